@@ -1,0 +1,1 @@
+//! What tests, the lab and the benches share: namespaces, packets, peers.

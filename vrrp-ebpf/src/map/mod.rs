@@ -1,0 +1,43 @@
+//! Layouts of the BPF maps, one file each, known to both sides.
+//!
+//! Map is state, ring is wake-up: whatever the ring says can be read again from the maps, so that a lost ring
+//! entry delays a decision and never makes one. Every type is `repr(C)`, without implicit padding, and valid for
+//! any bit pattern; the arrays are indexed by slot and mapped into the daemon (`BPF_F_MMAPABLE`, Linux 5.5).
+//!
+//! | map | type | key → value | writer |
+//! |---|---|---|---|
+//! | `KEYS` | hash | [`InstanceKey`] → slot | user |
+//! | `SLOTS` | array, mapped | slot → [`Slot`] | user |
+//! | `WATCH` | array, mapped | slot → [`Watch`] | user; `last_seen`, `hits` by the program |
+//! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program |
+//! | `BUDGETS` | array | slot → [`Budget`] | program |
+//! | `EVENTS` | ring | → [`Event`] | program |
+//! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
+//! | `LEASES` | hash | [`LeaseKey`] → slot | user |
+//! | `LEASE_UNTIL` | array, mapped | slot → ns of CLOCK_MONOTONIC | user |
+
+mod counter;
+mod event;
+mod key;
+mod lease;
+mod peer;
+mod slot;
+mod watch;
+
+pub use counter::{COUNTERS, Counter, Counters};
+pub use event::Event;
+pub use key::InstanceKey;
+pub use lease::LeaseKey;
+pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
+pub use slot::{BUDGET_EVENTS, BUDGET_WINDOW_NS, Budget, Slot};
+pub use watch::Watch;
+
+/// Raised with every change of a layout here; part of the name of the pin folder.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Longest VRRP message that the maps hold. 255 IPv4 addresses need 1036 bytes; more than 90 IPv6 addresses do not
+/// fit a 1500-byte link.
+pub const PAYLOAD_MAX: usize = 1480;
+
+/// Most instances that one daemon runs; the maps are sized to what the configuration needs.
+pub const SLOTS_MAX: u32 = 4096;

@@ -1,0 +1,50 @@
+//! What the program must know of an instance to judge an advert's form.
+
+/// Form expected of the adverts of one instance. Written by the daemon before the slot's key, so that the program
+/// never meets a half-written one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Slot {
+    /// Our own source address, IPv4 in the first four bytes: hearing it means a loop or a duplicate address.
+    pub source: [u8; 16],
+    /// Authentication data that a version 2 advert must carry when `auth_type` is 1.
+    pub auth_data: [u8; 8],
+    /// 2 or 3.
+    pub version: u8,
+    /// 0 none, 1 simple password (RFC 2338 §5.3.6); version 2 only.
+    pub auth_type: u8,
+    /// 1: adverts are unicast, whatever their TTL; 0: they are multicast with TTL 255.
+    pub unicast: u8,
+    /// Interval that a version 2 advert must carry, in seconds (RFC 3768 §7.1); 0 in version 3, which learns it.
+    pub advert_int: u8,
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Slot>() == 32);
+
+impl Slot {
+    pub const UNUSED: Self = Self {
+        source: [0; 16],
+        auth_data: [0; 8],
+        version: 0,
+        auth_type: 0,
+        unicast: 0,
+        advert_int: 0,
+        reserved: 0,
+    };
+}
+
+/// How many adverts of an instance may wake the daemon within a window of [`BUDGET_WINDOW_NS`].
+pub const BUDGET_EVENTS: u32 = 64;
+pub const BUDGET_WINDOW_NS: u64 = 100_000_000;
+
+/// Events spent in the running window. More than [`BUDGET_EVENTS`] are dropped and counted.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Budget {
+    pub window: u64,
+    pub spent: u32,
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Budget>() == 16);

@@ -1,0 +1,38 @@
+//! The advert that needs nobody's attention.
+
+use super::PAYLOAD_MAX;
+
+/// What the master of an instance sends while nothing changes. An advert from `source` whose VRRP message equals
+/// the first `length` bytes of `payload` refreshes `last_seen` and wakes nobody; it was verified when it was first
+/// seen, so its checksum needs no second look.
+///
+/// The daemon disarms (`length` = 0), writes, then arms again; an advert that meets a disarmed or half-written
+/// watch merely becomes an event.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Watch {
+    /// When the program saw such an advert last, ns of CLOCK_MONOTONIC.
+    pub last_seen: u64,
+    /// Adverts that were the same.
+    pub hits: u64,
+    pub source: [u8; 16],
+    /// Bytes of `payload` in use, 0 while disarmed.
+    pub length: u32,
+    /// The source's index among the peers of the slot.
+    pub peer: u32,
+    pub payload: [u8; PAYLOAD_MAX],
+}
+
+const _: () = assert!(size_of::<Watch>() == 40 + PAYLOAD_MAX && PAYLOAD_MAX.is_multiple_of(8));
+
+impl core::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Watch")
+            .field("last_seen", &self.last_seen)
+            .field("hits", &self.hits)
+            .field("source", &self.source)
+            .field("length", &self.length)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! Bytes to adverts and back.
+//!
+//! One dissector serves kernel and user: it is generic over [`Octets`], and what fuzzers break on the host is what
+//! runs in the kernel. Nothing here panics, allocates or indexes without a check.
+//!
+//! [`frame`] walks Ethernet, VLAN tags and IP to the VRRP message. [`advert::judge`] makes every receive check of
+//! RFC 9568 §7.1 on it, one [`Reject`] each. [`advert`] also reads and writes whole messages; [`arp`] and [`ndisc`]
+//! write announcements.
+
+pub mod advert;
+pub mod arp;
+pub mod checksum;
+pub mod ethernet;
+pub mod frame;
+pub mod ipv4;
+pub mod ipv6;
+pub mod ndisc;
+mod reject;
+pub mod vrrp;
+
+pub use reject::Reject;
+
+/// IP protocol number of VRRP.
+pub const PROTOCOL: u8 = 112;
+
+/// Bytes that may end anywhere. `None` where they do.
+pub trait Octets {
+    /// `N` bytes from `at` on.
+    fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+}
+
+impl Octets for [u8] {
+    #[inline]
+    fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.get(at..)?.first_chunk::<N>().copied()
+    }
+}
+
+/// Family of an instance's addresses, and of the IP header of its adverts.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum Family {
+    V4 = 4,
+    V6 = 6,
+}
+
+/// What the checksum of an advert covers (RFC 9568 §5.2.8).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(u8)]
+pub enum ChecksumForm {
+    /// Pseudo-header and message: RFC 5798, keepalived and FRR by default; the only form over IPv6.
+    #[default]
+    Pseudo = 0,
+    /// The message alone: version 2, and version 3 over IPv4 after RFC 9568.
+    Plain = 1,
+}
+
+/// A valid advert, as far as the maps keep it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sighting {
+    /// IPv4 in the first four bytes.
+    pub source: [u8; 16],
+    /// As advertised: centiseconds in version 3, seconds in version 2.
+    pub interval: u16,
+    pub version: u8,
+    pub vrid: u8,
+    pub priority: u8,
+    pub address_count: u8,
+}

@@ -1,0 +1,85 @@
+//! A whole configuration, checked and resolved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::protocol::{InstanceSettings, TrackId, Weight};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    pub globals: Globals,
+    /// In the order of the file; an instance's index is its [`crate::protocol::InstanceId`].
+    pub instances: Vec<Instance>,
+    /// Scripts that some instance tracks.
+    pub scripts: Vec<ScriptSettings>,
+    /// Interfaces that some instance tracks, beside its own.
+    pub tracked_interfaces: Vec<(TrackId, Arc<str>)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Globals {
+    /// Name of this node in hooks and status; the host name where it is not set.
+    pub router_id: Option<Arc<str>>,
+    /// Who runs scripts that name no user themselves.
+    pub script_user: Option<ScriptUser>,
+    /// Refuse scripts run as root when somebody else may write to a part of their path.
+    pub script_security: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    pub settings: InstanceSettings,
+    pub notify: NotifySettings,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NotifySettings {
+    /// Run with exactly the arguments written.
+    pub master: Option<NotifyCommand>,
+    pub backup: Option<NotifyCommand>,
+    pub fault: Option<NotifyCommand>,
+    pub stop: Option<NotifyCommand>,
+    /// Run with four more arguments: `INSTANCE`, name, state, priority.
+    pub any: Option<NotifyCommand>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotifyCommand {
+    pub command: ScriptCommand,
+    pub user: Option<ScriptUser>,
+}
+
+/// A command line as written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScriptCommand {
+    /// Program and arguments, run directly.
+    Direct(Vec<Arc<str>>),
+    /// Anything that needs a shell, handed to `/bin/sh -c`.
+    Shell(Arc<str>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScriptUser {
+    pub name: Arc<str>,
+    pub group: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScriptSettings {
+    pub id: TrackId,
+    pub name: Arc<str>,
+    pub command: ScriptCommand,
+    /// Between two starts.
+    pub interval: Duration,
+    /// A run that lasts longer has failed.
+    pub timeout: Duration,
+    /// Weight for instances that name none themselves.
+    pub weight: Weight,
+    pub reverse: bool,
+    /// Results in a row that change the state.
+    pub rise: u32,
+    pub fall: u32,
+    pub user: Option<ScriptUser>,
+    /// Counts as failed until the first result.
+    pub init_fail: bool,
+}

@@ -1,0 +1,109 @@
+//! What anybody may read at any time without asking the engine: counters and the present state, as atomics.
+//!
+//! The engine and the effect thread write, status and metrics read. Single values are exact; two of them may belong
+//! to different moments.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::protocol::{Priority, Reason, State, Transition};
+
+/// Buckets of a lateness histogram: bucket i counts delays below 2^i µs, the last one all longer ones.
+pub const LATENESS_BUCKETS: usize = 24;
+
+#[derive(Debug)]
+pub struct Board {
+    pub instances: Box<[InstanceBoard]>,
+    /// How late the engine's timer fired.
+    pub engine_lateness: Lateness,
+    pub turns: AtomicU64,
+    /// Turns that found this node to have been away: its own timer was late by too much to be believed.
+    pub away: AtomicU64,
+    /// Errors of netlink or packet sends in the effect thread.
+    pub effect_errors: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+pub struct InstanceBoard {
+    state: AtomicU8,
+    reason: AtomicU8,
+    priority: AtomicU8,
+    /// Transitions by [`Reason`].
+    pub transitions: [AtomicU64; Reason::ALL.len()],
+    pub epoch: AtomicU64,
+    /// When the state was entered, ns of CLOCK_MONOTONIC.
+    pub since: AtomicU64,
+    pub adverts_sent: AtomicU64,
+    pub release_sent: AtomicU64,
+    pub send_errors: AtomicU64,
+    pub announcements_sent: AtomicU64,
+    /// From the command to the last first announcement of the latest takeover, ns.
+    pub takeover_nanos: AtomicU64,
+    /// Lower masters heard while master.
+    pub contests: AtomicU64,
+    pub ifindex: AtomicU32,
+    /// See `driver::Rung`.
+    pub rung: AtomicU8,
+}
+
+impl Board {
+    pub fn new(instances: usize) -> Self {
+        Self {
+            instances: (0..instances).map(|_| InstanceBoard::default()).collect(),
+            engine_lateness: Lateness::default(),
+            turns: AtomicU64::new(0),
+            away: AtomicU64::new(0),
+            effect_errors: AtomicU64::new(0),
+        }
+    }
+}
+
+impl InstanceBoard {
+    pub fn record(&self, transition: &Transition) {
+        self.state.store(transition.to as u8, Relaxed);
+        self.reason.store(transition.reason as u8, Relaxed);
+        self.priority.store(transition.priority.0, Relaxed);
+        self.epoch.store(transition.epoch.0, Relaxed);
+        self.since.store(transition.at.as_nanos(), Relaxed);
+        if let Some(count) = self.transitions.get(transition.reason as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub fn set_priority(&self, priority: Priority) {
+        self.priority.store(priority.0, Relaxed);
+    }
+
+    pub fn state(&self) -> State {
+        State::ALL.get(usize::from(self.state.load(Relaxed))).copied().unwrap_or_default()
+    }
+
+    /// Reason of the latest transition.
+    pub fn reason(&self) -> Reason {
+        Reason::ALL.get(usize::from(self.reason.load(Relaxed))).copied().unwrap_or(Reason::Startup)
+    }
+
+    pub fn priority(&self) -> Priority {
+        Priority(self.priority.load(Relaxed))
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Lateness {
+    pub buckets: [AtomicU64; LATENESS_BUCKETS],
+    pub sum_nanos: AtomicU64,
+    pub max_nanos: AtomicU64,
+}
+
+impl Lateness {
+    pub fn record(&self, delay: Duration) {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let micros = nanos / 1000;
+        let bucket = (64 - micros.leading_zeros() as usize).min(LATENESS_BUCKETS - 1);
+        if let Some(count) = self.buckets.get(bucket) {
+            count.fetch_add(1, Relaxed);
+        }
+        self.sum_nanos.fetch_add(nanos, Relaxed);
+        self.max_nanos.fetch_max(nanos, Relaxed);
+    }
+}

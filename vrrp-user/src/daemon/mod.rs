@@ -1,0 +1,12 @@
+//! The running daemon: which thread does what, and how they reach each other.
+//!
+//! ```text
+//! engine  (SCHED_FIFO)   ring, timer, sockets ─► router ─► adverts
+//!    │ Command (queue + eventfd)        │ Report (queue + eventfd)        ▲ Input (queue + eventfd)
+//!    ▼                                  ▼                                 │
+//! effect  (SCHED_FIFO − 1)           tokio (ordinary): notify, status, metrics, scripts, netlink monitor
+//! ```
+//! [`board`] is what all may read at any time without asking the engine.
+
+pub mod board;
+pub mod queue;

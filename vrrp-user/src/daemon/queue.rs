@@ -1,0 +1,111 @@
+//! Queues between the threads: bounded, never blocking, with an eventfd that wakes the reader.
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::protocol::{Announcement, Epoch, Event, InstanceId, Priority, Transition};
+
+/// To the engine, from anywhere.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Event(Event),
+    /// The instance's interface appeared, changed or went away (`None`).
+    Interface {
+        instance: InstanceId,
+        ifindex: Option<u32>,
+    },
+}
+
+/// From the engine to the effect thread.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// Set the addresses of the instance, then announce each once.
+    Add(InstanceId, Epoch),
+    Remove(InstanceId, Epoch),
+    Announce(InstanceId, Announcement),
+    /// Finish what is queued, then end.
+    Stop,
+}
+
+/// From the engine to the ordinary threads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Report {
+    Transition(InstanceId, Transition),
+    Priority(InstanceId, Priority),
+    Contest(InstanceId, IpAddr),
+    /// Sending an advert failed with this errno; repeated at most once a second and instance.
+    SendFailed(InstanceId, i32),
+    /// The engine has left its loop.
+    Stopped,
+}
+
+/// One direction between two threads. Full: the newest entry is lost and counted.
+#[derive(Debug)]
+pub struct Queue<T> {
+    entries: Arc<Shared<T>>,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    ring: ArrayQueue<T>,
+    wake: EventFd,
+    lost: AtomicU64,
+}
+
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Self {
+        Self { entries: Arc::clone(&self.entries) }
+    }
+}
+
+impl<T> Queue<T> {
+    /// # Errors
+    /// No file descriptor is left for the eventfd.
+    pub fn new(capacity: usize) -> nix::Result<Self> {
+        let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+        Ok(Self {
+            entries: Arc::new(Shared { ring: ArrayQueue::new(capacity), wake, lost: AtomicU64::new(0) }),
+        })
+    }
+
+    /// Never blocks. False where the entry was lost.
+    pub fn push(&self, entry: T) -> bool {
+        let taken = self.entries.ring.push(entry).is_ok();
+        if !taken {
+            self.entries.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        // Fails only when the counter is full, and then the reader is awake anyway.
+        let _ = self.entries.wake.write(1);
+        taken
+    }
+
+    pub fn pop(&self) -> Option<T> {
+        self.entries.ring.pop()
+    }
+
+    /// Makes the descriptor unreadable; call it before draining.
+    pub fn acknowledge(&self) {
+        let _ = self.entries.wake.read();
+    }
+
+    pub fn lost(&self) -> u64 {
+        self.entries.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl<T> AsFd for Queue<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.entries.wake.as_fd()
+    }
+}
+
+impl<T> AsRawFd for Queue<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.entries.wake.as_fd().as_raw_fd()
+    }
+}

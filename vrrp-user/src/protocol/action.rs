@@ -1,0 +1,140 @@
+//! What the router wants done.
+
+use std::net::IpAddr;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::units::{Epoch, InstanceId, Priority};
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Send an advert with this priority now.
+    Advertise(InstanceId, Priority),
+    /// The advert handled last is the master's: let the kernel refresh it by sameness.
+    Watch(InstanceId),
+    /// No master is watched any more: every advert is to be an event.
+    Unwatch(InstanceId),
+    /// Put the addresses on their interfaces, then announce each once.
+    AddAddresses(InstanceId, Epoch),
+    /// Take the addresses off. Announcements still queued for an earlier epoch are void.
+    RemoveAddresses(InstanceId, Epoch),
+    /// Announce every address again.
+    Announce(InstanceId, Announcement),
+    /// Tell people and hooks.
+    Report(InstanceId, Transition),
+    /// The effective priority changed.
+    ReportPriority(InstanceId, Priority),
+    /// While master, a lower one was heard; its advert was answered (keepalived's notify_master_rx_lower_pri).
+    ReportContest(InstanceId, IpAddr),
+}
+
+/// One set of gratuitous ARPs or unsolicited neighbour advertisements.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Announcement {
+    pub epoch: Epoch,
+    /// Messages per address; every address is announced once before any is repeated.
+    pub repeat: u32,
+}
+
+/// RFC 9568 §6.3, and Fault.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum State {
+    #[default]
+    Init = 0,
+    Backup = 1,
+    Master = 2,
+    Fault = 3,
+}
+
+impl State {
+    pub const ALL: [Self; 4] = [Self::Init, Self::Backup, Self::Master, Self::Fault];
+
+    /// As keepalived writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "INIT",
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+            Self::Fault => "FAULT",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Transition {
+    pub from: State,
+    pub to: State,
+    pub reason: Reason,
+    pub epoch: Epoch,
+    pub at: Timestamp,
+    /// Effective priority at that moment.
+    pub priority: Priority,
+    /// Sender of the advert that caused it.
+    pub peer: Option<IpAddr>,
+}
+
+/// Why a transition happened.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum Reason {
+    /// The daemon started.
+    Startup = 0,
+    /// Priority 255: the addresses are ours.
+    Owner = 1,
+    /// The master was not heard for master_down_interval.
+    MasterSilent = 2,
+    /// The master released its addresses by priority 0.
+    MasterReleased = 3,
+    /// A lower master was endured for preempt_delay, or was never accepted.
+    Preempted = 4,
+    /// A master with a higher priority was heard.
+    HigherPriority = 5,
+    /// A master of equal priority and higher address was heard.
+    HigherAddress = 6,
+    /// The instance's interface cannot carry traffic.
+    LinkDown = 7,
+    /// The interface has no address to send from.
+    NoSource = 8,
+    /// A tracked script or interface with weight 0 is down.
+    TrackDown = 9,
+    /// Every cause of Fault is gone.
+    Recovered = 10,
+    /// The daemon ends.
+    Shutdown = 11,
+}
+
+impl Reason {
+    pub const ALL: [Self; 12] = [
+        Self::Startup,
+        Self::Owner,
+        Self::MasterSilent,
+        Self::MasterReleased,
+        Self::Preempted,
+        Self::HigherPriority,
+        Self::HigherAddress,
+        Self::LinkDown,
+        Self::NoSource,
+        Self::TrackDown,
+        Self::Recovered,
+        Self::Shutdown,
+    ];
+
+    /// The word in metrics, status and hooks.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Owner => "owner",
+            Self::MasterSilent => "master_silent",
+            Self::MasterReleased => "master_released",
+            Self::Preempted => "preempted",
+            Self::HigherPriority => "higher_priority",
+            Self::HigherAddress => "higher_address",
+            Self::LinkDown => "link_down",
+            Self::NoSource => "no_source",
+            Self::TrackDown => "track_down",
+            Self::Recovered => "recovered",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}

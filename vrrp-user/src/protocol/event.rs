@@ -1,0 +1,41 @@
+//! What happens to the router.
+
+use std::net::IpAddr;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::units::{InstanceId, Interval, Priority};
+
+/// A thing whose state counts: a script or an interface, numbered by the configuration. Instances that name the
+/// same thing share the number.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TrackId(pub u32);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// The daemon is ready: every instance leaves Init (RFC 9568 §6.4.1).
+    Startup,
+    /// The daemon ends: masters release their addresses (RFC 9568 §6.4.3).
+    Shutdown,
+    /// A valid advert.
+    Advert(InstanceId, Heard),
+    /// The watched advert was seen again, last at the given time; it was equal to the one reported last.
+    Seen(InstanceId, Timestamp),
+    /// The instance's own interface can carry traffic, or cannot.
+    Link(InstanceId, bool),
+    /// The address that adverts are sent from, or its loss.
+    Source(InstanceId, Option<IpAddr>),
+    /// A tracked thing is up or down; it holds for every instance that tracks it.
+    Track(TrackId, bool),
+}
+
+/// A valid advert of another router, as heard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Heard {
+    pub source: IpAddr,
+    pub priority: Priority,
+    /// As advertised by the sender.
+    pub interval: Interval,
+    /// When the kernel saw it. May lie before the time of handling.
+    pub stamp: Timestamp,
+}

@@ -1,0 +1,24 @@
+//! The VRRP state machine (RFC 9568 §6.4), sans-IO.
+//!
+//! Enters: [`Event`]s and the time. Leaves: [`Action`]s and the next time to call. Absent: clocks, sockets, threads,
+//! logs, randomness, files.
+//!
+//! ```text
+//! loop: router.handle(&event, now)  |  router.handle_timeout(now)
+//!       while let Some(action) = router.poll_action() { … }
+//!       sleep until router.poll_timeout()
+//! ```
+//! Drain the actions after every input. Calling early or twice is harmless.
+
+mod action;
+mod event;
+mod settings;
+mod units;
+
+pub use action::{Action, Announcement, Reason, State, Transition};
+pub use event::{Event, Heard, TrackId};
+pub use settings::{
+    Addresses, AnnounceSettings, Auth, InstanceSettings, Track, TrackSettings, Unicast, UnicastPeer,
+    VirtualAddress,
+};
+pub use units::{Epoch, InstanceId, Interval, Priority, Version, Vrid, Weight};

@@ -1,0 +1,143 @@
+//! What an instance is told by the configuration. Legal by construction: the configuration has checked it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vrrp_ebpf::wire::{ChecksumForm, Family};
+
+use super::event::TrackId;
+use super::units::{Interval, Priority, Version, Vrid, Weight};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceSettings {
+    pub name: Arc<str>,
+    pub interface: Arc<str>,
+    pub vrid: Vrid,
+    pub family: Family,
+    pub version: Version,
+    pub priority: Priority,
+    pub advert_interval: Interval,
+    /// keepalived's `state MASTER`: with priority 255 it starts as master, otherwise it changes nothing.
+    pub initial_master: bool,
+    pub preempt: bool,
+    /// How long a lower master is endured, counted from its first advert.
+    pub preempt_delay: Duration,
+    pub auth: Auth,
+    /// Shared with the effects, which outlive a reload.
+    pub addresses: Arc<Addresses>,
+    /// `unicast_src_ip` or `mcast_src_ip`; without it the primary address of the interface is taken (link-local for
+    /// IPv6).
+    pub source: Option<IpAddr>,
+    pub unicast: Option<Unicast>,
+    /// Form of the checksum that we send; received ones may have either.
+    pub checksum: ChecksumForm,
+    /// The 3 in master_down_interval = 3 × advert_interval + skew.
+    pub down_timer_adverts: u8,
+    pub announce: AnnounceSettings,
+    /// Do not answer a lower master's advert at once.
+    pub lower_prio_no_advert: bool,
+    /// Send one advert before yielding to a higher master.
+    pub higher_prio_send_advert: bool,
+    /// Ignore the link state of the instance's own interface (`dont_track_primary`).
+    pub ignore_own_link: bool,
+    pub tracks: Vec<TrackSettings>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Auth {
+    None,
+    /// Version 2 simple password (RFC 2338 §5.3.6), padded with zeros.
+    Pass([u8; 8]),
+}
+
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Addresses {
+    /// In the adverts, in this order.
+    pub advertised: Vec<VirtualAddress>,
+    /// Set and announced, but not in the adverts.
+    pub excluded: Vec<VirtualAddress>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VirtualAddress {
+    pub address: IpAddr,
+    pub prefix: u8,
+    /// Interface that carries it; the instance's own where `None`.
+    pub device: Option<Arc<str>>,
+    /// IPv4 alias name such as `eth0:1`, at most 15 bytes.
+    pub label: Option<Arc<str>>,
+    /// rtnetlink scope: 0 global, 200 site, 253 link, 254 host, 255 nowhere.
+    pub scope: u8,
+    /// `None`: no broadcast address is set.
+    pub broadcast: Option<IpAddr>,
+    /// IPv6: let the kernel probe for duplicates. Off by default, as a takeover cannot wait for it.
+    pub dad: bool,
+    /// `noprefixroute`: the kernel adds no route for the prefix.
+    pub no_prefix_route: bool,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unicast {
+    pub peers: Vec<UnicastPeer>,
+    /// TTL or hop limit sent.
+    pub ttl: u8,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UnicastPeer {
+    pub address: IpAddr,
+}
+
+/// keepalived's `garp_*` options; they hold for gratuitous ARP and unsolicited NA alike.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AnnounceSettings {
+    /// From becoming master to the second set; zero: none.
+    pub delay: Duration,
+    /// Messages per address and set.
+    pub repeat: u32,
+    /// Period of further sets while master; zero: none.
+    pub refresh: Duration,
+    pub refresh_repeat: u32,
+    /// From hearing a lower master to the second set.
+    pub lower_prio_delay: Duration,
+    pub lower_prio_repeat: u32,
+    /// Pause between two gratuitous ARPs on one interface.
+    pub garp_interval: Duration,
+    /// Pause between two unsolicited neighbour advertisements on one interface.
+    pub gna_interval: Duration,
+}
+
+impl Default for AnnounceSettings {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_secs(5),
+            repeat: 5,
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_prio_delay: Duration::from_secs(5),
+            lower_prio_repeat: 5,
+            garp_interval: Duration::ZERO,
+            gna_interval: Duration::ZERO,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TrackSettings {
+    pub id: TrackId,
+    pub track: Track,
+    /// 0: Fault while down. Positive: added while up. Negative: added while down.
+    pub weight: Weight,
+    /// Swaps up and down.
+    pub reverse: bool,
+    /// What counts before the first result. `None` keeps the instance out of the election until it is known.
+    pub initial: Option<bool>,
+}
+
+/// What a [`TrackId`] stands for; for people to read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Track {
+    Script(Arc<str>),
+    Interface(Arc<str>),
+}

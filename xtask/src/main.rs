@@ -1,0 +1,3 @@
+//! `cargo xtask`: one file per verb.
+
+fn main() {}
