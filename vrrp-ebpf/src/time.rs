@@ -43,6 +43,7 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the bound is checked beside it")]
 const fn nanos(span: Duration) -> u64 {
     let nanos = span.as_nanos();
     if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }

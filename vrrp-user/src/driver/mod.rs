@@ -2,3 +2,35 @@
 //! into packets and messages.
 
 pub mod clock;
+pub mod maps;
+
+/// How the adverts of an interface reach the daemon, best first.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Rung {
+    /// Nothing is attached yet.
+    #[default]
+    None = 0,
+    /// XDP in the network driver.
+    Native = 1,
+    /// tcx ingress (Linux 6.6).
+    Tcx = 2,
+    /// XDP in the generic path.
+    Generic = 3,
+    /// A packet socket.
+    Socket = 4,
+}
+
+impl Rung {
+    pub const ALL: [Self; 5] = [Self::None, Self::Native, Self::Tcx, Self::Generic, Self::Socket];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Native => "native",
+            Self::Tcx => "tcx",
+            Self::Generic => "generic",
+            Self::Socket => "socket",
+        }
+    }
+}

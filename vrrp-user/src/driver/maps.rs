@@ -1,0 +1,350 @@
+//! The mapped arrays, shared with the program or, on the socket rung, private memory of the same layout.
+//!
+//! Reads and writes are single volatile copies: the program may write at the same time, so a value that spans
+//! several words can be torn. The watch is written disarmed for that reason; a peer's record is for people to read.
+
+use std::io;
+use std::mem::size_of;
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use vrrp_ebpf::map::{COUNTERS, Counter, Counters, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Slot, Watch};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
+
+/// Where the daemon reads per-CPU counters of the program; `None` for slot means adverts of no instance.
+pub trait CounterSource: Send + Sync + std::fmt::Debug {
+    fn read(&self, slot: Option<u32>) -> Counters;
+}
+
+/// State shared between the program and the daemon's threads, indexed by slot.
+#[derive(Debug)]
+pub struct Maps {
+    slots: Mapped<Slot>,
+    watch: Mapped<Watch>,
+    peers: Mapped<Peer>,
+    /// What the socket rung counted: one row per slot, after one for adverts of no instance.
+    counted: Box<[[AtomicU64; COUNTERS]]>,
+    program: Option<Box<dyn CounterSource>>,
+}
+
+/// What became of an advert that the daemon itself recorded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Recorded {
+    /// Equal to the watched one: nothing to do.
+    Steady,
+    /// To be handled; with the sender's index among the peers, or [`NO_PEER`].
+    Event { peer: u32 },
+}
+
+impl Maps {
+    /// Private memory, for interfaces without a program.
+    ///
+    /// # Errors
+    /// No memory could be mapped.
+    pub fn anonymous(slots: u32) -> io::Result<Self> {
+        Ok(Self {
+            slots: Mapped::anonymous(slots)?,
+            watch: Mapped::anonymous(slots)?,
+            peers: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
+            counted: counted(slots),
+            program: None,
+        })
+    }
+
+    /// The program's arrays. They must have been created with `BPF_F_MMAPABLE`.
+    ///
+    /// # Errors
+    /// An array could not be mapped.
+    pub fn of_program(
+        slots: u32,
+        slot_map: BorrowedFd<'_>,
+        watch_map: BorrowedFd<'_>,
+        peer_map: BorrowedFd<'_>,
+        counters: Box<dyn CounterSource>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            slots: Mapped::of_map(slot_map, slots)?,
+            watch: Mapped::of_map(watch_map, slots)?,
+            peers: Mapped::of_map(peer_map, slots * PEERS_PER_SLOT)?,
+            counted: counted(slots),
+            program: Some(counters),
+        })
+    }
+
+    pub fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len).unwrap_or(0)
+    }
+
+    pub fn slot(&self, slot: u32) -> Slot {
+        self.slots.read(slot).unwrap_or(Slot::UNUSED)
+    }
+
+    pub fn set_slot(&self, slot: u32, value: &Slot) {
+        self.slots.write(slot, *value);
+    }
+
+    /// When the watched advert was seen last; `None` while nothing is watched.
+    pub fn last_seen(&self, slot: u32) -> Option<Timestamp> {
+        let watch = self.watch.entry(slot)?;
+        // SAFETY: `entry` points into the mapping, aligned for `Watch`.
+        let (length, last_seen) =
+            unsafe { ((&raw const (*watch).length).read_volatile(), word(&raw mut (*watch).last_seen)) };
+        (length != 0).then(|| Timestamp::from_nanos(last_seen.load(Ordering::Relaxed)))
+    }
+
+    /// Adverts that were equal to the watched one.
+    pub fn watch_hits(&self, slot: u32) -> u64 {
+        // SAFETY: as in `last_seen`.
+        self.watch
+            .entry(slot)
+            .map_or(0, |watch| unsafe { word(&raw mut (*watch).hits) }.load(Ordering::Relaxed))
+    }
+
+    /// Lets the program refresh `last_seen` by itself for exactly this message of this source. Nothing is armed for
+    /// a message that does not fit.
+    pub fn arm(&self, slot: u32, source: [u8; 16], peer: u32, message: &[u8], seen: Timestamp) {
+        self.disarm(slot);
+        let (Some(watch), Ok(length)) = (self.watch.entry(slot), u32::try_from(message.len())) else {
+            return;
+        };
+        if message.len() > PAYLOAD_MAX || peer == NO_PEER {
+            return;
+        }
+        // SAFETY: `entry` points into the mapping, which outlives self; `message` fits `payload`. Disarmed, the
+        // program does not read what is written here.
+        unsafe {
+            (&raw mut (*watch).payload)
+                .cast::<u8>()
+                .copy_from_nonoverlapping(message.as_ptr(), message.len());
+            (&raw mut (*watch).source).write_volatile(source);
+            (&raw mut (*watch).peer).write_volatile(peer);
+            word(&raw mut (*watch).last_seen).store(seen.as_nanos(), Ordering::Relaxed);
+            fence(Ordering::Release);
+            (&raw mut (*watch).length).write_volatile(length);
+        }
+    }
+
+    pub fn disarm(&self, slot: u32) {
+        if let Some(watch) = self.watch.entry(slot) {
+            // SAFETY: as in `arm`.
+            unsafe { (&raw mut (*watch).length).write_volatile(0) };
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// The peers heard on a slot, with their index.
+    pub fn peers(&self, slot: u32) -> impl Iterator<Item = (u32, Peer)> + '_ {
+        (0..PEERS_PER_SLOT).filter_map(move |index| Some((index, self.peer(slot, index)?)))
+    }
+
+    /// One peer; `None` for a free entry.
+    pub fn peer(&self, slot: u32, index: u32) -> Option<Peer> {
+        if index >= PEERS_PER_SLOT {
+            return None;
+        }
+        self.peers.read(slot.checked_mul(PEERS_PER_SLOT)? + index).filter(|peer| !peer.is_free())
+    }
+
+    /// Does for the socket rung what the program does in the kernel: notes the advert in the maps and tells whether
+    /// anybody must look at it.
+    pub fn record(
+        &self,
+        slot: u32,
+        sighting: &Sighting,
+        checksum: ChecksumForm,
+        message: &[u8],
+        stamp: Timestamp,
+    ) -> Recorded {
+        let now = stamp.as_nanos();
+        if let Some(watch) = self.watch.read(slot)
+            && watch.length as usize == message.len()
+            && watch.source == sighting.source
+            && watch.payload.get(..message.len()) == Some(message)
+        {
+            if let Some(entry) = self.watch.entry(slot) {
+                // SAFETY: as in `last_seen`.
+                unsafe {
+                    word(&raw mut (*entry).last_seen).store(now, Ordering::Relaxed);
+                    word(&raw mut (*entry).hits).fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            if let Some(mut peer) = self.peer(slot, watch.peer) {
+                peer.touch(now);
+                self.peers.write(slot * PEERS_PER_SLOT + watch.peer, peer);
+            }
+            self.count(Some(slot), Counter::Steady as usize);
+            return Recorded::Steady;
+        }
+        self.count(Some(slot), Counter::Event as usize);
+        let index = (0..PEERS_PER_SLOT)
+            .find(|index| self.peer(slot, *index).is_some_and(|peer| peer.source == sighting.source))
+            .or_else(|| (0..PEERS_PER_SLOT).find(|index| self.peer(slot, *index).is_none()));
+        let Some(index) = index else {
+            self.count(Some(slot), Counter::PeersFull as usize);
+            return Recorded::Event { peer: NO_PEER };
+        };
+        let mut peer = self.peer(slot, index).unwrap_or(Peer::FREE);
+        peer.record(sighting, checksum, now);
+        self.peers.write(slot * PEERS_PER_SLOT + index, peer);
+        Recorded::Event { peer: index }
+    }
+
+    /// Counts a refused advert of the socket rung.
+    pub fn count_reject(&self, slot: u32, reject: Reject) {
+        self.count(Some(slot), reject as usize);
+    }
+
+    /// Counts an advert of a VRID that is not configured, on the socket rung.
+    pub fn count_unknown(&self) {
+        self.count(None, Counter::UnknownVrid as usize);
+    }
+
+    /// What program and daemon counted for an instance, or for adverts of none. Takes one system call where a
+    /// program is loaded: not for the engine.
+    pub fn counters(&self, slot: Option<u32>) -> Counters {
+        let mut sum = self.program.as_ref().map_or(Counters::ZERO, |program| program.read(slot));
+        if let Some(row) = self.counted.get(row(slot)) {
+            for (total, counted) in sum.counts.iter_mut().zip(row) {
+                *total += counted.load(Ordering::Relaxed);
+            }
+        }
+        sum
+    }
+
+    fn count(&self, slot: Option<u32>, index: usize) {
+        if let Some(count) = self.counted.get(row(slot)).and_then(|row| row.get(index)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn row(slot: Option<u32>) -> usize {
+    slot.map_or(0, |slot| slot as usize + 1)
+}
+
+fn counted(slots: u32) -> Box<[[AtomicU64; COUNTERS]]> {
+    (0..=slots).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect()
+}
+
+/// # Safety
+/// `at` must point to a live, aligned u64 that others only access by volatile or atomic accesses.
+unsafe fn word<'a>(at: *mut u64) -> &'a AtomicU64 {
+    // SAFETY: the caller's promise.
+    unsafe { AtomicU64::from_ptr(at) }
+}
+
+/// An array in memory that the kernel may write.
+struct Mapped<T> {
+    base: NonNull<T>,
+    len: usize,
+    bytes: NonZeroUsize,
+}
+
+// SAFETY: the memory is shared with the kernel already; all accesses are volatile or atomic.
+unsafe impl<T: Copy + Send> Send for Mapped<T> {}
+// SAFETY: as above.
+unsafe impl<T: Copy + Send> Sync for Mapped<T> {}
+
+impl<T> std::fmt::Debug for Mapped<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mapped").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl<T: Copy> Mapped<T> {
+    fn anonymous(len: u32) -> io::Result<Self> {
+        let (len, bytes) = extent::<T>(len)?;
+        // SAFETY: a fresh anonymous mapping aliases nothing.
+        let base = unsafe {
+            mmap_anonymous(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE)?
+        };
+        Ok(Self { base: base.cast(), len, bytes })
+    }
+
+    fn of_map(map: BorrowedFd<'_>, len: u32) -> io::Result<Self> {
+        let (len, bytes) = extent::<T>(len)?;
+        // SAFETY: a fresh mapping; the kernel keeps the array alive as long as it is mapped.
+        let base = unsafe {
+            mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, map, 0)?
+        };
+        Ok(Self { base: base.cast(), len, bytes })
+    }
+
+    fn entry(&self, index: u32) -> Option<*mut T> {
+        // SAFETY: the index lies within the mapping.
+        ((index as usize) < self.len).then(|| unsafe { self.base.as_ptr().add(index as usize) })
+    }
+
+    fn read(&self, index: u32) -> Option<T> {
+        // SAFETY: inside the mapping; every bit pattern is a valid T, as the layouts promise.
+        self.entry(index).map(|entry| unsafe { entry.read_volatile() })
+    }
+
+    fn write(&self, index: u32, value: T) {
+        if let Some(entry) = self.entry(index) {
+            // SAFETY: inside the mapping.
+            unsafe { entry.write_volatile(value) };
+            compiler_fence(Ordering::SeqCst);
+        }
+    }
+}
+
+impl<T> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: mapped by us with exactly this extent, and nobody holds a pointer beyond self.
+        let _ = unsafe { munmap(self.base.cast(), self.bytes.get()) };
+    }
+}
+
+/// The kernel lays array elements out at multiples of 8 bytes; so are all our layouts.
+fn extent<T>(len: u32) -> io::Result<(usize, NonZeroUsize)> {
+    const { assert!(size_of::<T>().is_multiple_of(8)) };
+    let bytes = (len as usize).checked_mul(size_of::<T>()).and_then(NonZeroUsize::new);
+    bytes.map(|bytes| (len as usize, bytes)).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sighting(source: u8, priority: u8) -> Sighting {
+        let mut address = [0; 16];
+        address[0] = source;
+        Sighting { source: address, interval: 1, version: 3, vrid: 51, priority, address_count: 1 }
+    }
+
+    #[test]
+    fn equal_adverts_of_the_watched_source_are_steady() {
+        let maps = Maps::anonymous(2).unwrap();
+        let message = [0x31, 51, 100, 1];
+        let at = Timestamp::from_nanos;
+        let first = maps.record(1, &sighting(7, 100), ChecksumForm::Pseudo, &message, at(10));
+        assert_eq!(first, Recorded::Event { peer: 0 });
+        maps.arm(1, sighting(7, 100).source, 0, &message, at(10));
+        let again = maps.record(1, &sighting(7, 100), ChecksumForm::Pseudo, &message, at(20));
+        assert_eq!((again, maps.last_seen(1)), (Recorded::Steady, Some(at(20))));
+        let changed = maps.record(1, &sighting(7, 90), ChecksumForm::Pseudo, &[0x31, 51, 90, 1], at(30));
+        assert_eq!((changed, maps.last_seen(1)), (Recorded::Event { peer: 0 }, Some(at(20))));
+        let other = maps.record(1, &sighting(8, 100), ChecksumForm::Pseudo, &message, at(40));
+        assert_eq!((other, maps.peers(1).count()), (Recorded::Event { peer: 1 }, 2));
+        maps.disarm(1);
+        assert_eq!(maps.last_seen(1), None);
+        assert_eq!((maps.counters(Some(1)).counter(Counter::Steady), maps.watch_hits(1)), (1, 1));
+    }
+
+    #[test]
+    fn a_further_sender_does_not_displace_a_known_one() {
+        let maps = Maps::anonymous(1).unwrap();
+        for source in 1..=u8::try_from(PEERS_PER_SLOT).unwrap() {
+            maps.record(0, &sighting(source, 1), ChecksumForm::Plain, &[], Timestamp::from_nanos(1));
+        }
+        let full = maps.record(0, &sighting(200, 1), ChecksumForm::Plain, &[], Timestamp::from_nanos(2));
+        assert_eq!(full, Recorded::Event { peer: NO_PEER });
+        assert!(maps.peers(0).all(|(_, peer)| peer.source[0] <= 8));
+        assert_eq!(maps.counters(Some(0)).counter(Counter::PeersFull), 1);
+    }
+}
