@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::driver::socket::listen::Listener;
 use crate::protocol::{Announcement, Epoch, Event, InstanceId, Priority, Transition};
 
 /// To the engine, from anywhere.
@@ -86,6 +87,11 @@ impl<T> Queue<T> {
 
     pub fn pop(&self) -> Option<T> {
         self.entries.ring.pop()
+    }
+
+    /// Wakes the reader, who has left entries behind.
+    pub fn wake(&self) {
+        let _ = self.entries.wake.write(1);
     }
 
     /// Makes the descriptor unreadable; call it before draining.
