@@ -67,7 +67,7 @@ impl Priority {
         if self.is_owner() {
             return self;
         }
-        let total = (i32::from(self.0) + sum).clamp(1, 254);
+        let total = i32::from(self.0).saturating_add(sum).clamp(1, 254);
         Self(u8::try_from(total).unwrap_or(254))
     }
 }
