@@ -34,7 +34,7 @@ struct Outcome {
     state: State,
     /// The timer that matters in that state, from the advert on.
     timer: Duration,
-    actions: &'static [&'static str],
+    actions: String,
 }
 
 const BEFORE: Duration = Duration::from_millis(300);
@@ -98,11 +98,10 @@ fn run(cell: Cell) -> Outcome {
     };
     let actions = bench.hear(priority, from, cell.interval);
     let timer = if bench.state() == State::Master { Timer::Advert } else { Timer::MasterDown };
-    let actions: Vec<_> = actions.iter().map(String::as_str).collect();
     Outcome {
         state: bench.state(),
         timer: bench.instance().deadline(timer).unwrap().since(bench.now),
-        actions: actions.leak(),
+        actions: actions.join(", "),
     }
 }
 
@@ -111,39 +110,32 @@ fn table(cell: Cell) -> Outcome {
     let priority = own_priority(cell);
     let down = |interval| master_down_interval(version, priority, interval, 3);
     let learned = down(if version == Version::V3 { cell.interval } else { Interval::SECOND });
-    let own = Interval::SECOND.duration();
-    let is_lower = matches!(cell.kind, Kind::Lower);
-    let advert: &[_] = if cell.is_owner { &["advert 255"] } else { &["advert 100"] };
-    let contest: &[_] = if cell.is_owner { &["advert 255", "contest"] } else { &["advert 100", "contest"] };
-    match (cell.state, cell.kind) {
-        (State::Backup, Kind::Release) => Outcome {
-            state: State::Backup,
-            timer: skew(version, priority, Interval::SECOND),
-            actions: if cell.is_owner { &["unwatch"] } else { &[] },
-        },
-        (State::Backup, _) if is_lower && (cell.preempt || cell.is_owner) => {
-            Outcome { state: State::Backup, timer: down(Interval::SECOND) - BEFORE, actions: &[] }
+    let outcome = |state, timer, actions: &str| Outcome { state, timer, actions: actions.to_owned() };
+    if cell.state == State::Backup {
+        return match cell.kind {
+            Kind::Release => {
+                let watched_before = if cell.is_owner { "unwatch" } else { "" };
+                outcome(State::Backup, skew(version, priority, Interval::SECOND), watched_before)
+            }
+            Kind::Lower if cell.preempt || cell.is_owner => {
+                outcome(State::Backup, down(Interval::SECOND) - BEFORE, "")
+            }
+            _ => outcome(State::Backup, learned, "watch"),
+        };
+    }
+    let stays = Interval::SECOND.duration();
+    match cell.kind {
+        Kind::Release => outcome(State::Master, stays, &format!("advert {priority}")),
+        Kind::Lower | Kind::EqualFromLower => {
+            outcome(State::Master, stays, &format!("advert {priority}, contest"))
         }
-        (State::Backup, _) => Outcome { state: State::Backup, timer: learned, actions: &["watch"] },
-        (_, Kind::Release) => Outcome { state: State::Master, timer: own, actions: advert },
-        (_, Kind::Lower | Kind::EqualFromLower) => {
-            Outcome { state: State::Master, timer: own, actions: contest }
+        Kind::Owner if cell.is_owner => {
+            outcome(State::Backup, learned, "remove, watch, BACKUP higher_address")
         }
-        (_, Kind::Higher) => Outcome {
-            state: State::Backup,
-            timer: learned,
-            actions: &["remove", "watch", "BACKUP higher_priority"],
-        },
-        (_, Kind::Owner) if !cell.is_owner => Outcome {
-            state: State::Backup,
-            timer: learned,
-            actions: &["remove", "watch", "BACKUP higher_priority"],
-        },
-        (_, Kind::EqualFromHigher | Kind::Owner) => Outcome {
-            state: State::Backup,
-            timer: learned,
-            actions: &["remove", "watch", "BACKUP higher_address"],
-        },
+        Kind::EqualFromHigher => outcome(State::Backup, learned, "remove, watch, BACKUP higher_address"),
+        Kind::Higher | Kind::Owner => {
+            outcome(State::Backup, learned, "remove, watch, BACKUP higher_priority")
+        }
     }
 }
 
