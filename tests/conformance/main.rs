@@ -4,7 +4,10 @@
 //! combinations of an advert and a state; [`disturbance`] what must change nothing; [`random`] what holds for any
 //! sequence of events; [`lan`] several nodes on a simulated LAN that delays, loses and freezes.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod disturbance;
+mod lan;
 mod matrix;
 mod random;
 mod rows;
