@@ -9,7 +9,7 @@ use vrrp_user::protocol::{
     Event, Heard, InstanceId, Interval, Priority, Router, State, Timer, TrackId, Version,
 };
 
-use super::setup::{ID, Variant, describe, tracked};
+use super::setup::{Bench, ID, Variant, describe, tracked};
 
 /// An input without meaning for the instance in its present state.
 #[derive(Clone, Copy, Debug)]
@@ -166,6 +166,22 @@ fn the_undisturbed_life_is_eventful() {
         let expected = [7_309_375, 11_609_375].map(Duration::from_micros);
         assert_eq!(takeovers, expected, "{variant:?}: {trace:?}");
     }
+}
+
+/// Both lie in one turn: the priority rises so far that the deadline is now, and a sighting is older than that.
+#[test]
+fn a_sighting_never_moves_the_deadline_backwards() {
+    let mut settings = Variant::V3Ipv4.settings();
+    settings.priority = Priority(1);
+    settings.tracks = vec![tracked(1, 253)];
+    settings.tracks[0].initial = Some(false);
+    let mut bench = Bench::started(Variant::V3Ipv4, settings);
+    bench.hear(255, 120, Interval::SECOND, Duration::ZERO);
+    bench.wait(Duration::from_millis(3_900));
+    bench.router.handle(&Event::Track(TrackId(1), true), bench.now);
+    assert_eq!(bench.instance().deadline(Timer::MasterDown), Some(bench.now));
+    bench.router.handle(&Event::Seen(ID, bench.now - Duration::from_millis(3_500)), bench.now);
+    assert_eq!(bench.instance().deadline(Timer::MasterDown), Some(bench.now));
 }
 
 proptest! {

@@ -79,7 +79,7 @@ fn run(cell: Cell) -> Outcome {
     let mut bench = Bench::started(cell.variant, settings);
     match (cell.state, cell.is_owner) {
         // An owner is Backup only to another owner.
-        (State::Backup, true) => drop(bench.hear(255, OTHER_OWNER, Interval::SECOND)),
+        (State::Backup, true) => drop(bench.hear(255, OTHER_OWNER, Interval::SECOND, Duration::ZERO)),
         (State::Master, false) => {
             let patience = bench.instance().master_down_interval();
             bench.wait(patience);
@@ -96,7 +96,7 @@ fn run(cell: Cell) -> Outcome {
         Kind::Higher => (own_priority(cell).0 + 1, 90),
         Kind::Owner => (255, 120),
     };
-    let actions = bench.hear(priority, from, cell.interval);
+    let actions = bench.hear(priority, from, cell.interval, Duration::ZERO);
     let timer = if bench.state() == State::Master { Timer::Advert } else { Timer::MasterDown };
     Outcome {
         state: bench.state(),

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Epoch, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, TrackId,
-    Version,
+    Action, Epoch, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Timer,
+    TrackId, Version,
 };
 
 use super::setup::{Variant, tracked};
@@ -124,7 +124,7 @@ impl Account {
             };
             *per_instance.entry(id).or_default() += 1;
         }
-        prop_assert!(per_instance.values().all(|&count| count <= 8), "a storm: {:?}", per_instance);
+        prop_assert!(per_instance.values().all(|&count| count <= 6), "a storm: {:?}", per_instance);
         prop_assert!(adverts.values().all(|&count| count <= 2), "too many adverts: {:?}", adverts);
         for instance in router.instances() {
             let id = instance.id();
@@ -133,6 +133,13 @@ impl Account {
             prop_assert_eq!(self.has_addresses.get(&id).copied().unwrap_or_default(), is_master);
             prop_assert_eq!(self.watches.get(&id).copied().unwrap_or_default(), instance.watches());
             prop_assert!(!instance.watches() || instance.state() == State::Backup);
+            for timer in Timer::ALL {
+                let home = match timer {
+                    Timer::MasterDown | Timer::Suspect | Timer::PreemptDelay => State::Backup,
+                    _ => State::Master,
+                };
+                prop_assert!(instance.deadline(timer).is_none() || instance.state() == home, "{:?}", timer);
+            }
         }
         Ok(())
     }
@@ -176,6 +183,13 @@ proptest! {
             router.handle_timeout(now);
             prop_assert_eq!(router.poll_action(), None, "a second call did something");
             let due = router.poll_timeout();
+            let earliest = router
+                .instances()
+                .iter()
+                .flat_map(|instance| Timer::ALL.map(|timer| instance.deadline(timer)))
+                .flatten()
+                .min();
+            prop_assert_eq!(due, earliest);
             let silent: Vec<_> = due.map(|due| router.silence_due(due).collect()).unwrap_or_default();
             prop_assert!(silent.iter().all(|&id| router.instance(id).is_some_and(|i| i.watches())));
         }

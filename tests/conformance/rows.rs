@@ -728,6 +728,44 @@ const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
+        what: "an older advert handled after a sighting takes nothing back",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup                             -> BACKUP startup
+            hear 150 from 120                   -> watch
+            wait 2s
+            seen
+            hear 150 from 120 sent 500ms ago    -> watch
+            wait down - 1ns
+            wait 1ns                            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "patience counts from when the kernel saw the advert, not from when it was handled",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup                             -> BACKUP startup
+            hear 150 from 120 sent 500ms ago    -> watch
+            wait down - 500ms - 1ns
+            wait 1ns                            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "after a release only an advert counts, no sighting",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            hear 0 from 120     -> unwatch
+            wait 100ms
+            seen
+            wait skew - 100ms   -> advert 100, add, MASTER master_released",
+    },
+    Row {
+        number: "own",
         what: "a timeout called too early does nothing",
         variants: ALL,
         settings: plain,
@@ -802,6 +840,20 @@ const ROWS: &[Row] = &[
             away 1
             wait A + skew - 1ns
             wait 1ns            -> advert 36, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "an absence that ends just after the deadline is noticed by what it missed before",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait down - 700ms
+            freeze 750ms
+            away 1
+            wait A + skew - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {
         number: "own",

@@ -8,7 +8,7 @@
 //! is MASTER
 //! ```
 //! Inputs: `startup`, `shutdown`, `link up|down`, `source N|none`, `track N up|down`, `hear P from N [every Ncs]`,
-//! `seen` (the watched advert, now), `seen T ago`. Time: `wait T` wakes at every timeout, `sleep T` lets time pass
+//! `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`. Time: `wait T` wakes at every timeout, `sleep T` lets time pass
 //! unhandled, `freeze T` too but then handles what was due, `call` handles what is due now. Assertions: `is STATE`,
 //! `away N`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and
 //! numbers with `ns`, `us`, `ms`, `cs` or `s`.
@@ -44,9 +44,12 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
             bench.handle(&Event::Source(ID, Some(source)))
         }
         ["track", id, state] => bench.handle(&Event::Track(TrackId(id.parse().unwrap()), state == "up")),
-        ["hear", priority, "from", from, ref every @ ..] => {
-            let interval = heard_interval(bench.variant.version(), every);
-            bench.hear(priority.parse().unwrap(), from.parse().unwrap(), interval)
+        ["hear", priority, "from", from, ref how @ ..] => {
+            let (interval, age) = match how {
+                ["sent", age @ .., "ago"] => (Interval::SECOND, span(bench, age)),
+                every => (heard_interval(bench.variant.version(), every), Duration::ZERO),
+            };
+            bench.hear(priority.parse().unwrap(), from.parse().unwrap(), interval, age)
         }
         ["seen"] => bench.handle(&Event::Seen(ID, bench.now)),
         ["seen", ref age @ .., "ago"] => {

@@ -119,12 +119,13 @@ impl Bench {
         self.drain()
     }
 
-    pub(crate) fn hear(&mut self, priority: u8, from: u8, interval: Interval) -> Vec<String> {
+    /// An advert that the kernel saw that long ago.
+    pub(crate) fn hear(&mut self, priority: u8, from: u8, interval: Interval, age: Duration) -> Vec<String> {
         let heard = Heard {
             source: self.variant.address(from),
             priority: Priority(priority),
             interval,
-            stamp: self.now,
+            stamp: self.now - age,
         };
         self.handle(&Event::Advert(ID, heard))
     }

@@ -13,8 +13,8 @@ use super::settings::InstanceSettings;
 use super::state::Turn;
 use super::units::InstanceId;
 
-/// Actions of one instance in one input at most: a takeover whose timers were all due.
-const ACTIONS_PER_INSTANCE: usize = 8;
+/// The most that one instance wants done in one input: a takeover with announcements and the end of a watch.
+const ACTIONS_PER_INSTANCE: usize = 6;
 
 /// The machine. Inputs: [`handle`](Self::handle), [`handle_timeout`](Self::handle_timeout). Outputs, to be drained
 /// after each input: [`poll_action`](Self::poll_action), then [`poll_timeout`](Self::poll_timeout). Unknown
@@ -81,7 +81,8 @@ impl Router {
     }
 
     /// Backups with a timer not after `until` whose master is watched: it may have been seen since, which
-    /// [`Event::Seen`] must tell before that timer is handled.
+    /// [`Event::Seen`] must tell before that timer is handled. A time well ahead lets one wake-up serve many
+    /// instances.
     pub fn silence_due(&self, until: Timestamp) -> impl Iterator<Item = InstanceId> + '_ {
         let mut from = 0;
         iter::from_fn(move || {
