@@ -670,6 +670,20 @@ const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
+        what: "a first result that ends Init and changes the priority counts once",
+        variants: ALL,
+        settings: |settings| {
+            settings.tracks = vec![tracked(1, -64)];
+            settings.tracks[0].initial = None;
+        },
+        script: "
+            startup
+            track 1 down        -> BACKUP startup, priority 36
+            wait down - 1ns
+            wait 1ns            -> advert 36, add, MASTER master_silent",
+    },
+    Row {
+        number: "own",
         what: "announcements: first set, its repeats, the delayed set, the refresh",
         variants: ALL,
         settings: |settings| {

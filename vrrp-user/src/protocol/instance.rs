@@ -203,17 +203,20 @@ impl Instance {
 
     pub(super) fn track(&mut self, id: TrackId, up: bool, turn: &mut Turn<'_>) {
         self.tracking.record(&self.settings.tracks, id, up);
-        let old = self.priority;
+        let (old, epoch) = (self.priority, self.epoch);
         self.priority = self.tracking.priority(&self.settings);
         self.reconsider(turn);
-        if self.priority != old {
-            match self.state {
-                State::Backup => state::backup::reprioritised(self, old, turn),
-                State::Master => state::master::reprioritised(self, old, turn),
-                State::Init | State::Fault => {}
-            }
-            turn.actions.push_back(Action::ReportPriority(self.id, self.priority));
+        if self.priority == old {
+            return;
         }
+        match self.state {
+            // A state entered just now has started with the new priority.
+            _ if self.epoch != epoch => {}
+            State::Backup => state::backup::reprioritised(self, old, turn),
+            State::Master => state::master::reprioritised(self, old, turn),
+            State::Init | State::Fault => {}
+        }
+        turn.actions.push_back(Action::ReportPriority(self.id, self.priority));
     }
 
     pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {
