@@ -76,7 +76,7 @@ pub(super) fn leave(instance: &mut Instance, turn: &mut Turn<'_>) {
 pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     if heard.priority == Priority::RELEASE {
         released(instance, heard, turn);
-    } else if is_obeyed(instance, heard.priority, heard.stamp, turn.now) {
+    } else if judge(instance, heard.priority, heard.stamp, turn.now) {
         obey(instance, heard, turn);
     } else {
         overrule(instance, heard, turn);
@@ -135,9 +135,9 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
     }
 }
 
-/// Whether a master of this priority is to be accepted. The first advert of a lower one starts `preempt_delay`, one
+/// True where a master of this priority is to be obeyed. The first advert of a lower one starts `preempt_delay`, one
 /// that is not lower ends it.
-fn is_obeyed(instance: &mut Instance, priority: Priority, stamp: Timestamp, now: Timestamp) -> bool {
+fn judge(instance: &mut Instance, priority: Priority, stamp: Timestamp, now: Timestamp) -> bool {
     if priority >= instance.priority() {
         instance.backup.endure_until = None;
         instance.timers.stop(Timer::PreemptDelay);
@@ -195,7 +195,7 @@ fn overrule(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
 /// The watched master may have become a lower one, by our priority or by the end of `preempt_delay`.
 fn reconsider_master(instance: &mut Instance, turn: &mut Turn<'_>) {
     let Some(master) = instance.backup.master.filter(|master| master.watched) else { return };
-    if !is_obeyed(instance, master.heard.priority, turn.now, turn.now) {
+    if !judge(instance, master.heard.priority, turn.now, turn.now) {
         dismiss(instance, turn);
         instance.backup.grounds = Grounds::Overruled(master.heard);
     }
