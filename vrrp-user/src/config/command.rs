@@ -128,7 +128,9 @@ mod tests {
 
     #[test]
     fn what_needs_a_shell_gets_one() {
-        for text in ["pidof nginx || exit 1", "</dev/tcp/127.0.0.1/80", "A=1 run", "/bin/x $HOME", "~/check", "a; b"] {
+        for text in
+            ["pidof nginx || exit 1", "</dev/tcp/127.0.0.1/80", "A=1 run", "/bin/x $HOME", "~/check", "a; b"]
+        {
             assert_eq!(parse(text), Ok(Some(ScriptCommand::Shell(text.into()))), "{text}");
         }
     }

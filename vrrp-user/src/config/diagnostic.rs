@@ -141,7 +141,9 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let lower = word.to_ascii_lowercase();
     known
         .into_iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(&lower, &candidate.to_ascii_lowercase()), candidate))
+        .map(|candidate| {
+            (strsim::normalized_damerau_levenshtein(&lower, &candidate.to_ascii_lowercase()), candidate)
+        })
         .filter(|(likeness, _)| *likeness >= NEAR)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, candidate)| candidate)
@@ -192,6 +194,9 @@ mod tests {
         report.error(at(1), "first in the file");
         assert!(report.has_errors());
         let text: Vec<String> = report.into_diagnostics(&sources).iter().map(Diagnostic::to_string).collect();
-        assert_eq!(text, ["a.conf:1:1: error: first in the file", "a.conf:2:1: warning: no mail (and 1 more)"]);
+        assert_eq!(
+            text,
+            ["a.conf:1:1: error: first in the file", "a.conf:2:1: warning: no mail (and 1 more)"]
+        );
     }
 }

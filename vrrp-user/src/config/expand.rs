@@ -92,7 +92,8 @@ impl Expander<'_> {
 
     fn include(&mut self, pattern: &str, at: Position, required: bool, includes: Includes<'_>) {
         let Includes::Follow(path) = includes else {
-            self.report.warning(at, format!("`{pattern}` is not included: this text does not come from a file"));
+            self.report
+                .warning(at, format!("`{pattern}` is not included: this text does not come from a file"));
             return;
         };
         if pattern.is_empty() {
@@ -112,7 +113,8 @@ impl Expander<'_> {
                     }
                 }
                 Err(error) => {
-                    self.report.error(at, format!("`{alternative}` is not a pattern for files: {}", error.msg));
+                    self.report
+                        .error(at, format!("`{alternative}` is not a pattern for files: {}", error.msg));
                     return;
                 }
             }
@@ -172,7 +174,9 @@ impl Directive {
         let word = first.raw.as_str();
         match word {
             "include" => Some(Self::Include { required: false }),
-            "includer" | "includem" | "includew" | "includeb" | "includea" => Some(Self::Include { required: true }),
+            "includer" | "includem" | "includew" | "includeb" | "includea" => {
+                Some(Self::Include { required: true })
+            }
             _ if word.starts_with('@') => Some(Self::Condition),
             _ if word.starts_with('$') && word.contains('=') => Some(Self::Definition),
             _ if word.starts_with("~SEQ") || word.starts_with("~LST") => Some(Self::Sequence),

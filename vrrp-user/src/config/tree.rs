@@ -141,7 +141,10 @@ mod tests {
 
     #[test]
     fn braces_that_do_not_match_are_reported_where_they_are() {
-        assert_eq!(built("a {\n b {\n c\n }\n").1, ["t:1:1: error: the block of `a` is not closed\nhelp: a `}` is missing"]);
+        assert_eq!(
+            built("a {\n b {\n c\n }\n").1,
+            ["t:1:1: error: the block of `a` is not closed\nhelp: a `}` is missing"]
+        );
         assert_eq!(built("a\n}\nb").1, ["t:2:1: error: `}` without a block that it could close"]);
         let (shown, found) = built("{ x }\na");
         assert_eq!((shown.as_str(), found.len()), ("a", 1));
