@@ -6,7 +6,7 @@ use vrrp_user::config::{self, Diagnostic, Severity};
 
 #[test]
 fn patterns_are_relative_to_the_file_that_includes() {
-    let files = Files::new("patterns");
+    let files = Files::new("[patterns]");
     files.write("main.conf", "include conf.d/*.conf\ninclude {b,c}.conf\n");
     files.write("conf.d/one.conf", &instance("one", 1));
     files.write("conf.d/two.conf", "include ../deep.conf\n");
@@ -39,7 +39,7 @@ fn findings_name_the_included_file() {
     assert_eq!(
         shown(&findings),
         [format!(
-            "{bad}:2:3: error: unknown block `vrrp_instnace` in the top level\nhelp: did you mean `vrrp_instance`?"
+            "{bad}:2:3: error: unknown block `vrrp_instnace` at the top level\nhelp: did you mean `vrrp_instance`?"
         )]
     );
 }

@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_EXPECTED=1` writes the expectations anew; read the difference before it is committed.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers as well")]
+
 mod corpus;
 mod documentation;
 mod include;

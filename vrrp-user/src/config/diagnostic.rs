@@ -105,7 +105,11 @@ impl Report {
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity > Severity::Warning)
+        self.errors() > 0
+    }
+
+    pub(super) fn errors(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.severity > Severity::Warning).count()
     }
 
     /// In the order of the files and lines.
@@ -115,9 +119,7 @@ impl Report {
     }
 
     fn add(&mut self, severity: Severity, at: Position, message: String) -> &mut Finding {
-        let index = self.findings.len();
-        self.findings.push(Finding { severity, at, message, help: None, more: 0 });
-        &mut self.findings[index]
+        self.findings.push_mut(Finding { severity, at, message, help: None, more: 0 })
     }
 }
 

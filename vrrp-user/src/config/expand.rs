@@ -103,9 +103,7 @@ impl Expander<'_> {
         let directory = path.parent().unwrap_or(Path::new(""));
         let mut found = false;
         for alternative in alternatives(pattern) {
-            // A pattern that is absolute replaces the directory.
-            let Some(full) = directory.join(&alternative).to_str().map(str::to_owned) else { continue };
-            match glob::glob(&full) {
+            match glob::glob(&absolute(directory, &alternative)) {
                 Ok(paths) => {
                     for path in paths.flatten().filter(|path| !path.is_dir()) {
                         found = true;
@@ -197,6 +195,14 @@ fn pattern(line: &Line) -> String {
         })
         .collect();
     words.join(" ")
+}
+
+/// The pattern as seen from the working directory; letters of the directory's own name stand for themselves.
+fn absolute(directory: &Path, pattern: &str) -> String {
+    if directory.as_os_str().is_empty() || Path::new(pattern).is_absolute() {
+        return pattern.to_owned();
+    }
+    format!("{}/{pattern}", glob::Pattern::escape(&directory.to_string_lossy()))
 }
 
 /// `a{b,c}` as `ab` and `ac`, also nested and repeated.

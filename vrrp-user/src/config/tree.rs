@@ -2,6 +2,7 @@
 
 use super::diagnostic::Report;
 use super::lexer::{Line, Token, Word};
+use super::source::Position;
 
 /// Deeper nesting means nothing in this language.
 const DEPTH_MAX: usize = 16;
@@ -58,7 +59,7 @@ impl Builder<'_> {
     }
 
     /// The head is the statement before the brace, on this line or the one above.
-    fn open_block(&mut self, at: super::source::Position) {
+    fn open_block(&mut self, at: Position) {
         if self.too_deep > 0 {
             self.too_deep += 1;
         } else if self.open.len() >= DEPTH_MAX {
@@ -74,7 +75,7 @@ impl Builder<'_> {
         }
     }
 
-    fn close_block(&mut self, at: super::source::Position) {
+    fn close_block(&mut self, at: Position) {
         if self.too_deep > 0 {
             self.too_deep -= 1;
         } else if let Some((mut head, before)) = self.open.pop() {

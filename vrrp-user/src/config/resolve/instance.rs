@@ -7,7 +7,7 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::super::diagnostic::Report;
-use super::super::schema::{AddressDraft, AuthDraft, AuthType, GlobalsDraft, InstanceDraft};
+use super::super::schema::{AuthDraft, AuthType, GlobalsDraft, InstanceDraft};
 use super::super::source::At;
 use super::address::{self, NAME_MAX};
 use crate::protocol::{
@@ -48,7 +48,8 @@ pub(super) fn settings(
     let (preempt, preempt_delay) = preemption(&draft, priority, report);
     let source = same_family("source address", draft.source.as_ref(), family, report);
     let unicast = unicast(&draft, family, report);
-    let auth = draft.auth.as_ref().map_or(Auth::None, |auth| authentication(auth, version, report));
+    let auth =
+        draft.auth.as_ref().map_or(Auth::None, |auth| authentication(auth, version, draft.flawed, report));
     let advert_interval = interval(&draft, version, report);
     let plain = draft.checksum_as_v2.map_or(globals.checksum_as_v2, |on| on.value);
     let down_timer_adverts =
@@ -196,7 +197,7 @@ fn centiseconds(written: At<Duration>, report: &mut Report) -> Duration {
     rounded
 }
 
-fn authentication(auth: &At<AuthDraft>, version: Version, report: &mut Report) -> Auth {
+fn authentication(auth: &At<AuthDraft>, version: Version, flawed: bool, report: &mut Report) -> Auth {
     let AuthDraft { kind, password } = &auth.value;
     let pass = kind.is_some_and(|kind| kind.value == AuthType::Pass);
     if version == Version::V3 {
@@ -216,7 +217,7 @@ fn authentication(auth: &At<AuthDraft>, version: Version, report: &mut Report) -
             report.warning(auth.at, "without `auth_pass` adverts are not authenticated, as with keepalived");
             Auth::None
         }
-        Some(password) if kind.is_none() => {
+        Some(password) if kind.is_none() && !flawed => {
             report
                 .warning(password.at, "without `auth_type` the password is not used, as with keepalived")
                 .help("write `auth_type PASS`");
@@ -276,8 +277,8 @@ fn same_family(
 }
 
 fn count_addresses(draft: &InstanceDraft, version: Version, report: &mut Report) {
-    let InstanceDraft { addresses, no_addresses: false, name, .. } = draft else { return };
-    if !<[AddressDraft]>::is_empty(addresses) {
+    let InstanceDraft { addresses, no_addresses: false, flawed: false, name, .. } = draft else { return };
+    if !addresses.is_empty() {
         return;
     }
     let message = format!("vrrp_instance `{}` has no address in `virtual_ipaddress`", name.value);

@@ -46,7 +46,8 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
 
 /// Scripts by name, and the numbers of what is tracked.
 struct Names {
-    scripts: HashMap<Arc<str>, ScriptSettings>,
+    /// `None` where the script could not be read.
+    scripts: HashMap<Arc<str>, Option<ScriptSettings>>,
     /// A track's index is its number.
     tracked: Vec<Track>,
     tracked_scripts: Vec<ScriptSettings>,
@@ -55,10 +56,7 @@ struct Names {
 
 impl Names {
     fn new(drafts: &[ScriptDraft], report: &mut Report) -> Self {
-        let scripts = drafts
-            .iter()
-            .filter_map(|draft| Some((draft.name.value.clone(), script(draft, report)?)))
-            .collect();
+        let scripts = drafts.iter().map(|draft| (draft.name.value.clone(), script(draft, report))).collect();
         Self { scripts, tracked: Vec::new(), tracked_scripts: Vec::new(), tracked_interfaces: Vec::new() }
     }
 
@@ -81,12 +79,13 @@ impl Names {
         report: &mut Report,
     ) -> Option<TrackSettings> {
         let name = &track.name.value;
-        let Some(script) = self.scripts.get(name).cloned() else {
+        let Some(script) = self.scripts.get(name) else {
             let help = did_you_mean(name, self.scripts.keys().map(AsRef::as_ref))
                 .unwrap_or_else(|| format!("write a block `vrrp_script {name} {{ … }}`"));
             report.error(track.name.at, format!("there is no vrrp_script `{name}`")).help(help);
             return None;
         };
+        let script = script.clone()?;
         let weight = track.weight.map_or(script.weight, |written| weight(written, report));
         if priority.is_owner() && weight != Weight(0) {
             ignored_by_owner(&track.name, report);
@@ -148,7 +147,7 @@ fn before_first_result(init_fail: bool, weight: Weight, reverse: bool) -> Option
 }
 
 fn script(draft: &ScriptDraft, report: &mut Report) -> Option<ScriptSettings> {
-    if !draft.has_command {
+    if draft.command.is_none() && !draft.flawed {
         report
             .error(draft.name.at, format!("vrrp_script `{}` has no `script`", draft.name.value))
             .help("write `script \"/path/to/check\"` into its block");
@@ -181,7 +180,7 @@ fn positive(keyword: &str, span: At<Duration>, report: &mut Report) -> Duration 
 fn weight(written: At<i64>, report: &mut Report) -> Weight {
     let within = written.value.clamp(-253, 253);
     if within != written.value {
-        report.warning(written.at, format!("a weight is −253 to 253; {within} is used, as keepalived does"));
+        report.warning(written.at, format!("a weight is -253 to 253; {within} is used, as keepalived does"));
     }
     Weight(i16::try_from(within).unwrap_or_default())
 }
@@ -202,7 +201,7 @@ fn announce_defaults(globals: &GlobalsDraft, report: &mut Report) -> AnnounceSet
         standard
     };
     let delay = globals.announce.delay.map_or(base.delay, |span| span.value);
-    let repeat = globals.announce.repeat.map_or(base.repeat, |count| at_least_one(count, report));
+    let repeat = globals.announce.repeat.map_or(base.repeat, |count| clamped_u32(count.value).max(1));
     let base = AnnounceSettings {
         garp_interval: globals.garp_interval.map_or(base.garp_interval, |span| span.value),
         gna_interval: globals.gna_interval.map_or(base.gna_interval, |span| span.value),

@@ -46,6 +46,8 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) scripts: Vec<TrackDraft>,
     pub(in crate::config) interfaces: Vec<TrackDraft>,
     pub(in crate::config) notify: NotifySettings,
+    /// Something in the block could not be read; what seems to be missing may be just that.
+    pub(in crate::config) flawed: bool,
 }
 
 /// `garp_*` of an instance, or their defaults in `global_defs`.
@@ -272,7 +274,9 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
         name: At { value: name.text.as_str().into(), at: name.at },
         ..InstanceDraft::default()
     };
+    let errors = report.errors();
     super::read_block(TABLES, "vrrp_instance", inner, &mut instance, report);
+    instance.flawed = report.errors() > errors;
     draft.instances.push(instance);
 }
 
@@ -298,7 +302,7 @@ fn authentication(it: &mut InstanceDraft, statement: &Statement, inner: &[Statem
 
 fn auth_type(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
-    let value = match word.text.to_ascii_uppercase().as_str() {
+    let value = match word.text.as_str() {
         "PASS" => AuthType::Pass,
         "NONE" => AuthType::None,
         "AH" => {
@@ -307,8 +311,9 @@ fn auth_type(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut R
                 .help("use PASS on all nodes");
             return;
         }
-        _ => {
-            report.error(word.at, format!("`auth_type` is PASS, not `{}`", word.text));
+        other => {
+            let help = did_you_mean(other, ["PASS"]);
+            report.error(word.at, format!("`auth_type` is PASS, not `{other}`")).help_maybe(help);
             return;
         }
     };

@@ -169,10 +169,13 @@ fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mu
         Some(home) if home == root::TOP_LEVEL => {
             Some(format!("`{}` belongs to the top level; is a `}}` missing before it?", keyword.text))
         }
-        Some(home) => Some(format!("`{}` belongs into `{home}`", keyword.text)),
+        Some(home) => Some(format!("`{}` belongs in `{home}`", keyword.text)),
         None => did_you_mean(&keyword.text, tables.iter().copied().flatten().map(|row| row.keyword)),
     };
-    report.error(keyword.at, format!("unknown {what} `{}` in {place}", keyword.text)).help_maybe(help);
+    let preposition = if place == root::TOP_LEVEL { "at" } else { "in" };
+    report
+        .error(keyword.at, format!("unknown {what} `{}` {preposition} {place}", keyword.text))
+        .help_maybe(help);
 }
 
 fn read_statement<T>(row: &Row<T>, statement: &Statement, target: &mut T, report: &mut Report) {

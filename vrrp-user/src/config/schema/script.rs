@@ -17,8 +17,8 @@ use super::{Kind, Row, globals};
 pub(in crate::config) struct ScriptDraft {
     pub(in crate::config) name: At<Arc<str>>,
     pub(in crate::config) command: Option<ScriptCommand>,
-    /// `script` was written, whether or not it could be read.
-    pub(in crate::config) has_command: bool,
+    /// Something in the block could not be read; what seems to be missing may be just that.
+    pub(in crate::config) flawed: bool,
     pub(in crate::config) interval: Option<At<Duration>>,
     pub(in crate::config) timeout: Option<At<Duration>>,
     pub(in crate::config) weight: Option<At<i64>>,
@@ -48,7 +48,7 @@ pub(super) const ROWS: &[Row<ScriptDraft>] = &[
     ),
     Row::works(
         "weight",
-        Kind::Own("-253…253 [reverse]", weight),
+        Kind::Own("-253 to 253 [`reverse`]", weight),
         "0",
         "0: Fault while failed; positive: added while good; negative: added while failed",
     ),
@@ -80,7 +80,9 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
     };
     let mut script =
         ScriptDraft { name: At { value: name.text.as_str().into(), at: name.at }, ..ScriptDraft::default() };
+    let errors = report.errors();
     super::read_block(&[ROWS], "vrrp_script", inner, &mut script, report);
+    script.flawed = report.errors() > errors;
     draft.scripts.push(script);
 }
 
@@ -100,7 +102,6 @@ pub(super) fn command(text: &str, at: Position, report: &mut Report) -> Option<S
 }
 
 fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    script.has_command = true;
     let Some((first, more)) = args.split_first() else {
         report.error(keyword.at, "`script` needs a command");
         return;
@@ -119,7 +120,7 @@ fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
 
 fn weight(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let (number, options) = args.split_at(args.len().min(1));
-    script.weight = value::read_integer(&keyword.text, keyword.at, number, -254, 254, report);
+    script.weight = value::read_weight(keyword.at, number, report);
     for option in options {
         match option.text.as_str() {
             "reverse" => script.reverse = true,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::super::diagnostic::Report;
+use super::super::lexer::Word;
 use super::super::source::At;
 use super::super::tree::Statement;
+use super::value;
 use super::{Kind, Row};
 
 #[derive(Debug, Default)]
@@ -18,7 +20,7 @@ pub(in crate::config) struct TrackDraft {
 pub(super) const OPTIONS: &[Row<TrackDraft>] = &[
     Row::works(
         "weight",
-        Kind::Integer(-254, 254, |track, n| track.weight = Some(n)),
+        Kind::Own("-253 to 253", weight),
         "that of the script, or 0",
         "0: Fault while down; positive: added while up; negative: added while down",
     ),
@@ -30,6 +32,10 @@ pub(super) const OPTIONS: &[Row<TrackDraft>] = &[
         "undoes `reverse` of the script",
     ),
 ];
+
+fn weight(track: &mut TrackDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    track.weight = value::read_weight(keyword.at, args, report);
+}
 
 /// One per line.
 pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &mut Report) {

@@ -93,6 +93,16 @@ pub(super) fn read_integer(
     }
 }
 
+/// A weight; ±254, which old files hold, is left to be cut.
+pub(super) fn read_weight(at: Position, args: &[Word], report: &mut Report) -> Option<At<i64>> {
+    match args {
+        [word] if matches!(word.text.as_str(), "254" | "-254") => {
+            Some(At { value: word.text.parse().ok()?, at: word.at })
+        }
+        _ => read_integer("weight", at, args, -253, 253, report),
+    }
+}
+
 pub(super) fn read_seconds(
     keyword: &str,
     at: Position,
