@@ -58,6 +58,7 @@ pub(super) struct Report {
     findings: Vec<Finding>,
     /// Index of the first finding of a kind that is told only once.
     counted: HashMap<&'static str, usize>,
+    errors: usize,
 }
 
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Report {
     }
 
     pub(super) fn errors(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.severity > Severity::Warning).count()
+        self.errors
     }
 
     /// In the order of the files and lines.
@@ -119,6 +120,7 @@ impl Report {
     }
 
     fn add(&mut self, severity: Severity, at: Position, message: String) -> &mut Finding {
+        self.errors += usize::from(severity > Severity::Warning);
         self.findings.push_mut(Finding { severity, at, message, help: None, more: 0 })
     }
 }

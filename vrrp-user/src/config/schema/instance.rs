@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
-use super::super::model::{NotifyCommand, NotifySettings};
+use super::super::model::NotifySettings;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::address::AddressDraft;
 use super::root::Draft;
 use super::track::TrackDraft;
 use super::value;
-use super::{Kind, Row, Tables, globals, ignored, script};
+use super::{Kind, Row, Tables, ignored, notify};
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct InstanceDraft {
@@ -244,21 +244,19 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "global",
         "announcements per address after hearing a lower master",
     ),
-    Row::works("notify_master", Kind::Own(COMMAND, notify_master), "", "run on becoming master"),
-    Row::works("notify_backup", Kind::Own(COMMAND, notify_backup), "", "run on becoming backup"),
-    Row::works("notify_fault", Kind::Own(COMMAND, notify_fault), "", "run on entering Fault"),
-    Row::works("notify_stop", Kind::Own(COMMAND, notify_stop), "", "run when the daemon ends"),
+    Row::works("notify_master", Kind::Own(notify::FORM, notify::master), "", "run on becoming master"),
+    Row::works("notify_backup", Kind::Own(notify::FORM, notify::backup), "", "run on becoming backup"),
+    Row::works("notify_fault", Kind::Own(notify::FORM, notify::fault), "", "run on entering Fault"),
+    Row::works("notify_stop", Kind::Own(notify::FORM, notify::stop), "", "run when the daemon ends"),
     Row::works(
         "notify",
-        Kind::Own(COMMAND, notify_any),
+        Kind::Own(notify::FORM, notify::any),
         "",
         "run on every change, with `INSTANCE`, name, state and priority behind its arguments",
     ),
 ];
 
 pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, ignored::INSTANCE];
-
-const COMMAND: &str = "COMMAND [USER [GROUP]]";
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),
@@ -388,50 +386,4 @@ fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statemen
             it.peers.push(peer);
         }
     }
-}
-
-fn notify_master(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.master, keyword, args, report);
-}
-
-fn notify_backup(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.backup, keyword, args, report);
-}
-
-fn notify_fault(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.fault, keyword, args, report);
-}
-
-fn notify_stop(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.stop, keyword, args, report);
-}
-
-fn notify_any(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    hook(&mut it.notify.any, keyword, args, report);
-}
-
-/// As keepalived has it, the first word is the whole command; a user and a group may follow.
-fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some((first, user)) = args.split_first() else {
-        report.error(keyword.at, format!("`{}` needs a command", keyword.text));
-        return;
-    };
-    if slot.is_some() {
-        report.warning(keyword.at, format!("`{}` is written already; this one is ignored", keyword.text));
-        return;
-    }
-    if let Some(argument) = user.iter().enumerate().find(|(index, word)| *index > 1 || !is_name(&word.text)) {
-        report
-            .error(argument.1.at, format!("`{}` is neither a user nor a group", argument.1.text))
-            .help("put the command and its arguments in quotes; a user and a group may follow");
-        return;
-    }
-    let user = if user.is_empty() { None } else { globals::user(keyword, user, report) };
-    *slot = script::command(first.inner(), first.at, report).map(|command| NotifyCommand { command, user });
-}
-
-/// What may be a user or a group.
-fn is_name(text: &str) -> bool {
-    !text.starts_with('-')
-        && text.chars().all(|letter| letter.is_alphanumeric() || "_-.:$@\\".contains(letter))
 }

@@ -8,6 +8,7 @@ mod address;
 mod globals;
 mod ignored;
 mod instance;
+mod notify;
 mod reference;
 mod root;
 mod script;
