@@ -1,0 +1,15 @@
+//! Raw sockets: adverts and announcements out, and adverts in where no program is attached.
+//!
+//! Enters: messages to send, frames from an interface. Leaves: packets, and judged adverts. Absent: decisions, state
+//! of instances, waiting: every socket is non-blocking, and a packet that cannot leave now is reported and gone.
+//!
+//! [`advert`] sends adverts, [`announce`] gratuitous ARP and unsolicited neighbour advertisements, each as one
+//! [`batch`]. [`membership`] lets the group through to us, [`listen`] hears it.
+
+mod batch;
+mod listen;
+mod membership;
+pub(in crate::driver) mod option;
+
+pub use listen::Listener;
+pub use membership::Membership;
