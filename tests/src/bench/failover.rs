@@ -41,7 +41,9 @@ pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
     let mut benches = plan.daemons.iter().map(|&daemon| Bench::new(daemon)).collect::<Result<Vec<_>>>()?;
     for round in 1..=rounds {
         for bench in &mut benches {
-            let done = bench.round();
+            // Deaths spread over the whole advert interval.
+            let phase = heir().advert_interval() * (round * 7 % rounds) / rounds;
+            let done = bench.round(phase);
             done.with_context(|| format!("round {round}\n{}", bench.pair.logs()))?;
         }
         eprintln!("failover: round {round} of {rounds}");
@@ -87,8 +89,9 @@ impl Bench {
         })
     }
 
-    fn round(&mut self) -> Result<()> {
+    fn round(&mut self, phase: Duration) -> Result<()> {
         let prober = self.prober()?;
+        std::thread::sleep(phase);
         let start = realtime();
         self.pair.die(MASTER)?;
         self.wait_for_heir(&prober, start)?;
@@ -99,6 +102,7 @@ impl Bench {
         self.come_back()?;
 
         let prober = self.prober()?;
+        std::thread::sleep(phase);
         let start = realtime();
         self.pair.stop(MASTER)?;
         self.wait_for_heir(&prober, start)?;
