@@ -104,25 +104,29 @@ pub(crate) fn check() -> Result<()> {
 impl Layer {
     /// Line numbers with what is wrong there.
     fn faults(&self, text: &str) -> Vec<(usize, String)> {
+        let code: String = text.lines().map(|line| format!("{}\n", without_comment(line))).collect();
+        let line = |at: usize| code.get(..at).unwrap_or_default().matches('\n').count() + 1;
         let mut faults = Vec::new();
-        for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line)) {
-            let code = line.split("//").next().unwrap_or_default();
-            for module in named(code, "crate::") {
-                if is_module(&module) && module != self.name && !self.own.contains(&module.as_str()) {
-                    faults.push((number, format!("{} must not use {module}", self.name)));
-                }
+        for (at, module) in named(&code, "crate::") {
+            if is_module(&module) && module != self.name && !self.own.contains(&module.as_str()) {
+                faults.push((line(at), format!("{} must not use {module}", self.name)));
             }
-            for module in named(code, "vrrp_ebpf::") {
-                if !self.shared.contains(&module.as_str()) && is_module(&module) {
-                    faults.push((number, format!("{} must not use vrrp_ebpf::{module}", self.name)));
-                }
+        }
+        for (at, module) in named(&code, "vrrp_ebpf::") {
+            if is_module(&module) && !self.shared.contains(&module.as_str()) {
+                faults.push((line(at), format!("{} must not use vrrp_ebpf::{module}", self.name)));
             }
-            for prefix in self.never.iter().filter(|&&prefix| begins_path(code, prefix)) {
-                faults.push((number, format!("{} must not use {prefix}", self.name)));
-            }
+        }
+        for prefix in self.never {
+            let paths = code.match_indices(prefix).filter(|&(at, _)| at_start_of_path(&code, at));
+            faults.extend(paths.map(|(at, _)| (line(at), format!("{} must not use {prefix}", self.name))));
         }
         faults
     }
+}
+
+fn without_comment(line: &str) -> &str {
+    line.split("//").next().unwrap_or_default()
 }
 
 /// Whether the tables name it as a layer; items at the root of a package are nobody's.
@@ -130,8 +134,8 @@ fn is_module(name: &str) -> bool {
     LAYERS.iter().any(|layer| layer.name == name)
 }
 
-/// First segments after `prefix`, of `prefix{a::…, b}` all of them.
-fn named(code: &str, prefix: &str) -> Vec<String> {
+/// First segments after `prefix` with where it begins; of `prefix{a::…, b}` all of them.
+fn named(code: &str, prefix: &str) -> Vec<(usize, String)> {
     let mut names = Vec::new();
     for (at, _) in code.match_indices(prefix) {
         if !at_start_of_path(code, at) {
@@ -139,8 +143,8 @@ fn named(code: &str, prefix: &str) -> Vec<String> {
         }
         let rest = code.get(at + prefix.len()..).unwrap_or_default();
         match rest.strip_prefix('{') {
-            Some(list) => names.extend(outermost(list).into_iter().map(first_word)),
-            None => names.push(first_word(rest)),
+            Some(list) => names.extend(outermost(list).into_iter().map(|part| (at, first_word(part)))),
+            None => names.push((at, first_word(rest))),
         }
     }
     names
@@ -172,10 +176,6 @@ fn outermost(list: &str) -> Vec<&str> {
 
 fn first_word(text: &str) -> String {
     text.trim_start().chars().take_while(|mark| mark.is_alphanumeric() || *mark == '_').collect()
-}
-
-fn begins_path(code: &str, prefix: &str) -> bool {
-    code.match_indices(prefix).any(|(at, _)| at_start_of_path(code, at))
 }
 
 /// Not in the middle of a longer word or path.
@@ -237,7 +237,10 @@ mod tests {
         assert_eq!(faults("driver", "use crate::daemon;"), 1);
         assert_eq!(faults("config", "use crate::driver::Clock;"), 1);
         assert_eq!(faults("wire", "use crate::map::Peer;"), 1);
-        assert_eq!(faults("config", "use crate::{protocol::{Event, Action}, daemon::Board};"), 1);
+        assert_eq!(
+            faults("config", "use crate::{\n    protocol::{Event, Action},\n    daemon::Board,\n};"),
+            1
+        );
     }
 
     #[test]
