@@ -265,6 +265,13 @@ impl Instance {
         Self { version: 2, interval: Duration::from_secs(1), ..Self::v3(priority) }
     }
 
+    /// `state MASTER`, which matters to owners only.
+    #[must_use]
+    pub fn master(mut self) -> Self {
+        self.state = "MASTER";
+        self
+    }
+
     #[must_use]
     pub fn interval(mut self, millis: u64) -> Self {
         self.interval = Duration::from_millis(millis);

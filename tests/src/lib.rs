@@ -9,6 +9,7 @@
 pub mod bench;
 pub mod clock;
 pub mod daemon;
+pub mod flavour;
 pub mod lab;
 pub mod malformed;
 pub mod netns;

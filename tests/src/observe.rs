@@ -57,6 +57,8 @@ pub struct Advert {
     pub version: u8,
     pub vrid: u8,
     pub priority: u8,
+    /// How many addresses it lists.
+    pub addresses: u8,
 }
 
 impl Observer {
@@ -220,8 +222,8 @@ fn read(frame: &[u8]) -> Option<What> {
 }
 
 fn advert(source: IpAddr, destination: IpAddr, message: &[u8]) -> Option<What> {
-    let [first, vrid, priority, ..] = *message else { return None };
-    Some(What::Advert(Advert { source, destination, version: first >> 4, vrid, priority }))
+    let [first, vrid, priority, addresses, ..] = *message else { return None };
+    Some(What::Advert(Advert { source, destination, version: first >> 4, vrid, priority, addresses }))
 }
 
 pub(crate) fn v4(bytes: &[u8], at: usize) -> Option<IpAddr> {

@@ -21,6 +21,8 @@ pub struct Process {
     child: Child,
     log: PathBuf,
     ended: Option<ExitStatus>,
+    /// Where the log is, if it shall go with the process.
+    _directory: Option<Directory>,
 }
 
 impl Process {
@@ -38,7 +40,17 @@ impl Process {
         }
         let child =
             command.spawn().with_context(|| format!("cannot run {}", command.get_program().display()))?;
-        Ok(Self { child, log, ended: None })
+        Ok(Self { child, log, ended: None, _directory: None })
+    }
+
+    /// As [`Process::start`], with the log in a directory that goes with the process.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_in(command: Command, directory: Directory) -> Result<Self> {
+        let mut process = Self::start(command, directory.path().join("log"))?;
+        process._directory = Some(directory);
+        Ok(process)
     }
 
     pub fn pid(&self) -> Pid {
