@@ -137,6 +137,10 @@ impl Running {
         &mut self.process
     }
 
+    pub fn is_alive(&self) -> bool {
+        self.process.is_alive()
+    }
+
     pub fn log(&self) -> String {
         self.process.log()
     }

@@ -19,4 +19,4 @@ pub mod probe;
 pub mod process;
 mod require;
 
-pub use require::require;
+pub use require::{missing, require};

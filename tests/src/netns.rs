@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CloneFlags, setns};
 
-const PREFIX: &str = "vrrpx";
+/// Begins the names of all that is ours and would outlive us.
+pub(crate) const PREFIX: &str = "vrrpx";
 const NAMES: &str = "/run/netns";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -140,20 +141,23 @@ impl Drop for Namespace {
     }
 }
 
-/// Removes what runs that did not live to clean up have left: their pid is gone.
+/// Removes what runs that did not live to clean up have left.
 fn reap() {
-    let Ok(names) = std::fs::read_dir(NAMES) else { return };
-    for name in names.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
-        let mut parts = name.split('-');
-        if parts.next() != Some(PREFIX) {
-            continue;
-        }
-        let Some(Ok(pid)) = parts.next().map(str::parse::<u32>) else { continue };
-        if !Path::new(&format!("/proc/{pid}")).exists() {
+    for entry in std::fs::read_dir(NAMES).into_iter().flatten().flatten() {
+        if let Some(name) = entry.file_name().to_str().filter(|name| is_leftover(name)) {
             // Another run may be reaping the same one.
-            let _gone = ip(&["netns", "del", &name]);
+            let _gone = ip(&["netns", "del", name]);
         }
     }
+}
+
+/// Whether something is named as ours are, after a process that is gone.
+pub(crate) fn is_leftover(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let (Some(PREFIX), Some(Ok(pid))) = (parts.next(), parts.next().map(str::parse::<u32>)) else {
+        return false;
+    };
+    !Path::new("/proc").join(pid.to_string()).exists()
 }
 
 fn ip(args: &[&str]) -> Result<()> {
@@ -165,4 +169,18 @@ fn ip(args: &[&str]) -> Result<()> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_after_dead_processes_are_leftovers() {
+        assert!(!is_leftover(&format!("{PREFIX}-{}-0-lan", std::process::id())));
+        // Above the highest pid the kernel gives.
+        assert!(is_leftover(&format!("{PREFIX}-4194305-0-lan")));
+        assert!(!is_leftover("another-4194305-0-lan"));
+        assert!(!is_leftover(PREFIX));
+    }
 }

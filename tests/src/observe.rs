@@ -112,16 +112,9 @@ impl Observer {
         adverts.iter().rev().find(|(_, _, advert)| advert.priority != 0).map(|&(_, node, _)| node)
     }
 
-    /// Waits until `node` alone has sent the last five adverts.
-    ///
-    /// # Errors
-    /// When that does not come true within the time.
-    pub fn wait_for_master(&self, node: usize, within: Duration) -> Result<()> {
-        poll(&format!("node {node} as the only master"), within, || {
-            let adverts = self.adverts();
-            let last = adverts.iter().rev().take(5);
-            Ok((last.clone().count() == 5 && last.clone().all(|advert| advert.1 == node)).then_some(()))
-        })
+    /// Senders of the latest `count` adverts, the latest first.
+    pub fn latest(&self, count: usize) -> Vec<usize> {
+        self.adverts().iter().rev().take(count).map(|advert| advert.1).collect()
     }
 
     /// Waits for the first advert of `node` after `since`, farewells not counted, and gives its time.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::clock::{poll, realtime};
 use crate::daemon::{Config, Daemon, Running};
@@ -141,23 +141,30 @@ impl Pair {
         self.lab.nodes.get(node).context("no such node")
     }
 
-    /// Waits until `node` alone sends adverts.
+    /// Waits until `node` alone has sent the last five adverts.
     ///
     /// # Errors
-    /// When it does not within [`SETTLE`].
+    /// When it does not come so within [`SETTLE`], or a daemon ends.
     pub fn wait_for_master(&self, node: usize) -> Result<()> {
-        self.observer.wait_for_master(node, SETTLE)
+        self.poll(&format!("node {node} as the only master"), || Ok(self.observer.latest(5) == [node; 5]))
     }
 
     /// Waits until a node holds `address`, or does not.
     ///
     /// # Errors
-    /// When it does not come so within [`SETTLE`].
+    /// When it does not come so within [`SETTLE`], or a daemon ends.
     pub fn wait_for_address(&self, node: usize, address: IpAddr, held: bool) -> Result<()> {
         let word = if held { "on" } else { "off" };
         let text = address.to_string();
-        poll(&format!("{address} {word} node {node}"), SETTLE, || {
-            Ok((self.lab.has_address(node, &text)? == held).then_some(()))
+        self.poll(&format!("{address} {word} node {node}"), || Ok(self.lab.has_address(node, &text)? == held))
+    }
+
+    /// Waits for a condition as long as both daemons live.
+    fn poll(&self, what: &str, holds: impl Fn() -> Result<bool>) -> Result<()> {
+        poll(what, SETTLE, || {
+            let dead = self.running.iter().flatten().find(|running| !running.is_alive());
+            ensure!(dead.is_none(), "a daemon has ended; waited for: {what}");
+            Ok(holds()?.then_some(()))
         })
     }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,8 +13,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::clock::poll;
+use crate::netns::{PREFIX, is_leftover};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
+static REAP: Once = Once::new();
 
 /// A running process and what it printed. It dies with its owner, even where the owner is killed.
 #[derive(Debug)]
@@ -76,6 +79,12 @@ impl Process {
         kill(self.pid(), signal).with_context(|| format!("{signal} to {}", self.pid()))
     }
 
+    /// Whether it is still at work; asks without taking its exit status.
+    pub fn is_alive(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.ended.is_none() {
@@ -125,8 +134,9 @@ pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new() -> Result<Self> {
+        REAP.call_once(reap);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("vrrpx-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("{PREFIX}-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
         Ok(Self(path))
     }
@@ -140,6 +150,16 @@ impl Drop for Directory {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             eprintln!("{} stays: {error}", self.0.display());
+        }
+    }
+}
+
+/// Removes what runs that did not live to clean up have left.
+fn reap() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_leftover) {
+            // Another run may be reaping the same one.
+            let _gone = std::fs::remove_dir_all(entry.path());
         }
     }
 }

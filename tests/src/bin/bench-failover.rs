@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use vrrp_tests::bench::{Measure, Plan, table};
 use vrrp_tests::daemon::{Daemon, Mode};
-use vrrp_tests::require;
+use vrrp_tests::missing;
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures failover, ours beside keepalived")]
@@ -33,10 +33,9 @@ fn main() -> Result<()> {
         Choice::Vrrpx => vec![Daemon::Vrrpx(Mode::Native)],
         Choice::Both => vec![Daemon::Keepalived, Daemon::Vrrpx(Mode::Native)],
     };
-    for need in ["root", "ip"].into_iter().chain(daemons.iter().map(|daemon| daemon.need())) {
-        if !require(need) {
-            bail!("cannot measure without it");
-        }
+    let needs = ["root", "ip"].into_iter().chain(daemons.iter().map(|daemon| daemon.need()));
+    if let Some(reason) = needs.into_iter().find_map(missing) {
+        bail!("{reason}");
     }
     let plan = Plan { daemons, quick: arguments.quick };
     let measures = chosen(&arguments.only)?;

@@ -14,9 +14,9 @@ use serde_json::Value;
 use vrrp_tests::clock::{Deadline, realtime};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::missing;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
-use vrrp_tests::require;
 
 const MASTER: usize = 0;
 const HEIR: usize = 1;
@@ -56,7 +56,8 @@ enum Rung {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let daemon = arguments.daemon();
-    if !["root", "ip", daemon.need()].into_iter().all(require) {
+    if let Some(reason) = ["root", "ip", daemon.need()].into_iter().find_map(missing) {
+        eprintln!("lab: {reason}");
         return ExitCode::FAILURE;
     }
     match catch_interrupts().and_then(|()| demonstrate(&arguments, daemon)) {
@@ -157,9 +158,7 @@ fn show_failovers(pair: &mut Pair, heir: &Instance) -> Result<()> {
 
 /// Only `node` sends adverts, and it answers the client.
 fn is_steady(pair: &Pair, prober: &Prober, node: usize) -> bool {
-    let adverts = pair.observer.adverts();
-    let last: Vec<_> = adverts.iter().rev().take(5).map(|advert| advert.1).collect();
-    last == [node; 5] && prober.served_by() == Some(node)
+    pair.observer.latest(5) == [node; 5] && prober.served_by() == Some(node)
 }
 
 /// From the last advert of the dead master to the first of the heir.
