@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::clock::{poll, realtime};
 use crate::daemon::{Config, Daemon, Running};
@@ -57,7 +57,7 @@ impl Pair {
     pub fn settled(roles: [Role; 2]) -> Result<Self> {
         let mut pair = Self::idle(roles)?;
         let settle = pair.start(0).and_then(|()| pair.start(1)).and_then(|()| pair.wait_for_master(0));
-        settle.with_context(|| pair.logs())?;
+        settle.map_err(|error| pair.with_logs(&error))?;
         Ok(pair)
     }
 
@@ -66,7 +66,12 @@ impl Pair {
     /// # Errors
     /// Those of `scenario`.
     pub fn check(mut self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        scenario(&mut self).with_context(|| self.logs())
+        scenario(&mut self).map_err(|error| self.with_logs(&error))
+    }
+
+    /// An error that ends with what the running daemons have printed.
+    pub fn with_logs(&self, error: &anyhow::Error) -> anyhow::Error {
+        anyhow!("{error:#}\n{}", self.logs())
     }
 
     /// Starts the daemon of a node.
@@ -173,8 +178,7 @@ impl Pair {
         realtime()
     }
 
-    /// What the running daemons have printed.
-    pub fn logs(&self) -> String {
+    fn logs(&self) -> String {
         let log = |(node, running): (usize, &Option<Running>)| {
             running
                 .as_ref()

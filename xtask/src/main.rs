@@ -13,6 +13,8 @@ mod setup;
 mod tally;
 mod test;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -43,15 +45,28 @@ enum Verb {
     Install(install::Arguments),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().verb {
-        Verb::Setup => setup::setup(),
-        Verb::Build(arguments) => build::build(&arguments),
-        Verb::Run(arguments) => run::run(&arguments),
-        Verb::Test => test::test(),
-        Verb::Bench(arguments) => bench::bench(&arguments),
-        Verb::Lint => lint::lint(),
-        Verb::Layers => layers::check(),
-        Verb::Install(arguments) => install::install(&arguments),
+fn main() -> ExitCode {
+    match Arguments::parse().verb.act() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Verb {
+    fn act(self) -> Result<ExitCode> {
+        match self {
+            Self::Setup => setup::setup()?,
+            Self::Build(arguments) => build::build(&arguments)?,
+            Self::Run(arguments) => run::run(&arguments)?,
+            Self::Test => return test::test(),
+            Self::Bench(arguments) => bench::bench(&arguments)?,
+            Self::Lint => lint::lint()?,
+            Self::Layers => layers::check()?,
+            Self::Install(arguments) => install::install(&arguments)?,
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -44,7 +44,7 @@ pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
             // Deaths spread over the whole advert interval.
             let phase = heir().advert_interval() * (round * 7 % rounds) / rounds;
             let done = bench.round(phase);
-            done.with_context(|| format!("round {round}\n{}", bench.pair.logs()))?;
+            done.map_err(|error| bench.pair.with_logs(&error.context(format!("round {round}"))))?;
         }
         eprintln!("failover: round {round} of {rounds}");
     }

@@ -1,5 +1,7 @@
 //! Prints the table of failover measures; see `vrrp_tests::bench`.
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use vrrp_tests::bench::{Measure, Plan, table};
@@ -26,7 +28,17 @@ enum Choice {
     Both,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-failover: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<()> {
     let arguments = Arguments::parse();
     let daemons = match arguments.daemon {
         Choice::Keepalived => vec![Daemon::Keepalived],

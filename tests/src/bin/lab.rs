@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use serde_json::Value;
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
             ExitCode::from(130)
         }
         Err(error) => {
-            eprintln!("\n{error:?}");
+            eprintln!("\nlab: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -97,10 +97,7 @@ fn demonstrate(arguments: &Arguments, daemon: Daemon) -> Result<()> {
     let roles = [instance(200), heir.clone()].map(|instance| Role::new(daemon, Config::of(instance)));
     let mut pair = Pair::idle(roles)?;
     let shown = show_failovers(&mut pair, &heir);
-    if shown.is_err() && !INTERRUPTED.load(Ordering::Relaxed) {
-        return shown.with_context(|| pair.logs());
-    }
-    shown
+    shown.map_err(|error| pair.with_logs(&error))
 }
 
 fn show_failovers(pair: &mut Pair, heir: &Instance) -> Result<()> {
