@@ -53,7 +53,8 @@ impl Daemon {
         let Ok(output) = output else { return self.need().to_owned() };
         let text = [output.stdout, output.stderr].concat();
         let line = String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned();
-        line.split(" (").next().unwrap_or_default().to_lowercase().replace(" v", " ")
+        let line = line.split(" (").next().unwrap_or_default().to_lowercase().replace(" v", " ");
+        if line.is_empty() { self.need().to_owned() } else { line }
     }
 
     /// Starts it on a node.

@@ -164,11 +164,20 @@ impl Pair {
         self.poll(&format!("{address} {word} node {node}"), || Ok(self.lab.has_address(node, &text)? == held))
     }
 
+    /// # Errors
+    /// When a daemon that was started and neither killed nor stopped is no more.
+    pub fn ensure_alive(&self) -> Result<()> {
+        for (node, running) in self.running.iter().enumerate() {
+            let alive = running.as_ref().is_none_or(Running::is_alive);
+            ensure!(alive, "the daemon of node {node} has ended by itself");
+        }
+        Ok(())
+    }
+
     /// Waits for a condition as long as both daemons live.
     fn poll(&self, what: &str, holds: impl Fn() -> Result<bool>) -> Result<()> {
         poll(what, SETTLE, || {
-            let dead = self.running.iter().flatten().find(|running| !running.is_alive());
-            ensure!(dead.is_none(), "a daemon has ended; waited for: {what}");
+            self.ensure_alive().with_context(|| format!("waited for: {what}"))?;
             Ok(holds()?.then_some(()))
         })
     }

@@ -256,6 +256,7 @@ impl<'a> View<'a> {
         if INTERRUPTED.load(Ordering::Relaxed) {
             bail!("interrupted");
         }
+        pair.ensure_alive()?;
         let name = |node: Option<usize>| node.map_or("nobody".to_owned(), |node| format!("node {node}"));
         let line = format!(
             "master: {}; the client is served by {}",
