@@ -9,6 +9,7 @@ use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::require;
 
 use crate::ours;
 
@@ -107,7 +108,7 @@ fn a_taken_hook_is_told_and_gone_around() -> Result<()> {
 
 #[test]
 fn without_cap_bpf_it_works_on_sockets_and_says_why() -> Result<()> {
-    if !ours() {
+    if !ours() || !require("setpriv") {
         return Ok(());
     }
     // CAP_PERFMON, CAP_BPF and CAP_SYS_ADMIN, which implies them.
@@ -120,7 +121,7 @@ fn without_cap_bpf_it_works_on_sockets_and_says_why() -> Result<()> {
 
 #[test]
 fn without_cap_net_raw_it_ends_and_says_so() -> Result<()> {
-    if !ours() {
+    if !ours() || !require("setpriv") {
         return Ok(());
     }
     let (_lab, mut process) = without("-cap_13")?;

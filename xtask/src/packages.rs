@@ -11,14 +11,8 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 6] = [
-    ("ip", "iproute2"),
-    ("keepalived", "keepalived"),
-    ("ping", "iputils-ping"),
-    ("tshark", "tshark"),
-    ("tcpdump", "tcpdump"),
-    ("nft", "nftables"),
-];
+const NEEDED: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("keepalived", "keepalived"), ("setpriv", "util-linux"), ("tshark", "tshark")];
 
 /// Asked by package scripts before they start a service; 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

@@ -66,7 +66,8 @@ impl Tally {
 
     /// The last line.
     pub(crate) fn summary(&self) -> String {
-        format!("{} passed, {} failed", self.passed, self.failed)
+        // libtest knows no skipping at run time: it takes a test that returned at once for a passed one.
+        format!("{} passed, {} failed", self.passed.saturating_sub(self.skipped.len()), self.failed)
     }
 
     fn fail(&mut self, name: &str) {
@@ -111,7 +112,7 @@ mod tests {
         ] {
             tally.line(line);
         }
-        assert_eq!(tally.summary(), "15 passed, 1 failed");
+        assert_eq!(tally.summary(), "14 passed, 1 failed");
         assert_eq!(tally.failures, ["wire::vrrp::tests::short"]);
         assert_eq!(tally.skipped, ["v2 (keepalived is not installed)"]);
     }

@@ -52,9 +52,17 @@ pub fn all_busy(plan: &Plan) -> Result<Vec<Row>> {
     let loops: Vec<_> = (0..processors).flat_map(|cpu| [cpu; LOOPS / 2]).collect();
     let runs = each(plan, None, &loops, span)?;
     Ok(vec![Row::new(
-        format!("e: {} busy loops on each processor, {} s: false takeovers", LOOPS / 2, span.as_secs()),
+        format!(
+            "e: {} busy loops on each processor, {} s: false takeovers (longest gap)",
+            LOOPS / 2,
+            span.as_secs()
+        ),
         "0",
-        runs.iter().map(|run| run.takeovers.to_string()).collect(),
+        runs.iter()
+            .map(|run| {
+                format!("{} ({:.0} ms)", run.takeovers, run.gaps.percentile(100).unwrap_or(f64::NAN) * 1e3)
+            })
+            .collect(),
     )])
 }
 
