@@ -5,26 +5,25 @@
 
 use std::io;
 use std::mem::size_of;
-use std::ptr;
-
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
 
 use libc::{c_int, iovec, mmsghdr, msghdr, socklen_t};
 
-/// Messages that wait to be sent to destinations of type `N` with control messages `C`, each tagged for its report.
-pub(super) struct Batch<N, C> {
+/// Messages that wait to be sent, each with a tag for its report, a destination of type `N` and control messages `C`.
+pub(super) struct Batch<T, N, C> {
     bytes: Vec<u8>,
-    messages: Vec<Message<N, C>>,
+    messages: Vec<Message<T, N, C>>,
     vectors: Vec<iovec>,
     headers: Vec<mmsghdr>,
 }
 
 // SAFETY: the pointers in `vectors` and `headers` are written by every flush before the kernel reads them, and point
 // into the batch itself.
-unsafe impl<N: Send, C: Send> Send for Batch<N, C> {}
+unsafe impl<T: Send, N: Send, C: Send> Send for Batch<T, N, C> {}
 
-struct Message<N, C> {
-    tag: u32,
+struct Message<T, N, C> {
+    tag: T,
     start: usize,
     length: usize,
     name: N,
@@ -33,7 +32,7 @@ struct Message<N, C> {
 
 /// One control message, laid out as the kernel reads it: CMSG_DATA directly follows the header, and the next header
 /// is aligned like this one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(super) struct Control<T> {
     header: libc::cmsghdr,
@@ -51,13 +50,13 @@ impl<T: Copy> Control<T> {
     }
 }
 
-impl<N, C> Batch<N, C> {
+impl<T: Copy, N, C> Batch<T, N, C> {
     pub(super) const fn new() -> Self {
         Self { bytes: Vec::new(), messages: Vec::new(), vectors: Vec::new(), headers: Vec::new() }
     }
 
     /// Adds a copy of the message and returns it, to be finished in place.
-    pub(super) fn push(&mut self, tag: u32, name: N, control: C, message: &[u8]) -> &mut [u8] {
+    pub(super) fn push(&mut self, tag: T, name: N, control: C, message: &[u8]) -> &mut [u8] {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(message);
         self.messages.push(Message { tag, start, length: message.len(), name, control });
@@ -68,39 +67,37 @@ impl<N, C> Batch<N, C> {
         self.messages.is_empty()
     }
 
-    /// Sends everything, tells `failed` the tag and errno of each message that was refused, and returns how many were
-    /// sent. Nothing is kept.
-    pub(super) fn flush(&mut self, socket: BorrowedFd<'_>, mut failed: impl FnMut(u32, i32)) -> usize {
+    /// Sends everything and tells `outcome` what became of each message, by its tag. Nothing is kept.
+    pub(super) fn flush(&mut self, socket: BorrowedFd<'_>, mut outcome: impl FnMut(T, Result<(), i32>)) {
         self.lay_out();
-        let (mut next, mut sent) = (0, 0);
-        while let (Some(rest), Some(message)) = (self.headers.get_mut(next..), self.messages.get(next)) {
+        let mut next = 0;
+        while let (Some(rest), Some(messages)) = (self.headers.get_mut(next..), self.messages.get(next..))
+            && let Some(first) = messages.first()
+        {
             let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
             // SAFETY: `rest` holds `count` headers, whose pointers `lay_out` has just aimed at memory that self keeps.
             let result =
                 unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
-            if let Ok(count) = usize::try_from(result) {
+            if let Ok(sent) = usize::try_from(result) {
                 // Stopped short by an error, the next call meets it first.
-                sent += count;
-                next += count.max(1);
+                messages.iter().take(sent).for_each(|message| outcome(message.tag, Ok(())));
+                next += sent;
                 continue;
             }
             let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
             if errno != libc::EINTR {
-                failed(message.tag, errno);
+                outcome(first.tag, Err(errno));
                 next += 1;
             }
         }
         self.messages.clear();
         self.bytes.clear();
-        sent
     }
 
-    /// Drops everything, telling `refused` each tag.
-    pub(super) fn refuse(&mut self, mut refused: impl FnMut(u32)) {
+    /// Drops everything, telling each tag.
+    pub(super) fn refuse(&mut self, mut refused: impl FnMut(T)) {
         self.bytes.clear();
-        for message in self.messages.drain(..) {
-            refused(message.tag);
-        }
+        self.messages.drain(..).for_each(|message| refused(message.tag));
     }
 
     fn lay_out(&mut self) {
@@ -126,7 +123,7 @@ impl<N, C> Batch<N, C> {
     }
 }
 
-impl<N, C> std::fmt::Debug for Batch<N, C> {
+impl<T, N, C> std::fmt::Debug for Batch<T, N, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Batch").field("messages", &self.messages.len()).finish_non_exhaustive()
     }

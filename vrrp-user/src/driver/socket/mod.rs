@@ -6,10 +6,14 @@
 //! [`advert`] sends adverts, [`announce`] gratuitous ARP and unsolicited neighbour advertisements, each as one
 //! [`batch`]. [`membership`] lets the group through to us, [`listen`] hears it.
 
+pub mod advert;
+pub mod announce;
 mod batch;
 mod listen;
-mod membership;
+pub mod membership;
 pub(in crate::driver) mod option;
 
+pub use advert::{AdvertSender, Outgoing};
+pub use announce::{Announcer, Station};
 pub use listen::Listener;
 pub use membership::Membership;
