@@ -1,1 +1,22 @@
-//! What tests, the lab and the benches share: namespaces, packets, peers.
+//! What tests, the lab and the benches share: namespaces, daemons in them, an observer, a prober.
+//!
+//! [`netns`] and [`lab`] make the network, [`daemon`] runs ours or a peer's daemon on a node of it, [`observe`] sees
+//! every frame the nodes send with the kernel's time, [`probe`] asks the virtual address who serves it. Everything is
+//! a guard: what it made goes when it is dropped, also on panic. Nothing here touches the host's own interfaces.
+//!
+//! The observer reads adverts with a parser of its own on purpose: it must not share a mistake with the daemon.
+
+pub mod bench;
+pub mod clock;
+pub mod daemon;
+pub mod flavour;
+pub mod lab;
+pub mod malformed;
+pub mod netns;
+pub mod observe;
+pub mod pair;
+pub mod probe;
+pub mod process;
+mod require;
+
+pub use require::{missing, require};

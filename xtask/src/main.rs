@@ -1,3 +1,72 @@
 //! `cargo xtask`: one file per verb.
 
-fn main() {}
+mod bench;
+mod build;
+mod cargo;
+mod install;
+mod lab;
+mod layers;
+mod lint;
+mod packages;
+mod run;
+mod setup;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Builds, runs, tests and measures the project")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install what the build needs and this machine lacks: rust-src, and bpf-linker under target/
+    Setup,
+    /// Build the daemon with its BPF program
+    Build(build::Arguments),
+    /// Show a failover in a lab of network namespaces; with --config, run the daemon on this host
+    Run(run::Arguments),
+    /// Check and test everything
+    Test,
+    /// Measure
+    Bench(bench::Arguments),
+    /// Formatting and lints of everything, for the host and for BPF
+    Lint,
+    /// Check that each layer uses only those it may
+    Layers,
+    /// Put binary, unit and example configuration in place
+    Install(install::Arguments),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().verb.act() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Verb {
+    fn act(self) -> Result<ExitCode> {
+        match self {
+            Self::Setup => setup::setup()?,
+            Self::Build(arguments) => build::build(&arguments)?,
+            Self::Run(arguments) => run::run(&arguments)?,
+            Self::Test => return test::test(),
+            Self::Bench(arguments) => bench::bench(&arguments)?,
+            Self::Lint => lint::lint()?,
+            Self::Layers => layers::check()?,
+            Self::Install(arguments) => install::install(&arguments)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -9,4 +9,6 @@
 //! [`board`] is what all may read at any time without asking the engine.
 
 pub mod board;
+pub mod effect;
+pub mod interfaces;
 pub mod queue;

@@ -41,6 +41,12 @@ pub enum Report {
     Contest(InstanceId, IpAddr),
     /// Sending an advert failed with this errno; repeated at most once a second and instance.
     SendFailed(InstanceId, i32),
+    /// An address could not be set, removed or announced; the first fault of a command.
+    EffectFailed {
+        instance: InstanceId,
+        address: IpAddr,
+        errno: i32,
+    },
     /// The engine has left its loop.
     Stopped,
 }

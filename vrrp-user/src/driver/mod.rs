@@ -3,6 +3,11 @@
 
 pub mod clock;
 pub mod maps;
+pub mod netlink;
+pub mod realtime;
+pub mod socket;
+pub mod sysctl;
+pub mod wait;
 
 /// How the adverts of an interface reach the daemon, best first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

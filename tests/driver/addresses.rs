@@ -1,0 +1,128 @@
+//! Virtual addresses as `ip` sees them.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use vrrp_user::driver::netlink::address::{self, Placed};
+use vrrp_user::driver::netlink::residue;
+use vrrp_user::driver::netlink::socket::RouteSocket;
+use vrrp_user::protocol::{Addresses, Priority, VirtualAddress};
+
+use crate::cable::{Cable, settings, virtual_address};
+
+type Refused = Vec<(usize, i32)>;
+
+fn perform(cable: &Cable, ifindex: u32, addresses: &[VirtualAddress], set: bool) -> Refused {
+    let work = || {
+        let mut socket = RouteSocket::open()?;
+        let placed: Vec<_> = addresses.iter().map(|address| Placed { ifindex, address }).collect();
+        let mut refused = Vec::new();
+        let perform = if set { address::add } else { address::remove };
+        perform(&mut socket, &placed, &mut |index, errno| refused.push((index, errno)))?;
+        Ok(refused)
+    };
+    cable.left.enter(work).unwrap()
+}
+
+fn shown<'a>(addresses: &'a [Value], local: &str) -> &'a Value {
+    addresses.iter().find(|shown| shown["local"] == local).unwrap()
+}
+
+#[test]
+fn every_option_reaches_the_kernel() {
+    let Some(cable) = Cable::new() else { return };
+    let ifindex = cable.ifindex();
+    let v4 = VirtualAddress {
+        label: Some("eth0:vip".into()),
+        scope: 253,
+        broadcast: Some([192, 0, 2, 255].into()),
+        no_prefix_route: true,
+        ..virtual_address("192.0.2.100/24")
+    };
+    let v6 = virtual_address("2001:db8::100");
+    let v6_in_subnet = virtual_address("2001:db8:1::100/64");
+    let all = [v4, v6, v6_in_subnet];
+    assert!(perform(&cable, ifindex, &all, true).is_empty());
+    let addresses = cable.addresses("eth0");
+    let v4 = shown(&addresses, "192.0.2.100");
+    assert_eq!(v4["prefixlen"], 24);
+    assert_eq!((&v4["label"], &v4["scope"]), (&"eth0:vip".into(), &"link".into()));
+    assert_eq!((&v4["broadcast"], &v4["noprefixroute"]), (&"192.0.2.255".into(), &true.into()));
+    let v6 = shown(&addresses, "2001:db8::100");
+    assert_eq!(
+        (&v6["prefixlen"], &v6["nodad"], &v6["deprecated"]),
+        (&128.into(), &true.into(), &true.into())
+    );
+    assert_eq!(v6["preferred_life_time"], 0);
+    let v6 = shown(&addresses, "2001:db8:1::100");
+    assert_eq!((&v6["deprecated"], &v6["noprefixroute"]), (&Value::Null, &Value::Null));
+    let marked = cable.left.run("ip", &["addr", "show", "proto", "0x12"]).unwrap();
+    assert!(all.iter().all(|address| marked.contains(&address.address.to_string())), "{marked}");
+
+    assert!(perform(&cable, ifindex, &all, true).is_empty(), "what is there already is no fault");
+    assert!(perform(&cable, ifindex, &all, false).is_empty());
+    assert!(all.iter().all(|address| !cable.has("eth0", &address.address.to_string())));
+    assert!(perform(&cable, ifindex, &all, false).is_empty(), "nor is what is gone already");
+}
+
+#[test]
+fn removing_leaves_the_addresses_of_others() {
+    let Some(cable) = Cable::new() else { return };
+    // Set before the machine's own address, a virtual one is the subnet's primary.
+    let addresses = ["192.0.2.100/24", "192.0.2.101/24"].map(virtual_address);
+    cable.left.sysctl("ipv4/conf/all/promote_secondaries", "1").unwrap();
+    assert!(perform(&cable, cable.ifindex(), &addresses, true).is_empty());
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+    assert!(perform(&cable, cable.ifindex(), &addresses, false).is_empty());
+    assert!(cable.has("eth0", "192.0.2.1"));
+    assert!(!cable.has("eth0", "192.0.2.100") && !cable.has("eth0", "192.0.2.101"));
+}
+
+#[test]
+fn hundreds_go_on_and_off_together() {
+    let Some(cable) = Cable::new() else { return };
+    let mut addresses: Vec<_> =
+        (0..600).map(|n| virtual_address(&format!("10.9.{}.{}", n / 200, n % 200 + 1))).collect();
+    let ifindex = cable.ifindex();
+    assert!(perform(&cable, ifindex, &addresses, true).is_empty());
+    assert_eq!(cable.addresses("eth0").iter().filter(|shown| shown["family"] == "inet").count(), 600);
+    // One that is refused does not keep the others away.
+    addresses[300].prefix = 33;
+    assert!(perform(&cable, ifindex, &addresses, false).is_empty());
+    assert_eq!(perform(&cable, ifindex, &addresses, true), [(300, libc::EINVAL)]);
+    assert_eq!(cable.addresses("eth0").iter().filter(|shown| shown["family"] == "inet").count(), 600);
+}
+
+#[test]
+fn a_missing_interface_is_told_for_each_address() {
+    let Some(cable) = Cable::new() else { return };
+    let addresses = [virtual_address("192.0.2.100"), virtual_address("2001:db8::100")];
+    assert_eq!(perform(&cable, 0, &addresses, true), [(0, libc::ENODEV), (1, libc::ENODEV)]);
+    assert!(perform(&cable, 4711, &addresses, false).is_empty());
+}
+
+#[test]
+fn residue_of_an_earlier_run_goes_and_the_rest_stays() {
+    let Some(cable) = Cable::new() else { return };
+    cable
+        .left
+        .ip("link add dummy0 type dummy\nlink set dummy0 up\n\
+         addr add 192.0.2.1/24 dev eth0\naddr add 192.0.2.100/32 dev eth0\naddr add 192.0.2.101/24 dev eth0\n\
+         addr add 192.0.2.102/24 dev dummy0\naddr add 198.51.100.1/24 dev dummy0\n\
+         addr add 203.0.113.1/24 dev dummy0 proto 0x12")
+        .unwrap();
+    let backup = settings(&["192.0.2.100", "192.0.2.101", "192.0.2.102/24", "203.0.113.1"]);
+    let mut owner = settings(&[]);
+    owner.priority = Priority::OWNER;
+    let owned = VirtualAddress { device: Some("dummy0".into()), ..virtual_address("198.51.100.1/24") };
+    owner.addresses = Arc::new(Addresses { advertised: vec![owned], excluded: Vec::new() });
+    let found = cable.left.enter(|| Ok(residue::remove([&backup, &owner])?)).unwrap();
+    let mut removed: Vec<_> =
+        found.iter().map(|found| (found.address.address.to_string(), found.errno)).collect();
+    removed.sort();
+    assert_eq!(removed, [("192.0.2.100".to_owned(), None), ("203.0.113.1".to_owned(), None)]);
+    assert!(!cable.has("eth0", "192.0.2.100") && !cable.has("dummy0", "203.0.113.1"));
+    assert!(cable.has("eth0", "192.0.2.1") && cable.has("eth0", "192.0.2.101"), "another prefix");
+    assert!(cable.has("dummy0", "192.0.2.102"), "another interface");
+    assert!(cable.has("dummy0", "198.51.100.1"), "the owner's");
+}

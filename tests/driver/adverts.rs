@@ -1,0 +1,176 @@
+//! Adverts as they arrive at the other end.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use vrrp_tests::netns::Namespace;
+use vrrp_user::driver::socket::{AdvertSender, Outgoing};
+use vrrp_user::protocol::{Auth, InstanceId, InstanceSettings, Priority, Unicast, UnicastPeer, Version};
+
+use crate::cable::{Cable, Tap, ifindex, settings};
+
+/// An advert as seen on the wire, its checksum verified.
+#[derive(Debug, Eq, PartialEq)]
+struct Arrived {
+    destination_mac: [u8; 6],
+    traffic_class: u8,
+    ttl: u8,
+    source: IpAddr,
+    destination: IpAddr,
+    /// With the checksum cut out.
+    message: Vec<u8>,
+}
+
+fn arrived(frame: &[u8]) -> Option<Arrived> {
+    let (ethernet, packet) = frame.split_at_checked(14)?;
+    let destination_mac = ethernet[..6].try_into().unwrap();
+    let address4 = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).unwrap());
+    let address6 = |at: usize| IpAddr::from(<[u8; 16]>::try_from(&packet[at..at + 16]).unwrap());
+    let (traffic_class, ttl, source, destination, message) = match packet[0] >> 4 {
+        4 if packet[9] == 112 => {
+            let total = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+            (packet[1], packet[8], address4(12), address4(16), &packet[20..total])
+        }
+        6 if packet[6] == 112 => {
+            let length = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
+            let class = (packet[0] << 4) | (packet[1] >> 4);
+            (class, packet[7], address6(8), address6(24), &packet[40..40 + length])
+        }
+        _ => return None,
+    };
+    assert_eq!(checksum(message, source, destination), 0xffff, "checksum of {message:02x?}");
+    let message = [&message[..6], &message[8..]].concat();
+    Some(Arrived { destination_mac, traffic_class, ttl, source, destination, message })
+}
+
+/// The sum of message and, but in version 2, pseudo-header.
+fn checksum(message: &[u8], source: IpAddr, destination: IpAddr) -> u32 {
+    let mut bytes = message.to_vec();
+    if message[0] >> 4 == 3 {
+        for address in [source, destination] {
+            match address {
+                IpAddr::V4(address) => bytes.extend(address.octets()),
+                IpAddr::V6(address) => bytes.extend(address.octets()),
+            }
+        }
+        bytes.extend([0, 112]);
+        bytes.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
+    }
+    let mut sum: u32 = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum
+}
+
+/// Sends one advert from a namespace; the errnos that were told.
+fn send(namespace: &Namespace, settings: &InstanceSettings, source: &str, priority: Priority) -> Vec<i32> {
+    let source = source.parse().unwrap();
+    let sent = || -> Result<_> {
+        let mut sender = AdvertSender::new()?;
+        let outgoing = Outgoing::new(settings, ifindex()?, source);
+        sender.queue(&outgoing, InstanceId(0), priority);
+        let mut errnos = Vec::new();
+        sender.flush(|_, errno| errnos.push(errno));
+        Ok(errnos)
+    };
+    namespace.enter(sent).unwrap()
+}
+
+const GROUP_MAC: [u8; 6] = [0x01, 0, 0x5e, 0, 0, 0x12];
+
+#[test]
+fn version_3_reaches_the_group_without_a_route() {
+    let Some(cable) = Cable::new() else { return };
+    cable.left.ip("addr add 192.0.2.1/32 dev eth0 noprefixroute").unwrap();
+    assert_eq!(cable.left.run("ip", &["-4", "route", "show"]).unwrap(), "");
+    let tap = Tap::new(&cable.right);
+    let settings = settings(&["203.0.113.7", "203.0.113.8"]);
+    assert!(send(&cable.left, &settings, "192.0.2.1", Priority(120)).is_empty());
+    let expected = |priority| Arrived {
+        destination_mac: GROUP_MAC,
+        traffic_class: 0xc0,
+        ttl: 255,
+        source: [192, 0, 2, 1].into(),
+        destination: [224, 0, 0, 18].into(),
+        message: vec![0x31, 51, priority, 2, 0, 100, 203, 0, 113, 7, 203, 0, 113, 8],
+    };
+    assert_eq!(tap.next(arrived), expected(120));
+    assert!(send(&cable.left, &settings, "192.0.2.1", Priority::RELEASE).is_empty());
+    assert_eq!(tap.next(arrived), expected(0));
+}
+
+#[test]
+fn version_2_carries_the_password() {
+    let Some(cable) = Cable::new() else { return };
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+    let tap = Tap::new(&cable.right);
+    let mut settings = settings(&["192.0.2.100"]);
+    settings.version = Version::V2;
+    settings.auth = Auth::Pass(*b"secret\0\0");
+    assert!(send(&cable.left, &settings, "192.0.2.1", Priority(100)).is_empty());
+    let arrived = tap.next(arrived);
+    assert_eq!((arrived.destination_mac, arrived.ttl), (GROUP_MAC, 255));
+    let expected = [&[0x21, 51, 100, 1, 1, 1, 192, 0, 2, 100], b"secret\0\0".as_slice()].concat();
+    assert_eq!(arrived.message, expected);
+}
+
+#[test]
+fn ipv6_leaves_from_the_link_local_address() {
+    let Some(cable) = Cable::new() else { return };
+    let tap = Tap::new(&cable.right);
+    let settings = settings(&["fe80::100", "2001:db8::100"]);
+    assert!(send(&cable.left, &settings, "fe80::ff:fe00:1", Priority(100)).is_empty());
+    let arrived = tap.next(arrived);
+    let group: IpAddr = "ff02::12".parse().unwrap();
+    assert_eq!((arrived.destination_mac, arrived.destination), ([0x33, 0x33, 0, 0, 0, 0x12], group));
+    assert_eq!((arrived.ttl, arrived.traffic_class), (255, 0xc0));
+    assert_eq!(arrived.source, "fe80::ff:fe00:1".parse::<IpAddr>().unwrap());
+    assert_eq!(arrived.message[..6], [0x31, 51, 100, 2, 0, 100]);
+    assert_eq!(arrived.message[6..8], [0xfe, 0x80]);
+}
+
+#[test]
+fn unicast_goes_to_each_peer_with_its_own_checksum_and_ttl() {
+    let Some(cable) = Cable::new() else { return };
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+    cable.right.ip("addr add 192.0.2.2/24 dev eth0\naddr add 192.0.2.3/24 dev eth0").unwrap();
+    let tap = Tap::new(&cable.right);
+    let mut settings = settings(&["192.0.2.100"]);
+    let peers = [2, 3].map(|host| UnicastPeer { address: [192, 0, 2, host].into() });
+    settings.unicast = Some(Unicast { peers: peers.to_vec(), ttl: 64 });
+    assert!(send(&cable.left, &settings, "192.0.2.1", Priority(100)).is_empty());
+    let arrived = [tap.next(arrived), tap.next(arrived)];
+    let mut destinations = arrived.each_ref().map(|arrived| arrived.destination);
+    destinations.sort();
+    assert_eq!(destinations, [[192, 0, 2, 2].into(), IpAddr::from([192, 0, 2, 3])]);
+    assert!(arrived.iter().all(|arrived| arrived.ttl == 64 && arrived.destination_mac == [2, 0, 0, 0, 0, 2]));
+}
+
+#[test]
+fn an_advert_that_cannot_leave_does_not_hold_up_others() {
+    let Some(cable) = Cable::new() else { return };
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+    let tap = Tap::new(&cable.right);
+    let work = || -> Result<_> {
+        let mut sender = AdvertSender::new()?;
+        let settings = settings(&["192.0.2.100"]);
+        let source = [192, 0, 2, 1].into();
+        let gone = Outgoing::new(&settings, 4711, source);
+        let foreign = Outgoing::new(&settings, ifindex()?, [198, 51, 100, 1].into());
+        let good = Outgoing::new(&settings, ifindex()?, source);
+        let mut failed = Vec::new();
+        for (outgoing, id) in [&gone, &good, &foreign, &good].into_iter().zip(0..) {
+            sender.queue(outgoing, InstanceId(id), Priority(100));
+        }
+        let sent = sender.flush(|id, errno| failed.push((id.0, errno)));
+        Ok((sent, failed))
+    };
+    let (sent, failed) = cable.left.enter(work).unwrap();
+    assert_eq!((sent, failed), (2, vec![(0, libc::ENODEV), (2, libc::EINVAL)]));
+    tap.next(arrived);
+    tap.next(arrived);
+    cable.left.ip("link set eth0 down").unwrap();
+    let refused = send(&cable.left, &settings(&["192.0.2.100"]), "192.0.2.1", Priority(100));
+    assert_eq!(refused.len(), 1);
+}

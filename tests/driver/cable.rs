@@ -1,0 +1,193 @@
+//! Two namespaces joined by a cable, and what can be seen at its right end.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::Value;
+use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_tests::netns::Namespace;
+use vrrp_user::protocol::{
+    Addresses, AnnounceSettings, Auth, InstanceSettings, Interval, Priority, Version, VirtualAddress, Vrid,
+};
+
+pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+/// Longer than anything here takes, also on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Long enough for what should not come.
+pub(crate) const SILENCE: Duration = Duration::from_millis(200);
+
+pub(crate) struct Cable {
+    pub(crate) left: Namespace,
+    pub(crate) right: Namespace,
+}
+
+impl Cable {
+    /// `eth0` in both namespaces, up, without addresses but the link-local ones. `None`: this machine cannot.
+    pub(crate) fn new() -> Option<Self> {
+        if !(vrrp_tests::require("root") && vrrp_tests::require("ip")) {
+            return None;
+        }
+        let left = Namespace::new("left").unwrap();
+        let right = Namespace::new("right").unwrap();
+        left.ip(&format!(
+            "link add eth0 address 02:00:00:00:00:01 type veth peer name eth0 address 02:00:00:00:00:02 netns {}\n\
+             link set eth0 up",
+            right.name()
+        ))
+        .unwrap();
+        right.ip("link set eth0 up").unwrap();
+        Some(Self { left, right })
+    }
+
+    /// Addresses at the left end, as `ip` describes them.
+    pub(crate) fn addresses(&self, interface: &str) -> Vec<Value> {
+        let shown = self.left.run("ip", &["-j", "addr", "show", "dev", interface]).unwrap();
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        shown[0]["addr_info"].as_array().unwrap().clone()
+    }
+
+    pub(crate) fn has(&self, interface: &str, address: &str) -> bool {
+        self.addresses(interface).iter().any(|shown| shown["local"] == address)
+    }
+
+    /// Index of `eth0` at the left end.
+    pub(crate) fn ifindex(&self) -> u32 {
+        self.left.enter(ifindex).unwrap()
+    }
+}
+
+/// Index of `eth0` where the calling thread is.
+pub(crate) fn ifindex() -> Result<u32> {
+    Ok(nix::net::if_::if_nametoindex("eth0")?)
+}
+
+/// Sees every frame that arrives at `eth0` of a namespace.
+pub(crate) struct Tap(OwnedFd);
+
+impl Tap {
+    pub(crate) fn new(namespace: &Namespace) -> Self {
+        namespace.enter(|| Ok(Self(packet_socket(true)?))).unwrap()
+    }
+
+    /// The next frame that `wanted` makes something of.
+    pub(crate) fn next<T>(&self, wanted: impl Fn(&[u8]) -> Option<T>) -> T {
+        self.next_within(PATIENCE, wanted).expect("the frame has come")
+    }
+
+    pub(crate) fn next_within<T>(&self, span: Duration, wanted: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        #[expect(clippy::disallowed_methods, reason = "the test's own patience")]
+        let end = Instant::now() + span;
+        loop {
+            #[expect(clippy::disallowed_methods, reason = "as above")]
+            let left = end.saturating_duration_since(Instant::now());
+            if !readable(&self.0, left) {
+                return None;
+            }
+            let mut frame = [0; 2048];
+            let length = nix::unistd::read(&self.0, &mut frame).unwrap();
+            if let Some(found) = wanted(&frame[..length]) {
+                return Some(found);
+            }
+        }
+    }
+}
+
+/// Puts frames on the wire as they are.
+pub(crate) fn inject(namespace: &Namespace, frames: &[Vec<u8>]) {
+    namespace
+        .enter(|| {
+            let socket = packet_socket(false)?;
+            for frame in frames {
+                nix::unistd::write(&socket, frame)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Whether `fd` becomes readable within the span.
+pub(crate) fn readable(fd: impl AsFd, span: Duration) -> bool {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::try_from(span).unwrap()).unwrap() > 0
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn eventually(condition: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(PATIENCE / 500);
+    }
+    assert!(condition());
+}
+
+fn packet_socket(receive: bool) -> io::Result<OwnedFd> {
+    let protocol = if receive { u16::try_from(libc::ETH_P_ALL).unwrap().to_be() } else { 0 };
+    // SAFETY: takes numbers only; the descriptor is nobody else's.
+    let socket = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)) };
+    // SAFETY: an address of zeros is valid, and it lives across the call.
+    let bound = unsafe {
+        let mut address: libc::sockaddr_ll = std::mem::zeroed();
+        address.sll_family = u16::try_from(libc::AF_PACKET).unwrap();
+        address.sll_protocol = protocol;
+        address.sll_ifindex = i32::try_from(ifindex().unwrap()).unwrap();
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            u32::try_from(size_of_val(&address)).unwrap(),
+        )
+    };
+    if bound == 0 { Ok(socket) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Version 3, VRID 51, one advert per second, these addresses.
+pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
+    let advertised: Vec<_> = addresses.iter().map(|address| virtual_address(address)).collect();
+    let v4 = advertised.first().is_none_or(|address| address.address.is_ipv4());
+    InstanceSettings {
+        name: "one".into(),
+        interface: "eth0".into(),
+        vrid: Vrid::new(51).unwrap(),
+        family: if v4 { Family::V4 } else { Family::V6 },
+        version: Version::V3,
+        priority: Priority(100),
+        advert_interval: Interval::SECOND,
+        initial_master: false,
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        auth: Auth::None,
+        addresses: Arc::new(Addresses { advertised, excluded: Vec::new() }),
+        source: None,
+        unicast: None,
+        checksum: ChecksumForm::Pseudo,
+        down_timer_adverts: 3,
+        announce: AnnounceSettings::default(),
+        lower_prio_no_advert: false,
+        higher_prio_send_advert: false,
+        ignore_own_link: false,
+        tracks: Vec::new(),
+    }
+}
+
+/// As the configuration makes it of `ADDRESS[/PREFIX]`.
+pub(crate) fn virtual_address(text: &str) -> VirtualAddress {
+    let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
+    let address: IpAddr = address.parse().unwrap();
+    let whole = if address.is_ipv4() { 32 } else { 128 };
+    VirtualAddress {
+        address,
+        prefix: prefix.parse().unwrap_or(whole),
+        device: None,
+        label: None,
+        scope: 0,
+        broadcast: None,
+        dad: false,
+        no_prefix_route: false,
+    }
+}

@@ -1,0 +1,118 @@
+//! The socket rung.
+
+use vrrp_ebpf::wire::Family;
+use vrrp_user::driver::clock;
+use vrrp_user::driver::socket::{AdvertSender, Listener, Membership, Outgoing};
+use vrrp_user::protocol::{InstanceId, Priority};
+
+use crate::cable::{Cable, PATIENCE, SILENCE, ifindex, inject, readable, settings};
+
+/// An Ethernet frame with an IPv4 packet of this protocol, tagged with VLAN 7 if asked for.
+fn frame(protocol: u8, tagged: bool) -> Vec<u8> {
+    let mut frame = vec![0x01, 0, 0x5e, 0, 0, 0x12, 2, 0, 0, 0, 0, 1];
+    if tagged {
+        frame.extend([0x81, 0, 0, 7]);
+    }
+    frame.extend([0x08, 0x00, 0x45, 0xc0, 0, 32, 0, 0, 0, 0, 255, protocol, 0, 0]);
+    frame.extend([192, 0, 2, 1, 224, 0, 0, 18, 0x31, 51, 100, 1, 0, 100, 0, 0, 192, 0, 2, 100]);
+    frame.resize(60, 0);
+    frame
+}
+
+#[test]
+fn adverts_come_with_the_time_they_came_at() {
+    let Some(cable) = Cable::new() else { return };
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+    let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
+    let send = || {
+        let mut sender = AdvertSender::new()?;
+        let v4 = Outgoing::new(&settings(&["192.0.2.100"]), ifindex()?, [192, 0, 2, 1].into());
+        let v6 = Outgoing::new(&settings(&["fe80::100"]), ifindex()?, "fe80::ff:fe00:1".parse()?);
+        sender.queue(&v4, InstanceId(0), Priority(100));
+        sender.queue(&v6, InstanceId(1), Priority(100));
+        Ok(sender.flush(|_, _| {}))
+    };
+    let before = clock::now();
+    assert_eq!(cable.left.enter(send).unwrap(), 2);
+    let after = clock::now();
+    assert!(readable(&listener, PATIENCE));
+    std::thread::sleep(SILENCE);
+    let mut heard = Vec::new();
+    assert_eq!(listener.drain(64, |frame, stamp| heard.push((frame.to_vec(), stamp))).unwrap(), 2);
+    let slack = SILENCE / 2;
+    for (_, stamp) in &heard {
+        assert!(*stamp + slack >= before && *stamp <= after + slack, "{before:?} {stamp:?} {after:?}");
+    }
+    assert_eq!(heard[0].0[12..14], [0x08, 0x00]);
+    assert_eq!(heard[1].0[12..14], [0x86, 0xdd]);
+    assert_eq!(listener.drain(64, |_, _| {}).unwrap(), 0);
+}
+
+#[test]
+fn other_traffic_wakes_nobody() {
+    let Some(cable) = Cable::new() else { return };
+    let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
+    let mut to_another = frame(112, false);
+    to_another[..6].copy_from_slice(&[2, 0, 0, 0, 0, 0x55]);
+    inject(&cable.left, &[frame(17, false), frame(112, true), to_another]);
+    // Our own are not heard either.
+    inject(&cable.right, &[frame(112, false)]);
+    assert!(!readable(&listener, SILENCE));
+    inject(&cable.left, &[frame(112, false)]);
+    assert!(readable(&listener, PATIENCE));
+    assert_eq!(listener.drain(64, |heard, _| assert_eq!(heard, frame(112, false))).unwrap(), 1);
+}
+
+#[test]
+fn a_burst_comes_in_order_and_in_parts() {
+    let Some(cable) = Cable::new() else { return };
+    let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
+    let frames: Vec<_> = (0..100)
+        .map(|number| {
+            let mut frame = frame(112, false);
+            frame[36] = number;
+            frame
+        })
+        .collect();
+    inject(&cable.left, &frames);
+    let mut numbers = Vec::new();
+    let mut last = None;
+    for expected in [40, 40, 20] {
+        let drained = listener.drain(40, |frame, stamp| {
+            numbers.push(frame[36]);
+            assert!(last <= Some(stamp));
+            last = Some(stamp);
+        });
+        assert_eq!(drained.unwrap(), expected);
+    }
+    assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_interface_that_goes_down_is_told_once() {
+    let Some(cable) = Cable::new() else { return };
+    let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
+    cable.right.ip("link set eth0 down").unwrap();
+    assert!(readable(&listener, PATIENCE));
+    let error = listener.drain(64, |_, _| {}).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENETDOWN));
+    assert_eq!(listener.drain(64, |_, _| {}).unwrap(), 0);
+}
+
+#[test]
+fn a_membership_lasts_as_long_as_its_guard() {
+    let Some(cable) = Cable::new() else { return };
+    let joined = || {
+        let shown = cable.left.run("ip", &["maddr", "show", "dev", "eth0"]).unwrap();
+        (shown.contains("224.0.0.18"), shown.contains("ff02::12"))
+    };
+    let join = |family| cable.left.enter(|| Ok(Membership::join(family, ifindex()?)?)).unwrap();
+    assert_eq!(joined(), (false, false));
+    let v4 = join(Family::V4);
+    assert_eq!(joined(), (true, false));
+    let v6 = join(Family::V6);
+    assert_eq!(joined(), (true, true));
+    drop(v4);
+    drop(v6);
+    assert_eq!(joined(), (false, false));
+}

@@ -1,0 +1,10 @@
+//! Sockets and netlink against the kernel: two namespaces joined by a cable, the drivers on its left end, and a tap or a
+//! listener on its right.
+
+mod addresses;
+mod adverts;
+mod announcements;
+mod cable;
+mod effect;
+mod listener;
+mod monitor;

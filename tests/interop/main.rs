@@ -1,0 +1,67 @@
+//! Ours against Debian's keepalived, each in both roles: election, death, return and stop.
+
+use anyhow::Result;
+use vrrp_tests::daemon::{Daemon, Mode};
+use vrrp_tests::flavour::{Flavour, lifecycle};
+use vrrp_tests::pair::Pair;
+use vrrp_tests::require;
+
+/// Ours as the master and as the heir.
+fn get_along(mode: Mode, flavour: Flavour) -> Result<()> {
+    let (ours, theirs) = (Daemon::Vrrpx(mode), Daemon::Keepalived);
+    if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {
+        return Ok(());
+    }
+    Pair::settled(flavour.roles(ours, theirs))?.check(lifecycle)?;
+    Pair::settled(flavour.roles(theirs, ours))?.check(lifecycle)
+}
+
+#[test]
+fn version_2_with_password() -> Result<()> {
+    get_along(Mode::Auto, Flavour::V2)
+}
+
+#[test]
+fn version_3() -> Result<()> {
+    get_along(Mode::Auto, Flavour::V3)
+}
+
+#[test]
+fn version_3_on_the_native_hook() -> Result<()> {
+    get_along(Mode::Native, Flavour::V3)
+}
+
+#[test]
+fn version_3_over_ipv6() -> Result<()> {
+    get_along(Mode::Auto, Flavour::V6)
+}
+
+#[test]
+fn unicast() -> Result<()> {
+    get_along(Mode::Auto, Flavour::Unicast)
+}
+
+#[test]
+fn unicast_over_ipv6() -> Result<()> {
+    get_along(Mode::Auto, Flavour::UnicastV6)
+}
+
+#[test]
+fn version_3_on_sockets() -> Result<()> {
+    get_along(Mode::Socket, Flavour::V3)
+}
+
+#[test]
+fn version_2_with_password_on_sockets() -> Result<()> {
+    get_along(Mode::Socket, Flavour::V2)
+}
+
+#[test]
+fn version_3_over_ipv6_on_sockets() -> Result<()> {
+    get_along(Mode::Socket, Flavour::V6)
+}
+
+#[test]
+fn unicast_on_sockets() -> Result<()> {
+    get_along(Mode::Socket, Flavour::Unicast)
+}

@@ -1,0 +1,127 @@
+//! Virtual addresses on the interfaces.
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::daemon::{Config, Instance};
+use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4};
+use vrrp_tests::pair::{Pair, Role};
+
+use crate::{pair, roles, subject};
+
+#[test]
+fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let addresses =
+        ["10.77.0.200/24 label lan0:vip", "10.77.0.201/32 dev lan0 scope link", "10.77.0.202 dev lo"];
+    let instance = |priority| {
+        let excluded =
+            "virtual_ipaddress_excluded {\n        10.77.1.1/28 dev lan0\n        fd77::201/64\n    }";
+        Instance::v3(priority).addresses(&addresses).line(excluded)
+    };
+    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+        pair.wait_for_address(0, "fd77::201".parse()?, true)?;
+        let held = pair.node(0)?.addresses()?;
+        for expected in [
+            holds(INTERFACE, "10.77.0.200", 24, "global", "lan0:vip"),
+            holds(INTERFACE, "10.77.0.201", 32, "link", INTERFACE),
+            holds("lo", "10.77.0.202", 32, "global", "lo"),
+            holds(INTERFACE, "10.77.1.1", 28, "global", INTERFACE),
+            holds(INTERFACE, "fd77::201", 64, "global", ""),
+        ] {
+            ensure!(held.contains(&expected), "{expected:?} is not among {held:#?}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance =
+        |priority| Instance::v3(priority).line("virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }");
+    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+        pair.wait_for_address(0, "10.77.0.210".parse()?, true)?;
+        let counts: Vec<_> = pair.observer.adverts().iter().map(|advert| advert.2.addresses).collect();
+        ensure!(counts.iter().all(|&count| count == 1), "advertised: {counts:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn leftovers_of_an_earlier_run_are_removed_at_start() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::idle(roles(daemon, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        pair.node(1)?.namespace.ip(&format!("address add {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        pair.start(1)?;
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
+        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master in between");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_killed_daemon_finds_its_addresses_again() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        pair.kill(0);
+        pair.wait_for_master(1)?;
+        pair.observer.clear();
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
+        let held = pair.node(0)?.addresses()?;
+        ensure!(held.iter().filter(|held| held.address == VIRTUAL_V4).count() == 1, "{held:#?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stop_leaves_nothing_behind() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let many: Vec<_> = (1..=20).map(|host| format!("10.77.2.{host}/32")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let instance = |priority| Instance::v3(priority).addresses(&many);
+    let [master, heir] = roles(daemon, instance(200), instance(100));
+    let before = Pair::idle([master.clone(), heir.clone()])?.node(0)?.addresses()?;
+    Pair::settled([master, heir])?.check(|pair| {
+        pair.wait_for_address(0, "10.77.2.20".parse()?, true)?;
+        let status = pair.stop(0)?;
+        ensure!(status.success(), "it ended with {status}");
+        // Link-local addresses and the like are the kernel's, and the same in every lab.
+        let after = pair.node(0)?.addresses()?;
+        ensure!(after == before, "before {before:#?}, after {after:#?}");
+        let links = pair.node(0)?.namespace.run("ip", &["-json", "-details", "link", "show", INTERFACE])?;
+        ensure!(!links.contains("\"prog\""), "a program is still attached: {links}");
+        Ok(())
+    })
+}
+
+#[test]
+fn several_instances_have_masters_of_their_own() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let config = |first, second| Config {
+        instances: vec![
+            Instance::v3(first).vrid(1).addresses(&["10.77.0.201/24"]),
+            Instance::v3(second).vrid(2).addresses(&["10.77.0.202/24"]),
+        ],
+        ..Config::default()
+    };
+    let configs = [config(200, 100), config(100, 200)];
+    Pair::idle(configs.map(|config| Role::new(daemon, config)))?.check(|pair| {
+        pair.start(0)?;
+        pair.start(1)?;
+        for (node, address) in [(0, "10.77.0.201"), (1, "10.77.0.202")] {
+            pair.wait_for_address(node, address.parse()?, true).context("each its own")?;
+            pair.wait_for_address(1 - node, address.parse()?, false).context("not the other's")?;
+        }
+        pair.die(1)?;
+        pair.wait_for_address(0, "10.77.0.202".parse()?, true)
+    })
+}
+
+fn holds(interface: &str, address: &str, prefix: u64, scope: &str, label: &str) -> Held {
+    let [interface, address, scope, label] = [interface, address, scope, label].map(str::to_owned);
+    Held { interface, address, prefix, scope, label }
+}

@@ -1,0 +1,72 @@
+//! Who becomes master, and who stays it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use vrrp_tests::clock::nanos;
+use vrrp_tests::daemon::Instance;
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, SETTLE};
+
+use crate::{pair, roles, subject};
+
+/// Long enough for a start and an election at 100 ms adverts.
+const LONG: Duration = Duration::from_secs(3);
+
+#[test]
+fn nopreempt_leaves_the_lower_master_in_place() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let stubborn = Instance::v3(200).line("nopreempt");
+    Pair::settled(roles(daemon, stubborn, Instance::v3(100)))?.check(|pair| {
+        pair.die(0)?;
+        pair.wait_for_master(1)?;
+        pair.observer.clear();
+        pair.revive(0)?;
+        std::thread::sleep(LONG);
+        let adverts = pair.observer.adverts();
+        ensure!(adverts.len() >= 20, "the master is silent: {} adverts", adverts.len());
+        ensure!(adverts.iter().all(|advert| advert.1 == 1), "node 0 has sent adverts in spite of nopreempt");
+        Ok(())
+    })
+}
+
+#[test]
+fn preempt_delay_holds_the_better_one_back() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let patient = Instance::v3(200).line("preempt_delay 2");
+    Pair::settled(roles(daemon, patient, Instance::v3(100)))?.check(|pair| {
+        pair.die(0)?;
+        pair.wait_for_master(1)?;
+        let back = pair.mark();
+        pair.revive(0)?;
+        let heard = pair.observer.wait_for_advert(0, back, SETTLE)?;
+        ensure!(heard - back >= nanos(Duration::from_secs(2)), "it took over after {} ns", heard - back);
+        pair.wait_for_master(0)
+    })
+}
+
+#[test]
+fn of_two_masters_the_lower_one_yields() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        // A master cut off from its peers goes on; frames of both meet again when the bridge forwards again.
+        pair.lab.lan.ip("link set port0 nomaster")?;
+        let cut = pair.mark();
+        pair.observer.wait_for_advert(1, cut, SETTLE)?;
+        pair.lab.lan.ip("link set port0 master br0")?;
+        pair.observer.clear();
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)
+    })
+}
+
+#[test]
+fn an_owner_is_master_at_once() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let owner = Instance::v3(255).master();
+    Pair::settled(roles(daemon, owner, Instance::v3(100)))?.check(|pair| {
+        ensure!(pair.observer.adverts().iter().all(|(_, node, advert)| (*node, advert.priority) == (0, 255)));
+        Ok(())
+    })
+}

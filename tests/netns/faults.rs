@@ -1,0 +1,106 @@
+//! What goes wrong around a daemon: links, addresses, adverts of liars.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use vrrp_tests::daemon::{Config, Daemon, Instance};
+use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
+use vrrp_tests::malformed::{Flaw, Forger};
+use vrrp_tests::pair::{Pair, Role};
+
+use crate::{ours, pair, subject};
+
+#[test]
+fn a_dead_link_is_a_fault_and_a_live_one_ends_it() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        pair.lab.set_cable(0, false)?;
+        pair.wait_for_master(1)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
+        pair.observer.clear();
+        pair.lab.set_cable(0, true)?;
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)
+    })
+}
+
+#[test]
+fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
+    // keepalived 2.2.7 and 2.4.3 fall silent here.
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        let forger = Forger::new(&pair.lab.client, 51)?;
+        pair.observer.clear();
+        for flaw in Flaw::ALL.iter().cycle().take(60) {
+            forger.send(*flaw)?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let adverts = pair.observer.adverts();
+        ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
+        // 30 are due in the three seconds.
+        ensure!(adverts.len() >= 27, "the master has sent only {} adverts", adverts.len());
+        Ok(())
+    })
+}
+
+#[test]
+fn another_instance_of_the_same_number_changes_nothing_in_ours() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        let forger = Forger::new(&pair.lab.client, 52)?;
+        pair.observer.clear();
+        for flaw in Flaw::ALL.iter().cycle().take(30) {
+            forger.send(*flaw)?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        pair.wait_for_master(0)?;
+        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
+        Ok(())
+    })
+}
+
+#[test]
+fn an_interface_may_appear_late() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    late(daemon)?.check(|pair| {
+        // Under another name it is not there for the daemon.
+        pair.node(0)?.namespace.ip(&format!("link set {INTERFACE} down\nlink set {INTERFACE} name away0"))?;
+        pair.start(0)?;
+        std::thread::sleep(Duration::from_millis(1500));
+        ensure!(pair.observer.adverts().is_empty(), "it advertises without its interface");
+        pair.node(0)?.namespace.ip(&format!("link set away0 name {INTERFACE}\nlink set {INTERFACE} up"))?;
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)
+    })
+}
+
+#[test]
+fn the_source_address_may_appear_late() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    late(daemon)?.check(|pair| {
+        let own = format!("{}/24", pair.node(0)?.v4());
+        pair.node(0)?.namespace.ip(&format!("address del {own} dev {INTERFACE}"))?;
+        pair.start(0)?;
+        std::thread::sleep(Duration::from_millis(1500));
+        ensure!(pair.observer.adverts().is_empty(), "it advertises without an address");
+        pair.node(0)?.namespace.ip(&format!("address add {own} dev {INTERFACE}"))?;
+        pair.wait_for_master(0)
+    })
+}
+
+/// Node 0 with nothing started yet.
+fn late(daemon: Daemon) -> Result<Pair> {
+    let mut config = Config::of(Instance::v3(200));
+    if daemon == Daemon::Keepalived {
+        config.globals.push("dynamic_interfaces".to_owned());
+    }
+    let role = Role::new(daemon, config);
+    Pair::idle([role.clone(), role])
+}

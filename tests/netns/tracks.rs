@@ -1,0 +1,103 @@
+//! Checks that weigh on the priority, tracked interfaces, and hooks.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::process::Directory;
+
+use crate::subject;
+
+#[test]
+fn a_failing_check_lowers_the_priority() -> Result<()> {
+    fails_over("weight -150")
+}
+
+#[test]
+fn a_failing_check_without_weight_is_a_fault() -> Result<()> {
+    fails_over("")
+}
+
+#[test]
+fn a_tracked_interface_without_carrier_is_a_fault() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let tracking = Instance::v3(200).line("track_interface {\n        uplink\n    }");
+    let roles = [tracking, Instance::v3(100)].map(|instance| Role::new(daemon, Config::of(instance)));
+    Pair::idle(roles)?.check(|pair| {
+        let uplink = &pair.node(0)?.namespace;
+        uplink.ip("link add uplink type veth peer name far\nlink set uplink up\nlink set far up")?;
+        pair.start(0)?;
+        pair.start(1)?;
+        pair.wait_for_master(0)?;
+        pair.node(0)?.namespace.ip("link set far down")?;
+        pair.wait_for_master(1)?;
+        pair.node(0)?.namespace.ip("link set far up")?;
+        pair.wait_for_master(0)
+    })
+}
+
+#[test]
+fn hooks_are_told_what_keepalived_tells_them() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let directory = Directory::new()?;
+    let heard = directory.path().join("heard");
+    let script = script(directory.path(), "hook", &format!("echo \"$*\" >> {}", heard.display()))?;
+    let instance = Instance::v3(200)
+        .line(&format!("notify {script}"))
+        .line(&format!("notify_master \"{script} up now\""))
+        .line(&format!("notify_backup \"{script} down now\""))
+        .line(&format!("notify_stop \"{script} gone\""));
+    let lines = || fs::read_to_string(&heard).unwrap_or_default();
+    Pair::idle([instance, Instance::v3(100)].map(|instance| role(daemon, instance, "")))?.check(|pair| {
+        pair.start(0)?;
+        for line in ["INSTANCE VI_1 BACKUP 200", "down now", "INSTANCE VI_1 MASTER 200", "up now"] {
+            until(&format!("a hook called with {line:?}"), SETTLE, || {
+                lines().lines().any(|heard| heard == line)
+            })?;
+        }
+        pair.stop(0)?;
+        for line in ["INSTANCE VI_1 STOP 200", "gone"] {
+            until(&format!("a hook called with {line:?}"), SETTLE, || {
+                lines().lines().any(|heard| heard == line)
+            })?;
+        }
+        ensure!(lines().lines().count() == 6, "hooks heard\n{}", lines());
+        Ok(())
+    })
+}
+
+/// The master's check fails, the heir takes over; it succeeds again, the master is back.
+fn fails_over(weight: &str) -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let directory = Directory::new()?;
+    let broken = directory.path().join("broken");
+    let script = script(directory.path(), "check", &format!("test ! -e {}", broken.display()))?;
+    let check = format!(
+        "vrrp_script service {{\n    script {script}\n    interval 1\n    fall 1\n    rise 1\n    {weight}\n}}\n"
+    );
+    let tracking = Instance::v3(200).line("track_script {\n        service\n    }");
+    Pair::settled([role(daemon, tracking, &check), role(daemon, Instance::v3(100), "")])?.check(|pair| {
+        fs::write(&broken, "")?;
+        pair.wait_for_master(1)?;
+        pair.observer.clear();
+        fs::remove_file(&broken)?;
+        pair.wait_for_master(0)
+    })
+}
+
+fn role(daemon: Daemon, instance: Instance, blocks: &str) -> Role {
+    let globals = vec!["script_user root".to_owned()];
+    Role::new(daemon, Config { globals, blocks: blocks.to_owned(), instances: vec![instance] })
+}
+
+/// An executable script in `directory`.
+fn script(directory: &Path, name: &str, body: &str) -> Result<String> {
+    let path = directory.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{body}\n"))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path.display().to_string())
+}

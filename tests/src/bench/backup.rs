@@ -1,0 +1,65 @@
+//! Row g: processor time of a backup that hears 250 steady masters.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Plan, Row};
+use crate::clock::until;
+use crate::daemon::{Config, Daemon, Instance};
+use crate::pair::{Pair, Role, SETTLE};
+
+const INSTANCES: u8 = 250;
+
+/// 250 instances at 100 ms, master and backup of the same kind.
+///
+/// # Errors
+/// When a daemon does not start, or cannot hold that many instances.
+pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
+    let span = Duration::from_secs(if plan.quick { 5 } else { 20 });
+    let values = plan.daemons.iter().map(|&daemon| run(daemon, span)).collect::<Result<Vec<_>>>()?;
+    let goal = 0.05 * span.as_secs_f64() / 20.0;
+    Ok(vec![Row::new(
+        format!("g: CPU of a backup, {INSTANCES} instances at 100 ms, per {} s", span.as_secs()),
+        format!("≤ {goal:.3} s"),
+        values,
+    )])
+}
+
+fn run(daemon: Daemon, span: Duration) -> Result<String> {
+    eprintln!("backup: {} for {} s", daemon.need(), span.as_secs());
+    let role = |priority| {
+        let instance = |vrid: u8| {
+            let mut address = String::new();
+            // Writing to a string does not fail.
+            let _infallible = write!(address, "10.78.0.{vrid}/32");
+            Instance::v3(priority).vrid(vrid).addresses(&[&address])
+        };
+        Role::new(daemon, Config { instances: (1..=INSTANCES).map(instance).collect(), ..Config::default() })
+    };
+    let mut pair = Pair::idle([role(200), role(100)])?;
+    pair.start(0)?;
+    until("a master of all instances", 2 * SETTLE, || masters(&pair, 0) == usize::from(INSTANCES))?;
+    pair.start(1)?;
+    // The backup reads its configuration and settles; nothing it does then is what is measured.
+    std::thread::sleep(Duration::from_secs(3));
+    pair.observer.clear();
+    let before = pair.running(1)?.cpu_time()?;
+    std::thread::sleep(span);
+    let used = pair.running(1)?.cpu_time()?.saturating_sub(before);
+    let heard = pair.observer.adverts().len();
+    let strays = masters(&pair, 1);
+    let note = if strays == 0 { String::new() } else { format!(", {strays} instances taken over") };
+    Ok(format!("{:.3} s ({heard} adverts{note})", used.as_secs_f64()))
+}
+
+/// Instances whose adverts `node` has sent.
+fn masters(pair: &Pair, node: usize) -> usize {
+    let adverts = pair.observer.adverts();
+    let mut vrids: Vec<_> =
+        adverts.iter().filter(|advert| advert.1 == node).map(|advert| advert.2.vrid).collect();
+    vrids.sort_unstable();
+    vrids.dedup();
+    vrids.len()
+}

@@ -1,0 +1,149 @@
+//! Rows a, b, c: a dead host, and a clean stop, at 10 ms adverts.
+//!
+//! One round for each daemon in turn, so that the machine's moods meet all of them alike. In a round the master's
+//! host dies (its cable first: its last advert is really the last), comes back and takes over again, is stopped, and
+//! comes back again.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Plan, Row, Samples, millis};
+use crate::clock::{poll, realtime};
+use crate::daemon::{Config, Daemon, Instance};
+use crate::lab::VIRTUAL_V4;
+use crate::pair::{Pair, Role};
+use crate::probe::Prober;
+
+const MASTER: usize = 0;
+const HEIR: usize = 1;
+const PROBE: Duration = Duration::from_micros(500);
+const PATIENCE: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_millis(300);
+
+#[derive(Debug)]
+struct Bench {
+    pair: Pair,
+    target: IpAddr,
+    detection: Samples,
+    death: Samples,
+    stop: Samples,
+    answered_twice: usize,
+}
+
+/// Measures all three.
+///
+/// # Errors
+/// When a daemon does not fail over at all.
+pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
+    let rounds = if plan.quick { 5 } else { 40 };
+    let mut benches = plan.daemons.iter().map(|&daemon| Bench::new(daemon)).collect::<Result<Vec<_>>>()?;
+    for round in 1..=rounds {
+        for bench in &mut benches {
+            // Deaths spread over the whole advert interval.
+            let phase = heir().advert_interval() * (round * 7 % rounds) / rounds;
+            let done = bench.round(phase);
+            done.map_err(|error| bench.pair.with_logs(&error.context(format!("round {round}"))))?;
+        }
+        eprintln!("failover: round {round} of {rounds}");
+    }
+    let heir = heir();
+    let patience = heir.master_down_interval();
+    let column = |cell: &dyn Fn(&Bench) -> String| benches.iter().map(cell).collect();
+    Ok(vec![
+        Row::new(
+            "a: detection beyond Master_Down_Interval, 10 ms adverts, median / p95",
+            "≤ 0.10 / 0.20 ms",
+            column(&|bench| bench.detection.summary()),
+        ),
+        Row::new(
+            format!("b: outage, dead host (Master_Down_Interval {} ms), median / p95", millis(patience)),
+            format!("≤ {} ms", millis(patience + Duration::from_millis(1))),
+            column(&|bench| bench.death.summary()),
+        ),
+        Row::new(
+            format!("c: outage, clean stop (skew {} ms), median / p95", millis(heir.skew())),
+            "–",
+            column(&|bench| bench.stop.summary()),
+        ),
+        Row::new("probes answered by both nodes", "–", column(&|bench| bench.answered_twice.to_string())),
+    ])
+}
+
+fn heir() -> Instance {
+    Instance::v3(100).interval(10)
+}
+
+impl Bench {
+    fn new(daemon: Daemon) -> Result<Self> {
+        let master = Role::new(daemon, Config::of(Instance::v3(200).interval(10)));
+        let pair = Pair::settled([master, Role::new(daemon, Config::of(heir()))])?;
+        Ok(Self {
+            pair,
+            target: VIRTUAL_V4.parse()?,
+            detection: Samples::default(),
+            death: Samples::default(),
+            stop: Samples::default(),
+            answered_twice: 0,
+        })
+    }
+
+    fn round(&mut self, phase: Duration) -> Result<()> {
+        let prober = self.prober()?;
+        std::thread::sleep(phase);
+        let start = realtime();
+        self.pair.die(MASTER)?;
+        self.wait_for_heir(&prober, start)?;
+        self.death.push(prober.longest_outage(start).as_secs_f64());
+        self.detection.push(self.silence()? - heir().master_down_interval().as_secs_f64());
+        self.answered_twice += prober.probes().iter().filter(|probe| probe.twice).count();
+        drop(prober);
+        self.come_back()?;
+
+        let prober = self.prober()?;
+        std::thread::sleep(phase);
+        let start = realtime();
+        self.pair.stop(MASTER)?;
+        self.wait_for_heir(&prober, start)?;
+        self.stop.push(prober.longest_outage(start).as_secs_f64());
+        self.answered_twice += prober.probes().iter().filter(|probe| probe.twice).count();
+        drop(prober);
+        self.come_back()
+    }
+
+    /// A prober whose answers come from the master, with the other's adverts over.
+    fn prober(&self) -> Result<Prober> {
+        let prober = Prober::new(&self.pair.lab, self.target, PROBE)?;
+        poll("answers of the master", PATIENCE, || Ok((prober.served_by() == Some(MASTER)).then_some(())))?;
+        // Announcements of the takeover are still going out for some milliseconds.
+        std::thread::sleep(QUIET);
+        self.pair.observer.clear();
+        self.pair.wait_for_master(MASTER)?;
+        Ok(prober)
+    }
+
+    fn wait_for_heir(&self, prober: &Prober, start: u64) -> Result<()> {
+        self.pair.observer.wait_for_advert(HEIR, start, PATIENCE)?;
+        poll("answers of the heir", PATIENCE, || Ok(prober.heir(MASTER, start)))?;
+        // So that a late loss would still count.
+        std::thread::sleep(QUIET);
+        Ok(())
+    }
+
+    /// From the last advert of the master to the first of the heir, in seconds.
+    fn silence(&self) -> Result<f64> {
+        let adverts = self.pair.observer.adverts();
+        let first = adverts.iter().position(|advert| advert.1 == HEIR).context("no advert of the heir")?;
+        let last =
+            adverts.iter().take(first).rev().find(|advert| advert.1 == MASTER).context("no last advert")?;
+        let heard = adverts.get(first).context("no advert of the heir")?.0;
+        Ok(Duration::from_nanos(heard - last.0).as_secs_f64())
+    }
+
+    fn come_back(&mut self) -> Result<()> {
+        self.pair.observer.clear();
+        self.pair.revive(MASTER)?;
+        self.pair.wait_for_master(MASTER)
+    }
+}

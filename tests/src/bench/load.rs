@@ -1,0 +1,153 @@
+//! Rows d and e: processors with more to do than they can.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::{Plan, Row, Samples};
+use crate::clock::realtime;
+use crate::daemon::{Config, Daemon, Instance};
+use crate::pair::{Pair, Role};
+
+const INTERVAL: Duration = Duration::from_millis(10);
+const LOOPS: usize = 8;
+
+/// Both daemons and eight busy loops on one processor; the observer's stamps are made by the senders, so it may run
+/// anywhere.
+///
+/// # Errors
+/// When a daemon does not start.
+pub fn one_busy(plan: &Plan) -> Result<Vec<Row>> {
+    let span = Duration::from_secs(if plan.quick { 8 } else { 40 });
+    let runs = each(plan, Some(0), &[0; LOOPS], span)?;
+    let expected = span.as_millis() / INTERVAL.as_millis();
+    Ok(vec![Row::new(
+        format!(
+            "d: daemons and {LOOPS} busy loops on one processor, {} s: adverts sent of {expected} / p99 gap / false \
+             takeovers",
+            span.as_secs()
+        ),
+        format!("≥ {} / ≤ 10.6 ms / 0", expected * 99 / 100),
+        runs.iter()
+            .map(|run| {
+                let gap = run.gaps.percentile(99).unwrap_or(f64::NAN) * 1e3;
+                format!("{} / {gap:.1} ms / {}", run.sent, run.takeovers)
+            })
+            .collect(),
+    )])
+}
+
+/// Busy loops on every processor, daemons on none in particular.
+///
+/// # Errors
+/// When a daemon does not start.
+pub fn all_busy(plan: &Plan) -> Result<Vec<Row>> {
+    let span = Duration::from_secs(if plan.quick { 10 } else { 60 });
+    let processors = std::thread::available_parallelism()?.get();
+    let loops: Vec<_> = (0..processors).flat_map(|cpu| [cpu; LOOPS / 2]).collect();
+    let runs = each(plan, None, &loops, span)?;
+    Ok(vec![Row::new(
+        format!(
+            "e: {} busy loops on each processor, {} s: false takeovers (longest gap)",
+            LOOPS / 2,
+            span.as_secs()
+        ),
+        "0",
+        runs.iter()
+            .map(|run| {
+                format!("{} ({:.0} ms)", run.takeovers, run.gaps.percentile(100).unwrap_or(f64::NAN) * 1e3)
+            })
+            .collect(),
+    )])
+}
+
+#[derive(Debug)]
+struct Run {
+    sent: usize,
+    gaps: Samples,
+    takeovers: usize,
+}
+
+fn each(plan: &Plan, cpu: Option<usize>, loops: &[usize], span: Duration) -> Result<Vec<Run>> {
+    let run = |&daemon: &Daemon| {
+        eprintln!("load: {} for {} s", daemon.need(), span.as_secs());
+        let role = |priority| Role { daemon, config: Config::of(Instance::v3(priority).interval(10)), cpu };
+        let pair = Pair::settled([role(200), role(100)])?;
+        let _busy = Busy::new(loops)?;
+        pair.observer.clear();
+        let start = realtime();
+        std::thread::sleep(span);
+        let end = start + crate::clock::nanos(span);
+        let adverts: Vec<_> =
+            pair.observer.adverts().into_iter().filter(|&(at, ..)| (start..end).contains(&at)).collect();
+        let master: Vec<_> = adverts.iter().filter(|advert| advert.1 == 0).map(|advert| advert.0).collect();
+        let mut gaps = Samples::default();
+        for (earlier, later) in master.iter().zip(master.iter().skip(1)) {
+            gaps.push(Duration::from_nanos(later - earlier).as_secs_f64());
+        }
+        let nodes: Vec<_> = adverts.iter().map(|advert| advert.1).collect();
+        Ok(Run { sent: master.len(), gaps, takeovers: takeovers(&nodes) })
+    };
+    plan.daemons.iter().map(run).collect()
+}
+
+/// How often node 1 begins to send. Node 0 lives all the while, so each is a false one.
+pub(super) fn takeovers(nodes: &[usize]) -> usize {
+    let before = [0].iter().chain(nodes);
+    before.zip(nodes).filter(|&(&before, &now)| before == 0 && now == 1).count()
+}
+
+/// Threads that do nothing but run, one per entry, each on the processor it names, until dropped.
+#[derive(Debug)]
+pub struct Busy {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Busy {
+    /// # Errors
+    /// When there is no such processor.
+    pub fn new(processors: &[usize]) -> Result<Self> {
+        let mut busy = Self { stop: Arc::default(), threads: Vec::new() };
+        for &cpu in processors {
+            let mut set = CpuSet::new();
+            set.set(cpu)?;
+            let stop = Arc::clone(&busy.stop);
+            busy.threads.push(std::thread::spawn(move || {
+                if sched_setaffinity(Pid::from_raw(0), &set).is_ok() {
+                    while !stop.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                }
+            }));
+        }
+        Ok(busy)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A panic of the thread has been printed already.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_takeover_is_counted_once_however_many_adverts_it_has() {
+        assert_eq!(takeovers(&[0, 0, 1, 1, 0, 1]), 2);
+        assert_eq!(takeovers(&[1, 1]), 1);
+        assert_eq!(takeovers(&[0, 0]), 0);
+    }
+}

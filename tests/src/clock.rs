@@ -1,0 +1,71 @@
+//! Time for tests: deadlines to poll against, and the clock that packet stamps use.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use nix::time::{ClockId, clock_gettime};
+
+const POLL: Duration = Duration::from_millis(2);
+
+/// A moment to give up at.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    at: u64,
+}
+
+impl Deadline {
+    pub fn after(span: Duration) -> Self {
+        Self { at: monotonic() + nanos(span) }
+    }
+
+    pub fn passed(&self) -> bool {
+        monotonic() >= self.at
+    }
+
+    pub fn left(&self) -> Duration {
+        Duration::from_nanos(self.at.saturating_sub(monotonic()))
+    }
+}
+
+/// Asks `ready` every 2 ms until it has an answer.
+///
+/// # Errors
+/// When `within` has passed, naming `what` was waited for; and whatever `ready` fails with.
+pub fn poll<T>(what: &str, within: Duration, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Deadline::after(within);
+    loop {
+        if let Some(found) = ready()? {
+            return Ok(found);
+        }
+        if deadline.passed() {
+            bail!("waited {within:?} in vain for: {what}");
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// As [`poll`], for a condition.
+///
+/// # Errors
+/// When it did not hold within the time.
+pub fn until(what: &str, within: Duration, mut holds: impl FnMut() -> bool) -> Result<()> {
+    poll(what, within, || Ok(holds().then_some(())))
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+pub fn monotonic() -> u64 {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds of CLOCK_REALTIME, the clock of packet stamps.
+pub fn realtime() -> u64 {
+    read(ClockId::CLOCK_REALTIME)
+}
+
+pub fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn read(clock: ClockId) -> u64 {
+    clock_gettime(clock).map_or(0, |time| nanos(Duration::from(time)))
+}

@@ -1,0 +1,97 @@
+//! The forms of an instance that every daemon must get along with, and the life it must lead in each.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::clock::{nanos, until};
+use crate::daemon::{Config, Daemon, Instance};
+use crate::pair::{Pair, Role, SETTLE};
+
+/// See the module.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Flavour {
+    /// Version 2 with a password.
+    V2,
+    V3,
+    /// Version 3 over IPv6.
+    V6,
+    Unicast,
+    UnicastV6,
+}
+
+impl Flavour {
+    /// For node 0 the master's, for node 1 the heir's.
+    pub fn instance(self, node: usize) -> Instance {
+        let (priority, own, peer) = if node == 0 { (200, 1, 2) } else { (100, 2, 1) };
+        match self {
+            Self::V2 => Instance::v2(priority).pass("secret"),
+            Self::V3 => Instance::v3(priority),
+            Self::V6 => Instance::v6(priority),
+            Self::Unicast => {
+                Instance::v3(priority).unicast(&format!("10.77.0.{own}"), &format!("10.77.0.{peer}"))
+            }
+            Self::UnicastV6 => {
+                Instance::v6(priority).unicast(&format!("fd77::{own}"), &format!("fd77::{peer}"))
+            }
+        }
+    }
+
+    /// Both roles, by daemon.
+    pub fn roles(self, master: Daemon, heir: Daemon) -> [Role; 2] {
+        [Role::new(master, Config::of(self.instance(0))), Role::new(heir, Config::of(self.instance(1)))]
+    }
+}
+
+/// Election, death of the master's host, its return, and its clean stop.
+///
+/// # Errors
+/// With the first thing that did not happen.
+pub fn lifecycle(pair: &mut Pair) -> Result<()> {
+    let heir = pair.roles.get(1).and_then(|role| role.config.instances.first()).context("no heir")?.clone();
+    let address = *heir.virtual_addresses().last().context("no virtual address")?;
+    let patience = heir.master_down_interval();
+
+    serves(pair, 0, address).context("at first")?;
+    let early = pair.observer.adverts().iter().filter(|advert| advert.1 == 1).count();
+    ensure!(early == 0, "the heir has sent {early} adverts while the master lived");
+
+    let death = pair.mark();
+    pair.die(0)?;
+    let heard = pair.observer.wait_for_advert(1, death, patience + SETTLE)?;
+    ensure!(heard - death < nanos(patience) + nanos(Duration::from_secs(1)), "the heir was too late");
+    // The dead host may keep the address; nobody can reach it there.
+    pair.wait_for_address(1, address, true).context("after the death")?;
+    announced(pair, 1, address)?;
+
+    pair.observer.clear();
+    pair.revive(0)?;
+    pair.wait_for_master(0).context("the return")?;
+    serves(pair, 0, address).context("after the return")?;
+
+    pair.observer.clear();
+    pair.stop(0)?;
+    let heard = pair.observer.wait_for_advert(1, 0, patience + SETTLE)?;
+    let farewell =
+        pair.observer.adverts().into_iter().find(|(_, node, advert)| *node == 0 && advert.priority == 0);
+    let (left, ..) = farewell.context("the master left without an advert of priority 0")?;
+    let limit = patience - heir.advert_interval();
+    ensure!(heard.saturating_sub(left) < nanos(limit), "the heir did not heed the farewell");
+    serves(pair, 1, address).context("after the stop")
+}
+
+/// `node` alone holds the address and has announced it.
+///
+/// # Errors
+/// When it does not come so.
+pub fn serves(pair: &Pair, node: usize, address: IpAddr) -> Result<()> {
+    pair.wait_for_address(node, address, true)?;
+    pair.wait_for_address(1 - node, address, false)?;
+    announced(pair, node, address)
+}
+
+fn announced(pair: &Pair, node: usize, address: IpAddr) -> Result<()> {
+    let what = format!("an announcement of {address} by node {node}");
+    until(&what, SETTLE, || pair.observer.announcers(address).contains(&node))
+}

@@ -1,0 +1,176 @@
+//! The network of tests and benches: a bridge in a namespace of its own, nodes and a client on it.
+//!
+//! ```text
+//!  node 0 ─ lan0 ┐                       10.77.0.1/24   fd77::1/64   02:00:00:00:00:01
+//!  node 1 ─ lan0 ┼─ br0 ─ lan0 ─ client  10.77.0.100/24 fd77::64/64  02:00:00:00:00:64
+//!  node n ─ lan0 ┘
+//! ```
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result};
+
+use crate::netns::Namespace;
+
+/// Interface of every node and of the client.
+pub const INTERFACE: &str = "lan0";
+/// Addresses no machine has by itself, for instances to hold.
+pub const VIRTUAL_V4: &str = "10.77.0.200";
+pub const VIRTUAL_V6: &str = "fd77::200";
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lab {
+    pub lan: Namespace,
+    pub nodes: Vec<Node>,
+    pub client: Namespace,
+}
+
+/// A machine that runs a daemon.
+#[derive(Debug)]
+pub struct Node {
+    pub namespace: Namespace,
+    pub index: usize,
+}
+
+impl Lab {
+    /// A bridge with `nodes` nodes and a client.
+    ///
+    /// # Errors
+    /// Without root, or when the kernel lacks veth or bridge.
+    pub fn new(nodes: usize) -> Result<Self> {
+        let lan = Namespace::new("lan")?;
+        lan.ip("link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set br0 up")?;
+        for family in ["iptables", "ip6tables", "arptables"] {
+            // Present only where br_netfilter is.
+            let _absent = lan.sysctl(&format!("bridge/bridge-nf-call-{family}"), "0");
+        }
+        let nodes = (0..nodes)
+            .map(|index| {
+                let namespace = Namespace::new(&format!("node{index}"))?;
+                plug(&lan, &namespace, &port(index), index + 1)?;
+                Ok(Node { namespace, index })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let client = Namespace::new("client")?;
+        plug(&lan, &client, "client", CLIENT)?;
+        Ok(Self { lan, nodes, client })
+    }
+
+    /// Takes the cable of a node away, or plugs it in again.
+    ///
+    /// # Errors
+    /// Those of `ip`.
+    pub fn set_cable(&self, node: usize, plugged: bool) -> Result<()> {
+        let state = if plugged { "up" } else { "down" };
+        self.lan.ip(&format!("link set {} {state}", port(node)))
+    }
+
+    /// Interface indexes of the nodes' bridge ports, by node.
+    ///
+    /// # Errors
+    /// When one is gone.
+    pub fn ports(&self) -> Result<Vec<u32>> {
+        self.lan.enter(|| self.nodes.iter().map(|node| index_of(&port(node.index))).collect())
+    }
+
+    /// Whether `address` is on a node.
+    ///
+    /// # Errors
+    /// Those of `ip`.
+    pub fn has_address(&self, node: usize, address: &str) -> Result<bool> {
+        Ok(self
+            .nodes
+            .get(node)
+            .context("no such node")?
+            .addresses()?
+            .iter()
+            .any(|held| held.address == address))
+    }
+}
+
+impl Node {
+    /// Own IPv4 address.
+    pub fn v4(&self) -> String {
+        format!("10.77.0.{}", self.index + 1)
+    }
+
+    /// Own IPv6 address, not link-local.
+    pub fn v6(&self) -> String {
+        format!("fd77::{:x}", self.index + 1)
+    }
+
+    /// What addresses it holds now.
+    ///
+    /// # Errors
+    /// Those of `ip`.
+    pub fn addresses(&self) -> Result<Vec<Held>> {
+        let text = self.namespace.run("ip", &["-json", "address", "show"])?;
+        let links: serde_json::Value = serde_json::from_str(&text).context("output of ip -json")?;
+        let mut held = Vec::new();
+        for link in links.as_array().into_iter().flatten() {
+            for entry in link["addr_info"].as_array().into_iter().flatten() {
+                let word = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+                held.push(Held {
+                    interface: link["ifname"].as_str().unwrap_or_default().to_owned(),
+                    address: word("local"),
+                    prefix: entry["prefixlen"].as_u64().unwrap_or_default(),
+                    scope: word("scope"),
+                    label: word("label"),
+                });
+            }
+        }
+        Ok(held)
+    }
+}
+
+/// An address on an interface, as `ip` shows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Held {
+    pub interface: String,
+    pub address: String,
+    pub prefix: u64,
+    pub scope: String,
+    pub label: String,
+}
+
+/// Who uses a hardware address of the lab: a node's index.
+pub fn node_of(mac: [u8; 6]) -> Option<usize> {
+    match mac {
+        [2, 0, 0, 0, 0, host] if usize::from(host) != CLIENT => usize::from(host).checked_sub(1),
+        _ => None,
+    }
+}
+
+/// Address of the client in the family of `like`.
+pub fn client_address(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::from([10, 77, 0, 100]),
+        IpAddr::V6(_) => IpAddr::from([0xfd77, 0, 0, 0, 0, 0, 0, 0x64]),
+    }
+}
+
+/// Index of an interface of the namespace this thread is in.
+pub(crate) fn index_of(interface: &str) -> Result<u32> {
+    let index = nix::net::if_::if_nametoindex(interface).with_context(|| interface.to_owned())?;
+    Ok(index)
+}
+
+const CLIENT: usize = 100;
+
+fn port(node: usize) -> String {
+    format!("port{node}")
+}
+
+fn plug(lan: &Namespace, host: &Namespace, port: &str, number: usize) -> Result<()> {
+    lan.ip(&format!(
+        "link add {port} type veth peer name {INTERFACE} address 02:00:00:00:00:{number:02x} netns {}\n\
+         link set {port} master br0 up",
+        host.name()
+    ))?;
+    host.ip(&format!(
+        "link set {INTERFACE} up\n\
+         address add 10.77.0.{number}/24 dev {INTERFACE}\n\
+         address add fd77::{number:x}/64 dev {INTERFACE} nodad"
+    ))
+}

@@ -1,0 +1,138 @@
+//! Adverts that no daemon may believe, for an instance that exists.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::Result;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+use crate::lab::{INTERFACE, index_of};
+use crate::netns::Namespace;
+
+/// What is wrong with an advert.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Flaw {
+    Checksum,
+    /// 64 hops to go: from another network.
+    Ttl,
+    Version,
+    Type,
+    /// Version 2 with an authentication type no instance of version 3 has.
+    Auth,
+    /// Ends before its addresses do.
+    Length,
+}
+
+impl Flaw {
+    pub const ALL: [Self; 6] =
+        [Self::Checksum, Self::Ttl, Self::Version, Self::Type, Self::Auth, Self::Length];
+}
+
+/// Sends flawed adverts from a namespace of the lab.
+#[derive(Debug)]
+pub struct Forger {
+    socket: OwnedFd,
+    interface: u32,
+    vrid: u8,
+}
+
+impl Forger {
+    /// # Errors
+    /// When the packet socket is refused.
+    pub fn new(client: &Namespace, vrid: u8) -> Result<Self> {
+        client.enter(|| {
+            let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
+            Ok(Self { socket, interface: index_of(INTERFACE)?, vrid })
+        })
+    }
+
+    /// Sends one.
+    ///
+    /// # Errors
+    /// With the errno of the packet socket.
+    pub fn send(&self, flaw: Flaw) -> Result<()> {
+        let frame = frame(self.vrid, flaw);
+        let to = libc::sockaddr_ll {
+            sll_family: u16::try_from(libc::AF_PACKET)?,
+            sll_protocol: u16::try_from(libc::ETH_P_IP)?.to_be(),
+            sll_ifindex: i32::try_from(self.interface)?,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 6,
+            sll_addr: [0; 8],
+        };
+        let len = u32::try_from(size_of_val(&to))?;
+        // SAFETY: frame and address live through the call, with their own lengths.
+        Errno::result(unsafe {
+            libc::sendto(
+                self.socket.as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                0,
+                (&raw const to).cast(),
+                len,
+            )
+        })?;
+        Ok(())
+    }
+}
+
+/// A frame from the lab's client to the IPv4 group, right but for its flaw.
+fn frame(vrid: u8, flaw: Flaw) -> Vec<u8> {
+    const SOURCE: [u8; 4] = [10, 77, 0, 100];
+    const GROUP: [u8; 4] = [224, 0, 0, 18];
+    let (version, kind, form) = match flaw {
+        Flaw::Version => (7, 1, [0, 10]),
+        Flaw::Type => (3, 9, [0, 10]),
+        Flaw::Auth => (2, 1, [9, 1]),
+        Flaw::Checksum | Flaw::Ttl | Flaw::Length => (3, 1, [0, 10]),
+    };
+    let mut message = vec![version << 4 | kind, vrid, 250, 1, form[0], form[1], 0, 0, 10, 77, 0, 200];
+    if flaw == Flaw::Auth {
+        message.extend([0; 8]);
+    }
+    if flaw == Flaw::Length {
+        message.truncate(8);
+    }
+    let length = u16::try_from(message.len()).unwrap_or(0).to_be_bytes();
+    let pseudo = [&SOURCE[..], &GROUP, &[0, 112], &length].concat();
+    let covered = if version == 2 { message.clone() } else { [&pseudo[..], &message].concat() };
+    let mut sum = checksum(&covered);
+    if flaw == Flaw::Checksum {
+        sum = !sum;
+    }
+    message.splice(6..8, sum.to_be_bytes());
+
+    let ttl = if flaw == Flaw::Ttl { 64 } else { 255 };
+    let total = u16::try_from(20 + message.len()).unwrap_or(0).to_be_bytes();
+    let mut header = [&[0x45, 0xc0][..], &total, &[0, 0, 0, 0, ttl, 112, 0, 0], &SOURCE, &GROUP].concat();
+    let sum = checksum(&header);
+    header.splice(10..12, sum.to_be_bytes());
+    let ethernet = [1, 0, 0x5e, 0, 0, 18, 2, 0, 0, 0, 0, 0x64, 8, 0];
+    [&ethernet[..], &header, &message].concat()
+}
+
+fn checksum(bytes: &[u8]) -> u16 {
+    let word = |pair: &[u8]| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| u32::from(low));
+    let sum: u32 = bytes.chunks(2).map(word).sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_checksum_flaw_has_a_wrong_checksum() {
+        for flaw in Flaw::ALL {
+            let frame = frame(51, flaw);
+            assert_eq!(checksum(&frame[14..34]), 0, "{flaw:?}: IP header");
+            let message = &frame[34..];
+            let length = u8::try_from(message.len()).unwrap();
+            let pseudo = [&frame[26..34], &[0, 112, 0, length]].concat();
+            let covered = if flaw == Flaw::Auth { message.to_vec() } else { [&pseudo[..], message].concat() };
+            assert_eq!(checksum(&covered) == 0, flaw != Flaw::Checksum, "{flaw:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Network namespaces as guards.
+//!
+//! Names carry the pid of their maker, so that what a killed run left behind is known to be dead and is removed by
+//! the next one. Only the network is separate: a process entered here keeps the host's mounts, bpffs among them,
+//! which `ip netns exec` would hide.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sched::{CloneFlags, setns};
+
+/// Begins the names of all that is ours and would outlive us.
+pub(crate) const PREFIX: &str = "vrrpx";
+const NAMES: &str = "/run/netns";
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+static REAP: Once = Once::new();
+
+/// A network namespace of our own; gone when dropped, with all that is in it.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+    file: File,
+}
+
+impl Namespace {
+    /// An empty namespace with its loopback up; `role` is part of its name.
+    ///
+    /// # Errors
+    /// Without root, or when iproute2 is missing.
+    pub fn new(role: &str) -> Result<Self> {
+        REAP.call_once(reap);
+        let name =
+            format!("{PREFIX}-{}-{}-{role}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        ip(&["netns", "add", &name])?;
+        let file = File::open(Path::new(NAMES).join(&name)).with_context(|| format!("namespace {name}"))?;
+        let namespace = Self { name, file };
+        // Duplicate address detection would keep every IPv6 address unusable for a second.
+        for scope in ["all", "default"] {
+            namespace.sysctl(&format!("ipv6/conf/{scope}/accept_dad"), "0")?;
+            namespace.sysctl(&format!("ipv6/conf/{scope}/dad_transmits"), "0")?;
+            namespace.sysctl(&format!("ipv6/conf/{scope}/accept_ra"), "0")?;
+        }
+        namespace.ip("link set lo up")?;
+        Ok(namespace)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs lines of `ip` commands here, in one process.
+    ///
+    /// # Errors
+    /// With the first line that failed, as `ip` tells it.
+    pub fn ip(&self, lines: &str) -> Result<()> {
+        let mut child = Command::new("ip")
+            .args(["-n", &self.name, "-batch", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run ip (iproute2)")?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(lines.as_bytes())?;
+            input.write_all(b"\n")?;
+        }
+        let output = child.wait_with_output()?;
+        ensure!(
+            output.status.success(),
+            "ip in {}: {}\nin: {lines}",
+            self.name,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(())
+    }
+
+    /// A command that will run here.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
+        let file = self.file.try_clone()?;
+        let mut command = Command::new(program);
+        // SAFETY: setns is a bare system call, fit for the time between fork and exec.
+        unsafe {
+            command.pre_exec(move || Ok(setns(&file, CloneFlags::CLONE_NEWNET)?));
+        }
+        Ok(command)
+    }
+
+    /// Runs a program here to its end and gives its standard output.
+    ///
+    /// # Errors
+    /// When it cannot be run or fails, with its standard error.
+    pub fn run(&self, program: &str, args: &[&str]) -> Result<String> {
+        let output =
+            self.command(program)?.args(args).output().with_context(|| format!("cannot run {program}"))?;
+        if !output.status.success() {
+            bail!("{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Does `work` on a thread in this namespace. Sockets made there stay in it.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        std::thread::scope(|scope| {
+            let entered = scope.spawn(|| {
+                setns(&self.file, CloneFlags::CLONE_NEWNET)
+                    .with_context(|| format!("enter {}", self.name))?;
+                work()
+            });
+            match entered.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    /// Sets `key`, written as a path below `/proc/sys/net`.
+    ///
+    /// # Errors
+    /// When the kernel has no such setting or refuses the value.
+    pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
+        let path = Path::new("/proc/sys/net").join(key);
+        self.enter(|| std::fs::write(&path, value).with_context(|| path.display().to_string()))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if let Err(error) = ip(&["netns", "del", &self.name]) {
+            eprintln!("namespace {} stays: {error:#}", self.name);
+        }
+    }
+}
+
+/// Removes what runs that did not live to clean up have left.
+fn reap() {
+    for entry in std::fs::read_dir(NAMES).into_iter().flatten().flatten() {
+        if let Some(name) = entry.file_name().to_str().filter(|name| is_leftover(name)) {
+            // Another run may be reaping the same one.
+            let _gone = ip(&["netns", "del", name]);
+        }
+    }
+}
+
+/// Whether something is named as ours are, after a process that is gone.
+pub(crate) fn is_leftover(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let (Some(PREFIX), Some(Ok(pid))) = (parts.next(), parts.next().map(str::parse::<u32>)) else {
+        return false;
+    };
+    !Path::new("/proc").join(pid.to_string()).exists()
+}
+
+fn ip(args: &[&str]) -> Result<()> {
+    let output = Command::new("ip").args(args).output().context("cannot run ip (iproute2)")?;
+    ensure!(
+        output.status.success(),
+        "ip {}: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_after_dead_processes_are_leftovers() {
+        assert!(!is_leftover(&format!("{PREFIX}-{}-0-lan", std::process::id())));
+        // Above the highest pid the kernel gives.
+        assert!(is_leftover(&format!("{PREFIX}-4194305-0-lan")));
+        assert!(!is_leftover("another-4194305-0-lan"));
+        assert!(!is_leftover(PREFIX));
+    }
+}

@@ -1,0 +1,234 @@
+//! What the nodes really send, with the kernel's time of it.
+//!
+//! A packet socket on the bridge takes every frame as it leaves a node's cable. The kernel stamps it in the sender's
+//! own transmit call (veth hands it over there), so neither a busy processor nor the observer's own lateness blurs
+//! the times, and the port tells the sender, whatever the frame claims.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg, setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeVal;
+
+use crate::clock::{nanos, poll};
+use crate::lab::Lab;
+
+/// Watches the nodes of a lab until dropped.
+#[derive(Debug)]
+pub struct Observer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    seen: Mutex<Vec<Seen>>,
+    stop: AtomicBool,
+}
+
+/// A frame of interest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// Nanoseconds of CLOCK_REALTIME.
+    pub at: u64,
+    pub node: usize,
+    pub what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum What {
+    Advert(Advert),
+    /// Gratuitous ARP or unsolicited neighbour advertisement for this address.
+    Announce(IpAddr),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Advert {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub version: u8,
+    pub vrid: u8,
+    pub priority: u8,
+    /// How many addresses it lists.
+    pub addresses: u8,
+}
+
+impl Observer {
+    /// Starts to watch `lab`.
+    ///
+    /// # Errors
+    /// When the packet socket is refused.
+    pub fn new(lab: &Lab) -> Result<Self> {
+        let ports = lab.ports()?;
+        let socket = lab.lan.enter(packet_socket)?;
+        let shared = Arc::new(Shared::default());
+        let thread = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let mut frame = [0; 2048];
+                while !shared.stop.load(Ordering::Relaxed) {
+                    let Ok(Some(got)) = receive(&socket, &mut frame) else { continue };
+                    let Some(node) = ports.iter().position(|&port| port == got.interface) else { continue };
+                    let Some(what) = frame.get(..got.len).filter(|_| !got.outgoing).and_then(read) else {
+                        continue;
+                    };
+                    lock(&shared.seen).push(Seen { at: got.at, node, what });
+                }
+            }
+        });
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// All so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        lock(&self.shared.seen).clone()
+    }
+
+    /// Forgets all so far.
+    pub fn clear(&self) {
+        lock(&self.shared.seen).clear();
+    }
+
+    /// Adverts so far, those of leaving masters too.
+    pub fn adverts(&self) -> Vec<(u64, usize, Advert)> {
+        let advert = |seen: &Seen| match seen.what {
+            What::Advert(advert) => Some((seen.at, seen.node, advert)),
+            What::Announce(_) => None,
+        };
+        lock(&self.shared.seen).iter().filter_map(advert).collect()
+    }
+
+    /// Node of the latest advert that was no farewell.
+    pub fn master(&self) -> Option<usize> {
+        let adverts = self.adverts();
+        adverts.iter().rev().find(|(_, _, advert)| advert.priority != 0).map(|&(_, node, _)| node)
+    }
+
+    /// Senders of the latest `count` adverts, the latest first.
+    pub fn latest(&self, count: usize) -> Vec<usize> {
+        self.adverts().iter().rev().take(count).map(|advert| advert.1).collect()
+    }
+
+    /// Waits for the first advert of `node` after `since`, farewells not counted, and gives its time.
+    ///
+    /// # Errors
+    /// When none comes within the time.
+    pub fn wait_for_advert(&self, node: usize, since: u64, within: Duration) -> Result<u64> {
+        poll(&format!("an advert of node {node}"), within, || {
+            let first = |&&(at, from, advert): &&(u64, usize, Advert)| {
+                from == node && at > since && advert.priority != 0
+            };
+            Ok(self.adverts().iter().find(first).map(|advert| advert.0))
+        })
+    }
+
+    /// Nodes that have announced `address` so far, in order.
+    pub fn announcers(&self, address: IpAddr) -> Vec<usize> {
+        let seen = self.seen();
+        seen.iter().filter(|seen| seen.what == What::Announce(address)).map(|seen| seen.node).collect()
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed already.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// A frame as a packet socket gives it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    pub(crate) len: usize,
+    /// Nanoseconds of CLOCK_REALTIME.
+    pub(crate) at: u64,
+    pub(crate) interface: u32,
+    /// Sent by this namespace itself.
+    pub(crate) outgoing: bool,
+}
+
+/// Takes all frames of the namespace this thread is in, stamped by the kernel. It waits 20 ms for each.
+pub(crate) fn packet_socket() -> Result<OwnedFd> {
+    let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)?;
+    setsockopt(&socket, sockopt::RcvBufForce, &(32 << 20))?;
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(0, 20_000))?;
+    Ok(socket)
+}
+
+/// The next frame, or `None` when the wait was over.
+pub(crate) fn receive(socket: &OwnedFd, frame: &mut [u8]) -> Result<Option<Received>> {
+    let mut control = nix::cmsg_space!(libc::timespec);
+    let mut parts = [std::io::IoSliceMut::new(frame)];
+    let message =
+        match recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty()) {
+            Ok(message) => message,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+            Err(errno) => bail!("packet socket: {errno}"),
+        };
+    let Some(from) = message.address else { return Ok(None) };
+    let stamp = message.cmsgs()?.find_map(|control| match control {
+        nix::sys::socket::ControlMessageOwned::ScmTimestampns(time) => Some(nanos(Duration::from(time))),
+        _ => None,
+    });
+    Ok(Some(Received {
+        len: message.bytes,
+        at: stamp.unwrap_or_else(crate::clock::realtime),
+        interface: u32::try_from(from.ifindex())?,
+        outgoing: from.pkttype() == libc::PACKET_OUTGOING,
+    }))
+}
+
+/// What an untagged frame is, if it is of interest.
+fn read(frame: &[u8]) -> Option<What> {
+    let packet = frame.get(14..)?;
+    match frame.get(12..14)? {
+        [0x08, 0x00] if packet.get(9) == Some(&112) => {
+            let header = usize::from(packet.first()? & 0xf) * 4;
+            advert(v4(packet, 12)?, v4(packet, 16)?, packet.get(header..)?)
+        }
+        [0x86, 0xdd] if packet.get(6) == Some(&112) => {
+            advert(v6(packet, 8)?, v6(packet, 24)?, packet.get(40..)?)
+        }
+        // Neighbour advertisement (RFC 4861 §4.4) that nobody asked for.
+        [0x86, 0xdd] if packet.get(6) == Some(&58) && packet.get(40) == Some(&136) => {
+            (packet.get(44)? & 0x40 == 0).then_some(What::Announce(v6(packet, 48)?))
+        }
+        // ARP whose sender and target are one and the same (RFC 5227 §3).
+        [0x08, 0x06] => {
+            let (sender, target) = (v4(packet, 14)?, v4(packet, 24)?);
+            (sender == target).then_some(What::Announce(sender))
+        }
+        _ => None,
+    }
+}
+
+fn advert(source: IpAddr, destination: IpAddr, message: &[u8]) -> Option<What> {
+    let [first, vrid, priority, addresses, ..] = *message else { return None };
+    Some(What::Advert(Advert { source, destination, version: first >> 4, vrid, priority, addresses }))
+}
+
+pub(crate) fn v4(bytes: &[u8], at: usize) -> Option<IpAddr> {
+    let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+    Some(Ipv4Addr::from(octets).into())
+}
+
+pub(crate) fn v6(bytes: &[u8], at: usize) -> Option<IpAddr> {
+    let octets: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
+    Some(Ipv6Addr::from(octets).into())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,198 @@
+//! Two daemons on the nodes of a lab: a master to be lost and its heir.
+
+use std::net::IpAddr;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::clock::{poll, realtime};
+use crate::daemon::{Config, Daemon, Running};
+use crate::lab::{Lab, Node};
+use crate::observe::Observer;
+
+/// A start of a daemon, the election after it and a second's interval of version 2 fit into this.
+pub const SETTLE: Duration = Duration::from_secs(15);
+
+/// What runs on one node.
+#[derive(Clone, Debug)]
+pub struct Role {
+    pub daemon: Daemon,
+    pub config: Config,
+    /// Processor to hold it on.
+    pub cpu: Option<usize>,
+}
+
+impl Role {
+    pub fn new(daemon: Daemon, config: Config) -> Self {
+        Self { daemon, config, cpu: None }
+    }
+}
+
+/// Nodes 0 and 1 with their daemons, watched.
+#[derive(Debug)]
+pub struct Pair {
+    // Fields drop in this order: processes before the namespaces they are in.
+    running: [Option<Running>; 2],
+    pub observer: Observer,
+    pub lab: Lab,
+    pub roles: [Role; 2],
+}
+
+impl Pair {
+    /// The lab with no daemon started yet.
+    ///
+    /// # Errors
+    /// Those of [`Lab::new`] and [`Observer::new`].
+    pub fn idle(roles: [Role; 2]) -> Result<Self> {
+        let lab = Lab::new(2)?;
+        let observer = Observer::new(&lab)?;
+        Ok(Self { running: [None, None], observer, lab, roles })
+    }
+
+    /// Both started, and node 0 found to be the only master.
+    ///
+    /// # Errors
+    /// When it does not become so.
+    pub fn settled(roles: [Role; 2]) -> Result<Self> {
+        let mut pair = Self::idle(roles)?;
+        let settle = pair.start(0).and_then(|()| pair.start(1)).and_then(|()| pair.wait_for_master(0));
+        settle.map_err(|error| pair.with_logs(&error))?;
+        Ok(pair)
+    }
+
+    /// Runs `scenario`, and adds the daemons' logs to what it fails with.
+    ///
+    /// # Errors
+    /// Those of `scenario`.
+    pub fn check(mut self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        scenario(&mut self).map_err(|error| self.with_logs(&error))
+    }
+
+    /// An error that ends with what the running daemons have printed.
+    pub fn with_logs(&self, error: &anyhow::Error) -> anyhow::Error {
+        anyhow!("{error:#}\n{}", self.logs())
+    }
+
+    /// Starts the daemon of a node.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn start(&mut self, node: usize) -> Result<()> {
+        let role = self.roles.get(node).context("no such role")?;
+        let running = role.daemon.start_on(
+            self.lab.nodes.get(node).context("no such node")?,
+            &role.config,
+            role.cpu,
+        )?;
+        *self.running.get_mut(node).context("no such node")? = Some(running);
+        Ok(())
+    }
+
+    /// The host dies: its cable is dead first, so that nothing it does after its last advert is heard.
+    ///
+    /// # Errors
+    /// When the bridge port cannot be set.
+    pub fn die(&mut self, node: usize) -> Result<()> {
+        self.lab.set_cable(node, false)?;
+        self.kill(node);
+        Ok(())
+    }
+
+    /// The daemon alone dies, without a goodbye; its addresses stay.
+    pub fn kill(&mut self, node: usize) {
+        if let Some(running) = self.running.get_mut(node) {
+            *running = None;
+        }
+    }
+
+    /// The host comes back and starts its daemon. What the dead one held is gone, as after a boot.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn revive(&mut self, node: usize) -> Result<()> {
+        let held: Vec<_> = self.roles.iter().flat_map(|role| &role.config.instances).collect();
+        let host = self.node(node)?;
+        for address in held.iter().flat_map(|instance| instance.virtual_addresses()) {
+            for found in host.addresses()?.iter().filter(|found| found.address == address.to_string()) {
+                host.namespace
+                    .ip(&format!("address del {address}/{} dev {}", found.prefix, found.interface))?;
+            }
+        }
+        self.lab.set_cable(node, true)?;
+        self.start(node)
+    }
+
+    /// Asks the daemon of a node to stop and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end or was not running.
+    pub fn stop(&mut self, node: usize) -> Result<ExitStatus> {
+        let mut running = self.running.get_mut(node).and_then(Option::take).context("not running")?;
+        running.stop().with_context(|| running.log())
+    }
+
+    /// The daemon of a node.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn running(&mut self, node: usize) -> Result<&mut Running> {
+        self.running.get_mut(node).and_then(Option::as_mut).context("not running")
+    }
+
+    /// # Errors
+    /// When there is none.
+    pub fn node(&self, node: usize) -> Result<&Node> {
+        self.lab.nodes.get(node).context("no such node")
+    }
+
+    /// Waits until `node` alone has sent the last five adverts.
+    ///
+    /// # Errors
+    /// When it does not come so within [`SETTLE`], or a daemon ends.
+    pub fn wait_for_master(&self, node: usize) -> Result<()> {
+        self.poll(&format!("node {node} as the only master"), || Ok(self.observer.latest(5) == [node; 5]))
+    }
+
+    /// Waits until a node holds `address`, or does not.
+    ///
+    /// # Errors
+    /// When it does not come so within [`SETTLE`], or a daemon ends.
+    pub fn wait_for_address(&self, node: usize, address: IpAddr, held: bool) -> Result<()> {
+        let word = if held { "on" } else { "off" };
+        let text = address.to_string();
+        self.poll(&format!("{address} {word} node {node}"), || Ok(self.lab.has_address(node, &text)? == held))
+    }
+
+    /// # Errors
+    /// When a daemon that was started and neither killed nor stopped is no more.
+    pub fn ensure_alive(&self) -> Result<()> {
+        for (node, running) in self.running.iter().enumerate() {
+            let alive = running.as_ref().is_none_or(Running::is_alive);
+            ensure!(alive, "the daemon of node {node} has ended by itself");
+        }
+        Ok(())
+    }
+
+    /// Waits for a condition as long as both daemons live.
+    fn poll(&self, what: &str, holds: impl Fn() -> Result<bool>) -> Result<()> {
+        poll(what, SETTLE, || {
+            self.ensure_alive().with_context(|| format!("waited for: {what}"))?;
+            Ok(holds()?.then_some(()))
+        })
+    }
+
+    /// Time to compare stamps with; everything before it was caused earlier.
+    pub fn mark(&self) -> u64 {
+        realtime()
+    }
+
+    fn logs(&self) -> String {
+        let log = |(node, running): (usize, &Option<Running>)| {
+            running
+                .as_ref()
+                .map(|running| format!("--- node {node}, {:?}\n{}", running.daemon(), running.log()))
+        };
+        self.running.iter().enumerate().filter_map(log).collect::<Vec<_>>().join("\n")
+    }
+}

@@ -1,0 +1,184 @@
+//! A process with its log, killed when dropped.
+
+use std::fs::File;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::clock::poll;
+use crate::netns::{PREFIX, is_leftover};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+static REAP: Once = Once::new();
+
+/// A running process and what it printed. It dies with its owner, even where the owner is killed.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+    ended: Option<ExitStatus>,
+    /// Where the log is, if it shall go with the process.
+    _directory: Option<Directory>,
+}
+
+impl Process {
+    /// Starts `command` with both outputs in the file `log`. A process group of its own keeps the terminal's Ctrl-C
+    /// for the owner, who then cleans up.
+    ///
+    /// # Errors
+    /// When the program or the log cannot be opened.
+    pub fn start(mut command: Command, log: PathBuf) -> Result<Self> {
+        let output = File::create(&log).with_context(|| log.display().to_string())?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+        // SAFETY: prctl is a bare system call, fit for the time between fork and exec.
+        unsafe {
+            command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?));
+        }
+        let child =
+            command.spawn().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+        Ok(Self { child, log, ended: None, _directory: None })
+    }
+
+    /// As [`Process::start`], with the log in a directory that goes with the process.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_in(command: Command, directory: Directory) -> Result<Self> {
+        let mut process = Self::start(command, directory.path().join("log"))?;
+        process._directory = Some(directory);
+        Ok(process)
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// It and all its descendants.
+    pub fn tree(&self) -> Vec<Pid> {
+        let mut tree = vec![self.pid()];
+        let mut next = 0;
+        while let Some(&pid) = tree.get(next) {
+            tree.extend(children(pid));
+            next += 1;
+        }
+        tree
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.pid(), signal).with_context(|| format!("{signal} to {}", self.pid()))
+    }
+
+    /// Whether it is still at work; asks without taking its exit status.
+    pub fn is_alive(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait()?;
+        }
+        Ok(self.ended)
+    }
+
+    /// Waits for it to end by itself.
+    ///
+    /// # Errors
+    /// When it has not within the time.
+    pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
+        poll("the end of a process", within, || self.ended())
+    }
+
+    /// Kills it and its descendants at once, without a chance to say goodbye.
+    pub fn kill(&mut self) {
+        if self.ended().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
+        for pid in self.tree() {
+            // It may be gone already.
+            let _gone = kill(pid, Signal::SIGKILL);
+        }
+        self.ended = Some(self.child.wait().unwrap_or_else(|_| ExitStatus::from_raw(Signal::SIGKILL as i32)));
+    }
+
+    /// Processor time of it and its descendants so far, all threads.
+    ///
+    /// # Errors
+    /// When one has ended meanwhile.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        self.tree().into_iter().map(cpu_time).sum()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A directory under the temporary one, removed when dropped.
+#[derive(Debug)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new() -> Result<Self> {
+        REAP.call_once(reap);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("{PREFIX}-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} stays: {error}", self.0.display());
+        }
+    }
+}
+
+/// Removes what runs that did not live to clean up have left.
+fn reap() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_leftover) {
+            // Another run may be reaping the same one.
+            let _gone = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn children(pid: Pid) -> Vec<Pid> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|line| line.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>())
+        .map(Pid::from_raw)
+        .collect()
+}
+
+/// Time all threads of a process have run, from `schedstat`: exact, where `stat` counts in steps of 10 ms.
+fn cpu_time(pid: Pid) -> Result<Duration> {
+    let mut total = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+        let line = std::fs::read_to_string(task.path().join("schedstat"))?;
+        total += line.split(' ').next().context("form of schedstat")?.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(total))
+}

@@ -1,0 +1,51 @@
+//! What a test needs of the machine.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+use crate::daemon;
+
+/// Why `need` is not met here, if so. It is `root`, `vrrpx` (the built daemon), or a program in PATH.
+pub fn missing(need: &str) -> Option<String> {
+    match need {
+        "root" => (!geteuid().is_root()).then(|| "must run as root to make network namespaces".to_owned()),
+        "vrrpx" => {
+            let path = daemon::vrrpx();
+            (!path.is_file()).then(|| format!("{} is not built: cargo build -p vrrp-user", path.display()))
+        }
+        program => find(program).is_none().then(|| format!("{program} is not installed")),
+    }
+}
+
+/// Whether `need` is met, see [`missing`]. A test without it returns at once and is listed as skipped by
+/// `cargo xtask test`, which reads the line printed here.
+///
+/// # Panics
+/// In CI (`CI` set), where nothing may be skipped.
+#[must_use]
+pub fn require(need: &str) -> bool {
+    let Some(reason) = missing(need) else { return true };
+    skip(std::thread::current().name().unwrap_or("main"), &reason);
+    false
+}
+
+/// Says that `test` is skipped, past libtest's capture.
+#[expect(clippy::panic, reason = "in CI a skipped test is a failed one")]
+fn skip(test: &str, reason: &str) {
+    if std::env::var_os("CI").is_some() {
+        panic!("{test} cannot be skipped in CI: {reason}");
+    }
+    // libtest captures the print macros only.
+    let _closed = writeln!(std::io::stderr(), "skipped: {test} ({reason})");
+}
+
+/// Where `program` is, looked for as a shell does, and in the places an unprivileged PATH lacks.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].iter().map(|dir| Path::new(dir).to_owned()))
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+}

@@ -1,0 +1,300 @@
+//! The effect thread: puts addresses on interfaces and tells the neighbours.
+//!
+//! Enters: [`Command`]s of the engine. Leaves: addresses set or removed, each instance's in one send, then its
+//! announcements: every address once at once, repeats later. Commands are carried out in order, and before any repeat,
+//! so that no takeover waits for another's repeats. Absent: decisions, and sleep other than in the wait set.
+
+mod repeat;
+
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{Builder, JoinHandle};
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Family;
+
+use self::repeat::{Repeats, Target};
+use super::board::Board;
+use super::queue::{Command, Queue, Report};
+use crate::driver::netlink::address::{self, Placed};
+use crate::driver::netlink::link::Link;
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::realtime::{EFFECT_PRIORITY, STACK, become_realtime};
+use crate::driver::socket::{Announcer, Station};
+use crate::driver::wait::Wait;
+use crate::driver::{clock, sysctl};
+use crate::protocol::{
+    Addresses, AnnounceSettings, Announcement, Epoch, InstanceId, InstanceSettings, VirtualAddress,
+};
+
+const COMMANDS: u64 = 0;
+
+/// What is done for one instance.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    interface: Arc<str>,
+    addresses: Arc<Addresses>,
+    announce: AnnounceSettings,
+}
+
+impl From<&InstanceSettings> for Charge {
+    fn from(settings: &InstanceSettings) -> Self {
+        Self {
+            interface: Arc::clone(&settings.interface),
+            addresses: Arc::clone(&settings.addresses),
+            announce: settings.announce,
+        }
+    }
+}
+
+/// The thread's own state.
+#[derive(Debug)]
+pub struct Effect {
+    instances: Vec<Instance>,
+    commands: Queue<Command>,
+    reports: Queue<Report>,
+    board: Arc<Board>,
+    wait: Wait,
+    netlink: RouteSocket,
+    announcer: Announcer,
+    repeats: Repeats,
+}
+
+#[derive(Debug)]
+struct Instance {
+    charge: Charge,
+    /// While its addresses are set: since which epoch.
+    held: Option<Epoch>,
+}
+
+impl Effect {
+    /// Opens sockets in the network namespace of the calling thread. The charges are indexed by [`InstanceId`].
+    ///
+    /// # Errors
+    /// No file descriptor is left, or CAP_NET_RAW is missing.
+    pub fn open(
+        charges: impl IntoIterator<Item = Charge>,
+        commands: Queue<Command>,
+        reports: Queue<Report>,
+        board: Arc<Board>,
+    ) -> io::Result<Self> {
+        let mut wait = Wait::new()?;
+        wait.add(&commands, COMMANDS)?;
+        let instances = charges.into_iter().map(|charge| Instance { charge, held: None });
+        Ok(Self {
+            instances: instances.collect(),
+            commands,
+            reports,
+            board,
+            wait,
+            netlink: RouteSocket::open()?,
+            announcer: Announcer::open()?,
+            repeats: Repeats::default(),
+        })
+    }
+
+    /// Runs until [`Command::Stop`], in the real-time class where asked for and permitted. A refusal is not told: the
+    /// engine, which asks for more, has told its own.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub fn spawn(self, realtime: bool) -> io::Result<JoinHandle<()>> {
+        Builder::new().name("effect".to_owned()).stack_size(STACK).spawn(move || {
+            if realtime {
+                let _ = become_realtime(EFFECT_PRIORITY);
+            }
+            self.run();
+        })
+    }
+
+    fn run(mut self) {
+        while self.obey() {
+            let next = self.repeat();
+            if self.wait.arm(next).is_err() || self.wait.wait().is_err() {
+                // Both fail only for descriptors that are not ours any more.
+                return;
+            }
+        }
+    }
+
+    /// Carries out what is queued. False: the last of it was to stop.
+    fn obey(&mut self) -> bool {
+        self.commands.acknowledge();
+        while let Some(command) = self.commands.pop() {
+            match command {
+                Command::Add(instance, epoch) => self.add(instance, epoch),
+                Command::Remove(instance, _) => self.remove(instance),
+                Command::Announce(instance, announcement) => self.announce(instance, announcement),
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn add(&mut self, id: InstanceId, epoch: Epoch) {
+        let begun = clock::now();
+        self.repeats.void(id);
+        let Some(instance) = self.instances.get_mut(id.index()) else { return };
+        instance.held = Some(epoch);
+        let places = instance.charge.places(&mut self.netlink);
+        let mut faults = Faults::default();
+        let mut refused = vec![false; places.len()];
+        let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
+            if let (Some(refused), Some(place)) = (refused.get_mut(index), places.get(index)) {
+                *refused = true;
+                faults.note(id, place.address.address, errno);
+            }
+        });
+        faults.note_all(id, &places, done);
+        let set = places.iter().zip(refused).filter(|(_, refused)| !refused);
+        for target in set.filter_map(|(place, _)| place.target(&instance.charge.announce)) {
+            self.announcer.queue(id, target.station, target.address);
+        }
+        send(&mut self.announcer, &self.board, &mut faults);
+        if let Some(board) = self.board.instances.get(id.index()) {
+            let took = clock::now().since(begun).as_nanos();
+            board.takeover_nanos.store(u64::try_from(took).unwrap_or(u64::MAX), Relaxed);
+        }
+        self.tell(&faults);
+    }
+
+    fn remove(&mut self, id: InstanceId) {
+        // Not only those of earlier epochs: whatever is queued by now announces addresses that leave.
+        self.repeats.void(id);
+        let Some(instance) = self.instances.get_mut(id.index()) else { return };
+        instance.held = None;
+        let places = instance.charge.places(&mut self.netlink);
+        let mut faults = Faults::default();
+        let done = address::remove(&mut self.netlink, &placed(&places), |index, errno| {
+            if let Some(place) = places.get(index) {
+                faults.note(id, place.address.address, errno);
+            }
+        });
+        faults.note_all(id, &places, done);
+        self.tell(&faults);
+    }
+
+    fn announce(&mut self, id: InstanceId, announcement: Announcement) {
+        let Some(instance) = self.instances.get(id.index()) else { return };
+        // Of an earlier mastership, or after its end.
+        if instance.held.is_none_or(|since| announcement.epoch < since) {
+            return;
+        }
+        let places = instance.charge.places(&mut self.netlink);
+        let targets = places.iter().filter_map(|place| place.target(&instance.charge.announce)).collect();
+        self.repeats.push(id, targets, announcement.repeat);
+    }
+
+    /// Sends the repeats that are due and returns when the next one is.
+    fn repeat(&mut self) -> Option<Timestamp> {
+        let announcer = &mut self.announcer;
+        let next = self.repeats.step(clock::now(), |id, target| {
+            announcer.queue(id, target.station, target.address);
+        });
+        let mut faults = Faults::default();
+        send(announcer, &self.board, &mut faults);
+        self.tell(&faults);
+        next
+    }
+
+    fn tell(&self, faults: &Faults) {
+        self.board.effect_errors.fetch_add(faults.count, Relaxed);
+        if let Some((instance, address, errno)) = faults.first {
+            self.reports.push(Report::EffectFailed { instance, address, errno });
+        }
+    }
+}
+
+/// Sends the announcements that are queued, and counts them.
+fn send(announcer: &mut Announcer, board: &Board, faults: &mut Faults) {
+    announcer.flush(|id, address, outcome| match outcome {
+        Ok(()) => {
+            if let Some(board) = board.instances.get(id.index()) {
+                board.announcements_sent.fetch_add(1, Relaxed);
+            }
+        }
+        Err(errno) => faults.note(id, address, errno),
+    });
+}
+
+impl Charge {
+    /// Its addresses, each with its interface as it is at this moment.
+    fn places(&self, netlink: &mut RouteSocket) -> Vec<Place<'_>> {
+        let mut links: Vec<(&str, Option<Rc<Device>>)> = Vec::new();
+        let addresses = self.addresses.advertised.iter().chain(&self.addresses.excluded);
+        let v6 = addresses.clone().any(|address| address.address.is_ipv6());
+        let places = addresses.map(|address| {
+            let name = address.device.as_ref().unwrap_or(&self.interface);
+            let known = links.iter().find(|(known, _)| **known == **name).map(|(_, device)| device.clone());
+            let device = known.unwrap_or_else(|| {
+                let device = Device::find(netlink, name, v6).map(Rc::new);
+                links.push((name, device.clone()));
+                device
+            });
+            Place { address, device }
+        });
+        places.collect()
+    }
+}
+
+/// A virtual address and its interface, `None` where that is gone.
+#[derive(Clone, Debug)]
+struct Place<'a> {
+    address: &'a VirtualAddress,
+    device: Option<Rc<Device>>,
+}
+
+impl Place<'_> {
+    /// `None` where nobody would understand an announcement: without Ethernet, or without ARP.
+    fn target(&self, announce: &AnnounceSettings) -> Option<Target> {
+        let device = self.device.as_ref()?;
+        let address = self.address.address;
+        let pause = if address.is_ipv4() { announce.garp_interval } else { announce.gna_interval };
+        let station = Station { ifindex: device.link.ifindex, mac: device.link.mac?, router: device.router };
+        Some(Target { address, station, pause })
+    }
+}
+
+/// For the kernel, which answers ENODEV to interface 0.
+fn placed<'a>(places: &[Place<'a>]) -> Vec<Placed<'a>> {
+    let ifindex = |place: &Place<'_>| place.device.as_ref().map_or(0, |device| device.link.ifindex);
+    places.iter().map(|place| Placed { ifindex: ifindex(place), address: place.address }).collect()
+}
+
+#[derive(Debug)]
+struct Device {
+    link: Link,
+    /// Forwards IPv6, which its neighbour advertisements say (RFC 4861 §4.4).
+    router: bool,
+}
+
+impl Device {
+    fn find(netlink: &mut RouteSocket, name: &str, v6: bool) -> Option<Self> {
+        let link = Link::by_name(netlink, name).ok()?;
+        Some(Self { link, router: v6 && sysctl::forwards(Family::V6, name) })
+    }
+}
+
+/// What went wrong within one command: the first fault, and how many.
+#[derive(Debug, Default)]
+struct Faults {
+    first: Option<(InstanceId, IpAddr, i32)>,
+    count: u64,
+}
+
+impl Faults {
+    fn note(&mut self, id: InstanceId, address: IpAddr, errno: i32) {
+        self.first.get_or_insert((id, address, errno));
+        self.count += 1;
+    }
+
+    /// Netlink itself failed: what became of any of the addresses is not known.
+    fn note_all(&mut self, id: InstanceId, places: &[Place<'_>], done: io::Result<()>) {
+        if let (Err(error), Some(place)) = (done, places.first()) {
+            self.note(id, place.address.address, error.raw_os_error().unwrap_or(libc::EIO));
+        }
+    }
+}

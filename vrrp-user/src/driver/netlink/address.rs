@@ -1,0 +1,145 @@
+//! Virtual addresses on their interfaces.
+//!
+//! Enters: what the configuration says of an address, and the index of its interface. Leaves: all addresses of an
+//! instance set or removed by one send, and an errno for each that was not. Absent: what an address is good for.
+
+use std::io;
+use std::net::IpAddr;
+
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
+};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::socket::{Request, RouteSocket};
+use super::table::Address;
+use crate::protocol::VirtualAddress;
+
+/// Marks addresses that VRRP has set (IFA_PROTO, Linux 5.18), with the number that keepalived uses too: what either
+/// has left behind, the other recognises.
+pub const PROTOCOL: u8 = 0x12;
+
+/// A virtual address, and the interface it belongs on.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed<'a> {
+    pub ifindex: u32,
+    pub address: &'a VirtualAddress,
+}
+
+/// Sets the addresses, in this order. One that is there already counts as set.
+///
+/// # Errors
+/// Netlink itself failed. Refusals go to `failed` by index and errno: ENODEV when the interface is gone, EACCES when
+/// IPv6 is disabled on it, EPERM without CAP_NET_ADMIN.
+pub fn add(
+    socket: &mut RouteSocket,
+    placed: &[Placed<'_>],
+    mut failed: impl FnMut(usize, i32),
+) -> io::Result<()> {
+    let requests = placed.iter().map(|placed| Request {
+        message: RouteNetlinkMessage::NewAddress(added(placed)),
+        flags: NLM_F_CREATE | NLM_F_EXCL,
+    });
+    socket.perform(requests.collect(), |index, errno| {
+        if errno != libc::EEXIST {
+            failed(index, errno);
+        }
+    })
+}
+
+/// Removes the addresses, the last first: the first of a subnet would take the others along
+/// (`net.ipv4.conf.*.promote_secondaries` = 0). One that is not there, or whose interface is not, counts as removed.
+///
+/// # Errors
+/// As in [`add`].
+pub fn remove(
+    socket: &mut RouteSocket,
+    placed: &[Placed<'_>],
+    mut failed: impl FnMut(usize, i32),
+) -> io::Result<()> {
+    let requests = placed.iter().rev().map(|placed| Request {
+        message: RouteNetlinkMessage::DelAddress(base(
+            placed.ifindex,
+            placed.address.address,
+            placed.address.prefix,
+        )),
+        flags: 0,
+    });
+    socket.perform(requests.collect(), |index, errno| {
+        if errno != libc::EADDRNOTAVAIL && errno != libc::ENODEV {
+            failed(placed.len() - 1 - index, errno);
+        }
+    })
+}
+
+/// Every address on the machine.
+///
+/// # Errors
+/// Netlink failed.
+pub fn list(socket: &mut RouteSocket, mut f: impl FnMut(Address)) -> io::Result<()> {
+    socket.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| {
+        if let RouteNetlinkMessage::NewAddress(message) = message
+            && let Some(address) = Address::parse(&message)
+        {
+            f(address);
+        }
+    })
+}
+
+/// Removes what is present on the machine, exactly as listed.
+///
+/// # Errors
+/// As in [`add`].
+pub fn clear(
+    socket: &mut RouteSocket,
+    present: &[Address],
+    mut failed: impl FnMut(usize, i32),
+) -> io::Result<()> {
+    let requests = present.iter().rev().map(|present| Request {
+        message: RouteNetlinkMessage::DelAddress(base(present.ifindex, present.address, present.prefix)),
+        flags: 0,
+    });
+    socket.perform(requests.collect(), |index, errno| {
+        if errno != libc::EADDRNOTAVAIL && errno != libc::ENODEV {
+            failed(present.len() - 1 - index, errno);
+        }
+    })
+}
+
+fn added(placed: &Placed<'_>) -> AddressMessage {
+    let address = placed.address;
+    let mut message = base(placed.ifindex, address.address, address.prefix);
+    message.header.scope = AddressScope::from(address.scope);
+    let mut flags = AddressFlags::empty();
+    flags.set(AddressFlags::Nodad, address.address.is_ipv6() && !address.dad);
+    flags.set(AddressFlags::Noprefixroute, address.no_prefix_route);
+    let attributes = &mut message.attributes;
+    if !flags.is_empty() {
+        attributes.push(AddressAttribute::Flags(flags));
+    }
+    if let Some(IpAddr::V4(broadcast)) = address.broadcast {
+        attributes.push(AddressAttribute::Broadcast(broadcast));
+    }
+    if let Some(label) = &address.label {
+        attributes.push(AddressAttribute::Label(label.to_string()));
+    }
+    if address.address.is_ipv6() && address.prefix == 128 {
+        // Deprecated from the start, so that it is not chosen as the source of other traffic.
+        let mut lifetime = CacheInfo::default();
+        (lifetime.ifa_preferred, lifetime.ifa_valid) = (0, u32::MAX);
+        attributes.push(AddressAttribute::CacheInfo(lifetime));
+    }
+    attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
+    message
+}
+
+fn base(ifindex: u32, address: IpAddr, prefix: u8) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.prefix_len = prefix;
+    message.header.index = ifindex;
+    message.attributes.push(AddressAttribute::Local(address));
+    message.attributes.push(AddressAttribute::Address(address));
+    message
+}

@@ -1,0 +1,72 @@
+//! Interfaces as the kernel describes them.
+
+use std::io;
+
+use rtnetlink::packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::socket::RouteSocket;
+
+/// A network interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Link {
+    pub ifindex: u32,
+    pub name: String,
+    /// Set up by the administrator, and able to carry traffic (IFF_UP and IFF_RUNNING).
+    pub up: bool,
+    /// Ethernet address; `None` where neighbours are not found by ARP or neighbour discovery.
+    pub mac: Option<[u8; 6]>,
+    /// Kind of a software device: `veth`, `bridge`, `vlan`, …
+    pub kind: Option<String>,
+}
+
+impl Link {
+    /// `None` for a message that describes no interface, such as one about a bridge's port.
+    pub fn parse(message: &LinkMessage) -> Option<Self> {
+        let header = &message.header;
+        if header.interface_family != AddressFamily::Unspec {
+            return None;
+        }
+        let mut link = Self {
+            ifindex: header.index,
+            name: String::new(),
+            up: header.flags.contains(LinkFlags::Up | LinkFlags::Running),
+            mac: None,
+            kind: None,
+        };
+        let ethernet =
+            header.link_layer_type == LinkLayerType::Ether && !header.flags.contains(LinkFlags::Noarp);
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name.clone_from(name),
+                LinkAttribute::Address(mac) if ethernet => link.mac = mac.as_slice().try_into().ok(),
+                LinkAttribute::LinkInfo(infos) => link.kind = infos.iter().find_map(kind),
+                _ => {}
+            }
+        }
+        (!link.name.is_empty()).then_some(link)
+    }
+
+    /// The interface of this name as it is now.
+    ///
+    /// # Errors
+    /// ENODEV: there is none.
+    pub fn by_name(socket: &mut RouteSocket, name: &str) -> io::Result<Self> {
+        let mut request = LinkMessage::default();
+        request.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        match socket.query(RouteNetlinkMessage::GetLink(request))? {
+            RouteNetlinkMessage::NewLink(message) => Self::parse(&message),
+            _ => None,
+        }
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
+    }
+}
+
+fn kind(info: &LinkInfo) -> Option<String> {
+    match info {
+        LinkInfo::Kind(kind) => Some(InfoKind::to_string(kind)),
+        _ => None,
+    }
+}

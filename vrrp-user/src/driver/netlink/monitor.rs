@@ -1,0 +1,81 @@
+//! Follows links and addresses.
+//!
+//! Enters: the kernel's notifications. Leaves: a [`Table`] that is current. A notification lost to a full buffer costs
+//! a new reading of everything, never a stale table.
+
+use std::io;
+
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::link::LinkMessage;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::socket::RouteSocket;
+use super::table::Table;
+
+const GROUPS: [libc::c_int; 3] = [libc::RTMGRP_LINK, libc::RTMGRP_IPV4_IFADDR, libc::RTMGRP_IPV6_IFADDR];
+
+#[derive(Debug)]
+pub struct Monitor {
+    requests: RouteSocket,
+    changes: AsyncFd<RouteSocket>,
+    table: Table,
+}
+
+impl Monitor {
+    /// Reads links and addresses of the network namespace that the calling thread is in. To be called within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// No file descriptor is left, or reading failed.
+    pub fn open() -> io::Result<Self> {
+        let groups = GROUPS.iter().fold(0, |groups, group| groups | group.unsigned_abs());
+        // Subscribed before the reading, so that no change falls between the two.
+        let changes = RouteSocket::subscribe(groups)?;
+        // SAFETY: the socket owns its descriptor and keeps it for life.
+        let changes = unsafe { AsyncFd::register_with_interest(changes, Interest::READABLE)? };
+        let mut requests = RouteSocket::open()?;
+        let table = read(&mut requests)?;
+        Ok(Self { requests, changes, table })
+    }
+
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Waits for the next change, and takes in all that have come by then.
+    ///
+    /// # Errors
+    /// Reading failed.
+    pub async fn changed(&mut self) -> io::Result<()> {
+        let mut changed = false;
+        while !changed {
+            let mut ready = self.changes.readable_mut().await?;
+            let mut overrun = false;
+            loop {
+                match ready.get_inner_mut().receive(|message| self.table.apply(&message)) {
+                    Ok(true) => changed = true,
+                    Ok(false) => break,
+                    Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => overrun = true,
+                    Err(error) => return Err(error),
+                }
+            }
+            ready.clear_ready();
+            if overrun {
+                tracing::warn!("notifications of the kernel were lost; reading all links and addresses");
+                self.table = read(&mut self.requests)?;
+                changed = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(requests: &mut RouteSocket) -> io::Result<Table> {
+    let mut table = Table::default();
+    requests.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| table.apply(&message))?;
+    requests
+        .dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| table.apply(&message))?;
+    Ok(table)
+}

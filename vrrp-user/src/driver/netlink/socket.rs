@@ -1,0 +1,226 @@
+//! A netlink socket: requests in one send, answers by sequence number.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+use rtnetlink::packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use crate::driver::socket::option::{set, set_buffer};
+
+/// Requests per send. Should each fail, the answers still fit into a receive buffer of default size.
+const BATCH: usize = 256;
+/// Longest datagram of the kernel is 32 KiB.
+const BUFFER: usize = 64 * 1024;
+const RECEIVE_BUFFER: libc::c_int = 8 << 20;
+/// The kernel answers within the call that sends; waiting longer means that an answer was lost.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const HEADER: usize = 16;
+
+/// A request and the flags that go with it, such as NLM_F_CREATE.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub message: RouteNetlinkMessage,
+    pub flags: u16,
+}
+
+#[derive(Debug)]
+pub struct RouteSocket {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl RouteSocket {
+    /// For requests; blocks while it waits for answers.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn open() -> io::Result<Self> {
+        let socket = Self::with_groups(0)?;
+        let timeout = libc::timeval {
+            tv_sec: i64::try_from(TIMEOUT.as_secs()).unwrap_or(1),
+            tv_usec: i64::from(TIMEOUT.subsec_micros()),
+        };
+        set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, timeout)?;
+        Ok(socket)
+    }
+
+    /// For notifications of these groups (`RTMGRP_*`); never blocks.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn subscribe(groups: u32) -> io::Result<Self> {
+        let socket = Self::with_groups(groups)?;
+        socket.socket.set_non_blocking(true)?;
+        Ok(socket)
+    }
+
+    fn with_groups(groups: u32) -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind(&SocketAddr::new(0, groups))?;
+        // Answers to failed requests need not repeat the request.
+        socket.set_cap_ack(true)?;
+        set_buffer(socket.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
+        Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER] })
+    }
+
+    /// Sends all requests together and tells `failed` the index and errno of each that the kernel refused. Only the
+    /// last of a send asks to be acknowledged: the kernel works in order, so all refusals precede that.
+    ///
+    /// # Errors
+    /// Sending failed, or answers were lost: what became of the requests is then not known.
+    pub fn perform(&mut self, requests: Vec<Request>, mut failed: impl FnMut(usize, i32)) -> io::Result<()> {
+        let mut requests = requests.into_iter().peekable();
+        let mut done = 0;
+        while requests.peek().is_some() {
+            let first = self.sequence.wrapping_add(1);
+            let mut bytes = Vec::new();
+            let mut count = 0;
+            while count < BATCH
+                && let Some(request) = requests.next()
+            {
+                count += 1;
+                let last = count == BATCH || requests.peek().is_none();
+                self.encode(request, if last { NLM_F_ACK } else { 0 }, &mut bytes);
+            }
+            self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+            let last = self.sequence;
+            self.answers(last, |sequence, answer| {
+                let index = sequence.wrapping_sub(first) as usize;
+                if let NetlinkPayload::Error(error) = answer
+                    && let Some(code) = error.code
+                    && index < count
+                {
+                    failed(done + index, -code.get());
+                }
+            })?;
+            done += count;
+        }
+        Ok(())
+    }
+
+    /// The one object that the request asks for.
+    ///
+    /// # Errors
+    /// The kernel's refusal: ENODEV for an interface that is not there.
+    pub fn query(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+        let mut found = Err(io::Error::from(io::ErrorKind::InvalidData));
+        self.ask(message, NLM_F_ACK, |answer| found = Ok(answer))?;
+        found
+    }
+
+    /// All objects of the kind that the request asks for.
+    ///
+    /// # Errors
+    /// Sending failed, or an answer was lost.
+    pub fn dump(
+        &mut self,
+        message: RouteNetlinkMessage,
+        f: impl FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
+        self.ask(message, NLM_F_DUMP, f)
+    }
+
+    fn ask(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        mut f: impl FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.encode(Request { message, flags }, 0, &mut bytes);
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+        let mut refused = None;
+        self.answers(self.sequence, |_, answer| match answer {
+            NetlinkPayload::InnerMessage(object) => f(object),
+            NetlinkPayload::Error(error) => refused = error.code,
+            _ => {}
+        })?;
+        refused.map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(-code.get())))
+    }
+
+    /// One datagram of notifications. False: there is none.
+    ///
+    /// # Errors
+    /// ENOBUFS: the buffer overran, and notifications are lost.
+    pub fn receive(&mut self, mut f: impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
+        match self.datagram(|_, payload| {
+            if let NetlinkPayload::InnerMessage(message) = payload {
+                f(message);
+            }
+        }) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    /// Reads until the final answer to request `last`: its acknowledgement, its refusal, or the end of its dump.
+    fn answers(
+        &mut self,
+        last: u32,
+        mut f: impl FnMut(u32, NetlinkPayload<RouteNetlinkMessage>),
+    ) -> io::Result<()> {
+        let mut ended = false;
+        while !ended {
+            self.datagram(|header, payload| {
+                ended |= header.sequence_number == last
+                    && matches!(payload, NetlinkPayload::Error(_) | NetlinkPayload::Done(_));
+                f(header.sequence_number, payload);
+            })?;
+        }
+        Ok(())
+    }
+
+    fn datagram(
+        &mut self,
+        mut f: impl FnMut(&NetlinkHeader, NetlinkPayload<RouteNetlinkMessage>),
+    ) -> io::Result<()> {
+        let length = loop {
+            match self.socket.recv(&mut self.buffer.as_mut_slice(), 0) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        let mut rest = self.buffer.get(..length).unwrap_or_default();
+        while let Some(bytes) = rest.first_chunk::<4>() {
+            let length = u32::from_ne_bytes(*bytes) as usize;
+            let Some(message) = rest.get(..length).filter(|_| length >= HEADER) else { break };
+            // What this version of the parser does not know is none of the things asked for.
+            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
+                f(&message.header, message.payload);
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, request: Request, flags: u16, bytes: &mut Vec<u8>) {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut message = NetlinkMessage::from(request.message);
+        message.header.flags = NLM_F_REQUEST | request.flags | flags;
+        message.header.sequence_number = self.sequence;
+        message.finalize();
+        let start = bytes.len();
+        bytes.resize(start + message.buffer_len().next_multiple_of(4), 0);
+        if let Some(room) = bytes.get_mut(start..) {
+            message.serialize(room);
+        }
+    }
+}
+
+impl AsFd for RouteSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for RouteSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}

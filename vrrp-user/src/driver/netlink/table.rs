@@ -1,0 +1,118 @@
+//! The picture of links and addresses, kept current by what the kernel tells.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+
+use super::address::PROTOCOL;
+use super::link::Link;
+
+/// An address on an interface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Address {
+    pub ifindex: u32,
+    pub address: IpAddr,
+    pub prefix: u8,
+    /// Of a subnet that another address of the interface has already (IPv4).
+    pub secondary: bool,
+    /// May be used: duplicate address detection is over and found none (IPv6).
+    pub usable: bool,
+    /// Set by VRRP, whether by this daemon or another.
+    pub marked: bool,
+}
+
+impl Address {
+    pub fn parse(message: &AddressMessage) -> Option<Self> {
+        let (mut local, mut address, mut marked) = (None, None, false);
+        let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
+        for attribute in &message.attributes {
+            match attribute {
+                AddressAttribute::Local(value) => local = Some(*value),
+                AddressAttribute::Address(value) => address = Some(*value),
+                AddressAttribute::Flags(value) => flags = *value,
+                AddressAttribute::Protocol(protocol) => marked = u8::from(*protocol) == PROTOCOL,
+                _ => {}
+            }
+        }
+        let tentative = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
+        // On a point-to-point link the other attribute is the peer's address.
+        let address = local.or(address)?;
+        Some(Self {
+            ifindex: message.header.index,
+            address,
+            prefix: message.header.prefix_len,
+            secondary: address.is_ipv4() && flags.contains(AddressFlags::Secondary),
+            usable: !tentative && !flags.contains(AddressFlags::Dadfailed),
+            marked,
+        })
+    }
+
+    fn same_as(&self, other: &Self) -> bool {
+        (self.address, self.prefix) == (other.address, other.prefix)
+    }
+}
+
+/// Links by index, each with its addresses in the order in which they came.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Table {
+    links: BTreeMap<u32, (Link, Vec<Address>)>,
+}
+
+impl Table {
+    /// Takes a notification or a piece of a dump in. Unrelated ones change nothing.
+    pub fn apply(&mut self, message: &RouteNetlinkMessage) {
+        match message {
+            RouteNetlinkMessage::NewLink(message) => {
+                if let Some(link) = Link::parse(message) {
+                    let addresses = self.links.remove(&link.ifindex).map_or_else(Vec::new, |(_, old)| old);
+                    self.links.insert(link.ifindex, (link, addresses));
+                }
+            }
+            RouteNetlinkMessage::DelLink(message) => {
+                if let Some(link) = Link::parse(message) {
+                    self.links.remove(&link.ifindex);
+                }
+            }
+            RouteNetlinkMessage::NewAddress(message) => {
+                if let Some(address) = Address::parse(message) {
+                    self.set(address);
+                }
+            }
+            RouteNetlinkMessage::DelAddress(message) => {
+                if let Some(address) = Address::parse(message)
+                    && let Some((_, addresses)) = self.links.get_mut(&address.ifindex)
+                {
+                    addresses.retain(|known| !known.same_as(&address));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.values().map(|(link, _)| link).find(|link| link.name == name)
+    }
+
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values().map(|(link, _)| link)
+    }
+
+    pub fn addresses(&self, ifindex: u32) -> &[Address] {
+        self.links.get(&ifindex).map_or(&[], |(_, addresses)| addresses)
+    }
+
+    pub fn all_addresses(&self) -> impl Iterator<Item = &Address> {
+        self.links.values().flat_map(|(_, addresses)| addresses)
+    }
+
+    fn set(&mut self, address: Address) {
+        // Of an interface that is not known, it belongs to one that is gone.
+        let Some((_, addresses)) = self.links.get_mut(&address.ifindex) else { return };
+        match addresses.iter_mut().find(|known| known.same_as(&address)) {
+            Some(known) => *known = address,
+            None => addresses.push(address),
+        }
+    }
+}

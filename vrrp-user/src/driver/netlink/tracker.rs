@@ -1,0 +1,144 @@
+//! What links and addresses mean to the instances.
+//!
+//! Enters: a [`Table`]. Leaves: for each instance its interface, whether that can carry traffic, and the address to
+//! send from; for each tracked interface whether it is up; each only when it has changed. Interfaces are known by name,
+//! so that they may come late, be renamed, or be deleted and made again.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use vrrp_ebpf::wire::Family;
+
+use super::table::{Address, Table};
+use crate::protocol::{Event, InstanceId, InstanceSettings, Priority, TrackId};
+
+/// What has changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// The instance's interface came, was made anew, or went away (`None`).
+    Interface(InstanceId, Option<u32>),
+    /// [`Event::Link`], [`Event::Source`] or [`Event::Track`].
+    Event(Event),
+}
+
+/// Tells changes, and remembers what it has told.
+#[derive(Debug)]
+pub struct Tracker {
+    instances: Vec<Tracked>,
+    interfaces: Vec<(TrackId, Arc<str>, Option<bool>)>,
+    /// Virtual addresses of all instances; none is sent from.
+    virtuals: HashSet<IpAddr>,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    interface: Arc<str>,
+    family: Family,
+    /// As configured.
+    source: Option<IpAddr>,
+    /// An owner's virtual addresses are its interface's own.
+    own: HashSet<IpAddr>,
+    told: Told,
+}
+
+/// `None` where nothing has been told yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    ifindex: Option<Option<u32>>,
+    source: Option<Option<IpAddr>>,
+    up: Option<bool>,
+}
+
+impl Tracker {
+    pub fn new<'a>(
+        settings: impl IntoIterator<Item = &'a InstanceSettings>,
+        tracked_interfaces: &[(TrackId, Arc<str>)],
+    ) -> Self {
+        let mut virtuals = HashSet::new();
+        let mut instances = Vec::new();
+        for settings in settings {
+            let addresses = settings.addresses.advertised.iter().chain(&settings.addresses.excluded);
+            let addresses = addresses.map(|address| address.address);
+            virtuals.extend(addresses.clone());
+            let owner = settings.priority == Priority::OWNER;
+            instances.push(Tracked {
+                interface: Arc::clone(&settings.interface),
+                family: settings.family,
+                source: settings.source,
+                own: if owner { addresses.collect() } else { HashSet::new() },
+                told: Told::default(),
+            });
+        }
+        let interfaces = tracked_interfaces.iter().map(|(id, name)| (*id, Arc::clone(name), None)).collect();
+        Self { instances, interfaces, virtuals }
+    }
+
+    /// Tells `tell` everything that has changed since it was told last; at first, everything. What `tell` does not
+    /// take (false) is told again the next time. Returns whether all was taken.
+    pub fn update(&mut self, table: &Table, mut tell: impl FnMut(Change) -> bool) -> bool {
+        let mut taken = true;
+        for (instance, id) in self.instances.iter_mut().zip(0..) {
+            let id = InstanceId(id);
+            let link = table.link(&instance.interface);
+            let ifindex = link.map(|link| link.ifindex);
+            let source = ifindex.and_then(|ifindex| instance.source(ifindex, table, &self.virtuals));
+            let up = link.is_some_and(|link| link.up);
+            // Bad news first when the interface goes, good news last when it comes.
+            if !up {
+                taken &= changed(&mut instance.told.up, up, || tell(Change::Event(Event::Link(id, up))));
+            }
+            taken &= changed(&mut instance.told.ifindex, ifindex, || tell(Change::Interface(id, ifindex)));
+            taken &=
+                changed(&mut instance.told.source, source, || tell(Change::Event(Event::Source(id, source))));
+            if up {
+                taken &= changed(&mut instance.told.up, up, || tell(Change::Event(Event::Link(id, up))));
+            }
+        }
+        for (id, name, told) in &mut self.interfaces {
+            let up = table.link(name).is_some_and(|link| link.up);
+            taken &= changed(told, up, || tell(Change::Event(Event::Track(*id, up))));
+        }
+        taken
+    }
+}
+
+impl Tracked {
+    /// The address to send from: the configured one, if the machine has it; otherwise the interface's primary IPv4
+    /// address, or its link-local IPv6 address (RFC 9568 §5.1.1.1, §5.1.2.1).
+    fn source(&self, ifindex: u32, table: &Table, virtuals: &HashSet<IpAddr>) -> Option<IpAddr> {
+        let ours = table.addresses(ifindex).iter().filter(|address| address.usable);
+        if let Some(source) = self.source {
+            // A link-local address means nothing on another link.
+            let present = |address: &Address| address.address == source;
+            let found = ours.clone().any(present)
+                || !is_link_local(source)
+                    && table.all_addresses().any(|address| address.usable && present(address));
+            return found.then_some(source);
+        }
+        let ours = ours.filter(|address| match self.family {
+            Family::V4 => address.address.is_ipv4(),
+            Family::V6 => is_link_local(address.address),
+        });
+        let real = ours.clone().filter(|address| !address.marked && !virtuals.contains(&address.address));
+        let mut primary = real.clone().filter(|address| !address.secondary);
+        let mut own = ours.filter(|address| self.own.contains(&address.address));
+        let source = primary.next().or_else(|| real.clone().next()).or_else(|| own.next());
+        source.map(|address| address.address)
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if Ipv6Addr::is_unicast_link_local(&address))
+}
+
+fn changed<T: PartialEq>(told: &mut Option<T>, value: T, tell: impl FnOnce() -> bool) -> bool {
+    if told.as_ref() == Some(&value) {
+        return true;
+    }
+    let taken = tell();
+    if taken {
+        *told = Some(value);
+    }
+    taken
+}

@@ -1,0 +1,115 @@
+//! Real-time class and locked memory: what keeps a timer exact while the machine is busy.
+//!
+//! Both are asked for once, before work begins. A refusal is no reason to stop: it names what is missing and what it
+//! costs, for the log and the status.
+
+use std::io;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use thiserror::Error;
+
+/// SCHED_FIFO priority of the engine; that of threaded interrupt handlers, which bring the adverts.
+pub const ENGINE_PRIORITY: i32 = 50;
+/// SCHED_FIFO priority of the effect thread: whatever it does, the engine comes first.
+pub const EFFECT_PRIORITY: i32 = 49;
+/// Stack of a real-time thread, bytes. Small, as locked memory cannot be swapped out.
+pub const STACK: usize = 256 * 1024;
+
+/// The kernel did not let the thread into the real-time class.
+#[derive(Debug, Error)]
+#[error(
+    "no real-time class (SCHED_FIFO {priority}): {source}; it takes CAP_SYS_NICE or an RLIMIT_RTPRIO of at least \
+     {priority} (it is {limit}), and where real time is shared out by cgroups, a cpu.rt_runtime_us above 0; without \
+     it adverts are late under load, and short intervals lead to false takeovers"
+)]
+pub struct RealtimeError {
+    priority: i32,
+    limit: u64,
+    source: io::Error,
+}
+
+/// Memory is not locked.
+#[derive(Debug, Error)]
+pub enum LockError {
+    #[error(
+        "memory is not locked: it takes CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (it is {limit} bytes); without it \
+         a machine short of memory can delay adverts by reading the daemon from disk"
+    )]
+    Limit { limit: u64 },
+    #[error("memory is not locked: {0}")]
+    Refused(#[source] io::Error),
+}
+
+/// Puts the calling thread into the real-time class. Processes and threads that it starts are ordinary ones.
+///
+/// # Errors
+/// The kernel refuses, see [`RealtimeError`].
+pub fn become_realtime(priority: i32) -> Result<(), RealtimeError> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: the parameters live across the call; 0 means the calling thread.
+    let refused = unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters)
+    } != 0;
+    if refused {
+        let source = io::Error::last_os_error();
+        let limit = getrlimit(Resource::RLIMIT_RTPRIO).map_or(0, |(soft, _)| soft);
+        return Err(RealtimeError { priority, limit, source });
+    }
+    Ok(())
+}
+
+/// Keeps every page that the process has touched, or will touch, in memory. Pages are locked as they are touched
+/// (`MCL_ONFAULT`, Linux 4.4), so that nothing untouched is brought in.
+///
+/// # Errors
+/// It is not permitted. A finite limit counts as that, even where it would do now: once it were reached, every
+/// further allocation would fail.
+pub fn lock_memory() -> Result<(), LockError> {
+    let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft);
+    if limit != RLIM_INFINITY && !may_lock() {
+        return Err(LockError::Limit { limit });
+    }
+    // SAFETY: changes no memory, only its residence.
+    let refused = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) } != 0;
+    if refused {
+        return Err(LockError::Refused(io::Error::last_os_error()));
+    }
+    Ok(())
+}
+
+/// Whether CAP_IPC_LOCK is in the effective set.
+fn may_lock() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .is_some_and(|set| set & (1 << CAP_IPC_LOCK) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_time_thread_starts_ordinary_ones() {
+        let policies = std::thread::spawn(|| {
+            become_realtime(EFFECT_PRIORITY).ok()?;
+            // SAFETY: asks for the calling thread.
+            let policy = || unsafe { libc::sched_getscheduler(0) };
+            Some((policy() & !libc::SCHED_RESET_ON_FORK, std::thread::spawn(policy).join().unwrap()))
+        });
+        if let Some(policies) = policies.join().unwrap() {
+            assert_eq!(policies, (libc::SCHED_FIFO, libc::SCHED_OTHER));
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_missing() {
+        let error =
+            RealtimeError { priority: 50, limit: 0, source: io::Error::from_raw_os_error(libc::EPERM) };
+        let text = error.to_string();
+        for word in ["SCHED_FIFO 50", "CAP_SYS_NICE", "RLIMIT_RTPRIO", "it is 0", "false takeovers"] {
+            assert!(text.contains(word), "{text}");
+        }
+    }
+}

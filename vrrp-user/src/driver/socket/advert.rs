@@ -1,0 +1,251 @@
+//! Adverts out.
+//!
+//! Enters: for each instance its message, made once, and the priority of the moment. Leaves: one `sendmmsg` per
+//! family for all adverts that are due together. The interface and the source address are chosen per message, so that
+//! one socket serves all instances, and the group is reached without any route to it.
+
+use std::io;
+use std::mem::zeroed;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use libc::{c_int, in_pktinfo, in6_pktinfo, sockaddr_in, sockaddr_in6};
+use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, advert};
+
+use super::batch::{Batch, Control};
+use super::membership::{GROUP_V4, GROUP_V6};
+use super::option::{IPV6_MULTICAST_ALL, instruction, set, set_buffer, set_filter, socket};
+use crate::protocol::{InstanceId, InstanceSettings, Priority};
+
+/// TTL and hop limit of multicast adverts (RFC 9568 §5.1.1.3, §5.1.2.3).
+const TTL: u8 = 255;
+/// Internetwork control, as routing protocols use it.
+const TRAFFIC_CLASS: c_int = 0xc0;
+/// Leaves a queue with bands before other traffic. The highest that takes no privilege.
+const QUEUE_PRIORITY: c_int = 6;
+/// Holds the adverts of 4096 instances sent at once.
+const SEND_BUFFER: c_int = 4 << 20;
+
+/// The adverts of one instance: all but the priority.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    message: Vec<u8>,
+    checksum: ChecksumForm,
+    ifindex: u32,
+    source: IpAddr,
+    destinations: Vec<Destination>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Destination {
+    address: IpAddr,
+    ttl: u8,
+}
+
+impl Outgoing {
+    /// The group, or each unicast peer of the source's family.
+    pub fn new(settings: &InstanceSettings, ifindex: u32, source: IpAddr) -> Self {
+        let destinations = match (&settings.unicast, source) {
+            (Some(unicast), _) => {
+                let peers = unicast.peers.iter().filter(|peer| peer.address.is_ipv4() == source.is_ipv4());
+                peers.map(|peer| Destination { address: peer.address, ttl: unicast.ttl }).collect()
+            }
+            (None, IpAddr::V4(_)) => vec![Destination { address: GROUP_V4.into(), ttl: TTL }],
+            (None, IpAddr::V6(_)) => vec![Destination { address: GROUP_V6.into(), ttl: TTL }],
+        };
+        Self { message: message(settings), checksum: settings.checksum, ifindex, source, destinations }
+    }
+}
+
+#[derive(Debug)]
+pub struct AdvertSender {
+    v4: Lane<sockaddr_in, ControlV4>,
+    v6: Lane<sockaddr_in6, ControlV6>,
+}
+
+#[derive(Debug)]
+struct Lane<N, C> {
+    /// `None` where the kernel does not have the family.
+    socket: Option<OwnedFd>,
+    batch: Batch<InstanceId, N, C>,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct ControlV4 {
+    info: Control<in_pktinfo>,
+    ttl: Control<c_int>,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct ControlV6 {
+    info: Control<in6_pktinfo>,
+    ttl: Control<c_int>,
+}
+
+impl AdvertSender {
+    /// Sends in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// CAP_NET_RAW is missing. A family that the kernel lacks is no error; its adverts fail with EAFNOSUPPORT.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            v4: Lane { socket: present(open_v4())?, batch: Batch::new() },
+            v6: Lane { socket: present(open_v6())?, batch: Batch::new() },
+        })
+    }
+
+    /// Adds the adverts of an instance, one for each of its destinations.
+    pub fn queue(&mut self, outgoing: &Outgoing, instance: InstanceId, priority: Priority) {
+        for destination in &outgoing.destinations {
+            let queued = match (outgoing.source, destination.address) {
+                (IpAddr::V4(source), IpAddr::V4(address)) => {
+                    let control = control_v4(outgoing.ifindex, source, destination.ttl);
+                    self.v4.batch.push(instance, name_v4(address), control, &outgoing.message)
+                }
+                (IpAddr::V6(source), IpAddr::V6(address)) => {
+                    let control = control_v6(outgoing.ifindex, source, destination.ttl);
+                    let name = name_v6(address, outgoing.ifindex);
+                    self.v6.batch.push(instance, name, control, &outgoing.message)
+                }
+                _ => continue,
+            };
+            advert::set_priority(queued, priority.0);
+            advert::fill_checksum(queued, outgoing.checksum, outgoing.source, destination.address);
+        }
+    }
+
+    /// Sends what is queued and returns how many packets left. `failed` hears the errno of each that did not: a full
+    /// queue (EAGAIN, ENOBUFS), an interface or source that is gone (ENODEV, EINVAL), a firewall (EPERM), no route to
+    /// a unicast peer (ENETUNREACH). Nothing is tried again: the next advert is.
+    pub fn flush(&mut self, mut failed: impl FnMut(InstanceId, i32)) -> usize {
+        self.v4.flush(&mut failed) + self.v6.flush(&mut failed)
+    }
+}
+
+impl<N, C> Lane<N, C> {
+    fn flush(&mut self, failed: &mut impl FnMut(InstanceId, i32)) -> usize {
+        let mut sent = 0;
+        match &self.socket {
+            _ if self.batch.is_empty() => {}
+            Some(socket) => self.batch.flush(socket.as_fd(), |instance, outcome| match outcome {
+                Ok(()) => sent += 1,
+                Err(errno) => failed(instance, errno),
+            }),
+            None => self.batch.refuse(|instance| failed(instance, libc::EAFNOSUPPORT)),
+        }
+        sent
+    }
+}
+
+fn present(opened: io::Result<OwnedFd>) -> io::Result<Option<OwnedFd>> {
+    match opened {
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+fn open_v4() -> io::Result<OwnedFd> {
+    let socket = socket(libc::AF_INET, libc::SOCK_RAW, PROTOCOL.into())?;
+    let option = |name, value: c_int| set(socket.as_fd(), libc::IPPROTO_IP, name, value);
+    option(libc::IP_TOS, TRAFFIC_CLASS)?;
+    option(libc::IP_TTL, TTL.into())?;
+    option(libc::IP_MULTICAST_TTL, TTL.into())?;
+    option(libc::IP_MULTICAST_LOOP, 0)?;
+    option(libc::IP_MULTICAST_ALL, 0)?;
+    // A long advert to a peer behind a small MTU is better fragmented than lost.
+    option(libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+    finish(socket)
+}
+
+fn open_v6() -> io::Result<OwnedFd> {
+    let socket = socket(libc::AF_INET6, libc::SOCK_RAW, PROTOCOL.into())?;
+    let option = |name, value: c_int| set(socket.as_fd(), libc::IPPROTO_IPV6, name, value);
+    option(libc::IPV6_TCLASS, TRAFFIC_CLASS)?;
+    option(libc::IPV6_UNICAST_HOPS, TTL.into())?;
+    option(libc::IPV6_MULTICAST_HOPS, TTL.into())?;
+    option(libc::IPV6_MULTICAST_LOOP, 0)?;
+    option(libc::IPV6_CHECKSUM, -1)?;
+    // Linux 4.20. Before, the socket is merely handed packets that its filter drops.
+    let _ = option(IPV6_MULTICAST_ALL, 0);
+    finish(socket)
+}
+
+/// The socket hears the unicast adverts of peers, which keeps the kernel from answering them with ICMP "protocol
+/// unreachable"; it keeps none of them.
+fn finish(socket: OwnedFd) -> io::Result<OwnedFd> {
+    set_filter(socket.as_fd(), &[instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0)])?;
+    // After the traffic class, which sets it too.
+    set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PRIORITY, QUEUE_PRIORITY)?;
+    set_buffer(socket.as_fd(), libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER)?;
+    Ok(socket)
+}
+
+fn name_v4(address: Ipv4Addr) -> sockaddr_in {
+    // SAFETY: an address of zeros is valid.
+    let mut name: sockaddr_in = unsafe { zeroed() };
+    name.sin_family = u16::try_from(libc::AF_INET).unwrap_or(0);
+    name.sin_addr = in_addr(address);
+    name
+}
+
+fn name_v6(address: Ipv6Addr, ifindex: u32) -> sockaddr_in6 {
+    // SAFETY: as above.
+    let mut name: sockaddr_in6 = unsafe { zeroed() };
+    name.sin6_family = u16::try_from(libc::AF_INET6).unwrap_or(0);
+    name.sin6_addr = libc::in6_addr { s6_addr: address.octets() };
+    name.sin6_scope_id = ifindex;
+    name
+}
+
+fn control_v4(ifindex: u32, source: Ipv4Addr, ttl: u8) -> ControlV4 {
+    let info = in_pktinfo {
+        ipi_ifindex: i32::try_from(ifindex).unwrap_or(0),
+        ipi_spec_dst: in_addr(source),
+        ipi_addr: in_addr(Ipv4Addr::UNSPECIFIED),
+    };
+    ControlV4 {
+        info: Control::new(libc::IPPROTO_IP, libc::IP_PKTINFO, info),
+        ttl: Control::new(libc::IPPROTO_IP, libc::IP_TTL, ttl.into()),
+    }
+}
+
+fn control_v6(ifindex: u32, source: Ipv6Addr, hop_limit: u8) -> ControlV6 {
+    let info = in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: source.octets() }, ipi6_ifindex: ifindex };
+    ControlV6 {
+        info: Control::new(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info),
+        ttl: Control::new(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, hop_limit.into()),
+    }
+}
+
+fn in_addr(address: Ipv4Addr) -> libc::in_addr {
+    libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) }
+}
+
+fn message(settings: &InstanceSettings) -> Vec<u8> {
+    let addresses: Vec<IpAddr> =
+        settings.addresses.advertised.iter().map(|address| address.address).collect();
+    {
+        let mut m = vec![
+            (settings.version as u8) << 4 | 1,
+            settings.vrid.number(),
+            0,
+            u8::try_from(addresses.len()).unwrap_or(0),
+            0,
+            1,
+            0,
+            0,
+        ];
+        for a in &addresses {
+            match a {
+                IpAddr::V4(a) => m.extend(a.octets()),
+                IpAddr::V6(a) => m.extend(a.octets()),
+            }
+        }
+        if settings.version == crate::protocol::Version::V2 {
+            m.extend([0; 8]);
+        }
+        m
+    }
+}

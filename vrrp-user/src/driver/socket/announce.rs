@@ -1,0 +1,80 @@
+//! Announcements out: gratuitous ARP and unsolicited neighbour advertisements.
+//!
+//! Enters: an address, and the interface and MAC that it is reached by from now on. Leaves: one frame to everybody on
+//! the link, all frames of a batch by one `sendmmsg`.
+
+use std::io;
+use std::mem::zeroed;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use libc::{c_int, sockaddr_ll};
+use vrrp_ebpf::wire::{arp, ndisc};
+
+use super::batch::Batch;
+use super::option::{set_buffer, socket};
+use crate::protocol::InstanceId;
+
+/// Holds 2000 frames sent at once.
+const SEND_BUFFER: c_int = 4 << 20;
+
+/// Where an address is reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Station {
+    pub ifindex: u32,
+    pub mac: [u8; 6],
+    /// Forwards IPv6 (the R flag of neighbour advertisements).
+    pub router: bool,
+}
+
+#[derive(Debug)]
+pub struct Announcer {
+    socket: OwnedFd,
+    batch: Batch<(InstanceId, IpAddr), sockaddr_ll, ()>,
+}
+
+impl Announcer {
+    /// Sends in the network namespace of the calling thread, and receives nothing.
+    ///
+    /// # Errors
+    /// CAP_NET_RAW is missing.
+    pub fn open() -> io::Result<Self> {
+        let socket = socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
+        set_buffer(socket.as_fd(), libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER)?;
+        Ok(Self { socket, batch: Batch::new() })
+    }
+
+    /// Adds one announcement of an address: an ARP request for itself (RFC 5227 §3), or an unsolicited neighbour
+    /// advertisement with the override flag (RFC 4861 §7.2.6).
+    pub fn queue(&mut self, instance: InstanceId, station: Station, address: IpAddr) {
+        let tag = (instance, address);
+        match address {
+            IpAddr::V4(address) => {
+                let frame = arp::gratuitous(station.mac, address);
+                self.batch.push(tag, name(station, libc::ETH_P_ARP), (), &frame);
+            }
+            IpAddr::V6(address) => {
+                let frame = ndisc::unsolicited(station.mac, address, station.router);
+                self.batch.push(tag, name(station, libc::ETH_P_IPV6), (), &frame);
+            }
+        }
+    }
+
+    /// Sends what is queued and tells what became of each: an interface that is down (ENETDOWN) or gone (ENXIO), a full
+    /// queue (EAGAIN, ENOBUFS).
+    pub fn flush(&mut self, mut outcome: impl FnMut(InstanceId, IpAddr, Result<(), i32>)) {
+        self.batch
+            .flush(self.socket.as_fd(), |(instance, address), result| outcome(instance, address, result));
+    }
+}
+
+fn name(station: Station, protocol: c_int) -> sockaddr_ll {
+    // SAFETY: an address of zeros is valid.
+    let mut name: sockaddr_ll = unsafe { zeroed() };
+    name.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or(0);
+    name.sll_protocol = u16::try_from(protocol).unwrap_or(0).to_be();
+    name.sll_ifindex = i32::try_from(station.ifindex).unwrap_or(0);
+    // The frame carries its own Ethernet header.
+    name.sll_halen = 6;
+    name
+}

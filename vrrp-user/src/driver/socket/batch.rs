@@ -1,0 +1,130 @@
+//! Many messages, one `sendmmsg`.
+//!
+//! Enters: messages with destination and control data. Leaves: packets, and the messages that were refused. Buffers
+//! keep their size, so that a batch no larger than an earlier one allocates nothing.
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use libc::{c_int, iovec, mmsghdr, msghdr, socklen_t};
+
+/// Messages that wait to be sent, each with a tag for its report, a destination of type `N` and control messages `C`.
+pub(super) struct Batch<T, N, C> {
+    bytes: Vec<u8>,
+    messages: Vec<Message<T, N, C>>,
+    vectors: Vec<iovec>,
+    headers: Vec<mmsghdr>,
+}
+
+// SAFETY: the pointers in `vectors` and `headers` are written by every flush before the kernel reads them, and point
+// into the batch itself.
+unsafe impl<T: Send, N: Send, C: Send> Send for Batch<T, N, C> {}
+
+struct Message<T, N, C> {
+    tag: T,
+    start: usize,
+    length: usize,
+    name: N,
+    control: C,
+}
+
+/// One control message, laid out as the kernel reads it: CMSG_DATA directly follows the header, and the next header
+/// is aligned like this one.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Control<T> {
+    header: libc::cmsghdr,
+    data: T,
+}
+
+impl<T: Copy> Control<T> {
+    pub(super) const fn new(level: c_int, kind: c_int, data: T) -> Self {
+        let header = libc::cmsghdr {
+            cmsg_len: size_of::<libc::cmsghdr>() + size_of::<T>(),
+            cmsg_level: level,
+            cmsg_type: kind,
+        };
+        Self { header, data }
+    }
+}
+
+impl<T: Copy, N, C> Batch<T, N, C> {
+    pub(super) const fn new() -> Self {
+        Self { bytes: Vec::new(), messages: Vec::new(), vectors: Vec::new(), headers: Vec::new() }
+    }
+
+    /// Adds a copy of the message and returns it, to be finished in place.
+    pub(super) fn push(&mut self, tag: T, name: N, control: C, message: &[u8]) -> &mut [u8] {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(message);
+        self.messages.push(Message { tag, start, length: message.len(), name, control });
+        self.bytes.get_mut(start..).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Sends everything and tells `outcome` what became of each message, by its tag. Nothing is kept.
+    pub(super) fn flush(&mut self, socket: BorrowedFd<'_>, mut outcome: impl FnMut(T, Result<(), i32>)) {
+        self.lay_out();
+        let mut next = 0;
+        while let (Some(rest), Some(messages)) = (self.headers.get_mut(next..), self.messages.get(next..))
+            && let Some(first) = messages.first()
+        {
+            let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+            // SAFETY: `rest` holds `count` headers, whose pointers `lay_out` has just aimed at memory that self keeps.
+            let result =
+                unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+            if let Ok(sent) = usize::try_from(result) {
+                // Stopped short by an error, the next call meets it first.
+                messages.iter().take(sent).for_each(|message| outcome(message.tag, Ok(())));
+                next += sent;
+                continue;
+            }
+            let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+            if errno != libc::EINTR {
+                outcome(first.tag, Err(errno));
+                next += 1;
+            }
+        }
+        self.messages.clear();
+        self.bytes.clear();
+    }
+
+    /// Drops everything, telling each tag.
+    pub(super) fn refuse(&mut self, mut refused: impl FnMut(T)) {
+        self.bytes.clear();
+        self.messages.drain(..).for_each(|message| refused(message.tag));
+    }
+
+    fn lay_out(&mut self) {
+        let Self { bytes, messages, vectors, headers } = self;
+        vectors.clear();
+        vectors.extend(messages.iter().filter_map(|message| {
+            let bytes = bytes.get_mut(message.start..)?.get_mut(..message.length)?;
+            Some(iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: message.length })
+        }));
+        headers.clear();
+        headers.extend(messages.iter_mut().zip(vectors.iter_mut()).map(|(message, vector)| {
+            // SAFETY: a header of zeros names nothing.
+            let mut header: msghdr = unsafe { std::mem::zeroed() };
+            header.msg_name = (&raw mut message.name).cast();
+            header.msg_namelen = socklen_t::try_from(size_of::<N>()).unwrap_or(0);
+            header.msg_iov = vector;
+            header.msg_iovlen = 1;
+            header.msg_control =
+                if size_of::<C>() == 0 { ptr::null_mut() } else { (&raw mut message.control).cast() };
+            header.msg_controllen = size_of::<C>();
+            mmsghdr { msg_hdr: header, msg_len: 0 }
+        }));
+    }
+}
+
+impl<T, N, C> std::fmt::Debug for Batch<T, N, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("messages", &self.messages.len()).finish_non_exhaustive()
+    }
+}

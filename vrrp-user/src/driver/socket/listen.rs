@@ -1,0 +1,238 @@
+//! The socket rung: adverts from a packet socket, where no program can be attached.
+//!
+//! Enters: an interface. Leaves: whole frames that carry VRRP, each with the time when the kernel saw it. Everything
+//! else is dropped by a filter in the kernel and wakes nobody. Absent: VLAN tags, as tagged frames belong to the VLAN's
+//! own interface.
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use libc::{c_int, iovec, mmsghdr, sock_filter};
+use nix::time::{ClockId, clock_gettime};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::PROTOCOL;
+
+use super::option::{PACKET_IGNORE_OUTGOING, instruction, set, set_buffer, set_filter, socket};
+use crate::driver::clock;
+
+/// Frames taken by one system call.
+const FRAMES: usize = 32;
+/// Room for Ethernet, IPv6 and the longest message that the maps hold, rounded up.
+const FRAME: usize = 2048;
+/// Room for one time stamp.
+const CONTROL: usize = 64;
+/// Holds 1000 adverts, so that a burst outlives a pause of the engine.
+const RECEIVE_BUFFER: c_int = 1 << 20;
+
+/// A packet socket on one interface.
+pub struct Listener {
+    socket: OwnedFd,
+    frames: Box<[[u8; FRAME]; FRAMES]>,
+    controls: Box<[Aligned; FRAMES]>,
+    vectors: Box<[iovec; FRAMES]>,
+    headers: Box<[mmsghdr; FRAMES]>,
+    /// When the queue was last seen empty: no frame taken later is older.
+    emptied: Timestamp,
+}
+
+// SAFETY: the pointers in `vectors` and `headers` point into the boxes beside them and move with their owner.
+unsafe impl Send for Listener {}
+
+/// Aligned as control messages are.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Aligned([u8; CONTROL]);
+
+impl Listener {
+    /// # Errors
+    /// The interface is gone, or CAP_NET_RAW is missing.
+    pub fn open(ifindex: u32) -> io::Result<Self> {
+        // Protocol 0 receives nothing until bound, so that no frame slips in before the filter.
+        let socket = socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
+        let fd = socket.as_fd();
+        set_filter(fd, &filter())?;
+        set(fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1 as c_int).or_else(unless_unknown)?;
+        set(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1 as c_int)?;
+        set_buffer(fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
+        bind(fd, ifindex)?;
+        // SAFETY: vectors and headers of zeros name nothing; `receive` fills them in.
+        let (vectors, headers) = unsafe { (Box::new(zeroed()), Box::new(zeroed())) };
+        Ok(Self {
+            socket,
+            frames: Box::new([[0; FRAME]; FRAMES]),
+            controls: Box::new([Aligned([0; CONTROL]); FRAMES]),
+            vectors,
+            headers,
+            emptied: clock::now(),
+        })
+    }
+
+    /// Hands up to `max` frames, oldest first, to `f`, and returns how many there were; fewer than `max` means that
+    /// the queue is empty. Longer frames than any advert come cut.
+    ///
+    /// # Errors
+    /// Once, when the interface went down (ENETDOWN). Those of a broken socket.
+    pub fn drain(&mut self, max: usize, mut f: impl FnMut(&[u8], Timestamp)) -> io::Result<usize> {
+        let mut taken = 0;
+        while taken < max {
+            let wanted = FRAMES.min(max - taken);
+            let before = clock::now();
+            let count = self.receive(wanted)?;
+            let offset = Offset::now();
+            for index in 0..count {
+                if let Some((frame, stamp)) = self.frame(index) {
+                    let stamp = stamp.map_or(offset.monotonic, |stamp| offset.apply(stamp));
+                    f(frame, stamp.clamp(self.emptied.min(offset.monotonic), offset.monotonic));
+                }
+            }
+            taken += count;
+            if count < wanted {
+                self.emptied = before;
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    fn receive(&mut self, wanted: usize) -> io::Result<usize> {
+        let buffers = self.frames.iter_mut().zip(self.controls.iter_mut());
+        for ((vector, header), (frame, control)) in
+            self.vectors.iter_mut().zip(self.headers.iter_mut()).zip(buffers)
+        {
+            *vector = iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: FRAME };
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = CONTROL;
+        }
+        let wanted = u32::try_from(wanted.min(FRAMES)).unwrap_or(0);
+        // SAFETY: `wanted` headers exist, each aimed at buffers of self with their lengths.
+        let count = unsafe {
+            libc::recvmmsg(
+                self.socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                wanted,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        };
+        usize::try_from(count).or_else(|_| match io::Error::last_os_error() {
+            error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+            error => Err(error),
+        })
+    }
+
+    /// A frame received and its stamp, ns of CLOCK_REALTIME.
+    fn frame(&self, index: usize) -> Option<(&[u8], Option<u64>)> {
+        let header = self.headers.get(index)?;
+        let length = usize::try_from(header.msg_len).unwrap_or(FRAME).min(FRAME);
+        // SAFETY: the kernel has filled the header in; its control buffer lies in `controls`.
+        let control = unsafe { libc::CMSG_FIRSTHDR(&raw const header.msg_hdr).as_ref() };
+        let stamp = control.filter(|control| {
+            control.cmsg_level == libc::SOL_SOCKET
+                && control.cmsg_type == libc::SCM_TIMESTAMPNS
+                && control.cmsg_len >= size_of::<libc::cmsghdr>() + size_of::<libc::timespec>()
+        });
+        let stamp = stamp.map(|control| {
+            // SAFETY: of this type, the message holds a timespec, as its length agrees.
+            unsafe { libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned() }
+        });
+        let nanos = stamp.and_then(|stamp| nanos(stamp.tv_sec, stamp.tv_nsec));
+        Some((self.frames.get(index)?.get(..length)?, nanos))
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// Both clocks at one moment. The kernel stamps packets with the wall clock, which people and NTP may set.
+#[derive(Clone, Copy)]
+struct Offset {
+    monotonic: Timestamp,
+    realtime: u64,
+}
+
+impl Offset {
+    fn now() -> Self {
+        let realtime = clock_gettime(ClockId::CLOCK_REALTIME).ok();
+        let realtime = realtime.and_then(|time| nanos(time.tv_sec(), time.tv_nsec())).unwrap_or(0);
+        Self { monotonic: clock::now(), realtime }
+    }
+
+    fn apply(self, stamp: u64) -> Timestamp {
+        let age = self.realtime.saturating_sub(stamp);
+        Timestamp::from_nanos(self.monotonic.as_nanos().saturating_sub(age))
+    }
+}
+
+fn nanos(seconds: i64, nanos: i64) -> Option<u64> {
+    u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(u64::try_from(nanos).ok()?)
+}
+
+fn bind(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
+    // SAFETY: an address of zeros is valid.
+    let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+    address.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or(0);
+    address.sll_protocol = u16::try_from(libc::ETH_P_ALL).unwrap_or(0).to_be();
+    address.sll_ifindex = i32::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
+    // SAFETY: the address lives across the call and is `length` bytes long.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Before Linux 4.20 the filter alone keeps our own packets out.
+fn unless_unknown(error: io::Error) -> io::Result<()> {
+    if error.raw_os_error() == Some(libc::ENOPROTOOPT) { Ok(()) } else { Err(error) }
+}
+
+/// Accepts what was sent to us or to a group, carries no VLAN tag, and is IPv4 or IPv6 with protocol 112.
+#[expect(clippy::cast_sign_loss, reason = "the kernel names its own fields by negative offsets")]
+fn filter() -> [sock_filter; 13] {
+    use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+    const VLAN_PRESENT: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT) as u32;
+    const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
+    const ETHERTYPE: u32 = 12;
+    const IPV4_PROTOCOL: u32 = 14 + 9;
+    const IPV6_NEXT_HEADER: u32 = 14 + 6;
+    let (protocol, other_host) = (u32::from(PROTOCOL), u32::from(libc::PACKET_OTHERHOST));
+    [
+        instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, VLAN_PRESENT),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 10, 0),
+        instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, PACKET_TYPE),
+        instruction(BPF_JMP | BPF_JGE | BPF_K, 8, 0, other_host),
+        instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, ETHERTYPE),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0x0800),
+        instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, IPV4_PROTOCOL),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 3, 4, protocol),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0x86dd),
+        instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, IPV6_NEXT_HEADER),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, protocol),
+        instruction(BPF_RET | BPF_K, 0, 0, u32::MAX),
+        instruction(BPF_RET | BPF_K, 0, 0, 0),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_of_the_wall_clock_become_ours() {
+        let offset = Offset { monotonic: Timestamp::from_nanos(1_000_000), realtime: 50_000_000 };
+        assert_eq!(offset.apply(49_999_000), Timestamp::from_nanos(999_000));
+        // The wall clock was set back after the stamp, or far ahead.
+        assert_eq!(offset.apply(60_000_000), Timestamp::from_nanos(1_000_000));
+        assert_eq!(offset.apply(0), Timestamp::ZERO);
+    }
+}

@@ -1,0 +1,56 @@
+//! Membership in the VRRP group on an interface.
+//!
+//! A joined socket puts the group's MAC into the filter of the network card and lets the kernel answer IGMP and MLD
+//! queries, so that snooping switches forward the group to this port. Nothing is ever received on it: it is a UDP
+//! socket without a port.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use vrrp_ebpf::wire::Family;
+
+use super::option::{set, socket};
+
+/// RFC 9568 §5.1.1.2.
+pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// RFC 9568 §5.1.2.2.
+pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+
+/// A joined group; left when dropped. An interface that is deleted takes its memberships along.
+#[derive(Debug)]
+pub struct Membership {
+    _socket: OwnedFd,
+}
+
+impl Membership {
+    /// One socket per membership, as the kernel allows a socket 20 of them (`net.ipv4.igmp_max_memberships`).
+    ///
+    /// # Errors
+    /// The interface is gone, or does not have the family.
+    pub fn join(family: Family, ifindex: u32) -> io::Result<Self> {
+        let index = i32::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let joined = match family {
+            Family::V4 => {
+                let joined = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
+                let group = libc::ip_mreqn {
+                    imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(GROUP_V4.octets()) },
+                    imr_address: libc::in_addr { s_addr: libc::INADDR_ANY },
+                    imr_ifindex: index,
+                };
+                set(joined.as_fd(), libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, group)?;
+                joined
+            }
+            Family::V6 => {
+                let joined = socket(libc::AF_INET6, libc::SOCK_DGRAM, 0)?;
+                let group = libc::ipv6_mreq {
+                    ipv6mr_multiaddr: libc::in6_addr { s6_addr: GROUP_V6.octets() },
+                    ipv6mr_interface: ifindex,
+                };
+                set(joined.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, group)?;
+                joined
+            }
+        };
+        Ok(Self { _socket: joined })
+    }
+}

@@ -1,0 +1,19 @@
+//! Raw sockets: adverts and announcements out, and adverts in where no program is attached.
+//!
+//! Enters: messages to send, frames from an interface. Leaves: packets, and judged adverts. Absent: decisions, state
+//! of instances, waiting: every socket is non-blocking, and a packet that cannot leave now is reported and gone.
+//!
+//! [`advert`] sends adverts, [`announce`] gratuitous ARP and unsolicited neighbour advertisements, each as one
+//! [`batch`]. [`membership`] lets the group through to us, [`listen`] hears it.
+
+pub mod advert;
+pub mod announce;
+mod batch;
+mod listen;
+pub mod membership;
+pub(in crate::driver) mod option;
+
+pub use advert::{AdvertSender, Outgoing};
+pub use announce::{Announcer, Station};
+pub use listen::Listener;
+pub use membership::Membership;

@@ -1,0 +1,165 @@
+//! What a real-time thread sleeps on: file descriptors and one timer.
+//!
+//! Enters: descriptors under a token each, and the time to wake at. Leaves: the tokens that are ready. Absent:
+//! allocation per turn, and time-outs relative to anything: the timer is an absolute time of CLOCK_MONOTONIC, exact
+//! to the nanosecond, where epoll's own time-out counts milliseconds.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use vrrp_ebpf::time::Timestamp;
+
+/// Token of the timer. Every other one is free for the owner's use.
+pub const TIMER: u64 = u64::MAX;
+
+/// Most tokens told at once; what remains ready is told by the next call.
+const BATCH: usize = 64;
+
+#[derive(Debug)]
+pub struct Wait {
+    epoll: Epoll,
+    timer: TimerFd,
+    armed: Option<Timestamp>,
+}
+
+impl Wait {
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
+        Ok(Self { epoll, timer, armed: None })
+    }
+
+    /// Wakes for `fd` as long as it is readable. A descriptor that is closed leaves by itself.
+    ///
+    /// # Errors
+    /// The descriptor is here already, or cannot be waited for.
+    pub fn add(&mut self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
+    }
+
+    /// # Errors
+    /// The descriptor was not added.
+    pub fn remove(&mut self, fd: impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.delete(fd)?)
+    }
+
+    /// Sets the time to wake at, past times included; `None`: never. Takes no system call where nothing changes.
+    ///
+    /// # Errors
+    /// Those of timerfd_settime, none of which a valid timer meets.
+    pub fn arm(&mut self, at: Option<Timestamp>) -> io::Result<()> {
+        if at == self.armed {
+            return Ok(());
+        }
+        match at {
+            // Zero would stop the timer.
+            Some(at) => {
+                let at = TimeSpec::from(Duration::from_nanos(at.as_nanos().max(1)));
+                self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+            }
+            None => self.timer.unset()?,
+        }
+        self.armed = at;
+        Ok(())
+    }
+
+    /// Sleeps until something is ready. A timer that has fired is read, and stands still until armed again.
+    ///
+    /// # Errors
+    /// Those of epoll_wait, save interruption by a signal, after which it sleeps on.
+    pub fn wait(&mut self) -> io::Result<Ready> {
+        let mut events = [EpollEvent::empty(); BATCH];
+        let count = loop {
+            match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                result => break result?,
+            }
+        };
+        let mut ready = Ready { tokens: [0; BATCH], next: 0, end: count };
+        for (token, event) in ready.tokens.iter_mut().zip(events.iter().take(count)) {
+            *token = event.data();
+            if *token == TIMER {
+                self.acknowledge();
+            }
+        }
+        Ok(ready)
+    }
+
+    fn acknowledge(&mut self) {
+        // Fails only where the timer was set anew since, and then there is nothing to read.
+        let _ = self.timer.wait();
+        self.armed = None;
+    }
+}
+
+impl AsRawFd for Wait {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.epoll.0.as_raw_fd()
+    }
+}
+
+/// Tokens that are ready, in the order the kernel tells them.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    tokens: [u64; BATCH],
+    next: usize,
+    end: usize,
+}
+
+impl Iterator for Ready {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let token = self.tokens.get(..self.end)?.get(self.next).copied()?;
+        self.next += 1;
+        Some(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::eventfd::EventFd;
+
+    use super::*;
+    use crate::driver::clock;
+
+    #[test]
+    fn the_timer_fires_at_its_time_and_once() {
+        let mut wait = Wait::new().unwrap();
+        let event = EventFd::new().unwrap();
+        wait.add(&event, 7).unwrap();
+        let at = clock::now() + Duration::from_millis(5);
+        wait.arm(Some(at)).unwrap();
+        assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [TIMER]);
+        assert!(clock::now() >= at);
+        event.write(1).unwrap();
+        assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [7]);
+        event.read().unwrap();
+        // The same, now past time: it is armed anew and fires at once.
+        wait.arm(Some(at)).unwrap();
+        assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [TIMER]);
+    }
+
+    #[test]
+    fn a_disarmed_timer_is_silent() {
+        let mut wait = Wait::new().unwrap();
+        let event = EventFd::new().unwrap();
+        wait.add(&event, 1).unwrap();
+        wait.arm(Some(clock::now())).unwrap();
+        wait.arm(None).unwrap();
+        event.write(1).unwrap();
+        assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [1]);
+        wait.remove(&event).unwrap();
+        wait.arm(Some(Timestamp::ZERO)).unwrap();
+        assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [TIMER]);
+    }
+}

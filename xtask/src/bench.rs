@@ -1,0 +1,37 @@
+//! `bench`: what it costs and how fast it fails over.
+
+use std::ffi::OsString;
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use nix::unistd::geteuid;
+
+use crate::build;
+use crate::cargo::become_built;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    what: What,
+    /// For the bench; --help tells
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    more: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// Nanoseconds of the BPF program, by frame
+    Xdp,
+    /// Detection, outage and load, beside keepalived
+    Failover,
+}
+
+pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
+    ensure!(geteuid().is_root(), "the bench loads BPF programs and makes network namespaces: run it as root");
+    let program = match arguments.what {
+        What::Xdp => "bench-xdp",
+        What::Failover => "bench-failover",
+    };
+    build::daemon(true)?;
+    build::package(&["--package", "vrrp-tests", "--bin", program], true)?;
+    become_built(program, true, &arguments.more)
+}

@@ -1,0 +1,35 @@
+//! `build`: the daemon, with its BPF program inside.
+
+use anyhow::Result;
+
+use crate::cargo::{built, cargo, run};
+use crate::setup::setup;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Optimised, as it is meant to run
+    #[arg(long)]
+    release: bool,
+}
+
+pub(crate) fn build(arguments: &Arguments) -> Result<()> {
+    daemon(arguments.release)?;
+    println!("{}", built("vrrpx", arguments.release)?.display());
+    Ok(())
+}
+
+/// Sets up and builds the daemon.
+pub(crate) fn daemon(release: bool) -> Result<()> {
+    setup()?;
+    package(&["--package", "vrrp-user"], release)
+}
+
+/// Builds a part of the workspace.
+pub(crate) fn package(which: &[&str], release: bool) -> Result<()> {
+    let mut command = cargo()?;
+    command.arg("build").args(which);
+    if release {
+        command.arg("--release");
+    }
+    run(command)
+}

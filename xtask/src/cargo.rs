@@ -1,0 +1,49 @@
+//! Running cargo and what it built.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+/// The workspace's directory.
+pub(crate) fn root() -> Result<PathBuf> {
+    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    package.parent().map(PathBuf::from).context("xtask lies in the workspace")
+}
+
+/// cargo, in the workspace.
+pub(crate) fn cargo() -> Result<Command> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()?);
+    Ok(command)
+}
+
+/// Runs `command` to its end, its output on ours.
+pub(crate) fn run(mut command: Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {}", show(&command)))?;
+    ensure!(status.success(), "{} failed ({status})", show(&command));
+    Ok(())
+}
+
+/// Becomes a program of the build, so that signals reach it and its exit code is ours.
+pub(crate) fn become_built(program: &str, release: bool, arguments: &[OsString]) -> Result<()> {
+    let path = built(program, release)?;
+    Err(anyhow!(Command::new(&path).args(arguments).exec()).context(path.display().to_string()))
+}
+
+/// Where cargo puts a program.
+pub(crate) fn built(program: &str, release: bool) -> Result<PathBuf> {
+    let target = match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(directory) => root()?.join(directory),
+        None => root()?.join("target"),
+    };
+    Ok(target.join(if release { "release" } else { "debug" }).join(program))
+}
+
+/// A command as one would type it.
+pub(crate) fn show(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}

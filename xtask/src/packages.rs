@@ -1,0 +1,87 @@
+//! Programs the tests use, and how to get them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+use nix::unistd::geteuid;
+
+use crate::cargo::{run, show};
+
+/// Program and Debian package.
+const NEEDED: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("keepalived", "keepalived"), ("setpriv", "util-linux"), ("tshark", "tshark")];
+
+/// Asked by package scripts before they start a service; 101 forbids it.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs what is missing where that can be done unasked: as root on Debian and its kin. Elsewhere says what to
+/// install; tests that need it then skip themselves.
+pub(crate) fn install() -> Result<()> {
+    let missing: Vec<_> =
+        NEEDED.iter().filter(|(program, _)| !is_there(program)).map(|&(_, name)| name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut apt = apt_get("install");
+    apt.arg("--no-install-recommends").args(&missing);
+    if !geteuid().is_root() || !is_there("apt-get") {
+        eprintln!(
+            "test: some tests need what is not installed here. On Debian, as root:\n    {}",
+            show(&apt)
+        );
+        return Ok(());
+    }
+    eprintln!("test: installing {}", missing.join(", "));
+    let _quiet = Quiet::new()?;
+    let again = show(&apt);
+    if run(apt).is_ok() {
+        return Ok(());
+    }
+    let mut retry = apt_get("install");
+    retry.arg("--no-install-recommends").args(&missing);
+    if let Err(error) = run(apt_get("update")).and_then(|()| run(retry)) {
+        eprintln!("test: {error:#}\nTo try by hand:\n    apt-get update && {again}");
+    }
+    Ok(())
+}
+
+fn apt_get(verb: &str) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args([verb, "--yes", "--quiet"]).env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
+}
+
+/// While it lives, packages do not start their services. A policy that is already there stays in force instead.
+struct Quiet(Option<&'static Path>);
+
+impl Quiet {
+    fn new() -> Result<Self> {
+        let path = Path::new(POLICY);
+        if path.exists() {
+            return Ok(Self(None));
+        }
+        fs::write(path, "#!/bin/sh\nexit 101\n")?;
+        let quiet = Self(Some(path));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        Ok(quiet)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if let Some(path) = self.0
+            && let Err(error) = fs::remove_file(path)
+        {
+            eprintln!("{} stays: {error}", path.display());
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Counts what test programs print while it is shown.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+
+use crate::cargo::show;
+
+/// Results so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    /// Lines `skipped: NAME (reason)`.
+    pub(crate) skipped: Vec<String>,
+    /// What failed, by name.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Tally {
+    /// Counts a check that is no test program.
+    pub(crate) fn check(&mut self, name: &str, result: Result<()>) {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(error) => {
+                eprintln!("{name}: {error:#}");
+                self.fail(name);
+            }
+        }
+    }
+
+    /// Runs a command that runs tests and counts them.
+    pub(crate) fn run(&mut self, mut command: Command) -> Result<()> {
+        let name = show(&command);
+        println!("\n$ {name}");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot run {name}"))?;
+        let outputs: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|output| Box::new(output) as _),
+            child.stderr.take().map(|output| Box::new(output) as _),
+        ];
+        let failed_before = self.failed;
+        let shared = Mutex::new(&mut *self);
+        std::thread::scope(|scope| {
+            for output in outputs.into_iter().flatten() {
+                scope.spawn(|| {
+                    for line in BufReader::new(output).lines().map_while(Result::ok) {
+                        println!("{line}");
+                        shared.lock().unwrap_or_else(PoisonError::into_inner).line(&line);
+                    }
+                });
+            }
+        });
+        // It may have failed without any test having done so: it did not compile, or a test program crashed.
+        if !child.wait()?.success() && self.failed == failed_before {
+            self.fail(&name);
+        }
+        Ok(())
+    }
+
+    /// The last line.
+    pub(crate) fn summary(&self) -> String {
+        // libtest knows no skipping at run time: it takes a test that returned at once for a passed one.
+        format!("{} passed, {} failed", self.passed.saturating_sub(self.skipped.len()), self.failed)
+    }
+
+    fn fail(&mut self, name: &str) {
+        self.failed += 1;
+        self.failures.push(name.to_owned());
+    }
+
+    fn line(&mut self, line: &str) {
+        // Nothing but the test's own line may stand before it where tests run one at a time.
+        if let Some((_, skip)) = line.split_once("skipped: ") {
+            self.skipped.push(skip.to_owned());
+        } else if let Some(test) =
+            line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"))
+        {
+            self.failures.push(test.to_owned());
+        } else if let Some(counts) = line.strip_prefix("test result: ") {
+            self.passed += count(counts, "passed");
+            self.failed += count(counts, "failed");
+        }
+    }
+}
+
+/// The number before `word` in `ok. 3 passed; 0 failed; …`.
+fn count(counts: &str, word: &str) -> usize {
+    let words: Vec<_> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+    let pair = words.windows(2).find(|pair| pair.last() == Some(&word));
+    pair.and_then(|pair| pair.first()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_all_programs_add_up() {
+        let mut tally = Tally::default();
+        for line in [
+            "test wire::vrrp::tests::short ... FAILED",
+            "test result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 2.00s",
+            "test v2 ... skipped: v2 (keepalived is not installed)",
+        ] {
+            tally.line(line);
+        }
+        assert_eq!(tally.summary(), "14 passed, 1 failed");
+        assert_eq!(tally.failures, ["wire::vrrp::tests::short"]);
+        assert_eq!(tally.skipped, ["v2 (keepalived is not installed)"]);
+    }
+
+    #[test]
+    fn a_program_that_fails_without_a_result_counts_as_one_failure() {
+        let mut tally = Tally::default();
+        tally.run(Command::new("false")).unwrap();
+        assert_eq!(tally.summary(), "0 passed, 1 failed");
+    }
+}

@@ -1,0 +1,37 @@
+//! `test`: the whole gate.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cargo::{cargo, run};
+use crate::tally::Tally;
+use crate::{build, layers, lint, packages};
+
+/// Prints what was skipped and what failed, and the sum as the last line.
+pub(crate) fn test() -> Result<ExitCode> {
+    let mut tally = Tally::default();
+    packages::install()?;
+    tally.check("build", build::daemon(false));
+    for (name, command) in lint::checks()? {
+        tally.check(name, run(command));
+    }
+    tally.check("layers", layers::check());
+
+    let mut units = cargo()?;
+    units.args(["test", "--workspace", "--exclude", "vrrp-tests", "--no-fail-fast"]);
+    tally.run(units)?;
+    // Tests of real daemons share two processors with them: one at a time.
+    let mut daemons = cargo()?;
+    daemons.args(["test", "--package", "vrrp-tests", "--no-fail-fast", "--", "--test-threads=1"]);
+    tally.run(daemons)?;
+
+    for skipped in &tally.skipped {
+        println!("skipped: {skipped}");
+    }
+    for failure in &tally.failures {
+        println!("failed: {failure}");
+    }
+    println!("{}", tally.summary());
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
