@@ -3,6 +3,9 @@
 
 pub mod clock;
 pub mod maps;
+pub mod probe;
+pub mod process;
+pub mod security;
 
 /// How the adverts of an interface reach the daemon, best first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
