@@ -9,4 +9,9 @@
 //! [`board`] is what all may read at any time without asking the engine.
 
 pub mod board;
+pub mod notify;
 pub mod queue;
+pub mod record;
+pub mod report;
+pub mod status;
+pub mod wall;
