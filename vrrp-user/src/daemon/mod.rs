@@ -9,9 +9,15 @@
 //! [`board`] is what all may read at any time without asking the engine.
 
 pub mod board;
+pub mod control;
+pub mod log;
+pub mod metrics;
 pub mod notify;
+pub mod options;
+pub mod preflight;
 pub mod queue;
 pub mod record;
 pub mod report;
+pub mod runtime_dir;
 pub mod status;
 pub mod wall;

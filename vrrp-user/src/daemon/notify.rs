@@ -281,9 +281,11 @@ impl Hooks {
 /// Ends when a `STOP` has waited for too long.
 async fn stop_overdue(mut told: watch::Receiver<Option<Occasion>>) {
     let is_stop = |occasion: &Option<Occasion>| occasion.is_some_and(|next| next.state == Told::Stop);
-    match told.wait_for(is_stop).await {
-        Ok(_) => tokio::time::sleep(STOP_PATIENCE).await,
+    let waits = told.wait_for(is_stop).await.is_ok();
+    if waits {
+        tokio::time::sleep(STOP_PATIENCE).await;
+    } else {
         // Nobody is left who could bring one.
-        Err(_) => std::future::pending().await,
+        std::future::pending::<()>().await;
     }
 }
