@@ -6,6 +6,7 @@ pub mod maps;
 pub mod probe;
 pub mod process;
 pub mod security;
+mod spawn;
 
 /// How the adverts of an interface reach the daemon, best first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

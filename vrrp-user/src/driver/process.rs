@@ -6,19 +6,22 @@
 //! Every command leads a process group of its own. At its time limit the group gets SIGTERM and, [`GRACE`] later,
 //! SIGKILL.
 
+use std::ffi::{CStr, CString, OsString};
 use std::fmt;
-use std::io;
-use std::process::Stdio;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::{Gid, Group, Pid, Uid, User};
 use thiserror::Error;
-use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use super::spawn::{Child, Plan, spawn};
 use crate::config::{ScriptCommand, ScriptUser};
 use crate::driver::clock;
 
@@ -79,55 +82,95 @@ impl fmt::Display for End {
 }
 
 impl Job {
-    /// Runs the command with `more` arguments after its own and `environment` added to the daemon's.
+    /// Runs the command with `more` arguments after its own and `environment` added to the daemon's, until nothing
+    /// of it is left.
     pub async fn run(&self, more: &[&str], environment: &[(&str, String)]) -> Run {
+        let (run, remains) = self.run_to_limit(more, environment).await;
+        if let Some(remains) = remains {
+            remains.end().await;
+        }
+        run
+    }
+
+    /// As [`Job::run`], but tells of the time limit as soon as it is reached, and leaves the ending to the caller.
+    pub async fn run_to_limit(
+        &self,
+        more: &[&str],
+        environment: &[(&str, String)],
+    ) -> (Run, Option<Remains>) {
         let started = clock::now();
-        let end = match self.spawn(more, environment) {
+        let (end, remains) = match self.spawn(more, environment) {
             Ok(child) => self.wait(child).await,
-            Err(error) => End::NotStarted(error.raw_os_error().unwrap_or(libc::EINVAL)),
+            Err(errno) => (End::NotStarted(errno as i32), None),
         };
-        Run { end, lasted: clock::now().since(started) }
+        (Run { end, lasted: clock::now().since(started) }, remains)
     }
 
-    fn spawn(&self, more: &[&str], environment: &[(&str, String)]) -> io::Result<Child> {
-        let mut command = command_line(&self.command, more)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .envs(environment.iter().map(|(name, value)| (name, value)));
-        for name in WITHHELD {
-            command.env_remove(name);
+    fn spawn(&self, more: &[&str], environment: &[(&str, String)]) -> nix::Result<Child> {
+        let words = words(&self.command, more);
+        let added = environment.iter().map(|(name, value)| format!("{name}={value}").into());
+        let environment = inherited(environment).chain(added).map(c_string).collect::<Result<_, _>>()?;
+        let program = words.first().and_then(|name| locate(name)).ok_or(Errno::ENOENT)?;
+        let foreign = self.identity.uid != Uid::effective() || self.identity.gid != Gid::effective();
+        let mut plan = Plan {
+            program: c_string(program)?,
+            arguments: words.into_iter().map(c_string).collect::<Result<_, _>>()?,
+            environment,
+            user: foreign.then_some((self.identity.uid, self.identity.gid)),
+            leashed: self.leashed,
+        };
+        match spawn(&plan) {
+            // A script that names no interpreter is the shell's, as for execvp.
+            Err(Errno::ENOEXEC) => {
+                let script = std::mem::replace(&mut plan.program, SHELL.to_owned());
+                plan.arguments.splice(..1, [SHELL.to_owned(), script]);
+                spawn(&plan)
+            }
+            started => started,
         }
-        if self.identity.uid != Uid::effective() || self.identity.gid != Gid::effective() {
-            // The standard library clears the supplementary groups when it is given a user.
-            command.uid(self.identity.uid.as_raw()).gid(self.identity.gid.as_raw());
-        }
-        let leashed = self.leashed;
-        // SAFETY: `detach` makes system calls only, which is all that is allowed between fork and exec.
-        unsafe { command.pre_exec(move || detach(leashed)) };
-        command.spawn()
     }
 
-    async fn wait(&self, mut child: Child) -> End {
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        let leash = Leash(group.filter(|_| self.leashed));
-        let end = match timeout(self.limit, child.wait()).await {
-            Ok(Ok(status)) => {
-                use std::os::unix::process::ExitStatusExt;
-                status.code().map_or_else(|| End::Signalled(status.signal().unwrap_or(0)), End::Exited)
+    async fn wait(&self, child: Child) -> (End, Option<Remains>) {
+        let leash = Leash(self.leashed.then_some(child.group()));
+        match timeout(self.limit, child.wait()).await {
+            Ok(status) => {
+                leash.release();
+                let end = match status {
+                    Ok(WaitStatus::Exited(_, code)) => End::Exited(code),
+                    Ok(WaitStatus::Signaled(_, signal, _)) => End::Signalled(signal as i32),
+                    Ok(_) => End::NotStarted(libc::ECHILD),
+                    Err(errno) => End::NotStarted(errno as i32),
+                };
+                (end, None)
             }
-            Ok(Err(error)) => End::NotStarted(error.raw_os_error().unwrap_or(libc::ECHILD)),
-            Err(_) => {
-                if let Some(group) = group {
-                    end_group(group, &mut child).await;
-                }
-                End::TimedOut
+            Err(_) => (End::TimedOut, Some(Remains { child, leash })),
+        }
+    }
+}
+
+/// A run that has reached its time limit and goes on.
+#[derive(Debug)]
+pub struct Remains {
+    child: Child,
+    leash: Leash,
+}
+
+impl Remains {
+    /// Ends everybody of the group, and waits for it.
+    pub async fn end(self) {
+        let group = self.child.group();
+        let _ = killpg(group, Signal::SIGTERM);
+        let gone = async {
+            let _ = self.child.wait().await;
+            while killpg(group, None).is_ok() {
+                sleep(Duration::from_millis(20)).await;
             }
         };
-        leash.release();
-        end
+        if timeout(GRACE, gone).await.is_err() {
+            let _ = killpg(group, Signal::SIGKILL);
+            let _ = self.child.wait().await;
+        }
+        self.leash.release();
     }
 }
 
@@ -201,60 +244,54 @@ const WITHHELD: [&str; 9] = [
     "JOURNAL_STREAM",
 ];
 
-fn command_line(command: &ScriptCommand, more: &[&str]) -> io::Result<Command> {
+const SHELL: &CStr = c"/bin/sh";
+
+/// The words of a command, its program first.
+fn words(command: &ScriptCommand, more: &[&str]) -> Vec<String> {
+    let more = more.iter().map(|&word| word.to_owned());
     match command {
-        ScriptCommand::Direct(words) => {
-            let (program, arguments) =
-                words.split_first().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
-            let mut command = Command::new(&**program);
-            command.args(arguments.iter().map(|word| &**word)).args(more);
-            Ok(command)
+        ScriptCommand::Direct(words) => words.iter().map(|word| word.to_string()).chain(more).collect(),
+        ScriptCommand::Shell(line) if more.len() == 0 => {
+            vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_string()]
         }
         ScriptCommand::Shell(line) => {
-            let mut command = Command::new("/bin/sh");
-            if more.is_empty() {
-                command.arg("-c").arg(&**line);
-            } else {
-                // The shell puts the arguments behind the line by itself, so they need no quoting.
-                command.arg("-c").arg(format!("{line} \"$@\"")).arg("sh").args(more);
-            }
-            Ok(command)
+            // The shell puts the arguments behind the line by itself, so they need no quoting.
+            let line = format!("{line} \"$@\"");
+            ["/bin/sh".to_owned(), "-c".to_owned(), line, "sh".to_owned()].into_iter().chain(more).collect()
         }
     }
 }
 
-/// Runs in the child, just before exec: no descriptor, scheduling class or signal handler of the daemon goes along.
-fn detach(leashed: bool) -> io::Result<()> {
-    let ordinary = libc::sched_param { sched_priority: 0 };
-    // SAFETY: plain system calls on values that live here. Failure of the first (an older kernel than 5.11) leaves
-    // descriptors that are close-on-exec by themselves; the daemon's thread is of ordinary class, so failure of the
-    // second changes nothing.
-    unsafe {
-        libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary);
-        if leashed && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
+/// The daemon's environment, as far as it is handed on and not `replaced`.
+fn inherited(replaced: &[(&str, String)]) -> impl Iterator<Item = OsString> {
+    let handed = std::env::vars_os().filter(|(name, _)| {
+        !WITHHELD.iter().any(|withheld| name == withheld) && !replaced.iter().any(|(other, _)| name == other)
+    });
+    handed.map(|(mut entry, value)| {
+        entry.push("=");
+        entry.push(value);
+        entry
+    })
 }
 
-/// Waits until nobody of the group is left, and sees to it after [`GRACE`].
-async fn end_group(group: Pid, child: &mut Child) {
-    let _ = killpg(group, Signal::SIGTERM);
-    let gone = async {
-        let _ = child.wait().await;
-        while killpg(group, None).is_ok() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    if timeout(GRACE, gone).await.is_err() {
-        let _ = killpg(group, Signal::SIGKILL);
-        let _ = child.wait().await;
+/// Where a program's name leads, as execvp finds it.
+pub(super) fn locate(name: &str) -> Option<PathBuf> {
+    if name.contains('/') {
+        return Some(PathBuf::from(name));
     }
+    let folders = std::env::var_os("PATH")?;
+    let is_program =
+        |path: &PathBuf| path.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0);
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(is_program)
+}
+
+/// No argument can hold a zero byte.
+fn c_string(text: impl Into<OsString>) -> nix::Result<CString> {
+    CString::new(text.into().into_vec()).map_err(|_| Errno::EINVAL)
 }
 
 /// Ends the group when the one who waits is dropped.
+#[derive(Debug)]
 struct Leash(Option<Pid>);
 
 impl Leash {
@@ -297,6 +334,14 @@ mod tests {
         // The comment sign swallows the appended arguments of the line; the positional ones stay.
         let run = job.run(&["x", "a \"b"], &[("V", "c d".to_owned())]).await;
         assert_eq!(run.end, End::Exited(0));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn added_variables_replace_inherited_ones() {
+        let job =
+            shell("[ \"$PATH\" = /here -a -n \"$CARGO_MANIFEST_DIR\" ] && exit 5", Duration::from_secs(10));
+        let run = job.run(&[], &[("PATH", "/here".to_owned())]).await;
+        assert_eq!(run.end, End::Exited(5));
     }
 
     #[test]

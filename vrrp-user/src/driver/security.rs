@@ -4,10 +4,11 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use thiserror::Error;
 
+use super::process::locate;
 use crate::config::ScriptCommand;
 
 #[derive(Debug, Error)]
@@ -114,18 +115,10 @@ pub fn check_path(path: &Path) -> Result<(), SecurityError> {
     Ok(())
 }
 
-/// Where the name leads, as exec finds it.
-fn locate(name: &str) -> Option<PathBuf> {
-    if name.contains('/') {
-        return Some(PathBuf::from(name));
-    }
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::path::PathBuf;
 
     use super::*;
 

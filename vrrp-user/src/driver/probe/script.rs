@@ -1,6 +1,7 @@
 //! Runs a `vrrp_script` for ever and tells what came of it.
 //!
-//! One run is started per interval; an interval that finds the last run still going is skipped. `rise` successes or
+//! One run is started per interval; an interval that finds the last run still going is skipped. A run that reaches
+//! its time limit has failed there and then; ending it may take longer. `rise` successes or
 //! `fall` failures in a row change the result. The first run decides at once, unless the check counts as failed from
 //! the start (`init_fail`).
 
@@ -53,11 +54,14 @@ impl ScriptProbe {
         let mut owed = false;
         loop {
             due.tick().await;
-            let run = self.job.run(&[], &[]).await;
+            let (run, remains) = self.job.run_to_limit(&[], &[]).await;
             runs += 1;
             let (up, news) = self.verdict.judge(run.end.is_success());
             let round = Round { track: self.track, run, runs, up, news: news || owed };
             owed = !deliver(&round) && round.news;
+            if let Some(remains) = remains {
+                remains.end().await;
+            }
         }
     }
 }
