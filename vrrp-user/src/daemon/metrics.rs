@@ -28,7 +28,7 @@ use vrrp_ebpf::wire::Reject;
 use super::board::{InstanceBoard, LATENESS_BUCKETS};
 use super::status::{Sources, family, gap_bound, received, source};
 use crate::driver::{Rung, clock};
-use crate::protocol::{InstanceId, InstanceSettings, Reason, State};
+use crate::protocol::{InstanceSettings, Reason, State};
 
 /// Content type of OpenMetrics 1.0.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -125,9 +125,8 @@ impl Collector for Scrape {
 impl Scrape {
     fn readings(&self) -> Vec<Reading<'_>> {
         let sources = &self.sources;
-        let instances = sources.config.instances.iter().zip(&sources.board.instances).zip(0..);
-        let reading = |((config, board), id)| {
-            let InstanceId(slot) = InstanceId(id);
+        let instances = sources.config.instances.iter().zip(&sources.board.instances);
+        let readings = instances.zip(0..).map(|((config, board), slot)| {
             let family = config.settings.family;
             Reading {
                 settings: &config.settings,
@@ -135,8 +134,8 @@ impl Scrape {
                 counters: sources.maps.counters(Some(slot)),
                 peers: sources.maps.peers(slot).map(|(_, peer)| (source(&peer, family), peer)).collect(),
             }
-        };
-        instances.map(reading).collect()
+        });
+        readings.collect()
     }
 
     fn node(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -345,7 +344,7 @@ fn gauge(
     rows: impl FnOnce(&mut dyn FnMut(&Labels<'_>, f64) -> fmt::Result) -> fmt::Result,
 ) -> fmt::Result {
     let mut family = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    rows(&mut |labels, value| of_family(&mut family, labels, |mut metric| metric.encode_gauge(&value)))
+    rows(&mut |labels, value| of_family(&mut family, labels, |metric| metric.encode_gauge(&value)))
 }
 
 /// A family of counters; its names end in `_total`.
@@ -357,16 +356,17 @@ fn counter(
 ) -> fmt::Result {
     let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
     rows(&mut |labels, value| {
-        of_family(&mut family, labels, |mut metric| metric.encode_counter::<NoLabelSet, _, u64>(&value, None))
+        of_family(&mut family, labels, |metric| metric.encode_counter::<NoLabelSet, _, u64>(&value, None))
     })
 }
 
 fn of_family(
     family: &mut MetricEncoder<'_>,
     labels: &Labels<'_>,
-    encode: impl FnOnce(MetricEncoder<'_>) -> fmt::Result,
+    encode: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
 ) -> fmt::Result {
-    encode(family.encode_family(labels)?)
+    // No braces around no labels.
+    if labels.is_empty() { encode(family) } else { encode(&mut family.encode_family(labels)?) }
 }
 
 /// Buckets of a peer's gaps, with the bounds that are not shown merged into the next one that is.

@@ -19,5 +19,6 @@ pub mod queue;
 pub mod record;
 pub mod report;
 pub mod runtime_dir;
+pub mod service;
 pub mod status;
 pub mod wall;

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn repetitions_are_held_back_and_counted_per_instance() {
         let mut quieting = Quieting::default();
-        let at = |seconds| Timestamp::from_nanos(seconds * 1_000_000_000);
+        let at = |seconds: u64| Timestamp::from_nanos(seconds * 1_000_000_000);
         let (a, b) = (InstanceId(0), InstanceId(1));
         assert_eq!(quieting.admit(a, at(100)), Some(0));
         assert_eq!(quieting.admit(a, at(101)), None);

@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn known_moments() {
-        let at = |seconds, millis| rfc3339(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis));
+        let at = |seconds: u64, millis| rfc3339(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis));
         assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
         assert_eq!(at(951_782_400, 5), "2000-02-29T00:00:00.005Z");
         assert_eq!(at(1_709_251_199, 999), "2024-02-29T23:59:59.999Z");
