@@ -18,6 +18,7 @@ pub mod preflight;
 pub mod queue;
 pub mod record;
 pub mod report;
+pub mod run;
 pub mod runtime_dir;
 pub mod service;
 pub mod status;
