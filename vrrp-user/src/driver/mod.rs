@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod maps;
+pub mod xdp;
 
 /// How the adverts of an interface reach the daemon, best first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
