@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::driver::socket::listen::Listener;
+use crate::driver::socket::Listener;
 use crate::protocol::{Announcement, Epoch, Event, InstanceId, Priority, Transition};
 
 /// To the engine, from anywhere.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Input {
     Event(Event),
     /// The instance's interface appeared, changed or went away (`None`).
@@ -20,6 +20,10 @@ pub enum Input {
         instance: InstanceId,
         ifindex: Option<u32>,
     },
+    /// An interface that is heard on a packet socket.
+    Listen(Box<Listener>),
+    /// An interface that is no longer heard on a packet socket.
+    Unlisten(u32),
 }
 
 /// From the engine to the effect thread.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::iter;
+use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -11,6 +12,7 @@ use super::event::{Event, TrackId};
 use super::instance::Instance;
 use super::settings::InstanceSettings;
 use super::state::Turn;
+use super::timers::Timer;
 use super::units::InstanceId;
 
 /// The most that one instance wants done in one input: a takeover with announcements and the end of a watch.
@@ -93,6 +95,32 @@ impl Router {
         .filter_map(|index| self.instances.get(index))
         .filter(|instance| instance.state() == State::Backup && instance.watches())
         .map(Instance::id)
+    }
+
+    /// Like [`silence_due`](Self::silence_due), one at a time: the first of them not below `from`. For callers that
+    /// handle events on the way.
+    pub fn silent_from(&self, from: InstanceId, until: Timestamp) -> Option<InstanceId> {
+        let mut from = from.index();
+        loop {
+            let index = self.deadlines.due_from(from, until)?;
+            let instance = self.instances.get(index)?;
+            if instance.state() == State::Backup {
+                return Some(instance.id());
+            }
+            from = index + 1;
+        }
+    }
+
+    /// When the next Backup takes over if nothing is heard; only those whose master is missed already count.
+    pub fn next_takeover(&self, now: Timestamp, within: Duration) -> Option<Timestamp> {
+        let mut earliest = None;
+        let mut from = InstanceId(0);
+        while let Some(id) = self.silent_from(from, now + within) {
+            let due = self.instance(id).and_then(|instance| instance.deadline(Timer::MasterDown));
+            earliest = [earliest, due.filter(|due| *due <= now + within)].into_iter().flatten().min();
+            from = InstanceId(id.0 + 1);
+        }
+        earliest
     }
 
     pub fn instance(&self, id: InstanceId) -> Option<&Instance> {

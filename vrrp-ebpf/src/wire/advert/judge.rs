@@ -10,7 +10,7 @@
 use crate::map::{PAYLOAD_MAX, Slot};
 use crate::wire::frame::Frame;
 use crate::wire::vrrp::{ADVERTISEMENT, AUTH_LEN, HEADER_LEN, Header};
-use crate::wire::{ChecksumForm, Family, Octets, Reject, Sighting, checksum};
+use crate::wire::{ChecksumForm, Family, Octets, PROTOCOL, Reject, Sighting, checksum};
 
 /// Judges the message of `frame`, which lies in `octets`. `sum` is the one's complement sum of the message in the
 /// machine's byte order, not folded, as by [`checksum::sum`]; `None` where the caller cannot reach all of it. It is
@@ -143,7 +143,7 @@ fn checksum_form(frame: &Frame, version: u8, sum: u64) -> Option<ChecksumForm> {
     let may_be_plain = matches!(frame.family, Family::V4);
     if version == 3 {
         let length = u16::try_from(frame.length).ok()?;
-        let pseudo = checksum::pseudo(&frame.source, &frame.destination, length);
+        let pseudo = checksum::pseudo(PROTOCOL, &frame.source, &frame.destination, length);
         if checksum::is_right(sum + pseudo) {
             return Some(ChecksumForm::Pseudo);
         }

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use libc::{c_int, sockaddr_ll};
-use vrrp_ebpf::wire::{arp, ndisc};
+use vrrp_ebpf::wire::arp::{self, ArpRepr};
+use vrrp_ebpf::wire::ethernet::Mac;
+use vrrp_ebpf::wire::ndisc::{self, AnnouncementRepr};
 
 use super::batch::Batch;
 use super::option::{set_buffer, socket};
@@ -50,12 +52,18 @@ impl Announcer {
         let tag = (instance, address);
         match address {
             IpAddr::V4(address) => {
-                let frame = arp::gratuitous(station.mac, address);
-                self.batch.push(tag, name(station, libc::ETH_P_ARP), (), &frame);
+                let mut frame = [0; arp::FRAME_LEN];
+                if ArpRepr::announcement(Mac(station.mac), address).emit_frame(&mut frame).is_some() {
+                    self.batch.push(tag, name(station, libc::ETH_P_ARP), (), &frame);
+                }
             }
             IpAddr::V6(address) => {
-                let frame = ndisc::unsolicited(station.mac, address, station.router);
-                self.batch.push(tag, name(station, libc::ETH_P_IPV6), (), &frame);
+                let mac = Mac(station.mac);
+                let repr = AnnouncementRepr { mac, source: address, target: address, router: station.router };
+                let mut frame = [0; ndisc::FRAME_LEN];
+                if repr.emit_frame(&mut frame).is_some() {
+                    self.batch.push(tag, name(station, libc::ETH_P_IPV6), (), &frame);
+                }
             }
         }
     }
