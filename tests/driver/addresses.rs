@@ -1,11 +1,13 @@
 //! Virtual addresses as `ip` sees them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
 use vrrp_user::driver::netlink::address::{self, Placed};
 use vrrp_user::driver::netlink::residue;
 use vrrp_user::driver::netlink::socket::RouteSocket;
+use vrrp_user::driver::netlink::table::Address;
 use vrrp_user::protocol::{Addresses, Priority, VirtualAddress};
 
 use crate::cable::{Cable, settings, virtual_address};
@@ -20,6 +22,17 @@ fn perform(cable: &Cable, ifindex: u32, addresses: &[VirtualAddress], set: bool)
         let perform = if set { address::add } else { address::remove };
         perform(&mut socket, &placed, &mut |index, errno| refused.push((index, errno)))?;
         Ok(refused)
+    };
+    cable.left.enter(work).unwrap()
+}
+
+/// What VRRP has set, as the kernel knows.
+fn marked(cable: &Cable) -> Vec<IpAddr> {
+    let work = || {
+        let mut marked = Vec::new();
+        let list = |address: Address| marked.extend(address.marked.then_some(address.address));
+        address::list(&mut RouteSocket::open()?, list)?;
+        Ok(marked)
     };
     cable.left.enter(work).unwrap()
 }
@@ -56,8 +69,8 @@ fn every_option_reaches_the_kernel() {
     assert_eq!(v6["preferred_life_time"], 0);
     let v6 = shown(&addresses, "2001:db8:1::100");
     assert_eq!((&v6["deprecated"], &v6["noprefixroute"]), (&Value::Null, &Value::Null));
-    let marked = cable.left.run("ip", &["addr", "show", "proto", "0x12"]).unwrap();
-    assert!(all.iter().all(|address| marked.contains(&address.address.to_string())), "{marked}");
+    let marked = marked(&cable);
+    assert!(all.iter().all(|address| marked.contains(&address.address)), "{marked:?}");
 
     assert!(perform(&cable, ifindex, &all, true).is_empty(), "what is there already is no fault");
     assert!(perform(&cable, ifindex, &all, false).is_empty());
@@ -106,23 +119,24 @@ fn residue_of_an_earlier_run_goes_and_the_rest_stays() {
     let Some(cable) = Cable::new() else { return };
     cable
         .left
-        .ip("link add dummy0 type dummy\nlink set dummy0 up\n\
+        .ip("link add spare0 type veth peer name spare1\nlink set spare0 up\n\
          addr add 192.0.2.1/24 dev eth0\naddr add 192.0.2.100/32 dev eth0\naddr add 192.0.2.101/24 dev eth0\n\
-         addr add 192.0.2.102/24 dev dummy0\naddr add 198.51.100.1/24 dev dummy0\n\
-         addr add 203.0.113.1/24 dev dummy0 proto 0x12")
+         addr add 192.0.2.102/24 dev spare0\naddr add 198.51.100.1/24 dev spare0")
         .unwrap();
+    let spare = cable.left.enter(|| Ok(nix::net::if_::if_nametoindex("spare0")?)).unwrap();
+    assert!(perform(&cable, spare, &[virtual_address("203.0.113.1/24")], true).is_empty());
     let backup = settings(&["192.0.2.100", "192.0.2.101", "192.0.2.102/24", "203.0.113.1"]);
     let mut owner = settings(&[]);
     owner.priority = Priority::OWNER;
-    let owned = VirtualAddress { device: Some("dummy0".into()), ..virtual_address("198.51.100.1/24") };
+    let owned = VirtualAddress { device: Some("spare0".into()), ..virtual_address("198.51.100.1/24") };
     owner.addresses = Arc::new(Addresses { advertised: vec![owned], excluded: Vec::new() });
     let found = cable.left.enter(|| Ok(residue::remove([&backup, &owner])?)).unwrap();
     let mut removed: Vec<_> =
         found.iter().map(|found| (found.address.address.to_string(), found.errno)).collect();
     removed.sort();
     assert_eq!(removed, [("192.0.2.100".to_owned(), None), ("203.0.113.1".to_owned(), None)]);
-    assert!(!cable.has("eth0", "192.0.2.100") && !cable.has("dummy0", "203.0.113.1"));
+    assert!(!cable.has("eth0", "192.0.2.100") && !cable.has("spare0", "203.0.113.1"));
     assert!(cable.has("eth0", "192.0.2.1") && cable.has("eth0", "192.0.2.101"), "another prefix");
-    assert!(cable.has("dummy0", "192.0.2.102"), "another interface");
-    assert!(cable.has("dummy0", "198.51.100.1"), "the owner's");
+    assert!(cable.has("spare0", "192.0.2.102"), "another interface");
+    assert!(cable.has("spare0", "198.51.100.1"), "the owner's");
 }

@@ -1,1 +1,149 @@
-//! The effect thread.
+//! The effect thread: what comes first, what is repeated, what is void.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use vrrp_user::daemon::board::Board;
+use vrrp_user::daemon::effect::{Charge, Effect};
+use vrrp_user::daemon::queue::{Command, Queue, Report};
+use vrrp_user::protocol::{Announcement, Epoch, InstanceId, InstanceSettings, VirtualAddress};
+
+use crate::cable::{Cable, SILENCE, Tap, eventually, settings, virtual_address};
+
+const ZERO: InstanceId = InstanceId(0);
+const ONE: InstanceId = InstanceId(1);
+
+struct Running {
+    thread: Option<JoinHandle<()>>,
+    commands: Queue<Command>,
+    reports: Queue<Report>,
+    board: Arc<Board>,
+}
+
+impl Running {
+    /// The thread, with these commands waiting for it.
+    fn start(cable: &Cable, instances: &[InstanceSettings], waiting: &[Command]) -> Self {
+        let (commands, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
+        let board = Arc::new(Board::new(instances.len()));
+        let running = Self { thread: None, commands, reports, board };
+        waiting.iter().for_each(|command| running.push(*command));
+        let open = || {
+            let charges = instances.iter().map(Charge::from);
+            let (commands, reports) = (running.commands.clone(), running.reports.clone());
+            Ok(Effect::open(charges, commands, reports, Arc::clone(&running.board))?.spawn(true)?)
+        };
+        let thread = cable.left.enter(open).unwrap();
+        Self { thread: Some(thread), ..running }
+    }
+
+    fn push(&self, command: Command) {
+        assert!(self.commands.push(command));
+    }
+
+    fn stop(mut self) {
+        self.push(Command::Stop);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// The address that a frame announces.
+fn announced(frame: &[u8]) -> Option<IpAddr> {
+    match frame.get(12..14)? {
+        [8, 6] => Some(IpAddr::from(<[u8; 4]>::try_from(frame.get(38..42)?).unwrap())),
+        [0x86, 0xdd] if frame.get(54) == Some(&136) => {
+            Some(IpAddr::from(<[u8; 16]>::try_from(frame.get(62..78)?).unwrap()))
+        }
+        _ => None,
+    }
+}
+
+fn announce(epoch: u64, repeat: u32) -> Announcement {
+    Announcement { epoch: Epoch(epoch), repeat }
+}
+
+#[test]
+fn every_takeover_comes_before_any_repeat() {
+    let Some(cable) = Cable::new() else { return };
+    let tap = Tap::new(&cable.right);
+    let instances = [settings(&["192.0.2.100", "192.0.2.101", "2001:db8::100"]), settings(&["192.0.2.200"])];
+    let running = Running::start(
+        &cable,
+        &instances,
+        &[Command::Add(ZERO, Epoch(1)), Command::Announce(ZERO, announce(1, 2)), Command::Add(ONE, Epoch(1))],
+    );
+    let zero = ["192.0.2.100", "192.0.2.101", "2001:db8::100"];
+    let expected = [&zero[..], &["192.0.2.200"], &zero, &zero].concat();
+    let seen: Vec<_> = expected.iter().map(|_| tap.next(announced).to_string()).collect();
+    assert_eq!(seen, expected);
+    assert!(zero.iter().chain(["192.0.2.200"].iter()).all(|address| cable.has("eth0", address)));
+    eventually(|| running.board.instances[0].announcements_sent.load(Relaxed) == 9);
+    assert_eq!(running.board.instances[1].announcements_sent.load(Relaxed), 1);
+    assert!(running.board.instances.iter().all(|board| board.takeover_nanos.load(Relaxed) > 0));
+    assert_eq!(running.board.effect_errors.load(Relaxed), 0);
+    running.push(Command::Remove(ZERO, Epoch(2)));
+    running.push(Command::Remove(ONE, Epoch(2)));
+    running.stop();
+    assert!(zero.iter().chain(["192.0.2.200"].iter()).all(|address| !cable.has("eth0", address)));
+}
+
+#[test]
+fn removal_voids_what_is_still_to_be_repeated() {
+    let Some(cable) = Cable::new() else { return };
+    let tap = Tap::new(&cable.right);
+    let mut instance = settings(&["192.0.2.100"]);
+    instance.announce.garp_interval = Duration::from_millis(20);
+    let running = Running::start(&cable, &[instance], &[]);
+    running.push(Command::Add(ZERO, Epoch(1)));
+    running.push(Command::Announce(ZERO, announce(1, 1000)));
+    (0..5).for_each(|_| _ = tap.next(announced));
+    assert!(running.board.instances[0].announcements_sent.load(Relaxed) < 100, "they come one by one");
+    running.push(Command::Remove(ZERO, Epoch(2)));
+    eventually(|| !cable.has("eth0", "192.0.2.100"));
+    while tap.next_within(SILENCE, announced).is_some() {}
+    let sent = running.board.instances[0].announcements_sent.load(Relaxed);
+    // Neither after the end of a mastership nor in the next one does an earlier one's announcement count.
+    running.push(Command::Announce(ZERO, announce(1, 1)));
+    running.push(Command::Add(ZERO, Epoch(3)));
+    running.push(Command::Announce(ZERO, announce(1, 1)));
+    running.push(Command::Announce(ZERO, announce(3, 1)));
+    tap.next(announced);
+    tap.next(announced);
+    assert!(tap.next_within(SILENCE, announced).is_none());
+    assert_eq!(running.board.instances[0].announcements_sent.load(Relaxed), sent + 2);
+    running.stop();
+}
+
+#[test]
+fn one_missing_interface_does_not_keep_the_others_addresses_away() {
+    let Some(cable) = Cable::new() else { return };
+    let mut instance = settings(&["192.0.2.100", "192.0.2.101"]);
+    let missing = VirtualAddress { device: Some("gone0".into()), ..virtual_address("192.0.2.102") };
+    Arc::make_mut(&mut instance.addresses).advertised.insert(1, missing);
+    let running = Running::start(&cable, &[instance], &[Command::Add(ZERO, Epoch(1))]);
+    eventually(|| cable.has("eth0", "192.0.2.101"));
+    assert!(cable.has("eth0", "192.0.2.100"));
+    eventually(|| running.board.effect_errors.load(Relaxed) == 1);
+    eventually(|| running.board.instances[0].announcements_sent.load(Relaxed) == 2);
+    let expected =
+        Report::EffectFailed { instance: ZERO, address: [192, 0, 2, 102].into(), errno: libc::ENODEV };
+    let mut report = None;
+    for _ in 0..100 {
+        report = running.reports.pop();
+        if report.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(report, Some(expected));
+    // The instance's own interface goes, comes back, and is used again.
+    cable.left.ip("link del eth0").unwrap();
+    running.push(Command::Remove(ZERO, Epoch(2)));
+    running.push(Command::Announce(ZERO, announce(2, 1)));
+    cable.left.ip("link add eth0 type veth peer name peer0\nlink set peer0 up\nlink set eth0 up").unwrap();
+    running.push(Command::Add(ZERO, Epoch(3)));
+    eventually(|| cable.has("eth0", "192.0.2.100"));
+    running.stop();
+}

@@ -1,1 +1,145 @@
-//! Links and addresses as they change.
+//! Links and addresses as they change, and what of it the engine is told.
+
+use std::sync::Arc;
+
+use nix::net::if_::if_nametoindex;
+use tokio::sync::oneshot;
+use vrrp_user::daemon::interfaces;
+use vrrp_user::daemon::queue::{Input, Queue};
+use vrrp_user::driver::netlink::tracker::Tracker;
+use vrrp_user::protocol::{Event, InstanceSettings, TrackId};
+
+use crate::cable::{Cable, PATIENCE, SILENCE, readable, settings};
+
+/// What the engine is told while `test` runs.
+fn follow(cable: &Cable, instances: &[InstanceSettings], tracked: &[&str], test: impl FnOnce(&Told)) {
+    let tracked: Vec<(TrackId, Arc<str>)> =
+        tracked.iter().zip(0..).map(|(name, id)| (TrackId(id), (*name).into())).collect();
+    let tracker = Tracker::new(instances, &tracked);
+    let told = Told(Queue::new(64).unwrap());
+    let inputs = told.0.clone();
+    std::thread::scope(|scope| {
+        // Dropped when the test ends, also on panic.
+        let (_running, ended) = oneshot::channel::<()>();
+        scope.spawn(|| {
+            let work = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(async {
+                    tokio::select! {
+                        end = interfaces::follow(tracker, inputs, |_| {}) => Ok(end?),
+                        _ = ended => Ok(()),
+                    }
+                })
+            };
+            cable.left.enter(work).unwrap();
+        });
+        test(&told);
+        told.nothing();
+    });
+}
+
+struct Told(Queue<Input>);
+
+impl Told {
+    fn next(&self) -> String {
+        loop {
+            if let Some(input) = self.0.pop() {
+                return match input {
+                    Input::Interface { instance, ifindex } => format!("{} is {ifindex:?}", instance.0),
+                    Input::Event(Event::Link(instance, up)) => format!("{} up {up}", instance.0),
+                    Input::Event(Event::Source(instance, Some(source))) => {
+                        format!("{} from {source}", instance.0)
+                    }
+                    Input::Event(Event::Source(instance, None)) => format!("{} from nowhere", instance.0),
+                    Input::Event(Event::Track(track, up)) => format!("track {} up {up}", track.0),
+                    other => panic!("{other:?}"),
+                };
+            }
+            self.0.acknowledge();
+            assert!(readable(&self.0, PATIENCE), "nothing was told");
+        }
+    }
+
+    fn all<const N: usize>(&self, expected: [&str; N]) {
+        assert_eq!(std::array::from_fn::<_, N, _>(|_| self.next()), expected);
+    }
+
+    fn nothing(&self) {
+        std::thread::sleep(SILENCE);
+        assert!(self.0.pop().is_none());
+    }
+}
+
+#[test]
+fn an_instance_hears_of_its_link_and_its_source() {
+    let Some(cable) = Cable::new() else { return };
+    let left = &cable.left;
+    let index = format!("0 is Some({})", cable.ifindex());
+    follow(&cable, &[settings(&["192.0.2.100/24"])], &[], |told| {
+        told.all([&index, "0 from nowhere", "0 up true"]);
+        left.ip("addr add 192.0.2.100/24 dev eth0").unwrap();
+        told.nothing();
+        left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+        told.all(["0 from 192.0.2.1"]);
+        left.ip("link set eth0 down").unwrap();
+        told.all(["0 up false"]);
+        left.ip("link set eth0 up").unwrap();
+        told.all(["0 up true"]);
+        cable.right.ip("link set eth0 down").unwrap();
+        told.all(["0 up false"]);
+        cable.right.ip("link set eth0 up").unwrap();
+        told.all(["0 up true"]);
+        left.ip("addr del 192.0.2.1/24 dev eth0").unwrap();
+        told.all(["0 from nowhere"]);
+    });
+}
+
+#[test]
+fn an_interface_may_come_late_be_renamed_and_made_again() {
+    let Some(cable) = Cable::new() else { return };
+    let left = &cable.left;
+    let index = |name: &'static str| left.enter(move || Ok(if_nametoindex(name)?)).unwrap();
+    let mut late = settings(&["192.0.2.100"]);
+    late.interface = "late0".into();
+    follow(&cable, &[late], &["late0", "eth0"], |told| {
+        told.all(["0 up false", "0 is None", "0 from nowhere", "track 0 up false", "track 1 up true"]);
+        left.ip("link add late0 type veth peer name late1").unwrap();
+        told.all([&*format!("0 is Some({})", index("late0"))]);
+        left.ip("addr add 192.0.2.1/24 dev late0\nlink set late1 up\nlink set late0 up").unwrap();
+        told.all(["0 from 192.0.2.1", "0 up true", "track 0 up true"]);
+        left.ip("link set late0 down\nlink set late0 name other0").unwrap();
+        let mut gone = std::array::from_fn::<_, 4, _>(|_| told.next());
+        gone.sort();
+        assert_eq!(gone, ["0 from nowhere", "0 is None", "0 up false", "track 0 up false"]);
+        left.ip("link del other0\nlink add late0 type veth peer name late1").unwrap();
+        told.all([&*format!("0 is Some({})", index("late0"))]);
+    });
+}
+
+#[test]
+fn ipv6_is_sent_from_the_link_local_address() {
+    let Some(cable) = Cable::new() else { return };
+    let index = format!("0 is Some({})", cable.ifindex());
+    cable.left.ip("addr add 2001:db8::1/64 dev eth0\naddr add fe80::100/64 dev eth0").unwrap();
+    follow(&cable, &[settings(&["fe80::100", "2001:db8::100"])], &[], |told| {
+        told.all([&index, "0 from fe80::ff:fe00:1", "0 up true"]);
+        cable.left.ip("addr del fe80::ff:fe00:1/64 dev eth0").unwrap();
+        told.all(["0 from nowhere"]);
+    });
+}
+
+#[test]
+fn a_configured_source_counts_once_the_machine_has_it() {
+    let Some(cable) = Cable::new() else { return };
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0\nlink add spare0 type veth peer name spare1").unwrap();
+    let index = format!("0 is Some({})", cable.ifindex());
+    let mut unicast = settings(&["192.0.2.100"]);
+    unicast.source = Some([198, 51, 100, 1].into());
+    follow(&cable, &[unicast], &[], |told| {
+        told.all([&index, "0 from nowhere", "0 up true"]);
+        cable.left.ip("addr add 198.51.100.1/24 dev spare0").unwrap();
+        told.all(["0 from 198.51.100.1"]);
+        cable.left.ip("link del spare0").unwrap();
+        told.all(["0 from nowhere"]);
+    });
+}

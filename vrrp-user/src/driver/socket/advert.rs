@@ -117,8 +117,8 @@ impl AdvertSender {
     }
 
     /// Sends what is queued and returns how many packets left. `failed` hears the errno of each that did not: a full
-    /// queue (EAGAIN, ENOBUFS), an interface or source that is gone (ENODEV, EINVAL), a firewall (EPERM), no route to
-    /// a unicast peer (ENETUNREACH). Nothing is tried again: the next advert is.
+    /// queue (EAGAIN, ENOBUFS), an interface that is gone (ENODEV), a firewall (EPERM), a source that is gone or a
+    /// unicast peer without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). Nothing is tried again: the next advert is.
     pub fn flush(&mut self, mut failed: impl FnMut(InstanceId, i32)) -> usize {
         self.v4.flush(&mut failed) + self.v6.flush(&mut failed)
     }
