@@ -21,10 +21,10 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
+use vrrp_ebpf::map::Slot;
 use vrrp_ebpf::map::{Counter, InstanceKey};
 use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
 use vrrp_ebpf::wire::{Reject, advert, frame};
-use vrrp_ebpf::map::Slot;
 
 use self::packet::{Message, Packet, View, forget};
 
@@ -89,14 +89,26 @@ fn judge(packet: &impl Packet) -> Outcome {
 }
 
 #[inline(always)]
-fn steps(packet: &impl Packet, view: &View, frame: &Frame, slot: u32, form: &Slot, unknown: u32) -> Result<Outcome, Reject> {
+fn steps(
+    packet: &impl Packet,
+    view: &View,
+    frame: &Frame,
+    slot: u32,
+    form: &Slot,
+    unknown: u32,
+) -> Result<Outcome, Reject> {
     advert::judge_envelope(view, frame, form)?;
     let message = Message::new(*view, frame.at, frame.length, unknown);
-    if watch::is_steady(slot, &frame.source, &message, now) { return Ok(Outcome::Steady) }
+    if watch::is_steady(slot, &frame.source, &message, now) {
+        return Ok(Outcome::Steady);
+    }
     let (sighting, checksum) = advert::judge_message(view, frame, form, || message.sum())?;
     let now = now();
     let peer = record::peer(slot, &sighting, checksum, now, unknown);
-    if !limit::spend(slot, now) { maps::count(Some(slot), Counter::OverBudget as u32); return Ok(Outcome::OverBudget) }
+    if !limit::spend(slot, now) {
+        maps::count(Some(slot), Counter::OverBudget as u32);
+        return Ok(Outcome::OverBudget);
+    }
     record::event(packet, slot, &sighting.source, peer, checksum, &message, now);
     Ok(Outcome::Event)
 }

@@ -204,7 +204,9 @@ impl Message {
         }
         // Else the rest would be verified anew for each number of blocks before it.
         at = forget(at, self.unknown);
-        self.rest::<16>(&mut at, visitor) && self.rest::<8>(&mut at, visitor) && self.rest::<4>(&mut at, visitor)
+        self.rest::<16>(&mut at, visitor)
+            && self.rest::<8>(&mut at, visitor)
+            && self.rest::<4>(&mut at, visitor)
     }
 
     #[inline(always)]
@@ -299,7 +301,9 @@ fn pin(mut value: usize) -> usize {
 pub(super) fn forget(mut value: usize, unknown: u32) -> usize {
     let unknown = unknown as usize;
     // SAFETY: arithmetic on a register.
-    unsafe { asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(pure, nomem, nostack)) };
+    unsafe {
+        asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(pure, nomem, nostack))
+    };
     value
 }
 

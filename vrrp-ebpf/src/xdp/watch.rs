@@ -7,12 +7,7 @@ use super::packet::Message;
 
 /// Whether this is the watched advert; it is noted then.
 #[inline(always)]
-pub(super) fn is_steady(
-    slot: u32,
-    source: &[u8; 16],
-    message: &Message,
-    now: impl FnOnce() -> u64,
-) -> bool {
+pub(super) fn is_steady(slot: u32, source: &[u8; 16], message: &Message, now: impl FnOnce() -> u64) -> bool {
     let Some(watch) = maps::watch(slot) else {
         return false;
     };

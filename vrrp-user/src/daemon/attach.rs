@@ -4,10 +4,10 @@
 //! programs and group memberships on interfaces, listeners for the engine. Runs on the ordinary threads: attaching
 //! costs milliseconds.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{info, warn};
 use vrrp_ebpf::map::{InstanceKey, Slot};
@@ -16,22 +16,12 @@ use vrrp_ebpf::wire::Family;
 use super::board::Board;
 use super::options::XdpMode;
 use super::queue::{Input, Queue};
+use super::record::{Record, RungNote};
 use crate::driver::Rung;
 use crate::driver::maps::Maps;
-use crate::driver::socket::listen::{Listener, Membership};
+use crate::driver::socket::{Listener, Membership};
 use crate::driver::xdp::{Attached, Mode, Program};
 use crate::protocol::{Auth, InstanceId, InstanceSettings, Version};
-
-/// The rung of each interface in use, for status and metrics.
-pub type Rungs = Arc<Mutex<BTreeMap<u32, InterfaceRung>>>;
-
-#[derive(Clone, Debug)]
-pub struct InterfaceRung {
-    pub interface: Arc<str>,
-    pub rung: Rung,
-    /// Why no better rung was taken.
-    pub reasons: Vec<String>,
-}
 
 #[derive(Debug)]
 pub struct Attachments {
@@ -44,7 +34,9 @@ pub struct Attachments {
     maps: Arc<Maps>,
     board: Arc<Board>,
     inputs: Queue<Input>,
-    rungs: Rungs,
+    record: Arc<Record>,
+    /// By interface index.
+    rungs: HashMap<u32, Rung>,
     /// Where each instance is attached now.
     places: Vec<Place>,
 }
@@ -62,6 +54,7 @@ impl Attachments {
         mode: XdpMode,
         maps: Arc<Maps>,
         board: Arc<Board>,
+        record: Arc<Record>,
         inputs: Queue<Input>,
     ) -> Self {
         let (program, without_program) = match program {
@@ -69,16 +62,13 @@ impl Attachments {
             Err(reason) => (None, Some(reason)),
         };
         let places = instances.iter().map(|_| Place::default()).collect();
+        let rungs = HashMap::new();
         let this =
-            Self { instances, program, without_program, mode, maps, board, inputs, rungs: Rungs::default(), places };
+            Self { instances, program, without_program, mode, maps, board, inputs, record, rungs, places };
         for slot in 0..this.instances.len() {
             this.write_slot(slot, None);
         }
         this
-    }
-
-    pub fn rungs(&self) -> Rungs {
-        Arc::clone(&self.rungs)
     }
 
     /// The instance's interface is there under this index, or is gone.
@@ -106,7 +96,7 @@ impl Attachments {
         let (family, vrid, interface) = (settings.family, settings.vrid, Arc::clone(&settings.interface));
         let membership = match settings.unicast {
             Some(_) => None,
-            None => Membership::join(ifindex, family)
+            None => Membership::join(family, ifindex)
                 .inspect_err(|error| warn!(%interface, %error, "cannot join the VRRP group"))
                 .ok(),
         };
@@ -115,11 +105,12 @@ impl Attachments {
         }
         // The slot is complete before its key makes it reachable.
         if let Some(program) = &mut self.program
-            && let Err(error) = program.insert(InstanceKey::new(ifindex, 0, family, vrid.number()), instance.0)
+            && let Err(error) =
+                program.insert(InstanceKey::new(ifindex, 0, family, vrid.number()), instance.0)
         {
             warn!(%interface, %error, "cannot tell the program about the instance");
         }
-        let known = self.rungs.lock().unwrap_or_else(PoisonError::into_inner).get(&ifindex).map(|known| known.rung);
+        let known = self.rungs.get(&ifindex).copied();
         let rung = known.unwrap_or_else(|| self.climb(ifindex, &interface));
         if let Some(board) = self.board.instances.get(instance.index()) {
             board.rung.store(rung as u8, Relaxed);
@@ -133,7 +124,7 @@ impl Attachments {
             Ok(Attached { rung, skipped }) => (rung, skipped),
             Err(mut reasons) => match Listener::open(ifindex) {
                 Ok(listener) => {
-                    self.inputs.push(Input::Listen(Box::new(listener)));
+                    self.inputs.push(Input::Listen { ifindex, listener: Box::new(listener) });
                     (Rung::Socket, reasons)
                 }
                 Err(error) => {
@@ -149,8 +140,8 @@ impl Attachments {
             }
             _ => info!(%interface, rung = rung.as_str(), reasons = reasons.join("; "), "adverts are heard"),
         }
-        let known = InterfaceRung { interface: Arc::clone(interface), rung, reasons };
-        self.rungs.lock().unwrap_or_else(PoisonError::into_inner).insert(ifindex, known);
+        self.record.rung(Arc::clone(interface), RungNote { rung, why: reasons.join("; ") });
+        self.rungs.insert(ifindex, rung);
         rung
     }
 
@@ -172,7 +163,8 @@ impl Attachments {
         let Some(settings) = self.instances.get(instance.index()) else { return };
         self.maps.disarm(instance.0);
         if let Some(program) = &mut self.program {
-            program.remove(InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
+            // Gone already where the interface never came to be known.
+            let _ = program.remove(InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
         }
         if self.places.iter().any(|place| place.ifindex == Some(ifindex)) {
             return;
@@ -181,7 +173,7 @@ impl Attachments {
             program.detach(ifindex);
         }
         self.inputs.push(Input::Unlisten(ifindex));
-        self.rungs.lock().unwrap_or_else(PoisonError::into_inner).remove(&ifindex);
+        self.rungs.remove(&ifindex);
     }
 
     fn write_slot(&self, slot: usize, source: Option<IpAddr>) {
@@ -203,7 +195,11 @@ fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
         version: settings.version as u8,
         auth_type,
         unicast: u8::from(settings.unicast.is_some()),
-        advert_int: if settings.version == Version::V2 { u8::try_from(seconds).unwrap_or(u8::MAX) } else { 0 },
+        advert_int: if settings.version == Version::V2 {
+            u8::try_from(seconds).unwrap_or(u8::MAX)
+        } else {
+            0
+        },
         reserved: 0,
     }
 }

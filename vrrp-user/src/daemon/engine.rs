@@ -9,8 +9,9 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use vrrp_ebpf::map::{InstanceKey, NO_PEER};
@@ -22,9 +23,9 @@ use super::board::Board;
 use super::queue::{Command, Input, Queue, Report};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
-use crate::driver::socket::advert::{AdvertSender, Outgoing};
-use crate::driver::socket::listen::{self, Listener};
-use crate::driver::wait::Wait;
+use crate::driver::realtime::{ENGINE_PRIORITY, RealtimeError, STACK, become_realtime};
+use crate::driver::socket::{self, AdvertSender, Listener, Outgoing};
+use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::Ring;
 use crate::protocol::{
     Action, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Version,
@@ -62,7 +63,7 @@ pub struct Engine {
     board: Arc<Board>,
     ring: Option<Ring>,
     /// One per interface on the socket rung.
-    listeners: Vec<Listener>,
+    listeners: Vec<(u32, Listener)>,
     sender: AdvertSender,
     links: Vec<Link>,
     wait: Wait,
@@ -119,22 +120,42 @@ impl Engine {
         })
     }
 
+    /// Runs on a thread of its own, in the real-time class where asked for. Also returns what became of that.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub fn spawn(
+        self,
+        realtime: bool,
+    ) -> io::Result<(JoinHandle<io::Result<()>>, Result<(), RealtimeError>)> {
+        let (tell, told) = mpsc::channel();
+        let thread = Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(move || {
+            let class = if realtime { become_realtime(ENGINE_PRIORITY) } else { Ok(()) };
+            // The starter waits for it.
+            let _ = tell.send(class);
+            self.run()
+        })?;
+        let class = told.recv().map_err(io::Error::other)?;
+        Ok((thread, class))
+    }
+
     /// Turns until the router was shut down; then the effect thread is told to finish.
     ///
     /// # Errors
     /// The wait itself failed.
-    pub fn run(mut self) -> io::Result<()> {
-        while !self.ending {
-            self.turn()?;
+    fn run(mut self) -> io::Result<()> {
+        let mut outcome = Ok(());
+        while !self.ending && outcome.is_ok() {
+            outcome = self.turn();
         }
         self.commands.push(Command::Stop);
         self.reports.push(Report::Stopped);
-        Ok(())
+        outcome
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        let armed = self.arm();
-        let fired = self.wait.wait()?;
+        let armed = self.arm()?;
+        let fired = self.wait.wait()?.any(|token| token == TIMER);
         let now = clock::now();
         self.board.turns.fetch_add(1, Relaxed);
         if let Some(due) = armed.filter(|due| fired && now >= *due) {
@@ -151,20 +172,18 @@ impl Engine {
     }
 
     /// Sets the one timer to what is due next. A takeover is approached early, and then met by [`Self::approach`].
-    fn arm(&mut self) -> Option<Timestamp> {
+    fn arm(&mut self) -> io::Result<Option<Timestamp>> {
         let takeover = self.router.next_takeover().map(|due| due - APPROACH);
-        let due = match (self.router.poll_timeout(), takeover) {
-            (Some(timeout), Some(takeover)) => Some(timeout.min(takeover)),
-            (timeout, takeover) => timeout.or(takeover),
-        };
-        self.wait.arm(due);
-        due
+        let due = takeover.or_else(|| self.router.poll_timeout());
+        self.wait.arm(due)?;
+        Ok(due)
     }
 
     /// A master is silent and its time is up within [`APPROACH`]: waits for that instant, awake. Adverts that come
     /// meanwhile are seen, for the program goes on writing.
     fn approach(&mut self, now: Timestamp) -> Timestamp {
-        let Some(due) = self.router.next_takeover().filter(|due| *due > now && due.since(now) <= APPROACH) else {
+        let Some(due) = self.router.next_takeover().filter(|due| *due > now && due.since(now) <= APPROACH)
+        else {
             return now;
         };
         let mut time = now;
@@ -183,12 +202,12 @@ impl Engine {
             match self.inputs.pop() {
                 None => return,
                 Some(Input::Interface { instance, ifindex }) => self.set_interface(instance, ifindex),
-                Some(Input::Listen(listener)) => {
+                Some(Input::Listen { ifindex, listener }) => {
                     if self.wait.add(&*listener, TOKEN_LISTENER).is_ok() {
-                        self.listeners.push(*listener);
+                        self.listeners.push((ifindex, *listener));
                     }
                 }
-                Some(Input::Unlisten(ifindex)) => self.listeners.retain(|listener| listener.ifindex() != ifindex),
+                Some(Input::Unlisten(gone)) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
                 Some(Input::Event(event)) => self.take_event(&event, now),
             }
         }
@@ -224,14 +243,11 @@ impl Engine {
 
     fn take_listeners(&mut self, now: Timestamp) {
         let mut listeners = std::mem::take(&mut self.listeners);
-        for listener in &mut listeners {
-            let ifindex = listener.ifindex();
+        for (ifindex, listener) in &mut listeners {
             let _ = listener.drain(DRAIN_MAX, |frame, stamp| {
-                let sight = listen::sight(frame, ifindex, stamp, &self.maps, |key| self.slot_of(key));
-                if let Some(heard) = sight {
-                    let sighted =
-                        Sighted { source: heard.source, peer: heard.peer, message: heard.message, stamp: heard.stamp };
-                    self.take_advert(heard.slot, sighted, now);
+                let sight = socket::sight(frame, *ifindex, stamp, &self.maps, |key| self.slot_of(key));
+                if let Some(socket::Sighted { slot, peer, message, sighting, stamp, .. }) = sight {
+                    self.take_advert(slot, Sighted { source: sighting.source, peer, message, stamp }, now);
                 }
             });
         }
@@ -263,7 +279,8 @@ impl Engine {
     /// Masters whose silence is due may have been heard by the program meanwhile. Looks at every one that would be
     /// due within an advert interval, so that many instances cost one wake-up.
     fn hear_silent(&mut self, now: Timestamp) {
-        if self.router.next_silence().is_none_or(|due| due > now + APPROACH) {
+        let due = now + APPROACH;
+        if self.router.silent_from(InstanceId(0), due).is_none() {
             return;
         }
         let until = now + self.coalesce;
@@ -272,7 +289,7 @@ impl Engine {
             if let Some(seen) = self.maps.last_seen(instance.0) {
                 self.router.handle(&Event::Seen(instance, seen), now);
             }
-            if self.router.next_silence_of(instance).is_some_and(|due| due <= now + APPROACH) {
+            if self.router.silent_from(instance, due) == Some(instance) {
                 self.recall(instance, now);
             }
             self.act(None, now);
@@ -283,20 +300,26 @@ impl Engine {
     /// An advert whose ring entry was lost is found in the record of its sender: map is state, ring is wake-up.
     fn recall(&mut self, instance: InstanceId, now: Timestamp) {
         let Some(view) = self.router.instance(instance) else { return };
-        let (family, known) = (view.settings().family, view.heard_at());
+        let family = view.settings().family;
+        let (since, known) = (view.since(), view.remote_master().map(|master| master.heard.stamp));
         let versions = [Version::V2, Version::V3];
         for index in 0..vrrp_ebpf::map::PEERS_PER_SLOT {
             let Some(peer) = self.maps.peer(instance.0, index) else { continue };
             let stamp = Timestamp::from_nanos(peer.last_seen);
-            if known.is_some_and(|known| stamp <= known) {
+            if stamp < since || known.is_some_and(|known| stamp <= known) {
                 continue;
             }
             let version = versions.into_iter().find(|version| *version as u8 == peer.version);
-            let Some(interval) = version.and_then(|version| Interval::from_wire(peer.interval, version)) else {
+            let Some(interval) = version.and_then(|version| Interval::from_wire(peer.interval, version))
+            else {
                 continue;
             };
-            let heard =
-                Heard { source: address(peer.source, family), priority: Priority(peer.priority), interval, stamp };
+            let heard = Heard {
+                source: address(peer.source, family),
+                priority: Priority(peer.priority),
+                interval,
+                stamp,
+            };
             self.router.handle(&Event::Advert(instance, heard), now);
         }
     }
@@ -316,7 +339,9 @@ impl Engine {
                     self.flush(now);
                     self.command(Command::Remove(instance, epoch));
                 }
-                Action::Announce(instance, announcement) => self.command(Command::Announce(instance, announcement)),
+                Action::Announce(instance, announcement) => {
+                    self.command(Command::Announce(instance, announcement))
+                }
                 Action::Report(instance, transition) => {
                     if let Some(board) = self.board.instances.get(instance.index()) {
                         board.record(&transition);
@@ -362,9 +387,10 @@ impl Engine {
     fn watch_known(&self, cause: Option<(InstanceId, Sighted<'_>)>) {
         let Some((instance, sighted)) = cause else { return };
         let Some(view) = self.router.instance(instance) else { return };
-        let master = view.master().filter(|_| view.state() == State::Backup);
+        let master = view.remote_master().filter(|_| view.state() == State::Backup);
         let is_master = master.is_some_and(|master| {
-            master.source == address(sighted.source, view.settings().family) && master.stamp == sighted.stamp
+            let source = address(sighted.source, view.settings().family);
+            master.heard.source == source && master.heard.stamp == sighted.stamp
         });
         if is_master && sighted.peer != NO_PEER && self.maps.last_seen(instance.0).is_none() {
             self.watch(instance, cause);
@@ -372,7 +398,7 @@ impl Engine {
     }
 
     fn advertise(&mut self, instance: InstanceId, priority: Priority) {
-        let Some(outgoing) = self.links.get_mut(instance.index()).and_then(|link| link.outgoing.as_mut()) else {
+        let Some(outgoing) = self.links.get(instance.index()).and_then(|link| link.outgoing.as_ref()) else {
             return;
         };
         self.sender.queue(outgoing, instance, priority);
@@ -416,7 +442,8 @@ impl Engine {
     }
 
     fn rebuild(&mut self, instance: InstanceId) {
-        let (Some(link), Some(view)) = (self.links.get_mut(instance.index()), self.router.instance(instance)) else {
+        let (Some(link), Some(view)) = (self.links.get_mut(instance.index()), self.router.instance(instance))
+        else {
             return;
         };
         link.outgoing = match (link.ifindex, link.source) {

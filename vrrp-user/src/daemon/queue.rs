@@ -21,7 +21,10 @@ pub enum Input {
         ifindex: Option<u32>,
     },
     /// An interface that is heard on a packet socket.
-    Listen(Box<Listener>),
+    Listen {
+        ifindex: u32,
+        listener: Box<Listener>,
+    },
     /// An interface that is no longer heard on a packet socket.
     Unlisten(u32),
 }

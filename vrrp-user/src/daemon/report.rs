@@ -29,6 +29,7 @@ pub struct Reporter {
     record: Arc<Record>,
     sends: Quieting,
     contests: Quieting,
+    effects: Quieting,
     lost: u64,
 }
 
@@ -46,6 +47,7 @@ impl Reporter {
             record,
             sends: Quieting::default(),
             contests: Quieting::default(),
+            effects: Quieting::default(),
             lost: 0,
         })
     }
@@ -101,6 +103,13 @@ impl Reporter {
                     let (name, interface) = (self.name(instance), self.interface(instance));
                     let error = Errno::from_raw(errno);
                     warn!(instance = name, interface, %error, more, "an advert could not be sent");
+                }
+            }
+            Report::EffectFailed { instance, address, errno } => {
+                if let Some(more) = self.effects.admit(instance, clock::now()) {
+                    let name = self.name(instance);
+                    let error = Errno::from_raw(errno);
+                    warn!(instance = name, %address, %error, more, "an address could not be set, removed or announced");
                 }
             }
             Report::Stopped => debug!("the engine has stopped"),

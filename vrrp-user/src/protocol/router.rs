@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::iter;
-use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -111,16 +110,11 @@ impl Router {
         }
     }
 
-    /// When the next Backup takes over if nothing is heard; only those whose master is missed already count.
-    pub fn next_takeover(&self, now: Timestamp, within: Duration) -> Option<Timestamp> {
-        let mut earliest = None;
-        let mut from = InstanceId(0);
-        while let Some(id) = self.silent_from(from, now + within) {
-            let due = self.instance(id).and_then(|instance| instance.deadline(Timer::MasterDown));
-            earliest = [earliest, due.filter(|due| *due <= now + within)].into_iter().flatten().min();
-            from = InstanceId(id.0 + 1);
-        }
-        earliest
+    /// When a Backup takes over unless its master is heard before; only where nothing else is due earlier.
+    pub fn next_takeover(&self) -> Option<Timestamp> {
+        let next = self.poll_timeout()?;
+        let id = self.silent_from(InstanceId(0), next)?;
+        self.instance(id)?.deadline(Timer::MasterDown).filter(|due| *due == next)
     }
 
     pub fn instance(&self, id: InstanceId) -> Option<&Instance> {

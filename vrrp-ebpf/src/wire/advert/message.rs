@@ -93,7 +93,10 @@ mod tests {
     #[test]
     fn parse() {
         let advert = Advert::parse(&KEEPALIVED, Family::V4).unwrap();
-        assert_eq!((advert.version(), advert.vrid(), advert.priority(), advert.interval()), (3, 51, 200, 100));
+        assert_eq!(
+            (advert.version(), advert.vrid(), advert.priority(), advert.interval()),
+            (3, 51, 200, 100)
+        );
         assert_eq!(advert.addresses().collect::<Vec<_>>(), [IpAddr::from([192, 0, 2, 100])]);
         assert_eq!(Advert::parse(&KEEPALIVED[..11], Family::V4).err(), Some(Reject::Length));
         assert_eq!(Advert::parse(&KEEPALIVED[..7], Family::V4).err(), Some(Reject::Truncated));

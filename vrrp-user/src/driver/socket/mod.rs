@@ -12,8 +12,10 @@ mod batch;
 mod listen;
 pub mod membership;
 pub(in crate::driver) mod option;
+mod sight;
 
 pub use advert::{AdvertSender, Outgoing};
 pub use announce::{Announcer, Station};
 pub use listen::Listener;
 pub use membership::Membership;
+pub use sight::{Sighted, sight};
