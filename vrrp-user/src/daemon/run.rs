@@ -26,7 +26,7 @@ use crate::config::{self, Config, Diagnostic, Severity};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::residue;
-use crate::driver::netlink::tracker::Tracker;
+use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::driver::realtime::lock_memory;
 use crate::driver::xdp::{Program, Ring};
 use crate::protocol::Event;
@@ -218,7 +218,7 @@ fn follow_interfaces(
 ) -> impl Future<Output = io::Result<()>> + use<> {
     let config = &sources.config;
     let settings = || config.instances.iter().map(|instance| &instance.settings);
-    let attachments = Attachments::new(
+    let mut attachments = Attachments::new(
         settings().cloned().collect(),
         program,
         options.mode,
@@ -228,7 +228,14 @@ fn follow_interfaces(
         queues.inputs.clone(),
     );
     let tracker = Tracker::new(settings(), &config.tracked_interfaces);
-    interfaces::follow(tracker, attachments, Arc::clone(&sources.record), queues.inputs.clone())
+    let record = Arc::clone(&sources.record);
+    // A program is attached before the engine hears of the interface.
+    interfaces::follow(tracker, queues.inputs.clone(), move |change| match *change {
+        Change::Interface(instance, ifindex) => attachments.set_interface(instance, ifindex),
+        Change::Event(Event::Source(instance, source)) => attachments.set_source(instance, source),
+        Change::Event(Event::Track(track, up)) => record.link(track, up),
+        Change::Event(_) => {}
+    })
 }
 
 fn load(path: &Path) -> Result<Config, RunError> {
