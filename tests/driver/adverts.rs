@@ -68,7 +68,7 @@ fn send(namespace: &Namespace, settings: &InstanceSettings, source: &str, priori
     let source = source.parse().unwrap();
     let sent = || -> Result<_> {
         let mut sender = AdvertSender::new()?;
-        let outgoing = Outgoing::new(settings, ifindex()?, source);
+        let outgoing = Outgoing::new(settings, ifindex()?, source)?;
         sender.queue(&outgoing, InstanceId(0), priority);
         let mut errnos = Vec::new();
         sender.flush(|_, errno| errnos.push(errno));
@@ -156,9 +156,9 @@ fn an_advert_that_cannot_leave_does_not_hold_up_others() {
         let mut sender = AdvertSender::new()?;
         let settings = settings(&["192.0.2.100"]);
         let source = [192, 0, 2, 1].into();
-        let gone = Outgoing::new(&settings, 4711, source);
-        let foreign = Outgoing::new(&settings, ifindex()?, [198, 51, 100, 1].into());
-        let good = Outgoing::new(&settings, ifindex()?, source);
+        let gone = Outgoing::new(&settings, 4711, source)?;
+        let foreign = Outgoing::new(&settings, ifindex()?, [198, 51, 100, 1].into())?;
+        let good = Outgoing::new(&settings, ifindex()?, source)?;
         let mut failed = Vec::new();
         for (outgoing, id) in [&gone, &good, &foreign, &good].into_iter().zip(0..) {
             sender.queue(outgoing, InstanceId(id), Priority(100));

@@ -26,8 +26,8 @@ fn adverts_come_with_the_time_they_came_at() {
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     let send = || {
         let mut sender = AdvertSender::new()?;
-        let v4 = Outgoing::new(&settings(&["192.0.2.100"]), ifindex()?, [192, 0, 2, 1].into());
-        let v6 = Outgoing::new(&settings(&["fe80::100"]), ifindex()?, "fe80::ff:fe00:1".parse()?);
+        let v4 = Outgoing::new(&settings(&["192.0.2.100"]), ifindex()?, [192, 0, 2, 1].into())?;
+        let v6 = Outgoing::new(&settings(&["fe80::100"]), ifindex()?, "fe80::ff:fe00:1".parse()?)?;
         sender.queue(&v4, InstanceId(0), Priority(100));
         sender.queue(&v6, InstanceId(1), Priority(100));
         Ok(sender.flush(|_, _| {}))

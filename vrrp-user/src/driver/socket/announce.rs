@@ -5,11 +5,13 @@
 
 use std::io;
 use std::mem::zeroed;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use libc::{c_int, sockaddr_ll};
-use vrrp_ebpf::wire::{arp, ndisc};
+use vrrp_ebpf::wire::arp::{self, ArpRepr};
+use vrrp_ebpf::wire::ethernet::Mac;
+use vrrp_ebpf::wire::ndisc::{self, AnnouncementRepr};
 
 use super::batch::Batch;
 use super::option::{set_buffer, socket};
@@ -23,6 +25,8 @@ const SEND_BUFFER: c_int = 4 << 20;
 pub struct Station {
     pub ifindex: u32,
     pub mac: [u8; 6],
+    /// Source of neighbour advertisements; without one, the announced address itself.
+    pub link_local: Option<Ipv6Addr>,
     /// Forwards IPv6 (the R flag of neighbour advertisements).
     pub router: bool,
 }
@@ -48,14 +52,18 @@ impl Announcer {
     /// advertisement with the override flag (RFC 4861 §7.2.6).
     pub fn queue(&mut self, instance: InstanceId, station: Station, address: IpAddr) {
         let tag = (instance, address);
+        let mac = Mac(station.mac);
+        // Both fit the room that they are written to.
         match address {
             IpAddr::V4(address) => {
-                let frame = arp::gratuitous(station.mac, address);
-                self.batch.push(tag, name(station, libc::ETH_P_ARP), (), &frame);
+                let room = self.batch.push(tag, name(station, libc::ETH_P_ARP), (), arp::FRAME_LEN);
+                let _ = ArpRepr::announcement(mac, address).emit_frame(room);
             }
-            IpAddr::V6(address) => {
-                let frame = ndisc::unsolicited(station.mac, address, station.router);
-                self.batch.push(tag, name(station, libc::ETH_P_IPV6), (), &frame);
+            IpAddr::V6(target) => {
+                let source = station.link_local.unwrap_or(target);
+                let announcement = AnnouncementRepr { mac, source, target, router: station.router };
+                let room = self.batch.push(tag, name(station, libc::ETH_P_IPV6), (), ndisc::FRAME_LEN);
+                let _ = announcement.emit_frame(room);
             }
         }
     }
