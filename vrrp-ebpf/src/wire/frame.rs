@@ -6,6 +6,7 @@
 //!
 //! Most frames are not VRRP. Those leave after the ethertype and the protocol number were read.
 
+use super::address::widen_ipv4;
 use super::ipv4::field as ipv4_field;
 use super::ipv6::field as ipv6_field;
 use super::vrrp::field as vrrp_field;
@@ -34,7 +35,7 @@ impl Frame {
     #[inline(always)]
     pub fn is_to_group(&self) -> bool {
         match self.family {
-            Family::V4 => self.destination == widen(ipv4::GROUP),
+            Family::V4 => self.destination == widen_ipv4(ipv4::GROUP),
             Family::V6 => self.destination == ipv6::GROUP,
         }
     }
@@ -125,8 +126,8 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
         family: Family::V4,
         ttl,
         vlan,
-        source: widen([s0, s1, s2, s3]),
-        destination: widen([d0, d1, d2, d3]),
+        source: widen_ipv4([s0, s1, s2, s3]),
+        destination: widen_ipv4([d0, d1, d2, d3]),
         at: message.at,
         length: message.length,
         vrid: message.vrid(octets)?,
@@ -179,12 +180,6 @@ impl Message {
 #[inline(always)]
 fn read_u16<O: Octets + ?Sized>(octets: &O, at: usize) -> Result<u16, NotAdvert> {
     octets.get::<2>(at).map(u16::from_be_bytes).ok_or(NotAdvert::Other)
-}
-
-/// An IPv4 address as keys and records hold it.
-#[inline(always)]
-pub const fn widen([a, b, c, d]: [u8; 4]) -> [u8; 16] {
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
 #[inline(always)]

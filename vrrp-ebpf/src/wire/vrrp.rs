@@ -108,10 +108,6 @@ impl Header {
 /// Bytes of a message.
 #[inline(always)]
 pub const fn message_len(version: u8, family: Family, address_count: u8) -> usize {
-    let address_len = match family {
-        Family::V4 => 4,
-        Family::V6 => 16,
-    };
     let auth_len = if version == 2 { AUTH_LEN } else { 0 };
-    HEADER_LEN + address_count as usize * address_len + auth_len
+    HEADER_LEN + address_count as usize * family.address_len() + auth_len
 }
