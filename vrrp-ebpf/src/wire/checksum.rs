@@ -1,1 +1,137 @@
-//! checksum.
+//! The internet checksum (RFC 1071).
+//!
+//! A sum is taken in the byte order of the machine and folded at the end: the one's complement sum does not care
+//! (RFC 1071 §2 B), and neither does the test for a right one, all bits set.
+
+use super::put;
+
+/// The one's complement sum of a pseudo-header (RFC 9293 §3.1, RFC 8200 §8.1), not folded. IPv4 addresses fill the
+/// first four bytes; the zeros behind them count for nothing, so that both families share this.
+#[inline(always)]
+pub const fn pseudo(protocol: u8, source: &[u8; 16], destination: &[u8; 16], length: u16) -> u64 {
+    address(source) + address(destination) + length.to_be() as u64 + (protocol as u16).to_be() as u64
+}
+
+#[inline(always)]
+const fn address(address: &[u8; 16]) -> u64 {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
+    u32::from_ne_bytes([a, b, c, d]) as u64
+        + u32::from_ne_bytes([e, f, g, h]) as u64
+        + u32::from_ne_bytes([i, j, k, l]) as u64
+        + u32::from_ne_bytes([m, n, o, p]) as u64
+}
+
+/// The 16-bit sum.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "nothing is left above the lower half")]
+pub const fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    // At most 33 bits, then 18, then 17.
+    let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum as u16
+}
+
+/// Whether bytes that hold their own checksum sum up rightly.
+#[inline(always)]
+pub const fn is_right(sum: u64) -> bool {
+    fold(sum) == 0xffff
+}
+
+/// The one's complement sum of `bytes`, not folded. Cannot overflow below 2^32 words.
+pub fn sum(bytes: &[u8]) -> u64 {
+    let words = bytes.chunks_exact(2);
+    let odd = words.remainder().first().map_or(0, |byte| u64::from(u16::from_ne_bytes([*byte, 0])));
+    words.fold(odd, |sum, word| match *word {
+        [first, second] => sum + u64::from(u16::from_ne_bytes([first, second])),
+        _ => sum,
+    })
+}
+
+/// Writes the checksum of `bytes` at `at`, where its field lies. `extra` is the sum of what else it covers. `None`
+/// where the field does not fit.
+pub fn fill(bytes: &mut [u8], at: usize, extra: u64) -> Option<()> {
+    put(bytes, at, [0; 2])?;
+    let sum = fold(sum(bytes) + extra);
+    put(bytes, at, (!sum).to_ne_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::address::widen_ipv4;
+
+    /// RFC 1071 §3.
+    #[test]
+    fn example() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(fold(sum(&bytes)), 0xddf2_u16.to_be());
+    }
+
+    #[test]
+    fn odd_length() {
+        assert_eq!(fold(sum(&[0x12])), fold(sum(&[0x12, 0x00])));
+        assert_eq!(fold(sum(&[0x12, 0x34, 0x56])), fold(sum(&[0x12, 0x34, 0x56, 0x00])));
+        assert_eq!(sum(&[]), 0);
+    }
+
+    /// P22: whatever carries there are, nothing is lost.
+    #[test]
+    fn carries() {
+        for (sum, folded) in [
+            (0, 0),
+            (0xffff, 0xffff),
+            (0x1_0000, 1),
+            (0x1_ffff, 1),
+            (0xffff_ffff, 0xffff),
+            (0xffff_0001, 1),
+            (0x1_ffff_ffff, 1),
+            (u64::MAX, 0xffff),
+            (0xfffe_ffff_ffff_ffff, 0xfffe),
+        ] {
+            assert_eq!(fold(sum), folded, "{sum:#x}");
+        }
+    }
+
+    /// P22: a field of 0 and one of all bits both verify what sums up to all bits without it.
+    #[test]
+    fn two_zeros() {
+        assert!(is_right(sum(&[0xff, 0xff, 0x00, 0x00])));
+        assert!(is_right(sum(&[0xff, 0xff, 0xff, 0xff])));
+        assert!(!is_right(sum(&[0x00, 0x00, 0x00, 0x00])));
+    }
+
+    #[test]
+    fn fills() {
+        let mut bytes = [0x45, 0x00, 0xa5, 0xa5, 0x12, 0x34];
+        fill(&mut bytes, 2, 0).unwrap();
+        assert_eq!(bytes, [0x45, 0x00, 0xa8, 0xcb, 0x12, 0x34]);
+        assert!(is_right(sum(&bytes)));
+        assert_eq!(fill(&mut bytes, 5, 0), None);
+        assert_eq!(fill(&mut bytes, usize::MAX, 0), None);
+    }
+
+    /// From fe80::10 to fe80::20, with the trailer of keepalived's auth_hmac: P20.
+    #[test]
+    fn ipv6() {
+        let message = [
+            0x31, 0x33, 0xc8, 0x01, 0x00, 0x64, 0xa2, 0xe9, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            0x01, 0x00, 0x01, 0x01, 0x00, 0x00, 0x68, 0x00, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00, 0xc8, 0xc5,
+            0x61, 0x46, 0xeb, 0xfd, 0x66, 0xee, 0x10, 0xec, 0x4d, 0x81, 0x86, 0x46, 0x1b, 0x78,
+        ];
+        let mut source = [0; 16];
+        [source[0], source[1], source[15]] = [0xfe, 0x80, 0x10];
+        let mut destination = source;
+        destination[15] = 0x20;
+        assert!(is_right(sum(&message) + pseudo(112, &source, &destination, 52)));
+        assert!(!is_right(sum(&message)));
+    }
+
+    #[test]
+    fn ipv4_pseudo_header() {
+        let header = [198, 51, 100, 10, 224, 0, 0, 18, 0, 112, 0, 12];
+        let pseudo = pseudo(112, &widen_ipv4([198, 51, 100, 10]), &widen_ipv4([224, 0, 0, 18]), 12);
+        assert_eq!(fold(pseudo), fold(sum(&header)));
+    }
+}

@@ -5,8 +5,9 @@
 //!
 //! [`frame`] walks Ethernet, VLAN tags and IP to the VRRP message. [`advert::judge`] makes every receive check of
 //! RFC 9568 §7.1 on it, one [`Reject`] each. [`advert`] also reads and writes whole messages; [`arp`] and [`ndisc`]
-//! write announcements.
+//! write announcements. [`address`] turns addresses into the form that maps hold.
 
+pub mod address;
 pub mod advert;
 pub mod arp;
 pub mod checksum;
@@ -16,6 +17,8 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod ndisc;
 mod reject;
+#[cfg(test)]
+mod vectors;
 pub mod vrrp;
 
 pub use reject::Reject;
@@ -34,6 +37,12 @@ impl Octets for [u8] {
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         self.get(at..)?.first_chunk::<N>().copied()
     }
+}
+
+/// The reverse of [`Octets::get`] for buffers: `None` where the bytes do not fit.
+fn put<const N: usize>(buffer: &mut [u8], at: usize, bytes: [u8; N]) -> Option<()> {
+    *buffer.get_mut(at..)?.first_chunk_mut::<N>()? = bytes;
+    Some(())
 }
 
 /// Family of an instance's addresses, and of the IP header of its adverts.

@@ -1,0 +1,192 @@
+//! Every receive check (RFC 9568 §7.1, RFC 3768 §7.1), in the order of [`Reject`]: the first that fails names the
+//! counter.
+//!
+//! Enters: a dissected frame, the form that its instance expects, and the sum of the message on demand. Leaves: what
+//! was sighted, or the failed check. Absent: states and priorities; a valid advert may still mean nothing to anybody.
+//!
+//! The sum is the caller's, for the program must not loop over a message here: each way into an inlined loop would be
+//! verified by itself.
+
+use crate::map::{PAYLOAD_MAX, Slot};
+use crate::wire::frame::Frame;
+use crate::wire::vrrp::{ADVERTISEMENT, AUTH_LEN, HEADER_LEN, Header};
+use crate::wire::{ChecksumForm, Family, Octets, PROTOCOL, Reject, Sighting, checksum};
+
+/// Judges the message of `frame`, which lies in `octets`. `sum` is the one's complement sum of the message in the
+/// machine's byte order, not folded, as by [`checksum::sum`]; `None` where the caller cannot reach all of it. It is
+/// asked for only when the cheaper checks have passed, and for a length that is a multiple of 4.
+///
+/// # Errors
+/// The first check that failed.
+#[inline(always)]
+pub fn judge<O: Octets + ?Sized>(
+    octets: &O,
+    frame: &Frame,
+    slot: &Slot,
+    sum: impl FnOnce() -> Option<u64>,
+) -> Result<(Sighting, ChecksumForm), Reject> {
+    judge_envelope(octets, frame, slot)?;
+    judge_message(octets, frame, slot, sum)
+}
+
+/// The first half of [`judge`]: what shows without the message. It is all that an advert has to pass whose message
+/// equals one that was judged already.
+///
+/// # Errors
+/// The first check that failed, up to [`Reject::OwnSource`].
+#[inline(always)]
+pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot) -> Result<(), Reject> {
+    // R05.
+    if frame.length < HEADER_LEN || octets.get::<1>(frame.at + frame.length - 1).is_none() {
+        return Err(Reject::Truncated);
+    }
+    if slot.unicast == 0 {
+        // P07, R01: whatever comes from beyond a router has less.
+        if frame.ttl != 255 {
+            return Err(Reject::Ttl);
+        }
+        // R16.
+        if !frame.is_to_group() {
+            return Err(Reject::Destination);
+        }
+    } else if !frame.is_to_host() {
+        return Err(Reject::Destination);
+    }
+    // R17.
+    if !frame.is_from_host() {
+        return Err(Reject::Source);
+    }
+    // A15, R17.
+    if frame.source == slot.source {
+        return Err(Reject::OwnSource);
+    }
+    Ok(())
+}
+
+/// The second half of [`judge`].
+///
+/// # Errors
+/// The first check that failed, from [`Reject::Carp`] on; [`Reject::Truncated`] where the message is not there.
+#[inline(always)]
+pub fn judge_message<O: Octets + ?Sized>(
+    octets: &O,
+    frame: &Frame,
+    slot: &Slot,
+    sum: impl FnOnce() -> Option<u64>,
+) -> Result<(Sighting, ChecksumForm), Reject> {
+    let header = Header(octets.get::<HEADER_LEN>(frame.at).ok_or(Reject::Truncated)?);
+    check_version(header, frame.family, frame.length)?;
+    let (version, length) = (header.version(), frame.length);
+    // I09.
+    if version != slot.version {
+        return Err(Reject::VersionMismatch);
+    }
+    check_layout(header, frame.family, length)?;
+    let form = checksum_form(frame, version, sum().ok_or(Reject::Truncated)?).ok_or(Reject::Checksum)?;
+    if version == 2 {
+        // V03, W02, W03.
+        if header.auth_type() != slot.auth_type {
+            return Err(Reject::AuthType);
+        }
+        // V04: without authentication the data says nothing.
+        if slot.auth_type != 0 {
+            let at = frame.at + length - AUTH_LEN;
+            if octets.get::<AUTH_LEN>(at).ok_or(Reject::Truncated)? != slot.auth_data {
+                return Err(Reject::AuthData);
+            }
+        }
+    }
+    let interval = header.interval();
+    // R08, E6: learned, it would make every backup master at once.
+    if interval == 0 {
+        return Err(Reject::IntervalZero);
+    }
+    // V09; version 3 learns the interval instead (R11).
+    if version == 2 && interval != u16::from(slot.advert_int) {
+        return Err(Reject::IntervalMismatch);
+    }
+    let sighting = Sighting {
+        source: frame.source,
+        interval,
+        version,
+        vrid: header.vrid(),
+        priority: header.priority(),
+        address_count: header.address_count(),
+    };
+    Ok((sighting, form))
+}
+
+/// [`Reject::Carp`] and [`Reject::Version`].
+#[inline(always)]
+pub(super) fn check_version(header: Header, family: Family, length: usize) -> Result<(), Reject> {
+    // N12.
+    if header.is_carp(length) {
+        return Err(Reject::Carp);
+    }
+    // R02, V01.
+    match (header.version(), family) {
+        (3, _) | (2, Family::V4) => Ok(()),
+        _ => Err(Reject::Version),
+    }
+}
+
+/// [`Reject::Type`] to [`Reject::TooLong`].
+#[inline(always)]
+pub(super) fn check_layout(header: Header, family: Family, length: usize) -> Result<(), Reject> {
+    // P10, R03.
+    if header.kind() != ADVERTISEMENT {
+        return Err(Reject::Type);
+    }
+    // P15, R07, E3.
+    if header.address_count() == 0 {
+        return Err(Reject::CountZero);
+    }
+    // R05, R14: exact, or version 2 and 3 could be taken for each other.
+    if length != header.message_len(family) {
+        return Err(Reject::Length);
+    }
+    if length > PAYLOAD_MAX {
+        return Err(Reject::TooLong);
+    }
+    Ok(())
+}
+
+/// The form in which the checksum is right, if any: P19–P21, V06. Where both are, the sender is taken for one that
+/// includes the pseudo-header, as most do.
+#[inline(always)]
+fn checksum_form(frame: &Frame, version: u8, sum: u64) -> Option<ChecksumForm> {
+    let may_be_plain = matches!(frame.family, Family::V4);
+    if version == 3 {
+        let length = u16::try_from(frame.length).ok()?;
+        let pseudo = checksum::pseudo(PROTOCOL, &frame.source, &frame.destination, length);
+        if checksum::is_right(sum + pseudo) {
+            return Some(ChecksumForm::Pseudo);
+        }
+    }
+    (may_be_plain && checksum::is_right(sum)).then_some(ChecksumForm::Plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::address::widen_ipv4;
+
+    /// keepalived 2.4.3, test/auth_hmac_test.c: 192.0.2.100 from 198.51.100.10. Its sum does without the pseudo-header.
+    #[test]
+    fn known() {
+        let message = [0x31, 0x33, 0xc8, 0x01, 0x00, 0x64, 0x44, 0x02, 0xc0, 0x00, 0x02, 0x64];
+        let frame = Frame {
+            family: Family::V4,
+            ttl: 255,
+            vlan: 0,
+            source: widen_ipv4([198, 51, 100, 10]),
+            destination: widen_ipv4([224, 0, 0, 18]),
+            at: 0,
+            length: message.len(),
+            vrid: 51,
+        };
+        let slot = Slot { version: 3, ..Slot::UNUSED };
+        let judged = judge(message.as_slice(), &frame, &slot, || Some(checksum::sum(&message)));
+        assert_eq!(judged.map(|(_, form)| form), Ok(ChecksumForm::Plain));
+    }
+}

@@ -1,0 +1,142 @@
+//! A message as received, for those who want more of it than a [`crate::wire::Sighting`] has.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::slice::ChunksExact;
+
+use super::judge::{check_layout, check_version};
+use super::{AdvertRepr, Auth, Dialect};
+use crate::wire::vrrp::{AUTH_LEN, HEADER_LEN, Header};
+use crate::wire::{Family, Octets, Reject};
+
+/// A message that says what it is: every check that needs neither the IP header nor the instance has passed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Advert<'a> {
+    header: Header,
+    family: Family,
+    addresses: &'a [u8],
+    auth_data: [u8; AUTH_LEN],
+}
+
+impl<'a> Advert<'a> {
+    /// `family` is that of the IP header (P23). The checksum is not looked at.
+    ///
+    /// # Errors
+    /// Those of [`super::judge`], in its order, as far as they show in the message.
+    pub fn parse(message: &'a [u8], family: Family) -> Result<Self, Reject> {
+        let header = Header(Octets::get(message, 0).ok_or(Reject::Truncated)?);
+        check_version(header, family, message.len())?;
+        check_layout(header, family, message.len())?;
+        if header.interval() == 0 {
+            return Err(Reject::IntervalZero);
+        }
+        let behind = message.get(HEADER_LEN..).ok_or(Reject::Truncated)?;
+        let (addresses, auth_data) = match header.version() {
+            2 => behind.split_last_chunk::<AUTH_LEN>().ok_or(Reject::Truncated)?,
+            _ => (behind, &[0; AUTH_LEN]),
+        };
+        Ok(Self { header, family, addresses, auth_data: *auth_data })
+    }
+
+    pub const fn version(&self) -> u8 {
+        self.header.version()
+    }
+
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    pub const fn vrid(&self) -> u8 {
+        self.header.vrid()
+    }
+
+    pub const fn priority(&self) -> u8 {
+        self.header.priority()
+    }
+
+    /// As advertised: centiseconds in version 3, seconds in version 2. Never 0.
+    pub const fn interval(&self) -> u16 {
+        self.header.interval()
+    }
+
+    /// Never 0.
+    pub const fn address_count(&self) -> u8 {
+        self.header.address_count()
+    }
+
+    /// In the order of the message.
+    pub fn addresses(&self) -> Addresses<'a> {
+        match self.family {
+            Family::V4 => Addresses(self.addresses.chunks_exact(4)),
+            Family::V6 => Addresses(self.addresses.chunks_exact(16)),
+        }
+    }
+
+    /// 0 in version 3.
+    pub const fn auth_type(&self) -> u8 {
+        match self.version() {
+            2 => self.header.auth_type(),
+            _ => 0,
+        }
+    }
+
+    /// Zeros in version 3. Says something only where `auth_type` is not 0 (V04).
+    pub const fn auth_data(&self) -> [u8; AUTH_LEN] {
+        self.auth_data
+    }
+
+    /// The same advert as we would write it. `addresses` are its own. `None` where we do not write such: the VRID is 0,
+    /// or the authentication is of another type than ours.
+    pub fn to_repr<'b>(&self, addresses: &'b [IpAddr]) -> Option<AdvertRepr<'b>> {
+        let dialect = match (self.version(), self.auth_type()) {
+            (2, 0) => Dialect::V2 { seconds: u8::try_from(self.interval()).ok()?, auth: Auth::None },
+            (2, 1) => {
+                Dialect::V2 { seconds: u8::try_from(self.interval()).ok()?, auth: Auth::Pass(self.auth_data) }
+            }
+            (3, _) => Dialect::V3 { family: self.family, centiseconds: self.interval() },
+            _ => return None,
+        };
+        AdvertRepr::new(self.vrid(), self.priority(), dialect, addresses).ok()
+    }
+}
+
+/// The addresses of an [`Advert`].
+#[derive(Clone, Debug)]
+pub struct Addresses<'a>(ChunksExact<'a, u8>);
+
+impl Iterator for Addresses<'_> {
+    type Item = IpAddr;
+
+    fn next(&mut self) -> Option<IpAddr> {
+        let bytes = self.0.next()?;
+        match bytes.first_chunk::<16>() {
+            Some(bytes) => Some(IpAddr::V6(Ipv6Addr::from(*bytes))),
+            None => bytes.first_chunk::<4>().map(|bytes| IpAddr::V4(Ipv4Addr::from(*bytes))),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Addresses<'_> {}
+
+impl fmt::Display for Advert<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = if self.version() == 2 { "s" } else { "cs" };
+        write!(
+            f,
+            "VRRPv{} vrid {} priority {} interval {} {unit}, addresses",
+            self.version(),
+            self.vrid(),
+            self.priority(),
+            self.interval()
+        )?;
+        for (index, address) in self.addresses().enumerate() {
+            f.write_str(if index == 0 { " " } else { ", " })?;
+            write!(f, "{address}")?;
+        }
+        Ok(())
+    }
+}
