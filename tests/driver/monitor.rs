@@ -168,10 +168,19 @@ fn lost_notifications_cost_a_new_reading() {
         // Following has stopped at the gate once this is in its buffer; the rest overruns that.
         std::thread::sleep(SILENCE);
         let lines: String = (0..250).map(|n| format!("addr add 10.0.0.{n}/32 dev eth0\n")).collect();
-        let flood = lines.clone() + &lines.replace("add", "del");
-        (0..40).for_each(|_| cable.left.ip(&flood).unwrap());
+        let flood = lines.clone() + &lines.replace("addr add", "addr del");
+        (0..60).for_each(|_| cable.left.ip(&flood).unwrap());
         cable.left.ip("addr del 192.0.2.1/24 dev eth0").unwrap();
+        assert!(drops(&cable) > 0, "the flood was too small");
         drop(closed);
         told.all(["0 from 192.0.2.1", "0 from nowhere"]);
     });
+}
+
+/// Notifications lost by all netlink sockets of the left end.
+fn drops(cable: &Cable) -> u64 {
+    let sockets = cable.left.run("cat", &["/proc/net/netlink"]).unwrap();
+    let column = sockets.lines().next().unwrap().split_whitespace().position(|name| name == "Drops").unwrap();
+    let drops = sockets.lines().skip(1).map(|line| line.split_whitespace().nth(column).unwrap());
+    drops.map(|drops| drops.parse::<u64>().unwrap()).sum()
 }
