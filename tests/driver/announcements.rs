@@ -10,8 +10,7 @@ use crate::cable::{Cable, MAC, Tap, eventually, ifindex};
 fn announce(cable: &Cable, addresses: &[&str], router: bool) -> Vec<(IpAddr, Result<(), i32>)> {
     let work = || {
         let mut announcer = Announcer::open()?;
-        let link_local = Some("fe80::ff:fe00:1".parse()?);
-        let station = Station { ifindex: ifindex()?, mac: MAC, link_local, router };
+        let station = Station { ifindex: ifindex()?, mac: MAC, router };
         for address in addresses {
             announcer.queue(InstanceId(3), station, address.parse()?);
         }
@@ -49,7 +48,7 @@ fn unsolicited_advertisement_overrides_and_tells_a_router() {
         let address: std::net::Ipv6Addr = "2001:db8::100".parse().unwrap();
         assert_eq!(frame[..12], [&[0x33, 0x33, 0, 0, 0, 1], &MAC[..]].concat());
         assert_eq!((frame[21], frame[58], &frame[62..78]), (255, flags, &address.octets()[..]));
-        assert_eq!(frame[22..38], "fe80::ff:fe00:1".parse::<std::net::Ipv6Addr>().unwrap().octets());
+        assert_eq!(frame[22..38], address.octets());
         assert_eq!(frame[78..86], [&[2, 1], &MAC[..]].concat());
     }
 }

@@ -7,7 +7,7 @@
 mod repeat;
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -253,12 +253,7 @@ impl Place<'_> {
         let device = self.device.as_ref()?;
         let address = self.address.address;
         let pause = if address.is_ipv4() { announce.garp_interval } else { announce.gna_interval };
-        let station = Station {
-            ifindex: device.link.ifindex,
-            mac: device.link.mac?,
-            link_local: device.link_local,
-            router: device.router,
-        };
+        let station = Station { ifindex: device.link.ifindex, mac: device.link.mac?, router: device.router };
         Some(Target { address, station, pause })
     }
 }
@@ -272,7 +267,6 @@ fn placed<'a>(places: &[Place<'a>]) -> Vec<Placed<'a>> {
 #[derive(Debug)]
 struct Device {
     link: Link,
-    link_local: Option<Ipv6Addr>,
     /// Forwards IPv6, which its neighbour advertisements say (RFC 4861 §4.4).
     router: bool,
 }
@@ -280,11 +274,7 @@ struct Device {
 impl Device {
     fn find(netlink: &mut RouteSocket, name: &str, v6: bool) -> Option<Self> {
         let link = Link::by_name(netlink, name).ok()?;
-        if !v6 {
-            return Some(Self { link, link_local: None, router: false });
-        }
-        let link_local = address::link_local(netlink, link.ifindex).ok().flatten();
-        Some(Self { link, link_local, router: sysctl::forwards(Family::V6, name) })
+        Some(Self { link, router: v6 && sysctl::forwards(Family::V6, name) })
     }
 }
 

@@ -101,7 +101,7 @@ mod tests {
     fn target(ifindex: u32, host: u8, pause_ms: u64) -> Target {
         Target {
             address: [192, 0, 2, host].into(),
-            station: Station { ifindex, mac: [2, 0, 0, 0, 0, 1], link_local: None, router: false },
+            station: Station { ifindex, mac: [2, 0, 0, 0, 0, 1], router: false },
             pause: Duration::from_millis(pause_ms),
         }
     }

@@ -4,7 +4,7 @@
 //! instance set or removed by one send, and an errno for each that was not. Absent: what an address is good for.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::address::{
@@ -77,34 +77,8 @@ pub fn remove(
 ///
 /// # Errors
 /// Netlink failed.
-pub fn list(socket: &mut RouteSocket, f: impl FnMut(Address)) -> io::Result<()> {
-    dump(socket, AddressMessage::default(), f)
-}
-
-/// An address that neighbours on the link know this machine by, rather one that is not virtual.
-///
-/// # Errors
-/// Netlink failed.
-pub fn link_local(socket: &mut RouteSocket, ifindex: u32) -> io::Result<Option<Ipv6Addr>> {
-    let mut request = AddressMessage::default();
-    request.header.family = AddressFamily::Inet6;
-    request.header.index = ifindex;
-    let (mut found, mut is_virtual) = (None, true);
-    dump(socket, request, |present| {
-        if let IpAddr::V6(address) = present.address
-            && present.ifindex == ifindex
-            && present.usable
-            && address.is_unicast_link_local()
-            && (found.is_none() || is_virtual && !present.marked)
-        {
-            (found, is_virtual) = (Some(address), present.marked);
-        }
-    })?;
-    Ok(found)
-}
-
-fn dump(socket: &mut RouteSocket, request: AddressMessage, mut f: impl FnMut(Address)) -> io::Result<()> {
-    socket.dump(RouteNetlinkMessage::GetAddress(request), |message| {
+pub fn list(socket: &mut RouteSocket, mut f: impl FnMut(Address)) -> io::Result<()> {
+    socket.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| {
         if let RouteNetlinkMessage::NewAddress(message) = message
             && let Some(address) = Address::parse(&message)
         {

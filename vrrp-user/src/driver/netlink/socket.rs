@@ -65,8 +65,6 @@ impl RouteSocket {
         socket.bind(&SocketAddr::new(0, groups))?;
         // Answers to failed requests need not repeat the request.
         socket.set_cap_ack(true)?;
-        // Linux 4.20. Before, the kernel ignores which interface the addresses are asked of, and tells all.
-        let _ = socket.set_netlink_get_strict_chk(true);
         set_buffer(socket.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER] })
     }

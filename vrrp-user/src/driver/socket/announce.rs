@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem::zeroed;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use libc::{c_int, sockaddr_ll};
@@ -25,8 +25,6 @@ const SEND_BUFFER: c_int = 4 << 20;
 pub struct Station {
     pub ifindex: u32,
     pub mac: [u8; 6],
-    /// Source of neighbour advertisements; without one, the announced address itself.
-    pub link_local: Option<Ipv6Addr>,
     /// Forwards IPv6 (the R flag of neighbour advertisements).
     pub router: bool,
 }
@@ -60,7 +58,8 @@ impl Announcer {
                 let _ = ArpRepr::announcement(mac, address).emit_frame(room);
             }
             IpAddr::V6(target) => {
-                let source = station.link_local.unwrap_or(target);
+                // An address of the interface, as RFC 4861 §4.4 asks, and keepalived's choice.
+                let source = target;
                 let announcement = AnnouncementRepr { mac, source, target, router: station.router };
                 let room = self.batch.push(tag, name(station, libc::ETH_P_IPV6), (), ndisc::FRAME_LEN);
                 let _ = announcement.emit_frame(room);
