@@ -41,6 +41,8 @@ impl Cable {
         ))
         .unwrap();
         right.ip("link set eth0 up").unwrap();
+        // A link comes up a moment after its other end, and drops what is sent until then.
+        eventually(|| [&left, &right].iter().all(|namespace| is_ready(namespace)));
         Some(Self { left, right })
     }
 
@@ -59,6 +61,12 @@ impl Cable {
     pub(crate) fn ifindex(&self) -> u32 {
         self.left.enter(ifindex).unwrap()
     }
+}
+
+fn is_ready(namespace: &Namespace) -> bool {
+    let link = namespace.run("ip", &["-j", "link", "show", "dev", "eth0"]).unwrap();
+    let link: Value = serde_json::from_str(&link).unwrap();
+    link[0]["operstate"] == "UP" && link[0]["qdisc"] != "noop"
 }
 
 /// Index of `eth0` where the calling thread is.

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod adverts;
+mod allocation;
 mod announcements;
 mod cable;
 mod effect;

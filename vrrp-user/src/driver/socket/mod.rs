@@ -3,9 +3,8 @@
 //! Enters: messages to send, frames from an interface. Leaves: packets, and judged adverts. Absent: decisions, state
 //! of instances, waiting: every socket is non-blocking, and a packet that cannot leave now is reported and gone.
 //!
-//! [`advert`] sends adverts, [`announce`] gratuitous ARP and unsolicited neighbour advertisements, each as one
-//! [`batch`]. [`membership`] lets the group through to us; where no program does it, [`listen`] hears it and [`sight`]
-//! judges.
+//! `advert` sends adverts, `announce` gratuitous ARP and unsolicited neighbour advertisements, each as one `batch`.
+//! `membership` lets the group through to us; where no program does it, `listen` hears it and `sight` judges.
 
 mod advert;
 mod announce;
