@@ -41,9 +41,14 @@ impl Cable {
         ))
         .unwrap();
         right.ip("link set eth0 up").unwrap();
-        // A link comes up a moment after its other end, and drops what is sent until then.
-        eventually(|| [&left, &right].iter().all(|namespace| is_ready(namespace)));
-        Some(Self { left, right })
+        let cable = Self { left, right };
+        cable.settle();
+        Some(cable)
+    }
+
+    /// Waits for both ends: a link comes up a moment after its other end, and drops what is sent until then.
+    pub(crate) fn settle(&self) {
+        eventually(|| [&self.left, &self.right].iter().all(|namespace| is_ready(namespace)));
     }
 
     /// Addresses at the left end, as `ip` describes them.

@@ -78,7 +78,9 @@ impl<T: Copy, N, C> Batch<T, N, C> {
             // SAFETY: `rest` holds `count` headers, whose pointers `lay_out` has just aimed at memory that self keeps.
             let result =
                 unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
-            if let Ok(sent) = usize::try_from(result) {
+            if let Ok(sent) = usize::try_from(result)
+                && sent > 0
+            {
                 // Stopped short by an error, the next call meets it first.
                 messages.iter().take(sent).for_each(|message| outcome(message.tag, Ok(())));
                 next += sent;
