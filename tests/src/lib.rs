@@ -1,1 +1,3 @@
 //! What tests, the lab and the benches share: namespaces, packets, peers.
+
+pub mod packet;
