@@ -6,6 +6,8 @@
 mod judge;
 mod message;
 mod repr;
+#[cfg(test)]
+mod tests;
 
 pub use judge::{judge, judge_envelope, judge_message};
 pub use message::{Addresses, Advert};
