@@ -7,7 +7,7 @@ use vrrp_tests::netns::Namespace;
 use vrrp_user::driver::socket::{AdvertSender, Outgoing};
 use vrrp_user::protocol::{Auth, InstanceId, InstanceSettings, Priority, Unicast, UnicastPeer, Version};
 
-use crate::cable::{Cable, Tap, ifindex, settings};
+use crate::cable::{Cable, SILENCE, Tap, ifindex, settings};
 
 /// An advert as seen on the wire, its checksum verified.
 #[derive(Debug, Eq, PartialEq)]
@@ -68,7 +68,7 @@ fn send(namespace: &Namespace, settings: &InstanceSettings, source: &str, priori
     let source = source.parse().unwrap();
     let sent = || -> Result<_> {
         let mut sender = AdvertSender::new()?;
-        let outgoing = Outgoing::new(settings, ifindex()?, source);
+        let outgoing = Outgoing::new(settings, ifindex()?, source)?;
         sender.queue(&outgoing, InstanceId(0), priority);
         let mut errnos = Vec::new();
         sender.flush(|_, errno| errnos.push(errno));
@@ -156,9 +156,9 @@ fn an_advert_that_cannot_leave_does_not_hold_up_others() {
         let mut sender = AdvertSender::new()?;
         let settings = settings(&["192.0.2.100"]);
         let source = [192, 0, 2, 1].into();
-        let gone = Outgoing::new(&settings, 4711, source);
-        let foreign = Outgoing::new(&settings, ifindex()?, [198, 51, 100, 1].into());
-        let good = Outgoing::new(&settings, ifindex()?, source);
+        let gone = Outgoing::new(&settings, 4711, source)?;
+        let foreign = Outgoing::new(&settings, ifindex()?, [198, 51, 100, 1].into())?;
+        let good = Outgoing::new(&settings, ifindex()?, source)?;
         let mut failed = Vec::new();
         for (outgoing, id) in [&gone, &good, &foreign, &good].into_iter().zip(0..) {
             sender.queue(outgoing, InstanceId(id), Priority(100));
@@ -173,4 +173,22 @@ fn an_advert_that_cannot_leave_does_not_hold_up_others() {
     cable.left.ip("link set eth0 down").unwrap();
     let refused = send(&cable.left, &settings(&["192.0.2.100"]), "192.0.2.1", Priority(100));
     assert_eq!(refused.len(), 1);
+}
+
+#[test]
+fn unicast_peers_get_no_icmp_for_their_adverts() {
+    let Some(cable) = Cable::new() else { return };
+    cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
+    cable.right.ip("addr add 192.0.2.2/24 dev eth0").unwrap();
+    let tap = Tap::new(&cable.left);
+    let unreachable =
+        |frame: &[u8]| (frame[12..14] == [8, 0] && frame[23] == 1 && frame[34] == 3).then_some(());
+    let mut settings = settings(&["192.0.2.100"]);
+    let peers = vec![UnicastPeer { address: [192, 0, 2, 2].into() }];
+    settings.unicast = Some(Unicast { peers, ttl: 255 });
+    send(&cable.left, &settings, "192.0.2.1", Priority(100));
+    tap.next(unreachable);
+    let _daemon = cable.right.enter(|| Ok(AdvertSender::new()?)).unwrap();
+    send(&cable.left, &settings, "192.0.2.1", Priority(100));
+    assert!(tap.next_within(SILENCE, unreachable).is_none());
 }

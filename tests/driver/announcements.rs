@@ -39,7 +39,7 @@ fn unsolicited_advertisement_overrides_and_tells_a_router() {
     let Some(cable) = Cable::new() else { return };
     let tap = Tap::new(&cable.right);
     let advertisement = |frame: &[u8]| {
-        (frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame[54] == 136 && frame[22] == 0x20)
+        (frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame[54] == 136 && frame[62] == 0x20)
             .then(|| frame.to_vec())
     };
     for (router, flags) in [(false, 0x20), (true, 0xa0)] {
@@ -48,6 +48,7 @@ fn unsolicited_advertisement_overrides_and_tells_a_router() {
         let address: std::net::Ipv6Addr = "2001:db8::100".parse().unwrap();
         assert_eq!(frame[..12], [&[0x33, 0x33, 0, 0, 0, 1], &MAC[..]].concat());
         assert_eq!((frame[21], frame[58], &frame[62..78]), (255, flags, &address.octets()[..]));
+        assert_eq!(frame[22..38], address.octets());
         assert_eq!(frame[78..86], [&[2, 1], &MAC[..]].concat());
     }
 }

@@ -41,7 +41,14 @@ impl Cable {
         ))
         .unwrap();
         right.ip("link set eth0 up").unwrap();
-        Some(Self { left, right })
+        let cable = Self { left, right };
+        cable.settle();
+        Some(cable)
+    }
+
+    /// Waits for both ends: a link comes up a moment after its other end, and drops what is sent until then.
+    pub(crate) fn settle(&self) {
+        eventually(|| [&self.left, &self.right].iter().all(|namespace| is_ready(namespace)));
     }
 
     /// Addresses at the left end, as `ip` describes them.
@@ -59,6 +66,12 @@ impl Cable {
     pub(crate) fn ifindex(&self) -> u32 {
         self.left.enter(ifindex).unwrap()
     }
+}
+
+fn is_ready(namespace: &Namespace) -> bool {
+    let link = namespace.run("ip", &["-j", "link", "show", "dev", "eth0"]).unwrap();
+    let link: Value = serde_json::from_str(&link).unwrap();
+    link[0]["operstate"] == "UP" && link[0]["qdisc"] != "noop"
 }
 
 /// Index of `eth0` where the calling thread is.

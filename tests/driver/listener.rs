@@ -26,8 +26,8 @@ fn adverts_come_with_the_time_they_came_at() {
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     let send = || {
         let mut sender = AdvertSender::new()?;
-        let v4 = Outgoing::new(&settings(&["192.0.2.100"]), ifindex()?, [192, 0, 2, 1].into());
-        let v6 = Outgoing::new(&settings(&["fe80::100"]), ifindex()?, "fe80::ff:fe00:1".parse()?);
+        let v4 = Outgoing::new(&settings(&["192.0.2.100"]), ifindex()?, [192, 0, 2, 1].into())?;
+        let v6 = Outgoing::new(&settings(&["fe80::100"]), ifindex()?, "fe80::ff:fe00:1".parse()?)?;
         sender.queue(&v4, InstanceId(0), Priority(100));
         sender.queue(&v6, InstanceId(1), Priority(100));
         Ok(sender.flush(|_, _| {}))
@@ -89,7 +89,7 @@ fn a_burst_comes_in_order_and_in_parts() {
 }
 
 #[test]
-fn an_interface_that_goes_down_is_told_once() {
+fn an_interface_that_goes_down_is_told_once_and_heard_again() {
     let Some(cable) = Cable::new() else { return };
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     cable.right.ip("link set eth0 down").unwrap();
@@ -97,6 +97,11 @@ fn an_interface_that_goes_down_is_told_once() {
     let error = listener.drain(64, |_, _| {}).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ENETDOWN));
     assert_eq!(listener.drain(64, |_, _| {}).unwrap(), 0);
+    cable.right.ip("link set eth0 up").unwrap();
+    cable.settle();
+    inject(&cable.left, &[frame(112, false)]);
+    assert!(readable(&listener, PATIENCE));
+    assert_eq!(listener.drain(64, |_, _| {}).unwrap(), 1);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Sockets and netlink against the kernel: two namespaces joined by a cable, the drivers on its left end, and a tap or a
 //! listener on its right.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod addresses;
 mod adverts;
+mod allocation;
 mod announcements;
 mod cable;
 mod effect;

@@ -15,6 +15,7 @@ pub mod lab;
 pub mod malformed;
 pub mod netns;
 pub mod observe;
+pub mod packet;
 pub mod pair;
 pub mod probe;
 pub mod process;

@@ -48,3 +48,29 @@ const fn nanos(span: Duration) -> u64 {
     let nanos = span.as_nanos();
     if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_nanoseconds() {
+        let boot = Timestamp::ZERO;
+        let later = boot + Duration::from_micros(5);
+        assert_eq!(later.as_nanos(), 5000);
+        assert_eq!(later.since(boot), Duration::from_micros(5));
+        assert_eq!(later - Duration::from_nanos(1), Timestamp::from_nanos(4999));
+        assert!(later > boot);
+    }
+
+    #[test]
+    fn saturates() {
+        let (boot, end) = (Timestamp::ZERO, Timestamp::from_nanos(u64::MAX));
+        assert_eq!(boot.since(end), Duration::ZERO);
+        assert_eq!(boot - Duration::from_nanos(1), boot);
+        assert_eq!(end + Duration::from_nanos(1), end);
+        assert_eq!(boot + Duration::MAX, end);
+        assert_eq!(end - Duration::MAX, boot);
+        assert_eq!(boot + Duration::from_nanos(u64::MAX), end);
+    }
+}

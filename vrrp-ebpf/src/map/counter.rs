@@ -69,3 +69,30 @@ impl Counters {
         self.counts.get(counter as usize).copied().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_count_has_its_own_place_and_word() {
+        let places = Reject::ALL.map(|reject| reject as u32).into_iter();
+        let places: HashSet<_> = places.chain(Counter::ALL.map(|counter| counter as u32)).collect();
+        assert_eq!(places.len(), Reject::COUNT + Counter::ALL.len());
+        assert!(places.iter().all(|place| (*place as usize) < COUNTERS));
+        let words = Reject::ALL.map(Reject::as_str).into_iter();
+        let words: HashSet<_> = words.chain(Counter::ALL.map(Counter::as_str)).collect();
+        assert_eq!(words.len(), places.len());
+    }
+
+    #[test]
+    fn reads_back() {
+        let mut counters = Counters::ZERO;
+        counters.counts[Reject::Ttl as usize] = 3;
+        counters.counts[Counter::Steady as usize] = 7;
+        assert_eq!((counters.reject(Reject::Ttl), counters.counter(Counter::Steady)), (3, 7));
+        assert_eq!((counters.reject(Reject::Checksum), counters.counter(Counter::Event)), (0, 0));
+    }
+}

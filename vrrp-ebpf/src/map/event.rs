@@ -41,3 +41,28 @@ impl core::fmt::Debug for Event {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_ends_where_it_says() {
+        let mut event = Event {
+            stamp: 0,
+            source: [0; 16],
+            slot: 0,
+            peer: super::super::NO_PEER,
+            length: 3,
+            checksum: 0,
+            reserved: [0; 3],
+            payload: [0; PAYLOAD_MAX],
+        };
+        event.payload[..4].copy_from_slice(&[1, 2, 3, 4]);
+        assert_eq!(event.message(), [1, 2, 3]);
+        event.length = 1480;
+        assert_eq!(event.message().len(), PAYLOAD_MAX);
+        event.length = 1481;
+        assert_eq!(event.message(), []);
+    }
+}

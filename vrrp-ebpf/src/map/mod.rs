@@ -19,6 +19,8 @@
 mod counter;
 mod event;
 mod key;
+#[cfg(test)]
+mod layout;
 mod lease;
 mod peer;
 mod slot;

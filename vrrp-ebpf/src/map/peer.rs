@@ -130,3 +130,121 @@ const fn gap_bucket(gap_ns: u64) -> usize {
     }
     bucket
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn heard(times: impl IntoIterator<Item = u64>) -> Peer {
+        let mut peer = Peer::FREE;
+        times.into_iter().for_each(|now| peer.touch(now));
+        peer
+    }
+
+    #[test]
+    fn buckets() {
+        for (gap, bucket) in [
+            (0, 0),
+            (1023, 0),
+            (1024, 0),
+            (2047, 0),
+            (2048, 1),
+            (4095, 1),
+            (4096, 2),
+            (10 * MS, 13),
+            (100 * MS, 16),
+            (1000 * MS, 19),
+            ((1 << 41) - 1, 30),
+            (1 << 41, 31),
+            ((1 << 42) - 1, 31),
+            (1 << 42, 31),
+            (u64::MAX, 31),
+        ] {
+            assert_eq!(gap_bucket(gap), bucket, "{gap} ns");
+        }
+    }
+
+    /// The halving agrees with the machine's own logarithm on both sides of every power of two.
+    #[test]
+    fn buckets_are_logarithms() {
+        for power in 10..64 {
+            for gap in [(1_u64 << power) - 1, 1 << power, (1 << power) + 1] {
+                let expected = (gap >> 10).checked_ilog2().unwrap_or(0).min(31) as usize;
+                assert_eq!(gap_bucket(gap), expected, "{gap} ns");
+            }
+        }
+    }
+
+    #[test]
+    fn first_advert_has_no_gap() {
+        let peer = heard([5 * MS]);
+        assert_eq!((peer.adverts, peer.last_seen, peer.gap_sum, peer.gaps), (1, 5 * MS, 0, [0; GAP_BUCKETS]));
+        assert!(!peer.is_free() && Peer::FREE.is_free());
+    }
+
+    #[test]
+    fn steady_adverts() {
+        let peer = heard((1..=101).map(|tick| tick * 10 * MS));
+        assert_eq!((peer.adverts, peer.gaps[13]), (101, 100));
+        assert_eq!(peer.gaps.iter().sum::<u32>(), 100);
+        assert_eq!((peer.gap_max, peer.last_gap, peer.gap_sum), (10 * MS, 10 * MS, 1000 * MS));
+        assert_eq!(peer.jitter, 0);
+    }
+
+    /// RFC 3550 §6.4.1: each difference moves the mean by a sixteenth of its distance.
+    #[test]
+    fn jitter() {
+        let peer = heard([10 * MS, 20 * MS, 31 * MS]);
+        assert_eq!(peer.jitter, MS / 16);
+        let peer = heard([10 * MS, 20 * MS, 31 * MS, 42 * MS]);
+        assert_eq!(peer.jitter, MS / 16 - MS / 256);
+        // Gaps of 9 and 11 ms in turn differ by 2 ms each time.
+        let mut now = 0;
+        let peer = heard((0..1000).map(|tick| {
+            now += if tick % 2 == 0 { 9 * MS } else { 11 * MS };
+            now
+        }));
+        assert!(peer.jitter.abs_diff(2 * MS) < MS / 100, "{}", peer.jitter);
+    }
+
+    #[test]
+    fn longest_gap_stays() {
+        let peer = heard([10 * MS, 110 * MS, 120 * MS]);
+        assert_eq!((peer.gap_max, peer.last_gap, peer.gaps[16], peer.gaps[13]), (100 * MS, 10 * MS, 1, 1));
+    }
+
+    /// Two CPUs may hand their stamps over in the wrong order.
+    #[test]
+    fn backward_stamps() {
+        let peer = heard([20 * MS, 10 * MS, 10 * MS]);
+        assert_eq!((peer.adverts, peer.gap_sum, peer.gap_max, peer.jitter), (3, 0, 0, 0));
+        assert_eq!(peer.gaps, [0; GAP_BUCKETS]);
+    }
+
+    #[test]
+    fn counters_wrap() {
+        let mut peer = Peer { adverts: u64::MAX, gap_sum: u64::MAX, last_seen: 10 * MS, ..Peer::FREE };
+        peer.gaps = [u32::MAX; GAP_BUCKETS];
+        peer.touch(20 * MS);
+        assert_eq!((peer.adverts, peer.gap_sum, peer.gaps[13]), (0, 10 * MS - 1, 0));
+    }
+
+    #[test]
+    fn records_content() {
+        let mut peer = heard([10 * MS]);
+        let sighting = Sighting {
+            source: [7; 16],
+            interval: 4095,
+            version: 3,
+            vrid: 51,
+            priority: 254,
+            address_count: 20,
+        };
+        peer.record(&sighting, ChecksumForm::Plain, 20 * MS);
+        assert_eq!((peer.source, peer.interval, peer.version), ([7; 16], 4095, 3));
+        assert_eq!((peer.priority, peer.address_count, peer.checksum), (254, 20, 1));
+        assert_eq!((peer.adverts, peer.last_seen, peer.gaps[13]), (2, 20 * MS, 1));
+    }
+}

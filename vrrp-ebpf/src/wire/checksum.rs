@@ -60,7 +60,7 @@ pub fn fill(bytes: &mut [u8], at: usize, extra: u64) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::frame::widen;
+    use crate::wire::address::widen_ipv4;
 
     /// RFC 1071 §3.
     #[test]
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn ipv4_pseudo_header() {
         let header = [198, 51, 100, 10, 224, 0, 0, 18, 0, 112, 0, 12];
-        let pseudo = pseudo(112, &widen([198, 51, 100, 10]), &widen([224, 0, 0, 18]), 12);
+        let pseudo = pseudo(112, &widen_ipv4([198, 51, 100, 10]), &widen_ipv4([224, 0, 0, 18]), 12);
         assert_eq!(fold(pseudo), fold(sum(&header)));
     }
 }

@@ -5,8 +5,9 @@
 //!
 //! [`frame`] walks Ethernet, VLAN tags and IP to the VRRP message. [`advert::judge`] makes every receive check of
 //! RFC 9568 §7.1 on it, one [`Reject`] each. [`advert`] also reads and writes whole messages; [`arp`] and [`ndisc`]
-//! write announcements.
+//! write announcements. [`address`] turns addresses into the form that maps hold.
 
+pub mod address;
 pub mod advert;
 pub mod arp;
 pub mod checksum;

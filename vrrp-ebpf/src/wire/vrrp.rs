@@ -108,10 +108,59 @@ impl Header {
 /// Bytes of a message.
 #[inline(always)]
 pub const fn message_len(version: u8, family: Family, address_count: u8) -> usize {
-    let address_len = match family {
-        Family::V4 => 4,
-        Family::V6 => 16,
-    };
     let auth_len = if version == 2 { AUTH_LEN } else { 0 };
-    HEADER_LEN + address_count as usize * address_len + auth_len
+    HEADER_LEN + address_count as usize * family.address_len() + auth_len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::vectors::{V2_PASS, V3_IPV6};
+
+    fn header(bytes: &[u8]) -> Header {
+        Header(*bytes.first_chunk().unwrap())
+    }
+
+    #[test]
+    fn deconstruct_version_2() {
+        let header = header(&V2_PASS[34..]);
+        assert_eq!((header.version(), header.kind(), header.vrid(), header.priority()), (2, 1, 51, 100));
+        assert_eq!((header.address_count(), header.auth_type(), header.interval()), (2, 1, 1));
+        assert_eq!(header.checksum(), 0x16e6);
+    }
+
+    #[test]
+    fn deconstruct_version_3() {
+        let header = header(&V3_IPV6[54..]);
+        assert_eq!((header.version(), header.kind(), header.vrid(), header.priority()), (3, 1, 53, 250));
+        assert_eq!((header.address_count(), header.interval(), header.checksum()), (2, 10, 0xa954));
+    }
+
+    /// P26, V02.
+    #[test]
+    fn lengths() {
+        for (version, family, count, length) in [
+            (3, Family::V4, 1, 12),
+            (3, Family::V4, 255, 1028),
+            (3, Family::V6, 1, 24),
+            (3, Family::V6, 90, 1448),
+            (2, Family::V4, 1, 20),
+            (2, Family::V4, 255, 1036),
+        ] {
+            assert_eq!(message_len(version, family, count), length);
+        }
+    }
+
+    /// N12: vhid 5, advskew 100, authlen 7, as FreeBSD's and OpenBSD's `struct carp_header` lie on the wire.
+    #[test]
+    fn carp() {
+        let mut bytes = [0; 36];
+        bytes[..8].copy_from_slice(&[0x21, 5, 100, 7, 0, 1, 0x12, 0x34]);
+        assert!(header(&bytes).is_carp(36));
+        assert!(!header(&bytes).is_carp(44), "7 addresses");
+        bytes[3] = 6;
+        assert!(!header(&bytes).is_carp(36), "another count");
+        [bytes[0], bytes[3]] = [0x31, 7];
+        assert!(!header(&bytes).is_carp(36), "version 3 with 7 addresses");
+    }
 }

@@ -93,6 +93,8 @@ pub(super) struct View {
 impl Octets for View {
     #[inline(always)]
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        // In one piece, or the parts of `a + b - 8` would be added to the packet pointer one by one.
+        let at = pin(at);
         // Beyond, the verifier gives a packet pointer up (its MAX_PACKET_OFF is 65535).
         if at > 0x7fff {
             return None;

@@ -75,33 +75,13 @@ pub fn judge_message<O: Octets + ?Sized>(
     sum: impl FnOnce() -> Option<u64>,
 ) -> Result<(Sighting, ChecksumForm), Reject> {
     let header = Header(octets.get::<HEADER_LEN>(frame.at).ok_or(Reject::Truncated)?);
+    check_version(header, frame.family, frame.length)?;
     let (version, length) = (header.version(), frame.length);
-    if header.is_carp(length) {
-        return Err(Reject::Carp);
-    }
-    // R02, V01.
-    if !(version == 3 || version == 2 && matches!(frame.family, Family::V4)) {
-        return Err(Reject::Version);
-    }
     // I09.
     if version != slot.version {
         return Err(Reject::VersionMismatch);
     }
-    // P10, R03.
-    if header.kind() != ADVERTISEMENT {
-        return Err(Reject::Type);
-    }
-    // P15, R07, E3.
-    if header.address_count() == 0 {
-        return Err(Reject::CountZero);
-    }
-    // R05, R14: exact, or version 2 and 3 and CARP could be taken for each other.
-    if length != header.message_len(frame.family) {
-        return Err(Reject::Length);
-    }
-    if length > PAYLOAD_MAX {
-        return Err(Reject::TooLong);
-    }
+    check_layout(header, frame.family, length)?;
     let form = checksum_form(frame, version, sum().ok_or(Reject::Truncated)?).ok_or(Reject::Checksum)?;
     if version == 2 {
         // V03, W02, W03.
@@ -136,6 +116,41 @@ pub fn judge_message<O: Octets + ?Sized>(
     Ok((sighting, form))
 }
 
+/// [`Reject::Carp`] and [`Reject::Version`].
+#[inline(always)]
+pub(super) fn check_version(header: Header, family: Family, length: usize) -> Result<(), Reject> {
+    // N12.
+    if header.is_carp(length) {
+        return Err(Reject::Carp);
+    }
+    // R02, V01.
+    match (header.version(), family) {
+        (3, _) | (2, Family::V4) => Ok(()),
+        _ => Err(Reject::Version),
+    }
+}
+
+/// [`Reject::Type`] to [`Reject::TooLong`].
+#[inline(always)]
+pub(super) fn check_layout(header: Header, family: Family, length: usize) -> Result<(), Reject> {
+    // P10, R03.
+    if header.kind() != ADVERTISEMENT {
+        return Err(Reject::Type);
+    }
+    // P15, R07, E3.
+    if header.address_count() == 0 {
+        return Err(Reject::CountZero);
+    }
+    // R05, R14: exact, or version 2 and 3 could be taken for each other.
+    if length != header.message_len(family) {
+        return Err(Reject::Length);
+    }
+    if length > PAYLOAD_MAX {
+        return Err(Reject::TooLong);
+    }
+    Ok(())
+}
+
 /// The form in which the checksum is right, if any: P19–P21, V06. Where both are, the sender is taken for one that
 /// includes the pseudo-header, as most do.
 #[inline(always)]
@@ -149,29 +164,4 @@ fn checksum_form(frame: &Frame, version: u8, sum: u64) -> Option<ChecksumForm> {
         }
     }
     (may_be_plain && checksum::is_right(sum)).then_some(ChecksumForm::Plain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::frame::widen;
-
-    /// keepalived 2.4.3, test/auth_hmac_test.c: 192.0.2.100 from 198.51.100.10. Its sum does without the pseudo-header.
-    #[test]
-    fn known() {
-        let message = [0x31, 0x33, 0xc8, 0x01, 0x00, 0x64, 0x44, 0x02, 0xc0, 0x00, 0x02, 0x64];
-        let frame = Frame {
-            family: Family::V4,
-            ttl: 255,
-            vlan: 0,
-            source: widen([198, 51, 100, 10]),
-            destination: widen([224, 0, 0, 18]),
-            at: 0,
-            length: message.len(),
-            vrid: 51,
-        };
-        let slot = Slot { version: 3, ..Slot::UNUSED };
-        let judged = judge(message.as_slice(), &frame, &slot, || Some(checksum::sum(&message)));
-        assert_eq!(judged.map(|(_, form)| form), Ok(ChecksumForm::Plain));
-    }
 }

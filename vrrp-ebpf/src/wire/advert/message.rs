@@ -1,117 +1,142 @@
-//! Whole messages: read by their meaning, written as we send them.
+//! A message as received, for those who want more of it than a [`crate::wire::Sighting`] has.
 
-use core::net::IpAddr;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::slice::ChunksExact;
 
-use super::super::vrrp::{self, Header, field};
-use super::super::{ChecksumForm, Family, Octets, PROTOCOL, Reject, checksum, put};
+use super::judge::{check_layout, check_version};
+use super::{AdvertRepr, Auth, Dialect};
+use crate::wire::vrrp::{AUTH_LEN, HEADER_LEN, Header};
+use crate::wire::{Family, Octets, Reject};
 
-/// A message whose form was judged.
-#[derive(Clone, Copy, Debug)]
+/// A message that says what it is: every check that needs neither the IP header nor the instance has passed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Advert<'a> {
     header: Header,
     family: Family,
-    message: &'a [u8],
+    addresses: &'a [u8],
+    auth_data: [u8; AUTH_LEN],
 }
 
 impl<'a> Advert<'a> {
+    /// `family` is that of the IP header (P23). The checksum is not looked at.
+    ///
     /// # Errors
-    /// [`Reject::Truncated`] below eight bytes, [`Reject::Length`] where the address count says another length.
+    /// Those of [`super::judge`], in its order, as far as they show in the message.
     pub fn parse(message: &'a [u8], family: Family) -> Result<Self, Reject> {
         let header = Header(Octets::get(message, 0).ok_or(Reject::Truncated)?);
-        if header.message_len(family) != message.len() {
-            return Err(Reject::Length);
+        check_version(header, family, message.len())?;
+        check_layout(header, family, message.len())?;
+        if header.interval() == 0 {
+            return Err(Reject::IntervalZero);
         }
-        Ok(Self { header, family, message })
+        let behind = message.get(HEADER_LEN..).ok_or(Reject::Truncated)?;
+        let (addresses, auth_data) = match header.version() {
+            2 => behind.split_last_chunk::<AUTH_LEN>().ok_or(Reject::Truncated)?,
+            _ => (behind, &[0; AUTH_LEN]),
+        };
+        Ok(Self { header, family, addresses, auth_data: *auth_data })
     }
 
-    pub fn version(&self) -> u8 {
+    pub const fn version(&self) -> u8 {
         self.header.version()
     }
 
-    pub fn vrid(&self) -> u8 {
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    pub const fn vrid(&self) -> u8 {
         self.header.vrid()
     }
 
-    pub fn priority(&self) -> u8 {
+    pub const fn priority(&self) -> u8 {
         self.header.priority()
     }
 
-    /// Centiseconds in version 3, seconds in version 2.
-    pub fn interval(&self) -> u16 {
+    /// As advertised: centiseconds in version 3, seconds in version 2. Never 0.
+    pub const fn interval(&self) -> u16 {
         self.header.interval()
     }
 
-    pub fn address_count(&self) -> u8 {
+    /// Never 0.
+    pub const fn address_count(&self) -> u8 {
         self.header.address_count()
     }
 
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
-        let (message, family) = (self.message, self.family);
-        (0..usize::from(self.address_count())).filter_map(move |index| match family {
-            Family::V4 => Octets::get::<4>(message, vrrp::HEADER_LEN + 4 * index).map(IpAddr::from),
-            Family::V6 => Octets::get::<16>(message, vrrp::HEADER_LEN + 16 * index).map(IpAddr::from),
-        })
-    }
-}
-
-/// Changes the priority of a message. Its checksum is to be filled in afterwards.
-pub fn set_priority(message: &mut [u8], priority: u8) {
-    let _ = put(message, field::PRIORITY, [priority]);
-}
-
-/// Fills in the checksum that a message needs between two addresses. Version 2 has the plain form whatever is asked
-/// for, and IPv6 that with the pseudo-header.
-pub fn fill_checksum(message: &mut [u8], form: ChecksumForm, source: IpAddr, destination: IpAddr) {
-    let version = message.first().map_or(0, |byte| byte >> 4);
-    let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
-    let pseudo = || checksum::pseudo(PROTOCOL, &octets(source), &octets(destination), length);
-    let extra = match (source, version, form) {
-        (IpAddr::V4(_), 2, _) | (IpAddr::V4(_), _, ChecksumForm::Plain) => 0,
-        _ => pseudo(),
-    };
-    let _ = checksum::fill(message, field::CHECKSUM, extra);
-}
-
-/// IPv4 in the first four bytes.
-fn octets(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    /// In the order of the message.
+    pub fn addresses(&self) -> Addresses<'a> {
+        match self.family {
+            Family::V4 => Addresses(self.addresses.chunks_exact(4)),
+            Family::V6 => Addresses(self.addresses.chunks_exact(16)),
         }
-        IpAddr::V6(address) => address.octets(),
+    }
+
+    /// 0 in version 3.
+    pub const fn auth_type(&self) -> u8 {
+        match self.version() {
+            2 => self.header.auth_type(),
+            _ => 0,
+        }
+    }
+
+    /// Zeros in version 3. Says something only where `auth_type` is not 0 (V04).
+    pub const fn auth_data(&self) -> [u8; AUTH_LEN] {
+        self.auth_data
+    }
+
+    /// The same advert as we would write it. `addresses` are its own. `None` where we do not write such: the VRID is 0,
+    /// or the authentication is of another type than ours.
+    pub fn to_repr<'b>(&self, addresses: &'b [IpAddr]) -> Option<AdvertRepr<'b>> {
+        let dialect = match (self.version(), self.auth_type()) {
+            (2, 0) => Dialect::V2 { seconds: u8::try_from(self.interval()).ok()?, auth: Auth::None },
+            (2, 1) => {
+                Dialect::V2 { seconds: u8::try_from(self.interval()).ok()?, auth: Auth::Pass(self.auth_data) }
+            }
+            (3, _) => Dialect::V3 { family: self.family, centiseconds: self.interval() },
+            _ => return None,
+        };
+        AdvertRepr::new(self.vrid(), self.priority(), dialect, addresses).ok()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The addresses of an [`Advert`].
+#[derive(Clone, Debug)]
+pub struct Addresses<'a>(ChunksExact<'a, u8>);
 
-    /// keepalived's message for VRID 51, priority 200, from 198.51.100.10: the sum covers the message alone.
-    const KEEPALIVED: [u8; 12] = [0x31, 0x33, 0xc8, 0x01, 0x00, 0x64, 0x44, 0x02, 0xc0, 0x00, 0x02, 0x64];
+impl Iterator for Addresses<'_> {
+    type Item = IpAddr;
 
-    #[test]
-    fn parse() {
-        let advert = Advert::parse(&KEEPALIVED, Family::V4).unwrap();
-        assert_eq!(
-            (advert.version(), advert.vrid(), advert.priority(), advert.interval()),
-            (3, 51, 200, 100)
-        );
-        assert_eq!(advert.addresses().collect::<Vec<_>>(), [IpAddr::from([192, 0, 2, 100])]);
-        assert_eq!(Advert::parse(&KEEPALIVED[..11], Family::V4).err(), Some(Reject::Length));
-        assert_eq!(Advert::parse(&KEEPALIVED[..7], Family::V4).err(), Some(Reject::Truncated));
+    fn next(&mut self) -> Option<IpAddr> {
+        let bytes = self.0.next()?;
+        match bytes.first_chunk::<16>() {
+            Some(bytes) => Some(IpAddr::V6(Ipv6Addr::from(*bytes))),
+            None => bytes.first_chunk::<4>().map(|bytes| IpAddr::V4(Ipv4Addr::from(*bytes))),
+        }
     }
 
-    #[test]
-    fn the_checksum_follows_the_form_and_the_addresses() {
-        let (source, group) = (IpAddr::from([198, 51, 100, 10]), IpAddr::from([224, 0, 0, 18]));
-        let mut message = KEEPALIVED;
-        fill_checksum(&mut message, ChecksumForm::Plain, source, group);
-        let plain = message;
-        fill_checksum(&mut message, ChecksumForm::Pseudo, source, group);
-        assert_ne!(plain, message);
-        assert!(plain == KEEPALIVED || message == KEEPALIVED, "{plain:02x?} {message:02x?}");
-        set_priority(&mut message, 0);
-        assert_eq!(Advert::parse(&message, Family::V4).map(|advert| advert.priority()), Ok(0));
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Addresses<'_> {}
+
+impl fmt::Display for Advert<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = if self.version() == 2 { "s" } else { "cs" };
+        write!(
+            f,
+            "VRRPv{} vrid {} priority {} interval {} {unit}, addresses",
+            self.version(),
+            self.vrid(),
+            self.priority(),
+            self.interval()
+        )?;
+        for (index, address) in self.addresses().enumerate() {
+            f.write_str(if index == 0 { " " } else { ", " })?;
+            write!(f, "{address}")?;
+        }
+        Ok(())
     }
 }

@@ -116,3 +116,39 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(address: IpAddr, flags: AddressFlags) -> Address {
+        let mut message = AddressMessage::default();
+        message.attributes.push(AddressAttribute::Address(address));
+        message.attributes.push(AddressAttribute::Flags(flags));
+        Address::parse(&message).unwrap()
+    }
+
+    #[test]
+    fn an_address_in_doubt_is_not_usable() {
+        let usable = |flags| parsed("fe80::1".parse().unwrap(), flags).usable;
+        assert!(usable(AddressFlags::Permanent));
+        assert!(!usable(AddressFlags::Tentative));
+        assert!(!usable(AddressFlags::Permanent | AddressFlags::Dadfailed));
+        assert!(usable(AddressFlags::Tentative | AddressFlags::Optimistic));
+    }
+
+    #[test]
+    fn only_ipv4_has_secondaries() {
+        // The bit means "temporary" in IPv6.
+        assert!(parsed([192, 0, 2, 1].into(), AddressFlags::Secondary).secondary);
+        assert!(!parsed("fe80::1".parse().unwrap(), AddressFlags::Secondary).secondary);
+    }
+
+    #[test]
+    fn the_near_end_of_a_point_to_point_link_counts() {
+        let mut message = AddressMessage::default();
+        message.attributes.push(AddressAttribute::Address([192, 0, 2, 2].into()));
+        message.attributes.push(AddressAttribute::Local([192, 0, 2, 1].into()));
+        assert_eq!(Address::parse(&message).unwrap().address, IpAddr::from([192, 0, 2, 1]));
+    }
+}

@@ -1,6 +1,6 @@
 //! Adverts out.
 //!
-//! Enters: for each instance its message, made once, and the priority of the moment. Leaves: one `sendmmsg` per
+//! Enters: for each instance what its adverts say, and the priority of the moment. Leaves: one `sendmmsg` per
 //! family for all adverts that are due together. The interface and the source address are chosen per message, so that
 //! one socket serves all instances, and the group is reached without any route to it.
 
@@ -10,26 +10,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use libc::{c_int, in_pktinfo, in6_pktinfo, sockaddr_in, sockaddr_in6};
-use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, advert};
+use vrrp_ebpf::wire::advert::{AdvertRepr, Auth, Dialect, Illegal, fill_checksum};
+use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, ipv4, ipv6};
 
 use super::batch::{Batch, Control};
-use super::membership::{GROUP_V4, GROUP_V6};
 use super::option::{IPV6_MULTICAST_ALL, instruction, set, set_buffer, set_filter, socket};
-use crate::protocol::{InstanceId, InstanceSettings, Priority};
+use crate::protocol::{self, InstanceId, InstanceSettings, Priority, Version, Vrid};
 
 /// TTL and hop limit of multicast adverts (RFC 9568 §5.1.1.3, §5.1.2.3).
 const TTL: u8 = 255;
-/// Internetwork control, as routing protocols use it.
-const TRAFFIC_CLASS: c_int = 0xc0;
 /// Leaves a queue with bands before other traffic. The highest that takes no privilege.
 const QUEUE_PRIORITY: c_int = 6;
 /// Holds the adverts of 4096 instances sent at once.
 const SEND_BUFFER: c_int = 4 << 20;
 
-/// The adverts of one instance: all but the priority.
+/// The adverts of one instance: all but the priority. To be made anew when its interface or source changes.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    message: Vec<u8>,
+    vrid: Vrid,
+    dialect: Dialect,
+    addresses: Vec<IpAddr>,
     checksum: ChecksumForm,
     ifindex: u32,
     source: IpAddr,
@@ -43,17 +43,40 @@ struct Destination {
 }
 
 impl Outgoing {
-    /// The group, or each unicast peer of the source's family.
-    pub fn new(settings: &InstanceSettings, ifindex: u32, source: IpAddr) -> Self {
+    /// To the group, or to each unicast peer of the source's family.
+    ///
+    /// # Errors
+    /// There can be no such advert, because it would hold no address, or one of another family. The configuration sees
+    /// to that.
+    pub fn new(settings: &InstanceSettings, ifindex: u32, source: IpAddr) -> Result<Self, Illegal> {
         let destinations = match (&settings.unicast, source) {
             (Some(unicast), _) => {
                 let peers = unicast.peers.iter().filter(|peer| peer.address.is_ipv4() == source.is_ipv4());
                 peers.map(|peer| Destination { address: peer.address, ttl: unicast.ttl }).collect()
             }
-            (None, IpAddr::V4(_)) => vec![Destination { address: GROUP_V4.into(), ttl: TTL }],
-            (None, IpAddr::V6(_)) => vec![Destination { address: GROUP_V6.into(), ttl: TTL }],
+            (None, IpAddr::V4(_)) => vec![Destination { address: ipv4::GROUP.into(), ttl: TTL }],
+            (None, IpAddr::V6(_)) => vec![Destination { address: ipv6::GROUP.into(), ttl: TTL }],
         };
-        Self { message: message(settings), checksum: settings.checksum, ifindex, source, destinations }
+        let interval = settings.advert_interval.to_wire(settings.version);
+        let dialect = match settings.version {
+            Version::V2 => Dialect::V2 {
+                seconds: u8::try_from(interval).map_err(|_| Illegal::Interval)?,
+                auth: match settings.auth {
+                    protocol::Auth::None => Auth::None,
+                    protocol::Auth::Pass(password) => Auth::Pass(password),
+                },
+            },
+            Version::V3 => Dialect::V3 { family: settings.family, centiseconds: interval },
+        };
+        let addresses = settings.addresses.advertised.iter().map(|address| address.address).collect();
+        let (vrid, checksum) = (settings.vrid, settings.checksum);
+        let outgoing = Self { vrid, dialect, addresses, checksum, ifindex, source, destinations };
+        outgoing.advert(settings.priority)?;
+        Ok(outgoing)
+    }
+
+    fn advert(&self, priority: Priority) -> Result<AdvertRepr<'_>, Illegal> {
+        AdvertRepr::new(self.vrid.number(), priority.0, self.dialect, &self.addresses)
     }
 }
 
@@ -98,21 +121,24 @@ impl AdvertSender {
 
     /// Adds the adverts of an instance, one for each of its destinations.
     pub fn queue(&mut self, outgoing: &Outgoing, instance: InstanceId, priority: Priority) {
+        // Found legal when made, and no priority makes it otherwise.
+        let Ok(advert) = outgoing.advert(priority) else { return };
+        let length = advert.buffer_len();
         for destination in &outgoing.destinations {
-            let queued = match (outgoing.source, destination.address) {
+            let room = match (outgoing.source, destination.address) {
                 (IpAddr::V4(source), IpAddr::V4(address)) => {
                     let control = control_v4(outgoing.ifindex, source, destination.ttl);
-                    self.v4.batch.push(instance, name_v4(address), control, &outgoing.message)
+                    self.v4.batch.push(instance, name_v4(address), control, length)
                 }
                 (IpAddr::V6(source), IpAddr::V6(address)) => {
                     let control = control_v6(outgoing.ifindex, source, destination.ttl);
-                    let name = name_v6(address, outgoing.ifindex);
-                    self.v6.batch.push(instance, name, control, &outgoing.message)
+                    self.v6.batch.push(instance, name_v6(address, outgoing.ifindex), control, length)
                 }
                 _ => continue,
             };
-            advert::set_priority(queued, priority.0);
-            advert::fill_checksum(queued, outgoing.checksum, outgoing.source, destination.address);
+            if let Some(message) = advert.emit(room) {
+                fill_checksum(message, outgoing.checksum, outgoing.source, destination.address);
+            }
         }
     }
 
@@ -149,7 +175,7 @@ fn present(opened: io::Result<OwnedFd>) -> io::Result<Option<OwnedFd>> {
 fn open_v4() -> io::Result<OwnedFd> {
     let socket = socket(libc::AF_INET, libc::SOCK_RAW, PROTOCOL.into())?;
     let option = |name, value: c_int| set(socket.as_fd(), libc::IPPROTO_IP, name, value);
-    option(libc::IP_TOS, TRAFFIC_CLASS)?;
+    option(libc::IP_TOS, ipv4::INTERNETWORK_CONTROL.into())?;
     option(libc::IP_TTL, TTL.into())?;
     option(libc::IP_MULTICAST_TTL, TTL.into())?;
     option(libc::IP_MULTICAST_LOOP, 0)?;
@@ -162,7 +188,7 @@ fn open_v4() -> io::Result<OwnedFd> {
 fn open_v6() -> io::Result<OwnedFd> {
     let socket = socket(libc::AF_INET6, libc::SOCK_RAW, PROTOCOL.into())?;
     let option = |name, value: c_int| set(socket.as_fd(), libc::IPPROTO_IPV6, name, value);
-    option(libc::IPV6_TCLASS, TRAFFIC_CLASS)?;
+    option(libc::IPV6_TCLASS, ipv4::INTERNETWORK_CONTROL.into())?;
     option(libc::IPV6_UNICAST_HOPS, TTL.into())?;
     option(libc::IPV6_MULTICAST_HOPS, TTL.into())?;
     option(libc::IPV6_MULTICAST_LOOP, 0)?;
@@ -221,31 +247,4 @@ fn control_v6(ifindex: u32, source: Ipv6Addr, hop_limit: u8) -> ControlV6 {
 
 fn in_addr(address: Ipv4Addr) -> libc::in_addr {
     libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) }
-}
-
-fn message(settings: &InstanceSettings) -> Vec<u8> {
-    let addresses: Vec<IpAddr> =
-        settings.addresses.advertised.iter().map(|address| address.address).collect();
-    {
-        let mut m = vec![
-            (settings.version as u8) << 4 | 1,
-            settings.vrid.number(),
-            0,
-            u8::try_from(addresses.len()).unwrap_or(0),
-            0,
-            1,
-            0,
-            0,
-        ];
-        for a in &addresses {
-            match a {
-                IpAddr::V4(a) => m.extend(a.octets()),
-                IpAddr::V6(a) => m.extend(a.octets()),
-            }
-        }
-        if settings.version == crate::protocol::Version::V2 {
-            m.extend([0; 8]);
-        }
-        m
-    }
 }

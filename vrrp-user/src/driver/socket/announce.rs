@@ -50,20 +50,19 @@ impl Announcer {
     /// advertisement with the override flag (RFC 4861 §7.2.6).
     pub fn queue(&mut self, instance: InstanceId, station: Station, address: IpAddr) {
         let tag = (instance, address);
+        let mac = Mac(station.mac);
+        // Both fit the room that they are written to.
         match address {
             IpAddr::V4(address) => {
-                let mut frame = [0; arp::FRAME_LEN];
-                if ArpRepr::announcement(Mac(station.mac), address).emit_frame(&mut frame).is_some() {
-                    self.batch.push(tag, name(station, libc::ETH_P_ARP), (), &frame);
-                }
+                let room = self.batch.push(tag, name(station, libc::ETH_P_ARP), (), arp::FRAME_LEN);
+                let _ = ArpRepr::announcement(mac, address).emit_frame(room);
             }
-            IpAddr::V6(address) => {
-                let mac = Mac(station.mac);
-                let repr = AnnouncementRepr { mac, source: address, target: address, router: station.router };
-                let mut frame = [0; ndisc::FRAME_LEN];
-                if repr.emit_frame(&mut frame).is_some() {
-                    self.batch.push(tag, name(station, libc::ETH_P_IPV6), (), &frame);
-                }
+            IpAddr::V6(target) => {
+                // An address of the interface, as RFC 4861 §4.4 asks, and keepalived's choice.
+                let source = target;
+                let announcement = AnnouncementRepr { mac, source, target, router: station.router };
+                let room = self.batch.push(tag, name(station, libc::ETH_P_IPV6), (), ndisc::FRAME_LEN);
+                let _ = announcement.emit_frame(room);
             }
         }
     }

@@ -55,11 +55,11 @@ impl<T: Copy, N, C> Batch<T, N, C> {
         Self { bytes: Vec::new(), messages: Vec::new(), vectors: Vec::new(), headers: Vec::new() }
     }
 
-    /// Adds a copy of the message and returns it, to be finished in place.
-    pub(super) fn push(&mut self, tag: T, name: N, control: C, message: &[u8]) -> &mut [u8] {
+    /// Adds a message of `length` zeros and returns it, to be written in place.
+    pub(super) fn push(&mut self, tag: T, name: N, control: C, length: usize) -> &mut [u8] {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(message);
-        self.messages.push(Message { tag, start, length: message.len(), name, control });
+        self.bytes.resize(start + length, 0);
+        self.messages.push(Message { tag, start, length, name, control });
         self.bytes.get_mut(start..).unwrap_or_default()
     }
 
@@ -78,7 +78,9 @@ impl<T: Copy, N, C> Batch<T, N, C> {
             // SAFETY: `rest` holds `count` headers, whose pointers `lay_out` has just aimed at memory that self keeps.
             let result =
                 unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
-            if let Ok(sent) = usize::try_from(result) {
+            if let Ok(sent) = usize::try_from(result)
+                && sent > 0
+            {
                 // Stopped short by an error, the next call meets it first.
                 messages.iter().take(sent).for_each(|message| outcome(message.tag, Ok(())));
                 next += sent;

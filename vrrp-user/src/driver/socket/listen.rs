@@ -72,7 +72,8 @@ impl Listener {
     /// the queue is empty. Longer frames than any advert come cut.
     ///
     /// # Errors
-    /// Once, when the interface went down (ENETDOWN). Those of a broken socket.
+    /// Once, when the interface went down or away (ENETDOWN). Up again, it is heard again; made anew, it takes a new
+    /// listener.
     pub fn drain(&mut self, max: usize, mut f: impl FnMut(&[u8], Timestamp)) -> io::Result<usize> {
         let mut taken = 0;
         while taken < max {

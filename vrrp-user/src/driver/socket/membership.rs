@@ -5,17 +5,11 @@
 //! socket without a port.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
 
-use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::{Family, ipv4, ipv6};
 
 use super::option::{set, socket};
-
-/// RFC 9568 §5.1.1.2.
-pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-/// RFC 9568 §5.1.2.2.
-pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
 /// A joined group; left when dropped. An interface that is deleted takes its memberships along.
 #[derive(Debug)]
@@ -34,7 +28,7 @@ impl Membership {
             Family::V4 => {
                 let joined = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
                 let group = libc::ip_mreqn {
-                    imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(GROUP_V4.octets()) },
+                    imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(ipv4::GROUP) },
                     imr_address: libc::in_addr { s_addr: libc::INADDR_ANY },
                     imr_ifindex: index,
                 };
@@ -44,7 +38,7 @@ impl Membership {
             Family::V6 => {
                 let joined = socket(libc::AF_INET6, libc::SOCK_DGRAM, 0)?;
                 let group = libc::ipv6_mreq {
-                    ipv6mr_multiaddr: libc::in6_addr { s6_addr: GROUP_V6.octets() },
+                    ipv6mr_multiaddr: libc::in6_addr { s6_addr: ipv6::GROUP },
                     ipv6mr_interface: ifindex,
                 };
                 set(joined.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, group)?;

@@ -3,14 +3,14 @@
 //! Enters: messages to send, frames from an interface. Leaves: packets, and judged adverts. Absent: decisions, state
 //! of instances, waiting: every socket is non-blocking, and a packet that cannot leave now is reported and gone.
 //!
-//! [`advert`] sends adverts, [`announce`] gratuitous ARP and unsolicited neighbour advertisements, each as one
-//! [`batch`]. [`membership`] lets the group through to us, [`listen`] hears it.
+//! `advert` sends adverts, `announce` gratuitous ARP and unsolicited neighbour advertisements, each as one `batch`.
+//! `membership` lets the group through to us; where no program does it, `listen` hears it and `sight` judges.
 
-pub mod advert;
-pub mod announce;
+mod advert;
+mod announce;
 mod batch;
 mod listen;
-pub mod membership;
+mod membership;
 pub(in crate::driver) mod option;
 mod sight;
 

@@ -44,3 +44,111 @@ pub fn sight<'a>(
         Recorded::Event { peer } => Some(Sighted { slot, peer, message, sighting, checksum, stamp }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use vrrp_ebpf::map::{Counter, Slot};
+    use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect, fill_checksum};
+    use vrrp_ebpf::wire::ethernet::{EthernetRepr, Mac};
+    use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};
+    use vrrp_ebpf::wire::ipv6::{self, Ipv6Repr};
+    use vrrp_ebpf::wire::{Family, PROTOCOL, Reject, ethernet};
+
+    use super::*;
+
+    const SLOT: u32 = 1;
+    const IFINDEX: u32 = 7;
+    const NOW: Timestamp = Timestamp::from_nanos(1_000);
+
+    fn maps() -> Maps {
+        let maps = Maps::anonymous(2).unwrap();
+        maps.set_slot(SLOT, &Slot { version: 3, ..Slot::UNUSED });
+        maps
+    }
+
+    /// VRID 51 of either family is known.
+    fn look(maps: &Maps, frame: &[u8]) -> Option<(u32, Sighting, Vec<u8>)> {
+        let known = [Family::V4, Family::V6].map(|family| InstanceKey::new(IFINDEX, 0, family, 51));
+        let lookup = |key| known.contains(&key).then_some(SLOT);
+        let sighted = sight(frame, IFINDEX, NOW, maps, lookup)?;
+        assert_eq!((sighted.slot, sighted.stamp), (SLOT, NOW));
+        Some((sighted.peer, sighted.sighting, sighted.message.to_vec()))
+    }
+
+    fn advert(vrid: u8, ttl: u8, source: IpAddr, address: IpAddr) -> Vec<u8> {
+        let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
+        let addresses = [address];
+        let advert =
+            AdvertRepr::new(vrid, 100, Dialect::V3 { family, centiseconds: 100 }, &addresses).unwrap();
+        let header = if source.is_ipv4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+        let mut frame = vec![0; ethernet::HEADER_LEN + header + advert.buffer_len()];
+        let (link, packet) = frame.split_at_mut(ethernet::HEADER_LEN);
+        let (ip, message) = packet.split_at_mut(header);
+        let ethertype = if source.is_ipv4() { ethernet::IPV4 } else { ethernet::IPV6 };
+        EthernetRepr { destination: Mac::BROADCAST, source: Mac::default(), ethertype }.emit(link).unwrap();
+        let payload_len = message.len();
+        let destination = match source {
+            IpAddr::V4(source) => {
+                let destination = Ipv4Addr::from(ipv4::GROUP);
+                let (tos, identification) = (ipv4::INTERNETWORK_CONTROL, 0);
+                Ipv4Repr { source, destination, protocol: PROTOCOL, ttl, tos, identification, payload_len }
+                    .emit(ip)
+                    .unwrap();
+                destination.into()
+            }
+            IpAddr::V6(source) => {
+                let destination = Ipv6Addr::from(ipv6::GROUP);
+                let (next_header, hop_limit, traffic_class) = (PROTOCOL, ttl, 0);
+                Ipv6Repr { source, destination, next_header, hop_limit, traffic_class, payload_len }
+                    .emit(ip)
+                    .unwrap();
+                IpAddr::from(destination)
+            }
+        };
+        fill_checksum(advert.emit(message).unwrap(), ChecksumForm::Pseudo, source, destination);
+        frame
+    }
+
+    fn v4(vrid: u8, ttl: u8) -> Vec<u8> {
+        advert(vrid, ttl, [192, 0, 2, 1].into(), [192, 0, 2, 100].into())
+    }
+
+    #[test]
+    fn a_valid_advert_is_sighted_and_recorded() {
+        let maps = maps();
+        let (peer, sighting, message) = look(&maps, &v4(51, 255)).unwrap();
+        assert_eq!((peer, sighting.priority, sighting.interval, message.len()), (0, 100, 100, 12));
+        assert_eq!(maps.peer(SLOT, 0).unwrap().last_seen, NOW.as_nanos());
+        let v6 = advert(51, 255, "fe80::1".parse().unwrap(), "fe80::100".parse().unwrap());
+        assert_eq!(look(&maps, &v6).unwrap().0, 1);
+    }
+
+    #[test]
+    fn the_watched_advert_is_noted_only() {
+        let maps = maps();
+        let (peer, sighting, message) = look(&maps, &v4(51, 255)).unwrap();
+        maps.arm(SLOT, sighting.source, peer, &message, Timestamp::ZERO);
+        assert!(look(&maps, &v4(51, 255)).is_none());
+        assert_eq!(maps.last_seen(SLOT), Some(NOW));
+    }
+
+    #[test]
+    fn what_is_refused_is_counted() {
+        let maps = maps();
+        assert!(look(&maps, &v4(51, 254)).is_none());
+        let mut broken = v4(51, 255);
+        broken[36] ^= 1;
+        assert!(look(&maps, &broken).is_none());
+        assert!(look(&maps, &v4(51, 255)[..40]).is_none());
+        assert!(look(&maps, &v4(52, 255)).is_none());
+        let counted = maps.counters(Some(SLOT));
+        assert_eq!(
+            [Reject::Ttl, Reject::Checksum, Reject::Truncated].map(|of| counted.reject(of)),
+            [1, 1, 1]
+        );
+        assert_eq!(maps.counters(None).counter(Counter::UnknownVrid), 1);
+        assert!(maps.peers(SLOT).next().is_none());
+    }
+}

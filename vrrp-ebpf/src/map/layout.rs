@@ -1,0 +1,48 @@
+//! Where each field lies, byte by byte: what one side compiled is what the other side reads. A change here is a change
+//! of [`super::LAYOUT_VERSION`].
+
+use core::mem::{align_of, offset_of, size_of};
+
+use super::*;
+use crate::wire::Family;
+
+#[test]
+fn keys() {
+    let key = InstanceKey::new(0x0403_0201, 0x0605, Family::V6, 51);
+    assert_eq!((key.family, key.vrid), (6, 51));
+    assert_eq!(
+        (offset_of!(InstanceKey, vlan), offset_of!(InstanceKey, family), offset_of!(InstanceKey, vrid)),
+        (4, 6, 7)
+    );
+    assert_eq!((offset_of!(LeaseKey, family), offset_of!(LeaseKey, address)), (4, 8));
+}
+
+#[test]
+fn slot() {
+    assert_eq!((offset_of!(Slot, auth_data), offset_of!(Slot, version)), (16, 24));
+    assert_eq!((offset_of!(Slot, auth_type), offset_of!(Slot, unicast)), (25, 26));
+    assert_eq!((offset_of!(Slot, advert_int), offset_of!(Slot, reserved)), (27, 28));
+    assert_eq!((offset_of!(Budget, spent), offset_of!(Budget, reserved)), (8, 12));
+}
+
+/// The program compares and copies whole words from here.
+#[test]
+fn payloads_are_aligned() {
+    assert_eq!((offset_of!(Watch, payload) % 8, align_of::<Watch>(), size_of::<Watch>() % 8), (0, 8, 0));
+    assert_eq!((offset_of!(Event, payload) % 8, align_of::<Event>(), size_of::<Event>() % 8), (0, 8, 0));
+    assert_eq!(
+        (offset_of!(Watch, last_seen), offset_of!(Watch, hits), offset_of!(Watch, source)),
+        (0, 8, 16)
+    );
+    assert_eq!((offset_of!(Event, stamp), offset_of!(Event, source), offset_of!(Event, slot)), (0, 8, 24));
+}
+
+/// The last field ends where the type does, so that no byte is padding.
+#[test]
+fn nothing_is_hidden() {
+    assert_eq!(offset_of!(Peer, gaps) + 4 * GAP_BUCKETS, size_of::<Peer>());
+    assert_eq!(offset_of!(Peer, source), 48);
+    assert_eq!((offset_of!(Peer, interval), offset_of!(Peer, reserved)), (64, 70));
+    assert_eq!(offset_of!(Watch, payload) + PAYLOAD_MAX, size_of::<Watch>());
+    assert_eq!(offset_of!(Event, payload) + PAYLOAD_MAX, size_of::<Event>());
+}

@@ -1,0 +1,60 @@
+//! Addresses of both families in one shape: 16 bytes, IPv4 in the first four. Keys and records hold them so.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Family;
+
+impl Family {
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// Bytes of an address in a message.
+    #[inline(always)]
+    pub const fn address_len(self) -> usize {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 16,
+        }
+    }
+}
+
+pub const fn widen(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => widen_ipv4(address.octets()),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+#[inline(always)]
+pub const fn widen_ipv4([a, b, c, d]: [u8; 4]) -> [u8; 16] {
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// The reverse of [`widen`].
+pub const fn narrow(family: Family, address: [u8; 16]) -> IpAddr {
+    match family {
+        Family::V4 => {
+            let [a, b, c, d, ..] = address;
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        Family::V6 => IpAddr::V6(Ipv6Addr::from_octets(address)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways() {
+        for address in ["192.0.2.1", "fe80::1", "::ffff:192.0.2.1"] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(narrow(Family::of(address), widen(address)), address);
+        }
+        assert_eq!(widen("192.0.2.1".parse().unwrap())[..5], [192, 0, 2, 1, 0]);
+    }
+}

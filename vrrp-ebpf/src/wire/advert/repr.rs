@@ -1,0 +1,206 @@
+//! Adverts as we write them.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use crate::wire::address::widen;
+use crate::wire::vrrp::{ADVERTISEMENT, AUTH_LEN, HEADER_LEN, INTERVAL_MAX, field, message_len};
+use crate::wire::{ChecksumForm, Family, PROTOCOL, checksum, put};
+
+/// What the versions say in ways of their own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Dialect {
+    /// IPv4 only.
+    V2 {
+        seconds: u8,
+        auth: Auth,
+    },
+    V3 {
+        family: Family,
+        centiseconds: u16,
+    },
+}
+
+/// Authentication in version 2 (RFC 2338 §5.3.6).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Auth {
+    #[default]
+    None,
+    /// Type 1: the password in clear, padded with zeros.
+    Pass([u8; AUTH_LEN]),
+}
+
+/// A legal advert.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AdvertRepr<'a> {
+    vrid: u8,
+    priority: u8,
+    dialect: Dialect,
+    addresses: &'a [IpAddr],
+    address_count: u8,
+}
+
+/// Why no such advert can be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Illegal {
+    /// VRID 0 (RFC 9568 §5.2.3; P11).
+    Vrid,
+    /// Interval 0, or more than 4095 centiseconds (P18).
+    Interval,
+    /// None, or more than 255 (P16).
+    AddressCount,
+    /// An address of the other family (P23).
+    AddressFamily,
+}
+
+impl<'a> AdvertRepr<'a> {
+    /// # Errors
+    /// What makes it illegal.
+    pub fn new(vrid: u8, priority: u8, dialect: Dialect, addresses: &'a [IpAddr]) -> Result<Self, Illegal> {
+        if vrid == 0 {
+            return Err(Illegal::Vrid);
+        }
+        let interval = match dialect {
+            Dialect::V2 { seconds, .. } => u16::from(seconds),
+            Dialect::V3 { centiseconds, .. } => centiseconds,
+        };
+        if interval == 0 || interval > INTERVAL_MAX {
+            return Err(Illegal::Interval);
+        }
+        let address_count = match u8::try_from(addresses.len()) {
+            Ok(0) | Err(_) => return Err(Illegal::AddressCount),
+            Ok(count) => count,
+        };
+        if addresses.iter().any(|address| Family::of(*address) != dialect.family()) {
+            return Err(Illegal::AddressFamily);
+        }
+        Ok(Self { vrid, priority, dialect, addresses, address_count })
+    }
+
+    /// The same with another priority; 0 releases the addresses (P14).
+    #[must_use]
+    pub const fn with_priority(self, priority: u8) -> Self {
+        Self { priority, ..self }
+    }
+
+    pub const fn vrid(&self) -> u8 {
+        self.vrid
+    }
+
+    pub const fn priority(&self) -> u8 {
+        self.priority
+    }
+
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub const fn addresses(&self) -> &'a [IpAddr] {
+        self.addresses
+    }
+
+    /// Bytes of the message. May be more than a link carries: 90 IPv6 addresses fill one of 1500 bytes.
+    pub const fn buffer_len(&self) -> usize {
+        message_len(self.dialect.version(), self.dialect.family(), self.address_count)
+    }
+
+    /// Writes the message at the head of `buffer` and returns it; `None` where it does not fit. Its checksum is 0 until
+    /// [`fill_checksum`].
+    pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+        let message = buffer.get_mut(..self.buffer_len())?;
+        put(message, field::VERSION_TYPE, [self.dialect.version() << 4 | ADVERTISEMENT])?;
+        put(message, field::VRID, [self.vrid])?;
+        put(message, field::PRIORITY, [self.priority])?;
+        put(message, field::ADDRESS_COUNT, [self.address_count])?;
+        put(message, field::CHECKSUM, [0; 2])?;
+        let mut at = HEADER_LEN;
+        for address in self.addresses {
+            match address {
+                IpAddr::V4(address) => put(message, at, address.octets())?,
+                IpAddr::V6(address) => put(message, at, address.octets())?,
+            }
+            at += self.dialect.family().address_len();
+        }
+        match self.dialect {
+            Dialect::V2 { seconds, auth } => {
+                let (auth_type, auth_data) = auth.encode();
+                put(message, field::AUTH_TYPE, [auth_type])?;
+                put(message, field::ADVERT_INT, [seconds])?;
+                put(message, at, auth_data)?;
+            }
+            // Not above 12 bits, so that the reserved ones are 0 (P17).
+            Dialect::V3 { centiseconds, .. } => {
+                put(message, field::INTERVAL, centiseconds.to_be_bytes())?;
+            }
+        }
+        Some(message)
+    }
+}
+
+/// Completes an emitted message for one destination. `form` is a choice in version 3 over IPv4 only: version 2 has no
+/// pseudo-header (V06), and IPv6 has always one (P20). Leaves alone what is shorter than a message.
+pub fn fill_checksum(message: &mut [u8], form: ChecksumForm, source: IpAddr, destination: IpAddr) {
+    let is_version_2 = message.first().is_some_and(|first| first >> 4 == 2);
+    let plain = is_version_2 || form == ChecksumForm::Plain && source.is_ipv4();
+    let pseudo = match u16::try_from(message.len()) {
+        Ok(length) if !plain => checksum::pseudo(PROTOCOL, &widen(source), &widen(destination), length),
+        _ => 0,
+    };
+    if message.len() >= HEADER_LEN {
+        checksum::fill(message, field::CHECKSUM, pseudo);
+    }
+}
+
+impl Dialect {
+    pub const fn version(self) -> u8 {
+        match self {
+            Self::V2 { .. } => 2,
+            Self::V3 { .. } => 3,
+        }
+    }
+
+    pub const fn family(self) -> Family {
+        match self {
+            Self::V2 { .. } => Family::V4,
+            Self::V3 { family, .. } => family,
+        }
+    }
+}
+
+impl Auth {
+    /// Type and data on the wire (V03, V04, W02).
+    pub const fn encode(self) -> (u8, [u8; AUTH_LEN]) {
+        match self {
+            Self::None => (0, [0; AUTH_LEN]),
+            Self::Pass(password) => (1, password),
+        }
+    }
+}
+
+impl fmt::Display for AdvertRepr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (interval, unit) = match self.dialect {
+            Dialect::V2 { seconds, .. } => (u16::from(seconds), "s"),
+            Dialect::V3 { centiseconds, .. } => (centiseconds, "cs"),
+        };
+        let (version, count) = (self.dialect.version(), self.address_count);
+        let Self { vrid, priority, .. } = self;
+        write!(
+            f,
+            "VRRPv{version} vrid {vrid} priority {priority} interval {interval} {unit}, {count} addresses"
+        )
+    }
+}
+
+impl fmt::Display for Illegal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vrid => "the VRID is 0",
+            Self::Interval => "the interval is 0 or more than 4095 centiseconds",
+            Self::AddressCount => "there is no address, or more than 255",
+            Self::AddressFamily => "an address is of the other family",
+        })
+    }
+}
+
+impl core::error::Error for Illegal {}

@@ -1,0 +1,310 @@
+//! Receive checks by rows of the checklist.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::wire::PROTOCOL;
+use crate::wire::advert::Advert;
+use crate::wire::frame::dissect;
+use crate::wire::vectors::{V2_PASS, V3_IPV4, V3_IPV6};
+
+/// keepalived's, with both checksums of its IPv4 (P19–P21, V06).
+#[test]
+fn captured() {
+    let cases = [
+        (V2_PASS.as_slice(), 2, ChecksumForm::Plain),
+        (V3_IPV4.as_slice(), 3, ChecksumForm::Pseudo),
+        (V3_IPV6.as_slice(), 3, ChecksumForm::Pseudo),
+    ];
+    for (bytes, version, form) in cases {
+        let frame = dissect(bytes, 0).unwrap();
+        let slot = Slot { version, ..Slot::UNUSED };
+        let slot = match version {
+            2 => Slot { auth_type: 1, auth_data: PASSWORD, advert_int: 1, ..slot },
+            _ => slot,
+        };
+        let judged = judge(bytes, &frame, &slot, || bytes.get(frame.at..).map(checksum::sum));
+        let (sighting, found) = judged.unwrap();
+        assert_eq!((found, sighting.vrid, sighting.source), (form, frame.vrid, frame.source));
+    }
+}
+
+/// test/auth_hmac_test.c of keepalived 2.4.3, without the trailer: the sum does without the pseudo-header.
+#[test]
+fn known_answer() {
+    let message = [0x31, 0x33, 0xc8, 0x01, 0x00, 0x64, 0x44, 0x02, 0xc0, 0x00, 0x02, 0x64];
+    let mut case = Case::new(V3_CS, 1, ChecksumForm::Plain);
+    case.message = message.to_vec();
+    case.frame.source = widen(Ipv4Addr::new(198, 51, 100, 10).into());
+    let (sighting, form) = case.judge().unwrap();
+    assert_eq!((sighting.priority, form), (200, ChecksumForm::Plain));
+    let address = [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100))];
+    let repr = AdvertRepr::new(51, 200, V3_CS, &address).unwrap();
+    let mut buffer = [0xa5; 12];
+    let (source, destination) = (Ipv4Addr::new(198, 51, 100, 10).into(), ends(Family::V4).1);
+    fill_checksum(repr.emit(&mut buffer).unwrap(), ChecksumForm::Plain, source, destination);
+    assert_eq!(buffer, message);
+}
+
+/// P19, P20, P21, V06: which form is written and which is found.
+#[test]
+fn checksum_forms() {
+    use ChecksumForm::{Plain, Pseudo};
+    for (dialect, written, found) in [
+        (V3_CS, Pseudo, Pseudo),
+        (V3_CS, Plain, Plain),
+        (V2, Pseudo, Plain),
+        (V2, Plain, Plain),
+        (V3_V6, Pseudo, Pseudo),
+        (V3_V6, Plain, Pseudo),
+    ] {
+        let (_, form) = Case::new(dialect, 3, written).judge().unwrap();
+        assert_eq!(form, found, "{dialect:?} written as {written:?}");
+    }
+}
+
+/// A valid sum of the other form is wrong where only one form is.
+#[test]
+fn foreign_forms() {
+    let mut v2 = Case::new(V2, 3, ChecksumForm::Plain);
+    checksum::fill(&mut v2.message, 6, pseudo(&v2.frame)).unwrap();
+    assert_eq!(v2.judge(), Err(Reject::Checksum));
+    let mut v6 = Case::new(V3_V6, 3, ChecksumForm::Pseudo);
+    checksum::fill(&mut v6.message, 6, 0).unwrap();
+    assert_eq!(v6.judge(), Err(Reject::Checksum));
+}
+
+/// A message whose two sums are both right counts as of the common form.
+#[test]
+fn both_forms() {
+    let mut case = Case::new(V3_CS, 1, ChecksumForm::Plain);
+    // 192.0.2.1 becomes a source that makes the pseudo-header sum up to 0: 0xe000 + 0x0012 + 112 + 12 + source.
+    let rest = !checksum::fold(pseudo(&Frame { source: [0; 16], ..case.frame }));
+    case.frame.source[..4].copy_from_slice(&[1, 1, 0, 0]);
+    let rest = u16::from_be(rest) - 0x0101;
+    case.frame.source[2..4].copy_from_slice(&rest.to_be_bytes());
+    assert_eq!(checksum::fold(pseudo(&case.frame)), 0xffff);
+    assert_eq!(case.judge().map(|(_, form)| form), Ok(ChecksumForm::Pseudo));
+}
+
+/// P17, P18, N11.
+#[test]
+fn reserved_and_longest_interval() {
+    let longest = Dialect::V3 { family: Family::V4, centiseconds: 4095 };
+    let case = Case::new(longest, 1, ChecksumForm::Pseudo);
+    assert_eq!(case.message[4..6], [0x0f, 0xff]);
+    assert_eq!(case.judge().unwrap().0.interval, 4095);
+    let reserved = case.with(|case| case.message[4] |= 0xf0).sealed(ChecksumForm::Pseudo);
+    assert_eq!(reserved.judge().unwrap().0.interval, 4095);
+}
+
+/// P14, R11, R15: none of these is a reason to refuse.
+#[test]
+fn accepted() {
+    for dialect in [V2, V3_CS, V3_V6] {
+        for count in [1, 2, 90] {
+            let case = Case::new(dialect, count, ChecksumForm::Pseudo);
+            assert_eq!(case.judge().unwrap().0.address_count, count);
+            let released = case.with(|case| case.message[2] = 0).sealed(ChecksumForm::Pseudo);
+            assert_eq!(released.judge().unwrap().0.priority, 0);
+        }
+    }
+    for dialect in [V2, V3_CS] {
+        assert!(Case::new(dialect, 255, ChecksumForm::Pseudo).judge().is_ok());
+    }
+    let global = Case::new(V3_V6, 1, ChecksumForm::Pseudo)
+        .with(|case| case.message[8..10].copy_from_slice(&[0x20, 0x01]))
+        .sealed(ChecksumForm::Pseudo);
+    assert!(global.judge().is_ok(), "first address not link-local");
+}
+
+/// R16 and the limits of unicast.
+#[test]
+fn unicast() {
+    for (family, dialect, host) in [(Family::V4, V3_CS, "192.0.2.9"), (Family::V6, V3_V6, "fe80::9")] {
+        let host: IpAddr = host.parse().unwrap();
+        let source = ends(family).0;
+        let mut case = Case::new(dialect, 1, ChecksumForm::Pseudo);
+        case.slot.unicast = 1;
+        assert_eq!(case.judge(), Err(Reject::Destination), "the group, at a unicast instance");
+        case.frame.destination = widen(host);
+        fill_checksum(&mut case.message, ChecksumForm::Pseudo, source, host);
+        for ttl in [255, 64, 1, 0] {
+            case.frame.ttl = ttl;
+            assert!(case.judge().is_ok(), "ttl {ttl}");
+        }
+        case.slot.unicast = 0;
+        case.frame.ttl = 255;
+        assert_eq!(case.judge(), Err(Reject::Destination), "unicast, at an instance of the group");
+    }
+}
+
+type Fault = (Reject, &'static str, fn(&mut Case));
+
+/// One way to fail each check; where it comes after the checksum, the sum is right again.
+const FAULTS: [Fault; 17] = [
+    (Reject::Truncated, "R05", |case| case.frame.length += 4),
+    (Reject::Ttl, "P07, R01, N5", |case| case.frame.ttl = 64),
+    (Reject::Destination, "R16", |case| case.frame.destination[3] = 5),
+    (Reject::Source, "R17", |case| case.frame.source = [0; 16]),
+    (Reject::OwnSource, "A15, R17", |case| case.slot.source = case.frame.source),
+    (Reject::Carp, "N12", |case| {
+        case.message = vec![0; 36];
+        case.message[0] = 0x21;
+        case.message[3] = 7;
+        case.frame.length = 36;
+    }),
+    (Reject::Version, "R02", |case| case.message[0] = 0x41),
+    (Reject::VersionMismatch, "I09, N10", |case| case.slot.version ^= 1),
+    (Reject::Type, "P10, R03", |case| case.message[0] = case.message[0] & 0xf0 | 2),
+    (Reject::CountZero, "P15, R07, N6", |case| case.message[3] = 0),
+    (Reject::Length, "R05, R14, N3", |case| {
+        case.message.extend([0; 8]);
+        case.frame.length = case.message.len();
+    }),
+    (Reject::TooLong, "P26", |case| {
+        *case = Case::new(V3_V6, 255, ChecksumForm::Pseudo);
+    }),
+    (Reject::Checksum, "R04, N2", |case| case.message[7] ^= 1),
+    (Reject::AuthType, "V03, N9", |case| {
+        case.message[4] = 2;
+        reseal(case);
+    }),
+    (Reject::AuthData, "W02", |case| {
+        case.slot.auth_data[0] ^= 1;
+    }),
+    (Reject::IntervalZero, "R08, N7", |case| {
+        case.message[5] = 0;
+        reseal(case);
+    }),
+    (Reject::IntervalMismatch, "V09", |case| case.slot.advert_int = 2),
+];
+
+fn reseal(case: &mut Case) {
+    *case = case.clone().sealed(ChecksumForm::Pseudo);
+}
+
+/// §2.13: each check alone.
+#[test]
+fn every_reject() {
+    assert_eq!(FAULTS.map(|(reject, ..)| reject), Reject::ALL);
+    for (reject, row, fault) in FAULTS {
+        let case = Case::new(V2, 3, ChecksumForm::Plain).with(fault);
+        assert_eq!(case.judge(), Err(reject), "{row}");
+    }
+}
+
+/// §2.13: of two faults the earlier one is named. The later is made first, for CARP and the longest message replace
+/// what was there.
+#[test]
+fn order() {
+    for (index, (later, _, late_fault)) in FAULTS.iter().enumerate() {
+        for (first, _, fault) in &FAULTS[..index] {
+            let case = Case::new(V2, 3, ChecksumForm::Plain).with(late_fault).with(fault);
+            assert_eq!(case.judge(), Err(*first), "{first} and {later}");
+        }
+    }
+}
+
+/// The expensive sum is asked for once, and not for what is refused without it.
+#[test]
+fn sum_is_lazy() {
+    for (reject, _, fault) in FAULTS {
+        let case = Case::new(V2, 3, ChecksumForm::Plain).with(fault);
+        let mut asked = 0;
+        let judged = judge(case.message.as_slice(), &case.frame, &case.slot, || {
+            asked += 1;
+            Some(checksum::sum(&case.message))
+        });
+        assert_eq!(judged, Err(reject));
+        assert_eq!(asked, usize::from(reject as u8 >= Reject::Checksum as u8), "{reject}");
+    }
+    let case = Case::new(V3_CS, 1, ChecksumForm::Plain);
+    let judged = judge(case.message.as_slice(), &case.frame, &case.slot, || None);
+    assert_eq!(judged, Err(Reject::Truncated));
+}
+
+/// R05: cut at every length, in the packet and in what its IP header says.
+#[test]
+fn every_length() {
+    for dialect in [V2, V3_CS, V3_V6] {
+        let whole = Case::new(dialect, 3, ChecksumForm::Pseudo);
+        for length in 0..whole.message.len() {
+            let cut = whole.clone().with(|case| case.message.truncate(length));
+            assert_eq!(cut.judge(), Err(Reject::Truncated), "{dialect:?} cut at {length}");
+            let short = whole.clone().with(|case| case.frame.length = length);
+            let reject = if length < 8 { Reject::Truncated } else { Reject::Length };
+            assert_eq!(short.judge(), Err(reject), "{dialect:?} of {length}");
+        }
+    }
+}
+
+/// N8: many addresses are promised, few are there.
+#[test]
+fn promised_addresses() {
+    let case = Case::new(V3_V6, 1, ChecksumForm::Pseudo)
+        .with(|case| case.message[3] = 255)
+        .sealed(ChecksumForm::Pseudo);
+    assert_eq!(case.judge(), Err(Reject::Length));
+    assert_eq!(Advert::parse(&case.message, Family::V6), Err(Reject::Length));
+}
+
+/// N3, N10, V01, W04: neither version passes for the other.
+#[test]
+fn versions() {
+    let v2 = Case::new(V2, 1, ChecksumForm::Plain);
+    let relabelled = v2.clone().with(|case| {
+        case.message[0] = 0x31;
+        case.slot.version = 3;
+        reseal(case);
+    });
+    assert_eq!(relabelled.judge(), Err(Reject::Length));
+    let v3 = Case::new(V3_CS, 1, ChecksumForm::Plain).with(|case| {
+        case.message[0] = 0x21;
+        case.slot.version = 2;
+        reseal(case);
+    });
+    assert_eq!(v3.judge(), Err(Reject::Length));
+    let over_ipv6 = Case::new(V3_V6, 1, ChecksumForm::Pseudo).with(|case| {
+        case.message[0] = 0x21;
+        case.slot.version = 2;
+    });
+    assert_eq!(over_ipv6.judge(), Err(Reject::Version));
+    assert_eq!(v2.with(|case| case.slot.version = 3).judge(), Err(Reject::VersionMismatch));
+}
+
+/// §2.12: only the length tells 7 addresses from CARP.
+#[test]
+fn seven_addresses_are_no_carp() {
+    let case = Case::new(Dialect::V2 { seconds: 1, auth: Auth::None }, 7, ChecksumForm::Plain);
+    assert_eq!(case.message.len(), 44);
+    assert!(case.judge().is_ok());
+}
+
+/// V03, V04, W02, W04, N9.
+#[test]
+fn authentication() {
+    let open = Dialect::V2 { seconds: 1, auth: Auth::None };
+    let (with, without) = (Case::new(V2, 1, ChecksumForm::Plain), Case::new(open, 1, ChecksumForm::Plain));
+    assert!(with.judge().is_ok());
+    let ours = |mut case: Case, slot: &Slot| {
+        (case.slot.auth_type, case.slot.auth_data) = (slot.auth_type, slot.auth_data);
+        case.judge().err()
+    };
+    assert_eq!(ours(with.clone(), &without.slot), Some(Reject::AuthType));
+    assert_eq!(ours(without.clone(), &with.slot), Some(Reject::AuthType));
+    for at in 0..8 {
+        let other = with.clone().with(|case| case.slot.auth_data[at] ^= 0x80);
+        assert_eq!(other.judge(), Err(Reject::AuthData), "byte {at}");
+    }
+    let noise = without.with(|case| {
+        case.message[12..].copy_from_slice(b"whatever");
+        reseal(case);
+    });
+    assert!(noise.judge().is_ok(), "data without a type");
+}
+
+fn pseudo(frame: &Frame) -> u64 {
+    let length = u16::try_from(frame.length).unwrap();
+    checksum::pseudo(PROTOCOL, &frame.source, &frame.destination, length)
+}

@@ -1,0 +1,100 @@
+//! Adverts as written and read, as judged, and both at random.
+
+mod judged;
+mod random;
+mod written;
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{AdvertRepr, Auth, Dialect, fill_checksum, judge};
+use crate::map::Slot;
+use crate::wire::address::widen;
+use crate::wire::frame::Frame;
+use crate::wire::{ChecksumForm, Family, Reject, Sighting, checksum};
+
+const PASSWORD: [u8; 8] = *b"s3cret\0\0";
+const V2: Dialect = Dialect::V2 { seconds: 1, auth: Auth::Pass(PASSWORD) };
+const V3_CS: Dialect = Dialect::V3 { family: Family::V4, centiseconds: 100 };
+const V3_V6: Dialect = Dialect::V3 { family: Family::V6, centiseconds: 100 };
+
+/// An advert on its way in.
+#[derive(Clone, Debug)]
+struct Case {
+    message: Vec<u8>,
+    frame: Frame,
+    slot: Slot,
+}
+
+impl Case {
+    /// A valid one.
+    fn new(dialect: Dialect, address_count: u8, form: ChecksumForm) -> Self {
+        let addresses = addresses(dialect.family(), address_count);
+        Self::of(&AdvertRepr::new(51, 100, dialect, &addresses).unwrap(), form)
+    }
+
+    fn of(repr: &AdvertRepr<'_>, form: ChecksumForm) -> Self {
+        let dialect = repr.dialect();
+        let (source, destination) = ends(dialect.family());
+        let mut buffer = vec![0xa5; repr.buffer_len()];
+        let message = repr.emit(&mut buffer).unwrap();
+        fill_checksum(message, form, source, destination);
+        let (auth_type, auth_data) = match dialect {
+            Dialect::V2 { auth, .. } => auth.encode(),
+            Dialect::V3 { .. } => (0, [0; 8]),
+        };
+        let advert_int = match dialect {
+            Dialect::V2 { seconds, .. } => seconds,
+            Dialect::V3 { .. } => 0,
+        };
+        Self {
+            frame: Frame {
+                family: dialect.family(),
+                ttl: 255,
+                vlan: 0,
+                source: widen(source),
+                destination: widen(destination),
+                at: 0,
+                length: buffer.len(),
+                vrid: repr.vrid(),
+            },
+            slot: Slot { version: dialect.version(), auth_type, auth_data, advert_int, ..Slot::UNUSED },
+            message: buffer,
+        }
+    }
+
+    fn judge(&self) -> Result<(Sighting, ChecksumForm), Reject> {
+        judge(self.message.as_slice(), &self.frame, &self.slot, || {
+            self.message.get(..self.frame.length).map(checksum::sum)
+        })
+    }
+
+    /// Puts the checksum right after a change.
+    fn sealed(mut self, form: ChecksumForm) -> Self {
+        let (source, destination) = ends(self.frame.family);
+        fill_checksum(&mut self.message, form, source, destination);
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+fn ends(family: Family) -> (IpAddr, IpAddr) {
+    match family {
+        Family::V4 => (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::new(224, 0, 0, 18).into()),
+        Family::V6 => (
+            Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(),
+            Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12).into(),
+        ),
+    }
+}
+
+fn addresses(family: Family, count: u8) -> Vec<IpAddr> {
+    let one = |last| match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, last.into())),
+    };
+    (0..count).map(one).collect()
+}
