@@ -5,6 +5,6 @@ fn main() {
     if std::env::var_os("CARGO_CFG_TARGET_ARCH").is_some_and(|arch| arch == "bpf") {
         // Packets and addresses are aligned to two bytes at best. Without this each of their words would be loaded
         // byte by byte. The verifier takes it on machines that load unaligned words themselves, as x86-64 and arm64.
-        println!("cargo::rustc-link-arg-bins=--cpu-features=+allows-misaligned-mem-access,+alu32");
+        println!("cargo::rustc-link-arg-bins=--cpu-features=+allows-misaligned-mem-access");
     }
 }

@@ -72,17 +72,19 @@ fn judge(packet: &impl Packet) -> Outcome {
         Err(NotAdvert::Truncated) => return Outcome::Other,
     };
     let ifindex = packet.ifindex();
-    let frame = Frame { at: forget(frame.at, ifindex), length: forget(frame.length, ifindex), ..frame };
+    let view = packet.view();
+    let unknown = u64::from(ifindex) << 32 | u64::from(ifindex);
+    let frame = Frame { at: forget(frame.at, unknown), length: forget(frame.length, unknown), ..frame };
     let key = InstanceKey::new(ifindex, frame.vlan, frame.family, frame.vrid);
     let Some(slot) = maps::slot_of(&key) else {
         maps::count(None, Counter::UnknownVrid as u32);
         return Outcome::Unknown;
     };
     let Some(form) = maps::form(slot) else { return Outcome::Unknown };
-    match steps(packet, &view, &frame, slot, form, ifindex) {
+    match steps(packet, &view, &frame, slot, form, unknown) {
         Ok(outcome) => outcome,
         Err(reject) => {
-            maps::count(Some(slot), forget(reject as usize, ifindex) as u32);
+            maps::count(Some(slot), forget(reject as usize, unknown) as u32);
             Outcome::Reject
         }
     }
@@ -95,26 +97,21 @@ fn steps(
     frame: &Frame,
     slot: u32,
     form: &Slot,
-    unknown: u32,
+    unknown: u64,
 ) -> Result<Outcome, Reject> {
     advert::judge_envelope(view, frame, form)?;
-    let message = Message::copy(packet, frame.at, frame.length);
-    if let Some(message) = message
-        && watch::is_steady(slot, &frame.source, message, now)
-    {
+    let message = Message::new(*view, frame.at, frame.length, unknown);
+    if watch::is_steady(slot, &frame.source, &message, now) {
         return Ok(Outcome::Steady);
     }
-    let (sighting, checksum) = advert::judge_message(view, frame, form, || message.map(Message::sum))?;
+    let (sighting, checksum) = advert::judge_message(view, frame, form, || message.sum())?;
     let now = now();
     let peer = record::peer(slot, &sighting, checksum, now, unknown);
     if !limit::spend(slot, now) {
         maps::count(Some(slot), Counter::OverBudget as u32);
         return Ok(Outcome::OverBudget);
     }
-    // A judged message was copied, or it would have been refused.
-    if let Some(message) = message {
-        record::event(packet, slot, &sighting.source, peer, checksum, (message, frame.at), now);
-    }
+    record::event(packet, slot, &sighting.source, peer, checksum, &message, now);
     Ok(Outcome::Event)
 }
 

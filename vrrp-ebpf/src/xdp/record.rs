@@ -9,7 +9,7 @@ use super::packet::{Message, Packet, forget};
 /// Notes the advert in the record of its source and returns its index, or [`NO_PEER`] where neither a record of this
 /// source nor a free one is left.
 #[inline(always)]
-pub(super) fn peer(slot: u32, sighting: &Sighting, checksum: ChecksumForm, now: u64, unknown: u32) -> u32 {
+pub(super) fn peer(slot: u32, sighting: &Sighting, checksum: ChecksumForm, now: u64, unknown: u64) -> u32 {
     let mut chosen = NO_PEER;
     for index in 0..PEERS_PER_SLOT {
         let Some(peer) = maps::peer(slot, index) else {
@@ -41,7 +41,7 @@ pub(super) fn event(
     source: &[u8; 16],
     peer: u32,
     checksum: ChecksumForm,
-    (message, at): (Message, usize),
+    message: &Message,
     now: u64,
 ) {
     let Some(mut entry) = maps::event() else {
@@ -57,7 +57,7 @@ pub(super) fn event(
         (*event).peer = peer;
         (*event).checksum = checksum as u8;
         (*event).reserved = [0; 3];
-        message.copy_to(packet, at, (&raw mut (*event).payload).cast())
+        message.copy(packet, (&raw mut (*event).payload).cast())
     };
     match copied {
         Some(length) => {
