@@ -7,6 +7,7 @@
 //! The observer reads adverts with a parser of its own on purpose: it must not share a mistake with the daemon.
 
 pub mod bench;
+pub mod bench_xdp;
 pub mod clock;
 pub mod daemon;
 pub mod flavour;

@@ -1,3 +1,7 @@
 //! The daemon's binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vrrp_user::cli::main(std::env::args_os())
+}

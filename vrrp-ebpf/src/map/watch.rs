@@ -6,7 +6,7 @@ use super::PAYLOAD_MAX;
 /// the first `length` bytes of `payload` refreshes `last_seen` and wakes nobody; it was verified when it was first
 /// seen, so its checksum needs no second look.
 ///
-/// The daemon disarms (`length` = 0), writes, then arms again; an advert that meets a disarmed or half-written
+/// The daemon disarms, writes, then arms again with another generation; an advert that meets a disarmed or half-written
 /// watch merely becomes an event.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -16,14 +16,31 @@ pub struct Watch {
     /// Adverts that were the same.
     pub hits: u64,
     pub source: [u8; 16],
-    /// Bytes of `payload` in use, 0 while disarmed.
-    pub length: u32,
+    /// Bytes of `payload` in use in the lower half, 0 while disarmed; a generation in the upper half, by which the
+    /// program tells that it was armed anew while it compared.
+    pub armed: u64,
     /// The source's index among the peers of the slot.
     pub peer: u32,
+    pub reserved: u32,
     pub payload: [u8; PAYLOAD_MAX],
 }
 
-const _: () = assert!(size_of::<Watch>() == 40 + PAYLOAD_MAX && PAYLOAD_MAX.is_multiple_of(8));
+const _: () = assert!(size_of::<Watch>() == 48 + PAYLOAD_MAX && PAYLOAD_MAX.is_multiple_of(8));
+
+impl Watch {
+    pub const fn armed(generation: u32, length: u32) -> u64 {
+        (generation as u64) << 32 | length as u64
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    pub const fn length_of(armed: u64) -> u32 {
+        armed as u32
+    }
+
+    pub const fn generation_of(armed: u64) -> u32 {
+        (armed >> 32) as u32
+    }
+}
 
 impl core::fmt::Debug for Watch {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -31,7 +48,7 @@ impl core::fmt::Debug for Watch {
             .field("last_seen", &self.last_seen)
             .field("hits", &self.hits)
             .field("source", &self.source)
-            .field("length", &self.length)
+            .field("length", &Self::length_of(self.armed))
             .field("peer", &self.peer)
             .finish_non_exhaustive()
     }

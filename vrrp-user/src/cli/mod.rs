@@ -1,1 +1,57 @@
 //! Command line.
+//!
+//! Enters: arguments. Leaves: an exit code, and text for people. Absent: logic; every command is one call into the
+//! layers below.
+
+mod check;
+mod run;
+mod status;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const RUNTIME_DIR: &str = "/run/vrrpx";
+
+/// VRRP daemon that notices a dead master in XDP and reads keepalived.conf as it is.
+#[derive(Debug, Parser)]
+#[command(name = "vrrpx", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground
+    Run(run::Arguments),
+    /// Check a configuration; exits with 0, 3 (cannot be read) or 4 (has errors)
+    Check(check::Arguments),
+    /// Show how a running daemon stands
+    Status(status::Arguments),
+}
+
+/// Runs the command that the arguments ask for. The first argument is the program's name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Run(arguments) }) => run::run(arguments),
+        Ok(Cli { command: Command::Check(arguments) }) => check::check(&arguments),
+        Ok(Cli { command: Command::Status(arguments) }) => status::status(&arguments),
+        Err(error) => {
+            // Help and version come this way too; they go to stdout with code 0.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+/// Writes to stdout; a reader that has gone away is no error.
+fn print(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "vrrpx: {text}");
+}

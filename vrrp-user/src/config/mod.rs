@@ -6,8 +6,78 @@
 //! The way of a line: `source` (text with positions) → `lexer` (words, comments, quotes) → `expand` (include) →
 //! `tree` (blocks) → `schema` (tables of keywords) → `resolve` (names, defaults, units).
 
+mod command;
+mod diagnostic;
+mod expand;
+mod lexer;
+mod lint;
 mod model;
+mod resolve;
+mod schema;
+mod source;
+mod tree;
 
+use std::path::Path;
+
+pub use diagnostic::{Diagnostic, Severity};
 pub use model::{
     Config, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser,
 };
+pub use schema::{KeywordTable, keywords};
+
+use diagnostic::Report;
+use expand::Includes;
+use source::{FileId, Position, Sources};
+
+/// A configuration that can be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    pub config: Config,
+    /// Warnings only.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a file and what it includes.
+///
+/// # Errors
+/// All findings, warnings among them, when at least one is an error. [`Severity::Unreadable`] is among them when the
+/// file itself cannot be read; an included file that cannot be read is a warning.
+pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut sources = Sources::default();
+    let file = sources.add(path.display().to_string().into());
+    match expand::read(path) {
+        Ok(text) => configure(&text, file, Includes::Follow(path), sources),
+        Err(error) => {
+            let mut report = Report::default();
+            report.unreadable(Position::start_of(file), format!("the file cannot be read: {error}"));
+            Err(report.into_diagnostics(&sources))
+        }
+    }
+}
+
+/// Reads a text that is named `name` in the findings. Opens no files: an `include` in it is a warning.
+///
+/// # Errors
+/// All findings, warnings among them, when at least one is an error.
+pub fn parse(name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut sources = Sources::default();
+    let file = sources.add(name.into());
+    configure(text, file, Includes::Refuse, sources)
+}
+
+fn configure(
+    text: &str,
+    file: FileId,
+    includes: Includes<'_>,
+    mut sources: Sources,
+) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut report = Report::default();
+    let lines = expand::expand(text, file, includes, &mut sources, &mut report);
+    let statements = tree::build(lines, &mut report);
+    let draft = schema::read(&statements, &mut report);
+    lint::check(&draft, &sources, &mut report);
+    let config = resolve::resolve(draft, &mut report);
+    let refused = report.has_errors();
+    let diagnostics = report.into_diagnostics(&sources);
+    if refused { Err(diagnostics) } else { Ok(Loaded { config, diagnostics }) }
+}

@@ -5,27 +5,34 @@ use std::time::Duration;
 
 use super::queue::{Input, Queue};
 use crate::driver::netlink::monitor::Monitor;
-use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
+use crate::protocol::Event;
 
 /// Until a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Tells the engine the present state of all interfaces, then every change, until reading fails. `observe` sees each
-/// state of the table first. Needs a tokio runtime with I/O and time.
+/// Tells the engine the present state of all interfaces, starts the router, then tells every change, until reading
+/// fails. `prepare` sees each change before the engine does. Needs a tokio runtime with I/O and time.
 ///
 /// # Errors
 /// Links and addresses cannot be read.
 pub async fn follow(
     mut tracker: Tracker,
     inputs: Queue<Input>,
-    mut observe: impl FnMut(&Table),
+    mut prepare: impl FnMut(&Change),
 ) -> io::Result<()> {
     let mut monitor = Monitor::open()?;
+    let mut started = false;
     loop {
-        observe(monitor.table());
-        while !tracker.update(monitor.table(), |change| inputs.push(input(change))) {
+        let mut tell = |change| {
+            prepare(&change);
+            inputs.push(input(change))
+        };
+        while !tracker.update(monitor.table(), &mut tell) {
             tokio::time::sleep(RETRY).await;
+        }
+        while !started {
+            started = inputs.push(Input::Event(Event::Startup));
         }
         monitor.changed().await?;
     }

@@ -8,7 +8,22 @@
 //! ```
 //! [`board`] is what all may read at any time without asking the engine.
 
+pub mod attach;
 pub mod board;
+pub mod control;
 pub mod effect;
+pub mod engine;
 pub mod interfaces;
+pub mod log;
+pub mod metrics;
+pub mod notify;
+pub mod options;
+pub mod preflight;
 pub mod queue;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod runtime_dir;
+pub mod service;
+pub mod status;
+pub mod wall;

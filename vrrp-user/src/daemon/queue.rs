@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::driver::socket::Listener;
 use crate::protocol::{Announcement, Epoch, Event, InstanceId, Priority, Transition};
 
 /// To the engine, from anywhere.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Input {
     Event(Event),
     /// The instance's interface appeared, changed or went away (`None`).
@@ -19,6 +20,13 @@ pub enum Input {
         instance: InstanceId,
         ifindex: Option<u32>,
     },
+    /// An interface that is heard on a packet socket.
+    Listen {
+        ifindex: u32,
+        listener: Box<Listener>,
+    },
+    /// An interface that is no longer heard on a packet socket.
+    Unlisten(u32),
 }
 
 /// From the engine to the effect thread.
@@ -92,6 +100,11 @@ impl<T> Queue<T> {
 
     pub fn pop(&self) -> Option<T> {
         self.entries.ring.pop()
+    }
+
+    /// Wakes the reader, who has left entries behind.
+    pub fn wake(&self) {
+        let _ = self.entries.wake.write(1);
     }
 
     /// Makes the descriptor unreadable; call it before draining.

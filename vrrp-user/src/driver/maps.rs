@@ -91,8 +91,9 @@ impl Maps {
     pub fn last_seen(&self, slot: u32) -> Option<Timestamp> {
         let watch = self.watch.entry(slot)?;
         // SAFETY: `entry` points into the mapping, aligned for `Watch`.
-        let (length, last_seen) =
-            unsafe { ((&raw const (*watch).length).read_volatile(), word(&raw mut (*watch).last_seen)) };
+        let (armed, last_seen) =
+            unsafe { (word(&raw mut (*watch).armed), word(&raw mut (*watch).last_seen)) };
+        let length = Watch::length_of(armed.load(Ordering::Relaxed));
         (length != 0).then(|| Timestamp::from_nanos(last_seen.load(Ordering::Relaxed)))
     }
 
@@ -105,7 +106,10 @@ impl Maps {
     }
 
     /// Lets the program refresh `last_seen` by itself for exactly this message of this source. Nothing is armed for
-    /// a message that does not fit.
+    /// a message that does not fit. Only one thread may arm and disarm a slot.
+    ///
+    /// An advert that the program was comparing meanwhile may still refresh `last_seen`: it equalled the watch before,
+    /// and was seen within the microsecond.
     pub fn arm(&self, slot: u32, source: [u8; 16], peer: u32, message: &[u8], seen: Timestamp) {
         self.disarm(slot);
         let (Some(watch), Ok(length)) = (self.watch.entry(slot), u32::try_from(message.len())) else {
@@ -115,7 +119,7 @@ impl Maps {
             return;
         }
         // SAFETY: `entry` points into the mapping, which outlives self; `message` fits `payload`. Disarmed, the
-        // program does not read what is written here.
+        // program believes nothing of what is written here.
         unsafe {
             (&raw mut (*watch).payload)
                 .cast::<u8>()
@@ -123,15 +127,19 @@ impl Maps {
             (&raw mut (*watch).source).write_volatile(source);
             (&raw mut (*watch).peer).write_volatile(peer);
             word(&raw mut (*watch).last_seen).store(seen.as_nanos(), Ordering::Relaxed);
-            fence(Ordering::Release);
-            (&raw mut (*watch).length).write_volatile(length);
+            let armed = word(&raw mut (*watch).armed);
+            let generation = Watch::generation_of(armed.load(Ordering::Relaxed));
+            armed.store(Watch::armed(generation, length), Ordering::Release);
         }
     }
 
     pub fn disarm(&self, slot: u32) {
         if let Some(watch) = self.watch.entry(slot) {
             // SAFETY: as in `arm`.
-            unsafe { (&raw mut (*watch).length).write_volatile(0) };
+            let armed = unsafe { word(&raw mut (*watch).armed) };
+            let generation = Watch::generation_of(armed.load(Ordering::Relaxed)).wrapping_add(1);
+            armed.store(Watch::armed(generation, 0), Ordering::Relaxed);
+            // What is written next must not be seen before.
             fence(Ordering::SeqCst);
         }
     }
@@ -161,7 +169,7 @@ impl Maps {
     ) -> Recorded {
         let now = stamp.as_nanos();
         if let Some(watch) = self.watch.read(slot)
-            && watch.length as usize == message.len()
+            && Watch::length_of(watch.armed) as usize == message.len()
             && watch.source == sighting.source
             && watch.payload.get(..message.len()) == Some(message)
         {

@@ -4,10 +4,15 @@
 pub mod clock;
 pub mod maps;
 pub mod netlink;
+pub mod probe;
+pub mod process;
 pub mod realtime;
+pub mod security;
 pub mod socket;
+mod spawn;
 pub mod sysctl;
 pub mod wait;
+pub mod xdp;
 
 /// How the adverts of an interface reach the daemon, best first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

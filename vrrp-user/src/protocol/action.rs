@@ -70,7 +70,7 @@ pub struct Transition {
     pub at: Timestamp,
     /// Effective priority at that moment.
     pub priority: Priority,
-    /// Sender of the advert that caused it.
+    /// The other router concerned: the master that was heard, fell silent, released or was overruled.
     pub peer: Option<IpAddr>,
 }
 

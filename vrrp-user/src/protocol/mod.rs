@@ -11,14 +11,28 @@
 //! Drain the actions after every input. Calling early or twice is harmless.
 
 mod action;
+mod deadlines;
+mod election;
 mod event;
+mod instance;
+mod router;
 mod settings;
+mod state;
+mod timers;
+mod timing;
+mod track;
 mod units;
 
 pub use action::{Action, Announcement, Reason, State, Transition};
 pub use event::{Event, Heard, TrackId};
+pub use instance::{Instance, Stats};
+pub use router::Router;
 pub use settings::{
     Addresses, AnnounceSettings, Auth, InstanceSettings, Track, TrackSettings, Unicast, UnicastPeer,
     VirtualAddress,
 };
+pub use state::RemoteMaster;
+pub use timers::Timer;
+pub use timing::{master_down_interval, skew};
+pub use track::Faults;
 pub use units::{Epoch, InstanceId, Interval, Priority, Version, Vrid, Weight};

@@ -67,7 +67,7 @@ impl Priority {
         if self.is_owner() {
             return self;
         }
-        let total = (i32::from(self.0) + sum).clamp(1, 254);
+        let total = i32::from(self.0).saturating_add(sum).clamp(1, 254);
         Self(u8::try_from(total).unwrap_or(254))
     }
 }
@@ -134,5 +134,48 @@ impl Interval {
 
     pub fn duration(self) -> Duration {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t01_version_3_counts_centiseconds_in_12_bits() {
+        let interval = |millis| Interval::new(Duration::from_millis(millis), Version::V3);
+        assert_eq!(interval(10).unwrap().to_wire(Version::V3), 1);
+        assert_eq!(interval(40_950).unwrap().to_wire(Version::V3), 4095);
+        for millis in [0, 5, 15, 40_960] {
+            assert_eq!(interval(millis), Err(IntervalError::V3), "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn v05_version_2_counts_whole_seconds() {
+        let interval = |millis| Interval::new(Duration::from_millis(millis), Version::V2);
+        assert_eq!(interval(1_000).unwrap().to_wire(Version::V2), 1);
+        assert_eq!(interval(255_000).unwrap().to_wire(Version::V2), 255);
+        for millis in [0, 500, 1_500, 256_000] {
+            assert_eq!(interval(millis), Err(IntervalError::V2), "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn an_interval_survives_the_wire() {
+        for version in [Version::V2, Version::V3] {
+            assert_eq!(Interval::from_wire(0, version), None);
+            for field in 1..=255 {
+                assert_eq!(Interval::from_wire(field, version).unwrap().to_wire(version), field);
+            }
+        }
+    }
+
+    #[test]
+    fn p13_weights_stay_within_1_and_254_and_leave_the_owner_alone() {
+        assert_eq!(Priority(100).weighted(-30), Priority(70));
+        assert_eq!(Priority(100).weighted(-253), Priority(1));
+        assert_eq!(Priority(100).weighted(i32::MAX), Priority(254));
+        assert_eq!(Priority::OWNER.weighted(-253), Priority::OWNER);
     }
 }

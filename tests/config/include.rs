@@ -1,0 +1,119 @@
+//! Files that include others.
+
+use std::path::{Path, PathBuf};
+
+use vrrp_user::config::{self, Diagnostic, Severity};
+
+#[test]
+fn patterns_are_relative_to_the_file_that_includes() {
+    let files = Files::new("[patterns]");
+    files.write("main.conf", "include conf.d/*.conf\ninclude {b,c}.conf\n");
+    files.write("conf.d/one.conf", &instance("one", 1));
+    files.write("conf.d/two.conf", "include ../deep.conf\n");
+    files.write("conf.d/ignored.txt", &instance("ignored", 9));
+    files.write("deep.conf", &instance("deep", 2));
+    files.write("b.conf", &instance("b", 3));
+    files.write("c.conf", &instance("c", 4));
+    let loaded = config::load(&files.path("main.conf")).unwrap();
+    let names: Vec<&str> = loaded.config.instances.iter().map(|instance| &*instance.settings.name).collect();
+    assert_eq!(names, ["one", "deep", "b", "c"]);
+    assert_eq!(loaded.diagnostics, []);
+}
+
+#[test]
+fn a_block_may_be_continued_in_an_included_file() {
+    let files = Files::new("inside");
+    files.write("main.conf", "vrrp_instance a {\n  interface eth0\n  include rest.conf\n}\n");
+    files.write("rest.conf", "virtual_router_id 7\nvirtual_ipaddress { 192.0.2.7/24 }\n");
+    let loaded = config::load(&files.path("main.conf")).unwrap();
+    assert_eq!(loaded.config.instances[0].settings.vrid.number(), 7);
+}
+
+#[test]
+fn findings_name_the_included_file() {
+    let files = Files::new("places");
+    files.write("main.conf", "include bad.conf\n");
+    files.write("bad.conf", "\n  vrrp_instnace x { }\n");
+    let findings = config::load(&files.path("main.conf")).unwrap_err();
+    let bad = files.path("bad.conf").display().to_string();
+    assert_eq!(
+        shown(&findings),
+        [format!(
+            "{bad}:2:3: error: unknown block `vrrp_instnace` at the top level\nhelp: did you mean `vrrp_instance`?"
+        )]
+    );
+}
+
+#[test]
+fn a_missing_file_is_a_warning_unless_it_is_required() {
+    let files = Files::new("missing");
+    files.write("main.conf", &format!("include nowhere.conf\n{}", instance("a", 1)));
+    let loaded = config::load(&files.path("main.conf")).unwrap();
+    assert_eq!(loaded.diagnostics.len(), 1);
+    assert!(loaded.diagnostics[0].message.contains("`nowhere.conf` matches no file"));
+
+    files.write("strict.conf", &format!("includea nowhere.conf\n{}", instance("a", 1)));
+    assert_eq!(config::load(&files.path("strict.conf")).unwrap_err()[0].severity, Severity::Error);
+}
+
+#[test]
+fn a_loop_is_an_error_where_it_closes() {
+    let files = Files::new("loop");
+    files.write("a.conf", "include b.conf\n");
+    files.write("b.conf", "\ninclude a.conf\n");
+    let findings = config::load(&files.path("a.conf")).unwrap_err();
+    assert_eq!(findings[0].line, 2);
+    assert!(findings[0].file.ends_with("b.conf"));
+    assert!(findings[0].message.ends_with("a.conf` includes itself"));
+}
+
+#[test]
+fn the_file_itself_must_be_readable() {
+    let files = Files::new("unreadable");
+    let findings = config::load(&files.path("nowhere.conf")).unwrap_err();
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].severity, Severity::Unreadable);
+}
+
+#[test]
+fn a_text_without_a_file_opens_none() {
+    let loaded = config::parse("text", &format!("include /etc/hostname\n{}", instance("a", 1))).unwrap();
+    assert!(loaded.diagnostics[0].message.contains("is not included"));
+}
+
+fn instance(name: &str, vrid: u8) -> String {
+    format!(
+        "vrrp_instance {name} {{\n  interface eth0\n  virtual_router_id {vrid}\n  virtual_ipaddress {{ 192.0.2.{vrid}/24 }}\n}}\n"
+    )
+}
+
+fn shown(findings: &[Diagnostic]) -> Vec<String> {
+    findings.iter().map(ToString::to_string).collect()
+}
+
+/// A directory of its own, removed at the end.
+struct Files(PathBuf);
+
+impl Files {
+    fn new(name: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("vrrpx-config-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        Self(directory)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

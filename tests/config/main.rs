@@ -1,0 +1,11 @@
+//! Configurations as users write them, sound and broken, and what is said about them.
+//!
+//! `UPDATE_EXPECTED=1` writes the expectations anew; read the difference before it is committed.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers as well")]
+
+mod corpus;
+mod documentation;
+mod include;
+mod random;
+mod settings;

@@ -1,0 +1,102 @@
+//! Any text at all: no panic, and every finding points into it.
+
+use proptest::prelude::*;
+use vrrp_user::config::{Diagnostic, parse};
+
+const SOUND: [&str; 3] = [
+    include_str!("../corpus/valid/everything.conf"),
+    include_str!("../corpus/valid/sample.conf"),
+    include_str!("../corpus/valid/traps.conf"),
+];
+
+proptest! {
+    #[test]
+    fn any_text(text in any::<String>()) {
+        findings_lie_inside(&text);
+    }
+
+    #[test]
+    fn any_sequence_of_the_languages_parts(
+        parts in prop::collection::vec(prop::sample::select(PARTS), 0..60)
+    ) {
+        findings_lie_inside(&parts.concat());
+    }
+
+    #[test]
+    fn sound_files_with_damage(
+        file in 0..SOUND.len(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 0..40_usize, prop::sample::select(PARTS)), 1..6)
+    ) {
+        let mut letters: Vec<char> = SOUND[file].chars().collect();
+        for (at, removed, inserted) in damage {
+            let at = at.index(letters.len() + 1);
+            let end = (at + removed).min(letters.len());
+            letters.splice(at..end, inserted.chars());
+        }
+        findings_lie_inside(&letters.into_iter().collect::<String>());
+    }
+}
+
+const PARTS: &[&str] = &[
+    "\n",
+    " ",
+    "{",
+    "}",
+    "\"",
+    "'",
+    "\\",
+    "#",
+    "!",
+    "$A=",
+    "${",
+    "~SEQ(",
+    "@x ",
+    "-1",
+    "0",
+    "255",
+    "99999999999999999999",
+    "0.01",
+    "192.0.2.1/24",
+    "fe80::1/64",
+    "/",
+    "é",
+    "\u{0}",
+    "\r\n",
+    "global_defs {\n",
+    "vrrp_instance x {\n",
+    "vrrp_script x {\n",
+    "script ",
+    "interface eth0\n",
+    "virtual_router_id 1\n",
+    "virtual_ipaddress {\n",
+    "auth_pass ",
+    "authentication {\n",
+    "auth_type PASS\n",
+    "track_script {\nx\n}\n",
+    "weight ",
+    "advert_int ",
+    "notify ",
+    "version ",
+    "unicast_peer {\n",
+    "include ",
+    "virtual_server {\n",
+    "brd +",
+    "label ",
+    "reverse",
+];
+
+fn findings_lie_inside(text: &str) {
+    let findings = match parse("text", text) {
+        Ok(loaded) => loaded.diagnostics,
+        Err(findings) => findings,
+    };
+    let lines: Vec<&str> = text.split('\n').collect();
+    for Diagnostic { line, column, message, file, .. } in findings {
+        assert_eq!(&*file, "text");
+        assert!(!message.is_empty());
+        let line = usize::try_from(line).unwrap();
+        let column = usize::try_from(column).unwrap();
+        assert!((1..=lines.len()).contains(&line), "line {line}: {message}");
+        assert!((1..=lines[line - 1].chars().count() + 1).contains(&column), "{line}:{column}: {message}");
+    }
+}

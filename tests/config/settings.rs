@@ -1,0 +1,219 @@
+//! What the settings are that a configuration leads to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_user::config::{Config, Loaded, NotifyCommand, ScriptCommand, ScriptUser, parse};
+use vrrp_user::protocol::{
+    AnnounceSettings, Auth, Priority, Track, TrackId, TrackSettings, UnicastPeer, Version, VirtualAddress,
+    Vrid, Weight,
+};
+
+#[test]
+fn every_keyword_that_works_reaches_its_setting() {
+    let Loaded { config, .. } =
+        parse("everything.conf", include_str!("../corpus/valid/everything.conf")).unwrap();
+    let Config { globals, instances, scripts, tracked_interfaces } = config;
+
+    assert_eq!(globals.router_id.as_deref(), Some("node one"));
+    assert_eq!(globals.script_user, Some(user("checker", Some("checkers"))));
+    assert!(globals.script_security);
+
+    let one = &instances[0].settings;
+    assert_eq!((&*one.name, &*one.interface), ("one", "eth0"));
+    assert_eq!((one.vrid, one.priority), (Vrid::new(1).unwrap(), Priority(150)));
+    assert_eq!((one.family, one.version), (Family::V4, Version::V3));
+    assert_eq!(one.advert_interval.duration(), Duration::from_millis(100));
+    assert_eq!((one.preempt, one.preempt_delay), (true, Duration::from_millis(2500)));
+    assert!(!one.initial_master);
+    assert_eq!(one.auth, Auth::None);
+    assert_eq!(one.source, Some(ip("192.0.2.10")));
+    assert_eq!(one.unicast, None);
+    assert_eq!(one.checksum, ChecksumForm::Pseudo, "the instance switches the global setting off");
+    assert_eq!(one.down_timer_adverts, 2);
+    assert!(one.lower_prio_no_advert && !one.higher_prio_send_advert && one.ignore_own_link);
+    let address = |address: &str, prefix| VirtualAddress {
+        address: ip(address),
+        prefix,
+        device: None,
+        label: None,
+        scope: 0,
+        broadcast: None,
+        dad: false,
+        no_prefix_route: false,
+    };
+    assert_eq!(
+        one.addresses.advertised,
+        [
+            VirtualAddress {
+                label: Some("eth0:1".into()),
+                scope: 253,
+                broadcast: Some(ip("192.0.2.255")),
+                ..address("192.0.2.1", 24)
+            },
+            VirtualAddress {
+                device: Some("eth1".into()),
+                broadcast: Some(ip("192.0.2.255")),
+                no_prefix_route: true,
+                ..address("192.0.2.2", 24)
+            },
+        ]
+    );
+    assert_eq!(one.addresses.excluded, [VirtualAddress { dad: true, ..address("2001:db8::1", 64) }]);
+    assert_eq!(
+        one.announce,
+        AnnounceSettings {
+            delay: Duration::from_secs(1),
+            repeat: 1,
+            refresh: Duration::from_secs(10),
+            refresh_repeat: 1,
+            lower_prio_delay: Duration::from_secs(1),
+            lower_prio_repeat: 2,
+            garp_interval: Duration::from_millis(1),
+            gna_interval: Duration::from_micros(1),
+        }
+    );
+    assert_eq!(
+        one.tracks,
+        [
+            track(0, Track::Script("ping".into()), -10, true, Some(false)),
+            track(1, Track::Interface("eth1".into()), 0, false, None),
+            track(2, Track::Interface("eth2".into()), 20, true, None),
+        ]
+    );
+    let notify = &instances[0].notify;
+    assert_eq!(
+        notify.master,
+        Some(NotifyCommand {
+            command: direct(&["/usr/bin/logger", "now master"]),
+            user: Some(user("logger", Some("adm"))),
+        })
+    );
+    assert_eq!(notify.backup, Some(NotifyCommand { command: direct(&["/usr/bin/backup"]), user: None }));
+    assert_eq!(
+        notify.fault.as_ref().map(|hook| &hook.command),
+        Some(&ScriptCommand::Shell("/usr/bin/alarm || exit 1".into()))
+    );
+    assert_eq!(notify.stop, Some(NotifyCommand { command: direct(&["/usr/bin/stopped"]), user: None }));
+    assert_eq!(
+        notify.any,
+        Some(NotifyCommand { command: direct(&["/usr/bin/any"]), user: Some(user("root", None)) })
+    );
+
+    let two = &instances[1].settings;
+    assert_eq!((two.version, two.priority, two.initial_master), (Version::V2, Priority::OWNER, true));
+    assert_eq!(two.auth, Auth::Pass(*b"a#b\0\0\0\0\0"));
+    let unicast = two.unicast.as_ref().unwrap();
+    assert_eq!(unicast.ttl, 64);
+    assert_eq!(
+        unicast.peers,
+        [UnicastPeer { address: ip("192.0.2.11") }, UnicastPeer { address: ip("192.0.2.12") }]
+    );
+    assert_eq!(two.checksum, ChecksumForm::Plain);
+    assert_eq!(two.down_timer_adverts, 4);
+    assert_eq!(two.announce.lower_prio_repeat, 1);
+    assert!(two.higher_prio_send_advert && !two.lower_prio_no_advert);
+    assert_eq!(two.tracks, [track(3, Track::Script("http".into()), 0, false, Some(false))]);
+
+    let three = &instances[2].settings;
+    assert_eq!((three.family, three.version, three.preempt), (Family::V6, Version::V3, false));
+    assert_eq!(three.checksum, ChecksumForm::Pseudo, "IPv6 has no other form");
+    assert_eq!(three.priority, Priority::DEFAULT);
+    assert_eq!(
+        three.tracks,
+        [
+            track(3, Track::Script("http".into()), 0, false, Some(false)),
+            track(0, Track::Script("ping".into()), 5, true, Some(true)),
+        ]
+    );
+
+    assert_eq!(scripts.iter().map(|script| script.id.0).collect::<Vec<_>>(), [0, 3]);
+    let ping = &scripts[0];
+    assert_eq!(ping.command, direct(&["/bin/ping", "-c", "1", "192.0.2.254"]));
+    assert_eq!((ping.interval, ping.timeout), (Duration::from_millis(500), Duration::from_millis(250)));
+    assert_eq!((ping.weight, ping.reverse, ping.rise, ping.fall), (Weight(5), true, 2, 3));
+    assert_eq!(ping.user, Some(user("nobody", Some("nogroup"))));
+    let http = &scripts[1];
+    assert_eq!(http.command, ScriptCommand::Shell("curl -sf http://127.0.0.1/ | grep -q ok".into()));
+    assert_eq!(
+        (http.interval, http.timeout, http.init_fail),
+        (Duration::from_secs(1), Duration::from_secs(1), true)
+    );
+    assert_eq!(tracked_interfaces, [(TrackId(1), Arc::from("eth1")), (TrackId(2), Arc::from("eth2"))]);
+}
+
+#[test]
+fn what_is_not_written_is_as_with_keepalived() {
+    let text = "vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress { 192.0.2.1 }\n}";
+    let Loaded { config, .. } = parse("t", text).unwrap();
+    let it = &config.instances[0].settings;
+    assert_eq!((it.version, it.priority, it.initial_master), (Version::V2, Priority(100), false));
+    assert_eq!(it.advert_interval.duration(), Duration::from_secs(1));
+    assert_eq!((it.preempt, it.preempt_delay, it.down_timer_adverts), (true, Duration::ZERO, 3));
+    assert_eq!(it.addresses.advertised[0].prefix, 32);
+    assert_eq!(it.announce, AnnounceSettings::default());
+    assert_eq!(it.tracks, []);
+    assert_eq!(config.globals, Default::default());
+}
+
+#[test]
+fn the_traps_are_taken_as_keepalived_takes_them() {
+    let Loaded { config, .. } = parse("traps.conf", include_str!("../corpus/valid/traps.conf")).unwrap();
+    let settings: Vec<_> = config.instances.iter().map(|instance| &instance.settings).collect();
+    let hint = settings[0];
+    assert_eq!(hint.priority, Priority(101));
+    assert!(hint.preempt && hint.preempt_delay.is_zero(), "state MASTER clears both");
+    assert_eq!(hint.auth, Auth::Pass(*b"'abc'\0\0\0"));
+    assert_eq!(hint.tracks[0].weight, Weight(253));
+    assert_eq!(config.scripts[0].command, direct(&["/usr/bin/killall", "-0", "haproxy"]));
+    assert_eq!(config.scripts[0].interval, Duration::from_secs(1));
+    assert_eq!(config.scripts.len(), 1, "a script that nobody tracks is not run");
+    assert_eq!(hint.announce.repeat, 1);
+    assert_eq!(hint.announce.garp_interval, Duration::from_secs(2));
+
+    let six = settings[1];
+    assert_eq!((six.version, six.auth, six.tracks.len()), (Version::V3, Auth::None, 0));
+    assert_eq!((six.addresses.advertised[0].label.as_ref(), six.addresses.advertised[0].scope), (None, 0));
+    assert_eq!((six.unicast.as_ref(), six.source), (None, Some(ip("fe80::9"))));
+
+    let three = settings[2];
+    assert_eq!(three.advert_interval.duration(), Duration::from_millis(330));
+    assert!(!three.preempt && three.preempt_delay.is_zero());
+    assert_eq!(three.checksum, ChecksumForm::Pseudo);
+    assert_eq!(three.addresses.advertised[0].broadcast, None);
+}
+
+#[test]
+fn addresses_that_do_not_fit_an_advert_are_excluded() {
+    let addresses: String = (1..=100).map(|n| format!("fe80::{n:x}/64\n")).collect();
+    let text = format!(
+        "vrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {{\n{addresses}}}\n}}"
+    );
+    let Loaded { config, diagnostics } = parse("t", &text).unwrap();
+    let addresses = &config.instances[0].settings.addresses;
+    assert_eq!((addresses.advertised.len(), addresses.excluded.len()), (89, 11));
+    assert_eq!(
+        diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "t:94:1: warning: an advert holds 89 addresses; this one is set but not in the adverts (and 10 more)"
+        ]
+    );
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn user(name: &str, group: Option<&str>) -> ScriptUser {
+    ScriptUser { name: name.into(), group: group.map(Arc::from) }
+}
+
+fn direct(words: &[&str]) -> ScriptCommand {
+    ScriptCommand::Direct(words.iter().map(|word| Arc::from(*word)).collect())
+}
+
+fn track(id: u32, track: Track, weight: i16, reverse: bool, initial: Option<bool>) -> TrackSettings {
+    TrackSettings { id: TrackId(id), track, weight: Weight(weight), reverse, initial }
+}

@@ -1,0 +1,255 @@
+//! Several nodes on a simulated LAN: latency, loss, a split, frozen and starved nodes, death, stop and return. A
+//! failing run prints its seed.
+
+mod node;
+mod random;
+mod world;
+
+use std::time::Duration;
+
+use vrrp_user::protocol::{Reason, State};
+
+use self::node::node;
+use self::world::World;
+use crate::setup::ID;
+
+const MASTER: usize = 0;
+const BACKUP: usize = 1;
+
+/// Longest wake-up, and longest way of an advert and its wake-up.
+const WAKE: Duration = Duration::from_micros(80);
+const HEARING: Duration = Duration::from_micros(280);
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+fn pair(seed: u64, interval: u16) -> World {
+    let world = World::settled(seed, vec![node(10, 150, interval), node(20, 100, interval)]);
+    assert_eq!(world.masters(), [MASTER], "seed {seed}");
+    world
+}
+
+fn moves(world: &World) -> Vec<(usize, State, Reason)> {
+    world.log.iter().map(|(node, transition)| (*node, transition.to, transition.reason)).collect()
+}
+
+#[test]
+fn a_steady_master_wakes_its_backup_once_per_patience_less_an_interval() {
+    let mut world = pair(1, 10);
+    let (turns, sent) = (world.nodes[BACKUP].turns, world.sent[MASTER]);
+    world.run(Duration::from_secs(100));
+    assert_eq!(moves(&world), []);
+    let adverts = world.sent[MASTER] - sent;
+    assert!((998..=1000).contains(&adverts), "{adverts} adverts");
+    let turns = world.nodes[BACKUP].turns - turns;
+    assert!(turns <= 500, "{turns} turns in 100 s at 100 ms");
+}
+
+#[test]
+fn a_dead_master_is_followed_exactly_when_its_patience_ends() {
+    for seed in 0..300 {
+        let mut world = pair(seed, if seed % 2 == 0 { 1 } else { 10 });
+        let moment = Duration::from_nanos(world.random.below(100_000_000));
+        world.run(moment);
+        world.kill(MASTER);
+        // What is on its way still counts.
+        world.run(Duration::from_millis(1));
+        let last = world.nodes[BACKUP].last_seen();
+        let patience =
+            world.nodes[BACKUP].router.as_ref().unwrap().instance(ID).unwrap().master_down_interval();
+        world.run(Duration::from_secs(2));
+        assert_eq!(moves(&world), [(BACKUP, State::Master, Reason::MasterSilent)], "seed {seed}");
+        let waited = world.log[0].1.at.since(last);
+        assert!(waited >= patience && waited <= patience + WAKE, "seed {seed}: {waited:?} of {patience:?}");
+    }
+}
+
+#[test]
+fn a_stopped_master_is_followed_within_skew() {
+    for seed in 0..100 {
+        let mut world = pair(seed, 1);
+        let moment = Duration::from_nanos(world.random.below(100_000_000));
+        world.run(moment);
+        let stopped = world.now;
+        world.stop(MASTER);
+        world.run(Duration::from_secs(2));
+        let expected =
+            [(MASTER, State::Init, Reason::Shutdown), (BACKUP, State::Master, Reason::MasterReleased)];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+        let skew = Duration::from_nanos(6_093_750);
+        let waited = world.log[1].1.at.since(stopped);
+        assert!(waited >= skew && waited <= skew + HEARING + WAKE, "seed {seed}: {waited:?}");
+    }
+}
+
+#[test]
+fn a_better_master_returns_by_one_transition_each() {
+    for seed in 0..100 {
+        let mut world = pair(seed, 1);
+        world.kill(MASTER);
+        world.run(Duration::from_secs(1));
+        world.log.clear();
+        world.shared = Duration::ZERO;
+        world.orphaned = Duration::ZERO;
+        world.start(MASTER);
+        world.run(Duration::from_secs(1));
+        let expected = [
+            (MASTER, State::Backup, Reason::Startup),
+            (MASTER, State::Master, Reason::Preempted),
+            (BACKUP, State::Backup, Reason::HigherPriority),
+        ];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+        assert!(world.shared <= HEARING, "seed {seed}: both for {:?}", world.shared);
+        assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
+    }
+}
+
+#[test]
+fn without_preemption_the_better_one_returns_as_backup() {
+    for seed in 0..50 {
+        let mut world = pair(seed, 1);
+        world.kill(MASTER);
+        world.run(Duration::from_secs(1));
+        world.log.clear();
+        world.nodes[MASTER].settings.preempt = false;
+        world.start(MASTER);
+        world.run(Duration::from_secs(5));
+        assert_eq!(moves(&world), [(MASTER, State::Backup, Reason::Startup)], "seed {seed}");
+        assert_eq!(world.masters(), [BACKUP], "seed {seed}");
+    }
+}
+
+/// Machines that freeze whole: both nodes stand still together for up to 100 ms, at 10 ms adverts.
+#[test]
+fn nodes_frozen_together_stay_what_they_are() {
+    for seed in 0..60 {
+        let mut world = pair(seed, 1);
+        for _ in 0..100 {
+            let (span, pause) = (world.random.below(100_000), world.random.below(300_000));
+            world.freeze(MASTER, Duration::from_micros(span));
+            world.freeze(BACKUP, Duration::from_micros(span));
+            world.run(Duration::from_micros(span + pause));
+        }
+        assert_eq!(moves(&world), [], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_frozen_or_starved_backup_does_not_take_over() {
+    for seed in 0..60 {
+        let mut world = pair(seed, 1);
+        for round in 0..100 {
+            let (span, pause) = (world.random.below(500_000), world.random.below(100_000));
+            if round % 2 == 0 {
+                world.freeze(BACKUP, Duration::from_micros(span));
+            } else {
+                world.starve(BACKUP, Duration::from_micros(span));
+            }
+            world.run(Duration::from_micros(span + pause));
+        }
+        assert_eq!(moves(&world), [], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_death_during_a_freeze_is_found_one_listening_time_after_it() {
+    for seed in 0..100 {
+        let mut world = pair(seed, 1);
+        let moment = Duration::from_nanos(world.random.below(50_000_000));
+        world.run(moment);
+        let span = ms(40) + Duration::from_micros(world.random.below(60_000));
+        world.kill(MASTER);
+        // An advert still on its way would be heard after the freeze.
+        world.run(ms(1));
+        world.freeze(BACKUP, span);
+        let thaw = world.now + span;
+        world.run(Duration::from_secs(1));
+        assert_eq!(moves(&world), [(BACKUP, State::Master, Reason::MasterSilent)], "seed {seed}");
+        // Thawing takes up to 2 ms, listening an interval and skew.
+        let limit = ms(2) + ms(10) + Duration::from_nanos(6_093_750) + WAKE;
+        let waited = world.log[0].1.at.since(thaw);
+        assert!(waited <= limit, "seed {seed}: {waited:?}");
+    }
+}
+
+#[test]
+fn a_frozen_master_is_followed_and_yields_nothing_when_it_thaws() {
+    for seed in 0..50 {
+        let mut world = pair(seed, 1);
+        world.freeze(MASTER, ms(500));
+        world.run(Duration::from_secs(2));
+        let expected =
+            [(BACKUP, State::Master, Reason::MasterSilent), (BACKUP, State::Backup, Reason::HigherPriority)];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+        assert_eq!(world.masters(), [MASTER], "seed {seed}");
+    }
+}
+
+#[test]
+fn a18_of_two_equal_ones_started_together_one_is_master() {
+    for seed in 0..200 {
+        let mut world = World::new(seed, vec![node(10, 100, 10), node(20, 100, 10)]);
+        world.start(0);
+        world.start(1);
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.masters().len(), 1, "seed {seed}");
+        let other = 1 - world.masters()[0];
+        assert!(world.sent[other] <= 1, "seed {seed}: {} adverts", world.sent[other]);
+        assert!(world.shared <= 2 * HEARING, "seed {seed}: both for {:?}", world.shared);
+    }
+}
+
+#[test]
+fn of_three_the_next_best_follows_and_only_one_is_master() {
+    for seed in 0..100 {
+        let mut world = World::settled(seed, vec![node(10, 200, 10), node(20, 150, 10), node(30, 100, 10)]);
+        assert_eq!(world.masters(), [0], "seed {seed}");
+        world.kill(0);
+        world.run(Duration::from_secs(2));
+        assert_eq!(moves(&world), [(1, State::Master, Reason::MasterSilent)], "seed {seed}");
+        world.kill(1);
+        world.run(Duration::from_secs(2));
+        assert_eq!(world.masters(), [2], "seed {seed}");
+        world.start(0);
+        world.run(Duration::from_secs(2));
+        assert_eq!(world.masters(), [0], "seed {seed}");
+        assert!(world.shared <= HEARING, "seed {seed}: {:?}", world.shared);
+    }
+}
+
+#[test]
+fn loss_leaves_no_lasting_confusion() {
+    for seed in 0..30 {
+        let mut world = World::settled(seed, vec![node(10, 200, 10), node(20, 150, 10), node(30, 100, 10)]);
+        world.loss = 300;
+        world.run(Duration::from_secs(60));
+        // A false takeover lasts until one advert of the better master comes through.
+        assert!(world.shared < Duration::from_secs(3), "seed {seed}: {:?}", world.shared);
+        assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
+        world.loss = 0;
+        world.run(Duration::from_secs(1));
+        world.log.clear();
+        world.run(Duration::from_secs(10));
+        assert_eq!(world.masters(), [0], "seed {seed}");
+        assert_eq!(moves(&world), [], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_healed_split_leaves_the_better_master_who_tells_of_it() {
+    for seed in 0..100 {
+        let mut world = pair(seed, 10);
+        world.is_split = true;
+        world.run(Duration::from_secs(1));
+        assert_eq!(world.masters(), [MASTER, BACKUP], "seed {seed}");
+        world.is_split = false;
+        world.shared = Duration::ZERO;
+        let before = world.log.len();
+        world.run(Duration::from_secs(1));
+        assert_eq!(moves(&world)[before..], [(BACKUP, State::Backup, Reason::HigherPriority)], "seed {seed}");
+        assert!(world.shared <= ms(100) + HEARING + WAKE, "seed {seed}: {:?}", world.shared);
+        // The better one's advert may come first, and then nothing is contested.
+        assert!(world.contests <= 1, "seed {seed}");
+    }
+}

@@ -1,0 +1,166 @@
+//! A node: a router, an engine that turns as the daemon's does, and a kernel that keeps the steady master's adverts
+//! to itself.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_user::protocol::{
+    Action, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Transition,
+};
+
+use crate::setup::{ID, Variant};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Frame {
+    pub(crate) source: IpAddr,
+    pub(crate) priority: Priority,
+    pub(crate) interval: Interval,
+}
+
+/// What leaves a turn.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) sent: Vec<Frame>,
+    pub(crate) transitions: Vec<Transition>,
+    pub(crate) contests: usize,
+}
+
+pub(crate) struct Node {
+    pub(crate) settings: InstanceSettings,
+    pub(crate) source: IpAddr,
+    /// `None` while the daemon does not run.
+    pub(crate) router: Option<Router>,
+    /// Nothing of the host runs before.
+    pub(crate) frozen_until: Timestamp,
+    /// The daemon does not run before, the kernel does.
+    pub(crate) starved_until: Timestamp,
+    pub(crate) next_turn: Option<Timestamp>,
+    pub(crate) has_addresses: bool,
+    pub(crate) turns: u64,
+    watch: Option<Frame>,
+    last_seen: Timestamp,
+    last_handled: Option<Frame>,
+    ring: VecDeque<(Frame, Timestamp)>,
+    outcome: Outcome,
+}
+
+impl Node {
+    pub(crate) fn new(settings: InstanceSettings, source: IpAddr) -> Self {
+        Self {
+            settings,
+            source,
+            router: None,
+            frozen_until: Timestamp::ZERO,
+            starved_until: Timestamp::ZERO,
+            next_turn: None,
+            has_addresses: false,
+            turns: 0,
+            watch: None,
+            last_seen: Timestamp::ZERO,
+            last_handled: None,
+            ring: VecDeque::new(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.router.as_ref().and_then(|router| router.instance(ID)).map_or(State::Init, |i| i.state())
+    }
+
+    /// When the watched master was seen last, by the kernel.
+    pub(crate) fn last_seen(&self) -> Timestamp {
+        self.last_seen
+    }
+
+    pub(crate) fn start(&mut self, now: Timestamp) -> Outcome {
+        self.router = Some(Router::new(vec![self.settings.clone()]));
+        self.watch = None;
+        self.ring.clear();
+        self.input(&Event::Link(ID, true), now);
+        self.input(&Event::Source(ID, Some(self.source)), now);
+        self.input(&Event::Startup, now);
+        std::mem::take(&mut self.outcome)
+    }
+
+    pub(crate) fn stop(&mut self, now: Timestamp) -> Outcome {
+        self.input(&Event::Shutdown, now);
+        self.kill();
+        std::mem::take(&mut self.outcome)
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.router = None;
+        self.next_turn = None;
+        self.has_addresses = false;
+    }
+
+    /// The kernel has a frame. True where it wakes the engine.
+    pub(crate) fn receive(&mut self, frame: Frame, now: Timestamp) -> bool {
+        if self.router.is_none() {
+            return false;
+        }
+        if self.watch == Some(frame) {
+            self.last_seen = now;
+            return false;
+        }
+        self.ring.push_back((frame, now));
+        true
+    }
+
+    /// One turn of the engine: inputs, sightings, timeouts.
+    pub(crate) fn turn(&mut self, now: Timestamp) -> Outcome {
+        self.turns += 1;
+        while let Some((frame, stamp)) = self.ring.pop_front() {
+            self.last_handled = Some(frame);
+            let Frame { source, priority, interval } = frame;
+            self.last_seen = stamp;
+            self.input(&Event::Advert(ID, Heard { source, priority, interval, stamp }), now);
+        }
+        let silent: Vec<InstanceId> =
+            self.router.as_ref().map(|router| router.silence_due(now).collect()).unwrap_or_default();
+        for id in silent {
+            self.input(&Event::Seen(id, self.last_seen), now);
+        }
+        if let Some(router) = &mut self.router {
+            router.handle_timeout(now);
+        }
+        self.drain();
+        std::mem::take(&mut self.outcome)
+    }
+
+    fn input(&mut self, event: &Event, now: Timestamp) {
+        if let Some(router) = &mut self.router {
+            router.handle(event, now);
+        }
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let Some(router) = &mut self.router else { return };
+        while let Some(action) = router.poll_action() {
+            match action {
+                Action::Advertise(_, priority) => self.outcome.sent.push(Frame {
+                    source: self.source,
+                    priority,
+                    interval: self.settings.advert_interval,
+                }),
+                Action::Watch(_) => self.watch = self.last_handled,
+                Action::Unwatch(_) => self.watch = None,
+                Action::AddAddresses(..) => self.has_addresses = true,
+                Action::RemoveAddresses(..) => self.has_addresses = false,
+                Action::Report(_, transition) => self.outcome.transitions.push(transition),
+                Action::ReportContest(..) => self.outcome.contests += 1,
+                Action::Announce(..) | Action::ReportPriority(..) => {}
+            }
+        }
+    }
+}
+
+/// A node's settings and source: version 3 over IPv4, the interval in centiseconds.
+pub(crate) fn node(address: u8, priority: u8, interval: u16) -> Node {
+    let mut settings = Variant::V3Ipv4.settings();
+    settings.priority = Priority(priority);
+    settings.advert_interval = crate::setup::centiseconds(interval);
+    Node::new(settings, Variant::V3Ipv4.address(address))
+}

@@ -1,0 +1,193 @@
+//! Nodes on a LAN under one virtual clock. Every run repeats exactly from its seed.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_user::protocol::{State, Transition};
+
+use super::node::{Frame, Node, Outcome};
+use super::random::Random;
+
+const fn micros(from: u64, to: u64) -> Range<Duration> {
+    Duration::from_micros(from)..Duration::from_micros(to)
+}
+
+#[derive(Debug)]
+enum Happening {
+    Delivery { to: usize, frame: Frame },
+    Turn { node: usize },
+}
+
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) random: Random,
+    /// Adverts lost on the way to one receiver, in permille.
+    pub(crate) loss: u64,
+    /// No frame passes.
+    pub(crate) is_split: bool,
+    pub(crate) log: Vec<(usize, Transition)>,
+    pub(crate) sent: Vec<u64>,
+    pub(crate) contests: usize,
+    /// How long more than one node, and how long none, had the addresses.
+    pub(crate) shared: Duration,
+    pub(crate) orphaned: Duration,
+    latency: Range<Duration>,
+    /// When the latest frame from one to another arrives: none overtakes it.
+    latest: BTreeMap<(usize, usize), Timestamp>,
+    /// From a timeout or an advert to the engine's turn.
+    wake: Range<Duration>,
+    /// From the end of a freeze to the first turn, and to the first frame out of the NIC, in any order.
+    thaw: Range<Duration>,
+    future: BTreeMap<(Timestamp, u64), Happening>,
+    scheduled: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, nodes: Vec<Node>) -> Self {
+        Self {
+            now: Timestamp::from_nanos(1_000_000_000_000),
+            sent: vec![0; nodes.len()],
+            nodes,
+            random: Random::new(seed),
+            loss: 0,
+            is_split: false,
+            log: Vec::new(),
+            contests: 0,
+            shared: Duration::ZERO,
+            orphaned: Duration::ZERO,
+            latency: micros(20, 200),
+            latest: BTreeMap::new(),
+            wake: micros(5, 80),
+            thaw: micros(5, 2_000),
+            future: BTreeMap::new(),
+            scheduled: 0,
+        }
+    }
+
+    /// All nodes started, and time for one to become master.
+    pub(crate) fn settled(seed: u64, nodes: Vec<Node>) -> Self {
+        let mut world = Self::new(seed, nodes);
+        for node in 0..world.nodes.len() {
+            world.start(node);
+        }
+        world.run(Duration::from_secs(10));
+        world.log.clear();
+        world.shared = Duration::ZERO;
+        world.orphaned = Duration::ZERO;
+        world
+    }
+
+    pub(crate) fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some((&(at, order), _)) = self.future.first_key_value()
+            && at <= end
+        {
+            self.pass(at);
+            if let Some(happening) = self.future.remove(&(at, order)) {
+                self.happen(happening);
+            }
+        }
+        self.pass(end);
+    }
+
+    pub(crate) fn start(&mut self, node: usize) {
+        let outcome = self.nodes[node].start(self.now);
+        self.follow(node, outcome);
+    }
+
+    pub(crate) fn stop(&mut self, node: usize) {
+        let outcome = self.nodes[node].stop(self.now);
+        self.follow(node, outcome);
+    }
+
+    pub(crate) fn kill(&mut self, node: usize) {
+        self.nodes[node].kill();
+    }
+
+    /// Host and daemon stand still.
+    pub(crate) fn freeze(&mut self, node: usize, span: Duration) {
+        self.nodes[node].frozen_until = self.now + span;
+    }
+
+    /// The daemon stands still, its kernel does not.
+    pub(crate) fn starve(&mut self, node: usize, span: Duration) {
+        self.nodes[node].starved_until = self.now + span;
+    }
+
+    pub(crate) fn masters(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|&node| self.nodes[node].state() == State::Master).collect()
+    }
+
+    fn pass(&mut self, to: Timestamp) {
+        match self.nodes.iter().filter(|node| node.has_addresses).count() {
+            0 => self.orphaned += to.since(self.now),
+            1 => {}
+            _ => self.shared += to.since(self.now),
+        }
+        self.now = to;
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Delivery { to, frame } => {
+                let thawed = self.nodes[to].frozen_until;
+                if thawed > self.now {
+                    let at = thawed + self.random.span(&self.thaw);
+                    self.schedule(at, Happening::Delivery { to, frame });
+                } else if self.nodes[to].receive(frame, self.now) {
+                    let at = self.now + self.random.span(&self.wake);
+                    self.wake(to, at);
+                }
+            }
+            Happening::Turn { node } => {
+                if self.nodes[node].next_turn != Some(self.now) {
+                    return;
+                }
+                let runnable = self.nodes[node].frozen_until.max(self.nodes[node].starved_until);
+                if runnable > self.now {
+                    let at = runnable + self.random.span(&self.thaw);
+                    self.nodes[node].next_turn = None;
+                    return self.wake(node, at);
+                }
+                self.nodes[node].next_turn = None;
+                let outcome = self.nodes[node].turn(self.now);
+                self.follow(node, outcome);
+            }
+        }
+    }
+
+    fn follow(&mut self, node: usize, outcome: Outcome) {
+        self.contests += outcome.contests;
+        self.log.extend(outcome.transitions.into_iter().map(|transition| (node, transition)));
+        for frame in outcome.sent {
+            self.sent[node] += 1;
+            for to in (0..self.nodes.len()).filter(|&to| to != node) {
+                if !self.is_split && !self.random.permille(self.loss) {
+                    let latest = self.latest.entry((node, to)).or_default();
+                    *latest = (self.now + self.random.span(&self.latency)).max(*latest);
+                    let at = *latest;
+                    self.schedule(at, Happening::Delivery { to, frame });
+                }
+            }
+        }
+        if let Some(due) = self.nodes[node].router.as_ref().and_then(|router| router.poll_timeout()) {
+            let at = due.max(self.now) + self.random.span(&self.wake);
+            self.wake(node, at);
+        }
+    }
+
+    fn wake(&mut self, node: usize, at: Timestamp) {
+        if self.nodes[node].next_turn.is_none_or(|planned| at < planned) {
+            self.nodes[node].next_turn = Some(at);
+            self.schedule(at, Happening::Turn { node });
+        }
+    }
+
+    fn schedule(&mut self, at: Timestamp, happening: Happening) {
+        self.scheduled += 1;
+        self.future.insert((at, self.scheduled), happening);
+    }
+}

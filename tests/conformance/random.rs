@@ -1,0 +1,197 @@
+//! What holds for any sequence of events.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_user::protocol::{
+    Action, Epoch, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Timer,
+    TrackId, Version,
+};
+
+use super::setup::{Variant, tracked};
+
+#[derive(Clone, Debug)]
+enum Input {
+    Event(Event),
+    Timeout,
+    /// An advert whose stamp lies that many µs before its handling.
+    Advert {
+        id: u32,
+        from: u8,
+        priority: u8,
+        interval: u16,
+        age: u64,
+    },
+    Seen {
+        id: u32,
+        age: u64,
+    },
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    // One more instance than there are.
+    let id = 0..4_u32;
+    prop_oneof![
+        4 => Just(Input::Timeout),
+        4 => (id.clone(), 98..103_u8, prop_oneof![Just(0), Just(255), 90..110_u8], 1..300_u16, 0..5_000_u64)
+            .prop_map(|(id, from, priority, interval, age)| Input::Advert { id, from, priority, interval, age }),
+        2 => (id.clone(), 0..2_000_000_u64).prop_map(|(id, age)| Input::Seen { id, age }),
+        1 => (id.clone(), any::<bool>()).prop_map(|(id, up)| Input::Event(Event::Link(InstanceId(id), up))),
+        1 => (id, any::<bool>()).prop_map(|(id, there)| {
+            Input::Event(Event::Source(InstanceId(id), there.then(|| Variant::V3Ipv4.address(100))))
+        }),
+        1 => (0..3_u32, any::<bool>()).prop_map(|(id, up)| Input::Event(Event::Track(TrackId(id), up))),
+        1 => Just(Input::Event(Event::Startup)),
+        1 => prop_oneof![9 => Just(Input::Timeout), 1 => Just(Input::Event(Event::Shutdown))],
+    ]
+}
+
+/// Time to the next input in µs: nothing, a little, an interval, an age.
+fn pause() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 0..5_000_u64, 0..1_500_000_u64, 0..60_000_000_u64]
+}
+
+fn settings() -> Vec<InstanceSettings> {
+    let mut plain = Variant::V3Ipv4.settings();
+    plain.tracks = vec![tracked(0, -20), tracked(1, 0)];
+    plain.announce.repeat = 5;
+    plain.announce.lower_prio_repeat = 5;
+    plain.announce.delay = Duration::from_secs(5);
+    plain.announce.refresh = Duration::from_secs(1);
+    let mut patient = Variant::V3Ipv6.settings();
+    patient.preempt_delay = Duration::from_secs(3);
+    patient.advert_interval = Interval::from_wire(1, Version::V3).unwrap();
+    patient.tracks = vec![tracked(0, 30)];
+    let mut owner = Variant::V2.settings();
+    owner.priority = Priority::OWNER;
+    owner.preempt = false;
+    owner.tracks = vec![tracked(2, 0)];
+    owner.tracks[0].initial = None;
+    vec![plain, patient, owner]
+}
+
+/// What the actions told so far, and what they may not contradict.
+#[derive(Default)]
+struct Account {
+    states: HashMap<InstanceId, (State, Epoch)>,
+    has_addresses: HashMap<InstanceId, bool>,
+    watches: HashMap<InstanceId, bool>,
+}
+
+impl Account {
+    fn enter(&mut self, router: &mut Router) -> Result<(), TestCaseError> {
+        let mut per_instance: HashMap<InstanceId, usize> = HashMap::new();
+        let mut adverts: HashMap<InstanceId, usize> = HashMap::new();
+        while let Some(action) = router.poll_action() {
+            let id = match action {
+                Action::Advertise(id, _) => {
+                    *adverts.entry(id).or_default() += 1;
+                    id
+                }
+                Action::Watch(id) => {
+                    self.watches.insert(id, true);
+                    id
+                }
+                Action::Unwatch(id) => {
+                    prop_assert_eq!(self.watches.insert(id, false), Some(true));
+                    id
+                }
+                Action::AddAddresses(id, _) => {
+                    prop_assert_ne!(self.has_addresses.insert(id, true), Some(true));
+                    id
+                }
+                Action::RemoveAddresses(id, _) => {
+                    prop_assert_eq!(self.has_addresses.insert(id, false), Some(true));
+                    id
+                }
+                Action::Announce(id, announcement) => {
+                    prop_assert_eq!(self.has_addresses.get(&id), Some(&true));
+                    prop_assert!(announcement.repeat > 0);
+                    prop_assert_eq!(Some(announcement.epoch), router.instance(id).map(|i| i.epoch()));
+                    id
+                }
+                Action::Report(id, transition) => {
+                    let (state, epoch) = self.states.get(&id).copied().unwrap_or_default();
+                    prop_assert_eq!(transition.from, state);
+                    prop_assert!(transition.epoch > epoch);
+                    self.states.insert(id, (transition.to, transition.epoch));
+                    id
+                }
+                Action::ReportPriority(id, _) | Action::ReportContest(id, _) => id,
+            };
+            *per_instance.entry(id).or_default() += 1;
+        }
+        prop_assert!(per_instance.values().all(|&count| count <= 6), "a storm: {:?}", per_instance);
+        prop_assert!(adverts.values().all(|&count| count <= 2), "too many adverts: {:?}", adverts);
+        for instance in router.instances() {
+            let id = instance.id();
+            let is_master = instance.state() == State::Master;
+            prop_assert_eq!(self.states.get(&id).copied().unwrap_or_default().0, instance.state());
+            prop_assert_eq!(self.has_addresses.get(&id).copied().unwrap_or_default(), is_master);
+            prop_assert_eq!(self.watches.get(&id).copied().unwrap_or_default(), instance.watches());
+            prop_assert!(!instance.watches() || instance.state() == State::Backup);
+            for timer in Timer::ALL {
+                let home = match timer {
+                    Timer::MasterDown | Timer::Suspect | Timer::PreemptDelay => State::Backup,
+                    _ => State::Master,
+                };
+                prop_assert!(instance.deadline(timer).is_none() || instance.state() == home, "{:?}", timer);
+            }
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_account_always_balances(inputs in prop::collection::vec((pause(), input()), 1..150)) {
+        let mut router = Router::new(settings());
+        let mut account = Account::default();
+        let mut now = Timestamp::from_nanos(3_600_000_000_000);
+        for index in 0..3 {
+            let id = InstanceId(index);
+            let source = settings()[index as usize].family;
+            let address = if source == vrrp_ebpf::wire::Family::V6 { Variant::V3Ipv6 } else { Variant::V3Ipv4 };
+            router.handle(&Event::Link(id, true), now);
+            router.handle(&Event::Source(id, Some(address.address(100))), now);
+        }
+        for (pause, input) in inputs {
+            now = now + Duration::from_micros(pause);
+            match input {
+                Input::Event(event) => router.handle(&event, now),
+                Input::Timeout => router.handle_timeout(now),
+                Input::Advert { id, from, priority, interval, age } => {
+                    let heard = Heard {
+                        source: Variant::V3Ipv4.address(from),
+                        priority: Priority(priority),
+                        interval: Interval::from_wire(interval, Version::V3).unwrap(),
+                        stamp: now - Duration::from_micros(age),
+                    };
+                    router.handle(&Event::Advert(InstanceId(id), heard), now);
+                }
+                Input::Seen { id, age } => {
+                    router.handle(&Event::Seen(InstanceId(id), now - Duration::from_micros(age)), now);
+                }
+            }
+            account.enter(&mut router)?;
+            router.handle_timeout(now);
+            prop_assert!(router.poll_timeout().is_none_or(|due| due > now), "a timer stays in the past");
+            account.enter(&mut router)?;
+            router.handle_timeout(now);
+            prop_assert_eq!(router.poll_action(), None, "a second call did something");
+            let due = router.poll_timeout();
+            let earliest = router
+                .instances()
+                .iter()
+                .flat_map(|instance| Timer::ALL.map(|timer| instance.deadline(timer)))
+                .flatten()
+                .min();
+            prop_assert_eq!(due, earliest);
+            let silent: Vec<_> = due.map(|due| router.silence_due(due).collect()).unwrap_or_default();
+            prop_assert!(silent.iter().all(|&id| router.instance(id).is_some_and(|i| i.watches())));
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Backup (RFC 9568 §6.4.2): whom it obeys, and when it takes over.
+
+use std::time::Duration;
+
+use vrrp_user::protocol::{Interval, Priority, Version};
+
+use super::{ALL, Row, V2, V3, no_preempt, owner, plain};
+use crate::setup::tracked;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        number: "B05",
+        what: "a Backup leaves in silence",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup         -> BACKUP startup
+            shutdown        -> INIT shutdown
+            wait 20s",
+    },
+    Row {
+        number: "B06",
+        what: "the master's silence ends after master_down_interval; then our own interval counts",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup                     -> BACKUP startup
+            hear 200 from 120 every 5cs -> watch
+            wait down - 1ns
+            wait 1ns                    -> advert 100, add, unwatch, MASTER master_silent
+            wait A - 1ns
+            wait 1ns                    -> advert 100",
+    },
+    Row {
+        number: "B07",
+        what: "a release shortens the wait to skew",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 200 from 120   -> watch
+            wait 500ms
+            hear 0 from 120     -> unwatch
+            wait 609375us - 1ns
+            wait 1ns            -> advert 100, add, MASTER master_released",
+    },
+    Row {
+        number: "B07",
+        what: "with the interval known from the master",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup                     -> BACKUP startup
+            hear 200 from 120 every 1cs -> watch
+            hear 0 from 120 every 1cs   -> unwatch
+            wait 6093750ns - 1ns
+            wait 1ns                    -> advert 100, add, MASTER master_released",
+    },
+    Row {
+        number: "B08",
+        what: "without preemption any master is obeyed",
+        variants: ALL,
+        settings: no_preempt,
+        script: "
+            startup         -> BACKUP startup
+            wait 3s
+            hear 1 from 90  -> watch
+            wait down - 1ns
+            wait 1ns        -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "B09",
+        what: "an equal master is obeyed whatever its address",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait 3s
+            hear 100 from 90    -> watch
+            wait 3s
+            hear 100 from 120   -> watch
+            wait down - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "B10",
+        what: "a lower master is ignored, and the timer runs on",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup         -> BACKUP startup
+            wait 1s
+            hear 99 from 120
+            wait 1s
+            hear 99 from 120
+            wait 1609375us - 1ns
+            wait 1ns        -> advert 100, add, MASTER preempted",
+    },
+    Row {
+        number: "B10",
+        what: "its interval is not learned",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup         -> BACKUP startup
+            hear 99 from 120 every 5cs
+            hear 99 from 120 every 4095cs
+            wait 3609375us - 1ns
+            wait 1ns        -> advert 100, add, MASTER preempted",
+    },
+    Row {
+        number: "B10",
+        what: "a master that became lower is watched no more",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait 1s
+            hear 50 from 120    -> unwatch
+            wait 2609375us - 1ns
+            wait 1ns            -> advert 100, add, MASTER preempted",
+    },
+    Row {
+        number: "B10",
+        what: "a second, lower master changes nothing about the watched one",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            hear 50 from 90
+            wait 1s
+            seen
+            wait down - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "B11",
+        what: "the master's interval counts",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup                     -> BACKUP startup
+            hear 150 from 120 every 1cs -> watch
+            wait 36093750ns - 1ns
+            wait 1ns                    -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "B12",
+        what: "a shorter interval shortens the wait at once",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup                        -> BACKUP startup
+            hear 150 from 120 every 4095cs -> watch
+            wait 1s
+            hear 150 from 120 every 10cs   -> watch
+            wait 360937500ns - 1ns
+            wait 1ns                       -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "B13",
+        what: "a second release starts skew again",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            hear 0 from 120     -> unwatch
+            wait 600ms
+            hear 0 from 120
+            wait 609375us - 1ns
+            wait 1ns            -> advert 100, add, MASTER master_released",
+    },
+    Row {
+        number: "B14",
+        what: "an heir heard within skew is obeyed",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            hear 0 from 120     -> unwatch
+            wait 600ms
+            hear 120 from 90    -> watch
+            wait down - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "T05",
+        what: "the owner preempts without being told to",
+        variants: ALL,
+        settings: |settings| {
+            owner(settings);
+            no_preempt(settings);
+            settings.preempt_delay = Duration::from_secs(60);
+        },
+        script: "
+            startup             -> advert 255, add, MASTER owner
+            hear 255 from 120   -> remove, watch, BACKUP higher_address
+            hear 254 from 120   -> unwatch
+            wait down - 1ns
+            wait 1ns            -> advert 255, add, MASTER preempted",
+    },
+    Row {
+        number: "T04",
+        what: "the number of adverts to miss is a setting",
+        variants: ALL,
+        settings: |settings| settings.down_timer_adverts = 2,
+        script: "
+            startup             -> BACKUP startup
+            wait 2609375us - 1ns
+            wait 1ns            -> advert 100, add, MASTER master_silent",
+    },
+    Row {
+        number: "T09",
+        what: "a changed priority moves the running deadline by the difference of the skews",
+        variants: ALL,
+        settings: |settings| settings.tracks = vec![tracked(1, -64)],
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait 3s
+            track 1 down        -> priority 36
+            wait 859375us - 1ns
+            wait 1ns            -> advert 36, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "T09",
+        what: "but not into the past",
+        variants: ALL,
+        settings: |settings| {
+            settings.priority = Priority(1);
+            settings.tracks = vec![tracked(1, 253)];
+        },
+        script: "
+            track 1 down        -> priority 1
+            startup             -> BACKUP startup
+            wait 3900ms
+            track 1 up          -> priority 254, advert 254, add, MASTER master_silent
+            away 0",
+    },
+    Row {
+        number: "V07",
+        what: "skew is a share of a second whatever the interval",
+        variants: V2,
+        settings: |settings| {
+            settings.advert_interval = Interval::new(Duration::from_secs(3), Version::V2).unwrap();
+        },
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait 9609375us - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent
+            wait 3s             -> advert 100",
+    },
+    Row {
+        number: "own",
+        what: "preempt_delay counts from the first lower advert, and the timer from the last one obeyed",
+        variants: ALL,
+        settings: |settings| settings.preempt_delay = Duration::from_secs(10),
+        script: "
+            startup             -> BACKUP startup
+            wait 2s
+            hear 50 from 120    -> watch
+            wait 3s
+            seen
+            wait 3s
+            seen
+            wait 3s
+            seen
+            wait 1s             -> unwatch
+            hear 50 from 120
+            wait 2609375us - 1ns
+            wait 1ns            -> advert 100, add, MASTER preempted",
+    },
+    Row {
+        number: "own",
+        what: "a master that is not lower ends preempt_delay",
+        variants: ALL,
+        settings: |settings| settings.preempt_delay = Duration::from_secs(10),
+        script: "
+            startup             -> BACKUP startup
+            hear 50 from 120    -> watch
+            wait 3s
+            hear 100 from 120   -> watch
+            wait 3s
+            hear 50 from 120    -> watch
+            wait 3s
+            seen
+            wait 3s
+            seen
+            wait 3s
+            seen
+            wait 1s             -> unwatch",
+    },
+    Row {
+        number: "own",
+        what: "the watched master seen moves the deadline forwards only",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            seen
+            hear 150 from 120   -> watch
+            wait 1s
+            seen
+            seen 500ms ago
+            seen 5s ago
+            wait down - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent
+            seen",
+    },
+    Row {
+        number: "own",
+        what: "an older advert handled after a sighting takes nothing back",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup                             -> BACKUP startup
+            hear 150 from 120                   -> watch
+            wait 2s
+            seen
+            hear 150 from 120 sent 500ms ago    -> watch
+            wait down - 1ns
+            wait 1ns                            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "patience counts from when the kernel saw the advert, not from when it was handled",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup                             -> BACKUP startup
+            hear 150 from 120 sent 500ms ago    -> watch
+            wait down - 500ms - 1ns
+            wait 1ns                            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "after a release only an advert counts, no sighting",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            hear 0 from 120     -> unwatch
+            wait 100ms
+            seen
+            wait skew - 100ms   -> advert 100, add, MASTER master_released",
+    },
+];

@@ -1,0 +1,60 @@
+//! Requirements one by one. Numbers are those of the RFC checklist: S, B, A the state tables of RFC 9568 §6.4, T its
+//! parameters (§6.1), V what RFC 3768 has differently; `own` marks what neither of them lays down.
+
+mod away;
+mod backup;
+mod init;
+mod master;
+mod track;
+
+use vrrp_user::protocol::{InstanceSettings, Priority};
+
+use super::script;
+use super::setup::Variant;
+
+struct Row {
+    number: &'static str,
+    what: &'static str,
+    variants: &'static [Variant],
+    settings: fn(&mut InstanceSettings),
+    script: &'static str,
+}
+
+const ALL: &[Variant] = &Variant::ALL;
+const V3: &[Variant] = &[Variant::V3Ipv4, Variant::V3Ipv6];
+const V2: &[Variant] = &[Variant::V2];
+
+fn plain(_: &mut InstanceSettings) {}
+
+fn owner(settings: &mut InstanceSettings) {
+    settings.priority = Priority::OWNER;
+}
+
+fn no_preempt(settings: &mut InstanceSettings) {
+    settings.preempt = false;
+}
+
+fn rows() -> impl Iterator<Item = &'static Row> {
+    [init::ROWS, backup::ROWS, master::ROWS, track::ROWS, away::ROWS].into_iter().flatten()
+}
+
+#[test]
+fn all_rows_hold() {
+    for row in rows() {
+        for &variant in row.variants {
+            let mut settings = variant.settings();
+            (row.settings)(&mut settings);
+            script::run(&format!("{} ({})", row.number, row.what), variant, settings, row.script);
+        }
+    }
+}
+
+#[test]
+fn the_state_tables_are_covered() {
+    let numbers =
+        |prefix: &'static str, from: u8, to: u8| (from..=to).map(move |n| format!("{prefix}{n:02}"));
+    let wanted = numbers("S", 1, 4).chain(numbers("B", 5, 14)).chain(numbers("A", 7, 17));
+    for number in wanted {
+        assert!(rows().any(|row| row.number == number), "{number} has no row");
+    }
+}

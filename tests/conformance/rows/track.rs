@@ -1,0 +1,157 @@
+//! Fault, and the effective priority.
+
+use super::{ALL, Row, owner, plain};
+use crate::setup::tracked;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        number: "own",
+        what: "risen above the watched master we watch it no more and take over",
+        variants: ALL,
+        settings: |settings| settings.tracks = vec![tracked(1, -60)],
+        script: "
+            track 1 down        -> priority 40
+            startup             -> BACKUP startup
+            hear 50 from 120    -> watch
+            wait 1s
+            seen
+            track 1 up          -> unwatch, priority 100
+            hear 50 from 120
+            wait down - 1ns
+            wait 1ns            -> advert 100, add, MASTER preempted",
+    },
+    Row {
+        number: "own",
+        what: "fallen below the lower master we obey it again",
+        variants: ALL,
+        settings: |settings| settings.tracks = vec![tracked(1, -60)],
+        script: "
+            startup             -> BACKUP startup
+            hear 50 from 120
+            track 1 down        -> priority 40
+            hear 50 from 120    -> watch
+            wait down - 1ns
+            wait 1ns            -> advert 40, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "a master says at once that its priority fell, and not that it rose",
+        variants: ALL,
+        settings: |settings| settings.tracks = vec![tracked(1, 20)],
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 120, add, MASTER master_silent
+            wait 300ms
+            track 1 down        -> advert 100, priority 100
+            track 1 down
+            wait 300ms
+            track 1 up          -> priority 120
+            wait 700ms - 1ns
+            wait 1ns            -> advert 120",
+    },
+    Row {
+        number: "own",
+        what: "weights add while up or take while down, reversed too, within 1 and 254",
+        variants: ALL,
+        settings: |settings| {
+            let mut reversed = tracked(3, 10);
+            reversed.reverse = true;
+            settings.tracks = vec![tracked(1, 253), tracked(2, -253), reversed];
+        },
+        script: "
+            effective 254
+            track 1 down        -> priority 100
+            track 2 down        -> priority 1
+            track 3 down
+            track 2 up          -> priority 110
+            track 3 up          -> priority 100",
+    },
+    Row {
+        number: "own",
+        what: "losing what weight 0 tracks is Fault: release, addresses off, silence, then a full wait",
+        variants: ALL,
+        settings: |settings| settings.tracks = vec![tracked(1, 0)],
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            track 1 down        -> advert 0, remove, FAULT track_down
+            hear 50 from 120
+            hear 0 from 120
+            wait 20s
+            track 1 up          -> BACKUP recovered
+            wait down - 1ns
+            wait 1ns            -> advert 100, add, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "without link or source there is no election, and more causes make no more transitions",
+        variants: ALL,
+        settings: plain,
+        script: "
+            link down
+            startup             -> FAULT link_down
+            source none
+            link up
+            is FAULT
+            source 100          -> BACKUP recovered
+            hear 150 from 120   -> watch
+            source none         -> unwatch, FAULT no_source
+            link down
+            source 100
+            link up             -> BACKUP recovered
+            wait down           -> advert 100, add, MASTER master_silent
+            link down           -> advert 0, remove, FAULT link_down
+            shutdown            -> INIT shutdown",
+    },
+    Row {
+        number: "own",
+        what: "nothing can be released without a source to send from",
+        variants: ALL,
+        settings: owner,
+        script: "
+            startup             -> advert 255, add, MASTER owner
+            source none         -> remove, FAULT no_source
+            source 100          -> advert 255, add, MASTER recovered",
+    },
+    Row {
+        number: "own",
+        what: "the own link can be ignored",
+        variants: ALL,
+        settings: |settings| settings.ignore_own_link = true,
+        script: "
+            link down
+            startup             -> BACKUP startup
+            link up
+            link down
+            wait down           -> advert 100, add, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "Init lasts until what is tracked is known",
+        variants: ALL,
+        settings: |settings| {
+            settings.tracks = vec![tracked(1, 0), tracked(2, 10)];
+            settings.tracks[0].initial = None;
+        },
+        script: "
+            startup
+            track 2 down        -> priority 100
+            wait 20s
+            is INIT
+            track 1 up          -> BACKUP startup",
+    },
+    Row {
+        number: "own",
+        what: "a first result that ends Init and changes the priority counts once",
+        variants: ALL,
+        settings: |settings| {
+            settings.tracks = vec![tracked(1, -64)];
+            settings.tracks[0].initial = None;
+        },
+        script: "
+            startup
+            track 1 down        -> BACKUP startup, priority 36
+            wait down - 1ns
+            wait 1ns            -> advert 36, add, MASTER master_silent",
+    },
+];

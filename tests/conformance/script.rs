@@ -1,0 +1,122 @@
+//! A requirement as text: one input to a line, and behind `->` the actions that it must cause.
+//!
+//! ```text
+//! startup
+//! hear 150 from 120        -> watch
+//! wait down - 1ns
+//! wait 1ns                 -> advert 100, add, unwatch, MASTER master_silent
+//! is MASTER
+//! ```
+//! Inputs: `startup`, `shutdown`, `link up|down`, `source N|none`, `track N up|down`, `hear P from N [every Ncs]`,
+//! `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`. Time: `wait T` wakes at every timeout, `sleep T` lets time pass
+//! unhandled, `freeze T` too but then handles what was due, `call` handles what is due now. Assertions: `is STATE`,
+//! `away N`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and
+//! numbers with `ns`, `us`, `ms`, `cs` or `s`.
+
+use std::time::Duration;
+
+use vrrp_user::protocol::{Event, InstanceSettings, Interval, TrackId, Version};
+
+use super::setup::{Bench, ID, Variant, centiseconds};
+
+/// Runs the script; panics at the first line that does otherwise.
+pub(crate) fn run(what: &str, variant: Variant, settings: InstanceSettings, script: &str) {
+    let mut bench = Bench::new(variant, settings);
+    for (number, line) in (1..).zip(script.lines()) {
+        let (input, expected) = line.split_once("->").unwrap_or((line, ""));
+        let words: Vec<_> = input.split_whitespace().collect();
+        if words.is_empty() {
+            continue;
+        }
+        let actions = step(&mut bench, &words).join(", ");
+        assert_eq!(actions, expected.trim(), "{what}, {variant:?}, line {number}: {}", line.trim());
+    }
+}
+
+fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
+    match *words {
+        ["startup"] => bench.handle(&Event::Startup),
+        ["shutdown"] => bench.handle(&Event::Shutdown),
+        ["link", state] => bench.handle(&Event::Link(ID, state == "up")),
+        ["source", "none"] => bench.handle(&Event::Source(ID, None)),
+        ["source", from] => {
+            let source = bench.variant.address(from.parse().unwrap());
+            bench.handle(&Event::Source(ID, Some(source)))
+        }
+        ["track", id, state] => bench.handle(&Event::Track(TrackId(id.parse().unwrap()), state == "up")),
+        ["hear", priority, "from", from, ref how @ ..] => {
+            let (interval, age) = match how {
+                ["sent", age @ .., "ago"] => (Interval::SECOND, span(bench, age)),
+                every => (heard_interval(bench.variant.version(), every), Duration::ZERO),
+            };
+            bench.hear(priority.parse().unwrap(), from.parse().unwrap(), interval, age)
+        }
+        ["seen"] => bench.handle(&Event::Seen(ID, bench.now)),
+        ["seen", ref age @ .., "ago"] => {
+            let stamp = bench.now - span(bench, age);
+            bench.handle(&Event::Seen(ID, stamp))
+        }
+        ["call"] => bench.freeze(Duration::ZERO),
+        ["wait", ref terms @ ..] => bench.wait(span(bench, terms)),
+        ["freeze", ref terms @ ..] => bench.freeze(span(bench, terms)),
+        ["sleep", ref terms @ ..] => {
+            bench.now = bench.now + span(bench, terms);
+            Vec::new()
+        }
+        ["is", state] => {
+            assert_eq!(bench.state().as_str(), state);
+            Vec::new()
+        }
+        ["away", count] => {
+            assert_eq!(bench.instance().stats().away, count.parse::<u64>().unwrap());
+            Vec::new()
+        }
+        ["effective", priority] => {
+            assert_eq!(bench.instance().priority().0, priority.parse::<u8>().unwrap());
+            Vec::new()
+        }
+        _ => panic!("not an input: {words:?}"),
+    }
+}
+
+fn heard_interval(version: Version, words: &[&str]) -> Interval {
+    match (words, version) {
+        ([], _) => Interval::SECOND,
+        (["every", count], Version::V3) => centiseconds(count.trim_end_matches("cs").parse().unwrap()),
+        _ => panic!("no such interval: {words:?}"),
+    }
+}
+
+fn span(bench: &Bench, terms: &[&str]) -> Duration {
+    let mut sum = Duration::ZERO;
+    let mut is_negative = false;
+    for term in terms {
+        match *term {
+            "+" => is_negative = false,
+            "-" => is_negative = true,
+            _ if is_negative => sum -= length(bench, term),
+            _ => sum += length(bench, term),
+        }
+    }
+    sum
+}
+
+fn length(bench: &Bench, term: &str) -> Duration {
+    match term {
+        "down" => bench.instance().master_down_interval(),
+        "skew" => bench.instance().skew(),
+        "A" => bench.instance().settings().advert_interval.duration(),
+        _ => {
+            let unit = term.trim_start_matches(|c: char| c.is_ascii_digit());
+            let count: u64 = term.trim_end_matches(unit).parse().unwrap();
+            match unit {
+                "ns" => Duration::from_nanos(count),
+                "us" => Duration::from_micros(count),
+                "ms" => Duration::from_millis(count),
+                "cs" => Duration::from_millis(10 * count),
+                "s" => Duration::from_secs(count),
+                _ => panic!("no such length: {term}"),
+            }
+        }
+    }
+}

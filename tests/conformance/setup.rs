@@ -1,0 +1,184 @@
+//! One instance under a virtual clock.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_user::protocol::{
+    Action, AnnounceSettings, Auth, Event, Heard, Instance, InstanceId, InstanceSettings, Interval, Priority,
+    Router, State, Track, TrackId, TrackSettings, Version, Vrid, Weight,
+};
+
+pub(crate) const ID: InstanceId = InstanceId(0);
+
+/// The combinations of version and family that there are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Variant {
+    V3Ipv4,
+    V3Ipv6,
+    V2,
+}
+
+impl Variant {
+    pub(crate) const ALL: [Self; 3] = [Self::V3Ipv4, Self::V3Ipv6, Self::V2];
+
+    pub(crate) fn version(self) -> Version {
+        if self == Self::V2 { Version::V2 } else { Version::V3 }
+    }
+
+    pub(crate) fn family(self) -> Family {
+        if self == Self::V3Ipv6 { Family::V6 } else { Family::V4 }
+    }
+
+    /// An address of the family that grows with the number; 128 and more are negative to signed bytes.
+    pub(crate) fn address(self, number: u8) -> IpAddr {
+        match self.family() {
+            Family::V4 => IpAddr::from([number, 0, 0, 1]),
+            Family::V6 => IpAddr::from([0xfe80, 0, 0, 0, u16::from(number) << 8, 0, 0, 1]),
+        }
+    }
+
+    /// Priority 100, one second, first announcements only.
+    pub(crate) fn settings(self) -> InstanceSettings {
+        InstanceSettings {
+            name: "test".into(),
+            interface: "eth0".into(),
+            vrid: Vrid::new(1).unwrap(),
+            family: self.family(),
+            version: self.version(),
+            priority: Priority::DEFAULT,
+            advert_interval: Interval::SECOND,
+            initial_master: false,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth: Auth::None,
+            addresses: Arc::default(),
+            source: None,
+            unicast: None,
+            checksum: ChecksumForm::Pseudo,
+            down_timer_adverts: 3,
+            announce: AnnounceSettings {
+                delay: Duration::ZERO,
+                repeat: 1,
+                lower_prio_repeat: 0,
+                ..Default::default()
+            },
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: false,
+            ignore_own_link: false,
+            tracks: Vec::new(),
+        }
+    }
+}
+
+pub(crate) fn centiseconds(count: u16) -> Interval {
+    Interval::from_wire(count, Version::V3).unwrap()
+}
+
+pub(crate) fn tracked(id: u32, weight: i16) -> TrackSettings {
+    TrackSettings {
+        id: TrackId(id),
+        track: Track::Script("check".into()),
+        weight: Weight(weight),
+        reverse: false,
+        initial: Some(true),
+    }
+}
+
+/// A router with one instance, and the time.
+pub(crate) struct Bench {
+    pub(crate) router: Router,
+    pub(crate) variant: Variant,
+    pub(crate) now: Timestamp,
+}
+
+impl Bench {
+    /// Our address is that of number 100. Link and source are there, the daemon is not ready yet.
+    pub(crate) fn new(variant: Variant, settings: InstanceSettings) -> Self {
+        let mut router = Router::new(vec![settings]);
+        let now = Timestamp::from_nanos(1_000_000_000_000);
+        router.handle(&Event::Link(ID, true), now);
+        router.handle(&Event::Source(ID, Some(variant.address(100))), now);
+        Self { router, variant, now }
+    }
+
+    pub(crate) fn started(variant: Variant, settings: InstanceSettings) -> Self {
+        let mut bench = Self::new(variant, settings);
+        bench.handle(&Event::Startup);
+        bench
+    }
+
+    /// The actions, as [`describe`] writes them.
+    pub(crate) fn handle(&mut self, event: &Event) -> Vec<String> {
+        self.router.handle(event, self.now);
+        // What fell due with the event is handled in the same turn.
+        self.router.handle_timeout(self.now);
+        self.drain()
+    }
+
+    /// An advert that the kernel saw that long ago.
+    pub(crate) fn hear(&mut self, priority: u8, from: u8, interval: Interval, age: Duration) -> Vec<String> {
+        let heard = Heard {
+            source: self.variant.address(from),
+            priority: Priority(priority),
+            interval,
+            stamp: self.now - age,
+        };
+        self.handle(&Event::Advert(ID, heard))
+    }
+
+    /// Lets time pass, waking at every timeout to the nanosecond.
+    pub(crate) fn wait(&mut self, span: Duration) -> Vec<String> {
+        let end = self.now + span;
+        let mut actions = Vec::new();
+        while let Some(due) = self.router.poll_timeout().filter(|&due| due <= end) {
+            self.now = due;
+            self.router.handle_timeout(due);
+            actions.extend(self.drain());
+        }
+        self.now = end;
+        actions
+    }
+
+    /// Stands still for a while: all that was due meanwhile is handled late.
+    pub(crate) fn freeze(&mut self, span: Duration) -> Vec<String> {
+        self.now = self.now + span;
+        self.router.handle_timeout(self.now);
+        self.drain()
+    }
+
+    pub(crate) fn instance(&self) -> &Instance {
+        self.router.instance(ID).unwrap()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.instance().state()
+    }
+
+    fn drain(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.router.poll_action()).map(|action| describe(&action)).collect()
+    }
+}
+
+/// An action in a few words, without the instance.
+pub(crate) fn describe(action: &Action) -> String {
+    let mut words = String::new();
+    match action {
+        Action::Advertise(_, priority) => write!(words, "advert {priority}"),
+        Action::Watch(_) => write!(words, "watch"),
+        Action::Unwatch(_) => write!(words, "unwatch"),
+        Action::AddAddresses(..) => write!(words, "add"),
+        Action::RemoveAddresses(..) => write!(words, "remove"),
+        Action::Announce(_, announcement) => write!(words, "announce {}", announcement.repeat),
+        Action::Report(_, transition) => {
+            write!(words, "{} {}", transition.to.as_str(), transition.reason.as_str())
+        }
+        Action::ReportPriority(_, priority) => write!(words, "priority {priority}"),
+        Action::ReportContest(..) => write!(words, "contest"),
+    }
+    .unwrap();
+    words
+}

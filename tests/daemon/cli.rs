@@ -1,0 +1,97 @@
+//! The command line through the built binary: exit codes, and one clear line for each mistake.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use crate::setup::Folder;
+
+/// The binary beside this test's, built first.
+fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "vrrp-user", "--bin", "vrrpx"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(built.success());
+        let test = std::env::current_exe().unwrap();
+        test.ancestors().nth(2).unwrap().join("vrrpx")
+    })
+}
+
+fn vrrpx(arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).env_remove("VRRPX_LOG").output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn wrong_use_is_exit_code_2() {
+    for arguments in [
+        &[][..],
+        &["fly"],
+        &["run", "--xdp-mode", "fast"],
+        &["run", "--metrics", "localhost"],
+        &["run", "--log", "x=y=z"],
+        &["check"],
+    ] {
+        let output = vrrpx(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+    assert!(
+        stderr(&vrrpx(&["run", "--xdp-mode", "fast"])).contains("none of auto, native, tcx, generic, socket")
+    );
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let version = vrrpx(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), format!("vrrpx {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(vrrpx(&["run", "--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_status_without_a_daemon_is_one_line_and_exit_code_1() {
+    let folder = Folder::new();
+    let output = vrrpx(&["status", "--runtime-dir", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        format!("vrrpx: no vrrpx runs with runtime directory {}\n", folder.path().display())
+    );
+}
+
+#[test]
+fn a_missing_file_is_exit_code_3_and_a_wrong_one_4() {
+    let folder = Folder::new();
+    let file = folder.file("vrrpx.conf");
+    let path = file.to_str().unwrap();
+    for arguments in [&["check", path][..], &["run", "--config", path]] {
+        let output = vrrpx(arguments);
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        assert!(stderr(&output).contains(path), "{}", stderr(&output));
+    }
+    std::fs::write(&file, "vrrp_instance VI_1 {\n    prioirty 100\n}\n").unwrap();
+    for arguments in [&["check", path][..], &["run", "--config", path]] {
+        let output = vrrpx(arguments);
+        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+        assert!(stderr(&output).contains("vrrpx.conf:"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_good_file_is_exit_code_0() {
+    let folder = Folder::new();
+    let file = folder.file("vrrpx.conf");
+    let text = "vrrp_instance VI_1 {\n    interface eth0\n    virtual_router_id 51\n    priority 100\n    \
+                virtual_ipaddress {\n        192.0.2.1/24\n    }\n}\n";
+    std::fs::write(&file, text).unwrap();
+    let output = vrrpx(&["check", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}

@@ -1,0 +1,13 @@
+//! The ordinary threads of the daemon: probes, hooks, status, metrics, control socket and command line.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod cli;
+mod control;
+mod metrics;
+mod notify;
+mod preflight;
+mod probe;
+mod service;
+mod setup;
+mod status;

@@ -1,0 +1,169 @@
+//! The metrics are valid OpenMetrics text and say what the sources hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use vrrp_user::daemon::metrics::{Metrics, render};
+
+use crate::setup::{config, filled, sources};
+
+/// Name, labels and value of every sample, after checking the text against the rules of OpenMetrics 1.0.
+type Samples = Vec<(String, BTreeMap<String, String>, f64)>;
+
+fn parse(text: &str) -> Samples {
+    let body = text.strip_suffix("# EOF\n").expect("ends with the EOF mark");
+    let mut types: BTreeMap<String, String> = BTreeMap::new();
+    let mut current = String::new();
+    let mut samples = Samples::new();
+    let mut seen = BTreeSet::new();
+    for line in body.lines() {
+        if let Some(rest) = line.strip_prefix("# ") {
+            let mut words = rest.splitn(3, ' ');
+            let (kind, name, value) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+            match kind {
+                "TYPE" => assert!(types.insert(name.to_owned(), value.to_owned()).is_none(), "{name} twice"),
+                "HELP" => assert!(!value.is_empty(), "{line}"),
+                other => panic!("{other}"),
+            }
+            current = name.to_owned();
+            continue;
+        }
+        let (name, labels, value) = sample(line);
+        let suffix = name.strip_prefix(&current).unwrap_or_else(|| panic!("{name} outside of its family"));
+        let allowed: &[&str] = match types[&current].as_str() {
+            "counter" => &["_total"],
+            "gauge" => &[""],
+            "info" => &["_info"],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            other => panic!("type {other}"),
+        };
+        assert!(allowed.contains(&suffix), "{line}");
+        assert!(seen.insert((name.clone(), labels.clone())), "{line} twice");
+        samples.push((name, labels, value));
+    }
+    samples
+}
+
+fn sample(line: &str) -> (String, BTreeMap<String, String>, f64) {
+    let name: String = line.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    let mut rest = &line[name.len()..];
+    let mut labels = BTreeMap::new();
+    if let Some(inside) = rest.strip_prefix('{') {
+        rest = inside;
+        while !rest.starts_with('}') {
+            let (label, after) = rest.split_once("=\"").unwrap_or_else(|| panic!("{line}"));
+            let mut value = String::new();
+            let mut characters = after.char_indices();
+            let end = loop {
+                match characters.next().unwrap_or_else(|| panic!("{line}")) {
+                    (_, '\\') => value.push(characters.next().unwrap().1),
+                    (at, '"') => break at,
+                    (_, character) => value.push(character),
+                }
+            };
+            assert!(labels.insert(label.to_owned(), value).is_none(), "{line}");
+            rest = after[end + 1..].trim_start_matches(',');
+        }
+        rest = &rest[1..];
+    }
+    let value = rest.strip_prefix(' ').unwrap_or_else(|| panic!("{line}"));
+    (name, labels, value.parse().unwrap_or_else(|_| panic!("{line}")))
+}
+
+fn value(samples: &Samples, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let wanted = |of: &BTreeMap<String, String>| {
+        labels.iter().all(|(label, value)| of.get(*label).is_some_and(|have| have == value))
+    };
+    let mut found = samples.iter().filter(|(have, of, _)| have == name && wanted(of));
+    let (_, _, value) = found.next().unwrap_or_else(|| panic!("no {name} with {labels:?}"));
+    assert!(found.next().is_none(), "{name} with {labels:?} is ambiguous");
+    *value
+}
+
+/// Buckets of one histogram in the order of the text.
+fn buckets(samples: &Samples, name: &str) -> Vec<(String, f64)> {
+    let name = format!("{name}_bucket");
+    let of = samples.iter().filter(|(have, ..)| *have == name);
+    of.map(|(_, labels, value)| (labels["le"].clone(), *value)).collect()
+}
+
+#[test]
+fn values_are_those_of_the_sources() {
+    let samples = parse(&render(&filled()).unwrap());
+    let first = ("instance", "VI_1");
+    let identity = [first, ("interface", "eth0"), ("vrid", "51"), ("family", "ipv4")];
+    let state =
+        |state| value(&samples, "vrrpx_instance_state", &[&identity[..], &[("state", state)]].concat());
+    assert_eq!(["INIT", "BACKUP", "MASTER", "FAULT"].map(state), [0.0, 1.0, 0.0, 0.0]);
+    let of = |name, labels: &[(&str, &str)]| value(&samples, name, &[&[first], labels].concat());
+    assert_eq!(of("vrrpx_instance_priority", &[]), 80.0);
+    assert_eq!(of("vrrpx_instance_transitions_total", &[("reason", "higher_priority")]), 1.0);
+    assert_eq!(of("vrrpx_adverts_sent_total", &[]), 12.0);
+    assert_eq!(of("vrrpx_adverts_received_total", &[]), 4.0);
+    assert_eq!(of("vrrpx_rejects_total", &[("reason", "checksum")]), 3.0);
+    assert_eq!(of("vrrpx_rejects_total", &[("reason", "ttl")]), 0.0);
+    assert_eq!(of("vrrpx_peer_priority", &[("peer", "10.0.0.2")]), 150.0);
+    assert_eq!(of("vrrpx_peer_adverts_total", &[("peer", "10.0.0.2")]), 4.0);
+    let age = of("vrrpx_peer_last_advert_age_seconds", &[("peer", "10.0.0.2")]);
+    assert!((0.0..5.0).contains(&age), "{age}");
+    assert_eq!(value(&samples, "vrrpx_unknown_vrid_total", &[]), 1.0);
+    assert_eq!(value(&samples, "vrrpx_rung", &[("interface", "eth0"), ("rung", "socket")]), 1.0);
+    assert_eq!(value(&samples, "vrrpx_rung", &[("rung", "native")]), 0.0);
+    assert_eq!(value(&samples, "vrrpx_build_info", &[("router_id", "node1")]), 1.0);
+    assert_eq!(value(&samples, "vrrpx_instance_priority", &[("instance", "VI \"2\"")]), 0.0);
+}
+
+#[test]
+fn histograms_are_cumulative_and_end_at_their_count() {
+    let samples = parse(&render(&filled()).unwrap());
+    for (name, count, sum) in
+        [("vrrpx_peer_interarrival_seconds", 3.0, 0.3), ("vrrpx_engine_lateness_seconds", 2.0, 0.000_305)]
+    {
+        let buckets = buckets(&samples, name);
+        let bounds: Vec<f64> = buckets.iter().map(|(bound, _)| bound.parse().unwrap()).collect();
+        assert!(bounds.is_sorted_by(|low, high| low < high), "{name}: {bounds:?}");
+        assert!(buckets.is_sorted_by(|(_, low), (_, high)| low <= high), "{name}: {buckets:?}");
+        assert_eq!(buckets.last(), Some(&("+Inf".to_owned(), count)), "{name}");
+        assert_eq!(value(&samples, &format!("{name}_count"), &[]), count);
+        assert!((value(&samples, &format!("{name}_sum"), &[]) - sum).abs() < 1e-9, "{name}");
+    }
+    let gaps = buckets(&samples, "vrrpx_peer_interarrival_seconds");
+    // Three gaps of 100 ms.
+    assert!(
+        gaps.iter()
+            .all(|(bound, count)| *count == if bound.parse::<f64>().unwrap() < 0.1 { 0.0 } else { 3.0 })
+    );
+}
+
+#[test]
+fn nothing_configured_is_valid_too() {
+    let samples = parse(&render(&sources(config(vec![], vec![]))).unwrap());
+    assert_eq!(value(&samples, "vrrpx_away_total", &[]), 0.0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_scrape_over_http_and_an_address_in_use() {
+    let metrics = Metrics::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = metrics.address().unwrap();
+    let error = Metrics::bind(address).await.unwrap_err().to_string();
+    assert_eq!(error, format!("--metrics {address}: Address already in use (os error 98)"));
+
+    let server = tokio::spawn(metrics.serve(Arc::clone(&filled())));
+    let get = async |path: &str| {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = get("/metrics").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains("application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
+    assert!(!parse(body).is_empty());
+    assert!(get("/").await.starts_with("HTTP/1.1 404"));
+    server.abort();
+}

@@ -1,0 +1,187 @@
+//! Hooks with real processes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vrrp_user::config::{Config, NotifyCommand, NotifySettings, ScriptCommand};
+use vrrp_user::daemon::notify::{Notifier, STOP_LIMIT};
+use vrrp_user::daemon::record::Record;
+use vrrp_user::driver::clock;
+use vrrp_user::driver::process::End;
+use vrrp_user::protocol::{Epoch, InstanceId, Priority, Reason, State, Transition};
+
+use crate::setup::{Folder, backup, config, eventually, hook, instance};
+
+const FIRST: InstanceId = InstanceId(0);
+
+fn notifier(config: &Config) -> (Notifier, Arc<Record>) {
+    let record = Arc::new(Record::new(config.instances.len()));
+    (Notifier::new(config, &"node1".into(), &record).unwrap(), record)
+}
+
+fn one(notify: NotifySettings) -> Config {
+    config(vec![instance("VI 1", 51, notify)], vec![])
+}
+
+fn to(state: State, epoch: u64) -> Transition {
+    let reason = Reason::MasterSilent;
+    Transition { to: state, from: State::Backup, reason, peer: None, ..backup(clock::now(), epoch) }
+}
+
+/// A program that writes its arguments, one per line.
+fn writer(folder: &Folder, name: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.file(&format!("{name}.sh"));
+    let text = format!(
+        "#!/bin/sh\nfor argument; do echo \"{name}:$argument\" >> {}/log; done\n",
+        folder.path().display()
+    );
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn arguments_are_keepalived_s_and_the_specific_hook_is_first() {
+    let folder = Folder::new();
+    let direct = |words: &[&str]| {
+        let words = words.iter().map(|&word| word.into()).collect();
+        Some(NotifyCommand { command: ScriptCommand::Direct(words), user: None })
+    };
+    let (specific, general) = (writer(&folder, "specific"), writer(&folder, "general"));
+    let notify = NotifySettings {
+        master: direct(&[&specific, "a b", "$HOME"]),
+        any: direct(&[&general, "own"]),
+        ..NotifySettings::default()
+    };
+    let (mut notifier, record) = notifier(&one(notify));
+    notifier.transition(FIRST, &Transition { priority: Priority(120), ..to(State::Master, 1) });
+    eventually("both hooks ran", || record.read().instance(FIRST).unwrap().hooks.len() == 2).await;
+    let expected = [
+        "specific:a b",
+        "specific:$HOME",
+        "general:own",
+        "general:INSTANCE",
+        "general:VI 1",
+        "general:MASTER",
+        "general:120",
+    ];
+    assert_eq!(folder.lines("log"), expected);
+    let hooks = record.read().instance(FIRST).unwrap().hooks.clone();
+    assert!(hooks.values().all(|hook| hook.run.end == End::Exited(0) && hook.state == "MASTER"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_shell_line_gets_the_arguments_too() {
+    let folder = Folder::new();
+    let line = format!("{} 'x y' && true; {} last", writer(&folder, "a"), writer(&folder, "b"));
+    let (mut notifier, record) =
+        notifier(&one(NotifySettings { any: hook(line), ..NotifySettings::default() }));
+    notifier.transition(FIRST, &to(State::Fault, 1));
+    eventually("the hook ran", || !record.read().instance(FIRST).unwrap().hooks.is_empty()).await;
+    assert_eq!(folder.lines("log"), ["a:x y", "b:last", "b:INSTANCE", "b:VI 1", "b:FAULT", "b:100"]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_environment_tells_why() {
+    let folder = Folder::new();
+    let line =
+        format!("env | grep ^VRRPX_ | sort > {0}/env.new; mv {0}/env.new {0}/env", folder.path().display());
+    let notify = NotifySettings { backup: hook(line), ..NotifySettings::default() };
+    let (mut notifier, _record) = notifier(&one(notify));
+    notifier.transition(FIRST, &backup(clock::now(), 7));
+    eventually("the hook ran", || !folder.lines("env").is_empty()).await;
+    let expected = [
+        "VRRPX_EPOCH=7",
+        "VRRPX_INSTANCE=VI 1",
+        "VRRPX_PEER=10.0.0.2",
+        "VRRPX_PREVIOUS=MASTER",
+        "VRRPX_PRIORITY=100",
+        "VRRPX_REASON=higher_priority",
+        "VRRPX_ROUTER_ID=node1",
+        "VRRPX_STATE=BACKUP",
+    ];
+    assert_eq!(folder.lines("env"), expected);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_slow_hook_misses_what_is_past_but_never_the_latest() {
+    let folder = Folder::new();
+    let line = format!(
+        "echo $VRRPX_EPOCH start >> {0}/log; sleep 0.4; echo $VRRPX_EPOCH end >> {0}/log; true",
+        folder.path().display()
+    );
+    let (mut notifier, _record) =
+        notifier(&one(NotifySettings { any: hook(line), ..NotifySettings::default() }));
+    notifier.transition(FIRST, &to(State::Backup, 1));
+    eventually("the first starts", || folder.lines("log").len() == 1).await;
+    for (state, epoch) in [(State::Master, 2), (State::Backup, 3), (State::Master, 4)] {
+        notifier.transition(FIRST, &to(state, epoch));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    eventually("the latest ends", || folder.lines("log").len() == 4).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(folder.lines("log"), ["1 start", "1 end", "4 start", "4 end"]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn instances_do_not_wait_for_each_other() {
+    let folder = Folder::new();
+    let slow = NotifySettings { any: hook("sleep 30; true"), ..NotifySettings::default() };
+    let quick = format!("touch {}; true", folder.file("quick").display());
+    let quick = NotifySettings { any: hook(quick), ..NotifySettings::default() };
+    let instances = vec![instance("slow", 51, slow), instance("quick", 52, quick)];
+    let (mut notifier, _record) = notifier(&config(instances, vec![]));
+    notifier.transition(FIRST, &to(State::Master, 1));
+    notifier.transition(InstanceId(1), &to(State::Master, 1));
+    eventually("the quick hook ran", || folder.file("quick").exists()).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn everybody_is_told_stop_once_at_the_end() {
+    let folder = Folder::new();
+    let notify = |name| {
+        let line = |keyword| {
+            format!(
+                "echo {name} {keyword} $VRRPX_STATE $VRRPX_PREVIOUS >> {}/log; true",
+                folder.path().display()
+            )
+        };
+        NotifySettings { stop: hook(line("stop")), any: hook(line("any")), ..NotifySettings::default() }
+    };
+    let instances = vec![instance("one", 51, notify("one")), instance("two", 52, notify("two"))];
+    let (mut notifier, _record) = notifier(&config(instances, vec![]));
+    notifier.transition(FIRST, &to(State::Master, 1));
+    eventually("master is told", || folder.lines("log").len() == 1).await;
+    let end = Transition { from: State::Master, reason: Reason::Shutdown, ..to(State::Init, 2) };
+    notifier.transition(FIRST, &end);
+    notifier.stop().await;
+    let mut log = folder.lines("log");
+    log.sort();
+    let expected = [
+        "one any MASTER BACKUP",
+        "one any STOP MASTER",
+        "one stop STOP MASTER",
+        "two any STOP INIT",
+        "two stop STOP INIT",
+    ];
+    assert_eq!(log, expected);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_end_waits_a_second_at_most_and_still_tells_stop() {
+    let folder = Folder::new();
+    let notify = NotifySettings {
+        master: hook("sleep 5; true"),
+        stop: hook(format!("touch {}; sleep 3", folder.file("stopped").display())),
+        ..NotifySettings::default()
+    };
+    let (mut notifier, _record) = notifier(&one(notify));
+    notifier.transition(FIRST, &Transition { epoch: Epoch(1), ..to(State::Master, 1) });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = clock::now();
+    notifier.stop().await;
+    let waited = clock::now().since(before);
+    assert!(waited < STOP_LIMIT + Duration::from_millis(300), "{waited:?}");
+    assert!(folder.file("stopped").exists());
+}

@@ -1,0 +1,94 @@
+//! Scripts that cannot be run safely are taken out of the configuration, with a word why.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use nix::unistd::Uid;
+use vrrp_user::config::{Config, Globals, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser};
+use vrrp_user::daemon::preflight;
+use vrrp_user::protocol::{Track, TrackId, TrackSettings, Weight};
+
+use crate::setup::{Folder, config, hook, instance, script};
+
+fn tracking(scripts: Vec<ScriptSettings>, notify: NotifySettings) -> Config {
+    let mut tracker = instance("VI_1", 51, notify);
+    let track = |id, track| TrackSettings { id, track, weight: Weight(0), reverse: false, initial: None };
+    tracker.settings.tracks = scripts
+        .iter()
+        .map(|script| track(script.id, Track::Script("check".into())))
+        .chain([track(TrackId(90), Track::Interface("eth1".into()))])
+        .collect();
+    config(vec![tracker], scripts)
+}
+
+fn user(name: &str) -> Option<ScriptUser> {
+    Some(ScriptUser { name: name.into(), group: None })
+}
+
+#[test]
+fn a_script_of_an_unknown_user_is_taken_out_with_its_tracks() {
+    let unknown = ScriptSettings { user: user("no such user"), ..script(1, "true") };
+    let known = ScriptSettings { user: user("nobody"), ..script(2, "true") };
+    let mut config = tracking(vec![unknown, known], NotifySettings::default());
+    let warnings = preflight::scripts(&mut config);
+    assert_eq!(warnings, ["vrrp_script check is disabled: there is no user `no such user`"]);
+    let tracks: Vec<TrackId> = config.instances[0].settings.tracks.iter().map(|track| track.id).collect();
+    assert_eq!(tracks, [TrackId(2), TrackId(90)]);
+    assert_eq!(config.scripts.len(), 1);
+}
+
+#[test]
+fn with_script_security_root_runs_nothing_that_others_may_change() {
+    if !Uid::effective().is_root() {
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.file("check.sh");
+    fs::write(&path, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+    let name = path.display().to_string();
+    let check = |user| ScriptSettings {
+        command: ScriptCommand::Direct(vec![name.as_str().into()]),
+        user,
+        timeout: Duration::from_secs(1),
+        ..script(1, "")
+    };
+    let secure = |scripts, notify| {
+        let mut config = tracking(scripts, notify);
+        config.globals = Globals { script_security: true, ..config.globals };
+        let warnings = preflight::scripts(&mut config);
+        (config, warnings)
+    };
+
+    let notify = NotifySettings { master: hook(format!("{name} up")), ..NotifySettings::default() };
+    let (refused, warnings) = secure(vec![check(user("root"))], notify);
+    assert!(refused.scripts.is_empty() && refused.instances[0].notify.master.is_none());
+    assert_eq!(refused.instances[0].settings.tracks.len(), 1);
+    let why = format!("{name} is writable by everybody; chmod o-w {name}");
+    assert_eq!(
+        warnings,
+        [
+            format!("vrrp_script check is disabled: it runs as root and is not secure: {name}: {why}"),
+            format!("notify_master of VI_1 is disabled: it runs as root and is not secure: {name}: {why}"),
+        ]
+    );
+
+    let (kept, warnings) = secure(vec![check(user("nobody"))], NotifySettings::default());
+    assert_eq!((kept.scripts.len(), warnings.len()), (1, 0), "{warnings:?}");
+}
+
+#[test]
+fn what_runs_as_root_for_want_of_a_user_is_said_once() {
+    if !Uid::effective().is_root() || nix::unistd::User::from_name("keepalived_script").unwrap().is_some() {
+        eprintln!("skipped: needs root, and no user keepalived_script");
+        return;
+    }
+    let notify = NotifySettings { any: hook("true"), ..NotifySettings::default() };
+    let warnings = preflight::scripts(&mut tracking(vec![script(1, "true")], notify));
+    assert_eq!(
+        warnings,
+        ["run as root, as no user is given (script_user in global_defs): vrrp_script check, notify of VI_1"]
+    );
+}

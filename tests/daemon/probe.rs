@@ -1,0 +1,207 @@
+//! Script checks with real processes.
+
+use std::cell::RefCell;
+use std::fs;
+use std::time::Duration;
+
+use nix::unistd::{Uid, User};
+use tokio::time::timeout;
+use vrrp_user::config::{ScriptCommand, ScriptSettings, ScriptUser};
+use vrrp_user::driver::clock;
+use vrrp_user::driver::probe::script::{Round, ScriptProbe};
+use vrrp_user::driver::process::{End, Identity};
+
+use crate::setup::{Folder, alive, eventually, script};
+
+/// The first rounds of a check.
+async fn rounds(settings: &ScriptSettings, count: usize) -> Vec<Round> {
+    let identity = Identity::resolve(settings.user.as_ref(), None).unwrap();
+    let seen = RefCell::new(Vec::new());
+    let enough = tokio::sync::Notify::new();
+    let probe = ScriptProbe::new(settings, identity).run(|round| {
+        seen.borrow_mut().push(*round);
+        if seen.borrow().len() == count {
+            enough.notify_one();
+        }
+        true
+    });
+    tokio::select! {
+        () = probe => unreachable!("a probe never ends"),
+        () = enough.notified() => {}
+        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("only {} rounds", seen.borrow().len()),
+    }
+    seen.into_inner()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn results_change_after_rise_and_fall() {
+    let folder = Folder::new();
+    let path = folder.path().display();
+    // Fails from the third run to the sixth.
+    let line = format!("echo x >> {path}/runs; n=$(wc -l < {path}/runs); [ $n -lt 3 -o $n -gt 6 ]");
+    let settings = ScriptSettings { rise: 2, fall: 3, ..script(1, line) };
+    let rounds = rounds(&settings, 9).await;
+    let results: Vec<(bool, bool)> = rounds.iter().map(|round| (round.up, round.news)).collect();
+    let (steady_up, steady_down) = ((true, false), (false, false));
+    assert_eq!(
+        results,
+        [
+            (true, true),
+            steady_up,
+            steady_up,
+            steady_up,
+            (false, true),
+            steady_down,
+            steady_down,
+            (true, true),
+            steady_up
+        ]
+    );
+    assert_eq!(rounds.last().map(|round| round.runs), Some(9));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn news_that_could_not_be_delivered_come_again() {
+    let settings = script(1, "true");
+    let seen = RefCell::new(Vec::new());
+    let probe = ScriptProbe::new(&settings, Identity::daemon()).run(|round| {
+        seen.borrow_mut().push(round.news);
+        seen.borrow().len() > 2
+    });
+    let _ = timeout(Duration::from_millis(400), probe).await;
+    let seen = seen.into_inner();
+    assert_eq!(seen.get(..4), Some(&[true, true, true, false][..]));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_hanging_script_fails_at_its_limit_and_its_whole_group_ends() {
+    let folder = Folder::new();
+    let path = folder.path().display();
+    let line = format!("sleep 100 & echo $! > {path}/child; wait");
+    let settings = ScriptSettings { timeout: Duration::from_millis(300), ..script(1, line) };
+    let round = rounds(&settings, 1).await[0];
+    assert_eq!((round.run.end, round.up, round.news), (End::TimedOut, false, true));
+    let lasted = round.run.lasted;
+    assert!(lasted >= settings.timeout && lasted < Duration::from_millis(1500), "{lasted:?}");
+    let child = folder.lines("child")[0].parse().unwrap();
+    eventually("the child of the script ends", || !alive(child)).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_script_deaf_to_sigterm_is_killed_two_seconds_later() {
+    let folder = Folder::new();
+    let path = folder.path().display();
+    let line = format!("trap '' TERM; echo $$ >> {path}/pids; while :; do sleep 0.1; done");
+    let settings = ScriptSettings { timeout: Duration::from_millis(200), ..script(1, line) };
+    let before = clock::now();
+    let rounds = rounds(&settings, 2).await;
+    assert!(rounds.iter().all(|round| round.run.end == End::TimedOut));
+    let apart = clock::now().since(before).as_millis();
+    assert!((2300..4500).contains(&apart), "{apart} ms until the second has reached its limit");
+    assert!(!alive(folder.lines("pids")[0].parse().unwrap()));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn intervals_that_find_it_running_are_skipped() {
+    let folder = Folder::new();
+    let path = folder.path().display();
+    let line = format!("echo start >> {path}/log; sleep 0.12; echo end >> {path}/log");
+    rounds(&script(1, line), 4).await;
+    let log = folder.lines("log");
+    assert!(log.chunks(2).take(4).all(|pair| pair == ["start", "end"]), "one at a time: {log:?}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_flood_of_output_goes_nowhere() {
+    let line = "head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; [ -c /dev/stdin ]";
+    let round = rounds(&script(1, line), 1).await[0];
+    assert_eq!(round.run.end, End::Exited(0));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn no_descriptor_but_the_three_streams_is_inherited() {
+    let folder = Folder::new();
+    let file = fs::File::create(folder.file("open")).unwrap();
+    // Unlike the standard library's, this one would survive exec.
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    let line = format!("ls -l /proc/$$/fd > {}", folder.file("fds").display());
+    rounds(&script(1, line), 1).await;
+    let held = folder.lines("fds").iter().any(|line| line.ends_with("/open"));
+    assert!(!held && folder.lines("fds").len() >= 4, "{:?}", folder.lines("fds"));
+    drop(file);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn runs_as_its_user_without_further_groups() {
+    if !Uid::effective().is_root() {
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let folder = Folder::new();
+    let out = folder.file("out");
+    fs::write(&out, "").unwrap();
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    nix::unistd::chown(&out, Some(nobody.uid), None).unwrap();
+    let line = format!("grep -E '^(Uid|Gid|Groups|CapEff)' /proc/$$/status > {}", out.display());
+    let user = Some(ScriptUser { name: "nobody".into(), group: None });
+    rounds(&ScriptSettings { user, ..script(1, line) }, 1).await;
+    let (uid, gid) = (nobody.uid, nobody.gid);
+    let lines: Vec<String> = folder.lines("out").iter().map(|line| line.trim_end().to_owned()).collect();
+    let expected = [
+        format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"),
+        format!("Gid:\t{gid}\t{gid}\t{gid}\t{gid}"),
+        "Groups:".to_owned(),
+        "CapEff:\t0000000000000000".to_owned(),
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn starts_with_default_signals_and_leaves_the_daemon_as_it_was() {
+    let status = |field: &str| {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        status.lines().find(|line| line.starts_with(field)).map(str::to_owned)
+    };
+    let before = ["Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt"].map(status);
+    let folder = Folder::new();
+    let line = format!("cat /proc/self/status > {}", folder.file("out").display());
+    rounds(&script(1, line), 1).await;
+    for field in ["SigBlk:", "SigIgn:", "SigCgt:"] {
+        let line = folder.lines("out").into_iter().find(|line| line.starts_with(field)).unwrap();
+        let set = u64::from_str_radix(line.trim_start_matches(field).trim(), 16).unwrap();
+        // Beyond the 31 standard ones the C library keeps some for itself.
+        assert_eq!(set & 0x7fff_ffff, 0, "{line}");
+    }
+    let user = Some(ScriptUser { name: "nobody".into(), group: None });
+    if Uid::effective().is_root() {
+        rounds(&ScriptSettings { user, ..script(1, "true") }, 1).await;
+    }
+    assert_eq!(["Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt"].map(status), before);
+    assert!(nix::sys::prctl::get_dumpable().unwrap(), "still leaves a core");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_script_without_an_interpreter_is_the_shell_s() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let path = folder.file("bare.sh");
+    fs::write(&path, "[ \"$1\" = 'a b' ]\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let words = [path.to_str().unwrap(), "a b"].map(Into::into).to_vec();
+    let settings = ScriptSettings { command: ScriptCommand::Direct(words), ..script(1, "") };
+    assert_eq!(rounds(&settings, 1).await[0].run.end, End::Exited(0));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_dropped_probe_ends_its_script() {
+    let folder = Folder::new();
+    let line = format!("echo $$ > {}; exec sleep 100", folder.file("pid").display());
+    let probe = ScriptProbe::new(&script(1, line), Identity::daemon()).run(|_| true);
+    let started = eventually("the script starts", || !folder.lines("pid").is_empty());
+    tokio::select! {
+        () = probe => unreachable!("a probe never ends"),
+        () = started => {}
+    }
+    let pid = folder.lines("pid")[0].parse().unwrap();
+    eventually("the script ends", || !alive(pid)).await;
+}

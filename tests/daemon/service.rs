@@ -1,0 +1,103 @@
+//! The ordinary thread as a whole, with a thread in the engine's place.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, raise};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_user::config::{Config, NotifySettings};
+use vrrp_user::daemon::control;
+use vrrp_user::daemon::options::{RunOptions, XdpMode};
+use vrrp_user::daemon::queue::{Input, Queue, Report};
+use vrrp_user::daemon::runtime_dir::RuntimeDir;
+use vrrp_user::daemon::service::{Service, ServiceError};
+use vrrp_user::daemon::status::Sources;
+use vrrp_user::driver::clock;
+use vrrp_user::protocol::{Event, InstanceId, State, TrackId, Transition};
+
+use crate::setup::{Folder, backup, config, eventually, hook, instance, script, sources};
+
+const FIRST: InstanceId = InstanceId(0);
+
+/// A signal reaches every service of the process, so they run one after the other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+async fn open(
+    folder: &Folder,
+    config: Config,
+) -> (Service, RuntimeDir, Arc<Sources>, Queue<Input>, Queue<Report>) {
+    let options = RunOptions {
+        config: folder.file("none"),
+        runtime_dir: folder.path().to_owned(),
+        metrics: None,
+        mode: XdpMode::Auto,
+        realtime: false,
+    };
+    let sources = sources(config);
+    let (inputs, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
+    let claimed = RuntimeDir::claim(folder.path()).unwrap();
+    let service = Service::open(&options, &claimed, Arc::clone(&sources), inputs.clone(), reports.clone())
+        .await
+        .unwrap();
+    (service, claimed, sources, inputs, reports)
+}
+
+/// Waits for an input that is wanted, outside of the runtime.
+fn await_input(inputs: &Queue<Input>, wanted: impl Fn(&Input) -> bool) {
+    let start = clock::now();
+    while clock::now().since(start) < Duration::from_secs(10) {
+        match inputs.pop() {
+            Some(input) if wanted(&input) => return,
+            Some(_) => {}
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    panic!("the input never came");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn from_the_first_check_to_the_stop_hook() {
+    let _alone = ALONE.lock().await;
+    let folder = Folder::new();
+    let line = format!("echo $VRRPX_STATE >> {}; true", folder.file("log").display());
+    let notify = NotifySettings { any: hook(line), ..NotifySettings::default() };
+    let config = config(vec![instance("VI_1", 51, notify)], vec![script(9, "exit 1")]);
+    let (service, _claimed, sources, inputs, reports) = open(&folder, config).await;
+
+    let engine = thread::spawn(move || {
+        await_input(&inputs, |input| matches!(input, Input::Event(Event::Track(TrackId(9), false))));
+        let now = clock::now();
+        reports.push(Report::Transition(FIRST, Transition { to: State::Master, ..backup(now, 1) }));
+        await_input(&inputs, |input| matches!(input, Input::Event(Event::Shutdown)));
+        reports.push(Report::Stopped);
+    });
+    let path = folder.path().to_owned();
+    let driver = async {
+        eventually("the hook ran", || folder.lines("log") == ["MASTER"]).await;
+        let status = tokio::task::spawn_blocking(move || control::status(&path)).await.unwrap().unwrap();
+        assert_eq!(status.checks[0].ended.as_deref(), Some("exit 1"));
+        assert_eq!(status.instances[0].history.len(), 1);
+        assert_eq!(status.instances[0].hooks[0].state, "MASTER");
+        // Not ours, and not the end.
+        raise(Signal::SIGHUP).unwrap();
+        raise(Signal::SIGUSR1).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        raise(Signal::SIGTERM).unwrap();
+    };
+    let (outcome, ()) = tokio::join!(service.run(), driver);
+    outcome.unwrap();
+    engine.join().unwrap();
+    assert_eq!(folder.lines("log"), ["MASTER", "STOP"]);
+    assert!(sources.record.read().checks.contains_key(&TrackId(9)));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_engine_that_stops_by_itself_is_an_error() {
+    let _alone = ALONE.lock().await;
+    let folder = Folder::new();
+    let (service, _claimed, _sources, _inputs, reports) = open(&folder, config(vec![], vec![])).await;
+    reports.push(Report::Transition(InstanceId(5), backup(Timestamp::ZERO, 1)));
+    reports.push(Report::Stopped);
+    assert!(matches!(service.run().await, Err(ServiceError::EngineStopped)));
+}

@@ -1,0 +1,203 @@
+//! Configurations, filled sources and folders for these tests.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Sighting};
+use vrrp_user::config::{
+    Config, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings,
+};
+use vrrp_user::daemon::board::Board;
+use vrrp_user::daemon::record::{Realtime, Record, RungNote};
+use vrrp_user::daemon::status::Sources;
+use vrrp_user::driver::maps::Maps;
+use vrrp_user::driver::{Rung, clock};
+use vrrp_user::protocol::{
+    Addresses, AnnounceSettings, Auth, Epoch, InstanceId, InstanceSettings, Interval, Priority, Reason,
+    State, Track, TrackId, TrackSettings, Transition, Version, VirtualAddress, Vrid, Weight,
+};
+
+/// A folder of its own for one test, gone afterwards.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("vrrpx-daemon-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Lines of a file; none where there is no file.
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.file(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) fn shell(line: impl AsRef<str>) -> ScriptCommand {
+    ScriptCommand::Shell(line.as_ref().into())
+}
+
+pub(crate) fn hook(line: impl AsRef<str>) -> Option<NotifyCommand> {
+    Some(NotifyCommand { command: shell(line), user: None })
+}
+
+pub(crate) fn script(id: u32, line: impl AsRef<str>) -> ScriptSettings {
+    ScriptSettings {
+        id: TrackId(id),
+        name: "check".into(),
+        command: shell(line),
+        interval: Duration::from_millis(50),
+        timeout: Duration::from_secs(5),
+        weight: Weight(0),
+        reverse: false,
+        rise: 1,
+        fall: 1,
+        user: None,
+        init_fail: false,
+    }
+}
+
+pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance {
+    let address = VirtualAddress {
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, vrid)),
+        prefix: 24,
+        device: None,
+        label: None,
+        scope: 0,
+        broadcast: None,
+        dad: false,
+        no_prefix_route: false,
+    };
+    let settings = InstanceSettings {
+        name: name.into(),
+        interface: "eth0".into(),
+        vrid: Vrid::new(vrid).unwrap(),
+        family: Family::V4,
+        version: Version::V3,
+        priority: Priority(100),
+        advert_interval: Interval::new(Duration::from_millis(100), Version::V3).unwrap(),
+        initial_master: false,
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        auth: Auth::None,
+        addresses: Arc::new(Addresses { advertised: vec![address], excluded: vec![] }),
+        source: None,
+        unicast: None,
+        checksum: ChecksumForm::Pseudo,
+        down_timer_adverts: 3,
+        announce: AnnounceSettings::default(),
+        lower_prio_no_advert: false,
+        higher_prio_send_advert: false,
+        ignore_own_link: false,
+        tracks: vec![],
+    };
+    Instance { settings, notify }
+}
+
+pub(crate) fn config(instances: Vec<Instance>, scripts: Vec<ScriptSettings>) -> Config {
+    let globals = Globals { router_id: Some("node1".into()), ..Globals::default() };
+    Config { globals, instances, scripts, tracked_interfaces: vec![] }
+}
+
+pub(crate) fn sources(config: Config) -> Arc<Sources> {
+    let count = config.instances.len();
+    Arc::new(Sources {
+        board: Arc::new(Board::new(count)),
+        maps: Arc::new(Maps::anonymous(u32::try_from(count.max(1)).unwrap()).unwrap()),
+        record: Arc::new(Record::new(count)),
+        router_id: config.globals.router_id.clone().unwrap(),
+        started: clock::now(),
+        config: Arc::new(config),
+    })
+}
+
+/// Two instances: `VI_1` is a backup that hears 10.0.0.2 and has refused some adverts, `VI "2"` has never left Init.
+pub(crate) fn filled() -> Arc<Sources> {
+    let mut first = instance("VI_1", 51, NotifySettings::default());
+    first.settings.tracks = vec![TrackSettings {
+        id: TrackId(7),
+        track: Track::Script("check".into()),
+        weight: Weight(-20),
+        reverse: false,
+        initial: None,
+    }];
+    let sources = sources(config(
+        vec![first, instance("VI \"2\"", 52, NotifySettings::default())],
+        vec![script(7, "false")],
+    ));
+    let now = clock::now();
+    let transition = backup(now - Duration::from_secs(90), 3);
+    let board = &sources.board.instances[0];
+    board.record(&transition);
+    board.adverts_sent.store(12, Ordering::Relaxed);
+    board.set_priority(Priority(80));
+    sources.record.transition(InstanceId(0), transition);
+    sources.board.engine_lateness.record(Duration::from_micros(5));
+    sources.board.engine_lateness.record(Duration::from_micros(300));
+    let mut source = [0; 16];
+    source[..4].copy_from_slice(&[10, 0, 0, 2]);
+    let sighting = Sighting { source, interval: 10, version: 3, vrid: 51, priority: 150, address_count: 1 };
+    for back in [300, 200, 100, 0] {
+        let stamp = now - Duration::from_millis(back);
+        sources.maps.record(0, &sighting, ChecksumForm::Plain, &[1, 2, 3], stamp);
+    }
+    for _ in 0..3 {
+        sources.maps.count_reject(0, Reject::Checksum);
+    }
+    sources.maps.count_unknown();
+    sources.record.rung("eth0".into(), RungNote { rung: Rung::Socket, why: "no CAP_BPF".into() });
+    let why = "no CAP_SYS_NICE".into();
+    sources.record.realtime(Realtime { scheduled: false, memory_locked: true, why });
+    sources
+}
+
+pub(crate) fn backup(at: Timestamp, epoch: u64) -> Transition {
+    Transition {
+        from: State::Master,
+        to: State::Backup,
+        reason: Reason::HigherPriority,
+        epoch: Epoch(epoch),
+        at,
+        priority: Priority(100),
+        peer: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2))),
+    }
+}
+
+/// Waits until something holds; fails the test after 10 s.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+/// Whether a process is there and no zombie.
+pub(crate) fn alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}

@@ -1,0 +1,70 @@
+//! Shape of the status, for machines and people.
+
+use serde_json::{Value, json};
+use vrrp_user::daemon::status::{Status, table};
+
+use crate::setup::filled;
+
+#[test]
+fn the_json_says_what_the_sources_hold() {
+    let status = filled().status();
+    let shown = serde_json::to_value(&status).unwrap();
+    assert_eq!(serde_json::from_value::<Status>(shown.clone()).unwrap(), status, "survives a round trip");
+
+    assert_eq!(shown["node"]["router_id"], "node1");
+    assert_eq!(shown["node"]["realtime"], false);
+    assert_eq!(shown["node"]["realtime_note"], "no CAP_SYS_NICE");
+    assert_eq!(shown["interfaces"], json!([{"name": "eth0", "rung": "socket", "why": "no CAP_BPF"}]));
+    assert_eq!(shown["engine"]["lateness"]["p50_microseconds"], 8);
+    assert_eq!(shown["checks"][0]["up"], Value::Null);
+
+    let first = &shown["instances"][0];
+    assert_eq!(first["state"], "BACKUP");
+    assert_eq!(first["reason"], "higher_priority");
+    assert_eq!(first["epoch"], 3);
+    assert_eq!(first["priority"], json!({"configured": 100, "effective": 80}));
+    assert_eq!(first["master"], "10.0.0.2");
+    assert_eq!(first["addresses"], json!(["192.0.2.51/24"]));
+    assert_eq!(
+        first["tracks"],
+        json!([{"name": "check", "kind": "script", "weight": -20, "reverse": false, "up": null}])
+    );
+    assert_eq!(first["counters"]["adverts_sent"], 12);
+    assert_eq!(first["counters"]["adverts_received"], 4);
+    assert_eq!(first["counters"]["rejects"], json!([{"word": "checksum", "count": 3}]));
+    let seconds = first["since_seconds"].as_f64().unwrap();
+    assert!((90.0..100.0).contains(&seconds), "{seconds}");
+    let since = first["since"].as_str().unwrap();
+    assert!(since.ends_with('Z') && since.len() == 24, "{since}");
+    let history = &first["history"][0];
+    assert_eq!((&history["from"], &history["to"]), (&json!("MASTER"), &json!("BACKUP")));
+    assert_eq!(history["peer"], "10.0.0.2");
+
+    let peer = &first["peers"][0];
+    assert_eq!(
+        (&peer["priority"], &peer["version"], &peer["checksum"]),
+        (&json!(150), &json!(3), &json!("plain"))
+    );
+    assert_eq!(peer["adverts"], 4);
+    assert_eq!(peer["advert_interval_seconds"], 0.1);
+    assert_eq!(peer["gap_max_seconds"], 0.1);
+    // 100 ms lie between 2^16 and 2^17 times 1024 ns.
+    assert_eq!(peer["gaps"], json!([{"below_seconds": 0.134_217_728, "count": 3}]));
+
+    let second = &shown["instances"][1];
+    assert_eq!(
+        (&second["state"], &second["since"], &second["master"]),
+        (&json!("INIT"), &Value::Null, &Value::Null)
+    );
+}
+
+#[test]
+fn the_table_is_narrow_and_shows_what_matters() {
+    let text = table(&filled().status());
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    for word in
+        ["node1", "no CAP_BPF", "VI_1", "BACKUP", "80 (100)", "1m 30s", "10.0.0.2", "checksum 3", "pending"]
+    {
+        assert!(text.contains(word), "{word}:\n{text}");
+    }
+}

@@ -1,0 +1,100 @@
+//! The maps, and every access to them.
+//!
+//! Sizes below are placeholders: the loader sets them to what the configuration needs. An index beyond them finds
+//! nothing, and nothing is what the caller then does.
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::macros::btf_map;
+use aya_ebpf::maps::ring_buf::RingBufEntry;
+use vrrp_ebpf::map::{
+    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Peer, Slot,
+    Watch,
+};
+
+const MAPPED: usize = BPF_F_MMAPABLE as usize;
+const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
+
+#[btf_map]
+static KEYS: HashMap<InstanceKey, u32, 64> = HashMap::new();
+
+#[btf_map]
+static SLOTS: Array<Slot, 1, MAPPED> = Array::new();
+
+#[btf_map]
+static WATCH: Array<Watch, 1, MAPPED> = Array::new();
+
+#[btf_map]
+static PEERS: Array<Peer, { PEERS_PER_SLOT as usize }, MAPPED> = Array::new();
+
+#[btf_map]
+static BUDGETS: Array<Budget, 1> = Array::new();
+
+#[btf_map]
+static EVENTS: RingBuf<Event, 262_144> = RingBuf::new();
+
+#[btf_map]
+static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
+
+#[btf_map]
+static LEASES: HashMap<LeaseKey, u32, 256, ON_DEMAND> = HashMap::new();
+
+#[btf_map]
+static LEASE_UNTIL: Array<u64, 1, MAPPED> = Array::new();
+
+#[inline(always)]
+pub(super) fn slot_of(key: &InstanceKey) -> Option<u32> {
+    // SAFETY: copied at once; a slot that is reused meanwhile makes one advert count for another instance.
+    unsafe { KEYS.get(key).copied() }
+}
+
+/// Written by the daemon before the slot's key.
+#[inline(always)]
+pub(super) fn form(slot: u32) -> Option<&'static Slot> {
+    SLOTS.get(slot)
+}
+
+#[inline(always)]
+pub(super) fn watch(slot: u32) -> Option<*mut Watch> {
+    WATCH.get_ptr_mut(slot)
+}
+
+#[inline(always)]
+pub(super) fn peer(slot: u32, index: u32) -> Option<&'static mut Peer> {
+    if index >= PEERS_PER_SLOT {
+        return None;
+    }
+    let entry = PEERS.get_ptr_mut(slot * PEERS_PER_SLOT + index)?;
+    // SAFETY: the kernel keeps array elements for ever. Another CPU may write the same record at the same time, which
+    // can garble what people read there, and nothing else.
+    Some(unsafe { &mut *entry })
+}
+
+#[inline(always)]
+pub(super) fn budget(slot: u32) -> Option<&'static mut Budget> {
+    let entry = BUDGETS.get_ptr_mut(slot)?;
+    // SAFETY: as for `peer`; a race lets a few events more pass.
+    Some(unsafe { &mut *entry })
+}
+
+/// Room for an event; `None` while the ring is full.
+#[inline(always)]
+pub(super) fn event() -> Option<RingBufEntry<Event>> {
+    EVENTS.reserve(0)
+}
+
+/// Counts on this CPU; `slot` is `None` for adverts of no instance.
+#[inline(always)]
+pub(super) fn count(slot: Option<u32>, index: u32) {
+    let row = match slot {
+        Some(slot) => slot + 1,
+        None => 0,
+    };
+    if let Some(counters) = COUNTERS.get_ptr_mut(row) {
+        // SAFETY: the row is this CPU's own, and the mask keeps the index within it.
+        unsafe {
+            let count = (&raw mut (*counters).counts).cast::<u64>().add(index as usize & (COUNTER_COUNT - 1));
+            *count += 1;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The program: one judgement for two entries.
+//!
+//! Enters: a frame. Leaves: a verdict, and what the maps and the ring now say. Absent: the meaning of an advert; no
+//! priority, state or timer of the protocol is known here.
+//!
+//! ```text
+//! dissect ─► not VRRP, or a VRID of nobody here ─► pass
+//!    │
+//!    ├ the watched advert again ─► watch: refresh its time stamp ─► pass
+//!    ├ a failed check ─► count it ─► drop
+//!    └ valid ─► record: peers ─► limit ─► ring ─► pass
+//! ```
+
+mod limit;
+mod maps;
+mod packet;
+mod record;
+mod watch;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use vrrp_ebpf::map::Slot;
+use vrrp_ebpf::map::{Counter, InstanceKey};
+use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
+use vrrp_ebpf::wire::{Reject, advert, frame};
+
+use self::packet::{Message, Packet, View, forget};
+
+/// Leaves the frame to the next program and then to the stack (Linux 6.6).
+const TCX_NEXT: i32 = -1;
+const TCX_DROP: i32 = 2;
+
+#[xdp(frags)]
+fn vrrp_xdp(context: XdpContext) -> u32 {
+    match judge(&context).passes() {
+        true => XDP_PASS,
+        false => XDP_DROP,
+    }
+}
+
+#[classifier]
+fn vrrp_tcx(context: TcContext) -> i32 {
+    match judge(&context).passes() {
+        true => TCX_NEXT,
+        false => TCX_DROP,
+    }
+}
+
+enum Outcome {
+    Other,
+    Unknown,
+    Steady,
+    Event,
+    OverBudget,
+    Reject,
+}
+impl Outcome {
+    #[inline(always)]
+    fn passes(self) -> bool {
+        !matches!(self, Self::OverBudget | Self::Reject)
+    }
+}
+
+#[inline(always)]
+fn judge(packet: &impl Packet) -> Outcome {
+    let view = packet.view();
+    let frame = match frame::dissect(&view, packet.stripped_vlan()) {
+        Ok(frame) => frame,
+        Err(NotAdvert::Other) => return Outcome::Other,
+        Err(NotAdvert::Truncated) => return Outcome::Other,
+    };
+    let ifindex = packet.ifindex();
+    let frame = Frame { at: forget(frame.at, ifindex), length: forget(frame.length, ifindex), ..frame };
+    let key = InstanceKey::new(ifindex, frame.vlan, frame.family, frame.vrid);
+    let Some(slot) = maps::slot_of(&key) else {
+        maps::count(None, Counter::UnknownVrid as u32);
+        return Outcome::Unknown;
+    };
+    let Some(form) = maps::form(slot) else { return Outcome::Unknown };
+    match steps(packet, &view, &frame, slot, form, ifindex) {
+        Ok(outcome) => outcome,
+        Err(reject) => {
+            maps::count(Some(slot), forget(reject as usize, ifindex) as u32);
+            Outcome::Reject
+        }
+    }
+}
+
+#[inline(always)]
+fn steps(
+    packet: &impl Packet,
+    view: &View,
+    frame: &Frame,
+    slot: u32,
+    form: &Slot,
+    unknown: u32,
+) -> Result<Outcome, Reject> {
+    advert::judge_envelope(view, frame, form)?;
+    let message = Message::new(*view, frame.at, frame.length, unknown);
+    if watch::is_steady(slot, &frame.source, &message, now) {
+        return Ok(Outcome::Steady);
+    }
+    let (sighting, checksum) = advert::judge_message(view, frame, form, || message.sum())?;
+    let now = now();
+    let peer = record::peer(slot, &sighting, checksum, now, unknown);
+    if !limit::spend(slot, now) {
+        maps::count(Some(slot), Counter::OverBudget as u32);
+        return Ok(Outcome::OverBudget);
+    }
+    record::event(packet, slot, &sighting.source, peer, checksum, &message, now);
+    Ok(Outcome::Event)
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    unsafe { bpf_ktime_get_ns() }
+}
+
+#[xdp(frags)]
+fn empty_xdp(_context: XdpContext) -> u32 {
+    XDP_PASS
+}
+#[classifier]
+fn empty_tcx(_context: TcContext) -> i32 {
+    TCX_NEXT
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";

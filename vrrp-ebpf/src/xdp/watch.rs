@@ -1,0 +1,34 @@
+//! The watched master: its unchanged adverts refresh a time stamp, and nobody is woken.
+
+use vrrp_ebpf::map::{Counter, Watch};
+
+use super::maps;
+use super::packet::Message;
+
+/// Whether this is the watched advert; it is noted then.
+#[inline(always)]
+pub(super) fn is_steady(slot: u32, source: &[u8; 16], message: &Message, now: impl FnOnce() -> u64) -> bool {
+    let Some(watch) = maps::watch(slot) else {
+        return false;
+    };
+    // SAFETY: the kernel keeps array elements for ever; the daemon changes them at any time, by whole words.
+    unsafe {
+        let armed = (&raw const (*watch).armed).read_volatile();
+        if Watch::length_of(armed) != message.length()
+            || (*watch).source != *source
+            || !message.equals(&(*watch).payload)
+            // Written anew while it was read: what was compared may be half of one message and half of another.
+            || (&raw const (*watch).armed).read_volatile() != armed
+        {
+            return false;
+        }
+        let now = now();
+        (*watch).last_seen = now;
+        (*watch).hits += 1;
+        if let Some(peer) = maps::peer(slot, (*watch).peer) {
+            peer.touch(now);
+        }
+    }
+    maps::count(Some(slot), Counter::Steady as u32);
+    true
+}

@@ -1,0 +1,65 @@
+//! `vrrpx run`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{RUNTIME_DIR, complain};
+use crate::daemon::log;
+use crate::daemon::options::{RunOptions, XdpMode};
+use crate::daemon::run;
+
+/// Looked for in this order where no file is named.
+const DEFAULT_FILES: [&str; 2] = ["/etc/vrrpx/vrrpx.conf", "/etc/keepalived/keepalived.conf"];
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Configuration [default: /etc/vrrpx/vrrpx.conf, else /etc/keepalived/keepalived.conf]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of lock, pid and control socket; no two daemons share one
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    runtime_dir: PathBuf,
+    /// Serve Prometheus metrics here, at /metrics
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<SocketAddr>,
+    /// How adverts arrive: auto, native, tcx, generic or socket
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    xdp_mode: XdpMode,
+    /// error, warn, info, debug or trace [default: VRRPX_LOG, else info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// Stay in the ordinary scheduling class and leave memory unlocked
+    #[arg(long)]
+    no_realtime: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    if let Err(error) = log::start(arguments.log.as_deref()) {
+        complain(&error.to_string());
+        return ExitCode::from(2);
+    }
+    let options = RunOptions {
+        config: arguments.config.unwrap_or_else(default_file),
+        runtime_dir: arguments.runtime_dir,
+        metrics: arguments.metrics,
+        mode: arguments.xdp_mode,
+        realtime: !arguments.no_realtime,
+    };
+    match run::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The first default that exists, else the first: its absence is then what is complained of.
+fn default_file() -> PathBuf {
+    let files = DEFAULT_FILES.map(PathBuf::from);
+    let found = files.iter().find(|file| file.exists()).or(files.first());
+    found.cloned().unwrap_or_default()
+}

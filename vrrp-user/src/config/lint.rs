@@ -1,0 +1,172 @@
+//! Findings about more than one keyword: what clashes, and traps that are easy to fall into.
+//!
+//! What is changed before it is used is told where it is changed, in `resolve`.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vrrp_ebpf::wire::Family;
+
+use super::diagnostic::Report;
+use super::resolve::family;
+use super::schema::{AddressDraft, Draft, InstanceDraft, ScriptDraft};
+use super::source::{At, Position, Sources};
+
+/// Room in the maps of the kernel.
+const INSTANCES_MAX: usize = vrrp_ebpf::map::SLOTS_MAX as usize;
+
+pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
+    if let Some(instance) = draft.instances.get(INSTANCES_MAX) {
+        report.error(instance.name.at, format!("more than {INSTANCES_MAX} instances"));
+    }
+    if draft.instances.is_empty() && !report.has_errors() {
+        report.warning(Position::default(), "there is no vrrp_instance: nothing will be done");
+    }
+    names(draft.scripts.iter().map(|script| &script.name), "vrrp_script", sources, report);
+    names(draft.instances.iter().map(|instance| &instance.name), "vrrp_instance", sources, report);
+    routers(&draft.instances, sources, report);
+    addresses(&draft.instances, sources, report);
+    unused_scripts(draft, report);
+    pauses(draft, report);
+    for instance in &draft.instances {
+        host_prefixes(instance, report);
+        link_local_first(instance, report);
+        reach_of_weights(instance, &draft.scripts, report);
+    }
+}
+
+fn names<'a>(
+    names: impl Iterator<Item = &'a At<Arc<str>>>,
+    block: &str,
+    sources: &Sources,
+    report: &mut Report,
+) {
+    let mut first = HashMap::new();
+    for name in names {
+        if let Some(earlier) = first.insert(&name.value, name.at) {
+            report
+                .error(name.at, format!("there are two blocks `{block} {}`", name.value))
+                .help(format!("the other one is at {}", sources.place(earlier)));
+        }
+    }
+}
+
+/// One VRID on one interface and family is one router, to the peers and in the maps.
+fn routers(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) {
+    let mut first = HashMap::new();
+    for instance in instances {
+        let (Some(interface), Some(vrid)) = (&instance.interface, &instance.vrid) else { continue };
+        let version = if family(instance) == Family::V4 { "IPv4" } else { "IPv6" };
+        if let Some(earlier) = first.insert((&interface.value, version, vrid.value), vrid.at) {
+            report
+                .error(
+                    vrid.at,
+                    format!(
+                        "virtual_router_id {} is used twice on {} for {version}",
+                        vrid.value, interface.value
+                    ),
+                )
+                .help(format!("the other one is at {}; each instance needs its own", sources.place(earlier)));
+        }
+    }
+}
+
+/// The same address may be on two interfaces, as link-local ones often are.
+fn addresses(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) {
+    let mut first = HashMap::new();
+    for instance in instances {
+        for address in instance.addresses.iter().chain(&instance.excluded) {
+            let device = address.device.as_ref().or(instance.interface.as_ref()).map(|name| &name.value);
+            let AddressDraft { address: At { value, at }, .. } = address;
+            if let Some(earlier) = first.insert((value, device), *at) {
+                report
+                    .error(*at, format!("{value} is written twice for the same interface"))
+                    .help(format!("the other one is at {}", sources.place(earlier)));
+            }
+        }
+    }
+}
+
+fn unused_scripts(draft: &Draft, report: &mut Report) {
+    let used: HashSet<&Arc<str>> = draft
+        .instances
+        .iter()
+        .flat_map(|instance| &instance.scripts)
+        .map(|track| &track.name.value)
+        .collect();
+    for script in draft.scripts.iter().filter(|script| !used.contains(&script.name.value)) {
+        report
+            .warning(script.name.at, format!("no instance tracks `{}`, so it is not run", script.name.value))
+            .help(format!("write `track_script {{ {} }}` into a vrrp_instance", script.name.value));
+    }
+}
+
+fn pauses(draft: &Draft, report: &mut Report) {
+    for pause in [draft.globals.garp_interval, draft.globals.gna_interval].into_iter().flatten() {
+        if pause.value >= Duration::from_secs(1) {
+            report.warning(
+                pause.at,
+                format!("each announcement waits {} s for the one before it", pause.value.as_secs_f64()),
+            );
+        }
+    }
+}
+
+fn host_prefixes(instance: &InstanceDraft, report: &mut Report) {
+    for address in
+        instance.addresses.iter().chain(&instance.excluded).filter(|address| address.prefix.is_none())
+    {
+        let (kind, host, example) = match address.address.value {
+            IpAddr::V4(_) => ("no prefix, IPv4", 32, "/24"),
+            IpAddr::V6(_) => ("no prefix, IPv6", 128, "/64"),
+        };
+        report.warning_once(
+            kind,
+            address.address.at,
+            format!(
+                "{} has no prefix, so it is a /{host} as with keepalived; add the subnet's, such as {example}, \
+                 if that is meant",
+                address.address.value
+            ),
+        );
+    }
+}
+
+/// RFC 9568 §5.2.9.
+fn link_local_first(instance: &InstanceDraft, report: &mut Report) {
+    if let Some(AddressDraft { address: At { value: IpAddr::V6(first), at }, .. }) =
+        instance.addresses.first()
+        && !first.is_unicast_link_local()
+        && instance.peers.is_empty()
+    {
+        report
+            .warning(*at, "the first IPv6 address should be link-local (RFC 9568 §5.2.9)")
+            .help("other routers may refuse the adverts; keepalived takes them");
+    }
+}
+
+/// The effective priority stays within 1–254, so a weight that would carry it further has less effect than written.
+fn reach_of_weights(instance: &InstanceDraft, scripts: &[ScriptDraft], report: &mut Report) {
+    let Some(priority) = instance.priority.filter(|priority| priority.value != 255) else { return };
+    let of_script = |name: &Arc<str>| scripts.iter().find(|script| script.name.value == *name)?.weight;
+    let weights = instance
+        .scripts
+        .iter()
+        .map(|track| track.weight.or_else(|| of_script(&track.name.value)))
+        .chain(instance.interfaces.iter().map(|track| track.weight))
+        .filter_map(|weight| Some(weight?.value));
+    let (up, down) = weights.fold((0_i64, 0_i64), |(up, down), weight| {
+        if weight > 0 { (up.saturating_add(weight), down) } else { (up, down.saturating_add(weight)) }
+    });
+    let (highest, lowest) = (priority.value.saturating_add(up), priority.value.saturating_add(down));
+    if highest > 254 || lowest < 1 {
+        report
+            .warning(
+                priority.at,
+                format!("weights carry the priority from {lowest} to {highest}; it is held within 1 to 254"),
+            )
+            .help("nodes that are held at the same end are told apart by their addresses only");
+    }
+}

@@ -1,0 +1,140 @@
+//! Addresses of an instance.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use vrrp_ebpf::wire::Family;
+
+use super::super::diagnostic::Report;
+use super::super::schema::{AddressDraft, Broadcast};
+use super::super::source::At;
+use super::instance::interface_name;
+use crate::protocol::{Addresses, VirtualAddress};
+
+/// Bytes of an interface name or a label, without the closing zero (IFNAMSIZ).
+pub(super) const NAME_MAX: usize = 15;
+
+/// Addresses that an advert of 1500 bytes holds. keepalived counts the Ethernet header as a part of them, and both
+/// must advertise the same list: 8 bytes of VRRP and an IP header beside it, and at most 255 by the count field.
+const fn most(family: Family) -> usize {
+    match family {
+        Family::V4 => 255,
+        Family::V6 => (1500 - 14 - 40 - 8) / 16,
+    }
+}
+
+pub(super) fn resolve(
+    advertised: &[AddressDraft],
+    excluded: &[AddressDraft],
+    family: Family,
+    report: &mut Report,
+) -> Addresses {
+    let mut addresses = Addresses::default();
+    for draft in advertised {
+        if draft.address.value.is_ipv6() != (family == Family::V6) {
+            report
+                .error(
+                    draft.address.at,
+                    format!("{} is not of the family of the first address", draft.address.value),
+                )
+                .help("put it into `virtual_ipaddress_excluded`, or into an instance of its own");
+            continue;
+        }
+        if addresses.advertised.len() == most(family) {
+            report.warning_once(
+                "too many addresses",
+                draft.address.at,
+                format!("an advert holds {} addresses; this one is set but not in the adverts", most(family)),
+            );
+            addresses.excluded.push(address(draft, report));
+        } else {
+            addresses.advertised.push(address(draft, report));
+        }
+    }
+    addresses.excluded.extend(excluded.iter().map(|draft| address(draft, report)));
+    addresses
+}
+
+fn address(draft: &AddressDraft, report: &mut Report) -> VirtualAddress {
+    let value = draft.address.value;
+    let host = if value.is_ipv4() { 32 } else { 128 };
+    let prefix = draft.prefix.unwrap_or(host);
+    VirtualAddress {
+        address: value,
+        prefix,
+        device: draft.device.as_ref().map(|name| interface_name(name, report)),
+        label: label(draft, report),
+        scope: scope(draft, report),
+        broadcast: broadcast(value, prefix, draft.broadcast, report),
+        dad: draft.dad,
+        no_prefix_route: draft.no_prefix_route,
+    }
+}
+
+fn label(draft: &AddressDraft, report: &mut Report) -> Option<Arc<str>> {
+    let label = draft.label.as_ref()?;
+    if draft.address.value.is_ipv6() {
+        report.warning(label.at, "IPv6 addresses have no label; it is ignored");
+        return None;
+    }
+    if label.value.is_empty() || label.value.len() > NAME_MAX {
+        report.error(label.at, format!("a label has 1 to {NAME_MAX} bytes, not {}", label.value.len()));
+        return None;
+    }
+    Some(label.value.clone())
+}
+
+fn scope(draft: &AddressDraft, report: &mut Report) -> u8 {
+    match draft.scope {
+        Some(scope) if draft.address.value.is_ipv6() => {
+            report.warning(scope.at, "the kernel chooses the scope of an IPv6 address; it is ignored");
+            0
+        }
+        scope => scope.map_or(0, |scope| scope.value),
+    }
+}
+
+fn broadcast(
+    address: IpAddr,
+    prefix: u8,
+    written: Option<At<Broadcast>>,
+    report: &mut Report,
+) -> Option<IpAddr> {
+    let written = written?;
+    let IpAddr::V4(address) = address else {
+        report.error(written.at, "IPv6 has no broadcast address");
+        return None;
+    };
+    if let Broadcast::Address(broadcast) = written.value {
+        return Some(broadcast.into());
+    }
+    if prefix > 30 {
+        report.warning(written.at, format!("a network of /{prefix} has no broadcast address; none is set"));
+        return None;
+    }
+    let host_bits = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
+    let broadcast = match written.value {
+        Broadcast::Zeros => address.to_bits() & !host_bits,
+        _ => address.to_bits() | host_bits,
+    };
+    Some(Ipv4Addr::from_bits(broadcast).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcast_is_made_of_the_prefix() {
+        let made = |address: &str, prefix, value| {
+            let mut report = Report::default();
+            let at = Default::default();
+            broadcast(address.parse().unwrap(), prefix, Some(At { value, at }), &mut report)
+        };
+        assert_eq!(made("10.1.2.3", 24, Broadcast::Ones), Some("10.1.2.255".parse().unwrap()));
+        assert_eq!(made("10.1.2.3", 20, Broadcast::Zeros), Some("10.1.0.0".parse().unwrap()));
+        assert_eq!(made("10.1.2.3", 0, Broadcast::Ones), Some("255.255.255.255".parse().unwrap()));
+        assert_eq!(made("10.1.2.3", 31, Broadcast::Ones), None);
+        assert_eq!(made("fe80::1", 64, Broadcast::Ones), None);
+    }
+}

@@ -1,0 +1,290 @@
+//! One `vrrp_instance`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vrrp_ebpf::wire::{ChecksumForm, Family};
+
+use super::super::diagnostic::Report;
+use super::super::schema::{AuthDraft, AuthType, GlobalsDraft, InstanceDraft};
+use super::super::source::At;
+use super::address::{self, NAME_MAX};
+use crate::protocol::{
+    AnnounceSettings, Auth, InstanceSettings, Interval, Priority, TrackSettings, Unicast, UnicastPeer,
+    Version, Vrid,
+};
+
+/// Seconds of the VRRP version 3 field, at most (RFC 9568 §5.2.7).
+const V3_MAX: Duration = Duration::from_millis(40_950);
+
+/// That of the first address; without addresses, that of what adverts are sent from or to.
+pub(in crate::config) fn family(draft: &InstanceDraft) -> Family {
+    let first = draft.addresses.first().map(|address| address.address.value);
+    let any =
+        first.or(draft.source.map(|source| source.value)).or(draft.peers.first().map(|peer| peer.value));
+    if any.is_some_and(|address| address.is_ipv6()) { Family::V6 } else { Family::V4 }
+}
+
+pub(super) fn priority(draft: &InstanceDraft) -> Priority {
+    match draft.priority {
+        Some(written) => Priority(u8::try_from(written.value).unwrap_or(Priority::DEFAULT.0)),
+        None if is_master(draft) => Priority::OWNER,
+        None => Priority::DEFAULT,
+    }
+}
+
+/// `None` where something that is required is missing or wrong, which has been reported.
+pub(super) fn settings(
+    draft: InstanceDraft,
+    priority: Priority,
+    tracks: Vec<TrackSettings>,
+    globals: &GlobalsDraft,
+    announce: &AnnounceSettings,
+    report: &mut Report,
+) -> Option<InstanceSettings> {
+    let family = family(&draft);
+    let version = version(&draft, family, globals, report);
+    let (preempt, preempt_delay) = preemption(&draft, priority, report);
+    let source = same_family("source address", draft.source.as_ref(), family, report);
+    let unicast = unicast(&draft, family, report);
+    let auth =
+        draft.auth.as_ref().map_or(Auth::None, |auth| authentication(auth, version, draft.flawed, report));
+    let advert_interval = interval(&draft, version, report);
+    let plain = draft.checksum_as_v2.map_or(globals.checksum_as_v2, |on| on.value);
+    let down_timer_adverts =
+        draft.down_timer_adverts.or(globals.down_timer_adverts).map_or(3, |count| count.value);
+    let announce = super::announce(&draft.announce, announce, report);
+    let addresses = address::resolve(&draft.addresses, &draft.excluded, family, report);
+    count_addresses(&draft, version, report);
+
+    let interface = required(draft.interface.as_ref(), "interface", &draft, report);
+    let vrid = required(draft.vrid.as_ref(), "virtual_router_id", &draft, report);
+    Some(InstanceSettings {
+        interface: interface_name(interface?, report),
+        vrid: Vrid::new(u8::try_from(vrid?.value).ok()?)?,
+        advert_interval: advert_interval?,
+        initial_master: draft.master.map_or(priority.is_owner(), |master| master.value),
+        checksum: match (version, family) {
+            (Version::V2, _) => ChecksumForm::Plain,
+            (Version::V3, Family::V4) if plain => ChecksumForm::Plain,
+            (Version::V3, _) => ChecksumForm::Pseudo,
+        },
+        down_timer_adverts: u8::try_from(down_timer_adverts).unwrap_or(3),
+        lower_prio_no_advert: draft.lower_prio_no_advert.map_or(globals.lower_prio_no_advert, |on| on.value),
+        higher_prio_send_advert: draft
+            .higher_prio_send_advert
+            .map_or(globals.higher_prio_send_advert, |on| on.value),
+        ignore_own_link: draft.ignore_own_link,
+        name: draft.name.value,
+        addresses: Arc::new(addresses),
+        family,
+        version,
+        priority,
+        preempt,
+        preempt_delay,
+        auth,
+        source,
+        unicast,
+        announce,
+        tracks,
+    })
+}
+
+/// A name that the kernel can have.
+pub(super) fn interface_name(name: &At<Arc<str>>, report: &mut Report) -> Arc<str> {
+    if name.value.is_empty() || name.value.len() > NAME_MAX || name.value.contains('/') {
+        report.error(
+            name.at,
+            format!("`{}` cannot be an interface: a name has 1 to {NAME_MAX} bytes and no `/`", name.value),
+        );
+    }
+    name.value.clone()
+}
+
+fn required<'a, T>(
+    value: Option<&'a T>,
+    keyword: &str,
+    draft: &InstanceDraft,
+    report: &mut Report,
+) -> Option<&'a T> {
+    if value.is_none() {
+        // Where it was written but could not be read, this is the second finding about it.
+        report
+            .error(draft.name.at, format!("vrrp_instance `{}` has no usable `{keyword}`", draft.name.value));
+    }
+    value
+}
+
+fn is_master(draft: &InstanceDraft) -> bool {
+    draft.master.is_some_and(|master| master.value)
+}
+
+fn version(draft: &InstanceDraft, family: Family, globals: &GlobalsDraft, report: &mut Report) -> Version {
+    match (family, draft.version.or(globals.version).map(|version| version.value)) {
+        (Family::V4, Some(3)) => Version::V3,
+        (Family::V4, _) => Version::V2,
+        (Family::V6, _) => {
+            if let Some(written) = draft.version.filter(|version| version.value == 2) {
+                report
+                    .warning(written.at, "version 2 has no IPv6; version 3 is used")
+                    .help("write `version 3`");
+            }
+            Version::V3
+        }
+    }
+}
+
+fn preemption(draft: &InstanceDraft, priority: Priority, report: &mut Report) -> (bool, Duration) {
+    let mut preempt = true;
+    if let Some(written) = draft.preempt.filter(|preempt| !preempt.value) {
+        if priority.is_owner() {
+            report.warning(written.at, "`nopreempt` has no effect with priority 255, as with keepalived");
+        } else if is_master(draft) {
+            report
+                .warning(written.at, "`nopreempt` has no effect with `state MASTER`, as with keepalived")
+                .help("write `state BACKUP` on all nodes");
+        } else {
+            preempt = false;
+        }
+    }
+    let mut delay = Duration::ZERO;
+    if let Some(written) = draft.preempt_delay.filter(|delay| !delay.value.is_zero()) {
+        if is_master(draft) {
+            report
+                .warning(written.at, "`preempt_delay` has no effect with `state MASTER`, as with keepalived")
+                .help("write `state BACKUP` on all nodes");
+        } else if !preempt {
+            report.warning(written.at, "`preempt_delay` has no effect with `nopreempt`");
+        } else {
+            delay = written.value;
+        }
+    }
+    (preempt, delay)
+}
+
+fn interval(draft: &InstanceDraft, version: Version, report: &mut Report) -> Option<Interval> {
+    let Some(written) = draft.advert_interval else { return Some(Interval::SECOND) };
+    let span = match version {
+        Version::V2 => written.value,
+        Version::V3 => centiseconds(written, report),
+    };
+    match Interval::new(span, version) {
+        Ok(interval) => Some(interval),
+        Err(error) => {
+            report
+                .error(written.at, format!("`advert_int`: {error}"))
+                .help("write whole seconds, or `version 3` into the vrrp_instance on all nodes");
+            None
+        }
+    }
+}
+
+/// The nearest span that version 3 can advertise, as keepalived rounds.
+fn centiseconds(written: At<Duration>, report: &mut Report) -> Duration {
+    let nearest = (written.value.as_nanos() + 5_000_000) / 10_000_000;
+    let rounded =
+        Duration::from_millis(u64::try_from(nearest).unwrap_or(u64::MAX).saturating_mul(10)).min(V3_MAX);
+    if rounded != written.value {
+        report.warning(
+            written.at,
+            format!(
+                "version 3 counts steps of 0.01 s up to 40.95 s; {} s is used, as keepalived does",
+                rounded.as_secs_f64()
+            ),
+        );
+    }
+    rounded
+}
+
+fn authentication(auth: &At<AuthDraft>, version: Version, flawed: bool, report: &mut Report) -> Auth {
+    let AuthDraft { kind, password } = &auth.value;
+    let pass = kind.is_some_and(|kind| kind.value == AuthType::Pass);
+    if version == Version::V3 {
+        if pass {
+            report
+                .warning(
+                    auth.at,
+                    "version 3 has no authentication; the password is not used, as with keepalived",
+                )
+                .help("remove the block");
+        }
+        return Auth::None;
+    }
+    match password {
+        Some(password) if pass && !password.value.is_empty() => Auth::Pass(padded(password, report)),
+        _ if pass => {
+            report.warning(auth.at, "without `auth_pass` adverts are not authenticated, as with keepalived");
+            Auth::None
+        }
+        Some(password) if kind.is_none() && !flawed => {
+            report
+                .warning(password.at, "without `auth_type` the password is not used, as with keepalived")
+                .help("write `auth_type PASS`");
+            Auth::None
+        }
+        _ => Auth::None,
+    }
+}
+
+/// RFC 2338 §5.3.10: eight bytes.
+fn padded(password: &At<String>, report: &mut Report) -> [u8; 8] {
+    let mut padded = [0; 8];
+    for (to, from) in padded.iter_mut().zip(password.value.bytes()) {
+        *to = from;
+    }
+    if password.value.len() > padded.len() {
+        report
+            .warning(password.at, "only the first 8 bytes of `auth_pass` are used")
+            .help("keepalived cuts it as well, so the nodes still agree");
+    }
+    padded
+}
+
+fn unicast(draft: &InstanceDraft, family: Family, report: &mut Report) -> Option<Unicast> {
+    let peers: Vec<UnicastPeer> = draft
+        .peers
+        .iter()
+        .filter_map(|peer| same_family("peer", Some(peer), family, report))
+        .map(|address| UnicastPeer { address })
+        .collect();
+    match draft.unicast {
+        Some(at) if draft.peers.is_empty() => {
+            report
+                .warning(at, "without a `unicast_peer` adverts go to the group, as with keepalived")
+                .help("list the other nodes in `unicast_peer { … }`");
+            None
+        }
+        _ if peers.is_empty() => None,
+        _ => {
+            Some(Unicast { peers, ttl: draft.ttl.map_or(255, |ttl| u8::try_from(ttl.value).unwrap_or(255)) })
+        }
+    }
+}
+
+fn same_family(
+    what: &str,
+    address: Option<&At<IpAddr>>,
+    family: Family,
+    report: &mut Report,
+) -> Option<IpAddr> {
+    let address = address?;
+    if address.value.is_ipv6() != (family == Family::V6) {
+        report.error(address.at, format!("the {what} {} is not of the instance's family", address.value));
+        return None;
+    }
+    Some(address.value)
+}
+
+fn count_addresses(draft: &InstanceDraft, version: Version, report: &mut Report) {
+    let InstanceDraft { addresses, no_addresses: false, flawed: false, name, .. } = draft else { return };
+    if !addresses.is_empty() {
+        return;
+    }
+    let message = format!("vrrp_instance `{}` has no address in `virtual_ipaddress`", name.value);
+    let help = "write `no_virtual_ipaddress` if that is meant";
+    match version {
+        Version::V2 => report.warning(name.at, message).help(help),
+        Version::V3 => report.error(name.at, message).help(help),
+    }
+}

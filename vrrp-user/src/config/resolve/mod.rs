@@ -1,0 +1,257 @@
+//! Drafts to settings: defaults, units, names in any order.
+//!
+//! Values that cannot be used as written are changed the way keepalived changes them, with a warning, or refused.
+
+mod address;
+mod instance;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) use instance::family;
+
+use super::diagnostic::{Report, did_you_mean};
+use super::model::{Config, Globals, Instance, ScriptSettings};
+use super::schema::{AnnounceDraft, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft};
+use super::source::At;
+use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings, Weight};
+
+/// What is returned counts only where the report has no errors.
+pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
+    let Draft { globals, scripts, instances } = draft;
+    let announce = announce_defaults(&globals, report);
+    let mut names = Names::new(&scripts, report);
+    let mut resolved = Vec::with_capacity(instances.len());
+    for draft in instances {
+        let priority = instance::priority(&draft);
+        let tracks = names.tracks(&draft, priority, report);
+        let notify = draft.notify.clone();
+        if let Some(settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
+            resolved.push(Instance { settings, notify });
+        }
+    }
+    let Names { tracked_scripts, tracked_interfaces, .. } = names;
+    Config {
+        globals: Globals {
+            router_id: globals.router_id.map(|name| name.value),
+            script_user: globals.script_user,
+            script_security: globals.script_security,
+        },
+        instances: resolved,
+        scripts: tracked_scripts,
+        tracked_interfaces,
+    }
+}
+
+/// Scripts by name, and the numbers of what is tracked.
+struct Names {
+    /// `None` where the script could not be read.
+    scripts: HashMap<Arc<str>, Option<ScriptSettings>>,
+    /// A track's index is its number.
+    tracked: Vec<Track>,
+    tracked_scripts: Vec<ScriptSettings>,
+    tracked_interfaces: Vec<(TrackId, Arc<str>)>,
+}
+
+impl Names {
+    fn new(drafts: &[ScriptDraft], report: &mut Report) -> Self {
+        let scripts = drafts.iter().map(|draft| (draft.name.value.clone(), script(draft, report))).collect();
+        Self { scripts, tracked: Vec::new(), tracked_scripts: Vec::new(), tracked_interfaces: Vec::new() }
+    }
+
+    fn tracks(
+        &mut self,
+        draft: &InstanceDraft,
+        priority: Priority,
+        report: &mut Report,
+    ) -> Vec<TrackSettings> {
+        let scripts = draft.scripts.iter().filter_map(|track| self.script(track, priority, report));
+        let mut tracks: Vec<TrackSettings> = scripts.collect();
+        tracks.extend(draft.interfaces.iter().filter_map(|track| self.interface(track, priority, report)));
+        tracks
+    }
+
+    fn script(
+        &mut self,
+        track: &TrackDraft,
+        priority: Priority,
+        report: &mut Report,
+    ) -> Option<TrackSettings> {
+        let name = &track.name.value;
+        let Some(script) = self.scripts.get(name) else {
+            let help = did_you_mean(name, self.scripts.keys().map(AsRef::as_ref))
+                .unwrap_or_else(|| format!("write a block `vrrp_script {name} {{ … }}`"));
+            report.error(track.name.at, format!("there is no vrrp_script `{name}`")).help(help);
+            return None;
+        };
+        let script = script.clone()?;
+        let weight = track.weight.map_or(script.weight, |written| weight(written, report));
+        if priority.is_owner() && weight != Weight(0) {
+            ignored_by_owner(&track.name, report);
+            return None;
+        }
+        let reverse = track.reverse.unwrap_or(script.reverse);
+        let id = self.number(Track::Script(name.clone()));
+        if self.tracked_scripts.iter().all(|other| other.id != id) {
+            self.tracked_scripts.push(ScriptSettings { id, ..script.clone() });
+        }
+        Some(TrackSettings {
+            id,
+            track: Track::Script(name.clone()),
+            weight,
+            reverse,
+            initial: before_first_result(script.init_fail, weight, reverse),
+        })
+    }
+
+    fn interface(
+        &mut self,
+        track: &TrackDraft,
+        priority: Priority,
+        report: &mut Report,
+    ) -> Option<TrackSettings> {
+        let name = instance::interface_name(&track.name, report);
+        let weight = track.weight.map_or(Weight(0), |written| weight(written, report));
+        if priority.is_owner() && weight != Weight(0) {
+            ignored_by_owner(&track.name, report);
+            return None;
+        }
+        let id = self.number(Track::Interface(name.clone()));
+        if self.tracked_interfaces.iter().all(|(other, _)| *other != id) {
+            self.tracked_interfaces.push((id, name.clone()));
+        }
+        let reverse = track.reverse.unwrap_or(false);
+        // The state of a link is known before the election begins.
+        Some(TrackSettings { id, track: Track::Interface(name), weight, reverse, initial: None })
+    }
+
+    fn number(&mut self, track: Track) -> TrackId {
+        let index = self.tracked.iter().position(|other| *other == track).unwrap_or_else(|| {
+            self.tracked.push(track);
+            self.tracked.len() - 1
+        });
+        TrackId(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+}
+
+/// As keepalived has it: without a weight the instance waits for the first result; with one it takes part at once,
+/// at the priority that it has while the script adds nothing.
+fn before_first_result(init_fail: bool, weight: Weight, reverse: bool) -> Option<bool> {
+    match weight.0 {
+        _ if init_fail => Some(false),
+        0 => None,
+        adds_while_up if adds_while_up > 0 => Some(reverse),
+        _ => Some(!reverse),
+    }
+}
+
+fn script(draft: &ScriptDraft, report: &mut Report) -> Option<ScriptSettings> {
+    if draft.command.is_none() && !draft.flawed {
+        report
+            .error(draft.name.at, format!("vrrp_script `{}` has no `script`", draft.name.value))
+            .help("write `script \"/path/to/check\"` into its block");
+    }
+    let interval = draft.interval.map_or(Duration::from_secs(1), |span| positive("interval", span, report));
+    let count = |count: Option<At<i64>>| count.map_or(1, |count| clamped_u32(count.value));
+    Some(ScriptSettings {
+        id: TrackId(0),
+        name: draft.name.value.clone(),
+        command: draft.command.clone()?,
+        interval,
+        timeout: draft.timeout.map_or(interval, |span| positive("timeout", span, report)),
+        weight: draft.weight.map_or(Weight(0), |written| weight(written, report)),
+        reverse: draft.reverse,
+        rise: count(draft.rise),
+        fall: count(draft.fall),
+        user: draft.user.clone(),
+        init_fail: draft.init_fail,
+    })
+}
+
+fn positive(keyword: &str, span: At<Duration>, report: &mut Report) -> Duration {
+    if span.value.is_zero() {
+        report.warning(span.at, format!("`{keyword}` 0 is taken as 1, as keepalived takes it"));
+        return Duration::from_secs(1);
+    }
+    span.value
+}
+
+fn weight(written: At<i64>, report: &mut Report) -> Weight {
+    let within = written.value.clamp(-253, 253);
+    if within != written.value {
+        report.warning(written.at, format!("a weight is -253 to 253; {within} is used, as keepalived does"));
+    }
+    Weight(i16::try_from(within).unwrap_or_default())
+}
+
+fn ignored_by_owner(name: &At<Arc<str>>, report: &mut Report) {
+    report.warning(
+        name.at,
+        format!("`{}` is not tracked: priority 255 never changes, so a weight has no effect", name.value),
+    );
+}
+
+/// What instances take where they set nothing themselves.
+fn announce_defaults(globals: &GlobalsDraft, report: &mut Report) -> AnnounceSettings {
+    let standard = AnnounceSettings::default();
+    let base = if globals.min_garp {
+        AnnounceSettings { delay: Duration::ZERO, repeat: 1, ..standard }
+    } else {
+        standard
+    };
+    let delay = globals.announce.delay.map_or(base.delay, |span| span.value);
+    let repeat = globals.announce.repeat.map_or(base.repeat, |count| clamped_u32(count.value).max(1));
+    let base = AnnounceSettings {
+        garp_interval: globals.garp_interval.map_or(base.garp_interval, |span| span.value),
+        gna_interval: globals.gna_interval.map_or(base.gna_interval, |span| span.value),
+        lower_prio_delay: delay,
+        lower_prio_repeat: repeat,
+        ..base
+    };
+    announce(&globals.announce, &base, report)
+}
+
+fn announce(draft: &AnnounceDraft, base: &AnnounceSettings, report: &mut Report) -> AnnounceSettings {
+    let span = |span: Option<At<Duration>>, base| span.map_or(base, |span| span.value);
+    AnnounceSettings {
+        delay: span(draft.delay, base.delay),
+        repeat: draft.repeat.map_or(base.repeat, |count| at_least_one(count, report)),
+        refresh: span(draft.refresh, base.refresh),
+        refresh_repeat: draft.refresh_repeat.map_or(base.refresh_repeat, |count| at_least_one(count, report)),
+        lower_prio_delay: span(draft.lower_prio_delay, base.lower_prio_delay),
+        lower_prio_repeat: draft
+            .lower_prio_repeat
+            .map_or(base.lower_prio_repeat, |count| clamped_u32(count.value)),
+        ..*base
+    }
+}
+
+fn at_least_one(count: At<i64>, report: &mut Report) -> u32 {
+    if count.value == 0 {
+        report.warning(count.at, "0 announcements are taken as 1, as keepalived takes them");
+    }
+    clamped_u32(count.value).max(1)
+}
+
+fn clamped_u32(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn until_the_first_result_a_weight_adds_nothing() {
+        let adds = |weight: i16, reverse: bool| {
+            let up = before_first_result(false, Weight(weight), reverse).unwrap() != reverse;
+            (weight > 0 && up) || (weight < 0 && !up)
+        };
+        for (weight, reverse) in [(20, false), (20, true), (-20, false), (-20, true)] {
+            assert!(!adds(weight, reverse), "{weight} {reverse}");
+        }
+        assert_eq!(before_first_result(false, Weight(0), false), None);
+        assert_eq!(before_first_result(true, Weight(0), false), Some(false));
+    }
+}

@@ -1,0 +1,167 @@
+//! Lines of `virtual_ipaddress` and `virtual_ipaddress_excluded`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::source::At;
+use super::super::tree::Statement;
+use super::value;
+use super::{Kind, Row};
+
+#[derive(Debug)]
+pub(in crate::config) struct AddressDraft {
+    pub(in crate::config) address: At<IpAddr>,
+    pub(in crate::config) prefix: Option<u8>,
+    pub(in crate::config) device: Option<At<Arc<str>>>,
+    pub(in crate::config) label: Option<At<Arc<str>>>,
+    pub(in crate::config) scope: Option<At<u8>>,
+    pub(in crate::config) broadcast: Option<At<Broadcast>>,
+    pub(in crate::config) dad: bool,
+    pub(in crate::config) no_prefix_route: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) enum Broadcast {
+    /// `+`: all host bits set.
+    Ones,
+    /// `-`: all host bits clear.
+    Zeros,
+    Address(Ipv4Addr),
+}
+
+/// Options behind an address.
+pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
+    Row::works(
+        "dev",
+        Kind::Text(|address, name| address.device = Some(name)),
+        "the instance's `interface`",
+        "interface that carries it",
+    ),
+    Row::works(
+        "label",
+        Kind::Text(|address, name| address.label = Some(name)),
+        "",
+        "IPv4 alias name such as `eth0:1`, at most 15 bytes",
+    ),
+    Row::works(
+        "scope",
+        Kind::Own("site, link, host, nowhere, global or 0–255", scope),
+        "global",
+        "rtnetlink scope; IPv4 only",
+    ),
+    Row::works("broadcast", Kind::Own("ADDRESS, + or -", broadcast), "none", "broadcast address; IPv4 only")
+        .alias(&["brd"]),
+    Row::works(
+        "-nodad",
+        Kind::Flag(|address, _| address.dad = true),
+        "",
+        "IPv6: let the kernel probe for duplicates, which delays a takeover",
+    ),
+    Row::works(
+        "noprefixroute",
+        Kind::Flag(|address, _| address.no_prefix_route = true),
+        "",
+        "the kernel adds no route for the prefix",
+    ),
+    Row::missing("peer", "point-to-point peer", "the address is set without a peer"),
+    Row::missing(
+        "preferred_lft",
+        "IPv6 preferred lifetime",
+        "the address keeps the lifetime that it gets by default",
+    ),
+    without_value("home", "IPv6 home address flag", "the address is set without the flag"),
+    without_value("mngtmpaddr", "IPv6 temporary addresses flag", "the address is set without the flag"),
+    without_value("autojoin", "join the multicast group", "the group is not joined"),
+    without_value(
+        "no_track",
+        "losing the address does not end mastership",
+        "the address is treated as any other",
+    ),
+    without_value(
+        "use_vmac",
+        "own virtual MAC for the address",
+        "the address is announced with the interface's MAC",
+    ),
+];
+
+const fn without_value(
+    keyword: &'static str,
+    summary: &'static str,
+    consequence: &'static str,
+) -> Row<AddressDraft> {
+    let mut row = Row::missing(keyword, summary, consequence);
+    row.kind = Kind::Flag(|_, _| {});
+    row
+}
+
+/// One per line.
+pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], report: &mut Report) {
+    for statement in inner {
+        let word = &statement.keyword;
+        if statement.block.is_some() {
+            report
+                .error(word.at, format!("`{}` takes no block", word.text))
+                .help("is a `}` missing before it?");
+            continue;
+        }
+        let Some((value, prefix)) = value::address(&word.text) else {
+            report
+                .error(word.at, format!("`{}` is not an IP address with a prefix", word.text))
+                .help("write `192.0.2.1/24` or `2001:db8::1/64`, one per line");
+            continue;
+        };
+        let mut address = AddressDraft {
+            address: At { value, at: word.at },
+            prefix,
+            device: None,
+            label: None,
+            scope: None,
+            broadcast: None,
+            dad: false,
+            no_prefix_route: false,
+        };
+        super::read_options(OPTIONS, "behind an address", &statement.args, &mut address, report);
+        addresses.push(address);
+    }
+}
+
+fn scope(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let value = match word.text.as_str() {
+        "global" => 0,
+        "site" => 200,
+        "link" => 253,
+        "host" => 254,
+        "nowhere" => 255,
+        number => match number.parse() {
+            Ok(number) => number,
+            Err(_) => {
+                report
+                    .error(word.at, format!("`{number}` is not a scope"))
+                    .help("site, link, host, nowhere, global, or a number from 0 to 255");
+                return;
+            }
+        },
+    };
+    address.scope = Some(At { value, at: word.at });
+}
+
+fn broadcast(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let value = match word.text.as_str() {
+        "+" => Broadcast::Ones,
+        "-" => Broadcast::Zeros,
+        text => match text.parse() {
+            Ok(value) => Broadcast::Address(value),
+            Err(_) => {
+                report
+                    .error(word.at, format!("`{text}` is not an IPv4 broadcast address"))
+                    .help("an address, + or -");
+                return;
+            }
+        },
+    };
+    address.broadcast = Some(At { value, at: word.at });
+}

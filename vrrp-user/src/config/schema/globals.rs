@@ -1,0 +1,169 @@
+//! `global_defs`: what works.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::model::ScriptUser;
+use super::super::source::At;
+use super::instance::AnnounceDraft;
+use super::value;
+use super::{Kind, Row};
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct GlobalsDraft {
+    pub(in crate::config) router_id: Option<At<Arc<str>>>,
+    pub(in crate::config) script_user: Option<ScriptUser>,
+    pub(in crate::config) script_security: bool,
+    pub(in crate::config) version: Option<At<i64>>,
+    pub(in crate::config) announce: AnnounceDraft,
+    pub(in crate::config) garp_interval: Option<At<Duration>>,
+    pub(in crate::config) gna_interval: Option<At<Duration>>,
+    pub(in crate::config) min_garp: bool,
+    pub(in crate::config) lower_prio_no_advert: bool,
+    pub(in crate::config) higher_prio_send_advert: bool,
+    pub(in crate::config) down_timer_adverts: Option<At<i64>>,
+    pub(in crate::config) checksum_as_v2: bool,
+}
+
+/// Longer pauses than this hold up a takeover of many addresses.
+const PAUSE_MAX: Duration = Duration::from_secs(1_000);
+const DELAY_MAX: Duration = Duration::from_secs(4294);
+
+pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
+    Row::works(
+        "router_id",
+        Kind::Text(|globals, name| globals.router_id = Some(name)),
+        "host name",
+        "name of this node in status",
+    ),
+    Row::works(
+        "script_user",
+        Kind::Own("USER [GROUP]", script_user),
+        "",
+        "who runs scripts that name no user",
+    ),
+    Row::works(
+        "enable_script_security",
+        Kind::Flag(|globals, _| globals.script_security = true),
+        "off",
+        "refuse scripts run as root when others may write to a part of their path",
+    ),
+    Row::works(
+        "vrrp_version",
+        Kind::Integer(2, 3, |globals, n| globals.version = Some(n)),
+        "2",
+        "default `version`",
+    ),
+    Row::works(
+        "vrrp_garp_master_delay",
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.announce.delay = Some(t)),
+        "5",
+        "default `garp_master_delay`",
+    ),
+    Row::works(
+        "vrrp_garp_master_repeat",
+        Kind::Integer(0, u32::MAX as i64, |globals, n| globals.announce.repeat = Some(n)),
+        "5",
+        "default `garp_master_repeat`",
+    ),
+    Row::works(
+        "vrrp_garp_master_refresh",
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.announce.refresh = Some(t)),
+        "0",
+        "default `garp_master_refresh`",
+    ),
+    Row::works(
+        "vrrp_garp_master_refresh_repeat",
+        Kind::Integer(0, u32::MAX as i64, |globals, n| globals.announce.refresh_repeat = Some(n)),
+        "1",
+        "default `garp_master_refresh_repeat`",
+    ),
+    Row::works(
+        "vrrp_garp_lower_prio_delay",
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.announce.lower_prio_delay = Some(t)),
+        "`vrrp_garp_master_delay`",
+        "default `garp_lower_prio_delay`",
+    ),
+    Row::works(
+        "vrrp_garp_lower_prio_repeat",
+        Kind::Integer(0, u32::MAX as i64, |globals, n| globals.announce.lower_prio_repeat = Some(n)),
+        "`vrrp_garp_master_repeat`",
+        "default `garp_lower_prio_repeat`",
+    ),
+    Row::works(
+        "vrrp_garp_interval",
+        Kind::Seconds(Duration::ZERO, PAUSE_MAX, |globals, t| globals.garp_interval = Some(t)),
+        "0",
+        "pause between two gratuitous ARPs on one interface; 0: none",
+    ),
+    Row::works(
+        "vrrp_gna_interval",
+        Kind::Seconds(Duration::ZERO, PAUSE_MAX, |globals, t| globals.gna_interval = Some(t)),
+        "0",
+        "pause between two unsolicited neighbour advertisements on one interface; 0: none",
+    ),
+    Row::works(
+        "vrrp_min_garp",
+        Kind::Bool(|globals, on| globals.min_garp = on.value),
+        "off",
+        "one announcement per address and no second set, where nothing else is set",
+    ),
+    Row::works(
+        "vrrp_lower_prio_no_advert",
+        Kind::Bool(|globals, on| globals.lower_prio_no_advert = on.value),
+        "off",
+        "default `lower_prio_no_advert`",
+    ),
+    Row::works(
+        "vrrp_higher_prio_send_advert",
+        Kind::Bool(|globals, on| globals.higher_prio_send_advert = on.value),
+        "off",
+        "default `higher_prio_send_advert`",
+    ),
+    Row::works(
+        "vrrp_down_timer_adverts",
+        Kind::Integer(1, 100, |globals, n| globals.down_timer_adverts = Some(n)),
+        "3",
+        "default `down_timer_adverts`",
+    ),
+    Row::works(
+        "v3_checksum_as_v2",
+        Kind::Own("[BOOL]", checksum_as_v2),
+        "off",
+        "default `v3_checksum_as_v2`",
+    ),
+];
+
+/// Reads `USER [[:]GROUP]`; `keyword` is what they stand behind.
+pub(super) fn user(keyword: &Word, args: &[Word], report: &mut Report) -> Option<ScriptUser> {
+    let (first, rest) = match args {
+        [] => {
+            report.error(keyword.at, format!("`{}` needs the name of a user", keyword.text));
+            return None;
+        }
+        [first, rest @ ..] => (first, rest),
+    };
+    if let [_, extra, ..] = rest {
+        report.error(extra.at, format!("`{}` is one word too many behind a user and a group", extra.text));
+        return None;
+    }
+    let (name, group) = match (first.text.split_once(':'), rest.first()) {
+        (Some((name, group)), None) => (name, Some(group)),
+        (_, group) => (first.text.as_str(), group.map(|group| group.text.trim_start_matches(':'))),
+    };
+    Some(ScriptUser { name: name.into(), group: group.filter(|group| !group.is_empty()).map(Arc::from) })
+}
+
+fn script_user(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    globals.script_user = user(keyword, args, report);
+}
+
+fn checksum_as_v2(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(on) = value::read_bool(&keyword.text, keyword.at, args, report) else { return };
+    globals.checksum_as_v2 = on.value;
+    if !on.value {
+        report.warning(on.at, "keepalived reads `v3_checksum_as_v2 no` in global_defs as on; here it is off");
+    }
+}

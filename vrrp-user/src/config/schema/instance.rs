@@ -1,0 +1,389 @@
+//! `vrrp_instance`: what works.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::diagnostic::{Report, did_you_mean};
+use super::super::lexer::Word;
+use super::super::model::NotifySettings;
+use super::super::source::{At, Position};
+use super::super::tree::Statement;
+use super::address::AddressDraft;
+use super::root::Draft;
+use super::track::TrackDraft;
+use super::value;
+use super::{Kind, Row, Tables, ignored, notify};
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct InstanceDraft {
+    pub(in crate::config) name: At<Arc<str>>,
+    /// `state` is MASTER.
+    pub(in crate::config) master: Option<At<bool>>,
+    pub(in crate::config) interface: Option<At<Arc<str>>>,
+    pub(in crate::config) vrid: Option<At<i64>>,
+    pub(in crate::config) priority: Option<At<i64>>,
+    pub(in crate::config) advert_interval: Option<At<Duration>>,
+    pub(in crate::config) version: Option<At<i64>>,
+    /// `preempt` is true, `nopreempt` false.
+    pub(in crate::config) preempt: Option<At<bool>>,
+    pub(in crate::config) preempt_delay: Option<At<Duration>>,
+    pub(in crate::config) auth: Option<At<AuthDraft>>,
+    pub(in crate::config) addresses: Vec<AddressDraft>,
+    pub(in crate::config) excluded: Vec<AddressDraft>,
+    pub(in crate::config) no_addresses: bool,
+    pub(in crate::config) source: Option<At<IpAddr>>,
+    /// The first keyword that asks for unicast.
+    pub(in crate::config) unicast: Option<Position>,
+    pub(in crate::config) peers: Vec<At<IpAddr>>,
+    pub(in crate::config) ttl: Option<At<i64>>,
+    pub(in crate::config) checksum_as_v2: Option<At<bool>>,
+    pub(in crate::config) down_timer_adverts: Option<At<i64>>,
+    pub(in crate::config) announce: AnnounceDraft,
+    pub(in crate::config) lower_prio_no_advert: Option<At<bool>>,
+    pub(in crate::config) higher_prio_send_advert: Option<At<bool>>,
+    pub(in crate::config) ignore_own_link: bool,
+    pub(in crate::config) scripts: Vec<TrackDraft>,
+    pub(in crate::config) interfaces: Vec<TrackDraft>,
+    pub(in crate::config) notify: NotifySettings,
+    /// Something in the block could not be read; what seems to be missing may be just that.
+    pub(in crate::config) flawed: bool,
+}
+
+/// `garp_*` of an instance, or their defaults in `global_defs`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct AnnounceDraft {
+    pub(in crate::config) delay: Option<At<Duration>>,
+    pub(in crate::config) repeat: Option<At<i64>>,
+    pub(in crate::config) refresh: Option<At<Duration>>,
+    pub(in crate::config) refresh_repeat: Option<At<i64>>,
+    pub(in crate::config) lower_prio_delay: Option<At<Duration>>,
+    pub(in crate::config) lower_prio_repeat: Option<At<i64>>,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct AuthDraft {
+    pub(in crate::config) kind: Option<At<AuthType>>,
+    /// As it goes on the wire, before it is cut.
+    pub(in crate::config) password: Option<At<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::config) enum AuthType {
+    None,
+    Pass,
+}
+
+const DELAY_MAX: Duration = Duration::from_secs(4294);
+
+pub(super) const ROWS: &[Row<InstanceDraft>] = &[
+    Row::works(
+        "state",
+        Kind::Own("MASTER or BACKUP", state),
+        "BACKUP",
+        "a hint: with priority 255, MASTER starts as master; otherwise the election decides",
+    ),
+    Row::works(
+        "interface",
+        Kind::Text(|it, name| it.interface = Some(name)),
+        "required",
+        "interface for the adverts",
+    ),
+    Row::works(
+        "virtual_router_id",
+        Kind::Integer(1, 255, |it, n| it.vrid = Some(n)),
+        "required",
+        "VRID, the same on all nodes",
+    ),
+    Row::works(
+        "priority",
+        Kind::Integer(1, 255, |it, n| it.priority = Some(n)),
+        "100; 255 with `state MASTER`",
+        "the highest becomes master; 255 owns the addresses",
+    ),
+    Row::works(
+        "advert_int",
+        Kind::Seconds(Duration::from_millis(10), Duration::from_secs(255), |it, t| {
+            it.advert_interval = Some(t);
+        }),
+        "1",
+        "between two adverts; version 2: whole seconds; version 3: steps of 0.01, at most 40.95",
+    ),
+    Row::works(
+        "version",
+        Kind::Integer(2, 3, |it, n| it.version = Some(n)),
+        "`vrrp_version`; 3 for IPv6",
+        "of the protocol",
+    ),
+    Row::works(
+        "preempt",
+        Kind::Flag(|it, at| it.preempt = Some(At { value: true, at: at.at })),
+        "on",
+        "take over from a lower master",
+    ),
+    Row::works(
+        "nopreempt",
+        Kind::Flag(|it, at| it.preempt = Some(At { value: false, at: at.at })),
+        "off",
+        "do not take over from a lower master; needs `state BACKUP`",
+    ),
+    Row::works(
+        "preempt_delay",
+        Kind::Seconds(Duration::ZERO, Duration::from_secs(1000), |it, t| it.preempt_delay = Some(t)),
+        "0",
+        "how long a lower master is endured",
+    ),
+    Row::works("authentication", Kind::Block("", authentication), "none", "version 2 only"),
+    Row::works("virtual_ipaddress", Kind::Block("", addresses), "", "addresses in the adverts, one per line"),
+    Row::works(
+        "virtual_ipaddress_excluded",
+        Kind::Block("", excluded),
+        "",
+        "addresses that are set but not in the adverts; either family",
+    ),
+    Row::works(
+        "no_virtual_ipaddress",
+        Kind::Flag(|it, _| it.no_addresses = true),
+        "off",
+        "no address is meant, not forgotten",
+    ),
+    Row::works(
+        "unicast_src_ip",
+        Kind::Own("ADDRESS", unicast_source),
+        "address of `interface`",
+        "source of adverts",
+    ),
+    Row::works(
+        "unicast_peer",
+        Kind::Block("", unicast_peer),
+        "",
+        "send to each of these instead of the group",
+    ),
+    Row::works(
+        "unicast_ttl",
+        Kind::Integer(0, 255, |it, n| it.ttl = Some(n)),
+        "255",
+        "TTL or hop limit to peers",
+    ),
+    Row::works(
+        "mcast_src_ip",
+        Kind::Own("ADDRESS", multicast_source),
+        "address of `interface`",
+        "source of adverts",
+    ),
+    Row::works(
+        "v3_checksum_as_v2",
+        Kind::Bool(|it, on| it.checksum_as_v2 = Some(on)),
+        "global",
+        "version 3 over IPv4: send the checksum without pseudo-header (RFC 9568); both forms are accepted",
+    ),
+    Row::works("track_script", Kind::Block("", track_script), "", "scripts that count, one per line"),
+    Row::works(
+        "track_interface",
+        Kind::Block("", track_interface),
+        "",
+        "further interfaces that count, one per line",
+    ),
+    Row::works(
+        "dont_track_primary",
+        Kind::Flag(|it, _| it.ignore_own_link = true),
+        "off",
+        "ignore the link state of `interface`",
+    ),
+    Row::works(
+        "down_timer_adverts",
+        Kind::Integer(1, 100, |it, n| it.down_timer_adverts = Some(n)),
+        "`vrrp_down_timer_adverts`",
+        "adverts that may be missed before a master counts as silent",
+    ),
+    Row::works(
+        "lower_prio_no_advert",
+        Kind::Bool(|it, on| it.lower_prio_no_advert = Some(on)),
+        "global",
+        "do not answer a lower master at once",
+    ),
+    Row::works(
+        "higher_prio_send_advert",
+        Kind::Bool(|it, on| it.higher_prio_send_advert = Some(on)),
+        "global",
+        "send one advert before yielding to a higher master",
+    ),
+    Row::works(
+        "garp_master_delay",
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it, t| it.announce.delay = Some(t)),
+        "global",
+        "from becoming master to the second set of announcements; 0: no second set",
+    ),
+    Row::works(
+        "garp_master_repeat",
+        Kind::Integer(0, u32::MAX as i64, |it, n| it.announce.repeat = Some(n)),
+        "global",
+        "announcements per address and set",
+    ),
+    Row::works(
+        "garp_master_refresh",
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it, t| it.announce.refresh = Some(t)),
+        "global",
+        "period of further sets while master; 0: none",
+    ),
+    Row::works(
+        "garp_master_refresh_repeat",
+        Kind::Integer(0, u32::MAX as i64, |it, n| it.announce.refresh_repeat = Some(n)),
+        "global",
+        "announcements per address and refresh",
+    ),
+    Row::works(
+        "garp_lower_prio_delay",
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it, t| it.announce.lower_prio_delay = Some(t)),
+        "global",
+        "from hearing a lower master to the second set",
+    ),
+    Row::works(
+        "garp_lower_prio_repeat",
+        Kind::Integer(0, u32::MAX as i64, |it, n| it.announce.lower_prio_repeat = Some(n)),
+        "global",
+        "announcements per address after hearing a lower master",
+    ),
+    Row::works("notify_master", Kind::Own(notify::FORM, notify::master), "", "run on becoming master"),
+    Row::works("notify_backup", Kind::Own(notify::FORM, notify::backup), "", "run on becoming backup"),
+    Row::works("notify_fault", Kind::Own(notify::FORM, notify::fault), "", "run on entering Fault"),
+    Row::works("notify_stop", Kind::Own(notify::FORM, notify::stop), "", "run when the daemon ends"),
+    Row::works(
+        "notify",
+        Kind::Own(notify::FORM, notify::any),
+        "",
+        "run on every change, with `INSTANCE`, name, state and priority behind its arguments",
+    ),
+];
+
+pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, ignored::INSTANCE];
+
+pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
+    Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),
+    Row::works("auth_pass", Kind::Own("TEXT", auth_pass), "", "its first 8 bytes"),
+];
+
+pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
+    let Some(name) = value::read_only_word("vrrp_instance", statement.keyword.at, &statement.args, report)
+    else {
+        return;
+    };
+    let mut instance = InstanceDraft {
+        name: At { value: name.text.as_str().into(), at: name.at },
+        ..InstanceDraft::default()
+    };
+    let errors = report.errors();
+    super::read_block(TABLES, "vrrp_instance", inner, &mut instance, report);
+    instance.flawed = report.errors() > errors;
+    draft.instances.push(instance);
+}
+
+fn state(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let value = match word.text.as_str() {
+        "MASTER" => true,
+        "BACKUP" => false,
+        other => {
+            let help = did_you_mean(other, ["MASTER", "BACKUP"]);
+            report.error(word.at, format!("`state` is MASTER or BACKUP, not `{other}`")).help_maybe(help);
+            return;
+        }
+    };
+    it.master = Some(At { value, at: word.at });
+}
+
+fn authentication(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
+    let mut auth = AuthDraft::default();
+    super::read_block(&[AUTH_ROWS], "authentication", inner, &mut auth, report);
+    it.auth = Some(At { value: auth, at: statement.keyword.at });
+}
+
+fn auth_type(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let value = match word.text.as_str() {
+        "PASS" => AuthType::Pass,
+        "NONE" => AuthType::None,
+        "AH" => {
+            report
+                .error(word.at, "`auth_type AH` is not supported yet: peers that use it would not be heard")
+                .help("use PASS on all nodes");
+            return;
+        }
+        other => {
+            let help = did_you_mean(other, ["PASS"]);
+            report.error(word.at, format!("`auth_type` is PASS, not `{other}`")).help_maybe(help);
+            return;
+        }
+    };
+    auth.kind = Some(At { value, at: word.at });
+}
+
+/// The bytes are keepalived's: double quotes are taken off, single quotes and backslashes are part of the password.
+fn auth_pass(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let text = if word.quote() == Some('"') { word.inner() } else { word.raw.as_str() };
+    if word.quote() == Some('\'') {
+        report
+            .warning(
+                word.at,
+                "keepalived takes single quotes as a part of the password, and so it is done here",
+            )
+            .help("use double quotes, or none");
+    }
+    if word.comment_follows {
+        report
+            .warning(word.at, "the password ends where a comment begins right behind it")
+            .help("put the password in double quotes if `#` or `!` is a part of it");
+    }
+    if text.contains('\u{fffd}') {
+        report.error(word.at, "the password holds bytes that are not UTF-8");
+    }
+    auth.password = Some(At { value: text.to_owned(), at: word.at });
+}
+
+fn addresses(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
+    super::address::read(&mut it.addresses, inner, report);
+}
+
+fn excluded(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
+    super::address::read(&mut it.excluded, inner, report);
+}
+
+fn track_script(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
+    super::track::read(&mut it.scripts, inner, report);
+}
+
+fn track_interface(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
+    super::track::read(&mut it.interfaces, inner, report);
+}
+
+fn unicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    it.unicast.get_or_insert(keyword.at);
+    it.source = value::read_address(&keyword.text, keyword.at, args, report);
+}
+
+fn multicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    it.source = value::read_address(&keyword.text, keyword.at, args, report);
+}
+
+/// Options behind a unicast peer.
+pub(super) const PEER_OPTIONS: &[Row<At<IpAddr>>] = &[
+    Row::missing("min_ttl", "lowest TTL accepted", "adverts of this peer are accepted with any TTL"),
+    Row::missing("max_ttl", "highest TTL accepted", "adverts of this peer are accepted with any TTL"),
+];
+
+fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
+    it.unicast.get_or_insert(statement.keyword.at);
+    for line in inner {
+        let word = std::slice::from_ref(&line.keyword);
+        let Some(mut peer) = value::read_address("unicast_peer", line.keyword.at, word, report) else {
+            continue;
+        };
+        super::read_options(PEER_OPTIONS, "behind a peer", &line.args, &mut peer, report);
+        if it.peers.iter().any(|other| other.value == peer.value) {
+            report.warning(peer.at, format!("the peer {} is listed already", peer.value));
+        } else {
+            it.peers.push(peer);
+        }
+    }
+}

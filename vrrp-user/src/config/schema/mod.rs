@@ -1,0 +1,295 @@
+//! The keywords: one table per block, one row per keyword.
+//!
+//! Enters: the tree. Leaves: drafts, that is values with the places that gave them. Absent: defaults, and whatever
+//! concerns two keywords at once; `resolve` adds them. Known keywords are never "unknown": a row says whether its
+//! keyword works, is accepted without effect, or is refused, and `docs/configuration.md` is made from the rows.
+
+mod address;
+mod globals;
+mod ignored;
+mod instance;
+mod notify;
+mod reference;
+mod root;
+mod script;
+mod track;
+mod value;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) use address::{AddressDraft, Broadcast};
+pub(super) use globals::GlobalsDraft;
+pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
+pub use reference::{KeywordTable, keywords};
+pub(super) use root::Draft;
+pub(super) use script::ScriptDraft;
+pub(super) use track::TrackDraft;
+
+use super::diagnostic::{Report, did_you_mean};
+use super::lexer::Word;
+use super::source::At;
+use super::tree::Statement;
+
+/// Reads a whole file.
+pub(super) fn read(statements: &[Statement], report: &mut Report) -> Draft {
+    let mut draft = Draft::default();
+    read_block(root::TABLES, root::TOP_LEVEL, statements, &mut draft, report);
+    draft
+}
+
+/// A keyword of one block; `T` is the draft that it fills.
+struct Row<T: 'static> {
+    keyword: &'static str,
+    /// Older spellings, and others that mean the same.
+    aliases: &'static [&'static str],
+    kind: Kind<T>,
+    effect: Effect,
+    /// For people; empty where there is none.
+    default: &'static str,
+    summary: &'static str,
+}
+
+/// What follows a keyword, and where it is put.
+enum Kind<T> {
+    /// Nothing.
+    Flag(fn(&mut T, At<()>)),
+    /// `on`, `off`, `true`, `false`, `yes`, `no`, or nothing, which is `on`.
+    Bool(fn(&mut T, At<bool>)),
+    Integer(i64, i64, fn(&mut T, At<i64>)),
+    /// Seconds with decimals, within the two bounds.
+    Seconds(Duration, Duration, fn(&mut T, At<Duration>)),
+    Text(fn(&mut T, At<Arc<str>>)),
+    /// Words in a form of their own.
+    Own(&'static str, fn(&mut T, &Word, &[Word], &mut Report)),
+    /// Words, then a block.
+    Block(&'static str, fn(&mut T, &Statement, &[Statement], &mut Report)),
+    /// Anything.
+    Any,
+}
+
+/// What a keyword does here.
+#[derive(Clone, Copy)]
+enum Effect {
+    Works,
+    /// Accepted with a warning that says what does not happen.
+    Missing(&'static str),
+    /// Accepted in silence, as it asks for what is so anyway.
+    Moot(&'static str),
+    /// An error: running without it would part this node from its peers.
+    Refused(&'static str),
+    /// Of keepalived's load balancer, or of its other processes.
+    Foreign,
+}
+
+impl<T> Row<T> {
+    const fn works(
+        keyword: &'static str,
+        kind: Kind<T>,
+        default: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        Self { keyword, aliases: &[], kind, effect: Effect::Works, default, summary }
+    }
+
+    const fn missing(keyword: &'static str, summary: &'static str, consequence: &'static str) -> Self {
+        Self::inert(keyword, Effect::Missing(consequence), summary)
+    }
+
+    const fn moot(keyword: &'static str, summary: &'static str, reason: &'static str) -> Self {
+        Self::inert(keyword, Effect::Moot(reason), summary)
+    }
+
+    const fn refused(keyword: &'static str, summary: &'static str, reason: &'static str) -> Self {
+        Self::inert(keyword, Effect::Refused(reason), summary)
+    }
+
+    const fn foreign(keyword: &'static str) -> Self {
+        Self::inert(keyword, Effect::Foreign, "load balancer")
+    }
+
+    const fn default(mut self, default: &'static str) -> Self {
+        self.default = default;
+        self
+    }
+
+    const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn inert(keyword: &'static str, effect: Effect, summary: &'static str) -> Self {
+        Self { keyword, aliases: &[], kind: Kind::Any, effect, default: "", summary }
+    }
+
+    fn is(&self, word: &str) -> bool {
+        self.keyword == word || self.aliases.contains(&word)
+    }
+}
+
+impl<T> Kind<T> {
+    /// One value; a second one would replace it.
+    fn is_single(&self) -> bool {
+        !matches!(self, Self::Own(..) | Self::Block(..) | Self::Any)
+    }
+}
+
+/// The keywords of one block, in one or more tables.
+type Tables<T> = &'static [&'static [Row<T>]];
+
+/// Reads the statements of a block by the tables of its keywords.
+fn read_block<T>(
+    tables: Tables<T>,
+    place: &str,
+    statements: &[Statement],
+    target: &mut T,
+    report: &mut Report,
+) {
+    let mut seen = HashSet::new();
+    for statement in statements {
+        let keyword = &statement.keyword;
+        let Some(row) = tables.iter().copied().flatten().find(|row| row.is(&keyword.text)) else {
+            unknown(tables, place, statement, report);
+            continue;
+        };
+        if row.kind.is_single() && !seen.insert(row.keyword) {
+            report.warning(
+                keyword.at,
+                format!("`{}` is written twice in this block; the last one counts", row.keyword),
+            );
+        }
+        read_statement(row, statement, target, report);
+    }
+}
+
+fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mut Report) {
+    let keyword = &statement.keyword;
+    let what = if statement.block.is_some() { "block" } else { "keyword" };
+    let help = match root::home_of(&keyword.text) {
+        Some(home) if home == root::TOP_LEVEL => {
+            Some(format!("`{}` belongs to the top level; is a `}}` missing before it?", keyword.text))
+        }
+        Some(home) => Some(format!("`{}` belongs in `{home}`", keyword.text)),
+        None => did_you_mean(&keyword.text, tables.iter().copied().flatten().map(|row| row.keyword)),
+    };
+    let preposition = if place == root::TOP_LEVEL { "at" } else { "in" };
+    report
+        .error(keyword.at, format!("unknown {what} `{}` {preposition} {place}", keyword.text))
+        .help_maybe(help);
+}
+
+fn read_statement<T>(row: &Row<T>, statement: &Statement, target: &mut T, report: &mut Report) {
+    let Statement { keyword, args, block } = statement;
+    if !takes_effect(row, keyword, args, report) {
+        return;
+    }
+    match (&row.kind, block) {
+        (Kind::Block(_, read), Some(inner)) => read(target, statement, inner, report),
+        (Kind::Block(..), None) => {
+            report
+                .error(keyword.at, format!("`{}` needs a block", row.keyword))
+                .help(format!("write `{} {{`, one statement per line, and `}}`", row.keyword));
+        }
+        (_, Some(_)) => {
+            report.error(keyword.at, format!("`{}` takes no block", row.keyword));
+        }
+        (_, None) => read_value(row, keyword, args, target, report),
+    }
+}
+
+/// Whether the row reads values; where it does not, says so.
+fn takes_effect<T>(row: &Row<T>, keyword: &Word, args: &[Word], report: &mut Report) -> bool {
+    let name = row.keyword;
+    match row.effect {
+        Effect::Works => return true,
+        Effect::Moot(_) => {}
+        // Switched off, or set to what it is anyway, it asks for nothing.
+        Effect::Missing(_) | Effect::Refused(_) if is_off(args) || is_default(row, args) => {}
+        Effect::Missing(consequence) => {
+            report.warning_once(name, keyword.at, format!("`{name}` is not supported yet: {consequence}"));
+        }
+        Effect::Refused(reason) => {
+            report.error(keyword.at, format!("`{name}` is not supported yet: {reason}"));
+        }
+        Effect::Foreign => report.warning_once(
+            "load balancer",
+            keyword.at,
+            format!("`{name}` is skipped: it belongs to keepalived's load balancer, and this daemon does VRRP only"),
+        ),
+    }
+    false
+}
+
+fn is_off(args: &[Word]) -> bool {
+    matches!(args, [only] if value::boolean(&only.text) == Some(false))
+}
+
+fn is_default<T>(row: &Row<T>, args: &[Word]) -> bool {
+    matches!(args, [only] if only.text == row.default)
+}
+
+fn read_value<T>(row: &Row<T>, keyword: &Word, args: &[Word], target: &mut T, report: &mut Report) {
+    let at = keyword.at;
+    match &row.kind {
+        Kind::Flag(set) => {
+            if let Some(extra) = args.first() {
+                report.warning(
+                    extra.at,
+                    format!("`{}` takes no value; `{}` is ignored", row.keyword, extra.text),
+                );
+            }
+            set(target, At { value: (), at });
+        }
+        Kind::Bool(set) => {
+            if let Some(value) = value::read_bool(row.keyword, at, args, report) {
+                set(target, value);
+            }
+        }
+        Kind::Integer(low, high, set) => {
+            if let Some(value) = value::read_integer(row.keyword, at, args, *low, *high, report) {
+                set(target, value);
+            }
+        }
+        Kind::Seconds(low, high, set) => {
+            if let Some(value) = value::read_seconds(row.keyword, at, args, *low, *high, report) {
+                set(target, value);
+            }
+        }
+        Kind::Text(set) => {
+            if let Some(word) = value::read_only_word(row.keyword, at, args, report) {
+                set(target, At { value: word.text.as_str().into(), at: word.at });
+            }
+        }
+        Kind::Own(_, read) => read(target, keyword, args, report),
+        Kind::Block(..) | Kind::Any => {}
+    }
+}
+
+/// Reads `option [value] …` behind an address or a name.
+fn read_options<T>(
+    rows: &'static [Row<T>],
+    place: &str,
+    words: &[Word],
+    target: &mut T,
+    report: &mut Report,
+) {
+    let mut rest = words;
+    while let Some((option, after)) = rest.split_first() {
+        let Some(row) = rows.iter().find(|row| row.is(&option.text)) else {
+            let help = did_you_mean(&option.text, rows.iter().map(|row| row.keyword))
+                .unwrap_or_else(|| "one entry per line, its options behind it".to_owned());
+            report.error(option.at, format!("unknown option `{}` {place}", option.text)).help(help);
+            return;
+        };
+        let takes = match (&row.kind, row.effect) {
+            (Kind::Flag(_), _) => 0,
+            _ => after.len().min(1),
+        };
+        let (values, after) = after.split_at(takes);
+        if takes_effect(row, option, values, report) {
+            read_value(row, option, values, target, report);
+        }
+        rest = after;
+    }
+}

@@ -1,0 +1,55 @@
+//! `notify` and its relatives.
+
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::model::NotifyCommand;
+use super::instance::InstanceDraft;
+use super::{globals, script};
+
+pub(super) const FORM: &str = "COMMAND [USER [GROUP]]";
+
+pub(super) fn master(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    hook(&mut it.notify.master, keyword, args, report);
+}
+
+pub(super) fn backup(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    hook(&mut it.notify.backup, keyword, args, report);
+}
+
+pub(super) fn fault(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    hook(&mut it.notify.fault, keyword, args, report);
+}
+
+pub(super) fn stop(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    hook(&mut it.notify.stop, keyword, args, report);
+}
+
+pub(super) fn any(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    hook(&mut it.notify.any, keyword, args, report);
+}
+
+/// As keepalived has it, the first word is the whole command; a user and a group may follow.
+fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some((first, user)) = args.split_first() else {
+        report.error(keyword.at, format!("`{}` needs a command", keyword.text));
+        return;
+    };
+    if slot.is_some() {
+        report.warning(keyword.at, format!("`{}` is written already; this one is ignored", keyword.text));
+        return;
+    }
+    if let Some(argument) = user.iter().enumerate().find(|(index, word)| *index > 1 || !is_name(&word.text)) {
+        report
+            .error(argument.1.at, format!("`{}` is neither a user nor a group", argument.1.text))
+            .help("put the command and its arguments in quotes; a user and a group may follow");
+        return;
+    }
+    let user = if user.is_empty() { None } else { globals::user(keyword, user, report) };
+    *slot = script::command(first.inner(), first.at, report).map(|command| NotifyCommand { command, user });
+}
+
+/// What may be a user or a group.
+fn is_name(text: &str) -> bool {
+    !text.starts_with('-')
+        && text.chars().all(|letter| letter.is_alphanumeric() || "_-.:$@\\".contains(letter))
+}

@@ -1,0 +1,76 @@
+//! The tables of keywords as text, for the documentation.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::{Effect, Kind, Row, Tables, address, instance, root, script, track};
+
+/// Keywords of one block.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeywordTable {
+    pub block: &'static str,
+    /// A Markdown table: one line per keyword.
+    pub markdown: String,
+}
+
+/// All keywords that a file may hold, by block.
+pub fn keywords() -> Vec<KeywordTable> {
+    vec![
+        table(root::TOP_LEVEL, root::TABLES),
+        table("global_defs", root::GLOBALS),
+        table("vrrp_script", &[script::ROWS]),
+        table("vrrp_instance", instance::TABLES),
+        table("authentication", &[instance::AUTH_ROWS]),
+        table("virtual_ipaddress", &[address::OPTIONS]),
+        table("track_script, track_interface", &[track::OPTIONS]),
+        table("unicast_peer", &[instance::PEER_OPTIONS]),
+    ]
+}
+
+fn table<T>(block: &'static str, tables: Tables<T>) -> KeywordTable {
+    let mut markdown =
+        String::from("| keyword | value | default | state | meaning |\n|---|---|---|---|---|\n");
+    for row in tables.iter().copied().flatten() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            markdown,
+            "| {} | {} | {} | {} | {} |",
+            names(row),
+            value(&row.kind),
+            row.default,
+            state(row.effect),
+            row.summary
+        );
+    }
+    KeywordTable { block, markdown }
+}
+
+fn names<T>(row: &Row<T>) -> String {
+    let aliases: String = row.aliases.iter().map(|alias| format!(", `{alias}`")).collect();
+    format!("`{}`{aliases}", row.keyword)
+}
+
+fn value<T>(kind: &Kind<T>) -> String {
+    let seconds = Duration::as_secs_f64;
+    match kind {
+        Kind::Flag(_) => String::new(),
+        Kind::Bool(_) => "`[on\\|off]`".to_owned(),
+        Kind::Integer(low, high, _) => format!("{low} to {high}"),
+        Kind::Seconds(low, high, _) => format!("seconds, {} to {}", seconds(low), seconds(high)),
+        Kind::Text(_) => "text".to_owned(),
+        Kind::Own(form, _) => (*form).to_owned(),
+        Kind::Block("", _) => "block".to_owned(),
+        Kind::Block(form, _) => format!("{form}, block"),
+        Kind::Any => "any".to_owned(),
+    }
+}
+
+fn state(effect: Effect) -> String {
+    match effect {
+        Effect::Works => "works".to_owned(),
+        Effect::Missing(consequence) => format!("without effect: {consequence}"),
+        Effect::Moot(reason) => format!("not needed: {reason}"),
+        Effect::Refused(reason) => format!("refused: {reason}"),
+        Effect::Foreign => "skipped".to_owned(),
+    }
+}

@@ -1,0 +1,54 @@
+//! The top level of a file.
+
+use super::super::diagnostic::Report;
+use super::super::tree::Statement;
+use super::globals::{self, GlobalsDraft};
+use super::instance::{self, InstanceDraft};
+use super::script::{self, ScriptDraft};
+use super::{Kind, Row, Tables, ignored};
+
+/// A whole configuration, as written.
+#[derive(Debug, Default)]
+pub(in crate::config) struct Draft {
+    pub(in crate::config) globals: GlobalsDraft,
+    pub(in crate::config) scripts: Vec<ScriptDraft>,
+    pub(in crate::config) instances: Vec<InstanceDraft>,
+}
+
+pub(super) const TOP_LEVEL: &str = "the top level";
+
+pub(super) const TABLES: Tables<Draft> = &[ROWS, ignored::TOP];
+
+pub(super) const ROWS: &[Row<Draft>] = &[
+    Row::works("global_defs", Kind::Block("", read_globals), "", "what holds for all instances"),
+    Row::works(
+        "vrrp_script",
+        Kind::Block("NAME", script::read),
+        "",
+        "a check that instances track by its name",
+    ),
+    Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
+];
+
+pub(super) const GLOBALS: Tables<GlobalsDraft> = &[globals::ROWS, ignored::GLOBALS];
+
+fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &mut Report) {
+    super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);
+}
+
+/// The block that a keyword belongs to, for those that belong to one only.
+pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
+    let homes = [
+        (TOP_LEVEL, has(TABLES, keyword)),
+        ("global_defs", has(GLOBALS, keyword)),
+        ("vrrp_instance", has(instance::TABLES, keyword)),
+        ("authentication", has(&[instance::AUTH_ROWS], keyword)),
+        ("vrrp_script", has(&[script::ROWS], keyword)),
+    ];
+    let mut at_home = homes.into_iter().filter(|(_, found)| *found).map(|(home, _)| home);
+    at_home.next().filter(|_| at_home.next().is_none())
+}
+
+fn has<T>(tables: Tables<T>, keyword: &str) -> bool {
+    tables.iter().copied().flatten().any(|row| row.is(keyword))
+}

@@ -1,0 +1,139 @@
+//! `vrrp_script`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::command;
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::model::{ScriptCommand, ScriptUser};
+use super::super::source::{At, Position};
+use super::super::tree::Statement;
+use super::root::Draft;
+use super::value;
+use super::{Kind, Row, globals};
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct ScriptDraft {
+    pub(in crate::config) name: At<Arc<str>>,
+    pub(in crate::config) command: Option<ScriptCommand>,
+    /// Something in the block could not be read; what seems to be missing may be just that.
+    pub(in crate::config) flawed: bool,
+    pub(in crate::config) interval: Option<At<Duration>>,
+    pub(in crate::config) timeout: Option<At<Duration>>,
+    pub(in crate::config) weight: Option<At<i64>>,
+    pub(in crate::config) reverse: bool,
+    pub(in crate::config) rise: Option<At<i64>>,
+    pub(in crate::config) fall: Option<At<i64>>,
+    pub(in crate::config) user: Option<ScriptUser>,
+    pub(in crate::config) init_fail: bool,
+}
+
+/// keepalived's bound: microseconds in 32 bits.
+const SPAN_MAX: Duration = Duration::from_secs(4294);
+
+pub(super) const ROWS: &[Row<ScriptDraft>] = &[
+    Row::works("script", Kind::Own("COMMAND", script), "", "exit status 0 is good"),
+    Row::works(
+        "interval",
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |script, t| script.interval = Some(t)),
+        "1",
+        "between two starts",
+    ),
+    Row::works(
+        "timeout",
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |script, t| script.timeout = Some(t)),
+        "`interval`",
+        "a run that lasts longer has failed",
+    ),
+    Row::works(
+        "weight",
+        Kind::Own("-253 to 253 [`reverse`]", weight),
+        "0",
+        "0: Fault while failed; positive: added while good; negative: added while failed",
+    ),
+    Row::works(
+        "rise",
+        Kind::Integer(1, i32::MAX as i64, |script, n| script.rise = Some(n)),
+        "1",
+        "good results in a row that make it good",
+    ),
+    Row::works(
+        "fall",
+        Kind::Integer(1, i32::MAX as i64, |script, n| script.fall = Some(n)),
+        "1",
+        "failures in a row that make it failed",
+    ),
+    Row::works("user", Kind::Own("USER [GROUP]", user), "`script_user`", "who runs it"),
+    Row::works(
+        "init_fail",
+        Kind::Flag(|script, _| script.init_fail = true),
+        "off",
+        "counts as failed until the first result",
+    ),
+];
+
+pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
+    let Some(name) = value::read_only_word("vrrp_script", statement.keyword.at, &statement.args, report)
+    else {
+        return;
+    };
+    let mut script =
+        ScriptDraft { name: At { value: name.text.as_str().into(), at: name.at }, ..ScriptDraft::default() };
+    let errors = report.errors();
+    super::read_block(&[ROWS], "vrrp_script", inner, &mut script, report);
+    script.flawed = report.errors() > errors;
+    draft.scripts.push(script);
+}
+
+/// The command of a word; quotes around it are the file's, those inside it are the command's.
+pub(super) fn command(text: &str, at: Position, report: &mut Report) -> Option<ScriptCommand> {
+    match command::parse(text) {
+        Ok(Some(command)) => Some(command),
+        Ok(None) => {
+            report.error(at, "the command is empty");
+            None
+        }
+        Err(command::UnclosedQuote(quote)) => {
+            report.error(at, format!("a quote {quote} inside the command is not closed"));
+            None
+        }
+    }
+}
+
+fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some((first, more)) = args.split_first() else {
+        report.error(keyword.at, "`script` needs a command");
+        return;
+    };
+    let text = if let Some(second) = more.first() {
+        report
+            .warning(second.at, format!("keepalived would run `{}` without what follows it", first.text))
+            .help("put the command and its arguments in quotes; here all of them are used");
+        let words: Vec<&str> = args.iter().map(|word| word.raw.as_str()).collect();
+        words.join(" ")
+    } else {
+        first.inner().to_owned()
+    };
+    script.command = command(&text, first.at, report);
+}
+
+fn weight(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let (number, options) = args.split_at(args.len().min(1));
+    script.weight = value::read_weight(keyword.at, number, report);
+    for option in options {
+        match option.text.as_str() {
+            "reverse" => script.reverse = true,
+            "noreverse" => script.reverse = false,
+            other => {
+                report
+                    .error(option.at, format!("unknown option `{other}` of `weight`"))
+                    .help("only `reverse` may follow");
+            }
+        }
+    }
+}
+
+fn user(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    script.user = globals::user(keyword, args, report);
+}

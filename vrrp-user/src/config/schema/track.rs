@@ -1,0 +1,59 @@
+//! `track_script` and `track_interface`: names with weights.
+
+use std::sync::Arc;
+
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::source::At;
+use super::super::tree::Statement;
+use super::value;
+use super::{Kind, Row};
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct TrackDraft {
+    pub(in crate::config) name: At<Arc<str>>,
+    pub(in crate::config) weight: Option<At<i64>>,
+    pub(in crate::config) reverse: Option<bool>,
+}
+
+/// Options behind a name.
+pub(super) const OPTIONS: &[Row<TrackDraft>] = &[
+    Row::works(
+        "weight",
+        Kind::Own("-253 to 253", weight),
+        "that of the script, or 0",
+        "0: Fault while down; positive: added while up; negative: added while down",
+    ),
+    Row::works("reverse", Kind::Flag(|track, _| track.reverse = Some(true)), "", "swaps up and down"),
+    Row::works(
+        "noreverse",
+        Kind::Flag(|track, _| track.reverse = Some(false)),
+        "",
+        "undoes `reverse` of the script",
+    ),
+];
+
+fn weight(track: &mut TrackDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    track.weight = value::read_weight(keyword.at, args, report);
+}
+
+/// One per line.
+pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &mut Report) {
+    for statement in inner {
+        let name = At { value: statement.keyword.text.as_str().into(), at: statement.keyword.at };
+        if statement.block.is_some() {
+            report.error(name.at, format!("`{}` takes no block", name.value));
+            continue;
+        }
+        let mut track = TrackDraft { name, ..TrackDraft::default() };
+        super::read_options(OPTIONS, "behind a tracked name", &statement.args, &mut track, report);
+        if tracks.iter().any(|other| other.name.value == track.name.value) {
+            report.warning(
+                track.name.at,
+                format!("`{}` is tracked already; this line is ignored", track.name.value),
+            );
+        } else {
+            tracks.push(track);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Values of keywords.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::source::{At, Position};
+
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" => Some(true),
+        "off" | "false" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// Digits, a point, and at most nanoseconds; no sign, no exponent, no floating point.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > 9 {
+        return None;
+    }
+    let seconds = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let nanos = format!("{fraction:0<9}").parse().ok()?;
+    Some(Duration::new(seconds, nanos))
+}
+
+/// `ADDRESS` or `ADDRESS/PREFIX`.
+pub(super) fn address(text: &str) -> Option<(IpAddr, Option<u8>)> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match prefix {
+        Some(text) => Some(text.parse::<u8>().ok().filter(|prefix| *prefix <= most)?),
+        None => None,
+    };
+    Some((address, prefix))
+}
+
+pub(super) fn read_only_word<'a>(
+    keyword: &str,
+    at: Position,
+    args: &'a [Word],
+    report: &mut Report,
+) -> Option<&'a Word> {
+    let Some((word, extra)) = args.split_first() else {
+        report.error(at, format!("`{keyword}` needs a value"));
+        return None;
+    };
+    if let Some(extra) = extra.first() {
+        report.warning(extra.at, format!("`{keyword}` takes one value; `{}` is ignored", extra.text));
+    }
+    Some(word)
+}
+
+pub(super) fn read_bool(keyword: &str, at: Position, args: &[Word], report: &mut Report) -> Option<At<bool>> {
+    if args.is_empty() {
+        return Some(At { value: true, at });
+    }
+    let word = read_only_word(keyword, at, args, report)?;
+    let Some(value) = boolean(&word.text) else {
+        report.error(word.at, format!("`{keyword}` is `on` or `off`, not `{}`", word.text));
+        return None;
+    };
+    Some(At { value, at: word.at })
+}
+
+pub(super) fn read_integer(
+    keyword: &str,
+    at: Position,
+    args: &[Word],
+    low: i64,
+    high: i64,
+    report: &mut Report,
+) -> Option<At<i64>> {
+    let word = read_only_word(keyword, at, args, report)?;
+    match word.text.parse::<i64>() {
+        Ok(value) if (low..=high).contains(&value) => Some(At { value, at: word.at }),
+        _ => {
+            report
+                .error(word.at, format!("`{keyword}` is a number from {low} to {high}, not `{}`", word.text));
+            None
+        }
+    }
+}
+
+/// A weight; ±254, which old files hold, is left to be cut.
+pub(super) fn read_weight(at: Position, args: &[Word], report: &mut Report) -> Option<At<i64>> {
+    match args {
+        [word] if matches!(word.text.as_str(), "254" | "-254") => {
+            Some(At { value: word.text.parse().ok()?, at: word.at })
+        }
+        _ => read_integer("weight", at, args, -253, 253, report),
+    }
+}
+
+pub(super) fn read_seconds(
+    keyword: &str,
+    at: Position,
+    args: &[Word],
+    low: Duration,
+    high: Duration,
+    report: &mut Report,
+) -> Option<At<Duration>> {
+    let word = read_only_word(keyword, at, args, report)?;
+    match seconds(&word.text) {
+        Some(value) if (low..=high).contains(&value) => Some(At { value, at: word.at }),
+        _ => {
+            let (low, high) = (low.as_secs_f64(), high.as_secs_f64());
+            report.error(
+                word.at,
+                format!("`{keyword}` is a number of seconds from {low} to {high}, not `{}`", word.text),
+            );
+            None
+        }
+    }
+}
+
+pub(super) fn read_address(
+    keyword: &str,
+    at: Position,
+    args: &[Word],
+    report: &mut Report,
+) -> Option<At<IpAddr>> {
+    let word = read_only_word(keyword, at, args, report)?;
+    match word.text.parse() {
+        Ok(value) => Some(At { value, at: word.at }),
+        Err(_) => {
+            report.error(word.at, format!("`{keyword}` needs an IP address, not `{}`", word.text));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_have_decimals_and_no_floating_point() {
+        assert_eq!(seconds("1"), Some(Duration::from_secs(1)));
+        assert_eq!(seconds("0.01"), Some(Duration::from_millis(10)));
+        assert_eq!(seconds(".5"), Some(Duration::from_millis(500)));
+        assert_eq!(seconds("2."), Some(Duration::from_secs(2)));
+        assert_eq!(seconds("0.0000010000000"), Some(Duration::from_micros(1)));
+        for text in ["", ".", "-1", "+1", "1e3", "1,5", "0.0000000001", "99999999999999999999"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn prefixes_fit_their_family() {
+        assert_eq!(address("10.0.0.1/24"), Some(("10.0.0.1".parse().unwrap(), Some(24))));
+        assert_eq!(address("fe80::1"), Some(("fe80::1".parse().unwrap(), None)));
+        for text in ["10.0.0.1/33", "fe80::1/129", "10.0.0/24", "10.0.0.1/", "x"] {
+            assert_eq!(address(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Which interface is heard by which rung.
+//!
+//! Enters: interfaces and source addresses as the netlink monitor finds them. Leaves: slots and keys in the maps,
+//! programs and group memberships on interfaces, listeners for the engine. Runs on the ordinary threads: attaching
+//! costs milliseconds.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tracing::{info, warn};
+use vrrp_ebpf::map::{InstanceKey, Slot};
+use vrrp_ebpf::wire::Family;
+
+use super::board::Board;
+use super::options::XdpMode;
+use super::queue::{Input, Queue};
+use super::record::{Record, RungNote};
+use crate::driver::Rung;
+use crate::driver::maps::Maps;
+use crate::driver::socket::{Listener, Membership};
+use crate::driver::xdp::{Attached, Mode, Program};
+use crate::protocol::{Auth, InstanceId, InstanceSettings, Version};
+
+#[derive(Debug)]
+pub struct Attachments {
+    instances: Vec<InstanceSettings>,
+    /// `None` where the socket rung was asked for or nothing could be loaded.
+    program: Option<Program>,
+    /// Why there is no program.
+    without_program: Option<String>,
+    mode: XdpMode,
+    maps: Arc<Maps>,
+    board: Arc<Board>,
+    inputs: Queue<Input>,
+    record: Arc<Record>,
+    /// By interface index.
+    rungs: HashMap<u32, Rung>,
+    /// Where each instance is attached now.
+    places: Vec<Place>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    ifindex: Option<u32>,
+    membership: Option<Membership>,
+}
+
+impl Attachments {
+    pub fn new(
+        instances: Vec<InstanceSettings>,
+        program: Result<Program, String>,
+        mode: XdpMode,
+        maps: Arc<Maps>,
+        board: Arc<Board>,
+        record: Arc<Record>,
+        inputs: Queue<Input>,
+    ) -> Self {
+        let (program, without_program) = match program {
+            Ok(program) => (Some(program), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        let places = instances.iter().map(|_| Place::default()).collect();
+        let rungs = HashMap::new();
+        let this =
+            Self { instances, program, without_program, mode, maps, board, inputs, record, rungs, places };
+        for slot in 0..this.instances.len() {
+            this.write_slot(slot, None);
+        }
+        this
+    }
+
+    /// The instance's interface is there under this index, or is gone.
+    pub fn set_interface(&mut self, instance: InstanceId, ifindex: Option<u32>) {
+        let Some(place) = self.places.get_mut(instance.index()) else { return };
+        if place.ifindex == ifindex {
+            return;
+        }
+        place.membership = None;
+        if let Some(old) = place.ifindex.take() {
+            self.leave(instance, old);
+        }
+        if let Some(ifindex) = ifindex {
+            self.enter(instance, ifindex);
+        }
+    }
+
+    /// The instance's own source address: an advert from it is a loop.
+    pub fn set_source(&self, instance: InstanceId, source: Option<IpAddr>) {
+        self.write_slot(instance.index(), source);
+    }
+
+    fn enter(&mut self, instance: InstanceId, ifindex: u32) {
+        let Some(settings) = self.instances.get(instance.index()) else { return };
+        let (family, vrid, interface) = (settings.family, settings.vrid, Arc::clone(&settings.interface));
+        let membership = match settings.unicast {
+            Some(_) => None,
+            None => Membership::join(family, ifindex)
+                .inspect_err(|error| warn!(%interface, %error, "cannot join the VRRP group"))
+                .ok(),
+        };
+        if let Some(place) = self.places.get_mut(instance.index()) {
+            *place = Place { ifindex: Some(ifindex), membership };
+        }
+        // The slot is complete before its key makes it reachable.
+        if let Some(program) = &mut self.program
+            && let Err(error) =
+                program.insert(InstanceKey::new(ifindex, 0, family, vrid.number()), instance.0)
+        {
+            warn!(%interface, %error, "cannot tell the program about the instance");
+        }
+        let known = self.rungs.get(&ifindex).copied();
+        let rung = known.unwrap_or_else(|| self.climb(ifindex, &interface));
+        if let Some(board) = self.board.instances.get(instance.index()) {
+            board.rung.store(rung as u8, Relaxed);
+        }
+    }
+
+    /// Takes the best rung that the interface gives.
+    fn climb(&mut self, ifindex: u32, interface: &Arc<str>) -> Rung {
+        let attached = self.attach(ifindex, interface);
+        let (rung, reasons) = match attached {
+            Ok(Attached { rung, skipped }) => (rung, skipped),
+            Err(mut reasons) => match Listener::open(ifindex) {
+                Ok(listener) => {
+                    self.inputs.push(Input::Listen { ifindex, listener: Box::new(listener) });
+                    (Rung::Socket, reasons)
+                }
+                Err(error) => {
+                    reasons.push(format!("socket: {error}"));
+                    (Rung::None, reasons)
+                }
+            },
+        };
+        match rung {
+            Rung::None => warn!(%interface, reasons = reasons.join("; "), "adverts cannot be heard"),
+            Rung::Socket if self.mode != XdpMode::Socket => {
+                warn!(%interface, reasons = reasons.join("; "), "adverts are heard on a packet socket");
+            }
+            _ => info!(%interface, rung = rung.as_str(), reasons = reasons.join("; "), "adverts are heard"),
+        }
+        self.record.rung(Arc::clone(interface), RungNote { rung, why: reasons.join("; ") });
+        self.rungs.insert(ifindex, rung);
+        rung
+    }
+
+    fn attach(&mut self, ifindex: u32, interface: &str) -> Result<Attached, Vec<String>> {
+        let mode = match self.mode {
+            XdpMode::Auto => Mode::Auto,
+            XdpMode::Native => Mode::Native,
+            XdpMode::Tcx => Mode::Tcx,
+            XdpMode::Generic => Mode::Generic,
+            XdpMode::Socket => return Err(Vec::new()),
+        };
+        let Some(program) = &mut self.program else {
+            return Err(self.without_program.iter().cloned().collect());
+        };
+        program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])
+    }
+
+    fn leave(&mut self, instance: InstanceId, ifindex: u32) {
+        let Some(settings) = self.instances.get(instance.index()) else { return };
+        self.maps.disarm(instance.0);
+        if let Some(program) = &mut self.program {
+            // Gone already where the interface never came to be known.
+            let _ = program.remove(InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
+        }
+        if self.places.iter().any(|place| place.ifindex == Some(ifindex)) {
+            return;
+        }
+        if let Some(program) = &mut self.program {
+            program.detach(ifindex);
+        }
+        self.inputs.push(Input::Unlisten(ifindex));
+        self.rungs.remove(&ifindex);
+    }
+
+    fn write_slot(&self, slot: usize, source: Option<IpAddr>) {
+        let (Some(settings), Ok(index)) = (self.instances.get(slot), u32::try_from(slot)) else { return };
+        self.maps.set_slot(index, &expected(settings, source));
+    }
+}
+
+/// The form that adverts of an instance must have.
+fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
+    let (auth_type, auth_data) = match settings.auth {
+        Auth::None => (0, [0; 8]),
+        Auth::Pass(password) => (1, password),
+    };
+    let seconds = settings.advert_interval.to_wire(Version::V2);
+    Slot {
+        source: source.map_or([0; 16], |source| octets(source, settings.family)),
+        auth_data,
+        version: settings.version as u8,
+        auth_type,
+        unicast: u8::from(settings.unicast.is_some()),
+        advert_int: if settings.version == Version::V2 {
+            u8::try_from(seconds).unwrap_or(u8::MAX)
+        } else {
+            0
+        },
+        reserved: 0,
+    }
+}
+
+/// An address as the maps hold it: IPv4 in the first four bytes.
+fn octets(address: IpAddr, family: Family) -> [u8; 16] {
+    let mut octets = [0; 16];
+    match (address, family) {
+        (IpAddr::V4(address), Family::V4) => {
+            let [a, b, c, d] = address.octets();
+            octets = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        }
+        (IpAddr::V6(address), Family::V6) => octets = address.octets(),
+        _ => {}
+    }
+    octets
+}

@@ -1,0 +1,189 @@
+//! The control socket: one JSON request per line, one JSON response per line.
+//!
+//! ```text
+//! {"command":"status"}        ─►  {"status":{…}}
+//! anything else               ─►  {"error":"…"}
+//! ```
+//! Whoever may open the socket may ask; its mode is 0600. Requests are bounded in length, and clients in number and
+//! patience.
+
+use std::io::{self, BufRead, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::runtime_dir::{self, RuntimeDir};
+use super::status::{Sources, Status};
+
+/// Longest request in bytes, its line feed included.
+pub const LINE_MAX: u64 = 4096;
+
+/// Clients served at a time; further ones wait.
+const CLIENTS_MAX: usize = 32;
+
+/// A client that sends nothing for so long, or takes no response, is cut off.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Request {
+    Status,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    Status(Box<Status>),
+    Error(String),
+}
+
+/// The daemon's end.
+#[derive(Debug)]
+pub struct Control {
+    listener: UnixListener,
+}
+
+impl Control {
+    /// Listens in a claimed folder; a socket that an earlier daemon left there is replaced. Must be called within a
+    /// runtime.
+    ///
+    /// # Errors
+    /// The socket could not be made.
+    pub fn bind(folder: &RuntimeDir) -> Result<Self, ControlError> {
+        let path = folder.socket();
+        let failed = |error| ControlError::Io { path: path.clone(), error };
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener })
+    }
+
+    /// Serves clients until it is dropped.
+    pub async fn serve(self, sources: Arc<Sources>) {
+        let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+        // Never closed, so a place always comes.
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            match self.listener.accept().await {
+                Ok((client, _)) => {
+                    let sources = Arc::clone(&sources);
+                    tokio::spawn(async move {
+                        if let Err(error) = converse(client, &sources).await {
+                            debug!(%error, "a control client was cut off");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely; some client will end.
+                    warn!(%error, "cannot accept a control client");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Answers requests of one client until it closes, dawdles or sends too long a line.
+async fn converse(client: UnixStream, sources: &Sources) -> io::Result<()> {
+    let (read, mut write) = client.into_split();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        let length = timeout(PATIENCE, (&mut read).take(LINE_MAX).read_until(b'\n', &mut line)).await??;
+        if length == 0 {
+            return Ok(());
+        }
+        let complete = line.ends_with(b"\n");
+        let response = if complete {
+            answer(&line, sources)
+        } else {
+            Response::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
+        };
+        let mut text = serde_json::to_vec(&response)?;
+        text.push(b'\n');
+        timeout(PATIENCE, write.write_all(&text)).await??;
+        if !complete {
+            return Ok(());
+        }
+    }
+}
+
+fn answer(line: &[u8], sources: &Sources) -> Response {
+    match serde_json::from_slice(line) {
+        Ok(Request::Status) => Response::Status(Box::new(sources.status())),
+        Err(error) => Response::Error(format!("not a request: {error}")),
+    }
+}
+
+/// Why the control socket gave no answer.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    #[error("no vrrpx runs with runtime directory {}", .0.display())]
+    NotRunning(PathBuf),
+    #[error("{}: {error}", .path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{}: not understood: {error}", .path.display())]
+    Garbled { path: PathBuf, error: serde_json::Error },
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks the daemon of a runtime folder how things stand; for clients.
+///
+/// # Errors
+/// No daemon runs there, we may not ask it, or it does not answer in time.
+pub fn status(runtime_dir: &Path) -> Result<Status, ControlError> {
+    match ask(runtime_dir, Request::Status)? {
+        Response::Status(status) => Ok(*status),
+        Response::Error(error) => Err(ControlError::Refused(error)),
+    }
+}
+
+fn ask(runtime_dir: &Path, request: Request) -> Result<Response, ControlError> {
+    let path = runtime_dir::socket(runtime_dir);
+    let mut line = Vec::new();
+    exchange(&path, request, &mut line).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ControlError::NotRunning(runtime_dir.to_owned())
+        }
+        _ => ControlError::Io { path: path.clone(), error },
+    })?;
+    serde_json::from_slice(&line).map_err(|error| ControlError::Garbled { path, error })
+}
+
+fn exchange(path: &Path, request: Request, line: &mut Vec<u8>) -> io::Result<()> {
+    let mut stream = BlockingStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut text = serde_json::to_vec(&request)?;
+    text.push(b'\n');
+    stream.write_all(&text)?;
+    io::BufReader::new(stream).read_until(b'\n', line)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_as_documented() {
+        assert_eq!(serde_json::to_string(&Request::Status).unwrap(), r#"{"command":"status"}"#);
+        assert!(serde_json::from_str::<Request>(r#"{"command":"reboot"}"#).is_err());
+        let refused = Response::Error("no".into());
+        assert_eq!(serde_json::to_string(&refused).unwrap(), r#"{"error":"no"}"#);
+    }
+}

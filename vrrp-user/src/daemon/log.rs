@@ -1,0 +1,57 @@
+//! Logs: one line per event on stderr.
+//!
+//! The journal stamps and colours by itself, so time goes into a line only where stderr is something else, and
+//! colours only where it is a terminal.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+
+use nix::sys::stat::fstat;
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::time::FormatTime;
+
+/// Environment variable that gives the filter where the command line does not.
+pub const VARIABLE: &str = "VRRPX_LOG";
+
+#[derive(Debug, Error)]
+pub enum LogError {
+    #[error("log level `{0}`: {1}; write error, warn, info, debug or trace, or target=level pairs")]
+    Filter(String, tracing_subscriber::filter::ParseError),
+    #[error("logs are set up already")]
+    Twice,
+}
+
+/// Sends logs to stderr. `level` is a level or a filter of `tracing` such as `info,vrrp_user::driver=debug`; without
+/// it `VRRPX_LOG` is taken, and without that `info`.
+///
+/// # Errors
+/// The filter cannot be read, or logs were set up before.
+pub fn start(level: Option<&str>) -> Result<(), LogError> {
+    let variable = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
+    let text = level.map(str::to_owned).or(variable).unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(&text).map_err(|error| LogError::Filter(text, error))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
+    let started =
+        if stderr_is_journal() { lines.without_time().try_init() } else { lines.with_timer(Utc).try_init() };
+    started.map_err(|_| LogError::Twice)
+}
+
+/// Whether systemd connected stderr to the journal: `JOURNAL_STREAM` names its device and inode.
+fn stderr_is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stat) = fstat(io::stderr().as_fd()) else { return false };
+    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
+struct Utc;
+
+impl FormatTime for Utc {
+    fn format_time(&self, line: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
+        line.write_str(&super::wall::rfc3339(std::time::SystemTime::now()))
+    }
+}

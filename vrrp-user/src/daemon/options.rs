@@ -1,0 +1,58 @@
+//! What the command line may ask of a running daemon.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RunOptions {
+    pub config: PathBuf,
+    /// Lock, pid and control socket; no two daemons share one.
+    pub runtime_dir: PathBuf,
+    /// Where metrics are served, if at all.
+    pub metrics: Option<SocketAddr>,
+    pub mode: XdpMode,
+    /// Try for the real-time class and locked memory.
+    pub realtime: bool,
+}
+
+/// Which rung of the ladder is tried first; those below it follow, save for the first variant, which starts at the
+/// best for the kind of interface.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum XdpMode {
+    #[default]
+    Auto,
+    Native,
+    Tcx,
+    Generic,
+    Socket,
+}
+
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("`{0}` is none of auto, native, tcx, generic, socket")]
+pub struct UnknownMode(String);
+
+impl XdpMode {
+    pub const ALL: [Self; 5] = [Self::Auto, Self::Native, Self::Tcx, Self::Generic, Self::Socket];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Tcx => "tcx",
+            Self::Generic => "generic",
+            Self::Socket => "socket",
+        }
+    }
+}
+
+impl FromStr for XdpMode {
+    type Err = UnknownMode;
+
+    fn from_str(word: &str) -> Result<Self, UnknownMode> {
+        let known = Self::ALL.into_iter().find(|mode| mode.as_str() == word);
+        known.ok_or_else(|| UnknownMode(word.to_owned()))
+    }
+}

@@ -1,0 +1,165 @@
+//! What is checked before anything starts: capabilities, and who may change what we run.
+
+use std::fs;
+
+use thiserror::Error;
+
+use crate::config::{Config, Globals, NotifyCommand, ScriptCommand, ScriptUser};
+use crate::driver::process::Identity;
+use crate::driver::security;
+use crate::protocol::Track;
+
+/// A capability that the daemon uses, with its number (`linux/capability.h`) and what its absence costs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Capability {
+    pub name: &'static str,
+    bit: u32,
+    cost: &'static str,
+    needed: bool,
+}
+
+const CAPABILITIES: [Capability; 9] = [
+    needed("CAP_NET_ADMIN", 12, "addresses cannot be set"),
+    needed("CAP_NET_RAW", 13, "adverts and announcements cannot be sent"),
+    wanted("CAP_BPF", 39, "no program is loaded; adverts arrive by socket"),
+    wanted("CAP_PERFMON", 38, "no program is loaded; adverts arrive by socket"),
+    wanted("CAP_SYS_NICE", 23, "no real-time scheduling; adverts are late under load"),
+    wanted("CAP_IPC_LOCK", 14, "memory is not locked; adverts are late when memory is short"),
+    wanted("CAP_SETUID", 7, "scripts cannot run as other users"),
+    wanted("CAP_SETGID", 6, "scripts cannot run as other users"),
+    wanted("CAP_KILL", 5, "scripts of other users cannot be ended at their time limit"),
+];
+
+const CAP_SYS_ADMIN: u32 = 21;
+
+const fn needed(name: &'static str, bit: u32, cost: &'static str) -> Capability {
+    Capability { name, bit, cost, needed: true }
+}
+
+const fn wanted(name: &'static str, bit: u32, cost: &'static str) -> Capability {
+    Capability { name, bit, cost, needed: false }
+}
+
+#[derive(Debug, Error)]
+#[error("missing {missing}; run as root, or grant them (AmbientCapabilities= of systemd, setcap, --cap-add)")]
+pub struct MissingCapabilities {
+    missing: String,
+}
+
+/// Checks what this process may do. Leaves one line per capability that is missing and can be done without.
+///
+/// # Errors
+/// Without `CAP_NET_ADMIN` or `CAP_NET_RAW` there is nothing that the daemon could do.
+pub fn capabilities() -> Result<Vec<String>, MissingCapabilities> {
+    // Without /proc nothing is known; what is missing then fails where it is used.
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    effective(&status).map_or_else(|| Ok(Vec::new()), judge)
+}
+
+fn effective(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+fn judge(effective: u64) -> Result<Vec<String>, MissingCapabilities> {
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    // CAP_SYS_ADMIN includes what CAP_BPF and CAP_PERFMON were split from (Linux 5.8).
+    let split = |bit| matches!(bit, 38 | 39) && has(CAP_SYS_ADMIN);
+    let missing = || CAPABILITIES.iter().filter(|capability| !has(capability.bit) && !split(capability.bit));
+    let needed: Vec<String> = missing()
+        .filter(|capability| capability.needed)
+        .map(|capability| format!("{} ({})", capability.name, capability.cost))
+        .collect();
+    if !needed.is_empty() {
+        return Err(MissingCapabilities { missing: needed.join(", ") });
+    }
+    Ok(missing().map(|capability| format!("no {}: {}", capability.name, capability.cost)).collect())
+}
+
+/// Takes scripts that cannot be run safely out of a configuration, as keepalived does, and says so: a check that is
+/// taken out counts nowhere, as if it were not tracked.
+///
+/// A script is taken out where its user does not exist, and, with `enable_script_security`, where it runs as root
+/// and others may change it.
+pub fn scripts(config: &mut Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let globals = config.globals.clone();
+    let mut as_root = Vec::new();
+    let mut verdict = |what: String, command: &ScriptCommand, user: Option<&ScriptUser>| match trusted(
+        command, user, &globals,
+    ) {
+        Ok(identity) => {
+            if identity.is_root() && user.is_none() && globals.script_user.is_none() {
+                as_root.push(what);
+            }
+            true
+        }
+        Err(problem) => {
+            warnings.push(format!("{what} is disabled: {problem}"));
+            false
+        }
+    };
+    config.scripts.retain(|script| {
+        verdict(format!("vrrp_script {}", script.name), &script.command, script.user.as_ref())
+    });
+    for instance in &mut config.instances {
+        let name = &instance.settings.name;
+        let notify = &mut instance.notify;
+        let hooks: [(&str, &mut Option<NotifyCommand>); 5] = [
+            ("notify_master", &mut notify.master),
+            ("notify_backup", &mut notify.backup),
+            ("notify_fault", &mut notify.fault),
+            ("notify_stop", &mut notify.stop),
+            ("notify", &mut notify.any),
+        ];
+        for (keyword, hook) in hooks {
+            hook.take_if(|hook| !verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref()));
+        }
+        let kept = &config.scripts;
+        instance.settings.tracks.retain(|track| {
+            !matches!(track.track, Track::Script(_)) || kept.iter().any(|script| script.id == track.id)
+        });
+    }
+    if !as_root.is_empty() {
+        let all = as_root.join(", ");
+        warnings.push(format!("run as root, as no user is given (script_user in global_defs): {all}"));
+    }
+    warnings
+}
+
+fn trusted(
+    command: &ScriptCommand,
+    user: Option<&ScriptUser>,
+    globals: &Globals,
+) -> Result<Identity, String> {
+    let identity =
+        Identity::resolve(user, globals.script_user.as_ref()).map_err(|error| error.to_string())?;
+    if globals.script_security && identity.is_root() {
+        security::check(command).map_err(|error| format!("it runs as root and is not secure: {error}"))?;
+    }
+    Ok(identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: u64 = (1 << 41) - 1;
+
+    #[test]
+    fn reads_the_effective_set() {
+        assert_eq!(effective("Name:\tx\nCapPrm:\t01\nCapEff:\t000001ffffffffff\n"), Some(ALL));
+        assert_eq!(effective("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn names_what_is_missing_and_what_it_costs() {
+        assert!(judge(ALL).unwrap().is_empty());
+        let error = judge(ALL & !(1 << 12)).unwrap_err().to_string();
+        assert!(error.starts_with("missing CAP_NET_ADMIN (addresses cannot be set); run as root"), "{error}");
+        let lines = judge(ALL & !(1 << 23)).unwrap();
+        assert_eq!(lines, ["no CAP_SYS_NICE: no real-time scheduling; adverts are late under load"]);
+        assert!(judge(ALL & !(1 << 39)).unwrap().is_empty(), "CAP_SYS_ADMIN includes CAP_BPF");
+        assert_eq!(judge(ALL & !(1 << 39) & !(1 << 21)).unwrap().len(), 1);
+    }
+}

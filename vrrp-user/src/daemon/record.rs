@@ -1,0 +1,182 @@
+//! What happened, kept for people to ask about: transitions, hooks, results of checks, rungs.
+//!
+//! Written and read by the ordinary threads only. Nothing here decides anything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::driver::Rung;
+use crate::driver::clock;
+use crate::driver::probe::script::Round;
+use crate::driver::process::Run;
+use crate::protocol::{InstanceId, TrackId, Transition};
+
+/// Transitions kept per instance.
+pub const HISTORY: usize = 16;
+
+#[derive(Debug, Default)]
+pub struct Record {
+    inner: Mutex<Inner>,
+}
+
+/// Everything recorded; see [`Record::read`].
+#[derive(Debug, Default)]
+pub struct Inner {
+    instances: Vec<InstanceRecord>,
+    pub checks: BTreeMap<TrackId, Round>,
+    /// Latest known state of tracked interfaces.
+    pub links: BTreeMap<TrackId, bool>,
+    pub rungs: BTreeMap<Arc<str>, RungNote>,
+    pub realtime: Option<Realtime>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct InstanceRecord {
+    /// Latest last.
+    pub history: VecDeque<Passed>,
+    /// The latest run of each hook, by its keyword.
+    pub hooks: BTreeMap<&'static str, HookRun>,
+    /// Lower master heard last while master.
+    pub contest: Option<IpAddr>,
+    /// Errno of the latest failed send.
+    pub send_errno: Option<i32>,
+}
+
+/// A transition and its wall-clock time.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    pub transition: Transition,
+    pub at: SystemTime,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct HookRun {
+    /// The state that it was told, as keepalived writes it.
+    pub state: &'static str,
+    pub run: Run,
+    pub at: SystemTime,
+}
+
+/// How adverts of an interface arrive, and why not better.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RungNote {
+    pub rung: Rung,
+    pub why: String,
+}
+
+/// What became of real-time scheduling.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Realtime {
+    pub scheduled: bool,
+    pub memory_locked: bool,
+    /// What is missing, and what that costs; empty where nothing is.
+    pub why: String,
+}
+
+impl Record {
+    pub fn new(instances: usize) -> Self {
+        let instances = vec![InstanceRecord::default(); instances];
+        Self { inner: Mutex::new(Inner { instances, ..Inner::default() }) }
+    }
+
+    /// Locks the record; keep the guard briefly and never across an await.
+    pub fn read(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn transition(&self, instance: InstanceId, transition: Transition) {
+        self.of(instance, |record| {
+            if record.history.len() >= HISTORY {
+                record.history.pop_front();
+            }
+            let ago = clock::now().since(transition.at);
+            record.history.push_back(Passed { transition, at: before_now(ago) });
+        });
+    }
+
+    pub fn contest(&self, instance: InstanceId, peer: IpAddr) {
+        self.of(instance, |record| record.contest = Some(peer));
+    }
+
+    pub fn send_failed(&self, instance: InstanceId, errno: i32) {
+        self.of(instance, |record| record.send_errno = Some(errno));
+    }
+
+    pub fn hook(&self, instance: InstanceId, keyword: &'static str, state: &'static str, run: Run) {
+        let at = before_now(run.lasted);
+        self.of(instance, |record| {
+            record.hooks.insert(keyword, HookRun { state, run, at });
+        });
+    }
+
+    pub fn check(&self, round: Round) {
+        self.read().checks.insert(round.track, round);
+    }
+
+    pub fn link(&self, track: TrackId, up: bool) {
+        self.read().links.insert(track, up);
+    }
+
+    pub fn rung(&self, interface: Arc<str>, note: RungNote) {
+        self.read().rungs.insert(interface, note);
+    }
+
+    pub fn realtime(&self, realtime: Realtime) {
+        self.read().realtime = Some(realtime);
+    }
+
+    fn of(&self, instance: InstanceId, change: impl FnOnce(&mut InstanceRecord)) {
+        if let Some(record) = self.read().instances.get_mut(instance.index()) {
+            change(record);
+        }
+    }
+}
+
+impl Inner {
+    pub fn instance(&self, instance: InstanceId) -> Option<&InstanceRecord> {
+        self.instances.get(instance.index())
+    }
+}
+
+fn before_now(ago: Duration) -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(ago).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use vrrp_ebpf::time::Timestamp;
+
+    use super::*;
+    use crate::protocol::{Epoch, Priority, Reason, State};
+
+    #[test]
+    fn keeps_the_latest_transitions() {
+        let record = Record::new(1);
+        for epoch in 0..20 {
+            let transition = Transition {
+                from: State::Backup,
+                to: State::Master,
+                reason: Reason::MasterSilent,
+                epoch: Epoch(epoch),
+                at: Timestamp::ZERO,
+                priority: Priority::DEFAULT,
+                peer: None,
+            };
+            record.transition(InstanceId(0), transition);
+            record.transition(InstanceId(1), transition);
+        }
+        let inner = record.read();
+        let epochs: Vec<u64> = inner
+            .instance(InstanceId(0))
+            .unwrap()
+            .history
+            .iter()
+            .map(|passed| passed.transition.epoch.0)
+            .collect();
+        assert_eq!(epochs, (4..20).collect::<Vec<_>>());
+        assert!(inner.instance(InstanceId(1)).is_none());
+    }
+}

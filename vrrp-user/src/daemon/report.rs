@@ -1,0 +1,182 @@
+//! From the engine to people: drains its reports into log, hooks and the [`Record`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tracing::{debug, info, warn};
+use vrrp_ebpf::time::Timestamp;
+
+use super::notify::Notifier;
+use super::queue::{Queue, Report};
+use super::record::Record;
+use crate::config::Config;
+use crate::driver::clock;
+use crate::protocol::{InstanceId, Transition};
+
+/// Least time between two warnings of one kind and instance.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Reads what the engine reports.
+#[derive(Debug)]
+pub struct Reporter {
+    reports: AsyncFd<Queue<Report>>,
+    config: Arc<Config>,
+    record: Arc<Record>,
+    sends: Quieting,
+    contests: Quieting,
+    effects: Quieting,
+    lost: u64,
+}
+
+impl Reporter {
+    /// Must be called within a runtime.
+    ///
+    /// # Errors
+    /// The queue's descriptor could not be registered.
+    pub fn new(reports: Queue<Report>, config: Arc<Config>, record: Arc<Record>) -> io::Result<Self> {
+        // SAFETY: a queue keeps its eventfd open and the same for as long as it lives.
+        let reports = unsafe { AsyncFd::register_with_interest(reports, Interest::READABLE)? };
+        Ok(Self {
+            reports,
+            config,
+            record,
+            sends: Quieting::default(),
+            contests: Quieting::default(),
+            effects: Quieting::default(),
+            lost: 0,
+        })
+    }
+
+    /// Passes reports on until the engine has stopped. May be dropped and called again at any time: a report is
+    /// taken from the queue only when it is passed on.
+    ///
+    /// # Errors
+    /// The descriptor of the queue failed.
+    pub async fn run(&mut self, notifier: &mut Notifier) -> io::Result<()> {
+        loop {
+            let mut ready = self.reports.readable().await?;
+            self.reports.get_ref().acknowledge();
+            ready.clear_ready();
+            while let Some(report) = self.reports.get_ref().pop() {
+                if report == Report::Stopped {
+                    return Ok(());
+                }
+                self.pass(&report, notifier);
+            }
+            let lost = self.reports.get_ref().lost();
+            if lost > self.lost {
+                warn!(
+                    reports = lost - self.lost,
+                    "the engine reported faster than could be told; some are lost"
+                );
+                self.lost = lost;
+            }
+        }
+    }
+
+    fn pass(&mut self, report: &Report, notifier: &mut Notifier) {
+        match *report {
+            Report::Transition(instance, transition) => {
+                self.record.transition(instance, transition);
+                self.tell(instance, &transition);
+                notifier.transition(instance, &transition);
+            }
+            Report::Priority(instance, priority) => {
+                notifier.priority(instance, priority);
+                info!(instance = self.name(instance), %priority, "priority changed");
+            }
+            Report::Contest(instance, peer) => {
+                self.record.contest(instance, peer);
+                if let Some(more) = self.contests.admit(instance, clock::now()) {
+                    let name = self.name(instance);
+                    warn!(instance = name, %peer, more, "another router is master too, with less priority");
+                }
+            }
+            Report::SendFailed(instance, errno) => {
+                self.record.send_failed(instance, errno);
+                if let Some(more) = self.sends.admit(instance, clock::now()) {
+                    let (name, interface) = (self.name(instance), self.interface(instance));
+                    let error = Errno::from_raw(errno);
+                    warn!(instance = name, interface, %error, more, "an advert could not be sent");
+                }
+            }
+            Report::EffectFailed { instance, address, errno } => {
+                if let Some(more) = self.effects.admit(instance, clock::now()) {
+                    let name = self.name(instance);
+                    let error = Errno::from_raw(errno);
+                    warn!(instance = name, %address, %error, more, "an address could not be set, removed or announced");
+                }
+            }
+            Report::Stopped => debug!("the engine has stopped"),
+        }
+    }
+
+    fn tell(&self, instance: InstanceId, transition: &Transition) {
+        info!(
+            instance = self.name(instance),
+            from = transition.from.as_str(),
+            reason = transition.reason.as_str(),
+            peer = transition.peer.map(tracing::field::display),
+            priority = %transition.priority,
+            epoch = transition.epoch.0,
+            "{}", transition.to.as_str(),
+        );
+    }
+
+    fn name(&self, instance: InstanceId) -> &str {
+        self.config.instances.get(instance.index()).map_or("?", |instance| &instance.settings.name)
+    }
+
+    fn interface(&self, instance: InstanceId) -> &str {
+        self.config.instances.get(instance.index()).map_or("?", |instance| &instance.settings.interface)
+    }
+}
+
+/// Holds back repetitions.
+#[derive(Debug, Default)]
+struct Quieting {
+    told: BTreeMap<InstanceId, (Timestamp, u64)>,
+}
+
+impl Quieting {
+    /// How many were held back since the last one, where it is time to tell again.
+    fn admit(&mut self, instance: InstanceId, now: Timestamp) -> Option<u64> {
+        match self.told.get_mut(&instance) {
+            Some((at, held)) if now.since(*at) < QUIET => {
+                *held += 1;
+                None
+            }
+            Some((at, held)) => {
+                *at = now;
+                Some(std::mem::take(held))
+            }
+            None => {
+                self.told.insert(instance, (now, 0));
+                Some(0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetitions_are_held_back_and_counted_per_instance() {
+        let mut quieting = Quieting::default();
+        let at = |seconds: u64| Timestamp::from_nanos(seconds * 1_000_000_000);
+        let (a, b) = (InstanceId(0), InstanceId(1));
+        assert_eq!(quieting.admit(a, at(100)), Some(0));
+        assert_eq!(quieting.admit(a, at(101)), None);
+        assert_eq!(quieting.admit(b, at(101)), Some(0));
+        assert_eq!(quieting.admit(a, at(109)), None);
+        assert_eq!(quieting.admit(a, at(110)), Some(2));
+        assert_eq!(quieting.admit(a, at(111)), None);
+    }
+}

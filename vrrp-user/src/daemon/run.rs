@@ -1,0 +1,272 @@
+//! From a command line to a running daemon, in order.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use thiserror::Error;
+use tokio::runtime;
+use tracing::{info, warn};
+
+use super::attach::Attachments;
+use super::board::Board;
+use super::effect::{Charge, Effect};
+use super::engine::{Engine, Parts};
+use super::interfaces;
+use super::options::{RunOptions, XdpMode};
+use super::preflight::{self, MissingCapabilities};
+use super::queue::{Command, Input, Queue, Report};
+use super::record::{Realtime, Record};
+use super::runtime_dir::{ClaimError, RuntimeDir};
+use super::service::{Service, ServiceError};
+use super::status::Sources;
+use crate::config::{self, Config, Diagnostic, Severity};
+use crate::driver::clock;
+use crate::driver::maps::Maps;
+use crate::driver::netlink::residue;
+use crate::driver::netlink::tracker::{Change, Tracker};
+use crate::driver::realtime::lock_memory;
+use crate::driver::xdp::{Program, Ring};
+use crate::protocol::Event;
+
+/// Entries of the queues to and from the engine; 4096 instances may change state at once.
+const QUEUE: usize = 8192;
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    #[error("{}", lines(.0))]
+    Config(Vec<Diagnostic>),
+    #[error(transparent)]
+    Capabilities(#[from] MissingCapabilities),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+    #[error("interfaces cannot be followed any more: {0}")]
+    Interfaces(#[source] io::Error),
+}
+
+impl RunError {
+    /// 3 for a configuration that cannot be read, 4 for one with errors, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(diagnostics) => config_exit_code(diagnostics),
+            _ => 1,
+        }
+    }
+}
+
+/// The exit code for a refused configuration.
+pub fn config_exit_code(diagnostics: &[Diagnostic]) -> u8 {
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Unreadable) { 3 } else { 4 }
+}
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// It could not start, or its engine failed.
+pub fn run(options: &RunOptions) -> Result<(), RunError> {
+    let started = clock::now();
+    let mut config = load(&options.config)?;
+    prepare(&mut config)?;
+    let folder = RuntimeDir::claim(&options.runtime_dir)?;
+    let slots = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
+    let (program, ring, maps) = load_program(options.mode, slots)?;
+    let sources = Arc::new(Sources {
+        board: Arc::new(Board::new(config.instances.len())),
+        maps,
+        record: Arc::new(Record::new(config.instances.len())),
+        router_id: router_id(&config),
+        started,
+        config: Arc::new(config),
+    });
+    let queues = Queues { inputs: queue()?, commands: queue()?, reports: queue()? };
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (inputs, reports) = (queues.inputs.clone(), queues.reports.clone());
+        let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports).await?;
+        remove_residue(&sources.config)?;
+        let threads = start_threads(options, &sources, &queues, ring)?;
+        let interfaces = follow_interfaces(options, &sources, &queues, program);
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            router_id = &*sources.router_id,
+            instances = sources.config.instances.len(),
+            "started"
+        );
+        let outcome = tokio::select! {
+            outcome = service.run() => outcome.map_err(RunError::from),
+            Err(error) = interfaces => Err(RunError::Interfaces(error)),
+        };
+        threads.end(&queues.inputs);
+        outcome
+    })?;
+    info!("stopped");
+    Ok(())
+}
+
+/// Between the threads.
+struct Queues {
+    inputs: Queue<Input>,
+    commands: Queue<Command>,
+    reports: Queue<Report>,
+}
+
+/// The real-time threads.
+struct Threads {
+    engine: JoinHandle<io::Result<()>>,
+    effect: JoinHandle<()>,
+}
+
+impl Threads {
+    /// Waits until all addresses are released.
+    fn end(self, inputs: &Queue<Input>) {
+        // Without effect where the engine has ended already.
+        inputs.push(Input::Event(Event::Shutdown));
+        if let Ok(Err(error)) = self.engine.join() {
+            warn!(%error, "the engine failed");
+        }
+        // Panics are told by the runtime.
+        let _ = self.effect.join();
+    }
+}
+
+type Loaded = (Result<Program, String>, Option<Ring>, Arc<Maps>);
+
+/// The program with its maps; without one, maps of the same layout in private memory.
+fn load_program(mode: XdpMode, slots: u32) -> io::Result<Loaded> {
+    let private = |reason| Ok((Err(reason), None, Arc::new(Maps::anonymous(slots)?)));
+    if mode == XdpMode::Socket {
+        return private("the socket was asked for".to_owned());
+    }
+    let loaded = Program::load(slots).and_then(|mut program| Ok((program.ring()?, program)));
+    match loaded {
+        Ok((ring, program)) => {
+            let maps = program.maps();
+            Ok((Ok(program), Some(ring), maps))
+        }
+        Err(error) => private(error.to_string()),
+    }
+}
+
+/// Takes away what an earlier run has left behind, before anything may be announced.
+fn remove_residue(config: &Config) -> io::Result<()> {
+    for residue in residue::remove(config.instances.iter().map(|instance| &instance.settings))? {
+        let address = residue.address.address;
+        match residue.errno {
+            None => info!(%address, "removed an address that an earlier run has left behind"),
+            Some(errno) => {
+                let error = io::Error::from_raw_os_error(errno);
+                warn!(%address, %error, "cannot remove an address that an earlier run has left behind");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn start_threads(
+    options: &RunOptions,
+    sources: &Sources,
+    queues: &Queues,
+    ring: Option<Ring>,
+) -> Result<Threads, RunError> {
+    let config = &sources.config;
+    let engine = Engine::new(Parts {
+        instances: config.instances.iter().map(|instance| instance.settings.clone()).collect(),
+        maps: Arc::clone(&sources.maps),
+        board: Arc::clone(&sources.board),
+        ring,
+        inputs: queues.inputs.clone(),
+        commands: queues.commands.clone(),
+        reports: queues.reports.clone(),
+    })?;
+    let charges = config.instances.iter().map(|instance| Charge::from(&instance.settings));
+    let (commands, reports) = (queues.commands.clone(), queues.reports.clone());
+    let effect = Effect::open(charges, commands, reports, Arc::clone(&sources.board))?;
+    let locked = if options.realtime { lock_memory() } else { Ok(()) };
+    let (engine, class) = engine.spawn(options.realtime)?;
+    let effect = effect.spawn(options.realtime)?;
+    let mut why = Vec::new();
+    if !options.realtime {
+        why.push("--no-realtime was given".to_owned());
+    }
+    why.extend(class.as_ref().err().map(ToString::to_string));
+    why.extend(locked.as_ref().err().map(ToString::to_string));
+    if options.realtime {
+        for line in &why {
+            warn!("{line}");
+        }
+    }
+    sources.record.realtime(Realtime {
+        scheduled: options.realtime && class.is_ok(),
+        memory_locked: options.realtime && locked.is_ok(),
+        why: why.join("; "),
+    });
+    Ok(Threads { engine, effect })
+}
+
+fn follow_interfaces(
+    options: &RunOptions,
+    sources: &Sources,
+    queues: &Queues,
+    program: Result<Program, String>,
+) -> impl Future<Output = io::Result<()>> + use<> {
+    let config = &sources.config;
+    let settings = || config.instances.iter().map(|instance| &instance.settings);
+    let mut attachments = Attachments::new(
+        settings().cloned().collect(),
+        program,
+        options.mode,
+        Arc::clone(&sources.maps),
+        Arc::clone(&sources.board),
+        Arc::clone(&sources.record),
+        queues.inputs.clone(),
+    );
+    let tracker = Tracker::new(settings(), &config.tracked_interfaces);
+    let record = Arc::clone(&sources.record);
+    // A program is attached before the engine hears of the interface.
+    interfaces::follow(tracker, queues.inputs.clone(), move |change| match *change {
+        Change::Interface(instance, ifindex) => attachments.set_interface(instance, ifindex),
+        Change::Event(Event::Source(instance, source)) => attachments.set_source(instance, source),
+        Change::Event(Event::Track(track, up)) => record.link(track, up),
+        Change::Event(_) => {}
+    })
+}
+
+fn load(path: &Path) -> Result<Config, RunError> {
+    let loaded = config::load(path).map_err(RunError::Config)?;
+    for diagnostic in &loaded.diagnostics {
+        warn!("{diagnostic}");
+    }
+    Ok(loaded.config)
+}
+
+/// Checks what the process may do and what scripts it may run.
+fn prepare(config: &mut Config) -> Result<(), MissingCapabilities> {
+    for line in preflight::capabilities()? {
+        warn!("{line}");
+    }
+    for line in preflight::scripts(config) {
+        warn!("{line}");
+    }
+    Ok(())
+}
+
+/// `router_id`, or the name of the host.
+fn router_id(config: &Config) -> Arc<str> {
+    let host = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().into();
+    config.globals.router_id.clone().unwrap_or_else(host)
+}
+
+fn queue<T>() -> io::Result<Queue<T>> {
+    Queue::new(QUEUE).map_err(Into::into)
+}
+
+fn lines(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,113 @@
+//! The runtime folder: one daemon's place for its lock, pid and control socket.
+//!
+//! Whoever holds the lock owns the folder; what an earlier daemon left in it is of no worth then. The kernel lets go
+//! of the lock with the process, however that ends.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use thiserror::Error;
+
+/// A claimed folder. Dropped, it takes pid file and socket away and frees the folder.
+#[derive(Debug)]
+pub struct RuntimeDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+#[derive(Debug, Error)]
+pub enum ClaimError {
+    #[error("{}: another vrrpx{} runs with this runtime directory; give each its own --runtime-dir",
+        .path.display(), .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    Taken { path: PathBuf, pid: Option<u32> },
+    #[error("{}: {error}", .path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+impl RuntimeDir {
+    /// Makes the folder where it is missing, takes its lock and writes the pid.
+    ///
+    /// # Errors
+    /// Another daemon has it, or it cannot be written.
+    pub fn claim(path: &Path) -> Result<Self, ClaimError> {
+        let failed = |at: &Path| {
+            let at = at.to_owned();
+            move |error| ClaimError::Io { path: at, error }
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed(path))?;
+        let lock_path = path.join("vrrpx.lock");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(failed(&lock_path))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => ClaimError::Taken { path: path.to_owned(), pid: read_pid(path) },
+            errno => ClaimError::Io { path: lock_path.clone(), error: errno.into() },
+        })?;
+        let claimed = Self { path: path.to_owned(), _lock: lock };
+        let pid_path = claimed.pid_file();
+        fs::write(&pid_path, format!("{}\n", std::process::id())).map_err(failed(&pid_path))?;
+        Ok(claimed)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn pid_file(&self) -> PathBuf {
+        self.path.join("vrrpx.pid")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        socket(&self.path)
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.socket());
+        let _ = fs::remove_file(self.pid_file());
+    }
+}
+
+/// Where the daemon of a runtime folder listens.
+pub fn socket(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("control.sock")
+}
+
+fn read_pid(path: &Path) -> Option<u32> {
+    fs::read_to_string(path.join("vrrpx.pid")).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_daemon_has_it_at_a_time() {
+        let path = std::env::temp_dir().join(format!("vrrpx-claim-{}", std::process::id()));
+        let first = RuntimeDir::claim(&path).unwrap();
+        let error = RuntimeDir::claim(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("(pid {})", std::process::id())), "{error}");
+        fs::write(first.socket(), "left behind").unwrap();
+        drop(first);
+        assert!(!socket(&path).exists());
+        let second = RuntimeDir::claim(&path).unwrap();
+        assert!(second.pid_file().exists());
+        drop(second);
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let error = RuntimeDir::claim(Path::new("/proc/vrrpx")).unwrap_err().to_string();
+        assert!(error.starts_with("/proc/vrrpx: "), "{error}");
+    }
+}

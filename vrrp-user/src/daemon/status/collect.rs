@@ -1,0 +1,307 @@
+//! Reads a [`Status`] from its sources.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
+
+use super::{
+    Check, Count, Counts, Engine, Gaps, Hook, Instance, Interface, Lateness, Node, Passed, Peer,
+    PriorityPair, Sources, Status, Tracked,
+};
+use crate::config;
+use crate::daemon::board::{self, InstanceBoard};
+use crate::daemon::record::{Inner, InstanceRecord};
+use crate::daemon::wall::rfc3339;
+use crate::driver::clock;
+use crate::protocol::{InstanceId, Interval, State, Track, TrackSettings, Version};
+
+/// A peer that was silent for this many of its intervals is no master any more.
+const PATIENCE: u32 = 4;
+
+impl Sources {
+    /// Takes a system call per instance where a program counts; for ordinary threads only.
+    pub fn status(&self) -> Status {
+        let now = clock::now();
+        let record = self.record.read();
+        let instances = self.config.instances.iter().zip(&self.board.instances).zip(0..);
+        Status {
+            node: self.node(&record, now),
+            engine: self.engine(),
+            interfaces: record
+                .rungs
+                .iter()
+                .map(|(name, note)| Interface {
+                    name: name.to_string(),
+                    rung: note.rung.as_str().to_owned(),
+                    why: some_text(&note.why),
+                })
+                .collect(),
+            instances: instances
+                .map(|((config, board), id)| self.instance(InstanceId(id), config, board, &record, now))
+                .collect(),
+            checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
+        }
+    }
+
+    fn node(&self, record: &Inner, now: Timestamp) -> Node {
+        let realtime = record.realtime.as_ref();
+        Node {
+            router_id: self.router_id.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            time: rfc3339(SystemTime::now()),
+            uptime_seconds: now.since(self.started).as_secs_f64(),
+            realtime: realtime.map(|realtime| realtime.scheduled),
+            memory_locked: realtime.map(|realtime| realtime.memory_locked),
+            realtime_note: realtime.and_then(|realtime| some_text(&realtime.why)),
+        }
+    }
+
+    fn engine(&self) -> Engine {
+        Engine {
+            turns: self.board.turns.load(Relaxed),
+            away: self.board.away.load(Relaxed),
+            effect_errors: self.board.effect_errors.load(Relaxed),
+            lateness: lateness(&self.board.engine_lateness),
+        }
+    }
+
+    fn instance(
+        &self,
+        id: InstanceId,
+        config: &config::Instance,
+        board: &InstanceBoard,
+        record: &Inner,
+        now: Timestamp,
+    ) -> Instance {
+        let settings = &config.settings;
+        let past = record.instance(id);
+        let latest = past.and_then(|past| past.history.back());
+        let since = Timestamp::from_nanos(board.since.load(Relaxed));
+        let peers: Vec<PeerEntry> = self.maps.peers(id.0).map(|(_, peer)| peer).collect();
+        let master = (board.state() == State::Backup).then(|| master(&peers, now)).flatten();
+        Instance {
+            name: settings.name.to_string(),
+            interface: settings.interface.to_string(),
+            vrid: settings.vrid.number(),
+            family: family(settings.family).to_owned(),
+            version: settings.version as u8,
+            state: board.state().as_str().to_owned(),
+            reason: board.reason().as_str().to_owned(),
+            since: latest.map(|passed| rfc3339(passed.at)),
+            since_seconds: (since != Timestamp::ZERO).then(|| now.since(since).as_secs_f64()),
+            epoch: board.epoch.load(Relaxed),
+            priority: PriorityPair {
+                configured: settings.priority.0,
+                effective: if since == Timestamp::ZERO { settings.priority.0 } else { board.priority().0 },
+            },
+            advert_interval_seconds: settings.advert_interval.duration().as_secs_f64(),
+            master: master.map(|peer| source(peer, settings.family)),
+            peers: peers.iter().map(|peer| self::peer(peer, settings.family, now)).collect(),
+            addresses: addresses(config),
+            tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
+            hooks: past.map(hooks).unwrap_or_default(),
+            counters: counts(board, &self.maps.counters(Some(id.0))),
+            history: past.map(history).unwrap_or_default(),
+        }
+    }
+}
+
+/// The word of a family in status and metrics.
+pub(crate) fn family(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    }
+}
+
+/// A peer's address as text.
+pub(crate) fn source(peer: &PeerEntry, family: Family) -> String {
+    let [a, b, c, d, ..] = peer.source;
+    match family {
+        Family::V4 => std::net::Ipv4Addr::new(a, b, c, d).to_string(),
+        Family::V6 => std::net::Ipv6Addr::from(peer.source).to_string(),
+    }
+}
+
+/// Valid adverts of others, whatever became of them.
+pub(crate) fn received(counters: &Counters) -> u64 {
+    [Counter::Steady, Counter::Event, Counter::RingFull].iter().map(|&word| counters.counter(word)).sum()
+}
+
+/// Upper bound of a bucket of gaps, in ns; `None` for the last one.
+pub(crate) fn gap_bound(bucket: usize) -> Option<u64> {
+    (bucket + 1 < GAP_BUCKETS).then(|| 1024_u64 << (bucket + 1))
+}
+
+fn some_text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn lateness(lateness: &board::Lateness) -> Lateness {
+    let buckets: Vec<u64> = lateness.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
+    let count: u64 = buckets.iter().sum();
+    // The bound below which the given share of samples lies.
+    let quantile = |percent: u64| {
+        let wanted = (count * percent).div_ceil(100);
+        let mut below = 0;
+        let bucket = buckets.iter().position(|samples| {
+            below += samples;
+            count > 0 && below >= wanted
+        })?;
+        (bucket + 1 < buckets.len()).then(|| 1 << bucket)
+    };
+    Lateness {
+        count,
+        p50_microseconds: quantile(50),
+        p99_microseconds: quantile(99),
+        max_microseconds: lateness.max_nanos.load(Relaxed) / 1000,
+    }
+}
+
+fn interval(peer: &PeerEntry) -> Option<Duration> {
+    let version = if peer.version == 2 { Version::V2 } else { Version::V3 };
+    Interval::from_wire(peer.interval, version).map(Interval::duration)
+}
+
+/// The best of those that are heard: it is the one that a backup obeys once an election has settled.
+fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
+    let heard = peers.iter().filter(|peer| {
+        let silence = now.since(Timestamp::from_nanos(peer.last_seen));
+        peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
+    });
+    heard.max_by_key(|peer| (peer.priority, peer.source))
+}
+
+fn peer(peer: &PeerEntry, family: Family, now: Timestamp) -> Peer {
+    let seconds = |nanos| Duration::from_nanos(nanos).as_secs_f64();
+    Peer {
+        address: source(peer, family),
+        priority: peer.priority,
+        version: peer.version,
+        advert_interval_seconds: interval(peer).map(|interval| interval.as_secs_f64()),
+        checksum: if peer.checksum == ChecksumForm::Plain as u8 { "plain" } else { "pseudo" }.to_owned(),
+        adverts: peer.adverts,
+        last_advert_seconds: now.since(Timestamp::from_nanos(peer.last_seen)).as_secs_f64(),
+        jitter_seconds: seconds(peer.jitter),
+        gap_max_seconds: seconds(peer.gap_max),
+        gaps: peer
+            .gaps
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .map(|(bucket, &count)| Gaps { below_seconds: gap_bound(bucket).map(seconds), count })
+            .collect(),
+    }
+}
+
+fn addresses(config: &config::Instance) -> Vec<String> {
+    let addresses = &config.settings.addresses;
+    let all = addresses.advertised.iter().chain(&addresses.excluded);
+    all.map(|entry| format!("{}/{}", entry.address, entry.prefix)).collect()
+}
+
+fn tracked(track: &TrackSettings, record: &Inner) -> Tracked {
+    let (kind, name, up) = match &track.track {
+        Track::Script(name) => ("script", name, record.checks.get(&track.id).map(|round| round.up)),
+        Track::Interface(name) => ("interface", name, record.links.get(&track.id).copied()),
+    };
+    Tracked {
+        name: name.to_string(),
+        kind: kind.to_owned(),
+        weight: track.weight.0,
+        reverse: track.reverse,
+        up,
+    }
+}
+
+fn hooks(past: &InstanceRecord) -> Vec<Hook> {
+    let hook = |(keyword, hook): (&&'static str, &crate::daemon::record::HookRun)| Hook {
+        keyword: (*keyword).to_owned(),
+        state: hook.state.to_owned(),
+        ended: hook.run.end.to_string(),
+        success: hook.run.end.is_success(),
+        lasted_seconds: hook.run.lasted.as_secs_f64(),
+        started: rfc3339(hook.at),
+    };
+    past.hooks.iter().map(hook).collect()
+}
+
+fn counts(board: &InstanceBoard, counters: &Counters) -> Counts {
+    let takeover = board.takeover_nanos.load(Relaxed);
+    let count = |word: &str, count| (count > 0).then(|| Count { word: word.to_owned(), count });
+    Counts {
+        adverts_sent: board.adverts_sent.load(Relaxed),
+        releases_sent: board.release_sent.load(Relaxed),
+        send_errors: board.send_errors.load(Relaxed),
+        announcements_sent: board.announcements_sent.load(Relaxed),
+        adverts_received: received(counters),
+        contests: board.contests.load(Relaxed),
+        takeover_seconds: (takeover > 0).then(|| Duration::from_nanos(takeover).as_secs_f64()),
+        received: Counter::ALL
+            .iter()
+            .filter_map(|&word| count(word.as_str(), counters.counter(word)))
+            .collect(),
+        rejects: Reject::ALL.iter().filter_map(|&word| count(word.as_str(), counters.reject(word))).collect(),
+    }
+}
+
+fn history(past: &InstanceRecord) -> Vec<Passed> {
+    let passed = |passed: &crate::daemon::record::Passed| Passed {
+        at: rfc3339(passed.at),
+        from: passed.transition.from.as_str().to_owned(),
+        to: passed.transition.to.as_str().to_owned(),
+        reason: passed.transition.reason.as_str().to_owned(),
+        priority: passed.transition.priority.0,
+        epoch: passed.transition.epoch.0,
+        peer: passed.transition.peer.map(|peer| peer.to_string()),
+    };
+    past.history.iter().map(passed).collect()
+}
+
+fn check(script: &config::ScriptSettings, record: &Inner) -> Check {
+    let round = record.checks.get(&script.id);
+    Check {
+        name: script.name.to_string(),
+        up: round.map(|round| round.up),
+        runs: round.map_or(0, |round| round.runs),
+        ended: round.map(|round| round.run.end.to_string()),
+        lasted_seconds: round.map(|round| round.run.lasted.as_secs_f64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_bounds_of_buckets() {
+        let kept = board::Lateness::default();
+        assert_eq!(lateness(&kept).p50_microseconds, None);
+        for micros in [0, 3, 3, 3, 3, 3, 3, 3, 3, 100] {
+            kept.record(Duration::from_micros(micros));
+        }
+        let shown = lateness(&kept);
+        assert_eq!((shown.count, shown.p50_microseconds, shown.p99_microseconds), (10, Some(4), Some(128)));
+        assert_eq!(shown.max_microseconds, 100);
+        kept.record(Duration::from_secs(60));
+        assert_eq!(lateness(&kept).p99_microseconds, None);
+    }
+
+    #[test]
+    fn the_master_is_the_best_peer_that_is_heard() {
+        let peer = |source, priority, last_seen| {
+            let mut peer = PeerEntry { priority, last_seen, interval: 100, version: 3, ..PeerEntry::FREE };
+            peer.source[0] = source;
+            peer
+        };
+        let second = 1_000_000_000;
+        let now = Timestamp::from_nanos(100 * second);
+        let peers = [peer(1, 200, 95 * second), peer(2, 100, 99 * second), peer(3, 100, 99 * second)];
+        assert_eq!(master(&peers, now).map(|peer| peer.source[0]), Some(3));
+        assert!(master(&[peer(1, 0, 100 * second)], now).is_none());
+    }
+}

@@ -1,0 +1,219 @@
+//! How things stand, for people and machines.
+//!
+//! Enters: configuration, [`Board`], [`Maps`] and [`Record`]. Leaves: a [`Status`], which is the JSON of
+//! `vrrpx status --json`; [`table`] writes it for people. Absent: the engine, which is never asked.
+
+mod collect;
+mod table;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use vrrp_ebpf::time::Timestamp;
+
+pub(crate) use collect::{family, gap_bound, received, source};
+pub use table::table;
+
+use super::board::Board;
+use super::record::Record;
+use crate::config::Config;
+use crate::driver::maps::Maps;
+
+/// Everything that status and metrics are read from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    pub config: Arc<Config>,
+    pub board: Arc<Board>,
+    pub maps: Arc<Maps>,
+    pub record: Arc<Record>,
+    /// Name of this node: `router_id`, or the host's name.
+    pub router_id: Arc<str>,
+    /// When the daemon started.
+    pub started: Timestamp,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Status {
+    pub node: Node,
+    pub engine: Engine,
+    pub interfaces: Vec<Interface>,
+    pub instances: Vec<Instance>,
+    pub checks: Vec<Check>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Node {
+    pub router_id: String,
+    pub version: String,
+    pub pid: u32,
+    /// Now, RFC 3339 in UTC.
+    pub time: String,
+    pub uptime_seconds: f64,
+    /// Whether the engine runs in the real-time class; `None` before that is known.
+    pub realtime: Option<bool>,
+    pub memory_locked: Option<bool>,
+    /// What keeps it from real time, and what that costs.
+    pub realtime_note: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Engine {
+    /// How often the engine woke up.
+    pub turns: u64,
+    /// How often it found that this node had been away.
+    pub away: u64,
+    /// Failed netlink requests and announcements.
+    pub effect_errors: u64,
+    pub lateness: Lateness,
+}
+
+/// How late the engine's timer fired. Quantiles are upper bounds of a bucket; `None` without a sample, or beyond the
+/// last bound.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Lateness {
+    pub count: u64,
+    pub p50_microseconds: Option<u64>,
+    pub p99_microseconds: Option<u64>,
+    pub max_microseconds: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Interface {
+    pub name: String,
+    /// How adverts arrive: `native`, `tcx`, `generic`, `socket` or `none`.
+    pub rung: String,
+    /// Why no better one.
+    pub why: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Instance {
+    pub name: String,
+    pub interface: String,
+    pub vrid: u8,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    pub version: u8,
+    /// `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    pub state: String,
+    /// Of the latest transition.
+    pub reason: String,
+    /// Wall-clock time of the latest transition, RFC 3339 in UTC.
+    pub since: Option<String>,
+    pub since_seconds: Option<f64>,
+    /// Number of the present mastership, raised by every transition.
+    pub epoch: u64,
+    pub priority: PriorityPair,
+    pub advert_interval_seconds: f64,
+    /// The peer whose adverts count while backup; `None` while master, or when none is heard.
+    pub master: Option<String>,
+    pub peers: Vec<Peer>,
+    pub addresses: Vec<String>,
+    pub tracks: Vec<Tracked>,
+    pub hooks: Vec<Hook>,
+    pub counters: Counts,
+    /// Latest last.
+    pub history: Vec<Passed>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct PriorityPair {
+    pub configured: u8,
+    /// With the weights of what is tracked.
+    pub effective: u8,
+}
+
+/// A sender of valid adverts, as the maps know it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Peer {
+    pub address: String,
+    pub priority: u8,
+    pub version: u8,
+    pub advert_interval_seconds: Option<f64>,
+    /// `pseudo` or `plain`; see the checksum of RFC 9568 §5.2.8.
+    pub checksum: String,
+    pub adverts: u64,
+    pub last_advert_seconds: f64,
+    /// Smoothed difference of successive gaps.
+    pub jitter_seconds: f64,
+    pub gap_max_seconds: f64,
+    /// Gaps between adverts; empty buckets are left out.
+    pub gaps: Vec<Gaps>,
+}
+
+/// How many gaps were shorter than a bound, and not shorter than half of it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Gaps {
+    /// `None` in the last bucket.
+    pub below_seconds: Option<f64>,
+    pub count: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Tracked {
+    pub name: String,
+    /// `script` or `interface`.
+    pub kind: String,
+    pub weight: i16,
+    pub reverse: bool,
+    /// `None` before the first result.
+    pub up: Option<bool>,
+}
+
+/// The latest run of a hook.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Hook {
+    /// Its keyword, such as `notify_master`.
+    pub keyword: String,
+    pub state: String,
+    pub ended: String,
+    pub success: bool,
+    pub lasted_seconds: f64,
+    pub started: String,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Counts {
+    pub adverts_sent: u64,
+    /// Of these, with priority 0.
+    pub releases_sent: u64,
+    pub send_errors: u64,
+    pub announcements_sent: u64,
+    /// Valid adverts of others.
+    pub adverts_received: u64,
+    /// Lower masters heard while master.
+    pub contests: u64,
+    pub takeover_seconds: Option<f64>,
+    /// What the program or the socket counted, by word; zeros are left out.
+    pub received: Vec<Count>,
+    /// Refused adverts by reason; zeros are left out.
+    pub rejects: Vec<Count>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Count {
+    pub word: String,
+    pub count: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Passed {
+    pub at: String,
+    pub from: String,
+    pub to: String,
+    pub reason: String,
+    pub priority: u8,
+    pub epoch: u64,
+    pub peer: Option<String>,
+}
+
+/// A script that is tracked.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Check {
+    pub name: String,
+    /// `None` before the first run.
+    pub up: Option<bool>,
+    pub runs: u64,
+    pub ended: Option<String>,
+    pub lasted_seconds: Option<f64>,
+}

@@ -1,0 +1,213 @@
+//! A [`Status`] as text for people, at most 100 columns wide where names are short.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::{Instance, Peer, Status};
+
+/// The whole status; ends with a line feed.
+pub fn table(status: &Status) -> String {
+    let mut out = String::new();
+    head(&mut out, status);
+    if !status.interfaces.is_empty() {
+        out.push('\n');
+        let mut rows = vec![["INTERFACE", "RUNG", "WHY"].map(str::to_owned)];
+        rows.extend(status.interfaces.iter().map(|interface| {
+            [interface.name.clone(), interface.rung.clone(), interface.why.clone().unwrap_or_default()]
+        }));
+        columns(&mut out, &rows);
+    }
+    if !status.instances.is_empty() {
+        out.push('\n');
+        instances(&mut out, &status.instances);
+    }
+    let peers: Vec<_> = status
+        .instances
+        .iter()
+        .flat_map(|instance| instance.peers.iter().map(|peer| peer_row(instance, peer)))
+        .collect();
+    if !peers.is_empty() {
+        out.push('\n');
+        let head = ["PEER", "OF", "PRIO", "INTERVAL", "ADVERTS", "LAST ADVERT", "JITTER", "MAX GAP"];
+        columns(&mut out, &[vec![head.map(str::to_owned)], peers].concat());
+    }
+    if !status.checks.is_empty() {
+        out.push('\n');
+        let mut rows = vec![["CHECK", "RESULT", "RUNS", "LAST RUN", "LASTED"].map(str::to_owned)];
+        rows.extend(status.checks.iter().map(|check| {
+            [
+                check.name.clone(),
+                result(check.up).to_owned(),
+                check.runs.to_string(),
+                or_dash(check.ended.clone()),
+                or_dash(check.lasted_seconds.map(span)),
+            ]
+        }));
+        columns(&mut out, &rows);
+    }
+    out
+}
+
+fn head(out: &mut String, status: &Status) {
+    let (node, engine) = (&status.node, &status.engine);
+    let uptime = span(node.uptime_seconds);
+    let _ = writeln!(out, "{}  vrrpx {}  pid {}  up {uptime}", node.router_id, node.version, node.pid);
+    let late = &engine.lateness;
+    let bound = |bound: Option<u64>| bound.map_or("-".to_owned(), |bound| format!("<{bound}µs"));
+    let _ = writeln!(
+        out,
+        "realtime {}  memory locked {}  timer late p50 {} p99 {} max {}µs  away {}",
+        known(node.realtime),
+        known(node.memory_locked),
+        bound(late.p50_microseconds),
+        bound(late.p99_microseconds),
+        late.max_microseconds,
+        engine.away,
+    );
+    if let Some(note) = &node.realtime_note {
+        let _ = writeln!(out, "  {note}");
+    }
+}
+
+fn instances(out: &mut String, instances: &[Instance]) {
+    let head = ["INSTANCE", "INTERFACE", "VRID", "PROTOCOL", "STATE", "PRIO", "SINCE", "REASON", "MASTER"];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(instances.iter().map(|instance| {
+        let priority = instance.priority;
+        [
+            instance.name.clone(),
+            instance.interface.clone(),
+            instance.vrid.to_string(),
+            format!("v{} {}", instance.version, instance.family),
+            instance.state.clone(),
+            if priority.effective == priority.configured {
+                priority.configured.to_string()
+            } else {
+                format!("{} ({})", priority.effective, priority.configured)
+            },
+            or_dash(instance.since_seconds.map(span)),
+            instance.reason.clone(),
+            match instance.state.as_str() {
+                "MASTER" => "this node".to_owned(),
+                _ => or_dash(instance.master.clone()),
+            },
+        ]
+    }));
+    columns(out, &rows);
+    for instance in instances {
+        notes(out, instance);
+    }
+}
+
+/// What is not as it should be.
+fn notes(out: &mut String, instance: &Instance) {
+    for track in instance.tracks.iter().filter(|track| track.up == Some(track.reverse)) {
+        let effect = match track.weight {
+            0 => "keeps it in FAULT".to_owned(),
+            weight => format!("weight {weight}"),
+        };
+        let way = if track.reverse { "up (reverse)" } else { "down" };
+        let _ = writeln!(out, "  {}: {} {} is {way}: {effect}", instance.name, track.kind, track.name);
+    }
+    for hook in instance.hooks.iter().filter(|hook| !hook.success) {
+        let _ = writeln!(
+            out,
+            "  {}: {} for {} ended with: {}",
+            instance.name, hook.keyword, hook.state, hook.ended
+        );
+    }
+    let rejects: Vec<String> =
+        instance.counters.rejects.iter().map(|count| format!("{} {}", count.word, count.count)).collect();
+    if !rejects.is_empty() {
+        let _ = writeln!(out, "  {}: refused adverts: {}", instance.name, rejects.join(", "));
+    }
+    if instance.counters.send_errors > 0 {
+        let _ =
+            writeln!(out, "  {}: {} adverts could not be sent", instance.name, instance.counters.send_errors);
+    }
+}
+
+fn peer_row(instance: &Instance, peer: &Peer) -> [String; 8] {
+    [
+        peer.address.clone(),
+        instance.name.clone(),
+        peer.priority.to_string(),
+        or_dash(peer.advert_interval_seconds.map(span)),
+        peer.adverts.to_string(),
+        span(peer.last_advert_seconds),
+        span(peer.jitter_seconds),
+        span(peer.gap_max_seconds),
+    ]
+}
+
+/// Left-justified columns, two blanks apart, none after the last.
+fn columns<const N: usize>(out: &mut String, rows: &[[String; N]]) {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+fn known(value: Option<bool>) -> &'static str {
+    match value {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unknown",
+    }
+}
+
+fn result(up: Option<bool>) -> &'static str {
+    match up {
+        Some(true) => "up",
+        Some(false) => "down",
+        None => "pending",
+    }
+}
+
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+/// A span in the two units that matter most: `3d 4h`, `2m 5s`, `1.500s`, `12.345ms`, `20µs`.
+fn span(seconds: f64) -> String {
+    let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let whole = span.as_secs();
+    let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
+    match whole {
+        86_400.. => format!("{days}d {hours}h"),
+        3600.. => format!("{hours}h {minutes}m"),
+        60.. => format!("{minutes}m {}s", whole % 60),
+        1.. => format!("{whole}.{:03}s", span.subsec_millis()),
+        0 if span.as_micros() >= 1000 => {
+            format!("{}.{:03}ms", span.as_millis(), span.as_micros() % 1000)
+        }
+        0 => format!("{}µs", span.as_micros()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_short() {
+        let spans = [0.0, 0.000_02, 0.012_345, 1.5, 125.0, 3720.0, 273_600.0].map(span);
+        assert_eq!(spans, ["0µs", "20µs", "12.345ms", "1.500s", "2m 5s", "1h 2m", "3d 4h"]);
+        assert_eq!(span(-1.0), "0µs");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut out = String::new();
+        columns(&mut out, &[["A", "B"].map(str::to_owned), ["µµµ", ""].map(str::to_owned)]);
+        assert_eq!(out, "A    B\nµµµ\n");
+    }
+}

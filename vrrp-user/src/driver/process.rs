@@ -1,0 +1,358 @@
+//! Runs one command of the configuration as its user.
+//!
+//! Enters: a command line, who runs it and for how long at most. Leaves: how it ended. Absent: what that means for
+//! anybody, and any output: all three standard streams are `/dev/null`, so a flood of output costs nothing.
+//!
+//! Every command leads a process group of its own. At its time limit the group gets SIGTERM and, [`GRACE`] later,
+//! SIGKILL.
+
+use std::ffi::{CStr, CString, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::{Gid, Group, Pid, Uid, User};
+use thiserror::Error;
+use tokio::time::{sleep, timeout};
+
+use super::spawn::{Child, Plan, spawn};
+use crate::config::{ScriptCommand, ScriptUser};
+use crate::driver::clock;
+
+/// From SIGTERM to SIGKILL.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// Runs scripts that name no user, where it exists; as in keepalived.
+const DEFAULT_USER: &str = "keepalived_script";
+
+/// A command that may be run any number of times.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub command: ScriptCommand,
+    pub identity: Identity,
+    /// Longest time that one run may take.
+    pub limit: Duration,
+    /// Whether a run ends with the daemon, or with the future that waits for it. Otherwise it goes on alone.
+    pub leashed: bool,
+}
+
+/// One finished run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Run {
+    pub end: End,
+    pub lasted: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// With this exit code.
+    Exited(i32),
+    /// By this signal, which was not ours.
+    Signalled(i32),
+    /// Ended by us at its limit.
+    TimedOut,
+    /// It could not be started, for this errno.
+    NotStarted(i32),
+}
+
+impl End {
+    pub fn is_success(self) -> bool {
+        self == Self::Exited(0)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Exited(code) => write!(f, "exit {code}"),
+            Self::Signalled(signal) => match Signal::try_from(signal) {
+                Ok(signal) => write!(f, "{signal}"),
+                Err(_) => write!(f, "signal {signal}"),
+            },
+            Self::TimedOut => f.write_str("timed out"),
+            Self::NotStarted(errno) => write!(f, "not started: {}", Errno::from_raw(errno).desc()),
+        }
+    }
+}
+
+impl Job {
+    /// Runs the command with `more` arguments after its own and `environment` added to the daemon's, until nothing
+    /// of it is left.
+    pub async fn run(&self, more: &[&str], environment: &[(&str, String)]) -> Run {
+        let (run, remains) = self.run_to_limit(more, environment).await;
+        if let Some(remains) = remains {
+            remains.end().await;
+        }
+        run
+    }
+
+    /// As [`Job::run`], but tells of the time limit as soon as it is reached, and leaves the ending to the caller.
+    pub async fn run_to_limit(
+        &self,
+        more: &[&str],
+        environment: &[(&str, String)],
+    ) -> (Run, Option<Remains>) {
+        let started = clock::now();
+        let (end, remains) = match self.spawn(more, environment) {
+            Ok(child) => self.wait(child).await,
+            Err(errno) => (End::NotStarted(errno as i32), None),
+        };
+        (Run { end, lasted: clock::now().since(started) }, remains)
+    }
+
+    fn spawn(&self, more: &[&str], environment: &[(&str, String)]) -> nix::Result<Child> {
+        let words = words(&self.command, more);
+        let added = environment.iter().map(|(name, value)| format!("{name}={value}").into());
+        let environment = inherited(environment).chain(added).map(c_string).collect::<Result<_, _>>()?;
+        let program = words.first().and_then(|name| locate(name)).ok_or(Errno::ENOENT)?;
+        let foreign = self.identity.uid != Uid::effective() || self.identity.gid != Gid::effective();
+        let mut plan = Plan {
+            program: c_string(program)?,
+            arguments: words.into_iter().map(c_string).collect::<Result<_, _>>()?,
+            environment,
+            user: foreign.then_some((self.identity.uid, self.identity.gid)),
+            leashed: self.leashed,
+        };
+        match spawn(&plan) {
+            // A script that names no interpreter is the shell's, as for execvp.
+            Err(Errno::ENOEXEC) => {
+                let script = std::mem::replace(&mut plan.program, SHELL.to_owned());
+                plan.arguments.splice(..1, [SHELL.to_owned(), script]);
+                spawn(&plan)
+            }
+            started => started,
+        }
+    }
+
+    async fn wait(&self, child: Child) -> (End, Option<Remains>) {
+        let leash = Leash(self.leashed.then_some(child.group()));
+        match timeout(self.limit, child.wait()).await {
+            Ok(status) => {
+                leash.release();
+                let end = match status {
+                    Ok(WaitStatus::Exited(_, code)) => End::Exited(code),
+                    Ok(WaitStatus::Signaled(_, signal, _)) => End::Signalled(signal as i32),
+                    Ok(_) => End::NotStarted(libc::ECHILD),
+                    Err(errno) => End::NotStarted(errno as i32),
+                };
+                (end, None)
+            }
+            Err(_) => (End::TimedOut, Some(Remains { child, leash })),
+        }
+    }
+}
+
+/// A run that has reached its time limit and goes on.
+#[derive(Debug)]
+pub struct Remains {
+    child: Child,
+    leash: Leash,
+}
+
+impl Remains {
+    /// Ends everybody of the group, and waits for it.
+    pub async fn end(self) {
+        let group = self.child.group();
+        let _ = killpg(group, Signal::SIGTERM);
+        let gone = async {
+            let _ = self.child.wait().await;
+            while killpg(group, None).is_ok() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if timeout(GRACE, gone).await.is_err() {
+            let _ = killpg(group, Signal::SIGKILL);
+            let _ = self.child.wait().await;
+        }
+        self.leash.release();
+    }
+}
+
+/// Who runs a command.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identity {
+    pub uid: Uid,
+    pub gid: Gid,
+    pub name: Arc<str>,
+}
+
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum IdentityError {
+    #[error("there is no user `{0}`")]
+    User(Arc<str>),
+    #[error("there is no group `{0}`")]
+    Group(Arc<str>),
+    #[error("cannot look up `{0}`: {1}")]
+    Lookup(Arc<str>, Errno),
+}
+
+impl Identity {
+    pub fn is_root(&self) -> bool {
+        self.uid.is_root()
+    }
+
+    /// The user of the script itself, else of the whole configuration, else `keepalived_script` where that exists,
+    /// else whoever runs the daemon.
+    pub fn resolve(own: Option<&ScriptUser>, global: Option<&ScriptUser>) -> Result<Self, IdentityError> {
+        if let Some(user) = own.or(global) {
+            return Self::of(user);
+        }
+        let default = ScriptUser { name: DEFAULT_USER.into(), group: None };
+        Ok(Self::of(&default).unwrap_or_else(|_| Self::daemon()))
+    }
+
+    pub fn daemon() -> Self {
+        let uid = Uid::effective();
+        let name = if uid.is_root() { "root".into() } else { uid.to_string().into() };
+        Self { uid, gid: Gid::effective(), name }
+    }
+
+    fn of(user: &ScriptUser) -> Result<Self, IdentityError> {
+        let found = User::from_name(&user.name)
+            .map_err(|errno| IdentityError::Lookup(Arc::clone(&user.name), errno))?
+            .ok_or_else(|| IdentityError::User(Arc::clone(&user.name)))?;
+        let gid = match &user.group {
+            None => found.gid,
+            Some(group) => {
+                Group::from_name(group)
+                    .map_err(|errno| IdentityError::Lookup(Arc::clone(group), errno))?
+                    .ok_or_else(|| IdentityError::Group(Arc::clone(group)))?
+                    .gid
+            }
+        };
+        Ok(Self { uid: found.uid, gid, name: Arc::clone(&user.name) })
+    }
+}
+
+/// Not handed on: what would change how a script's programs are loaded or split into words, as in keepalived, and
+/// what systemd meant for the daemon alone.
+const WITHHELD: [&str; 9] = [
+    "IFS",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "JOURNAL_STREAM",
+];
+
+const SHELL: &CStr = c"/bin/sh";
+
+/// The words of a command, its program first.
+fn words(command: &ScriptCommand, more: &[&str]) -> Vec<String> {
+    let more = more.iter().map(|&word| word.to_owned());
+    match command {
+        ScriptCommand::Direct(words) => words.iter().map(|word| word.to_string()).chain(more).collect(),
+        ScriptCommand::Shell(line) if more.len() == 0 => {
+            vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_string()]
+        }
+        ScriptCommand::Shell(line) => {
+            // The shell puts the arguments behind the line by itself, so they need no quoting.
+            let line = format!("{line} \"$@\"");
+            ["/bin/sh".to_owned(), "-c".to_owned(), line, "sh".to_owned()].into_iter().chain(more).collect()
+        }
+    }
+}
+
+/// The daemon's environment, as far as it is handed on and not `replaced`.
+fn inherited(replaced: &[(&str, String)]) -> impl Iterator<Item = OsString> {
+    let handed = std::env::vars_os().filter(|(name, _)| {
+        !WITHHELD.iter().any(|withheld| name == withheld) && !replaced.iter().any(|(other, _)| name == other)
+    });
+    handed.map(|(mut entry, value)| {
+        entry.push("=");
+        entry.push(value);
+        entry
+    })
+}
+
+/// Where a program's name leads, as execvp finds it.
+pub(super) fn locate(name: &str) -> Option<PathBuf> {
+    if name.contains('/') {
+        return Some(PathBuf::from(name));
+    }
+    let folders = std::env::var_os("PATH")?;
+    let is_program =
+        |path: &PathBuf| path.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0);
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(is_program)
+}
+
+/// No argument can hold a zero byte.
+fn c_string(text: impl Into<OsString>) -> nix::Result<CString> {
+    CString::new(text.into().into_vec()).map_err(|_| Errno::EINVAL)
+}
+
+/// Ends the group when the one who waits is dropped.
+#[derive(Debug)]
+struct Leash(Option<Pid>);
+
+impl Leash {
+    fn release(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = killpg(group, Signal::SIGTERM);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(line: &str, limit: Duration) -> Job {
+        Job { command: ScriptCommand::Shell(line.into()), identity: Identity::daemon(), limit, leashed: true }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn tells_how_a_command_ended() {
+        let limit = Duration::from_secs(10);
+        assert_eq!(shell("exit 3", limit).run(&[], &[]).await.end, End::Exited(3));
+        assert_eq!(shell("kill -9 $$", limit).run(&[], &[]).await.end, End::Signalled(9));
+        let missing = Job { command: ScriptCommand::Direct(vec!["/nonexistent".into()]), ..shell("", limit) };
+        assert_eq!(missing.run(&[], &[]).await.end, End::NotStarted(libc::ENOENT));
+        assert_eq!(missing.run(&[], &[]).await.end.to_string(), "not started: No such file or directory");
+        let empty = Job { command: ScriptCommand::Direct(vec![]), ..shell("", limit) };
+        assert!(!empty.run(&[], &[]).await.end.is_success());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn arguments_and_environment_reach_a_shell_line_unchanged() {
+        let job = shell("test \"$2\" = 'a \"b' -a \"$V\" = 'c d' -a $# = 2 #", Duration::from_secs(10));
+        // The comment sign swallows the appended arguments of the line; the positional ones stay.
+        let run = job.run(&["x", "a \"b"], &[("V", "c d".to_owned())]).await;
+        assert_eq!(run.end, End::Exited(0));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn added_variables_replace_inherited_ones() {
+        let job =
+            shell("[ \"$PATH\" = /here -a -n \"$CARGO_MANIFEST_DIR\" ] && exit 5", Duration::from_secs(10));
+        let run = job.run(&[], &[("PATH", "/here".to_owned())]).await;
+        assert_eq!(run.end, End::Exited(5));
+    }
+
+    #[test]
+    fn users_are_looked_up_by_name() {
+        let user =
+            |name: &str, group: Option<&str>| ScriptUser { name: name.into(), group: group.map(Into::into) };
+        let nobody = Identity::resolve(Some(&user("nobody", None)), Some(&user("root", None))).unwrap();
+        assert!(!nobody.is_root() && nobody.gid.as_raw() != 0);
+        let mixed = Identity::resolve(None, Some(&user("nobody", Some("root")))).unwrap();
+        assert!(!mixed.is_root() && mixed.gid.as_raw() == 0);
+        let unknown = Identity::resolve(Some(&user("no such user", None)), None).unwrap_err();
+        assert_eq!(unknown.to_string(), "there is no user `no such user`");
+    }
+}

@@ -1,0 +1,15 @@
+//! The BPF program from the daemon's side: loading, attaching, its maps and its ring.
+//!
+//! Enters: interfaces and instance keys. Leaves: [`Maps`](super::maps::Maps), a [`Ring`] of events, and on which
+//! [`Rung`](super::Rung) each interface stands. Absent: decisions, and the adverts of interfaces without a program.
+
+pub mod attach;
+pub mod capabilities;
+mod occupant;
+pub mod program;
+pub mod ring;
+
+pub use attach::{AttachError, Attached, Mode, Refusal};
+pub use capabilities::Capability;
+pub use program::{Entry, LoadError, Program};
+pub use ring::Ring;

@@ -1,0 +1,440 @@
+//! The loaded program: its maps, its links, its errors.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader, Pod, include_bytes_aligned};
+use nix::errno::Errno;
+use thiserror::Error;
+use vrrp_ebpf::map::{Counters, Event, InstanceKey, PEERS_PER_SLOT, SLOTS_MAX};
+
+use super::attach::{self, AttachError, Attached, Mode};
+use super::capabilities::{self, Capability};
+use super::ring::Ring;
+use crate::driver::Rung;
+use crate::driver::maps::{CounterSource, Maps};
+
+/// The object as bpf-linker left it; empty where the build lacked its tools.
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
+
+/// Leases per slot that `LEASES` has room for.
+const LEASES_PER_SLOT: u32 = 32;
+
+/// A way into the program.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Entry {
+    Xdp,
+    Tcx,
+}
+
+impl Entry {
+    pub const ALL: [Self; 2] = [Self::Xdp, Self::Tcx];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "vrrp_xdp",
+            Self::Tcx => "vrrp_tcx",
+        }
+    }
+
+    const fn empty(self) -> &'static str {
+        match self {
+            Self::Xdp => "empty_xdp",
+            Self::Tcx => "empty_tcx",
+        }
+    }
+}
+
+/// What BPF_PROG_TEST_RUN said.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Run {
+    /// The program's return value, in the words of its entry.
+    pub verdict: u32,
+    /// Mean time of one run.
+    pub duration: Duration,
+}
+
+/// Why there is no program. Each says what, why and what to do about it.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    #[error(
+        "no BPF program in this build: run `cargo xtask setup`, then build again; working on sockets until then"
+    )]
+    NotBuilt,
+    #[error("cannot load the BPF program without {}: grant it (systemd: AmbientCapabilities=) or run as root", list(.missing))]
+    Capability { missing: Vec<Capability> },
+    #[error(
+        "the kernel's verifier refused the BPF program (errno {errno}): {log}; please report it with the kernel's version"
+    )]
+    Verifier { errno: i32, log: String },
+    #[error("cannot {doing} for the BPF program: {} (errno {errno}); {}", Errno::from_raw(*.errno).desc(), advice(*.errno))]
+    Kernel { doing: String, errno: i32 },
+    #[error(
+        "the BPF program of this build cannot be used: {reason}; build it again with the pinned toolchain"
+    )]
+    Object { reason: String },
+}
+
+/// The loaded object with its maps and links; everything is detached and unloaded when it is dropped.
+pub struct Program {
+    ebpf: Ebpf,
+    keys: BpfHashMap<MapData, Key, u32>,
+    maps: Arc<Maps>,
+    links: HashMap<u32, Link>,
+}
+
+/// Detaches when dropped.
+#[expect(dead_code, reason = "held to be dropped")]
+enum Link {
+    Xdp(XdpLink),
+    Tcx(SchedClassifierLink),
+}
+
+impl Program {
+    /// Loads the program with maps for `slots` instances.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; the caller may go on with sockets.
+    pub fn load(slots: u32) -> Result<Self, LoadError> {
+        if OBJECT.is_empty() {
+            return Err(LoadError::NotBuilt);
+        }
+        let slots = slots.clamp(1, SLOTS_MAX);
+        let missing: Vec<_> = capabilities::missing()
+            .into_iter()
+            .filter(|capability| Capability::PROGRAM.contains(capability))
+            .collect();
+        if !missing.is_empty() {
+            return Err(LoadError::Capability { missing });
+        }
+        let mut ebpf = EbpfLoader::new()
+            // The program relocates nothing against kernel types; parsing them would take longer than all else.
+            .btf(None)
+            .map_max_entries("KEYS", slots.saturating_mul(2))
+            .map_max_entries("SLOTS", slots)
+            .map_max_entries("WATCH", slots)
+            .map_max_entries("PEERS", slots.saturating_mul(PEERS_PER_SLOT))
+            .map_max_entries("BUDGETS", slots)
+            .map_max_entries("EVENTS", ring_bytes(slots))
+            .map_max_entries("COUNTERS", slots.saturating_add(1))
+            .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT))
+            .map_max_entries("LEASE_UNTIL", slots)
+            .load(OBJECT)
+            .map_err(|error| LoadError::from_ebpf(&error))?;
+        for entry in Entry::ALL {
+            load_entry(&mut ebpf, entry)?;
+        }
+        let keys =
+            BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
+        let maps = Arc::new(share(&mut ebpf, slots)?);
+        Ok(Self { ebpf, keys, maps, links: HashMap::new() })
+    }
+
+    /// The arrays, mapped into this process; they outlive the program.
+    pub fn maps(&self) -> Arc<Maps> {
+        Arc::clone(&self.maps)
+    }
+
+    /// The event ring; there is one, for one reader.
+    ///
+    /// # Errors
+    /// It was taken before, or could not be mapped.
+    pub fn ring(&mut self) -> Result<Ring, LoadError> {
+        let map = take(&mut self.ebpf, "EVENTS")?;
+        RingBuf::try_from(map).map(Ring::new).map_err(|error| LoadError::from_map(&error))
+    }
+
+    /// Attaches the program to an interface, on the best rung that `mode` allows. An attachment that the interface
+    /// had before is given up first.
+    ///
+    /// # Errors
+    /// No rung was left.
+    pub fn attach(&mut self, ifindex: u32, interface: &str, mode: Mode) -> Result<Attached, AttachError> {
+        self.detach(ifindex);
+        let mut taken = None;
+        let attached = attach::climb(ifindex, interface, mode, |rung| {
+            taken = Some(link(&mut self.ebpf, ifindex, interface, rung)?);
+            Ok(())
+        })?;
+        if let Some(link) = taken {
+            self.links.insert(ifindex, link);
+        }
+        Ok(attached)
+    }
+
+    pub fn detach(&mut self, ifindex: u32) {
+        self.links.remove(&ifindex);
+    }
+
+    /// Lets adverts of `key` be judged by the form in `slot`, which must be written already.
+    ///
+    /// # Errors
+    /// The kernel's; ENOSPC or E2BIG where more instances are inserted than were announced to [`Self::load`].
+    pub fn insert(&mut self, key: InstanceKey, slot: u32) -> io::Result<()> {
+        self.keys.insert(Key(key), slot, 0).map_err(io::Error::other)
+    }
+
+    /// Adverts of `key` are those of an unknown VRID again.
+    ///
+    /// # Errors
+    /// The kernel's; ENOENT where it was not inserted.
+    pub fn remove(&mut self, key: InstanceKey) -> io::Result<()> {
+        self.keys.remove(&Key(key)).map_err(io::Error::other)
+    }
+
+    /// Runs an entry `repeat` times on a frame, as seen by the loopback device of this network namespace
+    /// (BPF_PROG_TEST_RUN). The maps change as they would by real frames.
+    ///
+    /// # Errors
+    /// The kernel's; EINVAL for a frame shorter than an Ethernet header.
+    pub fn run(&self, entry: Entry, frame: &[u8], repeat: u32) -> Result<Run, ProgramError> {
+        run(&self.ebpf, entry, entry.name(), frame, repeat)
+    }
+
+    /// Runs the empty program of an entry in the same way, to tell what a run costs in itself.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and those of loading it.
+    pub fn run_empty(&mut self, entry: Entry, frame: &[u8], repeat: u32) -> Result<Run, ProgramError> {
+        load_program(&mut self.ebpf, entry, entry.empty())?;
+        run(&self.ebpf, entry, entry.empty(), frame, repeat)
+    }
+
+    /// Instructions that the verifier went through for an entry (Linux 5.16).
+    pub fn verified_instructions(&self, entry: Entry) -> Option<u32> {
+        let program = self.ebpf.program(entry.name())?;
+        program.info().ok()?.verified_instruction_count()
+    }
+
+    /// Starts to write what the program of a `bpf-log` build logs to the `log` crate's logger, on its own thread of
+    /// the running tokio runtime, until the returned handle is dropped.
+    ///
+    /// # Errors
+    /// The program was built without the feature.
+    #[cfg(feature = "bpf-log")]
+    pub fn log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, LoadError> {
+        aya_log::EbpfLogger::init(&mut self.ebpf)
+            .map_err(|error| LoadError::Object { reason: format!("no log: {error}") })
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program")
+            .field("slots", &self.maps.slots())
+            .field("interfaces", &self.links.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Room for two events per slot, within 256 KiB and 8 MiB; the kernel wants a power of two.
+fn ring_bytes(slots: u32) -> u32 {
+    const EVENT: u32 = 1528;
+    const _: () = assert!(EVENT as usize == size_of::<Event>() + 8);
+    slots.saturating_mul(2 * EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
+}
+
+fn load_entry(ebpf: &mut Ebpf, entry: Entry) -> Result<(), LoadError> {
+    load_program(ebpf, entry, entry.name()).map_err(|error| LoadError::from_program(&error))
+}
+
+fn load_program(ebpf: &mut Ebpf, entry: Entry, name: &str) -> Result<(), ProgramError> {
+    let loaded = match entry {
+        Entry::Xdp => xdp(ebpf, name)?.load(),
+        Entry::Tcx => tcx(ebpf, name)?.load(),
+    };
+    match loaded {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        other => other,
+    }
+}
+
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, ProgramError> {
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
+}
+
+fn tcx<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
+}
+
+fn run(ebpf: &Ebpf, entry: Entry, name: &str, frame: &[u8], repeat: u32) -> Result<Run, ProgramError> {
+    let program = ebpf.program(name).ok_or(ProgramError::NotLoaded)?;
+    let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+    let result = match entry {
+        Entry::Xdp => <&Xdp>::try_from(program)?.test_run(options)?,
+        Entry::Tcx => <&SchedClassifier>::try_from(program)?.test_run(options)?,
+    };
+    Ok(Run { verdict: result.return_value, duration: result.duration })
+}
+
+fn link(ebpf: &mut Ebpf, ifindex: u32, interface: &str, rung: Rung) -> Result<Link, ProgramError> {
+    if rung == Rung::Tcx {
+        let program = tcx(ebpf, Entry::Tcx.name())?;
+        // First, so that a program which ends the chain does not hide the adverts.
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = program.attach_with_options(interface, TcAttachType::Ingress, order)?;
+        return program.take_link(id).map(Link::Tcx);
+    }
+    let program = xdp(ebpf, Entry::Xdp.name())?;
+    let id = program.attach_to_if_index(ifindex, attach::xdp_mode(rung))?;
+    program.take_link(id).map(Link::Xdp)
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| LoadError::Object { reason: format!("there is no map {name}, or it is taken") })
+}
+
+/// Maps the arrays into this process.
+fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
+    let counters =
+        PerCpuArray::try_from(take(ebpf, "COUNTERS")?).map_err(|error| LoadError::from_map(&error))?;
+    let [slot, watch, peers] = ["SLOTS", "WATCH", "PEERS"].map(|name| array(ebpf, name));
+    let (slot, watch, peers) = (slot?, watch?, peers?);
+    Maps::of_program(
+        slots,
+        slot.fd().as_fd(),
+        watch.fd().as_fd(),
+        peers.fd().as_fd(),
+        Box::new(PerCpuCounters { counters }),
+    )
+    .map_err(|error| LoadError::Kernel {
+        doing: "map the arrays".to_owned(),
+        errno: error.raw_os_error().unwrap_or(0),
+    })
+}
+
+fn array(ebpf: &mut Ebpf, name: &str) -> Result<MapData, LoadError> {
+    match take(ebpf, name)? {
+        Map::Array(data) => Ok(data),
+        _ => Err(LoadError::Object { reason: format!("{name} is no array") }),
+    }
+}
+
+/// Sums what each CPU counted.
+struct PerCpuCounters {
+    counters: PerCpuArray<MapData, Row>,
+}
+
+impl fmt::Debug for PerCpuCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerCpuCounters").finish_non_exhaustive()
+    }
+}
+
+impl CounterSource for PerCpuCounters {
+    fn read(&self, slot: Option<u32>) -> Counters {
+        let mut sum = Counters::ZERO;
+        let row = slot.map_or(0, |slot| slot.saturating_add(1));
+        for cpu in self.counters.get(&row, 0).iter().flat_map(|values| values.iter()) {
+            for (total, count) in sum.counts.iter_mut().zip(cpu.0.counts) {
+                *total = total.wrapping_add(count);
+            }
+        }
+        sum
+    }
+}
+
+/// aya asks for a marker on the types of keys and values; ours live in a crate that does not know aya.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Key(InstanceKey);
+
+// SAFETY: repr(C), without padding, valid for any bit pattern.
+unsafe impl Pod for Key {}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+struct Row(Counters);
+
+// SAFETY: as above.
+unsafe impl Pod for Row {}
+
+impl LoadError {
+    fn from_ebpf(error: &EbpfError) -> Self {
+        match error {
+            EbpfError::MapError(error) => Self::from_map(error),
+            EbpfError::ProgramError(error) => Self::from_program(error),
+            other => Self::Object { reason: chain(other) },
+        }
+    }
+
+    fn from_map(error: &MapError) -> Self {
+        let (doing, error) = match error {
+            MapError::CreateError { name, io_error } => (format!("create the map {name}"), io_error),
+            MapError::SyscallError(error) => (error.call.to_owned(), &error.io_error),
+            MapError::IoError(error) => ("use a map".to_owned(), error),
+            other => return Self::Object { reason: chain(other) },
+        };
+        Self::Kernel { doing, errno: error.raw_os_error().unwrap_or(0) }
+    }
+
+    fn from_program(error: &ProgramError) -> Self {
+        match error {
+            ProgramError::LoadError { io_error, verifier_log } => {
+                let errno = io_error.raw_os_error().unwrap_or(0);
+                let log = tail(&verifier_log.to_string());
+                if log.is_empty() {
+                    Self::Kernel { doing: "load the program".to_owned(), errno }
+                } else {
+                    Self::Verifier { errno, log }
+                }
+            }
+            ProgramError::SyscallError(error) => Self::Kernel {
+                doing: error.call.to_owned(),
+                errno: error.io_error.raw_os_error().unwrap_or(0),
+            },
+            other => Self::Object { reason: chain(other) },
+        }
+    }
+}
+
+/// The verifier's last words, which name the instruction and the reason; statistics follow them.
+fn tail(log: &str) -> String {
+    let mut lines: Vec<_> = log
+        .lines()
+        .map(str::trim)
+        .filter(|line| {
+            !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time")
+        })
+        .rev()
+        .take(4)
+        .collect();
+    lines.reverse();
+    lines.join(" | ")
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn list(capabilities: &[Capability]) -> String {
+    capabilities.iter().map(|capability| capability.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn advice(errno: i32) -> &'static str {
+    match Errno::from_raw(errno) {
+        Errno::EPERM | Errno::EACCES => {
+            "BPF may be locked down, or this is a user namespace: use sockets there"
+        }
+        Errno::ENOMEM | Errno::E2BIG => "fewer instances need less memory",
+        Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP => "it needs Linux 5.18 or later: use sockets here",
+        _ => "use sockets until it is solved",
+    }
+}

@@ -1,0 +1,73 @@
+//! The wake-up: valid adverts that are not the watched one.
+
+use std::fmt;
+use std::mem::{align_of, size_of};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use aya::maps::{MapData, RingBuf};
+use vrrp_ebpf::map::Event;
+
+/// The daemon's end of `EVENTS`. Readable for epoll while entries wait.
+pub struct Ring {
+    entries: RingBuf<MapData>,
+}
+
+impl Ring {
+    pub(super) fn new(entries: RingBuf<MapData>) -> Self {
+        Self { entries }
+    }
+
+    /// Hands over at most `max` waiting events in order, each in place, and returns how many. Neither allocates nor
+    /// blocks, and makes no system call.
+    pub fn drain(&mut self, max: usize, mut each: impl FnMut(&Event)) -> usize {
+        let mut drained = 0;
+        while drained < max
+            && let Some(entry) = self.entries.next()
+        {
+            if let Some(event) = view(&entry) {
+                each(event);
+            }
+            drained += 1;
+        }
+        drained
+    }
+}
+
+/// An entry as what the program wrote; `None` for one of another size, which it never writes.
+fn view(entry: &[u8]) -> Option<&Event> {
+    let event = entry.as_ptr().cast::<Event>();
+    if entry.len() != size_of::<Event>() || !event.addr().is_multiple_of(align_of::<Event>()) {
+        return None;
+    }
+    // SAFETY: size and alignment are checked, every bit pattern is an Event, and the kernel does not write to an
+    // entry before the consumer position has passed it, which happens when `entry` is dropped.
+    Some(unsafe { &*event })
+}
+
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.entries.as_fd()
+    }
+}
+
+impl AsRawFd for Ring {
+    fn as_raw_fd(&self) -> RawFd {
+        self.entries.as_raw_fd()
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("fd", &self.as_raw_fd()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_another_size_is_no_event() {
+        assert!(view(&[0; 16]).is_none());
+    }
+}

@@ -1,0 +1,246 @@
+//! One VRID on one interface and family: everything that all its states share.
+//!
+//! What an event means in a state is told by that state's file under [`super::state`].
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::action::{Action, Reason, State};
+use super::event::{Heard, TrackId};
+use super::settings::{InstanceSettings, TrackSettings};
+use super::state::{self, Backup, Master, RemoteMaster, Turn};
+use super::timers::{Timer, Timers};
+use super::timing;
+use super::track::{Faults, Tracking};
+use super::units::{Epoch, InstanceId, Interval, Priority, Version};
+
+/// Read it for status and to build adverts; only the router changes it.
+#[derive(Debug)]
+pub struct Instance {
+    id: InstanceId,
+    settings: InstanceSettings,
+    tracking: Tracking,
+    /// Effective: with the weights.
+    priority: Priority,
+    pub(super) started: bool,
+    pub(super) state: State,
+    pub(super) epoch: Epoch,
+    pub(super) reason: Option<Reason>,
+    pub(super) since: Timestamp,
+    pub(super) timers: Timers,
+    pub(super) backup: Backup,
+    pub(super) master: Master,
+    pub(super) stats: Stats,
+}
+
+/// What happened that no transition tells.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// A timer of the watch over the master was so late that this node, not the master, must have been absent.
+    pub away: u64,
+    /// Adverts from our own address: a loop, or the address is in use twice.
+    pub own_heard: u64,
+    /// Adverts of masters that lost against us, or released while we were master.
+    pub contests: u64,
+    /// Answers to them that the rate limit held back.
+    pub answers_withheld: u64,
+}
+
+impl Instance {
+    pub(super) fn new(id: InstanceId, settings: InstanceSettings) -> Self {
+        let tracking = Tracking::new(&settings);
+        Self {
+            id,
+            priority: tracking.priority(&settings),
+            tracking,
+            settings,
+            started: false,
+            state: State::Init,
+            epoch: Epoch::default(),
+            reason: None,
+            since: Timestamp::ZERO,
+            timers: Timers::default(),
+            backup: Backup::default(),
+            master: Master::default(),
+            stats: Stats::default(),
+        }
+    }
+
+    pub fn id(&self) -> InstanceId {
+        self.id
+    }
+
+    pub fn settings(&self) -> &InstanceSettings {
+        &self.settings
+    }
+
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Effective priority: with the weights of what is tracked.
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Why the instance is in its state; `None` before the first transition.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// When the state was entered.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// The address that adverts are sent from.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.tracking.source
+    }
+
+    /// The master that this Backup obeys.
+    pub fn remote_master(&self) -> Option<&RemoteMaster> {
+        self.backup.master()
+    }
+
+    /// This Backup obeys a master whose equal adverts are reported by `Event::Seen`.
+    pub fn watches(&self) -> bool {
+        self.remote_master().is_some_and(|master| master.watched)
+    }
+
+    pub fn faults(&self) -> Faults {
+        self.tracking.faults(&self.settings)
+    }
+
+    /// The tracked things and their latest results.
+    pub fn tracks(&self) -> impl Iterator<Item = (&TrackSettings, Option<bool>)> {
+        self.settings.tracks.iter().zip(self.tracking.results().iter().copied())
+    }
+
+    pub fn deadline(&self, timer: Timer) -> Option<Timestamp> {
+        self.timers.due(timer)
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Interval that counts for our patience: the master's in version 3, our own in version 2 and while none is
+    /// known.
+    pub fn master_interval(&self) -> Interval {
+        match (self.settings.version, self.remote_master()) {
+            (Version::V3, Some(master)) => master.heard.interval,
+            _ => self.settings.advert_interval,
+        }
+    }
+
+    pub fn skew(&self) -> Duration {
+        timing::skew(self.settings.version, self.priority, self.master_interval())
+    }
+
+    pub fn master_down_interval(&self) -> Duration {
+        timing::master_down_interval(
+            self.settings.version,
+            self.priority,
+            self.master_interval(),
+            self.settings.down_timer_adverts,
+        )
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.tracking.is_known()
+    }
+
+    pub(super) fn startup(&mut self, turn: &mut Turn<'_>) {
+        self.started = true;
+        self.reconsider(turn);
+    }
+
+    pub(super) fn shutdown(&mut self, turn: &mut Turn<'_>) {
+        self.started = false;
+        if self.state != State::Init {
+            state::go(self, State::Init, Reason::Shutdown, None, turn);
+        }
+    }
+
+    pub(super) fn heard(&mut self, heard: &Heard, turn: &mut Turn<'_>) {
+        if self.source() == Some(heard.source) {
+            self.stats.own_heard += 1;
+            return;
+        }
+        match self.state {
+            State::Backup => state::backup::heard(self, heard, turn),
+            State::Master => state::master::heard(self, heard, turn),
+            State::Init | State::Fault => {}
+        }
+    }
+
+    pub(super) fn seen(&mut self, stamp: Timestamp, turn: &mut Turn<'_>) {
+        if self.state == State::Backup {
+            state::backup::seen(self, stamp, turn);
+        }
+    }
+
+    pub(super) fn link(&mut self, up: bool, turn: &mut Turn<'_>) {
+        self.tracking.link = up;
+        self.reconsider(turn);
+    }
+
+    pub(super) fn source_is(&mut self, source: Option<IpAddr>, turn: &mut Turn<'_>) {
+        self.tracking.source = source;
+        self.reconsider(turn);
+    }
+
+    pub(super) fn track(&mut self, id: TrackId, up: bool, turn: &mut Turn<'_>) {
+        self.tracking.record(&self.settings.tracks, id, up);
+        let (old, epoch) = (self.priority, self.epoch);
+        self.priority = self.tracking.priority(&self.settings);
+        self.reconsider(turn);
+        if self.priority == old {
+            return;
+        }
+        match self.state {
+            // A state entered just now has started with the new priority.
+            _ if self.epoch != epoch => {}
+            State::Backup => state::backup::reprioritised(self, old, turn),
+            State::Master => state::master::reprioritised(self, old, turn),
+            State::Init | State::Fault => {}
+        }
+        turn.actions.push_back(Action::ReportPriority(self.id, self.priority));
+    }
+
+    pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {
+        // Each handler arms its timers beyond now, so one round is enough.
+        for _ in Timer::ALL {
+            let Some((timer, due)) = self.timers.take_due(turn.now) else { break };
+            match self.state {
+                State::Backup => state::backup::fired(self, timer, due, turn),
+                State::Master => state::master::fired(self, timer, due, turn),
+                State::Init | State::Fault => {}
+            }
+        }
+    }
+
+    /// Enters or leaves Fault, or leaves Init, where what the instance depends on asks for it.
+    fn reconsider(&mut self, turn: &mut Turn<'_>) {
+        match self.state {
+            State::Init => state::init::reconsider(self, turn),
+            State::Fault => state::fault::reconsider(self, turn),
+            State::Backup | State::Master => {
+                if let Some(reason) = self.faults().reason() {
+                    state::go(self, State::Fault, reason, None, turn);
+                }
+            }
+        }
+    }
+}

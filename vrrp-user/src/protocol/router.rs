@@ -1,0 +1,160 @@
+//! All instances of this node: hands each event to those it concerns and knows who is due next.
+
+use std::collections::VecDeque;
+use std::iter;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::action::{Action, State};
+use super::deadlines::Deadlines;
+use super::event::{Event, TrackId};
+use super::instance::Instance;
+use super::settings::InstanceSettings;
+use super::state::Turn;
+use super::timers::Timer;
+use super::units::InstanceId;
+
+/// The most that one instance wants done in one input: a takeover with announcements and the end of a watch.
+const ACTIONS_PER_INSTANCE: usize = 6;
+
+/// The machine. Inputs: [`handle`](Self::handle), [`handle_timeout`](Self::handle_timeout). Outputs, to be drained
+/// after each input: [`poll_action`](Self::poll_action), then [`poll_timeout`](Self::poll_timeout). Unknown
+/// instances in events are ignored.
+#[derive(Debug)]
+pub struct Router {
+    instances: Vec<Instance>,
+    /// Who tracks what, sorted.
+    trackers: Vec<(TrackId, InstanceId)>,
+    deadlines: Deadlines,
+    /// Allocated once for the largest input.
+    actions: VecDeque<Action>,
+    away: u64,
+}
+
+impl Router {
+    /// Instances are numbered in the given order, all in Init.
+    pub fn new(instances: Vec<InstanceSettings>) -> Self {
+        let instances: Vec<_> =
+            (0..).map(InstanceId).zip(instances).map(|(id, settings)| Instance::new(id, settings)).collect();
+        let mut trackers: Vec<_> = instances
+            .iter()
+            .flat_map(|instance| instance.settings().tracks.iter().map(|track| (track.id, instance.id())))
+            .collect();
+        trackers.sort_unstable();
+        trackers.dedup();
+        Self {
+            trackers,
+            deadlines: Deadlines::new(instances.len()),
+            actions: VecDeque::with_capacity(instances.len() * ACTIONS_PER_INSTANCE),
+            instances,
+            away: 0,
+        }
+    }
+
+    pub fn handle(&mut self, event: &Event, now: Timestamp) {
+        match *event {
+            Event::Startup => self.on_all(now, Instance::startup),
+            Event::Shutdown => self.on_all(now, Instance::shutdown),
+            Event::Advert(id, ref heard) => self.on(id, now, |instance, turn| instance.heard(heard, turn)),
+            Event::Seen(id, stamp) => self.on(id, now, |instance, turn| instance.seen(stamp, turn)),
+            Event::Link(id, up) => self.on(id, now, |instance, turn| instance.link(up, turn)),
+            Event::Source(id, source) => self.on(id, now, |instance, turn| instance.source_is(source, turn)),
+            Event::Track(track, up) => self.track(track, up, now),
+        }
+    }
+
+    /// Fires what is due. Calling early or twice is harmless.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let mut from = 0;
+        while let Some(index) = self.deadlines.due_from(from, now) {
+            self.on_index(index, now, Instance::timeout);
+            from = index + 1;
+        }
+    }
+
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next. Any input may change it.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.deadlines.earliest()
+    }
+
+    /// Backups with a timer not after `until` whose master is watched: it may have been seen since, which
+    /// [`Event::Seen`] must tell before that timer is handled. A time well ahead lets one wake-up serve many
+    /// instances.
+    pub fn silence_due(&self, until: Timestamp) -> impl Iterator<Item = InstanceId> + '_ {
+        let mut from = 0;
+        iter::from_fn(move || {
+            let index = self.deadlines.due_from(from, until)?;
+            from = index + 1;
+            Some(index)
+        })
+        .filter_map(|index| self.instances.get(index))
+        .filter(|instance| instance.state() == State::Backup && instance.watches())
+        .map(Instance::id)
+    }
+
+    /// Like [`silence_due`](Self::silence_due), one at a time: the first of them not below `from`. For callers that
+    /// handle events on the way.
+    pub fn silent_from(&self, from: InstanceId, until: Timestamp) -> Option<InstanceId> {
+        let mut from = from.index();
+        loop {
+            let index = self.deadlines.due_from(from, until)?;
+            let instance = self.instances.get(index)?;
+            if instance.state() == State::Backup {
+                return Some(instance.id());
+            }
+            from = index + 1;
+        }
+    }
+
+    /// When a Backup takes over unless its master is heard before; only where nothing else is due earlier.
+    pub fn next_takeover(&self) -> Option<Timestamp> {
+        let next = self.poll_timeout()?;
+        let id = self.silent_from(InstanceId(0), next)?;
+        self.instance(id)?.deadline(Timer::MasterDown).filter(|due| *due == next)
+    }
+
+    pub fn instance(&self, id: InstanceId) -> Option<&Instance> {
+        self.instances.get(id.index())
+    }
+
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// How often an instance found that this node had been away; see [`super::Stats::away`].
+    pub fn away(&self) -> u64 {
+        self.away
+    }
+
+    fn track(&mut self, id: TrackId, up: bool, now: Timestamp) {
+        let mut next = self.trackers.partition_point(|&(track, _)| track < id);
+        while let Some(&(track, instance)) = self.trackers.get(next)
+            && track == id
+        {
+            self.on(instance, now, |instance, turn| instance.track(id, up, turn));
+            next += 1;
+        }
+    }
+
+    fn on_all(&mut self, now: Timestamp, act: impl Fn(&mut Instance, &mut Turn<'_>)) {
+        for index in 0..self.instances.len() {
+            self.on_index(index, now, &act);
+        }
+    }
+
+    fn on(&mut self, id: InstanceId, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
+        self.on_index(id.index(), now, act);
+    }
+
+    fn on_index(&mut self, index: usize, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
+        let Some(instance) = self.instances.get_mut(index) else { return };
+        let away_before = instance.stats().away;
+        act(instance, &mut Turn { now, actions: &mut self.actions });
+        self.away += instance.stats().away - away_before;
+        self.deadlines.set(index, instance.next_timeout());
+    }
+}

@@ -1,0 +1,255 @@
+//! Backup (RFC 9568 §6.4.2): waits for the master's silence, and takes care that it is the master's.
+//!
+//! Three timers watch. MasterDown is the deadline of the RFC. Suspect fires one interval before it and then every
+//! tenth of an interval until it: a healthy master moves both by being seen, so that it costs at most one wake-up
+//! per master_down_interval − interval; a silent one makes them tick. One of them firing far too late means that
+//! this node stood still meanwhile (starved, stopped, or frozen with the whole machine), so that the silence proves
+//! nothing. Then the node listens for one more interval and skew.
+
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::{Turn, go};
+use crate::protocol::action::{Action, Reason, State};
+use crate::protocol::event::Heard;
+use crate::protocol::instance::Instance;
+use crate::protocol::timers::Timer;
+use crate::protocol::timing;
+use crate::protocol::units::Priority;
+
+/// The master that a Backup obeys.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RemoteMaster {
+    /// Its latest advert; the stamp is that of the last one seen.
+    pub heard: Heard,
+    /// Adverts equal to this one come as `Event::Seen`.
+    pub watched: bool,
+}
+
+/// What a Backup remembers beside its timers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::protocol) struct Backup {
+    master: Option<RemoteMaster>,
+    grounds: Grounds,
+    /// Until then a lower master is endured; `None` while none is heard.
+    endure_until: Option<Timestamp>,
+    /// When this node was last found to have been away.
+    returned: Option<Timestamp>,
+}
+
+impl Backup {
+    pub(in crate::protocol) fn master(&self) -> Option<&RemoteMaster> {
+        self.master.as_ref()
+    }
+
+    fn unwatch(&mut self) -> bool {
+        self.master.as_mut().is_some_and(|master| std::mem::take(&mut master.watched))
+    }
+}
+
+/// Why the master-down timer is running out.
+#[derive(Clone, Copy, Debug, Default)]
+enum Grounds {
+    /// Nobody is heard.
+    #[default]
+    Silence,
+    /// The master released its addresses.
+    Released(Heard),
+    /// Only a lower master is heard, and not obeyed.
+    Overruled(Heard),
+}
+
+pub(super) fn enter(instance: &mut Instance, heard: Option<&Heard>, turn: &mut Turn<'_>) {
+    instance.backup = Backup::default();
+    match heard {
+        Some(heard) => obey(instance, heard, turn),
+        None => arm(instance, turn.now + instance.master_down_interval(), turn.now),
+    }
+}
+
+pub(super) fn leave(instance: &mut Instance, turn: &mut Turn<'_>) {
+    dismiss(instance, turn);
+    instance.backup = Backup::default();
+}
+
+pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    if heard.priority == Priority::RELEASE {
+        released(instance, heard, turn);
+    } else if judge(instance, heard.priority, heard.stamp, turn.now) {
+        obey(instance, heard, turn);
+    } else {
+        overrule(instance, heard, turn);
+    }
+}
+
+/// The watched master was seen; its adverts never move the deadline backwards.
+pub(in crate::protocol) fn seen(instance: &mut Instance, stamp: Timestamp, turn: &mut Turn<'_>) {
+    let is_news = |master: &&mut RemoteMaster| master.watched && master.heard.stamp < stamp;
+    let Some(master) = instance.backup.master.as_mut().filter(is_news) else { return };
+    master.heard.stamp = stamp;
+    notice_absence(instance, turn.now);
+    let deadline = deadline(instance, stamp, instance.master_down_interval());
+    let current = instance.timers.due(Timer::MasterDown).unwrap_or_default();
+    arm(instance, deadline.max(current), turn.now);
+}
+
+/// Another priority has another skew, and may put us above the master, or below it again.
+pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority, turn: &mut Turn<'_>) {
+    let Some(deadline) = instance.timers.due(Timer::MasterDown) else { return };
+    let deadline = if notice_absence(instance, turn.now) {
+        turn.now + patience_after_absence(instance)
+    } else {
+        let before = timing::skew(instance.settings().version, old, instance.master_interval());
+        deadline + instance.skew() - before
+    };
+    arm(instance, deadline.max(turn.now), turn.now);
+    reconsider_master(instance, turn);
+}
+
+pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, turn: &mut Turn<'_>) {
+    match timer {
+        Timer::Suspect | Timer::MasterDown if is_absence(instance, due, turn.now) => {
+            note_absence(instance, turn.now);
+            let listen = turn.now + patience_after_absence(instance);
+            let deadline = instance.timers.due(Timer::MasterDown).map_or(listen, |due| due.max(listen));
+            arm(instance, deadline, turn.now);
+        }
+        Timer::Suspect => {
+            let next = timing::following(due, timing::tick(instance.master_interval()), turn.now);
+            if instance.timers.due(Timer::MasterDown).is_some_and(|deadline| next < deadline) {
+                instance.timers.set(Timer::Suspect, next);
+            }
+        }
+        Timer::MasterDown => {
+            let master = instance.backup.master.map(|master| master.heard);
+            let (reason, peer) = match instance.backup.grounds {
+                Grounds::Silence => (Reason::MasterSilent, master),
+                Grounds::Released(heard) => (Reason::MasterReleased, Some(heard)),
+                Grounds::Overruled(heard) => (Reason::Preempted, Some(heard)),
+            };
+            go(instance, State::Master, reason, peer.as_ref(), turn);
+        }
+        Timer::PreemptDelay => reconsider_master(instance, turn),
+        Timer::Advert | Timer::AnnounceAgain | Timer::AnnounceRefresh | Timer::AnnounceContest => {}
+    }
+}
+
+/// True where a master of this priority is to be obeyed. The first advert of a lower one starts `preempt_delay`, one
+/// that is not lower ends it.
+fn judge(instance: &mut Instance, priority: Priority, stamp: Timestamp, now: Timestamp) -> bool {
+    if priority >= instance.priority() {
+        instance.backup.endure_until = None;
+        instance.timers.stop(Timer::PreemptDelay);
+        return true;
+    }
+    // The owner preempts whatever is configured (RFC 9568 §6.1).
+    if instance.priority().is_owner() {
+        return false;
+    }
+    if !instance.settings().preempt {
+        return true;
+    }
+    let delay = instance.settings().preempt_delay;
+    if delay.is_zero() {
+        return false;
+    }
+    let until = *instance.backup.endure_until.get_or_insert(stamp + delay);
+    if now < until {
+        instance.timers.set(Timer::PreemptDelay, until);
+    }
+    now < until
+}
+
+fn obey(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    notice_absence(instance, turn.now);
+    let last = instance.backup.master.map_or(heard.stamp, |master| master.heard.stamp.max(heard.stamp));
+    instance.backup.master = Some(RemoteMaster { heard: Heard { stamp: last, ..*heard }, watched: true });
+    instance.backup.grounds = Grounds::Silence;
+    // Also for the master watched already: that its advert became an event shows that the watch does not know it.
+    turn.actions.push_back(Action::Watch(instance.id()));
+    let deadline = deadline(instance, last, instance.master_down_interval());
+    arm(instance, deadline, turn.now);
+}
+
+fn released(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    notice_absence(instance, turn.now);
+    // Whoever is master after this must be heard anew.
+    dismiss(instance, turn);
+    instance.backup.grounds = Grounds::Released(*heard);
+    let deadline = deadline(instance, heard.stamp, instance.skew());
+    arm(instance, deadline, turn.now);
+}
+
+/// A lower master: nothing is learned from it and the timer runs on.
+fn overrule(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    let is_ours = |master: &RemoteMaster| master.heard.source == heard.source;
+    if instance.backup.master().is_some_and(is_ours) {
+        dismiss(instance, turn);
+    }
+    if !instance.watches() && matches!(instance.backup.grounds, Grounds::Silence) {
+        instance.backup.grounds = Grounds::Overruled(*heard);
+    }
+}
+
+/// The watched master may have become a lower one, by our priority or by the end of `preempt_delay`.
+fn reconsider_master(instance: &mut Instance, turn: &mut Turn<'_>) {
+    let Some(master) = instance.backup.master.filter(|master| master.watched) else { return };
+    if !judge(instance, master.heard.priority, turn.now, turn.now) {
+        dismiss(instance, turn);
+        instance.backup.grounds = Grounds::Overruled(master.heard);
+    }
+}
+
+fn dismiss(instance: &mut Instance, turn: &mut Turn<'_>) {
+    if instance.backup.unwatch() {
+        turn.actions.push_back(Action::Unwatch(instance.id()));
+    }
+}
+
+/// When patience ends that counts from an advert. One sent before this node was away says nothing about the time
+/// since.
+fn deadline(instance: &Instance, stamp: Timestamp, span: Duration) -> Timestamp {
+    let deadline = stamp + span;
+    match instance.backup.returned {
+        Some(returned) if stamp < returned => deadline.max(returned + patience_after_absence(instance)),
+        _ => deadline,
+    }
+}
+
+/// The master's next advert is due within its interval; the skew keeps backups apart.
+fn patience_after_absence(instance: &Instance) -> Duration {
+    instance.master_interval().duration() + instance.skew()
+}
+
+fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
+    let interval = instance.master_interval();
+    let suspicion = deadline - interval.duration();
+    let look = if suspicion > now { suspicion } else { now + timing::tick(interval) };
+    instance.timers.set(Timer::MasterDown, deadline);
+    if look < deadline {
+        instance.timers.set(Timer::Suspect, look);
+    } else {
+        instance.timers.stop(Timer::Suspect);
+    }
+}
+
+/// Inputs are handled before timers: an overdue one must be judged before an input moves it.
+fn notice_absence(instance: &mut Instance, now: Timestamp) -> bool {
+    let due =
+        [Timer::Suspect, Timer::MasterDown].into_iter().filter_map(|timer| instance.timers.due(timer)).min();
+    let was_away = due.is_some_and(|due| is_absence(instance, due, now));
+    if was_away {
+        note_absence(instance, now);
+    }
+    was_away
+}
+
+fn is_absence(instance: &Instance, due: Timestamp, now: Timestamp) -> bool {
+    now.since(due) > timing::away_threshold(instance.master_interval())
+}
+
+fn note_absence(instance: &mut Instance, now: Timestamp) {
+    instance.stats.away += 1;
+    instance.backup.returned = Some(now);
+}

@@ -1,0 +1,17 @@
+//! Init (RFC 9568 §6.4.1): nothing is sent and nothing is learned until the daemon is ready and the first results
+//! of what the instance tracks are there.
+
+use super::{Turn, go};
+use crate::protocol::action::{Reason, State};
+use crate::protocol::instance::Instance;
+
+pub(in crate::protocol) fn reconsider(instance: &mut Instance, turn: &mut Turn<'_>) {
+    if !instance.started || !instance.is_known() {
+        return;
+    }
+    match instance.faults().reason() {
+        Some(reason) => go(instance, State::Fault, reason, None, turn),
+        None if instance.priority().is_owner() => go(instance, State::Master, Reason::Owner, None, turn),
+        None => go(instance, State::Backup, Reason::Startup, None, turn),
+    }
+}

@@ -1,0 +1,137 @@
+//! Master (RFC 9568 §6.4.3): sends adverts, answers those who contest, yields to the better one.
+
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::{Turn, go};
+use crate::protocol::action::{Action, Announcement, State};
+use crate::protocol::election;
+use crate::protocol::event::Heard;
+use crate::protocol::instance::Instance;
+use crate::protocol::timers::Timer;
+use crate::protocol::timing;
+use crate::protocol::units::Priority;
+
+/// Every advert may be forged: answers are an amplifier and are spaced by this or by the interval, if shorter.
+const ANSWER_PAUSE: Duration = Duration::from_millis(100);
+
+/// Announcing all addresses for every contesting advert would be a storm.
+const CONTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a Master remembers beside its timers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::protocol) struct Master {
+    answered: Option<Timestamp>,
+    contest_reported: Option<Timestamp>,
+}
+
+pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
+    instance.master = Master::default();
+    advertise(instance, turn);
+    turn.actions.push_back(Action::AddAddresses(instance.id(), instance.epoch));
+    let settings = instance.settings().announce;
+    // Adding the addresses announces each once.
+    announce(instance, settings.repeat.saturating_sub(1), turn);
+    if !settings.delay.is_zero() && settings.repeat > 0 {
+        instance.timers.set(Timer::AnnounceAgain, turn.now + settings.delay);
+    }
+    if !settings.refresh.is_zero() && settings.refresh_repeat > 0 {
+        instance.timers.set(Timer::AnnounceRefresh, turn.now + settings.refresh);
+    }
+}
+
+/// A master that stays among the electors is silent when it goes: its successor is there already.
+pub(super) fn leave(instance: &mut Instance, to: State, turn: &mut Turn<'_>) {
+    if to != State::Backup && instance.source().is_some() {
+        turn.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
+    }
+    turn.actions.push_back(Action::RemoveAddresses(instance.id(), instance.epoch));
+}
+
+pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    if heard.priority == Priority::RELEASE {
+        instance.stats.contests += 1;
+        answer(instance, turn);
+    } else if let Some(reason) = election::yields_to(instance.priority(), instance.source(), heard) {
+        if instance.settings().higher_prio_send_advert {
+            advertise(instance, turn);
+        }
+        go(instance, State::Backup, reason, Some(heard), turn);
+    } else {
+        contested(instance, heard, turn);
+    }
+}
+
+/// What depends on us must learn of a lowered priority at once: it is how a failed check hands over. A raised one
+/// changes nobody's mind about who is master and goes out with the next advert.
+pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority, turn: &mut Turn<'_>) {
+    if instance.priority() < old {
+        advertise(instance, turn);
+    }
+}
+
+pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, turn: &mut Turn<'_>) {
+    let settings = instance.settings().announce;
+    match timer {
+        Timer::Advert => {
+            let period = instance.settings().advert_interval.duration();
+            instance.timers.set(Timer::Advert, timing::following(due, period, turn.now));
+            turn.actions.push_back(Action::Advertise(instance.id(), instance.priority()));
+        }
+        Timer::AnnounceAgain => announce(instance, settings.repeat, turn),
+        Timer::AnnounceContest => announce(instance, settings.lower_prio_repeat, turn),
+        Timer::AnnounceRefresh => {
+            instance.timers.set(timer, timing::following(due, settings.refresh, turn.now));
+            announce(instance, settings.refresh_repeat, turn);
+        }
+        Timer::MasterDown | Timer::Suspect | Timer::PreemptDelay => {}
+    }
+}
+
+/// Another master lost against us. Whoever listened to it has to learn whose the addresses are.
+fn contested(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    instance.stats.contests += 1;
+    if !instance.settings().lower_prio_no_advert {
+        answer(instance, turn);
+    }
+    if !is_over(instance.master.contest_reported, CONTEST_PAUSE, turn.now) {
+        return;
+    }
+    instance.master.contest_reported = Some(turn.now);
+    let settings = instance.settings().announce;
+    announce(instance, settings.lower_prio_repeat, turn);
+    let is_waiting = instance.timers.due(Timer::AnnounceContest).is_some();
+    if !is_waiting && settings.lower_prio_repeat > 0 && !settings.lower_prio_delay.is_zero() {
+        instance.timers.set(Timer::AnnounceContest, turn.now + settings.lower_prio_delay);
+    }
+    turn.actions.push_back(Action::ReportContest(instance.id(), heard.source));
+}
+
+/// Says at once who is master, within the limit. A withheld answer leaves the timer as it is.
+fn answer(instance: &mut Instance, turn: &mut Turn<'_>) {
+    let pause = instance.settings().advert_interval.duration().min(ANSWER_PAUSE);
+    if is_over(instance.master.answered, pause, turn.now) {
+        instance.master.answered = Some(turn.now);
+        advertise(instance, turn);
+    } else {
+        instance.stats.answers_withheld += 1;
+    }
+}
+
+/// An advert now; the next one follows after a whole interval.
+fn advertise(instance: &mut Instance, turn: &mut Turn<'_>) {
+    turn.actions.push_back(Action::Advertise(instance.id(), instance.priority()));
+    instance.timers.set(Timer::Advert, turn.now + instance.settings().advert_interval.duration());
+}
+
+fn announce(instance: &Instance, repeat: u32, turn: &mut Turn<'_>) {
+    if repeat > 0 {
+        let announcement = Announcement { epoch: instance.epoch, repeat };
+        turn.actions.push_back(Action::Announce(instance.id(), announcement));
+    }
+}
+
+fn is_over(start: Option<Timestamp>, pause: Duration, now: Timestamp) -> bool {
+    start.is_none_or(|start| now.since(start) >= pause)
+}

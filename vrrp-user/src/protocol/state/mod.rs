@@ -1,0 +1,133 @@
+//! The states, one file each, and the one way from each to another.
+//!
+//! Leaving a state stops all its timers; entering one arms those it needs.
+
+pub(super) mod backup;
+pub(super) mod fault;
+pub(super) mod init;
+pub(super) mod master;
+
+use std::collections::VecDeque;
+
+use vrrp_ebpf::time::Timestamp;
+
+pub(super) use self::backup::Backup;
+pub use self::backup::RemoteMaster;
+pub(super) use self::master::Master;
+use super::action::{Action, Reason, State, Transition};
+use super::event::Heard;
+use super::instance::Instance;
+use super::units::Epoch;
+
+/// One input being handled.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    pub(super) now: Timestamp,
+    pub(super) actions: &'a mut VecDeque<Action>,
+}
+
+const FAULTS: &[Reason] = &[Reason::LinkDown, Reason::NoSource, Reason::TrackDown];
+
+/// Every legal move with its reasons. There is no other.
+const MOVES: [(State, State, &[Reason]); 12] = [
+    (State::Init, State::Backup, &[Reason::Startup]),
+    (State::Init, State::Master, &[Reason::Owner]),
+    (State::Init, State::Fault, FAULTS),
+    (State::Backup, State::Master, &[Reason::MasterSilent, Reason::MasterReleased, Reason::Preempted]),
+    (State::Backup, State::Fault, FAULTS),
+    (State::Backup, State::Init, &[Reason::Shutdown]),
+    (State::Master, State::Backup, &[Reason::HigherPriority, Reason::HigherAddress]),
+    (State::Master, State::Fault, FAULTS),
+    (State::Master, State::Init, &[Reason::Shutdown]),
+    (State::Fault, State::Backup, &[Reason::Recovered]),
+    (State::Fault, State::Master, &[Reason::Recovered]),
+    (State::Fault, State::Init, &[Reason::Shutdown]),
+];
+
+/// Every transition. `heard` is the advert of the router concerned, if one is. The report comes last, so that
+/// whoever reads it finds the rest under way.
+pub(super) fn go(
+    instance: &mut Instance,
+    to: State,
+    reason: Reason,
+    heard: Option<&Heard>,
+    turn: &mut Turn<'_>,
+) {
+    let from = instance.state;
+    if !is_legal(from, to, reason) {
+        debug_assert!(false, "{from:?} to {to:?} by {reason:?} is not a move");
+        return;
+    }
+    instance.state = to;
+    instance.epoch = Epoch(instance.epoch.0.saturating_add(1));
+    instance.reason = Some(reason);
+    instance.since = turn.now;
+    instance.timers.stop_all();
+    if from == State::Master {
+        master::leave(instance, to, turn);
+    }
+    match to {
+        State::Backup => backup::enter(instance, heard, turn),
+        State::Master => master::enter(instance, turn),
+        State::Init | State::Fault => {}
+    }
+    if from == State::Backup {
+        backup::leave(instance, turn);
+    }
+    let transition = Transition {
+        from,
+        to,
+        reason,
+        epoch: instance.epoch,
+        at: turn.now,
+        priority: instance.priority(),
+        peer: heard.map(|heard| heard.source),
+    };
+    turn.actions.push_back(Action::Report(instance.id(), transition));
+}
+
+fn is_legal(from: State, to: State, reason: Reason) -> bool {
+    MOVES.iter().any(|&(start, end, reasons)| (start, end) == (from, to) && reasons.contains(&reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graph() {
+        let lines: Vec<String> = MOVES
+            .iter()
+            .map(|(from, to, reasons)| {
+                let reasons: Vec<_> = reasons.iter().map(|reason| reason.as_str()).collect();
+                format!("{} -> {}: {}", from.as_str(), to.as_str(), reasons.join(", "))
+            })
+            .collect();
+        let expected = "\
+INIT -> BACKUP: startup
+INIT -> MASTER: owner
+INIT -> FAULT: link_down, no_source, track_down
+BACKUP -> MASTER: master_silent, master_released, preempted
+BACKUP -> FAULT: link_down, no_source, track_down
+BACKUP -> INIT: shutdown
+MASTER -> BACKUP: higher_priority, higher_address
+MASTER -> FAULT: link_down, no_source, track_down
+MASTER -> INIT: shutdown
+FAULT -> BACKUP: recovered
+FAULT -> MASTER: recovered
+FAULT -> INIT: shutdown";
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn no_state_leads_to_itself() {
+        assert!(MOVES.iter().all(|(from, to, _)| from != to));
+    }
+
+    #[test]
+    fn every_reason_moves_something() {
+        for reason in Reason::ALL {
+            assert!(MOVES.iter().any(|(_, _, reasons)| reasons.contains(&reason)), "{reason:?}");
+        }
+    }
+}
