@@ -8,8 +8,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
-    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Peer, Slot,
-    Watch,
+    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, PAYLOAD_MAX, PEERS_PER_SLOT,
+    Peer, Slot, Watch,
 };
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -36,6 +36,10 @@ static EVENTS: RingBuf<Event, 262_144> = RingBuf::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
 
+/// A message of the frame at hand.
+#[btf_map]
+static SCRATCH: PerCpuArray<[u64; PAYLOAD_MAX / 8], 1> = PerCpuArray::new();
+
 #[btf_map]
 static LEASES: HashMap<LeaseKey, u32, 256, ON_DEMAND> = HashMap::new();
 
@@ -57,6 +61,12 @@ pub(super) fn form(slot: u32) -> Option<&'static Slot> {
 #[inline(always)]
 pub(super) fn watch(slot: u32) -> Option<*mut Watch> {
     WATCH.get_ptr_mut(slot)
+}
+
+/// PAYLOAD_MAX bytes of this CPU's own.
+#[inline(always)]
+pub(super) fn scratch() -> Option<*mut u64> {
+    SCRATCH.get_ptr_mut(0).map(<*mut _>::cast)
 }
 
 #[inline(always)]

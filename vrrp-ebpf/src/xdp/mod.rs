@@ -98,18 +98,23 @@ fn steps(
     unknown: u32,
 ) -> Result<Outcome, Reject> {
     advert::judge_envelope(view, frame, form)?;
-    let message = Message::new(*view, frame.at, frame.length, unknown);
-    if watch::is_steady(slot, &frame.source, &message, now) {
+    let message = Message::copy(packet, frame.at, frame.length);
+    if let Some(message) = message
+        && watch::is_steady(slot, &frame.source, message, now)
+    {
         return Ok(Outcome::Steady);
     }
-    let (sighting, checksum) = advert::judge_message(view, frame, form, || message.sum())?;
+    let (sighting, checksum) = advert::judge_message(view, frame, form, || message.map(Message::sum))?;
     let now = now();
     let peer = record::peer(slot, &sighting, checksum, now, unknown);
     if !limit::spend(slot, now) {
         maps::count(Some(slot), Counter::OverBudget as u32);
         return Ok(Outcome::OverBudget);
     }
-    record::event(packet, slot, &sighting.source, peer, checksum, &message, now);
+    // A judged message was copied, or it would have been refused.
+    if let Some(message) = message {
+        record::event(packet, slot, &sighting.source, peer, checksum, (message, frame.at), now);
+    }
     Ok(Outcome::Event)
 }
 

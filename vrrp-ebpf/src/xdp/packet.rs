@@ -1,8 +1,8 @@
 //! Packet memory: the only unsafe code that touches it.
 //!
-//! Enters: the context of an entry. Leaves: [`Octets`] for the shared dissector, comparison and sum of a message, a
-//! copy of it. Bytes are read in place and only from the first buffer; what lies beyond reads as the end of the
-//! frame. Drivers and generic XDP put far more than a VRRP message there; for tcx it is pulled in.
+//! Enters: the context of an entry. Leaves: [`Octets`] for the shared dissector, and a message as a whole. Headers are
+//! read in place and only from the first buffer; what lies beyond reads as the end of the frame. A message is copied
+//! by the kernel's helper, compared and summed in the copy.
 //!
 //! The inline assembly keeps two hands off. LLVM would turn `p + n > end` into `end - p`, which the verifier
 //! refuses, and split the load of an unaligned word into bytes. The verifier would follow each kind of header
@@ -11,10 +11,12 @@
 use core::arch::asm;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_pull_data, bpf_xdp_load_bytes};
+use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::PAYLOAD_MAX;
 use vrrp_ebpf::wire::Octets;
+
+use super::maps;
 
 /// A frame as an entry was given it.
 pub(super) trait Packet {
@@ -24,9 +26,6 @@ pub(super) trait Packet {
 
     /// Id of the VLAN whose tag the kernel has taken out of the frame already, or 0.
     fn stripped_vlan(&self) -> u16;
-
-    /// Brings `length` bytes into the first buffer. Views taken before are void then.
-    fn pull(&self, length: u32) -> bool;
 
     /// Copies from the whole frame.
     ///
@@ -50,11 +49,6 @@ impl Packet for XdpContext {
     #[inline(always)]
     fn stripped_vlan(&self) -> u16 {
         0
-    }
-
-    #[inline(always)]
-    fn pull(&self, _length: u32) -> bool {
-        false
     }
 
     #[inline(always)]
@@ -83,12 +77,6 @@ impl Packet for TcContext {
     }
 
     #[inline(always)]
-    fn pull(&self, length: u32) -> bool {
-        // SAFETY: as above.
-        unsafe { bpf_skb_pull_data(self.skb.skb, length) == 0 }
-    }
-
-    #[inline(always)]
     unsafe fn copy(&self, at: u32, to: *mut u8, length: u32) -> bool {
         // SAFETY: the caller's promise; the helper checks the frame's side.
         unsafe { bpf_skb_load_bytes(self.as_ptr(), at, to.cast(), length) == 0 }
@@ -105,6 +93,8 @@ pub(super) struct View {
 impl Octets for View {
     #[inline(always)]
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        // In one piece, or the parts of `a + b - 8` would be added to the packet pointer one by one.
+        let at = pin(at);
         // Beyond, the verifier gives a packet pointer up (its MAX_PACKET_OFF is 65535).
         if at > 0x7fff {
             return None;
@@ -132,159 +122,107 @@ impl Octets for View {
     }
 }
 
-/// A VRRP message in the first buffer.
+/// A VRRP message, copied to where the verifier need not follow it.
 #[derive(Clone, Copy)]
 pub(super) struct Message {
-    view: View,
-    at: usize,
-    length: usize,
-    unknown: u32,
+    length: u32,
 }
 
-/// Headers before a message: Ethernet, two tags, the longest IPv4 header; rounded up.
-const HEADERS_MAX: usize = 127;
-const BLOCK: usize = 32;
-
 impl Message {
-    /// `unknown` may be any value that the verifier does not know.
+    /// Copies the message out of the whole frame, into memory of this CPU. `None` where the frame ends before, or
+    /// where the message is empty or longer than the maps hold.
     #[inline(always)]
-    pub(super) fn new(view: View, at: usize, length: usize, unknown: u32) -> Self {
-        Self { view, at, length, unknown }
+    pub(super) fn copy(packet: &impl Packet, at: usize, length: usize) -> Option<Self> {
+        let length = pin(length);
+        // The helpers take no empty copy.
+        if length == 0 || length > PAYLOAD_MAX {
+            return None;
+        }
+        let scratch = maps::scratch()?;
+        // SAFETY: the scratch holds PAYLOAD_MAX bytes.
+        unsafe { packet.copy(at as u32, scratch.cast(), length as u32) }
+            .then_some(Self { length: length as u32 })
     }
 
     #[inline(always)]
-    pub(super) fn length(&self) -> u32 {
-        self.length as u32
+    pub(super) fn length(self) -> u32 {
+        self.length
     }
 
-    /// Whether the message equals the first `length` bytes of `other`, which lies at a multiple of 8.
+    /// Whether the message equals the first `length` bytes of the watched one of this slot.
     #[inline(always)]
-    pub(super) fn equals(&self, other: &[u8; PAYLOAD_MAX]) -> bool {
-        self.visit(&mut Difference { other: core::ptr::from_ref(other).cast() })
+    pub(super) fn is_watched(self, slot: u32) -> bool {
+        equals_watch(slot, self.length) != 0
     }
 
-    /// The one's complement sum of the message's words in the machine's byte order, not folded; `None` where the
-    /// message does not lie in the first buffer or is longer than the maps hold.
+    /// The one's complement sum of the message's words in the machine's byte order, not folded.
     #[inline(always)]
-    pub(super) fn sum(&self) -> Option<u64> {
-        let mut sum = Sum(0);
-        self.visit(&mut sum).then_some(sum.0)
+    pub(super) fn sum(self) -> u64 {
+        sum_scratch(self.length)
     }
 
-    /// Copies the message to `to` and returns its length; `None` where that fails.
+    /// Copies the message on and returns its length.
     ///
     /// # Safety
     /// `to` must be writable for PAYLOAD_MAX bytes.
     #[inline(always)]
-    pub(super) unsafe fn copy(&self, packet: &impl Packet, to: *mut u8) -> Option<u32> {
-        let length = pin(self.length);
-        // The helper takes no empty copy.
+    pub(super) unsafe fn copy_to(self, packet: &impl Packet, at: usize, to: *mut u8) -> Option<u32> {
+        let length = pin(self.length as usize);
         if length == 0 || length > PAYLOAD_MAX {
             return None;
         }
         // SAFETY: the caller's promise.
-        unsafe { packet.copy(self.at as u32, to, length as u32) }.then_some(length as u32)
-    }
-
-    /// Hands the message out in pieces of 32, then 16, 8 and 4 bytes. False as soon as one is refused or lies beyond
-    /// the buffer. The length is taken for a multiple of 4, as that of every valid message is.
-    #[inline(always)]
-    fn visit(&self, visitor: &mut impl Visitor) -> bool {
-        if self.at > HEADERS_MAX || self.length > PAYLOAD_MAX {
-            return false;
-        }
-        let mut place = pin(self.view.start + self.at);
-        let mut at = 0;
-        while at + BLOCK <= self.length {
-            if !self.piece::<BLOCK>(place, at, visitor) {
-                return false;
-            }
-            place = pin(place + BLOCK);
-            at = pin(at + BLOCK);
-        }
-        // Else the rest would be verified anew for each number of blocks before it.
-        at = forget(at, self.unknown);
-        self.rest::<16>(&mut at, visitor)
-            && self.rest::<8>(&mut at, visitor)
-            && self.rest::<4>(&mut at, visitor)
-    }
-
-    #[inline(always)]
-    fn rest<const SIZE: usize>(&self, at: &mut usize, visitor: &mut impl Visitor) -> bool {
-        if self.length & SIZE == 0 {
-            return true;
-        }
-        if *at > PAYLOAD_MAX - SIZE {
-            return false;
-        }
-        let place = pin(self.view.start + self.at + *at);
-        let taken = self.piece::<SIZE>(place, *at, visitor);
-        *at = pin(*at + SIZE);
-        taken
-    }
-
-    #[inline(always)]
-    fn piece<const SIZE: usize>(&self, place: usize, at: usize, visitor: &mut impl Visitor) -> bool {
-        if beyond(place, SIZE, self.view.end) {
-            return false;
-        }
-        // SAFETY: SIZE bytes from `place` on lie within the buffer; `at` + SIZE is at most PAYLOAD_MAX.
-        unsafe { visitor.visit::<SIZE>(place, at) }
+        unsafe { packet.copy(at as u32, to, length as u32) }.then_some(length as u32)
     }
 }
 
-trait Visitor {
-    /// # Safety
-    /// `SIZE` bytes from `place` on can be read, which lie at `at` in the message.
-    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, at: usize) -> bool;
-}
+const WORDS: usize = PAYLOAD_MAX / 8;
 
-struct Difference {
-    other: *const u8,
-}
-
-impl Visitor for Difference {
-    #[inline(always)]
-    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, at: usize) -> bool {
-        // SAFETY: the caller's promise; `other` holds the longest message.
-        unsafe {
-            let theirs = self.other.add(at).addr();
-            let mut difference = if SIZE == 4 { word::<0>(place) ^ word::<0>(theirs) } else { 0 };
-            if SIZE >= 8 {
-                difference |= double::<0>(place) ^ double::<0>(theirs);
-            }
-            if SIZE >= 16 {
-                difference |= double::<8>(place) ^ double::<8>(theirs);
-            }
-            if SIZE >= 32 {
-                difference |= double::<16>(place) ^ double::<16>(theirs);
-                difference |= double::<24>(place) ^ double::<24>(theirs);
-            }
-            difference == 0
+/// A global function: the verifier walks its loop once, not once for each way that leads to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn equals_watch(slot: u32, length: u32) -> u64 {
+    let (Some(message), Some(watch)) = (maps::scratch(), maps::watch(slot)) else { return 0 };
+    // SAFETY: the kernel keeps array elements for ever.
+    let theirs = unsafe { (&raw const (*watch).payload).cast::<u64>() };
+    let words = length as usize / 8;
+    for index in 0..WORDS {
+        if index >= words {
+            break;
+        }
+        // SAFETY: both hold WORDS words.
+        if unsafe { message.add(index).read_volatile() != theirs.add(index).read_volatile() } {
+            return 0;
         }
     }
+    if length & 4 == 0 {
+        return 1;
+    }
+    if words >= WORDS {
+        return 0;
+    }
+    // SAFETY: a word is left behind the last whole one.
+    let (ours, theirs) = unsafe {
+        (message.add(words).cast::<u32>().read_volatile(), theirs.add(words).cast::<u32>().read_volatile())
+    };
+    u64::from(ours == theirs)
 }
 
-struct Sum(u64);
-
-impl Visitor for Sum {
-    #[inline(always)]
-    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, _at: usize) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe {
-            self.0 += word::<0>(place);
-            if SIZE >= 8 {
-                self.0 += word::<4>(place);
-            }
-            if SIZE >= 16 {
-                self.0 += word::<8>(place) + word::<12>(place);
-            }
-            if SIZE >= 32 {
-                self.0 += word::<16>(place) + word::<20>(place) + word::<24>(place) + word::<28>(place);
-            }
+/// Global for the same reason. The length is taken for a multiple of 4, as that of every valid message is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sum_scratch(length: u32) -> u64 {
+    let Some(message) = maps::scratch() else { return 0 };
+    let message = message.cast::<u32>();
+    let mut sum = 0;
+    for index in 0..2 * WORDS {
+        if index >= length as usize / 4 {
+            break;
         }
-        true
+        // SAFETY: the scratch holds twice WORDS half-words.
+        sum += u64::from(unsafe { message.add(index).read_volatile() });
     }
+    sum
 }
 
 /// A value that LLVM neither computes a second time nor merges with another.

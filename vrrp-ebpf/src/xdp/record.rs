@@ -41,7 +41,7 @@ pub(super) fn event(
     source: &[u8; 16],
     peer: u32,
     checksum: ChecksumForm,
-    message: &Message,
+    (message, at): (Message, usize),
     now: u64,
 ) {
     let Some(mut entry) = maps::event() else {
@@ -57,7 +57,7 @@ pub(super) fn event(
         (*event).peer = peer;
         (*event).checksum = checksum as u8;
         (*event).reserved = [0; 3];
-        message.copy(packet, (&raw mut (*event).payload).cast())
+        message.copy_to(packet, at, (&raw mut (*event).payload).cast())
     };
     match copied {
         Some(length) => {

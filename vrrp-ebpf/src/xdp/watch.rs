@@ -7,7 +7,7 @@ use super::packet::Message;
 
 /// Whether this is the watched advert; it is noted then.
 #[inline(always)]
-pub(super) fn is_steady(slot: u32, source: &[u8; 16], message: &Message, now: impl FnOnce() -> u64) -> bool {
+pub(super) fn is_steady(slot: u32, source: &[u8; 16], message: Message, now: impl FnOnce() -> u64) -> bool {
     let Some(watch) = maps::watch(slot) else {
         return false;
     };
@@ -16,7 +16,7 @@ pub(super) fn is_steady(slot: u32, source: &[u8; 16], message: &Message, now: im
         let armed = (&raw const (*watch).armed).read_volatile();
         if Watch::length_of(armed) != message.length()
             || (*watch).source != *source
-            || !message.equals(&(*watch).payload)
+            || !message.is_watched(slot)
             // Written anew while it was read: what was compared may be half of one message and half of another.
             || (&raw const (*watch).armed).read_volatile() != armed
         {
