@@ -447,7 +447,7 @@ impl Engine {
             return;
         };
         link.outgoing = match (link.ifindex, link.source) {
-            (Some(ifindex), Some(source)) => Some(Outgoing::new(view.settings(), ifindex, source)),
+            (Some(ifindex), Some(source)) => Outgoing::new(view.settings(), ifindex, source).ok(),
             _ => None,
         };
     }
