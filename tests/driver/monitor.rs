@@ -56,7 +56,6 @@ impl Told {
         loop {
             if let Some(input) = self.0.pop() {
                 return match input {
-                    Input::Event(Event::Startup) => continue,
                     Input::Interface { instance, ifindex } => format!("{} is {ifindex:?}", instance.0),
                     Input::Event(Event::Link(instance, up)) => format!("{} up {up}", instance.0),
                     Input::Event(Event::Source(instance, Some(source))) => {

@@ -186,18 +186,19 @@ extern "C" fn equals_watch(slot: u32, length: u32) -> u64 {
     // SAFETY: the kernel keeps array elements for ever.
     let theirs = unsafe { (&raw const (*watch).payload).cast::<u64>() };
     let words = length as usize / 8;
-    for index in 0..WORDS {
-        if index >= words {
-            break;
-        }
+    let mut index = 0;
+    // Pinned, or LLVM would fold both bounds into one that the verifier does not know.
+    while index < WORDS && pin(index) < words {
         // SAFETY: both hold WORDS words.
         if unsafe { message.add(index).read_volatile() != theirs.add(index).read_volatile() } {
             return 0;
         }
+        index = pin(index + 1);
     }
     if length & 4 == 0 {
         return 1;
     }
+    let words = pin(words);
     if words >= WORDS {
         return 0;
     }
@@ -215,12 +216,11 @@ extern "C" fn sum_scratch(length: u32) -> u64 {
     let Some(message) = maps::scratch() else { return 0 };
     let message = message.cast::<u32>();
     let mut sum = 0;
-    for index in 0..2 * WORDS {
-        if index >= length as usize / 4 {
-            break;
-        }
+    let mut index = 0;
+    while index < 2 * WORDS && pin(index) < length as usize / 4 {
         // SAFETY: the scratch holds twice WORDS half-words.
         sum += u64::from(unsafe { message.add(index).read_volatile() });
+        index = pin(index + 1);
     }
     sum
 }

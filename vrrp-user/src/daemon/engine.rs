@@ -447,6 +447,7 @@ impl Engine {
             return;
         };
         link.outgoing = match (link.ifindex, link.source) {
+            // Illegal only for settings that the configuration refuses.
             (Some(ifindex), Some(source)) => Outgoing::new(view.settings(), ifindex, source).ok(),
             _ => None,
         };
