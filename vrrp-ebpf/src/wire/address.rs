@@ -30,8 +30,8 @@ pub const fn widen(address: IpAddr) -> [u8; 16] {
 }
 
 #[inline(always)]
-pub const fn widen_ipv4([a, b, c, d]: [u8; 4]) -> [u8; 16] {
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+pub const fn widen_ipv4(address: [u8; 4]) -> [u8; 16] {
+    ((u32::from_be_bytes(address) as u128) << 96).to_be_bytes()
 }
 
 /// The reverse of [`widen`].

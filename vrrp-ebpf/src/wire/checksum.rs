@@ -13,12 +13,11 @@ pub const fn pseudo(protocol: u8, source: &[u8; 16], destination: &[u8; 16], len
 }
 
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
 const fn address(address: &[u8; 16]) -> u64 {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    u32::from_ne_bytes([a, b, c, d]) as u64
-        + u32::from_ne_bytes([e, f, g, h]) as u64
-        + u32::from_ne_bytes([i, j, k, l]) as u64
-        + u32::from_ne_bytes([m, n, o, p]) as u64
+    let number = u128::from_ne_bytes(*address);
+    let (low, high) = (number as u64, (number >> 64) as u64);
+    (low & 0xffff_ffff) + (low >> 32) + (high & 0xffff_ffff) + (high >> 32)
 }
 
 /// The 16-bit sum.

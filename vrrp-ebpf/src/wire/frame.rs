@@ -118,16 +118,16 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
     if version_ihl >> 4 != 4 || header < ipv4::HEADER_LEN || fragment & ipv4::IS_FRAGMENT != 0 {
         return Err(NotAdvert::Other);
     }
-    let [s0, s1, s2, s3, d0, d1, d2, d3] =
-        octets.get::<8>(at + ipv4_field::SOURCE).ok_or(NotAdvert::Truncated)?;
+    let source = octets.get::<4>(at + ipv4_field::SOURCE).ok_or(NotAdvert::Truncated)?;
+    let destination = octets.get::<4>(at + ipv4_field::DESTINATION).ok_or(NotAdvert::Truncated)?;
     let total = usize::from(u16::from_be_bytes([total_high, total_low]));
     let message = Message { at: at + header, length: total.saturating_sub(header) };
     Ok(Frame {
         family: Family::V4,
         ttl,
         vlan,
-        source: widen_ipv4([s0, s1, s2, s3]),
-        destination: widen_ipv4([d0, d1, d2, d3]),
+        source: widen_ipv4(source),
+        destination: widen_ipv4(destination),
         at: message.at,
         length: message.length,
         vrid: message.vrid(octets)?,
@@ -182,15 +182,18 @@ fn read_u16<O: Octets + ?Sized>(octets: &O, at: usize) -> Result<u16, NotAdvert>
     octets.get::<2>(at).map(u16::from_be_bytes).ok_or(NotAdvert::Other)
 }
 
+/// Compares the address as one number: taken apart into bytes, it would be kept in as many registers.
 #[inline(always)]
 fn is_host(family: Family, address: &[u8; 16]) -> bool {
+    let number = u128::from_be_bytes(*address);
+    let first = (number >> 120) as u8;
     match family {
         Family::V4 => {
-            let [a, b, c, d, ..] = *address;
-            !(a == 127 || a & 0xf0 == 0xe0 || [a, b, c, d] == [0; 4] || [a, b, c, d] == [255; 4])
+            let number = (number >> 96) as u32;
+            !(first == 127 || first & 0xf0 == 0xe0 || number == 0 || number == u32::MAX)
         }
         // :: and ::1 differ in the last bit only.
-        Family::V6 => address[0] != 0xff && u128::from_be_bytes(*address) > 1,
+        Family::V6 => first != 0xff && number > 1,
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) mod field {
     pub(super) const PROTOCOL: usize = 9;
     pub(super) const CHECKSUM: usize = 10;
     pub(in crate::wire) const SOURCE: usize = 12;
-    pub(super) const DESTINATION: usize = 16;
+    pub(in crate::wire) const DESTINATION: usize = 16;
 }
 
 /// A header without options, of a packet that is no fragment.
