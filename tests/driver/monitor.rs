@@ -16,7 +16,7 @@ fn follow(cable: &Cable, instances: &[InstanceSettings], tracked: &[&str], test:
     follow_slowly(cable, instances, tracked, || {}, test);
 }
 
-/// The same, where following is held up by `pause` after each look at the table.
+/// The same, where following is held up by `pause` before each change is told.
 fn follow_slowly(
     cable: &Cable,
     instances: &[InstanceSettings],
@@ -56,13 +56,13 @@ impl Told {
         loop {
             if let Some(input) = self.0.pop() {
                 return match input {
-                    Input::Event(Event::Startup) => continue,
                     Input::Interface { instance, ifindex } => format!("{} is {ifindex:?}", instance.0),
                     Input::Event(Event::Link(instance, up)) => format!("{} up {up}", instance.0),
                     Input::Event(Event::Source(instance, Some(source))) => {
                         format!("{} from {source}", instance.0)
                     }
                     Input::Event(Event::Source(instance, None)) => format!("{} from nowhere", instance.0),
+                    Input::Event(Event::Startup) => "startup".to_owned(),
                     Input::Event(Event::Track(track, up)) => format!("track {} up {up}", track.0),
                     other => panic!("{other:?}"),
                 };
@@ -88,7 +88,7 @@ fn an_instance_hears_of_its_link_and_its_source() {
     let left = &cable.left;
     let index = format!("0 is Some({})", cable.ifindex());
     follow(&cable, &[settings(&["192.0.2.100/24"])], &[], |told| {
-        told.all([&index, "0 from nowhere", "0 up true"]);
+        told.all([&index, "0 from nowhere", "0 up true", "startup"]);
         left.ip("addr add 192.0.2.100/24 dev eth0").unwrap();
         told.nothing();
         left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
@@ -114,7 +114,14 @@ fn an_interface_may_come_late_be_renamed_and_made_again() {
     let mut late = settings(&["192.0.2.100"]);
     late.interface = "late0".into();
     follow(&cable, &[late], &["late0", "eth0"], |told| {
-        told.all(["0 up false", "0 is None", "0 from nowhere", "track 0 up false", "track 1 up true"]);
+        told.all([
+            "0 up false",
+            "0 is None",
+            "0 from nowhere",
+            "track 0 up false",
+            "track 1 up true",
+            "startup",
+        ]);
         left.ip("link add late0 type veth peer name late1").unwrap();
         told.all([&*format!("0 is Some({})", index("late0"))]);
         left.ip("addr add 192.0.2.1/24 dev late0\nlink set late1 up\nlink set late0 up").unwrap();
@@ -134,7 +141,7 @@ fn ipv6_is_sent_from_the_link_local_address() {
     let index = format!("0 is Some({})", cable.ifindex());
     cable.left.ip("addr add 2001:db8::1/64 dev eth0\naddr add fe80::100/64 dev eth0").unwrap();
     follow(&cable, &[settings(&["fe80::100", "2001:db8::100"])], &[], |told| {
-        told.all([&index, "0 from fe80::ff:fe00:1", "0 up true"]);
+        told.all([&index, "0 from fe80::ff:fe00:1", "0 up true", "startup"]);
         cable.left.ip("addr del fe80::ff:fe00:1/64 dev eth0").unwrap();
         told.all(["0 from nowhere"]);
     });
@@ -148,7 +155,7 @@ fn a_configured_source_counts_once_the_machine_has_it() {
     let mut unicast = settings(&["192.0.2.100"]);
     unicast.source = Some([198, 51, 100, 1].into());
     follow(&cable, &[unicast], &[], |told| {
-        told.all([&index, "0 from nowhere", "0 up true"]);
+        told.all([&index, "0 from nowhere", "0 up true", "startup"]);
         cable.left.ip("addr add 198.51.100.1/24 dev spare0").unwrap();
         told.all(["0 from 198.51.100.1"]);
         cable.left.ip("link del spare0").unwrap();
@@ -163,7 +170,7 @@ fn lost_notifications_cost_a_new_reading() {
     let index = format!("0 is Some({})", cable.ifindex());
     let pause = || drop(gate.lock().unwrap());
     follow_slowly(&cable, &[settings(&["192.0.2.100"])], &[], pause, |told| {
-        told.all([&index, "0 from nowhere", "0 up true"]);
+        told.all([&index, "0 from nowhere", "0 up true", "startup"]);
         let closed = gate.lock().unwrap();
         cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
         // Following has stopped at the gate once this is in its buffer; the rest overruns that.

@@ -16,6 +16,7 @@
 //! | `LEASES` | hash | [`LeaseKey`] → slot | user |
 //! | `LEASE_UNTIL` | array, mapped | slot → ns of CLOCK_MONOTONIC | user |
 
+mod budget;
 mod counter;
 mod event;
 mod key;
@@ -23,23 +24,19 @@ mod key;
 mod layout;
 mod lease;
 mod peer;
-mod slot;
 mod watch;
 
+pub use crate::wire::{PAYLOAD_MAX, Slot};
+pub use budget::{BUDGET_EVENTS, BUDGET_WINDOW_NS, Budget};
 pub use counter::{COUNTERS, Counter, Counters};
 pub use event::Event;
 pub use key::InstanceKey;
 pub use lease::LeaseKey;
 pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
-pub use slot::{BUDGET_EVENTS, BUDGET_WINDOW_NS, Budget, Slot};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.
 pub const LAYOUT_VERSION: u32 = 1;
-
-/// Longest VRRP message that the maps hold. 255 IPv4 addresses need 1036 bytes; more than 90 IPv6 addresses do not
-/// fit a 1500-byte link.
-pub const PAYLOAD_MAX: usize = 1480;
 
 /// Most instances that one daemon runs; the maps are sized to what the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

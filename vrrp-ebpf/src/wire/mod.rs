@@ -12,6 +12,7 @@ pub mod advert;
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+mod form;
 pub mod frame;
 pub mod ipv4;
 pub mod ipv6;
@@ -21,7 +22,12 @@ mod reject;
 mod vectors;
 pub mod vrrp;
 
+pub use form::Slot;
 pub use reject::Reject;
+
+/// Longest VRRP message that the maps hold. 255 IPv4 addresses need 1036 bytes; more than 90 IPv6 addresses do not
+/// fit a 1500-byte link.
+pub const PAYLOAD_MAX: usize = 1480;
 
 /// IP protocol number of VRRP.
 pub const PROTOCOL: u8 = 112;

@@ -28,7 +28,7 @@ pub enum Reject {
     CountZero = 9,
     /// Longer or shorter than its address count and version say (RFC 9568 §7.1).
     Length = 10,
-    /// More than the maps hold; see [`crate::map::PAYLOAD_MAX`].
+    /// More than the maps hold; see [`super::PAYLOAD_MAX`].
     TooLong = 11,
     /// Wrong in every form met in the field; see [`super::ChecksumForm`].
     Checksum = 12,

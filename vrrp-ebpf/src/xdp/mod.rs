@@ -11,6 +11,11 @@
 //!    └ valid ─► record: peers ─► limit ─► ring ─► pass
 //! ```
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "lengths and places lie within a frame, indexes within a map"
+)]
+
 mod limit;
 mod maps;
 mod packet;
@@ -120,6 +125,7 @@ fn steps(
 
 #[inline(always)]
 fn now() -> u64 {
+    // SAFETY: the helper takes nothing.
     unsafe { bpf_ktime_get_ns() }
 }
 

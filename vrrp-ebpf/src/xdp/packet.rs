@@ -240,7 +240,7 @@ pub(super) fn forget(mut value: usize, unknown: u32) -> usize {
     let unknown = unknown as usize;
     // SAFETY: arithmetic on a register.
     unsafe {
-        asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(pure, nomem, nostack))
+        asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(pure, nomem, nostack));
     };
     value
 }

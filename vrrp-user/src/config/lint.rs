@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use vrrp_ebpf::wire::Family;
 
+use crate::protocol::InstanceId;
+
 use super::diagnostic::Report;
 use super::resolve::family;
 use super::schema::{AddressDraft, Draft, InstanceDraft, ScriptDraft};
 use super::source::{At, Position, Sources};
 
-/// Room in the maps of the kernel.
-const INSTANCES_MAX: usize = vrrp_ebpf::map::SLOTS_MAX as usize;
+const INSTANCES_MAX: usize = InstanceId::COUNT_MAX as usize;
 
 pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
     if let Some(instance) = draft.instances.get(INSTANCES_MAX) {

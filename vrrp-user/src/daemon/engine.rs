@@ -75,6 +75,14 @@ pub struct Engine {
     ending: bool,
 }
 
+/// A running engine.
+#[derive(Debug)]
+pub struct Spawned {
+    pub thread: JoinHandle<io::Result<()>>,
+    /// What became of the real-time class.
+    pub class: Result<(), RealtimeError>,
+}
+
 /// What an instance sends with.
 #[derive(Debug, Default)]
 struct Link {
@@ -124,10 +132,7 @@ impl Engine {
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn spawn(
-        self,
-        realtime: bool,
-    ) -> io::Result<(JoinHandle<io::Result<()>>, Result<(), RealtimeError>)> {
+    pub fn spawn(self, realtime: bool) -> io::Result<Spawned> {
         let (tell, told) = mpsc::channel();
         let thread = Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(move || {
             let class = if realtime { become_realtime(ENGINE_PRIORITY) } else { Ok(()) };
@@ -136,7 +141,7 @@ impl Engine {
             self.run()
         })?;
         let class = told.recv().map_err(io::Error::other)?;
-        Ok((thread, class))
+        Ok(Spawned { thread, class })
     }
 
     /// Turns until the router was shut down; then the effect thread is told to finish.
@@ -340,7 +345,7 @@ impl Engine {
                     self.command(Command::Remove(instance, epoch));
                 }
                 Action::Announce(instance, announcement) => {
-                    self.command(Command::Announce(instance, announcement))
+                    self.command(Command::Announce(instance, announcement));
                 }
                 Action::Report(instance, transition) => {
                     if let Some(board) = self.board.instances.get(instance.index()) {

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::attach::Attachments;
 use super::board::Board;
 use super::effect::{Charge, Effect};
-use super::engine::{Engine, Parts};
+use super::engine::{Engine, Parts, Spawned};
 use super::interfaces;
 use super::options::{RunOptions, XdpMode};
 use super::preflight::{self, MissingCapabilities};
@@ -189,7 +189,7 @@ fn start_threads(
     let (commands, reports) = (queues.commands.clone(), queues.reports.clone());
     let effect = Effect::open(charges, commands, reports, Arc::clone(&sources.board))?;
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
-    let (engine, class) = engine.spawn(options.realtime)?;
+    let Spawned { thread: engine, class } = engine.spawn(options.realtime)?;
     let effect = effect.spawn(options.realtime)?;
     let mut why = Vec::new();
     if !options.realtime {

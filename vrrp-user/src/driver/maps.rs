@@ -11,14 +11,20 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
-use vrrp_ebpf::map::{COUNTERS, Counter, Counters, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Slot, Watch};
+use vrrp_ebpf::map::{
+    COUNTERS, Counter, Counters, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, SLOTS_MAX, Slot, Watch,
+};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
+
+use crate::protocol::InstanceId;
 
 /// Where the daemon reads per-CPU counters of the program; `None` for slot means adverts of no instance.
 pub trait CounterSource: Send + Sync + std::fmt::Debug {
     fn read(&self, slot: Option<u32>) -> Counters;
 }
+
+const _: () = assert!(InstanceId::COUNT_MAX == SLOTS_MAX);
 
 /// State shared between the program and the daemon's threads, indexed by slot.
 #[derive(Debug)]

@@ -11,6 +11,9 @@ use thiserror::Error;
 pub struct InstanceId(pub u32);
 
 impl InstanceId {
+    /// Most instances of one router, as the maps have room for.
+    pub const COUNT_MAX: u32 = 4096;
+
     pub fn index(self) -> usize {
         self.0 as usize
     }

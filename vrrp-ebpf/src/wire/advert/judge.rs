@@ -7,10 +7,9 @@
 //! The sum is the caller's, for the program must not loop over a message here: each way into an inlined loop would be
 //! verified by itself.
 
-use crate::map::{PAYLOAD_MAX, Slot};
 use crate::wire::frame::Frame;
 use crate::wire::vrrp::{ADVERTISEMENT, AUTH_LEN, HEADER_LEN, Header};
-use crate::wire::{ChecksumForm, Family, Octets, PROTOCOL, Reject, Sighting, checksum};
+use crate::wire::{ChecksumForm, Family, Octets, PAYLOAD_MAX, PROTOCOL, Reject, Sighting, Slot, checksum};
 
 /// Judges the message of `frame`, which lies in `octets`. `sum` is the one's complement sum of the message in the
 /// machine's byte order, not folded, as by [`checksum::sum`]; `None` where the caller cannot reach all of it. It is

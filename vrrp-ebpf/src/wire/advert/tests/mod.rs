@@ -7,10 +7,9 @@ mod written;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{AdvertRepr, Auth, Dialect, fill_checksum, judge};
-use crate::map::Slot;
 use crate::wire::address::widen;
 use crate::wire::frame::Frame;
-use crate::wire::{ChecksumForm, Family, Reject, Sighting, checksum};
+use crate::wire::{ChecksumForm, Family, Reject, Sighting, Slot, checksum};
 
 const PASSWORD: [u8; 8] = *b"s3cret\0\0";
 const V2: Dialect = Dialect::V2 { seconds: 1, auth: Auth::Pass(PASSWORD) };

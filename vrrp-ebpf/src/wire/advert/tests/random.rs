@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::map::PAYLOAD_MAX;
+use crate::wire::PAYLOAD_MAX;
 use crate::wire::advert::Advert;
 
 /// The one's complement sum as RFC 1071 §1 describes it, word by word.
