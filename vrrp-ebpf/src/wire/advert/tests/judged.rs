@@ -46,7 +46,7 @@ fn known_answer() {
     assert_eq!(buffer, message);
 }
 
-/// P19, P20, P21, V06: which form is written and which is found.
+/// P19, P20, P21, V06, N1: which form is written and which is found.
 #[test]
 fn checksum_forms() {
     use ChecksumForm::{Plain, Pseudo};
