@@ -118,6 +118,17 @@ fn accepted() {
     assert!(global.judge().is_ok(), "first address not link-local");
 }
 
+/// P06, P07, R01: one hop less is one too few.
+#[test]
+fn hops() {
+    for dialect in [V2, V3_CS, V3_V6] {
+        for ttl in 0..=255 {
+            let case = Case::new(dialect, 1, ChecksumForm::Pseudo).with(|case| case.frame.ttl = ttl);
+            assert_eq!(case.judge().err(), (ttl != 255).then_some(Reject::Ttl), "{dialect:?}, ttl {ttl}");
+        }
+    }
+}
+
 /// R16 and the limits of unicast.
 #[test]
 fn unicast() {
