@@ -1,155 +1,122 @@
-//! tmp
-use anyhow::Result;
-use std::time::Instant;
-use vrrp_ebpf::map::{InstanceKey, Slot};
+//! What the program costs, by BPF_PROG_TEST_RUN: each kind of frame beside an empty program in the same run.
+//!
+//! Only differences count: how long an empty run takes depends on the machine of the day.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_ebpf::map::{Counter, InstanceKey, Slot};
+use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
-use vrrp_user::driver::xdp::{Entry, Program};
+use vrrp_user::driver::clock;
+use vrrp_user::driver::xdp::program::{Entry, Program};
 
-fn sum(parts: &[&[u8]]) -> u16 {
-    let mut s = 0u64;
-    for p in parts {
-        for c in p.chunks(2) {
-            s += u64::from(u16::from_be_bytes([c[0], *c.get(1).unwrap_or(&0)]));
-        }
-    }
-    while s >> 16 != 0 {
-        s = (s & 0xffff) + (s >> 16);
-    }
-    !(s as u16)
-}
-pub fn v3v4(vrid: u8, prio: u8, n: u8, ttl: u8, bad: bool) -> Vec<u8> {
-    let mut m = vec![0x31, vrid, prio, n, 0, 100, 0, 0];
-    for i in 0..n {
-        m.extend_from_slice(&[10, 0, 1, i]);
-    }
-    let src = [10, 0, 0, 2];
-    let dst = [224, 0, 0, 18];
-    let len = (m.len() as u16).to_be_bytes();
-    let mut c = sum(&[&src, &dst, &[0, 112], &len, &m]);
-    if bad {
-        c ^= 0x55;
-    }
-    m[6..8].copy_from_slice(&c.to_be_bytes());
-    ip4(ttl, 112, src, dst, &m)
-}
-pub fn ip4(ttl: u8, proto: u8, src: [u8; 4], dst: [u8; 4], m: &[u8]) -> Vec<u8> {
-    let mut f = vec![1, 0, 0x5e, 0, 0, 18, 0, 0, 0x5e, 0, 1, 51, 8, 0];
-    let mut h = vec![0x45, 0xc0];
-    h.extend_from_slice(&((20 + m.len()) as u16).to_be_bytes());
-    h.extend_from_slice(&[0, 1, 0, 0, ttl, proto, 0, 0]);
-    h.extend_from_slice(&src);
-    h.extend_from_slice(&dst);
-    let c = sum(&[&h]);
-    h[10..12].copy_from_slice(&c.to_be_bytes());
-    f.extend(h);
-    f.extend_from_slice(m);
-    while f.len() < 60 {
-        f.push(0)
-    }
-    f
-}
-pub fn v3v6(vrid: u8, prio: u8, n: u8) -> Vec<u8> {
-    let mut m = vec![0x31, vrid, prio, n, 0, 100, 0, 0];
-    for i in 0..n {
-        m.extend_from_slice(&[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, i]);
-    }
-    let mut src = [0; 16];
-    src[0] = 0xfe;
-    src[1] = 0x80;
-    src[15] = 2;
-    let mut dst = [0; 16];
-    dst[0] = 0xff;
-    dst[1] = 2;
-    dst[15] = 18;
-    let len = (m.len() as u16).to_be_bytes();
-    let c = sum(&[&src, &dst, &[0, 112], &len, &m]);
-    m[6..8].copy_from_slice(&c.to_be_bytes());
-    ip6(112, src, dst, &m)
-}
-pub fn ip6(proto: u8, src: [u8; 16], dst: [u8; 16], m: &[u8]) -> Vec<u8> {
-    let mut f = vec![0x33, 0x33, 0, 0, 0, 18, 0, 0, 0x5e, 0, 2, 51, 0x86, 0xdd, 0x60, 0, 0, 0];
-    f.extend_from_slice(&(m.len() as u16).to_be_bytes());
-    f.extend_from_slice(&[proto, 255]);
-    f.extend_from_slice(&src);
-    f.extend_from_slice(&dst);
-    f.extend_from_slice(m);
-    f
+use crate::packet::{self, Frame, V3_IPV4, V3_IPV6};
+
+/// Runs of the program per measurement, and measurements per row.
+const REPEAT: u32 = 500_000;
+const ROUNDS: usize = 7;
+
+/// BPF_PROG_TEST_RUN presents frames as those of the loopback device.
+const LOOPBACK: u32 = 1;
+/// TCP, as an example of everything else.
+const TCP: u8 = 6;
+
+struct Row {
+    name: &'static str,
+    frame: Vec<u8>,
+    /// Where the message lies, when it is to be watched.
+    watched: Option<usize>,
 }
 
+/// Prints the table.
+///
+/// # Errors
+/// The program cannot be loaded or run.
 pub fn run() -> Result<()> {
-    let t = Instant::now();
-    let mut p = Program::load(4)?;
-    println!("load {:?}", t.elapsed());
-    for e in Entry::ALL {
-        println!("{e:?} verified {:?}", p.verified_instructions(e));
-    }
-    let maps = p.maps();
+    let started = clock::now();
+    let mut program = Program::load(2)?;
+    let load = clock::now().since(started);
     for (slot, family) in [(0, Family::V4), (1, Family::V6)] {
-        maps.set_slot(slot, &Slot { version: 3, ..Slot::UNUSED });
-        p.insert(InstanceKey::new(1, 0, family, 51), slot)?;
+        program.maps().set_slot(slot, &Slot { version: 3, ..Slot::UNUSED });
+        program.insert(InstanceKey::new(LOOPBACK, 0, family, packet::VRID), slot)?;
     }
-    let mut ring = p.ring()?;
-    let cases: Vec<(&str, Vec<u8>, Option<u32>)> = vec![
-        ("tcp4", ip4(64, 6, [10, 0, 0, 1], [10, 0, 0, 3], &[0; 40]), None),
-        ("tcp6", ip6(6, [1; 16], [2; 16], &[0; 40]), None),
-        (
-            "arp",
-            {
-                let mut f = vec![0; 60];
-                f[12] = 8;
-                f[13] = 6;
-                f
-            },
-            None,
-        ),
-        ("unknown", v3v4(52, 100, 1, 255, false), None),
-        ("steady 1", v3v4(51, 100, 1, 255, false), Some(0)),
-        ("steady 20", v3v4(51, 100, 20, 255, false), Some(0)),
-        ("steady6 1", v3v6(51, 100, 1), Some(1)),
-        ("steady6 20", v3v6(51, 100, 20), Some(1)),
-        ("steady 255", v3v4(51, 100, 255, 255, false), Some(0)),
-        ("ttl", v3v4(51, 100, 1, 64, false), None),
-        ("badsum 1", v3v4(51, 100, 1, 255, true), None),
-        ("badsum 20", v3v4(51, 100, 20, 255, true), None),
-        ("overbudget 1", v3v4(51, 101, 1, 255, false), None),
-    ];
-    for (name, frame, steady) in &cases {
-        for e in Entry::ALL {
-            if let Some(slot) = steady {
-                maps.disarm(*slot);
-                for _ in 0..3 {
-                    std::thread::sleep(std::time::Duration::from_millis(120));
-                    p.run(e, frame, 1)?;
-                }
-                let mut got = None;
-                ring.drain(10000, |ev| got = Some((ev.source, ev.peer, ev.message().to_vec(), ev.stamp)));
-                let (s, pe, m, st) = got.unwrap();
-                maps.arm(*slot, s, pe, &m, vrrp_ebpf::time::Timestamp::from_nanos(st));
-            }
-            let (mut a, mut b) = (vec![], vec![]);
-            let mut v = 0;
-            for _ in 0..7 {
-                a.push(p.run_empty(e, frame, 500_000)?.duration.as_nanos());
-                let r = p.run(e, frame, 500_000)?;
-                v = r.verdict as i32;
-                b.push(r.duration.as_nanos());
-            }
-            a.sort();
-            b.sort();
-            print!(
-                "{name:14} {e:?} verdict {v} empty {} {} ours {} {} diff {} {} hits {} | ",
-                a[0],
-                a[3],
-                b[0],
-                b[3],
-                b[0] - a[0].min(b[0]),
-                b[3] - a[3].min(b[3]),
-                maps.watch_hits(steady.unwrap_or(0))
-            );
+    println!("load, map and verify: {:.1} ms", load.as_secs_f64() * 1e3);
+    for entry in Entry::ALL {
+        let verified =
+            program.verified_instructions(entry).context("the kernel does not count (Linux 5.16)")?;
+        println!("{entry:?}: {verified} instructions verified");
+    }
+    println!("{:<26} {:>5} {:>16} {:>16} {:>10}", "frame", "hook", "empty ns", "ours ns", "more ns");
+    for row in rows() {
+        for entry in Entry::ALL {
+            measure(&mut program, entry, &row)?;
         }
-        println!();
     }
-    println!("{:?}", maps.counters(Some(0)));
-    println!("{:?}", maps.counters(None));
+    println!("ns: best and median of {ROUNDS} measurements of {REPEAT} runs; more: by the medians");
     Ok(())
+}
+
+fn rows() -> Vec<Row> {
+    let plain = |name, frame: Frame| Row { name, frame: frame.build(), watched: None };
+    let steady = |name, frame: Frame, watched| Row { name, frame: frame.build(), watched: Some(watched) };
+    vec![
+        plain("TCP over IPv4", packet::advert(V3_IPV4, 1).protocol(TCP)),
+        plain("TCP over IPv6", packet::advert(V3_IPV6, 1).protocol(TCP)),
+        steady("steady, 1 address", packet::advert(V3_IPV4, 1), 34),
+        steady("steady, 20 addresses", packet::advert(V3_IPV4, 20), 34),
+        steady("steady, IPv6, 20 addresses", packet::advert(V3_IPV6, 20), 54),
+        plain("TTL 64", packet::advert(V3_IPV4, 1).ttl(64)),
+        plain("wrong checksum", packet::advert(V3_IPV4, 1).wrong_checksum()),
+        plain("VRID of nobody", packet::advert(V3_IPV4, 1).byte(1, packet::VRID + 1)),
+    ]
+}
+
+fn measure(program: &mut Program, entry: Entry, row: &Row) -> Result<()> {
+    let maps = program.maps();
+    let slot = u32::from(row.frame.get(12..14) == Some(&[0x86, 0xdd]));
+    if let Some(at) = row.watched {
+        // The first one makes the peer known.
+        program.run(entry, &row.frame, 1)?;
+        let message = row.frame.get(at..).context("no message")?;
+        let source = source(&row.frame, slot)?;
+        let (index, _) = maps
+            .peers(slot)
+            .find(|(_, peer)| peer.source == source)
+            .context("the program has not recorded the sender")?;
+        maps.arm(slot, source, index, message, Timestamp::ZERO);
+    }
+    let before = maps.counters(Some(slot)).counter(Counter::Steady);
+    let (mut empty, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        empty.push(program.run_empty(entry, &row.frame, REPEAT)?.duration);
+        ours.push(program.run(entry, &row.frame, REPEAT)?.duration);
+    }
+    if row.watched.is_some() {
+        let steady = maps.counters(Some(slot)).counter(Counter::Steady) - before;
+        ensure!(steady > 0, "{}: not taken for the watched advert", row.name);
+        maps.disarm(slot);
+    }
+    let (empty, ours) = (spread(empty), spread(ours));
+    let hook = format!("{entry:?}").to_lowercase();
+    let cell = |(best, median): (Duration, Duration)| format!("{}/{}", best.as_nanos(), median.as_nanos());
+    let more = ours.1.saturating_sub(empty.1).as_nanos();
+    println!("{:<26} {hook:>5} {:>16} {:>16} {more:>10}", row.name, cell(empty), cell(ours));
+    Ok(())
+}
+
+/// Best and median.
+fn spread(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort_unstable();
+    let at = |index: usize| times.get(index).copied().unwrap_or_default();
+    (at(0), at(times.len() / 2))
+}
+
+fn source(frame: &[u8], slot: u32) -> Result<[u8; 16]> {
+    let mut source = [0; 16];
+    let bytes = if slot == 0 { frame.get(26..30) } else { frame.get(22..38) }.context("no source")?;
+    source.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    ensure!(source != [0; 16], "no sender: {:?}", IpAddr::from(source));
+    Ok(source)
 }

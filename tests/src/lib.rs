@@ -4,6 +4,8 @@
 //! every frame the nodes send with the kernel's time, [`probe`] asks the virtual address who serves it. Everything is
 //! a guard: what it made goes when it is dropped, also on panic. Nothing here touches the host's own interfaces.
 //!
+//! [`packet`] builds frames, right ones and wrong ones.
+//!
 //! The observer reads adverts with a parser of its own on purpose: it must not share a mistake with the daemon.
 
 pub mod bench;

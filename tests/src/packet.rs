@@ -26,6 +26,9 @@ pub const V3_IPV4: Dialect = Dialect::V3 { family: Family::V4, centiseconds: 100
 /// Version 3 at 1 s.
 pub const V3_IPV6: Dialect = Dialect::V3 { family: Family::V6, centiseconds: 100 };
 
+/// Of every advert that [`advert`] makes.
+pub const VRID: u8 = 51;
+
 /// Shortest frame on a wire, without its check sequence.
 const PADDED: usize = 60;
 
@@ -295,7 +298,7 @@ pub fn addresses(family: Family, count: u8) -> Vec<IpAddr> {
 #[expect(clippy::panic, reason = "a mistake in a test ends that test")]
 pub fn advert(dialect: Dialect, address_count: u8) -> Frame {
     let addresses = addresses(dialect.family(), address_count);
-    match AdvertRepr::new(51, 100, dialect, &addresses) {
+    match AdvertRepr::new(VRID, 100, dialect, &addresses) {
         Ok(repr) => Frame::to_group(dialect.family()).advert(&repr),
         Err(illegal) => panic!("no such advert: {illegal}"),
     }

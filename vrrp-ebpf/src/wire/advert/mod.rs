@@ -1,6 +1,6 @@
 //! Adverts: judged as they come in, read and written as a whole.
 //!
-//! [`judge`] is what kernel and user make of a frame; of what passed, the daemon reads the message by [`Advert`]. Its
+//! [`judge()`] is what kernel and user make of a frame; of what passed, the daemon reads the message by [`Advert`]. Its
 //! own adverts it writes by [`AdvertRepr`] and completes by [`fill_checksum`], once per destination.
 
 mod judge;

@@ -77,16 +77,11 @@ impl<'a> AdvertRepr<'a> {
         Ok(Self { vrid, priority, dialect, addresses, address_count })
     }
 
-    /// The same with another priority; 0 releases the addresses (P14).
-    #[must_use]
-    pub const fn with_priority(self, priority: u8) -> Self {
-        Self { priority, ..self }
-    }
-
     pub const fn vrid(&self) -> u8 {
         self.vrid
     }
 
+    /// 0 releases the addresses (P14).
     pub const fn priority(&self) -> u8 {
         self.priority
     }

@@ -46,7 +46,7 @@ fn known_answer() {
     assert_eq!(buffer, message);
 }
 
-/// P19, P20, P21, V06: which form is written and which is found.
+/// P19, P20, P21, V06, N1: which form is written and which is found.
 #[test]
 fn checksum_forms() {
     use ChecksumForm::{Plain, Pseudo};
@@ -116,6 +116,17 @@ fn accepted() {
         .with(|case| case.message[8..10].copy_from_slice(&[0x20, 0x01]))
         .sealed(ChecksumForm::Pseudo);
     assert!(global.judge().is_ok(), "first address not link-local");
+}
+
+/// P06, P07, R01: one hop less is one too few.
+#[test]
+fn hops() {
+    for dialect in [V2, V3_CS, V3_V6] {
+        for ttl in 0..=255 {
+            let case = Case::new(dialect, 1, ChecksumForm::Pseudo).with(|case| case.frame.ttl = ttl);
+            assert_eq!(case.judge().err(), (ttl != 255).then_some(Reject::Ttl), "{dialect:?}, ttl {ttl}");
+        }
+    }
 }
 
 /// R16 and the limits of unicast.
