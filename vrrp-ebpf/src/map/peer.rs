@@ -66,16 +66,22 @@ impl Peer {
     /// Notes a valid advert, heard at `now`.
     #[inline(always)]
     pub fn record(&mut self, sighting: &Sighting, checksum: ChecksumForm, now: u64) {
+        self.describe(sighting, checksum);
+        self.touch(now);
+    }
+
+    /// Notes what a valid advert says.
+    #[inline(always)]
+    pub fn describe(&mut self, sighting: &Sighting, checksum: ChecksumForm) {
         self.source = sighting.source;
         self.interval = sighting.interval;
         self.version = sighting.version;
         self.priority = sighting.priority;
         self.address_count = sighting.address_count;
         self.checksum = checksum as u8;
-        self.touch(now);
     }
 
-    /// Notes the time of an advert whose content is known already.
+    /// Notes that a valid advert was heard at `now`.
     #[inline(always)]
     pub fn touch(&mut self, now: u64) {
         if self.last_seen != 0 && now > self.last_seen {

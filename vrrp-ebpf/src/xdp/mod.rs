@@ -18,6 +18,8 @@
 
 mod limit;
 mod maps;
+mod message;
+mod opaque;
 mod packet;
 mod record;
 mod watch;
@@ -28,10 +30,12 @@ use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::Slot;
 use vrrp_ebpf::map::{Counter, InstanceKey};
-use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
+use vrrp_ebpf::wire::frame::Frame;
 use vrrp_ebpf::wire::{Reject, advert, frame};
 
-use self::packet::{Message, Packet, View, forget};
+use self::message::NO_SUM;
+use self::opaque::forget;
+use self::packet::Packet;
 
 /// Leaves the frame to the next program and then to the stack (Linux 6.6).
 const TCX_NEXT: i32 = -1;
@@ -70,23 +74,19 @@ impl Outcome {
 
 #[inline(always)]
 fn judge(packet: &impl Packet) -> Outcome {
-    let view = packet.view();
-    let frame = match frame::dissect(&view, packet.stripped_vlan()) {
-        Ok(frame) => frame,
-        Err(NotAdvert::Other) => return Outcome::Other,
-        Err(NotAdvert::Truncated) => return Outcome::Other,
+    let Ok(frame) = frame::dissect(&packet.headers(), packet.stripped_vlan()) else {
+        return Outcome::Other;
     };
     let ifindex = packet.ifindex();
-    let view = packet.view();
-    let unknown = u64::from(ifindex) << 32 | u64::from(ifindex);
-    let frame = Frame { at: forget(frame.at, unknown), length: forget(frame.length, unknown), ..frame };
     let key = InstanceKey::new(ifindex, frame.vlan, frame.family, frame.vrid);
     let Some(slot) = maps::slot_of(&key) else {
         maps::count(None, Counter::UnknownVrid as u32);
         return Outcome::Unknown;
     };
     let Some(form) = maps::form(slot) else { return Outcome::Unknown };
-    match steps(packet, &view, &frame, slot, form, unknown) {
+    let unknown = u64::from(ifindex) << 32 | u64::from(ifindex);
+    let frame = Frame { at: forget(frame.at, unknown), length: forget(frame.length, unknown), ..frame };
+    match steps(packet, &frame, slot, form, unknown) {
         Ok(outcome) => outcome,
         Err(reject) => {
             maps::count(Some(slot), forget(reject as usize, unknown) as u32);
@@ -98,25 +98,27 @@ fn judge(packet: &impl Packet) -> Outcome {
 #[inline(always)]
 fn steps(
     packet: &impl Packet,
-    view: &View,
     frame: &Frame,
     slot: u32,
     form: &Slot,
     unknown: u64,
 ) -> Result<Outcome, Reject> {
-    advert::judge_envelope(view, frame, form)?;
-    let message = Message::new(*view, frame.at, frame.length, unknown);
-    if watch::is_steady(slot, &frame.source, &message, now) {
+    let (at, length) = (frame.at as u32, frame.length as u32);
+    let view = packet.first(at + length);
+    advert::judge_envelope(&view, frame, form)?;
+    if watch::is_steady(packet, slot, frame, now) {
         return Ok(Outcome::Steady);
     }
-    let (sighting, checksum) = advert::judge_message(view, frame, form, || message.sum())?;
+    let (sighting, checksum) = advert::judge_message(&view, frame, form, || {
+        Some(packet.sum(at, length)).filter(|sum| *sum != NO_SUM)
+    })?;
     let now = now();
-    let peer = record::peer(slot, &sighting, checksum, now, unknown);
+    let peer = record::peer(slot, &sighting, checksum, now);
     if !limit::spend(slot, now) {
         maps::count(Some(slot), Counter::OverBudget as u32);
         return Ok(Outcome::OverBudget);
     }
-    record::event(packet, slot, &sighting.source, peer, checksum, &message, now);
+    record::event(packet, slot, &sighting.source, peer, checksum, (at, forget(frame.length, unknown)), now);
     Ok(Outcome::Event)
 }
 

@@ -1,33 +1,42 @@
-//! Packet memory: the only unsafe code that touches it.
+//! A frame as each entry is given it, and the only way to its bytes.
 //!
-//! Enters: the context of an entry. Leaves: [`Octets`] for the shared dissector, comparison and sum of a message, a
-//! copy of it. Bytes are read in place and only from the first buffer; what lies beyond reads as the end of the
-//! frame. Drivers and generic XDP put far more than a VRRP message there; for tcx it is pulled in.
-//!
-//! The inline assembly keeps two hands off. LLVM would turn `p + n > end` into `end - p`, which the verifier
-//! refuses, and split the load of an unaligned word into bytes. The verifier would follow each kind of header
-//! separately to the end of the program, were the place of the message not made unknown to it.
+//! Enters: the context of an entry. Leaves: [`View`] for the shared dissector, copies of the frame, and what
+//! [`super::message`] makes of a message. Bytes are read in place and only from the first buffer; what lies beyond
+//! reads as the end of the frame. Drivers and generic XDP put far more than a VRRP message there; for tcx it is pulled
+//! in.
 
-use core::arch::asm;
 use core::intrinsics::is_val_statically_known;
 
-use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_pull_data, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use vrrp_ebpf::map::PAYLOAD_MAX;
 use vrrp_ebpf::wire::Octets;
+
+use super::message::{equals_watch_skb, equals_watch_xdp, sum_skb, sum_xdp};
+use super::opaque::{beyond, pin};
+
+/// The longest that lies before the VRID: Ethernet, two tags, an IPv4 header with all options.
+const HEADERS: u32 = 14 + 2 * 4 + 60 + 2;
 
 /// A frame as an entry was given it.
 pub(super) trait Packet {
-    fn view(&self) -> View;
+    /// What can be read in place: the headers, where the frame is long enough.
+    fn headers(&self) -> View;
+
+    /// What can be read in place: the first `length` bytes, where the frame is long enough. Views taken before are void
+    /// then.
+    fn first(&self, length: u32) -> View;
 
     fn ifindex(&self) -> u32;
 
     /// Id of the VLAN whose tag the kernel has taken out of the frame already, or 0.
     fn stripped_vlan(&self) -> u16;
 
-    /// Brings `length` bytes into the first buffer. Views taken before are void then.
-    fn pull(&self, length: u32) -> bool;
+    /// See [`super::message::equals_watch`].
+    fn equals_watch(&self, at: u32, length: u32, slot: u32) -> bool;
+
+    /// See [`super::message::sum`].
+    fn sum(&self, at: u32, length: u32) -> u64;
 
     /// Copies from the whole frame.
     ///
@@ -38,12 +47,13 @@ pub(super) trait Packet {
 
 impl Packet for XdpContext {
     #[inline(always)]
-    fn view(&self) -> View {
-        // SAFETY: the context is the kernel's. Volatile, for a second view must know nothing of the first.
-        let (start, end) = unsafe {
-            ((&raw const (*self.ctx).data).read_volatile(), (&raw const (*self.ctx).data_end).read_volatile())
-        };
-        View { start: start as usize, end: end as usize }
+    fn headers(&self) -> View {
+        View::of_xdp(self.ctx)
+    }
+
+    #[inline(always)]
+    fn first(&self, _length: u32) -> View {
+        View::of_xdp(self.ctx)
     }
 
     #[inline(always)]
@@ -58,8 +68,13 @@ impl Packet for XdpContext {
     }
 
     #[inline(always)]
-    fn pull(&self, _length: u32) -> bool {
-        false
+    fn equals_watch(&self, at: u32, length: u32, slot: u32) -> bool {
+        equals_watch_xdp(self.ctx, at, length, slot) != 0
+    }
+
+    #[inline(always)]
+    fn sum(&self, at: u32, length: u32) -> u64 {
+        sum_xdp(self.ctx, at, length)
     }
 
     #[inline(always)]
@@ -71,15 +86,24 @@ impl Packet for XdpContext {
 
 impl Packet for TcContext {
     #[inline(always)]
-    fn view(&self) -> View {
-        // SAFETY: the context is the kernel's. Volatile, for a second view must know nothing of the first.
-        let (start, end) = unsafe {
-            (
-                (&raw const (*self.skb.skb).data).read_volatile(),
-                (&raw const (*self.skb.skb).data_end).read_volatile(),
-            )
-        };
-        View { start: start as usize, end: end as usize }
+    fn headers(&self) -> View {
+        self.first(HEADERS)
+    }
+
+    #[inline(always)]
+    fn first(&self, length: u32) -> View {
+        let skb = self.skb.skb;
+        let view = View::of_skb(skb);
+        if !beyond(view.start, length as usize, view.end) {
+            return view;
+        }
+        // SAFETY: the context is the kernel's. A frame that ends before is pulled whole.
+        unsafe {
+            if (*skb).data_end - (*skb).data < (*skb).len {
+                bpf_skb_pull_data(skb, length.min((*skb).len));
+            }
+        }
+        View::of_skb(skb)
     }
 
     #[inline(always)]
@@ -95,23 +119,49 @@ impl Packet for TcContext {
     }
 
     #[inline(always)]
-    fn pull(&self, length: u32) -> bool {
-        // SAFETY: as above.
-        unsafe { bpf_skb_pull_data(self.skb.skb, length) == 0 }
+    fn equals_watch(&self, at: u32, length: u32, slot: u32) -> bool {
+        equals_watch_skb(self.skb.skb, at, length, slot) != 0
+    }
+
+    #[inline(always)]
+    fn sum(&self, at: u32, length: u32) -> u64 {
+        sum_skb(self.skb.skb, at, length)
     }
 
     #[inline(always)]
     unsafe fn copy(&self, at: u32, to: *mut u8, length: u32) -> bool {
         // SAFETY: the caller's promise; the helper checks the frame's side.
-        unsafe { bpf_skb_load_bytes(self.as_ptr(), at, to.cast(), length) == 0 }
+        unsafe { bpf_skb_load_bytes(self.skb.skb.cast(), at, to.cast(), length) == 0 }
     }
 }
 
 /// The first buffer of a frame.
 #[derive(Clone, Copy)]
 pub(super) struct View {
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// What the verifier does not know: the index of the interface.
+    pub(super) unknown: u64,
+}
+
+impl View {
+    #[inline(always)]
+    pub(super) fn of_xdp(context: *mut xdp_md) -> Self {
+        // SAFETY: the context is the kernel's. Volatile, for a second view must know nothing of the first.
+        let (start, end) =
+            unsafe { ((&raw const (*context).data).read_volatile(), (&raw const (*context).data_end).read_volatile()) };
+        let unknown = unsafe { (*context).ingress_ifindex };
+        Self { start: start as usize, end: end as usize, unknown: unknown.into() }
+    }
+
+    #[inline(always)]
+    pub(super) fn of_skb(skb: *mut __sk_buff) -> Self {
+        // SAFETY: as above.
+        let (start, end) =
+            unsafe { ((&raw const (*skb).data).read_volatile(), (&raw const (*skb).data_end).read_volatile()) };
+        let unknown = unsafe { (*skb).ifindex };
+        Self { start: start as usize, end: end as usize, unknown: unknown.into() }
+    }
 }
 
 impl Octets for View {
@@ -133,220 +183,4 @@ impl Octets for View {
         // SAFETY: N bytes from `place` on lie within the buffer.
         Some(unsafe { *(place as *const [u8; N]) })
     }
-}
-
-/// A VRRP message in the first buffer.
-#[derive(Clone, Copy)]
-pub(super) struct Message {
-    view: View,
-    at: usize,
-    length: usize,
-    unknown: u64,
-}
-
-/// Headers before a message: Ethernet, two tags, the longest IPv4 header; rounded up.
-const HEADERS_MAX: usize = 127;
-const BLOCK: usize = 32;
-
-impl Message {
-    /// `unknown` may be any value that the verifier does not know.
-    #[inline(always)]
-    pub(super) fn new(view: View, at: usize, length: usize, unknown: u64) -> Self {
-        // Separate from what others compare, for each comparison tells the verifier more.
-        Self { view, at: forget(at, unknown), length: forget(length, unknown), unknown }
-    }
-
-    #[inline(always)]
-    pub(super) fn length(&self) -> u32 {
-        self.length as u32
-    }
-
-    /// Whether the message equals the first `length` bytes of `other`, which lies at a multiple of 8.
-    #[inline(always)]
-    pub(super) fn equals(&self, other: &[u8; PAYLOAD_MAX]) -> bool {
-        self.visit(&mut Difference { other: core::ptr::from_ref(other).cast() })
-    }
-
-    /// The one's complement sum of the message's words in the machine's byte order, not folded; `None` where the
-    /// message does not lie in the first buffer or is longer than the maps hold.
-    #[inline(always)]
-    pub(super) fn sum(&self) -> Option<u64> {
-        let mut sum = Sum(0);
-        self.visit(&mut sum).then_some(sum.0)
-    }
-
-    /// Copies the message to `to` and returns its length; `None` where that fails.
-    ///
-    /// # Safety
-    /// `to` must be writable for PAYLOAD_MAX bytes.
-    #[inline(always)]
-    pub(super) unsafe fn copy(&self, packet: &impl Packet, to: *mut u8) -> Option<u32> {
-        let length = forget(self.length, self.unknown);
-        // The helper takes no empty copy.
-        if length == 0 || length > PAYLOAD_MAX {
-            return None;
-        }
-        // SAFETY: the caller's promise.
-        unsafe { packet.copy(self.at as u32, to, length as u32) }.then_some(length as u32)
-    }
-
-    /// Hands the message out in pieces of 32, then 16, 8 and 4 bytes. False as soon as one is refused or lies beyond
-    /// the buffer. The length is taken for a multiple of 4, as that of every valid message is.
-    #[inline(always)]
-    fn visit(&self, visitor: &mut impl Visitor) -> bool {
-        // The loop narrows what the verifier knows of its bound, which therefore must die with it.
-        let length = forget(self.length, self.unknown);
-        if self.at > HEADERS_MAX || length > PAYLOAD_MAX {
-            return false;
-        }
-        let mut place = pin(self.view.start + self.at);
-        let mut at = 0;
-        while at + BLOCK <= length {
-            if !self.piece::<BLOCK>(place, at, visitor) {
-                return false;
-            }
-            place = pin(place + BLOCK);
-            at = pin(at + BLOCK);
-        }
-        // Else the rest would be verified anew for each number of blocks before it.
-        at = forget(at, self.unknown);
-        visitor.forget(self.unknown);
-        self.rest::<16>(&mut at, visitor)
-            && self.rest::<8>(&mut at, visitor)
-            && self.rest::<4>(&mut at, visitor)
-    }
-
-    #[inline(always)]
-    fn rest<const SIZE: usize>(&self, at: &mut usize, visitor: &mut impl Visitor) -> bool {
-        if self.length & SIZE == 0 {
-            return true;
-        }
-        if *at > PAYLOAD_MAX - SIZE {
-            return false;
-        }
-        // Not from the place of the first block, which by now differs with the number of blocks.
-        let place = pin(self.view.start + pin(self.at + *at));
-        let taken = self.piece::<SIZE>(place, *at, visitor);
-        *at = pin(*at + SIZE);
-        taken
-    }
-
-    #[inline(always)]
-    fn piece<const SIZE: usize>(&self, place: usize, at: usize, visitor: &mut impl Visitor) -> bool {
-        if beyond(place, SIZE, self.view.end) {
-            return false;
-        }
-        // SAFETY: SIZE bytes from `place` on lie within the buffer; `at` + SIZE is at most PAYLOAD_MAX.
-        unsafe { visitor.visit::<SIZE>(place, at) }
-    }
-}
-
-trait Visitor {
-    /// # Safety
-    /// `SIZE` bytes from `place` on can be read, which lie at `at` in the message.
-    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, at: usize) -> bool;
-
-    /// Hides from the verifier what it knows of the state.
-    fn forget(&mut self, _unknown: u64) {}
-}
-
-struct Difference {
-    other: *const u8,
-}
-
-impl Visitor for Difference {
-    #[inline(always)]
-    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, at: usize) -> bool {
-        // SAFETY: the caller's promise; `other` holds the longest message.
-        unsafe {
-            let theirs = self.other.add(at).addr();
-            let mut difference = if SIZE == 4 { word::<0>(place) ^ word::<0>(theirs) } else { 0 };
-            if SIZE >= 8 {
-                difference |= double::<0>(place) ^ double::<0>(theirs);
-            }
-            if SIZE >= 16 {
-                difference |= double::<8>(place) ^ double::<8>(theirs);
-            }
-            if SIZE >= 32 {
-                difference |= double::<16>(place) ^ double::<16>(theirs);
-                difference |= double::<24>(place) ^ double::<24>(theirs);
-            }
-            difference == 0
-        }
-    }
-}
-
-struct Sum(u64);
-
-impl Visitor for Sum {
-    #[inline(always)]
-    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, _at: usize) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe {
-            self.0 += word::<0>(place);
-            if SIZE >= 8 {
-                self.0 += word::<4>(place);
-            }
-            if SIZE >= 16 {
-                self.0 += word::<8>(place) + word::<12>(place);
-            }
-            if SIZE >= 32 {
-                self.0 += word::<16>(place) + word::<20>(place) + word::<24>(place) + word::<28>(place);
-            }
-        }
-        true
-    }
-
-    #[inline(always)]
-    fn forget(&mut self, unknown: u64) {
-        self.0 = forget(self.0 as usize, unknown) as u64;
-    }
-}
-
-/// A value that LLVM neither computes a second time nor merges with another.
-#[inline(always)]
-fn pin(mut value: usize) -> usize {
-    // SAFETY: moves a register; an empty template would confuse the line table.
-    unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack)) };
-    value
-}
-
-/// The same value, of which the verifier knows nothing any more: what follows is verified once, not once for each
-/// value. `unknown` may be any value that the verifier does not know.
-#[inline(always)]
-pub(super) fn forget(mut value: usize, unknown: u64) -> usize {
-    // SAFETY: arithmetic on a register.
-    unsafe { asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(nomem, nostack)) };
-    value
-}
-
-/// Whether `size` bytes from `place` on reach past `end`.
-#[inline(always)]
-fn beyond(place: usize, size: usize, end: usize) -> bool {
-    let mut last = place;
-    // SAFETY: arithmetic on a register. It is opaque, so that the comparison stays one of two packet pointers.
-    unsafe { asm!("{0} += {1}", inout(reg) last, in(reg) size, options(pure, nomem, nostack)) };
-    last > end
-}
-
-/// # Safety
-/// Four bytes from `place` + `AT` on can be read; eight in [`double`].
-#[inline(always)]
-unsafe fn word<const AT: usize>(place: usize) -> u64 {
-    let value: u64;
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!("{0} = *(u32 *)({1} + {2})", out(reg) value, in(reg) place, const AT, options(pure, readonly, nostack));
-    }
-    value
-}
-
-#[inline(always)]
-unsafe fn double<const AT: usize>(place: usize) -> u64 {
-    let value: u64;
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) place, const AT, options(pure, readonly, nostack));
-    }
-    value
 }

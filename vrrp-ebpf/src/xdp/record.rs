@@ -1,36 +1,58 @@
 //! A valid advert that is not the watched one: into the peers, then into the ring.
 
-use vrrp_ebpf::map::{Counter, NO_PEER, PEERS_PER_SLOT};
+use vrrp_ebpf::map::{Counter, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT};
 use vrrp_ebpf::wire::{ChecksumForm, Sighting};
 
 use super::maps;
-use super::packet::{Message, Packet, forget};
+use super::packet::Packet;
 
 /// Notes the advert in the record of its source and returns its index, or [`NO_PEER`] where neither a record of this
 /// source nor a free one is left.
 #[inline(always)]
-pub(super) fn peer(slot: u32, sighting: &Sighting, checksum: ChecksumForm, now: u64, unknown: u64) -> u32 {
-    let mut chosen = NO_PEER;
-    for index in 0..PEERS_PER_SLOT {
-        let Some(peer) = maps::peer(slot, index) else {
-            break;
-        };
-        if peer.is_free() {
-            if chosen == NO_PEER {
-                chosen = index;
-            }
-        } else if peer.source == sighting.source {
-            chosen = index;
-            break;
-        }
-    }
-    // Else all that follows would be verified once for each index.
-    let chosen = forget(chosen as usize, unknown) as u32;
-    match maps::peer(slot, chosen) {
-        Some(peer) => peer.record(sighting, checksum, now),
+pub(super) fn peer(slot: u32, sighting: &Sighting, checksum: ChecksumForm, now: u64) -> u32 {
+    let source = u128::from_ne_bytes(sighting.source);
+    let index = find_peer(slot, source as u64, (source >> 64) as u64);
+    match maps::peer(slot, index) {
+        Some(peer) => peer.describe(sighting, checksum),
         None => maps::count(Some(slot), Counter::PeersFull as u32),
     }
-    chosen
+    touch_peer(slot, index, now);
+    index
+}
+
+/// The record of this source, else the first free one, else [`NO_PEER`].
+///
+/// A global function, as all that loops or branches much: the verifier walks it once, not once for each way that leads
+/// to it, and follows its callers without regard to what it returned.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_peer(slot: u32, source_low: u64, source_high: u64) -> u32 {
+    let mut free = NO_PEER;
+    for index in 0..PEERS_PER_SLOT {
+        let Some(peer) = maps::peer(slot, index) else { break };
+        let source = u128::from_ne_bytes(peer.source);
+        if peer.is_free() {
+            if free == NO_PEER {
+                free = index;
+            }
+        } else if source as u64 == source_low && (source >> 64) as u64 == source_high {
+            return index;
+        }
+    }
+    free
+}
+
+/// Notes the time of an advert of this peer, if there is one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn touch_peer(slot: u32, index: u32, now: u64) -> u32 {
+    match maps::peer(slot, index) {
+        Some(peer) => {
+            peer.touch(now);
+            1
+        }
+        None => 0,
+    }
 }
 
 /// Wakes the daemon. A full ring is counted; the peers hold the advert nevertheless.
@@ -41,7 +63,7 @@ pub(super) fn event(
     source: &[u8; 16],
     peer: u32,
     checksum: ChecksumForm,
-    message: &Message,
+    (at, length): (u32, usize),
     now: u64,
 ) {
     let Some(mut entry) = maps::event() else {
@@ -57,18 +79,15 @@ pub(super) fn event(
         (*event).peer = peer;
         (*event).checksum = checksum as u8;
         (*event).reserved = [0; 3];
-        message.copy(packet, (&raw mut (*event).payload).cast())
+        (*event).length = length as u32;
+        // The helper takes no empty copy.
+        length != 0 && length <= PAYLOAD_MAX && packet.copy(at, (&raw mut (*event).payload).cast(), length as u32)
     };
-    match copied {
-        Some(length) => {
-            // SAFETY: as above.
-            unsafe { (*event).length = length };
-            entry.submit(0);
-            maps::count(Some(slot), Counter::Event as u32);
-        }
-        None => {
-            entry.discard(0);
-            maps::count(Some(slot), Counter::RingFull as u32);
-        }
+    if copied {
+        entry.submit(0);
+        maps::count(Some(slot), Counter::Event as u32);
+    } else {
+        entry.discard(0);
+        maps::count(Some(slot), Counter::RingFull as u32);
     }
 }

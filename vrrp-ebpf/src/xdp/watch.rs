@@ -1,22 +1,24 @@
 //! The watched master: its unchanged adverts refresh a time stamp, and nobody is woken.
 
 use vrrp_ebpf::map::{Counter, Watch};
+use vrrp_ebpf::wire::frame::Frame;
 
 use super::maps;
-use super::packet::Message;
+use super::packet::Packet;
+use super::record::touch_peer;
 
 /// Whether this is the watched advert; it is noted then.
 #[inline(always)]
-pub(super) fn is_steady(slot: u32, source: &[u8; 16], message: &Message, now: impl FnOnce() -> u64) -> bool {
+pub(super) fn is_steady(packet: &impl Packet, slot: u32, frame: &Frame, now: impl FnOnce() -> u64) -> bool {
     let Some(watch) = maps::watch(slot) else {
         return false;
     };
     // SAFETY: the kernel keeps array elements for ever; the daemon changes them at any time, by whole words.
     unsafe {
         let armed = (&raw const (*watch).armed).read_volatile();
-        if Watch::length_of(armed) != message.length()
-            || (*watch).source != *source
-            || !message.equals(&(*watch).payload)
+        if Watch::length_of(armed) != frame.length as u32
+            || (*watch).source != frame.source
+            || !packet.equals_watch(frame.at as u32, frame.length as u32, slot)
             // Written anew while it was read: what was compared may be half of one message and half of another.
             || (&raw const (*watch).armed).read_volatile() != armed
         {
@@ -25,9 +27,7 @@ pub(super) fn is_steady(slot: u32, source: &[u8; 16], message: &Message, now: im
         let now = now();
         (*watch).last_seen = now;
         (*watch).hits += 1;
-        if let Some(peer) = maps::peer(slot, (*watch).peer) {
-            peer.touch(now);
-        }
+        touch_peer(slot, (*watch).peer, now);
     }
     maps::count(Some(slot), Counter::Steady as u32);
     true

@@ -1,0 +1,177 @@
+//! Whole messages: compared with the watched one, and summed.
+//!
+//! Both are loops over packet memory, and so they are global functions: the verifier walks each once, not once for each
+//! way that leads to it. A global function knows the type of its context, hence one of each per kind of entry.
+
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use vrrp_ebpf::map::PAYLOAD_MAX;
+
+use super::maps;
+use super::opaque::{beyond, double, forget, pin, word};
+use super::packet::View;
+
+/// What [`sum`] gives for a message that is not wholly there. No sum of PAYLOAD_MAX bytes comes near.
+pub(super) const NO_SUM: u64 = u64::MAX;
+
+/// Headers before a message: Ethernet, two tags, the longest IPv4 header; rounded up.
+const HEADERS_MAX: usize = 127;
+const BLOCK: usize = 32;
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn equals_watch_xdp(context: *mut xdp_md, at: u32, length: u32, slot: u32) -> u64 {
+    u64::from(equals_watch(View::of_xdp(context), at, length, slot))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn equals_watch_skb(skb: *mut __sk_buff, at: u32, length: u32, slot: u32) -> u64 {
+    u64::from(equals_watch(View::of_skb(skb), at, length, slot))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn sum_xdp(context: *mut xdp_md, at: u32, length: u32) -> u64 {
+    sum(View::of_xdp(context), at, length)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn sum_skb(skb: *mut __sk_buff, at: u32, length: u32) -> u64 {
+    sum(View::of_skb(skb), at, length)
+}
+
+/// Whether the message of `length` bytes at `at` equals what is watched in this slot.
+#[inline(always)]
+fn equals_watch(view: View, at: u32, length: u32, slot: u32) -> bool {
+    let Some(watch) = maps::watch(slot) else { return false };
+    // SAFETY: the kernel keeps array elements for ever.
+    let theirs = unsafe { (&raw const (*watch).payload).cast() };
+    visit(view, at, length, &mut Difference { theirs })
+}
+
+/// The one's complement sum of the message's words in the machine's byte order, not folded; [`NO_SUM`] where the message
+/// does not lie in the first buffer or is longer than the maps hold.
+#[inline(always)]
+fn sum(view: View, at: u32, length: u32) -> u64 {
+    let mut sum = Sum(0);
+    if visit(view, at, length, &mut sum) { sum.0 } else { NO_SUM }
+}
+
+/// Hands the message out in pieces of 32, then 16, 8 and 4 bytes. False as soon as one is refused or lies beyond the
+/// buffer. The length is taken for a multiple of 4, as that of every valid message is.
+#[inline(always)]
+fn visit(view: View, from: u32, length: u32, visitor: &mut impl Visitor) -> bool {
+    let (from, length) = (from as usize, length as usize);
+    if from > HEADERS_MAX || length > PAYLOAD_MAX {
+        return false;
+    }
+    let mut place = pin(view.start + from);
+    let mut at = 0;
+    while at + BLOCK <= length {
+        if beyond(place, BLOCK, view.end) {
+            return false;
+        }
+        // SAFETY: BLOCK bytes from `place` on lie within the buffer; `at` + BLOCK is at most PAYLOAD_MAX.
+        if !unsafe { visitor.visit::<BLOCK>(place, at) } {
+            return false;
+        }
+        place = pin(place + BLOCK);
+        at = pin(at + BLOCK);
+    }
+    // Else the rest would be verified anew for each number of blocks before it.
+    let mut rest = Rest { view, from, at: forget(at, view.unknown), length: forget(length, view.unknown) };
+    visitor.forget(view.unknown);
+    rest.visit::<16>(visitor) && rest.visit::<8>(visitor) && rest.visit::<4>(visitor)
+}
+
+struct Rest {
+    view: View,
+    from: usize,
+    at: usize,
+    length: usize,
+}
+
+impl Rest {
+    #[inline(always)]
+    fn visit<const SIZE: usize>(&mut self, visitor: &mut impl Visitor) -> bool {
+        if self.length & SIZE == 0 {
+            return true;
+        }
+        if self.at > PAYLOAD_MAX - SIZE {
+            return false;
+        }
+        // Not from the place of the first block, which by now differs with the number of blocks.
+        let place = pin(self.view.start + pin(self.from + self.at));
+        if beyond(place, SIZE, self.view.end) {
+            return false;
+        }
+        // SAFETY: SIZE bytes from `place` on lie within the buffer; `at` + SIZE is at most PAYLOAD_MAX.
+        let taken = unsafe { visitor.visit::<SIZE>(place, self.at) };
+        self.at = pin(self.at + SIZE);
+        taken
+    }
+}
+
+trait Visitor {
+    /// # Safety
+    /// `SIZE` bytes from `place` on can be read, which lie at `at` in the message.
+    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, at: usize) -> bool;
+
+    /// Hides from the verifier what it knows of the state.
+    fn forget(&mut self, _unknown: u64) {}
+}
+
+/// Refuses what differs from `theirs`, which lies at a multiple of 8 and has PAYLOAD_MAX bytes.
+struct Difference {
+    theirs: *const u8,
+}
+
+impl Visitor for Difference {
+    #[inline(always)]
+    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, at: usize) -> bool {
+        // SAFETY: the caller's promise; `theirs` holds the longest message.
+        unsafe {
+            let theirs = self.theirs.add(at).addr();
+            let mut difference = if SIZE == 4 { word::<0>(place) ^ word::<0>(theirs) } else { 0 };
+            if SIZE >= 8 {
+                difference |= double::<0>(place) ^ double::<0>(theirs);
+            }
+            if SIZE >= 16 {
+                difference |= double::<8>(place) ^ double::<8>(theirs);
+            }
+            if SIZE >= 32 {
+                difference |= double::<16>(place) ^ double::<16>(theirs);
+                difference |= double::<24>(place) ^ double::<24>(theirs);
+            }
+            difference == 0
+        }
+    }
+}
+
+struct Sum(u64);
+
+impl Visitor for Sum {
+    #[inline(always)]
+    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, _at: usize) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.0 += word::<0>(place);
+            if SIZE >= 8 {
+                self.0 += word::<4>(place);
+            }
+            if SIZE >= 16 {
+                self.0 += word::<8>(place) + word::<12>(place);
+            }
+            if SIZE >= 32 {
+                self.0 += word::<16>(place) + word::<20>(place) + word::<24>(place) + word::<28>(place);
+            }
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn forget(&mut self, unknown: u64) {
+        self.0 = forget(self.0 as usize, unknown) as u64;
+    }
+}
