@@ -7,6 +7,7 @@
 //! | map | type | key → value | writer |
 //! |---|---|---|---|
 //! | `KEYS` | hash | [`InstanceKey`] → slot | user |
+//! | `SHORTCUTS` | array | [`InstanceKey::shortcut`] → [`Shortcut`] | user |
 //! | `SLOTS` | array, mapped | slot → [`Slot`] | user |
 //! | `WATCH` | array, mapped | slot → [`Watch`] | user; `last_seen`, `hits` by the program |
 //! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program |
@@ -30,7 +31,7 @@ pub use crate::wire::{PAYLOAD_MAX, Slot};
 pub use budget::{BUDGET_EVENTS, BUDGET_WINDOW_NS, Budget};
 pub use counter::{COUNTERS, Counter, Counters};
 pub use event::Event;
-pub use key::InstanceKey;
+pub use key::{InstanceKey, SHORTCUTS, Shortcut};
 pub use lease::LeaseKey;
 pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
 pub use watch::Watch;

@@ -8,8 +8,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
-    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Peer, Slot,
-    Watch,
+    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Peer,
+    SHORTCUTS as SHORTCUT_COUNT, Shortcut, Slot, Watch,
 };
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -17,6 +17,9 @@ const ON_DEMAND: usize = BPF_F_NO_PREALLOC as usize;
 
 #[btf_map]
 static KEYS: HashMap<InstanceKey, u32, 64> = HashMap::new();
+
+#[btf_map]
+static SHORTCUTS: Array<Shortcut, { SHORTCUT_COUNT as usize }> = Array::new();
 
 #[btf_map]
 static SLOTS: Array<Slot, 1, MAPPED> = Array::new();
@@ -44,6 +47,11 @@ static LEASE_UNTIL: Array<u64, 1, MAPPED> = Array::new();
 
 #[inline(always)]
 pub(super) fn slot_of(key: &InstanceKey) -> Option<u32> {
+    if let Some(shortcut) = SHORTCUTS.get(key.shortcut())
+        && shortcut.key == key.bits()
+    {
+        return Some(shortcut.slot);
+    }
     // SAFETY: copied at once; a slot that is reused meanwhile makes one advert count for another instance.
     unsafe { KEYS.get(key).copied() }
 }

@@ -4,10 +4,9 @@
 //! way that leads to it. A global function knows the type of its context, hence one of each per kind of entry.
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use vrrp_ebpf::map::PAYLOAD_MAX;
+use vrrp_ebpf::map::{PAYLOAD_MAX, Watch};
 
-use super::maps;
-use super::opaque::{beyond, double, forget, pin, word};
+use super::opaque::{beyond, differ, forget, pin, word};
 use super::packet::View;
 
 /// What [`sum`] gives for a message that is not wholly there. No sum of PAYLOAD_MAX bytes comes near.
@@ -15,19 +14,7 @@ pub(super) const NO_SUM: u64 = u64::MAX;
 
 /// Headers before a message: Ethernet, two tags, the longest IPv4 header; rounded up.
 const HEADERS_MAX: usize = 127;
-const BLOCK: usize = 32;
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(super) extern "C" fn equals_watch_xdp(context: *mut xdp_md, at: u32, length: u32, slot: u32) -> u64 {
-    u64::from(equals_watch(View::of_xdp(context), at, length, slot))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(super) extern "C" fn equals_watch_skb(skb: *mut __sk_buff, at: u32, length: u32, slot: u32) -> u64 {
-    u64::from(equals_watch(View::of_skb(skb), at, length, slot))
-}
+const BLOCK: usize = 64;
 
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -41,13 +28,16 @@ pub(super) extern "C" fn sum_skb(skb: *mut __sk_buff, at: u32, length: u32) -> u
     sum(View::of_skb(skb), at, length)
 }
 
-/// Whether the message of `length` bytes at `at` equals what is watched in this slot.
+/// Whether the message of `length` bytes at `at` equals that of the watch.
+///
+/// # Safety
+/// `watch` must be an element of the map.
 #[inline(always)]
-fn equals_watch(view: View, at: u32, length: u32, slot: u32) -> bool {
-    let Some(watch) = maps::watch(slot) else { return false };
-    // SAFETY: the kernel keeps array elements for ever.
+pub(super) unsafe fn equals(view: View, at: usize, length: usize, watch: *const Watch) -> bool {
+    // SAFETY: the caller's promise.
     let theirs = unsafe { (&raw const (*watch).payload).cast() };
-    visit(view, at, length, &mut Difference { theirs })
+    // Unknown to the verifier anew, for each comparison before told it more.
+    visit(view, forget(at, view.unknown), forget(length, view.unknown), &mut Difference { theirs })
 }
 
 /// The one's complement sum of the message's words in the machine's byte order, not folded; [`NO_SUM`] where the message
@@ -55,14 +45,13 @@ fn equals_watch(view: View, at: u32, length: u32, slot: u32) -> bool {
 #[inline(always)]
 fn sum(view: View, at: u32, length: u32) -> u64 {
     let mut sum = Sum(0);
-    if visit(view, at, length, &mut sum) { sum.0 } else { NO_SUM }
+    if visit(view, pin(at as usize), pin(length as usize), &mut sum) { sum.0 } else { NO_SUM }
 }
 
-/// Hands the message out in pieces of 32, then 16, 8 and 4 bytes. False as soon as one is refused or lies beyond the
+/// Hands the message out in pieces of 64, then 32, 16, 8 and 4 bytes. False as soon as one is refused or lies beyond the
 /// buffer. The length is taken for a multiple of 4, as that of every valid message is.
 #[inline(always)]
-fn visit(view: View, from: u32, length: u32, visitor: &mut impl Visitor) -> bool {
-    let (from, length) = (from as usize, length as usize);
+fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> bool {
     if from > HEADERS_MAX || length > PAYLOAD_MAX {
         return false;
     }
@@ -82,7 +71,10 @@ fn visit(view: View, from: u32, length: u32, visitor: &mut impl Visitor) -> bool
     // Else the rest would be verified anew for each number of blocks before it.
     let mut rest = Rest { view, from, at: forget(at, view.unknown), length: forget(length, view.unknown) };
     visitor.forget(view.unknown);
-    rest.visit::<16>(visitor) && rest.visit::<8>(visitor) && rest.visit::<4>(visitor)
+    rest.visit::<32>(visitor)
+        && rest.visit::<16>(visitor)
+        && rest.visit::<8>(visitor)
+        && rest.visit::<4>(visitor)
 }
 
 struct Rest {
@@ -133,18 +125,10 @@ impl Visitor for Difference {
         // SAFETY: the caller's promise; `theirs` holds the longest message.
         unsafe {
             let theirs = self.theirs.add(at).addr();
-            let mut difference = if SIZE == 4 { word::<0>(place) ^ word::<0>(theirs) } else { 0 };
-            if SIZE >= 8 {
-                difference |= double::<0>(place) ^ double::<0>(theirs);
+            match SIZE {
+                4 => word::<0>(place) == word::<0>(theirs),
+                _ => !differ::<SIZE>(place, theirs),
             }
-            if SIZE >= 16 {
-                difference |= double::<8>(place) ^ double::<8>(theirs);
-            }
-            if SIZE >= 32 {
-                difference |= double::<16>(place) ^ double::<16>(theirs);
-                difference |= double::<24>(place) ^ double::<24>(theirs);
-            }
-            difference == 0
         }
     }
 }
@@ -165,6 +149,10 @@ impl Visitor for Sum {
             }
             if SIZE >= 32 {
                 self.0 += word::<16>(place) + word::<20>(place) + word::<24>(place) + word::<28>(place);
+            }
+            if SIZE >= 64 {
+                self.0 += word::<32>(place) + word::<36>(place) + word::<40>(place) + word::<44>(place);
+                self.0 += word::<48>(place) + word::<52>(place) + word::<56>(place) + word::<60>(place);
             }
         }
         true

@@ -31,7 +31,7 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::Slot;
 use vrrp_ebpf::map::{Counter, InstanceKey};
 use vrrp_ebpf::wire::frame::Frame;
-use vrrp_ebpf::wire::{Reject, advert, frame};
+use vrrp_ebpf::wire::{Family, Reject, advert, frame};
 
 use self::message::NO_SUM;
 use self::opaque::forget;
@@ -85,7 +85,12 @@ fn judge(packet: &impl Packet) -> Outcome {
     };
     let Some(form) = maps::form(slot) else { return Outcome::Unknown };
     let unknown = u64::from(ifindex) << 32 | u64::from(ifindex);
-    let frame = Frame { at: forget(frame.at, unknown), length: forget(frame.length, unknown), ..frame };
+    let frame = Frame {
+        at: forget(frame.at, unknown),
+        length: forget(frame.length, unknown),
+        family: family(forget(frame.family as usize, unknown)),
+        ..frame
+    };
     match steps(packet, &frame, slot, form, unknown) {
         Ok(outcome) => outcome,
         Err(reject) => {
@@ -106,7 +111,7 @@ fn steps(
     let (at, length) = (frame.at as u32, frame.length as u32);
     let view = packet.first(at + length);
     advert::judge_envelope(&view, frame, form)?;
-    if watch::is_steady(packet, slot, frame, now) {
+    if watch::is_steady(view, slot, frame, now) {
         return Ok(Outcome::Steady);
     }
     let (sighting, checksum) = advert::judge_message(&view, frame, form, || {
@@ -120,6 +125,13 @@ fn steps(
     }
     record::event(packet, slot, &sighting.source, peer, checksum, (at, forget(frame.length, unknown)), now);
     Ok(Outcome::Event)
+}
+
+/// The reverse of a cast; a `match` would tell the verifier again.
+#[inline(always)]
+fn family(number: usize) -> Family {
+    // SAFETY: the number was made from a family.
+    unsafe { core::mem::transmute(number as u8) }
 }
 
 #[inline(always)]

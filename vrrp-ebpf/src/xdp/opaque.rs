@@ -44,14 +44,39 @@ pub(super) unsafe fn word<const AT: usize>(place: usize) -> u64 {
     value
 }
 
+/// Whether `BYTES` bytes, a multiple of 8 up to 64, differ at the two places.
+///
+/// In one piece, for LLVM would spread the loads over more registers than there are.
+///
 /// # Safety
-/// Eight bytes from `place` + `AT` on can be read.
+/// They can be read.
 #[inline(always)]
-pub(super) unsafe fn double<const AT: usize>(place: usize) -> u64 {
-    let value: u64;
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) place, const AT, options(pure, readonly, nostack));
+pub(super) unsafe fn differ<const BYTES: usize>(one: usize, other: usize) -> bool {
+    macro_rules! pieces {
+        ($($at:literal)*) => {{
+            let mut difference: u64;
+            // SAFETY: the caller's promise.
+            unsafe {
+                asm!(
+                    "{d} = 0",
+                    $(
+                        concat!("{a} = *(u64 *)({p} + ", $at, ")"),
+                        concat!("{b} = *(u64 *)({q} + ", $at, ")"),
+                        "{a} ^= {b}",
+                        "{d} |= {a}",
+                    )*
+                    p = in(reg) one, q = in(reg) other,
+                    d = out(reg) difference, a = out(reg) _, b = out(reg) _,
+                    options(pure, readonly, nostack),
+                );
+            }
+            difference != 0
+        }};
     }
-    value
+    match BYTES {
+        8 => pieces!(0),
+        16 => pieces!(0 8),
+        32 => pieces!(0 8 16 24),
+        _ => pieces!(0 8 16 24 32 40 48 56),
+    }
 }

@@ -12,7 +12,7 @@ use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_pull_data, bpf_xd
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::wire::Octets;
 
-use super::message::{equals_watch_skb, equals_watch_xdp, sum_skb, sum_xdp};
+use super::message::{sum_skb, sum_xdp};
 use super::opaque::{beyond, pin};
 
 /// The longest that lies before the VRID: Ethernet, two tags, an IPv4 header with all options.
@@ -31,9 +31,6 @@ pub(super) trait Packet {
 
     /// Id of the VLAN whose tag the kernel has taken out of the frame already, or 0.
     fn stripped_vlan(&self) -> u16;
-
-    /// See [`super::message::equals_watch`].
-    fn equals_watch(&self, at: u32, length: u32, slot: u32) -> bool;
 
     /// See [`super::message::sum`].
     fn sum(&self, at: u32, length: u32) -> u64;
@@ -65,11 +62,6 @@ impl Packet for XdpContext {
     #[inline(always)]
     fn stripped_vlan(&self) -> u16 {
         0
-    }
-
-    #[inline(always)]
-    fn equals_watch(&self, at: u32, length: u32, slot: u32) -> bool {
-        equals_watch_xdp(self.ctx, at, length, slot) != 0
     }
 
     #[inline(always)]
@@ -119,11 +111,6 @@ impl Packet for TcContext {
     }
 
     #[inline(always)]
-    fn equals_watch(&self, at: u32, length: u32, slot: u32) -> bool {
-        equals_watch_skb(self.skb.skb, at, length, slot) != 0
-    }
-
-    #[inline(always)]
     fn sum(&self, at: u32, length: u32) -> u64 {
         sum_skb(self.skb.skb, at, length)
     }
@@ -148,8 +135,9 @@ impl View {
     #[inline(always)]
     pub(super) fn of_xdp(context: *mut xdp_md) -> Self {
         // SAFETY: the context is the kernel's. Volatile, for a second view must know nothing of the first.
-        let (start, end) =
-            unsafe { ((&raw const (*context).data).read_volatile(), (&raw const (*context).data_end).read_volatile()) };
+        let (start, end) = unsafe {
+            ((&raw const (*context).data).read_volatile(), (&raw const (*context).data_end).read_volatile())
+        };
         let unknown = unsafe { (*context).ingress_ifindex };
         Self { start: start as usize, end: end as usize, unknown: unknown.into() }
     }
@@ -157,8 +145,9 @@ impl View {
     #[inline(always)]
     pub(super) fn of_skb(skb: *mut __sk_buff) -> Self {
         // SAFETY: as above.
-        let (start, end) =
-            unsafe { ((&raw const (*skb).data).read_volatile(), (&raw const (*skb).data_end).read_volatile()) };
+        let (start, end) = unsafe {
+            ((&raw const (*skb).data).read_volatile(), (&raw const (*skb).data_end).read_volatile())
+        };
         let unknown = unsafe { (*skb).ifindex };
         Self { start: start as usize, end: end as usize, unknown: unknown.into() }
     }

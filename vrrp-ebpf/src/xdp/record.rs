@@ -81,7 +81,9 @@ pub(super) fn event(
         (*event).reserved = [0; 3];
         (*event).length = length as u32;
         // The helper takes no empty copy.
-        length != 0 && length <= PAYLOAD_MAX && packet.copy(at, (&raw mut (*event).payload).cast(), length as u32)
+        length != 0
+            && length <= PAYLOAD_MAX
+            && packet.copy(at, (&raw mut (*event).payload).cast(), length as u32)
     };
     if copied {
         entry.submit(0);

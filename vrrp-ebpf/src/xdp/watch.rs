@@ -4,12 +4,12 @@ use vrrp_ebpf::map::{Counter, Watch};
 use vrrp_ebpf::wire::frame::Frame;
 
 use super::maps;
-use super::packet::Packet;
-use super::record::touch_peer;
+use super::message::equals;
+use super::packet::View;
 
 /// Whether this is the watched advert; it is noted then.
 #[inline(always)]
-pub(super) fn is_steady(packet: &impl Packet, slot: u32, frame: &Frame, now: impl FnOnce() -> u64) -> bool {
+pub(super) fn is_steady(view: View, slot: u32, frame: &Frame, now: impl FnOnce() -> u64) -> bool {
     let Some(watch) = maps::watch(slot) else {
         return false;
     };
@@ -18,7 +18,7 @@ pub(super) fn is_steady(packet: &impl Packet, slot: u32, frame: &Frame, now: imp
         let armed = (&raw const (*watch).armed).read_volatile();
         if Watch::length_of(armed) != frame.length as u32
             || (*watch).source != frame.source
-            || !packet.equals_watch(frame.at as u32, frame.length as u32, slot)
+            || !equals(view, frame.at, frame.length, watch)
             // Written anew while it was read: what was compared may be half of one message and half of another.
             || (&raw const (*watch).armed).read_volatile() != armed
         {
@@ -27,7 +27,9 @@ pub(super) fn is_steady(packet: &impl Packet, slot: u32, frame: &Frame, now: imp
         let now = now();
         (*watch).last_seen = now;
         (*watch).hits += 1;
-        touch_peer(slot, (*watch).peer, now);
+        if let Some(peer) = maps::peer(slot, (*watch).peer) {
+            peer.touch(now);
+        }
     }
     maps::count(Some(slot), Counter::Steady as u32);
     true

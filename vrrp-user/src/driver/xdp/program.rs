@@ -8,14 +8,14 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod, include_bytes_aligned};
 use nix::errno::Errno;
 use thiserror::Error;
-use vrrp_ebpf::map::{Counters, Event, InstanceKey, PEERS_PER_SLOT, SLOTS_MAX};
+use vrrp_ebpf::map::{Counters, Event, InstanceKey, PEERS_PER_SLOT, SLOTS_MAX, Shortcut};
 
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
@@ -88,6 +88,7 @@ pub enum LoadError {
 pub struct Program {
     ebpf: Ebpf,
     keys: BpfHashMap<MapData, Key, u32>,
+    shortcuts: Array<MapData, Place>,
     maps: Arc<Maps>,
     links: HashMap<u32, Link>,
 }
@@ -135,8 +136,10 @@ impl Program {
         }
         let keys =
             BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
+        let shortcuts =
+            Array::try_from(take(&mut ebpf, "SHORTCUTS")?).map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
-        Ok(Self { ebpf, keys, maps, links: HashMap::new() })
+        Ok(Self { ebpf, keys, shortcuts, maps, links: HashMap::new() })
     }
 
     /// The arrays, mapped into this process; they outlive the program.
@@ -180,7 +183,15 @@ impl Program {
     /// # Errors
     /// The kernel's; ENOSPC or E2BIG where more instances are inserted than were announced to [`Self::load`].
     pub fn insert(&mut self, key: InstanceKey, slot: u32) -> io::Result<()> {
-        self.keys.insert(Key(key), slot, 0).map_err(io::Error::other)
+        self.keys.insert(Key(key), slot, 0).map_err(io::Error::other)?;
+        let place = key.shortcut();
+        let found = self.shortcuts.get(&place, 0).map_err(io::Error::other)?.0;
+        if found == Shortcut::VACANT || found.key == key.bits() {
+            // The program must not meet the new key with the old slot.
+            self.set_shortcut(place, Shortcut { slot, ..Shortcut::VACANT })?;
+            self.set_shortcut(place, Shortcut { key: key.bits(), slot, reserved: 0 })?;
+        }
+        Ok(())
     }
 
     /// Adverts of `key` are those of an unknown VRID again.
@@ -188,7 +199,15 @@ impl Program {
     /// # Errors
     /// The kernel's; ENOENT where it was not inserted.
     pub fn remove(&mut self, key: InstanceKey) -> io::Result<()> {
+        let place = key.shortcut();
+        if self.shortcuts.get(&place, 0).map_err(io::Error::other)?.0.key == key.bits() {
+            self.set_shortcut(place, Shortcut::VACANT)?;
+        }
         self.keys.remove(&Key(key)).map_err(io::Error::other)
+    }
+
+    fn set_shortcut(&mut self, place: u32, shortcut: Shortcut) -> io::Result<()> {
+        self.shortcuts.set(place, Place(shortcut), 0).map_err(io::Error::other)
     }
 
     /// Runs an entry `repeat` times on a frame, as seen by the loopback device of this network namespace
@@ -351,6 +370,13 @@ struct Key(InstanceKey);
 
 // SAFETY: repr(C), without padding, valid for any bit pattern.
 unsafe impl Pod for Key {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Place(Shortcut);
+
+// SAFETY: as above.
+unsafe impl Pod for Place {}
 
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
