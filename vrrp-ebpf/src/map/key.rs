@@ -50,7 +50,6 @@ impl InstanceKey {
 
     /// The key's place among [`SHORTCUTS`], by Fibonacci hashing.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "ten bits are left")]
     pub const fn shortcut(self) -> u32 {
         (self.bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SHORTCUT_BITS)) as u32
     }

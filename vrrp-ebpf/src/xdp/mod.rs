@@ -25,13 +25,13 @@ mod record;
 mod watch;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use vrrp_ebpf::map::Slot;
 use vrrp_ebpf::map::{Counter, InstanceKey};
 use vrrp_ebpf::wire::frame::Frame;
-use vrrp_ebpf::wire::{Family, Reject, advert, frame};
+use vrrp_ebpf::wire::{Family, advert, frame};
 
 use self::message::NO_SUM;
 use self::opaque::forget;
@@ -43,88 +43,103 @@ const TCX_DROP: i32 = 2;
 
 #[xdp(frags)]
 fn vrrp_xdp(context: XdpContext) -> u32 {
-    match judge(&context).passes() {
-        true => XDP_PASS,
-        false => XDP_DROP,
+    match judge(&context) {
+        Verdict::Pass => XDP_PASS,
+        Verdict::Drop => XDP_DROP,
     }
 }
 
 #[classifier]
 fn vrrp_tcx(context: TcContext) -> i32 {
-    match judge(&context).passes() {
-        true => TCX_NEXT,
-        false => TCX_DROP,
+    match judge(&context) {
+        Verdict::Pass => TCX_NEXT,
+        Verdict::Drop => TCX_DROP,
     }
 }
 
-enum Outcome {
-    Other,
-    Unknown,
-    Steady,
-    Event,
-    OverBudget,
-    Reject,
-}
-impl Outcome {
-    #[inline(always)]
-    fn passes(self) -> bool {
-        !matches!(self, Self::OverBudget | Self::Reject)
-    }
+/// As a number between functions that the verifier walks separately.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Verdict {
+    Pass = 0,
+    Drop = 1,
 }
 
+/// The short way: what other traffic and a steady master take.
 #[inline(always)]
-fn judge(packet: &impl Packet) -> Outcome {
-    let Ok(frame) = frame::dissect(&packet.headers(), packet.stripped_vlan()) else {
-        return Outcome::Other;
-    };
-    let ifindex = packet.ifindex();
-    let key = InstanceKey::new(ifindex, frame.vlan, frame.family, frame.vrid);
+fn judge(packet: &impl Packet) -> Verdict {
+    let Some(frame) = dissect(packet) else { return Verdict::Pass };
+    let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
     let Some(slot) = maps::slot_of(&key) else {
         maps::count(None, Counter::UnknownVrid as u32);
-        return Outcome::Unknown;
+        return Verdict::Pass;
     };
-    let Some(form) = maps::form(slot) else { return Outcome::Unknown };
-    let unknown = u64::from(ifindex) << 32 | u64::from(ifindex);
-    let frame = Frame {
-        at: forget(frame.at, unknown),
-        length: forget(frame.length, unknown),
-        family: family(forget(frame.family as usize, unknown)),
-        ..frame
-    };
-    match steps(packet, &frame, slot, form, unknown) {
-        Ok(outcome) => outcome,
-        Err(reject) => {
-            maps::count(Some(slot), forget(reject as usize, unknown) as u32);
-            Outcome::Reject
-        }
+    let Some(form) = maps::form(slot) else { return Verdict::Pass };
+    let view = packet.first((frame.at + frame.length) as u32);
+    if let Err(reject) = advert::judge_envelope(&view, &frame, form) {
+        maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
+        return Verdict::Drop;
+    }
+    if watch::is_steady(view, slot, &frame, now) {
+        return Verdict::Pass;
+    }
+    match packet.examine(slot) {
+        0 => Verdict::Pass,
+        _ => Verdict::Drop,
     }
 }
 
+/// The rest of the way, for adverts that passed [`advert::judge_envelope`].
+///
+/// A global function, as all that loops or branches much: the verifier walks it once, not once for each way that leads
+/// to it, and follows its callers without regard to what it returned. It knows the type of its context, hence one per
+/// kind of entry.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn examine_xdp(context: *mut xdp_md, slot: u32) -> u32 {
+    examine(&XdpContext::new(context), slot) as u32
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn examine_skb(skb: *mut __sk_buff, slot: u32) -> u32 {
+    examine(&TcContext::new(skb), slot) as u32
+}
+
 #[inline(always)]
-fn steps(
-    packet: &impl Packet,
-    frame: &Frame,
-    slot: u32,
-    form: &Slot,
-    unknown: u64,
-) -> Result<Outcome, Reject> {
-    let (at, length) = (frame.at as u32, frame.length as u32);
-    let view = packet.first(at + length);
-    advert::judge_envelope(&view, frame, form)?;
-    if watch::is_steady(view, slot, frame, now) {
-        return Ok(Outcome::Steady);
-    }
-    let (sighting, checksum) = advert::judge_message(&view, frame, form, || {
-        Some(packet.sum(at, length)).filter(|sum| *sum != NO_SUM)
-    })?;
+fn examine(packet: &impl Packet, slot: u32) -> Verdict {
+    let (Some(frame), Some(form)) = (dissect(packet), maps::form(slot)) else { return Verdict::Pass };
+    let view = packet.first((frame.at + frame.length) as u32);
+    let sum = || Some(packet.sum(frame.at as u32, frame.length as u32)).filter(|sum| *sum != NO_SUM);
+    let (sighting, checksum) = match advert::judge_message(&view, &frame, form, sum) {
+        Ok(judged) => judged,
+        Err(reject) => {
+            maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
+            return Verdict::Drop;
+        }
+    };
     let now = now();
     let peer = record::peer(slot, &sighting, checksum, now);
     if !limit::spend(slot, now) {
         maps::count(Some(slot), Counter::OverBudget as u32);
-        return Ok(Outcome::OverBudget);
+        return Verdict::Drop;
     }
-    record::event(packet, slot, &sighting.source, peer, checksum, (at, forget(frame.length, unknown)), now);
-    Ok(Outcome::Event)
+    let place = (frame.at as u32, forget(frame.length, view.unknown));
+    record::event(packet, slot, &sighting.source, peer, checksum, place, now);
+    Verdict::Pass
+}
+
+/// The headers, of which the verifier forgets the kind: what follows is verified once, not once for each kind.
+#[inline(always)]
+fn dissect(packet: &impl Packet) -> Option<Frame> {
+    let view = packet.headers();
+    let frame = frame::dissect(&view, packet.stripped_vlan()).ok()?;
+    Some(Frame {
+        at: forget(frame.at, view.unknown),
+        length: forget(frame.length, view.unknown),
+        family: family(forget(frame.family as usize, view.unknown)),
+        ..frame
+    })
 }
 
 /// The reverse of a cast; a `match` would tell the verifier again.

@@ -5,8 +5,6 @@
 //! reads as the end of the frame. Drivers and generic XDP put far more than a VRRP message there; for tcx it is pulled
 //! in.
 
-use core::intrinsics::is_val_statically_known;
-
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_pull_data, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
@@ -14,6 +12,7 @@ use vrrp_ebpf::wire::Octets;
 
 use super::message::{sum_skb, sum_xdp};
 use super::opaque::{beyond, pin};
+use super::{examine_skb, examine_xdp};
 
 /// The longest that lies before the VRID: Ethernet, two tags, an IPv4 header with all options.
 const HEADERS: u32 = 14 + 2 * 4 + 60 + 2;
@@ -31,6 +30,9 @@ pub(super) trait Packet {
 
     /// Id of the VLAN whose tag the kernel has taken out of the frame already, or 0.
     fn stripped_vlan(&self) -> u16;
+
+    /// See [`super::examine`].
+    fn examine(&self, slot: u32) -> u32;
 
     /// See [`super::message::sum`].
     fn sum(&self, at: u32, length: u32) -> u64;
@@ -62,6 +64,11 @@ impl Packet for XdpContext {
     #[inline(always)]
     fn stripped_vlan(&self) -> u16 {
         0
+    }
+
+    #[inline(always)]
+    fn examine(&self, slot: u32) -> u32 {
+        examine_xdp(self.ctx, slot)
     }
 
     #[inline(always)]
@@ -111,6 +118,11 @@ impl Packet for TcContext {
     }
 
     #[inline(always)]
+    fn examine(&self, slot: u32) -> u32 {
+        examine_skb(self.skb.skb, slot)
+    }
+
+    #[inline(always)]
     fn sum(&self, at: u32, length: u32) -> u64 {
         sum_skb(self.skb.skb, at, length)
     }
@@ -156,14 +168,11 @@ impl View {
 impl Octets for View {
     #[inline(always)]
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        let mut at = at;
-        if !is_val_statically_known(at) {
-            // In one piece, for `a + b - 8` must not be added to the packet pointer part by part.
-            at = pin(at);
-            // Beyond, the verifier gives a packet pointer up (its MAX_PACKET_OFF is 65535).
-            if at > 0x7fff {
-                return None;
-            }
+        // In one piece, for `a + b - 8` must not be added to the packet pointer part by part.
+        let at = pin(at);
+        // Beyond, the verifier gives a packet pointer up (its MAX_PACKET_OFF is 65535).
+        if at > 0x7fff {
+            return None;
         }
         let place = pin(self.start + at);
         if beyond(place, N, self.end) {

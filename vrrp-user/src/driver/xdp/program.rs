@@ -20,8 +20,8 @@ use vrrp_ebpf::map::{Counters, Event, InstanceKey, PEERS_PER_SLOT, SLOTS_MAX, Sh
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
 use super::ring::Ring;
-use crate::driver::Rung;
 use crate::driver::maps::{CounterSource, Maps};
+use crate::driver::{Rung, clock};
 
 /// The object as bpf-linker left it; empty where the build lacked its tools.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
@@ -87,6 +87,7 @@ pub enum LoadError {
 /// The loaded object with its maps and links; everything is detached and unloaded when it is dropped.
 pub struct Program {
     ebpf: Ebpf,
+    verified: HashMap<Entry, Duration>,
     keys: BpfHashMap<MapData, Key, u32>,
     shortcuts: Array<MapData, Place>,
     maps: Arc<Maps>,
@@ -131,15 +132,18 @@ impl Program {
             .map_max_entries("LEASE_UNTIL", slots)
             .load(OBJECT)
             .map_err(|error| LoadError::from_ebpf(&error))?;
+        let mut verified = HashMap::new();
         for entry in Entry::ALL {
-            load_entry(&mut ebpf, entry)?;
+            let started = clock::now();
+            load_program(&mut ebpf, entry, entry.name()).map_err(|error| LoadError::from_program(&error))?;
+            verified.insert(entry, clock::now().since(started));
         }
         let keys =
             BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
         let shortcuts =
             Array::try_from(take(&mut ebpf, "SHORTCUTS")?).map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
-        Ok(Self { ebpf, keys, shortcuts, maps, links: HashMap::new() })
+        Ok(Self { ebpf, verified, keys, shortcuts, maps, links: HashMap::new() })
     }
 
     /// The arrays, mapped into this process; they outlive the program.
@@ -228,6 +232,11 @@ impl Program {
         run(&self.ebpf, entry, entry.empty(), frame, repeat)
     }
 
+    /// How long the kernel took to verify and compile an entry.
+    pub fn verification(&self, entry: Entry) -> Option<Duration> {
+        self.verified.get(&entry).copied()
+    }
+
     /// Instructions that the verifier went through for an entry (Linux 5.16).
     pub fn verified_instructions(&self, entry: Entry) -> Option<u32> {
         let program = self.ebpf.program(entry.name())?;
@@ -260,10 +269,6 @@ fn ring_bytes(slots: u32) -> u32 {
     const EVENT: u32 = 1528;
     const _: () = assert!(EVENT as usize == size_of::<Event>() + 8);
     slots.saturating_mul(2 * EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
-}
-
-fn load_entry(ebpf: &mut Ebpf, entry: Entry) -> Result<(), LoadError> {
-    load_program(ebpf, entry, entry.name()).map_err(|error| LoadError::from_program(&error))
 }
 
 fn load_program(ebpf: &mut Ebpf, entry: Entry, name: &str) -> Result<(), ProgramError> {
