@@ -33,6 +33,9 @@ pub async fn follow(
         }
         while !started {
             started = inputs.push(Input::Event(Event::Startup));
+            if !started {
+                tokio::time::sleep(RETRY).await;
+            }
         }
         monitor.changed().await?;
     }

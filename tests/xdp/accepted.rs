@@ -1,0 +1,143 @@
+//! What the program takes for a valid advert, and what it leaves alone.
+
+use vrrp_ebpf::map::{Counter, InstanceKey, Slot};
+use vrrp_ebpf::wire::{ChecksumForm, Family, ethernet};
+use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_user::driver::xdp::Entry;
+
+use crate::stand::{LOOPBACK, Outcome, Stand, on_each_entry, slot};
+
+const EVENT: Outcome = Outcome::Passed(Counter::Event);
+const TCP: u8 = 6;
+
+/// Each is an event with the message and a record of its sender.
+#[test]
+fn valid_adverts_wake_the_daemon() {
+    let cases = [
+        (V2, 1, ChecksumForm::Plain),
+        (V2, 255, ChecksumForm::Plain),
+        (V2_PASS, 20, ChecksumForm::Plain),
+        (V3_IPV4, 1, ChecksumForm::Pseudo),
+        (V3_IPV4, 1, ChecksumForm::Plain),
+        (V3_IPV4, 255, ChecksumForm::Pseudo),
+        (V3_IPV6, 1, ChecksumForm::Pseudo),
+        (V3_IPV6, 92, ChecksumForm::Pseudo),
+    ];
+    for (dialect, count, form) in cases {
+        let frame = advert(dialect, count).checksum(form);
+        on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
+            assert_eq!(stand.run(&frame), EVENT, "{dialect:?}, {count} addresses, {form:?}");
+            let bytes = frame.build();
+            let at = if dialect.family() == Family::V4 { 34 } else { 54 };
+            assert_eq!(stand.woken(), [bytes[at..].to_vec()]);
+            let peer = stand.program.maps().peer(0, 0).unwrap();
+            assert_eq!((peer.priority, peer.address_count, peer.adverts), (100, count, 1));
+            assert_eq!(peer.checksum, form as u8, "{dialect:?}, {form:?}");
+        });
+    }
+}
+
+/// Every number of addresses, so that no length is taken for another.
+#[test]
+fn every_length() {
+    for (dialect, most) in [(V2, 255), (V3_IPV4, 255), (V3_IPV6, 92)] {
+        on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
+            for count in 1..=most {
+                let frame = advert(dialect, count);
+                // The budget is not what this is about.
+                if count % 60 == 0 {
+                    crate::stand::next_window();
+                }
+                assert_eq!(stand.run(&frame), EVENT, "{dialect:?}, {count} addresses");
+                assert_eq!(
+                    stand.run(&frame.wrong_checksum()),
+                    Outcome::Rejected(vrrp_ebpf::wire::Reject::Checksum)
+                );
+                let _read = stand.woken();
+            }
+        });
+    }
+}
+
+#[test]
+fn tags_name_the_instance() {
+    let service = |frame: Frame, id| frame.tag(ethernet::SERVICE_VLAN, id);
+    for dialect in [V2, V3_IPV4, V3_IPV6] {
+        let plain = || advert(dialect, 2);
+        for (vlan, frame, outcome) in [
+            (5, plain().vlan(5), EVENT),
+            (5, plain().vlan(7).vlan(5), EVENT),
+            (5, service(plain(), 7).vlan(5), EVENT),
+            // A tag of priority only.
+            (0, plain().vlan(0), EVENT),
+            (7, service(plain(), 7).vlan(0), EVENT),
+            (0, plain().vlan(5), Outcome::Passed(Counter::UnknownVrid)),
+            (5, plain(), Outcome::Passed(Counter::UnknownVrid)),
+            (7, plain().vlan(7).vlan(5), Outcome::Passed(Counter::UnknownVrid)),
+            (5, plain().vlan(1).vlan(2).vlan(5), Outcome::Other),
+        ] {
+            on_each_entry(&slot(dialect), dialect.family(), vlan, |stand| {
+                assert_eq!(stand.run(&frame), outcome, "{:?}, VLAN {vlan}: {frame:?}", stand.entry);
+            });
+        }
+    }
+}
+
+#[test]
+fn options_and_padding_do_not_matter() {
+    for words in 0..=10 {
+        for dialect in [V2, V3_IPV4] {
+            on_each_entry(&slot(dialect), Family::V4, 0, |stand| {
+                assert_eq!(stand.run(&advert(dialect, 1).options(words).padded()), EVENT, "{words} words");
+            });
+        }
+    }
+}
+
+#[test]
+fn unicast_may_have_come_through_routers() {
+    for (dialect, own) in [(V2, "192.0.2.7"), (V3_IPV4, "192.0.2.7"), (V3_IPV6, "fe80::7")] {
+        let form = Slot { unicast: 1, ..slot(dialect) };
+        on_each_entry(&form, dialect.family(), 0, |stand| {
+            for ttl in [255, 64, 1] {
+                let frame = advert(dialect, 2).destination(own.parse().unwrap()).ttl(ttl);
+                assert_eq!(stand.run(&frame), EVENT, "{dialect:?}, TTL {ttl}");
+            }
+        });
+    }
+}
+
+/// Not VRRP, or not to be told from it: none of ours, and not counted.
+#[test]
+fn other_traffic_passes() {
+    for dialect in [V3_IPV4, V3_IPV6] {
+        let plain = || advert(dialect, 2);
+        let mut frames = vec![plain().protocol(TCP), plain().protocol(1)];
+        match dialect.family() {
+            Family::V4 => {
+                frames.extend([plain().fragment(0x2000), plain().fragment(1), plain().fragment(0x1fff)]);
+            }
+            Family::V6 => frames.extend([0, 43, 44, 51, 60].map(|kind| plain().extension(kind))),
+        }
+        let headers = if dialect.family() == Family::V4 { 34 } else { 54 };
+        frames.extend((14..headers + 2).map(|length| plain().cut(length)));
+        on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
+            for frame in frames.iter().filter(|frame| stand.takes(&frame.build())) {
+                assert_eq!(stand.run(frame), Outcome::Other, "{:?}: {frame:?}", stand.entry);
+            }
+            assert!(stand.woken().is_empty());
+        });
+    }
+}
+
+#[test]
+fn another_vrid_or_family_is_nobody_s() {
+    for entry in Entry::ALL {
+        let Some(mut stand) = Stand::new(entry, 1) else { return };
+        stand.insert(0, &slot(V3_IPV4), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
+        let unknown = Outcome::Passed(Counter::UnknownVrid);
+        assert_eq!(stand.run(&advert(V3_IPV4, 1).byte(1, VRID + 1)), unknown);
+        assert_eq!(stand.run(&advert(V3_IPV6, 1)), unknown);
+        assert_eq!(stand.run(&advert(V3_IPV4, 1)), EVENT);
+    }
+}

@@ -1,0 +1,82 @@
+//! The program and the library on the host judge alike: frames that are nearly right, changed at random.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use vrrp_ebpf::map::{Counter, Slot};
+use vrrp_ebpf::wire::advert::{Dialect, judge};
+use vrrp_ebpf::wire::checksum;
+use vrrp_ebpf::wire::frame::dissect;
+use vrrp_tests::packet::{V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_user::driver::xdp::Entry;
+
+use crate::stand::{Outcome, Stand, slot};
+
+/// Per dialect and entry.
+const CASES: u32 = 1500;
+
+/// What the library makes of the frame.
+fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
+    let Ok(frame) = dissect(bytes, 0) else { return Outcome::Other };
+    if (frame.family, frame.vrid, frame.vlan) != (dialect.family(), VRID, 0) {
+        return Outcome::Passed(Counter::UnknownVrid);
+    }
+    let sum = || bytes.get(frame.at..frame.at + frame.length).map(checksum::sum);
+    match judge(bytes, &frame, slot, sum) {
+        Ok(_) => Outcome::Passed(Counter::Event),
+        Err(reject) => Outcome::Rejected(reject),
+    }
+}
+
+#[test]
+fn any_change_is_judged_as_by_the_library() {
+    for dialect in [V2, V2_PASS, V3_IPV4, V3_IPV6] {
+        for entry in Entry::ALL {
+            let slot = slot(dialect);
+            let Some(stand) = Stand::of(entry, &slot, dialect.family(), 0) else { return };
+            let stand = std::cell::RefCell::new(stand);
+            let change = (0usize..200, any::<u8>(), prop::bool::weighted(0.3));
+            let changes = (
+                1u8..24,
+                prop::collection::vec(change, 0..3),
+                prop::option::weighted(0.2, 14usize..400),
+                any::<bool>(),
+            );
+            let mut runner =
+                TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+            let outcome = runner.run(&changes, |(count, changes, cut, anew)| {
+                let mut bytes = advert(dialect, count).build();
+                for (at, value, is_header) in changes {
+                    let at = if is_header { at % 12 + 34 } else { at };
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte = value;
+                    }
+                }
+                bytes.truncate(cut.unwrap_or(usize::MAX));
+                if anew
+                    && let Ok(frame) = dissect(bytes.as_slice(), 0)
+                    && frame.family == vrrp_ebpf::wire::Family::V4
+                {
+                    // Else next to nothing gets past the checksum.
+                    if let Some(message) = bytes.get_mut(frame.at..)
+                        && message.len() > 8
+                    {
+                        checksum::fill(message, 6, 0);
+                    }
+                }
+                let mut stand = stand.borrow_mut();
+                prop_assume!(stand.takes(&bytes));
+                let expected = expected(&bytes, &slot, dialect);
+                match stand.run_bytes(&bytes) {
+                    // As many of these as the budget and the peers have room for.
+                    Outcome::Dropped(Counter::OverBudget) => {
+                        prop_assert_eq!(expected, Outcome::Passed(Counter::Event));
+                    }
+                    found => prop_assert_eq!(found, expected, "{:?} {:02x?}", stand.entry, bytes),
+                }
+                let _read = stand.woken();
+                Ok(())
+            });
+            outcome.unwrap();
+        }
+    }
+}

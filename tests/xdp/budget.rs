@@ -1,0 +1,75 @@
+//! What a flood of valid adverts may cost.
+
+use vrrp_ebpf::map::{BUDGET_EVENTS, Counter, InstanceKey, PEERS_PER_SLOT};
+use vrrp_ebpf::wire::Family;
+use vrrp_tests::packet::{Frame, V3_IPV4, VRID, advert};
+use vrrp_user::driver::xdp::Entry;
+
+use crate::stand::{LOOPBACK, Outcome, Stand, next_window, on_each_entry, slot};
+
+const EVENT: Outcome = Outcome::Passed(Counter::Event);
+
+fn from(host: u32) -> Frame {
+    advert(V3_IPV4, 1).source(std::net::Ipv4Addr::from(0x0a00_0000 + host).into())
+}
+
+/// Within a window; and the watched master is heard whatever else is.
+#[test]
+fn events_are_limited() {
+    on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
+        let master = advert(V3_IPV4, 1);
+        stand.watch(&master, 34);
+        next_window();
+        let outcomes: Vec<_> = (0..10 * BUDGET_EVENTS).map(|_| stand.run(&from(1))).collect();
+        let events = outcomes.iter().filter(|outcome| **outcome == EVENT).count();
+        let over =
+            outcomes.iter().filter(|outcome| **outcome == Outcome::Dropped(Counter::OverBudget)).count();
+        assert_eq!(events + over, outcomes.len());
+        assert!(events >= BUDGET_EVENTS as usize && over > 0, "{events} events, {over} over budget");
+        assert_eq!(stand.run(&master), Outcome::Passed(Counter::Steady));
+        assert_eq!(stand.woken().len(), events);
+        next_window();
+        assert_eq!(stand.run(&from(1)), EVENT);
+    });
+}
+
+/// The first senders keep their records; a further one is counted beside its event.
+#[test]
+fn strangers_displace_nobody() {
+    on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
+        for host in 0..PEERS_PER_SLOT {
+            assert_eq!(stand.run(&from(host)), EVENT);
+        }
+        let maps = stand.program.maps();
+        let known: Vec<_> = maps.peers(0).map(|(_, peer)| peer.source).collect();
+        let before = maps.counters(Some(0));
+        let _verdict = stand.program.run(stand.entry, &from(PEERS_PER_SLOT).build(), 1).unwrap();
+        let after = maps.counters(Some(0));
+        for counter in [Counter::PeersFull, Counter::Event] {
+            assert_eq!(after.counter(counter), before.counter(counter) + 1, "{counter:?}");
+        }
+        assert_eq!(maps.peers(0).map(|(_, peer)| peer.source).collect::<Vec<_>>(), known);
+    });
+}
+
+/// The records say what the ring has lost.
+#[test]
+fn a_full_ring_is_counted() {
+    for entry in Entry::ALL {
+        let Some(mut stand) = Stand::new(entry, 8) else { return };
+        for index in 0..8 {
+            let key = InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + u8::try_from(index).unwrap());
+            stand.insert(index, &slot(V3_IPV4), key);
+        }
+        let mut outcomes = Vec::new();
+        for index in 0..8 {
+            let frame = advert(V3_IPV4, 1).byte(1, VRID + index);
+            outcomes.extend((0..BUDGET_EVENTS).map(|_| stand.run(&frame)));
+        }
+        let full = outcomes.iter().filter(|outcome| **outcome == Outcome::Passed(Counter::RingFull)).count();
+        assert!(full > 0, "{} events found room", outcomes.len());
+        let records = |index| stand.program.maps().peer(index, 0).unwrap().adverts;
+        assert_eq!((0..8).map(records).sum::<u64>(), 8 * u64::from(BUDGET_EVENTS));
+        assert_eq!(stand.woken().len() + full, outcomes.len());
+    }
+}

@@ -1,0 +1,11 @@
+//! The program itself, frame by frame: BPF_PROG_TEST_RUN, both entries, its maps and its ring. No network is needed.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod accepted;
+mod agreement;
+mod budget;
+mod keys;
+mod rejects;
+mod stand;
+mod steady;

@@ -1,0 +1,118 @@
+//! A row for each receive check, in each version and family that can fail it.
+
+use vrrp_ebpf::map::Slot;
+use vrrp_ebpf::wire::Reject;
+use vrrp_ebpf::wire::advert::Dialect;
+use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+
+use crate::stand::{OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
+
+const CUT: &str = "the last byte is missing";
+
+struct Row {
+    reject: Reject,
+    what: &'static str,
+    dialect: Dialect,
+    slot: Slot,
+    frame: Frame,
+}
+
+fn row(reject: Reject, what: &'static str, dialect: Dialect, change: impl FnOnce(Frame) -> Frame) -> Row {
+    Row { reject, what, dialect, slot: slot(dialect), frame: change(advert(dialect, 2)) }
+}
+
+/// What every dialect refuses.
+fn common(dialect: Dialect) -> Vec<Row> {
+    let (own, host, nobody) = match dialect.family() {
+        vrrp_ebpf::wire::Family::V4 => {
+            (OWN_IPV4, "192.0.2.9", ["127.0.0.1", "0.0.0.0", "224.0.0.18", "255.255.255.255"])
+        }
+        vrrp_ebpf::wire::Family::V6 => (OWN_IPV6, "fe80::9", ["::1", "::", "ff02::12", "ff02::1"]),
+    };
+    let whole = advert(dialect, 2).build().len();
+    let row = |reject, what, change: &dyn Fn(Frame) -> Frame| row(reject, what, dialect, change);
+    let mut rows = vec![
+        row(Reject::Truncated, CUT, &|frame| frame.cut(whole - 1)),
+        row(Reject::Truncated, "IP announces less than a header", &|frame| frame.announced(7)),
+        row(Reject::Ttl, "TTL 254", &|frame| frame.ttl(254)),
+        row(Reject::Ttl, "TTL 0", &|frame| frame.ttl(0)),
+        row(Reject::Destination, "to a host", &|frame| frame.destination(host.parse().unwrap())),
+        row(Reject::OwnSource, "from ourselves", &|frame| frame.source(own.parse().unwrap())),
+        row(Reject::Version, "version 1", &|frame| frame.byte(0, 0x11)),
+        row(Reject::Version, "version 4", &|frame| frame.byte(0, 0x41)),
+        row(Reject::CountZero, "no address", &|frame| frame.byte(3, 0)),
+        row(Reject::Length, "an address more than told", &|frame| frame.byte(3, 1)),
+        row(Reject::Length, "an address less than told", &|frame| frame.byte(3, 3)),
+        row(Reject::Length, "a trailer", &|frame| frame.trailer(&[0; 4])),
+        row(Reject::Checksum, "wrong checksum", &|frame| frame.wrong_checksum()),
+    ];
+    rows.extend(nobody.map(|source| {
+        row(Reject::Source, "from no host", &|frame: Frame| frame.source(source.parse().unwrap()))
+    }));
+    rows
+}
+
+fn version_2() -> Vec<Row> {
+    let carp = [&[0x21, VRID, 0, 7][..], &[0; 32]].concat();
+    vec![
+        row(Reject::Carp, "CARP", V2, |frame| frame.payload(carp)),
+        row(Reject::VersionMismatch, "version 3", V2, |_| advert(V3_IPV4, 2)),
+        row(Reject::Type, "type 2", V2, |frame| frame.byte(0, 0x22)),
+        row(Reject::AuthType, "a password that nobody asked for", V2, |_| advert(V2_PASS, 2)),
+        row(Reject::AuthType, "no password", V2_PASS, |_| advert(V2, 2)),
+        row(Reject::AuthData, "another password", V2_PASS, |frame| frame.byte(16, b'S')),
+        row(Reject::AuthData, "a longer password", V2_PASS, |frame| frame.byte(23, b'!')),
+        row(Reject::IntervalZero, "interval 0", V2, |frame| frame.byte(5, 0)),
+        row(Reject::IntervalMismatch, "3 s", V2, |frame| frame.byte(5, 3)),
+    ]
+}
+
+fn version_3(dialect: Dialect) -> Vec<Row> {
+    vec![
+        row(Reject::Type, "type 2", dialect, |frame| frame.byte(0, 0x32)),
+        row(Reject::IntervalZero, "interval 0", dialect, |frame| frame.byte(4, 0xf0).byte(5, 0)),
+    ]
+}
+
+#[test]
+fn each_is_counted_and_dropped() {
+    let mut rows: Vec<_> = [V2, V2_PASS, V3_IPV4, V3_IPV6].into_iter().flat_map(common).collect();
+    rows.extend(version_2());
+    rows.extend([V3_IPV4, V3_IPV6].into_iter().flat_map(version_3));
+    rows.push(row(Reject::VersionMismatch, "version 2", V3_IPV4, |_| advert(V2, 2)));
+    rows.push(row(Reject::Version, "version 2 over IPv6", V3_IPV6, |frame| frame.byte(0, 0x21)));
+    rows.push(row(Reject::TooLong, "93 addresses", V3_IPV6, |_| advert(V3_IPV6, 93)));
+    for dialect in [V2, V3_IPV4, V3_IPV6] {
+        let unicast = Slot { unicast: 1, ..slot(dialect) };
+        rows.push(Row {
+            slot: unicast,
+            ..row(Reject::Destination, "to the group of a unicast instance", dialect, |frame| frame)
+        });
+    }
+    let mut forms: Vec<_> = rows.iter().map(|row| (row.slot, row.dialect.family())).collect();
+    forms.dedup();
+    for (form, family) in forms {
+        for (vlan, tags) in [(0, &[][..]), (5, &[5][..]), (5, &[7, 5][..])] {
+            on_each_entry(&form, family, vlan, |stand| {
+                let mine = |row: &&Row| row.slot == form && row.dialect.family() == family;
+                rows.iter().filter(mine).for_each(|row| check(stand, row, tags));
+            });
+        }
+    }
+    let missing: Vec<_> =
+        Reject::ALL.into_iter().filter(|reject| rows.iter().all(|row| row.reject != *reject)).collect();
+    assert!(missing.is_empty(), "no row for {missing:?}");
+}
+
+fn check(stand: &mut Stand, row: &Row, tags: &[u16]) {
+    // A cut counts from the start of the frame.
+    if row.what == CUT && !tags.is_empty() {
+        return;
+    }
+    let frame = tags.iter().fold(row.frame.clone(), |frame, &id| frame.vlan(id));
+    let told = format!("{:?}, {:?}, tags {tags:?}: {}", stand.entry, row.dialect, row.what);
+    assert_eq!(stand.run(&frame), Outcome::Rejected(row.reject), "{told}");
+    assert!(stand.woken().is_empty(), "{told}: nobody is woken");
+    let maps = stand.program.maps();
+    assert!(maps.peers(0).all(|(_, peer)| peer.is_free()), "{told}: nobody is remembered");
+}

@@ -1,0 +1,155 @@
+//! A loaded program with one instance, and what a frame does to it.
+
+use std::time::Duration;
+
+use vrrp_ebpf::map::{Counter, Counters, InstanceKey, Slot};
+use vrrp_ebpf::wire::address::widen;
+use vrrp_ebpf::wire::advert::{Auth, Dialect};
+use vrrp_ebpf::wire::{Family, Reject};
+use vrrp_tests::packet::{self, Frame};
+use vrrp_user::driver::xdp::{Entry, Program, Ring};
+
+/// BPF_PROG_TEST_RUN presents frames as those of the loopback device.
+pub(crate) const LOOPBACK: u32 = 1;
+/// Nobody's source in the frames of [`packet`].
+pub(crate) const OWN_IPV4: &str = "192.0.2.7";
+pub(crate) const OWN_IPV6: &str = "fe80::7";
+
+/// What became of a frame: verdict, and the only count that went up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outcome {
+    /// Passed and not counted: not VRRP.
+    Other,
+    Passed(Counter),
+    Dropped(Counter),
+    Rejected(Reject),
+}
+
+pub(crate) struct Stand {
+    pub(crate) program: Program,
+    pub(crate) ring: Ring,
+    pub(crate) entry: Entry,
+}
+
+impl Stand {
+    /// `None`: this machine cannot load it.
+    pub(crate) fn new(entry: Entry, slots: u32) -> Option<Self> {
+        if !vrrp_tests::require("root") {
+            return None;
+        }
+        let mut program = Program::load(slots).unwrap();
+        let ring = program.ring().unwrap();
+        Some(Self { program, ring, entry })
+    }
+
+    /// With slot 0 for VRID 51 of one dialect.
+    pub(crate) fn of(entry: Entry, slot: &Slot, family: Family, vlan: u16) -> Option<Self> {
+        let mut stand = Self::new(entry, 1)?;
+        stand.insert(0, slot, InstanceKey::new(LOOPBACK, vlan, family, packet::VRID));
+        Some(stand)
+    }
+
+    pub(crate) fn insert(&mut self, index: u32, slot: &Slot, key: InstanceKey) {
+        self.program.maps().set_slot(index, slot);
+        self.program.insert(key, index).unwrap();
+    }
+
+    /// Whether the kernel runs this entry on it: tcx only on whole headers.
+    pub(crate) fn takes(&self, bytes: &[u8]) -> bool {
+        const LONGEST: usize = 14 + 40;
+        self.entry == Entry::Xdp || bytes.len() >= LONGEST
+    }
+
+    pub(crate) fn run(&self, frame: &Frame) -> Outcome {
+        self.run_bytes(&frame.build())
+    }
+
+    pub(crate) fn run_bytes(&self, bytes: &[u8]) -> Outcome {
+        let before = self.counts();
+        let verdict = self.program.run(self.entry, bytes, 1).unwrap().verdict;
+        let after = self.counts();
+        // A sender without a record is counted beside what becomes of his advert.
+        let beside = |index: usize| index % ROW == Counter::PeersFull as usize;
+        let raised: Vec<_> =
+            (0..after.len()).filter(|&index| after[index] != before[index] && !beside(index)).collect();
+        // TCX_NEXT is -1, TCX_DROP 2; XDP_DROP 1, XDP_PASS 2.
+        let passed = match (self.entry, verdict) {
+            (Entry::Xdp, 2) | (Entry::Tcx, u32::MAX) => true,
+            (Entry::Xdp, 1) | (Entry::Tcx, 2) => false,
+            other => panic!("no verdict: {other:?}"),
+        };
+        match (raised.as_slice(), passed) {
+            ([], true) => Outcome::Other,
+            (&[index], passed) => {
+                assert_eq!(after[index], before[index] + 1, "counted once");
+                counted(index % ROW, passed)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Counts of no instance, then of each slot.
+    fn counts(&self) -> Vec<u64> {
+        let maps = self.program.maps();
+        let rows = [None].into_iter().chain((0..maps.slots()).map(Some));
+        rows.flat_map(|slot| maps.counters(slot).counts).collect()
+    }
+
+    /// Messages that wait in the ring.
+    pub(crate) fn woken(&mut self) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        self.ring.drain(usize::MAX, |event| messages.push(event.message().to_vec()));
+        messages
+    }
+
+    /// Watches what `frame` carries at `at`, as the daemon does after the event it makes.
+    pub(crate) fn watch(&mut self, frame: &Frame, at: usize) {
+        assert_eq!(self.run(frame), Outcome::Passed(Counter::Event));
+        let mut arm = None;
+        self.ring.drain(1, |event| arm = Some((event.source, event.peer, event.stamp)));
+        let (source, peer, stamp) = arm.expect("the event came");
+        let seen = vrrp_ebpf::time::Timestamp::from_nanos(stamp);
+        self.program.maps().arm(0, source, peer, &frame.build()[at..], seen);
+    }
+}
+
+const ROW: usize = Counters::ZERO.counts.len();
+
+fn counted(index: usize, passed: bool) -> Outcome {
+    if let Some(&reject) = Reject::ALL.iter().find(|reject| **reject as usize == index) {
+        assert!(!passed, "{reject} passed");
+        return Outcome::Rejected(reject);
+    }
+    let counter = Counter::ALL.into_iter().find(|counter| *counter as usize == index).expect("a count");
+    if passed { Outcome::Passed(counter) } else { Outcome::Dropped(counter) }
+}
+
+/// What an instance of this dialect expects.
+pub(crate) fn slot(dialect: Dialect) -> Slot {
+    let own = match dialect.family() {
+        Family::V4 => OWN_IPV4,
+        Family::V6 => OWN_IPV6,
+    };
+    let slot = Slot { source: widen(own.parse().unwrap()), ..Slot::UNUSED };
+    match dialect {
+        Dialect::V2 { seconds, auth } => {
+            let (auth_type, auth_data) = Auth::encode(auth);
+            Slot { version: 2, advert_int: seconds, auth_type, auth_data, ..slot }
+        }
+        Dialect::V3 { .. } => Slot { version: 3, ..slot },
+    }
+}
+
+/// Each entry on a stand of its own.
+pub(crate) fn on_each_entry(slot: &Slot, family: Family, vlan: u16, mut check: impl FnMut(&mut Stand)) {
+    for entry in Entry::ALL {
+        if let Some(mut stand) = Stand::of(entry, slot, family, vlan) {
+            check(&mut stand);
+        }
+    }
+}
+
+/// Longer than the window of the budget.
+pub(crate) fn next_window() {
+    std::thread::sleep(Duration::from_nanos(vrrp_ebpf::map::BUDGET_WINDOW_NS) * 11 / 10);
+}
