@@ -3,8 +3,11 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime;
@@ -61,6 +64,10 @@ impl RunError {
     }
 }
 
+/// How long the program stays attached after a master has left. To detach it, the kernel holds the lock under which
+/// addresses are set for some 10 ms: an heir in another network namespace of this host would wait for it.
+const LINGER: Duration = Duration::from_millis(100);
+
 /// The exit code for a refused configuration.
 pub fn config_exit_code(diagnostics: &[Diagnostic]) -> u8 {
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Unreadable) { 3 } else { 4 }
@@ -92,7 +99,7 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
         let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports).await?;
         remove_residue(&sources.config)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
-        let interfaces = follow_interfaces(options, &sources, &queues, program);
+        let mut interfaces = pin!(follow_interfaces(options, &sources, &queues, program));
         info!(
             version = env!("CARGO_PKG_VERSION"),
             router_id = &*sources.router_id,
@@ -101,9 +108,12 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
         );
         let outcome = tokio::select! {
             outcome = service.run() => outcome.map_err(RunError::from),
-            Err(error) = interfaces => Err(RunError::Interfaces(error)),
+            Err(error) = &mut interfaces => Err(RunError::Interfaces(error)),
         };
         threads.end(&queues.inputs);
+        if sources.board.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
+            tokio::time::sleep(LINGER).await;
+        }
         outcome
     })?;
     info!("stopped");
