@@ -150,6 +150,7 @@ impl View {
         let (start, end) = unsafe {
             ((&raw const (*context).data).read_volatile(), (&raw const (*context).data_end).read_volatile())
         };
+        // SAFETY: as above.
         let unknown = unsafe { (*context).ingress_ifindex };
         Self { start: start as usize, end: end as usize, unknown: unknown.into() }
     }
@@ -160,6 +161,7 @@ impl View {
         let (start, end) = unsafe {
             ((&raw const (*skb).data).read_volatile(), (&raw const (*skb).data_end).read_volatile())
         };
+        // SAFETY: as above.
         let unknown = unsafe { (*skb).ifindex };
         Self { start: start as usize, end: end as usize, unknown: unknown.into() }
     }
