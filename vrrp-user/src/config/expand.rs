@@ -1,18 +1,24 @@
-//! Follows `include` and hands on one sequence of lines.
+//! Makes one sequence of lines of all that a configuration consists of.
 //!
-//! A name is a pattern (`*`, `?`, `[…]`, `{a,b}`), relative to the directory of the file that includes it. Definitions
-//! and conditional lines change what the rest of a file says, so they are refused rather than skipped.
+//! Follows `include`, reads the lines that are for this node (`@id`, `@^id`), keeps definitions (`$NAME=text`) and puts
+//! them where they are used, and repeats lines (`~SEQ`, `~LST`). A name means what was defined last above its use.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::define::{Definition, Definitions};
 use super::diagnostic::Report;
-use super::lexer::{self, Line, Token, Word};
+use super::include::{self, Strictness};
+use super::lexer::{self, Line, Token};
+use super::sequence::{self, Sequence};
 use super::source::{FileId, Position, Sources};
+use super::substitute::{DEPTH_MAX, Stop, Substitution};
+use super::text::{self, Letter, Text, trim, trim_start};
 
 /// Files that one configuration may consist of.
 const FILES_MAX: usize = 4096;
-/// File names that one pattern may stand for through its braces.
-const ALTERNATIVES_MAX: usize = 256;
+/// Files that include one another.
+const INCLUDES_MAX: usize = 64;
 
 /// Whether files may be opened.
 #[derive(Clone, Copy, Debug)]
@@ -22,20 +28,35 @@ pub(super) enum Includes<'a> {
     Refuse,
 }
 
-/// Lines of `text` and of all that it includes, in reading order.
+impl<'a> Includes<'a> {
+    fn directory(self) -> &'a Path {
+        match self {
+            Self::Follow(path) => path.parent().unwrap_or(Path::new("")),
+            Self::Refuse => Path::new(""),
+        }
+    }
+}
+
+/// Lines of `text` and of all that it includes, in reading order, as the node `config_id` reads them.
+///
+/// None where the reading stopped at an error: what remains of a file is no sound one.
 pub(super) fn expand(
     text: &str,
     file: FileId,
     includes: Includes<'_>,
+    config_id: Arc<str>,
     sources: &mut Sources,
     report: &mut Report,
 ) -> Vec<Line> {
-    let mut expander = Expander { sources, report, reading: Vec::new(), lines: Vec::new() };
+    let substitution = Substitution::new(sources, report, Definitions::new(config_id));
+    let mut expander = Expander { substitution, reading: Vec::new(), lines: Vec::new() };
     if let Includes::Follow(path) = includes {
         expander.reading.push(canonical(path));
     }
-    expander.file(text, file, includes);
-    expander.lines
+    match expander.file(text, file, includes) {
+        Ok(()) => expander.lines,
+        Err(Stop) => Vec::new(),
+    }
 }
 
 /// The text of a file; bytes that are not UTF-8 become replacement characters.
@@ -44,201 +65,241 @@ pub(super) fn read(path: &Path) -> std::io::Result<String> {
 }
 
 struct Expander<'a> {
-    sources: &'a mut Sources,
-    report: &'a mut Report,
+    substitution: Substitution<'a>,
     /// Files that are open, outermost first.
     reading: Vec<PathBuf>,
     lines: Vec<Line>,
 }
 
 impl Expander<'_> {
-    fn file(&mut self, text: &str, file: FileId, includes: Includes<'_>) {
-        for line in lexer::lines(text, file, self.report) {
-            self.line(line, includes);
+    fn file(&mut self, text: &str, file: FileId, includes: Includes<'_>) -> Result<(), Stop> {
+        for text in text::lines(text, file) {
+            self.text(text, includes)?;
         }
+        Ok(())
     }
 
-    fn line(&mut self, mut line: Line, includes: Includes<'_>) {
-        let Some(Token::Word(first)) = line.tokens.first() else {
-            self.lines.push(line);
-            return;
-        };
-        let at = first.at;
-        match Directive::of(first) {
-            Some(Directive::Include { required }) => {
-                let pattern = pattern(&line);
-                self.include(&pattern, at, required, includes);
+    /// A line as written, with those that continue it.
+    fn text(&mut self, mut text: Text, includes: Includes<'_>) -> Result<(), Stop> {
+        if let Some(first) = text.rows.first_mut() {
+            match self.for_this_node(first) {
+                Some(rest) => *first = rest.to_vec(),
+                None => return Ok(()),
             }
-            Some(Directive::Condition) => {
-                self.report
-                    .error(at, format!("conditional lines (`{}`) are not supported yet", first.text))
-                    .help("write one file for each node");
-                line.tokens.remove(0);
-                self.lines.push(line);
-            }
-            Some(Directive::Definition) => {
-                self.report
-                    .error(at, "definitions (`$NAME=value`) are not supported yet")
-                    .help("write the value where it is used");
-            }
-            Some(Directive::Sequence) => {
-                self.report
-                    .error(at, "`~SEQ` and `~LST` are not supported yet")
-                    .help("write the lines one by one");
-            }
-            None => self.lines.push(line),
         }
+        if let Some(definition) = Definition::read(&text.rows) {
+            self.substitution.definitions.define(definition);
+            return Ok(());
+        }
+        let comment_follows = text.comment_follows;
+        self.line(text.joined(), comment_follows, includes, 0)
     }
 
-    fn include(&mut self, pattern: &str, at: Position, required: bool, includes: Includes<'_>) {
-        let Includes::Follow(path) = includes else {
-            self.report
-                .warning(at, format!("`{pattern}` is not included: this text does not come from a file"));
-            return;
+    /// The line behind its conditions; `None` where they leave it out.
+    fn for_this_node<'l>(&self, line: &'l [Letter]) -> Option<&'l [Letter]> {
+        let mut line = trim_start(line);
+        while let Some((_, condition)) = line.split_first().filter(|(first, _)| first.char == '@') {
+            let (negated, id) = match condition.split_first() {
+                Some((caret, id)) if caret.char == '^' => (true, id),
+                _ => (false, condition),
+            };
+            let (id, rest) = id.split_at(id.iter().take_while(|letter| !letter.is_blank()).count());
+            let is_this =
+                id.iter().map(|letter| letter.char).eq(self.substitution.definitions.config_id().chars());
+            if is_this == negated {
+                return None;
+            }
+            line = trim_start(rest);
+        }
+        Some(line)
+    }
+
+    /// A line by itself: of a file, of a definition, or of a sequence.
+    fn line(
+        &mut self,
+        letters: Vec<Letter>,
+        comment_follows: bool,
+        includes: Includes<'_>,
+        depth: usize,
+    ) -> Result<(), Stop> {
+        let directory = includes.directory();
+        let mut letters = letters;
+        let mut tails = Vec::new();
+        // What the line begins with decides what it is, so definitions there come first.
+        for heads in 0.. {
+            let Some(line) = self.for_this_node(&letters).map(trim) else { return Ok(()) };
+            if let Some(definition) = Definition::read(&[line]) {
+                self.substitution.definitions.define(definition);
+                return Ok(());
+            }
+            if Sequence::begins(line) {
+                self.sequence(line, comment_follows, includes, depth)?;
+                letters = Vec::new();
+                break;
+            }
+            let Some((used, definition)) = self.substitution.used(line, None, false, directory) else {
+                letters = self.substitution.replace(line, None, directory, 0, &mut tails)?;
+                break;
+            };
+            self.substitution.enter(heads, &used)?;
+            let mut head = self.substitution.place(&definition, &definition.first, used.at)?;
+            head.extend(line.iter().skip(used.length));
+            letters = head;
+            if !definition.below.is_empty() {
+                tails.push((definition, used.at));
+            }
+        }
+        self.read(&letters, comment_follows, includes)?;
+        while let Some((definition, at)) = tails.pop() {
+            self.deeper(depth, at)?;
+            for below in &definition.below {
+                let line = self.substitution.place(&definition, below, at)?;
+                self.line(line, false, includes, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest of a line, once for each value.
+    fn sequence(
+        &mut self,
+        line: &[Letter],
+        comment_follows: bool,
+        includes: Includes<'_>,
+        depth: usize,
+    ) -> Result<(), Stop> {
+        let at = line.first().map(|first| first.at).unwrap_or_default();
+        let (head, rest) = sequence::split(line).unwrap_or((line, &[]));
+        let mut tails = Vec::new();
+        let head =
+            self.substitution.replace(head, rest.first().copied(), includes.directory(), 0, &mut tails)?;
+        let sequence = match Sequence::read(&head) {
+            Ok(sequence) => sequence,
+            Err((at, message)) => {
+                self.substitution.report.error(at, message);
+                return Ok(());
+            }
         };
+        self.deeper(depth, at)?;
+        let names: Vec<Arc<str>> = sequence.names.iter().map(|name| name.as_str().into()).collect();
+        for values in sequence {
+            self.substitution.spend(rest.len(), at)?;
+            for (name, value) in names.iter().zip(values) {
+                self.substitution.definitions.define(Definition::of(Arc::clone(name), &value, at));
+            }
+            self.line(rest.to_vec(), comment_follows, includes, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// One line inside another, which is at `depth`.
+    fn deeper(&mut self, depth: usize, at: Position) -> Result<(), Stop> {
+        if depth < DEPTH_MAX {
+            return Ok(());
+        }
+        self.substitution
+            .report
+            .error(
+                at,
+                format!(
+                    "definitions and sequences are nested more than {DEPTH_MAX} deep; nothing further is read"
+                ),
+            )
+            .help("a definition cannot be a part of itself");
+        Err(Stop)
+    }
+
+    /// A line of which every name is replaced.
+    fn read(
+        &mut self,
+        letters: &[Letter],
+        comment_follows: bool,
+        includes: Includes<'_>,
+    ) -> Result<(), Stop> {
+        let line = lexer::line(letters, comment_follows, self.substitution.report);
+        match line.tokens.first() {
+            None => {}
+            Some(Token::Word(first)) if let Some(strictness) = Strictness::of(first) => {
+                self.include(&include::pattern(&line), first.at, strictness, includes)?;
+            }
+            Some(_) => self.lines.push(line),
+        }
+        Ok(())
+    }
+
+    fn include(
+        &mut self,
+        pattern: &str,
+        at: Position,
+        strictness: Strictness,
+        includes: Includes<'_>,
+    ) -> Result<(), Stop> {
+        let report = &mut *self.substitution.report;
+        if let Includes::Refuse = includes {
+            report.warning(at, format!("`{pattern}` is not included: this text does not come from a file"));
+            return Ok(());
+        }
         if pattern.is_empty() {
-            self.report.error(at, "`include` needs the name of a file");
-            return;
+            report.error(at, "`include` needs the name of a file");
+            return Ok(());
         }
-        let directory = path.parent().unwrap_or(Path::new(""));
-        let mut found = false;
-        for alternative in alternatives(pattern) {
-            match glob::glob(&absolute(directory, &alternative)) {
-                Ok(paths) => {
-                    for path in paths.flatten().filter(|path| !path.is_dir()) {
-                        found = true;
-                        self.included(&path, at, required);
-                    }
-                }
-                Err(error) => {
-                    self.report
-                        .error(at, format!("`{alternative}` is not a pattern for files: {}", error.msg));
-                    return;
-                }
+        let found = match include::find(pattern, includes.directory(), strictness) {
+            Ok(found) => found,
+            Err(message) => {
+                report.error(at, message);
+                return Ok(());
             }
-        }
-        if !found {
-            let message = format!("`{pattern}` matches no file; nothing is included");
+        };
+        for (name, required) in found.missing {
+            let message = format!("`{name}` matches no file; nothing is included");
             if required {
-                self.report.error(at, message);
+                report.error(at, message)
             } else {
-                self.report.warning(at, message);
-            }
+                report.warning(at, message)
+            };
         }
+        for path in found.files {
+            self.included(&path, at, strictness)?;
+        }
+        Ok(())
     }
 
-    fn included(&mut self, path: &Path, at: Position, required: bool) {
+    fn included(&mut self, path: &Path, at: Position, strictness: Strictness) -> Result<(), Stop> {
         let canonical = canonical(path);
+        let Substitution { sources, report, .. } = &mut self.substitution;
         if self.reading.contains(&canonical) {
-            self.report.error(at, format!("`{}` includes itself", path.display()));
-            return;
+            report.error(at, format!("`{}` includes itself", path.display()));
+            return Ok(());
         }
-        if self.sources.len() >= FILES_MAX {
-            self.report.error(at, format!("more than {FILES_MAX} files are included"));
-            return;
+        if sources.len() >= FILES_MAX {
+            report.error(at, format!("more than {FILES_MAX} files are included; nothing further is read"));
+            return Err(Stop);
+        }
+        if self.reading.len() >= INCLUDES_MAX {
+            report.error(at, format!("files include one another more than {INCLUDES_MAX} deep"));
+            return Err(Stop);
         }
         match read(path) {
             Ok(text) => {
-                let file = self.sources.add(path.display().to_string().into());
+                let file = sources.add(path.display().to_string().into());
                 self.reading.push(canonical);
-                self.file(&text, file, Includes::Follow(path));
+                self.file(&text, file, Includes::Follow(path))?;
                 self.reading.pop();
             }
+            Err(_) if path.is_dir() && !strictness.readable => {}
             Err(error) => {
                 let message = format!("`{}` cannot be read: {error}", path.display());
-                if required {
-                    self.report.error(at, message);
+                if strictness.readable {
+                    report.error(at, message)
                 } else {
-                    self.report.warning(at, message);
-                }
+                    report.warning(at, message)
+                };
             }
         }
+        Ok(())
     }
-}
-
-/// What the first word of a line asks of the reader, before keywords mean anything.
-enum Directive {
-    Include {
-        /// keepalived's stricter spellings: nothing found is an error.
-        required: bool,
-    },
-    Condition,
-    Definition,
-    Sequence,
-}
-
-impl Directive {
-    fn of(first: &Word) -> Option<Self> {
-        let word = first.raw.as_str();
-        match word {
-            "include" => Some(Self::Include { required: false }),
-            "includer" | "includem" | "includew" | "includeb" | "includea" => {
-                Some(Self::Include { required: true })
-            }
-            _ if word.starts_with('@') => Some(Self::Condition),
-            _ if word.starts_with('$') && word.contains('=') => Some(Self::Definition),
-            _ if word.starts_with("~SEQ") || word.starts_with("~LST") => Some(Self::Sequence),
-            _ => None,
-        }
-    }
-}
-
-/// What follows the keyword. Names with blanks are quoted, so the words are joined only where they are not.
-fn pattern(line: &Line) -> String {
-    let words: Vec<&str> = line
-        .tokens
-        .iter()
-        .skip(1)
-        .filter_map(|token| match token {
-            Token::Word(word) => Some(word.text.as_str()),
-            Token::Open(_) | Token::Close(_) => None,
-        })
-        .collect();
-    words.join(" ")
-}
-
-/// The pattern as seen from the working directory; letters of the directory's own name stand for themselves.
-fn absolute(directory: &Path, pattern: &str) -> String {
-    if directory.as_os_str().is_empty() || Path::new(pattern).is_absolute() {
-        return pattern.to_owned();
-    }
-    format!("{}/{pattern}", glob::Pattern::escape(&directory.to_string_lossy()))
-}
-
-/// `a{b,c}` as `ab` and `ac`, also nested and repeated.
-fn alternatives(pattern: &str) -> Vec<String> {
-    let mut done = Vec::new();
-    let mut todo = vec![pattern.to_owned()];
-    while let Some(next) = todo.pop() {
-        match innermost_braces(&next) {
-            Some((before, inside, after)) if todo.len() + done.len() < ALTERNATIVES_MAX => {
-                todo.extend(inside.split(',').rev().map(|choice| format!("{before}{choice}{after}")));
-            }
-            _ => done.push(next),
-        }
-    }
-    done
-}
-
-fn innermost_braces(pattern: &str) -> Option<(&str, &str, &str)> {
-    let (head, after) = pattern.split_once('}')?;
-    let (before, inside) = head.rsplit_once('{')?;
-    Some((before, inside, after))
 }
 
 fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn braces_stand_for_alternatives() {
-        assert_eq!(alternatives("a.conf"), ["a.conf"]);
-        assert_eq!(alternatives("{a,b}.{c,d}"), ["a.c", "a.d", "b.c", "b.d"]);
-        assert_eq!(alternatives("x{a{b,c}}y"), ["xaby", "xacy"]);
-        assert!(alternatives(&"{a,b}".repeat(40)).len() <= 2 * ALTERNATIVES_MAX);
-    }
 }
