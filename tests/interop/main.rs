@@ -1,4 +1,4 @@
-//! Ours against Debian's keepalived, each in both roles: election, death, return and stop.
+//! Ours with Debian's keepalived and FRR, each in both roles: election, death, return and stop.
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Daemon, Mode};
@@ -6,9 +6,13 @@ use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::pair::Pair;
 use vrrp_tests::require;
 
-/// Ours as the master and as the heir.
 fn get_along(mode: Mode, flavour: Flavour) -> Result<()> {
-    let (ours, theirs) = (Daemon::Vrrpx(mode), Daemon::Keepalived);
+    get_along_with(Daemon::Keepalived, mode, flavour)
+}
+
+/// Ours as the master and as the heir.
+fn get_along_with(theirs: Daemon, mode: Mode, flavour: Flavour) -> Result<()> {
+    let ours = Daemon::Vrrpx(mode);
     if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {
         return Ok(());
     }
@@ -64,4 +68,19 @@ fn version_3_over_ipv6_on_sockets() -> Result<()> {
 #[test]
 fn unicast_on_sockets() -> Result<()> {
     get_along(Mode::Socket, Flavour::Unicast)
+}
+
+#[test]
+fn frr_version_2() -> Result<()> {
+    get_along_with(Daemon::Frr, Mode::Auto, Flavour::V2Open)
+}
+
+#[test]
+fn frr_version_3() -> Result<()> {
+    get_along_with(Daemon::Frr, Mode::Auto, Flavour::V3)
+}
+
+#[test]
+fn frr_version_3_over_ipv6() -> Result<()> {
+    get_along_with(Daemon::Frr, Mode::Auto, Flavour::V6)
 }

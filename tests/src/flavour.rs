@@ -14,6 +14,8 @@ use crate::pair::{Pair, Role, SETTLE};
 pub enum Flavour {
     /// Version 2 with a password.
     V2,
+    /// Version 2 without one.
+    V2Open,
     V3,
     /// Version 3 over IPv6.
     V6,
@@ -27,6 +29,7 @@ impl Flavour {
         let (priority, own, peer) = if node == 0 { (200, 1, 2) } else { (100, 2, 1) };
         match self {
             Self::V2 => Instance::v2(priority).pass("secret"),
+            Self::V2Open => Instance::v2(priority),
             Self::V3 => Instance::v3(priority),
             Self::V6 => Instance::v6(priority),
             Self::Unicast => {

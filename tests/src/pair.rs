@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::clock::{poll, realtime};
 use crate::daemon::{Config, Daemon, Running};
-use crate::lab::{Lab, Node};
+use crate::lab::{Held, INTERFACE, Lab, Node};
 use crate::observe::Observer;
 
 /// A start of a daemon, the election after it and a second's interval of version 2 fit into this.
@@ -114,7 +114,9 @@ impl Pair {
         let held: Vec<_> = self.roles.iter().flat_map(|role| &role.config.instances).collect();
         let host = self.node(node)?;
         for address in held.iter().flat_map(|instance| instance.virtual_addresses()) {
-            for found in host.addresses()?.iter().filter(|found| found.address == address.to_string()) {
+            // The devices of FRR belong to the host.
+            let held = |found: &&Held| found.address == address.to_string() && found.interface == INTERFACE;
+            for found in host.addresses()?.iter().filter(held) {
                 host.namespace
                     .ip(&format!("address del {address}/{} dev {}", found.prefix, found.interface))?;
             }
@@ -160,8 +162,13 @@ impl Pair {
     /// When it does not come so within [`SETTLE`], or a daemon ends.
     pub fn wait_for_address(&self, node: usize, address: IpAddr, held: bool) -> Result<()> {
         let word = if held { "on" } else { "off" };
-        let text = address.to_string();
-        self.poll(&format!("{address} {word} node {node}"), || Ok(self.lab.has_address(node, &text)? == held))
+        let (host, role) = (self.node(node)?, self.roles.get(node).context("no such role")?);
+        let instances = &role.config.instances;
+        let instance = instances.iter().find(|instance| instance.virtual_addresses().contains(&address));
+        let instance = instance.context("nobody's address")?;
+        self.poll(&format!("{address} {word} node {node}"), || {
+            Ok(role.daemon.holds(host, instance, address)? == held)
+        })
     }
 
     /// # Errors
