@@ -1,4 +1,4 @@
-//! Two daemons on the nodes of a lab: a master to be lost and its heir.
+//! Daemons on the nodes of a lab, mostly two: a master to be lost and its heir.
 
 use std::net::IpAddr;
 use std::process::ExitStatus;
@@ -29,14 +29,14 @@ impl Role {
     }
 }
 
-/// Nodes 0 and 1 with their daemons, watched.
+/// Nodes from 0 on with their daemons, watched.
 #[derive(Debug)]
 pub struct Pair {
     // Fields drop in this order: processes before the namespaces they are in.
-    running: [Option<Running>; 2],
+    running: Vec<Option<Running>>,
     pub observer: Observer,
     pub lab: Lab,
-    pub roles: [Role; 2],
+    pub roles: Vec<Role>,
 }
 
 impl Pair {
@@ -44,19 +44,21 @@ impl Pair {
     ///
     /// # Errors
     /// Those of [`Lab::new`] and [`Observer::new`].
-    pub fn idle(roles: [Role; 2]) -> Result<Self> {
-        let lab = Lab::new(2)?;
+    pub fn idle(roles: impl Into<Vec<Role>>) -> Result<Self> {
+        let roles = roles.into();
+        let lab = Lab::new(roles.len())?;
         let observer = Observer::new(&lab)?;
-        Ok(Self { running: [None, None], observer, lab, roles })
+        Ok(Self { running: roles.iter().map(|_| None).collect(), observer, lab, roles })
     }
 
-    /// Both started, and node 0 found to be the only master.
+    /// All started, and node 0 found to be the only master.
     ///
     /// # Errors
     /// When it does not become so.
-    pub fn settled(roles: [Role; 2]) -> Result<Self> {
+    pub fn settled(roles: impl Into<Vec<Role>>) -> Result<Self> {
         let mut pair = Self::idle(roles)?;
-        let settle = pair.start(0).and_then(|()| pair.start(1)).and_then(|()| pair.wait_for_master(0));
+        let mut nodes = 0..pair.roles.len();
+        let settle = nodes.try_for_each(|node| pair.start(node)).and_then(|()| pair.wait_for_master(0));
         settle.map_err(|error| pair.with_logs(&error))?;
         Ok(pair)
     }
