@@ -70,6 +70,16 @@ impl Daemon {
         self.start_on(node, config, None)
     }
 
+    /// As [`Daemon::start`], with a configuration as somebody wrote it.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_with(self, node: &Node, config: &str) -> Result<Running> {
+        let directory = Directory::new()?;
+        let process = self.launch(node, config, &directory, None)?;
+        Ok(Running { daemon: self, process, _beside: None, directory })
+    }
+
     /// As [`Daemon::start`], held on one processor if told so.
     ///
     /// # Errors
