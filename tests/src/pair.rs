@@ -167,9 +167,9 @@ impl Pair {
         let (host, role) = (self.node(node)?, self.roles.get(node).context("no such role")?);
         let instances = &role.config.instances;
         let instance = instances.iter().find(|instance| instance.virtual_addresses().contains(&address));
-        let instance = instance.context("nobody's address")?;
-        self.poll(&format!("{address} {word} node {node}"), || {
-            Ok(role.daemon.holds(host, instance, address)? == held)
+        self.poll(&format!("{address} {word} node {node}"), || match instance {
+            Some(instance) => Ok(role.daemon.holds(host, instance, address)? == held),
+            None => Ok(self.lab.has_address(node, &address.to_string())? == held),
         })
     }
 
