@@ -83,7 +83,8 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
     prepare(&mut config)?;
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
     let slots = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
-    let (program, ring, maps) = load_program(options.mode, slots)?;
+    #[cfg_attr(not(feature = "bpf-log"), expect(unused_mut, reason = "its log is taken out"))]
+    let (mut program, ring, maps) = load_program(options.mode, slots)?;
     let sources = Arc::new(Sources {
         board: Arc::new(Board::new(config.instances.len())),
         maps,
@@ -95,6 +96,13 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
     let queues = Queues { inputs: queue()?, commands: queue()?, reports: queue()? };
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        #[cfg(feature = "bpf-log")]
+        if let Ok(program) = &mut program {
+            match program.log() {
+                Ok(log) => drop(tokio::spawn(log)),
+                Err(error) => warn!("{error}"),
+            }
+        }
         let (inputs, reports) = (queues.inputs.clone(), queues.reports.clone());
         let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports).await?;
         remove_residue(&sources.config)?;
