@@ -43,6 +43,11 @@ fn version_3_over_ipv6() -> Result<()> {
 }
 
 #[test]
+fn another_group() -> Result<()> {
+    get_along(Mode::Auto, Flavour::Group)
+}
+
+#[test]
 fn unicast() -> Result<()> {
     get_along(Mode::Auto, Flavour::Unicast)
 }

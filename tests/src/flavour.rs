@@ -19,6 +19,8 @@ pub enum Flavour {
     V3,
     /// Version 3 over IPv6.
     V6,
+    /// Version 3 to another group than the common one.
+    Group,
     Unicast,
     UnicastV6,
 }
@@ -32,6 +34,7 @@ impl Flavour {
             Self::V2Open => Instance::v2(priority),
             Self::V3 => Instance::v3(priority),
             Self::V6 => Instance::v6(priority),
+            Self::Group => Instance::v3(priority),
             Self::Unicast => {
                 Instance::v3(priority).unicast(&format!("10.77.0.{own}"), &format!("10.77.0.{peer}"))
             }
@@ -43,7 +46,12 @@ impl Flavour {
 
     /// Both roles, by daemon.
     pub fn roles(self, master: Daemon, heir: Daemon) -> [Role; 2] {
-        [Role::new(master, Config::of(self.instance(0))), Role::new(heir, Config::of(self.instance(1)))]
+        let globals = match self {
+            Self::Group => vec!["vrrp_mcast_group4 224.0.0.99".to_owned()],
+            _ => Vec::new(),
+        };
+        let config = |node| Config { globals: globals.clone(), ..Config::of(self.instance(node)) };
+        [Role::new(master, config(0)), Role::new(heir, config(1))]
     }
 }
 
