@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use vrrp_user::config::{Diagnostic, parse};
 
-const SOUND: [&str; 3] = [
+const SOUND: [&str; 4] = [
     include_str!("../corpus/valid/everything.conf"),
+    include_str!("../corpus/valid/grammar.conf"),
     include_str!("../corpus/valid/sample.conf"),
     include_str!("../corpus/valid/traps.conf"),
 ];
@@ -48,9 +49,22 @@ const PARTS: &[&str] = &[
     "#",
     "!",
     "$A=",
+    "$A",
+    "${A}",
+    "$B= \\\n",
+    "${B}",
+    "${_RANDOM 1 5}",
+    "${_",
     "${",
-    "~SEQ(",
+    "\\\n",
+    ",",
+    ")",
+    "~SEQ(A,",
+    "~SEQx(A,1,9)",
+    "~SEQ(A,1,99999999) ",
+    "~LST({A,B},{1,2},{3,4}) ",
     "@x ",
+    "@^x ",
     "-1",
     "0",
     "255",
