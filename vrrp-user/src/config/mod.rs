@@ -3,22 +3,18 @@
 //! Enters: the text of a file and what it includes. Leaves: a [`Config`], or [`Diagnostic`]s that say what is wrong,
 //! where (file:line:column) and what to write. Absent: sockets, interfaces, running anything.
 //!
-//! The way of a line: `text` (comments, continuation) → `expand` (conditions, `define`, `sequence`, `include`) →
-//! `lexer` (words, quotes) → `tree` (blocks) → `schema` (tables of keywords) → `resolve` (names, defaults, units).
+//! The way of a line: `text` (comments, continuation) → `expand` (conditions, definitions, sequences, include)
+//! → `lexer` (words, quotes) → `tree` (blocks) → `schema` (tables of keywords) → `resolve` (names, defaults, units).
 
 mod command;
-mod define;
 mod diagnostic;
 mod expand;
-mod include;
 mod lexer;
 mod lint;
 mod model;
 mod resolve;
 mod schema;
-mod sequence;
 mod source;
-mod substitute;
 mod text;
 mod tree;
 

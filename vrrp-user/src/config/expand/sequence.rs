@@ -4,8 +4,8 @@
 //! may be longer than anything that could be kept, so it is counted out while it is read.
 
 use super::define::is_valid_name;
-use super::source::Position;
-use super::text::{Letter, trim};
+use crate::config::source::Position;
+use crate::config::text::{Letter, trim};
 
 #[derive(Debug)]
 pub(super) struct Sequence {

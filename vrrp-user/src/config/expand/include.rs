@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lexer::{Line, Token, Word};
+use crate::config::lexer::{Line, Token, Word};
 
 /// File names that one pattern may stand for through its braces.
 const ALTERNATIVES_MAX: usize = 256;

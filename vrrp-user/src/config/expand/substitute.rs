@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::define::{Definition, Definitions, Use};
-use super::diagnostic::Report;
-use super::source::{Position, Sources};
-use super::text::Letter;
+use crate::config::diagnostic::Report;
+use crate::config::source::{Position, Sources};
+use crate::config::text::Letter;
 
 /// Definitions within definitions, and sequences within sequences.
 pub(super) const DEPTH_MAX: usize = 32;

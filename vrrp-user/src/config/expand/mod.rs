@@ -3,16 +3,23 @@
 //! Follows `include`, reads the lines that are for this node (`@id`, `@^id`), keeps definitions (`$NAME=text`) and puts
 //! them where they are used, and repeats lines (`~SEQ`, `~LST`). A name means what was defined last above its use.
 
+mod define;
+mod include;
+mod sequence;
+mod substitute;
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::define::{Definition, Definitions};
+use self::define::{Definition, Definitions};
+use self::include::Strictness;
+use self::sequence::Sequence;
+use self::substitute::{DEPTH_MAX, Stop, Substitution};
 use super::diagnostic::Report;
-use super::include::{self, Strictness};
 use super::lexer::{self, Line, Token};
-use super::sequence::{self, Sequence};
 use super::source::{FileId, Position, Sources};
-use super::substitute::{DEPTH_MAX, Stop, Substitution};
 use super::text::{self, Letter, Text, trim, trim_start};
 
 /// Files that one configuration may consist of.
@@ -303,6 +310,3 @@ impl Expander<'_> {
 fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,9 +10,9 @@ use std::hash::BuildHasher;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::diagnostic::{Report, did_you_mean};
-use super::source::Position;
-use super::text::{Letter, trim};
+use crate::config::diagnostic::{Report, did_you_mean};
+use crate::config::source::Position;
+use crate::config::text::{Letter, trim};
 
 /// `${_RANDOM}` without parameters, both ends included.
 const RANDOM_DEFAULT: (u64, u64) = (0, 32_767);
