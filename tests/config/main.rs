@@ -6,6 +6,8 @@
 
 mod corpus;
 mod documentation;
+mod grammar;
 mod include;
+mod keepalived;
 mod random;
 mod settings;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,7 +25,7 @@ use super::record::{Realtime, Record};
 use super::runtime_dir::{ClaimError, RuntimeDir};
 use super::service::{Service, ServiceError};
 use super::status::Sources;
-use crate::config::{self, Config, Diagnostic, Globals, Severity};
+use crate::config::{Config, Diagnostic, Globals, Reader, Severity};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::residue;
@@ -80,7 +79,7 @@ pub fn config_exit_code(diagnostics: &[Diagnostic]) -> u8 {
 /// It could not start, or its engine failed.
 pub fn run(options: &RunOptions) -> Result<(), RunError> {
     let started = clock::now();
-    let mut config = load(&options.config)?;
+    let mut config = load(options)?;
     prepare(&mut config)?;
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
     let slots = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
@@ -267,8 +266,9 @@ fn startup_delay(globals: &Globals) -> Duration {
     globals.startup_delay.max(globals.delay_after_boot.saturating_sub(since_boot))
 }
 
-fn load(path: &Path) -> Result<Config, RunError> {
-    let loaded = config::load(path).map_err(RunError::Config)?;
+fn load(options: &RunOptions) -> Result<Config, RunError> {
+    let reader = Reader::new(options.config_id.as_deref());
+    let loaded = reader.load(&options.config).map_err(RunError::Config)?;
     for diagnostic in &loaded.diagnostics {
         warn!("{diagnostic}");
     }

@@ -158,6 +158,9 @@ fn read_block<T>(
     }
 }
 
+/// Errors after which no more known words are looked for.
+const SUGGESTIONS_MAX: usize = 1000;
+
 fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mut Report) {
     let keyword = &statement.keyword;
     let what = if statement.block.is_some() { "block" } else { "keyword" };
@@ -166,6 +169,8 @@ fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mu
             Some(format!("`{}` belongs to the top level; is a `}}` missing before it?", keyword.text))
         }
         Some(home) => Some(format!("`{}` belongs in `{home}`", keyword.text)),
+        // Where hardly a line is known, the file is another one, and comparing takes its time.
+        None if report.errors() >= SUGGESTIONS_MAX => None,
         None => did_you_mean(&keyword.text, tables.iter().copied().flatten().map(|row| row.keyword)),
     };
     let preposition = if place == root::TOP_LEVEL { "at" } else { "in" };
