@@ -81,6 +81,30 @@ fn each_strict_form_requires_what_its_letter_says() {
 }
 
 #[test]
+fn include_check_adds_to_every_include_below_it_in_its_file() {
+    let files = Files::new("check");
+    files.write("sets.conf", "global_defs { include_check }\n");
+    let rows = [
+        ("", false),
+        ("include_check", true),
+        ("include_check match", true),
+        ("include_check readable", false),
+        ("include_check wildcard_match brace_match", false),
+        ("include_check\ninclude_check -match", false),
+        ("include_check +match +brace_match", true),
+    ];
+    for (check, is_error) in rows {
+        let text = format!("global_defs {{\n{check}\n}}\ninclude sets.conf\ninclude nowhere\n");
+        files.write("main.conf", &(text + &instance("a", 1)));
+        let loaded = config::load(&files.path("main.conf"));
+        assert_eq!(loaded.is_err(), is_error, "{check}: {loaded:?}");
+    }
+    files.write("main.conf", "global_defs {\n  include_check match readible\n}\n");
+    let findings = config::load(&files.path("main.conf")).unwrap_err();
+    assert!(findings.iter().any(|found| (found.line, found.column) == (2, 23)), "{findings:?}");
+}
+
+#[test]
 fn definitions_and_conditions_reach_into_included_files_and_out_of_them() {
     let files = Files::new("names");
     files.write("main.conf", "$ID=7\n@node1 include one.conf\n@node2 include two.conf\n$BODY\n}\n");

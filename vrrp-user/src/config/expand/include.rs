@@ -37,6 +37,40 @@ impl Strictness {
             _ => None,
         }
     }
+
+    /// What either of them requires.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            readable: self.readable | other.readable,
+            plain: self.plain | other.plain,
+            wildcard: self.wildcard | other.wildcard,
+            brace: self.brace | other.brace,
+        }
+    }
+
+    /// Takes in the words behind `include_check`: one without a sign sets the rest back, none at all stands for all.
+    ///
+    /// # Errors
+    /// The first word that is none of its.
+    pub(super) fn set<'w>(&mut self, words: &[&'w Word]) -> Result<(), &'w Word> {
+        if words.is_empty() {
+            *self = Self { readable: true, plain: true, wildcard: true, brace: true };
+        } else if words.iter().any(|word| !word.text.starts_with(['+', '-'])) {
+            *self = Self { readable: true, ..Self::default() };
+        }
+        for word in words {
+            let name = word.text.strip_prefix(['+', '-']).unwrap_or(&word.text);
+            let switch = match name {
+                "readable" | "read" => &mut self.readable,
+                "match" => &mut self.plain,
+                "wildcard_match" => &mut self.wildcard,
+                "brace_match" => &mut self.brace,
+                _ => return Err(word),
+            };
+            *switch = !word.text.starts_with('-');
+        }
+        Ok(())
+    }
 }
 
 /// What a pattern stands for.
@@ -75,16 +109,17 @@ pub(super) fn find(pattern: &str, directory: &Path, strictness: Strictness) -> R
 
 /// What follows the keyword. Names with blanks are quoted, so the words are joined only where they are not.
 pub(super) fn pattern(line: &Line) -> String {
-    let words: Vec<&str> = line
-        .tokens
-        .iter()
-        .skip(1)
-        .filter_map(|token| match token {
-            Token::Word(word) => Some(word.text.as_str()),
-            Token::Open(_) | Token::Close(_) => None,
-        })
-        .collect();
+    let words: Vec<&str> = arguments(line).iter().map(|word| word.text.as_str()).collect();
     words.join(" ")
+}
+
+/// The words behind the keyword, up to a brace.
+pub(super) fn arguments(line: &Line) -> Vec<&Word> {
+    let words = line.tokens.iter().map_while(|token| match token {
+        Token::Word(word) => Some(word),
+        Token::Open(_) | Token::Close(_) => None,
+    });
+    words.skip(1).collect()
 }
 
 /// The pattern as seen from the working directory; letters of the directory's own name stand for themselves.

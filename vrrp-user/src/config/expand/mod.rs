@@ -56,7 +56,8 @@ pub(super) fn expand(
     report: &mut Report,
 ) -> Vec<Line> {
     let substitution = Substitution::new(sources, report, Definitions::new(config_id));
-    let mut expander = Expander { substitution, reading: Vec::new(), lines: Vec::new() };
+    let mut expander =
+        Expander { substitution, reading: Vec::new(), strictness: Strictness::default(), lines: Vec::new() };
     if let Includes::Follow(path) = includes {
         expander.reading.push(canonical(path));
     }
@@ -75,6 +76,8 @@ struct Expander<'a> {
     substitution: Substitution<'a>,
     /// Files that are open, outermost first.
     reading: Vec<PathBuf>,
+    /// Of `include_check`, in this file and in those that it includes.
+    strictness: Strictness,
     lines: Vec<Line>,
 }
 
@@ -229,9 +232,23 @@ impl Expander<'_> {
             Some(Token::Word(first)) if let Some(strictness) = Strictness::of(first) => {
                 self.include(&include::pattern(&line), first.at, strictness, includes)?;
             }
-            Some(_) => self.lines.push(line),
+            Some(first) => {
+                if matches!(first, Token::Word(keyword) if keyword.raw == "include_check") {
+                    self.include_check(&line);
+                }
+                self.lines.push(line);
+            }
         }
         Ok(())
+    }
+
+    fn include_check(&mut self, line: &Line) {
+        if let Err(unknown) = self.strictness.set(&include::arguments(line)) {
+            self.substitution
+                .report
+                .error(unknown.at, format!("`include_check` does not know `{}`", unknown.text))
+                .help("it takes `readable`, `match`, `wildcard_match` and `brace_match`, with `+` or `-` before them");
+        }
     }
 
     fn include(
@@ -241,6 +258,7 @@ impl Expander<'_> {
         strictness: Strictness,
         includes: Includes<'_>,
     ) -> Result<(), Stop> {
+        let strictness = strictness.and(self.strictness);
         let report = &mut *self.substitution.report;
         if let Includes::Refuse = includes {
             report.warning(at, format!("`{pattern}` is not included: this text does not come from a file"));
@@ -290,7 +308,9 @@ impl Expander<'_> {
             Ok(text) => {
                 let file = sources.add(path.display().to_string().into());
                 self.reading.push(canonical);
+                let before = self.strictness;
                 self.file(&text, file, Includes::Follow(path))?;
+                self.strictness = before;
                 self.reading.pop();
             }
             Err(_) if path.is_dir() && !strictness.readable => {}

@@ -43,6 +43,13 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "host name",
         "name of this node in status",
     ),
+    // Read while files are included, long before the tables.
+    Row::works(
+        "include_check",
+        Kind::Own("[[+|-]readable, match, wildcard_match, brace_match …]", |_, _, _, _| {}),
+        "",
+        "what makes a missing file an error in the lines below it; all of them without a word",
+    ),
     Row::works(
         "script_user",
         Kind::Own("USER [GROUP]", script_user),

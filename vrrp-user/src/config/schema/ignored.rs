@@ -101,7 +101,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "place of rt_scopes and others",
         "only the well-known names of scopes are known",
     ),
-    Row::missing("include_check", "strictness of `include`", "a missing file is a warning"),
     Row::missing("reload_check_config", "check before a reload", "the setting is not used"),
     Row::missing("reload_time_file", "reload at a time", "no reload is timed"),
     Row::missing("reload_repeat", "reload every day", "no reload is timed"),
