@@ -6,6 +6,7 @@
 //! The way of a line: `text` (comments, continuation) → `expand` (conditions, definitions, sequences, include)
 //! → `lexer` (words, quotes) → `tree` (blocks) → `schema` (tables of keywords) → `resolve` (names, defaults, units).
 
+mod check;
 mod command;
 mod diagnostic;
 mod expand;
@@ -21,6 +22,7 @@ mod tree;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use check::{BODY, DnsTarget, Endpoint, HaproxyTarget, Host, HttpTarget, NotAnEndpoint};
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::{
     Config, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser,

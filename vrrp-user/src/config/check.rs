@@ -1,0 +1,135 @@
+//! What a `vrrp_check` looks at.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Where a service listens.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Endpoint {
+    pub host: Host,
+    pub port: u16,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Host {
+    Address(IpAddr),
+    /// Looked up anew for each attempt.
+    Name(Arc<str>),
+}
+
+/// A request, and what its answer must be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HttpTarget {
+    pub url: Arc<str>,
+    pub method: Arc<str>,
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    pub status: RangeInclusive<u16>,
+    /// Text that the body must hold within its first [`BODY`] bytes.
+    pub body: Option<Arc<str>>,
+    pub verify_tls: bool,
+}
+
+/// Bytes of an answer's body that are looked at.
+pub const BODY: usize = 64 * 1024;
+
+/// An HAProxy process, by the socket of its `stats socket` line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HaproxyTarget {
+    pub socket: PathBuf,
+    /// A backend that must be up too, and how many of its servers.
+    pub backend: Option<(Arc<str>, u32)>,
+}
+
+/// A name that a DNS server must resolve.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DnsTarget {
+    pub name: Arc<str>,
+    /// As in `resolv.conf` where none is given.
+    pub server: Option<(IpAddr, u16)>,
+}
+
+/// A place that is not `HOST:PORT`, with IPv6 addresses in brackets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NotAnEndpoint;
+
+impl FromStr for Endpoint {
+    type Err = NotAnEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEndpoint> {
+        let (host, port) = text.rsplit_once(':').ok_or(NotAnEndpoint)?;
+        let port = port.parse().ok().filter(|&port| port > 0).ok_or(NotAnEndpoint)?;
+        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => Host::Address(address.parse::<Ipv6Addr>().map_err(|_| NotAnEndpoint)?.into()),
+            None => host.parse()?,
+        };
+        Ok(Self { host, port })
+    }
+}
+
+impl FromStr for Host {
+    type Err = NotAnEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEndpoint> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let is_name = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        let labels = text.strip_suffix('.').unwrap_or(text);
+        if text.len() <= 253 && labels.split('.').all(is_name) {
+            Ok(Self::Name(text.into()))
+        } else {
+            Err(NotAnEndpoint)
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
+            host => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_read_and_written_alike() {
+        for text in ["192.0.2.1:80", "[2001:db8::1]:443", "localhost:6379", "db-1.example.org.:5432"] {
+            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            ":80",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "2001:db8::1:80",
+            "[192.0.2.1]:80",
+            "a b:1",
+            "a..b:1",
+        ] {
+            assert_eq!(text.parse::<Endpoint>(), Err(NotAnEndpoint), "{text}");
+        }
+    }
+}

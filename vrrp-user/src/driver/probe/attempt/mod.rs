@@ -1,0 +1,64 @@
+//! One look at a service over the network or a socket.
+//!
+//! Enters: what a check looks at. Leaves: nothing where it is well, otherwise a [`Failure`] for people. Absent: how
+//! often, how long at most, and what follows from it: the caller drops an attempt at its time limit. No attempt keeps
+//! a connection, starts a thread or holds more than a bounded answer.
+
+mod connect;
+mod dns;
+mod haproxy;
+mod http;
+mod names;
+mod ping;
+
+use std::fmt;
+
+pub use connect::{tcp, unix};
+pub use dns::Dns;
+pub use haproxy::haproxy;
+pub use http::Http;
+pub use names::Names;
+pub use ping::Ping;
+
+/// Why a service is not well.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure(Box<str>);
+
+/// Longest text of a failure, in bytes; a service must not fill the status with its answers.
+const LONGEST: usize = 200;
+
+impl Failure {
+    pub fn new(text: impl fmt::Display) -> Self {
+        let mut text: String = text.to_string().chars().flat_map(escaped).collect();
+        if text.len() > LONGEST {
+            text.truncate(text.floor_char_boundary(LONGEST));
+            text.push('…');
+        }
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A service's answer must not steer the terminal that shows it.
+fn escaped(letter: char) -> impl Iterator<Item = char> {
+    let (plain, code) =
+        if letter.is_control() { (None, Some(letter.escape_default())) } else { (Some(letter), None) };
+    plain.into_iter().chain(code.into_iter().flatten())
+}
+
+/// The innermost cause of an error, which is what a person needs; libraries wrap it in words of their own.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests;

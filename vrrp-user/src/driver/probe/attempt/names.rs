@@ -1,0 +1,66 @@
+//! Addresses of names, by `/etc/hosts` and the servers of `/etc/resolv.conf`.
+//!
+//! Absent: the C library, whose lookups occupy a thread each for as long as a server is silent.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use hickory_resolver::TokioResolver;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::{Failure, cause};
+use crate::config::Host;
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Names(Result<Arc<TokioResolver>, Arc<str>>);
+
+impl Names {
+    /// Reads the system's files; where they cannot be read, every lookup fails with that.
+    pub fn new() -> Self {
+        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+        Self(resolver.map(Arc::new).map_err(|error| cause(&error).into()))
+    }
+
+    /// At least one address, IPv4 and IPv6.
+    ///
+    /// # Errors
+    /// The name has none, or no server answers.
+    pub async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, Failure> {
+        match host {
+            Host::Address(address) => Ok(vec![*address]),
+            Host::Name(name) => self.lookup(name).await,
+        }
+    }
+
+    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
+        let resolver = self.0.as_ref().map_err(|why| Failure::new(format_args!("{name}: {why}")))?;
+        let found = resolver.lookup_ip(name).await;
+        let found = found.map_err(|error| Failure::new(format_args!("{name}: {}", cause(&error))))?;
+        let addresses: Vec<IpAddr> = found.iter().collect();
+        if addresses.is_empty() {
+            Err(Failure::new(format_args!("{name}: no address")))
+        } else {
+            Ok(addresses)
+        }
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let names = self.clone();
+        let addresses: BoxFuture<'static, _> = Box::pin(async move {
+            let found = names.lookup(name.as_str()).await.map_err(|failure| failure.to_string())?;
+            // The port of the URL takes the place of 0.
+            Ok(Box::new(found.into_iter().map(|address| (address, 0_u16).into())) as Addrs)
+        });
+        addresses
+    }
+}
