@@ -52,6 +52,21 @@ pub struct DnsTarget {
     pub server: Option<(IpAddr, u16)>,
 }
 
+/// Containers of a Docker engine, all of which must run and be healthy.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DockerTarget {
+    pub socket: PathBuf,
+    pub containers: Containers,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Containers {
+    /// By name or id.
+    Named(Vec<Arc<str>>),
+    /// All that carry this label, `KEY` or `KEY=VALUE`, and at least one.
+    Labelled(Arc<str>),
+}
+
 /// A place that is not `HOST:PORT`, with IPv6 addresses in brackets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NotAnEndpoint;

@@ -22,7 +22,9 @@ mod tree;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use check::{BODY, DnsTarget, Endpoint, HaproxyTarget, Host, HttpTarget, NotAnEndpoint};
+pub use check::{
+    BODY, Containers, DnsTarget, DockerTarget, Endpoint, HaproxyTarget, Host, HttpTarget, NotAnEndpoint,
+};
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::{
     Config, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser,

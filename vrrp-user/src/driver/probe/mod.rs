@@ -5,3 +5,4 @@
 
 pub mod attempt;
 pub mod script;
+pub mod watch;

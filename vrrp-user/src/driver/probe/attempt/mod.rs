@@ -52,7 +52,7 @@ fn escaped(letter: char) -> impl Iterator<Item = char> {
 }
 
 /// The innermost cause of an error, which is what a person needs; libraries wrap it in words of their own.
-fn cause(error: &dyn std::error::Error) -> String {
+pub(super) fn cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
