@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_ebpf::wire::{ChecksumForm, Family};
-use vrrp_user::config::{Config, Loaded, NotifyCommand, ScriptCommand, ScriptUser, parse};
+use vrrp_user::config::{CheckTarget, Config, Loaded, NotifyCommand, ScriptCommand, ScriptUser, parse};
 use vrrp_user::protocol::{
     AnnounceSettings, Auth, Priority, Track, TrackId, TrackSettings, UnicastPeer, Version, VirtualAddress,
     Vrid, Weight,
@@ -131,12 +131,13 @@ fn every_keyword_that_works_reaches_its_setting() {
 
     assert_eq!(scripts.iter().map(|script| script.id.0).collect::<Vec<_>>(), [0, 3]);
     let ping = &scripts[0];
-    assert_eq!(ping.command, direct(&["/bin/ping", "-c", "1", "192.0.2.254"]));
+    assert_eq!(ping.target, run(&["/bin/ping", "-c", "1", "192.0.2.254"]));
     assert_eq!((ping.interval, ping.timeout), (Duration::from_millis(500), Duration::from_millis(250)));
     assert_eq!((ping.weight, ping.reverse, ping.rise, ping.fall), (Weight(5), true, 2, 3));
     assert_eq!(ping.user, Some(user("nobody", Some("nogroup"))));
     let http = &scripts[1];
-    assert_eq!(http.command, ScriptCommand::Shell("curl -sf http://127.0.0.1/ | grep -q ok".into()));
+    let line = ScriptCommand::Shell("curl -sf http://127.0.0.1/ | grep -q ok".into());
+    assert_eq!(http.target, CheckTarget::Command(line));
     assert_eq!(
         (http.interval, http.timeout, http.init_fail),
         (Duration::from_secs(1), Duration::from_secs(1), true)
@@ -167,7 +168,7 @@ fn the_traps_are_taken_as_keepalived_takes_them() {
     assert!(hint.preempt && hint.preempt_delay.is_zero(), "state MASTER clears both");
     assert_eq!(hint.auth, Auth::Pass(*b"'abc'\0\0\0"));
     assert_eq!(hint.tracks[0].weight, Weight(253));
-    assert_eq!(config.scripts[0].command, direct(&["/usr/bin/killall", "-0", "haproxy"]));
+    assert_eq!(config.scripts[0].target, run(&["/usr/bin/killall", "-0", "haproxy"]));
     assert_eq!(config.scripts[0].interval, Duration::from_secs(1));
     assert_eq!(config.scripts.len(), 1, "a script that nobody tracks is not run");
     assert_eq!(hint.announce.repeat, 1);
@@ -212,6 +213,10 @@ fn user(name: &str, group: Option<&str>) -> ScriptUser {
 
 fn direct(words: &[&str]) -> ScriptCommand {
     ScriptCommand::Direct(words.iter().map(|word| Arc::from(*word)).collect())
+}
+
+fn run(words: &[&str]) -> CheckTarget {
+    CheckTarget::Command(direct(words))
 }
 
 fn track(id: u32, track: Track, weight: i16, reverse: bool, initial: Option<bool>) -> TrackSettings {

@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nix::unistd::Uid;
-use vrrp_user::config::{Config, Globals, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser};
+use vrrp_user::config::{
+    CheckTarget, Config, Globals, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser,
+};
 use vrrp_user::daemon::preflight;
 use vrrp_user::protocol::{Track, TrackId, TrackSettings, Weight};
 
@@ -50,7 +52,7 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
     fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
     let name = path.display().to_string();
     let check = |user| ScriptSettings {
-        command: ScriptCommand::Direct(vec![name.as_str().into()]),
+        target: CheckTarget::Command(ScriptCommand::Direct(vec![name.as_str().into()])),
         user,
         timeout: Duration::from_secs(1),
         ..script(1, "")

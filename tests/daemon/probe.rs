@@ -1,4 +1,4 @@
-//! Script checks with real processes.
+//! Checks that run commands, with real processes.
 
 use std::cell::RefCell;
 use std::fs;
@@ -6,20 +6,29 @@ use std::time::Duration;
 
 use nix::unistd::{Uid, User};
 use tokio::time::timeout;
-use vrrp_user::config::{ScriptCommand, ScriptSettings, ScriptUser};
+use vrrp_user::config::{CheckTarget, ScriptCommand, ScriptSettings, ScriptUser};
 use vrrp_user::driver::clock;
-use vrrp_user::driver::probe::script::{Round, ScriptProbe};
+use vrrp_user::driver::probe::attempt::Names;
+use vrrp_user::driver::probe::check::{CheckProbe, Outcome, Round};
 use vrrp_user::driver::process::{End, Identity};
 
 use crate::setup::{Folder, alive, eventually, script};
+
+fn probe(settings: &ScriptSettings) -> CheckProbe {
+    probe_as(settings, Identity::daemon())
+}
+
+fn probe_as(settings: &ScriptSettings, identity: Identity) -> CheckProbe {
+    CheckProbe::new(settings, identity, &Names::new()).unwrap()
+}
 
 /// The first rounds of a check.
 async fn rounds(settings: &ScriptSettings, count: usize) -> Vec<Round> {
     let identity = Identity::resolve(settings.user.as_ref(), None).unwrap();
     let seen = RefCell::new(Vec::new());
     let enough = tokio::sync::Notify::new();
-    let probe = ScriptProbe::new(settings, identity).run(|round| {
-        seen.borrow_mut().push(*round);
+    let probe = probe_as(settings, identity).run(|round| {
+        seen.borrow_mut().push(round.clone());
         if seen.borrow().len() == count {
             enough.notify_one();
         }
@@ -64,7 +73,7 @@ async fn results_change_after_rise_and_fall() {
 async fn news_that_could_not_be_delivered_come_again() {
     let settings = script(1, "true");
     let seen = RefCell::new(Vec::new());
-    let probe = ScriptProbe::new(&settings, Identity::daemon()).run(|round| {
+    let probe = probe(&settings).run(|round| {
         seen.borrow_mut().push(round.news);
         seen.borrow().len() > 2
     });
@@ -79,9 +88,9 @@ async fn a_hanging_script_fails_at_its_limit_and_its_whole_group_ends() {
     let path = folder.path().display();
     let line = format!("sleep 100 & echo $! > {path}/child; wait");
     let settings = ScriptSettings { timeout: Duration::from_millis(300), ..script(1, line) };
-    let round = rounds(&settings, 1).await[0];
-    assert_eq!((round.run.end, round.up, round.news), (End::TimedOut, false, true));
-    let lasted = round.run.lasted;
+    let round = rounds(&settings, 1).await.remove(0);
+    assert_eq!((round.outcome, round.up, round.news), (Outcome::Ended(End::TimedOut), false, true));
+    let lasted = round.lasted;
     assert!(lasted >= settings.timeout && lasted < Duration::from_millis(1500), "{lasted:?}");
     let child = folder.lines("child")[0].parse().unwrap();
     eventually("the child of the script ends", || !alive(child)).await;
@@ -95,7 +104,7 @@ async fn a_script_deaf_to_sigterm_is_killed_two_seconds_later() {
     let settings = ScriptSettings { timeout: Duration::from_millis(200), ..script(1, line) };
     let before = clock::now();
     let rounds = rounds(&settings, 2).await;
-    assert!(rounds.iter().all(|round| round.run.end == End::TimedOut));
+    assert!(rounds.iter().all(|round| round.outcome == Outcome::Ended(End::TimedOut)));
     let apart = clock::now().since(before).as_millis();
     assert!((2300..4500).contains(&apart), "{apart} ms until the second has reached its limit");
     let pids = || folder.lines("pids").into_iter().map(|line| line.parse().unwrap());
@@ -115,7 +124,7 @@ fn a_running_script_ends_with_the_thread_that_started_it() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 tokio::select! {
-                    () = ScriptProbe::new(&settings, Identity::daemon()).run(|_| true) => {}
+                    () = probe(&settings).run(|_| true) => {}
                     () = eventually("the script runs", started) => {}
                 }
             });
@@ -139,8 +148,8 @@ async fn intervals_that_find_it_running_are_skipped() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_flood_of_output_goes_nowhere() {
     let line = "head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; [ -c /dev/stdin ]";
-    let round = rounds(&script(1, line), 1).await[0];
-    assert_eq!(round.run.end, End::Exited(0));
+    let round = rounds(&script(1, line), 1).await.remove(0);
+    assert_eq!(round.outcome, Outcome::Ended(End::Exited(0)));
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -213,15 +222,16 @@ async fn a_script_without_an_interpreter_is_the_shell_s() {
     fs::write(&path, "[ \"$1\" = 'a b' ]\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     let words = [path.to_str().unwrap(), "a b"].map(Into::into).to_vec();
-    let settings = ScriptSettings { command: ScriptCommand::Direct(words), ..script(1, "") };
-    assert_eq!(rounds(&settings, 1).await[0].run.end, End::Exited(0));
+    let target = CheckTarget::Command(ScriptCommand::Direct(words));
+    let settings = ScriptSettings { target, ..script(1, "") };
+    assert_eq!(rounds(&settings, 1).await[0].outcome, Outcome::Ended(End::Exited(0)));
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_dropped_probe_ends_its_script() {
     let folder = Folder::new();
     let line = format!("echo $$ > {}; exec sleep 100", folder.file("pid").display());
-    let probe = ScriptProbe::new(&script(1, line), Identity::daemon()).run(|_| true);
+    let probe = probe(&script(1, line)).run(|_| true);
     let started = eventually("the script starts", || !folder.lines("pid").is_empty());
     tokio::select! {
         () = probe => unreachable!("a probe never ends"),

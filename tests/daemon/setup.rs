@@ -10,7 +10,7 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Sighting};
 use vrrp_user::config::{
-    Config, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings,
+    CheckTarget, Config, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings,
 };
 use vrrp_user::daemon::board::Board;
 use vrrp_user::daemon::record::{Realtime, Record, RungNote};
@@ -67,7 +67,7 @@ pub(crate) fn script(id: u32, line: impl AsRef<str>) -> ScriptSettings {
     ScriptSettings {
         id: TrackId(id),
         name: "check".into(),
-        command: shell(line),
+        target: CheckTarget::Command(shell(line)),
         interval: Duration::from_millis(50),
         timeout: Duration::from_secs(5),
         weight: Weight(0),

@@ -1,4 +1,4 @@
-//! What a `vrrp_check` looks at.
+//! What a check looks at.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,6 +6,43 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+
+use super::model::ScriptCommand;
+
+/// One way to learn whether a service is well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CheckTarget {
+    /// Exit status 0 is good. A `vrrp_script`, or `exec`, which never takes a shell.
+    Command(ScriptCommand),
+    /// A connection is accepted.
+    Tcp(Endpoint),
+    Unix(PathBuf),
+    Http(HttpTarget),
+    Haproxy(HaproxyTarget),
+    Dns(DnsTarget),
+    /// An echo request is answered.
+    Ping(Host),
+    Docker(DockerTarget),
+    /// A unit of systemd is active.
+    Systemd(Arc<str>),
+}
+
+impl CheckTarget {
+    /// The keyword, for people.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Command(_) => "command",
+            Self::Tcp(_) => "tcp",
+            Self::Unix(_) => "unix",
+            Self::Http(_) => "http",
+            Self::Haproxy(_) => "haproxy",
+            Self::Dns(_) => "dns",
+            Self::Ping(_) => "ping",
+            Self::Docker(_) => "docker",
+            Self::Systemd(_) => "systemd",
+        }
+    }
+}
 
 /// Where a service listens.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -23,7 +23,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use check::{
-    BODY, Containers, DnsTarget, DockerTarget, Endpoint, HaproxyTarget, Host, HttpTarget, NotAnEndpoint,
+    BODY, CheckTarget, Containers, DnsTarget, DockerTarget, Endpoint, HaproxyTarget, Host, HttpTarget,
+    NotAnEndpoint,
 };
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::{

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check::CheckTarget;
 use crate::protocol::{InstanceSettings, TrackId, Weight};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -10,7 +11,7 @@ pub struct Config {
     pub globals: Globals,
     /// In the order of the file; an instance's index is its [`crate::protocol::InstanceId`].
     pub instances: Vec<Instance>,
-    /// Scripts that some instance tracks.
+    /// Checks that some instance tracks.
     pub scripts: Vec<ScriptSettings>,
     /// Interfaces that some instance tracks, beside its own.
     pub tracked_interfaces: Vec<(TrackId, Arc<str>)>,
@@ -72,10 +73,10 @@ pub struct ScriptUser {
 pub struct ScriptSettings {
     pub id: TrackId,
     pub name: Arc<str>,
-    pub command: ScriptCommand,
-    /// Between two starts.
+    pub target: CheckTarget,
+    /// Between two starts, or between two looks at what tells of its changes itself.
     pub interval: Duration,
-    /// A run that lasts longer has failed.
+    /// A run, or a look, that lasts longer has failed.
     pub timeout: Duration,
     /// Weight for instances that name none themselves.
     pub weight: Weight,

@@ -4,7 +4,7 @@ use std::fs;
 
 use thiserror::Error;
 
-use crate::config::{Config, Globals, NotifyCommand, ScriptCommand, ScriptUser};
+use crate::config::{CheckTarget, Config, Globals, NotifyCommand, ScriptCommand, ScriptUser};
 use crate::driver::process::Identity;
 use crate::driver::security;
 use crate::protocol::Track;
@@ -100,7 +100,8 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
         }
     };
     config.scripts.retain(|script| {
-        verdict(format!("vrrp_script {}", script.name), &script.command, script.user.as_ref())
+        let CheckTarget::Command(command) = &script.target else { return true };
+        verdict(format!("vrrp_script {}", script.name), command, script.user.as_ref())
     });
     for instance in &mut config.instances {
         let name = &instance.settings.name;

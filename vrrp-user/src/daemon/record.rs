@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::driver::Rung;
 use crate::driver::clock;
-use crate::driver::probe::script::Round;
+use crate::driver::probe::check::Round;
 use crate::driver::process::Run;
 use crate::protocol::{InstanceId, TrackId, Transition};
 

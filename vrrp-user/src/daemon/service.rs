@@ -22,7 +22,8 @@ use super::queue::{Input, Queue, Report};
 use super::report::Reporter;
 use super::runtime_dir::RuntimeDir;
 use super::status::Sources;
-use crate::driver::probe::script::{Round, ScriptProbe};
+use crate::driver::probe::attempt::{Failure, Names};
+use crate::driver::probe::check::{CheckProbe, Round};
 use crate::driver::process::{Identity, IdentityError};
 use crate::protocol::{Event, State};
 
@@ -39,7 +40,7 @@ pub struct Service {
     inputs: Queue<Input>,
     reporter: Reporter,
     notifier: Notifier,
-    probes: Vec<ScriptProbe>,
+    probes: Vec<CheckProbe>,
     control: Control,
     metrics: Option<Metrics>,
     terminate: Signal,
@@ -55,6 +56,8 @@ pub enum ServiceError {
     Metrics(#[from] BindError),
     #[error("a script cannot run: {0}")]
     Identity(#[from] IdentityError),
+    #[error("check `{0}` cannot run: {1}")]
+    Check(Arc<str>, Failure),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
     #[error("the engine has stopped by itself")]
@@ -76,11 +79,13 @@ impl Service {
         reports: Queue<Report>,
     ) -> Result<Self, ServiceError> {
         let (config, record) = (&sources.config, &sources.record);
+        let names = Names::new();
         let probes = config.scripts.iter().map(|script| {
             let identity = Identity::resolve(script.user.as_ref(), config.globals.script_user.as_ref())?;
-            Ok(ScriptProbe::new(script, identity))
+            let probe = CheckProbe::new(script, identity, &names);
+            probe.map_err(|failure| ServiceError::Check(Arc::clone(&script.name), failure))
         });
-        let probes = probes.collect::<Result<_, IdentityError>>()?;
+        let probes = probes.collect::<Result<_, ServiceError>>()?;
         let metrics = match options.metrics {
             Some(address) => Some(Metrics::bind(address).await?),
             None => None,
@@ -186,16 +191,16 @@ async fn disregard(name: &'static str, mut signal: Signal) {
 fn deliver(sources: &Arc<Sources>, inputs: &Queue<Input>) -> impl FnMut(&Round) -> bool + Send + use<> {
     let (sources, inputs) = (Arc::clone(sources), inputs.clone());
     move |round| {
-        sources.record.check(*round);
+        sources.record.check(round.clone());
         if !round.news {
             return true;
         }
         let script = sources.config.scripts.iter().find(|script| script.id == round.track);
         let check = script.map_or("?", |script| &*script.name);
         if round.up {
-            info!(check, end = %round.run.end, "check is up");
+            info!(check, outcome = %round.outcome, "check is up");
         } else {
-            warn!(check, end = %round.run.end, lasted = ?round.run.lasted, "check is down");
+            warn!(check, outcome = %round.outcome, lasted = ?round.lasted, "check is down");
         }
         inputs.push(Input::Event(Event::Track(round.track, round.up)))
     }

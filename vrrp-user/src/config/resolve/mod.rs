@@ -13,6 +13,7 @@ pub(super) use instance::family;
 
 use super::diagnostic::{Report, did_you_mean};
 use super::model::{Config, Globals, Instance, ScriptSettings};
+use super::schema::targets;
 use super::schema::{AnnounceDraft, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft};
 use super::source::At;
 use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings, Weight};
@@ -84,7 +85,7 @@ impl Names {
         let Some(script) = self.scripts.get(name) else {
             let help = did_you_mean(name, self.scripts.keys().map(AsRef::as_ref))
                 .unwrap_or_else(|| format!("write a block `vrrp_script {name} {{ … }}`"));
-            report.error(track.name.at, format!("there is no vrrp_script `{name}`")).help(help);
+            report.error(track.name.at, format!("there is no vrrp_script or vrrp_check `{name}`")).help(help);
             return None;
         };
         let script = script.clone()?;
@@ -149,17 +150,21 @@ fn before_first_result(init_fail: bool, weight: Weight, reverse: bool) -> Option
 }
 
 fn script(draft: &ScriptDraft, report: &mut Report) -> Option<ScriptSettings> {
-    if draft.command.is_none() && !draft.flawed {
+    if draft.target.is_none() && !draft.flawed {
+        let (what, help) = match draft.block {
+            "vrrp_check" => ("target".to_owned(), format!("write one of {} into its block", targets())),
+            _ => ("`script`".to_owned(), "write `script \"/path/to/check\"` into its block".to_owned()),
+        };
         report
-            .error(draft.name.at, format!("vrrp_script `{}` has no `script`", draft.name.value))
-            .help("write `script \"/path/to/check\"` into its block");
+            .error(draft.name.at, format!("{} `{}` has no {what}", draft.block, draft.name.value))
+            .help(help);
     }
     let interval = draft.interval.map_or(Duration::from_secs(1), |span| positive("interval", span, report));
     let count = |count: Option<At<i64>>| count.map_or(1, |count| clamped_u32(count.value));
     Some(ScriptSettings {
         id: TrackId(0),
         name: draft.name.value.clone(),
-        command: draft.command.clone()?,
+        target: draft.target.clone()?.value,
         interval,
         timeout: draft.timeout.map_or(interval, |span| positive("timeout", span, report)),
         weight: draft.weight.map_or(Weight(0), |written| weight(written, report)),

@@ -184,7 +184,13 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "global",
         "version 3 over IPv4: send the checksum without pseudo-header (RFC 9568); both forms are accepted",
     ),
-    Row::works("track_script", Kind::Block("", track_script), "", "scripts that count, one per line"),
+    Row::works(
+        "track_script",
+        Kind::Block("", track_script),
+        "",
+        "scripts and checks that count, one per line",
+    )
+    .alias(&["track_check"]),
     Row::works(
         "track_interface",
         Kind::Block("", track_interface),

@@ -5,6 +5,7 @@
 //! keyword works, is accepted without effect, or is refused, and `docs/configuration.md` is made from the rows.
 
 mod address;
+mod check;
 mod globals;
 mod ignored;
 mod instance;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use address::{AddressDraft, Broadcast};
+pub(super) use check::targets;
 pub(super) use globals::GlobalsDraft;
 pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
 pub use reference::{KeywordTable, keywords};

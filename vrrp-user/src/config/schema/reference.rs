@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Effect, Kind, Row, Tables, address, instance, root, script, track};
+use super::{Effect, Kind, Row, Tables, address, check, instance, root, script, track};
 
 /// Keywords of one block.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,7 +18,8 @@ pub fn keywords() -> Vec<KeywordTable> {
     vec![
         table(root::TOP_LEVEL, root::TABLES),
         table("global_defs", root::GLOBALS),
-        table("vrrp_script", &[script::ROWS]),
+        table("vrrp_script", script::TABLES),
+        table("vrrp_check", check::TABLES),
         table("vrrp_instance", instance::TABLES),
         table("authentication", &[instance::AUTH_ROWS]),
         table("virtual_ipaddress", &[address::OPTIONS]),

@@ -5,7 +5,7 @@ use super::super::tree::Statement;
 use super::globals::{self, GlobalsDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, ignored};
+use super::{Kind, Row, Tables, check, ignored};
 
 /// A whole configuration, as written.
 #[derive(Debug, Default)]
@@ -27,6 +27,12 @@ pub(super) const ROWS: &[Row<Draft>] = &[
         "",
         "a check that instances track by its name",
     ),
+    Row::works(
+        "vrrp_check",
+        Kind::Block("NAME", check::read),
+        "",
+        "a check that is built in, tracked by its name as a script is",
+    ),
     Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
 ];
 
@@ -43,7 +49,8 @@ pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
         ("global_defs", has(GLOBALS, keyword)),
         ("vrrp_instance", has(instance::TABLES, keyword)),
         ("authentication", has(&[instance::AUTH_ROWS], keyword)),
-        ("vrrp_script", has(&[script::ROWS], keyword)),
+        ("vrrp_script", has(script::TABLES, keyword)),
+        ("vrrp_check", has(check::TABLES, keyword)),
     ];
     let mut at_home = homes.into_iter().filter(|(_, found)| *found).map(|(home, _)| home);
     at_home.next().filter(|_| at_home.next().is_none())

@@ -3,20 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::check::CheckTarget;
 use super::super::command;
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::model::{ScriptCommand, ScriptUser};
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
+use super::check::HttpDraft;
 use super::root::Draft;
 use super::value;
-use super::{Kind, Row, globals};
+use super::{Kind, Row, Tables, globals};
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct ScriptDraft {
     pub(in crate::config) name: At<Arc<str>>,
-    pub(in crate::config) command: Option<ScriptCommand>,
+    pub(in crate::config) target: Option<At<CheckTarget>>,
+    pub(in crate::config) http: HttpDraft,
+    pub(in crate::config) docker_socket: Option<At<Arc<str>>>,
+    /// `vrrp_script` or `vrrp_check`.
+    pub(in crate::config) block: &'static str,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
     pub(in crate::config) interval: Option<At<Duration>>,
@@ -32,8 +38,13 @@ pub(in crate::config) struct ScriptDraft {
 /// keepalived's bound: microseconds in 32 bits.
 const SPAN_MAX: Duration = Duration::from_secs(4294);
 
+pub(super) const TABLES: Tables<ScriptDraft> = &[SCRIPT, ROWS];
+
+const SCRIPT: &[Row<ScriptDraft>] =
+    &[Row::works("script", Kind::Own("COMMAND", script), "", "exit status 0 is good")];
+
+/// Of every check.
 pub(super) const ROWS: &[Row<ScriptDraft>] = &[
-    Row::works("script", Kind::Own("COMMAND", script), "", "exit status 0 is good"),
     Row::works(
         "interval",
         Kind::Seconds(Duration::ZERO, SPAN_MAX, |script, t| script.interval = Some(t)),
@@ -74,14 +85,25 @@ pub(super) const ROWS: &[Row<ScriptDraft>] = &[
 ];
 
 pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
-    let Some(name) = value::read_only_word("vrrp_script", statement.keyword.at, &statement.args, report)
-    else {
+    read_as("vrrp_script", TABLES, draft, statement, inner, report);
+}
+
+/// Reads a check by the tables of its kind of block.
+pub(super) fn read_as(
+    block: &'static str,
+    tables: Tables<ScriptDraft>,
+    draft: &mut Draft,
+    statement: &Statement,
+    inner: &[Statement],
+    report: &mut Report,
+) {
+    let Some(name) = value::read_only_word(block, statement.keyword.at, &statement.args, report) else {
         return;
     };
-    let mut script =
-        ScriptDraft { name: At { value: name.text.as_str().into(), at: name.at }, ..ScriptDraft::default() };
+    let name = At { value: name.text.as_str().into(), at: name.at };
+    let mut script = ScriptDraft { name, block, ..ScriptDraft::default() };
     let errors = report.errors();
-    super::read_block(&[ROWS], "vrrp_script", inner, &mut script, report);
+    super::read_block(tables, block, inner, &mut script, report);
     script.flawed = report.errors() > errors;
     draft.scripts.push(script);
 }
@@ -115,7 +137,8 @@ fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
     } else {
         first.inner().to_owned()
     };
-    script.command = command(&text, first.at, report);
+    script.target = command(&text, first.at, report)
+        .map(|command| At { value: CheckTarget::Command(command), at: keyword.at });
 }
 
 fn weight(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {

@@ -266,10 +266,11 @@ fn check(script: &config::ScriptSettings, record: &Inner) -> Check {
     let round = record.checks.get(&script.id);
     Check {
         name: script.name.to_string(),
+        kind: script.target.kind().to_owned(),
         up: round.map(|round| round.up),
         runs: round.map_or(0, |round| round.runs),
-        ended: round.map(|round| round.run.end.to_string()),
-        lasted_seconds: round.map(|round| round.run.lasted.as_secs_f64()),
+        ended: round.map(|round| round.outcome.to_string()),
+        lasted_seconds: round.map(|round| round.lasted.as_secs_f64()),
     }
 }
 

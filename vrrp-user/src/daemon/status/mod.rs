@@ -207,10 +207,12 @@ pub struct Passed {
     pub peer: Option<String>,
 }
 
-/// A script that is tracked.
+/// A check that is tracked.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Check {
     pub name: String,
+    /// `command`, `tcp`, `http`, …
+    pub kind: String,
     /// `None` before the first run.
     pub up: Option<bool>,
     pub runs: u64,

@@ -12,7 +12,7 @@ use crate::config::Endpoint;
 
 /// # Errors
 /// Nobody accepts a connection; of a name, at none of its addresses.
-pub async fn tcp(endpoint: &Endpoint, names: &Names) -> Result<(), Failure> {
+pub(super) async fn tcp(endpoint: &Endpoint, names: &Names) -> Result<(), Failure> {
     let addresses = names.addresses(&endpoint.host).await?;
     let attempts = addresses.into_iter().map(|address| Box::pin(connect((address, endpoint.port).into())));
     select_ok(attempts).await.map(drop).map_err(|error| Failure::new(format_args!("{endpoint}: {error}")))
@@ -20,7 +20,7 @@ pub async fn tcp(endpoint: &Endpoint, names: &Names) -> Result<(), Failure> {
 
 /// # Errors
 /// There is no such socket, or nobody accepts on it.
-pub async fn unix(path: &Path) -> Result<(), Failure> {
+pub(super) async fn unix(path: &Path) -> Result<(), Failure> {
     let connected = UnixStream::connect(path).await;
     connected.map(drop).map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))
 }

@@ -11,7 +11,7 @@ const ANSWER: u64 = 1 << 20;
 
 /// # Errors
 /// Nobody answers on the socket, the process is stopping, or too few servers of the backend are up.
-pub async fn haproxy(target: &HaproxyTarget) -> Result<(), Failure> {
+pub(super) async fn attempt(target: &HaproxyTarget) -> Result<(), Failure> {
     let info = ask(target, "show info").await?;
     if !info.lines().any(|line| line.starts_with("Pid:")) {
         return Err(failure(target, "not the answer of an HAProxy"));

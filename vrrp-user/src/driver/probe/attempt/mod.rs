@@ -12,13 +12,42 @@ mod names;
 mod ping;
 
 use std::fmt;
+use std::path::PathBuf;
 
-pub use connect::{tcp, unix};
 pub use dns::Dns;
-pub use haproxy::haproxy;
 pub use http::Http;
 pub use names::Names;
 pub use ping::Ping;
+
+use crate::config::{Endpoint, HaproxyTarget};
+
+/// A look that may be taken any number of times.
+#[derive(Clone, Debug)]
+pub enum Attempt {
+    Tcp(Endpoint, Names),
+    Unix(PathBuf),
+    Http(Http),
+    Haproxy(HaproxyTarget),
+    Dns(Dns),
+    Ping(Ping),
+}
+
+impl Attempt {
+    /// Makes the `nth` attempt.
+    ///
+    /// # Errors
+    /// The service is not well.
+    pub async fn make(&self, nth: u64) -> Result<(), Failure> {
+        match self {
+            Self::Tcp(endpoint, names) => connect::tcp(endpoint, names).await,
+            Self::Unix(path) => connect::unix(path).await,
+            Self::Http(http) => http.attempt().await,
+            Self::Haproxy(target) => haproxy::attempt(target).await,
+            Self::Dns(dns) => dns.attempt().await,
+            Self::Ping(ping) => ping.attempt(u16::try_from(nth & 0xffff).unwrap_or_default()).await,
+        }
+    }
+}
 
 /// Why a service is not well.
 #[derive(Clone, Debug, Eq, PartialEq)]

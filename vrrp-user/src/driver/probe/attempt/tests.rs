@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::connect::{tcp, unix};
+use super::haproxy::attempt as haproxy;
 use super::*;
 use crate::config::{BODY, HaproxyTarget, Host, HttpTarget};
 
@@ -92,7 +94,8 @@ fn http_refuses_what_cannot_be_asked() {
 async fn haproxy_wants_a_living_process_and_servers() {
     let info = "Name: HAProxy\nPid: 17\nStopping: 0\n\n";
     let stat = "# pxname,svname,status\napp,a,UP\napp,b,DOWN\napp,BACKEND,UP\n\n";
-    let rows: [(&str, Option<(&str, u32)>, Result<(), &str>); 6] = [
+    type Row = (&'static str, Option<(&'static str, u32)>, Result<(), &'static str>);
+    let rows: [Row; 6] = [
         (info, None, Ok(())),
         (info, Some(("app", 1)), Ok(())),
         (info, Some(("app", 2)), Err("1 of 2 servers of `app` are up")),

@@ -21,7 +21,7 @@ const EVENTS: [&str; 8] =
     ["create", "destroy", "die", "health_status", "pause", "rename", "start", "unpause"];
 
 /// Tells how the containers are, for ever. `limit` bounds each request.
-pub async fn docker(
+pub(super) async fn watch(
     target: &DockerTarget,
     every: Duration,
     limit: Duration,

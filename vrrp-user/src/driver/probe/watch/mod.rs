@@ -7,14 +7,32 @@
 mod docker;
 mod systemd;
 
-pub use docker::docker;
-pub use systemd::systemd;
-
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::attempt::Failure;
+use crate::config::DockerTarget;
+
+/// A service that tells.
+#[derive(Clone, Debug)]
+pub enum Watch {
+    Docker(DockerTarget),
+    /// A unit.
+    Systemd(Arc<str>),
+}
+
+impl Watch {
+    /// Tells how the service is, for ever. `limit` bounds each request made for it.
+    pub async fn run(&self, every: Duration, limit: Duration, tell: impl FnMut(Health)) -> Infallible {
+        match self {
+            Self::Docker(target) => docker::watch(target, every, limit, tell).await,
+            Self::Systemd(unit) => systemd::watch(unit, every, limit, tell).await,
+        }
+    }
+}
 
 /// How a service is.
 pub type Health = Result<(), Failure>;

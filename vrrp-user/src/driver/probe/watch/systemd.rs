@@ -16,7 +16,7 @@ use super::super::attempt::{Failure, cause};
 use super::{Health, within};
 
 /// Tells how the unit is, for ever. `limit` bounds each request.
-pub async fn systemd(
+pub(super) async fn watch(
     unit: &str,
     every: Duration,
     limit: Duration,

@@ -1,0 +1,349 @@
+//! `vrrp_check`: what a script would look at, without one.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::check::{
+    CheckTarget, Containers, DnsTarget, DockerTarget, Endpoint, HaproxyTarget, Host, HttpTarget,
+};
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::model::ScriptCommand;
+use super::super::source::At;
+use super::super::tree::Statement;
+use super::root::Draft;
+use super::script::{self, ScriptDraft};
+use super::{Kind, Row, Tables, value};
+
+/// What the keywords beside `http` say; they may stand before it.
+#[derive(Debug, Default)]
+pub(in crate::config) struct HttpDraft {
+    method: Option<At<Arc<str>>>,
+    headers: Vec<At<(Arc<str>, Arc<str>)>>,
+    status: Option<At<RangeInclusive<u16>>>,
+    body: Option<At<Arc<str>>>,
+    verify_tls: Option<At<bool>>,
+}
+
+pub(super) const TABLES: Tables<ScriptDraft> = &[TARGETS, script::ROWS];
+
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
+const TARGETS: &[Row<ScriptDraft>] = &[
+    Row::works(
+        "tcp",
+        Kind::Own("HOST:PORT", tcp),
+        "",
+        "a connection is accepted; IPv6 addresses in brackets",
+    ),
+    Row::works("unix", Kind::Own("PATH", unix), "", "a connection to this socket is accepted"),
+    Row::works("http", Kind::Own("URL", http), "", "the answer has a status of `status` and holds `body`"),
+    Row::works("method", Kind::Text(|check, text| check.http.method = Some(text)), "`GET`", "of `http`"),
+    Row::works("header", Kind::Own("\"NAME: VALUE\"", header), "", "of `http`; may be repeated"),
+    Row::works(
+        "status",
+        Kind::Own("CODE or LOW-HIGH", status),
+        "`200-399`",
+        "of `http`; redirects are not followed",
+    ),
+    Row::works(
+        "body",
+        Kind::Text(|check, text| check.http.body = Some(text)),
+        "",
+        "of `http`: text within the first 64 KiB of the answer",
+    ),
+    Row::works(
+        "tls_verify",
+        Kind::Bool(|check, on| check.http.verify_tls = Some(on)),
+        "on",
+        "of `http`: the certificate must be one that this host trusts",
+    ),
+    Row::works(
+        "haproxy",
+        Kind::Own("SOCKET [BACKEND [SERVERS]]", haproxy),
+        "",
+        "HAProxy answers on its stats socket and is not stopping; SERVERS (1) of BACKEND are up",
+    ),
+    Row::works(
+        "docker",
+        Kind::Own("NAME… or label KEY[=VALUE]", docker),
+        "",
+        "all these containers run, and are healthy where they have a health check; noticed by the engine's events",
+    ),
+    Row::works(
+        "docker_socket",
+        Kind::Text(|check, path| check.docker_socket = Some(path)),
+        "`/var/run/docker.sock`",
+        "of `docker`",
+    ),
+    Row::works("systemd", Kind::Own("UNIT", systemd), "", "the unit is active; noticed by systemd's signals"),
+    Row::works(
+        "dns",
+        Kind::Own("NAME [SERVER[:PORT]]", dns),
+        "",
+        "the server, or one of this host's, knows an address of NAME",
+    ),
+    Row::works("ping", Kind::Own("HOST", ping), "", "an ICMP echo request is answered"),
+    Row::works(
+        "exec",
+        Kind::Own("PROGRAM [ARGUMENT…]", exec),
+        "",
+        "exit status 0 is good; no shell is started",
+    ),
+];
+
+pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
+    script::read_as("vrrp_check", TABLES, draft, statement, inner, report);
+    if let Some(check) = draft.scripts.last_mut() {
+        finish(check, report);
+    }
+}
+
+/// Brings the keywords of one target together.
+fn finish(check: &mut ScriptDraft, report: &mut Report) {
+    let http = std::mem::take(&mut check.http);
+    let socket = check.docker_socket.take();
+    let target = check.target.as_mut().map(|target| &mut target.value);
+    match target {
+        Some(CheckTarget::Http(target)) => http.apply(target),
+        _ => http.refuse(report),
+    }
+    match (check.target.as_mut().map(|target| &mut target.value), socket) {
+        (Some(CheckTarget::Docker(target)), Some(socket)) => target.socket = PathBuf::from(&*socket.value),
+        (_, Some(socket)) => {
+            report.error(socket.at, "`docker_socket` belongs to `docker`, which this check does not have");
+        }
+        (_, None) => {}
+    }
+}
+
+impl HttpDraft {
+    fn apply(self, target: &mut HttpTarget) {
+        if let Some(method) = self.method {
+            target.method = method.value;
+        }
+        target.headers = self.headers.into_iter().map(|header| header.value).collect();
+        if let Some(status) = self.status {
+            target.status = status.value;
+        }
+        target.body = self.body.map(|body| body.value);
+        target.verify_tls = self.verify_tls.is_none_or(|verify| verify.value);
+    }
+
+    fn refuse(self, report: &mut Report) {
+        let headers = self.headers.iter().map(|header| ("header", header.at));
+        let others = [
+            self.method.map(|method| ("method", method.at)),
+            self.status.map(|status| ("status", status.at)),
+            self.body.map(|body| ("body", body.at)),
+            self.verify_tls.map(|verify| ("tls_verify", verify.at)),
+        ];
+        for (keyword, at) in headers.chain(others.into_iter().flatten()) {
+            report.error(at, format!("`{keyword}` belongs to `http`, which this check does not have"));
+        }
+    }
+}
+
+fn tcp(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word("tcp", keyword.at, args, report) else { return };
+    match word.text.parse::<Endpoint>() {
+        Ok(endpoint) => set(check, keyword, CheckTarget::Tcp(endpoint), report),
+        Err(_) => {
+            report
+                .error(word.at, format!("`tcp` needs HOST:PORT, not `{}`", word.text))
+                .help("an IPv6 address stands in brackets: `[2001:db8::1]:443`");
+        }
+    }
+}
+
+fn unix(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word("unix", keyword.at, args, report) else { return };
+    if let Some(path) = absolute("unix", word, report) {
+        set(check, keyword, CheckTarget::Unix(path), report);
+    }
+}
+
+fn http(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word("http", keyword.at, args, report) else { return };
+    let known = ["http://", "https://"].iter().any(|scheme| word.text.starts_with(scheme));
+    if !known {
+        report
+            .error(word.at, format!("`http` needs a URL, not `{}`", word.text))
+            .help("it begins with `http://` or `https://`");
+        return;
+    }
+    let target = HttpTarget {
+        url: word.text.as_str().into(),
+        method: "GET".into(),
+        headers: Vec::new(),
+        status: 200..=399,
+        body: None,
+        verify_tls: true,
+    };
+    set(check, keyword, CheckTarget::Http(target), report);
+}
+
+fn header(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word("header", keyword.at, args, report) else { return };
+    match word.text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            let value = (name.trim().into(), value.trim().into());
+            check.http.headers.push(At { value, at: keyword.at });
+        }
+        _ => {
+            report
+                .error(word.at, format!("`header` needs NAME: VALUE, not `{}`", word.text))
+                .help("in quotes, as there is a blank in it");
+        }
+    }
+}
+
+fn status(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word("status", keyword.at, args, report) else { return };
+    let (low, high) = word.text.split_once('-').unwrap_or((&word.text, &word.text));
+    match (low.parse::<u16>(), high.parse::<u16>()) {
+        (Ok(low), Ok(high)) if (100..=599).contains(&low) && (low..=599).contains(&high) => {
+            check.http.status = Some(At { value: low..=high, at: keyword.at });
+        }
+        _ => {
+            report.error(
+                word.at,
+                format!("`status` is a code or a range from 100 to 599, not `{}`", word.text),
+            );
+        }
+    }
+}
+
+fn haproxy(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let [socket, rest @ ..] = args else {
+        report.error(keyword.at, "`haproxy` needs the path of a stats socket");
+        return;
+    };
+    let backend = match rest {
+        [] => None,
+        [name] => Some((name.text.as_str().into(), 1)),
+        [name, count, extra @ ..] => {
+            surplus("haproxy", extra, report);
+            match count.text.parse() {
+                Ok(count) => Some((name.text.as_str().into(), count)),
+                Err(_) => {
+                    report.error(count.at, format!("`{}` is not a number of servers", count.text));
+                    return;
+                }
+            }
+        }
+    };
+    if let Some(socket) = absolute("haproxy", socket, report) {
+        set(check, keyword, CheckTarget::Haproxy(HaproxyTarget { socket, backend }), report);
+    }
+}
+
+fn docker(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let containers = match args {
+        [] => {
+            report.error(keyword.at, "`docker` needs names of containers, or `label KEY=VALUE`");
+            return;
+        }
+        [word, label, extra @ ..] if word.text == "label" => {
+            surplus("docker label", extra, report);
+            Containers::Labelled(label.text.as_str().into())
+        }
+        names => Containers::Named(names.iter().map(|name| name.text.as_str().into()).collect()),
+    };
+    let target = DockerTarget { socket: DOCKER_SOCKET.into(), containers };
+    set(check, keyword, CheckTarget::Docker(target), report);
+}
+
+fn systemd(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word("systemd", keyword.at, args, report) else { return };
+    // As systemctl completes it.
+    let unit = if word.text.contains('.') { word.text.clone() } else { format!("{}.service", word.text) };
+    set(check, keyword, CheckTarget::Systemd(unit.into()), report);
+}
+
+fn dns(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let (name, server) = match args {
+        [] => {
+            report.error(keyword.at, "`dns` needs a name to look up");
+            return;
+        }
+        [name] => (name, None),
+        [name, server, extra @ ..] => {
+            surplus("dns", extra, report);
+            let address = server.text.parse().map(|address| (address, 53)).ok();
+            let endpoint = || match server.text.parse::<Endpoint>() {
+                Ok(Endpoint { host: Host::Address(address), port }) => Some((address, port)),
+                _ => None,
+            };
+            let Some(place) = address.or_else(endpoint) else {
+                report.error(server.at, format!("`{}` is not the address of a server", server.text));
+                return;
+            };
+            (name, Some(place))
+        }
+    };
+    match name.text.parse() {
+        Ok(Host::Name(name)) => set(check, keyword, CheckTarget::Dns(DnsTarget { name, server }), report),
+        _ => {
+            report.error(name.at, format!("`{}` is not a name that a server knows", name.text));
+        }
+    }
+}
+
+fn ping(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word("ping", keyword.at, args, report) else { return };
+    match word.text.parse() {
+        Ok(host) => set(check, keyword, CheckTarget::Ping(host), report),
+        Err(_) => {
+            report.error(word.at, format!("`ping` needs a host, not `{}`", word.text));
+        }
+    }
+}
+
+fn exec(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(program) = args.first() else {
+        report.error(keyword.at, "`exec` needs a program");
+        return;
+    };
+    if absolute("exec", program, report).is_some() {
+        let words = args.iter().map(|word| word.text.as_str().into()).collect();
+        set(check, keyword, CheckTarget::Command(ScriptCommand::Direct(words)), report);
+    }
+}
+
+/// The first target of a block stays.
+fn set(check: &mut ScriptDraft, keyword: &Word, target: CheckTarget, report: &mut Report) {
+    if check.target.is_some() {
+        report
+            .error(keyword.at, format!("a check looks at one thing; `{}` is one too many", keyword.text))
+            .help("write a second `vrrp_check` and track both");
+        return;
+    }
+    check.target = Some(At { value: target, at: keyword.at });
+}
+
+fn absolute(keyword: &str, word: &Word, report: &mut Report) -> Option<PathBuf> {
+    let path = Path::new(&word.text);
+    if path.is_absolute() {
+        return Some(path.to_owned());
+    }
+    report.error(word.at, format!("`{keyword}` needs a path from the root, not `{}`", word.text));
+    None
+}
+
+fn surplus(keyword: &str, extra: &[Word], report: &mut Report) {
+    if let Some(extra) = extra.first() {
+        report.warning(extra.at, format!("`{}` behind `{keyword}` is ignored", extra.text));
+    }
+}
+
+/// The keywords of targets, for people.
+pub(in crate::config) fn targets() -> String {
+    let names: Vec<String> = TARGETS
+        .iter()
+        .filter(|row| !row.summary.starts_with("of `"))
+        .map(|row| format!("`{}`", row.keyword))
+        .collect();
+    names.join(", ")
+}

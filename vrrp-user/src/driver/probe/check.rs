@@ -1,0 +1,272 @@
+//! Runs a check for ever and tells what came of it.
+//!
+//! What is looked at by command or connection is looked at once per interval; an interval that finds the last look
+//! still going is skipped. A look that reaches its time limit has failed there and then; ending a command may take
+//! longer. What tells of its changes itself is judged at each of them, and once per interval beside. `rise` successes
+//! or `fall` failures in a row change the result. The first round decides at once, unless the check counts as failed
+//! from the start (`init_fail`).
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::attempt::{Attempt, Dns, Failure, Http, Names, Ping};
+use super::watch::Watch;
+use crate::config::{CheckTarget, ScriptSettings};
+use crate::driver::clock;
+use crate::driver::process::{End, Identity, Job};
+use crate::protocol::TrackId;
+
+#[derive(Debug)]
+pub struct CheckProbe {
+    every: Duration,
+    limit: Duration,
+    source: Source,
+    bench: Bench,
+}
+
+/// What one look came to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Round {
+    pub track: TrackId,
+    pub outcome: Outcome,
+    /// Of the look; zero where an event told.
+    pub lasted: Duration,
+    /// Rounds so far, this one included.
+    pub runs: u64,
+    /// The result, after `rise` and `fall`.
+    pub up: bool,
+    /// Whether the result is the first one, changed, or could not be delivered before.
+    pub news: bool,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Of a command.
+    Ended(End),
+    Well,
+    Failed(Failure),
+    TimedOut,
+}
+
+impl Outcome {
+    pub fn is_success(&self) -> bool {
+        match self {
+            Self::Ended(end) => end.is_success(),
+            Self::Well => true,
+            Self::Failed(_) | Self::TimedOut => false,
+        }
+    }
+}
+
+impl From<Result<(), Failure>> for Outcome {
+    fn from(health: Result<(), Failure>) -> Self {
+        match health {
+            Ok(()) => Self::Well,
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(end) => end.fmt(f),
+            Self::Well => f.write_str("ok"),
+            Self::Failed(failure) => failure.fmt(f),
+            Self::TimedOut => f.write_str("timed out"),
+        }
+    }
+}
+
+/// How to learn of a service.
+#[derive(Debug)]
+enum Source {
+    Command(Job),
+    Attempt(Box<Attempt>),
+    Watch(Watch),
+}
+
+impl CheckProbe {
+    /// Must be called within a runtime.
+    ///
+    /// # Errors
+    /// What the check needs is not to be had: TLS, or the list of the system's DNS servers.
+    pub fn new(settings: &ScriptSettings, identity: Identity, names: &Names) -> Result<Self, Failure> {
+        let limit = settings.timeout;
+        let attempt = |attempt| Source::Attempt(Box::new(attempt));
+        let source = match &settings.target {
+            CheckTarget::Command(command) => {
+                Source::Command(Job { command: command.clone(), identity, limit, leashed: true })
+            }
+            CheckTarget::Tcp(endpoint) => attempt(Attempt::Tcp(endpoint.clone(), names.clone())),
+            CheckTarget::Unix(path) => attempt(Attempt::Unix(path.clone())),
+            CheckTarget::Http(target) => attempt(Attempt::Http(Http::new(target, names)?)),
+            CheckTarget::Haproxy(target) => attempt(Attempt::Haproxy(target.clone())),
+            CheckTarget::Dns(target) => attempt(Attempt::Dns(Dns::new(target)?)),
+            CheckTarget::Ping(host) => {
+                // The kernel hands every answer to every socket; the number tells whose it is.
+                let identifier = u16::try_from(settings.id.0 & 0xffff).unwrap_or_default();
+                attempt(Attempt::Ping(Ping::new(host.clone(), names.clone(), identifier)))
+            }
+            CheckTarget::Docker(target) => Source::Watch(Watch::Docker(target.clone())),
+            CheckTarget::Systemd(unit) => Source::Watch(Watch::Systemd(unit.clone())),
+        };
+        Ok(Self {
+            // The timer takes no period of zero.
+            every: settings.interval.max(Duration::from_millis(1)),
+            limit,
+            source,
+            bench: Bench { track: settings.id, verdict: Verdict::new(settings), runs: 0, owed: false },
+        })
+    }
+
+    /// Never ends by itself; dropped, it ends a look that is going on. `deliver` returns false where the news could
+    /// not be passed on: then the next round carries them again.
+    pub async fn run(self, mut deliver: impl FnMut(&Round) -> bool) {
+        let Self { every, limit, source, mut bench } = self;
+        if let Source::Watch(watch) = source {
+            match watch
+                .run(every, limit, |health| bench.judge(health.into(), Duration::ZERO, &mut deliver))
+                .await {}
+        }
+        let mut due = interval(every);
+        due.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            due.tick().await;
+            match &source {
+                Source::Command(job) => {
+                    let (run, remains) = job.run_to_limit(&[], &[]).await;
+                    bench.judge(Outcome::Ended(run.end), run.lasted, &mut deliver);
+                    if let Some(remains) = remains {
+                        remains.end().await;
+                    }
+                }
+                Source::Attempt(attempt) => {
+                    let started = clock::now();
+                    let outcome = timeout(limit, attempt.make(bench.runs)).await;
+                    let outcome = outcome.map_or(Outcome::TimedOut, Outcome::from);
+                    bench.judge(outcome, clock::now().since(started), &mut deliver);
+                }
+                Source::Watch(_) => {}
+            }
+        }
+    }
+}
+
+/// Where outcomes become rounds.
+#[derive(Debug)]
+struct Bench {
+    track: TrackId,
+    verdict: Verdict,
+    runs: u64,
+    /// News that could not be delivered.
+    owed: bool,
+}
+
+impl Bench {
+    fn judge(&mut self, outcome: Outcome, lasted: Duration, deliver: &mut impl FnMut(&Round) -> bool) {
+        self.runs = self.runs.saturating_add(1);
+        let (up, news) = self.verdict.judge(outcome.is_success());
+        let round =
+            Round { track: self.track, outcome, lasted, runs: self.runs, up, news: news || self.owed };
+        self.owed = !deliver(&round) && round.news;
+    }
+}
+
+/// The result so far, and how many runs in a row spoke against it.
+#[derive(Clone, Debug)]
+struct Verdict {
+    up: Option<bool>,
+    told: bool,
+    against: u32,
+    rise: u32,
+    fall: u32,
+}
+
+impl Verdict {
+    fn new(settings: &ScriptSettings) -> Self {
+        Self {
+            up: settings.init_fail.then_some(false),
+            told: false,
+            against: 0,
+            rise: settings.rise,
+            fall: settings.fall,
+        }
+    }
+
+    /// The result after one more run, and whether it is news.
+    fn judge(&mut self, success: bool) -> (bool, bool) {
+        let before = self.up;
+        let up = match before {
+            None => success,
+            Some(up) if up == success => {
+                self.against = 0;
+                up
+            }
+            Some(up) => {
+                self.against = self.against.saturating_add(1);
+                let needed = if success { self.rise } else { self.fall };
+                if self.against >= needed {
+                    self.against = 0;
+                    success
+                } else {
+                    up
+                }
+            }
+        };
+        let news = !self.told || before != Some(up);
+        self.up = Some(up);
+        self.told = true;
+        (up, news)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ScriptCommand;
+    use crate::protocol::Weight;
+
+    fn settings(rise: u32, fall: u32, init_fail: bool) -> ScriptSettings {
+        ScriptSettings {
+            id: TrackId(7),
+            name: "check".into(),
+            target: CheckTarget::Command(ScriptCommand::Shell("true".into())),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            weight: Weight(0),
+            reverse: false,
+            rise,
+            fall,
+            user: None,
+            init_fail,
+        }
+    }
+
+    fn results(settings: &ScriptSettings, runs: &str) -> String {
+        let mut verdict = Verdict::new(settings);
+        let letter = |(up, news)| match (up, news) {
+            (true, true) => 'U',
+            (true, false) => 'u',
+            (false, true) => 'D',
+            (false, false) => 'd',
+        };
+        runs.chars().map(|run| letter(verdict.judge(run == '+'))).collect()
+    }
+
+    #[test]
+    fn the_first_run_decides_and_rise_and_fall_count_in_a_row() {
+        assert_eq!(results(&settings(1, 1, false), "++-+"), "UuDU");
+        assert_eq!(results(&settings(2, 3, false), "+--+---+-++"), "UuuuuuDdddU");
+        assert_eq!(results(&settings(2, 3, false), "-++"), "DdU");
+    }
+
+    #[test]
+    fn failed_from_the_start_needs_every_success() {
+        assert_eq!(results(&settings(3, 1, true), "+++-"), "DdUD");
+        assert_eq!(results(&settings(1, 1, true), "+"), "U");
+        assert_eq!(results(&settings(2, 1, true), "--"), "Dd");
+    }
+}
