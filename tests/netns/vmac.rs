@@ -1,13 +1,15 @@
 //! Virtual MAC addresses: their interfaces from the start of a daemon to its end.
 
 use std::net::IpAddr;
+use std::process::Stdio;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::poll;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flavour::{Flavour, lifecycle};
-use vrrp_tests::lab::{INTERFACE, Node, VIRTUAL_V4, VIRTUAL_V6};
+use vrrp_tests::lab::{Held, INTERFACE, Node, VIRTUAL_V4, VIRTUAL_V6};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::{ours, roles, subject};
@@ -55,7 +57,7 @@ fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
         ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
         let senders = |pair: &Pair| -> Result<String> {
             let (lan, seconds) = (&pair.lab.lan, "1");
-            let dump = ["-i", "port0", "-Q", "in", "-nne", "-c", "3", "ip proto 112"];
+            let dump = ["-i", "port0", "-Q", "in", "-nne", "--immediate-mode", "-c", "3", "ip proto 112"];
             lan.run("timeout", &[&[seconds, "tcpdump"], &dump[..]].concat())
         };
         let seen = senders(pair)?;
@@ -138,7 +140,7 @@ fn a_name_that_is_taken_is_left_alone() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let instance = |priority| Instance::v3(priority).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
-    pair.node(0)?.namespace.ip(&format!("link add {VMAC} type dummy"))?;
+    pair.node(0)?.namespace.ip(&format!("link add {VMAC} type bridge"))?;
     pair.start(0)?;
     pair.start(1)?;
     pair.check(|pair| {
@@ -156,7 +158,7 @@ fn a_written_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
     let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
     let instance = |priority| Instance::v3(priority).line("use_vmac carrier0");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
-    pair.node(0)?.namespace.ip("link add carrier0 type dummy")?;
+    pair.node(0)?.namespace.ip("link add carrier0 type bridge")?;
     pair.start(0)?;
     pair.start(1)?;
     pair.check(|pair| {
@@ -164,7 +166,6 @@ fn a_written_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
         let log = pair.running(0)?.log();
         ensure!(log.contains("carrier0: there is an interface of this name already"), "{log}");
         pair.observer.clear();
-        std::thread::sleep(std::time::Duration::from_millis(1100));
         pair.node(0)?.namespace.ip("link del carrier0")?;
         pair.wait_for_master(0)?;
         ensure!(carrier(pair, 0, VIRTUAL_V4)? == "carrier0", "the address stands elsewhere");
@@ -228,29 +229,24 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
     };
     let pair = Pair::idle([200, 100].map(|priority| Role::new(daemon, config(priority))))?;
     pair.check(|pair| {
-        let dump = ["-i", "port1", "-Q", "in", "-nne", "ether src 00:00:5e:00:01:33 or 00:00:5e:00:02:33"];
-        let lan = &pair.lab.lan;
-        let seen = std::thread::scope(|scope| -> Result<String> {
-            let dump = scope
-                .spawn(|| lan.run("timeout", &[&["--preserve-status", "6", "tcpdump"], &dump[..]].concat()));
-            std::thread::sleep(std::time::Duration::from_millis(500));
-            // The better one first: the other is backup all the time.
-            pair.start(0)?;
-            pair.wait_for_address(0, VIRTUAL_V6.parse()?, true)?;
-            pair.start(1)?;
-            let link_local = pair
-                .node(1)?
-                .addresses()?
-                .into_iter()
-                .find(|held| held.interface == INTERFACE && held.address.starts_with("fe80"));
-            let link_local =
-                link_local.map(|held| format!("{}%{INTERFACE}", held.address)).unwrap_or_default();
-            std::thread::sleep(std::time::Duration::from_secs(2));
-            for address in ["10.77.0.2", "fd77::2", &link_local] {
-                pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "1", address])?;
-            }
-            dump.join().map_err(|_| anyhow::anyhow!("tcpdump panicked"))?
-        })?;
+        let dump = ["6", "tcpdump", "-i", "port1", "-Q", "in", "-nne", "--immediate-mode"];
+        let of_a_router = "ether src 00:00:5e:00:01:33 or 00:00:5e:00:02:33";
+        let mut command = pair.lab.lan.command("timeout")?;
+        command.args(dump).arg(of_a_router).stdout(Stdio::piped()).stderr(Stdio::null());
+        let dump = command.spawn()?;
+        std::thread::sleep(Duration::from_millis(500));
+        // The better one first: the other is backup all the time.
+        pair.start(0)?;
+        pair.wait_for_address(0, VIRTUAL_V6.parse()?, true)?;
+        pair.start(1)?;
+        let held = pair.node(1)?.addresses()?;
+        let is_link_local = |held: &&Held| held.interface == INTERFACE && held.address.starts_with("fe80");
+        let link_local = &held.iter().find(is_link_local).context("no link-local address")?.address;
+        std::thread::sleep(Duration::from_secs(2));
+        for address in ["10.77.0.2", "fd77::2", &format!("{link_local}%{INTERFACE}")] {
+            pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "1", address])?;
+        }
+        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
         ensure!(seen.is_empty(), "the backup has sent {seen}");
         Ok(())
     })

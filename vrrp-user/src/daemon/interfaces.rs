@@ -16,7 +16,7 @@ use crate::protocol::Event;
 const RETRY: Duration = Duration::from_millis(10);
 
 /// Tells the engine the present state of all interfaces, starts the router after `delay`, and tells every change, until
-/// reading fails. `keep` sees the links and addresses first, `prepare` each change before the engine does. Needs a tokio runtime with I/O and time.
+/// reading fails. `keep` sees the links and addresses first, and may ask to see them again after a while; `prepare` each change before the engine does. Needs a tokio runtime with I/O and time.
 ///
 /// # Errors
 /// Links and addresses cannot be read.
@@ -24,14 +24,14 @@ pub async fn follow(
     mut tracker: Tracker,
     inputs: Queue<Input>,
     delay: Duration,
-    mut keep: impl FnMut(&Table),
+    mut keep: impl FnMut(&Table) -> Option<Duration>,
     mut prepare: impl FnMut(&Change),
 ) -> io::Result<()> {
     let mut monitor = Monitor::open()?;
     let mut start = pin!(tokio::time::sleep(delay));
     let mut started = false;
     loop {
-        keep(monitor.table());
+        let again = keep(monitor.table());
         let mut tell = |change| {
             prepare(&change);
             inputs.push(input(change))
@@ -41,6 +41,7 @@ pub async fn follow(
         }
         tokio::select! {
             changed = monitor.changed() => changed?,
+            () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
             () = &mut start, if !started => {
                 started = inputs.push(Input::Event(Event::Startup));
                 start.as_mut().reset(Instant::now() + RETRY);

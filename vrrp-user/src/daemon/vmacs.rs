@@ -38,8 +38,8 @@ pub struct Vmacs {
 #[derive(Debug)]
 struct Wanted {
     vmac: Vmac,
-    /// When it was last tried, and why it failed.
-    failed: Option<(Instant, String)>,
+    /// Why it could not be made, and when that was if it is to be tried again.
+    failed: Option<(Option<Instant>, String)>,
 }
 
 #[derive(Debug)]
@@ -70,19 +70,23 @@ impl Vmacs {
         Ok(this)
     }
 
-    /// Makes again what is missing, where its parent is there.
-    pub fn keep(&mut self, table: &Table) {
+    /// Makes again what is missing, where its parent is there. Returns when to try again what could not be made.
+    pub fn keep(&mut self, table: &Table) -> Option<Duration> {
         let Self { socket, wanted, parents, .. } = self;
+        let mut again = None;
         for wanted in wanted {
             let Some(parent) = table.link(&wanted.vmac.parent) else { continue };
             let is_held = parents.get(&wanted.vmac.parent).is_none_or(|held| held.ifindex == parent.ifindex);
             if is_held && table.link(wanted.vmac.name.as_arc()).is_some() {
                 continue;
             }
-            if wanted.failed.as_ref().is_none_or(|(last, _)| last.elapsed() >= RETRY) {
+            let failed_at = |wanted: &Wanted| wanted.failed.as_ref().and_then(|(at, _)| *at);
+            if failed_at(wanted).is_none_or(|at| at.elapsed() >= RETRY) {
                 make(socket, parents, wanted);
             }
+            again = failed_at(wanted).map(|at| RETRY.saturating_sub(at.elapsed())).or(again);
         }
+        again
     }
 }
 
@@ -118,7 +122,9 @@ fn make(socket: &mut RouteSocket, parents: &mut BTreeMap<Arc<str>, Parent>, want
             if wanted.failed.as_ref().is_none_or(|(_, last)| *last != reason) {
                 warn!("no interface with the virtual MAC address: {reason}");
             }
-            wanted.failed = Some((Instant::now(), reason));
+            // A parent that comes is a change of links.
+            let at = if matches!(error, VmacError::NoParent { .. }) { None } else { Some(Instant::now()) };
+            wanted.failed = Some((at, reason));
         }
     }
 }
@@ -137,6 +143,8 @@ fn hold(
     if parents.get(&vmac.parent).is_some_and(|held| held.ifindex == link.ifindex) {
         return Ok(());
     }
+    // Of an interface of this name that is gone.
+    parents.remove(&vmac.parent);
     let mut changed = Vec::new();
     for (key, value) in PARENT {
         match Changed::of_interface(Family::V4, &vmac.parent, key, value) {

@@ -144,9 +144,10 @@ fn set_up(socket: &mut RouteSocket, vmac: &Vmac, ifindex: u32) -> io::Result<()>
     };
     // No link-local address of its own, which would be the same on all nodes.
     write_v6("addr_gen_mode", "1")?;
+    // Or it would answer for the IPv4 addresses of the parent.
+    write(Family::V4, "arp_ignore", "1")?;
     match vmac.family {
         Family::V4 => {
-            write(Family::V4, "arp_ignore", "1")?;
             write(Family::V4, "accept_local", "1")?;
             write(Family::V4, "promote_secondaries", "1")?;
             // Packets to the addresses come in here, while the way back may be the parent's. The stricter of this
