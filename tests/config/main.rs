@@ -11,3 +11,4 @@ mod include;
 mod keepalived;
 mod random;
 mod settings;
+mod vmac;

@@ -126,15 +126,19 @@ fn interfaces_are_as_keepalived_makes_them() -> Result<()> {
         ..Config::default()
     };
     let [ours, theirs] = [OURS, Daemon::Keepalived].map(|daemon| -> Result<_> {
-        let roles = [Role::new(daemon, config.clone())];
-        Pair::settled(roles)?
-            .check_with(|pair| {
-                for address in ["10.77.0.200", "fd77::200", "10.77.0.204"] {
-                    pair.wait_for_address(0, address.parse()?, true)?;
-                }
-                Ok((links(pair.node(0)?)?, settings(pair.node(0)?)?, places(pair.node(0)?)?))
-            })
-            .with_context(|| format!("{daemon:?}"))
+        let mut pair = Pair::idle([Role::new(daemon, config.clone())])?;
+        for key in ["accept_dad", "accept_ra"] {
+            // As the kernel has it; the lab does without.
+            pair.node(0)?.namespace.sysctl(&format!("ipv6/conf/default/{key}"), "1")?;
+        }
+        pair.start(0)?;
+        pair.check_with(|pair| {
+            for address in ["10.77.0.200", "fd77::200", "10.77.0.204"] {
+                pair.wait_for_address(0, address.parse()?, true)?;
+            }
+            Ok((links(pair.node(0)?)?, settings(pair.node(0)?)?, places(pair.node(0)?)?))
+        })
+        .with_context(|| format!("{daemon:?}"))
     });
     let (ours, theirs) = (ours?, theirs?);
     ensure!(ours.0.len() == 4, "interfaces: {:#?}", ours.0);

@@ -247,6 +247,7 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
             pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "1", address])?;
         }
         let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+        let seen = seen.trim();
         ensure!(seen.is_empty(), "the backup has sent {seen}");
         Ok(())
     })

@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{info, warn};
+use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
 use crate::config::{Config, Instance};
+use crate::driver::clock;
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
@@ -39,7 +41,7 @@ pub struct Vmacs {
 struct Wanted {
     vmac: Vmac,
     /// Why it could not be made, and when that was if it is to be tried again.
-    failed: Option<(Option<Instant>, String)>,
+    failed: Option<(Option<Timestamp>, String)>,
 }
 
 #[derive(Debug)]
@@ -81,10 +83,10 @@ impl Vmacs {
                 continue;
             }
             let failed_at = |wanted: &Wanted| wanted.failed.as_ref().and_then(|(at, _)| *at);
-            if failed_at(wanted).is_none_or(|at| at.elapsed() >= RETRY) {
+            if failed_at(wanted).is_none_or(|at| clock::now().since(at) >= RETRY) {
                 make(socket, parents, wanted);
             }
-            again = failed_at(wanted).map(|at| RETRY.saturating_sub(at.elapsed())).or(again);
+            again = failed_at(wanted).map(|at| RETRY.saturating_sub(clock::now().since(at))).or(again);
         }
         again
     }
@@ -110,7 +112,7 @@ fn make(socket: &mut RouteSocket, parents: &mut BTreeMap<Arc<str>, Parent>, want
             let mac = vmac.mac.map(|octet| format!("{octet:02x}")).join(":");
             match origin {
                 Origin::Made => {
-                    info!(%interface, %parent, mac, "made the interface with the virtual MAC address")
+                    info!(%interface, %parent, mac, "made the interface with the virtual MAC address");
                 }
                 Origin::Adopted => {
                     info!(%interface, %parent, mac, "took over the interface with the virtual MAC address");
@@ -123,7 +125,7 @@ fn make(socket: &mut RouteSocket, parents: &mut BTreeMap<Arc<str>, Parent>, want
                 warn!("no interface with the virtual MAC address: {reason}");
             }
             // A parent that comes is a change of links.
-            let at = if matches!(error, VmacError::NoParent { .. }) { None } else { Some(Instant::now()) };
+            let at = if matches!(error, VmacError::NoParent { .. }) { None } else { Some(clock::now()) };
             wanted.failed = Some((at, reason));
         }
     }
