@@ -103,7 +103,7 @@ fn a_neighbour_needs_no_change_over_ipv6() -> Result<()> {
 const DIFFERENT: &[&str] = &[
     // Or it would answer for the parent's IPv4 addresses with the virtual MAC address, as keepalived's does.
     "ipv4/conf/vrrp6.51/arp_ignore",
-    // Routers are asked and heard on the parent only; keepalived asks with the virtual MAC address, too.
+    // Routers are asked and heard on the parent only; keepalived drops the question by nftables.
     "ipv6/conf/vrrp6.51/accept_ra",
 ];
 
