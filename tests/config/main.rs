@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers as well")]
 
+mod checks;
 mod corpus;
 mod documentation;
 mod grammar;
@@ -11,3 +12,4 @@ mod include;
 mod keepalived;
 mod random;
 mod settings;
+mod vmac;

@@ -19,7 +19,7 @@ use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::{Rung, clock};
 use vrrp_user::protocol::{
     Addresses, AnnounceSettings, Auth, Epoch, InstanceId, InstanceSettings, Interval, Priority, Reason,
-    State, Track, TrackId, TrackSettings, Transition, Version, VirtualAddress, Vrid, Weight,
+    State, Track, TrackId, TrackSettings, Transition, Version, VirtualAddress, VmacSettings, Vrid, Weight,
 };
 
 /// A folder of its own for one test, gone afterwards.
@@ -113,6 +113,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         higher_prio_send_advert: false,
         ignore_own_link: false,
         tracks: vec![],
+        vmacs: VmacSettings::default(),
     };
     Instance { settings, notify }
 }

@@ -9,6 +9,7 @@ mod faults;
 mod lifecycle;
 mod rungs;
 mod tracks;
+mod vmac;
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};

@@ -118,7 +118,9 @@ impl FromStr for Endpoint {
             Some(address) => Host::Address(address.parse::<Ipv6Addr>().map_err(|_| NotAnEndpoint)?.into()),
             None => host.parse()?,
         };
-        Ok(Self { host, port })
+        // Without brackets nobody can say where the address ends.
+        let is_clear = text.starts_with('[') || !matches!(host, Host::Address(IpAddr::V6(_)));
+        if is_clear { Ok(Self { host, port }) } else { Err(NotAnEndpoint) }
     }
 }
 

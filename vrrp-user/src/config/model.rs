@@ -29,6 +29,8 @@ pub struct Globals {
     pub startup_delay: Duration,
     /// From the boot of the machine to the first election.
     pub delay_after_boot: Duration,
+    /// No IGMP reports for 224.0.0.0/24.
+    pub silent_igmp: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -22,6 +22,7 @@ mod timers;
 mod timing;
 mod track;
 mod units;
+mod vmac;
 
 pub use action::{Action, Announcement, Reason, State, Transition};
 pub use event::{Event, Heard, TrackId};
@@ -36,3 +37,4 @@ pub use timers::Timer;
 pub use timing::{master_down_interval, skew};
 pub use track::Faults;
 pub use units::{Epoch, InstanceId, Interval, Priority, Version, Vrid, Weight};
+pub use vmac::{Name, Vmac, VmacSettings, virtual_mac};

@@ -8,6 +8,7 @@ use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::event::TrackId;
 use super::units::{Interval, Priority, Version, Vrid, Weight};
+use super::vmac::VmacSettings;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceSettings {
@@ -44,9 +45,15 @@ pub struct InstanceSettings {
     /// Ignore the link state of the instance's own interface (`dont_track_primary`).
     pub ignore_own_link: bool,
     pub tracks: Vec<TrackSettings>,
+    pub vmacs: VmacSettings,
 }
 
 impl InstanceSettings {
+    /// Where addresses go that name no interface.
+    pub fn address_interface(&self) -> &Arc<str> {
+        self.vmacs.own.as_ref().map_or(&self.interface, |vmac| vmac.name.as_arc())
+    }
+
     /// Where multicast adverts go.
     pub fn group(&self) -> IpAddr {
         self.group.unwrap_or_else(|| match self.family {
@@ -75,7 +82,7 @@ pub struct Addresses {
 pub struct VirtualAddress {
     pub address: IpAddr,
     pub prefix: u8,
-    /// Interface that carries it; the instance's own where `None`.
+    /// Interface that carries it; [`InstanceSettings::address_interface`] where `None`.
     pub device: Option<Arc<str>>,
     /// IPv4 alias name such as `eth0:1`, at most 15 bytes.
     pub label: Option<Arc<str>>,

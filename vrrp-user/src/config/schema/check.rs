@@ -4,6 +4,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+
 use super::super::check::{
     CheckTarget, Containers, DnsTarget, DockerTarget, Endpoint, HaproxyTarget, Host, HttpTarget,
 };
@@ -39,7 +42,7 @@ const TARGETS: &[Row<ScriptDraft>] = &[
     ),
     Row::works("unix", Kind::Own("PATH", unix), "", "a connection to this socket is accepted"),
     Row::works("http", Kind::Own("URL", http), "", "the answer has a status of `status` and holds `body`"),
-    Row::works("method", Kind::Text(|check, text| check.http.method = Some(text)), "`GET`", "of `http`"),
+    Row::works("method", Kind::Own("METHOD", method), "`GET`", "of `http`"),
     Row::works("header", Kind::Own("\"NAME: VALUE\"", header), "", "of `http`; may be repeated"),
     Row::works(
         "status",
@@ -166,8 +169,8 @@ fn unix(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Rep
 
 fn http(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word("http", keyword.at, args, report) else { return };
-    let known = ["http://", "https://"].iter().any(|scheme| word.text.starts_with(scheme));
-    if !known {
+    let url = Url::parse(&word.text);
+    if !url.is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
         report
             .error(word.at, format!("`http` needs a URL, not `{}`", word.text))
             .help("it begins with `http://` or `https://`");
@@ -184,11 +187,21 @@ fn http(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Rep
     set(check, keyword, CheckTarget::Http(target), report);
 }
 
+fn method(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word("method", keyword.at, args, report) else { return };
+    if Method::from_bytes(word.text.as_bytes()).is_err() {
+        report.error(word.at, format!("`{}` is not a method of HTTP", word.text));
+        return;
+    }
+    check.http.method = Some(At { value: word.text.as_str().into(), at: keyword.at });
+}
+
 fn header(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word("header", keyword.at, args, report) else { return };
-    match word.text.split_once(':') {
-        Some((name, value)) if !name.trim().is_empty() => {
-            let value = (name.trim().into(), value.trim().into());
+    let pair = word.text.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
+    match pair {
+        Some((name, value)) if name.parse::<HeaderName>().is_ok() && value.parse::<HeaderValue>().is_ok() => {
+            let value = (name.into(), value.into());
             check.http.headers.push(At { value, at: keyword.at });
         }
         _ => {

@@ -10,6 +10,7 @@ use super::super::model::ScriptUser;
 use super::super::source::At;
 use super::instance::AnnounceDraft;
 use super::value;
+use super::vmac::PrefixesDraft;
 use super::{Kind, Row};
 
 #[derive(Debug, Default)]
@@ -30,6 +31,9 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) group6: Option<At<IpAddr>>,
     pub(in crate::config) startup_delay: Option<At<Duration>>,
     pub(in crate::config) delay_after_boot: Option<At<Duration>>,
+    pub(in crate::config) vmac_prefixes: PrefixesDraft,
+    /// `disable_local_igmp`.
+    pub(in crate::config) silent_igmp: bool,
 }
 
 /// Longer pauses than this hold up a takeover of many addresses.
@@ -46,7 +50,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     // Read while files are included, long before the tables.
     Row::works(
         "include_check",
-        Kind::Own("[[+|-]readable, match, wildcard_match, brace_match …]", |_, _, _, _| {}),
+        Kind::Own("[[+\\|-]readable, match, wildcard_match, brace_match …]", |_, _, _, _| {}),
         "",
         "what makes a missing file an error in the lines below it; all of them without a word",
     ),

@@ -6,7 +6,6 @@ use super::{GlobalsDraft, InstanceDraft, Row};
 const NO_MAIL: &str = "no mail is sent";
 const NO_FIFO: &str = "nothing is written to a FIFO";
 const NO_DUMP: &str = "no such file is written";
-const NO_VMAC: &str = "adverts and addresses use the interface's own MAC address";
 const NO_FIREWALL: &str = "no firewall rule is made";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
@@ -108,7 +107,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing("fifo_write_vrrp_states_on_reload", "states after a reload", NO_FIFO),
     Row::missing("default_interface", "interface of static addresses", "static addresses are not set"),
     Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
-    Row::missing("disable_local_igmp", "no IGMP on virtual MACs", NO_VMAC),
     Row::missing(
         "vrrp_garp_extra_if",
         "announce on further interfaces",
@@ -137,8 +135,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing("notify_fifo_script", "reader of the FIFO", NO_FIFO),
     Row::missing("vrrp_notify_fifo", "FIFO for changes", NO_FIFO),
     Row::missing("vrrp_notify_fifo_script", "reader of the FIFO", NO_FIFO),
-    Row::missing("vmac_prefix", "names of virtual MAC interfaces", NO_VMAC),
-    Row::missing("vmac_addr_prefix", "names of virtual MAC interfaces", NO_VMAC),
     Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
     Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
     Row::missing("nftables", "table for rules", NO_FIREWALL),
@@ -220,10 +216,11 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "the checksum has the destination in it",
     ),
     Row::missing("track_src_ip", "Fault without the source address", "the setting is not used"),
-    Row::missing("use_vmac", "virtual MAC", NO_VMAC),
-    Row::missing("use_vmac_addr", "virtual MAC on further interfaces", NO_VMAC),
-    Row::missing("vmac_xmit_base", "adverts on the parent of a virtual MAC", NO_VMAC),
-    Row::missing("use_ipvlan", "ipvlan interface", NO_VMAC),
+    Row::refused(
+        "use_ipvlan",
+        "ipvlan interface",
+        "no ipvlan is made; without the line the addresses stand on `interface`, with the same MAC address",
+    ),
     Row::moot("native_ipv6", "of old versions", "keepalived ignores it too"),
     Row::missing("linkbeat_use_polling", "poll the link state", "link states come from netlink"),
     Row::moot("accept", "answer for the addresses", "they always answer"),

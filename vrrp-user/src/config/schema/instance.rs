@@ -13,6 +13,7 @@ use super::address::AddressDraft;
 use super::root::Draft;
 use super::track::TrackDraft;
 use super::value;
+use super::vmac::{self, VmacsDraft};
 use super::{Kind, Row, Tables, ignored, notify};
 
 #[derive(Debug, Default)]
@@ -47,6 +48,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) scripts: Vec<TrackDraft>,
     pub(in crate::config) interfaces: Vec<TrackDraft>,
     pub(in crate::config) notify: NotifySettings,
+    pub(in crate::config) vmacs: VmacsDraft,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
 }
@@ -269,7 +271,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
 ];
 
-pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, ignored::INSTANCE];
+pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, vmac::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),

@@ -15,6 +15,7 @@ mod root;
 mod script;
 mod track;
 mod value;
+mod vmac;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub use reference::{KeywordTable, keywords};
 pub(super) use root::Draft;
 pub(super) use script::ScriptDraft;
 pub(super) use track::TrackDraft;
+
+pub(super) use vmac::VmacDraft;
 
 use super::diagnostic::{Report, did_you_mean};
 use super::lexer::Word;

@@ -5,7 +5,7 @@ use super::super::tree::Statement;
 use super::globals::{self, GlobalsDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, check, ignored};
+use super::{Kind, Row, Tables, check, ignored, vmac};
 
 /// A whole configuration, as written.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row<Draft>] = &[
     Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
 ];
 
-pub(super) const GLOBALS: Tables<GlobalsDraft> = &[globals::ROWS, ignored::GLOBALS];
+pub(super) const GLOBALS: Tables<GlobalsDraft> = &[globals::ROWS, vmac::GLOBALS, ignored::GLOBALS];
 
 fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &mut Report) {
     super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);

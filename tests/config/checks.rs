@@ -1,0 +1,121 @@
+//! `vrrp_check`: each target, and what is refused.
+
+use std::net::IpAddr;
+
+use vrrp_user::config::{
+    CheckTarget, Containers, DnsTarget, DockerTarget, HaproxyTarget, Host, HttpTarget, ScriptCommand, parse,
+};
+
+fn file(body: &str) -> String {
+    format!(
+        "vrrp_check c {{\n{body}\n}}\nvrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\n\
+        virtual_ipaddress {{ 192.0.2.1/24 }}\ntrack_check {{ c weight -5 }}\n}}\n"
+    )
+}
+
+#[test]
+fn every_target_is_read() {
+    let http = HttpTarget {
+        url: "http://localhost/".into(),
+        method: "GET".into(),
+        headers: vec![],
+        status: 200..=399,
+        body: None,
+        verify_tls: true,
+    };
+    let docker =
+        |containers| CheckTarget::Docker(DockerTarget { socket: "/var/run/docker.sock".into(), containers });
+    let haproxy = |backend| CheckTarget::Haproxy(HaproxyTarget { socket: "/run/h.sock".into(), backend });
+    let server: IpAddr = "192.0.2.53".parse().unwrap();
+    let dns = |server| CheckTarget::Dns(DnsTarget { name: "example.org".into(), server });
+    let rows = [
+        ("tcp 192.0.2.1:80", CheckTarget::Tcp("192.0.2.1:80".parse().unwrap())),
+        ("tcp [2001:db8::1]:443", CheckTarget::Tcp("[2001:db8::1]:443".parse().unwrap())),
+        ("unix /run/x.sock", CheckTarget::Unix("/run/x.sock".into())),
+        ("http http://localhost/", CheckTarget::Http(http.clone())),
+        (
+            "status 204\nheader \"Host: example.org\"\nheader \"X-A:b:c\"\nhttp http://localhost/\nmethod HEAD\n\
+            body \"all well\"\ntls_verify off",
+            CheckTarget::Http(HttpTarget {
+                method: "HEAD".into(),
+                headers: vec![("Host".into(), "example.org".into()), ("X-A".into(), "b:c".into())],
+                status: 204..=204,
+                body: Some("all well".into()),
+                verify_tls: false,
+                ..http
+            }),
+        ),
+        ("haproxy /run/h.sock", haproxy(None)),
+        ("haproxy /run/h.sock app", haproxy(Some(("app".into(), 1)))),
+        ("haproxy /run/h.sock app 2", haproxy(Some(("app".into(), 2)))),
+        ("docker web db", docker(Containers::Named(vec!["web".into(), "db".into()]))),
+        ("docker label app=shop", docker(Containers::Labelled("app=shop".into()))),
+        (
+            "docker_socket /run/d.sock\ndocker web",
+            CheckTarget::Docker(DockerTarget {
+                socket: "/run/d.sock".into(),
+                containers: Containers::Named(vec!["web".into()]),
+            }),
+        ),
+        ("systemd nginx", CheckTarget::Systemd("nginx.service".into())),
+        ("systemd nginx.socket", CheckTarget::Systemd("nginx.socket".into())),
+        ("dns example.org", dns(None)),
+        ("dns example.org 192.0.2.53", dns(Some((server, 53)))),
+        ("dns example.org 192.0.2.53:5353", dns(Some((server, 5353)))),
+        ("ping 192.0.2.9", CheckTarget::Ping(Host::Address("192.0.2.9".parse().unwrap()))),
+        ("ping gate.example.org", CheckTarget::Ping(Host::Name("gate.example.org".into()))),
+        (
+            "exec /bin/test -e \"/run/a b\"",
+            CheckTarget::Command(ScriptCommand::Direct(
+                ["/bin/test", "-e", "/run/a b"].map(Into::into).to_vec(),
+            )),
+        ),
+    ];
+    for (body, expected) in rows {
+        let loaded = parse("t", &file(body)).unwrap_or_else(|findings| panic!("{body}: {findings:?}"));
+        assert_eq!(loaded.config.scripts[0].target, expected, "{body}");
+        assert_eq!(loaded.diagnostics, [], "{body}");
+        assert_eq!(loaded.config.instances[0].settings.tracks[0].weight.0, -5);
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_refused_where_it_stands() {
+    let rows = [
+        ("tcp localhost", (2, 5), "`tcp` needs HOST:PORT, not `localhost`"),
+        ("tcp 2001:db8::1:80", (2, 5), "`tcp` needs HOST:PORT, not `2001:db8::1:80`"),
+        ("unix run/x.sock", (2, 6), "`unix` needs a path from the root, not `run/x.sock`"),
+        ("http localhost", (2, 6), "`http` needs a URL, not `localhost`"),
+        ("http http://", (2, 6), "`http` needs a URL, not `http://`"),
+        ("http http://a/\nmethod \"GET /\"", (3, 8), "`GET /` is not a method of HTTP"),
+        ("http http://a/\nheader X", (3, 8), "`header` needs NAME: VALUE, not `X`"),
+        ("http http://a/\nheader \"X Y: z\"", (3, 8), "`header` needs NAME: VALUE, not `X Y: z`"),
+        ("http http://a/\nstatus 20", (3, 8), "`status` is a code or a range from 100 to 599, not `20`"),
+        (
+            "http http://a/\nstatus 300-200",
+            (3, 8),
+            "`status` is a code or a range from 100 to 599, not `300-200`",
+        ),
+        ("tcp a:1\nbody x", (3, 6), "`body` belongs to `http`, which this check does not have"),
+        (
+            "tcp a:1\ndocker_socket /x",
+            (3, 15),
+            "`docker_socket` belongs to `docker`, which this check does not have",
+        ),
+        ("tcp a:1\nunix /x", (3, 1), "a check looks at one thing; `unix` is one too many"),
+        ("haproxy /x app many", (2, 16), "`many` is not a number of servers"),
+        ("docker", (2, 1), "`docker` needs names of containers, or `label KEY=VALUE`"),
+        ("dns 192.0.2.1", (2, 5), "`192.0.2.1` is not a name that a server knows"),
+        ("dns a.example.org ns.example.org", (2, 19), "`ns.example.org` is not the address of a server"),
+        ("ping \"a b\"", (2, 6), "`ping` needs a host, not `a b`"),
+        ("exec test", (2, 6), "`exec` needs a path from the root, not `test`"),
+        ("script /bin/true", (2, 1), "unknown keyword `script` in vrrp_check"),
+        ("interval 1", (1, 12), "vrrp_check `c` has no target"),
+    ];
+    for (body, place, message) in rows {
+        let findings = parse("t", &file(body)).unwrap_err();
+        let found = findings.first().unwrap();
+        assert_eq!((found.line, found.column), place, "{body}: {findings:?}");
+        assert_eq!(found.message, message, "{body}");
+    }
+}
