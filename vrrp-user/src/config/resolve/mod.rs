@@ -13,7 +13,7 @@ pub(super) use instance::family;
 
 use super::diagnostic::{Report, did_you_mean};
 use super::model::{Config, Globals, Instance, ScriptSettings};
-use super::schema::{AnnounceDraft, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft};
+use super::schema::{AnnounceDraft, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos};
 use super::source::At;
 use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings, Weight};
 
@@ -26,7 +26,9 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
     for draft in instances {
         let priority = instance::priority(&draft);
         let tracks = names.tracks(&draft, priority, report);
-        let notify = draft.notify.clone();
+        let mut notify = draft.notify.clone();
+        notify.priority_changes =
+            draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
         if let Some(settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
             resolved.push(Instance { settings, notify });
         }
@@ -37,6 +39,8 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             router_id: globals.router_id.map(|name| name.value),
             script_user: globals.script_user,
             script_security: globals.script_security,
+            fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
+            dumps: globals.dumps,
         },
         instances: resolved,
         scripts: tracked_scripts,

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::model::ScriptUser;
+use super::super::model::{DumpSettings, ScriptUser};
 use super::super::source::At;
 use super::instance::AnnounceDraft;
+use super::process::FifoDraft;
 use super::value;
 use super::{Kind, Row};
 
@@ -25,6 +26,10 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) higher_prio_send_advert: bool,
     pub(in crate::config) down_timer_adverts: Option<At<i64>>,
     pub(in crate::config) checksum_as_v2: bool,
+    pub(in crate::config) fifo: FifoDraft,
+    pub(in crate::config) vrrp_fifo: FifoDraft,
+    pub(in crate::config) notify_priority_changes: bool,
+    pub(in crate::config) dumps: DumpSettings,
 }
 
 /// Longer pauses than this hold up a takeover of many addresses.

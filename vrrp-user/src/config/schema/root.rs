@@ -5,7 +5,7 @@ use super::super::tree::Statement;
 use super::globals::{self, GlobalsDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, ignored};
+use super::{Kind, Row, Tables, ignored, process};
 
 /// A whole configuration, as written.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row<Draft>] = &[
     Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
 ];
 
-pub(super) const GLOBALS: Tables<GlobalsDraft> = &[globals::ROWS, ignored::GLOBALS];
+pub(super) const GLOBALS: Tables<GlobalsDraft> = &[globals::ROWS, process::ROWS, ignored::GLOBALS];
 
 fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &mut Report) {
     super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);
