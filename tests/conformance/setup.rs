@@ -58,6 +58,7 @@ impl Variant {
             addresses: Arc::default(),
             source: None,
             unicast: None,
+            group: None,
             checksum: ChecksumForm::Pseudo,
             down_timer_adverts: 3,
             announce: AnnounceSettings {

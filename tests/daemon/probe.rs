@@ -98,7 +98,32 @@ async fn a_script_deaf_to_sigterm_is_killed_two_seconds_later() {
     assert!(rounds.iter().all(|round| round.run.end == End::TimedOut));
     let apart = clock::now().since(before).as_millis();
     assert!((2300..4500).contains(&apart), "{apart} ms until the second has reached its limit");
-    assert!(!alive(folder.lines("pids")[0].parse().unwrap()));
+    let pids = || folder.lines("pids").into_iter().map(|line| line.parse().unwrap());
+    assert!(!alive(pids().next().unwrap()));
+}
+
+/// Whatever it does about signals: nobody is left to end it.
+#[test]
+fn a_running_script_ends_with_the_thread_that_started_it() {
+    let folder = Folder::new();
+    let line =
+        format!("trap '' TERM; echo $$ > {}/pid; while :; do sleep 0.1; done", folder.path().display());
+    let settings = script(1, line);
+    let started = || !folder.lines("pid").is_empty();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = ScriptProbe::new(&settings, Identity::daemon()).run(|_| true) => {}
+                    () = eventually("the script runs", started) => {}
+                }
+            });
+        });
+    });
+    let pid = folder.lines("pid")[0].parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(eventually("the script ends", || !alive(pid)));
 }
 
 #[tokio::test(flavor = "current_thread")]

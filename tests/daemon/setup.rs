@@ -105,6 +105,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         addresses: Arc::new(Addresses { advertised: vec![address], excluded: vec![] }),
         source: None,
         unicast: None,
+        group: None,
         checksum: ChecksumForm::Pseudo,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),

@@ -178,6 +178,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         addresses: Arc::new(Addresses { advertised, excluded: Vec::new() }),
         source: None,
         unicast: None,
+        group: None,
         checksum: ChecksumForm::Pseudo,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),

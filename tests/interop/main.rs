@@ -1,4 +1,6 @@
-//! Ours against Debian's keepalived, each in both roles: election, death, return and stop.
+//! Ours with Debian's keepalived and FRR, each in both roles: election, death, return and stop.
+
+mod elections;
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Daemon, Mode};
@@ -6,9 +8,13 @@ use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::pair::Pair;
 use vrrp_tests::require;
 
-/// Ours as the master and as the heir.
 fn get_along(mode: Mode, flavour: Flavour) -> Result<()> {
-    let (ours, theirs) = (Daemon::Vrrpx(mode), Daemon::Keepalived);
+    get_along_with(Daemon::Keepalived, mode, flavour)
+}
+
+/// Ours as the master and as the heir.
+fn get_along_with(theirs: Daemon, mode: Mode, flavour: Flavour) -> Result<()> {
+    let ours = Daemon::Vrrpx(mode);
     if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {
         return Ok(());
     }
@@ -34,6 +40,11 @@ fn version_3_on_the_native_hook() -> Result<()> {
 #[test]
 fn version_3_over_ipv6() -> Result<()> {
     get_along(Mode::Auto, Flavour::V6)
+}
+
+#[test]
+fn another_group() -> Result<()> {
+    get_along(Mode::Auto, Flavour::Group)
 }
 
 #[test]
@@ -64,4 +75,19 @@ fn version_3_over_ipv6_on_sockets() -> Result<()> {
 #[test]
 fn unicast_on_sockets() -> Result<()> {
     get_along(Mode::Socket, Flavour::Unicast)
+}
+
+#[test]
+fn frr_version_2() -> Result<()> {
+    get_along_with(Daemon::Frr, Mode::Auto, Flavour::V2Open)
+}
+
+#[test]
+fn frr_version_3() -> Result<()> {
+    get_along_with(Daemon::Frr, Mode::Auto, Flavour::V3)
+}
+
+#[test]
+fn frr_version_3_over_ipv6() -> Result<()> {
+    get_along_with(Daemon::Frr, Mode::Auto, Flavour::V6)
 }

@@ -14,9 +14,13 @@ use crate::pair::{Pair, Role, SETTLE};
 pub enum Flavour {
     /// Version 2 with a password.
     V2,
+    /// Version 2 without one.
+    V2Open,
     V3,
     /// Version 3 over IPv6.
     V6,
+    /// Version 3 to another group than the common one.
+    Group,
     Unicast,
     UnicastV6,
 }
@@ -27,8 +31,10 @@ impl Flavour {
         let (priority, own, peer) = if node == 0 { (200, 1, 2) } else { (100, 2, 1) };
         match self {
             Self::V2 => Instance::v2(priority).pass("secret"),
+            Self::V2Open => Instance::v2(priority),
             Self::V3 => Instance::v3(priority),
             Self::V6 => Instance::v6(priority),
+            Self::Group => Instance::v3(priority),
             Self::Unicast => {
                 Instance::v3(priority).unicast(&format!("10.77.0.{own}"), &format!("10.77.0.{peer}"))
             }
@@ -40,7 +46,12 @@ impl Flavour {
 
     /// Both roles, by daemon.
     pub fn roles(self, master: Daemon, heir: Daemon) -> [Role; 2] {
-        [Role::new(master, Config::of(self.instance(0))), Role::new(heir, Config::of(self.instance(1)))]
+        let globals = match self {
+            Self::Group => vec!["vrrp_mcast_group4 224.0.0.99".to_owned()],
+            _ => Vec::new(),
+        };
+        let config = |node| Config { globals: globals.clone(), ..Config::of(self.instance(node)) };
+        [Role::new(master, config(0)), Role::new(heir, config(1))]
     }
 }
 

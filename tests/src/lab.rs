@@ -57,6 +57,17 @@ impl Lab {
         Ok(Self { lan, nodes, client })
     }
 
+    /// Keeps the nodes from hearing one another, with their links up, or lets them.
+    ///
+    /// # Errors
+    /// When a bridge port cannot be set.
+    pub fn part(&self, parted: bool) -> Result<()> {
+        let word = if parted { "on" } else { "off" };
+        self.nodes.iter().try_for_each(|node| {
+            self.lan.ip(&format!("link set {} type bridge_slave isolated {word}", port(node.index)))
+        })
+    }
+
     /// Takes the cable of a node away, or plugs it in again.
     ///
     /// # Errors

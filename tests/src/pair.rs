@@ -1,4 +1,4 @@
-//! Two daemons on the nodes of a lab: a master to be lost and its heir.
+//! Daemons on the nodes of a lab, mostly two: a master to be lost and its heir.
 
 use std::net::IpAddr;
 use std::process::ExitStatus;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::clock::{poll, realtime};
 use crate::daemon::{Config, Daemon, Running};
-use crate::lab::{Lab, Node};
+use crate::lab::{Held, INTERFACE, Lab, Node};
 use crate::observe::Observer;
 
 /// A start of a daemon, the election after it and a second's interval of version 2 fit into this.
@@ -29,14 +29,14 @@ impl Role {
     }
 }
 
-/// Nodes 0 and 1 with their daemons, watched.
+/// Nodes from 0 on with their daemons, watched.
 #[derive(Debug)]
 pub struct Pair {
     // Fields drop in this order: processes before the namespaces they are in.
-    running: [Option<Running>; 2],
+    running: Vec<Option<Running>>,
     pub observer: Observer,
     pub lab: Lab,
-    pub roles: [Role; 2],
+    pub roles: Vec<Role>,
 }
 
 impl Pair {
@@ -44,19 +44,21 @@ impl Pair {
     ///
     /// # Errors
     /// Those of [`Lab::new`] and [`Observer::new`].
-    pub fn idle(roles: [Role; 2]) -> Result<Self> {
-        let lab = Lab::new(2)?;
+    pub fn idle(roles: impl Into<Vec<Role>>) -> Result<Self> {
+        let roles = roles.into();
+        let lab = Lab::new(roles.len())?;
         let observer = Observer::new(&lab)?;
-        Ok(Self { running: [None, None], observer, lab, roles })
+        Ok(Self { running: roles.iter().map(|_| None).collect(), observer, lab, roles })
     }
 
-    /// Both started, and node 0 found to be the only master.
+    /// All started, and node 0 found to be the only master.
     ///
     /// # Errors
     /// When it does not become so.
-    pub fn settled(roles: [Role; 2]) -> Result<Self> {
+    pub fn settled(roles: impl Into<Vec<Role>>) -> Result<Self> {
         let mut pair = Self::idle(roles)?;
-        let settle = pair.start(0).and_then(|()| pair.start(1)).and_then(|()| pair.wait_for_master(0));
+        let mut nodes = 0..pair.roles.len();
+        let settle = nodes.try_for_each(|node| pair.start(node)).and_then(|()| pair.wait_for_master(0));
         settle.map_err(|error| pair.with_logs(&error))?;
         Ok(pair)
     }
@@ -114,7 +116,9 @@ impl Pair {
         let held: Vec<_> = self.roles.iter().flat_map(|role| &role.config.instances).collect();
         let host = self.node(node)?;
         for address in held.iter().flat_map(|instance| instance.virtual_addresses()) {
-            for found in host.addresses()?.iter().filter(|found| found.address == address.to_string()) {
+            // The devices of FRR belong to the host.
+            let held = |found: &&Held| found.address == address.to_string() && found.interface == INTERFACE;
+            for found in host.addresses()?.iter().filter(held) {
                 host.namespace
                     .ip(&format!("address del {address}/{} dev {}", found.prefix, found.interface))?;
             }
@@ -160,8 +164,13 @@ impl Pair {
     /// When it does not come so within [`SETTLE`], or a daemon ends.
     pub fn wait_for_address(&self, node: usize, address: IpAddr, held: bool) -> Result<()> {
         let word = if held { "on" } else { "off" };
-        let text = address.to_string();
-        self.poll(&format!("{address} {word} node {node}"), || Ok(self.lab.has_address(node, &text)? == held))
+        let (host, role) = (self.node(node)?, self.roles.get(node).context("no such role")?);
+        let instances = &role.config.instances;
+        let instance = instances.iter().find(|instance| instance.virtual_addresses().contains(&address));
+        self.poll(&format!("{address} {word} node {node}"), || match instance {
+            Some(instance) => Ok(role.daemon.holds(host, instance, address)? == held),
+            None => Ok(self.lab.has_address(node, &address.to_string())? == held),
+        })
     }
 
     /// # Errors

@@ -16,6 +16,7 @@ use crate::clock::poll;
 use crate::netns::{PREFIX, is_leftover};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
+const PRIVATE: &str = "/run";
 static REAP: Once = Once::new();
 
 /// A running process and what it printed. It dies with its owner, even where the owner is killed.
@@ -134,9 +135,18 @@ pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new() -> Result<Self> {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// In a directory that nobody else can write to, as scripts run by root need.
+    pub fn private() -> Result<Self> {
+        Self::within(Path::new(PRIVATE))
+    }
+
+    fn within(parent: &Path) -> Result<Self> {
         REAP.call_once(reap);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("{PREFIX}-{}-{number}", std::process::id()));
+        let path = parent.join(format!("{PREFIX}-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
         Ok(Self(path))
     }
@@ -156,7 +166,8 @@ impl Drop for Directory {
 
 /// Removes what runs that did not live to clean up have left.
 fn reap() {
-    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+    let parents = [std::env::temp_dir(), PRIVATE.into()];
+    for entry in parents.into_iter().flat_map(std::fs::read_dir).flatten().flatten() {
         if entry.file_name().to_str().is_some_and(is_leftover) {
             // Another run may be reaping the same one.
             let _gone = std::fs::remove_dir_all(entry.path());

@@ -45,7 +45,11 @@ fn skip(test: &str, reason: &str) {
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].iter().map(|dir| Path::new(dir).to_owned()))
+        .chain(
+            ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/frr"]
+                .iter()
+                .map(|dir| Path::new(dir).to_owned()),
+        )
         .map(|dir| dir.join(program))
         .find(|file| file.is_file())
 }

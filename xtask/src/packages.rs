@@ -11,8 +11,13 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 4] =
-    [("ip", "iproute2"), ("keepalived", "keepalived"), ("setpriv", "util-linux"), ("tshark", "tshark")];
+const NEEDED: [(&str, &str); 5] = [
+    ("ip", "iproute2"),
+    ("keepalived", "keepalived"),
+    ("setpriv", "util-linux"),
+    ("tshark", "tshark"),
+    ("vrrpd", "frr"),
+];
 
 /// Asked by package scripts before they start a service; 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -56,7 +61,7 @@ fn apt_get(verb: &str) -> Command {
 
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let system = ["/usr/sbin", "/sbin", "/usr/lib/frr"].map(PathBuf::from);
     std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
 }
 

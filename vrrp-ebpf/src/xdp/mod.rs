@@ -16,6 +16,14 @@
     reason = "lengths and places lie within a frame, indexes within a map"
 )]
 
+/// Logs at level debug in builds with the feature `log`, and is nothing in all others.
+macro_rules! tell {
+    ($packet:expr, $format:literal $(, $value:expr)*) => {
+        #[cfg(feature = "log")]
+        aya_log_ebpf::debug!($packet, $format $(, $value)*);
+    };
+}
+
 mod limit;
 mod maps;
 mod message;
@@ -77,10 +85,12 @@ fn judge(packet: &impl Packet) -> Verdict {
     let Some(form) = maps::form(slot) else { return Verdict::Pass };
     let view = packet.first((frame.at + frame.length) as u32);
     if let Err(reject) = advert::judge_envelope(&view, &frame, form) {
+        tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
         maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
         return Verdict::Drop;
     }
     if watch::is_steady(view, slot, &frame, now) {
+        tell!(packet, "slot {}: the watched advert", slot);
         return Verdict::Pass;
     }
     match packet.examine(slot) {
@@ -114,10 +124,12 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     let (sighting, checksum) = match advert::judge_message(&view, &frame, form, sum) {
         Ok(judged) => judged,
         Err(reject) => {
+            tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
             maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
             return Verdict::Drop;
         }
     };
+    tell!(packet, "slot {}: an advert of priority {}", slot, sighting.priority);
     let now = now();
     let peer = record::peer(slot, &sighting, checksum, now);
     if !limit::spend(slot, now) {

@@ -5,6 +5,7 @@
 //! reads as the end of the frame. Drivers and generic XDP put far more than a VRRP message there; for tcx it is pulled
 //! in.
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_pull_data, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
@@ -18,7 +19,7 @@ use super::{examine_skb, examine_xdp};
 const HEADERS: u32 = 14 + 2 * 4 + 60 + 2;
 
 /// A frame as an entry was given it.
-pub(super) trait Packet {
+pub(super) trait Packet: EbpfContext {
     /// What can be read in place: the headers, where the frame is long enough.
     fn headers(&self) -> View;
 

@@ -1,7 +1,7 @@
 //! What is wrong with a file, where, and what to write instead.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::source::{Position, Sources};
@@ -44,11 +44,32 @@ impl fmt::Display for Severity {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { severity, file, line, column, message, help } = self;
+        let message = Printable(message);
         write!(f, "{file}:{line}:{column}: {severity}: {message}")?;
         match help {
-            Some(help) => write!(f, "\nhelp: {help}"),
+            Some(help) => write!(f, "\nhelp: {}", Printable(help)),
             None => Ok(()),
         }
+    }
+}
+
+/// A text that may quote the file: what would move the cursor or hide letters of a terminal is escaped, and a quotation
+/// without end is cut.
+struct Printable<'a>(&'a str);
+
+impl Printable<'_> {
+    const MOST: usize = 400;
+}
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for letter in self.0.chars().take(Self::MOST) {
+            match letter.is_control() {
+                true => write!(f, "{}", letter.escape_debug())?,
+                false => f.write_char(letter)?,
+            }
+        }
+        if self.0.chars().nth(Self::MOST).is_some() { f.write_char('…') } else { Ok(()) }
     }
 }
 
@@ -185,6 +206,10 @@ mod tests {
         assert_eq!(diagnostic.to_string(), "a.conf:3:7: error: no");
         diagnostic.help = Some("yes".to_owned());
         assert_eq!(diagnostic.to_string(), "a.conf:3:7: error: no\nhelp: yes");
+        diagnostic.message = "unknown `\u{1b}[2Jä\r\n`".to_owned();
+        assert_eq!(diagnostic.to_string(), "a.conf:3:7: error: unknown `\\u{1b}[2Jä\\r\\n`\nhelp: yes");
+        diagnostic.message = "x".repeat(1_000_000);
+        assert!(diagnostic.to_string().len() < 500);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub struct Globals {
     pub script_user: Option<ScriptUser>,
     /// Refuse scripts run as root when somebody else may write to a part of their path.
     pub script_security: bool,
+    /// From the start of the daemon to the first election.
+    pub startup_delay: Duration,
+    /// From the boot of the machine to the first election.
+    pub delay_after_boot: Duration,
     /// Told every change; no two have the same path.
     pub fifos: Vec<FifoSettings>,
     pub dumps: DumpSettings,

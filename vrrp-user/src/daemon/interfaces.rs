@@ -1,7 +1,10 @@
 //! Brings what becomes of links and addresses to the engine.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::queue::{Input, Queue};
 use crate::driver::netlink::monitor::Monitor;
@@ -11,17 +14,19 @@ use crate::protocol::Event;
 /// Until a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Tells the engine the present state of all interfaces, starts the router, then tells every change, until reading
-/// fails. `prepare` sees each change before the engine does. Needs a tokio runtime with I/O and time.
+/// Tells the engine the present state of all interfaces, starts the router after `delay`, and tells every change, until
+/// reading fails. `prepare` sees each change before the engine does. Needs a tokio runtime with I/O and time.
 ///
 /// # Errors
 /// Links and addresses cannot be read.
 pub async fn follow(
     mut tracker: Tracker,
     inputs: Queue<Input>,
+    delay: Duration,
     mut prepare: impl FnMut(&Change),
 ) -> io::Result<()> {
     let mut monitor = Monitor::open()?;
+    let mut start = pin!(tokio::time::sleep(delay));
     let mut started = false;
     loop {
         let mut tell = |change| {
@@ -31,13 +36,13 @@ pub async fn follow(
         while !tracker.update(monitor.table(), &mut tell) {
             tokio::time::sleep(RETRY).await;
         }
-        while !started {
-            started = inputs.push(Input::Event(Event::Startup));
-            if !started {
-                tokio::time::sleep(RETRY).await;
+        tokio::select! {
+            changed = monitor.changed() => changed?,
+            () = &mut start, if !started => {
+                started = inputs.push(Input::Event(Event::Startup));
+                start.as_mut().reset(Instant::now() + RETRY);
             }
         }
-        monitor.changed().await?;
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 use tokio::runtime;
 use tracing::{info, warn};
@@ -25,7 +26,7 @@ use super::record::{Realtime, Record};
 use super::runtime_dir::{ClaimError, RuntimeDir};
 use super::service::{Service, ServiceError};
 use super::status::Sources;
-use crate::config::{self, Config, Diagnostic, Severity};
+use crate::config::{self, Config, Diagnostic, Globals, Severity};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::residue;
@@ -83,7 +84,8 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
     prepare(&mut config)?;
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
     let slots = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
-    let (program, ring, maps) = load_program(options.mode, slots)?;
+    #[cfg_attr(not(feature = "bpf-log"), expect(unused_mut, reason = "its log is taken out"))]
+    let (mut program, ring, maps) = load_program(options.mode, slots)?;
     let sources = Arc::new(Sources {
         board: Arc::new(Board::new(config.instances.len())),
         maps,
@@ -95,6 +97,13 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
     let queues = Queues { inputs: queue()?, commands: queue()?, reports: queue()? };
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        #[cfg(feature = "bpf-log")]
+        if let Ok(program) = &mut program {
+            match program.log() {
+                Ok(log) => drop(tokio::spawn(log)),
+                Err(error) => warn!("{error}"),
+            }
+        }
         let (inputs, reports) = (queues.inputs.clone(), queues.reports.clone());
         let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports).await?;
         remove_residue(&sources.config)?;
@@ -240,12 +249,22 @@ fn follow_interfaces(
     let tracker = Tracker::new(settings(), &config.tracked_interfaces);
     let record = Arc::clone(&sources.record);
     // A program is attached before the engine hears of the interface.
-    interfaces::follow(tracker, queues.inputs.clone(), move |change| match *change {
+    let delay = startup_delay(&config.globals);
+    if !delay.is_zero() {
+        info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
+    }
+    interfaces::follow(tracker, queues.inputs.clone(), delay, move |change| match *change {
         Change::Interface(instance, ifindex) => attachments.set_interface(instance, ifindex),
         Change::Event(Event::Source(instance, source)) => attachments.set_source(instance, source),
         Change::Event(Event::Track(track, up)) => record.link(track, up),
         Change::Event(_) => {}
     })
+}
+
+/// What is left of it; the kernel counts the time since the boot in CLOCK_BOOTTIME.
+fn startup_delay(globals: &Globals) -> Duration {
+    let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::MAX, Duration::from);
+    globals.startup_delay.max(globals.delay_after_boot.saturating_sub(since_boot))
 }
 
 fn load(path: &Path) -> Result<Config, RunError> {

@@ -290,7 +290,7 @@ fn c_string(text: impl Into<OsString>) -> nix::Result<CString> {
     CString::new(text.into().into_vec()).map_err(|_| Errno::EINVAL)
 }
 
-/// Ends the group when the one who waits is dropped.
+/// Asks the group to end when the one who waits is dropped. A command deaf to that is killed with the daemon.
 #[derive(Debug)]
 struct Leash(Option<Pid>);
 

@@ -31,7 +31,7 @@ pub(super) struct Plan {
     pub(super) environment: Vec<CString>,
     /// Whom it runs as, without supplementary groups; `None`: as the daemon.
     pub(super) user: Option<(Uid, Gid)>,
-    /// It gets SIGTERM when the calling thread ends.
+    /// It is killed when the calling thread ends.
     pub(super) leashed: bool,
 }
 
@@ -154,7 +154,7 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
                 done(libc::syscall(libc::SYS_setresuid, uid, uid, uid))?;
             }
             if plan.leashed {
-                done(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM).into())?;
+                done(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL).into())?;
             }
             Ok(())
         };

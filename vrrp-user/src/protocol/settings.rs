@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::event::TrackId;
 use super::units::{Interval, Priority, Version, Vrid, Weight};
@@ -30,6 +30,8 @@ pub struct InstanceSettings {
     /// IPv6).
     pub source: Option<IpAddr>,
     pub unicast: Option<Unicast>,
+    /// Where multicast adverts go; `None`: to the VRRP group of the family.
+    pub group: Option<IpAddr>,
     /// Form of the checksum that we send; received ones may have either.
     pub checksum: ChecksumForm,
     /// The 3 in master_down_interval = 3 × advert_interval + skew.
@@ -42,6 +44,16 @@ pub struct InstanceSettings {
     /// Ignore the link state of the instance's own interface (`dont_track_primary`).
     pub ignore_own_link: bool,
     pub tracks: Vec<TrackSettings>,
+}
+
+impl InstanceSettings {
+    /// Where multicast adverts go.
+    pub fn group(&self) -> IpAddr {
+        self.group.unwrap_or_else(|| match self.family {
+            Family::V4 => ipv4::GROUP.into(),
+            Family::V6 => ipv6::GROUP.into(),
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -39,6 +39,8 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             router_id: globals.router_id.map(|name| name.value),
             script_user: globals.script_user,
             script_security: globals.script_security,
+            startup_delay: globals.startup_delay.map_or(Duration::ZERO, |span| span.value),
+            delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
             fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
             dumps: globals.dumps,
         },

@@ -13,7 +13,6 @@ const NO_DBUS: &str = "D-Bus is not served";
 const NO_BFD: &str = "BFD is not spoken";
 const NAMES_STAY: &str = "processes keep their names";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
-const AT_ONCE: &str = "instances take part in the election at once";
 const OWN_REAL_TIME: &str = "the daemon chooses its own scheduling";
 const STRICT: &str = "the configuration is used as it is, and the addresses answer; keepalived would refuse unicast, \
     authentication and preempt_delay, and drop all traffic to the addresses (no ping)";
@@ -104,9 +103,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing("reload_repeat", "reload every day", "no reload is timed"),
     Row::missing("reload_file", "handshake of a reload", "the file is not made"),
     Row::missing("fifo_write_vrrp_states_on_reload", "states after a reload", NO_FIFO),
-    Row::refused("vrrp_mcast_group4", "destination group", "adverts go to 224.0.0.18 only")
-        .default("224.0.0.18"),
-    Row::refused("vrrp_mcast_group6", "destination group", "adverts go to ff02::12 only").default("ff02::12"),
     Row::missing("default_interface", "interface of static addresses", "static addresses are not set"),
     Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
     Row::missing("disable_local_igmp", "no IGMP on virtual MACs", NO_VMAC),
@@ -132,8 +128,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "an owner drops adverts",
         "an owner reads adverts as any other",
     ),
-    Row::missing("vrrp_startup_delay", "wait after the start", AT_ONCE),
-    Row::missing("vrrp_delay_after_boot", "wait after the boot", AT_ONCE),
     Row::missing("log_unknown_vrids", "log adverts of others", "they are not logged"),
     Row::missing("vmac_prefix", "names of virtual MAC interfaces", NO_VMAC),
     Row::missing("vmac_addr_prefix", "names of virtual MAC interfaces", NO_VMAC),
@@ -217,7 +211,6 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "checksum of keepalived before 1.3",
         "the checksum has the destination in it",
     ),
-    Row::refused("mcast_dst_ip", "destination group", "adverts go to 224.0.0.18 or ff02::12 only"),
     Row::missing("track_src_ip", "Fault without the source address", "the setting is not used"),
     Row::missing("use_vmac", "virtual MAC", NO_VMAC),
     Row::missing("use_vmac_addr", "virtual MAC on further interfaces", NO_VMAC),

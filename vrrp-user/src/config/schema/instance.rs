@@ -33,6 +33,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) excluded: Vec<AddressDraft>,
     pub(in crate::config) no_addresses: bool,
     pub(in crate::config) source: Option<At<IpAddr>>,
+    pub(in crate::config) group: Option<At<IpAddr>>,
     /// The first keyword that asks for unicast.
     pub(in crate::config) unicast: Option<Position>,
     pub(in crate::config) peers: Vec<At<IpAddr>>,
@@ -171,6 +172,12 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         Kind::Own("ADDRESS", multicast_source),
         "address of `interface`",
         "source of adverts",
+    ),
+    Row::works(
+        "mcast_dst_ip",
+        Kind::Own("ADDRESS", multicast_group),
+        "`vrrp_mcast_group4`, `vrrp_mcast_group6`",
+        "group that adverts go to",
     ),
     Row::works(
         "v3_checksum_as_v2",
@@ -365,6 +372,10 @@ fn unicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report:
 
 fn multicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     it.source = value::read_address(&keyword.text, keyword.at, args, report);
+}
+
+fn multicast_group(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    it.group = value::read_group(&keyword.text, keyword.at, args, report);
 }
 
 /// Options behind a unicast peer.

@@ -111,11 +111,6 @@ impl<T> Row<T> {
         Self::inert(keyword, Effect::Foreign, "load balancer")
     }
 
-    const fn default(mut self, default: &'static str) -> Self {
-        self.default = default;
-        self
-    }
-
     const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self

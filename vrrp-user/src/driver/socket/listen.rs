@@ -32,8 +32,8 @@ pub struct Listener {
     controls: Box<[Aligned; FRAMES]>,
     vectors: Box<[iovec; FRAMES]>,
     headers: Box<[mmsghdr; FRAMES]>,
-    /// When the queue was last seen empty: no frame taken later is older.
-    emptied: Timestamp,
+    /// No frame taken later is older: when the queue was last seen empty, or the latest stamp given.
+    floor: Timestamp,
 }
 
 // SAFETY: the pointers in `vectors` and `headers` point into the boxes beside them and move with their owner.
@@ -64,7 +64,7 @@ impl Listener {
             controls: Box::new([Aligned([0; CONTROL]); FRAMES]),
             vectors,
             headers,
-            emptied: clock::now(),
+            floor: clock::now(),
         })
     }
 
@@ -81,15 +81,18 @@ impl Listener {
             let before = clock::now();
             let count = self.receive(wanted)?;
             let offset = Offset::now();
+            let mut floor = self.floor.min(offset.monotonic);
             for index in 0..count {
                 if let Some((frame, stamp)) = self.frame(index) {
                     let stamp = stamp.map_or(offset.monotonic, |stamp| offset.apply(stamp));
-                    f(frame, stamp.clamp(self.emptied.min(offset.monotonic), offset.monotonic));
+                    floor = stamp.clamp(floor, offset.monotonic);
+                    f(frame, floor);
                 }
             }
             taken += count;
+            self.floor = floor;
             if count < wanted {
-                self.emptied = before;
+                self.floor = floor.max(before);
                 break;
             }
         }

@@ -243,15 +243,25 @@ impl Program {
         program.info().ok()?.verified_instruction_count()
     }
 
-    /// Starts to write what the program of a `bpf-log` build logs to the `log` crate's logger, on its own thread of
-    /// the running tokio runtime, until the returned handle is dropped.
+    /// Passes what the program logs on to the `log` crate's logger, in a build with `bpf-log`, for as long as the future
+    /// is polled.
     ///
     /// # Errors
-    /// The program was built without the feature.
+    /// The program was built without the feature, or its ring cannot be waited for.
     #[cfg(feature = "bpf-log")]
-    pub fn log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, LoadError> {
-        aya_log::EbpfLogger::init(&mut self.ebpf)
-            .map_err(|error| LoadError::Object { reason: format!("no log: {error}") })
+    pub fn log(&mut self) -> Result<impl Future<Output = ()> + use<>, LoadError> {
+        let unusable = |error: String| LoadError::Object { reason: format!("no log: {error}") };
+        let logger =
+            aya_log::EbpfLogger::init(&mut self.ebpf).map_err(|error| unusable(error.to_string()))?;
+        // SAFETY: the logger keeps its ring, and so the descriptor, for as long as it lives.
+        let logger = unsafe { tokio::io::unix::AsyncFd::register(logger) };
+        let mut logger = logger.map_err(|error| unusable(error.to_string()))?;
+        Ok(async move {
+            while let Ok(mut ready) = logger.readable_mut().await {
+                ready.get_inner_mut().flush();
+                ready.clear_ready();
+            }
+        })
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! Both read the same configuration, which [`Config`] and [`Instance`] write.
 
+mod frr;
+
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -22,6 +24,7 @@ const STOP: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Daemon {
     Keepalived,
+    Frr,
     Vrrpx(Mode),
 }
 
@@ -40,6 +43,7 @@ impl Daemon {
     pub fn need(self) -> &'static str {
         match self {
             Self::Keepalived => "keepalived",
+            Self::Frr => "vrrpd",
             Self::Vrrpx(_) => "vrrpx",
         }
     }
@@ -48,6 +52,7 @@ impl Daemon {
     pub fn version(self) -> String {
         let output = match self {
             Self::Keepalived => Command::new("keepalived").arg("--version").output(),
+            Self::Frr => Command::new(frr::path("vrrpd")).arg("--version").output(),
             Self::Vrrpx(_) => Command::new(vrrpx()).arg("--version").output(),
         };
         let Ok(output) = output else { return self.need().to_owned() };
@@ -65,14 +70,39 @@ impl Daemon {
         self.start_on(node, config, None)
     }
 
+    /// As [`Daemon::start`], with a configuration as somebody wrote it.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_with(self, node: &Node, config: &str) -> Result<Running> {
+        let directory = Directory::new()?;
+        let process = self.launch(node, config, &directory, None)?;
+        Ok(Running { daemon: self, process, _beside: None, directory })
+    }
+
     /// As [`Daemon::start`], held on one processor if told so.
     ///
     /// # Errors
     /// As [`Daemon::start`].
     pub fn start_on(self, node: &Node, config: &Config, cpu: Option<usize>) -> Result<Running> {
         let directory = Directory::new()?;
+        if self == Self::Frr {
+            let (zebra, process) = frr::start(node, config, &directory)?;
+            return Ok(Running { daemon: self, process, _beside: Some(zebra), directory });
+        }
         let process = self.launch(node, &config.to_string(), &directory, cpu)?;
-        Ok(Running { daemon: self, process, directory })
+        Ok(Running { daemon: self, process, _beside: None, directory })
+    }
+
+    /// Whether a node holds an address of this instance so that it answers for it.
+    ///
+    /// # Errors
+    /// Those of `ip`.
+    pub fn holds(self, node: &Node, instance: &Instance, address: IpAddr) -> Result<bool> {
+        if self == Self::Frr && !frr::serves(node, instance)? {
+            return Ok(false);
+        }
+        Ok(node.addresses()?.iter().any(|held| held.address == address.to_string()))
     }
 
     fn launch(self, node: &Node, config: &str, dir: &Directory, cpu: Option<usize>) -> Result<Process> {
@@ -90,6 +120,7 @@ impl Daemon {
                 command.arg("--vrrp_pid").arg(path.join("vrrp.pid"));
                 command
             }
+            Self::Frr => bail!("FRR is two processes"),
             Self::Vrrpx(mode) => {
                 let mut command = node.namespace.command(vrrpx())?;
                 command.args(["run", "--xdp-mode", mode.word(), "--config"]).arg(&file);
@@ -126,6 +157,8 @@ impl Mode {
 pub struct Running {
     daemon: Daemon,
     process: Process,
+    /// Ends after it.
+    _beside: Option<Process>,
     directory: Directory,
 }
 
@@ -330,6 +363,10 @@ impl Instance {
 
     pub fn advert_interval(&self) -> Duration {
         self.interval
+    }
+
+    fn is_ipv6(&self) -> bool {
+        self.virtual_addresses().first().is_some_and(IpAddr::is_ipv6)
     }
 
     fn skew_of(&self, base: Duration) -> Duration {

@@ -1,0 +1,138 @@
+//! Who becomes master among daemons of different kinds.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role};
+use vrrp_tests::process::Directory;
+use vrrp_tests::require;
+
+const OURS: Daemon = Daemon::Vrrpx(Mode::Auto);
+
+fn can_run(daemons: &[Daemon]) -> bool {
+    ["root", "ip"].into_iter().chain(daemons.iter().map(|daemon| daemon.need())).all(require)
+}
+
+/// Runs `scenario` with ours and keepalived on node 0 and 1, then the other way round.
+fn both_ways(scenario: impl Fn([Daemon; 2]) -> Result<()>) -> Result<()> {
+    if !can_run(&[OURS, Daemon::Keepalived]) {
+        return Ok(());
+    }
+    for daemons in [[OURS, Daemon::Keepalived], [Daemon::Keepalived, OURS]] {
+        scenario(daemons).with_context(|| format!("{daemons:?}"))?;
+    }
+    Ok(())
+}
+
+fn role(daemon: Daemon, instance: Instance) -> Role {
+    Role::new(daemon, Config::of(instance))
+}
+
+/// Ours, keepalived and FRR on one wire, each at each rank: the best of those alive is master, also when a better one
+/// comes back.
+#[test]
+fn three_kinds_succeed_one_another() -> Result<()> {
+    let kinds = [OURS, Daemon::Keepalived, Daemon::Frr];
+    if !can_run(&kinds) {
+        return Ok(());
+    }
+    for first in 0..kinds.len() {
+        let mut order = kinds;
+        order.rotate_left(first);
+        let mut priority = 250;
+        let roles = order.map(|daemon| {
+            priority -= 50;
+            role(daemon, Instance::v3(priority))
+        });
+        let succession = |group: &mut Pair| {
+            for (dying, heir) in [(0, 1), (1, 2)] {
+                group.die(dying)?;
+                group.wait_for_master(heir).with_context(|| format!("node {dying} has died"))?;
+            }
+            for returning in [1, 0] {
+                group.observer.clear();
+                group.revive(returning)?;
+                group.wait_for_master(returning).with_context(|| format!("node {returning} is back"))?;
+            }
+            Ok(())
+        };
+        Pair::settled(roles)?.check(succession).with_context(|| format!("{order:?}"))?;
+    }
+    Ok(())
+}
+
+/// Two masters of one priority, after a wire was cut and mended: the higher address stays (RFC 9568 §6.4.3).
+#[test]
+fn the_higher_address_wins_a_tie() -> Result<()> {
+    both_ways(|daemons| {
+        let mut pair = Pair::idle(daemons.map(|daemon| role(daemon, Instance::v3(100))))?;
+        pair.lab.part(true)?;
+        pair.start(0)?;
+        pair.start(1)?;
+        pair.check(|pair| {
+            let address: IpAddr = VIRTUAL_V4.parse()?;
+            for node in [0, 1] {
+                pair.wait_for_address(node, address, true)?;
+            }
+            pair.observer.clear();
+            pair.lab.part(false)?;
+            pair.wait_for_master(1)?;
+            pair.wait_for_address(0, address, false)
+        })
+    })
+}
+
+/// A check that fails takes priority away, and the other node takes over; it passes, and the master is back.
+#[test]
+fn a_weight_moves_the_master() -> Result<()> {
+    both_ways(|daemons| {
+        let directory = Directory::new()?;
+        let flag = directory.path().join("healthy");
+        std::fs::write(&flag, "")?;
+        let script = format!(
+            "vrrp_script healthy {{\n    script \"/usr/bin/test -e {}\"\n    interval 1\n    weight -60\n    user root\n}}\n",
+            flag.display()
+        );
+        let tracking = Instance::v3(150).line("track_script {\n        healthy\n    }");
+        let config = Config { blocks: script, ..Config::of(tracking) };
+        let roles = [Role::new(daemons[0], config), role(daemons[1], Instance::v3(100))];
+        Pair::settled(roles)?.check(|pair| {
+            std::fs::remove_file(&flag)?;
+            pair.observer.clear();
+            pair.wait_for_master(1).context("the check fails")?;
+            std::fs::write(&flag, "")?;
+            pair.observer.clear();
+            pair.wait_for_master(0).context("the check passes")
+        })
+    })
+}
+
+/// With `nopreempt` a better node that comes back leaves the master alone.
+#[test]
+fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
+    both_ways(|daemons| {
+        let roles = [
+            role(daemons[0], Instance::v3(200).line("nopreempt")),
+            role(daemons[1], Instance::v3(100).line("nopreempt")),
+        ];
+        Pair::idle(roles)?.check(|pair| {
+            // Nobody may be ahead of the better node but here.
+            pair.start(0)?;
+            pair.wait_for_master(0)?;
+            pair.start(1)?;
+            std::thread::sleep(3 * Instance::v3(100).master_down_interval());
+            pair.die(0)?;
+            pair.wait_for_master(1)?;
+            pair.observer.clear();
+            pair.revive(0)?;
+            std::thread::sleep(5 * Instance::v3(200).master_down_interval());
+            pair.ensure_alive()?;
+            let adverts = pair.observer.adverts();
+            ensure!(adverts.iter().all(|advert| advert.1 == 1), "node 0 has sent adverts");
+            ensure!(!adverts.is_empty(), "node 1 is silent");
+            Ok(())
+        })
+    })
+}
