@@ -21,7 +21,8 @@ use std::path::Path;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::{
-    Config, DumpSettings, FifoSettings, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser,
+    Config, DumpSettings, FifoSettings, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand,
+    ScriptSettings, ScriptUser,
 };
 pub use schema::{KeywordTable, keywords};
 

@@ -11,8 +11,10 @@
 pub mod attach;
 pub mod board;
 pub mod control;
+pub mod dump;
 pub mod effect;
 pub mod engine;
+pub mod fifo;
 pub mod interfaces;
 pub mod log;
 pub mod metrics;

@@ -102,14 +102,20 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
     config.scripts.retain(|script| {
         verdict(format!("vrrp_script {}", script.name), &script.command, script.user.as_ref())
     });
+    for fifo in &mut config.globals.fifos {
+        let what = format!("the script of the FIFO {}", fifo.path);
+        fifo.script.take_if(|hook| !verdict(what, &hook.command, hook.user.as_ref()));
+    }
     for instance in &mut config.instances {
         let name = &instance.settings.name;
         let notify = &mut instance.notify;
-        let hooks: [(&str, &mut Option<NotifyCommand>); 5] = [
+        let hooks: [(&str, &mut Option<NotifyCommand>); 7] = [
             ("notify_master", &mut notify.master),
             ("notify_backup", &mut notify.backup),
             ("notify_fault", &mut notify.fault),
             ("notify_stop", &mut notify.stop),
+            ("notify_deleted", &mut notify.deleted),
+            ("notify_master_rx_lower_pri", &mut notify.lower),
             ("notify", &mut notify.any),
         ];
         for (keyword, hook) in hooks {

@@ -150,4 +150,3 @@ fn absolute(keyword: &Word, word: &Word, report: &mut Report) -> Option<At<Arc<s
     }
     Some(At { value: word.text.as_str().into(), at: word.at })
 }
-
