@@ -9,6 +9,7 @@
 //! [`board`] is what all may read at any time without asking the engine.
 
 pub mod attach;
+pub mod background;
 pub mod board;
 pub mod control;
 pub mod dump;
@@ -20,6 +21,7 @@ pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod options;
+pub mod pid_files;
 pub mod preflight;
 pub mod queue;
 pub mod record;
@@ -28,4 +30,6 @@ pub mod run;
 pub mod runtime_dir;
 pub mod service;
 pub mod status;
+pub mod syslog;
 pub mod wall;
+pub mod watchdog;

@@ -4,7 +4,7 @@ use std::fs;
 
 use thiserror::Error;
 
-use crate::config::{Config, Globals, NotifyCommand, ScriptCommand, ScriptUser};
+use crate::config::{Config, Globals, Instance, NotifyCommand, ScriptCommand, ScriptUser};
 use crate::driver::process::Identity;
 use crate::driver::security;
 use crate::protocol::Track;
@@ -131,6 +131,40 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
         warnings.push(format!("run as root, as no user is given (script_user in global_defs): {all}"));
     }
     warnings
+}
+
+/// What keepalived's check of a configuration finds wrong with its scripts, one line each.
+pub fn insecure_scripts(config: &Config) -> Vec<String> {
+    let mut checked = config.clone();
+    let mut lines = scripts(&mut checked);
+    if !config.globals.script_security {
+        let hooks = |instance: &Instance| {
+            let notify = &instance.notify;
+            [
+                &notify.master,
+                &notify.backup,
+                &notify.fault,
+                &notify.stop,
+                &notify.deleted,
+                &notify.lower,
+                &notify.any,
+            ]
+            .into_iter()
+            .any(Option::is_some)
+        };
+        let any = !config.scripts.is_empty()
+            || config.instances.iter().any(hooks)
+            || config.globals.fifos.iter().any(|fifo| fifo.script.is_some());
+        if any {
+            lines.push("scripts are configured without enable_script_security in global_defs".to_owned());
+        } else {
+            lines.clear();
+        }
+    } else if checked == *config {
+        // Run as root, but nobody else can change them.
+        lines.clear();
+    }
+    lines
 }
 
 fn trusted(
