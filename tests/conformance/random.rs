@@ -121,6 +121,7 @@ impl Account {
                     id
                 }
                 Action::ReportPriority(id, _) | Action::ReportContest(id, _) => id,
+                Action::ReportGroup(..) => continue,
             };
             *per_instance.entry(id).or_default() += 1;
         }

@@ -118,7 +118,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
 
 pub(crate) fn config(instances: Vec<Instance>, scripts: Vec<ScriptSettings>) -> Config {
     let globals = Globals { router_id: Some("node1".into()), ..Globals::default() };
-    Config { globals, instances, scripts, tracked_interfaces: vec![] }
+    Config { globals, instances, scripts, ..Config::default() }
 }
 
 pub(crate) fn sources(config: Config) -> Arc<Sources> {

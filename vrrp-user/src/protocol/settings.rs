@@ -7,7 +7,7 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::event::TrackId;
-use super::units::{Interval, Priority, Version, Vrid, Weight};
+use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceSettings {
@@ -42,6 +42,15 @@ pub struct InstanceSettings {
     /// Ignore the link state of the instance's own interface (`dont_track_primary`).
     pub ignore_own_link: bool,
     pub tracks: Vec<TrackSettings>,
+}
+
+/// Instances that are masters together or not at all.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GroupSettings {
+    pub name: Arc<str>,
+    /// At least one, and none that is in another group. The first one counts where two nodes tie; see
+    /// [`super::group`].
+    pub members: Vec<InstanceId>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,6 +3,7 @@
 //! Values that cannot be used as written are changed the way keepalived changes them, with a warning, or refused.
 
 mod address;
+mod group;
 mod instance;
 
 use std::collections::HashMap;
@@ -19,7 +20,8 @@ use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings,
 
 /// What is returned counts only where the report has no errors.
 pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
-    let Draft { globals, scripts, instances } = draft;
+    let Draft { globals, scripts, mut instances, groups } = draft;
+    let members = group::join(&groups, &mut instances, report);
     let announce = announce_defaults(&globals, report);
     let mut names = Names::new(&scripts, report);
     let mut resolved = Vec::with_capacity(instances.len());
@@ -31,6 +33,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             resolved.push(Instance { settings, notify });
         }
     }
+    let groups = group::resolve(groups, members, &mut resolved, report);
     let Names { tracked_scripts, tracked_interfaces, .. } = names;
     Config {
         globals: Globals {
@@ -39,6 +42,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             script_security: globals.script_security,
         },
         instances: resolved,
+        groups,
         scripts: tracked_scripts,
         tracked_interfaces,
     }
