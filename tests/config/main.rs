@@ -6,6 +6,7 @@
 
 mod corpus;
 mod documentation;
+mod groups;
 mod include;
 mod random;
 mod settings;

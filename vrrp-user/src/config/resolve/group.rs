@@ -41,7 +41,7 @@ pub(super) fn join(
             }
         }
         if !group.flawed {
-            count(group, members.len(), report);
+            count(group, report);
         }
         joined.push(members);
     }
@@ -89,13 +89,13 @@ fn inherit(own: &mut Vec<TrackDraft>, of_group: &[TrackDraft]) {
     }
 }
 
-fn count(group: &GroupDraft, members: usize, report: &mut Report) {
+fn count(group: &GroupDraft, report: &mut Report) {
     let At { value: name, at } = &group.name;
-    if members == 0 {
+    if group.members.is_empty() {
         report
             .warning(*at, format!("vrrp_sync_group `{name}` has no members, so it does nothing"))
             .help("write `group { … }` with names of instances");
-    } else if members == 1 {
+    } else if group.members.len() == 1 {
         report.warning(*at, format!("vrrp_sync_group `{name}` has one member only"));
     }
 }
