@@ -217,3 +217,47 @@ fn direct(words: &[&str]) -> ScriptCommand {
 fn track(id: u32, track: Track, weight: i16, reverse: bool, initial: Option<bool>) -> TrackSettings {
     TrackSettings { id: TrackId(id), track, weight: Weight(weight), reverse, initial }
 }
+
+#[test]
+fn groups_and_delays_come_from_the_globals_unless_an_instance_has_its_own() {
+    let instance = |name: &str, vrid: u8, more: &str, address: &str| {
+        format!(
+            "vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id {vrid}\n{more}\nvirtual_ipaddress {{\n{address}\n}}\n}}\n"
+        )
+    };
+    let globals = "global_defs {\nvrrp_mcast_group4 224.0.0.99\nvrrp_mcast_group6 ff02::12\n\
+                   vrrp_startup_delay 2.5\nvrrp_delay_after_boot 60\n}\n";
+    let text = globals.to_owned()
+        + &instance("a", 1, "", "192.0.2.1/24")
+        + &instance("b", 2, "mcast_dst_ip 239.1.2.3", "192.0.2.2/24")
+        + &instance("c", 3, "", "fe80::3/64")
+        + &instance("d", 4, "mcast_dst_ip 224.0.0.18", "192.0.2.4/24");
+    let Loaded { config, diagnostics } = parse("t", &text).unwrap();
+    assert_eq!(diagnostics, []);
+    let groups: Vec<_> = config.instances.iter().map(|it| it.settings.group).collect();
+    assert_eq!(groups, [Some(ip("224.0.0.99")), Some(ip("239.1.2.3")), None, None]);
+    assert_eq!(config.instances[2].settings.group(), ip("ff02::12"));
+    assert_eq!(config.globals.startup_delay, Duration::from_millis(2500));
+    assert_eq!(config.globals.delay_after_boot, Duration::from_secs(60));
+}
+
+#[test]
+fn what_is_no_group_is_refused_where_it_stands() {
+    for (text, told) in [
+        (
+            "global_defs {\nvrrp_mcast_group4 192.0.2.1\n}",
+            "t:2:19: error: `vrrp_mcast_group4` needs a multicast address, not 192.0.2.1",
+        ),
+        (
+            "global_defs {\nvrrp_mcast_group6 224.0.0.18\n}",
+            "t:2:19: error: `vrrp_mcast_group6` takes no 224.0.0.18",
+        ),
+        (
+            "global_defs {\nvrrp_mcast_group4 all\n}",
+            "t:2:19: error: `vrrp_mcast_group4` needs an IP address, not `all`",
+        ),
+    ] {
+        let found = parse("t", text).unwrap_err();
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
+    }
+}

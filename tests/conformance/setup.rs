@@ -9,7 +9,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_user::protocol::{
     Action, AnnounceSettings, Auth, Event, Heard, Instance, InstanceId, InstanceSettings, Interval, Priority,
-    Router, State, Track, TrackId, TrackSettings, Version, Vrid, Weight,
+    Router, State, Track, TrackId, TrackSettings, Version, VmacSettings, Vrid, Weight,
 };
 
 pub(crate) const ID: InstanceId = InstanceId(0);
@@ -58,6 +58,7 @@ impl Variant {
             addresses: Arc::default(),
             source: None,
             unicast: None,
+            group: None,
             checksum: ChecksumForm::Pseudo,
             down_timer_adverts: 3,
             announce: AnnounceSettings {
@@ -70,6 +71,7 @@ impl Variant {
             higher_prio_send_advert: false,
             ignore_own_link: false,
             tracks: Vec::new(),
+            vmacs: VmacSettings::default(),
         }
     }
 }

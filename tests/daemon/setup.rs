@@ -20,7 +20,7 @@ use vrrp_user::driver::{Rung, clock};
 use vrrp_user::protocol::{
     Addresses, AnnounceSettings, Auth, Epoch, GroupId, GroupSettings, GroupTransition, InstanceId,
     InstanceSettings, Interval, Priority, Reason, State, Track, TrackId, TrackSettings, Transition, Version,
-    VirtualAddress, Vrid, Weight,
+    VirtualAddress, VmacSettings, Vrid, Weight,
 };
 
 /// A folder of its own for one test, gone afterwards.
@@ -106,6 +106,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         addresses: Arc::new(Addresses { advertised: vec![address], excluded: vec![] }),
         source: None,
         unicast: None,
+        group: None,
         checksum: ChecksumForm::Pseudo,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
@@ -113,6 +114,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         higher_prio_send_advert: false,
         ignore_own_link: false,
         tracks: vec![],
+        vmacs: VmacSettings::default(),
     };
     Instance { settings, notify }
 }

@@ -12,7 +12,8 @@ use serde_json::Value;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_tests::netns::Namespace;
 use vrrp_user::protocol::{
-    Addresses, AnnounceSettings, Auth, InstanceSettings, Interval, Priority, Version, VirtualAddress, Vrid,
+    Addresses, AnnounceSettings, Auth, InstanceSettings, Interval, Priority, Version, VirtualAddress,
+    VmacSettings, Vrid,
 };
 
 pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -178,6 +179,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         addresses: Arc::new(Addresses { advertised, excluded: Vec::new() }),
         source: None,
         unicast: None,
+        group: None,
         checksum: ChecksumForm::Pseudo,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
@@ -185,6 +187,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         higher_prio_send_advert: false,
         ignore_own_link: false,
         tracks: Vec::new(),
+        vmacs: VmacSettings::default(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The socket rung.
 
-use vrrp_ebpf::wire::Family;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use vrrp_ebpf::wire::{ipv4, ipv6};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::socket::{AdvertSender, Listener, Membership, Outgoing};
 use vrrp_user::protocol::{InstanceId, Priority};
@@ -113,9 +115,9 @@ fn a_membership_lasts_as_long_as_its_guard() {
     };
     let join = |family| cable.left.enter(|| Ok(Membership::join(family, ifindex()?)?)).unwrap();
     assert_eq!(joined(), (false, false));
-    let v4 = join(Family::V4);
+    let v4 = join(Ipv4Addr::from(ipv4::GROUP).into());
     assert_eq!(joined(), (true, false));
-    let v6 = join(Family::V6);
+    let v6 = join(Ipv6Addr::from(ipv6::GROUP).into());
     assert_eq!(joined(), (true, true));
     drop(v4);
     drop(v6);

@@ -2,6 +2,7 @@
 
 mod elections;
 mod groups;
+mod vmac;
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Daemon, Mode};
@@ -41,6 +42,11 @@ fn version_3_on_the_native_hook() -> Result<()> {
 #[test]
 fn version_3_over_ipv6() -> Result<()> {
     get_along(Mode::Auto, Flavour::V6)
+}
+
+#[test]
+fn another_group() -> Result<()> {
+    get_along(Mode::Auto, Flavour::Group)
 }
 
 #[test]

@@ -70,3 +70,21 @@ fn an_owner_is_master_at_once() -> Result<()> {
         Ok(())
     })
 }
+
+#[test]
+fn startup_delay_keeps_a_node_out_of_the_election() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    const DELAY: Duration = Duration::from_secs(2);
+    let mut roles = roles(daemon, Instance::v3(200), Instance::v3(100));
+    roles[0].config.globals.push(format!("vrrp_startup_delay {}", DELAY.as_secs()));
+    Pair::idle(roles)?.check(|pair| {
+        pair.start(1)?;
+        pair.wait_for_master(1)?;
+        pair.observer.clear();
+        let start = pair.mark();
+        pair.start(0)?;
+        let heard = pair.observer.wait_for_advert(0, start, SETTLE)?;
+        ensure!(heard - start >= nanos(DELAY), "it took over after {} ns", heard - start);
+        pair.wait_for_master(0)
+    })
+}

@@ -10,6 +10,7 @@ mod groups;
 mod lifecycle;
 mod rungs;
 mod tracks;
+mod vmac;
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};

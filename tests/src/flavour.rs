@@ -19,8 +19,15 @@ pub enum Flavour {
     V3,
     /// Version 3 over IPv6.
     V6,
+    /// Version 3 to another group than the common one.
+    Group,
     Unicast,
     UnicastV6,
+    /// Version 3 with the virtual MAC address.
+    Vmac,
+    VmacV6,
+    /// The same, with adverts from the interface itself.
+    VmacBase,
 }
 
 impl Flavour {
@@ -32,6 +39,10 @@ impl Flavour {
             Self::V2Open => Instance::v2(priority),
             Self::V3 => Instance::v3(priority),
             Self::V6 => Instance::v6(priority),
+            Self::Group => Instance::v3(priority),
+            Self::Vmac => Instance::v3(priority).line("use_vmac"),
+            Self::VmacV6 => Instance::v6(priority).line("use_vmac"),
+            Self::VmacBase => Instance::v3(priority).line("use_vmac").line("vmac_xmit_base"),
             Self::Unicast => {
                 Instance::v3(priority).unicast(&format!("10.77.0.{own}"), &format!("10.77.0.{peer}"))
             }
@@ -43,7 +54,12 @@ impl Flavour {
 
     /// Both roles, by daemon.
     pub fn roles(self, master: Daemon, heir: Daemon) -> [Role; 2] {
-        [Role::new(master, Config::of(self.instance(0))), Role::new(heir, Config::of(self.instance(1)))]
+        let globals = match self {
+            Self::Group => vec!["vrrp_mcast_group4 224.0.0.99".to_owned()],
+            _ => Vec::new(),
+        };
+        let config = |node| Config { globals: globals.clone(), ..Config::of(self.instance(node)) };
+        [Role::new(master, config(0)), Role::new(heir, config(1))]
     }
 }
 

@@ -67,7 +67,15 @@ impl Pair {
     ///
     /// # Errors
     /// Those of `scenario`.
-    pub fn check(mut self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+    pub fn check(self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.check_with(scenario)
+    }
+
+    /// As [`Pair::check`], for a scenario that finds something out.
+    ///
+    /// # Errors
+    /// Those of `scenario`.
+    pub fn check_with<T>(mut self, scenario: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         scenario(&mut self).map_err(|error| self.with_logs(&error))
     }
 

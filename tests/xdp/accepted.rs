@@ -1,6 +1,7 @@
 //! What the program takes for a valid advert, and what it leaves alone.
 
 use vrrp_ebpf::map::{Counter, InstanceKey, Slot};
+use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{ChecksumForm, Family, ethernet};
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
@@ -103,6 +104,17 @@ fn unicast_may_have_come_through_routers() {
                 let frame = advert(dialect, 2).destination(own.parse().unwrap()).ttl(ttl);
                 assert_eq!(stand.run(&frame), EVENT, "{dialect:?}, TTL {ttl}");
             }
+        });
+    }
+}
+
+#[test]
+fn another_group_is_an_instance_s_choice() {
+    for (dialect, group) in [(V2, "239.1.2.3"), (V3_IPV4, "224.0.0.99"), (V3_IPV6, "ff02::99")] {
+        let address = group.parse().unwrap();
+        let form = Slot { group: widen(address), ..slot(dialect) };
+        on_each_entry(&form, dialect.family(), 0, |stand| {
+            assert_eq!(stand.run(&advert(dialect, 2).destination(address)), EVENT, "{dialect:?}");
         });
     }
 }

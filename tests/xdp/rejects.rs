@@ -89,6 +89,14 @@ fn each_is_counted_and_dropped() {
             ..row(Reject::Destination, "to the group of a unicast instance", dialect, |frame| frame)
         });
     }
+    let other = [239, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    rows.push(Row {
+        slot: Slot { group: other, ..slot(V3_IPV4) },
+        ..row(Reject::Destination, "to the common group instead of another", V3_IPV4, |frame| frame)
+    });
+    rows.push(row(Reject::Destination, "to another group", V3_IPV4, |frame| {
+        frame.destination("239.1.2.3".parse().unwrap())
+    }));
     let mut forms: Vec<_> = rows.iter().map(|row| (row.slot, row.dialect.family())).collect();
     forms.dedup();
     for (form, family) in forms {

@@ -326,6 +326,12 @@ impl Instance {
     }
 
     #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    #[must_use]
     pub fn addresses(mut self, addresses: &[&str]) -> Self {
         self.addresses = addresses.iter().map(|&address| address.to_owned()).collect();
         self

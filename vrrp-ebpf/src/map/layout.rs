@@ -19,9 +19,10 @@ fn keys() {
 
 #[test]
 fn slot() {
-    assert_eq!((offset_of!(Slot, auth_data), offset_of!(Slot, version)), (16, 24));
-    assert_eq!((offset_of!(Slot, auth_type), offset_of!(Slot, unicast)), (25, 26));
-    assert_eq!((offset_of!(Slot, advert_int), offset_of!(Slot, reserved)), (27, 28));
+    assert_eq!((offset_of!(Slot, auth_data), offset_of!(Slot, group)), (16, 24));
+    assert_eq!((offset_of!(Slot, version), offset_of!(Slot, auth_type)), (40, 41));
+    assert_eq!((offset_of!(Slot, unicast), offset_of!(Slot, advert_int)), (42, 43));
+    assert_eq!(offset_of!(Slot, reserved), 44);
     assert_eq!((offset_of!(Budget, spent), offset_of!(Budget, reserved)), (8, 12));
 }
 

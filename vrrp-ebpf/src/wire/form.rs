@@ -9,6 +9,9 @@ pub struct Slot {
     pub source: [u8; 16],
     /// Authentication data that a version 2 advert must carry when `auth_type` is 1.
     pub auth_data: [u8; 8],
+    /// Where multicast adverts go, IPv4 in the first four bytes; zeros: the group of the family (RFC 9568 §5.1.1.2,
+    /// §5.1.2.2).
+    pub group: [u8; 16],
     /// 2 or 3.
     pub version: u8,
     /// 0 none, 1 simple password (RFC 2338 §5.3.6); version 2 only.
@@ -20,12 +23,13 @@ pub struct Slot {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Slot>() == 32);
+const _: () = assert!(size_of::<Slot>() == 48);
 
 impl Slot {
     pub const UNUSED: Self = Self {
         source: [0; 16],
         auth_data: [0; 8],
+        group: [0; 16],
         version: 0,
         auth_type: 0,
         unicast: 0,

@@ -26,6 +26,12 @@ pub struct Globals {
     pub script_user: Option<ScriptUser>,
     /// Refuse scripts run as root when somebody else may write to a part of their path.
     pub script_security: bool,
+    /// From the start of the daemon to the first election.
+    pub startup_delay: Duration,
+    /// From the boot of the machine to the first election.
+    pub delay_after_boot: Duration,
+    /// No IGMP reports for 224.0.0.0/24.
+    pub silent_igmp: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -93,11 +93,12 @@ impl Attachments {
 
     fn enter(&mut self, instance: InstanceId, ifindex: u32) {
         let Some(settings) = self.instances.get(instance.index()) else { return };
-        let (family, vrid, interface) = (settings.family, settings.vrid, Arc::clone(&settings.interface));
+        let (family, vrid, group) = (settings.family, settings.vrid, settings.group());
+        let interface = Arc::clone(&settings.interface);
         let membership = match settings.unicast {
             Some(_) => None,
-            None => Membership::join(family, ifindex)
-                .inspect_err(|error| warn!(%interface, %error, "cannot join the VRRP group"))
+            None => Membership::join(group, ifindex)
+                .inspect_err(|error| warn!(%interface, %group, %error, "cannot join the group"))
                 .ok(),
         };
         if let Some(place) = self.places.get_mut(instance.index()) {
@@ -192,6 +193,7 @@ fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
     Slot {
         source: source.map_or([0; 16], |source| octets(source, settings.family)),
         auth_data,
+        group: settings.group.map_or([0; 16], |group| octets(group, settings.family)),
         version: settings.version as u8,
         auth_type,
         unicast: u8::from(settings.unicast.is_some()),

@@ -89,6 +89,8 @@ pub struct Spawned {
 #[derive(Debug, Default)]
 struct Link {
     ifindex: Option<u32>,
+    /// Index of the interface with the virtual MAC address that adverts leave from.
+    sender: Option<u32>,
     source: Option<IpAddr>,
     outgoing: Option<Outgoing>,
     failure_reported: Option<Timestamp>,
@@ -209,6 +211,7 @@ impl Engine {
             match self.inputs.pop() {
                 None => return,
                 Some(Input::Interface { instance, ifindex }) => self.set_interface(instance, ifindex),
+                Some(Input::Sender { instance, ifindex }) => self.set_sender(instance, ifindex),
                 Some(Input::Listen { ifindex, listener }) => {
                     if self.wait.add(&*listener, TOKEN_LISTENER).is_ok() {
                         self.listeners.push((ifindex, *listener));
@@ -457,6 +460,13 @@ impl Engine {
         self.rebuild(instance);
     }
 
+    fn set_sender(&mut self, instance: InstanceId, ifindex: Option<u32>) {
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.sender = ifindex;
+        }
+        self.rebuild(instance);
+    }
+
     fn set_source(&mut self, instance: InstanceId, source: Option<IpAddr>) {
         if let Some(link) = self.links.get_mut(instance.index()) {
             link.source = source;
@@ -469,7 +479,8 @@ impl Engine {
         else {
             return;
         };
-        link.outgoing = match (link.ifindex, link.source) {
+        let ifindex = if view.settings().vmacs.sender().is_some() { link.sender } else { link.ifindex };
+        link.outgoing = match (ifindex, link.source) {
             // Illegal only for settings that the configuration refuses.
             (Some(ifindex), Some(source)) => Outgoing::new(view.settings(), ifindex, source).ok(),
             _ => None,

@@ -26,4 +26,5 @@ pub mod run;
 pub mod runtime_dir;
 pub mod service;
 pub mod status;
+pub mod vmacs;
 pub mod wall;

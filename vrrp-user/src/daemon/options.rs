@@ -9,6 +9,8 @@ use thiserror::Error;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunOptions {
     pub config: PathBuf,
+    /// Name of this node in the lines `@ID …`, where it is not the host's.
+    pub config_id: Option<String>,
     /// Lock, pid and control socket; no two daemons share one.
     pub runtime_dir: PathBuf,
     /// Where metrics are served, if at all.

@@ -22,6 +22,11 @@ pub enum Input {
         instance: InstanceId,
         ifindex: Option<u32>,
     },
+    /// The interface with the virtual MAC address, which the instance's adverts leave from.
+    Sender {
+        instance: InstanceId,
+        ifindex: Option<u32>,
+    },
     /// An interface that is heard on a packet socket.
     Listen {
         ifindex: u32,

@@ -1,14 +1,15 @@
 //! From a command line to a running daemon, in order.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 use tokio::runtime;
 use tracing::{info, warn};
@@ -25,10 +26,12 @@ use super::record::{Realtime, Record};
 use super::runtime_dir::{ClaimError, RuntimeDir};
 use super::service::{Service, ServiceError};
 use super::status::Sources;
-use crate::config::{self, Config, Diagnostic, Severity};
+use super::vmacs::Vmacs;
+use crate::config::{Config, Diagnostic, Globals, Reader, Severity};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::residue;
+use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::driver::realtime::lock_memory;
 use crate::driver::xdp::{Program, Ring};
@@ -79,9 +82,11 @@ pub fn config_exit_code(diagnostics: &[Diagnostic]) -> u8 {
 /// It could not start, or its engine failed.
 pub fn run(options: &RunOptions) -> Result<(), RunError> {
     let started = clock::now();
-    let mut config = load(&options.config)?;
+    let mut config = load(options)?;
     prepare(&mut config)?;
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
+    // Gone again at the end, after the engine has sent its last advert.
+    let vmacs = RefCell::new(Vmacs::prepare(&mut config)?);
     let slots = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
     #[cfg_attr(not(feature = "bpf-log"), expect(unused_mut, reason = "its log is taken out"))]
     let (mut program, ring, maps) = load_program(options.mode, slots)?;
@@ -107,7 +112,7 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
         let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports).await?;
         remove_residue(&sources.config)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
-        let mut interfaces = pin!(follow_interfaces(options, &sources, &queues, program));
+        let mut interfaces = pin!(follow_interfaces(options, &sources, &queues, program, &vmacs));
         info!(
             version = env!("CARGO_PKG_VERSION"),
             router_id = &*sources.router_id,
@@ -234,7 +239,8 @@ fn follow_interfaces(
     sources: &Sources,
     queues: &Queues,
     program: Result<Program, String>,
-) -> impl Future<Output = io::Result<()>> + use<> {
+    vmacs: &RefCell<Vmacs>,
+) -> impl Future<Output = io::Result<()>> {
     let config = &sources.config;
     let settings = || config.instances.iter().map(|instance| &instance.settings);
     let mut attachments = Attachments::new(
@@ -249,16 +255,29 @@ fn follow_interfaces(
     let tracker = Tracker::new(settings(), &config.tracked_interfaces);
     let record = Arc::clone(&sources.record);
     // A program is attached before the engine hears of the interface.
-    interfaces::follow(tracker, queues.inputs.clone(), move |change| match *change {
+    let delay = startup_delay(&config.globals);
+    if !delay.is_zero() {
+        info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
+    }
+    let keep = |table: &Table| vmacs.borrow_mut().keep(table);
+    interfaces::follow(tracker, queues.inputs.clone(), delay, keep, move |change| match *change {
         Change::Interface(instance, ifindex) => attachments.set_interface(instance, ifindex),
+        Change::Sender(..) => {}
         Change::Event(Event::Source(instance, source)) => attachments.set_source(instance, source),
         Change::Event(Event::Track(track, up)) => record.link(track, up),
         Change::Event(_) => {}
     })
 }
 
-fn load(path: &Path) -> Result<Config, RunError> {
-    let loaded = config::load(path).map_err(RunError::Config)?;
+/// What is left of it; the kernel counts the time since the boot in CLOCK_BOOTTIME.
+fn startup_delay(globals: &Globals) -> Duration {
+    let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::MAX, Duration::from);
+    globals.startup_delay.max(globals.delay_after_boot.saturating_sub(since_boot))
+}
+
+fn load(options: &RunOptions) -> Result<Config, RunError> {
+    let reader = Reader::new(options.config_id.as_deref());
+    let loaded = reader.load(&options.config).map_err(RunError::Config)?;
     for diagnostic in &loaded.diagnostics {
         warn!("{diagnostic}");
     }

@@ -23,6 +23,7 @@ mod timers;
 mod timing;
 mod track;
 mod units;
+mod vmac;
 
 pub use action::{Action, Announcement, GroupTransition, Reason, State, Transition};
 pub use event::{Event, Heard, TrackId};
@@ -38,3 +39,4 @@ pub use timers::Timer;
 pub use timing::{master_down_interval, skew};
 pub use track::Faults;
 pub use units::{Epoch, GroupId, InstanceId, Interval, Priority, Version, Vrid, Weight};
+pub use vmac::{Name, Vmac, VmacSettings, virtual_mac};

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::event::TrackId;
 use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
+use super::vmac::VmacSettings;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceSettings {
@@ -30,6 +31,8 @@ pub struct InstanceSettings {
     /// IPv6).
     pub source: Option<IpAddr>,
     pub unicast: Option<Unicast>,
+    /// Where multicast adverts go; `None`: to the VRRP group of the family.
+    pub group: Option<IpAddr>,
     /// Form of the checksum that we send; received ones may have either.
     pub checksum: ChecksumForm,
     /// The 3 in master_down_interval = 3 × advert_interval + skew.
@@ -42,6 +45,22 @@ pub struct InstanceSettings {
     /// Ignore the link state of the instance's own interface (`dont_track_primary`).
     pub ignore_own_link: bool,
     pub tracks: Vec<TrackSettings>,
+    pub vmacs: VmacSettings,
+}
+
+impl InstanceSettings {
+    /// Where addresses go that name no interface.
+    pub fn address_interface(&self) -> &Arc<str> {
+        self.vmacs.own.as_ref().map_or(&self.interface, |vmac| vmac.name.as_arc())
+    }
+
+    /// Where multicast adverts go.
+    pub fn group(&self) -> IpAddr {
+        self.group.unwrap_or_else(|| match self.family {
+            Family::V4 => ipv4::GROUP.into(),
+            Family::V6 => ipv6::GROUP.into(),
+        })
+    }
 }
 
 /// Instances that are masters together or not at all.
@@ -72,7 +91,7 @@ pub struct Addresses {
 pub struct VirtualAddress {
     pub address: IpAddr,
     pub prefix: u8,
-    /// Interface that carries it; the instance's own where `None`.
+    /// Interface that carries it; [`InstanceSettings::address_interface`] where `None`.
     pub device: Option<Arc<str>>,
     /// IPv4 alias name such as `eth0:1`, at most 15 bytes.
     pub label: Option<Arc<str>>,

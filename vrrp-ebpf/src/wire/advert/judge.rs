@@ -45,7 +45,8 @@ pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot
             return Err(Reject::Ttl);
         }
         // R16.
-        if !frame.is_to_group() {
+        let expected = slot.group == [0; 16] && frame.is_to_group() || slot.group == frame.destination;
+        if !expected {
             return Err(Reject::Destination);
         }
     } else if !frame.is_to_host() {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::super::diagnostic::Report;
 use super::super::schema::{AuthDraft, AuthType, GlobalsDraft, InstanceDraft};
@@ -12,7 +12,7 @@ use super::super::source::At;
 use super::address::{self, NAME_MAX};
 use crate::protocol::{
     AnnounceSettings, Auth, InstanceSettings, Interval, Priority, TrackSettings, Unicast, UnicastPeer,
-    Version, Vrid,
+    Version, VmacSettings, Vrid,
 };
 
 /// Seconds of the VRRP version 3 field, at most (RFC 9568 §5.2.7).
@@ -48,6 +48,9 @@ pub(super) fn settings(
     let (preempt, preempt_delay) = preemption(&draft, priority, report);
     let source = same_family("source address", draft.source.as_ref(), family, report);
     let unicast = unicast(&draft, family, report);
+    let default = if family == Family::V4 { globals.group4 } else { globals.group6 };
+    let group = same_family("group", draft.group.as_ref(), family, report);
+    let group = group.or(default.map(|group| group.value)).filter(|group| !is_common(*group));
     let auth =
         draft.auth.as_ref().map_or(Auth::None, |auth| authentication(auth, version, draft.flawed, report));
     let advert_interval = interval(&draft, version, report);
@@ -86,9 +89,16 @@ pub(super) fn settings(
         auth,
         source,
         unicast,
+        group,
         announce,
         tracks,
+        vmacs: VmacSettings::default(),
     })
+}
+
+/// The VRRP group of its family.
+fn is_common(group: IpAddr) -> bool {
+    group == IpAddr::from(ipv4::GROUP) || group == IpAddr::from(ipv6::GROUP)
 }
 
 /// A name that the kernel can have.

@@ -5,6 +5,7 @@
 mod address;
 mod group;
 mod instance;
+mod vmac;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,16 +21,19 @@ use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings,
 
 /// What is returned counts only where the report has no errors.
 pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
+    let mut vmacs = vmac::Names::new(&draft, report);
     let Draft { globals, scripts, mut instances, groups } = draft;
     let members = group::join(&groups, &mut instances, report);
     let announce = announce_defaults(&globals, report);
     let mut names = Names::new(&scripts, report);
     let mut resolved = Vec::with_capacity(instances.len());
-    for draft in instances {
+    for mut draft in instances {
         let priority = instance::priority(&draft);
         let tracks = names.tracks(&draft, priority, report);
         let notify = draft.notify.clone();
-        if let Some(settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
+        let plan = vmac::Plan::new(&mut draft, report);
+        if let Some(mut settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
+            vmacs.place(plan, &mut settings, report);
             resolved.push(Instance { settings, notify });
         }
     }
@@ -40,6 +44,9 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             router_id: globals.router_id.map(|name| name.value),
             script_user: globals.script_user,
             script_security: globals.script_security,
+            startup_delay: globals.startup_delay.map_or(Duration::ZERO, |span| span.value),
+            silent_igmp: globals.silent_igmp,
+            delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
         },
         instances: resolved,
         groups,

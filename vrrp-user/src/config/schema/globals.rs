@@ -1,5 +1,6 @@
 //! `global_defs`: what works.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::super::model::ScriptUser;
 use super::super::source::At;
 use super::instance::AnnounceDraft;
 use super::value;
+use super::vmac::PrefixesDraft;
 use super::{Kind, Row};
 
 #[derive(Debug, Default)]
@@ -25,6 +27,13 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) higher_prio_send_advert: bool,
     pub(in crate::config) down_timer_adverts: Option<At<i64>>,
     pub(in crate::config) checksum_as_v2: bool,
+    pub(in crate::config) group4: Option<At<IpAddr>>,
+    pub(in crate::config) group6: Option<At<IpAddr>>,
+    pub(in crate::config) startup_delay: Option<At<Duration>>,
+    pub(in crate::config) delay_after_boot: Option<At<Duration>>,
+    pub(in crate::config) vmac_prefixes: PrefixesDraft,
+    /// `disable_local_igmp`.
+    pub(in crate::config) silent_igmp: bool,
 }
 
 /// Longer pauses than this hold up a takeover of many addresses.
@@ -37,6 +46,13 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         Kind::Text(|globals, name| globals.router_id = Some(name)),
         "host name",
         "name of this node in status",
+    ),
+    // Read while files are included, long before the tables.
+    Row::works(
+        "include_check",
+        Kind::Own("[[+|-]readable, match, wildcard_match, brace_match …]", |_, _, _, _| {}),
+        "",
+        "what makes a missing file an error in the lines below it; all of them without a word",
     ),
     Row::works(
         "script_user",
@@ -134,7 +150,48 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "off",
         "default `v3_checksum_as_v2`",
     ),
+    Row::works(
+        "vrrp_mcast_group4",
+        Kind::Own("ADDRESS", group4),
+        "224.0.0.18",
+        "group that adverts over IPv4 go to",
+    ),
+    Row::works("vrrp_mcast_group6", Kind::Own("ADDRESS", group6), "ff02::12", "the same over IPv6"),
+    Row::works(
+        "vrrp_startup_delay",
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.startup_delay = Some(t)),
+        "0",
+        "from the start of the daemon to the first election; adverts heard before count for nothing",
+    ),
+    Row::works(
+        "vrrp_delay_after_boot",
+        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.delay_after_boot = Some(t)),
+        "0",
+        "the same from the boot of the machine; the longer one counts",
+    ),
 ];
+
+fn group4(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    globals.group4 = group(keyword, args, IpAddr::is_ipv4, report);
+}
+
+fn group6(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    globals.group6 = group(keyword, args, IpAddr::is_ipv6, report);
+}
+
+fn group(
+    keyword: &Word,
+    args: &[Word],
+    is_of_family: fn(&IpAddr) -> bool,
+    report: &mut Report,
+) -> Option<At<IpAddr>> {
+    let group = value::read_group(&keyword.text, keyword.at, args, report)?;
+    if !is_of_family(&group.value) {
+        report.error(group.at, format!("`{}` takes no {}", keyword.text, group.value));
+        return None;
+    }
+    Some(group)
+}
 
 /// Reads `USER [[:]GROUP]`; `keyword` is what they stand behind.
 pub(super) fn user(keyword: &Word, args: &[Word], report: &mut Report) -> Option<ScriptUser> {

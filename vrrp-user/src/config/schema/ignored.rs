@@ -6,14 +6,12 @@ use super::{GlobalsDraft, InstanceDraft, Row};
 pub(super) const NO_MAIL: &str = "no mail is sent";
 pub(super) const NO_FIFO: &str = "nothing is written to a FIFO";
 const NO_DUMP: &str = "no such file is written";
-const NO_VMAC: &str = "adverts and addresses use the interface's own MAC address";
 const NO_FIREWALL: &str = "no firewall rule is made";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
 pub(super) const NO_BFD: &str = "BFD is not spoken";
 const NAMES_STAY: &str = "processes keep their names";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
-const AT_ONCE: &str = "instances take part in the election at once";
 const OWN_REAL_TIME: &str = "the daemon chooses its own scheduling";
 const STRICT: &str = "the configuration is used as it is, and the addresses answer; keepalived would refuse unicast, \
     authentication and preempt_delay, and drop all traffic to the addresses (no ping)";
@@ -97,18 +95,13 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "place of rt_scopes and others",
         "only the well-known names of scopes are known",
     ),
-    Row::missing("include_check", "strictness of `include`", "a missing file is a warning"),
     Row::missing("reload_check_config", "check before a reload", "the setting is not used"),
     Row::missing("reload_time_file", "reload at a time", "no reload is timed"),
     Row::missing("reload_repeat", "reload every day", "no reload is timed"),
     Row::missing("reload_file", "handshake of a reload", "the file is not made"),
     Row::missing("fifo_write_vrrp_states_on_reload", "states after a reload", NO_FIFO),
-    Row::refused("vrrp_mcast_group4", "destination group", "adverts go to 224.0.0.18 only")
-        .default("224.0.0.18"),
-    Row::refused("vrrp_mcast_group6", "destination group", "adverts go to ff02::12 only").default("ff02::12"),
     Row::missing("default_interface", "interface of static addresses", "static addresses are not set"),
     Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
-    Row::missing("disable_local_igmp", "no IGMP on virtual MACs", NO_VMAC),
     Row::missing(
         "vrrp_garp_extra_if",
         "announce on further interfaces",
@@ -131,16 +124,12 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "an owner drops adverts",
         "an owner reads adverts as any other",
     ),
-    Row::missing("vrrp_startup_delay", "wait after the start", AT_ONCE),
-    Row::missing("vrrp_delay_after_boot", "wait after the boot", AT_ONCE),
     Row::missing("log_unknown_vrids", "log adverts of others", "they are not logged"),
     Row::missing("vrrp_notify_priority_changes", "priorities to FIFOs", NO_FIFO),
     Row::missing("notify_fifo", "FIFO for changes", NO_FIFO),
     Row::missing("notify_fifo_script", "reader of the FIFO", NO_FIFO),
     Row::missing("vrrp_notify_fifo", "FIFO for changes", NO_FIFO),
     Row::missing("vrrp_notify_fifo_script", "reader of the FIFO", NO_FIFO),
-    Row::missing("vmac_prefix", "names of virtual MAC interfaces", NO_VMAC),
-    Row::missing("vmac_addr_prefix", "names of virtual MAC interfaces", NO_VMAC),
     Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
     Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
     Row::missing("nftables", "table for rules", NO_FIREWALL),
@@ -221,12 +210,12 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "checksum of keepalived before 1.3",
         "the checksum has the destination in it",
     ),
-    Row::refused("mcast_dst_ip", "destination group", "adverts go to 224.0.0.18 or ff02::12 only"),
     Row::missing("track_src_ip", "Fault without the source address", "the setting is not used"),
-    Row::missing("use_vmac", "virtual MAC", NO_VMAC),
-    Row::missing("use_vmac_addr", "virtual MAC on further interfaces", NO_VMAC),
-    Row::missing("vmac_xmit_base", "adverts on the parent of a virtual MAC", NO_VMAC),
-    Row::missing("use_ipvlan", "ipvlan interface", NO_VMAC),
+    Row::refused(
+        "use_ipvlan",
+        "ipvlan interface",
+        "no ipvlan is made; without the line the addresses stand on `interface`, with the same MAC address",
+    ),
     Row::moot("native_ipv6", "of old versions", "keepalived ignores it too"),
     Row::missing("linkbeat_use_polling", "poll the link state", "link states come from netlink"),
     Row::moot("accept", "answer for the addresses", "they always answer"),

@@ -13,6 +13,7 @@ use super::address::AddressDraft;
 use super::root::Draft;
 use super::track::TrackDraft;
 use super::value;
+use super::vmac::{self, VmacsDraft};
 use super::{Kind, Row, Tables, ignored, notify};
 
 #[derive(Debug, Default)]
@@ -33,6 +34,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) excluded: Vec<AddressDraft>,
     pub(in crate::config) no_addresses: bool,
     pub(in crate::config) source: Option<At<IpAddr>>,
+    pub(in crate::config) group: Option<At<IpAddr>>,
     /// The first keyword that asks for unicast.
     pub(in crate::config) unicast: Option<Position>,
     pub(in crate::config) peers: Vec<At<IpAddr>>,
@@ -46,6 +48,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) scripts: Vec<TrackDraft>,
     pub(in crate::config) interfaces: Vec<TrackDraft>,
     pub(in crate::config) notify: NotifySettings,
+    pub(in crate::config) vmacs: VmacsDraft,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
 }
@@ -172,6 +175,12 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "source of adverts",
     ),
     Row::works(
+        "mcast_dst_ip",
+        Kind::Own("ADDRESS", multicast_group),
+        "`vrrp_mcast_group4`, `vrrp_mcast_group6`",
+        "group that adverts go to",
+    ),
+    Row::works(
         "v3_checksum_as_v2",
         Kind::Bool(|it, on| it.checksum_as_v2 = Some(on)),
         "global",
@@ -256,7 +265,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
 ];
 
-pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, ignored::INSTANCE];
+pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, vmac::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),
@@ -364,6 +373,10 @@ fn unicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report:
 
 fn multicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     it.source = value::read_address(&keyword.text, keyword.at, args, report);
+}
+
+fn multicast_group(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    it.group = value::read_group(&keyword.text, keyword.at, args, report);
 }
 
 /// Options behind a unicast peer.

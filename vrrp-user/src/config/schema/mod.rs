@@ -15,6 +15,7 @@ mod root;
 mod script;
 mod track;
 mod value;
+mod vmac;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub use reference::{KeywordTable, keywords};
 pub(super) use root::Draft;
 pub(super) use script::ScriptDraft;
 pub(super) use track::TrackDraft;
+
+pub(super) use vmac::VmacDraft;
 
 use super::diagnostic::{Report, did_you_mean};
 use super::lexer::Word;
@@ -111,11 +114,6 @@ impl<T> Row<T> {
         Self::inert(keyword, Effect::Foreign, "load balancer")
     }
 
-    const fn default(mut self, default: &'static str) -> Self {
-        self.default = default;
-        self
-    }
-
     const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self
@@ -165,6 +163,9 @@ fn read_block<T>(
     }
 }
 
+/// Errors after which no more known words are looked for.
+const SUGGESTIONS_MAX: usize = 1000;
+
 fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mut Report) {
     let keyword = &statement.keyword;
     let what = if statement.block.is_some() { "block" } else { "keyword" };
@@ -173,6 +174,8 @@ fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mu
             Some(format!("`{}` belongs to the top level; is a `}}` missing before it?", keyword.text))
         }
         Some(home) => Some(format!("`{}` belongs in `{home}`", keyword.text)),
+        // Where hardly a line is known, the file is another one, and comparing takes its time.
+        None if report.errors() >= SUGGESTIONS_MAX => None,
         None => did_you_mean(&keyword.text, tables.iter().copied().flatten().map(|row| row.keyword)),
     };
     let preposition = if place == root::TOP_LEVEL { "at" } else { "in" };

@@ -141,6 +141,20 @@ pub(super) fn read_address(
     }
 }
 
+pub(super) fn read_group(
+    keyword: &str,
+    at: Position,
+    args: &[Word],
+    report: &mut Report,
+) -> Option<At<IpAddr>> {
+    let address = read_address(keyword, at, args, report)?;
+    if address.value.is_multicast() {
+        return Some(address);
+    }
+    report.error(address.at, format!("`{keyword}` needs a multicast address, not {}", address.value));
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

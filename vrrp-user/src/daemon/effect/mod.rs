@@ -43,7 +43,7 @@ pub struct Charge {
 impl From<&InstanceSettings> for Charge {
     fn from(settings: &InstanceSettings) -> Self {
         Self {
-            interface: Arc::clone(&settings.interface),
+            interface: Arc::clone(settings.address_interface()),
             addresses: Arc::clone(&settings.addresses),
             announce: settings.announce,
         }

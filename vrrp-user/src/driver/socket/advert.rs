@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use libc::{c_int, in_pktinfo, in6_pktinfo, sockaddr_in, sockaddr_in6};
 use vrrp_ebpf::wire::advert::{AdvertRepr, Auth, Dialect, Illegal, fill_checksum};
-use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, ipv4, ipv6};
+use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, ipv4};
 
 use super::batch::{Batch, Control};
 use super::option::{IPV6_MULTICAST_ALL, instruction, set, set_buffer, set_filter, socket};
@@ -54,8 +54,7 @@ impl Outgoing {
                 let peers = unicast.peers.iter().filter(|peer| peer.address.is_ipv4() == source.is_ipv4());
                 peers.map(|peer| Destination { address: peer.address, ttl: unicast.ttl }).collect()
             }
-            (None, IpAddr::V4(_)) => vec![Destination { address: ipv4::GROUP.into(), ttl: TTL }],
-            (None, IpAddr::V6(_)) => vec![Destination { address: ipv6::GROUP.into(), ttl: TTL }],
+            (None, _) => vec![Destination { address: settings.group(), ttl: TTL }],
         };
         let interval = settings.advert_interval.to_wire(settings.version);
         let dialect = match settings.version {
@@ -193,6 +192,9 @@ fn open_v6() -> io::Result<OwnedFd> {
     option(libc::IPV6_MULTICAST_HOPS, TTL.into())?;
     option(libc::IPV6_MULTICAST_LOOP, 0)?;
     option(libc::IPV6_CHECKSUM, -1)?;
+    // The link-local source of the parent leaves through a macvlan, which does not have it: where it had, both would
+    // answer for it (Linux 4.15).
+    option(libc::IPV6_FREEBIND, 1)?;
     // Linux 4.20. Before, the socket is merely handed packets that its filter drops.
     let _ = option(IPV6_MULTICAST_ALL, 0);
     finish(socket)
