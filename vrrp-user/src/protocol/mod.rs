@@ -29,8 +29,8 @@ pub use event::{Event, Heard, TrackId};
 pub use instance::{Instance, Stats};
 pub use router::Router;
 pub use settings::{
-    Addresses, AnnounceSettings, Auth, InstanceSettings, Track, TrackSettings, Unicast, UnicastPeer,
-    VirtualAddress,
+    Addresses, AnnounceSettings, Auth, Elsewhere, InstanceSettings, Track, TrackSettings, Unicast,
+    UnicastPeer, VirtualAddress,
 };
 pub use state::RemoteMaster;
 pub use timers::Timer;
