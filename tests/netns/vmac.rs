@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::poll;
+use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{Held, INTERFACE, Node, VIRTUAL_V4, VIRTUAL_V6};
@@ -294,4 +294,51 @@ fn adverts_are_heard_on_every_rung() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Packets to the address come in at the macvlan, while the way back is its parent's.
+#[test]
+fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance =
+        |priority| Instance::v3(priority).addresses(&[&format!("{VIRTUAL_V4}/32")]).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    for scope in ["all", "default", INTERFACE] {
+        pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{scope}/rp_filter"), "1")?;
+    }
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        pair.lab.client.ip(&format!("route replace {VIRTUAL_V4} dev {INTERFACE}"))?;
+        let ping = ["-n", "-c", "1", "-W", "1", VIRTUAL_V4];
+        until("an answer", SETTLE, || pair.lab.client.run("ping", &ping).is_ok())?;
+        ensure!(
+            !ours() || setting(pair.node(0)?, "ipv4/conf/all/rp_filter")? == "1",
+            "the setting of all interfaces was changed"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
+    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    pair.node(0)?.namespace.ip(&format!(
+        "link add other0 link {INTERFACE} address {MAC} type macvlan mode bridge\nlink set other0 up"
+    ))?;
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(1)?;
+        let log = pair.running(0)?.log();
+        ensure!(log.contains("vrrp.51: other0 on lan0 has its MAC address already"), "{log}");
+        ensure!(link(pair.node(0)?, VMAC).is_none(), "{VMAC} was left");
+        pair.observer.clear();
+        pair.node(0)?.namespace.ip("link del other0")?;
+        pair.wait_for_master(0)
+    })
 }

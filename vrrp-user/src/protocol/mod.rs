@@ -31,8 +31,8 @@ pub use group::Group;
 pub use instance::{Instance, Stats};
 pub use router::Router;
 pub use settings::{
-    Addresses, AnnounceSettings, Auth, GroupSettings, InstanceSettings, Track, TrackSettings, Unicast,
-    UnicastPeer, VirtualAddress,
+    Addresses, AnnounceSettings, Auth, Elsewhere, GroupSettings, InstanceSettings, Track, TrackSettings,
+    Unicast, UnicastPeer, VirtualAddress,
 };
 pub use state::RemoteMaster;
 pub use timers::Timer;

@@ -54,6 +54,13 @@ impl InstanceSettings {
         self.vmacs.own.as_ref().map_or(&self.interface, |vmac| vmac.name.as_arc())
     }
 
+    /// Whether an address stands where [`Elsewhere`] announces it.
+    pub fn is_elsewhere(&self, address: &VirtualAddress, elsewhere: Elsewhere) -> bool {
+        let carrier = address.device.as_ref().unwrap_or_else(|| self.address_interface());
+        let sender = self.vmacs.sender().unwrap_or(&self.interface);
+        carrier != sender && (elsewhere.all || self.vmacs.all().any(|vmac| vmac.name.as_arc() == carrier))
+    }
+
     /// Where multicast adverts go.
     pub fn group(&self) -> IpAddr {
         self.group.unwrap_or_else(|| match self.family {
@@ -134,6 +141,16 @@ pub struct AnnounceSettings {
     pub garp_interval: Duration,
     /// Pause between two unsolicited neighbour advertisements on one interface.
     pub gna_interval: Duration,
+    /// Announce what adverts do not keep alive in the tables of switches.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Periodic announcements of addresses on interfaces that adverts do not leave from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Elsewhere {
+    pub period: Duration,
+    /// On every such interface, and not only on those with a virtual MAC address.
+    pub all: bool,
 }
 
 impl Default for AnnounceSettings {
@@ -147,6 +164,7 @@ impl Default for AnnounceSettings {
             lower_prio_repeat: 5,
             garp_interval: Duration::ZERO,
             gna_interval: Duration::ZERO,
+            elsewhere: None,
         }
     }
 }

@@ -234,6 +234,7 @@ fn announce(draft: &AnnounceDraft, base: &AnnounceSettings, report: &mut Report)
         lower_prio_repeat: draft
             .lower_prio_repeat
             .map_or(base.lower_prio_repeat, |count| clamped_u32(count.value)),
+        elsewhere: draft.elsewhere.map_or(base.elsewhere, |it| Some(it).filter(|it| !it.period.is_zero())),
         ..*base
     }
 }

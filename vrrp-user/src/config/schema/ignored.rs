@@ -102,12 +102,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing("fifo_write_vrrp_states_on_reload", "states after a reload", NO_FIFO),
     Row::missing("default_interface", "interface of static addresses", "static addresses are not set"),
     Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
-    Row::missing(
-        "vrrp_garp_extra_if",
-        "announce on further interfaces",
-        "only the interface of an address is used",
-    )
-    .alias(&["vrrp_vmac_garp_intvl"]),
     Row::moot(
         "vrrp_skip_check_adv_addr",
         "do not compare address lists",
@@ -227,12 +221,6 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "no advert is dropped for its addresses",
     ),
     Row::missing("owner_ignore_adverts", "an owner drops adverts", "an owner reads adverts as any other"),
-    Row::missing(
-        "garp_extra_if",
-        "announce on further interfaces",
-        "only the interface of an address is used",
-    )
-    .alias(&["vmac_garp_intvl"]),
     Row::missing("timer_expired_backup", "leave after a stall", "the setting is not used")
         .alias(&["thread_timer_expired"]),
     Row::missing("notify_deleted", "run when a reload removes the instance", "the command is not run"),

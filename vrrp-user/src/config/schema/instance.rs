@@ -15,6 +15,7 @@ use super::track::TrackDraft;
 use super::value;
 use super::vmac::{self, VmacsDraft};
 use super::{Kind, Row, Tables, ignored, notify};
+use crate::protocol::Elsewhere;
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct InstanceDraft {
@@ -62,6 +63,8 @@ pub(in crate::config) struct AnnounceDraft {
     pub(in crate::config) refresh_repeat: Option<At<i64>>,
     pub(in crate::config) lower_prio_delay: Option<At<Duration>>,
     pub(in crate::config) lower_prio_repeat: Option<At<i64>>,
+    /// A period of zero: none.
+    pub(in crate::config) elsewhere: Option<Elsewhere>,
 }
 
 #[derive(Debug, Default)]
