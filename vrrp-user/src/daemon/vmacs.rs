@@ -34,7 +34,7 @@ pub struct Vmacs {
     wanted: Vec<Wanted>,
     /// By name of the parent.
     parents: BTreeMap<Arc<str>, Parent>,
-    _silent_igmp: Option<Changed>,
+    silent_igmp: Option<Changed>,
 }
 
 #[derive(Debug)]
@@ -51,25 +51,62 @@ struct Parent {
 }
 
 impl Vmacs {
-    /// Chooses names that nobody else has, and makes what can be made now.
+    /// Makes what can be made now of all that the configuration wants, under names that nobody else has.
     ///
     /// # Errors
     /// The kernel could not be asked. Interfaces that cannot be made are told and tried again.
     pub fn prepare(config: &mut Config) -> io::Result<Self> {
-        let mut socket = RouteSocket::open()?;
-        let settings = || config.instances.iter().map(|instance| &instance.settings);
-        if settings().any(|settings| settings.vmacs.all().next().is_some()) {
-            let links = Link::list(&mut socket)?;
+        let (wanted, parents) = (Vec::new(), BTreeMap::new());
+        let mut this = Self { socket: RouteSocket::open()?, wanted, parents, silent_igmp: None };
+        this.add(config)?;
+        Ok(this)
+    }
+
+    /// Makes what another configuration wants in addition; what it shares with the present one stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn add(&mut self, config: &mut Config) -> io::Result<()> {
+        let vmacs = |config: &Config| -> Vec<Vmac> {
+            config.instances.iter().flat_map(|instance| instance.settings.vmacs.all()).cloned().collect()
+        };
+        if !vmacs(config).is_empty() {
+            let links = Link::list(&mut self.socket)?;
             settle_names(&mut config.instances, &links);
         }
-        let wanted = config.instances.iter().flat_map(|instance| instance.settings.vmacs.all());
-        let wanted = wanted.map(|vmac| Wanted { vmac: vmac.clone(), failed: None }).collect();
-        let silent_igmp = if config.globals.silent_igmp { silence_igmp() } else { None };
-        let mut this = Self { socket, wanted, parents: BTreeMap::new(), _silent_igmp: silent_igmp };
-        for wanted in &mut this.wanted {
-            make(&mut this.socket, &mut this.parents, wanted);
+        let Self { socket, wanted, parents, .. } = self;
+        for vmac in vmacs(config) {
+            if !wanted.iter().any(|known| known.vmac == vmac) {
+                let mut new = Wanted { vmac, failed: None };
+                make(socket, parents, &mut new);
+                wanted.push(new);
+            }
         }
-        Ok(this)
+        if !config.globals.silent_igmp {
+            self.silent_igmp = None;
+        } else if self.silent_igmp.is_none() {
+            self.silent_igmp = silence_igmp();
+        }
+        Ok(())
+    }
+
+    /// Removes what a configuration that was added since does not want, and sets back parents that nothing stands on.
+    pub fn prune(&mut self, config: &Config) {
+        let kept: Vec<_> =
+            config.instances.iter().flat_map(|instance| instance.settings.vmacs.all()).collect();
+        let Self { socket, wanted, parents, .. } = self;
+        wanted.retain(|Wanted { vmac, .. }| {
+            let is_kept = kept.contains(&vmac);
+            // Of one that has changed otherwise the interface stays.
+            let identity = |vmac: &Vmac| (Arc::clone(vmac.name.as_arc()), Arc::clone(&vmac.parent), vmac.mac);
+            if !kept.iter().any(|kept| identity(kept) == identity(vmac)) {
+                remove(socket, vmac);
+            }
+            is_kept
+        });
+        let stands_on =
+            |parent: &Arc<str>| kept.iter().any(|vmac| vmac.family == Family::V4 && vmac.parent == *parent);
+        parents.retain(|parent, _| stands_on(parent));
     }
 
     /// Makes again what is missing, where its parent is there. Returns when to try again what could not be made.
@@ -94,12 +131,15 @@ impl Vmacs {
 
 impl Drop for Vmacs {
     fn drop(&mut self) {
-        for Wanted { vmac, .. } in &self.wanted {
-            let interface = vmac.name.as_arc();
-            if let Err(error) = vmac::remove(&mut self.socket, vmac) {
-                warn!(%interface, %error, "cannot remove the interface with the virtual MAC address");
-            }
-        }
+        let Self { socket, wanted, .. } = self;
+        wanted.iter().for_each(|wanted| remove(socket, &wanted.vmac));
+    }
+}
+
+fn remove(socket: &mut RouteSocket, vmac: &Vmac) {
+    let interface = vmac.name.as_arc();
+    if let Err(error) = vmac::remove(socket, vmac) {
+        warn!(%interface, %error, "cannot remove the interface with the virtual MAC address");
     }
 }
 

@@ -117,9 +117,6 @@ fn make(socket: &mut RouteSocket, vmac: &Vmac, parent: &Link) -> io::Result<()> 
         LinkAttribute::Address(vmac.mac.to_vec()),
         LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::MacVlan), LinkInfo::Data(data)]),
     ];
-    if vmac.group != 0 {
-        message.attributes.push(LinkAttribute::Group(vmac.group));
-    }
     request(socket, RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
 }
 
@@ -166,6 +163,7 @@ fn set_up(socket: &mut RouteSocket, vmac: &Vmac, ifindex: u32) -> io::Result<()>
     change(socket, ifindex, |message| {
         message.header.flags |= LinkFlags::Up;
         message.header.change_mask |= LinkFlags::Up;
+        message.attributes.push(LinkAttribute::Group(vmac.group));
     })
 }
 
