@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vrrp_user::config::{self, Severity};
+use vrrp_user::config::{self, Reader, Severity};
 
 #[test]
 fn the_guides_configurations_are_accepted() {
@@ -11,12 +11,12 @@ fn the_guides_configurations_are_accepted() {
 
 #[test]
 fn sound_configurations_are_accepted_and_their_traps_told() {
-    assert_eq!(each("valid", Verdict::Accepted), 3);
+    assert_eq!(each("valid", Verdict::Accepted), 4);
 }
 
 #[test]
 fn broken_configurations_are_refused_with_places() {
-    assert_eq!(each("broken", Verdict::Refused), 8);
+    assert_eq!(each("broken", Verdict::Refused), 9);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn each(directory: &str, expected: Verdict) -> usize {
     for path in &files {
         let name = path.file_name().unwrap().to_str().unwrap();
         let text = std::fs::read_to_string(path).unwrap();
-        let (verdict, findings) = match config::parse(name, &text) {
+        let (verdict, findings) = match Reader::new(Some("node1")).parse(name, &text) {
             Ok(loaded) => (Verdict::Accepted, loaded.diagnostics),
             Err(findings) => (Verdict::Refused, findings),
         };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vrrp_user::config::{self, Diagnostic, Severity};
+use vrrp_user::config::{self, Diagnostic, Instance, Reader, Severity};
 
 #[test]
 fn patterns_are_relative_to_the_file_that_includes() {
@@ -54,6 +54,69 @@ fn a_missing_file_is_a_warning_unless_it_is_required() {
 
     files.write("strict.conf", &format!("includea nowhere.conf\n{}", instance("a", 1)));
     assert_eq!(config::load(&files.path("strict.conf")).unwrap_err()[0].severity, Severity::Error);
+}
+
+#[test]
+fn each_strict_form_requires_what_its_letter_says() {
+    let files = Files::new("strict");
+    files.write("there.conf", "");
+    std::fs::create_dir_all(files.path("folder.conf")).unwrap();
+    // Which of the patterns are errors; the others are warnings, or nothing.
+    let patterns = ["plain", "none*.conf", "{there.conf,not}", "folder.conf", "there.conf"];
+    let rows = [
+        ("include", [false, false, false, false, false]),
+        ("includer", [false, false, false, true, false]),
+        ("includem", [true, false, false, true, false]),
+        ("includew", [true, true, false, true, false]),
+        ("includeb", [false, false, true, true, false]),
+        ("includea", [true, true, true, true, false]),
+    ];
+    for (keyword, errors) in rows {
+        for (pattern, is_error) in patterns.iter().zip(errors) {
+            files.write("main.conf", &format!("{keyword} {pattern}\n{}", instance("a", 1)));
+            let loaded = config::load(&files.path("main.conf"));
+            assert_eq!(loaded.is_err(), is_error, "{keyword} {pattern}: {loaded:?}");
+        }
+    }
+}
+
+#[test]
+fn include_check_adds_to_every_include_below_it_in_its_file() {
+    let files = Files::new("check");
+    files.write("sets.conf", "global_defs { include_check }\n");
+    let rows = [
+        ("", false),
+        ("include_check", true),
+        ("include_check match", true),
+        ("include_check readable", false),
+        ("include_check wildcard_match brace_match", false),
+        ("include_check\ninclude_check -match", false),
+        ("include_check +match +brace_match", true),
+    ];
+    for (check, is_error) in rows {
+        let text = format!("global_defs {{\n{check}\n}}\ninclude sets.conf\ninclude nowhere\n");
+        files.write("main.conf", &(text + &instance("a", 1)));
+        let loaded = config::load(&files.path("main.conf"));
+        assert_eq!(loaded.is_err(), is_error, "{check}: {loaded:?}");
+    }
+    files.write("main.conf", "global_defs {\n  include_check match readible\n}\n");
+    let findings = config::load(&files.path("main.conf")).unwrap_err();
+    assert!(findings.iter().any(|found| (found.line, found.column) == (2, 23)), "{findings:?}");
+}
+
+#[test]
+fn definitions_and_conditions_reach_into_included_files_and_out_of_them() {
+    let files = Files::new("names");
+    files.write("main.conf", "$ID=7\n@node1 include one.conf\n@node2 include two.conf\n$BODY\n}\n");
+    files.write("one.conf", "$BODY= \\\nvirtual_ipaddress { 192.0.2.${ID}/24 ${MORE} } \\\ninclude d/${_INSTANCE}.conf\n$MORE=dev eth1\nvrrp_instance a {\nvirtual_router_id $ID\n");
+    files.write("d/node1.conf", "notify ${_PWD}/hook\ninterface eth0\n");
+    files.write("two.conf", "not read\n");
+    let config = Reader::new(Some("node1")).load(&files.path("main.conf")).unwrap().config;
+    let Instance { settings, notify } = &config.instances[0];
+    assert_eq!((settings.vrid.number(), &*settings.interface), (7, "eth0"));
+    assert_eq!(settings.addresses.advertised[0].device.as_deref(), Some("eth1"));
+    let hook = files.path("d/hook").display().to_string();
+    assert!(format!("{notify:?}").contains(&hook), "{notify:?}");
 }
 
 #[test]

@@ -6,6 +6,10 @@
 
 mod corpus;
 mod documentation;
+mod grammar;
+mod groups;
 mod include;
+mod keepalived;
 mod random;
 mod settings;
+mod vmac;

@@ -1,10 +1,16 @@
-//! Any text at all: no panic, and every finding points into it.
+//! Any text at all, by the body of the fuzz target: no panic, and every finding points into it.
+
+#[path = "../fuzz/src/config.rs"]
+#[expect(unreachable_pub, reason = "the fuzzer calls it from outside")]
+mod target;
+
+use std::path::Path;
 
 use proptest::prelude::*;
-use vrrp_user::config::{Diagnostic, parse};
 
-const SOUND: [&str; 3] = [
+const SOUND: [&str; 4] = [
     include_str!("../corpus/valid/everything.conf"),
+    include_str!("../corpus/valid/grammar.conf"),
     include_str!("../corpus/valid/sample.conf"),
     include_str!("../corpus/valid/traps.conf"),
 ];
@@ -12,14 +18,14 @@ const SOUND: [&str; 3] = [
 proptest! {
     #[test]
     fn any_text(text in any::<String>()) {
-        findings_lie_inside(&text);
+        target::read(&text);
     }
 
     #[test]
     fn any_sequence_of_the_languages_parts(
         parts in prop::collection::vec(prop::sample::select(PARTS), 0..60)
     ) {
-        findings_lie_inside(&parts.concat());
+        target::read(&parts.concat());
     }
 
     #[test]
@@ -33,7 +39,21 @@ proptest! {
             let end = (at + removed).min(letters.len());
             letters.splice(at..end, inserted.chars());
         }
-        findings_lie_inside(&letters.into_iter().collect::<String>());
+        target::read(&letters.into_iter().collect::<String>());
+    }
+}
+
+#[test]
+fn seeds() {
+    let folders = ["fuzz/seeds/config", "corpus/valid", "corpus/broken", "corpus/guides", "corpus/compared"];
+    for folder in folders {
+        let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
+        let texts: Vec<String> =
+            entries.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+        assert!(!texts.is_empty(), "{folder}");
+        for text in texts {
+            target::read(&text);
+        }
     }
 }
 
@@ -48,9 +68,22 @@ const PARTS: &[&str] = &[
     "#",
     "!",
     "$A=",
+    "$A",
+    "${A}",
+    "$B= \\\n",
+    "${B}",
+    "${_RANDOM 1 5}",
+    "${_",
     "${",
-    "~SEQ(",
+    "\\\n",
+    ",",
+    ")",
+    "~SEQ(A,",
+    "~SEQx(A,1,9)",
+    "~SEQ(A,1,99) ",
+    "~LST({A,B},{1,2},{3,4}) ",
     "@x ",
+    "@^x ",
     "-1",
     "0",
     "255",
@@ -84,19 +117,3 @@ const PARTS: &[&str] = &[
     "label ",
     "reverse",
 ];
-
-fn findings_lie_inside(text: &str) {
-    let findings = match parse("text", text) {
-        Ok(loaded) => loaded.diagnostics,
-        Err(findings) => findings,
-    };
-    let lines: Vec<&str> = text.split('\n').collect();
-    for Diagnostic { line, column, message, file, .. } in findings {
-        assert_eq!(&*file, "text");
-        assert!(!message.is_empty());
-        let line = usize::try_from(line).unwrap();
-        let column = usize::try_from(column).unwrap();
-        assert!((1..=lines.len()).contains(&line), "line {line}: {message}");
-        assert!((1..=lines[line - 1].chars().count() + 1).contains(&column), "{line}:{column}: {message}");
-    }
-}

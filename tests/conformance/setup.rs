@@ -9,7 +9,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_user::protocol::{
     Action, AnnounceSettings, Auth, Event, Heard, Instance, InstanceId, InstanceSettings, Interval, Priority,
-    Router, State, Track, TrackId, TrackSettings, Version, Vrid, Weight,
+    Router, State, Track, TrackId, TrackSettings, Version, VmacSettings, Vrid, Weight,
 };
 
 pub(crate) const ID: InstanceId = InstanceId(0);
@@ -71,6 +71,7 @@ impl Variant {
             higher_prio_send_advert: false,
             ignore_own_link: false,
             tracks: Vec::new(),
+            vmacs: VmacSettings::default(),
         }
     }
 }
@@ -179,6 +180,9 @@ pub(crate) fn describe(action: &Action) -> String {
         }
         Action::ReportPriority(_, priority) => write!(words, "priority {priority}"),
         Action::ReportContest(..) => write!(words, "contest"),
+        Action::ReportGroup(_, transition) => {
+            write!(words, "GROUP {} {}", transition.to.as_str(), transition.reason.as_str())
+        }
     }
     .unwrap();
     words

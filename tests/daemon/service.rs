@@ -29,6 +29,7 @@ async fn open(
 ) -> (Service, RuntimeDir, Arc<Sources>, Queue<Input>, Queue<Report>) {
     let options = RunOptions {
         config: folder.file("none"),
+        config_id: None,
         runtime_dir: folder.path().to_owned(),
         metrics: None,
         mode: XdpMode::Auto,

@@ -12,7 +12,8 @@ use serde_json::Value;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_tests::netns::Namespace;
 use vrrp_user::protocol::{
-    Addresses, AnnounceSettings, Auth, InstanceSettings, Interval, Priority, Version, VirtualAddress, Vrid,
+    Addresses, AnnounceSettings, Auth, InstanceSettings, Interval, Priority, Version, VirtualAddress,
+    VmacSettings, Vrid,
 };
 
 pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -186,6 +187,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         higher_prio_send_advert: false,
         ignore_own_link: false,
         tracks: Vec::new(),
+        vmacs: VmacSettings::default(),
     }
 }
 

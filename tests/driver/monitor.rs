@@ -37,7 +37,7 @@ fn follow_slowly(
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(async {
                     tokio::select! {
-                        end = interfaces::follow(tracker, inputs, std::time::Duration::ZERO, |_| pause()) => Ok(end?),
+                        end = interfaces::follow(tracker, inputs, std::time::Duration::ZERO, |_| None, |_| pause()) => Ok(end?),
                         _ = ended => Ok(()),
                     }
                 })

@@ -1,6 +1,8 @@
 //! Ours with Debian's keepalived and FRR, each in both roles: election, death, return and stop.
 
 mod elections;
+mod groups;
+mod vmac;
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Daemon, Mode};

@@ -6,9 +6,11 @@
 mod addresses;
 mod election;
 mod faults;
+mod groups;
 mod lifecycle;
 mod rungs;
 mod tracks;
+mod vmac;
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};

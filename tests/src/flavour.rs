@@ -23,6 +23,11 @@ pub enum Flavour {
     Group,
     Unicast,
     UnicastV6,
+    /// Version 3 with the virtual MAC address.
+    Vmac,
+    VmacV6,
+    /// The same, with adverts from the interface itself.
+    VmacBase,
 }
 
 impl Flavour {
@@ -35,6 +40,9 @@ impl Flavour {
             Self::V3 => Instance::v3(priority),
             Self::V6 => Instance::v6(priority),
             Self::Group => Instance::v3(priority),
+            Self::Vmac => Instance::v3(priority).line("use_vmac"),
+            Self::VmacV6 => Instance::v6(priority).line("use_vmac"),
+            Self::VmacBase => Instance::v3(priority).line("use_vmac").line("vmac_xmit_base"),
             Self::Unicast => {
                 Instance::v3(priority).unicast(&format!("10.77.0.{own}"), &format!("10.77.0.{peer}"))
             }

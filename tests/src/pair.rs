@@ -67,7 +67,15 @@ impl Pair {
     ///
     /// # Errors
     /// Those of `scenario`.
-    pub fn check(mut self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+    pub fn check(self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.check_with(scenario)
+    }
+
+    /// As [`Pair::check`], for a scenario that finds something out.
+    ///
+    /// # Errors
+    /// Those of `scenario`.
+    pub fn check_with<T>(mut self, scenario: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         scenario(&mut self).map_err(|error| self.with_logs(&error))
     }
 
@@ -142,6 +150,11 @@ impl Pair {
     /// When it was not started.
     pub fn running(&mut self, node: usize) -> Result<&mut Running> {
         self.running.get_mut(node).and_then(Option::as_mut).context("not running")
+    }
+
+    /// Started, and neither killed nor stopped since.
+    pub fn is_running(&self, node: usize) -> bool {
+        self.running.get(node).is_some_and(Option::is_some)
     }
 
     /// # Errors

@@ -63,6 +63,41 @@ pub enum NotAdvert {
     Truncated,
 }
 
+/// A frame of which no byte behind the IP header was looked at yet: only that much has to be in reach.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers(Frame);
+
+impl Headers {
+    /// Where the message ends, as the IP header says.
+    #[inline(always)]
+    pub fn end(&self) -> usize {
+        self.0.at + self.0.length
+    }
+
+    /// Reads the VRID as well.
+    ///
+    /// # Errors
+    /// [`NotAdvert::Truncated`].
+    #[inline(always)]
+    pub fn frame<O: Octets + ?Sized>(self, octets: &O) -> Result<Frame, NotAdvert> {
+        // Within the length of the IP header: what lies behind it is padding.
+        if self.0.length <= vrrp_field::VRID {
+            return Err(NotAdvert::Truncated);
+        }
+        let [vrid] = octets.get::<1>(self.0.at + vrrp_field::VRID).ok_or(NotAdvert::Truncated)?;
+        Ok(Frame { vrid, ..self.0 })
+    }
+}
+
+/// Walks Ethernet, tags and IP, as [`headers`] does, and reads the VRID.
+///
+/// # Errors
+/// [`NotAdvert`]: nothing here to judge.
+#[inline(always)]
+pub fn dissect<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Frame, NotAdvert> {
+    headers(octets, stripped)?.frame(octets)
+}
+
 /// Walks Ethernet, tags and IP. `stripped` is the VLAN id of the tag that is no longer in the frame, 0 without; it was
 /// the outer one.
 ///
@@ -72,7 +107,7 @@ pub enum NotAdvert {
 /// # Errors
 /// [`NotAdvert`]: nothing here to judge.
 #[inline(always)]
-pub fn dissect<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Frame, NotAdvert> {
+pub fn headers<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Headers, NotAdvert> {
     let mut at = ethernet::field::ETHERTYPE;
     let mut vlan = stripped;
     let mut ethertype = read_u16(octets, at)?;
@@ -107,7 +142,7 @@ fn behind_tag<O: Octets + ?Sized>(octets: &O, at: usize, outer: u16) -> Result<(
 }
 
 #[inline(always)]
-fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Frame, NotAdvert> {
+fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
     let [ttl, protocol] = octets.get::<2>(at + ipv4_field::TTL).ok_or(NotAdvert::Other)?;
     if protocol != PROTOCOL {
         return Err(NotAdvert::Other);
@@ -121,21 +156,20 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
     let source = octets.get::<4>(at + ipv4_field::SOURCE).ok_or(NotAdvert::Truncated)?;
     let destination = octets.get::<4>(at + ipv4_field::DESTINATION).ok_or(NotAdvert::Truncated)?;
     let total = usize::from(u16::from_be_bytes([total_high, total_low]));
-    let message = Message { at: at + header, length: total.saturating_sub(header) };
-    Ok(Frame {
+    Ok(Headers(Frame {
         family: Family::V4,
         ttl,
         vlan,
         source: widen_ipv4(source),
         destination: widen_ipv4(destination),
-        at: message.at,
-        length: message.length,
-        vrid: message.vrid(octets)?,
-    })
+        at: at + header,
+        length: total.saturating_sub(header),
+        vrid: 0,
+    }))
 }
 
 #[inline(always)]
-fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Frame, NotAdvert> {
+fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
     let [next_header, hop_limit] = octets.get::<2>(at + ipv6_field::NEXT_HEADER).ok_or(NotAdvert::Other)?;
     if next_header != PROTOCOL {
         return Err(NotAdvert::Other);
@@ -147,34 +181,16 @@ fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
     let source = octets.get::<16>(at + ipv6_field::SOURCE).ok_or(NotAdvert::Truncated)?;
     let destination = octets.get::<16>(at + ipv6_field::DESTINATION).ok_or(NotAdvert::Truncated)?;
     let length = usize::from(read_u16(octets, at + ipv6_field::PAYLOAD_LENGTH)?);
-    let message = Message { at: at + ipv6::HEADER_LEN, length };
-    Ok(Frame {
+    Ok(Headers(Frame {
         family: Family::V6,
         ttl: hop_limit,
         vlan,
         source,
         destination,
-        at: message.at,
-        length: message.length,
-        vrid: message.vrid(octets)?,
-    })
-}
-
-struct Message {
-    at: usize,
-    length: usize,
-}
-
-impl Message {
-    /// Within the length of the IP header: what lies behind it is padding.
-    #[inline(always)]
-    fn vrid<O: Octets + ?Sized>(&self, octets: &O) -> Result<u8, NotAdvert> {
-        if self.length <= vrrp_field::VRID {
-            return Err(NotAdvert::Truncated);
-        }
-        let [vrid] = octets.get::<1>(self.at + vrrp_field::VRID).ok_or(NotAdvert::Truncated)?;
-        Ok(vrid)
-    }
+        at: at + ipv6::HEADER_LEN,
+        length,
+        vrid: 0,
+    }))
 }
 
 #[inline(always)]

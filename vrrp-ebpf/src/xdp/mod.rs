@@ -43,7 +43,7 @@ use vrrp_ebpf::wire::{Family, advert, frame};
 
 use self::message::NO_SUM;
 use self::opaque::forget;
-use self::packet::Packet;
+use self::packet::{Packet, View};
 
 /// Leaves the frame to the next program and then to the stack (Linux 6.6).
 const TCX_NEXT: i32 = -1;
@@ -76,14 +76,13 @@ enum Verdict {
 /// The short way: what other traffic and a steady master take.
 #[inline(always)]
 fn judge(packet: &impl Packet) -> Verdict {
-    let Some(frame) = dissect(packet) else { return Verdict::Pass };
+    let Some((frame, view)) = dissect(packet) else { return Verdict::Pass };
     let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
     let Some(slot) = maps::slot_of(&key) else {
         maps::count(None, Counter::UnknownVrid as u32);
         return Verdict::Pass;
     };
     let Some(form) = maps::form(slot) else { return Verdict::Pass };
-    let view = packet.first((frame.at + frame.length) as u32);
     if let Err(reject) = advert::judge_envelope(&view, &frame, form) {
         tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
         maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
@@ -118,8 +117,9 @@ extern "C" fn examine_skb(skb: *mut __sk_buff, slot: u32) -> u32 {
 
 #[inline(always)]
 fn examine(packet: &impl Packet, slot: u32) -> Verdict {
-    let (Some(frame), Some(form)) = (dissect(packet), maps::form(slot)) else { return Verdict::Pass };
-    let view = packet.first((frame.at + frame.length) as u32);
+    let (Some((frame, view)), Some(form)) = (dissect(packet), maps::form(slot)) else {
+        return Verdict::Pass;
+    };
     let sum = || Some(packet.sum(frame.at as u32, frame.length as u32)).filter(|sum| *sum != NO_SUM);
     let (sighting, checksum) = match advert::judge_message(&view, &frame, form, sum) {
         Ok(judged) => judged,
@@ -141,17 +141,21 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     Verdict::Pass
 }
 
-/// The headers, of which the verifier forgets the kind: what follows is verified once, not once for each kind.
+/// A frame and what of it can be read in place: the whole message, where it is there. The verifier forgets the kind of
+/// its headers: what follows is verified once, not once for each kind.
 #[inline(always)]
-fn dissect(packet: &impl Packet) -> Option<Frame> {
-    let view = packet.headers();
-    let frame = frame::dissect(&view, packet.stripped_vlan()).ok()?;
-    Some(Frame {
+fn dissect(packet: &impl Packet) -> Option<(Frame, View)> {
+    let headers = frame::headers(&packet.headers(), packet.stripped_vlan()).ok()?;
+    let view = packet.first(headers.end() as u32);
+    let frame = headers.frame(&view).ok()?;
+    let frame = Frame {
         at: forget(frame.at, view.unknown),
         length: forget(frame.length, view.unknown),
         family: family(forget(frame.family as usize, view.unknown)),
         ..frame
-    })
+    };
+    // Not the view by which the headers were read, for of that the verifier knows too much.
+    Some((frame, packet.headers()))
 }
 
 /// The reverse of a cast; a `match` would tell the verifier again.

@@ -15,12 +15,9 @@ use super::message::{sum_skb, sum_xdp};
 use super::opaque::{beyond, pin};
 use super::{examine_skb, examine_xdp};
 
-/// The longest that lies before the VRID: Ethernet, two tags, an IPv4 header with all options.
-const HEADERS: u32 = 14 + 2 * 4 + 60 + 2;
-
 /// A frame as an entry was given it.
 pub(super) trait Packet: EbpfContext {
-    /// What can be read in place: the headers, where the frame is long enough.
+    /// What can be read in place: the headers at least, for drivers and the stack look at them too.
     fn headers(&self) -> View;
 
     /// What can be read in place: the first `length` bytes, where the frame is long enough. Views taken before are void
@@ -87,7 +84,7 @@ impl Packet for XdpContext {
 impl Packet for TcContext {
     #[inline(always)]
     fn headers(&self) -> View {
-        self.first(HEADERS)
+        View::of_skb(self.skb.skb)
     }
 
     #[inline(always)]

@@ -5,17 +5,20 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{self, Diagnostic};
+use crate::config::{Diagnostic, Reader};
 use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// Configuration to check
     file: PathBuf,
+    /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
+    #[arg(long, short = 'i', value_name = "ID")]
+    config_id: Option<String>,
 }
 
 pub(super) fn check(arguments: &Arguments) -> ExitCode {
-    match config::load(&arguments.file) {
+    match Reader::new(arguments.config_id.as_deref()).load(&arguments.file) {
         Ok(loaded) => {
             show(&loaded.diagnostics);
             ExitCode::SUCCESS

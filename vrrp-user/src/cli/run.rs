@@ -19,6 +19,9 @@ pub(super) struct Arguments {
     /// Configuration [default: /etc/vrrpx/vrrpx.conf, else /etc/keepalived/keepalived.conf]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
+    #[arg(long, short = 'i', value_name = "ID")]
+    config_id: Option<String>,
     /// Folder of lock, pid and control socket; no two daemons share one
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
@@ -43,6 +46,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
     let options = RunOptions {
         config: arguments.config.unwrap_or_else(default_file),
+        config_id: arguments.config_id,
         runtime_dir: arguments.runtime_dir,
         metrics: arguments.metrics,
         mode: arguments.xdp_mode,

@@ -1,6 +1,6 @@
 //! What is wrong with a file, where, and what to write instead.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::source::{Position, Sources};
 /// One finding, for a person to read.
 ///
 /// Displayed as `file:line:column: error: message`, with a second line `help: …` where there is advice.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Diagnostic {
     pub severity: Severity,
     /// The file as it was named.
@@ -22,7 +22,7 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Severity {
     /// The configuration can be used; something in it does less, or other, than its author may think.
     Warning,
@@ -134,10 +134,15 @@ impl Report {
         self.errors
     }
 
-    /// In the order of the files and lines.
+    /// In the order of the files and lines. What is read several times, by a sequence or a definition, is told once.
     pub(super) fn into_diagnostics(mut self, sources: &Sources) -> Vec<Diagnostic> {
         self.findings.sort_by_key(|finding| finding.at);
-        self.findings.into_iter().map(|finding| finding.into_diagnostic(sources)).collect()
+        let mut told = HashSet::new();
+        self.findings
+            .into_iter()
+            .map(|finding| finding.into_diagnostic(sources))
+            .filter(|diagnostic| told.insert(diagnostic.clone()))
+            .collect()
     }
 
     fn add(&mut self, severity: Severity, at: Position, message: String) -> &mut Finding {
@@ -151,6 +156,9 @@ impl Finding {
         let Self { severity, at, mut message, help, more } = self;
         if more > 0 {
             message.push_str(&format!(" (and {more} more)"));
+        }
+        if let Some(origin) = sources.origin(at) {
+            message.push_str(&format!(" (from {origin})"));
         }
         Diagnostic { severity, file: sources.name(at.file), line: at.line, column: at.column, message, help }
     }
@@ -216,7 +224,7 @@ mod tests {
     fn repeated_warnings_are_counted_at_the_first() {
         let mut sources = Sources::default();
         let file = sources.add("a.conf".into());
-        let at = |line| Position { file, line, column: 1 };
+        let at = |line| Position { line, ..Position::start_of(file) };
         let mut report = Report::default();
         report.warning_once("mail", at(2), "no mail");
         report.warning_once("mail", at(5), "no mail");

@@ -1,11 +1,16 @@
-//! Text to lines of words and braces.
+//! The letters of a line to words and braces.
 //!
-//! A `#` or `!` outside quotes begins a comment. `"…"` and `'…'` hold a word together; a backslash in them takes the
-//! next character as it is. A backslash at the end of a line joins the next one. A brace is one where it stands at
-//! the edge of a word; a pair inside a word (`{a,b}.conf`, `${NAME}`) belongs to the word.
+//! `"…"` and `'…'` hold a word together; a backslash in them takes the next character as it is. A brace is one where
+//! it stands at the edge of a word; a pair inside a word (`{a,b}.conf`, `${NAME}`) belongs to the word.
+
+use std::iter::{Copied, Peekable};
+use std::slice::Iter;
 
 use super::diagnostic::Report;
-use super::source::{FileId, Position};
+use super::source::Position;
+#[cfg(test)]
+use super::text;
+use super::text::Letter;
 
 /// One statement's worth of tokens; never empty.
 #[derive(Clone, Debug, Default)]
@@ -45,58 +50,36 @@ impl Word {
     }
 }
 
-pub(super) fn lines(text: &str, file: FileId, report: &mut Report) -> Vec<Line> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut lexer = Lexer { rest: text.chars().peekable(), line: 1, column: 1, file, report };
-    let mut lines = Vec::new();
-    while lexer.rest.peek().is_some() {
-        let line = lexer.line();
-        if !line.tokens.is_empty() {
-            lines.push(line);
+/// The words and braces of one line.
+pub(super) fn line(letters: &[Letter], comment_follows: bool, report: &mut Report) -> Line {
+    let mut lexer = Lexer { rest: letters.iter().copied().peekable(), report };
+    let mut line = Line::default();
+    while let Some(next) = lexer.rest.peek().copied() {
+        if next.is_blank() {
+            lexer.rest.next();
+        } else {
+            lexer.word(next.at, &mut line);
         }
     }
-    lines
+    if let Some(Token::Word(last)) = line.tokens.last_mut() {
+        last.comment_follows = comment_follows;
+    }
+    line
 }
 
 struct Lexer<'a> {
-    rest: std::iter::Peekable<std::str::Chars<'a>>,
-    line: u32,
-    column: u32,
-    file: FileId,
+    rest: Peekable<Copied<Iter<'a, Letter>>>,
     report: &'a mut Report,
 }
 
 impl Lexer<'_> {
-    /// Up to and including the end of the line.
-    fn line(&mut self) -> Line {
-        let mut line = Line::default();
-        while let Some(next) = self.rest.peek().copied() {
-            match next {
-                '\n' => {
-                    self.bump();
-                    break;
-                }
-                blank if is_blank(blank) => {
-                    self.bump();
-                }
-                '#' | '!' => self.skip_comment(),
-                _ => self.word(&mut line),
-            }
-        }
-        line
-    }
-
-    fn word(&mut self, line: &mut Line) {
-        let mut word = Word { at: self.position(), ..Word::default() };
+    fn word(&mut self, at: Position, line: &mut Line) {
+        let mut word = Word { at, ..Word::default() };
+        let mut letters = Vec::new();
         let mut plain = true;
         while let Some(next) = self.rest.peek().copied() {
-            match next {
-                '\n' => break,
-                blank if is_blank(blank) => break,
-                '#' | '!' => {
-                    word.comment_follows = true;
-                    break;
-                }
+            match next.char {
+                _ if next.is_blank() => break,
                 '"' => {
                     plain = false;
                     self.quoted(&mut word);
@@ -106,124 +89,44 @@ impl Lexer<'_> {
                     plain = false;
                     self.quoted(&mut word);
                 }
-                '\\' => {
-                    self.bump();
-                    if !self.escape_outside_quotes(&mut word) {
-                        break;
-                    }
-                }
                 // What stands behind a closing quote is a brace, not a letter.
                 '{' | '}' if word.quote().is_some() => break,
-                letter => {
-                    self.bump();
-                    word.text.push(letter);
-                    word.raw.push(letter);
+                char => {
+                    self.rest.next();
+                    letters.push(next);
+                    word.text.push(char);
+                    word.raw.push(char);
                 }
             }
         }
         if !plain {
             line.tokens.push(Token::Word(word));
-        } else if !word.raw.is_empty() {
-            split_braces(word, is_include(line), &mut line.tokens);
-        }
-    }
-
-    /// After a backslash outside quotes; `false` where the line goes on below it, which ends the word.
-    fn escape_outside_quotes(&mut self, word: &mut Word) -> bool {
-        match self.rest.peek().copied() {
-            Some(next @ ('#' | '!')) => {
-                self.bump();
-                word.text.push(next);
-                word.raw.push(next);
-                true
-            }
-            Some('\n') => {
-                self.bump();
-                false
-            }
-            Some('\r') => {
-                self.bump();
-                if self.rest.peek() == Some(&'\n') {
-                    self.bump();
-                }
-                false
-            }
-            _ => {
-                word.text.push('\\');
-                word.raw.push('\\');
-                true
-            }
+        } else if !letters.is_empty() {
+            split_braces(&letters, is_include(line), &mut line.tokens);
         }
     }
 
     /// From the opening quote to behind the closing one.
     fn quoted(&mut self, word: &mut Word) {
-        let opened = self.position();
-        let Some(quote) = self.bump() else { return };
+        let Some(Letter { char: quote, at: opened }) = self.rest.next() else { return };
         word.raw.push(quote);
-        loop {
-            match self.rest.peek().copied() {
-                None | Some('\n') => {
-                    self.report
-                        .error(opened, format!("the quote {quote} is not closed on this line"))
-                        .help(format!("close it with {quote}, or write \\{quote} where it is a letter"));
-                    return;
-                }
-                Some('\\') => {
-                    self.bump();
-                    self.escape_in_quotes(word);
-                }
-                Some(next) => {
-                    self.bump();
-                    word.raw.push(next);
-                    if next == quote {
-                        return;
-                    }
-                    word.text.push(next);
-                }
+        while let Some(Letter { char, .. }) = self.rest.next() {
+            word.raw.push(char);
+            if char == quote {
+                return;
+            }
+            if char == '\\' {
+                let escaped = self.rest.next().map(|escaped| escaped.char);
+                word.raw.extend(escaped);
+                word.text.extend(escaped);
+            } else {
+                word.text.push(char);
             }
         }
+        self.report
+            .error(opened, format!("the quote {quote} is not closed on this line"))
+            .help(format!("close it with {quote}, or write \\{quote} where it is a letter"));
     }
-
-    fn escape_in_quotes(&mut self, word: &mut Word) {
-        match self.rest.peek().copied() {
-            None => {}
-            Some('\n') => {
-                self.bump();
-            }
-            Some(next) => {
-                self.bump();
-                word.raw.push('\\');
-                word.raw.push(next);
-                word.text.push(next);
-            }
-        }
-    }
-
-    fn skip_comment(&mut self) {
-        while self.rest.peek().is_some_and(|next| *next != '\n') {
-            self.bump();
-        }
-    }
-
-    fn bump(&mut self) -> Option<char> {
-        let next = self.rest.next()?;
-        if next == '\n' {
-            self.line = self.line.saturating_add(1);
-            self.column = 1;
-        } else {
-            self.column = self.column.saturating_add(1);
-        }
-        Some(next)
-    }
-
-    fn position(&self) -> Position {
-        Position { file: self.file, line: self.line, column: self.column }
-    }
-}
-
-fn is_blank(letter: char) -> bool {
-    matches!(letter, ' ' | '\t' | '\r' | '\u{b}' | '\u{c}')
 }
 
 fn is_quote(letter: char) -> bool {
@@ -236,57 +139,63 @@ fn is_include(line: &Line) -> bool {
 }
 
 /// Takes braces off the edges of an unquoted word.
-fn split_braces(word: Word, keep: bool, tokens: &mut Vec<Token>) {
-    let Word { raw, at, comment_follows, .. } = word;
-    let mut body = raw.as_str();
-    let mut column = at.column;
-    let mut opens = body.matches('{').count();
-    let mut closes = body.matches('}').count();
+fn split_braces(letters: &[Letter], keep: bool, tokens: &mut Vec<Token>) {
+    let count = |brace| letters.iter().filter(|letter| letter.char == brace).count();
+    let (mut opens, mut closes) = (count('{'), count('}'));
     if keep || opens + closes == 0 {
-        tokens.push(Token::Word(Word { text: raw.clone(), raw, at, comment_follows }));
+        tokens.push(Token::Word(plain(letters)));
         return;
     }
-    let place = |column| Position { column, ..at };
-    loop {
-        let wrapped = body.starts_with('{') && body.ends_with('}');
-        if let Some(rest) = body.strip_prefix('}') {
-            tokens.push(Token::Close(place(column)));
-            closes -= 1;
-            body = rest;
-        } else if let Some(rest) = body.strip_prefix('{').filter(|_| opens != closes || wrapped) {
-            tokens.push(Token::Open(place(column)));
-            opens -= 1;
-            body = rest;
-        } else {
-            break;
+    let mut body = letters;
+    while let [first, rest @ ..] = body {
+        match first.char {
+            '}' => {
+                tokens.push(Token::Close(first.at));
+                closes -= 1;
+            }
+            '{' if opens != closes || body.last().is_some_and(|last| last.char == '}') => {
+                tokens.push(Token::Open(first.at));
+                opens -= 1;
+            }
+            _ => break,
         }
-        column = column.saturating_add(1);
+        body = rest;
     }
     let mut tail = Vec::new();
-    let mut end = column.saturating_add(u32::try_from(body.chars().count()).unwrap_or(u32::MAX));
-    while opens != closes {
-        end = end.saturating_sub(1);
-        if let Some(rest) = body.strip_suffix('}').filter(|_| closes > opens) {
-            tail.push(Token::Close(place(end)));
-            closes -= 1;
-            body = rest;
-        } else if let Some(rest) = body.strip_suffix('{').filter(|_| opens > closes) {
-            tail.push(Token::Open(place(end)));
-            opens -= 1;
-            body = rest;
-        } else {
-            break;
+    while let [rest @ .., last] = body {
+        match last.char {
+            '}' if closes > opens => {
+                tail.push(Token::Close(last.at));
+                closes -= 1;
+            }
+            '{' if opens > closes => {
+                tail.push(Token::Open(last.at));
+                opens -= 1;
+            }
+            _ => break,
         }
+        body = rest;
     }
     if !body.is_empty() {
-        tokens.push(Token::Word(Word {
-            text: body.to_owned(),
-            raw: body.to_owned(),
-            at: place(column),
-            comment_follows: comment_follows && tail.is_empty(),
-        }));
+        tokens.push(Token::Word(plain(body)));
     }
     tokens.extend(tail.into_iter().rev());
+}
+
+/// A word without quotes.
+fn plain(letters: &[Letter]) -> Word {
+    let raw: String = letters.iter().map(|letter| letter.char).collect();
+    let at = letters.first().map(|first| first.at).unwrap_or_default();
+    Word { text: raw.clone(), raw, at, comment_follows: false }
+}
+
+/// All lines of a text.
+#[cfg(test)]
+pub(super) fn lines(text: &str, file: super::source::FileId, report: &mut Report) -> Vec<Line> {
+    text::lines(text, file)
+        .map(|text| line(&text.clone().joined(), text.comment_follows, report))
+        .filter(|line| !line.tokens.is_empty())
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! Enters: the text of a file and what it includes. Leaves: a [`Config`], or [`Diagnostic`]s that say what is wrong,
 //! where (file:line:column) and what to write. Absent: sockets, interfaces, running anything.
 //!
-//! The way of a line: `source` (text with positions) → `lexer` (words, comments, quotes) → `expand` (include) →
-//! `tree` (blocks) → `schema` (tables of keywords) → `resolve` (names, defaults, units).
+//! The way of a line: `text` (comments, continuation) → `expand` (conditions, definitions, sequences, include)
+//! → `lexer` (words, quotes) → `tree` (blocks) → `schema` (tables of keywords) → `resolve` (names, defaults, units).
 
 mod command;
 mod diagnostic;
@@ -15,14 +15,16 @@ mod model;
 mod resolve;
 mod schema;
 mod source;
+mod text;
 mod tree;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::{
-    Config, DumpSettings, FifoSettings, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand,
-    ScriptSettings, ScriptUser,
+    Config, DumpSettings, FifoSettings, Globals, Group, Instance, NotifyCommand, NotifySettings,
+    ScriptCommand, ScriptSettings, ScriptUser,
 };
 pub use schema::{KeywordTable, keywords};
 
@@ -38,47 +40,85 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a file and what it includes.
+/// Reads a file and what it includes, as the node with the host's name.
 ///
 /// # Errors
-/// All findings, warnings among them, when at least one is an error. [`Severity::Unreadable`] is among them when the
-/// file itself cannot be read; an included file that cannot be read is a warning.
+/// As [`Reader::load`].
 pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    let mut sources = Sources::default();
-    let file = sources.add(path.display().to_string().into());
-    match expand::read(path) {
-        Ok(text) => configure(&text, file, Includes::Follow(path), sources),
-        Err(error) => {
-            let mut report = Report::default();
-            report.unreadable(Position::start_of(file), format!("the file cannot be read: {error}"));
-            Err(report.into_diagnostics(&sources))
+    Reader::new(None).load(path)
+}
+
+/// Reads a text that is named `name` in the findings, as the node with the host's name.
+///
+/// # Errors
+/// As [`Reader::parse`].
+pub fn parse(name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    Reader::new(None).parse(name, text)
+}
+
+/// The node that a configuration is read for.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    config_id: Arc<str>,
+}
+
+impl Reader {
+    /// Lines that begin with `@ID` are for the node with this name; without one it is the host's name up to its first
+    /// dot.
+    pub fn new(config_id: Option<&str>) -> Self {
+        Self { config_id: config_id.map_or_else(host, Into::into) }
+    }
+
+    /// Reads a file and what it includes.
+    ///
+    /// # Errors
+    /// All findings, warnings among them, when at least one is an error. [`Severity::Unreadable`] is among them when
+    /// the file itself cannot be read; an included file that cannot be read is a warning.
+    pub fn load(&self, path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+        let mut sources = Sources::default();
+        let file = sources.add(path.display().to_string().into());
+        match expand::read(path) {
+            Ok(text) => self.configure(&text, file, Includes::Follow(path), sources),
+            Err(error) => {
+                let mut report = Report::default();
+                report.unreadable(Position::start_of(file), format!("the file cannot be read: {error}"));
+                Err(report.into_diagnostics(&sources))
+            }
         }
+    }
+
+    /// Reads a text that is named `name` in the findings. Opens no files: an `include` in it is a warning.
+    ///
+    /// # Errors
+    /// All findings, warnings among them, when at least one is an error.
+    pub fn parse(&self, name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+        let mut sources = Sources::default();
+        let file = sources.add(name.into());
+        self.configure(text, file, Includes::Refuse, sources)
+    }
+
+    fn configure(
+        &self,
+        text: &str,
+        file: FileId,
+        includes: Includes<'_>,
+        mut sources: Sources,
+    ) -> Result<Loaded, Vec<Diagnostic>> {
+        let mut report = Report::default();
+        let config_id = Arc::clone(&self.config_id);
+        let lines = expand::expand(text, file, includes, config_id, &mut sources, &mut report);
+        let statements = tree::build(lines, &mut report);
+        let draft = schema::read(&statements, &mut report);
+        lint::check(&draft, &sources, &mut report);
+        let config = resolve::resolve(draft, &mut report);
+        let refused = report.has_errors();
+        let diagnostics = report.into_diagnostics(&sources);
+        if refused { Err(diagnostics) } else { Ok(Loaded { config, diagnostics }) }
     }
 }
 
-/// Reads a text that is named `name` in the findings. Opens no files: an `include` in it is a warning.
-///
-/// # Errors
-/// All findings, warnings among them, when at least one is an error.
-pub fn parse(name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    let mut sources = Sources::default();
-    let file = sources.add(name.into());
-    configure(text, file, Includes::Refuse, sources)
-}
-
-fn configure(
-    text: &str,
-    file: FileId,
-    includes: Includes<'_>,
-    mut sources: Sources,
-) -> Result<Loaded, Vec<Diagnostic>> {
-    let mut report = Report::default();
-    let lines = expand::expand(text, file, includes, &mut sources, &mut report);
-    let statements = tree::build(lines, &mut report);
-    let draft = schema::read(&statements, &mut report);
-    lint::check(&draft, &sources, &mut report);
-    let config = resolve::resolve(draft, &mut report);
-    let refused = report.has_errors();
-    let diagnostics = report.into_diagnostics(&sources);
-    if refused { Err(diagnostics) } else { Ok(Loaded { config, diagnostics }) }
+/// The first part of the host's name.
+fn host() -> Arc<str> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().split('.').next().unwrap_or_default().into()
 }

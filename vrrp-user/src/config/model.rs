@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::protocol::{InstanceSettings, TrackId, Weight};
+use crate::protocol::{GroupSettings, InstanceSettings, TrackId, Weight};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     pub globals: Globals,
     /// In the order of the file; an instance's index is its [`crate::protocol::InstanceId`].
     pub instances: Vec<Instance>,
+    /// In the order of the file; a group's index is its [`crate::protocol::GroupId`].
+    pub groups: Vec<Group>,
     /// Scripts that some instance tracks.
     pub scripts: Vec<ScriptSettings>,
     /// Interfaces that some instance tracks, beside its own.
@@ -31,11 +33,19 @@ pub struct Globals {
     /// Told every change; no two have the same path.
     pub fifos: Vec<FifoSettings>,
     pub dumps: DumpSettings,
+    /// No IGMP reports for 224.0.0.0/24.
+    pub silent_igmp: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     pub settings: InstanceSettings,
+    pub notify: NotifySettings,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pub settings: GroupSettings,
     pub notify: NotifySettings,
 }
 
@@ -46,7 +56,7 @@ pub struct NotifySettings {
     pub backup: Option<NotifyCommand>,
     pub fault: Option<NotifyCommand>,
     pub stop: Option<NotifyCommand>,
-    /// Run with four more arguments: `INSTANCE`, name, state, priority.
+    /// Run with four more arguments: `INSTANCE` or `GROUP`, name, state, priority, which is 0 for a group.
     pub any: Option<NotifyCommand>,
     /// An instance that a reload removes is told as `DELETED`, not as `FAULT`.
     pub tell_deleted: bool,
@@ -55,6 +65,14 @@ pub struct NotifySettings {
     pub lower: Option<NotifyCommand>,
     /// FIFOs are told of changes of the priority.
     pub priority_changes: bool,
+}
+
+impl NotifySettings {
+    /// Whether any command is run.
+    pub fn has_hooks(&self) -> bool {
+        let Self { master, backup, fault, stop, deleted, lower, any, .. } = self;
+        [master, backup, fault, stop, deleted, lower, any].into_iter().any(Option::is_some)
+    }
 }
 
 /// A FIFO for the changes of all instances.

@@ -6,7 +6,11 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct FileId(u32);
 
-/// Where a word begins.
+/// Number of a definition's text that is read in the place of its name; 0 is none.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct OriginId(u32);
+
+/// Where a word begins. What comes from a definition stands where the definition is used.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Position {
     pub(super) file: FileId,
@@ -14,11 +18,12 @@ pub(super) struct Position {
     pub(super) line: u32,
     /// In characters, from 1.
     pub(super) column: u32,
+    pub(super) origin: OriginId,
 }
 
 impl Position {
     pub(super) fn start_of(file: FileId) -> Self {
-        Self { file, line: 1, column: 1 }
+        Self { file, line: 1, column: 1, origin: OriginId::default() }
     }
 }
 
@@ -35,10 +40,19 @@ pub(super) struct At<T> {
     pub(super) at: Position,
 }
 
-/// Names of the files read.
+/// Names of the files read, and the definitions that text came from.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     names: Vec<Arc<str>>,
+    origins: Vec<Origin>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Origin {
+    /// Of the definition.
+    name: Arc<str>,
+    /// Where its text is written.
+    at: Position,
 }
 
 impl Sources {
@@ -60,5 +74,25 @@ impl Sources {
     /// `file:line`, for messages that point to a second place.
     pub(super) fn place(&self, at: Position) -> String {
         format!("{}:{}", self.name(at.file), at.line)
+    }
+
+    /// Text that is written `at` for the definition `name`, and read in another place.
+    pub(super) fn originate(&mut self, name: &Arc<str>, at: Position) -> OriginId {
+        let origin = Origin { name: Arc::clone(name), at };
+        if self.origins.last() != Some(&origin) {
+            self.origins.push(origin);
+        }
+        OriginId(u32::try_from(self.origins.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The definition that the text came from, for messages: "`$NAME`, line 3".
+    pub(super) fn origin(&self, at: Position) -> Option<String> {
+        let index = usize::try_from(at.origin.0).ok()?.checked_sub(1)?;
+        let Origin { name, at: written } = self.origins.get(index)?;
+        Some(if written.file == at.file {
+            format!("`${name}`, line {}", written.line)
+        } else {
+            format!("`${name}`, {}", self.place(*written))
+        })
     }
 }

@@ -90,13 +90,13 @@ impl Builder<'_> {
 
     fn finish(mut self) -> Vec<Statement> {
         while let Some((mut head, before)) = self.open.pop() {
+            head.block = Some(std::mem::replace(&mut self.current, before));
             if !head.keyword.raw.is_empty() {
                 self.report
                     .error(head.keyword.at, format!("the block of `{}` is not closed", head.keyword.text))
                     .help("a `}` is missing");
+                self.current.push(head);
             }
-            head.block = Some(std::mem::replace(&mut self.current, before));
-            self.current.push(head);
         }
         self.current
     }

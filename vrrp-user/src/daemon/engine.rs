@@ -28,7 +28,8 @@ use crate::driver::socket::{self, AdvertSender, Listener, Outgoing};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::Ring;
 use crate::protocol::{
-    Action, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Version,
+    Action, Event, GroupSettings, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State,
+    Version,
 };
 
 /// Inputs, and adverts per source, taken in one turn: what is left waits for the next one, behind due timers.
@@ -48,6 +49,7 @@ const TOKEN_LISTENER: u64 = 2;
 #[derive(Debug)]
 pub struct Parts {
     pub instances: Vec<InstanceSettings>,
+    pub groups: Vec<GroupSettings>,
     pub maps: Arc<Maps>,
     pub board: Arc<Board>,
     pub ring: Option<Ring>,
@@ -87,6 +89,8 @@ pub struct Spawned {
 #[derive(Debug, Default)]
 struct Link {
     ifindex: Option<u32>,
+    /// Index of the interface with the virtual MAC address that adverts leave from.
+    sender: Option<u32>,
     source: Option<IpAddr>,
     outgoing: Option<Outgoing>,
     failure_reported: Option<Timestamp>,
@@ -113,7 +117,7 @@ impl Engine {
         let coalesce = parts.instances.iter().map(|settings| settings.advert_interval.duration()).min();
         Ok(Self {
             links: parts.instances.iter().map(|_| Link::default()).collect(),
-            router: Router::new(parts.instances),
+            router: Router::with_groups(parts.instances, parts.groups),
             maps: parts.maps,
             board: parts.board,
             ring: parts.ring,
@@ -207,6 +211,7 @@ impl Engine {
             match self.inputs.pop() {
                 None => return,
                 Some(Input::Interface { instance, ifindex }) => self.set_interface(instance, ifindex),
+                Some(Input::Sender { instance, ifindex }) => self.set_sender(instance, ifindex),
                 Some(Input::Listen { ifindex, listener }) => {
                     if self.wait.add(&*listener, TOKEN_LISTENER).is_ok() {
                         self.listeners.push((ifindex, *listener));
@@ -301,6 +306,7 @@ impl Engine {
             }
             if self.router.silent_from(instance, due) == Some(instance) {
                 self.recall(instance, now);
+                self.recall_ready(instance, now);
             }
             self.act(None, now);
             next = InstanceId(instance.0 + 1);
@@ -331,6 +337,15 @@ impl Engine {
                 stamp,
             };
             self.router.handle(&Event::Advert(instance, heard), now);
+        }
+    }
+
+    /// So are the adverts for the rest of its group, which would take over with it.
+    fn recall_ready(&mut self, instance: InstanceId, now: Timestamp) {
+        let mut next = InstanceId(0);
+        while let Some(ready) = self.router.ready_with(instance, next) {
+            self.recall(ready, now);
+            next = InstanceId(ready.0 + 1);
         }
     }
 
@@ -369,6 +384,12 @@ impl Engine {
                         board.contests.fetch_add(1, Relaxed);
                     }
                     self.reports.push(Report::Contest(instance, peer));
+                }
+                Action::ReportGroup(group, transition) => {
+                    if let Some(board) = self.board.groups.get(group.index()) {
+                        board.record(&transition);
+                    }
+                    self.reports.push(Report::Group(group, transition));
                 }
             }
         }
@@ -444,6 +465,13 @@ impl Engine {
         self.rebuild(instance);
     }
 
+    fn set_sender(&mut self, instance: InstanceId, ifindex: Option<u32>) {
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.sender = ifindex;
+        }
+        self.rebuild(instance);
+    }
+
     fn set_source(&mut self, instance: InstanceId, source: Option<IpAddr>) {
         if let Some(link) = self.links.get_mut(instance.index()) {
             link.source = source;
@@ -456,7 +484,8 @@ impl Engine {
         else {
             return;
         };
-        link.outgoing = match (link.ifindex, link.source) {
+        let ifindex = if view.settings().vmacs.sender().is_some() { link.sender } else { link.ifindex };
+        link.outgoing = match (ifindex, link.source) {
             // Illegal only for settings that the configuration refuses.
             (Some(ifindex), Some(source)) => Outgoing::new(view.settings(), ifindex, source).ok(),
             _ => None,

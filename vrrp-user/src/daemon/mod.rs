@@ -31,5 +31,6 @@ pub mod runtime_dir;
 pub mod service;
 pub mod status;
 pub mod syslog;
+pub mod vmacs;
 pub mod wall;
 pub mod watchdog;

@@ -3,10 +3,10 @@
 //! Enters: transitions, contests, priorities. Leaves: lines in FIFOs at once, and runs of commands, noted in the
 //! [`Record`]. Absent: any influence on the router.
 //!
-//! Every instance has a lane of its own: one command at a time, the specific one before the general one. While a
-//! command runs, only the latest transition waits, so a slow hook learns where things stand and not the whole way
-//! there; a contest waits behind the transition that it follows, and is void with the next one. At the end of the
-//! daemon every instance is told `STOP`.
+//! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
+//! general one. While a command runs, only the latest transition waits, so a slow hook learns where things stand and
+//! not the whole way there; a contest waits behind the transition that it follows, and is void with the next one. At
+//! the end of the daemon everyone is told `STOP`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,13 +15,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
-use super::fifo::{Fifos, Line, Subject, Word};
+use super::fifo::{self, Fifos, Line, Word};
 use super::record::Record;
-use crate::config::{Config, Globals, Instance, NotifyCommand};
+use crate::config::{Config, Globals, NotifyCommand, NotifySettings};
 use crate::driver::process::{Identity, IdentityError, Job};
-use crate::protocol::{Epoch, InstanceId, Priority, Reason, State, Transition};
+use crate::protocol::{Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, State, Transition};
 
 /// Longest time that a hook may run.
 pub const HOOK_LIMIT: Duration = Duration::from_secs(60);
@@ -32,10 +33,14 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// How long a hook that is still running may hold up the `STOP` of its instance.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
-/// The lanes of all instances, and the FIFOs.
+/// What is told of a group, as by keepalived: its members may have different ones.
+const GROUP_PRIORITY: Priority = Priority(0);
+
+/// The lanes of all instances and groups, and the FIFOs.
 #[derive(Debug)]
 pub struct Notifier {
-    voices: Vec<Voice>,
+    instances: Vec<Voice>,
+    groups: Vec<Voice>,
     fifos: Fifos,
     running: JoinSet<()>,
 }
@@ -52,18 +57,36 @@ pub struct Occasion {
 }
 
 /// Nothing is told of Init, except that it is the end.
-fn word_of(transition: &Transition) -> Option<Word> {
-    match transition.to {
+fn word_of(to: State, reason: Reason) -> Option<Word> {
+    match to {
         State::Master => Some(Word::Master),
         State::Backup => Some(Word::Backup),
         State::Fault => Some(Word::Fault),
-        State::Init => (transition.reason == Reason::Shutdown).then_some(Word::Stop),
+        State::Init => (reason == Reason::Shutdown).then_some(Word::Stop),
     }
 }
 
-/// What one instance tells, and has told.
+/// Of whom something is told.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    Instance(InstanceId),
+    Group(GroupId),
+}
+
+impl Subject {
+    /// As keepalived writes it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Instance(_) => "INSTANCE",
+            Self::Group(_) => "GROUP",
+        }
+    }
+}
+
+/// What one instance or group tells, and has told.
 #[derive(Debug)]
 struct Voice {
+    subject: Subject,
     name: Arc<str>,
     priority_changes: bool,
     tell_deleted: bool,
@@ -88,46 +111,71 @@ impl Notifier {
     /// The user of a hook does not exist.
     pub fn new(config: &Config, node: &Arc<str>, record: &Arc<Record>) -> Result<Self, IdentityError> {
         let mut running = JoinSet::new();
-        let mut voices = Vec::new();
-        for (instance, id) in config.instances.iter().zip(0..) {
-            let hooks = Hooks::new(InstanceId(id), instance, &config.globals, node, record)?;
+        let mut voice = |subject, name: &Arc<str>, notify: &NotifySettings, priority| {
+            let hooks = Hooks::new(subject, name, notify, &config.globals, node, record)?;
             let lane = hooks.map(|hooks| {
                 let (lane, told) = watch::channel(Waiting::default());
                 running.spawn(hooks.run(told));
                 lane
             });
-            voices.push(Voice {
-                name: Arc::clone(&instance.settings.name),
-                priority_changes: instance.notify.priority_changes,
-                tell_deleted: instance.notify.tell_deleted,
+            Ok(Voice {
+                subject,
+                name: Arc::clone(name),
+                priority_changes: notify.priority_changes,
+                tell_deleted: notify.tell_deleted,
                 latest: None,
-                priority: instance.settings.priority,
+                priority,
                 lane,
-            });
-        }
-        Ok(Self { voices, fifos: Fifos::open(&config.globals), running })
+            })
+        };
+        let instances = config.instances.iter().zip((0..).map(InstanceId)).map(|(instance, id)| {
+            let settings = &instance.settings;
+            voice(Subject::Instance(id), &settings.name, &instance.notify, settings.priority)
+        });
+        let instances = instances.collect::<Result<_, IdentityError>>()?;
+        let groups = config.groups.iter().zip((0..).map(GroupId)).map(|(group, id)| {
+            voice(Subject::Group(id), &group.settings.name, &group.notify, GROUP_PRIORITY)
+        });
+        let groups = groups.collect::<Result<_, IdentityError>>()?;
+        Ok(Self { instances, groups, fifos: Fifos::open(&config.globals), running })
     }
 
     /// Never waits.
     pub fn transition(&mut self, instance: InstanceId, transition: &Transition) {
-        let Some(word) = word_of(transition) else { return };
-        self.tell(
-            instance,
-            Occasion {
-                word,
-                previous: transition.from,
-                reason: transition.reason,
-                epoch: transition.epoch,
-                priority: transition.priority,
-                peer: transition.peer,
-            },
-        );
+        let Some(word) = word_of(transition.to, transition.reason) else { return };
+        let Self { instances, fifos, .. } = self;
+        let Some(voice) = instances.get_mut(instance.index()) else { return };
+        let occasion = Occasion {
+            word,
+            previous: transition.from,
+            reason: transition.reason,
+            epoch: transition.epoch,
+            priority: transition.priority,
+            peer: transition.peer,
+        };
+        voice.tell(occasion, fifos);
+    }
+
+    /// Never waits.
+    pub fn group_transition(&mut self, group: GroupId, transition: &GroupTransition) {
+        let Some(word) = word_of(transition.to, transition.reason) else { return };
+        let Self { groups, fifos, .. } = self;
+        let Some(voice) = groups.get_mut(group.index()) else { return };
+        let occasion = Occasion {
+            word,
+            previous: transition.from,
+            reason: transition.reason,
+            epoch: transition.epoch,
+            priority: GROUP_PRIORITY,
+            peer: None,
+        };
+        voice.tell(occasion, fifos);
     }
 
     /// While master, a lower one was heard. Never waits.
     pub fn contest(&mut self, instance: InstanceId, peer: IpAddr) {
-        let Self { voices, fifos, .. } = self;
-        let Some(voice) = voices.get_mut(instance.index()) else { return };
+        let Self { instances, fifos, .. } = self;
+        let Some(voice) = instances.get_mut(instance.index()) else { return };
         let Some(latest) = voice.latest.filter(|latest| latest.word == Word::Master) else { return };
         let word = Word::MasterRxLowerPri;
         fifos.tell(voice.line(word));
@@ -140,8 +188,8 @@ impl Notifier {
 
     /// The effective priority has changed.
     pub fn priority(&mut self, instance: InstanceId, priority: Priority) {
-        let Self { voices, fifos, .. } = self;
-        let Some(voice) = voices.get_mut(instance.index()) else { return };
+        let Self { instances, fifos, .. } = self;
+        let Some(voice) = instances.get_mut(instance.index()) else { return };
         voice.priority = priority;
         if voice.priority_changes {
             let is_master = voice.latest.is_some_and(|latest| latest.word == Word::Master);
@@ -151,13 +199,13 @@ impl Notifier {
 
     /// A reload has removed the instance: `DELETED` where `notify_deleted` is set, else `FAULT`.
     pub fn deleted(&mut self, instance: InstanceId) {
-        let Some(voice) = self.voices.get(instance.index()) else { return };
+        let Self { instances, fifos, .. } = self;
+        let Some(voice) = instances.get_mut(instance.index()) else { return };
         let word = if voice.tell_deleted { Word::Deleted } else { Word::Fault };
-        let occasion = voice.last_occasion(word);
-        self.tell(instance, occasion);
+        voice.tell(voice.last_occasion(word), fifos);
     }
 
-    /// For lines of groups, and for a reload.
+    /// For a reload.
     pub fn fifos(&mut self) -> &mut Fifos {
         &mut self.fifos
     }
@@ -165,14 +213,14 @@ impl Notifier {
     /// Tells `STOP` to those that have not heard it and waits [`STOP_LIMIT`] at most. Hooks that still run then are
     /// left to themselves; scripts of FIFOs are ended.
     pub async fn stop(mut self) {
-        let last: Vec<Option<Occasion>> = self.voices.iter().map(Voice::stop).collect();
-        for (occasion, id) in last.into_iter().zip(0..) {
-            if let Some(occasion) = occasion {
-                self.tell(InstanceId(id), occasion);
+        for voice in self.instances.iter_mut().chain(&mut self.groups) {
+            if let Some(occasion) = voice.stop() {
+                voice.tell(occasion, &mut self.fifos);
             }
         }
         // Without its sender a lane ends after what waits.
-        self.voices.clear();
+        self.instances.clear();
+        self.groups.clear();
         let finished = async { while self.running.join_next().await.is_some() {} };
         let (finished, ()) = tokio::join!(timeout(STOP_LIMIT, finished), self.fifos.close());
         if finished.is_err() {
@@ -180,22 +228,24 @@ impl Notifier {
         }
         self.running.detach_all();
     }
-
-    fn tell(&mut self, instance: InstanceId, occasion: Occasion) {
-        let Self { voices, fifos, .. } = self;
-        let Some(voice) = voices.get_mut(instance.index()) else { return };
-        voice.latest = Some(occasion);
-        voice.priority = occasion.priority;
-        fifos.tell(voice.line(occasion.word));
-        if let Some(lane) = &voice.lane {
-            lane.send_modify(|waiting| waiting.give_state(occasion));
-        }
-    }
 }
 
 impl Voice {
+    fn tell(&mut self, occasion: Occasion, fifos: &mut Fifos) {
+        self.latest = Some(occasion);
+        self.priority = occasion.priority;
+        fifos.tell(self.line(occasion.word));
+        if let Some(lane) = &self.lane {
+            lane.send_modify(|waiting| waiting.give_state(occasion));
+        }
+    }
+
     fn line(&self, word: Word) -> Line<'_> {
-        Line { subject: Subject::Instance(&self.name), word, priority: self.priority }
+        let subject = match self.subject {
+            Subject::Instance(_) => fifo::Subject::Instance(&self.name),
+            Subject::Group(_) => fifo::Subject::Group(&self.name),
+        };
+        Line { subject, word, priority: self.priority }
     }
 
     /// `STOP`, where it has not been told.
@@ -232,9 +282,9 @@ impl Waiting {
     }
 }
 
-/// The hooks of one instance.
+/// The hooks of one instance or group.
 struct Hooks {
-    instance: InstanceId,
+    subject: Subject,
     name: Arc<str>,
     node: Arc<str>,
     master: Option<Job>,
@@ -248,10 +298,11 @@ struct Hooks {
 }
 
 impl Hooks {
-    /// `None` for an instance without hooks.
+    /// `None` where there are none.
     fn new(
-        id: InstanceId,
-        instance: &Instance,
+        subject: Subject,
+        name: &Arc<str>,
+        notify: &NotifySettings,
         globals: &Globals,
         node: &Arc<str>,
         record: &Arc<Record>,
@@ -262,10 +313,9 @@ impl Hooks {
             let command = hook.command.clone();
             Ok(Some(Job { command, identity, limit: HOOK_LIMIT, leashed: false }))
         };
-        let notify = &instance.notify;
         let hooks = Self {
-            instance: id,
-            name: Arc::clone(&instance.settings.name),
+            subject,
+            name: Arc::clone(name),
             node: Arc::clone(node),
             master: job(&notify.master)?,
             backup: job(&notify.backup)?,
@@ -303,7 +353,8 @@ impl Hooks {
         tokio::select! {
             () = self.tell(occasion) => {}
             () = stop_overdue(told.clone()), if occasion.word != Word::Stop => {
-                warn!(instance = %self.name, "a hook is still running at the end; it goes on alone");
+                let (instance, group) = self.labels();
+                warn!(instance, group, "a hook is still running at the end; it goes on alone");
             }
         }
     }
@@ -326,7 +377,7 @@ impl Hooks {
         // As in keepalived, `notify` is told of states only.
         if let Some(job) = self.any.as_ref().filter(|_| occasion.word != Word::MasterRxLowerPri) {
             let priority = occasion.priority.to_string();
-            let more = ["INSTANCE", &*self.name, occasion.word.as_str(), &*priority];
+            let more = [self.subject.as_str(), &*self.name, occasion.word.as_str(), &*priority];
             self.call("notify", job, occasion, &more, &environment).await;
         }
     }
@@ -341,18 +392,37 @@ impl Hooks {
     ) {
         let state = occasion.word.as_str();
         let run = job.run(more, environment).await;
-        self.record.hook(self.instance, keyword, state, run);
+        match self.subject {
+            Subject::Instance(instance) => self.record.hook(instance, keyword, state, run),
+            Subject::Group(group) => self.record.group_hook(group, keyword, state, run),
+        }
+        let (instance, group) = self.labels();
         if run.end.is_success() {
-            info!(instance = %self.name, keyword, state, lasted = ?run.lasted, "hook done");
+            info!(instance, group, keyword, state, lasted = ?run.lasted, "hook done");
         } else {
-            warn!(instance = %self.name, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
+            warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
+        }
+    }
+
+    /// Name of the instance, or of the group, for the log.
+    fn labels(&self) -> (Option<DisplayValue<&str>>, Option<DisplayValue<&str>>) {
+        let name = Some(display(&*self.name));
+        match self.subject {
+            Subject::Instance(_) => (name, None),
+            Subject::Group(_) => (None, name),
         }
     }
 
     fn environment(&self, occasion: &Occasion) -> [(&'static str, String); 8] {
         [
             ("VRRPX_ROUTER_ID", self.node.to_string()),
-            ("VRRPX_INSTANCE", self.name.to_string()),
+            (
+                match self.subject {
+                    Subject::Instance(_) => "VRRPX_INSTANCE",
+                    Subject::Group(_) => "VRRPX_GROUP",
+                },
+                self.name.to_string(),
+            ),
             ("VRRPX_STATE", occasion.word.as_str().to_owned()),
             ("VRRPX_PREVIOUS", occasion.previous.as_str().to_owned()),
             ("VRRPX_PRIORITY", occasion.priority.to_string()),

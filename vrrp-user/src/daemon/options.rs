@@ -9,6 +9,8 @@ use thiserror::Error;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunOptions {
     pub config: PathBuf,
+    /// Name of this node in the lines `@ID …`, where it is not the host's.
+    pub config_id: Option<String>,
     /// Lock, pid and control socket; no two daemons share one.
     pub runtime_dir: PathBuf,
     /// Where metrics are served, if at all.
@@ -24,8 +26,6 @@ pub struct RunOptions {
 pub struct ProcessOptions {
     /// Hold the process's number while it runs, beside that of the runtime folder.
     pub pid_files: Vec<PathBuf>,
-    /// What `@NAME` at the beginning of a line of the configuration is compared with; the host's name where not set.
-    pub config_id: Option<String>,
     /// Log the state of everything once at the start.
     pub dump_at_start: bool,
 }

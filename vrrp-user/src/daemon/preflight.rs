@@ -4,7 +4,7 @@ use std::fs;
 
 use thiserror::Error;
 
-use crate::config::{Config, Globals, Instance, NotifyCommand, ScriptCommand, ScriptUser};
+use crate::config::{Config, Globals, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser};
 use crate::driver::process::Identity;
 use crate::driver::security;
 use crate::protocol::Track;
@@ -107,24 +107,14 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
         fifo.script.take_if(|hook| !verdict(what, &hook.command, hook.user.as_ref()));
     }
     for instance in &mut config.instances {
-        let name = &instance.settings.name;
-        let notify = &mut instance.notify;
-        let hooks: [(&str, &mut Option<NotifyCommand>); 7] = [
-            ("notify_master", &mut notify.master),
-            ("notify_backup", &mut notify.backup),
-            ("notify_fault", &mut notify.fault),
-            ("notify_stop", &mut notify.stop),
-            ("notify_deleted", &mut notify.deleted),
-            ("notify_master_rx_lower_pri", &mut notify.lower),
-            ("notify", &mut notify.any),
-        ];
-        for (keyword, hook) in hooks {
-            hook.take_if(|hook| !verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref()));
-        }
+        hooks(&instance.settings.name, &mut instance.notify, &mut verdict);
         let kept = &config.scripts;
         instance.settings.tracks.retain(|track| {
             !matches!(track.track, Track::Script(_)) || kept.iter().any(|script| script.id == track.id)
         });
+    }
+    for group in &mut config.groups {
+        hooks(&group.settings.name, &mut group.notify, &mut verdict);
     }
     if !as_root.is_empty() {
         let all = as_root.join(", ");
@@ -138,22 +128,11 @@ pub fn insecure_scripts(config: &Config) -> Vec<String> {
     let mut checked = config.clone();
     let mut lines = scripts(&mut checked);
     if !config.globals.script_security {
-        let hooks = |instance: &Instance| {
-            let notify = &instance.notify;
-            [
-                &notify.master,
-                &notify.backup,
-                &notify.fault,
-                &notify.stop,
-                &notify.deleted,
-                &notify.lower,
-                &notify.any,
-            ]
-            .into_iter()
-            .any(Option::is_some)
-        };
+        let mut hooked = config.instances.iter().map(|instance| &instance.notify);
+        let mut grouped = config.groups.iter().map(|group| &group.notify);
         let any = !config.scripts.is_empty()
-            || config.instances.iter().any(hooks)
+            || hooked.any(NotifySettings::has_hooks)
+            || grouped.any(NotifySettings::has_hooks)
             || config.globals.fifos.iter().any(|fifo| fifo.script.is_some());
         if any {
             lines.push("scripts are configured without enable_script_security in global_defs".to_owned());
@@ -165,6 +144,26 @@ pub fn insecure_scripts(config: &Config) -> Vec<String> {
         lines.clear();
     }
     lines
+}
+
+/// Takes the hooks of one instance or group out that do not pass.
+fn hooks(
+    name: &str,
+    notify: &mut NotifySettings,
+    verdict: &mut impl FnMut(String, &ScriptCommand, Option<&ScriptUser>) -> bool,
+) {
+    let hooks: [(&str, &mut Option<NotifyCommand>); 7] = [
+        ("notify_master", &mut notify.master),
+        ("notify_backup", &mut notify.backup),
+        ("notify_fault", &mut notify.fault),
+        ("notify_stop", &mut notify.stop),
+        ("notify_deleted", &mut notify.deleted),
+        ("notify_master_rx_lower_pri", &mut notify.lower),
+        ("notify", &mut notify.any),
+    ];
+    for (keyword, hook) in hooks {
+        hook.take_if(|hook| !verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref()));
+    }
 }
 
 fn trusted(

@@ -9,7 +9,9 @@ use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::driver::socket::Listener;
-use crate::protocol::{Announcement, Epoch, Event, InstanceId, Priority, Transition};
+use crate::protocol::{
+    Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Priority, Transition,
+};
 
 /// To the engine, from anywhere.
 #[derive(Debug)]
@@ -17,6 +19,11 @@ pub enum Input {
     Event(Event),
     /// The instance's interface appeared, changed or went away (`None`).
     Interface {
+        instance: InstanceId,
+        ifindex: Option<u32>,
+    },
+    /// The interface with the virtual MAC address, which the instance's adverts leave from.
+    Sender {
         instance: InstanceId,
         ifindex: Option<u32>,
     },
@@ -46,6 +53,7 @@ pub enum Report {
     Transition(InstanceId, Transition),
     Priority(InstanceId, Priority),
     Contest(InstanceId, IpAddr),
+    Group(GroupId, GroupTransition),
     /// Sending an advert failed with this errno; repeated at most once a second and instance.
     SendFailed(InstanceId, i32),
     /// An address could not be set, removed or announced; the first fault of a command.

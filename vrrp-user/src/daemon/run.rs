@@ -1,8 +1,8 @@
 //! From a command line to a running daemon, in order.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,10 +27,12 @@ use super::record::{Realtime, Record};
 use super::runtime_dir::{ClaimError, RuntimeDir};
 use super::service::{Service, ServiceError};
 use super::status::Sources;
-use crate::config::{self, Config, Diagnostic, Globals, Severity};
+use super::vmacs::Vmacs;
+use crate::config::{Config, Diagnostic, Globals, Reader, Severity};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::residue;
+use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::driver::realtime::lock_memory;
 use crate::driver::xdp::{Program, Ring};
@@ -83,15 +85,17 @@ pub fn config_exit_code(diagnostics: &[Diagnostic]) -> u8 {
 /// It could not start, or its engine failed.
 pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Result<(), RunError> {
     let started = clock::now();
-    let mut config = load(&options.config)?;
+    let mut config = load(options)?;
     prepare(&mut config)?;
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
     let _pid_files = PidFiles::write(&options.process.pid_files)?;
+    // Gone again at the end, after the engine has sent its last advert.
+    let vmacs = RefCell::new(Vmacs::prepare(&mut config)?);
     let slots = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
     #[cfg_attr(not(feature = "bpf-log"), expect(unused_mut, reason = "its log is taken out"))]
     let (mut program, ring, maps) = load_program(options.mode, slots)?;
     let sources = Arc::new(Sources {
-        board: Arc::new(Board::new(config.instances.len())),
+        board: Arc::new(Board::new(config.instances.len()).with_groups(config.groups.len())),
         maps,
         record: Arc::new(Record::new(config.instances.len())),
         router_id: router_id(&config),
@@ -112,7 +116,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports).await?;
         remove_residue(&sources.config)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
-        let mut interfaces = pin!(follow_interfaces(options, &sources, &queues, program));
+        let mut interfaces = pin!(follow_interfaces(options, &sources, &queues, program, &vmacs));
         info!(
             version = env!("CARGO_PKG_VERSION"),
             router_id = &*sources.router_id,
@@ -202,6 +206,7 @@ fn start_threads(
     let config = &sources.config;
     let engine = Engine::new(Parts {
         instances: config.instances.iter().map(|instance| instance.settings.clone()).collect(),
+        groups: config.groups.iter().map(|group| group.settings.clone()).collect(),
         maps: Arc::clone(&sources.maps),
         board: Arc::clone(&sources.board),
         ring,
@@ -239,7 +244,8 @@ fn follow_interfaces(
     sources: &Sources,
     queues: &Queues,
     program: Result<Program, String>,
-) -> impl Future<Output = io::Result<()>> + use<> {
+    vmacs: &RefCell<Vmacs>,
+) -> impl Future<Output = io::Result<()>> {
     let config = &sources.config;
     let settings = || config.instances.iter().map(|instance| &instance.settings);
     let mut attachments = Attachments::new(
@@ -258,8 +264,10 @@ fn follow_interfaces(
     if !delay.is_zero() {
         info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
     }
-    interfaces::follow(tracker, queues.inputs.clone(), delay, move |change| match *change {
+    let keep = |table: &Table| vmacs.borrow_mut().keep(table);
+    interfaces::follow(tracker, queues.inputs.clone(), delay, keep, move |change| match *change {
         Change::Interface(instance, ifindex) => attachments.set_interface(instance, ifindex),
+        Change::Sender(..) => {}
         Change::Event(Event::Source(instance, source)) => attachments.set_source(instance, source),
         Change::Event(Event::Track(track, up)) => record.link(track, up),
         Change::Event(_) => {}
@@ -272,8 +280,9 @@ fn startup_delay(globals: &Globals) -> Duration {
     globals.startup_delay.max(globals.delay_after_boot.saturating_sub(since_boot))
 }
 
-fn load(path: &Path) -> Result<Config, RunError> {
-    let loaded = config::load(path).map_err(RunError::Config)?;
+fn load(options: &RunOptions) -> Result<Config, RunError> {
+    let reader = Reader::new(options.config_id.as_deref());
+    let loaded = reader.load(&options.config).map_err(RunError::Config)?;
     for diagnostic in &loaded.diagnostics {
         warn!("{diagnostic}");
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::event::TrackId;
-use super::units::{Interval, Priority, Version, Vrid, Weight};
+use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
+use super::vmac::VmacSettings;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceSettings {
@@ -44,9 +45,22 @@ pub struct InstanceSettings {
     /// Ignore the link state of the instance's own interface (`dont_track_primary`).
     pub ignore_own_link: bool,
     pub tracks: Vec<TrackSettings>,
+    pub vmacs: VmacSettings,
 }
 
 impl InstanceSettings {
+    /// Where addresses go that name no interface.
+    pub fn address_interface(&self) -> &Arc<str> {
+        self.vmacs.own.as_ref().map_or(&self.interface, |vmac| vmac.name.as_arc())
+    }
+
+    /// Whether an address stands where [`Elsewhere`] announces it.
+    pub fn is_elsewhere(&self, address: &VirtualAddress, elsewhere: Elsewhere) -> bool {
+        let carrier = address.device.as_ref().unwrap_or_else(|| self.address_interface());
+        let sender = self.vmacs.sender().unwrap_or(&self.interface);
+        carrier != sender && (elsewhere.all || self.vmacs.all().any(|vmac| vmac.name.as_arc() == carrier))
+    }
+
     /// Where multicast adverts go.
     pub fn group(&self) -> IpAddr {
         self.group.unwrap_or_else(|| match self.family {
@@ -54,6 +68,15 @@ impl InstanceSettings {
             Family::V6 => ipv6::GROUP.into(),
         })
     }
+}
+
+/// Instances that are masters together or not at all.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GroupSettings {
+    pub name: Arc<str>,
+    /// At least one, and none that is in another group. The first one counts where two nodes tie; see
+    /// [`super::group`].
+    pub members: Vec<InstanceId>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,7 +98,7 @@ pub struct Addresses {
 pub struct VirtualAddress {
     pub address: IpAddr,
     pub prefix: u8,
-    /// Interface that carries it; the instance's own where `None`.
+    /// Interface that carries it; [`InstanceSettings::address_interface`] where `None`.
     pub device: Option<Arc<str>>,
     /// IPv4 alias name such as `eth0:1`, at most 15 bytes.
     pub label: Option<Arc<str>>,
@@ -118,6 +141,16 @@ pub struct AnnounceSettings {
     pub garp_interval: Duration,
     /// Pause between two unsolicited neighbour advertisements on one interface.
     pub gna_interval: Duration,
+    /// Announce what adverts do not keep alive in the tables of switches.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Periodic announcements of addresses on interfaces that adverts do not leave from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Elsewhere {
+    pub period: Duration,
+    /// On every such interface, and not only on those with a virtual MAC address.
+    pub all: bool,
 }
 
 impl Default for AnnounceSettings {
@@ -131,6 +164,7 @@ impl Default for AnnounceSettings {
             lower_prio_repeat: 5,
             garp_interval: Duration::ZERO,
             gna_interval: Duration::ZERO,
+            elsewhere: None,
         }
     }
 }

@@ -18,7 +18,7 @@ use tracing::warn;
 use self::options::{Options, Task, read};
 use self::table::{ROWS, Takes};
 use super::{RUNTIME_DIR, complain, print};
-use crate::config;
+use crate::config::Reader;
 use crate::daemon::background::{Side, Waiting, divide};
 use crate::daemon::dump::Dump;
 use crate::daemon::log::{self, LogError};
@@ -67,10 +67,9 @@ pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn daemon(mut options: Options) -> ExitCode {
     // The background works in the root folder.
-    for path in [&mut options.config, &mut options.pid, &mut options.vrrp_pid, &mut options.runtime_dir] {
-        if let Some(path) = path {
-            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
-        }
+    let paths = [&mut options.config, &mut options.pid, &mut options.vrrp_pid, &mut options.runtime_dir];
+    for path in paths.into_iter().flatten() {
+        *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
     }
     let waiting = if options.foreground {
         None
@@ -121,6 +120,7 @@ fn run_options(options: Options) -> RunOptions {
     let folder = options.runtime_dir.or_else(|| options.pid.as_ref().map(beside));
     RunOptions {
         config: options.config.unwrap_or_else(|| CONFIG.into()),
+        config_id: options.config_id,
         runtime_dir: folder.unwrap_or_else(|| RUNTIME_DIR.into()),
         metrics: options.metrics,
         mode: options.mode,
@@ -130,7 +130,6 @@ fn run_options(options: Options) -> RunOptions {
                 options.pid.unwrap_or_else(|| PID_FILE.into()),
                 options.vrrp_pid.unwrap_or_else(|| VRRP_PID_FILE.into()),
             ],
-            config_id: options.config_id,
             dump_at_start: options.dump,
         },
     }
@@ -139,7 +138,7 @@ fn run_options(options: Options) -> RunOptions {
 /// Checks a configuration; findings go to the file where one is named.
 fn test(options: &Options, file: Option<&Path>) -> ExitCode {
     let config = options.config.clone().unwrap_or_else(|| CONFIG.into());
-    let (lines, code) = findings(&config);
+    let (lines, code) = findings(&Reader::new(options.config_id.as_deref()), &config);
     let written = match file {
         Some(file) => File::create(file).and_then(|mut file| file.write_all(lines.as_bytes())),
         None => io::stderr().lock().write_all(lines.as_bytes()),
@@ -150,9 +149,9 @@ fn test(options: &Options, file: Option<&Path>) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn findings(config: &Path) -> (String, u8) {
+fn findings(reader: &Reader, config: &Path) -> (String, u8) {
     let mut lines = String::new();
-    let (diagnostics, code) = match config::load(config) {
+    let (diagnostics, code) = match reader.load(config) {
         Ok(loaded) => {
             let insecure = preflight::insecure_scripts(&loaded.config);
             for line in &insecure {

@@ -12,7 +12,7 @@ use super::super::source::At;
 use super::address::{self, NAME_MAX};
 use crate::protocol::{
     AnnounceSettings, Auth, InstanceSettings, Interval, Priority, TrackSettings, Unicast, UnicastPeer,
-    Version, Vrid,
+    Version, VmacSettings, Vrid,
 };
 
 /// Seconds of the VRRP version 3 field, at most (RFC 9568 §5.2.7).
@@ -92,6 +92,7 @@ pub(super) fn settings(
         group,
         announce,
         tracks,
+        vmacs: VmacSettings::default(),
     })
 }
 

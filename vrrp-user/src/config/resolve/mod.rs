@@ -3,7 +3,9 @@
 //! Values that cannot be used as written are changed the way keepalived changes them, with a warning, or refused.
 
 mod address;
+mod group;
 mod instance;
+mod vmac;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,20 +21,25 @@ use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings,
 
 /// What is returned counts only where the report has no errors.
 pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
-    let Draft { globals, scripts, instances } = draft;
+    let mut vmacs = vmac::Names::new(&draft, report);
+    let Draft { globals, scripts, mut instances, groups } = draft;
+    let members = group::join(&groups, &mut instances, report);
     let announce = announce_defaults(&globals, report);
     let mut names = Names::new(&scripts, report);
     let mut resolved = Vec::with_capacity(instances.len());
-    for draft in instances {
+    for mut draft in instances {
         let priority = instance::priority(&draft);
         let tracks = names.tracks(&draft, priority, report);
         let mut notify = draft.notify.clone();
         notify.priority_changes =
             draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
-        if let Some(settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
+        let plan = vmac::Plan::new(&mut draft, report);
+        if let Some(mut settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
+            vmacs.place(plan, &mut settings, report);
             resolved.push(Instance { settings, notify });
         }
     }
+    let groups = group::resolve(groups, members, &mut resolved, report);
     let Names { tracked_scripts, tracked_interfaces, .. } = names;
     Config {
         globals: Globals {
@@ -40,11 +47,13 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             script_user: globals.script_user,
             script_security: globals.script_security,
             startup_delay: globals.startup_delay.map_or(Duration::ZERO, |span| span.value),
+            silent_igmp: globals.silent_igmp,
             delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
             fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
             dumps: globals.dumps,
         },
         instances: resolved,
+        groups,
         scripts: tracked_scripts,
         tracked_interfaces,
     }
@@ -229,6 +238,7 @@ fn announce(draft: &AnnounceDraft, base: &AnnounceSettings, report: &mut Report)
         lower_prio_repeat: draft
             .lower_prio_repeat
             .map_or(base.lower_prio_repeat, |count| clamped_u32(count.value)),
+        elsewhere: draft.elsewhere.map_or(base.elsewhere, |it| Some(it).filter(|it| !it.period.is_zero())),
         ..*base
     }
 }

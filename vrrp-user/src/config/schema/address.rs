@@ -20,6 +20,7 @@ pub(in crate::config) struct AddressDraft {
     pub(in crate::config) broadcast: Option<At<Broadcast>>,
     pub(in crate::config) dad: bool,
     pub(in crate::config) no_prefix_route: bool,
+    pub(in crate::config) vmac: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,10 +80,11 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
         "losing the address does not end mastership",
         "the address is treated as any other",
     ),
-    without_value(
+    Row::works(
         "use_vmac",
-        "own virtual MAC for the address",
-        "the address is announced with the interface's MAC",
+        Kind::Flag(|address, _| address.vmac = true),
+        "",
+        "a macvlan with the virtual MAC address carries it, on the interface that it would stand on",
     ),
 ];
 
@@ -121,6 +123,7 @@ pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], repor
             broadcast: None,
             dad: false,
             no_prefix_route: false,
+            vmac: false,
         };
         super::read_options(OPTIONS, "behind an address", &statement.args, &mut address, report);
         addresses.push(address);

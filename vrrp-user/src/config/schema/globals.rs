@@ -11,6 +11,7 @@ use super::super::source::At;
 use super::instance::AnnounceDraft;
 use super::process::FifoDraft;
 use super::value;
+use super::vmac::PrefixesDraft;
 use super::{Kind, Row};
 
 #[derive(Debug, Default)]
@@ -35,6 +36,9 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) vrrp_fifo: FifoDraft,
     pub(in crate::config) notify_priority_changes: bool,
     pub(in crate::config) dumps: DumpSettings,
+    pub(in crate::config) vmac_prefixes: PrefixesDraft,
+    /// `disable_local_igmp`.
+    pub(in crate::config) silent_igmp: bool,
 }
 
 /// Longer pauses than this hold up a takeover of many addresses.
@@ -47,6 +51,13 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         Kind::Text(|globals, name| globals.router_id = Some(name)),
         "host name",
         "name of this node in status",
+    ),
+    // Read while files are included, long before the tables.
+    Row::works(
+        "include_check",
+        Kind::Own("[[+|-]readable, match, wildcard_match, brace_match …]", |_, _, _, _| {}),
+        "",
+        "what makes a missing file an error in the lines below it; all of them without a word",
     ),
     Row::works(
         "script_user",

@@ -3,14 +3,13 @@
 use super::root::Draft;
 use super::{GlobalsDraft, InstanceDraft, Row};
 
-const NO_MAIL: &str = "no mail is sent";
-const NO_FIFO: &str = "nothing is written to a FIFO";
+pub(super) const NO_MAIL: &str = "no mail is sent";
+pub(super) const NO_FIFO: &str = "nothing is written to a FIFO";
 const NO_DUMP: &str = "no such file is written";
-const NO_VMAC: &str = "adverts and addresses use the interface's own MAC address";
 const NO_FIREWALL: &str = "no firewall rule is made";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
-const NO_BFD: &str = "BFD is not spoken";
+pub(super) const NO_BFD: &str = "BFD is not spoken";
 const NAMES_STAY: &str = "processes keep their names";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
 const OWN_REAL_TIME: &str = "the daemon chooses its own scheduling";
@@ -18,11 +17,6 @@ const STRICT: &str = "the configuration is used as it is, and the addresses answ
     authentication and preempt_delay, and drop all traffic to the addresses (no ping)";
 
 pub(super) const TOP: &[Row<Draft>] = &[
-    Row::missing(
-        "vrrp_sync_group",
-        "instances that change state together",
-        "its instances change state each for itself",
-    ),
     Row::missing("track_file", "value of a file as a weight", "the file is not watched")
         .alias(&["vrrp_track_file"]),
     Row::missing("vrrp_track_process", "processes that must run", "the process is not watched"),
@@ -97,7 +91,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "place of rt_scopes and others",
         "only the well-known names of scopes are known",
     ),
-    Row::missing("include_check", "strictness of `include`", "a missing file is a warning"),
     Row::missing("reload_check_config", "check before a reload", "the setting is not used"),
     Row::missing("reload_time_file", "reload at a time", "no reload is timed"),
     Row::missing("reload_repeat", "reload every day", "no reload is timed"),
@@ -105,13 +98,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing("fifo_write_vrrp_states_on_reload", "states after a reload", NO_FIFO),
     Row::missing("default_interface", "interface of static addresses", "static addresses are not set"),
     Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
-    Row::missing("disable_local_igmp", "no IGMP on virtual MACs", NO_VMAC),
-    Row::missing(
-        "vrrp_garp_extra_if",
-        "announce on further interfaces",
-        "only the interface of an address is used",
-    )
-    .alias(&["vrrp_vmac_garp_intvl"]),
     Row::moot(
         "vrrp_skip_check_adv_addr",
         "do not compare address lists",
@@ -129,8 +115,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "an owner reads adverts as any other",
     ),
     Row::missing("log_unknown_vrids", "log adverts of others", "they are not logged"),
-    Row::missing("vmac_prefix", "names of virtual MAC interfaces", NO_VMAC),
-    Row::missing("vmac_addr_prefix", "names of virtual MAC interfaces", NO_VMAC),
     Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
     Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
     Row::missing("nftables", "table for rules", NO_FIREWALL),
@@ -212,10 +196,11 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "the checksum has the destination in it",
     ),
     Row::missing("track_src_ip", "Fault without the source address", "the setting is not used"),
-    Row::missing("use_vmac", "virtual MAC", NO_VMAC),
-    Row::missing("use_vmac_addr", "virtual MAC on further interfaces", NO_VMAC),
-    Row::missing("vmac_xmit_base", "adverts on the parent of a virtual MAC", NO_VMAC),
-    Row::missing("use_ipvlan", "ipvlan interface", NO_VMAC),
+    Row::refused(
+        "use_ipvlan",
+        "ipvlan interface",
+        "no ipvlan is made; without the line the addresses stand on `interface`, with the same MAC address",
+    ),
     Row::moot("native_ipv6", "of old versions", "keepalived ignores it too"),
     Row::missing("linkbeat_use_polling", "poll the link state", "link states come from netlink"),
     Row::moot("accept", "answer for the addresses", "they always answer"),
@@ -227,12 +212,6 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "no advert is dropped for its addresses",
     ),
     Row::missing("owner_ignore_adverts", "an owner drops adverts", "an owner reads adverts as any other"),
-    Row::missing(
-        "garp_extra_if",
-        "announce on further interfaces",
-        "only the interface of an address is used",
-    )
-    .alias(&["vmac_garp_intvl"]),
     Row::missing("timer_expired_backup", "leave after a stall", "the setting is not used")
         .alias(&["thread_timer_expired"]),
     Row::missing("smtp_alert", "mail about changes", NO_MAIL),

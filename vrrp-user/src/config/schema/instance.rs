@@ -13,7 +13,9 @@ use super::address::AddressDraft;
 use super::root::Draft;
 use super::track::TrackDraft;
 use super::value;
+use super::vmac::{self, VmacsDraft};
 use super::{Kind, Row, Tables, ignored, notify};
+use crate::protocol::Elsewhere;
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct InstanceDraft {
@@ -48,6 +50,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) interfaces: Vec<TrackDraft>,
     pub(in crate::config) notify: NotifySettings,
     pub(in crate::config) notify_priority_changes: Option<At<bool>>,
+    pub(in crate::config) vmacs: VmacsDraft,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
 }
@@ -61,6 +64,8 @@ pub(in crate::config) struct AnnounceDraft {
     pub(in crate::config) refresh_repeat: Option<At<i64>>,
     pub(in crate::config) lower_prio_delay: Option<At<Duration>>,
     pub(in crate::config) lower_prio_repeat: Option<At<i64>>,
+    /// A period of zero: none.
+    pub(in crate::config) elsewhere: Option<Elsewhere>,
 }
 
 #[derive(Debug, Default)]
@@ -264,7 +269,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
 ];
 
-pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, notify::MORE, ignored::INSTANCE];
+pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, notify::MORE, vmac::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),

@@ -6,6 +6,7 @@
 
 mod address;
 mod globals;
+mod group;
 mod ignored;
 mod instance;
 mod notify;
@@ -15,6 +16,7 @@ mod root;
 mod script;
 mod track;
 mod value;
+mod vmac;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,12 +24,15 @@ use std::time::Duration;
 
 pub(super) use address::{AddressDraft, Broadcast};
 pub(super) use globals::GlobalsDraft;
+pub(super) use group::GroupDraft;
 pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
 pub(super) use process::fifos;
 pub use reference::{KeywordTable, keywords};
 pub(super) use root::Draft;
 pub(super) use script::ScriptDraft;
 pub(super) use track::TrackDraft;
+
+pub(super) use vmac::VmacDraft;
 
 use super::diagnostic::{Report, did_you_mean};
 use super::lexer::Word;
@@ -160,6 +165,9 @@ fn read_block<T>(
     }
 }
 
+/// Errors after which no more known words are looked for.
+const SUGGESTIONS_MAX: usize = 1000;
+
 fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mut Report) {
     let keyword = &statement.keyword;
     let what = if statement.block.is_some() { "block" } else { "keyword" };
@@ -168,6 +176,8 @@ fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mu
             Some(format!("`{}` belongs to the top level; is a `}}` missing before it?", keyword.text))
         }
         Some(home) => Some(format!("`{}` belongs in `{home}`", keyword.text)),
+        // Where hardly a line is known, the file is another one, and comparing takes its time.
+        None if report.errors() >= SUGGESTIONS_MAX => None,
         None => did_you_mean(&keyword.text, tables.iter().copied().flatten().map(|row| row.keyword)),
     };
     let preposition = if place == root::TOP_LEVEL { "at" } else { "in" };

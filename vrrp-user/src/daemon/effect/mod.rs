@@ -4,6 +4,7 @@
 //! announcements: every address once at once, repeats later. Commands are carried out in order, and before any repeat,
 //! so that no takeover waits for another's repeats. Absent: decisions, and sleep other than in the wait set.
 
+mod elsewhere;
 mod repeat;
 
 use std::io;
@@ -16,6 +17,7 @@ use std::thread::{Builder, JoinHandle};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
+use self::elsewhere::Refresh;
 use self::repeat::{Repeats, Target};
 use super::board::Board;
 use super::queue::{Command, Queue, Report};
@@ -38,14 +40,16 @@ pub struct Charge {
     interface: Arc<str>,
     addresses: Arc<Addresses>,
     announce: AnnounceSettings,
+    refresh: Option<Refresh>,
 }
 
 impl From<&InstanceSettings> for Charge {
     fn from(settings: &InstanceSettings) -> Self {
         Self {
-            interface: Arc::clone(&settings.interface),
+            interface: Arc::clone(settings.address_interface()),
             addresses: Arc::clone(&settings.addresses),
             announce: settings.announce,
+            refresh: Refresh::of(settings),
         }
     }
 }
@@ -139,6 +143,9 @@ impl Effect {
         self.repeats.void(id);
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         instance.held = Some(epoch);
+        if let Some(refresh) = &mut instance.charge.refresh {
+            refresh.start(begun);
+        }
         let places = instance.charge.places(&mut self.netlink);
         let mut faults = Faults::default();
         let mut refused = vec![false; places.len()];
@@ -190,6 +197,7 @@ impl Effect {
 
     /// Sends the repeats that are due and returns when the next one is.
     fn repeat(&mut self) -> Option<Timestamp> {
+        let refresh = self.refresh(clock::now());
         let announcer = &mut self.announcer;
         let next = self.repeats.step(clock::now(), |id, target| {
             announcer.queue(id, target.station, target.address);
@@ -197,6 +205,23 @@ impl Effect {
         let mut faults = Faults::default();
         send(announcer, &self.board, &mut faults);
         self.tell(&faults);
+        next.into_iter().chain(refresh).min()
+    }
+
+    /// Queues the periodic announcements that are due and returns when the next ones are.
+    fn refresh(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let mut next = None;
+        for (instance, id) in self.instances.iter_mut().zip(0..) {
+            let Instance { charge, held: Some(_) } = instance else { continue };
+            let Some(refresh) = &mut charge.refresh else { continue };
+            if refresh.take_due(now) {
+                let places = charge.places(&mut self.netlink);
+                let targets = charge.chosen(&places).filter_map(|place| place.target(&charge.announce));
+                self.repeats.push(InstanceId(id), targets.collect(), 1);
+            }
+            let due = charge.refresh.as_ref().map(Refresh::due);
+            next = next.into_iter().chain(due).min();
+        }
         next
     }
 
@@ -221,6 +246,12 @@ fn send(announcer: &mut Announcer, board: &Board, faults: &mut Faults) {
 }
 
 impl Charge {
+    /// Those of its places that are announced periodically.
+    fn chosen<'a>(&self, places: &'a [Place<'a>]) -> impl Iterator<Item = &'a Place<'a>> {
+        let chosen = self.refresh.as_ref().map_or(&[][..], Refresh::chosen);
+        places.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(place, _)| place)
+    }
+
     /// Its addresses, each with its interface as it is at this moment.
     fn places(&self, netlink: &mut RouteSocket) -> Vec<Place<'_>> {
         let mut links: Vec<(&str, Option<Rc<Device>>)> = Vec::new();

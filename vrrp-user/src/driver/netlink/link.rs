@@ -3,7 +3,8 @@
 use std::io;
 
 use rtnetlink::packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    MacVlanMode,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -20,6 +21,12 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// Kind of a software device: `veth`, `bridge`, `vlan`, …
     pub kind: Option<String>,
+    /// Index of the interface that a software device stands on, where it is in the same network namespace.
+    pub parent: Option<u32>,
+    /// What a macvlan lets through to its siblings.
+    pub macvlan: Option<MacVlanMode>,
+    /// See `ip link set group`.
+    pub group: u32,
 }
 
 impl Link {
@@ -35,6 +42,9 @@ impl Link {
             up: header.flags.contains(LinkFlags::Up | LinkFlags::Running),
             mac: None,
             kind: None,
+            parent: None,
+            macvlan: None,
+            group: 0,
         };
         let ethernet =
             header.link_layer_type == LinkLayerType::Ether && !header.flags.contains(LinkFlags::Noarp);
@@ -42,7 +52,12 @@ impl Link {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Address(mac) if ethernet => link.mac = mac.as_slice().try_into().ok(),
-                LinkAttribute::LinkInfo(infos) => link.kind = infos.iter().find_map(kind),
+                LinkAttribute::LinkInfo(infos) => {
+                    link.kind = infos.iter().find_map(kind);
+                    link.macvlan = infos.iter().find_map(macvlan);
+                }
+                LinkAttribute::Link(parent) => link.parent = Some(*parent),
+                LinkAttribute::Group(group) => link.group = *group,
                 _ => {}
             }
         }
@@ -62,6 +77,20 @@ impl Link {
         }
         .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
     }
+
+    /// All interfaces as they are now.
+    ///
+    /// # Errors
+    /// Netlink failed.
+    pub fn list(socket: &mut RouteSocket) -> io::Result<Vec<Self>> {
+        let mut links = Vec::new();
+        socket.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+            if let RouteNetlinkMessage::NewLink(message) = message {
+                links.extend(Self::parse(&message));
+            }
+        })?;
+        Ok(links)
+    }
 }
 
 fn kind(info: &LinkInfo) -> Option<String> {
@@ -69,4 +98,12 @@ fn kind(info: &LinkInfo) -> Option<String> {
         LinkInfo::Kind(kind) => Some(InfoKind::to_string(kind)),
         _ => None,
     }
+}
+
+fn macvlan(info: &LinkInfo) -> Option<MacVlanMode> {
+    let LinkInfo::Data(InfoData::MacVlan(data)) = info else { return None };
+    data.iter().find_map(|item| match item {
+        InfoMacVlan::Mode(mode) => Some(*mode),
+        _ => None,
+    })
 }

@@ -3,8 +3,8 @@
 //! Enters: addresses to set or to remove; changes told by the kernel. Leaves: requests, many in one send; and for each
 //! instance, what of those changes matters to it. Absent: decisions, threads.
 //!
-//! [`socket`] carries messages. [`address`] writes them for the effect thread, [`link`] reads interfaces, [`residue`]
-//! removes what an earlier run has left. [`monitor`]
+//! [`socket`] carries messages. [`address`] writes them for the effect thread, [`link`] reads interfaces, [`vmac`] makes
+//! those with virtual MAC addresses, [`residue`] removes what an earlier run has left. [`monitor`]
 //! keeps [`table`], the picture of links and addresses, which [`tracker`] turns into events of instances.
 
 pub mod address;
@@ -14,3 +14,4 @@ pub mod residue;
 pub mod socket;
 pub mod table;
 pub mod tracker;
+pub mod vmac;

@@ -60,7 +60,7 @@ fn wanted<'a>(
     for settings in instances {
         let owned = settings.priority == Priority::OWNER;
         for address in settings.addresses.advertised.iter().chain(&settings.addresses.excluded) {
-            let device = address.device.as_ref().unwrap_or(&settings.interface);
+            let device = address.device.as_ref().unwrap_or(settings.address_interface());
             let ifindex = *indexes
                 .entry(device)
                 .or_insert_with(|| Link::by_name(socket, device).ok().map(|link| link.ifindex));

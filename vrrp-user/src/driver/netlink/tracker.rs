@@ -18,6 +18,8 @@ use crate::protocol::{Event, InstanceId, InstanceSettings, Priority, TrackId};
 pub enum Change {
     /// The instance's interface came, was made anew, or went away (`None`).
     Interface(InstanceId, Option<u32>),
+    /// The interface with the virtual MAC address, which adverts leave from, came or went away.
+    Sender(InstanceId, Option<u32>),
     /// [`Event::Link`], [`Event::Source`] or [`Event::Track`].
     Event(Event),
 }
@@ -34,6 +36,9 @@ pub struct Tracker {
 #[derive(Debug)]
 struct Tracked {
     interface: Arc<str>,
+    /// Interfaces with virtual MAC addresses; the instance can do nothing without them.
+    vmacs: Vec<Arc<str>>,
+    sender: Option<Arc<str>>,
     family: Family,
     /// As configured.
     source: Option<IpAddr>,
@@ -46,6 +51,7 @@ struct Tracked {
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
     ifindex: Option<Option<u32>>,
+    sender: Option<Option<u32>>,
     source: Option<Option<IpAddr>>,
     up: Option<bool>,
 }
@@ -64,6 +70,8 @@ impl Tracker {
             let owner = settings.priority == Priority::OWNER;
             instances.push(Tracked {
                 interface: Arc::clone(&settings.interface),
+                vmacs: settings.vmacs.all().map(|vmac| Arc::clone(vmac.name.as_arc())).collect(),
+                sender: settings.vmacs.sender().cloned(),
                 family: settings.family,
                 source: settings.source,
                 own: if owner { addresses.collect() } else { HashSet::new() },
@@ -83,12 +91,17 @@ impl Tracker {
             let link = table.link(&instance.interface);
             let ifindex = link.map(|link| link.ifindex);
             let source = ifindex.and_then(|ifindex| instance.source(ifindex, table, &self.virtuals));
-            let up = link.is_some_and(|link| link.up);
+            let is_up = |name: &Arc<str>| table.link(name).is_some_and(|link| link.up);
+            let up = link.is_some_and(|link| link.up) && instance.vmacs.iter().all(is_up);
+            let sender = instance.sender.as_ref().and_then(|name| table.link(name)).map(|link| link.ifindex);
             // Bad news first when the interface goes, good news last when it comes.
             if !up {
                 taken &= changed(&mut instance.told.up, up, || tell(Change::Event(Event::Link(id, up))));
             }
             taken &= changed(&mut instance.told.ifindex, ifindex, || tell(Change::Interface(id, ifindex)));
+            if instance.sender.is_some() {
+                taken &= changed(&mut instance.told.sender, sender, || tell(Change::Sender(id, sender)));
+            }
             taken &=
                 changed(&mut instance.told.source, source, || tell(Change::Event(Event::Source(id, source))));
             if up {

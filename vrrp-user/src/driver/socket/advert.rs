@@ -192,6 +192,9 @@ fn open_v6() -> io::Result<OwnedFd> {
     option(libc::IPV6_MULTICAST_HOPS, TTL.into())?;
     option(libc::IPV6_MULTICAST_LOOP, 0)?;
     option(libc::IPV6_CHECKSUM, -1)?;
+    // The link-local source of the parent leaves through a macvlan, which does not have it: where it had, both would
+    // answer for it (Linux 4.15).
+    option(libc::IPV6_FREEBIND, 1)?;
     // Linux 4.20. Before, the socket is merely handed packets that its filter drops.
     let _ = option(IPV6_MULTICAST_ALL, 0);
     finish(socket)

@@ -1,0 +1,132 @@
+//! What definitions, conditional lines and sequences lead to.
+
+use std::net::IpAddr;
+
+use vrrp_user::config::{Config, Loaded, Reader};
+use vrrp_user::protocol::Priority;
+
+fn read(config_id: &str, text: &str) -> Loaded {
+    Reader::new(Some(config_id)).parse("text", text).unwrap()
+}
+
+fn names(config: &Config) -> Vec<&str> {
+    config.instances.iter().map(|instance| &*instance.settings.name).collect()
+}
+
+#[test]
+fn one_file_serves_several_nodes() {
+    let text = include_str!("../corpus/valid/grammar.conf");
+    let (one, two) = (read("node1", text).config, read("node2", text).config);
+    assert_eq!(names(&one), ["net11", "net12", "net13", "six"]);
+    assert_eq!(names(&one), names(&two));
+    let nodes = [(&one, Priority(150), 66, "one-lab"), (&two, Priority(100), 67, "other-lab")];
+    for (config, priority, vrid, router_id) in nodes {
+        assert_eq!(config.globals.router_id.as_deref(), Some(router_id));
+        assert_eq!(config.instances[0].settings.priority, priority);
+        assert_eq!(config.instances[3].settings.vrid.number(), vrid);
+    }
+}
+
+#[test]
+fn a_sequence_of_a_definition_makes_instances() {
+    let config = read("node1", include_str!("../corpus/valid/grammar.conf")).config;
+    for (instance, vrid) in config.instances.iter().zip(11..=13_u8) {
+        let settings = &instance.settings;
+        assert_eq!((settings.vrid.number(), &*settings.interface), (vrid, format!("eth0.{vrid}").as_str()));
+        let addresses: Vec<IpAddr> =
+            settings.addresses.advertised.iter().map(|address| address.address).collect();
+        let expected =
+            ["192.0.2.100", "192.0.2.102", "192.0.2.104"].map(|address| address.parse::<IpAddr>().unwrap());
+        assert_eq!(addresses, expected, "as NET_ID was then");
+        assert_eq!(settings.tracks.len(), 2);
+    }
+    let scripts: Vec<&str> = config.scripts.iter().map(|script| &*script.name).collect();
+    assert_eq!(scripts, ["check_nginx", "check_haproxy"]);
+    let last = &config.instances[3].settings.addresses.advertised;
+    assert_eq!(last[1].address, "2001:db8::90".parse::<IpAddr>().unwrap());
+    assert_eq!(last[2].address, "2001:db8::a0".parse::<IpAddr>().unwrap());
+}
+
+#[test]
+fn without_an_id_a_node_goes_by_the_hosts_name() {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let short = host.trim().split('.').next().unwrap();
+    let text = format!("global_defs {{\n@{short} router_id this\n@^{short} router_id other\n}}");
+    let loaded = vrrp_user::config::parse("text", &text).unwrap();
+    assert_eq!(loaded.config.globals.router_id.as_deref(), Some("this"));
+}
+
+#[test]
+fn variables_of_the_environment_are_put_in() {
+    let path = std::env::var("PATH").unwrap();
+    let config = read("node1", "global_defs {\nrouter_id \"${_ENV PATH}\"\n}").config;
+    assert_eq!(config.globals.router_id.as_deref(), Some(path.as_str()));
+}
+
+#[test]
+fn the_whole_load_balancer_is_one_warning() {
+    let text = "
+        global_defs {
+            lvs_sync_daemon eth0 VI_1
+            checker_priority -10
+        }
+        SSL {
+            password x
+        }
+        virtual_server_group web {
+            192.0.2.1-3 80
+            fwmark 7
+        }
+        virtual_server group web {
+            real_server 192.0.2.9 80 {
+                HTTP_GET { url { path /
+                    digest 1
+                } }
+            }
+            sorry_server 192.0.2.10 80
+        }
+        virtual_server 192.0.2.4 443
+        {
+            real_server 192.0.2.9 443
+            {
+                SSL_GET { }
+            }
+        }";
+    let diagnostics = read("node1", text).diagnostics;
+    let messages: Vec<&str> = diagnostics.iter().map(|found| found.message.as_str()).collect();
+    let ["there is no vrrp_instance: nothing will be done", skipped] = messages[..] else {
+        panic!("{messages:?}");
+    };
+    assert!(
+        skipped.starts_with("`lvs_sync_daemon` is skipped") && skipped.ends_with("(and 5 more)"),
+        "{skipped}"
+    );
+}
+
+#[test]
+fn an_unknown_block_is_named_and_skipped_whole() {
+    let text = "vrrp_instance a {
+        virtual_ipadress {
+            192.0.2.1/24
+            inner { virtual_router_id 9 }
+        }
+        interface eth0
+        virtual_router_id 7
+    }
+    no_such_block a b {
+        x { y }
+    }";
+    let found: Vec<String> = Reader::new(None)
+        .parse("text", text)
+        .unwrap_err()
+        .iter()
+        .map(|finding| format!("{}: {}", finding.line, finding.message))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "2: unknown block `virtual_ipadress` in vrrp_instance",
+            "9: unknown block `no_such_block` at the top level"
+        ]
+    );
+}

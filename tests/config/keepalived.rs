@@ -1,0 +1,33 @@
+//! The same text read by keepalived: every line in it begins with a word that is no keyword, so both name it.
+
+use std::path::Path;
+use std::process::Command;
+
+use vrrp_tests::require;
+use vrrp_user::config::Reader;
+
+#[test]
+fn the_grammar_is_read_as_keepalived_reads_it() {
+    if !require("keepalived") {
+        return;
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/compared/words.conf");
+    let theirs = Command::new("keepalived")
+        .args(["--config-test", "--log-console", "--config-id", "main", "--use-file"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let ours = Reader::new(Some("main")).load(&file).unwrap_err();
+    let theirs = String::from_utf8_lossy(&theirs.stdout) + String::from_utf8_lossy(&theirs.stderr);
+    let mut theirs =
+        theirs.lines().filter_map(|line| line.split_once("Unknown keyword '")?.1.strip_suffix('\''));
+    // Each of its processes reads the file once more.
+    let first = theirs.next().unwrap();
+    let theirs: Vec<&str> = std::iter::once(first).chain(theirs.take_while(|word| *word != first)).collect();
+    let ours: Vec<&str> = ours
+        .iter()
+        .filter_map(|finding| finding.message.split_once("unknown keyword `")?.1.split('`').next())
+        .collect();
+    assert_eq!(ours, theirs);
+    assert_eq!(ours.len(), 62, "{ours:?}");
+}

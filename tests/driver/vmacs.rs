@@ -1,0 +1,82 @@
+//! Interfaces with virtual MAC addresses, from one configuration to the next.
+
+use serde_json::Value;
+use vrrp_user::config::{Config, parse};
+use vrrp_user::daemon::vmacs::Vmacs;
+
+use crate::cable::Cable;
+
+fn config(lines: &str) -> Config {
+    let text = format!(
+        "vrrp_instance a {{\ninterface eth0\nversion 3\nvirtual_router_id 51\npriority 100\n{lines}\n\
+         virtual_ipaddress {{\n192.0.2.1/24\n}}\n}}\n"
+    );
+    parse("t", &text).unwrap().config
+}
+
+/// Names of all macvlans, with their index and group.
+fn macvlans(cable: &Cable) -> Vec<(String, u64, String)> {
+    let text = cable.left.run("ip", &["-j", "-d", "link", "show", "type", "macvlan"]).unwrap();
+    let links: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    links
+        .iter()
+        .map(|link| (word(&link["ifname"]), link["ifindex"].as_u64().unwrap(), word(&link["group"])))
+        .collect()
+}
+
+fn names(cable: &Cable) -> Vec<String> {
+    macvlans(cable).into_iter().map(|(name, ..)| name).collect()
+}
+
+fn arp_ignore(cable: &Cable) -> String {
+    let read = || Ok(std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/arp_ignore")?);
+    cable.left.enter(read).unwrap().trim().to_owned()
+}
+
+#[test]
+fn what_two_configurations_share_stays() {
+    let Some(cable) = Cable::new() else { return };
+    let work = || {
+        let mut vmacs = Vmacs::prepare(&mut config("use_vmac"))?;
+        let before = macvlans(&cable);
+        assert_eq!(names(&cable), ["vrrp.51"]);
+        let mut same = config("use_vmac\npreempt_delay 5");
+        vmacs.add(&mut same)?;
+        vmacs.prune(&same);
+        assert_eq!(macvlans(&cable), before);
+
+        let mut changed = config("use_vmac group 7");
+        vmacs.add(&mut changed)?;
+        vmacs.prune(&changed);
+        assert_eq!(macvlans(&cable), [("vrrp.51".to_owned(), before[0].1, "7".to_owned())]);
+
+        let mut other = config("use_vmac web0 02:00:00:00:00:99");
+        vmacs.add(&mut other)?;
+        assert_eq!(names(&cable).len(), 2, "the old one is in use until it is pruned");
+        vmacs.prune(&other);
+        assert_eq!(names(&cable), ["web0"]);
+        assert_eq!(arp_ignore(&cable), "1");
+
+        let mut none = config("");
+        vmacs.add(&mut none)?;
+        vmacs.prune(&none);
+        assert_eq!(names(&cable), [""; 0]);
+        assert_eq!(arp_ignore(&cable), "0");
+        Ok(())
+    };
+    cable.left.enter(work).unwrap();
+}
+
+#[test]
+fn an_end_removes_all() {
+    let Some(cable) = Cable::new() else { return };
+    let work = || {
+        let vmacs = Vmacs::prepare(&mut config("use_vmac"))?;
+        assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec!["vrrp.51".to_owned()], "1"));
+        drop(vmacs);
+        assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec![], "0"));
+        Ok(())
+    };
+    cable.left.enter(work).unwrap();
+}

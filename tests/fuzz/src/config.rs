@@ -1,0 +1,23 @@
+//! What has to hold for any text that is read as a configuration.
+
+use std::collections::HashSet;
+
+use vrrp_user::config::{Diagnostic, Reader};
+
+/// Reads a text: it ends, nothing panics, and every finding is told once and points into the text.
+pub fn read(text: &str) {
+    let findings = match Reader::new(Some("x")).parse("text", text) {
+        Ok(loaded) => loaded.diagnostics,
+        Err(findings) => findings,
+    };
+    let lines: Vec<&str> = text.split('\n').collect();
+    let mut told = HashSet::new();
+    for finding in &findings {
+        let Diagnostic { line, column, message, file, .. } = finding;
+        assert_eq!(&**file, "text");
+        assert!(!message.is_empty());
+        let place = lines.get(*line as usize - 1).map(|line| line.chars().count() + 1);
+        assert!(place.is_some_and(|end| (1..=end).contains(&(*column as usize))), "{finding}");
+        assert!(told.insert(finding), "{finding}");
+    }
+}

@@ -1,0 +1,344 @@
+//! Virtual MAC addresses: their interfaces from the start of a daemon to its end.
+
+use std::net::IpAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vrrp_tests::clock::{poll, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::flavour::{Flavour, lifecycle};
+use vrrp_tests::lab::{Held, INTERFACE, Node, VIRTUAL_V4, VIRTUAL_V6};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+
+use crate::{ours, roles, subject};
+
+const VMAC: &str = "vrrp.51";
+const MAC: &str = "00:00:5e:00:01:33";
+
+fn pair(daemon: Daemon) -> Result<Pair> {
+    let instance = |priority| Instance::v3(priority).line("use_vmac");
+    Pair::settled(roles(daemon, instance(200), instance(100)))
+}
+
+/// What `ip` says of an interface; `None`: there is none.
+fn link(node: &Node, name: &str) -> Option<Value> {
+    let text = node.namespace.run("ip", &["-json", "-details", "link", "show", "dev", name]).ok()?;
+    serde_json::from_str::<Vec<Value>>(&text).ok()?.pop()
+}
+
+fn setting(node: &Node, key: &str) -> Result<String> {
+    node.namespace.enter(|| Ok(std::fs::read_to_string(format!("/proc/sys/net/{key}"))?.trim().to_owned()))
+}
+
+/// The interface that carries an address.
+fn carrier(pair: &Pair, node: usize, address: &str) -> Result<String> {
+    let address: IpAddr = address.parse()?;
+    poll(&format!("{address} on node {node}"), SETTLE, || {
+        let held = pair.node(node)?.addresses()?;
+        Ok(held.into_iter().find(|held| held.address == address.to_string()).map(|held| held.interface))
+    })
+}
+
+#[test]
+fn ours_succeed_one_another() -> Result<()> {
+    for flavour in [Flavour::Vmac, Flavour::VmacV6, Flavour::VmacBase] {
+        let Some(daemon) = subject() else { return Ok(()) };
+        Pair::settled(flavour.roles(daemon, daemon))?.check(lifecycle)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
+        let senders = |pair: &Pair| -> Result<String> {
+            let (lan, seconds) = (&pair.lab.lan, "1");
+            let dump = ["-i", "port0", "-Q", "in", "-nne", "--immediate-mode", "-c", "3", "ip proto 112"];
+            lan.run("timeout", &[&[seconds, "tcpdump"], &dump[..]].concat())
+        };
+        let seen = senders(pair)?;
+        ensure!(seen.lines().count() == 3 && seen.lines().all(|line| line.contains(MAC)), "{seen}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stop_removes_the_interface_and_sets_the_parent_back() -> Result<()> {
+    if !ours() {
+        // keepalived 2.2.7 leaves the settings of the parent changed.
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    let roles = roles(daemon, Instance::v3(200).line("use_vmac"), Instance::v3(100).line("use_vmac"));
+    let mut pair = Pair::idle(roles)?;
+    pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{INTERFACE}/arp_filter"), "0")?;
+    pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{INTERFACE}/arp_ignore"), "2")?;
+    let settings = |pair: &Pair| -> Result<[String; 2]> {
+        let of = |key| setting(pair.node(0)?, &format!("ipv4/conf/{INTERFACE}/{key}"));
+        Ok([of("arp_filter")?, of("arp_ignore")?])
+    };
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        ensure!(settings(pair)? == ["1", "1"], "meanwhile: {:?}", settings(pair)?);
+        let status = pair.stop(0)?;
+        ensure!(status.success(), "it ended with {status}");
+        ensure!(link(pair.node(0)?, VMAC).is_none(), "{VMAC} is still there");
+        ensure!(settings(pair)? == ["0", "2"], "afterwards: {:?}", settings(pair)?);
+        pair.wait_for_master(1)
+    })
+}
+
+#[test]
+fn a_killed_daemon_s_interface_is_taken_over() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        let index = |pair: &Pair| -> Result<Option<u64>> {
+            Ok(link(pair.node(0)?, VMAC).and_then(|link| link["ifindex"].as_u64()))
+        };
+        let before = index(pair)?;
+        pair.kill(0);
+        pair.wait_for_master(1)?;
+        ensure!(before.is_some() && index(pair)? == before, "nothing is left to be taken over");
+        pair.observer.clear();
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        ensure!(index(pair)? == before, "another one was made");
+        ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
+        pair.stop(0)?;
+        ensure!(link(pair.node(0)?, VMAC).is_none(), "{VMAC} is still there");
+        Ok(())
+    })
+}
+
+#[test]
+fn an_interface_of_another_mode_is_made_anew() -> Result<()> {
+    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).line("use_vmac vrrp.51");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    pair.node(0)?.namespace.ip(&format!(
+        "link add {VMAC} link {INTERFACE} address {MAC} type macvlan mode bridge\nlink set {VMAC} up"
+    ))?;
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        let shown = link(pair.node(0)?, VMAC).unwrap_or_default();
+        ensure!(shown["linkinfo"]["info_data"]["mode"] == "private", "{shown}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_name_that_is_taken_is_left_alone() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    pair.node(0)?.namespace.ip(&format!("link add {VMAC} type bridge"))?;
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        ensure!(carrier(pair, 0, VIRTUAL_V4)? == "vrrp1.51", "the address stands elsewhere");
+        pair.stop(0)?;
+        ensure!(link(pair.node(0)?, "vrrp1.51").is_none(), "vrrp1.51 is still there");
+        ensure!(link(pair.node(0)?, VMAC).is_some(), "{VMAC} was not ours to remove");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_written_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
+    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).line("use_vmac carrier0");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    pair.node(0)?.namespace.ip("link add carrier0 type bridge")?;
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(1)?;
+        let log = pair.running(0)?.log();
+        ensure!(log.contains("carrier0: there is an interface of this name already"), "{log}");
+        pair.observer.clear();
+        pair.node(0)?.namespace.ip("link del carrier0")?;
+        pair.wait_for_master(0)?;
+        ensure!(carrier(pair, 0, VIRTUAL_V4)? == "carrier0", "the address stands elsewhere");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_deleted_interface_is_a_fault_and_is_made_again() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        pair.observer.clear();
+        pair.node(0)?.namespace.ip(&format!("link del {VMAC}"))?;
+        pair.wait_for_master(0)?;
+        ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
+        let log = pair.running(0)?.log();
+        ensure!(log.contains("FAULT"), "{log}");
+        Ok(())
+    })
+}
+
+#[test]
+fn it_follows_a_parent_that_goes_down_or_is_made_anew() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        pair.lab.set_cable(0, false)?;
+        pair.wait_for_master(1)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
+        pair.observer.clear();
+        pair.lab.set_cable(0, true)?;
+        pair.wait_for_master(0)?;
+        let lan = pair.lab.lan.name().to_owned();
+        let node = pair.node(0)?;
+        node.namespace.ip(&format!("link del {INTERFACE}"))?;
+        pair.wait_for_master(1)?;
+        pair.observer.clear();
+        node.namespace.ip(&format!(
+            "link add {INTERFACE} address 02:00:00:00:00:01 type veth peer name port0 netns {lan}\n\
+             address add 10.77.0.1/24 dev {INTERFACE}\nlink set {INTERFACE} up"
+        ))?;
+        pair.lab.lan.ip("link set port0 master br0 up")?;
+        let carried = carrier(pair, 0, VIRTUAL_V4)?;
+        ensure!(carried == VMAC, "the address stands on {carried}");
+        ensure!(setting(pair.node(0)?, &format!("ipv4/conf/{INTERFACE}/arp_ignore"))? == "1", "arp_ignore");
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)
+    })
+}
+
+/// Whoever asks for addresses of the parent is never answered with the virtual MAC address, which would draw the
+/// traffic of the master to a backup.
+#[test]
+fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
+    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let config = |priority| Config {
+        instances: vec![
+            Instance::v3(priority).line("use_vmac"),
+            Instance::v6(priority).named("VI_6").line("use_vmac"),
+        ],
+        ..Config::default()
+    };
+    let pair = Pair::idle([200, 100].map(|priority| Role::new(daemon, config(priority))))?;
+    pair.check(|pair| {
+        let dump = ["6", "tcpdump", "-i", "port1", "-Q", "in", "-nne", "--immediate-mode"];
+        let of_a_router = "ether src 00:00:5e:00:01:33 or 00:00:5e:00:02:33";
+        let mut command = pair.lab.lan.command("timeout")?;
+        command.args(dump).arg(of_a_router).stdout(Stdio::piped()).stderr(Stdio::null());
+        let dump = command.spawn()?;
+        std::thread::sleep(Duration::from_millis(500));
+        // The better one first: the other is backup all the time.
+        pair.start(0)?;
+        pair.wait_for_address(0, VIRTUAL_V6.parse()?, true)?;
+        pair.start(1)?;
+        let held = pair.node(1)?.addresses()?;
+        let is_link_local = |held: &&Held| held.interface == INTERFACE && held.address.starts_with("fe80");
+        let link_local = &held.iter().find(is_link_local).context("no link-local address")?.address;
+        std::thread::sleep(Duration::from_secs(2));
+        for address in ["10.77.0.2", "fd77::2", &format!("{link_local}%{INTERFACE}")] {
+            pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "1", address])?;
+        }
+        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+        let seen = seen.trim();
+        ensure!(seen.is_empty(), "the backup has sent {seen}");
+        Ok(())
+    })
+}
+
+#[test]
+fn further_interfaces_have_the_virtual_mac_address_where_asked() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let addresses = ["10.77.0.200/24", "10.78.0.200/24 dev spare0"];
+    let instance =
+        |priority| Instance::v3(priority).addresses(&addresses).line("use_vmac\n    use_vmac_addr");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    for node in [0, 1] {
+        let lines = "link add spare0 type veth peer name spare1\nlink set spare0 up\nlink set spare1 up";
+        pair.node(node)?.namespace.ip(lines)?;
+    }
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        ensure!(carrier(pair, 0, "10.77.0.200")? == VMAC, "the first address stands elsewhere");
+        let further = carrier(pair, 0, "10.78.0.200")?;
+        let shown = link(pair.node(0)?, &further).unwrap_or_default();
+        ensure!(shown["address"] == MAC && shown["link"] == "spare0", "{shown}");
+        pair.stop(0)?;
+        ensure!(link(pair.node(0)?, &further).is_none(), "{further} is still there");
+        Ok(())
+    })
+}
+
+#[test]
+fn adverts_are_heard_on_every_rung() -> Result<()> {
+    for mode in [Mode::Native, Mode::Tcx, Mode::Generic, Mode::Socket] {
+        if !ours() {
+            return Ok(());
+        }
+        let daemon = Daemon::Vrrpx(mode);
+        Pair::settled(Flavour::Vmac.roles(daemon, daemon))?.check(|pair| {
+            std::thread::sleep(5 * Instance::v3(100).master_down_interval());
+            let adverts = pair.observer.adverts();
+            ensure!(adverts.iter().rev().take(10).all(|advert| advert.1 == 0), "{mode:?}: two masters");
+            pair.die(0)?;
+            pair.wait_for_master(1)
+        })?;
+    }
+    Ok(())
+}
+
+/// Packets to the address come in at the macvlan, while the way back is its parent's.
+#[test]
+fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance =
+        |priority| Instance::v3(priority).addresses(&[&format!("{VIRTUAL_V4}/32")]).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    for scope in ["all", "default", INTERFACE] {
+        pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{scope}/rp_filter"), "1")?;
+    }
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        pair.lab.client.ip(&format!("route replace {VIRTUAL_V4} dev {INTERFACE}"))?;
+        let ping = ["-n", "-c", "1", "-W", "1", VIRTUAL_V4];
+        until("an answer", SETTLE, || pair.lab.client.run("ping", &ping).is_ok())?;
+        ensure!(
+            !ours() || setting(pair.node(0)?, "ipv4/conf/all/rp_filter")? == "1",
+            "the setting of all interfaces was changed"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
+    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    pair.node(0)?.namespace.ip(&format!(
+        "link add other0 link {INTERFACE} address {MAC} type macvlan mode bridge\nlink set other0 up"
+    ))?;
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(1)?;
+        let log = pair.running(0)?.log();
+        ensure!(log.contains("vrrp.51: other0 on lan0 has its MAC address already"), "{log}");
+        ensure!(link(pair.node(0)?, VMAC).is_none(), "{VMAC} was left");
+        pair.observer.clear();
+        pair.node(0)?.namespace.ip("link del other0")?;
+        pair.wait_for_master(0)
+    })
+}

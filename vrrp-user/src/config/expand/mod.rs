@@ -1,0 +1,332 @@
+//! Makes one sequence of lines of all that a configuration consists of.
+//!
+//! Follows `include`, reads the lines that are for this node (`@id`, `@^id`), keeps definitions (`$NAME=text`) and puts
+//! them where they are used, and repeats lines (`~SEQ`, `~LST`). A name means what was defined last above its use.
+
+mod define;
+mod include;
+mod sequence;
+mod substitute;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::define::{Definition, Definitions};
+use self::include::Strictness;
+use self::sequence::Sequence;
+use self::substitute::{DEPTH_MAX, Stop, Substitution};
+use super::diagnostic::Report;
+use super::lexer::{self, Line, Token};
+use super::source::{FileId, Position, Sources};
+use super::text::{self, Letter, Text, trim, trim_start};
+
+/// Files that one configuration may consist of.
+const FILES_MAX: usize = 4096;
+/// Files that include one another.
+const INCLUDES_MAX: usize = 64;
+
+/// Whether files may be opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Includes<'a> {
+    Follow(&'a Path),
+    /// The text does not come from a file.
+    Refuse,
+}
+
+impl<'a> Includes<'a> {
+    fn directory(self) -> &'a Path {
+        match self {
+            Self::Follow(path) => path.parent().unwrap_or(Path::new("")),
+            Self::Refuse => Path::new(""),
+        }
+    }
+}
+
+/// Lines of `text` and of all that it includes, in reading order, as the node `config_id` reads them.
+///
+/// None where the reading stopped at an error: what remains of a file is no sound one.
+pub(super) fn expand(
+    text: &str,
+    file: FileId,
+    includes: Includes<'_>,
+    config_id: Arc<str>,
+    sources: &mut Sources,
+    report: &mut Report,
+) -> Vec<Line> {
+    let substitution = Substitution::new(sources, report, Definitions::new(config_id));
+    let mut expander =
+        Expander { substitution, reading: Vec::new(), strictness: Strictness::default(), lines: Vec::new() };
+    if let Includes::Follow(path) = includes {
+        expander.reading.push(canonical(path));
+    }
+    match expander.file(text, file, includes) {
+        Ok(()) => expander.lines,
+        Err(Stop) => Vec::new(),
+    }
+}
+
+/// The text of a file; bytes that are not UTF-8 become replacement characters.
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
+    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
+}
+
+struct Expander<'a> {
+    substitution: Substitution<'a>,
+    /// Files that are open, outermost first.
+    reading: Vec<PathBuf>,
+    /// Of `include_check`, in this file and in those that it includes.
+    strictness: Strictness,
+    lines: Vec<Line>,
+}
+
+impl Expander<'_> {
+    fn file(&mut self, text: &str, file: FileId, includes: Includes<'_>) -> Result<(), Stop> {
+        for text in text::lines(text, file) {
+            self.text(text, includes)?;
+        }
+        Ok(())
+    }
+
+    /// A line as written, with those that continue it.
+    fn text(&mut self, mut text: Text, includes: Includes<'_>) -> Result<(), Stop> {
+        if let Some(first) = text.rows.first_mut() {
+            match self.for_this_node(first) {
+                Some(rest) => *first = rest.to_vec(),
+                None => return Ok(()),
+            }
+        }
+        if let Some(definition) = Definition::read(&text.rows) {
+            self.substitution.definitions.define(definition);
+            return Ok(());
+        }
+        let comment_follows = text.comment_follows;
+        self.line(text.joined(), comment_follows, includes, 0)
+    }
+
+    /// The line behind its conditions; `None` where they leave it out.
+    fn for_this_node<'l>(&self, line: &'l [Letter]) -> Option<&'l [Letter]> {
+        let mut line = trim_start(line);
+        while let Some((_, condition)) = line.split_first().filter(|(first, _)| first.char == '@') {
+            let (negated, id) = match condition.split_first() {
+                Some((caret, id)) if caret.char == '^' => (true, id),
+                _ => (false, condition),
+            };
+            let (id, rest) = id.split_at(id.iter().take_while(|letter| !letter.is_blank()).count());
+            let is_this =
+                id.iter().map(|letter| letter.char).eq(self.substitution.definitions.config_id().chars());
+            if is_this == negated {
+                return None;
+            }
+            line = trim_start(rest);
+        }
+        Some(line)
+    }
+
+    /// A line by itself: of a file, of a definition, or of a sequence.
+    fn line(
+        &mut self,
+        letters: Vec<Letter>,
+        comment_follows: bool,
+        includes: Includes<'_>,
+        depth: usize,
+    ) -> Result<(), Stop> {
+        let directory = includes.directory();
+        let mut letters = letters;
+        let mut tails = Vec::new();
+        // What the line begins with decides what it is, so definitions there come first.
+        for heads in 0.. {
+            let Some(line) = self.for_this_node(&letters).map(trim) else { return Ok(()) };
+            if let Some(definition) = Definition::read(&[line]) {
+                self.substitution.definitions.define(definition);
+                return Ok(());
+            }
+            if Sequence::begins(line) {
+                self.sequence(line, comment_follows, includes, depth)?;
+                letters = Vec::new();
+                break;
+            }
+            let Some((used, definition)) = self.substitution.used(line, None, false, directory) else {
+                letters = self.substitution.replace(line, None, directory, 0, &mut tails)?;
+                break;
+            };
+            self.substitution.enter(heads, &used)?;
+            let mut head = self.substitution.place(&definition, &definition.first, used.at)?;
+            head.extend(line.iter().skip(used.length));
+            letters = head;
+            if !definition.below.is_empty() {
+                tails.push((definition, used.at));
+            }
+        }
+        self.read(&letters, comment_follows, includes)?;
+        while let Some((definition, at)) = tails.pop() {
+            self.deeper(depth, at)?;
+            for below in &definition.below {
+                let line = self.substitution.place(&definition, below, at)?;
+                self.line(line, false, includes, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest of a line, once for each value.
+    fn sequence(
+        &mut self,
+        line: &[Letter],
+        comment_follows: bool,
+        includes: Includes<'_>,
+        depth: usize,
+    ) -> Result<(), Stop> {
+        let at = line.first().map(|first| first.at).unwrap_or_default();
+        let (head, rest) = sequence::split(line).unwrap_or((line, &[]));
+        let mut tails = Vec::new();
+        let head =
+            self.substitution.replace(head, rest.first().copied(), includes.directory(), 0, &mut tails)?;
+        let sequence = match Sequence::read(&head) {
+            Ok(sequence) => sequence,
+            Err((at, message)) => {
+                self.substitution.report.error(at, message);
+                return Ok(());
+            }
+        };
+        self.deeper(depth, at)?;
+        let names: Vec<Arc<str>> = sequence.names.iter().map(|name| name.as_str().into()).collect();
+        for values in sequence {
+            self.substitution.spend(rest.len(), at)?;
+            for (name, value) in names.iter().zip(values) {
+                self.substitution.definitions.define(Definition::of(Arc::clone(name), &value, at));
+            }
+            self.line(rest.to_vec(), comment_follows, includes, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// One line inside another, which is at `depth`.
+    fn deeper(&mut self, depth: usize, at: Position) -> Result<(), Stop> {
+        if depth < DEPTH_MAX {
+            return Ok(());
+        }
+        self.substitution
+            .report
+            .error(
+                at,
+                format!(
+                    "definitions and sequences are nested more than {DEPTH_MAX} deep; nothing further is read"
+                ),
+            )
+            .help("a definition cannot be a part of itself");
+        Err(Stop)
+    }
+
+    /// A line of which every name is replaced.
+    fn read(
+        &mut self,
+        letters: &[Letter],
+        comment_follows: bool,
+        includes: Includes<'_>,
+    ) -> Result<(), Stop> {
+        let line = lexer::line(letters, comment_follows, self.substitution.report);
+        match line.tokens.first() {
+            None => {}
+            Some(Token::Word(first)) if let Some(strictness) = Strictness::of(first) => {
+                self.include(&include::pattern(&line), first.at, strictness, includes)?;
+            }
+            Some(first) => {
+                if matches!(first, Token::Word(keyword) if keyword.raw == "include_check") {
+                    self.include_check(&line);
+                }
+                self.lines.push(line);
+            }
+        }
+        Ok(())
+    }
+
+    fn include_check(&mut self, line: &Line) {
+        if let Err(unknown) = self.strictness.set(&include::arguments(line)) {
+            self.substitution
+                .report
+                .error(unknown.at, format!("`include_check` does not know `{}`", unknown.text))
+                .help("it takes `readable`, `match`, `wildcard_match` and `brace_match`, with `+` or `-` before them");
+        }
+    }
+
+    fn include(
+        &mut self,
+        pattern: &str,
+        at: Position,
+        strictness: Strictness,
+        includes: Includes<'_>,
+    ) -> Result<(), Stop> {
+        let strictness = strictness.and(self.strictness);
+        let report = &mut *self.substitution.report;
+        if let Includes::Refuse = includes {
+            report.warning(at, format!("`{pattern}` is not included: this text does not come from a file"));
+            return Ok(());
+        }
+        if pattern.is_empty() {
+            report.error(at, "`include` needs the name of a file");
+            return Ok(());
+        }
+        let found = match include::find(pattern, includes.directory(), strictness) {
+            Ok(found) => found,
+            Err(message) => {
+                report.error(at, message);
+                return Ok(());
+            }
+        };
+        for (name, required) in found.missing {
+            let message = format!("`{name}` matches no file; nothing is included");
+            if required {
+                report.error(at, message)
+            } else {
+                report.warning(at, message)
+            };
+        }
+        for path in found.files {
+            self.included(&path, at, strictness)?;
+        }
+        Ok(())
+    }
+
+    fn included(&mut self, path: &Path, at: Position, strictness: Strictness) -> Result<(), Stop> {
+        let canonical = canonical(path);
+        let Substitution { sources, report, .. } = &mut self.substitution;
+        if self.reading.contains(&canonical) {
+            report.error(at, format!("`{}` includes itself", path.display()));
+            return Ok(());
+        }
+        if sources.len() >= FILES_MAX {
+            report.error(at, format!("more than {FILES_MAX} files are included; nothing further is read"));
+            return Err(Stop);
+        }
+        if self.reading.len() >= INCLUDES_MAX {
+            report.error(at, format!("files include one another more than {INCLUDES_MAX} deep"));
+            return Err(Stop);
+        }
+        match read(path) {
+            Ok(text) => {
+                let file = sources.add(path.display().to_string().into());
+                self.reading.push(canonical);
+                let before = self.strictness;
+                self.file(&text, file, Includes::Follow(path))?;
+                self.strictness = before;
+                self.reading.pop();
+            }
+            Err(_) if path.is_dir() && !strictness.readable => {}
+            Err(error) => {
+                let message = format!("`{}` cannot be read: {error}", path.display());
+                if strictness.readable {
+                    report.error(at, message)
+                } else {
+                    report.warning(at, message)
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,201 @@
+//! Virtual MAC addresses of an instance: names, MAC addresses, and what goes where.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use vrrp_ebpf::wire::Family;
+
+use super::super::diagnostic::Report;
+use super::super::schema::{AddressDraft, Draft, InstanceDraft, VmacDraft};
+use super::super::source::At;
+use super::instance::interface_name;
+use crate::protocol::{Addresses, InstanceSettings, Name, Vmac, VmacSettings, Vrid, virtual_mac};
+
+/// What the instances of one file have named so far.
+pub(super) struct Names {
+    own: Arc<str>,
+    further: Arc<str>,
+    taken: HashSet<Arc<str>>,
+}
+
+impl Names {
+    /// Interfaces that the file names anywhere are not ours to make.
+    pub(super) fn new(draft: &Draft, report: &mut Report) -> Self {
+        let mut taken = HashSet::new();
+        for instance in &draft.instances {
+            let devices = addresses(instance).filter_map(|address| address.device.as_ref());
+            let written = instance.vmacs.own.as_ref().and_then(|vmac| vmac.name.as_ref());
+            let names = instance.interface.iter().chain(devices).chain(written);
+            taken.extend(names.map(|name| Arc::clone(&name.value)));
+        }
+        let prefixes = &draft.globals.vmac_prefixes;
+        let own = prefixes.own.as_ref().map_or_else(|| "vrrp".into(), |prefix| read_prefix(prefix, report));
+        let further =
+            prefixes.further.as_ref().map_or_else(|| Arc::clone(&own), |prefix| read_prefix(prefix, report));
+        Self { own, further, taken }
+    }
+
+    /// Gives the instance its virtual MAC addresses, and its addresses the interfaces that carry them.
+    pub(super) fn place(&mut self, plan: Plan, settings: &mut InstanceSettings, report: &mut Report) {
+        let Plan { own, transmit_base, marked, all_marked } = plan;
+        let mut vmacs = VmacSettings::default();
+        if let Some(draft) = own {
+            vmacs.own = self.own(&draft, settings, report);
+            vmacs.transmit_base = transmit_base;
+            if settings.unicast.is_some() && !transmit_base {
+                report
+                    .warning(draft.at, "unicast adverts leave from `interface` itself, as with keepalived")
+                    .help("write `vmac_xmit_base`");
+                vmacs.transmit_base = true;
+            }
+        }
+        let mut placed = Addresses::clone(&settings.addresses);
+        for address in placed.advertised.iter_mut().chain(&mut placed.excluded) {
+            let parent = Arc::clone(address.device.as_ref().unwrap_or(&settings.interface));
+            let family = if address.address.is_ipv4() { Family::V4 } else { Family::V6 };
+            let fits = vmacs.own.is_some() && parent == settings.interface && family == settings.family;
+            let is_marked = marked.contains(&address.address)
+                || all_marked && (parent != settings.interface || family != settings.family);
+            if fits {
+                address.device = None;
+            } else if is_marked {
+                address.device = Some(self.further(&mut vmacs.further, &parent, family, settings.vrid));
+            } else if vmacs.own.is_some() {
+                // The virtual MAC address of one family is not that of the other.
+                address.device = Some(parent);
+            }
+        }
+        settings.addresses = Arc::new(placed);
+        settings.vmacs = vmacs;
+    }
+
+    fn own(&mut self, draft: &VmacDraft, settings: &InstanceSettings, report: &mut Report) -> Option<Vmac> {
+        let name = match &draft.name {
+            Some(name) => Name::Written(interface_name(name, report)),
+            None => self.choose(&Arc::clone(&self.own), settings.vrid, settings.family),
+        };
+        if draft.name.as_ref().is_some_and(|name| name.value == settings.interface) {
+            report.error(
+                draft.at,
+                format!(
+                    "`{}` cannot be made on itself: `use_vmac` takes a name of its own",
+                    settings.interface
+                ),
+            );
+            return None;
+        }
+        let mac = draft.mac.as_ref().and_then(|mac| written_mac(mac, settings.vrid, report));
+        Some(Vmac {
+            name,
+            parent: Arc::clone(&settings.interface),
+            mac: mac.unwrap_or_else(|| virtual_mac(settings.vrid, settings.family)),
+            family: settings.family,
+            group: draft.group,
+            notify: draft.notify,
+        })
+    }
+
+    /// One for each interface and family.
+    fn further(
+        &mut self,
+        further: &mut Vec<Vmac>,
+        parent: &Arc<str>,
+        family: Family,
+        vrid: Vrid,
+    ) -> Arc<str> {
+        let known = further.iter().find(|vmac| vmac.parent == *parent && vmac.family == family);
+        if let Some(vmac) = known {
+            return Arc::clone(vmac.name.as_arc());
+        }
+        let name = self.choose(&Arc::clone(&self.further), vrid, family);
+        let chosen = Arc::clone(name.as_arc());
+        let mac = virtual_mac(vrid, family);
+        further.push(Vmac { name, parent: Arc::clone(parent), mac, family, group: 0, notify: false });
+        chosen
+    }
+
+    fn choose(&mut self, prefix: &Arc<str>, vrid: Vrid, family: Family) -> Name {
+        let taken = &self.taken;
+        // A prefix is short enough for 999 names, of which a file cannot use up those of one VRID but on purpose.
+        let name = Name::choose(prefix, vrid, family, |name| taken.contains(name))
+            .unwrap_or_else(|| Name::Written(Arc::clone(prefix)));
+        self.taken.insert(Arc::clone(name.as_arc()));
+        name
+    }
+}
+
+/// What a draft says of virtual MAC addresses; taken out before the draft is used up.
+#[derive(Debug)]
+pub(super) struct Plan {
+    own: Option<VmacDraft>,
+    transmit_base: bool,
+    /// `use_vmac` stands behind them.
+    marked: HashSet<IpAddr>,
+    /// `use_vmac_addr`.
+    all_marked: bool,
+}
+
+impl Plan {
+    pub(super) fn new(draft: &mut InstanceDraft, report: &mut Report) -> Self {
+        let vmacs = std::mem::take(&mut draft.vmacs);
+        if let (Some(at), None) = (vmacs.transmit_base, &vmacs.own) {
+            report.warning(at, "`vmac_xmit_base` has no effect without `use_vmac`");
+        }
+        let marked = addresses(draft).filter(|address| address.vmac).map(|address| address.address.value);
+        Self {
+            marked: marked.collect(),
+            own: vmacs.own,
+            transmit_base: vmacs.transmit_base.is_some(),
+            all_marked: vmacs.further,
+        }
+    }
+}
+
+fn addresses(draft: &InstanceDraft) -> impl Iterator<Item = &AddressDraft> {
+    draft.addresses.iter().chain(&draft.excluded)
+}
+
+/// Room for a digit, a point and the VRID behind it.
+const PREFIX_MAX: usize = 10;
+
+fn read_prefix(prefix: &At<Arc<str>>, report: &mut Report) -> Arc<str> {
+    let text = &prefix.value;
+    if text.is_empty() || text.len() > PREFIX_MAX || text.contains('/') {
+        report.error(prefix.at, format!("a prefix has 1 to {PREFIX_MAX} bytes and no `/`"));
+    }
+    Arc::clone(text)
+}
+
+/// `None` where keepalived takes the standard address instead.
+fn written_mac(mac: &At<Vec<u8>>, vrid: Vrid, report: &mut Report) -> Option<[u8; 6]> {
+    let mut octets = mac.value.clone();
+    octets.resize(6, vrid.number());
+    let octets: [u8; 6] = octets.try_into().ok()?;
+    let why = match octets {
+        [0, 0, 0x5e, 0, 1 | 2, _] => "an address of RFC 9568 follows from the VRID",
+        [first, ..] if first & 1 != 0 => "it is a multicast address",
+        [0, 0, 0, 0, 0, 0] => "it is no address",
+        _ => return Some(octets),
+    };
+    report.warning(mac.at, format!("the MAC address is ignored, as with keepalived: {why}"));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_mac_address_ends_with_the_vrid() {
+        let vrid = Vrid::new(51).unwrap();
+        let read = |octets: &[u8]| {
+            let mut report = Report::default();
+            written_mac(&At { value: octets.to_vec(), at: Default::default() }, vrid, &mut report)
+        };
+        assert_eq!(read(&[2, 0, 0, 0, 1]), Some([2, 0, 0, 0, 1, 51]));
+        assert_eq!(read(&[2, 0, 0, 0, 1, 9]), Some([2, 0, 0, 0, 1, 9]));
+        assert_eq!(read(&[0, 0, 0x5e, 0, 1]), None);
+        assert_eq!(read(&[1, 0, 0, 0, 0, 1]), None);
+    }
+}

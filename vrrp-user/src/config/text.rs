@@ -1,0 +1,235 @@
+//! The text of a file to its lines: comments taken off, continued lines together.
+//!
+//! A `#` or `!` outside quotes begins a comment; `\#` and `\!` are letters. A backslash at the end of a line goes on
+//! with the next one, also inside quotes. Which line a row came from is kept, because a definition of several lines
+//! consists of its rows.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+use super::source::{FileId, Position};
+
+/// A letter and the place that it is read from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Letter {
+    pub(super) char: char,
+    pub(super) at: Position,
+}
+
+impl Letter {
+    pub(super) fn is_blank(self) -> bool {
+        is_blank(self.char)
+    }
+}
+
+/// A line with those that continue it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Text {
+    /// One for each line as written, without backslash and comment; a quote that goes on below stays in one row.
+    pub(super) rows: Vec<Vec<Letter>>,
+    /// A comment begins right behind the last letter, without a blank.
+    pub(super) comment_follows: bool,
+}
+
+impl Text {
+    /// The rows as one, blanks between them.
+    pub(super) fn joined(self) -> Vec<Letter> {
+        let mut rows = self.rows.into_iter();
+        let mut joined = rows.next().unwrap_or_default();
+        for row in rows {
+            joined.extend(row.first().map(|first| Letter { char: ' ', at: first.at }));
+            joined.extend(row);
+        }
+        joined
+    }
+}
+
+/// Without the blanks at both ends.
+pub(super) fn trim(letters: &[Letter]) -> &[Letter] {
+    let letters = trim_start(letters);
+    let blanks = letters.iter().rev().take_while(|letter| letter.is_blank()).count();
+    letters.split_at(letters.len().saturating_sub(blanks)).0
+}
+
+/// Without the blanks before it.
+pub(super) fn trim_start(letters: &[Letter]) -> &[Letter] {
+    let blanks = letters.iter().take_while(|letter| letter.is_blank()).count();
+    letters.split_at(blanks).1
+}
+
+pub(super) fn is_blank(letter: char) -> bool {
+    matches!(letter, ' ' | '\t' | '\r' | '\u{b}' | '\u{c}')
+}
+
+/// The lines of a text, also empty ones.
+pub(super) fn lines(text: &str, file: FileId) -> impl Iterator<Item = Text> + '_ {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = Reader { rest: text.chars().peekable(), next: Position::start_of(file) };
+    std::iter::from_fn(move || reader.rest.peek().is_some().then(|| reader.text()))
+}
+
+struct Reader<'a> {
+    rest: Peekable<Chars<'a>>,
+    next: Position,
+}
+
+/// How a line ends.
+enum End {
+    Line,
+    Comment,
+    Continued,
+    /// Inside this quote.
+    Quoted(char),
+}
+
+impl Reader<'_> {
+    fn text(&mut self) -> Text {
+        let mut text = Text::default();
+        let mut row = Vec::new();
+        let mut quote = None;
+        loop {
+            let end = self.row(&mut row, quote.take());
+            if let End::Quoted(open) = end {
+                quote = Some(open);
+                continue;
+            }
+            let is_empty = row.iter().all(|letter: &Letter| letter.is_blank());
+            text.comment_follows =
+                matches!(end, End::Comment) && row.last().is_some_and(|last| !last.is_blank());
+            // A comment between continued lines is not the end of them.
+            let only_comment = matches!(end, End::Comment) && is_empty && !text.rows.is_empty();
+            text.rows.push(std::mem::take(&mut row));
+            if !(only_comment || matches!(end, End::Continued)) || self.rest.peek().is_none() {
+                return text;
+            }
+        }
+    }
+
+    /// Up to and including the end of the line.
+    fn row(&mut self, row: &mut Vec<Letter>, mut quote: Option<char>) -> End {
+        while let Some(char) = self.rest.peek().copied() {
+            let letter = Letter { char, at: self.next };
+            match (char, quote) {
+                ('\n', _) => {
+                    self.bump();
+                    return End::Line;
+                }
+                ('#' | '!', None) => {
+                    self.skip_comment();
+                    return End::Comment;
+                }
+                ('\\', _) => {
+                    self.bump();
+                    if self.is_end_of_line() {
+                        return quote.map_or(End::Continued, End::Quoted);
+                    }
+                    self.escape(row, letter, quote.is_some());
+                    continue;
+                }
+                (_, Some(open)) if char == open => quote = None,
+                ('"', None) => quote = Some(char),
+                // An apostrophe inside a word is a letter.
+                ('\'', None) if row.last().is_none_or(|last| last.is_blank()) => quote = Some(char),
+                _ => {}
+            }
+            self.bump();
+            row.push(letter);
+        }
+        End::Line
+    }
+
+    /// What a backslash makes of the letter behind it.
+    fn escape(&mut self, row: &mut Vec<Letter>, backslash: Letter, quoted: bool) {
+        match self.rest.peek().copied() {
+            Some(next) if quoted => {
+                row.push(backslash);
+                row.push(Letter { char: next, at: self.next });
+                self.bump();
+            }
+            Some(next @ ('#' | '!')) => {
+                row.push(Letter { char: next, ..backslash });
+                self.bump();
+            }
+            _ => row.push(backslash),
+        }
+    }
+
+    /// Behind a backslash: takes the end of the line where it stands there.
+    fn is_end_of_line(&mut self) -> bool {
+        let mut ahead = self.rest.clone();
+        let found = match ahead.next() {
+            Some('\n') => 1,
+            Some('\r') if matches!(ahead.next(), Some('\n')) => 2,
+            _ => 0,
+        };
+        for _ in 0..found {
+            self.bump();
+        }
+        found > 0
+    }
+
+    fn skip_comment(&mut self) {
+        while let Some(next) = self.rest.peek().copied() {
+            self.bump();
+            if next == '\n' {
+                return;
+            }
+        }
+    }
+
+    fn bump(&mut self) {
+        match self.rest.next() {
+            Some('\n') => {
+                self.next.line = self.next.line.saturating_add(1);
+                self.next.column = 1;
+            }
+            Some(_) => self.next.column = self.next.column.saturating_add(1),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of a line between `/`, a comment right behind it as `#`.
+    fn shown(text: &str) -> Vec<String> {
+        lines(text, FileId::default())
+            .map(|text| {
+                let rows: Vec<String> = text.rows.iter().map(|row| as_text(row)).collect();
+                rows.join("/") + if text.comment_follows { "#" } else { "" }
+            })
+            .collect()
+    }
+
+    fn as_text(row: &[Letter]) -> String {
+        trim(row).iter().map(|letter| letter.char).collect()
+    }
+
+    #[test]
+    fn comments_end_a_line_unless_quoted() {
+        assert_eq!(shown("a b # c\n! d\n\"e # f\" '! g'!h"), ["a b", "", "\"e # f\" '! g'#"]);
+        assert_eq!(shown(r"a\#b \!c"), ["a#b !c"]);
+        assert_eq!(shown("Bob's # his"), ["Bob's"]);
+    }
+
+    #[test]
+    fn a_backslash_goes_on_below_and_a_comment_between_does_not_matter() {
+        assert_eq!(shown("a \\\n b\\\r\nc\nd"), ["a/b/c", "d"]);
+        assert_eq!(shown("a \\\n  # c\nb"), ["a//b"]);
+        assert_eq!(shown("a \\\n\nb"), ["a/", "b"]);
+        assert_eq!(shown("a # b \\\nc"), ["a", "c"]);
+        assert_eq!(shown("\"a \\\nb # c\" \\\nd"), ["\"a b # c\"/d"]);
+        assert_eq!(shown("a \\"), ["a \\"]);
+        assert_eq!(shown("a \\\n"), ["a"]);
+    }
+
+    #[test]
+    fn places_are_those_of_the_letters() {
+        let text = lines("é \\\n\\#b", FileId::default()).next().unwrap_or_default();
+        let places: Vec<(char, u32, u32)> =
+            text.joined().iter().map(|letter| (letter.char, letter.at.line, letter.at.column)).collect();
+        assert_eq!(places, [('é', 1, 1), (' ', 1, 2), (' ', 2, 1), ('#', 2, 1), ('b', 2, 3)]);
+    }
+}

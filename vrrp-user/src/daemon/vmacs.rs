@@ -1,0 +1,248 @@
+//! Interfaces with virtual MAC addresses, for as long as the daemon runs.
+//!
+//! Enters: the configuration, and what becomes of links. Leaves: the interfaces, made before any instance starts, made
+//! again when their parent comes or somebody deletes them, removed at the end; and the settings that their parents need
+//! meanwhile. Runs on the main thread: the kernel takes milliseconds for an interface.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Family;
+
+use crate::config::{Config, Instance};
+use crate::driver::clock;
+use crate::driver::netlink::link::Link;
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::netlink::table::Table;
+use crate::driver::netlink::vmac::{self, Origin, VmacError};
+use crate::driver::sysctl::Changed;
+use crate::protocol::{Addresses, InstanceSettings, Name, Vmac};
+
+/// Between two attempts to make one interface: an attempt that fails half-way is a change of links itself.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Of a parent, so that it does not answer for addresses that its macvlans carry.
+const PARENT: [(&str, &str); 2] = [("arp_ignore", "1"), ("arp_filter", "1")];
+
+#[derive(Debug)]
+pub struct Vmacs {
+    socket: RouteSocket,
+    wanted: Vec<Wanted>,
+    /// By name of the parent.
+    parents: BTreeMap<Arc<str>, Parent>,
+    silent_igmp: Option<Changed>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    vmac: Vmac,
+    /// Why it could not be made, and when that was if it is to be tried again.
+    failed: Option<(Option<Timestamp>, String)>,
+}
+
+#[derive(Debug)]
+struct Parent {
+    ifindex: u32,
+    _changed: Vec<Changed>,
+}
+
+impl Vmacs {
+    /// Makes what can be made now of all that the configuration wants, under names that nobody else has.
+    ///
+    /// # Errors
+    /// The kernel could not be asked. Interfaces that cannot be made are told and tried again.
+    pub fn prepare(config: &mut Config) -> io::Result<Self> {
+        let (wanted, parents) = (Vec::new(), BTreeMap::new());
+        let mut this = Self { socket: RouteSocket::open()?, wanted, parents, silent_igmp: None };
+        this.add(config)?;
+        Ok(this)
+    }
+
+    /// Makes what another configuration wants in addition; what it shares with the present one stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn add(&mut self, config: &mut Config) -> io::Result<()> {
+        let vmacs = |config: &Config| -> Vec<Vmac> {
+            config.instances.iter().flat_map(|instance| instance.settings.vmacs.all()).cloned().collect()
+        };
+        if !vmacs(config).is_empty() {
+            let links = Link::list(&mut self.socket)?;
+            settle_names(&mut config.instances, &links);
+        }
+        let Self { socket, wanted, parents, .. } = self;
+        for vmac in vmacs(config) {
+            if !wanted.iter().any(|known| known.vmac == vmac) {
+                let mut new = Wanted { vmac, failed: None };
+                make(socket, parents, &mut new);
+                wanted.push(new);
+            }
+        }
+        if !config.globals.silent_igmp {
+            self.silent_igmp = None;
+        } else if self.silent_igmp.is_none() {
+            self.silent_igmp = silence_igmp();
+        }
+        Ok(())
+    }
+
+    /// Removes what a configuration that was added since does not want, and sets back parents that nothing stands on.
+    pub fn prune(&mut self, config: &Config) {
+        let kept: Vec<_> =
+            config.instances.iter().flat_map(|instance| instance.settings.vmacs.all()).collect();
+        let Self { socket, wanted, parents, .. } = self;
+        wanted.retain(|Wanted { vmac, .. }| {
+            let is_kept = kept.contains(&vmac);
+            // Of one that has changed otherwise the interface stays.
+            let identity = |vmac: &Vmac| (Arc::clone(vmac.name.as_arc()), Arc::clone(&vmac.parent), vmac.mac);
+            if !kept.iter().any(|kept| identity(kept) == identity(vmac)) {
+                remove(socket, vmac);
+            }
+            is_kept
+        });
+        let stands_on =
+            |parent: &Arc<str>| kept.iter().any(|vmac| vmac.family == Family::V4 && vmac.parent == *parent);
+        parents.retain(|parent, _| stands_on(parent));
+    }
+
+    /// Makes again what is missing, where its parent is there. Returns when to try again what could not be made.
+    pub fn keep(&mut self, table: &Table) -> Option<Duration> {
+        let Self { socket, wanted, parents, .. } = self;
+        let mut again = None;
+        for wanted in wanted {
+            let Some(parent) = table.link(&wanted.vmac.parent) else { continue };
+            let is_held = parents.get(&wanted.vmac.parent).is_none_or(|held| held.ifindex == parent.ifindex);
+            if is_held && table.link(wanted.vmac.name.as_arc()).is_some() {
+                continue;
+            }
+            let failed_at = |wanted: &Wanted| wanted.failed.as_ref().and_then(|(at, _)| *at);
+            if failed_at(wanted).is_none_or(|at| clock::now().since(at) >= RETRY) {
+                make(socket, parents, wanted);
+            }
+            again = failed_at(wanted).map(|at| RETRY.saturating_sub(clock::now().since(at))).or(again);
+        }
+        again
+    }
+}
+
+impl Drop for Vmacs {
+    fn drop(&mut self) {
+        let Self { socket, wanted, .. } = self;
+        wanted.iter().for_each(|wanted| remove(socket, &wanted.vmac));
+    }
+}
+
+fn remove(socket: &mut RouteSocket, vmac: &Vmac) {
+    let interface = vmac.name.as_arc();
+    if let Err(error) = vmac::remove(socket, vmac) {
+        warn!(%interface, %error, "cannot remove the interface with the virtual MAC address");
+    }
+}
+
+fn make(socket: &mut RouteSocket, parents: &mut BTreeMap<Arc<str>, Parent>, wanted: &mut Wanted) {
+    let vmac = &wanted.vmac;
+    let (interface, parent) = (vmac.name.as_arc(), &vmac.parent);
+    match hold(socket, parents, vmac).and_then(|()| vmac::ensure(socket, vmac)) {
+        Ok(origin) => {
+            wanted.failed = None;
+            let mac = vmac.mac.map(|octet| format!("{octet:02x}")).join(":");
+            match origin {
+                Origin::Made => {
+                    info!(%interface, %parent, mac, "made the interface with the virtual MAC address");
+                }
+                Origin::Adopted => {
+                    info!(%interface, %parent, mac, "took over the interface with the virtual MAC address");
+                }
+            }
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            if wanted.failed.as_ref().is_none_or(|(_, last)| *last != reason) {
+                warn!("no interface with the virtual MAC address: {reason}");
+            }
+            // A parent that comes is a change of links.
+            let at = if matches!(error, VmacError::NoParent { .. }) { None } else { Some(clock::now()) };
+            wanted.failed = Some((at, reason));
+        }
+    }
+}
+
+/// Gives the parent the settings that it needs, before anything on it can answer.
+fn hold(
+    socket: &mut RouteSocket,
+    parents: &mut BTreeMap<Arc<str>, Parent>,
+    vmac: &Vmac,
+) -> Result<(), VmacError> {
+    if vmac.family == Family::V6 {
+        return Ok(());
+    }
+    // Told by what comes next.
+    let Ok(link) = Link::by_name(socket, &vmac.parent) else { return Ok(()) };
+    if parents.get(&vmac.parent).is_some_and(|held| held.ifindex == link.ifindex) {
+        return Ok(());
+    }
+    // Of an interface of this name that is gone.
+    parents.remove(&vmac.parent);
+    let mut changed = Vec::new();
+    for (key, value) in PARENT {
+        match Changed::of_interface(Family::V4, &vmac.parent, key, value) {
+            Ok(done) => changed.extend(done),
+            Err(source) => {
+                let interface = vmac.parent.to_string();
+                return Err(VmacError::Refused { interface, action: "cannot be given its settings", source });
+            }
+        }
+    }
+    parents.insert(Arc::clone(&vmac.parent), Parent { ifindex: link.ifindex, _changed: changed });
+    Ok(())
+}
+
+/// A name that was chosen is that of an interface left by an earlier run, or gives way to somebody else's interface.
+fn settle_names(instances: &mut [Instance], links: &[Link]) {
+    let vmacs = instances.iter().flat_map(|instance| instance.settings.vmacs.all());
+    let written = vmacs.filter(|vmac| matches!(vmac.name, Name::Written(_)));
+    let mut taken: HashSet<Arc<str>> = written.map(|vmac| Arc::clone(vmac.name.as_arc())).collect();
+    for InstanceSettings { vmacs, addresses, .. } in
+        instances.iter_mut().map(|instance| &mut instance.settings)
+    {
+        for vmac in vmacs.own.iter_mut().chain(&mut vmacs.further) {
+            let Name::Chosen { name, prefix, vrid } = vmac.name.clone() else { continue };
+            let is_taken = |name: &str| taken.contains(name) || links.iter().any(|link| *link.name == *name);
+            if let Some(left) = vmac::find(links, vmac).filter(|left| !taken.contains(&*left.name)) {
+                vmac.name = Name::Chosen { name: left.name.as_str().into(), prefix, vrid };
+            } else if is_taken(&name)
+                && let Some(free) = Name::choose(&prefix, vrid, vmac.family, is_taken)
+            {
+                warn!("there is an interface {name} already; {} is made instead", free.as_arc());
+                vmac.name = free;
+            }
+            taken.insert(Arc::clone(vmac.name.as_arc()));
+            rename(addresses, &name, vmac.name.as_arc());
+        }
+    }
+}
+
+/// Addresses that stand on a further interface follow its name.
+fn rename(addresses: &mut Arc<Addresses>, from: &Arc<str>, to: &Arc<str>) {
+    if from == to {
+        return;
+    }
+    let addresses = Arc::make_mut(addresses);
+    for address in addresses.advertised.iter_mut().chain(&mut addresses.excluded) {
+        if address.device.as_ref() == Some(from) {
+            address.device = Some(Arc::clone(to));
+        }
+    }
+}
+
+/// Linux 4.3.
+fn silence_igmp() -> Option<Changed> {
+    Changed::of_host("ipv4/igmp_link_local_mcast_reports", "0").unwrap_or_else(|error| {
+        warn!(%error, "IGMP reports cannot be disabled");
+        None
+    })
+}

@@ -1,0 +1,189 @@
+//! Interfaces with virtual MAC addresses: private macvlans, as keepalived makes them.
+//!
+//! Enters: what the configuration says of one. Leaves: the interface, set and up, whether made now or left by an earlier
+//! run; or why it cannot be. Absent: the parent's settings, and when to make one.
+//!
+//! In private mode the kernel hands a frame that comes from the same MAC address, such as the advert of the master, to
+//! the macvlan and not to its parent. XDP, tcx and packet sockets on the parent see it before that.
+
+use std::io;
+
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{
+    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+};
+use thiserror::Error;
+use vrrp_ebpf::wire::Family;
+
+use super::link::Link;
+use super::socket::{Request, RouteSocket};
+use crate::driver::sysctl;
+use crate::protocol::Vmac;
+
+/// Why there is no such interface.
+#[derive(Debug, Error)]
+pub enum VmacError {
+    /// It is tried again when the parent comes.
+    #[error("{interface}: there is no {parent} to make it on")]
+    NoParent { interface: String, parent: String },
+    #[error("{interface}: there is an interface of this name already; remove it, or write another name")]
+    Foreign { interface: String },
+    #[error("{interface}: {other} on {parent} has its MAC address already; remove one of them")]
+    Busy { interface: String, parent: String, other: String },
+    #[error("{interface}: {action}: {source}")]
+    Refused { interface: String, action: &'static str, source: io::Error },
+}
+
+/// How the interface came to be there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    Made,
+    /// Left by an earlier run.
+    Adopted,
+}
+
+/// Sees to it that the interface is there and up.
+///
+/// # Errors
+/// There is none; what was made half is removed again.
+pub fn ensure(socket: &mut RouteSocket, vmac: &Vmac) -> Result<Origin, VmacError> {
+    let name = vmac.name.as_arc();
+    let refused = |action| move |source| VmacError::Refused { interface: name.to_string(), action, source };
+    let parent = Link::by_name(socket, &vmac.parent)
+        .map_err(|_| VmacError::NoParent { interface: name.to_string(), parent: vmac.parent.to_string() })?;
+    if let Ok(present) = Link::by_name(socket, name) {
+        if is_ours(vmac, &parent, &present) {
+            set_up(socket, vmac, present.ifindex).map_err(refused("cannot be set up"))?;
+            return Ok(Origin::Adopted);
+        }
+        if present.macvlan.is_none() || present.mac != Some(vmac.mac) {
+            return Err(VmacError::Foreign { interface: name.to_string() });
+        }
+        // Of an earlier run, on another parent or in another mode.
+        delete(socket, present.ifindex).map_err(refused("cannot be made anew"))?;
+    }
+    make(socket, vmac, &parent).map_err(refused("cannot be made"))?;
+    let made = Link::by_name(socket, name).map_err(refused("is gone again"))?;
+    let done = set_up(socket, vmac, made.ifindex);
+    if let Err(error) = done {
+        // The reason counts, not what becomes of the rest.
+        let _ = delete(socket, made.ifindex);
+        return Err(match error.raw_os_error() {
+            Some(libc::EBUSY | libc::EADDRINUSE) => busy(socket, vmac, &parent),
+            _ => refused("cannot be set up")(error),
+        });
+    }
+    if vmac.notify {
+        // Setting what is set already makes the kernel tell the interface's state; nothing depends on it here.
+        let _ = change(socket, parent.ifindex, |message| {
+            message.attributes.push(LinkAttribute::Group(parent.group));
+        });
+    }
+    Ok(Origin::Made)
+}
+
+/// Removes the interface, if it is as we have made it. False: it is not there.
+///
+/// # Errors
+/// The kernel refused.
+pub fn remove(socket: &mut RouteSocket, vmac: &Vmac) -> io::Result<bool> {
+    match Link::by_name(socket, vmac.name.as_arc()) {
+        Ok(present) if present.macvlan == Some(MacVlanMode::Private) && present.mac == Some(vmac.mac) => {
+            delete(socket, present.ifindex).map(|()| true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// The macvlan among `links` that an earlier run has made for the same purpose.
+pub fn find<'a>(links: &'a [Link], vmac: &Vmac) -> Option<&'a Link> {
+    let parent = links.iter().find(|link| *link.name == *vmac.parent)?;
+    links.iter().find(|link| is_ours(vmac, parent, link))
+}
+
+fn is_ours(vmac: &Vmac, parent: &Link, link: &Link) -> bool {
+    // A macvlan on a macvlan stands on the same interface as that one.
+    let below = if parent.macvlan.is_some() { parent.parent } else { Some(parent.ifindex) };
+    link.macvlan == Some(MacVlanMode::Private) && link.mac == Some(vmac.mac) && link.parent == below
+}
+
+fn make(socket: &mut RouteSocket, vmac: &Vmac, parent: &Link) -> io::Result<()> {
+    let mut message = LinkMessage::default();
+    let data = InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Private)]);
+    message.attributes = vec![
+        LinkAttribute::IfName(vmac.name.as_arc().to_string()),
+        LinkAttribute::Link(parent.ifindex),
+        LinkAttribute::Address(vmac.mac.to_vec()),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::MacVlan), LinkInfo::Data(data)]),
+    ];
+    request(socket, RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+}
+
+fn busy(socket: &mut RouteSocket, vmac: &Vmac, parent: &Link) -> VmacError {
+    let links = Link::list(socket).unwrap_or_default();
+    let other = links.iter().find(|link| link.mac == Some(vmac.mac) && link.parent == Some(parent.ifindex));
+    VmacError::Busy {
+        interface: vmac.name.as_arc().to_string(),
+        parent: vmac.parent.to_string(),
+        other: other.map_or_else(|| "another interface".to_owned(), |other| other.name.clone()),
+    }
+}
+
+/// Settings first: an interface that is up with the kernel's would answer for the parent's addresses.
+fn set_up(socket: &mut RouteSocket, vmac: &Vmac, ifindex: u32) -> io::Result<()> {
+    let name = vmac.name.as_arc();
+    let write = |family, key, value| sysctl::write(family, name, key, value);
+    // The kernel may lack IPv6, or forbid it altogether.
+    let write_v6 = |key, value| match write(Family::V6, key, value) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        written => written,
+    };
+    // No link-local address of its own, which would be the same on all nodes.
+    write_v6("addr_gen_mode", "1")?;
+    // Or it would answer for the IPv4 addresses of the parent.
+    write(Family::V4, "arp_ignore", "1")?;
+    match vmac.family {
+        Family::V4 => {
+            write(Family::V4, "accept_local", "1")?;
+            write(Family::V4, "promote_secondaries", "1")?;
+            // Packets to the addresses come in here, while the way back may be the parent's. The stricter of this
+            // and the setting for all interfaces counts, but loose (2) overrides strict (1).
+            let strict = sysctl::read(Family::V4, "all", "rp_filter").is_ok_and(|value| value == "1");
+            write(Family::V4, "rp_filter", if strict { "2" } else { "0" })?;
+            write_v6("disable_ipv6", "1")?;
+        }
+        Family::V6 => {
+            write_v6("disable_ipv6", "0")?;
+            // Routers are asked and heard on the parent; a backup that asked with this MAC address would draw the
+            // traffic of the master.
+            write_v6("accept_ra", "0")?;
+        }
+    }
+    change(socket, ifindex, |message| {
+        message.header.flags |= LinkFlags::Up;
+        message.header.change_mask |= LinkFlags::Up;
+        message.attributes.push(LinkAttribute::Group(vmac.group));
+    })
+}
+
+fn change(socket: &mut RouteSocket, ifindex: u32, edit: impl FnOnce(&mut LinkMessage)) -> io::Result<()> {
+    let mut message = LinkMessage::default();
+    message.header.index = ifindex;
+    edit(&mut message);
+    request(socket, RouteNetlinkMessage::SetLink(message), 0)
+}
+
+fn delete(socket: &mut RouteSocket, ifindex: u32) -> io::Result<()> {
+    let mut message = LinkMessage::default();
+    message.header.index = ifindex;
+    request(socket, RouteNetlinkMessage::DelLink(message), 0)
+}
+
+fn request(socket: &mut RouteSocket, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    let mut refused = Ok(());
+    socket.perform(vec![Request { message, flags }], |_, errno| {
+        refused = Err(io::Error::from_raw_os_error(errno));
+    })?;
+    refused
+}
