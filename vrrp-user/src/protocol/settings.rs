@@ -205,7 +205,7 @@ pub struct TrackSettings {
 }
 
 /// What a [`TrackId`] stands for; for people to read.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Track {
     Script(Arc<str>),
     Interface(Arc<str>),

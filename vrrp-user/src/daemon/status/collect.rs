@@ -27,7 +27,6 @@ impl Sources {
     pub fn status(&self) -> Status {
         let now = clock::now();
         let record = self.record.read();
-        let instances = self.config.instances.iter().zip(&self.board.instances).zip(0..);
         Status {
             node: self.node(&record, now),
             engine: self.engine(),
@@ -40,8 +39,9 @@ impl Sources {
                     why: some_text(&note.why),
                 })
                 .collect(),
-            instances: instances
-                .map(|((config, board), id)| self.instance(InstanceId(id), config, board, &record, now))
+            instances: self
+                .instances()
+                .map(|(config, board)| self.instance(config.id, config, board, &record, now))
                 .collect(),
             groups: self.groups(&record, now),
             checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
@@ -117,7 +117,7 @@ impl Sources {
             let past = record.groups.get(&id);
             let since = Timestamp::from_nanos(board.since.load(Relaxed));
             let members = config.settings.members.iter();
-            let members = members.filter_map(|member| self.config.instances.get(member.index()));
+            let members = members.filter_map(|member| self.config.instance(*member));
             Group {
                 name: config.settings.name.to_string(),
                 state: board.state().as_str().to_owned(),

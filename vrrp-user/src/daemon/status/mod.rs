@@ -4,6 +4,7 @@
 //! `vrrpx status --json`; [`table`] writes it for people. Absent: the engine, which is never asked.
 
 mod collect;
+mod live;
 mod table;
 
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
 pub(crate) use collect::{family, gap_bound, interval, master, received, source};
+pub use live::Live;
 pub use table::table;
 
-use super::board::Board;
+use super::board::{Board, InstanceBoard};
 use super::record::Record;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::driver::maps::Maps;
 
 /// Everything that status and metrics are read from.
@@ -30,6 +32,14 @@ pub struct Sources {
     pub router_id: Arc<str>,
     /// When the daemon started.
     pub started: Timestamp,
+}
+
+impl Sources {
+    /// The instances in the order of the file, each with its board.
+    pub fn instances(&self) -> impl Iterator<Item = (&config::Instance, &InstanceBoard)> {
+        let board = |instance: &config::Instance| self.board.instances.get(instance.id.index());
+        self.config.instances.iter().filter_map(move |instance| Some((instance, board(instance)?)))
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
