@@ -73,8 +73,10 @@ impl Attachments {
     /// Takes other settings. What is new waits for its interface.
     pub fn adopt(&mut self, changes: &Changes) {
         for &instance in &changes.removed {
-            self.set_interface(instance, None);
-            self.places.remove(&instance);
+            let place = self.places.remove(&instance);
+            if let Some(ifindex) = place.and_then(|place| place.ifindex) {
+                self.forget(instance, ifindex);
+            }
             self.instances.remove(&instance);
         }
         for Configured { id, settings, .. } in &changes.configured {
@@ -190,13 +192,28 @@ impl Attachments {
         program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])
     }
 
+    /// Detaches from interfaces that no instance is on any more.
+    pub fn prune(&mut self) {
+        let rungs: Vec<u32> = self.rungs.keys().copied().collect();
+        rungs.into_iter().for_each(|ifindex| self.abandon(ifindex));
+    }
+
     fn leave(&mut self, instance: InstanceId, ifindex: u32) {
+        self.forget(instance, ifindex);
+        self.abandon(ifindex);
+    }
+
+    fn forget(&mut self, instance: InstanceId, ifindex: u32) {
         let Some(settings) = self.instances.get(&instance) else { return };
         self.maps.disarm(instance.0);
         if let Some(program) = &mut self.program {
             // Gone already where the interface never came to be known.
             let _ = program.remove(InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
         }
+    }
+
+    /// Detaches from an interface, unless an instance is on it.
+    fn abandon(&mut self, ifindex: u32) {
         if self.places.values().any(|place| place.ifindex == Some(ifindex)) {
             return;
         }

@@ -66,12 +66,19 @@ impl Interfaces<'_> {
     pub async fn follow(mut self, delay: Duration, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
         let mut monitor = Monitor::open()?;
         let mut start = pin!(tokio::time::sleep(delay));
-        let mut started = false;
+        let (mut started, mut has_new) = (false, false);
         let mut tracker = tracker(&self.config);
         loop {
             let again = self.vmacs.borrow_mut().keep(monitor.table());
             while !tracker.update(monitor.table(), |change| self.tell(change)) {
                 tokio::time::sleep(RETRY).await;
+            }
+            // New instances take part when all about them is told.
+            while has_new && started {
+                has_new = !self.inputs.push(Input::Event(Event::Startup));
+                if has_new {
+                    tokio::time::sleep(RETRY).await;
+                }
             }
             tokio::select! {
                 changed = monitor.changed() => changed?,
@@ -84,12 +91,16 @@ impl Interfaces<'_> {
                     Order::Adopt(config, answer) => {
                         let adopted = self.adopt(*config).await;
                         if adopted.is_ok() {
+                            has_new = true;
                             tracker = self::tracker(&self.config).continuing(&tracker);
                         }
                         // The service waits for it.
                         let _ = answer.send(adopted);
                     }
-                    Order::Prune => self.vmacs.borrow_mut().prune(&self.config),
+                    Order::Prune => {
+                        self.attachments.prune();
+                        self.vmacs.borrow_mut().prune(&self.config);
+                    }
                 },
             }
         }

@@ -147,6 +147,17 @@ impl Scrape {
         gauge(out, "vrrpx_uptime_seconds", "Time since the daemon started", |row| {
             row(&vec![], self.now.since(self.sources.started).as_secs_f64())
         })?;
+        let loads = self.sources.record.read().loads.clone();
+        gauge(
+            out,
+            "vrrpx_config_stale",
+            "1 while the file was refused and the one before is in use",
+            |row| row(&vec![], f64::from(u8::from(loads.stale.is_some()))),
+        )?;
+        counter(out, "vrrpx_reloads", "Reloads by what came of them", |row| {
+            row(&vec![("result", "done")], loads.reloaded)?;
+            row(&vec![("result", "refused")], loads.refused)
+        })?;
         let totals = [
             ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),
             ("vrrpx_away", "Times that this node found itself to have been away", board.away.load(Relaxed)),

@@ -31,8 +31,6 @@ pub struct Router {
     /// Allocated once for the largest input.
     actions: VecDeque<Action>,
     away: u64,
-    /// [`Event::Startup`] was handled.
-    started: bool,
 }
 
 impl Router {
@@ -57,14 +55,13 @@ impl Router {
             instances,
             groups,
             away: 0,
-            started: false,
         };
         this.index_trackers();
         this
     }
 
     /// Other settings for an instance, which keeps its state; or a new instance, in Init, under a number that is free or
-    /// the next one. `known` are the latest results of what is tracked. Groups are as [`Self::regroup`] has them, which
+    /// the next one, which takes part from the next [`Event::Startup`] on. `known` are the latest results of what is tracked. Groups are as [`Self::regroup`] has them, which
     /// must follow.
     pub fn configure(
         &mut self,
@@ -80,7 +77,6 @@ impl Router {
         } else if id.index() <= self.instances.len() {
             let mut instance = Instance::new(id, settings);
             instance.carry_results(known);
-            instance.started = self.started;
             match self.instances.get_mut(id.index()) {
                 Some(free) => *free = instance,
                 None => self.instances.push(instance),
@@ -121,10 +117,7 @@ impl Router {
 
     pub fn handle(&mut self, event: &Event, now: Timestamp) {
         match *event {
-            Event::Startup => {
-                self.started = true;
-                self.on_all(now, Instance::startup);
-            }
+            Event::Startup => self.on_all(now, Instance::startup),
             Event::Shutdown => self.on_all(now, Instance::shutdown),
             Event::Advert(id, ref heard) => self.on(id, now, |instance, turn| instance.heard(heard, turn)),
             Event::Seen(id, stamp) => self.on(id, now, |instance, turn| instance.seen(stamp, turn)),

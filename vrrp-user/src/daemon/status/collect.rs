@@ -9,8 +9,8 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Node, Passed, Peer,
-    PriorityPair, Sources, Status, Tracked,
+    Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Node,
+    Passed, Peer, PriorityPair, Sources, Status, Tracked,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
@@ -29,6 +29,7 @@ impl Sources {
         let record = self.record.read();
         Status {
             node: self.node(&record, now),
+            configuration: self.configuration(&record, now),
             engine: self.engine(),
             interfaces: record
                 .rungs
@@ -45,6 +46,19 @@ impl Sources {
                 .collect(),
             groups: self.groups(&record, now),
             checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
+        }
+    }
+
+    fn configuration(&self, record: &Inner, now: Timestamp) -> Configuration {
+        let loads = &record.loads;
+        let start =
+            || SystemTime::now().checked_sub(now.since(self.started)).unwrap_or(SystemTime::UNIX_EPOCH);
+        Configuration {
+            loaded: rfc3339(loads.at.unwrap_or_else(start)),
+            reloads: loads.reloaded,
+            refused: loads.refused,
+            stale_since: loads.stale.as_ref().map(|stale| rfc3339(stale.since)),
+            findings: loads.stale.as_ref().map(|stale| stale.findings.clone()).unwrap_or_default(),
         }
     }
 

@@ -45,11 +45,26 @@ impl Sources {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Status {
     pub node: Node,
+    pub configuration: Configuration,
     pub engine: Engine,
     pub interfaces: Vec<Interface>,
     pub instances: Vec<Instance>,
     pub groups: Vec<Group>,
     pub checks: Vec<Check>,
+}
+
+/// The file that is in use.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Configuration {
+    /// When it was read, RFC 3339 in UTC.
+    pub loaded: String,
+    /// Times that it was taken over by a reload, and that a reload was refused.
+    pub reloads: u64,
+    pub refused: u64,
+    /// The file was refused last time, when this was; the one before is in use.
+    pub stale_since: Option<String>,
+    /// What is wrong with it, one finding each.
+    pub findings: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
