@@ -342,3 +342,32 @@ fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
         pair.wait_for_master(0)
     })
 }
+
+/// A master that goes tells which groups it has left. A switch must not look for the new master behind that report.
+#[test]
+fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
+    // Without a program they do.
+    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
+    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
+    let instance = |priority| Instance::v6(priority).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut command = pair.lab.lan.command("timeout")?;
+    let reports = "icmp6[0] == 143 or icmp6[0] == 131 or icmp6[0] == 132 or (ip6 proto 0 and ip6[40] == 58)";
+    command.args(["7", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode", reports]);
+    let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    std::thread::sleep(Duration::from_millis(500));
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        std::thread::sleep(Duration::from_secs(1));
+        pair.stop(0)?;
+        pair.wait_for_master(1)?;
+        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+        // keepalived's macvlan sends from the link-local address of its parent.
+        let from_it = !ours() || seen.contains("fe80::200 > ");
+        ensure!(from_it && !seen.is_empty(), "there are no reports, which shows nothing: {seen}");
+        ensure!(seen.lines().all(|line| line.contains("02:00:00:00:00:01 > ")), "{seen}");
+        Ok(())
+    })
+}

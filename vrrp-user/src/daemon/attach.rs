@@ -4,7 +4,7 @@
 //! programs and group memberships on interfaces, listeners for the engine. Runs on the ordinary threads: attaching
 //! costs milliseconds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,6 +17,7 @@ use super::board::Board;
 use super::options::XdpMode;
 use super::queue::{Input, Queue};
 use super::record::{Record, RungNote};
+use super::vmacs::Carrier;
 use crate::driver::Rung;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};
@@ -39,6 +40,8 @@ pub struct Attachments {
     rungs: HashMap<u32, Rung>,
     /// Where each instance is attached now.
     places: Vec<Place>,
+    /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
+    refused: HashSet<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -62,9 +65,20 @@ impl Attachments {
             Err(reason) => (None, Some(reason)),
         };
         let places = instances.iter().map(|_| Place::default()).collect();
-        let rungs = HashMap::new();
-        let this =
-            Self { instances, program, without_program, mode, maps, board, inputs, record, rungs, places };
+        let (rungs, refused) = (HashMap::new(), HashSet::new());
+        let this = Self {
+            instances,
+            program,
+            without_program,
+            mode,
+            maps,
+            board,
+            inputs,
+            record,
+            rungs,
+            places,
+            refused,
+        };
         for slot in 0..this.instances.len() {
             this.write_slot(slot, None);
         }
@@ -89,6 +103,22 @@ impl Attachments {
     /// The instance's own source address: an advert from it is a loop.
     pub fn set_source(&self, instance: InstanceId, source: Option<IpAddr>) {
         self.write_slot(instance.index(), source);
+    }
+
+    /// These interfaces with virtual MAC addresses are there now, and no others.
+    pub fn set_carriers(&mut self, carriers: &[Carrier]) {
+        let Some(program) = &mut self.program else { return };
+        let is_there = |ifindex| carriers.iter().any(|carrier| carrier.ifindex == ifindex);
+        program.retain_reporters(is_there);
+        self.refused.retain(|ifindex| is_there(*ifindex));
+        for Carrier { ifindex, interface, parent_mac } in carriers {
+            if !self.refused.contains(ifindex)
+                && let Err(error) = program.report_as(*ifindex, interface, *parent_mac)
+            {
+                warn!(%interface, %error, "reports of group membership leave with the virtual MAC address");
+                self.refused.insert(*ifindex);
+            }
+        }
     }
 
     fn enter(&mut self, instance: InstanceId, ifindex: u32) {

@@ -233,16 +233,16 @@ fn start_threads(
     Ok(Threads { engine, effect })
 }
 
-fn follow_interfaces(
+async fn follow_interfaces(
     options: &RunOptions,
     sources: &Sources,
     queues: &Queues,
     program: Result<Program, String>,
     vmacs: &RefCell<Vmacs>,
-) -> impl Future<Output = io::Result<()>> {
+) -> io::Result<()> {
     let config = &sources.config;
     let settings = || config.instances.iter().map(|instance| &instance.settings);
-    let mut attachments = Attachments::new(
+    let attachments = RefCell::new(Attachments::new(
         settings().cloned().collect(),
         program,
         options.mode,
@@ -250,22 +250,26 @@ fn follow_interfaces(
         Arc::clone(&sources.board),
         Arc::clone(&sources.record),
         queues.inputs.clone(),
-    );
+    ));
     let tracker = Tracker::new(settings(), &config.tracked_interfaces);
-    let record = Arc::clone(&sources.record);
     // A program is attached before the engine hears of the interface.
     let delay = startup_delay(&config.globals);
     if !delay.is_zero() {
         info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
     }
-    let keep = |table: &Table| vmacs.borrow_mut().keep(table);
-    interfaces::follow(tracker, queues.inputs.clone(), delay, keep, move |change| match *change {
-        Change::Interface(instance, ifindex) => attachments.set_interface(instance, ifindex),
+    let keep = |table: &Table| {
+        let again = vmacs.borrow_mut().keep(table);
+        attachments.borrow_mut().set_carriers(&vmacs.borrow().carriers(table));
+        again
+    };
+    let prepare = |change: &Change| match *change {
+        Change::Interface(instance, ifindex) => attachments.borrow_mut().set_interface(instance, ifindex),
         Change::Sender(..) => {}
-        Change::Event(Event::Source(instance, source)) => attachments.set_source(instance, source),
-        Change::Event(Event::Track(track, up)) => record.link(track, up),
+        Change::Event(Event::Source(instance, source)) => attachments.borrow().set_source(instance, source),
+        Change::Event(Event::Track(track, up)) => sources.record.link(track, up),
         Change::Event(_) => {}
-    })
+    };
+    interfaces::follow(tracker, queues.inputs.clone(), delay, keep, prepare).await
 }
 
 /// What is left of it; the kernel counts the time since the boot in CLOCK_BOOTTIME.

@@ -37,6 +37,14 @@ pub struct Vmacs {
     silent_igmp: Option<Changed>,
 }
 
+/// An interface with a virtual MAC address that is there.
+#[derive(Clone, Debug)]
+pub struct Carrier {
+    pub ifindex: u32,
+    pub interface: Arc<str>,
+    pub parent_mac: [u8; 6],
+}
+
 #[derive(Debug)]
 struct Wanted {
     vmac: Vmac,
@@ -60,6 +68,18 @@ impl Vmacs {
         let mut this = Self { socket: RouteSocket::open()?, wanted, parents, silent_igmp: None };
         this.add(config)?;
         Ok(this)
+    }
+
+    /// Those that the kernel reports groups from: each IPv6 address is a member of one.
+    pub fn carriers(&self, table: &Table) -> Vec<Carrier> {
+        let reporting =
+            self.wanted.iter().map(|wanted| &wanted.vmac).filter(|vmac| vmac.family == Family::V6);
+        let carrier = |vmac: &Vmac| {
+            let interface = Arc::clone(vmac.name.as_arc());
+            let (ifindex, parent) = (table.link(&interface)?.ifindex, table.link(&vmac.parent)?);
+            Some(Carrier { ifindex, interface, parent_mac: parent.mac? })
+        };
+        reporting.filter_map(carrier).collect()
     }
 
     /// Makes what another configuration wants in addition; what it shares with the present one stays as it is.

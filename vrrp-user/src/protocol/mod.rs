@@ -37,4 +37,4 @@ pub use timers::Timer;
 pub use timing::{master_down_interval, skew};
 pub use track::Faults;
 pub use units::{Epoch, InstanceId, Interval, Priority, Version, Vrid, Weight};
-pub use vmac::{Name, Vmac, VmacSettings, virtual_mac};
+pub use vmac::{Name, Vmac, VmacSettings};
