@@ -7,6 +7,7 @@
 mod corpus;
 mod documentation;
 mod grammar;
+mod groups;
 mod include;
 mod keepalived;
 mod random;

@@ -88,35 +88,39 @@ fn heard_interval(version: Version, words: &[&str]) -> Interval {
 }
 
 fn span(bench: &Bench, terms: &[&str]) -> Duration {
+    sum(terms, |term| match term {
+        "down" => bench.instance().master_down_interval(),
+        "skew" => bench.instance().skew(),
+        "A" => bench.instance().settings().advert_interval.duration(),
+        _ => constant(term),
+    })
+}
+
+/// Terms with `+` and `-` between them.
+pub(crate) fn sum(terms: &[&str], length: impl Fn(&str) -> Duration) -> Duration {
     let mut sum = Duration::ZERO;
     let mut is_negative = false;
     for term in terms {
         match *term {
             "+" => is_negative = false,
             "-" => is_negative = true,
-            _ if is_negative => sum -= length(bench, term),
-            _ => sum += length(bench, term),
+            _ if is_negative => sum -= length(term),
+            _ => sum += length(term),
         }
     }
     sum
 }
 
-fn length(bench: &Bench, term: &str) -> Duration {
-    match term {
-        "down" => bench.instance().master_down_interval(),
-        "skew" => bench.instance().skew(),
-        "A" => bench.instance().settings().advert_interval.duration(),
-        _ => {
-            let unit = term.trim_start_matches(|c: char| c.is_ascii_digit());
-            let count: u64 = term.trim_end_matches(unit).parse().unwrap();
-            match unit {
-                "ns" => Duration::from_nanos(count),
-                "us" => Duration::from_micros(count),
-                "ms" => Duration::from_millis(count),
-                "cs" => Duration::from_millis(10 * count),
-                "s" => Duration::from_secs(count),
-                _ => panic!("no such length: {term}"),
-            }
-        }
+/// A number with its unit.
+pub(crate) fn constant(term: &str) -> Duration {
+    let unit = term.trim_start_matches(|c: char| c.is_ascii_digit());
+    let count: u64 = term.trim_end_matches(unit).parse().unwrap();
+    match unit {
+        "ns" => Duration::from_nanos(count),
+        "us" => Duration::from_micros(count),
+        "ms" => Duration::from_millis(count),
+        "cs" => Duration::from_millis(10 * count),
+        "s" => Duration::from_secs(count),
+        _ => panic!("no such length: {term}"),
     }
 }

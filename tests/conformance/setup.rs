@@ -180,6 +180,9 @@ pub(crate) fn describe(action: &Action) -> String {
         }
         Action::ReportPriority(_, priority) => write!(words, "priority {priority}"),
         Action::ReportContest(..) => write!(words, "contest"),
+        Action::ReportGroup(_, transition) => {
+            write!(words, "GROUP {} {}", transition.to.as_str(), transition.reason.as_str())
+        }
     }
     .unwrap();
     words

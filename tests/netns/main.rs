@@ -6,6 +6,7 @@
 mod addresses;
 mod election;
 mod faults;
+mod groups;
 mod lifecycle;
 mod rungs;
 mod tracks;

@@ -367,7 +367,7 @@ fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
         // keepalived's macvlan sends from the link-local address of its parent.
         let from_it = !ours() || seen.contains("fe80::200 > ");
         ensure!(from_it && !seen.is_empty(), "there are no reports, which shows nothing: {seen}");
-        ensure!(seen.lines().all(|line| line.contains("02:00:00:00:00:01 > ")), "{seen}");
+        ensure!(!seen.contains("00:00:5e"), "{seen}");
         Ok(())
     })
 }

@@ -268,6 +268,7 @@ impl std::fmt::Display for Config {
 #[derive(Clone, Debug)]
 pub struct Instance {
     name: String,
+    interface: &'static str,
     version: u8,
     vrid: u8,
     priority: u8,
@@ -282,6 +283,7 @@ impl Instance {
     pub fn v3(priority: u8) -> Self {
         Self {
             name: "VI_1".to_owned(),
+            interface: INTERFACE,
             version: 3,
             vrid: 51,
             priority,
@@ -332,6 +334,13 @@ impl Instance {
     #[must_use]
     pub fn addresses(mut self, addresses: &[&str]) -> Self {
         self.addresses = addresses.iter().map(|&address| address.to_owned()).collect();
+        self
+    }
+
+    /// On another interface than the lab's.
+    #[must_use]
+    pub fn on(mut self, interface: &'static str) -> Self {
+        self.interface = interface;
         self
     }
 
@@ -387,8 +396,8 @@ impl Instance {
 
 impl std::fmt::Display for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, version, vrid, priority, state, .. } = self;
-        writeln!(f, "vrrp_instance {name} {{\n    state {state}\n    interface {INTERFACE}")?;
+        let Self { name, interface, version, vrid, priority, state, .. } = self;
+        writeln!(f, "vrrp_instance {name} {{\n    state {state}\n    interface {interface}")?;
         writeln!(f, "    version {version}\n    virtual_router_id {vrid}\n    priority {priority}")?;
         writeln!(f, "    advert_int {}", self.interval.as_secs_f64())?;
         for line in &self.lines {

@@ -27,6 +27,7 @@ pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
     }
     names(draft.scripts.iter().map(|script| &script.name), "vrrp_script", sources, report);
     names(draft.instances.iter().map(|instance| &instance.name), "vrrp_instance", sources, report);
+    names(draft.groups.iter().map(|group| &group.name), "vrrp_sync_group", sources, report);
     routers(&draft.instances, sources, report);
     addresses(&draft.instances, sources, report);
     unused_scripts(draft, report);
@@ -95,6 +96,7 @@ fn unused_scripts(draft: &Draft, report: &mut Report) {
         .instances
         .iter()
         .flat_map(|instance| &instance.scripts)
+        .chain(draft.groups.iter().flat_map(|group| &group.scripts))
         .map(|track| &track.name.value)
         .collect();
     for script in draft.scripts.iter().filter(|script| !used.contains(&script.name.value)) {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::protocol::{InstanceSettings, TrackId, Weight};
+use crate::protocol::{GroupSettings, InstanceSettings, TrackId, Weight};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     pub globals: Globals,
     /// In the order of the file; an instance's index is its [`crate::protocol::InstanceId`].
     pub instances: Vec<Instance>,
+    /// In the order of the file; a group's index is its [`crate::protocol::GroupId`].
+    pub groups: Vec<Group>,
     /// Scripts that some instance tracks.
     pub scripts: Vec<ScriptSettings>,
     /// Interfaces that some instance tracks, beside its own.
@@ -38,6 +40,12 @@ pub struct Instance {
     pub notify: NotifySettings,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pub settings: GroupSettings,
+    pub notify: NotifySettings,
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NotifySettings {
     /// Run with exactly the arguments written.
@@ -45,7 +53,7 @@ pub struct NotifySettings {
     pub backup: Option<NotifyCommand>,
     pub fault: Option<NotifyCommand>,
     pub stop: Option<NotifyCommand>,
-    /// Run with four more arguments: `INSTANCE`, name, state, priority.
+    /// Run with four more arguments: `INSTANCE` or `GROUP`, name, state, priority, which is 0 for a group.
     pub any: Option<NotifyCommand>,
 }
 

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::protocol::{Priority, Reason, State, Transition};
+use crate::protocol::{GroupTransition, Priority, Reason, State, Transition};
 
 /// Buckets of a lateness histogram: bucket i counts delays below 2^i µs, the last one all longer ones.
 pub const LATENESS_BUCKETS: usize = 24;
@@ -14,6 +14,7 @@ pub const LATENESS_BUCKETS: usize = 24;
 #[derive(Debug)]
 pub struct Board {
     pub instances: Box<[InstanceBoard]>,
+    pub groups: Box<[GroupBoard]>,
     /// How late the engine's timer fired.
     pub engine_lateness: Lateness,
     pub turns: AtomicU64,
@@ -50,11 +51,46 @@ impl Board {
     pub fn new(instances: usize) -> Self {
         Self {
             instances: (0..instances).map(|_| InstanceBoard::default()).collect(),
+            groups: Box::default(),
             engine_lateness: Lateness::default(),
             turns: AtomicU64::new(0),
             away: AtomicU64::new(0),
             effect_errors: AtomicU64::new(0),
         }
+    }
+
+    #[must_use]
+    pub fn with_groups(mut self, groups: usize) -> Self {
+        self.groups = (0..groups).map(|_| GroupBoard::default()).collect();
+        self
+    }
+}
+
+/// A sync group.
+#[derive(Debug, Default)]
+pub struct GroupBoard {
+    state: AtomicU8,
+    reason: AtomicU8,
+    pub epoch: AtomicU64,
+    /// When the state was entered, ns of CLOCK_MONOTONIC.
+    pub since: AtomicU64,
+}
+
+impl GroupBoard {
+    pub fn record(&self, transition: &GroupTransition) {
+        self.state.store(transition.to as u8, Relaxed);
+        self.reason.store(transition.reason as u8, Relaxed);
+        self.epoch.store(transition.epoch.0, Relaxed);
+        self.since.store(transition.at.as_nanos(), Relaxed);
+    }
+
+    pub fn state(&self) -> State {
+        State::ALL.get(usize::from(self.state.load(Relaxed))).copied().unwrap_or_default()
+    }
+
+    /// Reason of the latest transition.
+    pub fn reason(&self) -> Reason {
+        Reason::ALL.get(usize::from(self.reason.load(Relaxed))).copied().unwrap_or(Reason::Startup)
     }
 }
 

@@ -28,7 +28,8 @@ use crate::driver::socket::{self, AdvertSender, Listener, Outgoing};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::Ring;
 use crate::protocol::{
-    Action, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Version,
+    Action, Event, GroupSettings, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State,
+    Version,
 };
 
 /// Inputs, and adverts per source, taken in one turn: what is left waits for the next one, behind due timers.
@@ -48,6 +49,7 @@ const TOKEN_LISTENER: u64 = 2;
 #[derive(Debug)]
 pub struct Parts {
     pub instances: Vec<InstanceSettings>,
+    pub groups: Vec<GroupSettings>,
     pub maps: Arc<Maps>,
     pub board: Arc<Board>,
     pub ring: Option<Ring>,
@@ -115,7 +117,7 @@ impl Engine {
         let coalesce = parts.instances.iter().map(|settings| settings.advert_interval.duration()).min();
         Ok(Self {
             links: parts.instances.iter().map(|_| Link::default()).collect(),
-            router: Router::new(parts.instances),
+            router: Router::with_groups(parts.instances, parts.groups),
             maps: parts.maps,
             board: parts.board,
             ring: parts.ring,
@@ -299,6 +301,7 @@ impl Engine {
             }
             if self.router.silent_from(instance, due) == Some(instance) {
                 self.recall(instance, now);
+                self.recall_ready(instance, now);
             }
             self.act(None, now);
             next = InstanceId(instance.0 + 1);
@@ -329,6 +332,15 @@ impl Engine {
                 stamp,
             };
             self.router.handle(&Event::Advert(instance, heard), now);
+        }
+    }
+
+    /// So are the adverts for the rest of its group, which would take over with it.
+    fn recall_ready(&mut self, instance: InstanceId, now: Timestamp) {
+        let mut next = InstanceId(0);
+        while let Some(ready) = self.router.ready_with(instance, next) {
+            self.recall(ready, now);
+            next = InstanceId(ready.0 + 1);
         }
     }
 
@@ -367,6 +379,12 @@ impl Engine {
                         board.contests.fetch_add(1, Relaxed);
                     }
                     self.reports.push(Report::Contest(instance, peer));
+                }
+                Action::ReportGroup(group, transition) => {
+                    if let Some(board) = self.board.groups.get(group.index()) {
+                        board.record(&transition);
+                    }
+                    self.reports.push(Report::Group(group, transition));
                 }
             }
         }

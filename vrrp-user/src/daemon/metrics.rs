@@ -116,6 +116,7 @@ impl Collector for Scrape {
         let readings = self.readings();
         self.node(out)?;
         states(out, &readings)?;
+        self.groups(out)?;
         activity(out, &readings)?;
         counted(out, &readings)?;
         self.peers(out, &readings)
@@ -180,6 +181,19 @@ impl Scrape {
                 for rung in Rung::ALL {
                     let labels = vec![("interface", &**interface), ("rung", rung.as_str())];
                     row(&labels, f64::from(u8::from(rung == note.rung)))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn groups(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let groups = self.sources.config.groups.iter().zip(&self.sources.board.groups);
+        gauge(out, "vrrpx_group_state", "1 for the present state of a sync group", |row| {
+            for (group, board) in groups {
+                for state in State::ALL {
+                    let labels = vec![("group", &*group.settings.name), ("state", state.as_str())];
+                    row(&labels, f64::from(u8::from(state == board.state())))?;
                 }
             }
             Ok(())

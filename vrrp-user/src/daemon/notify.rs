@@ -2,9 +2,9 @@
 //!
 //! Enters: transitions. Leaves: runs of commands, noted in the [`Record`]. Absent: any influence on the router.
 //!
-//! Every instance has a lane of its own: one command at a time, the specific one before the general one. While a
+//! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the general one. While a
 //! command runs, only the latest transition waits, so a slow hook learns where things stand and not the whole way
-//! there. At the end of the daemon every instance with a hook is told `STOP`.
+//! there. At the end of the daemon everyone with a hook is told `STOP`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
 use super::record::Record;
-use crate::config::{Config, Globals, Instance, NotifyCommand};
+use crate::config::{Config, Globals, NotifyCommand, NotifySettings};
 use crate::driver::process::{Identity, IdentityError, Job};
-use crate::protocol::{Epoch, InstanceId, Priority, Reason, State, Transition};
+use crate::protocol::{Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, State, Transition};
 
 /// Longest time that a hook may run.
 pub const HOOK_LIMIT: Duration = Duration::from_secs(60);
@@ -29,10 +30,14 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// How long a hook that is still running may hold up the `STOP` of its instance.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
-/// The lanes of all instances that have hooks.
+/// What the hooks of a group are told, as by keepalived: its members may have different ones.
+const GROUP_PRIORITY: Priority = Priority(0);
+
+/// The lanes of all instances and groups that have hooks.
 #[derive(Debug)]
 pub struct Notifier {
     lanes: Vec<Option<Lane>>,
+    groups: Vec<Option<Lane>>,
     running: JoinSet<()>,
 }
 
@@ -68,12 +73,12 @@ impl Told {
     }
 
     /// Nothing is told of Init, except that it is the end.
-    fn of(transition: &Transition) -> Option<Self> {
-        match transition.to {
+    fn of(to: State, reason: Reason) -> Option<Self> {
+        match to {
             State::Master => Some(Self::Master),
             State::Backup => Some(Self::Backup),
             State::Fault => Some(Self::Fault),
-            State::Init => (transition.reason == Reason::Shutdown).then_some(Self::Stop),
+            State::Init => (reason == Reason::Shutdown).then_some(Self::Stop),
         }
     }
 }
@@ -86,27 +91,36 @@ struct Lane {
 }
 
 impl Notifier {
-    /// Starts a lane for every instance with hooks. Must be called within a runtime.
+    /// Starts a lane for everyone with hooks. Must be called within a runtime.
     ///
     /// # Errors
     /// The user of a hook does not exist.
     pub fn new(config: &Config, node: &Arc<str>, record: &Arc<Record>) -> Result<Self, IdentityError> {
         let mut running = JoinSet::new();
-        let mut lanes = Vec::new();
-        for (instance, id) in config.instances.iter().zip(0..) {
-            let hooks = Hooks::new(InstanceId(id), instance, &config.globals, node, record)?;
-            lanes.push(hooks.map(|hooks| {
+        let mut lane = |subject, name, notify, priority| {
+            let hooks = Hooks::new(subject, name, notify, &config.globals, node, record)?;
+            Ok(hooks.map(|hooks| {
                 let (waiting, told) = watch::channel(None);
                 running.spawn(hooks.run(told));
-                Lane { waiting, latest: None, priority: instance.settings.priority }
-            }));
-        }
-        Ok(Self { lanes, running })
+                Lane { waiting, latest: None, priority }
+            }))
+        };
+        let instances = config.instances.iter().zip((0..).map(InstanceId));
+        let lanes = instances.map(|(instance, id)| {
+            let settings = &instance.settings;
+            lane(Subject::Instance(id), &settings.name, &instance.notify, settings.priority)
+        });
+        let lanes = lanes.collect::<Result<_, _>>()?;
+        let groups = config.groups.iter().zip((0..).map(GroupId));
+        let groups = groups
+            .map(|(group, id)| lane(Subject::Group(id), &group.settings.name, &group.notify, GROUP_PRIORITY));
+        let groups = groups.collect::<Result<_, _>>()?;
+        Ok(Self { lanes, groups, running })
     }
 
     /// Never waits.
     pub fn transition(&mut self, instance: InstanceId, transition: &Transition) {
-        if let (Some(lane), Some(state)) = (self.lane(instance), Told::of(transition)) {
+        if let (Some(lane), Some(state)) = (self.lane(instance), Told::of(transition.to, transition.reason)) {
             lane.tell(Occasion {
                 state,
                 previous: transition.from,
@@ -114,6 +128,21 @@ impl Notifier {
                 epoch: transition.epoch,
                 priority: transition.priority,
                 peer: transition.peer,
+            });
+        }
+    }
+
+    /// Never waits.
+    pub fn group_transition(&mut self, group: GroupId, transition: &GroupTransition) {
+        let lane = self.groups.get_mut(group.index()).and_then(Option::as_mut);
+        if let (Some(lane), Some(state)) = (lane, Told::of(transition.to, transition.reason)) {
+            lane.tell(Occasion {
+                state,
+                previous: transition.from,
+                reason: transition.reason,
+                epoch: transition.epoch,
+                priority: GROUP_PRIORITY,
+                peer: None,
             });
         }
     }
@@ -128,11 +157,12 @@ impl Notifier {
     /// Tells `STOP` to those that have not heard it and waits [`STOP_LIMIT`] at most. Hooks that still run then are
     /// left to themselves.
     pub async fn stop(mut self) {
-        for lane in self.lanes.iter_mut().flatten() {
+        for lane in self.lanes.iter_mut().chain(&mut self.groups).flatten() {
             lane.stop();
         }
         // Without its sender a lane ends after what waits.
         self.lanes.clear();
+        self.groups.clear();
         let finished = async { while self.running.join_next().await.is_some() {} };
         if timeout(STOP_LIMIT, finished).await.is_err() {
             warn!("some hooks have not ended after {STOP_LIMIT:?}; they go on alone");
@@ -170,9 +200,26 @@ impl Lane {
     }
 }
 
-/// The hooks of one instance.
+/// Whose hooks they are.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    Instance(InstanceId),
+    Group(GroupId),
+}
+
+impl Subject {
+    /// As keepalived writes it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Instance(_) => "INSTANCE",
+            Self::Group(_) => "GROUP",
+        }
+    }
+}
+
+/// The hooks of one instance or group.
 struct Hooks {
-    instance: InstanceId,
+    subject: Subject,
     name: Arc<str>,
     node: Arc<str>,
     master: Option<Job>,
@@ -184,10 +231,11 @@ struct Hooks {
 }
 
 impl Hooks {
-    /// `None` for an instance without hooks.
+    /// `None` where there are none.
     fn new(
-        id: InstanceId,
-        instance: &Instance,
+        subject: Subject,
+        name: &Arc<str>,
+        notify: &NotifySettings,
         globals: &Globals,
         node: &Arc<str>,
         record: &Arc<Record>,
@@ -198,10 +246,9 @@ impl Hooks {
             let command = hook.command.clone();
             Ok(Some(Job { command, identity, limit: HOOK_LIMIT, leashed: false }))
         };
-        let notify = &instance.notify;
         let hooks = Self {
-            instance: id,
-            name: Arc::clone(&instance.settings.name),
+            subject,
+            name: Arc::clone(name),
             node: Arc::clone(node),
             master: job(&notify.master)?,
             backup: job(&notify.backup)?,
@@ -222,7 +269,8 @@ impl Hooks {
                 () = self.tell(&occasion) => {}
                 // The end does not wait for a slow hook of an earlier state.
                 () = stop_overdue(told.clone()), if occasion.state != Told::Stop => {
-                    warn!(instance = %self.name, "a hook is still running at the end; it goes on alone");
+                    let (instance, group) = self.labels();
+                    warn!(instance, group, "a hook is still running at the end; it goes on alone");
                 }
             }
         }
@@ -241,7 +289,7 @@ impl Hooks {
         }
         if let Some(job) = &self.any {
             let priority = occasion.priority.to_string();
-            let more = ["INSTANCE", &*self.name, occasion.state.as_str(), &*priority];
+            let more = [self.subject.as_str(), &*self.name, occasion.state.as_str(), &*priority];
             self.call("notify", job, occasion, &more, &environment).await;
         }
     }
@@ -256,18 +304,37 @@ impl Hooks {
     ) {
         let state = occasion.state.as_str();
         let run = job.run(more, environment).await;
-        self.record.hook(self.instance, keyword, state, run);
+        match self.subject {
+            Subject::Instance(instance) => self.record.hook(instance, keyword, state, run),
+            Subject::Group(group) => self.record.group_hook(group, keyword, state, run),
+        }
+        let (instance, group) = self.labels();
         if run.end.is_success() {
-            info!(instance = %self.name, keyword, state, lasted = ?run.lasted, "hook done");
+            info!(instance, group, keyword, state, lasted = ?run.lasted, "hook done");
         } else {
-            warn!(instance = %self.name, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
+            warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
+        }
+    }
+
+    /// Name of the instance, or of the group, for the log.
+    fn labels(&self) -> (Option<DisplayValue<&str>>, Option<DisplayValue<&str>>) {
+        let name = Some(display(&*self.name));
+        match self.subject {
+            Subject::Instance(_) => (name, None),
+            Subject::Group(_) => (None, name),
         }
     }
 
     fn environment(&self, occasion: &Occasion) -> [(&'static str, String); 8] {
         [
             ("VRRPX_ROUTER_ID", self.node.to_string()),
-            ("VRRPX_INSTANCE", self.name.to_string()),
+            (
+                match self.subject {
+                    Subject::Instance(_) => "VRRPX_INSTANCE",
+                    Subject::Group(_) => "VRRPX_GROUP",
+                },
+                self.name.to_string(),
+            ),
             ("VRRPX_STATE", occasion.state.as_str().to_owned()),
             ("VRRPX_PREVIOUS", occasion.previous.as_str().to_owned()),
             ("VRRPX_PRIORITY", occasion.priority.to_string()),

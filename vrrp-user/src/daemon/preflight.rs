@@ -4,7 +4,7 @@ use std::fs;
 
 use thiserror::Error;
 
-use crate::config::{Config, Globals, NotifyCommand, ScriptCommand, ScriptUser};
+use crate::config::{Config, Globals, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser};
 use crate::driver::process::Identity;
 use crate::driver::security;
 use crate::protocol::Track;
@@ -103,28 +103,38 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
         verdict(format!("vrrp_script {}", script.name), &script.command, script.user.as_ref())
     });
     for instance in &mut config.instances {
-        let name = &instance.settings.name;
-        let notify = &mut instance.notify;
-        let hooks: [(&str, &mut Option<NotifyCommand>); 5] = [
-            ("notify_master", &mut notify.master),
-            ("notify_backup", &mut notify.backup),
-            ("notify_fault", &mut notify.fault),
-            ("notify_stop", &mut notify.stop),
-            ("notify", &mut notify.any),
-        ];
-        for (keyword, hook) in hooks {
-            hook.take_if(|hook| !verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref()));
-        }
+        hooks(&instance.settings.name, &mut instance.notify, &mut verdict);
         let kept = &config.scripts;
         instance.settings.tracks.retain(|track| {
             !matches!(track.track, Track::Script(_)) || kept.iter().any(|script| script.id == track.id)
         });
+    }
+    for group in &mut config.groups {
+        hooks(&group.settings.name, &mut group.notify, &mut verdict);
     }
     if !as_root.is_empty() {
         let all = as_root.join(", ");
         warnings.push(format!("run as root, as no user is given (script_user in global_defs): {all}"));
     }
     warnings
+}
+
+/// Takes the hooks of one instance or group out that do not pass.
+fn hooks(
+    name: &str,
+    notify: &mut NotifySettings,
+    verdict: &mut impl FnMut(String, &ScriptCommand, Option<&ScriptUser>) -> bool,
+) {
+    let hooks: [(&str, &mut Option<NotifyCommand>); 5] = [
+        ("notify_master", &mut notify.master),
+        ("notify_backup", &mut notify.backup),
+        ("notify_fault", &mut notify.fault),
+        ("notify_stop", &mut notify.stop),
+        ("notify", &mut notify.any),
+    ];
+    for (keyword, hook) in hooks {
+        hook.take_if(|hook| !verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref()));
+    }
 }
 
 fn trusted(

@@ -9,7 +9,9 @@ use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::driver::socket::Listener;
-use crate::protocol::{Announcement, Epoch, Event, InstanceId, Priority, Transition};
+use crate::protocol::{
+    Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Priority, Transition,
+};
 
 /// To the engine, from anywhere.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ pub enum Report {
     Transition(InstanceId, Transition),
     Priority(InstanceId, Priority),
     Contest(InstanceId, IpAddr),
+    Group(GroupId, GroupTransition),
     /// Sending an advert failed with this errno; repeated at most once a second and instance.
     SendFailed(InstanceId, i32),
     /// An address could not be set, removed or announced; the first fault of a command.

@@ -11,7 +11,7 @@ use crate::driver::Rung;
 use crate::driver::clock;
 use crate::driver::probe::script::Round;
 use crate::driver::process::Run;
-use crate::protocol::{InstanceId, TrackId, Transition};
+use crate::protocol::{GroupId, GroupTransition, InstanceId, TrackId, Transition};
 
 /// Transitions kept per instance.
 pub const HISTORY: usize = 16;
@@ -25,6 +25,7 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Inner {
     instances: Vec<InstanceRecord>,
+    pub groups: BTreeMap<GroupId, GroupRecord>,
     pub checks: BTreeMap<TrackId, Round>,
     /// Latest known state of tracked interfaces.
     pub links: BTreeMap<TrackId, bool>,
@@ -42,6 +43,15 @@ pub struct InstanceRecord {
     pub contest: Option<IpAddr>,
     /// Errno of the latest failed send.
     pub send_errno: Option<i32>,
+}
+
+/// A sync group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupRecord {
+    /// Wall-clock time of the latest transition.
+    pub since: Option<SystemTime>,
+    /// The latest run of each hook, by its keyword.
+    pub hooks: BTreeMap<&'static str, HookRun>,
 }
 
 /// A transition and its wall-clock time.
@@ -104,11 +114,21 @@ impl Record {
         self.of(instance, |record| record.send_errno = Some(errno));
     }
 
+    pub fn group_transition(&self, group: GroupId, transition: &GroupTransition) {
+        let since = before_now(clock::now().since(transition.at));
+        self.read().groups.entry(group).or_default().since = Some(since);
+    }
+
     pub fn hook(&self, instance: InstanceId, keyword: &'static str, state: &'static str, run: Run) {
         let at = before_now(run.lasted);
         self.of(instance, |record| {
             record.hooks.insert(keyword, HookRun { state, run, at });
         });
+    }
+
+    pub fn group_hook(&self, group: GroupId, keyword: &'static str, state: &'static str, run: Run) {
+        let at = before_now(run.lasted);
+        self.read().groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
     }
 
     pub fn check(&self, round: Round) {

@@ -16,7 +16,7 @@ use super::queue::{Queue, Report};
 use super::record::Record;
 use crate::config::Config;
 use crate::driver::clock;
-use crate::protocol::{InstanceId, Transition};
+use crate::protocol::{GroupId, GroupTransition, InstanceId, Transition};
 
 /// Least time between two warnings of one kind and instance.
 const QUIET: Duration = Duration::from_secs(10);
@@ -86,6 +86,11 @@ impl Reporter {
                 self.tell(instance, &transition);
                 notifier.transition(instance, &transition);
             }
+            Report::Group(group, transition) => {
+                self.record.group_transition(group, &transition);
+                self.tell_group(group, &transition);
+                notifier.group_transition(group, &transition);
+            }
             Report::Priority(instance, priority) => {
                 notifier.priority(instance, priority);
                 info!(instance = self.name(instance), %priority, "priority changed");
@@ -125,6 +130,18 @@ impl Reporter {
             priority = %transition.priority,
             epoch = transition.epoch.0,
             "{}", transition.to.as_str(),
+        );
+    }
+
+    fn tell_group(&self, group: GroupId, transition: &GroupTransition) {
+        info!(
+            group = self.config.groups.get(group.index()).map_or("?", |group| &*group.settings.name),
+            from = transition.from.as_str(),
+            reason = transition.reason.as_str(),
+            member = self.name(transition.member),
+            epoch = transition.epoch.0,
+            "{}",
+            transition.to.as_str(),
         );
     }
 

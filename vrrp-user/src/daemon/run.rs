@@ -91,7 +91,7 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
     #[cfg_attr(not(feature = "bpf-log"), expect(unused_mut, reason = "its log is taken out"))]
     let (mut program, ring, maps) = load_program(options.mode, slots)?;
     let sources = Arc::new(Sources {
-        board: Arc::new(Board::new(config.instances.len())),
+        board: Arc::new(Board::new(config.instances.len()).with_groups(config.groups.len())),
         maps,
         record: Arc::new(Record::new(config.instances.len())),
         router_id: router_id(&config),
@@ -201,6 +201,7 @@ fn start_threads(
     let config = &sources.config;
     let engine = Engine::new(Parts {
         instances: config.instances.iter().map(|instance| instance.settings.clone()).collect(),
+        groups: config.groups.iter().map(|group| group.settings.clone()).collect(),
         maps: Arc::clone(&sources.maps),
         board: Arc::clone(&sources.board),
         ring,

@@ -14,13 +14,14 @@ use super::state::{self, Backup, Master, RemoteMaster, Turn};
 use super::timers::{Timer, Timers};
 use super::timing;
 use super::track::{Faults, Tracking};
-use super::units::{Epoch, InstanceId, Interval, Priority, Version};
+use super::units::{Epoch, GroupId, InstanceId, Interval, Priority, Version};
 
 /// Read it for status and to build adverts; only the router changes it.
 #[derive(Debug)]
 pub struct Instance {
     id: InstanceId,
     settings: InstanceSettings,
+    pub(super) group: Option<GroupId>,
     tracking: Tracking,
     /// Effective: with the weights.
     priority: Priority,
@@ -56,6 +57,7 @@ impl Instance {
             priority: tracking.priority(&settings),
             tracking,
             settings,
+            group: None,
             started: false,
             state: State::Init,
             epoch: Epoch::default(),
@@ -74,6 +76,16 @@ impl Instance {
 
     pub fn settings(&self) -> &InstanceSettings {
         &self.settings
+    }
+
+    /// The sync group that it moves with.
+    pub fn group(&self) -> Option<GroupId> {
+        self.group
+    }
+
+    /// A Backup whose master's time is up, and which waits for the other members of its group.
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Backup && self.timers.due(Timer::MasterDown).is_none()
     }
 
     pub fn state(&self) -> State {
@@ -157,8 +169,14 @@ impl Instance {
         self.timers.next()
     }
 
-    pub(super) fn is_known(&self) -> bool {
-        self.tracking.is_known()
+    /// Started, and what it tracks is known.
+    pub(super) fn may_leave_init(&self) -> bool {
+        self.started && self.tracking.is_known()
+    }
+
+    /// Takes the result of something tracked without drawing conclusions yet.
+    pub(super) fn record(&mut self, id: TrackId, up: bool) {
+        self.tracking.record(&self.settings.tracks, id, up);
     }
 
     pub(super) fn startup(&mut self, turn: &mut Turn<'_>) {
@@ -202,7 +220,7 @@ impl Instance {
     }
 
     pub(super) fn track(&mut self, id: TrackId, up: bool, turn: &mut Turn<'_>) {
-        self.tracking.record(&self.settings.tracks, id, up);
+        self.record(id, up);
         let (old, epoch) = (self.priority, self.epoch);
         self.priority = self.tracking.priority(&self.settings);
         self.reconsider(turn);
@@ -231,8 +249,12 @@ impl Instance {
         }
     }
 
-    /// Enters or leaves Fault, or leaves Init, where what the instance depends on asks for it.
+    /// Enters or leaves Fault, or leaves Init, where what the instance depends on asks for it. In a group, that is for
+    /// the group to do.
     fn reconsider(&mut self, turn: &mut Turn<'_>) {
+        if self.group.is_some() {
+            return;
+        }
         match self.state {
             State::Init => state::init::reconsider(self, turn),
             State::Fault => state::fault::reconsider(self, turn),

@@ -8,11 +8,12 @@ use vrrp_ebpf::time::Timestamp;
 use super::action::{Action, State};
 use super::deadlines::Deadlines;
 use super::event::{Event, TrackId};
+use super::group::{Before, Group};
 use super::instance::Instance;
-use super::settings::InstanceSettings;
+use super::settings::{GroupSettings, InstanceSettings};
 use super::state::Turn;
 use super::timers::Timer;
-use super::units::InstanceId;
+use super::units::{GroupId, InstanceId};
 
 /// The most that one instance wants done in one input: a takeover with announcements and the end of a watch.
 const ACTIONS_PER_INSTANCE: usize = 6;
@@ -23,6 +24,7 @@ const ACTIONS_PER_INSTANCE: usize = 6;
 #[derive(Debug)]
 pub struct Router {
     instances: Vec<Instance>,
+    groups: Vec<Group>,
     /// Who tracks what, sorted.
     trackers: Vec<(TrackId, InstanceId)>,
     deadlines: Deadlines,
@@ -32,10 +34,20 @@ pub struct Router {
 }
 
 impl Router {
-    /// Instances are numbered in the given order, all in Init.
+    /// Instances are numbered in the given order, all in Init, each for itself.
     pub fn new(instances: Vec<InstanceSettings>) -> Self {
-        let instances: Vec<_> =
+        Self::with_groups(instances, Vec::new())
+    }
+
+    /// As [`new`](Self::new), with sync groups, which are numbered in the given order too.
+    pub fn with_groups(instances: Vec<InstanceSettings>, groups: Vec<GroupSettings>) -> Self {
+        let mut instances: Vec<_> =
             (0..).map(InstanceId).zip(instances).map(|(id, settings)| Instance::new(id, settings)).collect();
+        let groups: Vec<_> = (0..)
+            .map(GroupId)
+            .zip(groups)
+            .map(|(id, settings)| Group::new(id, settings, &mut instances))
+            .collect();
         let mut trackers: Vec<_> = instances
             .iter()
             .flat_map(|instance| instance.settings().tracks.iter().map(|track| (track.id, instance.id())))
@@ -45,8 +57,9 @@ impl Router {
         Self {
             trackers,
             deadlines: Deadlines::new(instances.len()),
-            actions: VecDeque::with_capacity(instances.len() * ACTIONS_PER_INSTANCE),
+            actions: VecDeque::with_capacity(instances.len() * ACTIONS_PER_INSTANCE + groups.len()),
             instances,
+            groups,
             away: 0,
         }
     }
@@ -110,6 +123,13 @@ impl Router {
         }
     }
 
+    /// The first instance not below `from` that would take over together with this one: its master's time is up, and its
+    /// group waits. It may have been heard since, if the news of that was lost.
+    pub fn ready_with(&self, instance: InstanceId, from: InstanceId) -> Option<InstanceId> {
+        let group = self.instance(instance)?.group()?;
+        self.group(group)?.ready_from(from, &self.instances)
+    }
+
     /// When a Backup takes over unless its master is heard before; only where nothing else is due earlier.
     pub fn next_takeover(&self) -> Option<Timestamp> {
         let next = self.poll_timeout()?;
@@ -125,13 +145,24 @@ impl Router {
         &self.instances
     }
 
+    pub fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(id.index())
+    }
+
     /// How often an instance found that this node had been away; see [`super::Stats::away`].
     pub fn away(&self) -> u64 {
         self.away
     }
 
     fn track(&mut self, id: TrackId, up: bool, now: Timestamp) {
-        let mut next = self.trackers.partition_point(|&(track, _)| track < id);
+        let first = self.trackers.partition_point(|&(track, _)| track < id);
+        // Where a group falls with one member, the others know already whether they would have fallen by themselves.
+        for (_, instance) in self.trackers.iter().skip(first).take_while(|&&(track, _)| track == id) {
+            if let Some(instance) = self.instances.get_mut(instance.index()) {
+                instance.record(id, up);
+            }
+        }
+        let mut next = first;
         while let Some(&(track, instance)) = self.trackers.get(next)
             && track == id
         {
@@ -152,9 +183,22 @@ impl Router {
 
     fn on_index(&mut self, index: usize, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         let Some(instance) = self.instances.get_mut(index) else { return };
-        let away_before = instance.stats().away;
-        act(instance, &mut Turn { now, actions: &mut self.actions });
-        self.away += instance.stats().away - away_before;
-        self.deadlines.set(index, instance.next_timeout());
+        let before = Before { ready: instance.is_ready(), away: instance.stats().away };
+        let mut turn = Turn { now, actions: &mut self.actions };
+        act(instance, &mut turn);
+        self.away += instance.stats().away - before.away;
+        let id = instance.id();
+        let group = instance.group().and_then(|group| self.groups.get_mut(group.index()));
+        if let Some(group) = group
+            && group.settle(id, before, &mut self.instances, &mut turn)
+        {
+            for member in group.members() {
+                if let Some(member) = self.instances.get(member.index()) {
+                    self.deadlines.set(member.id().index(), member.next_timeout());
+                }
+            }
+        } else if let Some(instance) = self.instances.get(index) {
+            self.deadlines.set(index, instance.next_timeout());
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::event::TrackId;
-use super::units::{Interval, Priority, Version, Vrid, Weight};
+use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
 use super::vmac::VmacSettings;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +68,15 @@ impl InstanceSettings {
             Family::V6 => ipv6::GROUP.into(),
         })
     }
+}
+
+/// Instances that are masters together or not at all.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GroupSettings {
+    pub name: Arc<str>,
+    /// At least one, and none that is in another group. The first one counts where two nodes tie; see
+    /// [`super::group`].
+    pub members: Vec<InstanceId>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

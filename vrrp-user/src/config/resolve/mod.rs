@@ -3,6 +3,7 @@
 //! Values that cannot be used as written are changed the way keepalived changes them, with a warning, or refused.
 
 mod address;
+mod group;
 mod instance;
 mod vmac;
 
@@ -21,7 +22,8 @@ use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings,
 /// What is returned counts only where the report has no errors.
 pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
     let mut vmacs = vmac::Names::new(&draft, report);
-    let Draft { globals, scripts, instances } = draft;
+    let Draft { globals, scripts, mut instances, groups } = draft;
+    let members = group::join(&groups, &mut instances, report);
     let announce = announce_defaults(&globals, report);
     let mut names = Names::new(&scripts, report);
     let mut resolved = Vec::with_capacity(instances.len());
@@ -35,6 +37,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             resolved.push(Instance { settings, notify });
         }
     }
+    let groups = group::resolve(groups, members, &mut resolved, report);
     let Names { tracked_scripts, tracked_interfaces, .. } = names;
     Config {
         globals: Globals {
@@ -46,6 +49,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
         },
         instances: resolved,
+        groups,
         scripts: tracked_scripts,
         tracked_interfaces,
     }

@@ -3,13 +3,13 @@
 use super::root::Draft;
 use super::{GlobalsDraft, InstanceDraft, Row};
 
-const NO_MAIL: &str = "no mail is sent";
-const NO_FIFO: &str = "nothing is written to a FIFO";
+pub(super) const NO_MAIL: &str = "no mail is sent";
+pub(super) const NO_FIFO: &str = "nothing is written to a FIFO";
 const NO_DUMP: &str = "no such file is written";
 const NO_FIREWALL: &str = "no firewall rule is made";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
-const NO_BFD: &str = "BFD is not spoken";
+pub(super) const NO_BFD: &str = "BFD is not spoken";
 const NAMES_STAY: &str = "processes keep their names";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
 const OWN_REAL_TIME: &str = "the daemon chooses its own scheduling";
@@ -17,11 +17,6 @@ const STRICT: &str = "the configuration is used as it is, and the addresses answ
     authentication and preempt_delay, and drop all traffic to the addresses (no ping)";
 
 pub(super) const TOP: &[Row<Draft>] = &[
-    Row::missing(
-        "vrrp_sync_group",
-        "instances that change state together",
-        "its instances change state each for itself",
-    ),
     Row::missing("track_file", "value of a file as a weight", "the file is not watched")
         .alias(&["vrrp_track_file"]),
     Row::missing("vrrp_track_process", "processes that must run", "the process is not watched"),

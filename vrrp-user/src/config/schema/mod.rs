@@ -6,6 +6,7 @@
 
 mod address;
 mod globals;
+mod group;
 mod ignored;
 mod instance;
 mod notify;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub(super) use address::{AddressDraft, Broadcast};
 pub(super) use globals::GlobalsDraft;
+pub(super) use group::GroupDraft;
 pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
 pub use reference::{KeywordTable, keywords};
 pub(super) use root::Draft;

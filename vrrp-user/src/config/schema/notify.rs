@@ -29,7 +29,7 @@ pub(super) fn any(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report:
 }
 
 /// As keepalived has it, the first word is the whole command; a user and a group may follow.
-fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Word], report: &mut Report) {
+pub(super) fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some((first, user)) = args.split_first() else {
         report.error(keyword.at, format!("`{}` needs a command", keyword.text));
         return;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Effect, Kind, Row, Tables, address, instance, root, script, track};
+use super::{Effect, Kind, Row, Tables, address, group, instance, root, script, track};
 
 /// Keywords of one block.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,6 +20,7 @@ pub fn keywords() -> Vec<KeywordTable> {
         table("global_defs", root::GLOBALS),
         table("vrrp_script", &[script::ROWS]),
         table("vrrp_instance", instance::TABLES),
+        table("vrrp_sync_group", group::TABLES),
         table("authentication", &[instance::AUTH_ROWS]),
         table("virtual_ipaddress", &[address::OPTIONS]),
         table("track_script, track_interface", &[track::OPTIONS]),

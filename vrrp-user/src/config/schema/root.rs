@@ -3,6 +3,7 @@
 use super::super::diagnostic::Report;
 use super::super::tree::Statement;
 use super::globals::{self, GlobalsDraft};
+use super::group::{self, GroupDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
 use super::{Kind, Row, Tables, ignored, vmac};
@@ -13,6 +14,7 @@ pub(in crate::config) struct Draft {
     pub(in crate::config) globals: GlobalsDraft,
     pub(in crate::config) scripts: Vec<ScriptDraft>,
     pub(in crate::config) instances: Vec<InstanceDraft>,
+    pub(in crate::config) groups: Vec<GroupDraft>,
 }
 
 pub(super) const TOP_LEVEL: &str = "the top level";
@@ -28,6 +30,12 @@ pub(super) const ROWS: &[Row<Draft>] = &[
         "a check that instances track by its name",
     ),
     Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
+    Row::works(
+        "vrrp_sync_group",
+        Kind::Block("NAME", group::read),
+        "",
+        "instances that are masters together or not at all",
+    ),
 ];
 
 pub(super) const GLOBALS: Tables<GlobalsDraft> = &[globals::ROWS, vmac::GLOBALS, ignored::GLOBALS];
@@ -42,6 +50,7 @@ pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
         (TOP_LEVEL, has(TABLES, keyword)),
         ("global_defs", has(GLOBALS, keyword)),
         ("vrrp_instance", has(instance::TABLES, keyword)),
+        ("vrrp_sync_group", has(group::TABLES, keyword)),
         ("authentication", has(&[instance::AUTH_ROWS], keyword)),
         ("vrrp_script", has(&[script::ROWS], keyword)),
     ];

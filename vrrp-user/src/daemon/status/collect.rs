@@ -1,5 +1,6 @@
 //! Reads a [`Status`] from its sources.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
@@ -8,15 +9,15 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Count, Counts, Engine, Gaps, Hook, Instance, Interface, Lateness, Node, Passed, Peer,
+    Check, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Node, Passed, Peer,
     PriorityPair, Sources, Status, Tracked,
 };
 use crate::config;
-use crate::daemon::board::{self, InstanceBoard};
-use crate::daemon::record::{Inner, InstanceRecord};
+use crate::daemon::board::{self, GroupBoard, InstanceBoard};
+use crate::daemon::record::{HookRun, Inner, InstanceRecord};
 use crate::daemon::wall::rfc3339;
 use crate::driver::clock;
-use crate::protocol::{InstanceId, Interval, State, Track, TrackSettings, Version};
+use crate::protocol::{GroupId, InstanceId, Interval, State, Track, TrackSettings, Version};
 
 /// A peer that was silent for this many of its intervals is no master any more.
 const PATIENCE: u32 = 4;
@@ -42,6 +43,7 @@ impl Sources {
             instances: instances
                 .map(|((config, board), id)| self.instance(InstanceId(id), config, board, &record, now))
                 .collect(),
+            groups: self.groups(&record, now),
             checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
         }
     }
@@ -103,10 +105,31 @@ impl Sources {
             peers: peers.iter().map(|peer| self::peer(peer, settings.family, now)).collect(),
             addresses: addresses(config),
             tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
-            hooks: past.map(hooks).unwrap_or_default(),
+            hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
             counters: counts(board, &self.maps.counters(Some(id.0))),
             history: past.map(history).unwrap_or_default(),
         }
+    }
+
+    fn groups(&self, record: &Inner, now: Timestamp) -> Vec<Group> {
+        let groups = self.config.groups.iter().zip(&self.board.groups).zip((0..).map(GroupId));
+        let group = |((config, board), id): ((&config::Group, &GroupBoard), GroupId)| {
+            let past = record.groups.get(&id);
+            let since = Timestamp::from_nanos(board.since.load(Relaxed));
+            let members = config.settings.members.iter();
+            let members = members.filter_map(|member| self.config.instances.get(member.index()));
+            Group {
+                name: config.settings.name.to_string(),
+                state: board.state().as_str().to_owned(),
+                reason: board.reason().as_str().to_owned(),
+                since: past.and_then(|past| past.since).map(rfc3339),
+                since_seconds: (since != Timestamp::ZERO).then(|| now.since(since).as_secs_f64()),
+                epoch: board.epoch.load(Relaxed),
+                members: members.map(|member| member.settings.name.to_string()).collect(),
+                hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
+            }
+        };
+        groups.map(group).collect()
     }
 }
 
@@ -218,8 +241,8 @@ fn tracked(track: &TrackSettings, record: &Inner) -> Tracked {
     }
 }
 
-fn hooks(past: &InstanceRecord) -> Vec<Hook> {
-    let hook = |(keyword, hook): (&&'static str, &crate::daemon::record::HookRun)| Hook {
+fn hooks(latest: &BTreeMap<&'static str, HookRun>) -> Vec<Hook> {
+    let hook = |(keyword, hook): (&&'static str, &HookRun)| Hook {
         keyword: (*keyword).to_owned(),
         state: hook.state.to_owned(),
         ended: hook.run.end.to_string(),
@@ -227,7 +250,7 @@ fn hooks(past: &InstanceRecord) -> Vec<Hook> {
         lasted_seconds: hook.run.lasted.as_secs_f64(),
         started: rfc3339(hook.at),
     };
-    past.hooks.iter().map(hook).collect()
+    latest.iter().map(hook).collect()
 }
 
 fn counts(board: &InstanceBoard, counters: &Counters) -> Counts {

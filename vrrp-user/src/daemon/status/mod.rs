@@ -38,6 +38,7 @@ pub struct Status {
     pub engine: Engine,
     pub interfaces: Vec<Interface>,
     pub instances: Vec<Instance>,
+    pub groups: Vec<Group>,
     pub checks: Vec<Check>,
 }
 
@@ -114,6 +115,24 @@ pub struct Instance {
     pub counters: Counts,
     /// Latest last.
     pub history: Vec<Passed>,
+}
+
+/// A sync group.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Group {
+    pub name: String,
+    /// That of all members: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    pub state: String,
+    /// Of the member that moved the others.
+    pub reason: String,
+    /// Wall-clock time of the latest transition, RFC 3339 in UTC.
+    pub since: Option<String>,
+    pub since_seconds: Option<f64>,
+    /// Raised by every transition of the group.
+    pub epoch: u64,
+    /// Names of instances.
+    pub members: Vec<String>,
+    pub hooks: Vec<Hook>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]

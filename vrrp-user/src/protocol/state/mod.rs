@@ -26,7 +26,8 @@ pub(super) struct Turn<'a> {
     pub(super) actions: &'a mut VecDeque<Action>,
 }
 
-const FAULTS: &[Reason] = &[Reason::LinkDown, Reason::NoSource, Reason::TrackDown];
+const FAULTS: &[Reason] = &[Reason::LinkDown, Reason::NoSource, Reason::TrackDown, Reason::GroupFault];
+const YIELDS: &[Reason] = &[Reason::HigherPriority, Reason::HigherAddress, Reason::GroupYielded];
 
 /// Every legal move with its reasons. There is no other.
 const MOVES: [(State, State, &[Reason]); 12] = [
@@ -36,7 +37,7 @@ const MOVES: [(State, State, &[Reason]); 12] = [
     (State::Backup, State::Master, &[Reason::MasterSilent, Reason::MasterReleased, Reason::Preempted]),
     (State::Backup, State::Fault, FAULTS),
     (State::Backup, State::Init, &[Reason::Shutdown]),
-    (State::Master, State::Backup, &[Reason::HigherPriority, Reason::HigherAddress]),
+    (State::Master, State::Backup, YIELDS),
     (State::Master, State::Fault, FAULTS),
     (State::Master, State::Init, &[Reason::Shutdown]),
     (State::Fault, State::Backup, &[Reason::Recovered]),
@@ -64,7 +65,7 @@ pub(super) fn go(
     instance.since = turn.now;
     instance.timers.stop_all();
     if from == State::Master {
-        master::leave(instance, to, turn);
+        master::leave(instance, to, reason, turn);
     }
     match to {
         State::Backup => backup::enter(instance, heard, turn),
@@ -106,12 +107,12 @@ mod tests {
         let expected = "\
 INIT -> BACKUP: startup
 INIT -> MASTER: owner
-INIT -> FAULT: link_down, no_source, track_down
+INIT -> FAULT: link_down, no_source, track_down, group_fault
 BACKUP -> MASTER: master_silent, master_released, preempted
-BACKUP -> FAULT: link_down, no_source, track_down
+BACKUP -> FAULT: link_down, no_source, track_down, group_fault
 BACKUP -> INIT: shutdown
-MASTER -> BACKUP: higher_priority, higher_address
-MASTER -> FAULT: link_down, no_source, track_down
+MASTER -> BACKUP: higher_priority, higher_address, group_yielded
+MASTER -> FAULT: link_down, no_source, track_down, group_fault
 MASTER -> INIT: shutdown
 FAULT -> BACKUP: recovered
 FAULT -> MASTER: recovered
