@@ -127,6 +127,8 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
         if sources.board.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
             tokio::time::sleep(LINGER).await;
         }
+        // Before the program on them, which sees to what they send until then.
+        vmacs.borrow_mut().clear();
         outcome
     })?;
     info!("stopped");

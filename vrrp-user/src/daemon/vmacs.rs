@@ -129,6 +129,13 @@ impl Vmacs {
         parents.retain(|parent, _| stands_on(parent));
     }
 
+    /// Removes all, and sets all parents back.
+    pub fn clear(&mut self) {
+        let Self { socket, wanted, parents, .. } = self;
+        wanted.drain(..).for_each(|wanted| remove(socket, &wanted.vmac));
+        parents.clear();
+    }
+
     /// Makes again what is missing, where its parent is there. Returns when to try again what could not be made.
     pub fn keep(&mut self, table: &Table) -> Option<Duration> {
         let Self { socket, wanted, parents, .. } = self;
@@ -151,8 +158,7 @@ impl Vmacs {
 
 impl Drop for Vmacs {
     fn drop(&mut self) {
-        let Self { socket, wanted, .. } = self;
-        wanted.iter().for_each(|wanted| remove(socket, &wanted.vmac));
+        self.clear();
     }
 }
 
