@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::{
-    Config, Globals, Group, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings,
-    ScriptUser,
+    Config, DumpSettings, FifoSettings, Globals, Group, Instance, NotifyCommand, NotifySettings,
+    ScriptCommand, ScriptSettings, ScriptUser,
 };
 pub use schema::{KeywordTable, keywords};
 

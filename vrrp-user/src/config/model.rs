@@ -30,6 +30,9 @@ pub struct Globals {
     pub startup_delay: Duration,
     /// From the boot of the machine to the first election.
     pub delay_after_boot: Duration,
+    /// Told every change; no two have the same path.
+    pub fifos: Vec<FifoSettings>,
+    pub dumps: DumpSettings,
     /// No IGMP reports for 224.0.0.0/24.
     pub silent_igmp: bool,
 }
@@ -55,6 +58,41 @@ pub struct NotifySettings {
     pub stop: Option<NotifyCommand>,
     /// Run with four more arguments: `INSTANCE` or `GROUP`, name, state, priority, which is 0 for a group.
     pub any: Option<NotifyCommand>,
+    /// An instance that a reload removes is told as `DELETED`, not as `FAULT`.
+    pub tell_deleted: bool,
+    pub deleted: Option<NotifyCommand>,
+    /// Run when a lower master is heard while master.
+    pub lower: Option<NotifyCommand>,
+    /// FIFOs are told of changes of the priority.
+    pub priority_changes: bool,
+}
+
+impl NotifySettings {
+    /// Whether any command is run.
+    pub fn has_hooks(&self) -> bool {
+        let Self { master, backup, fault, stop, deleted, lower, any, .. } = self;
+        [master, backup, fault, stop, deleted, lower, any].into_iter().any(Option::is_some)
+    }
+}
+
+/// A FIFO for the changes of all instances.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FifoSettings {
+    pub path: Arc<str>,
+    /// Who owns it where the daemon makes it; the daemon itself where not set.
+    pub user: Option<ScriptUser>,
+    /// Reads it; the path is its last argument.
+    pub script: Option<NotifyCommand>,
+}
+
+/// Files written on a signal; where no path is set they are in `TMPDIR`, else in /tmp, under keepalived's names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DumpSettings {
+    pub state: Option<Arc<str>>,
+    pub stats: Option<Arc<str>>,
+    pub json: Option<Arc<str>>,
+    /// `json_version 2`: the list of instances within an object.
+    pub nested_json: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

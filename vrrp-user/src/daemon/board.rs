@@ -36,6 +36,8 @@ pub struct InstanceBoard {
     pub since: AtomicU64,
     pub adverts_sent: AtomicU64,
     pub release_sent: AtomicU64,
+    /// Adverts of others with priority 0.
+    pub release_heard: AtomicU64,
     pub send_errors: AtomicU64,
     pub announcements_sent: AtomicU64,
     /// From the command to the last first announcement of the latest takeover, ns.

@@ -282,6 +282,11 @@ impl Engine {
         let Some(view) = self.router.instance(instance) else { return };
         let family = view.settings().family;
         let Some(heard) = heard(&sighted, family) else { return };
+        if let Some(board) =
+            self.board.instances.get(instance.index()).filter(|_| heard.priority == Priority::RELEASE)
+        {
+            board.release_heard.fetch_add(1, Relaxed);
+        }
         self.router.handle(&Event::Advert(instance, heard), now);
         self.act(Some((instance, sighted)), now);
     }

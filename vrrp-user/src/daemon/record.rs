@@ -11,7 +11,7 @@ use crate::driver::Rung;
 use crate::driver::clock;
 use crate::driver::probe::script::Round;
 use crate::driver::process::Run;
-use crate::protocol::{GroupId, GroupTransition, InstanceId, TrackId, Transition};
+use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
 
 /// Transitions kept per instance.
 pub const HISTORY: usize = 16;
@@ -43,6 +43,9 @@ pub struct InstanceRecord {
     pub contest: Option<IpAddr>,
     /// Errno of the latest failed send.
     pub send_errno: Option<i32>,
+    /// Times that it became master, and that it was master no more.
+    pub became_master: u64,
+    pub released_master: u64,
 }
 
 /// A sync group.
@@ -98,6 +101,8 @@ impl Record {
 
     pub fn transition(&self, instance: InstanceId, transition: Transition) {
         self.of(instance, |record| {
+            record.became_master += u64::from(transition.to == State::Master);
+            record.released_master += u64::from(transition.from == State::Master);
             if record.history.len() >= HISTORY {
                 record.history.pop_front();
             }
@@ -170,7 +175,7 @@ mod tests {
     use vrrp_ebpf::time::Timestamp;
 
     use super::*;
-    use crate::protocol::{Epoch, Priority, Reason, State};
+    use crate::protocol::{Epoch, Priority, Reason};
 
     #[test]
     fn keeps_the_latest_transitions() {

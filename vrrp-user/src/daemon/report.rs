@@ -97,6 +97,7 @@ impl Reporter {
             }
             Report::Contest(instance, peer) => {
                 self.record.contest(instance, peer);
+                notifier.contest(instance, peer);
                 if let Some(more) = self.contests.admit(instance, clock::now()) {
                     let name = self.name(instance);
                     warn!(instance = name, %peer, more, "another router is master too, with less priority");

@@ -20,6 +20,7 @@ use super::effect::{Charge, Effect};
 use super::engine::{Engine, Parts, Spawned};
 use super::interfaces;
 use super::options::{RunOptions, XdpMode};
+use super::pid_files::{PidFileError, PidFiles};
 use super::preflight::{self, MissingCapabilities};
 use super::queue::{Command, Input, Queue, Report};
 use super::record::{Realtime, Record};
@@ -50,6 +51,8 @@ pub enum RunError {
     #[error(transparent)]
     Claim(#[from] ClaimError),
     #[error(transparent)]
+    PidFile(#[from] PidFileError),
+    #[error(transparent)]
     Service(#[from] ServiceError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
@@ -76,15 +79,16 @@ pub fn config_exit_code(diagnostics: &[Diagnostic]) -> u8 {
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Unreadable) { 3 } else { 4 }
 }
 
-/// Runs the daemon until it is told to end.
+/// Runs the daemon until it is told to end. `ready` is called when it has started.
 ///
 /// # Errors
 /// It could not start, or its engine failed.
-pub fn run(options: &RunOptions) -> Result<(), RunError> {
+pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Result<(), RunError> {
     let started = clock::now();
     let mut config = load(options)?;
     prepare(&mut config)?;
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
+    let _pid_files = PidFiles::write(&options.process.pid_files)?;
     // Gone again at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config)?);
     let slots = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
@@ -119,6 +123,7 @@ pub fn run(options: &RunOptions) -> Result<(), RunError> {
             instances = sources.config.instances.len(),
             "started"
         );
+        ready()?;
         let outcome = tokio::select! {
             outcome = service.run() => outcome.map_err(RunError::from),
             Err(error) = &mut interfaces => Err(RunError::Interfaces(error)),

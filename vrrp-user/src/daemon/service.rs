@@ -15,6 +15,7 @@ use tokio::time::{interval, sleep, timeout};
 use tracing::{info, warn};
 
 use super::control::{Control, ControlError};
+use super::dump::{self, Dumps};
 use super::metrics::{BindError, Metrics};
 use super::notify::Notifier;
 use super::options::RunOptions;
@@ -22,6 +23,7 @@ use super::queue::{Input, Queue, Report};
 use super::report::Reporter;
 use super::runtime_dir::RuntimeDir;
 use super::status::Sources;
+use super::watchdog;
 use crate::driver::probe::script::{Round, ScriptProbe};
 use crate::driver::process::{Identity, IdentityError};
 use crate::protocol::{Event, State};
@@ -44,7 +46,9 @@ pub struct Service {
     metrics: Option<Metrics>,
     terminate: Signal,
     interrupt: Signal,
-    foreign: [(&'static str, Signal); 3],
+    hangup: Signal,
+    dumps: Dumps,
+    dump_at_start: bool,
 }
 
 #[derive(Debug, Error)]
@@ -93,11 +97,9 @@ impl Service {
             metrics,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            foreign: [
-                ("SIGHUP", signal(SignalKind::hangup())?),
-                ("SIGUSR1", signal(SignalKind::user_defined1())?),
-                ("SIGUSR2", signal(SignalKind::user_defined2())?),
-            ],
+            hangup: signal(SignalKind::hangup())?,
+            dumps: Dumps::open()?,
+            dump_at_start: options.process.dump_at_start,
             sources,
             inputs,
         })
@@ -119,7 +121,9 @@ impl Service {
             metrics,
             mut terminate,
             mut interrupt,
-            foreign,
+            hangup,
+            dumps,
+            dump_at_start,
         } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(control.serve(Arc::clone(&sources)));
@@ -130,10 +134,16 @@ impl Service {
             tasks.spawn(probe.run(deliver(&sources, &inputs)));
         }
         tasks.spawn(tell_systemd(Arc::clone(&sources)));
-        for (name, signal) in foreign {
-            tasks.spawn(disregard(name, signal));
+        tasks.spawn(disregard("SIGHUP", hangup));
+        tasks.spawn(serve_dumps(dumps, Arc::clone(&sources)));
+        tasks.spawn(watchdog::feed(Arc::clone(&sources), inputs.clone()));
+        if dump_at_start {
+            for line in dump::data(&sources).lines() {
+                info!("{line}");
+            }
         }
-        tell(&[NotifyState::Ready]);
+        // The process that systemd knows may be the one that this one was forked from.
+        tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 
         let stopped_by_itself = tokio::select! {
             stopped = reporter.run(&mut notifier) => { stopped?; true }
@@ -175,10 +185,16 @@ fn serve_metrics(tasks: &mut JoinSet<()>, metrics: Metrics, sources: &Arc<Source
     });
 }
 
-/// keepalived reloads or writes dumps on these; by default they would end the daemon without a release.
+/// keepalived reloads on it; by default it would end the daemon without a release.
 async fn disregard(name: &'static str, mut signal: Signal) {
     while signal.recv().await.is_some() {
         warn!("{name} does nothing; restart to take a changed configuration, `vrrpx status` shows the state");
+    }
+}
+
+async fn serve_dumps(dumps: Dumps, sources: Arc<Sources>) {
+    if let Err(error) = dumps.serve(sources).await {
+        warn!(%error, "no dumps are written");
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) use instance::family;
 
 use super::diagnostic::{Report, did_you_mean};
 use super::model::{Config, Globals, Instance, ScriptSettings};
-use super::schema::{AnnounceDraft, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft};
+use super::schema::{AnnounceDraft, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos};
 use super::source::At;
 use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings, Weight};
 
@@ -30,7 +30,9 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
     for mut draft in instances {
         let priority = instance::priority(&draft);
         let tracks = names.tracks(&draft, priority, report);
-        let notify = draft.notify.clone();
+        let mut notify = draft.notify.clone();
+        notify.priority_changes =
+            draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
         let plan = vmac::Plan::new(&mut draft, report);
         if let Some(mut settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
             vmacs.place(plan, &mut settings, report);
@@ -47,6 +49,8 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             startup_delay: globals.startup_delay.map_or(Duration::ZERO, |span| span.value),
             silent_igmp: globals.silent_igmp,
             delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
+            fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
+            dumps: globals.dumps,
         },
         instances: resolved,
         groups,

@@ -49,6 +49,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) scripts: Vec<TrackDraft>,
     pub(in crate::config) interfaces: Vec<TrackDraft>,
     pub(in crate::config) notify: NotifySettings,
+    pub(in crate::config) notify_priority_changes: Option<At<bool>>,
     pub(in crate::config) vmacs: VmacsDraft,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
@@ -268,7 +269,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
 ];
 
-pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, vmac::INSTANCE, ignored::INSTANCE];
+pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, notify::MORE, vmac::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),

@@ -6,7 +6,7 @@ use super::globals::{self, GlobalsDraft};
 use super::group::{self, GroupDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, ignored, vmac};
+use super::{Kind, Row, Tables, ignored, process, vmac};
 
 /// A whole configuration, as written.
 #[derive(Debug, Default)]
@@ -38,7 +38,8 @@ pub(super) const ROWS: &[Row<Draft>] = &[
     ),
 ];
 
-pub(super) const GLOBALS: Tables<GlobalsDraft> = &[globals::ROWS, vmac::GLOBALS, ignored::GLOBALS];
+pub(super) const GLOBALS: Tables<GlobalsDraft> =
+    &[globals::ROWS, process::ROWS, vmac::GLOBALS, ignored::GLOBALS];
 
 fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &mut Report) {
     super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);

@@ -185,13 +185,13 @@ fn lateness(lateness: &board::Lateness) -> Lateness {
     }
 }
 
-fn interval(peer: &PeerEntry) -> Option<Duration> {
+pub(crate) fn interval(peer: &PeerEntry) -> Option<Duration> {
     let version = if peer.version == 2 { Version::V2 } else { Version::V3 };
     Interval::from_wire(peer.interval, version).map(Interval::duration)
 }
 
 /// The best of those that are heard: it is the one that a backup obeys once an election has settled.
-fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
+pub(crate) fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
     let heard = peers.iter().filter(|peer| {
         let silence = now.since(Timestamp::from_nanos(peer.last_seen));
         peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)

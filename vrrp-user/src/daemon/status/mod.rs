@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
-pub(crate) use collect::{family, gap_bound, received, source};
+pub(crate) use collect::{family, gap_bound, interval, master, received, source};
 pub use table::table;
 
 use super::board::Board;
