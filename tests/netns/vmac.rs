@@ -52,18 +52,32 @@ fn ours_succeed_one_another() -> Result<()> {
 
 #[test]
 fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
-    pair(daemon)?.check(|pair| {
-        ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
-        let senders = |pair: &Pair| -> Result<String> {
-            let (lan, seconds) = (&pair.lab.lan, "1");
-            let dump = ["-i", "port0", "-Q", "in", "-nne", "--immediate-mode", "-c", "3", "ip proto 112"];
-            lan.run("timeout", &[&[seconds, "tcpdump"], &dump[..]].concat())
-        };
-        let seen = senders(pair)?;
-        ensure!(seen.lines().count() == 3 && seen.lines().all(|line| line.contains(MAC)), "{seen}");
-        Ok(())
-    })
+    for (lines, advertising) in [("use_vmac", MAC), ("use_vmac\n    vmac_xmit_base", "02:00:00:00:00:01")] {
+        let Some(daemon) = subject() else { return Ok(()) };
+        let instance = |priority| Instance::v3(priority).line(lines);
+        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+        let mut command = pair.lab.lan.command("timeout")?;
+        command.args(["3", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode"]);
+        command.arg(format!("ip proto 112 or (arp and src host {VIRTUAL_V4})"));
+        let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        std::thread::sleep(Duration::from_millis(500));
+        pair.start(0)?;
+        pair.start(1)?;
+        pair.check(|pair| {
+            pair.wait_for_master(0)?;
+            ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
+            let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+            let (adverts, announcements): (Vec<_>, Vec<_>) =
+                seen.lines().filter(|line| !line.is_empty()).partition(|line| line.contains("VRRPv3"));
+            let from = |lines: &[&str], mac| {
+                !lines.is_empty() && lines.iter().all(|line| line.contains(&format!(" {mac} > ")))
+            };
+            ensure!(from(&adverts, advertising), "adverts: {adverts:#?}");
+            ensure!(from(&announcements, MAC), "announcements: {announcements:#?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -120,7 +134,7 @@ fn a_killed_daemon_s_interface_is_taken_over() -> Result<()> {
 #[test]
 fn an_interface_of_another_mode_is_made_anew() -> Result<()> {
     let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
-    let instance = |priority| Instance::v3(priority).line("use_vmac vrrp.51");
+    let instance = |priority| Instance::v3(priority).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip(&format!(
         "link add {VMAC} link {INTERFACE} address {MAC} type macvlan mode bridge\nlink set {VMAC} up"
@@ -337,6 +351,10 @@ fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
         let log = pair.running(0)?.log();
         ensure!(log.contains("vrrp.51: other0 on lan0 has its MAC address already"), "{log}");
         ensure!(link(pair.node(0)?, VMAC).is_none(), "{VMAC} was left");
+        let status = pair.running(0)?.status()?;
+        let shown = &status["instances"][0]["vmacs"][0];
+        ensure!(shown["interface"] == VMAC && shown["parent"] == INTERFACE && shown["mac"] == MAC, "{shown}");
+        ensure!(shown["missing"].as_str().is_some_and(|why| why.contains("other0")), "{shown}");
         pair.observer.clear();
         pair.node(0)?.namespace.ip("link del other0")?;
         pair.wait_for_master(0)

@@ -30,6 +30,8 @@ pub struct Inner {
     /// Latest known state of tracked interfaces.
     pub links: BTreeMap<TrackId, bool>,
     pub rungs: BTreeMap<Arc<str>, RungNote>,
+    /// Why interfaces with virtual MAC addresses are not there, by name.
+    pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
 }
 
@@ -134,6 +136,11 @@ impl Record {
     pub fn group_hook(&self, group: GroupId, keyword: &'static str, state: &'static str, run: Run) {
         let at = before_now(run.lasted);
         self.read().groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
+    }
+
+    /// Interfaces with virtual MAC addresses that could not be made, and no others.
+    pub fn missing_vmacs(&self, missing: impl Iterator<Item = (Arc<str>, String)>) {
+        self.read().missing_vmacs = missing.collect();
     }
 
     pub fn check(&self, round: Round) {

@@ -268,6 +268,7 @@ async fn follow_interfaces(
     let keep = |table: &Table| {
         let again = vmacs.borrow_mut().keep(table);
         attachments.borrow_mut().set_carriers(&vmacs.borrow().carriers(table));
+        sources.record.missing_vmacs(vmacs.borrow().missing());
         again
     };
     let prepare = |change: &Change| match *change {

@@ -70,6 +70,14 @@ impl Vmacs {
         Ok(this)
     }
 
+    /// Those that could not be made, by name, and why.
+    pub fn missing(&self) -> impl Iterator<Item = (Arc<str>, String)> {
+        self.wanted.iter().filter_map(|Wanted { vmac, failed }| {
+            let (_, reason) = failed.as_ref()?;
+            Some((Arc::clone(vmac.name.as_arc()), reason.clone()))
+        })
+    }
+
     /// Those that the kernel reports groups from: each IPv6 address is a member of one.
     pub fn carriers(&self, table: &Table) -> Vec<Carrier> {
         let reporting =
@@ -92,7 +100,7 @@ impl Vmacs {
         };
         if !vmacs(config).is_empty() {
             let links = Link::list(&mut self.socket)?;
-            settle_names(&mut config.instances, &links);
+            settle_names(&mut config.instances, &links, &self.wanted);
         }
         let Self { socket, wanted, parents, .. } = self;
         for vmac in vmacs(config) {
@@ -227,8 +235,9 @@ fn hold(
     Ok(())
 }
 
-/// A name that was chosen is that of an interface left by an earlier run, or gives way to somebody else's interface.
-fn settle_names(instances: &mut [Instance], links: &[Link]) {
+/// A name that was chosen is that of an interface left by an earlier run, or gives way to one of somebody else, or to
+/// one in use here.
+fn settle_names(instances: &mut [Instance], links: &[Link], in_use: &[Wanted]) {
     let vmacs = instances.iter().flat_map(|instance| instance.settings.vmacs.all());
     let written = vmacs.filter(|vmac| matches!(vmac.name, Name::Written(_)));
     let mut taken: HashSet<Arc<str>> = written.map(|vmac| Arc::clone(vmac.name.as_arc())).collect();
@@ -237,9 +246,16 @@ fn settle_names(instances: &mut [Instance], links: &[Link]) {
     {
         for vmac in vmacs.own.iter_mut().chain(&mut vmacs.further) {
             let Name::Chosen { name, prefix, vrid } = vmac.name.clone() else { continue };
-            let is_taken = |name: &str| taken.contains(name) || links.iter().any(|link| *link.name == *name);
-            if let Some(left) = vmac::find(links, vmac).filter(|left| !taken.contains(&*left.name)) {
-                vmac.name = Name::Chosen { name: left.name.as_str().into(), prefix, vrid };
+            // On another parent or in another mode, it is made anew.
+            let is_left = |link: &Link| {
+                let is_in_use = in_use.iter().any(|wanted| **wanted.vmac.name.as_arc() == *link.name);
+                !is_in_use && link.macvlan.is_some() && link.mac == Some(vmac.mac)
+            };
+            let is_taken = |name: &str| {
+                taken.contains(name) || links.iter().any(|link| *link.name == *name && !is_left(link))
+            };
+            if let Some(same) = vmac::find(links, vmac).filter(|same| !taken.contains(&*same.name)) {
+                vmac.name = Name::Chosen { name: same.name.as_str().into(), prefix, vrid };
             } else if is_taken(&name)
                 && let Some(free) = Name::choose(&prefix, vrid, vmac.family, is_taken)
             {

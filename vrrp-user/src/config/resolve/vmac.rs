@@ -21,13 +21,12 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Interfaces that the file names anywhere are not ours to make.
+    /// An interface that an instance stands on is not ours to make. One that an address names may be just this.
     pub(super) fn new(draft: &Draft, report: &mut Report) -> Self {
         let mut taken = HashSet::new();
         for instance in &draft.instances {
-            let devices = addresses(instance).filter_map(|address| address.device.as_ref());
             let written = instance.vmacs.own.as_ref().and_then(|vmac| vmac.name.as_ref());
-            let names = instance.interface.iter().chain(devices).chain(written);
+            let names = instance.interface.iter().chain(written);
             taken.extend(names.map(|name| Arc::clone(&name.value)));
         }
         let prefixes = &draft.globals.vmac_prefixes;
