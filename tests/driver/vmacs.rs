@@ -7,11 +7,14 @@ use vrrp_user::daemon::vmacs::Vmacs;
 use crate::cable::Cable;
 
 fn config(lines: &str) -> Config {
-    let text = format!(
-        "vrrp_instance a {{\ninterface eth0\nversion 3\nvirtual_router_id 51\npriority 100\n{lines}\n\
-         virtual_ipaddress {{\n192.0.2.1/24\n}}\n}}\n"
-    );
-    parse("t", &text).unwrap().config
+    parse("t", &instance(51, lines)).unwrap().config
+}
+
+fn instance(vrid: u8, lines: &str) -> String {
+    format!(
+        "vrrp_instance i{vrid} {{\ninterface eth0\nversion 3\nvirtual_router_id {vrid}\npriority 100\n{lines}\n\
+         virtual_ipaddress {{\n192.0.2.{vrid}/24\n}}\n}}\n"
+    )
 }
 
 /// Names of all macvlans, with their index and group.
@@ -76,6 +79,31 @@ fn an_end_removes_all() {
         assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec!["vrrp.51".to_owned()], "1"));
         drop(vmacs);
         assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec![], "0"));
+        Ok(())
+    };
+    cable.left.enter(work).unwrap();
+}
+
+#[test]
+fn several_go_together_and_no_others() {
+    let Some(cable) = Cable::new() else { return };
+    cable.left.ip("link add other0 link eth0 type macvlan mode private").unwrap();
+    let work = || {
+        let text: String = (1..=5).map(|vrid| instance(vrid, "use_vmac")).collect();
+        let mut vmacs = Vmacs::prepare(&mut parse("t", &text).unwrap().config)?;
+        let before = macvlans(&cable);
+        assert_eq!(before.len(), 6);
+        // Somebody else has been quicker with one of them.
+        cable.left.ip("link del vrrp.3")?;
+        let text: String = [1, 2].map(|vrid| instance(vrid, "use_vmac")).concat();
+        let mut fewer = parse("t", &text).unwrap().config;
+        vmacs.add(&mut fewer)?;
+        vmacs.prune(&fewer);
+        let kept =
+            |(name, ..): &&(String, u64, String)| ["other0", "vrrp.1", "vrrp.2"].contains(&name.as_str());
+        assert_eq!(macvlans(&cable), before.iter().filter(kept).cloned().collect::<Vec<_>>());
+        drop(vmacs);
+        assert_eq!(macvlans(&cable), before[..1]);
         Ok(())
     };
     cable.left.enter(work).unwrap();

@@ -108,9 +108,9 @@ impl Attachments {
     /// These interfaces with virtual MAC addresses are there now, and no others.
     pub fn set_carriers(&mut self, carriers: &[Carrier]) {
         let Some(program) = &mut self.program else { return };
-        let is_there = |ifindex| carriers.iter().any(|carrier| carrier.ifindex == ifindex);
-        program.retain_reporters(is_there);
-        self.refused.retain(|ifindex| is_there(*ifindex));
+        let there: HashSet<u32> = carriers.iter().map(|carrier| carrier.ifindex).collect();
+        program.retain_reporters(|ifindex| there.contains(&ifindex));
+        self.refused.retain(|ifindex| there.contains(ifindex));
         for Carrier { ifindex, interface, parent_mac } in carriers {
             if !self.refused.contains(ifindex)
                 && let Err(error) = program.report_as(*ifindex, interface, *parent_mac)

@@ -123,15 +123,13 @@ impl Vmacs {
         let kept: Vec<_> =
             config.instances.iter().flat_map(|instance| instance.settings.vmacs.all()).collect();
         let Self { socket, wanted, parents, .. } = self;
-        wanted.retain(|Wanted { vmac, .. }| {
-            let is_kept = kept.contains(&vmac);
-            // Of one that has changed otherwise the interface stays.
-            let identity = |vmac: &Vmac| (Arc::clone(vmac.name.as_arc()), Arc::clone(&vmac.parent), vmac.mac);
-            if !kept.iter().any(|kept| identity(kept) == identity(vmac)) {
-                remove(socket, vmac);
-            }
-            is_kept
-        });
+        let identity = |vmac: &Vmac| (Arc::clone(vmac.name.as_arc()), Arc::clone(&vmac.parent), vmac.mac);
+        // Of one that has changed otherwise the interface stays.
+        let staying: HashSet<_> = kept.iter().map(|vmac| identity(vmac)).collect();
+        let (old, new) = wanted.drain(..).partition(|wanted| !kept.contains(&&wanted.vmac));
+        *wanted = new;
+        let gone: Vec<Wanted> = old;
+        remove(socket, gone.iter().map(|gone| &gone.vmac).filter(|vmac| !staying.contains(&identity(vmac))));
         let stands_on =
             |parent: &Arc<str>| kept.iter().any(|vmac| vmac.family == Family::V4 && vmac.parent == *parent);
         parents.retain(|parent, _| stands_on(parent));
@@ -140,7 +138,8 @@ impl Vmacs {
     /// Removes all, and sets all parents back.
     pub fn clear(&mut self) {
         let Self { socket, wanted, parents, .. } = self;
-        wanted.drain(..).for_each(|wanted| remove(socket, &wanted.vmac));
+        remove(socket, wanted.iter().map(|wanted| &wanted.vmac));
+        wanted.clear();
         parents.clear();
     }
 
@@ -170,10 +169,12 @@ impl Drop for Vmacs {
     }
 }
 
-fn remove(socket: &mut RouteSocket, vmac: &Vmac) {
-    let interface = vmac.name.as_arc();
-    if let Err(error) = vmac::remove(socket, vmac) {
-        warn!(%interface, %error, "cannot remove the interface with the virtual MAC address");
+fn remove<'a>(socket: &mut RouteSocket, vmacs: impl Iterator<Item = &'a Vmac>) {
+    let vmacs: Vec<_> = vmacs.collect();
+    if !vmacs.is_empty()
+        && let Err(error) = vmac::remove(socket, &vmacs)
+    {
+        warn!(%error, "cannot remove interfaces with virtual MAC addresses");
     }
 }
 
