@@ -11,6 +11,7 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{Held, INTERFACE, Node, VIRTUAL_V4, VIRTUAL_V6};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::probe::Prober;
 
 use crate::{ours, roles, subject};
 
@@ -388,4 +389,34 @@ fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
         ensure!(!seen.contains("00:00:5e"), "{seen}");
         Ok(())
     })
+}
+
+/// A switch learns at every frame where a MAC address is: nothing that the old master sends after the new one's first
+/// advert may come from it.
+#[test]
+fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
+    // On sockets, reports of the old master lead the switch astray.
+    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
+    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
+    for (instance, address) in [(Instance::v3 as fn(u8) -> Instance, VIRTUAL_V4), (Instance::v6, VIRTUAL_V6)]
+    {
+        // The next advert, by which the switch would learn better, is far away.
+        let instance = |priority| instance(priority).interval(1000).line("use_vmac");
+        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+        pair.start(1)?;
+        pair.check(|pair| {
+            pair.wait_for_address(1, address.parse()?, true)?;
+            let prober = Prober::new(&pair.lab, address.parse()?, Duration::from_millis(5))?;
+            until("an answer", SETTLE, || prober.probes().iter().any(|probe| probe.answered.is_some()))?;
+            let since = pair.mark();
+            pair.start(0)?;
+            pair.wait_for_address(0, address.parse()?, true)?;
+            // Reports are repeated within a second.
+            std::thread::sleep(Duration::from_millis(1500));
+            let outage = prober.longest_outage(since);
+            ensure!(outage < Duration::from_millis(100), "{address} was away for {outage:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
