@@ -1,6 +1,7 @@
 //! Interfaces with virtual MAC addresses, from one configuration to the next.
 
 use serde_json::Value;
+use vrrp_tests::process::Directory;
 use vrrp_user::config::{Config, parse};
 use vrrp_user::daemon::vmacs::Vmacs;
 
@@ -40,8 +41,9 @@ fn arp_ignore(cable: &Cable) -> String {
 #[test]
 fn what_two_configurations_share_stays() {
     let Some(cable) = Cable::new() else { return };
+    let folder = Directory::new().unwrap();
     let work = || {
-        let mut vmacs = Vmacs::prepare(&mut config("use_vmac"))?;
+        let mut vmacs = Vmacs::prepare(&mut config("use_vmac"), folder.path())?;
         let before = macvlans(&cable);
         assert_eq!(names(&cable), ["vrrp.51"]);
         let mut same = config("use_vmac\npreempt_delay 5");
@@ -74,8 +76,9 @@ fn what_two_configurations_share_stays() {
 #[test]
 fn an_end_removes_all() {
     let Some(cable) = Cable::new() else { return };
+    let folder = Directory::new().unwrap();
     let work = || {
-        let vmacs = Vmacs::prepare(&mut config("use_vmac"))?;
+        let vmacs = Vmacs::prepare(&mut config("use_vmac"), folder.path())?;
         assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec!["vrrp.51".to_owned()], "1"));
         drop(vmacs);
         assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec![], "0"));
@@ -87,10 +90,11 @@ fn an_end_removes_all() {
 #[test]
 fn several_go_together_and_no_others() {
     let Some(cable) = Cable::new() else { return };
+    let folder = Directory::new().unwrap();
     cable.left.ip("link add other0 link eth0 type macvlan mode private").unwrap();
     let work = || {
         let text: String = (1..=5).map(|vrid| instance(vrid, "use_vmac")).collect();
-        let mut vmacs = Vmacs::prepare(&mut parse("t", &text).unwrap().config)?;
+        let mut vmacs = Vmacs::prepare(&mut parse("t", &text).unwrap().config, folder.path())?;
         let before = macvlans(&cable);
         assert_eq!(before.len(), 6);
         // Somebody else has been quicker with one of them.
@@ -104,6 +108,34 @@ fn several_go_together_and_no_others() {
         assert_eq!(macvlans(&cable), before.iter().filter(kept).cloned().collect::<Vec<_>>());
         drop(vmacs);
         assert_eq!(macvlans(&cable), before[..1]);
+        Ok(())
+    };
+    cable.left.enter(work).unwrap();
+}
+
+#[test]
+fn the_next_run_sets_back_what_a_killed_one_has_changed() {
+    let Some(cable) = Cable::new() else { return };
+    let folder = Directory::new().unwrap();
+    cable.left.sysctl("ipv4/conf/eth0/arp_ignore", "2").unwrap();
+    let work = || {
+        let prepare = || Vmacs::prepare(&mut config("use_vmac"), folder.path());
+        let killed = prepare()?;
+        let before = macvlans(&cable);
+        std::mem::forget(killed);
+        assert_eq!(arp_ignore(&cable), "1");
+        let next = prepare()?;
+        assert_eq!(macvlans(&cable), before, "the interface is taken over");
+        drop(next);
+        assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec![], "2"));
+        // Also where the next configuration has nothing to do with the interface.
+        std::mem::forget(prepare()?);
+        drop(Vmacs::prepare(&mut config(""), folder.path())?);
+        assert_eq!(arp_ignore(&cable), "2");
+        // Nothing is remembered of a run that has ended well.
+        cable.left.sysctl("ipv4/conf/eth0/arp_ignore", "1")?;
+        drop(prepare()?);
+        assert_eq!(arp_ignore(&cable), "1");
         Ok(())
     };
     cable.left.enter(work).unwrap();

@@ -90,7 +90,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
     let _pid_files = PidFiles::write(&options.process.pid_files)?;
     // Gone again at the end, after the engine has sent its last advert.
-    let vmacs = RefCell::new(Vmacs::prepare(&mut config)?);
+    let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
     let slots = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
     #[cfg_attr(not(feature = "bpf-log"), expect(unused_mut, reason = "its log is taken out"))]
     let (mut program, ring, maps) = load_program(options.mode, slots)?;

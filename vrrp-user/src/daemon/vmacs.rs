@@ -4,8 +4,9 @@
 //! again when their parent comes or somebody deletes them, removed at the end; and the settings that their parents need
 //! meanwhile. Runs on the main thread: the kernel takes milliseconds for an interface.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
+use super::parents::Parents;
 use crate::config::{Config, Instance};
 use crate::driver::clock;
 use crate::driver::netlink::link::Link;
@@ -25,15 +27,11 @@ use crate::protocol::{Addresses, InstanceSettings, Name, Vmac};
 /// Between two attempts to make one interface: an attempt that fails half-way is a change of links itself.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Of a parent, so that it does not answer for addresses that its macvlans carry.
-const PARENT: [(&str, &str); 2] = [("arp_ignore", "1"), ("arp_filter", "1")];
-
 #[derive(Debug)]
 pub struct Vmacs {
     socket: RouteSocket,
     wanted: Vec<Wanted>,
-    /// By name of the parent.
-    parents: BTreeMap<Arc<str>, Parent>,
+    parents: Parents,
     silent_igmp: Option<Changed>,
 }
 
@@ -52,21 +50,17 @@ struct Wanted {
     failed: Option<(Option<Timestamp>, String)>,
 }
 
-#[derive(Debug)]
-struct Parent {
-    ifindex: u32,
-    _changed: Vec<Changed>,
-}
-
 impl Vmacs {
-    /// Makes what can be made now of all that the configuration wants, under names that nobody else has.
+    /// Makes what can be made now of all that the configuration wants, under names that nobody else has. `folder` is the
+    /// runtime directory.
     ///
     /// # Errors
     /// The kernel could not be asked. Interfaces that cannot be made are told and tried again.
-    pub fn prepare(config: &mut Config) -> io::Result<Self> {
-        let (wanted, parents) = (Vec::new(), BTreeMap::new());
+    pub fn prepare(config: &mut Config, folder: &Path) -> io::Result<Self> {
+        let (wanted, parents) = (Vec::new(), Parents::new(folder));
         let mut this = Self { socket: RouteSocket::open()?, wanted, parents, silent_igmp: None };
         this.add(config)?;
+        this.parents.set_back_earlier();
         Ok(this)
     }
 
@@ -132,7 +126,7 @@ impl Vmacs {
         remove(socket, gone.iter().map(|gone| &gone.vmac).filter(|vmac| !staying.contains(&identity(vmac))));
         let stands_on =
             |parent: &Arc<str>| kept.iter().any(|vmac| vmac.family == Family::V4 && vmac.parent == *parent);
-        parents.retain(|parent, _| stands_on(parent));
+        parents.retain(stands_on);
     }
 
     /// Removes all, and sets all parents back.
@@ -140,7 +134,7 @@ impl Vmacs {
         let Self { socket, wanted, parents, .. } = self;
         remove(socket, wanted.iter().map(|wanted| &wanted.vmac));
         wanted.clear();
-        parents.clear();
+        parents.retain(|_| false);
     }
 
     /// Makes again what is missing, where its parent is there. Returns when to try again what could not be made.
@@ -149,7 +143,7 @@ impl Vmacs {
         let mut again = None;
         for wanted in wanted {
             let Some(parent) = table.link(&wanted.vmac.parent) else { continue };
-            let is_held = parents.get(&wanted.vmac.parent).is_none_or(|held| held.ifindex == parent.ifindex);
+            let is_held = parents.is_current(&parent.name, parent.ifindex);
             if is_held && table.link(wanted.vmac.name.as_arc()).is_some() {
                 continue;
             }
@@ -178,10 +172,16 @@ fn remove<'a>(socket: &mut RouteSocket, vmacs: impl Iterator<Item = &'a Vmac>) {
     }
 }
 
-fn make(socket: &mut RouteSocket, parents: &mut BTreeMap<Arc<str>, Parent>, wanted: &mut Wanted) {
+fn make(socket: &mut RouteSocket, parents: &mut Parents, wanted: &mut Wanted) {
     let vmac = &wanted.vmac;
     let (interface, parent) = (vmac.name.as_arc(), &vmac.parent);
-    match hold(socket, parents, vmac).and_then(|()| vmac::ensure(socket, vmac)) {
+    // Before anything on it can answer.
+    let held = if vmac.family == Family::V4 { parents.hold(socket, parent) } else { Ok(()) };
+    let refused = |source| {
+        let (interface, action) = (parent.to_string(), "cannot be given its settings");
+        VmacError::Refused { interface, action, source }
+    };
+    match held.map_err(refused).and_then(|()| vmac::ensure(socket, vmac)) {
         Ok(origin) => {
             wanted.failed = None;
             let mac = vmac.mac.map(|octet| format!("{octet:02x}")).join(":");
@@ -204,36 +204,6 @@ fn make(socket: &mut RouteSocket, parents: &mut BTreeMap<Arc<str>, Parent>, want
             wanted.failed = Some((at, reason));
         }
     }
-}
-
-/// Gives the parent the settings that it needs, before anything on it can answer.
-fn hold(
-    socket: &mut RouteSocket,
-    parents: &mut BTreeMap<Arc<str>, Parent>,
-    vmac: &Vmac,
-) -> Result<(), VmacError> {
-    if vmac.family == Family::V6 {
-        return Ok(());
-    }
-    // Told by what comes next.
-    let Ok(link) = Link::by_name(socket, &vmac.parent) else { return Ok(()) };
-    if parents.get(&vmac.parent).is_some_and(|held| held.ifindex == link.ifindex) {
-        return Ok(());
-    }
-    // Of an interface of this name that is gone.
-    parents.remove(&vmac.parent);
-    let mut changed = Vec::new();
-    for (key, value) in PARENT {
-        match Changed::of_interface(Family::V4, &vmac.parent, key, value) {
-            Ok(done) => changed.extend(done),
-            Err(source) => {
-                let interface = vmac.parent.to_string();
-                return Err(VmacError::Refused { interface, action: "cannot be given its settings", source });
-            }
-        }
-    }
-    parents.insert(Arc::clone(&vmac.parent), Parent { ifindex: link.ifindex, _changed: changed });
-    Ok(())
 }
 
 /// A name that was chosen is that of an interface left by an earlier run, or gives way to one of somebody else, or to
