@@ -55,7 +55,7 @@ fn names_in_the_file_are_left_free() {
     let globals = "global_defs {\nvmac_prefix vip\nvmac_addr_prefix far\n}\n";
     let text = globals.to_owned()
         + &instance("a", 51, "use_vmac", "192.0.2.1/24")
-        + &instance("b", 52, "use_vmac vip.51", "192.0.2.2/24 dev eth1 use_vmac");
+        + &instance("b", 52, "use_vmac vip.51", "192.0.2.2/24 dev eth1 use_vmac\n192.0.2.3/24 dev vip1.51");
     let (settings, _) = settings(&text);
     assert_eq!(shown(&settings[0].vmacs), ["vip1.51 eth0 00:00:5e:00:01:33"]);
     assert_eq!(shown(&settings[1].vmacs), ["vip.51 eth0 00:00:5e:00:01:34", "far.52 eth1 00:00:5e:00:01:34"]);

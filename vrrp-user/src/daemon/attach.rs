@@ -4,7 +4,7 @@
 //! programs and group memberships on interfaces, listeners for the engine. Runs on the ordinary threads: attaching
 //! costs milliseconds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,6 +18,7 @@ use super::change::{Changes, Configured};
 use super::options::XdpMode;
 use super::queue::{Input, Queue};
 use super::record::{Record, RungNote};
+use super::vmacs::Carrier;
 use crate::driver::Rung;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};
@@ -40,6 +41,8 @@ pub struct Attachments {
     rungs: HashMap<u32, Rung>,
     /// Where each instance is attached now.
     places: BTreeMap<InstanceId, Place>,
+    /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
+    refused: HashSet<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -63,9 +66,19 @@ impl Attachments {
             Ok(program) => (Some(program), None),
             Err(reason) => (None, Some(reason)),
         };
-        let (rungs, places) = (HashMap::new(), BTreeMap::new());
-        let this =
-            Self { instances, program, without_program, mode, maps, board, inputs, record, rungs, places };
+        let this = Self {
+            instances,
+            program,
+            without_program,
+            mode,
+            maps,
+            board,
+            inputs,
+            record,
+            rungs: HashMap::new(),
+            places: BTreeMap::new(),
+            refused: HashSet::new(),
+        };
         this.instances.keys().for_each(|instance| this.write_slot(*instance));
         this
     }
@@ -128,6 +141,22 @@ impl Attachments {
                 .ok(),
             _ => None,
         };
+    }
+
+    /// These interfaces with virtual MAC addresses are there now, and no others.
+    pub fn set_carriers(&mut self, carriers: &[Carrier]) {
+        let Some(program) = &mut self.program else { return };
+        let there: HashSet<u32> = carriers.iter().map(|carrier| carrier.ifindex).collect();
+        program.retain_reporters(|ifindex| there.contains(&ifindex));
+        self.refused.retain(|ifindex| there.contains(ifindex));
+        for Carrier { ifindex, interface, parent_mac } in carriers {
+            if !self.refused.contains(ifindex)
+                && let Err(error) = program.report_as(*ifindex, interface, *parent_mac)
+            {
+                warn!(%interface, %error, "reports of group membership leave with the virtual MAC address");
+                self.refused.insert(*ifindex);
+            }
+        }
     }
 
     fn enter(&mut self, instance: InstanceId, ifindex: u32) {

@@ -21,6 +21,7 @@ use super::status::Sources;
 use super::vmacs::Vmacs;
 use crate::config::{Config, NoRoom, succeed};
 use crate::driver::netlink::monitor::Monitor;
+use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::protocol::{Event, TrackId};
 
@@ -69,7 +70,7 @@ impl Interfaces<'_> {
         let (mut started, mut has_new) = (false, false);
         let mut tracker = tracker(&self.config);
         loop {
-            let again = self.vmacs.borrow_mut().keep(monitor.table());
+            let again = self.keep(monitor.table());
             while !tracker.update(monitor.table(), |change| self.tell(change)) {
                 tokio::time::sleep(RETRY).await;
             }
@@ -104,6 +105,15 @@ impl Interfaces<'_> {
                 },
             }
         }
+    }
+
+    /// Makes again what is missing of the interfaces with virtual MAC addresses. Returns when to look again.
+    fn keep(&mut self, table: &Table) -> Option<Duration> {
+        let mut vmacs = self.vmacs.borrow_mut();
+        let again = vmacs.keep(table);
+        self.attachments.set_carriers(&vmacs.carriers(table));
+        self.sources.record.missing_vmacs(vmacs.missing());
+        again
     }
 
     /// Prepares all that can fail, then has the engine change over at once.

@@ -23,6 +23,7 @@ pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod options;
+mod parents;
 pub mod pid_files;
 pub mod preflight;
 pub mod queue;

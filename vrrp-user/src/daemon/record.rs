@@ -31,6 +31,8 @@ pub struct Inner {
     /// Latest known state of tracked interfaces.
     pub links: BTreeMap<TrackId, bool>,
     pub rungs: BTreeMap<Arc<str>, RungNote>,
+    /// Why interfaces with virtual MAC addresses are not there, by name.
+    pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
     pub loads: Loads,
 }
@@ -170,6 +172,11 @@ impl Record {
     /// Forgets the results of other checks.
     pub fn keep_checks(&self, is_kept: impl Fn(TrackId) -> bool) {
         self.read().checks.retain(|track, _| is_kept(*track));
+    }
+
+    /// Interfaces with virtual MAC addresses that could not be made, and no others.
+    pub fn missing_vmacs(&self, missing: impl Iterator<Item = (Arc<str>, String)>) {
+        self.read().missing_vmacs = missing.collect();
     }
 
     pub fn check(&self, round: Round) {

@@ -94,7 +94,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
     let _pid_files = PidFiles::write(&options.process.pid_files)?;
     // Gone again at the end, after the engine has sent its last advert.
-    let vmacs = RefCell::new(Vmacs::prepare(&mut config)?);
+    let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
     let slots = slots(config.instances.len());
     #[cfg_attr(not(feature = "bpf-log"), expect(unused_mut, reason = "its log is taken out"))]
     let (mut program, ring, maps) = load_program(options.mode, slots)?;
@@ -144,6 +144,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         if sources.board.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
             tokio::time::sleep(LINGER).await;
         }
+        // Before the program on them, which sees to what they send until then.
+        vmacs.borrow_mut().clear();
         outcome
     })?;
     info!("stopped");

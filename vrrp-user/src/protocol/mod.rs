@@ -39,4 +39,4 @@ pub use timers::Timer;
 pub use timing::{master_down_interval, skew};
 pub use track::Faults;
 pub use units::{Epoch, GroupId, InstanceId, Interval, Priority, Version, Vrid, Weight};
-pub use vmac::{Name, Vmac, VmacSettings, virtual_mac};
+pub use vmac::{Name, Vmac, VmacSettings};

@@ -10,14 +10,14 @@ use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
     Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Node,
-    Passed, Peer, PriorityPair, Sources, Status, Tracked,
+    Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
 use crate::daemon::record::{HookRun, Inner, InstanceRecord};
 use crate::daemon::wall::rfc3339;
 use crate::driver::clock;
-use crate::protocol::{GroupId, InstanceId, Interval, State, Track, TrackSettings, Version};
+use crate::protocol::{self, GroupId, InstanceId, Interval, State, Track, TrackSettings, Version};
 
 /// A peer that was silent for this many of its intervals is no master any more.
 const PATIENCE: u32 = 4;
@@ -102,6 +102,7 @@ impl Sources {
         Instance {
             name: settings.name.to_string(),
             interface: settings.interface.to_string(),
+            vmacs: settings.vmacs.all().map(|vmac| self::vmac(vmac, record)).collect(),
             vrid: settings.vrid.number(),
             family: family(settings.family).to_owned(),
             version: settings.version as u8,
@@ -232,6 +233,16 @@ fn peer(peer: &PeerEntry, family: Family, now: Timestamp) -> Peer {
             .filter(|(_, count)| **count > 0)
             .map(|(bucket, &count)| Gaps { below_seconds: gap_bound(bucket).map(seconds), count })
             .collect(),
+    }
+}
+
+fn vmac(vmac: &protocol::Vmac, record: &Inner) -> Vmac {
+    let interface = vmac.name.as_arc();
+    Vmac {
+        interface: interface.to_string(),
+        parent: vmac.parent.to_string(),
+        mac: vmac.mac.map(|octet| format!("{octet:02x}")).join(":"),
+        missing: record.missing_vmacs.get(interface).cloned(),
     }
 }
 

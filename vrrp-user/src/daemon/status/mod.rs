@@ -116,6 +116,8 @@ pub struct Interface {
 pub struct Instance {
     pub name: String,
     pub interface: String,
+    /// Interfaces with virtual MAC addresses; that of the instance's own addresses first.
+    pub vmacs: Vec<Vmac>,
     pub vrid: u8,
     /// `ipv4` or `ipv6`.
     pub family: String,
@@ -140,6 +142,15 @@ pub struct Instance {
     pub counters: Counts,
     /// Latest last.
     pub history: Vec<Passed>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Vmac {
+    pub interface: String,
+    pub parent: String,
+    pub mac: String,
+    /// Why it is not there.
+    pub missing: Option<String>,
 }
 
 /// A sync group.

@@ -121,6 +121,9 @@ fn notes(out: &mut String, instance: &Instance) {
         let way = if track.reverse { "up (reverse)" } else { "down" };
         let _ = writeln!(out, "  {}: {} {} is {way}: {effect}", instance.name, track.kind, track.name);
     }
+    for missing in instance.vmacs.iter().filter_map(|vmac| vmac.missing.as_ref()) {
+        let _ = writeln!(out, "  {}: {missing}", instance.name);
+    }
     failed_hooks(out, &instance.name, &instance.hooks);
     let rejects: Vec<String> =
         instance.counters.rejects.iter().map(|count| format!("{} {}", count.word, count.count)).collect();
