@@ -1,10 +1,13 @@
 //! `vrrp_check`: each target, and what is refused.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use vrrp_user::config::{
-    CheckTarget, Containers, DnsTarget, DockerTarget, HaproxyTarget, Host, HttpTarget, ScriptCommand, parse,
+    CheckTarget, Containers, DnsTarget, DockerTarget, FileTarget, HaproxyTarget, Host, HttpTarget, Matching,
+    ProcessTarget, Processes, ScriptCommand, parse,
 };
+use vrrp_user::protocol::Track;
 
 fn file(body: &str) -> String {
     format!(
@@ -77,6 +80,71 @@ fn every_target_is_read() {
         assert_eq!(loaded.diagnostics, [], "{body}");
         assert_eq!(loaded.config.instances[0].settings.tracks[0].weight.0, -5);
     }
+}
+
+/// A block, and what tracks it.
+fn tracking(block: &str, keyword: &str) -> String {
+    format!(
+        "{block}\nvrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\n\
+        virtual_ipaddress {{ 192.0.2.1/24 }}\n{keyword} {{ c }}\n}}\n"
+    )
+}
+
+#[test]
+fn processes_and_files_are_read() {
+    let process = |which| ProcessTarget {
+        which,
+        quorum: 1,
+        quorum_max: None,
+        fork_delay: Duration::ZERO,
+        terminate_delay: Duration::ZERO,
+    };
+    let called = |arguments: &[&str], matching| Processes::Called {
+        program: "/usr/sbin/nginx".into(),
+        arguments: arguments.iter().map(|&word| word.into()).collect(),
+        matching,
+    };
+    let rows = [
+        ("process nginx", process(Processes::Named("nginx".into()))),
+        ("process /usr/sbin/nginx -g x", process(called(&["-g", "x"], Matching::Exact))),
+        ("process \"/usr/sbin/nginx -g x\"", process(called(&["-g", "x"], Matching::Exact))),
+        ("full_command\nprocess /usr/sbin/nginx", process(called(&[], Matching::Exact))),
+        ("process /usr/sbin/nginx -g\nparam_match initial", process(called(&["-g"], Matching::Initial))),
+        ("param_match partial\nprocess /usr/sbin/nginx -g", process(called(&["-g"], Matching::Partial))),
+        (
+            "process nginx\nquorum 2\nquorum_max 4\ndelay 0.5\nterminate_delay 2",
+            ProcessTarget {
+                quorum: 2,
+                quorum_max: Some(4),
+                fork_delay: Duration::from_millis(500),
+                terminate_delay: Duration::from_secs(2),
+                ..process(Processes::Named("nginx".into()))
+            },
+        ),
+    ];
+    for (body, expected) in rows {
+        let text = tracking(&format!("vrrp_track_process c {{\n{body}\nweight -7\n}}"), "track_process");
+        let loaded = parse("t", &text).unwrap_or_else(|findings| panic!("{body}: {findings:?}"));
+        assert_eq!(loaded.config.scripts[0].target, CheckTarget::Process(expected), "{body}");
+        assert_eq!(loaded.diagnostics, [], "{body}");
+        let track = &loaded.config.instances[0].settings.tracks[0];
+        assert_eq!((&track.track, track.weight.0), (&Track::Process("c".into()), -7));
+    }
+    let files = [
+        ("", None, 1),
+        ("init_file", Some((0, false)), 1),
+        ("init_file 5 overwrite\nweight 254", Some((5, true)), 254),
+    ];
+    for (body, initial, weight) in files {
+        let text = tracking(&format!("track_file c {{\nfile /run/number\n{body}\n}}"), "track_file");
+        let loaded = parse("t", &text).unwrap_or_else(|findings| panic!("{body}: {findings:?}"));
+        let expected = CheckTarget::File(FileTarget { path: "/run/number".into(), initial });
+        assert_eq!(loaded.config.scripts[0].target, expected, "{body}");
+        let track = &loaded.config.instances[0].settings.tracks[0];
+        assert_eq!((&track.track, track.weight.0), (&Track::File("c".into()), weight));
+    }
+    let unknown = parse("t", &tracking("track_file c {\nfile /run/number\n}", "track_process")).unwrap_err();
+    assert!(unknown.iter().any(|found| found.message == "there is no vrrp_track_process `c`"), "{unknown:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod checks;
 mod corpus;
 mod documentation;
 mod grammar;
+mod groups;
 mod include;
 mod keepalived;
 mod random;

@@ -15,7 +15,7 @@ use vrrp_user::protocol::{
 fn every_keyword_that_works_reaches_its_setting() {
     let Loaded { config, .. } =
         parse("everything.conf", include_str!("../corpus/valid/everything.conf")).unwrap();
-    let Config { globals, instances, scripts, tracked_interfaces } = config;
+    let Config { globals, instances, scripts, tracked_interfaces, .. } = config;
 
     assert_eq!(globals.router_id.as_deref(), Some("node one"));
     assert_eq!(globals.script_user, Some(user("checker", Some("checkers"))));
@@ -73,6 +73,7 @@ fn every_keyword_that_works_reaches_its_setting() {
             lower_prio_repeat: 2,
             garp_interval: Duration::from_millis(1),
             gna_interval: Duration::from_micros(1),
+            elsewhere: None,
         }
     );
     assert_eq!(

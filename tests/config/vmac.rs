@@ -55,7 +55,7 @@ fn names_in_the_file_are_left_free() {
     let globals = "global_defs {\nvmac_prefix vip\nvmac_addr_prefix far\n}\n";
     let text = globals.to_owned()
         + &instance("a", 51, "use_vmac", "192.0.2.1/24")
-        + &instance("b", 52, "use_vmac vip.51", "192.0.2.2/24 dev eth1 use_vmac");
+        + &instance("b", 52, "use_vmac vip.51", "192.0.2.2/24 dev eth1 use_vmac\n192.0.2.3/24 dev vip1.51");
     let (settings, _) = settings(&text);
     assert_eq!(shown(&settings[0].vmacs), ["vip1.51 eth0 00:00:5e:00:01:33"]);
     assert_eq!(shown(&settings[1].vmacs), ["vip.51 eth0 00:00:5e:00:01:34", "far.52 eth1 00:00:5e:00:01:34"]);
@@ -128,4 +128,29 @@ fn what_cannot_be_a_virtual_mac_address_is_told() {
           on `interface`, with the same MAC address"
         ]
     );
+}
+
+#[test]
+fn switches_are_told_where_adverts_do_not_tell_them() {
+    let elsewhere = |globals: &str, lines: &str| {
+        let text = format!("global_defs {{\n{globals}\n}}\n") + &instance("a", 1, lines, "192.0.2.1/24");
+        let settings = settings(&text).0.remove(0);
+        settings.announce.elsewhere.map(|it| (it.period.as_secs(), it.all))
+    };
+    assert_eq!(elsewhere("", ""), None);
+    assert_eq!(elsewhere("vrrp_garp_extra_if all 100", ""), Some((100, true)));
+    assert_eq!(elsewhere("vrrp_garp_extra_if 100", "garp_extra_if all 7"), Some((7, true)));
+    assert_eq!(elsewhere("vrrp_garp_extra_if 100", "garp_extra_if 0"), None);
+    assert_eq!(elsewhere("vrrp_vmac_garp_intvl 5", "vmac_garp_intvl 6"), Some((6, false)));
+    let addresses = "192.0.2.1/24\n192.0.2.2/24 dev eth1\n192.0.2.3/24 dev eth2 use_vmac";
+    let chosen = |lines: &str| {
+        let settings = settings(&instance("a", 1, lines, addresses)).0.remove(0);
+        let elsewhere = settings.announce.elsewhere.unwrap();
+        let is_chosen = |address| settings.is_elsewhere(address, elsewhere);
+        settings.addresses.advertised.iter().map(is_chosen).collect::<Vec<_>>()
+    };
+    assert_eq!(chosen("use_vmac\ngarp_extra_if 1"), [false, false, true]);
+    assert_eq!(chosen("use_vmac\ngarp_extra_if all 1"), [false, true, true]);
+    assert_eq!(chosen("use_vmac\nvmac_xmit_base\ngarp_extra_if 1"), [true, false, true]);
+    assert_eq!(chosen("garp_extra_if all 1"), [false, true, true]);
 }

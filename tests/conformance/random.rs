@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Epoch, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Timer,
-    TrackId, Version,
+    Action, Epoch, Event, Group, GroupSettings, Heard, InstanceId, InstanceSettings, Interval, Priority,
+    Router, State, Timer, TrackId, Version,
 };
 
 use super::setup::{Variant, tracked};
@@ -79,6 +79,7 @@ struct Account {
     states: HashMap<InstanceId, (State, Epoch)>,
     has_addresses: HashMap<InstanceId, bool>,
     watches: HashMap<InstanceId, bool>,
+    group: (State, Epoch),
 }
 
 impl Account {
@@ -121,11 +122,19 @@ impl Account {
                     id
                 }
                 Action::ReportPriority(id, _) | Action::ReportContest(id, _) => id,
+                Action::ReportGroup(id, transition) => {
+                    prop_assert_eq!(self.group.0, transition.from);
+                    prop_assert!(transition.epoch > self.group.1);
+                    prop_assert_eq!(router.group(id).map(Group::state), Some(transition.to));
+                    self.group = (transition.to, transition.epoch);
+                    continue;
+                }
             };
             *per_instance.entry(id).or_default() += 1;
         }
         prop_assert!(per_instance.values().all(|&count| count <= 6), "a storm: {:?}", per_instance);
         prop_assert!(adverts.values().all(|&count| count <= 2), "too many adverts: {:?}", adverts);
+        self.agree(router)?;
         for instance in router.instances() {
             let id = instance.id();
             let is_master = instance.state() == State::Master;
@@ -145,53 +154,81 @@ impl Account {
     }
 }
 
+impl Account {
+    /// Members are in the state of their group, and ready ones are in one that has others that are not.
+    fn agree(&self, router: &Router) -> Result<(), TestCaseError> {
+        let members = || router.instances().iter().filter(|instance| instance.group().is_some());
+        prop_assert!(members().all(|member| member.state() == self.group.0));
+        prop_assert!(members().count() == 0 || members().any(|member| !member.is_ready()));
+        for instance in router.instances() {
+            let listed = router.ready_with(instance.id(), instance.id()) == Some(instance.id());
+            prop_assert_eq!(listed, instance.is_ready());
+        }
+        Ok(())
+    }
+}
+
 proptest! {
     #[test]
     fn the_account_always_balances(inputs in prop::collection::vec((pause(), input()), 1..150)) {
-        let mut router = Router::new(settings());
-        let mut account = Account::default();
-        let mut now = Timestamp::from_nanos(3_600_000_000_000);
-        for index in 0..3 {
-            let id = InstanceId(index);
-            let source = settings()[index as usize].family;
-            let address = if source == vrrp_ebpf::wire::Family::V6 { Variant::V3Ipv6 } else { Variant::V3Ipv4 };
-            router.handle(&Event::Link(id, true), now);
-            router.handle(&Event::Source(id, Some(address.address(100))), now);
-        }
-        for (pause, input) in inputs {
-            now = now + Duration::from_micros(pause);
-            match input {
-                Input::Event(event) => router.handle(&event, now),
-                Input::Timeout => router.handle_timeout(now),
-                Input::Advert { id, from, priority, interval, age } => {
-                    let heard = Heard {
-                        source: Variant::V3Ipv4.address(from),
-                        priority: Priority(priority),
-                        interval: Interval::from_wire(interval, Version::V3).unwrap(),
-                        stamp: now - Duration::from_micros(age),
-                    };
-                    router.handle(&Event::Advert(InstanceId(id), heard), now);
-                }
-                Input::Seen { id, age } => {
-                    router.handle(&Event::Seen(InstanceId(id), now - Duration::from_micros(age)), now);
-                }
-            }
-            account.enter(&mut router)?;
-            router.handle_timeout(now);
-            prop_assert!(router.poll_timeout().is_none_or(|due| due > now), "a timer stays in the past");
-            account.enter(&mut router)?;
-            router.handle_timeout(now);
-            prop_assert_eq!(router.poll_action(), None, "a second call did something");
-            let due = router.poll_timeout();
-            let earliest = router
-                .instances()
-                .iter()
-                .flat_map(|instance| Timer::ALL.map(|timer| instance.deadline(timer)))
-                .flatten()
-                .min();
-            prop_assert_eq!(due, earliest);
-            let silent: Vec<_> = due.map(|due| router.silence_due(due).collect()).unwrap_or_default();
-            prop_assert!(silent.iter().all(|&id| router.instance(id).is_some_and(|i| i.watches())));
-        }
+        balances(Router::new(settings()), inputs)?;
     }
+
+    #[test]
+    fn so_it_does_in_groups(
+        inputs in prop::collection::vec((pause(), input()), 1..150),
+        members in prop::sample::subsequence(vec![0, 1, 2], 2..=3),
+    ) {
+        let members = members.into_iter().map(InstanceId).collect();
+        let group = GroupSettings { name: "G".into(), members };
+        balances(Router::with_groups(settings(), vec![group]), inputs)?;
+    }
+}
+
+fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCaseError> {
+    let mut account = Account::default();
+    let mut now = Timestamp::from_nanos(3_600_000_000_000);
+    for index in 0..3 {
+        let id = InstanceId(index);
+        let source = settings()[index as usize].family;
+        let address = if source == vrrp_ebpf::wire::Family::V6 { Variant::V3Ipv6 } else { Variant::V3Ipv4 };
+        router.handle(&Event::Link(id, true), now);
+        router.handle(&Event::Source(id, Some(address.address(100))), now);
+    }
+    for (pause, input) in inputs {
+        now = now + Duration::from_micros(pause);
+        match input {
+            Input::Event(event) => router.handle(&event, now),
+            Input::Timeout => router.handle_timeout(now),
+            Input::Advert { id, from, priority, interval, age } => {
+                let heard = Heard {
+                    source: Variant::V3Ipv4.address(from),
+                    priority: Priority(priority),
+                    interval: Interval::from_wire(interval, Version::V3).unwrap(),
+                    stamp: now - Duration::from_micros(age),
+                };
+                router.handle(&Event::Advert(InstanceId(id), heard), now);
+            }
+            Input::Seen { id, age } => {
+                router.handle(&Event::Seen(InstanceId(id), now - Duration::from_micros(age)), now);
+            }
+        }
+        account.enter(&mut router)?;
+        router.handle_timeout(now);
+        prop_assert!(router.poll_timeout().is_none_or(|due| due > now), "a timer stays in the past");
+        account.enter(&mut router)?;
+        router.handle_timeout(now);
+        prop_assert_eq!(router.poll_action(), None, "a second call did something");
+        let due = router.poll_timeout();
+        let earliest = router
+            .instances()
+            .iter()
+            .flat_map(|instance| Timer::ALL.map(|timer| instance.deadline(timer)))
+            .flatten()
+            .min();
+        prop_assert_eq!(due, earliest);
+        let silent: Vec<_> = due.map(|due| router.silence_due(due).collect()).unwrap_or_default();
+        prop_assert!(silent.iter().all(|&id| router.instance(id).is_some_and(|i| i.watches())));
+    }
+    Ok(())
 }

@@ -13,11 +13,14 @@
 //! `away N`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and
 //! numbers with `ns`, `us`, `ms`, `cs` or `s`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use vrrp_user::protocol::{Event, InstanceSettings, Interval, TrackId, Version};
+use vrrp_user::protocol::{
+    Event, InstanceSettings, Interval, Priority, TrackId, TrackSettings, Version, VirtualAddress,
+};
 
-use super::setup::{Bench, ID, Variant, centiseconds};
+use super::setup::{Bench, ID, Variant, centiseconds, tracked};
 
 /// Runs the script; panics at the first line that does otherwise.
 pub(crate) fn run(what: &str, variant: Variant, settings: InstanceSettings, script: &str) {
@@ -44,6 +47,10 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
             bench.handle(&Event::Source(ID, Some(source)))
         }
         ["track", id, state] => bench.handle(&Event::Track(TrackId(id.parse().unwrap()), state == "up")),
+        ["value", id, value] => {
+            bench.handle(&Event::Value(TrackId(id.parse().unwrap()), value.parse().unwrap()))
+        }
+        ["configure", ref change @ ..] => configure(bench, change),
         ["hear", priority, "from", from, ref how @ ..] => {
             let (interval, age) = match how {
                 ["sent", age @ .., "ago"] => (Interval::SECOND, span(bench, age)),
@@ -79,6 +86,39 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
     }
 }
 
+/// Other settings from now on.
+fn configure(bench: &mut Bench, change: &[&str]) -> Vec<String> {
+    let mut settings = bench.instance().settings().clone();
+    match *change {
+        ["nothing"] => {}
+        ["away"] => return bench.remove(),
+        ["priority", priority] => settings.priority = Priority(priority.parse().unwrap()),
+        ["interval", "2s"] => {
+            settings.advert_interval = Interval::new(Duration::from_secs(2), settings.version).unwrap();
+        }
+        ["preempt", "off"] => settings.preempt = false,
+        ["patience", adverts] => settings.down_timer_adverts = adverts.parse().unwrap(),
+        ["track", id] => {
+            settings.tracks.push(TrackSettings { initial: None, ..tracked(id.parse().unwrap(), 0) });
+        }
+        ["tracks", "off"] => settings.tracks.clear(),
+        ["one", "address", "more"] => {
+            Arc::make_mut(&mut settings.addresses).advertised.push(VirtualAddress {
+                address: bench.variant.address(77),
+                prefix: 24,
+                device: None,
+                label: None,
+                scope: 0,
+                broadcast: None,
+                dad: false,
+                no_prefix_route: false,
+            });
+        }
+        _ => panic!("not a change: {change:?}"),
+    }
+    bench.configure(settings)
+}
+
 fn heard_interval(version: Version, words: &[&str]) -> Interval {
     match (words, version) {
         ([], _) => Interval::SECOND,
@@ -88,35 +128,39 @@ fn heard_interval(version: Version, words: &[&str]) -> Interval {
 }
 
 fn span(bench: &Bench, terms: &[&str]) -> Duration {
+    sum(terms, |term| match term {
+        "down" => bench.instance().master_down_interval(),
+        "skew" => bench.instance().skew(),
+        "A" => bench.instance().settings().advert_interval.duration(),
+        _ => constant(term),
+    })
+}
+
+/// Terms with `+` and `-` between them.
+pub(crate) fn sum(terms: &[&str], length: impl Fn(&str) -> Duration) -> Duration {
     let mut sum = Duration::ZERO;
     let mut is_negative = false;
     for term in terms {
         match *term {
             "+" => is_negative = false,
             "-" => is_negative = true,
-            _ if is_negative => sum -= length(bench, term),
-            _ => sum += length(bench, term),
+            _ if is_negative => sum -= length(term),
+            _ => sum += length(term),
         }
     }
     sum
 }
 
-fn length(bench: &Bench, term: &str) -> Duration {
-    match term {
-        "down" => bench.instance().master_down_interval(),
-        "skew" => bench.instance().skew(),
-        "A" => bench.instance().settings().advert_interval.duration(),
-        _ => {
-            let unit = term.trim_start_matches(|c: char| c.is_ascii_digit());
-            let count: u64 = term.trim_end_matches(unit).parse().unwrap();
-            match unit {
-                "ns" => Duration::from_nanos(count),
-                "us" => Duration::from_micros(count),
-                "ms" => Duration::from_millis(count),
-                "cs" => Duration::from_millis(10 * count),
-                "s" => Duration::from_secs(count),
-                _ => panic!("no such length: {term}"),
-            }
-        }
+/// A number with its unit.
+pub(crate) fn constant(term: &str) -> Duration {
+    let unit = term.trim_start_matches(|c: char| c.is_ascii_digit());
+    let count: u64 = term.trim_end_matches(unit).parse().unwrap();
+    match unit {
+        "ns" => Duration::from_nanos(count),
+        "us" => Duration::from_micros(count),
+        "ms" => Duration::from_millis(count),
+        "cs" => Duration::from_millis(10 * count),
+        "s" => Duration::from_secs(count),
+        _ => panic!("no such length: {term}"),
     }
 }

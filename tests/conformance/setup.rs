@@ -90,6 +90,11 @@ pub(crate) fn tracked(id: u32, weight: i16) -> TrackSettings {
     }
 }
 
+/// A file whose number is not known yet.
+pub(crate) fn file(id: u32, weight: i16) -> TrackSettings {
+    TrackSettings { track: Track::File("file".into()), initial: None, ..tracked(id, weight) }
+}
+
 /// A router with one instance, and the time.
 pub(crate) struct Bench {
     pub(crate) router: Router,
@@ -118,6 +123,18 @@ impl Bench {
         self.router.handle(event, self.now);
         // What fell due with the event is handled in the same turn.
         self.router.handle_timeout(self.now);
+        self.drain()
+    }
+
+    /// Other settings.
+    pub(crate) fn configure(&mut self, settings: InstanceSettings) -> Vec<String> {
+        self.router.configure(ID, settings, &[], self.now);
+        self.router.handle_timeout(self.now);
+        self.drain()
+    }
+
+    pub(crate) fn remove(&mut self) -> Vec<String> {
+        self.router.remove(ID, self.now);
         self.drain()
     }
 
@@ -180,6 +197,9 @@ pub(crate) fn describe(action: &Action) -> String {
         }
         Action::ReportPriority(_, priority) => write!(words, "priority {priority}"),
         Action::ReportContest(..) => write!(words, "contest"),
+        Action::ReportGroup(_, transition) => {
+            write!(words, "GROUP {} {}", transition.to.as_str(), transition.reason.as_str())
+        }
     }
     .unwrap();
     words

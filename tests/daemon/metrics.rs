@@ -108,6 +108,8 @@ fn values_are_those_of_the_sources() {
     assert_eq!(of("vrrpx_peer_adverts_total", &[("peer", "10.0.0.2")]), 4.0);
     let age = of("vrrpx_peer_last_advert_age_seconds", &[("peer", "10.0.0.2")]);
     assert!((0.0..5.0).contains(&age), "{age}");
+    let group = |state| value(&samples, "vrrpx_group_state", &[("group", "both"), ("state", state)]);
+    assert_eq!(["INIT", "BACKUP", "MASTER", "FAULT"].map(group), [0.0, 0.0, 0.0, 1.0]);
     assert_eq!(value(&samples, "vrrpx_unknown_vrid_total", &[]), 1.0);
     assert_eq!(value(&samples, "vrrpx_rung", &[("interface", "eth0"), ("rung", "socket")]), 1.0);
     assert_eq!(value(&samples, "vrrpx_rung", &[("rung", "native")]), 0.0);

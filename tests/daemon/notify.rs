@@ -8,9 +8,9 @@ use vrrp_user::daemon::notify::{Notifier, STOP_LIMIT};
 use vrrp_user::daemon::record::Record;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::process::End;
-use vrrp_user::protocol::{Epoch, InstanceId, Priority, Reason, State, Transition};
+use vrrp_user::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State, Transition};
 
-use crate::setup::{Folder, backup, config, eventually, hook, instance};
+use crate::setup::{Folder, backup, config, eventually, group, hook, instance, moved};
 
 const FIRST: InstanceId = InstanceId(0);
 
@@ -135,6 +135,27 @@ async fn instances_do_not_wait_for_each_other() {
     notifier.transition(FIRST, &to(State::Master, 1));
     notifier.transition(InstanceId(1), &to(State::Master, 1));
     eventually("the quick hook ran", || folder.file("quick").exists()).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn hooks_of_a_group_are_told_its_name_and_no_priority() {
+    let folder = Folder::new();
+    let line = format!(
+        "{} $VRRPX_GROUP $VRRPX_PREVIOUS $VRRPX_REASON $VRRPX_EPOCH ${{VRRPX_INSTANCE-none}}",
+        writer(&folder, "any")
+    );
+    let notify = NotifySettings { any: hook(line), ..NotifySettings::default() };
+    let config = Config { groups: vec![group("G 1", vec![FIRST], notify)], ..one(NotifySettings::default()) };
+    let (mut notifier, record) = notifier(&config);
+    notifier.group_transition(GroupId(0), &moved(State::Fault, clock::now(), 3));
+    eventually("the hook ran", || record.read().groups.contains_key(&GroupId(0))).await;
+    let environment = ["any:G", "any:1", "any:BACKUP", "any:link_down", "any:3", "any:none"];
+    let arguments = ["any:GROUP", "any:G 1", "any:FAULT", "any:0"];
+    assert_eq!(folder.lines("log"), [&environment[..], &arguments[..]].concat());
+    notifier.stop().await;
+    assert_eq!(folder.lines("log")[16..], ["any:GROUP", "any:G 1", "any:STOP", "any:0"]);
+    let hooks = record.read().groups[&GroupId(0)].hooks.clone();
+    assert!(hooks.values().all(|hook| hook.run.end == End::Exited(0) && hook.state == "STOP"));
 }
 
 #[tokio::test(flavor = "current_thread")]

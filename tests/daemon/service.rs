@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, raise};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::config::{Config, NotifySettings};
 use vrrp_user::daemon::control;
-use vrrp_user::daemon::options::{RunOptions, XdpMode};
+use vrrp_user::daemon::options::{ProcessOptions, RunOptions, XdpMode};
 use vrrp_user::daemon::queue::{Input, Queue, Report};
 use vrrp_user::daemon::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::service::{Service, ServiceError};
@@ -34,13 +34,17 @@ async fn open(
         metrics: None,
         mode: XdpMode::Auto,
         realtime: false,
+        process: ProcessOptions::default(),
     };
     let sources = sources(config);
     let (inputs, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
     let claimed = RuntimeDir::claim(folder.path()).unwrap();
-    let service = Service::open(&options, &claimed, Arc::clone(&sources), inputs.clone(), reports.clone())
-        .await
-        .unwrap();
+    // Nobody reloads.
+    let (orders, _) = tokio::sync::mpsc::channel(1);
+    let service =
+        Service::open(&options, &claimed, Arc::clone(&sources), inputs.clone(), reports.clone(), orders)
+            .await
+            .unwrap();
     (service, claimed, sources, inputs, reports)
 }
 

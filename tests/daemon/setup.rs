@@ -10,7 +10,8 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Sighting};
 use vrrp_user::config::{
-    CheckTarget, Config, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings,
+    CheckTarget, Config, Globals, Group, Instance, NotifyCommand, NotifySettings, ScriptCommand,
+    ScriptSettings,
 };
 use vrrp_user::daemon::board::Board;
 use vrrp_user::daemon::record::{Realtime, Record, RungNote};
@@ -18,8 +19,9 @@ use vrrp_user::daemon::status::Sources;
 use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::{Rung, clock};
 use vrrp_user::protocol::{
-    Addresses, AnnounceSettings, Auth, Epoch, InstanceId, InstanceSettings, Interval, Priority, Reason,
-    State, Track, TrackId, TrackSettings, Transition, Version, VirtualAddress, VmacSettings, Vrid, Weight,
+    Addresses, AnnounceSettings, Auth, Epoch, GroupId, GroupSettings, GroupTransition, InstanceId,
+    InstanceSettings, Interval, Priority, Reason, State, Track, TrackId, TrackSettings, Transition, Version,
+    VirtualAddress, VmacSettings, Vrid, Weight,
 };
 
 /// A folder of its own for one test, gone afterwards.
@@ -115,18 +117,30 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         tracks: vec![],
         vmacs: VmacSettings::default(),
     };
-    Instance { settings, notify }
+    Instance { id: InstanceId(0), settings, notify }
+}
+
+pub(crate) fn group(name: &str, members: Vec<InstanceId>, notify: NotifySettings) -> Group {
+    Group { settings: GroupSettings { name: name.into(), members }, notify }
+}
+
+/// A transition of a group by its second member.
+pub(crate) fn moved(to: State, at: Timestamp, epoch: u64) -> GroupTransition {
+    let (from, reason, member) = (State::Backup, Reason::LinkDown, InstanceId(1));
+    GroupTransition { from, to, reason, member, epoch: Epoch(epoch), at }
 }
 
 pub(crate) fn config(instances: Vec<Instance>, scripts: Vec<ScriptSettings>) -> Config {
     let globals = Globals { router_id: Some("node1".into()), ..Globals::default() };
-    Config { globals, instances, scripts, tracked_interfaces: vec![] }
+    let numbered = instances.into_iter().zip((0..).map(InstanceId));
+    let instances = numbered.map(|(instance, id)| Instance { id, ..instance }).collect();
+    Config { globals, instances, scripts, ..Config::default() }
 }
 
 pub(crate) fn sources(config: Config) -> Arc<Sources> {
     let count = config.instances.len();
     Arc::new(Sources {
-        board: Arc::new(Board::new(count)),
+        board: Arc::new(Board::new(count).with_groups(config.groups.len())),
         maps: Arc::new(Maps::anonymous(u32::try_from(count.max(1)).unwrap()).unwrap()),
         record: Arc::new(Record::new(count)),
         router_id: config.globals.router_id.clone().unwrap(),
@@ -135,7 +149,7 @@ pub(crate) fn sources(config: Config) -> Arc<Sources> {
     })
 }
 
-/// Two instances: `VI_1` is a backup that hears 10.0.0.2 and has refused some adverts, `VI "2"` has never left Init.
+/// Two instances in a group that is in Fault: `VI_1` is a backup that hears 10.0.0.2 and has refused some adverts, `VI "2"` has never left Init.
 pub(crate) fn filled() -> Arc<Sources> {
     let mut first = instance("VI_1", 51, NotifySettings::default());
     first.settings.tracks = vec![TrackSettings {
@@ -145,11 +159,15 @@ pub(crate) fn filled() -> Arc<Sources> {
         reverse: false,
         initial: None,
     }];
-    let sources = sources(config(
-        vec![first, instance("VI \"2\"", 52, NotifySettings::default())],
-        vec![script(7, "false")],
-    ));
+    let both = group("both", vec![InstanceId(0), InstanceId(1)], NotifySettings::default());
+    let sources = sources(Config {
+        groups: vec![both],
+        ..config(vec![first, instance("VI \"2\"", 52, NotifySettings::default())], vec![script(7, "false")])
+    });
     let now = clock::now();
+    let failed = moved(State::Fault, now - Duration::from_secs(90), 2);
+    sources.board.groups[0].record(&failed);
+    sources.record.group_transition(GroupId(0), &failed);
     let transition = backup(now - Duration::from_secs(90), 3);
     let board = &sources.board.instances[0];
     board.record(&transition);

@@ -51,6 +51,14 @@ fn the_json_says_what_the_sources_hold() {
     // 100 ms lie between 2^16 and 2^17 times 1024 ns.
     assert_eq!(peer["gaps"], json!([{"below_seconds": 0.134_217_728, "count": 3}]));
 
+    let group = &shown["groups"][0];
+    assert_eq!(
+        (&group["name"], &group["state"], &group["reason"], &group["epoch"]),
+        (&json!("both"), &json!("FAULT"), &json!("link_down"), &json!(2))
+    );
+    assert_eq!((&group["members"], &group["hooks"]), (&json!(["VI_1", "VI \"2\""]), &json!([])));
+    assert!(group["since"].as_str().unwrap().ends_with('Z'));
+
     let second = &shown["instances"][1];
     assert_eq!(
         (&second["state"], &second["since"], &second["master"]),
@@ -62,9 +70,18 @@ fn the_json_says_what_the_sources_hold() {
 fn the_table_is_narrow_and_shows_what_matters() {
     let text = table(&filled().status());
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-    for word in
-        ["node1", "no CAP_BPF", "VI_1", "BACKUP", "80 (100)", "1m 30s", "10.0.0.2", "checksum 3", "pending"]
-    {
+    for word in [
+        "node1",
+        "no CAP_BPF",
+        "VI_1",
+        "BACKUP",
+        "80 (100)",
+        "1m 30s",
+        "10.0.0.2",
+        "checksum 3",
+        "pending",
+        "VI_1 VI \"2\"",
+    ] {
         assert!(text.contains(word), "{word}:\n{text}");
     }
 }

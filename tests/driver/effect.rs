@@ -9,7 +9,7 @@ use std::time::Duration;
 use vrrp_user::daemon::board::Board;
 use vrrp_user::daemon::effect::{Charge, Effect};
 use vrrp_user::daemon::queue::{Command, Queue, Report};
-use vrrp_user::protocol::{Announcement, Epoch, InstanceId, InstanceSettings, VirtualAddress};
+use vrrp_user::protocol::{Announcement, Elsewhere, Epoch, InstanceId, InstanceSettings, VirtualAddress};
 
 use crate::cable::{Cable, SILENCE, Tap, eventually, settings, virtual_address};
 
@@ -29,7 +29,7 @@ impl Running {
         let (commands, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
         let board = Arc::new(Board::new(instances.len()));
         let running = Self { thread: None, commands, reports, board };
-        waiting.iter().for_each(|command| running.push(*command));
+        waiting.iter().for_each(|command| running.push(command.clone()));
         let open = || {
             let charges = instances.iter().map(Charge::from);
             let (commands, reports) = (running.commands.clone(), running.reports.clone());
@@ -145,5 +145,24 @@ fn one_missing_interface_does_not_keep_the_others_addresses_away() {
     cable.left.ip("link add eth0 type veth peer name peer0\nlink set peer0 up\nlink set eth0 up").unwrap();
     running.push(Command::Add(ZERO, Epoch(3)));
     eventually(|| cable.has("eth0", "192.0.2.100"));
+    running.stop();
+}
+
+#[test]
+fn addresses_where_no_adverts_are_sent_are_announced_periodically() {
+    let Some(cable) = Cable::new() else { return };
+    let tap = Tap::new(&cable.right);
+    let mut instance = settings(&["192.0.2.100"]);
+    instance.interface = "lo".into();
+    instance.announce.elsewhere = Some(Elsewhere { period: Duration::from_millis(50), all: true });
+    Arc::make_mut(&mut instance.addresses).advertised[0].device = Some("eth0".into());
+    let running = Running::start(&cable, &[instance], &[Command::Add(ZERO, Epoch(1))]);
+    for _ in 0..5 {
+        assert_eq!(tap.next(announced), IpAddr::from([192, 0, 2, 100]));
+    }
+    running.push(Command::Remove(ZERO, Epoch(2)));
+    eventually(|| !cable.has("eth0", "192.0.2.100"));
+    while tap.next_within(Duration::from_millis(10), announced).is_some() {}
+    assert!(tap.next_within(SILENCE, announced).is_none(), "only a master announces");
     running.stop();
 }

@@ -11,3 +11,4 @@ mod cable;
 mod effect;
 mod listener;
 mod monitor;
+mod vmacs;

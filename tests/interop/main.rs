@@ -1,6 +1,7 @@
 //! Ours with Debian's keepalived and FRR, each in both roles: election, death, return and stop.
 
 mod elections;
+mod groups;
 mod vmac;
 
 use anyhow::Result;

@@ -6,7 +6,9 @@
 mod addresses;
 mod election;
 mod faults;
+mod groups;
 mod lifecycle;
+mod reload;
 mod rungs;
 mod tracks;
 mod vmac;

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::process::Directory;
+use vrrp_tests::process::{Directory, Process};
 
 use crate::subject;
 
@@ -70,6 +71,38 @@ fn hooks_are_told_what_keepalived_tells_them() -> Result<()> {
     })
 }
 
+#[test]
+fn a_process_that_ends_moves_the_master() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let blocks = "vrrp_track_process service {\n    process sleep 86003.75\n    weight -150\n}\n";
+    let service = || Process::start(shell("exec sleep 86003.75"), "/dev/null".into());
+    let tracking = Instance::v3(200).line("track_process {\n        service\n    }");
+    let mut running = service()?;
+    Pair::settled([role(daemon, tracking, blocks), role(daemon, Instance::v3(100), "")])?.check(|pair| {
+        running.kill();
+        pair.wait_for_master(1)?;
+        pair.observer.clear();
+        running = service()?;
+        pair.wait_for_master(0)
+    })
+}
+
+#[test]
+fn a_number_in_a_file_moves_the_master() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let directory = Directory::new()?;
+    let number = directory.path().join("number");
+    let blocks = format!("track_file load {{\n    file {}\n    weight -5\n}}\n", number.display());
+    let tracking = Instance::v3(200).line("track_file {\n        load\n    }");
+    Pair::settled([role(daemon, tracking, &blocks), role(daemon, Instance::v3(100), "")])?.check(|pair| {
+        fs::write(&number, "30\n")?;
+        pair.wait_for_master(1)?;
+        pair.observer.clear();
+        fs::remove_file(&number)?;
+        pair.wait_for_master(0)
+    })
+}
+
 /// The master's check fails, the heir takes over; it succeeds again, the master is back.
 fn fails_over(weight: &str) -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
@@ -92,6 +125,12 @@ fn fails_over(weight: &str) -> Result<()> {
 fn role(daemon: Daemon, instance: Instance, blocks: &str) -> Role {
     let globals = vec!["script_user root".to_owned()];
     Role::new(daemon, Config { globals, blocks: blocks.to_owned(), instances: vec![instance] })
+}
+
+fn shell(line: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]);
+    command
 }
 
 /// An executable script in `directory`.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vrrp_tests::clock::poll;
+use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flavour::{Flavour, lifecycle};
 use vrrp_tests::lab::{Held, INTERFACE, Node, VIRTUAL_V4, VIRTUAL_V6};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::probe::Prober;
 
 use crate::{ours, roles, subject};
 
@@ -52,18 +53,32 @@ fn ours_succeed_one_another() -> Result<()> {
 
 #[test]
 fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
-    pair(daemon)?.check(|pair| {
-        ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
-        let senders = |pair: &Pair| -> Result<String> {
-            let (lan, seconds) = (&pair.lab.lan, "1");
-            let dump = ["-i", "port0", "-Q", "in", "-nne", "--immediate-mode", "-c", "3", "ip proto 112"];
-            lan.run("timeout", &[&[seconds, "tcpdump"], &dump[..]].concat())
-        };
-        let seen = senders(pair)?;
-        ensure!(seen.lines().count() == 3 && seen.lines().all(|line| line.contains(MAC)), "{seen}");
-        Ok(())
-    })
+    for (lines, advertising) in [("use_vmac", MAC), ("use_vmac\n    vmac_xmit_base", "02:00:00:00:00:01")] {
+        let Some(daemon) = subject() else { return Ok(()) };
+        let instance = |priority| Instance::v3(priority).line(lines);
+        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+        let mut command = pair.lab.lan.command("timeout")?;
+        command.args(["3", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode"]);
+        command.arg(format!("ip proto 112 or (arp and src host {VIRTUAL_V4})"));
+        let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        std::thread::sleep(Duration::from_millis(500));
+        pair.start(0)?;
+        pair.start(1)?;
+        pair.check(|pair| {
+            pair.wait_for_master(0)?;
+            ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
+            let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+            let (adverts, announcements): (Vec<_>, Vec<_>) =
+                seen.lines().filter(|line| !line.is_empty()).partition(|line| line.contains("VRRPv3"));
+            let from = |lines: &[&str], mac| {
+                !lines.is_empty() && lines.iter().all(|line| line.contains(&format!(" {mac} > ")))
+            };
+            ensure!(from(&adverts, advertising), "adverts: {adverts:#?}");
+            ensure!(from(&announcements, MAC), "announcements: {announcements:#?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -120,7 +135,7 @@ fn a_killed_daemon_s_interface_is_taken_over() -> Result<()> {
 #[test]
 fn an_interface_of_another_mode_is_made_anew() -> Result<()> {
     let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
-    let instance = |priority| Instance::v3(priority).line("use_vmac vrrp.51");
+    let instance = |priority| Instance::v3(priority).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
     pair.node(0)?.namespace.ip(&format!(
         "link add {VMAC} link {INTERFACE} address {MAC} type macvlan mode bridge\nlink set {VMAC} up"
@@ -291,6 +306,116 @@ fn adverts_are_heard_on_every_rung() -> Result<()> {
             ensure!(adverts.iter().rev().take(10).all(|advert| advert.1 == 0), "{mode:?}: two masters");
             pair.die(0)?;
             pair.wait_for_master(1)
+        })?;
+    }
+    Ok(())
+}
+
+/// Packets to the address come in at the macvlan, while the way back is its parent's.
+#[test]
+fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance =
+        |priority| Instance::v3(priority).addresses(&[&format!("{VIRTUAL_V4}/32")]).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    for scope in ["all", "default", INTERFACE] {
+        pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{scope}/rp_filter"), "1")?;
+    }
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        pair.lab.client.ip(&format!("route replace {VIRTUAL_V4} dev {INTERFACE}"))?;
+        let ping = ["-n", "-c", "1", "-W", "1", VIRTUAL_V4];
+        until("an answer", SETTLE, || pair.lab.client.run("ping", &ping).is_ok())?;
+        ensure!(
+            !ours() || setting(pair.node(0)?, "ipv4/conf/all/rp_filter")? == "1",
+            "the setting of all interfaces was changed"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
+    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    pair.node(0)?.namespace.ip(&format!(
+        "link add other0 link {INTERFACE} address {MAC} type macvlan mode bridge\nlink set other0 up"
+    ))?;
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(1)?;
+        let log = pair.running(0)?.log();
+        ensure!(log.contains("vrrp.51: other0 on lan0 has its MAC address already"), "{log}");
+        ensure!(link(pair.node(0)?, VMAC).is_none(), "{VMAC} was left");
+        let status = pair.running(0)?.status()?;
+        let shown = &status["instances"][0]["vmacs"][0];
+        ensure!(shown["interface"] == VMAC && shown["parent"] == INTERFACE && shown["mac"] == MAC, "{shown}");
+        ensure!(shown["missing"].as_str().is_some_and(|why| why.contains("other0")), "{shown}");
+        pair.observer.clear();
+        pair.node(0)?.namespace.ip("link del other0")?;
+        pair.wait_for_master(0)
+    })
+}
+
+/// A master that goes tells which groups it has left. A switch must not look for the new master behind that report.
+#[test]
+fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
+    // Without a program they do.
+    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
+    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
+    let instance = |priority| Instance::v6(priority).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut command = pair.lab.lan.command("timeout")?;
+    let reports = "icmp6[0] == 143 or icmp6[0] == 131 or icmp6[0] == 132 or (ip6 proto 0 and ip6[40] == 58)";
+    command.args(["7", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode", reports]);
+    let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    std::thread::sleep(Duration::from_millis(500));
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        std::thread::sleep(Duration::from_secs(1));
+        pair.stop(0)?;
+        pair.wait_for_master(1)?;
+        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+        // keepalived's macvlan sends from the link-local address of its parent.
+        let from_it = !ours() || seen.contains("fe80::200 > ");
+        ensure!(from_it && !seen.is_empty(), "there are no reports, which shows nothing: {seen}");
+        ensure!(!seen.contains("00:00:5e"), "{seen}");
+        Ok(())
+    })
+}
+
+/// A switch learns at every frame where a MAC address is: nothing that the old master sends after the new one's first
+/// advert may come from it.
+#[test]
+fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
+    // On sockets, reports of the old master lead the switch astray.
+    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
+    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
+    for (instance, address) in [(Instance::v3 as fn(u8) -> Instance, VIRTUAL_V4), (Instance::v6, VIRTUAL_V6)]
+    {
+        // The next advert, by which the switch would learn better, is far away.
+        let instance = |priority| instance(priority).interval(1000).line("use_vmac");
+        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+        pair.start(1)?;
+        pair.check(|pair| {
+            pair.wait_for_address(1, address.parse()?, true)?;
+            let prober = Prober::new(&pair.lab, address.parse()?, Duration::from_millis(5))?;
+            until("an answer", SETTLE, || prober.probes().iter().any(|probe| probe.answered.is_some()))?;
+            let since = pair.mark();
+            pair.start(0)?;
+            pair.wait_for_address(0, address.parse()?, true)?;
+            // Reports are repeated within a second.
+            std::thread::sleep(Duration::from_millis(1500));
+            let outage = prober.longest_outage(since);
+            ensure!(outage < Duration::from_millis(100), "{address} was away for {outage:?}");
+            Ok(())
         })?;
     }
     Ok(())

@@ -13,6 +13,7 @@ pub mod bench_xdp;
 pub mod clock;
 pub mod daemon;
 pub mod flavour;
+pub mod group;
 pub mod lab;
 pub mod malformed;
 pub mod netns;

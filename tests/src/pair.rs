@@ -152,6 +152,11 @@ impl Pair {
         self.running.get_mut(node).and_then(Option::as_mut).context("not running")
     }
 
+    /// Started, and neither killed nor stopped since.
+    pub fn is_running(&self, node: usize) -> bool {
+        self.running.get(node).is_some_and(Option::is_some)
+    }
+
     /// # Errors
     /// When there is none.
     pub fn node(&self, node: usize) -> Result<&Node> {

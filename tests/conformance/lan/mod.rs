@@ -2,7 +2,7 @@
 //! failing run prints its seed.
 
 mod node;
-mod random;
+pub(crate) mod random;
 mod world;
 
 use std::time::Duration;

@@ -151,7 +151,7 @@ impl Node {
                 Action::RemoveAddresses(..) => self.has_addresses = false,
                 Action::Report(_, transition) => self.outcome.transitions.push(transition),
                 Action::ReportContest(..) => self.outcome.contests += 1,
-                Action::Announce(..) | Action::ReportPriority(..) => {}
+                Action::Announce(..) | Action::ReportPriority(..) | Action::ReportGroup(..) => {}
             }
         }
     }

@@ -5,6 +5,7 @@ mod away;
 mod backup;
 mod init;
 mod master;
+mod reload;
 mod track;
 
 use vrrp_user::protocol::{InstanceSettings, Priority};
@@ -35,7 +36,7 @@ fn no_preempt(settings: &mut InstanceSettings) {
 }
 
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [init::ROWS, backup::ROWS, master::ROWS, track::ROWS, away::ROWS].into_iter().flatten()
+    [init::ROWS, backup::ROWS, master::ROWS, track::ROWS, away::ROWS, reload::ROWS].into_iter().flatten()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Fault, and the effective priority.
 
 use super::{ALL, Row, owner, plain};
-use crate::setup::tracked;
+use crate::setup::{file, tracked};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -81,6 +81,35 @@ pub(super) const ROWS: &[Row] = &[
             track 1 up          -> BACKUP recovered
             wait down - 1ns
             wait 1ns            -> advert 100, add, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "a file counts by its number times the weight, and fails at -254",
+        variants: ALL,
+        settings: |settings| settings.tracks = vec![file(1, 2), file(2, -100)],
+        script: "
+            startup
+            is INIT
+            value 1 0
+            value 2 0           -> BACKUP startup
+            value 1 -10         -> priority 80
+            value 1 30          -> priority 160
+            value 2 2           -> priority 1
+            value 2 3           -> FAULT track_down
+            value 2 -1          -> BACKUP recovered, priority 254
+            value 1 0           -> priority 200",
+    },
+    Row {
+        number: "own",
+        what: "a file without weight is a fault while its number is not 0",
+        variants: ALL,
+        settings: |settings| settings.tracks = vec![file(1, 0)],
+        script: "
+            startup
+            value 1 0           -> BACKUP startup
+            value 1 -1          -> FAULT track_down
+            value 1 7
+            value 1 0           -> BACKUP recovered",
     },
     Row {
         number: "own",

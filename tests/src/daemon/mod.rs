@@ -7,7 +7,7 @@ mod frr;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -193,6 +193,22 @@ impl Running {
         self.process.wait(STOP)
     }
 
+    /// Writes another configuration and has it read: ours by `vrrpx reload`, whose outcome is returned; keepalived by
+    /// SIGHUP.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn reload(&mut self, config: &str) -> Result<Output> {
+        std::fs::write(self.directory.path().join("keepalived.conf"), config)?;
+        if let Daemon::Vrrpx(_) = self.daemon {
+            let mut command = Command::new(vrrpx());
+            command.args(["reload", "--runtime-dir"]).arg(self.directory.path());
+            return command.output().context("cannot run vrrpx reload");
+        }
+        self.process.signal(Signal::SIGHUP)?;
+        Command::new("true").output().context("cannot run true")
+    }
+
     /// Kills it, its children too, without a goodbye.
     pub fn kill(&mut self) {
         self.process.kill();
@@ -268,6 +284,7 @@ impl std::fmt::Display for Config {
 #[derive(Clone, Debug)]
 pub struct Instance {
     name: String,
+    interface: &'static str,
     version: u8,
     vrid: u8,
     priority: u8,
@@ -282,6 +299,7 @@ impl Instance {
     pub fn v3(priority: u8) -> Self {
         Self {
             name: "VI_1".to_owned(),
+            interface: INTERFACE,
             version: 3,
             vrid: 51,
             priority,
@@ -332,6 +350,13 @@ impl Instance {
     #[must_use]
     pub fn addresses(mut self, addresses: &[&str]) -> Self {
         self.addresses = addresses.iter().map(|&address| address.to_owned()).collect();
+        self
+    }
+
+    /// On another interface than the lab's.
+    #[must_use]
+    pub fn on(mut self, interface: &'static str) -> Self {
+        self.interface = interface;
         self
     }
 
@@ -387,8 +412,8 @@ impl Instance {
 
 impl std::fmt::Display for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, version, vrid, priority, state, .. } = self;
-        writeln!(f, "vrrp_instance {name} {{\n    state {state}\n    interface {INTERFACE}")?;
+        let Self { name, interface, version, vrid, priority, state, .. } = self;
+        writeln!(f, "vrrp_instance {name} {{\n    state {state}\n    interface {interface}")?;
         writeln!(f, "    version {version}\n    virtual_router_id {vrid}\n    priority {priority}")?;
         writeln!(f, "    advert_int {}", self.interval.as_secs_f64())?;
         for line in &self.lines {

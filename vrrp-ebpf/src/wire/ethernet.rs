@@ -21,9 +21,9 @@ pub const SERVICE_VLAN: u16 = 0x88a8;
 /// The id within a tag; priority and drop eligibility lie above.
 pub const VLAN_ID: u16 = 0x0fff;
 
-pub(super) mod field {
+pub mod field {
     pub(super) const DESTINATION: usize = 0;
-    pub(super) const SOURCE: usize = 6;
+    pub const SOURCE: usize = 6;
     pub(in crate::wire) const ETHERTYPE: usize = 12;
 }
 

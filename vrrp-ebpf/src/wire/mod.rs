@@ -5,7 +5,7 @@
 //!
 //! [`frame`] walks Ethernet, VLAN tags and IP to the VRRP message. [`advert::judge`] makes every receive check of
 //! RFC 9568 §7.1 on it, one [`Reject`] each. [`advert`] also reads and writes whole messages; [`arp`] and [`ndisc`]
-//! write announcements. [`address`] turns addresses into the form that maps hold.
+//! write announcements, [`mld`] recognises reports. [`address`] turns addresses into the form that maps hold.
 
 pub mod address;
 pub mod advert;
@@ -16,6 +16,7 @@ mod form;
 pub mod frame;
 pub mod ipv4;
 pub mod ipv6;
+pub mod mld;
 pub mod ndisc;
 mod reject;
 #[cfg(test)]

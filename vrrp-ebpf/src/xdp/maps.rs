@@ -45,6 +45,16 @@ static LEASES: HashMap<LeaseKey, u32, 256, ON_DEMAND> = HashMap::new();
 #[btf_map]
 static LEASE_UNTIL: Array<u64, 1, MAPPED> = Array::new();
 
+#[btf_map]
+static REPORTERS: HashMap<u32, [u8; 6], 64, ON_DEMAND> = HashMap::new();
+
+/// The MAC address that reports leave this interface with.
+#[inline(always)]
+pub(super) fn reporter(ifindex: u32) -> Option<[u8; 6]> {
+    // SAFETY: copied at once; half of an old address in one report does no harm.
+    unsafe { REPORTERS.get(&ifindex).copied() }
+}
+
 #[inline(always)]
 pub(super) fn slot_of(key: &InstanceKey) -> Option<u32> {
     if let Some(shortcut) = SHORTCUTS.get(key.shortcut())

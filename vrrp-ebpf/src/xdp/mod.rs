@@ -10,6 +10,7 @@
 //!    ├ a failed check ─► count it ─► drop
 //!    └ valid ─► record: peers ─► limit ─► ring ─► pass
 //! ```
+//! [`report`] is a program of its own, for what leaves interfaces with virtual MAC addresses.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -30,6 +31,7 @@ mod message;
 mod opaque;
 mod packet;
 mod record;
+mod report;
 mod watch;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};

@@ -4,11 +4,14 @@
 //! layers below.
 
 mod check;
+mod keepalived;
+mod reload;
 mod run;
 mod status;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -31,14 +34,29 @@ enum Command {
     Check(check::Arguments),
     /// Show how a running daemon stands
     Status(status::Arguments),
+    /// Have a running daemon read its configuration again; exits with 4 where that has errors
+    Reload(reload::Arguments),
+    /// Take keepalived's options and do as it does; so does a link of the name keepalived to this program
+    #[command(disable_help_flag = true)]
+    Keepalived {
+        #[arg(value_name = "OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<OsString>,
+    },
 }
 
 /// Runs the command that the arguments ask for. The first argument is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter().peekable();
+    let name = arguments.peek().and_then(|name| Path::new(name).file_name()).map(OsStr::to_owned);
+    if name.is_some_and(|name| name == keepalived::NAME) {
+        return keepalived::main(arguments.skip(1));
+    }
     match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Run(arguments) }) => run::run(arguments),
         Ok(Cli { command: Command::Check(arguments) }) => check::check(&arguments),
         Ok(Cli { command: Command::Status(arguments) }) => status::status(&arguments),
+        Ok(Cli { command: Command::Reload(arguments) }) => reload::reload(&arguments),
+        Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {
             // Help and version come this way too; they go to stdout with code 0.
             let _ = error.print();

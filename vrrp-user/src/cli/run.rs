@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{RUNTIME_DIR, complain};
 use crate::daemon::log;
-use crate::daemon::options::{RunOptions, XdpMode};
+use crate::daemon::options::{ProcessOptions, RunOptions, XdpMode};
 use crate::daemon::run;
 
 /// Looked for in this order where no file is named.
@@ -51,8 +51,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         metrics: arguments.metrics,
         mode: arguments.xdp_mode,
         realtime: !arguments.no_realtime,
+        process: ProcessOptions::default(),
     };
-    match run::run(&options) {
+    match run::run(&options, || Ok(())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());

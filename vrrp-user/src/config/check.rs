@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::model::ScriptCommand;
 
@@ -25,6 +26,9 @@ pub enum CheckTarget {
     Docker(DockerTarget),
     /// A unit of systemd is active.
     Systemd(Arc<str>),
+    Process(ProcessTarget),
+    /// The number in a file counts, times the weight.
+    File(FileTarget),
 }
 
 impl CheckTarget {
@@ -40,6 +44,8 @@ impl CheckTarget {
             Self::Ping(_) => "ping",
             Self::Docker(_) => "docker",
             Self::Systemd(_) => "systemd",
+            Self::Process(_) => "process",
+            Self::File(_) => "file",
         }
     }
 }
@@ -102,6 +108,50 @@ pub enum Containers {
     Named(Vec<Arc<str>>),
     /// All that carry this label, `KEY` or `KEY=VALUE`, and at least one.
     Labelled(Arc<str>),
+}
+
+/// Processes, at least `quorum` of which must run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProcessTarget {
+    pub which: Processes,
+    pub quorum: u32,
+    /// And no more than these.
+    pub quorum_max: Option<u32>,
+    /// How long there must be enough of them before that counts, and how long too few of them.
+    pub fork_delay: Duration,
+    pub terminate_delay: Duration,
+}
+
+/// Which processes are meant.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Processes {
+    /// By name, as in `/proc/PID/comm`: the first 15 bytes of the program's.
+    Named(Arc<str>),
+    /// By program, as it was called or its last part, and by arguments.
+    Called { program: Arc<str>, arguments: Vec<Arc<str>>, matching: Matching },
+    /// Text anywhere in the command line.
+    CommandLine(Arc<str>),
+    /// The one whose number is in this file.
+    PidFile(PathBuf),
+}
+
+/// How arguments are compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Matching {
+    /// These and no others.
+    Exact,
+    /// The first ones are these.
+    Initial,
+    /// The first ones are these, and the last of these may go on.
+    Partial,
+}
+
+/// A file with a number in it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FileTarget {
+    pub path: PathBuf,
+    /// Written where there is no such file; and even where there is one.
+    pub initial: Option<(i32, bool)>,
 }
 
 /// A place that is not `HOST:PORT`, with IPv6 addresses in brackets.

@@ -13,7 +13,7 @@ use crate::protocol::InstanceId;
 
 use super::diagnostic::Report;
 use super::resolve::family;
-use super::schema::{AddressDraft, Draft, InstanceDraft, ScriptDraft};
+use super::schema::{AddressDraft, Class, Draft, InstanceDraft, ScriptDraft};
 use super::source::{At, Position, Sources};
 
 const INSTANCES_MAX: usize = InstanceId::COUNT_MAX as usize;
@@ -25,8 +25,12 @@ pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
     if draft.instances.is_empty() && !report.has_errors() {
         report.warning(Position::default(), "there is no vrrp_instance: nothing will be done");
     }
-    names(draft.scripts.iter().map(|script| &script.name), "vrrp_script", sources, report);
+    for class in [Class::Check, Class::Process, Class::File] {
+        let scripts = draft.scripts.iter().filter(|script| script.class() == class);
+        names(scripts.map(|script| &script.name), class.blocks().1, sources, report);
+    }
     names(draft.instances.iter().map(|instance| &instance.name), "vrrp_instance", sources, report);
+    names(draft.groups.iter().map(|group| &group.name), "vrrp_sync_group", sources, report);
     routers(&draft.instances, sources, report);
     addresses(&draft.instances, sources, report);
     unused_scripts(draft, report);
@@ -91,16 +95,22 @@ fn addresses(instances: &[InstanceDraft], sources: &Sources, report: &mut Report
 }
 
 fn unused_scripts(draft: &Draft, report: &mut Report) {
-    let used: HashSet<&Arc<str>> = draft
-        .instances
-        .iter()
-        .flat_map(|instance| &instance.scripts)
-        .map(|track| &track.name.value)
+    let instances = draft.instances.iter().map(|it| (&it.scripts, &it.processes, &it.files));
+    let groups = draft.groups.iter().map(|it| (&it.scripts, &it.processes, &it.files));
+    let tracked: HashSet<(Class, &str)> = instances
+        .chain(groups)
+        .flat_map(|(scripts, processes, files)| {
+            let scripts = scripts.iter().map(|track| (Class::Check, &*track.name.value));
+            let processes = processes.iter().map(|track| (Class::Process, &*track.name.value));
+            scripts.chain(processes).chain(files.iter().map(|track| (Class::File, &*track.name.value)))
+        })
         .collect();
-    for script in draft.scripts.iter().filter(|script| !used.contains(&script.name.value)) {
+    let is_tracked = |script: &&ScriptDraft| tracked.contains(&(script.class(), &*script.name.value));
+    for script in draft.scripts.iter().filter(|script| !is_tracked(script)) {
+        let (name, keyword) = (&script.name.value, script.class().track());
         report
-            .warning(script.name.at, format!("no instance tracks `{}`, so it is not run", script.name.value))
-            .help(format!("write `track_script {{ {} }}` into a vrrp_instance", script.name.value));
+            .warning(script.name.at, format!("no instance tracks `{name}`, so it is not run"))
+            .help(format!("write `{keyword} {{ {name} }}` into a vrrp_instance"));
     }
 }
 

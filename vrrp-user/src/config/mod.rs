@@ -16,6 +16,7 @@ mod model;
 mod resolve;
 mod schema;
 mod source;
+mod succession;
 mod text;
 mod tree;
 
@@ -23,14 +24,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use check::{
-    BODY, CheckTarget, Containers, DnsTarget, DockerTarget, Endpoint, HaproxyTarget, Host, HttpTarget,
-    NotAnEndpoint,
+    BODY, CheckTarget, Containers, DnsTarget, DockerTarget, Endpoint, FileTarget, HaproxyTarget, Host,
+    HttpTarget, Matching, NotAnEndpoint, ProcessTarget, Processes,
 };
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::{
-    Config, Globals, Instance, NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser,
+    Config, DumpSettings, FifoSettings, Globals, Group, Instance, NotifyCommand, NotifySettings,
+    ScriptCommand, ScriptSettings, ScriptUser,
 };
 pub use schema::{KeywordTable, keywords};
+pub use succession::{NoRoom, succeed};
 
 use diagnostic::Report;
 use expand::Includes;

@@ -4,17 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::CheckTarget;
-use crate::protocol::{InstanceSettings, TrackId, Weight};
+use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, TrackId, Weight};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     pub globals: Globals,
-    /// In the order of the file; an instance's index is its [`crate::protocol::InstanceId`].
+    /// In the order of the file.
     pub instances: Vec<Instance>,
+    /// In the order of the file; a group's index is its [`crate::protocol::GroupId`].
+    pub groups: Vec<Group>,
     /// Checks that some instance tracks.
     pub scripts: Vec<ScriptSettings>,
     /// Interfaces that some instance tracks, beside its own.
     pub tracked_interfaces: Vec<(TrackId, Arc<str>)>,
+}
+
+impl Config {
+    pub fn instance(&self, id: InstanceId) -> Option<&Instance> {
+        // Without a reload in between, everyone is in his place.
+        let in_place = self.instances.get(id.index()).filter(|instance| instance.id == id);
+        in_place.or_else(|| self.instances.iter().find(|instance| instance.id == id))
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,13 +39,26 @@ pub struct Globals {
     pub startup_delay: Duration,
     /// From the boot of the machine to the first election.
     pub delay_after_boot: Duration,
+    /// Told every change; no two have the same path.
+    pub fifos: Vec<FifoSettings>,
+    pub dumps: DumpSettings,
+    /// Tell FIFOs after a reload where everyone stands.
+    pub fifo_states_on_reload: bool,
     /// No IGMP reports for 224.0.0.0/24.
     pub silent_igmp: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
+    /// Its place in the file, from 0; after a reload, the number that it has kept. See [`super::succeed`].
+    pub id: InstanceId,
     pub settings: InstanceSettings,
+    pub notify: NotifySettings,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pub settings: GroupSettings,
     pub notify: NotifySettings,
 }
 
@@ -46,8 +69,43 @@ pub struct NotifySettings {
     pub backup: Option<NotifyCommand>,
     pub fault: Option<NotifyCommand>,
     pub stop: Option<NotifyCommand>,
-    /// Run with four more arguments: `INSTANCE`, name, state, priority.
+    /// Run with four more arguments: `INSTANCE` or `GROUP`, name, state, priority, which is 0 for a group.
     pub any: Option<NotifyCommand>,
+    /// An instance that a reload removes is told as `DELETED`, not as `FAULT`.
+    pub tell_deleted: bool,
+    pub deleted: Option<NotifyCommand>,
+    /// Run when a lower master is heard while master.
+    pub lower: Option<NotifyCommand>,
+    /// FIFOs are told of changes of the priority.
+    pub priority_changes: bool,
+}
+
+impl NotifySettings {
+    /// Whether any command is run.
+    pub fn has_hooks(&self) -> bool {
+        let Self { master, backup, fault, stop, deleted, lower, any, .. } = self;
+        [master, backup, fault, stop, deleted, lower, any].into_iter().any(Option::is_some)
+    }
+}
+
+/// A FIFO for the changes of all instances.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FifoSettings {
+    pub path: Arc<str>,
+    /// Who owns it where the daemon makes it; the daemon itself where not set.
+    pub user: Option<ScriptUser>,
+    /// Reads it; the path is its last argument.
+    pub script: Option<NotifyCommand>,
+}
+
+/// Files written on a signal; where no path is set they are in `TMPDIR`, else in /tmp, under keepalived's names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DumpSettings {
+    pub state: Option<Arc<str>>,
+    pub stats: Option<Arc<str>>,
+    pub json: Option<Arc<str>>,
+    /// `json_version 2`: the list of instances within an object.
+    pub nested_json: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

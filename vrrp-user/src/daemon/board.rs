@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::protocol::{Priority, Reason, State, Transition};
+use crate::protocol::{GroupTransition, Priority, Reason, State, Transition};
 
 /// Buckets of a lateness histogram: bucket i counts delays below 2^i µs, the last one all longer ones.
 pub const LATENESS_BUCKETS: usize = 24;
@@ -14,6 +14,7 @@ pub const LATENESS_BUCKETS: usize = 24;
 #[derive(Debug)]
 pub struct Board {
     pub instances: Box<[InstanceBoard]>,
+    pub groups: Box<[GroupBoard]>,
     /// How late the engine's timer fired.
     pub engine_lateness: Lateness,
     pub turns: AtomicU64,
@@ -35,6 +36,8 @@ pub struct InstanceBoard {
     pub since: AtomicU64,
     pub adverts_sent: AtomicU64,
     pub release_sent: AtomicU64,
+    /// Adverts of others with priority 0.
+    pub release_heard: AtomicU64,
     pub send_errors: AtomicU64,
     pub announcements_sent: AtomicU64,
     /// From the command to the last first announcement of the latest takeover, ns.
@@ -50,15 +53,72 @@ impl Board {
     pub fn new(instances: usize) -> Self {
         Self {
             instances: (0..instances).map(|_| InstanceBoard::default()).collect(),
+            groups: Box::default(),
             engine_lateness: Lateness::default(),
             turns: AtomicU64::new(0),
             away: AtomicU64::new(0),
             effect_errors: AtomicU64::new(0),
         }
     }
+
+    #[must_use]
+    pub fn with_groups(mut self, groups: usize) -> Self {
+        self.groups = (0..groups).map(|_| GroupBoard::default()).collect();
+        self
+    }
+}
+
+/// A sync group.
+#[derive(Debug, Default)]
+pub struct GroupBoard {
+    state: AtomicU8,
+    reason: AtomicU8,
+    pub epoch: AtomicU64,
+    /// When the state was entered, ns of CLOCK_MONOTONIC.
+    pub since: AtomicU64,
+}
+
+impl GroupBoard {
+    pub fn record(&self, transition: &GroupTransition) {
+        self.state.store(transition.to as u8, Relaxed);
+        self.reason.store(transition.reason as u8, Relaxed);
+        self.epoch.store(transition.epoch.0, Relaxed);
+        self.since.store(transition.at.as_nanos(), Relaxed);
+    }
+
+    pub fn state(&self) -> State {
+        State::ALL.get(usize::from(self.state.load(Relaxed))).copied().unwrap_or_default()
+    }
+
+    /// Reason of the latest transition.
+    pub fn reason(&self) -> Reason {
+        Reason::ALL.get(usize::from(self.reason.load(Relaxed))).copied().unwrap_or(Reason::Startup)
+    }
 }
 
 impl InstanceBoard {
+    /// For another instance under the same number.
+    pub fn clear(&self) {
+        for byte in [&self.state, &self.reason, &self.priority, &self.rung] {
+            byte.store(0, Relaxed);
+        }
+        let numbers = [
+            &self.epoch,
+            &self.since,
+            &self.adverts_sent,
+            &self.release_sent,
+            &self.release_heard,
+            &self.send_errors,
+            &self.announcements_sent,
+            &self.takeover_nanos,
+            &self.contests,
+        ];
+        for number in numbers.into_iter().chain(&self.transitions) {
+            number.store(0, Relaxed);
+        }
+        self.ifindex.store(0, Relaxed);
+    }
+
     pub fn record(&self, transition: &Transition) {
         self.state.store(transition.to as u8, Relaxed);
         self.reason.store(transition.reason as u8, Relaxed);

@@ -20,6 +20,7 @@ use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::Advert;
 
 use super::board::Board;
+use super::change::{Changes, Configured};
 use super::queue::{Command, Input, Queue, Report};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
@@ -28,7 +29,8 @@ use crate::driver::socket::{self, AdvertSender, Listener, Outgoing};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::Ring;
 use crate::protocol::{
-    Action, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Version,
+    Action, Event, GroupSettings, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State,
+    Version,
 };
 
 /// Inputs, and adverts per source, taken in one turn: what is left waits for the next one, behind due timers.
@@ -48,6 +50,7 @@ const TOKEN_LISTENER: u64 = 2;
 #[derive(Debug)]
 pub struct Parts {
     pub instances: Vec<InstanceSettings>,
+    pub groups: Vec<GroupSettings>,
     pub maps: Arc<Maps>,
     pub board: Arc<Board>,
     pub ring: Option<Ring>,
@@ -103,6 +106,17 @@ struct Sighted<'a> {
     stamp: Timestamp,
 }
 
+impl Link {
+    fn build(&mut self, settings: &InstanceSettings) {
+        let ifindex = if settings.vmacs.sender().is_some() { self.sender } else { self.ifindex };
+        self.outgoing = match (ifindex, self.source) {
+            // Illegal only for settings that the configuration refuses.
+            (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
+            _ => None,
+        };
+    }
+}
+
 impl Engine {
     /// # Errors
     /// No raw socket (CAP_NET_RAW), or no descriptor for the timer.
@@ -115,7 +129,7 @@ impl Engine {
         let coalesce = parts.instances.iter().map(|settings| settings.advert_interval.duration()).min();
         Ok(Self {
             links: parts.instances.iter().map(|_| Link::default()).collect(),
-            router: Router::new(parts.instances),
+            router: Router::with_groups(parts.instances, parts.groups),
             maps: parts.maps,
             board: parts.board,
             ring: parts.ring,
@@ -217,9 +231,36 @@ impl Engine {
                 }
                 Some(Input::Unlisten(gone)) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
                 Some(Input::Event(event)) => self.take_event(&event, now),
+                Some(Input::Reconfigure(changes)) => self.reconfigure(*changes, now),
             }
         }
         self.inputs.wake();
+    }
+
+    /// Those that leave go first: others may get their addresses.
+    fn reconfigure(&mut self, changes: Changes, now: Timestamp) {
+        for id in changes.removed {
+            self.router.remove(id, now);
+            self.act(None, now);
+            if let Some(link) = self.links.get_mut(id.index()) {
+                *link = Link::default();
+            }
+        }
+        for Configured { id, settings, charge } in changes.configured {
+            self.command(Command::Charge(id, Box::new(charge)));
+            if id.index() == self.links.len() {
+                self.links.push(Link::default());
+            }
+            self.prepare(id, &settings);
+            self.router.configure(id, settings, &changes.known, now);
+            self.act(None, now);
+        }
+        if let Some(groups) = changes.groups {
+            self.router.regroup(groups);
+        }
+        let intervals = self.router.instances().iter().map(|it| it.settings().advert_interval.duration());
+        self.coalesce = intervals.min().unwrap_or(Duration::ZERO);
+        self.reports.push(Report::Reconfigured);
     }
 
     fn take_event(&mut self, event: &Event, now: Timestamp) {
@@ -280,6 +321,11 @@ impl Engine {
         let Some(view) = self.router.instance(instance) else { return };
         let family = view.settings().family;
         let Some(heard) = heard(&sighted, family) else { return };
+        if let Some(board) =
+            self.board.instances.get(instance.index()).filter(|_| heard.priority == Priority::RELEASE)
+        {
+            board.release_heard.fetch_add(1, Relaxed);
+        }
         self.router.handle(&Event::Advert(instance, heard), now);
         self.act(Some((instance, sighted)), now);
     }
@@ -299,6 +345,7 @@ impl Engine {
             }
             if self.router.silent_from(instance, due) == Some(instance) {
                 self.recall(instance, now);
+                self.recall_ready(instance, now);
             }
             self.act(None, now);
             next = InstanceId(instance.0 + 1);
@@ -329,6 +376,15 @@ impl Engine {
                 stamp,
             };
             self.router.handle(&Event::Advert(instance, heard), now);
+        }
+    }
+
+    /// So are the adverts for the rest of its group, which would take over with it.
+    fn recall_ready(&mut self, instance: InstanceId, now: Timestamp) {
+        let mut next = InstanceId(0);
+        while let Some(ready) = self.router.ready_with(instance, next) {
+            self.recall(ready, now);
+            next = InstanceId(ready.0 + 1);
         }
     }
 
@@ -367,6 +423,12 @@ impl Engine {
                         board.contests.fetch_add(1, Relaxed);
                     }
                     self.reports.push(Report::Contest(instance, peer));
+                }
+                Action::ReportGroup(group, transition) => {
+                    if let Some(board) = self.board.groups.get(group.index()) {
+                        board.record(&transition);
+                    }
+                    self.reports.push(Report::Group(group, transition));
                 }
             }
         }
@@ -457,16 +519,17 @@ impl Engine {
     }
 
     fn rebuild(&mut self, instance: InstanceId) {
-        let (Some(link), Some(view)) = (self.links.get_mut(instance.index()), self.router.instance(instance))
-        else {
-            return;
-        };
-        let ifindex = if view.settings().vmacs.sender().is_some() { link.sender } else { link.ifindex };
-        link.outgoing = match (ifindex, link.source) {
-            // Illegal only for settings that the configuration refuses.
-            (Some(ifindex), Some(source)) => Outgoing::new(view.settings(), ifindex, source).ok(),
-            _ => None,
-        };
+        let Self { links, router, .. } = self;
+        if let (Some(link), Some(view)) = (links.get_mut(instance.index()), router.instance(instance)) {
+            link.build(view.settings());
+        }
+    }
+
+    /// The first advert under other settings is theirs.
+    fn prepare(&mut self, instance: InstanceId, settings: &InstanceSettings) {
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.build(settings);
+        }
     }
 }
 

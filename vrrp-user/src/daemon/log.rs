@@ -1,4 +1,4 @@
-//! Logs: one line per event on stderr.
+//! Logs: one line per event on stderr, or by syslog.
 //!
 //! The journal stamps and colours by itself, so time goes into a line only where stderr is something else, and
 //! colours only where it is a terminal.
@@ -10,6 +10,8 @@ use nix::sys::stat::fstat;
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::FormatTime;
+
+use super::syslog::Syslog;
 
 /// Environment variable that gives the filter where the command line does not.
 pub const VARIABLE: &str = "VRRPX_LOG";
@@ -28,9 +30,7 @@ pub enum LogError {
 /// # Errors
 /// The filter cannot be read, or logs were set up before.
 pub fn start(level: Option<&str>) -> Result<(), LogError> {
-    let variable = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
-    let text = level.map(str::to_owned).or(variable).unwrap_or_else(|| "info".to_owned());
-    let filter = EnvFilter::try_new(&text).map_err(|error| LogError::Filter(text, error))?;
+    let filter = filter(level)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -41,8 +41,28 @@ pub fn start(level: Option<&str>) -> Result<(), LogError> {
     started.map_err(|_| LogError::Twice)
 }
 
+/// As [`start`], but by syslog, which stamps lines by itself.
+///
+/// # Errors
+/// As for [`start`].
+pub fn start_syslog(level: Option<&str>, syslog: Syslog) -> Result<(), LogError> {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter(level)?)
+        .with_writer(syslog)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time();
+    lines.try_init().map_err(|_| LogError::Twice)
+}
+
+fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {
+    let variable = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
+    let text = level.map(str::to_owned).or(variable).unwrap_or_else(|| "info".to_owned());
+    EnvFilter::try_new(&text).map_err(|error| LogError::Filter(text, error))
+}
+
 /// Whether systemd connected stderr to the journal: `JOURNAL_STREAM` names its device and inode.
-fn stderr_is_journal() -> bool {
+pub fn stderr_is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stat) = fstat(io::stderr().as_fd()) else { return false };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)

@@ -9,22 +9,32 @@
 //! [`board`] is what all may read at any time without asking the engine.
 
 pub mod attach;
+pub mod background;
 pub mod board;
+pub mod change;
+pub mod checks;
 pub mod control;
+pub mod dump;
 pub mod effect;
 pub mod engine;
+pub mod fifo;
 pub mod interfaces;
 pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod options;
+mod parents;
+pub mod pid_files;
 pub mod preflight;
 pub mod queue;
 pub mod record;
+pub mod reload;
 pub mod report;
 pub mod run;
 pub mod runtime_dir;
 pub mod service;
 pub mod status;
+pub mod syslog;
 pub mod vmacs;
 pub mod wall;
+pub mod watchdog;

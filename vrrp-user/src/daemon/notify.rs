@@ -1,11 +1,14 @@
-//! Hooks: the commands of `notify_*` and `notify`, told about transitions.
+//! Who is told of changes: the commands of `notify_*` and `notify`, and the FIFOs.
 //!
-//! Enters: transitions. Leaves: runs of commands, noted in the [`Record`]. Absent: any influence on the router.
+//! Enters: transitions, contests, priorities. Leaves: lines in FIFOs at once, and runs of commands, noted in the
+//! [`Record`]. Absent: any influence on the router.
 //!
-//! Every instance has a lane of its own: one command at a time, the specific one before the general one. While a
-//! command runs, only the latest transition waits, so a slow hook learns where things stand and not the whole way
-//! there. At the end of the daemon every instance with a hook is told `STOP`.
+//! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
+//! general one. While a command runs, only the latest transition waits, so a slow hook learns where things stand and
+//! not the whole way there; a contest waits behind the transition that it follows, and is void with the next one. At
+//! the end of the daemon everyone is told `STOP`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +16,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
+use super::fifo::{self, Fifos, Line, Word};
 use super::record::Record;
-use crate::config::{Config, Globals, Instance, NotifyCommand};
+use crate::config::{Config, Globals, NotifyCommand, NotifySettings, ScriptUser};
 use crate::driver::process::{Identity, IdentityError, Job};
-use crate::protocol::{Epoch, InstanceId, Priority, Reason, State, Transition};
+use crate::protocol::{Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, State, Transition};
 
 /// Longest time that a hook may run.
 pub const HOOK_LIMIT: Duration = Duration::from_secs(60);
@@ -29,17 +34,24 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// How long a hook that is still running may hold up the `STOP` of its instance.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
-/// The lanes of all instances that have hooks.
+/// What is told of a group, as by keepalived: its members may have different ones.
+const GROUP_PRIORITY: Priority = Priority(0);
+
+/// The lanes of all instances and groups, and the FIFOs.
 #[derive(Debug)]
 pub struct Notifier {
-    lanes: Vec<Option<Lane>>,
+    instances: BTreeMap<InstanceId, Voice>,
+    groups: Vec<Voice>,
+    fifos: Fifos,
     running: JoinSet<()>,
+    node: Arc<str>,
+    record: Arc<Record>,
 }
 
 /// One thing to tell.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Occasion {
-    state: Told,
+    word: Word,
     previous: State,
     reason: Reason,
     epoch: Epoch,
@@ -47,147 +59,293 @@ pub struct Occasion {
     peer: Option<IpAddr>,
 }
 
-/// What a hook is told: a state, or that there will be none any more.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Told {
-    Master,
-    Backup,
-    Fault,
-    Stop,
+/// Nothing is told of Init, except that it is the end.
+fn word_of(to: State, reason: Reason) -> Option<Word> {
+    match to {
+        State::Master => Some(Word::Master),
+        State::Backup => Some(Word::Backup),
+        State::Fault => Some(Word::Fault),
+        State::Init => (reason == Reason::Shutdown).then_some(Word::Stop),
+    }
 }
 
-impl Told {
+/// Of whom something is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Subject {
+    Instance(InstanceId),
+    Group(GroupId),
+}
+
+impl Subject {
     /// As keepalived writes it.
     fn as_str(self) -> &'static str {
         match self {
-            Self::Master => "MASTER",
-            Self::Backup => "BACKUP",
-            Self::Fault => "FAULT",
-            Self::Stop => "STOP",
-        }
-    }
-
-    /// Nothing is told of Init, except that it is the end.
-    fn of(transition: &Transition) -> Option<Self> {
-        match transition.to {
-            State::Master => Some(Self::Master),
-            State::Backup => Some(Self::Backup),
-            State::Fault => Some(Self::Fault),
-            State::Init => (transition.reason == Reason::Shutdown).then_some(Self::Stop),
+            Self::Instance(_) => "INSTANCE",
+            Self::Group(_) => "GROUP",
         }
     }
 }
 
+/// What one instance or group tells, and has told.
 #[derive(Debug)]
-struct Lane {
-    waiting: watch::Sender<Option<Occasion>>,
+struct Voice {
+    subject: Subject,
+    name: Arc<str>,
+    notify: NotifySettings,
+    /// `script_user` of the configuration.
+    user: Option<ScriptUser>,
     latest: Option<Occasion>,
     priority: Priority,
+    /// `None` without hooks.
+    lane: Option<watch::Sender<Waiting>>,
+}
+
+/// What waits for a lane, each with its number among all that the lane was given.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    given: u64,
+    state: Option<(u64, Occasion)>,
+    contest: Option<(u64, Occasion)>,
 }
 
 impl Notifier {
-    /// Starts a lane for every instance with hooks. Must be called within a runtime.
+    /// Opens the FIFOs and starts a lane for every instance with hooks. Must be called within a runtime.
     ///
     /// # Errors
     /// The user of a hook does not exist.
     pub fn new(config: &Config, node: &Arc<str>, record: &Arc<Record>) -> Result<Self, IdentityError> {
-        let mut running = JoinSet::new();
-        let mut lanes = Vec::new();
-        for (instance, id) in config.instances.iter().zip(0..) {
-            let hooks = Hooks::new(InstanceId(id), instance, &config.globals, node, record)?;
-            lanes.push(hooks.map(|hooks| {
-                let (waiting, told) = watch::channel(None);
-                running.spawn(hooks.run(told));
-                Lane { waiting, latest: None, priority: instance.settings.priority }
-            }));
+        let (node, record) = (Arc::clone(node), Arc::clone(record));
+        let fifos = Fifos::open(&config.globals);
+        let (instances, groups, running) = (BTreeMap::new(), Vec::new(), JoinSet::new());
+        let mut this = Self { instances, groups, fifos, running, node, record };
+        this.settle(config)?;
+        Ok(this)
+    }
+
+    /// Takes over another configuration: who is in it still goes on, others are told that they are deleted. FIFOs stay
+    /// open for those who read them.
+    ///
+    /// # Errors
+    /// The user of a hook does not exist.
+    pub fn settle(&mut self, config: &Config) -> Result<(), IdentityError> {
+        let deleted: Vec<InstanceId> =
+            self.instances.keys().copied().filter(|id| config.instance(*id).is_none()).collect();
+        for id in deleted {
+            self.deleted(id);
+            self.instances.remove(&id);
         }
-        Ok(Self { lanes, running })
+        self.fifos.settle(&config.globals);
+        for instance in &config.instances {
+            let (id, settings) = (instance.id, &instance.settings);
+            let old = self.instances.remove(&id);
+            let voice =
+                self.voice(Subject::Instance(id), &settings.name, &instance.notify, &config.globals, old)?;
+            let priority = if voice.latest.is_some() { voice.priority } else { settings.priority };
+            self.instances.insert(id, Voice { priority, ..voice });
+        }
+        let mut before = std::mem::take(&mut self.groups);
+        for (group, id) in config.groups.iter().zip((0..).map(GroupId)) {
+            let name = &group.settings.name;
+            let old = before.iter().position(|old| old.name == *name).map(|index| before.swap_remove(index));
+            let voice = self.voice(Subject::Group(id), name, &group.notify, &config.globals, old)?;
+            self.groups.push(voice);
+        }
+        Ok(())
+    }
+
+    /// A voice that goes on where it was; its lane too, unless its hooks have changed.
+    fn voice(
+        &mut self,
+        subject: Subject,
+        name: &Arc<str>,
+        notify: &NotifySettings,
+        globals: &Globals,
+        old: Option<Voice>,
+    ) -> Result<Voice, IdentityError> {
+        let user = globals.script_user.clone();
+        let (latest, priority) =
+            old.as_ref().map_or((None, GROUP_PRIORITY), |old| (old.latest, old.priority));
+        let kept = old
+            .filter(|old| (&old.notify, &old.user, &old.name, old.subject) == (notify, &user, name, subject));
+        let lane = match kept {
+            Some(old) => old.lane,
+            None => Hooks::new(subject, name, notify, globals, &self.node, &self.record)?.map(|hooks| {
+                let (lane, told) = watch::channel(Waiting::default());
+                self.running.spawn(hooks.run(told));
+                lane
+            }),
+        };
+        Ok(Voice { subject, name: Arc::clone(name), notify: notify.clone(), user, latest, priority, lane })
+    }
+
+    /// Tells FIFOs where everyone stands.
+    pub fn repeat_states(&mut self) {
+        let Self { instances, groups, fifos, .. } = self;
+        for voice in instances.values().chain(groups.iter()) {
+            if let Some(latest) = voice.latest {
+                fifos.tell(voice.line(latest.word));
+            }
+        }
     }
 
     /// Never waits.
     pub fn transition(&mut self, instance: InstanceId, transition: &Transition) {
-        if let (Some(lane), Some(state)) = (self.lane(instance), Told::of(transition)) {
-            lane.tell(Occasion {
-                state,
-                previous: transition.from,
-                reason: transition.reason,
-                epoch: transition.epoch,
-                priority: transition.priority,
-                peer: transition.peer,
-            });
+        let Some(word) = word_of(transition.to, transition.reason) else { return };
+        let Self { instances, fifos, .. } = self;
+        let Some(voice) = instances.get_mut(&instance) else { return };
+        let occasion = Occasion {
+            word,
+            previous: transition.from,
+            reason: transition.reason,
+            epoch: transition.epoch,
+            priority: transition.priority,
+            peer: transition.peer,
+        };
+        voice.tell(occasion, fifos);
+    }
+
+    /// Never waits.
+    pub fn group_transition(&mut self, group: GroupId, transition: &GroupTransition) {
+        let Some(word) = word_of(transition.to, transition.reason) else { return };
+        let Self { groups, fifos, .. } = self;
+        let Some(voice) = groups.get_mut(group.index()) else { return };
+        let occasion = Occasion {
+            word,
+            previous: transition.from,
+            reason: transition.reason,
+            epoch: transition.epoch,
+            priority: GROUP_PRIORITY,
+            peer: None,
+        };
+        voice.tell(occasion, fifos);
+    }
+
+    /// While master, a lower one was heard. Never waits.
+    pub fn contest(&mut self, instance: InstanceId, peer: IpAddr) {
+        let Self { instances, fifos, .. } = self;
+        let Some(voice) = instances.get_mut(&instance) else { return };
+        let Some(latest) = voice.latest.filter(|latest| latest.word == Word::Master) else { return };
+        let word = Word::MasterRxLowerPri;
+        fifos.tell(voice.line(word));
+        let peer = Some(peer);
+        let occasion = Occasion { word, previous: State::Master, priority: voice.priority, peer, ..latest };
+        if let Some(lane) = &voice.lane {
+            lane.send_modify(|waiting| waiting.give_contest(occasion));
         }
     }
 
-    /// The priority that a `STOP` without a transition of its own tells.
+    /// The effective priority has changed.
     pub fn priority(&mut self, instance: InstanceId, priority: Priority) {
-        if let Some(lane) = self.lane(instance) {
-            lane.priority = priority;
+        let Self { instances, fifos, .. } = self;
+        let Some(voice) = instances.get_mut(&instance) else { return };
+        voice.priority = priority;
+        if voice.notify.priority_changes {
+            let is_master = voice.latest.is_some_and(|latest| latest.word == Word::Master);
+            fifos.tell(voice.line(if is_master { Word::MasterPriority } else { Word::BackupPriority }));
         }
+    }
+
+    /// A reload has removed the instance: `DELETED` where `notify_deleted` is set, else `FAULT`.
+    fn deleted(&mut self, instance: InstanceId) {
+        let Self { instances, fifos, .. } = self;
+        let Some(voice) = instances.get_mut(&instance) else { return };
+        let word = if voice.notify.tell_deleted { Word::Deleted } else { Word::Fault };
+        voice.tell(voice.last_occasion(word), fifos);
     }
 
     /// Tells `STOP` to those that have not heard it and waits [`STOP_LIMIT`] at most. Hooks that still run then are
-    /// left to themselves.
+    /// left to themselves; scripts of FIFOs are ended.
     pub async fn stop(mut self) {
-        for lane in self.lanes.iter_mut().flatten() {
-            lane.stop();
+        for voice in self.instances.values_mut().chain(&mut self.groups) {
+            if let Some(occasion) = voice.stop() {
+                voice.tell(occasion, &mut self.fifos);
+            }
         }
         // Without its sender a lane ends after what waits.
-        self.lanes.clear();
+        self.instances.clear();
+        self.groups.clear();
         let finished = async { while self.running.join_next().await.is_some() {} };
-        if timeout(STOP_LIMIT, finished).await.is_err() {
+        let (finished, ()) = tokio::join!(timeout(STOP_LIMIT, finished), self.fifos.close());
+        if finished.is_err() {
             warn!("some hooks have not ended after {STOP_LIMIT:?}; they go on alone");
         }
         self.running.detach_all();
     }
-
-    fn lane(&mut self, instance: InstanceId) -> Option<&mut Lane> {
-        self.lanes.get_mut(instance.index())?.as_mut()
-    }
 }
 
-impl Lane {
-    fn tell(&mut self, occasion: Occasion) {
+impl Voice {
+    fn tell(&mut self, occasion: Occasion, fifos: &mut Fifos) {
         self.latest = Some(occasion);
         self.priority = occasion.priority;
-        self.waiting.send_replace(Some(occasion));
+        fifos.tell(self.line(occasion.word));
+        if let Some(lane) = &self.lane {
+            lane.send_modify(|waiting| waiting.give_state(occasion));
+        }
     }
 
-    fn stop(&mut self) {
-        if self.latest.is_some_and(|latest| latest.state == Told::Stop) {
-            return;
-        }
+    fn line(&self, word: Word) -> Line<'_> {
+        let subject = match self.subject {
+            Subject::Instance(_) => fifo::Subject::Instance(&self.name),
+            Subject::Group(_) => fifo::Subject::Group(&self.name),
+        };
+        Line { subject, word, priority: self.priority }
+    }
+
+    /// `STOP`, where it has not been told.
+    fn stop(&self) -> Option<Occasion> {
+        let told = self.latest.is_some_and(|latest| latest.word == Word::Stop);
+        (!told).then(|| self.last_occasion(Word::Stop))
+    }
+
+    /// An end that no transition of the router tells.
+    fn last_occasion(&self, word: Word) -> Occasion {
         let (previous, epoch) = self.latest.map_or((State::Init, Epoch::default()), |latest| {
-            let previous = match latest.state {
-                Told::Master => State::Master,
-                Told::Backup => State::Backup,
-                Told::Fault => State::Fault,
-                Told::Stop => State::Init,
+            let previous = match latest.word {
+                Word::Master => State::Master,
+                Word::Backup => State::Backup,
+                Word::Fault => State::Fault,
+                _ => State::Init,
             };
             (previous, latest.epoch)
         });
-        let (state, reason, priority) = (Told::Stop, Reason::Shutdown, self.priority);
-        self.tell(Occasion { state, previous, reason, epoch, priority, peer: None });
+        Occasion { word, previous, reason: Reason::Shutdown, epoch, priority: self.priority, peer: None }
     }
 }
 
-/// The hooks of one instance.
+impl Waiting {
+    fn give_state(&mut self, occasion: Occasion) {
+        self.given += 1;
+        self.state = Some((self.given, occasion));
+        self.contest = None;
+    }
+
+    fn give_contest(&mut self, occasion: Occasion) {
+        self.given += 1;
+        self.contest = Some((self.given, occasion));
+    }
+}
+
+/// The hooks of one instance or group.
 struct Hooks {
-    instance: InstanceId,
+    subject: Subject,
     name: Arc<str>,
     node: Arc<str>,
     master: Option<Job>,
     backup: Option<Job>,
     fault: Option<Job>,
     stop: Option<Job>,
+    deleted: Option<Job>,
+    lower: Option<Job>,
     any: Option<Job>,
     record: Arc<Record>,
 }
 
 impl Hooks {
-    /// `None` for an instance without hooks.
+    /// `None` where there are none.
     fn new(
-        id: InstanceId,
-        instance: &Instance,
+        subject: Subject,
+        name: &Arc<str>,
+        notify: &NotifySettings,
         globals: &Globals,
         node: &Arc<str>,
         record: &Arc<Record>,
@@ -198,50 +356,71 @@ impl Hooks {
             let command = hook.command.clone();
             Ok(Some(Job { command, identity, limit: HOOK_LIMIT, leashed: false }))
         };
-        let notify = &instance.notify;
         let hooks = Self {
-            instance: id,
-            name: Arc::clone(&instance.settings.name),
+            subject,
+            name: Arc::clone(name),
             node: Arc::clone(node),
             master: job(&notify.master)?,
             backup: job(&notify.backup)?,
             fault: job(&notify.fault)?,
             stop: job(&notify.stop)?,
+            deleted: job(&notify.deleted)?,
+            lower: job(&notify.lower)?,
             any: job(&notify.any)?,
             record: Arc::clone(record),
         };
-        let some = [&hooks.master, &hooks.backup, &hooks.fault, &hooks.stop, &hooks.any];
+        let Self { master, backup, fault, stop, deleted, lower, any, .. } = &hooks;
+        let some = [master, backup, fault, stop, deleted, lower, any];
         Ok(some.iter().any(|job| job.is_some()).then_some(hooks))
     }
 
     /// One occasion after the other, until nobody can bring a further one and none is waiting.
-    async fn run(self, mut told: watch::Receiver<Option<Occasion>>) {
+    async fn run(self, mut told: watch::Receiver<Waiting>) {
+        let mut done = 0;
         while told.changed().await.is_ok() {
-            let Some(occasion) = *told.borrow_and_update() else { continue };
-            tokio::select! {
-                () = self.tell(&occasion) => {}
-                // The end does not wait for a slow hook of an earlier state.
-                () = stop_overdue(told.clone()), if occasion.state != Told::Stop => {
-                    warn!(instance = %self.name, "a hook is still running at the end; it goes on alone");
+            let waiting = *told.borrow_and_update();
+            for (number, occasion) in [waiting.state, waiting.contest].into_iter().flatten() {
+                // A contest that a transition has overtaken meanwhile is void.
+                let void = occasion.word == Word::MasterRxLowerPri && told.borrow().contest.is_none();
+                if number <= done || void {
+                    continue;
                 }
+                done = number;
+                self.tell_unless_ending(&occasion, &told).await;
+            }
+        }
+    }
+
+    /// The end does not wait for a slow hook of an earlier state.
+    async fn tell_unless_ending(&self, occasion: &Occasion, told: &watch::Receiver<Waiting>) {
+        tokio::select! {
+            () = self.tell(occasion) => {}
+            () = stop_overdue(told.clone()), if occasion.word != Word::Stop => {
+                let (instance, group) = self.labels();
+                warn!(instance, group, "a hook is still running at the end; it goes on alone");
             }
         }
     }
 
     async fn tell(&self, occasion: &Occasion) {
-        let (keyword, specific) = match occasion.state {
-            Told::Master => ("notify_master", &self.master),
-            Told::Backup => ("notify_backup", &self.backup),
-            Told::Fault => ("notify_fault", &self.fault),
-            Told::Stop => ("notify_stop", &self.stop),
+        let (keyword, specific) = match occasion.word {
+            Word::Master => ("notify_master", &self.master),
+            Word::Backup => ("notify_backup", &self.backup),
+            Word::Fault => ("notify_fault", &self.fault),
+            Word::Stop => ("notify_stop", &self.stop),
+            Word::Deleted => ("notify_deleted", &self.deleted),
+            Word::MasterRxLowerPri => ("notify_master_rx_lower_pri", &self.lower),
+            // For FIFOs only.
+            Word::MasterPriority | Word::BackupPriority => return,
         };
         let environment = self.environment(occasion);
         if let Some(job) = specific {
             self.call(keyword, job, occasion, &[], &environment).await;
         }
-        if let Some(job) = &self.any {
+        // As in keepalived, `notify` is told of states only.
+        if let Some(job) = self.any.as_ref().filter(|_| occasion.word != Word::MasterRxLowerPri) {
             let priority = occasion.priority.to_string();
-            let more = ["INSTANCE", &*self.name, occasion.state.as_str(), &*priority];
+            let more = [self.subject.as_str(), &*self.name, occasion.word.as_str(), &*priority];
             self.call("notify", job, occasion, &more, &environment).await;
         }
     }
@@ -254,21 +433,40 @@ impl Hooks {
         more: &[&str],
         environment: &[(&str, String)],
     ) {
-        let state = occasion.state.as_str();
+        let state = occasion.word.as_str();
         let run = job.run(more, environment).await;
-        self.record.hook(self.instance, keyword, state, run);
+        match self.subject {
+            Subject::Instance(instance) => self.record.hook(instance, keyword, state, run),
+            Subject::Group(group) => self.record.group_hook(group, keyword, state, run),
+        }
+        let (instance, group) = self.labels();
         if run.end.is_success() {
-            info!(instance = %self.name, keyword, state, lasted = ?run.lasted, "hook done");
+            info!(instance, group, keyword, state, lasted = ?run.lasted, "hook done");
         } else {
-            warn!(instance = %self.name, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
+            warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
+        }
+    }
+
+    /// Name of the instance, or of the group, for the log.
+    fn labels(&self) -> (Option<DisplayValue<&str>>, Option<DisplayValue<&str>>) {
+        let name = Some(display(&*self.name));
+        match self.subject {
+            Subject::Instance(_) => (name, None),
+            Subject::Group(_) => (None, name),
         }
     }
 
     fn environment(&self, occasion: &Occasion) -> [(&'static str, String); 8] {
         [
             ("VRRPX_ROUTER_ID", self.node.to_string()),
-            ("VRRPX_INSTANCE", self.name.to_string()),
-            ("VRRPX_STATE", occasion.state.as_str().to_owned()),
+            (
+                match self.subject {
+                    Subject::Instance(_) => "VRRPX_INSTANCE",
+                    Subject::Group(_) => "VRRPX_GROUP",
+                },
+                self.name.to_string(),
+            ),
+            ("VRRPX_STATE", occasion.word.as_str().to_owned()),
             ("VRRPX_PREVIOUS", occasion.previous.as_str().to_owned()),
             ("VRRPX_PRIORITY", occasion.priority.to_string()),
             ("VRRPX_REASON", occasion.reason.as_str().to_owned()),
@@ -279,8 +477,8 @@ impl Hooks {
 }
 
 /// Ends when a `STOP` has waited for too long.
-async fn stop_overdue(mut told: watch::Receiver<Option<Occasion>>) {
-    let is_stop = |occasion: &Option<Occasion>| occasion.is_some_and(|next| next.state == Told::Stop);
+async fn stop_overdue(mut told: watch::Receiver<Waiting>) {
+    let is_stop = |waiting: &Waiting| waiting.state.is_some_and(|(_, occasion)| occasion.word == Word::Stop);
     let waits = told.wait_for(is_stop).await.is_ok();
     if waits {
         tokio::time::sleep(STOP_PATIENCE).await;

@@ -18,6 +18,16 @@ pub struct RunOptions {
     pub mode: XdpMode,
     /// Try for the real-time class and locked memory.
     pub realtime: bool,
+    pub process: ProcessOptions,
+}
+
+/// How the process shows itself to the system; all off for `vrrpx run`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ProcessOptions {
+    /// Hold the process's number while it runs, beside that of the runtime folder.
+    pub pid_files: Vec<PathBuf>,
+    /// Log the state of everything once at the start.
+    pub dump_at_start: bool,
 }
 
 /// Which rung of the ladder is tried first; those below it follow, save for the first variant, which starts at the

@@ -4,7 +4,7 @@ use std::fs;
 
 use thiserror::Error;
 
-use crate::config::{CheckTarget, Config, Globals, NotifyCommand, ScriptCommand, ScriptUser};
+use crate::config::{CheckTarget, Config, Globals, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser};
 use crate::driver::process::Identity;
 use crate::driver::security;
 use crate::protocol::Track;
@@ -103,29 +103,68 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
         let CheckTarget::Command(command) = &script.target else { return true };
         verdict(format!("vrrp_script {}", script.name), command, script.user.as_ref())
     });
+    for fifo in &mut config.globals.fifos {
+        let what = format!("the script of the FIFO {}", fifo.path);
+        fifo.script.take_if(|hook| !verdict(what, &hook.command, hook.user.as_ref()));
+    }
     for instance in &mut config.instances {
-        let name = &instance.settings.name;
-        let notify = &mut instance.notify;
-        let hooks: [(&str, &mut Option<NotifyCommand>); 5] = [
-            ("notify_master", &mut notify.master),
-            ("notify_backup", &mut notify.backup),
-            ("notify_fault", &mut notify.fault),
-            ("notify_stop", &mut notify.stop),
-            ("notify", &mut notify.any),
-        ];
-        for (keyword, hook) in hooks {
-            hook.take_if(|hook| !verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref()));
-        }
+        hooks(&instance.settings.name, &mut instance.notify, &mut verdict);
         let kept = &config.scripts;
         instance.settings.tracks.retain(|track| {
             !matches!(track.track, Track::Script(_)) || kept.iter().any(|script| script.id == track.id)
         });
+    }
+    for group in &mut config.groups {
+        hooks(&group.settings.name, &mut group.notify, &mut verdict);
     }
     if !as_root.is_empty() {
         let all = as_root.join(", ");
         warnings.push(format!("run as root, as no user is given (script_user in global_defs): {all}"));
     }
     warnings
+}
+
+/// What keepalived's check of a configuration finds wrong with its scripts, one line each.
+pub fn insecure_scripts(config: &Config) -> Vec<String> {
+    let mut checked = config.clone();
+    let mut lines = scripts(&mut checked);
+    if !config.globals.script_security {
+        let mut hooked = config.instances.iter().map(|instance| &instance.notify);
+        let mut grouped = config.groups.iter().map(|group| &group.notify);
+        let any = !config.scripts.is_empty()
+            || hooked.any(NotifySettings::has_hooks)
+            || grouped.any(NotifySettings::has_hooks)
+            || config.globals.fifos.iter().any(|fifo| fifo.script.is_some());
+        if any {
+            lines.push("scripts are configured without enable_script_security in global_defs".to_owned());
+        } else {
+            lines.clear();
+        }
+    } else if checked == *config {
+        // Run as root, but nobody else can change them.
+        lines.clear();
+    }
+    lines
+}
+
+/// Takes the hooks of one instance or group out that do not pass.
+fn hooks(
+    name: &str,
+    notify: &mut NotifySettings,
+    verdict: &mut impl FnMut(String, &ScriptCommand, Option<&ScriptUser>) -> bool,
+) {
+    let hooks: [(&str, &mut Option<NotifyCommand>); 7] = [
+        ("notify_master", &mut notify.master),
+        ("notify_backup", &mut notify.backup),
+        ("notify_fault", &mut notify.fault),
+        ("notify_stop", &mut notify.stop),
+        ("notify_deleted", &mut notify.deleted),
+        ("notify_master_rx_lower_pri", &mut notify.lower),
+        ("notify", &mut notify.any),
+    ];
+    for (keyword, hook) in hooks {
+        hook.take_if(|hook| !verdict(format!("{keyword} of {name}"), &hook.command, hook.user.as_ref()));
+    }
 }
 
 fn trusted(

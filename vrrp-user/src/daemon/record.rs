@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::reload::Stale;
 use crate::driver::Rung;
 use crate::driver::clock;
 use crate::driver::probe::check::Round;
 use crate::driver::process::Run;
-use crate::protocol::{InstanceId, TrackId, Transition};
+use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
 
 /// Transitions kept per instance.
 pub const HISTORY: usize = 16;
@@ -25,11 +26,26 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Inner {
     instances: Vec<InstanceRecord>,
+    pub groups: BTreeMap<GroupId, GroupRecord>,
     pub checks: BTreeMap<TrackId, Round>,
     /// Latest known state of tracked interfaces.
     pub links: BTreeMap<TrackId, bool>,
     pub rungs: BTreeMap<Arc<str>, RungNote>,
+    /// Why interfaces with virtual MAC addresses are not there, by name.
+    pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
+    pub loads: Loads,
+}
+
+/// What became of the configuration file.
+#[derive(Clone, Debug, Default)]
+pub struct Loads {
+    /// When the one in use was read; the start of the daemon where it was not reloaded.
+    pub at: Option<SystemTime>,
+    pub reloaded: u64,
+    pub refused: u64,
+    /// The file was refused last time.
+    pub stale: Option<Stale>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -42,6 +58,18 @@ pub struct InstanceRecord {
     pub contest: Option<IpAddr>,
     /// Errno of the latest failed send.
     pub send_errno: Option<i32>,
+    /// Times that it became master, and that it was master no more.
+    pub became_master: u64,
+    pub released_master: u64,
+}
+
+/// A sync group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupRecord {
+    /// Wall-clock time of the latest transition.
+    pub since: Option<SystemTime>,
+    /// The latest run of each hook, by its keyword.
+    pub hooks: BTreeMap<&'static str, HookRun>,
 }
 
 /// A transition and its wall-clock time.
@@ -88,6 +116,8 @@ impl Record {
 
     pub fn transition(&self, instance: InstanceId, transition: Transition) {
         self.of(instance, |record| {
+            record.became_master += u64::from(transition.to == State::Master);
+            record.released_master += u64::from(transition.from == State::Master);
             if record.history.len() >= HISTORY {
                 record.history.pop_front();
             }
@@ -104,11 +134,49 @@ impl Record {
         self.of(instance, |record| record.send_errno = Some(errno));
     }
 
+    pub fn group_transition(&self, group: GroupId, transition: &GroupTransition) {
+        let since = before_now(clock::now().since(transition.at));
+        self.read().groups.entry(group).or_default().since = Some(since);
+    }
+
     pub fn hook(&self, instance: InstanceId, keyword: &'static str, state: &'static str, run: Run) {
         let at = before_now(run.lasted);
         self.of(instance, |record| {
             record.hooks.insert(keyword, HookRun { state, run, at });
         });
+    }
+
+    pub fn group_hook(&self, group: GroupId, keyword: &'static str, state: &'static str, run: Run) {
+        let at = before_now(run.lasted);
+        self.read().groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
+    }
+
+    /// Forgets an instance, for another one under its number.
+    pub fn forget(&self, instance: InstanceId) {
+        self.of(instance, |record| *record = InstanceRecord::default());
+    }
+
+    /// The file was taken over.
+    pub fn loaded(&self, at: SystemTime) {
+        let loads = &mut self.read().loads;
+        *loads = Loads { at: Some(at), reloaded: loads.reloaded + 1, refused: loads.refused, stale: None };
+    }
+
+    /// The file was refused.
+    pub fn stale(&self, stale: Stale) {
+        let loads = &mut self.read().loads;
+        loads.refused += 1;
+        loads.stale = Some(stale);
+    }
+
+    /// Forgets the results of other checks.
+    pub fn keep_checks(&self, is_kept: impl Fn(TrackId) -> bool) {
+        self.read().checks.retain(|track, _| is_kept(*track));
+    }
+
+    /// Interfaces with virtual MAC addresses that could not be made, and no others.
+    pub fn missing_vmacs(&self, missing: impl Iterator<Item = (Arc<str>, String)>) {
+        self.read().missing_vmacs = missing.collect();
     }
 
     pub fn check(&self, round: Round) {
@@ -150,7 +218,7 @@ mod tests {
     use vrrp_ebpf::time::Timestamp;
 
     use super::*;
-    use crate::protocol::{Epoch, Priority, Reason, State};
+    use crate::protocol::{Epoch, Priority, Reason};
 
     #[test]
     fn keeps_the_latest_transitions() {

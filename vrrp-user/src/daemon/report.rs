@@ -16,10 +16,17 @@ use super::queue::{Queue, Report};
 use super::record::Record;
 use crate::config::Config;
 use crate::driver::clock;
-use crate::protocol::{InstanceId, Transition};
+use crate::protocol::{GroupId, GroupTransition, InstanceId, Transition};
 
 /// Least time between two warnings of one kind and instance.
 const QUIET: Duration = Duration::from_secs(10);
+
+/// Why passing on has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Passed {
+    Stopped,
+    Reconfigured,
+}
 
 /// Reads what the engine reports.
 #[derive(Debug)]
@@ -52,21 +59,31 @@ impl Reporter {
         })
     }
 
-    /// Passes reports on until the engine has stopped. May be dropped and called again at any time: a report is
+    /// Names and settings of another configuration.
+    pub fn settle(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
+    /// Passes reports on until the engine has stopped or has changed over to another configuration. May be dropped and called again at any time: a report is
     /// taken from the queue only when it is passed on.
     ///
     /// # Errors
     /// The descriptor of the queue failed.
-    pub async fn run(&mut self, notifier: &mut Notifier) -> io::Result<()> {
+    pub async fn run(&mut self, notifier: &mut Notifier) -> io::Result<Passed> {
         loop {
             let mut ready = self.reports.readable().await?;
             self.reports.get_ref().acknowledge();
             ready.clear_ready();
             while let Some(report) = self.reports.get_ref().pop() {
-                if report == Report::Stopped {
-                    return Ok(());
+                match report {
+                    Report::Stopped => return Ok(Passed::Stopped),
+                    Report::Reconfigured => {
+                        // More may be waiting.
+                        self.reports.get_ref().wake();
+                        return Ok(Passed::Reconfigured);
+                    }
+                    _ => self.pass(&report, notifier),
                 }
-                self.pass(&report, notifier);
             }
             let lost = self.reports.get_ref().lost();
             if lost > self.lost {
@@ -86,12 +103,18 @@ impl Reporter {
                 self.tell(instance, &transition);
                 notifier.transition(instance, &transition);
             }
+            Report::Group(group, transition) => {
+                self.record.group_transition(group, &transition);
+                self.tell_group(group, &transition);
+                notifier.group_transition(group, &transition);
+            }
             Report::Priority(instance, priority) => {
                 notifier.priority(instance, priority);
                 info!(instance = self.name(instance), %priority, "priority changed");
             }
             Report::Contest(instance, peer) => {
                 self.record.contest(instance, peer);
+                notifier.contest(instance, peer);
                 if let Some(more) = self.contests.admit(instance, clock::now()) {
                     let name = self.name(instance);
                     warn!(instance = name, %peer, more, "another router is master too, with less priority");
@@ -112,7 +135,7 @@ impl Reporter {
                     warn!(instance = name, %address, %error, more, "an address could not be set, removed or announced");
                 }
             }
-            Report::Stopped => debug!("the engine has stopped"),
+            Report::Reconfigured | Report::Stopped => debug!("an end of passing on is passed on"),
         }
     }
 
@@ -128,12 +151,24 @@ impl Reporter {
         );
     }
 
+    fn tell_group(&self, group: GroupId, transition: &GroupTransition) {
+        info!(
+            group = self.config.groups.get(group.index()).map_or("?", |group| &*group.settings.name),
+            from = transition.from.as_str(),
+            reason = transition.reason.as_str(),
+            member = self.name(transition.member),
+            epoch = transition.epoch.0,
+            "{}",
+            transition.to.as_str(),
+        );
+    }
+
     fn name(&self, instance: InstanceId) -> &str {
-        self.config.instances.get(instance.index()).map_or("?", |instance| &instance.settings.name)
+        self.config.instance(instance).map_or("?", |instance| &instance.settings.name)
     }
 
     fn interface(&self, instance: InstanceId) -> &str {
-        self.config.instances.get(instance.index()).map_or("?", |instance| &instance.settings.interface)
+        self.config.instance(instance).map_or("?", |instance| &instance.settings.interface)
     }
 }
 

@@ -4,8 +4,9 @@
 //! again when their parent comes or somebody deletes them, removed at the end; and the settings that their parents need
 //! meanwhile. Runs on the main thread: the kernel takes milliseconds for an interface.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
+use super::parents::Parents;
 use crate::config::{Config, Instance};
 use crate::driver::clock;
 use crate::driver::netlink::link::Link;
@@ -25,16 +27,20 @@ use crate::protocol::{Addresses, InstanceSettings, Name, Vmac};
 /// Between two attempts to make one interface: an attempt that fails half-way is a change of links itself.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Of a parent, so that it does not answer for addresses that its macvlans carry.
-const PARENT: [(&str, &str); 2] = [("arp_ignore", "1"), ("arp_filter", "1")];
-
 #[derive(Debug)]
 pub struct Vmacs {
     socket: RouteSocket,
     wanted: Vec<Wanted>,
-    /// By name of the parent.
-    parents: BTreeMap<Arc<str>, Parent>,
-    _silent_igmp: Option<Changed>,
+    parents: Parents,
+    silent_igmp: Option<Changed>,
+}
+
+/// An interface with a virtual MAC address that is there.
+#[derive(Clone, Debug)]
+pub struct Carrier {
+    pub ifindex: u32,
+    pub interface: Arc<str>,
+    pub parent_mac: [u8; 6],
 }
 
 #[derive(Debug)]
@@ -44,32 +50,91 @@ struct Wanted {
     failed: Option<(Option<Timestamp>, String)>,
 }
 
-#[derive(Debug)]
-struct Parent {
-    ifindex: u32,
-    _changed: Vec<Changed>,
-}
-
 impl Vmacs {
-    /// Chooses names that nobody else has, and makes what can be made now.
+    /// Makes what can be made now of all that the configuration wants, under names that nobody else has. `folder` is the
+    /// runtime directory.
     ///
     /// # Errors
     /// The kernel could not be asked. Interfaces that cannot be made are told and tried again.
-    pub fn prepare(config: &mut Config) -> io::Result<Self> {
-        let mut socket = RouteSocket::open()?;
-        let settings = || config.instances.iter().map(|instance| &instance.settings);
-        if settings().any(|settings| settings.vmacs.all().next().is_some()) {
-            let links = Link::list(&mut socket)?;
-            settle_names(&mut config.instances, &links);
-        }
-        let wanted = config.instances.iter().flat_map(|instance| instance.settings.vmacs.all());
-        let wanted = wanted.map(|vmac| Wanted { vmac: vmac.clone(), failed: None }).collect();
-        let silent_igmp = if config.globals.silent_igmp { silence_igmp() } else { None };
-        let mut this = Self { socket, wanted, parents: BTreeMap::new(), _silent_igmp: silent_igmp };
-        for wanted in &mut this.wanted {
-            make(&mut this.socket, &mut this.parents, wanted);
-        }
+    pub fn prepare(config: &mut Config, folder: &Path) -> io::Result<Self> {
+        let (wanted, parents) = (Vec::new(), Parents::new(folder));
+        let mut this = Self { socket: RouteSocket::open()?, wanted, parents, silent_igmp: None };
+        this.add(config)?;
+        this.parents.set_back_earlier();
         Ok(this)
+    }
+
+    /// Those that could not be made, by name, and why.
+    pub fn missing(&self) -> impl Iterator<Item = (Arc<str>, String)> {
+        self.wanted.iter().filter_map(|Wanted { vmac, failed }| {
+            let (_, reason) = failed.as_ref()?;
+            Some((Arc::clone(vmac.name.as_arc()), reason.clone()))
+        })
+    }
+
+    /// Those that the kernel reports groups from: each IPv6 address is a member of one.
+    pub fn carriers(&self, table: &Table) -> Vec<Carrier> {
+        let reporting =
+            self.wanted.iter().map(|wanted| &wanted.vmac).filter(|vmac| vmac.family == Family::V6);
+        let carrier = |vmac: &Vmac| {
+            let interface = Arc::clone(vmac.name.as_arc());
+            let (ifindex, parent) = (table.link(&interface)?.ifindex, table.link(&vmac.parent)?);
+            Some(Carrier { ifindex, interface, parent_mac: parent.mac? })
+        };
+        reporting.filter_map(carrier).collect()
+    }
+
+    /// Makes what another configuration wants in addition; what it shares with the present one stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn add(&mut self, config: &mut Config) -> io::Result<()> {
+        let vmacs = |config: &Config| -> Vec<Vmac> {
+            config.instances.iter().flat_map(|instance| instance.settings.vmacs.all()).cloned().collect()
+        };
+        if !vmacs(config).is_empty() {
+            let links = Link::list(&mut self.socket)?;
+            settle_names(&mut config.instances, &links, &self.wanted);
+        }
+        let Self { socket, wanted, parents, .. } = self;
+        for vmac in vmacs(config) {
+            if !wanted.iter().any(|known| known.vmac == vmac) {
+                let mut new = Wanted { vmac, failed: None };
+                make(socket, parents, &mut new);
+                wanted.push(new);
+            }
+        }
+        if !config.globals.silent_igmp {
+            self.silent_igmp = None;
+        } else if self.silent_igmp.is_none() {
+            self.silent_igmp = silence_igmp();
+        }
+        Ok(())
+    }
+
+    /// Removes what a configuration that was added since does not want, and sets back parents that nothing stands on.
+    pub fn prune(&mut self, config: &Config) {
+        let kept: Vec<_> =
+            config.instances.iter().flat_map(|instance| instance.settings.vmacs.all()).collect();
+        let Self { socket, wanted, parents, .. } = self;
+        let identity = |vmac: &Vmac| (Arc::clone(vmac.name.as_arc()), Arc::clone(&vmac.parent), vmac.mac);
+        // Of one that has changed otherwise the interface stays.
+        let staying: HashSet<_> = kept.iter().map(|vmac| identity(vmac)).collect();
+        let (old, new) = wanted.drain(..).partition(|wanted| !kept.contains(&&wanted.vmac));
+        *wanted = new;
+        let gone: Vec<Wanted> = old;
+        remove(socket, gone.iter().map(|gone| &gone.vmac).filter(|vmac| !staying.contains(&identity(vmac))));
+        let stands_on =
+            |parent: &Arc<str>| kept.iter().any(|vmac| vmac.family == Family::V4 && vmac.parent == *parent);
+        parents.retain(stands_on);
+    }
+
+    /// Removes all, and sets all parents back.
+    pub fn clear(&mut self) {
+        let Self { socket, wanted, parents, .. } = self;
+        remove(socket, wanted.iter().map(|wanted| &wanted.vmac));
+        wanted.clear();
+        parents.retain(|_| false);
     }
 
     /// Makes again what is missing, where its parent is there. Returns when to try again what could not be made.
@@ -78,7 +143,7 @@ impl Vmacs {
         let mut again = None;
         for wanted in wanted {
             let Some(parent) = table.link(&wanted.vmac.parent) else { continue };
-            let is_held = parents.get(&wanted.vmac.parent).is_none_or(|held| held.ifindex == parent.ifindex);
+            let is_held = parents.is_current(&parent.name, parent.ifindex);
             if is_held && table.link(wanted.vmac.name.as_arc()).is_some() {
                 continue;
             }
@@ -94,19 +159,29 @@ impl Vmacs {
 
 impl Drop for Vmacs {
     fn drop(&mut self) {
-        for Wanted { vmac, .. } in &self.wanted {
-            let interface = vmac.name.as_arc();
-            if let Err(error) = vmac::remove(&mut self.socket, vmac) {
-                warn!(%interface, %error, "cannot remove the interface with the virtual MAC address");
-            }
-        }
+        self.clear();
     }
 }
 
-fn make(socket: &mut RouteSocket, parents: &mut BTreeMap<Arc<str>, Parent>, wanted: &mut Wanted) {
+fn remove<'a>(socket: &mut RouteSocket, vmacs: impl Iterator<Item = &'a Vmac>) {
+    let vmacs: Vec<_> = vmacs.collect();
+    if !vmacs.is_empty()
+        && let Err(error) = vmac::remove(socket, &vmacs)
+    {
+        warn!(%error, "cannot remove interfaces with virtual MAC addresses");
+    }
+}
+
+fn make(socket: &mut RouteSocket, parents: &mut Parents, wanted: &mut Wanted) {
     let vmac = &wanted.vmac;
     let (interface, parent) = (vmac.name.as_arc(), &vmac.parent);
-    match hold(socket, parents, vmac).and_then(|()| vmac::ensure(socket, vmac)) {
+    // Before anything on it can answer.
+    let held = if vmac.family == Family::V4 { parents.hold(socket, parent) } else { Ok(()) };
+    let refused = |source| {
+        let (interface, action) = (parent.to_string(), "cannot be given its settings");
+        VmacError::Refused { interface, action, source }
+    };
+    match held.map_err(refused).and_then(|()| vmac::ensure(socket, vmac)) {
         Ok(origin) => {
             wanted.failed = None;
             let mac = vmac.mac.map(|octet| format!("{octet:02x}")).join(":");
@@ -131,38 +206,9 @@ fn make(socket: &mut RouteSocket, parents: &mut BTreeMap<Arc<str>, Parent>, want
     }
 }
 
-/// Gives the parent the settings that it needs, before anything on it can answer.
-fn hold(
-    socket: &mut RouteSocket,
-    parents: &mut BTreeMap<Arc<str>, Parent>,
-    vmac: &Vmac,
-) -> Result<(), VmacError> {
-    if vmac.family == Family::V6 {
-        return Ok(());
-    }
-    // Told by what comes next.
-    let Ok(link) = Link::by_name(socket, &vmac.parent) else { return Ok(()) };
-    if parents.get(&vmac.parent).is_some_and(|held| held.ifindex == link.ifindex) {
-        return Ok(());
-    }
-    // Of an interface of this name that is gone.
-    parents.remove(&vmac.parent);
-    let mut changed = Vec::new();
-    for (key, value) in PARENT {
-        match Changed::of_interface(Family::V4, &vmac.parent, key, value) {
-            Ok(done) => changed.extend(done),
-            Err(source) => {
-                let interface = vmac.parent.to_string();
-                return Err(VmacError::Refused { interface, action: "cannot be given its settings", source });
-            }
-        }
-    }
-    parents.insert(Arc::clone(&vmac.parent), Parent { ifindex: link.ifindex, _changed: changed });
-    Ok(())
-}
-
-/// A name that was chosen is that of an interface left by an earlier run, or gives way to somebody else's interface.
-fn settle_names(instances: &mut [Instance], links: &[Link]) {
+/// A name that was chosen is that of an interface left by an earlier run, or gives way to one of somebody else, or to
+/// one in use here.
+fn settle_names(instances: &mut [Instance], links: &[Link], in_use: &[Wanted]) {
     let vmacs = instances.iter().flat_map(|instance| instance.settings.vmacs.all());
     let written = vmacs.filter(|vmac| matches!(vmac.name, Name::Written(_)));
     let mut taken: HashSet<Arc<str>> = written.map(|vmac| Arc::clone(vmac.name.as_arc())).collect();
@@ -171,9 +217,16 @@ fn settle_names(instances: &mut [Instance], links: &[Link]) {
     {
         for vmac in vmacs.own.iter_mut().chain(&mut vmacs.further) {
             let Name::Chosen { name, prefix, vrid } = vmac.name.clone() else { continue };
-            let is_taken = |name: &str| taken.contains(name) || links.iter().any(|link| *link.name == *name);
-            if let Some(left) = vmac::find(links, vmac).filter(|left| !taken.contains(&*left.name)) {
-                vmac.name = Name::Chosen { name: left.name.as_str().into(), prefix, vrid };
+            // On another parent or in another mode, it is made anew.
+            let is_left = |link: &Link| {
+                let is_in_use = in_use.iter().any(|wanted| **wanted.vmac.name.as_arc() == *link.name);
+                !is_in_use && link.macvlan.is_some() && link.mac == Some(vmac.mac)
+            };
+            let is_taken = |name: &str| {
+                taken.contains(name) || links.iter().any(|link| *link.name == *name && !is_left(link))
+            };
+            if let Some(same) = vmac::find(links, vmac).filter(|same| !taken.contains(&*same.name)) {
+                vmac.name = Name::Chosen { name: same.name.as_str().into(), prefix, vrid };
             } else if is_taken(&name)
                 && let Some(free) = Name::choose(&prefix, vrid, vmac.family, is_taken)
             {

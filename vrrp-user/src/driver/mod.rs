@@ -2,6 +2,7 @@
 //! into packets and messages.
 
 pub mod clock;
+pub mod fifo;
 pub mod maps;
 pub mod netlink;
 pub mod probe;

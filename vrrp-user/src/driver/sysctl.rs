@@ -45,7 +45,8 @@ pub struct Changed {
 }
 
 impl Changed {
-    /// `None` where the setting is so already.
+    /// `None` where the setting is so already, and `earlier` does not know it otherwise: the value before a run that
+    /// was killed.
     ///
     /// # Errors
     /// As [`write`].
@@ -54,8 +55,9 @@ impl Changed {
         interface: &str,
         key: &str,
         value: &'static str,
+        earlier: Option<String>,
     ) -> io::Result<Option<Self>> {
-        Self::at(path(family, interface, key), value)
+        Self::at(path(family, interface, key), value, earlier)
     }
 
     /// The same for a path below `/proc/sys/net`.
@@ -63,16 +65,20 @@ impl Changed {
     /// # Errors
     /// As [`write`].
     pub fn of_host(key: &str, value: &'static str) -> io::Result<Option<Self>> {
-        Self::at(PathBuf::from("/proc/sys/net").join(key), value)
+        Self::at(PathBuf::from("/proc/sys/net").join(key), value, None)
     }
 
-    fn at(path: PathBuf, value: &'static str) -> io::Result<Option<Self>> {
-        let before = fs::read_to_string(&path)?.trim().to_owned();
-        if before == value {
-            return Ok(None);
+    pub fn before(&self) -> &str {
+        &self.before
+    }
+
+    fn at(path: PathBuf, value: &'static str, earlier: Option<String>) -> io::Result<Option<Self>> {
+        let now = fs::read_to_string(&path)?.trim().to_owned();
+        if now == value {
+            return Ok(earlier.map(|before| Self { path, before, value }));
         }
         fs::write(&path, value)?;
-        Ok(Some(Self { path, before, value }))
+        Ok(Some(Self { path, before: now, value }))
     }
 }
 

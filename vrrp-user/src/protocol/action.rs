@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::units::{Epoch, InstanceId, Priority};
+use super::units::{Epoch, GroupId, InstanceId, Priority};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
@@ -26,6 +26,8 @@ pub enum Action {
     ReportPriority(InstanceId, Priority),
     /// While master, a lower one was heard; its advert was answered (keepalived's notify_master_rx_lower_pri).
     ReportContest(InstanceId, IpAddr),
+    /// All members of a sync group have changed their state; each of them has been reported.
+    ReportGroup(GroupId, GroupTransition),
 }
 
 /// One set of gratuitous ARPs or unsolicited neighbour advertisements.
@@ -74,6 +76,19 @@ pub struct Transition {
     pub peer: Option<IpAddr>,
 }
 
+/// A transition of a sync group as a whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct GroupTransition {
+    pub from: State,
+    pub to: State,
+    /// That of the member that moved the others.
+    pub reason: Reason,
+    pub member: InstanceId,
+    /// Of the group: raised by each of its transitions.
+    pub epoch: Epoch,
+    pub at: Timestamp,
+}
+
 /// Why a transition happened.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
@@ -102,10 +117,16 @@ pub enum Reason {
     Recovered = 10,
     /// The daemon ends.
     Shutdown = 11,
+    /// A member of its sync group is in Fault.
+    GroupFault = 12,
+    /// A member of its sync group has yielded to a better master.
+    GroupYielded = 13,
+    /// The configuration knows the instance no more.
+    Removed = 14,
 }
 
 impl Reason {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Startup,
         Self::Owner,
         Self::MasterSilent,
@@ -118,6 +139,9 @@ impl Reason {
         Self::TrackDown,
         Self::Recovered,
         Self::Shutdown,
+        Self::GroupFault,
+        Self::GroupYielded,
+        Self::Removed,
     ];
 
     /// The word in metrics, status and hooks.
@@ -135,6 +159,9 @@ impl Reason {
             Self::TrackDown => "track_down",
             Self::Recovered => "recovered",
             Self::Shutdown => "shutdown",
+            Self::GroupFault => "group_fault",
+            Self::GroupYielded => "group_yielded",
+            Self::Removed => "removed",
         }
     }
 }

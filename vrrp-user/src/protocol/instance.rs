@@ -14,17 +14,20 @@ use super::state::{self, Backup, Master, RemoteMaster, Turn};
 use super::timers::{Timer, Timers};
 use super::timing;
 use super::track::{Faults, Tracking};
-use super::units::{Epoch, InstanceId, Interval, Priority, Version};
+use super::units::{Epoch, GroupId, InstanceId, Interval, Priority, Version};
 
 /// Read it for status and to build adverts; only the router changes it.
 #[derive(Debug)]
 pub struct Instance {
     id: InstanceId,
     settings: InstanceSettings,
+    pub(super) group: Option<GroupId>,
     tracking: Tracking,
     /// Effective: with the weights.
     priority: Priority,
     pub(super) started: bool,
+    /// No event concerns it any more; its number is free.
+    pub(super) removed: bool,
     pub(super) state: State,
     pub(super) epoch: Epoch,
     pub(super) reason: Option<Reason>,
@@ -56,7 +59,9 @@ impl Instance {
             priority: tracking.priority(&settings),
             tracking,
             settings,
+            group: None,
             started: false,
+            removed: false,
             state: State::Init,
             epoch: Epoch::default(),
             reason: None,
@@ -74,6 +79,16 @@ impl Instance {
 
     pub fn settings(&self) -> &InstanceSettings {
         &self.settings
+    }
+
+    /// The sync group that it moves with.
+    pub fn group(&self) -> Option<GroupId> {
+        self.group
+    }
+
+    /// A Backup whose master's time is up, and which waits for the other members of its group.
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Backup && self.timers.due(Timer::MasterDown).is_none()
     }
 
     pub fn state(&self) -> State {
@@ -119,7 +134,7 @@ impl Instance {
     }
 
     /// The tracked things and their latest results.
-    pub fn tracks(&self) -> impl Iterator<Item = (&TrackSettings, Option<bool>)> {
+    pub fn tracks(&self) -> impl Iterator<Item = (&TrackSettings, Option<i32>)> {
         self.settings.tracks.iter().zip(self.tracking.results().iter().copied())
     }
 
@@ -157,13 +172,58 @@ impl Instance {
         self.timers.next()
     }
 
-    pub(super) fn is_known(&self) -> bool {
-        self.tracking.is_known()
+    /// Started, and what it tracks is known.
+    pub(super) fn may_leave_init(&self) -> bool {
+        self.started && self.tracking.is_known()
+    }
+
+    /// Takes the result of something tracked without drawing conclusions yet.
+    pub(super) fn record(&mut self, id: TrackId, value: i32) {
+        self.tracking.record(&self.settings.tracks, id, value);
     }
 
     pub(super) fn startup(&mut self, turn: &mut Turn<'_>) {
-        self.started = true;
+        self.started = !self.removed;
         self.reconsider(turn);
+    }
+
+    /// Other settings for the same VRID, interface and family. What they do not touch goes on: timers, the master that is
+    /// obeyed, the mastership.
+    pub(super) fn reconfigure(
+        &mut self,
+        settings: InstanceSettings,
+        known: impl Fn(TrackId) -> Option<i32>,
+        turn: &mut Turn<'_>,
+    ) {
+        let (priority, epoch) = (self.priority, self.epoch);
+        let old = std::mem::replace(&mut self.settings, settings);
+        self.tracking.carry(&old.tracks, &self.settings.tracks, known);
+        self.priority = self.tracking.priority(&self.settings);
+        self.reconsider(turn);
+        match self.state {
+            _ if self.epoch != epoch => {}
+            State::Backup => state::backup::reconfigured(self, &old, priority, turn),
+            State::Master => state::master::reconfigured(self, &old, priority, turn),
+            State::Init | State::Fault => {}
+        }
+        if self.priority != priority {
+            turn.actions.push_back(Action::ReportPriority(self.id, self.priority));
+        }
+    }
+
+    /// Results that others know already, for a new one.
+    pub(super) fn carry_results(&mut self, known: impl Fn(TrackId) -> Option<i32>) {
+        self.tracking.carry(&[], &self.settings.tracks, known);
+        self.priority = self.tracking.priority(&self.settings);
+    }
+
+    /// The configuration knows it no more.
+    pub(super) fn remove(&mut self, turn: &mut Turn<'_>) {
+        self.started = false;
+        self.removed = true;
+        if self.state != State::Init {
+            state::go(self, State::Init, Reason::Removed, None, turn);
+        }
     }
 
     pub(super) fn shutdown(&mut self, turn: &mut Turn<'_>) {
@@ -201,8 +261,8 @@ impl Instance {
         self.reconsider(turn);
     }
 
-    pub(super) fn track(&mut self, id: TrackId, up: bool, turn: &mut Turn<'_>) {
-        self.tracking.record(&self.settings.tracks, id, up);
+    pub(super) fn track(&mut self, id: TrackId, value: i32, turn: &mut Turn<'_>) {
+        self.record(id, value);
         let (old, epoch) = (self.priority, self.epoch);
         self.priority = self.tracking.priority(&self.settings);
         self.reconsider(turn);
@@ -231,8 +291,12 @@ impl Instance {
         }
     }
 
-    /// Enters or leaves Fault, or leaves Init, where what the instance depends on asks for it.
+    /// Enters or leaves Fault, or leaves Init, where what the instance depends on asks for it. In a group, that is for
+    /// the group to do.
     fn reconsider(&mut self, turn: &mut Turn<'_>) {
+        if self.group.is_some() {
+            return;
+        }
         match self.state {
             State::Init => state::init::reconsider(self, turn),
             State::Fault => state::fault::reconsider(self, turn),

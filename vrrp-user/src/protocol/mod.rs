@@ -14,6 +14,7 @@ mod action;
 mod deadlines;
 mod election;
 mod event;
+mod group;
 mod instance;
 mod router;
 mod settings;
@@ -24,17 +25,18 @@ mod track;
 mod units;
 mod vmac;
 
-pub use action::{Action, Announcement, Reason, State, Transition};
+pub use action::{Action, Announcement, GroupTransition, Reason, State, Transition};
 pub use event::{Event, Heard, TrackId};
+pub use group::Group;
 pub use instance::{Instance, Stats};
 pub use router::Router;
 pub use settings::{
-    Addresses, AnnounceSettings, Auth, InstanceSettings, Track, TrackSettings, Unicast, UnicastPeer,
-    VirtualAddress,
+    Addresses, AnnounceSettings, Auth, Elsewhere, GroupSettings, InstanceSettings, Track, TrackSettings,
+    Unicast, UnicastPeer, VirtualAddress,
 };
 pub use state::RemoteMaster;
 pub use timers::Timer;
 pub use timing::{master_down_interval, skew};
 pub use track::Faults;
-pub use units::{Epoch, InstanceId, Interval, Priority, Version, Vrid, Weight};
-pub use vmac::{Name, Vmac, VmacSettings, virtual_mac};
+pub use units::{Epoch, GroupId, InstanceId, Interval, Priority, Version, Vrid, Weight};
+pub use vmac::{Name, Vmac, VmacSettings};

@@ -8,11 +8,12 @@ use vrrp_ebpf::time::Timestamp;
 use super::action::{Action, State};
 use super::deadlines::Deadlines;
 use super::event::{Event, TrackId};
+use super::group::{Before, Group};
 use super::instance::Instance;
-use super::settings::InstanceSettings;
+use super::settings::{GroupSettings, InstanceSettings};
 use super::state::Turn;
 use super::timers::Timer;
-use super::units::InstanceId;
+use super::units::{GroupId, InstanceId};
 
 /// The most that one instance wants done in one input: a takeover with announcements and the end of a watch.
 const ACTIONS_PER_INSTANCE: usize = 6;
@@ -23,6 +24,7 @@ const ACTIONS_PER_INSTANCE: usize = 6;
 #[derive(Debug)]
 pub struct Router {
     instances: Vec<Instance>,
+    groups: Vec<Group>,
     /// Who tracks what, sorted.
     trackers: Vec<(TrackId, InstanceId)>,
     deadlines: Deadlines,
@@ -32,23 +34,85 @@ pub struct Router {
 }
 
 impl Router {
-    /// Instances are numbered in the given order, all in Init.
+    /// Instances are numbered in the given order, all in Init, each for itself.
     pub fn new(instances: Vec<InstanceSettings>) -> Self {
-        let instances: Vec<_> =
+        Self::with_groups(instances, Vec::new())
+    }
+
+    /// As [`new`](Self::new), with sync groups, which are numbered in the given order too.
+    pub fn with_groups(instances: Vec<InstanceSettings>, groups: Vec<GroupSettings>) -> Self {
+        let mut instances: Vec<_> =
             (0..).map(InstanceId).zip(instances).map(|(id, settings)| Instance::new(id, settings)).collect();
-        let mut trackers: Vec<_> = instances
-            .iter()
-            .flat_map(|instance| instance.settings().tracks.iter().map(|track| (track.id, instance.id())))
+        let groups: Vec<_> = (0..)
+            .map(GroupId)
+            .zip(groups)
+            .map(|(id, settings)| Group::new(id, settings, &mut instances))
             .collect();
-        trackers.sort_unstable();
-        trackers.dedup();
-        Self {
-            trackers,
+        let mut this = Self {
+            trackers: Vec::new(),
             deadlines: Deadlines::new(instances.len()),
-            actions: VecDeque::with_capacity(instances.len() * ACTIONS_PER_INSTANCE),
+            actions: VecDeque::with_capacity(instances.len() * ACTIONS_PER_INSTANCE + groups.len()),
             instances,
+            groups,
             away: 0,
+        };
+        this.index_trackers();
+        this
+    }
+
+    /// Other settings for an instance, which keeps its state; or a new instance, in Init, under a number that is free or
+    /// the next one, which takes part from the next [`Event::Startup`] on. `known` are the latest results of what is tracked. Groups are as [`Self::regroup`] has them, which
+    /// must follow.
+    pub fn configure(
+        &mut self,
+        id: InstanceId,
+        settings: InstanceSettings,
+        known: &[(TrackId, i32)],
+        now: Timestamp,
+    ) {
+        let is_live = self.instance(id).is_some_and(|instance| !instance.removed);
+        let known = |id| known.iter().find(|(known, _)| *known == id).map(|(_, value)| *value);
+        if is_live {
+            self.on(id, now, |instance, turn| instance.reconfigure(settings, known, turn));
+        } else if id.index() <= self.instances.len() {
+            let mut instance = Instance::new(id, settings);
+            instance.carry_results(known);
+            match self.instances.get_mut(id.index()) {
+                Some(free) => *free = instance,
+                None => self.instances.push(instance),
+            }
+            let mut deadlines = Deadlines::new(self.instances.len());
+            for instance in &self.instances {
+                deadlines.set(instance.id().index(), instance.next_timeout());
+            }
+            self.deadlines = deadlines;
+            self.actions.reserve(self.instances.len().saturating_mul(ACTIONS_PER_INSTANCE));
         }
+        self.index_trackers();
+    }
+
+    /// Takes an instance out: a master releases its addresses. Its number is free.
+    pub fn remove(&mut self, id: InstanceId, now: Timestamp) {
+        self.on(id, now, Instance::remove);
+        self.index_trackers();
+    }
+
+    /// The groups from now on. One whose members are those of an earlier one goes on with its state; the members of any
+    /// other must be in Init.
+    pub fn regroup(&mut self, groups: Vec<GroupSettings>) {
+        for instance in &mut self.instances {
+            instance.group = None;
+        }
+        let mut before = std::mem::take(&mut self.groups);
+        for (settings, id) in groups.into_iter().zip((0..).map(GroupId)) {
+            let group = Group::new(id, settings, &mut self.instances);
+            let old = before.iter().position(|old| old.members() == group.members());
+            self.groups.push(match old.map(|index| before.swap_remove(index)) {
+                Some(old) => group.continuing(&old),
+                None => group,
+            });
+        }
+        self.actions.reserve(self.groups.len());
     }
 
     pub fn handle(&mut self, event: &Event, now: Timestamp) {
@@ -59,7 +123,8 @@ impl Router {
             Event::Seen(id, stamp) => self.on(id, now, |instance, turn| instance.seen(stamp, turn)),
             Event::Link(id, up) => self.on(id, now, |instance, turn| instance.link(up, turn)),
             Event::Source(id, source) => self.on(id, now, |instance, turn| instance.source_is(source, turn)),
-            Event::Track(track, up) => self.track(track, up, now),
+            Event::Track(track, up) => self.track(track, i32::from(up), now),
+            Event::Value(track, value) => self.track(track, value, now),
         }
     }
 
@@ -110,6 +175,13 @@ impl Router {
         }
     }
 
+    /// The first instance not below `from` that would take over together with this one: its master's time is up, and its
+    /// group waits. It may have been heard since, if the news of that was lost.
+    pub fn ready_with(&self, instance: InstanceId, from: InstanceId) -> Option<InstanceId> {
+        let group = self.instance(instance)?.group()?;
+        self.group(group)?.ready_from(from, &self.instances)
+    }
+
     /// When a Backup takes over unless its master is heard before; only where nothing else is due earlier.
     pub fn next_takeover(&self) -> Option<Timestamp> {
         let next = self.poll_timeout()?;
@@ -125,17 +197,40 @@ impl Router {
         &self.instances
     }
 
+    pub fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(id.index())
+    }
+
     /// How often an instance found that this node had been away; see [`super::Stats::away`].
     pub fn away(&self) -> u64 {
         self.away
     }
 
-    fn track(&mut self, id: TrackId, up: bool, now: Timestamp) {
-        let mut next = self.trackers.partition_point(|&(track, _)| track < id);
+    fn index_trackers(&mut self) {
+        let present = self.instances.iter().filter(|instance| !instance.removed);
+        self.trackers.clear();
+        self.trackers.extend(
+            present.flat_map(|instance| {
+                instance.settings().tracks.iter().map(|track| (track.id, instance.id()))
+            }),
+        );
+        self.trackers.sort_unstable();
+        self.trackers.dedup();
+    }
+
+    fn track(&mut self, id: TrackId, value: i32, now: Timestamp) {
+        let first = self.trackers.partition_point(|&(track, _)| track < id);
+        // Where a group falls with one member, the others know already whether they would have fallen by themselves.
+        for (_, instance) in self.trackers.iter().skip(first).take_while(|&&(track, _)| track == id) {
+            if let Some(instance) = self.instances.get_mut(instance.index()) {
+                instance.record(id, value);
+            }
+        }
+        let mut next = first;
         while let Some(&(track, instance)) = self.trackers.get(next)
             && track == id
         {
-            self.on(instance, now, |instance, turn| instance.track(id, up, turn));
+            self.on(instance, now, |instance, turn| instance.track(id, value, turn));
             next += 1;
         }
     }
@@ -152,9 +247,22 @@ impl Router {
 
     fn on_index(&mut self, index: usize, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         let Some(instance) = self.instances.get_mut(index) else { return };
-        let away_before = instance.stats().away;
-        act(instance, &mut Turn { now, actions: &mut self.actions });
-        self.away += instance.stats().away - away_before;
-        self.deadlines.set(index, instance.next_timeout());
+        let before = Before { ready: instance.is_ready(), away: instance.stats().away };
+        let mut turn = Turn { now, actions: &mut self.actions };
+        act(instance, &mut turn);
+        self.away += instance.stats().away - before.away;
+        let id = instance.id();
+        let group = instance.group().and_then(|group| self.groups.get_mut(group.index()));
+        if let Some(group) = group
+            && group.settle(id, before, &mut self.instances, &mut turn)
+        {
+            for member in group.members() {
+                if let Some(member) = self.instances.get(member.index()) {
+                    self.deadlines.set(member.id().index(), member.next_timeout());
+                }
+            }
+        } else if let Some(instance) = self.instances.get(index) {
+            self.deadlines.set(index, instance.next_timeout());
+        }
     }
 }

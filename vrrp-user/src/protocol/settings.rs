@@ -7,7 +7,7 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::event::TrackId;
-use super::units::{Interval, Priority, Version, Vrid, Weight};
+use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
 use super::vmac::VmacSettings;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -49,9 +49,33 @@ pub struct InstanceSettings {
 }
 
 impl InstanceSettings {
+    /// Whether the adverts of others are judged alike under these settings and others. The interval counts in version 2,
+    /// where it must be the same for all.
+    pub fn judges_like(&self, other: &Self) -> bool {
+        let interval = |it: &Self| (it.version == Version::V2).then_some(it.advert_interval);
+        let form = |it: &Self| (it.version, it.auth, it.group, it.unicast.is_some(), interval(it));
+        form(self) == form(other)
+    }
+
+    /// Whether the adverts of a master are the same on the wire, but for its priority.
+    pub fn speaks_like(&self, other: &Self) -> bool {
+        let list = |it: &Self| -> Vec<IpAddr> {
+            it.addresses.advertised.iter().map(|address| address.address).collect()
+        };
+        let form = |it: &Self| (it.version, it.advert_interval, it.auth, it.source, it.group, it.checksum);
+        form(self) == form(other) && self.unicast == other.unicast && list(self) == list(other)
+    }
+
     /// Where addresses go that name no interface.
     pub fn address_interface(&self) -> &Arc<str> {
         self.vmacs.own.as_ref().map_or(&self.interface, |vmac| vmac.name.as_arc())
+    }
+
+    /// Whether an address stands where [`Elsewhere`] announces it.
+    pub fn is_elsewhere(&self, address: &VirtualAddress, elsewhere: Elsewhere) -> bool {
+        let carrier = address.device.as_ref().unwrap_or_else(|| self.address_interface());
+        let sender = self.vmacs.sender().unwrap_or(&self.interface);
+        carrier != sender && (elsewhere.all || self.vmacs.all().any(|vmac| vmac.name.as_arc() == carrier))
     }
 
     /// Where multicast adverts go.
@@ -61,6 +85,15 @@ impl InstanceSettings {
             Family::V6 => ipv6::GROUP.into(),
         })
     }
+}
+
+/// Instances that are masters together or not at all.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GroupSettings {
+    pub name: Arc<str>,
+    /// At least one, and none that is in another group. The first one counts where two nodes tie; see
+    /// [`super::group`].
+    pub members: Vec<InstanceId>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,6 +109,12 @@ pub struct Addresses {
     pub advertised: Vec<VirtualAddress>,
     /// Set and announced, but not in the adverts.
     pub excluded: Vec<VirtualAddress>,
+}
+
+impl Addresses {
+    pub fn all(&self) -> impl Iterator<Item = &VirtualAddress> + Clone {
+        self.advertised.iter().chain(&self.excluded)
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -125,6 +164,16 @@ pub struct AnnounceSettings {
     pub garp_interval: Duration,
     /// Pause between two unsolicited neighbour advertisements on one interface.
     pub gna_interval: Duration,
+    /// Announce what adverts do not keep alive in the tables of switches.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Periodic announcements of addresses on interfaces that adverts do not leave from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Elsewhere {
+    pub period: Duration,
+    /// On every such interface, and not only on those with a virtual MAC address.
+    pub all: bool,
 }
 
 impl Default for AnnounceSettings {
@@ -138,6 +187,7 @@ impl Default for AnnounceSettings {
             lower_prio_repeat: 5,
             garp_interval: Duration::ZERO,
             gna_interval: Duration::ZERO,
+            elsewhere: None,
         }
     }
 }
@@ -146,7 +196,8 @@ impl Default for AnnounceSettings {
 pub struct TrackSettings {
     pub id: TrackId,
     pub track: Track,
-    /// 0: Fault while down. Positive: added while up. Negative: added while down.
+    /// 0: Fault while down, or while a file holds another number than 0. Positive: added while up. Negative: added while
+    /// down.
     pub weight: Weight,
     /// Swaps up and down.
     pub reverse: bool,
@@ -155,8 +206,11 @@ pub struct TrackSettings {
 }
 
 /// What a [`TrackId`] stands for; for people to read.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Track {
     Script(Arc<str>),
     Interface(Arc<str>),
+    Process(Arc<str>),
+    /// Counts by the number in it, times the weight.
+    File(Arc<str>),
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::action::Reason;
 use super::event::TrackId;
-use super::settings::{InstanceSettings, TrackSettings};
+use super::settings::{InstanceSettings, Track, TrackSettings};
 use super::units::Priority;
 
 /// What keeps an instance out of the election; all false: nothing.
@@ -31,31 +31,76 @@ impl Faults {
     }
 }
 
+/// What a file must add to fail its instance, as with keepalived.
+const FILE_FAULT: i32 = -254;
+
+impl TrackSettings {
+    /// Whether this result keeps the instance out of the election.
+    pub fn fails(&self, value: i32) -> bool {
+        match self.track {
+            Track::File(_) if self.weight.0 == 0 => value != 0,
+            Track::File(_) => self.adds(value) <= FILE_FAULT,
+            _ => self.weight.0 == 0 && !self.is_up(value),
+        }
+    }
+
+    /// What this result adds to the priority. A positive weight counts while up, a negative one while down.
+    pub fn adds(&self, value: i32) -> i32 {
+        let weight = i32::from(self.weight.0);
+        match self.track {
+            Track::File(_) if self.reverse => value.saturating_mul(weight).saturating_neg(),
+            Track::File(_) => value.saturating_mul(weight),
+            _ if (weight > 0) == self.is_up(value) => weight,
+            _ => 0,
+        }
+    }
+
+    fn is_up(&self, value: i32) -> bool {
+        (value != 0) != self.reverse
+    }
+}
+
 /// Link and source are not there until they are reported.
 #[derive(Clone, Debug)]
 pub(super) struct Tracking {
     pub(super) link: bool,
     pub(super) source: Option<IpAddr>,
-    /// Latest result of each of the settings' tracks, in their order.
-    results: Vec<Option<bool>>,
+    /// Latest result of each of the settings' tracks, in their order: 1 for up and 0 for down, or the number of a file.
+    results: Vec<Option<i32>>,
 }
 
 impl Tracking {
     pub(super) fn new(settings: &InstanceSettings) -> Self {
-        let results = settings.tracks.iter().map(|track| track.initial).collect();
+        let results = settings.tracks.iter().map(|track| track.initial.map(i32::from)).collect();
         Self { link: false, source: None, results }
     }
 
-    pub(super) fn record(&mut self, tracks: &[TrackSettings], id: TrackId, up: bool) {
+    /// For other settings of the same instance. What is tracked still keeps its result; what is new has the result that
+    /// another instance knows, or starts from `initial`.
+    pub(super) fn carry(
+        &mut self,
+        old: &[TrackSettings],
+        new: &[TrackSettings],
+        known: impl Fn(TrackId) -> Option<i32>,
+    ) {
+        let kept = |id| {
+            let mut results = old.iter().zip(&self.results);
+            results.find_map(|(track, result)| if track.id == id { *result } else { None })
+        };
+        let initial = |it: &TrackSettings| it.initial.map(i32::from);
+        self.results = new.iter().map(|it| kept(it.id).or_else(|| known(it.id)).or(initial(it))).collect();
+    }
+
+    pub(super) fn record(&mut self, tracks: &[TrackSettings], id: TrackId, value: i32) {
         for (track, result) in tracks.iter().zip(&mut self.results) {
             if track.id == id {
-                *result = Some(up);
+                *result = Some(value);
             }
         }
     }
 
     /// Latest results in the order of the settings' tracks.
-    pub(super) fn results(&self) -> &[Option<bool>] {
+    pub(super) fn results(&self) -> &[Option<i32>] {
         &self.results
     }
 
@@ -68,26 +113,16 @@ impl Tracking {
         Faults {
             link_down: !self.link && !settings.ignore_own_link,
             no_source: self.source.is_none(),
-            track_down: self.effective(&settings.tracks).any(|(track, up)| track.weight.0 == 0 && !up),
+            track_down: self.known(&settings.tracks).any(|(track, value)| track.fails(value)),
         }
     }
 
-    /// A positive weight counts while up, a negative one while down.
     pub(super) fn priority(&self, settings: &InstanceSettings) -> Priority {
-        let sum = self
-            .effective(&settings.tracks)
-            .filter(|(track, up)| (track.weight.0 > 0) == *up)
-            .fold(0_i32, |sum, (track, _)| sum.saturating_add(i32::from(track.weight.0)));
-        settings.priority.weighted(sum)
+        let adds = self.known(&settings.tracks).map(|(track, value)| track.adds(value));
+        settings.priority.weighted(adds.fold(0, i32::saturating_add))
     }
 
-    fn effective<'a>(
-        &'a self,
-        tracks: &'a [TrackSettings],
-    ) -> impl Iterator<Item = (&'a TrackSettings, bool)> {
-        tracks
-            .iter()
-            .zip(&self.results)
-            .filter_map(|(track, result)| result.map(|up| (track, up != track.reverse)))
+    fn known<'a>(&'a self, tracks: &'a [TrackSettings]) -> impl Iterator<Item = (&'a TrackSettings, i32)> {
+        tracks.iter().zip(&self.results).filter_map(|(track, result)| result.map(|value| (track, value)))
     }
 }

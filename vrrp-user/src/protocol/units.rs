@@ -19,6 +19,16 @@ impl InstanceId {
     }
 }
 
+/// Index of a sync group in the router.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct GroupId(pub u32);
+
+impl GroupId {
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Number of a mastership: raised by every transition, carried by hooks, metrics and effects.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Epoch(pub u64);

@@ -81,12 +81,6 @@ impl Name {
 /// Bytes of an interface's name, without the closing zero (IFNAMSIZ).
 const NAME_MAX: usize = 15;
 
-/// 00-00-5e-00-01-VRID for IPv4, 00-00-5e-00-02-VRID for IPv6 (RFC 9568 §7.3).
-pub fn virtual_mac(vrid: Vrid, family: Family) -> [u8; 6] {
-    let family = if family == Family::V4 { 1 } else { 2 };
-    [0, 0, 0x5e, 0, family, vrid.number()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! Values that cannot be used as written are changed the way keepalived changes them, with a warning, or refused.
 
 mod address;
+mod group;
 mod instance;
 mod vmac;
 
@@ -12,30 +13,37 @@ use std::time::Duration;
 
 pub(super) use instance::family;
 
+use super::check::CheckTarget;
 use super::diagnostic::{Report, did_you_mean};
 use super::model::{Config, Globals, Instance, ScriptSettings};
-use super::schema::targets;
-use super::schema::{AnnounceDraft, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft};
+use super::schema::{
+    AnnounceDraft, Class, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos, targets,
+};
 use super::source::At;
-use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings, Weight};
+use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, TrackSettings, Weight};
 
 /// What is returned counts only where the report has no errors.
 pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
     let mut vmacs = vmac::Names::new(&draft, report);
-    let Draft { globals, scripts, instances } = draft;
+    let Draft { globals, scripts, mut instances, groups } = draft;
+    let members = group::join(&groups, &mut instances, report);
     let announce = announce_defaults(&globals, report);
     let mut names = Names::new(&scripts, report);
     let mut resolved = Vec::with_capacity(instances.len());
     for mut draft in instances {
         let priority = instance::priority(&draft);
         let tracks = names.tracks(&draft, priority, report);
-        let notify = draft.notify.clone();
+        let mut notify = draft.notify.clone();
+        notify.priority_changes =
+            draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
         let plan = vmac::Plan::new(&mut draft, report);
         if let Some(mut settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
             vmacs.place(plan, &mut settings, report);
-            resolved.push(Instance { settings, notify });
+            let id = InstanceId(u32::try_from(resolved.len()).unwrap_or(u32::MAX));
+            resolved.push(Instance { id, settings, notify });
         }
     }
+    let groups = group::resolve(groups, members, &mut resolved, report);
     let Names { tracked_scripts, tracked_interfaces, .. } = names;
     Config {
         globals: Globals {
@@ -44,9 +52,13 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             script_security: globals.script_security,
             startup_delay: globals.startup_delay.map_or(Duration::ZERO, |span| span.value),
             silent_igmp: globals.silent_igmp,
+            fifo_states_on_reload: globals.fifo_states_on_reload,
             delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
+            fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
+            dumps: globals.dumps,
         },
         instances: resolved,
+        groups,
         scripts: tracked_scripts,
         tracked_interfaces,
     }
@@ -54,8 +66,8 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
 
 /// Scripts by name, and the numbers of what is tracked.
 struct Names {
-    /// `None` where the script could not be read.
-    scripts: HashMap<Arc<str>, Option<ScriptSettings>>,
+    /// By kind and name; `None` where the block could not be read.
+    scripts: HashMap<(Class, Arc<str>), Option<ScriptSettings>>,
     /// A track's index is its number.
     tracked: Vec<Track>,
     tracked_scripts: Vec<ScriptSettings>,
@@ -64,7 +76,10 @@ struct Names {
 
 impl Names {
     fn new(drafts: &[ScriptDraft], report: &mut Report) -> Self {
-        let scripts = drafts.iter().map(|draft| (draft.name.value.clone(), script(draft, report))).collect();
+        let scripts = drafts
+            .iter()
+            .map(|draft| ((draft.class(), draft.name.value.clone()), script(draft, report)))
+            .collect();
         Self { scripts, tracked: Vec::new(), tracked_scripts: Vec::new(), tracked_interfaces: Vec::new() }
     }
 
@@ -74,43 +89,53 @@ impl Names {
         priority: Priority,
         report: &mut Report,
     ) -> Vec<TrackSettings> {
-        let scripts = draft.scripts.iter().filter_map(|track| self.script(track, priority, report));
-        let mut tracks: Vec<TrackSettings> = scripts.collect();
+        let InstanceDraft { scripts, processes, files, .. } = draft;
+        let lists = [(Class::Check, scripts), (Class::Process, processes), (Class::File, files)];
+        let tracked = lists.into_iter().flat_map(|(class, tracks)| tracks.iter().map(move |it| (class, it)));
+        let mut tracks: Vec<TrackSettings> =
+            tracked.filter_map(|(class, track)| self.check(class, track, priority, report)).collect();
         tracks.extend(draft.interfaces.iter().filter_map(|track| self.interface(track, priority, report)));
         tracks
     }
 
-    fn script(
+    fn check(
         &mut self,
+        class: Class,
         track: &TrackDraft,
         priority: Priority,
         report: &mut Report,
     ) -> Option<TrackSettings> {
         let name = &track.name.value;
-        let Some(script) = self.scripts.get(name) else {
-            let help = did_you_mean(name, self.scripts.keys().map(AsRef::as_ref))
-                .unwrap_or_else(|| format!("write a block `vrrp_script {name} {{ … }}`"));
-            report.error(track.name.at, format!("there is no vrrp_script or vrrp_check `{name}`")).help(help);
+        let Some(script) = self.scripts.get(&(class, name.clone())) else {
+            let (what, block) = class.blocks();
+            let names = self.scripts.keys().filter(|(other, _)| *other == class).map(|(_, name)| &**name);
+            let help = did_you_mean(name, names)
+                .unwrap_or_else(|| format!("write a block `{block} {name} {{ … }}`"));
+            report.error(track.name.at, format!("there is no {what} `{name}`")).help(help);
             return None;
         };
         let script = script.clone()?;
-        let weight = track.weight.map_or(script.weight, |written| weight(written, report));
+        let weight = track.weight.map_or(script.weight, |written| weight_of(class, written, report));
         if priority.is_owner() && weight != Weight(0) {
             ignored_by_owner(&track.name, report);
             return None;
         }
         let reverse = track.reverse.unwrap_or(script.reverse);
-        let id = self.number(Track::Script(name.clone()));
+        // A file counts by its number, wherever it is tracked.
+        let track = match (&script.target, class) {
+            (CheckTarget::File(_), _) => Track::File(name.clone()),
+            (_, Class::Process) => Track::Process(name.clone()),
+            _ => Track::Script(name.clone()),
+        };
+        let initial = match track {
+            Track::File(_) => None,
+            _ => before_first_result(script.init_fail, weight, reverse),
+        };
+        let id = self.number(track.clone());
         if self.tracked_scripts.iter().all(|other| other.id != id) {
             self.tracked_scripts.push(ScriptSettings { id, ..script.clone() });
         }
-        Some(TrackSettings {
-            id,
-            track: Track::Script(name.clone()),
-            weight,
-            reverse,
-            initial: before_first_result(script.init_fail, weight, reverse),
-        })
+        Some(TrackSettings { id, track, weight, reverse, initial })
     }
 
     fn interface(
@@ -157,6 +182,10 @@ fn before_first_result(init_fail: bool, weight: Weight, reverse: bool) -> Option
 fn script(draft: &ScriptDraft, report: &mut Report) -> Option<ScriptSettings> {
     if draft.target.is_none() && !draft.flawed {
         let (what, help) = match draft.block {
+            "track_file" => ("`file`".to_owned(), "write `file /path/to/number` into its block".to_owned()),
+            "vrrp_track_process" => {
+                ("`process`".to_owned(), "write `process NAME` into its block".to_owned())
+            }
             "vrrp_check" => ("target".to_owned(), format!("write one of {} into its block", targets())),
             _ => ("`script`".to_owned(), "write `script \"/path/to/check\"` into its block".to_owned()),
         };
@@ -164,6 +193,8 @@ fn script(draft: &ScriptDraft, report: &mut Report) -> Option<ScriptSettings> {
             .error(draft.name.at, format!("{} `{}` has no {what}", draft.block, draft.name.value))
             .help(help);
     }
+    let is_file = matches!(&draft.target, Some(At { value: CheckTarget::File(_), .. }));
+    let default = Weight(i16::from(is_file));
     let interval = draft.interval.map_or(Duration::from_secs(1), |span| positive("interval", span, report));
     let count = |count: Option<At<i64>>| count.map_or(1, |count| clamped_u32(count.value));
     Some(ScriptSettings {
@@ -172,7 +203,7 @@ fn script(draft: &ScriptDraft, report: &mut Report) -> Option<ScriptSettings> {
         target: draft.target.clone()?.value,
         interval,
         timeout: draft.timeout.map_or(interval, |span| positive("timeout", span, report)),
-        weight: draft.weight.map_or(Weight(0), |written| weight(written, report)),
+        weight: draft.weight.map_or(default, |written| weight_of(draft.class(), written, report)),
         reverse: draft.reverse,
         rise: count(draft.rise),
         fall: count(draft.fall),
@@ -187,6 +218,13 @@ fn positive(keyword: &str, span: At<Duration>, report: &mut Report) -> Duration 
         return Duration::from_secs(1);
     }
     span.value
+}
+
+fn weight_of(class: Class, written: At<i64>, report: &mut Report) -> Weight {
+    match i16::try_from(written.value) {
+        Ok(weight) if class == Class::File && (-254..=254).contains(&weight) => Weight(weight),
+        _ => weight(written, report),
+    }
 }
 
 fn weight(written: At<i64>, report: &mut Report) -> Weight {
@@ -235,6 +273,7 @@ fn announce(draft: &AnnounceDraft, base: &AnnounceSettings, report: &mut Report)
         lower_prio_repeat: draft
             .lower_prio_repeat
             .map_or(base.lower_prio_repeat, |count| clamped_u32(count.value)),
+        elsewhere: draft.elsewhere.map_or(base.elsewhere, |it| Some(it).filter(|it| !it.period.is_zero())),
         ..*base
     }
 }

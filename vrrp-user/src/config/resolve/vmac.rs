@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::ethernet::Mac;
 
 use super::super::diagnostic::Report;
 use super::super::schema::{AddressDraft, Draft, InstanceDraft, VmacDraft};
 use super::super::source::At;
 use super::instance::interface_name;
-use crate::protocol::{Addresses, InstanceSettings, Name, Vmac, VmacSettings, Vrid, virtual_mac};
+use crate::protocol::{Addresses, InstanceSettings, Name, Vmac, VmacSettings, Vrid};
 
 /// What the instances of one file have named so far.
 pub(super) struct Names {
@@ -20,13 +21,12 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Interfaces that the file names anywhere are not ours to make.
+    /// An interface that an instance stands on is not ours to make. One that an address names may be just this.
     pub(super) fn new(draft: &Draft, report: &mut Report) -> Self {
         let mut taken = HashSet::new();
         for instance in &draft.instances {
-            let devices = addresses(instance).filter_map(|address| address.device.as_ref());
             let written = instance.vmacs.own.as_ref().and_then(|vmac| vmac.name.as_ref());
-            let names = instance.interface.iter().chain(devices).chain(written);
+            let names = instance.interface.iter().chain(written);
             taken.extend(names.map(|name| Arc::clone(&name.value)));
         }
         let prefixes = &draft.globals.vmac_prefixes;
@@ -89,7 +89,7 @@ impl Names {
         Some(Vmac {
             name,
             parent: Arc::clone(&settings.interface),
-            mac: mac.unwrap_or_else(|| virtual_mac(settings.vrid, settings.family)),
+            mac: mac.unwrap_or_else(|| standard_mac(settings.vrid, settings.family)),
             family: settings.family,
             group: draft.group,
             notify: draft.notify,
@@ -110,7 +110,7 @@ impl Names {
         }
         let name = self.choose(&Arc::clone(&self.further), vrid, family);
         let chosen = Arc::clone(name.as_arc());
-        let mac = virtual_mac(vrid, family);
+        let mac = standard_mac(vrid, family);
         further.push(Vmac { name, parent: Arc::clone(parent), mac, family, group: 0, notify: false });
         chosen
     }
@@ -165,6 +165,10 @@ fn read_prefix(prefix: &At<Arc<str>>, report: &mut Report) -> Arc<str> {
         report.error(prefix.at, format!("a prefix has 1 to {PREFIX_MAX} bytes and no `/`"));
     }
     Arc::clone(text)
+}
+
+fn standard_mac(vrid: Vrid, family: Family) -> [u8; 6] {
+    Mac::of_instance(family, vrid.number()).0
 }
 
 /// `None` where keepalived takes the standard address instead.

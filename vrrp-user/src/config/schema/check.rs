@@ -8,7 +8,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
 use super::super::check::{
-    CheckTarget, Containers, DnsTarget, DockerTarget, Endpoint, HaproxyTarget, Host, HttpTarget,
+    CheckTarget, Containers, DnsTarget, DockerTarget, Endpoint, HaproxyTarget, Host, HttpTarget, Processes,
 };
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
@@ -17,7 +17,7 @@ use super::super::source::At;
 use super::super::tree::Statement;
 use super::root::Draft;
 use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, value};
+use super::{Kind, Row, Tables, value, watch};
 
 /// What the keywords beside `http` say; they may stand before it.
 #[derive(Debug, Default)]
@@ -29,7 +29,8 @@ pub(in crate::config) struct HttpDraft {
     verify_tls: Option<At<bool>>,
 }
 
-pub(super) const TABLES: Tables<ScriptDraft> = &[TARGETS, script::ROWS];
+pub(super) const TABLES: Tables<ScriptDraft> =
+    &[TARGETS, watch::FILE_ROWS, watch::PROCESS_ROWS, script::ROWS];
 
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
@@ -89,6 +90,12 @@ const TARGETS: &[Row<ScriptDraft>] = &[
     ),
     Row::works("ping", Kind::Own("HOST", ping), "", "an ICMP echo request is answered"),
     Row::works(
+        "process",
+        Kind::Own("NAME, pidfile PATH or cmdline TEXT", process),
+        "",
+        "it runs; its end is noticed at once. NAME is the program's, or the 15 bytes that the kernel keeps of it",
+    ),
+    Row::works(
         "exec",
         Kind::Own("PROGRAM [ARGUMENT…]", exec),
         "",
@@ -119,6 +126,16 @@ fn finish(check: &mut ScriptDraft, report: &mut Report) {
         }
         (_, None) => {}
     }
+    let process = std::mem::take(&mut check.process);
+    match check.target.as_mut().map(|target| &mut target.value) {
+        Some(CheckTarget::Process(target)) => *target = process.target(target.which.clone()),
+        _ => {
+            if let Some((keyword, at)) = process.first_written() {
+                report.error(at, format!("`{keyword}` belongs to `process`, which this check does not have"));
+            }
+        }
+    }
+    watch::finish_file(check, report);
 }
 
 impl HttpDraft {
@@ -151,7 +168,7 @@ impl HttpDraft {
 fn tcp(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word("tcp", keyword.at, args, report) else { return };
     match word.text.parse::<Endpoint>() {
-        Ok(endpoint) => set(check, keyword, CheckTarget::Tcp(endpoint), report),
+        Ok(endpoint) => script::set_target(check, keyword, CheckTarget::Tcp(endpoint), report),
         Err(_) => {
             report
                 .error(word.at, format!("`tcp` needs HOST:PORT, not `{}`", word.text))
@@ -163,7 +180,7 @@ fn tcp(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Repo
 fn unix(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word("unix", keyword.at, args, report) else { return };
     if let Some(path) = absolute("unix", word, report) {
-        set(check, keyword, CheckTarget::Unix(path), report);
+        script::set_target(check, keyword, CheckTarget::Unix(path), report);
     }
 }
 
@@ -184,7 +201,7 @@ fn http(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Rep
         body: None,
         verify_tls: true,
     };
-    set(check, keyword, CheckTarget::Http(target), report);
+    script::set_target(check, keyword, CheckTarget::Http(target), report);
 }
 
 fn method(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
@@ -248,7 +265,7 @@ fn haproxy(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
         }
     };
     if let Some(socket) = absolute("haproxy", socket, report) {
-        set(check, keyword, CheckTarget::Haproxy(HaproxyTarget { socket, backend }), report);
+        script::set_target(check, keyword, CheckTarget::Haproxy(HaproxyTarget { socket, backend }), report);
     }
 }
 
@@ -265,14 +282,14 @@ fn docker(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut R
         names => Containers::Named(names.iter().map(|name| name.text.as_str().into()).collect()),
     };
     let target = DockerTarget { socket: DOCKER_SOCKET.into(), containers };
-    set(check, keyword, CheckTarget::Docker(target), report);
+    script::set_target(check, keyword, CheckTarget::Docker(target), report);
 }
 
 fn systemd(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word("systemd", keyword.at, args, report) else { return };
     // As systemctl completes it.
     let unit = if word.text.contains('.') { word.text.clone() } else { format!("{}.service", word.text) };
-    set(check, keyword, CheckTarget::Systemd(unit.into()), report);
+    script::set_target(check, keyword, CheckTarget::Systemd(unit.into()), report);
 }
 
 fn dns(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
@@ -297,7 +314,9 @@ fn dns(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Repo
         }
     };
     match name.text.parse() {
-        Ok(Host::Name(name)) => set(check, keyword, CheckTarget::Dns(DnsTarget { name, server }), report),
+        Ok(Host::Name(name)) => {
+            script::set_target(check, keyword, CheckTarget::Dns(DnsTarget { name, server }), report);
+        }
         _ => {
             report.error(name.at, format!("`{}` is not a name that a server knows", name.text));
         }
@@ -307,11 +326,35 @@ fn dns(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Repo
 fn ping(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word("ping", keyword.at, args, report) else { return };
     match word.text.parse() {
-        Ok(host) => set(check, keyword, CheckTarget::Ping(host), report),
+        Ok(host) => script::set_target(check, keyword, CheckTarget::Ping(host), report),
         Err(_) => {
             report.error(word.at, format!("`ping` needs a host, not `{}`", word.text));
         }
     }
+}
+
+fn process(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let which = match args {
+        [] => {
+            report.error(keyword.at, "`process` needs a name, `pidfile PATH` or `cmdline TEXT`");
+            return;
+        }
+        [word, path, extra @ ..] if word.text == "pidfile" => {
+            surplus("process pidfile", extra, report);
+            let Some(path) = absolute("process pidfile", path, report) else { return };
+            Processes::PidFile(path)
+        }
+        [word, text @ ..] if word.text == "cmdline" && !text.is_empty() => {
+            let words: Vec<&str> = text.iter().map(|word| word.text.as_str()).collect();
+            Processes::CommandLine(words.join(" ").into())
+        }
+        [name, extra @ ..] => {
+            surplus("process", extra, report);
+            Processes::Named(name.text.as_str().into())
+        }
+    };
+    let target = check.process.target(which);
+    script::set_target(check, keyword, CheckTarget::Process(target), report);
 }
 
 fn exec(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
@@ -321,19 +364,8 @@ fn exec(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Rep
     };
     if absolute("exec", program, report).is_some() {
         let words = args.iter().map(|word| word.text.as_str().into()).collect();
-        set(check, keyword, CheckTarget::Command(ScriptCommand::Direct(words)), report);
+        script::set_target(check, keyword, CheckTarget::Command(ScriptCommand::Direct(words)), report);
     }
-}
-
-/// The first target of a block stays.
-fn set(check: &mut ScriptDraft, keyword: &Word, target: CheckTarget, report: &mut Report) {
-    if check.target.is_some() {
-        report
-            .error(keyword.at, format!("a check looks at one thing; `{}` is one too many", keyword.text))
-            .help("write a second `vrrp_check` and track both");
-        return;
-    }
-    check.target = Some(At { value: target, at: keyword.at });
 }
 
 fn absolute(keyword: &str, word: &Word, report: &mut Report) -> Option<PathBuf> {
@@ -355,6 +387,7 @@ fn surplus(keyword: &str, extra: &[Word], report: &mut Report) {
 pub(in crate::config) fn targets() -> String {
     let names: Vec<String> = TARGETS
         .iter()
+        .chain(watch::FILE_ROWS)
         .filter(|row| !row.summary.starts_with("of `"))
         .map(|row| format!("`{}`", row.keyword))
         .collect();

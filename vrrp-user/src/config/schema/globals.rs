@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::model::ScriptUser;
+use super::super::model::{DumpSettings, ScriptUser};
 use super::super::source::At;
 use super::instance::AnnounceDraft;
+use super::process::FifoDraft;
 use super::value;
 use super::vmac::PrefixesDraft;
 use super::{Kind, Row};
@@ -31,6 +32,11 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) group6: Option<At<IpAddr>>,
     pub(in crate::config) startup_delay: Option<At<Duration>>,
     pub(in crate::config) delay_after_boot: Option<At<Duration>>,
+    pub(in crate::config) fifo: FifoDraft,
+    pub(in crate::config) vrrp_fifo: FifoDraft,
+    pub(in crate::config) notify_priority_changes: bool,
+    pub(in crate::config) dumps: DumpSettings,
+    pub(in crate::config) fifo_states_on_reload: bool,
     pub(in crate::config) vmac_prefixes: PrefixesDraft,
     /// `disable_local_igmp`.
     pub(in crate::config) silent_igmp: bool,

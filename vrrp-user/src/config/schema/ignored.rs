@@ -3,13 +3,13 @@
 use super::root::Draft;
 use super::{GlobalsDraft, InstanceDraft, Row};
 
-const NO_MAIL: &str = "no mail is sent";
-const NO_FIFO: &str = "nothing is written to a FIFO";
+pub(super) const NO_MAIL: &str = "no mail is sent";
+pub(super) const NO_FIFO: &str = "nothing is written to a FIFO";
 const NO_DUMP: &str = "no such file is written";
 const NO_FIREWALL: &str = "no firewall rule is made";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
-const NO_BFD: &str = "BFD is not spoken";
+pub(super) const NO_BFD: &str = "BFD is not spoken";
 const NAMES_STAY: &str = "processes keep their names";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
 const OWN_REAL_TIME: &str = "the daemon chooses its own scheduling";
@@ -17,14 +17,6 @@ const STRICT: &str = "the configuration is used as it is, and the addresses answ
     authentication and preempt_delay, and drop all traffic to the addresses (no ping)";
 
 pub(super) const TOP: &[Row<Draft>] = &[
-    Row::missing(
-        "vrrp_sync_group",
-        "instances that change state together",
-        "its instances change state each for itself",
-    ),
-    Row::missing("track_file", "value of a file as a weight", "the file is not watched")
-        .alias(&["vrrp_track_file"]),
-    Row::missing("vrrp_track_process", "processes that must run", "the process is not watched"),
     Row::missing("bfd_instance", "BFD session", NO_BFD),
     Row::missing(
         "garp_group",
@@ -84,10 +76,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing("umask", "rights of files made", "the mask of the process stays"),
     Row::missing("random_seed", "for tests", "the seed is not used"),
     Row::missing("data_use_instance", "names of dump files", NO_DUMP),
-    Row::missing("state_dump_file", "place of a dump", NO_DUMP),
-    Row::missing("stats_dump_file", "place of a dump", NO_DUMP),
-    Row::missing("json_dump_file", "place of a dump", NO_DUMP),
-    Row::missing("json_version", "form of a dump", NO_DUMP),
     Row::missing("tmp_config_directory", "place of the flattened file", "no such file is made"),
     Row::missing("config_save_dir", "keep each file read", "files read are not kept"),
     Row::missing(
@@ -100,19 +88,12 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "place of rt_scopes and others",
         "only the well-known names of scopes are known",
     ),
-    Row::missing("reload_check_config", "check before a reload", "the setting is not used"),
+    Row::moot("reload_check_config", "check before a reload", "a file with errors is never taken over"),
     Row::missing("reload_time_file", "reload at a time", "no reload is timed"),
     Row::missing("reload_repeat", "reload every day", "no reload is timed"),
     Row::missing("reload_file", "handshake of a reload", "the file is not made"),
-    Row::missing("fifo_write_vrrp_states_on_reload", "states after a reload", NO_FIFO),
     Row::missing("default_interface", "interface of static addresses", "static addresses are not set"),
     Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
-    Row::missing(
-        "vrrp_garp_extra_if",
-        "announce on further interfaces",
-        "only the interface of an address is used",
-    )
-    .alias(&["vrrp_vmac_garp_intvl"]),
     Row::moot(
         "vrrp_skip_check_adv_addr",
         "do not compare address lists",
@@ -130,11 +111,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "an owner reads adverts as any other",
     ),
     Row::missing("log_unknown_vrids", "log adverts of others", "they are not logged"),
-    Row::missing("vrrp_notify_priority_changes", "priorities to FIFOs", NO_FIFO),
-    Row::missing("notify_fifo", "FIFO for changes", NO_FIFO),
-    Row::missing("notify_fifo_script", "reader of the FIFO", NO_FIFO),
-    Row::missing("vrrp_notify_fifo", "FIFO for changes", NO_FIFO),
-    Row::missing("vrrp_notify_fifo_script", "reader of the FIFO", NO_FIFO),
     Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
     Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
     Row::missing("nftables", "table for rules", NO_FIREWALL),
@@ -203,8 +179,6 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::refused("auth_hmac", "HMAC behind the advert", "peers that use it would not be heard"),
     Row::missing("virtual_routes", "routes of a master", "the routes are not set"),
     Row::missing("virtual_rules", "rules of a master", "the rules are not set"),
-    Row::missing("track_file", "value of a file as a weight", "the file is not watched"),
-    Row::missing("track_process", "processes that must run", "the process is not watched"),
     Row::missing("track_bfd", "BFD session", NO_BFD),
     Row::missing("vrf", "VRF without an interface", "the VRF is that of the interface"),
     Row::missing("promote_secondaries", "sysctl of the interface", "the sysctl stays"),
@@ -232,17 +206,8 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "no advert is dropped for its addresses",
     ),
     Row::missing("owner_ignore_adverts", "an owner drops adverts", "an owner reads adverts as any other"),
-    Row::missing(
-        "garp_extra_if",
-        "announce on further interfaces",
-        "only the interface of an address is used",
-    )
-    .alias(&["vmac_garp_intvl"]),
     Row::missing("timer_expired_backup", "leave after a stall", "the setting is not used")
         .alias(&["thread_timer_expired"]),
-    Row::missing("notify_deleted", "run when a reload removes the instance", "the command is not run"),
-    Row::missing("notify_master_rx_lower_pri", "run when a lower master is heard", "the command is not run"),
-    Row::missing("notify_priority_changes", "priorities to FIFOs", NO_FIFO),
     Row::missing("smtp_alert", "mail about changes", NO_MAIL),
     Row::missing("kernel_rx_buf_size", "socket buffer", BUFFERS_STAY),
     Row::moot("debug", "nothing", "keepalived does nothing either"),

@@ -15,6 +15,7 @@ use super::track::TrackDraft;
 use super::value;
 use super::vmac::{self, VmacsDraft};
 use super::{Kind, Row, Tables, ignored, notify};
+use crate::protocol::Elsewhere;
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct InstanceDraft {
@@ -47,7 +48,10 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) ignore_own_link: bool,
     pub(in crate::config) scripts: Vec<TrackDraft>,
     pub(in crate::config) interfaces: Vec<TrackDraft>,
+    pub(in crate::config) processes: Vec<TrackDraft>,
+    pub(in crate::config) files: Vec<TrackDraft>,
     pub(in crate::config) notify: NotifySettings,
+    pub(in crate::config) notify_priority_changes: Option<At<bool>>,
     pub(in crate::config) vmacs: VmacsDraft,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
@@ -62,6 +66,8 @@ pub(in crate::config) struct AnnounceDraft {
     pub(in crate::config) refresh_repeat: Option<At<i64>>,
     pub(in crate::config) lower_prio_delay: Option<At<Duration>>,
     pub(in crate::config) lower_prio_repeat: Option<At<i64>>,
+    /// A period of zero: none.
+    pub(in crate::config) elsewhere: Option<Elsewhere>,
 }
 
 #[derive(Debug, Default)]
@@ -194,6 +200,18 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     )
     .alias(&["track_check"]),
     Row::works(
+        "track_process",
+        Kind::Block("", |it, _, inner, report| super::track::read(&mut it.processes, inner, report)),
+        "",
+        "`vrrp_track_process` blocks that count, one per line",
+    ),
+    Row::works(
+        "track_file",
+        Kind::Block("", |it, _, inner, report| super::track::read(&mut it.files, inner, report)),
+        "",
+        "`track_file` blocks that count, one per line",
+    ),
+    Row::works(
         "track_interface",
         Kind::Block("", track_interface),
         "",
@@ -271,7 +289,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
 ];
 
-pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, vmac::INSTANCE, ignored::INSTANCE];
+pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, notify::MORE, vmac::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),

@@ -7,15 +7,18 @@
 mod address;
 mod check;
 mod globals;
+mod group;
 mod ignored;
 mod instance;
 mod notify;
+mod process;
 mod reference;
 mod root;
 mod script;
 mod track;
 mod value;
 mod vmac;
+mod watch;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,10 +27,12 @@ use std::time::Duration;
 pub(super) use address::{AddressDraft, Broadcast};
 pub(super) use check::targets;
 pub(super) use globals::GlobalsDraft;
+pub(super) use group::GroupDraft;
 pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
+pub(super) use process::fifos;
 pub use reference::{KeywordTable, keywords};
 pub(super) use root::Draft;
-pub(super) use script::ScriptDraft;
+pub(super) use script::{Class, ScriptDraft};
 pub(super) use track::TrackDraft;
 
 pub(super) use vmac::VmacDraft;

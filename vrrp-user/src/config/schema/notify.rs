@@ -4,9 +4,31 @@ use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::model::NotifyCommand;
 use super::instance::InstanceDraft;
-use super::{globals, script};
+use super::{Kind, Row, globals, script};
 
 pub(super) const FORM: &str = "COMMAND [USER [GROUP]]";
+
+/// Beyond the states.
+pub(super) const MORE: &[Row<InstanceDraft>] = &[
+    Row::works(
+        "notify_deleted",
+        Kind::Own("[COMMAND [USER [GROUP]]]", deleted),
+        "off",
+        "an instance that a reload removes is told as `DELETED` and not as `FAULT`; the command is run",
+    ),
+    Row::works(
+        "notify_master_rx_lower_pri",
+        Kind::Own(FORM, lower),
+        "",
+        "run when a master with less priority is heard while master",
+    ),
+    Row::works(
+        "notify_priority_changes",
+        Kind::Bool(|it, on| it.notify_priority_changes = Some(on)),
+        "`vrrp_notify_priority_changes`",
+        "tell FIFOs of changes of the priority",
+    ),
+];
 
 pub(super) fn master(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     hook(&mut it.notify.master, keyword, args, report);
@@ -28,8 +50,19 @@ pub(super) fn any(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report:
     hook(&mut it.notify.any, keyword, args, report);
 }
 
+fn deleted(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    it.notify.tell_deleted = true;
+    if !args.is_empty() {
+        hook(&mut it.notify.deleted, keyword, args, report);
+    }
+}
+
+fn lower(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    hook(&mut it.notify.lower, keyword, args, report);
+}
+
 /// As keepalived has it, the first word is the whole command; a user and a group may follow.
-fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Word], report: &mut Report) {
+pub(super) fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some((first, user)) = args.split_first() else {
         report.error(keyword.at, format!("`{}` needs a command", keyword.text));
         return;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Effect, Kind, Row, Tables, address, check, instance, root, script, track};
+use super::{Effect, Kind, Row, Tables, address, check, group, instance, root, script, track, watch};
 
 /// Keywords of one block.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,10 +20,13 @@ pub fn keywords() -> Vec<KeywordTable> {
         table("global_defs", root::GLOBALS),
         table("vrrp_script", script::TABLES),
         table("vrrp_check", check::TABLES),
+        table("vrrp_track_process", watch::PROCESS),
+        table("track_file", watch::FILE),
         table("vrrp_instance", instance::TABLES),
+        table("vrrp_sync_group", group::TABLES),
         table("authentication", &[instance::AUTH_ROWS]),
         table("virtual_ipaddress", &[address::OPTIONS]),
-        table("track_script, track_interface", &[track::OPTIONS]),
+        table("track_script, track_interface, track_process, track_file", &[track::OPTIONS]),
         table("unicast_peer", &[instance::PEER_OPTIONS]),
     ]
 }

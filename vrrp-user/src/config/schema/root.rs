@@ -3,9 +3,10 @@
 use super::super::diagnostic::Report;
 use super::super::tree::Statement;
 use super::globals::{self, GlobalsDraft};
+use super::group::{self, GroupDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, check, ignored, vmac};
+use super::{Kind, Row, Tables, check, ignored, process, vmac, watch};
 
 /// A whole configuration, as written.
 #[derive(Debug, Default)]
@@ -13,6 +14,7 @@ pub(in crate::config) struct Draft {
     pub(in crate::config) globals: GlobalsDraft,
     pub(in crate::config) scripts: Vec<ScriptDraft>,
     pub(in crate::config) instances: Vec<InstanceDraft>,
+    pub(in crate::config) groups: Vec<GroupDraft>,
 }
 
 pub(super) const TOP_LEVEL: &str = "the top level";
@@ -33,10 +35,30 @@ pub(super) const ROWS: &[Row<Draft>] = &[
         "",
         "a check that is built in, tracked by its name as a script is",
     ),
+    Row::works(
+        "vrrp_track_process",
+        Kind::Block("NAME", watch::read_process),
+        "",
+        "processes that must run, tracked by NAME in `track_process`",
+    ),
+    Row::works(
+        "track_file",
+        Kind::Block("NAME", watch::read_file),
+        "",
+        "a file whose number counts, tracked by NAME in `track_file`",
+    )
+    .alias(&["vrrp_track_file"]),
     Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
+    Row::works(
+        "vrrp_sync_group",
+        Kind::Block("NAME", group::read),
+        "",
+        "instances that are masters together or not at all",
+    ),
 ];
 
-pub(super) const GLOBALS: Tables<GlobalsDraft> = &[globals::ROWS, vmac::GLOBALS, ignored::GLOBALS];
+pub(super) const GLOBALS: Tables<GlobalsDraft> =
+    &[globals::ROWS, process::ROWS, vmac::GLOBALS, ignored::GLOBALS];
 
 fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &mut Report) {
     super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);
@@ -48,9 +70,12 @@ pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
         (TOP_LEVEL, has(TABLES, keyword)),
         ("global_defs", has(GLOBALS, keyword)),
         ("vrrp_instance", has(instance::TABLES, keyword)),
+        ("vrrp_sync_group", has(group::TABLES, keyword)),
         ("authentication", has(&[instance::AUTH_ROWS], keyword)),
         ("vrrp_script", has(script::TABLES, keyword)),
         ("vrrp_check", has(check::TABLES, keyword)),
+        ("vrrp_track_process", has(watch::PROCESS, keyword)),
+        ("track_file", has(watch::FILE, keyword)),
     ];
     let mut at_home = homes.into_iter().filter(|(_, found)| *found).map(|(home, _)| home);
     at_home.next().filter(|_| at_home.next().is_none())

@@ -13,6 +13,7 @@ use super::super::tree::Statement;
 use super::check::HttpDraft;
 use super::root::Draft;
 use super::value;
+use super::watch::ProcessDraft;
 use super::{Kind, Row, Tables, globals};
 
 #[derive(Debug, Default)]
@@ -20,8 +21,10 @@ pub(in crate::config) struct ScriptDraft {
     pub(in crate::config) name: At<Arc<str>>,
     pub(in crate::config) target: Option<At<CheckTarget>>,
     pub(in crate::config) http: HttpDraft,
+    pub(in crate::config) process: ProcessDraft,
+    pub(in crate::config) init_file: Option<At<(i32, bool)>>,
     pub(in crate::config) docker_socket: Option<At<Arc<str>>>,
-    /// `vrrp_script` or `vrrp_check`.
+    /// `vrrp_script`, `vrrp_check`, `vrrp_track_process` or `track_file`.
     pub(in crate::config) block: &'static str,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
@@ -33,6 +36,45 @@ pub(in crate::config) struct ScriptDraft {
     pub(in crate::config) fall: Option<At<i64>>,
     pub(in crate::config) user: Option<ScriptUser>,
     pub(in crate::config) init_fail: bool,
+}
+
+/// Kinds of checks; each has names of its own.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(in crate::config) enum Class {
+    /// `vrrp_script` and `vrrp_check`, tracked alike.
+    Check,
+    Process,
+    File,
+}
+
+impl Class {
+    /// For people: its blocks, and the one to write.
+    pub(in crate::config) fn blocks(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Check => ("vrrp_script or vrrp_check", "vrrp_script"),
+            Self::Process => ("vrrp_track_process", "vrrp_track_process"),
+            Self::File => ("track_file", "track_file"),
+        }
+    }
+
+    /// The keyword that tracks it.
+    pub(in crate::config) fn track(self) -> &'static str {
+        match self {
+            Self::Check => "track_script",
+            Self::Process => "track_process",
+            Self::File => "track_file",
+        }
+    }
+}
+
+impl ScriptDraft {
+    pub(in crate::config) fn class(&self) -> Class {
+        match self.block {
+            "vrrp_track_process" => Class::Process,
+            "track_file" => Class::File,
+            _ => Class::Check,
+        }
+    }
 }
 
 /// keepalived's bound: microseconds in 32 bits.
@@ -141,7 +183,7 @@ fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
         .map(|command| At { value: CheckTarget::Command(command), at: keyword.at });
 }
 
-fn weight(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+pub(super) fn weight(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let (number, options) = args.split_at(args.len().min(1));
     script.weight = value::read_weight(keyword.at, number, report);
     for option in options {
@@ -155,6 +197,17 @@ fn weight(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
             }
         }
     }
+}
+
+/// The first target of a block stays.
+pub(super) fn set_target(check: &mut ScriptDraft, keyword: &Word, target: CheckTarget, report: &mut Report) {
+    if check.target.is_some() {
+        report
+            .error(keyword.at, format!("a check looks at one thing; `{}` is one too many", keyword.text))
+            .help("write a second `vrrp_check` and track both");
+        return;
+    }
+    check.target = Some(At { value: target, at: keyword.at });
 }
 
 fn user(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {

@@ -9,7 +9,7 @@ use super::super::tree::Statement;
 use super::value;
 use super::{Kind, Row};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::config) struct TrackDraft {
     pub(in crate::config) name: At<Arc<str>>,
     pub(in crate::config) weight: Option<At<i64>>,

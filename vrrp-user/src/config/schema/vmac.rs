@@ -1,11 +1,13 @@
 //! Virtual MAC addresses: keywords of `vrrp_instance` and `global_defs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::{GlobalsDraft, InstanceDraft, Kind, Row, value};
+use crate::protocol::Elsewhere;
 
 /// Of one instance.
 #[derive(Debug, Default)]
@@ -52,6 +54,16 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "off",
         "a macvlan with the virtual MAC address on every other interface that has addresses of the instance",
     ),
+    Row::works(
+        "garp_extra_if",
+        Kind::Own(EXTRA, |it: &mut InstanceDraft, keyword, args, report| {
+            it.announce.elsewhere = read_extra(keyword, args, report).or(it.announce.elsewhere);
+        }),
+        "global",
+        "announce periodically on other interfaces than that of the adverts, if they have a virtual MAC address, or \
+         on all of them; 0: do not",
+    )
+    .alias(&["vmac_garp_intvl"]),
 ];
 
 pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
@@ -73,7 +85,28 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "off",
         "no IGMP reports for 224.0.0.0/24 while the daemon runs: sysctl igmp_link_local_mcast_reports",
     ),
+    Row::works(
+        "vrrp_garp_extra_if",
+        Kind::Own(EXTRA, |globals: &mut GlobalsDraft, keyword, args, report| {
+            globals.announce.elsewhere = read_extra(keyword, args, report).or(globals.announce.elsewhere);
+        }),
+        "0",
+        "default `garp_extra_if`",
+    )
+    .alias(&["vrrp_vmac_garp_intvl"]),
 ];
+
+const EXTRA: &str = "[all] seconds, 0 to 86400";
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn read_extra(keyword: &Word, args: &[Word], report: &mut Report) -> Option<Elsewhere> {
+    let (all, rest) = match args.split_first() {
+        Some((first, rest)) if first.text == "all" => (true, rest),
+        _ => (false, args),
+    };
+    let period = value::read_seconds(&keyword.text, keyword.at, rest, Duration::ZERO, DAY, report)?;
+    Some(Elsewhere { period: period.value, all })
+}
 
 fn use_vmac(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let mut vmac = VmacDraft { at: keyword.at, ..VmacDraft::default() };

@@ -4,6 +4,7 @@
 //! announcements: every address once at once, repeats later. Commands are carried out in order, and before any repeat,
 //! so that no takeover waits for another's repeats. Absent: decisions, and sleep other than in the wait set.
 
+mod elsewhere;
 mod repeat;
 
 use std::io;
@@ -16,6 +17,7 @@ use std::thread::{Builder, JoinHandle};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
+use self::elsewhere::Refresh;
 use self::repeat::{Repeats, Target};
 use super::board::Board;
 use super::queue::{Command, Queue, Report};
@@ -38,6 +40,7 @@ pub struct Charge {
     interface: Arc<str>,
     addresses: Arc<Addresses>,
     announce: AnnounceSettings,
+    refresh: Option<Refresh>,
 }
 
 impl From<&InstanceSettings> for Charge {
@@ -46,6 +49,7 @@ impl From<&InstanceSettings> for Charge {
             interface: Arc::clone(settings.address_interface()),
             addresses: Arc::clone(&settings.addresses),
             announce: settings.announce,
+            refresh: Refresh::of(settings),
         }
     }
 }
@@ -125,6 +129,7 @@ impl Effect {
         self.commands.acknowledge();
         while let Some(command) = self.commands.pop() {
             match command {
+                Command::Charge(instance, charge) => self.charge(instance, *charge),
                 Command::Add(instance, epoch) => self.add(instance, epoch),
                 Command::Remove(instance, _) => self.remove(instance),
                 Command::Announce(instance, announcement) => self.announce(instance, announcement),
@@ -139,6 +144,9 @@ impl Effect {
         self.repeats.void(id);
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         instance.held = Some(epoch);
+        if let Some(refresh) = &mut instance.charge.refresh {
+            refresh.start(begun);
+        }
         let places = instance.charge.places(&mut self.netlink);
         let mut faults = Faults::default();
         let mut refused = vec![false; places.len()];
@@ -177,6 +185,54 @@ impl Effect {
         self.tell(&faults);
     }
 
+    /// Takes another charge. An address that two instances hold in turn stays where one of them has it.
+    fn charge(&mut self, id: InstanceId, mut charge: Charge) {
+        while self.instances.len() <= id.index() {
+            self.instances.push(Instance { charge: charge.clone(), held: None });
+        }
+        let Some(instance) = self.instances.get_mut(id.index()) else { return };
+        if instance.held.is_none() {
+            instance.charge = charge;
+            return;
+        }
+        if let Some(refresh) = &mut charge.refresh {
+            refresh.start(clock::now());
+        }
+        let old = std::mem::replace(&mut instance.charge, charge);
+        let new = instance.charge.clone();
+        let held = |device: &str, address: IpAddr| {
+            let mut holders = self.instances.iter().filter(|instance| instance.held.is_some());
+            holders.any(|instance| instance.charge.has(device, address))
+        };
+        let gone =
+            old.only(|address| !new.holds(&old, address) && !held(old.device(address), address.address));
+        let added = new.only(|address| !old.holds(&new, address));
+        // What is queued may announce addresses that leave.
+        self.repeats.void(id);
+        let mut faults = Faults::default();
+        let places = gone.places(&mut self.netlink);
+        let done = address::remove(&mut self.netlink, &placed(&places), |index, errno| {
+            if let Some(place) = places.get(index) {
+                faults.note(id, place.address.address, errno);
+            }
+        });
+        faults.note_all(id, &places, done);
+        let places = added.places(&mut self.netlink);
+        let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
+            if let Some(place) = places.get(index) {
+                faults.note(id, place.address.address, errno);
+            }
+        });
+        faults.note_all(id, &places, done);
+        let targets: Vec<Target> = places.iter().filter_map(|place| place.target(&new.announce)).collect();
+        for target in &targets {
+            self.announcer.queue(id, target.station, target.address);
+        }
+        send(&mut self.announcer, &self.board, &mut faults);
+        self.repeats.push(id, targets, new.announce.repeat.saturating_sub(1));
+        self.tell(&faults);
+    }
+
     fn announce(&mut self, id: InstanceId, announcement: Announcement) {
         let Some(instance) = self.instances.get(id.index()) else { return };
         // Of an earlier mastership, or after its end.
@@ -190,6 +246,7 @@ impl Effect {
 
     /// Sends the repeats that are due and returns when the next one is.
     fn repeat(&mut self) -> Option<Timestamp> {
+        let refresh = self.refresh(clock::now());
         let announcer = &mut self.announcer;
         let next = self.repeats.step(clock::now(), |id, target| {
             announcer.queue(id, target.station, target.address);
@@ -197,6 +254,23 @@ impl Effect {
         let mut faults = Faults::default();
         send(announcer, &self.board, &mut faults);
         self.tell(&faults);
+        next.into_iter().chain(refresh).min()
+    }
+
+    /// Queues the periodic announcements that are due and returns when the next ones are.
+    fn refresh(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let mut next = None;
+        for (instance, id) in self.instances.iter_mut().zip(0..) {
+            let Instance { charge, held: Some(_) } = instance else { continue };
+            let Some(refresh) = &mut charge.refresh else { continue };
+            if refresh.take_due(now) {
+                let places = charge.places(&mut self.netlink);
+                let targets = charge.chosen(&places).filter_map(|place| place.target(&charge.announce));
+                self.repeats.push(InstanceId(id), targets.collect(), 1);
+            }
+            let due = charge.refresh.as_ref().map(Refresh::due);
+            next = next.into_iter().chain(due).min();
+        }
         next
     }
 
@@ -221,6 +295,36 @@ fn send(announcer: &mut Announcer, board: &Board, faults: &mut Faults) {
 }
 
 impl Charge {
+    fn device<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
+        address.device.as_ref().unwrap_or(&self.interface)
+    }
+
+    /// Whether it has an address there, in whatever form.
+    fn has(&self, device: &str, address: IpAddr) -> bool {
+        self.addresses.all().any(|it| it.address == address && self.device(it) == device)
+    }
+
+    /// Whether it has the same address of another charge, in the same form and place.
+    fn holds(&self, other: &Self, address: &VirtualAddress) -> bool {
+        self.addresses.all().any(|it| it == address && self.device(it) == other.device(address))
+    }
+
+    /// The same for some of its addresses.
+    fn only(&self, is_wanted: impl Fn(&VirtualAddress) -> bool) -> Self {
+        let wanted = |list: &[VirtualAddress]| -> Vec<VirtualAddress> {
+            list.iter().filter(|address| is_wanted(address)).cloned().collect()
+        };
+        let Addresses { advertised, excluded } = &*self.addresses;
+        let addresses = Addresses { advertised: wanted(advertised), excluded: wanted(excluded) };
+        Self { addresses: Arc::new(addresses), ..self.clone() }
+    }
+
+    /// Those of its places that are announced periodically.
+    fn chosen<'a>(&self, places: &'a [Place<'a>]) -> impl Iterator<Item = &'a Place<'a>> {
+        let chosen = self.refresh.as_ref().map_or(&[][..], Refresh::chosen);
+        places.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(place, _)| place)
+    }
+
     /// Its addresses, each with its interface as it is at this moment.
     fn places(&self, netlink: &mut RouteSocket) -> Vec<Place<'_>> {
         let mut links: Vec<(&str, Option<Rc<Device>>)> = Vec::new();

@@ -1,5 +1,6 @@
 //! Reads a [`Status`] from its sources.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
@@ -8,15 +9,15 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Count, Counts, Engine, Gaps, Hook, Instance, Interface, Lateness, Node, Passed, Peer,
-    PriorityPair, Sources, Status, Tracked,
+    Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Node,
+    Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
 };
 use crate::config;
-use crate::daemon::board::{self, InstanceBoard};
-use crate::daemon::record::{Inner, InstanceRecord};
+use crate::daemon::board::{self, GroupBoard, InstanceBoard};
+use crate::daemon::record::{HookRun, Inner, InstanceRecord};
 use crate::daemon::wall::rfc3339;
 use crate::driver::clock;
-use crate::protocol::{InstanceId, Interval, State, Track, TrackSettings, Version};
+use crate::protocol::{self, GroupId, InstanceId, Interval, State, Track, TrackSettings, Version};
 
 /// A peer that was silent for this many of its intervals is no master any more.
 const PATIENCE: u32 = 4;
@@ -26,9 +27,9 @@ impl Sources {
     pub fn status(&self) -> Status {
         let now = clock::now();
         let record = self.record.read();
-        let instances = self.config.instances.iter().zip(&self.board.instances).zip(0..);
         Status {
             node: self.node(&record, now),
+            configuration: self.configuration(&record, now),
             engine: self.engine(),
             interfaces: record
                 .rungs
@@ -39,10 +40,25 @@ impl Sources {
                     why: some_text(&note.why),
                 })
                 .collect(),
-            instances: instances
-                .map(|((config, board), id)| self.instance(InstanceId(id), config, board, &record, now))
+            instances: self
+                .instances()
+                .map(|(config, board)| self.instance(config.id, config, board, &record, now))
                 .collect(),
+            groups: self.groups(&record, now),
             checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
+        }
+    }
+
+    fn configuration(&self, record: &Inner, now: Timestamp) -> Configuration {
+        let loads = &record.loads;
+        let start =
+            || SystemTime::now().checked_sub(now.since(self.started)).unwrap_or(SystemTime::UNIX_EPOCH);
+        Configuration {
+            loaded: rfc3339(loads.at.unwrap_or_else(start)),
+            reloads: loads.reloaded,
+            refused: loads.refused,
+            stale_since: loads.stale.as_ref().map(|stale| rfc3339(stale.since)),
+            findings: loads.stale.as_ref().map(|stale| stale.findings.clone()).unwrap_or_default(),
         }
     }
 
@@ -86,6 +102,7 @@ impl Sources {
         Instance {
             name: settings.name.to_string(),
             interface: settings.interface.to_string(),
+            vmacs: settings.vmacs.all().map(|vmac| self::vmac(vmac, record)).collect(),
             vrid: settings.vrid.number(),
             family: family(settings.family).to_owned(),
             version: settings.version as u8,
@@ -103,10 +120,31 @@ impl Sources {
             peers: peers.iter().map(|peer| self::peer(peer, settings.family, now)).collect(),
             addresses: addresses(config),
             tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
-            hooks: past.map(hooks).unwrap_or_default(),
+            hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
             counters: counts(board, &self.maps.counters(Some(id.0))),
             history: past.map(history).unwrap_or_default(),
         }
+    }
+
+    fn groups(&self, record: &Inner, now: Timestamp) -> Vec<Group> {
+        let groups = self.config.groups.iter().zip(&self.board.groups).zip((0..).map(GroupId));
+        let group = |((config, board), id): ((&config::Group, &GroupBoard), GroupId)| {
+            let past = record.groups.get(&id);
+            let since = Timestamp::from_nanos(board.since.load(Relaxed));
+            let members = config.settings.members.iter();
+            let members = members.filter_map(|member| self.config.instance(*member));
+            Group {
+                name: config.settings.name.to_string(),
+                state: board.state().as_str().to_owned(),
+                reason: board.reason().as_str().to_owned(),
+                since: past.and_then(|past| past.since).map(rfc3339),
+                since_seconds: (since != Timestamp::ZERO).then(|| now.since(since).as_secs_f64()),
+                epoch: board.epoch.load(Relaxed),
+                members: members.map(|member| member.settings.name.to_string()).collect(),
+                hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
+            }
+        };
+        groups.map(group).collect()
     }
 }
 
@@ -162,13 +200,13 @@ fn lateness(lateness: &board::Lateness) -> Lateness {
     }
 }
 
-fn interval(peer: &PeerEntry) -> Option<Duration> {
+pub(crate) fn interval(peer: &PeerEntry) -> Option<Duration> {
     let version = if peer.version == 2 { Version::V2 } else { Version::V3 };
     Interval::from_wire(peer.interval, version).map(Interval::duration)
 }
 
 /// The best of those that are heard: it is the one that a backup obeys once an election has settled.
-fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
+pub(crate) fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
     let heard = peers.iter().filter(|peer| {
         let silence = now.since(Timestamp::from_nanos(peer.last_seen));
         peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
@@ -198,6 +236,16 @@ fn peer(peer: &PeerEntry, family: Family, now: Timestamp) -> Peer {
     }
 }
 
+fn vmac(vmac: &protocol::Vmac, record: &Inner) -> Vmac {
+    let interface = vmac.name.as_arc();
+    Vmac {
+        interface: interface.to_string(),
+        parent: vmac.parent.to_string(),
+        mac: vmac.mac.map(|octet| format!("{octet:02x}")).join(":"),
+        missing: record.missing_vmacs.get(interface).cloned(),
+    }
+}
+
 fn addresses(config: &config::Instance) -> Vec<String> {
     let addresses = &config.settings.addresses;
     let all = addresses.advertised.iter().chain(&addresses.excluded);
@@ -207,6 +255,11 @@ fn addresses(config: &config::Instance) -> Vec<String> {
 fn tracked(track: &TrackSettings, record: &Inner) -> Tracked {
     let (kind, name, up) = match &track.track {
         Track::Script(name) => ("script", name, record.checks.get(&track.id).map(|round| round.up)),
+        Track::Process(name) => ("process", name, record.checks.get(&track.id).map(|round| round.up)),
+        Track::File(name) => {
+            let round = record.checks.get(&track.id);
+            ("file", name, round.map(|round| !track.fails(round.result())))
+        }
         Track::Interface(name) => ("interface", name, record.links.get(&track.id).copied()),
     };
     Tracked {
@@ -218,8 +271,8 @@ fn tracked(track: &TrackSettings, record: &Inner) -> Tracked {
     }
 }
 
-fn hooks(past: &InstanceRecord) -> Vec<Hook> {
-    let hook = |(keyword, hook): (&&'static str, &crate::daemon::record::HookRun)| Hook {
+fn hooks(latest: &BTreeMap<&'static str, HookRun>) -> Vec<Hook> {
+    let hook = |(keyword, hook): (&&'static str, &HookRun)| Hook {
         keyword: (*keyword).to_owned(),
         state: hook.state.to_owned(),
         ended: hook.run.end.to_string(),
@@ -227,7 +280,7 @@ fn hooks(past: &InstanceRecord) -> Vec<Hook> {
         lasted_seconds: hook.run.lasted.as_secs_f64(),
         started: rfc3339(hook.at),
     };
-    past.hooks.iter().map(hook).collect()
+    latest.iter().map(hook).collect()
 }
 
 fn counts(board: &InstanceBoard, counters: &Counters) -> Counts {

@@ -4,6 +4,7 @@
 //! `vrrpx status --json`; [`table`] writes it for people. Absent: the engine, which is never asked.
 
 mod collect;
+mod live;
 mod table;
 
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
-pub(crate) use collect::{family, gap_bound, received, source};
+pub(crate) use collect::{family, gap_bound, interval, master, received, source};
+pub use live::Live;
 pub use table::table;
 
-use super::board::Board;
+use super::board::{Board, InstanceBoard};
 use super::record::Record;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::driver::maps::Maps;
 
 /// Everything that status and metrics are read from.
@@ -32,13 +34,37 @@ pub struct Sources {
     pub started: Timestamp,
 }
 
+impl Sources {
+    /// The instances in the order of the file, each with its board.
+    pub fn instances(&self) -> impl Iterator<Item = (&config::Instance, &InstanceBoard)> {
+        let board = |instance: &config::Instance| self.board.instances.get(instance.id.index());
+        self.config.instances.iter().filter_map(move |instance| Some((instance, board(instance)?)))
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Status {
     pub node: Node,
+    pub configuration: Configuration,
     pub engine: Engine,
     pub interfaces: Vec<Interface>,
     pub instances: Vec<Instance>,
+    pub groups: Vec<Group>,
     pub checks: Vec<Check>,
+}
+
+/// The file that is in use.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Configuration {
+    /// When it was read, RFC 3339 in UTC.
+    pub loaded: String,
+    /// Times that it was taken over by a reload, and that a reload was refused.
+    pub reloads: u64,
+    pub refused: u64,
+    /// The file was refused last time, when this was; the one before is in use.
+    pub stale_since: Option<String>,
+    /// What is wrong with it, one finding each.
+    pub findings: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -90,6 +116,8 @@ pub struct Interface {
 pub struct Instance {
     pub name: String,
     pub interface: String,
+    /// Interfaces with virtual MAC addresses; that of the instance's own addresses first.
+    pub vmacs: Vec<Vmac>,
     pub vrid: u8,
     /// `ipv4` or `ipv6`.
     pub family: String,
@@ -114,6 +142,33 @@ pub struct Instance {
     pub counters: Counts,
     /// Latest last.
     pub history: Vec<Passed>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Vmac {
+    pub interface: String,
+    pub parent: String,
+    pub mac: String,
+    /// Why it is not there.
+    pub missing: Option<String>,
+}
+
+/// A sync group.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Group {
+    pub name: String,
+    /// That of all members: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    pub state: String,
+    /// Of the member that moved the others.
+    pub reason: String,
+    /// Wall-clock time of the latest transition, RFC 3339 in UTC.
+    pub since: Option<String>,
+    pub since_seconds: Option<f64>,
+    /// Raised by every transition of the group.
+    pub epoch: u64,
+    /// Names of instances.
+    pub members: Vec<String>,
+    pub hooks: Vec<Hook>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]

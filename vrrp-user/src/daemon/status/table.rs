@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Instance, Peer, Status};
+use super::{Group, Hook, Instance, Peer, Status};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -20,6 +20,10 @@ pub fn table(status: &Status) -> String {
     if !status.instances.is_empty() {
         out.push('\n');
         instances(&mut out, &status.instances);
+    }
+    if !status.groups.is_empty() {
+        out.push('\n');
+        groups(&mut out, &status.groups);
     }
     let peers: Vec<_> = status
         .instances
@@ -67,6 +71,14 @@ fn head(out: &mut String, status: &Status) {
     if let Some(note) = &node.realtime_note {
         let _ = writeln!(out, "  {note}");
     }
+    let configuration = &status.configuration;
+    if let Some(since) = &configuration.stale_since {
+        let loaded = &configuration.loaded;
+        let _ = writeln!(out, "CONFIGURATION STALE: refused at {since}; that of {loaded} is in use");
+        for finding in &configuration.findings {
+            let _ = writeln!(out, "  {finding}");
+        }
+    }
 }
 
 fn instances(out: &mut String, instances: &[Instance]) {
@@ -109,13 +121,10 @@ fn notes(out: &mut String, instance: &Instance) {
         let way = if track.reverse { "up (reverse)" } else { "down" };
         let _ = writeln!(out, "  {}: {} {} is {way}: {effect}", instance.name, track.kind, track.name);
     }
-    for hook in instance.hooks.iter().filter(|hook| !hook.success) {
-        let _ = writeln!(
-            out,
-            "  {}: {} for {} ended with: {}",
-            instance.name, hook.keyword, hook.state, hook.ended
-        );
+    for missing in instance.vmacs.iter().filter_map(|vmac| vmac.missing.as_ref()) {
+        let _ = writeln!(out, "  {}: {missing}", instance.name);
     }
+    failed_hooks(out, &instance.name, &instance.hooks);
     let rejects: Vec<String> =
         instance.counters.rejects.iter().map(|count| format!("{} {}", count.word, count.count)).collect();
     if !rejects.is_empty() {
@@ -124,6 +133,29 @@ fn notes(out: &mut String, instance: &Instance) {
     if instance.counters.send_errors > 0 {
         let _ =
             writeln!(out, "  {}: {} adverts could not be sent", instance.name, instance.counters.send_errors);
+    }
+}
+
+fn failed_hooks(out: &mut String, name: &str, hooks: &[Hook]) {
+    for hook in hooks.iter().filter(|hook| !hook.success) {
+        let _ = writeln!(out, "  {name}: {} for {} ended with: {}", hook.keyword, hook.state, hook.ended);
+    }
+}
+
+fn groups(out: &mut String, groups: &[Group]) {
+    let mut rows = vec![["GROUP", "STATE", "SINCE", "REASON", "MEMBERS"].map(str::to_owned)];
+    rows.extend(groups.iter().map(|group| {
+        [
+            group.name.clone(),
+            group.state.clone(),
+            or_dash(group.since_seconds.map(span)),
+            group.reason.clone(),
+            group.members.join(" "),
+        ]
+    }));
+    columns(out, &rows);
+    for group in groups {
+        failed_hooks(out, &group.name, &group.hooks);
     }
 }
 

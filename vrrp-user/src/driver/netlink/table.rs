@@ -1,6 +1,6 @@
 //! The picture of links and addresses, kept current by what the kernel tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
@@ -58,6 +58,8 @@ impl Address {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Table {
     links: BTreeMap<u32, (Link, Vec<Address>)>,
+    /// Interfaces with virtual MAC addresses are as many as instances, and each instance looks for its own.
+    names: HashMap<String, u32>,
 }
 
 impl Table {
@@ -66,13 +68,14 @@ impl Table {
         match message {
             RouteNetlinkMessage::NewLink(message) => {
                 if let Some(link) = Link::parse(message) {
-                    let addresses = self.links.remove(&link.ifindex).map_or_else(Vec::new, |(_, old)| old);
+                    let addresses = self.remove(link.ifindex);
+                    self.names.insert(link.name.clone(), link.ifindex);
                     self.links.insert(link.ifindex, (link, addresses));
                 }
             }
             RouteNetlinkMessage::DelLink(message) => {
                 if let Some(link) = Link::parse(message) {
-                    self.links.remove(&link.ifindex);
+                    self.remove(link.ifindex);
                 }
             }
             RouteNetlinkMessage::NewAddress(message) => {
@@ -92,7 +95,7 @@ impl Table {
     }
 
     pub fn link(&self, name: &str) -> Option<&Link> {
-        self.links.values().map(|(link, _)| link).find(|link| link.name == name)
+        self.names.get(name).and_then(|ifindex| self.links.get(ifindex)).map(|(link, _)| link)
     }
 
     pub fn links(&self) -> impl Iterator<Item = &Link> {
@@ -105,6 +108,16 @@ impl Table {
 
     pub fn all_addresses(&self) -> impl Iterator<Item = &Address> {
         self.links.values().flat_map(|(_, addresses)| addresses)
+    }
+
+    /// Forgets an interface and gives its addresses.
+    fn remove(&mut self, ifindex: u32) -> Vec<Address> {
+        let Some((link, addresses)) = self.links.remove(&ifindex) else { return Vec::new() };
+        // Another one may have the name by now.
+        if self.names.get(&link.name) == Some(&ifindex) {
+            self.names.remove(&link.name);
+        }
+        addresses
     }
 
     fn set(&mut self, address: Address) {

@@ -83,18 +83,38 @@ pub fn ensure(socket: &mut RouteSocket, vmac: &Vmac) -> Result<Origin, VmacError
     Ok(Origin::Made)
 }
 
-/// Removes the interface, if it is as we have made it. False: it is not there.
+/// Removes those of the interfaces that are there as we have made them, all at once: one by one, the kernel waits for its
+/// readers (RCU) each time.
 ///
 /// # Errors
 /// The kernel refused.
-pub fn remove(socket: &mut RouteSocket, vmac: &Vmac) -> io::Result<bool> {
-    match Link::by_name(socket, vmac.name.as_arc()) {
-        Ok(present) if present.macvlan == Some(MacVlanMode::Private) && present.mac == Some(vmac.mac) => {
-            delete(socket, present.ifindex).map(|()| true)
-        }
-        _ => Ok(false),
+pub fn remove(socket: &mut RouteSocket, vmacs: &[&Vmac]) -> io::Result<()> {
+    let links = Link::list(socket)?;
+    let is_one = |link: &&Link| {
+        link.macvlan == Some(MacVlanMode::Private)
+            && vmacs.iter().any(|vmac| **vmac.name.as_arc() == *link.name && link.mac == Some(vmac.mac))
+    };
+    let present: Vec<u32> = links.iter().filter(is_one).map(|link| link.ifindex).collect();
+    if let [only] = *present {
+        return delete(socket, only);
     }
+    let is_free = |group: &u32| links.iter().all(|link| link.group != *group);
+    let Some(group) = (DOOMED..).find(is_free).filter(|_| !present.is_empty()) else { return Ok(()) };
+    let marked = present.iter().map(|ifindex| {
+        let mut message = LinkMessage::default();
+        message.header.index = *ifindex;
+        message.attributes.push(LinkAttribute::Group(group));
+        Request { message: RouteNetlinkMessage::SetLink(message), flags: 0 }
+    });
+    // One that is gone meanwhile needs no mark.
+    socket.perform(marked.collect(), |_, _| {})?;
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::Group(group));
+    request(socket, RouteNetlinkMessage::DelLink(message), 0)
 }
+
+/// Where the group of interfaces that are removed together is looked for: nobody numbers groups from here.
+const DOOMED: u32 = 0x7672_7270;
 
 /// The macvlan among `links` that an earlier run has made for the same purpose.
 pub fn find<'a>(links: &'a [Link], vmac: &Vmac) -> Option<&'a Link> {
@@ -117,9 +137,6 @@ fn make(socket: &mut RouteSocket, vmac: &Vmac, parent: &Link) -> io::Result<()> 
         LinkAttribute::Address(vmac.mac.to_vec()),
         LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::MacVlan), LinkInfo::Data(data)]),
     ];
-    if vmac.group != 0 {
-        message.attributes.push(LinkAttribute::Group(vmac.group));
-    }
     request(socket, RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
 }
 
@@ -166,6 +183,7 @@ fn set_up(socket: &mut RouteSocket, vmac: &Vmac, ifindex: u32) -> io::Result<()>
     change(socket, ifindex, |message| {
         message.header.flags |= LinkFlags::Up;
         message.header.change_mask |= LinkFlags::Up;
+        message.attributes.push(LinkAttribute::Group(vmac.group));
     })
 }
 

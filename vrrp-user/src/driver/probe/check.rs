@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::attempt::{Attempt, Dns, Failure, Http, Names, Ping};
-use super::watch::Watch;
+use super::watch::{News, Watch, prepare_file};
 use crate::config::{CheckTarget, ScriptSettings};
 use crate::driver::clock;
 use crate::driver::process::{End, Identity, Job};
@@ -48,14 +48,35 @@ pub enum Outcome {
     Well,
     Failed(Failure),
     TimedOut,
+    /// Of a file.
+    Number(i32),
 }
 
 impl Outcome {
     pub fn is_success(&self) -> bool {
         match self {
             Self::Ended(end) => end.is_success(),
-            Self::Well => true,
-            Self::Failed(_) | Self::TimedOut => false,
+            Self::Well | Self::Number(0) => true,
+            Self::Failed(_) | Self::TimedOut | Self::Number(_) => false,
+        }
+    }
+}
+
+impl From<News> for Outcome {
+    fn from(news: News) -> Self {
+        match news {
+            News::Health(health) => health.into(),
+            News::Number(number) => Self::Number(number),
+        }
+    }
+}
+
+impl Round {
+    /// For the router: the number of a file, or 1 for up and 0 for down.
+    pub fn result(&self) -> i32 {
+        match self.outcome {
+            Outcome::Number(number) => number,
+            _ => i32::from(self.up),
         }
     }
 }
@@ -76,6 +97,7 @@ impl fmt::Display for Outcome {
             Self::Well => f.write_str("ok"),
             Self::Failed(failure) => failure.fmt(f),
             Self::TimedOut => f.write_str("timed out"),
+            Self::Number(number) => number.fmt(f),
         }
     }
 }
@@ -112,13 +134,25 @@ impl CheckProbe {
             }
             CheckTarget::Docker(target) => Source::Watch(Watch::Docker(target.clone())),
             CheckTarget::Systemd(unit) => Source::Watch(Watch::Systemd(unit.clone())),
+            CheckTarget::Process(target) => Source::Watch(Watch::Process(target.clone())),
+            CheckTarget::File(target) => {
+                prepare_file(target)
+                    .map_err(|error| Failure::new(format_args!("{}: {error}", target.path.display())))?;
+                Source::Watch(Watch::File(target.clone()))
+            }
         };
         Ok(Self {
             // The timer takes no period of zero.
             every: settings.interval.max(Duration::from_millis(1)),
             limit,
             source,
-            bench: Bench { track: settings.id, verdict: Verdict::new(settings), runs: 0, owed: false },
+            bench: Bench {
+                track: settings.id,
+                verdict: Verdict::new(settings),
+                runs: 0,
+                owed: false,
+                number: None,
+            },
         })
     }
 
@@ -127,9 +161,7 @@ impl CheckProbe {
     pub async fn run(self, mut deliver: impl FnMut(&Round) -> bool) {
         let Self { every, limit, source, mut bench } = self;
         if let Source::Watch(watch) = source {
-            match watch
-                .run(every, limit, |health| bench.judge(health.into(), Duration::ZERO, &mut deliver))
-                .await {}
+            match watch.run(every, limit, |news| bench.judge(news.into(), Duration::ZERO, &mut deliver)).await {}
         }
         let mut due = interval(every);
         due.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -163,12 +195,20 @@ struct Bench {
     runs: u64,
     /// News that could not be delivered.
     owed: bool,
+    /// Of a file, the latest.
+    number: Option<i32>,
 }
 
 impl Bench {
     fn judge(&mut self, outcome: Outcome, lasted: Duration, deliver: &mut impl FnMut(&Round) -> bool) {
         self.runs = self.runs.saturating_add(1);
-        let (up, news) = self.verdict.judge(outcome.is_success());
+        let number = match outcome {
+            Outcome::Number(number) => Some(number),
+            _ => None,
+        };
+        let (up, changed) = self.verdict.judge(outcome.is_success());
+        let news = changed || number.is_some() && self.number != number;
+        self.number = number;
         let round =
             Round { track: self.track, outcome, lasted, runs: self.runs, up, news: news || self.owed };
         self.owed = !deliver(&round) && round.news;

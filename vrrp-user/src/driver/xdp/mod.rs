@@ -7,6 +7,7 @@ pub mod attach;
 pub mod capabilities;
 mod occupant;
 pub mod program;
+mod report;
 pub mod ring;
 
 pub use attach::{AttachError, Attached, Mode, Refusal};

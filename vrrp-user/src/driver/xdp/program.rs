@@ -19,6 +19,7 @@ use vrrp_ebpf::map::{Counters, Event, InstanceKey, PEERS_PER_SLOT, SLOTS_MAX, Sh
 
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
+use super::report::Reporter;
 use super::ring::Ring;
 use crate::driver::maps::{CounterSource, Maps};
 use crate::driver::{Rung, clock};
@@ -28,6 +29,9 @@ static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-eb
 
 /// Leases per slot that `LEASES` has room for.
 const LEASES_PER_SLOT: u32 = 32;
+
+/// Interfaces with virtual MAC addresses per slot; mostly one.
+const REPORTERS_PER_SLOT: u32 = 4;
 
 /// A way into the program.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -86,12 +90,15 @@ pub enum LoadError {
 
 /// The loaded object with its maps and links; everything is detached and unloaded when it is dropped.
 pub struct Program {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     verified: HashMap<Entry, Duration>,
     keys: BpfHashMap<MapData, Key, u32>,
     shortcuts: Array<MapData, Place>,
     maps: Arc<Maps>,
     links: HashMap<u32, Link>,
+    /// See [`super::report`].
+    pub(super) macs: BpfHashMap<MapData, u32, [u8; 6]>,
+    pub(super) reporters: HashMap<u32, Reporter>,
 }
 
 /// Detaches when dropped.
@@ -130,6 +137,7 @@ impl Program {
             .map_max_entries("COUNTERS", slots.saturating_add(1))
             .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT))
             .map_max_entries("LEASE_UNTIL", slots)
+            .map_max_entries("REPORTERS", slots.saturating_mul(REPORTERS_PER_SLOT))
             .load(OBJECT)
             .map_err(|error| LoadError::from_ebpf(&error))?;
         let mut verified = HashMap::new();
@@ -142,8 +150,11 @@ impl Program {
             BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
         let shortcuts =
             Array::try_from(take(&mut ebpf, "SHORTCUTS")?).map_err(|error| LoadError::from_map(&error))?;
+        let macs = BpfHashMap::try_from(take(&mut ebpf, "REPORTERS")?)
+            .map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
-        Ok(Self { ebpf, verified, keys, shortcuts, maps, links: HashMap::new() })
+        let (links, reporters) = (HashMap::new(), HashMap::new());
+        Ok(Self { ebpf, verified, keys, shortcuts, maps, links, macs, reporters })
     }
 
     /// The arrays, mapped into this process; they outlive the program.
@@ -296,7 +307,7 @@ fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, ProgramError> 
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
-fn tcx<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
+pub(super) fn tcx<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 

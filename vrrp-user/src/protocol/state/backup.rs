@@ -14,6 +14,7 @@ use super::{Turn, go};
 use crate::protocol::action::{Action, Reason, State};
 use crate::protocol::event::Heard;
 use crate::protocol::instance::Instance;
+use crate::protocol::settings::InstanceSettings;
 use crate::protocol::timers::Timer;
 use crate::protocol::timing;
 use crate::protocol::units::Priority;
@@ -96,7 +97,9 @@ pub(in crate::protocol) fn seen(instance: &mut Instance, stamp: Timestamp, turn:
 
 /// Another priority has another skew, and may put us above the master, or below it again.
 pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority, turn: &mut Turn<'_>) {
-    let Some(deadline) = instance.timers.due(Timer::MasterDown) else { return };
+    let Some(deadline) = instance.timers.due(Timer::MasterDown) else {
+        return reconsider_overruled(instance, turn);
+    };
     let deadline = if notice_absence(instance, turn.now) {
         turn.now + patience_after_absence(instance)
     } else {
@@ -105,6 +108,34 @@ pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority,
     };
     arm(instance, deadline.max(turn.now), turn.now);
     reconsider_master(instance, turn);
+}
+
+/// Other settings: whoever is judged otherwise now must be heard anew. Patience is the longer one of before and after.
+pub(in crate::protocol) fn reconfigured(
+    instance: &mut Instance,
+    old: &InstanceSettings,
+    priority: Priority,
+    turn: &mut Turn<'_>,
+) {
+    let new = instance.settings();
+    let is_patient_alike = new.down_timer_adverts == old.down_timer_adverts;
+    let is_preempting_alike = (new.preempt, new.preempt_delay) == (old.preempt, old.preempt_delay);
+    if !new.judges_like(old) {
+        let patience = instance.master_down_interval();
+        dismiss(instance, turn);
+        instance.backup.master = None;
+        instance.backup.grounds = Grounds::Silence;
+        listen(instance, patience.max(instance.master_down_interval()), turn);
+    } else if !is_patient_alike {
+        listen(instance, instance.master_down_interval(), turn);
+    } else if instance.priority() != priority {
+        reprioritised(instance, priority, turn);
+    }
+    if !is_preempting_alike {
+        instance.backup.endure_until = None;
+        instance.timers.stop(Timer::PreemptDelay);
+        reconsider_master(instance, turn);
+    }
 }
 
 pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, turn: &mut Turn<'_>) {
@@ -121,18 +152,34 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
                 instance.timers.set(Timer::Suspect, next);
             }
         }
-        Timer::MasterDown => {
-            let master = instance.backup.master.map(|master| master.heard);
-            let (reason, peer) = match instance.backup.grounds {
-                Grounds::Silence => (Reason::MasterSilent, master),
-                Grounds::Released(heard) => (Reason::MasterReleased, Some(heard)),
-                Grounds::Overruled(heard) => (Reason::Preempted, Some(heard)),
-            };
-            go(instance, State::Master, reason, peer.as_ref(), turn);
-        }
+        // Its group decides. Meanwhile a master that comes back must not be kept from us by the watch.
+        Timer::MasterDown if instance.group().is_some() => dismiss(instance, turn),
+        Timer::MasterDown => take_over(instance, turn),
         Timer::PreemptDelay => reconsider_master(instance, turn),
         Timer::Advert | Timer::AnnounceAgain | Timer::AnnounceRefresh | Timer::AnnounceContest => {}
     }
+}
+
+/// The master's time is up.
+pub(in crate::protocol) fn take_over(instance: &mut Instance, turn: &mut Turn<'_>) {
+    let master = instance.backup.master.map(|master| master.heard);
+    let (reason, peer) = match instance.backup.grounds {
+        Grounds::Silence => (Reason::MasterSilent, master),
+        Grounds::Released(heard) => (Reason::MasterReleased, Some(heard)),
+        Grounds::Overruled(heard) => (Reason::Preempted, Some(heard)),
+    };
+    go(instance, State::Master, reason, peer.as_ref(), turn);
+}
+
+/// Listens for a while longer although the master's time is up.
+pub(in crate::protocol) fn listen(instance: &mut Instance, span: Duration, turn: &mut Turn<'_>) {
+    arm(instance, turn.now + span, turn.now);
+}
+
+/// Another member of the group found that this node was away: what this one knows of its master is old.
+pub(in crate::protocol) fn listen_after_absence(instance: &mut Instance, turn: &mut Turn<'_>) {
+    instance.backup.returned = Some(turn.now);
+    listen(instance, patience_after_absence(instance), turn);
 }
 
 /// True where a master of this priority is to be obeyed. The first advert of a lower one starts `preempt_delay`, one
@@ -198,6 +245,15 @@ fn reconsider_master(instance: &mut Instance, turn: &mut Turn<'_>) {
     if !judge(instance, master.heard.priority, turn.now, turn.now) {
         dismiss(instance, turn);
         instance.backup.grounds = Grounds::Overruled(master.heard);
+    }
+}
+
+/// A lower master whose time is up while the group is not ready may be no lower one any more.
+fn reconsider_overruled(instance: &mut Instance, turn: &mut Turn<'_>) {
+    let Grounds::Overruled(heard) = instance.backup.grounds else { return };
+    if judge(instance, heard.priority, heard.stamp, turn.now) {
+        instance.backup.grounds = Grounds::Silence;
+        listen(instance, instance.master_down_interval(), turn);
     }
 }
 

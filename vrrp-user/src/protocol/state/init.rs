@@ -6,7 +6,7 @@ use crate::protocol::action::{Reason, State};
 use crate::protocol::instance::Instance;
 
 pub(in crate::protocol) fn reconsider(instance: &mut Instance, turn: &mut Turn<'_>) {
-    if !instance.started || !instance.is_known() {
+    if !instance.may_leave_init() {
         return;
     }
     match instance.faults().reason() {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use super::{Turn, go};
-use crate::protocol::action::{Action, Announcement, State};
+use crate::protocol::action::{Action, Announcement, Reason, State};
 use crate::protocol::election;
 use crate::protocol::event::Heard;
 use crate::protocol::instance::Instance;
+use crate::protocol::settings::InstanceSettings;
 use crate::protocol::timers::Timer;
 use crate::protocol::timing;
 use crate::protocol::units::Priority;
@@ -23,7 +24,14 @@ const CONTEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::protocol) struct Master {
     answered: Option<Timestamp>,
-    contest_reported: Option<Timestamp>,
+    contest_announced: Option<Timestamp>,
+}
+
+impl Master {
+    /// When the addresses were announced last because of another master.
+    pub(in crate::protocol) fn contest_announced(&self) -> Option<Timestamp> {
+        self.contest_announced
+    }
 }
 
 pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
@@ -36,14 +44,14 @@ pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
     if !settings.delay.is_zero() && settings.repeat > 0 {
         instance.timers.set(Timer::AnnounceAgain, turn.now + settings.delay);
     }
-    if !settings.refresh.is_zero() && settings.refresh_repeat > 0 {
-        instance.timers.set(Timer::AnnounceRefresh, turn.now + settings.refresh);
-    }
+    refresh(instance, turn.now);
 }
 
-/// A master that stays among the electors is silent when it goes: its successor is there already.
-pub(super) fn leave(instance: &mut Instance, to: State, turn: &mut Turn<'_>) {
-    if to != State::Backup && instance.source().is_some() {
+/// A master that yields is silent when it goes: its successor is there already. That of one that its group takes along
+/// may not be.
+pub(super) fn leave(instance: &mut Instance, to: State, reason: Reason, turn: &mut Turn<'_>) {
+    let has_heir = to == State::Backup && reason != Reason::GroupYielded;
+    if !has_heir && instance.source().is_some() {
         turn.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
     }
     turn.actions.push_back(Action::RemoveAddresses(instance.id(), instance.epoch));
@@ -71,6 +79,37 @@ pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority,
     }
 }
 
+/// Other settings: what others can see of them is said at once. New addresses are announced when they are set, and
+/// again after the delay.
+pub(in crate::protocol) fn reconfigured(
+    instance: &mut Instance,
+    old: &InstanceSettings,
+    priority: Priority,
+    turn: &mut Turn<'_>,
+) {
+    let new = instance.settings();
+    let (announce, speaks_alike) = (new.announce, new.speaks_like(old));
+    let has_new_addresses = !new.addresses.all().all(|address| old.addresses.all().any(|it| it == address));
+    if !speaks_alike || instance.priority() != priority {
+        advertise(instance, turn);
+    }
+    if has_new_addresses && !announce.delay.is_zero() && announce.repeat > 0 {
+        instance.timers.set(Timer::AnnounceAgain, turn.now + announce.delay);
+    }
+    if (announce.refresh, announce.refresh_repeat) != (old.announce.refresh, old.announce.refresh_repeat) {
+        refresh(instance, turn.now);
+    }
+}
+
+fn refresh(instance: &mut Instance, now: Timestamp) {
+    let settings = instance.settings().announce;
+    if !settings.refresh.is_zero() && settings.refresh_repeat > 0 {
+        instance.timers.set(Timer::AnnounceRefresh, now + settings.refresh);
+    } else {
+        instance.timers.stop(Timer::AnnounceRefresh);
+    }
+}
+
 pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, turn: &mut Turn<'_>) {
     let settings = instance.settings().announce;
     match timer {
@@ -95,17 +134,25 @@ fn contested(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     if !instance.settings().lower_prio_no_advert {
         answer(instance, turn);
     }
-    if !is_over(instance.master.contest_reported, CONTEST_PAUSE, turn.now) {
-        return;
+    if announce_contest(instance, turn) {
+        turn.actions.push_back(Action::ReportContest(instance.id(), heard.source));
     }
-    instance.master.contest_reported = Some(turn.now);
+}
+
+/// Announces all addresses, because of another master that lost against us or against a member of our group. False
+/// where that was done just before.
+pub(in crate::protocol) fn announce_contest(instance: &mut Instance, turn: &mut Turn<'_>) -> bool {
+    if !is_over(instance.master.contest_announced, CONTEST_PAUSE, turn.now) {
+        return false;
+    }
+    instance.master.contest_announced = Some(turn.now);
     let settings = instance.settings().announce;
     announce(instance, settings.lower_prio_repeat, turn);
     let is_waiting = instance.timers.due(Timer::AnnounceContest).is_some();
     if !is_waiting && settings.lower_prio_repeat > 0 && !settings.lower_prio_delay.is_zero() {
         instance.timers.set(Timer::AnnounceContest, turn.now + settings.lower_prio_delay);
     }
-    turn.actions.push_back(Action::ReportContest(instance.id(), heard.source));
+    true
 }
 
 /// Says at once who is master, within the limit. A withheld answer leaves the timer as it is.

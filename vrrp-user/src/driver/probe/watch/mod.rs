@@ -5,7 +5,11 @@
 //! service until it is back, as nothing is known of it.
 
 mod docker;
+mod file;
+mod process;
 mod systemd;
+
+pub use file::prepare as prepare_file;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,7 +18,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::attempt::Failure;
-use crate::config::DockerTarget;
+use crate::config::{DockerTarget, FileTarget, ProcessTarget};
 
 /// A service that tells.
 #[derive(Clone, Debug)]
@@ -22,14 +26,26 @@ pub enum Watch {
     Docker(DockerTarget),
     /// A unit.
     Systemd(Arc<str>),
+    Process(ProcessTarget),
+    File(FileTarget),
+}
+
+/// What is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum News {
+    Health(Health),
+    Number(i32),
 }
 
 impl Watch {
     /// Tells how the service is, for ever. `limit` bounds each request made for it.
-    pub async fn run(&self, every: Duration, limit: Duration, tell: impl FnMut(Health)) -> Infallible {
+    pub async fn run(&self, every: Duration, limit: Duration, mut tell: impl FnMut(News)) -> Infallible {
+        let mut health = |health| tell(News::Health(health));
         match self {
-            Self::Docker(target) => docker::watch(target, every, limit, tell).await,
-            Self::Systemd(unit) => systemd::watch(unit, every, limit, tell).await,
+            Self::Docker(target) => docker::watch(target, every, limit, health).await,
+            Self::Systemd(unit) => systemd::watch(unit, every, limit, health).await,
+            Self::Process(target) => process::watch(target, every, &mut health).await,
+            Self::File(target) => file::watch(target, every, |number| tell(News::Number(number))).await,
         }
     }
 }

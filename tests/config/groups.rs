@@ -1,0 +1,112 @@
+//! `vrrp_sync_group`: what its members become, and what is found wrong with it.
+
+use vrrp_user::config::{Group, Loaded, NotifyCommand, ScriptCommand, parse};
+use vrrp_user::protocol::{InstanceId, Track, TrackSettings, Weight};
+
+/// The text, below three instances on the lines from 1 on.
+fn with_instances(text: &str) -> String {
+    let instances: String = [("a", "track_interface { tun0 weight -5 }"), ("b", ""), ("c", "priority 255")]
+        .iter()
+        .zip(1..)
+        .map(|((name, more), vrid)| {
+            format!(
+                "vrrp_instance {name} {{\n interface eth0\n virtual_router_id {vrid}\n \
+                 virtual_ipaddress {{ 192.0.2.{vrid}/24 }}\n {more}\n}}\n"
+            )
+        })
+        .collect();
+    format!("{instances}vrrp_script check {{ script /bin/true\n weight 10\n }}\n{text}")
+}
+
+fn findings(text: &str) -> Vec<String> {
+    let found = match parse("t", &with_instances(text)) {
+        Ok(loaded) => loaded.diagnostics,
+        Err(diagnostics) => diagnostics,
+    };
+    // Of this block; the script of the setup may be without a use.
+    let found = found.iter().map(ToString::to_string);
+    found.filter(|finding| !finding.contains("no instance tracks")).collect()
+}
+
+#[test]
+fn members_track_what_the_group_tracks() {
+    let text = "
+        vrrp_sync_group G {
+            group {
+                b
+                a
+            }
+            track_script { check }
+            track_interface { eth9 weight -30 }
+            sync_group_tracking_weight
+            notify /bin/any root
+            notify_master \"/bin/master x\"
+        }";
+    let Loaded { config, diagnostics } = parse("t", &with_instances(text)).unwrap();
+    assert_eq!(diagnostics, []);
+    let [Group { settings, notify }] = &config.groups[..] else { panic!("{:?}", config.groups) };
+    assert_eq!((&*settings.name, &settings.members[..]), ("G", &[InstanceId(1), InstanceId(0)][..]));
+    let words = ["/bin/master", "x"].map(Into::into).to_vec();
+    assert_eq!(notify.master, Some(NotifyCommand { command: ScriptCommand::Direct(words), user: None }));
+    assert_eq!(notify.any.as_ref().and_then(|any| any.user.as_ref()).map(|user| &*user.name), Some("root"));
+
+    let tracks = |index: usize| {
+        let tracks = &config.instances[index].settings.tracks;
+        tracks.iter().map(|TrackSettings { track, weight, .. }| (track.clone(), weight.0)).collect::<Vec<_>>()
+    };
+    let check = (Track::Script("check".into()), 10);
+    let eth9 = (Track::Interface("eth9".into()), -30);
+    let tun0 = (Track::Interface("tun0".into()), -5);
+    assert_eq!(tracks(0), [check.clone(), tun0, eth9.clone()]);
+    assert_eq!(tracks(1), [check, eth9]);
+    assert_eq!(tracks(2), []);
+}
+
+#[test]
+fn without_the_keyword_weights_do_not_count() {
+    let text = "vrrp_sync_group G {\n group { a b }\n track_script { check weight 0 }\n}";
+    let Loaded { config, .. } = parse("t", &with_instances(text)).unwrap();
+    for member in &config.instances[..2] {
+        let tracks: Vec<_> =
+            member.settings.tracks.iter().map(|track| (&track.track, track.weight)).collect();
+        assert_eq!(tracks, [(&Track::Script("check".into()), Weight(0))]);
+    }
+    let expected = "t:22:17: warning: what `a` tracks with a weight does not count in vrrp_sync_group `G`, as with \
+                    keepalived\nhelp: write `sync_group_tracking_weight` into the group";
+    assert_eq!(findings(text), [expected]);
+}
+
+#[test]
+fn what_is_wrong_is_told_where_it_is() {
+    let cases = [
+        ("group { b bb }", "t:23:12: error: there is no vrrp_instance `bb`"),
+        ("group { b b }", "t:23:12: warning: `b` is listed already"),
+        ("group { b }", "t:22:17: warning: vrrp_sync_group `G` has one member only"),
+        ("notify /bin/true", "t:22:17: warning: vrrp_sync_group `G` has no members, so it does nothing"),
+        ("group { b c }", "t:22:17: warning: vrrp_sync_group `G` has members with and without priority 255"),
+        ("grup { b }", "t:23:2: error: unknown block `grup` in vrrp_sync_group"),
+        ("track_script { chek }", "t:23:17: error: there is no vrrp_script or vrrp_check `chek`"),
+        ("smtp_alert", "t:23:2: warning: `smtp_alert` is not supported yet: no mail is sent"),
+        (
+            "global_tracking",
+            "t:23:2: warning: `global_tracking` is taken as `sync_group_tracking_weight`, as keepalived does",
+        ),
+    ];
+    for (line, expected) in cases {
+        let group = if line.contains("group {") { "" } else { " group { a b }\n" };
+        let group = if line.starts_with("notify") { "" } else { group };
+        let found = findings(&format!("vrrp_sync_group G {{\n {line}\n{group}}}"));
+        assert!(found.iter().any(|finding| finding.starts_with(expected)), "{line}: {found:?}");
+    }
+}
+
+#[test]
+fn an_instance_moves_with_one_group_only() {
+    let text = "vrrp_sync_group G { group { a b } }\nvrrp_sync_group H { group { b c } }";
+    let found = findings(text);
+    let expected = "t:23:29: error: `b` is in vrrp_sync_group `G` already";
+    assert!(found.iter().any(|finding| finding.starts_with(expected)), "{found:?}");
+    let twice = findings("vrrp_sync_group G { group { a } }\nvrrp_sync_group G { group { b } }");
+    let expected = "t:23:17: error: there are two blocks `vrrp_sync_group G`";
+    assert!(twice.iter().any(|finding| finding.starts_with(expected)), "{twice:?}");
+}

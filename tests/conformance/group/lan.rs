@@ -1,0 +1,179 @@
+//! Two nodes, each with one group of two members. That a node holds the addresses of all members or of none is asserted
+//! after every input.
+
+use std::time::Duration;
+
+use vrrp_user::protocol::{Reason, State};
+
+use super::node::{Member, Node};
+use super::world::World;
+
+const MASTER: usize = 0;
+const BACKUP: usize = 1;
+
+/// Longest way of an advert, and of the engine to it.
+const HEARING: Duration = Duration::from_micros(280);
+
+/// Patience of priority 100 with adverts each second: three intervals and the skew.
+const DOWN: Duration = Duration::from_nanos(3_609_375_000);
+
+fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Both members every second.
+fn node(address: u8, priority: u8) -> Node {
+    Node::new(vec![Member::new(address, priority, 100), Member::new(address, priority, 100)])
+}
+
+fn pair(seed: u64) -> World {
+    let world = World::settled(seed, vec![node(10, 150), node(20, 100)]);
+    assert_eq!(world.masters(), [MASTER], "seed {seed}");
+    world
+}
+
+fn moves(world: &World) -> Vec<(usize, State, Reason)> {
+    world.log.iter().map(|(node, transition)| (*node, transition.to, transition.reason)).collect()
+}
+
+#[test]
+fn a_failed_link_of_one_member_moves_all_and_back() {
+    for seed in 0..50 {
+        let mut world = pair(seed);
+        let moment = Duration::from_nanos(world.random.below(3_000_000_000));
+        world.run(moment);
+        world.set_link(MASTER, 1, false);
+        world.run(secs(10));
+        let expected =
+            [(MASTER, State::Fault, Reason::LinkDown), (BACKUP, State::Master, Reason::MasterSilent)];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+        assert_eq!(world.shared, Duration::ZERO, "seed {seed}");
+        assert!(world.orphaned <= DOWN + HEARING, "seed {seed}: nobody for {:?}", world.orphaned);
+        world.forget();
+        world.set_link(MASTER, 1, true);
+        world.run(secs(10));
+        let expected = [
+            (MASTER, State::Backup, Reason::Recovered),
+            (MASTER, State::Master, Reason::Preempted),
+            (BACKUP, State::Backup, Reason::HigherPriority),
+        ];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+        assert!(world.shared <= HEARING, "seed {seed}: both for {:?}", world.shared);
+        assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
+    }
+}
+
+#[test]
+fn late_adverts_of_one_member_move_nobody() {
+    for seed in 0..50 {
+        let mut world = pair(seed);
+        let late = if world.random.below(2) == 0 { 0 } else { 1 };
+        world.latency[late] = Duration::ZERO..secs(8);
+        world.run(secs(300));
+        assert_eq!(moves(&world), [], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_lan_of_one_member_that_loses_all_moves_nobody_until_the_master_leaves() {
+    for seed in 0..50 {
+        let mut world = pair(seed);
+        world.loss[0] = 1000;
+        world.run(secs(60));
+        assert_eq!(moves(&world), [], "seed {seed}");
+        world.stop(MASTER);
+        world.run(secs(10));
+        let expected =
+            [(MASTER, State::Init, Reason::Shutdown), (BACKUP, State::Master, Reason::MasterReleased)];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+    }
+}
+
+/// Adverts of two LANs are hardly ever lost at the same time, so a group is moved by loss less often than an instance.
+#[test]
+fn loss_on_both_lans_moves_a_group_less_than_it_moves_an_instance() {
+    let takeovers = |members: usize| {
+        let mut count = 0;
+        for seed in 0..30 {
+            let node = |address, priority| {
+                Node::new((0..members).map(|_| Member::new(address, priority, 100)).collect())
+            };
+            let mut world = World::settled(seed, vec![node(10, 150), node(20, 100)]);
+            world.loss.fill(300);
+            world.run(secs(120));
+            count +=
+                world.log.iter().filter(|(node, moved)| (*node, moved.to) == (BACKUP, State::Master)).count();
+            world.loss.fill(0);
+            world.run(secs(10));
+            world.forget();
+            world.run(secs(30));
+            assert_eq!(world.masters(), [MASTER], "seed {seed}");
+            assert_eq!(moves(&world), [], "seed {seed}");
+        }
+        count
+    };
+    let (alone, together) = (takeovers(1), takeovers(2));
+    assert!(alone >= 20 && together * 5 <= alone, "{alone} of an instance, {together} of a group");
+}
+
+#[test]
+fn a_stopped_master_is_followed_by_all_members_within_skew() {
+    for seed in 0..50 {
+        let mut world = pair(seed);
+        world.stop(MASTER);
+        world.run(secs(5));
+        let expected =
+            [(MASTER, State::Init, Reason::Shutdown), (BACKUP, State::Master, Reason::MasterReleased)];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+        let skew = DOWN - secs(3);
+        assert!(world.orphaned <= skew + 2 * HEARING, "seed {seed}: {:?}", world.orphaned);
+    }
+}
+
+/// Each node has lost the link of another member: neither can serve all, so none does, until one link is back.
+#[test]
+fn crossed_failures_leave_no_master_until_one_is_mended() {
+    for seed in 0..50 {
+        let mut world = pair(seed);
+        world.set_link(BACKUP, 0, false);
+        world.run(secs(5));
+        assert_eq!(moves(&world), [(BACKUP, State::Fault, Reason::LinkDown)], "seed {seed}");
+        world.set_link(MASTER, 1, false);
+        world.run(secs(30));
+        assert_eq!(world.masters(), [] as [usize; 0], "seed {seed}");
+        world.forget();
+        world.set_link(BACKUP, 0, true);
+        world.run(secs(5));
+        let expected =
+            [(BACKUP, State::Backup, Reason::Recovered), (BACKUP, State::Master, Reason::MasterSilent)];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+        world.set_link(MASTER, 1, true);
+        world.run(secs(10));
+        assert_eq!(world.masters(), [MASTER], "seed {seed}");
+        assert!(world.shared <= HEARING, "seed {seed}: both for {:?}", world.shared);
+    }
+}
+
+/// Started together, with one the better for this member and the other for that: by priority, or by address alone.
+#[test]
+fn a_tie_is_settled_by_the_first_member() {
+    let node = |[first, second]: [(u8, u8); 2]| {
+        Node::new([first, second].map(|(address, priority)| Member::new(address, priority, 100)).into())
+    };
+    for seed in 0..200 {
+        let nodes = if seed % 2 == 0 {
+            [[(10, 200), (10, 100)], [(20, 100), (20, 200)]]
+        } else {
+            [[(20, 100), (10, 100)], [(10, 100), (20, 100)]]
+        };
+        let nodes = nodes.map(node).into();
+        let mut world = World::new(seed, nodes);
+        world.start(0);
+        world.start(1);
+        world.run(secs(20));
+        assert_eq!(world.masters().len(), 1, "seed {seed}");
+        let count = world.log.iter().filter(|(_, moved)| moved.to == State::Master).count();
+        assert!(count <= 3, "seed {seed}: {:?}", moves(&world));
+        assert!(world.shared <= 2 * HEARING, "seed {seed}: both for {:?}", world.shared);
+    }
+}

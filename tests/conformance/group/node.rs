@@ -1,0 +1,177 @@
+//! A node whose instances are one group, with an engine that turns as the daemon's does, and a kernel that keeps the
+//! steady masters' adverts to itself.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_user::protocol::{
+    Action, Event, GroupId, GroupSettings, GroupTransition, Heard, InstanceId, InstanceSettings, Interval,
+    Priority, Router, State,
+};
+
+use crate::setup::{Variant, centiseconds};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Frame {
+    /// Of which LAN.
+    pub(crate) member: InstanceId,
+    source: IpAddr,
+    priority: Priority,
+    interval: Interval,
+}
+
+/// What leaves a turn.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) sent: Vec<Frame>,
+    pub(crate) moves: Vec<GroupTransition>,
+}
+
+pub(crate) struct Node {
+    pub(crate) members: Vec<Member>,
+    /// `None` while the daemon does not run.
+    pub(crate) router: Option<Router>,
+    pub(crate) next_turn: Option<Timestamp>,
+    ring: VecDeque<(Frame, Timestamp)>,
+    outcome: Outcome,
+}
+
+pub(crate) struct Member {
+    settings: InstanceSettings,
+    source: IpAddr,
+    pub(crate) link: bool,
+    pub(crate) has_addresses: bool,
+    watch: Option<Frame>,
+    last_seen: Timestamp,
+    last_handled: Option<Frame>,
+}
+
+impl Member {
+    /// Adverts every `interval` centiseconds.
+    pub(crate) fn new(address: u8, priority: u8, interval: u16) -> Self {
+        let mut settings = Variant::V3Ipv4.settings();
+        settings.priority = Priority(priority);
+        settings.advert_interval = centiseconds(interval);
+        Self {
+            settings,
+            source: Variant::V3Ipv4.address(address),
+            link: true,
+            has_addresses: false,
+            watch: None,
+            last_seen: Timestamp::ZERO,
+            last_handled: None,
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn new(members: Vec<Member>) -> Self {
+        Self { members, router: None, next_turn: None, ring: VecDeque::new(), outcome: Outcome::default() }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        let group = self.router.as_ref().and_then(|router| router.group(GroupId(0)));
+        group.map_or(State::Init, |group| group.state())
+    }
+
+    pub(crate) fn start(&mut self, now: Timestamp) -> Outcome {
+        let settings = self.members.iter().map(|member| member.settings.clone()).collect();
+        let group = GroupSettings { name: "G".into(), members: self.ids().collect() };
+        self.router = Some(Router::with_groups(settings, vec![group]));
+        for id in self.ids() {
+            let Member { link, source, .. } = self.members[id.index()];
+            self.input(&Event::Link(id, link), now);
+            self.input(&Event::Source(id, Some(source)), now);
+        }
+        self.input(&Event::Startup, now);
+        std::mem::take(&mut self.outcome)
+    }
+
+    pub(crate) fn stop(&mut self, now: Timestamp) -> Outcome {
+        self.input(&Event::Shutdown, now);
+        self.router = None;
+        self.next_turn = None;
+        std::mem::take(&mut self.outcome)
+    }
+
+    pub(crate) fn set_link(&mut self, member: usize, up: bool, now: Timestamp) -> Outcome {
+        self.members[member].link = up;
+        let id = self.ids().nth(member).unwrap();
+        self.input(&Event::Link(id, up), now);
+        std::mem::take(&mut self.outcome)
+    }
+
+    /// The kernel has a frame. True where it wakes the engine.
+    pub(crate) fn receive(&mut self, frame: Frame, now: Timestamp) -> bool {
+        let member = &mut self.members[frame.member.index()];
+        if self.router.is_none() || !member.link {
+            return false;
+        }
+        if member.watch == Some(frame) {
+            member.last_seen = now;
+            return false;
+        }
+        self.ring.push_back((frame, now));
+        true
+    }
+
+    /// One turn of the engine: inputs, sightings, timeouts.
+    pub(crate) fn turn(&mut self, now: Timestamp) -> Outcome {
+        while let Some((frame, stamp)) = self.ring.pop_front() {
+            let Frame { member, source, priority, interval } = frame;
+            let kernel = &mut self.members[member.index()];
+            kernel.last_handled = Some(frame);
+            kernel.last_seen = stamp;
+            self.input(&Event::Advert(member, Heard { source, priority, interval, stamp }), now);
+        }
+        let silent: Vec<InstanceId> =
+            self.router.as_ref().map(|router| router.silence_due(now).collect()).unwrap_or_default();
+        for id in silent {
+            self.input(&Event::Seen(id, self.members[id.index()].last_seen), now);
+        }
+        if let Some(router) = &mut self.router {
+            router.handle_timeout(now);
+        }
+        self.drain();
+        std::mem::take(&mut self.outcome)
+    }
+
+    fn ids(&self) -> impl Iterator<Item = InstanceId> + use<> {
+        (0..).map(InstanceId).take(self.members.len())
+    }
+
+    fn input(&mut self, event: &Event, now: Timestamp) {
+        if let Some(router) = &mut self.router {
+            router.handle(event, now);
+        }
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let Some(router) = &mut self.router else { return };
+        while let Some(action) = router.poll_action() {
+            match action {
+                Action::Advertise(member, priority) => {
+                    let Member { source, link, ref settings, .. } = self.members[member.index()];
+                    let frame = Frame { member, source, priority, interval: settings.advert_interval };
+                    self.outcome.sent.extend(link.then_some(frame));
+                }
+                Action::Watch(id) => {
+                    let member = &mut self.members[id.index()];
+                    member.watch = member.last_handled;
+                }
+                Action::Unwatch(id) => self.members[id.index()].watch = None,
+                Action::AddAddresses(id, _) => self.members[id.index()].has_addresses = true,
+                Action::RemoveAddresses(id, _) => self.members[id.index()].has_addresses = false,
+                Action::ReportGroup(_, transition) => self.outcome.moves.push(transition),
+                Action::Report(..)
+                | Action::ReportContest(..)
+                | Action::Announce(..)
+                | Action::ReportPriority(..) => {}
+            }
+        }
+        let holding = self.members.iter().filter(|member| member.has_addresses).count();
+        assert!(holding == 0 || holding == self.members.len(), "only some members are masters");
+    }
+}

@@ -1,0 +1,142 @@
+//! Interfaces with virtual MAC addresses, from one configuration to the next.
+
+use serde_json::Value;
+use vrrp_tests::process::Directory;
+use vrrp_user::config::{Config, parse};
+use vrrp_user::daemon::vmacs::Vmacs;
+
+use crate::cable::Cable;
+
+fn config(lines: &str) -> Config {
+    parse("t", &instance(51, lines)).unwrap().config
+}
+
+fn instance(vrid: u8, lines: &str) -> String {
+    format!(
+        "vrrp_instance i{vrid} {{\ninterface eth0\nversion 3\nvirtual_router_id {vrid}\npriority 100\n{lines}\n\
+         virtual_ipaddress {{\n192.0.2.{vrid}/24\n}}\n}}\n"
+    )
+}
+
+/// Names of all macvlans, with their index and group.
+fn macvlans(cable: &Cable) -> Vec<(String, u64, String)> {
+    let text = cable.left.run("ip", &["-j", "-d", "link", "show", "type", "macvlan"]).unwrap();
+    let links: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    links
+        .iter()
+        .map(|link| (word(&link["ifname"]), link["ifindex"].as_u64().unwrap(), word(&link["group"])))
+        .collect()
+}
+
+fn names(cable: &Cable) -> Vec<String> {
+    macvlans(cable).into_iter().map(|(name, ..)| name).collect()
+}
+
+fn arp_ignore(cable: &Cable) -> String {
+    let read = || Ok(std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/arp_ignore")?);
+    cable.left.enter(read).unwrap().trim().to_owned()
+}
+
+#[test]
+fn what_two_configurations_share_stays() {
+    let Some(cable) = Cable::new() else { return };
+    let folder = Directory::new().unwrap();
+    let work = || {
+        let mut vmacs = Vmacs::prepare(&mut config("use_vmac"), folder.path())?;
+        let before = macvlans(&cable);
+        assert_eq!(names(&cable), ["vrrp.51"]);
+        let mut same = config("use_vmac\npreempt_delay 5");
+        vmacs.add(&mut same)?;
+        vmacs.prune(&same);
+        assert_eq!(macvlans(&cable), before);
+
+        let mut changed = config("use_vmac group 7");
+        vmacs.add(&mut changed)?;
+        vmacs.prune(&changed);
+        assert_eq!(macvlans(&cable), [("vrrp.51".to_owned(), before[0].1, "7".to_owned())]);
+
+        let mut other = config("use_vmac web0 02:00:00:00:00:99");
+        vmacs.add(&mut other)?;
+        assert_eq!(names(&cable).len(), 2, "the old one is in use until it is pruned");
+        vmacs.prune(&other);
+        assert_eq!(names(&cable), ["web0"]);
+        assert_eq!(arp_ignore(&cable), "1");
+
+        let mut none = config("");
+        vmacs.add(&mut none)?;
+        vmacs.prune(&none);
+        assert_eq!(names(&cable), [""; 0]);
+        assert_eq!(arp_ignore(&cable), "0");
+        Ok(())
+    };
+    cable.left.enter(work).unwrap();
+}
+
+#[test]
+fn an_end_removes_all() {
+    let Some(cable) = Cable::new() else { return };
+    let folder = Directory::new().unwrap();
+    let work = || {
+        let vmacs = Vmacs::prepare(&mut config("use_vmac"), folder.path())?;
+        assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec!["vrrp.51".to_owned()], "1"));
+        drop(vmacs);
+        assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec![], "0"));
+        Ok(())
+    };
+    cable.left.enter(work).unwrap();
+}
+
+#[test]
+fn several_go_together_and_no_others() {
+    let Some(cable) = Cable::new() else { return };
+    let folder = Directory::new().unwrap();
+    cable.left.ip("link add other0 link eth0 type macvlan mode private").unwrap();
+    let work = || {
+        let text: String = (1..=5).map(|vrid| instance(vrid, "use_vmac")).collect();
+        let mut vmacs = Vmacs::prepare(&mut parse("t", &text).unwrap().config, folder.path())?;
+        let before = macvlans(&cable);
+        assert_eq!(before.len(), 6);
+        // Somebody else has been quicker with one of them.
+        cable.left.ip("link del vrrp.3")?;
+        let text: String = [1, 2].map(|vrid| instance(vrid, "use_vmac")).concat();
+        let mut fewer = parse("t", &text).unwrap().config;
+        vmacs.add(&mut fewer)?;
+        vmacs.prune(&fewer);
+        let kept =
+            |(name, ..): &&(String, u64, String)| ["other0", "vrrp.1", "vrrp.2"].contains(&name.as_str());
+        assert_eq!(macvlans(&cable), before.iter().filter(kept).cloned().collect::<Vec<_>>());
+        drop(vmacs);
+        assert_eq!(macvlans(&cable), before[..1]);
+        Ok(())
+    };
+    cable.left.enter(work).unwrap();
+}
+
+#[test]
+fn the_next_run_sets_back_what_a_killed_one_has_changed() {
+    let Some(cable) = Cable::new() else { return };
+    let folder = Directory::new().unwrap();
+    cable.left.sysctl("ipv4/conf/eth0/arp_ignore", "2").unwrap();
+    let work = || {
+        let prepare = || Vmacs::prepare(&mut config("use_vmac"), folder.path());
+        let killed = prepare()?;
+        let before = macvlans(&cable);
+        std::mem::forget(killed);
+        assert_eq!(arp_ignore(&cable), "1");
+        let next = prepare()?;
+        assert_eq!(macvlans(&cable), before, "the interface is taken over");
+        drop(next);
+        assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec![], "2"));
+        // Also where the next configuration has nothing to do with the interface.
+        std::mem::forget(prepare()?);
+        drop(Vmacs::prepare(&mut config(""), folder.path())?);
+        assert_eq!(arp_ignore(&cable), "2");
+        // Nothing is remembered of a run that has ended well.
+        cable.left.sysctl("ipv4/conf/eth0/arp_ignore", "1")?;
+        drop(prepare()?);
+        assert_eq!(arp_ignore(&cable), "1");
+        Ok(())
+    };
+    cable.left.enter(work).unwrap();
+}

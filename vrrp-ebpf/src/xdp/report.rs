@@ -1,0 +1,22 @@
+//! What leaves a macvlan with a virtual MAC address and does not come from the virtual router: reports of group
+//! membership. A switch that saw the MAC address in one, sent by a master that has just left, would send the new
+//! master's traffic there. They leave with the MAC address of the parent, as if it had sent them.
+
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use vrrp_ebpf::wire::ethernet::field::SOURCE;
+use vrrp_ebpf::wire::mld;
+
+use super::packet::Packet;
+use super::{TCX_NEXT, maps};
+
+#[classifier]
+fn vrrp_report(context: TcContext) -> i32 {
+    if mld::is_report(&context.first(mld::RECOGNISED_LEN as u32))
+        && let Some(mac) = maps::reporter(context.ifindex())
+    {
+        // Where the kernel refuses, the frame leaves as it is.
+        let _ = context.store(SOURCE, &mac, 0);
+    }
+    TCX_NEXT
+}

@@ -1,0 +1,204 @@
+//! The program under keepalived's name: its options, its exit codes, its files.
+//!
+//! Enters: arguments as keepalived takes them. Leaves: a daemon in the background or the foreground, or an answer.
+//! Absent: another way of running; all ends in the same daemon as `vrrpx run`.
+
+mod options;
+mod table;
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tracing::warn;
+
+use self::options::{Options, Task, read};
+use self::table::{ROWS, Takes};
+use super::{RUNTIME_DIR, complain, print};
+use crate::config::Reader;
+use crate::daemon::background::{Side, Waiting, divide};
+use crate::daemon::dump::Dump;
+use crate::daemon::log::{self, LogError};
+use crate::daemon::options::{ProcessOptions, RunOptions};
+use crate::daemon::preflight;
+use crate::daemon::run::{self, config_exit_code};
+use crate::daemon::syslog::Syslog;
+
+/// The name that makes the program take these options.
+pub(super) const NAME: &str = "keepalived";
+
+/// The version of keepalived whose ways these are; programs that ask decide by it what they may ask for.
+const LIKE: &str = "2.4.3";
+
+const CONFIG: &str = "/etc/keepalived/keepalived.conf";
+const PID_FILE: &str = "/run/keepalived.pid";
+const VRRP_PID_FILE: &str = "/run/keepalived_vrrp.pid";
+
+/// keepalived's code for scripts that the check of a configuration finds insecure.
+const INSECURE: u8 = 5;
+
+/// Runs with everything behind the program's name.
+pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let options = match read(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    match &options.task {
+        Task::Run => daemon(options),
+        Task::Test(file) => test(&options, file.as_deref()),
+        Task::Signum(word) => signum(word),
+        Task::Version => {
+            // On stderr, where keepalived has it and programs look for it.
+            eprintln!("Keepalived v{LIKE} ({})\n\nvrrpx {0}, in its place", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Task::Help => {
+            print(&help());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn daemon(mut options: Options) -> ExitCode {
+    // The background works in the root folder.
+    let paths = [&mut options.config, &mut options.pid, &mut options.vrrp_pid, &mut options.runtime_dir];
+    for path in paths.into_iter().flatten() {
+        *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+    }
+    let waiting = if options.foreground {
+        None
+    } else {
+        // SAFETY: this is the first thread, and has started no other.
+        match unsafe { divide() } {
+            Ok(Side::Foreground(code)) => return ExitCode::from(code),
+            Ok(Side::Background(waiting)) => Some(waiting),
+            Err(error) => {
+                complain(&format!("cannot go into the background: {error}"));
+                return ExitCode::FAILURE;
+            }
+        }
+    };
+    if let Err(error) = start_log(&options) {
+        complain(&error.to_string());
+        return ExitCode::FAILURE;
+    }
+    for notice in &options.notices {
+        warn!("{notice}");
+    }
+    let console = options.console;
+    let ready = || waiting.map_or(Ok(()), |waiting: Waiting| waiting.ready(console));
+    match run::run(&run_options(options), ready) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            tracing::error!("{error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// By syslog as keepalived does, except where that would come to the journal twice or to nobody.
+fn start_log(options: &Options) -> Result<(), LogError> {
+    let detail = options.detail.then_some("info,vrrp_user=debug");
+    let level = options.log.as_deref().or(detail);
+    let journal = options.foreground && log::stderr_is_journal();
+    if options.console || options.no_syslog || journal || !Syslog::is_there() {
+        log::start(level)
+    } else {
+        log::start_syslog(level, Syslog::new(options.facility, NAME))
+    }
+}
+
+fn run_options(options: Options) -> RunOptions {
+    let beside = |pid: &PathBuf| pid.with_extension("vrrpx");
+    let folder = options.runtime_dir.or_else(|| options.pid.as_ref().map(beside));
+    RunOptions {
+        config: options.config.unwrap_or_else(|| CONFIG.into()),
+        config_id: options.config_id,
+        runtime_dir: folder.unwrap_or_else(|| RUNTIME_DIR.into()),
+        metrics: options.metrics,
+        mode: options.mode,
+        realtime: !options.no_realtime,
+        process: ProcessOptions {
+            pid_files: vec![
+                options.pid.unwrap_or_else(|| PID_FILE.into()),
+                options.vrrp_pid.unwrap_or_else(|| VRRP_PID_FILE.into()),
+            ],
+            dump_at_start: options.dump,
+        },
+    }
+}
+
+/// Checks a configuration; findings go to the file where one is named.
+fn test(options: &Options, file: Option<&Path>) -> ExitCode {
+    let config = options.config.clone().unwrap_or_else(|| CONFIG.into());
+    let (lines, code) = findings(&Reader::new(options.config_id.as_deref()), &config);
+    let written = match file {
+        Some(file) => File::create(file).and_then(|mut file| file.write_all(lines.as_bytes())),
+        None => io::stderr().lock().write_all(lines.as_bytes()),
+    };
+    if let (Err(error), Some(file)) = (written, file) {
+        complain(&format!("{}: {error}", file.display()));
+    }
+    ExitCode::from(code)
+}
+
+fn findings(reader: &Reader, config: &Path) -> (String, u8) {
+    let mut lines = String::new();
+    let (diagnostics, code) = match reader.load(config) {
+        Ok(loaded) => {
+            let insecure = preflight::insecure_scripts(&loaded.config);
+            for line in &insecure {
+                // Writing to a string cannot fail.
+                let _ = writeln!(lines, "{line}");
+            }
+            (loaded.diagnostics, if insecure.is_empty() { 0 } else { INSECURE })
+        }
+        Err(diagnostics) => {
+            let code = config_exit_code(&diagnostics);
+            (diagnostics, code)
+        }
+    };
+    for diagnostic in &diagnostics {
+        let _ = writeln!(lines, "{diagnostic}");
+    }
+    (lines, code)
+}
+
+fn signum(word: &str) -> ExitCode {
+    let dump = Dump::ALL.into_iter().find(|dump| dump.word() == word).map(Dump::signal);
+    let number = match word {
+        "STOP" => Some(libc::SIGTERM),
+        "RELOAD" => Some(libc::SIGHUP),
+        _ => dump,
+    };
+    if let Some(number) = number {
+        print(&format!("{number}\n"));
+        ExitCode::SUCCESS
+    } else {
+        complain(&format!("`{word}` is none of STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON"));
+        ExitCode::FAILURE
+    }
+}
+
+fn help() -> String {
+    let mut text = format!("Usage: {NAME} [OPTION]...\n\n");
+    for row in ROWS {
+        let short = row.short.map_or("    ".to_owned(), |short| format!("-{}, ", char::from(short)));
+        let value = match row.takes {
+            Takes::Nothing => String::new(),
+            Takes::Optional => format!("[={}]", row.value),
+            Takes::Required => format!("={}", row.value),
+        };
+        let name = format!("{short}--{}{value}", row.long);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<34} {}", row.summary);
+    }
+    text
+}

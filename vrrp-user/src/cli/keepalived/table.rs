@@ -1,0 +1,204 @@
+//! The table of keepalived's options: what each takes, and what it does here.
+
+use std::ffi::OsString;
+
+use super::options::{OptionError, Options, Task};
+use crate::daemon::options::XdpMode;
+use crate::daemon::syslog::Facility;
+
+/// One option.
+pub(super) struct Row {
+    pub(super) short: Option<u8>,
+    pub(super) long: &'static str,
+    pub(super) takes: Takes,
+    pub(super) meaning: Meaning,
+    /// For `--help`.
+    pub(super) value: &'static str,
+    pub(super) summary: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Takes {
+    Nothing,
+    /// Attached only: `-tFILE`, `--config-test=FILE`.
+    Optional,
+    Required,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Meaning {
+    Flag(fn(&mut Options)),
+    Value(fn(&mut Options, OsString) -> Result<(), OptionError>),
+    /// Asks for what is so anyway.
+    Moot,
+    /// What does not happen.
+    Ignored(&'static str),
+    /// Why it would do harm to go on without it.
+    Refused(&'static str),
+}
+
+const NO_CHILD: &str = "there is one process, and it does VRRP";
+const NO_FILE: &str = "logs go to syslog or to stderr";
+const NO_SNMP: &str = "SNMP is not served";
+const NO_CORE: &str = "core files are as the system has them";
+const AS_RUN: &str = "as for `vrrpx run`";
+
+pub(super) const ROWS: &[Row] = &[
+    value(
+        b'f',
+        "use-file",
+        "FILE",
+        "configuration [default: /etc/keepalived/keepalived.conf]",
+        |it, value| {
+            it.config = Some(value.into());
+            Ok(())
+        },
+    ),
+    moot(b'P', "vrrp", "VRRP only, which is all there is"),
+    refused(b'C', "check", "", "there is no health checker"),
+    moot(b'B', "no_bfd", "no BFD, of which there is none"),
+    moot(0, "all", "run all child processes, of which there are none"),
+    flag(b'l', "log-console", "log to stderr and not to syslog", |it| it.console = true),
+    flag(b'D', "log-detail", "log more", |it| it.detail = true),
+    value(b'S', "log-facility", "FACILITY", "of syslog: 0-7, local0-local7, user, daemon", |it, value| {
+        let name = value.to_string_lossy().into_owned();
+        it.facility = Facility::of(&name).ok_or(OptionError::Facility(name))?;
+        Ok(())
+    }),
+    ignored(b'g', "log-file", "FILE", NO_FILE),
+    ignored(0, "flush-log-file", "", NO_FILE),
+    flag(b'G', "no-syslog", "do not log to syslog", |it| it.no_syslog = true),
+    ignored(b'u', "umask", "MASK", "the mask of the process stays"),
+    ignored(b'X', "release-vips", "", "only the end of the daemon releases addresses"),
+    ignored(b'V', "dont-release-vrrp", "", "the end of the daemon releases addresses"),
+    moot(b'I', "dont-release-ipvs", "leave IPVS alone"),
+    ignored(b'R', "dont-respawn", "", NO_CHILD),
+    flag(b'n', "dont-fork", "stay in the foreground", |it| it.foreground = true),
+    flag(b'd', "dump-conf", "log configuration and state at the start", |it| it.dump = true),
+    value(b'p', "pid", "FILE", "pid file [default: /run/keepalived.pid]", |it, value| {
+        it.pid = Some(value.into());
+        Ok(())
+    }),
+    value(b'r', "vrrp_pid", "FILE", "further pid file [default: /run/keepalived_vrrp.pid]", |it, value| {
+        it.vrrp_pid = Some(value.into());
+        Ok(())
+    }),
+    refused(b'T', "genhash", "", "it is a tool for the health checker"),
+    ignored(b'c', "checkers_pid", "FILE", NO_CHILD),
+    ignored(b'a', "address-monitoring", "", "changes of addresses are not logged"),
+    ignored(b'b', "bfd_pid", "FILE", NO_CHILD),
+    refused(
+        b's',
+        "namespace",
+        "NAME",
+        "start it with `ip netns exec NAME`, or NetworkNamespacePath= of systemd",
+    ),
+    ignored(b'e', "all-config", "", "a missing included file is a warning"),
+    value(
+        b'i',
+        "config-id",
+        "ID",
+        "name for `@ID` in the configuration [default: host name]",
+        |it, value| {
+            it.config_id = Some(value.to_string_lossy().into_owned());
+            Ok(())
+        },
+    ),
+    ignored(b'x', "snmp", "", NO_SNMP),
+    ignored(b'A', "snmp-agent-socket", "FILE", NO_SNMP),
+    ignored(b'm', "core-dump", "", NO_CORE),
+    ignored(b'M', "core-dump-pattern", "PATTERN", NO_CORE),
+    value(
+        0,
+        "signum",
+        "WORD",
+        "print the signal for STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON",
+        |it, value| {
+            it.task = Task::Signum(value.to_string_lossy().into_owned());
+            Ok(())
+        },
+    ),
+    Row {
+        takes: Takes::Optional,
+        ..value(
+            b't',
+            "config-test",
+            "LOG_FILE",
+            "check the configuration; 0: good, 3: cannot be read, 4: errors, 5: scripts not secure",
+            |it, value| {
+                it.task = Task::Test((!value.is_empty()).then(|| value.into()));
+                Ok(())
+            },
+        )
+    },
+    Row { takes: Takes::Optional, ..ignored(0, "perf", "WHAT", "the daemon does not profile itself") },
+    Row { takes: Takes::Optional, ..ignored(0, "debug", "WHAT", "use `--log debug`") },
+    ignored(0, "no-mem-check", "", "there is no such check"),
+    ignored(0, "ignore-sigint", "", "SIGINT ends the daemon"),
+    flag(b'v', "version", "print the version", |it| it.task = Task::Version),
+    flag(b'h', "help", "print this", |it| it.task = Task::Help),
+    value(
+        0,
+        "runtime-dir",
+        "DIR",
+        "as for `vrrpx run` [default: /run/vrrpx, with -p beside its file]",
+        |it, value| {
+            it.runtime_dir = Some(value.into());
+            Ok(())
+        },
+    ),
+    value(0, "metrics", "ADDR:PORT", AS_RUN, |it, value| {
+        let text = value.to_string_lossy();
+        it.metrics = Some(text.parse().map_err(|_| OptionError::Bad("metrics", text.into_owned()))?);
+        Ok(())
+    }),
+    value(0, "xdp-mode", "MODE", AS_RUN, |it, value| {
+        let text = value.to_string_lossy();
+        it.mode = text.parse::<XdpMode>().map_err(|_| OptionError::Bad("xdp-mode", text.into_owned()))?;
+        Ok(())
+    }),
+    value(0, "log", "LEVEL", AS_RUN, |it, value| {
+        it.log = Some(value.to_string_lossy().into_owned());
+        Ok(())
+    }),
+    flag(0, "no-realtime", AS_RUN, |it| it.no_realtime = true),
+];
+
+/// `short` 0: there is none. `value` empty: it takes none.
+const fn row(
+    short: u8,
+    long: &'static str,
+    value: &'static str,
+    summary: &'static str,
+    meaning: Meaning,
+) -> Row {
+    let short = if short == 0 { None } else { Some(short) };
+    let takes = if value.is_empty() { Takes::Nothing } else { Takes::Required };
+    Row { short, long, takes, meaning, value, summary }
+}
+
+const fn flag(short: u8, long: &'static str, summary: &'static str, set: fn(&mut Options)) -> Row {
+    row(short, long, "", summary, Meaning::Flag(set))
+}
+
+const fn value(
+    short: u8,
+    long: &'static str,
+    value: &'static str,
+    summary: &'static str,
+    set: fn(&mut Options, OsString) -> Result<(), OptionError>,
+) -> Row {
+    row(short, long, value, summary, Meaning::Value(set))
+}
+
+const fn moot(short: u8, long: &'static str, summary: &'static str) -> Row {
+    row(short, long, "", summary, Meaning::Moot)
+}
+
+const fn ignored(short: u8, long: &'static str, value: &'static str, consequence: &'static str) -> Row {
+    row(short, long, value, consequence, Meaning::Ignored(consequence))
+}
+
+const fn refused(short: u8, long: &'static str, value: &'static str, reason: &'static str) -> Row {
+    row(short, long, value, reason, Meaning::Refused(reason))
+}

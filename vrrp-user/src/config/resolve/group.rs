@@ -1,0 +1,134 @@
+//! `vrrp_sync_group`: who is in which one, and what its members track for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::super::diagnostic::{Report, did_you_mean};
+use super::super::model::{Group, Instance};
+use super::super::schema::{GroupDraft, InstanceDraft, TrackDraft};
+use super::super::source::{At, Position};
+use crate::protocol::{GroupSettings, InstanceId, Priority, Weight};
+
+/// Finds the members of each group and lets them track what it tracks. Leaves their names.
+pub(super) fn join(
+    groups: &[GroupDraft],
+    instances: &mut [InstanceDraft],
+    report: &mut Report,
+) -> Vec<Vec<Arc<str>>> {
+    let mut taken: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+    let mut joined = Vec::with_capacity(groups.len());
+    for group in groups {
+        let mut members = Vec::with_capacity(group.members.len());
+        for At { value: name, at } in &group.members {
+            let Some(instance) = instances.iter_mut().find(|instance| instance.name.value == *name) else {
+                unknown(name, *at, instances, report);
+                continue;
+            };
+            match taken.insert(name.clone(), group.name.value.clone()) {
+                None => {
+                    inherit(&mut instance.scripts, &group.scripts);
+                    inherit(&mut instance.interfaces, &group.interfaces);
+                    inherit(&mut instance.processes, &group.processes);
+                    inherit(&mut instance.files, &group.files);
+                    members.push(name.clone());
+                }
+                Some(other) if other == group.name.value => {
+                    report.warning(*at, format!("`{name}` is listed already"));
+                }
+                Some(other) => {
+                    report
+                        .error(*at, format!("`{name}` is in vrrp_sync_group `{other}` already"))
+                        .help("an instance can move with one group only");
+                }
+            }
+        }
+        if !group.flawed {
+            count(group, report);
+        }
+        joined.push(members);
+    }
+    joined
+}
+
+/// Groups with the members that could be resolved; `members` are their names, group by group.
+pub(super) fn resolve(
+    groups: Vec<GroupDraft>,
+    members: Vec<Vec<Arc<str>>>,
+    instances: &mut [Instance],
+    report: &mut Report,
+) -> Vec<Group> {
+    let numbers: HashMap<Arc<str>, InstanceId> =
+        instances.iter().map(|instance| instance.settings.name.clone()).zip((0..).map(InstanceId)).collect();
+    let mut resolved = Vec::with_capacity(groups.len());
+    for (group, names) in groups.into_iter().zip(members) {
+        let members: Vec<InstanceId> = names.iter().filter_map(|name| numbers.get(name).copied()).collect();
+        if members.is_empty() {
+            continue;
+        }
+        owners(&group, &members, instances, report);
+        for member in members.iter().filter(|_| !group.tracking_weight) {
+            if let Some(instance) = instances.get_mut(member.index()) {
+                leave_weights_out(&group, instance, report);
+            }
+        }
+        let settings = GroupSettings { name: group.name.value, members };
+        resolved.push(Group { settings, notify: group.notify });
+    }
+    resolved
+}
+
+fn unknown(name: &str, at: Position, instances: &[InstanceDraft], report: &mut Report) {
+    let help = did_you_mean(name, instances.iter().map(|instance| &*instance.name.value));
+    report.error(at, format!("there is no vrrp_instance `{name}`")).help_maybe(help);
+}
+
+/// What a member tracks itself stays as it is.
+fn inherit(own: &mut Vec<TrackDraft>, of_group: &[TrackDraft]) {
+    for track in of_group {
+        if own.iter().all(|other| other.name.value != track.name.value) {
+            own.push(track.clone());
+        }
+    }
+}
+
+fn count(group: &GroupDraft, report: &mut Report) {
+    let At { value: name, at } = &group.name;
+    if group.members.is_empty() {
+        report
+            .warning(*at, format!("vrrp_sync_group `{name}` has no members, so it does nothing"))
+            .help("write `group { … }` with names of instances");
+    } else if group.members.len() == 1 {
+        report.warning(*at, format!("vrrp_sync_group `{name}` has one member only"));
+    }
+}
+
+/// An owner never waits and never yields, the others do both.
+fn owners(group: &GroupDraft, members: &[InstanceId], instances: &[Instance], report: &mut Report) {
+    let priorities = members.iter().filter_map(|member| instances.get(member.index()));
+    let owners = priorities.filter(|member| member.settings.priority == Priority::OWNER).count();
+    if owners > 0 && owners < members.len() {
+        report
+            .warning(
+                group.name.at,
+                format!("vrrp_sync_group `{}` has members with and without priority 255", group.name.value),
+            )
+            .help("as they move together, those with 255 wait like the others; use less than 255 for all");
+    }
+}
+
+fn leave_weights_out(group: &GroupDraft, instance: &mut Instance, report: &mut Report) {
+    let settings = &mut instance.settings;
+    let before = settings.tracks.len();
+    settings.tracks.retain(|track| track.weight == Weight(0));
+    if settings.tracks.len() < before {
+        report
+            .warning(
+                group.name.at,
+                format!(
+                    "what `{}` tracks with a weight does not count in vrrp_sync_group `{}`, as with keepalived",
+                    settings.name, group.name.value
+                ),
+            )
+            .help("write `sync_group_tracking_weight` into the group");
+    }
+}

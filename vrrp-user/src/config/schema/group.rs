@@ -1,0 +1,150 @@
+//! `vrrp_sync_group`.
+
+use std::sync::Arc;
+
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::model::NotifySettings;
+use super::super::source::At;
+use super::super::tree::Statement;
+use super::ignored::{NO_BFD, NO_FIFO, NO_MAIL};
+use super::root::Draft;
+use super::track::TrackDraft;
+use super::value;
+use super::{Kind, Row, Tables, notify, track};
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct GroupDraft {
+    pub(in crate::config) name: At<Arc<str>>,
+    pub(in crate::config) members: Vec<At<Arc<str>>>,
+    /// What every member tracks.
+    pub(in crate::config) scripts: Vec<TrackDraft>,
+    pub(in crate::config) interfaces: Vec<TrackDraft>,
+    pub(in crate::config) processes: Vec<TrackDraft>,
+    pub(in crate::config) files: Vec<TrackDraft>,
+    /// Weights of members count.
+    pub(in crate::config) tracking_weight: bool,
+    pub(in crate::config) notify: NotifySettings,
+    /// Something in the block could not be read; what seems to be missing may be just that.
+    pub(in crate::config) flawed: bool,
+}
+
+const ROWS: &[Row<GroupDraft>] = &[
+    Row::works(
+        "group",
+        Kind::Block("", members),
+        "required",
+        "names of instances; each may be in one group only",
+    ),
+    Row::works(
+        "track_script",
+        Kind::Block("", |it, _, inner, report| track::read(&mut it.scripts, inner, report)),
+        "",
+        "scripts that count for all members, one per line",
+    ),
+    Row::works(
+        "track_interface",
+        Kind::Block("", |it, _, inner, report| track::read(&mut it.interfaces, inner, report)),
+        "",
+        "interfaces that count for all members, one per line",
+    ),
+    Row::works(
+        "track_process",
+        Kind::Block("", |it, _, inner, report| track::read(&mut it.processes, inner, report)),
+        "",
+        "processes that count for all members, one per line",
+    ),
+    Row::works(
+        "track_file",
+        Kind::Block("", |it, _, inner, report| track::read(&mut it.files, inner, report)),
+        "",
+        "files that count for all members, one per line",
+    ),
+    Row::works(
+        "sync_group_tracking_weight",
+        Kind::Flag(|it, _| it.tracking_weight = true),
+        "off",
+        "weights count; without it, members track only what has no weight",
+    ),
+    Row::works(
+        "global_tracking",
+        Kind::Own("", global_tracking),
+        "off",
+        "older name of `sync_group_tracking_weight`",
+    ),
+    Row::works(
+        "notify_master",
+        Kind::Own(notify::FORM, |it, word, args, report| {
+            notify::hook(&mut it.notify.master, word, args, report);
+        }),
+        "",
+        "run when all members have become masters",
+    ),
+    Row::works(
+        "notify_backup",
+        Kind::Own(notify::FORM, |it, word, args, report| {
+            notify::hook(&mut it.notify.backup, word, args, report);
+        }),
+        "",
+        "run when all members have become backups",
+    ),
+    Row::works(
+        "notify_fault",
+        Kind::Own(notify::FORM, |it, word, args, report| {
+            notify::hook(&mut it.notify.fault, word, args, report);
+        }),
+        "",
+        "run when all members have entered Fault",
+    ),
+    Row::works(
+        "notify_stop",
+        Kind::Own(notify::FORM, |it, word, args, report| {
+            notify::hook(&mut it.notify.stop, word, args, report);
+        }),
+        "",
+        "run when the daemon ends",
+    ),
+    Row::works(
+        "notify",
+        Kind::Own(notify::FORM, |it, word, args, report| {
+            notify::hook(&mut it.notify.any, word, args, report);
+        }),
+        "",
+        "run on every change, with `GROUP`, name, state and 0 behind its arguments",
+    ),
+    Row::missing("track_bfd", "BFD session", NO_BFD),
+    Row::missing("smtp_alert", "mail about changes", NO_MAIL),
+    Row::missing("notify_priority_changes", "priorities to FIFOs", NO_FIFO),
+];
+
+pub(super) const TABLES: Tables<GroupDraft> = &[ROWS];
+
+pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
+    let at = statement.keyword.at;
+    let Some(name) = value::read_only_word("vrrp_sync_group", at, &statement.args, report) else { return };
+    let mut group =
+        GroupDraft { name: At { value: name.text.as_str().into(), at: name.at }, ..GroupDraft::default() };
+    let errors = report.errors();
+    super::read_block(TABLES, "vrrp_sync_group", inner, &mut group, report);
+    group.flawed = report.errors() > errors;
+    draft.groups.push(group);
+}
+
+/// One or more per line.
+fn members(it: &mut GroupDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
+    for line in inner {
+        if line.block.is_some() {
+            report.error(line.keyword.at, format!("`{}` takes no block", line.keyword.text));
+            continue;
+        }
+        let words = std::iter::once(&line.keyword).chain(&line.args);
+        it.members.extend(words.map(|word| At { value: word.text.as_str().into(), at: word.at }));
+    }
+}
+
+fn global_tracking(it: &mut GroupDraft, keyword: &Word, _: &[Word], report: &mut Report) {
+    report
+        .warning(keyword.at, "`global_tracking` is taken as `sync_group_tracking_weight`, as keepalived does")
+        .help("write `sync_group_tracking_weight`");
+    it.tracking_weight = true;
+}

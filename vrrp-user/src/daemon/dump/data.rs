@@ -1,0 +1,242 @@
+//! keepalived.data: configuration and state, as text.
+
+use std::fmt::{self, Display, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::view::{self, View};
+use crate::config::ScriptSettings;
+use crate::daemon::record::Inner;
+use crate::daemon::status::Sources;
+use crate::daemon::wall::rfc3339;
+use crate::protocol::{Auth, Track, Version};
+
+/// The whole file. What programs look for has keepalived's words and order; a blank before a line tells its depth.
+pub fn data(sources: &Sources) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_all(&mut text, sources);
+    text
+}
+
+fn write_all(f: &mut String, sources: &Sources) -> fmt::Result {
+    let globals = &sources.config.globals;
+    writeln!(f, "------< Global definitions >------")?;
+    writeln!(f, " Router ID = {}", sources.router_id)?;
+    for fifo in &globals.fifos {
+        writeln!(f, " VRRP notify fifo = {}", fifo.path)?;
+        if let Some(script) = view::hook(fifo.script.as_ref()) {
+            writeln!(f, " VRRP notify fifo script = {script}")?;
+        }
+    }
+    writeln!(f, " Script security {}", if globals.script_security { "enabled" } else { "disabled" })?;
+    writeln!(f, "------< VRRP Topology >------")?;
+    for view in view::all(sources) {
+        write!(f, "{}", Instance(&view))?;
+    }
+    if !sources.config.scripts.is_empty() {
+        writeln!(f, "------< VRRP Scripts >------")?;
+        let record = sources.record.read();
+        for settings in &sources.config.scripts {
+            write!(f, "{}", Script { settings, record: &record, sources })?;
+        }
+    }
+    Ok(())
+}
+
+struct Instance<'a>(&'a View<'a>);
+
+impl Display for Instance<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = &self.0.instance.settings;
+        writeln!(f, " VRRP Instance = {}", settings.name)?;
+        writeln!(f, "   VRRP Version = {}", settings.version as u8)?;
+        if self.0.is_ipv6() {
+            writeln!(f, "   Using Native IPv6")?;
+        }
+        self.state(f)?;
+        self.way(f)?;
+        self.announcements(f)?;
+        self.election(f)?;
+        self.lists(f)?;
+        self.hooks(f)
+    }
+}
+
+impl Instance<'_> {
+    fn state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let view = self.0;
+        writeln!(f, "   State = {}", view.state.as_str())?;
+        if let (Some(router), Some(peer)) = (view.master_address(), &view.master) {
+            writeln!(f, "   Master router = {router}")?;
+            writeln!(f, "   Master priority = {}", peer.priority)?;
+            if view.instance.settings.version == Version::V3 {
+                writeln!(f, "   Master advert int = {:.2} sec", view.master_interval().as_secs_f64())?;
+            }
+        }
+        writeln!(f, "   Wantstate = {}", view.state.as_str())?;
+        let (whole, micros) = (view.since.as_secs(), view.since.subsec_micros());
+        writeln!(f, "   Last transition = {whole}.{micros:06} ({})", rfc3339(UNIX_EPOCH + view.since))
+    }
+
+    fn way(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (view, settings) = (self.0, &self.0.instance.settings);
+        writeln!(f, "   Interface = {}", settings.interface)?;
+        if settings.ignore_own_link {
+            writeln!(f, "   Tracking primary interface = disabled")?;
+        }
+        if let Some(source) = view.source.or(settings.source) {
+            writeln!(f, "   Using src_ip = {source}")?;
+        }
+        if settings.unicast.is_none() {
+            writeln!(f, "   Multicast address {}", settings.group())?;
+        }
+        Ok(())
+    }
+
+    fn announcements(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let announce = &self.0.instance.settings.announce;
+        writeln!(f, "   Gratuitous ARP delay = {}", announce.delay.as_secs())?;
+        writeln!(f, "   Gratuitous ARP repeat = {}", announce.repeat)?;
+        writeln!(f, "   Gratuitous ARP refresh = {}", announce.refresh.as_secs())?;
+        writeln!(f, "   Gratuitous ARP refresh repeat = {}", announce.refresh_repeat)?;
+        writeln!(f, "   Gratuitous ARP lower priority delay = {}", announce.lower_prio_delay.as_secs())?;
+        writeln!(f, "   Gratuitous ARP lower priority repeat = {}", announce.lower_prio_repeat)
+    }
+
+    fn election(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (view, settings) = (self.0, &self.0.instance.settings);
+        writeln!(f, "   Down timer adverts = {}", settings.down_timer_adverts)?;
+        writeln!(
+            f,
+            "   Send advert after receive lower priority advert = {}",
+            !settings.lower_prio_no_advert
+        )?;
+        writeln!(
+            f,
+            "   Send advert after receive higher priority advert = {}",
+            settings.higher_prio_send_advert
+        )?;
+        writeln!(f, "   Virtual Router ID = {}", settings.vrid.number())?;
+        writeln!(f, "   Priority = {}", settings.priority)?;
+        writeln!(f, "   Effective priority = {}", view.effective)?;
+        writeln!(f, "   Total priority = {}", view.effective)?;
+        writeln!(f, "   Advert interval = {}", span(view.interval().duration()))?;
+        if view.master.is_some() && settings.version == Version::V3 {
+            writeln!(f, "   Master advert interval = {}", span(view.master_interval()))?;
+        }
+        writeln!(f, "   Accept = enabled")?;
+        writeln!(f, "   Preempt = {}", if settings.preempt { "enabled" } else { "disabled" })?;
+        if !settings.preempt_delay.is_zero() {
+            writeln!(f, "   Preempt delay = {} secs", settings.preempt_delay.as_secs_f64())?;
+        }
+        if settings.auth != Auth::None {
+            writeln!(f, "   Authentication type = SIMPLE_PASSWORD")?;
+            writeln!(f, "   Password = ********")?;
+        }
+        Ok(())
+    }
+
+    fn lists(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (view, settings) = (self.0, &self.0.instance.settings);
+        let addresses = view.addresses();
+        writeln!(f, "   Virtual IP ({}):", addresses.len())?;
+        list(f, addresses)?;
+        let excluded = view.excluded();
+        if !excluded.is_empty() {
+            writeln!(f, "   Virtual IP Excluded :")?;
+            list(f, excluded)?;
+        }
+        if let Some(unicast) = &settings.unicast {
+            writeln!(f, "   Unicast Peer :")?;
+            list(f, unicast.peers.iter().map(|peer| peer.address.to_string()))?;
+        }
+        let tracked = |name: fn(&Track) -> Option<&str>| {
+            let lines = settings
+                .tracks
+                .iter()
+                .filter_map(move |track| Some(format!("{} weight {}", name(&track.track)?, track.weight.0)));
+            lines.collect::<Vec<_>>()
+        };
+        let interfaces = tracked(|track| if let Track::Interface(name) = track { Some(name) } else { None });
+        let scripts = tracked(|track| if let Track::Script(name) = track { Some(name) } else { None });
+        if !interfaces.is_empty() {
+            writeln!(f, "   Tracked interfaces :")?;
+            list(f, interfaces)?;
+        }
+        if !scripts.is_empty() {
+            writeln!(f, "   Tracked scripts :")?;
+            list(f, scripts)?;
+        }
+        Ok(())
+    }
+
+    fn hooks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let notify = &self.0.instance.notify;
+        writeln!(f, "   Using smtp notification = no")?;
+        writeln!(f, "   Notify deleted = {}", if notify.tell_deleted { "Deleted" } else { "Fault" })?;
+        let hooks = [
+            ("Backup", &notify.backup),
+            ("Master", &notify.master),
+            ("Fault", &notify.fault),
+            ("Stop", &notify.stop),
+            ("Deleted", &notify.deleted),
+            ("Generic", &notify.any),
+        ];
+        for (kind, hook) in hooks {
+            if let Some(command) = view::hook(hook.as_ref()) {
+                writeln!(f, "   {kind} state transition script = {command}")?;
+            }
+        }
+        if let Some(command) = view::hook(notify.lower.as_ref()) {
+            writeln!(f, "   Master rx lower pri script = {command}")?;
+        }
+        writeln!(f, "   Notify priority changes = {}", notify.priority_changes)
+    }
+}
+
+struct Script<'a> {
+    settings: &'a ScriptSettings,
+    record: &'a Inner,
+    sources: &'a Sources,
+}
+
+impl Display for Script<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { settings, record, sources } = self;
+        let status = match record.checks.get(&settings.id).map(|round| round.up) {
+            Some(true) => "GOOD",
+            Some(false) => "BAD",
+            None if settings.init_fail => "BAD",
+            None => "INIT",
+        };
+        writeln!(f, " VRRP Script = {}", settings.name)?;
+        writeln!(f, "   Command = {}", view::target(&settings.target))?;
+        writeln!(f, "   Interval = {} sec", settings.interval.as_secs_f64())?;
+        writeln!(f, "   Timeout = {} sec", settings.timeout.as_secs_f64())?;
+        writeln!(f, "   Weight = {}", settings.weight.0)?;
+        writeln!(f, "   Rise = {}", settings.rise)?;
+        writeln!(f, "   Fall = {}", settings.fall)?;
+        writeln!(f, "   Insecure = no")?;
+        writeln!(f, "   Status = {status}")?;
+        writeln!(f, "   Tracking instances :")?;
+        for instance in &sources.config.instances {
+            for track in instance.settings.tracks.iter().filter(|track| track.id == settings.id) {
+                writeln!(f, "     {}, weight {}", instance.settings.name, track.weight.0)?;
+            }
+        }
+        writeln!(f, "   State = idle")
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, lines: impl IntoIterator<Item = String>) -> fmt::Result {
+    lines.into_iter().try_for_each(|line| writeln!(f, "     {line}"))
+}
+
+/// keepalived counts whole seconds, else milliseconds.
+fn span(span: Duration) -> String {
+    if span.subsec_nanos() == 0 {
+        format!("{} sec", span.as_secs())
+    } else {
+        format!("{} milli-sec", span.as_millis())
+    }
+}

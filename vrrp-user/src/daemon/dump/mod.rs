@@ -1,0 +1,180 @@
+//! The files that keepalived writes on a signal, for the programs that parse them.
+//!
+//! Enters: signals, and what [`Sources`] know. Leaves: keepalived.data, keepalived.stats and keepalived.json, each
+//! replaced as a whole. Absent: the engine, which is never asked, and the thread of the other services: a disk that
+//! stalls holds up this module's own thread and nothing else.
+
+mod data;
+mod json;
+mod stats;
+mod tally;
+mod view;
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Builder;
+
+use futures::future::select_all;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{debug, warn};
+
+use super::status::Live;
+use crate::protocol::InstanceId;
+use tally::Tally;
+
+pub use data::data;
+
+/// Signals that may wait for the disk; further ones of a kind that waits already would tell the same.
+const WAITING: usize = 8;
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Dump {
+    Data,
+    Stats,
+    /// The statistics, which count from zero afterwards.
+    StatsClear,
+    Json,
+}
+
+impl Dump {
+    pub const ALL: [Self; 4] = [Self::Data, Self::Stats, Self::StatsClear, Self::Json];
+
+    /// The word for `--signum`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Data => "DATA",
+            Self::Stats => "STATS",
+            Self::StatsClear => "STATS_CLEAR",
+            Self::Json => "JSON",
+        }
+    }
+
+    /// The number of its signal; that of the real-time ones depends on the C library.
+    pub fn signal(self) -> i32 {
+        match self {
+            Self::Data => libc::SIGUSR1,
+            Self::Stats => libc::SIGUSR2,
+            Self::StatsClear => libc::SIGRTMAX() - 1,
+            Self::Json => libc::SIGRTMIN() + 2,
+        }
+    }
+}
+
+/// Writes the files on their signals.
+#[derive(Debug)]
+pub struct Dumps {
+    signals: Vec<(Dump, Signal)>,
+}
+
+impl Dumps {
+    /// From here on the signals do not end the process. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// A signal cannot be caught.
+    pub fn open() -> io::Result<Self> {
+        let caught = |dump: Dump| Ok((dump, signal(SignalKind::from_raw(dump.signal()))?));
+        Ok(Self { signals: Dump::ALL.into_iter().map(caught).collect::<io::Result<_>>()? })
+    }
+
+    /// Serves signals for as long as it is polled.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub async fn serve(mut self, sources: Live) -> io::Result<()> {
+        let (orders, taken) = sync_channel(WAITING);
+        // Not joined: at the end of the daemon, what a disk holds up is left.
+        Builder::new().name("dump".to_owned()).spawn(move || write_on_order(&taken, &sources))?;
+        loop {
+            let dump = self.next().await;
+            order(&orders, dump);
+        }
+    }
+
+    async fn next(&mut self) -> Dump {
+        let caught = self.signals.iter_mut().map(|(dump, signal)| {
+            Box::pin(async move {
+                signal.recv().await;
+                *dump
+            })
+        });
+        select_all(caught).await.0
+    }
+}
+
+fn order(orders: &SyncSender<Dump>, dump: Dump) {
+    if orders.try_send(dump).is_err() {
+        warn!(what = dump.word(), "a dump is not written: earlier ones wait for the disk");
+    }
+}
+
+/// Ends when nobody can order any more.
+fn write_on_order(orders: &Receiver<Dump>, sources: &Live) {
+    let mut writer = Writer::new(sources);
+    for dump in orders {
+        let (path, outcome) = writer.write(dump);
+        match outcome {
+            Ok(()) => debug!(path = %path.display(), "dump written"),
+            Err(error) => warn!(path = %path.display(), %error, "a dump cannot be written"),
+        }
+    }
+}
+
+/// The files of one daemon.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    sources: &'a Live,
+    /// What was counted when the statistics were cleared.
+    cleared: HashMap<InstanceId, Tally>,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(sources: &'a Live) -> Self {
+        Self { sources, cleared: HashMap::new() }
+    }
+
+    /// Replaces one file. Also returns its path.
+    pub fn write(&mut self, dump: Dump) -> (PathBuf, io::Result<()>) {
+        let sources = &*self.sources.now();
+        let settings = &sources.config.globals.dumps;
+        let path = |configured: &Option<Arc<str>>, name: &str| match configured {
+            Some(path) => PathBuf::from(&**path),
+            None => std::env::temp_dir().join(name),
+        };
+        let now = tally::all(sources);
+        let cleared = |id| self.cleared.get(&id).copied().unwrap_or_default();
+        let tallies: Vec<Tally> = now.iter().map(|(id, now)| now.since(&cleared(*id))).collect();
+        let (path, text) = match dump {
+            Dump::Data => (path(&settings.state, "keepalived.data"), data(sources)),
+            Dump::Stats | Dump::StatsClear => {
+                (path(&settings.stats, "keepalived.stats"), stats::stats(sources, &tallies))
+            }
+            Dump::Json => (path(&settings.json, "keepalived.json"), json::json(sources, &tallies)),
+        };
+        if dump == Dump::StatsClear {
+            self.cleared = now.into_iter().collect();
+        }
+        let outcome = replace(&path, &text);
+        (path, outcome)
+    }
+}
+
+/// Puts a file in the place of another, so that a reader has the one or the other whole. Mode 0600, as keepalived's
+/// own are; links at either path are replaced and not followed, as anybody may place some in /tmp.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}", std::process::id()));
+    let aside = PathBuf::from(aside);
+    let _ = fs::remove_file(&aside);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&aside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&aside);
+    }
+    written
+}

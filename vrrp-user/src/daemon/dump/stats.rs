@@ -1,0 +1,52 @@
+//! keepalived.stats: what was counted, as text.
+
+use std::fmt::{self, Display, Write};
+
+use super::tally::Tally;
+use crate::daemon::status::Sources;
+
+/// The whole file: a paragraph per instance, in the order of the configuration.
+pub(super) fn stats(sources: &Sources, tallies: &[Tally]) -> String {
+    let names = sources.config.instances.iter().map(|instance| &*instance.settings.name);
+    let mut text = String::new();
+    for (name, tally) in names.zip(tallies) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{}", Paragraph { name, tally });
+    }
+    text
+}
+
+struct Paragraph<'a> {
+    name: &'a str,
+    tally: &'a Tally,
+}
+
+impl Display for Paragraph<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, tally } = self;
+        writeln!(f, "VRRP Instance: {name}")?;
+        section(f, "Advertisements", &[("Received", tally.advert_rcvd), ("Sent", tally.advert_sent)])?;
+        writeln!(f, "  Became master: {}", tally.become_master)?;
+        writeln!(f, "  Released master: {}", tally.release_master)?;
+        let packet_errors = [
+            ("Length", tally.packet_len_err),
+            ("TTL", tally.ip_ttl_err),
+            ("Invalid Type", tally.invalid_type_rcvd),
+            ("Advertisement Interval", tally.advert_interval_err),
+            ("Address List", tally.addr_list_err),
+        ];
+        section(f, "Packet Errors", &packet_errors)?;
+        let authentication = [
+            ("Invalid Type", tally.invalid_authtype),
+            ("Type Mismatch", tally.authtype_mismatch),
+            ("Failure", tally.auth_failure),
+        ];
+        section(f, "Authentication Errors", &authentication)?;
+        section(f, "Priority Zero", &[("Received", tally.pri_zero_rcvd), ("Sent", tally.pri_zero_sent)])
+    }
+}
+
+fn section(f: &mut fmt::Formatter<'_>, title: &str, counts: &[(&str, u64)]) -> fmt::Result {
+    writeln!(f, "  {title}:")?;
+    counts.iter().try_for_each(|(word, count)| writeln!(f, "    {word}: {count}"))
+}

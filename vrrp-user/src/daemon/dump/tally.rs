@@ -1,0 +1,90 @@
+//! The counters of keepalived's statistics, from ours.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+use vrrp_ebpf::wire::Reject;
+
+use crate::daemon::status::{Sources, received};
+use crate::protocol::InstanceId;
+
+/// Of one instance; the names are those of keepalived.json.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub(super) struct Tally {
+    pub(super) advert_rcvd: u64,
+    pub(super) advert_sent: u64,
+    pub(super) become_master: u64,
+    pub(super) release_master: u64,
+    pub(super) packet_len_err: u64,
+    pub(super) advert_interval_err: u64,
+    pub(super) ip_ttl_err: u64,
+    pub(super) invalid_type_rcvd: u64,
+    /// Always 0: an advert with other addresses is a valid one.
+    pub(super) addr_list_err: u64,
+    /// Always 0: a type that nobody knows is another one than ours.
+    pub(super) invalid_authtype: u64,
+    pub(super) authtype_mismatch: u64,
+    pub(super) auth_failure: u64,
+    pub(super) pri_zero_rcvd: u64,
+    pub(super) pri_zero_sent: u64,
+}
+
+/// Of all instances, in the order of the file.
+pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
+    let past = |id: InstanceId| {
+        let record = sources.record.read();
+        record.instance(id).map_or((0, 0), |past| (past.became_master, past.released_master))
+    };
+    sources
+        .instances()
+        .map(|(instance, board)| {
+            let (become_master, release_master) = past(instance.id);
+            let counters = sources.maps.counters(Some(instance.id.0));
+            let rejects = |words: &[Reject]| words.iter().map(|&word| counters.reject(word)).sum();
+            let tally = Tally {
+                advert_rcvd: received(&counters),
+                advert_sent: board.adverts_sent.load(Relaxed),
+                become_master,
+                release_master,
+                packet_len_err: rejects(&[
+                    Reject::Truncated,
+                    Reject::Length,
+                    Reject::TooLong,
+                    Reject::CountZero,
+                ]),
+                advert_interval_err: rejects(&[Reject::IntervalMismatch, Reject::IntervalZero]),
+                ip_ttl_err: rejects(&[Reject::Ttl]),
+                invalid_type_rcvd: rejects(&[Reject::Type]),
+                addr_list_err: 0,
+                invalid_authtype: 0,
+                authtype_mismatch: rejects(&[Reject::AuthType]),
+                auth_failure: rejects(&[Reject::AuthData]),
+                pri_zero_rcvd: board.release_heard.load(Relaxed),
+                pri_zero_sent: board.release_sent.load(Relaxed),
+            };
+            (instance.id, tally)
+        })
+        .collect()
+}
+
+impl Tally {
+    /// What was counted after an earlier moment.
+    pub(super) fn since(self, before: &Self) -> Self {
+        Self {
+            advert_rcvd: self.advert_rcvd.saturating_sub(before.advert_rcvd),
+            advert_sent: self.advert_sent.saturating_sub(before.advert_sent),
+            become_master: self.become_master.saturating_sub(before.become_master),
+            release_master: self.release_master.saturating_sub(before.release_master),
+            packet_len_err: self.packet_len_err.saturating_sub(before.packet_len_err),
+            advert_interval_err: self.advert_interval_err.saturating_sub(before.advert_interval_err),
+            ip_ttl_err: self.ip_ttl_err.saturating_sub(before.ip_ttl_err),
+            invalid_type_rcvd: self.invalid_type_rcvd.saturating_sub(before.invalid_type_rcvd),
+            addr_list_err: 0,
+            invalid_authtype: 0,
+            authtype_mismatch: self.authtype_mismatch.saturating_sub(before.authtype_mismatch),
+            auth_failure: self.auth_failure.saturating_sub(before.auth_failure),
+            pri_zero_rcvd: self.pri_zero_rcvd.saturating_sub(before.pri_zero_rcvd),
+            pri_zero_sent: self.pri_zero_sent.saturating_sub(before.pri_zero_sent),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! How one instance stands, as both keepalived.data and keepalived.json tell it.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use vrrp_ebpf::map::Peer;
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Family;
+
+use crate::config::{CheckTarget, Instance, NotifyCommand, ScriptCommand};
+use crate::daemon::engine::address;
+use crate::daemon::status::{Sources, interval, master};
+use crate::driver::clock;
+use crate::protocol::{Interval, Priority, State, Version, VirtualAddress};
+
+pub(super) struct View<'a> {
+    pub(super) instance: &'a Instance,
+    pub(super) state: State,
+    pub(super) effective: Priority,
+    /// Of the last transition; the start of the daemon where there was none. Since 1970.
+    pub(super) since: Duration,
+    /// Of a backup that hears one.
+    pub(super) master: Option<Peer>,
+    /// Where adverts are sent from, once it is known.
+    pub(super) source: Option<IpAddr>,
+}
+
+/// All instances, in the order of the configuration.
+pub(super) fn all(sources: &Sources) -> Vec<View<'_>> {
+    let now = clock::now();
+    let start = SystemTime::now().checked_sub(now.since(sources.started)).unwrap_or(SystemTime::UNIX_EPOCH);
+    let record = sources.record.read();
+    sources
+        .instances()
+        .map(|(instance, board)| {
+            let slot = instance.id.0;
+            let state = board.state();
+            let past = record.instance(instance.id);
+            let at = past.and_then(|past| past.history.back()).map_or(start, |passed| passed.at);
+            let peers: Vec<Peer> = sources.maps.peers(slot).map(|(_, peer)| peer).collect();
+            let moved = board.since.load(std::sync::atomic::Ordering::Relaxed) != Timestamp::ZERO.as_nanos();
+            let source = sources.maps.slot(slot).source;
+            View {
+                instance,
+                state,
+                effective: if moved { board.priority() } else { instance.settings.priority },
+                since: at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+                master: (state == State::Backup).then(|| master(&peers, now).copied()).flatten(),
+                source: (source != [0; 16]).then(|| address(source, instance.settings.family)),
+            }
+        })
+        .collect()
+}
+
+impl View<'_> {
+    pub(super) fn master_address(&self) -> Option<IpAddr> {
+        self.master.as_ref().map(|peer| address(peer.source, self.instance.settings.family))
+    }
+
+    /// What counts for the patience of a backup: the master's in version 3, else its own.
+    pub(super) fn master_interval(&self) -> Duration {
+        let settings = &self.instance.settings;
+        let own = settings.advert_interval.duration();
+        let learned = self.master.as_ref().filter(|_| settings.version == Version::V3).and_then(interval);
+        learned.unwrap_or(own)
+    }
+
+    /// An address as keepalived writes it. `set`: it is on its interface.
+    pub(super) fn address(&self, entry: &VirtualAddress) -> String {
+        let settings = &self.instance.settings;
+        let device = entry.device.as_ref().unwrap_or(&settings.interface);
+        let mut text =
+            format!("{}/{} dev {device} scope {}", entry.address, entry.prefix, scope(entry.scope));
+        // Writing to a string cannot fail.
+        if let Some(broadcast) = entry.broadcast {
+            let _ = write!(text, " brd {broadcast}");
+        }
+        if let Some(label) = &entry.label {
+            let _ = write!(text, " label {label}");
+        }
+        if self.state == State::Master {
+            text.push_str(" set");
+        }
+        text
+    }
+
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.instance.settings.addresses.advertised.iter().map(|entry| self.address(entry)).collect()
+    }
+
+    pub(super) fn excluded(&self) -> Vec<String> {
+        self.instance.settings.addresses.excluded.iter().map(|entry| self.address(entry)).collect()
+    }
+
+    pub(super) fn is_ipv6(&self) -> bool {
+        self.instance.settings.family == Family::V6
+    }
+
+    pub(super) fn interval(&self) -> Interval {
+        self.instance.settings.advert_interval
+    }
+}
+
+fn scope(number: u8) -> String {
+    match number {
+        0 => "global".to_owned(),
+        200 => "site".to_owned(),
+        253 => "link".to_owned(),
+        254 => "host".to_owned(),
+        255 => "nowhere".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Each word of a command in quotes of its own, as keepalived writes it; a line for the shell as it is.
+pub(super) fn command(command: &ScriptCommand) -> String {
+    match command {
+        ScriptCommand::Direct(words) => {
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ")
+        }
+        ScriptCommand::Shell(line) => format!("'{line}'"),
+    }
+}
+
+/// What a check looks at; of those that keepalived does not know, the keyword alone.
+pub(super) fn target(target: &CheckTarget) -> String {
+    match target {
+        CheckTarget::Command(line) => command(line),
+        other => format!("'{}'", other.kind()),
+    }
+}
+
+pub(super) fn hook(hook: Option<&NotifyCommand>) -> Option<String> {
+    hook.map(|hook| command(&hook.command))
+}

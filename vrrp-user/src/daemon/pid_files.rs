@@ -1,0 +1,77 @@
+//! Files that hold the number of the process, where keepalived's users look for it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Dropped, it takes the files away.
+#[derive(Debug, Default)]
+pub struct PidFiles(Vec<PathBuf>);
+
+#[derive(Debug, Error)]
+pub enum PidFileError {
+    #[error("{}: {name} (pid {pid}) runs already; end it, or give this one files of its own by -p and -r", .path.display())]
+    Taken { path: PathBuf, name: String, pid: u32 },
+    #[error("{}: {error}", .path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+impl PidFiles {
+    /// Writes them all, or none.
+    ///
+    /// # Errors
+    /// One names a daemon that runs, or cannot be written.
+    pub fn write(paths: &[PathBuf]) -> Result<Self, PidFileError> {
+        for path in paths {
+            if let Some((pid, name)) = running(path) {
+                return Err(PidFileError::Taken { path: path.clone(), name, pid });
+            }
+        }
+        let mut files = Self::default();
+        for path in paths {
+            fs::write(path, format!("{}\n", std::process::id()))
+                .map_err(|error| PidFileError::Io { path: path.clone(), error })?;
+            files.0.push(path.clone());
+        }
+        Ok(files)
+    }
+}
+
+impl Drop for PidFiles {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The daemon of ours or keepalived's that a file names. Numbers are used again, so its name is looked at.
+fn running(path: &Path) -> Option<(u32, String)> {
+    let pid: u32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned();
+    let daemon = name.starts_with("keepalived") || name == "vrrpx";
+    (daemon && pid != std::process::id()).then_some((pid, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_come_and_go_with_the_daemon() {
+        let path = |name: &str| std::env::temp_dir().join(format!("vrrpx-{name}-{}", std::process::id()));
+        let paths = [path("one.pid"), path("two.pid")];
+        // Left behind by a process that has ended: numbers are at most 2^22.
+        fs::write(&paths[0], "4194305\n").unwrap();
+        let files = PidFiles::write(&paths).unwrap();
+        for path in &paths {
+            assert_eq!(fs::read_to_string(path).unwrap(), format!("{}\n", std::process::id()));
+        }
+        drop(files);
+        assert!(paths.iter().all(|path| !path.exists()));
+        let error = PidFiles::write(&[PathBuf::from("/nonexistent/pid")]).unwrap_err().to_string();
+        assert!(error.starts_with("/nonexistent/pid: "), "{error}");
+    }
+}

@@ -1,0 +1,147 @@
+//! The number in a file, by inotify.
+//!
+//! The folder is watched, so that the file may be replaced, deleted and made again. A file that is missing, empty or
+//! without a number counts as 0, as with keepalived.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use futures::StreamExt;
+use inotify::{Inotify, WatchMask};
+use tokio::time::{sleep, timeout};
+
+use crate::config::FileTarget;
+
+/// Bytes of the file that are read.
+const LONGEST: u64 = 64;
+
+/// Tells the number, for ever: at once, at each change of the folder, and once per interval.
+pub(super) async fn watch(target: &FileTarget, every: Duration, mut tell: impl FnMut(i32)) -> Infallible {
+    loop {
+        let folder = target.path.parent().unwrap_or(Path::new("/"));
+        let Ok(mut changes) = changes(folder) else {
+            tell(number(&target.path));
+            sleep(every).await;
+            continue;
+        };
+        loop {
+            tell(number(&target.path));
+            match timeout(every, changes.next()).await {
+                // Nothing happened, or something in the folder.
+                Err(_) | Ok(Some(Ok(_))) if folder.is_dir() => {}
+                _ => break,
+            }
+        }
+    }
+}
+
+/// Writes the number that the configuration asks for, before anybody looks.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn prepare(target: &FileTarget) -> io::Result<()> {
+    let Some((number, overwrite)) = target.initial else { return Ok(()) };
+    let text = format!("{number}\n");
+    if overwrite {
+        return fs::write(&target.path, text);
+    }
+    match fs::File::create_new(&target.path) {
+        Ok(mut file) => io::Write::write_all(&mut file, text.as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn changes(folder: &Path) -> io::Result<inotify::EventStream<[u8; 1024]>> {
+    let inotify = Inotify::init()?;
+    let mask = WatchMask::CLOSE_WRITE
+        | WatchMask::MOVED_TO
+        | WatchMask::MOVED_FROM
+        | WatchMask::DELETE
+        | WatchMask::CREATE
+        | WatchMask::DELETE_SELF
+        | WatchMask::MOVE_SELF
+        | WatchMask::ONLYDIR;
+    inotify.watches().add(folder, mask)?;
+    inotify.into_event_stream([0; 1024])
+}
+
+fn number(path: &Path) -> i32 {
+    let mut text = String::new();
+    let read = fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+    read.map_or(0, |_| parse(&text))
+}
+
+/// The number that a text begins with, as strtol reads it.
+fn parse(text: &str) -> i32 {
+    let text = text.trim_start();
+    let signed = text.len() - text.trim_start_matches(['+', '-']).len();
+    let digits = text.bytes().skip(signed).take_while(u8::is_ascii_digit).count();
+    let number = text.get(..signed.saturating_add(digits)).filter(|_| signed <= 1).unwrap_or_default();
+    match number.parse::<i64>() {
+        Ok(number) => i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX }),
+        Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_far_as_they_go() {
+        for (text, number) in [
+            ("5\n", 5),
+            (" -12 and more", -12),
+            ("+7", 7),
+            ("", 0),
+            ("x", 0),
+            ("--3", 0),
+            ("99999999999", i32::MAX),
+            ("-99999999999", i32::MIN),
+        ] {
+            assert_eq!(parse(text), number, "{text}");
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn changes_are_told_at_once_whatever_happens_to_the_file() {
+        let folder = std::env::temp_dir().join(format!("vrrpx-file-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("value");
+        let target = FileTarget { path: path.clone(), initial: Some((3, false)) };
+        prepare(&target).unwrap();
+        let told = Mutex::new(Vec::new());
+        let last = |expected: i32| {
+            let told = &told;
+            async move {
+                while told.lock().unwrap().last() != Some(&expected) {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            }
+        };
+        let steps = async {
+            last(3).await;
+            fs::write(&path, "-20\n").unwrap();
+            last(-20).await;
+            fs::remove_file(&path).unwrap();
+            last(0).await;
+            fs::write(folder.join("new"), "8").unwrap();
+            fs::rename(folder.join("new"), &path).unwrap();
+            last(8).await;
+            prepare(&target).unwrap();
+            prepare(&FileTarget { initial: Some((9, true)), ..target.clone() }).unwrap();
+            last(9).await;
+        };
+        tokio::select! {
+            _ = watch(&target, Duration::from_secs(600), |value| told.lock().unwrap().push(value)) => {}
+            done = timeout(Duration::from_secs(30), steps) => done.unwrap(),
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

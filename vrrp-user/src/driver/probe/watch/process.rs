@@ -1,0 +1,283 @@
+//! Processes, by `/proc` and pidfds.
+//!
+//! The end of a process is told by the kernel at once, in containers too; a new one is found by looking once per
+//! interval.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::time::Duration;
+
+use futures::future::select_all;
+use procfs::process::{Process, all_processes};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use vrrp_ebpf::time::Timestamp;
+
+use super::super::attempt::Failure;
+use super::Health;
+use crate::config::{Matching, ProcessTarget, Processes};
+use crate::driver::clock;
+
+/// Processes whose end is awaited; of more than these, the end of the others is found by looking.
+const AWAITED: usize = 256;
+
+/// Bytes of a name that `/proc/PID/comm` keeps.
+const COMM: usize = 15;
+
+/// Tells whether the processes run, for ever.
+pub(super) async fn watch(
+    target: &ProcessTarget,
+    every: Duration,
+    mut tell: impl FnMut(Health),
+) -> Infallible {
+    let mut debounce = Debounce::default();
+    loop {
+        let which = target.which.clone();
+        let found = spawn_blocking(move || find(&which)).await;
+        let found = found.unwrap_or_else(|error| Err(Failure::new(error)));
+        let (health, ends) = match found {
+            Ok(found) => {
+                (judge(target, &found), found.into_iter().take(AWAITED).filter_map(|pid| end_of(pid).ok()))
+            }
+            Err(failure) => {
+                tell(Err(failure));
+                sleep(every).await;
+                continue;
+            }
+        };
+        let ends: Vec<AsyncFd<OwnedFd>> = ends.collect();
+        let (health, wait) = debounce.judge(health, target, clock::now());
+        if let Some(health) = health {
+            tell(health);
+        }
+        let wait = wait.map_or(every, |wait| wait.min(every));
+        let ended = ends.iter().map(|end| Box::pin(end.readable()));
+        if ends.is_empty() {
+            sleep(wait).await;
+        } else {
+            // Either way it is time to look again.
+            let _ = timeout(wait, select_all(ended)).await;
+        }
+    }
+}
+
+fn judge(target: &ProcessTarget, found: &[i32]) -> Health {
+    let running = u32::try_from(found.len()).unwrap_or(u32::MAX);
+    let ProcessTarget { quorum, quorum_max, .. } = *target;
+    if running < quorum {
+        let why =
+            if running == 0 { "no such process".to_owned() } else { format!("{running} of {quorum} run") };
+        return Err(Failure::new(why));
+    }
+    match quorum_max {
+        Some(most) if running > most => Err(Failure::new(format_args!("{running} run, {most} at most may"))),
+        _ => Ok(()),
+    }
+}
+
+/// Holds news back until they have lasted.
+#[derive(Debug, Default)]
+struct Debounce {
+    told: Option<bool>,
+    since: Option<Timestamp>,
+}
+
+impl Debounce {
+    /// What to tell now, and when to look again at the latest.
+    fn judge(
+        &mut self,
+        health: Health,
+        target: &ProcessTarget,
+        now: Timestamp,
+    ) -> (Option<Health>, Option<Duration>) {
+        let good = health.is_ok();
+        if self.told == Some(good) || self.told.is_none() {
+            (self.told, self.since) = (Some(good), None);
+            return (Some(health), None);
+        }
+        let delay = if good { target.fork_delay } else { target.terminate_delay };
+        let lasted = now.since(*self.since.get_or_insert(now));
+        if lasted >= delay {
+            (self.told, self.since) = (Some(good), None);
+            (Some(health), None)
+        } else {
+            (None, Some(delay - lasted))
+        }
+    }
+}
+
+/// Numbers of the processes that are meant.
+fn find(which: &Processes) -> Result<Vec<i32>, Failure> {
+    if let Processes::PidFile(path) = which {
+        return of_pid_file(path);
+    }
+    let all = all_processes().map_err(|error| Failure::new(format_args!("/proc: {error}")))?;
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    // A process that ends meanwhile cannot be read, and is none.
+    let found = all.flatten().filter(|process| process.pid != own && is_meant(process, which));
+    Ok(found.map(|process| process.pid).collect())
+}
+
+fn of_pid_file(path: &Path) -> Result<Vec<i32>, Failure> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return Err(Failure::new(format_args!("{}: {error}", path.display()))),
+    };
+    let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
+    let pid =
+        pid.ok_or_else(|| Failure::new(format_args!("{}: not a number of a process", path.display())))?;
+    let runs = Process::new(pid).and_then(|process| process.stat()).is_ok_and(|stat| stat.state != 'Z');
+    Ok(if runs { vec![pid] } else { Vec::new() })
+}
+
+fn is_meant(process: &Process, which: &Processes) -> bool {
+    match which {
+        Processes::Named(name) => {
+            let name = cut(name.rsplit('/').next().unwrap_or(name));
+            process.stat().is_ok_and(|stat| stat.state != 'Z' && stat.comm == name)
+        }
+        Processes::Called { program, arguments, matching } => process.cmdline().is_ok_and(|line| {
+            line.split_first().is_some_and(|(called, words)| {
+                is_program(called, program) && are_alike(words, arguments, *matching)
+            })
+        }),
+        Processes::CommandLine(text) => {
+            process.cmdline().is_ok_and(|line| !line.is_empty() && line.join(" ").contains(&**text))
+        }
+        Processes::PidFile(_) => false,
+    }
+}
+
+fn is_program(called: &str, program: &str) -> bool {
+    called == program || !program.contains('/') && called.rsplit('/').next() == Some(program)
+}
+
+fn are_alike(words: &[String], wanted: &[std::sync::Arc<str>], matching: Matching) -> bool {
+    let begins = wanted.len() <= words.len();
+    let mut pairs = words.iter().zip(wanted);
+    match matching {
+        Matching::Exact => words.len() == wanted.len() && pairs.all(|(word, wanted)| **word == **wanted),
+        Matching::Initial => begins && pairs.all(|(word, wanted)| **word == **wanted),
+        Matching::Partial => {
+            let last = wanted.len().saturating_sub(1);
+            begins
+                && pairs.enumerate().all(|(index, (word, wanted))| {
+                    **word == **wanted || index == last && word.starts_with(&**wanted)
+                })
+        }
+    }
+}
+
+fn cut(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(COMM)).unwrap_or(name)
+}
+
+/// Readable from the end of the process on.
+fn end_of(pid: i32) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: a plain system call (Linux 5.3).
+    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let pidfd = RawFd::try_from(pidfd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: fresh from the kernel, and nobody else's.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    // SAFETY: an owned descriptor stays open and the same for as long as it lives.
+    unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }.map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn target(which: Processes) -> ProcessTarget {
+        let (fork_delay, terminate_delay) = (Duration::ZERO, Duration::ZERO);
+        ProcessTarget { which, quorum: 1, quorum_max: None, fork_delay, terminate_delay }
+    }
+
+    fn sleeper(seconds: &str) -> Child {
+        Command::new("sleep").arg(seconds).spawn().unwrap()
+    }
+
+    #[test]
+    fn processes_are_found_by_name_call_line_and_file() {
+        let mut child = sleeper("86001.25");
+        let pid = i32::try_from(child.id()).unwrap();
+        let file = std::env::temp_dir().join(format!("vrrpx-pid-{}", std::process::id()));
+        fs::write(&file, format!("{pid}\n")).unwrap();
+        let called = |arguments: &[&str], matching| Processes::Called {
+            program: "sleep".into(),
+            arguments: arguments.iter().map(|&word| word.into()).collect(),
+            matching,
+        };
+        let rows = [
+            (Processes::Named("sleep".into()), true),
+            (Processes::Named("/bin/sleep".into()), true),
+            (Processes::Named("sleepy".into()), false),
+            (called(&["86001.25"], Matching::Exact), true),
+            (called(&["86001"], Matching::Exact), false),
+            (called(&["86001"], Matching::Partial), true),
+            (called(&["86001"], Matching::Initial), false),
+            (called(&[], Matching::Initial), true),
+            (called(&[], Matching::Exact), false),
+            (Processes::CommandLine("sleep 86001.2".into()), true),
+            (Processes::PidFile(file.clone()), true),
+        ];
+        for (which, expected) in rows {
+            assert_eq!(find(&which).unwrap().contains(&pid), expected, "{which:?}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(find(&Processes::PidFile(file.clone())), Ok(vec![]));
+        fs::remove_file(&file).unwrap();
+        assert!(find(&Processes::PidFile(file)).is_err());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_end_is_told_long_before_the_next_look() {
+        let mut child = sleeper("86002.5");
+        let which = Processes::CommandLine("sleep 86002.5".into());
+        let (target, told) = (target(which), Mutex::new(Vec::new()));
+        let start = clock::now();
+        let ended = async {
+            while !told.lock().unwrap().contains(&false) {
+                if told.lock().unwrap().len() == 1 {
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            _ = watch(&target, Duration::from_secs(600), |health| told.lock().unwrap().push(health.is_ok())) => {}
+            () = ended => {}
+        }
+        assert!(clock::now().since(start) < Duration::from_secs(60));
+        child.wait().unwrap();
+        assert_eq!(*told.lock().unwrap(), [true, false]);
+    }
+
+    #[test]
+    fn news_wait_for_their_delay() {
+        let fork_delay = Duration::from_secs(2);
+        let target = ProcessTarget { fork_delay, ..target(Processes::Named("x".into())) };
+        let (mut debounce, bad) = (Debounce::default(), || Err(Failure::new("none")));
+        let at = |seconds: u64| Timestamp::from_nanos(seconds * 1_000_000_000);
+        let mut judge = |health: Health, seconds| {
+            let (told, wait) = debounce.judge(health, &target, at(seconds));
+            (told.map(|health| health.is_ok()), wait.map(|wait| wait.as_secs()))
+        };
+        assert_eq!(judge(bad(), 0), (Some(false), None));
+        assert_eq!(judge(Ok(()), 1), (None, Some(2)));
+        assert_eq!(judge(Ok(()), 2), (None, Some(1)));
+        assert_eq!(judge(bad(), 3), (Some(false), None));
+        assert_eq!(judge(Ok(()), 4), (None, Some(2)));
+        assert_eq!(judge(Ok(()), 6), (Some(true), None));
+        assert_eq!(judge(bad(), 7), (Some(false), None));
+    }
+}

@@ -1,0 +1,60 @@
+//! The program on interfaces with virtual MAC addresses, which sends reports of group membership from the parent's.
+
+use std::io;
+
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
+use aya::programs::{LinkOrder, ProgramError};
+
+use super::program::{Program, tcx};
+
+const NAME: &str = "vrrp_report";
+
+/// Detaches when dropped.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    mac: [u8; 6],
+    link: SchedClassifierLink,
+}
+
+impl Program {
+    /// Reports that leave `interface` have the MAC address `mac` from now on (Linux 6.6).
+    ///
+    /// # Errors
+    /// The kernel's; EINVAL where it has no tcx.
+    pub fn report_as(&mut self, ifindex: u32, interface: &str, mac: [u8; 6]) -> io::Result<()> {
+        if self.reporters.get(&ifindex).is_some_and(|reporter| reporter.mac == mac) {
+            return Ok(());
+        }
+        self.macs.insert(ifindex, mac, 0).map_err(io::Error::other)?;
+        let link = match self.reporters.remove(&ifindex) {
+            Some(reporter) => reporter.link,
+            None => self.attach_reporter(interface).map_err(io::Error::other)?,
+        };
+        self.reporters.insert(ifindex, Reporter { mac, link });
+        Ok(())
+    }
+
+    /// Gives up every interface that `is_kept` does not name.
+    pub fn retain_reporters(&mut self, is_kept: impl Fn(u32) -> bool) {
+        let Self { reporters, macs, .. } = self;
+        reporters.retain(|ifindex, _| {
+            let kept = is_kept(*ifindex);
+            if !kept {
+                // Nobody asks for it any more.
+                let _ = macs.remove(ifindex);
+            }
+            kept
+        });
+    }
+
+    fn attach_reporter(&mut self, interface: &str) -> Result<SchedClassifierLink, ProgramError> {
+        let program = tcx(&mut self.ebpf, NAME)?;
+        match program.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
+            Err(error) => return Err(error),
+        }
+        let order = TcAttachOptions::TcxOrder(LinkOrder::last());
+        let id = program.attach_with_options(interface, TcAttachType::Egress, order)?;
+        program.take_link(id)
+    }
+}

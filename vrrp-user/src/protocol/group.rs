@@ -1,0 +1,244 @@
+//! Sync groups: instances that are masters together or not at all. RFC 9568 has none; they are keepalived's.
+//!
+//! Enters: a member that has just handled an event. Leaves: the same state for all members, in the same input. Absent:
+//! what an advert or a timer means; that is decided by each member for itself.
+//!
+//! A member in Fault takes all with it, and they leave it when none has a cause of its own. A master that yields takes
+//! all with it. Nobody becomes master alone: a Backup whose master's time is up is *ready* and goes on listening, and
+//! when all are ready they take over together. So late or lost adverts of one member move nobody, and the advert that
+//! comes after all ends its readiness.
+//!
+//! Two nodes may tie: both take over at once, one is the better one for this member and the other for that one, and
+//! both yield. They would do so for ever in step. Therefore the node that lost by its first member, which only one of
+//! the two can have done, listens for an interval more before it tries again.
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::action::{Action, GroupTransition, Reason, State};
+use super::instance::Instance;
+use super::settings::GroupSettings;
+use super::state::{self, Turn, backup, master};
+use super::units::{Epoch, GroupId, InstanceId};
+
+/// Read it for status; only the router changes it.
+#[derive(Debug)]
+pub struct Group {
+    id: GroupId,
+    settings: GroupSettings,
+    /// Sorted.
+    members: Vec<InstanceId>,
+    /// How many of them are ready.
+    ready: usize,
+    state: State,
+    epoch: Epoch,
+    /// When the first member yielded to a better master, while that may have been a tie.
+    lost: Option<Timestamp>,
+}
+
+impl Group {
+    /// Also tells its members. Unknown ones, and those of an earlier group, are left out.
+    pub(super) fn new(id: GroupId, settings: GroupSettings, instances: &mut [Instance]) -> Self {
+        let mut members = Vec::with_capacity(settings.members.len());
+        for &member in &settings.members {
+            if let Some(instance) = instances.get_mut(member.index()).filter(|it| it.group.is_none()) {
+                instance.group = Some(id);
+                members.push(member);
+            }
+        }
+        members.sort_unstable();
+        Self { id, settings, members, ready: 0, state: State::Init, epoch: Epoch::default(), lost: None }
+    }
+
+    /// Goes on where an earlier group of the same members stood.
+    pub(super) fn continuing(self, old: &Self) -> Self {
+        Self { ready: old.ready, state: old.state, epoch: old.epoch, lost: old.lost, ..self }
+    }
+
+    pub fn settings(&self) -> &GroupSettings {
+        &self.settings
+    }
+
+    /// The state of all members.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    pub(super) fn members(&self) -> &[InstanceId] {
+        &self.members
+    }
+
+    /// The first ready member not below `from`.
+    pub(super) fn ready_from(&self, from: InstanceId, instances: &[Instance]) -> Option<InstanceId> {
+        if self.ready == 0 {
+            return None;
+        }
+        let start = self.members.partition_point(|member| *member < from);
+        let mut rest = self.members.get(start..)?.iter().copied();
+        rest.find(|member| instances.get(member.index()).is_some_and(Instance::is_ready))
+    }
+
+    /// Brings all members to one state after `cause` has handled an event. True where others than it have changed.
+    pub(super) fn settle(
+        &mut self,
+        cause: InstanceId,
+        before: Before,
+        instances: &mut [Instance],
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Some(instance) = instances.get(cause.index()) else { return false };
+        self.ready = self.ready + usize::from(instance.is_ready()) - usize::from(before.ready);
+        let moved = match self.state {
+            // Each member handles the end for itself.
+            _ if !instance.started => false,
+            State::Init if self.all(instances, Instance::may_leave_init) => self.begin(instances, turn),
+            State::Init => false,
+            State::Fault => self.reconsider_fault(cause, instances, turn),
+            State::Backup | State::Master if instance.faults().reason().is_some() => {
+                self.fail(instances, turn)
+            }
+            State::Backup if instance.stats().away > before.away => self.listen(instances, turn),
+            State::Backup => self.ready == self.members.len() && self.take_over(cause, instances, turn),
+            State::Master if instance.state() == State::Backup => self.yield_all(cause, instances, turn),
+            State::Master => {
+                instance.master.contest_announced() == Some(turn.now) && self.announce(instances, turn)
+            }
+        };
+        if moved {
+            self.ready = self.present(instances).filter(|member| member.is_ready()).count();
+        }
+        self.report(cause, instances, turn);
+        moved
+    }
+
+    /// What all depend on is known: the way out of Init, or of a Fault that is over.
+    fn begin(&mut self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+        self.lost = None;
+        if self.present(instances).any(|member| member.faults().reason().is_some()) {
+            return self.fail(instances, turn);
+        }
+        // Beside members that wait, an owner has to wait too.
+        let are_owners = self.all(instances, |member| member.priority().is_owner());
+        let to = if are_owners { State::Master } else { State::Backup };
+        self.each(instances, |member| {
+            let reason = match member.state() {
+                State::Fault => Reason::Recovered,
+                _ if are_owners => Reason::Owner,
+                _ => Reason::Startup,
+            };
+            state::go(member, to, reason, None, turn);
+        })
+    }
+
+    fn fail(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+        self.each(instances, |member| {
+            let reason = member.faults().reason().unwrap_or(Reason::GroupFault);
+            state::go(member, State::Fault, reason, None, turn);
+        })
+    }
+
+    fn reconsider_fault(
+        &mut self,
+        cause: InstanceId,
+        instances: &mut [Instance],
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let fails = |member: &Instance| member.faults().reason().is_some();
+        if !self.present(instances).any(fails) {
+            return self.begin(instances, turn);
+        }
+        // Another cause is no transition, but it is what keeps the member here now.
+        if let Some(member) = instances.get_mut(cause.index()) {
+            member.reason = Some(member.faults().reason().unwrap_or(Reason::GroupFault));
+        }
+        false
+    }
+
+    /// This node was away: those that were ready before must hear for themselves whether a master has come back.
+    fn listen(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+        self.each(instances, |member| {
+            if member.is_ready() {
+                backup::listen_after_absence(member, turn);
+            }
+        })
+    }
+
+    fn take_over(&mut self, cause: InstanceId, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+        if self.has_tied(instances) {
+            if let Some(member) = instances.get_mut(cause.index()) {
+                backup::listen(member, member.settings().advert_interval.duration(), turn);
+            }
+            return true;
+        }
+        self.each(instances, |member| backup::take_over(member, turn))
+    }
+
+    /// Those for whom no better master was heard release their addresses, as nobody may have taken them yet.
+    fn yield_all(&mut self, cause: InstanceId, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+        self.lost = (self.settings.members.first() == Some(&cause)).then_some(turn.now);
+        self.each(instances, |member| {
+            if member.state() == State::Master {
+                state::go(member, State::Backup, Reason::GroupYielded, None, turn);
+            }
+        })
+    }
+
+    /// The better master has left at once, so it lost too. Told once.
+    fn has_tied(&mut self, instances: &[Instance]) -> bool {
+        let Some(lost) = self.lost.take() else { return false };
+        let first = self.settings.members.first().and_then(|first| instances.get(first.index()));
+        first.is_some_and(|first| {
+            let second_advert = lost + first.settings().advert_interval.duration() / 2;
+            first.remote_master().is_none_or(|master| master.heard.stamp < second_advert)
+        })
+    }
+
+    /// Whoever listened to another master of one member may have listened to one of the others too.
+    fn announce(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+        self.each(instances, |member| {
+            master::announce_contest(member, turn);
+        })
+    }
+
+    fn report(&mut self, cause: InstanceId, instances: &[Instance], turn: &mut Turn<'_>) {
+        let Some(to) = self.present(instances).next().map(Instance::state) else { return };
+        if to == self.state || !self.all(instances, |member| member.state() == to) {
+            return;
+        }
+        let own_reason = |member: &InstanceId| {
+            let reason = instances.get(member.index())?.reason()?;
+            let is_own = !matches!(reason, Reason::GroupFault | Reason::GroupYielded);
+            is_own.then_some((*member, reason))
+        };
+        let Some((member, reason)) = std::iter::once(&cause).chain(&self.members).find_map(own_reason) else {
+            return;
+        };
+        let from = std::mem::replace(&mut self.state, to);
+        self.epoch = Epoch(self.epoch.0.saturating_add(1));
+        let transition = GroupTransition { from, to, reason, member, epoch: self.epoch, at: turn.now };
+        turn.actions.push_back(Action::ReportGroup(self.id, transition));
+    }
+
+    fn present<'a>(&self, instances: &'a [Instance]) -> impl Iterator<Item = &'a Instance> {
+        self.members.iter().filter_map(|member| instances.get(member.index()))
+    }
+
+    fn all(&self, instances: &[Instance], holds: impl Fn(&Instance) -> bool) -> bool {
+        self.present(instances).all(holds)
+    }
+
+    fn each(&self, instances: &mut [Instance], mut act: impl FnMut(&mut Instance)) -> bool {
+        for member in &self.members {
+            if let Some(instance) = instances.get_mut(member.index()) {
+                act(instance);
+            }
+        }
+        true
+    }
+}
+
+/// What a member was before it handled an event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) ready: bool,
+    pub(super) away: u64,
+}
