@@ -112,7 +112,7 @@ fn definitions_and_conditions_reach_into_included_files_and_out_of_them() {
     files.write("d/node1.conf", "notify ${_PWD}/hook\ninterface eth0\n");
     files.write("two.conf", "not read\n");
     let config = Reader::new(Some("node1")).load(&files.path("main.conf")).unwrap().config;
-    let Instance { settings, notify } = &config.instances[0];
+    let Instance { settings, notify, .. } = &config.instances[0];
     assert_eq!((settings.vrid.number(), &*settings.interface), (7, "eth0"));
     assert_eq!(settings.addresses.advertised[0].device.as_deref(), Some("eth1"));
     let hook = files.path("d/hook").display().to_string();

@@ -39,9 +39,12 @@ async fn open(
     let sources = sources(config);
     let (inputs, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
     let claimed = RuntimeDir::claim(folder.path()).unwrap();
-    let service = Service::open(&options, &claimed, Arc::clone(&sources), inputs.clone(), reports.clone())
-        .await
-        .unwrap();
+    // Nobody reloads.
+    let (orders, _) = tokio::sync::mpsc::channel(1);
+    let service =
+        Service::open(&options, &claimed, Arc::clone(&sources), inputs.clone(), reports.clone(), orders)
+            .await
+            .unwrap();
     (service, claimed, sources, inputs, reports)
 }
 

@@ -116,7 +116,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         tracks: vec![],
         vmacs: VmacSettings::default(),
     };
-    Instance { settings, notify }
+    Instance { id: InstanceId(0), settings, notify }
 }
 
 pub(crate) fn group(name: &str, members: Vec<InstanceId>, notify: NotifySettings) -> Group {
@@ -131,6 +131,8 @@ pub(crate) fn moved(to: State, at: Timestamp, epoch: u64) -> GroupTransition {
 
 pub(crate) fn config(instances: Vec<Instance>, scripts: Vec<ScriptSettings>) -> Config {
     let globals = Globals { router_id: Some("node1".into()), ..Globals::default() };
+    let numbered = instances.into_iter().zip((0..).map(InstanceId));
+    let instances = numbered.map(|(instance, id)| Instance { id, ..instance }).collect();
     Config { globals, instances, scripts, ..Config::default() }
 }
 

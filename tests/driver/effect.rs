@@ -29,7 +29,7 @@ impl Running {
         let (commands, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
         let board = Arc::new(Board::new(instances.len()));
         let running = Self { thread: None, commands, reports, board };
-        waiting.iter().for_each(|command| running.push(*command));
+        waiting.iter().for_each(|command| running.push(command.clone()));
         let open = || {
             let charges = instances.iter().map(Charge::from);
             let (commands, reports) = (running.commands.clone(), running.reports.clone());

@@ -1,13 +1,14 @@
 //! Links and addresses as they change, and what of it the engine is told.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use nix::net::if_::if_nametoindex;
 use tokio::sync::oneshot;
-use vrrp_user::daemon::interfaces;
 use vrrp_user::daemon::queue::{Input, Queue};
-use vrrp_user::driver::netlink::tracker::Tracker;
-use vrrp_user::protocol::{Event, InstanceSettings, TrackId};
+use vrrp_user::driver::netlink::monitor::Monitor;
+use vrrp_user::driver::netlink::tracker::{Change, Tracker};
+use vrrp_user::protocol::{Event, InstanceId, InstanceSettings, TrackId};
 
 use crate::cable::{Cable, PATIENCE, SILENCE, readable, settings};
 
@@ -26,7 +27,7 @@ fn follow_slowly(
 ) {
     let tracked: Vec<(TrackId, Arc<str>)> =
         tracked.iter().zip(0..).map(|(name, id)| (TrackId(id), (*name).into())).collect();
-    let tracker = Tracker::new(instances, &tracked);
+    let tracker = Tracker::new((0..).map(InstanceId).zip(instances), &tracked);
     let told = Told(Queue::new(64).unwrap());
     let inputs = told.0.clone();
     std::thread::scope(|scope| {
@@ -37,7 +38,7 @@ fn follow_slowly(
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(async {
                     tokio::select! {
-                        end = interfaces::follow(tracker, inputs, std::time::Duration::ZERO, |_| None, |_| pause()) => Ok(end?),
+                        end = tell(tracker, inputs, &pause) => Ok(end?),
                         _ = ended => Ok(()),
                     }
                 })
@@ -47,6 +48,26 @@ fn follow_slowly(
         test(&told);
         told.nothing();
     });
+}
+
+/// Tells every change, and after the first ones that all is known.
+async fn tell(mut tracker: Tracker, inputs: Queue<Input>, pause: impl Fn()) -> io::Result<()> {
+    let mut monitor = Monitor::open()?;
+    let mut started = false;
+    loop {
+        tracker.update(monitor.table(), |change| {
+            pause();
+            inputs.push(match change {
+                Change::Interface(instance, ifindex) => Input::Interface { instance, ifindex },
+                Change::Sender(instance, ifindex) => Input::Sender { instance, ifindex },
+                Change::Event(event) => Input::Event(event),
+            })
+        });
+        if !std::mem::replace(&mut started, true) {
+            inputs.push(Input::Event(Event::Startup));
+        }
+        monitor.changed().await?;
+    }
 }
 
 struct Told(Queue<Input>);

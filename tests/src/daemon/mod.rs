@@ -7,7 +7,7 @@ mod frr;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -191,6 +191,22 @@ impl Running {
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;
         self.process.wait(STOP)
+    }
+
+    /// Writes another configuration and has it read: ours by `vrrpx reload`, whose outcome is returned; keepalived by
+    /// SIGHUP.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn reload(&mut self, config: &str) -> Result<Output> {
+        std::fs::write(self.directory.path().join("keepalived.conf"), config)?;
+        if let Daemon::Vrrpx(_) = self.daemon {
+            let mut command = Command::new(vrrpx());
+            command.args(["reload", "--runtime-dir"]).arg(self.directory.path());
+            return command.output().context("cannot run vrrpx reload");
+        }
+        self.process.signal(Signal::SIGHUP)?;
+        Command::new("true").output().context("cannot run true")
     }
 
     /// Kills it, its children too, without a goodbye.

@@ -5,6 +5,7 @@
 
 mod check;
 mod keepalived;
+mod reload;
 mod run;
 mod status;
 
@@ -33,6 +34,8 @@ enum Command {
     Check(check::Arguments),
     /// Show how a running daemon stands
     Status(status::Arguments),
+    /// Have a running daemon read its configuration again; exits with 4 where that has errors
+    Reload(reload::Arguments),
     /// Take keepalived's options and do as it does; so does a link of the name keepalived to this program
     #[command(disable_help_flag = true)]
     Keepalived {
@@ -52,6 +55,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Run(arguments) }) => run::run(arguments),
         Ok(Cli { command: Command::Check(arguments) }) => check::check(&arguments),
         Ok(Cli { command: Command::Status(arguments) }) => status::status(&arguments),
+        Ok(Cli { command: Command::Reload(arguments) }) => reload::reload(&arguments),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {
             // Help and version come this way too; they go to stdout with code 0.

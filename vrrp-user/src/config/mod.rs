@@ -15,6 +15,7 @@ mod model;
 mod resolve;
 mod schema;
 mod source;
+mod succession;
 mod text;
 mod tree;
 
@@ -27,6 +28,7 @@ pub use model::{
     ScriptCommand, ScriptSettings, ScriptUser,
 };
 pub use schema::{KeywordTable, keywords};
+pub use succession::{NoRoom, succeed};
 
 use diagnostic::Report;
 use expand::Includes;

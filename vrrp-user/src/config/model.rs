@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::protocol::{GroupSettings, InstanceSettings, TrackId, Weight};
+use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, TrackId, Weight};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     pub globals: Globals,
-    /// In the order of the file; an instance's index is its [`crate::protocol::InstanceId`].
+    /// In the order of the file.
     pub instances: Vec<Instance>,
     /// In the order of the file; a group's index is its [`crate::protocol::GroupId`].
     pub groups: Vec<Group>,
@@ -16,6 +16,14 @@ pub struct Config {
     pub scripts: Vec<ScriptSettings>,
     /// Interfaces that some instance tracks, beside its own.
     pub tracked_interfaces: Vec<(TrackId, Arc<str>)>,
+}
+
+impl Config {
+    pub fn instance(&self, id: InstanceId) -> Option<&Instance> {
+        // Without a reload in between, everyone is in his place.
+        let in_place = self.instances.get(id.index()).filter(|instance| instance.id == id);
+        in_place.or_else(|| self.instances.iter().find(|instance| instance.id == id))
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,12 +41,16 @@ pub struct Globals {
     /// Told every change; no two have the same path.
     pub fifos: Vec<FifoSettings>,
     pub dumps: DumpSettings,
+    /// Tell FIFOs after a reload where everyone stands.
+    pub fifo_states_on_reload: bool,
     /// No IGMP reports for 224.0.0.0/24.
     pub silent_igmp: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
+    /// Its place in the file, from 0; after a reload, the number that it has kept. See [`super::succeed`].
+    pub id: InstanceId,
     pub settings: InstanceSettings,
     pub notify: NotifySettings,
 }

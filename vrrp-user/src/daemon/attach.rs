@@ -4,7 +4,7 @@
 //! programs and group memberships on interfaces, listeners for the engine. Runs on the ordinary threads: attaching
 //! costs milliseconds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,6 +14,7 @@ use vrrp_ebpf::map::{InstanceKey, Slot};
 use vrrp_ebpf::wire::Family;
 
 use super::board::Board;
+use super::change::{Changes, Configured};
 use super::options::XdpMode;
 use super::queue::{Input, Queue};
 use super::record::{Record, RungNote};
@@ -26,7 +27,7 @@ use crate::protocol::{Auth, InstanceId, InstanceSettings, Version};
 
 #[derive(Debug)]
 pub struct Attachments {
-    instances: Vec<InstanceSettings>,
+    instances: BTreeMap<InstanceId, InstanceSettings>,
     /// `None` where the socket rung was asked for or nothing could be loaded.
     program: Option<Program>,
     /// Why there is no program.
@@ -39,7 +40,7 @@ pub struct Attachments {
     /// By interface index.
     rungs: HashMap<u32, Rung>,
     /// Where each instance is attached now.
-    places: Vec<Place>,
+    places: BTreeMap<InstanceId, Place>,
     /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
     refused: HashSet<u32>,
 }
@@ -48,11 +49,12 @@ pub struct Attachments {
 struct Place {
     ifindex: Option<u32>,
     membership: Option<Membership>,
+    source: Option<IpAddr>,
 }
 
 impl Attachments {
     pub fn new(
-        instances: Vec<InstanceSettings>,
+        instances: BTreeMap<InstanceId, InstanceSettings>,
         program: Result<Program, String>,
         mode: XdpMode,
         maps: Arc<Maps>,
@@ -64,8 +66,6 @@ impl Attachments {
             Ok(program) => (Some(program), None),
             Err(reason) => (None, Some(reason)),
         };
-        let places = instances.iter().map(|_| Place::default()).collect();
-        let (rungs, refused) = (HashMap::new(), HashSet::new());
         let this = Self {
             instances,
             program,
@@ -75,19 +75,42 @@ impl Attachments {
             board,
             inputs,
             record,
-            rungs,
-            places,
-            refused,
+            rungs: HashMap::new(),
+            places: BTreeMap::new(),
+            refused: HashSet::new(),
         };
-        for slot in 0..this.instances.len() {
-            this.write_slot(slot, None);
-        }
+        this.instances.keys().for_each(|instance| this.write_slot(*instance));
         this
+    }
+
+    /// Takes other settings. What is new waits for its interface.
+    pub fn adopt(&mut self, changes: &Changes) {
+        for &instance in &changes.removed {
+            let place = self.places.remove(&instance);
+            if let Some(ifindex) = place.and_then(|place| place.ifindex) {
+                self.forget(instance, ifindex);
+            }
+            self.instances.remove(&instance);
+        }
+        for Configured { id, settings, .. } in &changes.configured {
+            let old = self.instances.insert(*id, settings.clone());
+            if old.is_none() {
+                self.maps.forget(id.0);
+            }
+            self.write_slot(*id);
+            let group = |it: &InstanceSettings| it.unicast.is_none().then(|| it.group());
+            if old.is_some_and(|old| group(&old) != group(settings)) {
+                self.join(*id);
+            }
+        }
     }
 
     /// The instance's interface is there under this index, or is gone.
     pub fn set_interface(&mut self, instance: InstanceId, ifindex: Option<u32>) {
-        let Some(place) = self.places.get_mut(instance.index()) else { return };
+        if !self.instances.contains_key(&instance) {
+            return;
+        }
+        let place = self.places.entry(instance).or_default();
         if place.ifindex == ifindex {
             return;
         }
@@ -101,8 +124,23 @@ impl Attachments {
     }
 
     /// The instance's own source address: an advert from it is a loop.
-    pub fn set_source(&self, instance: InstanceId, source: Option<IpAddr>) {
-        self.write_slot(instance.index(), source);
+    pub fn set_source(&mut self, instance: InstanceId, source: Option<IpAddr>) {
+        self.places.entry(instance).or_default().source = source;
+        self.write_slot(instance);
+    }
+
+    fn join(&mut self, instance: InstanceId) {
+        let (Some(settings), Some(place)) = (self.instances.get(&instance), self.places.get_mut(&instance))
+        else {
+            return;
+        };
+        let (interface, group) = (&settings.interface, settings.group());
+        place.membership = match (&settings.unicast, place.ifindex) {
+            (None, Some(ifindex)) => Membership::join(group, ifindex)
+                .inspect_err(|error| warn!(%interface, %group, %error, "cannot join the group"))
+                .ok(),
+            _ => None,
+        };
     }
 
     /// These interfaces with virtual MAC addresses are there now, and no others.
@@ -122,18 +160,11 @@ impl Attachments {
     }
 
     fn enter(&mut self, instance: InstanceId, ifindex: u32) {
-        let Some(settings) = self.instances.get(instance.index()) else { return };
-        let (family, vrid, group) = (settings.family, settings.vrid, settings.group());
+        let Some(settings) = self.instances.get(&instance) else { return };
+        let (family, vrid) = (settings.family, settings.vrid);
         let interface = Arc::clone(&settings.interface);
-        let membership = match settings.unicast {
-            Some(_) => None,
-            None => Membership::join(group, ifindex)
-                .inspect_err(|error| warn!(%interface, %group, %error, "cannot join the group"))
-                .ok(),
-        };
-        if let Some(place) = self.places.get_mut(instance.index()) {
-            *place = Place { ifindex: Some(ifindex), membership };
-        }
+        self.places.entry(instance).or_default().ifindex = Some(ifindex);
+        self.join(instance);
         // The slot is complete before its key makes it reachable.
         if let Some(program) = &mut self.program
             && let Err(error) =
@@ -190,14 +221,29 @@ impl Attachments {
         program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])
     }
 
+    /// Detaches from interfaces that no instance is on any more.
+    pub fn prune(&mut self) {
+        let rungs: Vec<u32> = self.rungs.keys().copied().collect();
+        rungs.into_iter().for_each(|ifindex| self.abandon(ifindex));
+    }
+
     fn leave(&mut self, instance: InstanceId, ifindex: u32) {
-        let Some(settings) = self.instances.get(instance.index()) else { return };
+        self.forget(instance, ifindex);
+        self.abandon(ifindex);
+    }
+
+    fn forget(&mut self, instance: InstanceId, ifindex: u32) {
+        let Some(settings) = self.instances.get(&instance) else { return };
         self.maps.disarm(instance.0);
         if let Some(program) = &mut self.program {
             // Gone already where the interface never came to be known.
             let _ = program.remove(InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
         }
-        if self.places.iter().any(|place| place.ifindex == Some(ifindex)) {
+    }
+
+    /// Detaches from an interface, unless an instance is on it.
+    fn abandon(&mut self, ifindex: u32) {
+        if self.places.values().any(|place| place.ifindex == Some(ifindex)) {
             return;
         }
         if let Some(program) = &mut self.program {
@@ -207,9 +253,10 @@ impl Attachments {
         self.rungs.remove(&ifindex);
     }
 
-    fn write_slot(&self, slot: usize, source: Option<IpAddr>) {
-        let (Some(settings), Ok(index)) = (self.instances.get(slot), u32::try_from(slot)) else { return };
-        self.maps.set_slot(index, &expected(settings, source));
+    fn write_slot(&self, instance: InstanceId) {
+        let Some(settings) = self.instances.get(&instance) else { return };
+        let source = self.places.get(&instance).and_then(|place| place.source);
+        self.maps.set_slot(instance.0, &expected(settings, source));
     }
 }
 

@@ -97,6 +97,28 @@ impl GroupBoard {
 }
 
 impl InstanceBoard {
+    /// For another instance under the same number.
+    pub fn clear(&self) {
+        for byte in [&self.state, &self.reason, &self.priority, &self.rung] {
+            byte.store(0, Relaxed);
+        }
+        let numbers = [
+            &self.epoch,
+            &self.since,
+            &self.adverts_sent,
+            &self.release_sent,
+            &self.release_heard,
+            &self.send_errors,
+            &self.announcements_sent,
+            &self.takeover_nanos,
+            &self.contests,
+        ];
+        for number in numbers.into_iter().chain(&self.transitions) {
+            number.store(0, Relaxed);
+        }
+        self.ifindex.store(0, Relaxed);
+    }
+
     pub fn record(&self, transition: &Transition) {
         self.state.store(transition.to as u8, Relaxed);
         self.reason.store(transition.reason as u8, Relaxed);

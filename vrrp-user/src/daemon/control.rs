@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"command":"status"}        ─►  {"status":{…}}
+//! {"command":"reload"}        ─►  "reloaded" or {"refused":["…"]}
 //! anything else               ─►  {"error":"…"}
 //! ```
 //! Whoever may open the socket may ask; its mode is 0600. Requests are bounded in length, and clients in number and
@@ -18,12 +19,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::reload;
 use super::runtime_dir::{self, RuntimeDir};
-use super::status::{Sources, Status};
+use super::status::{Live, Status};
 
 /// Longest request in bytes, its line feed included.
 pub const LINE_MAX: u64 = 4096;
@@ -34,16 +36,24 @@ const CLIENTS_MAX: usize = 32;
 /// A client that sends nothing for so long, or takes no response, is cut off.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A reload makes interfaces and reads files before it is answered.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
+
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
     Status,
+    /// Read the configuration again.
+    Reload,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
     Status(Box<Status>),
+    Reloaded,
+    /// The configuration was not taken over; what is wrong with it, one finding each.
+    Refused(Vec<String>),
     Error(String),
 }
 
@@ -51,6 +61,7 @@ pub enum Response {
 #[derive(Debug)]
 pub struct Control {
     listener: UnixListener,
+    reloads: Option<mpsc::Sender<reload::Request>>,
 }
 
 impl Control {
@@ -68,19 +79,26 @@ impl Control {
         }
         let listener = UnixListener::bind(&path).map_err(failed)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener })
+        Ok(Self { listener, reloads: None })
+    }
+
+    /// Passes requests to reload on.
+    #[must_use]
+    pub fn with_reloads(self, reloads: mpsc::Sender<reload::Request>) -> Self {
+        Self { reloads: Some(reloads), ..self }
     }
 
     /// Serves clients until it is dropped.
-    pub async fn serve(self, sources: Arc<Sources>) {
+    pub async fn serve(self, sources: impl Into<Live>) {
+        let sources = sources.into();
         let places = Arc::new(Semaphore::new(CLIENTS_MAX));
         // Never closed, so a place always comes.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             match self.listener.accept().await {
                 Ok((client, _)) => {
-                    let sources = Arc::clone(&sources);
+                    let (sources, reloads) = (sources.clone(), self.reloads.clone());
                     tokio::spawn(async move {
-                        if let Err(error) = converse(client, &sources).await {
+                        if let Err(error) = converse(client, &sources, reloads.as_ref()).await {
                             debug!(%error, "a control client was cut off");
                         }
                         drop(place);
@@ -97,7 +115,11 @@ impl Control {
 }
 
 /// Answers requests of one client until it closes, dawdles or sends too long a line.
-async fn converse(client: UnixStream, sources: &Sources) -> io::Result<()> {
+async fn converse(
+    client: UnixStream,
+    sources: &Live,
+    reloads: Option<&mpsc::Sender<reload::Request>>,
+) -> io::Result<()> {
     let (read, mut write) = client.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -108,7 +130,7 @@ async fn converse(client: UnixStream, sources: &Sources) -> io::Result<()> {
         }
         let complete = line.ends_with(b"\n");
         let response = if complete {
-            answer(&line, sources)
+            answer(&line, sources, reloads).await
         } else {
             Response::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
         };
@@ -121,11 +143,22 @@ async fn converse(client: UnixStream, sources: &Sources) -> io::Result<()> {
     }
 }
 
-fn answer(line: &[u8], sources: &Sources) -> Response {
+async fn answer(line: &[u8], sources: &Live, reloads: Option<&mpsc::Sender<reload::Request>>) -> Response {
     match serde_json::from_slice(line) {
-        Ok(Request::Status) => Response::Status(Box::new(sources.status())),
+        Ok(Request::Reload) => reload(reloads).await.unwrap_or_else(|| Response::Error("it ends".to_owned())),
+        Ok(Request::Status) => Response::Status(Box::new(sources.now().status())),
         Err(error) => Response::Error(format!("not a request: {error}")),
     }
+}
+
+/// `None` where nobody reloads any more.
+async fn reload(reloads: Option<&mpsc::Sender<reload::Request>>) -> Option<Response> {
+    let (request, answered) = oneshot::channel();
+    reloads?.send(request).await.ok()?;
+    Some(match answered.await.ok()? {
+        Ok(()) => Response::Reloaded,
+        Err(findings) => Response::Refused(findings),
+    })
 }
 
 /// Why the control socket gave no answer.
@@ -139,6 +172,9 @@ pub enum ControlError {
     Garbled { path: PathBuf, error: serde_json::Error },
     #[error("{0}")]
     Refused(String),
+    /// The findings in a configuration.
+    #[error("{}", .0.join("\n"))]
+    Findings(Vec<String>),
 }
 
 /// Asks the daemon of a runtime folder how things stand; for clients.
@@ -148,8 +184,27 @@ pub enum ControlError {
 pub fn status(runtime_dir: &Path) -> Result<Status, ControlError> {
     match ask(runtime_dir, Request::Status)? {
         Response::Status(status) => Ok(*status),
-        Response::Error(error) => Err(ControlError::Refused(error)),
+        other => Err(unexpected(other)),
     }
+}
+
+/// Has the daemon of a runtime folder read its configuration again.
+///
+/// # Errors
+/// The daemon refuses it and goes on with the one before; or as for [`status`].
+pub fn request_reload(runtime_dir: &Path) -> Result<(), ControlError> {
+    match ask(runtime_dir, Request::Reload)? {
+        Response::Reloaded => Ok(()),
+        Response::Refused(findings) => Err(ControlError::Findings(findings)),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn unexpected(response: Response) -> ControlError {
+    ControlError::Refused(match response {
+        Response::Error(error) => error,
+        _ => "an answer to another question".to_owned(),
+    })
 }
 
 fn ask(runtime_dir: &Path, request: Request) -> Result<Response, ControlError> {
@@ -166,7 +221,7 @@ fn ask(runtime_dir: &Path, request: Request) -> Result<Response, ControlError> {
 
 fn exchange(path: &Path, request: Request, line: &mut Vec<u8>) -> io::Result<()> {
     let mut stream = BlockingStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(if request == Request::Reload { RELOAD_PATIENCE } else { PATIENCE }))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut text = serde_json::to_vec(&request)?;
     text.push(b'\n');

@@ -20,6 +20,7 @@ use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::Advert;
 
 use super::board::Board;
+use super::change::{Changes, Configured};
 use super::queue::{Command, Input, Queue, Report};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
@@ -103,6 +104,17 @@ struct Sighted<'a> {
     peer: u32,
     message: &'a [u8],
     stamp: Timestamp,
+}
+
+impl Link {
+    fn build(&mut self, settings: &InstanceSettings) {
+        let ifindex = if settings.vmacs.sender().is_some() { self.sender } else { self.ifindex };
+        self.outgoing = match (ifindex, self.source) {
+            // Illegal only for settings that the configuration refuses.
+            (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
+            _ => None,
+        };
+    }
 }
 
 impl Engine {
@@ -219,9 +231,36 @@ impl Engine {
                 }
                 Some(Input::Unlisten(gone)) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
                 Some(Input::Event(event)) => self.take_event(&event, now),
+                Some(Input::Reconfigure(changes)) => self.reconfigure(*changes, now),
             }
         }
         self.inputs.wake();
+    }
+
+    /// Those that leave go first: others may get their addresses.
+    fn reconfigure(&mut self, changes: Changes, now: Timestamp) {
+        for id in changes.removed {
+            self.router.remove(id, now);
+            self.act(None, now);
+            if let Some(link) = self.links.get_mut(id.index()) {
+                *link = Link::default();
+            }
+        }
+        for Configured { id, settings, charge } in changes.configured {
+            self.command(Command::Charge(id, Box::new(charge)));
+            if id.index() == self.links.len() {
+                self.links.push(Link::default());
+            }
+            self.prepare(id, &settings);
+            self.router.configure(id, settings, &changes.known, now);
+            self.act(None, now);
+        }
+        if let Some(groups) = changes.groups {
+            self.router.regroup(groups);
+        }
+        let intervals = self.router.instances().iter().map(|it| it.settings().advert_interval.duration());
+        self.coalesce = intervals.min().unwrap_or(Duration::ZERO);
+        self.reports.push(Report::Reconfigured);
     }
 
     fn take_event(&mut self, event: &Event, now: Timestamp) {
@@ -480,16 +519,17 @@ impl Engine {
     }
 
     fn rebuild(&mut self, instance: InstanceId) {
-        let (Some(link), Some(view)) = (self.links.get_mut(instance.index()), self.router.instance(instance))
-        else {
-            return;
-        };
-        let ifindex = if view.settings().vmacs.sender().is_some() { link.sender } else { link.ifindex };
-        link.outgoing = match (ifindex, link.source) {
-            // Illegal only for settings that the configuration refuses.
-            (Some(ifindex), Some(source)) => Outgoing::new(view.settings(), ifindex, source).ok(),
-            _ => None,
-        };
+        let Self { links, router, .. } = self;
+        if let (Some(link), Some(view)) = (links.get_mut(instance.index()), router.instance(instance)) {
+            link.build(view.settings());
+        }
+    }
+
+    /// The first advert under other settings is theirs.
+    fn prepare(&mut self, instance: InstanceId, settings: &InstanceSettings) {
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.build(settings);
+        }
     }
 }
 

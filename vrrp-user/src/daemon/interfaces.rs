@@ -1,59 +1,179 @@
-//! Brings what becomes of links and addresses to the engine.
+//! Brings what becomes of links and addresses to the engine, and other configurations to everything between.
+//!
+//! Enters: the kernel's news, and configurations that are to be used. Leaves: interfaces with virtual MAC addresses,
+//! programs and slots, and then [`Input`]s for the engine, which finds everything ready. Runs on the main thread.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::attach::Attachments;
+use super::change::Changes;
 use super::queue::{Input, Queue};
+use super::run;
+use super::status::Sources;
+use super::vmacs::Vmacs;
+use crate::config::{Config, NoRoom, succeed};
 use crate::driver::netlink::monitor::Monitor;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
-use crate::protocol::Event;
+use crate::protocol::{Event, TrackId};
 
 /// Until a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Tells the engine the present state of all interfaces, starts the router after `delay`, and tells every change, until
-/// reading fails. `keep` sees the links and addresses first, and may ask to see them again after a while; `prepare` each change before the engine does. Needs a tokio runtime with I/O and time.
-///
-/// # Errors
-/// Links and addresses cannot be read.
-pub async fn follow(
-    mut tracker: Tracker,
-    inputs: Queue<Input>,
-    delay: Duration,
-    mut keep: impl FnMut(&Table) -> Option<Duration>,
-    mut prepare: impl FnMut(&Change),
-) -> io::Result<()> {
-    let mut monitor = Monitor::open()?;
-    let mut start = pin!(tokio::time::sleep(delay));
-    let mut started = false;
-    loop {
-        let again = keep(monitor.table());
-        let mut tell = |change| {
-            prepare(&change);
-            inputs.push(input(change))
-        };
-        while !tracker.update(monitor.table(), &mut tell) {
-            tokio::time::sleep(RETRY).await;
-        }
-        tokio::select! {
-            changed = monitor.changed() => changed?,
-            () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
-            () = &mut start, if !started => {
-                started = inputs.push(Input::Event(Event::Startup));
-                start.as_mut().reset(Instant::now() + RETRY);
+/// From the service.
+#[derive(Debug)]
+pub enum Order {
+    /// Use another configuration from now on. The answer is the configuration with its numbers, or why it cannot be used
+    /// and the present one stays.
+    Adopt(Box<Config>, oneshot::Sender<Result<Arc<Config>, AdoptError>>),
+    /// Nothing of an earlier configuration is in use any more.
+    Prune,
+}
+
+#[derive(Debug, Error)]
+pub enum AdoptError {
+    #[error(transparent)]
+    Room(#[from] NoRoom),
+    #[error("interfaces with virtual MAC addresses cannot be made: {0}")]
+    Vmacs(#[source] io::Error),
+    #[error("the addresses of the host cannot be read: {0}")]
+    Residue(#[source] io::Error),
+}
+
+/// Everything that stands between the kernel's interfaces and the engine.
+#[derive(Debug)]
+pub struct Interfaces<'a> {
+    pub sources: &'a Sources,
+    pub inputs: Queue<Input>,
+    pub attachments: Attachments,
+    pub vmacs: &'a RefCell<Vmacs>,
+    pub config: Arc<Config>,
+}
+
+impl Interfaces<'_> {
+    /// Tells the engine the present state of all interfaces, starts the router after `delay`, and tells every change,
+    /// until reading fails. Needs a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// Links and addresses cannot be read.
+    pub async fn follow(mut self, delay: Duration, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
+        let mut monitor = Monitor::open()?;
+        let mut start = pin!(tokio::time::sleep(delay));
+        let (mut started, mut has_new) = (false, false);
+        let mut tracker = tracker(&self.config);
+        loop {
+            let again = self.keep(monitor.table());
+            while !tracker.update(monitor.table(), |change| self.tell(change)) {
+                tokio::time::sleep(RETRY).await;
+            }
+            // New instances take part when all about them is told.
+            while has_new && started {
+                has_new = !self.inputs.push(Input::Event(Event::Startup));
+                if has_new {
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+            tokio::select! {
+                changed = monitor.changed() => changed?,
+                () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
+                () = &mut start, if !started => {
+                    started = self.inputs.push(Input::Event(Event::Startup));
+                    start.as_mut().reset(Instant::now() + RETRY);
+                }
+                Some(order) = orders.recv() => match order {
+                    Order::Adopt(config, answer) => {
+                        let adopted = self.adopt(*config).await;
+                        if adopted.is_ok() {
+                            has_new = true;
+                            tracker = self::tracker(&self.config).continuing(&tracker);
+                        }
+                        // The service waits for it.
+                        let _ = answer.send(adopted);
+                    }
+                    Order::Prune => {
+                        self.attachments.prune();
+                        self.vmacs.borrow_mut().prune(&self.config);
+                    }
+                },
             }
         }
     }
+
+    /// Makes again what is missing of the interfaces with virtual MAC addresses. Returns when to look again.
+    fn keep(&mut self, table: &Table) -> Option<Duration> {
+        let mut vmacs = self.vmacs.borrow_mut();
+        let again = vmacs.keep(table);
+        self.attachments.set_carriers(&vmacs.carriers(table));
+        self.sources.record.missing_vmacs(vmacs.missing());
+        again
+    }
+
+    /// Prepares all that can fail, then has the engine change over at once.
+    async fn adopt(&mut self, mut config: Config) -> Result<Arc<Config>, AdoptError> {
+        let capacity = self.sources.board.instances.len();
+        // Without interfaces that have to be made first, the room is known beforehand.
+        self.vmacs.borrow_mut().add(&mut config).map_err(AdoptError::Vmacs)?;
+        if let Err(error) = succeed(&self.config, &mut config, capacity) {
+            self.vmacs.borrow_mut().prune(&self.config);
+            return Err(error.into());
+        }
+        run::remove_residue(&config, Some(&self.config)).map_err(AdoptError::Residue)?;
+        let changes = Changes::between(&self.config, &config, self.results());
+        for configured in &changes.configured {
+            if self.config.instance(configured.id).is_none() {
+                if let Some(board) = self.sources.board.instances.get(configured.id.index()) {
+                    board.clear();
+                }
+                self.sources.record.forget(configured.id);
+            }
+        }
+        self.attachments.adopt(&changes);
+        let mut input = Input::Reconfigure(Box::new(changes));
+        while let Err(refused) = self.inputs.offer(input) {
+            input = refused;
+            tokio::time::sleep(RETRY).await;
+        }
+        self.config = Arc::new(config);
+        Ok(Arc::clone(&self.config))
+    }
+
+    /// What is known of tracked things.
+    fn results(&self) -> Vec<(TrackId, bool)> {
+        let record = self.sources.record.read();
+        let checks = record.checks.values().map(|round| (round.track, round.up));
+        checks.chain(record.links.iter().map(|(track, up)| (*track, *up))).collect()
+    }
+
+    /// A program is attached before the engine hears of the interface.
+    fn tell(&mut self, change: Change) -> bool {
+        let input = match change {
+            Change::Interface(instance, ifindex) => {
+                self.attachments.set_interface(instance, ifindex);
+                Input::Interface { instance, ifindex }
+            }
+            Change::Sender(instance, ifindex) => Input::Sender { instance, ifindex },
+            Change::Event(event) => {
+                match event {
+                    Event::Source(instance, source) => self.attachments.set_source(instance, source),
+                    Event::Track(track, up) => self.sources.record.link(track, up),
+                    _ => {}
+                }
+                Input::Event(event)
+            }
+        };
+        self.inputs.push(input)
+    }
 }
 
-fn input(change: Change) -> Input {
-    match change {
-        Change::Interface(instance, ifindex) => Input::Interface { instance, ifindex },
-        Change::Sender(instance, ifindex) => Input::Sender { instance, ifindex },
-        Change::Event(event) => Input::Event(event),
-    }
+fn tracker(config: &Config) -> Tracker {
+    let settings = config.instances.iter().map(|instance| (instance.id, &instance.settings));
+    Tracker::new(settings, &config.tracked_interfaces)
 }

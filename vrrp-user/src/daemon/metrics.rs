@@ -26,7 +26,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::board::{InstanceBoard, LATENESS_BUCKETS};
-use super::status::{Sources, family, gap_bound, received, source};
+use super::status::{Live, Sources, family, gap_bound, received, source};
 use crate::driver::{Rung, clock};
 use crate::protocol::{InstanceSettings, Reason, State};
 
@@ -68,14 +68,14 @@ impl Metrics {
     ///
     /// # Errors
     /// The listener failed.
-    pub async fn serve(self, sources: Arc<Sources>) -> io::Result<()> {
-        let routes = Router::new().route("/metrics", get(scrape)).with_state(sources);
+    pub async fn serve(self, sources: impl Into<Live>) -> io::Result<()> {
+        let routes = Router::new().route("/metrics", get(scrape)).with_state(sources.into());
         axum::serve(self.listener, routes).await
     }
 }
 
-async fn scrape(Shared(sources): Shared<Arc<Sources>>) -> Response {
-    match render(&sources) {
+async fn scrape(Shared(sources): Shared<Live>) -> Response {
+    match render(&sources.now()) {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -126,8 +126,8 @@ impl Collector for Scrape {
 impl Scrape {
     fn readings(&self) -> Vec<Reading<'_>> {
         let sources = &self.sources;
-        let instances = sources.config.instances.iter().zip(&sources.board.instances);
-        let readings = instances.zip(0..).map(|((config, board), slot)| {
+        let readings = sources.instances().map(|(config, board)| {
+            let slot = config.id.0;
             let family = config.settings.family;
             Reading {
                 settings: &config.settings,
@@ -146,6 +146,17 @@ impl Scrape {
             .encode_info(&build)?;
         gauge(out, "vrrpx_uptime_seconds", "Time since the daemon started", |row| {
             row(&vec![], self.now.since(self.sources.started).as_secs_f64())
+        })?;
+        let loads = self.sources.record.read().loads.clone();
+        gauge(
+            out,
+            "vrrpx_config_stale",
+            "1 while the file was refused and the one before is in use",
+            |row| row(&vec![], f64::from(u8::from(loads.stale.is_some()))),
+        )?;
+        counter(out, "vrrpx_reloads", "Reloads by what came of them", |row| {
+            row(&vec![("result", "done")], loads.reloaded)?;
+            row(&vec![("result", "refused")], loads.refused)
         })?;
         let totals = [
             ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),

@@ -11,6 +11,8 @@
 pub mod attach;
 pub mod background;
 pub mod board;
+pub mod change;
+pub mod checks;
 pub mod control;
 pub mod dump;
 pub mod effect;
@@ -26,6 +28,7 @@ pub mod pid_files;
 pub mod preflight;
 pub mod queue;
 pub mod record;
+pub mod reload;
 pub mod report;
 pub mod run;
 pub mod runtime_dir;

@@ -8,6 +8,7 @@
 //! not the whole way there; a contest waits behind the transition that it follows, and is void with the next one. At
 //! the end of the daemon everyone is told `STOP`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tracing::{info, warn};
 
 use super::fifo::{self, Fifos, Line, Word};
 use super::record::Record;
-use crate::config::{Config, Globals, NotifyCommand, NotifySettings};
+use crate::config::{Config, Globals, NotifyCommand, NotifySettings, ScriptUser};
 use crate::driver::process::{Identity, IdentityError, Job};
 use crate::protocol::{Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, State, Transition};
 
@@ -39,10 +40,12 @@ const GROUP_PRIORITY: Priority = Priority(0);
 /// The lanes of all instances and groups, and the FIFOs.
 #[derive(Debug)]
 pub struct Notifier {
-    instances: Vec<Voice>,
+    instances: BTreeMap<InstanceId, Voice>,
     groups: Vec<Voice>,
     fifos: Fifos,
     running: JoinSet<()>,
+    node: Arc<str>,
+    record: Arc<Record>,
 }
 
 /// One thing to tell.
@@ -67,7 +70,7 @@ fn word_of(to: State, reason: Reason) -> Option<Word> {
 }
 
 /// Of whom something is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Subject {
     Instance(InstanceId),
     Group(GroupId),
@@ -88,8 +91,9 @@ impl Subject {
 struct Voice {
     subject: Subject,
     name: Arc<str>,
-    priority_changes: bool,
-    tell_deleted: bool,
+    notify: NotifySettings,
+    /// `script_user` of the configuration.
+    user: Option<ScriptUser>,
     latest: Option<Occasion>,
     priority: Priority,
     /// `None` without hooks.
@@ -110,41 +114,85 @@ impl Notifier {
     /// # Errors
     /// The user of a hook does not exist.
     pub fn new(config: &Config, node: &Arc<str>, record: &Arc<Record>) -> Result<Self, IdentityError> {
-        let mut running = JoinSet::new();
-        let mut voice = |subject, name: &Arc<str>, notify: &NotifySettings, priority| {
-            let hooks = Hooks::new(subject, name, notify, &config.globals, node, record)?;
-            let lane = hooks.map(|hooks| {
+        let (node, record) = (Arc::clone(node), Arc::clone(record));
+        let fifos = Fifos::open(&config.globals);
+        let (instances, groups, running) = (BTreeMap::new(), Vec::new(), JoinSet::new());
+        let mut this = Self { instances, groups, fifos, running, node, record };
+        this.settle(config)?;
+        Ok(this)
+    }
+
+    /// Takes over another configuration: who is in it still goes on, others are told that they are deleted. FIFOs stay
+    /// open for those who read them.
+    ///
+    /// # Errors
+    /// The user of a hook does not exist.
+    pub fn settle(&mut self, config: &Config) -> Result<(), IdentityError> {
+        let deleted: Vec<InstanceId> =
+            self.instances.keys().copied().filter(|id| config.instance(*id).is_none()).collect();
+        for id in deleted {
+            self.deleted(id);
+            self.instances.remove(&id);
+        }
+        self.fifos.settle(&config.globals);
+        for instance in &config.instances {
+            let (id, settings) = (instance.id, &instance.settings);
+            let old = self.instances.remove(&id);
+            let voice =
+                self.voice(Subject::Instance(id), &settings.name, &instance.notify, &config.globals, old)?;
+            let priority = if voice.latest.is_some() { voice.priority } else { settings.priority };
+            self.instances.insert(id, Voice { priority, ..voice });
+        }
+        let mut before = std::mem::take(&mut self.groups);
+        for (group, id) in config.groups.iter().zip((0..).map(GroupId)) {
+            let name = &group.settings.name;
+            let old = before.iter().position(|old| old.name == *name).map(|index| before.swap_remove(index));
+            let voice = self.voice(Subject::Group(id), name, &group.notify, &config.globals, old)?;
+            self.groups.push(voice);
+        }
+        Ok(())
+    }
+
+    /// A voice that goes on where it was; its lane too, unless its hooks have changed.
+    fn voice(
+        &mut self,
+        subject: Subject,
+        name: &Arc<str>,
+        notify: &NotifySettings,
+        globals: &Globals,
+        old: Option<Voice>,
+    ) -> Result<Voice, IdentityError> {
+        let user = globals.script_user.clone();
+        let (latest, priority) =
+            old.as_ref().map_or((None, GROUP_PRIORITY), |old| (old.latest, old.priority));
+        let kept = old
+            .filter(|old| (&old.notify, &old.user, &old.name, old.subject) == (notify, &user, name, subject));
+        let lane = match kept {
+            Some(old) => old.lane,
+            None => Hooks::new(subject, name, notify, globals, &self.node, &self.record)?.map(|hooks| {
                 let (lane, told) = watch::channel(Waiting::default());
-                running.spawn(hooks.run(told));
+                self.running.spawn(hooks.run(told));
                 lane
-            });
-            Ok(Voice {
-                subject,
-                name: Arc::clone(name),
-                priority_changes: notify.priority_changes,
-                tell_deleted: notify.tell_deleted,
-                latest: None,
-                priority,
-                lane,
-            })
+            }),
         };
-        let instances = config.instances.iter().zip((0..).map(InstanceId)).map(|(instance, id)| {
-            let settings = &instance.settings;
-            voice(Subject::Instance(id), &settings.name, &instance.notify, settings.priority)
-        });
-        let instances = instances.collect::<Result<_, IdentityError>>()?;
-        let groups = config.groups.iter().zip((0..).map(GroupId)).map(|(group, id)| {
-            voice(Subject::Group(id), &group.settings.name, &group.notify, GROUP_PRIORITY)
-        });
-        let groups = groups.collect::<Result<_, IdentityError>>()?;
-        Ok(Self { instances, groups, fifos: Fifos::open(&config.globals), running })
+        Ok(Voice { subject, name: Arc::clone(name), notify: notify.clone(), user, latest, priority, lane })
+    }
+
+    /// Tells FIFOs where everyone stands.
+    pub fn repeat_states(&mut self) {
+        let Self { instances, groups, fifos, .. } = self;
+        for voice in instances.values().chain(groups.iter()) {
+            if let Some(latest) = voice.latest {
+                fifos.tell(voice.line(latest.word));
+            }
+        }
     }
 
     /// Never waits.
     pub fn transition(&mut self, instance: InstanceId, transition: &Transition) {
         let Some(word) = word_of(transition.to, transition.reason) else { return };
         let Self { instances, fifos, .. } = self;
-        let Some(voice) = instances.get_mut(instance.index()) else { return };
+        let Some(voice) = instances.get_mut(&instance) else { return };
         let occasion = Occasion {
             word,
             previous: transition.from,
@@ -175,7 +223,7 @@ impl Notifier {
     /// While master, a lower one was heard. Never waits.
     pub fn contest(&mut self, instance: InstanceId, peer: IpAddr) {
         let Self { instances, fifos, .. } = self;
-        let Some(voice) = instances.get_mut(instance.index()) else { return };
+        let Some(voice) = instances.get_mut(&instance) else { return };
         let Some(latest) = voice.latest.filter(|latest| latest.word == Word::Master) else { return };
         let word = Word::MasterRxLowerPri;
         fifos.tell(voice.line(word));
@@ -189,31 +237,26 @@ impl Notifier {
     /// The effective priority has changed.
     pub fn priority(&mut self, instance: InstanceId, priority: Priority) {
         let Self { instances, fifos, .. } = self;
-        let Some(voice) = instances.get_mut(instance.index()) else { return };
+        let Some(voice) = instances.get_mut(&instance) else { return };
         voice.priority = priority;
-        if voice.priority_changes {
+        if voice.notify.priority_changes {
             let is_master = voice.latest.is_some_and(|latest| latest.word == Word::Master);
             fifos.tell(voice.line(if is_master { Word::MasterPriority } else { Word::BackupPriority }));
         }
     }
 
     /// A reload has removed the instance: `DELETED` where `notify_deleted` is set, else `FAULT`.
-    pub fn deleted(&mut self, instance: InstanceId) {
+    fn deleted(&mut self, instance: InstanceId) {
         let Self { instances, fifos, .. } = self;
-        let Some(voice) = instances.get_mut(instance.index()) else { return };
-        let word = if voice.tell_deleted { Word::Deleted } else { Word::Fault };
+        let Some(voice) = instances.get_mut(&instance) else { return };
+        let word = if voice.notify.tell_deleted { Word::Deleted } else { Word::Fault };
         voice.tell(voice.last_occasion(word), fifos);
-    }
-
-    /// For a reload.
-    pub fn fifos(&mut self) -> &mut Fifos {
-        &mut self.fifos
     }
 
     /// Tells `STOP` to those that have not heard it and waits [`STOP_LIMIT`] at most. Hooks that still run then are
     /// left to themselves; scripts of FIFOs are ended.
     pub async fn stop(mut self) {
-        for voice in self.instances.iter_mut().chain(&mut self.groups) {
+        for voice in self.instances.values_mut().chain(&mut self.groups) {
             if let Some(occasion) = voice.stop() {
                 voice.tell(occasion, &mut self.fifos);
             }

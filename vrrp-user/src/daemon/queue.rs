@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::change::Changes;
+use super::effect::Charge;
 use crate::driver::socket::Listener;
 use crate::protocol::{
     Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Priority, Transition,
@@ -34,11 +36,16 @@ pub enum Input {
     },
     /// An interface that is no longer heard on a packet socket.
     Unlisten(u32),
+    /// Another configuration; [`Report::Reconfigured`] follows.
+    Reconfigure(Box<Changes>),
 }
 
 /// From the engine to the effect thread.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Command {
+    /// What is done for the instance from now on. While its addresses are set, those that are new or gone are set or
+    /// removed at once.
+    Charge(InstanceId, Box<Charge>),
     /// Set the addresses of the instance, then announce each once.
     Add(InstanceId, Epoch),
     Remove(InstanceId, Epoch),
@@ -62,6 +69,8 @@ pub enum Report {
         address: IpAddr,
         errno: i32,
     },
+    /// All that another configuration asked for is decided and sent.
+    Reconfigured,
     /// The engine has left its loop.
     Stopped,
 }
@@ -97,13 +106,22 @@ impl<T> Queue<T> {
 
     /// Never blocks. False where the entry was lost.
     pub fn push(&self, entry: T) -> bool {
-        let taken = self.entries.ring.push(entry).is_ok();
+        let taken = self.offer(entry).is_ok();
         if !taken {
             self.entries.lost.fetch_add(1, Ordering::Relaxed);
         }
+        taken
+    }
+
+    /// As [`Self::push`], for those who try again.
+    ///
+    /// # Errors
+    /// The entry, as the queue is full.
+    pub fn offer(&self, entry: T) -> Result<(), T> {
+        let outcome = self.entries.ring.push(entry);
         // Fails only when the counter is full, and then the reader is awake anyway.
         let _ = self.entries.wake.write(1);
-        taken
+        outcome
     }
 
     pub fn pop(&self) -> Option<T> {

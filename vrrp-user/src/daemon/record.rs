@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::reload::Stale;
 use crate::driver::Rung;
 use crate::driver::clock;
 use crate::driver::probe::script::Round;
@@ -33,6 +34,18 @@ pub struct Inner {
     /// Why interfaces with virtual MAC addresses are not there, by name.
     pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
+    pub loads: Loads,
+}
+
+/// What became of the configuration file.
+#[derive(Clone, Debug, Default)]
+pub struct Loads {
+    /// When the one in use was read; the start of the daemon where it was not reloaded.
+    pub at: Option<SystemTime>,
+    pub reloaded: u64,
+    pub refused: u64,
+    /// The file was refused last time.
+    pub stale: Option<Stale>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -136,6 +149,29 @@ impl Record {
     pub fn group_hook(&self, group: GroupId, keyword: &'static str, state: &'static str, run: Run) {
         let at = before_now(run.lasted);
         self.read().groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
+    }
+
+    /// Forgets an instance, for another one under its number.
+    pub fn forget(&self, instance: InstanceId) {
+        self.of(instance, |record| *record = InstanceRecord::default());
+    }
+
+    /// The file was taken over.
+    pub fn loaded(&self, at: SystemTime) {
+        let loads = &mut self.read().loads;
+        *loads = Loads { at: Some(at), reloaded: loads.reloaded + 1, refused: loads.refused, stale: None };
+    }
+
+    /// The file was refused.
+    pub fn stale(&self, stale: Stale) {
+        let loads = &mut self.read().loads;
+        loads.refused += 1;
+        loads.stale = Some(stale);
+    }
+
+    /// Forgets the results of other checks.
+    pub fn keep_checks(&self, is_kept: impl Fn(TrackId) -> bool) {
+        self.read().checks.retain(|track, _| is_kept(*track));
     }
 
     /// Interfaces with virtual MAC addresses that could not be made, and no others.

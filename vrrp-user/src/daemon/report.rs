@@ -21,6 +21,13 @@ use crate::protocol::{GroupId, GroupTransition, InstanceId, Transition};
 /// Least time between two warnings of one kind and instance.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// Why passing on has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Passed {
+    Stopped,
+    Reconfigured,
+}
+
 /// Reads what the engine reports.
 #[derive(Debug)]
 pub struct Reporter {
@@ -52,21 +59,31 @@ impl Reporter {
         })
     }
 
-    /// Passes reports on until the engine has stopped. May be dropped and called again at any time: a report is
+    /// Names and settings of another configuration.
+    pub fn settle(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
+    /// Passes reports on until the engine has stopped or has changed over to another configuration. May be dropped and called again at any time: a report is
     /// taken from the queue only when it is passed on.
     ///
     /// # Errors
     /// The descriptor of the queue failed.
-    pub async fn run(&mut self, notifier: &mut Notifier) -> io::Result<()> {
+    pub async fn run(&mut self, notifier: &mut Notifier) -> io::Result<Passed> {
         loop {
             let mut ready = self.reports.readable().await?;
             self.reports.get_ref().acknowledge();
             ready.clear_ready();
             while let Some(report) = self.reports.get_ref().pop() {
-                if report == Report::Stopped {
-                    return Ok(());
+                match report {
+                    Report::Stopped => return Ok(Passed::Stopped),
+                    Report::Reconfigured => {
+                        // More may be waiting.
+                        self.reports.get_ref().wake();
+                        return Ok(Passed::Reconfigured);
+                    }
+                    _ => self.pass(&report, notifier),
                 }
-                self.pass(&report, notifier);
             }
             let lost = self.reports.get_ref().lost();
             if lost > self.lost {
@@ -118,7 +135,7 @@ impl Reporter {
                     warn!(instance = name, %address, %error, more, "an address could not be set, removed or announced");
                 }
             }
-            Report::Stopped => debug!("the engine has stopped"),
+            Report::Reconfigured | Report::Stopped => debug!("an end of passing on is passed on"),
         }
     }
 
@@ -147,11 +164,11 @@ impl Reporter {
     }
 
     fn name(&self, instance: InstanceId) -> &str {
-        self.config.instances.get(instance.index()).map_or("?", |instance| &instance.settings.name)
+        self.config.instance(instance).map_or("?", |instance| &instance.settings.name)
     }
 
     fn interface(&self, instance: InstanceId) -> &str {
-        self.config.instances.get(instance.index()).map_or("?", |instance| &instance.settings.interface)
+        self.config.instance(instance).map_or("?", |instance| &instance.settings.interface)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,13 +13,15 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 use tokio::runtime;
+use tokio::sync::mpsc;
 use tracing::{info, warn};
+use vrrp_ebpf::map::SLOTS_MAX;
 
 use super::attach::Attachments;
 use super::board::Board;
 use super::effect::{Charge, Effect};
 use super::engine::{Engine, Parts, Spawned};
-use super::interfaces;
+use super::interfaces::Interfaces;
 use super::options::{RunOptions, XdpMode};
 use super::pid_files::{PidFileError, PidFiles};
 use super::preflight::{self, MissingCapabilities};
@@ -32,14 +35,15 @@ use crate::config::{Config, Diagnostic, Globals, Reader, Severity};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::residue;
-use crate::driver::netlink::table::Table;
-use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::driver::realtime::lock_memory;
 use crate::driver::xdp::{Program, Ring};
 use crate::protocol::Event;
 
 /// Entries of the queues to and from the engine; 4096 instances may change state at once.
 const QUEUE: usize = 8192;
+
+/// Instances that a reload may bring a small configuration to.
+const ROOM_MIN: usize = 64;
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, Error)]
@@ -91,13 +95,15 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let _pid_files = PidFiles::write(&options.process.pid_files)?;
     // Gone again at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
-    let slots = u32::try_from(config.instances.len().max(1)).unwrap_or(u32::MAX);
+    let slots = slots(config.instances.len());
     #[cfg_attr(not(feature = "bpf-log"), expect(unused_mut, reason = "its log is taken out"))]
     let (mut program, ring, maps) = load_program(options.mode, slots)?;
+    let room = usize::try_from(slots).unwrap_or(usize::MAX);
     let sources = Arc::new(Sources {
-        board: Arc::new(Board::new(config.instances.len()).with_groups(config.groups.len())),
+        // Every group has a member.
+        board: Arc::new(Board::new(room).with_groups(room)),
         maps,
-        record: Arc::new(Record::new(config.instances.len())),
+        record: Arc::new(Record::new(room)),
         router_id: router_id(&config),
         started,
         config: Arc::new(config),
@@ -113,10 +119,16 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
             }
         }
         let (inputs, reports) = (queues.inputs.clone(), queues.reports.clone());
-        let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports).await?;
-        remove_residue(&sources.config)?;
+        let (orders, ordered) = mpsc::channel(1);
+        let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports, orders).await?;
+        remove_residue(&sources.config, None)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
-        let mut interfaces = pin!(follow_interfaces(options, &sources, &queues, program, &vmacs));
+        let interfaces = interfaces(options, &sources, &queues, program, &vmacs);
+        let delay = startup_delay(&sources.config.globals);
+        if !delay.is_zero() {
+            info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
+        }
+        let mut interfaces = pin!(interfaces.follow(delay, ordered));
         info!(
             version = env!("CARGO_PKG_VERSION"),
             router_id = &*sources.router_id,
@@ -184,9 +196,15 @@ fn load_program(mode: XdpMode, slots: u32) -> io::Result<Loaded> {
     }
 }
 
-/// Takes away what an earlier run has left behind, before anything may be announced.
-fn remove_residue(config: &Config) -> io::Result<()> {
-    for residue in residue::remove(config.instances.iter().map(|instance| &instance.settings))? {
+/// Takes away what an earlier run has left behind, before anything may be announced. Addresses of a configuration that
+/// is in use are not touched.
+pub(super) fn remove_residue(config: &Config, in_use: Option<&Config>) -> io::Result<()> {
+    let in_use = in_use.map_or(&[][..], |config| &config.instances);
+    let is_used = |address: IpAddr| {
+        in_use.iter().any(|instance| instance.settings.addresses.all().any(|it| it.address == address))
+    };
+    let settings = config.instances.iter().map(|instance| &instance.settings);
+    for residue in residue::remove(settings, |address| !is_used(address))? {
         let address = residue.address.address;
         match residue.errno {
             None => info!(%address, "removed an address that an earlier run has left behind"),
@@ -241,44 +259,32 @@ fn start_threads(
     Ok(Threads { engine, effect })
 }
 
-async fn follow_interfaces(
+fn interfaces<'a>(
     options: &RunOptions,
-    sources: &Sources,
+    sources: &'a Sources,
     queues: &Queues,
     program: Result<Program, String>,
-    vmacs: &RefCell<Vmacs>,
-) -> io::Result<()> {
+    vmacs: &'a RefCell<Vmacs>,
+) -> Interfaces<'a> {
     let config = &sources.config;
-    let settings = || config.instances.iter().map(|instance| &instance.settings);
-    let attachments = RefCell::new(Attachments::new(
-        settings().cloned().collect(),
+    let settings = config.instances.iter().map(|instance| (instance.id, instance.settings.clone()));
+    let attachments = Attachments::new(
+        settings.collect(),
         program,
         options.mode,
         Arc::clone(&sources.maps),
         Arc::clone(&sources.board),
         Arc::clone(&sources.record),
         queues.inputs.clone(),
-    ));
-    let tracker = Tracker::new(settings(), &config.tracked_interfaces);
-    // A program is attached before the engine hears of the interface.
-    let delay = startup_delay(&config.globals);
-    if !delay.is_zero() {
-        info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
-    }
-    let keep = |table: &Table| {
-        let again = vmacs.borrow_mut().keep(table);
-        attachments.borrow_mut().set_carriers(&vmacs.borrow().carriers(table));
-        sources.record.missing_vmacs(vmacs.borrow().missing());
-        again
-    };
-    let prepare = |change: &Change| match *change {
-        Change::Interface(instance, ifindex) => attachments.borrow_mut().set_interface(instance, ifindex),
-        Change::Sender(..) => {}
-        Change::Event(Event::Source(instance, source)) => attachments.borrow().set_source(instance, source),
-        Change::Event(Event::Track(track, up)) => sources.record.link(track, up),
-        Change::Event(_) => {}
-    };
-    interfaces::follow(tracker, queues.inputs.clone(), delay, keep, prepare).await
+    );
+    let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
+    Interfaces { sources, inputs, attachments, vmacs, config }
+}
+
+/// Room for more instances than there are, as a reload may bring some.
+fn slots(instances: usize) -> u32 {
+    let room = instances.saturating_mul(2).max(ROOM_MIN);
+    u32::try_from(room).unwrap_or(u32::MAX).min(SLOTS_MAX).max(u32::try_from(instances).unwrap_or(u32::MAX))
 }
 
 /// What is left of it; the kernel counts the time since the boot in CLOCK_BOOTTIME.
@@ -287,7 +293,7 @@ fn startup_delay(globals: &Globals) -> Duration {
     globals.startup_delay.max(globals.delay_after_boot.saturating_sub(since_boot))
 }
 
-fn load(options: &RunOptions) -> Result<Config, RunError> {
+pub(super) fn load(options: &RunOptions) -> Result<Config, RunError> {
     let reader = Reader::new(options.config_id.as_deref());
     let loaded = reader.load(&options.config).map_err(RunError::Config)?;
     for diagnostic in &loaded.diagnostics {

@@ -10,22 +10,25 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tracing::{info, warn};
 
+use super::checks::Checks;
 use super::control::{Control, ControlError};
 use super::dump::{self, Dumps};
+use super::interfaces::Order;
 use super::metrics::{BindError, Metrics};
 use super::notify::Notifier;
 use super::options::RunOptions;
 use super::queue::{Input, Queue, Report};
-use super::report::Reporter;
+use super::reload::{Reloader, Request};
+use super::report::{Passed, Reporter};
 use super::runtime_dir::RuntimeDir;
-use super::status::Sources;
+use super::status::{Live, Sources};
 use super::watchdog;
-use crate::driver::probe::script::{Round, ScriptProbe};
-use crate::driver::process::{Identity, IdentityError};
+use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
 
 /// Longest time that the engine may take to release its addresses.
@@ -37,11 +40,12 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// Everything of the ordinary thread, bound and ready.
 #[derive(Debug)]
 pub struct Service {
-    sources: Arc<Sources>,
+    reloader: Reloader,
+    requests: mpsc::Receiver<Request>,
     inputs: Queue<Input>,
     reporter: Reporter,
     notifier: Notifier,
-    probes: Vec<ScriptProbe>,
+    checks: Checks,
     control: Control,
     metrics: Option<Metrics>,
     terminate: Signal,
@@ -78,29 +82,30 @@ impl Service {
         sources: Arc<Sources>,
         inputs: Queue<Input>,
         reports: Queue<Report>,
+        orders: mpsc::Sender<Order>,
     ) -> Result<Self, ServiceError> {
         let (config, record) = (&sources.config, &sources.record);
-        let probes = config.scripts.iter().map(|script| {
-            let identity = Identity::resolve(script.user.as_ref(), config.globals.script_user.as_ref())?;
-            Ok(ScriptProbe::new(script, identity))
-        });
-        let probes = probes.collect::<Result<_, IdentityError>>()?;
+        let checks = Checks::new(inputs.clone());
+        checks.prepare(config)?;
         let metrics = match options.metrics {
             Some(address) => Some(Metrics::bind(address).await?),
             None => None,
         };
+        let (request, requests) = mpsc::channel(1);
+        let live = Live::from(Arc::clone(&sources));
         Ok(Self {
             reporter: Reporter::new(reports, Arc::clone(config), Arc::clone(record))?,
             notifier: Notifier::new(config, &sources.router_id, record)?,
-            probes,
-            control: Control::bind(folder)?,
+            checks,
+            control: Control::bind(folder)?.with_reloads(request),
             metrics,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             dumps: Dumps::open()?,
             dump_at_start: options.process.dump_at_start,
-            sources,
+            reloader: Reloader { options: options.clone(), live, orders },
+            requests,
             inputs,
         })
     }
@@ -112,43 +117,54 @@ impl Service {
     /// The engine stopped without being told to, or does not stop.
     pub async fn run(self) -> Result<(), ServiceError> {
         let Self {
-            sources,
+            reloader,
+            mut requests,
             inputs,
             mut reporter,
             mut notifier,
-            probes,
+            mut checks,
             control,
             metrics,
             mut terminate,
             mut interrupt,
-            hangup,
+            mut hangup,
             dumps,
             dump_at_start,
         } = self;
         let mut tasks = JoinSet::new();
-        tasks.spawn(control.serve(Arc::clone(&sources)));
+        let live = &reloader.live;
+        tasks.spawn(control.serve(live.clone()));
         if let Some(metrics) = metrics {
-            serve_metrics(&mut tasks, metrics, &sources);
+            serve_metrics(&mut tasks, metrics, live.clone());
         }
-        for probe in probes {
-            tasks.spawn(probe.run(deliver(&sources, &inputs)));
-        }
-        tasks.spawn(tell_systemd(Arc::clone(&sources)));
-        tasks.spawn(disregard("SIGHUP", hangup));
-        tasks.spawn(serve_dumps(dumps, Arc::clone(&sources)));
-        tasks.spawn(watchdog::feed(Arc::clone(&sources), inputs.clone()));
+        checks.settle(&live.now().config, live);
+        tasks.spawn(tell_systemd(live.clone()));
+        tasks.spawn(serve_dumps(dumps, live.clone()));
+        tasks.spawn(watchdog::feed(live.now(), inputs.clone()));
         if dump_at_start {
-            for line in dump::data(&sources).lines() {
+            for line in dump::data(&live.now()).lines() {
                 info!("{line}");
             }
         }
         // The process that systemd knows may be the one that this one was forked from.
         tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 
-        let stopped_by_itself = tokio::select! {
-            stopped = reporter.run(&mut notifier) => { stopped?; true }
-            _ = terminate.recv() => false,
-            _ = interrupt.recv() => false,
+        let stopped_by_itself = loop {
+            let request = tokio::select! {
+                passed = reporter.run(&mut notifier) => match passed? {
+                    Passed::Stopped => break true,
+                    Passed::Reconfigured => continue,
+                },
+                _ = terminate.recv() => break false,
+                _ = interrupt.recv() => break false,
+                _ = hangup.recv() => None,
+                Some(request) = requests.recv() => Some(request),
+            };
+            let outcome = reloader.reload(&mut reporter, &mut notifier, &mut checks).await;
+            if let Some(request) = request {
+                // Whoever asked may have gone.
+                let _ = request.send(outcome);
+            }
         };
         tell(&[NotifyState::Stopping]);
         let outcome = if stopped_by_itself {
@@ -159,71 +175,45 @@ impl Service {
                 while !inputs.push(Input::Event(Event::Shutdown)) {
                     sleep(Duration::from_millis(1)).await;
                 }
-                reporter.run(&mut notifier).await
+                while reporter.run(&mut notifier).await? != Passed::Stopped {}
+                Ok(())
             };
             match timeout(ENGINE_LIMIT, release).await {
                 Ok(stopped) => stopped.map_err(ServiceError::Io),
                 Err(_) => Err(ServiceError::EngineStuck),
             }
         };
-        // Ends checks that are running.
+        checks.end().await;
         tasks.shutdown().await;
         notifier.stop().await;
         outcome
     }
 }
 
-fn serve_metrics(tasks: &mut JoinSet<()>, metrics: Metrics, sources: &Arc<Sources>) {
+fn serve_metrics(tasks: &mut JoinSet<()>, metrics: Metrics, live: Live) {
     if let Ok(address) = metrics.address() {
         info!(%address, "metrics are served");
     }
-    let sources = Arc::clone(sources);
     tasks.spawn(async move {
-        if let Err(error) = metrics.serve(sources).await {
+        if let Err(error) = metrics.serve(live).await {
             warn!(%error, "metrics are not served any more");
         }
     });
 }
 
-/// keepalived reloads on it; by default it would end the daemon without a release.
-async fn disregard(name: &'static str, mut signal: Signal) {
-    while signal.recv().await.is_some() {
-        warn!("{name} does nothing; restart to take a changed configuration, `vrrpx status` shows the state");
-    }
-}
-
-async fn serve_dumps(dumps: Dumps, sources: Arc<Sources>) {
-    if let Err(error) = dumps.serve(sources).await {
+async fn serve_dumps(dumps: Dumps, live: Live) {
+    if let Err(error) = dumps.serve(live).await {
         warn!(%error, "no dumps are written");
     }
 }
 
-/// What becomes of the rounds of a check.
-fn deliver(sources: &Arc<Sources>, inputs: &Queue<Input>) -> impl FnMut(&Round) -> bool + Send + use<> {
-    let (sources, inputs) = (Arc::clone(sources), inputs.clone());
-    move |round| {
-        sources.record.check(*round);
-        if !round.news {
-            return true;
-        }
-        let script = sources.config.scripts.iter().find(|script| script.id == round.track);
-        let check = script.map_or("?", |script| &*script.name);
-        if round.up {
-            info!(check, end = %round.run.end, "check is up");
-        } else {
-            warn!(check, end = %round.run.end, lasted = ?round.run.lasted, "check is down");
-        }
-        inputs.push(Input::Event(Event::Track(round.track, round.up)))
-    }
-}
-
 /// Keeps the status line of the unit true.
-async fn tell_systemd(sources: Arc<Sources>) {
+async fn tell_systemd(live: Live) {
     let mut due = interval(STATUS_EVERY);
     let mut told = String::new();
     loop {
         due.tick().await;
-        let summary = summary(&sources);
+        let summary = summary(&live.now());
         if summary != told {
             tell(&[NotifyState::Status(&summary)]);
             told = summary;
@@ -232,7 +222,7 @@ async fn tell_systemd(sources: Arc<Sources>) {
 }
 
 fn summary(sources: &Sources) -> String {
-    let count = |state| sources.board.instances.iter().filter(|board| board.state() == state).count();
+    let count = |state| sources.instances().filter(|(_, board)| board.state() == state).count();
     let counts = State::ALL.map(|state| (state, count(state)));
     let words = counts
         .iter()

@@ -150,6 +150,15 @@ impl Maps {
         }
     }
 
+    /// Frees the peers of a slot that no key leads to.
+    pub fn forget(&self, slot: u32) {
+        for index in 0..PEERS_PER_SLOT {
+            if let Some(entry) = slot.checked_mul(PEERS_PER_SLOT) {
+                self.peers.write(entry + index, Peer::FREE);
+            }
+        }
+    }
+
     /// The peers heard on a slot, with their index.
     pub fn peers(&self, slot: u32) -> impl Iterator<Item = (u32, Peer)> + '_ {
         (0..PEERS_PER_SLOT).filter_map(move |index| Some((index, self.peer(slot, index)?)))

@@ -121,10 +121,12 @@ pub enum Reason {
     GroupFault = 12,
     /// A member of its sync group has yielded to a better master.
     GroupYielded = 13,
+    /// The configuration knows the instance no more.
+    Removed = 14,
 }
 
 impl Reason {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Startup,
         Self::Owner,
         Self::MasterSilent,
@@ -139,6 +141,7 @@ impl Reason {
         Self::Shutdown,
         Self::GroupFault,
         Self::GroupYielded,
+        Self::Removed,
     ];
 
     /// The word in metrics, status and hooks.
@@ -158,6 +161,7 @@ impl Reason {
             Self::Shutdown => "shutdown",
             Self::GroupFault => "group_fault",
             Self::GroupYielded => "group_yielded",
+            Self::Removed => "removed",
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct TrackId(pub u32);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
-    /// The daemon is ready: every instance leaves Init (RFC 9568 §6.4.1).
+    /// The daemon is ready: every instance leaves Init (RFC 9568 §6.4.1). Those that have left it do not notice.
     Startup,
     /// The daemon ends: masters release their addresses (RFC 9568 §6.4.3).
     Shutdown,

@@ -49,6 +49,11 @@ impl Group {
         Self { id, settings, members, ready: 0, state: State::Init, epoch: Epoch::default(), lost: None }
     }
 
+    /// Goes on where an earlier group of the same members stood.
+    pub(super) fn continuing(self, old: &Self) -> Self {
+        Self { ready: old.ready, state: old.state, epoch: old.epoch, lost: old.lost, ..self }
+    }
+
     pub fn settings(&self) -> &GroupSettings {
         &self.settings
     }

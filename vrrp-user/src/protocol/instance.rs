@@ -26,6 +26,8 @@ pub struct Instance {
     /// Effective: with the weights.
     priority: Priority,
     pub(super) started: bool,
+    /// No event concerns it any more; its number is free.
+    pub(super) removed: bool,
     pub(super) state: State,
     pub(super) epoch: Epoch,
     pub(super) reason: Option<Reason>,
@@ -59,6 +61,7 @@ impl Instance {
             settings,
             group: None,
             started: false,
+            removed: false,
             state: State::Init,
             epoch: Epoch::default(),
             reason: None,
@@ -180,8 +183,47 @@ impl Instance {
     }
 
     pub(super) fn startup(&mut self, turn: &mut Turn<'_>) {
-        self.started = true;
+        self.started = !self.removed;
         self.reconsider(turn);
+    }
+
+    /// Other settings for the same VRID, interface and family. What they do not touch goes on: timers, the master that is
+    /// obeyed, the mastership.
+    pub(super) fn reconfigure(
+        &mut self,
+        settings: InstanceSettings,
+        known: impl Fn(TrackId) -> Option<bool>,
+        turn: &mut Turn<'_>,
+    ) {
+        let (priority, epoch) = (self.priority, self.epoch);
+        let old = std::mem::replace(&mut self.settings, settings);
+        self.tracking.carry(&old.tracks, &self.settings.tracks, known);
+        self.priority = self.tracking.priority(&self.settings);
+        self.reconsider(turn);
+        match self.state {
+            _ if self.epoch != epoch => {}
+            State::Backup => state::backup::reconfigured(self, &old, priority, turn),
+            State::Master => state::master::reconfigured(self, &old, priority, turn),
+            State::Init | State::Fault => {}
+        }
+        if self.priority != priority {
+            turn.actions.push_back(Action::ReportPriority(self.id, self.priority));
+        }
+    }
+
+    /// Results that others know already, for a new one.
+    pub(super) fn carry_results(&mut self, known: impl Fn(TrackId) -> Option<bool>) {
+        self.tracking.carry(&[], &self.settings.tracks, known);
+        self.priority = self.tracking.priority(&self.settings);
+    }
+
+    /// The configuration knows it no more.
+    pub(super) fn remove(&mut self, turn: &mut Turn<'_>) {
+        self.started = false;
+        self.removed = true;
+        if self.state != State::Init {
+            state::go(self, State::Init, Reason::Removed, None, turn);
+        }
     }
 
     pub(super) fn shutdown(&mut self, turn: &mut Turn<'_>) {

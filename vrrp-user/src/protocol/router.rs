@@ -48,20 +48,71 @@ impl Router {
             .zip(groups)
             .map(|(id, settings)| Group::new(id, settings, &mut instances))
             .collect();
-        let mut trackers: Vec<_> = instances
-            .iter()
-            .flat_map(|instance| instance.settings().tracks.iter().map(|track| (track.id, instance.id())))
-            .collect();
-        trackers.sort_unstable();
-        trackers.dedup();
-        Self {
-            trackers,
+        let mut this = Self {
+            trackers: Vec::new(),
             deadlines: Deadlines::new(instances.len()),
             actions: VecDeque::with_capacity(instances.len() * ACTIONS_PER_INSTANCE + groups.len()),
             instances,
             groups,
             away: 0,
+        };
+        this.index_trackers();
+        this
+    }
+
+    /// Other settings for an instance, which keeps its state; or a new instance, in Init, under a number that is free or
+    /// the next one, which takes part from the next [`Event::Startup`] on. `known` are the latest results of what is tracked. Groups are as [`Self::regroup`] has them, which
+    /// must follow.
+    pub fn configure(
+        &mut self,
+        id: InstanceId,
+        settings: InstanceSettings,
+        known: &[(TrackId, bool)],
+        now: Timestamp,
+    ) {
+        let is_live = self.instance(id).is_some_and(|instance| !instance.removed);
+        let known = |id| known.iter().find(|(known, _)| *known == id).map(|(_, up)| *up);
+        if is_live {
+            self.on(id, now, |instance, turn| instance.reconfigure(settings, known, turn));
+        } else if id.index() <= self.instances.len() {
+            let mut instance = Instance::new(id, settings);
+            instance.carry_results(known);
+            match self.instances.get_mut(id.index()) {
+                Some(free) => *free = instance,
+                None => self.instances.push(instance),
+            }
+            let mut deadlines = Deadlines::new(self.instances.len());
+            for instance in &self.instances {
+                deadlines.set(instance.id().index(), instance.next_timeout());
+            }
+            self.deadlines = deadlines;
+            self.actions.reserve(self.instances.len().saturating_mul(ACTIONS_PER_INSTANCE));
         }
+        self.index_trackers();
+    }
+
+    /// Takes an instance out: a master releases its addresses. Its number is free.
+    pub fn remove(&mut self, id: InstanceId, now: Timestamp) {
+        self.on(id, now, Instance::remove);
+        self.index_trackers();
+    }
+
+    /// The groups from now on. One whose members are those of an earlier one goes on with its state; the members of any
+    /// other must be in Init.
+    pub fn regroup(&mut self, groups: Vec<GroupSettings>) {
+        for instance in &mut self.instances {
+            instance.group = None;
+        }
+        let mut before = std::mem::take(&mut self.groups);
+        for (settings, id) in groups.into_iter().zip((0..).map(GroupId)) {
+            let group = Group::new(id, settings, &mut self.instances);
+            let old = before.iter().position(|old| old.members() == group.members());
+            self.groups.push(match old.map(|index| before.swap_remove(index)) {
+                Some(old) => group.continuing(&old),
+                None => group,
+            });
+        }
+        self.actions.reserve(self.groups.len());
     }
 
     pub fn handle(&mut self, event: &Event, now: Timestamp) {
@@ -152,6 +203,18 @@ impl Router {
     /// How often an instance found that this node had been away; see [`super::Stats::away`].
     pub fn away(&self) -> u64 {
         self.away
+    }
+
+    fn index_trackers(&mut self) {
+        let present = self.instances.iter().filter(|instance| !instance.removed);
+        self.trackers.clear();
+        self.trackers.extend(
+            present.flat_map(|instance| {
+                instance.settings().tracks.iter().map(|track| (track.id, instance.id()))
+            }),
+        );
+        self.trackers.sort_unstable();
+        self.trackers.dedup();
     }
 
     fn track(&mut self, id: TrackId, up: bool, now: Timestamp) {

@@ -49,6 +49,23 @@ pub struct InstanceSettings {
 }
 
 impl InstanceSettings {
+    /// Whether the adverts of others are judged alike under these settings and others. The interval counts in version 2,
+    /// where it must be the same for all.
+    pub fn judges_like(&self, other: &Self) -> bool {
+        let interval = |it: &Self| (it.version == Version::V2).then_some(it.advert_interval);
+        let form = |it: &Self| (it.version, it.auth, it.group, it.unicast.is_some(), interval(it));
+        form(self) == form(other)
+    }
+
+    /// Whether the adverts of a master are the same on the wire, but for its priority.
+    pub fn speaks_like(&self, other: &Self) -> bool {
+        let list = |it: &Self| -> Vec<IpAddr> {
+            it.addresses.advertised.iter().map(|address| address.address).collect()
+        };
+        let form = |it: &Self| (it.version, it.advert_interval, it.auth, it.source, it.group, it.checksum);
+        form(self) == form(other) && self.unicast == other.unicast && list(self) == list(other)
+    }
+
     /// Where addresses go that name no interface.
     pub fn address_interface(&self) -> &Arc<str> {
         self.vmacs.own.as_ref().map_or(&self.interface, |vmac| vmac.name.as_arc())
@@ -92,6 +109,12 @@ pub struct Addresses {
     pub advertised: Vec<VirtualAddress>,
     /// Set and announced, but not in the adverts.
     pub excluded: Vec<VirtualAddress>,
+}
+
+impl Addresses {
+    pub fn all(&self) -> impl Iterator<Item = &VirtualAddress> + Clone {
+        self.advertised.iter().chain(&self.excluded)
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -182,7 +205,7 @@ pub struct TrackSettings {
 }
 
 /// What a [`TrackId`] stands for; for people to read.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Track {
     Script(Arc<str>),
     Interface(Arc<str>),

@@ -46,6 +46,21 @@ impl Tracking {
         Self { link: false, source: None, results }
     }
 
+    /// For other settings of the same instance. What is tracked still keeps its result; what is new has the result that
+    /// another instance knows, or starts from `initial`.
+    pub(super) fn carry(
+        &mut self,
+        old: &[TrackSettings],
+        new: &[TrackSettings],
+        known: impl Fn(TrackId) -> Option<bool>,
+    ) {
+        let kept = |id| {
+            let mut results = old.iter().zip(&self.results);
+            results.find_map(|(track, result)| if track.id == id { *result } else { None })
+        };
+        self.results = new.iter().map(|it| kept(it.id).or_else(|| known(it.id)).or(it.initial)).collect();
+    }
+
     pub(super) fn record(&mut self, tracks: &[TrackSettings], id: TrackId, up: bool) {
         for (track, result) in tracks.iter().zip(&mut self.results) {
             if track.id == id {

@@ -17,7 +17,7 @@ use super::diagnostic::{Report, did_you_mean};
 use super::model::{Config, Globals, Instance, ScriptSettings};
 use super::schema::{AnnounceDraft, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos};
 use super::source::At;
-use crate::protocol::{AnnounceSettings, Priority, Track, TrackId, TrackSettings, Weight};
+use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, TrackSettings, Weight};
 
 /// What is returned counts only where the report has no errors.
 pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
@@ -36,7 +36,8 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
         let plan = vmac::Plan::new(&mut draft, report);
         if let Some(mut settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
             vmacs.place(plan, &mut settings, report);
-            resolved.push(Instance { settings, notify });
+            let id = InstanceId(u32::try_from(resolved.len()).unwrap_or(u32::MAX));
+            resolved.push(Instance { id, settings, notify });
         }
     }
     let groups = group::resolve(groups, members, &mut resolved, report);
@@ -48,6 +49,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             script_security: globals.script_security,
             startup_delay: globals.startup_delay.map_or(Duration::ZERO, |span| span.value),
             silent_igmp: globals.silent_igmp,
+            fifo_states_on_reload: globals.fifo_states_on_reload,
             delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
             fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
             dumps: globals.dumps,

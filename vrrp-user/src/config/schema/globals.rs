@@ -36,6 +36,7 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) vrrp_fifo: FifoDraft,
     pub(in crate::config) notify_priority_changes: bool,
     pub(in crate::config) dumps: DumpSettings,
+    pub(in crate::config) fifo_states_on_reload: bool,
     pub(in crate::config) vmac_prefixes: PrefixesDraft,
     /// `disable_local_igmp`.
     pub(in crate::config) silent_igmp: bool,

@@ -91,11 +91,10 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "place of rt_scopes and others",
         "only the well-known names of scopes are known",
     ),
-    Row::missing("reload_check_config", "check before a reload", "the setting is not used"),
+    Row::moot("reload_check_config", "check before a reload", "a file with errors is never taken over"),
     Row::missing("reload_time_file", "reload at a time", "no reload is timed"),
     Row::missing("reload_repeat", "reload every day", "no reload is timed"),
     Row::missing("reload_file", "handshake of a reload", "the file is not made"),
-    Row::missing("fifo_write_vrrp_states_on_reload", "states after a reload", NO_FIFO),
     Row::missing("default_interface", "interface of static addresses", "static addresses are not set"),
     Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
     Row::moot(

@@ -61,6 +61,12 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "default `notify_priority_changes`",
     ),
     Row::works(
+        "fifo_write_vrrp_states_on_reload",
+        Kind::Flag(|globals, _| globals.fifo_states_on_reload = true),
+        "off",
+        "tell FIFOs after a reload where everyone stands",
+    ),
+    Row::works(
         "state_dump_file",
         Kind::Own("PATH", |globals, keyword, args, report| {
             file(&mut globals.dumps.state, keyword, args, report);

@@ -10,6 +10,7 @@ mod stats;
 mod tally;
 mod view;
 
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,7 +23,8 @@ use futures::future::select_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, warn};
 
-use super::status::Sources;
+use super::status::Live;
+use crate::protocol::InstanceId;
 use tally::Tally;
 
 pub use data::data;
@@ -84,7 +86,7 @@ impl Dumps {
     ///
     /// # Errors
     /// No thread can be started.
-    pub async fn serve(mut self, sources: Arc<Sources>) -> io::Result<()> {
+    pub async fn serve(mut self, sources: Live) -> io::Result<()> {
         let (orders, taken) = sync_channel(WAITING);
         // Not joined: at the end of the daemon, what a disk holds up is left.
         Builder::new().name("dump".to_owned()).spawn(move || write_on_order(&taken, &sources))?;
@@ -112,7 +114,7 @@ fn order(orders: &SyncSender<Dump>, dump: Dump) {
 }
 
 /// Ends when nobody can order any more.
-fn write_on_order(orders: &Receiver<Dump>, sources: &Sources) {
+fn write_on_order(orders: &Receiver<Dump>, sources: &Live) {
     let mut writer = Writer::new(sources);
     for dump in orders {
         let (path, outcome) = writer.write(dump);
@@ -126,35 +128,36 @@ fn write_on_order(orders: &Receiver<Dump>, sources: &Sources) {
 /// The files of one daemon.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    sources: &'a Sources,
-    /// What was counted when the statistics were cleared, by instance.
-    cleared: Vec<Tally>,
+    sources: &'a Live,
+    /// What was counted when the statistics were cleared.
+    cleared: HashMap<InstanceId, Tally>,
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(sources: &'a Sources) -> Self {
-        Self { sources, cleared: Vec::new() }
+    pub fn new(sources: &'a Live) -> Self {
+        Self { sources, cleared: HashMap::new() }
     }
 
     /// Replaces one file. Also returns its path.
     pub fn write(&mut self, dump: Dump) -> (PathBuf, io::Result<()>) {
-        let settings = &self.sources.config.globals.dumps;
+        let sources = &*self.sources.now();
+        let settings = &sources.config.globals.dumps;
         let path = |configured: &Option<Arc<str>>, name: &str| match configured {
             Some(path) => PathBuf::from(&**path),
             None => std::env::temp_dir().join(name),
         };
-        let now = tally::all(self.sources);
-        let cleared = self.cleared.iter().copied().chain(std::iter::repeat(Tally::default()));
-        let tallies: Vec<Tally> = now.iter().zip(cleared).map(|(now, before)| now.since(&before)).collect();
+        let now = tally::all(sources);
+        let cleared = |id| self.cleared.get(&id).copied().unwrap_or_default();
+        let tallies: Vec<Tally> = now.iter().map(|(id, now)| now.since(&cleared(*id))).collect();
         let (path, text) = match dump {
-            Dump::Data => (path(&settings.state, "keepalived.data"), data(self.sources)),
+            Dump::Data => (path(&settings.state, "keepalived.data"), data(sources)),
             Dump::Stats | Dump::StatsClear => {
-                (path(&settings.stats, "keepalived.stats"), stats::stats(self.sources, &tallies))
+                (path(&settings.stats, "keepalived.stats"), stats::stats(sources, &tallies))
             }
-            Dump::Json => (path(&settings.json, "keepalived.json"), json::json(self.sources, &tallies)),
+            Dump::Json => (path(&settings.json, "keepalived.json"), json::json(sources, &tallies)),
         };
         if dump == Dump::StatsClear {
-            self.cleared = now;
+            self.cleared = now.into_iter().collect();
         }
         let outcome = replace(&path, &text);
         (path, outcome)

@@ -29,21 +29,19 @@ pub(super) struct Tally {
     pub(super) pri_zero_sent: u64,
 }
 
-/// Of all instances, in their order.
-pub(super) fn all(sources: &Sources) -> Vec<Tally> {
-    let record = sources.record.read();
+/// Of all instances, in the order of the file.
+pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
     let past = |id: InstanceId| {
+        let record = sources.record.read();
         record.instance(id).map_or((0, 0), |past| (past.became_master, past.released_master))
     };
-    let transitions: Vec<(u64, u64)> =
-        (0..).map(InstanceId).take(sources.config.instances.len()).map(past).collect();
-    drop(record);
-    let boards = sources.board.instances.iter().zip(transitions).zip(0..);
-    boards
-        .map(|((board, (become_master, release_master)), slot)| {
-            let counters = sources.maps.counters(Some(slot));
+    sources
+        .instances()
+        .map(|(instance, board)| {
+            let (become_master, release_master) = past(instance.id);
+            let counters = sources.maps.counters(Some(instance.id.0));
             let rejects = |words: &[Reject]| words.iter().map(|&word| counters.reject(word)).sum();
-            Tally {
+            let tally = Tally {
                 advert_rcvd: received(&counters),
                 advert_sent: board.adverts_sent.load(Relaxed),
                 become_master,
@@ -63,7 +61,8 @@ pub(super) fn all(sources: &Sources) -> Vec<Tally> {
                 auth_failure: rejects(&[Reject::AuthData]),
                 pri_zero_rcvd: board.release_heard.load(Relaxed),
                 pri_zero_sent: board.release_sent.load(Relaxed),
-            }
+            };
+            (instance.id, tally)
         })
         .collect()
 }

@@ -31,11 +31,12 @@ pub(super) fn all(sources: &Sources) -> Vec<View<'_>> {
     let now = clock::now();
     let start = SystemTime::now().checked_sub(now.since(sources.started)).unwrap_or(SystemTime::UNIX_EPOCH);
     let record = sources.record.read();
-    let known = sources.config.instances.iter().zip(&sources.board.instances).zip(0..);
-    known
-        .map(|((instance, board), slot)| {
+    sources
+        .instances()
+        .map(|(instance, board)| {
+            let slot = instance.id.0;
             let state = board.state();
-            let past = record.instance(crate::protocol::InstanceId(slot));
+            let past = record.instance(instance.id);
             let at = past.and_then(|past| past.history.back()).map_or(start, |passed| passed.at);
             let peers: Vec<Peer> = sources.maps.peers(slot).map(|(_, peer)| peer).collect();
             let moved = board.since.load(std::sync::atomic::Ordering::Relaxed) != Timestamp::ZERO.as_nanos();

@@ -129,6 +129,7 @@ impl Effect {
         self.commands.acknowledge();
         while let Some(command) = self.commands.pop() {
             match command {
+                Command::Charge(instance, charge) => self.charge(instance, *charge),
                 Command::Add(instance, epoch) => self.add(instance, epoch),
                 Command::Remove(instance, _) => self.remove(instance),
                 Command::Announce(instance, announcement) => self.announce(instance, announcement),
@@ -181,6 +182,54 @@ impl Effect {
             }
         });
         faults.note_all(id, &places, done);
+        self.tell(&faults);
+    }
+
+    /// Takes another charge. An address that two instances hold in turn stays where one of them has it.
+    fn charge(&mut self, id: InstanceId, mut charge: Charge) {
+        while self.instances.len() <= id.index() {
+            self.instances.push(Instance { charge: charge.clone(), held: None });
+        }
+        let Some(instance) = self.instances.get_mut(id.index()) else { return };
+        if instance.held.is_none() {
+            instance.charge = charge;
+            return;
+        }
+        if let Some(refresh) = &mut charge.refresh {
+            refresh.start(clock::now());
+        }
+        let old = std::mem::replace(&mut instance.charge, charge);
+        let new = instance.charge.clone();
+        let held = |device: &str, address: IpAddr| {
+            let mut holders = self.instances.iter().filter(|instance| instance.held.is_some());
+            holders.any(|instance| instance.charge.has(device, address))
+        };
+        let gone =
+            old.only(|address| !new.holds(&old, address) && !held(old.device(address), address.address));
+        let added = new.only(|address| !old.holds(&new, address));
+        // What is queued may announce addresses that leave.
+        self.repeats.void(id);
+        let mut faults = Faults::default();
+        let places = gone.places(&mut self.netlink);
+        let done = address::remove(&mut self.netlink, &placed(&places), |index, errno| {
+            if let Some(place) = places.get(index) {
+                faults.note(id, place.address.address, errno);
+            }
+        });
+        faults.note_all(id, &places, done);
+        let places = added.places(&mut self.netlink);
+        let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
+            if let Some(place) = places.get(index) {
+                faults.note(id, place.address.address, errno);
+            }
+        });
+        faults.note_all(id, &places, done);
+        let targets: Vec<Target> = places.iter().filter_map(|place| place.target(&new.announce)).collect();
+        for target in &targets {
+            self.announcer.queue(id, target.station, target.address);
+        }
+        send(&mut self.announcer, &self.board, &mut faults);
+        self.repeats.push(id, targets, new.announce.repeat.saturating_sub(1));
         self.tell(&faults);
     }
 
@@ -246,6 +295,30 @@ fn send(announcer: &mut Announcer, board: &Board, faults: &mut Faults) {
 }
 
 impl Charge {
+    fn device<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
+        address.device.as_ref().unwrap_or(&self.interface)
+    }
+
+    /// Whether it has an address there, in whatever form.
+    fn has(&self, device: &str, address: IpAddr) -> bool {
+        self.addresses.all().any(|it| it.address == address && self.device(it) == device)
+    }
+
+    /// Whether it has the same address of another charge, in the same form and place.
+    fn holds(&self, other: &Self, address: &VirtualAddress) -> bool {
+        self.addresses.all().any(|it| it == address && self.device(it) == other.device(address))
+    }
+
+    /// The same for some of its addresses.
+    fn only(&self, is_wanted: impl Fn(&VirtualAddress) -> bool) -> Self {
+        let wanted = |list: &[VirtualAddress]| -> Vec<VirtualAddress> {
+            list.iter().filter(|address| is_wanted(address)).cloned().collect()
+        };
+        let Addresses { advertised, excluded } = &*self.addresses;
+        let addresses = Addresses { advertised: wanted(advertised), excluded: wanted(excluded) };
+        Self { addresses: Arc::new(addresses), ..self.clone() }
+    }
+
     /// Those of its places that are announced periodically.
     fn chosen<'a>(&self, places: &'a [Place<'a>]) -> impl Iterator<Item = &'a Place<'a>> {
         let chosen = self.refresh.as_ref().map_or(&[][..], Refresh::chosen);

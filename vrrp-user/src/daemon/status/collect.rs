@@ -9,8 +9,8 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Node, Passed, Peer,
-    PriorityPair, Sources, Status, Tracked, Vmac,
+    Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Node,
+    Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
@@ -27,9 +27,9 @@ impl Sources {
     pub fn status(&self) -> Status {
         let now = clock::now();
         let record = self.record.read();
-        let instances = self.config.instances.iter().zip(&self.board.instances).zip(0..);
         Status {
             node: self.node(&record, now),
+            configuration: self.configuration(&record, now),
             engine: self.engine(),
             interfaces: record
                 .rungs
@@ -40,11 +40,25 @@ impl Sources {
                     why: some_text(&note.why),
                 })
                 .collect(),
-            instances: instances
-                .map(|((config, board), id)| self.instance(InstanceId(id), config, board, &record, now))
+            instances: self
+                .instances()
+                .map(|(config, board)| self.instance(config.id, config, board, &record, now))
                 .collect(),
             groups: self.groups(&record, now),
             checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
+        }
+    }
+
+    fn configuration(&self, record: &Inner, now: Timestamp) -> Configuration {
+        let loads = &record.loads;
+        let start =
+            || SystemTime::now().checked_sub(now.since(self.started)).unwrap_or(SystemTime::UNIX_EPOCH);
+        Configuration {
+            loaded: rfc3339(loads.at.unwrap_or_else(start)),
+            reloads: loads.reloaded,
+            refused: loads.refused,
+            stale_since: loads.stale.as_ref().map(|stale| rfc3339(stale.since)),
+            findings: loads.stale.as_ref().map(|stale| stale.findings.clone()).unwrap_or_default(),
         }
     }
 
@@ -118,7 +132,7 @@ impl Sources {
             let past = record.groups.get(&id);
             let since = Timestamp::from_nanos(board.since.load(Relaxed));
             let members = config.settings.members.iter();
-            let members = members.filter_map(|member| self.config.instances.get(member.index()));
+            let members = members.filter_map(|member| self.config.instance(*member));
             Group {
                 name: config.settings.name.to_string(),
                 state: board.state().as_str().to_owned(),

@@ -4,6 +4,7 @@
 //! `vrrpx status --json`; [`table`] writes it for people. Absent: the engine, which is never asked.
 
 mod collect;
+mod live;
 mod table;
 
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
 pub(crate) use collect::{family, gap_bound, interval, master, received, source};
+pub use live::Live;
 pub use table::table;
 
-use super::board::Board;
+use super::board::{Board, InstanceBoard};
 use super::record::Record;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::driver::maps::Maps;
 
 /// Everything that status and metrics are read from.
@@ -32,14 +34,37 @@ pub struct Sources {
     pub started: Timestamp,
 }
 
+impl Sources {
+    /// The instances in the order of the file, each with its board.
+    pub fn instances(&self) -> impl Iterator<Item = (&config::Instance, &InstanceBoard)> {
+        let board = |instance: &config::Instance| self.board.instances.get(instance.id.index());
+        self.config.instances.iter().filter_map(move |instance| Some((instance, board(instance)?)))
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Status {
     pub node: Node,
+    pub configuration: Configuration,
     pub engine: Engine,
     pub interfaces: Vec<Interface>,
     pub instances: Vec<Instance>,
     pub groups: Vec<Group>,
     pub checks: Vec<Check>,
+}
+
+/// The file that is in use.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Configuration {
+    /// When it was read, RFC 3339 in UTC.
+    pub loaded: String,
+    /// Times that it was taken over by a reload, and that a reload was refused.
+    pub reloads: u64,
+    pub refused: u64,
+    /// The file was refused last time, when this was; the one before is in use.
+    pub stale_since: Option<String>,
+    /// What is wrong with it, one finding each.
+    pub findings: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

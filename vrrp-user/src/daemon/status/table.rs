@@ -71,6 +71,14 @@ fn head(out: &mut String, status: &Status) {
     if let Some(note) = &node.realtime_note {
         let _ = writeln!(out, "  {note}");
     }
+    let configuration = &status.configuration;
+    if let Some(since) = &configuration.stale_since {
+        let loaded = &configuration.loaded;
+        let _ = writeln!(out, "CONFIGURATION STALE: refused at {since}; that of {loaded} is in use");
+        for finding in &configuration.findings {
+            let _ = writeln!(out, "  {finding}");
+        }
+    }
 }
 
 fn instances(out: &mut String, instances: &[Instance]) {

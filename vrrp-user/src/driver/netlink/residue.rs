@@ -20,16 +20,20 @@ pub struct Residue {
 
 /// Removes every address that the configuration names and VRRP has set, wherever it is; and where the kernel cannot
 /// tell who has set an address (before Linux 5.18), or another daemon has, every one that is exactly as configured. An
-/// owner's addresses are the interface's own and stay, unless marked.
+/// owner's addresses are the interface's own and stay, unless marked. So do those that may not go.
 ///
 /// # Errors
 /// The kernel could not be asked.
-pub fn remove<'a>(instances: impl IntoIterator<Item = &'a InstanceSettings>) -> io::Result<Vec<Residue>> {
+pub fn remove<'a>(
+    instances: impl IntoIterator<Item = &'a InstanceSettings>,
+    may_go: impl Fn(IpAddr) -> bool,
+) -> io::Result<Vec<Residue>> {
     let mut socket = RouteSocket::open()?;
     let wanted = wanted(&mut socket, instances);
     let mut found = Vec::new();
     address::list(&mut socket, |present| {
-        if wanted.get(&present.address).is_some_and(|places| is_residue(&present, places)) {
+        let residue = wanted.get(&present.address).is_some_and(|places| is_residue(&present, places));
+        if residue && may_go(present.address) {
             found.push(present);
         }
     })?;

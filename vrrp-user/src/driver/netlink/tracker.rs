@@ -35,6 +35,7 @@ pub struct Tracker {
 
 #[derive(Debug)]
 struct Tracked {
+    id: InstanceId,
     interface: Arc<str>,
     /// Interfaces with virtual MAC addresses; the instance can do nothing without them.
     vmacs: Vec<Arc<str>>,
@@ -58,17 +59,18 @@ struct Told {
 
 impl Tracker {
     pub fn new<'a>(
-        settings: impl IntoIterator<Item = &'a InstanceSettings>,
+        settings: impl IntoIterator<Item = (InstanceId, &'a InstanceSettings)>,
         tracked_interfaces: &[(TrackId, Arc<str>)],
     ) -> Self {
         let mut virtuals = HashSet::new();
         let mut instances = Vec::new();
-        for settings in settings {
+        for (id, settings) in settings {
             let addresses = settings.addresses.advertised.iter().chain(&settings.addresses.excluded);
             let addresses = addresses.map(|address| address.address);
             virtuals.extend(addresses.clone());
             let owner = settings.priority == Priority::OWNER;
             instances.push(Tracked {
+                id,
                 interface: Arc::clone(&settings.interface),
                 vmacs: settings.vmacs.all().map(|vmac| Arc::clone(vmac.name.as_arc())).collect(),
                 sender: settings.vmacs.sender().cloned(),
@@ -82,12 +84,28 @@ impl Tracker {
         Self { instances, interfaces, virtuals }
     }
 
+    /// Goes on after an earlier one: the same instances and interfaces need not be told again what has not changed.
+    #[must_use]
+    pub fn continuing(mut self, before: &Self) -> Self {
+        for instance in &mut self.instances {
+            let same = |old: &&Tracked| old.id == instance.id && old.interface == instance.interface;
+            if let Some(old) = before.instances.iter().find(same) {
+                instance.told = old.told;
+            }
+        }
+        for (id, name, told) in &mut self.interfaces {
+            let old = before.interfaces.iter().find(|(old, other, _)| (old, other) == (id, name));
+            *told = old.and_then(|(_, _, told)| *told);
+        }
+        self
+    }
+
     /// Tells `tell` everything that has changed since it was told last; at first, everything. What `tell` does not
     /// take (false) is told again the next time. Returns whether all was taken.
     pub fn update(&mut self, table: &Table, mut tell: impl FnMut(Change) -> bool) -> bool {
         let mut taken = true;
-        for (instance, id) in self.instances.iter_mut().zip(0..) {
-            let id = InstanceId(id);
+        for instance in &mut self.instances {
+            let id = instance.id;
             let link = table.link(&instance.interface);
             let ifindex = link.map(|link| link.ifindex);
             let source = ifindex.and_then(|ifindex| instance.source(ifindex, table, &self.virtuals));

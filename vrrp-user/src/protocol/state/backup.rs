@@ -14,6 +14,7 @@ use super::{Turn, go};
 use crate::protocol::action::{Action, Reason, State};
 use crate::protocol::event::Heard;
 use crate::protocol::instance::Instance;
+use crate::protocol::settings::InstanceSettings;
 use crate::protocol::timers::Timer;
 use crate::protocol::timing;
 use crate::protocol::units::Priority;
@@ -107,6 +108,34 @@ pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority,
     };
     arm(instance, deadline.max(turn.now), turn.now);
     reconsider_master(instance, turn);
+}
+
+/// Other settings: whoever is judged otherwise now must be heard anew. Patience is the longer one of before and after.
+pub(in crate::protocol) fn reconfigured(
+    instance: &mut Instance,
+    old: &InstanceSettings,
+    priority: Priority,
+    turn: &mut Turn<'_>,
+) {
+    let new = instance.settings();
+    let is_patient_alike = new.down_timer_adverts == old.down_timer_adverts;
+    let is_preempting_alike = (new.preempt, new.preempt_delay) == (old.preempt, old.preempt_delay);
+    if !new.judges_like(old) {
+        let patience = instance.master_down_interval();
+        dismiss(instance, turn);
+        instance.backup.master = None;
+        instance.backup.grounds = Grounds::Silence;
+        listen(instance, patience.max(instance.master_down_interval()), turn);
+    } else if !is_patient_alike {
+        listen(instance, instance.master_down_interval(), turn);
+    } else if instance.priority() != priority {
+        reprioritised(instance, priority, turn);
+    }
+    if !is_preempting_alike {
+        instance.backup.endure_until = None;
+        instance.timers.stop(Timer::PreemptDelay);
+        reconsider_master(instance, turn);
+    }
 }
 
 pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, turn: &mut Turn<'_>) {

@@ -9,6 +9,7 @@ use crate::protocol::action::{Action, Announcement, Reason, State};
 use crate::protocol::election;
 use crate::protocol::event::Heard;
 use crate::protocol::instance::Instance;
+use crate::protocol::settings::InstanceSettings;
 use crate::protocol::timers::Timer;
 use crate::protocol::timing;
 use crate::protocol::units::Priority;
@@ -43,9 +44,7 @@ pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
     if !settings.delay.is_zero() && settings.repeat > 0 {
         instance.timers.set(Timer::AnnounceAgain, turn.now + settings.delay);
     }
-    if !settings.refresh.is_zero() && settings.refresh_repeat > 0 {
-        instance.timers.set(Timer::AnnounceRefresh, turn.now + settings.refresh);
-    }
+    refresh(instance, turn.now);
 }
 
 /// A master that yields is silent when it goes: its successor is there already. That of one that its group takes along
@@ -77,6 +76,37 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
 pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority, turn: &mut Turn<'_>) {
     if instance.priority() < old {
         advertise(instance, turn);
+    }
+}
+
+/// Other settings: what others can see of them is said at once. New addresses are announced when they are set, and
+/// again after the delay.
+pub(in crate::protocol) fn reconfigured(
+    instance: &mut Instance,
+    old: &InstanceSettings,
+    priority: Priority,
+    turn: &mut Turn<'_>,
+) {
+    let new = instance.settings();
+    let (announce, speaks_alike) = (new.announce, new.speaks_like(old));
+    let has_new_addresses = !new.addresses.all().all(|address| old.addresses.all().any(|it| it == address));
+    if !speaks_alike || instance.priority() != priority {
+        advertise(instance, turn);
+    }
+    if has_new_addresses && !announce.delay.is_zero() && announce.repeat > 0 {
+        instance.timers.set(Timer::AnnounceAgain, turn.now + announce.delay);
+    }
+    if (announce.refresh, announce.refresh_repeat) != (old.announce.refresh, old.announce.refresh_repeat) {
+        refresh(instance, turn.now);
+    }
+}
+
+fn refresh(instance: &mut Instance, now: Timestamp) {
+    let settings = instance.settings().announce;
+    if !settings.refresh.is_zero() && settings.refresh_repeat > 0 {
+        instance.timers.set(Timer::AnnounceRefresh, now + settings.refresh);
+    } else {
+        instance.timers.stop(Timer::AnnounceRefresh);
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Turn<'a> {
 }
 
 const FAULTS: &[Reason] = &[Reason::LinkDown, Reason::NoSource, Reason::TrackDown, Reason::GroupFault];
+const ENDS: &[Reason] = &[Reason::Shutdown, Reason::Removed];
 const YIELDS: &[Reason] = &[Reason::HigherPriority, Reason::HigherAddress, Reason::GroupYielded];
 
 /// Every legal move with its reasons. There is no other.
@@ -36,13 +37,13 @@ const MOVES: [(State, State, &[Reason]); 12] = [
     (State::Init, State::Fault, FAULTS),
     (State::Backup, State::Master, &[Reason::MasterSilent, Reason::MasterReleased, Reason::Preempted]),
     (State::Backup, State::Fault, FAULTS),
-    (State::Backup, State::Init, &[Reason::Shutdown]),
+    (State::Backup, State::Init, ENDS),
     (State::Master, State::Backup, YIELDS),
     (State::Master, State::Fault, FAULTS),
-    (State::Master, State::Init, &[Reason::Shutdown]),
+    (State::Master, State::Init, ENDS),
     (State::Fault, State::Backup, &[Reason::Recovered]),
     (State::Fault, State::Master, &[Reason::Recovered]),
-    (State::Fault, State::Init, &[Reason::Shutdown]),
+    (State::Fault, State::Init, ENDS),
 ];
 
 /// Every transition. `heard` is the advert of the router concerned, if one is. The report comes last, so that
@@ -110,13 +111,13 @@ INIT -> MASTER: owner
 INIT -> FAULT: link_down, no_source, track_down, group_fault
 BACKUP -> MASTER: master_silent, master_released, preempted
 BACKUP -> FAULT: link_down, no_source, track_down, group_fault
-BACKUP -> INIT: shutdown
+BACKUP -> INIT: shutdown, removed
 MASTER -> BACKUP: higher_priority, higher_address, group_yielded
 MASTER -> FAULT: link_down, no_source, track_down, group_fault
-MASTER -> INIT: shutdown
+MASTER -> INIT: shutdown, removed
 FAULT -> BACKUP: recovered
 FAULT -> MASTER: recovered
-FAULT -> INIT: shutdown";
+FAULT -> INIT: shutdown, removed";
         assert_eq!(lines.join("\n"), expected);
     }
 

@@ -1,0 +1,179 @@
+//! Reload: another file for a running daemon.
+
+use std::net::IpAddr;
+use std::process::Output;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+
+use crate::subject;
+
+const SECOND: &str = "10.77.0.201";
+const THIRD: &str = "10.77.0.202";
+
+/// Priorities 200 and 100, adverts each 10 ms, and this address beside the lab's.
+fn roles(daemon: Daemon, more: &[&str]) -> [Role; 2] {
+    [200, 100].map(|priority| Role::new(daemon, Config::of(instance(priority, more))))
+}
+
+fn instance(priority: u8, more: &[&str]) -> Instance {
+    let all: Vec<String> = [VIRTUAL_V4].iter().chain(more).map(|address| format!("{address}/24")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    Instance::v3(priority).interval(10).addresses(&all)
+}
+
+fn file(instances: Vec<Instance>) -> String {
+    Config { instances, ..Config::default() }.to_string()
+}
+
+fn done(output: &Output) -> Result<()> {
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "vrrpx reload: {} {text}", output.status);
+    Ok(())
+}
+
+/// States of node 0, by name of the instance.
+fn states(pair: &mut Pair) -> Result<Vec<(String, String)>> {
+    let status = pair.running(0)?.status()?;
+    let instances = status["instances"].as_array().context("no instances")?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(instances.iter().map(|it| (text(&it["name"]), text(&it["state"]))).collect())
+}
+
+fn epoch(pair: &mut Pair) -> Result<u64> {
+    let status = pair.running(0)?.status()?;
+    status["instances"][0]["epoch"].as_u64().context("no epoch")
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_shows() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::settled(roles(daemon, &[]))?.check(|pair| {
+        let before = epoch(pair)?;
+        let broken = file(vec![instance(200, &[])]).replace("priority", "priorty");
+        let output = pair.running(0)?.reload(&broken)?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(4), "exit {}", output.status);
+        ensure!(text.contains("priorty") && text.contains("keepalived.conf:"), "{text}");
+        let status = pair.running(0)?.status()?;
+        ensure!(status["configuration"]["stale_since"].is_string(), "{}", status["configuration"]);
+        ensure!(status["configuration"]["refused"] == 1, "{}", status["configuration"]);
+        done(&pair.running(0)?.reload(&file(vec![instance(200, &[])]))?)?;
+        let status = pair.running(0)?.status()?;
+        ensure!(status["configuration"]["stale_since"].is_null(), "{}", status["configuration"]);
+        ensure!(epoch(pair)? == before, "the state has changed");
+        pair.wait_for_master(0)
+    })
+}
+
+#[test]
+fn addresses_come_and_go_without_another_election() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::settled(roles(daemon, &[SECOND]))?.check(|pair| {
+        let before = epoch(pair)?;
+        let [first, second, third]: [IpAddr; 3] = [VIRTUAL_V4.parse()?, SECOND.parse()?, THIRD.parse()?];
+        pair.wait_for_address(0, second, true)?;
+        done(&pair.running(0)?.reload(&file(vec![instance(200, &[THIRD])]))?)?;
+        pair.wait_for_address(0, third, true)?;
+        pair.wait_for_address(0, second, false)?;
+        pair.wait_for_address(0, first, true)?;
+        ensure!(epoch(pair)? == before, "the state has changed");
+        pair.wait_for_master(0)
+    })
+}
+
+#[test]
+fn instances_come_go_and_change_their_names() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::settled(roles(daemon, &[]))?.check(|pair| {
+        let before = epoch(pair)?;
+        let added = || instance(150, &[]).vrid(77).addresses(&[&format!("{SECOND}/24")]);
+        done(&pair.running(0)?.reload(&file(vec![added(), instance(200, &[])]))?)?;
+        pair.wait_for_address(0, SECOND.parse()?, true)?;
+        let is_master = |states: &[(String, String)]| states.iter().all(|(_, state)| state == "MASTER");
+        let both = states(pair)?;
+        ensure!(both.len() == 2 && is_master(&both), "{both:?}");
+
+        // The address moves to the other instance, and that has another name.
+        let renamed = file(vec![instance(200, &[SECOND])]).replace("VI_1", "renamed");
+        done(&pair.running(0)?.reload(&renamed)?)?;
+        let expected = vec![("renamed".to_owned(), "MASTER".to_owned())];
+        until("the instance under its other name", SETTLE, || states(pair).is_ok_and(|now| now == expected))?;
+        pair.wait_for_address(0, SECOND.parse()?, true)?;
+        ensure!(epoch(pair)? == before, "the state has changed");
+
+        // As after a start: a lower one, and then gone for good.
+        done(&pair.running(0)?.reload(&file(vec![added()]))?)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)?;
+        pair.wait_for_address(0, SECOND.parse()?, true)
+    })
+}
+
+#[test]
+fn another_priority_moves_the_master() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::settled(roles(daemon, &[]))?.check(|pair| {
+        done(&pair.running(0)?.reload(&file(vec![instance(50, &[])]))?)?;
+        pair.wait_for_master(1)?;
+        done(&pair.running(0)?.reload(&file(vec![instance(150, &[])]))?)?;
+        pair.wait_for_master(0)
+    })
+}
+
+/// Each time another instance changes; the peer of the one that does not must not notice.
+#[test]
+fn a_hundred_reloads_move_nobody() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::settled(roles(daemon, &[]))?.check(|pair| {
+        let before = epoch(pair)?;
+        pair.observer.clear();
+        for round in 0..100_u8 {
+            let other =
+                instance(100 + round, &[]).vrid(77).addresses(&[&format!("10.77.0.{}/24", 100 + round % 50)]);
+            let instances = vec![instance(200, &[]), other];
+            done(&pair.running(0)?.reload(&file(instances))?)?;
+            sleep(Duration::from_millis(5));
+        }
+        let senders = pair.observer.adverts();
+        ensure!(senders.iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
+        ensure!(epoch(pair)? == before, "the state has changed");
+        Ok(())
+    })
+}
+
+#[test]
+fn signals_and_checks_survive() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let script = |name: &str| {
+        format!("vrrp_script {name} {{\n    script \"/bin/true\"\n    interval 0.1\n    weight 5\n}}\n")
+    };
+    let tracking = |priority: u8, name: &str| Config {
+        globals: vec!["script_user root".to_owned()],
+        blocks: script(name),
+        instances: vec![instance(priority, &[]).line(&format!("track_script {{\n        {name}\n    }}"))],
+    };
+    let roles = [200, 100].map(|priority| Role::new(daemon, tracking(priority, "alive")));
+    Pair::settled(roles)?.check(|pair| {
+        let runs = |pair: &mut Pair, name: &str| -> Result<u64> {
+            let status = pair.running(0)?.status()?;
+            let checks = status["checks"].as_array().context("no checks")?;
+            let check = checks.iter().find(|check| check["name"] == name).context("no such check")?;
+            check["runs"].as_u64().context("no runs")
+        };
+        let before = epoch(pair)?;
+        until("some runs", SETTLE, || runs(pair, "alive").is_ok_and(|runs| runs > 5))?;
+        done(&pair.running(0)?.reload(&tracking(190, "alive").to_string())?)?;
+        ensure!(runs(pair, "alive")? > 5, "the check has begun anew");
+        done(&pair.running(0)?.reload(&tracking(190, "other").to_string())?)?;
+        until("runs of the other", SETTLE, || runs(pair, "other").is_ok_and(|runs| runs > 2))?;
+        ensure!(runs(pair, "alive").is_err(), "the check is still run");
+        ensure!(epoch(pair)? == before, "the state has changed");
+        pair.wait_for_master(0)
+    })
+}

@@ -1,0 +1,97 @@
+//! The checks that run, one task each.
+//!
+//! Enters: configurations. Leaves: results, for the record and as events for the engine. A check that is the same in
+//! the next configuration goes on, with its result.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{info, warn};
+
+use super::queue::{Input, Queue};
+use super::status::Live;
+use crate::config::{Config, ScriptSettings, ScriptUser};
+use crate::driver::probe::script::{Round, ScriptProbe};
+use crate::driver::process::{Identity, IdentityError};
+use crate::protocol::{Event, TrackId};
+
+#[derive(Debug)]
+pub struct Checks {
+    inputs: Queue<Input>,
+    running: HashMap<TrackId, Running>,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Running {
+    settings: ScriptSettings,
+    /// `script_user` of the configuration.
+    user: Option<ScriptUser>,
+    task: AbortHandle,
+}
+
+impl Checks {
+    pub fn new(inputs: Queue<Input>) -> Self {
+        Self { inputs, running: HashMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Finds out whether the checks of a configuration can be run.
+    ///
+    /// # Errors
+    /// The user of a script does not exist.
+    pub fn prepare(&self, config: &Config) -> Result<(), IdentityError> {
+        config.scripts.iter().try_for_each(|script| identity(script, config).map(drop))
+    }
+
+    /// Starts and ends checks so that those of the configuration run. Must be called within a runtime.
+    pub fn settle(&mut self, config: &Config, live: &Live) {
+        let user = &config.globals.script_user;
+        let mut before = std::mem::take(&mut self.running);
+        for script in &config.scripts {
+            let same = |old: &Running| old.settings == *script && old.user == *user;
+            let running = match before.remove(&script.id) {
+                Some(old) if same(&old) => old,
+                old => {
+                    if let Some(old) = old {
+                        old.task.abort();
+                    }
+                    let Ok(identity) = identity(script, config) else { continue };
+                    let probe = ScriptProbe::new(script, identity);
+                    let deliver = deliver(Arc::clone(&script.name), live.clone(), self.inputs.clone());
+                    let task = self.tasks.spawn(probe.run(deliver));
+                    Running { settings: script.clone(), user: user.clone(), task }
+                }
+            };
+            self.running.insert(script.id, running);
+        }
+        // A run that is going on ends with its task.
+        before.values().for_each(|old| old.task.abort());
+        live.now().record.keep_checks(|track| self.running.contains_key(&track));
+    }
+
+    /// Ends checks that are running.
+    pub async fn end(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+fn identity(script: &ScriptSettings, config: &Config) -> Result<Identity, IdentityError> {
+    Identity::resolve(script.user.as_ref(), config.globals.script_user.as_ref())
+}
+
+/// What becomes of the rounds of a check.
+fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Round) -> bool + Send + use<> {
+    move |round| {
+        live.now().record.check(*round);
+        if !round.news {
+            return true;
+        }
+        if round.up {
+            info!(check = &*check, end = %round.run.end, "check is up");
+        } else {
+            warn!(check = &*check, end = %round.run.end, lasted = ?round.run.lasted, "check is down");
+        }
+        inputs.push(Input::Event(Event::Track(round.track, round.up)))
+    }
+}
