@@ -420,3 +420,37 @@ fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_reload_makes_and_removes_interfaces() -> Result<()> {
+    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let plain = |priority| Instance::v3(priority);
+    Pair::settled(roles(daemon, plain(200), plain(100)))?.check(|pair| {
+        let reload = |pair: &mut Pair, instance: Instance| -> Result<()> {
+            let output = pair.running(0)?.reload(&Config::of(instance).to_string())?;
+            ensure!(output.status.success(), "vrrpx reload: {}", String::from_utf8_lossy(&output.stderr));
+            Ok(())
+        };
+        let stands_on = |pair: &Pair, interface: &str| {
+            let held = || Ok::<_, anyhow::Error>(pair.node(0)?.addresses()?);
+            until(&format!("{VIRTUAL_V4} on {interface}"), SETTLE, || {
+                let here = held().unwrap_or_default();
+                let mut places = here.iter().filter(|held| held.address == VIRTUAL_V4);
+                places.next().is_some_and(|held| held.interface == interface) && places.next().is_none()
+            })
+        };
+        stands_on(pair, INTERFACE)?;
+        reload(pair, plain(200).line("use_vmac"))?;
+        stands_on(pair, VMAC)?;
+        pair.wait_for_master(0)?;
+        reload(pair, plain(200).line("use_vmac carrier0"))?;
+        stands_on(pair, "carrier0")?;
+        until("the old interface gone", SETTLE, || {
+            pair.node(0).is_ok_and(|node| link(node, VMAC).is_none())
+        })?;
+        reload(pair, plain(200))?;
+        stands_on(pair, INTERFACE)?;
+        pair.wait_for_master(0)?;
+        until("both gone", SETTLE, || pair.node(0).is_ok_and(|node| link(node, "carrier0").is_none()))
+    })
+}
