@@ -1,5 +1,8 @@
 //! Interfaces with virtual MAC addresses, from one configuration to the next.
 
+use anyhow::Result;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use vrrp_tests::process::Directory;
 use vrrp_user::config::{Config, parse};
@@ -140,3 +143,41 @@ fn the_next_run_sets_back_what_a_killed_one_has_changed() {
     };
     cable.left.enter(work).unwrap();
 }
+
+#[test]
+fn settings_reach_the_kernel_without_a_writable_proc() {
+    let Some(cable) = Cable::new() else { return };
+    let folder = Directory::new().unwrap();
+    let work = || {
+        // Of this thread alone.
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        let flags = |flags| -> Result<()> { Ok(mount(Some("/proc/sys"), "/proc/sys", NONE, flags, NONE)?) };
+        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
+        flags(MsFlags::MS_BIND)?;
+        flags(MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY)?;
+        assert!(std::fs::write("/proc/sys/net/ipv4/conf/eth0/arp_ignore", "0").is_err());
+        let vmacs = Vmacs::prepare(&mut config("use_vmac"), folder.path())?;
+        let read =
+            |path: &str| Ok(std::fs::read_to_string(format!("/proc/sys/net/{path}"))?.trim().to_owned());
+        let values: Result<Vec<String>> = [
+            "ipv4/conf/eth0/arp_ignore",
+            "ipv4/conf/eth0/arp_filter",
+            "ipv4/conf/vrrp.51/arp_ignore",
+            "ipv4/conf/vrrp.51/accept_local",
+            "ipv4/conf/vrrp.51/promote_secondaries",
+            "ipv4/conf/vrrp.51/rp_filter",
+            "ipv6/conf/vrrp.51/addr_gen_mode",
+        ]
+        .into_iter()
+        .map(read)
+        .collect();
+        assert_eq!(values?, ["1", "1", "1", "1", "1", "0", "1"]);
+        drop(vmacs);
+        assert_eq!(names(&cable), [""; 0]);
+        Ok(())
+    };
+    cable.left.sysctl("ipv4/conf/default/rp_filter", "1").unwrap();
+    cable.left.enter(work).unwrap();
+}
+
+const NONE: Option<&str> = None;

@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
 
+use crate::driver::netlink::devconf::{self, Setting};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::sysctl::Changed;
 
 /// So that it does not answer for addresses that its macvlans carry.
 const SETTINGS: [(&str, &str); 2] = [("arp_ignore", "1"), ("arp_filter", "1")];
+const BY_NETLINK: [(Setting, u32); 2] = [(Setting::ArpIgnore, 1), (Setting::ArpFilter, 1)];
 
 const FILE: &str = "sysctl";
 
@@ -52,7 +54,7 @@ impl Parents {
     /// Gives an interface its settings, if it is there and does not have them.
     ///
     /// # Errors
-    /// EROFS where `/proc/sys` may not be written.
+    /// EPERM without CAP_NET_ADMIN.
     pub(super) fn hold(&mut self, socket: &mut RouteSocket, parent: &Arc<str>) -> io::Result<()> {
         let Ok(link) = Link::by_name(socket, parent) else { return Ok(()) };
         if self.held.get(parent).is_some_and(|held| held.ifindex == link.ifindex) {
@@ -63,8 +65,11 @@ impl Parents {
         let mut changed = Vec::new();
         for (key, value) in SETTINGS {
             let earlier = self.earlier.remove(&(parent.to_string(), key.to_owned()));
-            let done = Changed::of_interface(Family::V4, parent, key, value, earlier)?;
-            changed.extend(done.map(|done| (key, done)));
+            match Changed::of_interface(Family::V4, parent, key, value, earlier) {
+                Ok(done) => changed.extend(done.map(|done| (key, done))),
+                // A container that may not write here ends with its interfaces: nothing needs to be set back.
+                Err(_) => devconf::set(socket, link.ifindex, &BY_NETLINK)?,
+            }
         }
         self.held.insert(Arc::clone(parent), Parent { ifindex: link.ifindex, changed });
         self.remember();

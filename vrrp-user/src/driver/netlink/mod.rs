@@ -4,10 +4,11 @@
 //! instance, what of those changes matters to it. Absent: decisions, threads.
 //!
 //! [`socket`] carries messages. [`address`] writes them for the effect thread, [`link`] reads interfaces, [`vmac`] makes
-//! those with virtual MAC addresses, [`residue`] removes what an earlier run has left. [`monitor`]
+//! those with virtual MAC addresses, [`devconf`] writes IPv4 settings, [`residue`] removes what an earlier run has left. [`monitor`]
 //! keeps [`table`], the picture of links and addresses, which [`tracker`] turns into events of instances.
 
 pub mod address;
+pub mod devconf;
 pub mod link;
 pub mod monitor;
 pub mod residue;

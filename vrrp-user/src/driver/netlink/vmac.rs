@@ -11,11 +11,13 @@ use std::io;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
-    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage, MacVlanMode,
 };
 use thiserror::Error;
 use vrrp_ebpf::wire::Family;
 
+use super::devconf::{self, Setting};
 use super::link::Link;
 use super::socket::{Request, RouteSocket};
 use crate::driver::sysctl;
@@ -152,33 +154,35 @@ fn busy(socket: &mut RouteSocket, vmac: &Vmac, parent: &Link) -> VmacError {
 
 /// Settings first: an interface that is up with the kernel's would answer for the parent's addresses.
 fn set_up(socket: &mut RouteSocket, vmac: &Vmac, ifindex: u32) -> io::Result<()> {
-    let name = vmac.name.as_arc();
-    let write = |family, key, value| sysctl::write(family, name, key, value);
-    // The kernel may lack IPv6, or forbid it altogether.
-    let write_v6 = |key, value| match write(Family::V6, key, value) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        written => written,
-    };
-    // No link-local address of its own, which would be the same on all nodes.
-    write_v6("addr_gen_mode", "1")?;
+    // No link-local address of its own, which would be the same on all nodes. A kernel without IPv6 makes none.
+    let _ = change(socket, ifindex, |message| {
+        let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+        message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
+    });
     // Or it would answer for the IPv4 addresses of the parent.
-    write(Family::V4, "arp_ignore", "1")?;
-    match vmac.family {
-        Family::V4 => {
-            write(Family::V4, "accept_local", "1")?;
-            write(Family::V4, "promote_secondaries", "1")?;
-            // Packets to the addresses come in here, while the way back may be the parent's. The stricter of this
-            // and the setting for all interfaces counts, but loose (2) overrides strict (1).
-            let strict = sysctl::read(Family::V4, "all", "rp_filter").is_ok_and(|value| value == "1");
-            write(Family::V4, "rp_filter", if strict { "2" } else { "0" })?;
-            write_v6("disable_ipv6", "1")?;
-        }
-        Family::V6 => {
-            write_v6("disable_ipv6", "0")?;
-            // Routers are asked and heard on the parent; a backup that asked with this MAC address would draw the
-            // traffic of the master.
-            write_v6("accept_ra", "0")?;
-        }
+    let mut settings = vec![(Setting::ArpIgnore, 1)];
+    if vmac.family == Family::V4 {
+        // Packets to the addresses come in here, while the way back may be the parent's. The stricter of this and the
+        // setting for all interfaces counts, but loose (2) overrides strict (1).
+        let strict = sysctl::read(Family::V4, "all", "rp_filter").is_ok_and(|value| value == "1");
+        let rp_filter = if strict { 2 } else { 0 };
+        settings.extend([
+            (Setting::AcceptLocal, 1),
+            (Setting::PromoteSecondaries, 1),
+            (Setting::RpFilter, rp_filter),
+        ]);
+    }
+    devconf::set(socket, ifindex, &settings)?;
+    let write = |key, value| sysctl::write(Family::V6, vmac.name.as_arc(), key, value);
+    // Without an address of its own IPv6 is silent here in any case: it matters only where an address is to stand.
+    let _ = match vmac.family {
+        Family::V4 => write("disable_ipv6", "1"),
+        // Routers are asked and heard on the parent; a backup that asked with this MAC address would draw the traffic
+        // of the master.
+        Family::V6 => write("accept_ra", "0"),
+    };
+    if vmac.family == Family::V6 {
+        write("disable_ipv6", "0")?;
     }
     change(socket, ifindex, |message| {
         message.header.flags |= LinkFlags::Up;

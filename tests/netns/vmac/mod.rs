@@ -1,17 +1,16 @@
 //! Virtual MAC addresses: their interfaces from the start of a daemon to its end.
 
-use std::net::IpAddr;
-use std::process::Stdio;
-use std::time::Duration;
+mod traffic;
 
-use anyhow::{Context, Result, ensure};
+use std::net::IpAddr;
+
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::flavour::{Flavour, lifecycle};
-use vrrp_tests::lab::{Held, INTERFACE, Node, VIRTUAL_V4, VIRTUAL_V6};
-use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::probe::Prober;
+use vrrp_tests::lab::{INTERFACE, Node, VIRTUAL_V4};
+use vrrp_tests::pair::{Pair, SETTLE};
 
 use crate::{ours, roles, subject};
 
@@ -47,36 +46,6 @@ fn ours_succeed_one_another() -> Result<()> {
     for flavour in [Flavour::Vmac, Flavour::VmacV6, Flavour::VmacBase] {
         let Some(daemon) = subject() else { return Ok(()) };
         Pair::settled(flavour.roles(daemon, daemon))?.check(lifecycle)?;
-    }
-    Ok(())
-}
-
-#[test]
-fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
-    for (lines, advertising) in [("use_vmac", MAC), ("use_vmac\n    vmac_xmit_base", "02:00:00:00:00:01")] {
-        let Some(daemon) = subject() else { return Ok(()) };
-        let instance = |priority| Instance::v3(priority).line(lines);
-        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
-        let mut command = pair.lab.lan.command("timeout")?;
-        command.args(["3", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode"]);
-        command.arg(format!("ip proto 112 or (arp and src host {VIRTUAL_V4})"));
-        let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        std::thread::sleep(Duration::from_millis(500));
-        pair.start(0)?;
-        pair.start(1)?;
-        pair.check(|pair| {
-            pair.wait_for_master(0)?;
-            ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
-            let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
-            let (adverts, announcements): (Vec<_>, Vec<_>) =
-                seen.lines().filter(|line| !line.is_empty()).partition(|line| line.contains("VRRPv3"));
-            let from = |lines: &[&str], mac| {
-                !lines.is_empty() && lines.iter().all(|line| line.contains(&format!(" {mac} > ")))
-            };
-            ensure!(from(&adverts, advertising), "adverts: {adverts:#?}");
-            ensure!(from(&announcements, MAC), "announcements: {announcements:#?}");
-            Ok(())
-        })?;
     }
     Ok(())
 }
@@ -233,42 +202,6 @@ fn it_follows_a_parent_that_goes_down_or_is_made_anew() -> Result<()> {
 /// Whoever asks for addresses of the parent is never answered with the virtual MAC address, which would draw the
 /// traffic of the master to a backup.
 #[test]
-fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
-    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
-    let config = |priority| Config {
-        instances: vec![
-            Instance::v3(priority).line("use_vmac"),
-            Instance::v6(priority).named("VI_6").line("use_vmac"),
-        ],
-        ..Config::default()
-    };
-    let pair = Pair::idle([200, 100].map(|priority| Role::new(daemon, config(priority))))?;
-    pair.check(|pair| {
-        let dump = ["6", "tcpdump", "-i", "port1", "-Q", "in", "-nne", "--immediate-mode"];
-        let of_a_router = "ether src 00:00:5e:00:01:33 or 00:00:5e:00:02:33";
-        let mut command = pair.lab.lan.command("timeout")?;
-        command.args(dump).arg(of_a_router).stdout(Stdio::piped()).stderr(Stdio::null());
-        let dump = command.spawn()?;
-        std::thread::sleep(Duration::from_millis(500));
-        // The better one first: the other is backup all the time.
-        pair.start(0)?;
-        pair.wait_for_address(0, VIRTUAL_V6.parse()?, true)?;
-        pair.start(1)?;
-        let held = pair.node(1)?.addresses()?;
-        let is_link_local = |held: &&Held| held.interface == INTERFACE && held.address.starts_with("fe80");
-        let link_local = &held.iter().find(is_link_local).context("no link-local address")?.address;
-        std::thread::sleep(Duration::from_secs(2));
-        for address in ["10.77.0.2", "fd77::2", &format!("{link_local}%{INTERFACE}")] {
-            pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "1", address])?;
-        }
-        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
-        let seen = seen.trim();
-        ensure!(seen.is_empty(), "the backup has sent {seen}");
-        Ok(())
-    })
-}
-
-#[test]
 fn further_interfaces_have_the_virtual_mac_address_where_asked() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let addresses = ["10.77.0.200/24", "10.78.0.200/24 dev spare0"];
@@ -313,31 +246,6 @@ fn adverts_are_heard_on_every_rung() -> Result<()> {
 
 /// Packets to the address come in at the macvlan, while the way back is its parent's.
 #[test]
-fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
-    let Some(daemon) = subject() else { return Ok(()) };
-    let instance =
-        |priority| Instance::v3(priority).addresses(&[&format!("{VIRTUAL_V4}/32")]).line("use_vmac");
-    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
-    for scope in ["all", "default", INTERFACE] {
-        pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{scope}/rp_filter"), "1")?;
-    }
-    pair.start(0)?;
-    pair.start(1)?;
-    pair.check(|pair| {
-        pair.wait_for_master(0)?;
-        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
-        pair.lab.client.ip(&format!("route replace {VIRTUAL_V4} dev {INTERFACE}"))?;
-        let ping = ["-n", "-c", "1", "-W", "1", VIRTUAL_V4];
-        until("an answer", SETTLE, || pair.lab.client.run("ping", &ping).is_ok())?;
-        ensure!(
-            !ours() || setting(pair.node(0)?, "ipv4/conf/all/rp_filter")? == "1",
-            "the setting of all interfaces was changed"
-        );
-        Ok(())
-    })
-}
-
-#[test]
 fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
     let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
     let instance = |priority| Instance::v3(priority).line("use_vmac");
@@ -363,60 +271,38 @@ fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
 }
 
 /// A master that goes tells which groups it has left. A switch must not look for the new master behind that report.
-#[test]
-fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
-    // Without a program they do.
-    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
-    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
-    let instance = |priority| Instance::v6(priority).line("use_vmac");
-    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
-    let mut command = pair.lab.lan.command("timeout")?;
-    let reports = "icmp6[0] == 143 or icmp6[0] == 131 or icmp6[0] == 132 or (ip6 proto 0 and ip6[40] == 58)";
-    command.args(["7", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode", reports]);
-    let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    std::thread::sleep(Duration::from_millis(500));
-    pair.start(0)?;
-    pair.start(1)?;
-    pair.check(|pair| {
-        pair.wait_for_master(0)?;
-        std::thread::sleep(Duration::from_secs(1));
-        pair.stop(0)?;
-        pair.wait_for_master(1)?;
-        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
-        // keepalived's macvlan sends from the link-local address of its parent.
-        let from_it = !ours() || seen.contains("fe80::200 > ");
-        ensure!(from_it && !seen.is_empty(), "there are no reports, which shows nothing: {seen}");
-        ensure!(!seen.contains("00:00:5e"), "{seen}");
-        Ok(())
-    })
-}
-
 /// A switch learns at every frame where a MAC address is: nothing that the old master sends after the new one's first
 /// advert may come from it.
 #[test]
-fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
-    // On sockets, reports of the old master lead the switch astray.
-    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
-    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
-    for (instance, address) in [(Instance::v3 as fn(u8) -> Instance, VIRTUAL_V4), (Instance::v6, VIRTUAL_V6)]
-    {
-        // The next advert, by which the switch would learn better, is far away.
-        let instance = |priority| instance(priority).interval(1000).line("use_vmac");
-        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
-        pair.start(1)?;
-        pair.check(|pair| {
-            pair.wait_for_address(1, address.parse()?, true)?;
-            let prober = Prober::new(&pair.lab, address.parse()?, Duration::from_millis(5))?;
-            until("an answer", SETTLE, || prober.probes().iter().any(|probe| probe.answered.is_some()))?;
-            let since = pair.mark();
-            pair.start(0)?;
-            pair.wait_for_address(0, address.parse()?, true)?;
-            // Reports are repeated within a second.
-            std::thread::sleep(Duration::from_millis(1500));
-            let outage = prober.longest_outage(since);
-            ensure!(outage < Duration::from_millis(100), "{address} was away for {outage:?}");
+fn a_reload_makes_and_removes_interfaces() -> Result<()> {
+    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let plain = |priority| Instance::v3(priority);
+    Pair::settled(roles(daemon, plain(200), plain(100)))?.check(|pair| {
+        let reload = |pair: &mut Pair, instance: Instance| -> Result<()> {
+            let output = pair.running(0)?.reload(&Config::of(instance).to_string())?;
+            ensure!(output.status.success(), "vrrpx reload: {}", String::from_utf8_lossy(&output.stderr));
             Ok(())
+        };
+        let stands_on = |pair: &Pair, interface: &str| {
+            let held = || pair.node(0)?.addresses();
+            until(&format!("{VIRTUAL_V4} on {interface}"), SETTLE, || {
+                let here = held().unwrap_or_default();
+                let mut places = here.iter().filter(|held| held.address == VIRTUAL_V4);
+                places.next().is_some_and(|held| held.interface == interface) && places.next().is_none()
+            })
+        };
+        stands_on(pair, INTERFACE)?;
+        reload(pair, plain(200).line("use_vmac"))?;
+        stands_on(pair, VMAC)?;
+        pair.wait_for_master(0)?;
+        reload(pair, plain(200).line("use_vmac carrier0"))?;
+        stands_on(pair, "carrier0")?;
+        until("the old interface gone", SETTLE, || {
+            pair.node(0).is_ok_and(|node| link(node, VMAC).is_none())
         })?;
-    }
-    Ok(())
+        reload(pair, plain(200))?;
+        stands_on(pair, INTERFACE)?;
+        pair.wait_for_master(0)?;
+        until("both gone", SETTLE, || pair.node(0).is_ok_and(|node| link(node, "carrier0").is_none()))
+    })
 }

@@ -1,0 +1,161 @@
+//! What leaves with the virtual MAC address, what does not, and what comes through.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4, VIRTUAL_V6};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::probe::Prober;
+
+use super::{MAC, VMAC, carrier, setting};
+use crate::{ours, roles, subject};
+
+#[test]
+fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
+    for (lines, advertising) in [("use_vmac", MAC), ("use_vmac\n    vmac_xmit_base", "02:00:00:00:00:01")] {
+        let Some(daemon) = subject() else { return Ok(()) };
+        let instance = |priority| Instance::v3(priority).line(lines);
+        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+        let mut command = pair.lab.lan.command("timeout")?;
+        command.args(["3", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode"]);
+        command.arg(format!("ip proto 112 or (arp and src host {VIRTUAL_V4})"));
+        let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        std::thread::sleep(Duration::from_millis(500));
+        pair.start(0)?;
+        pair.start(1)?;
+        pair.check(|pair| {
+            pair.wait_for_master(0)?;
+            ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
+            let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+            let (adverts, announcements): (Vec<_>, Vec<_>) =
+                seen.lines().filter(|line| !line.is_empty()).partition(|line| line.contains("VRRPv3"));
+            let from = |lines: &[&str], mac| {
+                !lines.is_empty() && lines.iter().all(|line| line.contains(&format!(" {mac} > ")))
+            };
+            ensure!(from(&adverts, advertising), "adverts: {adverts:#?}");
+            ensure!(from(&announcements, MAC), "announcements: {announcements:#?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
+    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let config = |priority| Config {
+        instances: vec![
+            Instance::v3(priority).line("use_vmac"),
+            Instance::v6(priority).named("VI_6").line("use_vmac"),
+        ],
+        ..Config::default()
+    };
+    let pair = Pair::idle([200, 100].map(|priority| Role::new(daemon, config(priority))))?;
+    pair.check(|pair| {
+        let dump = ["6", "tcpdump", "-i", "port1", "-Q", "in", "-nne", "--immediate-mode"];
+        let of_a_router = "ether src 00:00:5e:00:01:33 or 00:00:5e:00:02:33";
+        let mut command = pair.lab.lan.command("timeout")?;
+        command.args(dump).arg(of_a_router).stdout(Stdio::piped()).stderr(Stdio::null());
+        let dump = command.spawn()?;
+        std::thread::sleep(Duration::from_millis(500));
+        // The better one first: the other is backup all the time.
+        pair.start(0)?;
+        pair.wait_for_address(0, VIRTUAL_V6.parse()?, true)?;
+        pair.start(1)?;
+        let held = pair.node(1)?.addresses()?;
+        let is_link_local = |held: &&Held| held.interface == INTERFACE && held.address.starts_with("fe80");
+        let link_local = &held.iter().find(is_link_local).context("no link-local address")?.address;
+        std::thread::sleep(Duration::from_secs(2));
+        for address in ["10.77.0.2", "fd77::2", &format!("{link_local}%{INTERFACE}")] {
+            pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "1", address])?;
+        }
+        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+        let seen = seen.trim();
+        ensure!(seen.is_empty(), "the backup has sent {seen}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance =
+        |priority| Instance::v3(priority).addresses(&[&format!("{VIRTUAL_V4}/32")]).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    for scope in ["all", "default", INTERFACE] {
+        pair.node(0)?.namespace.sysctl(&format!("ipv4/conf/{scope}/rp_filter"), "1")?;
+    }
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        pair.lab.client.ip(&format!("route replace {VIRTUAL_V4} dev {INTERFACE}"))?;
+        let ping = ["-n", "-c", "1", "-W", "1", VIRTUAL_V4];
+        until("an answer", SETTLE, || pair.lab.client.run("ping", &ping).is_ok())?;
+        ensure!(
+            !ours() || setting(pair.node(0)?, "ipv4/conf/all/rp_filter")? == "1",
+            "the setting of all interfaces was changed"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
+    // Without a program they do.
+    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
+    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
+    let instance = |priority| Instance::v6(priority).line("use_vmac");
+    let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+    let mut command = pair.lab.lan.command("timeout")?;
+    let reports = "icmp6[0] == 143 or icmp6[0] == 131 or icmp6[0] == 132 or (ip6 proto 0 and ip6[40] == 58)";
+    command.args(["7", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode", reports]);
+    let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    std::thread::sleep(Duration::from_millis(500));
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        std::thread::sleep(Duration::from_secs(1));
+        pair.stop(0)?;
+        pair.wait_for_master(1)?;
+        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+        // keepalived's macvlan sends from the link-local address of its parent.
+        let from_it = !ours() || seen.contains("fe80::200 > ");
+        ensure!(from_it && !seen.is_empty(), "there are no reports, which shows nothing: {seen}");
+        ensure!(!seen.contains("00:00:5e"), "{seen}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
+    // On sockets, reports of the old master lead the switch astray.
+    let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
+    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
+    for (instance, address) in [(Instance::v3 as fn(u8) -> Instance, VIRTUAL_V4), (Instance::v6, VIRTUAL_V6)]
+    {
+        // The next advert, by which the switch would learn better, is far away.
+        let instance = |priority| instance(priority).interval(1000).line("use_vmac");
+        let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
+        pair.start(1)?;
+        pair.check(|pair| {
+            pair.wait_for_address(1, address.parse()?, true)?;
+            let prober = Prober::new(&pair.lab, address.parse()?, Duration::from_millis(5))?;
+            until("an answer", SETTLE, || prober.probes().iter().any(|probe| probe.answered.is_some()))?;
+            let since = pair.mark();
+            pair.start(0)?;
+            pair.wait_for_address(0, address.parse()?, true)?;
+            // Reports are repeated within a second.
+            std::thread::sleep(Duration::from_millis(1500));
+            let outage = prober.longest_outage(since);
+            ensure!(outage < Duration::from_millis(100), "{address} was away for {outage:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
