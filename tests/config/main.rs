@@ -12,5 +12,6 @@ mod groups;
 mod include;
 mod keepalived;
 mod random;
+mod routes;
 mod settings;
 mod vmac;

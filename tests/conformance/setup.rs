@@ -56,6 +56,7 @@ impl Variant {
             preempt_delay: Duration::ZERO,
             auth: Auth::None,
             addresses: Arc::default(),
+            routes: Arc::default(),
             source: None,
             unicast: None,
             group: None,

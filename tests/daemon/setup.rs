@@ -105,6 +105,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         preempt_delay: Duration::ZERO,
         auth: Auth::None,
         addresses: Arc::new(Addresses { advertised: vec![address], excluded: vec![] }),
+        routes: Arc::default(),
         source: None,
         unicast: None,
         group: None,

@@ -177,6 +177,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         preempt_delay: Duration::ZERO,
         auth: Auth::None,
         addresses: Arc::new(Addresses { advertised, excluded: Vec::new() }),
+        routes: Arc::default(),
         source: None,
         unicast: None,
         group: None,

@@ -2,6 +2,7 @@
 
 mod elections;
 mod groups;
+mod routes;
 mod vmac;
 
 use anyhow::Result;

@@ -30,7 +30,7 @@ pub use check::{
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::{
     Config, DumpSettings, FifoSettings, Globals, Group, Instance, NotifyCommand, NotifySettings,
-    ScriptCommand, ScriptSettings, ScriptUser,
+    ScriptCommand, ScriptSettings, ScriptUser, Statics,
 };
 pub use schema::{KeywordTable, keywords};
 pub use succession::{NoRoom, succeed};

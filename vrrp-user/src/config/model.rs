@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::CheckTarget;
-use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, TrackId, Weight};
+use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, Route, TrackId, VirtualAddress, Weight};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
@@ -15,6 +15,7 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// Checks that some instance tracks.
     pub scripts: Vec<ScriptSettings>,
+    pub statics: Statics,
     /// Interfaces that some instance tracks, beside its own.
     pub tracked_interfaces: Vec<(TrackId, Arc<str>)>,
 }
@@ -54,6 +55,14 @@ pub struct Instance {
     pub id: InstanceId,
     pub settings: InstanceSettings,
     pub notify: NotifySettings,
+}
+
+/// Set at the start and removed at the end.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Statics {
+    /// Each with its interface.
+    pub addresses: Vec<(Arc<str>, VirtualAddress)>,
+    pub routes: Vec<Route>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

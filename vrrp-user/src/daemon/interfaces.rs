@@ -17,6 +17,7 @@ use super::attach::Attachments;
 use super::change::Changes;
 use super::queue::{Input, Queue};
 use super::run;
+use super::statics::Statics;
 use super::status::Sources;
 use super::vmacs::Vmacs;
 use crate::config::{Config, NoRoom, succeed};
@@ -55,6 +56,7 @@ pub struct Interfaces<'a> {
     pub inputs: Queue<Input>,
     pub attachments: Attachments,
     pub vmacs: &'a RefCell<Vmacs>,
+    pub statics: Statics,
     pub config: Arc<Config>,
 }
 
@@ -111,6 +113,7 @@ impl Interfaces<'_> {
     fn keep(&mut self, table: &Table) -> Option<Duration> {
         let mut vmacs = self.vmacs.borrow_mut();
         let again = vmacs.keep(table);
+        self.statics.keep(table);
         self.attachments.set_carriers(&vmacs.carriers(table));
         self.sources.record.missing_vmacs(vmacs.missing());
         again
@@ -141,6 +144,7 @@ impl Interfaces<'_> {
             input = refused;
             tokio::time::sleep(RETRY).await;
         }
+        self.statics.adopt(&config.statics);
         self.config = Arc::new(config);
         Ok(Arc::clone(&self.config))
     }

@@ -33,6 +33,7 @@ pub mod report;
 pub mod run;
 pub mod runtime_dir;
 pub mod service;
+pub mod statics;
 pub mod status;
 pub mod syslog;
 pub mod vmacs;

@@ -29,15 +29,17 @@ use super::queue::{Command, Input, Queue, Report};
 use super::record::{Realtime, Record};
 use super::runtime_dir::{ClaimError, RuntimeDir};
 use super::service::{Service, ServiceError};
+use super::statics::Statics;
 use super::status::Sources;
 use super::vmacs::Vmacs;
 use crate::config::{Config, Diagnostic, Globals, Reader, Severity};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
-use crate::driver::netlink::residue;
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::netlink::{residue, route};
 use crate::driver::realtime::lock_memory;
 use crate::driver::xdp::{Program, Ring};
-use crate::protocol::Event;
+use crate::protocol::{Event, Route};
 
 /// Entries of the queues to and from the engine; 4096 instances may change state at once.
 const QUEUE: usize = 8192;
@@ -123,7 +125,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports, orders).await?;
         remove_residue(&sources.config, None)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
-        let interfaces = interfaces(options, &sources, &queues, program, &vmacs);
+        let statics = Statics::new(&sources.config.statics)?;
+        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, statics);
         let delay = startup_delay(&sources.config.globals);
         if !delay.is_zero() {
             info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
@@ -214,6 +217,16 @@ pub(super) fn remove_residue(config: &Config, in_use: Option<&Config>) -> io::Re
             }
         }
     }
+    let routes = config.instances.iter().flat_map(|instance| instance.settings.routes.iter());
+    let in_use = |route: &Route| {
+        let mut used = in_use.iter().flat_map(|instance| instance.settings.routes.iter());
+        used.any(|it| it == route)
+    };
+    let left: Vec<Route> = routes.filter(|route| !in_use(route)).cloned().collect();
+    if !left.is_empty() {
+        // Only those that VRRP has set, by their protocol.
+        route::remove(&mut RouteSocket::open()?, &left, |_, _| {})?;
+    }
     Ok(())
 }
 
@@ -265,6 +278,7 @@ fn interfaces<'a>(
     queues: &Queues,
     program: Result<Program, String>,
     vmacs: &'a RefCell<Vmacs>,
+    statics: Statics,
 ) -> Interfaces<'a> {
     let config = &sources.config;
     let settings = config.instances.iter().map(|instance| (instance.id, instance.settings.clone()));
@@ -278,7 +292,7 @@ fn interfaces<'a>(
         queues.inputs.clone(),
     );
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
-    Interfaces { sources, inputs, attachments, vmacs, config }
+    Interfaces { sources, inputs, attachments, vmacs, statics, config }
 }
 
 /// Room for more instances than there are, as a reload may bring some.

@@ -16,6 +16,7 @@ mod election;
 mod event;
 mod group;
 mod instance;
+mod route;
 mod router;
 mod settings;
 mod state;
@@ -29,6 +30,7 @@ pub use action::{Action, Announcement, GroupTransition, Reason, State, Transitio
 pub use event::{Event, Heard, TrackId};
 pub use group::Group;
 pub use instance::{Instance, Stats};
+pub use route::{Hop, Route, RouteKind, RouteOption};
 pub use router::Router;
 pub use settings::{
     Addresses, AnnounceSettings, Auth, Elsewhere, GroupSettings, InstanceSettings, Track, TrackSettings,

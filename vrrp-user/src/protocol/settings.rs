@@ -7,6 +7,7 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::event::TrackId;
+use super::route::Route;
 use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
 use super::vmac::VmacSettings;
 
@@ -27,6 +28,8 @@ pub struct InstanceSettings {
     pub auth: Auth,
     /// Shared with the effects, which outlive a reload.
     pub addresses: Arc<Addresses>,
+    /// Set after the addresses and removed before them.
+    pub routes: Arc<Vec<Route>>,
     /// `unicast_src_ip` or `mcast_src_ip`; without it the primary address of the interface is taken (link-local for
     /// IPv6).
     pub source: Option<IpAddr>,

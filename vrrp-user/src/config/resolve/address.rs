@@ -55,6 +55,16 @@ pub(super) fn resolve(
     addresses
 }
 
+/// One that stands on an interface for good.
+pub(super) fn on_device(
+    draft: &AddressDraft,
+    default: &Arc<str>,
+    report: &mut Report,
+) -> (Arc<str>, VirtualAddress) {
+    let address = address(draft, report);
+    (address.device.clone().unwrap_or_else(|| Arc::clone(default)), address)
+}
+
 fn address(draft: &AddressDraft, report: &mut Report) -> VirtualAddress {
     let value = draft.address.value;
     let host = if value.is_ipv4() { 32 } else { 128 };

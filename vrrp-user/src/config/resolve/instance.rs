@@ -64,6 +64,7 @@ pub(super) fn settings(
     let interface = required(draft.interface.as_ref(), "interface", &draft, report);
     let vrid = required(draft.vrid.as_ref(), "virtual_router_id", &draft, report);
     Some(InstanceSettings {
+        routes: Arc::new(draft.routes),
         interface: interface_name(interface?, report),
         vrid: Vrid::new(u8::try_from(vrid?.value).ok()?)?,
         advert_interval: advert_interval?,

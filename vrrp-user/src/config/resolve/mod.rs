@@ -15,7 +15,7 @@ pub(super) use instance::family;
 
 use super::check::CheckTarget;
 use super::diagnostic::{Report, did_you_mean};
-use super::model::{Config, Globals, Instance, ScriptSettings};
+use super::model::{Config, Globals, Instance, ScriptSettings, Statics};
 use super::schema::{
     AnnounceDraft, Class, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos, targets,
 };
@@ -25,8 +25,9 @@ use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, Tr
 /// What is returned counts only where the report has no errors.
 pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
     let mut vmacs = vmac::Names::new(&draft, report);
-    let Draft { globals, scripts, mut instances, groups } = draft;
+    let Draft { globals, scripts, mut instances, groups, static_addresses, static_routes } = draft;
     let members = group::join(&groups, &mut instances, report);
+    let default = globals.default_interface.as_ref().map_or("eth0".into(), |name| name.value.clone());
     let announce = announce_defaults(&globals, report);
     let mut names = Names::new(&scripts, report);
     let mut resolved = Vec::with_capacity(instances.len());
@@ -60,6 +61,10 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
         instances: resolved,
         groups,
         scripts: tracked_scripts,
+        statics: Statics {
+            addresses: static_addresses.iter().map(|it| address::on_device(it, &default, report)).collect(),
+            routes: static_routes,
+        },
         tracked_interfaces,
     }
 }

@@ -132,23 +132,24 @@ pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], repor
 
 fn scope(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
-    let value = match word.text.as_str() {
-        "global" => 0,
-        "site" => 200,
-        "link" => 253,
-        "host" => 254,
-        "nowhere" => 255,
-        number => match number.parse() {
-            Ok(number) => number,
-            Err(_) => {
-                report
-                    .error(word.at, format!("`{number}` is not a scope"))
-                    .help("site, link, host, nowhere, global, or a number from 0 to 255");
-                return;
-            }
-        },
+    address.scope = scope_number(word, report).map(|value| At { value, at: word.at });
+}
+
+pub(super) fn scope_number(word: &Word, report: &mut Report) -> Option<u8> {
+    let number = match word.text.as_str() {
+        "global" => Some(0),
+        "site" => Some(200),
+        "link" => Some(253),
+        "host" => Some(254),
+        "nowhere" => Some(255),
+        number => number.parse().ok(),
     };
-    address.scope = Some(At { value, at: word.at });
+    if number.is_none() {
+        report
+            .error(word.at, format!("`{}` is not a scope", word.text))
+            .help("site, link, host, nowhere, global, or a number from 0 to 255");
+    }
+    number
 }
 
 fn broadcast(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {

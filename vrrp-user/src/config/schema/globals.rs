@@ -36,6 +36,7 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) vrrp_fifo: FifoDraft,
     pub(in crate::config) notify_priority_changes: bool,
     pub(in crate::config) dumps: DumpSettings,
+    pub(in crate::config) default_interface: Option<At<Arc<str>>>,
     pub(in crate::config) fifo_states_on_reload: bool,
     pub(in crate::config) vmac_prefixes: PrefixesDraft,
     /// `disable_local_igmp`.
@@ -59,6 +60,12 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         Kind::Own("[[+\\|-]readable, match, wildcard_match, brace_match …]", |_, _, _, _| {}),
         "",
         "what makes a missing file an error in the lines below it; all of them without a word",
+    ),
+    Row::works(
+        "default_interface",
+        Kind::Text(|globals, name| globals.default_interface = Some(name)),
+        "eth0",
+        "carries static addresses that name no `dev`",
     ),
     Row::works(
         "script_user",

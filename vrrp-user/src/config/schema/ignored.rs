@@ -24,8 +24,6 @@ pub(super) const TOP: &[Row<Draft>] = &[
         "the pace is that of `vrrp_garp_interval`",
     ),
     Row::missing("track_group", "instances that a static address follows", "static addresses are not set"),
-    Row::missing("static_ipaddress", "addresses set at start", "the addresses are not set"),
-    Row::missing("static_routes", "routes set at start", "the routes are not set"),
     Row::missing("static_rules", "rules set at start", "the rules are not set"),
     Row::missing("linkbeat_interfaces", "poll link states", "link states come from netlink"),
     Row::missing("linkbeat_use_polling", "poll all link states", "link states come from netlink"),
@@ -92,7 +90,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing("reload_time_file", "reload at a time", "no reload is timed"),
     Row::missing("reload_repeat", "reload every day", "no reload is timed"),
     Row::missing("reload_file", "handshake of a reload", "the file is not made"),
-    Row::missing("default_interface", "interface of static addresses", "static addresses are not set"),
     Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
     Row::moot(
         "vrrp_skip_check_adv_addr",
@@ -177,7 +174,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::refused("auth_hmac", "HMAC behind the advert", "peers that use it would not be heard"),
-    Row::missing("virtual_routes", "routes of a master", "the routes are not set"),
     Row::missing("virtual_rules", "rules of a master", "the rules are not set"),
     Row::missing("track_bfd", "BFD session", NO_BFD),
     Row::missing("vrf", "VRF without an interface", "the VRF is that of the interface"),

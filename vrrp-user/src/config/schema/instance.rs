@@ -16,6 +16,7 @@ use super::value;
 use super::vmac::{self, VmacsDraft};
 use super::{Kind, Row, Tables, ignored, notify};
 use crate::protocol::Elsewhere;
+use crate::protocol::Route;
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct InstanceDraft {
@@ -33,6 +34,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) auth: Option<At<AuthDraft>>,
     pub(in crate::config) addresses: Vec<AddressDraft>,
     pub(in crate::config) excluded: Vec<AddressDraft>,
+    pub(in crate::config) routes: Vec<Route>,
     pub(in crate::config) no_addresses: bool,
     pub(in crate::config) source: Option<At<IpAddr>>,
     pub(in crate::config) group: Option<At<IpAddr>>,
@@ -144,6 +146,12 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
     Row::works("authentication", Kind::Block("", authentication), "none", "version 2 only"),
     Row::works("virtual_ipaddress", Kind::Block("", addresses), "", "addresses in the adverts, one per line"),
+    Row::works(
+        "virtual_routes",
+        Kind::Block("", |it, _, inner, report| super::route::read(&mut it.routes, inner, report)),
+        "",
+        "routes of a master, one per line, set after its addresses and removed before them",
+    ),
     Row::works(
         "virtual_ipaddress_excluded",
         Kind::Block("", excluded),

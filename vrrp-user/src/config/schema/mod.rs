@@ -14,6 +14,7 @@ mod notify;
 mod process;
 mod reference;
 mod root;
+mod route;
 mod script;
 mod track;
 mod value;

@@ -6,7 +6,8 @@ use super::globals::{self, GlobalsDraft};
 use super::group::{self, GroupDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, check, ignored, process, vmac, watch};
+use super::{AddressDraft, Kind, Row, Tables, address, check, ignored, process, route, vmac, watch};
+use crate::protocol::Route;
 
 /// A whole configuration, as written.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(in crate::config) struct Draft {
     pub(in crate::config) globals: GlobalsDraft,
     pub(in crate::config) scripts: Vec<ScriptDraft>,
     pub(in crate::config) instances: Vec<InstanceDraft>,
+    pub(in crate::config) static_addresses: Vec<AddressDraft>,
+    pub(in crate::config) static_routes: Vec<Route>,
     pub(in crate::config) groups: Vec<GroupDraft>,
 }
 
@@ -48,6 +51,20 @@ pub(super) const ROWS: &[Row<Draft>] = &[
         "a file whose number counts, tracked by NAME in `track_file`",
     )
     .alias(&["vrrp_track_file"]),
+    Row::works(
+        "static_ipaddress",
+        Kind::Block("", |draft, _, inner, report| {
+            address::read(&mut draft.static_addresses, inner, report);
+        }),
+        "",
+        "addresses that are set at the start and removed at the end, and never move",
+    ),
+    Row::works(
+        "static_routes",
+        Kind::Block("", |draft, _, inner, report| route::read(&mut draft.static_routes, inner, report)),
+        "",
+        "the same for routes",
+    ),
     Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
     Row::works(
         "vrrp_sync_group",

@@ -23,13 +23,14 @@ use super::board::Board;
 use super::queue::{Command, Queue, Report};
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::link::Link;
+use crate::driver::netlink::route;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::realtime::{EFFECT_PRIORITY, STACK, become_realtime};
 use crate::driver::socket::{Announcer, Station};
 use crate::driver::wait::Wait;
 use crate::driver::{clock, sysctl};
 use crate::protocol::{
-    Addresses, AnnounceSettings, Announcement, Epoch, InstanceId, InstanceSettings, VirtualAddress,
+    Addresses, AnnounceSettings, Announcement, Epoch, InstanceId, InstanceSettings, Route, VirtualAddress,
 };
 
 const COMMANDS: u64 = 0;
@@ -39,6 +40,7 @@ const COMMANDS: u64 = 0;
 pub struct Charge {
     interface: Arc<str>,
     addresses: Arc<Addresses>,
+    routes: Arc<Vec<Route>>,
     announce: AnnounceSettings,
     refresh: Option<Refresh>,
 }
@@ -48,6 +50,7 @@ impl From<&InstanceSettings> for Charge {
         Self {
             interface: Arc::clone(settings.address_interface()),
             addresses: Arc::clone(&settings.addresses),
+            routes: Arc::clone(&settings.routes),
             announce: settings.announce,
             refresh: Refresh::of(settings),
         }
@@ -157,6 +160,12 @@ impl Effect {
             }
         });
         faults.note_all(id, &places, done);
+        faults.note_routes(
+            id,
+            &instance.charge.routes,
+            |netlink, routes, failed| route::add(netlink, routes, failed),
+            &mut self.netlink,
+        );
         let set = places.iter().zip(refused).filter(|(_, refused)| !refused);
         for target in set.filter_map(|(place, _)| place.target(&instance.charge.announce)) {
             self.announcer.queue(id, target.station, target.address);
@@ -174,8 +183,14 @@ impl Effect {
         self.repeats.void(id);
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         instance.held = None;
-        let places = instance.charge.places(&mut self.netlink);
         let mut faults = Faults::default();
+        faults.note_routes(
+            id,
+            &instance.charge.routes,
+            |netlink, routes, failed| route::remove(netlink, routes, failed),
+            &mut self.netlink,
+        );
+        let places = instance.charge.places(&mut self.netlink);
         let done = address::remove(&mut self.netlink, &placed(&places), |index, errno| {
             if let Some(place) = places.get(index) {
                 faults.note(id, place.address.address, errno);
@@ -210,6 +225,17 @@ impl Effect {
         // What is queued may announce addresses that leave.
         self.repeats.void(id);
         let mut faults = Faults::default();
+        // Where routes differ in anything, all are set anew.
+        let (old_routes, new_routes) = (Arc::clone(&old.routes), Arc::clone(&new.routes));
+        let has_other_routes = old_routes != new_routes;
+        if has_other_routes {
+            faults.note_routes(
+                id,
+                &old_routes,
+                |netlink, routes, failed| route::remove(netlink, routes, failed),
+                &mut self.netlink,
+            );
+        }
         let places = gone.places(&mut self.netlink);
         let done = address::remove(&mut self.netlink, &placed(&places), |index, errno| {
             if let Some(place) = places.get(index) {
@@ -224,6 +250,14 @@ impl Effect {
             }
         });
         faults.note_all(id, &places, done);
+        if has_other_routes {
+            faults.note_routes(
+                id,
+                &new_routes,
+                |netlink, routes, failed| route::add(netlink, routes, failed),
+                &mut self.netlink,
+            );
+        }
         let targets: Vec<Target> = places.iter().filter_map(|place| place.target(&new.announce)).collect();
         for target in &targets {
             self.announcer.queue(id, target.station, target.address);
@@ -393,6 +427,23 @@ impl Faults {
     fn note(&mut self, id: InstanceId, address: IpAddr, errno: i32) {
         self.first.get_or_insert((id, address, errno));
         self.count += 1;
+    }
+
+    /// Sets or removes routes; a fault is told with the destination.
+    fn note_routes(
+        &mut self,
+        id: InstanceId,
+        routes: &[Route],
+        act: impl Fn(&mut RouteSocket, &[Route], &mut dyn FnMut(usize, i32)) -> io::Result<()>,
+        netlink: &mut RouteSocket,
+    ) {
+        let Some(first) = routes.first() else { return };
+        let done = act(netlink, routes, &mut |index, errno| {
+            self.note(id, routes.get(index).unwrap_or(first).destination.0, errno);
+        });
+        if let Err(error) = done {
+            self.note(id, first.destination.0, error.raw_os_error().unwrap_or(libc::EIO));
+        }
     }
 
     /// Netlink itself failed: what became of any of the addresses is not known.

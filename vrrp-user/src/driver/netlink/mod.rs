@@ -12,6 +12,7 @@ pub mod devconf;
 pub mod link;
 pub mod monitor;
 pub mod residue;
+pub mod route;
 pub mod socket;
 pub mod table;
 pub mod tracker;

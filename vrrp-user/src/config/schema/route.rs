@@ -1,0 +1,315 @@
+//! Lines of `virtual_routes` and `static_routes`, as keepalived and the `ip` command have them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::super::diagnostic::{Report, did_you_mean};
+use super::super::lexer::Word;
+use super::super::source::Position;
+use super::super::tree::Statement;
+use super::{address, value};
+use crate::protocol::{Hop, Route, RouteKind, RouteOption};
+
+/// Who has set a route, unless the line says otherwise (RTPROT_KEEPALIVED).
+const PROTOCOL: u8 = 18;
+
+/// RT_TABLE_MAIN.
+const TABLE: u32 = 254;
+
+/// Known without `/etc/iproute2/rt_tables`.
+const TABLES: [(&str, u32); 3] = [("local", 255), ("main", TABLE), ("default", 253)];
+
+const PROTOCOLS: [(&str, u8); 5] =
+    [("kernel", 2), ("boot", 3), ("static", 4), ("ra", 9), ("keepalived", PROTOCOL)];
+
+/// Words that keepalived knows and whose effect is missing here, and how many values follow them.
+const MISSING: [(&str, usize); 10] = [
+    ("realms", 1),
+    ("features", 1),
+    ("congctl", 1),
+    ("pref", 1),
+    ("expires", 1),
+    ("fastopen_no_cookie", 1),
+    ("ttl-propagate", 1),
+    ("vrf", 1),
+    ("track_group", 1),
+    ("no_track", 0),
+];
+
+/// Words without an effect of their own.
+const MOOT: [&str; 5] = ["inet", "inet6", "add", "append", "prepend"];
+
+/// All that a line may hold, for suggestions and the documentation.
+pub(super) const WORDS: [&str; 16] = [
+    "to", "via", "gw", "dev", "oif", "src", "from", "table", "metric", "scope", "tos", "protocol", "nexthop",
+    "weight", "onlink", "or",
+];
+
+/// One per line.
+pub(super) fn read(routes: &mut Vec<Route>, inner: &[Statement], report: &mut Report) {
+    for statement in inner {
+        let at = statement.keyword.at;
+        if statement.block.is_some() {
+            report.error(at, format!("`{}` takes no block", statement.keyword.text));
+            continue;
+        }
+        let words: Vec<&Word> = std::iter::once(&statement.keyword).chain(&statement.args).collect();
+        let errors = report.errors();
+        let route = line(&words, report).and_then(|draft| draft.route(at, report));
+        routes.extend(route.filter(|_| report.errors() == errors));
+    }
+}
+
+#[derive(Default)]
+struct Draft {
+    kind: Option<RouteKind>,
+    destination: Option<(IpAddr, u8)>,
+    is_default: bool,
+    from: Option<(IpAddr, u8)>,
+    source: Option<IpAddr>,
+    hops: Vec<HopDraft>,
+    table: Option<u32>,
+    metric: Option<u32>,
+    tos: u8,
+    scope: Option<u8>,
+    protocol: Option<u8>,
+    options: Vec<(RouteOption, u32)>,
+    mtu_locked: bool,
+}
+
+#[derive(Default)]
+struct HopDraft {
+    gateway: Option<IpAddr>,
+    device: Option<Arc<str>>,
+    weight: Option<u16>,
+    onlink: bool,
+}
+
+/// `None` where a word cannot be read; the rest of the line is of no use then.
+fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
+    let mut draft = Draft::default();
+    let mut rest = words.iter().copied();
+    while let Some(word) = rest.next() {
+        let mut value = |report: &mut Report| {
+            let next = rest.next();
+            if next.is_none() {
+                report.error(word.at, format!("`{}` needs a value", word.text));
+            }
+            next
+        };
+        let text = word.text.as_str();
+        if let Some((_, kind)) = RouteKind::ALL.iter().find(|(name, _)| *name == text) {
+            draft.kind = Some(*kind);
+            continue;
+        }
+        if let Some((_, option)) = RouteOption::ALL.iter().find(|(name, _)| *name == text) {
+            let mut number_word = value(report)?;
+            if *option == RouteOption::Mtu && number_word.text == "lock" {
+                draft.mtu_locked = true;
+                number_word = value(report)?;
+            }
+            let digits = number_word.text.trim_end_matches("ms");
+            draft.options.push((*option, number(digits, number_word.at, report)?));
+            continue;
+        }
+        if let Some((_, values)) = MISSING.iter().find(|(name, _)| *name == text) {
+            for _ in 0..*values {
+                value(report)?;
+            }
+            report.warning(
+                word.at,
+                format!("`{text}` of a route is not supported yet: the route is set without it"),
+            );
+            continue;
+        }
+        match text {
+            "to" => draft.set_destination(value(report)?, report)?,
+            "via" | "gw" => {
+                let mut gateway = value(report)?;
+                if matches!(gateway.text.as_str(), "inet" | "inet6") {
+                    gateway = value(report)?;
+                }
+                draft.hop().gateway = Some(plain_address(gateway, report)?);
+            }
+            // A second gateway of the same weight.
+            "or" => {
+                let gateway = Some(plain_address(value(report)?, report)?);
+                draft.hops.push(HopDraft { gateway, ..HopDraft::default() });
+            }
+            "dev" | "oif" => draft.hop().device = Some(value(report)?.text.as_str().into()),
+            "nexthop" => draft.hops.push(HopDraft::default()),
+            "weight" => {
+                let word = value(report)?;
+                match word.text.parse::<u16>() {
+                    Ok(weight) if (1..=256).contains(&weight) => draft.hop().weight = Some(weight),
+                    _ => {
+                        report.error(word.at, format!("`weight` is 1 to 256, not `{}`", word.text));
+                        return None;
+                    }
+                }
+            }
+            "onlink" => draft.hop().onlink = true,
+            "src" => draft.source = Some(plain_address(value(report)?, report)?),
+            "from" => draft.from = Some(network(value(report)?, report)?),
+            "table" => {
+                let word = value(report)?;
+                draft.table = Some(named("table", &TABLES, word, report)?);
+            }
+            "metric" | "priority" | "preference" => {
+                let word = value(report)?;
+                draft.metric = Some(number(&word.text, word.at, report)?);
+            }
+            "scope" => {
+                let word = value(report)?;
+                draft.scope = Some(address::scope_number(word, report)?);
+            }
+            "tos" | "dsfield" => {
+                let word = value(report)?;
+                draft.tos = u8::try_from(number(&word.text, word.at, report)?).ok()?;
+            }
+            "protocol" | "proto" => {
+                let word = value(report)?;
+                draft.protocol = Some(named("protocol", &PROTOCOLS, word, report)?);
+            }
+            _ if MOOT.contains(&text) => {}
+            _ if draft.destination.is_none() && !draft.is_default => draft.set_destination(word, report)?,
+            _ => {
+                let known = WORDS.iter().copied().chain(RouteOption::ALL.iter().map(|(name, _)| *name));
+                report
+                    .error(word.at, format!("unknown word `{text}` in a route"))
+                    .help_maybe(did_you_mean(text, known));
+                return None;
+            }
+        }
+    }
+    Some(draft)
+}
+
+impl Draft {
+    /// The hop that words of hops belong to.
+    fn hop(&mut self) -> &mut HopDraft {
+        if self.hops.is_empty() {
+            self.hops.push(HopDraft::default());
+        }
+        let last = self.hops.len() - 1;
+        &mut self.hops[last]
+    }
+
+    fn set_destination(&mut self, word: &Word, report: &mut Report) -> Option<()> {
+        if word.text == "default" {
+            self.is_default = true;
+        } else {
+            self.destination = Some(network(word, report)?);
+        }
+        Some(())
+    }
+
+    fn route(self, at: Position, report: &mut Report) -> Option<Route> {
+        let kind = self.kind.unwrap_or(RouteKind::Unicast);
+        let gateways = self.hops.iter().filter_map(|hop| hop.gateway);
+        let family = gateways.chain(self.source).next();
+        let destination = match (self.destination, family) {
+            (Some(destination), _) => destination,
+            (None, Some(IpAddr::V6(_))) if self.is_default => {
+                (IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 0)
+            }
+            (None, _) if self.is_default => (IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
+            (None, _) => {
+                report
+                    .error(at, "a route needs a destination")
+                    .help("write `192.0.2.0/24 via …` or `default via …`");
+                return None;
+            }
+        };
+        let hops: Vec<Hop> = self
+            .hops
+            .into_iter()
+            .map(|hop| Hop {
+                gateway: hop.gateway,
+                device: hop.device,
+                weight: hop.weight.unwrap_or(1),
+                onlink: hop.onlink,
+            })
+            .collect();
+        if kind.has_hops() && hops.iter().all(|hop| hop.gateway.is_none() && hop.device.is_none()) {
+            report.error(at, "a route needs `via` or `dev`");
+            return None;
+        }
+        if !kind.has_hops() && hops.iter().any(|hop| hop.gateway.is_some()) {
+            report.error(at, "a route of this kind leads nowhere, so it takes no `via`");
+            return None;
+        }
+        Some(Route {
+            kind,
+            destination,
+            from: self.from,
+            source: self.source,
+            hops,
+            table: self.table.unwrap_or(if kind == RouteKind::Local { 255 } else { TABLE }),
+            metric: self.metric,
+            tos: self.tos,
+            scope: self.scope,
+            protocol: self.protocol.unwrap_or(PROTOCOL),
+            options: self.options,
+            mtu_locked: self.mtu_locked,
+        })
+    }
+}
+
+/// An address with a prefix, whose other bits are cleared as the kernel wants them.
+fn network(word: &Word, report: &mut Report) -> Option<(IpAddr, u8)> {
+    let Some((address, prefix)) = value::address(&word.text) else {
+        report.error(word.at, format!("`{}` is not an IP address with a prefix", word.text));
+        return None;
+    };
+    let most: u8 = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = prefix.unwrap_or(most);
+    let masked = match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(u32::from(32 - prefix.min(32))).unwrap_or(0);
+            IpAddr::V4((u32::from(address) & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(u32::from(128 - prefix.min(128))).unwrap_or(0);
+            IpAddr::V6((u128::from(address) & mask).into())
+        }
+    };
+    Some((masked, prefix))
+}
+
+fn plain_address(word: &Word, report: &mut Report) -> Option<IpAddr> {
+    let address = word.text.parse().ok();
+    if address.is_none() {
+        report.error(word.at, format!("`{}` is not an IP address", word.text));
+    }
+    address
+}
+
+fn number(text: &str, at: Position, report: &mut Report) -> Option<u32> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    if number.is_none() {
+        report.error(at, format!("`{text}` is not a number"));
+    }
+    number
+}
+
+/// A number, or a name for one.
+fn named<T: Copy + std::str::FromStr>(
+    what: &str,
+    names: &[(&str, T)],
+    word: &Word,
+    report: &mut Report,
+) -> Option<T> {
+    let by_name = names.iter().find(|(name, _)| *name == word.text).map(|(_, number)| *number);
+    let found = by_name.or_else(|| word.text.parse().ok());
+    if found.is_none() {
+        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        report
+            .error(word.at, format!("`{}` is not a {what} that is known", word.text))
+            .help(format!("write its number, or one of {}", known.join(", ")));
+    }
+    found
+}

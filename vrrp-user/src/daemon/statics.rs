@@ -1,0 +1,136 @@
+//! Static addresses and routes, for as long as the daemon runs.
+//!
+//! Enters: the configuration, and what becomes of links and addresses. Leaves: addresses and routes, set as soon as
+//! their interface is there and again when somebody removes them; removed at the end, except those that were there
+//! before. Runs on the main thread.
+
+use std::io;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::config;
+use crate::driver::netlink::address::{self, Placed};
+use crate::driver::netlink::route;
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::netlink::table::Table;
+use crate::protocol::{Route, VirtualAddress};
+
+#[derive(Debug)]
+pub struct Statics {
+    socket: RouteSocket,
+    addresses: Vec<Static>,
+    routes: Vec<(Route, bool)>,
+}
+
+#[derive(Debug)]
+struct Static {
+    device: Arc<str>,
+    address: VirtualAddress,
+    /// Set by this daemon, or by an earlier run of it.
+    ours: bool,
+    /// Why it could not be set.
+    errno: Option<i32>,
+}
+
+impl Statics {
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn new(wanted: &config::Statics) -> io::Result<Self> {
+        let mut this = Self { socket: RouteSocket::open()?, addresses: Vec::new(), routes: Vec::new() };
+        this.adopt(wanted);
+        Ok(this)
+    }
+
+    /// Takes others: what is not among them is removed, and what is new is set by [`Self::keep`].
+    pub fn adopt(&mut self, wanted: &config::Statics) {
+        let gone = |it: &Static| {
+            !wanted.addresses.iter().any(|(device, address)| (device, address) == (&it.device, &it.address))
+        };
+        let Self { socket, addresses, routes } = self;
+        routes.retain(|(route, _)| {
+            let kept = wanted.routes.contains(route);
+            if !kept {
+                let _ = route::remove(socket, std::slice::from_ref(route), |_, _| {});
+            }
+            kept
+        });
+        addresses.retain(|it| {
+            let is_gone = gone(it);
+            if is_gone && it.ours {
+                remove(socket, it);
+            }
+            !is_gone
+        });
+        for (device, address) in &wanted.addresses {
+            let known = addresses.iter().any(|it| (&it.device, &it.address) == (device, address));
+            if !known {
+                let (device, address) = (Arc::clone(device), address.clone());
+                addresses.push(Static { device, address, ours: false, errno: None });
+            }
+        }
+        for route in &wanted.routes {
+            if !routes.iter().any(|(known, _)| known == route) {
+                routes.push((route.clone(), false));
+            }
+        }
+    }
+
+    /// Sets what is missing, as far as its interface is there.
+    pub fn keep(&mut self, table: &Table) {
+        let Self { socket, addresses, routes } = self;
+        let mut changed = false;
+        for it in addresses {
+            let Some(link) = table.link(&it.device) else { continue };
+            let present = table
+                .addresses(link.ifindex)
+                .iter()
+                .find(|present| (present.address, present.prefix) == (it.address.address, it.address.prefix));
+            if let Some(present) = present {
+                it.ours |= present.marked;
+                continue;
+            }
+            let mut errno = None;
+            let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
+            let done = address::add(socket, &placed, |_, refused| errno = Some(refused));
+            let errno = errno.or_else(|| done.err().map(|error| error.raw_os_error().unwrap_or(libc::EIO)));
+            if errno.is_some() && errno != it.errno {
+                let error = io::Error::from_raw_os_error(errno.unwrap_or_default());
+                warn!(address = %it.address.address, interface = %it.device, %error, "a static address cannot be set");
+            }
+            (it.ours, it.errno) = (it.ours || errno.is_none(), errno);
+            changed |= errno.is_none();
+        }
+        for (route, is_set) in routes {
+            if *is_set && !changed {
+                continue;
+            }
+            let mut errno = None;
+            let done = route::add(socket, std::slice::from_ref(route), |_, refused| errno = Some(refused));
+            *is_set = errno.is_none() && done.is_ok();
+        }
+    }
+
+    /// Tells of routes that could not be set; those of interfaces that come later are set then.
+    pub fn complain(&self) {
+        for (route, _) in self.routes.iter().filter(|(_, is_set)| !is_set) {
+            let (destination, prefix) = route.destination;
+            warn!("the static route to {destination}/{prefix} cannot be set yet");
+        }
+    }
+}
+
+impl Drop for Statics {
+    fn drop(&mut self) {
+        self.adopt(&config::Statics::default());
+    }
+}
+
+fn remove(socket: &mut RouteSocket, it: &Static) {
+    let Ok(link) = crate::driver::netlink::link::Link::by_name(socket, &it.device) else { return };
+    let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
+    let _ = address::remove(socket, &placed, |_, errno| {
+        let error = io::Error::from_raw_os_error(errno);
+        warn!(address = %it.address.address, interface = %it.device, %error, "a static address cannot be removed");
+    });
+}
