@@ -42,7 +42,7 @@ fn members_track_what_the_group_tracks() {
             notify /bin/any root
             notify_master \"/bin/master x\"
         }";
-    let Loaded { config, diagnostics } = parse("t", &with_instances(text)).unwrap();
+    let Loaded { config, diagnostics, .. } = parse("t", &with_instances(text)).unwrap();
     assert_eq!(diagnostics, []);
     let [Group { settings, notify }] = &config.groups[..] else { panic!("{:?}", config.groups) };
     assert_eq!((&*settings.name, &settings.members[..]), ("G", &[InstanceId(1), InstanceId(0)][..]));

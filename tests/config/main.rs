@@ -7,6 +7,7 @@
 mod checks;
 mod corpus;
 mod documentation;
+mod explain;
 mod grammar;
 mod groups;
 mod include;

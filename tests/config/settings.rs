@@ -193,7 +193,7 @@ fn addresses_that_do_not_fit_an_advert_are_excluded() {
     let text = format!(
         "vrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {{\n{addresses}}}\n}}"
     );
-    let Loaded { config, diagnostics } = parse("t", &text).unwrap();
+    let Loaded { config, diagnostics, .. } = parse("t", &text).unwrap();
     let addresses = &config.instances[0].settings.addresses;
     assert_eq!((addresses.advertised.len(), addresses.excluded.len()), (89, 11));
     assert_eq!(
@@ -238,7 +238,7 @@ fn groups_and_delays_come_from_the_globals_unless_an_instance_has_its_own() {
         + &instance("b", 2, "mcast_dst_ip 239.1.2.3", "192.0.2.2/24")
         + &instance("c", 3, "", "fe80::3/64")
         + &instance("d", 4, "mcast_dst_ip 224.0.0.18", "192.0.2.4/24");
-    let Loaded { config, diagnostics } = parse("t", &text).unwrap();
+    let Loaded { config, diagnostics, .. } = parse("t", &text).unwrap();
     assert_eq!(diagnostics, []);
     let groups: Vec<_> = config.instances.iter().map(|it| it.settings.group).collect();
     assert_eq!(groups, [Some(ip("224.0.0.99")), Some(ip("239.1.2.3")), None, None]);

@@ -11,7 +11,7 @@ fn instance(name: &str, vrid: u8, lines: &str, addresses: &str) -> String {
 }
 
 fn settings(text: &str) -> (Vec<InstanceSettings>, Vec<String>) {
-    let Loaded { config, diagnostics } = parse("t", text).unwrap();
+    let Loaded { config, diagnostics, .. } = parse("t", text).unwrap();
     let settings = config.instances.into_iter().map(|instance| instance.settings);
     (settings.collect(), diagnostics.iter().map(ToString::to_string).collect())
 }

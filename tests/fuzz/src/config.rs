@@ -2,12 +2,16 @@
 
 use std::collections::HashSet;
 
-use vrrp_user::config::{Diagnostic, Reader};
+use vrrp_user::config::{Diagnostic, Reader, Surroundings, explain_text};
 
-/// Reads a text: it ends, nothing panics, and every finding is told once and points into the text.
+/// Reads a text: it ends, nothing panics, it can be explained, and every finding is told once and points into the text.
 pub fn read(text: &str) {
     let findings = match Reader::new(Some("x")).parse("text", text) {
-        Ok(loaded) => loaded.diagnostics,
+        Ok(loaded) => {
+            let explanation = loaded.explain(Surroundings::default());
+            assert!(!explain_text(&explanation, true).is_empty());
+            loaded.diagnostics
+        }
         Err(findings) => findings,
     };
     let lines: Vec<&str> = text.split('\n').collect();

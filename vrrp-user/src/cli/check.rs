@@ -15,12 +15,21 @@ pub(super) struct Arguments {
     /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
     #[arg(long, short = 'i', value_name = "ID")]
     config_id: Option<String>,
+    /// Take warnings as errors
+    #[arg(long)]
+    strict: bool,
 }
+
+/// For a file with errors.
+const ERRORS: u8 = 4;
 
 pub(super) fn check(arguments: &Arguments) -> ExitCode {
     match Reader::new(arguments.config_id.as_deref()).load(&arguments.file) {
         Ok(loaded) => {
             show(&loaded.diagnostics);
+            if arguments.strict && !loaded.diagnostics.is_empty() {
+                return ExitCode::from(ERRORS);
+            }
             ExitCode::SUCCESS
         }
         Err(diagnostics) => {

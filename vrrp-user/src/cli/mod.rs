@@ -4,6 +4,7 @@
 //! layers below.
 
 mod check;
+mod explain;
 mod keepalived;
 mod reload;
 mod run;
@@ -32,6 +33,8 @@ enum Command {
     Run(run::Arguments),
     /// Check a configuration; exits with 0, 3 (cannot be read) or 4 (has errors)
     Check(check::Arguments),
+    /// Show what a configuration comes to: values, where each comes from, times, traps
+    Explain(explain::Arguments),
     /// Show how a running daemon stands
     Status(status::Arguments),
     /// Have a running daemon read its configuration again; exits with 4 where that has errors
@@ -54,6 +57,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Run(arguments) }) => run::run(arguments),
         Ok(Cli { command: Command::Check(arguments) }) => check::check(&arguments),
+        Ok(Cli { command: Command::Explain(arguments) }) => explain::explain(&arguments),
         Ok(Cli { command: Command::Status(arguments) }) => status::status(&arguments),
         Ok(Cli { command: Command::Reload(arguments) }) => reload::reload(&arguments),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),

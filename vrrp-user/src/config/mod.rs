@@ -10,9 +10,11 @@ mod check;
 mod command;
 mod diagnostic;
 mod expand;
+mod explain;
 mod lexer;
 mod lint;
 mod model;
+mod outline;
 mod resolve;
 mod schema;
 mod source;
@@ -28,6 +30,10 @@ pub use check::{
     HttpTarget, Matching, NotAnEndpoint, ProcessTarget, Processes,
 };
 pub use diagnostic::{Diagnostic, Severity};
+pub use explain::{
+    Effect, Explained, Explanation, Finding, Gravity, Origin, Rhythm, Surroundings, Takeover, Timers,
+    Tracked, Value, text as explain_text,
+};
 pub use model::{
     Config, DumpSettings, FifoSettings, Globals, Group, Instance, NotifyCommand, NotifySettings,
     ScriptCommand, ScriptSettings, ScriptUser, Statics,
@@ -37,6 +43,7 @@ pub use succession::{NoRoom, succeed};
 
 use diagnostic::Report;
 use expand::Includes;
+use outline::{Written, outline};
 use source::{FileId, Position, Sources};
 
 /// A configuration that can be used.
@@ -45,6 +52,8 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings only.
     pub diagnostics: Vec<Diagnostic>,
+    file: Arc<str>,
+    outline: Vec<Written>,
 }
 
 /// Reads a file and what it includes, as the node with the host's name.
@@ -115,12 +124,17 @@ impl Reader {
         let config_id = Arc::clone(&self.config_id);
         let lines = expand::expand(text, file, includes, config_id, &mut sources, &mut report);
         let statements = tree::build(lines, &mut report);
+        let outline = outline(&statements, &sources);
         let draft = schema::read(&statements, &mut report);
         lint::check(&draft, &sources, &mut report);
         let config = resolve::resolve(draft, &mut report);
         let refused = report.has_errors();
         let diagnostics = report.into_diagnostics(&sources);
-        if refused { Err(diagnostics) } else { Ok(Loaded { config, diagnostics }) }
+        if refused {
+            Err(diagnostics)
+        } else {
+            Ok(Loaded { config, diagnostics, file: sources.name(file), outline })
+        }
     }
 }
 

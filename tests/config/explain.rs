@@ -1,0 +1,111 @@
+//! What `vrrpx explain` says: of each guide's configuration word for word, and each trap where it is and where it is not.
+
+use std::path::Path;
+
+use vrrp_user::config::{
+    Diagnostic, Explanation, Finding, Gravity, Reader, Surroundings, Takeover, explain_text,
+};
+
+fn explain(text: &str) -> Explanation {
+    let loaded = Reader::new(Some("node1")).parse("t", text);
+    let loaded = loaded.unwrap_or_else(|findings: Vec<Diagnostic>| panic!("{findings:?}\n{text}"));
+    loaded.explain(Surroundings::default())
+}
+
+/// The one that the documentation shows.
+const SHOWN: &str = "docker-primary.conf";
+
+#[test]
+fn the_guides_configurations_are_explained() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/guides");
+    let documentation = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let documentation = std::fs::read_to_string(documentation).unwrap();
+    let mut files = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "conf") {
+            continue;
+        }
+        let (name, text) =
+            (path.file_name().unwrap().to_str().unwrap(), std::fs::read_to_string(&path).unwrap());
+        let loaded = Reader::new(Some("node1")).parse(name, &text).unwrap();
+        let shown = explain_text(&loaded.explain(Surroundings::default()), false);
+        let beside = path.with_extension("explained");
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            std::fs::write(&beside, &shown).unwrap();
+        }
+        assert_eq!(shown, std::fs::read_to_string(&beside).unwrap_or_default(), "{}", beside.display());
+        if name == SHOWN {
+            assert!(
+                documentation.contains(&format!("```\n{shown}```\n")),
+                "docs/configuration.md shows another {SHOWN}"
+            );
+        }
+        files += 1;
+    }
+    assert_eq!(files, 7);
+}
+
+fn instance(lines: &str) -> String {
+    format!(
+        "vrrp_script up {{\nscript /bin/true\ninterval 2\nfall 3\n}}\nvrrp_instance a {{\ninterface eth0\n\
+        virtual_router_id 1\npriority 100\nversion 3\nvirtual_ipaddress {{ 192.0.2.1/24 }}\n{lines}\n}}\n"
+    )
+}
+
+/// All that is found, in words.
+fn findings(text: &str) -> Vec<String> {
+    let explanation = explain(text);
+    let own = explanation.instances.iter().flat_map(|instance| &instance.findings);
+    let all: Vec<&Finding> = own.chain(&explanation.findings).collect();
+    all.into_iter().filter(|it| it.gravity != Gravity::Error).map(|it| it.message.clone()).collect()
+}
+
+#[test]
+fn traps_are_told_where_they_are_and_not_where_they_are_not() {
+    let rows = [
+        ("state MASTER", "changes nothing with a priority below 255", ""),
+        ("nopreempt", "leaves a lower master alone", "preempt"),
+        ("track_script {\nup weight -20\n}", "only for a peer of 81 to 99", "track_script {\nup\n}"),
+        ("track_script {\nup weight -1\n}", "can never change the master", "track_script {\nup weight -2\n}"),
+        ("track_script {\nup weight 1\n}", "can never change the master", "track_script {\nup weight 3\n}"),
+    ];
+    for (trap, words, sound) in rows {
+        let told = findings(&instance(trap));
+        assert!(told.iter().any(|message| message.contains(words)), "{trap}: {told:?}");
+        let told = findings(&instance(sound));
+        assert!(!told.iter().any(|message| message.contains(words)), "{sound}: {told:?}");
+    }
+    let pause = "global_defs {\nvrrp_garp_interval 0\n}\n";
+    assert!(findings(&(pause.to_owned() + &instance(""))).iter().any(|it| it.contains("means no pause")));
+    assert!(
+        findings(&instance("").replace("version 3", "version 2"))
+            .iter()
+            .any(|it| it.contains("whole seconds"))
+    );
+    assert_eq!(findings(&instance("track_script {\nup\n}")), [""; 0]);
+}
+
+#[test]
+fn times_follow_from_the_settings() {
+    let text = instance("advert_int 0.1\ntrack_script {\nup\n}");
+    let explanation = explain(&text);
+    let within = |takeovers: &[Takeover], after: &str| {
+        let takeover = takeovers.iter().find(|it| it.after == after).unwrap();
+        let within = takeover.within.unwrap();
+        (within.least.as_micros(), within.most.as_micros())
+    };
+    let takeovers = &explanation.instances[0].takeovers;
+    // Skew is (256 − 100)/256 of 100 ms.
+    assert_eq!(within(takeovers, "its host dies"), (260_937, 360_937));
+    assert_eq!(within(takeovers, "it is stopped cleanly"), (60_937, 60_937));
+    assert_eq!(within(takeovers, "its `up` fails"), (4_060_937, 6_060_937));
+}
+
+#[test]
+fn a_refused_file_is_explained_by_its_findings() {
+    let findings = Reader::new(None).parse("t", "vrrp_instance a {\n}\n").unwrap_err();
+    let shown = explain_text(&Explanation::refused("t", &findings), false);
+    assert!(shown.starts_with("t has errors; nothing of it would be used\n"), "{shown}");
+    assert!(shown.contains("error: t:1:"), "{shown}");
+}

@@ -1,0 +1,57 @@
+//! `vrrpx explain`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{complain, print};
+use crate::config::{Explanation, Reader, Surroundings, explain_text};
+use crate::daemon::run::config_exit_code;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Configuration to explain
+    file: PathBuf,
+    /// As JSON, one line
+    #[arg(long)]
+    json: bool,
+    /// Values that are defaults too
+    #[arg(long)]
+    all: bool,
+    /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
+    #[arg(long, short = 'i', value_name = "ID")]
+    config_id: Option<String>,
+}
+
+pub(super) fn explain(arguments: &Arguments) -> ExitCode {
+    let loaded = Reader::new(arguments.config_id.as_deref()).load(&arguments.file);
+    let (explanation, code) = match &loaded {
+        Ok(loaded) => (loaded.explain(host()), 0),
+        Err(findings) => {
+            let name = arguments.file.display().to_string();
+            (Explanation::refused(&name, findings), config_exit_code(findings))
+        }
+    };
+    if arguments.json {
+        match serde_json::to_string(&explanation) {
+            Ok(json) => print(&(json + "\n")),
+            Err(error) => {
+                complain(&error.to_string());
+                return ExitCode::FAILURE;
+            }
+        }
+    } else {
+        print(&explain_text(&explanation, arguments.all));
+    }
+    ExitCode::from(code)
+}
+
+fn host() -> Surroundings {
+    let flag = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim() != "0");
+    Surroundings {
+        nonlocal_bind_v4: flag("/proc/sys/net/ipv4/ip_nonlocal_bind"),
+        nonlocal_bind_v6: flag("/proc/sys/net/ipv6/ip_nonlocal_bind"),
+    }
+}

@@ -1,0 +1,173 @@
+//! What a configuration comes to: every effective value and where it comes from, the times that follow from them, and
+//! the traps.
+//!
+//! Enters: a [`Loaded`] and what is known of the [`Surroundings`]. Leaves: an [`Explanation`], which is the JSON of
+//! `vrrpx explain --json`; [`text`] writes it for people. Absent: reading files and settings of the kernel, and
+//! whatever only the peers know: what depends on their priority is told for the priorities for which it holds.
+
+mod text;
+mod time;
+mod track;
+mod trap;
+mod value;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+pub use text::text;
+pub use time::{Takeover, Timers, Within};
+pub use track::{Effect, Rhythm, Tracked};
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::outline::{Place, Written};
+use super::{Instance, Loaded};
+
+/// Of this machine.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Surroundings {
+    /// `net.ipv4.ip_nonlocal_bind`; `None` where it cannot be read.
+    pub nonlocal_bind_v4: Option<bool>,
+    /// `net.ipv6.ip_nonlocal_bind`.
+    pub nonlocal_bind_v6: Option<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// As it was named.
+    #[serde(serialize_with = "arc")]
+    pub file: Arc<str>,
+    /// It has errors: no part of it would be applied, and only `findings` tells anything.
+    pub refused: bool,
+    pub global_defs: Vec<Value>,
+    pub instances: Vec<Explained>,
+    /// What concerns no instance in particular.
+    pub findings: Vec<Finding>,
+}
+
+/// One `vrrp_instance`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explained {
+    #[serde(serialize_with = "arc")]
+    pub name: Arc<str>,
+    pub place: Place,
+    pub values: Vec<Value>,
+    pub addresses: Vec<Value>,
+    pub tracked: Vec<Tracked>,
+    pub timers: Timers,
+    /// How long this node needs as a backup whose master has the same settings.
+    pub takeovers: Vec<Takeover>,
+    pub findings: Vec<Finding>,
+}
+
+/// One effective value.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Value {
+    pub keyword: String,
+    pub value: String,
+    pub from: Origin,
+    /// Some finding stands where it is written.
+    pub noted: bool,
+}
+
+/// What gave a value.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", content = "place", rename_all = "snake_case")]
+pub enum Origin {
+    /// The block itself.
+    Written(Place),
+    /// `global_defs`.
+    Globals(Place),
+    /// The `vrrp_script`, or another block that is tracked.
+    Check(Place),
+    /// The `vrrp_sync_group` of the instance.
+    Group(Place),
+    Default,
+    /// Another keyword of the same block decides it.
+    Follows(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gravity {
+    /// `vrrpx check` does not tell it: it may be just what is meant.
+    Note,
+    Warning,
+    Error,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    pub gravity: Gravity,
+    pub place: Option<Place>,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+impl Loaded {
+    pub fn explain(&self, host: Surroundings) -> Explanation {
+        let (file, config) = (&self.file, &self.config);
+        let mut findings: Vec<Finding> = self.diagnostics.iter().map(Finding::from).collect();
+        let mut instances: Vec<Explained> = Vec::with_capacity(config.instances.len());
+        for instance in &config.instances {
+            let Some(block) = self.block_of(instance) else { continue };
+            let within = |finding: &mut Finding| finding.place.as_ref().is_some_and(|at| block.holds(at));
+            let own: Vec<Finding> = findings.extract_if(.., within).collect();
+            instances.push(self.explain_instance(instance, block, own));
+        }
+        findings.extend(trap::of_globals(&self.outline));
+        findings.extend(trap::of_host(&config.instances, host));
+        let global_defs = value::globals(&self.outline, config, &findings);
+        Explanation { file: Arc::clone(file), refused: false, global_defs, instances, findings }
+    }
+
+    fn explain_instance(&self, instance: &Instance, block: &Written, mut own: Vec<Finding>) -> Explained {
+        let tracked = track::all(instance, &self.config, block, &self.outline);
+        own.extend(trap::of_instance(instance, block, &tracked));
+        own.sort_by(|one, other| one.place.cmp(&other.place));
+        Explained {
+            name: Arc::clone(&instance.settings.name),
+            place: block.place().clone(),
+            values: value::instance(instance, block, &self.outline, &own),
+            addresses: value::addresses(instance, block, &own),
+            timers: Timers::of(&instance.settings),
+            takeovers: time::takeovers(&instance.settings, &tracked),
+            tracked,
+            findings: own,
+        }
+    }
+
+    fn block_of(&self, instance: &Instance) -> Option<&Written> {
+        let name = &*instance.settings.name;
+        self.outline.iter().find(|block| block.is("vrrp_instance") && block.first() == Some(name))
+    }
+}
+
+impl Explanation {
+    /// Of a file that was not accepted.
+    pub fn refused(file: &str, diagnostics: &[Diagnostic]) -> Self {
+        Self {
+            file: file.into(),
+            refused: true,
+            global_defs: Vec::new(),
+            instances: Vec::new(),
+            findings: diagnostics.iter().map(Finding::from).collect(),
+        }
+    }
+}
+
+impl From<&Diagnostic> for Finding {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        let gravity = match diagnostic.severity {
+            Severity::Warning => Gravity::Warning,
+            Severity::Error | Severity::Unreadable => Gravity::Error,
+        };
+        let Diagnostic { message, help, .. } = diagnostic;
+        let place = Some(Place::of_finding(diagnostic));
+        Self { gravity, place, message: message.clone(), help: help.clone() }
+    }
+}
+
+fn arc<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}

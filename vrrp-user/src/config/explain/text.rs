@@ -1,0 +1,138 @@
+//! An explanation for people, in plain text.
+
+use std::fmt::{self, Display, Write};
+
+use super::track::Effect;
+use super::value::span;
+use super::{Explained, Explanation, Finding, Gravity, Origin, Tracked, Value};
+
+/// The whole, by instance. Values that are defaults are left out unless `all` are wanted.
+pub fn text(explanation: &Explanation, all: bool) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_all(&mut text, explanation, all);
+    text
+}
+
+fn write_all(f: &mut String, explanation: &Explanation, all: bool) -> fmt::Result {
+    if explanation.refused {
+        writeln!(f, "{} has errors; nothing of it would be used", explanation.file)?;
+    } else {
+        writeln!(f, "{}", explanation.file)?;
+        values(f, "global_defs", &explanation.global_defs, all)?;
+        for instance in &explanation.instances {
+            write_instance(f, instance, all)?;
+        }
+    }
+    findings(f, &explanation.findings)
+}
+
+fn write_instance(f: &mut String, instance: &Explained, all: bool) -> fmt::Result {
+    writeln!(f, "\nvrrp_instance {}  ({})", instance.name, instance.place)?;
+    values(f, "settings", &instance.values, all)?;
+    values(f, "addresses", &instance.addresses, true)?;
+    if !instance.tracked.is_empty() {
+        writeln!(f, "\n  tracked")?;
+        let rows = instance
+            .tracked
+            .iter()
+            .map(|it| [format!("{} {}", it.kind, it.name), effect(it), origin(&it.weight_from)]);
+        table(f, &rows.collect::<Vec<_>>())?;
+    }
+    let timers = &instance.timers;
+    writeln!(f, "\n  times as a backup")?;
+    table(
+        f,
+        &[
+            ["advert interval".to_owned(), span(timers.advert_interval), String::new()],
+            ["skew".to_owned(), span(timers.skew), String::new()],
+            ["master_down_interval".to_owned(), span(timers.master_down_interval), String::new()],
+        ],
+    )?;
+    writeln!(f, "\n  takes over from a master with the same settings when")?;
+    let rows = instance.takeovers.iter().map(|it| {
+        let within = match it.within {
+            Some(within) if within.least == within.most => format!("after {}", span(within.most)),
+            Some(within) => format!("after {} to {}", span(within.least), span(within.most)),
+            None => "never".to_owned(),
+        };
+        [it.after.clone(), within, it.remark.clone().unwrap_or_default()]
+    });
+    table(f, &rows.collect::<Vec<_>>())?;
+    findings(f, &instance.findings)
+}
+
+fn values(f: &mut String, title: &str, values: &[Value], all: bool) -> fmt::Result {
+    let shown = values.iter().filter(|value| all || value.from != Origin::Default || value.noted);
+    let rows: Vec<[String; 3]> = shown
+        .map(|value| {
+            let mark = if value.noted { " *" } else { "" };
+            [format!("{}{mark}", value.keyword), value.value.clone(), origin(&value.from)]
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n  {title}")?;
+    table(f, &rows)
+}
+
+fn findings(f: &mut String, findings: &[Finding]) -> fmt::Result {
+    if !findings.is_empty() {
+        f.push('\n');
+    }
+    for finding in findings {
+        let word = match finding.gravity {
+            Gravity::Note => "note",
+            Gravity::Warning => "warning",
+            Gravity::Error => "error",
+        };
+        match &finding.place {
+            Some(place) => writeln!(f, "  {word}: {place}: {}", finding.message)?,
+            None => writeln!(f, "  {word}: {}", finding.message)?,
+        }
+        if let Some(help) = &finding.help {
+            writeln!(f, "    help: {help}")?;
+        }
+    }
+    Ok(())
+}
+
+fn effect(track: &Tracked) -> String {
+    match track.reaction {
+        Some(Effect::Fault) => "failed: Fault".to_owned(),
+        Some(Effect::Priority { good, failed }) => format!("good: {good}, failed: {failed}"),
+        Some(Effect::None) => "changes nothing".to_owned(),
+        None => format!("adds its number times {}", track.weight),
+    }
+}
+
+fn origin(origin: &Origin) -> String {
+    match origin {
+        Origin::Written(place) => place.to_string(),
+        Origin::Globals(place) => format!("{place} (global_defs)"),
+        Origin::Check(place) => format!("{place} (the check)"),
+        Origin::Group(place) => format!("{place} (the sync group)"),
+        Origin::Default => "default".to_owned(),
+        Origin::Follows(keyword) => format!("follows from `{keyword}`"),
+    }
+}
+
+/// Columns as wide as their widest cell, but for the last one.
+fn table(f: &mut String, rows: &[[String; 3]]) -> fmt::Result {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let (first, second) = (width(0), width(1));
+    for [a, b, c] in rows {
+        let line = format!("    {a:first$}  {b:second$}  {c}");
+        writeln!(f, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+impl Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text(self, true))
+    }
+}

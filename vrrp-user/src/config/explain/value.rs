@@ -1,0 +1,323 @@
+//! Effective values by keyword, and where each comes from.
+
+use std::time::Duration;
+
+use vrrp_ebpf::wire::{ChecksumForm, Family};
+
+use super::super::outline::Written;
+use super::super::{Config, Globals, Instance, NotifyCommand, ScriptCommand, ScriptUser};
+use super::{Finding, Origin, Value};
+use crate::protocol::{Auth, InstanceSettings, Version, VirtualAddress};
+
+/// A value of one block.
+struct Row<T> {
+    /// As it is shown, and how it may be written.
+    keywords: &'static [&'static str],
+    /// Keywords of `global_defs` that give its default, the first one that is written before the others.
+    globals: &'static [&'static str],
+    /// `None` where it means nothing to this one.
+    show: fn(&T) -> Option<String>,
+}
+
+const fn row<T>(
+    keywords: &'static [&'static str],
+    globals: &'static [&'static str],
+    show: fn(&T) -> Option<String>,
+) -> Row<T> {
+    Row { keywords, globals, show }
+}
+
+const GLOBALS: &[Row<Globals>] = &[
+    row(&["router_id"], &[], |it| Some(it.router_id.as_deref().unwrap_or("the host's name").to_owned())),
+    row(&["script_user"], &[], |it| Some(it.script_user.as_ref().map_or_else(default_user, user))),
+    row(&["enable_script_security"], &[], |it| Some(switch(it.script_security))),
+    row(&["vrrp_startup_delay"], &[], |it| Some(span(it.startup_delay))),
+    row(&["vrrp_delay_after_boot"], &[], |it| Some(span(it.delay_after_boot))),
+];
+
+const INSTANCE: &[Row<Instance>] = &[
+    row(&["state"], &[], |it| Some(if it.settings.initial_master { "MASTER" } else { "BACKUP" }.to_owned())),
+    row(&["interface"], &[], |it| Some(it.settings.interface.to_string())),
+    row(&["virtual_router_id"], &[], |it| Some(it.settings.vrid.to_string())),
+    row(&["version"], &["vrrp_version"], |it| Some(version(&it.settings).to_owned())),
+    row(&["priority"], &[], |it| Some(it.settings.priority.to_string())),
+    row(&["advert_int"], &[], |it| Some(span(it.settings.advert_interval.duration()))),
+    row(&["down_timer_adverts"], &["vrrp_down_timer_adverts"], |it| {
+        Some(it.settings.down_timer_adverts.to_string())
+    }),
+    row(&["preempt", "nopreempt"], &[], |it| Some(switch(it.settings.preempt))),
+    row(&["preempt_delay"], &[], |it| Some(span(it.settings.preempt_delay))),
+    row(&["authentication"], &[], |it| {
+        Some(match it.settings.auth {
+            Auth::None => "none".to_owned(),
+            Auth::Pass(password) => {
+                let bytes = password.iter().filter(|byte| **byte != 0).count();
+                format!("PASS, {bytes} of 8 bytes")
+            }
+        })
+    }),
+    row(&["unicast_src_ip", "mcast_src_ip"], &[], |it| {
+        let standard = match it.settings.family {
+            Family::V4 => "first IPv4 of the interface",
+            Family::V6 => "its link-local address",
+        };
+        Some(it.settings.source.map_or_else(|| standard.to_owned(), |source| source.to_string()))
+    }),
+    row(&["unicast_peer"], &[], |it| {
+        let peers = it.settings.unicast.as_ref()?.peers.iter().map(|peer| peer.address.to_string());
+        Some(peers.collect::<Vec<_>>().join(", "))
+    }),
+    row(&["unicast_ttl"], &[], |it| Some(it.settings.unicast.as_ref()?.ttl.to_string())),
+    row(&["mcast_dst_ip"], &["vrrp_mcast_group4"], |it| {
+        multicast(it, Family::V4).then(|| it.settings.group().to_string())
+    }),
+    row(&["mcast_dst_ip"], &["vrrp_mcast_group6"], |it| {
+        multicast(it, Family::V6).then(|| it.settings.group().to_string())
+    }),
+    row(&["v3_checksum_as_v2"], &["v3_checksum_as_v2"], |it| {
+        let settings = &it.settings;
+        let has_choice = settings.version == Version::V3 && settings.family == Family::V4;
+        has_choice.then(|| switch(settings.checksum == ChecksumForm::Plain))
+    }),
+    row(&["lower_prio_no_advert"], &["vrrp_lower_prio_no_advert"], |it| {
+        Some(switch(it.settings.lower_prio_no_advert))
+    }),
+    row(&["higher_prio_send_advert"], &["vrrp_higher_prio_send_advert"], |it| {
+        Some(switch(it.settings.higher_prio_send_advert))
+    }),
+    row(&["dont_track_primary"], &[], |it| Some(switch(it.settings.ignore_own_link))),
+    row(&["garp_master_delay"], &["vrrp_garp_master_delay", "vrrp_min_garp"], |it| {
+        Some(span(it.settings.announce.delay))
+    }),
+    row(&["garp_master_repeat"], &["vrrp_garp_master_repeat", "vrrp_min_garp"], |it| {
+        Some(it.settings.announce.repeat.to_string())
+    }),
+    row(&["garp_master_refresh"], &["vrrp_garp_master_refresh"], |it| {
+        Some(span(it.settings.announce.refresh))
+    }),
+    row(&["garp_master_refresh_repeat"], &["vrrp_garp_master_refresh_repeat"], |it| {
+        Some(it.settings.announce.refresh_repeat.to_string())
+    }),
+    row(
+        &["garp_lower_prio_delay"],
+        &["vrrp_garp_lower_prio_delay", "vrrp_garp_master_delay", "vrrp_min_garp"],
+        |it| Some(span(it.settings.announce.lower_prio_delay)),
+    ),
+    row(
+        &["garp_lower_prio_repeat"],
+        &["vrrp_garp_lower_prio_repeat", "vrrp_garp_master_repeat", "vrrp_min_garp"],
+        |it| Some(it.settings.announce.lower_prio_repeat.to_string()),
+    ),
+    row(&["garp_interval"], &["vrrp_garp_interval"], |it| Some(span(it.settings.announce.garp_interval))),
+    row(&["gna_interval"], &["vrrp_gna_interval"], |it| Some(span(it.settings.announce.gna_interval))),
+    row(&["notify_master"], &[], |it| it.notify.master.as_ref().map(command)),
+    row(&["notify_backup"], &[], |it| it.notify.backup.as_ref().map(command)),
+    row(&["notify_fault"], &[], |it| it.notify.fault.as_ref().map(command)),
+    row(&["notify_stop"], &[], |it| it.notify.stop.as_ref().map(command)),
+    row(&["notify"], &[], |it| it.notify.any.as_ref().map(command)),
+];
+
+/// Blocks of an instance whose lines are shown one by one elsewhere.
+const SHOWN_ELSEWHERE: &[&str] = &["virtual_ipaddress", "virtual_ipaddress_excluded"];
+
+/// What holds for all instances, and every further keyword that is written. Defaults of instances are shown with the
+/// instances.
+pub(super) fn globals(outline: &[Written], config: &Config, findings: &[Finding]) -> Vec<Value> {
+    let block: Vec<&Written> = global_lines(outline).collect();
+    let mut values = rows(GLOBALS, &config.globals, &block, &[], findings);
+    let of_instances = |line: &Written| INSTANCE.iter().any(|row| row.globals.contains(&&*line.keyword.text));
+    let further = |line: &&&Written| !known(GLOBALS, line) && !of_instances(line);
+    values.extend(block.iter().filter(further).map(|line| as_written(line, findings)));
+    values
+}
+
+/// Every setting of an instance, and every further keyword that is written.
+pub(super) fn instance(
+    instance: &Instance,
+    block: &Written,
+    outline: &[Written],
+    findings: &[Finding],
+) -> Vec<Value> {
+    let lines: Vec<&Written> = block.inner().iter().collect();
+    let globals: Vec<&Written> = global_lines(outline).collect();
+    let mut values = rows(INSTANCE, instance, &lines, &globals, findings);
+    if let Some(priority) = values.iter_mut().find(|value| value.keyword == "priority")
+        && instance.settings.priority.is_owner()
+        && priority.from == Origin::Default
+    {
+        priority.from = Origin::Follows("state");
+    }
+    if let Some(version) = values.iter_mut().find(|value| value.keyword == "version")
+        && instance.settings.family == Family::V6
+        && !matches!(version.from, Origin::Written(_))
+    {
+        version.from = Origin::Follows("virtual_ipaddress");
+    }
+    let elsewhere = |line: &Written| {
+        SHOWN_ELSEWHERE.contains(&&*line.keyword.text) || line.keyword.text.starts_with("track_")
+    };
+    let further = |line: &&&Written| !known(INSTANCE, line) && !elsewhere(line);
+    values.extend(lines.iter().filter(further).map(|line| as_written(line, findings)));
+    values
+}
+
+/// Addresses with their options; the keyword tells whether adverts hold them.
+pub(super) fn addresses(instance: &Instance, block: &Written, findings: &[Finding]) -> Vec<Value> {
+    let addresses = &instance.settings.addresses;
+    let advertised = addresses.advertised.iter().map(|address| ("advertised", address));
+    let excluded = addresses.excluded.iter().map(|address| ("not advertised", address));
+    let value = |(keyword, address): (&str, &VirtualAddress)| {
+        let line = block
+            .inner()
+            .iter()
+            .filter(|inner| SHOWN_ELSEWHERE.contains(&&*inner.keyword.text))
+            .flat_map(Written::inner)
+            .find(|line| written_address(line) == Some(address.address))?;
+        let mut value = format!("{}/{}", address.address, address.prefix);
+        if !line.keyword.text.contains('/') {
+            value.push_str(" (no prefix written)");
+        }
+        for option in &line.args {
+            value.push(' ');
+            value.push_str(&option.text);
+        }
+        let from = Origin::Written(line.keyword.place.clone());
+        Some(Value { keyword: keyword.to_owned(), value, from, noted: is_noted(line, findings) })
+    };
+    advertised.chain(excluded).filter_map(value).collect()
+}
+
+fn written_address(line: &Written) -> Option<std::net::IpAddr> {
+    line.keyword.text.split('/').next()?.parse().ok()
+}
+
+fn rows<T>(
+    rows: &[Row<T>],
+    it: &T,
+    lines: &[&Written],
+    globals: &[&Written],
+    findings: &[Finding],
+) -> Vec<Value> {
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (Some(value), Some(keyword)) = ((row.show)(it), row.keywords.first()) else { continue };
+        let own = last(lines, row.keywords);
+        let global =
+            row.globals.iter().find_map(|keyword| last(globals, &[keyword])).filter(|line| !is_off(line));
+        let from = match (own, global) {
+            (Some(line), _) => Origin::Written(line.place().clone()),
+            (None, Some(line)) => Origin::Globals(line.place().clone()),
+            (None, None) => Origin::Default,
+        };
+        let noted = own.is_some_and(|line| is_noted(line, findings));
+        values.push(Value { keyword: (*keyword).to_owned(), value, from, noted });
+    }
+    values
+}
+
+/// Where a keyword is written twice, the last one counts.
+fn last<'a>(lines: &[&'a Written], keywords: &[&str]) -> Option<&'a Written> {
+    lines.iter().rev().find(|line| keywords.contains(&&*line.keyword.text)).copied()
+}
+
+fn known<T>(rows: &[Row<T>], line: &Written) -> bool {
+    rows.iter().any(|row| row.keywords.contains(&&*line.keyword.text))
+}
+
+fn global_lines(outline: &[Written]) -> impl Iterator<Item = &Written> {
+    outline.iter().filter(|block| block.is("global_defs")).flat_map(Written::inner)
+}
+
+/// A keyword that no row knows. What its block holds may be secret, and is not shown.
+fn as_written(line: &Written, findings: &[Finding]) -> Value {
+    let words = line.args.iter().map(|word| &*word.text);
+    let block = line.block.as_ref().map(|_| "{ … }");
+    Value {
+        keyword: line.keyword.text.to_string(),
+        value: words.chain(block).collect::<Vec<_>>().join(" "),
+        from: Origin::Written(line.place().clone()),
+        noted: is_noted(line, findings),
+    }
+}
+
+fn is_noted(line: &Written, findings: &[Finding]) -> bool {
+    findings.iter().filter_map(|finding| finding.place.as_ref()).any(|place| line.holds(place))
+}
+
+fn is_off(line: &Written) -> bool {
+    line.first().is_some_and(|word| ["off", "no", "false"].iter().any(|off| word.eq_ignore_ascii_case(off)))
+        && line.is("vrrp_min_garp")
+}
+
+fn multicast(instance: &Instance, family: Family) -> bool {
+    instance.settings.unicast.is_none() && instance.settings.family == family
+}
+
+fn version(settings: &InstanceSettings) -> &'static str {
+    match settings.version {
+        Version::V2 => "2",
+        Version::V3 => "3",
+    }
+}
+
+fn switch(on: bool) -> String {
+    if on { "on" } else { "off" }.to_owned()
+}
+
+fn default_user() -> String {
+    "keepalived_script if it exists".to_owned()
+}
+
+fn user(user: &ScriptUser) -> String {
+    match &user.group {
+        Some(group) => format!("{} {group}", user.name),
+        None => user.name.to_string(),
+    }
+}
+
+fn command(hook: &NotifyCommand) -> String {
+    let line = command_line(&hook.command);
+    hook.user.as_ref().map_or_else(|| line.clone(), |by| format!("{line} (as {})", user(by)))
+}
+
+pub(super) fn command_line(command: &ScriptCommand) -> String {
+    match command {
+        ScriptCommand::Direct(words) => words.join(" "),
+        ScriptCommand::Shell(line) => format!("/bin/sh -c '{line}'"),
+    }
+}
+
+/// Exact to the microsecond, without zeros that say nothing.
+pub(super) fn span(span: Duration) -> String {
+    let trimmed = |whole: u64, part: u32, digits: usize| {
+        let fraction = format!("{part:0digits$}");
+        match fraction.trim_end_matches('0') {
+            "" => whole.to_string(),
+            fraction => format!("{whole}.{fraction}"),
+        }
+    };
+    if span < Duration::from_secs(1) && !span.is_zero() {
+        format!("{} ms", trimmed(u64::from(span.subsec_millis()), span.subsec_micros() % 1000, 3))
+    } else {
+        format!("{} s", trimmed(span.as_secs(), span.subsec_micros(), 6))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_exact_and_short() {
+        for (nanos, shown) in [
+            (0, "0 s"),
+            (1_000_000_000, "1 s"),
+            (609_375_000, "609.375 ms"),
+            (3_609_375_000, "3.609375 s"),
+            (10_000_000, "10 ms"),
+            (6_093_750, "6.093 ms"),
+        ] {
+            assert_eq!(span(Duration::from_nanos(nanos)), shown);
+        }
+    }
+}
