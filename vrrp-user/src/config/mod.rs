@@ -32,7 +32,7 @@ pub use check::{
 pub use diagnostic::{Diagnostic, Severity};
 pub use explain::{
     Effect, Explained, Explanation, Finding, Gravity, Origin, Rhythm, Surroundings, Takeover, Timers,
-    Tracked, Value, text as explain_text,
+    Tracked, Value, Within, text as explain_text,
 };
 pub use model::{
     Config, DumpSettings, FifoSettings, Globals, Group, Instance, NotifyCommand, NotifySettings,
