@@ -1,13 +1,14 @@
 //! Measures failover, ours beside keepalived, in one run on one machine.
 //!
 //! Each module is some rows of the table: [`failover`] the dead host and the clean stop, [`load`] busy processors,
-//! [`flood`] malformed adverts, [`backup`] the cost of listening. All times are the kernel's stamps on frames as they
+//! [`flood`] malformed adverts, [`backup`] the cost of listening, [`reload`] changes of the configuration. All times are the kernel's stamps on frames as they
 //! leave a node's cable, so the tool's own lateness is in none of them.
 
 pub mod backup;
 pub mod failover;
 pub mod flood;
 pub mod load;
+pub mod reload;
 mod stats;
 
 use std::time::Duration;
@@ -49,10 +50,13 @@ pub enum Measure {
     Flood,
     /// g: processor time of a backup.
     Backup,
+    /// h: reloads.
+    Reload,
 }
 
 impl Measure {
-    pub const ALL: [Self; 5] = [Self::Failover, Self::OneBusy, Self::AllBusy, Self::Flood, Self::Backup];
+    pub const ALL: [Self; 6] =
+        [Self::Failover, Self::OneBusy, Self::AllBusy, Self::Flood, Self::Backup, Self::Reload];
 
     pub fn of_letter(letter: char) -> Option<Self> {
         match letter {
@@ -61,6 +65,7 @@ impl Measure {
             'e' => Some(Self::AllBusy),
             'f' => Some(Self::Flood),
             'g' => Some(Self::Backup),
+            'h' => Some(Self::Reload),
             _ => None,
         }
     }
@@ -77,6 +82,7 @@ impl Measure {
             Self::AllBusy => load::all_busy(plan)?,
             Self::Flood => flood::rows(plan)?,
             Self::Backup => backup::rows(plan)?,
+            Self::Reload => reload::rows(plan)?,
         };
         let steal = stats::steal().saturating_sub(before);
         rows.iter_mut().for_each(|row| row.steal = steal);

@@ -52,7 +52,7 @@ static REPORTERS: HashMap<u32, [u8; 6], 64, ON_DEMAND> = HashMap::new();
 #[inline(always)]
 pub(super) fn reporter(ifindex: u32) -> Option<[u8; 6]> {
     // SAFETY: copied at once; half of an old address in one report does no harm.
-    unsafe { REPORTERS.get(&ifindex).copied() }
+    unsafe { REPORTERS.get(ifindex).copied() }
 }
 
 #[inline(always)]

@@ -1,0 +1,63 @@
+//! Row h: reloads of a master, each with a change to another instance.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::load::takeovers;
+use super::{Plan, Row, Samples};
+use crate::daemon::{Config, Daemon, Instance};
+use crate::pair::{Pair, Role};
+
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// Between two reloads; keepalived takes some milliseconds for one and forgets a signal that comes meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// # Errors
+/// When a daemon does not start, or refuses the configuration.
+pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
+    let rounds: u8 = if plan.quick { 10 } else { 100 };
+    let runs = plan.daemons.iter().map(|daemon| run(*daemon, rounds)).collect::<Result<Vec<_>>>()?;
+    Ok(vec![Row::new(
+        format!(
+            "h: {rounds} reloads that change another instance, 10 ms adverts: longest gap / p99 gap / takeovers"
+        ),
+        "≤ 20 ms / – / 0",
+        runs.iter()
+            .map(|(gaps, takeovers)| {
+                let of = |percent| gaps.percentile(percent).unwrap_or(f64::NAN) * 1e3;
+                format!("{:.1} / {:.1} ms / {takeovers}", of(100), of(99))
+            })
+            .collect(),
+    )])
+}
+
+fn run(daemon: Daemon, rounds: u8) -> Result<(Samples, usize)> {
+    eprintln!("reload: {} for {:?}", daemon.need(), PAUSE * u32::from(rounds));
+    let instance = |priority| Instance::v3(priority).interval(10);
+    let role = |priority| Role { daemon, config: Config::of(instance(priority)), cpu: None };
+    Pair::settled([role(200), role(100)])?.check_with(|pair| {
+        pair.observer.clear();
+        for round in 0..rounds {
+            // An own VRID on an own interval: nobody but the node itself hears of it.
+            let address = format!("10.77.0.{}/24", 100 + round % 50);
+            let other = Instance::v3(100 + round).vrid(77).addresses(&[&address]);
+            let config = Config { instances: vec![instance(200), other], ..Config::default() };
+            let outcome = pair.running(0)?.reload(&config.to_string())?;
+            ensure!(outcome.status.success(), "the reload was refused");
+            sleep(PAUSE);
+        }
+        let adverts = pair.observer.adverts();
+        let watched: Vec<_> = adverts.iter().filter(|(_, _, advert)| advert.vrid == 51).collect();
+        let nodes: Vec<usize> = watched.iter().map(|(_, node, _)| *node).collect();
+        let master: Vec<u64> = watched.iter().filter(|(_, node, _)| *node == 0).map(|(at, ..)| *at).collect();
+        let mut gaps = Samples::default();
+        for (earlier, later) in master.iter().zip(master.iter().skip(1)) {
+            gaps.push(Duration::from_nanos(later.saturating_sub(*earlier)).as_secs_f64());
+        }
+        ensure!(master.len() > 2, "the master is silent; its interval is {INTERVAL:?}");
+        Ok((gaps, takeovers(&nodes)))
+    })
+}
