@@ -103,6 +103,12 @@ fn times_follow_from_the_settings() {
 }
 
 #[test]
+fn nothing_of_a_file_steers_the_terminal() {
+    let shown = explain_text(&explain(&instance("notify \"/bin/x \u{1b}[2J\"")), true);
+    assert!(!shown.contains('\u{1b}') && shown.contains("\\u{1b}"), "{shown}");
+}
+
+#[test]
 fn a_refused_file_is_explained_by_its_findings() {
     let findings = Reader::new(None).parse("t", "vrrp_instance a {\n}\n").unwrap_err();
     let shown = explain_text(&Explanation::refused("t", &findings), false);

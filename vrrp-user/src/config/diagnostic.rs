@@ -55,7 +55,7 @@ impl fmt::Display for Diagnostic {
 
 /// A text that may quote the file: what would move the cursor or hide letters of a terminal is escaped, and a quotation
 /// without end is cut.
-struct Printable<'a>(&'a str);
+pub(super) struct Printable<'a>(pub(super) &'a str);
 
 impl Printable<'_> {
     const MOST: usize = 400;

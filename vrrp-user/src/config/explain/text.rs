@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
+use super::super::diagnostic::Printable;
 use super::track::Effect;
 use super::value::span;
 use super::{Explained, Explanation, Finding, Gravity, Origin, Tracked, Value};
@@ -28,7 +29,7 @@ fn write_all(f: &mut String, explanation: &Explanation, all: bool) -> fmt::Resul
 }
 
 fn write_instance(f: &mut String, instance: &Explained, all: bool) -> fmt::Result {
-    writeln!(f, "\nvrrp_instance {}  ({})", instance.name, instance.place)?;
+    writeln!(f, "\nvrrp_instance {}  ({})", Printable(&instance.name), instance.place)?;
     values(f, "settings", &instance.values, all)?;
     values(f, "addresses", &instance.addresses, true)?;
     if !instance.tracked.is_empty() {
@@ -88,11 +89,11 @@ fn findings(f: &mut String, findings: &[Finding]) -> fmt::Result {
             Gravity::Error => "error",
         };
         match &finding.place {
-            Some(place) => writeln!(f, "  {word}: {place}: {}", finding.message)?,
-            None => writeln!(f, "  {word}: {}", finding.message)?,
+            Some(place) => writeln!(f, "  {word}: {place}: {}", Printable(&finding.message))?,
+            None => writeln!(f, "  {word}: {}", Printable(&finding.message))?,
         }
         if let Some(help) = &finding.help {
-            writeln!(f, "    help: {help}")?;
+            writeln!(f, "    help: {}", Printable(help))?;
         }
     }
     Ok(())
@@ -120,11 +121,13 @@ fn origin(origin: &Origin) -> String {
 
 /// Columns as wide as their widest cell, but for the last one.
 fn table(f: &mut String, rows: &[[String; 3]]) -> fmt::Result {
+    let printable = |cell: &String| Printable(cell).to_string();
+    let rows: Vec<[String; 3]> = rows.iter().map(|row| row.each_ref().map(printable)).collect();
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let (first, second) = (width(0), width(1));
-    for [a, b, c] in rows {
+    for [a, b, c] in &rows {
         let line = format!("    {a:first$}  {b:second$}  {c}");
         writeln!(f, "{}", line.trim_end())?;
     }
