@@ -7,7 +7,7 @@ use super::super::lexer::Word;
 use super::super::model::NotifySettings;
 use super::super::source::At;
 use super::super::tree::Statement;
-use super::ignored::{NO_BFD, NO_FIFO, NO_MAIL};
+use super::ignored::{NO_BFD, NO_MAIL};
 use super::root::Draft;
 use super::track::TrackDraft;
 use super::value;
@@ -114,7 +114,7 @@ const ROWS: &[Row<GroupDraft>] = &[
     ),
     Row::missing("track_bfd", "BFD session", NO_BFD),
     Row::missing("smtp_alert", "mail about changes", NO_MAIL),
-    Row::missing("notify_priority_changes", "priorities to FIFOs", NO_FIFO),
+    Row::missing("notify_priority_changes", "priorities to FIFOs", "write it into the instances"),
 ];
 
 pub(super) const TABLES: Tables<GroupDraft> = &[ROWS];

@@ -4,8 +4,6 @@ use super::root::Draft;
 use super::{GlobalsDraft, InstanceDraft, Row};
 
 pub(super) const NO_MAIL: &str = "no mail is sent";
-pub(super) const NO_FIFO: &str = "nothing is written to a FIFO";
-const NO_DUMP: &str = "no such file is written";
 const NO_FIREWALL: &str = "no firewall rule is made";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
@@ -35,7 +33,11 @@ pub(super) const TOP: &[Row<Draft>] = &[
     ),
     Row::missing("namespace_with_ipsets", "ipsets in a namespace", NO_FIREWALL),
     Row::missing("instance", "name of this daemon among several", "use --runtime-dir to tell daemons apart"),
-    Row::missing("use_pid_dir", "place of pid files", "the pid file is in the runtime directory"),
+    Row::missing(
+        "use_pid_dir",
+        "place of pid files",
+        "they are in the runtime directory, and where -p and -r say",
+    ),
     Row::missing("child_wait_time", "wait for child processes", "there are no child processes to wait for"),
     Row::foreign("net_namespace_ipvs"),
     Row::foreign("virtual_server"),
@@ -73,7 +75,7 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing("shutdown_script_timeout", "patience with `shutdown_script`", "the script is not run"),
     Row::missing("umask", "rights of files made", "the mask of the process stays"),
     Row::missing("random_seed", "for tests", "the seed is not used"),
-    Row::missing("data_use_instance", "names of dump files", NO_DUMP),
+    Row::missing("data_use_instance", "names of dump files", "their names tell no instance"),
     Row::missing("tmp_config_directory", "place of the flattened file", "no such file is made"),
     Row::missing("config_save_dir", "keep each file read", "files read are not kept"),
     Row::missing(
