@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance};
-use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::subject;
@@ -82,6 +82,31 @@ fn addresses_come_and_go_without_another_election() -> Result<()> {
         pair.wait_for_address(0, third, true)?;
         pair.wait_for_address(0, second, false)?;
         pair.wait_for_address(0, first, true)?;
+        ensure!(epoch(pair)? == before, "the state has changed");
+        pair.wait_for_master(0)
+    })
+}
+
+/// The first one goes and comes, and the kernel removes the others of its subnet with it.
+#[test]
+fn an_address_takes_its_other_prefix_and_label() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let with = |priority, first: &str| Instance::v3(priority).interval(10).addresses(&[first, "10.99.0.2/24"]);
+    let roles = [200, 100].map(|priority| Role::new(daemon, Config::of(with(priority, "10.99.0.1/24"))));
+    Pair::settled(roles)?.check(|pair| {
+        let before = epoch(pair)?;
+        let are_held = |pair: &Pair, wanted: [(&str, u64, &str); 2]| {
+            let held = pair.node(0).and_then(|node| node.addresses()).unwrap_or_default();
+            let mut held: Vec<_> = held.iter().filter(|held| held.address.starts_with("10.99.0.")).collect();
+            held.sort_by(|one, other| one.address.cmp(&other.address));
+            held.iter().map(|held| (&*held.address, held.prefix, &*held.label)).eq(wanted)
+        };
+        let second = ("10.99.0.2", 24, INTERFACE);
+        until("both as first written", SETTLE, || are_held(pair, [("10.99.0.1", 24, INTERFACE), second]))?;
+        let label = format!("{INTERFACE}:1");
+        let other = with(200, &format!("10.99.0.1/25 label {label}"));
+        done(&pair.running(0)?.reload(&file(vec![other]))?)?;
+        until("the other form", SETTLE, || are_held(pair, [("10.99.0.1", 25, &label), second]))?;
         ensure!(epoch(pair)? == before, "the state has changed");
         pair.wait_for_master(0)
     })

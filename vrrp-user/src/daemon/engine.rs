@@ -2,7 +2,7 @@
 //!
 //! Enters: adverts from the ring or from packet sockets, inputs of other threads, the timer. Leaves: adverts, at
 //! once; commands for the effect thread; reports for the ordinary threads. Absent: logs, files, names, netlink, and
-//! in the steady state allocation.
+//! in the steady state allocation. Longer than other files, so that the whole turn is read in one place.
 //!
 //! One turn, in a fixed order: read the clock → inputs → adverts → peers of what is due → timeouts → actions → the
 //! one timer. Actions are carried out after every input, so that what one decides the next one finds done.

@@ -216,8 +216,10 @@ impl Effect {
         let old = std::mem::replace(&mut instance.charge, charge);
         let new = instance.charge.clone();
         let held = |device: &str, address: IpAddr| {
-            let mut holders = self.instances.iter().filter(|instance| instance.held.is_some());
-            holders.any(|instance| instance.charge.has(device, address))
+            // This one's own may have another form now, and is set anew.
+            let others = self.instances.iter().enumerate().filter(|(index, _)| *index != id.index());
+            let mut holders = others.filter(|(_, other)| other.held.is_some());
+            holders.any(|(_, other)| other.charge.has(device, address))
         };
         let gone =
             old.only(|address| !new.holds(&old, address) && !held(old.device(address), address.address));
@@ -243,13 +245,15 @@ impl Effect {
             }
         });
         faults.note_all(id, &places, done);
-        let places = added.places(&mut self.netlink);
+        // All of them: the first address of a subnet takes the others along when it goes.
+        let places = new.places(&mut self.netlink);
         let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
             if let Some(place) = places.get(index) {
                 faults.note(id, place.address.address, errno);
             }
         });
         faults.note_all(id, &places, done);
+        let places = added.places(&mut self.netlink);
         if has_other_routes {
             faults.note_routes(
                 id,
