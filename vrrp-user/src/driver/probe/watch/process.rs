@@ -200,8 +200,15 @@ mod tests {
         ProcessTarget { which, quorum: 1, quorum_max: None, fork_delay, terminate_delay }
     }
 
+    /// A process that can be found. The kernel lets `spawn` return before the new call line is in place.
     fn sleeper(seconds: &str) -> Child {
-        Command::new("sleep").arg(seconds).spawn().unwrap()
+        let child = Command::new("sleep").arg(seconds).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let which = Processes::CommandLine(format!("sleep {seconds}").into());
+        while !find(&which).unwrap().contains(&pid) {
+            std::thread::yield_now();
+        }
+        child
     }
 
     #[test]
