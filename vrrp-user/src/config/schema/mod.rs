@@ -11,6 +11,7 @@ mod group;
 mod ignored;
 mod instance;
 mod notify;
+mod policy;
 mod process;
 mod reference;
 mod root;
