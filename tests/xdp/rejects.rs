@@ -1,8 +1,9 @@
 //! A row for each receive check, in each version and family that can fail it.
 
 use vrrp_ebpf::map::{Counter, Permit, PermitKey, Slot};
-use vrrp_ebpf::wire::Reject;
+use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
+use vrrp_ebpf::wire::{Family, Reject};
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 
 use crate::stand::{OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
@@ -24,10 +25,8 @@ fn row(reject: Reject, what: &'static str, dialect: Dialect, change: impl FnOnce
 /// What every dialect refuses.
 fn common(dialect: Dialect) -> Vec<Row> {
     let (own, host, nobody) = match dialect.family() {
-        vrrp_ebpf::wire::Family::V4 => {
-            (OWN_IPV4, "192.0.2.9", ["127.0.0.1", "0.0.0.0", "224.0.0.18", "255.255.255.255"])
-        }
-        vrrp_ebpf::wire::Family::V6 => (OWN_IPV6, "fe80::9", ["::1", "::", "ff02::12", "ff02::1"]),
+        Family::V4 => (OWN_IPV4, "192.0.2.9", ["127.0.0.1", "0.0.0.0", "224.0.0.18", "255.255.255.255"]),
+        Family::V6 => (OWN_IPV6, "fe80::9", ["::1", "::", "ff02::12", "ff02::1"]),
     };
     let whole = advert(dialect, 2).build().len();
     let row = |reject, what, change: &dyn Fn(Frame) -> Frame| row(reject, what, dialect, change);
@@ -89,7 +88,10 @@ fn each_is_counted_and_dropped() {
         });
         let listed = Slot { unicast: Slot::LISTED, ..slot(dialect) };
         let to_us = |frame: Frame| frame.destination(own(dialect).parse().unwrap());
-        rows.push(Row { slot: listed, ..row(Reject::Peer, "from a sender that is not listed", dialect, to_us) });
+        rows.push(Row {
+            slot: listed,
+            ..row(Reject::Peer, "from a sender that is not listed", dialect, to_us)
+        });
     }
     let other = [239, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     rows.push(Row {
@@ -116,8 +118,8 @@ fn each_is_counted_and_dropped() {
 
 fn own(dialect: Dialect) -> &'static str {
     match dialect.family() {
-        vrrp_ebpf::wire::Family::V4 => OWN_IPV4,
-        vrrp_ebpf::wire::Family::V6 => OWN_IPV6,
+        Family::V4 => OWN_IPV4,
+        Family::V6 => OWN_IPV6,
     }
 }
 
@@ -127,7 +129,8 @@ fn listed_senders_are_heard_from_where_they_are() {
         let listed = Slot { unicast: Slot::LISTED, ..slot(dialect) };
         on_each_entry(&listed, dialect.family(), 0, |stand| {
             let frame = |ttl| advert(dialect, 1).destination(own(dialect).parse().unwrap()).ttl(ttl);
-            let peer = PermitKey { slot: 0, source: widen(advert(dialect, 1).sender()) };
+            let sender = if dialect.family() == Family::V4 { "192.0.2.1" } else { "fe80::1" };
+            let peer = PermitKey { slot: 0, source: widen(sender.parse().unwrap()) };
             let far = Permit { min_ttl: 60, max_ttl: 64 };
             stand.program.set_permits(&[(peer, far)], &[]).unwrap();
             for ttl in [60, 64] {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tracing::{info, warn};
 use vrrp_ebpf::map::{InstanceKey, Permit, PermitKey, Slot};
-use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::address::widen;
 
 use super::board::Board;
 use super::change::{Changes, Configured};
@@ -283,9 +283,9 @@ fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
         Auth::Pass(password) => (1, password),
     };
     Slot {
-        source: source.map_or([0; 16], |source| octets(source, settings.family)),
+        source: source.map_or([0; 16], widen),
         auth_data,
-        group: settings.group.map_or([0; 16], |group| octets(group, settings.family)),
+        group: settings.group.map_or([0; 16], widen),
         version: settings.version as u8,
         auth_type,
         unicast: match &settings.unicast {
@@ -302,22 +302,8 @@ fn permits(instance: InstanceId, settings: &InstanceSettings) -> Vec<(PermitKey,
     let unicast = settings.unicast.as_ref().filter(|unicast| unicast.checks_source);
     let peers = unicast.into_iter().flat_map(|unicast| &unicast.peers);
     let permit = |peer: &UnicastPeer| {
-        let key = PermitKey { slot: instance.0, source: octets(peer.address, settings.family) };
+        let key = PermitKey { slot: instance.0, source: widen(peer.address) };
         (key, Permit { min_ttl: peer.min_ttl, max_ttl: peer.max_ttl })
     };
     peers.map(permit).collect()
-}
-
-/// An address as the maps hold it: IPv4 in the first four bytes.
-fn octets(address: IpAddr, family: Family) -> [u8; 16] {
-    let mut octets = [0; 16];
-    match (address, family) {
-        (IpAddr::V4(address), Family::V4) => {
-            let [a, b, c, d] = address.octets();
-            octets = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        }
-        (IpAddr::V6(address), Family::V6) => octets = address.octets(),
-        _ => {}
-    }
-    octets
 }

@@ -111,7 +111,7 @@ impl Maps {
         let mut permits = self.permits.write().unwrap_or_else(PoisonError::into_inner);
         let is_gone = |key: &&PermitKey| key.slot == slot && known.iter().all(|(other, _)| other != *key);
         let gone: Vec<PermitKey> = permits.keys().filter(is_gone).copied().collect();
-        gone.iter().for_each(|key| drop(permits.remove(key)));
+        permits.retain(|key, _| !gone.contains(key));
         permits.extend(known.iter().copied());
         gone
     }

@@ -448,9 +448,10 @@ fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statemen
         super::read_options(PEER_OPTIONS, "behind a peer", &line.args, &mut peer, report);
         if it.peers.iter().any(|other| other.address.value == address.value) {
             report.warning(address.at, format!("the peer {} is listed already", address.value));
-        } else if peer.min_ttl > peer.max_ttl {
-            report.error(address.at, format!("no TTL is {} to {}", peer.min_ttl, peer.max_ttl));
         } else {
+            if peer.min_ttl > peer.max_ttl {
+                report.error(address.at, format!("no TTL is {} to {}", peer.min_ttl, peer.max_ttl));
+            }
             it.peers.push(peer);
         }
     }
