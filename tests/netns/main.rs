@@ -8,6 +8,7 @@ mod election;
 mod faults;
 mod groups;
 mod lifecycle;
+mod paths;
 mod policy;
 mod reload;
 mod rungs;
