@@ -128,6 +128,12 @@ impl<T> Row<T> {
         self
     }
 
+    /// Takes no value, so that options behind it are read.
+    const fn flag(mut self) -> Self {
+        self.kind = Kind::Flag(|_, _| {});
+        self
+    }
+
     const fn inert(keyword: &'static str, effect: Effect, summary: &'static str) -> Self {
         Self { keyword, aliases: &[], kind: Kind::Any, effect, default: "", summary }
     }
