@@ -12,6 +12,7 @@ mod ignored;
 mod instance;
 mod names;
 mod notify;
+mod policy;
 mod process;
 mod reference;
 mod root;
