@@ -25,7 +25,10 @@ use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, Tr
 /// What is returned counts only where the report has no errors.
 pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
     let mut vmacs = vmac::Names::new(&draft, report);
-    let Draft { globals, scripts, mut instances, groups, static_addresses, static_routes } = draft;
+    let Draft { mut globals, scripts, mut instances, groups, static_addresses, static_routes } = draft;
+    let mail_by_default = globals.mail.default_alert();
+    let alerts = instances.iter().map(|it| it.mail).chain(groups.iter().map(|it| it.mail)).flatten();
+    let mail = std::mem::take(&mut globals.mail).settings(alerts, report);
     let members = group::join(&groups, &mut instances, report);
     let default = globals.default_interface.as_ref().map_or("eth0".into(), |name| name.value.clone());
     let announce = announce_defaults(&globals, report);
@@ -37,6 +40,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
         let mut notify = draft.notify.clone();
         notify.priority_changes =
             draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
+        notify.mail = draft.mail.map_or(mail_by_default, |on| on.value);
         let plan = vmac::Plan::new(&mut draft, report);
         if let Some(mut settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
             vmacs.place(plan, &mut settings, report);
@@ -44,7 +48,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             resolved.push(Instance { id, settings, notify });
         }
     }
-    let groups = group::resolve(groups, members, &mut resolved, report);
+    let groups = group::resolve(groups, members, &mut resolved, mail_by_default, report);
     let Names { tracked_scripts, tracked_interfaces, .. } = names;
     Config {
         globals: Globals {
@@ -57,6 +61,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
             delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
             fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
             dumps: globals.dumps,
+            mail,
         },
         instances: resolved,
         groups,

@@ -9,6 +9,7 @@ use super::super::lexer::Word;
 use super::super::model::{DumpSettings, ScriptUser};
 use super::super::source::At;
 use super::instance::AnnounceDraft;
+use super::mail::MailDraft;
 use super::process::FifoDraft;
 use super::value;
 use super::vmac::PrefixesDraft;
@@ -41,6 +42,7 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) vmac_prefixes: PrefixesDraft,
     /// `disable_local_igmp`.
     pub(in crate::config) silent_igmp: bool,
+    pub(in crate::config) mail: MailDraft,
 }
 
 /// Longer pauses than this hold up a takeover of many addresses.
