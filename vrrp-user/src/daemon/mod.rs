@@ -20,6 +20,7 @@ pub mod engine;
 pub mod fifo;
 pub mod interfaces;
 pub mod log;
+pub mod mail;
 pub mod metrics;
 pub mod notify;
 pub mod options;
