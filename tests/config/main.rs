@@ -15,5 +15,6 @@ mod keepalived;
 mod mail;
 mod random;
 mod routes;
+mod rules;
 mod settings;
 mod vmac;

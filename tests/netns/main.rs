@@ -9,6 +9,7 @@ mod faults;
 mod groups;
 mod lifecycle;
 mod mail;
+mod paths;
 mod reload;
 mod rungs;
 mod tracks;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 
 use super::check::{CheckTarget, Endpoint};
-use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, Route, TrackId, VirtualAddress, Weight};
+use crate::protocol::{
+    GroupSettings, InstanceId, InstanceSettings, Route, Rule, TrackId, VirtualAddress, Weight,
+};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
@@ -67,6 +69,7 @@ pub struct Statics {
     /// Each with its interface.
     pub addresses: Vec<(Arc<str>, VirtualAddress)>,
     pub routes: Vec<Route>,
+    pub rules: Vec<Rule>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

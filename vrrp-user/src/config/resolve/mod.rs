@@ -5,6 +5,7 @@
 mod address;
 mod group;
 mod instance;
+mod rule;
 mod vmac;
 
 use std::collections::HashMap;
@@ -23,9 +24,11 @@ use super::source::At;
 use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, TrackSettings, Weight};
 
 /// What is returned counts only where the report has no errors.
-pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
+pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
+    rule::number(&mut draft, report);
     let mut vmacs = vmac::Names::new(&draft, report);
-    let Draft { mut globals, scripts, mut instances, groups, static_addresses, static_routes } = draft;
+    let Draft { mut globals, scripts, mut instances, groups, static_addresses, static_routes, static_rules } =
+        draft;
     let mail_by_default = globals.mail.default_alert();
     let alerts = instances.iter().map(|it| it.mail).chain(groups.iter().map(|it| it.mail)).flatten();
     let mail = std::mem::take(&mut globals.mail).settings(alerts, report);
@@ -69,6 +72,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
         statics: Statics {
             addresses: static_addresses.iter().map(|it| address::on_device(it, &default, report)).collect(),
             routes: static_routes,
+            rules: rule::rules(static_rules),
         },
         tracked_interfaces,
     }
