@@ -113,11 +113,12 @@ impl Drop for Mailer {
     }
 }
 
+const LOST: &str = "=> VRRP Instance is no longer owning VRRP VIPs <=";
+
 /// Of which changes mail is sent, and in which words: programs sort mail by them.
 fn wording(subject: Subject<'_>, word: Word) -> Option<(&'static str, &'static str)> {
     let is_group = matches!(subject, Subject::Group(_));
     let body = |group, instance| if is_group { group } else { instance };
-    const LOST: &str = "=> VRRP Instance is no longer owning VRRP VIPs <=";
     match word {
         Word::Master => Some((
             "Entering MASTER state",
