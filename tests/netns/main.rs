@@ -10,6 +10,7 @@ mod groups;
 mod lifecycle;
 mod mail;
 mod paths;
+mod policy;
 mod reload;
 mod rungs;
 mod tracks;

@@ -30,7 +30,7 @@ pub fn dissect(bytes: &[u8]) {
 
 fn slots() -> impl Iterator<Item = Slot> {
     let v3 = Slot { version: 3, ..Slot::UNUSED };
-    let v2 = Slot { version: 2, advert_int: 1, ..Slot::UNUSED };
+    let v2 = Slot { version: 2, ..Slot::UNUSED };
     let pass = Slot { auth_type: 1, auth_data: PASSWORD, ..v2 };
     [v3, v2, pass].into_iter().flat_map(|slot| [slot, Slot { unicast: 1, ..slot }])
 }
@@ -163,9 +163,9 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
         vrid: repr.vrid(),
     };
     let slot = match dialect {
-        Dialect::V2 { seconds, auth } => {
+        Dialect::V2 { auth, .. } => {
             let (auth_type, auth_data) = auth.encode();
-            Slot { version: 2, advert_int: seconds, auth_type, auth_data, ..Slot::UNUSED }
+            Slot { version: 2, auth_type, auth_data, ..Slot::UNUSED }
         }
         Dialect::V3 { .. } => Slot { version: 3, ..Slot::UNUSED },
     };

@@ -16,16 +16,17 @@ pub struct Slot {
     pub version: u8,
     /// 0 none, 1 simple password (RFC 2338 §5.3.6); version 2 only.
     pub auth_type: u8,
-    /// 1: adverts are unicast, whatever their TTL; 0: they are multicast with TTL 255.
+    /// 0: adverts are multicast with TTL 255; 1: they are unicast, whatever their TTL; [`Self::LISTED`]: they are
+    /// unicast, and each sender needs a [`super::Permit`].
     pub unicast: u8,
-    /// Interval that a version 2 advert must carry, in seconds (RFC 3768 §7.1); 0 in version 3, which learns it.
-    pub advert_int: u8,
-    pub reserved: u32,
+    pub reserved: [u8; 5],
 }
 
 const _: () = assert!(size_of::<Slot>() == 48);
 
 impl Slot {
+    pub const LISTED: u8 = 2;
+
     pub const UNUSED: Self = Self {
         source: [0; 16],
         auth_data: [0; 8],
@@ -33,7 +34,6 @@ impl Slot {
         version: 0,
         auth_type: 0,
         unicast: 0,
-        advert_int: 0,
-        reserved: 0,
+        reserved: [0; 5],
     };
 }

@@ -18,12 +18,14 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod mld;
 pub mod ndisc;
+mod permit;
 mod reject;
 #[cfg(test)]
 mod vectors;
 pub mod vrrp;
 
 pub use form::Slot;
+pub use permit::{Permit, judge_sender};
 pub use reject::Reject;
 
 /// Longest VRRP message that the maps hold. 255 IPv4 addresses need 1036 bytes; more than 90 IPv6 addresses do not

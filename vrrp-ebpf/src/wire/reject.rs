@@ -8,7 +8,8 @@
 pub enum Reject {
     /// Fewer bytes than the IP header announces, or fewer than 8 bytes of VRRP.
     Truncated = 0,
-    /// Multicast with TTL or hop limit other than 255 (RFC 9568 §5.1.1.3, §5.1.2.3).
+    /// Multicast with TTL or hop limit other than 255 (RFC 9568 §5.1.1.3, §5.1.2.3), or unicast outside a peer's
+    /// bounds.
     Ttl = 1,
     /// A group's instance was addressed by unicast, or the reverse.
     Destination = 2,
@@ -38,8 +39,8 @@ pub enum Reject {
     AuthData = 14,
     /// Interval 0 (RFC 9568 erratum 8301).
     IntervalZero = 15,
-    /// Version 2 with another interval than ours (RFC 3768 §7.1).
-    IntervalMismatch = 16,
+    /// A unicast sender that is none of the peers, where only those are heard.
+    Peer = 16,
 }
 
 impl Reject {
@@ -62,7 +63,7 @@ impl Reject {
         Self::AuthType,
         Self::AuthData,
         Self::IntervalZero,
-        Self::IntervalMismatch,
+        Self::Peer,
     ];
 
     /// The word in metrics, status and logs.
@@ -84,7 +85,7 @@ impl Reject {
             Self::AuthType => "auth_type",
             Self::AuthData => "auth_data",
             Self::IntervalZero => "interval_zero",
-            Self::IntervalMismatch => "interval_mismatch",
+            Self::Peer => "peer",
         }
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use vrrp_ebpf::map::{InstanceKey, NO_PEER};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::advert::Advert;
 
 use super::board::Board;
@@ -370,7 +371,7 @@ impl Engine {
                 continue;
             };
             let heard = Heard {
-                source: address(peer.source, family),
+                source: narrow(family, peer.source),
                 priority: Priority(peer.priority),
                 interval,
                 stamp,
@@ -459,7 +460,7 @@ impl Engine {
         let Some(view) = self.router.instance(instance) else { return };
         let master = view.remote_master().filter(|_| view.state() == State::Backup);
         let is_master = master.is_some_and(|master| {
-            let source = address(sighted.source, view.settings().family);
+            let source = narrow(view.settings().family, sighted.source);
             master.heard.source == source && master.heard.stamp == sighted.stamp
         });
         if is_master && sighted.peer != NO_PEER && self.maps.last_seen(instance.0).is_none() {
@@ -538,17 +539,9 @@ fn heard(sighted: &Sighted<'_>, family: Family) -> Option<Heard> {
     let advert = Advert::parse(sighted.message, family).ok()?;
     let version = if advert.version() == Version::V2 as u8 { Version::V2 } else { Version::V3 };
     Some(Heard {
-        source: address(sighted.source, family),
+        source: narrow(family, sighted.source),
         priority: Priority(advert.priority()),
         interval: Interval::from_wire(advert.interval(), version)?,
         stamp: sighted.stamp,
     })
-}
-
-/// An address as the maps hold it: IPv4 in the first four bytes.
-pub fn address(bytes: [u8; 16], family: Family) -> IpAddr {
-    match family {
-        Family::V4 => IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]),
-        Family::V6 => IpAddr::from(bytes),
-    }
 }

@@ -21,6 +21,7 @@ use super::attach::Attachments;
 use super::board::Board;
 use super::effect::{Charge, Effect};
 use super::engine::{Engine, Parts, Spawned};
+use super::firewall::Firewall;
 use super::interfaces::Interfaces;
 use super::options::{RunOptions, XdpMode};
 use super::pid_files::{PidFileError, PidFiles};
@@ -296,8 +297,9 @@ fn interfaces<'a>(
         Arc::clone(&sources.record),
         queues.inputs.clone(),
     );
+    let firewall = Firewall::new(&options.runtime_dir, config);
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
-    Interfaces { sources, inputs, attachments, vmacs, statics, config }
+    Interfaces { sources, inputs, attachments, vmacs, statics, firewall, config }
 }
 
 /// Room for more instances than there are, as a reload may bring some.

@@ -13,6 +13,7 @@ mod instance;
 mod mail;
 mod names;
 mod notify;
+mod policy;
 mod process;
 mod reference;
 mod root;

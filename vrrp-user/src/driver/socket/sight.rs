@@ -1,8 +1,8 @@
 //! What the program does in the kernel, for frames of a packet socket: find the instance, judge, record.
 
-use vrrp_ebpf::map::InstanceKey;
+use vrrp_ebpf::map::{InstanceKey, Slot};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{ChecksumForm, Sighting, advert, checksum, frame};
+use vrrp_ebpf::wire::{ChecksumForm, Sighting, advert, checksum, frame, judge_sender};
 
 use crate::driver::maps::{Maps, Recorded};
 
@@ -35,7 +35,14 @@ pub fn sight<'a>(
     };
     let message = bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
     let sum = || message.map(checksum::sum);
-    let (sighting, checksum) = advert::judge(bytes, &frame, &maps.slot(slot), sum)
+    let form = maps.slot(slot);
+    let sender = || match form.unicast {
+        Slot::LISTED => judge_sender(&frame, maps.permit(slot, frame.source)),
+        _ => Ok(()),
+    };
+    let (sighting, checksum) = advert::judge_envelope(bytes, &frame, &form)
+        .and_then(|()| sender())
+        .and_then(|()| advert::judge_message(bytes, &frame, &form, sum))
         .inspect_err(|reject| maps.count_reject(slot, *reject))
         .ok()?;
     let message = message?;
