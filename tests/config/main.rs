@@ -13,6 +13,7 @@ mod grammar;
 mod groups;
 mod include;
 mod keepalived;
+mod mail;
 mod policy;
 mod random;
 mod routes;

@@ -21,6 +21,7 @@ pub mod fifo;
 pub mod firewall;
 pub mod interfaces;
 pub mod log;
+pub mod mail;
 pub mod metrics;
 pub mod notify;
 pub mod options;

@@ -10,6 +10,7 @@ mod globals;
 mod group;
 mod ignored;
 mod instance;
+mod mail;
 mod names;
 mod notify;
 mod policy;
