@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers as well")]
 
+mod addresses;
 mod checks;
 mod corpus;
 mod documentation;
@@ -12,6 +13,7 @@ mod grammar;
 mod groups;
 mod include;
 mod keepalived;
+mod mail;
 mod policy;
 mod random;
 mod routes;

@@ -8,6 +8,7 @@ mod election;
 mod faults;
 mod groups;
 mod lifecycle;
+mod mail;
 mod oddities;
 mod paths;
 mod policy;

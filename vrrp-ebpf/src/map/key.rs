@@ -50,6 +50,7 @@ impl InstanceKey {
 
     /// The reverse of [`Self::bits`].
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "each cast takes the part that is meant")]
     pub const fn of_bits(bits: u64) -> Self {
         Self {
             ifindex: (bits >> 32) as u32,

@@ -158,6 +158,7 @@ impl Scrape {
             row(&vec![("result", "done")], loads.reloaded)?;
             row(&vec![("result", "refused")], loads.refused)
         })?;
+        self.mails(out)?;
         let totals = [
             ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),
             ("vrrpx_away", "Times that this node found itself to have been away", board.away.load(Relaxed)),
@@ -215,6 +216,18 @@ impl Scrape {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn mails(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mails = self.sources.record.read().mails.clone();
+        gauge(out, "vrrpx_mails_waiting", "Mails about changes that are not sent yet", |row| {
+            row(&vec![], mails.waiting as f64)
+        })?;
+        counter(out, "vrrpx_mails", "Mails about changes by what came of them", |row| {
+            row(&vec![("result", "sent")], mails.sent)?;
+            row(&vec![("result", "failed")], mails.failed)?;
+            row(&vec![("result", "lost")], mails.lost)
         })
     }
 

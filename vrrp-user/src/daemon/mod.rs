@@ -22,6 +22,7 @@ pub mod fifo;
 pub mod firewall;
 pub mod interfaces;
 pub mod log;
+pub mod mail;
 pub mod metrics;
 mod notice;
 pub mod notify;

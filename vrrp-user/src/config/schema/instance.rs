@@ -18,7 +18,7 @@ use super::rule::RuleDraft;
 use super::track::TrackDraft;
 use super::value;
 use super::vmac::{self, VmacsDraft};
-use super::{Kind, Row, Tables, ignored, notify};
+use super::{Kind, Row, Tables, ignored, mail, notify};
 use crate::protocol::Elsewhere;
 use crate::protocol::Route;
 
@@ -61,6 +61,8 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) notify: NotifySettings,
     pub(in crate::config) notify_priority_changes: Option<At<bool>>,
     pub(in crate::config) vmacs: VmacsDraft,
+    /// `smtp_alert`.
+    pub(in crate::config) mail: Option<At<bool>>,
     pub(in crate::config) policy: PolicyDraft,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
@@ -332,7 +334,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
 ];
 
 pub(super) const TABLES: Tables<InstanceDraft> =
-    &[ROWS, notify::MORE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
+    &[ROWS, notify::MORE, mail::INSTANCE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),

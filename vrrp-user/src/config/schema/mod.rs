@@ -10,6 +10,7 @@ mod globals;
 mod group;
 mod ignored;
 mod instance;
+mod mail;
 mod names;
 mod notify;
 mod policy;
@@ -126,6 +127,12 @@ impl<T> Row<T> {
 
     const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
+        self
+    }
+
+    /// Takes no value, so that options behind it are read.
+    const fn flag(mut self) -> Self {
+        self.kind = Kind::Flag(|_, _| {});
         self
     }
 

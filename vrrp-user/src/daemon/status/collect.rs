@@ -9,8 +9,8 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Node,
-    Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
+    Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Mail,
+    MailFailure, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
@@ -47,6 +47,7 @@ impl Sources {
             groups: self.groups(&record, now),
             checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
             strangers: self.strangers(),
+            mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &record)),
         }
     }
 
@@ -332,6 +333,19 @@ fn check(script: &config::ScriptSettings, record: &Inner) -> Check {
         runs: round.map_or(0, |round| round.runs),
         ended: round.map(|round| round.outcome.to_string()),
         lasted_seconds: round.map(|round| round.lasted.as_secs_f64()),
+    }
+}
+
+fn mail(settings: &config::MailSettings, record: &Inner) -> Mail {
+    let mails = &record.mails;
+    let failure = mails.failure.as_ref();
+    Mail {
+        server: settings.server.to_string(),
+        waiting: mails.waiting,
+        sent: mails.sent,
+        failed: mails.failed,
+        lost: mails.lost,
+        latest_failure: failure.map(|(at, why)| MailFailure { at: rfc3339(*at), why: why.clone() }),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Status {
     pub groups: Vec<Group>,
     pub checks: Vec<Check>,
     pub strangers: Vec<Stranger>,
+    /// `None` where no mail is sent about changes.
+    pub mail: Option<Mail>,
 }
 
 /// A router on the wire that is none of ours and no peer: its VRID is not configured here, or it speaks CARP.
@@ -303,4 +305,26 @@ pub struct Check {
     pub runs: u64,
     pub ended: Option<String>,
     pub lasted_seconds: Option<f64>,
+}
+
+/// Mail about changes, since the start of the daemon.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Mail {
+    /// Host and port.
+    pub server: String,
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up after the last attempt.
+    pub failed: u64,
+    /// Found no room to wait.
+    pub lost: u64,
+    pub latest_failure: Option<MailFailure>,
+}
+
+/// A mail that was given up.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct MailFailure {
+    /// RFC 3339 in UTC.
+    pub at: String,
+    pub why: String,
 }

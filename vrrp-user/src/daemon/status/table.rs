@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Differing, Group, Hook, Instance, Peer, Status, Stranger};
+use super::{Differing, Group, Hook, Instance, Mail, Peer, Status, Stranger};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -53,7 +53,19 @@ pub fn table(status: &Status) -> String {
         }));
         columns(&mut out, &rows);
     }
+    if let Some(mail) = &status.mail {
+        out.push('\n');
+        self::mail(&mut out, mail);
+    }
     out
+}
+
+fn mail(out: &mut String, mail: &Mail) {
+    let Mail { server, waiting, sent, failed, lost, latest_failure } = mail;
+    let _ = writeln!(out, "mail to {server}  sent {sent}  waiting {waiting}  failed {failed}  lost {lost}");
+    if let Some(failure) = latest_failure {
+        let _ = writeln!(out, "  given up at {}: {}", failure.at, failure.why);
+    }
 }
 
 fn head(out: &mut String, status: &Status) {
