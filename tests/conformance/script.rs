@@ -51,6 +51,10 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
             bench.handle(&Event::Value(TrackId(id.parse().unwrap()), value.parse().unwrap()))
         }
         ["configure", ref change @ ..] => configure(bench, change),
+        ["hear", priority, "from", from, "in", "version", "2"] => {
+            let (priority, from) = (priority.parse().unwrap(), from.parse().unwrap());
+            bench.hear_in(Version::V2, priority, from, Interval::SECOND, Duration::ZERO)
+        }
         ["hear", priority, "from", from, ref how @ ..] => {
             let (interval, age) = match how {
                 ["sent", age @ .., "ago"] => (Interval::SECOND, span(bench, age)),

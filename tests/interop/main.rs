@@ -4,6 +4,7 @@ mod elections;
 mod groups;
 mod mail;
 mod routes;
+mod versions;
 mod vmac;
 
 use anyhow::Result;

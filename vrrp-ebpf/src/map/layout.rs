@@ -22,7 +22,8 @@ fn keys() {
 fn slot() {
     assert_eq!((offset_of!(Slot, auth_data), offset_of!(Slot, group)), (16, 24));
     assert_eq!((offset_of!(Slot, version), offset_of!(Slot, auth_type)), (40, 41));
-    assert_eq!((offset_of!(Slot, unicast), offset_of!(Slot, reserved)), (42, 43));
+    assert_eq!((offset_of!(Slot, unicast), offset_of!(Slot, other_version)), (42, 43));
+    assert_eq!(offset_of!(Slot, reserved), 44);
     assert_eq!((offset_of!(Budget, spent), offset_of!(Budget, reserved)), (8, 12));
 }
 

@@ -19,7 +19,9 @@ pub struct Slot {
     /// 0: adverts are multicast with TTL 255; 1: they are unicast, whatever their TTL; [`Self::LISTED`]: they are
     /// unicast, and each sender needs a [`super::Permit`].
     pub unicast: u8,
-    pub reserved: [u8; 5],
+    /// Heard as well, for a migration (RFC 9568 §8.4); 0: no other.
+    pub other_version: u8,
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Slot>() == 48);
@@ -34,6 +36,7 @@ impl Slot {
         version: 0,
         auth_type: 0,
         unicast: 0,
-        reserved: [0; 5],
+        other_version: 0,
+        reserved: 0,
     };
 }

@@ -19,6 +19,8 @@ pub struct InstanceSettings {
     pub vrid: Vrid,
     pub family: Family,
     pub version: Version,
+    /// Speak and hear version 2 beside version 3, for a migration (RFC 9568 §8.4).
+    pub also_v2: bool,
     pub priority: Priority,
     pub advert_interval: Interval,
     /// keepalived's `state MASTER`: with priority 255 it starts as master, otherwise it changes nothing.
@@ -64,7 +66,7 @@ impl InstanceSettings {
     /// Whether the adverts of others are judged alike under these settings and others.
     pub fn judges_like(&self, other: &Self) -> bool {
         let senders = |it: &Self| it.unicast.as_ref().map(|unicast| unicast.checks_source);
-        let form = |it: &Self| (it.version, it.auth, it.group, senders(it));
+        let form = |it: &Self| (it.version, it.also_v2, it.auth, it.group, senders(it));
         form(self) == form(other)
     }
 
@@ -74,7 +76,10 @@ impl InstanceSettings {
             it.addresses.advertised.iter().map(|address| address.address).collect()
         };
         let form = |it: &Self| (it.version, it.advert_interval, it.auth, it.source, it.group, it.checksum);
-        form(self) == form(other) && self.unicast == other.unicast && list(self) == list(other)
+        form(self) == form(other)
+            && self.also_v2 == other.also_v2
+            && self.unicast == other.unicast
+            && list(self) == list(other)
     }
 
     /// Where addresses go that name no interface.
@@ -110,7 +115,7 @@ pub struct GroupSettings {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Auth {
     None,
-    /// Version 2 simple password (RFC 2338 §5.3.6), padded with zeros.
+    /// Simple password of version 2 (RFC 2338 §5.3.6), padded with zeros.
     Pass([u8; 8]),
 }
 

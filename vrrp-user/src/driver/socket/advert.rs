@@ -29,6 +29,8 @@ const SEND_BUFFER: c_int = 4 << 20;
 pub struct Outgoing {
     vrid: Vrid,
     dialect: Dialect,
+    /// For those that do not speak the other one yet (RFC 9568 §8.4).
+    second: Option<Dialect>,
     addresses: Vec<IpAddr>,
     checksum: ChecksumForm,
     ifindex: u32,
@@ -56,21 +58,12 @@ impl Outgoing {
             }
             (None, _) => vec![Destination { address: settings.group(), ttl: TTL }],
         };
-        let interval = settings.advert_interval.to_wire(settings.version);
-        let dialect = match settings.version {
-            Version::V2 => Dialect::V2 {
-                seconds: u8::try_from(interval).map_err(|_| Illegal::Interval)?,
-                auth: match settings.auth {
-                    protocol::Auth::None => Auth::None,
-                    protocol::Auth::Pass(password) => Auth::Pass(password),
-                },
-            },
-            Version::V3 => Dialect::V3 { family: settings.family, centiseconds: interval },
-        };
+        let dialect = dialect(settings, settings.version)?;
+        let second = settings.also_v2.then(|| self::dialect(settings, Version::V2)).transpose()?;
         let addresses = settings.addresses.advertised.iter().map(|address| address.address).collect();
         let (vrid, checksum) = (settings.vrid, settings.checksum);
-        let outgoing = Self { vrid, dialect, addresses, checksum, ifindex, source, destinations };
-        outgoing.advert(settings.priority)?;
+        let outgoing = Self { vrid, dialect, second, addresses, checksum, ifindex, source, destinations };
+        outgoing.advert(dialect, settings.priority)?;
         Ok(outgoing)
     }
 
@@ -81,9 +74,29 @@ impl Outgoing {
         }
     }
 
-    fn advert(&self, priority: Priority) -> Result<AdvertRepr<'_>, Illegal> {
-        AdvertRepr::new(self.vrid.number(), priority.0, self.dialect, &self.addresses)
+    fn advert(&self, dialect: Dialect, priority: Priority) -> Result<AdvertRepr<'_>, Illegal> {
+        AdvertRepr::new(self.vrid.number(), priority.0, dialect, &self.addresses)
     }
+}
+
+fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Illegal> {
+    Ok(match version {
+        Version::V2 => {
+            // Rounded up for those that count whole seconds: they are more patient then than they need to be.
+            let seconds = settings.advert_interval.duration().as_millis().div_ceil(1000);
+            Dialect::V2 {
+                seconds: u8::try_from(seconds).map_err(|_| Illegal::Interval)?,
+                auth: match settings.auth {
+                    protocol::Auth::None => Auth::None,
+                    protocol::Auth::Pass(password) => Auth::Pass(password),
+                },
+            }
+        }
+        Version::V3 => {
+            let centiseconds = settings.advert_interval.to_wire(version);
+            Dialect::V3 { family: settings.family, centiseconds }
+        }
+    })
 }
 
 #[derive(Debug)]
@@ -125,10 +138,20 @@ impl AdvertSender {
         })
     }
 
-    /// Adds the adverts of an instance, one for each of its destinations.
+    /// Adds the adverts of an instance, one for each of its destinations and dialects.
     pub fn queue(&mut self, outgoing: &Outgoing, instance: InstanceId, priority: Priority) {
+        for dialect in [Some(outgoing.dialect), outgoing.second].into_iter().flatten() {
+            self.queue_in(dialect, outgoing, instance, priority);
+        }
+    }
+
+    fn queue_in(&mut self, dialect: Dialect, outgoing: &Outgoing, instance: InstanceId, priority: Priority) {
         // Found legal when made, and no priority makes it otherwise.
-        let Ok(advert) = outgoing.advert(priority) else { return };
+        let Ok(advert) = outgoing.advert(dialect, priority) else { return };
+        let checksum = match dialect {
+            Dialect::V2 { .. } => ChecksumForm::Plain,
+            Dialect::V3 { .. } => outgoing.checksum,
+        };
         let length = advert.buffer_len();
         for destination in &outgoing.destinations {
             let room = match (outgoing.source, destination.address) {
@@ -143,7 +166,7 @@ impl AdvertSender {
                 _ => continue,
             };
             if let Some(message) = advert.emit(room) {
-                fill_checksum(message, outgoing.checksum, outgoing.source, destination.address);
+                fill_checksum(message, checksum, outgoing.source, destination.address);
             }
         }
     }
