@@ -125,7 +125,7 @@ fn an_instance_tells_the_same_bytes() -> Result<()> {
     }
     let [ours, theirs] = BOTH.map(|program| told_by(program, false).with_context(|| format!("{program:?}")));
     let (ours, theirs) = (ours?, theirs?);
-    ensure!(theirs.lines().count() == 9, "keepalived tells:\n{theirs}");
+    ensure!(theirs.lines().count() == 10, "keepalived tells:\n{theirs}");
     ensure!(ours == theirs, "ours:\n{ours}\nkeepalived's:\n{theirs}");
     Ok(())
 }

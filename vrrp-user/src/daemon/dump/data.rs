@@ -3,6 +3,8 @@
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
+use nix::net::if_::if_nametoindex;
+
 use super::view::{self, View};
 use crate::config::{self, NotifySettings, ScriptSettings};
 use crate::daemon::record::Inner;
@@ -102,7 +104,11 @@ impl Instance<'_> {
             writeln!(f, "   Using src_ip = {source}")?;
         }
         if settings.unicast.is_none() {
-            writeln!(f, "   Multicast address {}", settings.group())?;
+            write!(f, "   Multicast address {}", settings.group())?;
+            match if_nametoindex(&*settings.interface) {
+                Ok(index) if view.is_ipv6() => writeln!(f, ", ifindex {index}")?,
+                _ => writeln!(f)?,
+            }
         }
         Ok(())
     }

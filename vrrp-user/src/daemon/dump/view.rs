@@ -82,8 +82,9 @@ impl View<'_> {
     pub(super) fn address(&self, entry: &VirtualAddress) -> String {
         let settings = &self.instance.settings;
         let device = entry.device.as_ref().unwrap_or(&settings.interface);
-        let mut text =
-            format!("{}/{} dev {device} scope {}", entry.address, entry.prefix, scope(entry.scope));
+        let whole = if entry.address.is_ipv4() { 32 } else { 128 };
+        let prefix = if entry.prefix == whole { String::new() } else { format!("/{}", entry.prefix) };
+        let mut text = format!("{}{prefix} dev {device} scope {}", entry.address, scope(entry.scope));
         // Writing to a string cannot fail.
         if let Some(broadcast) = entry.broadcast {
             let _ = write!(text, " brd {broadcast}");
