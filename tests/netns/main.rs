@@ -9,6 +9,7 @@ mod faults;
 mod groups;
 mod lifecycle;
 mod mail;
+mod oddities;
 mod paths;
 mod policy;
 mod reload;
