@@ -239,5 +239,9 @@ fn same_json(ours: &Value, theirs: &Value) -> Result<()> {
 
 /// A command by the path as written, where keepalived follows links.
 fn whole_path(value: &Value) -> Value {
-    value.as_str().map_or_else(|| value.clone(), |text| text.replace("/usr/bin/", "/bin/").into())
+    match value {
+        Value::String(text) => text.replace("/usr/bin/", "/bin/").into(),
+        Value::Array(list) => list.iter().map(whole_path).collect(),
+        other => other.clone(),
+    }
 }
