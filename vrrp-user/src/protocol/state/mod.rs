@@ -26,7 +26,8 @@ pub(super) struct Turn<'a> {
     pub(super) actions: &'a mut VecDeque<Action>,
 }
 
-const FAULTS: &[Reason] = &[Reason::LinkDown, Reason::NoSource, Reason::TrackDown, Reason::GroupFault];
+const FAULTS: &[Reason] =
+    &[Reason::LinkDown, Reason::NoSource, Reason::NoPeer, Reason::TrackDown, Reason::GroupFault];
 const ENDS: &[Reason] = &[Reason::Shutdown, Reason::Removed];
 const YIELDS: &[Reason] = &[Reason::HigherPriority, Reason::HigherAddress, Reason::GroupYielded];
 
