@@ -102,6 +102,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         unicast: None,
         group: None,
         checksum: ChecksumForm::Pseudo,
+        answers_checksum: false,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
         lower_prio_no_advert: false,

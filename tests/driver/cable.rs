@@ -183,6 +183,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         unicast: None,
         group: None,
         checksum: ChecksumForm::Pseudo,
+        answers_checksum: false,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
         lower_prio_no_advert: false,

@@ -10,6 +10,7 @@ mod groups;
 mod interfaces;
 mod lifecycle;
 mod mail;
+mod oddities;
 mod paths;
 mod policy;
 mod reload;

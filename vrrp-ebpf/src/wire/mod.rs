@@ -73,6 +73,13 @@ pub enum ChecksumForm {
     Plain = 1,
 }
 
+impl ChecksumForm {
+    /// As records hold it.
+    pub const fn of(number: u8) -> Self {
+        if number == Self::Plain as u8 { Self::Plain } else { Self::Pseudo }
+    }
+}
+
 /// A valid advert, as far as the maps keep it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Sighting {

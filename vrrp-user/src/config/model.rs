@@ -59,6 +59,8 @@ pub struct Globals {
     /// Tell FIFOs after a reload where everyone stands.
     pub fifo_states_on_reload: bool,
     pub firewall: FirewallSettings,
+    /// Log adverts of virtual routers that are not configured.
+    pub log_unknown_vrids: bool,
     /// No IGMP reports for 224.0.0.0/24.
     pub silent_igmp: bool,
     /// `None` where no mail is sent.

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use vrrp_ebpf::map::{InstanceKey, NO_PEER};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::advert::Advert;
+use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::board::Board;
 use super::change::{Changes, Configured};
@@ -95,6 +95,8 @@ struct Link {
     sender: Option<u32>,
     source: Option<IpAddr>,
     outgoing: Option<Outgoing>,
+    /// Form of the checksum that was heard last.
+    heard_form: Option<ChecksumForm>,
     failure_reported: Option<Timestamp>,
 }
 
@@ -104,6 +106,7 @@ struct Sighted<'a> {
     source: [u8; 16],
     peer: u32,
     message: &'a [u8],
+    checksum: ChecksumForm,
     stamp: Timestamp,
 }
 
@@ -115,6 +118,15 @@ impl Link {
             (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
             _ => None,
         };
+        self.answer_checksum(settings);
+    }
+
+    fn answer_checksum(&mut self, settings: &InstanceSettings) {
+        if let (true, Some(form), Some(outgoing)) =
+            (settings.answers_checksum, self.heard_form, &mut self.outgoing)
+        {
+            outgoing.set_checksum(form);
+        }
     }
 }
 
@@ -284,6 +296,7 @@ impl Engine {
                 source: event.source,
                 peer: event.peer,
                 message: event.message(),
+                checksum: event.checksum_form(),
                 stamp: Timestamp::from_nanos(event.stamp),
             };
             self.take_advert(event.slot, sighted, now);
@@ -296,8 +309,9 @@ impl Engine {
         for (ifindex, listener) in &mut listeners {
             let _ = listener.drain(DRAIN_MAX, |frame, stamp| {
                 let sight = socket::sight(frame, *ifindex, stamp, &self.maps, |key| self.slot_of(key));
-                if let Some(socket::Sighted { slot, peer, message, sighting, stamp, .. }) = sight {
-                    self.take_advert(slot, Sighted { source: sighting.source, peer, message, stamp }, now);
+                if let Some(socket::Sighted { slot, peer, message, sighting, checksum, stamp }) = sight {
+                    let source = sighting.source;
+                    self.take_advert(slot, Sighted { source, peer, message, checksum, stamp }, now);
                 }
             });
         }
@@ -326,6 +340,10 @@ impl Engine {
             self.board.instances.get(instance.index()).filter(|_| heard.priority == Priority::RELEASE)
         {
             board.release_heard.fetch_add(1, Relaxed);
+        }
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.heard_form = Some(sighted.checksum);
+            link.answer_checksum(view.settings());
         }
         self.router.handle(&Event::Advert(instance, heard), now);
         self.act(Some((instance, sighted)), now);

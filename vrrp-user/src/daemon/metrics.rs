@@ -172,6 +172,26 @@ impl Scrape {
         for (name, help, total) in totals {
             counter(out, name, help, |row| row(&vec![], total))?;
         }
+        let strangers = self.sources.strangers();
+        counter(
+            out,
+            "vrrpx_stranger_adverts",
+            "Adverts of a router that is not configured, or CARP",
+            |row| {
+                for stranger in &strangers {
+                    let (vlan, vrid) = (stranger.vlan.to_string(), stranger.vrid.to_string());
+                    let labels = vec![
+                        ("interface", stranger.interface.as_str()),
+                        ("vlan", &vlan),
+                        ("family", &stranger.family),
+                        ("vrid", &vrid),
+                        ("kind", &stranger.kind),
+                    ];
+                    row(&labels, stranger.adverts)?;
+                }
+                Ok(())
+            },
+        )?;
         let late = &board.engine_lateness;
         let buckets: Vec<(f64, u64)> = late
             .buckets
@@ -239,6 +259,15 @@ impl Scrape {
         for (name, help, value) in gauges {
             gauge(out, name, help, |row| each_peer(readings, |labels, peer| row(labels, value(self, peer))))?;
         }
+        let differing = self.sources.differing();
+        gauge(out, "vrrpx_peer_differs", "1 while adverts of a peer say otherwise than ours", |row| {
+            for (instance, it) in &differing {
+                let labels =
+                    vec![("instance", *instance), ("peer", it.peer.as_str()), ("what", it.what.as_str())];
+                row(&labels, 1.0)?;
+            }
+            Ok(())
+        })?;
         counter(out, "vrrpx_peer_adverts", "Valid adverts of a peer", |row| {
             each_peer(readings, |labels, peer| row(labels, peer.adverts))
         })?;

@@ -41,6 +41,8 @@ pub struct InstanceSettings {
     pub group: Option<IpAddr>,
     /// Form of the checksum that we send; received ones may have either.
     pub checksum: ChecksumForm,
+    /// Send the form that was heard last instead, once one was heard.
+    pub answers_checksum: bool,
     /// The 3 in master_down_interval = 3 × advert_interval + skew.
     pub down_timer_adverts: u8,
     pub announce: AnnounceSettings,

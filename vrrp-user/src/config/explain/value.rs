@@ -95,7 +95,7 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["v3_checksum_as_v2"], &["v3_checksum_as_v2"], |it| {
         let settings = &it.settings;
         let has_choice = settings.version == Version::V3 && settings.family == Family::V4;
-        has_choice.then(|| switch(settings.checksum == ChecksumForm::Plain))
+        (has_choice && !settings.answers_checksum).then(|| switch(settings.checksum == ChecksumForm::Plain))
     }),
     row(&["lower_prio_no_advert"], &["vrrp_lower_prio_no_advert"], |it| {
         Some(switch(it.settings.lower_prio_no_advert))

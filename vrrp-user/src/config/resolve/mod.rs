@@ -82,6 +82,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             dumps: globals.dumps,
             mail,
             firewall: globals.policies.firewall,
+            log_unknown_vrids: globals.policies.log_unknown_vrids,
         },
         instances: resolved,
         groups,

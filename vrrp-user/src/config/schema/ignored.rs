@@ -87,7 +87,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "do not compare address lists",
         "no advert is dropped for its addresses",
     ),
-    Row::missing("log_unknown_vrids", "log adverts of others", "they are not logged"),
     Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
     Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
     Row::missing("vrrp_priority", "nice value", OWN_REAL_TIME),

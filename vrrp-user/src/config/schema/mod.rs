@@ -34,7 +34,7 @@ pub(super) use address::{AddressDraft, Broadcast};
 pub(super) use check::targets;
 pub(super) use globals::GlobalsDraft;
 pub(super) use group::GroupDraft;
-pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
+pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, Checksum, InstanceDraft};
 pub(super) use process::fifos;
 pub use reference::{KeywordTable, keywords};
 pub(super) use root::Draft;

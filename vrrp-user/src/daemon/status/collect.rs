@@ -46,6 +46,7 @@ impl Sources {
                 .collect(),
             groups: self.groups(&record, now),
             checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
+            strangers: self.strangers(),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &record)),
         }
     }
@@ -119,6 +120,7 @@ impl Sources {
             advert_interval_seconds: settings.advert_interval.duration().as_secs_f64(),
             master: master.map(|peer| source(peer, settings.family)),
             peers: peers.iter().map(|peer| self::peer(peer, settings.family, now)).collect(),
+            differences: self.differing_from(config, board, now),
             addresses: addresses(config),
             tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
             hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
@@ -208,11 +210,13 @@ pub(crate) fn interval(peer: &PeerEntry) -> Option<Duration> {
 
 /// The best of those that are heard: it is the one that a backup obeys once an election has settled.
 pub(crate) fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
-    let heard = peers.iter().filter(|peer| {
-        let silence = now.since(Timestamp::from_nanos(peer.last_seen));
-        peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
-    });
-    heard.max_by_key(|peer| (peer.priority, peer.source))
+    peers.iter().filter(|peer| is_heard(peer, now)).max_by_key(|peer| (peer.priority, peer.source))
+}
+
+/// A master, as only masters send adverts.
+pub(super) fn is_heard(peer: &PeerEntry, now: Timestamp) -> bool {
+    let silence = now.since(Timestamp::from_nanos(peer.last_seen));
+    peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
 }
 
 fn peer(peer: &PeerEntry, family: Family, now: Timestamp) -> Peer {
@@ -222,7 +226,11 @@ fn peer(peer: &PeerEntry, family: Family, now: Timestamp) -> Peer {
         priority: peer.priority,
         version: peer.version,
         advert_interval_seconds: interval(peer).map(|interval| interval.as_secs_f64()),
-        checksum: if peer.checksum == ChecksumForm::Plain as u8 { "plain" } else { "pseudo" }.to_owned(),
+        checksum: match ChecksumForm::of(peer.checksum) {
+            ChecksumForm::Plain => "plain",
+            ChecksumForm::Pseudo => "pseudo",
+        }
+        .to_owned(),
         adverts: peer.adverts,
         last_advert_seconds: now.since(Timestamp::from_nanos(peer.last_seen)).as_secs_f64(),
         jitter_seconds: seconds(peer.jitter),

@@ -5,6 +5,7 @@
 
 mod collect;
 mod live;
+mod oddity;
 mod table;
 
 use std::sync::Arc;
@@ -51,8 +52,36 @@ pub struct Status {
     pub instances: Vec<Instance>,
     pub groups: Vec<Group>,
     pub checks: Vec<Check>,
+    pub strangers: Vec<Stranger>,
     /// `None` where no mail is sent about changes.
     pub mail: Option<Mail>,
+}
+
+/// A router on the wire that is none of ours and no peer: its VRID is not configured here, or it speaks CARP.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Stranger {
+    pub interface: String,
+    /// 0 without a tag.
+    pub vlan: u16,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    pub vrid: u8,
+    /// `carp`, or `vrrp` and the version.
+    pub kind: String,
+    /// Of the latest advert.
+    pub source: String,
+    pub adverts: u64,
+    pub last_advert_seconds: f64,
+}
+
+/// What a peer's adverts say otherwise than ours.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Differing {
+    pub peer: String,
+    /// `addresses`, `interval` or `owner`.
+    pub what: String,
+    /// For people.
+    pub detail: String,
 }
 
 /// The file that is in use.
@@ -138,6 +167,7 @@ pub struct Instance {
     /// The peer whose adverts count while backup; `None` while master, or when none is heard.
     pub master: Option<String>,
     pub peers: Vec<Peer>,
+    pub differences: Vec<Differing>,
     pub addresses: Vec<String>,
     pub tracks: Vec<Tracked>,
     pub hooks: Vec<Hook>,

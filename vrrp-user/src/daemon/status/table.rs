@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Group, Hook, Instance, Mail, Peer, Status};
+use super::{Differing, Group, Hook, Instance, Mail, Peer, Status, Stranger};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -34,6 +34,10 @@ pub fn table(status: &Status) -> String {
         out.push('\n');
         let head = ["PEER", "OF", "PRIO", "INTERVAL", "ADVERTS", "LAST ADVERT", "JITTER", "MAX GAP"];
         columns(&mut out, &[vec![head.map(str::to_owned)], peers].concat());
+    }
+    if !status.strangers.is_empty() {
+        out.push('\n');
+        strangers(&mut out, &status.strangers);
     }
     if !status.checks.is_empty() {
         out.push('\n');
@@ -136,6 +140,9 @@ fn notes(out: &mut String, instance: &Instance) {
     for missing in instance.vmacs.iter().filter_map(|vmac| vmac.missing.as_ref()) {
         let _ = writeln!(out, "  {}: {missing}", instance.name);
     }
+    for Differing { peer, detail, .. } in &instance.differences {
+        let _ = writeln!(out, "  {}: {peer} differs: {detail}", instance.name);
+    }
     failed_hooks(out, &instance.name, &instance.hooks);
     let rejects: Vec<String> =
         instance.counters.rejects.iter().map(|count| format!("{} {}", count.word, count.count)).collect();
@@ -146,6 +153,22 @@ fn notes(out: &mut String, instance: &Instance) {
         let _ =
             writeln!(out, "  {}: {} adverts could not be sent", instance.name, instance.counters.send_errors);
     }
+}
+
+fn strangers(out: &mut String, strangers: &[Stranger]) {
+    let mut rows =
+        vec![["STRANGER", "INTERFACE", "VRID", "KIND", "ADVERTS", "LAST ADVERT"].map(str::to_owned)];
+    rows.extend(strangers.iter().map(|stranger| {
+        [
+            stranger.source.clone(),
+            stranger.interface.clone(),
+            stranger.vrid.to_string(),
+            stranger.kind.clone(),
+            stranger.adverts.to_string(),
+            span(stranger.last_advert_seconds),
+        ]
+    }));
+    columns(out, &rows);
 }
 
 fn failed_hooks(out: &mut String, name: &str, hooks: &[Hook]) {
