@@ -78,9 +78,9 @@ fn without_a_peer_unicast_is_a_fault_where_that_is_asked_for() -> Result<()> {
     let befriended = lonely.clone().line("unicast_peer {\n        10.77.0.2\n    }");
     Pair::idle(roles(daemon, lonely, Instance::v3(100)))?.check(|pair| {
         pair.start(0)?;
-        wait_for(pair, 0, "fault", "no_peer")?;
+        wait_for(pair, 0, "FAULT", "no_peer")?;
         pair.running(0)?.reload(&Config::of(befriended).to_string())?;
-        wait_for(pair, 0, "master", "master_silent")
+        wait_for(pair, 0, "MASTER", "master_silent")
     })
 }
 
@@ -94,11 +94,11 @@ fn without_its_source_address_an_instance_is_in_fault() -> Result<()> {
     Pair::idle(roles(daemon, instance(200), instance(100)))?.check(|pair| {
         pair.node(0)?.namespace.ip("address add 10.77.0.91/24 dev lan0")?;
         pair.start(0)?;
-        wait_for(pair, 0, "master", "master_silent")?;
+        wait_for(pair, 0, "MASTER", "master_silent")?;
         pair.node(0)?.namespace.ip("address delete 10.77.0.91/24 dev lan0")?;
-        wait_for(pair, 0, "fault", "no_source")?;
+        wait_for(pair, 0, "FAULT", "no_source")?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
         pair.node(0)?.namespace.ip("address add 10.77.0.91/24 dev lan0")?;
-        wait_for(pair, 0, "master", "master_silent")
+        wait_for(pair, 0, "MASTER", "master_silent")
     })
 }
