@@ -13,6 +13,7 @@ mod grammar;
 mod groups;
 mod include;
 mod keepalived;
+mod links;
 mod mail;
 mod policy;
 mod random;

@@ -7,6 +7,7 @@ mod addresses;
 mod election;
 mod faults;
 mod groups;
+mod interfaces;
 mod lifecycle;
 mod mail;
 mod oddities;

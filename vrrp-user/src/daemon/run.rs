@@ -29,6 +29,7 @@ use super::preflight::{self, MissingCapabilities};
 use super::queue::{Command, Input, Queue, Report};
 use super::record::{Realtime, Record};
 use super::runtime_dir::{ClaimError, RuntimeDir};
+use super::secondaries::Secondaries;
 use super::service::{Service, ServiceError};
 use super::statics::Statics;
 use super::status::Sources;
@@ -126,8 +127,11 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports, orders).await?;
         remove_residue(&sources.config, None)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
-        let statics = Statics::new(&sources.config.statics)?;
-        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, statics);
+        let kept = Kept {
+            statics: Statics::new(&sources.config.statics)?,
+            secondaries: Secondaries::new(&sources.config, &options.runtime_dir)?,
+        };
+        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, kept);
         let delay = startup_delay(&sources.config.globals);
         if !delay.is_zero() {
             info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
@@ -154,6 +158,12 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     })?;
     info!("stopped");
     Ok(())
+}
+
+/// On interfaces while the daemon runs, and set back when it ends.
+struct Kept {
+    statics: Statics,
+    secondaries: Secondaries,
 }
 
 /// Between the threads.
@@ -284,7 +294,7 @@ fn interfaces<'a>(
     queues: &Queues,
     program: Result<Program, String>,
     vmacs: &'a RefCell<Vmacs>,
-    statics: Statics,
+    kept: Kept,
 ) -> Interfaces<'a> {
     let config = &sources.config;
     let settings = config.instances.iter().map(|instance| (instance.id, instance.settings.clone()));
@@ -299,7 +309,8 @@ fn interfaces<'a>(
     );
     let firewall = Firewall::new(&options.runtime_dir, config);
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
-    Interfaces { sources, inputs, attachments, vmacs, statics, firewall, config }
+    let Kept { statics, secondaries } = kept;
+    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, firewall, config }
 }
 
 /// Room for more instances than there are, as a reload may bring some.
