@@ -326,8 +326,8 @@ mod tests {
     fn judged(frame: &Frame, slot: &Slot) -> Result<(Sighting, ChecksumForm), Reject> {
         let bytes = frame.build();
         let dissected = dissect(bytes.as_slice(), 0).unwrap();
-        judge(bytes.as_slice(), &dissected, slot, || {
-            bytes.get(dissected.at..dissected.at + dissected.length).map(checksum::sum)
+        judge(bytes.as_slice(), &dissected, slot, |length| {
+            bytes.get(dissected.at..dissected.at + length).map(checksum::sum)
         })
     }
 

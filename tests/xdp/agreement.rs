@@ -20,7 +20,7 @@ fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
     if (frame.family, frame.vrid, frame.vlan) != (dialect.family(), VRID, 0) {
         return Outcome::Passed(Counter::UnknownVrid);
     }
-    let sum = || bytes.get(frame.at..frame.at + frame.length).map(checksum::sum);
+    let sum = |length| bytes.get(frame.at..frame.at + length).map(checksum::sum);
     match judge(bytes, &frame, slot, sum) {
         Ok(_) => Outcome::Passed(Counter::Event),
         Err(reject) => Outcome::Rejected(reject),

@@ -37,7 +37,7 @@ pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Most instances that one daemon runs; the maps are sized to what the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

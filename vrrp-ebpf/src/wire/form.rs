@@ -20,12 +20,19 @@ pub struct Slot {
     pub unicast: u8,
     /// Interval that a version 2 advert must carry, in seconds (RFC 3768 §7.1); 0 in version 3, which learns it.
     pub advert_int: u8,
-    pub reserved: u32,
+    /// Whether a [`super::Trailer`] lies behind the message: [`Self::UNSIGNED`], [`Self::SIGNED`] or
+    /// [`Self::MAYBE_SIGNED`]. With one, the daemon decides what is heard, and the program records no peers.
+    pub trailer: u8,
+    pub reserved: [u8; 3],
 }
 
 const _: () = assert!(size_of::<Slot>() == 48);
 
 impl Slot {
+    pub const UNSIGNED: u8 = 0;
+    pub const SIGNED: u8 = 1;
+    pub const MAYBE_SIGNED: u8 = 2;
+
     pub const UNUSED: Self = Self {
         source: [0; 16],
         auth_data: [0; 8],
@@ -34,6 +41,7 @@ impl Slot {
         auth_type: 0,
         unicast: 0,
         advert_int: 0,
-        reserved: 0,
+        trailer: Self::UNSIGNED,
+        reserved: [0; 3],
     };
 }

@@ -19,12 +19,14 @@ pub mod ipv6;
 pub mod mld;
 pub mod ndisc;
 mod reject;
+mod trailer;
 #[cfg(test)]
 mod vectors;
 pub mod vrrp;
 
 pub use form::Slot;
 pub use reject::Reject;
+pub use trailer::{TRAILER_LEN, Trailer};
 
 /// Longest VRRP message that the maps hold. 255 IPv4 addresses need 1036 bytes; more than 90 IPv6 addresses do not
 /// fit a 1500-byte link.

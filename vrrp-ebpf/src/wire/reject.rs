@@ -40,12 +40,26 @@ pub enum Reject {
     IntervalZero = 15,
     /// Version 2 with another interval than ours (RFC 3768 §7.1).
     IntervalMismatch = 16,
+    /// A unicast sender that is none of the peers, where only those are heard.
+    Peer = 17,
+    /// No trailer behind the message, where one must be; see [`super::Trailer`].
+    AuthMissing = 18,
+    /// A trailer of another type, or with reserved bits set.
+    AuthMalformed = 19,
+    /// Signed with a key that is not configured.
+    AuthKey = 20,
+    /// The signature is not that of its key.
+    AuthHmac = 21,
+    /// Signed too long ago, or by a clock too far ahead.
+    AuthStale = 22,
+    /// Not newer than what was heard of its sender.
+    AuthReplay = 23,
 }
 
 impl Reject {
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 24] = [
         Self::Truncated,
         Self::Ttl,
         Self::Destination,
@@ -63,6 +77,13 @@ impl Reject {
         Self::AuthData,
         Self::IntervalZero,
         Self::IntervalMismatch,
+        Self::Peer,
+        Self::AuthMissing,
+        Self::AuthMalformed,
+        Self::AuthKey,
+        Self::AuthHmac,
+        Self::AuthStale,
+        Self::AuthReplay,
     ];
 
     /// The word in metrics, status and logs.
@@ -85,6 +106,13 @@ impl Reject {
             Self::AuthData => "auth_data",
             Self::IntervalZero => "interval_zero",
             Self::IntervalMismatch => "interval_mismatch",
+            Self::Peer => "peer",
+            Self::AuthMissing => "auth_missing",
+            Self::AuthMalformed => "auth_malformed",
+            Self::AuthKey => "auth_key",
+            Self::AuthHmac => "auth_hmac",
+            Self::AuthStale => "auth_stale",
+            Self::AuthReplay => "auth_replay",
         }
     }
 }

@@ -34,7 +34,7 @@ pub fn sight<'a>(
         return None;
     };
     let message = bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
-    let sum = || message.map(checksum::sum);
+    let sum = |length| message.and_then(|message| message.get(..length)).map(checksum::sum);
     let (sighting, checksum) = advert::judge(bytes, &frame, &maps.slot(slot), sum)
         .inspect_err(|reject| maps.count_reject(slot, *reject))
         .ok()?;
