@@ -263,8 +263,13 @@ impl Attachments {
 /// The form that adverts of an instance must have.
 fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
     let (auth_type, auth_data) = match settings.auth {
-        Auth::None => (0, [0; 8]),
+        Auth::None | Auth::Hmac(_) => (0, [0; 8]),
         Auth::Pass(password) => (1, password),
+    };
+    let trailer = match &settings.auth {
+        Auth::Hmac(hmac) if hmac.demands() => Slot::SIGNED,
+        Auth::Hmac(_) => Slot::MAYBE_SIGNED,
+        Auth::None | Auth::Pass(_) => Slot::UNSIGNED,
     };
     let seconds = settings.advert_interval.to_wire(Version::V2);
     Slot {
@@ -279,7 +284,8 @@ fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
         } else {
             0
         },
-        reserved: 0,
+        trailer,
+        reserved: [0; 3],
     }
 }
 

@@ -61,7 +61,7 @@ impl Outgoing {
             Version::V2 => Dialect::V2 {
                 seconds: u8::try_from(interval).map_err(|_| Illegal::Interval)?,
                 auth: match settings.auth {
-                    protocol::Auth::None => Auth::None,
+                    protocol::Auth::None | protocol::Auth::Hmac(_) => Auth::None,
                     protocol::Auth::Pass(password) => Auth::Pass(password),
                 },
             },
