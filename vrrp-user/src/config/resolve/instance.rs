@@ -10,6 +10,7 @@ use super::super::diagnostic::Report;
 use super::super::schema::{AuthDraft, AuthType, GlobalsDraft, InstanceDraft};
 use super::super::source::At;
 use super::address::{self, NAME_MAX};
+use super::hmac;
 use crate::protocol::{
     AnnounceSettings, Auth, InstanceSettings, Interval, Priority, TrackSettings, Unicast, UnicastPeer,
     Version, VmacSettings, Vrid,
@@ -52,8 +53,15 @@ pub(super) fn settings(
     let group = same_family("group", draft.group.as_ref(), family, report);
     let group = group.or(default.map(|group| group.value)).filter(|group| !is_common(*group));
     let auth =
-        draft.auth.as_ref().map_or(Auth::None, |auth| authentication(auth, version, draft.flawed, report));
+        draft.auth.as_ref().filter(|_| draft.hmac.is_none()).map_or(Auth::None, |auth| authentication(auth, version, draft.flawed, report));
     let advert_interval = interval(&draft, version, report);
+    let auth = match &draft.hmac {
+        Some(hmac) => {
+            let interval = advert_interval.unwrap_or(Interval::SECOND);
+            hmac::resolve(hmac, &draft, interval, report).unwrap_or(Auth::None)
+        }
+        None => auth,
+    };
     let plain = draft.checksum_as_v2.map_or(globals.checksum_as_v2, |on| on.value);
     let down_timer_adverts =
         draft.down_timer_adverts.or(globals.down_timer_adverts).map_or(3, |count| count.value);

@@ -4,6 +4,7 @@
 
 mod address;
 mod group;
+mod hmac;
 mod instance;
 mod vmac;
 
