@@ -115,3 +115,17 @@ fn a_refused_file_is_explained_by_its_findings() {
     assert!(shown.starts_with("t has errors; nothing of it would be used\n"), "{shown}");
     assert!(shown.contains("error: t:1:"), "{shown}");
 }
+
+#[test]
+fn routes_and_rules_are_shown_with_the_preference_that_they_get() {
+    let lines =
+        "virtual_routes {\n192.0.2.0/24 dev eth0\n}\nvirtual_rules {\nfrom 192.0.2.1 table 7\nnop order 3\n}";
+    let explanation = explain(&instance(lines));
+    let shown = explanation.instances[0].paths.iter().map(|it| (&*it.keyword, &*it.value));
+    let expected = [
+        ("route", "192.0.2.0/24 dev eth0"),
+        ("rule", "from 192.0.2.1 table 7 (preference 16384)"),
+        ("rule", "nop order 3"),
+    ];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}

@@ -14,5 +14,6 @@ mod include;
 mod keepalived;
 mod random;
 mod routes;
+mod rules;
 mod settings;
 mod vmac;

@@ -57,6 +57,7 @@ impl Variant {
             auth: Auth::None,
             addresses: Arc::default(),
             routes: Arc::default(),
+            rules: Arc::default(),
             source: None,
             unicast: None,
             group: None,

@@ -106,6 +106,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         auth: Auth::None,
         addresses: Arc::new(Addresses { advertised: vec![address], excluded: vec![] }),
         routes: Arc::default(),
+        rules: Arc::default(),
         source: None,
         unicast: None,
         group: None,

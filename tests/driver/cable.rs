@@ -178,6 +178,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         auth: Auth::None,
         addresses: Arc::new(Addresses { advertised, excluded: Vec::new() }),
         routes: Arc::default(),
+        rules: Arc::default(),
         source: None,
         unicast: None,
         group: None,

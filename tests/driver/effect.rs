@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use vrrp_user::daemon::board::Board;
 use vrrp_user::daemon::effect::{Charge, Effect};
-use vrrp_user::daemon::queue::{Command, Queue, Report};
+use vrrp_user::daemon::queue::{Command, Object, Queue, Report};
 use vrrp_user::protocol::{Announcement, Elsewhere, Epoch, InstanceId, InstanceSettings, VirtualAddress};
 
 use crate::cable::{Cable, SILENCE, Tap, eventually, settings, virtual_address};
@@ -127,8 +127,11 @@ fn one_missing_interface_does_not_keep_the_others_addresses_away() {
     assert!(cable.has("eth0", "192.0.2.100"));
     eventually(|| running.board.effect_errors.load(Relaxed) == 1);
     eventually(|| running.board.instances[0].announcements_sent.load(Relaxed) == 2);
-    let expected =
-        Report::EffectFailed { instance: ZERO, address: [192, 0, 2, 102].into(), errno: libc::ENODEV };
+    let expected = Report::EffectFailed {
+        instance: ZERO,
+        object: Object::Address([192, 0, 2, 102].into()),
+        errno: libc::ENODEV,
+    };
     let mut report = None;
     for _ in 0..100 {
         report = running.reports.pop();

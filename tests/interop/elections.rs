@@ -117,11 +117,7 @@ fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
             role(daemons[0], Instance::v3(200).line("nopreempt")),
             role(daemons[1], Instance::v3(100).line("nopreempt")),
         ];
-        Pair::idle(roles)?.check(|pair| {
-            // Nobody may be ahead of the better node but here.
-            pair.start(0)?;
-            pair.wait_for_master(0)?;
-            pair.start(1)?;
+        Pair::settled_in_turn(roles)?.check(|pair| {
             std::thread::sleep(3 * Instance::v3(100).master_down_interval());
             pair.die(0)?;
             pair.wait_for_master(1)?;

@@ -1,4 +1,4 @@
-//! Routes and static items: the same file sets the same with ours and with keepalived.
+//! Routes, rules and static items: the same file sets the same with ours and with keepalived.
 
 use std::net::IpAddr;
 
@@ -21,6 +21,29 @@ const VIRTUAL: &str = "virtual_routes {
         2001:db8:77::/48 via fd77::fe dev lan0 metric 9
     }";
 
+const RULES: &str = "virtual_rules {
+        from 192.0.2.0/24 table 100 preference 1000
+        not from 10.77.0.0/24 to 198.51.100.0/24 iif lan0 lookup 77 priority 1001
+        from all oif lan0 fwmark 0x10/0xff tos 0x10 table main order 1002
+        to 203.0.113.0/24 fwmark 7 preference 1003 goto 1005
+        from 203.0.113.0/24 type unreachable preference 1004
+        nop preference 1005
+        from 192.0.2.7 prohibit preference 1006
+        blackhole from 192.0.2.8 preference 1007
+        table main sup_pl 0 preference 1008
+        lookup main suppress_ifgroup 5 preference 1009
+        l3mdev preference 1010
+        table 100 uidrange 1000-1999 ipproto 6 sport 1000-2000 dport 80-90 preference 1011
+        from 192.0.2.0/25 table 100 realms 3/4 preference 1012
+        from 2001:db8::/33 table 101 dsfield AF11 preference 1013
+        from 2001:db8::/32 table 101 preference 1000
+        table 1234567 not preference 1001 inet6
+        from 192.0.2.9 table 100
+        to 192.0.2.9 table 100
+        to 2001:db8:9::9 table 100
+        from 192.0.2.10 table 100 protocol 18 preference 1014 no_track
+    }";
+
 const STATIC: &str = "static_ipaddress {
     10.77.0.222/24 dev lan0 label lan0:s
     fd77::222/64 dev lan0
@@ -28,17 +51,21 @@ const STATIC: &str = "static_ipaddress {
 static_routes {
     192.0.2.64/26 via 10.77.0.254 dev lan0
 }
+static_rules {
+    from 192.0.2.64/26 table 100 preference 2000
+    from 192.0.2.64 table 100
+}
 ";
 
 #[test]
-fn the_same_file_sets_the_same_routes_and_static_items() -> Result<()> {
+fn the_same_file_sets_the_same_routes_rules_and_static_items() -> Result<()> {
     let (ours, theirs) = (Daemon::Vrrpx(Mode::Auto), Daemon::Keepalived);
     if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {
         return Ok(());
     }
     let config = Config {
         blocks: STATIC.to_owned(),
-        instances: vec![Instance::v3(200).line(VIRTUAL)],
+        instances: vec![Instance::v3(200).line(VIRTUAL).line(RULES)],
         ..Config::default()
     };
     let [ours, theirs] = [ours, theirs].map(|daemon| {
@@ -49,18 +76,20 @@ fn the_same_file_sets_the_same_routes_and_static_items() -> Result<()> {
             pair.wait_for_address(0, address, true)?;
             until("the last route", SETTLE, || {
                 routes(pair).is_ok_and(|found| found.contains("2001:db8:77::/48"))
+                    && rules(pair).is_ok_and(|found| found.contains("2001:db8:9::9"))
             })?;
-            let held = (routes(pair)?, addresses(pair)?);
+            let held = [routes(pair)?, rules(pair)?, addresses(pair)?];
             pair.stop(0)?;
-            let left = (routes(pair)?, addresses(pair)?);
-            ensure!(left == Default::default(), "left behind: {left:?}");
+            let left = [routes(pair)?, rules(pair)?, addresses(pair)?];
+            ensure!(left.iter().all(String::is_empty), "left behind: {left:?}");
             Ok(held)
         })
         .with_context(|| format!("{daemon:?}"))
     });
-    let (ours, theirs): ((String, String), (String, String)) = (ours?, theirs?);
-    ensure!(ours.0.lines().count() == 10, "routes:\n{}", ours.0);
-    ensure!(ours == theirs, "ours:\n{}\n{}\nkeepalived's:\n{}\n{}", ours.0, ours.1, theirs.0, theirs.1);
+    let (ours, theirs): ([String; 3], [String; 3]) = (ours?, theirs?);
+    ensure!(ours[0].lines().count() == 10, "routes:\n{}", ours[0]);
+    ensure!(ours[1].lines().count() == 22, "rules:\n{}", ours[1]);
+    ensure!(ours == theirs, "ours:\n{}\nkeepalived's:\n{}", ours.join("\n"), theirs.join("\n"));
     Ok(())
 }
 
@@ -74,6 +103,16 @@ fn routes(pair: &Pair) -> Result<String> {
     let text = v4? + &v6?;
     let mut lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| is_ours(line)).collect();
     lines.sort_unstable();
+    Ok(lines.join("\n"))
+}
+
+/// Of both families, in their order.
+fn rules(pair: &Pair) -> Result<String> {
+    let namespace = &pair.node(0)?.namespace;
+    let all = ["-4", "-6"].map(|family| namespace.run("ip", &[family, "-details", "rule", "show"]));
+    let [v4, v6] = all;
+    let text = v4? + &v6?;
+    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| is_ours(line)).collect();
     Ok(lines.join("\n"))
 }
 

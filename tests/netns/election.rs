@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(3);
 fn nopreempt_leaves_the_lower_master_in_place() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let stubborn = Instance::v3(200).line("nopreempt");
-    Pair::settled(roles(daemon, stubborn, Instance::v3(100)))?.check(|pair| {
+    Pair::settled_in_turn(roles(daemon, stubborn, Instance::v3(100)))?.check(|pair| {
         pair.die(0)?;
         pair.wait_for_master(1)?;
         pair.observer.clear();

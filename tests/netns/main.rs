@@ -8,6 +8,7 @@ mod election;
 mod faults;
 mod groups;
 mod lifecycle;
+mod paths;
 mod reload;
 mod rungs;
 mod tracks;

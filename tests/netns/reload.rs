@@ -91,7 +91,8 @@ fn addresses_come_and_go_without_another_election() -> Result<()> {
 #[test]
 fn an_address_takes_its_other_prefix_and_label() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
-    let with = |priority, first: &str| Instance::v3(priority).interval(10).addresses(&[first, "10.99.0.2/24"]);
+    let with =
+        |priority, first: &str| Instance::v3(priority).interval(10).addresses(&[first, "10.99.0.2/24"]);
     let roles = [200, 100].map(|priority| Role::new(daemon, Config::of(with(priority, "10.99.0.1/24"))));
     Pair::settled(roles)?.check(|pair| {
         let before = epoch(pair)?;

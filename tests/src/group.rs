@@ -61,14 +61,13 @@ pub fn lifecycle(daemons: [Daemon; 2]) -> Result<()> {
         ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
         ensure!(!adverts.is_empty(), "node 0 is silent");
         ensure!(!pair.lab.has_address(1, VIRTUAL_SECOND)?, "one member of node 1 has taken over alone");
-        pair.die(0)?;
-        serves(pair, 1).context("the master has died")?;
-
         let told = || std::fs::read_to_string(directory.path().join(TOLD)).unwrap_or_default();
         let expected =
             ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"].map(|state| format!("GROUP both {state} 0"));
         until("the hook of the group told of all changes", SETTLE, || told().lines().eq(&expected))
-            .with_context(told)
+            .with_context(told)?;
+        pair.die(0)?;
+        serves(pair, 1).context("the master has died")
     })
 }
 

@@ -63,6 +63,19 @@ impl Pair {
         Ok(pair)
     }
 
+    /// As [`Pair::settled`], where nobody may be ahead of node 0: the others are started when it is the master.
+    ///
+    /// # Errors
+    /// When it does not become so.
+    pub fn settled_in_turn(roles: impl Into<Vec<Role>>) -> Result<Self> {
+        let mut pair = Self::idle(roles)?;
+        let mut others = 1..pair.roles.len();
+        let settle = pair.start(0).and_then(|()| pair.wait_for_master(0));
+        let settle = settle.and_then(|()| others.try_for_each(|node| pair.start(node)));
+        settle.and_then(|()| pair.wait_for_master(0)).map_err(|error| pair.with_logs(&error))?;
+        Ok(pair)
+    }
+
     /// Runs `scenario`, and adds the daemons' logs to what it fails with.
     ///
     /// # Errors

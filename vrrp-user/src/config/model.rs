@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::CheckTarget;
-use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, Route, TrackId, VirtualAddress, Weight};
+use crate::protocol::{
+    GroupSettings, InstanceId, InstanceSettings, Route, Rule, TrackId, VirtualAddress, Weight,
+};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
@@ -63,6 +65,7 @@ pub struct Statics {
     /// Each with its interface.
     pub addresses: Vec<(Arc<str>, VirtualAddress)>,
     pub routes: Vec<Route>,
+    pub rules: Vec<Rule>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

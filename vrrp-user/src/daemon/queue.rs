@@ -1,5 +1,6 @@
 //! Queues between the threads: bounded, never blocking, with an eventfd that wakes the reader.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
@@ -63,16 +64,36 @@ pub enum Report {
     Group(GroupId, GroupTransition),
     /// Sending an advert failed with this errno; repeated at most once a second and instance.
     SendFailed(InstanceId, i32),
-    /// An address could not be set, removed or announced; the first fault of a command.
+    /// Something could not be set, removed or announced; the first fault of a command.
     EffectFailed {
         instance: InstanceId,
-        address: IpAddr,
+        object: Object,
         errno: i32,
     },
     /// All that another configuration asked for is decided and sent.
     Reconfigured,
     /// The engine has left its loop.
     Stopped,
+}
+
+/// What the effect thread sets and removes for an instance.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Object {
+    Address(IpAddr),
+    /// By its destination.
+    Route(IpAddr),
+    /// By its preference.
+    Rule(u32),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "address {address}"),
+            Self::Route(destination) => write!(f, "route to {destination}"),
+            Self::Rule(preference) => write!(f, "rule {preference}"),
+        }
+    }
 }
 
 /// One direction between two threads. Full: the newest entry is lost and counted.

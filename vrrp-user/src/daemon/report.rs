@@ -128,11 +128,11 @@ impl Reporter {
                     warn!(instance = name, interface, %error, more, "an advert could not be sent");
                 }
             }
-            Report::EffectFailed { instance, address, errno } => {
+            Report::EffectFailed { instance, object, errno } => {
                 if let Some(more) = self.effects.admit(instance, clock::now()) {
                     let name = self.name(instance);
                     let error = Errno::from_raw(errno);
-                    warn!(instance = name, %address, %error, more, "an address could not be set, removed or announced");
+                    warn!(instance = name, %object, %error, more, "could not be set, removed or announced");
                 }
             }
             Report::Reconfigured | Report::Stopped => debug!("an end of passing on is passed on"),

@@ -32,14 +32,14 @@ use super::service::{Service, ServiceError};
 use super::statics::Statics;
 use super::status::Sources;
 use super::vmacs::Vmacs;
-use crate::config::{Config, Diagnostic, Globals, Reader, Severity};
+use crate::config::{Config, Diagnostic, Globals, Instance, Reader, Severity};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::socket::RouteSocket;
-use crate::driver::netlink::{residue, route};
+use crate::driver::netlink::{residue, route, rule};
 use crate::driver::realtime::lock_memory;
 use crate::driver::xdp::{Program, Ring};
-use crate::protocol::{Event, Route};
+use crate::protocol::{Event, InstanceSettings};
 
 /// Entries of the queues to and from the engine; 4096 instances may change state at once.
 const QUEUE: usize = 8192;
@@ -217,17 +217,22 @@ pub(super) fn remove_residue(config: &Config, in_use: Option<&Config>) -> io::Re
             }
         }
     }
-    let routes = config.instances.iter().flat_map(|instance| instance.settings.routes.iter());
-    let in_use = |route: &Route| {
-        let mut used = in_use.iter().flat_map(|instance| instance.settings.routes.iter());
-        used.any(|it| it == route)
-    };
-    let left: Vec<Route> = routes.filter(|route| !in_use(route)).cloned().collect();
-    if !left.is_empty() {
-        // Only those that VRRP has set, by their protocol.
-        route::remove(&mut RouteSocket::open()?, &left, |_, _| {})?;
-    }
+    // Only those that VRRP has set, by their protocol.
+    let mut socket = RouteSocket::open()?;
+    rule::remove(&mut socket, &left(config, in_use, |it| &it.rules), |_, _| {})?;
+    route::remove(&mut socket, &left(config, in_use, |it| &it.routes), |_, _| {})?;
     Ok(())
+}
+
+/// What a configuration names and no instance in use has.
+fn left<T: Clone + PartialEq>(
+    config: &Config,
+    in_use: &[Instance],
+    list: fn(&InstanceSettings) -> &[T],
+) -> Vec<T> {
+    let all = config.instances.iter().flat_map(|instance| list(&instance.settings));
+    let is_used = |it: &T| in_use.iter().any(|instance| list(&instance.settings).contains(it));
+    all.filter(|it| !is_used(it)).cloned().collect()
 }
 
 fn start_threads(

@@ -1,4 +1,4 @@
-//! Static addresses and routes, for as long as the daemon runs.
+//! Static addresses, routes and rules, for as long as the daemon runs.
 //!
 //! Enters: the configuration, and what becomes of links and addresses. Leaves: addresses and routes, set as soon as
 //! their interface is there and again when somebody removes them; removed at the end, except those that were there
@@ -11,16 +11,18 @@ use tracing::warn;
 
 use crate::config;
 use crate::driver::netlink::address::{self, Placed};
-use crate::driver::netlink::route;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
-use crate::protocol::{Route, VirtualAddress};
+use crate::driver::netlink::{route, rule};
+use crate::protocol::{Route, Rule, VirtualAddress};
 
 #[derive(Debug)]
 pub struct Statics {
     socket: RouteSocket,
     addresses: Vec<Static>,
+    /// Each with whether it is set.
     routes: Vec<(Route, bool)>,
+    rules: Vec<(Rule, bool)>,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,8 @@ impl Statics {
     /// # Errors
     /// No file descriptor is left.
     pub fn new(wanted: &config::Statics) -> io::Result<Self> {
-        let mut this = Self { socket: RouteSocket::open()?, addresses: Vec::new(), routes: Vec::new() };
+        let socket = RouteSocket::open()?;
+        let mut this = Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new() };
         this.adopt(wanted);
         Ok(this)
     }
@@ -47,7 +50,14 @@ impl Statics {
         let gone = |it: &Static| {
             !wanted.addresses.iter().any(|(device, address)| (device, address) == (&it.device, &it.address))
         };
-        let Self { socket, addresses, routes } = self;
+        let Self { socket, addresses, routes, rules } = self;
+        rules.retain(|(rule, _)| {
+            let kept = wanted.rules.contains(rule);
+            if !kept {
+                let _ = rule::remove(socket, std::slice::from_ref(rule), |_, _| {});
+            }
+            kept
+        });
         routes.retain(|(route, _)| {
             let kept = wanted.routes.contains(route);
             if !kept {
@@ -74,11 +84,16 @@ impl Statics {
                 routes.push((route.clone(), false));
             }
         }
+        for rule in &wanted.rules {
+            if !rules.iter().any(|(known, _)| known == rule) {
+                rules.push((rule.clone(), false));
+            }
+        }
     }
 
     /// Sets what is missing, as far as its interface is there.
     pub fn keep(&mut self, table: &Table) {
-        let Self { socket, addresses, routes } = self;
+        let Self { socket, addresses, routes, rules } = self;
         let mut changed = false;
         for it in addresses {
             let Some(link) = table.link(&it.device) else { continue };
@@ -109,6 +124,11 @@ impl Statics {
             let done = route::add(socket, std::slice::from_ref(route), |_, refused| errno = Some(refused));
             *is_set = errno.is_none() && done.is_ok();
         }
+        for (rule, is_set) in rules.iter_mut().filter(|(_, is_set)| !is_set) {
+            let mut errno = None;
+            let done = rule::add(socket, std::slice::from_ref(rule), |_, refused| errno = Some(refused));
+            *is_set = errno.is_none() && done.is_ok();
+        }
     }
 
     /// Tells of routes that could not be set; those of interfaces that come later are set then.
@@ -116,6 +136,9 @@ impl Statics {
         for (route, _) in self.routes.iter().filter(|(_, is_set)| !is_set) {
             let (destination, prefix) = route.destination;
             warn!("the static route to {destination}/{prefix} cannot be set yet");
+        }
+        for (rule, _) in self.rules.iter().filter(|(_, is_set)| !is_set) {
+            warn!("the static rule {} cannot be set", rule.preference);
         }
     }
 }

@@ -19,6 +19,7 @@ mod group;
 mod instance;
 mod route;
 mod router;
+mod rule;
 mod settings;
 mod state;
 mod timers;
@@ -33,6 +34,7 @@ pub use group::Group;
 pub use instance::{Instance, Stats};
 pub use route::{Hop, Route, RouteKind, RouteOption};
 pub use router::Router;
+pub use rule::{Lookup, Rule, RuleAction};
 pub use settings::{
     Addresses, AnnounceSettings, Auth, Elsewhere, GroupSettings, InstanceSettings, Track, TrackSettings,
     Unicast, UnicastPeer, VirtualAddress,

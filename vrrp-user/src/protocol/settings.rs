@@ -9,6 +9,7 @@ use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 use super::auth::HmacSettings;
 use super::event::TrackId;
 use super::route::Route;
+use super::rule::Rule;
 use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
 use super::vmac::VmacSettings;
 
@@ -31,6 +32,8 @@ pub struct InstanceSettings {
     pub addresses: Arc<Addresses>,
     /// Set after the addresses and removed before them.
     pub routes: Arc<Vec<Route>>,
+    /// Set after the routes and removed before them.
+    pub rules: Arc<Vec<Rule>>,
     /// `unicast_src_ip` or `mcast_src_ip`; without it the primary address of the interface is taken (link-local for
     /// IPv6).
     pub source: Option<IpAddr>,

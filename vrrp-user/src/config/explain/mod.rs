@@ -53,6 +53,7 @@ pub struct Explained {
     pub place: Place,
     pub values: Vec<Value>,
     pub addresses: Vec<Value>,
+    pub paths: Vec<Value>,
     pub tracked: Vec<Tracked>,
     pub timers: Timers,
     /// How long this node needs as a backup whose master has the same settings.
@@ -130,6 +131,7 @@ impl Loaded {
             place: block.place().clone(),
             values: value::instance(instance, block, &self.outline, &own),
             addresses: value::addresses(instance, block, &own),
+            paths: value::paths(instance, block, &own),
             timers: Timers::of(&instance.settings),
             takeovers: time::takeovers(&instance.settings, &tracked),
             tracked,

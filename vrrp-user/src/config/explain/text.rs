@@ -32,6 +32,7 @@ fn write_instance(f: &mut String, instance: &Explained, all: bool) -> fmt::Resul
     writeln!(f, "\nvrrp_instance {}  ({})", Printable(&instance.name), instance.place)?;
     values(f, "settings", &instance.values, all)?;
     values(f, "addresses", &instance.addresses, true)?;
+    values(f, "routes and rules", &instance.paths, true)?;
     if !instance.tracked.is_empty() {
         writeln!(f, "\n  tracked")?;
         let rows = instance

@@ -129,7 +129,8 @@ const INSTANCE: &[Row<Instance>] = &[
 ];
 
 /// Blocks of an instance whose lines are shown one by one elsewhere.
-const SHOWN_ELSEWHERE: &[&str] = &["virtual_ipaddress", "virtual_ipaddress_excluded"];
+const SHOWN_ELSEWHERE: &[&str] =
+    &["virtual_ipaddress", "virtual_ipaddress_excluded", "virtual_routes", "virtual_rules"];
 
 /// What holds for all instances, and every further keyword that is written. Defaults of instances are shown with the
 /// instances.
@@ -181,7 +182,7 @@ pub(super) fn addresses(instance: &Instance, block: &Written, findings: &[Findin
         let line = block
             .inner()
             .iter()
-            .filter(|inner| SHOWN_ELSEWHERE.contains(&&*inner.keyword.text))
+            .filter(|inner| inner.is("virtual_ipaddress") || inner.is("virtual_ipaddress_excluded"))
             .flat_map(Written::inner)
             .find(|line| written_address(line) == Some(address.address))?;
         let mut value = format!("{}/{}", address.address, address.prefix);
@@ -196,6 +197,32 @@ pub(super) fn addresses(instance: &Instance, block: &Written, findings: &[Findin
         Some(Value { keyword: keyword.to_owned(), value, from, noted: is_noted(line, findings) })
     };
     advertised.chain(excluded).filter_map(value).collect()
+}
+
+/// Routes and rules as they are written; rules with the preference that they get.
+pub(super) fn paths(instance: &Instance, block: &Written, findings: &[Finding]) -> Vec<Value> {
+    let lines = |keyword: &'static str| {
+        block.inner().iter().filter(move |inner| inner.is(keyword)).flat_map(Written::inner)
+    };
+    let value = |keyword: &str, line: &Written, more: String| {
+        let words = std::iter::once(&line.keyword).chain(&line.args).map(|word| &*word.text);
+        Value {
+            keyword: keyword.to_owned(),
+            value: words.collect::<Vec<_>>().join(" ") + &more,
+            from: Origin::Written(line.keyword.place.clone()),
+            noted: is_noted(line, findings),
+        }
+    };
+    let routes = lines("virtual_routes").map(|line| value("route", line, String::new()));
+    // Every line is a rule, or the file would be refused.
+    let rules = lines("virtual_rules").zip(instance.settings.rules.iter()).map(|(line, rule)| {
+        let names_it = |word: &str| ["preference", "priority", "order"].contains(&word);
+        let mut words = std::iter::once(&line.keyword).chain(&line.args);
+        let written = words.any(|word| names_it(&word.text));
+        let more = if written { String::new() } else { format!(" (preference {})", rule.preference) };
+        value("rule", line, more)
+    });
+    routes.chain(rules).collect()
 }
 
 fn written_address(line: &Written) -> Option<std::net::IpAddr> {

@@ -73,6 +73,7 @@ pub(super) fn settings(
     let vrid = required(draft.vrid.as_ref(), "virtual_router_id", &draft, report);
     Some(InstanceSettings {
         routes: Arc::new(draft.routes),
+        rules: Arc::new(super::rule::rules(draft.rules)),
         interface: interface_name(interface?, report),
         vrid: Vrid::new(u8::try_from(vrid?.value).ok()?)?,
         advert_interval: advert_interval?,

@@ -6,6 +6,7 @@ mod address;
 mod group;
 mod hmac;
 mod instance;
+mod rule;
 mod vmac;
 
 use std::collections::HashMap;
@@ -24,9 +25,11 @@ use super::source::At;
 use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, TrackSettings, Weight};
 
 /// What is returned counts only where the report has no errors.
-pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
+pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
+    rule::number(&mut draft, report);
     let mut vmacs = vmac::Names::new(&draft, report);
-    let Draft { globals, scripts, mut instances, groups, static_addresses, static_routes } = draft;
+    let Draft { globals, scripts, mut instances, groups, static_addresses, static_routes, static_rules } =
+        draft;
     let members = group::join(&groups, &mut instances, report);
     let default = globals.default_interface.as_ref().map_or("eth0".into(), |name| name.value.clone());
     let announce = announce_defaults(&globals, report);
@@ -65,6 +68,7 @@ pub(super) fn resolve(draft: Draft, report: &mut Report) -> Config {
         statics: Statics {
             addresses: static_addresses.iter().map(|it| address::on_device(it, &default, report)).collect(),
             routes: static_routes,
+            rules: rule::rules(static_rules),
         },
         tracked_interfaces,
     }

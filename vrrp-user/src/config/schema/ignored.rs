@@ -22,7 +22,6 @@ pub(super) const TOP: &[Row<Draft>] = &[
         "the pace is that of `vrrp_garp_interval`",
     ),
     Row::missing("track_group", "instances that a static address follows", "static addresses are not set"),
-    Row::missing("static_rules", "rules set at start", "the rules are not set"),
     Row::missing("linkbeat_interfaces", "poll link states", "link states come from netlink"),
     Row::missing("linkbeat_use_polling", "poll all link states", "link states come from netlink"),
     Row::missing("interface_up_down_delays", "debounce links", "link changes count at once"),
@@ -175,7 +174,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
 ];
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
-    Row::missing("virtual_rules", "rules of a master", "the rules are not set"),
     Row::missing("track_bfd", "BFD session", NO_BFD),
     Row::missing("vrf", "VRF without an interface", "the VRF is that of the interface"),
     Row::missing("promote_secondaries", "sysctl of the interface", "the sysctl stays"),

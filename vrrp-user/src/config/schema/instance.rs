@@ -12,6 +12,7 @@ use super::super::tree::Statement;
 use super::address::AddressDraft;
 use super::hmac::{self, HmacDraft};
 use super::root::Draft;
+use super::rule::RuleDraft;
 use super::track::TrackDraft;
 use super::value;
 use super::vmac::{self, VmacsDraft};
@@ -37,6 +38,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) addresses: Vec<AddressDraft>,
     pub(in crate::config) excluded: Vec<AddressDraft>,
     pub(in crate::config) routes: Vec<Route>,
+    pub(in crate::config) rules: Vec<RuleDraft>,
     pub(in crate::config) no_addresses: bool,
     pub(in crate::config) source: Option<At<IpAddr>>,
     pub(in crate::config) group: Option<At<IpAddr>>,
@@ -159,6 +161,12 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         Kind::Block("", |it, _, inner, report| super::route::read(&mut it.routes, inner, report)),
         "",
         "routes of a master, one per line, set after its addresses and removed before them",
+    ),
+    Row::works(
+        "virtual_rules",
+        Kind::Block("", |it, _, inner, report| super::rule::read(&mut it.rules, inner, report)),
+        "",
+        "routing policy rules of a master, one per line, set after its routes and removed before them",
     ),
     Row::works(
         "virtual_ipaddress_excluded",

@@ -6,7 +6,7 @@ use super::globals::{self, GlobalsDraft};
 use super::group::{self, GroupDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
-use super::{AddressDraft, Kind, Row, Tables, address, check, hmac, ignored, process, route, vmac, watch};
+use super::{AddressDraft, Kind, Row, Tables, address, check, hmac, ignored, process, route, rule, vmac, watch};
 use crate::protocol::Route;
 
 /// A whole configuration, as written.
@@ -17,6 +17,7 @@ pub(in crate::config) struct Draft {
     pub(in crate::config) instances: Vec<InstanceDraft>,
     pub(in crate::config) static_addresses: Vec<AddressDraft>,
     pub(in crate::config) static_routes: Vec<Route>,
+    pub(in crate::config) static_rules: Vec<rule::RuleDraft>,
     pub(in crate::config) groups: Vec<GroupDraft>,
 }
 
@@ -64,6 +65,12 @@ pub(super) const ROWS: &[Row<Draft>] = &[
         Kind::Block("", |draft, _, inner, report| route::read(&mut draft.static_routes, inner, report)),
         "",
         "the same for routes",
+    ),
+    Row::works(
+        "static_rules",
+        Kind::Block("", |draft, _, inner, report| rule::read(&mut draft.static_rules, inner, report)),
+        "",
+        "the same for routing policy rules",
     ),
     Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
     Row::works(

@@ -7,20 +7,9 @@ use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
 use super::super::source::Position;
 use super::super::tree::Statement;
+use super::names::{KEEPALIVED, MAIN, PROTOCOLS, TABLES, TOS, number};
 use super::{address, value};
 use crate::protocol::{Hop, Route, RouteKind, RouteOption};
-
-/// Who has set a route, unless the line says otherwise (RTPROT_KEEPALIVED).
-const PROTOCOL: u8 = 18;
-
-/// RT_TABLE_MAIN.
-const TABLE: u32 = 254;
-
-/// Known without `/etc/iproute2/rt_tables`.
-const TABLES: [(&str, u32); 3] = [("local", 255), ("main", TABLE), ("default", 253)];
-
-const PROTOCOLS: [(&str, u8); 5] =
-    [("kernel", 2), ("boot", 3), ("static", 4), ("ra", 9), ("keepalived", PROTOCOL)];
 
 /// Words that keepalived knows and whose effect is missing here, and how many values follow them.
 const MISSING: [(&str, usize); 10] = [
@@ -153,7 +142,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             "from" => draft.from = Some(network(value(report)?, report)?),
             "table" => {
                 let word = value(report)?;
-                draft.table = Some(named("table", &TABLES, word, report)?);
+                draft.table = Some(TABLES.number(word, report)?);
             }
             "metric" | "priority" | "preference" => {
                 let word = value(report)?;
@@ -165,11 +154,11 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             }
             "tos" | "dsfield" => {
                 let word = value(report)?;
-                draft.tos = u8::try_from(number(&word.text, word.at, report)?).ok()?;
+                draft.tos = TOS.octet(word, report)?;
             }
             "protocol" | "proto" => {
                 let word = value(report)?;
-                draft.protocol = Some(named("protocol", &PROTOCOLS, word, report)?);
+                draft.protocol = Some(PROTOCOLS.octet(word, report)?);
             }
             _ if MOOT.contains(&text) => {}
             _ if draft.destination.is_none() && !draft.is_default => draft.set_destination(word, report)?,
@@ -245,11 +234,11 @@ impl Draft {
             from: self.from,
             source: self.source,
             hops,
-            table: self.table.unwrap_or(if kind == RouteKind::Local { 255 } else { TABLE }),
+            table: self.table.unwrap_or(if kind == RouteKind::Local { 255 } else { MAIN }),
             metric: self.metric,
             tos: self.tos,
             scope: self.scope,
-            protocol: self.protocol.unwrap_or(PROTOCOL),
+            protocol: self.protocol.unwrap_or(KEEPALIVED),
             options: self.options,
             mtu_locked: self.mtu_locked,
         })
@@ -257,7 +246,7 @@ impl Draft {
 }
 
 /// An address with a prefix, whose other bits are cleared as the kernel wants them.
-fn network(word: &Word, report: &mut Report) -> Option<(IpAddr, u8)> {
+pub(super) fn network(word: &Word, report: &mut Report) -> Option<(IpAddr, u8)> {
     let Some((address, prefix)) = value::address(&word.text) else {
         report.error(word.at, format!("`{}` is not an IP address with a prefix", word.text));
         return None;
@@ -283,33 +272,4 @@ fn plain_address(word: &Word, report: &mut Report) -> Option<IpAddr> {
         report.error(word.at, format!("`{}` is not an IP address", word.text));
     }
     address
-}
-
-fn number(text: &str, at: Position, report: &mut Report) -> Option<u32> {
-    let number = match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    };
-    if number.is_none() {
-        report.error(at, format!("`{text}` is not a number"));
-    }
-    number
-}
-
-/// A number, or a name for one.
-fn named<T: Copy + std::str::FromStr>(
-    what: &str,
-    names: &[(&str, T)],
-    word: &Word,
-    report: &mut Report,
-) -> Option<T> {
-    let by_name = names.iter().find(|(name, _)| *name == word.text).map(|(_, number)| *number);
-    let found = by_name.or_else(|| word.text.parse().ok());
-    if found.is_none() {
-        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-        report
-            .error(word.at, format!("`{}` is not a {what} that is known", word.text))
-            .help(format!("write its number, or one of {}", known.join(", ")));
-    }
-    found
 }

@@ -5,6 +5,8 @@
 //! so that no takeover waits for another's repeats. Absent: decisions, and sleep other than in the wait set.
 
 mod elsewhere;
+mod fault;
+mod paths;
 mod repeat;
 
 use std::io;
@@ -18,19 +20,20 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
 use self::elsewhere::Refresh;
+use self::fault::Faults;
+use self::paths::Paths;
 use self::repeat::{Repeats, Target};
 use super::board::Board;
-use super::queue::{Command, Queue, Report};
+use super::queue::{Command, Object, Queue, Report};
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::link::Link;
-use crate::driver::netlink::route;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::realtime::{EFFECT_PRIORITY, STACK, become_realtime};
 use crate::driver::socket::{Announcer, Station};
 use crate::driver::wait::Wait;
 use crate::driver::{clock, sysctl};
 use crate::protocol::{
-    Addresses, AnnounceSettings, Announcement, Epoch, InstanceId, InstanceSettings, Route, VirtualAddress,
+    Addresses, AnnounceSettings, Announcement, Epoch, InstanceId, InstanceSettings, VirtualAddress,
 };
 
 const COMMANDS: u64 = 0;
@@ -40,7 +43,7 @@ const COMMANDS: u64 = 0;
 pub struct Charge {
     interface: Arc<str>,
     addresses: Arc<Addresses>,
-    routes: Arc<Vec<Route>>,
+    paths: Paths,
     announce: AnnounceSettings,
     refresh: Option<Refresh>,
 }
@@ -50,7 +53,7 @@ impl From<&InstanceSettings> for Charge {
         Self {
             interface: Arc::clone(settings.address_interface()),
             addresses: Arc::clone(&settings.addresses),
-            routes: Arc::clone(&settings.routes),
+            paths: Paths::of(settings),
             announce: settings.announce,
             refresh: Refresh::of(settings),
         }
@@ -156,16 +159,11 @@ impl Effect {
         let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
             if let (Some(refused), Some(place)) = (refused.get_mut(index), places.get(index)) {
                 *refused = true;
-                faults.note(id, place.address.address, errno);
+                faults.note(id, Object::Address(place.address.address), errno);
             }
         });
-        faults.note_all(id, &places, done);
-        faults.note_routes(
-            id,
-            &instance.charge.routes,
-            |netlink, routes, failed| route::add(netlink, routes, failed),
-            &mut self.netlink,
-        );
+        note_all(&mut faults, id, &places, done);
+        instance.charge.paths.set(id, &mut self.netlink, &mut faults);
         let set = places.iter().zip(refused).filter(|(_, refused)| !refused);
         for target in set.filter_map(|(place, _)| place.target(&instance.charge.announce)) {
             self.announcer.queue(id, target.station, target.address);
@@ -184,19 +182,14 @@ impl Effect {
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         instance.held = None;
         let mut faults = Faults::default();
-        faults.note_routes(
-            id,
-            &instance.charge.routes,
-            |netlink, routes, failed| route::remove(netlink, routes, failed),
-            &mut self.netlink,
-        );
+        instance.charge.paths.remove(id, &mut self.netlink, &mut faults);
         let places = instance.charge.places(&mut self.netlink);
         let done = address::remove(&mut self.netlink, &placed(&places), |index, errno| {
             if let Some(place) = places.get(index) {
-                faults.note(id, place.address.address, errno);
+                faults.note(id, Object::Address(place.address.address), errno);
             }
         });
-        faults.note_all(id, &places, done);
+        note_all(&mut faults, id, &places, done);
         self.tell(&faults);
     }
 
@@ -227,41 +220,25 @@ impl Effect {
         // What is queued may announce addresses that leave.
         self.repeats.void(id);
         let mut faults = Faults::default();
-        // Where routes differ in anything, all are set anew.
-        let (old_routes, new_routes) = (Arc::clone(&old.routes), Arc::clone(&new.routes));
-        let has_other_routes = old_routes != new_routes;
-        if has_other_routes {
-            faults.note_routes(
-                id,
-                &old_routes,
-                |netlink, routes, failed| route::remove(netlink, routes, failed),
-                &mut self.netlink,
-            );
-        }
+        let (stale, fresh) = old.paths.differing(&new.paths);
+        stale.remove(id, &mut self.netlink, &mut faults);
         let places = gone.places(&mut self.netlink);
         let done = address::remove(&mut self.netlink, &placed(&places), |index, errno| {
             if let Some(place) = places.get(index) {
-                faults.note(id, place.address.address, errno);
+                faults.note(id, Object::Address(place.address.address), errno);
             }
         });
-        faults.note_all(id, &places, done);
+        note_all(&mut faults, id, &places, done);
         // All of them: the first address of a subnet takes the others along when it goes.
         let places = new.places(&mut self.netlink);
         let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
             if let Some(place) = places.get(index) {
-                faults.note(id, place.address.address, errno);
+                faults.note(id, Object::Address(place.address.address), errno);
             }
         });
-        faults.note_all(id, &places, done);
+        note_all(&mut faults, id, &places, done);
         let places = added.places(&mut self.netlink);
-        if has_other_routes {
-            faults.note_routes(
-                id,
-                &new_routes,
-                |netlink, routes, failed| route::add(netlink, routes, failed),
-                &mut self.netlink,
-            );
-        }
+        fresh.set(id, &mut self.netlink, &mut faults);
         let targets: Vec<Target> = places.iter().filter_map(|place| place.target(&new.announce)).collect();
         for target in &targets {
             self.announcer.queue(id, target.station, target.address);
@@ -313,9 +290,9 @@ impl Effect {
     }
 
     fn tell(&self, faults: &Faults) {
-        self.board.effect_errors.fetch_add(faults.count, Relaxed);
-        if let Some((instance, address, errno)) = faults.first {
-            self.reports.push(Report::EffectFailed { instance, address, errno });
+        self.board.effect_errors.fetch_add(faults.count(), Relaxed);
+        if let Some((instance, object, errno)) = faults.first() {
+            self.reports.push(Report::EffectFailed { instance, object, errno });
         }
     }
 }
@@ -328,7 +305,7 @@ fn send(announcer: &mut Announcer, board: &Board, faults: &mut Faults) {
                 board.announcements_sent.fetch_add(1, Relaxed);
             }
         }
-        Err(errno) => faults.note(id, address, errno),
+        Err(errno) => faults.note(id, Object::Address(address), errno),
     });
 }
 
@@ -420,40 +397,9 @@ impl Device {
     }
 }
 
-/// What went wrong within one command: the first fault, and how many.
-#[derive(Debug, Default)]
-struct Faults {
-    first: Option<(InstanceId, IpAddr, i32)>,
-    count: u64,
-}
-
-impl Faults {
-    fn note(&mut self, id: InstanceId, address: IpAddr, errno: i32) {
-        self.first.get_or_insert((id, address, errno));
-        self.count += 1;
-    }
-
-    /// Sets or removes routes; a fault is told with the destination.
-    fn note_routes(
-        &mut self,
-        id: InstanceId,
-        routes: &[Route],
-        act: impl Fn(&mut RouteSocket, &[Route], &mut dyn FnMut(usize, i32)) -> io::Result<()>,
-        netlink: &mut RouteSocket,
-    ) {
-        let Some(first) = routes.first() else { return };
-        let done = act(netlink, routes, &mut |index, errno| {
-            self.note(id, routes.get(index).unwrap_or(first).destination.0, errno);
-        });
-        if let Err(error) = done {
-            self.note(id, first.destination.0, error.raw_os_error().unwrap_or(libc::EIO));
-        }
-    }
-
-    /// Netlink itself failed: what became of any of the addresses is not known.
-    fn note_all(&mut self, id: InstanceId, places: &[Place<'_>], done: io::Result<()>) {
-        if let (Err(error), Some(place)) = (done, places.first()) {
-            self.note(id, place.address.address, error.raw_os_error().unwrap_or(libc::EIO));
-        }
+/// Netlink itself failed: what became of any of the addresses is not known.
+fn note_all(faults: &mut Faults, id: InstanceId, places: &[Place<'_>], done: io::Result<()>) {
+    if let (Err(error), Some(place)) = (done, places.first()) {
+        faults.note_failure(id, Object::Address(place.address.address), &error);
     }
 }

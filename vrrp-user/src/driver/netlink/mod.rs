@@ -13,6 +13,7 @@ pub mod link;
 pub mod monitor;
 pub mod residue;
 pub mod route;
+pub mod rule;
 pub mod socket;
 pub mod table;
 pub mod tracker;

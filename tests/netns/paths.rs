@@ -1,0 +1,81 @@
+//! Routes and rules that go with the addresses.
+
+use anyhow::{Result, ensure};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Instance};
+use vrrp_tests::pair::{Pair, SETTLE};
+
+use crate::{roles, subject};
+
+const PATHS: &str = "virtual_routes {
+        192.0.2.0/24 via 10.77.0.254 table 100
+    }
+    virtual_rules {
+        from 10.77.0.200 table 100 preference 500
+    }";
+
+fn with(priority: u8, lines: &str) -> Instance {
+    Instance::v3(priority).line(lines)
+}
+
+/// What `ip rule` and `ip route` show of it.
+fn shown(pair: &Pair, node: usize) -> Result<(bool, bool)> {
+    let namespace = &pair.node(node)?.namespace;
+    let rules = namespace.run("ip", &["rule", "show"])?;
+    let routes = namespace.run("ip", &["route", "show", "table", "all"])?;
+    Ok((rules.contains("500:\tfrom 10.77.0.200 lookup 100"), routes.contains("192.0.2.0/24 via 10.77.0.254")))
+}
+
+fn wait_for(pair: &Pair, node: usize, wanted: (bool, bool)) -> Result<()> {
+    until(&format!("rule and route of node {node}: {wanted:?}"), SETTLE, || {
+        shown(pair, node).is_ok_and(|found| found == wanted)
+    })
+}
+
+#[test]
+fn routes_and_rules_move_with_the_addresses() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::settled(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
+        wait_for(pair, 0, (true, true))?;
+        ensure!(shown(pair, 1)? == (false, false), "the backup has them too");
+        pair.stop(0)?;
+        wait_for(pair, 1, (true, true))?;
+        ensure!(shown(pair, 0)? == (false, false), "left behind");
+        Ok(())
+    })
+}
+
+#[test]
+fn what_an_earlier_run_has_left_is_removed_and_what_others_set_stays() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::idle(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
+        let namespace = &pair.node(1)?.namespace;
+        namespace.ip("rule add from 10.77.0.200 table 100 preference 500 protocol 18")?;
+        namespace.ip("rule add from 10.77.0.200 table 100 preference 500 protocol static")?;
+        namespace.ip("route add 192.0.2.0/24 via 10.77.0.254 table 100 protocol 18")?;
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        pair.start(1)?;
+        wait_for(pair, 1, (true, false))?;
+        let rules = pair.node(1)?.namespace.run("ip", &["-details", "rule", "show"])?;
+        let count = rules.lines().filter(|line| line.starts_with("500:")).count();
+        ensure!(count == 1 && rules.contains("proto static"), "{rules}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_reload_sets_other_rules_without_another_election() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::settled(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
+        wait_for(pair, 0, (true, true))?;
+        pair.observer.clear();
+        let other = PATHS.replace("preference 500", "preference 600");
+        pair.running(0)?.reload(&Config::of(with(200, &other)).to_string())?;
+        wait_for(pair, 0, (false, true))?;
+        let rules = pair.node(0)?.namespace.run("ip", &["rule", "show"])?;
+        ensure!(rules.contains("600:\tfrom 10.77.0.200 lookup 100"), "{rules}");
+        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "another master");
+        Ok(())
+    })
+}

@@ -1,0 +1,122 @@
+//! Routing policy rules in the kernel.
+//!
+//! Enters: what the configuration says of a rule. Leaves: all rules of an instance set or removed by one send, and an
+//! errno for each that was not. Absent: interfaces, which a rule knows by name and need not be there.
+
+use std::io;
+
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::route::{RouteProtocol, RouteRealm};
+use rtnetlink::packet_route::rule::{
+    RuleAction as Action, RuleAttribute, RuleFlags, RuleHeader, RuleMessage, RulePortRange, RuleUidRange,
+};
+use rtnetlink::packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
+use vrrp_ebpf::wire::Family;
+
+use super::socket::{Request, RouteSocket};
+use crate::protocol::{Rule, RuleAction};
+
+/// Sets the rules, in this order. One that is there already counts as set.
+///
+/// # Errors
+/// Netlink itself failed. Refusals go to `failed` by index and errno: EINVAL for what the kernel does not know, EPERM
+/// without CAP_NET_ADMIN.
+pub fn add(socket: &mut RouteSocket, rules: &[Rule], mut failed: impl FnMut(usize, i32)) -> io::Result<()> {
+    let requests = rules.iter().map(|rule| Request {
+        message: RouteNetlinkMessage::NewRule(message(rule)),
+        flags: NLM_F_CREATE | NLM_F_EXCL,
+    });
+    socket.perform(requests.collect(), |index, errno| {
+        if errno != libc::EEXIST {
+            failed(index, errno);
+        }
+    })
+}
+
+/// Removes the rules. One that is not there counts as removed; one that somebody else has set (by its protocol) stays.
+///
+/// The first goes first: what a request does not name matches everything, so that a rule which asks for less would
+/// take the place of one that stands before it with the same preference.
+///
+/// # Errors
+/// As in [`add`].
+pub fn remove(
+    socket: &mut RouteSocket,
+    rules: &[Rule],
+    mut failed: impl FnMut(usize, i32),
+) -> io::Result<()> {
+    let requests =
+        rules.iter().map(|rule| Request { message: RouteNetlinkMessage::DelRule(message(rule)), flags: 0 });
+    socket.perform(requests.collect(), |index, errno| {
+        if errno != libc::ENOENT {
+            failed(index, errno);
+        }
+    })
+}
+
+/// The rule in the kernel's words.
+fn message(rule: &Rule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    let (action, table) = action(rule.action);
+    message.header = RuleHeader {
+        family: match rule.family {
+            Family::V4 => AddressFamily::Inet,
+            Family::V6 => AddressFamily::Inet6,
+        },
+        dst_len: rule.to.map_or(0, |(_, prefix)| prefix),
+        src_len: rule.from.map_or(0, |(_, prefix)| prefix),
+        tos: rule.tos,
+        // RT_TABLE_UNSPEC: the number is in an attribute.
+        table: u8::try_from(table.unwrap_or(0)).unwrap_or(0),
+        action,
+        flags: if rule.inverted { RuleFlags::Invert } else { RuleFlags::empty() },
+    };
+    let attributes = &mut message.attributes;
+    attributes.push(RuleAttribute::Priority(rule.preference));
+    attributes.push(RuleAttribute::Protocol(RouteProtocol::from(rule.protocol)));
+    attributes.extend(rule.from.map(|(address, _)| RuleAttribute::Source(address)));
+    attributes.extend(rule.to.map(|(address, _)| RuleAttribute::Destination(address)));
+    attributes.extend(rule.input.as_ref().map(|name| RuleAttribute::Iifname(name.to_string())));
+    attributes.extend(rule.output.as_ref().map(|name| RuleAttribute::Oifname(name.to_string())));
+    if let Some((mark, mask)) = rule.mark {
+        attributes.push(RuleAttribute::FwMark(mark));
+        attributes.extend(mask.map(RuleAttribute::FwMask));
+    }
+    attributes.extend(rule.tunnel.map(RuleAttribute::TunId));
+    attributes.extend(rule.users.map(|(start, end)| RuleAttribute::UidRange(RuleUidRange { start, end })));
+    attributes.extend(rule.ip_protocol.map(|number| RuleAttribute::IpProtocol(IpProtocol::from(number))));
+    let ports = |(start, end)| RulePortRange { start, end };
+    attributes.extend(rule.source_ports.map(|range| RuleAttribute::SourcePortRange(ports(range))));
+    attributes.extend(rule.destination_ports.map(|range| RuleAttribute::DestinationPortRange(ports(range))));
+    attributes.extend(table.map(RuleAttribute::Table));
+    match rule.action {
+        RuleAction::Lookup(lookup) => {
+            if lookup.table.is_none() {
+                attributes.push(RuleAttribute::L3MDev(true));
+            }
+            attributes.extend(lookup.realms.map(|both| RuleAttribute::Realm(realm(both))));
+            attributes.extend(lookup.suppressed_prefix.map(RuleAttribute::SuppressPrefixLen));
+            attributes.extend(lookup.suppressed_group.map(RuleAttribute::SuppressIfGroup));
+        }
+        RuleAction::Goto(target) => attributes.push(RuleAttribute::Goto(target)),
+        _ => {}
+    }
+    message
+}
+
+/// What is done, and with which table.
+fn action(action: RuleAction) -> (Action, Option<u32>) {
+    match action {
+        RuleAction::Lookup(lookup) => (Action::ToTable, lookup.table),
+        RuleAction::Goto(_) => (Action::Goto, None),
+        RuleAction::Nop => (Action::Nop, None),
+        RuleAction::Blackhole => (Action::Blackhole, None),
+        RuleAction::Unreachable => (Action::Unreachable, None),
+        RuleAction::Prohibit => (Action::Prohibit, None),
+    }
+}
+
+fn realm(both: u32) -> RouteRealm {
+    let [source, destination] = [both >> 16, both & 0xffff].map(|half| u16::try_from(half).unwrap_or(0));
+    RouteRealm { source, destination }
+}

@@ -1,0 +1,58 @@
+//! Routing policy rules that go with the addresses of an instance.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use vrrp_ebpf::wire::Family;
+
+/// Which packets look up which table. What is `None` does not matter to the rule.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rule {
+    pub family: Family,
+    /// Rules with lower numbers come first.
+    pub preference: u32,
+    /// `not`: for all packets that do not match.
+    pub inverted: bool,
+    /// With its prefix.
+    pub from: Option<(IpAddr, u8)>,
+    pub to: Option<(IpAddr, u8)>,
+    /// The interface that a packet came in on; `lo` for those of this host.
+    pub input: Option<Arc<str>>,
+    /// The interface that a local socket is bound to.
+    pub output: Option<Arc<str>>,
+    /// A firewall mark, and which of its bits count.
+    pub mark: Option<(u32, Option<u32>)>,
+    pub tos: u8,
+    pub tunnel: Option<u64>,
+    /// First and last.
+    pub users: Option<(u32, u32)>,
+    pub ip_protocol: Option<u8>,
+    pub source_ports: Option<(u16, u16)>,
+    pub destination_ports: Option<(u16, u16)>,
+    pub action: RuleAction,
+    /// rtnetlink protocol: who has set it.
+    pub protocol: u8,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RuleAction {
+    Lookup(Lookup),
+    /// Go on with the first rule of this preference.
+    Goto(u32),
+    Nop,
+    Blackhole,
+    Unreachable,
+    Prohibit,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Lookup {
+    /// `None`: that of the VRF which the packet belongs to (`l3mdev`).
+    pub table: Option<u32>,
+    /// Source realm in the upper half, destination realm in the lower one; IPv4.
+    pub realms: Option<u32>,
+    /// Routes with this prefix length, or a shorter one, do not count.
+    pub suppressed_prefix: Option<u32>,
+    /// Routes over interfaces of this group do not count.
+    pub suppressed_group: Option<u32>,
+}
