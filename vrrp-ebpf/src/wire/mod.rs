@@ -73,6 +73,16 @@ pub enum ChecksumForm {
     Plain = 1,
 }
 
+impl From<u8> for ChecksumForm {
+    /// The reverse of a cast; the default for what is none.
+    fn from(number: u8) -> Self {
+        match number {
+            1 => Self::Plain,
+            _ => Self::Pseudo,
+        }
+    }
+}
+
 /// A valid advert, as far as the maps keep it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Sighting {

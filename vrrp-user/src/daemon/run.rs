@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use vrrp_ebpf::map::SLOTS_MAX;
 
 use super::attach::Attachments;
+use super::auth::Store;
 use super::board::Board;
 use super::effect::{Charge, Effect};
 use super::engine::{Engine, Parts, Spawned};
@@ -110,6 +111,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         started,
         config: Arc::new(config),
     });
+    let store = Arc::new(Store::open(&options.runtime_dir));
+    store.prepare(&sources.config, &sources.board);
     let queues = Queues { inputs: queue()?, commands: queue()?, reports: queue()? };
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -122,11 +125,13 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         }
         let (inputs, reports) = (queues.inputs.clone(), queues.reports.clone());
         let (orders, ordered) = mpsc::channel(1);
-        let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports, orders).await?;
+        let service =
+            Service::open(options, &folder, Arc::clone(&sources), inputs, reports, orders, Arc::clone(&store))
+                .await?;
         remove_residue(&sources.config, None)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
         let statics = Statics::new(&sources.config.statics)?;
-        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, statics);
+        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, statics, store);
         let delay = startup_delay(&sources.config.globals);
         if !delay.is_zero() {
             info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
@@ -284,6 +289,7 @@ fn interfaces<'a>(
     program: Result<Program, String>,
     vmacs: &'a RefCell<Vmacs>,
     statics: Statics,
+    store: Arc<Store>,
 ) -> Interfaces<'a> {
     let config = &sources.config;
     let settings = config.instances.iter().map(|instance| (instance.id, instance.settings.clone()));
@@ -297,7 +303,7 @@ fn interfaces<'a>(
         queues.inputs.clone(),
     );
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
-    Interfaces { sources, inputs, attachments, vmacs, statics, config }
+    Interfaces { sources, inputs, attachments, vmacs, statics, store, config }
 }
 
 /// Room for more instances than there are, as a reload may bring some.

@@ -167,7 +167,17 @@ pub(crate) fn source(peer: &PeerEntry, family: Family) -> String {
 
 /// Valid adverts of others, whatever became of them.
 pub(crate) fn received(counters: &Counters) -> u64 {
-    [Counter::Steady, Counter::Event, Counter::RingFull].iter().map(|&word| counters.counter(word)).sum()
+    let heard = [Counter::Steady, Counter::Event, Counter::RingFull].map(|word| counters.counter(word));
+    // The daemon refuses these when they have come through.
+    let refused = [
+        Reject::AuthMalformed,
+        Reject::AuthKey,
+        Reject::AuthHmac,
+        Reject::AuthStale,
+        Reject::AuthReplay,
+    ];
+    let refused = refused.map(|word| counters.reject(word));
+    heard.iter().sum::<u64>().saturating_sub(refused.iter().sum())
 }
 
 /// Upper bound of a bucket of gaps, in ns; `None` for the last one.

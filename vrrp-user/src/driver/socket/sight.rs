@@ -1,6 +1,6 @@
 //! What the program does in the kernel, for frames of a packet socket: find the instance, judge, record.
 
-use vrrp_ebpf::map::InstanceKey;
+use vrrp_ebpf::map::{InstanceKey, NO_PEER, Slot};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Sighting, advert, checksum, frame};
 
@@ -35,10 +35,15 @@ pub fn sight<'a>(
     };
     let message = bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
     let sum = |length| message.and_then(|message| message.get(..length)).map(checksum::sum);
-    let (sighting, checksum) = advert::judge(bytes, &frame, &maps.slot(slot), sum)
+    let form = maps.slot(slot);
+    let (sighting, checksum) = advert::judge(bytes, &frame, &form, sum)
         .inspect_err(|reject| maps.count_reject(slot, *reject))
         .ok()?;
     let message = message?;
+    if form.trailer != Slot::UNSIGNED {
+        let passes = maps.pass_signed(slot, sighting.source, stamp);
+        return passes.then_some(Sighted { slot, peer: NO_PEER, message, sighting, checksum, stamp });
+    }
     match maps.record(slot, &sighting, checksum, message, stamp) {
         Recorded::Steady => None,
         Recorded::Event { peer } => Some(Sighted { slot, peer, message, sighting, checksum, stamp }),
@@ -49,7 +54,7 @@ pub fn sight<'a>(
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use vrrp_ebpf::map::{Counter, Slot};
+    use vrrp_ebpf::map::Counter;
     use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect, fill_checksum};
     use vrrp_ebpf::wire::ethernet::{EthernetRepr, Mac};
     use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};

@@ -32,9 +32,9 @@ pub enum Proof {
     /// It is not signed, and need not be.
     Tolerated,
     Signed {
-        /// Of the sender's mark.
+        mark: Mark,
+        /// Of the mark among [`Guard::marks`].
         place: usize,
-        sequence: Sequence,
         /// How far the sender's clock is ahead of ours, and what it took the advert to get here, in µs.
         skew: i64,
     },
@@ -111,7 +111,7 @@ impl Guard {
         // was put right is heard again.
         let place = marks.advance(source, sequence, is_far).map_err(|_| Reject::AuthReplay)?;
         let skew = sequence.micros_ahead(clock);
-        Ok(Admitted { message, proof: Proof::Signed { place, sequence, skew } })
+        Ok(Admitted { message, proof: Proof::Signed { mark: Mark { source, sequence }, place, skew } })
     }
 
     /// The trailer of an advert that leaves from `source` at `now`; the same for all its destinations.
