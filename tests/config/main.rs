@@ -12,6 +12,7 @@ mod grammar;
 mod groups;
 mod include;
 mod keepalived;
+mod policy;
 mod random;
 mod routes;
 mod rules;

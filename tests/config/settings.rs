@@ -108,10 +108,7 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!(two.auth, Auth::Pass(*b"a#b\0\0\0\0\0"));
     let unicast = two.unicast.as_ref().unwrap();
     assert_eq!(unicast.ttl, 64);
-    assert_eq!(
-        unicast.peers,
-        [UnicastPeer { address: ip("192.0.2.11") }, UnicastPeer { address: ip("192.0.2.12") }]
-    );
+    assert_eq!(unicast.peers, [UnicastPeer::new(ip("192.0.2.11")), UnicastPeer::new(ip("192.0.2.12"))]);
     assert_eq!(two.checksum, ChecksumForm::Plain);
     assert_eq!(two.down_timer_adverts, 4);
     assert_eq!(two.announce.lower_prio_repeat, 1);
@@ -176,7 +173,7 @@ fn the_traps_are_taken_as_keepalived_takes_them() {
     assert_eq!(hint.announce.garp_interval, Duration::from_secs(2));
 
     let six = settings[1];
-    assert_eq!((six.version, six.auth, six.tracks.len()), (Version::V3, Auth::None, 0));
+    assert_eq!((six.version, &six.auth, six.tracks.len()), (Version::V3, &Auth::None, 0));
     assert_eq!((six.addresses.advertised[0].label.as_ref(), six.addresses.advertised[0].scope), (None, 0));
     assert_eq!((six.unicast.as_ref(), six.source), (None, Some(ip("fe80::9"))));
 

@@ -109,7 +109,8 @@ fn table(cell: Cell) -> Outcome {
     let version = cell.variant.version();
     let priority = own_priority(cell);
     let down = |interval| master_down_interval(version, priority, interval, 3);
-    let learned = down(if version == Version::V3 { cell.interval } else { Interval::SECOND });
+    let own = Interval::SECOND;
+    let learned = down(if version == Version::V3 { cell.interval } else { own.max(cell.interval) });
     let outcome = |state, timer, actions: &str| Outcome { state, timer, actions: actions.to_owned() };
     if cell.state == State::Backup {
         return match cell.kind {

@@ -123,6 +123,9 @@ fn heard_interval(version: Version, words: &[&str]) -> Interval {
     match (words, version) {
         ([], _) => Interval::SECOND,
         (["every", count], Version::V3) => centiseconds(count.trim_end_matches("cs").parse().unwrap()),
+        (["every", count], Version::V2) => {
+            Interval::from_wire(count.trim_end_matches('s').parse().unwrap(), version).unwrap()
+        }
         _ => panic!("no such interval: {words:?}"),
     }
 }

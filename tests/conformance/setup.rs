@@ -70,6 +70,8 @@ impl Variant {
                 ..Default::default()
             },
             lower_prio_no_advert: false,
+            accept: true,
+            owner_ignores: false,
             higher_prio_send_advert: false,
             ignore_own_link: false,
             tracks: Vec::new(),

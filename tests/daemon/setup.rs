@@ -114,6 +114,8 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
         lower_prio_no_advert: false,
+        accept: true,
+        owner_ignores: false,
         higher_prio_send_advert: false,
         ignore_own_link: false,
         tracks: vec![],

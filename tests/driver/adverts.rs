@@ -137,8 +137,8 @@ fn unicast_goes_to_each_peer_with_its_own_checksum_and_ttl() {
     cable.right.ip("addr add 192.0.2.2/24 dev eth0\naddr add 192.0.2.3/24 dev eth0").unwrap();
     let tap = Tap::new(&cable.right);
     let mut settings = settings(&["192.0.2.100"]);
-    let peers = [2, 3].map(|host| UnicastPeer { address: [192, 0, 2, host].into() });
-    settings.unicast = Some(Unicast { peers: peers.to_vec(), ttl: 64 });
+    let peers = [2, 3].map(|host| UnicastPeer::new([192, 0, 2, host].into()));
+    settings.unicast = Some(Unicast { peers: peers.to_vec(), ttl: 64, checks_source: false });
     assert!(send(&cable.left, &settings, "192.0.2.1", Priority(100)).is_empty());
     let arrived = [tap.next(arrived), tap.next(arrived)];
     let mut destinations = arrived.each_ref().map(|arrived| arrived.destination);
@@ -184,8 +184,8 @@ fn unicast_peers_get_no_icmp_for_their_adverts() {
     let unreachable =
         |frame: &[u8]| (frame[12..14] == [8, 0] && frame[23] == 1 && frame[34] == 3).then_some(());
     let mut settings = settings(&["192.0.2.100"]);
-    let peers = vec![UnicastPeer { address: [192, 0, 2, 2].into() }];
-    settings.unicast = Some(Unicast { peers, ttl: 255 });
+    let peers = vec![UnicastPeer::new([192, 0, 2, 2].into())];
+    settings.unicast = Some(Unicast { peers, ttl: 255, checks_source: false });
     send(&cable.left, &settings, "192.0.2.1", Priority(100));
     tap.next(unreachable);
     let _daemon = cable.right.enter(|| Ok(AdvertSender::new()?)).unwrap();

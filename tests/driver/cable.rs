@@ -186,6 +186,8 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
         lower_prio_no_advert: false,
+        accept: true,
+        owner_ignores: false,
         higher_prio_send_advert: false,
         ignore_own_link: false,
         tracks: Vec::new(),

@@ -9,6 +9,7 @@ mod faults;
 mod groups;
 mod lifecycle;
 mod paths;
+mod policy;
 mod reload;
 mod rungs;
 mod tracks;

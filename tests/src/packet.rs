@@ -315,9 +315,9 @@ mod tests {
 
     fn slot(dialect: Dialect) -> Slot {
         match dialect {
-            Dialect::V2 { seconds, auth } => {
+            Dialect::V2 { auth, .. } => {
                 let (auth_type, auth_data) = auth.encode();
-                Slot { version: 2, advert_int: seconds, auth_type, auth_data, ..Slot::UNUSED }
+                Slot { version: 2, auth_type, auth_data, ..Slot::UNUSED }
             }
             Dialect::V3 { .. } => Slot { version: 3, ..Slot::UNUSED },
         }

@@ -1,8 +1,9 @@
 //! A row for each receive check, in each version and family that can fail it.
 
-use vrrp_ebpf::map::Slot;
-use vrrp_ebpf::wire::Reject;
+use vrrp_ebpf::map::{Counter, Permit, PermitKey, Slot};
+use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
+use vrrp_ebpf::wire::{Family, Reject};
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 
 use crate::stand::{OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
@@ -24,10 +25,8 @@ fn row(reject: Reject, what: &'static str, dialect: Dialect, change: impl FnOnce
 /// What every dialect refuses.
 fn common(dialect: Dialect) -> Vec<Row> {
     let (own, host, nobody) = match dialect.family() {
-        vrrp_ebpf::wire::Family::V4 => {
-            (OWN_IPV4, "192.0.2.9", ["127.0.0.1", "0.0.0.0", "224.0.0.18", "255.255.255.255"])
-        }
-        vrrp_ebpf::wire::Family::V6 => (OWN_IPV6, "fe80::9", ["::1", "::", "ff02::12", "ff02::1"]),
+        Family::V4 => (OWN_IPV4, "192.0.2.9", ["127.0.0.1", "0.0.0.0", "224.0.0.18", "255.255.255.255"]),
+        Family::V6 => (OWN_IPV6, "fe80::9", ["::1", "::", "ff02::12", "ff02::1"]),
     };
     let whole = advert(dialect, 2).build().len();
     let row = |reject, what, change: &dyn Fn(Frame) -> Frame| row(reject, what, dialect, change);
@@ -63,7 +62,6 @@ fn version_2() -> Vec<Row> {
         row(Reject::AuthData, "another password", V2_PASS, |frame| frame.byte(16, b'S')),
         row(Reject::AuthData, "a longer password", V2_PASS, |frame| frame.byte(23, b'!')),
         row(Reject::IntervalZero, "interval 0", V2, |frame| frame.byte(5, 0)),
-        row(Reject::IntervalMismatch, "3 s", V2, |frame| frame.byte(5, 3)),
     ]
 }
 
@@ -88,6 +86,12 @@ fn each_is_counted_and_dropped() {
             slot: unicast,
             ..row(Reject::Destination, "to the group of a unicast instance", dialect, |frame| frame)
         });
+        let listed = Slot { unicast: Slot::LISTED, ..slot(dialect) };
+        let to_us = |frame: Frame| frame.destination(own(dialect).parse().unwrap());
+        rows.push(Row {
+            slot: listed,
+            ..row(Reject::Peer, "from a sender that is not listed", dialect, to_us)
+        });
     }
     let other = [239, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     rows.push(Row {
@@ -110,6 +114,35 @@ fn each_is_counted_and_dropped() {
     let missing: Vec<_> =
         Reject::ALL.into_iter().filter(|reject| rows.iter().all(|row| row.reject != *reject)).collect();
     assert!(missing.is_empty(), "no row for {missing:?}");
+}
+
+fn own(dialect: Dialect) -> &'static str {
+    match dialect.family() {
+        Family::V4 => OWN_IPV4,
+        Family::V6 => OWN_IPV6,
+    }
+}
+
+#[test]
+fn listed_senders_are_heard_from_where_they_are() {
+    for dialect in [V2, V3_IPV4, V3_IPV6] {
+        let listed = Slot { unicast: Slot::LISTED, ..slot(dialect) };
+        on_each_entry(&listed, dialect.family(), 0, |stand| {
+            let frame = |ttl| advert(dialect, 1).destination(own(dialect).parse().unwrap()).ttl(ttl);
+            let sender = if dialect.family() == Family::V4 { "192.0.2.1" } else { "fe80::1" };
+            let peer = PermitKey { slot: 0, source: widen(sender.parse().unwrap()) };
+            let far = Permit { min_ttl: 60, max_ttl: 64 };
+            stand.program.set_permits(&[(peer, far)], &[]).unwrap();
+            for ttl in [60, 64] {
+                assert_eq!(stand.run(&frame(ttl)), Outcome::Passed(Counter::Event), "TTL {ttl}");
+            }
+            for ttl in [0, 59, 65, 255] {
+                assert_eq!(stand.run(&frame(ttl)), Outcome::Rejected(Reject::Ttl), "TTL {ttl}");
+            }
+            stand.program.set_permits(&[], &[peer]).unwrap();
+            assert_eq!(stand.run(&frame(64)), Outcome::Rejected(Reject::Peer));
+        });
+    }
 }
 
 fn check(stand: &mut Stand, row: &Row, tags: &[u16]) {

@@ -132,9 +132,9 @@ pub(crate) fn slot(dialect: Dialect) -> Slot {
     };
     let slot = Slot { source: widen(own.parse().unwrap()), ..Slot::UNUSED };
     match dialect {
-        Dialect::V2 { seconds, auth } => {
+        Dialect::V2 { auth, .. } => {
             let (auth_type, auth_data) = Auth::encode(auth);
-            Slot { version: 2, advert_int: seconds, auth_type, auth_data, ..slot }
+            Slot { version: 2, auth_type, auth_data, ..slot }
         }
         Dialect::V3 { .. } => Slot { version: 3, ..slot },
     }

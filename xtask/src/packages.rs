@@ -11,9 +11,11 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 5] = [
+const NEEDED: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
+    ("nft", "nftables"),
+    ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
     ("tshark", "tshark"),
     ("vrrpd", "frr"),

@@ -147,6 +147,17 @@ pub(super) const ROWS: &[Row] = &[
             wait 1ns                    -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {
+        number: "V09",
+        what: "in version 2 another interval is a sign of life, and the longer one counts",
+        variants: V2,
+        settings: plain,
+        script: "
+            startup                     -> BACKUP startup
+            hear 150 from 120 every 5s  -> watch
+            wait 15609375us - 1ns
+            wait 1ns                    -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
         number: "B12",
         what: "a shorter interval shortens the wait at once",
         variants: V3,

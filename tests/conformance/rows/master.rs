@@ -202,6 +202,23 @@ pub(super) const ROWS: &[Row] = &[
             wait 500ms          -> advert 255",
     },
     Row {
+        number: "own",
+        what: "an owner may be told to take no notice of others, whoever they are",
+        variants: ALL,
+        settings: |settings| {
+            owner(settings);
+            settings.owner_ignores = true;
+        },
+        script: "
+            startup             -> advert 255, add, MASTER owner
+            wait 400ms
+            hear 99 from 120
+            hear 255 from 200
+            hear 0 from 120
+            wait A - 400ms - 1ns
+            wait 1ns            -> advert 255",
+    },
+    Row {
         number: "A08",
         what: "adverts keep their phase when sent late, and start anew when a whole interval was lost",
         variants: ALL,

@@ -70,18 +70,18 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "in version 2 another interval is another language: who is heard must be heard anew",
+        what: "in version 2 the longer interval counts, ours or the master's",
         variants: V2,
         settings: plain,
         script: "
             startup             -> BACKUP startup
             hear 120 from 50    -> watch
             wait 500ms
-            configure interval 2s -> unwatch
+            configure interval 2s
             wait 1s
             seen
-            wait down - 1s - 1ns
-            wait 1ns            -> advert 100, add, MASTER master_silent",
+            wait 6s + 609375us - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {
         number: "own",

@@ -31,11 +31,11 @@ pub fn dissect(bytes: &[u8]) {
 
 fn slots() -> impl Iterator<Item = Slot> {
     let v3 = Slot { version: 3, ..Slot::UNUSED };
-    let v2 = Slot { version: 2, advert_int: 1, ..Slot::UNUSED };
+    let v2 = Slot { version: 2, ..Slot::UNUSED };
     let pass = Slot { auth_type: 1, auth_data: PASSWORD, ..v2 };
-    let signed = [v3, v2].into_iter().flat_map(|slot| {
-        [Slot::SIGNED, Slot::MAYBE_SIGNED].map(|trailer| Slot { trailer, ..slot })
-    });
+    let signed = [v3, v2]
+        .into_iter()
+        .flat_map(|slot| [Slot::SIGNED, Slot::MAYBE_SIGNED].map(|trailer| Slot { trailer, ..slot }));
     [v3, v2, pass].into_iter().chain(signed).flat_map(|slot| [slot, Slot { unicast: 1, ..slot }])
 }
 
@@ -58,7 +58,10 @@ fn judge_one(bytes: &[u8], frame: &Frame, slot: &Slot) {
             let header = Header(*message.first_chunk().expect("a header"));
             let body = message.get(..header.message_len(frame.family)).expect("as long as it says");
             let extra = message.len() - body.len();
-            assert!(extra == 0 && slot.trailer != Slot::SIGNED || extra == TRAILER_LEN && slot.trailer != Slot::UNSIGNED);
+            assert!(
+                extra == 0 && slot.trailer != Slot::SIGNED
+                    || extra == TRAILER_LEN && slot.trailer != Slot::UNSIGNED
+            );
             let summed = if frame.family == Family::V4 { body } else { message };
             let pseudo = match form {
                 ChecksumForm::Plain => 0,
@@ -172,9 +175,9 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
         vrid: repr.vrid(),
     };
     let slot = match dialect {
-        Dialect::V2 { seconds, auth } => {
+        Dialect::V2 { auth, .. } => {
             let (auth_type, auth_data) = auth.encode();
-            Slot { version: 2, advert_int: seconds, auth_type, auth_data, ..Slot::UNUSED }
+            Slot { version: 2, auth_type, auth_data, ..Slot::UNUSED }
         }
         Dialect::V3 { .. } => Slot { version: 3, ..Slot::UNUSED },
     };

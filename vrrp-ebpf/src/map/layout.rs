@@ -15,14 +15,14 @@ fn keys() {
         (4, 6, 7)
     );
     assert_eq!((offset_of!(LeaseKey, family), offset_of!(LeaseKey, address)), (4, 8));
+    assert_eq!((offset_of!(PermitKey, source), offset_of!(Permit, max_ttl)), (4, 1));
 }
 
 #[test]
 fn slot() {
     assert_eq!((offset_of!(Slot, auth_data), offset_of!(Slot, group)), (16, 24));
     assert_eq!((offset_of!(Slot, version), offset_of!(Slot, auth_type)), (40, 41));
-    assert_eq!((offset_of!(Slot, unicast), offset_of!(Slot, advert_int)), (42, 43));
-    assert_eq!((offset_of!(Slot, trailer), offset_of!(Slot, reserved)), (44, 45));
+    assert_eq!((offset_of!(Slot, unicast), offset_of!(Slot, trailer)), (42, 43));
     assert_eq!((offset_of!(Budget, spent), offset_of!(Budget, watched)), (8, 12));
 }
 

@@ -14,6 +14,7 @@
 //! | `BUDGETS` | array | slot → [`Budget`] | program |
 //! | `EVENTS` | ring | → [`Event`] | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
+//! | `PERMITS` | hash | [`PermitKey`] → [`Permit`] | user |
 //! | `LEASES` | hash | [`LeaseKey`] → slot | user |
 //! | `LEASE_UNTIL` | array, mapped | slot → ns of CLOCK_MONOTONIC | user |
 
@@ -25,6 +26,7 @@ mod key;
 mod layout;
 mod lease;
 mod peer;
+mod permit;
 mod watch;
 
 pub use crate::wire::{PAYLOAD_MAX, Slot};
@@ -34,6 +36,7 @@ pub use event::Event;
 pub use key::{InstanceKey, SHORTCUTS, Shortcut};
 pub use lease::LeaseKey;
 pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
+pub use permit::{Permit, PermitKey};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.

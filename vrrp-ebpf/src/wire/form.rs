@@ -16,19 +16,20 @@ pub struct Slot {
     pub version: u8,
     /// 0 none, 1 simple password (RFC 2338 §5.3.6); version 2 only.
     pub auth_type: u8,
-    /// 1: adverts are unicast, whatever their TTL; 0: they are multicast with TTL 255.
+    /// 0: adverts are multicast with TTL 255; 1: they are unicast, whatever their TTL; [`Self::LISTED`]: they are
+    /// unicast, and each sender needs a [`super::Permit`].
     pub unicast: u8,
-    /// Interval that a version 2 advert must carry, in seconds (RFC 3768 §7.1); 0 in version 3, which learns it.
-    pub advert_int: u8,
     /// Whether a [`super::Trailer`] lies behind the message: [`Self::UNSIGNED`], [`Self::SIGNED`] or
     /// [`Self::MAYBE_SIGNED`]. With one, the daemon decides what is heard, and the program records no peers.
     pub trailer: u8,
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 4],
 }
 
 const _: () = assert!(size_of::<Slot>() == 48);
 
 impl Slot {
+    pub const LISTED: u8 = 2;
+
     pub const UNSIGNED: u8 = 0;
     pub const SIGNED: u8 = 1;
     pub const MAYBE_SIGNED: u8 = 2;
@@ -40,8 +41,7 @@ impl Slot {
         version: 0,
         auth_type: 0,
         unicast: 0,
-        advert_int: 0,
         trailer: Self::UNSIGNED,
-        reserved: [0; 3],
+        reserved: [0; 4],
     };
 }

@@ -18,6 +18,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod mld;
 pub mod ndisc;
+mod permit;
 mod reject;
 mod trailer;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod vectors;
 pub mod vrrp;
 
 pub use form::Slot;
+pub use permit::{Permit, judge_sender};
 pub use reject::Reject;
 pub use trailer::{TRAILER_LEN, Trailer};
 

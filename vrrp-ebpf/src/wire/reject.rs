@@ -8,7 +8,8 @@
 pub enum Reject {
     /// Fewer bytes than the IP header announces, or fewer than 8 bytes of VRRP.
     Truncated = 0,
-    /// Multicast with TTL or hop limit other than 255 (RFC 9568 §5.1.1.3, §5.1.2.3).
+    /// Multicast with TTL or hop limit other than 255 (RFC 9568 §5.1.1.3, §5.1.2.3), or unicast outside a peer's
+    /// bounds.
     Ttl = 1,
     /// A group's instance was addressed by unicast, or the reverse.
     Destination = 2,
@@ -38,28 +39,26 @@ pub enum Reject {
     AuthData = 14,
     /// Interval 0 (RFC 9568 erratum 8301).
     IntervalZero = 15,
-    /// Version 2 with another interval than ours (RFC 3768 §7.1).
-    IntervalMismatch = 16,
     /// A unicast sender that is none of the peers, where only those are heard.
-    Peer = 17,
+    Peer = 16,
     /// No trailer behind the message, where one must be; see [`super::Trailer`].
-    AuthMissing = 18,
+    AuthMissing = 17,
     /// A trailer of another type, or with reserved bits set.
-    AuthMalformed = 19,
+    AuthMalformed = 18,
     /// Signed with a key that is not configured.
-    AuthKey = 20,
+    AuthKey = 19,
     /// The signature is not that of its key.
-    AuthHmac = 21,
+    AuthHmac = 20,
     /// Signed too long ago, or by a clock too far ahead.
-    AuthStale = 22,
+    AuthStale = 21,
     /// Not newer than what was heard of its sender.
-    AuthReplay = 23,
+    AuthReplay = 22,
 }
 
 impl Reject {
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 23] = [
         Self::Truncated,
         Self::Ttl,
         Self::Destination,
@@ -76,7 +75,6 @@ impl Reject {
         Self::AuthType,
         Self::AuthData,
         Self::IntervalZero,
-        Self::IntervalMismatch,
         Self::Peer,
         Self::AuthMissing,
         Self::AuthMalformed,
@@ -105,7 +103,6 @@ impl Reject {
             Self::AuthType => "auth_type",
             Self::AuthData => "auth_data",
             Self::IntervalZero => "interval_zero",
-            Self::IntervalMismatch => "interval_mismatch",
             Self::Peer => "peer",
             Self::AuthMissing => "auth_missing",
             Self::AuthMalformed => "auth_malformed",

@@ -8,8 +8,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
-    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Peer,
-    SHORTCUTS as SHORTCUT_COUNT, Shortcut, Slot, Watch,
+    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Peer, Permit,
+    PermitKey, SHORTCUTS as SHORTCUT_COUNT, Shortcut, Slot, Watch,
 };
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -38,6 +38,9 @@ static EVENTS: RingBuf<Event, 262_144> = RingBuf::new();
 
 #[btf_map]
 static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
+
+#[btf_map]
+static PERMITS: HashMap<PermitKey, Permit, 256, ON_DEMAND> = HashMap::new();
 
 #[btf_map]
 static LEASES: HashMap<LeaseKey, u32, 256, ON_DEMAND> = HashMap::new();
@@ -70,6 +73,13 @@ pub(super) fn slot_of(key: &InstanceKey) -> Option<u32> {
 #[inline(always)]
 pub(super) fn form(slot: u32) -> Option<&'static Slot> {
     SLOTS.get(slot)
+}
+
+/// `None` for a sender that the instance does not know.
+#[inline(always)]
+pub(super) fn permit(slot: u32, source: [u8; 16]) -> Option<Permit> {
+    // SAFETY: copied at once; it is replaced as a whole.
+    unsafe { PERMITS.get(PermitKey { slot, source }).copied() }
 }
 
 #[inline(always)]

@@ -41,7 +41,7 @@ use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Slot};
 use vrrp_ebpf::wire::frame::Frame;
-use vrrp_ebpf::wire::{Family, advert, frame};
+use vrrp_ebpf::wire::{Family, advert, frame, judge_sender};
 
 use self::message::NO_SUM;
 use self::opaque::forget;
@@ -85,7 +85,11 @@ fn judge(packet: &impl Packet) -> Verdict {
         return Verdict::Pass;
     };
     let Some(form) = maps::form(slot) else { return Verdict::Pass };
-    if let Err(reject) = advert::judge_envelope(&view, &frame, form) {
+    let mut judged = advert::judge_envelope(&view, &frame, form);
+    if judged.is_ok() && form.unicast == Slot::LISTED {
+        judged = judge_sender(&frame, maps::permit(slot, frame.source));
+    }
+    if let Err(reject) = judged {
         tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
         maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
         return Verdict::Drop;

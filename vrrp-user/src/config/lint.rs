@@ -12,7 +12,7 @@ use vrrp_ebpf::wire::Family;
 use crate::protocol::InstanceId;
 
 use super::diagnostic::Report;
-use super::resolve::family;
+use super::resolve::{family, is_strict, lacks_link_local};
 use super::schema::{AddressDraft, Class, Draft, InstanceDraft, ScriptDraft};
 use super::source::{At, Position, Sources};
 
@@ -37,7 +37,7 @@ pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
     pauses(draft, report);
     for instance in &draft.instances {
         host_prefixes(instance, report);
-        link_local_first(instance, report);
+        link_local_first(instance, is_strict(instance, &draft.globals), report);
         reach_of_weights(instance, &draft.scripts, report);
     }
 }
@@ -145,15 +145,15 @@ fn host_prefixes(instance: &InstanceDraft, report: &mut Report) {
     }
 }
 
-/// RFC 9568 §5.2.9.
-fn link_local_first(instance: &InstanceDraft, report: &mut Report) {
-    if let Some(AddressDraft { address: At { value: IpAddr::V6(first), at }, .. }) =
-        instance.addresses.first()
-        && !first.is_unicast_link_local()
-        && instance.peers.is_empty()
-    {
+fn link_local_first(instance: &InstanceDraft, strict: bool, report: &mut Report) {
+    let Some(at) = lacks_link_local(instance) else { return };
+    if strict {
         report
-            .warning(*at, "the first IPv6 address should be link-local (RFC 9568 §5.2.9)")
+            .error(at, "strict mode: the first IPv6 address must be link-local (RFC 9568 §5.2.9)")
+            .help("write one such as `fe80::1/64` before it, the same on all nodes");
+    } else if instance.peers.is_empty() {
+        report
+            .warning(at, "the first IPv6 address should be link-local (RFC 9568 §5.2.9)")
             .help("other routers may refuse the adverts; keepalived takes them");
     }
 }

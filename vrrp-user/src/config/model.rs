@@ -47,6 +47,7 @@ pub struct Globals {
     pub dumps: DumpSettings,
     /// Tell FIFOs after a reload where everyone stands.
     pub fifo_states_on_reload: bool,
+    pub firewall: FirewallSettings,
     /// No IGMP reports for 224.0.0.0/24.
     pub silent_igmp: bool,
 }
@@ -118,6 +119,22 @@ pub struct DumpSettings {
     pub json: Option<Arc<str>>,
     /// `json_version 2`: the list of instances within an object.
     pub nested_json: bool,
+}
+
+/// nftables rules for instances whose addresses do not answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FirewallSettings {
+    /// Of the family inet; the daemon's own.
+    pub table: Arc<str>,
+    /// Of its chains.
+    pub priority: i32,
+    pub counters: bool,
+}
+
+impl Default for FirewallSettings {
+    fn default() -> Self {
+        Self { table: "vrrpx".into(), priority: -1, counters: false }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

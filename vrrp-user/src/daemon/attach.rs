@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tracing::{info, warn};
-use vrrp_ebpf::map::{InstanceKey, Slot};
-use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::map::{InstanceKey, Permit, PermitKey, Slot};
+use vrrp_ebpf::wire::address::widen;
 
 use super::board::Board;
 use super::change::{Changes, Configured};
@@ -23,7 +23,7 @@ use crate::driver::Rung;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};
 use crate::driver::xdp::{Attached, Mode, Program};
-use crate::protocol::{Auth, InstanceId, InstanceSettings, Version};
+use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer};
 
 #[derive(Debug)]
 pub struct Attachments {
@@ -66,7 +66,8 @@ impl Attachments {
             Ok(program) => (Some(program), None),
             Err(reason) => (None, Some(reason)),
         };
-        let this = Self {
+        let ids: Vec<InstanceId> = instances.keys().copied().collect();
+        let mut this = Self {
             instances,
             program,
             without_program,
@@ -79,7 +80,7 @@ impl Attachments {
             places: BTreeMap::new(),
             refused: HashSet::new(),
         };
-        this.instances.keys().for_each(|instance| this.write_slot(*instance));
+        ids.into_iter().for_each(|instance| this.write_slot(instance));
         this
     }
 
@@ -91,6 +92,11 @@ impl Attachments {
                 self.forget(instance, ifindex);
             }
             self.instances.remove(&instance);
+            let gone = self.maps.set_permits(instance.0, &[]);
+            if let Some(program) = &mut self.program {
+                // Only ever removes, which does not fail.
+                let _ = program.set_permits(&[], &gone);
+            }
         }
         for Configured { id, settings, .. } in &changes.configured {
             let old = self.instances.insert(*id, settings.clone());
@@ -253,10 +259,20 @@ impl Attachments {
         self.rungs.remove(&ifindex);
     }
 
-    fn write_slot(&self, instance: InstanceId) {
+    /// The senders that it knows are there before it asks for them.
+    fn write_slot(&mut self, instance: InstanceId) {
         let Some(settings) = self.instances.get(&instance) else { return };
         let source = self.places.get(&instance).and_then(|place| place.source);
-        self.maps.set_slot(instance.0, &expected(settings, source));
+        let known = permits(instance, settings);
+        let gone = self.maps.set_permits(instance.0, &known);
+        let mut slot = expected(settings, source);
+        if let Some(program) = &mut self.program
+            && let Err(error) = program.set_permits(&known, &gone)
+        {
+            warn!(instance = %settings.name, %error, "adverts of any unicast sender are heard");
+            slot.unicast = slot.unicast.min(1);
+        }
+        self.maps.set_slot(instance.0, &slot);
     }
 }
 
@@ -271,34 +287,29 @@ fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
         Auth::Hmac(_) => Slot::MAYBE_SIGNED,
         Auth::None | Auth::Pass(_) => Slot::UNSIGNED,
     };
-    let seconds = settings.advert_interval.to_wire(Version::V2);
     Slot {
-        source: source.map_or([0; 16], |source| octets(source, settings.family)),
+        source: source.map_or([0; 16], widen),
         auth_data,
-        group: settings.group.map_or([0; 16], |group| octets(group, settings.family)),
+        group: settings.group.map_or([0; 16], widen),
         version: settings.version as u8,
         auth_type,
-        unicast: u8::from(settings.unicast.is_some()),
-        advert_int: if settings.version == Version::V2 {
-            u8::try_from(seconds).unwrap_or(u8::MAX)
-        } else {
-            0
+        unicast: match &settings.unicast {
+            None => 0,
+            Some(unicast) if unicast.checks_source => Slot::LISTED,
+            Some(_) => 1,
         },
         trailer,
-        reserved: [0; 3],
+        reserved: [0; 4],
     }
 }
 
-/// An address as the maps hold it: IPv4 in the first four bytes.
-fn octets(address: IpAddr, family: Family) -> [u8; 16] {
-    let mut octets = [0; 16];
-    match (address, family) {
-        (IpAddr::V4(address), Family::V4) => {
-            let [a, b, c, d] = address.octets();
-            octets = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        }
-        (IpAddr::V6(address), Family::V6) => octets = address.octets(),
-        _ => {}
-    }
-    octets
+/// The peers, where no others are heard.
+fn permits(instance: InstanceId, settings: &InstanceSettings) -> Vec<(PermitKey, Permit)> {
+    let unicast = settings.unicast.as_ref().filter(|unicast| unicast.checks_source);
+    let peers = unicast.into_iter().flat_map(|unicast| &unicast.peers);
+    let permit = |peer: &UnicastPeer| {
+        let key = PermitKey { slot: instance.0, source: widen(peer.address) };
+        (key, Permit { min_ttl: peer.min_ttl, max_ttl: peer.max_ttl })
+    };
+    peers.map(permit).collect()
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::map::{InstanceKey, NO_PEER, Peer};
 use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::advert::Advert;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Sighting};
 
@@ -137,7 +138,10 @@ impl Engine {
                 .instances
                 .iter()
                 .enumerate()
-                .map(|(index, settings)| Link { gate: gate(&parts.board, index, settings), ..Link::default() })
+                .map(|(index, settings)| Link {
+                    gate: gate(&parts.board, index, settings),
+                    ..Link::default()
+                })
                 .collect(),
             router: Router::with_groups(parts.instances, parts.groups),
             maps: parts.maps,
@@ -356,7 +360,7 @@ impl Engine {
             return Some(sighted);
         };
         let admitted = gate
-            .admit(sighted.message, address(sighted.source, family), sighted.stamp)
+            .admit(sighted.message, narrow(family, sighted.source), sighted.stamp)
             .inspect_err(|reject| maps.count_reject(instance.0, *reject))
             .ok()?;
         let advert = Advert::parse(admitted.message, family).ok()?;
@@ -418,7 +422,7 @@ impl Engine {
                 continue;
             };
             let heard = Heard {
-                source: address(peer.source, family),
+                source: narrow(family, peer.source),
                 priority: Priority(peer.priority),
                 interval,
                 stamp,
@@ -512,7 +516,7 @@ impl Engine {
         let Some(view) = self.router.instance(instance) else { return };
         let master = view.remote_master().filter(|_| view.state() == State::Backup);
         let is_master = master.is_some_and(|master| {
-            let source = address(sighted.source, view.settings().family);
+            let source = narrow(view.settings().family, sighted.source);
             master.heard.source == source && master.heard.stamp == sighted.stamp
         });
         if is_master && sighted.peer != NO_PEER && self.maps.last_seen(instance.0).is_none() {
@@ -525,9 +529,9 @@ impl Engine {
             return;
         };
         match gate.as_mut().filter(|gate| gate.signs()) {
-            Some(gate) => self.sender.queue_signed(outgoing, instance, priority, |message, source| {
-                gate.sign(message, source)
-            }),
+            Some(gate) => self
+                .sender
+                .queue_signed(outgoing, instance, priority, |message, source| gate.sign(message, source)),
             None => self.sender.queue(outgoing, instance, priority),
         }
         if let Some(board) = self.board.instances.get(instance.index()) {
@@ -601,17 +605,9 @@ fn heard(sighted: &Sighted<'_>, family: Family) -> Option<Heard> {
     let advert = Advert::parse(sighted.message, family).ok()?;
     let version = if advert.version() == Version::V2 as u8 { Version::V2 } else { Version::V3 };
     Some(Heard {
-        source: address(sighted.source, family),
+        source: narrow(family, sighted.source),
         priority: Priority(advert.priority()),
         interval: Interval::from_wire(advert.interval(), version)?,
         stamp: sighted.stamp,
     })
-}
-
-/// An address as the maps hold it: IPv4 in the first four bytes.
-pub fn address(bytes: [u8; 16], family: Family) -> IpAddr {
-    match family {
-        Family::V4 => IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]),
-        Family::V6 => IpAddr::from(bytes),
-    }
 }

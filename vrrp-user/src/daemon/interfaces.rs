@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::attach::Attachments;
 use super::auth::Store;
 use super::change::Changes;
+use super::firewall::Firewall;
 use super::queue::{Input, Queue};
 use super::run;
 use super::statics::Statics;
@@ -59,6 +60,7 @@ pub struct Interfaces<'a> {
     pub vmacs: &'a RefCell<Vmacs>,
     pub statics: Statics,
     pub store: Arc<Store>,
+    pub firewall: Firewall,
     pub config: Arc<Config>,
 }
 
@@ -123,14 +125,12 @@ impl Interfaces<'_> {
 
     /// Prepares all that can fail, then has the engine change over at once.
     async fn adopt(&mut self, mut config: Config) -> Result<Arc<Config>, AdoptError> {
-        let capacity = self.sources.board.instances.len();
-        // Without interfaces that have to be made first, the room is known beforehand.
         self.vmacs.borrow_mut().add(&mut config).map_err(AdoptError::Vmacs)?;
-        if let Err(error) = succeed(&self.config, &mut config, capacity) {
+        if let Err(error) = self.make_room(&mut config) {
             self.vmacs.borrow_mut().prune(&self.config);
-            return Err(error.into());
+            return Err(error);
         }
-        run::remove_residue(&config, Some(&self.config)).map_err(AdoptError::Residue)?;
+        self.firewall.adopt(&config);
         let changes = Changes::between(&self.config, &config, self.results());
         for configured in &changes.configured {
             if self.config.instance(configured.id).is_none() {
@@ -150,6 +150,12 @@ impl Interfaces<'_> {
         self.statics.adopt(&config.statics);
         self.config = Arc::new(config);
         Ok(Arc::clone(&self.config))
+    }
+
+    /// The numbers that its instances keep, and nothing in their way.
+    fn make_room(&self, config: &mut Config) -> Result<(), AdoptError> {
+        succeed(&self.config, config, self.sources.board.instances.len())?;
+        run::remove_residue(config, Some(&self.config)).map_err(AdoptError::Residue)
     }
 
     /// What is known of tracked things.

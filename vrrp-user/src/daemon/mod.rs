@@ -19,6 +19,7 @@ pub mod dump;
 pub mod effect;
 pub mod engine;
 pub mod fifo;
+pub mod firewall;
 pub mod interfaces;
 pub mod log;
 pub mod metrics;

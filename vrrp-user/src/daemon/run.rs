@@ -22,6 +22,7 @@ use super::auth::Store;
 use super::board::Board;
 use super::effect::{Charge, Effect};
 use super::engine::{Engine, Parts, Spawned};
+use super::firewall::Firewall;
 use super::interfaces::Interfaces;
 use super::options::{RunOptions, XdpMode};
 use super::pid_files::{PidFileError, PidFiles};
@@ -125,9 +126,16 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         }
         let (inputs, reports) = (queues.inputs.clone(), queues.reports.clone());
         let (orders, ordered) = mpsc::channel(1);
-        let service =
-            Service::open(options, &folder, Arc::clone(&sources), inputs, reports, orders, Arc::clone(&store))
-                .await?;
+        let service = Service::open(
+            options,
+            &folder,
+            Arc::clone(&sources),
+            inputs,
+            reports,
+            orders,
+            Arc::clone(&store),
+        )
+        .await?;
         remove_residue(&sources.config, None)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
         let statics = Statics::new(&sources.config.statics)?;
@@ -302,8 +310,9 @@ fn interfaces<'a>(
         Arc::clone(&sources.record),
         queues.inputs.clone(),
     );
+    let firewall = Firewall::new(&options.runtime_dir, config);
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
-    Interfaces { sources, inputs, attachments, vmacs, statics, store, config }
+    Interfaces { sources, inputs, attachments, vmacs, statics, store, firewall, config }
 }
 
 /// Room for more instances than there are, as a reload may bring some.

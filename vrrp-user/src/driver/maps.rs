@@ -3,16 +3,19 @@
 //! Reads and writes are single volatile copies: the program may write at the same time, so a value that spans
 //! several words can be torn. The watch is written disarmed for that reason; a peer's record is for people to read.
 
+use std::collections::HashMap;
 use std::io;
 use std::mem::size_of;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
+use std::sync::{PoisonError, RwLock};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use vrrp_ebpf::map::{
-    Budget, COUNTERS, Counter, Counters, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, SLOTS_MAX, Slot, Watch,
+    Budget, COUNTERS, Counter, Counters, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Permit, PermitKey,
+    SLOTS_MAX, Slot, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
@@ -34,6 +37,8 @@ pub struct Maps {
     peers: Mapped<Peer>,
     /// Of the socket rung alone; the program has its own.
     budgets: Mapped<Budget>,
+    /// For the socket rung; the program has a map of them.
+    permits: RwLock<HashMap<PermitKey, Permit>>,
     /// What the socket rung counted: one row per slot, after one for adverts of no instance.
     counted: Box<[[AtomicU64; COUNTERS]]>,
     program: Option<Box<dyn CounterSource>>,
@@ -59,6 +64,7 @@ impl Maps {
             watch: Mapped::anonymous(slots)?,
             peers: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
             budgets: Mapped::anonymous(slots)?,
+            permits: RwLock::default(),
             counted: counted(slots),
             program: None,
         })
@@ -80,6 +86,7 @@ impl Maps {
             watch: Mapped::of_map(watch_map, slots)?,
             peers: Mapped::of_map(peer_map, slots * PEERS_PER_SLOT)?,
             budgets: Mapped::anonymous(slots)?,
+            permits: RwLock::default(),
             counted: counted(slots),
             program: Some(counters),
         })
@@ -95,6 +102,22 @@ impl Maps {
 
     pub fn set_slot(&self, slot: u32, value: &Slot) {
         self.slots.write(slot, *value);
+    }
+
+    /// What is known of a sender, for an instance that hears only those it knows.
+    pub fn permit(&self, slot: u32, source: [u8; 16]) -> Option<Permit> {
+        let permits = self.permits.read().unwrap_or_else(PoisonError::into_inner);
+        permits.get(&PermitKey { slot, source }).copied()
+    }
+
+    /// Knows exactly these senders of an instance, and returns those that it knows no more.
+    pub fn set_permits(&self, slot: u32, known: &[(PermitKey, Permit)]) -> Vec<PermitKey> {
+        let mut permits = self.permits.write().unwrap_or_else(PoisonError::into_inner);
+        let is_gone = |key: &&PermitKey| key.slot == slot && known.iter().all(|(other, _)| other != *key);
+        let gone: Vec<PermitKey> = permits.keys().filter(is_gone).copied().collect();
+        permits.retain(|key, _| !gone.contains(key));
+        permits.extend(known.iter().copied());
+        gone
     }
 
     /// When the watched advert was seen last; `None` while nothing is watched.

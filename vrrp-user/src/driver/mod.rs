@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod fifo;
+pub mod firewall;
 pub mod maps;
 pub mod netlink;
 pub mod probe;

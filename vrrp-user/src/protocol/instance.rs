@@ -146,12 +146,15 @@ impl Instance {
         self.stats
     }
 
-    /// Interval that counts for our patience: the master's in version 3, our own in version 2 and while none is
-    /// known.
+    /// Interval that counts for our patience: our own while no master is known, the master's in version 3, and the
+    /// longer one in version 2. That knows one interval only (RFC 3768 §7.1), but to take over from a master that is
+    /// heard, because its interval was changed first, would make two of it.
     pub fn master_interval(&self) -> Interval {
+        let own = self.settings.advert_interval;
         match (self.settings.version, self.remote_master()) {
             (Version::V3, Some(master)) => master.heard.interval,
-            _ => self.settings.advert_interval,
+            (Version::V2, Some(master)) => own.max(master.heard.interval),
+            (_, None) => own,
         }
     }
 
@@ -236,6 +239,9 @@ impl Instance {
     pub(super) fn heard(&mut self, heard: &Heard, turn: &mut Turn<'_>) {
         if self.source() == Some(heard.source) {
             self.stats.own_heard += 1;
+            return;
+        }
+        if self.settings.owner_ignores && self.priority.is_owner() {
             return;
         }
         match self.state {

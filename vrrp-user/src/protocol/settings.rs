@@ -51,16 +51,19 @@ pub struct InstanceSettings {
     pub higher_prio_send_advert: bool,
     /// Ignore the link state of the instance's own interface (`dont_track_primary`).
     pub ignore_own_link: bool,
+    /// Answer for the addresses without owning them (Accept_Mode, RFC 9568 §6.1). An owner does in any case.
+    pub accept: bool,
+    /// As an owner, take no notice of other masters.
+    pub owner_ignores: bool,
     pub tracks: Vec<TrackSettings>,
     pub vmacs: VmacSettings,
 }
 
 impl InstanceSettings {
-    /// Whether the adverts of others are judged alike under these settings and others. The interval counts in version 2,
-    /// where it must be the same for all.
+    /// Whether the adverts of others are judged alike under these settings and others.
     pub fn judges_like(&self, other: &Self) -> bool {
-        let interval = |it: &Self| (it.version == Version::V2).then_some(it.advert_interval);
-        let form = |it: &Self| (it.version, it.group, it.unicast.is_some(), interval(it));
+        let senders = |it: &Self| it.unicast.as_ref().map(|unicast| unicast.checks_source);
+        let form = |it: &Self| (it.version, it.group, senders(it));
         form(self) == form(other) && self.auth.judges_like(&other.auth)
     }
 
@@ -163,11 +166,23 @@ pub struct Unicast {
     pub peers: Vec<UnicastPeer>,
     /// TTL or hop limit sent.
     pub ttl: u8,
+    /// Adverts of others than the peers are refused.
+    pub checks_source: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnicastPeer {
     pub address: IpAddr,
+    /// Bounds of the TTL or hop limit of its adverts, where the source is checked.
+    pub min_ttl: u8,
+    pub max_ttl: u8,
+}
+
+impl UnicastPeer {
+    /// At any distance.
+    pub fn new(address: IpAddr) -> Self {
+        Self { address, min_ttl: 0, max_ttl: u8::MAX }
+    }
 }
 
 /// keepalived's `garp_*` options; they hold for gratuitous ARP and unsolicited NA alike.

@@ -112,10 +112,6 @@ pub fn judge_message<O: Octets + ?Sized>(
     if interval == 0 {
         return Err(Reject::IntervalZero);
     }
-    // V09; version 3 learns the interval instead (R11).
-    if version == 2 && interval != u16::from(slot.advert_int) {
-        return Err(Reject::IntervalMismatch);
-    }
     if slot.trailer == Slot::SIGNED && !signed {
         return Err(Reject::AuthMissing);
     }

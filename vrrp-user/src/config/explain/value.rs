@@ -75,8 +75,15 @@ const INSTANCE: &[Row<Instance>] = &[
         Some(it.settings.source.map_or_else(|| standard.to_owned(), |source| source.to_string()))
     }),
     row(&["unicast_peer"], &[], |it| {
-        let peers = it.settings.unicast.as_ref()?.peers.iter().map(|peer| peer.address.to_string());
+        let peers = it.settings.unicast.as_ref()?.peers.iter();
+        let peers = peers.map(|peer| match (peer.min_ttl, peer.max_ttl) {
+            (0, u8::MAX) => peer.address.to_string(),
+            (min, max) => format!("{} (TTL {min} to {max})", peer.address),
+        });
         Some(peers.collect::<Vec<_>>().join(", "))
+    }),
+    row(&["check_unicast_src"], &["vrrp_check_unicast_src"], |it| {
+        Some(switch(it.settings.unicast.as_ref()?.checks_source))
     }),
     row(&["unicast_ttl"], &[], |it| Some(it.settings.unicast.as_ref()?.ttl.to_string())),
     row(&["mcast_dst_ip"], &["vrrp_mcast_group4"], |it| {
@@ -96,6 +103,10 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["higher_prio_send_advert"], &["vrrp_higher_prio_send_advert"], |it| {
         Some(switch(it.settings.higher_prio_send_advert))
     }),
+    row(&["owner_ignore_adverts"], &["vrrp_owner_ignore_adverts", "vrrp_strict"], |it| {
+        it.settings.priority.is_owner().then(|| switch(it.settings.owner_ignores))
+    }),
+    row(&["accept", "no_accept"], &["vrrp_strict"], |it| Some(switch(it.settings.accept))),
     row(&["dont_track_primary"], &[], |it| Some(switch(it.settings.ignore_own_link))),
     row(&["garp_master_delay"], &["vrrp_garp_master_delay", "vrrp_min_garp"], |it| {
         Some(span(it.settings.announce.delay))
@@ -284,7 +295,7 @@ fn is_noted(line: &Written, findings: &[Finding]) -> bool {
 
 fn is_off(line: &Written) -> bool {
     line.first().is_some_and(|word| ["off", "no", "false"].iter().any(|off| word.eq_ignore_ascii_case(off)))
-        && line.is("vrrp_min_garp")
+        && ["vrrp_min_garp", "vrrp_strict"].iter().any(|keyword| line.is(keyword))
 }
 
 fn multicast(instance: &Instance, family: Family) -> bool {

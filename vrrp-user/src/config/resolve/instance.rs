@@ -11,6 +11,7 @@ use super::super::schema::{AuthDraft, AuthType, GlobalsDraft, InstanceDraft};
 use super::super::source::At;
 use super::address::{self, NAME_MAX};
 use super::hmac;
+use super::policy::Policy;
 use crate::protocol::{
     AnnounceSettings, Auth, InstanceSettings, Interval, Priority, TrackSettings, Unicast, UnicastPeer,
     Version, VmacSettings, Vrid,
@@ -22,8 +23,9 @@ const V3_MAX: Duration = Duration::from_millis(40_950);
 /// That of the first address; without addresses, that of what adverts are sent from or to.
 pub(in crate::config) fn family(draft: &InstanceDraft) -> Family {
     let first = draft.addresses.first().map(|address| address.address.value);
-    let any =
-        first.or(draft.source.map(|source| source.value)).or(draft.peers.first().map(|peer| peer.value));
+    let any = first
+        .or(draft.source.map(|source| source.value))
+        .or(draft.peers.first().map(|peer| peer.address.value));
     if any.is_some_and(|address| address.is_ipv6()) { Family::V6 } else { Family::V4 }
 }
 
@@ -39,6 +41,7 @@ pub(super) fn priority(draft: &InstanceDraft) -> Priority {
 pub(super) fn settings(
     draft: InstanceDraft,
     priority: Priority,
+    policy: Policy,
     tracks: Vec<TrackSettings>,
     globals: &GlobalsDraft,
     announce: &AnnounceSettings,
@@ -48,19 +51,18 @@ pub(super) fn settings(
     let version = version(&draft, family, globals, report);
     let (preempt, preempt_delay) = preemption(&draft, priority, report);
     let source = same_family("source address", draft.source.as_ref(), family, report);
-    let unicast = unicast(&draft, family, report);
+    let unicast = unicast(&draft, policy, family, report);
     let default = if family == Family::V4 { globals.group4 } else { globals.group6 };
     let group = same_family("group", draft.group.as_ref(), family, report);
     let group = group.or(default.map(|group| group.value)).filter(|group| !is_common(*group));
-    let auth =
-        draft.auth.as_ref().filter(|_| draft.hmac.is_none()).map_or(Auth::None, |auth| authentication(auth, version, draft.flawed, report));
     let advert_interval = interval(&draft, version, report);
-    let auth = match &draft.hmac {
-        Some(hmac) => {
+    let auth = match (&draft.hmac, &draft.auth) {
+        (Some(hmac), _) => {
             let interval = advert_interval.unwrap_or(Interval::SECOND);
             hmac::resolve(hmac, &draft, interval, report).unwrap_or(Auth::None)
         }
-        None => auth,
+        (None, Some(auth)) => authentication(auth, version, draft.flawed, report),
+        (None, None) => Auth::None,
     };
     let plain = draft.checksum_as_v2.map_or(globals.checksum_as_v2, |on| on.value);
     let down_timer_adverts =
@@ -89,6 +91,8 @@ pub(super) fn settings(
             .higher_prio_send_advert
             .map_or(globals.higher_prio_send_advert, |on| on.value),
         ignore_own_link: draft.ignore_own_link,
+        accept: policy.accept,
+        owner_ignores: policy.owner_ignores,
         name: draft.name.value,
         addresses: Arc::new(addresses),
         family,
@@ -261,12 +265,14 @@ fn padded(password: &At<String>, report: &mut Report) -> [u8; 8] {
     padded
 }
 
-fn unicast(draft: &InstanceDraft, family: Family, report: &mut Report) -> Option<Unicast> {
+fn unicast(draft: &InstanceDraft, policy: Policy, family: Family, report: &mut Report) -> Option<Unicast> {
     let peers: Vec<UnicastPeer> = draft
         .peers
         .iter()
-        .filter_map(|peer| same_family("peer", Some(peer), family, report))
-        .map(|address| UnicastPeer { address })
+        .filter_map(|peer| {
+            let address = same_family("peer", Some(&peer.address), family, report)?;
+            Some(UnicastPeer { address, min_ttl: peer.min_ttl, max_ttl: peer.max_ttl })
+        })
         .collect();
     match draft.unicast {
         Some(at) if draft.peers.is_empty() => {
@@ -277,7 +283,8 @@ fn unicast(draft: &InstanceDraft, family: Family, report: &mut Report) -> Option
         }
         _ if peers.is_empty() => None,
         _ => {
-            Some(Unicast { peers, ttl: draft.ttl.map_or(255, |ttl| u8::try_from(ttl.value).unwrap_or(255)) })
+            let ttl = draft.ttl.map_or(255, |ttl| u8::try_from(ttl.value).unwrap_or(255));
+            Some(Unicast { peers, ttl, checks_source: policy.checks_source })
         }
     }
 }

@@ -6,6 +6,7 @@ mod address;
 mod group;
 mod hmac;
 mod instance;
+mod policy;
 mod rule;
 mod vmac;
 
@@ -14,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use instance::family;
+pub(super) use policy::{is_strict, lacks_link_local};
 
+use self::policy::Policy;
 use super::check::CheckTarget;
 use super::diagnostic::{Report, did_you_mean};
 use super::model::{Config, Globals, Instance, ScriptSettings, Statics};
@@ -41,8 +44,10 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
         let mut notify = draft.notify.clone();
         notify.priority_changes =
             draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
+        let policy = Policy::new(&mut draft, priority, &globals, report);
         let plan = vmac::Plan::new(&mut draft, report);
-        if let Some(mut settings) = instance::settings(draft, priority, tracks, &globals, &announce, report) {
+        let settings = instance::settings(draft, priority, policy, tracks, &globals, &announce, report);
+        if let Some(mut settings) = settings {
             vmacs.place(plan, &mut settings, report);
             let id = InstanceId(u32::try_from(resolved.len()).unwrap_or(u32::MAX));
             resolved.push(Instance { id, settings, notify });
@@ -61,6 +66,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
             fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
             dumps: globals.dumps,
+            firewall: globals.policies.firewall,
         },
         instances: resolved,
         groups,

@@ -9,6 +9,7 @@ use super::super::lexer::Word;
 use super::super::model::{DumpSettings, ScriptUser};
 use super::super::source::At;
 use super::instance::AnnounceDraft;
+use super::policy::PoliciesDraft;
 use super::process::FifoDraft;
 use super::value;
 use super::vmac::PrefixesDraft;
@@ -39,6 +40,7 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) default_interface: Option<At<Arc<str>>>,
     pub(in crate::config) fifo_states_on_reload: bool,
     pub(in crate::config) vmac_prefixes: PrefixesDraft,
+    pub(in crate::config) policies: PoliciesDraft,
     /// `disable_local_igmp`.
     pub(in crate::config) silent_igmp: bool,
 }

@@ -21,6 +21,13 @@ pub(in crate::config) struct HmacDraft {
     pub(in crate::config) mode: Option<At<HmacMode>>,
 }
 
+impl HmacDraft {
+    /// Whether only what is signed is heard.
+    pub(in crate::config) fn demands(&self) -> bool {
+        self.mode.is_none_or(|mode| mode.value == HmacMode::Enforce)
+    }
+}
+
 #[derive(Debug)]
 pub(in crate::config) struct KeyDraft {
     /// From 1.

@@ -11,8 +11,6 @@ pub(super) const NO_BFD: &str = "BFD is not spoken";
 const NAMES_STAY: &str = "processes keep their names";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
 const OWN_REAL_TIME: &str = "the daemon chooses its own scheduling";
-const STRICT: &str = "the configuration is used as it is, and the addresses answer; keepalived would refuse unicast, \
-    authentication and preempt_delay, and drop all traffic to the addresses (no ping)";
 
 pub(super) const TOP: &[Row<Draft>] = &[
     Row::missing("bfd_instance", "BFD session", NO_BFD),
@@ -97,24 +95,9 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "do not compare address lists",
         "no advert is dropped for its addresses",
     ),
-    Row::missing(
-        "vrrp_check_unicast_src",
-        "only configured peers",
-        "adverts of any unicast sender are heard",
-    ),
-    Row::missing("vrrp_strict", "keep to the RFC", STRICT),
-    Row::missing(
-        "vrrp_owner_ignore_adverts",
-        "an owner drops adverts",
-        "an owner reads adverts as any other",
-    ),
     Row::missing("log_unknown_vrids", "log adverts of others", "they are not logged"),
     Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
     Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
-    Row::missing("nftables", "table for rules", NO_FIREWALL),
-    Row::missing("nftables_priority", "priority of the table", NO_FIREWALL),
-    Row::missing("nftables_counters", "counters in the table", NO_FIREWALL),
-    Row::missing("nftables_ifindex", "match interfaces by index", NO_FIREWALL),
     Row::missing("vrrp_priority", "nice value", OWN_REAL_TIME),
     Row::missing("vrrp_no_swap", "lock memory", OWN_REAL_TIME),
     Row::missing("vrrp_rt_priority", "real-time priority", OWN_REAL_TIME),
@@ -178,7 +161,6 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::missing("vrf", "VRF without an interface", "the VRF is that of the interface"),
     Row::missing("promote_secondaries", "sysctl of the interface", "the sysctl stays"),
     Row::missing("unicast_fault_no_peer", "Fault without peers", "without peers, adverts go to the group"),
-    Row::missing("check_unicast_src", "only configured peers", "adverts of any unicast sender are heard"),
     Row::missing(
         "old_unicast_checksum",
         "checksum of keepalived before 1.3",
@@ -192,15 +174,11 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     ),
     Row::moot("native_ipv6", "of old versions", "keepalived ignores it too"),
     Row::missing("linkbeat_use_polling", "poll the link state", "link states come from netlink"),
-    Row::moot("accept", "answer for the addresses", "they always answer"),
-    Row::missing("no_accept", "drop traffic to the addresses", "the addresses answer"),
-    Row::missing("strict_mode", "keep to the RFC", STRICT),
     Row::moot(
         "skip_check_adv_addr",
         "do not compare address lists",
         "no advert is dropped for its addresses",
     ),
-    Row::missing("owner_ignore_adverts", "an owner drops adverts", "an owner reads adverts as any other"),
     Row::missing("timer_expired_backup", "leave after a stall", "the setting is not used")
         .alias(&["thread_timer_expired"]),
     Row::missing("smtp_alert", "mail about changes", NO_MAIL),

@@ -11,6 +11,7 @@ use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::address::AddressDraft;
 use super::hmac::{self, HmacDraft};
+use super::policy::{self, PolicyDraft};
 use super::root::Draft;
 use super::rule::RuleDraft;
 use super::track::TrackDraft;
@@ -44,7 +45,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) group: Option<At<IpAddr>>,
     /// The first keyword that asks for unicast.
     pub(in crate::config) unicast: Option<Position>,
-    pub(in crate::config) peers: Vec<At<IpAddr>>,
+    pub(in crate::config) peers: Vec<PeerDraft>,
     pub(in crate::config) ttl: Option<At<i64>>,
     pub(in crate::config) checksum_as_v2: Option<At<bool>>,
     pub(in crate::config) down_timer_adverts: Option<At<i64>>,
@@ -59,6 +60,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) notify: NotifySettings,
     pub(in crate::config) notify_priority_changes: Option<At<bool>>,
     pub(in crate::config) vmacs: VmacsDraft,
+    pub(in crate::config) policy: PolicyDraft,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
 }
@@ -74,6 +76,13 @@ pub(in crate::config) struct AnnounceDraft {
     pub(in crate::config) lower_prio_repeat: Option<At<i64>>,
     /// A period of zero: none.
     pub(in crate::config) elsewhere: Option<Elsewhere>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct PeerDraft {
+    pub(in crate::config) address: At<IpAddr>,
+    pub(in crate::config) min_ttl: u8,
+    pub(in crate::config) max_ttl: u8,
 }
 
 #[derive(Debug, Default)]
@@ -313,7 +322,8 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
 ];
 
-pub(super) const TABLES: Tables<InstanceDraft> = &[ROWS, notify::MORE, vmac::INSTANCE, ignored::INSTANCE];
+pub(super) const TABLES: Tables<InstanceDraft> =
+    &[ROWS, notify::MORE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),
@@ -433,22 +443,36 @@ fn multicast_group(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report
 }
 
 /// Options behind a unicast peer.
-pub(super) const PEER_OPTIONS: &[Row<At<IpAddr>>] = &[
-    Row::missing("min_ttl", "lowest TTL accepted", "adverts of this peer are accepted with any TTL"),
-    Row::missing("max_ttl", "highest TTL accepted", "adverts of this peer are accepted with any TTL"),
+pub(super) const PEER_OPTIONS: &[Row<PeerDraft>] = &[
+    Row::works(
+        "min_ttl",
+        Kind::Integer(0, 255, |peer, n| peer.min_ttl = u8::try_from(n.value).unwrap_or_default()),
+        "0",
+        "least TTL or hop limit of its adverts; those of others are refused then",
+    ),
+    Row::works(
+        "max_ttl",
+        Kind::Integer(0, 255, |peer, n| peer.max_ttl = u8::try_from(n.value).unwrap_or(u8::MAX)),
+        "255",
+        "the most of the same",
+    ),
 ];
 
 fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
     it.unicast.get_or_insert(statement.keyword.at);
     for line in inner {
         let word = std::slice::from_ref(&line.keyword);
-        let Some(mut peer) = value::read_address("unicast_peer", line.keyword.at, word, report) else {
+        let Some(address) = value::read_address("unicast_peer", line.keyword.at, word, report) else {
             continue;
         };
+        let mut peer = PeerDraft { address, min_ttl: 0, max_ttl: u8::MAX };
         super::read_options(PEER_OPTIONS, "behind a peer", &line.args, &mut peer, report);
-        if it.peers.iter().any(|other| other.value == peer.value) {
-            report.warning(peer.at, format!("the peer {} is listed already", peer.value));
+        if it.peers.iter().any(|other| other.address.value == address.value) {
+            report.warning(address.at, format!("the peer {} is listed already", address.value));
         } else {
+            if peer.min_ttl > peer.max_ttl {
+                report.error(address.at, format!("no TTL is {} to {}", peer.min_ttl, peer.max_ttl));
+            }
             it.peers.push(peer);
         }
     }

@@ -13,6 +13,7 @@ mod ignored;
 mod instance;
 mod names;
 mod notify;
+mod policy;
 mod process;
 mod reference;
 mod root;

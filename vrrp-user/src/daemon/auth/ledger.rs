@@ -151,10 +151,8 @@ mod tests {
         assert_eq!(ledger.sent(), Some(Sequence(3)));
         ledger.clear();
         assert_eq!((ledger.notes().count(), ledger.sent()), (0, None));
-        let six = Note {
-            mark: Mark { source: "2001:db8::1".parse().unwrap(), sequence: Sequence(1) },
-            skew: None,
-        };
+        let six =
+            Note { mark: Mark { source: "2001:db8::1".parse().unwrap(), sequence: Sequence(1) }, skew: None };
         let ledger = Ledger::new(1);
         ledger.note(0, six);
         assert_eq!(ledger.notes().collect::<Vec<_>>(), [six]);

@@ -205,17 +205,20 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 fn warn_of_skew(sources: &Sources, told: &mut HashSet<(u32, IpAddr)>) {
     for (instance, board) in sources.instances() {
         let (Some(hmac), Some(ledger)) = (hmac(instance), board.ledger.get()) else { continue };
-        if hmac.anti_replay != AntiReplay::Time {
-            continue;
-        }
         for Note { mark, skew } in ledger.notes() {
-            let Some(skew) = skew.map(|micros| Duration::from_micros(micros.unsigned_abs())) else { continue };
+            let Some(skew) = skew else { continue };
             let (name, peer) = (&*instance.settings.name, mark.source);
-            let (seconds, window) = (skew.as_secs_f64(), hmac.window.as_secs());
+            let (seconds, window) =
+                (Duration::from_micros(skew.unsigned_abs()).as_secs_f64(), hmac.window.as_secs());
             let key = (instance.id.0, peer);
-            if skew * 2 > hmac.window && told.insert(key) {
-                warn!(instance = name, %peer, seconds, window, "the clock of a peer is far from ours; beyond the window its adverts are refused");
-            } else if skew * 2 <= hmac.window && told.remove(&key) {
+            if hmac.is_near_the_edge(skew) {
+                if told.insert(key) {
+                    warn!(
+                        instance = name, %peer, seconds, window,
+                        "the clock of a peer is far from ours; beyond the window its adverts are refused"
+                    );
+                }
+            } else if told.remove(&key) {
                 info!(instance = name, %peer, seconds, window, "the clock of a peer is near ours again");
             }
         }
@@ -247,7 +250,10 @@ mod tests {
         let found = parse(&text(&known(), RUNNING));
         let kept = &found[&("eth0".into(), "ipv4", 51)];
         let mark = kept.heard[&"192.0.2.1".parse::<IpAddr>().unwrap()];
-        assert_eq!((mark.seconds_ahead(Sequence(5 << 32)), mark.micros_ahead(Sequence(5 << 32))), (0, 199_996));
+        assert_eq!(
+            (mark.seconds_ahead(Sequence(5 << 32)), mark.micros_ahead(Sequence(5 << 32))),
+            (0, 199_996)
+        );
         assert_eq!(kept.sent, known()[&("eth0".into(), "ipv4", 51)].sent);
     }
 

@@ -58,7 +58,7 @@ pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
                     Reject::TooLong,
                     Reject::CountZero,
                 ]),
-                advert_interval_err: rejects(&[Reject::IntervalMismatch, Reject::IntervalZero]),
+                advert_interval_err: rejects(&[Reject::IntervalZero]),
                 ip_ttl_err: rejects(&[Reject::Ttl]),
                 invalid_type_rcvd: rejects(&[Reject::Type]),
                 addr_list_err: 0,

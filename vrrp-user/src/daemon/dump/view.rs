@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use vrrp_ebpf::map::Peer;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::address::narrow;
 
 use crate::config::{CheckTarget, Instance, NotifyCommand, ScriptCommand};
-use crate::daemon::engine::address;
 use crate::daemon::status::{Sources, interval, master};
 use crate::driver::clock;
 use crate::protocol::{Interval, Priority, State, Version, VirtualAddress};
@@ -47,7 +47,7 @@ pub(super) fn all(sources: &Sources) -> Vec<View<'_>> {
                 effective: if moved { board.priority() } else { instance.settings.priority },
                 since: at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
                 master: (state == State::Backup).then(|| master(&peers, now).copied()).flatten(),
-                source: (source != [0; 16]).then(|| address(source, instance.settings.family)),
+                source: (source != [0; 16]).then(|| narrow(instance.settings.family, source)),
             }
         })
         .collect()
@@ -55,7 +55,7 @@ pub(super) fn all(sources: &Sources) -> Vec<View<'_>> {
 
 impl View<'_> {
     pub(super) fn master_address(&self) -> Option<IpAddr> {
-        self.master.as_ref().map(|peer| address(peer.source, self.instance.settings.family))
+        self.master.as_ref().map(|peer| narrow(self.instance.settings.family, peer.source))
     }
 
     /// What counts for the patience of a backup: the master's in version 3, else its own.

@@ -2,7 +2,7 @@
 
 use vrrp_ebpf::map::{InstanceKey, NO_PEER, Slot};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{ChecksumForm, Sighting, advert, checksum, frame};
+use vrrp_ebpf::wire::{ChecksumForm, Sighting, advert, checksum, frame, judge_sender};
 
 use crate::driver::maps::{Maps, Recorded};
 
@@ -36,7 +36,13 @@ pub fn sight<'a>(
     let message = bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
     let sum = |length| message.and_then(|message| message.get(..length)).map(checksum::sum);
     let form = maps.slot(slot);
-    let (sighting, checksum) = advert::judge(bytes, &frame, &form, sum)
+    let sender = || match form.unicast {
+        Slot::LISTED => judge_sender(&frame, maps.permit(slot, frame.source)),
+        _ => Ok(()),
+    };
+    let (sighting, checksum) = advert::judge_envelope(bytes, &frame, &form)
+        .and_then(|()| sender())
+        .and_then(|()| advert::judge_message(bytes, &frame, &form, sum))
         .inspect_err(|reject| maps.count_reject(slot, *reject))
         .ok()?;
     let message = message?;

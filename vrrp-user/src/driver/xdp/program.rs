@@ -15,7 +15,7 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TestRun, TestRunOp
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod, include_bytes_aligned};
 use nix::errno::Errno;
 use thiserror::Error;
-use vrrp_ebpf::map::{Counters, Event, InstanceKey, PEERS_PER_SLOT, SLOTS_MAX, Shortcut};
+use vrrp_ebpf::map::{Counters, Event, InstanceKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
 
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
@@ -29,6 +29,9 @@ static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-eb
 
 /// Leases per slot that `LEASES` has room for.
 const LEASES_PER_SLOT: u32 = 32;
+
+/// Peers per slot that only are heard, on average.
+const PERMITS_PER_SLOT: u32 = 32;
 
 /// Interfaces with virtual MAC addresses per slot; mostly one.
 const REPORTERS_PER_SLOT: u32 = 4;
@@ -94,6 +97,7 @@ pub struct Program {
     verified: HashMap<Entry, Duration>,
     keys: BpfHashMap<MapData, Key, u32>,
     shortcuts: Array<MapData, Place>,
+    permits: BpfHashMap<MapData, Sender, Known>,
     maps: Arc<Maps>,
     links: HashMap<u32, Link>,
     /// See [`super::report`].
@@ -135,6 +139,7 @@ impl Program {
             .map_max_entries("BUDGETS", slots)
             .map_max_entries("EVENTS", ring_bytes(slots))
             .map_max_entries("COUNTERS", slots.saturating_add(1))
+            .map_max_entries("PERMITS", slots.saturating_mul(PERMITS_PER_SLOT))
             .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT))
             .map_max_entries("LEASE_UNTIL", slots)
             .map_max_entries("REPORTERS", slots.saturating_mul(REPORTERS_PER_SLOT))
@@ -150,11 +155,13 @@ impl Program {
             BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
         let shortcuts =
             Array::try_from(take(&mut ebpf, "SHORTCUTS")?).map_err(|error| LoadError::from_map(&error))?;
+        let permits =
+            BpfHashMap::try_from(take(&mut ebpf, "PERMITS")?).map_err(|error| LoadError::from_map(&error))?;
         let macs = BpfHashMap::try_from(take(&mut ebpf, "REPORTERS")?)
             .map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
         let (links, reporters) = (HashMap::new(), HashMap::new());
-        Ok(Self { ebpf, verified, keys, shortcuts, maps, links, macs, reporters })
+        Ok(Self { ebpf, verified, keys, shortcuts, permits, maps, links, macs, reporters })
     }
 
     /// The arrays, mapped into this process; they outlive the program.
@@ -205,6 +212,21 @@ impl Program {
             // The program must not meet the new key with the old slot.
             self.set_shortcut(place, Shortcut { slot, ..Shortcut::VACANT })?;
             self.set_shortcut(place, Shortcut { key: key.bits(), slot, reserved: 0 })?;
+        }
+        Ok(())
+    }
+
+    /// Knows these senders, and `gone` no more.
+    ///
+    /// # Errors
+    /// The kernel's; E2BIG where there are more than there is room for.
+    pub fn set_permits(&mut self, known: &[(PermitKey, Permit)], gone: &[PermitKey]) -> io::Result<()> {
+        for key in gone {
+            // Not there where there was no room for it.
+            let _ = self.permits.remove(&Sender(*key));
+        }
+        for (key, permit) in known {
+            self.permits.insert(Sender(*key), Known(*permit), 0).map_err(io::Error::other)?;
         }
         Ok(())
     }
@@ -403,6 +425,20 @@ struct Place(Shortcut);
 
 // SAFETY: as above.
 unsafe impl Pod for Place {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Sender(PermitKey);
+
+// SAFETY: as above.
+unsafe impl Pod for Sender {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Known(Permit);
+
+// SAFETY: as above.
+unsafe impl Pod for Known {}
 
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]

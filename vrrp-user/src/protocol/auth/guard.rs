@@ -54,8 +54,7 @@ impl Guard {
     /// heard any more are left out.
     pub fn recall(&mut self, marks: impl Iterator<Item = Mark>, sent: Option<Sequence>) {
         let Self { senders, marks: own, .. } = self;
-        let may_send =
-            |mark: &Mark| senders.as_ref().is_none_or(|senders| senders.contains(&mark.source));
+        let may_send = |mark: &Mark| senders.as_ref().is_none_or(|senders| senders.contains(&mark.source));
         marks.filter(may_send).for_each(|mark| own.recall(mark));
         self.sent = self.sent.or(sent);
     }
@@ -97,9 +96,8 @@ impl Guard {
         let trailer = Trailer::parse(trailer).ok_or(Reject::AuthMalformed)?;
         let (sequence, clock) = (Sequence(trailer.sequence), Sequence::at(now));
         let window = settings.window_seconds();
-        let is_far = |sequence: Sequence| {
-            window.is_some_and(|window| sequence.seconds_ahead(clock).abs() > window)
-        };
+        let is_far =
+            |sequence: Sequence| window.is_some_and(|window| sequence.seconds_ahead(clock).abs() > window);
         if is_far(sequence) {
             return Err(Reject::AuthStale);
         }

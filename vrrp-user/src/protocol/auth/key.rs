@@ -143,7 +143,11 @@ mod tests {
 
     #[test]
     fn lengths() {
-        assert!(Key::new(0, &SECRET).is_none() && Key::new(1, &[0; 31]).is_none() && Key::new(1, &[0; 65]).is_none());
+        assert!(
+            Key::new(0, &SECRET).is_none()
+                && Key::new(1, &[0; 31]).is_none()
+                && Key::new(1, &[0; 65]).is_none()
+        );
         assert!(Key::new(255, &[0; 64]).is_some());
     }
 

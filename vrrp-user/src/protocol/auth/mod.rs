@@ -69,6 +69,11 @@ impl HmacSettings {
         self.mode == HmacMode::Enforce
     }
 
+    /// Whether a clock that is `skew` µs ahead of ours is past half of the window: time to put one of them right.
+    pub fn is_near_the_edge(&self, skew: i64) -> bool {
+        self.anti_replay == AntiReplay::Time && Duration::from_micros(skew.unsigned_abs()) * 2 > self.window
+    }
+
     fn key(&self, id: u8) -> Option<&Key> {
         self.keys.iter().find(|key| key.id() == id)
     }

@@ -17,7 +17,7 @@ use crate::protocol::instance::Instance;
 use crate::protocol::settings::InstanceSettings;
 use crate::protocol::timers::Timer;
 use crate::protocol::timing;
-use crate::protocol::units::Priority;
+use crate::protocol::units::{Priority, Version};
 
 /// The master that a Backup obeys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -118,7 +118,9 @@ pub(in crate::protocol) fn reconfigured(
     turn: &mut Turn<'_>,
 ) {
     let new = instance.settings();
-    let is_patient_alike = new.down_timer_adverts == old.down_timer_adverts;
+    let interval = |it: &InstanceSettings| (it.version == Version::V2).then_some(it.advert_interval);
+    let patience = |it: &InstanceSettings| (it.down_timer_adverts, interval(it));
+    let is_patient_alike = patience(new) == patience(old);
     let is_preempting_alike = (new.preempt, new.preempt_delay) == (old.preempt, old.preempt_delay);
     if !new.judges_like(old) {
         let patience = instance.master_down_interval();

@@ -42,10 +42,6 @@ impl Case {
             Dialect::V2 { auth, .. } => auth.encode(),
             Dialect::V3 { .. } => (0, [0; 8]),
         };
-        let advert_int = match dialect {
-            Dialect::V2 { seconds, .. } => seconds,
-            Dialect::V3 { .. } => 0,
-        };
         Self {
             frame: Frame {
                 family: dialect.family(),
@@ -57,7 +53,7 @@ impl Case {
                 length: buffer.len(),
                 vrid: repr.vrid(),
             },
-            slot: Slot { version: dialect.version(), auth_type, auth_data, advert_int, ..Slot::UNUSED },
+            slot: Slot { version: dialect.version(), auth_type, auth_data, ..Slot::UNUSED },
             message: buffer,
         }
     }

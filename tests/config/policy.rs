@@ -1,0 +1,113 @@
+//! Strict mode, and whom an instance hears and answers.
+
+use std::time::Duration;
+
+use vrrp_user::config::{Loaded, parse};
+use vrrp_user::protocol::{Auth, InstanceSettings};
+
+/// One instance with these lines, on the lines from 3 on, below these global ones.
+fn read(globals: &str, lines: &str) -> Result<Loaded, Vec<String>> {
+    let text = format!(
+        "global_defs {{ {globals} }}\nvrrp_instance V {{\n {}\n interface eth0\n virtual_router_id 51\n}}\n",
+        lines.replace("; ", "\n ")
+    );
+    parse("t", &text).map_err(|found| found.iter().map(ToString::to_string).collect())
+}
+
+fn settings(globals: &str, lines: &str) -> InstanceSettings {
+    read(globals, lines).unwrap().config.instances.remove(0).settings
+}
+
+/// What is found, one line each, without advice.
+fn findings(globals: &str, lines: &str) -> Vec<String> {
+    let found = match read(globals, lines) {
+        Ok(loaded) => loaded.diagnostics.iter().map(ToString::to_string).collect(),
+        Err(found) => found,
+    };
+    found.iter().map(|finding| finding.lines().next().unwrap_or_default().to_owned()).collect()
+}
+
+const V4: &str = "virtual_ipaddress { 192.0.2.1/24 }";
+
+#[test]
+fn addresses_answer_unless_told_otherwise() {
+    for (globals, lines, accept) in [
+        ("", "", true),
+        ("", "no_accept", false),
+        ("", "no_accept; priority 255", true),
+        ("vrrp_strict", "", false),
+        ("vrrp_strict", "priority 255", true),
+        ("vrrp_strict", "strict_mode off", true),
+        ("vrrp_strict off", "", true),
+        ("", "strict_mode", false),
+        ("vrrp_strict", "accept", false),
+        ("vrrp_strict", "accept; version 3", true),
+        ("vrrp_strict\n vrrp_version 3", "accept", true),
+    ] {
+        assert_eq!(settings(globals, &format!("{lines}; {V4}")).accept, accept, "{globals}: {lines}");
+    }
+}
+
+#[test]
+fn strict_mode_sets_back_what_it_does_not_know() {
+    let lines = format!(
+        "{V4}; state MASTER; priority 100; preempt_delay 5; down_timer_adverts 5; garp_lower_prio_repeat 3; \
+         garp_lower_prio_delay 2; lower_prio_no_advert off; owner_ignore_adverts off; \
+         authentication {{\n auth_type PASS\n auth_pass secret\n }}; use_vmac; vmac_xmit_base"
+    );
+    let strict = settings("vrrp_strict", &lines);
+    let spans = (strict.preempt_delay, strict.announce.lower_prio_delay);
+    assert_eq!(spans, (Duration::ZERO, Duration::ZERO));
+    assert_eq!((strict.down_timer_adverts, strict.announce.lower_prio_repeat), (3, 0));
+    assert_eq!((strict.auth, strict.initial_master), (Auth::None, false));
+    assert!(strict.lower_prio_no_advert && strict.owner_ignores && strict.vmacs.sender().is_some());
+    let mut found = findings("vrrp_strict", &lines);
+    found.retain(|line| line.contains("is not used"));
+    assert_eq!(found.len(), 9, "{found:#?}");
+    let lax = settings("vrrp_strict", &format!("strict_mode no; {lines}"));
+    assert_eq!((lax.down_timer_adverts, lax.announce.lower_prio_repeat), (5, 3));
+    assert!(!lax.owner_ignores && lax.auth != Auth::None && lax.vmacs.sender().is_none());
+}
+
+#[test]
+fn strict_mode_refuses_what_keepalived_leaves_out() {
+    for (lines, expected) in [
+        ("no_virtual_ipaddress", "t:2:15: error: strict mode: `V` needs a `virtual_ipaddress`"),
+        (
+            "virtual_ipaddress { 2001:db8::1/64 }",
+            "t:3:22: error: strict mode: the first IPv6 address must be link-local (RFC 9568 §5.2.9)",
+        ),
+    ] {
+        let found = findings("vrrp_strict", lines);
+        assert!(found.iter().any(|line| line == expected), "{found:#?}");
+        assert_eq!(found.iter().filter(|line| line.contains("error")).count(), 1, "{found:#?}");
+    }
+}
+
+#[test]
+fn peers_may_be_the_only_ones_that_are_heard() {
+    let unicast = |globals, lines: &str| {
+        settings(globals, &format!("{V4}; {lines}")).unicast.map(|unicast| unicast.checks_source)
+    };
+    let peers = "unicast_peer { 192.0.2.7 }";
+    assert_eq!(unicast("", "check_unicast_src"), None);
+    assert_eq!(unicast("", peers), Some(false));
+    assert_eq!(unicast("vrrp_check_unicast_src", peers), Some(true));
+    assert_eq!(unicast("vrrp_check_unicast_src", &format!("check_unicast_src no; {peers}")), Some(false));
+    let far = "unicast_peer { 192.0.2.7 min_ttl 60 max_ttl 64 }";
+    let peer = settings("", &format!("{V4}; {far}")).unicast.unwrap();
+    assert!(peer.checks_source);
+    assert_eq!((peer.peers[0].min_ttl, peer.peers[0].max_ttl), (60, 64));
+    let none = findings("", &format!("{V4}; unicast_peer {{ 192.0.2.7 min_ttl 65 max_ttl 64 }}"));
+    assert_eq!(none, ["t:4:17: error: no TTL is 65 to 64"]);
+}
+
+#[test]
+fn the_table_of_the_firewall_has_a_name_that_nftables_takes() {
+    let firewall = |globals| read(globals, V4).unwrap().config.globals.firewall;
+    let other = firewall("nftables strict_1\n nftables_priority 10\n nftables_counters");
+    assert_eq!((&*other.table, other.priority, other.counters), ("strict_1", 10, true));
+    assert_eq!((&*firewall("nftables").table, firewall("").priority), ("vrrpx", -1));
+    let found = findings("nftables \"x; flush ruleset\"", V4);
+    assert_eq!(found, ["t:1:24: error: `x; flush ruleset` cannot be a table of nftables"]);
+}

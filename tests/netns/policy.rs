@@ -1,0 +1,137 @@
+//! Whom an instance hears, and whom its addresses answer.
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::require;
+
+use crate::{ours, subject};
+
+/// Whether the client gets an echo of the virtual address.
+fn answers(pair: &Pair) -> bool {
+    pair.lab.client.run("ping", &["-c", "1", "-W", "1", VIRTUAL_V4]).is_ok()
+}
+
+/// Whether the client learns the MAC address of the virtual one.
+fn resolves(pair: &Pair) -> bool {
+    let neighbours = pair.lab.client.run("ip", &["neigh", "show", "to", VIRTUAL_V4]).unwrap_or_default();
+    neighbours.contains("lladdr")
+}
+
+fn has_table(pair: &Pair, name: &str) -> Result<bool> {
+    let tables = pair.node(0)?.namespace.run("nft", &["list", "tables"])?;
+    Ok(tables.lines().any(|line| line == format!("table inet {name}")))
+}
+
+fn roles(line: &str) -> [Role; 2] {
+    [200, 100].map(|priority| {
+        let instance = Instance::v3(priority).line(line);
+        Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance))
+    })
+}
+
+/// Only neighbour discovery goes on. The rules come and go with the keyword, also across a death.
+#[test]
+fn addresses_that_are_not_accepted_are_silent() -> Result<()> {
+    if !ours() || !["nft", "ping"].into_iter().all(require) {
+        return Ok(());
+    }
+    Pair::settled(roles("no_accept"))?.check(|pair| {
+        ensure!(has_table(pair, "vrrpx")?, "there is no table");
+        ensure!(!answers(pair), "the address answers");
+        ensure!(resolves(pair), "the address has no neighbour entry");
+
+        let file = |globals: &[&str], line: &str| {
+            let mut config = Config::of(Instance::v3(200).line(line));
+            config.globals.extend(globals.iter().map(|&it| it.to_owned()));
+            config.to_string()
+        };
+        let reload = |pair: &mut Pair, file: &str| -> Result<()> {
+            let output = pair.running(0)?.reload(file)?;
+            ensure!(output.status.success(), "reload: {}", String::from_utf8_lossy(&output.stderr));
+            Ok(())
+        };
+        reload(pair, &file(&[], "accept"))?;
+        ensure!(!has_table(pair, "vrrpx")?, "the table is still there");
+        until("an echo", SETTLE, || answers(pair))?;
+        reload(pair, &file(&["vrrp_strict", "nftables other"], ""))?;
+        ensure!(has_table(pair, "other")?, "strict mode makes no table");
+        ensure!(!answers(pair), "the address answers in strict mode");
+
+        pair.kill(0);
+        ensure!(has_table(pair, "other")?, "the kernel has forgotten the table");
+        pair.wait_for_master(1)
+    })
+}
+
+#[test]
+fn the_table_goes_with_the_daemon() -> Result<()> {
+    if !ours() || !["nft"].into_iter().all(require) {
+        return Ok(());
+    }
+    Pair::settled(roles("no_accept"))?.check(|pair| {
+        ensure!(has_table(pair, "vrrpx")?, "there is no table");
+        pair.stop(0)?;
+        ensure!(!has_table(pair, "vrrpx")?, "the table is still there");
+        Ok(())
+    })
+}
+
+/// Node 2 would win, and sends its adverts to both.
+#[test]
+fn a_stranger_is_not_heard() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let member = |priority, own: &str, peers: &str| {
+        let instance = Instance::v3(priority).unicast(own, peers).line("check_unicast_src");
+        Role::new(daemon, Config::of(instance))
+    };
+    let roles = [
+        member(200, "10.77.0.1", "10.77.0.2"),
+        member(100, "10.77.0.2", "10.77.0.1"),
+        member(250, "10.77.0.3", "10.77.0.1\n        10.77.0.2"),
+    ];
+    Pair::idle(roles)?.check(|pair| {
+        pair.start(0)?;
+        pair.start(1)?;
+        pair.wait_for_master(0)?;
+        pair.start(2)?;
+        let virtual_address = VIRTUAL_V4.parse()?;
+        pair.wait_for_address(2, virtual_address, true)?;
+        pair.observer.clear();
+        std::thread::sleep(5 * Instance::v3(100).master_down_interval());
+        let senders: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
+        ensure!([0, 2].iter().all(|node| senders.contains(node)), "not both are masters: {senders:?}");
+        ensure!(!senders.contains(&1), "node 1 is master too");
+        if matches!(daemon, Daemon::Vrrpx(_)) {
+            for node in [0, 1] {
+                let status = pair.running(node)?.status()?;
+                let rejects =
+                    status["instances"][0]["counters"]["rejects"].as_array().context("no rejects")?;
+                ensure!(rejects.iter().any(|count| count["word"] == "peer"), "{rejects:?}");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// keepalived drops such adverts, and both are masters.
+#[test]
+fn another_interval_of_version_2_is_a_sign_of_life() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let role = |priority, seconds: u64| {
+        let instance = Instance::v2(priority).interval(1000 * seconds);
+        Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance))
+    };
+    Pair::settled([role(200, 2), role(100, 1)])?.check(|pair| {
+        pair.observer.clear();
+        std::thread::sleep(3 * Instance::v2(100).master_down_interval());
+        let adverts = pair.observer.adverts();
+        ensure!(!adverts.is_empty(), "the master is silent");
+        ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 is master too");
+        Ok(())
+    })
+}

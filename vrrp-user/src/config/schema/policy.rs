@@ -1,0 +1,118 @@
+//! Whom an instance hears and whom its addresses answer: keywords of `vrrp_instance` and `global_defs`.
+
+use std::sync::Arc;
+
+use super::super::model::FirewallSettings;
+use super::super::source::At;
+use super::{GlobalsDraft, InstanceDraft, Kind, Row, value};
+
+/// Of one instance; `None`: what `global_defs` say.
+#[derive(Debug, Default)]
+pub(in crate::config) struct PolicyDraft {
+    pub(in crate::config) strict: Option<At<bool>>,
+    /// `accept` is true, `no_accept` false.
+    pub(in crate::config) accept: Option<At<bool>>,
+    pub(in crate::config) check_source: Option<At<bool>>,
+    pub(in crate::config) owner_ignores: Option<At<bool>>,
+}
+
+/// Of `global_defs`.
+#[derive(Debug, Default)]
+pub(in crate::config) struct PoliciesDraft {
+    pub(in crate::config) strict: Option<At<bool>>,
+    pub(in crate::config) check_source: bool,
+    pub(in crate::config) owner_ignores: Option<bool>,
+    pub(in crate::config) firewall: FirewallSettings,
+}
+
+pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
+    Row::works(
+        "accept",
+        Kind::Flag(|it, at| it.policy.accept = Some(At { value: true, at: at.at })),
+        "on; off with `strict_mode`",
+        "a master answers for the addresses although it does not own them",
+    ),
+    Row::works(
+        "no_accept",
+        Kind::Flag(|it, at| it.policy.accept = Some(At { value: false, at: at.at })),
+        "off",
+        "nftables drops what goes to the addresses and comes from them, but for neighbour discovery; not with \
+         priority 255",
+    ),
+    Row::works(
+        "strict_mode",
+        Kind::Bool(|it, on| it.policy.strict = Some(on)),
+        "`vrrp_strict`",
+        "keep to the RFC; see [strict mode](#strict-mode)",
+    ),
+    Row::works(
+        "check_unicast_src",
+        Kind::Bool(|it, on| it.policy.check_source = Some(on)),
+        "`vrrp_check_unicast_src`; on where a peer has TTL limits",
+        "with unicast, hear the configured peers only",
+    ),
+    Row::works(
+        "owner_ignore_adverts",
+        Kind::Bool(|it, on| it.policy.owner_ignores = Some(on)),
+        "`vrrp_owner_ignore_adverts`",
+        "with priority 255, take no notice of other masters",
+    ),
+];
+
+pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
+    Row::works(
+        "vrrp_strict",
+        Kind::Bool(|globals, on| globals.policies.strict = Some(on)),
+        "off",
+        "default `strict_mode`",
+    ),
+    Row::works(
+        "vrrp_check_unicast_src",
+        Kind::Bool(|globals, on| globals.policies.check_source = on.value),
+        "off",
+        "default `check_unicast_src`",
+    ),
+    Row::works(
+        "vrrp_owner_ignore_adverts",
+        Kind::Bool(|globals, on| globals.policies.owner_ignores = Some(on.value)),
+        "off; on with `strict_mode`",
+        "default `owner_ignore_adverts`",
+    ),
+    Row::works(
+        "nftables",
+        Kind::Own("[TABLE]", |globals, keyword, args, report| {
+            let Some(first) = args.first() else { return };
+            let table = Arc::from(first.text.as_str());
+            if !is_identifier(&first.text) {
+                report
+                    .error(first.at, format!("`{table}` cannot be a table of nftables"))
+                    .help("a letter, then letters, digits or `_`");
+            } else if value::read_only_word(&keyword.text, keyword.at, args, report).is_some() {
+                globals.policies.firewall.table = table;
+            }
+        }),
+        "vrrpx",
+        "table for the rules of `no_accept`, which is made anew and removed as a whole",
+    ),
+    Row::works(
+        "nftables_priority",
+        Kind::Integer(i32::MIN as i64, i32::MAX as i64, |globals, n| {
+            globals.policies.firewall.priority = i32::try_from(n.value).unwrap_or_default();
+        }),
+        "-1",
+        "priority of its chains",
+    ),
+    Row::works(
+        "nftables_counters",
+        Kind::Flag(|globals, _| globals.policies.firewall.counters = true),
+        "off",
+        "its rules count",
+    ),
+    Row::moot("nftables_ifindex", "match interfaces by index", "they are matched by name"),
+];
+
+fn is_identifier(text: &str) -> bool {
+    let mut letters = text.chars();
+    letters.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+}

@@ -1,0 +1,137 @@
+//! nftables: drops what goes to addresses that do not answer, and what comes from them.
+//!
+//! Enters: addresses. Leaves: one table of the daemon's own, set or replaced as a whole by `nft`. Absent: which
+//! addresses those are. Takes milliseconds; not for real-time threads.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::config::FirewallSettings;
+
+#[derive(Debug, Error)]
+pub enum FirewallError {
+    #[error("cannot run nft: {0}")]
+    Run(#[from] io::Error),
+    #[error("nft: {0}")]
+    Refused(String),
+}
+
+/// An address, with the interface that it stands on: link-local ones mean something else on each.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Denied {
+    pub address: IpAddr,
+    pub interface: Arc<str>,
+}
+
+/// Sets the table anew.
+///
+/// # Errors
+/// `nft` is not there, or says no: EPERM without CAP_NET_ADMIN.
+pub fn set(settings: &FirewallSettings, denied: &[Denied]) -> Result<(), FirewallError> {
+    run(&format!("{}{}", removal(&settings.table), rules(settings, denied)))
+}
+
+/// Removes the table; one that is not there counts as removed.
+///
+/// # Errors
+/// As [`set`].
+pub fn remove(table: &str) -> Result<(), FirewallError> {
+    run(&removal(table))
+}
+
+/// What is added first is there to be deleted.
+fn removal(table: &str) -> String {
+    format!("add table inet {table}\ndelete table inet {table}\n")
+}
+
+/// RFC 9568 §6.4.3: neighbour discovery goes on for addresses that answer nothing else.
+fn rules(settings: &FirewallSettings, denied: &[Denied]) -> String {
+    let FirewallSettings { table, priority, counters } = settings;
+    let is_link_local = |it: &&Denied| matches!(it.address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let global = |v6: bool| {
+        let chosen = denied.iter().filter(|it| it.address.is_ipv6() == v6 && !is_link_local(it));
+        elements(chosen.map(|it| it.address.to_string()).collect())
+    };
+    let local = denied.iter().filter(is_link_local);
+    let local = elements(local.map(|it| format!("{} . \"{}\"", it.address, it.interface)).collect());
+    let verdict = if *counters { "counter drop" } else { "drop" };
+    let mut text = format!(
+        "table inet {table} {{\n\
+         set addresses4 {{ type ipv4_addr; {} }}\n\
+         set addresses6 {{ type ipv6_addr; {} }}\n\
+         set link_local {{ type ipv6_addr . ifname; {local} }}\n",
+        global(false),
+        global(true),
+    );
+    for (hook, field, interface) in [("input", "daddr", "iifname"), ("output", "saddr", "oifname")] {
+        let _ = write!(
+            text,
+            "chain {hook} {{\n\
+             type filter hook {hook} priority {priority}; policy accept;\n\
+             icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept\n\
+             ip {field} @addresses4 {verdict}\n\
+             ip6 {field} @addresses6 {verdict}\n\
+             ip6 {field} . {interface} @link_local {verdict}\n\
+             }}\n"
+        );
+    }
+    text + "}\n"
+}
+
+/// Empty lists are no elements to nft.
+fn elements(mut list: Vec<String>) -> String {
+    list.sort_unstable();
+    list.dedup();
+    if list.is_empty() { String::new() } else { format!("elements = {{ {} }};", list.join(", ")) }
+}
+
+fn run(script: &str) -> Result<(), FirewallError> {
+    let mut nft = Command::new("nft");
+    nft.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = nft.spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // Where it ends before it has read all, its message says why.
+        let _ = input.write_all(script.as_bytes());
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty());
+    Err(FirewallError::Refused(first.map_or_else(|| output.status.to_string(), str::to_owned)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_is_once_in_the_set_of_its_kind() {
+        let denied = |address: &str, interface: &str| Denied {
+            address: address.parse().unwrap(),
+            interface: interface.into(),
+        };
+        let list = [
+            denied("10.0.0.2", "eth0"),
+            denied("10.0.0.1", "eth1"),
+            denied("10.0.0.1", "eth0"),
+            denied("fe80::1", "eth0"),
+            denied("fe80::1", "eth1"),
+        ];
+        let text = rules(&FirewallSettings::default(), &list);
+        assert!(
+            text.contains("set addresses4 { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 }; }"),
+            "{text}"
+        );
+        assert!(text.contains("set addresses6 { type ipv6_addr;  }"), "{text}");
+        assert!(text.contains("elements = { fe80::1 . \"eth0\", fe80::1 . \"eth1\" };"), "{text}");
+        let counted = FirewallSettings { counters: true, ..FirewallSettings::default() };
+        assert_eq!(rules(&counted, &list).matches("counter drop").count(), 6);
+    }
+}
