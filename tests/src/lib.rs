@@ -23,5 +23,6 @@ pub mod pair;
 pub mod probe;
 pub mod process;
 mod require;
+pub mod tap;
 
 pub use require::{missing, require};
