@@ -86,7 +86,7 @@ fn what_is_wrong_is_told_where_it_is() {
         ("group { b c }", "t:22:17: warning: vrrp_sync_group `G` has members with and without priority 255"),
         ("grup { b }", "t:23:2: error: unknown block `grup` in vrrp_sync_group"),
         ("track_script { chek }", "t:23:17: error: there is no vrrp_script or vrrp_check `chek`"),
-        ("smtp_alert", "t:23:2: warning: `smtp_alert` is not supported yet: no mail is sent"),
+        ("smtp_alert", "t:23:2: warning: no mail is sent: there is neither `smtp_server` nor"),
         (
             "global_tracking",
             "t:23:2: warning: `global_tracking` is taken as `sync_group_tracking_weight`, as keepalived does",

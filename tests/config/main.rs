@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers as well")]
 
+mod addresses;
 mod checks;
 mod corpus;
 mod documentation;
@@ -13,6 +14,7 @@ mod groups;
 mod hmac;
 mod include;
 mod keepalived;
+mod mail;
 mod policy;
 mod random;
 mod routes;

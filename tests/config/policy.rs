@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vrrp_ebpf::wire::ChecksumForm;
 use vrrp_user::config::{Loaded, parse};
 use vrrp_user::protocol::{Auth, InstanceSettings};
 
@@ -100,6 +101,28 @@ fn peers_may_be_the_only_ones_that_are_heard() {
     assert_eq!((peer.peers[0].min_ttl, peer.peers[0].max_ttl), (60, 64));
     let none = findings("", &format!("{V4}; unicast_peer {{ 192.0.2.7 min_ttl 65 max_ttl 64 }}"));
     assert_eq!(none, ["t:4:17: error: no TTL is 65 to 64"]);
+}
+
+#[test]
+fn the_checksum_has_a_choice_over_ipv4_only() {
+    let sent = |globals, lines: &str| {
+        let settings = settings(globals, &format!("version 3; {lines}"));
+        (settings.checksum, settings.answers_checksum)
+    };
+    use ChecksumForm::{Plain, Pseudo};
+    for (globals, lines, expected) in [
+        ("", "", (Pseudo, false)),
+        ("", "checksum auto", (Pseudo, true)),
+        ("v3_checksum_as_v2", "checksum auto", (Plain, true)),
+        ("v3_checksum_as_v2", "checksum pseudo", (Pseudo, false)),
+        ("", "v3_checksum_as_v2; checksum plain", (Plain, false)),
+    ] {
+        assert_eq!(sent(globals, &format!("{lines}; {V4}")), expected, "{globals}: {lines}");
+    }
+    let v6 = sent("", "checksum auto; virtual_ipaddress { fe80::1/64 }");
+    assert_eq!(v6, (Pseudo, false));
+    let found = findings("", &format!("checksum plian; {V4}"));
+    assert_eq!(found, ["t:3:11: error: `checksum` is auto, pseudo or plain, not `plian`"]);
 }
 
 #[test]

@@ -34,16 +34,7 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!(one.checksum, ChecksumForm::Pseudo, "the instance switches the global setting off");
     assert_eq!(one.down_timer_adverts, 2);
     assert!(one.lower_prio_no_advert && !one.higher_prio_send_advert && one.ignore_own_link);
-    let address = |address: &str, prefix| VirtualAddress {
-        address: ip(address),
-        prefix,
-        device: None,
-        label: None,
-        scope: 0,
-        broadcast: None,
-        dad: false,
-        no_prefix_route: false,
-    };
+    let address = |address: &str, prefix| VirtualAddress::new(ip(address), prefix);
     assert_eq!(
         one.addresses.advertised,
         [

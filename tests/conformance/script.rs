@@ -103,16 +103,9 @@ fn configure(bench: &mut Bench, change: &[&str]) -> Vec<String> {
         }
         ["tracks", "off"] => settings.tracks.clear(),
         ["one", "address", "more"] => {
-            Arc::make_mut(&mut settings.addresses).advertised.push(VirtualAddress {
-                address: bench.variant.address(77),
-                prefix: 24,
-                device: None,
-                label: None,
-                scope: 0,
-                broadcast: None,
-                dad: false,
-                no_prefix_route: false,
-            });
+            Arc::make_mut(&mut settings.addresses)
+                .advertised
+                .push(VirtualAddress::new(bench.variant.address(77), 24));
         }
         _ => panic!("not a change: {change:?}"),
     }

@@ -62,6 +62,7 @@ impl Variant {
             unicast: None,
             group: None,
             checksum: ChecksumForm::Pseudo,
+            answers_checksum: false,
             down_timer_adverts: 3,
             announce: AnnounceSettings {
                 delay: Duration::ZERO,

@@ -82,16 +82,7 @@ pub(crate) fn script(id: u32, line: impl AsRef<str>) -> ScriptSettings {
 }
 
 pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance {
-    let address = VirtualAddress {
-        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, vrid)),
-        prefix: 24,
-        device: None,
-        label: None,
-        scope: 0,
-        broadcast: None,
-        dad: false,
-        no_prefix_route: false,
-    };
+    let address = VirtualAddress::new(Ipv4Addr::new(192, 0, 2, vrid).into(), 24);
     let settings = InstanceSettings {
         name: name.into(),
         interface: "eth0".into(),
@@ -111,6 +102,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         unicast: None,
         group: None,
         checksum: ChecksumForm::Pseudo,
+        answers_checksum: false,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
         lower_prio_no_advert: false,

@@ -54,7 +54,18 @@ fn every_option_reaches_the_kernel() {
     };
     let v6 = virtual_address("2001:db8::100");
     let v6_in_subnet = virtual_address("2001:db8:1::100/64");
-    let all = [v4, v6, v6_in_subnet];
+    let beyond = VirtualAddress {
+        peer: Some([198, 51, 100, 2].into()),
+        ..VirtualAddress::new([198, 51, 100, 1].into(), 30)
+    };
+    let flagged = VirtualAddress {
+        preferred: Some(1000),
+        home: true,
+        temporary: true,
+        ..virtual_address("2001:db8:2::100/64")
+    };
+    let joined = VirtualAddress { autojoin: true, ..virtual_address("ff05::100") };
+    let all = [v4, v6, v6_in_subnet, beyond, flagged, joined];
     assert!(perform(&cable, ifindex, &all, true).is_empty());
     let addresses = cable.addresses("eth0");
     let v4 = shown(&addresses, "192.0.2.100");
@@ -69,6 +80,12 @@ fn every_option_reaches_the_kernel() {
     assert_eq!(v6["preferred_life_time"], 0);
     let v6 = shown(&addresses, "2001:db8:1::100");
     assert_eq!((&v6["deprecated"], &v6["noprefixroute"]), (&Value::Null, &Value::Null));
+    let v4 = shown(&addresses, "198.51.100.1");
+    assert_eq!((&v4["address"], &v4["prefixlen"]), (&"198.51.100.2".into(), &30.into()));
+    let v6 = shown(&addresses, "2001:db8:2::100");
+    assert_eq!((&v6["home"], &v6["mngtmpaddr"]), (&true.into(), &true.into()));
+    assert!(v6["preferred_life_time"].as_u64().is_some_and(|seconds| (900..=1000).contains(&seconds)));
+    assert_eq!(shown(&addresses, "ff05::100")["autojoin"], true);
     let marked = marked(&cable);
     assert!(all.iter().all(|address| marked.contains(&address.address)), "{marked:?}");
 

@@ -183,6 +183,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         unicast: None,
         group: None,
         checksum: ChecksumForm::Pseudo,
+        answers_checksum: false,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
         lower_prio_no_advert: false,
@@ -200,14 +201,5 @@ pub(crate) fn virtual_address(text: &str) -> VirtualAddress {
     let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
     let address: IpAddr = address.parse().unwrap();
     let whole = if address.is_ipv4() { 32 } else { 128 };
-    VirtualAddress {
-        address,
-        prefix: prefix.parse().unwrap_or(whole),
-        device: None,
-        label: None,
-        scope: 0,
-        broadcast: None,
-        dad: false,
-        no_prefix_route: false,
-    }
+    VirtualAddress::new(address, prefix.parse().unwrap_or(whole))
 }

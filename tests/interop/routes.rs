@@ -1,4 +1,4 @@
-//! Routes, rules and static items: the same file sets the same with ours and with keepalived.
+//! Addresses, routes, rules and static items: the same file sets the same with ours and with keepalived.
 
 use std::net::IpAddr;
 
@@ -44,6 +44,17 @@ const RULES: &str = "virtual_rules {
         from 192.0.2.10 table 100 protocol 18 preference 1014 no_track
     }";
 
+const ADDRESSES: &str = "virtual_ipaddress_excluded {
+        fd98::1 peer fd98::2
+        fd98:1::1/64 home mngtmpaddr
+        fd98:2::1/64 preferred_lft 0
+        fd98:3::1 preferred_lft forever
+        fd98:4::1/64 preferred_lft 1000 no_track
+        fd98:5::1/64 -nodad noprefixroute
+        fd98:6::1
+        ff05::98/128 autojoin
+    }";
+
 const STATIC: &str = "static_ipaddress {
     10.77.0.222/24 dev lan0 label lan0:s
     fd77::222/64 dev lan0
@@ -58,30 +69,32 @@ static_rules {
 ";
 
 #[test]
-fn the_same_file_sets_the_same_routes_rules_and_static_items() -> Result<()> {
+fn the_same_file_sets_the_same_addresses_routes_and_rules() -> Result<()> {
     let (ours, theirs) = (Daemon::Vrrpx(Mode::Auto), Daemon::Keepalived);
     if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {
         return Ok(());
     }
     let config = Config {
         blocks: STATIC.to_owned(),
-        instances: vec![Instance::v3(200).line(VIRTUAL).line(RULES)],
+        instances: vec![Instance::v3(200).line(VIRTUAL).line(RULES).line(ADDRESSES)],
         ..Config::default()
     };
     let [ours, theirs] = [ours, theirs].map(|daemon| {
         let mut pair = Pair::idle([Role::new(daemon, config.clone())])?;
+        let before = addresses(&pair)?;
         pair.start(0)?;
         let address: IpAddr = VIRTUAL_V4.parse()?;
         pair.check_with(|pair| {
             pair.wait_for_address(0, address, true)?;
             until("the last route", SETTLE, || {
                 routes(pair).is_ok_and(|found| found.contains("2001:db8:77::/48"))
+                    && addresses(pair).is_ok_and(|found| found.contains("ff05::98"))
                     && rules(pair).is_ok_and(|found| found.contains("2001:db8:9::9"))
             })?;
             let held = [routes(pair)?, rules(pair)?, addresses(pair)?];
             pair.stop(0)?;
             let left = [routes(pair)?, rules(pair)?, addresses(pair)?];
-            ensure!(left.iter().all(String::is_empty), "left behind: {left:?}");
+            ensure!(left == [String::new(), String::new(), before], "left behind: {left:#?}");
             Ok(held)
         })
         .with_context(|| format!("{daemon:?}"))
@@ -120,13 +133,17 @@ fn is_ours(line: &str) -> bool {
     ["proto keepalived", "proto 18"].iter().any(|word| line.contains(word))
 }
 
-/// The static ones.
+/// With their options, and lifetimes as far as they are the same each time.
 fn addresses(pair: &Pair) -> Result<String> {
     let text =
         pair.node(0)?.namespace.run("ip", &["-oneline", "-details", "address", "show", "dev", "lan0"])?;
-    let lines = text.lines().filter(|line| line.contains("222"));
-    // The index and, behind the backslash, lifetimes are others each time.
-    let words = lines
-        .map(|line| line.split('\\').next().unwrap_or_default().split_once(' ').map_or("", |(_, rest)| rest));
-    Ok(words.map(str::trim_end).collect::<Vec<_>>().join("\n"))
+    let of_line = |line: &str| {
+        let words = line.split_whitespace().skip(1).map(|word| match word {
+            "0sec" | "forever" => word,
+            _ if word.ends_with("sec") => "sec",
+            _ => word,
+        });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    Ok(text.lines().map(of_line).collect::<Vec<_>>().join("\n"))
 }

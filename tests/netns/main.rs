@@ -9,6 +9,8 @@ mod election;
 mod faults;
 mod groups;
 mod lifecycle;
+mod mail;
+mod oddities;
 mod paths;
 mod policy;
 mod reload;

@@ -114,6 +114,29 @@ fn an_address_takes_its_other_prefix_and_label() -> Result<()> {
 }
 
 #[test]
+fn an_address_is_set_anew_with_other_options() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let with = |priority, options: &str| {
+        let line = format!("virtual_ipaddress_excluded {{\n        fd99::1/64 {options}\n    }}");
+        Instance::v3(priority).interval(10).line(&line)
+    };
+    let roles = [200, 100].map(|priority| Role::new(daemon, Config::of(with(priority, "preferred_lft 0"))));
+    Pair::settled(roles)?.check(|pair| {
+        let before = epoch(pair)?;
+        let is_shown = |pair: &Pair, word: &str| {
+            let shown = pair.node(0).and_then(|node| node.namespace.run("ip", &["-o", "-6", "address"]));
+            shown
+                .is_ok_and(|text| text.lines().any(|line| line.contains("fd99::1/64") && line.contains(word)))
+        };
+        until("deprecated", SETTLE, || is_shown(pair, "deprecated"))?;
+        done(&pair.running(0)?.reload(&file(vec![with(200, "mngtmpaddr")]))?)?;
+        until("marked", SETTLE, || is_shown(pair, "mngtmpaddr") && !is_shown(pair, "deprecated"))?;
+        ensure!(epoch(pair)? == before, "the state has changed");
+        pair.wait_for_master(0)
+    })
+}
+
+#[test]
 fn instances_come_go_and_change_their_names() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     Pair::settled(roles(daemon, &[]))?.check(|pair| {

@@ -23,6 +23,7 @@ pub mod pair;
 pub mod probe;
 pub mod process;
 mod require;
+pub mod smtp;
 pub mod tap;
 
 pub use require::{missing, require};

@@ -1,6 +1,6 @@
 //! What the program takes for a valid advert, and what it leaves alone.
 
-use vrrp_ebpf::map::{Counter, InstanceKey, Slot};
+use vrrp_ebpf::map::{Counter, InstanceKey, STRANGERS_MAX, Slot, Stranger};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{ChecksumForm, Family, ethernet};
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
@@ -151,5 +151,31 @@ fn another_vrid_or_family_is_nobody_s() {
         assert_eq!(stand.run(&advert(V3_IPV4, 1).byte(1, VRID + 1)), unknown);
         assert_eq!(stand.run(&advert(V3_IPV6, 1)), unknown);
         assert_eq!(stand.run(&advert(V3_IPV4, 1)), EVENT);
+    }
+}
+
+#[test]
+fn strangers_are_remembered_as_far_as_there_is_room() {
+    for entry in Entry::ALL {
+        let Some(mut stand) = Stand::new(entry, 1) else { return };
+        stand.insert(0, &slot(V2), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
+        let maps = stand.program.maps();
+        let carp = [&[0x21, VRID, 0, 7][..], &[0; 32]].concat();
+        stand.run(&advert(V2, 1).payload(carp));
+        stand.run(&advert(V3_IPV6, 1));
+        let other = advert(V3_IPV4, 1).byte(1, VRID + 1);
+        stand.run(&other);
+        stand.run(&other);
+        let found = maps.strangers();
+        assert_eq!(found.len(), 3, "{found:?}");
+        let heard = |family, vrid| found[&InstanceKey::new(LOOPBACK, 0, family, vrid)];
+        assert_eq!(heard(Family::V4, VRID).version, Stranger::CARP);
+        assert_eq!((heard(Family::V6, VRID).version, heard(Family::V6, VRID).adverts), (3, 1));
+        let twice = heard(Family::V4, VRID + 1);
+        assert_eq!((twice.version, twice.adverts, twice.source[..4].to_vec()), (3, 2, vec![192, 0, 2, 1]));
+        for tag in 1..400 {
+            stand.run(&advert(V3_IPV4, 1).vlan(tag));
+        }
+        assert_eq!(maps.strangers().len(), STRANGERS_MAX as usize);
     }
 }

@@ -1,6 +1,7 @@
 //! What wakes the daemon.
 
 use super::PAYLOAD_MAX;
+use crate::wire::ChecksumForm;
 
 /// A valid advert that is not the watched one: a new sender, a changed content, priority 0.
 #[derive(Clone, Copy)]
@@ -15,7 +16,7 @@ pub struct Event {
     pub peer: u32,
     /// Bytes of `payload` in use.
     pub length: u32,
-    /// See [`crate::wire::ChecksumForm`].
+    /// See [`ChecksumForm`].
     pub checksum: u8,
     pub reserved: [u8; 3],
     /// The VRRP message, from its first byte on.
@@ -27,6 +28,10 @@ const _: () = assert!(size_of::<Event>() == 40 + PAYLOAD_MAX);
 impl Event {
     pub fn message(&self) -> &[u8] {
         self.payload.get(..self.length as usize).unwrap_or(&[])
+    }
+
+    pub const fn checksum_form(&self) -> ChecksumForm {
+        ChecksumForm::of(self.checksum)
     }
 }
 

@@ -48,6 +48,18 @@ impl InstanceKey {
         (self.ifindex as u64) << 32 | (self.vlan as u64) << 16 | (self.family as u64) << 8 | self.vrid as u64
     }
 
+    /// The reverse of [`Self::bits`].
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "each cast takes the part that is meant")]
+    pub const fn of_bits(bits: u64) -> Self {
+        Self {
+            ifindex: (bits >> 32) as u32,
+            vlan: (bits >> 16) as u16,
+            family: (bits >> 8) as u8,
+            vrid: bits as u8,
+        }
+    }
+
     /// The key's place among [`SHORTCUTS`], by Fibonacci hashing.
     #[inline(always)]
     pub const fn shortcut(self) -> u32 {
@@ -84,6 +96,7 @@ mod tests {
             InstanceKey::new(7, 5, Family::V4, 52),
         ] {
             assert_ne!(key.bits(), other.bits());
+            assert_eq!(InstanceKey::of_bits(other.bits()), other);
         }
     }
 }

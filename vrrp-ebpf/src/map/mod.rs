@@ -15,6 +15,7 @@
 //! | `EVENTS` | ring | → [`Event`] | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
 //! | `PERMITS` | hash | [`PermitKey`] → [`Permit`] | user |
+//! | `STRANGERS` | hash | [`InstanceKey`] → [`Stranger`] | program |
 //! | `LEASES` | hash | [`LeaseKey`] → slot | user |
 //! | `LEASE_UNTIL` | array, mapped | slot → ns of CLOCK_MONOTONIC | user |
 
@@ -27,6 +28,7 @@ mod layout;
 mod lease;
 mod peer;
 mod permit;
+mod stranger;
 mod watch;
 
 pub use crate::wire::{PAYLOAD_MAX, Slot};
@@ -37,6 +39,7 @@ pub use key::{InstanceKey, SHORTCUTS, Shortcut};
 pub use lease::LeaseKey;
 pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
 pub use permit::{Permit, PermitKey};
+pub use stranger::{STRANGERS_MAX, Stranger};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.

@@ -75,13 +75,10 @@ pub enum ChecksumForm {
     Plain = 1,
 }
 
-impl From<u8> for ChecksumForm {
-    /// The reverse of a cast; the default for what is none.
-    fn from(number: u8) -> Self {
-        match number {
-            1 => Self::Plain,
-            _ => Self::Pseudo,
-        }
+impl ChecksumForm {
+    /// As records hold it.
+    pub const fn of(number: u8) -> Self {
+        if number == Self::Plain as u8 { Self::Plain } else { Self::Pseudo }
     }
 }
 

@@ -9,7 +9,7 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
     Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Peer, Permit,
-    PermitKey, SHORTCUTS as SHORTCUT_COUNT, Shortcut, Slot, Watch,
+    PermitKey, SHORTCUTS as SHORTCUT_COUNT, STRANGERS_MAX, Shortcut, Slot, Stranger, Watch,
 };
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -41,6 +41,9 @@ static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
 
 #[btf_map]
 static PERMITS: HashMap<PermitKey, Permit, 256, ON_DEMAND> = HashMap::new();
+
+#[btf_map]
+static STRANGERS: HashMap<InstanceKey, Stranger, { STRANGERS_MAX as usize }> = HashMap::new();
 
 #[btf_map]
 static LEASES: HashMap<LeaseKey, u32, 256, ON_DEMAND> = HashMap::new();
@@ -80,6 +83,20 @@ pub(super) fn form(slot: u32) -> Option<&'static Slot> {
 pub(super) fn permit(slot: u32, source: [u8; 16]) -> Option<Permit> {
     // SAFETY: copied at once; it is replaced as a whole.
     unsafe { PERMITS.get(PermitKey { slot, source }).copied() }
+}
+
+/// `None` where it was not heard before.
+#[inline(always)]
+pub(super) fn stranger(key: &InstanceKey) -> Option<&'static mut Stranger> {
+    let entry = STRANGERS.get_ptr_mut(key)?;
+    // SAFETY: the daemon removes none. Another CPU may write the same record, which can garble what people read there.
+    Some(unsafe { &mut *entry })
+}
+
+/// Has no effect where there is no room.
+#[inline(always)]
+pub(super) fn insert_stranger(key: &InstanceKey, stranger: &Stranger) {
+    let _ = STRANGERS.insert(key, stranger, 0);
 }
 
 #[inline(always)]

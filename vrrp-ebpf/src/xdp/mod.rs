@@ -39,9 +39,10 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Slot};
+use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Slot, Stranger};
 use vrrp_ebpf::wire::frame::Frame;
-use vrrp_ebpf::wire::{Family, advert, frame, judge_sender};
+use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
+use vrrp_ebpf::wire::{Family, Octets, Reject, advert, frame, judge_sender};
 
 use self::message::NO_SUM;
 use self::opaque::forget;
@@ -81,6 +82,7 @@ fn judge(packet: &impl Packet) -> Verdict {
     let Some((frame, view)) = dissect(packet) else { return Verdict::Pass };
     let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
     let Some(slot) = maps::slot_of(&key) else {
+        note_stranger(&view, &frame, key);
         maps::count(None, Counter::UnknownVrid as u32);
         return Verdict::Pass;
     };
@@ -131,6 +133,10 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
         Ok(judged) => judged,
         Err(reject) => {
             tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
+            if reject == Reject::Carp {
+                let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
+                note_stranger(&view, &frame, key);
+            }
             maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
             return Verdict::Drop;
         }
@@ -149,6 +155,15 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     let place = (frame.at as u32, forget(frame.length, view.unknown));
     record::event(packet, slot, &sighting.source, peer, checksum, place, now);
     Verdict::Pass
+}
+
+/// A router that is no peer of ours.
+#[inline(always)]
+fn note_stranger(view: &View, frame: &Frame, key: InstanceKey) {
+    let Some(header) = view.get::<HEADER_LEN>(frame.at) else { return };
+    let source = u128::from_ne_bytes(frame.source);
+    let version = Stranger::version_of(Header(header), frame.length);
+    record::note_stranger(key.bits(), source as u64, (source >> 64) as u64, u32::from(version), now());
 }
 
 /// A frame and what of it can be read in place: the whole message, where it is there. The verifier forgets the kind of

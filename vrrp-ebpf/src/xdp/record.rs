@@ -1,6 +1,6 @@
 //! A valid advert that is not the watched one: into the peers, then into the ring.
 
-use vrrp_ebpf::map::{Counter, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT};
+use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Stranger};
 use vrrp_ebpf::wire::{ChecksumForm, Sighting};
 
 use super::maps;
@@ -53,6 +53,22 @@ pub(super) extern "C" fn touch_peer(slot: u32, index: u32, now: u64) -> u32 {
         }
         None => 0,
     }
+}
+
+/// Notes an advert that is meant for nobody here. The key is [`InstanceKey::bits`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn note_stranger(key: u64, low: u64, high: u64, version: u32, now: u64) -> u32 {
+    let key = InstanceKey::of_bits(key);
+    let source = (u128::from(high) << 64 | u128::from(low)).to_ne_bytes();
+    if let Some(stranger) = maps::stranger(&key) {
+        stranger.note(source, version as u8, now);
+    } else {
+        let mut stranger = Stranger::NONE;
+        stranger.note(source, version as u8, now);
+        maps::insert_stranger(&key, &stranger);
+    }
+    0
 }
 
 /// Wakes the daemon. A full ring is counted; the peers hold the advert nevertheless.

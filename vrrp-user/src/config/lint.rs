@@ -126,9 +126,8 @@ fn pauses(draft: &Draft, report: &mut Report) {
 }
 
 fn host_prefixes(instance: &InstanceDraft, report: &mut Report) {
-    for address in
-        instance.addresses.iter().chain(&instance.excluded).filter(|address| address.prefix.is_none())
-    {
+    let all = instance.addresses.iter().chain(&instance.excluded);
+    for address in all.filter(|address| address.prefix.is_none() && address.peer.is_none()) {
         let (kind, host, example) = match address.address.value {
             IpAddr::V4(_) => ("no prefix, IPv4", 32, "/24"),
             IpAddr::V6(_) => ("no prefix, IPv6", 128, "/64"),

@@ -36,8 +36,8 @@ pub use explain::{
     Tracked, Value, Within, text as explain_text,
 };
 pub use model::{
-    Config, DumpSettings, FifoSettings, FirewallSettings, Globals, Group, Instance, NotifyCommand,
-    NotifySettings, ScriptCommand, ScriptSettings, ScriptUser, Statics,
+    Config, DumpSettings, FifoSettings, FirewallSettings, Globals, Group, Instance, MailSettings,
+    NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser, Statics,
 };
 pub use schema::{KeywordTable, keywords};
 pub use succession::{NoRoom, succeed};

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::CheckTarget;
+use lettre::message::Mailbox;
+
+use super::check::{CheckTarget, Endpoint};
 use crate::protocol::{
     GroupSettings, InstanceId, InstanceSettings, Route, Rule, TrackId, VirtualAddress, Weight,
 };
@@ -48,8 +50,12 @@ pub struct Globals {
     /// Tell FIFOs after a reload where everyone stands.
     pub fifo_states_on_reload: bool,
     pub firewall: FirewallSettings,
+    /// Log adverts of virtual routers that are not configured.
+    pub log_unknown_vrids: bool,
     /// No IGMP reports for 224.0.0.0/24.
     pub silent_igmp: bool,
+    /// `None` where no mail is sent.
+    pub mail: Option<MailSettings>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +97,8 @@ pub struct NotifySettings {
     pub lower: Option<NotifyCommand>,
     /// FIFOs are told of changes of the priority.
     pub priority_changes: bool,
+    /// Mail is sent, where there is a server for it.
+    pub mail: bool,
 }
 
 impl NotifySettings {
@@ -109,6 +117,23 @@ pub struct FifoSettings {
     pub user: Option<ScriptUser>,
     /// Reads it; the path is its last argument.
     pub script: Option<NotifyCommand>,
+}
+
+/// How mail about changes is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MailSettings {
+    /// A name is looked up anew for each connection.
+    pub server: Endpoint,
+    /// At least one.
+    pub to: Vec<Mailbox>,
+    /// The user of the daemon at the host where not set.
+    pub from: Option<Mailbox>,
+    /// What the server is greeted with; the host's name where not set.
+    pub helo: Option<Arc<str>>,
+    /// Longest time for each step: to connect, to greet, to encrypt, to hand over a mail.
+    pub patience: Duration,
+    /// Mail is sent about FAULT too.
+    pub faults: bool,
 }
 
 /// Files written on a signal; where no path is set they are in `TMPDIR`, else in /tmp, under keepalived's names.

@@ -97,6 +97,8 @@ struct Link {
     sender: Option<u32>,
     source: Option<IpAddr>,
     outgoing: Option<Outgoing>,
+    /// Form of the checksum that was heard last.
+    heard_form: Option<ChecksumForm>,
     failure_reported: Option<Timestamp>,
     /// Where its adverts are signed.
     gate: Option<Gate>,
@@ -120,6 +122,15 @@ impl Link {
             (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
             _ => None,
         };
+        self.answer_checksum(settings);
+    }
+
+    fn answer_checksum(&mut self, settings: &InstanceSettings) {
+        if let (true, Some(form), Some(outgoing)) =
+            (settings.answers_checksum, self.heard_form, &mut self.outgoing)
+        {
+            outgoing.set_checksum(form);
+        }
     }
 }
 
@@ -297,7 +308,7 @@ impl Engine {
                 source: event.source,
                 peer: event.peer,
                 message: event.message(),
-                checksum: ChecksumForm::from(event.checksum),
+                checksum: event.checksum_form(),
                 stamp: Timestamp::from_nanos(event.stamp),
             };
             self.take_advert(event.slot, sighted, now);
@@ -311,8 +322,8 @@ impl Engine {
             let _ = listener.drain(DRAIN_MAX, |frame, stamp| {
                 let sight = socket::sight(frame, *ifindex, stamp, &self.maps, |key| self.slot_of(key));
                 if let Some(socket::Sighted { slot, peer, message, sighting, checksum, stamp }) = sight {
-                    let sighted = Sighted { source: sighting.source, peer, message, checksum, stamp };
-                    self.take_advert(slot, sighted, now);
+                    let source = sighting.source;
+                    self.take_advert(slot, Sighted { source, peer, message, checksum, stamp }, now);
                 }
             });
         }
@@ -342,6 +353,11 @@ impl Engine {
             self.board.instances.get(instance.index()).filter(|_| heard.priority == Priority::RELEASE)
         {
             board.release_heard.fetch_add(1, Relaxed);
+        }
+        let Some(view) = self.router.instance(instance) else { return };
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.heard_form = Some(sighted.checksum);
+            link.answer_checksum(view.settings());
         }
         self.router.handle(&Event::Advert(instance, heard), now);
         self.act(Some((instance, sighted)), now);

@@ -158,6 +158,7 @@ impl Scrape {
             row(&vec![("result", "done")], loads.reloaded)?;
             row(&vec![("result", "refused")], loads.refused)
         })?;
+        self.mails(out)?;
         let totals = [
             ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),
             ("vrrpx_away", "Times that this node found itself to have been away", board.away.load(Relaxed)),
@@ -171,6 +172,26 @@ impl Scrape {
         for (name, help, total) in totals {
             counter(out, name, help, |row| row(&vec![], total))?;
         }
+        let strangers = self.sources.strangers();
+        counter(
+            out,
+            "vrrpx_stranger_adverts",
+            "Adverts of a router that is not configured, or CARP",
+            |row| {
+                for stranger in &strangers {
+                    let (vlan, vrid) = (stranger.vlan.to_string(), stranger.vrid.to_string());
+                    let labels = vec![
+                        ("interface", stranger.interface.as_str()),
+                        ("vlan", &vlan),
+                        ("family", &stranger.family),
+                        ("vrid", &vrid),
+                        ("kind", &stranger.kind),
+                    ];
+                    row(&labels, stranger.adverts)?;
+                }
+                Ok(())
+            },
+        )?;
         let late = &board.engine_lateness;
         let buckets: Vec<(f64, u64)> = late
             .buckets
@@ -195,6 +216,18 @@ impl Scrape {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn mails(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mails = self.sources.record.read().mails.clone();
+        gauge(out, "vrrpx_mails_waiting", "Mails about changes that are not sent yet", |row| {
+            row(&vec![], mails.waiting as f64)
+        })?;
+        counter(out, "vrrpx_mails", "Mails about changes by what came of them", |row| {
+            row(&vec![("result", "sent")], mails.sent)?;
+            row(&vec![("result", "failed")], mails.failed)?;
+            row(&vec![("result", "lost")], mails.lost)
         })
     }
 
@@ -241,6 +274,15 @@ impl Scrape {
                 Ok(())
             },
         )?;
+        let differing = self.sources.differing();
+        gauge(out, "vrrpx_peer_differs", "1 while adverts of a peer say otherwise than ours", |row| {
+            for (instance, it) in &differing {
+                let labels =
+                    vec![("instance", *instance), ("peer", it.peer.as_str()), ("what", it.what.as_str())];
+                row(&labels, 1.0)?;
+            }
+            Ok(())
+        })?;
         counter(out, "vrrpx_peer_adverts", "Valid adverts of a peer", |row| {
             each_peer(readings, |labels, peer| row(labels, peer.adverts))
         })?;

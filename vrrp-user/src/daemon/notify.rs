@@ -1,7 +1,7 @@
-//! Who is told of changes: the commands of `notify_*` and `notify`, and the FIFOs.
+//! Who is told of changes: the commands of `notify_*` and `notify`, the FIFOs, and mail.
 //!
-//! Enters: transitions, contests, priorities. Leaves: lines in FIFOs at once, and runs of commands, noted in the
-//! [`Record`]. Absent: any influence on the router.
+//! Enters: transitions, contests, priorities. Leaves: lines in FIFOs and mails to be sent at once, and runs of
+//! commands, noted in the [`Record`]. Absent: any influence on the router.
 //!
 //! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
 //! general one. While a command runs, only the latest transition waits, so a slow hook learns where things stand and
@@ -20,6 +20,7 @@ use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
 use super::fifo::{self, Fifos, Line, Word};
+use super::mail::Mailer;
 use super::record::Record;
 use crate::config::{Config, Globals, NotifyCommand, NotifySettings, ScriptUser};
 use crate::driver::process::{Identity, IdentityError, Job};
@@ -37,12 +38,13 @@ const STOP_PATIENCE: Duration = Duration::from_millis(500);
 /// What is told of a group, as by keepalived: its members may have different ones.
 const GROUP_PRIORITY: Priority = Priority(0);
 
-/// The lanes of all instances and groups, and the FIFOs.
+/// The lanes of all instances and groups, the FIFOs, and mail.
 #[derive(Debug)]
 pub struct Notifier {
     instances: BTreeMap<InstanceId, Voice>,
     groups: Vec<Voice>,
     fifos: Fifos,
+    mailer: Mailer,
     running: JoinSet<()>,
     node: Arc<str>,
     record: Arc<Record>,
@@ -95,6 +97,8 @@ struct Voice {
     /// `script_user` of the configuration.
     user: Option<ScriptUser>,
     latest: Option<Occasion>,
+    /// What mail told last: it does not tell the same twice.
+    mailed: Option<Word>,
     priority: Priority,
     /// `None` without hooks.
     lane: Option<watch::Sender<Waiting>>,
@@ -116,8 +120,9 @@ impl Notifier {
     pub fn new(config: &Config, node: &Arc<str>, record: &Arc<Record>) -> Result<Self, IdentityError> {
         let (node, record) = (Arc::clone(node), Arc::clone(record));
         let fifos = Fifos::open(&config.globals);
+        let mailer = Mailer::new(&node, &record);
         let (instances, groups, running) = (BTreeMap::new(), Vec::new(), JoinSet::new());
-        let mut this = Self { instances, groups, fifos, running, node, record };
+        let mut this = Self { instances, groups, fifos, mailer, running, node, record };
         this.settle(config)?;
         Ok(this)
     }
@@ -135,6 +140,7 @@ impl Notifier {
             self.instances.remove(&id);
         }
         self.fifos.settle(&config.globals);
+        self.mailer.settle(config.globals.mail.as_ref());
         for instance in &config.instances {
             let (id, settings) = (instance.id, &instance.settings);
             let old = self.instances.remove(&id);
@@ -163,8 +169,8 @@ impl Notifier {
         old: Option<Voice>,
     ) -> Result<Voice, IdentityError> {
         let user = globals.script_user.clone();
-        let (latest, priority) =
-            old.as_ref().map_or((None, GROUP_PRIORITY), |old| (old.latest, old.priority));
+        let (latest, mailed, priority) =
+            old.as_ref().map_or((None, None, GROUP_PRIORITY), |old| (old.latest, old.mailed, old.priority));
         let kept = old
             .filter(|old| (&old.notify, &old.user, &old.name, old.subject) == (notify, &user, name, subject));
         let lane = match kept {
@@ -175,7 +181,16 @@ impl Notifier {
                 lane
             }),
         };
-        Ok(Voice { subject, name: Arc::clone(name), notify: notify.clone(), user, latest, priority, lane })
+        Ok(Voice {
+            subject,
+            name: Arc::clone(name),
+            notify: notify.clone(),
+            user,
+            latest,
+            mailed,
+            priority,
+            lane,
+        })
     }
 
     /// Tells FIFOs where everyone stands.
@@ -191,7 +206,7 @@ impl Notifier {
     /// Never waits.
     pub fn transition(&mut self, instance: InstanceId, transition: &Transition) {
         let Some(word) = word_of(transition.to, transition.reason) else { return };
-        let Self { instances, fifos, .. } = self;
+        let Self { instances, fifos, mailer, .. } = self;
         let Some(voice) = instances.get_mut(&instance) else { return };
         let occasion = Occasion {
             word,
@@ -201,13 +216,13 @@ impl Notifier {
             priority: transition.priority,
             peer: transition.peer,
         };
-        voice.tell(occasion, fifos);
+        voice.tell(occasion, fifos, mailer);
     }
 
     /// Never waits.
     pub fn group_transition(&mut self, group: GroupId, transition: &GroupTransition) {
         let Some(word) = word_of(transition.to, transition.reason) else { return };
-        let Self { groups, fifos, .. } = self;
+        let Self { groups, fifos, mailer, .. } = self;
         let Some(voice) = groups.get_mut(group.index()) else { return };
         let occasion = Occasion {
             word,
@@ -217,7 +232,7 @@ impl Notifier {
             priority: GROUP_PRIORITY,
             peer: None,
         };
-        voice.tell(occasion, fifos);
+        voice.tell(occasion, fifos, mailer);
     }
 
     /// While master, a lower one was heard. Never waits.
@@ -247,25 +262,26 @@ impl Notifier {
 
     /// A reload has removed the instance: `DELETED` where `notify_deleted` is set, else `FAULT`.
     fn deleted(&mut self, instance: InstanceId) {
-        let Self { instances, fifos, .. } = self;
+        let Self { instances, fifos, mailer, .. } = self;
         let Some(voice) = instances.get_mut(&instance) else { return };
         let word = if voice.notify.tell_deleted { Word::Deleted } else { Word::Fault };
-        voice.tell(voice.last_occasion(word), fifos);
+        voice.tell(voice.last_occasion(word), fifos, mailer);
     }
 
     /// Tells `STOP` to those that have not heard it and waits [`STOP_LIMIT`] at most. Hooks that still run then are
-    /// left to themselves; scripts of FIFOs are ended.
+    /// left to themselves; scripts of FIFOs are ended; mail that is not sent is lost.
     pub async fn stop(mut self) {
         for voice in self.instances.values_mut().chain(&mut self.groups) {
             if let Some(occasion) = voice.stop() {
-                voice.tell(occasion, &mut self.fifos);
+                voice.tell(occasion, &mut self.fifos, &self.mailer);
             }
         }
         // Without its sender a lane ends after what waits.
         self.instances.clear();
         self.groups.clear();
         let finished = async { while self.running.join_next().await.is_some() {} };
-        let (finished, ()) = tokio::join!(timeout(STOP_LIMIT, finished), self.fifos.close());
+        let mailed = timeout(STOP_LIMIT, self.mailer.stop());
+        let (finished, (), _) = tokio::join!(timeout(STOP_LIMIT, finished), self.fifos.close(), mailed);
         if finished.is_err() {
             warn!("some hooks have not ended after {STOP_LIMIT:?}; they go on alone");
         }
@@ -274,10 +290,14 @@ impl Notifier {
 }
 
 impl Voice {
-    fn tell(&mut self, occasion: Occasion, fifos: &mut Fifos) {
+    fn tell(&mut self, occasion: Occasion, fifos: &mut Fifos, mailer: &Mailer) {
         self.latest = Some(occasion);
         self.priority = occasion.priority;
-        fifos.tell(self.line(occasion.word));
+        let line = self.line(occasion.word);
+        fifos.tell(line);
+        if self.notify.mail && self.mailed != Some(line.word) && mailer.tell(line.subject, line.word) {
+            self.mailed = Some(occasion.word);
+        }
         if let Some(lane) = &self.lane {
             lane.send_modify(|waiting| waiting.give_state(occasion));
         }

@@ -35,6 +35,20 @@ pub struct Inner {
     pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
     pub loads: Loads,
+    pub mails: Mails,
+}
+
+/// What became of mail about changes.
+#[derive(Clone, Debug, Default)]
+pub struct Mails {
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up after the last attempt.
+    pub failed: u64,
+    /// Found no room to wait.
+    pub lost: u64,
+    /// When one was given up last, and why.
+    pub failure: Option<(SystemTime, String)>,
 }
 
 /// What became of the configuration file.
@@ -167,6 +181,10 @@ impl Record {
         let loads = &mut self.read().loads;
         loads.refused += 1;
         loads.stale = Some(stale);
+    }
+
+    pub fn mails(&self, change: impl FnOnce(&mut Mails)) {
+        change(&mut self.read().mails);
     }
 
     /// Forgets the results of other checks.

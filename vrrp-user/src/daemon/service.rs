@@ -21,6 +21,7 @@ use super::control::{Control, ControlError};
 use super::dump::{self, Dumps};
 use super::interfaces::Order;
 use super::metrics::{BindError, Metrics};
+use super::notice;
 use super::notify::Notifier;
 use super::options::RunOptions;
 use super::queue::{Input, Queue, Report};
@@ -146,6 +147,7 @@ impl Service {
         }
         checks.settle(&live.now().config, live);
         tasks.spawn(tell_systemd(live.clone()));
+        tasks.spawn(notice::tell(live.clone()));
         tasks.spawn(serve_dumps(dumps, live.clone()));
         tasks.spawn(Arc::clone(&store).keep(live.clone()));
         tasks.spawn(watchdog::feed(live.now(), inputs.clone()));

@@ -10,21 +10,24 @@ use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use vrrp_ebpf::map::{
-    Budget, COUNTERS, Counter, Counters, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Permit, PermitKey,
-    SLOTS_MAX, Slot, Watch,
+    Budget, COUNTERS, Counter, Counters, InstanceKey, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Permit,
+    PermitKey, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
 
 use crate::protocol::InstanceId;
 
-/// Where the daemon reads per-CPU counters of the program; `None` for slot means adverts of no instance.
-pub trait CounterSource: Send + Sync + std::fmt::Debug {
-    fn read(&self, slot: Option<u32>) -> Counters;
+/// What only the program has. Each call takes system calls.
+pub trait ProgramMaps: Send + Sync + std::fmt::Debug {
+    /// Its counters, over all CPUs; `None` for slot means adverts of no instance.
+    fn counters(&self, slot: Option<u32>) -> Counters;
+
+    fn strangers(&self) -> Vec<(InstanceKey, Stranger)>;
 }
 
 const _: () = assert!(InstanceId::COUNT_MAX == SLOTS_MAX);
@@ -37,11 +40,12 @@ pub struct Maps {
     peers: Mapped<Peer>,
     /// Of the socket rung alone; the program has its own.
     budgets: Mapped<Budget>,
-    /// For the socket rung; the program has a map of them.
+    /// For the socket rung; the program has a map of them, and another of these strangers.
     permits: RwLock<HashMap<PermitKey, Permit>>,
+    strangers: Mutex<HashMap<InstanceKey, Stranger>>,
     /// What the socket rung counted: one row per slot, after one for adverts of no instance.
     counted: Box<[[AtomicU64; COUNTERS]]>,
-    program: Option<Box<dyn CounterSource>>,
+    program: Option<Box<dyn ProgramMaps>>,
 }
 
 /// What became of an advert that the daemon itself recorded.
@@ -65,6 +69,7 @@ impl Maps {
             peers: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
             budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
+            strangers: Mutex::default(),
             counted: counted(slots),
             program: None,
         })
@@ -79,7 +84,7 @@ impl Maps {
         slot_map: BorrowedFd<'_>,
         watch_map: BorrowedFd<'_>,
         peer_map: BorrowedFd<'_>,
-        counters: Box<dyn CounterSource>,
+        program: Box<dyn ProgramMaps>,
     ) -> io::Result<Self> {
         Ok(Self {
             slots: Mapped::of_map(slot_map, slots)?,
@@ -87,8 +92,9 @@ impl Maps {
             peers: Mapped::of_map(peer_map, slots * PEERS_PER_SLOT)?,
             budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
+            strangers: Mutex::default(),
             counted: counted(slots),
-            program: Some(counters),
+            program: Some(program),
         })
     }
 
@@ -288,10 +294,34 @@ impl Maps {
         self.count(None, Counter::UnknownVrid as usize);
     }
 
+    /// Notes an advert that is meant for nobody here, on the socket rung. Whoever finds no room is forgotten.
+    pub fn note_stranger(&self, key: InstanceKey, source: [u8; 16], version: u8, stamp: Timestamp) {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if strangers.len() < STRANGERS_MAX as usize || strangers.contains_key(&key) {
+            strangers.entry(key).or_insert(Stranger::NONE).note(source, version, stamp.as_nanos());
+        }
+    }
+
+    /// Routers that are none of ours and no peers, of program and daemon. Not for the engine.
+    pub fn strangers(&self) -> HashMap<InstanceKey, Stranger> {
+        let own = self.strangers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let program = self.program.as_ref().map(|program| program.strangers()).unwrap_or_default();
+        own.into_iter().chain(program).collect()
+    }
+
+    /// Source and message of the watched advert.
+    pub fn watched(&self, slot: u32) -> Option<([u8; 16], Vec<u8>)> {
+        let watch = self.watch.read(slot)?;
+        let length = Watch::length_of(watch.armed) as usize;
+        let message = watch.payload.get(..length).filter(|message| !message.is_empty())?.to_vec();
+        // Written anew while it was read, it is half of one message and half of another.
+        self.watch.read(slot).filter(|again| again.armed == watch.armed).map(|_| (watch.source, message))
+    }
+
     /// What program and daemon counted for an instance, or for adverts of none. Takes one system call where a
     /// program is loaded: not for the engine.
     pub fn counters(&self, slot: Option<u32>) -> Counters {
-        let mut sum = self.program.as_ref().map_or(Counters::ZERO, |program| program.read(slot));
+        let mut sum = self.program.as_ref().map_or(Counters::ZERO, |program| program.counters(slot));
         if let Some(row) = self.counted.get(row(slot)) {
             for (total, counted) in sum.counts.iter_mut().zip(row) {
                 *total += counted.load(Ordering::Relaxed);

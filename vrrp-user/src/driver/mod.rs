@@ -10,6 +10,7 @@ pub mod probe;
 pub mod process;
 pub mod realtime;
 pub mod security;
+pub mod smtp;
 pub mod socket;
 mod spawn;
 pub mod sysctl;

@@ -42,6 +42,8 @@ pub struct InstanceSettings {
     pub group: Option<IpAddr>,
     /// Form of the checksum that we send; received ones may have either.
     pub checksum: ChecksumForm,
+    /// Send the form that was heard last instead, once one was heard.
+    pub answers_checksum: bool,
     /// The 3 in master_down_interval = 3 × advert_interval + skew.
     pub down_timer_adverts: u8,
     pub announce: AnnounceSettings,
@@ -159,6 +161,38 @@ pub struct VirtualAddress {
     pub dad: bool,
     /// `noprefixroute`: the kernel adds no route for the prefix.
     pub no_prefix_route: bool,
+    /// The other end of a point-to-point link. The prefix is its then.
+    pub peer: Option<IpAddr>,
+    /// IPv6: seconds until the kernel takes it for sources no more; `None`: never.
+    pub preferred: Option<u32>,
+    /// IPv6: `home`, for mobile hosts (RFC 6275).
+    pub home: bool,
+    /// IPv6: `mngtmpaddr`, the kernel makes temporary addresses of it (RFC 8981).
+    pub temporary: bool,
+    /// The kernel joins a multicast address on its interface.
+    pub autojoin: bool,
+}
+
+impl VirtualAddress {
+    /// As it is without any option. An IPv6 address alone in its prefix is not to be chosen as the source of other
+    /// traffic, as with keepalived.
+    pub fn new(address: IpAddr, prefix: u8) -> Self {
+        Self {
+            address,
+            prefix,
+            device: None,
+            label: None,
+            scope: 0,
+            broadcast: None,
+            dad: false,
+            no_prefix_route: false,
+            peer: None,
+            preferred: (address.is_ipv6() && prefix == 128).then_some(0),
+            home: false,
+            temporary: false,
+            autojoin: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

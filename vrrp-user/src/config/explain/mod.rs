@@ -117,6 +117,7 @@ impl Loaded {
             instances.push(self.explain_instance(instance, block, own));
         }
         findings.extend(trap::of_globals(&self.outline));
+        findings.extend(trap::of_mail(config, &self.outline));
         findings.extend(trap::of_host(&config.instances, host));
         let global_defs = value::globals(&self.outline, config, &findings);
         Explanation { file: Arc::clone(file), refused: false, global_defs, instances, findings }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::super::Instance;
 use super::super::outline::{Place, Written};
+use super::super::{Config, Instance};
 use super::track::{Effect, Tracked};
 use super::{Finding, Gravity, Origin, Surroundings};
 use crate::protocol::Version;
@@ -22,6 +22,20 @@ pub(super) fn of_globals(outline: &[Written]) -> Vec<Finding> {
         )
     };
     zero_pauses.map(finding).collect()
+}
+
+/// keepalived's own sample names a server and receivers, and has nobody write to them.
+pub(super) fn of_mail(config: &Config, outline: &[Written]) -> Option<Finding> {
+    let instances = config.instances.iter().map(|instance| &instance.notify);
+    let mut notified = instances.chain(config.groups.iter().map(|group| &group.notify));
+    if config.globals.mail.is_none() || notified.any(|notify| notify.mail) {
+        return None;
+    }
+    let mut globals = outline.iter().filter(|block| block.is("global_defs")).flat_map(Written::inner);
+    let server = globals.find(|line| line.is("smtp_server"))?;
+    let message = "no mail is sent: no instance or group has `smtp_alert`";
+    let help = Some("write `smtp_alert` into global_defs for all of them".to_owned());
+    Some(Finding { help, ..note(server.place(), message.to_owned()) })
 }
 
 /// What the kernel's settings do to services that listen on a virtual address.

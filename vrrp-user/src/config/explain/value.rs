@@ -5,7 +5,7 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::super::outline::Written;
-use super::super::{Config, Globals, Instance, NotifyCommand, ScriptCommand, ScriptUser};
+use super::super::{Config, Globals, Instance, MailSettings, NotifyCommand, ScriptCommand, ScriptUser};
 use super::{Finding, Origin, Value};
 use crate::protocol::auth::AntiReplay;
 use crate::protocol::{Auth, InstanceSettings, Version, VirtualAddress};
@@ -34,6 +34,17 @@ const GLOBALS: &[Row<Globals>] = &[
     row(&["enable_script_security"], &[], |it| Some(switch(it.script_security))),
     row(&["vrrp_startup_delay"], &[], |it| Some(span(it.startup_delay))),
     row(&["vrrp_delay_after_boot"], &[], |it| Some(span(it.delay_after_boot))),
+    row(&["smtp_server"], &[], |it| Some(it.mail.as_ref()?.server.to_string())),
+    row(&["smtp_connect_timeout"], &[], |it| Some(span(it.mail.as_ref()?.patience))),
+    row(&["notification_email"], &[], |it| Some(receivers(it.mail.as_ref()?))),
+    row(&["notification_email_from"], &[], |it| {
+        let from = it.mail.as_ref()?.from.as_ref();
+        Some(from.map_or_else(|| "user of the daemon at the host's name".to_owned(), ToString::to_string))
+    }),
+    row(&["smtp_helo_name"], &[], |it| {
+        Some(it.mail.as_ref()?.helo.as_deref().unwrap_or("the host's name").to_owned())
+    }),
+    row(&["no_email_faults"], &[], |it| Some(switch(!it.mail.as_ref()?.faults))),
 ];
 
 const INSTANCE: &[Row<Instance>] = &[
@@ -95,7 +106,7 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["v3_checksum_as_v2"], &["v3_checksum_as_v2"], |it| {
         let settings = &it.settings;
         let has_choice = settings.version == Version::V3 && settings.family == Family::V4;
-        has_choice.then(|| switch(settings.checksum == ChecksumForm::Plain))
+        (has_choice && !settings.answers_checksum).then(|| switch(settings.checksum == ChecksumForm::Plain))
     }),
     row(&["lower_prio_no_advert"], &["vrrp_lower_prio_no_advert"], |it| {
         Some(switch(it.settings.lower_prio_no_advert))
@@ -137,6 +148,7 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["notify_fault"], &[], |it| it.notify.fault.as_ref().map(command)),
     row(&["notify_stop"], &[], |it| it.notify.stop.as_ref().map(command)),
     row(&["notify"], &[], |it| it.notify.any.as_ref().map(command)),
+    row(&["smtp_alert"], &["smtp_alert_vrrp", "smtp_alert"], |it| Some(switch(it.notify.mail))),
 ];
 
 /// Blocks of an instance whose lines are shown one by one elsewhere.
@@ -322,6 +334,10 @@ fn user(user: &ScriptUser) -> String {
         Some(group) => format!("{} {group}", user.name),
         None => user.name.to_string(),
     }
+}
+
+fn receivers(mail: &MailSettings) -> String {
+    mail.to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn command(hook: &NotifyCommand) -> String {

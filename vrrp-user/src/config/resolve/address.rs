@@ -68,16 +68,58 @@ pub(super) fn on_device(
 fn address(draft: &AddressDraft, report: &mut Report) -> VirtualAddress {
     let value = draft.address.value;
     let host = if value.is_ipv4() { 32 } else { 128 };
-    let prefix = draft.prefix.unwrap_or(host);
+    let peer = peer(draft, report);
+    let prefix = peer.map_or(draft.prefix, |(_, prefix)| prefix).unwrap_or(host);
+    let standard = VirtualAddress::new(value, prefix);
+    for_ipv6_only(draft, report);
     VirtualAddress {
-        address: value,
-        prefix,
         device: draft.device.as_ref().map(|name| interface_name(name, report)),
         label: label(draft, report),
         scope: scope(draft, report),
-        broadcast: broadcast(value, prefix, draft.broadcast, report),
+        broadcast: broadcast(value, prefix, draft.broadcast.filter(|_| peer.is_none()), report),
         dad: draft.dad,
         no_prefix_route: draft.no_prefix_route,
+        peer: peer.map(|(address, _)| address),
+        preferred: match draft.preferred {
+            Some(written) if value.is_ipv6() => written.value,
+            _ => standard.preferred,
+        },
+        home: draft.home.is_some(),
+        temporary: draft.temporary.is_some(),
+        autojoin: draft.autojoin,
+        ..standard
+    }
+}
+
+/// The other end and its prefix.
+fn peer(draft: &AddressDraft, report: &mut Report) -> Option<(IpAddr, Option<u8>)> {
+    let At { value, at } = draft.peer?;
+    if value.0.is_ipv6() != draft.address.value.is_ipv6() {
+        report.error(at, "the peer is not of the address's family");
+        return None;
+    }
+    if draft.prefix.is_some() {
+        report
+            .warning(draft.address.at, "with a `peer` the prefix is the peer's, as with keepalived")
+            .help("write the prefix behind the peer");
+    }
+    if let Some(broadcast) = draft.broadcast {
+        report.warning(broadcast.at, "a point-to-point link has no broadcast address; none is set");
+    }
+    Some(value)
+}
+
+fn for_ipv6_only(draft: &AddressDraft, report: &mut Report) {
+    if draft.address.value.is_ipv6() {
+        return;
+    }
+    let words = [
+        ("preferred_lft", draft.preferred.map(|it| it.at)),
+        ("home", draft.home),
+        ("mngtmpaddr", draft.temporary),
+    ];
+    for (word, at) in words.into_iter().filter_map(|(word, at)| Some((word, at?))) {
+        report.warning(at, format!("`{word}` means nothing for IPv4"));
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::diagnostic::{Report, did_you_mean};
-use super::super::model::{Group, Instance};
+use super::super::model::{Group, Instance, NotifySettings};
 use super::super::schema::{GroupDraft, InstanceDraft, TrackDraft};
 use super::super::source::{At, Position};
 use crate::protocol::{GroupSettings, InstanceId, Priority, Weight};
@@ -55,6 +55,7 @@ pub(super) fn resolve(
     groups: Vec<GroupDraft>,
     members: Vec<Vec<Arc<str>>>,
     instances: &mut [Instance],
+    mail_by_default: bool,
     report: &mut Report,
 ) -> Vec<Group> {
     let numbers: HashMap<Arc<str>, InstanceId> =
@@ -72,7 +73,8 @@ pub(super) fn resolve(
             }
         }
         let settings = GroupSettings { name: group.name.value, members };
-        resolved.push(Group { settings, notify: group.notify });
+        let mail = group.mail.map_or(mail_by_default, |on| on.value);
+        resolved.push(Group { settings, notify: NotifySettings { mail, ..group.notify } });
     }
     resolved
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::super::diagnostic::Report;
-use super::super::schema::{AuthDraft, AuthType, GlobalsDraft, InstanceDraft};
+use super::super::schema::{AuthDraft, AuthType, Checksum, GlobalsDraft, InstanceDraft};
 use super::super::source::At;
 use super::address::{self, NAME_MAX};
 use super::hmac;
@@ -64,7 +64,7 @@ pub(super) fn settings(
         (None, Some(auth)) => authentication(auth, version, draft.flawed, report),
         (None, None) => Auth::None,
     };
-    let plain = draft.checksum_as_v2.map_or(globals.checksum_as_v2, |on| on.value);
+    let (checksum, answers_checksum) = checksum(&draft, version, family, globals);
     let down_timer_adverts =
         draft.down_timer_adverts.or(globals.down_timer_adverts).map_or(3, |count| count.value);
     let announce = super::announce(&draft.announce, announce, report);
@@ -80,11 +80,8 @@ pub(super) fn settings(
         vrid: Vrid::new(u8::try_from(vrid?.value).ok()?)?,
         advert_interval: advert_interval?,
         initial_master: draft.master.map_or(priority.is_owner(), |master| master.value),
-        checksum: match (version, family) {
-            (Version::V2, _) => ChecksumForm::Plain,
-            (Version::V3, Family::V4) if plain => ChecksumForm::Plain,
-            (Version::V3, _) => ChecksumForm::Pseudo,
-        },
+        checksum,
+        answers_checksum,
         down_timer_adverts: u8::try_from(down_timer_adverts).unwrap_or(3),
         lower_prio_no_advert: draft.lower_prio_no_advert.map_or(globals.lower_prio_no_advert, |on| on.value),
         higher_prio_send_advert: draft
@@ -156,6 +153,23 @@ fn version(draft: &InstanceDraft, family: Family, globals: &GlobalsDraft, report
             }
             Version::V3
         }
+    }
+}
+
+/// Only version 3 over IPv4 has a choice; whether it answers in the form that it hears comes second.
+fn checksum(
+    draft: &InstanceDraft,
+    version: Version,
+    family: Family,
+    globals: &GlobalsDraft,
+) -> (ChecksumForm, bool) {
+    let plain = draft.checksum_as_v2.map_or(globals.checksum_as_v2, |on| on.value);
+    let global = if plain { ChecksumForm::Plain } else { ChecksumForm::Pseudo };
+    match (version, family, draft.checksum.map(|written| written.value)) {
+        (Version::V2, ..) => (ChecksumForm::Plain, false),
+        (Version::V3, Family::V6, _) => (ChecksumForm::Pseudo, false),
+        (Version::V3, Family::V4, Some(Checksum::Form(form))) => (form, false),
+        (Version::V3, Family::V4, auto) => (global, auto.is_some()),
     }
 }
 

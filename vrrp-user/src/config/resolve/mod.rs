@@ -31,8 +31,11 @@ use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, Tr
 pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
     rule::number(&mut draft, report);
     let mut vmacs = vmac::Names::new(&draft, report);
-    let Draft { globals, scripts, mut instances, groups, static_addresses, static_routes, static_rules } =
+    let Draft { mut globals, scripts, mut instances, groups, static_addresses, static_routes, static_rules } =
         draft;
+    let mail_by_default = globals.mail.default_alert();
+    let alerts = instances.iter().map(|it| it.mail).chain(groups.iter().map(|it| it.mail)).flatten();
+    let mail = std::mem::take(&mut globals.mail).settings(alerts, report);
     let members = group::join(&groups, &mut instances, report);
     let default = globals.default_interface.as_ref().map_or("eth0".into(), |name| name.value.clone());
     let announce = announce_defaults(&globals, report);
@@ -44,6 +47,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
         let mut notify = draft.notify.clone();
         notify.priority_changes =
             draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
+        notify.mail = draft.mail.map_or(mail_by_default, |on| on.value);
         let policy = Policy::new(&mut draft, priority, &globals, report);
         let plan = vmac::Plan::new(&mut draft, report);
         let settings = instance::settings(draft, priority, policy, tracks, &globals, &announce, report);
@@ -53,7 +57,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             resolved.push(Instance { id, settings, notify });
         }
     }
-    let groups = group::resolve(groups, members, &mut resolved, report);
+    let groups = group::resolve(groups, members, &mut resolved, mail_by_default, report);
     let Names { tracked_scripts, tracked_interfaces, .. } = names;
     Config {
         globals: Globals {
@@ -66,7 +70,9 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             delay_after_boot: globals.delay_after_boot.map_or(Duration::ZERO, |span| span.value),
             fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
             dumps: globals.dumps,
+            mail,
             firewall: globals.policies.firewall,
+            log_unknown_vrids: globals.policies.log_unknown_vrids,
         },
         instances: resolved,
         groups,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::source::At;
+use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::value;
 use super::{Kind, Row};
@@ -21,6 +21,13 @@ pub(in crate::config) struct AddressDraft {
     pub(in crate::config) dad: bool,
     pub(in crate::config) no_prefix_route: bool,
     pub(in crate::config) vmac: bool,
+    /// With its prefix.
+    pub(in crate::config) peer: Option<At<(IpAddr, Option<u8>)>>,
+    /// Seconds; the inner `None`: for ever.
+    pub(in crate::config) preferred: Option<At<Option<u32>>>,
+    pub(in crate::config) home: Option<Position>,
+    pub(in crate::config) temporary: Option<Position>,
+    pub(in crate::config) autojoin: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,20 +73,37 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
         "",
         "the kernel adds no route for the prefix",
     ),
-    Row::missing("peer", "point-to-point peer", "the address is set without a peer"),
-    Row::missing(
+    Row::works(
+        "peer",
+        Kind::Own("ADDRESS[/PREFIX]", peer),
+        "",
+        "the other end of a point-to-point link, whose prefix counts",
+    ),
+    Row::works(
         "preferred_lft",
-        "IPv6 preferred lifetime",
-        "the address keeps the lifetime that it gets by default",
+        Kind::Own("seconds or forever", preferred),
+        "0 for a /128, else forever",
+        "how long the kernel may choose the address as a source; IPv6 only",
     ),
-    without_value("home", "IPv6 home address flag", "the address is set without the flag"),
-    without_value("mngtmpaddr", "IPv6 temporary addresses flag", "the address is set without the flag"),
-    without_value("autojoin", "join the multicast group", "the group is not joined"),
-    without_value(
-        "no_track",
-        "losing the address does not end mastership",
-        "the address is treated as any other",
+    Row::works(
+        "home",
+        Kind::Flag(|address, at| address.home = Some(at.at)),
+        "",
+        "mark of a home address; IPv6 only",
     ),
+    Row::works(
+        "mngtmpaddr",
+        Kind::Flag(|address, at| address.temporary = Some(at.at)),
+        "",
+        "the kernel makes temporary addresses of this one; IPv6 with /64 only",
+    ),
+    Row::works(
+        "autojoin",
+        Kind::Flag(|address, _| address.autojoin = true),
+        "",
+        "a multicast address is joined on its interface",
+    ),
+    Row::moot("no_track", "losing the address does not end mastership", "it never does").flag(),
     Row::works(
         "use_vmac",
         Kind::Flag(|address, _| address.vmac = true),
@@ -87,16 +111,6 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
         "a macvlan with the virtual MAC address carries it, on the interface that it would stand on",
     ),
 ];
-
-const fn without_value(
-    keyword: &'static str,
-    summary: &'static str,
-    consequence: &'static str,
-) -> Row<AddressDraft> {
-    let mut row = Row::missing(keyword, summary, consequence);
-    row.kind = Kind::Flag(|_, _| {});
-    row
-}
 
 /// One per line.
 pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], report: &mut Report) {
@@ -124,6 +138,11 @@ pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], repor
             dad: false,
             no_prefix_route: false,
             vmac: false,
+            peer: None,
+            preferred: None,
+            home: None,
+            temporary: None,
+            autojoin: false,
         };
         super::read_options(OPTIONS, "behind an address", &statement.args, &mut address, report);
         addresses.push(address);
@@ -168,4 +187,32 @@ fn broadcast(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: 
         },
     };
     address.broadcast = Some(At { value, at: word.at });
+}
+
+fn peer(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let Some(value) = value::address(&word.text) else {
+        report.error(word.at, format!("`{}` is not an IP address with a prefix", word.text));
+        return;
+    };
+    address.peer = Some(At { value, at: word.at });
+}
+
+fn preferred(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let value = match word.text.as_str() {
+        "forever" => None,
+        text => match text.parse() {
+            Ok(seconds) => Some(seconds),
+            Err(_) => {
+                report.error(
+                    word.at,
+                    format!("`preferred_lft` is a number of seconds or `forever`, not `{text}`"),
+                );
+                return;
+            }
+        },
+    };
+    // The kernel's word for ever.
+    address.preferred = Some(At { value: value.filter(|seconds| *seconds < u32::MAX), at: word.at });
 }

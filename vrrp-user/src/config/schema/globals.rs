@@ -9,6 +9,7 @@ use super::super::lexer::Word;
 use super::super::model::{DumpSettings, ScriptUser};
 use super::super::source::At;
 use super::instance::AnnounceDraft;
+use super::mail::MailDraft;
 use super::policy::PoliciesDraft;
 use super::process::FifoDraft;
 use super::value;
@@ -43,6 +44,7 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) policies: PoliciesDraft,
     /// `disable_local_igmp`.
     pub(in crate::config) silent_igmp: bool,
+    pub(in crate::config) mail: MailDraft,
 }
 
 /// Longer pauses than this hold up a takeover of many addresses.

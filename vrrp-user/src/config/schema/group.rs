@@ -7,11 +7,11 @@ use super::super::lexer::Word;
 use super::super::model::NotifySettings;
 use super::super::source::At;
 use super::super::tree::Statement;
-use super::ignored::{NO_BFD, NO_MAIL};
+use super::ignored::NO_BFD;
 use super::root::Draft;
 use super::track::TrackDraft;
 use super::value;
-use super::{Kind, Row, Tables, notify, track};
+use super::{Kind, Row, Tables, mail, notify, track};
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct GroupDraft {
@@ -25,6 +25,8 @@ pub(in crate::config) struct GroupDraft {
     /// Weights of members count.
     pub(in crate::config) tracking_weight: bool,
     pub(in crate::config) notify: NotifySettings,
+    /// `smtp_alert`.
+    pub(in crate::config) mail: Option<At<bool>>,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
 }
@@ -113,11 +115,10 @@ const ROWS: &[Row<GroupDraft>] = &[
         "run on every change, with `GROUP`, name, state and 0 behind its arguments",
     ),
     Row::missing("track_bfd", "BFD session", NO_BFD),
-    Row::missing("smtp_alert", "mail about changes", NO_MAIL),
     Row::missing("notify_priority_changes", "priorities to FIFOs", "write it into the instances"),
 ];
 
-pub(super) const TABLES: Tables<GroupDraft> = &[ROWS];
+pub(super) const TABLES: Tables<GroupDraft> = &[ROWS, mail::GROUP];
 
 pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
     let at = statement.keyword.at;

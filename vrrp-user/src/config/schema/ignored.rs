@@ -3,7 +3,6 @@
 use super::root::Draft;
 use super::{GlobalsDraft, InstanceDraft, Row};
 
-pub(super) const NO_MAIL: &str = "no mail is sent";
 const NO_FIREWALL: &str = "no firewall rule is made";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
@@ -43,14 +42,6 @@ pub(super) const TOP: &[Row<Draft>] = &[
 ];
 
 pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
-    Row::missing("notification_email", "receivers of mail", NO_MAIL),
-    Row::missing("notification_email_from", "sender of mail", NO_MAIL),
-    Row::missing("smtp_server", "server for mail", NO_MAIL),
-    Row::missing("smtp_helo_name", "name given to the mail server", NO_MAIL),
-    Row::missing("smtp_connect_timeout", "patience with the mail server", NO_MAIL),
-    Row::missing("smtp_alert", "mail about changes", NO_MAIL),
-    Row::missing("smtp_alert_vrrp", "mail about changes", NO_MAIL),
-    Row::moot("no_email_faults", "no mail about Fault", NO_MAIL),
     Row::missing(
         "log_level",
         "not a keyword of keepalived either; found in tutorials",
@@ -95,7 +86,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "do not compare address lists",
         "no advert is dropped for its addresses",
     ),
-    Row::missing("log_unknown_vrids", "log adverts of others", "they are not logged"),
     Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
     Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
     Row::missing("vrrp_priority", "nice value", OWN_REAL_TIME),
@@ -181,7 +171,6 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     ),
     Row::missing("timer_expired_backup", "leave after a stall", "the setting is not used")
         .alias(&["thread_timer_expired"]),
-    Row::missing("smtp_alert", "mail about changes", NO_MAIL),
     Row::missing("kernel_rx_buf_size", "socket buffer", BUFFERS_STAY),
     Row::moot("debug", "nothing", "keepalived does nothing either"),
     Row::foreign("lvs_sync_daemon_interface"),

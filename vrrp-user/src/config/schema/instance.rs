@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use vrrp_ebpf::wire::ChecksumForm;
+
 use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
 use super::super::model::NotifySettings;
@@ -17,7 +19,7 @@ use super::rule::RuleDraft;
 use super::track::TrackDraft;
 use super::value;
 use super::vmac::{self, VmacsDraft};
-use super::{Kind, Row, Tables, ignored, notify};
+use super::{Kind, Row, Tables, ignored, mail, notify};
 use crate::protocol::Elsewhere;
 use crate::protocol::Route;
 
@@ -48,6 +50,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) peers: Vec<PeerDraft>,
     pub(in crate::config) ttl: Option<At<i64>>,
     pub(in crate::config) checksum_as_v2: Option<At<bool>>,
+    pub(in crate::config) checksum: Option<At<Checksum>>,
     pub(in crate::config) down_timer_adverts: Option<At<i64>>,
     pub(in crate::config) announce: AnnounceDraft,
     pub(in crate::config) lower_prio_no_advert: Option<At<bool>>,
@@ -60,6 +63,8 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) notify: NotifySettings,
     pub(in crate::config) notify_priority_changes: Option<At<bool>>,
     pub(in crate::config) vmacs: VmacsDraft,
+    /// `smtp_alert`.
+    pub(in crate::config) mail: Option<At<bool>>,
     pub(in crate::config) policy: PolicyDraft,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
@@ -90,6 +95,13 @@ pub(in crate::config) struct AuthDraft {
     pub(in crate::config) kind: Option<At<AuthType>>,
     /// As it goes on the wire, before it is cut.
     pub(in crate::config) password: Option<At<String>>,
+}
+
+/// Of version 3 over IPv4.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::config) enum Checksum {
+    Auto,
+    Form(ChecksumForm),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -226,6 +238,13 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "version 3 over IPv4: send the checksum without pseudo-header (RFC 9568); both forms are accepted",
     ),
     Row::works(
+        "checksum",
+        Kind::Own("auto, pseudo or plain", checksum),
+        "`v3_checksum_as_v2`",
+        "version 3 over IPv4: send the checksum with pseudo-header, without, or `auto`: as the other router sends its \
+         own; not a keyword of keepalived",
+    ),
+    Row::works(
         "track_script",
         Kind::Block("", track_script),
         "",
@@ -323,7 +342,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
 ];
 
 pub(super) const TABLES: Tables<InstanceDraft> =
-    &[ROWS, notify::MORE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
+    &[ROWS, notify::MORE, mail::INSTANCE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),
@@ -427,6 +446,23 @@ fn track_script(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], repo
 
 fn track_interface(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
     super::track::read(&mut it.interfaces, inner, report);
+}
+
+fn checksum(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let value = match word.text.as_str() {
+        "auto" => Checksum::Auto,
+        "pseudo" => Checksum::Form(ChecksumForm::Pseudo),
+        "plain" => Checksum::Form(ChecksumForm::Plain),
+        other => {
+            let help = did_you_mean(other, ["auto", "pseudo", "plain"]);
+            report
+                .error(word.at, format!("`checksum` is auto, pseudo or plain, not `{other}`"))
+                .help_maybe(help);
+            return;
+        }
+    };
+    it.checksum = Some(At { value, at: word.at });
 }
 
 fn unicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {

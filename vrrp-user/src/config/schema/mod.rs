@@ -11,6 +11,7 @@ mod group;
 mod hmac;
 mod ignored;
 mod instance;
+mod mail;
 mod names;
 mod notify;
 mod policy;
@@ -34,7 +35,7 @@ pub(super) use check::targets;
 pub(super) use globals::GlobalsDraft;
 pub(super) use group::GroupDraft;
 pub(super) use hmac::{HmacDraft, KeyDraft, Secret, not_hex};
-pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
+pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, Checksum, InstanceDraft};
 pub(super) use process::fifos;
 pub use reference::{KeywordTable, keywords};
 pub(super) use root::Draft;
@@ -128,6 +129,12 @@ impl<T> Row<T> {
 
     const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
+        self
+    }
+
+    /// Takes no value, so that options behind it are read.
+    const fn flag(mut self) -> Self {
+        self.kind = Kind::Flag(|_, _| {});
         self
     }
 

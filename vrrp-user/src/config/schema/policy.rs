@@ -23,6 +23,7 @@ pub(in crate::config) struct PoliciesDraft {
     pub(in crate::config) check_source: bool,
     pub(in crate::config) owner_ignores: Option<bool>,
     pub(in crate::config) firewall: FirewallSettings,
+    pub(in crate::config) log_unknown_vrids: bool,
 }
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
@@ -77,6 +78,12 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         Kind::Bool(|globals, on| globals.policies.owner_ignores = Some(on.value)),
         "off; on with `strict_mode`",
         "default `owner_ignore_adverts`",
+    ),
+    Row::works(
+        "log_unknown_vrids",
+        Kind::Flag(|globals, _| globals.policies.log_unknown_vrids = true),
+        "off",
+        "log adverts of virtual routers that are not configured, once each; status and metrics always have them",
     ),
     Row::works(
         "nftables",

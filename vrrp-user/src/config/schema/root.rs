@@ -7,7 +7,8 @@ use super::group::{self, GroupDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
 use super::{
-    AddressDraft, Kind, Row, Tables, address, check, hmac, ignored, policy, process, route, rule, vmac, watch,
+    AddressDraft, Kind, Row, Tables, address, check, hmac, ignored, mail, policy, process, route, rule, vmac,
+    watch,
 };
 use crate::protocol::Route;
 
@@ -84,7 +85,7 @@ pub(super) const ROWS: &[Row<Draft>] = &[
 ];
 
 pub(super) const GLOBALS: Tables<GlobalsDraft> =
-    &[globals::ROWS, process::ROWS, vmac::GLOBALS, policy::GLOBALS, ignored::GLOBALS];
+    &[globals::ROWS, process::ROWS, mail::GLOBALS, vmac::GLOBALS, policy::GLOBALS, ignored::GLOBALS];
 
 fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &mut Report) {
     super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);

@@ -10,8 +10,8 @@ use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Node,
-    Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
+    Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Mail,
+    MailFailure, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
@@ -49,6 +49,8 @@ impl Sources {
                 .collect(),
             groups: self.groups(&record, now),
             checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
+            strangers: self.strangers(),
+            mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &record)),
         }
     }
 
@@ -124,6 +126,7 @@ impl Sources {
                 .iter()
                 .map(|peer| self::peer(peer, settings, skew(settings, board, peer), now))
                 .collect(),
+            differences: self.differing_from(config, board, now),
             addresses: addresses(config),
             tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
             hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
@@ -218,11 +221,13 @@ pub(crate) fn interval(peer: &PeerEntry) -> Option<Duration> {
 
 /// The best of those that are heard: it is the one that a backup obeys once an election has settled.
 pub(crate) fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
-    let heard = peers.iter().filter(|peer| {
-        let silence = now.since(Timestamp::from_nanos(peer.last_seen));
-        peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
-    });
-    heard.max_by_key(|peer| (peer.priority, peer.source))
+    peers.iter().filter(|peer| is_heard(peer, now)).max_by_key(|peer| (peer.priority, peer.source))
+}
+
+/// A master, as only masters send adverts.
+pub(super) fn is_heard(peer: &PeerEntry, now: Timestamp) -> bool {
+    let silence = now.since(Timestamp::from_nanos(peer.last_seen));
+    peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
 }
 
 /// How far the clock of a peer whose adverts are signed is ahead of ours, in µs.
@@ -244,7 +249,11 @@ fn peer(peer: &PeerEntry, settings: &InstanceSettings, skew: Option<i64>, now: T
         priority: peer.priority,
         version: peer.version,
         advert_interval_seconds: interval(peer).map(|interval| interval.as_secs_f64()),
-        checksum: if peer.checksum == ChecksumForm::Plain as u8 { "plain" } else { "pseudo" }.to_owned(),
+        checksum: match ChecksumForm::of(peer.checksum) {
+            ChecksumForm::Plain => "plain",
+            ChecksumForm::Pseudo => "pseudo",
+        }
+        .to_owned(),
         adverts: peer.adverts,
         last_advert_seconds: now.since(Timestamp::from_nanos(peer.last_seen)).as_secs_f64(),
         jitter_seconds: seconds(peer.jitter),
@@ -352,6 +361,19 @@ fn check(script: &config::ScriptSettings, record: &Inner) -> Check {
         runs: round.map_or(0, |round| round.runs),
         ended: round.map(|round| round.outcome.to_string()),
         lasted_seconds: round.map(|round| round.lasted.as_secs_f64()),
+    }
+}
+
+fn mail(settings: &config::MailSettings, record: &Inner) -> Mail {
+    let mails = &record.mails;
+    let failure = mails.failure.as_ref();
+    Mail {
+        server: settings.server.to_string(),
+        waiting: mails.waiting,
+        sent: mails.sent,
+        failed: mails.failed,
+        lost: mails.lost,
+        latest_failure: failure.map(|(at, why)| MailFailure { at: rfc3339(*at), why: why.clone() }),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod collect;
 mod live;
+mod oddity;
 mod table;
 
 use std::sync::Arc;
@@ -51,6 +52,36 @@ pub struct Status {
     pub instances: Vec<Instance>,
     pub groups: Vec<Group>,
     pub checks: Vec<Check>,
+    pub strangers: Vec<Stranger>,
+    /// `None` where no mail is sent about changes.
+    pub mail: Option<Mail>,
+}
+
+/// A router on the wire that is none of ours and no peer: its VRID is not configured here, or it speaks CARP.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Stranger {
+    pub interface: String,
+    /// 0 without a tag.
+    pub vlan: u16,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    pub vrid: u8,
+    /// `carp`, or `vrrp` and the version.
+    pub kind: String,
+    /// Of the latest advert.
+    pub source: String,
+    pub adverts: u64,
+    pub last_advert_seconds: f64,
+}
+
+/// What a peer's adverts say otherwise than ours.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Differing {
+    pub peer: String,
+    /// `addresses`, `interval` or `owner`.
+    pub what: String,
+    /// For people.
+    pub detail: String,
 }
 
 /// The file that is in use.
@@ -136,6 +167,7 @@ pub struct Instance {
     /// The peer whose adverts count while backup; `None` while master, or when none is heard.
     pub master: Option<String>,
     pub peers: Vec<Peer>,
+    pub differences: Vec<Differing>,
     pub addresses: Vec<String>,
     pub tracks: Vec<Tracked>,
     pub hooks: Vec<Hook>,
@@ -277,4 +309,26 @@ pub struct Check {
     pub runs: u64,
     pub ended: Option<String>,
     pub lasted_seconds: Option<f64>,
+}
+
+/// Mail about changes, since the start of the daemon.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Mail {
+    /// Host and port.
+    pub server: String,
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up after the last attempt.
+    pub failed: u64,
+    /// Found no room to wait.
+    pub lost: u64,
+    pub latest_failure: Option<MailFailure>,
+}
+
+/// A mail that was given up.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct MailFailure {
+    /// RFC 3339 in UTC.
+    pub at: String,
+    pub why: String,
 }

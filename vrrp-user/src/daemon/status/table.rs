@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Group, Hook, Instance, Peer, Status};
+use super::{Differing, Group, Hook, Instance, Mail, Peer, Status, Stranger};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -44,6 +44,10 @@ pub fn table(status: &Status) -> String {
         out.push('\n');
         columns(&mut out, &[vec![["CLOCK", "OF", "SKEW", ""].map(str::to_owned)], clocks].concat());
     }
+    if !status.strangers.is_empty() {
+        out.push('\n');
+        strangers(&mut out, &status.strangers);
+    }
     if !status.checks.is_empty() {
         out.push('\n');
         let mut rows = vec![["CHECK", "RESULT", "RUNS", "LAST RUN", "LASTED"].map(str::to_owned)];
@@ -58,7 +62,19 @@ pub fn table(status: &Status) -> String {
         }));
         columns(&mut out, &rows);
     }
+    if let Some(mail) = &status.mail {
+        out.push('\n');
+        self::mail(&mut out, mail);
+    }
     out
+}
+
+fn mail(out: &mut String, mail: &Mail) {
+    let Mail { server, waiting, sent, failed, lost, latest_failure } = mail;
+    let _ = writeln!(out, "mail to {server}  sent {sent}  waiting {waiting}  failed {failed}  lost {lost}");
+    if let Some(failure) = latest_failure {
+        let _ = writeln!(out, "  given up at {}: {}", failure.at, failure.why);
+    }
 }
 
 fn head(out: &mut String, status: &Status) {
@@ -133,6 +149,9 @@ fn notes(out: &mut String, instance: &Instance) {
     for missing in instance.vmacs.iter().filter_map(|vmac| vmac.missing.as_ref()) {
         let _ = writeln!(out, "  {}: {missing}", instance.name);
     }
+    for Differing { peer, detail, .. } in &instance.differences {
+        let _ = writeln!(out, "  {}: {peer} differs: {detail}", instance.name);
+    }
     failed_hooks(out, &instance.name, &instance.hooks);
     let rejects: Vec<String> =
         instance.counters.rejects.iter().map(|count| format!("{} {}", count.word, count.count)).collect();
@@ -143,6 +162,22 @@ fn notes(out: &mut String, instance: &Instance) {
         let _ =
             writeln!(out, "  {}: {} adverts could not be sent", instance.name, instance.counters.send_errors);
     }
+}
+
+fn strangers(out: &mut String, strangers: &[Stranger]) {
+    let mut rows =
+        vec![["STRANGER", "INTERFACE", "VRID", "KIND", "ADVERTS", "LAST ADVERT"].map(str::to_owned)];
+    rows.extend(strangers.iter().map(|stranger| {
+        [
+            stranger.source.clone(),
+            stranger.interface.clone(),
+            stranger.vrid.to_string(),
+            stranger.kind.clone(),
+            stranger.adverts.to_string(),
+            span(stranger.last_advert_seconds),
+        ]
+    }));
+    columns(out, &rows);
 }
 
 fn failed_hooks(out: &mut String, name: &str, hooks: &[Hook]) {

@@ -58,14 +58,10 @@ pub fn remove(
     placed: &[Placed<'_>],
     mut failed: impl FnMut(usize, i32),
 ) -> io::Result<()> {
-    let requests = placed.iter().rev().map(|placed| Request {
-        message: RouteNetlinkMessage::DelAddress(base(
-            placed.ifindex,
-            placed.address.address,
-            placed.address.prefix,
-        )),
-        flags: 0,
-    });
+    let requests = placed
+        .iter()
+        .rev()
+        .map(|placed| Request { message: RouteNetlinkMessage::DelAddress(placed.named()), flags: 0 });
     socket.perform(requests.collect(), |index, errno| {
         if errno != libc::EADDRNOTAVAIL && errno != libc::ENODEV {
             failed(placed.len() - 1 - index, errno);
@@ -97,7 +93,12 @@ pub fn clear(
     mut failed: impl FnMut(usize, i32),
 ) -> io::Result<()> {
     let requests = present.iter().rev().map(|present| Request {
-        message: RouteNetlinkMessage::DelAddress(base(present.ifindex, present.address, present.prefix)),
+        message: RouteNetlinkMessage::DelAddress(base(
+            present.ifindex,
+            present.address,
+            present.prefix,
+            present.peer,
+        )),
         flags: 0,
     });
     socket.perform(requests.collect(), |index, errno| {
@@ -109,11 +110,14 @@ pub fn clear(
 
 fn added(placed: &Placed<'_>) -> AddressMessage {
     let address = placed.address;
-    let mut message = base(placed.ifindex, address.address, address.prefix);
+    let mut message = placed.named();
     message.header.scope = AddressScope::from(address.scope);
     let mut flags = AddressFlags::empty();
     flags.set(AddressFlags::Nodad, address.address.is_ipv6() && !address.dad);
     flags.set(AddressFlags::Noprefixroute, address.no_prefix_route);
+    flags.set(AddressFlags::Homeaddress, address.home);
+    flags.set(AddressFlags::Managetempaddr, address.temporary);
+    flags.set(AddressFlags::Mcautojoin, address.autojoin);
     let attributes = &mut message.attributes;
     if !flags.is_empty() {
         attributes.push(AddressAttribute::Flags(flags));
@@ -124,22 +128,29 @@ fn added(placed: &Placed<'_>) -> AddressMessage {
     if let Some(label) = &address.label {
         attributes.push(AddressAttribute::Label(label.to_string()));
     }
-    if address.address.is_ipv6() && address.prefix == 128 {
-        // Deprecated from the start, so that it is not chosen as the source of other traffic.
+    if let Some(preferred) = address.preferred {
         let mut lifetime = CacheInfo::default();
-        (lifetime.ifa_preferred, lifetime.ifa_valid) = (0, u32::MAX);
+        (lifetime.ifa_preferred, lifetime.ifa_valid) = (preferred, u32::MAX);
         attributes.push(AddressAttribute::CacheInfo(lifetime));
     }
     attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
     message
 }
 
-fn base(ifindex: u32, address: IpAddr, prefix: u8) -> AddressMessage {
+impl Placed<'_> {
+    /// What tells it from every other address.
+    fn named(&self) -> AddressMessage {
+        let VirtualAddress { address, prefix, peer, .. } = *self.address;
+        base(self.ifindex, address, prefix, peer)
+    }
+}
+
+fn base(ifindex: u32, address: IpAddr, prefix: u8, peer: Option<IpAddr>) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     message.header.prefix_len = prefix;
     message.header.index = ifindex;
     message.attributes.push(AddressAttribute::Local(address));
-    message.attributes.push(AddressAttribute::Address(address));
+    message.attributes.push(AddressAttribute::Address(peer.unwrap_or(address)));
     message
 }

@@ -91,6 +91,7 @@ mod tests {
             ifindex,
             address: [192, 0, 2, 1].into(),
             prefix,
+            peer: None,
             secondary: false,
             usable: true,
             marked,

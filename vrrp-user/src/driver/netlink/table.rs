@@ -15,6 +15,8 @@ pub struct Address {
     pub ifindex: u32,
     pub address: IpAddr,
     pub prefix: u8,
+    /// The other end of a point-to-point link.
+    pub peer: Option<IpAddr>,
     /// Of a subnet that another address of the interface has already (IPv4).
     pub secondary: bool,
     /// May be used: duplicate address detection is over and found none (IPv6).
@@ -38,11 +40,12 @@ impl Address {
         }
         let tentative = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
         // On a point-to-point link the other attribute is the peer's address.
-        let address = local.or(address)?;
+        let (address, peer) = (local.or(address)?, address);
         Some(Self {
             ifindex: message.header.index,
             address,
             prefix: message.header.prefix_len,
+            peer: peer.filter(|peer| *peer != address),
             secondary: address.is_ipv4() && flags.contains(AddressFlags::Secondary),
             usable: !tentative && !flags.contains(AddressFlags::Dadfailed),
             marked,
@@ -50,7 +53,7 @@ impl Address {
     }
 
     fn same_as(&self, other: &Self) -> bool {
-        (self.address, self.prefix) == (other.address, other.prefix)
+        (self.address, self.prefix, self.peer) == (other.address, other.prefix, other.peer)
     }
 }
 
@@ -162,6 +165,8 @@ mod tests {
         let mut message = AddressMessage::default();
         message.attributes.push(AddressAttribute::Address([192, 0, 2, 2].into()));
         message.attributes.push(AddressAttribute::Local([192, 0, 2, 1].into()));
-        assert_eq!(Address::parse(&message).unwrap().address, IpAddr::from([192, 0, 2, 1]));
+        let parsed = Address::parse(&message).unwrap();
+        assert_eq!(parsed.address, IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(parsed.peer, Some([192, 0, 2, 2].into()));
     }
 }

@@ -74,6 +74,13 @@ impl Outgoing {
         Ok(outgoing)
     }
 
+    /// Sends this form of the checksum from now on, where there is a choice: version 3 over IPv4.
+    pub fn set_checksum(&mut self, form: ChecksumForm) {
+        if self.source.is_ipv4() && matches!(self.dialect, Dialect::V3 { .. }) {
+            self.checksum = form;
+        }
+    }
+
     fn advert(&self, priority: Priority) -> Result<AdvertRepr<'_>, Illegal> {
         AdvertRepr::new(self.vrid.number(), priority.0, self.dialect, &self.addresses)
     }

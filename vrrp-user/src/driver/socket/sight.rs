@@ -1,8 +1,9 @@
 //! What the program does in the kernel, for frames of a packet socket: find the instance, judge, record.
 
-use vrrp_ebpf::map::{InstanceKey, NO_PEER, Slot};
+use vrrp_ebpf::map::{InstanceKey, NO_PEER, Slot, Stranger};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{ChecksumForm, Sighting, advert, checksum, frame, judge_sender};
+use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
+use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting, advert, checksum, frame, judge_sender};
 
 use crate::driver::maps::{Maps, Recorded};
 
@@ -29,7 +30,15 @@ pub fn sight<'a>(
     lookup: impl Fn(InstanceKey) -> Option<u32>,
 ) -> Option<Sighted<'a>> {
     let frame = frame::dissect(bytes, 0).ok()?;
-    let Some(slot) = lookup(InstanceKey::new(ifindex, frame.vlan, frame.family, frame.vrid)) else {
+    let key = InstanceKey::new(ifindex, frame.vlan, frame.family, frame.vrid);
+    let note_stranger = || {
+        if let Some(header) = bytes.get(frame.at..).and_then(|rest| rest.first_chunk::<HEADER_LEN>()) {
+            let version = Stranger::version_of(Header(*header), frame.length);
+            maps.note_stranger(key, frame.source, version, stamp);
+        }
+    };
+    let Some(slot) = lookup(key) else {
+        note_stranger();
         maps.count_unknown();
         return None;
     };
@@ -43,7 +52,12 @@ pub fn sight<'a>(
     let (sighting, checksum) = advert::judge_envelope(bytes, &frame, &form)
         .and_then(|()| sender())
         .and_then(|()| advert::judge_message(bytes, &frame, &form, sum))
-        .inspect_err(|reject| maps.count_reject(slot, *reject))
+        .inspect_err(|reject| {
+            if *reject == Reject::Carp {
+                note_stranger();
+            }
+            maps.count_reject(slot, *reject);
+        })
         .ok()?;
     let message = message?;
     if form.trailer != Slot::UNSIGNED {

@@ -6,9 +6,11 @@
 pub mod attach;
 pub mod capabilities;
 mod occupant;
+mod pod;
 pub mod program;
 mod report;
 pub mod ring;
+mod unmapped;
 
 pub use attach::{AttachError, Attached, Mode, Refusal};
 pub use capabilities::Capability;

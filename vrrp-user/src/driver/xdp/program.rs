@@ -12,16 +12,18 @@ use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArra
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
-use aya::{Ebpf, EbpfError, EbpfLoader, Pod, include_bytes_aligned};
+use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use nix::errno::Errno;
 use thiserror::Error;
-use vrrp_ebpf::map::{Counters, Event, InstanceKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
+use vrrp_ebpf::map::{Event, InstanceKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
 
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
+use super::pod::{Key, Known, Place, Sender};
 use super::report::Reporter;
 use super::ring::Ring;
-use crate::driver::maps::{CounterSource, Maps};
+use super::unmapped::Unmapped;
+use crate::driver::maps::Maps;
 use crate::driver::{Rung, clock};
 
 /// The object as bpf-linker left it; empty where the build lacked its tools.
@@ -365,6 +367,8 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
 fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
     let counters =
         PerCpuArray::try_from(take(ebpf, "COUNTERS")?).map_err(|error| LoadError::from_map(&error))?;
+    let strangers =
+        BpfHashMap::try_from(take(ebpf, "STRANGERS")?).map_err(|error| LoadError::from_map(&error))?;
     let [slot, watch, peers] = ["SLOTS", "WATCH", "PEERS"].map(|name| array(ebpf, name));
     let (slot, watch, peers) = (slot?, watch?, peers?);
     Maps::of_program(
@@ -372,7 +376,7 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
         slot.fd().as_fd(),
         watch.fd().as_fd(),
         peers.fd().as_fd(),
-        Box::new(PerCpuCounters { counters }),
+        Box::new(Unmapped { counters, strangers }),
     )
     .map_err(|error| LoadError::Kernel {
         doing: "map the arrays".to_owned(),
@@ -386,66 +390,6 @@ fn array(ebpf: &mut Ebpf, name: &str) -> Result<MapData, LoadError> {
         _ => Err(LoadError::Object { reason: format!("{name} is no array") }),
     }
 }
-
-/// Sums what each CPU counted.
-struct PerCpuCounters {
-    counters: PerCpuArray<MapData, Row>,
-}
-
-impl fmt::Debug for PerCpuCounters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PerCpuCounters").finish_non_exhaustive()
-    }
-}
-
-impl CounterSource for PerCpuCounters {
-    fn read(&self, slot: Option<u32>) -> Counters {
-        let mut sum = Counters::ZERO;
-        let row = slot.map_or(0, |slot| slot.saturating_add(1));
-        for cpu in self.counters.get(&row, 0).iter().flat_map(|values| values.iter()) {
-            for (total, count) in sum.counts.iter_mut().zip(cpu.0.counts) {
-                *total = total.wrapping_add(count);
-            }
-        }
-        sum
-    }
-}
-
-/// aya asks for a marker on the types of keys and values; ours live in a crate that does not know aya.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Key(InstanceKey);
-
-// SAFETY: repr(C), without padding, valid for any bit pattern.
-unsafe impl Pod for Key {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Place(Shortcut);
-
-// SAFETY: as above.
-unsafe impl Pod for Place {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Sender(PermitKey);
-
-// SAFETY: as above.
-unsafe impl Pod for Sender {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Known(Permit);
-
-// SAFETY: as above.
-unsafe impl Pod for Known {}
-
-#[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-struct Row(Counters);
-
-// SAFETY: as above.
-unsafe impl Pod for Row {}
 
 impl LoadError {
     fn from_ebpf(error: &EbpfError) -> Self {

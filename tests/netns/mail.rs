@@ -1,0 +1,152 @@
+//! Mail about changes, to servers of every temper.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::smtp::{Manner, Receiver};
+
+use crate::ours;
+
+/// A pair of which node 0, with the higher priority, sends mail.
+fn pair(manner: Manner, lines: &[&str]) -> Result<(Pair, Receiver)> {
+    let roles =
+        [200, 100].map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(priority))));
+    let mut pair = Pair::idle(roles)?;
+    let receiver = Receiver::new(&pair.node(0)?.namespace, manner)?;
+    let globals = &mut pair.roles.first_mut().context("no node")?.config.globals;
+    globals.extend(receiver.globals());
+    globals.push("smtp_alert".to_owned());
+    globals.extend(lines.iter().map(|&line| line.to_owned()));
+    Ok((pair, receiver))
+}
+
+fn subject(state: &str) -> String {
+    format!("[lab] VRRP Instance VI_1 - {state}")
+}
+
+#[test]
+fn each_state_is_told_once_and_the_end_too() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let (pair, receiver) = pair(Manner::Takes, &["no_email_faults"])?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        pair.lab.set_cable(0, false)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
+        pair.lab.set_cable(0, true)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        pair.stop(0)?;
+        let letters = receiver.letters();
+        let subjects: Vec<&str> = letters.iter().map(|letter| letter.subject()).collect();
+        let states = ["BACKUP", "MASTER", "BACKUP", "MASTER"];
+        let mut expected = states.map(|state| subject(&format!("Entering {state} state"))).to_vec();
+        expected.push(subject("Stopping"));
+        ensure!(subjects == expected, "{subjects:#?}");
+        let first = letters.first().context("no letter")?;
+        ensure!(first.to == ["ops@example.org", "night@example.org"], "{first:?}");
+        ensure!(first.header("Auto-Submitted") == "auto-generated", "{first:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_server_that_is_busy_is_asked_again() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let (pair, receiver) = pair(Manner::BusyFor(2), &[])?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        let both = ["BACKUP", "MASTER"].map(|state| subject(&format!("Entering {state} state")));
+        until("mails after two refusals", SETTLE, || receiver.subjects() == both)?;
+        let status = pair.running(0)?.status()?;
+        let mail = &status["mail"];
+        ensure!(mail["sent"] == 2 && mail["failed"] == 0 && mail["waiting"] == 0, "{mail}");
+        ensure!(receiver.clients() == 3, "what waits together goes together: {}", receiver.clients());
+        Ok(())
+    })
+}
+
+#[test]
+fn a_server_that_hangs_holds_up_nothing() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let (pair, receiver) = pair(Manner::Hangs, &["smtp_connect_timeout 2"])?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        pair.start(1)?;
+        pair.wait_for_master(0)?;
+        until("a connection to the server", SETTLE, || receiver.clients() > 0)?;
+        let status = pair.running(0)?.status()?;
+        ensure!(status["mail"]["waiting"] == 2, "{}", status["mail"]);
+        let since = pair.mark();
+        std::thread::sleep(Duration::from_secs(3));
+        let sent: Vec<u64> =
+            pair.observer.adverts().iter().map(|(at, ..)| *at).filter(|at| *at > since).collect();
+        let longest = sent.iter().zip(sent.iter().skip(1)).map(|(one, next)| next - one).max();
+        ensure!(longest.is_some_and(|gap| gap < 200_000_000), "a gap between adverts: {longest:?} ns");
+        let soon = Deadline::after(Duration::from_secs(3));
+        pair.stop(0)?;
+        ensure!(!soon.passed(), "the end waits for the server");
+        pair.wait_for_master(1)?;
+        ensure!(receiver.letters().is_empty(), "{:?}", receiver.letters());
+        Ok(())
+    })
+}
+
+#[test]
+fn a_server_that_cannot_encrypt_though_it_offers_it_gets_mail_all_the_same() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let (pair, receiver) = pair(Manner::BrokenTls, &[])?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        until("a mail", SETTLE, || !receiver.letters().is_empty())
+    })
+}
+
+#[test]
+fn a_receiver_who_is_refused_does_not_keep_the_others_from_mail() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let (pair, receiver) = pair(Manner::Takes, &["notification_email {\n        nobody@example.org\n    }"])?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        until("a mail", SETTLE, || !receiver.letters().is_empty())?;
+        let to = receiver.letters().into_iter().next().map(|letter| letter.to);
+        ensure!(to.as_deref().is_some_and(|to| to == ["ops@example.org", "night@example.org"]), "{to:?}");
+        let running = pair.running(0)?;
+        until("a word about the refusal", SETTLE, || running.log().contains("a receiver of mail is refused"))
+    })
+}
+
+#[test]
+fn a_reload_changes_where_mail_goes() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let (pair, first) = pair(Manner::Takes, &[])?;
+    let second = Receiver::new(&pair.node(0)?.namespace, Manner::Takes)?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        let mut config = pair.roles.first().context("no node")?.config.clone();
+        config.globals = second.globals();
+        config.globals.push("smtp_alert".to_owned());
+        pair.running(0)?.reload(&config.to_string())?;
+        pair.lab.set_cable(0, false)?;
+        let fault = subject("Entering FAULT state");
+        until("a mail at the second server", SETTLE, || second.subjects() == [fault.as_str()])?;
+        ensure!(!first.subjects().contains(&fault), "the first server is told too");
+        Ok(())
+    })
+}

@@ -1,0 +1,121 @@
+//! What is odd on the wire is named, and moves nobody.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+
+use crate::ours;
+
+const SUBJECT: Daemon = Daemon::Vrrpx(Mode::Auto);
+
+fn role(instance: Instance) -> Role {
+    Role::new(SUBJECT, Config::of(instance))
+}
+
+/// Words and details of the differences that a node sees.
+fn differences(pair: &mut Pair, node: usize) -> Result<Vec<(String, String)>> {
+    let status = pair.running(node)?.status()?;
+    let found = status["instances"][0]["differences"].as_array().context("no differences")?;
+    let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
+    Ok(found.iter().map(|it| (text(it, "what"), text(it, "detail"))).collect())
+}
+
+#[test]
+fn another_list_and_another_interval_are_named() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let master = Instance::v3(200).interval(50).addresses(&["10.77.0.200/24", "10.77.0.201/24"]);
+    let backup = Instance::v3(100).addresses(&["10.77.0.202/24", "10.77.0.200/24"]);
+    Pair::settled_in_turn([role(master.clone()), role(backup)])?.check(|pair| {
+        let expected = [
+            ("addresses", "its adverts have 10.77.0.201 and lack 10.77.0.202"),
+            ("interval", "it sends an advert each 0.05 s, and we do each 0.1 s"),
+        ];
+        let expected = expected.map(|(what, detail)| (what.to_owned(), detail.to_owned()));
+        until("both differences", SETTLE, || differences(pair, 1).is_ok_and(|found| found == expected))?;
+        let told = |pair: &mut Pair, text: &str| -> Result<()> {
+            until(text, SETTLE, || pair.running(1).is_ok_and(|it| it.log().contains(text)))
+        };
+        told(pair, "its adverts have 10.77.0.201 and lack 10.77.0.202")?;
+        pair.wait_for_master(0)?;
+
+        // The backup is told the master's list by a reload.
+        let alike =
+            Config::of(Instance::v3(100).interval(50).addresses(&["10.77.0.201/24", "10.77.0.200/24"]));
+        let output = pair.running(1)?.reload(&alike.to_string())?;
+        ensure!(output.status.success(), "reload: {}", String::from_utf8_lossy(&output.stderr));
+        until("no difference", SETTLE, || differences(pair, 1).is_ok_and(|found| found.is_empty()))?;
+        told(pair, "no difference any more")
+    })
+}
+
+#[test]
+fn two_owners_are_named() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let owner = || role(Instance::v3(255).master());
+    Pair::idle([owner(), owner()])?.check(|pair| {
+        pair.start(0)?;
+        pair.start(1)?;
+        // The higher address stays.
+        pair.wait_for_master(1)?;
+        until("the difference", SETTLE, || {
+            differences(pair, 0).is_ok_and(|found| found.iter().any(|(what, _)| what == "owner"))
+        })?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
+    })
+}
+
+#[test]
+fn strangers_are_named() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let asking = |instance| {
+        let globals = vec!["log_unknown_vrids".to_owned()];
+        Role::new(SUBJECT, Config { globals, ..Config::of(instance) })
+    };
+    let other = Instance::v3(200).vrid(77).addresses(&["10.77.0.207/24"]);
+    Pair::idle([asking(Instance::v3(100)), role(other)])?.check(|pair| {
+        pair.start(0)?;
+        pair.start(1)?;
+        let named = |pair: &mut Pair| -> Result<bool> {
+            let status = pair.running(0)?.status()?;
+            let strangers = status["strangers"].as_array().context("no strangers")?;
+            let is_other =
+                |it: &Value| it["vrid"] == 77 && it["kind"] == "vrrp3" && it["source"] == "10.77.0.2";
+            Ok(strangers.iter().any(is_other))
+        };
+        until("the stranger", SETTLE, || named(pair).unwrap_or(false))?;
+        until("a line in the log", SETTLE, || {
+            pair.running(0).is_ok_and(|it| it.log().contains("a virtual router that is not configured here"))
+        })
+    })
+}
+
+/// Node 2 tells how it hears the heir.
+#[test]
+fn the_checksum_is_answered_as_it_was_heard() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    for form in ["plain", "pseudo"] {
+        let master = Instance::v3(200).line(&format!("checksum {form}"));
+        let heir = Instance::v3(100).line("checksum auto");
+        Pair::settled([role(master), role(heir), role(Instance::v3(50))])?.check(|pair| {
+            pair.die(0)?;
+            pair.wait_for_master(1)?;
+            let status = pair.running(2)?.status()?;
+            let peers = status["instances"][0]["peers"].as_array().context("no peers")?;
+            let heir = peers.iter().find(|peer| peer["address"] == "10.77.0.2").context("no heir")?;
+            ensure!(heir["checksum"] == form, "{} instead of {form}", heir["checksum"]);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}

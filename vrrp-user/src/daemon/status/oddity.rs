@@ -1,0 +1,79 @@
+//! What is odd on the wire, read from the maps.
+
+use std::ffi::CString;
+
+use nix::net::if_::if_indextoname;
+use vrrp_ebpf::map::{InstanceKey, Stranger as Entry};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::address::narrow;
+
+use super::collect::is_heard;
+use super::{Differing, Sources, Stranger, family};
+use crate::config;
+use crate::daemon::board::InstanceBoard;
+use crate::daemon::difference::differences;
+use crate::driver::clock;
+
+impl Sources {
+    /// Differences to the peers that are heard, of every instance by its name.
+    pub fn differing(&self) -> Vec<(&str, Differing)> {
+        let now = clock::now();
+        let of = |(config, board)| {
+            let found = self.differing_from(config, board, now);
+            found.into_iter().map(|it| (&*config.settings.name, it))
+        };
+        self.instances().flat_map(of).collect()
+    }
+
+    pub(super) fn differing_from(
+        &self,
+        config: &config::Instance,
+        board: &InstanceBoard,
+        now: Timestamp,
+    ) -> Vec<Differing> {
+        let (slot, settings) = (config.id.0, &config.settings);
+        let watched = self.maps.watched(slot);
+        let mut all = Vec::new();
+        for (_, peer) in self.maps.peers(slot).filter(|(_, peer)| is_heard(peer, now)) {
+            let message = watched.as_ref().filter(|(source, _)| *source == peer.source);
+            let message = message.map(|(_, message)| &**message);
+            let found = differences(settings, board.priority(), &peer, message);
+            all.extend(found.iter().map(|difference| Differing {
+                peer: narrow(settings.family, peer.source).to_string(),
+                what: difference.as_str().to_owned(),
+                detail: difference.to_string(),
+            }));
+        }
+        all
+    }
+
+    /// Routers that are none of ours and no peers. Takes system calls where a program is loaded.
+    pub fn strangers(&self) -> Vec<Stranger> {
+        let now = clock::now();
+        let strangers = self.maps.strangers();
+        let mut all: Vec<Stranger> =
+            strangers.iter().map(|(key, entry)| stranger(*key, entry, now)).collect();
+        all.sort_by(|one, other| {
+            let place = |it: &Stranger| (it.interface.clone(), it.vrid, it.family.clone());
+            place(one).cmp(&place(other))
+        });
+        all
+    }
+}
+
+fn stranger(key: InstanceKey, entry: &Entry, now: Timestamp) -> Stranger {
+    let of = if key.family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
+    let name = if_indextoname(key.ifindex).map_or_else(|_| CString::default(), Into::into);
+    let name = name.to_string_lossy();
+    Stranger {
+        interface: if name.is_empty() { format!("index {}", key.ifindex) } else { name.into_owned() },
+        vlan: key.vlan,
+        family: family(of).to_owned(),
+        vrid: key.vrid,
+        kind: if entry.version == Entry::CARP { "carp".to_owned() } else { format!("vrrp{}", entry.version) },
+        source: narrow(of, entry.source).to_string(),
+        adverts: entry.adverts,
+        last_advert_seconds: now.since(Timestamp::from_nanos(entry.last_seen)).as_secs_f64(),
+    }
+}

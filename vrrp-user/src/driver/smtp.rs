@@ -1,0 +1,234 @@
+//! A conversation with a mail server (RFC 5321).
+//!
+//! Enters: the server, and mails as they go over the wire. Leaves: mails that the server has taken over, or a
+//! [`Refusal`]. Absent: when mail is sent, how often it is tried, and what it says.
+//!
+//! A server that offers STARTTLS is spoken to encrypted, whatever its certificate, as nothing in a configuration says
+//! which one it should have; where that fails, as without it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::select_ok;
+use lettre::Address;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, AsyncTokioStream, CertificateStore, TlsParameters, TlsParametersBuilder,
+};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::probe::attempt::{Failure, Names};
+use crate::config::Endpoint;
+
+/// Longest that a server may say in one session, in bytes; it must not fill the memory.
+const ANSWERS: usize = 1 << 20;
+
+/// Where mail goes.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub endpoint: Endpoint,
+    /// Name that it is greeted with.
+    pub hello: String,
+    /// Longest time for each step: to connect, to greet, to encrypt, to hand over a mail.
+    pub patience: Duration,
+    pub names: Names,
+}
+
+/// A server that has greeted, and may be given any number of mails.
+pub struct Session {
+    connection: AsyncSmtpConnection,
+    patience: Duration,
+}
+
+/// One mail.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub from: Address,
+    pub to: Vec<Address>,
+    /// Head and body, ASCII, lines ended by CR LF.
+    pub text: Vec<u8>,
+}
+
+/// Why a mail is not with the server, or not for everyone.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    pub why: Failure,
+    /// The server will say the same the next time.
+    pub is_final: bool,
+}
+
+impl Server {
+    /// Connects and greets.
+    ///
+    /// # Errors
+    /// The server is not found, does not answer in time, or does not want to talk.
+    pub async fn open(&self) -> Result<Session, Refusal> {
+        let hello = ClientId::Domain(self.hello.clone());
+        let mut connection = self.greet(&hello).await?;
+        if connection.can_starttls() && self.encrypt(&mut connection, &hello).await.is_err() {
+            // It has broken with what was said.
+            connection = self.greet(&hello).await?;
+        }
+        Ok(Session { connection, patience: self.patience })
+    }
+
+    async fn greet(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, Refusal> {
+        let stream = self.connect().await?;
+        let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello);
+        // What it says here it says of itself and not of a mail.
+        let opened = self.step("greeting", greeting).await;
+        opened.map_err(|refusal| Refusal { is_final: false, ..refusal })
+    }
+
+    async fn connect(&self) -> Result<Bounded, Refusal> {
+        let named = async {
+            let addresses = self.names.addresses(&self.endpoint.host).await?;
+            let connects = addresses
+                .into_iter()
+                .map(|address| Box::pin(TcpStream::connect(SocketAddr::from((address, self.endpoint.port)))));
+            let connected = select_ok(connects).await;
+            connected.map_err(|error| Failure::new(format_args!("{}: {error}", self.endpoint)))
+        };
+        match timeout(self.patience, named).await {
+            Ok(Ok((stream, _))) => Ok(Bounded { stream, left: ANSWERS }),
+            Ok(Err(why)) => Err(Refusal { why, is_final: false }),
+            Err(_) => Err(self.late("connection")),
+        }
+    }
+
+    async fn encrypt(&self, connection: &mut AsyncSmtpConnection, hello: &ClientId) -> Result<(), Refusal> {
+        let parameters = self.tls().map_err(|error| refusal(&self.endpoint, &error))?;
+        self.step("TLS handshake", connection.starttls(parameters, hello)).await
+    }
+
+    fn tls(&self) -> Result<TlsParameters, Error> {
+        TlsParametersBuilder::new(self.endpoint.host.to_string())
+            .certificate_store(CertificateStore::None)
+            .dangerous_accept_invalid_certs(true)
+            .build()
+    }
+
+    async fn step<T>(&self, what: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Refusal> {
+        match timeout(self.patience, work).await {
+            Ok(done) => done.map_err(|error| refusal(&self.endpoint, &error)),
+            Err(_) => Err(self.late(what)),
+        }
+    }
+
+    fn late(&self, what: &str) -> Refusal {
+        let why = format_args!("{}: no {what} within {:?}", self.endpoint, self.patience);
+        Refusal { why: Failure::new(why), is_final: false }
+    }
+}
+
+impl Session {
+    /// Hands over a mail. Also returns the receivers that the server refused while it took others.
+    ///
+    /// # Errors
+    /// The server does not take it, for anybody; the session is of no use then.
+    pub async fn send(&mut self, letter: &Letter) -> Result<Vec<(Address, Failure)>, Refusal> {
+        match timeout(self.patience, self.hand_over(letter)).await {
+            Ok(sent) => sent.map_err(|error| refusal("the mail server", &error)),
+            Err(_) => {
+                let why = format_args!("the mail server has not taken a mail within {:?}", self.patience);
+                Err(Refusal { why: Failure::new(why), is_final: false })
+            }
+        }
+    }
+
+    async fn hand_over(&mut self, letter: &Letter) -> Result<Vec<(Address, Failure)>, Error> {
+        let connection = &mut self.connection;
+        connection.command(Mail::new(Some(letter.from.clone()), Vec::new())).await?;
+        let mut refused = Vec::new();
+        let mut latest = None;
+        for to in &letter.to {
+            match connection.command(Rcpt::new(to.clone(), Vec::new())).await {
+                Ok(_) => {}
+                Err(error) if error.status().is_some() => {
+                    refused.push((to.clone(), Failure::new(&error)));
+                    latest = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = latest.filter(|_| refused.len() == letter.to.len()) {
+            return Err(error);
+        }
+        connection.command(Data).await?;
+        connection.message(&letter.text).await?;
+        Ok(refused)
+    }
+
+    /// Says goodbye.
+    pub async fn close(mut self) {
+        // Whatever it answers: nothing depends on it.
+        let _ = timeout(self.patience.min(Duration::from_secs(1)), self.connection.quit()).await;
+    }
+}
+
+fn refusal(by: impl fmt::Display, error: &Error) -> Refusal {
+    Refusal { why: Failure::new(format_args!("{by}: {error}")), is_final: error.is_permanent() }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("server", self.connection.server_info()).finish_non_exhaustive()
+    }
+}
+
+/// A connection that fails when the other side has said too much.
+#[derive(Debug)]
+struct Bounded {
+    stream: TcpStream,
+    left: usize,
+}
+
+impl AsyncTokioStream for Bounded {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let heard = buffer.filled().len().saturating_sub(before);
+        match self.left.checked_sub(heard) {
+            Some(left) => self.left = left,
+            None => return Poll::Ready(Err(io::Error::other("the mail server says too much"))),
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

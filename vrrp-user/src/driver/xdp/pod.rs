@@ -1,0 +1,47 @@
+//! Layouts of the maps for aya, which asks for a marker on the types of keys and values: ours live in a crate that does
+//! not know aya.
+
+use aya::Pod;
+use vrrp_ebpf::map::{Counters, InstanceKey, Permit, PermitKey, Shortcut, Stranger};
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Key(pub(super) InstanceKey);
+
+// SAFETY: repr(C), without padding, valid for any bit pattern.
+unsafe impl Pod for Key {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Place(pub(super) Shortcut);
+
+// SAFETY: as above.
+unsafe impl Pod for Place {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Sender(pub(super) PermitKey);
+
+// SAFETY: as above.
+unsafe impl Pod for Sender {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Known(pub(super) Permit);
+
+// SAFETY: as above.
+unsafe impl Pod for Known {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Other(pub(super) Stranger);
+
+// SAFETY: as above.
+unsafe impl Pod for Other {}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(super) struct Row(pub(super) Counters);
+
+// SAFETY: as above.
+unsafe impl Pod for Row {}

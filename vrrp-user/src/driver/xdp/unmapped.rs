@@ -1,0 +1,37 @@
+//! Maps of the program that cannot be mapped: counters of each CPU, and hash maps.
+
+use std::fmt;
+
+use aya::maps::{HashMap, MapData, PerCpuArray};
+use vrrp_ebpf::map::{Counters, InstanceKey, Stranger};
+
+use super::pod::{Key, Other, Row};
+use crate::driver::maps::ProgramMaps;
+
+pub(super) struct Unmapped {
+    pub(super) counters: PerCpuArray<MapData, Row>,
+    pub(super) strangers: HashMap<MapData, Key, Other>,
+}
+
+impl fmt::Debug for Unmapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unmapped").finish_non_exhaustive()
+    }
+}
+
+impl ProgramMaps for Unmapped {
+    fn counters(&self, slot: Option<u32>) -> Counters {
+        let mut sum = Counters::ZERO;
+        let row = slot.map_or(0, |slot| slot.saturating_add(1));
+        for cpu in self.counters.get(&row, 0).iter().flat_map(|values| values.iter()) {
+            for (total, count) in sum.counts.iter_mut().zip(cpu.0.counts) {
+                *total = total.wrapping_add(count);
+            }
+        }
+        sum
+    }
+
+    fn strangers(&self) -> Vec<(InstanceKey, Stranger)> {
+        self.strangers.iter().flatten().map(|(key, stranger)| (key.0, stranger.0)).collect()
+    }
+}
