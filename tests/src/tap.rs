@@ -1,10 +1,11 @@
 //! Adverts as they were on the wire, to be sent again.
 
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
+use crate::clock::poll;
 use crate::lab::Lab;
 use crate::observe::{packet_socket, receive};
 
@@ -28,18 +29,20 @@ impl Tap {
     /// # Errors
     /// When there are fewer within the time.
     pub fn adverts(&self, count: usize, within: Duration) -> Result<Vec<Vec<u8>>> {
-        let start = Instant::now();
         let mut adverts = Vec::new();
         let mut frame = [0; 2048];
-        while adverts.len() < count {
-            ensure!(start.elapsed() < within, "{} of {count} adverts within {within:?}", adverts.len());
-            let Some(got) = receive(&self.socket, &mut frame)? else { continue };
-            let bytes = frame.get(..got.len).unwrap_or_default();
-            let is_advert = bytes.get(12..14) == Some(&[0x08, 0x00]) && bytes.get(23) == Some(&112);
-            if !got.outgoing && got.interface == self.port && is_advert {
-                adverts.push(bytes.to_vec());
+        poll(&format!("{count} adverts"), within, || {
+            while let Some(got) = receive(&self.socket, &mut frame)? {
+                let bytes = frame.get(..got.len).unwrap_or_default();
+                let is_advert = bytes.get(12..14) == Some(&[0x08, 0x00]) && bytes.get(23) == Some(&112);
+                if !got.outgoing && got.interface == self.port && is_advert {
+                    adverts.push(bytes.to_vec());
+                }
+                if adverts.len() == count {
+                    return Ok(Some(std::mem::take(&mut adverts)));
+                }
             }
-        }
-        Ok(adverts)
+            Ok(None)
+        })
     }
 }

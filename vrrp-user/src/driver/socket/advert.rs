@@ -86,6 +86,9 @@ impl Outgoing {
     }
 }
 
+/// Makes the trailer of a message that leaves from this address.
+type Sign<'a> = dyn FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN] + 'a;
+
 #[derive(Debug)]
 pub struct AdvertSender {
     v4: Lane<sockaddr_in, ControlV4>,
@@ -147,7 +150,7 @@ impl AdvertSender {
         outgoing: &Outgoing,
         instance: InstanceId,
         priority: Priority,
-        mut sign: Option<&mut dyn FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN]>,
+        mut sign: Option<&mut Sign<'_>>,
     ) {
         // Found legal when made, and no priority makes it otherwise.
         let Ok(advert) = outgoing.advert(priority) else { return };

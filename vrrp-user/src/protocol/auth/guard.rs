@@ -193,7 +193,8 @@ mod tests {
     /// Each check alone, and of two the earlier one.
     #[test]
     fn order() {
-        let faults: [(Reject, fn(&mut Vec<u8>)); 4] = [
+        type Fault = (Reject, fn(&mut Vec<u8>));
+        let faults: [Fault; 4] = [
             (Reject::AuthMalformed, |advert| advert[12] = 2),
             (Reject::AuthStale, |advert| advert[16] ^= 1),
             (Reject::AuthKey, |advert| advert[13] = 9),

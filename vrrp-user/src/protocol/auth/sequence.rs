@@ -24,7 +24,6 @@ impl Sequence {
     }
 
     /// Whole seconds that it lies ahead of `other`; negative behind it.
-    #[expect(clippy::cast_possible_truncation, reason = "seconds are the upper half")]
     pub const fn seconds_ahead(self, other: Self) -> i64 {
         let (seconds, others) = ((self.0 >> 32) as u32, (other.0 >> 32) as u32);
         seconds.wrapping_sub(others).cast_signed() as i64
