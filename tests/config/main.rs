@@ -14,6 +14,7 @@ mod groups;
 mod hmac;
 mod include;
 mod keepalived;
+mod links;
 mod mail;
 mod policy;
 mod random;

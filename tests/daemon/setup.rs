@@ -113,7 +113,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         tracks: vec![],
         vmacs: VmacSettings::default(),
     };
-    Instance { id: InstanceId(0), settings, notify }
+    Instance { id: InstanceId(0), settings, notify, promote_secondaries: false }
 }
 
 pub(crate) fn group(name: &str, members: Vec<InstanceId>, notify: NotifySettings) -> Group {

@@ -8,6 +8,7 @@ mod authentication;
 mod election;
 mod faults;
 mod groups;
+mod interfaces;
 mod lifecycle;
 mod mail;
 mod oddities;

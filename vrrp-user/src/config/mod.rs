@@ -36,7 +36,7 @@ pub use explain::{
     Tracked, Value, Within, text as explain_text,
 };
 pub use model::{
-    Config, DumpSettings, FifoSettings, FirewallSettings, Globals, Group, Instance, MailSettings,
+    Config, DumpSettings, FifoSettings, FirewallSettings, Globals, Group, Instance, LinkDelays, MailSettings,
     NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser, Statics,
 };
 pub use schema::{KeywordTable, keywords};

@@ -22,6 +22,15 @@ pub struct Config {
     pub statics: Statics,
     /// Interfaces that some instance tracks, beside its own.
     pub tracked_interfaces: Vec<(TrackId, Arc<str>)>,
+    /// Of interfaces that bounce.
+    pub link_delays: Vec<(Arc<str>, LinkDelays)>,
+}
+
+/// How long a link must be down, or up again, before that counts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LinkDelays {
+    pub down: Duration,
+    pub up: Duration,
 }
 
 impl Config {
@@ -64,6 +73,8 @@ pub struct Instance {
     pub id: InstanceId,
     pub settings: InstanceSettings,
     pub notify: NotifySettings,
+    /// The kernel is to keep the other addresses of a subnet of `interface` when the first one goes.
+    pub promote_secondaries: bool,
 }
 
 /// Set at the start and removed at the end.

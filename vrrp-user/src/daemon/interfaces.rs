@@ -19,10 +19,12 @@ use super::change::Changes;
 use super::firewall::Firewall;
 use super::queue::{Input, Queue};
 use super::run;
+use super::secondaries::Secondaries;
 use super::statics::Statics;
 use super::status::Sources;
 use super::vmacs::Vmacs;
 use crate::config::{Config, NoRoom, succeed};
+use crate::driver::clock;
 use crate::driver::netlink::monitor::Monitor;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
@@ -60,6 +62,7 @@ pub struct Interfaces<'a> {
     pub vmacs: &'a RefCell<Vmacs>,
     pub statics: Statics,
     pub store: Arc<Store>,
+    pub secondaries: Secondaries,
     pub firewall: Firewall,
     pub config: Arc<Config>,
 }
@@ -80,6 +83,8 @@ impl Interfaces<'_> {
             while !tracker.update(monitor.table(), |change| self.tell(change)) {
                 tokio::time::sleep(RETRY).await;
             }
+            let settled = tracker.next().map(|at| at.since(clock::now()));
+            let again = again.into_iter().chain(settled).min();
             // New instances take part when all about them is told.
             while has_new && started {
                 has_new = !self.inputs.push(Input::Event(Event::Startup));
@@ -107,6 +112,7 @@ impl Interfaces<'_> {
                     Order::Prune => {
                         self.attachments.prune();
                         self.vmacs.borrow_mut().prune(&self.config);
+                        self.secondaries.prune(&self.config);
                     }
                 },
             }
@@ -118,6 +124,7 @@ impl Interfaces<'_> {
         let mut vmacs = self.vmacs.borrow_mut();
         let again = vmacs.keep(table);
         self.statics.keep(table);
+        self.secondaries.keep(table);
         self.attachments.set_carriers(&vmacs.carriers(table));
         self.sources.record.missing_vmacs(vmacs.missing());
         again
@@ -148,6 +155,7 @@ impl Interfaces<'_> {
             tokio::time::sleep(RETRY).await;
         }
         self.statics.adopt(&config.statics);
+        self.secondaries.adopt(&config);
         self.config = Arc::new(config);
         Ok(Arc::clone(&self.config))
     }
@@ -188,5 +196,6 @@ impl Interfaces<'_> {
 
 fn tracker(config: &Config) -> Tracker {
     let settings = config.instances.iter().map(|instance| (instance.id, &instance.settings));
-    Tracker::new(settings, &config.tracked_interfaces)
+    let all = config.instances.iter().map(|instance| &instance.settings);
+    Tracker::new(settings, &config.tracked_interfaces).with_delays(all, &config.link_delays)
 }

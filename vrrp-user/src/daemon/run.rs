@@ -30,6 +30,7 @@ use super::preflight::{self, MissingCapabilities};
 use super::queue::{Command, Input, Queue, Report};
 use super::record::{Realtime, Record};
 use super::runtime_dir::{ClaimError, RuntimeDir};
+use super::secondaries::Secondaries;
 use super::service::{Service, ServiceError};
 use super::statics::Statics;
 use super::status::Sources;
@@ -138,8 +139,12 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         .await?;
         remove_residue(&sources.config, None)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
-        let statics = Statics::new(&sources.config.statics)?;
-        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, statics, store);
+        let kept = Kept {
+            statics: Statics::new(&sources.config.statics)?,
+            secondaries: Secondaries::new(&sources.config, &options.runtime_dir)?,
+            store,
+        };
+        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, kept);
         let delay = startup_delay(&sources.config.globals);
         if !delay.is_zero() {
             info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
@@ -166,6 +171,13 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     })?;
     info!("stopped");
     Ok(())
+}
+
+/// On interfaces while the daemon runs, and set back when it ends; and what was heard of signed adverts.
+struct Kept {
+    statics: Statics,
+    secondaries: Secondaries,
+    store: Arc<Store>,
 }
 
 /// Between the threads.
@@ -296,8 +308,7 @@ fn interfaces<'a>(
     queues: &Queues,
     program: Result<Program, String>,
     vmacs: &'a RefCell<Vmacs>,
-    statics: Statics,
-    store: Arc<Store>,
+    kept: Kept,
 ) -> Interfaces<'a> {
     let config = &sources.config;
     let settings = config.instances.iter().map(|instance| (instance.id, instance.settings.clone()));
@@ -312,7 +323,8 @@ fn interfaces<'a>(
     );
     let firewall = Firewall::new(&options.runtime_dir, config);
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
-    Interfaces { sources, inputs, attachments, vmacs, statics, store, firewall, config }
+    let Kept { statics, secondaries, store } = kept;
+    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, store, firewall, config }
 }
 
 /// Room for more instances than there are, as a reload may bring some.

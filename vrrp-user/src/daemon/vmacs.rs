@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
-use super::parents::Parents;
+use super::sysctls::{PARENT, Sysctls};
 use crate::config::{Config, Instance};
 use crate::driver::clock;
 use crate::driver::netlink::link::Link;
@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Vmacs {
     socket: RouteSocket,
     wanted: Vec<Wanted>,
-    parents: Parents,
+    parents: Sysctls,
     silent_igmp: Option<Changed>,
 }
 
@@ -57,7 +57,7 @@ impl Vmacs {
     /// # Errors
     /// The kernel could not be asked. Interfaces that cannot be made are told and tried again.
     pub fn prepare(config: &mut Config, folder: &Path) -> io::Result<Self> {
-        let (wanted, parents) = (Vec::new(), Parents::new(folder));
+        let (wanted, parents) = (Vec::new(), Sysctls::new(&PARENT, folder));
         let mut this = Self { socket: RouteSocket::open()?, wanted, parents, silent_igmp: None };
         this.add(config)?;
         this.parents.set_back_earlier();
@@ -172,7 +172,7 @@ fn remove<'a>(socket: &mut RouteSocket, vmacs: impl Iterator<Item = &'a Vmac>) {
     }
 }
 
-fn make(socket: &mut RouteSocket, parents: &mut Parents, wanted: &mut Wanted) {
+fn make(socket: &mut RouteSocket, parents: &mut Sysctls, wanted: &mut Wanted) {
     let vmac = &wanted.vmac;
     let (interface, parent) = (vmac.name.as_arc(), &vmac.parent);
     // Before anything on it can answer.

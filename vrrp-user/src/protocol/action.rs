@@ -123,10 +123,12 @@ pub enum Reason {
     GroupYielded = 13,
     /// The configuration knows the instance no more.
     Removed = 14,
+    /// Unicast without a peer.
+    NoPeer = 15,
 }
 
 impl Reason {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Startup,
         Self::Owner,
         Self::MasterSilent,
@@ -142,6 +144,7 @@ impl Reason {
         Self::GroupFault,
         Self::GroupYielded,
         Self::Removed,
+        Self::NoPeer,
     ];
 
     /// The word in metrics, status and hooks.
@@ -162,6 +165,7 @@ impl Reason {
             Self::GroupFault => "group_fault",
             Self::GroupYielded => "group_yielded",
             Self::Removed => "removed",
+            Self::NoPeer => "no_peer",
         }
     }
 }

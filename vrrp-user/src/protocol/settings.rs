@@ -197,6 +197,7 @@ impl VirtualAddress {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unicast {
+    /// None: the instance is in Fault.
     pub peers: Vec<UnicastPeer>,
     /// TTL or hop limit sent.
     pub ttl: u8,

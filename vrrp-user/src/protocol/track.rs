@@ -12,6 +12,8 @@ use super::units::Priority;
 pub struct Faults {
     pub link_down: bool,
     pub no_source: bool,
+    /// There is nobody to send to (`unicast_fault_no_peer`).
+    pub no_peer: bool,
     /// A tracked thing of weight 0 is down.
     pub track_down: bool,
 }
@@ -23,6 +25,8 @@ impl Faults {
             Some(Reason::LinkDown)
         } else if self.no_source {
             Some(Reason::NoSource)
+        } else if self.no_peer {
+            Some(Reason::NoPeer)
         } else if self.track_down {
             Some(Reason::TrackDown)
         } else {
@@ -113,6 +117,7 @@ impl Tracking {
         Faults {
             link_down: !self.link && !settings.ignore_own_link,
             no_source: self.source.is_none(),
+            no_peer: settings.unicast.as_ref().is_some_and(|unicast| unicast.peers.is_empty()),
             track_down: self.known(&settings.tracks).any(|(track, value)| track.fails(value)),
         }
     }

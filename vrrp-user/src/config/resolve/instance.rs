@@ -288,7 +288,12 @@ fn unicast(draft: &InstanceDraft, policy: Policy, family: Family, report: &mut R
             Some(UnicastPeer { address, min_ttl: peer.min_ttl, max_ttl: peer.max_ttl })
         })
         .collect();
+    let ttl = draft.ttl.map_or(255, |ttl| u8::try_from(ttl.value).unwrap_or(255));
     match draft.unicast {
+        Some(at) if draft.peers.is_empty() && draft.needs_peer => {
+            report.warning(at, "without a `unicast_peer` the instance stays in Fault");
+            Some(Unicast { peers, ttl, checks_source: policy.checks_source })
+        }
         Some(at) if draft.peers.is_empty() => {
             report
                 .warning(at, "without a `unicast_peer` adverts go to the group, as with keepalived")
@@ -296,10 +301,7 @@ fn unicast(draft: &InstanceDraft, policy: Policy, family: Family, report: &mut R
             None
         }
         _ if peers.is_empty() => None,
-        _ => {
-            let ttl = draft.ttl.map_or(255, |ttl| u8::try_from(ttl.value).unwrap_or(255));
-            Some(Unicast { peers, ttl, checks_source: policy.checks_source })
-        }
+        _ => Some(Unicast { peers, ttl, checks_source: policy.checks_source }),
     }
 }
 

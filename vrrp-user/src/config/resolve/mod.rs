@@ -3,6 +3,7 @@
 //! Values that cannot be used as written are changed the way keepalived changes them, with a warning, or refused.
 
 mod address;
+mod delay;
 mod group;
 mod hmac;
 mod instance;
@@ -31,8 +32,16 @@ use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, Tr
 pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
     rule::number(&mut draft, report);
     let mut vmacs = vmac::Names::new(&draft, report);
-    let Draft { mut globals, scripts, mut instances, groups, static_addresses, static_routes, static_rules } =
-        draft;
+    let Draft {
+        mut globals,
+        scripts,
+        mut instances,
+        groups,
+        static_addresses,
+        static_routes,
+        static_rules,
+        link_delays,
+    } = draft;
     let mail_by_default = globals.mail.default_alert();
     let alerts = instances.iter().map(|it| it.mail).chain(groups.iter().map(|it| it.mail)).flatten();
     let mail = std::mem::take(&mut globals.mail).settings(alerts, report);
@@ -49,17 +58,19 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
         notify.mail = draft.mail.map_or(mail_by_default, |on| on.value);
         let policy = Policy::new(&mut draft, priority, &globals, report);
+        let promote_secondaries = promotes(&draft, report);
         let plan = vmac::Plan::new(&mut draft, report);
         let settings = instance::settings(draft, priority, policy, tracks, &globals, &announce, report);
         if let Some(mut settings) = settings {
             vmacs.place(plan, &mut settings, report);
             let id = InstanceId(u32::try_from(resolved.len()).unwrap_or(u32::MAX));
-            resolved.push(Instance { id, settings, notify });
+            resolved.push(Instance { id, settings, notify, promote_secondaries });
         }
     }
     let groups = group::resolve(groups, members, &mut resolved, mail_by_default, report);
     let Names { tracked_scripts, tracked_interfaces, .. } = names;
     Config {
+        link_delays: delay::resolve(&link_delays, &resolved, report),
         globals: Globals {
             router_id: globals.router_id.map(|name| name.value),
             script_user: globals.script_user,
@@ -84,6 +95,16 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
         },
         tracked_interfaces,
     }
+}
+
+/// Whether the kernel must be told: interfaces with virtual MAC addresses are made so.
+fn promotes(draft: &InstanceDraft, report: &mut Report) -> bool {
+    let Some(at) = draft.promote_secondaries else { return false };
+    let has_vmac = draft.vmacs.own.is_some();
+    if has_vmac {
+        report.warning(at, "with `use_vmac` it is so anyway, as with keepalived");
+    }
+    !has_vmac
 }
 
 /// Scripts by name, and the numbers of what is tracked.

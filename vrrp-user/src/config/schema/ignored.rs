@@ -7,6 +7,8 @@ const NO_FIREWALL: &str = "no firewall rule is made";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
 pub(super) const NO_BFD: &str = "BFD is not spoken";
+const LINKS_BY_NETLINK: &str =
+    "nothing is polled: the kernel tells link states, and of a driver that does not tell them none is known";
 const NAMES_STAY: &str = "processes keep their names";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
 const OWN_REAL_TIME: &str = "the daemon chooses its own scheduling";
@@ -19,9 +21,8 @@ pub(super) const TOP: &[Row<Draft>] = &[
         "the pace is that of `vrrp_garp_interval`",
     ),
     Row::missing("track_group", "instances that a static address follows", "static addresses are not set"),
-    Row::missing("linkbeat_interfaces", "poll link states", "link states come from netlink"),
-    Row::missing("linkbeat_use_polling", "poll all link states", "link states come from netlink"),
-    Row::missing("interface_up_down_delays", "debounce links", "link changes count at once"),
+    Row::missing("linkbeat_interfaces", "poll link states", LINKS_BY_NETLINK),
+    Row::missing("linkbeat_use_polling", "poll all link states", LINKS_BY_NETLINK),
     Row::refused(
         "net_namespace",
         "run in a network namespace",
@@ -149,21 +150,18 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::missing("track_bfd", "BFD session", NO_BFD),
     Row::missing("vrf", "VRF without an interface", "the VRF is that of the interface"),
-    Row::missing("promote_secondaries", "sysctl of the interface", "the sysctl stays"),
-    Row::missing("unicast_fault_no_peer", "Fault without peers", "without peers, adverts go to the group"),
     Row::missing(
         "old_unicast_checksum",
         "checksum of keepalived before 1.3",
         "the checksum has the destination in it",
     ),
-    Row::missing("track_src_ip", "Fault without the source address", "the setting is not used"),
     Row::refused(
         "use_ipvlan",
         "ipvlan interface",
         "no ipvlan is made; without the line the addresses stand on `interface`, with the same MAC address",
     ),
+    Row::missing("linkbeat_use_polling", "poll the link state", LINKS_BY_NETLINK),
     Row::moot("native_ipv6", "of old versions", "keepalived ignores it too"),
-    Row::missing("linkbeat_use_polling", "poll the link state", "link states come from netlink"),
     Row::moot(
         "skip_check_adv_addr",
         "do not compare address lists",

@@ -49,6 +49,9 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) unicast: Option<Position>,
     pub(in crate::config) peers: Vec<PeerDraft>,
     pub(in crate::config) ttl: Option<At<i64>>,
+    /// Without a peer: Fault, and not multicast.
+    pub(in crate::config) needs_peer: bool,
+    pub(in crate::config) promote_secondaries: Option<Position>,
     pub(in crate::config) checksum_as_v2: Option<At<bool>>,
     pub(in crate::config) checksum: Option<At<Checksum>>,
     pub(in crate::config) down_timer_adverts: Option<At<i64>>,
@@ -220,6 +223,12 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "TTL or hop limit to peers",
     ),
     Row::works(
+        "unicast_fault_no_peer",
+        Kind::Flag(|it, _| it.needs_peer = true),
+        "off",
+        "with unicast and an empty list of peers: Fault, and not multicast",
+    ),
+    Row::works(
         "mcast_src_ip",
         Kind::Own("ADDRESS", multicast_source),
         "address of `interface`",
@@ -268,6 +277,13 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         Kind::Block("", track_interface),
         "",
         "further interfaces that count, one per line",
+    ),
+    Row::moot("track_src_ip", "Fault while the machine lacks the source address", "it always is so").flag(),
+    Row::works(
+        "promote_secondaries",
+        Kind::Flag(|it, at| it.promote_secondaries = Some(at.at)),
+        "off",
+        "while the daemon runs, `interface` keeps the other IPv4 addresses of a subnet when the first one goes",
     ),
     Row::works(
         "dont_track_primary",

@@ -1,14 +1,18 @@
 //! The top level of a file.
 
+use std::sync::Arc;
+
 use super::super::diagnostic::Report;
+use super::super::model::LinkDelays;
+use super::super::source::At;
 use super::super::tree::Statement;
 use super::globals::{self, GlobalsDraft};
 use super::group::{self, GroupDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
 use super::{
-    AddressDraft, Kind, Row, Tables, address, check, hmac, ignored, mail, policy, process, route, rule, vmac,
-    watch,
+    AddressDraft, Kind, Row, Tables, address, check, delay, hmac, ignored, mail, policy, process, route,
+    rule, vmac, watch,
 };
 use crate::protocol::Route;
 
@@ -22,6 +26,7 @@ pub(in crate::config) struct Draft {
     pub(in crate::config) static_routes: Vec<Route>,
     pub(in crate::config) static_rules: Vec<rule::RuleDraft>,
     pub(in crate::config) groups: Vec<GroupDraft>,
+    pub(in crate::config) link_delays: Vec<(At<Arc<str>>, LinkDelays)>,
 }
 
 pub(super) const TOP_LEVEL: &str = "the top level";
@@ -74,6 +79,13 @@ pub(super) const ROWS: &[Row<Draft>] = &[
         Kind::Block("", |draft, _, inner, report| rule::read(&mut draft.static_rules, inner, report)),
         "",
         "the same for routing policy rules",
+    ),
+    Row::works(
+        "interface_up_down_delays",
+        Kind::Block("", |draft, _, inner, report| delay::read(&mut draft.link_delays, inner, report)),
+        "",
+        "how many seconds a link must be down, and up again, before that counts: `INTERFACE DOWN [UP]` per line, \
+         each 0 to 255, UP 0 where it is not written",
     ),
     Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
     Row::works(

@@ -8,9 +8,13 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
+use super::debounce::Debounce;
 use super::table::{Address, Table};
+use crate::config::LinkDelays;
+use crate::driver::clock;
 use crate::protocol::{Event, InstanceId, InstanceSettings, Priority, TrackId};
 
 /// What has changed.
@@ -31,6 +35,7 @@ pub struct Tracker {
     interfaces: Vec<(TrackId, Arc<str>, Option<bool>)>,
     /// Virtual addresses of all instances; none is sent from.
     virtuals: HashSet<IpAddr>,
+    links: Debounce,
 }
 
 #[derive(Debug)]
@@ -81,7 +86,29 @@ impl Tracker {
             });
         }
         let interfaces = tracked_interfaces.iter().map(|(id, name)| (*id, Arc::clone(name), None)).collect();
-        Self { instances, interfaces, virtuals }
+        Self { instances, interfaces, virtuals, links: Debounce::default() }
+    }
+
+    /// Changes of these links count when they have lasted so long. An interface with a virtual MAC address bounces with
+    /// the one that it stands on.
+    #[must_use]
+    pub fn with_delays<'a>(
+        mut self,
+        settings: impl IntoIterator<Item = &'a InstanceSettings>,
+        delays: &[(Arc<str>, LinkDelays)],
+    ) -> Self {
+        let vmacs = settings.into_iter().flat_map(|settings| settings.vmacs.all());
+        let above = vmacs.filter_map(|vmac| {
+            let (_, delays) = delays.iter().find(|(name, _)| *name == vmac.parent)?;
+            Some((Arc::clone(vmac.name.as_arc()), *delays))
+        });
+        self.links = Debounce::new(delays.iter().cloned().chain(above));
+        self
+    }
+
+    /// When a link that has changed will have come to rest.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.links.next()
     }
 
     /// Goes on after an earlier one: the same instances and interfaces need not be told again what has not changed.
@@ -93,6 +120,7 @@ impl Tracker {
                 instance.told = old.told;
             }
         }
+        self.links.carry(&before.links);
         for (id, name, told) in &mut self.interfaces {
             let old = before.interfaces.iter().find(|(old, other, _)| (old, other) == (id, name));
             *told = old.and_then(|(_, _, told)| *told);
@@ -104,13 +132,14 @@ impl Tracker {
     /// take (false) is told again the next time. Returns whether all was taken.
     pub fn update(&mut self, table: &Table, mut tell: impl FnMut(Change) -> bool) -> bool {
         let mut taken = true;
+        let (links, now) = (&mut self.links, clock::now());
+        let mut is_up = |name: &str| links.settle(name, table.link(name).map(|link| link.up), now);
         for instance in &mut self.instances {
             let id = instance.id;
             let link = table.link(&instance.interface);
             let ifindex = link.map(|link| link.ifindex);
             let source = ifindex.and_then(|ifindex| instance.source(ifindex, table, &self.virtuals));
-            let is_up = |name: &Arc<str>| table.link(name).is_some_and(|link| link.up);
-            let up = link.is_some_and(|link| link.up) && instance.vmacs.iter().all(is_up);
+            let up = is_up(&instance.interface) && instance.vmacs.iter().all(|name| is_up(name));
             let sender = instance.sender.as_ref().and_then(|name| table.link(name)).map(|link| link.ifindex);
             // Bad news first when the interface goes, good news last when it comes.
             if !up {
@@ -127,7 +156,7 @@ impl Tracker {
             }
         }
         for (id, name, told) in &mut self.interfaces {
-            let up = table.link(name).is_some_and(|link| link.up);
+            let up = is_up(name);
             taken &= changed(told, up, || tell(Change::Event(Event::Track(*id, up))));
         }
         taken

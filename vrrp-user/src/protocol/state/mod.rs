@@ -26,7 +26,8 @@ pub(super) struct Turn<'a> {
     pub(super) actions: &'a mut VecDeque<Action>,
 }
 
-const FAULTS: &[Reason] = &[Reason::LinkDown, Reason::NoSource, Reason::TrackDown, Reason::GroupFault];
+const FAULTS: &[Reason] =
+    &[Reason::LinkDown, Reason::NoSource, Reason::NoPeer, Reason::TrackDown, Reason::GroupFault];
 const ENDS: &[Reason] = &[Reason::Shutdown, Reason::Removed];
 const YIELDS: &[Reason] = &[Reason::HigherPriority, Reason::HigherAddress, Reason::GroupYielded];
 
@@ -108,12 +109,12 @@ mod tests {
         let expected = "\
 INIT -> BACKUP: startup
 INIT -> MASTER: owner
-INIT -> FAULT: link_down, no_source, track_down, group_fault
+INIT -> FAULT: link_down, no_source, no_peer, track_down, group_fault
 BACKUP -> MASTER: master_silent, master_released, preempted
-BACKUP -> FAULT: link_down, no_source, track_down, group_fault
+BACKUP -> FAULT: link_down, no_source, no_peer, track_down, group_fault
 BACKUP -> INIT: shutdown, removed
 MASTER -> BACKUP: higher_priority, higher_address, group_yielded
-MASTER -> FAULT: link_down, no_source, track_down, group_fault
+MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault
 MASTER -> INIT: shutdown, removed
 FAULT -> BACKUP: recovered
 FAULT -> MASTER: recovered

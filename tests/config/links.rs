@@ -1,0 +1,80 @@
+//! Links, and what an instance asks of its interface.
+
+use std::time::Duration;
+
+use vrrp_user::config::{LinkDelays, parse};
+
+/// Version 3, adverts each second.
+fn file(delays: &str, lines: &str) -> String {
+    format!(
+        "interface_up_down_delays {{\n{delays}\n}}\nvrrp_instance a {{\ninterface eth0\nversion 3\n\
+        virtual_router_id 1\nvirtual_ipaddress {{ 192.0.2.1/24 }}\n{lines}\n}}\n"
+    )
+}
+
+fn delays(down: u64, up: u64) -> LinkDelays {
+    LinkDelays { down: Duration::from_nanos(down), up: Duration::from_nanos(up) }
+}
+
+#[test]
+fn delays_are_cut_to_what_the_instances_bear() {
+    const MOST: u64 = 2_000_000_000 - 1_000_000_000 / 256;
+    let rows = [
+        ("eth0 1.5 0.2", "", Some(delays(1_500_000_000, 200_000_000)), false),
+        ("eth0 1.5", "", Some(delays(1_500_000_000, 0)), false),
+        ("eth0 3 9", "", Some(delays(MOST, 9_000_000_000)), true),
+        ("eth0 3 3", "", Some(delays(MOST, MOST)), true),
+        ("eth0 1 1", "down_timer_adverts 1", None, true),
+        ("eth0 0", "", None, false),
+        ("eth1 255 0.000001", "", Some(delays(255_000_000_000, 1000)), false),
+        ("eth0 3\neth0 1", "", Some(delays(1_000_000_000, 0)), true),
+    ];
+    for (line, more, expected, is_cut) in rows {
+        let loaded = parse("t", &file(line, more)).unwrap_or_else(|findings| panic!("{line}: {findings:?}"));
+        let found: Vec<LinkDelays> = loaded.config.link_delays.iter().map(|(_, delays)| *delays).collect();
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{line} {more}");
+        let told = loaded.diagnostics.iter().any(|it| it.message.contains("is cut to"));
+        assert_eq!(told, is_cut, "{line} {more}: {:?}", loaded.diagnostics);
+    }
+}
+
+#[test]
+fn what_is_no_delay_is_refused_where_it_stands() {
+    let rows = [
+        ("eth0", 1, "`eth0` has no delay"),
+        ("eth0 256", 6, "`eth0` is a number of seconds from 0 to 255, not `256`"),
+        ("eth0 1 soon", 8, "`eth0` is a number of seconds from 0 to 255, not `soon`"),
+        (
+            "a-name-of-17-bytes 1",
+            1,
+            "`a-name-of-17-bytes` cannot be an interface: a name has 1 to 15 bytes and no `/`",
+        ),
+    ];
+    for (line, column, message) in rows {
+        let findings = parse("t", &file(line, "")).unwrap_err();
+        let found = findings.first().unwrap();
+        assert_eq!((found.line, found.column, &*found.message), (2, column, message), "{line}");
+    }
+}
+
+#[test]
+fn what_an_instance_asks_of_its_interface_reaches_it() {
+    let loaded = parse("t", &file("", "promote_secondaries\ntrack_src_ip\nunicast_fault_no_peer")).unwrap();
+    assert!(loaded.config.instances[0].promote_secondaries);
+    assert_eq!(loaded.diagnostics, []);
+    let loaded = parse("t", &file("", "use_vmac\npromote_secondaries")).unwrap();
+    assert!(!loaded.config.instances[0].promote_secondaries);
+    assert_eq!(loaded.diagnostics[0].message, "with `use_vmac` it is so anyway, as with keepalived");
+}
+
+/// Without the keyword, keepalived takes the group.
+#[test]
+fn unicast_without_a_peer_is_multicast_or_a_fault() {
+    let peers = |lines: &str| {
+        let loaded = parse("t", &file("", lines)).unwrap();
+        loaded.config.instances[0].settings.unicast.as_ref().map(|unicast| unicast.peers.len())
+    };
+    assert_eq!(peers("unicast_src_ip 192.0.2.7"), None);
+    assert_eq!(peers("unicast_src_ip 192.0.2.7\nunicast_fault_no_peer"), Some(0));
+    assert_eq!(peers("unicast_fault_no_peer"), None);
+}

@@ -1,0 +1,104 @@
+//! What an instance asks of its interface, and what is set there for it.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Instance};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+
+use crate::{ours, roles, subject};
+
+/// State and reason of the instance of a node.
+fn standing(pair: &mut Pair, node: usize) -> Result<(String, String)> {
+    let status = pair.running(node)?.status()?;
+    let of = |key: &str| status["instances"][0][key].as_str().unwrap_or_default().to_owned();
+    Ok((of("state"), of("reason")))
+}
+
+fn wait_for(pair: &mut Pair, node: usize, state: &str, reason: &str) -> Result<()> {
+    until(&format!("{state} by {reason}"), SETTLE, || {
+        standing(pair, node).is_ok_and(|found| (&*found.0, &*found.1) == (state, reason))
+    })
+}
+
+#[test]
+fn a_link_that_bounces_is_no_fault_and_one_that_stays_down_is() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let role = |priority| {
+        let blocks = "interface_up_down_delays {\n    lan0 1.5\n}\n".to_owned();
+        let instances = vec![Instance::v3(priority).interval(1000)];
+        Role::new(daemon, Config { blocks, instances, ..Config::default() })
+    };
+    let address = VIRTUAL_V4.parse()?;
+    Pair::settled([role(200), role(100)])?.check(|pair| {
+        pair.wait_for_address(0, address, true)?;
+        pair.lab.set_cable(0, false)?;
+        sleep(Duration::from_millis(700));
+        pair.wait_for_address(0, address, true)?;
+        pair.lab.set_cable(0, true)?;
+        sleep(Duration::from_millis(1200));
+        ensure!(pair.node(0)?.addresses()?.iter().any(|held| held.address == VIRTUAL_V4), "it has left");
+        pair.lab.set_cable(0, false)?;
+        pair.wait_for_address(0, address, false)?;
+        pair.wait_for_address(1, address, true)
+    })
+}
+
+#[test]
+fn promote_secondaries_holds_as_long_as_the_daemon_runs() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).line("promote_secondaries");
+    Pair::idle(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+        let node = pair.node(0)?;
+        node.namespace.sysctl("ipv4/conf/all/promote_secondaries", "0")?;
+        node.namespace.sysctl("ipv4/conf/lan0/promote_secondaries", "0")?;
+        let value = |pair: &Pair| -> Result<String> {
+            let path = "/proc/sys/net/ipv4/conf/lan0/promote_secondaries";
+            Ok(pair.node(0)?.namespace.run("cat", &[path])?.trim().to_owned())
+        };
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        ensure!(value(pair)? == "1", "not set");
+        pair.stop(0)?;
+        ensure!(value(pair)? == "0", "not set back");
+        Ok(())
+    })
+}
+
+#[test]
+fn without_a_peer_unicast_is_a_fault_where_that_is_asked_for() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    let lonely = Instance::v3(200).line("unicast_src_ip 10.77.0.1").line("unicast_fault_no_peer");
+    let befriended = lonely.clone().line("unicast_peer {\n        10.77.0.2\n    }");
+    Pair::idle(roles(daemon, lonely, Instance::v3(100)))?.check(|pair| {
+        pair.start(0)?;
+        wait_for(pair, 0, "FAULT", "no_peer")?;
+        pair.running(0)?.reload(&Config::of(befriended).to_string())?;
+        wait_for(pair, 0, "MASTER", "master_silent")
+    })
+}
+
+#[test]
+fn without_its_source_address_an_instance_is_in_fault() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).line("mcast_src_ip 10.77.0.91").line("track_src_ip");
+    Pair::idle(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+        pair.node(0)?.namespace.ip("address add 10.77.0.91/24 dev lan0")?;
+        pair.start(0)?;
+        wait_for(pair, 0, "MASTER", "master_silent")?;
+        pair.node(0)?.namespace.ip("address delete 10.77.0.91/24 dev lan0")?;
+        wait_for(pair, 0, "FAULT", "no_source")?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
+        pair.node(0)?.namespace.ip("address add 10.77.0.91/24 dev lan0")?;
+        wait_for(pair, 0, "MASTER", "master_silent")
+    })
+}

@@ -1,0 +1,73 @@
+//! `promote_secondaries`: interfaces whose other addresses stay when the first one of their subnet goes.
+//!
+//! Enters: the configuration, and what becomes of links. Leaves: the setting of the kernel on each such interface while
+//! the daemon runs. Runs on the main thread.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::sysctls::{SECONDARIES, Sysctls};
+use crate::config::Config;
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::netlink::table::Table;
+
+#[derive(Debug)]
+pub struct Secondaries {
+    socket: RouteSocket,
+    sysctls: Sysctls,
+    wanted: HashSet<Arc<str>>,
+    /// Interfaces that refuse.
+    refused: HashSet<u32>,
+}
+
+impl Secondaries {
+    /// `folder` is the runtime directory.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn new(config: &Config, folder: &Path) -> io::Result<Self> {
+        let sysctls = Sysctls::new(&SECONDARIES, folder);
+        let socket = RouteSocket::open()?;
+        let mut this = Self { socket, sysctls, wanted: HashSet::new(), refused: HashSet::new() };
+        this.adopt(config);
+        Ok(this)
+    }
+
+    /// What another configuration wants in addition.
+    pub fn adopt(&mut self, config: &Config) {
+        let wanted = config.instances.iter().filter(|instance| instance.promote_secondaries);
+        self.wanted.extend(wanted.map(|instance| Arc::clone(&instance.settings.interface)));
+    }
+
+    /// Sets back what only an earlier configuration wanted.
+    pub fn prune(&mut self, config: &Config) {
+        self.wanted.clear();
+        self.adopt(config);
+        self.sysctls.retain(|interface| self.wanted.contains(interface));
+    }
+
+    /// Gives the setting to interfaces that have come, and sets back what an earlier run has left.
+    pub fn keep(&mut self, table: &Table) {
+        for interface in &self.wanted {
+            let Some(ifindex) = table.link(interface).map(|link| link.ifindex) else { continue };
+            if self.sysctls.holds(interface, ifindex) || self.refused.contains(&ifindex) {
+                continue;
+            }
+            if let Err(error) = self.sysctls.hold(&mut self.socket, interface) {
+                warn!(%interface, %error, "promote_secondaries cannot be set");
+                self.refused.insert(ifindex);
+            }
+        }
+        self.sysctls.set_back_earlier();
+    }
+}
+
+impl Drop for Secondaries {
+    fn drop(&mut self) {
+        self.sysctls.retain(|_| false);
+    }
+}
