@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use libc::{c_int, in_pktinfo, in6_pktinfo, sockaddr_in, sockaddr_in6};
 use vrrp_ebpf::wire::advert::{AdvertRepr, Auth, Dialect, Illegal, fill_checksum};
-use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, ipv4};
+use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, TRAILER_LEN, ipv4};
 
 use super::batch::{Batch, Control};
 use super::option::{IPV6_MULTICAST_ALL, instruction, set, set_buffer, set_filter, socket};
@@ -79,6 +79,9 @@ impl Outgoing {
     }
 }
 
+/// Makes the trailer of a message that leaves from this address.
+type Sign<'a> = dyn FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN] + 'a;
+
 fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Illegal> {
     Ok(match version {
         Version::V2 => {
@@ -87,7 +90,7 @@ fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Ill
             Dialect::V2 {
                 seconds: u8::try_from(seconds).map_err(|_| Illegal::Interval)?,
                 auth: match settings.auth {
-                    protocol::Auth::None => Auth::None,
+                    protocol::Auth::None | protocol::Auth::Hmac(_) => Auth::None,
                     protocol::Auth::Pass(password) => Auth::Pass(password),
                 },
             }
@@ -140,19 +143,51 @@ impl AdvertSender {
 
     /// Adds the adverts of an instance, one for each of its destinations and dialects.
     pub fn queue(&mut self, outgoing: &Outgoing, instance: InstanceId, priority: Priority) {
+        self.queue_with(outgoing, instance, priority, None);
+    }
+
+    /// The same with a trailer behind each advert. `sign` makes it, once for all destinations of a dialect; it is given
+    /// the message, whose checksum is not made yet, and the source.
+    pub fn queue_signed(
+        &mut self,
+        outgoing: &Outgoing,
+        instance: InstanceId,
+        priority: Priority,
+        mut sign: impl FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN],
+    ) {
+        self.queue_with(outgoing, instance, priority, Some(&mut sign));
+    }
+
+    fn queue_with(
+        &mut self,
+        outgoing: &Outgoing,
+        instance: InstanceId,
+        priority: Priority,
+        mut sign: Option<&mut Sign<'_>>,
+    ) {
         for dialect in [Some(outgoing.dialect), outgoing.second].into_iter().flatten() {
-            self.queue_in(dialect, outgoing, instance, priority);
+            // Found legal when made, and no priority makes it otherwise.
+            if let Ok(advert) = outgoing.advert(dialect, priority) {
+                let checksum = match dialect {
+                    Dialect::V2 { .. } => ChecksumForm::Plain,
+                    Dialect::V3 { .. } => outgoing.checksum,
+                };
+                self.queue_advert(&advert, checksum, outgoing, instance, sign.as_deref_mut());
+            }
         }
     }
 
-    fn queue_in(&mut self, dialect: Dialect, outgoing: &Outgoing, instance: InstanceId, priority: Priority) {
-        // Found legal when made, and no priority makes it otherwise.
-        let Ok(advert) = outgoing.advert(dialect, priority) else { return };
-        let checksum = match dialect {
-            Dialect::V2 { .. } => ChecksumForm::Plain,
-            Dialect::V3 { .. } => outgoing.checksum,
-        };
-        let length = advert.buffer_len();
+    fn queue_advert(
+        &mut self,
+        advert: &AdvertRepr<'_>,
+        checksum: ChecksumForm,
+        outgoing: &Outgoing,
+        instance: InstanceId,
+        mut sign: Option<&mut Sign<'_>>,
+    ) {
+        let body_len = advert.buffer_len();
+        let length = body_len + if sign.is_some() { TRAILER_LEN } else { 0 };
+        let mut trailer = None;
         for destination in &outgoing.destinations {
             let room = match (outgoing.source, destination.address) {
                 (IpAddr::V4(source), IpAddr::V4(address)) => {
@@ -165,9 +200,17 @@ impl AdvertSender {
                 }
                 _ => continue,
             };
-            if let Some(message) = advert.emit(room) {
-                fill_checksum(message, checksum, outgoing.source, destination.address);
+            if advert.emit(room).is_none() {
+                continue;
             }
+            let (message, behind) = room.split_at_mut(body_len);
+            if let Some(sign) = &mut sign {
+                let trailer = trailer.get_or_insert_with(|| sign(message, outgoing.source));
+                behind.copy_from_slice(trailer);
+            }
+            // Over IPv6 the trailer is summed up as well, as a kernel that makes the checksum does.
+            let summed = if outgoing.source.is_ipv6() { room } else { message };
+            fill_checksum(summed, checksum, outgoing.source, destination.address);
         }
     }
 
