@@ -6,6 +6,7 @@
 
 mod address;
 mod check;
+mod daemon;
 mod delay;
 mod globals;
 mod group;
