@@ -13,6 +13,7 @@ mod mail;
 mod oddities;
 mod paths;
 mod policy;
+mod process;
 mod reload;
 mod rungs;
 mod tracks;

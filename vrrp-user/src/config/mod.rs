@@ -39,7 +39,7 @@ pub use model::{
     MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand, ScriptSettings, ScriptUser,
     Statics,
 };
-pub use schema::{KeywordTable, keywords};
+pub use schema::{KeywordTable, keywords, mask as umask};
 pub use succession::{NoRoom, succeed};
 
 use diagnostic::Report;

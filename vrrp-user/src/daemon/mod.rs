@@ -18,6 +18,7 @@ pub mod difference;
 pub mod dump;
 pub mod effect;
 pub mod engine;
+mod errand;
 pub mod fifo;
 pub mod firewall;
 pub mod interfaces;

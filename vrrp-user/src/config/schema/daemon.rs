@@ -191,7 +191,7 @@ fn umask(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut
 }
 
 /// A number as in C, or names of bits with `|` between them.
-pub(in crate::config) fn mask(text: &str) -> Option<u32> {
+pub fn mask(text: &str) -> Option<u32> {
     let number = match text {
         hex if hex.starts_with("0x") || hex.starts_with("0X") => u32::from_str_radix(hex.get(2..)?, 16).ok(),
         octal if octal.starts_with('0') => u32::from_str_radix(octal, 8).ok(),

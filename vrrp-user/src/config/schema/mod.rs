@@ -33,6 +33,7 @@ use std::time::Duration;
 
 pub(super) use address::{AddressDraft, Broadcast};
 pub(super) use check::targets;
+pub use daemon::mask;
 pub(super) use globals::GlobalsDraft;
 pub(super) use group::GroupDraft;
 pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, Checksum, InstanceDraft};
