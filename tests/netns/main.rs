@@ -14,6 +14,7 @@ mod oddities;
 mod paths;
 mod policy;
 mod reload;
+mod repair;
 mod rungs;
 mod tracks;
 mod vmac;

@@ -425,6 +425,10 @@ impl Engine {
                 Action::Announce(instance, announcement) => {
                     self.command(Command::Announce(instance, announcement));
                 }
+                Action::PutBack(instance, epoch) => self.command(Command::PutBack(instance, epoch)),
+                Action::ReportAbandoned(instance) => {
+                    self.reports.push(Report::Abandoned(instance));
+                }
                 Action::Report(instance, transition) => {
                     if let Some(board) = self.board.instances.get(instance.index()) {
                         board.record(&transition);

@@ -25,6 +25,7 @@ use super::vmacs::Vmacs;
 use crate::config::{Config, NoRoom, succeed};
 use crate::driver::clock;
 use crate::driver::netlink::monitor::Monitor;
+use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::protocol::{Event, TrackId};
@@ -76,11 +77,16 @@ impl Interfaces<'_> {
         let mut start = pin!(tokio::time::sleep(delay));
         let (mut started, mut has_new) = (false, false);
         let mut tracker = tracker(&self.config);
+        let mut belongings = belongings(&self.config);
+        let mut paths = PathMonitor::open(&belongings)?;
         loop {
             let again = self.keep(monitor.table());
             while !tracker.update(monitor.table(), |change| self.tell(change)) {
                 tokio::time::sleep(RETRY).await;
             }
+            // After what becomes of links: addresses of a link that is down need not be put back.
+            let removed = monitor.take_removed();
+            self.tell_lost(belongings.of_addresses(&removed, monitor.table())).await;
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain(settled).min();
             // New instances take part when all about them is told.
@@ -92,6 +98,10 @@ impl Interfaces<'_> {
             }
             tokio::select! {
                 changed = monitor.changed() => changed?,
+                lost = paths.lost(&belongings) => {
+                    let lost = lost?;
+                    self.tell_lost(lost).await;
+                }
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if !started => {
                     started = self.inputs.push(Input::Event(Event::Startup));
@@ -103,6 +113,8 @@ impl Interfaces<'_> {
                         if adopted.is_ok() {
                             has_new = true;
                             tracker = self::tracker(&self.config).continuing(&tracker);
+                            belongings = self::belongings(&self.config);
+                            paths = PathMonitor::open(&belongings)?;
                         }
                         // The service waits for it.
                         let _ = answer.send(adopted);
@@ -170,6 +182,14 @@ impl Interfaces<'_> {
         checks.chain(record.links.iter().map(|(track, up)| (*track, i32::from(*up)))).collect()
     }
 
+    async fn tell_lost(&self, lost: Lost) {
+        for (instance, loss) in lost {
+            while !self.inputs.push(Input::Event(Event::Lost(instance, loss))) {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
     /// A program is attached before the engine hears of the interface.
     fn tell(&mut self, change: Change) -> bool {
         let input = match change {
@@ -189,6 +209,10 @@ impl Interfaces<'_> {
         };
         self.inputs.push(input)
     }
+}
+
+fn belongings(config: &Config) -> Belongings {
+    Belongings::new(config.instances.iter().map(|instance| (instance.id, &instance.settings)))
 }
 
 fn tracker(config: &Config) -> Tracker {

@@ -16,6 +16,7 @@ mod election;
 mod event;
 mod group;
 mod instance;
+mod losses;
 mod route;
 mod router;
 mod rule;
@@ -28,7 +29,7 @@ mod units;
 mod vmac;
 
 pub use action::{Action, Announcement, GroupTransition, Reason, State, Transition};
-pub use event::{Event, Heard, TrackId};
+pub use event::{Event, Heard, Loss, TrackId};
 pub use group::Group;
 pub use instance::{Instance, Stats};
 pub use route::{Hop, Route, RouteKind, RouteOption};
