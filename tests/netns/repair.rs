@@ -1,12 +1,12 @@
 //! Addresses, routes and rules that somebody else removes from a master.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
-use vrrp_tests::daemon::{Daemon, Instance, Mode};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::pair::{Pair, SETTLE};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::{ours, roles};
 
@@ -67,7 +67,8 @@ fn what_somebody_removes_is_back_without_another_election() -> Result<()> {
             ("rule delete preference 500", "500:"),
             ("-6 rule delete preference 501", "501:"),
         ] {
-            pair.node(0)?.namespace.ip(removal)?;
+            let words: Vec<&str> = removal.split(' ').collect();
+            pair.node(0)?.namespace.run("ip", &words)?;
             until(removal, Duration::from_secs(2), || shown(pair).is_ok_and(|text| text.contains(back)))?;
         }
         ensure!(instance_field(pair, "epoch")? == epoch, "the state has changed");
@@ -99,17 +100,40 @@ fn what_is_not_tracked_stays_away() -> Result<()> {
 }
 
 #[test]
+fn static_routes_and_rules_come_back_too() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let blocks = "static_routes {\n    192.0.2.64/26 via 10.77.0.254\n}\n\
+        static_rules {\n    from 192.0.2.64/26 table 100 preference 600\n}\n";
+    let instances = vec![Instance::v3(200)];
+    let role = Role::new(DAEMON, Config { blocks: blocks.to_owned(), instances, ..Config::default() });
+    Pair::idle([role.clone(), role])?.check(|pair| {
+        pair.start(0)?;
+        let are_set = |pair: &Pair| {
+            shown(pair).is_ok_and(|text| text.contains("192.0.2.64/26 via") && text.contains("600:"))
+        };
+        until("both", SETTLE, || are_set(pair))?;
+        for removal in ["route delete 192.0.2.64/26", "rule delete preference 600"] {
+            pair.node(0)?.namespace.ip(removal)?;
+            until(removal, Duration::from_secs(2), || are_set(pair))?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn who_keeps_removing_the_address_gets_another_master() -> Result<()> {
     if !ours() {
         return Ok(());
     }
     settled()?.check(|pair| {
-        let end = Instant::now() + SETTLE;
-        while instance_field(pair, "state")? == "MASTER" {
-            ensure!(Instant::now() < end, "still master");
+        until("it gives up", SETTLE, || {
             // It may be gone already.
-            let _ = pair.node(0)?.namespace.ip("address delete 10.77.0.200/24 dev lan0");
-        }
+            let namespace = pair.node(0).map(|node| &node.namespace);
+            let _ = namespace.and_then(|it| it.ip("address delete 10.77.0.200/24 dev lan0"));
+            instance_field(pair, "state").is_ok_and(|state| state != "MASTER")
+        })?;
         ensure!(instance_field(pair, "reason")? == "taken_away", "another reason");
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)
     })

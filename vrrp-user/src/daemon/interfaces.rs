@@ -4,6 +4,7 @@
 //! programs and slots, and then [`Input`]s for the engine, which finds everything ready. Runs on the main thread.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::driver::netlink::monitor::Monitor;
 use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
-use crate::protocol::{Event, TrackId};
+use crate::protocol::{Event, InstanceId, Loss, TrackId};
 
 /// Until a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -99,8 +100,11 @@ impl Interfaces<'_> {
             tokio::select! {
                 changed = monitor.changed() => changed?,
                 lost = paths.lost(&belongings) => {
-                    let lost = lost?;
-                    self.tell_lost(lost).await;
+                    let Lost { instances, statics } = lost?;
+                    if statics {
+                        self.statics.lose_paths();
+                    }
+                    self.tell_lost(instances).await;
                 }
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if !started => {
@@ -182,7 +186,7 @@ impl Interfaces<'_> {
         checks.chain(record.links.iter().map(|(track, up)| (*track, i32::from(*up)))).collect()
     }
 
-    async fn tell_lost(&self, lost: Lost) {
+    async fn tell_lost(&self, lost: HashSet<(InstanceId, Loss)>) {
         for (instance, loss) in lost {
             while !self.inputs.push(Input::Event(Event::Lost(instance, loss))) {
                 tokio::time::sleep(RETRY).await;
@@ -212,7 +216,8 @@ impl Interfaces<'_> {
 }
 
 fn belongings(config: &Config) -> Belongings {
-    Belongings::new(config.instances.iter().map(|instance| (instance.id, &instance.settings)))
+    let settings = config.instances.iter().map(|instance| (instance.id, &instance.settings));
+    Belongings::new(settings, &config.statics.routes, &config.statics.rules)
 }
 
 fn tracker(config: &Config) -> Tracker {

@@ -1,4 +1,4 @@
-//! How often somebody else takes something away that a master has set, and when to give up.
+//! How often somebody else takes something away, and when to give up.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 const MOST: u32 = 5;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     PutBack,
     /// Told once.
     GiveUp,
@@ -21,8 +21,9 @@ pub(super) enum Verdict {
     Leave,
 }
 
+/// Of one kind of things, by one holder.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Losses {
+pub struct Losses {
     first: Option<Timestamp>,
     last: Option<Timestamp>,
     count: u32,
@@ -30,7 +31,7 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    pub(super) fn note(&mut self, now: Timestamp) -> Verdict {
+    pub fn note(&mut self, now: Timestamp) -> Verdict {
         if self.given_up {
             return Verdict::Leave;
         }

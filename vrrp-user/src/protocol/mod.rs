@@ -32,6 +32,7 @@ pub use action::{Action, Announcement, GroupTransition, Reason, State, Transitio
 pub use event::{Event, Heard, Loss, TrackId};
 pub use group::Group;
 pub use instance::{Instance, Stats};
+pub use losses::{Losses, Verdict};
 pub use route::{Hop, Route, RouteKind, RouteOption};
 pub use router::Router;
 pub use rule::{Lookup, Rule, RuleAction};

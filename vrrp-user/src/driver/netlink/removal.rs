@@ -24,8 +24,20 @@ const GROUPS: u32 = 0x40 | 0x80 | 0x400 | 1 << 18;
 /// IP6_RT_PRIO_USER: of an IPv6 route that is set without a metric.
 const METRIC_V6: u32 = 1024;
 
-/// News of one moment; each instance and kind once.
-pub type Lost = HashSet<(InstanceId, Loss)>;
+/// News of one moment.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// Each instance and kind once.
+    pub instances: HashSet<(InstanceId, Loss)>,
+    /// A static route or rule.
+    pub statics: bool,
+}
+
+impl Lost {
+    fn is_empty(&self) -> bool {
+        self.instances.is_empty() && !self.statics
+    }
+}
 
 /// Whose, and on which interface.
 type Place = (InstanceId, Arc<str>);
@@ -37,11 +49,21 @@ pub struct Belongings {
     addresses: HashMap<(IpAddr, u8), Vec<Place>>,
     routes: Vec<(InstanceId, Arc<Vec<Route>>)>,
     rules: Vec<(InstanceId, Arc<Vec<Rule>>)>,
+    static_routes: Vec<Route>,
+    static_rules: Vec<Rule>,
 }
 
 impl Belongings {
-    pub fn new<'a>(settings: impl IntoIterator<Item = (InstanceId, &'a InstanceSettings)>) -> Self {
-        let mut this = Self::default();
+    pub fn new<'a>(
+        settings: impl IntoIterator<Item = (InstanceId, &'a InstanceSettings)>,
+        static_routes: &[Route],
+        static_rules: &[Rule],
+    ) -> Self {
+        let mut this = Self {
+            static_routes: static_routes.iter().filter(|route| route.tracked).cloned().collect(),
+            static_rules: static_rules.iter().filter(|rule| rule.tracked).cloned().collect(),
+            ..Self::default()
+        };
         for (id, settings) in settings {
             for address in settings.addresses.all().filter(|address| address.tracked) {
                 let device = address.device.as_ref().unwrap_or_else(|| settings.address_interface());
@@ -58,7 +80,7 @@ impl Belongings {
         this
     }
 
-    pub fn of_addresses(&self, removed: &Removed, table: &Table) -> Lost {
+    pub fn of_addresses(&self, removed: &Removed, table: &Table) -> HashSet<(InstanceId, Loss)> {
         if removed.unknown {
             return self.addresses.values().flatten().map(|(id, _)| (*id, Loss::Address)).collect();
         }
@@ -75,12 +97,14 @@ impl Belongings {
             RouteNetlinkMessage::DelRoute(message) => {
                 let has_it = |routes: &[Route]| routes.iter().any(|it| it.tracked && is_route(it, message));
                 let owners = self.routes.iter().filter(|(_, routes)| has_it(routes));
-                lost.extend(owners.map(|(id, _)| (*id, Loss::Path)));
+                lost.instances.extend(owners.map(|(id, _)| (*id, Loss::Path)));
+                lost.statics |= has_it(&self.static_routes);
             }
             RouteNetlinkMessage::DelRule(message) => {
                 let has_it = |rules: &[Rule]| rules.iter().any(|it| it.tracked && is_rule(it, message));
                 let owners = self.rules.iter().filter(|(_, rules)| has_it(rules));
-                lost.extend(owners.map(|(id, _)| (*id, Loss::Path)));
+                lost.instances.extend(owners.map(|(id, _)| (*id, Loss::Path)));
+                lost.statics |= has_it(&self.static_rules);
             }
             _ => {}
         }
@@ -89,11 +113,16 @@ impl Belongings {
     fn all_paths(&self) -> Lost {
         let routes = self.routes.iter().map(|(id, _)| *id);
         let rules = self.rules.iter().map(|(id, _)| *id);
-        routes.chain(rules).map(|id| (id, Loss::Path)).collect()
+        let instances = routes.chain(rules).map(|id| (id, Loss::Path)).collect();
+        Lost { instances, statics: self.has_static_paths() }
+    }
+
+    fn has_static_paths(&self) -> bool {
+        !self.static_routes.is_empty() || !self.static_rules.is_empty()
     }
 
     fn has_paths(&self) -> bool {
-        !self.routes.is_empty() || !self.rules.is_empty()
+        !self.routes.is_empty() || !self.rules.is_empty() || self.has_static_paths()
     }
 }
 
@@ -184,14 +213,14 @@ impl PathMonitor {
         let Some(changes) = &mut self.changes else { return std::future::pending().await };
         loop {
             let mut ready = changes.readable_mut().await?;
-            let mut lost = Lost::new();
+            let mut lost = Lost::default();
             loop {
                 match ready.get_inner_mut().receive(|message| belongings.of_path(&message, &mut lost)) {
                     Ok(true) => {}
                     Ok(false) => break,
                     // What the lost news was about is not known.
                     Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                        lost.extend(belongings.all_paths());
+                        lost = belongings.all_paths();
                     }
                     Err(error) => return Err(error),
                 }
