@@ -2,6 +2,7 @@
 
 mod elections;
 mod groups;
+mod interface;
 mod mail;
 mod routes;
 mod vmac;

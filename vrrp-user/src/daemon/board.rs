@@ -4,8 +4,10 @@
 //! to different moments.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::auth::Ledger;
 use crate::protocol::{GroupTransition, Priority, Reason, State, Transition};
 
 /// Buckets of a lateness histogram: bucket i counts delays below 2^i µs, the last one all longer ones.
@@ -49,6 +51,8 @@ pub struct InstanceBoard {
     pub ifindex: AtomicU32,
     /// See `driver::Rung`.
     pub rung: AtomicU8,
+    /// Made when the instance first signs.
+    pub ledger: OnceLock<Arc<Ledger>>,
 }
 
 impl Board {
@@ -120,6 +124,9 @@ impl InstanceBoard {
             number.store(0, Relaxed);
         }
         self.ifindex.store(0, Relaxed);
+        if let Some(ledger) = self.ledger.get() {
+            ledger.clear();
+        }
     }
 
     pub fn record(&self, transition: &Transition) {

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::attach::Attachments;
+use super::auth::Store;
 use super::change::Changes;
 use super::firewall::Firewall;
 use super::queue::{Input, Queue};
@@ -62,6 +63,7 @@ pub struct Interfaces<'a> {
     pub attachments: Attachments,
     pub vmacs: &'a RefCell<Vmacs>,
     pub statics: Statics,
+    pub store: Arc<Store>,
     pub secondaries: Secondaries,
     pub firewall: Firewall,
     pub config: Arc<Config>,
@@ -161,6 +163,7 @@ impl Interfaces<'_> {
                 self.sources.record.forget(configured.id);
             }
         }
+        self.store.prepare(&config, &self.sources.board);
         self.attachments.adopt(&changes);
         let mut input = Input::Reconfigure(Box::new(changes));
         while let Err(refused) = self.inputs.offer(input) {

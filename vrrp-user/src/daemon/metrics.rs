@@ -26,7 +26,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::board::{InstanceBoard, LATENESS_BUCKETS};
-use super::status::{Live, Sources, family, gap_bound, received, source};
+use super::status::{Live, Sources, family, gap_bound, received, skew, skew_seconds, source};
 use crate::driver::{Rung, clock};
 use crate::protocol::{InstanceSettings, Reason, State};
 
@@ -259,6 +259,21 @@ impl Scrape {
         for (name, help, value) in gauges {
             gauge(out, name, help, |row| each_peer(readings, |labels, peer| row(labels, value(self, peer))))?;
         }
+        gauge(
+            out,
+            "vrrpx_peer_clock_skew_seconds",
+            "Clock of a peer ahead of ours, by its signed adverts",
+            |row| {
+                for reading in readings {
+                    for (address, peer) in &reading.peers {
+                        if let Some(micros) = skew(reading.settings, reading.board, peer) {
+                            row(&reading.labels_and("peer", address), skew_seconds(micros))?;
+                        }
+                    }
+                }
+                Ok(())
+            },
+        )?;
         let differing = self.sources.differing();
         gauge(out, "vrrpx_peer_differs", "1 while adverts of a peer say otherwise than ours", |row| {
             for (instance, it) in &differing {

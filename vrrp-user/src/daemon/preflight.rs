@@ -124,27 +124,36 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
     warnings
 }
 
-/// What keepalived's check of a configuration finds wrong with its scripts, one line each.
-pub fn insecure_scripts(config: &Config) -> Vec<String> {
+/// What keepalived's check of a configuration finds wrong with its scripts.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ScriptFindings {
+    /// One each.
+    pub lines: Vec<String>,
+    /// There are scripts, and `enable_script_security` is not written.
+    pub unguarded: bool,
+}
+
+pub fn script_findings(config: &Config) -> ScriptFindings {
     let mut checked = config.clone();
     let mut lines = scripts(&mut checked);
-    if !config.globals.script_security {
-        let mut hooked = config.instances.iter().map(|instance| &instance.notify);
-        let mut grouped = config.groups.iter().map(|group| &group.notify);
-        let any = !config.scripts.is_empty()
-            || hooked.any(NotifySettings::has_hooks)
-            || grouped.any(NotifySettings::has_hooks)
-            || config.globals.fifos.iter().any(|fifo| fifo.script.is_some());
-        if any {
-            lines.push("scripts are configured without enable_script_security in global_defs".to_owned());
-        } else {
+    if config.globals.script_security {
+        if checked == *config {
+            // Run as root, but nobody else can change them.
             lines.clear();
         }
-    } else if checked == *config {
-        // Run as root, but nobody else can change them.
-        lines.clear();
+        return ScriptFindings { lines, unguarded: false };
     }
-    lines
+    let mut hooked = config.instances.iter().map(|instance| &instance.notify);
+    let mut grouped = config.groups.iter().map(|group| &group.notify);
+    let any = !config.scripts.is_empty()
+        || hooked.any(NotifySettings::has_hooks)
+        || grouped.any(NotifySettings::has_hooks)
+        || config.globals.fifos.iter().any(|fifo| fifo.script.is_some());
+    if !any {
+        return ScriptFindings::default();
+    }
+    lines.push("scripts are configured without enable_script_security in global_defs".to_owned());
+    ScriptFindings { lines, unguarded: true }
 }
 
 /// Takes the hooks of one instance or group out that do not pass.

@@ -12,6 +12,32 @@ pub fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
+/// Local time as keepalived writes it, such as `Thu Feb 29 23:59:59.000005 2024`. Times before 1970 read as 1970.
+pub fn local(time: SystemTime) -> String {
+    const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let parts = local_parts(since.as_secs());
+    let word = |words: &[&'static str], index: i32| {
+        usize::try_from(index).ok().and_then(|index| words.get(index).copied()).unwrap_or("?")
+    };
+    let (day, month) = (word(&DAYS, parts.tm_wday), word(&MONTHS, parts.tm_mon));
+    let (hour, minute, second) = (parts.tm_hour, parts.tm_min, parts.tm_sec);
+    let (micros, year) = (since.subsec_micros(), parts.tm_year.saturating_add(1900));
+    format!("{day} {month} {:2} {hour:02}:{minute:02}:{second:02}.{micros:06} {year}", parts.tm_mday)
+}
+
+/// By the time zone of the machine, which is read from a file the first time.
+fn local_parts(seconds: u64) -> libc::tm {
+    let seconds = libc::time_t::try_from(seconds).unwrap_or(libc::time_t::MAX);
+    // SAFETY: all numbers are allowed to be 0, and the pointer to the name of the zone to be null.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to values of this function; the call writes to the second one only.
+    unsafe { libc::localtime_r(&raw const seconds, &raw mut parts) };
+    parts
+}
+
 /// Year, month and day of a day counted from 1 January 1970, in the Gregorian calendar.
 ///
 /// Years are taken to begin in March, so that the leap day is the last one; 400 of them have 146 097 days.

@@ -11,6 +11,7 @@
 //! Drain the actions after every input. Calling early or twice is harmless.
 
 mod action;
+pub mod auth;
 mod deadlines;
 mod election;
 mod event;

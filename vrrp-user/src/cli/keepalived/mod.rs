@@ -37,8 +37,10 @@ const CONFIG: &str = "/etc/keepalived/keepalived.conf";
 const PID_FILE: &str = "/run/keepalived.pid";
 const VRRP_PID_FILE: &str = "/run/keepalived_vrrp.pid";
 
-/// keepalived's code for scripts that the check of a configuration finds insecure.
-const INSECURE: u8 = 5;
+/// keepalived's codes for what the check of a configuration finds with scripts: some would not be run, or nobody sees
+/// to who may change them.
+const DISABLED: u8 = 4;
+const UNGUARDED: u8 = 5;
 
 /// Runs with everything behind the program's name.
 pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -153,12 +155,17 @@ fn findings(reader: &Reader, config: &Path) -> (String, u8) {
     let mut lines = String::new();
     let (diagnostics, code) = match reader.load(config) {
         Ok(loaded) => {
-            let insecure = preflight::insecure_scripts(&loaded.config);
-            for line in &insecure {
+            let scripts = preflight::script_findings(&loaded.config);
+            for line in &scripts.lines {
                 // Writing to a string cannot fail.
                 let _ = writeln!(lines, "{line}");
             }
-            (loaded.diagnostics, if insecure.is_empty() { 0 } else { INSECURE })
+            let code = match scripts.lines.len() {
+                _ if scripts.unguarded => UNGUARDED,
+                0 => 0,
+                _ => DISABLED,
+            };
+            (loaded.diagnostics, code)
         }
         Err(diagnostics) => {
             let code = config_exit_code(&diagnostics);

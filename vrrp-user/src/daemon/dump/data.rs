@@ -3,12 +3,15 @@
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
+use nix::net::if_::if_nametoindex;
+
 use super::view::{self, View};
-use crate::config::ScriptSettings;
+use crate::config::{self, NotifySettings, ScriptSettings};
 use crate::daemon::record::Inner;
 use crate::daemon::status::Sources;
-use crate::daemon::wall::rfc3339;
-use crate::protocol::{Auth, Track, Version};
+use crate::daemon::wall::local;
+use crate::protocol::auth::AntiReplay;
+use crate::protocol::{Auth, State, Track, Version};
 
 /// The whole file. What programs look for has keepalived's words and order; a blank before a line tells its depth.
 pub fn data(sources: &Sources) -> String {
@@ -33,6 +36,12 @@ fn write_all(f: &mut String, sources: &Sources) -> fmt::Result {
     for view in view::all(sources) {
         write!(f, "{}", Instance(&view))?;
     }
+    if !sources.config.groups.is_empty() {
+        writeln!(f, "------< VRRP Sync groups >------")?;
+        for (group, board) in sources.config.groups.iter().zip(&sources.board.groups) {
+            write!(f, "{}", Group { group, state: board.state(), sources })?;
+        }
+    }
     if !sources.config.scripts.is_empty() {
         writeln!(f, "------< VRRP Scripts >------")?;
         let record = sources.record.read();
@@ -53,12 +62,19 @@ impl Display for Instance<'_> {
         if self.0.is_ipv6() {
             writeln!(f, "   Using Native IPv6")?;
         }
+        if let Some(group) = self.0.group {
+            writeln!(f, "   Sync group = {group}")?;
+        }
         self.state(f)?;
         self.way(f)?;
         self.announcements(f)?;
         self.election(f)?;
         self.lists(f)?;
-        self.hooks(f)
+        let notify = &self.0.instance.notify;
+        writeln!(f, "   Using smtp notification = {}", if notify.mail { "yes" } else { "no" })?;
+        writeln!(f, "   Notify deleted = {}", if notify.tell_deleted { "Deleted" } else { "Fault" })?;
+        hooks(f, notify)?;
+        writeln!(f, "   Notify priority changes = {}", notify.priority_changes)
     }
 }
 
@@ -75,7 +91,8 @@ impl Instance<'_> {
         }
         writeln!(f, "   Wantstate = {}", view.state.as_str())?;
         let (whole, micros) = (view.since.as_secs(), view.since.subsec_micros());
-        writeln!(f, "   Last transition = {whole}.{micros:06} ({})", rfc3339(UNIX_EPOCH + view.since))
+        writeln!(f, "   Last transition = {whole}.{micros:06} ({})", local(UNIX_EPOCH + view.since))?;
+        writeln!(f, "   Master down timer = {} usecs", view.master_down_interval().as_micros())
     }
 
     fn way(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +105,11 @@ impl Instance<'_> {
             writeln!(f, "   Using src_ip = {source}")?;
         }
         if settings.unicast.is_none() {
-            writeln!(f, "   Multicast address {}", settings.group())?;
+            write!(f, "   Multicast address {}", settings.group())?;
+            match if_nametoindex(&*settings.interface) {
+                Ok(index) if view.is_ipv6() => writeln!(f, ", ifindex {index}")?,
+                _ => writeln!(f)?,
+            }
         }
         Ok(())
     }
@@ -120,18 +141,41 @@ impl Instance<'_> {
         writeln!(f, "   Priority = {}", settings.priority)?;
         writeln!(f, "   Effective priority = {}", view.effective)?;
         writeln!(f, "   Total priority = {}", view.effective)?;
+        let span = |span: Duration| match settings.version {
+            Version::V2 => format!("{} sec", span.as_secs()),
+            Version::V3 => format!("{} milli-sec", span.as_millis()),
+        };
         writeln!(f, "   Advert interval = {}", span(view.interval().duration()))?;
         if view.master.is_some() && settings.version == Version::V3 {
             writeln!(f, "   Master advert interval = {}", span(view.master_interval()))?;
         }
-        writeln!(f, "   Accept = enabled")?;
+        writeln!(f, "   Accept = {}", if settings.accept { "enabled" } else { "disabled" })?;
         writeln!(f, "   Preempt = {}", if settings.preempt { "enabled" } else { "disabled" })?;
         if !settings.preempt_delay.is_zero() {
             writeln!(f, "   Preempt delay = {} secs", settings.preempt_delay.as_secs_f64())?;
         }
-        if settings.auth != Auth::None {
-            writeln!(f, "   Authentication type = SIMPLE_PASSWORD")?;
-            writeln!(f, "   Password = ********")?;
+        if !matches!(settings.auth, Auth::Pass(_)) && settings.version == Version::V2 {
+            writeln!(f, "   Authentication type = none")?;
+        }
+        match &settings.auth {
+            Auth::None => {}
+            Auth::Pass(_) => {
+                writeln!(f, "   Authentication type = SIMPLE_PASSWORD")?;
+                writeln!(f, "   Password = ********")?;
+            }
+            Auth::Hmac(hmac) => {
+                writeln!(f, "   Authentication extension = HMAC-SHA256-128")?;
+                writeln!(f, "     Keys = {}, active key id = {}", hmac.keys.len(), hmac.active)?;
+                writeln!(f, "     Mode = {}", hmac.mode.as_str())?;
+                let word = hmac.anti_replay.as_str();
+                match hmac.anti_replay {
+                    AntiReplay::Time => {
+                        let window = hmac.window.as_secs();
+                        writeln!(f, "     Anti replay = {word}, window = {window} sec")?;
+                    }
+                    AntiReplay::Monotonic => writeln!(f, "     Anti replay = {word}")?,
+                }
+            }
         }
         Ok(())
     }
@@ -169,28 +213,23 @@ impl Instance<'_> {
         }
         Ok(())
     }
+}
 
-    fn hooks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let notify = &self.0.instance.notify;
-        writeln!(f, "   Using smtp notification = no")?;
-        writeln!(f, "   Notify deleted = {}", if notify.tell_deleted { "Deleted" } else { "Fault" })?;
-        let hooks = [
-            ("Backup", &notify.backup),
-            ("Master", &notify.master),
-            ("Fault", &notify.fault),
-            ("Stop", &notify.stop),
-            ("Deleted", &notify.deleted),
-            ("Generic", &notify.any),
-        ];
-        for (kind, hook) in hooks {
-            if let Some(command) = view::hook(hook.as_ref()) {
-                writeln!(f, "   {kind} state transition script = {command}")?;
-            }
-        }
-        if let Some(command) = view::hook(notify.lower.as_ref()) {
-            writeln!(f, "   Master rx lower pri script = {command}")?;
-        }
-        writeln!(f, "   Notify priority changes = {}", notify.priority_changes)
+struct Group<'a> {
+    group: &'a config::Group,
+    state: State,
+    sources: &'a Sources,
+}
+
+impl Display for Group<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, state, sources } = self;
+        writeln!(f, " VRRP Sync Group = {}, {}", group.settings.name, state.as_str())?;
+        writeln!(f, "   VRRP member instances :")?;
+        let members = group.settings.members.iter().filter_map(|member| sources.config.instance(*member));
+        list(f, members.map(|member| member.settings.name.to_string()))?;
+        writeln!(f, "   Using smtp notification = {}", if group.notify.mail { "yes" } else { "no" })?;
+        hooks(f, &group.notify)
     }
 }
 
@@ -228,15 +267,26 @@ impl Display for Script<'_> {
     }
 }
 
-fn list(f: &mut fmt::Formatter<'_>, lines: impl IntoIterator<Item = String>) -> fmt::Result {
-    lines.into_iter().try_for_each(|line| writeln!(f, "     {line}"))
+fn hooks(f: &mut fmt::Formatter<'_>, notify: &NotifySettings) -> fmt::Result {
+    let hooks = [
+        ("Backup", &notify.backup),
+        ("Master", &notify.master),
+        ("Fault", &notify.fault),
+        ("Stop", &notify.stop),
+        ("Deleted", &notify.deleted),
+        ("Generic", &notify.any),
+    ];
+    for (kind, hook) in hooks {
+        if let Some(command) = view::hook(hook.as_ref()) {
+            writeln!(f, "   {kind} state transition script = {command}")?;
+        }
+    }
+    if let Some(command) = view::hook(notify.lower.as_ref()) {
+        writeln!(f, "   Master rx lower pri script = {command}")?;
+    }
+    Ok(())
 }
 
-/// keepalived counts whole seconds, else milliseconds.
-fn span(span: Duration) -> String {
-    if span.subsec_nanos() == 0 {
-        format!("{} sec", span.as_secs())
-    } else {
-        format!("{} milli-sec", span.as_millis())
-    }
+fn list(f: &mut fmt::Formatter<'_>, lines: impl IntoIterator<Item = String>) -> fmt::Result {
+    lines.into_iter().try_for_each(|line| writeln!(f, "     {line}"))
 }

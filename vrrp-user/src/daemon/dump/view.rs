@@ -9,13 +9,15 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::narrow;
 
-use crate::config::{CheckTarget, Instance, NotifyCommand, ScriptCommand};
+use crate::config::{CheckTarget, Group, Instance, NotifyCommand, ScriptCommand};
 use crate::daemon::status::{Sources, interval, master};
 use crate::driver::clock;
-use crate::protocol::{Interval, Priority, State, Version, VirtualAddress};
+use crate::protocol::{Interval, Priority, State, Version, VirtualAddress, master_down_interval};
 
 pub(super) struct View<'a> {
     pub(super) instance: &'a Instance,
+    /// Name of its sync group.
+    pub(super) group: Option<&'a str>,
     pub(super) state: State,
     pub(super) effective: Priority,
     /// Of the last transition; the start of the daemon where there was none. Since 1970.
@@ -41,8 +43,11 @@ pub(super) fn all(sources: &Sources) -> Vec<View<'_>> {
             let peers: Vec<Peer> = sources.maps.peers(slot).map(|(_, peer)| peer).collect();
             let moved = board.since.load(std::sync::atomic::Ordering::Relaxed) != Timestamp::ZERO.as_nanos();
             let source = sources.maps.slot(slot).source;
+            let member = |group: &&Group| group.settings.members.contains(&instance.id);
+            let group = sources.config.groups.iter().find(member);
             View {
                 instance,
+                group: group.map(|group| &*group.settings.name),
                 state,
                 effective: if moved { board.priority() } else { instance.settings.priority },
                 since: at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
@@ -66,18 +71,32 @@ impl View<'_> {
         learned.unwrap_or(own)
     }
 
+    pub(super) fn master_down_interval(&self) -> Duration {
+        let settings = &self.instance.settings;
+        let learned = Interval::new(self.master_interval(), settings.version).ok();
+        let interval = learned.unwrap_or(settings.advert_interval);
+        master_down_interval(settings.version, self.effective, interval, settings.down_timer_adverts)
+    }
+
     /// An address as keepalived writes it. `set`: it is on its interface.
     pub(super) fn address(&self, entry: &VirtualAddress) -> String {
         let settings = &self.instance.settings;
         let device = entry.device.as_ref().unwrap_or(&settings.interface);
-        let mut text =
-            format!("{}/{} dev {device} scope {}", entry.address, entry.prefix, scope(entry.scope));
+        let whole = if entry.address.is_ipv4() { 32 } else { 128 };
+        let prefix = if entry.prefix == whole { String::new() } else { format!("/{}", entry.prefix) };
+        let mut text = format!("{}{prefix} dev {device} scope {}", entry.address, scope(entry.scope));
         // Writing to a string cannot fail.
         if let Some(broadcast) = entry.broadcast {
             let _ = write!(text, " brd {broadcast}");
         }
         if let Some(label) = &entry.label {
             let _ = write!(text, " label {label}");
+        }
+        // As it is set: the address of one host is never chosen as a source.
+        match (entry.address, entry.prefix) {
+            (IpAddr::V6(_), 128) => text.push_str(" preferred_lft 0"),
+            (IpAddr::V6(_), _) => text.push_str(" preferred_lft forever"),
+            (IpAddr::V4(_), _) => {}
         }
         if self.state == State::Master {
             text.push_str(" set");

@@ -1,0 +1,247 @@
+//! The files that are written on a signal, as programs that watch keepalived parse them.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vrrp_tests::clock::until;
+use vrrp_tests::lab::Lab;
+
+use super::{BOTH, Program, SOON, able, signum};
+
+const CONFIG: &str = "global_defs {
+    router_id lab
+    script_user root
+    enable_script_security
+}
+vrrp_script chk {
+    script /bin/true
+    interval 1
+    timeout 1
+    weight 20
+    rise 2
+    fall 3
+}
+vrrp_sync_group G1 {
+    group {
+        VI_1
+        VI_2
+    }
+}
+vrrp_instance VI_1 {
+    interface lan0
+    virtual_router_id 51
+    priority 150
+    advert_int 1
+    virtual_ipaddress {
+        10.77.0.200/24
+        10.77.0.201/24 dev lan0 label lan0:1
+    }
+    virtual_ipaddress_excluded {
+        10.77.0.202/32
+    }
+    notify \"/bin/true all\"
+}
+vrrp_instance VI_2 {
+    interface lan0
+    version 3
+    virtual_router_id 52
+    priority 150
+    advert_int 0.5
+    garp_master_delay 2
+    virtual_ipaddress {
+        10.77.0.203/24
+    }
+    notify_master \"/bin/true up\"
+}
+vrrp_instance VI_3 {
+    interface lan0
+    version 3
+    virtual_router_id 53
+    priority 50
+    advert_int 1
+    preempt_delay 3
+    track_script {
+        chk
+    }
+    virtual_ipaddress {
+        10.77.0.204/24
+    }
+}
+vrrp_instance VI_4 {
+    interface lan0
+    version 3
+    virtual_router_id 54
+    priority 150
+    advert_int 0.5
+    nopreempt
+    virtual_ipaddress {
+        fe80::54/64
+        fd77::54/64
+    }
+}
+";
+
+/// The other node is master of VI_3 alone.
+const PEER: &str = "vrrp_instance VI_3 {
+    interface lan0
+    version 3
+    virtual_router_id 53
+    priority 200
+    advert_int 1
+    virtual_ipaddress {
+        10.77.0.204/24
+    }
+}
+";
+
+/// keepalived.data, keepalived.stats, keepalived.json.
+fn dumped_by(program: Program) -> Result<[String; 3]> {
+    let lab = Lab::new(2)?;
+    let (node, peer) = (lab.nodes.first().context("no node")?, lab.nodes.get(1).context("no peer")?);
+    let _peer = Program::Theirs.start(peer, PEER)?;
+    let mut started = program.start(node, CONFIG)?;
+    for address in ["10.77.0.200", "10.77.0.203", "fd77::54"] {
+        until(address, SOON, || lab.has_address(0, address).is_ok_and(|held| held))
+            .with_context(|| started.log())?;
+    }
+    // The check has had its results, and the peer's adverts are heard.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let texts = [("DATA", "keepalived.data"), ("STATS", "keepalived.stats"), ("JSON", "keepalived.json")]
+        .map(|(word, name)| started.ordered(signum(program, word)?, name).with_context(|| name.to_owned()));
+    let [data, stats, json] = texts;
+    let texts = [data?, stats?, json?];
+    ensure!(started.stop()? == Some(0), "{program:?} ends badly");
+    Ok(texts)
+}
+
+#[test]
+fn what_programs_parse_is_the_same() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    let [ours, theirs] = BOTH.map(|program| dumped_by(program).with_context(|| format!("{program:?}")));
+    let ([data, stats, json], [their_data, their_stats, their_json]) = (ours?, theirs?);
+    same_data(&data, &their_data)?;
+    same_stats(&stats, &their_stats)?;
+    same_json(&serde_json::from_str(&json)?, &serde_json::from_str(&their_json)?)
+}
+
+/// What the programs in the field look for, by the beginning of the line.
+const LOOKED_FOR: &[&str] = &[
+    " VRRP Instance = ",
+    "   State = ",
+    "   Master router = ",
+    "   Master priority = ",
+    "   Wantstate = ",
+    "   Last transition = ",
+    "   Interface = ",
+    "   Gratuitous ARP delay = ",
+    "   Virtual Router ID = ",
+    "   Priority = ",
+    "   Effective priority = ",
+    "   Advert interval = ",
+    "   Virtual IP (",
+    "   Virtual IP Excluded :",
+    " VRRP Sync Group = ",
+    " VRRP Script = ",
+    "   Status = ",
+];
+
+/// Every line of ours is one of keepalived's, in its order, and none is missing that programs look for.
+fn same_data(ours: &str, theirs: &str) -> Result<()> {
+    let their_lines: Vec<String> = theirs.lines().map(without_moments).collect();
+    let mut rest = their_lines.iter();
+    for line in ours.lines().map(without_moments) {
+        let found = rest.any(|theirs| *theirs == line);
+        ensure!(found, "keepalived has no {line:?} there\nours:\n{ours}\nkeepalived's:\n{theirs}");
+    }
+    for beginning in LOOKED_FOR {
+        let count = |text: &str| {
+            // Ours tells nothing of these.
+            let shared =
+                |section: &&str| !section.starts_with("VRRP Sockpool") && !section.starts_with("Interfaces");
+            let sections = text.split("------< ").filter(shared);
+            sections.flat_map(str::lines).filter(|line| line.starts_with(beginning)).count()
+        };
+        let (ours, theirs) = (count(ours), count(theirs));
+        ensure!(theirs > 0 && ours == theirs, "{beginning:?}: {ours} times, and {theirs} with keepalived");
+    }
+    Ok(())
+}
+
+/// Times, users of scripts, numbers of interfaces and paths behind links are another matter.
+fn without_moments(line: &str) -> String {
+    let line = line.replace("/usr/bin/", "/bin/");
+    let line = [", uid:gid", ", ifindex"]
+        .iter()
+        .fold(&*line, |line, end| line.split(end).next().unwrap_or_default());
+    match line.split_once("Last transition = ") {
+        // `1795250214.382304 (Sat Nov 21 08:36:54.382304 2026)`: digits by their number, the words gone.
+        Some((before, moment)) => {
+            let form = moment.chars().map(|it| if it.is_ascii_digit() { '0' } else { it });
+            format!("{before}Last transition = {}", form.collect::<String>())
+        }
+        None => line.to_owned(),
+    }
+}
+
+/// Adverts are counted from another moment on.
+fn same_stats(ours: &str, theirs: &str) -> Result<()> {
+    let lines = |text: &str| -> Vec<String> {
+        let mut section = String::new();
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            if !line.starts_with("    ") {
+                line.clone_into(&mut section);
+            }
+            let varies = section == "  Advertisements:" && !line.ends_with(": 0") && line.starts_with("    ");
+            lines.push(if varies {
+                format!("{}: some", line.split(':').next().unwrap_or_default())
+            } else {
+                line.to_owned()
+            });
+        }
+        lines
+    };
+    ensure!(lines(ours) == lines(theirs), "ours:\n{ours}\nkeepalived's:\n{theirs}");
+    Ok(())
+}
+
+/// The same members with the same types, and with the same values but for times and counts.
+fn same_json(ours: &Value, theirs: &Value) -> Result<()> {
+    let list = |value: &Value| value.as_array().cloned().context("no list");
+    let (ours, theirs) = (list(ours)?, list(theirs)?);
+    ensure!(ours.len() == theirs.len(), "{} instances, and {} with keepalived", ours.len(), theirs.len());
+    for (one, other) in ours.iter().zip(&theirs) {
+        for part in ["data", "stats"] {
+            let members = |value: &Value| value[part].as_object().cloned().context("no object");
+            let (mine, yours) = (members(one)?, members(other)?);
+            let names =
+                |members: &serde_json::Map<String, Value>| members.keys().cloned().collect::<Vec<_>>();
+            ensure!(
+                names(&mine) == names(&yours),
+                "{:?}, and {:?} with keepalived",
+                names(&mine),
+                names(&yours)
+            );
+            for (name, value) in &mine {
+                let theirs = yours.get(name).context("gone")?;
+                let same = match name.as_str() {
+                    "last_transition" => value.is_f64() && theirs.is_f64(),
+                    "advert_sent" | "advert_rcvd" => value.is_u64() && theirs.is_u64(),
+                    _ => *value == whole_path(theirs),
+                };
+                ensure!(same, "{name} is {value}, and {theirs} with keepalived");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A command by the path as written, where keepalived follows links.
+fn whole_path(value: &Value) -> Value {
+    match value {
+        Value::String(text) => text.replace("/usr/bin/", "/bin/").into(),
+        Value::Array(list) => list.iter().map(whole_path).collect(),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,153 @@
+//! Lines in FIFOs over failovers, byte for byte.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use vrrp_tests::clock::until;
+use vrrp_tests::lab::Lab;
+use vrrp_tests::process::Directory;
+
+use super::{BOTH, Program, SOON, able};
+
+/// The far end of a FIFO that was there before the daemon.
+struct Reader {
+    file: File,
+    text: String,
+}
+
+impl Reader {
+    fn new(path: &Path) -> Result<Self> {
+        mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        Ok(Self { file, text: String::new() })
+    }
+
+    /// All so far. Whether the lower master is heard on the way is a matter of milliseconds.
+    fn text(&mut self) -> String {
+        let mut bytes = Vec::new();
+        // Nothing more to read, or nobody to write.
+        let _empty = self.file.read_to_end(&mut bytes);
+        self.text.push_str(&String::from_utf8_lossy(&bytes));
+        let lines = self.text.split_inclusive('\n');
+        lines.filter(|line| !line.contains("MASTER_RX_LOWER_PRI")).collect()
+    }
+
+    fn wait_for(&mut self, end: &str) -> Result<()> {
+        let waited = until(&format!("{end:?}"), SOON, || self.text().ends_with(end));
+        waited.with_context(|| format!("told: {:?}", self.text))
+    }
+}
+
+/// Instance or group on priority 200 and 100; `bad` takes 150 off.
+fn config(priority: u8, fifo: &Path, bad: &Path, grouped: bool) -> String {
+    let instance = |vrid: u8| {
+        format!(
+            "vrrp_instance VI_{vrid} {{
+    interface lan0
+    version 3
+    virtual_router_id {vrid}
+    priority {priority}
+    advert_int 0.1
+    track_script {{
+        chk
+    }}
+    virtual_ipaddress {{
+        10.77.0.{vrid}/24
+    }}
+}}
+"
+        )
+    };
+    let (second, group) = if grouped {
+        let group = "vrrp_sync_group G1 {\n    group {\n        VI_51\n        VI_52\n    }\n    sync_group_tracking_weight\n}\n";
+        (instance(52), group)
+    } else {
+        (String::new(), "")
+    };
+    format!(
+        "global_defs {{
+    router_id lab
+    script_user root
+    enable_script_security
+    vrrp_notify_fifo {}
+    vrrp_notify_priority_changes on
+}}
+vrrp_script chk {{
+    script \"/usr/bin/test ! -e {}\"
+    interval 1
+    weight -150
+}}
+{group}{}{second}",
+        fifo.display(),
+        bad.display(),
+        instance(51),
+    )
+}
+
+/// What the FIFO of the better node tells from its start to its end, through a check that fails and recovers, and a
+/// cable that is lost and found. The other node is always keepalived's.
+fn told_by(program: Program, grouped: bool) -> Result<String> {
+    let folder = Directory::private()?;
+    let path = |name: &str| folder.path().join(name);
+    let lab = Lab::new(2)?;
+    let (node, peer) = (lab.nodes.first().context("no node")?, lab.nodes.get(1).context("no peer")?);
+    let mut reader = Reader::new(&path("told"))?;
+    let (subject, whole) = if grouped { ("GROUP \"G1\"", 0) } else { ("INSTANCE \"VI_51\"", 200) };
+    let line =
+        |state: &str, priority: u8| format!("{subject} {state} {}\n", if grouped { 0 } else { priority });
+    let _peer = Program::Theirs.start(peer, &config(100, &path("peer"), &path("never"), grouped))?;
+    let mut started = program.start(node, &config(200, &path("told"), &path("bad"), grouped))?;
+    let scenario = |reader: &mut Reader| -> Result<()> {
+        reader.wait_for(&line("MASTER", whole))?;
+        fs::write(path("bad"), "")?;
+        reader.wait_for(&line("BACKUP", 50))?;
+        fs::remove_file(path("bad"))?;
+        reader.wait_for(&line("MASTER", whole))?;
+        lab.set_cable(0, false)?;
+        reader.wait_for(&line("FAULT", whole))?;
+        lab.set_cable(0, true)?;
+        reader.wait_for(&line("MASTER", whole))
+    };
+    scenario(&mut reader).with_context(|| started.log())?;
+    started.stop()?;
+    Ok(reader.text())
+}
+
+#[test]
+fn an_instance_tells_the_same_bytes() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    let [ours, theirs] = BOTH.map(|program| told_by(program, false).with_context(|| format!("{program:?}")));
+    let (ours, theirs) = (ours?, theirs?);
+    ensure!(theirs.lines().count() == 10, "keepalived tells:\n{theirs}");
+    ensure!(ours == theirs, "ours:\n{ours}\nkeepalived's:\n{theirs}");
+    Ok(())
+}
+
+/// Who is told first of a group and its members is another thing in keepalived from case to case.
+#[test]
+fn a_group_and_its_members_tell_the_same_each() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    let [ours, theirs] = BOTH.map(|program| told_by(program, true).with_context(|| format!("{program:?}")));
+    let (ours, theirs) = (ours?, theirs?);
+    ensure!(each(&ours) == each(&theirs), "ours:\n{ours}\nkeepalived's:\n{theirs}");
+    Ok(())
+}
+
+/// Lines by whom they are about.
+fn each(text: &str) -> BTreeMap<&str, Vec<&str>> {
+    let mut each: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in text.lines() {
+        each.entry(line.split('"').nth(1).unwrap_or_default()).or_default().push(line);
+    }
+    each
+}
