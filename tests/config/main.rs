@@ -11,6 +11,7 @@ mod documentation;
 mod explain;
 mod grammar;
 mod groups;
+mod hmac;
 mod include;
 mod keepalived;
 mod links;

@@ -164,7 +164,7 @@ fn the_traps_are_taken_as_keepalived_takes_them() {
     assert_eq!(hint.announce.garp_interval, Duration::from_secs(2));
 
     let six = settings[1];
-    assert_eq!((six.version, six.auth, six.tracks.len()), (Version::V3, Auth::None, 0));
+    assert_eq!((six.version, &six.auth, six.tracks.len()), (Version::V3, &Auth::None, 0));
     assert_eq!((six.addresses.advertised[0].label.as_ref(), six.addresses.advertised[0].scope), (None, 0));
     assert_eq!((six.unicast.as_ref(), six.source), (None, Some(ip("fe80::9"))));
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, raise};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::config::{Config, NotifySettings};
+use vrrp_user::daemon::auth::Store;
 use vrrp_user::daemon::control;
 use vrrp_user::daemon::options::{ProcessOptions, RunOptions, XdpMode};
 use vrrp_user::daemon::queue::{Input, Queue, Report};
@@ -39,12 +40,20 @@ async fn open(
     let sources = sources(config);
     let (inputs, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
     let claimed = RuntimeDir::claim(folder.path()).unwrap();
+    let store = Arc::new(Store::open(folder.path()));
     // Nobody reloads.
     let (orders, _) = tokio::sync::mpsc::channel(1);
-    let service =
-        Service::open(&options, &claimed, Arc::clone(&sources), inputs.clone(), reports.clone(), orders)
-            .await
-            .unwrap();
+    let service = Service::open(
+        &options,
+        &claimed,
+        Arc::clone(&sources),
+        inputs.clone(),
+        reports.clone(),
+        orders,
+        store,
+    )
+    .await
+    .unwrap();
     (service, claimed, sources, inputs, reports)
 }
 

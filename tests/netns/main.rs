@@ -4,6 +4,7 @@
 //! does), `native`, `tcx`, `generic`, `socket`. Times here are generous; `cargo xtask bench failover` measures.
 
 mod addresses;
+mod authentication;
 mod election;
 mod faults;
 mod groups;
@@ -15,6 +16,7 @@ mod paths;
 mod policy;
 mod process;
 mod reload;
+mod repair;
 mod rungs;
 mod tracks;
 mod vmac;

@@ -24,5 +24,6 @@ pub mod probe;
 pub mod process;
 mod require;
 pub mod smtp;
+pub mod tap;
 
 pub use require::{missing, require};

@@ -51,7 +51,14 @@ impl Forger {
     /// # Errors
     /// With the errno of the packet socket.
     pub fn send(&self, flaw: Flaw) -> Result<()> {
-        let frame = frame(self.vrid, flaw);
+        self.send_frame(&frame(self.vrid, flaw))
+    }
+
+    /// Sends a frame as it is.
+    ///
+    /// # Errors
+    /// With the errno of the packet socket.
+    pub fn send_frame(&self, frame: &[u8]) -> Result<()> {
         let to = libc::sockaddr_ll {
             sll_family: u16::try_from(libc::AF_PACKET)?,
             sll_protocol: u16::try_from(libc::ETH_P_IP)?.to_be(),

@@ -15,7 +15,7 @@ use vrrp_ebpf::wire::advert::{AdvertRepr, Auth, Dialect, fill_checksum};
 use vrrp_ebpf::wire::ethernet::{self, EthernetRepr, Mac};
 use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};
 use vrrp_ebpf::wire::ipv6::{self, Ipv6Repr};
-use vrrp_ebpf::wire::{ChecksumForm, Family, PROTOCOL, checksum};
+use vrrp_ebpf::wire::{ChecksumForm, Family, PROTOCOL, TRAILER_LEN, Trailer, checksum};
 
 /// Version 2 at 1 s without authentication.
 pub const V2: Dialect = Dialect::V2 { seconds: 1, auth: Auth::None };
@@ -45,6 +45,8 @@ pub struct Frame {
     fragment: u16,
     extension: Option<u8>,
     payload: Vec<u8>,
+    /// Bytes at the end of the payload that a checksum over IPv4 does not cover.
+    unsummed: usize,
     checksum: Checksum,
     announced: Option<usize>,
     cut: Option<usize>,
@@ -83,6 +85,7 @@ impl Frame {
             fragment: 0,
             extension: None,
             payload: Vec::new(),
+            unsummed: 0,
             checksum: Checksum::AsGiven,
             announced: None,
             cut: None,
@@ -160,6 +163,11 @@ impl Frame {
     pub fn trailer(mut self, bytes: &[u8]) -> Self {
         self.payload.extend_from_slice(bytes);
         self
+    }
+
+    /// Puts the trailer of a signed advert behind the message.
+    pub fn signed(self, trailer: &Trailer) -> Self {
+        Self { unsummed: TRAILER_LEN, ..self.trailer(&trailer.emit()) }
     }
 
     pub fn checksum(self, form: ChecksumForm) -> Self {
@@ -264,7 +272,9 @@ impl Frame {
     fn sealed_payload(&self) -> Vec<u8> {
         let sealed = |form| {
             let mut payload = self.payload.clone();
-            fill_checksum(&mut payload, form, self.source, self.destination);
+            let unsummed = if self.source.is_ipv4() { self.unsummed } else { 0 };
+            let (summed, _) = payload.split_at_mut(self.payload.len().saturating_sub(unsummed));
+            fill_checksum(summed, form, self.source, self.destination);
             payload
         };
         match self.checksum {
@@ -326,8 +336,8 @@ mod tests {
     fn judged(frame: &Frame, slot: &Slot) -> Result<(Sighting, ChecksumForm), Reject> {
         let bytes = frame.build();
         let dissected = dissect(bytes.as_slice(), 0).unwrap();
-        judge(bytes.as_slice(), &dissected, slot, || {
-            bytes.get(dissected.at..dissected.at + dissected.length).map(checksum::sum)
+        judge(bytes.as_slice(), &dissected, slot, |length| {
+            bytes.get(dissected.at..dissected.at + length).map(checksum::sum)
         })
     }
 

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use nix::sys::signal::Signal;
 
 use crate::clock::{poll, realtime};
 use crate::daemon::{Config, Daemon, Running};
@@ -127,6 +128,17 @@ impl Pair {
         if let Some(running) = self.running.get_mut(node) {
             *running = None;
         }
+    }
+
+    /// The daemon of a node is ended by a signal and started again, with what it has left in its directory.
+    ///
+    /// # Errors
+    /// When it does not end or cannot be run.
+    pub fn restart(&mut self, node: usize, by: Signal) -> Result<()> {
+        let role = self.roles.get(node).context("no such role")?;
+        let host = self.lab.nodes.get(node).context("no such node")?;
+        let running = self.running.get_mut(node).and_then(Option::as_mut).context("not running")?;
+        running.restart(host, &role.config, by)
     }
 
     /// The host comes back and starts its daemon. What the dead one held is gone, as after a boot.

@@ -4,11 +4,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use vrrp_ebpf::map::{Counter, Slot};
 use vrrp_ebpf::wire::advert::{Dialect, judge};
-use vrrp_ebpf::wire::checksum;
 use vrrp_ebpf::wire::frame::dissect;
+use vrrp_ebpf::wire::{TRAILER_LEN, checksum};
 use vrrp_tests::packet::{V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
 
+use crate::signed::TRAILER;
 use crate::stand::{Outcome, Stand, slot};
 
 /// Per dialect and entry.
@@ -20,7 +21,7 @@ fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
     if (frame.family, frame.vrid, frame.vlan) != (dialect.family(), VRID, 0) {
         return Outcome::Passed(Counter::UnknownVrid);
     }
-    let sum = || bytes.get(frame.at..frame.at + frame.length).map(checksum::sum);
+    let sum = |length| bytes.get(frame.at..frame.at + length).map(checksum::sum);
     match judge(bytes, &frame, slot, sum) {
         Ok(_) => Outcome::Passed(Counter::Event),
         Err(reject) => Outcome::Rejected(reject),
@@ -29,9 +30,13 @@ fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
 
 #[test]
 fn any_change_is_judged_as_by_the_library() {
-    for dialect in [V2, V2_PASS, V3_IPV4, V3_IPV6] {
+    let unsigned = [V2, V2_PASS, V3_IPV4, V3_IPV6].map(|dialect| (dialect, Slot::UNSIGNED));
+    let signed = [V2, V3_IPV4, V3_IPV6]
+        .into_iter()
+        .flat_map(|dialect| [Slot::SIGNED, Slot::MAYBE_SIGNED].map(|trailer| (dialect, trailer)));
+    for (dialect, trailer) in unsigned.into_iter().chain(signed) {
         for entry in Entry::ALL {
-            let slot = slot(dialect);
+            let slot = Slot { trailer, ..slot(dialect) };
             let Some(stand) = Stand::of(entry, &slot, dialect.family(), 0) else { return };
             let stand = std::cell::RefCell::new(stand);
             let change = (0usize..200, any::<u8>(), prop::bool::weighted(0.3));
@@ -44,7 +49,10 @@ fn any_change_is_judged_as_by_the_library() {
             let mut runner =
                 TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
             let outcome = runner.run(&changes, |(count, changes, cut, anew)| {
-                let mut bytes = advert(dialect, count).build();
+                let frame = advert(dialect, count);
+                let is_signed = trailer != Slot::UNSIGNED && changes.len() != 1;
+                let frame = if is_signed { frame.signed(&TRAILER) } else { frame };
+                let mut bytes = frame.build();
                 for (at, value, is_header) in changes {
                     let at = if is_header { at % 12 + 34 } else { at };
                     if let Some(byte) = bytes.get_mut(at) {
@@ -57,7 +65,8 @@ fn any_change_is_judged_as_by_the_library() {
                     && frame.family == vrrp_ebpf::wire::Family::V4
                 {
                     // Else next to nothing gets past the checksum.
-                    if let Some(message) = bytes.get_mut(frame.at..)
+                    let end = bytes.len().saturating_sub(if is_signed { TRAILER_LEN } else { 0 });
+                    if let Some(message) = bytes.get_mut(frame.at..end)
                         && message.len() > 8
                     {
                         checksum::fill(message, 6, 0);

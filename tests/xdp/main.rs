@@ -7,5 +7,6 @@ mod agreement;
 mod budget;
 mod keys;
 mod rejects;
+mod signed;
 mod stand;
 mod steady;

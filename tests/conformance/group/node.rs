@@ -168,6 +168,8 @@ impl Node {
                 Action::Report(..)
                 | Action::ReportContest(..)
                 | Action::Announce(..)
+                | Action::PutBack(..)
+                | Action::ReportAbandoned(..)
                 | Action::ReportPriority(..) => {}
             }
         }

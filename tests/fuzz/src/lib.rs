@@ -11,7 +11,8 @@ use vrrp_ebpf::wire::frame::{self, Frame};
 use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};
 use vrrp_ebpf::wire::ipv6::{self, Ipv6Repr};
 use vrrp_ebpf::wire::ndisc::{self, AnnouncementRepr};
-use vrrp_ebpf::wire::{ChecksumForm, Family, PROTOCOL, Reject, checksum};
+use vrrp_ebpf::wire::vrrp::Header;
+use vrrp_ebpf::wire::{ChecksumForm, Family, PROTOCOL, Reject, TRAILER_LEN, checksum};
 
 const PASSWORD: [u8; 8] = *b"s3cret\0\0";
 
@@ -32,15 +33,18 @@ fn slots() -> impl Iterator<Item = Slot> {
     let v3 = Slot { version: 3, ..Slot::UNUSED };
     let v2 = Slot { version: 2, ..Slot::UNUSED };
     let pass = Slot { auth_type: 1, auth_data: PASSWORD, ..v2 };
-    [v3, v2, pass].into_iter().flat_map(|slot| [slot, Slot { unicast: 1, ..slot }])
+    let signed = [v3, v2]
+        .into_iter()
+        .flat_map(|slot| [Slot::SIGNED, Slot::MAYBE_SIGNED].map(|trailer| Slot { trailer, ..slot }));
+    [v3, v2, pass].into_iter().chain(signed).flat_map(|slot| [slot, Slot { unicast: 1, ..slot }])
 }
 
 fn judge_one(bytes: &[u8], frame: &Frame, slot: &Slot) {
     let message = bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
     let mut asked = 0;
-    let judged = judge(bytes, frame, slot, || {
+    let judged = judge(bytes, frame, slot, |length| {
         asked += 1;
-        message.map(checksum::sum)
+        message.and_then(|message| message.get(..length)).map(checksum::sum)
     });
     assert!(asked <= 1);
     match (judged, message) {
@@ -51,15 +55,23 @@ fn judge_one(bytes: &[u8], frame: &Frame, slot: &Slot) {
             assert!(message.len() <= PAYLOAD_MAX && message.len().is_multiple_of(4));
             assert!(slot.unicast == 1 || frame.ttl == 255);
             assert!(frame.source != slot.source && frame.is_from_host());
+            let header = Header(*message.first_chunk().expect("a header"));
+            let body = message.get(..header.message_len(frame.family)).expect("as long as it says");
+            let extra = message.len() - body.len();
+            assert!(
+                extra == 0 && slot.trailer != Slot::SIGNED
+                    || extra == TRAILER_LEN && slot.trailer != Slot::UNSIGNED
+            );
+            let summed = if frame.family == Family::V4 { body } else { message };
             let pseudo = match form {
                 ChecksumForm::Plain => 0,
                 ChecksumForm::Pseudo => {
-                    let length = u16::try_from(frame.length).expect("an IP length");
+                    let length = u16::try_from(summed.len()).expect("an IP length");
                     checksum::pseudo(PROTOCOL, &frame.source, &frame.destination, length)
                 }
             };
-            assert!(checksum::is_right(checksum::sum(message) + pseudo));
-            let advert = Advert::parse(message, frame.family).expect("what is valid can be read");
+            assert!(checksum::is_right(checksum::sum(summed) + pseudo));
+            let advert = Advert::parse(body, frame.family).expect("what is valid can be read");
             assert_eq!(advert.vrid(), frame.vrid);
             assert_eq!((advert.version(), advert.priority()), (slot.version, sighting.priority));
             assert_eq!(advert.addresses().count(), usize::from(sighting.address_count));
@@ -169,7 +181,7 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
         }
         Dialect::V3 { .. } => Slot { version: 3, ..Slot::UNUSED },
     };
-    let judged = judge(&*message, &frame, &slot, || Some(checksum::sum(message)));
+    let judged = judge(&*message, &frame, &slot, |_| Some(checksum::sum(message)));
     if message.len() > PAYLOAD_MAX {
         assert_eq!(judged, Err(Reject::TooLong));
         return;

@@ -209,6 +209,17 @@ impl Running {
         Command::new("true").output().context("cannot run true")
     }
 
+    /// Ends it by this signal, and starts it again with what it has left in its directory.
+    ///
+    /// # Errors
+    /// When it does not end, or cannot be run.
+    pub fn restart(&mut self, node: &Node, config: &Config, by: Signal) -> Result<()> {
+        self.process.signal(by)?;
+        self.process.wait(STOP)?;
+        self.process = self.daemon.launch(node, &config.to_string(), &self.directory, None)?;
+        Ok(())
+    }
+
     /// Kills it, its children too, without a goodbye.
     pub fn kill(&mut self) {
         self.process.kill();
@@ -364,6 +375,12 @@ impl Instance {
     #[must_use]
     pub fn pass(self, password: &str) -> Self {
         self.line(&format!("authentication {{\n        auth_type PASS\n        auth_pass {password}\n    }}"))
+    }
+
+    /// Signed adverts, with these lines in the block.
+    #[must_use]
+    pub fn hmac(self, lines: &[&str]) -> Self {
+        self.line(&format!("auth_hmac {{\n        {}\n    }}", lines.join("\n        ")))
     }
 
     /// Speaks to `peer` alone instead of to the group.

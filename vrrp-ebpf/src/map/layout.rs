@@ -22,8 +22,8 @@ fn keys() {
 fn slot() {
     assert_eq!((offset_of!(Slot, auth_data), offset_of!(Slot, group)), (16, 24));
     assert_eq!((offset_of!(Slot, version), offset_of!(Slot, auth_type)), (40, 41));
-    assert_eq!((offset_of!(Slot, unicast), offset_of!(Slot, reserved)), (42, 43));
-    assert_eq!((offset_of!(Budget, spent), offset_of!(Budget, reserved)), (8, 12));
+    assert_eq!((offset_of!(Slot, unicast), offset_of!(Slot, trailer)), (42, 43));
+    assert_eq!((offset_of!(Budget, spent), offset_of!(Budget, watched)), (8, 12));
 }
 
 /// The program compares and copies whole words from here.
@@ -44,7 +44,7 @@ fn nothing_is_hidden() {
     assert_eq!(offset_of!(Peer, gaps) + 4 * GAP_BUCKETS, size_of::<Peer>());
     assert_eq!(offset_of!(Peer, source), 48);
     assert_eq!((offset_of!(Stranger, source), offset_of!(Stranger, version)), (16, 32));
-    assert_eq!((offset_of!(Peer, interval), offset_of!(Peer, reserved)), (64, 70));
+    assert_eq!((offset_of!(Peer, interval), offset_of!(Peer, proof)), (64, 70));
     assert_eq!(offset_of!(Watch, payload) + PAYLOAD_MAX, size_of::<Watch>());
     assert_eq!(offset_of!(Event, payload) + PAYLOAD_MAX, size_of::<Event>());
 }

@@ -35,13 +35,22 @@ pub struct Peer {
     pub address_count: u8,
     /// See [`ChecksumForm`].
     pub checksum: u8,
-    pub reserved: u16,
+    /// What shows that its latest advert is this sender's: [`Self::FORM`], [`Self::TOLERATED`] or [`Self::SIGNED`].
+    pub proof: u8,
+    pub reserved: u8,
     pub gaps: [u32; GAP_BUCKETS],
 }
 
 const _: () = assert!(size_of::<Peer>() == 72 + 4 * GAP_BUCKETS);
 
 impl Peer {
+    /// Its form, a password included.
+    pub const FORM: u8 = 0;
+    /// Its form, where a signature is looked at but not demanded.
+    pub const TOLERATED: u8 = 1;
+    /// Its signature.
+    pub const SIGNED: u8 = 2;
+
     pub const FREE: Self = Self {
         last_seen: 0,
         adverts: 0,
@@ -55,6 +64,7 @@ impl Peer {
         priority: 0,
         address_count: 0,
         checksum: 0,
+        proof: Self::FORM,
         reserved: 0,
         gaps: [0; GAP_BUCKETS],
     };
@@ -79,6 +89,7 @@ impl Peer {
         self.priority = sighting.priority;
         self.address_count = sighting.address_count;
         self.checksum = checksum as u8;
+        self.proof = Self::FORM;
     }
 
     /// Notes that a valid advert was heard at `now`.

@@ -19,13 +19,20 @@ pub struct Slot {
     /// 0: adverts are multicast with TTL 255; 1: they are unicast, whatever their TTL; [`Self::LISTED`]: they are
     /// unicast, and each sender needs a [`super::Permit`].
     pub unicast: u8,
-    pub reserved: [u8; 5],
+    /// Whether a [`super::Trailer`] lies behind the message: [`Self::UNSIGNED`], [`Self::SIGNED`] or
+    /// [`Self::MAYBE_SIGNED`]. With one, the daemon decides what is heard, and the program records no peers.
+    pub trailer: u8,
+    pub reserved: [u8; 4],
 }
 
 const _: () = assert!(size_of::<Slot>() == 48);
 
 impl Slot {
     pub const LISTED: u8 = 2;
+
+    pub const UNSIGNED: u8 = 0;
+    pub const SIGNED: u8 = 1;
+    pub const MAYBE_SIGNED: u8 = 2;
 
     pub const UNUSED: Self = Self {
         source: [0; 16],
@@ -34,6 +41,7 @@ impl Slot {
         version: 0,
         auth_type: 0,
         unicast: 0,
-        reserved: [0; 5],
+        trailer: Self::UNSIGNED,
+        reserved: [0; 4],
     };
 }

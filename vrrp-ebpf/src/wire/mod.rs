@@ -20,6 +20,7 @@ pub mod mld;
 pub mod ndisc;
 mod permit;
 mod reject;
+mod trailer;
 #[cfg(test)]
 mod vectors;
 pub mod vrrp;
@@ -27,6 +28,7 @@ pub mod vrrp;
 pub use form::Slot;
 pub use permit::{Permit, judge_sender};
 pub use reject::Reject;
+pub use trailer::{TRAILER_LEN, Trailer};
 
 /// Longest VRRP message that the maps hold. 255 IPv4 addresses need 1036 bytes; more than 90 IPv6 addresses do not
 /// fit a 1500-byte link.

@@ -41,12 +41,24 @@ pub enum Reject {
     IntervalZero = 15,
     /// A unicast sender that is none of the peers, where only those are heard.
     Peer = 16,
+    /// No trailer behind the message, where one must be; see [`super::Trailer`].
+    AuthMissing = 17,
+    /// A trailer of another type, or with reserved bits set.
+    AuthMalformed = 18,
+    /// Signed with a key that is not configured.
+    AuthKey = 19,
+    /// The signature is not that of its key.
+    AuthHmac = 20,
+    /// Signed too long ago, or by a clock too far ahead.
+    AuthStale = 21,
+    /// Not newer than what was heard of its sender.
+    AuthReplay = 22,
 }
 
 impl Reject {
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::Truncated,
         Self::Ttl,
         Self::Destination,
@@ -64,6 +76,12 @@ impl Reject {
         Self::AuthData,
         Self::IntervalZero,
         Self::Peer,
+        Self::AuthMissing,
+        Self::AuthMalformed,
+        Self::AuthKey,
+        Self::AuthHmac,
+        Self::AuthStale,
+        Self::AuthReplay,
     ];
 
     /// The word in metrics, status and logs.
@@ -86,6 +104,12 @@ impl Reject {
             Self::AuthData => "auth_data",
             Self::IntervalZero => "interval_zero",
             Self::Peer => "peer",
+            Self::AuthMissing => "auth_missing",
+            Self::AuthMalformed => "auth_malformed",
+            Self::AuthKey => "auth_key",
+            Self::AuthHmac => "auth_hmac",
+            Self::AuthStale => "auth_stale",
+            Self::AuthReplay => "auth_replay",
         }
     }
 }

@@ -1,22 +1,14 @@
 //! How many adverts of an instance may wake the daemon.
 
-use vrrp_ebpf::map::{BUDGET_EVENTS, BUDGET_WINDOW_NS};
-
 use super::maps;
 
-/// Spends one event of the slot's budget; false when none is left in the running window.
+/// Spends one event of the slot's budget for an advert of this source; false when none is left in the running window.
 #[inline(always)]
-pub(super) fn spend(slot: u32, now: u64) -> bool {
-    let Some(budget) = maps::budget(slot) else {
+pub(super) fn spend(slot: u32, source: &[u8; 16], now: u64) -> bool {
+    let (Some(budget), Some(watch)) = (maps::budget(slot), maps::watch(slot)) else {
         return true;
     };
-    if now.wrapping_sub(budget.window) >= BUDGET_WINDOW_NS {
-        budget.window = now;
-        budget.spent = 0;
-    }
-    if budget.spent >= BUDGET_EVENTS {
-        return false;
-    }
-    budget.spent += 1;
-    true
+    // SAFETY: the kernel keeps array elements for ever. Half of an old source and half of a new one equals neither.
+    let is_watched = unsafe { (*watch).source == *source };
+    budget.spend(is_watched, now)
 }

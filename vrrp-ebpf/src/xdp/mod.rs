@@ -39,7 +39,7 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use vrrp_ebpf::map::{Counter, InstanceKey, Slot, Stranger};
+use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Slot, Stranger};
 use vrrp_ebpf::wire::frame::Frame;
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
 use vrrp_ebpf::wire::{Family, Octets, Reject, advert, frame, judge_sender};
@@ -128,7 +128,7 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     let (Some((frame, view)), Some(form)) = (dissect(packet), maps::form(slot)) else {
         return Verdict::Pass;
     };
-    let sum = || Some(packet.sum(frame.at as u32, frame.length as u32)).filter(|sum| *sum != NO_SUM);
+    let sum = |length| Some(packet.sum(frame.at as u32, length as u32)).filter(|sum| *sum != NO_SUM);
     let (sighting, checksum) = match advert::judge_message(&view, &frame, form, sum) {
         Ok(judged) => judged,
         Err(reject) => {
@@ -143,8 +143,12 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     };
     tell!(packet, "slot {}: an advert of priority {}", slot, sighting.priority);
     let now = now();
-    let peer = record::peer(slot, &sighting, checksum, now);
-    if !limit::spend(slot, now) {
+    // Whether a signed advert is its sender's, the daemon finds out: nobody is known by it before.
+    let peer = match form.trailer {
+        Slot::UNSIGNED => record::peer(slot, &sighting, checksum, now),
+        _ => NO_PEER,
+    };
+    if !limit::spend(slot, &sighting.source, now) {
         maps::count(Some(slot), Counter::OverBudget as u32);
         return Verdict::Drop;
     }

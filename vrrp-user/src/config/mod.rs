@@ -17,6 +17,7 @@ mod model;
 mod outline;
 mod resolve;
 mod schema;
+mod secret;
 mod source;
 mod succession;
 mod text;
@@ -122,11 +123,13 @@ impl Reader {
         mut sources: Sources,
     ) -> Result<Loaded, Vec<Diagnostic>> {
         let mut report = Report::default();
+        let opens_files = matches!(includes, Includes::Follow(_));
         let config_id = Arc::clone(&self.config_id);
         let lines = expand::expand(text, file, includes, config_id, &mut sources, &mut report);
         let statements = tree::build(lines, &mut report);
         let outline = outline(&statements, &sources);
-        let draft = schema::read(&statements, &mut report);
+        let mut draft = schema::read(&statements, &mut report);
+        secret::open(&mut draft, opens_files, &mut report);
         lint::check(&draft, &sources, &mut report);
         let config = resolve::resolve(draft, &mut report);
         let refused = report.has_errors();

@@ -279,8 +279,13 @@ impl Attachments {
 /// The form that adverts of an instance must have.
 fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
     let (auth_type, auth_data) = match settings.auth {
-        Auth::None => (0, [0; 8]),
+        Auth::None | Auth::Hmac(_) => (0, [0; 8]),
         Auth::Pass(password) => (1, password),
+    };
+    let trailer = match &settings.auth {
+        Auth::Hmac(hmac) if hmac.demands() => Slot::SIGNED,
+        Auth::Hmac(_) => Slot::MAYBE_SIGNED,
+        Auth::None | Auth::Pass(_) => Slot::UNSIGNED,
     };
     Slot {
         source: source.map_or([0; 16], widen),
@@ -293,7 +298,8 @@ fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
             Some(unicast) if unicast.checks_source => Slot::LISTED,
             Some(_) => 1,
         },
-        reserved: [0; 5],
+        trailer,
+        reserved: [0; 4],
     }
 }
 

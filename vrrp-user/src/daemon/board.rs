@@ -4,8 +4,10 @@
 //! to different moments.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::auth::Ledger;
 use crate::protocol::{GroupTransition, Priority, Reason, State, Transition};
 
 /// Buckets of a lateness histogram: bucket i counts delays below 2^i µs, the last one all longer ones.
@@ -40,6 +42,8 @@ pub struct InstanceBoard {
     pub release_heard: AtomicU64,
     pub send_errors: AtomicU64,
     pub announcements_sent: AtomicU64,
+    /// Addresses, routes and rules that somebody else had removed.
+    pub put_back: AtomicU64,
     /// From the command to the last first announcement of the latest takeover, ns.
     pub takeover_nanos: AtomicU64,
     /// Lower masters heard while master.
@@ -47,6 +51,8 @@ pub struct InstanceBoard {
     pub ifindex: AtomicU32,
     /// See `driver::Rung`.
     pub rung: AtomicU8,
+    /// Made when the instance first signs.
+    pub ledger: OnceLock<Arc<Ledger>>,
 }
 
 impl Board {
@@ -110,6 +116,7 @@ impl InstanceBoard {
             &self.release_heard,
             &self.send_errors,
             &self.announcements_sent,
+            &self.put_back,
             &self.takeover_nanos,
             &self.contests,
         ];
@@ -117,6 +124,9 @@ impl InstanceBoard {
             number.store(0, Relaxed);
         }
         self.ifindex.store(0, Relaxed);
+        if let Some(ledger) = self.ledger.get() {
+            ledger.clear();
+        }
     }
 
     pub fn record(&self, transition: &Transition) {

@@ -14,12 +14,13 @@ use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use vrrp_ebpf::map::{InstanceKey, NO_PEER};
+use vrrp_ebpf::map::{InstanceKey, NO_PEER, Peer};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::advert::Advert;
-use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_ebpf::wire::{ChecksumForm, Family, Sighting};
 
+use super::auth::Gate;
 use super::board::Board;
 use super::change::{Changes, Configured};
 use super::queue::{Command, Input, Queue, Report};
@@ -29,6 +30,7 @@ use crate::driver::realtime::{RealtimeError, STACK, become_realtime};
 use crate::driver::socket::{self, AdvertSender, Listener, Outgoing};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::Ring;
+use crate::protocol::auth::Proof;
 use crate::protocol::{
     Action, Event, GroupSettings, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State,
     Version,
@@ -98,6 +100,8 @@ struct Link {
     /// Form of the checksum that was heard last.
     heard_form: Option<ChecksumForm>,
     failure_reported: Option<Timestamp>,
+    /// Where its adverts are signed.
+    gate: Option<Gate>,
 }
 
 /// The advert under handling, as the kernel recorded it.
@@ -141,7 +145,15 @@ impl Engine {
         }
         let coalesce = parts.instances.iter().map(|settings| settings.advert_interval.duration()).min();
         Ok(Self {
-            links: parts.instances.iter().map(|_| Link::default()).collect(),
+            links: parts
+                .instances
+                .iter()
+                .enumerate()
+                .map(|(index, settings)| Link {
+                    gate: gate(&parts.board, index, settings),
+                    ..Link::default()
+                })
+                .collect(),
             router: Router::with_groups(parts.instances, parts.groups),
             maps: parts.maps,
             board: parts.board,
@@ -335,18 +347,53 @@ impl Engine {
         let instance = InstanceId(slot);
         let Some(view) = self.router.instance(instance) else { return };
         let family = view.settings().family;
+        let Some(sighted) = self.admit(instance, sighted, family) else { return };
         let Some(heard) = heard(&sighted, family) else { return };
         if let Some(board) =
             self.board.instances.get(instance.index()).filter(|_| heard.priority == Priority::RELEASE)
         {
             board.release_heard.fetch_add(1, Relaxed);
         }
+        let Some(view) = self.router.instance(instance) else { return };
         if let Some(link) = self.links.get_mut(instance.index()) {
             link.heard_form = Some(sighted.checksum);
             link.answer_checksum(view.settings());
         }
         self.router.handle(&Event::Advert(instance, heard), now);
         self.act(Some((instance, sighted)), now);
+    }
+
+    /// A signed advert is nobody's before its signature was verified: only then its sender is recorded. Others pass as
+    /// they are.
+    fn admit<'a>(
+        &mut self,
+        instance: InstanceId,
+        sighted: Sighted<'a>,
+        family: Family,
+    ) -> Option<Sighted<'a>> {
+        let Self { links, maps, .. } = self;
+        let Some(gate) = links.get_mut(instance.index()).and_then(|link| link.gate.as_mut()) else {
+            return Some(sighted);
+        };
+        let admitted = gate
+            .admit(sighted.message, narrow(family, sighted.source), sighted.stamp)
+            .inspect_err(|reject| maps.count_reject(instance.0, *reject))
+            .ok()?;
+        let advert = Advert::parse(admitted.message, family).ok()?;
+        let sighting = Sighting {
+            source: sighted.source,
+            interval: advert.interval(),
+            version: advert.version(),
+            vrid: advert.vrid(),
+            priority: advert.priority(),
+            address_count: advert.address_count(),
+        };
+        let proof = match admitted.proof {
+            Proof::Signed { .. } => Peer::SIGNED,
+            Proof::Tolerated => Peer::TOLERATED,
+        };
+        let peer = maps.note(instance.0, &sighting, sighted.checksum, proof, sighted.stamp);
+        Some(Sighted { message: admitted.message, peer, ..sighted })
     }
 
     /// Masters whose silence is due may have been heard by the program meanwhile. Looks at every one that would be
@@ -376,11 +423,13 @@ impl Engine {
         let Some(view) = self.router.instance(instance) else { return };
         let family = view.settings().family;
         let (since, known) = (view.since(), view.remote_master().map(|master| master.heard.stamp));
+        let gate = self.links.get(instance.index()).and_then(|link| link.gate.as_ref());
+        let least = gate.map_or(Peer::FORM, Gate::least_proof);
         let versions = [Version::V2, Version::V3];
         for index in 0..vrrp_ebpf::map::PEERS_PER_SLOT {
             let Some(peer) = self.maps.peer(instance.0, index) else { continue };
             let stamp = Timestamp::from_nanos(peer.last_seen);
-            if stamp < since || known.is_some_and(|known| stamp <= known) {
+            if peer.proof < least || stamp < since || known.is_some_and(|known| stamp <= known) {
                 continue;
             }
             let version = versions.into_iter().find(|version| *version as u8 == peer.version);
@@ -425,6 +474,10 @@ impl Engine {
                 Action::Announce(instance, announcement) => {
                     self.command(Command::Announce(instance, announcement));
                 }
+                Action::PutBack(instance, epoch) => self.command(Command::PutBack(instance, epoch)),
+                Action::ReportAbandoned(instance) => {
+                    self.reports.push(Report::Abandoned(instance));
+                }
                 Action::Report(instance, transition) => {
                     if let Some(board) = self.board.instances.get(instance.index()) {
                         board.record(&transition);
@@ -463,7 +516,12 @@ impl Engine {
     }
 
     fn watch(&self, instance: InstanceId, cause: Option<(InstanceId, Sighted<'_>)>) {
+        let is_signed = self.links.get(instance.index()).is_some_and(|link| link.gate.is_some());
         match cause {
+            // No two are alike: each is an event, within a budget that others have no part in.
+            Some((cause, sighted)) if cause == instance && is_signed => {
+                self.maps.favour(instance.0, sighted.source);
+            }
             Some((cause, sighted)) if cause == instance => {
                 self.maps.arm(instance.0, sighted.source, sighted.peer, sighted.message, sighted.stamp);
             }
@@ -487,10 +545,15 @@ impl Engine {
     }
 
     fn advertise(&mut self, instance: InstanceId, priority: Priority) {
-        let Some(outgoing) = self.links.get(instance.index()).and_then(|link| link.outgoing.as_ref()) else {
+        let Some(Link { outgoing: Some(outgoing), gate, .. }) = self.links.get_mut(instance.index()) else {
             return;
         };
-        self.sender.queue(outgoing, instance, priority);
+        match gate.as_mut().filter(|gate| gate.signs()) {
+            Some(gate) => self
+                .sender
+                .queue_signed(outgoing, instance, priority, |message, source| gate.sign(message, source)),
+            None => self.sender.queue(outgoing, instance, priority),
+        }
         if let Some(board) = self.board.instances.get(instance.index()) {
             board.adverts_sent.fetch_add(1, Relaxed);
             if priority == Priority::RELEASE {
@@ -547,9 +610,14 @@ impl Engine {
     /// The first advert under other settings is theirs.
     fn prepare(&mut self, instance: InstanceId, settings: &InstanceSettings) {
         if let Some(link) = self.links.get_mut(instance.index()) {
+            link.gate = gate(&self.board, instance.index(), settings);
             link.build(settings);
         }
     }
+}
+
+fn gate(board: &Board, index: usize, settings: &InstanceSettings) -> Option<Gate> {
+    Gate::open(settings, board.instances.get(index).and_then(|board| board.ledger.get()))
 }
 
 /// The meaning of an advert whose form was judged already.

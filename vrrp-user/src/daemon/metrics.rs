@@ -26,7 +26,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::board::{InstanceBoard, LATENESS_BUCKETS};
-use super::status::{Live, Sources, family, gap_bound, received, source};
+use super::status::{Live, Sources, family, gap_bound, received, skew, skew_seconds, source};
 use crate::driver::{Rung, clock};
 use crate::protocol::{InstanceSettings, Reason, State};
 
@@ -259,6 +259,21 @@ impl Scrape {
         for (name, help, value) in gauges {
             gauge(out, name, help, |row| each_peer(readings, |labels, peer| row(labels, value(self, peer))))?;
         }
+        gauge(
+            out,
+            "vrrpx_peer_clock_skew_seconds",
+            "Clock of a peer ahead of ours, by its signed adverts",
+            |row| {
+                for reading in readings {
+                    for (address, peer) in &reading.peers {
+                        if let Some(micros) = skew(reading.settings, reading.board, peer) {
+                            row(&reading.labels_and("peer", address), skew_seconds(micros))?;
+                        }
+                    }
+                }
+                Ok(())
+            },
+        )?;
         let differing = self.sources.differing();
         gauge(out, "vrrpx_peer_differs", "1 while adverts of a peer say otherwise than ours", |row| {
             for (instance, it) in &differing {
@@ -324,7 +339,7 @@ fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Res
 
 fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
     type Total = fn(&Reading<'_>) -> u64;
-    let totals: [(&str, &str, Total); 6] = [
+    let totals: [(&str, &str, Total); 7] = [
         ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.board.adverts_sent.load(Relaxed)),
         ("vrrpx_releases_sent", "Adverts sent with priority 0", |reading| {
             reading.board.release_sent.load(Relaxed)
@@ -334,6 +349,11 @@ fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::R
             "vrrpx_announcements_sent",
             "Gratuitous ARPs and unsolicited neighbour advertisements sent",
             |reading| reading.board.announcements_sent.load(Relaxed),
+        ),
+        (
+            "vrrpx_put_back",
+            "Addresses, routes and rules set again that somebody else had removed",
+            |reading| reading.board.put_back.load(Relaxed),
         ),
         ("vrrpx_send_errors", "Adverts that could not be sent", |reading| {
             reading.board.send_errors.load(Relaxed)

@@ -9,6 +9,7 @@
 //! [`board`] is what all may read at any time without asking the engine.
 
 pub mod attach;
+pub mod auth;
 pub mod background;
 pub mod board;
 pub mod change;

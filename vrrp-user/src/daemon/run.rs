@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use vrrp_ebpf::map::SLOTS_MAX;
 
 use super::attach::Attachments;
+use super::auth::Store;
 use super::board::Board;
 use super::effect::{Charge, Effect};
 use super::engine::{Engine, Parts, Spawned};
@@ -120,6 +121,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         started,
         config: Arc::new(config),
     });
+    let store = Arc::new(Store::open(&options.runtime_dir));
+    store.prepare(&sources.config, &sources.board);
     let queues = Queues { inputs: queue()?, commands: queue()?, reports: queue()? };
     let outcome = runtime.block_on(async {
         #[cfg(feature = "bpf-log")]
@@ -131,12 +134,22 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         }
         let (inputs, reports) = (queues.inputs.clone(), queues.reports.clone());
         let (orders, ordered) = mpsc::channel(1);
-        let service = Service::open(options, &folder, Arc::clone(&sources), inputs, reports, orders).await?;
+        let service = Service::open(
+            options,
+            &folder,
+            Arc::clone(&sources),
+            inputs,
+            reports,
+            orders,
+            Arc::clone(&store),
+        )
+        .await?;
         remove_residue(&sources.config, None)?;
         let threads = start_threads(options, &sources, &queues, ring)?;
         let kept = Kept {
             statics: Statics::new(&sources.config.statics)?,
             secondaries: Secondaries::new(&sources.config, &options.runtime_dir)?,
+            store,
         };
         let interfaces = interfaces(options, &sources, &queues, program, &vmacs, kept);
         let delay = startup_delay(&sources.config.globals);
@@ -169,10 +182,11 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     Ok(())
 }
 
-/// On interfaces while the daemon runs, and set back when it ends.
+/// On interfaces while the daemon runs, and set back when it ends; and what was heard of signed adverts.
 struct Kept {
     statics: Statics,
     secondaries: Secondaries,
+    store: Arc<Store>,
 }
 
 /// Between the threads.
@@ -326,8 +340,8 @@ fn interfaces<'a>(
     );
     let firewall = Firewall::new(&options.runtime_dir, config);
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
-    let Kept { statics, secondaries } = kept;
-    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, firewall, config }
+    let Kept { statics, secondaries, store } = kept;
+    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, store, firewall, config }
 }
 
 /// Room for more instances than there are, as a reload may bring some.

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tracing::{info, warn};
 
+use super::auth::Store;
 use super::checks::{CheckError, Checks};
 use super::control::{Control, ControlError};
 use super::dump::{self, Dumps};
@@ -54,6 +55,7 @@ pub struct Service {
     hangup: Signal,
     dumps: Dumps,
     dump_at_start: bool,
+    store: Arc<Store>,
 }
 
 #[derive(Debug, Error)]
@@ -86,6 +88,7 @@ impl Service {
         inputs: Queue<Input>,
         reports: Queue<Report>,
         orders: mpsc::Sender<Order>,
+        store: Arc<Store>,
     ) -> Result<Self, ServiceError> {
         let (config, record) = (&sources.config, &sources.record);
         let checks = Checks::new(inputs.clone());
@@ -110,6 +113,7 @@ impl Service {
             reloader: Reloader { options: options.clone(), live, orders },
             requests,
             inputs,
+            store,
         })
     }
 
@@ -133,6 +137,7 @@ impl Service {
             mut hangup,
             dumps,
             dump_at_start,
+            store,
         } = self;
         let mut tasks = JoinSet::new();
         let live = &reloader.live;
@@ -144,6 +149,7 @@ impl Service {
         tasks.spawn(tell_systemd(live.clone()));
         tasks.spawn(notice::tell(live.clone()));
         tasks.spawn(serve_dumps(dumps, live.clone()));
+        tasks.spawn(Arc::clone(&store).keep(live.clone()));
         tasks.spawn(watchdog::feed(live.now(), inputs.clone()));
         if dump_at_start {
             for line in dump::data(&live.now()).lines() {
@@ -189,6 +195,7 @@ impl Service {
         };
         checks.end().await;
         tasks.shutdown().await;
+        store.close(&reloader.live.now());
         notifier.stop().await;
         outcome
     }

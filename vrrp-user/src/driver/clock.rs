@@ -1,7 +1,14 @@
-//! The one clock: CLOCK_MONOTONIC, as the BPF program reads it.
+//! The one clock: CLOCK_MONOTONIC, as the BPF program reads it; and beside it the time of day.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 use vrrp_ebpf::time::Timestamp;
+
+/// Since 1970-01-01 UTC; for what other nodes compare with their own clocks, and never for a timer. Zero before then.
+pub fn time_of_day() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
 
 /// The time now. Cannot fail on Linux: the clock is always there.
 pub fn now() -> Timestamp {

@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use vrrp_ebpf::map::{
-    COUNTERS, Counter, Counters, InstanceKey, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Permit, PermitKey,
-    SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
+    Budget, COUNTERS, Counter, Counters, InstanceKey, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Permit,
+    PermitKey, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
@@ -38,6 +38,8 @@ pub struct Maps {
     slots: Mapped<Slot>,
     watch: Mapped<Watch>,
     peers: Mapped<Peer>,
+    /// Of the socket rung alone; the program has its own.
+    budgets: Mapped<Budget>,
     /// For the socket rung; the program has a map of them, and another of these strangers.
     permits: RwLock<HashMap<PermitKey, Permit>>,
     strangers: Mutex<HashMap<InstanceKey, Stranger>>,
@@ -65,6 +67,7 @@ impl Maps {
             slots: Mapped::anonymous(slots)?,
             watch: Mapped::anonymous(slots)?,
             peers: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
+            budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
             strangers: Mutex::default(),
             counted: counted(slots),
@@ -87,6 +90,7 @@ impl Maps {
             slots: Mapped::of_map(slot_map, slots)?,
             watch: Mapped::of_map(watch_map, slots)?,
             peers: Mapped::of_map(peer_map, slots * PEERS_PER_SLOT)?,
+            budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
             strangers: Mutex::default(),
             counted: counted(slots),
@@ -179,6 +183,15 @@ impl Maps {
         }
     }
 
+    /// Remembers whose adverts have a budget of their own, where no message can be watched because no two are alike.
+    pub fn favour(&self, slot: u32, source: [u8; 16]) {
+        self.disarm(slot);
+        if let Some(watch) = self.watch.entry(slot) {
+            // SAFETY: as in `arm`.
+            unsafe { (&raw mut (*watch).source).write_volatile(source) };
+        }
+    }
+
     /// Frees the peers of a slot that no key leads to.
     pub fn forget(&self, slot: u32) {
         for index in 0..PEERS_PER_SLOT {
@@ -232,17 +245,43 @@ impl Maps {
             return Recorded::Steady;
         }
         self.count(Some(slot), Counter::Event as usize);
+        Recorded::Event { peer: self.note(slot, sighting, checksum, Peer::FORM, stamp) }
+    }
+
+    /// Notes an advert in the record of its sender, and by what it is known to be his. Returns the record's index, or
+    /// [`NO_PEER`] where no room is left.
+    pub fn note(
+        &self,
+        slot: u32,
+        sighting: &Sighting,
+        checksum: ChecksumForm,
+        proof: u8,
+        stamp: Timestamp,
+    ) -> u32 {
         let index = (0..PEERS_PER_SLOT)
             .find(|index| self.peer(slot, *index).is_some_and(|peer| peer.source == sighting.source))
             .or_else(|| (0..PEERS_PER_SLOT).find(|index| self.peer(slot, *index).is_none()));
         let Some(index) = index else {
             self.count(Some(slot), Counter::PeersFull as usize);
-            return Recorded::Event { peer: NO_PEER };
+            return NO_PEER;
         };
         let mut peer = self.peer(slot, index).unwrap_or(Peer::FREE);
-        peer.record(sighting, checksum, now);
+        peer.record(sighting, checksum, stamp.as_nanos());
+        peer.proof = proof;
         self.peers.write(slot * PEERS_PER_SLOT + index, peer);
-        Recorded::Event { peer: index }
+        index
+    }
+
+    /// Does for the socket rung what the program does with signed adverts: nobody is known by one before its signature
+    /// is. False beyond the budget of the instance.
+    pub fn pass_signed(&self, slot: u32, source: [u8; 16], stamp: Timestamp) -> bool {
+        let is_watched = self.watch.read(slot).is_some_and(|watch| watch.source == source);
+        let mut budget = self.budgets.read(slot).unwrap_or_default();
+        let is_left = budget.spend(is_watched, stamp.as_nanos());
+        self.budgets.write(slot, budget);
+        let counter = if is_left { Counter::Event } else { Counter::OverBudget };
+        self.count(Some(slot), counter as usize);
+        is_left
     }
 
     /// Counts a refused advert of the socket rung.

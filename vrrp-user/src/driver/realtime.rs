@@ -172,7 +172,7 @@ mod tests {
             let before = standing();
             let (taken, refused) = Standing::take(Some(5), &[0]);
             assert!(refused.is_empty(), "{refused:?}");
-            let started = std::thread::spawn(move || standing()).join().unwrap();
+            let started = std::thread::spawn(standing).join().unwrap();
             drop(taken);
             let mut first = CpuSet::new();
             first.set(0).unwrap();

@@ -11,11 +11,13 @@
 //! Drain the actions after every input. Calling early or twice is harmless.
 
 mod action;
+pub mod auth;
 mod deadlines;
 mod election;
 mod event;
 mod group;
 mod instance;
+mod losses;
 mod route;
 mod router;
 mod rule;
@@ -28,9 +30,10 @@ mod units;
 mod vmac;
 
 pub use action::{Action, Announcement, GroupTransition, Reason, State, Transition};
-pub use event::{Event, Heard, TrackId};
+pub use event::{Event, Heard, Loss, TrackId};
 pub use group::Group;
 pub use instance::{Instance, Stats};
+pub use losses::{Losses, Verdict};
 pub use route::{Hop, Route, RouteKind, RouteOption};
 pub use router::Router;
 pub use rule::{Lookup, Rule, RuleAction};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
+use super::auth::HmacSettings;
 use super::event::TrackId;
 use super::route::Route;
 use super::rule::Rule;
@@ -64,8 +65,8 @@ impl InstanceSettings {
     /// Whether the adverts of others are judged alike under these settings and others.
     pub fn judges_like(&self, other: &Self) -> bool {
         let senders = |it: &Self| it.unicast.as_ref().map(|unicast| unicast.checks_source);
-        let form = |it: &Self| (it.version, it.auth, it.group, senders(it));
-        form(self) == form(other)
+        let form = |it: &Self| (it.version, it.group, senders(it));
+        form(self) == form(other) && self.auth.judges_like(&other.auth)
     }
 
     /// Whether the adverts of a master are the same on the wire, but for its priority.
@@ -73,8 +74,11 @@ impl InstanceSettings {
         let list = |it: &Self| -> Vec<IpAddr> {
             it.addresses.advertised.iter().map(|address| address.address).collect()
         };
-        let form = |it: &Self| (it.version, it.advert_interval, it.auth, it.source, it.group, it.checksum);
-        form(self) == form(other) && self.unicast == other.unicast && list(self) == list(other)
+        let form = |it: &Self| (it.version, it.advert_interval, it.source, it.group, it.checksum);
+        form(self) == form(other)
+            && self.auth == other.auth
+            && self.unicast == other.unicast
+            && list(self) == list(other)
     }
 
     /// Where addresses go that name no interface.
@@ -107,11 +111,24 @@ pub struct GroupSettings {
     pub members: Vec<InstanceId>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Auth {
     None,
     /// Version 2 simple password (RFC 2338 §5.3.6), padded with zeros.
     Pass([u8; 8]),
+    /// Signed adverts.
+    Hmac(Arc<HmacSettings>),
+}
+
+impl Auth {
+    /// Whether what is heard under one is heard under the other. Other keys are no reason to hear a master anew.
+    fn judges_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Hmac(one), Self::Hmac(other)) => one.demands() == other.demands(),
+            (Self::Hmac(_), _) | (_, Self::Hmac(_)) => false,
+            _ => self == other,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -154,6 +171,8 @@ pub struct VirtualAddress {
     pub temporary: bool,
     /// The kernel joins a multicast address on its interface.
     pub autojoin: bool,
+    /// Put back when somebody else removes it.
+    pub tracked: bool,
 }
 
 impl VirtualAddress {
@@ -174,6 +193,7 @@ impl VirtualAddress {
             home: false,
             temporary: false,
             autojoin: false,
+            tracked: true,
         }
     }
 }

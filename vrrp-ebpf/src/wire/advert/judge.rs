@@ -9,11 +9,14 @@
 
 use crate::wire::frame::Frame;
 use crate::wire::vrrp::{ADVERTISEMENT, AUTH_LEN, HEADER_LEN, Header};
-use crate::wire::{ChecksumForm, Family, Octets, PAYLOAD_MAX, PROTOCOL, Reject, Sighting, Slot, checksum};
+use crate::wire::{
+    ChecksumForm, Family, Octets, PAYLOAD_MAX, PROTOCOL, Reject, Sighting, Slot, TRAILER_LEN, checksum,
+};
 
-/// Judges the message of `frame`, which lies in `octets`. `sum` is the one's complement sum of the message in the
-/// machine's byte order, not folded, as by [`checksum::sum`]; `None` where the caller cannot reach all of it. It is
-/// asked for only when the cheaper checks have passed, and for a length that is a multiple of 4.
+/// Judges the message of `frame`, which lies in `octets`. `sum` is the one's complement sum of the message's first
+/// bytes, as many as it is asked for, in the machine's byte order, not folded, as by [`checksum::sum`]; `None` where the
+/// caller cannot reach all of them. It is asked for only when the cheaper checks have passed, and for a length that is a
+/// multiple of 4.
 ///
 /// # Errors
 /// The first check that failed.
@@ -22,7 +25,7 @@ pub fn judge<O: Octets + ?Sized>(
     octets: &O,
     frame: &Frame,
     slot: &Slot,
-    sum: impl FnOnce() -> Option<u64>,
+    sum: impl FnOnce(usize) -> Option<u64>,
 ) -> Result<(Sighting, ChecksumForm), Reject> {
     judge_envelope(octets, frame, slot)?;
     judge_message(octets, frame, slot, sum)
@@ -72,7 +75,7 @@ pub fn judge_message<O: Octets + ?Sized>(
     octets: &O,
     frame: &Frame,
     slot: &Slot,
-    sum: impl FnOnce() -> Option<u64>,
+    sum: impl FnOnce(usize) -> Option<u64>,
 ) -> Result<(Sighting, ChecksumForm), Reject> {
     let header = Header(octets.get::<HEADER_LEN>(frame.at).ok_or(Reject::Truncated)?);
     check_version(header, frame.family, frame.length)?;
@@ -81,8 +84,16 @@ pub fn judge_message<O: Octets + ?Sized>(
     if version != slot.version {
         return Err(Reject::VersionMismatch);
     }
-    check_layout(header, frame.family, length)?;
-    let form = checksum_form(frame, version, sum().ok_or(Reject::Truncated)?).ok_or(Reject::Checksum)?;
+    let signed = slot.trailer != Slot::UNSIGNED && length == header.message_len(frame.family) + TRAILER_LEN;
+    let body = if signed { length - TRAILER_LEN } else { length };
+    check_layout(header, frame.family, body)?;
+    if length > PAYLOAD_MAX {
+        return Err(Reject::TooLong);
+    }
+    // A trailer lies beyond what keepalived sums up over IPv4, and within what the kernel does over IPv6.
+    let summed = if matches!(frame.family, Family::V4) { body } else { length };
+    let sum = sum(summed).ok_or(Reject::Truncated)?;
+    let form = checksum_form(frame, version, summed, sum).ok_or(Reject::Checksum)?;
     if version == 2 {
         // V03, W02, W03.
         if header.auth_type() != slot.auth_type {
@@ -100,6 +111,9 @@ pub fn judge_message<O: Octets + ?Sized>(
     // R08, E6: learned, it would make every backup master at once.
     if interval == 0 {
         return Err(Reject::IntervalZero);
+    }
+    if slot.trailer == Slot::SIGNED && !signed {
+        return Err(Reject::AuthMissing);
     }
     let sighting = Sighting {
         source: frame.source,
@@ -150,10 +164,10 @@ pub(super) fn check_layout(header: Header, family: Family, length: usize) -> Res
 /// The form in which the checksum is right, if any: P19–P21, V06. Where both are, the sender is taken for one that
 /// includes the pseudo-header, as most do.
 #[inline(always)]
-fn checksum_form(frame: &Frame, version: u8, sum: u64) -> Option<ChecksumForm> {
+fn checksum_form(frame: &Frame, version: u8, length: usize, sum: u64) -> Option<ChecksumForm> {
     let may_be_plain = matches!(frame.family, Family::V4);
     if version == 3 {
-        let length = u16::try_from(frame.length).ok()?;
+        let length = u16::try_from(length).ok()?;
         let pseudo = checksum::pseudo(PROTOCOL, &frame.source, &frame.destination, length);
         if checksum::is_right(sum + pseudo) {
             return Some(ChecksumForm::Pseudo);

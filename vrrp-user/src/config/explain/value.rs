@@ -7,6 +7,7 @@ use vrrp_ebpf::wire::{ChecksumForm, Family};
 use super::super::outline::Written;
 use super::super::{Config, Globals, Instance, MailSettings, NotifyCommand, ScriptCommand, ScriptUser};
 use super::{Finding, Origin, Value};
+use crate::protocol::auth::AntiReplay;
 use crate::protocol::{Auth, InstanceSettings, Version, VirtualAddress};
 
 /// A value of one block.
@@ -59,13 +60,23 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["preempt", "nopreempt"], &[], |it| Some(switch(it.settings.preempt))),
     row(&["preempt_delay"], &[], |it| Some(span(it.settings.preempt_delay))),
     row(&["authentication"], &[], |it| {
-        Some(match it.settings.auth {
+        Some(match &it.settings.auth {
             Auth::None => "none".to_owned(),
             Auth::Pass(password) => {
                 let bytes = password.iter().filter(|byte| **byte != 0).count();
                 format!("PASS, {bytes} of 8 bytes")
             }
+            Auth::Hmac(_) => "none beside `auth_hmac`".to_owned(),
         })
+    }),
+    row(&["auth_hmac"], &[], |it| {
+        let Auth::Hmac(hmac) = &it.settings.auth else { return Some("none".to_owned()) };
+        let ids: Vec<String> = hmac.keys.iter().map(|key| key.id().to_string()).collect();
+        let window = match hmac.anti_replay {
+            AntiReplay::Time => format!("time within {}", span(hmac.window)),
+            AntiReplay::Monotonic => "monotonic".to_owned(),
+        };
+        Some(format!("{}, keys {}, signs with {}, {window}", hmac.mode.as_str(), ids.join(" "), hmac.active))
     }),
     row(&["unicast_src_ip", "mcast_src_ip"], &[], |it| {
         let standard = match it.settings.family {

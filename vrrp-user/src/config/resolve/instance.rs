@@ -10,6 +10,7 @@ use super::super::diagnostic::Report;
 use super::super::schema::{AuthDraft, AuthType, Checksum, GlobalsDraft, InstanceDraft};
 use super::super::source::At;
 use super::address::{self, NAME_MAX};
+use super::hmac;
 use super::policy::Policy;
 use crate::protocol::{
     AnnounceSettings, Auth, InstanceSettings, Interval, Priority, TrackSettings, Unicast, UnicastPeer,
@@ -54,9 +55,15 @@ pub(super) fn settings(
     let default = if family == Family::V4 { globals.group4 } else { globals.group6 };
     let group = same_family("group", draft.group.as_ref(), family, report);
     let group = group.or(default.map(|group| group.value)).filter(|group| !is_common(*group));
-    let auth =
-        draft.auth.as_ref().map_or(Auth::None, |auth| authentication(auth, version, draft.flawed, report));
     let advert_interval = interval(&draft, version, report);
+    let auth = match (&draft.hmac, &draft.auth) {
+        (Some(hmac), _) => {
+            let interval = advert_interval.unwrap_or(Interval::SECOND);
+            hmac::resolve(hmac, &draft, interval, report).unwrap_or(Auth::None)
+        }
+        (None, Some(auth)) => authentication(auth, version, draft.flawed, report),
+        (None, None) => Auth::None,
+    };
     let (checksum, answers_checksum) = checksum(&draft, version, family, globals);
     let down_timer_adverts =
         draft.down_timer_adverts.or(globals.down_timer_adverts).map_or(3, |count| count.value);

@@ -5,6 +5,7 @@
 mod address;
 mod delay;
 mod group;
+mod hmac;
 mod instance;
 mod policy;
 mod rule;

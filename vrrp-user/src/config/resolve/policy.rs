@@ -8,6 +8,7 @@ use super::super::diagnostic::Report;
 use super::super::schema::{AddressDraft, AuthType, GlobalsDraft, InstanceDraft};
 use super::super::source::{At, Position};
 use crate::protocol::Priority;
+use crate::protocol::auth::HmacMode;
 
 /// What follows for the settings.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,8 @@ impl Policy {
             accept: accept || priority.is_owner(),
             owner_ignores: owner_ignores.unwrap_or(strict) || strict,
             checks_source: draft.policy.check_source.map_or(policies.check_source, |on| on.value)
-                || has_limits,
+                || has_limits
+                || draft.hmac.as_ref().is_some_and(|hmac| hmac.value.demands()),
         }
     }
 }
@@ -59,6 +61,11 @@ fn restrict(draft: &mut InstanceDraft, priority: Priority, globals: &GlobalsDraf
         report
             .warning(at, "strict mode: VRRP knows no unicast; adverts are sent to the peers all the same")
             .help("newer versions of keepalived leave such an instance out; write `strict_mode off` into it");
+    }
+    if let Some(hmac) = &mut draft.hmac
+        && let Some(mode) = hmac.value.mode.take_if(|mode| mode.value != HmacMode::Enforce)
+    {
+        report.warning(mode.at, "strict mode: `mode` of `auth_hmac` is enforce, as with keepalived");
     }
     let mut reset = |at: Position, keyword: &str| {
         report.warning(at, format!("strict mode: `{keyword}` is not used, as with keepalived"));

@@ -125,7 +125,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
 ];
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
-    Row::refused("auth_hmac", "HMAC behind the advert", "peers that use it would not be heard"),
     Row::missing("track_bfd", "BFD session", NO_BFD),
     Row::missing("vrf", "VRF without an interface", "the VRF is that of the interface"),
     Row::missing(

@@ -12,6 +12,7 @@ use super::super::model::NotifySettings;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::address::AddressDraft;
+use super::hmac::{self, HmacDraft};
 use super::policy::{self, PolicyDraft};
 use super::root::Draft;
 use super::rule::RuleDraft;
@@ -36,6 +37,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) preempt: Option<At<bool>>,
     pub(in crate::config) preempt_delay: Option<At<Duration>>,
     pub(in crate::config) auth: Option<At<AuthDraft>>,
+    pub(in crate::config) hmac: Option<At<HmacDraft>>,
     pub(in crate::config) addresses: Vec<AddressDraft>,
     pub(in crate::config) excluded: Vec<AddressDraft>,
     pub(in crate::config) routes: Vec<Route>,
@@ -171,6 +173,12 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "how long a lower master is endured",
     ),
     Row::works("authentication", Kind::Block("", authentication), "none", "version 2 only"),
+    Row::works(
+        "auth_hmac",
+        Kind::Block("", hmac::read),
+        "none",
+        "adverts signed with a shared key; either version, instead of `authentication`",
+    ),
     Row::works("virtual_ipaddress", Kind::Block("", addresses), "", "addresses in the adverts, one per line"),
     Row::works(
         "virtual_routes",
@@ -412,27 +420,32 @@ fn auth_type(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut R
     auth.kind = Some(At { value, at: word.at });
 }
 
-/// The bytes are keepalived's: double quotes are taken off, single quotes and backslashes are part of the password.
 fn auth_pass(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let text = password(word, "password", report);
+    auth.password = Some(At { value: text.to_owned(), at: word.at });
+}
+
+/// The bytes are keepalived's: double quotes are taken off, single quotes and backslashes are part of the password.
+pub(super) fn password<'a>(word: &'a Word, what: &str, report: &mut Report) -> &'a str {
     let text = if word.quote() == Some('"') { word.inner() } else { word.raw.as_str() };
     if word.quote() == Some('\'') {
         report
             .warning(
                 word.at,
-                "keepalived takes single quotes as a part of the password, and so it is done here",
+                format!("keepalived takes single quotes as a part of the {what}, and so it is done here"),
             )
             .help("use double quotes, or none");
     }
     if word.comment_follows {
         report
-            .warning(word.at, "the password ends where a comment begins right behind it")
-            .help("put the password in double quotes if `#` or `!` is a part of it");
+            .warning(word.at, format!("the {what} ends where a comment begins right behind it"))
+            .help(format!("put the {what} in double quotes if `#` or `!` is a part of it"));
     }
     if text.contains('\u{fffd}') {
-        report.error(word.at, "the password holds bytes that are not UTF-8");
+        report.error(word.at, format!("the {what} holds bytes that are not UTF-8"));
     }
-    auth.password = Some(At { value: text.to_owned(), at: word.at });
+    text
 }
 
 fn addresses(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {

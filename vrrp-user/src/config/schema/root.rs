@@ -11,8 +11,8 @@ use super::group::{self, GroupDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
 use super::{
-    AddressDraft, Kind, Row, Tables, address, check, daemon, delay, ignored, mail, policy, process, route,
-    rule, vmac, watch,
+    AddressDraft, Kind, Row, Tables, address, check, daemon, delay, hmac, ignored, mail, policy, process,
+    route, rule, vmac, watch,
 };
 use crate::protocol::Route;
 
@@ -118,6 +118,7 @@ pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
         ("vrrp_instance", has(instance::TABLES, keyword)),
         ("vrrp_sync_group", has(group::TABLES, keyword)),
         ("authentication", has(&[instance::AUTH_ROWS], keyword)),
+        ("auth_hmac", has(&[hmac::ROWS], keyword)),
         ("vrrp_script", has(script::TABLES, keyword)),
         ("vrrp_check", has(check::TABLES, keyword)),
         ("vrrp_track_process", has(watch::PROCESS, keyword)),

@@ -10,6 +10,7 @@ use crate::config::{self, NotifySettings, ScriptSettings};
 use crate::daemon::record::Inner;
 use crate::daemon::status::Sources;
 use crate::daemon::wall::local;
+use crate::protocol::auth::AntiReplay;
 use crate::protocol::{Auth, State, Track, Version};
 
 /// The whole file. What programs look for has keepalived's words and order; a blank before a line tells its depth.
@@ -153,12 +154,28 @@ impl Instance<'_> {
         if !settings.preempt_delay.is_zero() {
             writeln!(f, "   Preempt delay = {} secs", settings.preempt_delay.as_secs_f64())?;
         }
-        if settings.auth == Auth::None && settings.version == Version::V2 {
+        if !matches!(settings.auth, Auth::Pass(_)) && settings.version == Version::V2 {
             writeln!(f, "   Authentication type = none")?;
         }
-        if settings.auth != Auth::None {
-            writeln!(f, "   Authentication type = SIMPLE_PASSWORD")?;
-            writeln!(f, "   Password = ********")?;
+        match &settings.auth {
+            Auth::None => {}
+            Auth::Pass(_) => {
+                writeln!(f, "   Authentication type = SIMPLE_PASSWORD")?;
+                writeln!(f, "   Password = ********")?;
+            }
+            Auth::Hmac(hmac) => {
+                writeln!(f, "   Authentication extension = HMAC-SHA256-128")?;
+                writeln!(f, "     Keys = {}, active key id = {}", hmac.keys.len(), hmac.active)?;
+                writeln!(f, "     Mode = {}", hmac.mode.as_str())?;
+                let word = hmac.anti_replay.as_str();
+                match hmac.anti_replay {
+                    AntiReplay::Time => {
+                        let window = hmac.window.as_secs();
+                        writeln!(f, "     Anti replay = {word}, window = {window} sec")?;
+                    }
+                    AntiReplay::Monotonic => writeln!(f, "     Anti replay = {word}")?,
+                }
+            }
         }
         Ok(())
     }

@@ -151,8 +151,8 @@ impl<'a> Data<'a> {
             evips: view.excluded(),
             track_ifp: settings.tracks.iter().filter_map(|track| interface(&track.track)).collect(),
             track_script: tracked_scripts.collect(),
-            auth_type: u8::from(settings.auth != Auth::None),
-            auth_data: (settings.auth != Auth::None).then_some("********"),
+            auth_type: u8::from(matches!(settings.auth, Auth::Pass(_))),
+            auth_data: matches!(settings.auth, Auth::Pass(_)).then_some("********"),
         }
     }
 }

@@ -42,6 +42,15 @@ impl Display for Paragraph<'_> {
             ("Failure", tally.auth_failure),
         ];
         section(f, "Authentication Errors", &authentication)?;
+        let extension = [
+            ("Missing", tally.auth_ext_missing),
+            ("Malformed", tally.auth_ext_malformed),
+            ("Unknown Key", tally.auth_ext_unknown_key),
+            ("Invalid HMAC", tally.auth_ext_invalid_hmac),
+            ("Stale", tally.auth_ext_stale),
+            ("Replay", tally.auth_ext_replay),
+        ];
+        section(f, "Authentication Extension Errors", &extension)?;
         section(f, "Priority Zero", &[("Received", tally.pri_zero_rcvd), ("Sent", tally.pri_zero_sent)])
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
@@ -17,7 +18,9 @@ use crate::daemon::board::{self, GroupBoard, InstanceBoard};
 use crate::daemon::record::{HookRun, Inner, InstanceRecord};
 use crate::daemon::wall::rfc3339;
 use crate::driver::clock;
-use crate::protocol::{self, GroupId, InstanceId, Interval, State, Track, TrackSettings, Version};
+use crate::protocol::{
+    self, Auth, GroupId, InstanceId, InstanceSettings, Interval, State, Track, TrackSettings, Version,
+};
 
 /// A peer that was silent for this many of its intervals is no master any more.
 const PATIENCE: u32 = 4;
@@ -119,7 +122,10 @@ impl Sources {
             },
             advert_interval_seconds: settings.advert_interval.duration().as_secs_f64(),
             master: master.map(|peer| source(peer, settings.family)),
-            peers: peers.iter().map(|peer| self::peer(peer, settings.family, now)).collect(),
+            peers: peers
+                .iter()
+                .map(|peer| self::peer(peer, settings, skew(settings, board, peer), now))
+                .collect(),
             differences: self.differing_from(config, board, now),
             addresses: addresses(config),
             tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
@@ -170,7 +176,12 @@ pub(crate) fn source(peer: &PeerEntry, family: Family) -> String {
 
 /// Valid adverts of others, whatever became of them.
 pub(crate) fn received(counters: &Counters) -> u64 {
-    [Counter::Steady, Counter::Event, Counter::RingFull].iter().map(|&word| counters.counter(word)).sum()
+    let heard = [Counter::Steady, Counter::Event, Counter::RingFull].map(|word| counters.counter(word));
+    // The daemon refuses these when they have come through.
+    let refused =
+        [Reject::AuthMalformed, Reject::AuthKey, Reject::AuthHmac, Reject::AuthStale, Reject::AuthReplay];
+    let refused = refused.map(|word| counters.reject(word));
+    heard.iter().sum::<u64>().saturating_sub(refused.iter().sum())
 }
 
 /// Upper bound of a bucket of gaps, in ns; `None` for the last one.
@@ -219,10 +230,22 @@ pub(super) fn is_heard(peer: &PeerEntry, now: Timestamp) -> bool {
     peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
 }
 
-fn peer(peer: &PeerEntry, family: Family, now: Timestamp) -> Peer {
+/// How far the clock of a peer whose adverts are signed is ahead of ours, in µs.
+pub(crate) fn skew(settings: &InstanceSettings, board: &InstanceBoard, peer: &PeerEntry) -> Option<i64> {
+    let source = narrow(settings.family, peer.source);
+    let ledger = board.ledger.get().filter(|_| matches!(settings.auth, Auth::Hmac(_)))?;
+    ledger.notes().find(|note| note.mark.source == source)?.skew
+}
+
+/// For people to read.
+pub(crate) fn skew_seconds(micros: i64) -> f64 {
+    Duration::from_micros(micros.unsigned_abs()).as_secs_f64().copysign(if micros < 0 { -1.0 } else { 1.0 })
+}
+
+fn peer(peer: &PeerEntry, settings: &InstanceSettings, skew: Option<i64>, now: Timestamp) -> Peer {
     let seconds = |nanos| Duration::from_nanos(nanos).as_secs_f64();
     Peer {
-        address: source(peer, family),
+        address: source(peer, settings.family),
         priority: peer.priority,
         version: peer.version,
         advert_interval_seconds: interval(peer).map(|interval| interval.as_secs_f64()),
@@ -235,6 +258,11 @@ fn peer(peer: &PeerEntry, family: Family, now: Timestamp) -> Peer {
         last_advert_seconds: now.since(Timestamp::from_nanos(peer.last_seen)).as_secs_f64(),
         jitter_seconds: seconds(peer.jitter),
         gap_max_seconds: seconds(peer.gap_max),
+        clock_skew_seconds: skew.map(skew_seconds),
+        clock_skew_alarm: match &settings.auth {
+            Auth::Hmac(hmac) => skew.is_some_and(|skew| hmac.is_near_the_edge(skew)),
+            _ => false,
+        },
         gaps: peer
             .gaps
             .iter()

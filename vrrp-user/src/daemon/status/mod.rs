@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
-pub(crate) use collect::{family, gap_bound, interval, master, received, source};
+pub(crate) use collect::{family, gap_bound, interval, master, received, skew, skew_seconds, source};
 pub use live::Live;
 pub use table::table;
 
@@ -224,6 +224,10 @@ pub struct Peer {
     /// Smoothed difference of successive gaps.
     pub jitter_seconds: f64,
     pub gap_max_seconds: f64,
+    /// How far its clock is ahead of ours, where its adverts are signed.
+    pub clock_skew_seconds: Option<f64>,
+    /// That is more than half of the window beyond which its adverts are refused.
+    pub clock_skew_alarm: bool,
     /// Gaps between adverts; empty buckets are left out.
     pub gaps: Vec<Gaps>,
 }

@@ -35,6 +35,15 @@ pub fn table(status: &Status) -> String {
         let head = ["PEER", "OF", "PRIO", "INTERVAL", "ADVERTS", "LAST ADVERT", "JITTER", "MAX GAP"];
         columns(&mut out, &[vec![head.map(str::to_owned)], peers].concat());
     }
+    let clocks: Vec<_> = status
+        .instances
+        .iter()
+        .flat_map(|instance| instance.peers.iter().filter_map(|peer| clock_row(instance, peer)))
+        .collect();
+    if !clocks.is_empty() {
+        out.push('\n');
+        columns(&mut out, &[vec![["CLOCK", "OF", "SKEW", ""].map(str::to_owned)], clocks].concat());
+    }
     if !status.strangers.is_empty() {
         out.push('\n');
         strangers(&mut out, &status.strangers);
@@ -205,6 +214,15 @@ fn peer_row(instance: &Instance, peer: &Peer) -> [String; 8] {
         span(peer.jitter_seconds),
         span(peer.gap_max_seconds),
     ]
+}
+
+/// The clock of a peer whose adverts are signed, against ours.
+fn clock_row(instance: &Instance, peer: &Peer) -> Option<[String; 4]> {
+    let skew = peer.clock_skew_seconds?;
+    let word = if skew < 0.0 { "behind" } else { "ahead" };
+    let alarm = if peer.clock_skew_alarm { "more than half of time_window" } else { "" };
+    let skew = format!("{} {word}", span(skew.abs()));
+    Some([peer.address.clone(), instance.name.clone(), skew, alarm.to_owned()])
 }
 
 /// Left-justified columns, two blanks apart, none after the last.

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use libc::{c_int, in_pktinfo, in6_pktinfo, sockaddr_in, sockaddr_in6};
 use vrrp_ebpf::wire::advert::{AdvertRepr, Auth, Dialect, Illegal, fill_checksum};
-use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, ipv4};
+use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, TRAILER_LEN, ipv4};
 
 use super::batch::{Batch, Control};
 use super::option::{IPV6_MULTICAST_ALL, instruction, set, set_buffer, set_filter, socket};
@@ -61,7 +61,7 @@ impl Outgoing {
             Version::V2 => Dialect::V2 {
                 seconds: u8::try_from(interval).map_err(|_| Illegal::Interval)?,
                 auth: match settings.auth {
-                    protocol::Auth::None => Auth::None,
+                    protocol::Auth::None | protocol::Auth::Hmac(_) => Auth::None,
                     protocol::Auth::Pass(password) => Auth::Pass(password),
                 },
             },
@@ -85,6 +85,9 @@ impl Outgoing {
         AdvertRepr::new(self.vrid.number(), priority.0, self.dialect, &self.addresses)
     }
 }
+
+/// Makes the trailer of a message that leaves from this address.
+type Sign<'a> = dyn FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN] + 'a;
 
 #[derive(Debug)]
 pub struct AdvertSender {
@@ -127,9 +130,33 @@ impl AdvertSender {
 
     /// Adds the adverts of an instance, one for each of its destinations.
     pub fn queue(&mut self, outgoing: &Outgoing, instance: InstanceId, priority: Priority) {
+        self.queue_with(outgoing, instance, priority, None);
+    }
+
+    /// The same with a trailer behind each advert. `sign` makes it, once for all destinations; it is given the message,
+    /// whose checksum is not made yet, and the source.
+    pub fn queue_signed(
+        &mut self,
+        outgoing: &Outgoing,
+        instance: InstanceId,
+        priority: Priority,
+        mut sign: impl FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN],
+    ) {
+        self.queue_with(outgoing, instance, priority, Some(&mut sign));
+    }
+
+    fn queue_with(
+        &mut self,
+        outgoing: &Outgoing,
+        instance: InstanceId,
+        priority: Priority,
+        mut sign: Option<&mut Sign<'_>>,
+    ) {
         // Found legal when made, and no priority makes it otherwise.
         let Ok(advert) = outgoing.advert(priority) else { return };
-        let length = advert.buffer_len();
+        let body_len = advert.buffer_len();
+        let length = body_len + if sign.is_some() { TRAILER_LEN } else { 0 };
+        let mut trailer = None;
         for destination in &outgoing.destinations {
             let room = match (outgoing.source, destination.address) {
                 (IpAddr::V4(source), IpAddr::V4(address)) => {
@@ -142,9 +169,17 @@ impl AdvertSender {
                 }
                 _ => continue,
             };
-            if let Some(message) = advert.emit(room) {
-                fill_checksum(message, outgoing.checksum, outgoing.source, destination.address);
+            if advert.emit(room).is_none() {
+                continue;
             }
+            let (message, behind) = room.split_at_mut(body_len);
+            if let Some(sign) = &mut sign {
+                let trailer = trailer.get_or_insert_with(|| sign(message, outgoing.source));
+                behind.copy_from_slice(trailer);
+            }
+            // Over IPv6 the trailer is summed up as well, as a kernel that makes the checksum does.
+            let summed = if outgoing.source.is_ipv6() { room } else { message };
+            fill_checksum(summed, outgoing.checksum, outgoing.source, destination.address);
         }
     }
 

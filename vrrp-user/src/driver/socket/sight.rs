@@ -1,6 +1,6 @@
 //! What the program does in the kernel, for frames of a packet socket: find the instance, judge, record.
 
-use vrrp_ebpf::map::{InstanceKey, Slot, Stranger};
+use vrrp_ebpf::map::{InstanceKey, NO_PEER, Slot, Stranger};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting, advert, checksum, frame, judge_sender};
@@ -43,7 +43,7 @@ pub fn sight<'a>(
         return None;
     };
     let message = bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
-    let sum = || message.map(checksum::sum);
+    let sum = |length| message.and_then(|message| message.get(..length)).map(checksum::sum);
     let form = maps.slot(slot);
     let sender = || match form.unicast {
         Slot::LISTED => judge_sender(&frame, maps.permit(slot, frame.source)),
@@ -60,6 +60,10 @@ pub fn sight<'a>(
         })
         .ok()?;
     let message = message?;
+    if form.trailer != Slot::UNSIGNED {
+        let passes = maps.pass_signed(slot, sighting.source, stamp);
+        return passes.then_some(Sighted { slot, peer: NO_PEER, message, sighting, checksum, stamp });
+    }
     match maps.record(slot, &sighting, checksum, message, stamp) {
         Recorded::Steady => None,
         Recorded::Event { peer } => Some(Sighted { slot, peer, message, sighting, checksum, stamp }),
@@ -70,7 +74,7 @@ pub fn sight<'a>(
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use vrrp_ebpf::map::{Counter, Slot};
+    use vrrp_ebpf::map::Counter;
     use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect, fill_checksum};
     use vrrp_ebpf::wire::ethernet::{EthernetRepr, Mac};
     use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};

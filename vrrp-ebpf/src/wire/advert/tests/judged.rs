@@ -1,12 +1,12 @@
 //! Receive checks by rows of the checklist.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::*;
-use crate::wire::PROTOCOL;
 use crate::wire::advert::Advert;
 use crate::wire::frame::dissect;
-use crate::wire::vectors::{V2_PASS, V3_IPV4, V3_IPV6};
+use crate::wire::vectors::{SIGNED_IPV4, SIGNED_IPV6, V2_PASS, V3_IPV4, V3_IPV6};
+use crate::wire::{PROTOCOL, TRAILER_LEN};
 
 /// keepalived's, with both checksums of its IPv4 (P19–P21, V06).
 #[test]
@@ -23,7 +23,7 @@ fn captured() {
             2 => Slot { auth_type: 1, auth_data: PASSWORD, ..slot },
             _ => slot,
         };
-        let judged = judge(bytes, &frame, &slot, || bytes.get(frame.at..).map(checksum::sum));
+        let judged = judge(bytes, &frame, &slot, |_| bytes.get(frame.at..).map(checksum::sum));
         let (sighting, found) = judged.unwrap();
         assert_eq!((found, sighting.vrid, sighting.source), (form, frame.vrid, frame.source));
     }
@@ -44,6 +44,63 @@ fn known_answer() {
     let (source, destination) = (Ipv4Addr::new(198, 51, 100, 10).into(), ends(Family::V4).1);
     fill_checksum(repr.emit(&mut buffer).unwrap(), ChecksumForm::Plain, source, destination);
     assert_eq!(buffer, message);
+}
+
+/// test/auth_hmac_test.c of keepalived 2.4.3: over IPv4 the sum ends before the trailer, over IPv6 behind it.
+#[test]
+fn trailers() {
+    let v4 = |case: &mut Case| {
+        case.frame.source = widen(Ipv4Addr::new(198, 51, 100, 10).into());
+        case.message = SIGNED_IPV4.to_vec();
+    };
+    let v6 = |case: &mut Case| {
+        case.frame.source = widen(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x10).into());
+        case.frame.destination = widen(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x20).into());
+        case.slot.unicast = 1;
+        case.message = SIGNED_IPV6.to_vec();
+    };
+    for mut case in [
+        Case::new(V3_CS, 1, ChecksumForm::Plain).with(v4),
+        Case::new(V3_V6, 1, ChecksumForm::Pseudo).with(v6),
+    ] {
+        case.frame.length = case.message.len();
+        for trailer in [Slot::SIGNED, Slot::MAYBE_SIGNED] {
+            case.slot.trailer = trailer;
+            assert_eq!(case.judge().unwrap().0.priority, 200);
+        }
+        case.slot.trailer = Slot::UNSIGNED;
+        assert_eq!(case.judge(), Err(Reject::Length));
+    }
+}
+
+/// One trailer or none, and none only where that is let pass.
+#[test]
+fn trailer_lengths() {
+    for dialect in [V2_PLAIN, V3_CS, V3_V6] {
+        let unsigned = Case::new(dialect, 3, ChecksumForm::Pseudo);
+        for (trailer, outcome) in [(Slot::SIGNED, Err(Reject::AuthMissing)), (Slot::MAYBE_SIGNED, Ok(100))] {
+            let case = unsigned.clone().with(|case| case.slot.trailer = trailer);
+            assert_eq!(case.judge().map(|(sighting, _)| sighting.priority), outcome);
+            for extra in [1, 4, 27, 29, 32, 56] {
+                let longer = case.clone().with(|case| {
+                    case.message.resize(case.message.len() + extra, 0);
+                    case.frame.length += extra;
+                });
+                assert_eq!(longer.judge(), Err(Reject::Length), "{extra}");
+            }
+        }
+    }
+}
+
+/// The message fits, the trailer behind it does not.
+#[test]
+fn trailer_too_long() {
+    let case = Case::new(V3_V6, 91, ChecksumForm::Pseudo).with(|case| {
+        case.message.resize(case.message.len() + TRAILER_LEN, 0);
+        case.frame.length = case.message.len();
+        case.slot.trailer = Slot::SIGNED;
+    });
+    assert_eq!(case.judge(), Err(Reject::TooLong));
 }
 
 /// P19, P20, P21, V06, N1: which form is written and which is found.
@@ -153,7 +210,7 @@ fn unicast() {
 type Fault = (Reject, &'static str, fn(&mut Case));
 
 /// One way to fail each check; where it comes after the checksum, the sum is right again.
-const FAULTS: [Fault; 16] = [
+const FAULTS: [Fault; 17] = [
     (Reject::Truncated, "R05", |case| case.frame.length += 4),
     (Reject::Ttl, "P07, R01, N5", |case| case.frame.ttl = 64),
     (Reject::Destination, "R16", |case| case.frame.destination[3] = 5),
@@ -188,6 +245,7 @@ const FAULTS: [Fault; 16] = [
         case.message[5] = 0;
         reseal(case);
     }),
+    (Reject::AuthMissing, "keepalived 2.4.2", |case| case.slot.trailer = Slot::SIGNED),
 ];
 
 fn reseal(case: &mut Case) {
@@ -197,8 +255,17 @@ fn reseal(case: &mut Case) {
 /// §2.13: each check alone.
 #[test]
 fn every_reject() {
-    let senders = [Reject::Peer];
-    assert!(FAULTS.iter().map(|(reject, ..)| reject).chain(&senders).eq(&Reject::ALL));
+    // What takes more than the message and its form to see.
+    let elsewhere = [
+        Reject::Peer,
+        Reject::AuthMalformed,
+        Reject::AuthKey,
+        Reject::AuthHmac,
+        Reject::AuthStale,
+        Reject::AuthReplay,
+    ];
+    let here = Reject::ALL.iter().filter(|reject| !elsewhere.contains(reject));
+    assert!(FAULTS.iter().map(|(reject, ..)| reject).eq(here));
     for (reject, row, fault) in FAULTS {
         let case = Case::new(V2, 3, ChecksumForm::Plain).with(fault);
         assert_eq!(case.judge(), Err(reject), "{row}");
@@ -223,7 +290,7 @@ fn sum_is_lazy() {
     for (reject, _, fault) in FAULTS {
         let case = Case::new(V2, 3, ChecksumForm::Plain).with(fault);
         let mut asked = 0;
-        let judged = judge(case.message.as_slice(), &case.frame, &case.slot, || {
+        let judged = judge(case.message.as_slice(), &case.frame, &case.slot, |_| {
             asked += 1;
             Some(checksum::sum(&case.message))
         });
@@ -231,7 +298,7 @@ fn sum_is_lazy() {
         assert_eq!(asked, usize::from(reject as u8 >= Reject::Checksum as u8), "{reject}");
     }
     let case = Case::new(V3_CS, 1, ChecksumForm::Plain);
-    let judged = judge(case.message.as_slice(), &case.frame, &case.slot, || None);
+    let judged = judge(case.message.as_slice(), &case.frame, &case.slot, |_| None);
     assert_eq!(judged, Err(Reject::Truncated));
 }
 

@@ -13,6 +13,7 @@ use crate::wire::{ChecksumForm, Family, Reject, Sighting, Slot, checksum};
 
 const PASSWORD: [u8; 8] = *b"s3cret\0\0";
 const V2: Dialect = Dialect::V2 { seconds: 1, auth: Auth::Pass(PASSWORD) };
+const V2_PLAIN: Dialect = Dialect::V2 { seconds: 1, auth: Auth::None };
 const V3_CS: Dialect = Dialect::V3 { family: Family::V4, centiseconds: 100 };
 const V3_V6: Dialect = Dialect::V3 { family: Family::V6, centiseconds: 100 };
 
@@ -58,8 +59,8 @@ impl Case {
     }
 
     fn judge(&self) -> Result<(Sighting, ChecksumForm), Reject> {
-        judge(self.message.as_slice(), &self.frame, &self.slot, || {
-            self.message.get(..self.frame.length).map(checksum::sum)
+        judge(self.message.as_slice(), &self.frame, &self.slot, |length| {
+            self.message.get(..length).map(checksum::sum)
         })
     }
 

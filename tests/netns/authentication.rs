@@ -1,0 +1,211 @@
+//! Signed adverts: failover, keys that differ and that change, the way there from unsigned ones, old adverts sent again.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::malformed::Forger;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::tap::Tap;
+
+use crate::{ours, roles};
+
+const OLD: &str = "key 1 hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const NEW: &str = "key 2 another-key-of-thirty-six-letters-!!";
+const OTHER: &str = "key 1 hex:ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn signed(instance: Instance) -> Instance {
+    instance.hmac(&[OLD])
+}
+
+fn status(pair: &mut Pair, node: usize) -> Result<serde_json::Value> {
+    Ok(pair.running(node)?.status()?["instances"][0].take())
+}
+
+/// How many adverts a node has refused for this reason.
+fn refused(pair: &mut Pair, node: usize, word: &str) -> Result<u64> {
+    let status = status(pair, node)?;
+    let rejects = status["counters"]["rejects"].as_array().context("no rejects")?;
+    let count = rejects.iter().find(|count| count["word"] == word);
+    Ok(count.and_then(|count| count["count"].as_u64()).unwrap_or(0))
+}
+
+fn is_master(pair: &mut Pair, node: usize) -> bool {
+    status(pair, node).is_ok_and(|status| status["state"] == "MASTER")
+}
+
+fn fails_over(daemon: Daemon, instances: [Instance; 2]) -> Result<()> {
+    let [master, heir] = instances;
+    Pair::settled(roles(daemon, master, heir))?.check(|pair| {
+        let heir = status(pair, 1)?;
+        let skew = heir["peers"][0]["clock_skew_seconds"].as_f64().context("no skew")?;
+        ensure!(skew.abs() < 1.0 && heir["peers"][0]["clock_skew_alarm"] == false, "{skew} s");
+        ensure!(refused(pair, 1, "auth_replay")? == 0, "the master's adverts are refused");
+        pair.die(0)?;
+        pair.wait_for_master(1)?;
+        pair.revive(0)?;
+        pair.wait_for_master(0)?;
+        until("node 1 as backup", SETTLE, || !is_master(pair, 1))
+    })
+}
+
+#[test]
+fn a_signing_master_is_replaced() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let unicast = |priority, own, peer| signed(Instance::v3(priority).unicast(own, peer));
+    let by_unicast = || [unicast(200, "10.77.0.1", "10.77.0.2"), unicast(100, "10.77.0.2", "10.77.0.1")];
+    let auto = Daemon::Vrrpx(Mode::Auto);
+    fails_over(auto, [200, 100].map(|priority| signed(Instance::v2(priority))))?;
+    fails_over(auto, by_unicast())?;
+    for mode in [Mode::Auto, Mode::Socket] {
+        fails_over(Daemon::Vrrpx(mode), [200, 100].map(|priority| signed(Instance::v3(priority))))?;
+        fails_over(Daemon::Vrrpx(mode), [200, 100].map(|priority| signed(Instance::v6(priority))))?;
+    }
+    Ok(())
+}
+
+/// Each holds the other's adverts for forged: both are masters, and both count why.
+#[test]
+fn with_another_key_nobody_is_heard() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let other = Instance::v3(100).hmac(&[OTHER]);
+    let unsigned = Instance::v3(100);
+    let unknown = Instance::v3(100).hmac(&[NEW]);
+    for (theirs, word) in [(other, "auth_hmac"), (unknown, "auth_key"), (unsigned, "auth_missing")] {
+        Pair::idle(roles(Daemon::Vrrpx(Mode::Auto), signed(Instance::v3(200)), theirs))?.check(|pair| {
+            pair.start(0)?;
+            pair.start(1)?;
+            until("two masters", SETTLE, || is_master(pair, 0) && is_master(pair, 1))?;
+            until("a count", SETTLE, || refused(pair, 0, word).is_ok_and(|count| count > 5))?;
+            let status = status(pair, 0)?;
+            ensure!(status["counters"]["adverts_received"] == 0, "{}", status["counters"]);
+            ensure!(status["peers"].as_array().is_some_and(Vec::is_empty), "{}", status["peers"]);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Has every node of the pair read this, one after the other, and waits until a change would show.
+fn reload(pair: &mut Pair, instance: impl Fn(u8) -> Instance) -> Result<()> {
+    for (node, priority) in [(0, 200), (1, 100)] {
+        let output = pair.running(node)?.reload(&Config::of(instance(priority)).to_string())?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // More than the patience of a backup.
+        sleep(Duration::from_millis(700));
+    }
+    Ok(())
+}
+
+/// Nobody but node 0 has sent anything, and it is where it was.
+fn unmoved(pair: &mut Pair) -> Result<()> {
+    let adverts = pair.observer.adverts();
+    ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "node 1 has sent adverts");
+    ensure!(is_master(pair, 0) && !is_master(pair, 1), "the states have changed");
+    pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)
+}
+
+#[test]
+fn a_key_is_replaced_without_a_takeover() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    Pair::settled(
+        [200, 100]
+            .map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(signed(Instance::v3(priority))))),
+    )?
+    .check(|pair| {
+        pair.observer.clear();
+        reload(pair, |priority| Instance::v3(priority).hmac(&[OLD, NEW, "active_key 1"]))?;
+        reload(pair, |priority| Instance::v3(priority).hmac(&[OLD, NEW, "active_key 2"]))?;
+        reload(pair, |priority| Instance::v3(priority).hmac(&[NEW]))?;
+        unmoved(pair)?;
+        ensure!(refused(pair, 1, "auth_key")? == 0, "an unknown key was met");
+        // The key that is left is the one that signs.
+        let tap = Tap::new(&pair.lab, 0)?;
+        let advert = tap.adverts(1, SETTLE)?.remove(0);
+        ensure!(advert.get(14 + 20 + 12 + 1) == Some(&2), "signed with another key: {advert:x?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_pair_comes_to_sign_without_a_takeover() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let pair =
+        [200, 100].map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(priority))));
+    Pair::settled(pair)?.check(|pair| {
+        pair.observer.clear();
+        let tap = Tap::new(&pair.lab, 0)?;
+        let lengths =
+            |tap: &Tap| -> Result<Vec<usize>> { Ok(tap.adverts(1, SETTLE)?.iter().map(Vec::len).collect()) };
+        ensure!(lengths(&tap)? == [46], "unsigned");
+        for (mode, length) in [("receive-only", 46), ("permissive", 74), ("enforce", 74)] {
+            let line = format!("mode {mode}");
+            reload(pair, |priority| Instance::v3(priority).hmac(&[OLD, &line]))?;
+            let tap = Tap::new(&pair.lab, 0)?;
+            ensure!(lengths(&tap)? == [length], "{mode}: {:?}", lengths(&tap)?);
+        }
+        unmoved(pair)?;
+        ensure!(refused(pair, 1, "auth_missing")? == 0, "an unsigned advert was met too late");
+        pair.die(0)?;
+        pair.wait_for_master(1)
+    })
+}
+
+/// The dead master's adverts, sent again: they must neither make the heir yield nor count as a sign of life; and not
+/// after a reload, a restart or a crash either. The window is so wide that it is not what keeps them out.
+#[test]
+fn old_adverts_are_refused_for_good() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let instance = |priority, name: &str| Instance::v3(priority).named(name).hmac(&[OLD, "time_window 300"]);
+    let roles = [200, 100]
+        .map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance(priority, "VI_1"))));
+    Pair::settled(roles)?.check(|pair| {
+        let adverts = Tap::new(&pair.lab, 0)?.adverts(10, SETTLE)?;
+        // What was heard is written down within 200 ms, and what was just heard is made up for.
+        sleep(Duration::from_millis(300));
+        pair.die(0)?;
+        pair.wait_for_master(1)?;
+        let forger = Forger::new(&pair.lab.client, 51)?;
+        let replay = |pair: &mut Pair, when: &str| -> Result<()> {
+            let before = refused(pair, 1, "auth_replay")?;
+            for advert in &adverts {
+                forger.send_frame(advert)?;
+                sleep(Duration::from_millis(10));
+            }
+            let counted = before + u64::try_from(adverts.len())?;
+            until("their count", SETTLE, || {
+                refused(pair, 1, "auth_replay").is_ok_and(|count| count == counted)
+            })
+            .with_context(|| when.to_owned())?;
+            pair.wait_for_master(1)?;
+            ensure!(is_master(pair, 1), "{when}: an old advert was believed");
+            Ok(())
+        };
+        replay(pair, "while running")?;
+        let renamed = Config::of(instance(101, "renamed")).to_string();
+        let output = pair.running(1)?.reload(&renamed)?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        replay(pair, "after a reload")?;
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            pair.observer.clear();
+            pair.restart(1, signal)?;
+            until("an answer", SETTLE, || status(pair, 1).is_ok())?;
+            replay(pair, signal.as_str())?;
+        }
+        Ok(())
+    })
+}

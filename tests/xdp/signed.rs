@@ -1,0 +1,86 @@
+//! Signed adverts: judged by their form, told to the daemon, and nobody is known by them.
+
+use vrrp_ebpf::map::{BUDGET_EVENTS, Counter, NO_PEER, Slot};
+use vrrp_ebpf::wire::advert::Dialect;
+use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Trailer};
+use vrrp_tests::packet::{Frame, V2, V3_IPV4, V3_IPV6, advert};
+
+use crate::stand::{Outcome, next_window, on_each_entry, slot};
+
+const EVENT: Outcome = Outcome::Passed(Counter::Event);
+pub(crate) const TRAILER: Trailer =
+    Trailer { key_id: 1, sequence: 0x6800_0000_8000_0000, hmac: *b"not looked at..." };
+
+fn signing(dialect: Dialect, trailer: u8) -> Slot {
+    Slot { trailer, ..slot(dialect) }
+}
+
+/// With the trailer, whatever it says: whether the signature is right, only the daemon can tell.
+#[test]
+fn the_daemon_gets_them_whole() {
+    for (dialect, count) in [(V2, 1), (V2, 255), (V3_IPV4, 1), (V3_IPV4, 20), (V3_IPV6, 1), (V3_IPV6, 90)] {
+        for form in [ChecksumForm::Pseudo, ChecksumForm::Plain] {
+            let frame = advert(dialect, count).signed(&TRAILER).checksum(form);
+            on_each_entry(&signing(dialect, Slot::SIGNED), dialect.family(), 0, |stand| {
+                assert_eq!(stand.run(&frame), EVENT, "{dialect:?}, {count} addresses");
+                let mut events = Vec::new();
+                stand.ring.drain(1, |event| events.push((event.message().to_vec(), event.peer)));
+                let at = if dialect.family() == Family::V4 { 34 } else { 54 };
+                assert_eq!(events, [(frame.build()[at..].to_vec(), NO_PEER)]);
+                assert_eq!(stand.program.maps().peers(0).count(), 0, "nobody is known by it");
+            });
+        }
+    }
+}
+
+#[test]
+fn without_a_trailer_they_pass_only_where_that_is_allowed() {
+    for dialect in [V2, V3_IPV4, V3_IPV6] {
+        let missing = Outcome::Rejected(Reject::AuthMissing);
+        for (trailer, outcome) in [(Slot::SIGNED, missing), (Slot::MAYBE_SIGNED, EVENT)] {
+            on_each_entry(&signing(dialect, trailer), dialect.family(), 0, |stand| {
+                assert_eq!(stand.run(&advert(dialect, 2)), outcome, "{dialect:?}");
+                assert_eq!(stand.program.maps().peers(0).count(), 0);
+                for length in [1, 4, 27, 29, 32, 56] {
+                    let frame = advert(dialect, 2).trailer(&vec![0; length]);
+                    assert_eq!(stand.run(&frame), Outcome::Rejected(Reject::Length), "{length}");
+                }
+                let summed = advert(dialect, 2).trailer(&TRAILER.emit()).wrong_checksum();
+                assert_eq!(stand.run(&summed), Outcome::Rejected(Reject::Checksum));
+            });
+        }
+    }
+}
+
+#[test]
+fn nobody_else_waits_for_a_trailer() {
+    for dialect in [V2, V3_IPV4, V3_IPV6] {
+        on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
+            let outcome = stand.run(&advert(dialect, 2).signed(&TRAILER));
+            assert_eq!(outcome, Outcome::Rejected(Reject::Length), "{dialect:?}");
+        });
+    }
+}
+
+/// A flood from anywhere else takes nothing from the master that is obeyed.
+#[test]
+fn the_master_has_a_budget_of_its_own() {
+    on_each_entry(&signing(V3_IPV4, Slot::SIGNED), Family::V4, 0, |stand| {
+        let from =
+            |host: u8| -> Frame { advert(V3_IPV4, 1).signed(&TRAILER).source([10, 0, 0, host].into()) };
+        let mut master = [0; 16];
+        master[..4].copy_from_slice(&[10, 0, 0, 1]);
+        stand.program.maps().favour(0, master);
+        next_window();
+        let (mut events, mut dropped) = (0, 0);
+        for _ in 0..4 * BUDGET_EVENTS {
+            match stand.run(&from(2)) {
+                EVENT => events += 1,
+                Outcome::Dropped(Counter::OverBudget) => dropped += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(events >= BUDGET_EVENTS && dropped > 0, "{events} events, {dropped} dropped");
+        assert_eq!(stand.run(&from(1)), EVENT);
+    });
+}

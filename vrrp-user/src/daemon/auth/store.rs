@@ -1,0 +1,268 @@
+//! The ledgers as a file in the runtime directory, so that a restart does not let old adverts pass.
+//!
+//! One line per mark: `INTERFACE FAMILY VRID heard ADDRESS SEQUENCE`, and `INTERFACE FAMILY VRID sent SEQUENCE` for our
+//! own adverts; the first line says whether the daemon that wrote it ended in order. Sequences are hexadecimal. Lines
+//! that mean nothing are passed over: without a mark, the window alone judges.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+use vrrp_ebpf::wire::Family;
+
+use super::ledger::{Ledger, Note};
+use crate::config::{self, Config};
+use crate::daemon::board::Board;
+use crate::daemon::status::{Live, Sources, family};
+use crate::protocol::Auth;
+use crate::protocol::auth::{AntiReplay, HmacSettings, Mark, Sequence};
+
+const NAME: &str = "marks";
+const CLOSED: &str = "closed";
+const RUNNING: &str = "running";
+
+/// Between two writings, while some instance signs.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// Between two looks at whether some instance does.
+const IDLE_PERIOD: Duration = Duration::from_secs(2);
+
+/// What one second adds to a sequence.
+const SECOND: u64 = 1 << 32;
+
+/// Senders whose marks are kept, per instance.
+const SENDERS: usize = 64;
+
+/// All that was ever known, by interface, family and VRID: also of instances that a reload has removed, which may come
+/// back.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    known: Mutex<BTreeMap<Key, Kept>>,
+}
+
+type Key = (Arc<str>, &'static str, u8);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Kept {
+    sent: Option<Sequence>,
+    heard: BTreeMap<IpAddr, Sequence>,
+}
+
+fn key(instance: &config::Instance) -> Key {
+    let settings = &instance.settings;
+    (Arc::clone(&settings.interface), family(settings.family), settings.vrid.number())
+}
+
+fn hmac(instance: &config::Instance) -> Option<&HmacSettings> {
+    match &instance.settings.auth {
+        Auth::Hmac(hmac) => Some(hmac),
+        _ => None,
+    }
+}
+
+impl Store {
+    /// With what an earlier daemon has left.
+    pub fn open(runtime_dir: &Path) -> Self {
+        let path = runtime_dir.join(NAME);
+        let known = match fs::read_to_string(&path) {
+            Ok(text) => parse(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => {
+                warn!(path = %path.display(), %error, "marks against replayed adverts cannot be read");
+                BTreeMap::new()
+            }
+        };
+        Self { path, known: Mutex::new(known) }
+    }
+
+    /// Makes the ledgers of instances that have none yet, with what is known. To be called before the engine hears of
+    /// the instances.
+    pub fn prepare(&self, config: &Config, board: &Board) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for instance in &config.instances {
+            let (Some(hmac), Some(board)) = (hmac(instance), board.instances.get(instance.id.index())) else {
+                continue;
+            };
+            let ledger = board.ledger.get_or_init(|| Arc::new(Ledger::new(SENDERS)));
+            if ledger.notes().next().is_none()
+                && let Some(kept) = known.get(&key(instance))
+            {
+                fill(ledger, kept, hmac);
+            }
+        }
+    }
+
+    /// Writes the file where something has changed, and warns of clocks that part, until it is dropped.
+    pub async fn keep(self: Arc<Self>, live: Live) {
+        let mut told = HashSet::new();
+        loop {
+            let sources = live.now();
+            let signs = sources.config.instances.iter().any(|instance| hmac(instance).is_some());
+            if signs {
+                warn_of_skew(&sources, &mut told);
+                self.write(&sources, RUNNING);
+            }
+            sleep(if signs { PERIOD } else { IDLE_PERIOD }).await;
+        }
+    }
+
+    /// The engine has ended: writes what it left.
+    pub fn close(&self, sources: &Sources) {
+        if sources.config.instances.iter().any(|instance| hmac(instance).is_some()) {
+            self.write(sources, CLOSED);
+        }
+    }
+
+    fn write(&self, sources: &Sources, first: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.clone();
+        for (instance, board) in sources.instances() {
+            if let (Some(_), Some(ledger)) = (hmac(instance), board.ledger.get()) {
+                let kept = known.entry(key(instance)).or_default();
+                kept.sent = ledger.sent().or(kept.sent);
+                kept.heard.extend(ledger.notes().map(|note| (note.mark.source, note.mark.sequence)));
+            }
+        }
+        if (*known != before || first == CLOSED)
+            && let Err(error) = replace(&self.path, &text(&known, first))
+        {
+            warn!(path = %self.path.display(), %error, "marks against replayed adverts cannot be kept");
+            // Tried again when something has changed.
+        }
+    }
+}
+
+/// Puts what is known into a ledger that nobody uses yet.
+fn fill(ledger: &Ledger, kept: &Kept, hmac: &HmacSettings) {
+    let marks = kept.heard.iter().map(|(source, sequence)| Mark { source: *source, sequence: *sequence });
+    for (place, mark) in marks.take(ledger.room()).enumerate() {
+        ledger.note(place, Note { mark, skew: None });
+    }
+    if let Some(sent) = kept.sent {
+        // Where only growth counts, what was sent since the last writing must not be sent again.
+        let margin = if hmac.anti_replay == AntiReplay::Monotonic { SECOND } else { 0 };
+        ledger.note_sent(Sequence(sent.0.wrapping_add(margin)));
+    }
+}
+
+fn text(known: &BTreeMap<Key, Kept>, first: &str) -> String {
+    let mut text = format!("{first}\n");
+    for ((interface, family, vrid), kept) in known {
+        // Writing to a string cannot fail.
+        if let Some(sent) = kept.sent {
+            let _ = writeln!(text, "{interface} {family} {vrid} sent {:x}", sent.0);
+        }
+        for (source, sequence) in &kept.heard {
+            let _ = writeln!(text, "{interface} {family} {vrid} heard {source} {:x}", sequence.0);
+        }
+    }
+    text
+}
+
+/// After a crash, marks are moved on by what may have been heard since the last writing: those adverts are older than
+/// any that are sent from now on.
+fn parse(text: &str) -> BTreeMap<Key, Kept> {
+    let mut lines = text.lines();
+    let lost = if lines.next() == Some(CLOSED) { 0 } else { SECOND / 5 };
+    let mut known: BTreeMap<Key, Kept> = BTreeMap::new();
+    for words in lines.map(|line| line.split(' ').collect::<Vec<_>>()) {
+        let [interface, family, vrid, rest @ ..] = words.as_slice() else { continue };
+        let family = [Family::V4, Family::V6].map(self::family).into_iter().find(|word| word == family);
+        let (Some(family), Ok(vrid)) = (family, vrid.parse()) else { continue };
+        let kept = known.entry(((*interface).into(), family, vrid)).or_default();
+        let sequence = |digits| u64::from_str_radix(digits, 16).ok();
+        match rest {
+            ["sent", digits] => kept.sent = sequence(digits).map(Sequence),
+            ["heard", source, digits] => {
+                if let (Ok(source), Some(sequence)) = (source.parse(), sequence(digits)) {
+                    kept.heard.insert(source, Sequence(sequence.wrapping_add(lost)));
+                }
+            }
+            _ => {}
+        }
+    }
+    known
+}
+
+/// Replaces a file as a whole.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let aside = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(text.as_bytes())?;
+    fs::rename(&aside, path)
+}
+
+/// Once when a sender's clock comes to be more than half of the window away, and once when it is back.
+fn warn_of_skew(sources: &Sources, told: &mut HashSet<(u32, IpAddr)>) {
+    for (instance, board) in sources.instances() {
+        let (Some(hmac), Some(ledger)) = (hmac(instance), board.ledger.get()) else { continue };
+        for Note { mark, skew } in ledger.notes() {
+            let Some(skew) = skew else { continue };
+            let (name, peer) = (&*instance.settings.name, mark.source);
+            let (seconds, window) =
+                (Duration::from_micros(skew.unsigned_abs()).as_secs_f64(), hmac.window.as_secs());
+            let key = (instance.id.0, peer);
+            if hmac.is_near_the_edge(skew) {
+                if told.insert(key) {
+                    warn!(
+                        instance = name, %peer, seconds, window,
+                        "the clock of a peer is far from ours; beyond the window its adverts are refused"
+                    );
+                }
+            } else if told.remove(&key) {
+                info!(instance = name, %peer, seconds, window, "the clock of a peer is near ours again");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> BTreeMap<Key, Kept> {
+        let kept = Kept {
+            sent: Some(Sequence(0x6800_0000_8000_0001)),
+            heard: [("192.0.2.1", 5 << 32), ("192.0.2.2", u64::MAX)]
+                .map(|(source, sequence)| (source.parse().unwrap(), Sequence(sequence)))
+                .into(),
+        };
+        let six = Kept { sent: None, heard: [("fe80::1".parse().unwrap(), Sequence(1))].into() };
+        BTreeMap::from([(("eth0".into(), "ipv4", 51), kept), (("br-lan".into(), "ipv6", 255), six)])
+    }
+
+    #[test]
+    fn both_ways() {
+        assert_eq!(parse(&text(&known(), CLOSED)), known());
+    }
+
+    #[test]
+    fn a_crash_moves_marks_on() {
+        let found = parse(&text(&known(), RUNNING));
+        let kept = &found[&("eth0".into(), "ipv4", 51)];
+        let mark = kept.heard[&"192.0.2.1".parse::<IpAddr>().unwrap()];
+        assert_eq!(
+            (mark.seconds_ahead(Sequence(5 << 32)), mark.micros_ahead(Sequence(5 << 32))),
+            (0, 199_996)
+        );
+        assert_eq!(kept.sent, known()[&("eth0".into(), "ipv4", 51)].sent);
+    }
+
+    #[test]
+    fn what_means_nothing_is_passed_over() {
+        let text = "closed\n\neth0\neth0 ipv4 51\neth0 ipx 51 sent 1\neth0 ipv4 999 sent 1\neth0 ipv4 51 heard x 1\n\
+                    eth0 ipv4 51 heard 192.0.2.1 g\neth0 ipv4 51 heard 192.0.2.1 7\neth0 ipv4 51 sent 9\n";
+        let found = parse(text);
+        let kept = &found[&("eth0".into(), "ipv4", 51)];
+        assert_eq!((found.len(), kept.heard.len(), kept.sent), (1, 1, Some(Sequence(9))));
+    }
+}

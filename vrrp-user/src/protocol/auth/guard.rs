@@ -1,0 +1,326 @@
+//! What one instance believes, and how it signs.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use vrrp_ebpf::wire::vrrp::Header;
+use vrrp_ebpf::wire::{Family, Reject, TRAILER_LEN, Trailer};
+
+use super::{AntiReplay, HmacSettings, Mark, Marks, Senders, Sequence, TimeOfDay};
+
+/// Keeps out what is not signed as the settings demand.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    settings: Arc<HmacSettings>,
+    family: Family,
+    senders: Senders,
+    marks: Marks,
+    /// The sequence of our latest advert.
+    sent: Option<Sequence>,
+}
+
+/// An advert that may be believed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Admitted<'a> {
+    /// Without its trailer.
+    pub message: &'a [u8],
+    pub proof: Proof,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Proof {
+    /// It is not signed, and need not be.
+    Tolerated,
+    Signed {
+        mark: Mark,
+        /// Of the mark among [`Guard::marks`].
+        place: usize,
+        /// How far the sender's clock is ahead of ours, and what it took the advert to get here, in µs.
+        skew: i64,
+    },
+}
+
+impl Guard {
+    /// `room` is how many senders are remembered.
+    pub fn new(settings: Arc<HmacSettings>, family: Family, senders: Senders, room: usize) -> Self {
+        Self { settings, family, senders, marks: Marks::new(room), sent: None }
+    }
+
+    pub fn settings(&self) -> &HmacSettings {
+        &self.settings
+    }
+
+    /// Takes what was heard and sent before, under other settings or in another process. Marks of those that may not be
+    /// heard any more are left out.
+    pub fn recall(&mut self, marks: impl Iterator<Item = Mark>, sent: Option<Sequence>) {
+        let Self { senders, marks: own, .. } = self;
+        let may_send = |mark: &Mark| senders.as_ref().is_none_or(|senders| senders.contains(&mark.source));
+        marks.filter(may_send).for_each(|mark| own.recall(mark));
+        self.sent = self.sent.or(sent);
+    }
+
+    pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
+        self.marks.iter()
+    }
+
+    pub fn sent(&self) -> Option<Sequence> {
+        self.sent
+    }
+
+    /// Judges an advert that came from `source` at `now`, in keepalived's order: what costs a hash comes after what
+    /// does not, and a sender's mark moves only by what he signed.
+    ///
+    /// # Errors
+    /// [`Reject::AuthMissing`] to [`Reject::AuthReplay`]; [`Reject::Peer`] for a unicast sender that is none of the
+    /// peers; [`Reject::Truncated`] for what is no message.
+    pub fn admit<'a>(
+        &mut self,
+        octets: &'a [u8],
+        source: IpAddr,
+        now: TimeOfDay,
+    ) -> Result<Admitted<'a>, Reject> {
+        let Self { settings, family, senders, marks, .. } = self;
+        let header = Header(*octets.first_chunk().ok_or(Reject::Truncated)?);
+        let length = header.message_len(*family);
+        let (message, behind) = octets.split_at_checked(length).ok_or(Reject::Truncated)?;
+        let Ok(trailer) = <&[u8; TRAILER_LEN]>::try_from(behind) else {
+            return if settings.demands() {
+                Err(Reject::AuthMissing)
+            } else {
+                Ok(Admitted { message, proof: Proof::Tolerated })
+            };
+        };
+        if senders.as_ref().is_some_and(|senders| !senders.contains(&source)) {
+            return Err(Reject::Peer);
+        }
+        let trailer = Trailer::parse(trailer).ok_or(Reject::AuthMalformed)?;
+        let (sequence, clock) = (Sequence(trailer.sequence), Sequence::at(now));
+        let window = settings.window_seconds();
+        let is_far =
+            |sequence: Sequence| window.is_some_and(|window| sequence.seconds_ahead(clock).abs() > window);
+        if is_far(sequence) {
+            return Err(Reject::AuthStale);
+        }
+        let key = settings.key(trailer.key_id).ok_or(Reject::AuthKey)?;
+        if !key.verifies(message, source, &trailer) {
+            return Err(Reject::AuthHmac);
+        }
+        // A mark outside the window tells apart only what the window keeps out anyway. Without it, a sender whose clock
+        // was put right is heard again.
+        let place = marks.advance(source, sequence, is_far).map_err(|_| Reject::AuthReplay)?;
+        let skew = sequence.micros_ahead(clock);
+        Ok(Admitted { message, proof: Proof::Signed { mark: Mark { source, sequence }, place, skew } })
+    }
+
+    /// The trailer of an advert that leaves from `source` at `now`; the same for all its destinations.
+    pub fn sign(&mut self, message: &[u8], source: IpAddr, now: TimeOfDay) -> [u8; TRAILER_LEN] {
+        let sequence = self.next(now);
+        self.sent = Some(sequence);
+        let mut trailer = Trailer { key_id: self.settings.active, sequence: sequence.0, hmac: [0; 16] };
+        if let Some(key) = self.settings.key(self.settings.active) {
+            key.sign(message, source, &mut trailer);
+        }
+        trailer.emit()
+    }
+
+    /// The time, or the one after the latest. Where the clock was put back, peers that judge by the time refuse what is
+    /// ahead of it by more than the window; where they do not, only what goes on growing is heard.
+    fn next(&self, now: TimeOfDay) -> Sequence {
+        let clock = Sequence::at(now);
+        let Some(sent) = self.sent.filter(|sent| !clock.is_after(*sent)) else { return clock };
+        let window = self.settings.window_seconds();
+        if window.is_some_and(|window| sent.seconds_ahead(clock) > window) {
+            return clock;
+        }
+        sent.following()
+    }
+
+    /// Whether clocks may part before adverts are refused.
+    pub fn judges_time(&self) -> bool {
+        self.settings.anti_replay == AntiReplay::Time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::protocol::auth::{GROUP_SENDERS, HmacMode, Key};
+
+    const NOW: TimeOfDay = Duration::from_secs(0x6800_0000);
+    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const MESSAGE: [u8; 12] = [0x31, 51, 100, 1, 0, 100, 0, 0, 192, 0, 2, 100];
+
+    fn settings(keys: &[u8], mode: HmacMode, anti_replay: AntiReplay) -> HmacSettings {
+        HmacSettings {
+            keys: keys.iter().map(|id| Key::new(*id, &[*id; 32]).unwrap()).collect(),
+            active: keys[0],
+            window: Duration::from_secs(5),
+            anti_replay,
+            mode,
+        }
+    }
+
+    fn guard(keys: &[u8], mode: HmacMode) -> Guard {
+        let settings = settings(keys, mode, AntiReplay::Time);
+        Guard::new(Arc::new(settings), Family::V4, None, GROUP_SENDERS)
+    }
+
+    fn signed(guard: &mut Guard, now: TimeOfDay) -> Vec<u8> {
+        let trailer = guard.sign(&MESSAGE, SOURCE, now);
+        [MESSAGE.as_slice(), &trailer].concat()
+    }
+
+    fn judge(guard: &mut Guard, octets: &[u8], now: TimeOfDay) -> Result<(), Reject> {
+        guard.admit(octets, SOURCE, now).map(drop)
+    }
+
+    #[test]
+    fn hears_what_a_peer_signs_and_nothing_twice() {
+        let (mut sender, mut hearer) = (guard(&[1], HmacMode::Enforce), guard(&[1], HmacMode::Enforce));
+        let later = NOW + Duration::from_millis(250);
+        let advert = signed(&mut sender, later);
+        let admitted = hearer.admit(&advert, SOURCE, NOW).unwrap();
+        assert_eq!(admitted.message, MESSAGE);
+        assert!(matches!(admitted.proof, Proof::Signed { place: 0, skew: 250_000, .. }), "{admitted:?}");
+        assert_eq!(judge(&mut hearer, &advert, NOW), Err(Reject::AuthReplay));
+        let next = signed(&mut sender, later);
+        assert_eq!(judge(&mut hearer, &next, NOW), Ok(()), "the same time, another count");
+        assert_eq!(judge(&mut hearer, &advert, NOW), Err(Reject::AuthReplay));
+    }
+
+    /// Each check alone, and of two the earlier one.
+    #[test]
+    fn order() {
+        type Fault = (Reject, fn(&mut Vec<u8>));
+        let faults: [Fault; 4] = [
+            (Reject::AuthMalformed, |advert| advert[12] = 2),
+            (Reject::AuthStale, |advert| advert[16] ^= 1),
+            (Reject::AuthKey, |advert| advert[13] = 9),
+            (Reject::AuthHmac, |advert| advert[2] ^= 1),
+        ];
+        let advert = signed(&mut guard(&[1], HmacMode::Enforce), NOW);
+        for (index, (later, late)) in faults.iter().enumerate() {
+            for (first, early) in &faults[..=index] {
+                let mut hearer = guard(&[1], HmacMode::Enforce);
+                let mut changed = advert.clone();
+                early(&mut changed);
+                if first != later {
+                    late(&mut changed);
+                }
+                assert_eq!(judge(&mut hearer, &changed, NOW), Err(*first), "{later}");
+                assert_eq!(hearer.marks().count(), 0, "{first}");
+                assert_eq!(judge(&mut hearer, &advert, NOW), Ok(()), "no mark was moved by {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_window_counts_whole_seconds_both_ways() {
+        let advert = signed(&mut guard(&[1], HmacMode::Enforce), NOW);
+        for (distance, outcome) in [(5, Ok(())), (6, Err(Reject::AuthStale))] {
+            let span = Duration::from_secs(distance);
+            assert_eq!(judge(&mut guard(&[1], HmacMode::Enforce), &advert, NOW + span), outcome);
+            assert_eq!(judge(&mut guard(&[1], HmacMode::Enforce), &advert, NOW - span), outcome);
+        }
+        let monotonic = settings(&[1], HmacMode::Enforce, AntiReplay::Monotonic);
+        let mut monotonic = Guard::new(Arc::new(monotonic), Family::V4, None, GROUP_SENDERS);
+        assert_eq!(judge(&mut monotonic, &advert, NOW + Duration::from_hours(1)), Ok(()));
+    }
+
+    #[test]
+    fn modes() {
+        let advert = signed(&mut guard(&[1], HmacMode::Enforce), NOW);
+        let foreign = signed(&mut guard(&[2], HmacMode::Enforce), NOW);
+        for (mode, unsigned) in [
+            (HmacMode::Enforce, Err(Reject::AuthMissing)),
+            (HmacMode::Permissive, Ok(())),
+            (HmacMode::ReceiveOnly, Ok(())),
+        ] {
+            let mut hearer = guard(&[1], mode);
+            assert_eq!(judge(&mut hearer, &MESSAGE, NOW), unsigned, "{mode:?}");
+            assert_eq!(judge(&mut hearer, &foreign, NOW), Err(Reject::AuthKey), "{mode:?}");
+            assert_eq!(judge(&mut hearer, &advert, NOW), Ok(()), "{mode:?}");
+            assert_eq!(hearer.settings().signs(), mode != HmacMode::ReceiveOnly);
+        }
+    }
+
+    #[test]
+    fn any_key_is_heard_and_the_active_one_signs() {
+        let (mut old, mut new) = (guard(&[1, 2], HmacMode::Enforce), guard(&[2, 1], HmacMode::Enforce));
+        let (first, second) = (signed(&mut old, NOW), signed(&mut new, NOW));
+        assert_eq!((first[13], second[13]), (1, 2));
+        assert_eq!(judge(&mut new, &first, NOW), Ok(()));
+        assert_eq!(judge(&mut old, &second, NOW), Ok(()));
+        assert_eq!(judge(&mut guard(&[2], HmacMode::Enforce), &first, NOW), Err(Reject::AuthKey));
+    }
+
+    #[test]
+    fn by_unicast_only_peers_are_heard() {
+        let advert = signed(&mut guard(&[1], HmacMode::Enforce), NOW);
+        let settings = Arc::new(settings(&[1], HmacMode::Enforce, AntiReplay::Time));
+        let other: IpAddr = [192, 0, 2, 2].into();
+        for (peers, outcome) in [([SOURCE, other], Ok(())), ([other, other], Err(Reject::Peer))] {
+            let senders: Senders = Some(peers.into());
+            let mut hearer = Guard::new(Arc::clone(&settings), Family::V4, senders, peers.len());
+            assert_eq!(judge(&mut hearer, &advert, NOW), outcome);
+        }
+    }
+
+    #[test]
+    fn marks_are_kept_over_another_guard() {
+        let mut sender = guard(&[1], HmacMode::Enforce);
+        let (first, second) = (signed(&mut sender, NOW), signed(&mut sender, NOW));
+        let mut before = guard(&[1], HmacMode::Enforce);
+        judge(&mut before, &first, NOW).unwrap();
+        let mut after = guard(&[1], HmacMode::Enforce);
+        after.recall(before.marks(), None);
+        assert_eq!(judge(&mut after, &first, NOW), Err(Reject::AuthReplay));
+        assert_eq!(judge(&mut after, &second, NOW), Ok(()));
+    }
+
+    /// In time mode a sender whose clock was put back starts from it anew, and is heard: its old mark is out of the
+    /// window by then. In monotonic mode it goes on growing.
+    #[test]
+    fn a_clock_put_back() {
+        let back = NOW - Duration::from_secs(100);
+        let (mut sender, mut hearer) = (guard(&[1], HmacMode::Enforce), guard(&[1], HmacMode::Enforce));
+        judge(&mut hearer, &signed(&mut sender, NOW), NOW).unwrap();
+        assert_eq!(judge(&mut hearer, &signed(&mut sender, back), back), Ok(()));
+        assert_eq!(sender.sent(), Some(Sequence::at(back)));
+
+        let monotonic = Arc::new(settings(&[1], HmacMode::Enforce, AntiReplay::Monotonic));
+        let mut sender = Guard::new(monotonic, Family::V4, None, GROUP_SENDERS);
+        signed(&mut sender, NOW);
+        signed(&mut sender, back);
+        assert_eq!(sender.sent(), Some(Sequence::at(NOW).following()));
+        let mut restarted = sender.clone();
+        restarted.sent = None;
+        restarted.recall(std::iter::empty(), sender.sent());
+        signed(&mut restarted, back);
+        assert!(restarted.sent().unwrap().is_after(sender.sent().unwrap()));
+    }
+
+    /// A little ahead of the clock, the count goes on.
+    #[test]
+    fn many_in_one_moment() {
+        let mut sender = guard(&[1], HmacMode::Enforce);
+        let mut last = Sequence(0);
+        for _ in 0..70_000 {
+            let next = sender.next(NOW);
+            sender.sent = Some(next);
+            assert!(next.is_after(last));
+            last = next;
+        }
+        assert_eq!(last.0, Sequence::at(NOW).0 + 69_999);
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        let mut hearer = guard(&[1], HmacMode::Permissive);
+        for length in 0..12 {
+            assert_eq!(judge(&mut hearer, &MESSAGE[..length], NOW), Err(Reject::Truncated));
+        }
+    }
+}

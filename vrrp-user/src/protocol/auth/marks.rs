@@ -1,0 +1,135 @@
+//! How far each sender has come: what is not beyond its mark has been heard before.
+
+use std::net::IpAddr;
+
+use super::Sequence;
+
+/// Senders to a group that are remembered; whoever has the key and was silent longest makes room.
+pub const GROUP_SENDERS: usize = 4;
+
+/// The newest advert of one sender.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Mark {
+    pub source: IpAddr,
+    pub sequence: Sequence,
+}
+
+/// Marks of one instance's senders. Touched only by adverts whose signature is right, so that strangers move none.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    entries: Vec<Entry>,
+    room: usize,
+    uses: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    mark: Mark,
+    used: u64,
+}
+
+/// It was heard before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Replay;
+
+impl Marks {
+    /// For at most `room` senders, at least one.
+    pub fn new(room: usize) -> Self {
+        Self { entries: Vec::with_capacity(room), room: room.max(1), uses: 0 }
+    }
+
+    /// Takes a mark from before, unless that of its sender is further on. Without effect where no room is left.
+    pub fn recall(&mut self, mark: Mark) {
+        match self.entries.iter_mut().find(|entry| entry.mark.source == mark.source) {
+            Some(entry) if mark.sequence.is_after(entry.mark.sequence) => entry.mark = mark,
+            Some(_) => {}
+            None => {
+                if self.entries.len() < self.room {
+                    self.entries.push(Entry { mark, used: 0 });
+                }
+            }
+        }
+    }
+
+    /// Moves the sender's mark on to a signed advert, and returns its place. A mark for which `is_void` says so counts
+    /// no more.
+    ///
+    /// # Errors
+    /// The advert is not beyond the mark.
+    pub fn advance(
+        &mut self,
+        source: IpAddr,
+        sequence: Sequence,
+        is_void: impl FnOnce(Sequence) -> bool,
+    ) -> Result<usize, Replay> {
+        self.uses += 1;
+        let entry = Entry { mark: Mark { source, sequence }, used: self.uses };
+        let known = self.entries.iter_mut().enumerate().find(|(_, known)| known.mark.source == source);
+        if let Some((place, known)) = known {
+            known.used = self.uses;
+            if !is_void(known.mark.sequence) && !sequence.is_after(known.mark.sequence) {
+                return Err(Replay);
+            }
+            *known = entry;
+            return Ok(place);
+        }
+        if self.entries.len() < self.room {
+            self.entries.push(entry);
+            return Ok(self.entries.len() - 1);
+        }
+        let oldest = self.entries.iter_mut().enumerate().min_by_key(|(_, known)| known.used);
+        let (place, oldest) = oldest.ok_or(Replay)?;
+        *oldest = entry;
+        Ok(place)
+    }
+
+    /// In the order of their places.
+    pub fn iter(&self) -> impl Iterator<Item = Mark> + '_ {
+        self.entries.iter().map(|entry| entry.mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    fn never(_: Sequence) -> bool {
+        false
+    }
+
+    #[test]
+    fn only_what_is_newer_is_taken() {
+        let mut marks = Marks::new(4);
+        assert_eq!(marks.advance(source(1), Sequence(10), never), Ok(0));
+        assert_eq!(marks.advance(source(1), Sequence(10), never), Err(Replay));
+        assert_eq!(marks.advance(source(1), Sequence(9), never), Err(Replay));
+        assert_eq!(marks.advance(source(2), Sequence(9), never), Ok(1), "another sender");
+        assert_eq!(marks.advance(source(1), Sequence(11), never), Ok(0));
+        assert_eq!(marks.advance(source(1), Sequence(1), |mark| mark == Sequence(11)), Ok(0), "a void mark");
+    }
+
+    #[test]
+    fn the_longest_silent_one_makes_room() {
+        let mut marks = Marks::new(2);
+        marks.advance(source(1), Sequence(5), never).unwrap();
+        marks.advance(source(2), Sequence(5), never).unwrap();
+        marks.advance(source(1), Sequence(6), never).unwrap();
+        assert_eq!(marks.advance(source(3), Sequence(5), never), Ok(1));
+        assert_eq!(marks.advance(source(1), Sequence(6), never), Err(Replay));
+    }
+
+    #[test]
+    fn recalled_marks_never_go_back() {
+        let mut marks = Marks::new(2);
+        marks.recall(Mark { source: source(1), sequence: Sequence(7) });
+        marks.recall(Mark { source: source(1), sequence: Sequence(6) });
+        assert_eq!(marks.advance(source(1), Sequence(7), never), Err(Replay));
+        marks.recall(Mark { source: source(2), sequence: Sequence(1) });
+        marks.recall(Mark { source: source(3), sequence: Sequence(1) });
+        assert_eq!(marks.iter().count(), 2);
+    }
+}

@@ -1,0 +1,108 @@
+//! Adverts signed with a shared key: keepalived's `auth_hmac` (2.4.2 and later).
+//!
+//! Enters: adverts with what lies behind them, the address they came from, and the time of day. Leaves: adverts that
+//! may be believed, or the check that failed; and trailers for our own adverts. Absent: clocks, sockets, maps; what a
+//! believed advert means.
+//!
+//! [`Key`] signs and verifies, [`Sequence`] orders adverts, [`Marks`] remember how far each sender has come. [`Guard`]
+//! joins them for one instance.
+
+mod guard;
+mod key;
+mod marks;
+mod sequence;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use guard::{Admitted, Guard, Proof};
+pub use key::{KEY_MAX, KEY_MIN, Key};
+pub use marks::{GROUP_SENDERS, Mark, Marks};
+pub use sequence::Sequence;
+
+/// Longest `time_window`.
+pub const WINDOW_MAX: Duration = Duration::from_secs(300);
+
+/// The time of day: since 1970-01-01 UTC.
+pub type TimeOfDay = Duration;
+
+/// What a [`Guard`] is told by the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HmacSettings {
+    /// Any of them may sign what is heard; no two have the same id.
+    pub keys: Vec<Key>,
+    /// Id of the one that signs our adverts; one of `keys`.
+    pub active: u8,
+    /// How far a sender's clock may differ from ours, in whole seconds.
+    pub window: Duration,
+    pub anti_replay: AntiReplay,
+    pub mode: HmacMode,
+}
+
+/// What shows that an advert is not an old one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AntiReplay {
+    /// It is newer than those before it, and its time is ours, within the window.
+    Time,
+    /// It is newer than those before it. Nothing protects the first one.
+    Monotonic,
+}
+
+/// Steps of a migration, in the order of the way back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HmacMode {
+    /// Sign, and hear only what is signed.
+    Enforce,
+    /// Sign, and hear also what is not signed.
+    Permissive,
+    /// Do not sign, and hear both.
+    ReceiveOnly,
+}
+
+impl HmacSettings {
+    pub fn signs(&self) -> bool {
+        self.mode != HmacMode::ReceiveOnly
+    }
+
+    pub fn demands(&self) -> bool {
+        self.mode == HmacMode::Enforce
+    }
+
+    /// Whether a clock that is `skew` µs ahead of ours is past half of the window: time to put one of them right.
+    pub fn is_near_the_edge(&self, skew: i64) -> bool {
+        self.anti_replay == AntiReplay::Time && Duration::from_micros(skew.unsigned_abs()) * 2 > self.window
+    }
+
+    fn key(&self, id: u8) -> Option<&Key> {
+        self.keys.iter().find(|key| key.id() == id)
+    }
+
+    /// `None` where any distance is allowed.
+    fn window_seconds(&self) -> Option<i64> {
+        let seconds = i64::try_from(self.window.as_secs()).ok();
+        seconds.filter(|_| self.anti_replay == AntiReplay::Time)
+    }
+}
+
+impl HmacMode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Permissive => "permissive",
+            Self::ReceiveOnly => "receive-only",
+        }
+    }
+}
+
+impl AntiReplay {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Monotonic => "monotonic",
+        }
+    }
+}
+
+/// Who may be heard by unicast; `None`: whoever has the key.
+pub type Senders = Option<Arc<[IpAddr]>>;
