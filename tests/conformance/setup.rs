@@ -215,6 +215,8 @@ pub(crate) fn describe(action: &Action) -> String {
         }
         Action::ReportPriority(_, priority) => write!(words, "priority {priority}"),
         Action::ReportContest(..) => write!(words, "contest"),
+        Action::PutBack(..) => write!(words, "put back"),
+        Action::ReportAbandoned(..) => write!(words, "abandoned"),
         Action::ReportGroup(_, transition) => {
             write!(words, "GROUP {} {}", transition.to.as_str(), transition.reason.as_str())
         }

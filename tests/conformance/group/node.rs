@@ -170,6 +170,8 @@ impl Node {
                 Action::Report(..)
                 | Action::ReportContest(..)
                 | Action::Announce(..)
+                | Action::PutBack(..)
+                | Action::ReportAbandoned(..)
                 | Action::ReportPriority(..) => {}
             }
         }

@@ -154,7 +154,11 @@ impl Node {
                 Action::RemoveAddresses(..) => self.has_addresses = false,
                 Action::Report(_, transition) => self.outcome.transitions.push(transition),
                 Action::ReportContest(..) => self.outcome.contests += 1,
-                Action::Announce(..) | Action::ReportPriority(..) | Action::ReportGroup(..) => {}
+                Action::Announce(..)
+                | Action::PutBack(..)
+                | Action::ReportAbandoned(..)
+                | Action::ReportPriority(..)
+                | Action::ReportGroup(..) => {}
             }
         }
     }

@@ -29,6 +29,16 @@ pub enum Event {
     Track(TrackId, bool),
     /// The number in a tracked file.
     Value(TrackId, i32),
+    /// Something that the instance sets as master was removed, maybe by this daemon itself.
+    Lost(InstanceId, Loss),
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Loss {
+    Address,
+    /// A route or a rule.
+    Path,
 }
 
 /// A valid advert of another router, as heard.

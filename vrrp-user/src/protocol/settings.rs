@@ -174,6 +174,8 @@ pub struct VirtualAddress {
     pub temporary: bool,
     /// The kernel joins a multicast address on its interface.
     pub autojoin: bool,
+    /// Put back when somebody else removes it.
+    pub tracked: bool,
 }
 
 impl VirtualAddress {
@@ -194,6 +196,7 @@ impl VirtualAddress {
             home: false,
             temporary: false,
             autojoin: false,
+            tracked: true,
         }
     }
 }

@@ -169,7 +169,11 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
         Timer::MasterDown if instance.group().is_some() => dismiss(instance, turn),
         Timer::MasterDown => take_over(instance, turn),
         Timer::PreemptDelay => reconsider_master(instance, turn),
-        Timer::Advert | Timer::AnnounceAgain | Timer::AnnounceRefresh | Timer::AnnounceContest => {}
+        Timer::Advert
+        | Timer::AnnounceAgain
+        | Timer::AnnounceRefresh
+        | Timer::AnnounceContest
+        | Timer::Reclaim => {}
     }
 }
 
