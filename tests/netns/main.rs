@@ -14,6 +14,7 @@ mod mail;
 mod oddities;
 mod paths;
 mod policy;
+mod process;
 mod reload;
 mod repair;
 mod rungs;

@@ -26,7 +26,7 @@ use super::change::{Changes, Configured};
 use super::queue::{Command, Input, Queue, Report};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
-use crate::driver::realtime::{ENGINE_PRIORITY, RealtimeError, STACK, become_realtime};
+use crate::driver::realtime::{RealtimeError, STACK, become_realtime};
 use crate::driver::socket::{self, AdvertSender, Listener, Outgoing};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::Ring;
@@ -173,10 +173,10 @@ impl Engine {
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn spawn(self, realtime: bool) -> io::Result<Spawned> {
+    pub fn spawn(self, priority: Option<i32>) -> io::Result<Spawned> {
         let (tell, told) = mpsc::channel();
         let thread = Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(move || {
-            let class = if realtime { become_realtime(ENGINE_PRIORITY) } else { Ok(()) };
+            let class = priority.map_or(Ok(()), become_realtime);
             // The starter waits for it.
             let _ = tell.send(class);
             self.run()

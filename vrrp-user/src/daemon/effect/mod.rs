@@ -28,7 +28,7 @@ use super::queue::{Command, Object, Queue, Report};
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
-use crate::driver::realtime::{EFFECT_PRIORITY, STACK, become_realtime};
+use crate::driver::realtime::{STACK, become_realtime};
 use crate::driver::socket::{Announcer, Station};
 use crate::driver::wait::Wait;
 use crate::driver::{clock, sysctl};
@@ -111,10 +111,10 @@ impl Effect {
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn spawn(self, realtime: bool) -> io::Result<JoinHandle<()>> {
+    pub fn spawn(self, priority: Option<i32>) -> io::Result<JoinHandle<()>> {
         Builder::new().name("effect".to_owned()).stack_size(STACK).spawn(move || {
-            if realtime {
-                let _ = become_realtime(EFFECT_PRIORITY);
+            if let Some(priority) = priority {
+                let _ = become_realtime(priority);
             }
             self.run();
         })
