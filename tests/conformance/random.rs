@@ -213,6 +213,7 @@ fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCas
             Input::Advert { id, from, priority, interval, age } => {
                 let heard = Heard {
                     source: Variant::V3Ipv4.address(from),
+                    version: Version::V3,
                     priority: Priority(priority),
                     interval: Interval::from_wire(interval, Version::V3).unwrap(),
                     stamp: now - Duration::from_micros(age),
