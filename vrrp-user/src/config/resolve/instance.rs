@@ -237,7 +237,8 @@ fn centiseconds(written: At<Duration>, report: &mut Report) -> Duration {
 
 fn authentication(auth: &At<AuthDraft>, version: Version, flawed: bool, report: &mut Report) -> Auth {
     let AuthDraft { kind, password } = &auth.value;
-    let pass = kind.is_some_and(|kind| kind.value == AuthType::Pass);
+    let kind = kind.map(|kind| kind.value);
+    let pass = matches!(kind, Some(AuthType::Pass | AuthType::Ah));
     if version == Version::V3 {
         if pass {
             report
@@ -250,7 +251,10 @@ fn authentication(auth: &At<AuthDraft>, version: Version, flawed: bool, report: 
         return Auth::None;
     }
     match password {
-        Some(password) if pass && !password.value.is_empty() => Auth::Pass(padded(password, report)),
+        Some(password) if pass && !password.value.is_empty() => {
+            let password = padded(password, report);
+            if kind == Some(AuthType::Ah) { Auth::Ah(password) } else { Auth::Pass(password) }
+        }
         _ if pass => {
             report.warning(auth.at, "without `auth_pass` adverts are not authenticated, as with keepalived");
             Auth::None
