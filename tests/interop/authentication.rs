@@ -34,8 +34,11 @@ fn another_password_is_counted() -> Result<()> {
                 instance["state"] == "MASTER" && rejects.iter().any(|count| count["word"] == word)
             })
             .with_context(|| word.to_owned())?;
-            let senders = pair.observer.latest(20);
-            until("adverts of both", SETTLE, || [0, 1].iter().all(|node| senders.contains(node)))
+            pair.observer.clear();
+            until("adverts of both", SETTLE, || {
+                let senders = pair.observer.latest(20);
+                [0, 1].iter().all(|node| senders.contains(node))
+            })
         })?;
     }
     Ok(())
