@@ -39,7 +39,7 @@ fn options_are_read_as_keepalived_reads_them() {
         ("2001:db8::1/128", VirtualAddress { preferred: Some(0), ..address("2001:db8::1", 128) }),
         (
             "2001:db8::1/64 home mngtmpaddr no_track",
-            VirtualAddress { home: true, temporary: true, ..address("2001:db8::1", 64) },
+            VirtualAddress { home: true, temporary: true, tracked: false, ..address("2001:db8::1", 64) },
         ),
         (
             "239.1.2.3/32 autojoin dev eth1",

@@ -17,6 +17,7 @@ mod keepalived;
 mod links;
 mod mail;
 mod policy;
+mod process;
 mod random;
 mod routes;
 mod rules;

@@ -35,6 +35,7 @@ fn route(hops: Vec<Hop>) -> Route {
         protocol: 18,
         options: vec![],
         mtu_locked: false,
+        tracked: true,
     }
 }
 

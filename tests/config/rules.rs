@@ -40,6 +40,7 @@ fn rule(action: RuleAction) -> Rule {
         destination_ports: None,
         action,
         protocol: 18,
+        tracked: true,
     }
 }
 
@@ -86,7 +87,7 @@ fn rules_are_read_as_ip_reads_them() {
             },
         ),
         (
-            "realms 3/4 sup_pl 0 sup_group default table 7 preference 5 no_track",
+            "realms 3/4 sup_pl 0 sup_group default table 7 preference 5",
             rule(RuleAction::Lookup(Lookup {
                 table: Some(7),
                 realms: Some(3 << 16 | 4),
@@ -98,6 +99,7 @@ fn rules_are_read_as_ip_reads_them() {
         ("goto 6 preference 5", rule(RuleAction::Goto(6))),
         ("type blackhole preference 5", rule(RuleAction::Blackhole)),
         ("prohibit preference 5", rule(RuleAction::Prohibit)),
+        ("prohibit preference 5 no_track", Rule { tracked: false, ..rule(RuleAction::Prohibit) }),
         ("nop preference 5", rule(RuleAction::Nop)),
     ];
     for (line, expected) in rows {

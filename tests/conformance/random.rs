@@ -121,7 +121,13 @@ impl Account {
                     self.states.insert(id, (transition.to, transition.epoch));
                     id
                 }
+                Action::PutBack(id, epoch) => {
+                    prop_assert_eq!(self.has_addresses.get(&id), Some(&true));
+                    prop_assert_eq!(Some(epoch), router.instance(id).map(|i| i.epoch()));
+                    id
+                }
                 Action::ReportPriority(id, _) | Action::ReportContest(id, _) => id,
+                Action::ReportAbandoned(id) => id,
                 Action::ReportGroup(id, transition) => {
                     prop_assert_eq!(self.group.0, transition.from);
                     prop_assert!(transition.epoch > self.group.1);
@@ -203,6 +209,7 @@ fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCas
             Input::Advert { id, from, priority, interval, age } => {
                 let heard = Heard {
                     source: Variant::V3Ipv4.address(from),
+                    version: Version::V3,
                     priority: Priority(priority),
                     interval: Interval::from_wire(interval, Version::V3).unwrap(),
                     stamp: now - Duration::from_micros(age),

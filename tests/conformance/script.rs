@@ -8,7 +8,7 @@
 //! is MASTER
 //! ```
 //! Inputs: `startup`, `shutdown`, `link up|down`, `source N|none`, `track N up|down`, `hear P from N [every Ncs]`,
-//! `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`. Time: `wait T` wakes at every timeout, `sleep T` lets time pass
+//! `lost address|path`, `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`. Time: `wait T` wakes at every timeout, `sleep T` lets time pass
 //! unhandled, `freeze T` too but then handles what was due, `call` handles what is due now. Assertions: `is STATE`,
 //! `away N`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and
 //! numbers with `ns`, `us`, `ms`, `cs` or `s`.
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_user::protocol::{
-    Event, InstanceSettings, Interval, Priority, TrackId, TrackSettings, Version, VirtualAddress,
+    Event, InstanceSettings, Interval, Loss, Priority, TrackId, TrackSettings, Version, VirtualAddress,
 };
 
 use super::setup::{Bench, ID, Variant, centiseconds, tracked};
@@ -50,7 +50,13 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         ["value", id, value] => {
             bench.handle(&Event::Value(TrackId(id.parse().unwrap()), value.parse().unwrap()))
         }
+        ["lost", "address"] => bench.handle(&Event::Lost(ID, Loss::Address)),
+        ["lost", "path"] => bench.handle(&Event::Lost(ID, Loss::Path)),
         ["configure", ref change @ ..] => configure(bench, change),
+        ["hear", priority, "from", from, "in", "version", "2"] => {
+            let (priority, from) = (priority.parse().unwrap(), from.parse().unwrap());
+            bench.hear_in(Version::V2, priority, from, Interval::SECOND, Duration::ZERO)
+        }
         ["hear", priority, "from", from, ref how @ ..] => {
             let (interval, age) = match how {
                 ["sent", age @ .., "ago"] => (Interval::SECOND, span(bench, age)),

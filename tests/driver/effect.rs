@@ -9,6 +9,7 @@ use std::time::Duration;
 use vrrp_user::daemon::board::Board;
 use vrrp_user::daemon::effect::{Charge, Effect};
 use vrrp_user::daemon::queue::{Command, Object, Queue, Report};
+use vrrp_user::driver::realtime::EFFECT_PRIORITY;
 use vrrp_user::protocol::{Announcement, Elsewhere, Epoch, InstanceId, InstanceSettings, VirtualAddress};
 
 use crate::cable::{Cable, SILENCE, Tap, eventually, settings, virtual_address};
@@ -33,7 +34,8 @@ impl Running {
         let open = || {
             let charges = instances.iter().map(Charge::from);
             let (commands, reports) = (running.commands.clone(), running.reports.clone());
-            Ok(Effect::open(charges, commands, reports, Arc::clone(&running.board))?.spawn(true)?)
+            Ok(Effect::open(charges, commands, reports, Arc::clone(&running.board))?
+                .spawn(Some(EFFECT_PRIORITY))?)
         };
         let thread = cable.left.enter(open).unwrap();
         Self { thread: Some(thread), ..running }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
     Action, Event, GroupSettings, GroupTransition, Heard, Instance, InstanceId, InstanceSettings, Interval,
-    Priority, Router, State, TrackId,
+    Loss, Priority, Router, State, TrackId, Version,
 };
 
 use crate::script;
@@ -106,6 +106,26 @@ const ROWS: &[Row] = &[
             reasons no_source group_fault
             a source 100        -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent",
+    },
+    Row {
+        what: "a member whose addresses are taken away again and again takes the others along",
+        settings: plain,
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            b lost address      -> b put back
+            wait 100ms
+            b lost address      -> b put back
+            wait 100ms
+            b lost address      -> b put back
+            wait 100ms
+            b lost address      -> b put back
+            wait 100ms
+            b lost address      -> b put back
+            wait 100ms
+            b lost address      -> a advert 0, a remove, a FAULT group_fault, b advert 0, b remove, b FAULT taken_away, GROUP FAULT taken_away
+            wait 60s - 1ns
+            wait 1ns            -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered",
     },
     Row {
         what: "a thing that all track gives each its own reason",
@@ -340,6 +360,8 @@ fn subject(action: &Action) -> Option<InstanceId> {
         | Action::AddAddresses(id, _)
         | Action::RemoveAddresses(id, _)
         | Action::Announce(id, _)
+        | Action::PutBack(id, _)
+        | Action::ReportAbandoned(id)
         | Action::Report(id, _)
         | Action::ReportPriority(id, _)
         | Action::ReportContest(id, _) => Some(id),
@@ -380,13 +402,15 @@ fn step_member(bench: &mut Bench, id: InstanceId, words: &[&str]) -> Vec<String>
     let address = |number: &str| Variant::V3Ipv4.address(number.parse().unwrap());
     let event = match *words {
         ["link", state] => Event::Link(id, state == "up"),
+        ["lost", "address"] => Event::Lost(id, Loss::Address),
         ["source", "none"] => Event::Source(id, None),
         ["source", from] => Event::Source(id, Some(address(from))),
         ["seen"] => Event::Seen(id, bench.now),
         ["hear", priority, "from", from] => {
             let priority = Priority(priority.parse().unwrap());
             let stamp = bench.now;
-            Event::Advert(id, Heard { source: address(from), priority, interval: Interval::SECOND, stamp })
+            let (source, version, interval) = (address(from), Version::V3, Interval::SECOND);
+            Event::Advert(id, Heard { source, version, priority, interval, stamp })
         }
         _ => panic!("not an input: {words:?}"),
     };

@@ -4,6 +4,7 @@
 mod away;
 mod backup;
 mod init;
+mod lost;
 mod master;
 mod reload;
 mod track;
@@ -36,7 +37,9 @@ fn no_preempt(settings: &mut InstanceSettings) {
 }
 
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [init::ROWS, backup::ROWS, master::ROWS, track::ROWS, away::ROWS, reload::ROWS].into_iter().flatten()
+    [init::ROWS, backup::ROWS, master::ROWS, track::ROWS, away::ROWS, lost::ROWS, reload::ROWS]
+        .into_iter()
+        .flatten()
 }
 
 #[test]

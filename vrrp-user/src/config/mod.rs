@@ -36,10 +36,11 @@ pub use explain::{
     Tracked, Value, Within, text as explain_text,
 };
 pub use model::{
-    Config, DumpSettings, FifoSettings, FirewallSettings, Globals, Group, Instance, LinkDelays, MailSettings,
-    NotifyCommand, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser, Statics,
+    Config, DumpSettings, Errand, FifoSettings, FirewallSettings, Globals, Group, Instance, LinkDelays,
+    MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand, ScriptSettings, ScriptUser,
+    Statics,
 };
-pub use schema::{KeywordTable, keywords};
+pub use schema::{KeywordTable, keywords, mask as umask};
 pub use succession::{NoRoom, succeed};
 
 use diagnostic::Report;

@@ -63,6 +63,7 @@ pub struct Globals {
     pub log_unknown_vrids: bool,
     /// No IGMP reports for 224.0.0.0/24.
     pub silent_igmp: bool,
+    pub process: ProcessSettings,
     /// `None` where no mail is sent.
     pub mail: Option<MailSettings>,
 }
@@ -128,6 +129,34 @@ pub struct FifoSettings {
     pub user: Option<ScriptUser>,
     /// Reads it; the path is its last argument.
     pub script: Option<NotifyCommand>,
+}
+
+/// The process itself. All but `supplementary_groups` and `reload_file` count from the start of the daemon.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProcessSettings {
+    /// Nice value of engine and effect thread; that of the daemon where not set.
+    pub nice: Option<i8>,
+    /// SCHED_FIFO priority of the engine.
+    pub realtime: Option<u8>,
+    /// CPUs of engine and effect thread; all where empty.
+    pub cpus: Vec<usize>,
+    pub name: Option<Arc<str>>,
+    pub umask: Option<u32>,
+    /// Scripts of another user get all groups of that user.
+    pub supplementary_groups: bool,
+    /// Run before the start, and after the end.
+    pub startup: Option<Errand>,
+    pub shutdown: Option<Errand>,
+    /// Is there while a reload reads the configuration.
+    pub reload_file: Option<Arc<str>>,
+}
+
+/// A command that is waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Errand {
+    pub command: NotifyCommand,
+    /// It is ended after this time.
+    pub limit: Duration,
 }
 
 /// How mail about changes is sent.

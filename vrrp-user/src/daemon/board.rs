@@ -42,6 +42,8 @@ pub struct InstanceBoard {
     pub release_heard: AtomicU64,
     pub send_errors: AtomicU64,
     pub announcements_sent: AtomicU64,
+    /// Addresses, routes and rules that somebody else had removed.
+    pub put_back: AtomicU64,
     /// From the command to the last first announcement of the latest takeover, ns.
     pub takeover_nanos: AtomicU64,
     /// Lower masters heard while master.
@@ -114,6 +116,7 @@ impl InstanceBoard {
             &self.release_heard,
             &self.send_errors,
             &self.announcements_sent,
+            &self.put_back,
             &self.takeover_nanos,
             &self.contests,
         ];

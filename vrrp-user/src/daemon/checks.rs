@@ -57,7 +57,8 @@ impl Checks {
     }
 
     fn probe(&self, script: &ScriptSettings, config: &Config) -> Result<CheckProbe, CheckError> {
-        let identity = Identity::resolve(script.user.as_ref(), config.globals.script_user.as_ref())?;
+        let identity = Identity::resolve(script.user.as_ref(), config.globals.script_user.as_ref())?
+            .with_groups(config.globals.process.supplementary_groups)?;
         let probe = CheckProbe::new(script, identity, &self.names);
         probe.map_err(|failure| CheckError::Probe(Arc::clone(&script.name), failure))
     }

@@ -26,7 +26,7 @@ use super::change::{Changes, Configured};
 use super::queue::{Command, Input, Queue, Report};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
-use crate::driver::realtime::{ENGINE_PRIORITY, RealtimeError, STACK, become_realtime};
+use crate::driver::realtime::{RealtimeError, STACK, become_realtime};
 use crate::driver::socket::{self, AdvertSender, Listener, Outgoing};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::Ring;
@@ -173,10 +173,10 @@ impl Engine {
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn spawn(self, realtime: bool) -> io::Result<Spawned> {
+    pub fn spawn(self, priority: Option<i32>) -> io::Result<Spawned> {
         let (tell, told) = mpsc::channel();
         let thread = Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(move || {
-            let class = if realtime { become_realtime(ENGINE_PRIORITY) } else { Ok(()) };
+            let class = priority.map_or(Ok(()), become_realtime);
             // The starter waits for it.
             let _ = tell.send(class);
             self.run()
@@ -433,11 +433,13 @@ impl Engine {
                 continue;
             }
             let version = versions.into_iter().find(|version| *version as u8 == peer.version);
-            let Some(interval) = version.and_then(|version| Interval::from_wire(peer.interval, version))
+            let Some((version, interval)) =
+                version.and_then(|it| Some((it, Interval::from_wire(peer.interval, it)?)))
             else {
                 continue;
             };
             let heard = Heard {
+                version,
                 source: narrow(family, peer.source),
                 priority: Priority(peer.priority),
                 interval,
@@ -473,6 +475,10 @@ impl Engine {
                 }
                 Action::Announce(instance, announcement) => {
                     self.command(Command::Announce(instance, announcement));
+                }
+                Action::PutBack(instance, epoch) => self.command(Command::PutBack(instance, epoch)),
+                Action::ReportAbandoned(instance) => {
+                    self.reports.push(Report::Abandoned(instance));
                 }
                 Action::Report(instance, transition) => {
                     if let Some(board) = self.board.instances.get(instance.index()) {
@@ -619,6 +625,7 @@ fn heard(sighted: &Sighted<'_>, family: Family) -> Option<Heard> {
     let advert = Advert::parse(sighted.message, family).ok()?;
     let version = if advert.version() == Version::V2 as u8 { Version::V2 } else { Version::V3 };
     Some(Heard {
+        version,
         source: narrow(family, sighted.source),
         priority: Priority(advert.priority()),
         interval: Interval::from_wire(advert.interval(), version)?,

@@ -222,6 +222,7 @@ fn reader(settings: &FifoSettings, globals: &Globals) -> JoinSet<()> {
 fn job(settings: &FifoSettings, globals: &Globals) -> Result<Option<Job>, String> {
     let Some(script) = &settings.script else { return Ok(None) };
     let identity = Identity::resolve(script.user.as_ref(), globals.script_user.as_ref())
+        .and_then(|identity| identity.with_groups(globals.process.supplementary_groups))
         .map_err(|error| error.to_string())?;
     let command = script.command.clone();
     // It runs for as long as the daemon, and ends with it.

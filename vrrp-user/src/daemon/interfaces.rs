@@ -4,6 +4,7 @@
 //! programs and slots, and then [`Input`]s for the engine, which finds everything ready. Runs on the main thread.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,9 +27,10 @@ use super::vmacs::Vmacs;
 use crate::config::{Config, NoRoom, succeed};
 use crate::driver::clock;
 use crate::driver::netlink::monitor::Monitor;
+use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
-use crate::protocol::{Event, TrackId};
+use crate::protocol::{Event, InstanceId, Loss, TrackId};
 
 /// Until a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -78,11 +80,16 @@ impl Interfaces<'_> {
         let mut start = pin!(tokio::time::sleep(delay));
         let (mut started, mut has_new) = (false, false);
         let mut tracker = tracker(&self.config);
+        let mut belongings = belongings(&self.config);
+        let mut paths = PathMonitor::open(&belongings)?;
         loop {
             let again = self.keep(monitor.table());
             while !tracker.update(monitor.table(), |change| self.tell(change)) {
                 tokio::time::sleep(RETRY).await;
             }
+            // After what becomes of links: addresses of a link that is down need not be put back.
+            let removed = monitor.take_removed();
+            self.tell_lost(belongings.of_addresses(&removed, monitor.table())).await;
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain(settled).min();
             // New instances take part when all about them is told.
@@ -94,6 +101,13 @@ impl Interfaces<'_> {
             }
             tokio::select! {
                 changed = monitor.changed() => changed?,
+                lost = paths.lost(&belongings) => {
+                    let Lost { instances, statics } = lost?;
+                    if statics {
+                        self.statics.lose_paths();
+                    }
+                    self.tell_lost(instances).await;
+                }
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if !started => {
                     started = self.inputs.push(Input::Event(Event::Startup));
@@ -105,6 +119,8 @@ impl Interfaces<'_> {
                         if adopted.is_ok() {
                             has_new = true;
                             tracker = self::tracker(&self.config).continuing(&tracker);
+                            belongings = self::belongings(&self.config);
+                            paths = PathMonitor::open(&belongings)?;
                         }
                         // The service waits for it.
                         let _ = answer.send(adopted);
@@ -173,6 +189,14 @@ impl Interfaces<'_> {
         checks.chain(record.links.iter().map(|(track, up)| (*track, i32::from(*up)))).collect()
     }
 
+    async fn tell_lost(&self, lost: HashSet<(InstanceId, Loss)>) {
+        for (instance, loss) in lost {
+            while !self.inputs.push(Input::Event(Event::Lost(instance, loss))) {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
     /// A program is attached before the engine hears of the interface.
     fn tell(&mut self, change: Change) -> bool {
         let input = match change {
@@ -192,6 +216,11 @@ impl Interfaces<'_> {
         };
         self.inputs.push(input)
     }
+}
+
+fn belongings(config: &Config) -> Belongings {
+    let settings = config.instances.iter().map(|instance| (instance.id, &instance.settings));
+    Belongings::new(settings, &config.statics.routes, &config.statics.rules)
 }
 
 fn tracker(config: &Config) -> Tracker {

@@ -339,7 +339,7 @@ fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Res
 
 fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
     type Total = fn(&Reading<'_>) -> u64;
-    let totals: [(&str, &str, Total); 6] = [
+    let totals: [(&str, &str, Total); 7] = [
         ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.board.adverts_sent.load(Relaxed)),
         ("vrrpx_releases_sent", "Adverts sent with priority 0", |reading| {
             reading.board.release_sent.load(Relaxed)
@@ -349,6 +349,11 @@ fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::R
             "vrrpx_announcements_sent",
             "Gratuitous ARPs and unsolicited neighbour advertisements sent",
             |reading| reading.board.announcements_sent.load(Relaxed),
+        ),
+        (
+            "vrrpx_put_back",
+            "Addresses, routes and rules set again that somebody else had removed",
+            |reading| reading.board.put_back.load(Relaxed),
         ),
         ("vrrpx_send_errors", "Adverts that could not be sent", |reading| {
             reading.board.send_errors.load(Relaxed)

@@ -19,6 +19,7 @@ pub mod difference;
 pub mod dump;
 pub mod effect;
 pub mod engine;
+mod errand;
 pub mod fifo;
 pub mod firewall;
 pub mod interfaces;

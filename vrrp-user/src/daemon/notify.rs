@@ -372,7 +372,8 @@ impl Hooks {
     ) -> Result<Option<Self>, IdentityError> {
         let job = |hook: &Option<NotifyCommand>| -> Result<Option<Job>, IdentityError> {
             let Some(hook) = hook else { return Ok(None) };
-            let identity = Identity::resolve(hook.user.as_ref(), globals.script_user.as_ref())?;
+            let identity = Identity::resolve(hook.user.as_ref(), globals.script_user.as_ref())?
+                .with_groups(globals.process.supplementary_groups)?;
             let command = hook.command.clone();
             Ok(Some(Job { command, identity, limit: HOOK_LIMIT, leashed: false }))
         };

@@ -28,6 +28,8 @@ pub struct ProcessOptions {
     pub pid_files: Vec<PathBuf>,
     /// Log the state of everything once at the start.
     pub dump_at_start: bool,
+    /// Rights that files do not get; counts before that of the configuration.
+    pub umask: Option<u32>,
 }
 
 /// Which rung of the ladder is tried first; those below it follow, save for the first variant, which starts at the

@@ -1,7 +1,8 @@
 //! Files that hold the number of the process, where keepalived's users look for it.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -31,8 +32,7 @@ impl PidFiles {
         }
         let mut files = Self::default();
         for path in paths {
-            fs::write(path, format!("{}\n", std::process::id()))
-                .map_err(|error| PidFileError::Io { path: path.clone(), error })?;
+            write(path).map_err(|error| PidFileError::Io { path: path.clone(), error })?;
             files.0.push(path.clone());
         }
         Ok(files)
@@ -47,11 +47,18 @@ impl Drop for PidFiles {
     }
 }
 
-/// The daemon of ours or keepalived's that a file names. Numbers are used again, so its name is looked at.
+/// For everybody to read, whatever the umask.
+fn write(path: &Path) -> io::Result<()> {
+    fs::write(path, format!("{}\n", std::process::id()))?;
+    fs::set_permissions(path, Permissions::from_mode(0o644))
+}
+
+/// The daemon of ours or keepalived's that a file names. Numbers are used again, so its program is looked at.
 fn running(path: &Path) -> Option<(u32, String)> {
     let pid: u32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned();
-    let daemon = name.starts_with("keepalived") || name == "vrrpx";
+    let is_ours = fs::read_link(format!("/proc/{pid}/exe")).ok() == std::env::current_exe().ok();
+    let daemon = is_ours || name.starts_with("keepalived") || name == "vrrpx";
     (daemon && pid != std::process::id()).then_some((pid, name))
 }
 

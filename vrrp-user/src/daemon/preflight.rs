@@ -103,6 +103,15 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
         let CheckTarget::Command(command) = &script.target else { return true };
         verdict(format!("vrrp_script {}", script.name), command, script.user.as_ref())
     });
+    let process = &mut config.globals.process;
+    for (what, errand) in
+        [("startup_script", &mut process.startup), ("shutdown_script", &mut process.shutdown)]
+    {
+        errand.take_if(|errand| {
+            let NotifyCommand { command, user } = &errand.command;
+            !verdict(what.to_owned(), command, user.as_ref())
+        });
+    }
     for fifo in &mut config.globals.fifos {
         let what = format!("the script of the FIFO {}", fifo.path);
         fifo.script.take_if(|hook| !verdict(what, &hook.command, hook.user.as_ref()));
@@ -148,7 +157,9 @@ pub fn script_findings(config: &Config) -> ScriptFindings {
     let any = !config.scripts.is_empty()
         || hooked.any(NotifySettings::has_hooks)
         || grouped.any(NotifySettings::has_hooks)
-        || config.globals.fifos.iter().any(|fifo| fifo.script.is_some());
+        || config.globals.fifos.iter().any(|fifo| fifo.script.is_some())
+        || config.globals.process.startup.is_some()
+        || config.globals.process.shutdown.is_some();
     if !any {
         return ScriptFindings::default();
     }

@@ -51,6 +51,8 @@ pub enum Command {
     Add(InstanceId, Epoch),
     Remove(InstanceId, Epoch),
     Announce(InstanceId, Announcement),
+    /// Set again what is missing, and announce each address that was.
+    PutBack(InstanceId, Epoch),
     /// Finish what is queued, then end.
     Stop,
 }
@@ -70,6 +72,14 @@ pub enum Report {
         object: Object,
         errno: i32,
     },
+    /// Somebody else had removed this, and it is set again; and how many more.
+    PutBack {
+        instance: InstanceId,
+        object: Object,
+        more: u64,
+    },
+    /// Routes and rules are removed again and again, and are not set again.
+    Abandoned(InstanceId),
     /// All that another configuration asked for is decided and sent.
     Reconfigured,
     /// The engine has left its loop.

@@ -4,6 +4,7 @@
 //! all, and then a configuration that is [`Stale`]. Absent: what the parts do with it; each settles by itself:
 //! interfaces and programs first, then the engine at one moment, then hooks and checks.
 
+use std::fs::{self, File};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +21,7 @@ use super::preflight;
 use super::report::{Passed, Reporter};
 use super::run::{self, RunError};
 use super::status::{Live, Sources};
-use crate::config::Config;
+use crate::config::{Config, ProcessSettings};
 
 /// Longest time that the engine may take to change over.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
@@ -81,7 +82,11 @@ impl Reloader {
         notifier: &mut Notifier,
         checks: &mut Checks,
     ) -> Result<(), Vec<String>> {
-        let mut config = run::load(&self.options).map_err(|error| match error {
+        let before = self.live.now();
+        let reading = Reading::begin(before.config.globals.process.reload_file.as_deref());
+        let read = run::load(&self.options);
+        drop(reading);
+        let mut config = read.map_err(|error| match error {
             RunError::Config(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
             other => vec![other.to_string()],
         })?;
@@ -100,6 +105,9 @@ impl Reloader {
         let now = self.live.now();
         if now.config.globals.router_id != config.globals.router_id {
             warn!("router_id has changed; hooks and status tell the new one after a restart");
+        }
+        if start_only(&now.config.globals.process) != start_only(&config.globals.process) {
+            warn!("settings of the process have changed; they count after a restart");
         }
         self.live.replace(Sources { config: Arc::clone(&config), ..(*now).clone() });
         reporter.settle(Arc::clone(&config));
@@ -120,6 +128,32 @@ impl Reloader {
         let gone = || "interfaces are not followed any more".to_owned();
         self.orders.send(Order::Adopt(Box::new(config), answer)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?.map_err(|error| error.to_string())
+    }
+}
+
+/// What counts from the start on.
+fn start_only(settings: &ProcessSettings) -> ProcessSettings {
+    ProcessSettings { supplementary_groups: false, reload_file: None, ..settings.clone() }
+}
+
+/// The file that is there while the configuration is read.
+struct Reading<'a>(Option<&'a str>);
+
+impl<'a> Reading<'a> {
+    fn begin(path: Option<&'a str>) -> Self {
+        if let Some(path) = path
+            && let Err(error) = File::create(path)
+        {
+            warn!(path, %error, "the file of reload_file cannot be made");
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        // Somebody else may have taken it away.
+        let _ = self.0.map(fs::remove_file);
     }
 }
 

@@ -135,6 +135,17 @@ impl Reporter {
                     warn!(instance = name, %object, %error, more, "could not be set, removed or announced");
                 }
             }
+            Report::PutBack { instance, object, more } => {
+                let name = self.name(instance);
+                warn!(instance = name, %object, more, "was removed by somebody else, and is set again");
+            }
+            Report::Abandoned(instance) => {
+                let name = self.name(instance);
+                warn!(
+                    instance = name,
+                    "routes and rules are removed by somebody else again and again, and are left alone"
+                );
+            }
             Report::Reconfigured | Report::Stopped => debug!("an end of passing on is passed on"),
         }
     }

@@ -1,6 +1,7 @@
 //! From a command line to a running daemon, in order.
 
 use std::cell::RefCell;
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -10,6 +11,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::prctl::set_name;
+use nix::sys::stat::{Mode, umask};
 use nix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 use tokio::runtime;
@@ -22,6 +25,7 @@ use super::auth::Store;
 use super::board::Board;
 use super::effect::{Charge, Effect};
 use super::engine::{Engine, Parts, Spawned};
+use super::errand;
 use super::firewall::Firewall;
 use super::interfaces::Interfaces;
 use super::options::{RunOptions, XdpMode};
@@ -35,12 +39,12 @@ use super::service::{Service, ServiceError};
 use super::statics::Statics;
 use super::status::Sources;
 use super::vmacs::Vmacs;
-use crate::config::{Config, Diagnostic, Globals, Instance, Reader, Severity};
+use crate::config::{Config, Diagnostic, Globals, Instance, ProcessSettings, Reader, Severity};
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{residue, route, rule};
-use crate::driver::realtime::lock_memory;
+use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
 use crate::driver::xdp::{Program, Ring};
 use crate::protocol::{Event, InstanceSettings};
 
@@ -96,8 +100,12 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let started = clock::now();
     let mut config = load(options)?;
     prepare(&mut config)?;
+    present(&config.globals.process, options);
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
     let _pid_files = PidFiles::write(&options.process.pid_files)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(errand::startup(&config.globals));
+    let globals = config.globals.clone();
     // Gone again at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
     let slots = slots(config.instances.len());
@@ -116,8 +124,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let store = Arc::new(Store::open(&options.runtime_dir));
     store.prepare(&sources.config, &sources.board);
     let queues = Queues { inputs: queue()?, commands: queue()?, reports: queue()? };
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         #[cfg(feature = "bpf-log")]
         if let Ok(program) = &mut program {
             match program.log() {
@@ -168,7 +175,9 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         // Before the program on them, which sees to what they send until then.
         vmacs.borrow_mut().clear();
         outcome
-    })?;
+    });
+    runtime.block_on(errand::shutdown(&globals));
+    outcome?;
     info!("stopped");
     Ok(())
 }
@@ -281,8 +290,16 @@ fn start_threads(
     let (commands, reports) = (queues.commands.clone(), queues.reports.clone());
     let effect = Effect::open(charges, commands, reports, Arc::clone(&sources.board))?;
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
-    let Spawned { thread: engine, class } = engine.spawn(options.realtime)?;
-    let effect = effect.spawn(options.realtime)?;
+    let process = &config.globals.process;
+    let priority = process.realtime.map_or(ENGINE_PRIORITY, i32::from);
+    let beside = process.realtime.map_or(EFFECT_PRIORITY, |priority| i32::from(priority).max(2) - 1);
+    let (standing, refused) = Standing::take(process.nice, &process.cpus);
+    for line in refused {
+        warn!("{line}");
+    }
+    let Spawned { thread: engine, class } = engine.spawn(options.realtime.then_some(priority))?;
+    let effect = effect.spawn(options.realtime.then_some(beside))?;
+    drop(standing);
     let mut why = Vec::new();
     if !options.realtime {
         why.push("--no-realtime was given".to_owned());
@@ -357,6 +374,19 @@ fn prepare(config: &mut Config) -> Result<(), MissingCapabilities> {
         warn!("{line}");
     }
     Ok(())
+}
+
+/// Gives the process its name and its mask.
+fn present(settings: &ProcessSettings, options: &RunOptions) {
+    if let Some(mask) = options.process.umask.or(settings.umask) {
+        umask(Mode::from_bits_truncate(mask));
+    }
+    if let Some(name) = &settings.name
+        && let Err(error) =
+            CString::new(&**name).map_err(io::Error::from).and_then(|name| Ok(set_name(&name)?))
+    {
+        warn!(%name, %error, "the process keeps its name");
+    }
 }
 
 /// `router_id`, or the name of the host.

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::config;
+use crate::driver::clock;
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::{route, rule};
-use crate::protocol::{Route, Rule, VirtualAddress};
+use crate::protocol::{Losses, Route, Rule, Verdict, VirtualAddress};
 
 #[derive(Debug)]
 pub struct Statics {
@@ -23,6 +24,7 @@ pub struct Statics {
     /// Each with whether it is set.
     routes: Vec<(Route, bool)>,
     rules: Vec<(Rule, bool)>,
+    losses: Losses,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,8 @@ impl Statics {
     /// No file descriptor is left.
     pub fn new(wanted: &config::Statics) -> io::Result<Self> {
         let socket = RouteSocket::open()?;
-        let mut this = Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new() };
+        let losses = Losses::default();
+        let mut this = Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new(), losses };
         this.adopt(wanted);
         Ok(this)
     }
@@ -50,7 +53,8 @@ impl Statics {
         let gone = |it: &Static| {
             !wanted.addresses.iter().any(|(device, address)| (device, address) == (&it.device, &it.address))
         };
-        let Self { socket, addresses, routes, rules } = self;
+        self.losses = Losses::default();
+        let Self { socket, addresses, routes, rules, .. } = self;
         rules.retain(|(rule, _)| {
             let kept = wanted.rules.contains(rule);
             if !kept {
@@ -93,7 +97,7 @@ impl Statics {
 
     /// Sets what is missing, as far as its interface is there.
     pub fn keep(&mut self, table: &Table) {
-        let Self { socket, addresses, routes, rules } = self;
+        let Self { socket, addresses, routes, rules, .. } = self;
         let mut changed = false;
         for it in addresses {
             let Some(link) = table.link(&it.device) else { continue };
@@ -128,6 +132,24 @@ impl Statics {
             let mut errno = None;
             let done = rule::add(socket, std::slice::from_ref(rule), |_, refused| errno = Some(refused));
             *is_set = errno.is_none() && done.is_ok();
+        }
+    }
+
+    /// Somebody has removed a route or a rule: all are set again by [`Self::keep`], unless that happens again and again.
+    pub fn lose_paths(&mut self) {
+        match self.losses.note(clock::now()) {
+            Verdict::PutBack => {
+                let routes = self.routes.iter_mut().filter(|(route, _)| route.tracked);
+                routes.for_each(|(_, is_set)| *is_set = false);
+                let rules = self.rules.iter_mut().filter(|(rule, _)| rule.tracked);
+                rules.for_each(|(_, is_set)| *is_set = false);
+            }
+            Verdict::GiveUp => {
+                warn!(
+                    "static routes and rules are removed by somebody else again and again, and are left alone"
+                );
+            }
+            Verdict::Leave => {}
         }
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::WaitStatus;
-use nix::unistd::{Gid, Group, Pid, Uid, User};
+use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
@@ -116,7 +116,7 @@ impl Job {
             program: c_string(program)?,
             arguments: words.into_iter().map(c_string).collect::<Result<_, _>>()?,
             environment,
-            user: foreign.then_some((self.identity.uid, self.identity.gid)),
+            user: foreign.then(|| (self.identity.uid, self.identity.gid, self.identity.groups.clone())),
             leashed: self.leashed,
         };
         match spawn(&plan) {
@@ -180,6 +180,8 @@ pub struct Identity {
     pub uid: Uid,
     pub gid: Gid,
     pub name: Arc<str>,
+    /// Further groups.
+    pub groups: Vec<Gid>,
 }
 
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -207,10 +209,23 @@ impl Identity {
         Ok(Self::of(&default).unwrap_or_else(|_| Self::daemon()))
     }
 
+    /// With all groups of the user, where `all` is wanted.
+    ///
+    /// # Errors
+    /// They cannot be looked up.
+    pub fn with_groups(mut self, all: bool) -> Result<Self, IdentityError> {
+        if all {
+            let failed = |errno| IdentityError::Lookup(Arc::clone(&self.name), errno);
+            let name = CString::new(&*self.name).map_err(|_| failed(Errno::EINVAL))?;
+            self.groups = getgrouplist(&name, self.gid).map_err(failed)?;
+        }
+        Ok(self)
+    }
+
     pub fn daemon() -> Self {
         let uid = Uid::effective();
         let name = if uid.is_root() { "root".into() } else { uid.to_string().into() };
-        Self { uid, gid: Gid::effective(), name }
+        Self { uid, gid: Gid::effective(), name, groups: Vec::new() }
     }
 
     fn of(user: &ScriptUser) -> Result<Self, IdentityError> {
@@ -226,7 +241,7 @@ impl Identity {
                     .gid
             }
         };
-        Ok(Self { uid: found.uid, gid, name: Arc::clone(&user.name) })
+        Ok(Self { uid: found.uid, gid, name: Arc::clone(&user.name), groups: Vec::new() })
     }
 }
 

@@ -5,12 +5,14 @@
 
 use std::io;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::unistd::Pid;
 use thiserror::Error;
 
 /// SCHED_FIFO priority of the engine; that of threaded interrupt handlers, which bring the adverts.
 pub const ENGINE_PRIORITY: i32 = 50;
-/// SCHED_FIFO priority of the effect thread: whatever it does, the engine comes first.
+/// As [`ENGINE_PRIORITY`], of the effect thread: whatever it does, the engine comes first.
 pub const EFFECT_PRIORITY: i32 = 49;
 /// Stack of a real-time thread, bytes. Small, as locked memory cannot be swapped out.
 pub const STACK: usize = 256 * 1024;
@@ -77,6 +79,66 @@ pub fn lock_memory() -> Result<(), LockError> {
     Ok(())
 }
 
+/// Nice value and CPUs for the threads that are started while it lives. Dropped, the calling thread has its own again.
+#[derive(Debug)]
+pub struct Standing {
+    nice: Option<i32>,
+    cpus: Option<CpuSet>,
+}
+
+impl Standing {
+    /// Of the calling thread and those that it starts; where `cpus` is empty, on all that are its own. What cannot be
+    /// had is told in the second value, one line each.
+    pub fn take(nice: Option<i8>, cpus: &[usize]) -> (Self, Vec<String>) {
+        let mut refused = Vec::new();
+        let mut before = Self { nice: None, cpus: None };
+        if let Some(nice) = nice {
+            match set_nice(nice.into()) {
+                Ok(own) => before.nice = Some(own),
+                Err(error) => refused.push(format!("vrrp_priority {nice} is not taken: {error}")),
+            }
+        }
+        if !cpus.is_empty() {
+            match pin(cpus) {
+                Ok(own) => before.cpus = Some(own),
+                Err(error) => refused.push(format!("vrrp_cpu_affinity is not taken: {error}")),
+            }
+        }
+        (before, refused)
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        // It was so before; a refusal leaves an ordinary thread where it is.
+        if let Some(nice) = self.nice {
+            let _ = set_nice(nice);
+        }
+        if let Some(cpus) = &self.cpus {
+            let _ = sched_setaffinity(Pid::from_raw(0), cpus);
+        }
+    }
+}
+
+/// Returns what it was.
+fn set_nice(nice: i32) -> io::Result<i32> {
+    // SAFETY: both calls take numbers only; 0 means the calling thread, on Linux not the process.
+    let (before, refused) =
+        unsafe { (libc::getpriority(libc::PRIO_PROCESS, 0), libc::setpriority(libc::PRIO_PROCESS, 0, nice)) };
+    if refused != 0 { Err(io::Error::last_os_error()) } else { Ok(before) }
+}
+
+/// Returns where it ran before.
+fn pin(cpus: &[usize]) -> nix::Result<CpuSet> {
+    let own = sched_getaffinity(Pid::from_raw(0))?;
+    let mut set = CpuSet::new();
+    for cpu in cpus {
+        set.set(*cpu)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &set)?;
+    Ok(own)
+}
+
 /// Whether CAP_IPC_LOCK is in the effective set.
 fn may_lock() -> bool {
     const CAP_IPC_LOCK: u32 = 14;
@@ -101,6 +163,37 @@ mod tests {
         if let Some(policies) = policies.join().unwrap() {
             assert_eq!(policies, (libc::SCHED_FIFO, libc::SCHED_OTHER));
         }
+    }
+
+    #[test]
+    fn a_thread_has_its_own_standing_again_when_others_are_started() {
+        std::thread::spawn(|| {
+            let standing = || (set_nice_of_now(), sched_getaffinity(Pid::from_raw(0)).unwrap());
+            let before = standing();
+            let (taken, refused) = Standing::take(Some(5), &[0]);
+            assert!(refused.is_empty(), "{refused:?}");
+            let started = std::thread::spawn(standing).join().unwrap();
+            drop(taken);
+            let mut first = CpuSet::new();
+            first.set(0).unwrap();
+            assert_eq!(started, (5, first));
+            // To be less nice again takes CAP_SYS_NICE.
+            if nix::unistd::geteuid().is_root() {
+                assert_eq!(standing(), before);
+            }
+        })
+        .join()
+        .unwrap();
+        let (_, refused) = Standing::take(None, &[1023]);
+        assert!(
+            refused.iter().any(|line| line.starts_with("vrrp_cpu_affinity is not taken: ")),
+            "{refused:?}"
+        );
+    }
+
+    fn set_nice_of_now() -> i32 {
+        // SAFETY: takes numbers only.
+        unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
     }
 
     #[test]

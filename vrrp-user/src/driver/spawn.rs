@@ -29,8 +29,8 @@ pub(super) struct Plan {
     pub(super) arguments: Vec<CString>,
     /// Of the form `NAME=value`.
     pub(super) environment: Vec<CString>,
-    /// Whom it runs as, without supplementary groups; `None`: as the daemon.
-    pub(super) user: Option<(Uid, Gid)>,
+    /// Whom it runs as, and in which further groups; `None`: as the daemon.
+    pub(super) user: Option<(Uid, Gid, Vec<Gid>)>,
     /// It is killed when the calling thread ends.
     pub(super) leashed: bool,
 }
@@ -147,9 +147,10 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
             // (before Linux 5.11), only descriptors that are not close-on-exec by themselves go along.
             libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary);
             libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-            if let Some((uid, gid)) = plan.user {
+            if let Some((uid, gid, groups)) = &plan.user {
                 let (uid, gid) = (uid.as_raw(), gid.as_raw());
-                done(libc::syscall(libc::SYS_setgroups, 0_usize, ptr::null::<libc::gid_t>()))?;
+                // A `Gid` is a gid_t and nothing else.
+                done(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()))?;
                 done(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
                 done(libc::syscall(libc::SYS_setresuid, uid, uid, uid))?;
             }

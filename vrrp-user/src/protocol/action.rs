@@ -20,6 +20,10 @@ pub enum Action {
     RemoveAddresses(InstanceId, Epoch),
     /// Announce every address again.
     Announce(InstanceId, Announcement),
+    /// Set again what is missing of addresses, routes and rules, and announce each address that was.
+    PutBack(InstanceId, Epoch),
+    /// Routes and rules are taken away again and again, and are left alone until the next takeover.
+    ReportAbandoned(InstanceId),
     /// Tell people and hooks.
     Report(InstanceId, Transition),
     /// The effective priority changed.
@@ -125,10 +129,12 @@ pub enum Reason {
     Removed = 14,
     /// Unicast without a peer.
     NoPeer = 15,
+    /// Somebody removes the addresses again and again.
+    TakenAway = 16,
 }
 
 impl Reason {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Startup,
         Self::Owner,
         Self::MasterSilent,
@@ -145,6 +151,7 @@ impl Reason {
         Self::GroupYielded,
         Self::Removed,
         Self::NoPeer,
+        Self::TakenAway,
     ];
 
     /// The word in metrics, status and hooks.
@@ -166,6 +173,7 @@ impl Reason {
             Self::GroupYielded => "group_yielded",
             Self::Removed => "removed",
             Self::NoPeer => "no_peer",
+            Self::TakenAway => "taken_away",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::units::{InstanceId, Interval, Priority};
+use super::units::{InstanceId, Interval, Priority, Version};
 
 /// A thing whose state counts: a script or an interface, numbered by the configuration. Instances that name the
 /// same thing share the number.
@@ -29,12 +29,24 @@ pub enum Event {
     Track(TrackId, bool),
     /// The number in a tracked file.
     Value(TrackId, i32),
+    /// Something that the instance sets as master was removed, maybe by this daemon itself.
+    Lost(InstanceId, Loss),
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Loss {
+    Address,
+    /// A route or a rule.
+    Path,
 }
 
 /// A valid advert of another router, as heard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Heard {
     pub source: IpAddr,
+    /// Of the protocol that the advert speaks; a sender may speak both (RFC 9568 §8.4).
+    pub version: Version,
     pub priority: Priority,
     /// As advertised by the sender.
     pub interval: Interval,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};
-use super::event::{Heard, TrackId};
+use super::event::{Heard, Loss, TrackId};
 use super::settings::{InstanceSettings, TrackSettings};
 use super::state::{self, Backup, Master, RemoteMaster, Turn};
 use super::timers::{Timer, Timers};
@@ -285,6 +285,20 @@ impl Instance {
         turn.actions.push_back(Action::ReportPriority(self.id, self.priority));
     }
 
+    /// Somebody has removed an address, a route or a rule, which is of interest to a Master only: another state has
+    /// none of them.
+    pub(super) fn lost(&mut self, loss: Loss, turn: &mut Turn<'_>) {
+        if self.state == State::Master {
+            state::master::lost(self, loss, turn);
+        }
+    }
+
+    /// Whether somebody keeps removing the addresses: a Fault.
+    pub(super) fn set_taken_away(&mut self, is_so: bool, turn: &mut Turn<'_>) {
+        self.tracking.taken_away = is_so;
+        self.reconsider(turn);
+    }
+
     pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {
         // Each handler arms its timers beyond now, so one round is enough.
         for _ in Timer::ALL {
@@ -292,7 +306,8 @@ impl Instance {
             match self.state {
                 State::Backup => state::backup::fired(self, timer, due, turn),
                 State::Master => state::master::fired(self, timer, due, turn),
-                State::Init | State::Fault => {}
+                State::Fault => state::fault::fired(self, timer, turn),
+                State::Init => {}
             }
         }
     }

@@ -24,6 +24,8 @@ pub struct Route {
     pub options: Vec<(RouteOption, u32)>,
     /// The MTU is not to be changed by path MTU discovery.
     pub mtu_locked: bool,
+    /// Put back when somebody else removes it.
+    pub tracked: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

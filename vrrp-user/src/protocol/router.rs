@@ -125,6 +125,7 @@ impl Router {
             Event::Source(id, source) => self.on(id, now, |instance, turn| instance.source_is(source, turn)),
             Event::Track(track, up) => self.track(track, i32::from(up), now),
             Event::Value(track, value) => self.track(track, value, now),
+            Event::Lost(id, loss) => self.on(id, now, |instance, turn| instance.lost(loss, turn)),
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Rule {
     pub action: RuleAction,
     /// rtnetlink protocol: who has set it.
     pub protocol: u8,
+    /// Put back when somebody else removes it.
+    pub tracked: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -19,10 +19,12 @@ pub enum Timer {
     AnnounceRefresh = 5,
     /// Master: the second set of announcements after a lower master was heard.
     AnnounceContest = 6,
+    /// Fault: addresses that somebody kept removing are tried again.
+    Reclaim = 7,
 }
 
 impl Timer {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Advert,
         Self::MasterDown,
         Self::Suspect,
@@ -30,6 +32,7 @@ impl Timer {
         Self::AnnounceAgain,
         Self::AnnounceRefresh,
         Self::AnnounceContest,
+        Self::Reclaim,
     ];
 }
 

@@ -16,6 +16,8 @@ pub struct Faults {
     pub no_peer: bool,
     /// A tracked thing of weight 0 is down.
     pub track_down: bool,
+    /// Somebody removes the addresses again and again.
+    pub taken_away: bool,
 }
 
 impl Faults {
@@ -29,6 +31,8 @@ impl Faults {
             Some(Reason::NoPeer)
         } else if self.track_down {
             Some(Reason::TrackDown)
+        } else if self.taken_away {
+            Some(Reason::TakenAway)
         } else {
             None
         }
@@ -69,6 +73,8 @@ impl TrackSettings {
 pub(super) struct Tracking {
     pub(super) link: bool,
     pub(super) source: Option<IpAddr>,
+    /// Until [`super::Timer::Reclaim`].
+    pub(super) taken_away: bool,
     /// Latest result of each of the settings' tracks, in their order: 1 for up and 0 for down, or the number of a file.
     results: Vec<Option<i32>>,
 }
@@ -76,7 +82,7 @@ pub(super) struct Tracking {
 impl Tracking {
     pub(super) fn new(settings: &InstanceSettings) -> Self {
         let results = settings.tracks.iter().map(|track| track.initial.map(i32::from)).collect();
-        Self { link: false, source: None, results }
+        Self { link: false, source: None, taken_away: false, results }
     }
 
     /// For other settings of the same instance. What is tracked still keeps its result; what is new has the result that
@@ -119,6 +125,7 @@ impl Tracking {
             no_source: self.source.is_none(),
             no_peer: settings.unicast.as_ref().is_some_and(|unicast| unicast.peers.is_empty()),
             track_down: self.known(&settings.tracks).any(|(track, value)| track.fails(value)),
+            taken_away: self.taken_away,
         }
     }
 

@@ -133,6 +133,7 @@ fn run_options(options: Options) -> RunOptions {
                 options.vrrp_pid.unwrap_or_else(|| VRRP_PID_FILE.into()),
             ],
             dump_at_start: options.dump,
+            umask: options.umask,
         },
     }
 }

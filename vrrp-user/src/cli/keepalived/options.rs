@@ -34,6 +34,7 @@ pub(super) struct Options {
     pub(super) mode: XdpMode,
     pub(super) log: Option<String>,
     pub(super) no_realtime: bool,
+    pub(super) umask: Option<u32>,
     /// What will not happen, in words for people.
     pub(super) notices: Vec<String>,
 }
@@ -221,7 +222,7 @@ mod tests {
     #[test]
     fn what_does_nothing_is_noticed_and_what_asks_for_nothing_is_not() {
         let options = of(&["-P", "-x", "-u", "022", "-c", "/pid", "--perf=all", "-I"]).unwrap();
-        assert_eq!(options.notices.len(), 4, "{:?}", options.notices);
+        assert_eq!((options.notices.len(), options.umask), (3, Some(0o22)), "{:?}", options.notices);
         assert_eq!(options.notices[0], "--snmp has no effect: SNMP is not served");
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::options::{OptionError, Options, Task};
+use crate::config::umask;
 use crate::daemon::options::XdpMode;
 use crate::daemon::syslog::Facility;
 
@@ -68,7 +69,11 @@ pub(super) const ROWS: &[Row] = &[
     ignored(b'g', "log-file", "FILE", NO_FILE),
     ignored(0, "flush-log-file", "", NO_FILE),
     flag(b'G', "no-syslog", "do not log to syslog", |it| it.no_syslog = true),
-    ignored(b'u', "umask", "MASK", "the mask of the process stays"),
+    value(b'u', "umask", "MASK", "rights that files do not get, such as 0177 or IRWXG|IRWXO", |it, value| {
+        let text = value.to_string_lossy().into_owned();
+        it.umask = Some(umask(&text).ok_or(OptionError::Bad("umask", text))?);
+        Ok(())
+    }),
     ignored(b'X', "release-vips", "", "only the end of the daemon releases addresses"),
     ignored(b'V', "dont-release-vrrp", "", "the end of the daemon releases addresses"),
     moot(b'I', "dont-release-ipvs", "leave IPVS alone"),

@@ -87,6 +87,7 @@ fn address(draft: &AddressDraft, report: &mut Report) -> VirtualAddress {
         home: draft.home.is_some(),
         temporary: draft.temporary.is_some(),
         autojoin: draft.autojoin,
+        tracked: !draft.untracked,
         ..standard
     }
 }

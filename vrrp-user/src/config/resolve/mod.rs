@@ -82,6 +82,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             fifos: fifos([globals.fifo, globals.vrrp_fifo], report),
             dumps: globals.dumps,
             mail,
+            process: globals.daemon.settings(),
             firewall: globals.policies.firewall,
             log_unknown_vrids: globals.policies.log_unknown_vrids,
         },

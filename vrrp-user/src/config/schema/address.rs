@@ -28,6 +28,7 @@ pub(in crate::config) struct AddressDraft {
     pub(in crate::config) home: Option<Position>,
     pub(in crate::config) temporary: Option<Position>,
     pub(in crate::config) autojoin: bool,
+    pub(in crate::config) untracked: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +104,12 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
         "",
         "a multicast address is joined on its interface",
     ),
-    Row::moot("no_track", "losing the address does not end mastership", "it never does").flag(),
+    Row::works(
+        "no_track",
+        Kind::Flag(|address, _| address.untracked = true),
+        "",
+        "the address is not put back when somebody else removes it",
+    ),
     Row::works(
         "use_vmac",
         Kind::Flag(|address, _| address.vmac = true),
@@ -143,6 +149,7 @@ pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], repor
             home: None,
             temporary: None,
             autojoin: false,
+            untracked: false,
         };
         super::read_options(OPTIONS, "behind an address", &statement.args, &mut address, report);
         addresses.push(address);

@@ -8,6 +8,7 @@ use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::model::{DumpSettings, ScriptUser};
 use super::super::source::At;
+use super::daemon::DaemonDraft;
 use super::instance::AnnounceDraft;
 use super::mail::MailDraft;
 use super::policy::PoliciesDraft;
@@ -45,6 +46,7 @@ pub(in crate::config) struct GlobalsDraft {
     /// `disable_local_igmp`.
     pub(in crate::config) silent_igmp: bool,
     pub(in crate::config) mail: MailDraft,
+    pub(in crate::config) daemon: DaemonDraft,
 }
 
 /// Longer pauses than this hold up a takeover of many addresses.

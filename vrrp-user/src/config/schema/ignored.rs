@@ -11,7 +11,6 @@ const LINKS_BY_NETLINK: &str =
     "nothing is polled: the kernel tells link states, and of a driver that does not tell them none is known";
 const NAMES_STAY: &str = "processes keep their names";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
-const OWN_REAL_TIME: &str = "the daemon chooses its own scheduling";
 
 pub(super) const TOP: &[Row<Draft>] = &[
     Row::missing("bfd_instance", "BFD session", NO_BFD),
@@ -48,21 +47,7 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "not a keyword of keepalived either; found in tutorials",
         "the level of the log stays",
     ),
-    Row::missing("process_names", "names of processes", NAMES_STAY),
-    Row::missing("process_name", "name of the process", NAMES_STAY),
-    Row::missing("vrrp_process_name", "name of the process", NAMES_STAY),
     Row::missing("bfd_process_name", "name of the process", NAMES_STAY),
-    Row::missing(
-        "set_supplementary_groups",
-        "further groups for scripts",
-        "scripts run without further groups",
-    ),
-    Row::missing("use_symlink_paths", "run scripts by the path as written", "the setting is not used"),
-    Row::missing("startup_script", "run before the start", "the script is not run"),
-    Row::missing("startup_script_timeout", "patience with `startup_script`", "the script is not run"),
-    Row::missing("shutdown_script", "run after the end", "the script is not run"),
-    Row::missing("shutdown_script_timeout", "patience with `shutdown_script`", "the script is not run"),
-    Row::missing("umask", "rights of files made", "the mask of the process stays"),
     Row::missing("random_seed", "for tests", "the seed is not used"),
     Row::missing("data_use_instance", "names of dump files", "their names tell no instance"),
     Row::missing("tmp_config_directory", "place of the flattened file", "no such file is made"),
@@ -80,7 +65,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::moot("reload_check_config", "check before a reload", "a file with errors is never taken over"),
     Row::missing("reload_time_file", "reload at a time", "no reload is timed"),
     Row::missing("reload_repeat", "reload every day", "no reload is timed"),
-    Row::missing("reload_file", "handshake of a reload", "the file is not made"),
     Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
     Row::moot(
         "vrrp_skip_check_adv_addr",
@@ -89,13 +73,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     ),
     Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
     Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
-    Row::missing("vrrp_priority", "nice value", OWN_REAL_TIME),
-    Row::missing("vrrp_no_swap", "lock memory", OWN_REAL_TIME),
-    Row::missing("vrrp_rt_priority", "real-time priority", OWN_REAL_TIME),
-    Row::missing("vrrp_rlimit_rttime", "limit of real time", OWN_REAL_TIME).alias(&["vrrp_rlimit_rtime"]),
-    Row::missing("vrrp_cpu_affinity", "pin to CPUs", OWN_REAL_TIME),
-    Row::missing("max_auto_priority", "raise the priority when late", OWN_REAL_TIME),
-    Row::missing("min_auto_priority_delay", "lateness that raises it", OWN_REAL_TIME),
     Row::missing("vrrp_netlink_cmd_rcv_bufs", "socket buffer", BUFFERS_STAY),
     Row::missing("vrrp_netlink_cmd_rcv_bufs_force", "socket buffer", BUFFERS_STAY),
     Row::missing("vrrp_netlink_monitor_rcv_bufs", "socket buffer", BUFFERS_STAY),

@@ -6,6 +6,7 @@
 
 mod address;
 mod check;
+mod daemon;
 mod delay;
 mod globals;
 mod group;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 pub(super) use address::{AddressDraft, Broadcast};
 pub(super) use check::targets;
+pub use daemon::mask;
 pub(super) use globals::GlobalsDraft;
 pub(super) use group::GroupDraft;
 pub(super) use hmac::{HmacDraft, KeyDraft, Secret, not_hex};

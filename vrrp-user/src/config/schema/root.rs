@@ -11,8 +11,8 @@ use super::group::{self, GroupDraft};
 use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
 use super::{
-    AddressDraft, Kind, Row, Tables, address, check, delay, hmac, ignored, mail, policy, process, route,
-    rule, vmac, watch,
+    AddressDraft, Kind, Row, Tables, address, check, daemon, delay, hmac, ignored, mail, policy, process,
+    route, rule, vmac, watch,
 };
 use crate::protocol::Route;
 
@@ -96,8 +96,15 @@ pub(super) const ROWS: &[Row<Draft>] = &[
     ),
 ];
 
-pub(super) const GLOBALS: Tables<GlobalsDraft> =
-    &[globals::ROWS, process::ROWS, mail::GLOBALS, vmac::GLOBALS, policy::GLOBALS, ignored::GLOBALS];
+pub(super) const GLOBALS: Tables<GlobalsDraft> = &[
+    globals::ROWS,
+    process::ROWS,
+    daemon::ROWS,
+    mail::GLOBALS,
+    vmac::GLOBALS,
+    policy::GLOBALS,
+    ignored::GLOBALS,
+];
 
 fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &mut Report) {
     super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);

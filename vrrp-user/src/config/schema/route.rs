@@ -12,7 +12,7 @@ use super::{address, value};
 use crate::protocol::{Hop, Route, RouteKind, RouteOption};
 
 /// Words that keepalived knows and whose effect is missing here, and how many values follow them.
-const MISSING: [(&str, usize); 10] = [
+const MISSING: [(&str, usize); 9] = [
     ("realms", 1),
     ("features", 1),
     ("congctl", 1),
@@ -22,7 +22,6 @@ const MISSING: [(&str, usize); 10] = [
     ("ttl-propagate", 1),
     ("vrf", 1),
     ("track_group", 1),
-    ("no_track", 0),
 ];
 
 /// Words without an effect of their own.
@@ -64,6 +63,7 @@ struct Draft {
     protocol: Option<u8>,
     options: Vec<(RouteOption, u32)>,
     mtu_locked: bool,
+    untracked: bool,
 }
 
 #[derive(Default)]
@@ -137,6 +137,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
                     }
                 }
             }
+            "no_track" => draft.untracked = true,
             "onlink" => draft.hop().onlink = true,
             "src" => draft.source = Some(plain_address(value(report)?, report)?),
             "from" => draft.from = Some(network(value(report)?, report)?),
@@ -241,6 +242,7 @@ impl Draft {
             protocol: self.protocol.unwrap_or(KEEPALIVED),
             options: self.options,
             mtu_locked: self.mtu_locked,
+            tracked: !self.untracked,
         })
     }
 }

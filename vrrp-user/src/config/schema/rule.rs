@@ -89,6 +89,7 @@ struct Draft {
     source_ports: Option<(u16, u16)>,
     destination_ports: Option<(u16, u16)>,
     protocol: Option<u8>,
+    untracked: bool,
     /// What is done, where it was written.
     action: Option<At<RuleAction>>,
     /// Of the table that is looked up.
@@ -166,8 +167,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
                 draft.lookup.suppressed_group = Some(GROUPS.number(value(report)?, report)?);
                 draft.for_table.get_or_insert(at);
             }
-            // Nobody puts back what somebody removes.
-            "no_track" => {}
+            "no_track" => draft.untracked = true,
             "track_group" => {
                 value(report)?;
                 report.warning(at, "`track_group` of a rule is not supported yet: nothing follows the rule");
@@ -251,6 +251,7 @@ impl Draft {
             destination_ports: self.destination_ports,
             action,
             protocol: self.protocol.unwrap_or(KEEPALIVED),
+            tracked: !self.untracked,
         };
         Some(RuleDraft { at, rule, has_preference: self.preference.is_some() })
     }

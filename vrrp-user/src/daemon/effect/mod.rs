@@ -28,7 +28,7 @@ use super::queue::{Command, Object, Queue, Report};
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
-use crate::driver::realtime::{EFFECT_PRIORITY, STACK, become_realtime};
+use crate::driver::realtime::{STACK, become_realtime};
 use crate::driver::socket::{Announcer, Station};
 use crate::driver::wait::Wait;
 use crate::driver::{clock, sysctl};
@@ -111,10 +111,10 @@ impl Effect {
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn spawn(self, realtime: bool) -> io::Result<JoinHandle<()>> {
+    pub fn spawn(self, priority: Option<i32>) -> io::Result<JoinHandle<()>> {
         Builder::new().name("effect".to_owned()).stack_size(STACK).spawn(move || {
-            if realtime {
-                let _ = become_realtime(EFFECT_PRIORITY);
+            if let Some(priority) = priority {
+                let _ = become_realtime(priority);
             }
             self.run();
         })
@@ -139,6 +139,7 @@ impl Effect {
                 Command::Add(instance, epoch) => self.add(instance, epoch),
                 Command::Remove(instance, _) => self.remove(instance),
                 Command::Announce(instance, announcement) => self.announce(instance, announcement),
+                Command::PutBack(instance, epoch) => self.put_back(instance, epoch),
                 Command::Stop => return false,
             }
         }
@@ -246,6 +247,49 @@ impl Effect {
         send(&mut self.announcer, &self.board, &mut faults);
         self.repeats.push(id, targets, new.announce.repeat.saturating_sub(1));
         self.tell(&faults);
+    }
+
+    /// Sets again what somebody else has removed. What is missing is not known before it is tried.
+    fn put_back(&mut self, id: InstanceId, epoch: Epoch) {
+        let Some(instance) = self.instances.get(id.index()) else { return };
+        if instance.held != Some(epoch) {
+            return;
+        }
+        let charge = instance.charge.only(|address| address.tracked);
+        let mut faults = Faults::default();
+        let places = charge.places(&mut self.netlink);
+        let mut missing = vec![true; places.len()];
+        let done = address::add_missing(&mut self.netlink, &placed(&places), |index, errno| {
+            if let (Some(missing), Some(place)) = (missing.get_mut(index), places.get(index)) {
+                *missing = false;
+                if errno != libc::EEXIST {
+                    faults.note(id, Object::Address(place.address.address), errno);
+                }
+            }
+        });
+        if done.is_err() {
+            missing.fill(false);
+        }
+        note_all(&mut faults, id, &places, done);
+        let put_back =
+            || places.iter().zip(&missing).filter(|(_, missing)| **missing).map(|(place, _)| place);
+        let targets: Vec<Target> = put_back().filter_map(|place| place.target(&charge.announce)).collect();
+        for target in &targets {
+            self.announcer.queue(id, target.station, target.address);
+        }
+        send(&mut self.announcer, &self.board, &mut faults);
+        let mut objects: Vec<Object> = put_back().map(|it| Object::Address(it.address.address)).collect();
+        charge.paths.put_back(id, &mut self.netlink, &mut faults, &mut objects);
+        if !targets.is_empty() {
+            self.repeats.push(id, targets, charge.announce.repeat.saturating_sub(1));
+        }
+        self.tell(&faults);
+        let count = u64::try_from(objects.len()).unwrap_or(u64::MAX);
+        if let (Some(object), Some(board)) = (objects.first(), self.board.instances.get(id.index())) {
+            board.put_back.fetch_add(count, Relaxed);
+            let more = count.saturating_sub(1);
+            self.reports.push(Report::PutBack { instance: id, object: *object, more });
+        }
     }
 
     fn announce(&mut self, id: InstanceId, announcement: Announcement) {

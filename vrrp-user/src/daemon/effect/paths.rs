@@ -33,6 +33,24 @@ impl Paths {
         each(routes, Object::of_route, id, faults, |failed| route::remove(netlink, routes, failed));
     }
 
+    /// Sets again what is missing of those that are tracked, and tells what that was.
+    pub(super) fn put_back(
+        &self,
+        id: InstanceId,
+        netlink: &mut RouteSocket,
+        faults: &mut Faults,
+        objects: &mut Vec<Object>,
+    ) {
+        let routes: Vec<Route> = self.routes.iter().filter(|route| route.tracked).cloned().collect();
+        missing(&routes, Object::of_route, id, faults, objects, |failed| {
+            route::add_missing(netlink, &routes, failed)
+        });
+        let rules: Vec<Rule> = self.rules.iter().filter(|rule| rule.tracked).cloned().collect();
+        missing(&rules, Object::of_rule, id, faults, objects, |failed| {
+            rule::add_missing(netlink, &rules, failed)
+        });
+    }
+
     /// What has to go, and what has to come in its place: where routes differ in anything, all of them; and so for
     /// rules.
     pub(super) fn differing(&self, new: &Self) -> (Self, Self) {
@@ -57,6 +75,34 @@ fn each<T>(
     if let Err(error) = done {
         faults.note_failure(id, object(first), &error);
     }
+}
+
+/// As [`each`]; what was there already is no fault, and what was not is told.
+fn missing<T>(
+    list: &[T],
+    object: fn(&T) -> Object,
+    id: InstanceId,
+    faults: &mut Faults,
+    objects: &mut Vec<Object>,
+    act: impl FnOnce(&mut dyn FnMut(usize, i32)) -> io::Result<()>,
+) {
+    let mut is_missing = vec![true; list.len()];
+    each(list, object, id, faults, |failed| {
+        let done = act(&mut |index, errno| {
+            if let Some(is_missing) = is_missing.get_mut(index) {
+                *is_missing = false;
+            }
+            if errno != libc::EEXIST {
+                failed(index, errno);
+            }
+        });
+        if done.is_err() {
+            is_missing.fill(false);
+        }
+        done
+    });
+    let put_back = list.iter().zip(is_missing).filter(|(_, is_missing)| *is_missing);
+    objects.extend(put_back.map(|(item, _)| object(item)));
 }
 
 impl Object {

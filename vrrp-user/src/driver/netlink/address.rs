@@ -37,15 +37,27 @@ pub fn add(
     placed: &[Placed<'_>],
     mut failed: impl FnMut(usize, i32),
 ) -> io::Result<()> {
-    let requests = placed.iter().map(|placed| Request {
-        message: RouteNetlinkMessage::NewAddress(added(placed)),
-        flags: NLM_F_CREATE | NLM_F_EXCL,
-    });
-    socket.perform(requests.collect(), |index, errno| {
+    add_missing(socket, placed, |index, errno| {
         if errno != libc::EEXIST {
             failed(index, errno);
         }
     })
+}
+
+/// As [`add`], but EEXIST is told too: all others were missing.
+///
+/// # Errors
+/// As in [`add`].
+pub fn add_missing(
+    socket: &mut RouteSocket,
+    placed: &[Placed<'_>],
+    failed: impl FnMut(usize, i32),
+) -> io::Result<()> {
+    let requests = placed.iter().map(|placed| Request {
+        message: RouteNetlinkMessage::NewAddress(added(placed)),
+        flags: NLM_F_CREATE | NLM_F_EXCL,
+    });
+    socket.perform(requests.collect(), failed)
 }
 
 /// Removes the addresses, the last first: the first of a subnet would take the others along

@@ -6,13 +6,14 @@
 //! [`socket`] carries messages. [`address`] writes them for the effect thread, [`link`] reads interfaces, [`vmac`] makes
 //! those with virtual MAC addresses, [`devconf`] writes IPv4 settings, [`residue`] removes what an earlier run has left. [`monitor`]
 //! keeps [`table`], the picture of links and addresses, which [`tracker`] turns into events of instances,
-//! where [`debounce`] lets what bounces come to rest first.
+//! where [`removal`] finds what instances have lost and [`debounce`] lets what bounces come to rest first.
 
 pub mod address;
 pub mod debounce;
 pub mod devconf;
 pub mod link;
 pub mod monitor;
+pub mod removal;
 pub mod residue;
 pub mod route;
 pub mod rule;

@@ -12,7 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::socket::RouteSocket;
-use super::table::Table;
+use super::table::{Removed, Table};
 
 const GROUPS: [libc::c_int; 3] = [libc::RTMGRP_LINK, libc::RTMGRP_IPV4_IFADDR, libc::RTMGRP_IPV6_IFADDR];
 
@@ -44,6 +44,10 @@ impl Monitor {
         &self.table
     }
 
+    pub fn take_removed(&mut self) -> Removed {
+        self.table.take_removed()
+    }
+
     /// Waits for the next change, and takes in all that have come by then.
     ///
     /// # Errors
@@ -65,6 +69,7 @@ impl Monitor {
             if overrun {
                 tracing::warn!("notifications of the kernel were lost; reading all links and addresses");
                 self.table = read(&mut self.requests)?;
+                self.table.forget();
                 changed = true;
             }
         }

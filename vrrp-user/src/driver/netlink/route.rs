@@ -26,19 +26,27 @@ const SCOPE_HOST: u8 = 254;
 /// Netlink itself failed. Refusals go to `failed` by index and errno: ENODEV when an interface is gone, ENETUNREACH when
 /// a gateway cannot be reached.
 pub fn add(socket: &mut RouteSocket, routes: &[Route], mut failed: impl FnMut(usize, i32)) -> io::Result<()> {
-    send(
-        socket,
-        routes.iter(),
-        |message| Request {
-            message: RouteNetlinkMessage::NewRoute(message),
-            flags: NLM_F_CREATE | NLM_F_EXCL,
-        },
-        |index, errno| {
-            if errno != libc::EEXIST {
-                failed(index, errno);
-            }
-        },
-    )
+    add_missing(socket, routes, |index, errno| {
+        if errno != libc::EEXIST {
+            failed(index, errno);
+        }
+    })
+}
+
+/// As [`add`], but EEXIST is told too: all others were missing.
+///
+/// # Errors
+/// As in [`add`].
+pub fn add_missing(
+    socket: &mut RouteSocket,
+    routes: &[Route],
+    failed: impl FnMut(usize, i32),
+) -> io::Result<()> {
+    let added = |message| Request {
+        message: RouteNetlinkMessage::NewRoute(message),
+        flags: NLM_F_CREATE | NLM_F_EXCL,
+    };
+    send(socket, routes.iter(), added, failed)
 }
 
 /// Removes the routes, the last first. One that is not there, or whose interface is not, counts as removed; one that

@@ -22,15 +22,27 @@ use crate::protocol::{Rule, RuleAction};
 /// Netlink itself failed. Refusals go to `failed` by index and errno: EINVAL for what the kernel does not know, EPERM
 /// without CAP_NET_ADMIN.
 pub fn add(socket: &mut RouteSocket, rules: &[Rule], mut failed: impl FnMut(usize, i32)) -> io::Result<()> {
-    let requests = rules.iter().map(|rule| Request {
-        message: RouteNetlinkMessage::NewRule(message(rule)),
-        flags: NLM_F_CREATE | NLM_F_EXCL,
-    });
-    socket.perform(requests.collect(), |index, errno| {
+    add_missing(socket, rules, |index, errno| {
         if errno != libc::EEXIST {
             failed(index, errno);
         }
     })
+}
+
+/// As [`add`], but EEXIST is told too: all others were missing.
+///
+/// # Errors
+/// As in [`add`].
+pub fn add_missing(
+    socket: &mut RouteSocket,
+    rules: &[Rule],
+    failed: impl FnMut(usize, i32),
+) -> io::Result<()> {
+    let requests = rules.iter().map(|rule| Request {
+        message: RouteNetlinkMessage::NewRule(message(rule)),
+        flags: NLM_F_CREATE | NLM_F_EXCL,
+    });
+    socket.perform(requests.collect(), failed)
 }
 
 /// Removes the rules. One that is not there counts as removed; one that somebody else has set (by its protocol) stays.

@@ -63,6 +63,15 @@ pub struct Table {
     links: BTreeMap<u32, (Link, Vec<Address>)>,
     /// Interfaces with virtual MAC addresses are as many as instances, and each instance looks for its own.
     names: HashMap<String, u32>,
+    removed: Removed,
+}
+
+/// What has gone since somebody asked last.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Removed {
+    pub addresses: Vec<Address>,
+    /// News were lost: it may be any.
+    pub unknown: bool,
 }
 
 impl Table {
@@ -91,10 +100,20 @@ impl Table {
                     && let Some((_, addresses)) = self.links.get_mut(&address.ifindex)
                 {
                     addresses.retain(|known| !known.same_as(&address));
+                    self.removed.addresses.push(address);
                 }
             }
             _ => {}
         }
+    }
+
+    /// What has gone is not known.
+    pub fn forget(&mut self) {
+        self.removed.unknown = true;
+    }
+
+    pub fn take_removed(&mut self) -> Removed {
+        std::mem::take(&mut self.removed)
     }
 
     pub fn link(&self, name: &str) -> Option<&Link> {

@@ -1,9 +1,27 @@
 //! Fault: kept out of the election; adverts are neither sent nor learned from. RFC 9568 has no such state; this is
 //! its Init with a cause.
 
+use std::time::Duration;
+
 use super::{Turn, go};
 use crate::protocol::action::{Reason, State};
 use crate::protocol::instance::Instance;
+use crate::protocol::timers::Timer;
+
+/// Until addresses that somebody kept removing are tried again.
+const RECLAIM: Duration = Duration::from_secs(60);
+
+pub(super) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
+    if instance.faults().taken_away {
+        instance.timers.set(Timer::Reclaim, turn.now + RECLAIM);
+    }
+}
+
+pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, turn: &mut Turn<'_>) {
+    if timer == Timer::Reclaim {
+        instance.set_taken_away(false, turn);
+    }
+}
 
 pub(in crate::protocol) fn reconsider(instance: &mut Instance, turn: &mut Turn<'_>) {
     match instance.faults().reason() {

@@ -7,8 +7,9 @@ use vrrp_ebpf::time::Timestamp;
 use super::{Turn, go};
 use crate::protocol::action::{Action, Announcement, Reason, State};
 use crate::protocol::election;
-use crate::protocol::event::Heard;
+use crate::protocol::event::{Heard, Loss};
 use crate::protocol::instance::Instance;
+use crate::protocol::losses::{Losses, Verdict};
 use crate::protocol::settings::InstanceSettings;
 use crate::protocol::timers::Timer;
 use crate::protocol::timing;
@@ -25,6 +26,8 @@ const CONTEST_PAUSE: Duration = Duration::from_secs(1);
 pub(in crate::protocol) struct Master {
     answered: Option<Timestamp>,
     contest_announced: Option<Timestamp>,
+    addresses_lost: Losses,
+    paths_lost: Losses,
 }
 
 impl Master {
@@ -71,6 +74,23 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
     }
 }
 
+/// What somebody removes is put back. Where they do so again and again, addresses are not ours to hold, while routes
+/// and rules are left to them.
+pub(in crate::protocol) fn lost(instance: &mut Instance, loss: Loss, turn: &mut Turn<'_>) {
+    let losses = match loss {
+        Loss::Address => &mut instance.master.addresses_lost,
+        Loss::Path => &mut instance.master.paths_lost,
+    };
+    match (losses.note(turn.now), loss) {
+        (Verdict::PutBack, _) => {
+            turn.actions.push_back(Action::PutBack(instance.id(), instance.epoch));
+        }
+        (Verdict::GiveUp, Loss::Path) => turn.actions.push_back(Action::ReportAbandoned(instance.id())),
+        (Verdict::GiveUp, Loss::Address) => instance.set_taken_away(true, turn),
+        (Verdict::Leave, _) => {}
+    }
+}
+
 /// What depends on us must learn of a lowered priority at once: it is how a failed check hands over. A raised one
 /// changes nobody's mind about who is master and goes out with the next advert.
 pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority, turn: &mut Turn<'_>) {
@@ -87,6 +107,8 @@ pub(in crate::protocol) fn reconfigured(
     priority: Priority,
     turn: &mut Turn<'_>,
 ) {
+    // Setting things anew removes them first.
+    (instance.master.addresses_lost, instance.master.paths_lost) = Default::default();
     let new = instance.settings();
     let (announce, speaks_alike) = (new.announce, new.speaks_like(old));
     let has_new_addresses = !new.addresses.all().all(|address| old.addresses.all().any(|it| it == address));
@@ -124,7 +146,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
             instance.timers.set(timer, timing::following(due, settings.refresh, turn.now));
             announce(instance, settings.refresh_repeat, turn);
         }
-        Timer::MasterDown | Timer::Suspect | Timer::PreemptDelay => {}
+        Timer::MasterDown | Timer::Suspect | Timer::PreemptDelay | Timer::Reclaim => {}
     }
 }
 

@@ -28,6 +28,14 @@ pub(super) struct Turn<'a> {
 
 const FAULTS: &[Reason] =
     &[Reason::LinkDown, Reason::NoSource, Reason::NoPeer, Reason::TrackDown, Reason::GroupFault];
+const LOSSES: &[Reason] = &[
+    Reason::LinkDown,
+    Reason::NoSource,
+    Reason::NoPeer,
+    Reason::TrackDown,
+    Reason::GroupFault,
+    Reason::TakenAway,
+];
 const ENDS: &[Reason] = &[Reason::Shutdown, Reason::Removed];
 const YIELDS: &[Reason] = &[Reason::HigherPriority, Reason::HigherAddress, Reason::GroupYielded];
 
@@ -40,7 +48,7 @@ const MOVES: [(State, State, &[Reason]); 12] = [
     (State::Backup, State::Fault, FAULTS),
     (State::Backup, State::Init, ENDS),
     (State::Master, State::Backup, YIELDS),
-    (State::Master, State::Fault, FAULTS),
+    (State::Master, State::Fault, LOSSES),
     (State::Master, State::Init, ENDS),
     (State::Fault, State::Backup, &[Reason::Recovered]),
     (State::Fault, State::Master, &[Reason::Recovered]),
@@ -72,7 +80,8 @@ pub(super) fn go(
     match to {
         State::Backup => backup::enter(instance, heard, turn),
         State::Master => master::enter(instance, turn),
-        State::Init | State::Fault => {}
+        State::Fault => fault::enter(instance, turn),
+        State::Init => {}
     }
     if from == State::Backup {
         backup::leave(instance, turn);
@@ -114,7 +123,7 @@ BACKUP -> MASTER: master_silent, master_released, preempted
 BACKUP -> FAULT: link_down, no_source, no_peer, track_down, group_fault
 BACKUP -> INIT: shutdown, removed
 MASTER -> BACKUP: higher_priority, higher_address, group_yielded
-MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault
+MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault, taken_away
 MASTER -> INIT: shutdown, removed
 FAULT -> BACKUP: recovered
 FAULT -> MASTER: recovered

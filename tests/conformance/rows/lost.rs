@@ -1,0 +1,96 @@
+//! What somebody else removes from a master.
+
+use super::{ALL, Row, plain};
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        number: "own",
+        what: "what a backup loses concerns nobody",
+        variants: ALL,
+        settings: plain,
+        script: "
+            lost address
+            startup             -> BACKUP startup
+            lost address
+            lost path",
+    },
+    Row {
+        number: "own",
+        what: "a master gets its addresses back, and gives up after repeated loss, for a minute",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            lost address        -> put back
+            wait 99ms
+            lost address        -> put back
+            wait 1ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> advert 0, remove, FAULT taken_away
+            lost address
+            wait 60s - 1ns
+            wait 1ns            -> BACKUP recovered
+            wait down           -> advert 100, add, MASTER master_silent
+            lost address        -> put back",
+    },
+    Row {
+        number: "own",
+        what: "routes and rules that are lost again and again are left alone until the next mastership",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            lost path           -> put back
+            wait 100ms
+            lost path           -> put back
+            wait 100ms
+            lost path           -> put back
+            wait 100ms
+            lost path           -> put back
+            wait 100ms
+            lost path           -> put back
+            wait 100ms
+            lost path           -> abandoned
+            wait 100ms
+            lost path
+            lost address        -> put back
+            is MASTER
+            link down           -> advert 0, remove, FAULT link_down
+            link up             -> BACKUP recovered
+            wait down           -> advert 100, add, MASTER master_silent
+            lost path           -> put back",
+    },
+    Row {
+        number: "own",
+        what: "a link that goes meanwhile is the cause that is told, and the other one outlasts it",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> put back
+            wait 100ms
+            lost address        -> advert 0, remove, FAULT taken_away
+            link down
+            link up
+            is FAULT
+            wait 60s            -> BACKUP recovered",
+    },
+];

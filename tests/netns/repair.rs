@@ -1,0 +1,161 @@
+//! Addresses, routes and rules that somebody else removes from a master.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+
+use crate::{ours, roles};
+
+const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
+
+fn with(priority: u8) -> Instance {
+    Instance::v3(priority).line(
+        "virtual_ipaddress_excluded {
+        10.77.0.201/24
+        fd77::201/64
+        10.77.0.202/24 no_track
+    }
+    virtual_routes {
+        192.0.2.0/24 via 10.77.0.254
+        198.51.100.0/24 via 10.77.0.254 no_track
+        2001:db8::/48 via fd77::fe
+    }
+    virtual_rules {
+        from 10.77.0.200 table 100 preference 500
+        from fd77::201 table 100 preference 501
+    }",
+    )
+}
+
+/// All that node 0 shows of its addresses, routes and rules.
+fn shown(pair: &Pair) -> Result<String> {
+    let namespace = &pair.node(0)?.namespace;
+    let mut text = String::new();
+    for command in [&["address"][..], &["route"], &["-6", "route"], &["rule"], &["-6", "rule"]] {
+        text.push_str(&namespace.run("ip", command)?);
+    }
+    Ok(text)
+}
+
+fn instance_field(pair: &mut Pair, key: &str) -> Result<serde_json::Value> {
+    Ok(pair.running(0)?.status()?["instances"][0][key].clone())
+}
+
+fn settled() -> Result<Pair> {
+    let pair = Pair::settled(roles(DAEMON, with(200), with(100)))?;
+    until("all of it", SETTLE, || shown(&pair).is_ok_and(|text| text.contains("501:")))?;
+    Ok(pair)
+}
+
+#[test]
+fn what_somebody_removes_is_back_without_another_election() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    settled()?.check(|pair| {
+        let epoch = instance_field(pair, "epoch")?;
+        pair.observer.clear();
+        for (removal, back) in [
+            ("address delete 10.77.0.200/24 dev lan0", "10.77.0.200/24"),
+            ("address delete fd77::201/64 dev lan0", "fd77::201/64"),
+            ("route delete 192.0.2.0/24", "192.0.2.0/24 via"),
+            ("route delete 2001:db8::/48", "2001:db8::/48 via"),
+            ("rule delete preference 500", "500:"),
+            ("-6 rule delete preference 501", "501:"),
+        ] {
+            let words: Vec<&str> = removal.split(' ').collect();
+            pair.node(0)?.namespace.run("ip", &words)?;
+            until(removal, Duration::from_secs(2), || shown(pair).is_ok_and(|text| text.contains(back)))?;
+        }
+        ensure!(instance_field(pair, "epoch")? == epoch, "the state has changed");
+        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+        let log = pair.running(0)?.log();
+        for object in ["address 10.77.0.200", "address fd77::201", "route to 192.0.2.0", "rule 501"] {
+            let told = log.lines().any(|line| line.contains("is set again") && line.contains(object));
+            ensure!(told, "{object} is not told");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn what_is_not_tracked_stays_away() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    settled()?.check(|pair| {
+        pair.node(0)?.namespace.ip("address delete 10.77.0.202/24 dev lan0")?;
+        pair.node(0)?.namespace.ip("route delete 198.51.100.0/24")?;
+        // Something that is put back, so that the others would be by now.
+        pair.node(0)?.namespace.ip("address delete 10.77.0.201/24 dev lan0")?;
+        until("the tracked one", SETTLE, || shown(pair).is_ok_and(|text| text.contains("10.77.0.201/24")))?;
+        let text = shown(pair)?;
+        ensure!(!text.contains("10.77.0.202/24") && !text.contains("198.51.100.0/24"), "{text}");
+        Ok(())
+    })
+}
+
+#[test]
+fn static_routes_and_rules_come_back_too() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let blocks = "static_routes {\n    192.0.2.64/26 via 10.77.0.254\n}\n\
+        static_rules {\n    from 192.0.2.64/26 table 100 preference 600\n}\n";
+    let instances = vec![Instance::v3(200)];
+    let role = Role::new(DAEMON, Config { blocks: blocks.to_owned(), instances, ..Config::default() });
+    Pair::idle([role.clone(), role])?.check(|pair| {
+        pair.start(0)?;
+        let are_set = |pair: &Pair| {
+            shown(pair).is_ok_and(|text| text.contains("192.0.2.64/26 via") && text.contains("600:"))
+        };
+        until("both", SETTLE, || are_set(pair))?;
+        for removal in ["route delete 192.0.2.64/26", "rule delete preference 600"] {
+            pair.node(0)?.namespace.ip(removal)?;
+            until(removal, Duration::from_secs(2), || are_set(pair))?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn who_keeps_removing_the_address_gets_another_master() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    settled()?.check(|pair| {
+        until("it gives up", SETTLE, || {
+            // It may be gone already.
+            let namespace = pair.node(0).map(|node| &node.namespace);
+            let _ = namespace.and_then(|it| it.ip("address delete 10.77.0.200/24 dev lan0"));
+            instance_field(pair, "state").is_ok_and(|state| state != "MASTER")
+        })?;
+        ensure!(instance_field(pair, "reason")? == "taken_away", "another reason");
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)
+    })
+}
+
+#[test]
+fn a_rule_that_is_removed_again_and_again_is_left_alone_and_told() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    settled()?.check(|pair| {
+        until("it gives up", SETTLE, || {
+            let namespace = pair.node(0).map(|node| &node.namespace);
+            let _ = namespace.and_then(|namespace| namespace.ip("rule delete preference 500"));
+            pair.running(0).is_ok_and(|running| running.log().contains("are left alone"))
+        })?;
+        let state = instance_field(pair, "state")?;
+        ensure!(state == "MASTER", "{state}");
+        let _ = pair.node(0)?.namespace.ip("rule delete preference 500");
+        std::thread::sleep(Duration::from_millis(300));
+        let rules = pair.node(0)?.namespace.run("ip", &["rule"]).context("ip rule")?;
+        ensure!(!rules.contains("500:"), "{rules}");
+        Ok(())
+    })
+}

@@ -1,0 +1,257 @@
+//! `global_defs`: the process itself: its scheduling, its name, scripts around it, and how it is reloaded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::model::{Errand, NotifyCommand, ProcessSettings};
+use super::globals::GlobalsDraft;
+use super::notify::{self, FORM};
+use super::{Kind, Row};
+
+/// What is written about the process, as far as it goes.
+#[derive(Debug, Default)]
+pub(in crate::config) struct DaemonDraft {
+    nice: Option<i8>,
+    realtime: Option<u8>,
+    cpus: Vec<usize>,
+    /// `vrrp_process_name`, which counts before `process_name`, and that before `process_names`.
+    vrrp_name: Option<Arc<str>>,
+    name: Option<Arc<str>>,
+    keepalived_name: bool,
+    umask: Option<u32>,
+    supplementary_groups: bool,
+    startup: ErrandDraft,
+    shutdown: ErrandDraft,
+    reload_file: Option<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct ErrandDraft {
+    command: Option<NotifyCommand>,
+    limit: Option<Duration>,
+}
+
+const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT_MIN: Duration = Duration::from_secs(1);
+const LIMIT_MAX: Duration = Duration::from_secs(1000);
+
+/// Of the process that does VRRP in keepalived.
+const PROCESS_NAME: &str = "keepalived_vrrp";
+const RELOAD_FILE: &str = "/run/keepalived.reload";
+
+/// More than any kernel numbers.
+const CPUS: usize = 1024;
+
+const FROM_THE_START: &str = "the engine is of the real-time class from the start, where that is permitted";
+
+pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
+    Row::works(
+        "vrrp_rt_priority",
+        Kind::Integer(1, 99, |globals, n| globals.daemon.realtime = u8::try_from(n.value).ok()),
+        "50",
+        "SCHED_FIFO priority of the engine; the effect thread has one less",
+    ),
+    Row::works(
+        "vrrp_priority",
+        Kind::Integer(-20, 19, |globals, n| globals.daemon.nice = i8::try_from(n.value).ok()),
+        "as the daemon was started",
+        "nice value of engine and effect thread where they are not of the real-time class",
+    ),
+    Row::works(
+        "vrrp_cpu_affinity",
+        Kind::Own("CPU …", cpus),
+        "all",
+        "CPUs, from 0, that engine and effect thread run on; scripts and all else run anywhere",
+    ),
+    Row::moot("vrrp_no_swap", "lock memory", "memory is locked where that is permitted"),
+    Row::missing(
+        "vrrp_rlimit_rttime",
+        "limit of real time",
+        "there is no such limit: the kernel would kill the daemon at it",
+    )
+    .alias(&["vrrp_rlimit_rtime"]),
+    Row::moot("max_auto_priority", "raise the priority when late", FROM_THE_START),
+    Row::moot("min_auto_priority_delay", "lateness that raises it", FROM_THE_START),
+    Row::works(
+        "process_names",
+        Kind::Flag(|globals, _| globals.daemon.keepalived_name = true),
+        "off",
+        "the process is named keepalived_vrrp",
+    ),
+    Row::works(
+        "vrrp_process_name",
+        Kind::Text(|globals, name| globals.daemon.vrrp_name = Some(name.value)),
+        "vrrpx",
+        "name of the process, its first 15 bytes",
+    ),
+    Row::works(
+        "process_name",
+        Kind::Text(|globals, name| globals.daemon.name = Some(name.value)),
+        "vrrpx",
+        "the same where `vrrp_process_name` is not written, as there is one process",
+    ),
+    Row::works(
+        "umask",
+        Kind::Own("NUMBER or BITS", umask),
+        "as the daemon was started",
+        "of the daemon and its scripts; bits as in `IRGRP\\|IWGRP\\|IRWXO`; `-u` counts before it",
+    ),
+    Row::works(
+        "set_supplementary_groups",
+        Kind::Bool(|globals, on| globals.daemon.supplementary_groups = on.value),
+        "off",
+        "scripts of another user run with all groups of that user",
+    ),
+    Row::moot("use_symlink_paths", "run scripts by the path as written", "they always are"),
+    Row::works(
+        "startup_script",
+        Kind::Own(FORM, |globals, keyword, args, report| {
+            notify::hook(&mut globals.daemon.startup.command, keyword, args, report);
+        }),
+        "",
+        "run before anything else; the start waits for its end",
+    ),
+    Row::works(
+        "startup_script_timeout",
+        Kind::Seconds(LIMIT_MIN, LIMIT_MAX, |globals, t| globals.daemon.startup.limit = Some(t.value)),
+        "10",
+        "longest time for `startup_script`, which is ended then",
+    ),
+    Row::works(
+        "shutdown_script",
+        Kind::Own(FORM, |globals, keyword, args, report| {
+            notify::hook(&mut globals.daemon.shutdown.command, keyword, args, report);
+        }),
+        "",
+        "run when all else has ended",
+    ),
+    Row::works(
+        "shutdown_script_timeout",
+        Kind::Seconds(LIMIT_MIN, LIMIT_MAX, |globals, t| globals.daemon.shutdown.limit = Some(t.value)),
+        "10",
+        "longest time for `shutdown_script`, which is ended then",
+    ),
+    Row::works(
+        "reload_file",
+        Kind::Own("[PATH]", reload_file),
+        "off; /run/keepalived.reload",
+        "there while a reload reads the configuration, so that nobody changes it meanwhile",
+    ),
+];
+
+impl DaemonDraft {
+    pub(in crate::config) fn settings(self) -> ProcessSettings {
+        let by_default = self.keepalived_name.then(|| PROCESS_NAME.into());
+        ProcessSettings {
+            nice: self.nice,
+            realtime: self.realtime,
+            cpus: self.cpus,
+            name: self.vrrp_name.or(self.name).or(by_default),
+            umask: self.umask,
+            supplementary_groups: self.supplementary_groups,
+            startup: self.startup.settings(),
+            shutdown: self.shutdown.settings(),
+            reload_file: self.reload_file,
+        }
+    }
+}
+
+impl ErrandDraft {
+    fn settings(self) -> Option<Errand> {
+        let command = self.command?;
+        Some(Errand { command, limit: self.limit.unwrap_or(LIMIT) })
+    }
+}
+
+fn cpus(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    if args.is_empty() {
+        report.error(keyword.at, "`vrrp_cpu_affinity` needs numbers of CPUs");
+    }
+    for word in args {
+        match word.text.parse::<usize>() {
+            Ok(cpu) if cpu < CPUS => globals.daemon.cpus.push(cpu),
+            _ => {
+                report.error(word.at, format!("`{}` is not the number of a CPU, from 0", word.text));
+            }
+        }
+    }
+}
+
+fn umask(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let text: String = args.iter().map(|word| &*word.text).collect();
+    globals.daemon.umask = mask(&text);
+    if globals.daemon.umask.is_none() {
+        report.error(
+            keyword.at,
+            format!("`umask` is a number up to 0777 or bits such as IRWXG|IRWXO, not `{text}`"),
+        );
+    }
+}
+
+/// A number as in C, or names of bits with `|` between them.
+pub fn mask(text: &str) -> Option<u32> {
+    let number = match text {
+        hex if hex.starts_with("0x") || hex.starts_with("0X") => u32::from_str_radix(hex.get(2..)?, 16).ok(),
+        octal if octal.starts_with('0') => u32::from_str_radix(octal, 8).ok(),
+        decimal => decimal.parse().ok(),
+    };
+    let bits = || text.split('|').map(|name| bit(name.trim())).try_fold(0, |mask, bit| Some(mask | bit?));
+    number.or_else(bits).filter(|mask| *mask <= 0o777)
+}
+
+fn bit(name: &str) -> Option<u32> {
+    let name = name.strip_prefix("S_").unwrap_or(name).strip_prefix('I')?;
+    match name {
+        "RWXU" => return Some(0o700),
+        "RWXG" => return Some(0o070),
+        "RWXO" => return Some(0o007),
+        _ => {}
+    }
+    let (what, who) = name.split_at_checked(name.len().checked_sub(3)?)?;
+    let what = match what {
+        "R" => 4,
+        "W" => 2,
+        "X" => 1,
+        _ => return None,
+    };
+    match who {
+        "USR" => Some(what << 6),
+        "GRP" => Some(what << 3),
+        "OTH" => Some(what),
+        _ => None,
+    }
+}
+
+fn reload_file(globals: &mut GlobalsDraft, _: &Word, args: &[Word], report: &mut Report) {
+    let path = args.first().map_or(RELOAD_FILE, |word| &*word.text);
+    if let Some(word) = args.first().filter(|word| !word.text.starts_with('/')) {
+        report.error(word.at, format!("`reload_file` takes a path from the root, not `{}`", word.text));
+    }
+    globals.daemon.reload_file = Some(path.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_are_numbers_as_in_c_or_bits() {
+        for (text, expected) in [
+            ("0177", Some(0o177)),
+            ("63", Some(0o77)),
+            ("0x3f", Some(0o77)),
+            ("IXUSR|IRWXG|IRWXO", Some(0o177)),
+            ("IRGRP | IWOTH", Some(0o042)),
+            ("0", Some(0)),
+            ("01000", None),
+            ("IRWXY", None),
+            ("RGRP", None),
+            ("", None),
+            ("I", None),
+        ] {
+            assert_eq!(mask(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What somebody has removed that an instance has set.
+//!
+//! Enters: the addresses, routes and rules of instances, and the kernel's news of what is gone. Leaves: the instances
+//! that have lost something, whoever it was that removed it. Absent: whether they are masters.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::packet_route::rule::RuleMessage;
+use rtnetlink::packet_route::{RouteNetlinkMessage, route, rule};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::socket::RouteSocket;
+use super::table::{Removed, Table};
+use crate::protocol::{InstanceId, InstanceSettings, Loss, Route, Rule};
+
+/// RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE, RTMGRP_IPV6_ROUTE, and the bit of RTNLGRP_IPV6_RULE.
+const GROUPS: u32 = 0x40 | 0x80 | 0x400 | 1 << 18;
+
+/// IP6_RT_PRIO_USER: of an IPv6 route that is set without a metric.
+const METRIC_V6: u32 = 1024;
+
+/// News of one moment.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// Each instance and kind once.
+    pub instances: HashSet<(InstanceId, Loss)>,
+    /// A static route or rule.
+    pub statics: bool,
+}
+
+impl Lost {
+    fn is_empty(&self) -> bool {
+        self.instances.is_empty() && !self.statics
+    }
+}
+
+/// Whose, and on which interface.
+type Place = (InstanceId, Arc<str>);
+
+/// Everything that is to be noticed.
+#[derive(Debug, Default)]
+pub struct Belongings {
+    /// By address and prefix.
+    addresses: HashMap<(IpAddr, u8), Vec<Place>>,
+    routes: Vec<(InstanceId, Arc<Vec<Route>>)>,
+    rules: Vec<(InstanceId, Arc<Vec<Rule>>)>,
+    static_routes: Vec<Route>,
+    static_rules: Vec<Rule>,
+}
+
+impl Belongings {
+    pub fn new<'a>(
+        settings: impl IntoIterator<Item = (InstanceId, &'a InstanceSettings)>,
+        static_routes: &[Route],
+        static_rules: &[Rule],
+    ) -> Self {
+        let mut this = Self {
+            static_routes: static_routes.iter().filter(|route| route.tracked).cloned().collect(),
+            static_rules: static_rules.iter().filter(|rule| rule.tracked).cloned().collect(),
+            ..Self::default()
+        };
+        for (id, settings) in settings {
+            for address in settings.addresses.all().filter(|address| address.tracked) {
+                let device = address.device.as_ref().unwrap_or_else(|| settings.address_interface());
+                let place = (id, Arc::clone(device));
+                this.addresses.entry((address.address, address.prefix)).or_default().push(place);
+            }
+            if settings.routes.iter().any(|route| route.tracked) {
+                this.routes.push((id, Arc::clone(&settings.routes)));
+            }
+            if settings.rules.iter().any(|rule| rule.tracked) {
+                this.rules.push((id, Arc::clone(&settings.rules)));
+            }
+        }
+        this
+    }
+
+    pub fn of_addresses(&self, removed: &Removed, table: &Table) -> HashSet<(InstanceId, Loss)> {
+        if removed.unknown {
+            return self.addresses.values().flatten().map(|(id, _)| (*id, Loss::Address)).collect();
+        }
+        let places = removed.addresses.iter().flat_map(|address| {
+            let places = self.addresses.get(&(address.address, address.prefix)).into_iter().flatten();
+            places.filter(|(_, device)| table.link(device).is_some_and(|it| it.ifindex == address.ifindex))
+        });
+        places.map(|(id, _)| (*id, Loss::Address)).collect()
+    }
+
+    /// A route, or a rule.
+    fn of_path(&self, message: &RouteNetlinkMessage, lost: &mut Lost) {
+        match message {
+            RouteNetlinkMessage::DelRoute(message) => {
+                let has_it = |routes: &[Route]| routes.iter().any(|it| it.tracked && is_route(it, message));
+                let owners = self.routes.iter().filter(|(_, routes)| has_it(routes));
+                lost.instances.extend(owners.map(|(id, _)| (*id, Loss::Path)));
+                lost.statics |= has_it(&self.static_routes);
+            }
+            RouteNetlinkMessage::DelRule(message) => {
+                let has_it = |rules: &[Rule]| rules.iter().any(|it| it.tracked && is_rule(it, message));
+                let owners = self.rules.iter().filter(|(_, rules)| has_it(rules));
+                lost.instances.extend(owners.map(|(id, _)| (*id, Loss::Path)));
+                lost.statics |= has_it(&self.static_rules);
+            }
+            _ => {}
+        }
+    }
+
+    fn all_paths(&self) -> Lost {
+        let routes = self.routes.iter().map(|(id, _)| *id);
+        let rules = self.rules.iter().map(|(id, _)| *id);
+        let instances = routes.chain(rules).map(|id| (id, Loss::Path)).collect();
+        Lost { instances, statics: self.has_static_paths() }
+    }
+
+    fn has_static_paths(&self) -> bool {
+        !self.static_routes.is_empty() || !self.static_rules.is_empty()
+    }
+
+    fn has_paths(&self) -> bool {
+        !self.routes.is_empty() || !self.rules.is_empty() || self.has_static_paths()
+    }
+}
+
+fn is_route(wanted: &Route, message: &RouteMessage) -> bool {
+    use route::RouteAttribute::{Destination, Gateway, Priority, Table};
+    let header = &message.header;
+    let (address, prefix) = wanted.destination;
+    let standard = if address.is_ipv6() { METRIC_V6 } else { 0 };
+    let (mut table, mut metric, mut destination, mut gateway) = (u32::from(header.table), 0, None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            Table(number) => table = *number,
+            Priority(number) => metric = *number,
+            Destination(value) => destination = Some(value),
+            Gateway(value) => gateway = Some(value),
+            _ => {}
+        }
+    }
+    let is_there = match destination {
+        Some(destination) => *destination == address.into(),
+        None => prefix == 0 && u8::from(header.address_family) == family(address),
+    };
+    let leads_there = match wanted.hops.as_slice() {
+        [hop] => hop.gateway.is_none_or(|wanted| gateway.is_none_or(|found| *found == wanted.into())),
+        _ => true,
+    };
+    let same = (header.destination_prefix_length, header.tos, table, u8::from(header.protocol))
+        == (prefix, wanted.tos, wanted.table, wanted.protocol);
+    is_there && leads_there && same && metric == wanted.metric.unwrap_or(standard)
+}
+
+fn family(address: IpAddr) -> u8 {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    u8::try_from(family).unwrap_or(0)
+}
+
+fn is_rule(wanted: &Rule, message: &RuleMessage) -> bool {
+    use rule::RuleAttribute::{Destination, Priority, Protocol, Source};
+    let (mut preference, mut protocol, mut from, mut to) = (0, 0, None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            Priority(number) => preference = *number,
+            Protocol(number) => protocol = u8::from(*number),
+            Source(address) => from = Some((*address, message.header.src_len)),
+            Destination(address) => to = Some((*address, message.header.dst_len)),
+            _ => {}
+        }
+    }
+    u8::from(message.header.family) == family_of(wanted)
+        && (preference, protocol) == (wanted.preference, wanted.protocol)
+        && (from, to) == (wanted.from, wanted.to)
+}
+
+fn family_of(rule: &Rule) -> u8 {
+    let family = match rule.family {
+        vrrp_ebpf::wire::Family::V4 => libc::AF_INET,
+        vrrp_ebpf::wire::Family::V6 => libc::AF_INET6,
+    };
+    u8::try_from(family).unwrap_or(0)
+}
+
+/// Follows routes and rules; only where some instance has any, for others may have a million.
+#[derive(Debug)]
+pub struct PathMonitor {
+    changes: Option<AsyncFd<RouteSocket>>,
+}
+
+impl PathMonitor {
+    /// In the network namespace of the calling thread, and within a tokio runtime.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn open(belongings: &Belongings) -> io::Result<Self> {
+        if !belongings.has_paths() {
+            return Ok(Self { changes: None });
+        }
+        let changes = RouteSocket::subscribe(GROUPS)?;
+        // SAFETY: the socket owns its descriptor and keeps it for life.
+        let changes = unsafe { AsyncFd::register_with_interest(changes, Interest::READABLE)? };
+        Ok(Self { changes: Some(changes) })
+    }
+
+    /// Waits until something is lost; for ever, where there is nothing to lose.
+    ///
+    /// # Errors
+    /// Reading failed.
+    pub async fn lost(&mut self, belongings: &Belongings) -> io::Result<Lost> {
+        let Some(changes) = &mut self.changes else { return std::future::pending().await };
+        loop {
+            let mut ready = changes.readable_mut().await?;
+            let mut lost = Lost::default();
+            loop {
+                match ready.get_inner_mut().receive(|message| belongings.of_path(&message, &mut lost)) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // What the lost news was about is not known.
+                    Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                        lost = belongings.all_paths();
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            ready.clear_ready();
+            if !lost.is_empty() {
+                return Ok(lost);
+            }
+        }
+    }
+}

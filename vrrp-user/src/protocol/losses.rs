@@ -1,0 +1,78 @@
+//! How often somebody else takes something away, and when to give up.
+
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+
+/// What goes together counts once: the kernel removes all addresses of a subnet one by one.
+const GAP: Duration = Duration::from_millis(100);
+
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Within [`WINDOW`].
+const MOST: u32 = 5;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    PutBack,
+    /// Told once.
+    GiveUp,
+    /// Given up before.
+    Leave,
+}
+
+/// Of one kind of things, by one holder.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Losses {
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    count: u32,
+    given_up: bool,
+}
+
+impl Losses {
+    pub fn note(&mut self, now: Timestamp) -> Verdict {
+        if self.given_up {
+            return Verdict::Leave;
+        }
+        if self.last.is_some_and(|last| now.since(last) < GAP) {
+            return Verdict::PutBack;
+        }
+        if self.first.is_none_or(|first| now.since(first) > WINDOW) {
+            (self.first, self.count) = (Some(now), 0);
+        }
+        self.last = Some(now);
+        self.count = self.count.saturating_add(1);
+        self.given_up = self.count > MOST;
+        if self.given_up { Verdict::GiveUp } else { Verdict::PutBack }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notes(spans: &[u64]) -> Vec<Verdict> {
+        let mut losses = Losses::default();
+        spans.iter().map(|millis| losses.note(Timestamp::from_nanos(millis * 1_000_000))).collect()
+    }
+
+    #[test]
+    fn losses_now_and_then_are_put_back_for_ever() {
+        let seldom: Vec<u64> = (0..100).map(|n| 10_000 + n * 2_001).collect();
+        assert!(notes(&seldom).iter().all(|verdict| *verdict == Verdict::PutBack));
+    }
+
+    #[test]
+    fn the_sixth_within_the_window_is_too_much() {
+        let often: Vec<u64> = (0..8).map(|n| 10_000 + n * 1_000).collect();
+        let expected = [[Verdict::PutBack; 5].as_slice(), &[Verdict::GiveUp, Verdict::Leave, Verdict::Leave]];
+        assert_eq!(notes(&often), expected.concat());
+    }
+
+    #[test]
+    fn what_goes_together_counts_once() {
+        let burst: Vec<u64> = (0..90).map(|n| 10_000 + n).collect();
+        assert!(notes(&burst).iter().all(|verdict| *verdict == Verdict::PutBack));
+    }
+}
