@@ -131,7 +131,7 @@ pub struct FifoSettings {
     pub script: Option<NotifyCommand>,
 }
 
-/// The process itself. All but `supplementary_groups` and `reload_file` count from the start of the daemon.
+/// The process itself. All but `reload_file` counts from the start of the daemon.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessSettings {
     /// Nice value of engine and effect thread; that of the daemon where not set.
