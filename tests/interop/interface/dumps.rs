@@ -125,6 +125,25 @@ fn what_programs_parse_is_the_same() -> Result<()> {
     same_json(&serde_json::from_str(&json)?, &serde_json::from_str(&their_json)?)
 }
 
+#[test]
+fn a_daemon_among_several_names_its_files_after_itself() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    let config = format!("instance blue\nglobal_defs {{\n    data_use_instance\n}}\n{PEER}");
+    for program in BOTH {
+        let lab = Lab::new(1)?;
+        let started = program.start(lab.nodes.first().context("no node")?, &config)?;
+        until("the address", SOON, || lab.has_address(0, "10.77.0.204").is_ok_and(|held| held))?;
+        let text = started.ordered(signum(program, "DATA")?, "keepalived.blue.data");
+        ensure!(
+            text.with_context(|| format!("{program:?}"))?.contains("VRRP Instance = VI_3"),
+            "{program:?}"
+        );
+    }
+    Ok(())
+}
+
 /// What the programs in the field look for, by the beginning of the line.
 const LOOKED_FOR: &[&str] = &[
     " VRRP Instance = ",

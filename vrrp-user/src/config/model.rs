@@ -149,6 +149,12 @@ pub struct ProcessSettings {
     pub shutdown: Option<Errand>,
     /// Is there while a reload reads the configuration.
     pub reload_file: Option<Arc<str>>,
+    /// Name of this daemon among several.
+    pub instance: Option<Arc<str>>,
+    /// Pid files that are not named are in a folder of their own.
+    pub pid_folder: bool,
+    /// The name of this daemon is part of the names of dump files.
+    pub dumps_by_instance: bool,
 }
 
 /// A command that is waited for.
