@@ -104,6 +104,23 @@ fn peers_may_be_the_only_ones_that_are_heard() {
 }
 
 #[test]
+fn version_2_is_spoken_beside_version_3_only() {
+    let pass = "authentication {\n auth_type PASS\n auth_pass secret\n }";
+    let both = settings("", &format!("version 3; also_version_2; {pass}; {V4}"));
+    assert_eq!((both.also_v2, both.auth), (true, Auth::Pass(*b"secret\0\0")));
+    for (lines, expected) in [
+        (V4.to_owned(), "t:3:2: warning: version 2 is spoken already, and nothing else"),
+        ("virtual_ipaddress { fe80::1/64 }".to_owned(), "t:3:2: error: version 2 has no IPv6"),
+        (
+            format!("version 3; advert_int 0.5; {V4}"),
+            "t:3:2: warning: version 2 counts whole seconds: its adverts tell the next greater interval",
+        ),
+    ] {
+        assert_eq!(findings("", &format!("also_version_2; {lines}")), [expected]);
+    }
+}
+
+#[test]
 fn the_checksum_has_a_choice_over_ipv4_only() {
     let sent = |globals, lines: &str| {
         let settings = settings(globals, &format!("version 3; {lines}"));

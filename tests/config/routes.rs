@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use vrrp_user::config::parse;
-use vrrp_user::protocol::{Hop, Route, RouteKind, RouteOption};
+use vrrp_user::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 
 fn file(line: &str) -> String {
     format!(
@@ -34,7 +34,12 @@ fn route(hops: Vec<Hop>) -> Route {
         scope: None,
         protocol: 18,
         options: vec![],
-        mtu_locked: false,
+        locked: vec![],
+        congestion_control: None,
+        congestion_locked: false,
+        realms: None,
+        preference: None,
+        placement: Placement::Prepend,
         tracked: true,
     }
 }
@@ -79,10 +84,35 @@ fn routes_are_read_as_ip_reads_them() {
             route(vec![hop(Some("192.0.2.3"), None), hop(Some("192.0.2.4"), None)]),
         ),
         (
+            "198.51.100.0/24 via inet6 fe80::1 dev eth0 append",
+            Route { placement: Placement::Append, ..route(vec![hop(Some("fe80::1"), Some("eth0"))]) },
+        ),
+        (
+            "198.51.100.0/24 via 192.0.2.254 realms 3/4 features ecn congctl lock reno add no_track",
+            Route {
+                realms: Some(3 << 16 | 4),
+                options: vec![(RouteOption::Features, 1)],
+                congestion_control: Some("reno".into()),
+                congestion_locked: true,
+                placement: Placement::Alone,
+                tracked: false,
+                ..route(gate())
+            },
+        ),
+        (
+            "inet6 default dev eth0 pref high fastopen_no_cookie 1",
+            Route {
+                destination: (address("::"), 0),
+                preference: Some(RoutePreference::High),
+                options: vec![(RouteOption::FastOpenNoCookie, 1)],
+                ..route(vec![hop(None, Some("eth0"))])
+            },
+        ),
+        (
             "198.51.100.0/24 via 192.0.2.254 mtu lock 1400 rtt 5ms",
             Route {
                 options: vec![(RouteOption::Mtu, 1400), (RouteOption::Rtt, 5)],
-                mtu_locked: true,
+                locked: vec![RouteOption::Mtu],
                 ..route(gate())
             },
         ),
@@ -106,6 +136,8 @@ fn what_is_wrong_in_a_route_is_told_where_it_is() {
         ("198.51.100.0/24 dev eth0 table mine", 32, "`mine` is not a table that is known"),
         ("198.51.100.0/24 dev eth0 weight 0", 33, "`weight` is 1 to 256, not `0`"),
         ("198.51.100.0/24 dev eth0 metric x", 33, "`x` is not a number"),
+        ("198.51.100.0/24 dev eth0 pref best", 31, "`pref` is low, medium or high, not `best`"),
+        ("198.51.100.0/24 dev eth0 features x", 35, "`features` is `ecn`, not `x`"),
         ("198.51.100.0/24 dev eth0 scope x", 32, "`x` is not a scope"),
         (
             "blackhole 198.51.100.0/24 via 192.0.2.1",
@@ -118,6 +150,19 @@ fn what_is_wrong_in_a_route_is_told_where_it_is() {
         let found = findings.first().unwrap();
         assert_eq!((found.line, found.column, &*found.message), (6, column, message), "{line}");
     }
+}
+
+/// Without them it would be another route.
+#[test]
+fn routes_that_cannot_be_set_as_written_are_named_and_not_set() {
+    for line in ["198.51.100.0/24 encap mpls 7 via 192.0.2.1", "198.51.100.0/24 dev eth0 vrf blue"] {
+        let loaded = parse("t", &file(line)).unwrap();
+        assert_eq!(*loaded.config.instances[0].settings.routes, [], "{line}");
+        assert!(loaded.diagnostics[0].message.ends_with("the route is not set"), "{line}");
+    }
+    let loaded = parse("t", &file("2001:db8::/32 dev eth0 expires 60")).unwrap();
+    assert_eq!(loaded.config.instances[0].settings.routes.len(), 1);
+    assert!(loaded.diagnostics[0].message.ends_with("the route is set without it"));
 }
 
 #[test]

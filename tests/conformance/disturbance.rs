@@ -94,8 +94,11 @@ impl Life {
     }
 
     fn advert(&self, priority: u8, stamp: Timestamp) -> Event {
-        let source = self.variant.address(120);
-        Event::Advert(ID, Heard { source, priority: Priority(priority), interval: Interval::SECOND, stamp })
+        let (source, version) = (self.variant.address(120), self.variant.version());
+        Event::Advert(
+            ID,
+            Heard { source, version, priority: Priority(priority), interval: Interval::SECOND, stamp },
+        )
     }
 
     fn sleep_until(&mut self, end: Timestamp) {
@@ -115,6 +118,7 @@ impl Life {
         let state = instance.state();
         let from = |number, priority, interval| Heard {
             source: self.variant.address(number),
+            version: self.variant.version(),
             priority: Priority(priority),
             interval,
             stamp: now,

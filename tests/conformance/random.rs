@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Epoch, Event, Group, GroupSettings, Heard, InstanceId, InstanceSettings, Interval, Priority,
-    Router, State, Timer, TrackId, Version,
+    Action, Epoch, Event, Group, GroupSettings, Heard, InstanceId, InstanceSettings, Interval, Loss,
+    Priority, Router, State, Timer, TrackId, Version,
 };
 
 use super::setup::{Variant, tracked};
@@ -44,6 +44,10 @@ fn input() -> impl Strategy<Value = Input> {
             Input::Event(Event::Source(InstanceId(id), there.then(|| Variant::V3Ipv4.address(100))))
         }),
         1 => (0..3_u32, any::<bool>()).prop_map(|(id, up)| Input::Event(Event::Track(TrackId(id), up))),
+        1 => (0..4_u32, any::<bool>()).prop_map(|(id, address)| {
+            let loss = if address { Loss::Address } else { Loss::Path };
+            Input::Event(Event::Lost(InstanceId(id), loss))
+        }),
         1 => Just(Input::Event(Event::Startup)),
         1 => prop_oneof![9 => Just(Input::Timeout), 1 => Just(Input::Event(Event::Shutdown))],
     ]
@@ -209,6 +213,7 @@ fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCas
             Input::Advert { id, from, priority, interval, age } => {
                 let heard = Heard {
                     source: Variant::V3Ipv4.address(from),
+                    version: Version::V3,
                     priority: Priority(priority),
                     interval: Interval::from_wire(interval, Version::V3).unwrap(),
                     stamp: now - Duration::from_micros(age),

@@ -53,6 +53,10 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         ["lost", "address"] => bench.handle(&Event::Lost(ID, Loss::Address)),
         ["lost", "path"] => bench.handle(&Event::Lost(ID, Loss::Path)),
         ["configure", ref change @ ..] => configure(bench, change),
+        ["hear", priority, "from", from, "in", "version", "2"] => {
+            let (priority, from) = (priority.parse().unwrap(), from.parse().unwrap());
+            bench.hear_in(Version::V2, priority, from, Interval::SECOND, Duration::ZERO)
+        }
         ["hear", priority, "from", from, ref how @ ..] => {
             let (interval, age) = match how {
                 ["sent", age @ .., "ago"] => (Interval::SECOND, span(bench, age)),

@@ -63,6 +63,7 @@ impl Variant {
             group: None,
             checksum: ChecksumForm::Pseudo,
             answers_checksum: false,
+            also_v2: false,
             down_timer_adverts: 3,
             announce: AnnounceSettings {
                 delay: Duration::ZERO,
@@ -145,8 +146,20 @@ impl Bench {
 
     /// An advert that the kernel saw that long ago.
     pub(crate) fn hear(&mut self, priority: u8, from: u8, interval: Interval, age: Duration) -> Vec<String> {
+        self.hear_in(self.variant.version(), priority, from, interval, age)
+    }
+
+    pub(crate) fn hear_in(
+        &mut self,
+        version: Version,
+        priority: u8,
+        from: u8,
+        interval: Interval,
+        age: Duration,
+    ) -> Vec<String> {
         let heard = Heard {
             source: self.variant.address(from),
+            version,
             priority: Priority(priority),
             interval,
             stamp: self.now - age,

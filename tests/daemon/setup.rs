@@ -103,6 +103,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         group: None,
         checksum: ChecksumForm::Pseudo,
         answers_checksum: false,
+        also_v2: false,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
         lower_prio_no_advert: false,

@@ -184,6 +184,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         group: None,
         checksum: ChecksumForm::Pseudo,
         answers_checksum: false,
+        also_v2: false,
         down_timer_adverts: 3,
         announce: AnnounceSettings::default(),
         lower_prio_no_advert: false,

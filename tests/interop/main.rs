@@ -5,6 +5,7 @@ mod groups;
 mod interface;
 mod mail;
 mod routes;
+mod versions;
 mod vmac;
 
 use anyhow::Result;

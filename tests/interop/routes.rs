@@ -18,6 +18,9 @@ const VIRTUAL: &str = "virtual_routes {
         default via 10.77.0.253 table 100 onlink dev lan0
         192.0.2.128/25 nexthop via 10.77.0.251 dev lan0 weight 1 nexthop via 10.77.0.252 dev lan0 weight 2
         198.51.100.128/25 via 10.77.0.254 mtu lock 1400 advmss 1300 initcwnd 20
+        192.0.2.192/26 via 10.77.0.254 realms 3/4 features ecn congctl reno ssthresh lock 107 quickack 1
+        192.0.2.32/27 via 10.77.0.254 append fastopen_no_cookie 1
+        2001:db8:78::/48 via fd77::fe dev lan0 pref high
         2001:db8:77::/48 via fd77::fe dev lan0 metric 9
     }";
 
@@ -100,7 +103,7 @@ fn the_same_file_sets_the_same_addresses_routes_and_rules() -> Result<()> {
         .with_context(|| format!("{daemon:?}"))
     });
     let (ours, theirs): ([String; 3], [String; 3]) = (ours?, theirs?);
-    ensure!(ours[0].lines().count() == 10, "routes:\n{}", ours[0]);
+    ensure!(ours[0].lines().count() == 13, "routes:\n{}", ours[0]);
     ensure!(ours[1].lines().count() == 22, "rules:\n{}", ours[1]);
     ensure!(ours == theirs, "ours:\n{}\nkeepalived's:\n{}", ours.join("\n"), theirs.join("\n"));
     Ok(())

@@ -79,3 +79,29 @@ fn a_reload_sets_other_rules_without_another_election() -> Result<()> {
         Ok(())
     })
 }
+
+/// As `ip route get` finds it.
+fn way(pair: &Pair, to: &str) -> Result<String> {
+    pair.node(0)?.namespace.run("ip", &["route", "get", to])
+}
+
+#[test]
+fn a_route_goes_before_another_one_with_the_same_destination() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let lines = "virtual_routes {
+        198.51.100.0/24 via 10.77.0.254
+        203.0.113.0/24 via inet6 fd77::fe dev lan0
+    }";
+    Pair::idle(roles(daemon, with(200, lines), with(100, lines)))?.check(|pair| {
+        pair.node(0)?.namespace.ip("route add 198.51.100.0/24 via 10.77.0.2")?;
+        pair.start(0)?;
+        until("the way of the master", SETTLE, || {
+            way(pair, "198.51.100.1").is_ok_and(|way| way.contains("via 10.77.0.254"))
+                && way(pair, "203.0.113.1").is_ok_and(|way| way.contains("via inet6 fd77::fe"))
+        })?;
+        pair.stop(0)?;
+        let left = way(pair, "198.51.100.1")?;
+        ensure!(left.contains("via 10.77.0.2 "), "{left}");
+        Ok(())
+    })
+}

@@ -109,6 +109,14 @@ fn unicast_may_have_come_through_routers() {
 }
 
 #[test]
+fn two_versions_may_be_spoken() {
+    let both = Slot { other_version: 2, ..slot(V3_IPV4) };
+    on_each_entry(&both, Family::V4, 0, |stand| {
+        assert_eq!([V2, V3_IPV4].map(|dialect| stand.run(&advert(dialect, 2))), [EVENT, EVENT]);
+    });
+}
+
+#[test]
 fn another_group_is_an_instance_s_choice() {
     for (dialect, group) in [(V2, "239.1.2.3"), (V3_IPV4, "224.0.0.99"), (V3_IPV6, "ff02::99")] {
         let address = group.parse().unwrap();

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
     Action, Event, GroupId, GroupSettings, GroupTransition, Heard, InstanceId, InstanceSettings, Interval,
-    Priority, Router, State,
+    Priority, Router, State, Version,
 };
 
 use crate::setup::{Variant, centiseconds};
@@ -123,7 +123,9 @@ impl Node {
             let kernel = &mut self.members[member.index()];
             kernel.last_handled = Some(frame);
             kernel.last_seen = stamp;
-            self.input(&Event::Advert(member, Heard { source, priority, interval, stamp }), now);
+            let version = Version::V3;
+            let heard = Heard { source, version, priority, interval, stamp };
+            self.input(&Event::Advert(member, heard), now);
         }
         let silent: Vec<InstanceId> =
             self.router.as_ref().map(|router| router.silence_due(now).collect()).unwrap_or_default();

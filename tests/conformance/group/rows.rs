@@ -6,7 +6,7 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
     Action, Event, GroupSettings, GroupTransition, Heard, Instance, InstanceId, InstanceSettings, Interval,
-    Loss, Priority, Router, State, TrackId,
+    Loss, Priority, Router, State, TrackId, Version,
 };
 
 use crate::script;
@@ -409,7 +409,8 @@ fn step_member(bench: &mut Bench, id: InstanceId, words: &[&str]) -> Vec<String>
         ["hear", priority, "from", from] => {
             let priority = Priority(priority.parse().unwrap());
             let stamp = bench.now;
-            Event::Advert(id, Heard { source: address(from), priority, interval: Interval::SECOND, stamp })
+            let (source, version, interval) = (address(from), Version::V3, Interval::SECOND);
+            Event::Advert(id, Heard { source, version, priority, interval, stamp })
         }
         _ => panic!("not an input: {words:?}"),
     };

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
     Action, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Transition,
+    Version,
 };
 
 use crate::setup::{ID, Variant};
@@ -115,7 +116,9 @@ impl Node {
             self.last_handled = Some(frame);
             let Frame { source, priority, interval } = frame;
             self.last_seen = stamp;
-            self.input(&Event::Advert(ID, Heard { source, priority, interval, stamp }), now);
+            let version = Version::V3;
+            let heard = Heard { source, version, priority, interval, stamp };
+            self.input(&Event::Advert(ID, heard), now);
         }
         let silent: Vec<InstanceId> =
             self.router.as_ref().map(|router| router.silence_due(now).collect()).unwrap_or_default();

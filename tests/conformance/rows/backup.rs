@@ -158,6 +158,22 @@ pub(super) const ROWS: &[Row] = &[
             wait 1ns                    -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {
+        number: "I04",
+        what: "of a master that speaks both versions, version 2 says nothing, until it speaks no other any more",
+        variants: V3,
+        settings: |settings| settings.also_v2 = true,
+        script: "
+            startup                          -> BACKUP startup
+            hear 150 from 120 in version 2   -> watch
+            hear 150 from 120 every 10cs     -> watch
+            hear 150 from 120 in version 2
+            wait 360937500ns - 1ns
+            wait 1ns                         -> advert 100, add, unwatch, MASTER master_silent
+            hear 150 from 120 in version 2   -> remove, watch, BACKUP higher_priority
+            hear 0 from 120 every 10cs       -> unwatch
+            hear 150 from 120 in version 2   -> watch",
+    },
+    Row {
         number: "B12",
         what: "a shorter interval shortens the wait at once",
         variants: V3,

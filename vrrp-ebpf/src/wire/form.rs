@@ -22,7 +22,9 @@ pub struct Slot {
     /// Whether a [`super::Trailer`] lies behind the message: [`Self::UNSIGNED`], [`Self::SIGNED`] or
     /// [`Self::MAYBE_SIGNED`]. With one, the daemon decides what is heard, and the program records no peers.
     pub trailer: u8,
-    pub reserved: [u8; 4],
+    /// Heard as well, for a migration (RFC 9568 §8.4); 0: no other.
+    pub other_version: u8,
+    pub reserved: [u8; 3],
 }
 
 const _: () = assert!(size_of::<Slot>() == 48);
@@ -42,6 +44,7 @@ impl Slot {
         auth_type: 0,
         unicast: 0,
         trailer: Self::UNSIGNED,
-        reserved: [0; 4],
+        other_version: 0,
+        reserved: [0; 3],
     };
 }

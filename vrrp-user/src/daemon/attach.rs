@@ -23,7 +23,7 @@ use crate::driver::Rung;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};
 use crate::driver::xdp::{Attached, Mode, Program};
-use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer};
+use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer, Version};
 
 #[derive(Debug)]
 pub struct Attachments {
@@ -299,7 +299,8 @@ fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
             Some(_) => 1,
         },
         trailer,
-        reserved: [0; 4],
+        other_version: if settings.also_v2 { Version::V2 as u8 } else { 0 },
+        reserved: [0; 3],
     }
 }
 

@@ -433,11 +433,13 @@ impl Engine {
                 continue;
             }
             let version = versions.into_iter().find(|version| *version as u8 == peer.version);
-            let Some(interval) = version.and_then(|version| Interval::from_wire(peer.interval, version))
+            let Some((version, interval)) =
+                version.and_then(|it| Some((it, Interval::from_wire(peer.interval, it)?)))
             else {
                 continue;
             };
             let heard = Heard {
+                version,
                 source: narrow(family, peer.source),
                 priority: Priority(peer.priority),
                 interval,
@@ -625,6 +627,7 @@ fn heard(sighted: &Sighted<'_>, family: Family) -> Option<Heard> {
     let advert = Advert::parse(sighted.message, family).ok()?;
     let version = if advert.version() == Version::V2 as u8 { Version::V2 } else { Version::V3 };
     Some(Heard {
+        version,
         source: narrow(family, sighted.source),
         priority: Priority(advert.priority()),
         interval: Interval::from_wire(advert.interval(), version)?,

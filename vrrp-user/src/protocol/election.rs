@@ -26,6 +26,7 @@ mod tests {
 
     fn verdict(own: (u8, &str), other: (u8, &str)) -> Option<Reason> {
         let heard = Heard {
+            version: crate::protocol::Version::V3,
             source: other.1.parse().unwrap(),
             priority: Priority(other.0),
             interval: Interval::SECOND,

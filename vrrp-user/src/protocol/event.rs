@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::units::{InstanceId, Interval, Priority};
+use super::units::{InstanceId, Interval, Priority, Version};
 
 /// A thing whose state counts: a script or an interface, numbered by the configuration. Instances that name the
 /// same thing share the number.
@@ -45,6 +45,8 @@ pub enum Loss {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Heard {
     pub source: IpAddr,
+    /// Of the protocol that the advert speaks; a sender may speak both (RFC 9568 §8.4).
+    pub version: Version,
     pub priority: Priority,
     /// As advertised by the sender.
     pub interval: Interval,

@@ -34,7 +34,7 @@ pub use event::{Event, Heard, Loss, TrackId};
 pub use group::Group;
 pub use instance::{Instance, Stats};
 pub use losses::{Losses, Verdict};
-pub use route::{Hop, Route, RouteKind, RouteOption};
+pub use route::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 pub use router::Router;
 pub use rule::{Lookup, Rule, RuleAction};
 pub use settings::{

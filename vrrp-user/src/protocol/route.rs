@@ -22,14 +22,42 @@ pub struct Route {
     /// rtnetlink protocol: who has set it.
     pub protocol: u8,
     pub options: Vec<(RouteOption, u32)>,
-    /// The MTU is not to be changed by path MTU discovery.
-    pub mtu_locked: bool,
+    /// Those that the kernel is not to change by what it learns.
+    pub locked: Vec<RouteOption>,
+    /// Of TCP connections over it.
+    pub congestion_control: Option<Arc<str>>,
+    /// The congestion control is not to be chosen by a connection.
+    pub congestion_locked: bool,
+    /// Source realm in the upper half, destination realm in the lower one; IPv4.
+    pub realms: Option<u32>,
+    /// Among routers of the same metric; IPv6 (RFC 4191 §2.1).
+    pub preference: Option<RoutePreference>,
+    pub placement: Placement,
     /// Put back when somebody else removes it.
     pub tracked: bool,
 }
 
+/// Where it goes among those with the same destination, metric and TOS; IPv4.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Placement {
+    /// Before them, so that it is the one that counts.
+    #[default]
+    Prepend,
+    Append,
+    /// Only where there is none.
+    Alone,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RoutePreference {
+    Low,
+    Medium,
+    High,
+}
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hop {
+    /// Of either family: IPv4 routes may lead over an IPv6 gateway (RFC 5549).
     pub gateway: Option<IpAddr>,
     pub device: Option<Arc<str>>,
     /// 1 to 256.
@@ -84,10 +112,15 @@ pub enum RouteOption {
     InitRwnd,
     RtoMin,
     QuickAck,
+    /// 1: TCP Fast Open without a cookie.
+    FastOpenNoCookie,
+    /// 1: explicit congestion notification (`features ecn`).
+    Features,
 }
 
 impl RouteOption {
-    pub const ALL: [(&'static str, Self); 13] = [
+    /// Those whose value is a number.
+    pub const ALL: [(&'static str, Self); 14] = [
         ("mtu", Self::Mtu),
         ("advmss", Self::AdvMss),
         ("window", Self::Window),
@@ -101,5 +134,6 @@ impl RouteOption {
         ("initrwnd", Self::InitRwnd),
         ("rto_min", Self::RtoMin),
         ("quickack", Self::QuickAck),
+        ("fastopen_no_cookie", Self::FastOpenNoCookie),
     ];
 }

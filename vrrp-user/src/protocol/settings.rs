@@ -20,6 +20,8 @@ pub struct InstanceSettings {
     pub vrid: Vrid,
     pub family: Family,
     pub version: Version,
+    /// Speak and hear version 2 beside version 3, for a migration (RFC 9568 §8.4).
+    pub also_v2: bool,
     pub priority: Priority,
     pub advert_interval: Interval,
     /// keepalived's `state MASTER`: with priority 255 it starts as master, otherwise it changes nothing.
@@ -65,7 +67,7 @@ impl InstanceSettings {
     /// Whether the adverts of others are judged alike under these settings and others.
     pub fn judges_like(&self, other: &Self) -> bool {
         let senders = |it: &Self| it.unicast.as_ref().map(|unicast| unicast.checks_source);
-        let form = |it: &Self| (it.version, it.group, senders(it));
+        let form = |it: &Self| (it.version, it.also_v2, it.group, senders(it));
         form(self) == form(other) && self.auth.judges_like(&other.auth)
     }
 
@@ -76,6 +78,7 @@ impl InstanceSettings {
         };
         let form = |it: &Self| (it.version, it.advert_interval, it.source, it.group, it.checksum);
         form(self) == form(other)
+            && self.also_v2 == other.also_v2
             && self.auth == other.auth
             && self.unicast == other.unicast
             && list(self) == list(other)
@@ -114,7 +117,7 @@ pub struct GroupSettings {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Auth {
     None,
-    /// Version 2 simple password (RFC 2338 §5.3.6), padded with zeros.
+    /// Simple password of version 2 (RFC 2338 §5.3.6), padded with zeros.
     Pass([u8; 8]),
     /// Signed adverts.
     Hmac(Arc<HmacSettings>),

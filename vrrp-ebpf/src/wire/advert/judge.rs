@@ -80,8 +80,8 @@ pub fn judge_message<O: Octets + ?Sized>(
     let header = Header(octets.get::<HEADER_LEN>(frame.at).ok_or(Reject::Truncated)?);
     check_version(header, frame.family, frame.length)?;
     let (version, length) = (header.version(), frame.length);
-    // I09.
-    if version != slot.version {
+    // I01, I09.
+    if version != slot.version && version != slot.other_version {
         return Err(Reject::VersionMismatch);
     }
     let signed = slot.trailer != Slot::UNSIGNED && length == header.message_len(frame.family) + TRAILER_LEN;

@@ -49,6 +49,7 @@ pub(super) fn settings(
 ) -> Option<InstanceSettings> {
     let family = family(&draft);
     let version = version(&draft, family, globals, report);
+    let also_v2 = also_version_2(&draft, family, version, report);
     let (preempt, preempt_delay) = preemption(&draft, priority, report);
     let source = same_family("source address", draft.source.as_ref(), family, report);
     let unicast = unicast(&draft, policy, family, report);
@@ -61,7 +62,7 @@ pub(super) fn settings(
             let interval = advert_interval.unwrap_or(Interval::SECOND);
             hmac::resolve(hmac, &draft, interval, report).unwrap_or(Auth::None)
         }
-        (None, Some(auth)) => authentication(auth, version, draft.flawed, report),
+        (None, Some(auth)) => authentication(auth, version == Version::V2 || also_v2, draft.flawed, report),
         (None, None) => Auth::None,
     };
     let (checksum, answers_checksum) = checksum(&draft, version, family, globals);
@@ -94,6 +95,7 @@ pub(super) fn settings(
         addresses: Arc::new(addresses),
         family,
         version,
+        also_v2,
         priority,
         preempt,
         preempt_delay,
@@ -154,6 +156,26 @@ fn version(draft: &InstanceDraft, family: Family, globals: &GlobalsDraft, report
             Version::V3
         }
     }
+}
+
+/// RFC 9568 §8.4.
+fn also_version_2(draft: &InstanceDraft, family: Family, version: Version, report: &mut Report) -> bool {
+    let Some(at) = draft.also_version_2 else { return false };
+    if family == Family::V6 {
+        report.error(at, "version 2 has no IPv6");
+        return false;
+    }
+    if version == Version::V2 {
+        report.warning(at, "version 2 is spoken already, and nothing else").help("write `version 3`");
+        return false;
+    }
+    let interval = draft.advert_interval.map_or(Duration::from_secs(1), |interval| interval.value);
+    if interval.subsec_nanos() != 0 {
+        report
+            .warning(at, "version 2 counts whole seconds: its adverts tell the next greater interval")
+            .help("keep `advert_int` at whole seconds until no node speaks version 2 any more");
+    }
+    true
 }
 
 /// Only version 3 over IPv4 has a choice; whether it answers in the form that it hears comes second.
@@ -235,10 +257,10 @@ fn centiseconds(written: At<Duration>, report: &mut Report) -> Duration {
     rounded
 }
 
-fn authentication(auth: &At<AuthDraft>, version: Version, flawed: bool, report: &mut Report) -> Auth {
+fn authentication(auth: &At<AuthDraft>, speaks_v2: bool, flawed: bool, report: &mut Report) -> Auth {
     let AuthDraft { kind, password } = &auth.value;
     let pass = kind.is_some_and(|kind| kind.value == AuthType::Pass);
-    if version == Version::V3 {
+    if !speaks_v2 {
         if pass {
             report
                 .warning(

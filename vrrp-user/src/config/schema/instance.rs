@@ -33,6 +33,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) priority: Option<At<i64>>,
     pub(in crate::config) advert_interval: Option<At<Duration>>,
     pub(in crate::config) version: Option<At<i64>>,
+    pub(in crate::config) also_version_2: Option<Position>,
     /// `preempt` is true, `nopreempt` false.
     pub(in crate::config) preempt: Option<At<bool>>,
     pub(in crate::config) preempt_delay: Option<At<Duration>>,
@@ -153,6 +154,12 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         Kind::Integer(2, 3, |it, n| it.version = Some(n)),
         "`vrrp_version`; 3 for IPv6",
         "of the protocol",
+    ),
+    Row::works(
+        "also_version_2",
+        Kind::Flag(|it, at| it.also_version_2 = Some(at.at)),
+        "off",
+        "speak and hear version 2 beside version 3, while a migration lasts; not a keyword of keepalived",
     ),
     Row::works(
         "preempt",

@@ -7,31 +7,25 @@ use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
 use super::super::source::Position;
 use super::super::tree::Statement;
-use super::names::{KEEPALIVED, MAIN, PROTOCOLS, TABLES, TOS, number};
+use super::names::{KEEPALIVED, MAIN, PROTOCOLS, REALMS, TABLES, TOS, number};
 use super::{address, value};
-use crate::protocol::{Hop, Route, RouteKind, RouteOption};
+use crate::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 
 /// Words that keepalived knows and whose effect is missing here, and how many values follow them.
-const MISSING: [(&str, usize); 9] = [
-    ("realms", 1),
-    ("features", 1),
-    ("congctl", 1),
-    ("pref", 1),
-    ("expires", 1),
-    ("fastopen_no_cookie", 1),
-    ("ttl-propagate", 1),
-    ("vrf", 1),
-    ("track_group", 1),
-];
+const MISSING: [(&str, usize); 3] = [("expires", 1), ("ttl-propagate", 1), ("track_group", 1)];
 
-/// Words without an effect of their own.
-const MOOT: [&str; 5] = ["inet", "inet6", "add", "append", "prepend"];
+/// Words that make another route of it, so that it is not set at all.
+const ELSEWHERE: [&str; 2] = ["encap", "vrf"];
 
 /// All that a line may hold, for suggestions and the documentation.
-pub(super) const WORDS: [&str; 16] = [
+pub(super) const WORDS: [&str; 25] = [
     "to", "via", "gw", "dev", "oif", "src", "from", "table", "metric", "scope", "tos", "protocol", "nexthop",
-    "weight", "onlink", "or",
+    "weight", "onlink", "or", "realms", "features", "congctl", "pref", "add", "append", "prepend",
+    "no_track", "encap",
 ];
+
+/// RTAX_FEATURE_ECN.
+const ECN: u32 = 1;
 
 /// One per line.
 pub(super) fn read(routes: &mut Vec<Route>, inner: &[Statement], report: &mut Report) {
@@ -62,7 +56,16 @@ struct Draft {
     scope: Option<u8>,
     protocol: Option<u8>,
     options: Vec<(RouteOption, u32)>,
-    mtu_locked: bool,
+    locked: Vec<RouteOption>,
+    congestion_control: Option<Arc<str>>,
+    congestion_locked: bool,
+    realms: Option<u32>,
+    preference: Option<RoutePreference>,
+    placement: Placement,
+    /// `inet6`.
+    is_v6: bool,
+    /// It is named, and not set.
+    is_elsewhere: bool,
     untracked: bool,
 }
 
@@ -93,8 +96,8 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
         }
         if let Some((_, option)) = RouteOption::ALL.iter().find(|(name, _)| *name == text) {
             let mut number_word = value(report)?;
-            if *option == RouteOption::Mtu && number_word.text == "lock" {
-                draft.mtu_locked = true;
+            if number_word.text == "lock" {
+                draft.locked.push(*option);
                 number_word = value(report)?;
             }
             let digits = number_word.text.trim_end_matches("ms");
@@ -111,10 +114,17 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             );
             continue;
         }
+        if ELSEWHERE.contains(&text) {
+            report
+                .warning(word.at, format!("`{text}` of a route is not supported yet: the route is not set"));
+            draft.is_elsewhere = true;
+            return Some(draft);
+        }
         match text {
             "to" => draft.set_destination(value(report)?, report)?,
             "via" | "gw" => {
                 let mut gateway = value(report)?;
+                // The address tells it.
                 if matches!(gateway.text.as_str(), "inet" | "inet6") {
                     gateway = value(report)?;
                 }
@@ -161,7 +171,29 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
                 let word = value(report)?;
                 draft.protocol = Some(PROTOCOLS.octet(word, report)?);
             }
-            _ if MOOT.contains(&text) => {}
+            "realms" => draft.realms = Some(realms(value(report)?, report)?),
+            "features" => {
+                let word = value(report)?;
+                if word.text != "ecn" {
+                    report.error(word.at, format!("`features` is `ecn`, not `{}`", word.text));
+                    return None;
+                }
+                draft.options.push((RouteOption::Features, ECN));
+            }
+            "congctl" => {
+                let mut name = value(report)?;
+                if name.text == "lock" {
+                    draft.congestion_locked = true;
+                    name = value(report)?;
+                }
+                draft.congestion_control = Some(name.text.as_str().into());
+            }
+            "pref" => draft.preference = Some(preference(value(report)?, report)?),
+            "add" => draft.placement = Placement::Alone,
+            "append" => draft.placement = Placement::Append,
+            "prepend" => draft.placement = Placement::Prepend,
+            "inet" => draft.is_v6 = false,
+            "inet6" => draft.is_v6 = true,
             _ if draft.destination.is_none() && !draft.is_default => draft.set_destination(word, report)?,
             _ => {
                 let known = WORDS.iter().copied().chain(RouteOption::ALL.iter().map(|(name, _)| *name));
@@ -195,12 +227,15 @@ impl Draft {
     }
 
     fn route(self, at: Position, report: &mut Report) -> Option<Route> {
+        if self.is_elsewhere {
+            return None;
+        }
         let kind = self.kind.unwrap_or(RouteKind::Unicast);
         let gateways = self.hops.iter().filter_map(|hop| hop.gateway);
         let family = gateways.chain(self.source).next();
         let destination = match (self.destination, family) {
             (Some(destination), _) => destination,
-            (None, Some(IpAddr::V6(_))) if self.is_default => {
+            (None, family) if self.is_default && (self.is_v6 || family.is_some_and(|it| it.is_ipv6())) => {
                 (IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 0)
             }
             (None, _) if self.is_default => (IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
@@ -241,7 +276,12 @@ impl Draft {
             scope: self.scope,
             protocol: self.protocol.unwrap_or(KEEPALIVED),
             options: self.options,
-            mtu_locked: self.mtu_locked,
+            locked: self.locked,
+            congestion_control: self.congestion_control,
+            congestion_locked: self.congestion_locked,
+            realms: self.realms,
+            preference: self.preference,
+            placement: self.placement,
             tracked: !self.untracked,
         })
     }
@@ -266,6 +306,30 @@ pub(super) fn network(word: &Word, report: &mut Report) -> Option<(IpAddr, u8)> 
         }
     };
     Some((masked, prefix))
+}
+
+/// `DESTINATION` or `SOURCE/DESTINATION`.
+pub(super) fn realms(word: &Word, report: &mut Report) -> Option<u32> {
+    let mut realm = |text: &str| {
+        let half = Word { text: text.to_owned(), ..word.clone() };
+        REALMS.number(&half, report)
+    };
+    match word.text.split_once('/') {
+        Some((source, destination)) => Some(realm(source)? << 16 | realm(destination)?),
+        None => realm(&word.text),
+    }
+}
+
+fn preference(word: &Word, report: &mut Report) -> Option<RoutePreference> {
+    match word.text.as_str() {
+        "low" => Some(RoutePreference::Low),
+        "medium" => Some(RoutePreference::Medium),
+        "high" => Some(RoutePreference::High),
+        other => {
+            report.error(word.at, format!("`pref` is low, medium or high, not `{other}`"));
+            None
+        }
+    }
 }
 
 fn plain_address(word: &Word, report: &mut Report) -> Option<IpAddr> {

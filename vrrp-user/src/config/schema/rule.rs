@@ -9,7 +9,7 @@ use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
-use super::names::{self, GROUPS, IP_PROTOCOLS, KEEPALIVED, PROTOCOLS, REALMS, TABLES, TOS};
+use super::names::{self, GROUPS, IP_PROTOCOLS, KEEPALIVED, PROTOCOLS, TABLES, TOS};
 use super::route;
 use crate::protocol::{Lookup, Rule, RuleAction};
 
@@ -155,7 +155,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             // One of the above follows.
             "type" => {}
             "realms" => {
-                draft.lookup.realms = Some(realms(value(report)?, report)?);
+                draft.lookup.realms = Some(route::realms(value(report)?, report)?);
                 draft.for_table.get_or_insert(at);
                 draft.set_family(Family::V4, at, report)?;
             }
@@ -277,18 +277,6 @@ fn mark(word: &Word, report: &mut Report) -> Option<(u32, Option<u32>)> {
             Some((mark, Some(names::number(mask, word.at, report)?)))
         }
         None => Some((number(word, report)?, None)),
-    }
-}
-
-/// `DESTINATION` or `SOURCE/DESTINATION`.
-fn realms(word: &Word, report: &mut Report) -> Option<u32> {
-    let mut realm = |text: &str| {
-        let half = Word { text: text.to_owned(), ..word.clone() };
-        REALMS.number(&half, report)
-    };
-    match word.text.split_once('/') {
-        Some((source, destination)) => Some(realm(source)? << 16 | realm(destination)?),
-        None => realm(&word.text),
     }
 }
 

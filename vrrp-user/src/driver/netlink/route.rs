@@ -6,16 +6,16 @@
 use std::io;
 use std::net::IpAddr;
 
-use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::route::{
     RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteNextHopFlags,
-    RouteProtocol, RouteScope, RouteType,
+    RoutePreference as Preference, RouteProtocol, RouteRealm, RouteScope, RouteType, RouteVia,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::link::Link;
 use super::socket::{Request, RouteSocket};
-use crate::protocol::{Hop, Route, RouteKind, RouteOption};
+use crate::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 
 const SCOPE_LINK: u8 = 253;
 const SCOPE_HOST: u8 = 254;
@@ -42,9 +42,14 @@ pub fn add_missing(
     routes: &[Route],
     failed: impl FnMut(usize, i32),
 ) -> io::Result<()> {
-    let added = |message| Request {
+    let added = |message, route: &Route| Request {
         message: RouteNetlinkMessage::NewRoute(message),
-        flags: NLM_F_CREATE | NLM_F_EXCL,
+        flags: match route.placement {
+            // One that is the same in everything is refused all the same.
+            Placement::Prepend => NLM_F_CREATE,
+            Placement::Append => NLM_F_CREATE | NLM_F_APPEND,
+            Placement::Alone => NLM_F_CREATE | NLM_F_EXCL,
+        },
     };
     send(socket, routes.iter(), added, failed)
 }
@@ -59,7 +64,7 @@ pub fn remove(
     routes: &[Route],
     mut failed: impl FnMut(usize, i32),
 ) -> io::Result<()> {
-    let removed = |message| Request { message: RouteNetlinkMessage::DelRoute(message), flags: 0 };
+    let removed = |message, _: &Route| Request { message: RouteNetlinkMessage::DelRoute(message), flags: 0 };
     send(socket, routes.iter().rev(), removed, |index, errno| {
         if errno != libc::ESRCH && errno != libc::ENODEV {
             failed(routes.len().saturating_sub(index).saturating_sub(1), errno);
@@ -71,14 +76,14 @@ pub fn remove(
 fn send<'a>(
     socket: &mut RouteSocket,
     routes: impl Iterator<Item = &'a Route>,
-    request: impl Fn(RouteMessage) -> Request,
+    request: impl Fn(RouteMessage, &Route) -> Request,
     mut failed: impl FnMut(usize, i32),
 ) -> io::Result<()> {
     let (mut requests, mut places) = (Vec::new(), Vec::new());
     for (index, route) in routes.enumerate() {
         match message(socket, route) {
             Ok(message) => {
-                requests.push(request(message));
+                requests.push(request(message, route));
                 places.push(index);
             }
             Err(errno) => failed(index, errno),
@@ -128,32 +133,44 @@ fn message(socket: &mut RouteSocket, route: &Route) -> Result<RouteMessage, i32>
     if !metrics.is_empty() {
         attributes.push(RouteAttribute::Metrics(metrics));
     }
+    attributes.extend(route.realms.map(|both| RouteAttribute::Realm(realm(both))));
+    attributes.extend(route.preference.map(|preference| RouteAttribute::Preference(level(preference))));
     match route.hops.as_slice() {
         [] => {}
         [hop] => {
             if hop.onlink {
                 message.header.flags |= RouteFlags::Onlink;
             }
-            attributes.extend(hop.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
+            attributes.extend(hop.gateway.map(|gateway| leading(gateway, destination)));
             if let Some(ifindex) = ifindex(socket, hop)? {
                 attributes.push(RouteAttribute::Oif(ifindex));
             }
         }
         hops => {
-            let hops = hops.iter().map(|hop| next_hop(socket, hop)).collect::<Result<_, _>>()?;
+            let hops = hops.iter().map(|hop| next_hop(socket, hop, destination));
+            let hops = hops.collect::<Result<_, _>>()?;
             attributes.push(RouteAttribute::MultiPath(hops));
         }
     }
     Ok(message)
 }
 
-fn next_hop(socket: &mut RouteSocket, hop: &Hop) -> Result<RouteNextHop, i32> {
+/// RTA_VIA, where the gateway is not of the family of the destination (Linux 5.2).
+fn leading(gateway: IpAddr, destination: IpAddr) -> RouteAttribute {
+    match gateway {
+        IpAddr::V6(gateway) if destination.is_ipv4() => RouteAttribute::Via(RouteVia::Inet6(gateway)),
+        IpAddr::V4(gateway) if destination.is_ipv6() => RouteAttribute::Via(RouteVia::Inet(gateway)),
+        gateway => RouteAttribute::Gateway(gateway.into()),
+    }
+}
+
+fn next_hop(socket: &mut RouteSocket, hop: &Hop, destination: IpAddr) -> Result<RouteNextHop, i32> {
     let mut next = RouteNextHop::default();
     next.flags.set(RouteNextHopFlags::Onlink, hop.onlink);
     // The kernel counts from 0.
     next.hops = u8::try_from(hop.weight.saturating_sub(1)).unwrap_or(u8::MAX);
     next.interface_index = ifindex(socket, hop)?.unwrap_or(0);
-    next.attributes.extend(hop.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
+    next.attributes.extend(hop.gateway.map(|gateway| leading(gateway, destination)));
     Ok(next)
 }
 
@@ -192,11 +209,28 @@ fn kind(kind: RouteKind) -> RouteType {
     }
 }
 
-/// Bit of RTAX_MTU in the mask of what is locked.
-const MTU_LOCK: u32 = 1 << 2;
+pub(super) fn realm(both: u32) -> RouteRealm {
+    let [source, destination] = [both >> 16, both & 0xffff].map(|half| u16::try_from(half).unwrap_or(0));
+    RouteRealm { source, destination }
+}
+
+fn level(preference: RoutePreference) -> Preference {
+    match preference {
+        RoutePreference::Low => Preference::Low,
+        RoutePreference::Medium => Preference::Medium,
+        RoutePreference::High => Preference::High,
+    }
+}
+
+/// RTAX_CC_ALGO.
+const CONGESTION: u16 = 16;
 
 fn metrics(route: &Route) -> Vec<RouteMetric> {
-    let lock = route.mtu_locked.then_some(RouteMetric::Lock(MTU_LOCK));
+    let locked = route.locked.iter().map(|option| number(*option));
+    let locked = locked.chain(route.congestion_locked.then_some(CONGESTION));
+    let mask = locked.fold(0, |mask, number| mask | 1 << number);
+    let lock = (mask > 0).then_some(RouteMetric::Lock(mask));
+    let congestion = route.congestion_control.as_ref().map(|name| RouteMetric::CcAlgo(name.to_string()));
     let options = route.options.iter().map(|&(option, value)| match option {
         RouteOption::Mtu => RouteMetric::Mtu(value),
         RouteOption::AdvMss => RouteMetric::Advmss(value),
@@ -212,6 +246,29 @@ fn metrics(route: &Route) -> Vec<RouteMetric> {
         RouteOption::InitRwnd => RouteMetric::InitRwnd(value),
         RouteOption::RtoMin => RouteMetric::RtoMin(value),
         RouteOption::QuickAck => RouteMetric::QuickAck(value),
+        RouteOption::FastOpenNoCookie => RouteMetric::FastopenNoCookie(value),
+        RouteOption::Features => RouteMetric::Features(value),
     });
-    lock.into_iter().chain(options).collect()
+    lock.into_iter().chain(options).chain(congestion).collect()
+}
+
+/// RTAX_* of `linux/rtnetlink.h`, which is also its bit among those that are locked.
+fn number(option: RouteOption) -> u16 {
+    match option {
+        RouteOption::Mtu => 2,
+        RouteOption::Window => 3,
+        RouteOption::Rtt => 4,
+        RouteOption::RttVar => 5,
+        RouteOption::SsThresh => 6,
+        RouteOption::Cwnd => 7,
+        RouteOption::AdvMss => 8,
+        RouteOption::Reordering => 9,
+        RouteOption::HopLimit => 10,
+        RouteOption::InitCwnd => 11,
+        RouteOption::Features => 12,
+        RouteOption::RtoMin => 13,
+        RouteOption::InitRwnd => 14,
+        RouteOption::QuickAck => 15,
+        RouteOption::FastOpenNoCookie => 17,
+    }
 }

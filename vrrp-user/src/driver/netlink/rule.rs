@@ -6,13 +6,14 @@
 use std::io;
 
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use rtnetlink::packet_route::route::{RouteProtocol, RouteRealm};
+use rtnetlink::packet_route::route::RouteProtocol;
 use rtnetlink::packet_route::rule::{
     RuleAction as Action, RuleAttribute, RuleFlags, RuleHeader, RuleMessage, RulePortRange, RuleUidRange,
 };
 use rtnetlink::packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
 use vrrp_ebpf::wire::Family;
 
+use super::route::realm;
 use super::socket::{Request, RouteSocket};
 use crate::protocol::{Rule, RuleAction};
 
@@ -126,9 +127,4 @@ fn action(action: RuleAction) -> (Action, Option<u32>) {
         RuleAction::Unreachable => (Action::Unreachable, None),
         RuleAction::Prohibit => (Action::Prohibit, None),
     }
-}
-
-fn realm(both: u32) -> RouteRealm {
-    let [source, destination] = [both >> 16, both & 0xffff].map(|half| u16::try_from(half).unwrap_or(0));
-    RouteRealm { source, destination }
 }

@@ -29,6 +29,8 @@ const SEND_BUFFER: c_int = 4 << 20;
 pub struct Outgoing {
     vrid: Vrid,
     dialect: Dialect,
+    /// For those that do not speak the other one yet (RFC 9568 §8.4).
+    second: Option<Dialect>,
     addresses: Vec<IpAddr>,
     checksum: ChecksumForm,
     ifindex: u32,
@@ -56,21 +58,12 @@ impl Outgoing {
             }
             (None, _) => vec![Destination { address: settings.group(), ttl: TTL }],
         };
-        let interval = settings.advert_interval.to_wire(settings.version);
-        let dialect = match settings.version {
-            Version::V2 => Dialect::V2 {
-                seconds: u8::try_from(interval).map_err(|_| Illegal::Interval)?,
-                auth: match settings.auth {
-                    protocol::Auth::None | protocol::Auth::Hmac(_) => Auth::None,
-                    protocol::Auth::Pass(password) => Auth::Pass(password),
-                },
-            },
-            Version::V3 => Dialect::V3 { family: settings.family, centiseconds: interval },
-        };
+        let dialect = dialect(settings, settings.version)?;
+        let second = settings.also_v2.then(|| self::dialect(settings, Version::V2)).transpose()?;
         let addresses = settings.addresses.advertised.iter().map(|address| address.address).collect();
         let (vrid, checksum) = (settings.vrid, settings.checksum);
-        let outgoing = Self { vrid, dialect, addresses, checksum, ifindex, source, destinations };
-        outgoing.advert(settings.priority)?;
+        let outgoing = Self { vrid, dialect, second, addresses, checksum, ifindex, source, destinations };
+        outgoing.advert(dialect, settings.priority)?;
         Ok(outgoing)
     }
 
@@ -81,13 +74,33 @@ impl Outgoing {
         }
     }
 
-    fn advert(&self, priority: Priority) -> Result<AdvertRepr<'_>, Illegal> {
-        AdvertRepr::new(self.vrid.number(), priority.0, self.dialect, &self.addresses)
+    fn advert(&self, dialect: Dialect, priority: Priority) -> Result<AdvertRepr<'_>, Illegal> {
+        AdvertRepr::new(self.vrid.number(), priority.0, dialect, &self.addresses)
     }
 }
 
 /// Makes the trailer of a message that leaves from this address.
 type Sign<'a> = dyn FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN] + 'a;
+
+fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Illegal> {
+    Ok(match version {
+        Version::V2 => {
+            // Rounded up for those that count whole seconds: they are more patient then than they need to be.
+            let seconds = settings.advert_interval.duration().as_millis().div_ceil(1000);
+            Dialect::V2 {
+                seconds: u8::try_from(seconds).map_err(|_| Illegal::Interval)?,
+                auth: match settings.auth {
+                    protocol::Auth::None | protocol::Auth::Hmac(_) => Auth::None,
+                    protocol::Auth::Pass(password) => Auth::Pass(password),
+                },
+            }
+        }
+        Version::V3 => {
+            let centiseconds = settings.advert_interval.to_wire(version);
+            Dialect::V3 { family: settings.family, centiseconds }
+        }
+    })
+}
 
 #[derive(Debug)]
 pub struct AdvertSender {
@@ -128,13 +141,13 @@ impl AdvertSender {
         })
     }
 
-    /// Adds the adverts of an instance, one for each of its destinations.
+    /// Adds the adverts of an instance, one for each of its destinations and dialects.
     pub fn queue(&mut self, outgoing: &Outgoing, instance: InstanceId, priority: Priority) {
         self.queue_with(outgoing, instance, priority, None);
     }
 
-    /// The same with a trailer behind each advert. `sign` makes it, once for all destinations; it is given the message,
-    /// whose checksum is not made yet, and the source.
+    /// The same with a trailer behind each advert. `sign` makes it, once for all destinations of a dialect; it is given
+    /// the message, whose checksum is not made yet, and the source.
     pub fn queue_signed(
         &mut self,
         outgoing: &Outgoing,
@@ -152,8 +165,26 @@ impl AdvertSender {
         priority: Priority,
         mut sign: Option<&mut Sign<'_>>,
     ) {
-        // Found legal when made, and no priority makes it otherwise.
-        let Ok(advert) = outgoing.advert(priority) else { return };
+        for dialect in [Some(outgoing.dialect), outgoing.second].into_iter().flatten() {
+            // Found legal when made, and no priority makes it otherwise.
+            if let Ok(advert) = outgoing.advert(dialect, priority) {
+                let checksum = match dialect {
+                    Dialect::V2 { .. } => ChecksumForm::Plain,
+                    Dialect::V3 { .. } => outgoing.checksum,
+                };
+                self.queue_advert(&advert, checksum, outgoing, instance, sign.as_deref_mut());
+            }
+        }
+    }
+
+    fn queue_advert(
+        &mut self,
+        advert: &AdvertRepr<'_>,
+        checksum: ChecksumForm,
+        outgoing: &Outgoing,
+        instance: InstanceId,
+        mut sign: Option<&mut Sign<'_>>,
+    ) {
         let body_len = advert.buffer_len();
         let length = body_len + if sign.is_some() { TRAILER_LEN } else { 0 };
         let mut trailer = None;
@@ -179,7 +210,7 @@ impl AdvertSender {
             }
             // Over IPv6 the trailer is summed up as well, as a kernel that makes the checksum does.
             let summed = if outgoing.source.is_ipv6() { room } else { message };
-            fill_checksum(summed, outgoing.checksum, outgoing.source, destination.address);
+            fill_checksum(summed, checksum, outgoing.source, destination.address);
         }
     }
 

@@ -39,6 +39,14 @@ pub(in crate::protocol) struct Backup {
     returned: Option<Timestamp>,
 }
 
+impl RemoteMaster {
+    /// Of a watched master that speaks version 3 as well, version 2 says nothing more (RFC 9568 §8.4.2, I04).
+    fn says_better(&self, heard: &Heard) -> bool {
+        let versions = (self.heard.version, heard.version);
+        self.watched && self.heard.source == heard.source && versions == (Version::V3, Version::V2)
+    }
+}
+
 impl Backup {
     pub(in crate::protocol) fn master(&self) -> Option<&RemoteMaster> {
         self.master.as_ref()
@@ -75,6 +83,9 @@ pub(super) fn leave(instance: &mut Instance, turn: &mut Turn<'_>) {
 }
 
 pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    if instance.backup.master.is_some_and(|master| master.says_better(heard)) {
+        return;
+    }
     if heard.priority == Priority::RELEASE {
         released(instance, heard, turn);
     } else if judge(instance, heard.priority, heard.stamp, turn.now) {

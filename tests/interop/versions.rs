@@ -1,0 +1,58 @@
+//! A migration: one that speaks both versions, beside those that speak one.
+
+use anyhow::{Result, ensure};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::pair::{Pair, Role};
+use vrrp_tests::require;
+
+/// Version 2 counts in seconds.
+fn both(priority: u8) -> Role {
+    let instance = Instance::v3(priority).interval(1000).line("also_version_2").pass("migrate");
+    Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance))
+}
+
+fn keepalived(instance: Instance) -> Role {
+    Role::new(Daemon::Keepalived, Config::of(instance))
+}
+
+fn able() -> bool {
+    ["root", "ip", Daemon::Vrrpx(Mode::Auto).need(), "keepalived"].into_iter().all(require)
+}
+
+#[test]
+fn both_versions_hear_the_one_master() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    let others = [keepalived(Instance::v2(100).pass("migrate")), keepalived(Instance::v3(50).interval(1000))];
+    Pair::settled_in_turn([[both(200)].to_vec(), others.to_vec()].concat())?.check(|pair| {
+        pair.observer.clear();
+        std::thread::sleep(2 * Instance::v2(100).master_down_interval());
+        pair.ensure_alive()?;
+        let adverts = pair.observer.adverts();
+        ensure!(adverts.iter().all(|advert| advert.1 == 0), "another node is master too");
+        for version in [2, 3] {
+            let count = adverts.iter().filter(|advert| advert.2.version == version).count();
+            ensure!(count >= 5, "{count} adverts of version {version}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn each_version_is_obeyed_and_succeeded() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    for master in [Instance::v2(200).pass("migrate"), Instance::v3(200).interval(1000)] {
+        Pair::settled([keepalived(master), both(100)])?.check(|pair| {
+            pair.observer.clear();
+            std::thread::sleep(Instance::v2(100).master_down_interval());
+            let adverts = pair.observer.adverts();
+            ensure!(adverts.iter().all(|advert| advert.1 == 0), "the backup is master too");
+            pair.die(0)?;
+            pair.wait_for_master(1)
+        })?;
+    }
+    Ok(())
+}
