@@ -1,10 +1,8 @@
-//! The commands of one instance or group: `notify_*` and `notify`, one at a time.
+//! The commands of `notify_*` and `notify`, of one instance or group: a lane.
 //!
-//! Enters: occasions. Leaves: runs of commands, the specific one before the general one, noted in the [`Record`].
-//! Absent: more than two occasions that wait. While a command runs, only the latest transition waits, so a slow hook
-//! learns where things stand and not the whole way there; a contest waits behind the transition that it follows, and is
-//! void with the next one.
+//! Enters: what waits for the lane. Leaves: runs of commands, one after the other, noted in the [`Record`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +11,10 @@ use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
 use super::fifo::Word;
-use super::notify::{Occasion, Subject};
 use super::record::Record;
 use crate::config::{Globals, NotifyCommand, NotifySettings};
 use crate::driver::process::{Identity, IdentityError, Job};
+use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
 
 /// Longest time that a hook may run.
 pub const HOOK_LIMIT: Duration = Duration::from_secs(60);
@@ -24,12 +22,53 @@ pub const HOOK_LIMIT: Duration = Duration::from_secs(60);
 /// How long a hook that is still running may hold up the `STOP` of its instance.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
+/// One thing to tell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Occasion {
+    pub(super) word: Word,
+    pub(super) previous: State,
+    pub(super) reason: Reason,
+    pub(super) epoch: Epoch,
+    pub(super) priority: Priority,
+    pub(super) peer: Option<IpAddr>,
+}
+
+/// Of whom something is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Subject {
+    Instance(InstanceId),
+    Group(GroupId),
+}
+
+impl Subject {
+    /// As keepalived writes it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Instance(_) => "INSTANCE",
+            Self::Group(_) => "GROUP",
+        }
+    }
+}
+
 /// What waits for a lane, each with its number among all that the lane was given.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Waiting {
     given: u64,
     state: Option<(u64, Occasion)>,
     contest: Option<(u64, Occasion)>,
+}
+
+impl Waiting {
+    pub(super) fn give_state(&mut self, occasion: Occasion) {
+        self.given += 1;
+        self.state = Some((self.given, occasion));
+        self.contest = None;
+    }
+
+    pub(super) fn give_contest(&mut self, occasion: Occasion) {
+        self.given += 1;
+        self.contest = Some((self.given, occasion));
+    }
 }
 
 /// The hooks of one instance or group.
@@ -181,19 +220,6 @@ impl Hooks {
             ("VRRPX_EPOCH", occasion.epoch.0.to_string()),
             ("VRRPX_PEER", occasion.peer.map(|peer| peer.to_string()).unwrap_or_default()),
         ]
-    }
-}
-
-impl Waiting {
-    pub(super) fn give_state(&mut self, occasion: Occasion) {
-        self.given += 1;
-        self.state = Some((self.given, occasion));
-        self.contest = None;
-    }
-
-    pub(super) fn give_contest(&mut self, occasion: Occasion) {
-        self.given += 1;
-        self.contest = Some((self.given, occasion));
     }
 }
 

@@ -3,8 +3,10 @@
 //! Enters: transitions, contests, priorities. Leaves: lines in FIFOs and mails to be sent at once, and runs of
 //! commands, noted in the [`Record`]. Absent: any influence on the router.
 //!
-//! Every instance and every sync group has a lane of its own for commands, see [`super::hooks`]. At the end of the
-//! daemon everyone is told `STOP`.
+//! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
+//! general one. While a command runs, only the latest transition waits, so a slow hook learns where things stand and
+//! not the whole way there; a contest waits behind the transition that it follows, and is void with the next one. At
+//! the end of the daemon everyone is told `STOP`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,7 +19,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::fifo::{self, Fifos, Line, Word};
-use super::hooks::{Hooks, Waiting};
+use super::hooks::{Hooks, Occasion, Subject, Waiting};
 use super::mail::Mailer;
 use super::record::Record;
 use crate::config::{Config, Globals, NotifySettings, ScriptUser};
@@ -42,17 +44,6 @@ pub struct Notifier {
     record: Arc<Record>,
 }
 
-/// One thing to tell.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Occasion {
-    pub(super) word: Word,
-    pub(super) previous: State,
-    pub(super) reason: Reason,
-    pub(super) epoch: Epoch,
-    pub(super) priority: Priority,
-    pub(super) peer: Option<IpAddr>,
-}
-
 /// Nothing is told of Init, except that it is the end.
 fn word_of(to: State, reason: Reason) -> Option<Word> {
     match to {
@@ -60,23 +51,6 @@ fn word_of(to: State, reason: Reason) -> Option<Word> {
         State::Backup => Some(Word::Backup),
         State::Fault => Some(Word::Fault),
         State::Init => (reason == Reason::Shutdown).then_some(Word::Stop),
-    }
-}
-
-/// Of whom something is told.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Subject {
-    Instance(InstanceId),
-    Group(GroupId),
-}
-
-impl Subject {
-    /// As keepalived writes it.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Instance(_) => "INSTANCE",
-            Self::Group(_) => "GROUP",
-        }
     }
 }
 
