@@ -3,7 +3,7 @@
 use super::root::Draft;
 use super::{GlobalsDraft, InstanceDraft, Row};
 
-const NO_FIREWALL: &str = "no firewall rule is made";
+const OWN_TABLE: &str = "rules are those of nftables, in a table of their own";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
 pub(super) const NO_BFD: &str = "BFD is not spoken";
@@ -27,14 +27,7 @@ pub(super) const TOP: &[Row<Draft>] = &[
         "run in a network namespace",
         "start the daemon inside the namespace instead",
     ),
-    Row::missing("namespace_with_ipsets", "ipsets in a namespace", NO_FIREWALL),
-    Row::missing("instance", "name of this daemon among several", "use --runtime-dir to tell daemons apart"),
-    Row::missing(
-        "use_pid_dir",
-        "place of pid files",
-        "they are in the runtime directory, and where -p and -r say",
-    ),
-    Row::missing("child_wait_time", "wait for child processes", "there are no child processes to wait for"),
+    Row::missing("namespace_with_ipsets", "ipsets in a namespace", OWN_TABLE),
     Row::foreign("net_namespace_ipvs"),
     Row::foreign("virtual_server"),
     Row::foreign("virtual_server_group"),
@@ -49,7 +42,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     ),
     Row::missing("bfd_process_name", "name of the process", NAMES_STAY),
     Row::missing("random_seed", "for tests", "the seed is not used"),
-    Row::missing("data_use_instance", "names of dump files", "their names tell no instance"),
     Row::missing("tmp_config_directory", "place of the flattened file", "no such file is made"),
     Row::missing("config_save_dir", "keep each file read", "files read are not kept"),
     Row::missing(
@@ -71,8 +63,8 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "do not compare address lists",
         "no advert is dropped for its addresses",
     ),
-    Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
-    Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
+    Row::missing("vrrp_iptables", "chains for rules", OWN_TABLE),
+    Row::missing("vrrp_ipsets", "sets for rules", OWN_TABLE),
     Row::missing("vrrp_netlink_cmd_rcv_bufs", "socket buffer", BUFFERS_STAY),
     Row::missing("vrrp_netlink_cmd_rcv_bufs_force", "socket buffer", BUFFERS_STAY),
     Row::missing("vrrp_netlink_monitor_rcv_bufs", "socket buffer", BUFFERS_STAY),
