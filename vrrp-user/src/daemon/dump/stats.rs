@@ -4,14 +4,16 @@ use std::fmt::{self, Display, Write};
 
 use super::tally::Tally;
 use crate::daemon::status::Sources;
+use crate::protocol::Auth;
 
 /// The whole file: a paragraph per instance, in the order of the configuration.
 pub(super) fn stats(sources: &Sources, tallies: &[Tally]) -> String {
-    let names = sources.config.instances.iter().map(|instance| &*instance.settings.name);
     let mut text = String::new();
-    for (name, tally) in names.zip(tallies) {
+    for (instance, tally) in sources.config.instances.iter().zip(tallies) {
+        let settings = &instance.settings;
+        let is_signed = matches!(settings.auth, Auth::Hmac(_));
         // Writing to a string cannot fail.
-        let _ = write!(text, "{}", Paragraph { name, tally });
+        let _ = write!(text, "{}", Paragraph { name: &settings.name, tally, is_signed });
     }
     text
 }
@@ -19,11 +21,14 @@ pub(super) fn stats(sources: &Sources, tallies: &[Tally]) -> String {
 struct Paragraph<'a> {
     name: &'a str,
     tally: &'a Tally,
+    /// Only then its errors are told, which keepalived does in any case since 2.4.0: what reads these files may know no
+    /// such section.
+    is_signed: bool,
 }
 
 impl Display for Paragraph<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, tally } = self;
+        let Self { name, tally, is_signed } = self;
         writeln!(f, "VRRP Instance: {name}")?;
         section(f, "Advertisements", &[("Received", tally.advert_rcvd), ("Sent", tally.advert_sent)])?;
         writeln!(f, "  Became master: {}", tally.become_master)?;
@@ -50,7 +55,9 @@ impl Display for Paragraph<'_> {
             ("Stale", tally.auth_ext_stale),
             ("Replay", tally.auth_ext_replay),
         ];
-        section(f, "Authentication Extension Errors", &extension)?;
+        if *is_signed {
+            section(f, "Authentication Extension Errors", &extension)?;
+        }
         section(f, "Priority Zero", &[("Received", tally.pri_zero_rcvd), ("Sent", tally.pri_zero_sent)])
     }
 }
