@@ -126,7 +126,7 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::missing("track_bfd", "BFD session", NO_BFD),
-    Row::missing("vrf", "VRF without an interface", "the VRF is that of the interface"),
+    Row::moot("vrf", "VRF without an interface", "the VRF is that of the interface with `unicast_src_ip`"),
     Row::missing(
         "old_unicast_checksum",
         "checksum of keepalived before 1.3",
