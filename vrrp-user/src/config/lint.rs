@@ -78,17 +78,21 @@ fn routers(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) 
     }
 }
 
-/// The same address may be on two interfaces, as link-local ones often are.
+/// The same address may be on two interfaces, as link-local ones often are. Within one instance it is set once, and stands
+/// in the adverts as often as it is written: some versions of keepalived drop adverts with another count.
 fn addresses(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) {
     let mut first = HashMap::new();
-    for instance in instances {
+    for (index, instance) in instances.iter().enumerate() {
         for address in instance.addresses.iter().chain(&instance.excluded) {
             let device = address.device.as_ref().or(instance.interface.as_ref()).map(|name| &name.value);
             let AddressDraft { address: At { value, at }, .. } = address;
-            if let Some(earlier) = first.insert((value, device), *at) {
-                report
-                    .error(*at, format!("{value} is written twice for the same interface"))
-                    .help(format!("the other one is at {}", sources.place(earlier)));
+            let Some((holder, earlier)) = first.insert((value, device), (index, *at)) else { continue };
+            let (message, place) =
+                (format!("{value} is written twice for the same interface"), sources.place(earlier));
+            if holder == index {
+                report.warning(*at, message).help(format!("it is set as at {place}"));
+            } else {
+                report.error(*at, message).help(format!("the other one is at {place}"));
             }
         }
     }

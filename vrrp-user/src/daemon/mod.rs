@@ -22,6 +22,7 @@ pub mod engine;
 mod errand;
 pub mod fifo;
 pub mod firewall;
+pub mod hooks;
 pub mod interfaces;
 pub mod log;
 pub mod mail;

@@ -16,24 +16,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::field::{DisplayValue, display};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::fifo::{self, Fifos, Line, Word};
+use super::hooks::{Hooks, Occasion, Subject, Waiting};
 use super::mail::Mailer;
 use super::record::Record;
-use crate::config::{Config, Globals, NotifyCommand, NotifySettings, ScriptUser};
-use crate::driver::process::{Identity, IdentityError, Job};
+use crate::config::{Config, Globals, NotifySettings, ScriptUser};
+use crate::driver::process::IdentityError;
 use crate::protocol::{Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, State, Transition};
-
-/// Longest time that a hook may run.
-pub const HOOK_LIMIT: Duration = Duration::from_secs(60);
 
 /// Longest time that the end of the daemon waits for hooks, all together.
 pub const STOP_LIMIT: Duration = Duration::from_secs(1);
-
-/// How long a hook that is still running may hold up the `STOP` of its instance.
-const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is told of a group, as by keepalived: its members may have different ones.
 const GROUP_PRIORITY: Priority = Priority(0);
@@ -50,17 +44,6 @@ pub struct Notifier {
     record: Arc<Record>,
 }
 
-/// One thing to tell.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Occasion {
-    word: Word,
-    previous: State,
-    reason: Reason,
-    epoch: Epoch,
-    priority: Priority,
-    peer: Option<IpAddr>,
-}
-
 /// Nothing is told of Init, except that it is the end.
 fn word_of(to: State, reason: Reason) -> Option<Word> {
     match to {
@@ -68,23 +51,6 @@ fn word_of(to: State, reason: Reason) -> Option<Word> {
         State::Backup => Some(Word::Backup),
         State::Fault => Some(Word::Fault),
         State::Init => (reason == Reason::Shutdown).then_some(Word::Stop),
-    }
-}
-
-/// Of whom something is told.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Subject {
-    Instance(InstanceId),
-    Group(GroupId),
-}
-
-impl Subject {
-    /// As keepalived writes it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Instance(_) => "INSTANCE",
-            Self::Group(_) => "GROUP",
-        }
     }
 }
 
@@ -102,14 +68,6 @@ struct Voice {
     priority: Priority,
     /// `None` without hooks.
     lane: Option<watch::Sender<Waiting>>,
-}
-
-/// What waits for a lane, each with its number among all that the lane was given.
-#[derive(Clone, Copy, Debug, Default)]
-struct Waiting {
-    given: u64,
-    state: Option<(u64, Occasion)>,
-    contest: Option<(u64, Occasion)>,
 }
 
 impl Notifier {
@@ -329,182 +287,5 @@ impl Voice {
             (previous, latest.epoch)
         });
         Occasion { word, previous, reason: Reason::Shutdown, epoch, priority: self.priority, peer: None }
-    }
-}
-
-impl Waiting {
-    fn give_state(&mut self, occasion: Occasion) {
-        self.given += 1;
-        self.state = Some((self.given, occasion));
-        self.contest = None;
-    }
-
-    fn give_contest(&mut self, occasion: Occasion) {
-        self.given += 1;
-        self.contest = Some((self.given, occasion));
-    }
-}
-
-/// The hooks of one instance or group.
-struct Hooks {
-    subject: Subject,
-    name: Arc<str>,
-    node: Arc<str>,
-    master: Option<Job>,
-    backup: Option<Job>,
-    fault: Option<Job>,
-    stop: Option<Job>,
-    deleted: Option<Job>,
-    lower: Option<Job>,
-    any: Option<Job>,
-    record: Arc<Record>,
-}
-
-impl Hooks {
-    /// `None` where there are none.
-    fn new(
-        subject: Subject,
-        name: &Arc<str>,
-        notify: &NotifySettings,
-        globals: &Globals,
-        node: &Arc<str>,
-        record: &Arc<Record>,
-    ) -> Result<Option<Self>, IdentityError> {
-        let job = |hook: &Option<NotifyCommand>| -> Result<Option<Job>, IdentityError> {
-            let Some(hook) = hook else { return Ok(None) };
-            let identity = Identity::resolve(hook.user.as_ref(), globals.script_user.as_ref())?
-                .with_groups(globals.process.supplementary_groups)?;
-            let command = hook.command.clone();
-            Ok(Some(Job { command, identity, limit: HOOK_LIMIT, leashed: false }))
-        };
-        let hooks = Self {
-            subject,
-            name: Arc::clone(name),
-            node: Arc::clone(node),
-            master: job(&notify.master)?,
-            backup: job(&notify.backup)?,
-            fault: job(&notify.fault)?,
-            stop: job(&notify.stop)?,
-            deleted: job(&notify.deleted)?,
-            lower: job(&notify.lower)?,
-            any: job(&notify.any)?,
-            record: Arc::clone(record),
-        };
-        let Self { master, backup, fault, stop, deleted, lower, any, .. } = &hooks;
-        let some = [master, backup, fault, stop, deleted, lower, any];
-        Ok(some.iter().any(|job| job.is_some()).then_some(hooks))
-    }
-
-    /// One occasion after the other, until nobody can bring a further one and none is waiting.
-    async fn run(self, mut told: watch::Receiver<Waiting>) {
-        let mut done = 0;
-        while told.changed().await.is_ok() {
-            let waiting = *told.borrow_and_update();
-            for (number, occasion) in [waiting.state, waiting.contest].into_iter().flatten() {
-                // A contest that a transition has overtaken meanwhile is void.
-                let void = occasion.word == Word::MasterRxLowerPri && told.borrow().contest.is_none();
-                if number <= done || void {
-                    continue;
-                }
-                done = number;
-                self.tell_unless_ending(&occasion, &told).await;
-            }
-        }
-    }
-
-    /// The end does not wait for a slow hook of an earlier state.
-    async fn tell_unless_ending(&self, occasion: &Occasion, told: &watch::Receiver<Waiting>) {
-        tokio::select! {
-            () = self.tell(occasion) => {}
-            () = stop_overdue(told.clone()), if occasion.word != Word::Stop => {
-                let (instance, group) = self.labels();
-                warn!(instance, group, "a hook is still running at the end; it goes on alone");
-            }
-        }
-    }
-
-    async fn tell(&self, occasion: &Occasion) {
-        let (keyword, specific) = match occasion.word {
-            Word::Master => ("notify_master", &self.master),
-            Word::Backup => ("notify_backup", &self.backup),
-            Word::Fault => ("notify_fault", &self.fault),
-            Word::Stop => ("notify_stop", &self.stop),
-            Word::Deleted => ("notify_deleted", &self.deleted),
-            Word::MasterRxLowerPri => ("notify_master_rx_lower_pri", &self.lower),
-            // For FIFOs only.
-            Word::MasterPriority | Word::BackupPriority => return,
-        };
-        let environment = self.environment(occasion);
-        if let Some(job) = specific {
-            self.call(keyword, job, occasion, &[], &environment).await;
-        }
-        // As in keepalived, `notify` is told of states only.
-        if let Some(job) = self.any.as_ref().filter(|_| occasion.word != Word::MasterRxLowerPri) {
-            let priority = occasion.priority.to_string();
-            let more = [self.subject.as_str(), &*self.name, occasion.word.as_str(), &*priority];
-            self.call("notify", job, occasion, &more, &environment).await;
-        }
-    }
-
-    async fn call(
-        &self,
-        keyword: &'static str,
-        job: &Job,
-        occasion: &Occasion,
-        more: &[&str],
-        environment: &[(&str, String)],
-    ) {
-        let state = occasion.word.as_str();
-        let run = job.run(more, environment).await;
-        match self.subject {
-            Subject::Instance(instance) => self.record.hook(instance, keyword, state, run),
-            Subject::Group(group) => self.record.group_hook(group, keyword, state, run),
-        }
-        let (instance, group) = self.labels();
-        if run.end.is_success() {
-            info!(instance, group, keyword, state, lasted = ?run.lasted, "hook done");
-        } else {
-            warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
-        }
-    }
-
-    /// Name of the instance, or of the group, for the log.
-    fn labels(&self) -> (Option<DisplayValue<&str>>, Option<DisplayValue<&str>>) {
-        let name = Some(display(&*self.name));
-        match self.subject {
-            Subject::Instance(_) => (name, None),
-            Subject::Group(_) => (None, name),
-        }
-    }
-
-    fn environment(&self, occasion: &Occasion) -> [(&'static str, String); 8] {
-        [
-            ("VRRPX_ROUTER_ID", self.node.to_string()),
-            (
-                match self.subject {
-                    Subject::Instance(_) => "VRRPX_INSTANCE",
-                    Subject::Group(_) => "VRRPX_GROUP",
-                },
-                self.name.to_string(),
-            ),
-            ("VRRPX_STATE", occasion.word.as_str().to_owned()),
-            ("VRRPX_PREVIOUS", occasion.previous.as_str().to_owned()),
-            ("VRRPX_PRIORITY", occasion.priority.to_string()),
-            ("VRRPX_REASON", occasion.reason.as_str().to_owned()),
-            ("VRRPX_EPOCH", occasion.epoch.0.to_string()),
-            ("VRRPX_PEER", occasion.peer.map(|peer| peer.to_string()).unwrap_or_default()),
-        ]
-    }
-}
-
-/// Ends when a `STOP` has waited for too long.
-async fn stop_overdue(mut told: watch::Receiver<Waiting>) {
-    let is_stop = |waiting: &Waiting| waiting.state.is_some_and(|(_, occasion)| occasion.word == Word::Stop);
-    let waits = told.wait_for(is_stop).await.is_ok();
-    if waits {
-        tokio::time::sleep(STOP_PATIENCE).await;
-    } else {
-        // Nobody is left who could bring one.
-        std::future::pending::<()>().await;
     }
 }

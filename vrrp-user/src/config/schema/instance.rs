@@ -4,14 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vrrp_ebpf::wire::ChecksumForm;
-
 use super::super::diagnostic::{Report, did_you_mean};
 use super::super::lexer::Word;
 use super::super::model::NotifySettings;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::address::AddressDraft;
+use super::adverts::{self, Checksum, PeerDraft};
 use super::hmac::{self, HmacDraft};
 use super::policy::{self, PolicyDraft};
 use super::root::Draft;
@@ -20,8 +19,7 @@ use super::track::TrackDraft;
 use super::value;
 use super::vmac::{self, VmacsDraft};
 use super::{Kind, Row, Tables, ignored, mail, notify};
-use crate::protocol::Elsewhere;
-use crate::protocol::Route;
+use crate::protocol::{Elsewhere, Route};
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct InstanceDraft {
@@ -89,25 +87,11 @@ pub(in crate::config) struct AnnounceDraft {
     pub(in crate::config) elsewhere: Option<Elsewhere>,
 }
 
-#[derive(Debug)]
-pub(in crate::config) struct PeerDraft {
-    pub(in crate::config) address: At<IpAddr>,
-    pub(in crate::config) min_ttl: u8,
-    pub(in crate::config) max_ttl: u8,
-}
-
 #[derive(Debug, Default)]
 pub(in crate::config) struct AuthDraft {
     pub(in crate::config) kind: Option<At<AuthType>>,
     /// As it goes on the wire, before it is cut.
     pub(in crate::config) password: Option<At<String>>,
-}
-
-/// Of version 3 over IPv4.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::config) enum Checksum {
-    Auto,
-    Form(ChecksumForm),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -156,12 +140,6 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         Kind::Integer(2, 3, |it, n| it.version = Some(n)),
         "`vrrp_version`; 3 for IPv6",
         "of the protocol",
-    ),
-    Row::works(
-        "also_version_2",
-        Kind::Flag(|it, at| it.also_version_2 = Some(at.at)),
-        "off",
-        "speak and hear version 2 beside version 3, while a migration lasts; not a keyword of keepalived",
     ),
     Row::works(
         "preempt",
@@ -214,53 +192,10 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "no address is meant, not forgotten",
     ),
     Row::works(
-        "unicast_src_ip",
-        Kind::Own("ADDRESS", unicast_source),
-        "address of `interface`",
-        "source of adverts",
-    ),
-    Row::works(
-        "unicast_peer",
-        Kind::Block("", unicast_peer),
-        "",
-        "send to each of these instead of the group",
-    ),
-    Row::works(
-        "unicast_ttl",
-        Kind::Integer(0, 255, |it, n| it.ttl = Some(n)),
-        "255",
-        "TTL or hop limit to peers",
-    ),
-    Row::works(
         "unicast_fault_no_peer",
         Kind::Flag(|it, _| it.needs_peer = true),
         "off",
         "with unicast and an empty list of peers: Fault, and not multicast",
-    ),
-    Row::works(
-        "mcast_src_ip",
-        Kind::Own("ADDRESS", multicast_source),
-        "address of `interface`",
-        "source of adverts",
-    ),
-    Row::works(
-        "mcast_dst_ip",
-        Kind::Own("ADDRESS", multicast_group),
-        "`vrrp_mcast_group4`, `vrrp_mcast_group6`",
-        "group that adverts go to",
-    ),
-    Row::works(
-        "v3_checksum_as_v2",
-        Kind::Bool(|it, on| it.checksum_as_v2 = Some(on)),
-        "global",
-        "version 3 over IPv4: send the checksum without pseudo-header (RFC 9568); both forms are accepted",
-    ),
-    Row::works(
-        "checksum",
-        Kind::Own("auto, pseudo or plain", checksum),
-        "`v3_checksum_as_v2`",
-        "version 3 over IPv4: send the checksum with pseudo-header, without, or `auto`: as the other router sends its \
-         own; not a keyword of keepalived",
     ),
     Row::works(
         "track_script",
@@ -367,7 +302,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
 ];
 
 pub(super) const TABLES: Tables<InstanceDraft> =
-    &[ROWS, notify::MORE, mail::INSTANCE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
+    &[ROWS, adverts::ROWS, notify::MORE, mail::INSTANCE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),
@@ -471,70 +406,4 @@ fn track_script(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], repo
 
 fn track_interface(it: &mut InstanceDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
     super::track::read(&mut it.interfaces, inner, report);
-}
-
-fn checksum(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
-    let value = match word.text.as_str() {
-        "auto" => Checksum::Auto,
-        "pseudo" => Checksum::Form(ChecksumForm::Pseudo),
-        "plain" => Checksum::Form(ChecksumForm::Plain),
-        other => {
-            let help = did_you_mean(other, ["auto", "pseudo", "plain"]);
-            report
-                .error(word.at, format!("`checksum` is auto, pseudo or plain, not `{other}`"))
-                .help_maybe(help);
-            return;
-        }
-    };
-    it.checksum = Some(At { value, at: word.at });
-}
-
-fn unicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    it.unicast.get_or_insert(keyword.at);
-    it.source = value::read_address(&keyword.text, keyword.at, args, report);
-}
-
-fn multicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    it.source = value::read_address(&keyword.text, keyword.at, args, report);
-}
-
-fn multicast_group(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    it.group = value::read_group(&keyword.text, keyword.at, args, report);
-}
-
-/// Options behind a unicast peer.
-pub(super) const PEER_OPTIONS: &[Row<PeerDraft>] = &[
-    Row::works(
-        "min_ttl",
-        Kind::Integer(0, 255, |peer, n| peer.min_ttl = u8::try_from(n.value).unwrap_or_default()),
-        "0",
-        "least TTL or hop limit of its adverts; those of others are refused then",
-    ),
-    Row::works(
-        "max_ttl",
-        Kind::Integer(0, 255, |peer, n| peer.max_ttl = u8::try_from(n.value).unwrap_or(u8::MAX)),
-        "255",
-        "the most of the same",
-    ),
-];
-
-fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
-    it.unicast.get_or_insert(statement.keyword.at);
-    for line in inner {
-        let word = std::slice::from_ref(&line.keyword);
-        let Some(address) = value::read_address("unicast_peer", line.keyword.at, word, report) else {
-            continue;
-        };
-        let mut peer = PeerDraft { address, min_ttl: 0, max_ttl: u8::MAX };
-        super::read_options(PEER_OPTIONS, "behind a peer", &line.args, &mut peer, report);
-        if it.peers.iter().any(|other| other.address.value == address.value) {
-            report.warning(address.at, format!("the peer {} is listed already", address.value));
-        } else {
-            if peer.min_ttl > peer.max_ttl {
-                report.error(address.at, format!("no TTL is {} to {}", peer.min_ttl, peer.max_ttl));
-            }
-            it.peers.push(peer);
-        }
-    }
 }

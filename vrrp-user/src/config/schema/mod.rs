@@ -5,6 +5,7 @@
 //! keyword works, is accepted without effect, or is refused, and `docs/configuration.md` is made from the rows.
 
 mod address;
+mod adverts;
 mod check;
 mod daemon;
 mod delay;
@@ -33,12 +34,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use address::{AddressDraft, Broadcast};
+pub(super) use adverts::Checksum;
 pub(super) use check::targets;
 pub use daemon::mask;
 pub(super) use globals::GlobalsDraft;
 pub(super) use group::GroupDraft;
 pub(super) use hmac::{HmacDraft, KeyDraft, Secret, not_hex};
-pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, Checksum, InstanceDraft};
+pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
 pub(super) use process::fifos;
 pub use reference::{KeywordTable, keywords};
 pub(super) use root::Draft;

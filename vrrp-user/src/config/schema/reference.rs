@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Effect, Kind, Row, Tables, address, check, group, hmac, instance, root, script, track, watch};
+use super::{
+    Effect, Kind, Row, Tables, address, adverts, check, group, hmac, instance, root, script, track, watch,
+};
 
 /// Keywords of one block.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,7 +30,7 @@ pub fn keywords() -> Vec<KeywordTable> {
         table("auth_hmac", &[hmac::ROWS]),
         table("virtual_ipaddress", &[address::OPTIONS]),
         table("track_script, track_interface, track_process, track_file", &[track::OPTIONS]),
-        table("unicast_peer", &[instance::PEER_OPTIONS]),
+        table("unicast_peer", &[adverts::PEER_OPTIONS]),
     ]
 }
 
