@@ -255,3 +255,23 @@ fn what_is_no_group_is_refused_where_it_stands() {
         assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
     }
 }
+
+#[test]
+fn authentication_of_version_2() {
+    let file = |kind: &str, version: u8| {
+        format!(
+            "vrrp_instance one {{\ninterface eth0\nversion {version}\nvirtual_router_id 1\nauthentication {{\n\
+             auth_type {kind}\nauth_pass abc\n}}\nvirtual_ipaddress {{\n192.0.2.1/24\n}}\n}}\n"
+        )
+    };
+    for (kind, version, auth) in [
+        ("PASS", 2, Auth::Pass(*b"abc\0\0\0\0\0")),
+        ("AH", 2, Auth::Ah(*b"abc\0\0\0\0\0")),
+        ("NONE", 2, Auth::None),
+        ("AH", 3, Auth::None),
+    ] {
+        let Loaded { config, diagnostics, .. } = parse("t", &file(kind, version)).unwrap();
+        assert_eq!(config.instances[0].settings.auth, auth);
+        assert_eq!(diagnostics.len(), usize::from(version == 3), "{diagnostics:?}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Ours with Debian's keepalived and FRR, each in both roles: election, death, return and stop.
 
+mod authentication;
 mod elections;
 mod groups;
 mod interface;
@@ -31,6 +32,21 @@ fn get_along_with(theirs: Daemon, mode: Mode, flavour: Flavour) -> Result<()> {
 #[test]
 fn version_2_with_password() -> Result<()> {
     get_along(Mode::Auto, Flavour::V2)
+}
+
+#[test]
+fn version_2_behind_ipsec() -> Result<()> {
+    get_along(Mode::Auto, Flavour::Ah)
+}
+
+#[test]
+fn version_2_behind_ipsec_by_unicast() -> Result<()> {
+    get_along(Mode::Auto, Flavour::AhUnicast)
+}
+
+#[test]
+fn version_2_behind_ipsec_on_sockets() -> Result<()> {
+    get_along(Mode::Socket, Flavour::Ah)
 }
 
 #[test]

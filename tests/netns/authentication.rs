@@ -170,11 +170,25 @@ fn old_adverts_are_refused_for_good() -> Result<()> {
     if !ours() {
         return Ok(());
     }
-    let instance = |priority, name: &str| Instance::v3(priority).named(name).hmac(&[OLD, "time_window 300"]);
+    let signed = |priority| Instance::v3(priority).hmac(&[OLD, "time_window 300"]);
+    refuses_old_adverts(&signed, 10)
+}
+
+/// The same with a counter instead of the time.
+#[test]
+fn old_numbers_are_refused_for_good() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    refuses_old_adverts(&|priority| Instance::v2(priority).ah("secret"), 3)
+}
+
+fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<()> {
+    let instance = |priority, name: &str| signed(priority).named(name);
     let roles = [200, 100]
         .map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance(priority, "VI_1"))));
     Pair::settled(roles)?.check(|pair| {
-        let adverts = Tap::new(&pair.lab, 0)?.adverts(10, SETTLE)?;
+        let adverts = Tap::new(&pair.lab, 0)?.adverts(count, SETTLE)?;
         // What was heard is written down within 200 ms, and what was just heard is made up for.
         sleep(Duration::from_millis(300));
         pair.die(0)?;

@@ -16,6 +16,9 @@ pub enum Flavour {
     V2,
     /// Version 2 without one.
     V2Open,
+    /// Version 2 behind an authentication header of IPsec.
+    Ah,
+    AhUnicast,
     V3,
     /// Version 3 over IPv6.
     V6,
@@ -36,6 +39,11 @@ impl Flavour {
         let (priority, own, peer) = if node == 0 { (200, 1, 2) } else { (100, 2, 1) };
         match self {
             Self::V2 => Instance::v2(priority).pass("secret"),
+            Self::Ah => Instance::v2(priority).ah("secret"),
+            Self::AhUnicast => {
+                let instance = Instance::v2(priority).ah("secret");
+                instance.unicast(&format!("10.77.0.{own}"), &format!("10.77.0.{peer}"))
+            }
             Self::V2Open => Instance::v2(priority),
             Self::V3 => Instance::v3(priority),
             Self::V6 => Instance::v6(priority),

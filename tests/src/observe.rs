@@ -198,6 +198,10 @@ fn read(frame: &[u8]) -> Option<What> {
             let header = usize::from(packet.first()? & 0xf) * 4;
             advert(v4(packet, 12)?, v4(packet, 16)?, packet.get(header..)?)
         }
+        // Behind an authentication header of IPsec (RFC 2402 §2).
+        [0x08, 0x00] if packet.get(9) == Some(&51) && packet.get(20) == Some(&112) => {
+            advert(v4(packet, 12)?, v4(packet, 16)?, packet.get(20 + 24..)?)
+        }
         [0x86, 0xdd] if packet.get(6) == Some(&112) => {
             advert(v6(packet, 8)?, v6(packet, 24)?, packet.get(40..)?)
         }

@@ -12,6 +12,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vrrp_ebpf::wire::advert::{AdvertRepr, Auth, Dialect, fill_checksum};
+use vrrp_ebpf::wire::ah::{self, AhRepr};
 use vrrp_ebpf::wire::ethernet::{self, EthernetRepr, Mac};
 use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};
 use vrrp_ebpf::wire::ipv6::{self, Ipv6Repr};
@@ -44,6 +45,7 @@ pub struct Frame {
     option_words: u8,
     fragment: u16,
     extension: Option<u8>,
+    authentication: Option<AhRepr>,
     payload: Vec<u8>,
     /// Bytes at the end of the payload that a checksum over IPv4 does not cover.
     unsummed: usize,
@@ -84,6 +86,7 @@ impl Frame {
             option_words: 0,
             fragment: 0,
             extension: None,
+            authentication: None,
             payload: Vec::new(),
             unsummed: 0,
             checksum: Checksum::AsGiven,
@@ -134,6 +137,11 @@ impl Frame {
     /// IPv4 flags and fragment offset, as on the wire.
     pub fn fragment(self, bits: u16) -> Self {
         Self { fragment: bits, ..self }
+    }
+
+    /// IPv4: an authentication header of IPsec before the message.
+    pub fn authentication(self, header: AhRepr) -> Self {
+        Self { authentication: Some(header), ..self }
     }
 
     /// An IPv6 extension header of 8 bytes before the message.
@@ -234,14 +242,19 @@ impl Frame {
 
     fn ipv4_header(&self, frame: &mut Vec<u8>, source: Ipv4Addr, destination: Ipv4Addr) {
         let options = usize::from(self.option_words) * 4;
+        let authentication = self.authentication.map_or_else(Vec::new, |header| {
+            let mut bytes = vec![0; ah::HEADER_LEN];
+            assert!(header.emit(&mut bytes).is_some());
+            bytes
+        });
         let repr = Ipv4Repr {
             source,
             destination,
-            protocol: self.protocol,
+            protocol: if self.authentication.is_some() { ah::PROTOCOL } else { self.protocol },
             ttl: self.ttl,
             tos: ipv4::INTERNETWORK_CONTROL,
             identification: 1,
-            payload_len: options + self.announced.unwrap_or(self.payload.len()),
+            payload_len: options + authentication.len() + self.announced.unwrap_or(self.payload.len()),
         };
         let mut header = vec![0; ipv4::HEADER_LEN];
         assert!(repr.emit(&mut header).is_some(), "the packet is longer than IPv4 allows");
@@ -250,6 +263,7 @@ impl Frame {
         header.resize(ipv4::HEADER_LEN + options, 1);
         checksum::fill(&mut header, 10, 0);
         frame.extend(header);
+        frame.extend(authentication);
     }
 
     fn ipv6_header(&self, frame: &mut Vec<u8>, source: Ipv6Addr, destination: Ipv6Addr) {

@@ -34,7 +34,8 @@ impl Tap {
         poll(&format!("{count} adverts"), within, || {
             while let Some(got) = receive(&self.socket, &mut frame)? {
                 let bytes = frame.get(..got.len).unwrap_or_default();
-                let is_advert = bytes.get(12..14) == Some(&[0x08, 0x00]) && bytes.get(23) == Some(&112);
+                let is_advert =
+                    bytes.get(12..14) == Some(&[0x08, 0x00]) && matches!(bytes.get(23), Some(112 | 51));
                 if !got.outgoing && got.interface == self.port && is_advert {
                     adverts.push(bytes.to_vec());
                 }

@@ -1,7 +1,8 @@
 //! Signed adverts: judged by their form, told to the daemon, and nobody is known by them.
 
 use vrrp_ebpf::map::{BUDGET_EVENTS, Counter, NO_PEER, Slot};
-use vrrp_ebpf::wire::advert::Dialect;
+use vrrp_ebpf::wire::advert::{Auth, Dialect};
+use vrrp_ebpf::wire::ah::AhRepr;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Trailer};
 use vrrp_tests::packet::{Frame, V2, V3_IPV4, V3_IPV6, advert};
 
@@ -83,4 +84,43 @@ fn the_master_has_a_budget_of_its_own() {
         assert!(events >= BUDGET_EVENTS && dropped > 0, "{events} events, {dropped} dropped");
         assert_eq!(stand.run(&from(1)), EVENT);
     });
+}
+
+const V2_AH: Dialect = Dialect::V2 { seconds: 1, auth: Auth::Ah };
+const HEADER: AhRepr = AhRepr { spi: [192, 0, 2, 1], sequence: 7, icv: *b"not lookedat" };
+
+/// From the IP header on, which the header of IPsec covers.
+#[test]
+fn behind_ipsec_the_daemon_gets_the_whole_packet() {
+    for (count, words) in [(1, 0), (1, 10), (20, 0), (255, 3)] {
+        let frame = advert(V2_AH, count).authentication(HEADER).options(words);
+        on_each_entry(&slot(V2_AH), Family::V4, 0, |stand| {
+            assert_eq!(stand.run(&frame), EVENT, "{count} addresses, {words} words of options");
+            let mut events = Vec::new();
+            stand.ring.drain(1, |event| events.push((event.message().to_vec(), event.peer)));
+            assert_eq!(events, [(frame.build()[14..].to_vec(), NO_PEER)]);
+            assert_eq!(stand.program.maps().peers(0).count(), 0, "nobody is known by it");
+        });
+    }
+}
+
+#[test]
+fn a_header_of_ipsec_is_there_or_not_as_configured() {
+    let refused = Outcome::Rejected(Reject::AuthType);
+    on_each_entry(&slot(V2_AH), Family::V4, 0, |stand| {
+        assert_eq!(stand.run(&advert(V2_AH, 2)), refused, "no header");
+        assert_eq!(stand.run(&advert(V2, 2).authentication(HEADER)), refused, "another type in the message");
+        let padded = advert(V2_AH, 1).authentication(HEADER).padded();
+        assert_eq!(stand.run(&padded), EVENT);
+        for cut in [35, 36, 50, 58, 59] {
+            let frame = advert(V2_AH, 1).authentication(HEADER).cut(cut);
+            let outcome = stand.run(&frame);
+            assert!(matches!(outcome, Outcome::Other), "cut after {cut}: {outcome:?}");
+        }
+    });
+    for dialect in [V2, V3_IPV4] {
+        on_each_entry(&slot(dialect), Family::V4, 0, |stand| {
+            assert_eq!(stand.run(&advert(dialect, 2).authentication(HEADER)), refused, "{dialect:?}");
+        });
+    }
 }

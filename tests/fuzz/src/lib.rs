@@ -172,6 +172,7 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
         destination: widen(destination),
         at: 0,
         length: message.len(),
+        prefix: 0,
         vrid: repr.vrid(),
     };
     let slot = match dialect {

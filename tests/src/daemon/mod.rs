@@ -377,6 +377,12 @@ impl Instance {
         self.line(&format!("authentication {{\n        auth_type PASS\n        auth_pass {password}\n    }}"))
     }
 
+    /// Authentication by a header of IPsec, of version 2.
+    #[must_use]
+    pub fn ah(self, password: &str) -> Self {
+        self.line(&format!("authentication {{\n        auth_type AH\n        auth_pass {password}\n    }}"))
+    }
+
     /// Signed adverts, with these lines in the block.
     #[must_use]
     pub fn hmac(self, lines: &[&str]) -> Self {

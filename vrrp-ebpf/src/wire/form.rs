@@ -14,7 +14,7 @@ pub struct Slot {
     pub group: [u8; 16],
     /// 2 or 3.
     pub version: u8,
-    /// 0 none, 1 simple password (RFC 2338 §5.3.6); version 2 only.
+    /// 0 none, 1 simple password, 2 the authentication header of IPsec (RFC 2338 §5.3.6); version 2 only.
     pub auth_type: u8,
     /// 0: adverts are multicast with TTL 255; 1: they are unicast, whatever their TTL; [`Self::LISTED`]: they are
     /// unicast, and each sender needs a [`super::Permit`].
@@ -32,6 +32,9 @@ const _: () = assert!(size_of::<Slot>() == 48);
 impl Slot {
     pub const LISTED: u8 = 2;
 
+    /// In `auth_type`.
+    pub const AH: u8 = 2;
+
     pub const UNSIGNED: u8 = 0;
     pub const SIGNED: u8 = 1;
     pub const MAYBE_SIGNED: u8 = 2;
@@ -47,4 +50,10 @@ impl Slot {
         other_version: 0,
         reserved: [0; 3],
     };
+
+    /// Whether it takes a key to tell whose an advert is: then the daemon does, and the program records no peers.
+    #[inline(always)]
+    pub const fn is_signed(&self) -> bool {
+        self.trailer != Self::UNSIGNED || self.auth_type == Self::AH
+    }
 }

@@ -10,7 +10,7 @@ use super::address::widen_ipv4;
 use super::ipv4::field as ipv4_field;
 use super::ipv6::field as ipv6_field;
 use super::vrrp::field as vrrp_field;
-use super::{Family, Octets, PROTOCOL, ethernet, ipv4, ipv6};
+use super::{Family, Octets, PROTOCOL, ah, ethernet, ipv4, ipv6};
 
 /// What leads to a VRRP message. Lengths are those of the IP header: padding of the link does not count.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Frame {
     pub at: usize,
     /// Bytes of the message; some may lie beyond the end of the frame. At least 2.
     pub length: usize,
+    /// Bytes from the IP header to the message where an authentication header is between them; 0 without one.
+    pub prefix: usize,
     pub vrid: u8,
 }
 
@@ -144,7 +146,7 @@ fn behind_tag<O: Octets + ?Sized>(octets: &O, at: usize, outer: u16) -> Result<(
 #[inline(always)]
 fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
     let [ttl, protocol] = octets.get::<2>(at + ipv4_field::TTL).ok_or(NotAdvert::Other)?;
-    if protocol != PROTOCOL {
+    if protocol != PROTOCOL && protocol != ah::PROTOCOL {
         return Err(NotAdvert::Other);
     }
     let [version_ihl, _, total_high, total_low] = octets.get::<4>(at).ok_or(NotAdvert::Other)?;
@@ -153,6 +155,15 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
     if version_ihl >> 4 != 4 || header < ipv4::HEADER_LEN || fragment & ipv4::IS_FRAGMENT != 0 {
         return Err(NotAdvert::Other);
     }
+    let mut prefix = 0;
+    if protocol == ah::PROTOCOL {
+        // Of another protocol, or of an algorithm that nobody uses with VRRP.
+        if octets.get::<2>(at + header).ok_or(NotAdvert::Other)? != ah::BEGINNING {
+            return Err(NotAdvert::Other);
+        }
+        prefix = header + ah::HEADER_LEN;
+    }
+    let header = header.max(prefix);
     let source = octets.get::<4>(at + ipv4_field::SOURCE).ok_or(NotAdvert::Truncated)?;
     let destination = octets.get::<4>(at + ipv4_field::DESTINATION).ok_or(NotAdvert::Truncated)?;
     let total = usize::from(u16::from_be_bytes([total_high, total_low]));
@@ -164,6 +175,7 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
         destination: widen_ipv4(destination),
         at: at + header,
         length: total.saturating_sub(header),
+        prefix,
         vrid: 0,
     }))
 }
@@ -189,6 +201,7 @@ fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
         destination,
         at: at + ipv6::HEADER_LEN,
         length,
+        prefix: 0,
         vrid: 0,
     }))
 }
@@ -251,6 +264,7 @@ mod tests {
                 destination: widen_ipv4([224, 0, 0, 18]),
                 at: 34,
                 length: 24,
+                prefix: 0,
                 vrid: 51,
             }
         );

@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod advert;
+pub mod ah;
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;

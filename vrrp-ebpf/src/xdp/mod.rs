@@ -144,15 +144,14 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     tell!(packet, "slot {}: an advert of priority {}", slot, sighting.priority);
     let now = now();
     // Whether a signed advert is its sender's, the daemon finds out: nobody is known by it before.
-    let peer = match form.trailer {
-        Slot::UNSIGNED => record::peer(slot, &sighting, checksum, now),
-        _ => NO_PEER,
-    };
+    let peer = if form.is_signed() { NO_PEER } else { record::peer(slot, &sighting, checksum, now) };
     if !limit::spend(slot, &sighting.source, now) {
         maps::count(Some(slot), Counter::OverBudget as u32);
         return Verdict::Drop;
     }
-    let place = (frame.at as u32, forget(frame.length, view.unknown));
+    // A header of IPsec covers the one of IP, so that the daemon needs both.
+    let from = frame.at.wrapping_sub(frame.prefix);
+    let place = (from as u32, forget(frame.length + frame.prefix, view.unknown));
     record::event(packet, slot, &sighting.source, peer, checksum, place, now);
     Verdict::Pass
 }
@@ -176,6 +175,7 @@ fn dissect(packet: &impl Packet) -> Option<(Frame, View)> {
     let frame = Frame {
         at: forget(frame.at, view.unknown),
         length: forget(frame.length, view.unknown),
+        prefix: forget(frame.prefix, view.unknown),
         family: family(forget(frame.family as usize, view.unknown)),
         ..frame
     };

@@ -281,11 +281,12 @@ fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
     let (auth_type, auth_data) = match settings.auth {
         Auth::None | Auth::Hmac(_) => (0, [0; 8]),
         Auth::Pass(password) => (1, password),
+        Auth::Ah(_) => (Slot::AH, [0; 8]),
     };
     let trailer = match &settings.auth {
         Auth::Hmac(hmac) if hmac.demands() => Slot::SIGNED,
         Auth::Hmac(_) => Slot::MAYBE_SIGNED,
-        Auth::None | Auth::Pass(_) => Slot::UNSIGNED,
+        Auth::None | Auth::Pass(_) | Auth::Ah(_) => Slot::UNSIGNED,
     };
     Slot {
         source: source.map_or([0; 16], widen),

@@ -389,7 +389,7 @@ impl Engine {
             address_count: advert.address_count(),
         };
         let proof = match admitted.proof {
-            Proof::Signed { .. } => Peer::SIGNED,
+            Proof::Signed { .. } | Proof::Counted { .. } => Peer::SIGNED,
             Proof::Tolerated => Peer::TOLERATED,
         };
         let peer = maps.note(instance.0, &sighting, sighted.checksum, proof, sighted.stamp);
@@ -550,10 +550,8 @@ impl Engine {
         let Some(Link { outgoing: Some(outgoing), gate, .. }) = self.links.get_mut(instance.index()) else {
             return;
         };
-        match gate.as_mut().filter(|gate| gate.signs()) {
-            Some(gate) => self
-                .sender
-                .queue_signed(outgoing, instance, priority, |message, source| gate.sign(message, source)),
+        match gate {
+            Some(gate) => gate.send(&mut self.sender, outgoing, instance, priority),
             None => self.sender.queue(outgoing, instance, priority),
         }
         if let Some(board) = self.board.instances.get(instance.index()) {

@@ -122,6 +122,8 @@ pub enum Auth {
     Pass([u8; 8]),
     /// Signed adverts.
     Hmac(Arc<HmacSettings>),
+    /// Version 2 behind an authentication header of IPsec (RFC 2338 §5.3.6), by the password padded with zeros.
+    Ah([u8; 8]),
 }
 
 impl Auth {

@@ -94,13 +94,17 @@ pub fn judge_message<O: Octets + ?Sized>(
     let summed = if matches!(frame.family, Family::V4) { body } else { length };
     let sum = sum(summed).ok_or(Reject::Truncated)?;
     let form = checksum_form(frame, version, summed, sum).ok_or(Reject::Checksum)?;
+    // A header of IPsec with nobody to look at it is none of ours.
+    if (frame.prefix != 0) != (slot.auth_type == Slot::AH) {
+        return Err(Reject::AuthType);
+    }
     if version == 2 {
         // V03, W02, W03.
         if header.auth_type() != slot.auth_type {
             return Err(Reject::AuthType);
         }
-        // V04: without authentication the data says nothing.
-        if slot.auth_type != 0 {
+        // V04: without authentication the data says nothing, and neither behind a header of IPsec.
+        if slot.auth_type == 1 {
             let at = frame.at + length - AUTH_LEN;
             if octets.get::<AUTH_LEN>(at).ok_or(Reject::Truncated)? != slot.auth_data {
                 return Err(Reject::AuthData);

@@ -28,6 +28,8 @@ pub enum Auth {
     None,
     /// Type 1: the password in clear, padded with zeros.
     Pass([u8; AUTH_LEN]),
+    /// Type 2: by the header of IPsec before the message; see [`crate::wire::ah`].
+    Ah,
 }
 
 /// A legal advert.
@@ -168,6 +170,7 @@ impl Auth {
         match self {
             Self::None => (0, [0; AUTH_LEN]),
             Self::Pass(password) => (1, password),
+            Self::Ah => (2, [0; AUTH_LEN]),
         }
     }
 }

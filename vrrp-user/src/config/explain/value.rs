@@ -69,6 +69,10 @@ const INSTANCE: &[Row<Instance>] = &[
                 let bytes = password.iter().filter(|byte| **byte != 0).count();
                 format!("PASS, {bytes} of 8 bytes")
             }
+            Auth::Ah(password) => {
+                let bytes = password.iter().filter(|byte| **byte != 0).count();
+                format!("AH, {bytes} of 8 bytes")
+            }
             Auth::Hmac(_) => "none beside `auth_hmac`".to_owned(),
         })
     }),

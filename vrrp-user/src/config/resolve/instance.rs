@@ -65,6 +65,9 @@ pub(super) fn settings(
         (None, Some(auth)) => authentication(auth, version == Version::V2 || also_v2, draft.flawed, report),
         (None, None) => Auth::None,
     };
+    if let (Auth::Ah(_), Version::V3, Some(written)) = (&auth, version, &draft.auth) {
+        report.error(written.at, "`auth_type AH` and `also_version_2` are not used together");
+    }
     let (checksum, answers_checksum) = checksum(&draft, version, family, globals);
     let down_timer_adverts =
         draft.down_timer_adverts.or(globals.down_timer_adverts).map_or(3, |count| count.value);
@@ -276,7 +279,8 @@ fn centiseconds(written: At<Duration>, report: &mut Report) -> Duration {
 
 fn authentication(auth: &At<AuthDraft>, speaks_v2: bool, flawed: bool, report: &mut Report) -> Auth {
     let AuthDraft { kind, password } = &auth.value;
-    let pass = kind.is_some_and(|kind| kind.value == AuthType::Pass);
+    let kind = kind.map(|kind| kind.value);
+    let pass = matches!(kind, Some(AuthType::Pass | AuthType::Ah));
     if !speaks_v2 {
         if pass {
             report
@@ -289,7 +293,10 @@ fn authentication(auth: &At<AuthDraft>, speaks_v2: bool, flawed: bool, report: &
         return Auth::None;
     }
     match password {
-        Some(password) if pass && !password.value.is_empty() => Auth::Pass(padded(password, report)),
+        Some(password) if pass && !password.value.is_empty() => {
+            let password = padded(password, report);
+            if kind == Some(AuthType::Ah) { Auth::Ah(password) } else { Auth::Pass(password) }
+        }
         _ if pass => {
             report.warning(auth.at, "without `auth_pass` adverts are not authenticated, as with keepalived");
             Auth::None

@@ -98,6 +98,7 @@ pub(in crate::config) struct AuthDraft {
 pub(in crate::config) enum AuthType {
     None,
     Pass,
+    Ah,
 }
 
 const DELAY_MAX: Duration = Duration::from_secs(4294);
@@ -305,7 +306,12 @@ pub(super) const TABLES: Tables<InstanceDraft> =
     &[ROWS, adverts::ROWS, notify::MORE, mail::INSTANCE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
-    Row::works("auth_type", Kind::Own("PASS", auth_type), "none", "`AH` is refused"),
+    Row::works(
+        "auth_type",
+        Kind::Own("PASS or AH", auth_type),
+        "none",
+        "PASS sends the password; AH signs with it, in a header of IPsec",
+    ),
     Row::works("auth_pass", Kind::Own("TEXT", auth_pass), "", "its first 8 bytes"),
 ];
 
@@ -349,15 +355,10 @@ fn auth_type(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut R
     let value = match word.text.as_str() {
         "PASS" => AuthType::Pass,
         "NONE" => AuthType::None,
-        "AH" => {
-            report
-                .error(word.at, "`auth_type AH` is not supported yet: peers that use it would not be heard")
-                .help("use PASS on all nodes");
-            return;
-        }
+        "AH" => AuthType::Ah,
         other => {
-            let help = did_you_mean(other, ["PASS"]);
-            report.error(word.at, format!("`auth_type` is PASS, not `{other}`")).help_maybe(help);
+            let help = did_you_mean(other, ["PASS", "AH"]);
+            report.error(word.at, format!("`auth_type` is PASS or AH, not `{other}`")).help_maybe(help);
             return;
         }
     };

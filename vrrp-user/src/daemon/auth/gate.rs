@@ -3,81 +3,128 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use vrrp_ebpf::map::Peer;
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{Reject, TRAILER_LEN};
+use vrrp_ebpf::wire::Reject;
 
 use super::ledger::{Ledger, Note};
 use crate::driver::clock;
-use crate::protocol::auth::{Admitted, GROUP_SENDERS, Guard, Proof};
-use crate::protocol::{Auth, InstanceSettings};
+use crate::driver::socket::{AdvertSender, Outgoing};
+use crate::protocol::auth::{Admitted, AhGuard, GROUP_SENDERS, Guard, Mark, Proof};
+use crate::protocol::{Auth, InstanceId, InstanceSettings, Priority};
 
 #[derive(Debug)]
 pub struct Gate {
-    guard: Guard,
+    guard: Kind,
     ledger: Arc<Ledger>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Hmac(Guard),
+    Ah(AhGuard),
 }
 
 impl Gate {
     /// With what the ledger knows. `None` for an instance whose adverts are not signed.
     pub fn open(settings: &InstanceSettings, ledger: Option<&Arc<Ledger>>) -> Option<Self> {
-        let (Auth::Hmac(hmac), Some(ledger)) = (&settings.auth, ledger) else { return None };
-        let peers = settings.unicast.as_ref();
-        let senders = peers.map(|unicast| unicast.peers.iter().map(|peer| peer.address).collect());
-        let room = if peers.is_some() { ledger.room() } else { GROUP_SENDERS };
-        let mut guard = Guard::new(Arc::clone(hmac), settings.family, senders, room);
+        let ledger = Arc::clone(ledger?);
+        let unicast = settings.unicast.as_ref();
         let known: Vec<Note> = ledger.notes().collect();
-        guard.recall(known.iter().map(|note| note.mark), ledger.sent());
-        // Some may have been left out, and places be others.
-        let mut places = 0;
-        for mark in guard.marks() {
-            let skew = known.iter().find(|note| note.mark.source == mark.source).and_then(|note| note.skew);
-            ledger.note(places, Note { mark, skew });
-            places += 1;
+        let mut guard = match &settings.auth {
+            Auth::Hmac(hmac) => {
+                let senders = unicast.map(|unicast| unicast.peers.iter().map(|peer| peer.address).collect());
+                let room = if unicast.is_some() { ledger.room() } else { GROUP_SENDERS };
+                Kind::Hmac(Guard::new(Arc::clone(hmac), settings.family, senders, room))
+            }
+            Auth::Ah(password) => Kind::Ah(AhGuard::new(password, unicast.is_some(), ledger.room())?),
+            Auth::None | Auth::Pass(_) => return None,
+        };
+        let is_ah = matches!(guard, Kind::Ah(_));
+        let marks = known.iter().map(|note| note.mark).filter(|mark| mark.sequence.is_counter() == is_ah);
+        let sent = ledger.sent().filter(|sent| sent.is_counter() == is_ah);
+        match &mut guard {
+            Kind::Hmac(guard) => guard.recall(marks, sent),
+            Kind::Ah(guard) => guard.recall(marks, sent),
         }
-        ledger.vacate(places);
-        Some(Self { guard, ledger: Arc::clone(ledger) })
+        let this = Self { guard, ledger };
+        this.write_down(&known);
+        Some(this)
+    }
+
+    /// Some marks may have been left out, and places be others.
+    fn write_down(&self, known: &[Note]) {
+        let marks: Vec<Mark> = match &self.guard {
+            Kind::Hmac(guard) => guard.marks().collect(),
+            Kind::Ah(guard) => guard.marks().collect(),
+        };
+        for (place, mark) in marks.iter().enumerate() {
+            let skew = known.iter().find(|note| note.mark.source == mark.source).and_then(|note| note.skew);
+            self.ledger.note(place, Note { mark: *mark, skew });
+        }
+        self.ledger.vacate(marks.len());
     }
 
     /// Judges an advert that the kernel saw at `stamp`.
     ///
     /// # Errors
-    /// As [`Guard::admit`].
+    /// As [`Guard::admit`] and [`AhGuard::admit`].
     pub fn admit<'a>(
         &mut self,
         octets: &'a [u8],
         source: IpAddr,
         stamp: Timestamp,
     ) -> Result<Admitted<'a>, Reject> {
-        // What waited to be handled is no older for that.
-        let seen = clock::time_of_day().saturating_sub(clock::now().since(stamp));
-        let admitted = self.guard.admit(octets, source, seen)?;
-        if let Proof::Signed { place, mark, skew } = admitted.proof {
-            self.ledger.note(place, Note { mark, skew: Some(skew) });
+        let admitted = match &mut self.guard {
+            Kind::Hmac(guard) => {
+                // What waited to be handled is no older for that.
+                let seen = clock::time_of_day().saturating_sub(clock::now().since(stamp));
+                guard.admit(octets, source, seen)?
+            }
+            Kind::Ah(guard) => guard.admit(octets, source)?,
+        };
+        match admitted.proof {
+            Proof::Tolerated => {}
+            Proof::Signed { mark, place, skew } => self.ledger.note(place, Note { mark, skew: Some(skew) }),
+            Proof::Counted { mark, place } => self.ledger.note(place, Note { mark, skew: None }),
         }
         Ok(admitted)
     }
 
-    /// Whether our adverts are signed.
-    pub fn signs(&self) -> bool {
-        self.guard.settings().signs()
-    }
-
-    /// The trailer of an advert that leaves now.
-    pub fn sign(&mut self, message: &[u8], source: IpAddr) -> [u8; TRAILER_LEN] {
-        let trailer = self.guard.sign(message, source, clock::time_of_day());
-        if let Some(sequence) = self.guard.sent() {
-            self.ledger.note_sent(sequence);
-        }
-        trailer
+    /// Queues an advert as it leaves now.
+    pub fn send(
+        &mut self,
+        sender: &mut AdvertSender,
+        outgoing: &Outgoing,
+        instance: InstanceId,
+        priority: Priority,
+    ) {
+        let sent = match &mut self.guard {
+            Kind::Hmac(guard) if !guard.settings().signs() => {
+                sender.queue(outgoing, instance, priority);
+                return;
+            }
+            Kind::Hmac(guard) => {
+                sender.queue_signed(outgoing, instance, priority, |message, source| {
+                    guard.sign(message, source, clock::time_of_day())
+                });
+                guard.sent()
+            }
+            Kind::Ah(guard) => {
+                let IpAddr::V4(source) = outgoing.source() else { return };
+                let header = guard.next(source);
+                sender.queue_sealed(outgoing, instance, priority, &header, |packet| guard.seal(packet));
+                Some(guard.sent())
+            }
+        };
+        sent.into_iter().for_each(|sequence| self.ledger.note_sent(sequence));
     }
 
     /// The least proof for which a record of a peer may be believed.
     pub fn least_proof(&self) -> u8 {
-        least_proof(self.guard.settings().demands())
+        match &self.guard {
+            Kind::Hmac(guard) if !guard.settings().demands() => Peer::TOLERATED,
+            Kind::Hmac(_) | Kind::Ah(_) => Peer::SIGNED,
+        }
     }
-}
-
-fn least_proof(demands: bool) -> u8 {
-    use vrrp_ebpf::map::Peer;
-    if demands { Peer::SIGNED } else { Peer::TOLERATED }
 }

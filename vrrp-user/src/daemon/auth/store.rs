@@ -62,6 +62,10 @@ fn key(instance: &config::Instance) -> Key {
     (Arc::clone(&settings.interface), family(settings.family), settings.vrid.number())
 }
 
+fn signs(instance: &config::Instance) -> bool {
+    matches!(instance.settings.auth, Auth::Hmac(_) | Auth::Ah(_))
+}
+
 fn hmac(instance: &config::Instance) -> Option<&HmacSettings> {
     match &instance.settings.auth {
         Auth::Hmac(hmac) => Some(hmac),
@@ -89,14 +93,14 @@ impl Store {
     pub fn prepare(&self, config: &Config, board: &Board) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for instance in &config.instances {
-            let (Some(hmac), Some(board)) = (hmac(instance), board.instances.get(instance.id.index())) else {
+            let Some(board) = board.instances.get(instance.id.index()).filter(|_| signs(instance)) else {
                 continue;
             };
             let ledger = board.ledger.get_or_init(|| Arc::new(Ledger::new(SENDERS)));
             if ledger.notes().next().is_none()
                 && let Some(kept) = known.get(&key(instance))
             {
-                fill(ledger, kept, hmac);
+                fill(ledger, kept, hmac(instance));
             }
         }
     }
@@ -106,7 +110,7 @@ impl Store {
         let mut told = HashSet::new();
         loop {
             let sources = live.now();
-            let signs = sources.config.instances.iter().any(|instance| hmac(instance).is_some());
+            let signs = sources.config.instances.iter().any(signs);
             if signs {
                 warn_of_skew(&sources, &mut told);
                 self.write(&sources, RUNNING);
@@ -117,7 +121,7 @@ impl Store {
 
     /// The engine has ended: writes what it left.
     pub fn close(&self, sources: &Sources) {
-        if sources.config.instances.iter().any(|instance| hmac(instance).is_some()) {
+        if sources.config.instances.iter().any(signs) {
             self.write(sources, CLOSED);
         }
     }
@@ -126,7 +130,7 @@ impl Store {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let before = known.clone();
         for (instance, board) in sources.instances() {
-            if let (Some(_), Some(ledger)) = (hmac(instance), board.ledger.get()) {
+            if let Some(ledger) = board.ledger.get().filter(|_| signs(instance)) {
                 let kept = known.entry(key(instance)).or_default();
                 kept.sent = ledger.sent().or(kept.sent);
                 kept.heard.extend(ledger.notes().map(|note| (note.mark.source, note.mark.sequence)));
@@ -142,14 +146,18 @@ impl Store {
 }
 
 /// Puts what is known into a ledger that nobody uses yet.
-fn fill(ledger: &Ledger, kept: &Kept, hmac: &HmacSettings) {
+fn fill(ledger: &Ledger, kept: &Kept, hmac: Option<&HmacSettings>) {
     let marks = kept.heard.iter().map(|(source, sequence)| Mark { source: *source, sequence: *sequence });
     for (place, mark) in marks.take(ledger.room()).enumerate() {
         ledger.note(place, Note { mark, skew: None });
     }
     if let Some(sent) = kept.sent {
         // Where only growth counts, what was sent since the last writing must not be sent again.
-        let margin = if hmac.anti_replay == AntiReplay::Monotonic { SECOND } else { 0 };
+        let margin = match hmac.map(|hmac| hmac.anti_replay) {
+            Some(AntiReplay::Monotonic) => SECOND,
+            Some(AntiReplay::Time) => 0,
+            None => 1,
+        };
         ledger.note_sent(Sequence(sent.0.wrapping_add(margin)));
     }
 }
@@ -184,6 +192,8 @@ fn parse(text: &str) -> BTreeMap<Key, Kept> {
             ["sent", digits] => kept.sent = sequence(digits).map(Sequence),
             ["heard", source, digits] => {
                 if let (Ok(source), Some(sequence)) = (source.parse(), sequence(digits)) {
+                    // A counter says nothing of time.
+                    let lost = if Sequence(sequence).is_counter() { 0 } else { lost };
                     kept.heard.insert(source, Sequence(sequence.wrapping_add(lost)));
                 }
             }

@@ -154,7 +154,7 @@ impl Instance<'_> {
         if !settings.preempt_delay.is_zero() {
             writeln!(f, "   Preempt delay = {} secs", settings.preempt_delay.as_secs_f64())?;
         }
-        if !matches!(settings.auth, Auth::Pass(_)) && settings.version == Version::V2 {
+        if !matches!(settings.auth, Auth::Pass(_) | Auth::Ah(_)) && settings.version == Version::V2 {
             writeln!(f, "   Authentication type = none")?;
         }
         match &settings.auth {
@@ -163,6 +163,7 @@ impl Instance<'_> {
                 writeln!(f, "   Authentication type = SIMPLE_PASSWORD")?;
                 writeln!(f, "   Password = ********")?;
             }
+            Auth::Ah(_) => writeln!(f, "   Authentication type = IPSEC_AH")?,
             Auth::Hmac(hmac) => {
                 writeln!(f, "   Authentication extension = HMAC-SHA256-128")?;
                 writeln!(f, "     Keys = {}, active key id = {}", hmac.keys.len(), hmac.active)?;

@@ -151,8 +151,12 @@ impl<'a> Data<'a> {
             evips: view.excluded(),
             track_ifp: settings.tracks.iter().filter_map(|track| interface(&track.track)).collect(),
             track_script: tracked_scripts.collect(),
-            auth_type: u8::from(matches!(settings.auth, Auth::Pass(_))),
-            auth_data: matches!(settings.auth, Auth::Pass(_)).then_some("********"),
+            auth_type: match settings.auth {
+                Auth::None | Auth::Hmac(_) => 0,
+                Auth::Pass(_) => 1,
+                Auth::Ah(_) => 2,
+            },
+            auth_data: matches!(settings.auth, Auth::Pass(_) | Auth::Ah(_)).then_some("********"),
         }
     }
 }

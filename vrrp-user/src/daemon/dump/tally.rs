@@ -6,7 +6,7 @@ use serde::Serialize;
 use vrrp_ebpf::wire::Reject;
 
 use crate::daemon::status::{Sources, received};
-use crate::protocol::InstanceId;
+use crate::protocol::{Auth, InstanceId};
 
 /// Of one instance; the names are those of keepalived.json.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
@@ -47,6 +47,8 @@ pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
             let (become_master, release_master) = past(instance.id);
             let counters = sources.maps.counters(Some(instance.id.0));
             let rejects = |words: &[Reject]| words.iter().map(|&word| counters.reject(word)).sum();
+            // keepalived has one word for all that is wrong with a header of IPsec.
+            let is_ah = matches!(instance.settings.auth, Auth::Ah(_));
             let tally = Tally {
                 advert_rcvd: received(&counters),
                 advert_sent: board.adverts_sent.load(Relaxed),
@@ -64,13 +66,17 @@ pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
                 addr_list_err: 0,
                 invalid_authtype: 0,
                 authtype_mismatch: rejects(&[Reject::AuthType]),
-                auth_failure: rejects(&[Reject::AuthData]),
+                auth_failure: rejects(if is_ah {
+                    &[Reject::AuthHmac, Reject::AuthReplay]
+                } else {
+                    &[Reject::AuthData]
+                }),
                 auth_ext_missing: rejects(&[Reject::AuthMissing]),
                 auth_ext_malformed: rejects(&[Reject::AuthMalformed]),
                 auth_ext_unknown_key: rejects(&[Reject::AuthKey]),
-                auth_ext_invalid_hmac: rejects(&[Reject::AuthHmac]),
+                auth_ext_invalid_hmac: if is_ah { 0 } else { rejects(&[Reject::AuthHmac]) },
                 auth_ext_stale: rejects(&[Reject::AuthStale]),
-                auth_ext_replay: rejects(&[Reject::AuthReplay]),
+                auth_ext_replay: if is_ah { 0 } else { rejects(&[Reject::AuthReplay]) },
                 pri_zero_rcvd: board.release_heard.load(Relaxed),
                 pri_zero_sent: board.release_sent.load(Relaxed),
             };

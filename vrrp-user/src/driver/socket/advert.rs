@@ -11,7 +11,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use libc::{c_int, in_pktinfo, in6_pktinfo, sockaddr_in, sockaddr_in6};
 use vrrp_ebpf::wire::advert::{AdvertRepr, Auth, Dialect, Illegal, fill_checksum};
-use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, TRAILER_LEN, ipv4};
+use vrrp_ebpf::wire::ah::{self, AhRepr};
+use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};
+use vrrp_ebpf::wire::{ChecksumForm, PROTOCOL, TRAILER_LEN};
 
 use super::batch::{Batch, Control};
 use super::option::{IPV6_MULTICAST_ALL, instruction, set, set_buffer, set_filter, socket};
@@ -74,6 +76,11 @@ impl Outgoing {
         }
     }
 
+    /// Address that they leave from.
+    pub fn source(&self) -> IpAddr {
+        self.source
+    }
+
     fn advert(&self, dialect: Dialect, priority: Priority) -> Result<AdvertRepr<'_>, Illegal> {
         AdvertRepr::new(self.vrid.number(), priority.0, dialect, &self.addresses)
     }
@@ -91,6 +98,7 @@ fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Ill
                 seconds: u8::try_from(seconds).map_err(|_| Illegal::Interval)?,
                 auth: match settings.auth {
                     protocol::Auth::None | protocol::Auth::Hmac(_) => Auth::None,
+                    protocol::Auth::Ah(_) => Auth::Ah,
                     protocol::Auth::Pass(password) => Auth::Pass(password),
                 },
             }
@@ -105,6 +113,8 @@ fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Ill
 #[derive(Debug)]
 pub struct AdvertSender {
     v4: Lane<sockaddr_in, ControlV4>,
+    /// Whole packets over IPv4, with an authentication header of IPsec.
+    sealed: Lane<sockaddr_in, ControlV4>,
     v6: Lane<sockaddr_in6, ControlV6>,
 }
 
@@ -137,6 +147,7 @@ impl AdvertSender {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             v4: Lane { socket: present(open_v4())?, batch: Batch::new() },
+            sealed: Lane { socket: present(open_sealed())?, batch: Batch::new() },
             v6: Lane { socket: present(open_v6())?, batch: Batch::new() },
         })
     }
@@ -156,6 +167,44 @@ impl AdvertSender {
         mut sign: impl FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN],
     ) {
         self.queue_with(outgoing, instance, priority, Some(&mut sign));
+    }
+
+    /// The same behind `header`, over IPv4 only. `seal` completes each packet, which it is given from its IP header on.
+    pub fn queue_sealed(
+        &mut self,
+        outgoing: &Outgoing,
+        instance: InstanceId,
+        priority: Priority,
+        header: &AhRepr,
+        seal: impl Fn(&mut [u8]),
+    ) {
+        let Ok(advert) = outgoing.advert(outgoing.dialect, priority) else { return };
+        let IpAddr::V4(source) = outgoing.source else { return };
+        let payload_len = ah::HEADER_LEN + advert.buffer_len();
+        // Not 0, for the kernel would put another in its place, and it is covered.
+        let identification = u16::try_from(header.sequence & 0xffff).unwrap_or(1);
+        for destination in &outgoing.destinations {
+            let IpAddr::V4(address) = destination.address else { continue };
+            let control = control_v4(outgoing.ifindex, source, destination.ttl);
+            let length = ipv4::HEADER_LEN + payload_len;
+            let packet = self.sealed.batch.push(instance, name_v4(address), control, length);
+            let ip = Ipv4Repr {
+                source,
+                destination: address,
+                protocol: ah::PROTOCOL,
+                ttl: destination.ttl,
+                tos: ipv4::INTERNETWORK_CONTROL,
+                identification: identification.max(1),
+                payload_len,
+            };
+            let (head, behind) = packet.split_at_mut(ipv4::HEADER_LEN);
+            let (middle, message) = behind.split_at_mut(ah::HEADER_LEN);
+            let written = ip.emit(head).and(header.emit(middle)).and(advert.emit(message));
+            if let Some(message) = written {
+                fill_checksum(message, outgoing.checksum, outgoing.source, destination.address);
+                seal(packet);
+            }
+        }
     }
 
     fn queue_with(
@@ -218,7 +267,7 @@ impl AdvertSender {
     /// queue (EAGAIN, ENOBUFS), an interface that is gone (ENODEV), a firewall (EPERM), a source that is gone or a
     /// unicast peer without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). Nothing is tried again: the next advert is.
     pub fn flush(&mut self, mut failed: impl FnMut(InstanceId, i32)) -> usize {
-        self.v4.flush(&mut failed) + self.v6.flush(&mut failed)
+        self.v4.flush(&mut failed) + self.sealed.flush(&mut failed) + self.v6.flush(&mut failed)
     }
 }
 
@@ -254,6 +303,16 @@ fn open_v4() -> io::Result<OwnedFd> {
     option(libc::IP_MULTICAST_ALL, 0)?;
     // A long advert to a peer behind a small MTU is better fragmented than lost.
     option(libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+    finish(socket)
+}
+
+/// The IP header comes with the packet, for it is covered.
+fn open_sealed() -> io::Result<OwnedFd> {
+    let socket = socket(libc::AF_INET, libc::SOCK_RAW, ah::PROTOCOL.into())?;
+    let option = |name, value: c_int| set(socket.as_fd(), libc::IPPROTO_IP, name, value);
+    option(libc::IP_HDRINCL, 1)?;
+    option(libc::IP_MULTICAST_LOOP, 0)?;
+    option(libc::IP_MULTICAST_ALL, 0)?;
     finish(socket)
 }
 

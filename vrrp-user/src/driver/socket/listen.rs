@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use libc::{c_int, iovec, mmsghdr, sock_filter};
 use nix::time::{ClockId, clock_gettime};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::PROTOCOL;
+use vrrp_ebpf::wire::{PROTOCOL, ah};
 
 use super::option::{PACKET_IGNORE_OUTGOING, instruction, set, set_buffer, set_filter, socket};
 use crate::driver::clock;
@@ -200,9 +200,10 @@ fn unless_unknown(error: io::Error) -> io::Result<()> {
     if error.raw_os_error() == Some(libc::ENOPROTOOPT) { Ok(()) } else { Err(error) }
 }
 
-/// Accepts what was sent to us or to a group, carries no VLAN tag, and is IPv4 or IPv6 with protocol 112.
+/// Accepts what was sent to us or to a group, carries no VLAN tag, and is IPv4 or IPv6 with protocol 112, or IPv4
+/// with the header of IPsec that may be before it.
 #[expect(clippy::cast_sign_loss, reason = "the kernel names its own fields by negative offsets")]
-fn filter() -> [sock_filter; 13] {
+fn filter() -> [sock_filter; 14] {
     use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
     const VLAN_PRESENT: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT) as u32;
     const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
@@ -212,13 +213,14 @@ fn filter() -> [sock_filter; 13] {
     let (protocol, other_host) = (u32::from(PROTOCOL), u32::from(libc::PACKET_OTHERHOST));
     [
         instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, VLAN_PRESENT),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 10, 0),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 11, 0),
         instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, PACKET_TYPE),
-        instruction(BPF_JMP | BPF_JGE | BPF_K, 8, 0, other_host),
+        instruction(BPF_JMP | BPF_JGE | BPF_K, 9, 0, other_host),
         instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, ETHERTYPE),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0x0800),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0x0800),
         instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, IPV4_PROTOCOL),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 3, 4, protocol),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 4, 0, protocol),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 3, 4, ah::PROTOCOL.into()),
         instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0x86dd),
         instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, IPV6_NEXT_HEADER),
         instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, protocol),

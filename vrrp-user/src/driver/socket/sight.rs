@@ -60,7 +60,13 @@ pub fn sight<'a>(
         })
         .ok()?;
     let message = message?;
-    if form.trailer != Slot::UNSIGNED {
+    if form.is_signed() {
+        // A header of IPsec covers the one of IP.
+        let message = frame
+            .at
+            .checked_sub(frame.prefix)
+            .and_then(|from| bytes.get(from..))
+            .and_then(|rest| rest.get(..frame.length + frame.prefix))?;
         let passes = maps.pass_signed(slot, sighting.source, stamp);
         return passes.then_some(Sighted { slot, peer: NO_PEER, message, sighting, checksum, stamp });
     }

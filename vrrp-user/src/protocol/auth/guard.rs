@@ -38,6 +38,8 @@ pub enum Proof {
         /// How far the sender's clock is ahead of ours, and what it took the advert to get here, in µs.
         skew: i64,
     },
+    /// Signed, and numbered instead of timed.
+    Counted { mark: Mark, place: usize },
 }
 
 impl Guard {

@@ -5,8 +5,9 @@
 //! believed advert means.
 //!
 //! [`Key`] signs and verifies, [`Sequence`] orders adverts, [`Marks`] remember how far each sender has come. [`Guard`]
-//! joins them for one instance.
+//! joins them for one instance. [`AhGuard`] does the same for `auth_type AH`.
 
+mod ah;
 mod guard;
 mod key;
 mod marks;
@@ -16,6 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ah::AhGuard;
 pub use guard::{Admitted, Guard, Proof};
 pub use key::{KEY_MAX, KEY_MIN, Key};
 pub use marks::{GROUP_SENDERS, Mark, Marks};

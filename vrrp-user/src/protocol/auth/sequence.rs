@@ -14,6 +14,11 @@ impl Sequence {
         Self((time.as_secs() as u32 as u64) << 32 | fraction << 16)
     }
 
+    /// The number of an `AhGuard`, which has 32 bits; a time is beyond them since 1970.
+    pub const fn is_counter(self) -> bool {
+        self.0 >> 32 == 0
+    }
+
     pub const fn following(self) -> Self {
         Self(self.0.wrapping_add(1))
     }

@@ -51,6 +51,7 @@ impl Case {
                 destination: widen(destination),
                 at: 0,
                 length: buffer.len(),
+                prefix: 0,
                 vrid: repr.vrid(),
             },
             slot: Slot { version: dialect.version(), auth_type, auth_data, ..Slot::UNUSED },

@@ -1,0 +1,45 @@
+//! Headers of IPsec that are not believed.
+
+use anyhow::{Context, Result};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::require;
+
+/// keepalived has another password, or another way: both nodes are masters, and ours counts why.
+#[test]
+fn another_password_is_counted() -> Result<()> {
+    let ours = Daemon::Vrrpx(Mode::Auto);
+    let theirs = Daemon::Keepalived;
+    if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {
+        return Ok(());
+    }
+    for (instance, word) in [
+        (Instance::v2(200).ah("other"), "auth_hmac"),
+        (Instance::v2(200).pass("secret"), "auth_type"),
+        (Instance::v2(200), "auth_type"),
+    ] {
+        let roles = [
+            Role::new(theirs, Config::of(instance)),
+            Role::new(ours, Config::of(Instance::v2(100).ah("secret"))),
+        ];
+        let mut pair = Pair::idle(roles)?;
+        pair.start(0)?;
+        pair.start(1)?;
+        pair.check(|pair| {
+            until("two masters, and a count", SETTLE, || {
+                let Ok(status) = pair.running(1).and_then(|running| running.status()) else { return false };
+                let instance = &status["instances"][0];
+                let rejects = instance["counters"]["rejects"].as_array().cloned().unwrap_or_default();
+                instance["state"] == "MASTER" && rejects.iter().any(|count| count["word"] == word)
+            })
+            .with_context(|| word.to_owned())?;
+            pair.observer.clear();
+            until("adverts of both", SETTLE, || {
+                let senders = pair.observer.latest(20);
+                [0, 1].iter().all(|node| senders.contains(node))
+            })
+        })?;
+    }
+    Ok(())
+}
