@@ -29,6 +29,19 @@ fn every_keyword_reaches_its_setting() {
 }
 
 #[test]
+fn a_daemon_among_several_has_files_of_its_own() {
+    let of = |text: &str| parse("t", text).unwrap().config.globals.process;
+    let named = of("instance blue\nglobal_defs {\n data_use_instance\n}\n");
+    assert_eq!(
+        (named.instance.as_deref(), named.pid_folder, named.dumps_by_instance),
+        (Some("blue"), true, true)
+    );
+    let plain = of("use_pid_dir\nchild_wait_time 3\n");
+    assert_eq!((plain.instance, plain.pid_folder, plain.dumps_by_instance), (None, true, false));
+    assert!(parse("t", "instance a/b\n").is_err());
+}
+
+#[test]
 fn the_nearest_name_counts() {
     for (globals, expected) in [
         ("", None),

@@ -131,7 +131,7 @@ pub struct FifoSettings {
     pub script: Option<NotifyCommand>,
 }
 
-/// The process itself. All but `supplementary_groups` and `reload_file` count from the start of the daemon.
+/// The process itself. All but `reload_file` counts from the start of the daemon.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessSettings {
     /// Nice value of engine and effect thread; that of the daemon where not set.
@@ -149,6 +149,12 @@ pub struct ProcessSettings {
     pub shutdown: Option<Errand>,
     /// Is there while a reload reads the configuration.
     pub reload_file: Option<Arc<str>>,
+    /// Name of this daemon among several.
+    pub instance: Option<Arc<str>>,
+    /// Pid files that are not named are in a folder of their own.
+    pub pid_folder: bool,
+    /// The name of this daemon is part of the names of dump files.
+    pub dumps_by_instance: bool,
 }
 
 /// A command that is waited for.

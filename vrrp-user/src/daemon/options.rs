@@ -24,12 +24,22 @@ pub struct RunOptions {
 /// How the process shows itself to the system; all off for `vrrpx run`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ProcessOptions {
-    /// Hold the process's number while it runs, beside that of the runtime folder.
-    pub pid_files: Vec<PathBuf>,
+    /// Places of files; `None`: none but those in the runtime folder.
+    pub places: Option<Places>,
     /// Log the state of everything once at the start.
     pub dump_at_start: bool,
     /// Rights that files do not get; counts before that of the configuration.
     pub umask: Option<u32>,
+}
+
+/// Where keepalived's users look; what is not named is where keepalived has it for its configuration.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Places {
+    /// Both hold the process's number while it runs.
+    pub pid: Option<PathBuf>,
+    pub vrrp_pid: Option<PathBuf>,
+    /// The runtime folder was named, or follows from a pid file.
+    pub folder: bool,
 }
 
 /// Which rung of the ladder is tried first; those below it follow, save for the first variant, which starts at the

@@ -7,6 +7,26 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::options::Places;
+use crate::config::ProcessSettings;
+
+const FOLDER: &str = "/run";
+const FOLDER_OF_ITS_OWN: &str = "/run/keepalived";
+
+/// Where the number of the process is kept.
+pub fn paths(places: &Places, process: &ProcessSettings) -> [PathBuf; 2] {
+    let suffix = process.instance.as_ref().map_or_else(String::new, |name| format!("_{name}"));
+    let by_default = |name: &str| {
+        let folder = Path::new(if process.pid_folder { FOLDER_OF_ITS_OWN } else { FOLDER });
+        folder.join(format!("{name}{suffix}.pid"))
+    };
+    let vrrp = if process.pid_folder { "vrrp" } else { "keepalived_vrrp" };
+    [
+        places.pid.clone().unwrap_or_else(|| by_default("keepalived")),
+        places.vrrp_pid.clone().unwrap_or_else(|| by_default(vrrp)),
+    ]
+}
+
 /// Dropped, it takes the files away.
 #[derive(Debug, Default)]
 pub struct PidFiles(Vec<PathBuf>);
@@ -32,6 +52,10 @@ impl PidFiles {
         }
         let mut files = Self::default();
         for path in paths {
+            if let Some(folder) = path.parent().filter(|folder| *folder == Path::new(FOLDER_OF_ITS_OWN)) {
+                fs::create_dir_all(folder)
+                    .map_err(|error| PidFileError::Io { path: folder.to_owned(), error })?;
+            }
             write(path).map_err(|error| PidFileError::Io { path: path.clone(), error })?;
             files.0.push(path.clone());
         }
@@ -65,6 +89,25 @@ fn running(path: &Path) -> Option<(u32, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_keepalived_s() {
+        let named = Places { pid: Some("/p".into()), ..Places::default() };
+        for (places, pid_folder, instance, expected) in [
+            (Places::default(), false, None, ["/run/keepalived.pid", "/run/keepalived_vrrp.pid"]),
+            (Places::default(), true, None, ["/run/keepalived/keepalived.pid", "/run/keepalived/vrrp.pid"]),
+            (
+                Places::default(),
+                true,
+                Some("blue".into()),
+                ["/run/keepalived/keepalived_blue.pid", "/run/keepalived/vrrp_blue.pid"],
+            ),
+            (named, true, None, ["/p", "/run/keepalived/vrrp.pid"]),
+        ] {
+            let process = ProcessSettings { pid_folder, instance, ..ProcessSettings::default() };
+            assert_eq!(paths(&places, &process), expected.map(PathBuf::from));
+        }
+    }
 
     #[test]
     fn files_come_and_go_with_the_daemon() {

@@ -133,7 +133,7 @@ impl Reloader {
 
 /// What counts from the start on.
 fn start_only(settings: &ProcessSettings) -> ProcessSettings {
-    ProcessSettings { supplementary_groups: false, reload_file: None, ..settings.clone() }
+    ProcessSettings { reload_file: None, ..settings.clone() }
 }
 
 /// The file that is there while the configuration is read.

@@ -29,7 +29,7 @@ use super::errand;
 use super::firewall::Firewall;
 use super::interfaces::Interfaces;
 use super::options::{RunOptions, XdpMode};
-use super::pid_files::{PidFileError, PidFiles};
+use super::pid_files::{self, PidFileError, PidFiles};
 use super::places::{self, PlaceError};
 use super::preflight::{self, MissingCapabilities};
 use super::queue::{Command, Input, Queue, Report};
@@ -104,8 +104,10 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let mut config = load(options)?;
     prepare(&mut config)?;
     present(&config.globals.process, options);
+    let options = &placed(options, &config.globals.process);
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
-    let _pid_files = PidFiles::write(&options.process.pid_files)?;
+    let pid_files = options.process.places.as_ref().map(|it| pid_files::paths(it, &config.globals.process));
+    let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(errand::startup(&config.globals));
     let globals = config.globals.clone();
@@ -379,6 +381,19 @@ fn prepare(config: &mut Config) -> Result<(), MissingCapabilities> {
         warn!("{line}");
     }
     Ok(())
+}
+
+/// A daemon among several has a runtime folder of its own, `/run/vrrpx_NAME`, where none is named.
+fn placed(options: &RunOptions, process: &ProcessSettings) -> RunOptions {
+    let mut options = options.clone();
+    if let (Some(places), Some(instance)) = (&options.process.places, &process.instance)
+        && !places.folder
+    {
+        let mut folder = options.runtime_dir.into_os_string();
+        folder.push(format!("_{instance}"));
+        options.runtime_dir = folder.into();
+    }
+    options
 }
 
 /// Gives the process its name and its mask.

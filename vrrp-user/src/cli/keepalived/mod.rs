@@ -22,7 +22,7 @@ use crate::config::Reader;
 use crate::daemon::background::{Side, Waiting, divide};
 use crate::daemon::dump::Dump;
 use crate::daemon::log::{self, LogError};
-use crate::daemon::options::{ProcessOptions, RunOptions};
+use crate::daemon::options::{Places, ProcessOptions, RunOptions};
 use crate::daemon::preflight;
 use crate::daemon::run::{self, config_exit_code};
 use crate::daemon::syslog::Syslog;
@@ -34,8 +34,6 @@ pub(super) const NAME: &str = "keepalived";
 const LIKE: &str = "2.4.3";
 
 const CONFIG: &str = "/etc/keepalived/keepalived.conf";
-const PID_FILE: &str = "/run/keepalived.pid";
-const VRRP_PID_FILE: &str = "/run/keepalived_vrrp.pid";
 
 /// keepalived's codes for what the check of a configuration finds with scripts: some would not be run, or nobody sees
 /// to who may change them.
@@ -123,15 +121,12 @@ fn run_options(options: Options) -> RunOptions {
     RunOptions {
         config: options.config.unwrap_or_else(|| CONFIG.into()),
         config_id: options.config_id,
-        runtime_dir: folder.unwrap_or_else(|| RUNTIME_DIR.into()),
+        runtime_dir: folder.clone().unwrap_or_else(|| RUNTIME_DIR.into()),
         metrics: options.metrics,
         mode: options.mode,
         realtime: !options.no_realtime,
         process: ProcessOptions {
-            pid_files: vec![
-                options.pid.unwrap_or_else(|| PID_FILE.into()),
-                options.vrrp_pid.unwrap_or_else(|| VRRP_PID_FILE.into()),
-            ],
+            places: Some(Places { pid: options.pid, vrrp_pid: options.vrrp_pid, folder: folder.is_some() }),
             dump_at_start: options.dump,
             umask: options.umask,
         },

@@ -8,7 +8,8 @@ use super::super::lexer::Word;
 use super::super::model::{Errand, NotifyCommand, ProcessSettings};
 use super::globals::GlobalsDraft;
 use super::notify::{self, FORM};
-use super::{Kind, Row};
+use super::root::Draft;
+use super::{Kind, Row, value};
 
 /// What is written about the process, as far as it goes.
 #[derive(Debug, Default)]
@@ -25,6 +26,9 @@ pub(in crate::config) struct DaemonDraft {
     startup: ErrandDraft,
     shutdown: ErrandDraft,
     reload_file: Option<Arc<str>>,
+    instance: Option<Arc<str>>,
+    pid_folder: bool,
+    dumps_by_instance: bool,
 }
 
 #[derive(Debug, Default)]
@@ -134,11 +138,33 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "longest time for `shutdown_script`, which is ended then",
     ),
     Row::works(
+        "data_use_instance",
+        Kind::Bool(|globals, on| globals.daemon.dumps_by_instance = on.value),
+        "off",
+        "`instance` is part of the names of dump files",
+    ),
+    Row::works(
         "reload_file",
         Kind::Own("[PATH]", reload_file),
         "off; /run/keepalived.reload",
         "there while a reload reads the configuration, so that nobody changes it meanwhile",
     ),
+];
+
+pub(super) const TOP: &[Row<Draft>] = &[
+    Row::works(
+        "instance",
+        Kind::Own("NAME", instance),
+        "",
+        "name of this daemon among several, under keepalived's command line: of its pid files and runtime folder",
+    ),
+    Row::works(
+        "use_pid_dir",
+        Kind::Flag(|draft, _| draft.globals.daemon.pid_folder = true),
+        "on with `instance`",
+        "pid files are in /run/keepalived, under keepalived's command line and without -p and -r",
+    ),
+    Row::moot("child_wait_time", "wait for child processes", "there are none to wait for"),
 ];
 
 impl DaemonDraft {
@@ -154,6 +180,9 @@ impl DaemonDraft {
             startup: self.startup.settings(),
             shutdown: self.shutdown.settings(),
             reload_file: self.reload_file,
+            pid_folder: self.pid_folder || self.instance.is_some(),
+            dumps_by_instance: self.dumps_by_instance,
+            instance: self.instance,
         }
     }
 }
@@ -230,6 +259,18 @@ fn reload_file(globals: &mut GlobalsDraft, _: &Word, args: &[Word], report: &mut
         report.error(word.at, format!("`reload_file` takes a path from the root, not `{}`", word.text));
     }
     globals.daemon.reload_file = Some(path.into());
+}
+
+/// A name of files.
+fn instance(draft: &mut Draft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    if word.text.contains('/') {
+        report.error(
+            word.at,
+            format!("`instance` is part of the names of files, so `{}` cannot be", word.text),
+        );
+    }
+    draft.globals.daemon.instance = Some(word.text.as_str().into());
 }
 
 #[cfg(test)]

@@ -32,13 +32,6 @@ pub(super) const TOP: &[Row<Draft>] = &[
         "start the daemon inside the namespace instead",
     ),
     Row::missing("namespace_with_ipsets", "ipsets in a namespace", NO_FIREWALL),
-    Row::missing("instance", "name of this daemon among several", "use --runtime-dir to tell daemons apart"),
-    Row::missing(
-        "use_pid_dir",
-        "place of pid files",
-        "they are in the runtime directory, and where -p and -r say",
-    ),
-    Row::missing("child_wait_time", "wait for child processes", "there are no child processes to wait for"),
     Row::foreign("net_namespace_ipvs"),
     Row::foreign("virtual_server"),
     Row::foreign("virtual_server_group"),
@@ -53,7 +46,6 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     ),
     Row::missing("bfd_process_name", "name of the process", NAMES_STAY),
     Row::missing("random_seed", "for tests", "the seed is not used"),
-    Row::missing("data_use_instance", "names of dump files", "their names tell no instance"),
     Row::missing("tmp_config_directory", "place of the flattened file", "no such file is made"),
     Row::missing("config_save_dir", "keep each file read", "files read are not kept"),
     Row::missing(

@@ -31,7 +31,7 @@ pub(in crate::config) struct Draft {
 
 pub(super) const TOP_LEVEL: &str = "the top level";
 
-pub(super) const TABLES: Tables<Draft> = &[ROWS, ignored::TOP];
+pub(super) const TABLES: Tables<Draft> = &[ROWS, daemon::TOP, ignored::TOP];
 
 pub(super) const ROWS: &[Row<Draft>] = &[
     Row::works("global_defs", Kind::Block("", read_globals), "", "what holds for all instances"),

@@ -24,6 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, warn};
 
 use super::status::Live;
+use crate::config::ProcessSettings;
 use crate::protocol::InstanceId;
 use tally::Tally;
 
@@ -144,7 +145,7 @@ impl<'a> Writer<'a> {
         let settings = &sources.config.globals.dumps;
         let path = |configured: &Option<Arc<str>>, name: &str| match configured {
             Some(path) => PathBuf::from(&**path),
-            None => std::env::temp_dir().join(name),
+            None => std::env::temp_dir().join(named(name, &sources.config.globals.process)),
         };
         let now = tally::all(sources);
         let cleared = |id| self.cleared.get(&id).copied().unwrap_or_default();
@@ -161,6 +162,16 @@ impl<'a> Writer<'a> {
         }
         let outcome = replace(&path, &text);
         (path, outcome)
+    }
+}
+
+/// `keepalived.data`, or `keepalived.NAME.data` for one daemon among several.
+fn named(file: &str, process: &ProcessSettings) -> String {
+    match (&process.instance, file.split_once('.')) {
+        (Some(instance), Some((name, kind))) if process.dumps_by_instance => {
+            format!("{name}.{instance}.{kind}")
+        }
+        _ => file.to_owned(),
     }
 }
 
