@@ -114,6 +114,7 @@ impl Server {
         TlsParametersBuilder::new(self.endpoint.host.to_string())
             .certificate_store(CertificateStore::None)
             .dangerous_accept_invalid_certs(true)
+            .dangerous_accept_invalid_hostnames(true)
             .build()
     }
 
