@@ -3,7 +3,7 @@
 use super::root::Draft;
 use super::{GlobalsDraft, InstanceDraft, Row};
 
-const NO_FIREWALL: &str = "no firewall rule is made";
+const OWN_TABLE: &str = "rules are those of nftables, in a table of their own";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_DBUS: &str = "D-Bus is not served";
 pub(super) const NO_BFD: &str = "BFD is not spoken";
@@ -31,7 +31,7 @@ pub(super) const TOP: &[Row<Draft>] = &[
         "run in a network namespace",
         "start the daemon inside the namespace instead",
     ),
-    Row::missing("namespace_with_ipsets", "ipsets in a namespace", NO_FIREWALL),
+    Row::missing("namespace_with_ipsets", "ipsets in a namespace", OWN_TABLE),
     Row::foreign("net_namespace_ipvs"),
     Row::foreign("virtual_server"),
     Row::foreign("virtual_server_group"),
@@ -67,8 +67,8 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "do not compare address lists",
         "no advert is dropped for its addresses",
     ),
-    Row::missing("vrrp_iptables", "chains for rules", NO_FIREWALL),
-    Row::missing("vrrp_ipsets", "sets for rules", NO_FIREWALL),
+    Row::missing("vrrp_iptables", "chains for rules", OWN_TABLE),
+    Row::missing("vrrp_ipsets", "sets for rules", OWN_TABLE),
     Row::missing("vrrp_netlink_cmd_rcv_bufs", "socket buffer", BUFFERS_STAY),
     Row::missing("vrrp_netlink_cmd_rcv_bufs_force", "socket buffer", BUFFERS_STAY),
     Row::missing("vrrp_netlink_monitor_rcv_bufs", "socket buffer", BUFFERS_STAY),

@@ -1,0 +1,200 @@
+//! Adverts of others: from the ring and from packet sockets, and from the records of those whose silence is due.
+//!
+//! Enters: what the program or the socket has sighted. Leaves: inputs for the router, and what it makes of them.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use vrrp_ebpf::map::{InstanceKey, Peer};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::address::narrow;
+use vrrp_ebpf::wire::advert::Advert;
+use vrrp_ebpf::wire::{ChecksumForm, Family, Sighting};
+
+use super::link::Link;
+use super::{APPROACH, DRAIN_MAX, Engine};
+use crate::daemon::auth::Gate;
+use crate::driver::socket;
+use crate::protocol::auth::Proof;
+use crate::protocol::{Event, Heard, InstanceId, Interval, Priority, Version};
+
+/// The advert under handling, as the kernel recorded it.
+#[derive(Clone, Copy)]
+pub(super) struct Sighted<'a> {
+    pub(super) source: [u8; 16],
+    pub(super) peer: u32,
+    pub(super) message: &'a [u8],
+    pub(super) checksum: ChecksumForm,
+    pub(super) stamp: Timestamp,
+}
+
+impl Engine {
+    pub(super) fn take_ring(&mut self, now: Timestamp) {
+        let Some(mut ring) = self.ring.take() else { return };
+        ring.drain(DRAIN_MAX, |event| {
+            let sighted = Sighted {
+                source: event.source,
+                peer: event.peer,
+                message: event.message(),
+                checksum: event.checksum_form(),
+                stamp: Timestamp::from_nanos(event.stamp),
+            };
+            self.take_advert(event.slot, sighted, now);
+        });
+        self.ring = Some(ring);
+    }
+
+    pub(super) fn take_listeners(&mut self, now: Timestamp) {
+        let mut listeners = std::mem::take(&mut self.listeners);
+        for (ifindex, listener) in &mut listeners {
+            let _ = listener.drain(DRAIN_MAX, |frame, stamp| {
+                let sight = socket::sight(frame, *ifindex, stamp, &self.maps, |key| self.slot_of(key));
+                if let Some(socket::Sighted { slot, peer, message, sighting, checksum, stamp }) = sight {
+                    let source = sighting.source;
+                    self.take_advert(slot, Sighted { source, peer, message, checksum, stamp }, now);
+                }
+            });
+        }
+        self.listeners = listeners;
+    }
+
+    fn slot_of(&self, key: InstanceKey) -> Option<u32> {
+        let matches = |(slot, link): (usize, &Link)| {
+            let slot = u32::try_from(slot).ok()?;
+            let settings = self.router.instance(InstanceId(slot))?.settings();
+            let same = link.ifindex == Some(key.ifindex)
+                && settings.vrid.number() == key.vrid
+                && settings.family as u8 == key.family
+                && key.vlan == 0;
+            same.then_some(slot)
+        };
+        self.links.iter().enumerate().find_map(matches)
+    }
+
+    fn take_advert(&mut self, slot: u32, sighted: Sighted<'_>, now: Timestamp) {
+        let instance = InstanceId(slot);
+        let Some(view) = self.router.instance(instance) else { return };
+        let family = view.settings().family;
+        let Some(sighted) = self.admit(instance, sighted, family) else { return };
+        let Some(heard) = heard(&sighted, family) else { return };
+        if let Some(board) =
+            self.board.instances.get(instance.index()).filter(|_| heard.priority == Priority::RELEASE)
+        {
+            board.release_heard.fetch_add(1, Relaxed);
+        }
+        let Some(view) = self.router.instance(instance) else { return };
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.heard_form = Some(sighted.checksum);
+            link.answer_checksum(view.settings());
+        }
+        self.router.handle(&Event::Advert(instance, heard), now);
+        self.act(Some((instance, sighted)), now);
+    }
+
+    /// A signed advert is nobody's before its signature was verified: only then its sender is recorded. Others pass as
+    /// they are.
+    fn admit<'a>(
+        &mut self,
+        instance: InstanceId,
+        sighted: Sighted<'a>,
+        family: Family,
+    ) -> Option<Sighted<'a>> {
+        let Self { links, maps, .. } = self;
+        let Some(gate) = links.get_mut(instance.index()).and_then(|link| link.gate.as_mut()) else {
+            return Some(sighted);
+        };
+        let admitted = gate
+            .admit(sighted.message, narrow(family, sighted.source), sighted.stamp)
+            .inspect_err(|reject| maps.count_reject(instance.0, *reject))
+            .ok()?;
+        let advert = Advert::parse(admitted.message, family).ok()?;
+        let sighting = Sighting {
+            source: sighted.source,
+            interval: advert.interval(),
+            version: advert.version(),
+            vrid: advert.vrid(),
+            priority: advert.priority(),
+            address_count: advert.address_count(),
+        };
+        let proof = match admitted.proof {
+            Proof::Signed { .. } | Proof::Counted { .. } => Peer::SIGNED,
+            Proof::Tolerated => Peer::TOLERATED,
+        };
+        let peer = maps.note(instance.0, &sighting, sighted.checksum, proof, sighted.stamp);
+        Some(Sighted { message: admitted.message, peer, ..sighted })
+    }
+
+    /// Masters whose silence is due may have been heard by the program meanwhile. Looks at every one that would be
+    /// due within an advert interval, so that many instances cost one wake-up.
+    pub(super) fn hear_silent(&mut self, now: Timestamp) {
+        let due = now + APPROACH;
+        if self.router.silent_from(InstanceId(0), due).is_none() {
+            return;
+        }
+        let until = now + self.coalesce;
+        let mut next = InstanceId(0);
+        while let Some(instance) = self.router.silent_from(next, until) {
+            if let Some(seen) = self.maps.last_seen(instance.0) {
+                self.router.handle(&Event::Seen(instance, seen), now);
+            }
+            if self.router.silent_from(instance, due) == Some(instance) {
+                self.recall(instance, now);
+                self.recall_ready(instance, now);
+            }
+            self.act(None, now);
+            next = InstanceId(instance.0 + 1);
+        }
+    }
+
+    /// An advert whose ring entry was lost is found in the record of its sender: map is state, ring is wake-up.
+    fn recall(&mut self, instance: InstanceId, now: Timestamp) {
+        let Some(view) = self.router.instance(instance) else { return };
+        let family = view.settings().family;
+        let (since, known) = (view.since(), view.remote_master().map(|master| master.heard.stamp));
+        let gate = self.links.get(instance.index()).and_then(|link| link.gate.as_ref());
+        let least = gate.map_or(Peer::FORM, Gate::least_proof);
+        let versions = [Version::V2, Version::V3];
+        for index in 0..vrrp_ebpf::map::PEERS_PER_SLOT {
+            let Some(peer) = self.maps.peer(instance.0, index) else { continue };
+            let stamp = Timestamp::from_nanos(peer.last_seen);
+            if peer.proof < least || stamp < since || known.is_some_and(|known| stamp <= known) {
+                continue;
+            }
+            let version = versions.into_iter().find(|version| *version as u8 == peer.version);
+            let Some((version, interval)) =
+                version.and_then(|it| Some((it, Interval::from_wire(peer.interval, it)?)))
+            else {
+                continue;
+            };
+            let heard = Heard {
+                version,
+                source: narrow(family, peer.source),
+                priority: Priority(peer.priority),
+                interval,
+                stamp,
+            };
+            self.router.handle(&Event::Advert(instance, heard), now);
+        }
+    }
+
+    /// So are the adverts for the rest of its group, which would take over with it.
+    fn recall_ready(&mut self, instance: InstanceId, now: Timestamp) {
+        let mut next = InstanceId(0);
+        while let Some(ready) = self.router.ready_with(instance, next) {
+            self.recall(ready, now);
+            next = InstanceId(ready.0 + 1);
+        }
+    }
+}
+
+/// The meaning of an advert whose form was judged already.
+fn heard(sighted: &Sighted<'_>, family: Family) -> Option<Heard> {
+    let advert = Advert::parse(sighted.message, family).ok()?;
+    let version = if advert.version() == Version::V2 as u8 { Version::V2 } else { Version::V3 };
+    Some(Heard {
+        version,
+        source: narrow(family, sighted.source),
+        priority: Priority(advert.priority()),
+        interval: Interval::from_wire(advert.interval(), version)?,
+        stamp: sighted.stamp,
+    })
+}

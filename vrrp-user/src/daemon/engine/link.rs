@@ -1,0 +1,131 @@
+//! What an instance sends with.
+//!
+//! Enters: interfaces and source addresses as they come and go, adverts that are due. Leaves: one send for all that are
+//! due together.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::ChecksumForm;
+
+use super::Engine;
+use crate::daemon::auth::Gate;
+use crate::daemon::board::Board;
+use crate::daemon::queue::Report;
+use crate::driver::socket::Outgoing;
+use crate::protocol::{InstanceId, InstanceSettings, Priority};
+
+/// Between two reports of the same instance's send failures.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What an instance sends with.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    pub(super) ifindex: Option<u32>,
+    /// Index of the interface with the virtual MAC address that adverts leave from.
+    pub(super) sender: Option<u32>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) outgoing: Option<Outgoing>,
+    /// Form of the checksum that was heard last.
+    pub(super) heard_form: Option<ChecksumForm>,
+    pub(super) failure_reported: Option<Timestamp>,
+    /// Where its adverts are signed.
+    pub(super) gate: Option<Gate>,
+}
+
+impl Link {
+    fn build(&mut self, settings: &InstanceSettings) {
+        let ifindex = if settings.vmacs.sender().is_some() { self.sender } else { self.ifindex };
+        self.outgoing = match (ifindex, self.source) {
+            // Illegal only for settings that the configuration refuses.
+            (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
+            _ => None,
+        };
+        self.answer_checksum(settings);
+    }
+
+    pub(super) fn answer_checksum(&mut self, settings: &InstanceSettings) {
+        if let (true, Some(form), Some(outgoing)) =
+            (settings.answers_checksum, self.heard_form, &mut self.outgoing)
+        {
+            outgoing.set_checksum(form);
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn advertise(&mut self, instance: InstanceId, priority: Priority) {
+        let Some(Link { outgoing: Some(outgoing), gate, .. }) = self.links.get_mut(instance.index()) else {
+            return;
+        };
+        match gate {
+            Some(gate) => gate.send(&mut self.sender, outgoing, instance, priority),
+            None => self.sender.queue(outgoing, instance, priority),
+        }
+        if let Some(board) = self.board.instances.get(instance.index()) {
+            board.adverts_sent.fetch_add(1, Relaxed);
+            if priority == Priority::RELEASE {
+                board.release_sent.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self, now: Timestamp) {
+        let Self { sender, board, links, reports, .. } = self;
+        sender.flush(|instance, errno| {
+            if let Some(board) = board.instances.get(instance.index()) {
+                board.send_errors.fetch_add(1, Relaxed);
+            }
+            let Some(link) = links.get_mut(instance.index()) else { return };
+            if link.failure_reported.is_none_or(|last| now.since(last) >= FAILURE_PAUSE) {
+                link.failure_reported = Some(now);
+                reports.push(Report::SendFailed(instance, errno));
+            }
+        });
+    }
+
+    pub(super) fn set_interface(&mut self, instance: InstanceId, ifindex: Option<u32>) {
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.ifindex = ifindex;
+        }
+        if let Some(board) = self.board.instances.get(instance.index()) {
+            board.ifindex.store(ifindex.unwrap_or(0), Relaxed);
+        }
+        self.rebuild(instance);
+    }
+
+    pub(super) fn set_sender(&mut self, instance: InstanceId, ifindex: Option<u32>) {
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.sender = ifindex;
+        }
+        self.rebuild(instance);
+    }
+
+    pub(super) fn set_source(&mut self, instance: InstanceId, source: Option<IpAddr>) {
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.source = source;
+        }
+        self.rebuild(instance);
+    }
+
+    fn rebuild(&mut self, instance: InstanceId) {
+        let Self { links, router, .. } = self;
+        if let (Some(link), Some(view)) = (links.get_mut(instance.index()), router.instance(instance)) {
+            link.build(view.settings());
+        }
+    }
+
+    /// The first advert under other settings is theirs.
+    pub(super) fn prepare(&mut self, instance: InstanceId, settings: &InstanceSettings) {
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.gate = gate(&self.board, instance.index(), settings);
+            link.build(settings);
+        }
+    }
+}
+
+pub(super) fn gate(board: &Board, index: usize, settings: &InstanceSettings) -> Option<Gate> {
+    Gate::open(settings, board.instances.get(index).and_then(|board| board.ledger.get()))
+}
