@@ -74,3 +74,17 @@ fn what_an_option_cannot_do_is_told_where_it_is() {
         assert_eq!((found.line, found.column, &*found.message), (6, column, message), "{line}");
     }
 }
+
+#[test]
+fn what_follows_a_static_item_is_named_once() {
+    let text =
+        "track_group all {\ngroup { a }\n}\nstatic_ipaddress {\n192.0.2.9/24 track_group all dev eth1\n}\n\
+        static_rules {\nnop preference 3 track_group all\n}\n"
+            .to_owned()
+            + &file("");
+    let loaded = parse("t", &text).unwrap();
+    let told: Vec<u32> = loaded.diagnostics.iter().map(|it| it.line).collect();
+    assert_eq!(told, [1, 8], "{:?}", loaded.diagnostics);
+    assert_eq!(loaded.config.statics.rules.len(), 1);
+    assert_eq!(&*loaded.config.statics.addresses[0].0, "eth1");
+}

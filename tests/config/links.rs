@@ -78,3 +78,17 @@ fn unicast_without_a_peer_is_multicast_or_a_fault() {
     assert_eq!(peers("unicast_src_ip 192.0.2.7\nunicast_fault_no_peer"), Some(0));
     assert_eq!(peers("unicast_fault_no_peer"), None);
 }
+
+#[test]
+fn unicast_may_go_without_an_interface() {
+    let without = |lines: &str| file("", lines).replace("interface eth0\n", "");
+    let unicast = "unicast_src_ip 192.0.2.7\nunicast_peer {\n192.0.2.8\n}\nvrf blue";
+    let loaded = parse("t", &without(unicast)).unwrap();
+    assert_eq!(&*loaded.config.instances[0].settings.interface, "");
+    assert_eq!(loaded.diagnostics, []);
+    for lines in ["", "unicast_peer {\n192.0.2.8\n}", &format!("{unicast}\nuse_vmac")] {
+        let findings = parse("t", &without(lines)).unwrap_err();
+        let is_told = findings.iter().any(|it| it.message == "vrrp_instance `a` has no usable `interface`");
+        assert!(is_told, "{lines}: {findings:?}");
+    }
+}

@@ -102,3 +102,25 @@ fn without_its_source_address_an_instance_is_in_fault() -> Result<()> {
         wait_for(pair, 0, "MASTER", "master_silent")
     })
 }
+
+#[test]
+fn a_unicast_instance_finds_its_interface() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    let text = |own: &str| {
+        let instance = Instance::v3(200).unicast(own, "10.77.0.2");
+        Config::of(instance).to_string().replace("    interface lan0\n", "")
+    };
+    Pair::idle(roles(daemon, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        let mut running = daemon.start_with(pair.node(0)?, &text("10.77.0.1"))?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        let refused = running.reload(&text("10.77.0.99"))?;
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(told.contains("no interface has its source address 10.77.0.99"), "{told}");
+        running.stop()?;
+        ensure!(!pair.node(0)?.addresses()?.iter().any(|held| held.address == VIRTUAL_V4), "left behind");
+        Ok(())
+    })
+}

@@ -31,6 +31,7 @@ mod notice;
 pub mod notify;
 pub mod options;
 pub mod pid_files;
+pub mod places;
 pub mod preflight;
 pub mod queue;
 pub mod record;

@@ -30,6 +30,7 @@ use super::firewall::Firewall;
 use super::interfaces::Interfaces;
 use super::options::{RunOptions, XdpMode};
 use super::pid_files::{self, PidFileError, PidFiles};
+use super::places::{self, PlaceError};
 use super::preflight::{self, MissingCapabilities};
 use super::queue::{Command, Input, Queue, Report};
 use super::record::{Realtime, Record};
@@ -63,6 +64,8 @@ pub enum RunError {
     Capabilities(#[from] MissingCapabilities),
     #[error(transparent)]
     Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     #[error(transparent)]
     PidFile(#[from] PidFileError),
     #[error(transparent)]
@@ -364,7 +367,9 @@ pub(super) fn load(options: &RunOptions) -> Result<Config, RunError> {
     for diagnostic in &loaded.diagnostics {
         warn!("{diagnostic}");
     }
-    Ok(loaded.config)
+    let mut config = loaded.config;
+    places::find(&mut config)?;
+    Ok(config)
 }
 
 /// Checks what the process may do and what scripts it may run.

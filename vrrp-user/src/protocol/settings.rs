@@ -16,6 +16,7 @@ use super::vmac::VmacSettings;
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceSettings {
     pub name: Arc<str>,
+    /// Empty until the daemon has found the one with the source address, where the file names none.
     pub interface: Arc<str>,
     pub vrid: Vrid,
     pub family: Family,

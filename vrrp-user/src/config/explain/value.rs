@@ -49,7 +49,10 @@ const GLOBALS: &[Row<Globals>] = &[
 
 const INSTANCE: &[Row<Instance>] = &[
     row(&["state"], &[], |it| Some(if it.settings.initial_master { "MASTER" } else { "BACKUP" }.to_owned())),
-    row(&["interface"], &[], |it| Some(it.settings.interface.to_string())),
+    row(&["interface"], &[], |it| {
+        let name = Some(&it.settings.interface).filter(|name| !name.is_empty());
+        Some(name.map_or_else(|| "that of the source address".to_owned(), ToString::to_string))
+    }),
     row(&["virtual_router_id"], &[], |it| Some(it.settings.vrid.to_string())),
     row(&["version"], &["vrrp_version"], |it| Some(version(&it.settings).to_owned())),
     row(&["priority"], &[], |it| Some(it.settings.priority.to_string())),

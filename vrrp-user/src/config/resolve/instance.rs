@@ -75,12 +75,12 @@ pub(super) fn settings(
     let addresses = address::resolve(&draft.addresses, &draft.excluded, family, report);
     count_addresses(&draft, version, report);
 
-    let interface = required(draft.interface.as_ref(), "interface", &draft, report);
+    let interface = interface(&draft, report);
     let vrid = required(draft.vrid.as_ref(), "virtual_router_id", &draft, report);
     Some(InstanceSettings {
         routes: Arc::new(draft.routes),
         rules: Arc::new(super::rule::rules(draft.rules)),
-        interface: interface_name(interface?, report),
+        interface: interface?,
         vrid: Vrid::new(u8::try_from(vrid?.value).ok()?)?,
         advert_interval: advert_interval?,
         initial_master: draft.master.map_or(priority.is_owner(), |master| master.value),
@@ -126,6 +126,23 @@ pub(super) fn interface_name(name: &At<Arc<str>>, report: &mut Report) -> Arc<st
         );
     }
     name.value.clone()
+}
+
+/// Whether it may go without a name, as with keepalived: unicast from an address that some interface has. What is made on
+/// an interface needs its name.
+pub(super) fn finds_interface(draft: &InstanceDraft) -> bool {
+    let makes_one = draft.vmacs.own.is_some()
+        || draft.vmacs.further
+        || draft.addresses.iter().chain(&draft.excluded).any(|address| address.vmac);
+    draft.interface.is_none() && draft.source.is_some() && !draft.peers.is_empty() && !makes_one
+}
+
+fn interface(draft: &InstanceDraft, report: &mut Report) -> Option<Arc<str>> {
+    if draft.finds_interface {
+        return Some(Arc::default());
+    }
+    let name = required(draft.interface.as_ref(), "interface", draft, report)?;
+    Some(interface_name(name, report))
 }
 
 fn required<'a, T>(

@@ -58,6 +58,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
         notify.mail = draft.mail.map_or(mail_by_default, |on| on.value);
         let policy = Policy::new(&mut draft, priority, &globals, report);
+        draft.finds_interface = instance::finds_interface(&draft);
         let promote_secondaries = promotes(&draft, report);
         let plan = vmac::Plan::new(&mut draft, report);
         let settings = instance::settings(draft, priority, policy, tracks, &globals, &announce, report);

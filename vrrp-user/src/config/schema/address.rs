@@ -110,6 +110,7 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
         "",
         "the address is not put back when somebody else removes it",
     ),
+    Row::missing("track_group", "of static addresses", "no instance follows the address"),
     Row::works(
         "use_vmac",
         Kind::Flag(|address, _| address.vmac = true),

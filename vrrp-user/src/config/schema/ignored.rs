@@ -19,7 +19,11 @@ pub(super) const TOP: &[Row<Draft>] = &[
         "pace of announcements over interfaces",
         "the pace is that of `vrrp_garp_interval`",
     ),
-    Row::missing("track_group", "instances that a static address follows", "static addresses are not set"),
+    Row::missing(
+        "track_group",
+        "instances in Fault while a static item cannot be set",
+        "no instance follows static addresses, routes and rules",
+    ),
     Row::missing("linkbeat_interfaces", "poll link states", LINKS_BY_NETLINK),
     Row::missing("linkbeat_use_polling", "poll all link states", LINKS_BY_NETLINK),
     Row::refused(
@@ -118,7 +122,7 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::missing("track_bfd", "BFD session", NO_BFD),
-    Row::missing("vrf", "VRF without an interface", "the VRF is that of the interface"),
+    Row::moot("vrf", "VRF without an interface", "the VRF is that of the interface with `unicast_src_ip`"),
     Row::missing(
         "old_unicast_checksum",
         "checksum of keepalived before 1.3",

@@ -68,6 +68,8 @@ pub(in crate::config) struct InstanceDraft {
     /// `smtp_alert`.
     pub(in crate::config) mail: Option<At<bool>>,
     pub(in crate::config) policy: PolicyDraft,
+    /// Without `interface`, which is that of the source address.
+    pub(in crate::config) finds_interface: bool,
     /// Something in the block could not be read; what seems to be missing may be just that.
     pub(in crate::config) flawed: bool,
 }
@@ -111,7 +113,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     Row::works(
         "interface",
         Kind::Text(|it, name| it.interface = Some(name)),
-        "required",
+        "required; with unicast, that of `unicast_src_ip`",
         "interface for the adverts",
     ),
     Row::works(

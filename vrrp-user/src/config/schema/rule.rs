@@ -170,7 +170,10 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             "no_track" => draft.untracked = true,
             "track_group" => {
                 value(report)?;
-                report.warning(at, "`track_group` of a rule is not supported yet: nothing follows the rule");
+                report.warning(
+                    at,
+                    "`track_group` of a rule is not supported yet: no instance follows the rule",
+                );
             }
             text => {
                 report
