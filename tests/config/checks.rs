@@ -76,7 +76,7 @@ fn every_target_is_read() {
     ];
     for (body, expected) in rows {
         let loaded = parse("t", &file(body)).unwrap_or_else(|findings| panic!("{body}: {findings:?}"));
-        assert_eq!(loaded.config.scripts[0].target, expected, "{body}");
+        assert_eq!(loaded.config.checks[0].target, expected, "{body}");
         assert_eq!(loaded.diagnostics, [], "{body}");
         assert_eq!(loaded.config.instances[0].settings.tracks[0].weight.0, -5);
     }
@@ -125,7 +125,7 @@ fn processes_and_files_are_read() {
     for (body, expected) in rows {
         let text = tracking(&format!("vrrp_track_process c {{\n{body}\nweight -7\n}}"), "track_process");
         let loaded = parse("t", &text).unwrap_or_else(|findings| panic!("{body}: {findings:?}"));
-        assert_eq!(loaded.config.scripts[0].target, CheckTarget::Process(expected), "{body}");
+        assert_eq!(loaded.config.checks[0].target, CheckTarget::Process(expected), "{body}");
         assert_eq!(loaded.diagnostics, [], "{body}");
         let track = &loaded.config.instances[0].settings.tracks[0];
         assert_eq!((&track.track, track.weight.0), (&Track::Process("c".into()), -7));
@@ -139,7 +139,7 @@ fn processes_and_files_are_read() {
         let text = tracking(&format!("track_file c {{\nfile /run/number\n{body}\n}}"), "track_file");
         let loaded = parse("t", &text).unwrap_or_else(|findings| panic!("{body}: {findings:?}"));
         let expected = CheckTarget::File(FileTarget { path: "/run/number".into(), initial });
-        assert_eq!(loaded.config.scripts[0].target, expected, "{body}");
+        assert_eq!(loaded.config.checks[0].target, expected, "{body}");
         let track = &loaded.config.instances[0].settings.tracks[0];
         assert_eq!((&track.track, track.weight.0), (&Track::File("c".into()), weight));
     }

@@ -40,7 +40,7 @@ fn a_sequence_of_a_definition_makes_instances() {
         assert_eq!(addresses, expected, "as NET_ID was then");
         assert_eq!(settings.tracks.len(), 2);
     }
-    let scripts: Vec<&str> = config.scripts.iter().map(|script| &*script.name).collect();
+    let scripts: Vec<&str> = config.checks.iter().map(|script| &*script.name).collect();
     assert_eq!(scripts, ["check_nginx", "check_haproxy"]);
     let last = &config.instances[3].settings.addresses.advertised;
     assert_eq!(last[1].address, "2001:db8::90".parse::<IpAddr>().unwrap());

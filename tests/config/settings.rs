@@ -15,7 +15,7 @@ use vrrp_user::protocol::{
 fn every_keyword_that_works_reaches_its_setting() {
     let Loaded { config, .. } =
         parse("everything.conf", include_str!("../corpus/valid/everything.conf")).unwrap();
-    let Config { globals, instances, scripts, tracked_interfaces, .. } = config;
+    let Config { globals, instances, checks: scripts, tracked_interfaces, .. } = config;
 
     assert_eq!(globals.router_id.as_deref(), Some("node one"));
     assert_eq!(globals.script_user, Some(user("checker", Some("checkers"))));
@@ -157,9 +157,9 @@ fn the_traps_are_taken_as_keepalived_takes_them() {
     assert!(hint.preempt && hint.preempt_delay.is_zero(), "state MASTER clears both");
     assert_eq!(hint.auth, Auth::Pass(*b"'abc'\0\0\0"));
     assert_eq!(hint.tracks[0].weight, Weight(253));
-    assert_eq!(config.scripts[0].target, run(&["/usr/bin/killall", "-0", "haproxy"]));
-    assert_eq!(config.scripts[0].interval, Duration::from_secs(1));
-    assert_eq!(config.scripts.len(), 1, "a script that nobody tracks is not run");
+    assert_eq!(config.checks[0].target, run(&["/usr/bin/killall", "-0", "haproxy"]));
+    assert_eq!(config.checks[0].interval, Duration::from_secs(1));
+    assert_eq!(config.checks.len(), 1, "a script that nobody tracks is not run");
     assert_eq!(hint.announce.repeat, 1);
     assert_eq!(hint.announce.garp_interval, Duration::from_secs(2));
 

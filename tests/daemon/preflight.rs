@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use nix::unistd::Uid;
 use vrrp_user::config::{
-    CheckTarget, Config, Globals, NotifySettings, ScriptCommand, ScriptSettings, ScriptUser,
+    CheckSettings, CheckTarget, Config, Globals, NotifySettings, ScriptCommand, ScriptUser,
 };
 use vrrp_user::daemon::preflight;
 use vrrp_user::protocol::{Track, TrackId, TrackSettings, Weight};
 
 use crate::setup::{Folder, config, hook, instance, script};
 
-fn tracking(scripts: Vec<ScriptSettings>, notify: NotifySettings) -> Config {
+fn tracking(scripts: Vec<CheckSettings>, notify: NotifySettings) -> Config {
     let mut tracker = instance("VI_1", 51, notify);
     let track = |id, track| TrackSettings { id, track, weight: Weight(0), reverse: false, initial: None };
     tracker.settings.tracks = scripts
@@ -30,14 +30,14 @@ fn user(name: &str) -> Option<ScriptUser> {
 
 #[test]
 fn a_script_of_an_unknown_user_is_taken_out_with_its_tracks() {
-    let unknown = ScriptSettings { user: user("no such user"), ..script(1, "true") };
-    let known = ScriptSettings { user: user("nobody"), ..script(2, "true") };
+    let unknown = CheckSettings { user: user("no such user"), ..script(1, "true") };
+    let known = CheckSettings { user: user("nobody"), ..script(2, "true") };
     let mut config = tracking(vec![unknown, known], NotifySettings::default());
     let warnings = preflight::scripts(&mut config);
     assert_eq!(warnings, ["vrrp_script check is disabled: there is no user `no such user`"]);
     let tracks: Vec<TrackId> = config.instances[0].settings.tracks.iter().map(|track| track.id).collect();
     assert_eq!(tracks, [TrackId(2), TrackId(90)]);
-    assert_eq!(config.scripts.len(), 1);
+    assert_eq!(config.checks.len(), 1);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
     fs::write(&path, "#!/bin/sh\n").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
     let name = path.display().to_string();
-    let check = |user| ScriptSettings {
+    let check = |user| CheckSettings {
         target: CheckTarget::Command(ScriptCommand::Direct(vec![name.as_str().into()])),
         user,
         timeout: Duration::from_secs(1),
@@ -66,7 +66,7 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
 
     let notify = NotifySettings { master: hook(format!("{name} up")), ..NotifySettings::default() };
     let (refused, warnings) = secure(vec![check(user("root"))], notify);
-    assert!(refused.scripts.is_empty() && refused.instances[0].notify.master.is_none());
+    assert!(refused.checks.is_empty() && refused.instances[0].notify.master.is_none());
     assert_eq!(refused.instances[0].settings.tracks.len(), 1);
     let why = format!("{name} is writable by everybody; chmod o-w {name}");
     assert_eq!(
@@ -78,7 +78,7 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
     );
 
     let (kept, warnings) = secure(vec![check(user("nobody"))], NotifySettings::default());
-    assert_eq!((kept.scripts.len(), warnings.len()), (1, 0), "{warnings:?}");
+    assert_eq!((kept.checks.len(), warnings.len()), (1, 0), "{warnings:?}");
 }
 
 #[test]

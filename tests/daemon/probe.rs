@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::unistd::{Uid, User};
 use tokio::time::timeout;
-use vrrp_user::config::{CheckTarget, ScriptCommand, ScriptSettings, ScriptUser};
+use vrrp_user::config::{CheckSettings, CheckTarget, ScriptCommand, ScriptUser};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::probe::attempt::Names;
 use vrrp_user::driver::probe::check::{CheckProbe, Outcome, Round};
@@ -14,16 +14,16 @@ use vrrp_user::driver::process::{End, Identity};
 
 use crate::setup::{Folder, alive, eventually, script};
 
-fn probe(settings: &ScriptSettings) -> CheckProbe {
+fn probe(settings: &CheckSettings) -> CheckProbe {
     probe_as(settings, Identity::daemon())
 }
 
-fn probe_as(settings: &ScriptSettings, identity: Identity) -> CheckProbe {
+fn probe_as(settings: &CheckSettings, identity: Identity) -> CheckProbe {
     CheckProbe::new(settings, identity, &Names::new()).unwrap()
 }
 
 /// The first rounds of a check.
-async fn rounds(settings: &ScriptSettings, count: usize) -> Vec<Round> {
+async fn rounds(settings: &CheckSettings, count: usize) -> Vec<Round> {
     let identity = Identity::resolve(settings.user.as_ref(), None).unwrap();
     let seen = RefCell::new(Vec::new());
     let enough = tokio::sync::Notify::new();
@@ -48,7 +48,7 @@ async fn results_change_after_rise_and_fall() {
     let path = folder.path().display();
     // Fails from the third run to the sixth.
     let line = format!("echo x >> {path}/runs; n=$(wc -l < {path}/runs); [ $n -lt 3 -o $n -gt 6 ]");
-    let settings = ScriptSettings { rise: 2, fall: 3, ..script(1, line) };
+    let settings = CheckSettings { rise: 2, fall: 3, ..script(1, line) };
     let rounds = rounds(&settings, 9).await;
     let results: Vec<(bool, bool)> = rounds.iter().map(|round| (round.up, round.news)).collect();
     let (steady_up, steady_down) = ((true, false), (false, false));
@@ -87,7 +87,7 @@ async fn a_hanging_script_fails_at_its_limit_and_its_whole_group_ends() {
     let folder = Folder::new();
     let path = folder.path().display();
     let line = format!("sleep 100 & echo $! > {path}/child; wait");
-    let settings = ScriptSettings { timeout: Duration::from_millis(300), ..script(1, line) };
+    let settings = CheckSettings { timeout: Duration::from_millis(300), ..script(1, line) };
     let round = rounds(&settings, 1).await.remove(0);
     assert_eq!((round.outcome, round.up, round.news), (Outcome::Ended(End::TimedOut), false, true));
     let lasted = round.lasted;
@@ -101,7 +101,7 @@ async fn a_script_deaf_to_sigterm_is_killed_two_seconds_later() {
     let folder = Folder::new();
     let path = folder.path().display();
     let line = format!("trap '' TERM; echo $$ >> {path}/pids; while :; do sleep 0.1; done");
-    let settings = ScriptSettings { timeout: Duration::from_millis(200), ..script(1, line) };
+    let settings = CheckSettings { timeout: Duration::from_millis(200), ..script(1, line) };
     let before = clock::now();
     let rounds = rounds(&settings, 2).await;
     assert!(rounds.iter().all(|round| round.outcome == Outcome::Ended(End::TimedOut)));
@@ -178,7 +178,7 @@ async fn runs_as_its_user_without_further_groups() {
     nix::unistd::chown(&out, Some(nobody.uid), None).unwrap();
     let line = format!("grep -E '^(Uid|Gid|Groups|CapEff)' /proc/$$/status > {}", out.display());
     let user = Some(ScriptUser { name: "nobody".into(), group: None });
-    rounds(&ScriptSettings { user, ..script(1, line) }, 1).await;
+    rounds(&CheckSettings { user, ..script(1, line) }, 1).await;
     let (uid, gid) = (nobody.uid, nobody.gid);
     let lines: Vec<String> = folder.lines("out").iter().map(|line| line.trim_end().to_owned()).collect();
     let expected = [
@@ -208,7 +208,7 @@ async fn starts_with_default_signals_and_leaves_the_daemon_as_it_was() {
     }
     let user = Some(ScriptUser { name: "nobody".into(), group: None });
     if Uid::effective().is_root() {
-        rounds(&ScriptSettings { user, ..script(1, "true") }, 1).await;
+        rounds(&CheckSettings { user, ..script(1, "true") }, 1).await;
     }
     assert_eq!(["Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt"].map(status), before);
     assert!(nix::sys::prctl::get_dumpable().unwrap(), "still leaves a core");
@@ -223,7 +223,7 @@ async fn a_script_without_an_interpreter_is_the_shell_s() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     let words = [path.to_str().unwrap(), "a b"].map(Into::into).to_vec();
     let target = CheckTarget::Command(ScriptCommand::Direct(words));
-    let settings = ScriptSettings { target, ..script(1, "") };
+    let settings = CheckSettings { target, ..script(1, "") };
     assert_eq!(rounds(&settings, 1).await[0].outcome, Outcome::Ended(End::Exited(0)));
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Sighting};
 use vrrp_user::config::{
-    CheckTarget, Config, Globals, Group, Instance, NotifyCommand, NotifySettings, ScriptCommand,
-    ScriptSettings,
+    CheckSettings, CheckTarget, Config, Globals, Group, Instance, NotifyCommand, NotifySettings,
+    ScriptCommand,
 };
 use vrrp_user::daemon::board::Board;
 use vrrp_user::daemon::record::{Realtime, Record, RungNote};
@@ -65,8 +65,8 @@ pub(crate) fn hook(line: impl AsRef<str>) -> Option<NotifyCommand> {
     Some(NotifyCommand { command: shell(line), user: None })
 }
 
-pub(crate) fn script(id: u32, line: impl AsRef<str>) -> ScriptSettings {
-    ScriptSettings {
+pub(crate) fn script(id: u32, line: impl AsRef<str>) -> CheckSettings {
+    CheckSettings {
         id: TrackId(id),
         name: "check".into(),
         target: CheckTarget::Command(shell(line)),
@@ -127,11 +127,11 @@ pub(crate) fn moved(to: State, at: Timestamp, epoch: u64) -> GroupTransition {
     GroupTransition { from, to, reason, member, epoch: Epoch(epoch), at }
 }
 
-pub(crate) fn config(instances: Vec<Instance>, scripts: Vec<ScriptSettings>) -> Config {
+pub(crate) fn config(instances: Vec<Instance>, scripts: Vec<CheckSettings>) -> Config {
     let globals = Globals { router_id: Some("node1".into()), ..Globals::default() };
     let numbered = instances.into_iter().zip((0..).map(InstanceId));
     let instances = numbered.map(|(instance, id)| Instance { id, ..instance }).collect();
-    Config { globals, instances, scripts, ..Config::default() }
+    Config { globals, instances, checks: scripts, ..Config::default() }
 }
 
 pub(crate) fn sources(config: Config) -> Arc<Sources> {

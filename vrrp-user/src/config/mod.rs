@@ -36,8 +36,8 @@ pub use explain::{
     Tracked, Value, Within, text as explain_text,
 };
 pub use model::{
-    Config, DumpSettings, Errand, FifoSettings, FirewallSettings, Globals, Group, Instance, LinkDelays,
-    MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand, ScriptSettings, ScriptUser,
+    CheckSettings, Config, DumpSettings, Errand, FifoSettings, FirewallSettings, Globals, Group, Instance,
+    LinkDelays, MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand, ScriptUser,
     Statics,
 };
 pub use schema::{KeywordTable, keywords, mask as umask};

@@ -18,7 +18,7 @@ pub struct Config {
     /// In the order of the file; a group's index is its [`crate::protocol::GroupId`].
     pub groups: Vec<Group>,
     /// Checks that some instance tracks.
-    pub scripts: Vec<ScriptSettings>,
+    pub checks: Vec<CheckSettings>,
     pub statics: Statics,
     /// Interfaces that some instance tracks, beside its own.
     pub tracked_interfaces: Vec<(TrackId, Arc<str>)>,
@@ -230,7 +230,7 @@ pub struct ScriptUser {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct ScriptSettings {
+pub struct CheckSettings {
     pub id: TrackId,
     pub name: Arc<str>,
     pub target: CheckTarget,

@@ -45,7 +45,7 @@ fn number_tracks(before: &Config, after: &mut Config) {
     let renumber = |id: &mut TrackId| *id = renumbered.get(id).copied().unwrap_or(*id);
     let tracks = after.instances.iter_mut().flat_map(|instance| &mut instance.settings.tracks);
     tracks.for_each(|track| renumber(&mut track.id));
-    after.scripts.iter_mut().for_each(|script| renumber(&mut script.id));
+    after.checks.iter_mut().for_each(|script| renumber(&mut script.id));
     after.tracked_interfaces.iter_mut().for_each(|(id, _)| renumber(id));
 }
 

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::queue::{Input, Queue};
 use super::status::Live;
-use crate::config::{Config, ScriptSettings, ScriptUser};
+use crate::config::{CheckSettings, Config, ScriptUser};
 use crate::driver::probe::attempt::{Failure, Names};
 use crate::driver::probe::check::{CheckProbe, Outcome, Round};
 use crate::driver::process::{Identity, IdentityError};
@@ -36,7 +36,7 @@ pub enum CheckError {
 
 #[derive(Debug)]
 struct Running {
-    settings: ScriptSettings,
+    settings: CheckSettings,
     /// `script_user` of the configuration.
     user: Option<ScriptUser>,
     task: AbortHandle,
@@ -53,10 +53,10 @@ impl Checks {
     /// # Errors
     /// The user of a script does not exist, or what a check needs is not to be had.
     pub fn prepare(&self, config: &Config) -> Result<(), CheckError> {
-        config.scripts.iter().try_for_each(|script| self.probe(script, config).map(drop))
+        config.checks.iter().try_for_each(|script| self.probe(script, config).map(drop))
     }
 
-    fn probe(&self, script: &ScriptSettings, config: &Config) -> Result<CheckProbe, CheckError> {
+    fn probe(&self, script: &CheckSettings, config: &Config) -> Result<CheckProbe, CheckError> {
         let identity = Identity::resolve(script.user.as_ref(), config.globals.script_user.as_ref())?
             .with_groups(config.globals.process.supplementary_groups)?;
         let probe = CheckProbe::new(script, identity, &self.names);
@@ -67,7 +67,7 @@ impl Checks {
     pub fn settle(&mut self, config: &Config, live: &Live) {
         let user = &config.globals.script_user;
         let mut before = std::mem::take(&mut self.running);
-        for script in &config.scripts {
+        for script in &config.checks {
             let same = |old: &Running| old.settings == *script && old.user == *user;
             let running = match before.remove(&script.id) {
                 Some(old) if same(&old) => old,

@@ -99,7 +99,7 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
             false
         }
     };
-    config.scripts.retain(|script| {
+    config.checks.retain(|script| {
         let CheckTarget::Command(command) = &script.target else { return true };
         verdict(format!("vrrp_script {}", script.name), command, script.user.as_ref())
     });
@@ -118,7 +118,7 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
     }
     for instance in &mut config.instances {
         hooks(&instance.settings.name, &mut instance.notify, &mut verdict);
-        let kept = &config.scripts;
+        let kept = &config.checks;
         instance.settings.tracks.retain(|track| {
             !matches!(track.track, Track::Script(_)) || kept.iter().any(|script| script.id == track.id)
         });
@@ -154,7 +154,7 @@ pub fn script_findings(config: &Config) -> ScriptFindings {
     }
     let mut hooked = config.instances.iter().map(|instance| &instance.notify);
     let mut grouped = config.groups.iter().map(|group| &group.notify);
-    let any = !config.scripts.is_empty()
+    let any = !config.checks.is_empty()
         || hooked.any(NotifySettings::has_hooks)
         || grouped.any(NotifySettings::has_hooks)
         || config.globals.fifos.iter().any(|fifo| fifo.script.is_some())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::super::outline::{Place, Written};
-use super::super::{CheckTarget, Config, Instance, ScriptSettings};
+use super::super::{CheckSettings, CheckTarget, Config, Instance};
 use super::time::{Within, seconds};
 use super::{Origin, arc, value};
 use crate::protocol::{Priority, Track, TrackSettings};
@@ -96,7 +96,7 @@ pub(super) fn all(
             // A file of a `vrrp_check` is tracked as a check.
             let line =
                 line_of(kind, name, block, outline).or_else(|| line_of("script", name, block, outline))?;
-            let script = config.scripts.iter().find(|script| script.id == track.id);
+            let script = config.checks.iter().find(|script| script.id == track.id);
             let weight = word_of(&line.written.args, "weight");
             let of_check = || weight_of_check(name, outline);
             Some(Tracked {
@@ -189,7 +189,7 @@ fn is_polled(target: &CheckTarget) -> bool {
     )
 }
 
-fn rhythm(script: &ScriptSettings) -> Rhythm {
+fn rhythm(script: &CheckSettings) -> Rhythm {
     Rhythm { interval: script.interval, timeout: script.timeout, rise: script.rise, fall: script.fall }
 }
 

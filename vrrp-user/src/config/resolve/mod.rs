@@ -21,7 +21,7 @@ pub(super) use policy::{is_strict, lacks_link_local};
 use self::policy::Policy;
 use super::check::CheckTarget;
 use super::diagnostic::{Report, did_you_mean};
-use super::model::{Config, Globals, Instance, ScriptSettings, Statics};
+use super::model::{CheckSettings, Config, Globals, Instance, Statics};
 use super::schema::{
     AnnounceDraft, Class, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos, targets,
 };
@@ -89,7 +89,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
         },
         instances: resolved,
         groups,
-        scripts: tracked_scripts,
+        checks: tracked_scripts,
         statics: Statics {
             addresses: static_addresses.iter().map(|it| address::on_device(it, &default, report)).collect(),
             routes: static_routes,
@@ -112,10 +112,10 @@ fn promotes(draft: &InstanceDraft, report: &mut Report) -> bool {
 /// Scripts by name, and the numbers of what is tracked.
 struct Names {
     /// By kind and name; `None` where the block could not be read.
-    scripts: HashMap<(Class, Arc<str>), Option<ScriptSettings>>,
+    scripts: HashMap<(Class, Arc<str>), Option<CheckSettings>>,
     /// A track's index is its number.
     tracked: Vec<Track>,
-    tracked_scripts: Vec<ScriptSettings>,
+    tracked_scripts: Vec<CheckSettings>,
     tracked_interfaces: Vec<(TrackId, Arc<str>)>,
 }
 
@@ -178,7 +178,7 @@ impl Names {
         };
         let id = self.number(track.clone());
         if self.tracked_scripts.iter().all(|other| other.id != id) {
-            self.tracked_scripts.push(ScriptSettings { id, ..script.clone() });
+            self.tracked_scripts.push(CheckSettings { id, ..script.clone() });
         }
         Some(TrackSettings { id, track, weight, reverse, initial })
     }
@@ -224,7 +224,7 @@ fn before_first_result(init_fail: bool, weight: Weight, reverse: bool) -> Option
     }
 }
 
-fn script(draft: &ScriptDraft, report: &mut Report) -> Option<ScriptSettings> {
+fn script(draft: &ScriptDraft, report: &mut Report) -> Option<CheckSettings> {
     if draft.target.is_none() && !draft.flawed {
         let (what, help) = match draft.block {
             "track_file" => ("`file`".to_owned(), "write `file /path/to/number` into its block".to_owned()),
@@ -242,7 +242,7 @@ fn script(draft: &ScriptDraft, report: &mut Report) -> Option<ScriptSettings> {
     let default = Weight(i16::from(is_file));
     let interval = draft.interval.map_or(Duration::from_secs(1), |span| positive("interval", span, report));
     let count = |count: Option<At<i64>>| count.map_or(1, |count| clamped_u32(count.value));
-    Some(ScriptSettings {
+    Some(CheckSettings {
         id: TrackId(0),
         name: draft.name.value.clone(),
         target: draft.target.clone()?.value,

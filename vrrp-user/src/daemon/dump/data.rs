@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use nix::net::if_::if_nametoindex;
 
 use super::view::{self, View};
-use crate::config::{self, NotifySettings, ScriptSettings};
+use crate::config::{self, CheckSettings, NotifySettings};
 use crate::daemon::record::Inner;
 use crate::daemon::status::Sources;
 use crate::daemon::wall::local;
@@ -42,10 +42,10 @@ fn write_all(f: &mut String, sources: &Sources) -> fmt::Result {
             write!(f, "{}", Group { group, state: board.state(), sources })?;
         }
     }
-    if !sources.config.scripts.is_empty() {
+    if !sources.config.checks.is_empty() {
         writeln!(f, "------< VRRP Scripts >------")?;
         let record = sources.record.read();
-        for settings in &sources.config.scripts {
+        for settings in &sources.config.checks {
             write!(f, "{}", Script { settings, record: &record, sources })?;
         }
     }
@@ -235,7 +235,7 @@ impl Display for Group<'_> {
 }
 
 struct Script<'a> {
-    settings: &'a ScriptSettings,
+    settings: &'a CheckSettings,
     record: &'a Inner,
     sources: &'a Sources,
 }

@@ -111,7 +111,7 @@ impl<'a> Data<'a> {
         let announce = &settings.announce;
         let state = view.state as u8;
         let tracked_scripts = settings.tracks.iter().filter_map(|track| {
-            let script = sources.config.scripts.iter().find(|script| script.id == track.id)?;
+            let script = sources.config.checks.iter().find(|script| script.id == track.id)?;
             matches!(track.track, Track::Script(_)).then(|| view::target(&script.target))
         });
         Self {

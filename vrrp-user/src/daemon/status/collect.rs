@@ -48,7 +48,7 @@ impl Sources {
                 .map(|(config, board)| self.instance(config.id, config, board, &record, now))
                 .collect(),
             groups: self.groups(&record, now),
-            checks: self.config.scripts.iter().map(|script| check(script, &record)).collect(),
+            checks: self.config.checks.iter().map(|script| check(script, &record)).collect(),
             strangers: self.strangers(),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &record)),
         }
@@ -352,7 +352,7 @@ fn history(past: &InstanceRecord) -> Vec<Passed> {
     past.history.iter().map(passed).collect()
 }
 
-fn check(script: &config::ScriptSettings, record: &Inner) -> Check {
+fn check(script: &config::CheckSettings, record: &Inner) -> Check {
     let round = record.checks.get(&script.id);
     Check {
         name: script.name.to_string(),

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::attempt::{Attempt, Dns, Failure, Http, Names, Ping};
 use super::watch::{News, Watch, prepare_file};
-use crate::config::{CheckTarget, ScriptSettings};
+use crate::config::{CheckSettings, CheckTarget};
 use crate::driver::clock;
 use crate::driver::process::{End, Identity, Job};
 use crate::protocol::TrackId;
@@ -115,7 +115,7 @@ impl CheckProbe {
     ///
     /// # Errors
     /// What the check needs is not to be had: TLS, or the list of the system's DNS servers.
-    pub fn new(settings: &ScriptSettings, identity: Identity, names: &Names) -> Result<Self, Failure> {
+    pub fn new(settings: &CheckSettings, identity: Identity, names: &Names) -> Result<Self, Failure> {
         let limit = settings.timeout;
         let attempt = |attempt| Source::Attempt(Box::new(attempt));
         let source = match &settings.target {
@@ -226,7 +226,7 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn new(settings: &ScriptSettings) -> Self {
+    fn new(settings: &CheckSettings) -> Self {
         Self {
             up: settings.init_fail.then_some(false),
             told: false,
@@ -269,8 +269,8 @@ mod tests {
     use crate::config::ScriptCommand;
     use crate::protocol::Weight;
 
-    fn settings(rise: u32, fall: u32, init_fail: bool) -> ScriptSettings {
-        ScriptSettings {
+    fn settings(rise: u32, fall: u32, init_fail: bool) -> CheckSettings {
+        CheckSettings {
             id: TrackId(7),
             name: "check".into(),
             target: CheckTarget::Command(ScriptCommand::Shell("true".into())),
@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    fn results(settings: &ScriptSettings, runs: &str) -> String {
+    fn results(settings: &CheckSettings, runs: &str) -> String {
         let mut verdict = Verdict::new(settings);
         let letter = |(up, news)| match (up, news) {
             (true, true) => 'U',
