@@ -50,13 +50,13 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing("config_save_dir", "keep each file read", "files read are not kept"),
     Row::missing(
         "iproute_usr_dir",
-        "place of rt_scopes and others",
-        "only the well-known names of scopes are known",
+        "folder of rt_tables and others",
+        "names are read in /etc, /usr/share and /usr/lib",
     ),
     Row::missing(
         "iproute_etc_dir",
-        "place of rt_scopes and others",
-        "only the well-known names of scopes are known",
+        "folder of rt_tables and others",
+        "names are read in /etc, /usr/share and /usr/lib",
     ),
     Row::moot("reload_check_config", "check before a reload", "a file with errors is never taken over"),
     Row::missing("reload_time_file", "reload at a time", "no reload is timed"),

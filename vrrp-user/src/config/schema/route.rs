@@ -29,17 +29,7 @@ const ECN: u32 = 1;
 
 /// One per line.
 pub(super) fn read(routes: &mut Vec<Route>, inner: &[Statement], report: &mut Report) {
-    for statement in inner {
-        let at = statement.keyword.at;
-        if statement.block.is_some() {
-            report.error(at, format!("`{}` takes no block", statement.keyword.text));
-            continue;
-        }
-        let words: Vec<&Word> = std::iter::once(&statement.keyword).chain(&statement.args).collect();
-        let errors = report.errors();
-        let route = line(&words, report).and_then(|draft| draft.route(at, report));
-        routes.extend(route.filter(|_| report.errors() == errors));
-    }
+    value::read_lines(routes, inner, report, |at, words, report| line(words, report)?.route(at, report));
 }
 
 #[derive(Default)]

@@ -10,7 +10,7 @@ use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::names::{self, GROUPS, IP_PROTOCOLS, KEEPALIVED, PROTOCOLS, TABLES, TOS};
-use super::route;
+use super::{route, value};
 use crate::protocol::{Lookup, Rule, RuleAction};
 
 /// A rule, and where it is written.
@@ -59,17 +59,7 @@ const WORDS: [&str; 31] = [
 
 /// One per line.
 pub(super) fn read(rules: &mut Vec<RuleDraft>, inner: &[Statement], report: &mut Report) {
-    for statement in inner {
-        let at = statement.keyword.at;
-        if statement.block.is_some() {
-            report.error(at, format!("`{}` takes no block", statement.keyword.text));
-            continue;
-        }
-        let words: Vec<&Word> = std::iter::once(&statement.keyword).chain(&statement.args).collect();
-        let errors = report.errors();
-        let rule = line(&words, report).and_then(|draft| draft.rule(at, report));
-        rules.extend(rule.filter(|_| report.errors() == errors));
-    }
+    value::read_lines(rules, inner, report, |at, words, report| line(words, report)?.rule(at, report));
 }
 
 #[derive(Default)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
+use super::super::tree::Statement;
 
 pub(super) fn boolean(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
@@ -29,6 +30,25 @@ pub(super) fn seconds(text: &str) -> Option<Duration> {
     let seconds = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let nanos = format!("{fraction:0<9}").parse().ok()?;
     Some(Duration::new(seconds, nanos))
+}
+
+/// One thing per line, of which the first word is a part. A line with an error gives none.
+pub(super) fn read_lines<T>(
+    list: &mut Vec<T>,
+    inner: &[Statement],
+    report: &mut Report,
+    read: impl Fn(Position, &[&Word], &mut Report) -> Option<T>,
+) {
+    for Statement { keyword, args, block } in inner {
+        if block.is_some() {
+            report.error(keyword.at, format!("`{}` takes no block", keyword.text));
+            continue;
+        }
+        let words: Vec<&Word> = std::iter::once(keyword).chain(args).collect();
+        let errors = report.errors();
+        let item = read(keyword.at, &words, report);
+        list.extend(item.filter(|_| report.errors() == errors));
+    }
 }
 
 /// `ADDRESS` or `ADDRESS/PREFIX`.
