@@ -45,6 +45,7 @@ pub mod statics;
 pub mod status;
 mod sysctls;
 pub mod syslog;
+mod systemd;
 pub mod vmacs;
 pub mod wall;
 pub mod watchdog;

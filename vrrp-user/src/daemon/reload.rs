@@ -21,6 +21,7 @@ use super::preflight;
 use super::report::{Passed, Reporter};
 use super::run::{self, RunError};
 use super::status::{Live, Sources};
+use super::systemd;
 use crate::config::{Config, ProcessSettings};
 
 /// Longest time that the engine may take to change over.
@@ -56,9 +57,12 @@ impl Reloader {
         notifier: &mut Notifier,
         checks: &mut Checks,
     ) -> Result<(), Vec<String>> {
-        tell(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready)]);
+        systemd::tell(&[
+            NotifyState::Reloading,
+            NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
+        ]);
         let outcome = self.change_over(reporter, notifier, checks).await;
-        tell(&[NotifyState::Ready]);
+        systemd::tell(&[NotifyState::Ready]);
         let record = &self.live.now().record;
         match &outcome {
             Ok(()) => {
@@ -154,11 +158,5 @@ impl Drop for Reading<'_> {
     fn drop(&mut self) {
         // Somebody else may have taken it away.
         let _ = self.0.map(fs::remove_file);
-    }
-}
-
-fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "systemd cannot be told");
     }
 }

@@ -29,6 +29,7 @@ use super::reload::{Reloader, Request};
 use super::report::{Passed, Reporter};
 use super::runtime_dir::RuntimeDir;
 use super::status::{Live, Sources};
+use super::systemd;
 use super::watchdog;
 use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
@@ -157,7 +158,7 @@ impl Service {
             }
         }
         // The process that systemd knows may be the one that this one was forked from.
-        tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
+        systemd::tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 
         let stopped_by_itself = loop {
             let request = tokio::select! {
@@ -176,7 +177,7 @@ impl Service {
                 let _ = request.send(outcome);
             }
         };
-        tell(&[NotifyState::Stopping]);
+        systemd::tell(&[NotifyState::Stopping]);
         let outcome = if stopped_by_itself {
             Err(ServiceError::EngineStopped)
         } else {
@@ -226,7 +227,7 @@ async fn tell_systemd(live: Live) {
         due.tick().await;
         let summary = summary(&live.now());
         if summary != told {
-            tell(&[NotifyState::Status(&summary)]);
+            systemd::tell(&[NotifyState::Status(&summary)]);
             told = summary;
         }
     }
@@ -240,10 +241,4 @@ fn summary(sources: &Sources) -> String {
         .filter(|(_, count)| *count > 0)
         .map(|(state, count)| format!("{count} {}", state.as_str()));
     words.collect::<Vec<_>>().join(", ")
-}
-
-fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "systemd cannot be told");
-    }
 }
