@@ -20,6 +20,7 @@ pub mod dump;
 pub mod effect;
 pub mod engine;
 mod errand;
+pub mod fence;
 pub mod fifo;
 pub mod firewall;
 pub mod hooks;

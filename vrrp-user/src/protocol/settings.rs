@@ -85,6 +85,12 @@ impl InstanceSettings {
             && list(self) == list(other)
     }
 
+    /// How long an advert entitles its sender to the addresses: all of a peer's patience but its skew, which no priority
+    /// makes 0.
+    pub fn lease(&self) -> Duration {
+        self.advert_interval.duration().saturating_mul(self.down_timer_adverts.into())
+    }
+
     /// Where addresses go that name no interface.
     pub fn address_interface(&self) -> &Arc<str> {
         self.vmacs.own.as_ref().map_or(&self.interface, |vmac| vmac.name.as_arc())

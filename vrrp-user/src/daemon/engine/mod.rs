@@ -100,6 +100,7 @@ impl Engine {
                 .enumerate()
                 .map(|(index, settings)| Link {
                     gate: gate(&parts.board, index, settings),
+                    lease: settings.lease(),
                     ..Link::default()
                 })
                 .collect(),
@@ -259,10 +260,12 @@ impl Engine {
                 Action::Unwatch(instance) => self.maps.disarm(instance.0),
                 Action::AddAddresses(instance, epoch) => {
                     self.flush(now);
+                    self.serve(instance, true, now);
                     self.command(Command::Add(instance, epoch));
                 }
                 Action::RemoveAddresses(instance, epoch) => {
                     self.flush(now);
+                    self.serve(instance, false, now);
                     self.command(Command::Remove(instance, epoch));
                 }
                 Action::Announce(instance, announcement) => {

@@ -15,11 +15,11 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TestRun, TestRunOp
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use nix::errno::Errno;
 use thiserror::Error;
-use vrrp_ebpf::map::{Event, InstanceKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
+use vrrp_ebpf::map::{Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
 
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
-use super::pod::{Key, Known, Place, Sender};
+use super::pod::{Key, Known, Leased, Place, Sender};
 use super::report::Reporter;
 use super::ring::Ring;
 use super::unmapped::Unmapped;
@@ -29,8 +29,9 @@ use crate::driver::{Rung, clock};
 /// The object as bpf-linker left it; empty where the build lacked its tools.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
 
-/// Leases per slot that `LEASES` has room for.
+/// Leased addresses per slot that there is room for, and in all at least.
 const LEASES_PER_SLOT: u32 = 32;
+const LEASES_MIN: u32 = 16_384;
 
 /// Peers per slot that only are heard, on average.
 const PERMITS_PER_SLOT: u32 = 32;
@@ -100,6 +101,7 @@ pub struct Program {
     keys: BpfHashMap<MapData, Key, u32>,
     shortcuts: Array<MapData, Place>,
     permits: BpfHashMap<MapData, Sender, Known>,
+    leases: BpfHashMap<MapData, Leased, u32>,
     maps: Arc<Maps>,
     links: HashMap<u32, Link>,
     /// See [`super::report`].
@@ -142,7 +144,7 @@ impl Program {
             .map_max_entries("EVENTS", ring_bytes(slots))
             .map_max_entries("COUNTERS", slots.saturating_add(1))
             .map_max_entries("PERMITS", slots.saturating_mul(PERMITS_PER_SLOT))
-            .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT))
+            .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT).max(LEASES_MIN))
             .map_max_entries("LEASE_UNTIL", slots)
             .map_max_entries("REPORTERS", slots.saturating_mul(REPORTERS_PER_SLOT))
             .load(OBJECT)
@@ -159,11 +161,13 @@ impl Program {
             Array::try_from(take(&mut ebpf, "SHORTCUTS")?).map_err(|error| LoadError::from_map(&error))?;
         let permits =
             BpfHashMap::try_from(take(&mut ebpf, "PERMITS")?).map_err(|error| LoadError::from_map(&error))?;
+        let leases =
+            BpfHashMap::try_from(take(&mut ebpf, "LEASES")?).map_err(|error| LoadError::from_map(&error))?;
         let macs = BpfHashMap::try_from(take(&mut ebpf, "REPORTERS")?)
             .map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
         let (links, reporters) = (HashMap::new(), HashMap::new());
-        Ok(Self { ebpf, verified, keys, shortcuts, permits, maps, links, macs, reporters })
+        Ok(Self { ebpf, verified, keys, shortcuts, permits, leases, maps, links, macs, reporters })
     }
 
     /// The arrays, mapped into this process; they outlive the program.
@@ -231,6 +235,20 @@ impl Program {
             self.permits.insert(Sender(*key), Known(*permit), 0).map_err(io::Error::other)?;
         }
         Ok(())
+    }
+
+    /// Whoever asks for this address is heard only while the lease of the slot runs.
+    ///
+    /// # Errors
+    /// The kernel's; E2BIG where there are more than there is room for.
+    pub fn fence(&mut self, key: LeaseKey, slot: u32) -> io::Result<()> {
+        self.leases.insert(Leased(key), slot, 0).map_err(io::Error::other)
+    }
+
+    /// Whoever asks for this address is heard.
+    pub fn unfence(&mut self, key: LeaseKey) {
+        // Not there where there was no room for it.
+        let _ = self.leases.remove(&Leased(key));
     }
 
     /// Adverts of `key` are those of an unknown VRID again.
@@ -369,13 +387,15 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
         PerCpuArray::try_from(take(ebpf, "COUNTERS")?).map_err(|error| LoadError::from_map(&error))?;
     let strangers =
         BpfHashMap::try_from(take(ebpf, "STRANGERS")?).map_err(|error| LoadError::from_map(&error))?;
-    let [slot, watch, peers] = ["SLOTS", "WATCH", "PEERS"].map(|name| array(ebpf, name));
-    let (slot, watch, peers) = (slot?, watch?, peers?);
+    let arrays = ["SLOTS", "WATCH", "PEERS", "LEASE_UNTIL"].map(|name| array(ebpf, name));
+    let [slot, watch, peers, leases] = arrays;
+    let (slot, watch, peers, leases) = (slot?, watch?, peers?, leases?);
     Maps::of_program(
         slots,
         slot.fd().as_fd(),
         watch.fd().as_fd(),
         peers.fd().as_fd(),
+        leases.fd().as_fd(),
         Box::new(Unmapped { counters, strangers }),
     )
     .map_err(|error| LoadError::Kernel {
