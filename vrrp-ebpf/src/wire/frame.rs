@@ -6,8 +6,6 @@
 //!
 //! Most frames are not VRRP. Those leave after the ethertype and the protocol number were read.
 
-use core::net::Ipv4Addr;
-
 use super::address::widen_ipv4;
 use super::arp::ArpRepr;
 use super::ipv4::field as ipv4_field;
@@ -64,45 +62,10 @@ impl Frame {
 pub enum NotAdvert {
     /// Another protocol; also a fragment, an IPv6 extension header before VRRP, or more than two tags.
     Other,
-    /// It may ask who has an address.
-    Neighbour(Neighbour),
+    /// It may ask who has an address; see [`asked_for`].
+    Neighbour,
     /// VRRP, but cut off before the VRID, so that it can be counted for no instance.
     Truncated,
-}
-
-/// A frame by which neighbours find each other: ARP, or ICMPv6 right behind the IPv6 header. What it says was not looked
-/// at yet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Neighbour {
-    pub family: Family,
-    /// As in [`Frame`].
-    pub vlan: u16,
-    /// Where ARP, or the IPv6 header, begins.
-    pub at: usize,
-}
-
-impl Neighbour {
-    /// Bytes from [`Self::at`] on that a question has to have.
-    #[inline(always)]
-    pub const fn length(&self) -> usize {
-        match self.family {
-            Family::V4 => super::arp::PACKET_LEN,
-            Family::V6 => ndisc::SOLICITATION_LEN,
-        }
-    }
-
-    /// The address that it asks for, as maps hold it. An announcement by ARP asks for its own address, and wants no
-    /// answer.
-    #[inline(always)]
-    pub fn asks_for<O: Octets + ?Sized>(&self, octets: &O) -> Option<[u8; 16]> {
-        match self.family {
-            Family::V4 => {
-                let arp = ArpRepr::parse(octets, self.at).filter(|arp| !arp.is_announcement())?;
-                arp.requested().map(|address| widen_ipv4(Ipv4Addr::octets(&address)))
-            }
-            Family::V6 => ndisc::solicited(octets, self.at),
-        }
-    }
 }
 
 /// A frame of which no byte behind the IP header was looked at yet: only that much has to be in reach.
@@ -150,6 +113,41 @@ pub fn dissect<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Frame, N
 /// [`NotAdvert`]: nothing here to judge.
 #[inline(always)]
 pub fn headers<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Headers, NotAdvert> {
+    let (ethertype, at, vlan) = link(octets, stripped)?;
+    match ethertype {
+        ethernet::IPV4 => dissect_ipv4(octets, at, vlan),
+        ethernet::IPV6 => dissect_ipv6(octets, at, vlan),
+        ethernet::ARP => Err(NotAdvert::Neighbour),
+        _ => Err(NotAdvert::Other),
+    }
+}
+
+/// Longest frame that [`asked_for`] looks at.
+pub const QUESTION_LEN: usize = ethernet::HEADER_LEN + 2 * ethernet::TAG_LEN + ndisc::SOLICITATION_LEN;
+
+/// The address that a neighbour asks for, by ARP or by a solicitation right behind the IPv6 header, as maps hold it.
+///
+/// An announcement by ARP asks for its own address, and wants no answer. A tag that names a VLAN leads to another
+/// interface.
+#[inline(always)]
+pub fn asked_for<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Option<(Family, [u8; 16])> {
+    let (ethertype, at, vlan) = link(octets, stripped).ok()?;
+    if vlan != 0 {
+        return None;
+    }
+    match ethertype {
+        ethernet::ARP => {
+            let arp = ArpRepr::parse(octets, at).filter(|arp| !arp.is_announcement())?;
+            Some((Family::V4, widen_ipv4(arp.requested()?.octets())))
+        }
+        ethernet::IPV6 => Some((Family::V6, ndisc::solicited(octets, at)?)),
+        _ => None,
+    }
+}
+
+/// The ethertype behind all tags, where what it names begins, and the VLAN.
+#[inline(always)]
+fn link<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<(u16, usize, u16), NotAdvert> {
     let mut at = ethernet::field::ETHERTYPE;
     let mut vlan = stripped;
     let mut ethertype = read_u16(octets, at)?;
@@ -161,13 +159,7 @@ pub fn headers<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Headers,
             at += ethernet::TAG_LEN;
         }
     }
-    at += 2;
-    match ethertype {
-        ethernet::IPV4 => dissect_ipv4(octets, at, vlan),
-        ethernet::IPV6 => dissect_ipv6(octets, at, vlan),
-        ethernet::ARP => Err(NotAdvert::Neighbour(Neighbour { family: Family::V4, vlan, at })),
-        _ => Err(NotAdvert::Other),
-    }
+    Ok((ethertype, at + 2, vlan))
 }
 
 #[inline(always)]
@@ -225,10 +217,8 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
 fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
     let [next_header, hop_limit] = octets.get::<2>(at + ipv6_field::NEXT_HEADER).ok_or(NotAdvert::Other)?;
     if next_header != PROTOCOL {
-        return Err(match next_header {
-            ndisc::ICMPV6 => NotAdvert::Neighbour(Neighbour { family: Family::V6, vlan, at }),
-            _ => NotAdvert::Other,
-        });
+        let is_icmpv6 = next_header == ndisc::ICMPV6;
+        return Err(if is_icmpv6 { NotAdvert::Neighbour } else { NotAdvert::Other });
     }
     let [version_class] = octets.get::<1>(at).ok_or(NotAdvert::Other)?;
     if version_class >> 4 != 6 {
@@ -442,12 +432,11 @@ mod tests {
         tcp[23] = 6;
         let mut tcp6 = V3_IPV6;
         tcp6[20] = 6;
-        let neighbour = |family| NotAdvert::Neighbour(Neighbour { family, vlan: 0, at: 14 });
         for (bytes, reads, kind) in [
             (tcp.as_slice(), 2, NotAdvert::Other),
             (tcp6.as_slice(), 2, NotAdvert::Other),
-            (NEIGHBOR_ADVERTISEMENT.as_slice(), 2, neighbour(Family::V6)),
-            (GRATUITOUS_ARP.as_slice(), 1, neighbour(Family::V4)),
+            (NEIGHBOR_ADVERTISEMENT.as_slice(), 2, NotAdvert::Neighbour),
+            (GRATUITOUS_ARP.as_slice(), 1, NotAdvert::Neighbour),
         ] {
             let octets = Reads(bytes, Cell::new(0));
             assert_eq!(dissect(&octets, 0), Err(kind));
@@ -455,36 +444,32 @@ mod tests {
         }
     }
 
-    fn asked_for(bytes: &[u8]) -> Option<[u8; 16]> {
-        match dissect(bytes, 0) {
-            Err(NotAdvert::Neighbour(neighbour)) => neighbour.asks_for(bytes),
-            _ => None,
-        }
-    }
-
     #[test]
     fn questions() {
         let mut request = GRATUITOUS_ARP;
-        assert_eq!(asked_for(&request), None, "an announcement");
+        assert_eq!(asked_for(request.as_slice(), 0), None, "an announcement");
         request[31] ^= 1;
         let mut solicitation = NEIGHBOR_ADVERTISEMENT;
-        assert_eq!(asked_for(&solicitation), None, "an advertisement");
+        assert_eq!(asked_for(solicitation.as_slice(), 0), None, "an advertisement");
         solicitation[54] = 135;
         let target = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-        for (bytes, length, address) in [
-            (request.as_slice(), 42, widen_ipv4([10, 0, 9, 102])),
-            (solicitation.as_slice(), 78, target),
+        for (bytes, length, asked) in [
+            (request.as_slice(), 42, (Family::V4, widen_ipv4([10, 0, 9, 102]))),
+            (solicitation.as_slice(), 78, (Family::V6, target)),
         ] {
-            for tags in [vec![], vec![TAG_5], vec![SERVICE_TAG_7, PRIORITY_TAG]] {
+            for tags in [vec![], vec![PRIORITY_TAG], vec![PRIORITY_TAG, PRIORITY_TAG]] {
                 let tagged = tagged(bytes, &tags);
-                assert_eq!(asked_for(&tagged), Some(address), "{tags:x?}");
+                assert_eq!(dissect(tagged.as_slice(), 0), Err(NotAdvert::Neighbour));
                 let length = length + 4 * tags.len();
-                assert_eq!(asked_for(&tagged[..length]), Some(address));
-                assert_eq!(asked_for(&tagged[..length - 1]), None);
+                assert!(length <= QUESTION_LEN);
+                assert_eq!(asked_for(&tagged[..length], 0), Some(asked), "{tags:x?}");
+                assert_eq!(asked_for(&tagged[..length - 1], 0), None, "{tags:x?}");
+                assert_eq!(asked_for(&tagged[..length], 5), None, "{tags:x?}");
             }
+            assert_eq!(asked_for(tagged(bytes, &[TAG_5]).as_slice(), 0), None);
         }
         request[21] = 2;
-        assert_eq!(asked_for(&request), None, "a reply");
+        assert_eq!(asked_for(request.as_slice(), 0), None, "a reply");
     }
 
     /// R17.

@@ -1,22 +1,19 @@
 //! Who asks for an address of ours is heard only while its lease runs.
 //!
-//! Enters: ARP, and ICMPv6. Leaves: a verdict. The lease is the daemon's to renew; see `vrrp-user/src/daemon/engine`.
-//! Tagged frames are those of a VLAN interface, which stands for itself.
+//! Enters: ARP, and ICMPv6. Leaves: a verdict. The daemon renews the lease with the adverts that it sends. Tagged frames
+//! are those of a VLAN interface, which stands for itself.
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::{Counter, LeaseKey};
-use vrrp_ebpf::wire::frame::Neighbour;
+use vrrp_ebpf::wire::frame;
 
 use super::packet::Packet;
-use super::{Verdict, family, maps, now};
+use super::{Verdict, maps, now};
 
 #[inline(always)]
-pub(super) fn judge(packet: &impl Packet, neighbour: Neighbour) -> Verdict {
-    if neighbour.vlan != 0 {
-        return Verdict::Pass;
-    }
-    match packet.fence(neighbour.family, neighbour.at as u32) {
+pub(super) fn judge(packet: &impl Packet) -> Verdict {
+    match packet.fence() {
         0 => Verdict::Pass,
         _ => Verdict::Drop,
     }
@@ -25,22 +22,23 @@ pub(super) fn judge(packet: &impl Packet, neighbour: Neighbour) -> Verdict {
 /// Global functions, as [`super::examine_xdp`] is.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn fence_xdp(context: *mut xdp_md, kind: u32, at: u32) -> u32 {
-    fence(&XdpContext::new(context), kind, at) as u32
+pub(super) extern "C" fn fence_xdp(context: *mut xdp_md) -> u32 {
+    fence(&XdpContext::new(context)) as u32
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn fence_skb(skb: *mut __sk_buff, kind: u32, at: u32) -> u32 {
-    fence(&TcContext::new(skb), kind, at) as u32
+pub(super) extern "C" fn fence_skb(skb: *mut __sk_buff) -> u32 {
+    fence(&TcContext::new(skb)) as u32
 }
 
 #[inline(always)]
-fn fence(packet: &impl Packet, kind: u32, at: u32) -> Verdict {
-    let neighbour = Neighbour { family: family(kind as usize), vlan: 0, at: at as usize };
-    let view = packet.first(at.wrapping_add(neighbour.length() as u32));
-    let Some(address) = neighbour.asks_for(&view) else { return Verdict::Pass };
-    let key = LeaseKey { ifindex: packet.ifindex(), family: kind, address };
+fn fence(packet: &impl Packet) -> Verdict {
+    let view = packet.first(frame::QUESTION_LEN as u32);
+    let Some((family, address)) = frame::asked_for(&view, packet.stripped_vlan()) else {
+        return Verdict::Pass;
+    };
+    let key = LeaseKey { ifindex: packet.ifindex(), family: family as u32, address };
     match maps::lease(&key) {
         Some((slot, until)) if until <= now() => {
             tell!(packet, "slot {}: asked for without a lease", slot);

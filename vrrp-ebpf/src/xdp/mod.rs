@@ -82,7 +82,7 @@ enum Verdict {
 fn judge(packet: &impl Packet) -> Verdict {
     let (frame, view) = match dissect(packet) {
         Ok(dissected) => dissected,
-        Err(NotAdvert::Neighbour(neighbour)) => return fence::judge(packet, neighbour),
+        Err(NotAdvert::Neighbour) => return fence::judge(packet),
         Err(NotAdvert::Other | NotAdvert::Truncated) => return Verdict::Pass,
     };
     let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);

@@ -9,7 +9,7 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_pull_data, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use vrrp_ebpf::wire::{Family, Octets};
+use vrrp_ebpf::wire::Octets;
 
 use super::fence::{fence_skb, fence_xdp};
 use super::message::{sum_skb, sum_xdp};
@@ -34,7 +34,7 @@ pub(super) trait Packet: EbpfContext {
     fn examine(&self, slot: u32) -> u32;
 
     /// See [`super::fence`].
-    fn fence(&self, family: Family, at: u32) -> u32;
+    fn fence(&self) -> u32;
 
     /// See [`super::message::sum`].
     fn sum(&self, at: u32, length: u32) -> u64;
@@ -74,8 +74,8 @@ impl Packet for XdpContext {
     }
 
     #[inline(always)]
-    fn fence(&self, family: Family, at: u32) -> u32 {
-        fence_xdp(self.ctx, family as u32, at)
+    fn fence(&self) -> u32 {
+        fence_xdp(self.ctx)
     }
 
     #[inline(always)]
@@ -130,8 +130,8 @@ impl Packet for TcContext {
     }
 
     #[inline(always)]
-    fn fence(&self, family: Family, at: u32) -> u32 {
-        fence_skb(self.skb.skb, family as u32, at)
+    fn fence(&self) -> u32 {
+        fence_skb(self.skb.skb)
     }
 
     #[inline(always)]
