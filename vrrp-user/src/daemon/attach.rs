@@ -237,7 +237,11 @@ impl Attachments {
         let Some(program) = &mut self.program else {
             return Err(self.without_program.iter().cloned().collect());
         };
-        program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])
+        let attached = program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])?;
+        if program.pins().is_some() && !program.is_pinned(ifindex) {
+            warn!(%interface, "the program cannot be pinned, and ends with the daemon here");
+        }
+        Ok(attached)
     }
 
     /// Detaches from interfaces that no instance is on any more.

@@ -34,6 +34,8 @@ pub struct Inner {
     /// Why interfaces with virtual MAC addresses are not there, by name.
     pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
+    /// Why the program does not outlive the daemon.
+    pub unpinned: Option<String>,
     pub loads: Loads,
     pub mails: Mails,
 }
@@ -207,6 +209,10 @@ impl Record {
 
     pub fn rung(&self, interface: Arc<str>, note: RungNote) {
         self.read().rungs.insert(interface, note);
+    }
+
+    pub fn unpinned(&self, why: String) {
+        self.read().unpinned = Some(why);
     }
 
     pub fn realtime(&self, realtime: Realtime) {

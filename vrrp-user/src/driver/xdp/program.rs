@@ -5,10 +5,12 @@ use std::fmt;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::programs::links::FdLink;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -19,6 +21,7 @@ use vrrp_ebpf::map::{Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Permit, Permi
 
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
+use super::pin::{self, PinError, Pins};
 use super::pod::{Key, Known, Leased, Place, Sender};
 use super::report::Reporter;
 use super::ring::Ring;
@@ -94,7 +97,7 @@ pub enum LoadError {
     Object { reason: String },
 }
 
-/// The loaded object with its maps and links; everything is detached and unloaded when it is dropped.
+/// The loaded object with its maps and links; everything is detached, unpinned and unloaded when it is dropped.
 pub struct Program {
     pub(super) ebpf: Ebpf,
     verified: HashMap<Entry, Duration>,
@@ -103,17 +106,21 @@ pub struct Program {
     permits: BpfHashMap<MapData, Sender, Known>,
     leases: BpfHashMap<MapData, Leased, u32>,
     maps: Arc<Maps>,
+    /// All maps by name, to be pinned.
+    all: Vec<(String, MapData)>,
+    pins: Option<Pins>,
     links: HashMap<u32, Link>,
     /// See [`super::report`].
     pub(super) macs: BpfHashMap<MapData, u32, [u8; 6]>,
     pub(super) reporters: HashMap<u32, Reporter>,
 }
 
-/// Detaches when dropped.
-#[expect(dead_code, reason = "held to be dropped")]
+/// Detaches when dropped, unless it is pinned.
+#[derive(Debug)]
 enum Link {
     Xdp(XdpLink),
     Tcx(SchedClassifierLink),
+    Pinned(PathBuf),
 }
 
 impl Program {
@@ -155,6 +162,7 @@ impl Program {
             load_program(&mut ebpf, entry, entry.name()).map_err(|error| LoadError::from_program(&error))?;
             verified.insert(entry, clock::now().since(started));
         }
+        let all = every_map(&ebpf)?;
         let keys =
             BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
         let shortcuts =
@@ -166,8 +174,8 @@ impl Program {
         let macs = BpfHashMap::try_from(take(&mut ebpf, "REPORTERS")?)
             .map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
-        let (links, reporters) = (HashMap::new(), HashMap::new());
-        Ok(Self { ebpf, verified, keys, shortcuts, permits, leases, maps, links, macs, reporters })
+        let (links, reporters, pins) = (HashMap::new(), HashMap::new(), None);
+        Ok(Self { ebpf, verified, keys, shortcuts, permits, leases, maps, all, pins, links, macs, reporters })
     }
 
     /// The arrays, mapped into this process; they outlive the program.
@@ -191,9 +199,15 @@ impl Program {
     /// No rung was left.
     pub fn attach(&mut self, ifindex: u32, interface: &str, mode: Mode) -> Result<Attached, AttachError> {
         self.detach(ifindex);
+        let Self { ebpf, pins, .. } = self;
         let mut taken = None;
         let attached = attach::climb(ifindex, interface, mode, |rung| {
-            taken = Some(link(&mut self.ebpf, ifindex, interface, rung)?);
+            let fresh = link(ebpf, ifindex, interface, rung)?;
+            taken = Some(match pins {
+                // Refused, it has ended; another serves for as long as the daemon lives.
+                Some(pins) => fresh.pin(ifindex, pins).or_else(|_| link(ebpf, ifindex, interface, rung))?,
+                None => fresh,
+            });
             Ok(())
         })?;
         if let Some(link) = taken {
@@ -203,7 +217,34 @@ impl Program {
     }
 
     pub fn detach(&mut self, ifindex: u32) {
-        self.links.remove(&ifindex);
+        if let Some(Link::Pinned(path)) = self.links.remove(&ifindex) {
+            // It is gone where its pin is.
+            let _ = pin::release(&path);
+        }
+    }
+
+    /// Pins the maps now, and links as they are made. There must be no pins yet; see [`Pins::clear`].
+    ///
+    /// # Errors
+    /// Some map could not be pinned, and nothing is.
+    pub fn pin(&mut self, pins: Pins) -> Result<(), PinError> {
+        if let Err(error) = self.all.iter().try_for_each(|(name, map)| pins.pin_map(name, map)) {
+            // What was refused is what is to be told.
+            let _ = pins.clear();
+            return Err(error);
+        }
+        self.pins = Some(pins);
+        Ok(())
+    }
+
+    /// Whether it stays on the interface when the daemon is killed.
+    pub fn is_pinned(&self, ifindex: u32) -> bool {
+        matches!(self.links.get(&ifindex), Some(Link::Pinned(_)))
+    }
+
+    /// Where it is pinned.
+    pub fn pins(&self) -> Option<&Pins> {
+        self.pins.as_ref()
     }
 
     /// Lets adverts of `key` be judged by the form in `slot`, which must be written already.
@@ -318,6 +359,26 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(pins) = self.pins.take() {
+            // Whoever starts next clears what is left.
+            let _ = pins.clear();
+        }
+    }
+}
+
+impl Link {
+    fn pin(self, ifindex: u32, pins: &Pins) -> Result<Self, PinError> {
+        let link: Result<FdLink, _> = match self {
+            Self::Xdp(link) => link.try_into(),
+            Self::Tcx(link) => link.try_into(),
+            Self::Pinned(_) => return Ok(self),
+        };
+        pins.pin_link(ifindex, link).map(Self::Pinned)
+    }
+}
+
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Program")
@@ -374,6 +435,19 @@ fn link(ebpf: &mut Ebpf, ifindex: u32, interface: &str, rung: Rung) -> Result<Li
     let program = xdp(ebpf, Entry::Xdp.name())?;
     let id = program.attach_to_if_index(ifindex, attach::xdp_mode(rung))?;
     program.take_link(id).map(Link::Xdp)
+}
+
+/// A second descriptor of each map; bpffs takes no name with a dot, which are those of the compiler.
+fn every_map(ebpf: &Ebpf) -> Result<Vec<(String, MapData)>, LoadError> {
+    let mut all = Vec::new();
+    for (name, map) in ebpf.maps().filter(|(name, _)| !name.contains('.')) {
+        if let Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) = map {
+            let second = data.fd().as_fd().try_clone_to_owned().map_err(MapError::from);
+            let data = second.and_then(MapData::from_fd).map_err(|error| LoadError::from_map(&error))?;
+            all.push((name.to_owned(), data));
+        }
+    }
+    Ok(all)
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
