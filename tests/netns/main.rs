@@ -7,6 +7,7 @@ mod addresses;
 mod authentication;
 mod election;
 mod faults;
+mod fence;
 mod groups;
 mod interfaces;
 mod lifecycle;

@@ -133,7 +133,8 @@ impl Record {
     pub fn transition(&self, instance: InstanceId, transition: Transition) {
         self.of(instance, |record| {
             record.became_master += u64::from(transition.to == State::Master);
-            record.released_master += u64::from(transition.from == State::Master);
+            let has_left = transition.from == State::Master && transition.to != State::Master;
+            record.released_master += u64::from(has_left);
             if record.history.len() >= HISTORY {
                 record.history.pop_front();
             }

@@ -10,6 +10,7 @@ use super::auth::HmacSettings;
 use super::event::TrackId;
 use super::route::Route;
 use super::rule::Rule;
+use super::timing;
 use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
 use super::vmac::VmacSettings;
 
@@ -85,10 +86,9 @@ impl InstanceSettings {
             && list(self) == list(other)
     }
 
-    /// How long an advert entitles its sender to the addresses: all of a peer's patience but its skew, which no priority
-    /// makes 0.
+    /// How long one of our adverts entitles us to the addresses.
     pub fn lease(&self) -> Duration {
-        self.advert_interval.duration().saturating_mul(self.down_timer_adverts.into())
+        timing::lease(self.advert_interval, self.down_timer_adverts)
     }
 
     /// Where addresses go that name no interface.

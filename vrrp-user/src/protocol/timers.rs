@@ -21,10 +21,12 @@ pub enum Timer {
     AnnounceContest = 6,
     /// Fault: addresses that somebody kept removing are tried again.
     Reclaim = 7,
+    /// Master: it was away, and nobody was heard whom it would obey; it takes over anew.
+    Return = 8,
 }
 
 impl Timer {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Advert,
         Self::MasterDown,
         Self::Suspect,
@@ -33,6 +35,7 @@ impl Timer {
         Self::AnnounceRefresh,
         Self::AnnounceContest,
         Self::Reclaim,
+        Self::Return,
     ];
 }
 

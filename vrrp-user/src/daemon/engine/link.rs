@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) serving: bool,
     /// What was said last renews the lease: it was no release.
     pub(super) renewing: bool,
+    /// It was said too late to renew anything.
+    pub(super) lapsed: bool,
 }
 
 impl Link {
@@ -83,12 +85,17 @@ impl Engine {
     }
 
     pub(super) fn flush(&mut self, now: Timestamp) {
-        let Self { sender, board, links, reports, maps, .. } = self;
+        let Self { sender, board, links, has_lapsed, reports, maps, .. } = self;
         sender.flush(|instance, outcome| {
             let Err(errno) = outcome else {
-                // From before it was sent: peers cannot have heard it earlier.
-                if let Some(link) = links.get(instance.index()).filter(|it| it.serving && it.renewing) {
-                    maps.set_lease(instance.0, Some(now + link.lease));
+                let serving = links.get_mut(instance.index()).filter(|it| it.serving && it.renewing);
+                if let Some(link) = serving {
+                    // From before it was sent: peers cannot have heard it earlier.
+                    link.lapsed = maps.lease(instance.0).is_none_or(|until| until <= now);
+                    *has_lapsed |= link.lapsed;
+                    if !link.lapsed {
+                        maps.set_lease(instance.0, Some(now + link.lease));
+                    }
                 }
                 return;
             };
@@ -101,6 +108,14 @@ impl Engine {
                 reports.push(Report::SendFailed(instance, errno));
             }
         });
+    }
+
+    /// An instance whose lease has run out before its latest advert was sent.
+    pub(super) fn take_lapsed(&mut self) -> Option<InstanceId> {
+        let lapsed = |(link, id): (&mut Link, u32)| std::mem::take(&mut link.lapsed).then_some(InstanceId(id));
+        let found = self.links.iter_mut().zip(0..).find_map(lapsed);
+        self.has_lapsed &= found.is_some();
+        found
     }
 
     /// The instance may answer for its addresses, whatever becomes of its first advert; or may not any more.

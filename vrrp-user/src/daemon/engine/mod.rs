@@ -66,6 +66,8 @@ pub struct Engine {
     listeners: Vec<(u32, Listener)>,
     sender: AdvertSender,
     links: Vec<Link>,
+    /// Some of them have [`Link::lapsed`].
+    has_lapsed: bool,
     wait: Wait,
     inputs: Queue<Input>,
     commands: Queue<Command>,
@@ -104,6 +106,7 @@ impl Engine {
                     ..Link::default()
                 })
                 .collect(),
+            has_lapsed: false,
             router: Router::with_groups(parts.instances, parts.groups),
             maps: parts.maps,
             board: parts.board,
@@ -253,14 +256,26 @@ impl Engine {
 
     /// Carries out what the router wants. `cause` is the advert that was handled last, for the kernel to compare with.
     fn act(&mut self, cause: Option<(InstanceId, Sighted<'_>)>, now: Timestamp) {
+        self.carry_out(cause, now);
+        while self.has_lapsed
+            && let Some(instance) = self.take_lapsed()
+        {
+            self.router.handle(&Event::Lapsed(instance), now);
+            self.carry_out(None, now);
+        }
+        self.watch_known(cause);
+        self.board.away.store(self.router.away(), Relaxed);
+    }
+
+    fn carry_out(&mut self, cause: Option<(InstanceId, Sighted<'_>)>, now: Timestamp) {
         while let Some(action) = self.router.poll_action() {
             match action {
                 Action::Advertise(instance, priority) => self.advertise(instance, priority),
                 Action::Watch(instance) => self.watch(instance, cause),
                 Action::Unwatch(instance) => self.maps.disarm(instance.0),
                 Action::AddAddresses(instance, epoch) => {
-                    self.flush(now);
                     self.serve(instance, true, now);
+                    self.flush(now);
                     self.command(Command::Add(instance, epoch));
                 }
                 Action::RemoveAddresses(instance, epoch) => {
@@ -302,8 +317,6 @@ impl Engine {
             }
         }
         self.flush(now);
-        self.watch_known(cause);
-        self.board.away.store(self.router.away(), Relaxed);
     }
 
     fn command(&self, command: Command) {
