@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Epoch, Event, Group, GroupSettings, Heard, InstanceId, InstanceSettings, Interval, Loss,
-    Priority, Router, State, Timer, TrackId, Version,
+    Action, Epoch, Event, Group, GroupSettings, Heard, Instance, InstanceId, InstanceSettings, Interval,
+    Loss, Priority, Reason, Router, State, Timer, TrackId, Version,
 };
 
 use super::setup::{Variant, tracked};
@@ -105,7 +105,9 @@ impl Account {
                     id
                 }
                 Action::AddAddresses(id, _) => {
-                    prop_assert_ne!(self.has_addresses.insert(id, true), Some(true));
+                    let has_them = self.has_addresses.insert(id, true) == Some(true);
+                    let reason = router.instance(id).and_then(Instance::reason);
+                    prop_assert!(!has_them || reason == Some(Reason::Returned), "{:?}", reason);
                     id
                 }
                 Action::RemoveAddresses(id, _) => {

@@ -26,21 +26,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a backup that stood still listens for another interval and skew",
-        variants: ALL,
-        settings: plain,
-        script: "
-            startup             -> BACKUP startup
-            hear 150 from 120   -> watch
-            wait 700ms
-            freeze 2s
-            away 1
-            wait A + skew - 1ns
-            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
-    },
-    Row {
-        number: "own",
-        what: "and for two where its master, had it stood still as well, would listen first",
+        what: "a backup that stood still listens for two intervals and skew, for its master may listen too",
         variants: ALL,
         settings: plain,
         script: "
@@ -50,6 +36,18 @@ pub(super) const ROWS: &[Row] = &[
             away 1
             wait A + A + skew - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "for one where it knows of no master",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            freeze 10s
+            away 1
+            wait A + skew - 1ns
+            wait 1ns            -> advert 100, add, MASTER master_silent",
     },
     Row {
         number: "own",
@@ -80,7 +78,7 @@ pub(super) const ROWS: &[Row] = &[
             sleep 2s
             seen 3s ago
             away 1
-            wait A + skew - 1ns
+            wait A + A + skew - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {
@@ -94,7 +92,7 @@ pub(super) const ROWS: &[Row] = &[
             sleep 4s
             track 1 down        -> priority 36
             away 1
-            wait A + skew - 1ns
+            wait A + A + skew - 1ns
             wait 1ns            -> advert 36, add, unwatch, MASTER master_silent",
     },
     Row {
@@ -108,7 +106,7 @@ pub(super) const ROWS: &[Row] = &[
             wait down - 700ms
             freeze 750ms
             away 1
-            wait A + skew - 1ns
+            wait A + A + skew - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {

@@ -12,7 +12,6 @@ use crate::protocol::election;
 use crate::protocol::event::Heard;
 use crate::protocol::instance::Instance;
 use crate::protocol::timers::Timer;
-use crate::protocol::timing;
 use crate::protocol::units::Priority;
 
 /// Whether it listens, which begins here where the latest advert entitles to nothing any more.
@@ -45,9 +44,10 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
     }
 }
 
-/// It is time to take over anew, unless this node was away again.
+/// It is time to take over anew, unless this node was away again: for so long that a backup that stood still with it has
+/// noticed too, and waits for it.
 pub(in crate::protocol) fn fired(instance: &mut Instance, due: Timestamp, turn: &mut Turn<'_>) {
-    if turn.now.since(due) > timing::away_threshold(instance.settings().advert_interval) {
+    if turn.now.since(due) > instance.settings().advert_interval.duration() {
         listen(instance, turn);
     } else {
         go(instance, State::Master, Reason::Returned, None, turn);

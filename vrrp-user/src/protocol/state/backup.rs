@@ -4,7 +4,7 @@
 //! tenth of an interval until it: a healthy master moves both by being seen, so that it costs at most one wake-up
 //! per master_down_interval − interval; a silent one makes them tick. One of them firing far too late means that
 //! this node stood still meanwhile (starved, stopped, or frozen with the whole machine), so that the silence proves
-//! nothing. Then the node listens for another interval and skew, or two intervals where the master may be listening too.
+//! nothing. Then the node listens for two more intervals and skew.
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority,
         return reconsider_overruled(instance, turn);
     };
     let deadline = if notice_absence(instance, turn.now) {
-        turn.now + patience_after_absence(instance, turn.now)
+        turn.now + patience_after_absence(instance)
     } else {
         let before = timing::skew(instance.settings().version, old, instance.master_interval());
         deadline + instance.skew() - before
@@ -155,7 +155,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
     match timer {
         Timer::Suspect | Timer::MasterDown if is_absence(instance, due, turn.now) => {
             note_absence(instance, turn.now);
-            let listen = turn.now + patience_after_absence(instance, turn.now);
+            let listen = turn.now + patience_after_absence(instance);
             let deadline = instance.timers.due(Timer::MasterDown).map_or(listen, |due| due.max(listen));
             arm(instance, deadline, turn.now);
         }
@@ -197,7 +197,7 @@ pub(in crate::protocol) fn listen(instance: &mut Instance, span: Duration, turn:
 /// Another member of the group found that this node was away: what this one knows of its master is old.
 pub(in crate::protocol) fn listen_after_absence(instance: &mut Instance, turn: &mut Turn<'_>) {
     instance.backup.returned = Some(turn.now);
-    listen(instance, patience_after_absence(instance, turn.now), turn);
+    listen(instance, patience_after_absence(instance), turn);
 }
 
 /// True where a master of this priority is to be obeyed. The first advert of a lower one starts `preempt_delay`, one
@@ -286,25 +286,25 @@ fn dismiss(instance: &mut Instance, turn: &mut Turn<'_>) {
 fn deadline(instance: &Instance, stamp: Timestamp, span: Duration) -> Timestamp {
     let deadline = stamp + span;
     match instance.backup.returned {
-        Some(returned) if stamp < returned => {
-            deadline.max(returned + patience_after_absence(instance, returned))
-        }
+        Some(returned) if stamp < returned => deadline.max(returned + patience_after_absence(instance)),
         _ => deadline,
     }
 }
 
-/// The master's next advert is due within its interval; the skew keeps backups apart. One that stood still with us for
-/// longer than its lease listens first itself, for less than another interval.
-fn patience_after_absence(instance: &Instance, returned: Timestamp) -> Duration {
-    let lease = timing::lease(instance.master_interval(), instance.settings().down_timer_adverts);
+/// The master's next advert is due within its interval; the skew keeps backups apart. A master that stood still as well
+/// may listen first itself, for less than another interval.
+fn patience_after_absence(instance: &Instance) -> Duration {
     let interval = instance.master_interval().duration();
-    let listens = instance.backup.master.is_some_and(|master| master.heard.stamp + lease <= returned);
-    interval + instance.skew() + if listens { interval } else { Duration::ZERO }
+    let may_listen = instance.backup.master.is_some() && matches!(instance.backup.grounds, Grounds::Silence);
+    interval + instance.skew() + if may_listen { interval } else { Duration::ZERO }
 }
 
 fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
     let interval = instance.master_interval();
-    let suspicion = deadline - interval.duration();
+    // After an absence another one is looked out for from the start.
+    let returned = instance.backup.returned;
+    let heard_since = instance.backup.master.is_some_and(|it| returned.is_none_or(|at| it.heard.stamp >= at));
+    let suspicion = if returned.is_none() || heard_since { deadline - interval.duration() } else { now };
     let look = if suspicion > now { suspicion } else { now + timing::tick(interval) };
     instance.timers.set(Timer::MasterDown, deadline);
     if look < deadline {
