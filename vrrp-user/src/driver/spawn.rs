@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) user: Option<(Uid, Gid, Vec<Gid>)>,
     /// It is killed when the calling thread ends.
     pub(super) leashed: bool,
+    /// Where it prints, both ways; `None`: to nobody.
+    pub(super) output: Option<OwnedFd>,
 }
 
 /// A running process. Dropped, the process goes on, and is a zombie afterwards until the daemon ends.
@@ -56,12 +58,15 @@ impl Child {
     }
 }
 
-/// Starts the program. All three standard streams are `/dev/null`; other descriptors are not inherited, nor are
+/// Starts the program. Standard streams that the plan does not tell of are `/dev/null`; other descriptors are not inherited, nor are
 /// signal dispositions, the signal mask and the scheduling class. Must be called within a runtime.
 pub(super) fn spawn(plan: &Plan) -> nix::Result<Child> {
     let null = File::options().read(true).write(true).open("/dev/null").map_err(errno_of)?;
     let (arguments, environment) = (pointers(&plan.arguments), pointers(&plan.environment));
-    let mut birth = Birth { plan, arguments, environment, null: null.as_raw_fd(), errno: 0 };
+    let null = null.as_raw_fd();
+    let output = plan.output.as_ref().map_or(null, AsRawFd::as_raw_fd);
+    let streams = [null, output, output];
+    let mut birth = Birth { plan, arguments, environment, streams, errno: 0 };
     let pid = birth.clone_child()?;
     if birth.errno != 0 {
         let _ = waitpid(pid, None);
@@ -82,7 +87,7 @@ struct Birth<'a> {
     plan: &'a Plan,
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
-    null: RawFd,
+    streams: [RawFd; 3],
     /// Why it did not become the program.
     errno: c_int,
 }
@@ -139,8 +144,8 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
     unsafe {
         let done = |result: i64| Errno::result(result).map(drop);
         let prepare = || -> nix::Result<()> {
-            for stream in 0..3 {
-                done(libc::dup2(birth.null, stream).into())?;
+            for (stream, from) in (0..).zip(birth.streams) {
+                done(libc::dup2(from, stream).into())?;
             }
             done(libc::setpgid(0, 0).into())?;
             // The daemon's thread is of ordinary class already where this is refused. Where close_range is unknown

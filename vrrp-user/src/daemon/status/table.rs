@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Differing, Group, Hook, Instance, Mail, Peer, Status, Stranger};
+use super::{Check, Differing, Group, Held, Hook, Instance, Mail, Peer, Status, Stranger};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -61,6 +61,9 @@ pub fn table(status: &Status) -> String {
             ]
         }));
         columns(&mut out, &rows);
+        for check in &status.checks {
+            remarks(&mut out, check);
+        }
     }
     if let Some(mail) = &status.mail {
         out.push('\n');
@@ -161,6 +164,21 @@ fn notes(out: &mut String, instance: &Instance) {
     if instance.counters.send_errors > 0 {
         let _ =
             writeln!(out, "  {}: {} adverts could not be sent", instance.name, instance.counters.send_errors);
+    }
+}
+
+/// What holds a check, and what one that is down printed last.
+fn remarks(out: &mut String, check: &Check) {
+    if let Some(Held { reason, seconds }) = &check.held {
+        let left = span(*seconds);
+        let _ = match reason.as_str() {
+            "flapping" => writeln!(out, "  {}: held down, as it flaps; {left} of quiet to go", check.name),
+            _ => writeln!(out, "  {}: held down by {reason}; {left} to go", check.name),
+        };
+    }
+    let last = check.output.as_deref().and_then(|output| output.lines().last());
+    if let (Some(false), Some(last)) = (check.up, last) {
+        let _ = writeln!(out, "  {}: printed: {last}", check.name);
     }
 }
 
