@@ -8,6 +8,7 @@ pub mod firewall;
 pub mod maps;
 pub mod netlink;
 pub mod output;
+pub mod overrun;
 pub mod probe;
 pub mod process;
 pub mod realtime;
