@@ -16,9 +16,7 @@ fn text(globals: &str, instance: &str, group: &str) -> String {
         )
     };
     let (a, b) = (block("a", 1, instance), block("b", 2, ""));
-    format!(
-        "global_defs {{\n{globals}\n}}\n{a}{b}vrrp_sync_group G {{\n group {{\n a b\n }}\n {group}\n}}\n"
-    )
+    format!("global_defs {{\n{globals}\n}}\n{a}{b}vrrp_sync_group G {{\n group {{\n a b\n }}\n {group}\n}}\n")
 }
 
 fn read(globals: &str, instance: &str, group: &str) -> Config {
@@ -64,7 +62,11 @@ fn mistakes_are_told_where_they_are_and_without_secrets() {
     for (line, place, expected) in [
         ("notify_webhook", "2:1", "needs a URL"),
         ("notify_webhook hooks.example/SECRET", "2:16", "needs a URL of HTTP"),
-        ("notify_webhook https://h/ template slak", "2:36", "`template` is slack, generic or a path, not `slak`"),
+        (
+            "notify_webhook https://h/ template slak",
+            "2:36",
+            "`template` is slack, generic or a path, not `slak`",
+        ),
         ("notify_webhook https://h/ header X-Token: SECRET", "2:34", "`header` needs NAME: VALUE"),
         ("notify_webhook https://h/ {\n header X-Token: SECRET\n}", "3:9", "`header` needs NAME: VALUE"),
         ("notify_webhook https://h/ header \"SECRET\"", "2:34", "`header` needs NAME: VALUE"),
@@ -74,20 +76,25 @@ fn mistakes_are_told_where_they_are_and_without_secrets() {
     ] {
         let findings = parse("t", &text(line, "", "")).unwrap_err();
         let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        let found = all.iter().any(|it| it.starts_with(&format!("t:{place}: error:")) && it.contains(expected));
+        let found =
+            all.iter().any(|it| it.starts_with(&format!("t:{place}: error:")) && it.contains(expected));
         assert!(found, "{line}: {all:#?}");
         assert!(!all.concat().contains("SECRET"), "{all:#?}");
     }
     let Loaded { diagnostics, .. } =
         parse("t", &text("notify_webhook http://h.example/ header \"A: SECRET\"", "", "")).unwrap();
     let told: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-    assert!(told.concat().contains("headers are sent in clear") && !told.concat().contains("SECRET"), "{told:?}");
+    assert!(
+        told.concat().contains("headers are sent in clear") && !told.concat().contains("SECRET"),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn explain_shows_no_secret() {
     let line = "notify_webhook https://hooks.slack.com/services/SECRET header \"Authorization: SECRET\"";
-    let loaded = parse("t", &text(line, "notify_webhook https://b.example/SECRET template slack", "")).unwrap();
+    let loaded =
+        parse("t", &text(line, "notify_webhook https://b.example/SECRET template slack", "")).unwrap();
     let explanation = loaded.explain(Surroundings::default());
     let shown = explain_text(&explanation, true) + &serde_json::to_string(&explanation).unwrap();
     assert!(!shown.contains("SECRET"), "{shown}");
@@ -122,7 +129,10 @@ fn a_template_is_read_with_the_configuration() {
     let (_folder, loaded) = Beside::load("{\"content\": \"${name} ${state}\"}");
     let loaded = loaded.unwrap();
     let template = &loaded.config.instances[0].notify.webhooks[0].template;
-    assert!(matches!(template, Template::Own(_)) && template.to_string().ends_with("/hook.json"), "{template:?}");
+    assert!(
+        matches!(template, Template::Own(_)) && template.to_string().ends_with("/hook.json"),
+        "{template:?}"
+    );
     let (_folder, loaded) = Beside::load("{\"content\":\n \"${nam}\"}");
     let findings = loaded.unwrap_err();
     let told = findings[0].to_string();

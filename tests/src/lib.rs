@@ -25,5 +25,6 @@ pub mod process;
 mod require;
 pub mod smtp;
 pub mod tap;
+pub mod webhook;
 
 pub use require::{missing, require};

@@ -210,7 +210,8 @@ impl Template {
             let line = || 1 + text.len().checked_sub(after.len()).map_or(0, |at| newlines(text, at));
             let (name, behind) = after.split_once('}').ok_or_else(|| TemplateError::Open { line: line() })?;
             let field = FIELDS.iter().find(|(known, _)| *known == name).map(|(_, field)| *field);
-            let field = field.ok_or_else(|| TemplateError::Unknown { line: line(), name: name.to_owned() })?;
+            let field =
+                field.ok_or_else(|| TemplateError::Unknown { line: line(), name: name.to_owned() })?;
             parts.extend([Part::Text(before.to_owned()), Part::Field(field)]);
             rest = behind;
         }
@@ -329,7 +330,10 @@ mod tests {
             let url = WebhookUrl::parse(url).unwrap();
             assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));
         }
-        assert_eq!(["ftp://a/", "a", "http://", "mailto:a@b"].map(WebhookUrl::parse), [None, None, None, None]);
+        assert_eq!(
+            ["ftp://a/", "a", "http://", "mailto:a@b"].map(WebhookUrl::parse),
+            [None, None, None, None]
+        );
     }
 
     #[test]
@@ -355,10 +359,7 @@ mod tests {
     fn a_template_is_filled_with_what_json_needs_escaped() {
         let text = "{\"content\": \"${name}: $ {\\u0024{x}\",\n \"n\": [${priority}, ${vrid}, ${skipped}]}";
         let template = Template::parse("f", text).unwrap();
-        assert_eq!(
-            filled(&template),
-            json!({ "content": "a \"<b>\" & c: $ {${x}", "n": [100, 51, 0] })
-        );
+        assert_eq!(filled(&template), json!({ "content": "a \"<b>\" & c: $ {${x}", "n": [100, 51, 0] }));
     }
 
     #[test]

@@ -124,7 +124,11 @@ impl Notifier {
                 kind: "instance",
                 interface: Arc::clone(&settings.interface),
                 vrid: Some(settings.vrid.number()),
-                addresses: settings.addresses.all().map(|it| format!("{}/{}", it.address, it.prefix)).collect(),
+                addresses: settings
+                    .addresses
+                    .all()
+                    .map(|it| format!("{}/{}", it.address, it.prefix))
+                    .collect(),
                 ..voice.profile
             };
             self.instances.insert(id, Voice { priority, profile, ..voice });
@@ -242,7 +246,11 @@ impl Notifier {
         voice.priority = priority;
         if voice.notify.priority_changes {
             let is_master = voice.latest.is_some_and(|latest| latest.word == Word::Master);
-            outlets.fifos.tell(voice.line(if is_master { Word::MasterPriority } else { Word::BackupPriority }));
+            outlets.fifos.tell(voice.line(if is_master {
+                Word::MasterPriority
+            } else {
+                Word::BackupPriority
+            }));
         }
     }
 

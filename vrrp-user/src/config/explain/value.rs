@@ -5,7 +5,9 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::super::outline::Written;
-use super::super::{Config, Globals, Instance, MailSettings, NotifyCommand, ScriptCommand, ScriptUser, WebhookSettings};
+use super::super::{
+    Config, Globals, Instance, MailSettings, NotifyCommand, ScriptCommand, ScriptUser, WebhookSettings,
+};
 use super::{Finding, Origin, Value};
 use crate::protocol::auth::AntiReplay;
 use crate::protocol::{Auth, InstanceSettings, Version, VirtualAddress};

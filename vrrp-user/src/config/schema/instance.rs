@@ -304,8 +304,16 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
 ];
 
-pub(super) const TABLES: Tables<InstanceDraft> =
-    &[ROWS, adverts::ROWS, notify::MORE, webhook::INSTANCE, mail::INSTANCE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
+pub(super) const TABLES: Tables<InstanceDraft> = &[
+    ROWS,
+    adverts::ROWS,
+    notify::MORE,
+    webhook::INSTANCE,
+    mail::INSTANCE,
+    vmac::INSTANCE,
+    policy::INSTANCE,
+    ignored::INSTANCE,
+];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works(

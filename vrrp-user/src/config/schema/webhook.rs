@@ -102,7 +102,9 @@ fn read(webhooks: &mut Vec<WebhookDraft>, statement: &Statement, report: &mut Re
         file: None,
     };
     let torn = options.iter().zip(options.iter().skip(1));
-    if let Some((_, value)) = torn.into_iter().find(|(word, value)| word.text == "header" && pair(value).is_none()) {
+    if let Some((_, value)) =
+        torn.into_iter().find(|(word, value)| word.text == "header" && pair(value).is_none())
+    {
         no_header(value.at, report);
         return;
     }

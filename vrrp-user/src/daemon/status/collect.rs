@@ -10,8 +10,8 @@ use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Configuration, Count, Counts, Engine, Failure, Gaps, Group, Hook, Instance, Interface, Lateness, Mail,
-    Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
+    Check, Configuration, Count, Counts, Engine, Failure, Gaps, Group, Hook, Instance, Interface, Lateness,
+    Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
