@@ -8,6 +8,7 @@
 //!
 //! The observer reads adverts with a parser of its own on purpose: it must not share a mistake with the daemon.
 
+pub mod arp;
 pub mod bench;
 pub mod bench_xdp;
 pub mod clock;

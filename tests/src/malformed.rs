@@ -1,13 +1,13 @@
 //! Adverts that no daemon may believe, for an instance that exists.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::Result;
-use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use crate::lab::{INTERFACE, index_of};
 use crate::netns::Namespace;
+use crate::observe::send;
 
 /// What is wrong with an advert.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,28 +59,7 @@ impl Forger {
     /// # Errors
     /// With the errno of the packet socket.
     pub fn send_frame(&self, frame: &[u8]) -> Result<()> {
-        let to = libc::sockaddr_ll {
-            sll_family: u16::try_from(libc::AF_PACKET)?,
-            sll_protocol: u16::try_from(libc::ETH_P_IP)?.to_be(),
-            sll_ifindex: i32::try_from(self.interface)?,
-            sll_hatype: 0,
-            sll_pkttype: 0,
-            sll_halen: 6,
-            sll_addr: [0; 8],
-        };
-        let len = u32::try_from(size_of_val(&to))?;
-        // SAFETY: frame and address live through the call, with their own lengths.
-        Errno::result(unsafe {
-            libc::sendto(
-                self.socket.as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-                (&raw const to).cast(),
-                len,
-            )
-        })?;
-        Ok(())
+        send(&self.socket, self.interface, frame)
     }
 }
 
