@@ -14,7 +14,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use crate::clock::realtime;
 use crate::lab::{CLIENT_MAC, CLIENT_V4, INTERFACE, Lab, index_of, node_of};
-use crate::observe::{packet_socket, receive, send};
+use crate::observe::{packet_socket, receive, send, sending_socket};
 use crate::probe::real_time;
 
 /// Asks until dropped.
@@ -46,7 +46,7 @@ impl ArpProber {
     /// When the sockets are refused.
     pub fn new(lab: &Lab, target: Ipv4Addr, period: Duration) -> Result<Self> {
         let (sender, receiver, interface) =
-            lab.client.enter(|| Ok((packet_socket()?, packet_socket()?, index_of(INTERFACE)?)))?;
+            lab.client.enter(|| Ok((sending_socket()?, packet_socket()?, index_of(INTERFACE)?)))?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
         timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty())?;
         let shared = Arc::new(Shared::default());

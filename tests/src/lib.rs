@@ -14,6 +14,7 @@ pub mod bench_xdp;
 pub mod clock;
 pub mod daemon;
 pub mod flavour;
+pub mod flood;
 pub mod group;
 pub mod lab;
 pub mod malformed;
@@ -26,5 +27,6 @@ pub mod process;
 mod require;
 pub mod smtp;
 pub mod tap;
+pub mod webhook;
 
 pub use require::{missing, require};

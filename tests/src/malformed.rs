@@ -3,11 +3,10 @@
 use std::os::fd::OwnedFd;
 
 use anyhow::Result;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use crate::lab::{INTERFACE, index_of};
 use crate::netns::Namespace;
-use crate::observe::send;
+use crate::observe::{send, sending_socket};
 
 /// What is wrong with an advert.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,10 +39,7 @@ impl Forger {
     /// # Errors
     /// When the packet socket is refused.
     pub fn new(client: &Namespace, vrid: u8) -> Result<Self> {
-        client.enter(|| {
-            let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
-            Ok(Self { socket, interface: index_of(INTERFACE)?, vrid })
-        })
+        client.enter(|| Ok(Self { socket: sending_socket()?, interface: index_of(INTERFACE)?, vrid }))
     }
 
     /// Sends one.
@@ -64,7 +60,7 @@ impl Forger {
 }
 
 /// A frame from the lab's client to the IPv4 group, right but for its flaw.
-fn frame(vrid: u8, flaw: Flaw) -> Vec<u8> {
+pub(crate) fn frame(vrid: u8, flaw: Flaw) -> Vec<u8> {
     const SOURCE: [u8; 4] = [10, 77, 0, 100];
     const GROUP: [u8; 4] = [224, 0, 0, 18];
     let (version, kind, form) = match flaw {

@@ -167,6 +167,11 @@ pub(crate) fn packet_socket() -> Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Sends frames of the namespace this thread is in, and takes none.
+pub(crate) fn sending_socket() -> Result<OwnedFd> {
+    Ok(socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?)
+}
+
 /// The next frame, or `None` when the wait was over.
 pub(crate) fn receive(socket: &OwnedFd, frame: &mut [u8]) -> Result<Option<Received>> {
     let mut control = nix::cmsg_space!(libc::timespec);
