@@ -10,6 +10,7 @@ use vrrp_user::daemon::metrics::{Metrics, render};
 use vrrp_user::daemon::status::table;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::probe::check::{Outcome, Round};
+use vrrp_user::driver::probe::watch::By;
 use vrrp_user::driver::probe::{Cause, Held};
 use vrrp_user::driver::process::End;
 
@@ -132,6 +133,7 @@ fn a_check_that_is_held_shows_why() {
         outcome: Outcome::Ended(End::Exited(0)),
         lasted: Duration::from_millis(250),
         printed: None,
+        by: By::Looks,
         runs: 7,
         up: false,
         held: Some(Held { cause: Cause::Flapping, until }),

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 /// Bytes that are kept.
 pub const TAIL: usize = 512;
 
-/// Bytes that a pipe holds, and the pause after so many: 32 to 64 MB/s.
+/// Bytes that a pipe holds, and the pause after so many.
 const PIPEFUL: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(1);
 

@@ -360,6 +360,7 @@ fn check(script: &config::CheckSettings, record: &Inner, now: Timestamp) -> Chec
         name: script.name.to_string(),
         kind: script.target.kind().to_owned(),
         up: round.map(|round| round.up),
+        noticed_by: round.map(|round| round.by.as_str().to_owned()),
         runs: round.map_or(0, |round| round.runs),
         ended: round.map(|round| round.outcome.to_string()),
         exit_code: round.and_then(|round| round.outcome.exit_code()),

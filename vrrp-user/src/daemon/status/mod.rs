@@ -307,6 +307,8 @@ pub struct Check {
     pub kind: String,
     /// `None` before the first run.
     pub up: Option<bool>,
+    /// How a change is noticed: `looks`, `pidfd`, `inotify`, `events` or `signals`.
+    pub noticed_by: Option<String>,
     pub runs: u64,
     pub ended: Option<String>,
     /// Of a command that ended by itself.

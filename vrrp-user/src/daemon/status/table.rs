@@ -50,11 +50,13 @@ pub fn table(status: &Status) -> String {
     }
     if !status.checks.is_empty() {
         out.push('\n');
-        let mut rows = vec![["CHECK", "RESULT", "RUNS", "LAST RUN", "LASTED"].map(str::to_owned)];
+        let mut rows =
+            vec![["CHECK", "RESULT", "NOTICED BY", "RUNS", "LAST RUN", "LASTED"].map(str::to_owned)];
         rows.extend(status.checks.iter().map(|check| {
             [
                 check.name.clone(),
                 result(check.up).to_owned(),
+                or_dash(check.noticed_by.clone()),
                 check.runs.to_string(),
                 or_dash(check.ended.clone()),
                 or_dash(check.lasted_seconds.map(span)),

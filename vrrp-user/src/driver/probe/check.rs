@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::attempt::{Attempt, Dns, Failure, Http, Names, Ping};
 use super::hold::{Held, Hold};
-use super::watch::{News, Watch, prepare_file};
+use super::watch::{By, News, Watch, prepare_file};
 use crate::config::{CheckSettings, CheckTarget};
 use crate::driver::clock;
 use crate::driver::output::Output;
@@ -38,6 +38,8 @@ pub struct Round {
     pub lasted: Duration,
     /// The end of what a command printed.
     pub printed: Option<Arc<str>>,
+    /// How it was learnt, and a change would be.
+    pub by: By,
     /// Rounds so far, this one included.
     pub runs: u64,
     /// The result, after `rise`, `fall`, `damping` and `min_hold`.
@@ -73,15 +75,6 @@ impl Outcome {
         match self {
             Self::Ended(End::Exited(code)) => Some(*code),
             _ => None,
-        }
-    }
-}
-
-impl From<News> for Outcome {
-    fn from(news: News) -> Self {
-        match news {
-            News::Health(health) => health.into(),
-            News::Number(number) => Self::Number(number),
         }
     }
 }
@@ -174,7 +167,7 @@ impl CheckProbe {
         due.set_missed_tick_behavior(MissedTickBehavior::Skip);
         match source {
             Source::Watch(watch) => {
-                let tell = |news: News| bench.judge(Look::from(Outcome::from(news)), &mut deliver);
+                let tell = |news: News| bench.judge(news.into(), &mut deliver);
                 match watch.run(every, limit, tell).await {}
             }
             Source::Attempt(attempt) => loop {
@@ -208,11 +201,22 @@ struct Look {
     outcome: Outcome,
     lasted: Duration,
     printed: Option<String>,
+    by: By,
 }
 
 impl From<Outcome> for Look {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, lasted: Duration::ZERO, printed: None }
+        Self { outcome, lasted: Duration::ZERO, printed: None, by: By::Looks }
+    }
+}
+
+impl From<News> for Look {
+    fn from(news: News) -> Self {
+        let (outcome, by) = match news {
+            News::Health(health, by) => (health.into(), by),
+            News::Number(number, by) => (Outcome::Number(number), by),
+        };
+        Self { by, ..outcome.into() }
     }
 }
 
@@ -248,7 +252,7 @@ impl Bench {
     }
 
     fn judge(&mut self, look: Look, deliver: &mut impl FnMut(&Round) -> bool) {
-        let Look { outcome, lasted, printed } = look;
+        let Look { outcome, lasted, printed, by } = look;
         self.runs = self.runs.saturating_add(1);
         let number = match outcome {
             Outcome::Number(number) => Some(number),
@@ -261,7 +265,8 @@ impl Bench {
         (self.up, self.number) = (Some(up), number);
         let news = news || self.owed;
         let printed = printed.map(Into::into);
-        let round = Round { track: self.track, outcome, lasted, printed, runs: self.runs, up, held, news };
+        let round =
+            Round { track: self.track, outcome, lasted, printed, by, runs: self.runs, up, held, news };
         self.owed = !deliver(&round) && round.news;
     }
 }
