@@ -34,8 +34,8 @@ use super::watchdog;
 use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
 
-/// Longest time that the engine may take to release its addresses.
-const ENGINE_LIMIT: Duration = Duration::from_secs(5);
+/// Longest time that the engine may take to hand its addresses over; the protocol gives an heir 10 s at most.
+const ENGINE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Between two looks at what systemd is told.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
