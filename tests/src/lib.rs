@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod flavour;
 pub mod group;
 pub mod lab;
+pub mod leave;
 pub mod malformed;
 pub mod netns;
 pub mod observe;

@@ -183,11 +183,17 @@ impl Service {
         } else {
             info!("stopping");
             let release = async {
-                while !inputs.push(Input::Event(Event::Shutdown)) {
-                    sleep(Duration::from_millis(1)).await;
+                shut_down(&inputs).await;
+                loop {
+                    tokio::select! {
+                        passed = reporter.run(&mut notifier) => if passed? == Passed::Stopped {
+                            return Ok(());
+                        },
+                        // Told again, it waits for no heir.
+                        _ = terminate.recv() => shut_down(&inputs).await,
+                        _ = interrupt.recv() => shut_down(&inputs).await,
+                    }
                 }
-                while reporter.run(&mut notifier).await? != Passed::Stopped {}
-                Ok(())
             };
             match timeout(ENGINE_LIMIT, release).await {
                 Ok(stopped) => stopped.map_err(ServiceError::Io),
@@ -199,6 +205,12 @@ impl Service {
         store.close(&reloader.live.now());
         notifier.stop().await;
         outcome
+    }
+}
+
+async fn shut_down(inputs: &Queue<Input>) {
+    while !inputs.push(Input::Event(Event::Shutdown)) {
+        sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -9,7 +9,7 @@ use super::super::source::At;
 use super::{GlobalsDraft, InstanceDraft, Kind, Row, value};
 use crate::protocol::Order;
 
-const ORDERS: &str = "overlap|strict";
+const ORDERS: &str = "overlap or strict";
 
 /// Of one instance; `None`: what `global_defs` say.
 #[derive(Debug, Default)]
