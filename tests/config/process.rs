@@ -14,12 +14,13 @@ fn settings(globals: &str) -> (ProcessSettings, Vec<String>) {
 #[test]
 fn every_keyword_reaches_its_setting() {
     let (process, findings) = settings(
-        "vrrp_rt_priority 60\nvrrp_priority -5\nvrrp_cpu_affinity 0 2\nvrrp_process_name web\numask 0177\n\
+        "vrrp_rt_priority 60\nvrrp_rlimit_rttime 20000\nvrrp_priority -5\nvrrp_cpu_affinity 0 2\nvrrp_process_name web\numask 0177\n\
          set_supplementary_groups\nstartup_script \"/bin/first now\" one\nstartup_script_timeout 20\n\
          shutdown_script /bin/last\nreload_file",
     );
     assert_eq!(findings, Vec::<String>::new());
     assert_eq!((process.realtime, process.nice, process.cpus), (Some(60), Some(-5), vec![0, 2]));
+    assert_eq!(process.unbroken, Some(Duration::from_millis(20)));
     assert_eq!((process.name.as_deref(), process.umask), (Some("web"), Some(0o177)));
     assert!(process.supplementary_groups);
     let startup = process.startup.unwrap();
@@ -57,13 +58,8 @@ fn the_nearest_name_counts() {
 fn what_is_so_anyway_is_taken_in_silence_and_what_is_not_done_is_said() {
     let (_, findings) = settings("vrrp_no_swap\nmax_auto_priority 99\nuse_symlink_paths off");
     assert_eq!(findings, Vec::<String>::new());
-    let (_, findings) = settings("vrrp_rlimit_rttime 10000");
-    assert_eq!(
-        findings,
-        [
-            "`vrrp_rlimit_rttime` is not supported yet: there is no such limit: the kernel would kill the daemon at it"
-        ]
-    );
+    let (_, findings) = settings("bfd_rlimit_rttime 10000");
+    assert_eq!(findings, ["`bfd_rlimit_rttime` is not supported yet: BFD is not spoken"]);
     for line in ["vrrp_rt_priority 0", "vrrp_cpu_affinity x", "umask 01000", "reload_file here"] {
         assert!(parse("t", &format!("global_defs {{\n{line}\n}}\n")).is_err(), "{line}");
     }

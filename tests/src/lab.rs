@@ -6,7 +6,7 @@
 //!  node n ─ lan0 ┘
 //! ```
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result};
 
@@ -156,7 +156,7 @@ pub fn node_of(mac: [u8; 6]) -> Option<usize> {
 /// Address of the client in the family of `like`.
 pub fn client_address(like: IpAddr) -> IpAddr {
     match like {
-        IpAddr::V4(_) => IpAddr::from([10, 77, 0, 100]),
+        IpAddr::V4(_) => IpAddr::from(CLIENT_V4),
         IpAddr::V6(_) => IpAddr::from([0xfd77, 0, 0, 0, 0, 0, 0, 0x64]),
     }
 }
@@ -168,6 +168,8 @@ pub(crate) fn index_of(interface: &str) -> Result<u32> {
 }
 
 const CLIENT: usize = 100;
+pub(crate) const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x64];
+pub(crate) const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 
 fn port(node: usize) -> String {
     format!("port{node}")

@@ -8,11 +8,13 @@
 //!
 //! The observer reads adverts with a parser of its own on purpose: it must not share a mistake with the daemon.
 
+pub mod arp;
 pub mod bench;
 pub mod bench_xdp;
 pub mod clock;
 pub mod daemon;
 pub mod flavour;
+pub mod flood;
 pub mod group;
 pub mod lab;
 pub mod leave;

@@ -1,13 +1,12 @@
 //! Adverts that no daemon may believe, for an instance that exists.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::Result;
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use crate::lab::{INTERFACE, index_of};
 use crate::netns::Namespace;
+use crate::observe::{send, sending_socket};
 
 /// What is wrong with an advert.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,10 +39,7 @@ impl Forger {
     /// # Errors
     /// When the packet socket is refused.
     pub fn new(client: &Namespace, vrid: u8) -> Result<Self> {
-        client.enter(|| {
-            let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
-            Ok(Self { socket, interface: index_of(INTERFACE)?, vrid })
-        })
+        client.enter(|| Ok(Self { socket: sending_socket()?, interface: index_of(INTERFACE)?, vrid }))
     }
 
     /// Sends one.
@@ -59,33 +55,12 @@ impl Forger {
     /// # Errors
     /// With the errno of the packet socket.
     pub fn send_frame(&self, frame: &[u8]) -> Result<()> {
-        let to = libc::sockaddr_ll {
-            sll_family: u16::try_from(libc::AF_PACKET)?,
-            sll_protocol: u16::try_from(libc::ETH_P_IP)?.to_be(),
-            sll_ifindex: i32::try_from(self.interface)?,
-            sll_hatype: 0,
-            sll_pkttype: 0,
-            sll_halen: 6,
-            sll_addr: [0; 8],
-        };
-        let len = u32::try_from(size_of_val(&to))?;
-        // SAFETY: frame and address live through the call, with their own lengths.
-        Errno::result(unsafe {
-            libc::sendto(
-                self.socket.as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-                (&raw const to).cast(),
-                len,
-            )
-        })?;
-        Ok(())
+        send(&self.socket, self.interface, frame)
     }
 }
 
 /// A frame from the lab's client to the IPv4 group, right but for its flaw.
-fn frame(vrid: u8, flaw: Flaw) -> Vec<u8> {
+pub(crate) fn frame(vrid: u8, flaw: Flaw) -> Vec<u8> {
     const SOURCE: [u8; 4] = [10, 77, 0, 100];
     const GROUP: [u8; 4] = [224, 0, 0, 18];
     let (version, kind, form) = match flaw {

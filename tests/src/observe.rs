@@ -167,6 +167,11 @@ pub(crate) fn packet_socket() -> Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Sends frames of the namespace this thread is in, and takes none.
+pub(crate) fn sending_socket() -> Result<OwnedFd> {
+    Ok(socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?)
+}
+
 /// The next frame, or `None` when the wait was over.
 pub(crate) fn receive(socket: &OwnedFd, frame: &mut [u8]) -> Result<Option<Received>> {
     let mut control = nix::cmsg_space!(libc::timespec);
@@ -188,6 +193,35 @@ pub(crate) fn receive(socket: &OwnedFd, frame: &mut [u8]) -> Result<Option<Recei
         interface: u32::try_from(from.ifindex())?,
         outgoing: from.pkttype() == libc::PACKET_OUTGOING,
     }))
+}
+
+/// Sends a frame as it is.
+///
+/// # Errors
+/// With the errno of the packet socket; EAGAIN where it would have to wait.
+pub(crate) fn send(socket: &OwnedFd, interface: u32, frame: &[u8]) -> Result<()> {
+    let to = libc::sockaddr_ll {
+        sll_family: u16::try_from(libc::AF_PACKET)?,
+        sll_protocol: 0,
+        sll_ifindex: i32::try_from(interface)?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: [0; 8],
+    };
+    let len = u32::try_from(size_of_val(&to))?;
+    // SAFETY: frame and address live through the call, with their own lengths.
+    Errno::result(unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            frame.as_ptr().cast(),
+            frame.len(),
+            libc::MSG_DONTWAIT,
+            (&raw const to).cast(),
+            len,
+        )
+    })?;
+    Ok(())
 }
 
 /// What an untagged frame is, if it is of interest.

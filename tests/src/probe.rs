@@ -217,7 +217,7 @@ fn echo_socket(target: IpAddr) -> Result<OwnedFd> {
 }
 
 /// Puts this thread in the real-time class, below a daemon's.
-fn real_time() -> Result<()> {
+pub(crate) fn real_time() -> Result<()> {
     let parameter = libc::sched_param { sched_priority: 10 };
     // SAFETY: the parameter lives through the call; 0 is the calling thread.
     Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) })?;

@@ -23,6 +23,8 @@ enum What {
     Xdp,
     /// Detection, outage and load, beside keepalived
     Failover,
+    /// What a client sees of faults, beside keepalived
+    Faults,
 }
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
@@ -30,6 +32,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     let program = match arguments.what {
         What::Xdp => "bench-xdp",
         What::Failover => "bench-failover",
+        What::Faults => "bench-faults",
     };
     build::daemon(true)?;
     build::package(&["--package", "vrrp-tests", "--bin", program], true)?;

@@ -140,6 +140,8 @@ pub struct ProcessSettings {
     pub realtime: Option<u8>,
     /// CPUs of engine and effect thread; all where empty.
     pub cpus: Vec<usize>,
+    /// Longest time that one of them may compute as a real-time thread without waiting for anything.
+    pub unbroken: Option<Duration>,
     pub name: Option<Arc<str>>,
     pub umask: Option<u32>,
     /// Scripts of another user get all groups of that user.

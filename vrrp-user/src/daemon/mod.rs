@@ -30,6 +30,7 @@ pub mod metrics;
 mod notice;
 pub mod notify;
 pub mod options;
+mod overrun;
 pub mod pid_files;
 pub mod places;
 pub mod preflight;

@@ -29,6 +29,7 @@ use super::errand;
 use super::firewall::Firewall;
 use super::interfaces::Interfaces;
 use super::options::{RunOptions, XdpMode};
+use super::overrun;
 use super::pid_files::{self, PidFileError, PidFiles};
 use super::places::{self, PlaceError};
 use super::preflight::{self, MissingCapabilities};
@@ -45,6 +46,7 @@ use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{residue, route, rule};
+use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
 use crate::driver::xdp::{Program, Ring};
 use crate::protocol::{Event, InstanceSettings};
@@ -301,6 +303,12 @@ fn start_threads(
     let (standing, refused) = Standing::take(process.nice, &process.cpus);
     for line in refused {
         warn!("{line}");
+    }
+    if options.realtime {
+        match Overruns::watch(process.unbroken.unwrap_or(UNBROKEN)) {
+            Ok(overruns) => drop(tokio::spawn(overrun::follow(overruns, Arc::clone(&sources.record)))),
+            Err(error) => warn!(%error, "real-time threads may compute without a limit"),
+        }
     }
     let Spawned { thread: engine, class } = engine.spawn(options.realtime.then_some(priority))?;
     let effect = effect.spawn(options.realtime.then_some(beside))?;

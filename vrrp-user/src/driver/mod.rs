@@ -6,6 +6,7 @@ pub mod fifo;
 pub mod firewall;
 pub mod maps;
 pub mod netlink;
+pub mod overrun;
 pub mod probe;
 pub mod process;
 pub mod realtime;

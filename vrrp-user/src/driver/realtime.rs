@@ -10,6 +10,8 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::Pid;
 use thiserror::Error;
 
+use super::overrun;
+
 /// SCHED_FIFO priority of the engine; that of threaded interrupt handlers, which bring the adverts.
 pub const ENGINE_PRIORITY: i32 = 50;
 /// As [`ENGINE_PRIORITY`], of the effect thread: whatever it does, the engine comes first.
@@ -57,6 +59,7 @@ pub fn become_realtime(priority: i32) -> Result<(), RealtimeError> {
         let limit = getrlimit(Resource::RLIMIT_RTPRIO).map_or(0, |(soft, _)| soft);
         return Err(RealtimeError { priority, limit, source });
     }
+    overrun::join(priority);
     Ok(())
 }
 

@@ -20,6 +20,8 @@ use nix::unistd::{Gid, Pid, Uid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::overrun;
+
 /// Everything about the new process.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -57,11 +59,12 @@ impl Child {
 }
 
 /// Starts the program. All three standard streams are `/dev/null`; other descriptors are not inherited, nor are
-/// signal dispositions, the signal mask and the scheduling class. Must be called within a runtime.
+/// signal dispositions, the signal mask, the scheduling class and the limit of real time. Must be called within a runtime.
 pub(super) fn spawn(plan: &Plan) -> nix::Result<Child> {
     let null = File::options().read(true).write(true).open("/dev/null").map_err(errno_of)?;
     let (arguments, environment) = (pointers(&plan.arguments), pointers(&plan.environment));
-    let mut birth = Birth { plan, arguments, environment, null: null.as_raw_fd(), errno: 0 };
+    let limit = overrun::inherited().map(|(rlim_cur, rlim_max)| libc::rlimit { rlim_cur, rlim_max });
+    let mut birth = Birth { plan, arguments, environment, null: null.as_raw_fd(), limit, errno: 0 };
     let pid = birth.clone_child()?;
     if birth.errno != 0 {
         let _ = waitpid(pid, None);
@@ -83,6 +86,8 @@ struct Birth<'a> {
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
     null: RawFd,
+    /// Where the daemon has another one.
+    limit: Option<libc::rlimit>,
     /// Why it did not become the program.
     errno: c_int,
 }
@@ -146,6 +151,9 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
             // The daemon's thread is of ordinary class already where this is refused. Where close_range is unknown
             // (before Linux 5.11), only descriptors that are not close-on-exec by themselves go along.
             libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary);
+            if let Some(limit) = &birth.limit {
+                libc::setrlimit(libc::RLIMIT_RTTIME, ptr::from_ref(limit));
+            }
             libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             if let Some((uid, gid, groups)) = &plan.user {
                 let (uid, gid) = (uid.as_raw(), gid.as_raw());

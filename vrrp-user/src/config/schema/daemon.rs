@@ -17,6 +17,7 @@ pub(in crate::config) struct DaemonDraft {
     nice: Option<i8>,
     realtime: Option<u8>,
     cpus: Vec<usize>,
+    unbroken: Option<Duration>,
     /// `vrrp_process_name`, which counts before `process_name`, and that before `process_names`.
     vrrp_name: Option<Arc<str>>,
     name: Option<Arc<str>>,
@@ -70,10 +71,13 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "CPUs, from 0, that engine and effect thread run on; scripts and all else run anywhere",
     ),
     Row::moot("vrrp_no_swap", "lock memory", "memory is locked where that is permitted"),
-    Row::missing(
+    Row::works(
         "vrrp_rlimit_rttime",
-        "limit of real time",
-        "there is no such limit: the kernel would kill the daemon at it",
+        Kind::Integer(2, 4_294_967_295, |globals: &mut GlobalsDraft, n| {
+            globals.daemon.unbroken = u64::try_from(n.value).ok().map(Duration::from_micros);
+        }),
+        "1000000",
+        "µs that engine or effect thread may compute without a pause; then both are ordinary for 10 s",
     )
     .alias(&["vrrp_rlimit_rtime"]),
     Row::moot("max_auto_priority", "raise the priority when late", FROM_THE_START),
@@ -174,6 +178,7 @@ impl DaemonDraft {
             nice: self.nice,
             realtime: self.realtime,
             cpus: self.cpus,
+            unbroken: self.unbroken,
             name: self.vrrp_name.or(self.name).or(by_default),
             umask: self.umask,
             supplementary_groups: self.supplementary_groups,

@@ -1,0 +1,171 @@
+//! A client that asks by ARP who has a virtual address, at a steady pace, and who answered.
+//!
+//! It does what a neighbour does whose cache has no entry: requests go to everybody on the link. Two answers to one
+//! request are two owners of one address.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use crate::clock::realtime;
+use crate::lab::{CLIENT_MAC, CLIENT_V4, INTERFACE, Lab, index_of, node_of};
+use crate::observe::{packet_socket, receive, send, sending_socket};
+use crate::probe::real_time;
+
+/// Asks until dropped.
+#[derive(Debug)]
+pub struct ArpProber {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    period: Duration,
+}
+
+/// A request, and which nodes answered before the next one.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Nanoseconds of CLOCK_REALTIME.
+    pub sent: u64,
+    pub by: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    asks: Mutex<Vec<Ask>>,
+    stop: AtomicBool,
+}
+
+impl ArpProber {
+    /// Asks for `target` from the client of `lab` once each `period`.
+    ///
+    /// # Errors
+    /// When the sockets are refused.
+    pub fn new(lab: &Lab, target: Ipv4Addr, period: Duration) -> Result<Self> {
+        let (sender, receiver, interface) =
+            lab.client.enter(|| Ok((sending_socket()?, packet_socket()?, index_of(INTERFACE)?)))?;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
+        timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty())?;
+        let shared = Arc::new(Shared::default());
+        let ask = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                // An ordinary class makes the pace rougher, no more.
+                let _refused = real_time();
+                let request = request(target);
+                while !shared.stop.load(Ordering::Relaxed) && timer.wait().is_ok() {
+                    shared.asks().push(Ask { sent: realtime(), by: Vec::new() });
+                    // A request that is not sent is one that nobody answers.
+                    let _refused = send(&sender, interface, &request);
+                }
+            }
+        });
+        let take = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let mut frame = [0; 2048];
+                while !shared.stop.load(Ordering::Relaxed) {
+                    let Ok(Some(got)) = receive(&receiver, &mut frame) else { continue };
+                    let reply = frame.get(..got.len).filter(|_| !got.outgoing);
+                    if let Some(node) = reply.and_then(|frame| answerer(frame, target)) {
+                        shared.record(node, got.at);
+                    }
+                }
+            }
+        });
+        Ok(Self { shared, threads: vec![ask, take], period })
+    }
+
+    /// Those sent since `since` (CLOCK_REALTIME).
+    pub fn asks(&self, since: u64) -> Vec<Ask> {
+        self.shared.asks().iter().filter(|ask| ask.sent >= since).cloned().collect()
+    }
+
+    /// For how long two nodes answered, all requests since `since` taken together.
+    pub fn answered_twice(&self, since: u64) -> Duration {
+        let twice = self.asks(since).iter().filter(|ask| ask.by.len() > 1).count();
+        self.period * u32::try_from(twice).unwrap_or(u32::MAX)
+    }
+
+    /// How many requests since `since` a node answered.
+    pub fn answers(&self, node: usize, since: u64) -> usize {
+        self.asks(since).iter().filter(|ask| ask.by.contains(&node)).count()
+    }
+}
+
+impl Drop for ArpProber {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A panic of the thread has been printed already.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn asks(&self) -> MutexGuard<'_, Vec<Ask>> {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer belongs to the latest request before it.
+    fn record(&self, node: usize, at: u64) {
+        let mut asks = self.asks();
+        if let Some(ask) = asks.iter_mut().rev().find(|ask| ask.sent <= at)
+            && !ask.by.contains(&node)
+        {
+            ask.by.push(node);
+        }
+    }
+}
+
+/// RFC 826, to everybody.
+fn request(target: Ipv4Addr) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend(CLIENT_MAC);
+    frame.extend([0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
+    frame.extend(CLIENT_MAC);
+    frame.extend(CLIENT_V4.octets());
+    frame.extend([0; 6]);
+    frame.extend(target.octets());
+    frame
+}
+
+/// The node that says in this frame that it has `target`, and says so to the client alone.
+fn answerer(frame: &[u8], target: Ipv4Addr) -> Option<usize> {
+    let is_reply = frame.get(12..14)? == [0x08, 0x06] && frame.get(20..22)? == [0, 2];
+    let is_ours = frame.get(..6)? == CLIENT_MAC && frame.get(28..32)? == target.octets();
+    node_of(frame.get(22..28)?.try_into().ok()?).filter(|_| is_reply && is_ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_counts_for_the_latest_request_and_once() {
+        let shared = Shared::default();
+        shared.asks().extend([10, 20].map(|sent| Ask { sent, by: Vec::new() }));
+        for (node, at) in [(0, 12), (1, 15), (0, 18), (1, 25), (1, 5)] {
+            shared.record(node, at);
+        }
+        let by: Vec<_> = shared.asks().iter().map(|ask| ask.by.clone()).collect();
+        assert_eq!(by, [vec![0, 1], vec![1]]);
+    }
+
+    #[test]
+    fn only_answers_to_the_client_are_taken() {
+        let target = Ipv4Addr::new(10, 77, 0, 200);
+        let mut reply = request(target);
+        assert_eq!(answerer(&reply, target), None);
+        reply[..6].copy_from_slice(&CLIENT_MAC);
+        reply[21] = 2;
+        reply[22..28].copy_from_slice(&[2, 0, 0, 0, 0, 2]);
+        reply[28..32].copy_from_slice(&target.octets());
+        assert_eq!(answerer(&reply, target), Some(1));
+        assert_eq!(answerer(&reply, Ipv4Addr::LOCALHOST), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! A better node with many addresses joins a pair at work.
+
+use std::net::Ipv4Addr;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{ARP, HEIR, MASTER, cells};
+use crate::arp::ArpProber;
+use crate::bench::{Plan, Row};
+use crate::clock::realtime;
+use crate::daemon::{Config, Daemon, Instance};
+use crate::pair::{Pair, Role, SETTLE};
+
+const ADDRESSES: u16 = 1000;
+/// Those in the adverts; the others are excluded from them.
+const ADVERTISED: u16 = 20;
+const INTERVAL: u64 = 10;
+
+pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
+    let values = cells(plan, "join", join)?;
+    let measure = format!(
+        "a better node with {ADDRESSES} addresses joins, {INTERVAL} ms adverts: takeovers besides its own / both \
+         answered ARP for the last address"
+    );
+    Ok(vec![Row::new(measure, "0 / ≤ 20 ms", values)])
+}
+
+fn address(number: u16) -> Ipv4Addr {
+    let [high, low] = number.to_be_bytes();
+    Ipv4Addr::new(10, 77, 128 + high, low)
+}
+
+fn join(daemon: Daemon) -> Result<String> {
+    let texts: Vec<String> = (0..ADDRESSES).map(|number| format!("{}/32", address(number))).collect();
+    let (advertised, excluded) = texts.split_at_checked(ADVERTISED.into()).context("too few")?;
+    let advertised: Vec<&str> = advertised.iter().map(String::as_str).collect();
+    let block = format!("virtual_ipaddress_excluded {{\n        {}\n    }}", excluded.join("\n        "));
+    let role = |priority| {
+        let instance = Instance::v3(priority).interval(INTERVAL).addresses(&advertised).line(&block);
+        Role::new(daemon, Config::of(instance))
+    };
+    Pair::idle([role(200), role(100)])?.check_with(|pair| {
+        let last = address(ADDRESSES - 1);
+        pair.start(HEIR)?;
+        pair.wait_for_master(HEIR)?;
+        pair.wait_for_address(HEIR, last.into(), true)?;
+        let arp = ArpProber::new(&pair.lab, last, ARP)?;
+        sleep(Duration::from_secs(2));
+        pair.observer.clear();
+        let start = realtime();
+        pair.start(MASTER)?;
+        pair.observer.wait_for_advert(MASTER, start, SETTLE)?;
+        pair.wait_for_address(MASTER, last.into(), true)?;
+        sleep(Duration::from_secs(2));
+        let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
+        let begun = nodes.iter().zip(nodes.iter().skip(1)).filter(|(before, now)| before != now).count();
+        Ok(format!("{} / {} ms", begun.saturating_sub(1), arp.answered_twice(start).as_millis()))
+    })
+}

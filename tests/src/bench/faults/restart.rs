@@ -1,0 +1,39 @@
+//! The master's daemon is started again, as for an upgrade.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sys::signal::Signal;
+
+use super::{MASTER, Probes, cells, pair, patience};
+use crate::bench::load::takeovers;
+use crate::bench::{Plan, Row, millis};
+use crate::clock::realtime;
+use crate::daemon::Daemon;
+
+const INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(10)];
+
+pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
+    let row = |interval| {
+        let values = cells(plan, "restart", |daemon| restart(daemon, interval))?;
+        let measure = format!(
+            "the master's daemon is started again, {interval:?} adverts: takeovers of the peer / longest gap at the \
+             client"
+        );
+        Ok(Row::new(measure, "0 / ≤ 3 ms", values))
+    };
+    INTERVALS.into_iter().map(row).collect()
+}
+
+fn restart(daemon: Daemon, interval: Duration) -> Result<String> {
+    pair(daemon, interval)?.check_with(|pair| {
+        let probes = Probes::new(&pair.lab)?;
+        pair.observer.clear();
+        let start = realtime();
+        pair.restart(MASTER, Signal::SIGTERM)?;
+        sleep(3 * patience(interval)? + Duration::from_secs(1));
+        let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
+        Ok(format!("{} / {} ms", takeovers(&nodes), millis(probes.echo.longest_outage(start))))
+    })
+}

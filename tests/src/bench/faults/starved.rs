@@ -1,0 +1,130 @@
+//! Machines that have no time: busy processors, short memory, a busy disk, and backups that stand still.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, sleep};
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sys::signal::{Signal, kill};
+
+use super::{HEIR, Probes, cells, pair};
+use crate::bench::load::{Busy, takeovers};
+use crate::bench::{Plan, Row};
+use crate::clock::realtime;
+use crate::daemon::Daemon;
+use crate::process::Directory;
+
+const INTERVAL: Duration = Duration::from_millis(10);
+const LOOPS: usize = 8;
+/// What the disk is written with, again and again.
+const FILE: usize = 64 << 20;
+
+pub(super) fn loaded(plan: &Plan) -> Result<Vec<Row>> {
+    let span = Duration::from_secs(if plan.quick { 15 } else { 600 });
+    let values = cells(plan, "load", |daemon| load(daemon, span))?;
+    let measure = format!(
+        "{LOOPS} busy loops, memory and disk, {INTERVAL:?} adverts, {} s: false takeovers / both answered ARP",
+        span.as_secs()
+    );
+    Ok(vec![Row::new(measure, "0 / 0", values)])
+}
+
+pub(super) fn paused(plan: &Plan) -> Result<Vec<Row>> {
+    let (rounds, span) = if plan.quick { (5, 1) } else { (100, 5) };
+    let values = cells(plan, "pause", |daemon| pause(daemon, rounds, Duration::from_secs(span)))?;
+    let measure =
+        format!("SIGSTOP to the backup for {span} s, {INTERVAL:?} adverts, {rounds} times: takeovers");
+    Ok(vec![Row::new(measure, "0", values)])
+}
+
+fn load(daemon: Daemon, span: Duration) -> Result<String> {
+    let pair = pair(daemon, INTERVAL)?;
+    let probes = Probes::new(&pair.lab)?;
+    let processors = std::thread::available_parallelism()?.get();
+    let loops: Vec<usize> = (0..LOOPS).map(|number| number % processors).collect();
+    let start = realtime();
+    pair.observer.clear();
+    let _busy = (Busy::new(&loops)?, Greedy::new()?);
+    sleep(span);
+    let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
+    Ok(format!("{} / {} ms", takeovers(&nodes), probes.arp.answered_twice(start).as_millis()))
+}
+
+fn pause(daemon: Daemon, rounds: u32, span: Duration) -> Result<String> {
+    pair(daemon, INTERVAL)?.check_with(|pair| {
+        pair.observer.clear();
+        let tree = pair.running(HEIR)?.process().tree();
+        for _ in 0..rounds {
+            tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGSTOP))?;
+            sleep(span);
+            tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGCONT))?;
+            sleep(20 * INTERVAL);
+        }
+        let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
+        Ok(takeovers(&nodes).to_string())
+    })
+}
+
+/// Takes half of the memory that is free, touches it over and over, and keeps the disk busy, until dropped.
+#[derive(Debug)]
+struct Greedy {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    _files: Directory,
+}
+
+impl Greedy {
+    fn new() -> Result<Self> {
+        let files = Directory::new()?;
+        let mut file = File::create(files.path().join("disk"))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let disk = std::thread::spawn({
+            let (stop, block) = (Arc::clone(&stop), vec![0x5a; 1 << 20]);
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    // A full disk is as busy.
+                    let _full = (0..FILE / block.len()).try_for_each(|_| file.write_all(&block));
+                    let _synced = file.sync_all().and_then(|()| file.rewind());
+                }
+            }
+        });
+        let memory = std::thread::spawn({
+            let (stop, share) = (Arc::clone(&stop), free_memory() / 2);
+            move || {
+                const PAGE: usize = 4096;
+                while !stop.load(Ordering::Relaxed) {
+                    let mut taken = vec![0_u8; share];
+                    for page in taken.iter_mut().step_by(PAGE) {
+                        *page = page.wrapping_add(1);
+                        if stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                    }
+                    std::hint::black_box(&taken);
+                }
+            }
+        });
+        Ok(Self { stop, threads: vec![disk, memory], _files: files })
+    }
+}
+
+impl Drop for Greedy {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A panic of the thread has been printed already.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// Bytes that the kernel says could be had without swapping.
+fn free_memory() -> usize {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok());
+    kilobytes.unwrap_or(0) << 10
+}

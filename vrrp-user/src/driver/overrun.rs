@@ -1,0 +1,215 @@
+//! Takes the real-time threads out of their class when one of them computes without a pause, before that starves the
+//! machine or the kernel kills the daemon for it.
+//!
+//! Enters: the longest time that a real-time thread may compute without waiting for anything. Leaves: ordinary threads
+//! and a wake-up for whoever tells of it and lets them back. Absent: a timer of our own; the kernel measures
+//! (`RLIMIT_RTTIME`, Linux 2.6.25) and sends SIGXCPU at the soft limit. At the hard limit, which a service manager may
+//! have set, it kills.
+//!
+//! The signal is kept for the real-time threads: they can run when none of the others can.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::gettid;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Long beyond any turn of engine or effect, and short for a person at a machine that does not answer.
+pub const UNBROKEN: Duration = Duration::from_secs(1);
+
+/// Engine and effect.
+const THREADS: usize = 2;
+
+/// Thread and SCHED_FIFO priority of each, or 0; what the signal handler may read.
+static MEMBERS: [AtomicU64; THREADS] = [const { AtomicU64::new(0) }; THREADS];
+/// Counts what the handler did.
+static TOLD: AtomicI32 = AtomicI32::new(-1);
+/// As the process was started.
+static INHERITED: OnceLock<(u64, u64)> = OnceLock::new();
+
+/// Hears of it when the threads were taken out of their class.
+#[derive(Debug)]
+pub struct Overruns {
+    told: AsyncFd<EventFd>,
+    limit: Duration,
+}
+
+impl Overruns {
+    /// Sets the limit for the threads that [`join`] from now on, which the calling thread starts; where a
+    /// hard limit is shorter, half of that. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// The kernel has no descriptor left, or refuses the limit.
+    pub fn watch(limit: Duration) -> io::Result<Self> {
+        let inherited @ (_, hard) = getrlimit(Resource::RLIMIT_RTTIME)?;
+        let _ = INHERITED.set(inherited);
+        let wanted = u64::try_from(limit.as_micros()).unwrap_or(RLIM_INFINITY);
+        let limit = if hard == RLIM_INFINITY { wanted } else { wanted.min(hard / 2) };
+        let told = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        TOLD.store(told.as_raw_fd(), SeqCst);
+        // SAFETY: an owned descriptor stays open and the same for as long as it lives.
+        let told = unsafe { AsyncFd::register_with_interest(told, Interest::READABLE)? };
+        only_real_time().thread_block()?;
+        let action = SigAction::new(SigHandler::Handler(demote), SaFlags::SA_RESTART, SigSet::all());
+        // SAFETY: the handler keeps to atomics and bare system calls.
+        unsafe { sigaction(Signal::SIGXCPU, &action) }?;
+        let watched = Self { told, limit: Duration::from_micros(limit) };
+        watched.arm()?;
+        Ok(watched)
+    }
+
+    /// What counts: microseconds as the kernel knows them.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Returns when it has happened since the last [`Self::restore`].
+    ///
+    /// # Errors
+    /// The runtime has ended.
+    pub async fn happen(&self) -> io::Result<()> {
+        self.told.readable().await?.retain_ready();
+        Ok(())
+    }
+
+    /// Puts the threads back into their class, each with its priority.
+    ///
+    /// # Errors
+    /// The kernel refuses it; those that come after the first refused one stay ordinary.
+    pub fn restore(&self) -> io::Result<()> {
+        let _ = self.told.try_io(Interest::READABLE, |told| Ok(told.read()?));
+        self.arm()?;
+        for (thread, priority) in MEMBERS.iter().filter_map(member) {
+            if !has_ended(thread) {
+                schedule(thread, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, priority)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The kernel moves the limit on by a second whenever it has been reached.
+    fn arm(&self) -> io::Result<()> {
+        let (_, hard) = getrlimit(Resource::RLIMIT_RTTIME)?;
+        let soft = u64::try_from(self.limit.as_micros()).unwrap_or(RLIM_INFINITY);
+        Ok(setrlimit(Resource::RLIMIT_RTTIME, soft, hard)?)
+    }
+}
+
+impl Drop for Overruns {
+    fn drop(&mut self) {
+        TOLD.store(-1, SeqCst);
+    }
+}
+
+/// The calling thread is in the real-time class with this priority and comes under the limit.
+pub(super) fn join(priority: i32) {
+    let (Ok(thread), Ok(level)) = (u32::try_from(gettid().as_raw()), u32::try_from(priority)) else { return };
+    let packed = u64::from(thread) << 32 | u64::from(level);
+    let room = |place: &&AtomicU64| {
+        let before = place.load(Relaxed);
+        member(place).is_none_or(|(thread, _)| has_ended(thread))
+            && place.compare_exchange(before, packed, SeqCst, Relaxed).is_ok()
+    };
+    if MEMBERS.iter().find(room).is_some() {
+        // Without it the signal waits for the other thread.
+        let _ = only_real_time().thread_unblock();
+    }
+}
+
+/// The limit that a program started by the daemon is to have again.
+pub(super) fn inherited() -> Option<(u64, u64)> {
+    INHERITED.get().copied()
+}
+
+fn only_real_time() -> SigSet {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGXCPU);
+    set
+}
+
+fn member(place: &AtomicU64) -> Option<(i32, i32)> {
+    let packed = place.load(Relaxed);
+    let thread = i32::try_from(packed >> 32).ok().filter(|thread| *thread > 0)?;
+    Some((thread, i32::try_from(packed & u64::from(u32::MAX)).ok()?))
+}
+
+fn has_ended(thread: i32) -> bool {
+    // SAFETY: takes a number only.
+    unsafe { libc::sched_getscheduler(thread) < 0 }
+}
+
+/// The signal handler.
+extern "C" fn demote(_: i32) {
+    let errno = Errno::last();
+    for (thread, _) in MEMBERS.iter().filter_map(member) {
+        // A thread that has ended needs nothing.
+        let _ = schedule(thread, libc::SCHED_OTHER, 0);
+    }
+    let told = TOLD.load(SeqCst);
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: writes eight bytes of its own; a descriptor of -1 is refused.
+    unsafe { libc::write(told, one.as_ptr().cast(), one.len()) };
+    errno.set();
+}
+
+fn schedule(thread: i32, policy: i32, priority: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: the parameters live across the call.
+    match unsafe { libc::sched_setscheduler(thread, policy, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::super::clock;
+    use super::super::realtime::{EFFECT_PRIORITY, become_realtime};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_computes_without_a_pause_is_ordinary_until_it_is_let_back() {
+        let hard = getrlimit(Resource::RLIMIT_RTTIME).unwrap().1;
+        let overruns = Overruns::watch(Duration::from_millis(40)).unwrap();
+        let (tell, told) = mpsc::channel();
+        let (allow, allowed) = mpsc::channel();
+        let worker = thread::spawn(move || {
+            if become_realtime(EFFECT_PRIORITY).is_err() {
+                return tell.send(None).unwrap();
+            }
+            for _ in 0..2 {
+                // The kernel's fair share for others makes it longer than what it computes.
+                let end = clock::now() + Duration::from_secs(20);
+                while policy() == libc::SCHED_FIFO && clock::now() < end {}
+                tell.send(Some(policy())).unwrap();
+                allowed.recv().unwrap();
+            }
+        });
+        if let Some(demoted) = told.recv().unwrap() {
+            assert_eq!(demoted, libc::SCHED_OTHER);
+            overruns.happen().await.unwrap();
+            overruns.restore().unwrap();
+            allow.send(()).unwrap();
+            assert_eq!(told.recv().unwrap(), Some(libc::SCHED_OTHER), "the limit counts again");
+            allow.send(()).unwrap();
+        }
+        worker.join().unwrap();
+        setrlimit(Resource::RLIMIT_RTTIME, hard, hard).unwrap();
+    }
+
+    fn policy() -> i32 {
+        // SAFETY: asks for the calling thread.
+        unsafe { libc::sched_getscheduler(0) & !libc::SCHED_RESET_ON_FORK }
+    }
+}
