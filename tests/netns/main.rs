@@ -21,6 +21,7 @@ mod repair;
 mod rungs;
 mod tracks;
 mod vmac;
+mod webhook;
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};

@@ -28,5 +28,6 @@ pub mod process;
 mod require;
 pub mod smtp;
 pub mod tap;
+pub mod webhook;
 
 pub use require::{missing, require};

@@ -5,7 +5,9 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::super::outline::Written;
-use super::super::{Config, Globals, Instance, MailSettings, NotifyCommand, ScriptCommand, ScriptUser};
+use super::super::{
+    Config, Globals, Instance, MailSettings, NotifyCommand, ScriptCommand, ScriptUser, WebhookSettings,
+};
 use super::{Finding, Origin, Value};
 use crate::protocol::auth::AntiReplay;
 use crate::protocol::{Auth, InstanceSettings, Order, Version, VirtualAddress};
@@ -158,6 +160,10 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["notify_fault"], &[], |it| it.notify.fault.as_ref().map(command)),
     row(&["notify_stop"], &[], |it| it.notify.stop.as_ref().map(command)),
     row(&["notify"], &[], |it| it.notify.any.as_ref().map(command)),
+    row(&["notify_webhook"], &["notify_webhook"], |it| {
+        let shown: Vec<String> = it.notify.webhooks.iter().map(webhook).collect();
+        (!shown.is_empty()).then(|| shown.join("; "))
+    }),
     row(&["smtp_alert"], &["smtp_alert_vrrp", "smtp_alert"], |it| Some(switch(it.notify.mail))),
 ];
 
@@ -353,6 +359,16 @@ fn receivers(mail: &MailSettings) -> String {
 fn command(hook: &NotifyCommand) -> String {
     let line = command_line(&hook.command);
     hook.user.as_ref().map_or_else(|| line.clone(), |by| format!("{line} (as {})", user(by)))
+}
+
+/// Without what may be secret.
+fn webhook(it: &WebhookSettings) -> String {
+    let mut shown = format!("{} ({}, {} retries, {}", it.url, it.template, it.retries, span(it.patience));
+    if !it.headers.is_empty() {
+        shown.push_str(&format!(", headers: {}", it.headers.len()));
+    }
+    shown.push_str(if it.verify_tls { ")" } else { ", any certificate)" });
+    shown
 }
 
 pub(super) fn command_line(command: &ScriptCommand) -> String {
