@@ -8,6 +8,7 @@ mod authentication;
 mod election;
 mod faults;
 mod groups;
+mod handover;
 mod interfaces;
 mod lifecycle;
 mod mail;
