@@ -10,8 +10,8 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Sighting};
 use vrrp_user::config::{
-    CheckSettings, CheckTarget, Config, Globals, Group, Instance, NotifyCommand, NotifySettings,
-    ScriptCommand,
+    CheckSettings, CheckTarget, Config, Globals, Group, HoldSettings, Instance, NotifyCommand,
+    NotifySettings, ScriptCommand,
 };
 use vrrp_user::daemon::board::Board;
 use vrrp_user::daemon::record::{Realtime, Record, RungNote};
@@ -20,8 +20,8 @@ use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::{Rung, clock};
 use vrrp_user::protocol::{
     Addresses, AnnounceSettings, Auth, Epoch, GroupId, GroupSettings, GroupTransition, InstanceId,
-    InstanceSettings, Interval, Priority, Reason, State, Track, TrackId, TrackSettings, Transition, Version,
-    VirtualAddress, VmacSettings, Vrid, Weight,
+    InstanceSettings, Interval, Order, Priority, Reason, State, Track, TrackId, TrackSettings, Transition,
+    Version, VirtualAddress, VmacSettings, Vrid, Weight,
 };
 
 /// A folder of its own for one test, gone afterwards.
@@ -78,6 +78,7 @@ pub(crate) fn script(id: u32, line: impl AsRef<str>) -> CheckSettings {
         fall: 1,
         user: None,
         init_fail: false,
+        hold: HoldSettings::default(),
     }
 }
 
@@ -110,6 +111,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         accept: true,
         owner_ignores: false,
         higher_prio_send_advert: false,
+        handover: Order::default(),
         ignore_own_link: false,
         tracks: vec![],
         vmacs: VmacSettings::default(),

@@ -9,6 +9,7 @@ mod election;
 mod faults;
 mod fence;
 mod groups;
+mod handover;
 mod interfaces;
 mod lifecycle;
 mod mail;
@@ -21,6 +22,7 @@ mod repair;
 mod rungs;
 mod tracks;
 mod vmac;
+mod webhook;
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use lettre::message::Mailbox;
 
-use super::check::{CheckTarget, Endpoint};
+use super::check::{CheckTarget, Endpoint, HoldSettings};
+use super::webhook::WebhookSettings;
 use crate::protocol::{
     GroupSettings, InstanceId, InstanceSettings, Route, Rule, TrackId, VirtualAddress, Weight,
 };
@@ -111,6 +112,8 @@ pub struct NotifySettings {
     pub priority_changes: bool,
     /// Mail is sent, where there is a server for it.
     pub mail: bool,
+    /// Told of changes of the state; no two are the same.
+    pub webhooks: Vec<WebhookSettings>,
 }
 
 impl NotifySettings {
@@ -249,4 +252,5 @@ pub struct CheckSettings {
     pub user: Option<ScriptUser>,
     /// Counts as failed until the first result.
     pub init_fail: bool,
+    pub hold: HoldSettings,
 }

@@ -135,10 +135,18 @@ impl Attachments {
     }
 
     fn fence(&mut self) {
-        let Self { program: Some(program), instances, places, fence, .. } = self else { return };
+        let Self { program: Some(program), instances, places, rungs, board, fence, .. } = self else {
+            return;
+        };
         let placed = places.iter().filter_map(|(id, place)| Some((*id, instances.get(id)?, place.ifindex?)));
-        if let Err(error) = fence.set(program, placed) {
+        if let Err(error) = fence.set(program, placed.clone()) {
             warn!(%error, "some addresses are answered for without a lease");
+        }
+        for (instance, settings, ifindex) in placed {
+            let is_program = rungs.get(&ifindex).is_some_and(|rung| rung.is_program());
+            if let Some(board) = board.instances.get(instance.index()) {
+                board.fenced.store(is_program && fence.encloses(settings, ifindex), Relaxed);
+            }
         }
     }
 

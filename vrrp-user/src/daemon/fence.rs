@@ -50,6 +50,19 @@ impl Fence {
         }
         outcome
     }
+
+    /// Whether every address of an instance on this interface is fenced, there and on its own interface.
+    pub fn encloses(&self, settings: &InstanceSettings, ifindex: u32) -> bool {
+        settings.addresses.all().all(|address| {
+            let stands_here = address.device.as_ref().is_none_or(|device| *device == settings.interface);
+            let key = |ifindex| LeaseKey {
+                ifindex,
+                family: Family::of(address.address) as u32,
+                address: widen(address.address),
+            };
+            stands_here && self.leases.contains_key(&key(ifindex))
+        })
+    }
 }
 
 fn wanted<'a>(

@@ -26,6 +26,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::board::{InstanceBoard, LATENESS_BUCKETS};
+use super::check_metrics;
 use super::status::{Live, Sources, family, gap_bound, received, skew, skew_seconds, source};
 use crate::driver::{Rung, clock};
 use crate::protocol::{InstanceSettings, Reason, State};
@@ -117,6 +118,7 @@ impl Collector for Scrape {
         self.node(out)?;
         states(out, &readings)?;
         self.groups(out)?;
+        check_metrics::encode(&self.sources, out)?;
         activity(out, &readings)?;
         counted(out, &readings)?;
         self.peers(out, &readings)
@@ -159,6 +161,7 @@ impl Scrape {
             row(&vec![("result", "refused")], loads.refused)
         })?;
         self.mails(out)?;
+        self.webhooks(out)?;
         let totals = [
             ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),
             ("vrrpx_away", "Times that this node found itself to have been away", board.away.load(Relaxed)),
@@ -216,6 +219,32 @@ impl Scrape {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn webhooks(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let webhooks = self.sources.record.read().webhooks.clone();
+        gauge(out, "vrrpx_webhook_waiting", "Changes that a webhook has not taken yet", |row| {
+            webhooks
+                .iter()
+                .try_for_each(|(webhook, posts)| row(&vec![("webhook", webhook)], posts.waiting as f64))
+        })?;
+        counter(out, "vrrpx_webhook_posts", "Changes told to a webhook by what came of them", |row| {
+            for (webhook, posts) in &webhooks {
+                let results = [
+                    ("sent", posts.sent),
+                    ("failed", posts.failed),
+                    ("superseded", posts.superseded),
+                    ("lost", posts.lost),
+                ];
+                for (result, count) in results {
+                    row(&vec![("webhook", webhook), ("result", result)], count)?;
+                }
+            }
+            Ok(())
+        })?;
+        counter(out, "vrrpx_webhook_refusals", "Attempts that a webhook did not take", |row| {
+            webhooks.iter().try_for_each(|(webhook, posts)| row(&vec![("webhook", webhook)], posts.refusals))
         })
     }
 
@@ -424,7 +453,7 @@ fn each_peer(
 }
 
 /// A family of gauges; `rows` calls its argument for each.
-fn gauge(
+pub(super) fn gauge(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -435,7 +464,7 @@ fn gauge(
 }
 
 /// A family of counters; its names end in `_total`.
-fn counter(
+pub(super) fn counter(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

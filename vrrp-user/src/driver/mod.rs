@@ -2,10 +2,12 @@
 //! into packets and messages.
 
 pub mod clock;
+mod crowd;
 pub mod fifo;
 pub mod firewall;
 pub mod maps;
 pub mod netlink;
+pub mod output;
 pub mod overrun;
 pub mod probe;
 pub mod process;
@@ -16,6 +18,7 @@ pub mod socket;
 mod spawn;
 pub mod sysctl;
 pub mod wait;
+pub mod webhook;
 pub mod xdp;
 
 /// How the adverts of an interface reach the daemon, best first.
@@ -37,6 +40,11 @@ pub enum Rung {
 
 impl Rung {
     pub const ALL: [Self; 5] = [Self::None, Self::Native, Self::Tcx, Self::Generic, Self::Socket];
+
+    /// Whether the program sees what comes in, and can drop it.
+    pub const fn is_program(self) -> bool {
+        matches!(self, Self::Native | Self::Tcx | Self::Generic)
+    }
 
     pub const fn as_str(self) -> &'static str {
         match self {

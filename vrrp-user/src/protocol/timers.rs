@@ -21,12 +21,14 @@ pub enum Timer {
     AnnounceContest = 6,
     /// Fault: addresses that somebody kept removing are tried again.
     Reclaim = 7,
+    /// After a mastership, in any state: the addresses are to be removed.
+    Handover = 8,
     /// Master: it was away, and nobody was heard whom it would obey; it takes over anew.
-    Return = 8,
+    Return = 9,
 }
 
 impl Timer {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Advert,
         Self::MasterDown,
         Self::Suspect,
@@ -35,6 +37,7 @@ impl Timer {
         Self::AnnounceRefresh,
         Self::AnnounceContest,
         Self::Reclaim,
+        Self::Handover,
         Self::Return,
     ];
 }
@@ -54,8 +57,11 @@ impl Timers {
         self.due[timer as usize] = None;
     }
 
+    /// Those of a state. A handover goes on in the next one.
     pub(super) fn stop_all(&mut self) {
+        let handover = self.due(Timer::Handover);
         *self = Self::default();
+        self.due[Timer::Handover as usize] = handover;
     }
 
     pub(super) fn due(&self, timer: Timer) -> Option<Timestamp> {

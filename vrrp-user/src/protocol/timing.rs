@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn a_lease_ends_before_the_quickest_peer_loses_patience() {
         assert_eq!(lease(v3(10), 3), Duration::from_micros(29_970));
-        for (version, interval) in [(Version::V3, v3(10)), (Version::V3, v3(40_950)), (Version::V2, v2(255))] {
+        for (version, interval) in [(Version::V3, v3(10)), (Version::V3, v3(40_950)), (Version::V2, v2(255))]
+        {
             let patience = master_down_interval(version, Priority::OWNER, interval, 3);
             let fast = patience - patience / 2000;
             let lease = lease(interval, 3);

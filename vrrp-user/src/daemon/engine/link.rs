@@ -112,7 +112,8 @@ impl Engine {
 
     /// An instance whose lease has run out before its latest advert was sent.
     pub(super) fn take_lapsed(&mut self) -> Option<InstanceId> {
-        let lapsed = |(link, id): (&mut Link, u32)| std::mem::take(&mut link.lapsed).then_some(InstanceId(id));
+        let lapsed =
+            |(link, id): (&mut Link, u32)| std::mem::take(&mut link.lapsed).then_some(InstanceId(id));
         let found = self.links.iter_mut().zip(0..).find_map(lapsed);
         self.has_lapsed &= found.is_some();
         found

@@ -10,12 +10,12 @@ use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Mail,
-    MailFailure, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
+    Check, Configuration, Count, Counts, Engine, Failure, Gaps, Group, Held, Hook, Instance, Interface,
+    Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
-use crate::daemon::record::{HookRun, Inner, InstanceRecord};
+use crate::daemon::record::{HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::wall::rfc3339;
 use crate::driver::clock;
 use crate::protocol::{
@@ -48,9 +48,10 @@ impl Sources {
                 .map(|(config, board)| self.instance(config.id, config, board, &record, now))
                 .collect(),
             groups: self.groups(&record, now),
-            checks: self.config.checks.iter().map(|script| check(script, &record)).collect(),
+            checks: self.config.checks.iter().map(|script| check(script, &record, now)).collect(),
             strangers: self.strangers(),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &record)),
+            webhooks: record.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
         }
     }
 
@@ -352,15 +353,23 @@ fn history(past: &InstanceRecord) -> Vec<Passed> {
     past.history.iter().map(passed).collect()
 }
 
-fn check(script: &config::CheckSettings, record: &Inner) -> Check {
+fn check(script: &config::CheckSettings, record: &Inner, now: Timestamp) -> Check {
     let round = record.checks.get(&script.id);
+    let held = round.and_then(|round| round.held);
     Check {
         name: script.name.to_string(),
         kind: script.target.kind().to_owned(),
         up: round.map(|round| round.up),
+        noticed_by: round.map(|round| round.by.as_str().to_owned()),
         runs: round.map_or(0, |round| round.runs),
         ended: round.map(|round| round.outcome.to_string()),
+        exit_code: round.and_then(|round| round.outcome.exit_code()),
         lasted_seconds: round.map(|round| round.lasted.as_secs_f64()),
+        output: round.and_then(|round| round.printed.as_deref()).map(str::to_owned),
+        held: held.map(|held| Held {
+            reason: held.cause.as_str().to_owned(),
+            seconds: held.until.since(now).as_secs_f64(),
+        }),
     }
 }
 
@@ -373,7 +382,22 @@ fn mail(settings: &config::MailSettings, record: &Inner) -> Mail {
         sent: mails.sent,
         failed: mails.failed,
         lost: mails.lost,
-        latest_failure: failure.map(|(at, why)| MailFailure { at: rfc3339(*at), why: why.clone() }),
+        latest_failure: failure.map(|(at, why)| Failure { at: rfc3339(*at), why: why.clone() }),
+    }
+}
+
+fn webhook(name: &str, posts: &Posts) -> Webhook {
+    let failure = posts.failure.as_ref();
+    Webhook {
+        webhook: name.to_owned(),
+        waiting: posts.waiting,
+        sent: posts.sent,
+        failed: posts.failed,
+        superseded: posts.superseded,
+        lost: posts.lost,
+        refusals: posts.refusals,
+        latest_status: posts.status,
+        latest_failure: failure.map(|(at, why)| Failure { at: rfc3339(*at), why: why.clone() }),
     }
 }
 

@@ -55,6 +55,7 @@ pub struct Status {
     pub strangers: Vec<Stranger>,
     /// `None` where no mail is sent about changes.
     pub mail: Option<Mail>,
+    pub webhooks: Vec<Webhook>,
 }
 
 /// A router on the wire that is none of ours and no peer: its VRID is not configured here, or it speaks CARP.
@@ -306,9 +307,26 @@ pub struct Check {
     pub kind: String,
     /// `None` before the first run.
     pub up: Option<bool>,
+    /// How a change is noticed: `looks`, `pidfd`, `inotify`, `events` or `signals`.
+    pub noticed_by: Option<String>,
     pub runs: u64,
     pub ended: Option<String>,
+    /// Of a command that ended by itself.
+    pub exit_code: Option<i32>,
     pub lasted_seconds: Option<f64>,
+    /// The last 512 bytes that a command printed, control characters escaped.
+    pub output: Option<String>,
+    /// Why it counts as failed although what it looks at may be well.
+    pub held: Option<Held>,
+}
+
+/// What keeps a check from counting as good.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Held {
+    /// `flapping` (`damping`) or `min_hold`.
+    pub reason: String,
+    /// How much longer, unless it changes again.
+    pub seconds: f64,
 }
 
 /// Mail about changes, since the start of the daemon.
@@ -322,13 +340,33 @@ pub struct Mail {
     pub failed: u64,
     /// Found no room to wait.
     pub lost: u64,
-    pub latest_failure: Option<MailFailure>,
+    pub latest_failure: Option<Failure>,
 }
 
-/// A mail that was given up.
+/// A mail that was given up, or an attempt that a webhook did not take.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct MailFailure {
+pub struct Failure {
     /// RFC 3339 in UTC.
     pub at: String,
     pub why: String,
+}
+
+/// What became of changes that a webhook is told, since it is configured.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Webhook {
+    /// Scheme, host and port; with a number where several look the same.
+    pub webhook: String,
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Not told, as a later change of the same instance or group came first.
+    pub superseded: u64,
+    /// Found no room to wait.
+    pub lost: u64,
+    /// Attempts that were not taken.
+    pub refusals: u64,
+    /// HTTP status of the latest attempt; `None` before the first one, and where there was no answer.
+    pub latest_status: Option<u16>,
+    pub latest_failure: Option<Failure>,
 }

@@ -96,9 +96,14 @@ impl Pins {
     }
 
     /// Pins the link of an interface. Its descriptor is not needed any more.
-    pub(super) fn pin_link(&self, ifindex: u32, link: Result<FdLink, LinkError>) -> Result<PathBuf, PinError> {
+    pub(super) fn pin_link(
+        &self,
+        ifindex: u32,
+        link: Result<FdLink, LinkError>,
+    ) -> Result<PathBuf, PinError> {
         let path = self.place(&format!("{LINK}{ifindex}"))?;
-        let link = link.map_err(|error| PinError::Refused { path: path.clone(), reason: error.to_string() })?;
+        let link =
+            link.map_err(|error| PinError::Refused { path: path.clone(), reason: error.to_string() })?;
         link.pin(&path).map_err(refused(path.clone()))?;
         Ok(path)
     }
@@ -130,7 +135,8 @@ fn provide_bpffs() -> Result<(), PinError> {
     }
     // Two daemons that mounted it both would hide the first one's pins from it.
     let directory = File::open(BPFFS).map_err(failed(Path::new(BPFFS)))?;
-    let _lock = Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| PinError::Mount(errno))?;
+    let _lock =
+        Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| PinError::Mount(errno))?;
     if mounted() {
         return Ok(());
     }
@@ -155,9 +161,9 @@ fn name(path: &Path) -> String {
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, PinError> {
     match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => listed
-            .and_then(|list| list.map(|entry| Ok(entry?.path())).collect())
-            .map_err(failed(folder)),
+        listed => {
+            listed.and_then(|list| list.map(|entry| Ok(entry?.path())).collect()).map_err(failed(folder))
+        }
     }
 }
 

@@ -174,7 +174,8 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
         | Timer::AnnounceRefresh
         | Timer::AnnounceContest
         | Timer::Reclaim
-        | Timer::Return => {}
+        | Timer::Return
+        | Timer::Handover => {}
     }
 }
 
