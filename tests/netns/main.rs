@@ -9,6 +9,7 @@ mod election;
 mod events;
 mod faults;
 mod groups;
+mod handover;
 mod interfaces;
 mod lifecycle;
 mod mail;

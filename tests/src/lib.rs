@@ -17,6 +17,7 @@ pub mod flavour;
 pub mod flood;
 pub mod group;
 pub mod lab;
+pub mod leave;
 pub mod malformed;
 pub mod netns;
 pub mod observe;

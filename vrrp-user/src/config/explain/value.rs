@@ -10,7 +10,7 @@ use super::super::{
 };
 use super::{Finding, Origin, Value};
 use crate::protocol::auth::AntiReplay;
-use crate::protocol::{Auth, InstanceSettings, Version, VirtualAddress};
+use crate::protocol::{Auth, InstanceSettings, Order, Version, VirtualAddress};
 
 /// A value of one block.
 struct Row<T> {
@@ -122,6 +122,9 @@ const INSTANCE: &[Row<Instance>] = &[
     }),
     row(&["higher_prio_send_advert"], &["vrrp_higher_prio_send_advert"], |it| {
         Some(switch(it.settings.higher_prio_send_advert))
+    }),
+    row(&["handover"], &["vrrp_handover"], |it| {
+        Some(if it.settings.handover == Order::Strict { "strict" } else { "overlap" }.to_owned())
     }),
     row(&["owner_ignore_adverts"], &["vrrp_owner_ignore_adverts", "vrrp_strict"], |it| {
         it.settings.priority.is_owner().then(|| switch(it.settings.owner_ignores))
