@@ -4,13 +4,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vrrp_user::daemon::control::{self, Control};
 use vrrp_user::daemon::events::{KEPT, What};
 use vrrp_user::daemon::follow::Line;
 use vrrp_user::daemon::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::status::Sources;
+use vrrp_user::driver::clock;
 
 use crate::setup::{Folder, filled};
 
@@ -84,10 +85,10 @@ fn a_follower_is_told_at_once_and_one_client_may_ask_more_than_once() {
         let mut client = follower(path);
         assert!(matches!(next(&mut client), Some(Line::Events { .. })));
         for _ in 0..3 {
-            let before = Instant::now();
+            let before = clock::now();
             happens(sources, 1);
             assert!(matches!(next(&mut client), Some(Line::Event(_))));
-            assert!(before.elapsed() < Duration::from_secs(1));
+            assert!(clock::now().since(before) < Duration::from_secs(1));
         }
         let mut client = UnixStream::connect(path.join("control.sock")).unwrap();
         client.write_all(b"{\"command\":\"events\"}\n{\"command\":\"status\"}\n").unwrap();
