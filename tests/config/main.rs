@@ -23,3 +23,4 @@ mod routes;
 mod rules;
 mod settings;
 mod vmac;
+mod webhooks;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::wire::ChecksumForm;
 use vrrp_user::config::{Loaded, parse};
-use vrrp_user::protocol::{Auth, InstanceSettings};
+use vrrp_user::protocol::{Auth, InstanceSettings, Order};
 
 /// One instance with these lines, on the lines from 3 on, below these global ones.
 fn read(globals: &str, lines: &str) -> Result<Loaded, Vec<String>> {
@@ -29,6 +29,21 @@ fn findings(globals: &str, lines: &str) -> Vec<String> {
 }
 
 const V4: &str = "virtual_ipaddress { 192.0.2.1/24 }";
+
+#[test]
+fn masters_hand_over_with_overlap_unless_told_otherwise() {
+    for (globals, lines, order) in [
+        ("", "", Order::Overlap),
+        ("", "handover strict", Order::Strict),
+        ("vrrp_handover strict", "", Order::Strict),
+        ("vrrp_handover strict", "handover overlap", Order::Overlap),
+    ] {
+        let settings = settings(globals, &format!("{lines}; {V4}"));
+        assert_eq!(settings.handover, order, "{globals:?} {lines:?}");
+    }
+    let found = findings("", &format!("handover stric; {V4}"));
+    assert_eq!(found, ["t:3:11: error: `handover` is overlap or strict, not `stric`"]);
+}
 
 #[test]
 fn addresses_answer_unless_told_otherwise() {

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Epoch, Event, Group, GroupSettings, Heard, InstanceId, InstanceSettings, Interval, Loss,
-    Priority, Router, State, Timer, TrackId, Version,
+    Action, Epoch, Event, Group, GroupSettings, Handover, Heard, InstanceId, InstanceSettings, Interval,
+    Loss, Order, Priority, Router, State, Timer, TrackId, Version,
 };
 
 use super::setup::{Variant, tracked};
@@ -65,6 +65,7 @@ fn settings() -> Vec<InstanceSettings> {
     plain.announce.lower_prio_repeat = 5;
     plain.announce.delay = Duration::from_secs(5);
     plain.announce.refresh = Duration::from_secs(1);
+    plain.handover = Order::Overlap;
     let mut patient = Variant::V3Ipv6.settings();
     patient.preempt_delay = Duration::from_secs(3);
     patient.advert_interval = Interval::from_wire(1, Version::V3).unwrap();
@@ -72,6 +73,7 @@ fn settings() -> Vec<InstanceSettings> {
     let mut owner = Variant::V2.settings();
     owner.priority = Priority::OWNER;
     owner.preempt = false;
+    owner.handover = Order::Overlap;
     owner.tracks = vec![tracked(2, 0)];
     owner.tracks[0].initial = None;
     vec![plain, patient, owner]
@@ -105,7 +107,12 @@ impl Account {
                     id
                 }
                 Action::AddAddresses(id, _) => {
-                    prop_assert_ne!(self.has_addresses.insert(id, true), Some(true));
+                    // They may be those of a mastership whose heir did not come.
+                    self.has_addresses.insert(id, true);
+                    id
+                }
+                Action::StopAnswering(id, _) => {
+                    prop_assert_eq!(self.has_addresses.get(&id), Some(&true));
                     id
                 }
                 Action::RemoveAddresses(id, _) => {
@@ -149,10 +156,14 @@ impl Account {
             let id = instance.id();
             let is_master = instance.state() == State::Master;
             prop_assert_eq!(self.states.get(&id).copied().unwrap_or_default().0, instance.state());
-            prop_assert_eq!(self.has_addresses.get(&id).copied().unwrap_or_default(), is_master);
+            let holds = is_master || instance.handover() != Handover::Idle;
+            prop_assert!(!is_master || instance.handover() == Handover::Idle);
+            prop_assert_eq!(self.has_addresses.get(&id).copied().unwrap_or_default(), holds);
             prop_assert_eq!(self.watches.get(&id).copied().unwrap_or_default(), instance.watches());
             prop_assert!(!instance.watches() || instance.state() == State::Backup);
-            for timer in Timer::ALL {
+            let is_limited = instance.deadline(Timer::Handover).is_some();
+            prop_assert_eq!(is_limited, instance.handover() != Handover::Idle);
+            for timer in Timer::ALL.into_iter().filter(|timer| *timer != Timer::Handover) {
                 let home = match timer {
                     Timer::MasterDown | Timer::Suspect | Timer::PreemptDelay => State::Backup,
                     _ => State::Master,

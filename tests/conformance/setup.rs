@@ -8,8 +8,8 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_user::protocol::{
-    Action, AnnounceSettings, Auth, Event, Heard, Instance, InstanceId, InstanceSettings, Interval, Priority,
-    Router, State, Track, TrackId, TrackSettings, Version, VmacSettings, Vrid, Weight,
+    Action, AnnounceSettings, Auth, Event, Heard, Instance, InstanceId, InstanceSettings, Interval, Order,
+    Priority, Router, State, Track, TrackId, TrackSettings, Version, VmacSettings, Vrid, Weight,
 };
 
 pub(crate) const ID: InstanceId = InstanceId(0);
@@ -41,7 +41,7 @@ impl Variant {
         }
     }
 
-    /// Priority 100, one second, first announcements only.
+    /// Priority 100, one second, first announcements only, addresses removed at once.
     pub(crate) fn settings(self) -> InstanceSettings {
         InstanceSettings {
             name: "test".into(),
@@ -75,6 +75,7 @@ impl Variant {
             accept: true,
             owner_ignores: false,
             higher_prio_send_advert: false,
+            handover: Order::Strict,
             ignore_own_link: false,
             tracks: Vec::new(),
             vmacs: VmacSettings::default(),
@@ -208,6 +209,7 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::Watch(_) => write!(words, "watch"),
         Action::Unwatch(_) => write!(words, "unwatch"),
         Action::AddAddresses(..) => write!(words, "add"),
+        Action::StopAnswering(..) => write!(words, "stop answering"),
         Action::RemoveAddresses(..) => write!(words, "remove"),
         Action::Announce(_, announcement) => write!(words, "announce {}", announcement.repeat),
         Action::Report(_, transition) => {

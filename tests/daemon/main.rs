@@ -11,3 +11,4 @@ mod probe;
 mod service;
 mod setup;
 mod status;
+mod webhook;

@@ -20,8 +20,8 @@ use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::{Rung, clock};
 use vrrp_user::protocol::{
     Addresses, AnnounceSettings, Auth, Epoch, GroupId, GroupSettings, GroupTransition, InstanceId,
-    InstanceSettings, Interval, Priority, Reason, State, Track, TrackId, TrackSettings, Transition, Version,
-    VirtualAddress, VmacSettings, Vrid, Weight,
+    InstanceSettings, Interval, Order, Priority, Reason, State, Track, TrackId, TrackSettings, Transition,
+    Version, VirtualAddress, VmacSettings, Vrid, Weight,
 };
 
 /// A folder of its own for one test, gone afterwards.
@@ -110,6 +110,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         accept: true,
         owner_ignores: false,
         higher_prio_send_advert: false,
+        handover: Order::default(),
         ignore_own_link: false,
         tracks: vec![],
         vmacs: VmacSettings::default(),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_tests::netns::Namespace;
 use vrrp_user::protocol::{
-    Addresses, AnnounceSettings, Auth, InstanceSettings, Interval, Priority, Version, VirtualAddress,
+    Addresses, AnnounceSettings, Auth, InstanceSettings, Interval, Order, Priority, Version, VirtualAddress,
     VmacSettings, Vrid,
 };
 
@@ -191,6 +191,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         accept: true,
         owner_ignores: false,
         higher_prio_send_advert: false,
+        handover: Order::default(),
         ignore_own_link: false,
         tracks: Vec::new(),
         vmacs: VmacSettings::default(),

@@ -3,6 +3,7 @@
 mod authentication;
 mod elections;
 mod groups;
+mod handover;
 mod interface;
 mod mail;
 mod routes;

@@ -8,6 +8,7 @@ mod authentication;
 mod election;
 mod faults;
 mod groups;
+mod handover;
 mod interfaces;
 mod lifecycle;
 mod mail;
@@ -20,6 +21,7 @@ mod repair;
 mod rungs;
 mod tracks;
 mod vmac;
+mod webhook;
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};

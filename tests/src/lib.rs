@@ -17,6 +17,7 @@ pub mod flavour;
 pub mod flood;
 pub mod group;
 pub mod lab;
+pub mod leave;
 pub mod malformed;
 pub mod netns;
 pub mod observe;
@@ -27,5 +28,6 @@ pub mod process;
 mod require;
 pub mod smtp;
 pub mod tap;
+pub mod webhook;
 
 pub use require::{missing, require};

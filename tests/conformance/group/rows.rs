@@ -6,7 +6,7 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
     Action, Event, GroupSettings, GroupTransition, Heard, Instance, InstanceId, InstanceSettings, Interval,
-    Loss, Priority, Router, State, TrackId, Version,
+    Loss, Order, Priority, Router, State, TrackId, Version,
 };
 
 use crate::script;
@@ -21,6 +21,12 @@ struct Row {
 }
 
 fn plain(_: &mut [InstanceSettings; 2]) {}
+
+fn overlap(members: &mut [InstanceSettings; 2]) {
+    for member in members {
+        member.handover = Order::Overlap;
+    }
+}
 
 const ROWS: &[Row] = &[
     Row {
@@ -249,6 +255,40 @@ const ROWS: &[Row] = &[
             b hear 150 from 120 -> b watch
             wait a.down         -> a unwatch, b unwatch, a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
+    Row {
+        what: "those that fall with a member hand over, while it has nothing to serve",
+        settings: overlap,
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            a link down         -> a advert 0, a remove, a FAULT link_down, b advert 0, b FAULT group_fault, GROUP FAULT link_down
+            wait 600ms
+            b hear 90 from 90   -> b stop answering
+            wait 50ms           -> b remove",
+    },
+    Row {
+        what: "all hand over at the end, each to its own heir",
+        settings: overlap,
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            shutdown            -> a advert 0, a INIT shutdown, b advert 0, b INIT shutdown, GROUP INIT shutdown
+            wait 500ms
+            a hear 90 from 90   -> a stop answering
+            b hear 90 from 90   -> b stop answering
+            wait 50ms           -> a remove, b remove",
+    },
+    Row {
+        what: "one that yields with its group serves until its own heir is heard",
+        settings: overlap,
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            a hear 150 from 120 -> a stop answering, a watch, a BACKUP higher_priority, b advert 0, b BACKUP group_yielded, GROUP BACKUP higher_priority
+            wait 20ms
+            b hear 150 from 120 -> b stop answering, b watch
+            wait 50ms           -> a remove, b remove",
+    },
 ];
 
 #[test]
@@ -358,6 +398,7 @@ fn subject(action: &Action) -> Option<InstanceId> {
         | Action::Watch(id)
         | Action::Unwatch(id)
         | Action::AddAddresses(id, _)
+        | Action::StopAnswering(id, _)
         | Action::RemoveAddresses(id, _)
         | Action::Announce(id, _)
         | Action::PutBack(id, _)

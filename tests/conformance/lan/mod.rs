@@ -16,8 +16,9 @@ use crate::setup::ID;
 const MASTER: usize = 0;
 const BACKUP: usize = 1;
 
-/// Longest wake-up, and longest way of an advert and its wake-up.
+/// Longest wake-up, longest way of an advert and its wake-up; how long addresses stay when the heir is heard.
 const WAKE: Duration = Duration::from_micros(80);
+const SETTLE: Duration = Duration::from_millis(50);
 const HEARING: Duration = Duration::from_micros(280);
 
 fn ms(count: u64) -> Duration {
@@ -80,6 +81,27 @@ fn a_stopped_master_is_followed_within_skew() {
         let skew = Duration::from_nanos(6_093_750);
         let waited = world.log[1].1.at.since(stopped);
         assert!(waited >= skew && waited <= skew + HEARING + WAKE, "seed {seed}: {waited:?}");
+        assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
+        assert!(world.shared <= HEARING, "seed {seed}: both answer for {:?}", world.shared);
+        assert!(world.overlap <= SETTLE + HEARING + WAKE, "seed {seed}: both for {:?}", world.overlap);
+    }
+}
+
+/// The release reaches some of the backups, or none, and their adverts are lost too.
+#[test]
+fn a_handover_under_loss_ends_with_one_master_that_alone_has_the_addresses() {
+    for seed in 0..200 {
+        let mut world = World::settled(seed, vec![node(10, 200, 10), node(20, 150, 10), node(30, 100, 10)]);
+        world.loss = 300;
+        world.stop(0);
+        world.run(Duration::from_secs(10));
+        world.loss = 0;
+        world.run(Duration::from_secs(1));
+        assert_eq!(world.masters(), [1], "seed {seed}");
+        let having: Vec<_> = (0..3).filter(|&node| world.nodes[node].has_addresses).collect();
+        assert_eq!(having, [1], "seed {seed}");
+        // Patience of the better backup ends an interval after that of the one who left.
+        assert!(world.orphaned <= ms(100) + HEARING + WAKE, "seed {seed}: {:?}", world.orphaned);
     }
 }
 
@@ -91,6 +113,7 @@ fn a_better_master_returns_by_one_transition_each() {
         world.run(Duration::from_secs(1));
         world.log.clear();
         world.shared = Duration::ZERO;
+        world.overlap = Duration::ZERO;
         world.orphaned = Duration::ZERO;
         world.start(MASTER);
         world.run(Duration::from_secs(1));
@@ -100,7 +123,8 @@ fn a_better_master_returns_by_one_transition_each() {
             (BACKUP, State::Backup, Reason::HigherPriority),
         ];
         assert_eq!(moves(&world), expected, "seed {seed}");
-        assert!(world.shared <= HEARING, "seed {seed}: both for {:?}", world.shared);
+        assert!(world.shared <= HEARING, "seed {seed}: both answer for {:?}", world.shared);
+        assert!(world.overlap <= SETTLE + HEARING + WAKE, "seed {seed}: both for {:?}", world.overlap);
         assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
     }
 }

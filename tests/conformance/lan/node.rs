@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Event, Heard, InstanceId, InstanceSettings, Interval, Priority, Router, State, Transition,
+    Action, Event, Heard, InstanceId, InstanceSettings, Interval, Order, Priority, Router, State, Transition,
     Version,
 };
 
@@ -38,10 +38,14 @@ pub(crate) struct Node {
     pub(crate) starved_until: Timestamp,
     pub(crate) next_turn: Option<Timestamp>,
     pub(crate) has_addresses: bool,
+    /// It has them, and no heir has been heard.
+    pub(crate) answers: bool,
+    /// The daemon ends when it has handed over.
+    is_ending: bool,
     pub(crate) turns: u64,
     watch: Option<Frame>,
     last_seen: Timestamp,
-    last_handled: Option<Frame>,
+    last_handled: Option<(Frame, Timestamp)>,
     ring: VecDeque<(Frame, Timestamp)>,
     outcome: Outcome,
 }
@@ -56,6 +60,8 @@ impl Node {
             starved_until: Timestamp::ZERO,
             next_turn: None,
             has_addresses: false,
+            answers: false,
+            is_ending: false,
             turns: 0,
             watch: None,
             last_seen: Timestamp::ZERO,
@@ -76,6 +82,7 @@ impl Node {
 
     pub(crate) fn start(&mut self, now: Timestamp) -> Outcome {
         self.router = Some(Router::new(vec![self.settings.clone()]));
+        self.is_ending = false;
         self.watch = None;
         self.ring.clear();
         self.input(&Event::Link(ID, true), now);
@@ -85,8 +92,9 @@ impl Node {
     }
 
     pub(crate) fn stop(&mut self, now: Timestamp) -> Outcome {
+        self.is_ending = true;
         self.input(&Event::Shutdown, now);
-        self.kill();
+        self.end();
         std::mem::take(&mut self.outcome)
     }
 
@@ -94,6 +102,13 @@ impl Node {
         self.router = None;
         self.next_turn = None;
         self.has_addresses = false;
+        self.answers = false;
+    }
+
+    fn end(&mut self) {
+        if self.is_ending && !self.router.as_ref().is_some_and(Router::is_handing_over) {
+            self.kill();
+        }
     }
 
     /// The kernel has a frame. True where it wakes the engine.
@@ -113,9 +128,8 @@ impl Node {
     pub(crate) fn turn(&mut self, now: Timestamp) -> Outcome {
         self.turns += 1;
         while let Some((frame, stamp)) = self.ring.pop_front() {
-            self.last_handled = Some(frame);
+            self.last_handled = Some((frame, stamp));
             let Frame { source, priority, interval } = frame;
-            self.last_seen = stamp;
             let version = Version::V3;
             let heard = Heard { source, version, priority, interval, stamp };
             self.input(&Event::Advert(ID, heard), now);
@@ -129,6 +143,7 @@ impl Node {
             router.handle_timeout(now);
         }
         self.drain();
+        self.end();
         std::mem::take(&mut self.outcome)
     }
 
@@ -148,10 +163,14 @@ impl Node {
                     priority,
                     interval: self.settings.advert_interval,
                 }),
-                Action::Watch(_) => self.watch = self.last_handled,
+                Action::Watch(_) => {
+                    self.watch = self.last_handled.map(|(frame, _)| frame);
+                    self.last_seen = self.last_handled.map_or(self.last_seen, |(_, stamp)| stamp);
+                }
                 Action::Unwatch(_) => self.watch = None,
-                Action::AddAddresses(..) => self.has_addresses = true,
-                Action::RemoveAddresses(..) => self.has_addresses = false,
+                Action::AddAddresses(..) => (self.has_addresses, self.answers) = (true, true),
+                Action::StopAnswering(..) => self.answers = false,
+                Action::RemoveAddresses(..) => (self.has_addresses, self.answers) = (false, false),
                 Action::Report(_, transition) => self.outcome.transitions.push(transition),
                 Action::ReportContest(..) => self.outcome.contests += 1,
                 Action::Announce(..)
@@ -164,10 +183,11 @@ impl Node {
     }
 }
 
-/// A node's settings and source: version 3 over IPv4, the interval in centiseconds.
+/// A node's settings and source: version 3 over IPv4, the interval in centiseconds, with overlap.
 pub(crate) fn node(address: u8, priority: u8, interval: u16) -> Node {
     let mut settings = Variant::V3Ipv4.settings();
     settings.priority = Priority(priority);
     settings.advert_interval = crate::setup::centiseconds(interval);
+    settings.handover = Order::Overlap;
     Node::new(settings, Variant::V3Ipv4.address(address))
 }

@@ -31,8 +31,9 @@ pub(crate) struct World {
     pub(crate) log: Vec<(usize, Transition)>,
     pub(crate) sent: Vec<u64>,
     pub(crate) contests: usize,
-    /// How long more than one node, and how long none, had the addresses.
+    /// How long more than one node answered for the addresses, and had them, and how long none had them.
     pub(crate) shared: Duration,
+    pub(crate) overlap: Duration,
     pub(crate) orphaned: Duration,
     latency: Range<Duration>,
     /// When the latest frame from one to another arrives: none overtakes it.
@@ -57,6 +58,7 @@ impl World {
             log: Vec::new(),
             contests: 0,
             shared: Duration::ZERO,
+            overlap: Duration::ZERO,
             orphaned: Duration::ZERO,
             latency: micros(20, 200),
             latest: BTreeMap::new(),
@@ -76,6 +78,7 @@ impl World {
         world.run(Duration::from_secs(10));
         world.log.clear();
         world.shared = Duration::ZERO;
+        world.overlap = Duration::ZERO;
         world.orphaned = Duration::ZERO;
         world
     }
@@ -122,10 +125,17 @@ impl World {
     }
 
     fn pass(&mut self, to: Timestamp) {
-        match self.nodes.iter().filter(|node| node.has_addresses).count() {
-            0 => self.orphaned += to.since(self.now),
-            1 => {}
-            _ => self.shared += to.since(self.now),
+        let span = to.since(self.now);
+        let count = |is_so: fn(&Node) -> bool| self.nodes.iter().filter(|node| is_so(node)).count();
+        let (having, answering) = (count(|node| node.has_addresses), count(|node| node.answers));
+        if having == 0 {
+            self.orphaned += span;
+        }
+        if having > 1 {
+            self.overlap += span;
+        }
+        if answering > 1 {
+            self.shared += span;
         }
         self.now = to;
     }

@@ -3,6 +3,7 @@
 
 mod away;
 mod backup;
+mod handover;
 mod init;
 mod lost;
 mod master;
@@ -37,9 +38,18 @@ fn no_preempt(settings: &mut InstanceSettings) {
 }
 
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [init::ROWS, backup::ROWS, master::ROWS, track::ROWS, away::ROWS, lost::ROWS, reload::ROWS]
-        .into_iter()
-        .flatten()
+    [
+        init::ROWS,
+        backup::ROWS,
+        master::ROWS,
+        track::ROWS,
+        away::ROWS,
+        lost::ROWS,
+        handover::ROWS,
+        reload::ROWS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[test]

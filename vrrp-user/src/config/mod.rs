@@ -20,8 +20,10 @@ mod schema;
 mod secret;
 mod source;
 mod succession;
+mod template;
 mod text;
 mod tree;
+mod webhook;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ pub use model::{
 };
 pub use schema::{KeywordTable, keywords, mask as umask};
 pub use succession::{NoRoom, succeed};
+pub use webhook::{Template, TemplateError, Told, WebhookSettings, WebhookUrl};
 
 use diagnostic::Report;
 use expand::Includes;
@@ -130,6 +133,7 @@ impl Reader {
         let outline = outline(&statements, &sources);
         let mut draft = schema::read(&statements, &mut report);
         secret::open(&mut draft, opens_files, &mut report);
+        template::open(&mut draft, opens_files, &mut report);
         lint::check(&draft, &sources, &mut report);
         let config = resolve::resolve(draft, &mut report);
         let refused = report.has_errors();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 
 use super::check::{CheckTarget, Endpoint};
+use super::webhook::WebhookSettings;
 use crate::protocol::{
     GroupSettings, InstanceId, InstanceSettings, Route, Rule, TrackId, VirtualAddress, Weight,
 };
@@ -111,6 +112,8 @@ pub struct NotifySettings {
     pub priority_changes: bool,
     /// Mail is sent, where there is a server for it.
     pub mail: bool,
+    /// Told of changes of the state; no two are the same.
+    pub webhooks: Vec<WebhookSettings>,
 }
 
 impl NotifySettings {

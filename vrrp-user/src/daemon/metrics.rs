@@ -159,6 +159,7 @@ impl Scrape {
             row(&vec![("result", "refused")], loads.refused)
         })?;
         self.mails(out)?;
+        self.webhooks(out)?;
         let totals = [
             ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),
             ("vrrpx_away", "Times that this node found itself to have been away", board.away.load(Relaxed)),
@@ -216,6 +217,32 @@ impl Scrape {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn webhooks(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let webhooks = self.sources.record.read().webhooks.clone();
+        gauge(out, "vrrpx_webhook_waiting", "Changes that a webhook has not taken yet", |row| {
+            webhooks
+                .iter()
+                .try_for_each(|(webhook, posts)| row(&vec![("webhook", webhook)], posts.waiting as f64))
+        })?;
+        counter(out, "vrrpx_webhook_posts", "Changes told to a webhook by what came of them", |row| {
+            for (webhook, posts) in &webhooks {
+                let results = [
+                    ("sent", posts.sent),
+                    ("failed", posts.failed),
+                    ("superseded", posts.superseded),
+                    ("lost", posts.lost),
+                ];
+                for (result, count) in results {
+                    row(&vec![("webhook", webhook), ("result", result)], count)?;
+                }
+            }
+            Ok(())
+        })?;
+        counter(out, "vrrpx_webhook_refusals", "Attempts that a webhook did not take", |row| {
+            webhooks.iter().try_for_each(|(webhook, posts)| row(&vec![("webhook", webhook)], posts.refusals))
         })
     }
 

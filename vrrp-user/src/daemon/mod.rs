@@ -50,3 +50,4 @@ mod systemd;
 pub mod vmacs;
 pub mod wall;
 pub mod watchdog;
+pub mod webhook;

@@ -1,6 +1,6 @@
-//! Who is told of changes: the commands of `notify_*` and `notify`, the FIFOs, and mail.
+//! Who is told of changes: the commands of `notify_*` and `notify`, the FIFOs, mail, and webhooks.
 //!
-//! Enters: transitions, contests, priorities. Leaves: lines in FIFOs and mails to be sent at once, and runs of
+//! Enters: transitions, contests, priorities. Leaves: lines in FIFOs, mails and posts to be sent at once, and runs of
 //! commands, noted in the [`Record`]. Absent: any influence on the router.
 //!
 //! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,7 +22,9 @@ use super::fifo::{self, Fifos, Line, Word};
 use super::hooks::{Hooks, Occasion, Subject, Waiting};
 use super::mail::Mailer;
 use super::record::Record;
-use crate::config::{Config, Globals, NotifySettings, ScriptUser};
+use super::wall::rfc3339;
+use super::webhook::Webhooks;
+use crate::config::{Config, Globals, NotifySettings, ScriptUser, Told};
 use crate::driver::process::IdentityError;
 use crate::protocol::{Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, State, Transition};
 
@@ -32,16 +34,23 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// What is told of a group, as by keepalived: its members may have different ones.
 const GROUP_PRIORITY: Priority = Priority(0);
 
-/// The lanes of all instances and groups, the FIFOs, and mail.
+/// The lanes of all instances and groups, the FIFOs, mail, and webhooks.
 #[derive(Debug)]
 pub struct Notifier {
     instances: BTreeMap<InstanceId, Voice>,
     groups: Vec<Voice>,
-    fifos: Fifos,
-    mailer: Mailer,
+    outlets: Outlets,
     running: JoinSet<()>,
     node: Arc<str>,
     record: Arc<Record>,
+}
+
+/// Who is told by a line, without waiting.
+#[derive(Debug)]
+struct Outlets {
+    fifos: Fifos,
+    mailer: Mailer,
+    webhooks: Webhooks,
 }
 
 /// Nothing is told of Init, except that it is the end.
@@ -59,6 +68,8 @@ fn word_of(to: State, reason: Reason) -> Option<Word> {
 struct Voice {
     subject: Subject,
     name: Arc<str>,
+    /// What is always the same for webhooks.
+    profile: Told,
     notify: NotifySettings,
     /// `script_user` of the configuration.
     user: Option<ScriptUser>,
@@ -77,10 +88,13 @@ impl Notifier {
     /// The user of a hook does not exist.
     pub fn new(config: &Config, node: &Arc<str>, record: &Arc<Record>) -> Result<Self, IdentityError> {
         let (node, record) = (Arc::clone(node), Arc::clone(record));
-        let fifos = Fifos::open(&config.globals);
-        let mailer = Mailer::new(&node, &record);
+        let outlets = Outlets {
+            fifos: Fifos::open(&config.globals),
+            mailer: Mailer::new(&node, &record),
+            webhooks: Webhooks::new(&record),
+        };
         let (instances, groups, running) = (BTreeMap::new(), Vec::new(), JoinSet::new());
-        let mut this = Self { instances, groups, fifos, mailer, running, node, record };
+        let mut this = Self { instances, groups, outlets, running, node, record };
         this.settle(config)?;
         Ok(this)
     }
@@ -97,15 +111,27 @@ impl Notifier {
             self.deleted(id);
             self.instances.remove(&id);
         }
-        self.fifos.settle(&config.globals);
-        self.mailer.settle(config.globals.mail.as_ref());
+        self.outlets.fifos.settle(&config.globals);
+        self.outlets.mailer.settle(config.globals.mail.as_ref());
+        self.outlets.webhooks.settle(config);
         for instance in &config.instances {
             let (id, settings) = (instance.id, &instance.settings);
             let old = self.instances.remove(&id);
             let voice =
                 self.voice(Subject::Instance(id), &settings.name, &instance.notify, &config.globals, old)?;
             let priority = if voice.latest.is_some() { voice.priority } else { settings.priority };
-            self.instances.insert(id, Voice { priority, ..voice });
+            let profile = Told {
+                kind: "instance",
+                interface: Arc::clone(&settings.interface),
+                vrid: Some(settings.vrid.number()),
+                addresses: settings
+                    .addresses
+                    .all()
+                    .map(|it| format!("{}/{}", it.address, it.prefix))
+                    .collect(),
+                ..voice.profile
+            };
+            self.instances.insert(id, Voice { priority, profile, ..voice });
         }
         let mut before = std::mem::take(&mut self.groups);
         for (group, id) in config.groups.iter().zip((0..).map(GroupId)) {
@@ -142,6 +168,12 @@ impl Notifier {
         Ok(Voice {
             subject,
             name: Arc::clone(name),
+            profile: Told {
+                kind: "group",
+                router_id: Arc::clone(&self.node),
+                name: Arc::clone(name),
+                ..Told::default()
+            },
             notify: notify.clone(),
             user,
             latest,
@@ -153,10 +185,10 @@ impl Notifier {
 
     /// Tells FIFOs where everyone stands.
     pub fn repeat_states(&mut self) {
-        let Self { instances, groups, fifos, .. } = self;
+        let Self { instances, groups, outlets, .. } = self;
         for voice in instances.values().chain(groups.iter()) {
             if let Some(latest) = voice.latest {
-                fifos.tell(voice.line(latest.word));
+                outlets.fifos.tell(voice.line(latest.word));
             }
         }
     }
@@ -164,7 +196,7 @@ impl Notifier {
     /// Never waits.
     pub fn transition(&mut self, instance: InstanceId, transition: &Transition) {
         let Some(word) = word_of(transition.to, transition.reason) else { return };
-        let Self { instances, fifos, mailer, .. } = self;
+        let Self { instances, outlets, .. } = self;
         let Some(voice) = instances.get_mut(&instance) else { return };
         let occasion = Occasion {
             word,
@@ -174,13 +206,13 @@ impl Notifier {
             priority: transition.priority,
             peer: transition.peer,
         };
-        voice.tell(occasion, fifos, mailer);
+        voice.tell(occasion, outlets);
     }
 
     /// Never waits.
     pub fn group_transition(&mut self, group: GroupId, transition: &GroupTransition) {
         let Some(word) = word_of(transition.to, transition.reason) else { return };
-        let Self { groups, fifos, mailer, .. } = self;
+        let Self { groups, outlets, .. } = self;
         let Some(voice) = groups.get_mut(group.index()) else { return };
         let occasion = Occasion {
             word,
@@ -190,16 +222,16 @@ impl Notifier {
             priority: GROUP_PRIORITY,
             peer: None,
         };
-        voice.tell(occasion, fifos, mailer);
+        voice.tell(occasion, outlets);
     }
 
     /// While master, a lower one was heard. Never waits.
     pub fn contest(&mut self, instance: InstanceId, peer: IpAddr) {
-        let Self { instances, fifos, .. } = self;
+        let Self { instances, outlets, .. } = self;
         let Some(voice) = instances.get_mut(&instance) else { return };
         let Some(latest) = voice.latest.filter(|latest| latest.word == Word::Master) else { return };
         let word = Word::MasterRxLowerPri;
-        fifos.tell(voice.line(word));
+        outlets.fifos.tell(voice.line(word));
         let peer = Some(peer);
         let occasion = Occasion { word, previous: State::Master, priority: voice.priority, peer, ..latest };
         if let Some(lane) = &voice.lane {
@@ -209,37 +241,43 @@ impl Notifier {
 
     /// The effective priority has changed.
     pub fn priority(&mut self, instance: InstanceId, priority: Priority) {
-        let Self { instances, fifos, .. } = self;
+        let Self { instances, outlets, .. } = self;
         let Some(voice) = instances.get_mut(&instance) else { return };
         voice.priority = priority;
         if voice.notify.priority_changes {
             let is_master = voice.latest.is_some_and(|latest| latest.word == Word::Master);
-            fifos.tell(voice.line(if is_master { Word::MasterPriority } else { Word::BackupPriority }));
+            outlets.fifos.tell(voice.line(if is_master {
+                Word::MasterPriority
+            } else {
+                Word::BackupPriority
+            }));
         }
     }
 
     /// A reload has removed the instance: `DELETED` where `notify_deleted` is set, else `FAULT`.
     fn deleted(&mut self, instance: InstanceId) {
-        let Self { instances, fifos, mailer, .. } = self;
+        let Self { instances, outlets, .. } = self;
         let Some(voice) = instances.get_mut(&instance) else { return };
         let word = if voice.notify.tell_deleted { Word::Deleted } else { Word::Fault };
-        voice.tell(voice.last_occasion(word), fifos, mailer);
+        voice.tell(voice.last_occasion(word), outlets);
     }
 
     /// Tells `STOP` to those that have not heard it and waits [`STOP_LIMIT`] at most. Hooks that still run then are
-    /// left to themselves; scripts of FIFOs are ended; mail that is not sent is lost.
+    /// left to themselves; scripts of FIFOs are ended; mail that is not sent and what webhooks have not taken is lost.
     pub async fn stop(mut self) {
         for voice in self.instances.values_mut().chain(&mut self.groups) {
             if let Some(occasion) = voice.stop() {
-                voice.tell(occasion, &mut self.fifos, &self.mailer);
+                voice.tell(occasion, &mut self.outlets);
             }
         }
         // Without its sender a lane ends after what waits.
         self.instances.clear();
         self.groups.clear();
         let finished = async { while self.running.join_next().await.is_some() {} };
-        let mailed = timeout(STOP_LIMIT, self.mailer.stop());
-        let (finished, (), _) = tokio::join!(timeout(STOP_LIMIT, finished), self.fifos.close(), mailed);
+        let Outlets { fifos, mailer, webhooks } = self.outlets;
+        let mailed = timeout(STOP_LIMIT, mailer.stop());
+        let posted = timeout(STOP_LIMIT, webhooks.stop());
+        let (finished, (), ..) = tokio::join!(timeout(STOP_LIMIT, finished), fifos.close(), mailed, posted);
         if finished.is_err() {
             warn!("some hooks have not ended after {STOP_LIMIT:?}; they go on alone");
         }
@@ -248,13 +286,17 @@ impl Notifier {
 }
 
 impl Voice {
-    fn tell(&mut self, occasion: Occasion, fifos: &mut Fifos, mailer: &Mailer) {
+    fn tell(&mut self, occasion: Occasion, outlets: &mut Outlets) {
         self.latest = Some(occasion);
         self.priority = occasion.priority;
         let line = self.line(occasion.word);
-        fifos.tell(line);
+        outlets.fifos.tell(line);
+        let mailer = &outlets.mailer;
         if self.notify.mail && self.mailed != Some(line.word) && mailer.tell(line.subject, line.word) {
             self.mailed = Some(occasion.word);
+        }
+        if !self.notify.webhooks.is_empty() {
+            outlets.webhooks.tell(&self.notify.webhooks, &self.told(&occasion));
         }
         if let Some(lane) = &self.lane {
             lane.send_modify(|waiting| waiting.give_state(occasion));
@@ -267,6 +309,19 @@ impl Voice {
             Subject::Group(_) => fifo::Subject::Group(&self.name),
         };
         Line { subject, word, priority: self.priority }
+    }
+
+    fn told(&self, occasion: &Occasion) -> Told {
+        Told {
+            time: rfc3339(SystemTime::now()),
+            state: occasion.word.as_str(),
+            previous: occasion.previous.as_str(),
+            reason: occasion.reason.as_str(),
+            priority: occasion.priority.0,
+            epoch: occasion.epoch.0,
+            peer: occasion.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            ..self.profile.clone()
+        }
     }
 
     /// `STOP`, where it has not been told.

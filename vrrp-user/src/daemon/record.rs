@@ -36,6 +36,27 @@ pub struct Inner {
     pub realtime: Option<Realtime>,
     pub loads: Loads,
     pub mails: Mails,
+    /// By the names that are shown.
+    pub webhooks: BTreeMap<Arc<str>, Posts>,
+}
+
+/// What became of changes that one webhook is told.
+#[derive(Clone, Debug, Default)]
+pub struct Posts {
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Not told, as a later change of the same one came first.
+    pub superseded: u64,
+    /// Found no room to wait.
+    pub lost: u64,
+    /// Attempts that were not taken.
+    pub refusals: u64,
+    /// Of the latest attempt; `None` where there was no answer.
+    pub status: Option<u16>,
+    /// When an attempt was not taken last, and why.
+    pub failure: Option<(SystemTime, String)>,
 }
 
 /// What became of mail about changes.
@@ -185,6 +206,22 @@ impl Record {
 
     pub fn mails(&self, change: impl FnOnce(&mut Mails)) {
         change(&mut self.read().mails);
+    }
+
+    /// Of a webhook that is [kept](Self::keep_webhooks).
+    pub fn webhook(&self, name: &str, change: impl FnOnce(&mut Posts)) {
+        if let Some(posts) = self.read().webhooks.get_mut(name) {
+            change(posts);
+        }
+    }
+
+    /// Those of a configuration, and no others.
+    pub fn keep_webhooks(&self, names: &[Arc<str>]) {
+        let webhooks = &mut self.read().webhooks;
+        webhooks.retain(|name, _| names.contains(name));
+        for name in names {
+            webhooks.entry(Arc::clone(name)).or_default();
+        }
     }
 
     /// Forgets the results of other checks.

@@ -34,8 +34,8 @@ use super::watchdog;
 use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
 
-/// Longest time that the engine may take to release its addresses.
-const ENGINE_LIMIT: Duration = Duration::from_secs(5);
+/// Longest time that the engine may take to hand its addresses over; the protocol gives an heir 10 s at most.
+const ENGINE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Between two looks at what systemd is told.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -183,11 +183,17 @@ impl Service {
         } else {
             info!("stopping");
             let release = async {
-                while !inputs.push(Input::Event(Event::Shutdown)) {
-                    sleep(Duration::from_millis(1)).await;
+                shut_down(&inputs).await;
+                loop {
+                    tokio::select! {
+                        passed = reporter.run(&mut notifier) => if passed? == Passed::Stopped {
+                            return Ok(());
+                        },
+                        // Told again, it waits for no heir.
+                        _ = terminate.recv() => shut_down(&inputs).await,
+                        _ = interrupt.recv() => shut_down(&inputs).await,
+                    }
                 }
-                while reporter.run(&mut notifier).await? != Passed::Stopped {}
-                Ok(())
             };
             match timeout(ENGINE_LIMIT, release).await {
                 Ok(stopped) => stopped.map_err(ServiceError::Io),
@@ -199,6 +205,12 @@ impl Service {
         store.close(&reloader.live.now());
         notifier.stop().await;
         outcome
+    }
+}
+
+async fn shut_down(inputs: &Queue<Input>) {
+    while !inputs.push(Input::Event(Event::Shutdown)) {
+        sleep(Duration::from_millis(1)).await;
     }
 }
 

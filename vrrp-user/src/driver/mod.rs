@@ -16,6 +16,7 @@ pub mod socket;
 mod spawn;
 pub mod sysctl;
 pub mod wait;
+pub mod webhook;
 pub mod xdp;
 
 /// How the adverts of an interface reach the daemon, best first.

@@ -9,6 +9,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};
 use super::event::{Heard, Loss, TrackId};
+use super::handover::{self, Handover};
 use super::settings::{InstanceSettings, TrackSettings};
 use super::state::{self, Backup, Master, RemoteMaster, Turn};
 use super::timers::{Timer, Timers};
@@ -35,6 +36,7 @@ pub struct Instance {
     pub(super) timers: Timers,
     pub(super) backup: Backup,
     pub(super) master: Master,
+    pub(super) handover: Handover,
     pub(super) stats: Stats,
 }
 
@@ -71,6 +73,7 @@ impl Instance {
             timers: Timers::default(),
             backup: Backup::default(),
             master: Master::default(),
+            handover: Handover::default(),
             stats: Stats::default(),
         }
     }
@@ -109,6 +112,11 @@ impl Instance {
     /// Why the instance is in its state; `None` before the first transition.
     pub fn reason(&self) -> Option<Reason> {
         self.reason
+    }
+
+    /// How far the addresses of its last mastership are on their way to the heir.
+    pub fn handover(&self) -> Handover {
+        self.handover
     }
 
     /// When the state was entered.
@@ -226,14 +234,18 @@ impl Instance {
     pub(super) fn remove(&mut self, turn: &mut Turn<'_>) {
         self.started = false;
         self.removed = true;
+        handover::abort(self, turn);
         if self.state != State::Init {
             state::go(self, State::Init, Reason::Removed, None, turn);
         }
     }
 
+    /// Told twice, it does not wait for an heir.
     pub(super) fn shutdown(&mut self, turn: &mut Turn<'_>) {
         self.started = false;
-        if self.state != State::Init {
+        if self.state == State::Init {
+            handover::abort(self, turn);
+        } else {
             state::go(self, State::Init, Reason::Shutdown, None, turn);
         }
     }
@@ -243,6 +255,7 @@ impl Instance {
             self.stats.own_heard += 1;
             return;
         }
+        handover::heard(self, heard, turn);
         if self.settings.owner_ignores && self.priority.is_owner() {
             return;
         }
@@ -306,6 +319,7 @@ impl Instance {
         for _ in Timer::ALL {
             let Some((timer, due)) = self.timers.take_due(turn.now) else { break };
             match self.state {
+                _ if timer == Timer::Handover => handover::fired(self, turn),
                 State::Backup => state::backup::fired(self, timer, due, turn),
                 State::Master => state::master::fired(self, timer, due, turn),
                 State::Fault => state::fault::fired(self, timer, turn),
@@ -317,6 +331,9 @@ impl Instance {
     /// Enters or leaves Fault, or leaves Init, where what the instance depends on asks for it. In a group, that is for
     /// the group to do.
     fn reconsider(&mut self, turn: &mut Turn<'_>) {
+        if self.faults().reason().is_some_and(|reason| !handover::can_serve(reason)) {
+            handover::abort(self, turn);
+        }
         if self.group.is_some() {
             return;
         }

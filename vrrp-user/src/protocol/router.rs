@@ -9,6 +9,7 @@ use super::action::{Action, State};
 use super::deadlines::Deadlines;
 use super::event::{Event, TrackId};
 use super::group::{Before, Group};
+use super::handover::Handover;
 use super::instance::Instance;
 use super::settings::{GroupSettings, InstanceSettings};
 use super::state::Turn;
@@ -200,6 +201,11 @@ impl Router {
 
     pub fn group(&self, id: GroupId) -> Option<&Group> {
         self.groups.get(id.index())
+    }
+
+    /// Whether addresses are still served after the end of a mastership; see [`super::handover`].
+    pub fn is_handing_over(&self) -> bool {
+        self.instances.iter().any(|instance| instance.handover() != Handover::Idle)
     }
 
     /// How often an instance found that this node had been away; see [`super::Stats::away`].

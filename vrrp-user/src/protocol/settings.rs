@@ -8,6 +8,7 @@ use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
 use super::auth::HmacSettings;
 use super::event::TrackId;
+use super::handover::Order;
 use super::route::Route;
 use super::rule::Rule;
 use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
@@ -54,6 +55,8 @@ pub struct InstanceSettings {
     pub lower_prio_no_advert: bool,
     /// Send one advert before yielding to a higher master.
     pub higher_prio_send_advert: bool,
+    /// What a master that leaves does first.
+    pub handover: Order,
     /// Ignore the link state of the instance's own interface (`dont_track_primary`).
     pub ignore_own_link: bool,
     /// Answer for the addresses without owning them (Accept_Mode, RFC 9568 §6.1). An owner does in any case.

@@ -21,10 +21,12 @@ pub enum Timer {
     AnnounceContest = 6,
     /// Fault: addresses that somebody kept removing are tried again.
     Reclaim = 7,
+    /// After a mastership, in any state: the addresses are to be removed.
+    Handover = 8,
 }
 
 impl Timer {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Advert,
         Self::MasterDown,
         Self::Suspect,
@@ -33,6 +35,7 @@ impl Timer {
         Self::AnnounceRefresh,
         Self::AnnounceContest,
         Self::Reclaim,
+        Self::Handover,
     ];
 }
 
@@ -51,8 +54,11 @@ impl Timers {
         self.due[timer as usize] = None;
     }
 
+    /// Those of a state. A handover goes on in the next one.
     pub(super) fn stop_all(&mut self) {
+        let handover = self.due(Timer::Handover);
         *self = Self::default();
+        self.due[Timer::Handover as usize] = handover;
     }
 
     pub(super) fn due(&self, timer: Timer) -> Option<Timestamp> {

@@ -5,10 +5,12 @@ use std::time::Duration;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::super::outline::Written;
-use super::super::{Config, Globals, Instance, MailSettings, NotifyCommand, ScriptCommand, ScriptUser};
+use super::super::{
+    Config, Globals, Instance, MailSettings, NotifyCommand, ScriptCommand, ScriptUser, WebhookSettings,
+};
 use super::{Finding, Origin, Value};
 use crate::protocol::auth::AntiReplay;
-use crate::protocol::{Auth, InstanceSettings, Version, VirtualAddress};
+use crate::protocol::{Auth, InstanceSettings, Order, Version, VirtualAddress};
 
 /// A value of one block.
 struct Row<T> {
@@ -121,6 +123,9 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["higher_prio_send_advert"], &["vrrp_higher_prio_send_advert"], |it| {
         Some(switch(it.settings.higher_prio_send_advert))
     }),
+    row(&["handover"], &["vrrp_handover"], |it| {
+        Some(if it.settings.handover == Order::Strict { "strict" } else { "overlap" }.to_owned())
+    }),
     row(&["owner_ignore_adverts"], &["vrrp_owner_ignore_adverts", "vrrp_strict"], |it| {
         it.settings.priority.is_owner().then(|| switch(it.settings.owner_ignores))
     }),
@@ -155,6 +160,10 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["notify_fault"], &[], |it| it.notify.fault.as_ref().map(command)),
     row(&["notify_stop"], &[], |it| it.notify.stop.as_ref().map(command)),
     row(&["notify"], &[], |it| it.notify.any.as_ref().map(command)),
+    row(&["notify_webhook"], &["notify_webhook"], |it| {
+        let shown: Vec<String> = it.notify.webhooks.iter().map(webhook).collect();
+        (!shown.is_empty()).then(|| shown.join("; "))
+    }),
     row(&["smtp_alert"], &["smtp_alert_vrrp", "smtp_alert"], |it| Some(switch(it.notify.mail))),
 ];
 
@@ -350,6 +359,16 @@ fn receivers(mail: &MailSettings) -> String {
 fn command(hook: &NotifyCommand) -> String {
     let line = command_line(&hook.command);
     hook.user.as_ref().map_or_else(|| line.clone(), |by| format!("{line} (as {})", user(by)))
+}
+
+/// Without what may be secret.
+fn webhook(it: &WebhookSettings) -> String {
+    let mut shown = format!("{} ({}, {} retries, {}", it.url, it.template, it.retries, span(it.patience));
+    if !it.headers.is_empty() {
+        shown.push_str(&format!(", headers: {}", it.headers.len()));
+    }
+    shown.push_str(if it.verify_tls { ")" } else { ", any certificate)" });
+    shown
 }
 
 pub(super) fn command_line(command: &ScriptCommand) -> String {

@@ -7,6 +7,8 @@ use super::super::diagnostic::{Report, did_you_mean};
 use super::super::model::{Group, Instance, NotifySettings};
 use super::super::schema::{GroupDraft, InstanceDraft, TrackDraft};
 use super::super::source::{At, Position};
+use super::super::template;
+use super::super::webhook::WebhookSettings;
 use crate::protocol::{GroupSettings, InstanceId, Priority, Weight};
 
 /// Finds the members of each group and lets them track what it tracks. Leaves their names.
@@ -55,7 +57,7 @@ pub(super) fn resolve(
     groups: Vec<GroupDraft>,
     members: Vec<Vec<Arc<str>>>,
     instances: &mut [Instance],
-    mail_by_default: bool,
+    (mail_by_default, webhooks): (bool, &[WebhookSettings]),
     report: &mut Report,
 ) -> Vec<Group> {
     let numbers: HashMap<Arc<str>, InstanceId> =
@@ -73,8 +75,9 @@ pub(super) fn resolve(
             }
         }
         let settings = GroupSettings { name: group.name.value, members };
+        let webhooks = template::joined(webhooks, group.webhooks);
         let mail = group.mail.map_or(mail_by_default, |on| on.value);
-        resolved.push(Group { settings, notify: NotifySettings { mail, ..group.notify } });
+        resolved.push(Group { settings, notify: NotifySettings { mail, webhooks, ..group.notify } });
     }
     resolved
 }

@@ -91,6 +91,7 @@ pub(super) fn settings(
         higher_prio_send_advert: draft
             .higher_prio_send_advert
             .map_or(globals.higher_prio_send_advert, |on| on.value),
+        handover: policy.handover,
         ignore_own_link: draft.ignore_own_link,
         accept: policy.accept,
         owner_ignores: policy.owner_ignores,

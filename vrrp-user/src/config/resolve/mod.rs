@@ -26,6 +26,7 @@ use super::schema::{
     AnnounceDraft, Class, Draft, GlobalsDraft, InstanceDraft, ScriptDraft, TrackDraft, fifos, targets,
 };
 use super::source::At;
+use super::template;
 use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, TrackSettings, Weight};
 
 /// What is returned counts only where the report has no errors.
@@ -42,6 +43,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
         static_rules,
         link_delays,
     } = draft;
+    let webhooks = template::joined(&[], std::mem::take(&mut globals.webhooks));
     let mail_by_default = globals.mail.default_alert();
     let alerts = instances.iter().map(|it| it.mail).chain(groups.iter().map(|it| it.mail)).flatten();
     let mail = std::mem::take(&mut globals.mail).settings(alerts, report);
@@ -56,6 +58,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
         let mut notify = draft.notify.clone();
         notify.priority_changes =
             draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
+        notify.webhooks = template::joined(&webhooks, std::mem::take(&mut draft.webhooks));
         notify.mail = draft.mail.map_or(mail_by_default, |on| on.value);
         let policy = Policy::new(&mut draft, priority, &globals, report);
         draft.finds_interface = instance::finds_interface(&draft);
@@ -68,7 +71,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             resolved.push(Instance { id, settings, notify, promote_secondaries });
         }
     }
-    let groups = group::resolve(groups, members, &mut resolved, mail_by_default, report);
+    let groups = group::resolve(groups, members, &mut resolved, (mail_by_default, &webhooks), report);
     let Names { tracked_scripts, tracked_interfaces, .. } = names;
     Config {
         link_delays: delay::resolve(&link_delays, &resolved, report),

@@ -7,8 +7,8 @@ use vrrp_ebpf::wire::Family;
 use super::super::diagnostic::Report;
 use super::super::schema::{AddressDraft, AuthType, GlobalsDraft, InstanceDraft};
 use super::super::source::{At, Position};
-use crate::protocol::Priority;
 use crate::protocol::auth::HmacMode;
+use crate::protocol::{Order, Priority};
 
 /// What follows for the settings.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,7 @@ pub(super) struct Policy {
     pub(super) accept: bool,
     pub(super) owner_ignores: bool,
     pub(super) checks_source: bool,
+    pub(super) handover: Order,
 }
 
 pub(in crate::config) fn is_strict(draft: &InstanceDraft, globals: &GlobalsDraft) -> bool {
@@ -41,6 +42,7 @@ impl Policy {
         Self {
             accept: accept || priority.is_owner(),
             owner_ignores: owner_ignores.unwrap_or(strict) || strict,
+            handover: draft.policy.handover.unwrap_or(policies.handover),
             checks_source: draft.policy.check_source.map_or(policies.check_source, |on| on.value)
                 || has_limits
                 || draft.hmac.as_ref().is_some_and(|hmac| hmac.value.demands()),

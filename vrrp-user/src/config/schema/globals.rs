@@ -15,6 +15,7 @@ use super::policy::PoliciesDraft;
 use super::process::FifoDraft;
 use super::value;
 use super::vmac::PrefixesDraft;
+use super::webhook::WebhookDraft;
 use super::{Kind, Row};
 
 #[derive(Debug, Default)]
@@ -46,6 +47,7 @@ pub(in crate::config) struct GlobalsDraft {
     /// `disable_local_igmp`.
     pub(in crate::config) silent_igmp: bool,
     pub(in crate::config) mail: MailDraft,
+    pub(in crate::config) webhooks: Vec<WebhookDraft>,
     pub(in crate::config) daemon: DaemonDraft,
 }
 

@@ -11,6 +11,7 @@ use super::ignored::NO_BFD;
 use super::root::Draft;
 use super::track::TrackDraft;
 use super::value;
+use super::webhook::{self, WebhookDraft};
 use super::{Kind, Row, Tables, mail, notify, track};
 
 #[derive(Debug, Default)]
@@ -25,6 +26,7 @@ pub(in crate::config) struct GroupDraft {
     /// Weights of members count.
     pub(in crate::config) tracking_weight: bool,
     pub(in crate::config) notify: NotifySettings,
+    pub(in crate::config) webhooks: Vec<WebhookDraft>,
     /// `smtp_alert`.
     pub(in crate::config) mail: Option<At<bool>>,
     /// Something in the block could not be read; what seems to be missing may be just that.
@@ -118,7 +120,7 @@ const ROWS: &[Row<GroupDraft>] = &[
     Row::missing("notify_priority_changes", "priorities to FIFOs", "write it into the instances"),
 ];
 
-pub(super) const TABLES: Tables<GroupDraft> = &[ROWS, mail::GROUP];
+pub(super) const TABLES: Tables<GroupDraft> = &[ROWS, webhook::GROUP, mail::GROUP];
 
 pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
     let at = statement.keyword.at;

@@ -18,6 +18,7 @@ use super::rule::RuleDraft;
 use super::track::TrackDraft;
 use super::value;
 use super::vmac::{self, VmacsDraft};
+use super::webhook::{self, WebhookDraft};
 use super::{Kind, Row, Tables, ignored, mail, notify};
 use crate::protocol::{Elsewhere, Route};
 
@@ -64,6 +65,7 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) files: Vec<TrackDraft>,
     pub(in crate::config) notify: NotifySettings,
     pub(in crate::config) notify_priority_changes: Option<At<bool>>,
+    pub(in crate::config) webhooks: Vec<WebhookDraft>,
     pub(in crate::config) vmacs: VmacsDraft,
     /// `smtp_alert`.
     pub(in crate::config) mail: Option<At<bool>>,
@@ -302,8 +304,16 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
 ];
 
-pub(super) const TABLES: Tables<InstanceDraft> =
-    &[ROWS, adverts::ROWS, notify::MORE, mail::INSTANCE, vmac::INSTANCE, policy::INSTANCE, ignored::INSTANCE];
+pub(super) const TABLES: Tables<InstanceDraft> = &[
+    ROWS,
+    adverts::ROWS,
+    notify::MORE,
+    webhook::INSTANCE,
+    mail::INSTANCE,
+    vmac::INSTANCE,
+    policy::INSTANCE,
+    ignored::INSTANCE,
+];
 
 pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
     Row::works(

@@ -28,6 +28,7 @@ mod track;
 mod value;
 mod vmac;
 mod watch;
+mod webhook;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub(super) use script::{Class, ScriptDraft};
 pub(super) use track::TrackDraft;
 
 pub(super) use vmac::VmacDraft;
+pub(super) use webhook::WebhookDraft;
 
 use super::diagnostic::{Report, did_you_mean};
 use super::lexer::Word;
@@ -88,6 +90,8 @@ enum Kind<T> {
     Own(&'static str, fn(&mut T, &Word, &[Word], &mut Report)),
     /// Words, then a block.
     Block(&'static str, fn(&mut T, &Statement, &[Statement], &mut Report)),
+    /// Words, then a block or none.
+    Open(&'static str, fn(&mut T, &Statement, &mut Report)),
     /// Anything.
     Any,
 }
@@ -155,7 +159,7 @@ impl<T> Row<T> {
 impl<T> Kind<T> {
     /// One value; a second one would replace it.
     fn is_single(&self) -> bool {
-        !matches!(self, Self::Own(..) | Self::Block(..) | Self::Any)
+        !matches!(self, Self::Own(..) | Self::Block(..) | Self::Open(..) | Self::Any)
     }
 }
 
@@ -214,6 +218,7 @@ fn read_statement<T>(row: &Row<T>, statement: &Statement, target: &mut T, report
         return;
     }
     match (&row.kind, block) {
+        (Kind::Open(_, read), _) => read(target, statement, report),
         (Kind::Block(_, read), Some(inner)) => read(target, statement, inner, report),
         (Kind::Block(..), None) => {
             report
@@ -291,7 +296,7 @@ fn read_value<T>(row: &Row<T>, keyword: &Word, args: &[Word], target: &mut T, re
             }
         }
         Kind::Own(_, read) => read(target, keyword, args, report),
-        Kind::Block(..) | Kind::Any => {}
+        Kind::Block(..) | Kind::Open(..) | Kind::Any => {}
     }
 }
 

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use super::super::diagnostic::{Report, did_you_mean};
+use super::super::lexer::Word;
 use super::super::model::FirewallSettings;
 use super::super::source::At;
 use super::{GlobalsDraft, InstanceDraft, Kind, Row, value};
+use crate::protocol::Order;
+
+const ORDERS: &str = "overlap or strict";
 
 /// Of one instance; `None`: what `global_defs` say.
 #[derive(Debug, Default)]
@@ -14,6 +19,7 @@ pub(in crate::config) struct PolicyDraft {
     pub(in crate::config) accept: Option<At<bool>>,
     pub(in crate::config) check_source: Option<At<bool>>,
     pub(in crate::config) owner_ignores: Option<At<bool>>,
+    pub(in crate::config) handover: Option<Order>,
 }
 
 /// Of `global_defs`.
@@ -22,6 +28,7 @@ pub(in crate::config) struct PoliciesDraft {
     pub(in crate::config) strict: Option<At<bool>>,
     pub(in crate::config) check_source: bool,
     pub(in crate::config) owner_ignores: Option<bool>,
+    pub(in crate::config) handover: Order,
     pub(in crate::config) firewall: FirewallSettings,
     pub(in crate::config) log_unknown_vrids: bool,
 }
@@ -58,6 +65,17 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "`vrrp_owner_ignore_adverts`",
         "with priority 255, take no notice of other masters",
     ),
+    Row::works(
+        "handover",
+        Kind::Own(ORDERS, |it, keyword, args, report| {
+            if let Some(order) = order(keyword, args, report) {
+                it.policy.handover = Some(order);
+            }
+        }),
+        "`vrrp_handover`",
+        "a master that leaves serves its addresses until its heir is there, or removes them first; see \
+         [handover](#handover)",
+    ),
 ];
 
 pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
@@ -78,6 +96,16 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         Kind::Bool(|globals, on| globals.policies.owner_ignores = Some(on.value)),
         "off; on with `strict_mode`",
         "default `owner_ignore_adverts`",
+    ),
+    Row::works(
+        "vrrp_handover",
+        Kind::Own(ORDERS, |globals, keyword, args, report| {
+            if let Some(order) = order(keyword, args, report) {
+                globals.policies.handover = order;
+            }
+        }),
+        "overlap",
+        "default `handover`",
     ),
     Row::works(
         "log_unknown_vrids",
@@ -117,6 +145,21 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     ),
     Row::moot("nftables_ifindex", "match interfaces by index", "they are matched by name"),
 ];
+
+fn order(keyword: &Word, args: &[Word], report: &mut Report) -> Option<Order> {
+    let word = value::read_only_word(&keyword.text, keyword.at, args, report)?;
+    match word.text.as_str() {
+        "overlap" => Some(Order::Overlap),
+        "strict" => Some(Order::Strict),
+        other => {
+            let help = did_you_mean(other, ["overlap", "strict"]);
+            report
+                .error(word.at, format!("`{}` is overlap or strict, not `{other}`", keyword.text))
+                .help_maybe(help);
+            None
+        }
+    }
+}
 
 fn is_identifier(text: &str) -> bool {
     let mut letters = text.chars();

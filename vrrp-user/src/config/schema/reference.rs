@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{
     Effect, Kind, Row, Tables, address, adverts, check, group, hmac, instance, root, script, track, watch,
+    webhook,
 };
 
 /// Keywords of one block.
@@ -28,6 +29,7 @@ pub fn keywords() -> Vec<KeywordTable> {
         table("vrrp_sync_group", group::TABLES),
         table("authentication", &[instance::AUTH_ROWS]),
         table("auth_hmac", &[hmac::ROWS]),
+        table("notify_webhook", &[webhook::OPTIONS]),
         table("virtual_ipaddress", &[address::OPTIONS]),
         table("track_script, track_interface, track_process, track_file", &[track::OPTIONS]),
         table("unicast_peer", &[adverts::PEER_OPTIONS]),
@@ -68,6 +70,7 @@ fn value<T>(kind: &Kind<T>) -> String {
         Kind::Own(form, _) => (*form).to_owned(),
         Kind::Block("", _) => "block".to_owned(),
         Kind::Block(form, _) => format!("{form}, block"),
+        Kind::Open(form, _) => format!("{form}, or a block of options"),
         Kind::Any => "any".to_owned(),
     }
 }

@@ -12,7 +12,7 @@ use super::instance::{self, InstanceDraft};
 use super::script::{self, ScriptDraft};
 use super::{
     AddressDraft, Kind, Row, Tables, address, check, daemon, delay, hmac, ignored, mail, policy, process,
-    route, rule, vmac, watch,
+    route, rule, vmac, watch, webhook,
 };
 use crate::protocol::Route;
 
@@ -101,6 +101,7 @@ pub(super) const GLOBALS: Tables<GlobalsDraft> = &[
     process::ROWS,
     daemon::ROWS,
     mail::GLOBALS,
+    webhook::GLOBALS,
     vmac::GLOBALS,
     policy::GLOBALS,
     ignored::GLOBALS,
@@ -119,6 +120,7 @@ pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
         ("vrrp_sync_group", has(group::TABLES, keyword)),
         ("authentication", has(&[instance::AUTH_ROWS], keyword)),
         ("auth_hmac", has(&[hmac::ROWS], keyword)),
+        ("notify_webhook", has(&[webhook::OPTIONS], keyword)),
         ("vrrp_script", has(script::TABLES, keyword)),
         ("vrrp_check", has(check::TABLES, keyword)),
         ("vrrp_track_process", has(watch::PROCESS, keyword)),

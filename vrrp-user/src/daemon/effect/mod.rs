@@ -181,7 +181,9 @@ impl Effect {
         // Not only those of earlier epochs: whatever is queued by now announces addresses that leave.
         self.repeats.void(id);
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
-        instance.held = None;
+        if instance.held.take().is_none() {
+            return;
+        }
         let mut faults = Faults::default();
         instance.charge.paths.remove(id, &mut self.netlink, &mut faults);
         let places = instance.charge.places(&mut self.netlink);

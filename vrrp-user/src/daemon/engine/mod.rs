@@ -31,7 +31,9 @@ use crate::driver::realtime::{RealtimeError, STACK, become_realtime};
 use crate::driver::socket::{AdvertSender, Listener};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::Ring;
-use crate::protocol::{Action, Event, GroupSettings, InstanceId, InstanceSettings, Router, State};
+use crate::protocol::{
+    Action, Epoch, Event, GroupSettings, InstanceId, InstanceSettings, Reason, Router, State,
+};
 
 /// Inputs, and adverts per source, taken in one turn: what is left waits for the next one, behind due timers.
 const DRAIN_MAX: usize = 256;
@@ -73,6 +75,8 @@ pub struct Engine {
     /// Shortest advert interval of all instances: how far ahead silence is looked for while awake anyway.
     coalesce: Duration,
     ending: bool,
+    /// Hooks that hear of the end may stop what is served until then.
+    last_words: Vec<Report>,
 }
 
 /// A running engine.
@@ -115,6 +119,7 @@ impl Engine {
             reports: parts.reports,
             coalesce: coalesce.unwrap_or(Duration::ZERO),
             ending: false,
+            last_words: Vec::new(),
         })
     }
 
@@ -134,16 +139,19 @@ impl Engine {
         Ok(Spawned { thread, class })
     }
 
-    /// Turns until the router was shut down; then the effect thread is told to finish.
+    /// Turns until the router was shut down and nothing is served any more; then the effect thread is told to finish.
     ///
     /// # Errors
     /// The wait itself failed.
     fn run(mut self) -> io::Result<()> {
         let mut outcome = Ok(());
-        while !self.ending && outcome.is_ok() {
+        while !self.has_ended() && outcome.is_ok() {
             outcome = self.turn();
         }
         self.commands.push(Command::Stop);
+        for report in self.last_words.drain(..) {
+            self.reports.push(report);
+        }
         self.reports.push(Report::Stopped);
         outcome
     }
@@ -265,6 +273,7 @@ impl Engine {
                     self.flush(now);
                     self.command(Command::Remove(instance, epoch));
                 }
+                Action::StopAnswering(instance, epoch) => self.stop_answering(instance, epoch),
                 Action::Announce(instance, announcement) => {
                     self.command(Command::Announce(instance, announcement));
                 }
@@ -276,7 +285,7 @@ impl Engine {
                     if let Some(board) = self.board.instances.get(instance.index()) {
                         board.record(&transition);
                     }
-                    self.reports.push(Report::Transition(instance, transition));
+                    self.report(transition.reason, Report::Transition(instance, transition));
                 }
                 Action::ReportPriority(instance, priority) => {
                     if let Some(board) = self.board.instances.get(instance.index()) {
@@ -291,7 +300,7 @@ impl Engine {
                     if let Some(board) = self.board.groups.get(group.index()) {
                         board.record(&transition);
                     }
-                    self.reports.push(Report::Group(group, transition));
+                    self.report(transition.reason, Report::Group(group, transition));
                 }
             }
         }
@@ -312,6 +321,24 @@ impl Engine {
             let rivalled = u64::try_from(stats.rivalled.as_nanos()).unwrap_or(u64::MAX);
             board.rivalled_nanos.store(rivalled, Relaxed);
         }
+    }
+
+    /// Transitions of the end are told when it has come.
+    fn report(&mut self, reason: Reason, report: Report) {
+        if reason == Reason::Shutdown {
+            self.last_words.push(report);
+        } else {
+            self.reports.push(report);
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ending && !self.router.is_handing_over()
+    }
+
+    /// Without a fence, the kernel answers for an address for as long as it is set.
+    fn stop_answering(&self, instance: InstanceId, epoch: Epoch) {
+        self.command(Command::Remove(instance, epoch));
     }
 
     fn command(&self, command: Command) {

@@ -10,12 +10,12 @@ use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Configuration, Count, Counts, Engine, Gaps, Group, Hook, Instance, Interface, Lateness, Mail,
-    MailFailure, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
+    Check, Configuration, Count, Counts, Engine, Failure, Gaps, Group, Hook, Instance, Interface, Lateness,
+    Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
-use crate::daemon::record::{HookRun, Inner, InstanceRecord};
+use crate::daemon::record::{HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::wall::rfc3339;
 use crate::driver::clock;
 use crate::protocol::{
@@ -51,6 +51,7 @@ impl Sources {
             checks: self.config.checks.iter().map(|script| check(script, &record)).collect(),
             strangers: self.strangers(),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &record)),
+            webhooks: record.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
         }
     }
 
@@ -374,7 +375,22 @@ fn mail(settings: &config::MailSettings, record: &Inner) -> Mail {
         sent: mails.sent,
         failed: mails.failed,
         lost: mails.lost,
-        latest_failure: failure.map(|(at, why)| MailFailure { at: rfc3339(*at), why: why.clone() }),
+        latest_failure: failure.map(|(at, why)| Failure { at: rfc3339(*at), why: why.clone() }),
+    }
+}
+
+fn webhook(name: &str, posts: &Posts) -> Webhook {
+    let failure = posts.failure.as_ref();
+    Webhook {
+        webhook: name.to_owned(),
+        waiting: posts.waiting,
+        sent: posts.sent,
+        failed: posts.failed,
+        superseded: posts.superseded,
+        lost: posts.lost,
+        refusals: posts.refusals,
+        latest_status: posts.status,
+        latest_failure: failure.map(|(at, why)| Failure { at: rfc3339(*at), why: why.clone() }),
     }
 }
 

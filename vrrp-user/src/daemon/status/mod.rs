@@ -55,6 +55,7 @@ pub struct Status {
     pub strangers: Vec<Stranger>,
     /// `None` where no mail is sent about changes.
     pub mail: Option<Mail>,
+    pub webhooks: Vec<Webhook>,
 }
 
 /// A router on the wire that is none of ours and no peer: its VRID is not configured here, or it speaks CARP.
@@ -324,13 +325,33 @@ pub struct Mail {
     pub failed: u64,
     /// Found no room to wait.
     pub lost: u64,
-    pub latest_failure: Option<MailFailure>,
+    pub latest_failure: Option<Failure>,
 }
 
-/// A mail that was given up.
+/// A mail that was given up, or an attempt that a webhook did not take.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct MailFailure {
+pub struct Failure {
     /// RFC 3339 in UTC.
     pub at: String,
     pub why: String,
+}
+
+/// What became of changes that a webhook is told, since it is configured.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Webhook {
+    /// Scheme, host and port; with a number where several look the same.
+    pub webhook: String,
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Not told, as a later change of the same instance or group came first.
+    pub superseded: u64,
+    /// Found no room to wait.
+    pub lost: u64,
+    /// Attempts that were not taken.
+    pub refusals: u64,
+    /// HTTP status of the latest attempt; `None` before the first one, and where there was no answer.
+    pub latest_status: Option<u16>,
+    pub latest_failure: Option<Failure>,
 }

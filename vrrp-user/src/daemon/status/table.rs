@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Differing, Group, Hook, Instance, Mail, Peer, Status, Stranger};
+use super::{Differing, Group, Hook, Instance, Mail, Peer, Status, Stranger, Webhook};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -66,6 +66,10 @@ pub fn table(status: &Status) -> String {
         out.push('\n');
         self::mail(&mut out, mail);
     }
+    if !status.webhooks.is_empty() {
+        out.push('\n');
+        webhooks(&mut out, &status.webhooks);
+    }
     out
 }
 
@@ -74,6 +78,23 @@ fn mail(out: &mut String, mail: &Mail) {
     let _ = writeln!(out, "mail to {server}  sent {sent}  waiting {waiting}  failed {failed}  lost {lost}");
     if let Some(failure) = latest_failure {
         let _ = writeln!(out, "  given up at {}: {}", failure.at, failure.why);
+    }
+}
+
+fn webhooks(out: &mut String, webhooks: &[Webhook]) {
+    let head = ["WEBHOOK", "SENT", "WAITING", "FAILED", "SUPERSEDED", "LOST", "LAST STATUS"];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(webhooks.iter().map(|it| {
+        let counts = [it.sent, it.waiting, it.failed, it.superseded, it.lost].map(|count| count.to_string());
+        let [sent, waiting, failed, superseded, lost] = counts;
+        let status = or_dash(it.latest_status.map(|status| status.to_string()));
+        [it.webhook.clone(), sent, waiting, failed, superseded, lost, status]
+    }));
+    columns(out, &rows);
+    for Webhook { webhook, latest_failure, .. } in webhooks {
+        if let Some(failure) = latest_failure {
+            let _ = writeln!(out, "  {webhook}: not taken at {}: {}", failure.at, failure.why);
+        }
     }
 }
 

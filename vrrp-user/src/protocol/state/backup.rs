@@ -173,7 +173,8 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
         | Timer::AnnounceAgain
         | Timer::AnnounceRefresh
         | Timer::AnnounceContest
-        | Timer::Reclaim => {}
+        | Timer::Reclaim
+        | Timer::Handover => {}
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use super::{Turn, go};
-use crate::protocol::action::{Action, Announcement, Reason, State};
+use crate::protocol::action::{Action, Announcement, State};
 use crate::protocol::election;
 use crate::protocol::event::{Heard, Loss};
+use crate::protocol::handover;
 use crate::protocol::instance::Instance;
 use crate::protocol::losses::{Losses, Verdict};
 use crate::protocol::settings::InstanceSettings;
@@ -41,6 +42,7 @@ impl Master {
 
 pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
     instance.master = Master::default();
+    handover::forget(instance);
     advertise(instance, turn);
     turn.actions.push_back(Action::AddAddresses(instance.id(), instance.epoch));
     let settings = instance.settings().announce;
@@ -50,16 +52,6 @@ pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
         instance.timers.set(Timer::AnnounceAgain, turn.now + settings.delay);
     }
     refresh(instance, turn.now);
-}
-
-/// A master that yields is silent when it goes: its successor is there already. That of one that its group takes along
-/// may not be.
-pub(super) fn leave(instance: &mut Instance, to: State, reason: Reason, turn: &mut Turn<'_>) {
-    let has_heir = to == State::Backup && reason != Reason::GroupYielded;
-    if !has_heir && instance.source().is_some() {
-        turn.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
-    }
-    turn.actions.push_back(Action::RemoveAddresses(instance.id(), instance.epoch));
 }
 
 pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
@@ -148,7 +140,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
             instance.timers.set(timer, timing::following(due, settings.refresh, turn.now));
             announce(instance, settings.refresh_repeat, turn);
         }
-        Timer::MasterDown | Timer::Suspect | Timer::PreemptDelay | Timer::Reclaim => {}
+        Timer::MasterDown | Timer::Suspect | Timer::PreemptDelay | Timer::Reclaim | Timer::Handover => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! The states, one file each, and the one way from each to another.
 //!
-//! Leaving a state stops all its timers; entering one arms those it needs.
+//! Leaving a state stops all its timers; entering one arms those it needs. The addresses of a mastership may outlive it; see
+//! [`super::handover`].
 
 pub(super) mod backup;
 pub(super) mod fault;
@@ -16,6 +17,7 @@ pub use self::backup::RemoteMaster;
 pub(super) use self::master::Master;
 use super::action::{Action, Reason, State, Transition};
 use super::event::Heard;
+use super::handover;
 use super::instance::Instance;
 use super::units::Epoch;
 
@@ -75,7 +77,7 @@ pub(super) fn go(
     instance.since = turn.now;
     instance.timers.stop_all();
     if from == State::Master {
-        master::leave(instance, to, reason, turn);
+        handover::begin(instance, to, reason, turn);
     }
     match to {
         State::Backup => backup::enter(instance, heard, turn),

@@ -26,20 +26,7 @@ impl Http {
             Url::parse(&target.url).map_err(|error| Failure::new(format_args!("{}: {error}", target.url)))?;
         let method = Method::from_bytes(target.method.as_bytes())
             .map_err(|_| Failure::new(format_args!("`{}` is not a method of HTTP", target.method)))?;
-        // The first to name a provider wins; all of them name the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .default_headers(headers(&target.headers)?)
-            .user_agent(concat!("vrrpx/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(names.clone())
-            .no_proxy()
-            .redirect(Policy::none())
-            // Each attempt shows anew that connections are accepted.
-            .pool_max_idle_per_host(0)
-            .pool_idle_timeout(Duration::ZERO)
-            .tls_danger_accept_invalid_certs(!target.verify_tls)
-            .build()
-            .map_err(|error| Failure::new(cause(&error)))?;
+        let client = client(headers(&target.headers)?, target.verify_tls, names)?;
         Ok(Self { client, url, method, target: target.clone() })
     }
 
@@ -74,6 +61,27 @@ impl Http {
             Err(Failure::new(format_args!("{}: the body does not hold `{text}`", self.url)))
         }
     }
+}
+
+/// One that connects anew for each request, directly, and follows nothing.
+///
+/// # Errors
+/// TLS is not to be had.
+pub fn client(headers: HeaderMap, verify_tls: bool, names: &Names) -> Result<Client, Failure> {
+    // The first to name a provider wins; all of them name the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .default_headers(headers)
+        .user_agent(concat!("vrrpx/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(names.clone())
+        .no_proxy()
+        .redirect(Policy::none())
+        // Each attempt shows anew that connections are accepted.
+        .pool_max_idle_per_host(0)
+        .pool_idle_timeout(Duration::ZERO)
+        .tls_danger_accept_invalid_certs(!verify_tls)
+        .build()
+        .map_err(|error| Failure::new(cause(&error)))
 }
 
 fn headers(pairs: &[(std::sync::Arc<str>, std::sync::Arc<str>)]) -> Result<HeaderMap, Failure> {

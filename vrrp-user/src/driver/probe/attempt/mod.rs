@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use dns::Dns;
-pub use http::Http;
+pub use http::{Http, client};
 pub use names::Names;
 pub use ping::Ping;
 
@@ -81,7 +81,7 @@ fn escaped(letter: char) -> impl Iterator<Item = char> {
 }
 
 /// The innermost cause of an error, which is what a person needs; libraries wrap it in words of their own.
-pub(super) fn cause(error: &dyn std::error::Error) -> String {
+pub(in crate::driver) fn cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

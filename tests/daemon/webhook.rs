@@ -1,0 +1,229 @@
+//! Webhooks of every temper, on the loopback.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use vrrp_tests::require;
+use vrrp_tests::webhook::{Manner, Receiver, certificate};
+use vrrp_user::config::{Config, NotifySettings, Template, WebhookSettings, WebhookUrl};
+use vrrp_user::daemon::notify::{Notifier, STOP_LIMIT};
+use vrrp_user::daemon::record::{Posts, Record};
+use vrrp_user::driver::clock;
+use vrrp_user::protocol::{GroupId, InstanceId, Reason, State, Transition};
+
+use crate::setup::{Folder, backup, config, eventually, group, instance, moved};
+
+const FIRST: InstanceId = InstanceId(0);
+const SECOND: InstanceId = InstanceId(1);
+
+fn receiver(manner: Manner) -> Receiver {
+    Receiver::new(TcpListener::bind("127.0.0.1:0").unwrap(), manner).unwrap()
+}
+
+fn settings(url: &str) -> WebhookSettings {
+    WebhookSettings {
+        url: WebhookUrl::parse(url).unwrap(),
+        template: Template::Generic,
+        headers: vec![],
+        retries: 3,
+        patience: Duration::from_secs(5),
+        verify_tls: true,
+    }
+}
+
+/// Two instances in a group; all tell `webhook`.
+fn told_of(webhook: WebhookSettings) -> (Notifier, Arc<Record>) {
+    let notify = NotifySettings { webhooks: vec![webhook], ..NotifySettings::default() };
+    let instances = vec![instance("a", 51, notify.clone()), instance("b", 52, notify.clone())];
+    let config =
+        Config { groups: vec![group("both", vec![FIRST, SECOND], notify)], ..config(instances, vec![]) };
+    let record = Arc::new(Record::new(2));
+    (Notifier::new(&config, &"node1".into(), &record).unwrap(), record)
+}
+
+fn to(state: State, epoch: u64) -> Transition {
+    Transition { to: state, from: State::Backup, reason: Reason::MasterSilent, ..backup(clock::now(), epoch) }
+}
+
+/// Of the only webhook.
+fn posts(record: &Record) -> Posts {
+    record.read().webhooks.values().next().cloned().unwrap()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn each_change_is_posted_in_order_with_all_that_is_known() {
+    let receiver = receiver(Manner::Takes);
+    let headers = vec![("x-token".parse().unwrap(), "abc".parse().unwrap())];
+    let (mut notifier, record) = told_of(WebhookSettings { headers, ..settings(&receiver.url("a?b=c")) });
+    notifier.transition(FIRST, &backup(clock::now(), 7));
+    eventually("the first is taken", || receiver.posted().len() == 1).await;
+    notifier.transition(FIRST, &to(State::Master, 8));
+    notifier.group_transition(GroupId(0), &moved(State::Fault, clock::now(), 3));
+    eventually("all are taken", || posts(&record).sent == 3).await;
+    let posted = receiver.posted();
+    assert_eq!(posted[0].request, "POST /a?b=c HTTP/1.1");
+    for line in ["content-type: application/json", "x-token: abc"] {
+        assert!(posted[0].head.iter().any(|it| it.eq_ignore_ascii_case(line)), "{:?}", posted[0].head);
+    }
+    let mut first = posted[0].body.clone();
+    assert!(first["time"].take().as_str().unwrap().ends_with('Z'));
+    let expected = json!({
+        "event": "transition", "time": null, "router_id": "node1", "kind": "instance", "name": "a",
+        "state": "BACKUP", "previous": "MASTER", "reason": "higher_priority", "priority": 100, "epoch": 7,
+        "peer": "10.0.0.2", "interface": "eth0", "vrid": 51, "addresses": ["192.0.2.51/24"], "skipped": 0,
+        "text": "node1: a is BACKUP, was MASTER (higher_priority, peer 10.0.0.2)",
+    });
+    assert_eq!(first, expected);
+    assert_eq!(receiver.told("name"), ["a", "a", "both"]);
+    assert_eq!(posted[2].body["text"], "node1: group both is FAULT, was BACKUP (link_down)");
+    let Posts { waiting: 0, failed: 0, refusals: 0, status: Some(200), .. } = posts(&record) else {
+        panic!("{:?}", posts(&record));
+    };
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_that_fails_twice_is_told_in_the_end_and_what_came_after_in_its_order() {
+    let receiver = receiver(Manner::BusyFor(2));
+    let (mut notifier, record) = told_of(settings(&receiver.url("")));
+    notifier.transition(FIRST, &to(State::Backup, 1));
+    notifier.transition(SECOND, &to(State::Backup, 1));
+    eventually("both are taken", || posts(&record).sent == 2).await;
+    let names: Vec<(Value, u16)> =
+        receiver.posted().into_iter().map(|it| (it.body["name"].clone(), it.status)).collect();
+    assert_eq!(
+        names,
+        [("a", 503), ("a", 503), ("a", 200), ("b", 200)].map(|(name, status)| (json!(name), status))
+    );
+    let posts = posts(&record);
+    assert_eq!((posts.refusals, posts.failed, posts.waiting), (2, 0, 0));
+    assert_eq!(posts.failure.unwrap().1, "503 Service Unavailable");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn while_nobody_answers_only_the_latest_of_each_waits() {
+    let receiver = receiver(Manner::Says(503));
+    let (mut notifier, record) = told_of(settings(&receiver.url("")));
+    notifier.transition(FIRST, &to(State::Backup, 1));
+    eventually("an attempt is refused", || posts(&record).refusals == 1).await;
+    for epoch in 2..=20 {
+        notifier.transition(FIRST, &to(if epoch % 2 == 0 { State::Master } else { State::Fault }, epoch));
+        notifier.transition(SECOND, &to(State::Master, epoch));
+    }
+    assert_eq!(posts(&record).waiting, 2);
+    receiver.becomes(Manner::Takes);
+    eventually("both are taken", || posts(&record).sent == 2).await;
+    assert_eq!(receiver.told("state"), ["MASTER", "MASTER"]);
+    assert_eq!(
+        (receiver.told("epoch"), receiver.told("skipped")),
+        (vec![json!(20); 2], vec![json!(19), json!(18)])
+    );
+    assert_eq!((posts(&record).superseded, posts(&record).waiting), (37, 0));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_will_not_change_is_given_up_at_once_and_the_next_one_is_told() {
+    let receiver = receiver(Manner::Says(404));
+    let (mut notifier, record) = told_of(settings(&receiver.url("")));
+    notifier.transition(FIRST, &to(State::Master, 1));
+    eventually("it is given up", || posts(&record).failed == 1).await;
+    assert_eq!((receiver.clients(), posts(&record).status), (1, Some(404)));
+    receiver.becomes(Manner::Says(302));
+    notifier.transition(FIRST, &to(State::Backup, 2));
+    eventually("no redirect is followed", || posts(&record).failed == 2).await;
+    receiver.becomes(Manner::Takes);
+    notifier.transition(FIRST, &to(State::Fault, 3));
+    eventually("the next is taken", || posts(&record).sent == 1).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_that_refuses_connections_is_tried_as_often_as_asked() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (mut notifier, record) =
+        told_of(WebhookSettings { retries: 1, ..settings(&format!("http://{closed}/SECRET")) });
+    notifier.transition(FIRST, &to(State::Master, 1));
+    eventually("it is given up", || posts(&record).failed == 1).await;
+    let Posts { refusals: 2, waiting: 0, status: None, failure: Some((_, why)), .. } = posts(&record) else {
+        panic!("{:?}", posts(&record));
+    };
+    assert!(why.contains("refused") && !why.contains("SECRET"), "{why}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_that_hangs_delays_neither_other_webhooks_nor_the_end() {
+    let (hangs, takes) = (receiver(Manner::Hangs), receiver(Manner::Takes));
+    let webhooks = [&hangs, &takes].map(|it| settings(&it.url("")));
+    let notify = NotifySettings { webhooks: webhooks.to_vec(), ..NotifySettings::default() };
+    let record = Arc::new(Record::new(1));
+    let config = config(vec![instance("a", 51, notify)], vec![]);
+    let mut notifier = Notifier::new(&config, &"node1".into(), &record).unwrap();
+    notifier.transition(FIRST, &to(State::Master, 1));
+    eventually("the other is told", || takes.told("state") == ["MASTER"]).await;
+    assert_eq!(hangs.clients(), 1);
+    let stop = timeout(STOP_LIMIT + Duration::from_millis(300), notifier.stop()).await;
+    assert!(stop.is_ok(), "the end waits");
+    assert_eq!(takes.told("state"), ["MASTER", "STOP"]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_end_tries_what_waits_once_more_without_a_pause() {
+    let receiver = receiver(Manner::Says(503));
+    let (mut notifier, record) = told_of(WebhookSettings { retries: 20, ..settings(&receiver.url("")) });
+    notifier.transition(FIRST, &to(State::Master, 1));
+    eventually("three attempts are refused", || posts(&record).refusals == 3).await;
+    receiver.becomes(Manner::Takes);
+    notifier.stop().await;
+    let names = [receiver.told("name"), receiver.told("state"), receiver.told("skipped")];
+    assert_eq!(
+        names,
+        [json!(["a", "b", "both"]), json!(["STOP", "STOP", "STOP"]), json!([1, 0, 0])].map(list)
+    );
+}
+
+fn list(value: Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_reload_lets_the_same_go_on_and_posts_what_waits_for_others() {
+    let (old, new) = (receiver(Manner::Says(503)), receiver(Manner::Takes));
+    let with = |webhook: WebhookSettings| {
+        let notify = NotifySettings { webhooks: vec![webhook], ..NotifySettings::default() };
+        config(vec![instance("a", 51, notify)], vec![])
+    };
+    let (before, after) = (with(settings(&old.url("old"))), with(settings(&new.url("new"))));
+    let record = Arc::new(Record::new(1));
+    let mut notifier = Notifier::new(&before, &"node1".into(), &record).unwrap();
+    notifier.transition(FIRST, &to(State::Backup, 1));
+    eventually("an attempt is refused", || posts(&record).refusals == 1).await;
+    notifier.settle(&before).unwrap();
+    assert_eq!(posts(&record).refusals, 1, "the same goes on");
+    old.becomes(Manner::Takes);
+    notifier.settle(&after).unwrap();
+    notifier.transition(FIRST, &to(State::Master, 2));
+    eventually("both are told", || old.told("state") == ["BACKUP"] && new.told("state") == ["MASTER"]).await;
+    assert_eq!((posts(&record).sent, record.read().webhooks.len()), (1, 1), "only the new one is counted");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_certificate_that_nobody_has_signed_is_refused_unless_asked_otherwise() {
+    if !require("openssl") {
+        return;
+    }
+    let folder = Folder::new();
+    let pair = certificate(folder.path(), "IP:127.0.0.1").unwrap();
+    let receiver =
+        Receiver::with_tls(TcpListener::bind("127.0.0.1:0").unwrap(), Manner::Takes, &pair).unwrap();
+    let (mut notifier, record) = told_of(WebhookSettings { retries: 0, ..settings(&receiver.url("")) });
+    notifier.transition(FIRST, &to(State::Master, 1));
+    eventually("it is given up", || posts(&record).failed == 1).await;
+    let why = posts(&record).failure.unwrap().1;
+    assert!(why.contains("certificate"), "{why}");
+    assert_eq!(receiver.posted(), []);
+    let (mut notifier, record) =
+        told_of(WebhookSettings { verify_tls: false, ..settings(&receiver.url("")) });
+    notifier.transition(FIRST, &to(State::Master, 1));
+    eventually("it is told", || posts(&record).sent == 1).await;
+}

@@ -1,0 +1,81 @@
+//! Planned handover: a client that asks each millisecond hardly notices it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use vrrp_tests::daemon::{Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::leave::{Leaving, Scene};
+use vrrp_tests::pair::Pair;
+
+use crate::{ours, roles};
+
+/// An heir waits for its skew of 609 ms; somebody has to serve meanwhile.
+const INTERVAL: u64 = 1000;
+const GAP_MAX: Duration = Duration::from_millis(150);
+
+fn leaves_unnoticed(leaving: Leaving) -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let mut scene = Scene::new(leaving, [Daemon::Vrrpx(Mode::Auto); 2], INTERVAL, "")?;
+    let outcome = scene.leave();
+    let handover = outcome.map_err(|error| scene.pair.with_logs(&error))?;
+    ensure!(handover.gap < GAP_MAX, "{leaving:?}: nobody has answered for {:?}", handover.gap);
+    Ok(())
+}
+
+#[test]
+fn a_stop_is_not_noticed() -> Result<()> {
+    leaves_unnoticed(Leaving::Stop)
+}
+
+#[test]
+fn a_failed_check_is_not_noticed() -> Result<()> {
+    leaves_unnoticed(Leaving::FailedCheck)
+}
+
+#[test]
+fn a_lowered_priority_is_not_noticed() -> Result<()> {
+    leaves_unnoticed(Leaving::LoweredPriority)
+}
+
+#[test]
+fn a_better_node_is_not_noticed() -> Result<()> {
+    leaves_unnoticed(Leaving::BetterNode)
+}
+
+#[test]
+fn in_strict_order_nobody_serves_until_the_heir_is_there() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let daemons = [Daemon::Vrrpx(Mode::Auto); 2];
+    let mut scene = Scene::new(Leaving::Stop, daemons, INTERVAL, "handover strict")?;
+    let outcome = scene.leave();
+    let handover = outcome.map_err(|error| scene.pair.with_logs(&error))?;
+    ensure!(handover.gap > Duration::from_millis(500), "a gap of only {:?}", handover.gap);
+    Ok(())
+}
+
+/// Nobody is there to take over, and it would wait for 10 s.
+#[test]
+fn told_twice_to_end_it_waits_for_no_heir() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let lone = Instance::v3(255).interval(10_000).master();
+    Pair::idle(roles(Daemon::Vrrpx(Mode::Auto), lone.clone(), lone))?.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        let process = pair.running(0)?.process();
+        process.signal(Signal::SIGTERM)?;
+        std::thread::sleep(Duration::from_millis(500));
+        ensure!(process.is_alive(), "it has not waited at all");
+        process.signal(Signal::SIGTERM)?;
+        process.wait(Duration::from_secs(5)).context("the second signal")?;
+        ensure!(!pair.lab.has_address(0, VIRTUAL_V4)?, "the address is left behind");
+        Ok(())
+    })
+}

@@ -1,0 +1,108 @@
+//! Webhooks of a daemon at work.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
+use vrrp_tests::lab::Lab;
+use vrrp_tests::netns::Namespace;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::require;
+use vrrp_tests::webhook::{Manner, Receiver, certificate};
+
+use crate::ours;
+
+fn listener(namespace: &Namespace) -> Result<TcpListener> {
+    namespace.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?))
+}
+
+/// A pair of which node 0, with the higher priority, tells a webhook.
+fn pair(manner: Manner, options: &str) -> Result<(Pair, Receiver)> {
+    let roles =
+        [200, 100].map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(priority))));
+    let mut pair = Pair::idle(roles)?;
+    let receiver = Receiver::new(listener(&pair.node(0)?.namespace)?, manner)?;
+    let globals = &mut pair.roles.first_mut().context("no node")?.config.globals;
+    globals.push(format!("notify_webhook {} {options}", receiver.url("SECRET")));
+    Ok((pair, receiver))
+}
+
+#[test]
+fn states_and_the_end_are_told_after_two_refusals() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let (pair, receiver) = pair(Manner::BusyFor(2), "template slack")?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        until("a post", SETTLE, || !receiver.told("text").is_empty())?;
+        let text = receiver.told("text");
+        let texts = ["lab: VI_1 is MASTER, was BACKUP (master_silent)"];
+        ensure!(text.iter().any(|it| it.as_str().is_some_and(|it| it.starts_with(texts[0]))), "{text:?}");
+        let status = pair.running(0)?.status()?["webhooks"][0].clone();
+        ensure!(status["refusals"] == 2 && status["latest_status"] == 200, "{status}");
+        ensure!(status["waiting"] == 0 && status["failed"] == 0, "{status}");
+        ensure!(!status.to_string().contains("SECRET"), "{status}");
+        ensure!(!pair.running(0)?.log().contains("SECRET"), "the log tells the path of the URL");
+        pair.stop(0)?;
+        let text = receiver.told("text");
+        let last = text.last().and_then(|it| it.as_str()).unwrap_or_default();
+        ensure!(last == "lab: VI_1 is STOP, was MASTER (shutdown)", "{text:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn one_that_hangs_holds_up_nothing() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let (pair, receiver) = pair(Manner::Hangs, "timeout 2")?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        pair.start(1)?;
+        pair.wait_for_master(0)?;
+        until("a request", SETTLE, || receiver.clients() > 0)?;
+        let since = pair.mark();
+        std::thread::sleep(Duration::from_secs(3));
+        let sent: Vec<u64> =
+            pair.observer.adverts().iter().map(|(at, ..)| *at).filter(|at| *at > since).collect();
+        let longest = sent.iter().zip(sent.iter().skip(1)).map(|(one, next)| next - one).max();
+        ensure!(longest.is_some_and(|gap| gap < 200_000_000), "a gap between adverts: {longest:?} ns");
+        let soon = Deadline::after(Duration::from_secs(3));
+        pair.stop(0)?;
+        ensure!(!soon.passed(), "the end waits for the webhook");
+        pair.wait_for_master(1)
+    })
+}
+
+/// The test hands the certificate over as one that the host trusts.
+#[test]
+fn a_certificate_that_the_host_trusts_is_taken_for_its_name_only() -> Result<()> {
+    if !ours() || !require("openssl") {
+        return Ok(());
+    }
+    let lab = Lab::new(1)?;
+    let namespace = &lab.nodes.first().context("no node")?.namespace;
+    for (name, is_taken) in [("IP:127.0.0.1", true), ("DNS:other.example", false)] {
+        let directory = Directory::new()?;
+        let pair = certificate(directory.path(), name)?;
+        let receiver = Receiver::with_tls(listener(namespace)?, Manner::Takes, &pair)?;
+        let mut config = Config::of(Instance::v3(200));
+        config.globals.push(format!("notify_webhook {} retries 0", receiver.url("")));
+        let file = directory.path().join("t.conf");
+        std::fs::write(&file, config.to_string())?;
+        let mut command = namespace.command(vrrpx())?;
+        command.arg("run").arg("--config").arg(&file).arg("--runtime-dir").arg(directory.path());
+        command.env("SSL_CERT_FILE", &pair.0);
+        let process = Process::start(command, directory.path().join("log"))?;
+        let done = if is_taken { "webhook told" } else { "a change is not told" };
+        until(done, SETTLE, || process.log().contains(done)).with_context(|| process.log())?;
+        ensure!(is_taken != receiver.posted().is_empty(), "{name}: {}", process.log());
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! A master that leaves on purpose, with a client that probes its address meanwhile.
+//!
+//! Node 0 leaves in one of four ways, node 1 is its heir. Tests look at who answers, the bench at how long nobody does.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::clock::{poll, realtime};
+use crate::daemon::{Config, Daemon, Instance};
+use crate::lab::VIRTUAL_V4;
+use crate::pair::{Pair, Role, SETTLE};
+use crate::probe::Prober;
+use crate::process::Directory;
+
+/// Why it leaves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Leaving {
+    /// Its daemon is told to end.
+    Stop,
+    /// A tracked file says that it cannot serve.
+    FailedCheck,
+    /// A tracked file lowers its priority below the heir's.
+    LoweredPriority,
+    /// The heir is the better one and comes back.
+    BetterNode,
+}
+
+/// What the client saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Handover {
+    /// Longest time without an answer, see [`Prober::longest_outage`].
+    pub gap: Duration,
+    /// Probes that were answered by both.
+    pub twice: usize,
+}
+
+/// Two roles, a file that decides, and what happens.
+#[derive(Debug)]
+pub struct Scene {
+    leaving: Leaving,
+    directory: Directory,
+    pub pair: Pair,
+}
+
+const PROBE: Duration = Duration::from_millis(1);
+
+/// So that a late loss still counts, and the removal of the old one's addresses is among what is watched.
+const QUIET: Duration = Duration::from_millis(300);
+
+impl Scene {
+    /// A settled pair of `daemons` with adverts each `interval` milliseconds, and `line` in the instance of node 0.
+    ///
+    /// # Errors
+    /// Those of [`Pair::settled`].
+    pub fn new(leaving: Leaving, daemons: [Daemon; 2], interval: u64, line: &str) -> Result<Self> {
+        let directory = Directory::new()?;
+        let file = directory.path().join("number");
+        fs::write(&file, "0\n")?;
+        let master = Instance::v3(150).interval(interval).line(line);
+        let (master, weight) = match leaving {
+            Leaving::FailedCheck => (master.line("track_file {\n        load\n    }"), 0),
+            Leaving::LoweredPriority => (master.line("track_file {\n        load\n    }"), -1),
+            Leaving::Stop | Leaving::BetterNode => (master, 0),
+        };
+        let blocks = format!("track_file load {{\n    file {}\n    weight {weight}\n}}\n", file.display());
+        let heir = Instance::v3(if leaving == Leaving::BetterNode { 200 } else { 100 }).interval(interval);
+        let roles = [
+            Role::new(daemons[0], Config { blocks, ..Config::of(master) }),
+            Role::new(daemons[1], Config::of(heir)),
+        ];
+        let pair = if leaving == Leaving::BetterNode {
+            let mut pair = Pair::idle(roles)?;
+            let alone = pair.start(0).and_then(|()| pair.wait_for_master(0));
+            alone.map_err(|error| pair.with_logs(&error))?;
+            pair
+        } else {
+            Pair::settled(roles)?
+        };
+        Ok(Self { leaving, directory, pair })
+    }
+
+    /// Lets it leave, and waits until the heir alone has the address.
+    ///
+    /// # Errors
+    /// When it does not come so.
+    pub fn leave(&mut self) -> Result<Handover> {
+        let target: IpAddr = VIRTUAL_V4.parse()?;
+        let prober = Prober::new(&self.pair.lab, target, PROBE)?;
+        poll("answers of the master", SETTLE, || Ok((prober.served_by() == Some(0)).then_some(())))?;
+        // Announcements of its takeover are still going out for some milliseconds.
+        std::thread::sleep(QUIET);
+        self.pair.observer.clear();
+        let start = realtime();
+        let number = self.number();
+        match self.leaving {
+            Leaving::Stop => {
+                ensure!(self.pair.stop(0)?.success(), "node 0 has ended with an error");
+            }
+            Leaving::FailedCheck => fs::write(&number, "1\n").context("the tracked file")?,
+            Leaving::LoweredPriority => fs::write(&number, "100\n").context("the tracked file")?,
+            Leaving::BetterNode => self.pair.start(1)?,
+        }
+        self.pair.observer.wait_for_advert(1, start, SETTLE)?;
+        poll("answers of the heir", SETTLE, || Ok(prober.heir(0, start)))?;
+        self.pair.wait_for_address(1, target, true)?;
+        self.pair.wait_for_address(0, target, false)?;
+        std::thread::sleep(QUIET);
+        ensure!(prober.served_by() == Some(1), "node {:?} answers at last", prober.served_by());
+        let twice = prober.probes().iter().filter(|probe| probe.twice).count();
+        Ok(Handover { gap: prober.longest_outage(start), twice })
+    }
+
+    /// Makes node 0 the master again, for another round.
+    ///
+    /// # Errors
+    /// When it does not become so.
+    pub fn come_back(&mut self) -> Result<()> {
+        match self.leaving {
+            Leaving::Stop => self.pair.start(0)?,
+            Leaving::FailedCheck | Leaving::LoweredPriority => fs::write(self.number(), "0\n")?,
+            Leaving::BetterNode => drop(self.pair.stop(1)?),
+        }
+        self.pair.observer.clear();
+        self.pair.wait_for_master(0)
+    }
+
+    fn number(&self) -> std::path::PathBuf {
+        let folder: &Path = self.directory.path();
+        folder.join("number")
+    }
+}

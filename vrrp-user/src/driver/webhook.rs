@@ -1,0 +1,95 @@
+//! Posting to a webhook.
+//!
+//! Enters: where, and JSON. Leaves: the status of an answer that took it, or a [`Refusal`]. Absent: when something is
+//! posted, how often it is tried, and what it says; and whatever the answer holds beyond its status.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, StatusCode};
+
+use super::probe::attempt::{Failure, Names, cause, client};
+use crate::config::{WebhookSettings, WebhookUrl};
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    client: Client,
+    url: WebhookUrl,
+    patience: Duration,
+}
+
+/// Why something is not taken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    pub why: Failure,
+    /// `None` where there was no answer.
+    pub status: Option<u16>,
+    /// The same would be said the next time.
+    pub is_final: bool,
+    /// When the server wants to be asked again.
+    pub after: Option<Duration>,
+}
+
+impl Webhook {
+    /// # Errors
+    /// TLS is not to be had.
+    pub fn new(settings: &WebhookSettings, names: &Names) -> Result<Self, Failure> {
+        let mut headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let mut own = HeaderMap::new();
+        for (name, value) in &settings.headers {
+            own.append(name, value.clone());
+        }
+        headers.extend(own);
+        let client = client(headers, settings.verify_tls, names)?;
+        Ok(Self { client, url: settings.url.clone(), patience: settings.patience })
+    }
+
+    /// # Errors
+    /// The server is not found, does not answer in time, or with another status than 2xx.
+    pub async fn post(&self, json: String) -> Result<u16, Refusal> {
+        let Self { client, url, patience } = self;
+        let answer = client.post(url.expose().clone()).timeout(*patience).body(json).send().await;
+        let answer = answer.map_err(|error| {
+            let late = error.is_timeout();
+            // In its own words it holds the URL.
+            let why = cause(&error.without_url());
+            let why = if late { format!("no answer within {patience:?}") } else { why };
+            Refusal { why: Failure::new(why), status: None, is_final: false, after: None }
+        })?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(status.as_u16());
+        }
+        let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Err(Refusal {
+            why: Failure::new(status),
+            status: Some(status.as_u16()),
+            is_final: !may_change(status),
+            after: after.map(Duration::from_secs),
+        })
+    }
+}
+
+/// What a server says of itself and not of what is posted.
+fn may_change(status: StatusCode) -> bool {
+    const OF_NOW: [StatusCode; 3] =
+        [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    status.is_server_error() || OF_NOW.contains(&status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_request_stays_wrong() {
+        for status in [301, 400, 401, 404, 410] {
+            assert!(!may_change(StatusCode::from_u16(status).unwrap()), "{status}");
+        }
+        for status in [408, 425, 429, 500, 503] {
+            assert!(may_change(StatusCode::from_u16(status).unwrap()), "{status}");
+        }
+    }
+}
