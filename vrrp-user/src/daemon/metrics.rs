@@ -26,6 +26,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::board::{InstanceBoard, LATENESS_BUCKETS};
+use super::check_metrics;
 use super::status::{Live, Sources, family, gap_bound, received, skew, skew_seconds, source};
 use crate::driver::{Rung, clock};
 use crate::protocol::{InstanceSettings, Reason, State};
@@ -117,6 +118,7 @@ impl Collector for Scrape {
         self.node(out)?;
         states(out, &readings)?;
         self.groups(out)?;
+        check_metrics::encode(&self.sources, out)?;
         activity(out, &readings)?;
         counted(out, &readings)?;
         self.peers(out, &readings)
@@ -455,7 +457,7 @@ fn each_peer(
 }
 
 /// A family of gauges; `rows` calls its argument for each.
-fn gauge(
+pub(super) fn gauge(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -466,7 +468,7 @@ fn gauge(
 }
 
 /// A family of counters; its names end in `_total`.
-fn counter<T: EncodeCounterValue>(
+pub(super) fn counter<T: EncodeCounterValue>(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
