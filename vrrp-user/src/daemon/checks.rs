@@ -14,6 +14,7 @@ use super::events::What;
 use super::queue::{Input, Queue};
 use super::status::Live;
 use crate::config::{CheckSettings, Config, ScriptUser};
+use crate::driver::probe::Cause;
 use crate::driver::probe::attempt::{Failure, Names};
 use crate::driver::probe::check::{CheckProbe, Outcome, Round};
 use crate::driver::process::{Identity, IdentityError};
@@ -98,8 +99,25 @@ impl Checks {
 
 /// What becomes of the rounds of a check.
 fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Round) -> bool + Send + use<> {
+    let mut cause = None;
     move |round| {
         live.now().record.check(round.clone());
+        let held = round.held.map(|held| held.cause);
+        if std::mem::replace(&mut cause, held) != held {
+            match held {
+                Some(Cause::Flapping) => warn!(
+                    check = &*check,
+                    "the check changes too often; it counts as failed until it has been quiet"
+                ),
+                Some(Cause::MinHold) => {
+                    info!(
+                        check = &*check,
+                        "the check is good again, and counts as failed until `min_hold` is over"
+                    );
+                }
+                None => info!(check = &*check, "the check is held no longer"),
+            }
+        }
         if !round.news {
             return true;
         }
@@ -113,7 +131,8 @@ fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Rou
         } else if round.up {
             info!(check = &*check, outcome = %round.outcome, "check is up");
         } else {
-            warn!(check = &*check, outcome = %round.outcome, lasted = ?round.lasted, "check is down");
+            let printed = round.printed.as_deref();
+            warn!(check = &*check, outcome = %round.outcome, lasted = ?round.lasted, printed, "check is down");
         }
         inputs.push(Input::Event(match round.outcome {
             Outcome::Number(number) => Event::Value(round.track, number),

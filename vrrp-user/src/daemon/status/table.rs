@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Differing, Group, Hook, Instance, Mail, Peer, Status, Stranger, Webhook};
+use super::{Check, Differing, Group, Held, Hook, Instance, Mail, Peer, Status, Stranger, Webhook};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -50,17 +50,22 @@ pub fn table(status: &Status) -> String {
     }
     if !status.checks.is_empty() {
         out.push('\n');
-        let mut rows = vec![["CHECK", "RESULT", "RUNS", "LAST RUN", "LASTED"].map(str::to_owned)];
+        let mut rows =
+            vec![["CHECK", "RESULT", "NOTICED BY", "RUNS", "LAST RUN", "LASTED"].map(str::to_owned)];
         rows.extend(status.checks.iter().map(|check| {
             [
                 check.name.clone(),
                 result(check.up).to_owned(),
+                or_dash(check.noticed_by.clone()),
                 check.runs.to_string(),
                 or_dash(check.ended.clone()),
                 or_dash(check.lasted_seconds.map(span)),
             ]
         }));
         columns(&mut out, &rows);
+        for check in &status.checks {
+            remarks(&mut out, check);
+        }
     }
     if let Some(mail) = &status.mail {
         out.push('\n');
@@ -182,6 +187,21 @@ fn notes(out: &mut String, instance: &Instance) {
     if instance.counters.send_errors > 0 {
         let _ =
             writeln!(out, "  {}: {} adverts could not be sent", instance.name, instance.counters.send_errors);
+    }
+}
+
+/// What holds a check, and what one that is down printed last.
+fn remarks(out: &mut String, check: &Check) {
+    if let Some(Held { reason, seconds }) = &check.held {
+        let left = span(*seconds);
+        let _ = match reason.as_str() {
+            "flapping" => writeln!(out, "  {}: held down, as it flaps; {left} of quiet to go", check.name),
+            _ => writeln!(out, "  {}: held down by {reason}; {left} to go", check.name),
+        };
+    }
+    let last = check.output.as_deref().and_then(|output| output.lines().last());
+    if let (Some(false), Some(last)) = (check.up, last) {
+        let _ = writeln!(out, "  {}: printed: {last}", check.name);
     }
 }
 
