@@ -272,7 +272,7 @@ impl Engine {
             self.carry_out(None, now);
         }
         self.watch_known(cause);
-        self.board.away.store(self.router.away(), Relaxed);
+        self.count(cause);
     }
 
     fn carry_out(&mut self, cause: Option<(InstanceId, Sighted<'_>)>, now: Timestamp) {
@@ -312,9 +312,6 @@ impl Engine {
                     self.reports.push(Report::Priority(instance, priority));
                 }
                 Action::ReportContest(instance, peer) => {
-                    if let Some(board) = self.board.instances.get(instance.index()) {
-                        board.contests.fetch_add(1, Relaxed);
-                    }
                     self.reports.push(Report::Contest(instance, peer));
                 }
                 Action::ReportGroup(group, transition) => {
@@ -326,6 +323,20 @@ impl Engine {
             }
         }
         self.flush(now);
+    }
+
+    /// What no action tells.
+    fn count(&self, cause: Option<(InstanceId, Sighted<'_>)>) {
+        self.board.away.store(self.router.away(), Relaxed);
+        if let Some((instance, _)) = cause
+            && let (Some(view), Some(board)) =
+                (self.router.instance(instance), self.board.instances.get(instance.index()))
+        {
+            let stats = view.stats();
+            board.contests.store(stats.contests, Relaxed);
+            let rivalled = u64::try_from(stats.rivalled.as_nanos()).unwrap_or(u64::MAX);
+            board.rivalled_nanos.store(rivalled, Relaxed);
+        }
     }
 
     /// Transitions of the end are told when it has come.

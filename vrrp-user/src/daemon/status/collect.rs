@@ -331,6 +331,7 @@ fn counts(board: &InstanceBoard, counters: &Counters) -> Counts {
         announcements_sent: board.announcements_sent.load(Relaxed),
         adverts_received: received(counters),
         contests: board.contests.load(Relaxed),
+        dual_master_seconds: Duration::from_nanos(board.rivalled_nanos.load(Relaxed)).as_secs_f64(),
         takeover_seconds: (takeover > 0).then(|| Duration::from_nanos(takeover).as_secs_f64()),
         received: Counter::ALL
             .iter()

@@ -275,6 +275,8 @@ pub struct Counts {
     pub adverts_received: u64,
     /// Lower masters heard while master.
     pub contests: u64,
+    /// For how long they were heard.
+    pub dual_master_seconds: f64,
     pub takeover_seconds: Option<f64>,
     /// What the program or the socket counted, by word; zeros are left out.
     pub received: Vec<Count>,
