@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::events::{Events, What};
 use super::reload::Stale;
 use crate::driver::Rung;
 use crate::driver::clock;
@@ -21,6 +22,7 @@ pub const HISTORY: usize = 16;
 #[derive(Debug, Default)]
 pub struct Record {
     inner: Mutex<Inner>,
+    pub events: Events,
 }
 
 /// Everything recorded; see [`Record::read`].
@@ -144,7 +146,7 @@ pub struct Realtime {
 impl Record {
     pub fn new(instances: usize) -> Self {
         let instances = vec![InstanceRecord::default(); instances];
-        Self { inner: Mutex::new(Inner { instances, ..Inner::default() }) }
+        Self { inner: Mutex::new(Inner { instances, ..Inner::default() }), events: Events::default() }
     }
 
     /// Locks the record; keep the guard briefly and never across an await.
@@ -200,12 +202,14 @@ impl Record {
 
     /// The file was taken over.
     pub fn loaded(&self, at: SystemTime) {
+        self.events.push(What::reload(None));
         let loads = &mut self.read().loads;
         *loads = Loads { at: Some(at), reloaded: loads.reloaded + 1, refused: loads.refused, stale: None };
     }
 
     /// The file was refused.
     pub fn stale(&self, stale: Stale) {
+        self.events.push(What::reload(Some(&stale.findings)));
         let loads = &mut self.read().loads;
         loads.refused += 1;
         loads.stale = Some(stale);
