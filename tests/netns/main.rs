@@ -5,6 +5,7 @@
 
 mod addresses;
 mod authentication;
+mod bounds;
 mod election;
 mod faults;
 mod groups;
