@@ -20,6 +20,7 @@ mod process;
 mod reload;
 mod repair;
 mod rungs;
+mod services;
 mod tracks;
 mod vmac;
 mod webhook;

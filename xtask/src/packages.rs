@@ -11,10 +11,15 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 13] = [
+    ("busybox", "busybox-static"),
+    ("dbus-daemon", "dbus-daemon"),
+    ("dockerd", "docker.io"),
+    ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
     ("nft", "nftables"),
+    ("nginx", "nginx-light"),
     ("openssl", "openssl"),
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
