@@ -15,6 +15,7 @@ use vrrp_ebpf::wire::address::widen;
 
 use super::board::Board;
 use super::change::{Changes, Configured};
+use super::fence::Fence;
 use super::options::XdpMode;
 use super::queue::{Input, Queue};
 use super::record::{Record, RungNote};
@@ -43,6 +44,7 @@ pub struct Attachments {
     places: BTreeMap<InstanceId, Place>,
     /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
     refused: HashSet<u32>,
+    fence: Fence,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +81,7 @@ impl Attachments {
             rungs: HashMap::new(),
             places: BTreeMap::new(),
             refused: HashSet::new(),
+            fence: Fence::default(),
         };
         ids.into_iter().for_each(|instance| this.write_slot(instance));
         this
@@ -109,6 +112,7 @@ impl Attachments {
                 self.join(*id);
             }
         }
+        self.fence();
     }
 
     /// The instance's interface is there under this index, or is gone.
@@ -127,11 +131,32 @@ impl Attachments {
         if let Some(ifindex) = ifindex {
             self.enter(instance, ifindex);
         }
+        self.fence();
+    }
+
+    fn fence(&mut self) {
+        let Self { program: Some(program), instances, places, rungs, board, fence, .. } = self else {
+            return;
+        };
+        let placed = places.iter().filter_map(|(id, place)| Some((*id, instances.get(id)?, place.ifindex?)));
+        if let Err(error) = fence.set(program, placed.clone()) {
+            warn!(%error, "some addresses are answered for without a lease");
+        }
+        for (instance, settings, ifindex) in placed {
+            let is_program = rungs.get(&ifindex).is_some_and(|rung| rung.is_program());
+            if let Some(board) = board.instances.get(instance.index()) {
+                board.fenced.store(is_program && fence.encloses(settings, ifindex), Relaxed);
+            }
+        }
     }
 
     /// The instance's own source address: an advert from it is a loop.
     pub fn set_source(&mut self, instance: InstanceId, source: Option<IpAddr>) {
-        self.places.entry(instance).or_default().source = source;
+        let before = std::mem::replace(&mut self.places.entry(instance).or_default().source, source);
+        // The kernel forgets memberships with the addresses of a family, as for an MTU that is too small for it.
+        if before.is_none() && source.is_some() {
+            self.join(instance);
+        }
         self.write_slot(instance);
     }
 
@@ -141,6 +166,8 @@ impl Attachments {
             return;
         };
         let (interface, group) = (&settings.interface, settings.group());
+        // The kernel counts members: an old socket that closes later would leave in place of the new one.
+        place.membership = None;
         place.membership = match (&settings.unicast, place.ifindex) {
             (None, Some(ifindex)) => Membership::join(group, ifindex)
                 .inspect_err(|error| warn!(%interface, %group, %error, "cannot join the group"))
@@ -224,7 +251,11 @@ impl Attachments {
         let Some(program) = &mut self.program else {
             return Err(self.without_program.iter().cloned().collect());
         };
-        program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])
+        let attached = program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])?;
+        if program.pins().is_some() && !program.is_pinned(ifindex) {
+            warn!(%interface, "the program cannot be pinned, and ends with the daemon here");
+        }
+        Ok(attached)
     }
 
     /// Detaches from interfaces that no instance is on any more.

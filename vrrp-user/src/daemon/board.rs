@@ -3,7 +3,7 @@
 //! The engine and the effect thread write, status and metrics read. Single values are exact; two of them may belong
 //! to different moments.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -48,9 +48,13 @@ pub struct InstanceBoard {
     pub takeover_nanos: AtomicU64,
     /// Lower masters heard while master.
     pub contests: AtomicU64,
+    /// For how long they were heard, ns.
+    pub rivalled_nanos: AtomicU64,
     pub ifindex: AtomicU32,
     /// See `driver::Rung`.
     pub rung: AtomicU8,
+    /// Questions for each of its addresses reach the program, which drops them without a lease.
+    pub fenced: AtomicBool,
     /// Made when the instance first signs.
     pub ledger: OnceLock<Arc<Ledger>>,
 }
@@ -119,11 +123,13 @@ impl InstanceBoard {
             &self.put_back,
             &self.takeover_nanos,
             &self.contests,
+            &self.rivalled_nanos,
         ];
         for number in numbers.into_iter().chain(&self.transitions) {
             number.store(0, Relaxed);
         }
         self.ifindex.store(0, Relaxed);
+        self.fenced.store(false, Relaxed);
         if let Some(ledger) = self.ledger.get() {
             ledger.clear();
         }

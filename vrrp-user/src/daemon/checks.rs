@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
+use super::events::What;
 use super::queue::{Input, Queue};
 use super::status::Live;
 use crate::config::{CheckSettings, Config, ScriptUser};
@@ -120,6 +121,11 @@ fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Rou
         if !round.news {
             return true;
         }
+        live.now().record.events.push(What::Check {
+            check: check.to_string(),
+            up: round.up,
+            outcome: round.outcome.to_string(),
+        });
         if let Outcome::Number(number) = round.outcome {
             info!(check = &*check, number, "the number in the file");
         } else if round.up {

@@ -16,7 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
@@ -396,7 +396,11 @@ fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::R
             readings.iter().try_for_each(|reading| row(&reading.labels(), value(reading)))
         })?;
     }
-    Ok(())
+    let (name, help) = ("vrrpx_dual_master_seconds", "For how long lower masters were heard while master");
+    counter(out, name, help, |row| {
+        let span = |reading: &Reading<'_>| nanos(reading.board.rivalled_nanos.load(Relaxed));
+        readings.iter().try_for_each(|reading| row(&reading.labels(), span(reading)))
+    })
 }
 
 /// What the program, or the socket in its place, counted.
@@ -464,11 +468,11 @@ pub(super) fn gauge(
 }
 
 /// A family of counters; its names end in `_total`.
-pub(super) fn counter(
+pub(super) fn counter<T: EncodeCounterValue>(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    rows: impl FnOnce(&mut dyn FnMut(&Labels<'_>, u64) -> fmt::Result) -> fmt::Result,
+    rows: impl FnOnce(&mut dyn FnMut(&Labels<'_>, T) -> fmt::Result) -> fmt::Result,
 ) -> fmt::Result {
     let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
     rows(&mut |labels, value| {

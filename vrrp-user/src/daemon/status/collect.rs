@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
+use nix::errno::Errno;
 use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
@@ -129,6 +130,10 @@ impl Sources {
                 .collect(),
             differences: self.differing_from(config, board, now),
             addresses: addresses(config),
+            removed_by: past.and_then(|past| past.culprit.as_ref()).map(ToString::to_string),
+            send_error: past
+                .and_then(|past| past.send_errno)
+                .map(|errno| Errno::from_raw(errno).desc().to_owned()),
             tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
             hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
             counters: counts(board, &self.maps.counters(Some(id.0))),
@@ -331,6 +336,7 @@ fn counts(board: &InstanceBoard, counters: &Counters) -> Counts {
         announcements_sent: board.announcements_sent.load(Relaxed),
         adverts_received: received(counters),
         contests: board.contests.load(Relaxed),
+        dual_master_seconds: Duration::from_nanos(board.rivalled_nanos.load(Relaxed)).as_secs_f64(),
         takeover_seconds: (takeover > 0).then(|| Duration::from_nanos(takeover).as_secs_f64()),
         received: Counter::ALL
             .iter()

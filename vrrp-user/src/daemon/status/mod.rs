@@ -170,6 +170,10 @@ pub struct Instance {
     pub peers: Vec<Peer>,
     pub differences: Vec<Differing>,
     pub addresses: Vec<String>,
+    /// The process that removed an address, route or rule of it last, where the kernel named it.
+    pub removed_by: Option<String>,
+    /// Why an advert could not be sent last.
+    pub send_error: Option<String>,
     pub tracks: Vec<Tracked>,
     pub hooks: Vec<Hook>,
     pub counters: Counts,
@@ -275,6 +279,8 @@ pub struct Counts {
     pub adverts_received: u64,
     /// Lower masters heard while master.
     pub contests: u64,
+    /// For how long they were heard.
+    pub dual_master_seconds: f64,
     pub takeover_seconds: Option<f64>,
     /// What the program or the socket counted, by word; zeros are left out.
     pub received: Vec<Count>,
