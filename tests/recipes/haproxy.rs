@@ -88,7 +88,9 @@ fn the_address_follows_haproxy_and_its_servers() -> Result<()> {
         start_haproxy(recipe, 0)?;
         recipe.serves(0, ADDRESS)?;
         // This one cannot reach the servers, the other one can.
-        recipe.namespace(0).ip("route add unreachable 192.0.2.202/32\nroute add unreachable 192.0.2.201/32")?;
+        recipe
+            .namespace(0)
+            .ip("route add unreachable 192.0.2.202/32\nroute add unreachable 192.0.2.201/32")?;
         recipe.serves(1, ADDRESS)?;
         recipe.gets(ADDRESS, second)?;
         recipe.namespace(0).ip("route del 192.0.2.202/32\nroute del 192.0.2.201/32")?;

@@ -90,7 +90,12 @@ impl Recipe {
         let mut command = self.command(host, program)?;
         let output = command.args(args).output().with_context(|| format!("cannot run {program}"))?;
         let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
-        ensure!(output.status.success(), "{program} {args:?}: {}{}", text(&output.stderr), text(&output.stdout));
+        ensure!(
+            output.status.success(),
+            "{program} {args:?}: {}{}",
+            text(&output.stderr),
+            text(&output.stdout)
+        );
         Ok(text(&output.stdout))
     }
 
@@ -189,7 +194,8 @@ impl Host {
         let mut command = namespace.command("unshare")?;
         command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
         let holder = Process::start_in(command, Directory::new()?)?;
-        until("files of a host", PATIENCE, || holder.log().contains("ready")).with_context(|| holder.log())?;
+        until("files of a host", PATIENCE, || holder.log().contains("ready"))
+            .with_context(|| holder.log())?;
         let files = File::open(format!("/proc/{}/ns/mnt", holder.pid()))?;
         let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipes").join(recipe);
         let recipe = recipe.canonicalize()?;
@@ -213,7 +219,8 @@ impl Host {
 
 /// The body of `http://ADDRESS/` as seen from a namespace.
 pub(crate) fn get(namespace: &Namespace, address: &str) -> Result<String> {
-    let to: SocketAddr = if address.contains(':') { address.parse() } else { format!("{address}:80").parse() }?;
+    let to: SocketAddr =
+        if address.contains(':') { address.parse() } else { format!("{address}:80").parse() }?;
     namespace.enter(|| {
         let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;

@@ -3,7 +3,6 @@
 //! Hosts are network namespaces that see the files of this machine, with whatever they write kept apart. Services are
 //! those of Debian's packages.
 
-
 mod haproxy;
 mod host;
 mod nginx;

@@ -18,7 +18,10 @@ fn the_address_follows_nginx() -> Result<()> {
         recipe.install("vrrpx.conf", "/etc/vrrpx/vrrpx.conf")?;
         recipe.install("site.conf", "/etc/nginx/sites-enabled/default")?;
         for host in 0..2 {
-            let page = format!("rm -f /var/www/html/index*; echo {} > /var/www/html/index.html", recipe.hosts[host].name);
+            let page = format!(
+                "rm -f /var/www/html/index*; echo {} > /var/www/html/index.html",
+                recipe.hosts[host].name
+            );
             recipe.sh(host, &page)?;
             start_nginx(recipe, host)?;
             recipe.start_vrrpx(host)?;

@@ -53,7 +53,9 @@ fn hosts_inside_reach_the_outside_by_the_router_at_work() -> Result<()> {
             until("an echo from outside", PATIENCE, || reaches(&recipe.lab.client, SERVICE))?;
             // The one at rest, by the one at work.
             until("an echo at rest", PATIENCE, || reaches(recipe.namespace(1 - host), SERVICE))?;
-            eventually("the route", || recipe.run(host, "ip", &["route", "show", "default", "metric", "50"]))?;
+            eventually("the route", || {
+                recipe.run(host, "ip", &["route", "show", "default", "metric", "50"])
+            })?;
             let at_rest = recipe.run(1 - host, "ip", &["route", "show", "default", "metric", "50"])?;
             anyhow::ensure!(at_rest.is_empty(), "the router at rest has {at_rest}");
             Ok(())

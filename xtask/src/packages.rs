@@ -11,11 +11,14 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 11] = [
+    ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
     ("nft", "nftables"),
+    ("nginx", "nginx-light"),
     ("openssl", "openssl"),
+    ("pg_ctlcluster", "postgresql"),
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
     ("tshark", "tshark"),
