@@ -11,6 +11,7 @@ use super::events::{Events, What};
 use super::reload::Stale;
 use crate::driver::Rung;
 use crate::driver::clock;
+use crate::driver::netlink::culprit::Culprit;
 use crate::driver::probe::check::Round;
 use crate::driver::process::Run;
 use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
@@ -93,6 +94,8 @@ pub struct InstanceRecord {
     pub hooks: BTreeMap<&'static str, HookRun>,
     /// Lower master heard last while master.
     pub contest: Option<IpAddr>,
+    /// Who removed something of it last, where that is known.
+    pub culprit: Option<Culprit>,
     /// Errno of the latest failed send.
     pub send_errno: Option<i32>,
     /// Times that it became master, and that it was master no more.
@@ -165,6 +168,10 @@ impl Record {
 
     pub fn contest(&self, instance: InstanceId, peer: IpAddr) {
         self.of(instance, |record| record.contest = Some(peer));
+    }
+
+    pub fn culprit(&self, instance: InstanceId, culprit: Option<Culprit>) {
+        self.of(instance, |record| record.culprit = culprit);
     }
 
     pub fn send_failed(&self, instance: InstanceId, errno: i32) {

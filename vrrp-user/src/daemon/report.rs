@@ -17,7 +17,7 @@ use super::queue::{Queue, Report};
 use super::record::Record;
 use crate::config::Config;
 use crate::driver::clock;
-use crate::protocol::{GroupId, GroupTransition, InstanceId, Transition};
+use crate::protocol::{GroupId, GroupTransition, InstanceId, Reason, Transition};
 
 /// Least time between two warnings of one kind and instance.
 const QUIET: Duration = Duration::from_secs(10);
@@ -144,16 +144,16 @@ impl Reporter {
                 }
             }
             Report::PutBack { instance, object, more } => {
-                let name = self.name(instance);
-                warn!(instance = name, %object, more, "was removed by somebody else, and is set again");
+                let (name, by) = (self.name(instance), self.culprit(instance));
+                warn!(instance = name, %object, more, by, "was removed by somebody else, and is set again");
                 let object = object.to_string();
                 self.event(instance, |instance| What::PutBack { instance, object, more });
             }
             Report::Abandoned(instance) => {
-                let name = self.name(instance);
+                let (name, by) = (self.name(instance), self.culprit(instance));
                 warn!(
                     instance = name,
-                    "routes and rules are removed by somebody else again and again, and are left alone"
+                    by, "routes and rules are removed by somebody else again and again, and are left alone"
                 );
                 self.event(instance, |instance| What::Abandoned { instance });
             }
@@ -171,6 +171,10 @@ impl Reporter {
             epoch = transition.epoch.0,
             "{}", transition.to.as_str(),
         );
+        if transition.reason == Reason::TakenAway {
+            let (name, by) = (self.name(instance), self.culprit(instance));
+            warn!(instance = name, by, "addresses are removed by somebody else again and again");
+        }
         self.event(instance, |instance| What::Transition {
             instance,
             from: transition.from.as_str().to_owned(),
@@ -180,6 +184,12 @@ impl Reporter {
             epoch: transition.epoch.0,
             peer: transition.peer.map(|peer| peer.to_string()),
         });
+    }
+
+    fn culprit(&self, instance: InstanceId) -> String {
+        let record = self.record.read();
+        let culprit = record.instance(instance).and_then(|record| record.culprit.as_ref());
+        culprit.map_or_else(|| "a process that is gone".to_owned(), ToString::to_string)
     }
 
     fn tell_group(&self, group: GroupId, transition: &GroupTransition) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
+use nix::errno::Errno;
 use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
@@ -129,6 +130,10 @@ impl Sources {
                 .collect(),
             differences: self.differing_from(config, board, now),
             addresses: addresses(config),
+            removed_by: past.and_then(|past| past.culprit.as_ref()).map(ToString::to_string),
+            send_error: past
+                .and_then(|past| past.send_errno)
+                .map(|errno| Errno::from_raw(errno).desc().to_owned()),
             tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
             hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
             counters: counts(board, &self.maps.counters(Some(id.0))),

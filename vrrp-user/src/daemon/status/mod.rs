@@ -170,6 +170,10 @@ pub struct Instance {
     pub peers: Vec<Peer>,
     pub differences: Vec<Differing>,
     pub addresses: Vec<String>,
+    /// The process that removed an address, route or rule of it last, where the kernel named it.
+    pub removed_by: Option<String>,
+    /// Why an advert could not be sent last.
+    pub send_error: Option<String>,
     pub tracks: Vec<Tracked>,
     pub hooks: Vec<Hook>,
     pub counters: Counts,

@@ -178,6 +178,9 @@ fn notes(out: &mut String, instance: &Instance) {
     for Differing { peer, detail, .. } in &instance.differences {
         let _ = writeln!(out, "  {}: {peer} differs: {detail}", instance.name);
     }
+    if let Some(culprit) = &instance.removed_by {
+        let _ = writeln!(out, "  {}: {culprit} has removed an address, route or rule of it", instance.name);
+    }
     failed_hooks(out, &instance.name, &instance.hooks);
     let rejects: Vec<String> =
         instance.counters.rejects.iter().map(|count| format!("{} {}", count.word, count.count)).collect();
@@ -185,8 +188,13 @@ fn notes(out: &mut String, instance: &Instance) {
         let _ = writeln!(out, "  {}: refused adverts: {}", instance.name, rejects.join(", "));
     }
     if instance.counters.send_errors > 0 {
-        let _ =
-            writeln!(out, "  {}: {} adverts could not be sent", instance.name, instance.counters.send_errors);
+        let (count, why) = (instance.counters.send_errors, instance.send_error.as_deref());
+        let _ = writeln!(
+            out,
+            "  {}: {count} adverts could not be sent: {}",
+            instance.name,
+            why.unwrap_or("unknown")
+        );
     }
 }
 
