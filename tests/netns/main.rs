@@ -8,6 +8,7 @@ mod authentication;
 mod election;
 mod events;
 mod faults;
+mod fence;
 mod groups;
 mod handover;
 mod interfaces;

@@ -15,6 +15,7 @@ use vrrp_ebpf::wire::address::widen;
 
 use super::board::Board;
 use super::change::{Changes, Configured};
+use super::fence::Fence;
 use super::options::XdpMode;
 use super::queue::{Input, Queue};
 use super::record::{Record, RungNote};
@@ -43,6 +44,7 @@ pub struct Attachments {
     places: BTreeMap<InstanceId, Place>,
     /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
     refused: HashSet<u32>,
+    fence: Fence,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +81,7 @@ impl Attachments {
             rungs: HashMap::new(),
             places: BTreeMap::new(),
             refused: HashSet::new(),
+            fence: Fence::default(),
         };
         ids.into_iter().for_each(|instance| this.write_slot(instance));
         this
@@ -109,6 +112,7 @@ impl Attachments {
                 self.join(*id);
             }
         }
+        self.fence();
     }
 
     /// The instance's interface is there under this index, or is gone.
@@ -126,6 +130,23 @@ impl Attachments {
         }
         if let Some(ifindex) = ifindex {
             self.enter(instance, ifindex);
+        }
+        self.fence();
+    }
+
+    fn fence(&mut self) {
+        let Self { program: Some(program), instances, places, rungs, board, fence, .. } = self else {
+            return;
+        };
+        let placed = places.iter().filter_map(|(id, place)| Some((*id, instances.get(id)?, place.ifindex?)));
+        if let Err(error) = fence.set(program, placed.clone()) {
+            warn!(%error, "some addresses are answered for without a lease");
+        }
+        for (instance, settings, ifindex) in placed {
+            let is_program = rungs.get(&ifindex).is_some_and(|rung| rung.is_program());
+            if let Some(board) = board.instances.get(instance.index()) {
+                board.fenced.store(is_program && fence.encloses(settings, ifindex), Relaxed);
+            }
         }
     }
 
@@ -230,7 +251,11 @@ impl Attachments {
         let Some(program) = &mut self.program else {
             return Err(self.without_program.iter().cloned().collect());
         };
-        program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])
+        let attached = program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])?;
+        if program.pins().is_some() && !program.is_pinned(ifindex) {
+            warn!(%interface, "the program cannot be pinned, and ends with the daemon here");
+        }
+        Ok(attached)
     }
 
     /// Detaches from interfaces that no instance is on any more.

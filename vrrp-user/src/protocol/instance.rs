@@ -43,7 +43,8 @@ pub struct Instance {
 /// What happened that no transition tells.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Stats {
-    /// A timer of the watch over the master was so late that this node, not the master, must have been absent.
+    /// This node must have been absent: a timer of the watch over the master was so late, or as master its own adverts
+    /// were.
     pub away: u64,
     /// Adverts from our own address: a loop, or the address is in use twice.
     pub own_heard: u64,
@@ -269,6 +270,12 @@ impl Instance {
     pub(super) fn seen(&mut self, stamp: Timestamp, turn: &mut Turn<'_>) {
         if self.state == State::Backup {
             state::backup::seen(self, stamp, turn);
+        }
+    }
+
+    pub(super) fn lapsed(&mut self, turn: &mut Turn<'_>) {
+        if self.state == State::Master {
+            state::away::lapsed(self, turn);
         }
     }
 
