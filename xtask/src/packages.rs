@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 14] = [
     ("busybox", "busybox-static"),
     ("dbus-daemon", "dbus-daemon"),
     ("dockerd", "docker.io"),
@@ -21,6 +21,7 @@ const NEEDED: [(&str, &str); 13] = [
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("openssl", "openssl"),
+    ("pg_ctlcluster", "postgresql"),
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
     ("tshark", "tshark"),
