@@ -12,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::change::Changes;
 use super::effect::Charge;
 use crate::driver::socket::Listener;
+use crate::driver::xdp::Hook;
 use crate::protocol::{
     Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Priority, Transition,
 };
@@ -37,6 +38,11 @@ pub enum Input {
     },
     /// An interface that is no longer heard on a packet socket.
     Unlisten(u32),
+    /// The program on an interface, or none that could be asked for.
+    Hook {
+        ifindex: u32,
+        hook: Option<Hook>,
+    },
     /// Another configuration; [`Report::Reconfigured`] follows.
     Reconfigure(Box<Changes>),
 }
