@@ -209,6 +209,7 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::Watch(_) => write!(words, "watch"),
         Action::Unwatch(_) => write!(words, "unwatch"),
         Action::AddAddresses(..) => write!(words, "add"),
+        Action::HoldAddresses(..) => write!(words, "hold"),
         Action::StopAnswering(..) => write!(words, "stop answering"),
         Action::RemoveAddresses(..) => write!(words, "remove"),
         Action::Announce(_, announcement) => write!(words, "announce {}", announcement.repeat),

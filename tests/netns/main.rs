@@ -19,6 +19,7 @@ mod process;
 mod reload;
 mod repair;
 mod rungs;
+mod takeover;
 mod tracks;
 mod vmac;
 mod webhook;

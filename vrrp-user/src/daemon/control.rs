@@ -3,6 +3,7 @@
 //! ```text
 //! {"command":"status"}        ─►  {"status":{…}}
 //! {"command":"reload"}        ─►  "reloaded" or {"refused":["…"]}
+//! {"command":"take_over"}     ─►  see the module takeover
 //! anything else               ─►  {"error":"…"}
 //! ```
 //! Whoever may open the socket may ask; its mode is 0600. Requests are bounded in length, and clients in number and
@@ -45,6 +46,8 @@ pub enum Request {
     Status,
     /// Read the configuration again.
     Reload,
+    /// Let a new daemon go on; the rest of the connection is told in [`super::takeover`].
+    TakeOver,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -62,6 +65,7 @@ pub enum Response {
 pub struct Control {
     listener: UnixListener,
     reloads: Option<mpsc::Sender<reload::Request>>,
+    successors: Option<mpsc::Sender<UnixStream>>,
 }
 
 impl Control {
@@ -79,13 +83,19 @@ impl Control {
         }
         let listener = UnixListener::bind(&path).map_err(failed)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener, reloads: None })
+        Ok(Self { listener, reloads: None, successors: None })
     }
 
     /// Passes requests to reload on.
     #[must_use]
     pub fn with_reloads(self, reloads: mpsc::Sender<reload::Request>) -> Self {
         Self { reloads: Some(reloads), ..self }
+    }
+
+    /// Passes clients on that want to take over.
+    #[must_use]
+    pub fn with_successors(self, successors: mpsc::Sender<UnixStream>) -> Self {
+        Self { successors: Some(successors), ..self }
     }
 
     /// Serves clients until it is dropped.
@@ -97,8 +107,11 @@ impl Control {
             match self.listener.accept().await {
                 Ok((client, _)) => {
                     let (sources, reloads) = (sources.clone(), self.reloads.clone());
+                    let successors = self.successors.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = converse(client, &sources, reloads.as_ref()).await {
+                        if let Err(error) =
+                            converse(client, &sources, reloads.as_ref(), successors.as_ref()).await
+                        {
                             debug!(%error, "a control client was cut off");
                         }
                         drop(place);
@@ -119,6 +132,7 @@ async fn converse(
     client: UnixStream,
     sources: &Live,
     reloads: Option<&mpsc::Sender<reload::Request>>,
+    successors: Option<&mpsc::Sender<UnixStream>>,
 ) -> io::Result<()> {
     let (read, mut write) = client.into_split();
     let mut read = BufReader::new(read);
@@ -129,6 +143,10 @@ async fn converse(
             return Ok(());
         }
         let complete = line.ends_with(b"\n");
+        if let (Ok(Request::TakeOver), Some(successors)) = (serde_json::from_slice(&line), successors) {
+            let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
+            return successors.send(client).await.map_err(io::Error::other);
+        }
         let response = if complete {
             answer(&line, sources, reloads).await
         } else {
@@ -146,6 +164,7 @@ async fn converse(
 async fn answer(line: &[u8], sources: &Live, reloads: Option<&mpsc::Sender<reload::Request>>) -> Response {
     match serde_json::from_slice(line) {
         Ok(Request::Reload) => reload(reloads).await.unwrap_or_else(|| Response::Error("it ends".to_owned())),
+        Ok(Request::TakeOver) => Response::Error("it hands nothing over".to_owned()),
         Ok(Request::Status) => Response::Status(Box::new(sources.now().status())),
         Err(error) => Response::Error(format!("not a request: {error}")),
     }

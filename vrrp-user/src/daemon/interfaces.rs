@@ -43,6 +43,10 @@ pub enum Order {
     Adopt(Box<Config>, oneshot::Sender<Result<Arc<Config>, AdoptError>>),
     /// Nothing of an earlier configuration is in use any more.
     Prune,
+    /// Answer when the engine has been told how all links stand.
+    Report(oneshot::Sender<()>),
+    /// Another daemon has been taken over: all instances take part now.
+    Start,
 }
 
 #[derive(Debug, Error)]
@@ -70,14 +74,19 @@ pub struct Interfaces<'a> {
 }
 
 impl Interfaces<'_> {
-    /// Tells the engine the present state of all interfaces, starts the router after `delay`, and tells every change,
-    /// until reading fails. Needs a tokio runtime with I/O and time.
+    /// Tells the engine the present state of all interfaces, starts the router after `delay` or by [`Order::Start`], and
+    /// tells every change, until reading fails. Needs a tokio runtime with I/O and time.
     ///
     /// # Errors
     /// Links and addresses cannot be read.
-    pub async fn follow(mut self, delay: Duration, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
+    pub async fn follow(
+        mut self,
+        delay: Option<Duration>,
+        mut orders: mpsc::Receiver<Order>,
+    ) -> io::Result<()> {
         let mut monitor = Monitor::open()?;
-        let mut start = pin!(tokio::time::sleep(delay));
+        let mut is_told = delay.is_some();
+        let mut start = pin!(tokio::time::sleep(delay.unwrap_or_default()));
         let (mut started, mut has_new) = (false, false);
         let mut tracker = tracker(&self.config);
         let mut belongings = belongings(&self.config);
@@ -109,7 +118,7 @@ impl Interfaces<'_> {
                     self.tell_lost(instances).await;
                 }
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
-                () = &mut start, if !started => {
+                () = &mut start, if is_told && !started => {
                     started = self.inputs.push(Input::Event(Event::Startup));
                     start.as_mut().reset(Instant::now() + RETRY);
                 }
@@ -125,6 +134,11 @@ impl Interfaces<'_> {
                         // The service waits for it.
                         let _ = answer.send(adopted);
                     }
+                    Order::Report(answer) => {
+                        // Whoever asked may have gone.
+                        let _ = answer.send(());
+                    }
+                    Order::Start => is_told = true,
                     Order::Prune => {
                         self.attachments.prune();
                         self.vmacs.borrow_mut().prune(&self.config);

@@ -7,6 +7,7 @@ pub mod firewall;
 pub mod maps;
 pub mod netlink;
 pub mod overrun;
+pub mod ownership;
 pub mod probe;
 pub mod process;
 pub mod realtime;

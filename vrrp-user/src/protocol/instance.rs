@@ -193,6 +193,12 @@ impl Instance {
         self.tracking.record(&self.settings.tracks, id, value);
     }
 
+    /// As [`Self::record`], with the priority that follows from it.
+    pub(super) fn record_and_weigh(&mut self, id: TrackId, value: i32) {
+        self.record(id, value);
+        self.priority = self.tracking.priority(&self.settings);
+    }
+
     pub(super) fn startup(&mut self, turn: &mut Turn<'_>) {
         self.started = !self.removed;
         self.reconsider(turn);
@@ -310,6 +316,11 @@ impl Instance {
     pub(super) fn set_taken_away(&mut self, is_so: bool, turn: &mut Turn<'_>) {
         self.tracking.taken_away = is_so;
         self.reconsider(turn);
+    }
+
+    /// As found by an earlier process.
+    pub(super) fn hold_taken_away(&mut self) {
+        self.tracking.taken_away = true;
     }
 
     pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {

@@ -9,6 +9,7 @@
 
 mod hear;
 mod link;
+mod takeover;
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -77,6 +78,8 @@ pub struct Engine {
     ending: bool,
     /// Hooks that hear of the end may stop what is served until then.
     last_words: Vec<Report>,
+    /// While another daemon is about to go on in its place: what has come since.
+    paused: Option<Vec<Input>>,
 }
 
 /// A running engine.
@@ -120,6 +123,7 @@ impl Engine {
             coalesce: coalesce.unwrap_or(Duration::ZERO),
             ending: false,
             last_words: Vec::new(),
+            paused: None,
         })
     }
 
@@ -165,6 +169,10 @@ impl Engine {
             self.board.engine_lateness.record(now.since(due));
         }
         self.take_inputs(now);
+        if self.paused.is_some() {
+            self.discard();
+            return Ok(());
+        }
         self.take_ring(now);
         self.take_listeners(now);
         self.hear_silent(now);
@@ -177,7 +185,7 @@ impl Engine {
     /// Sets the one timer to what is due next. A takeover is approached early, and then met by [`Self::approach`].
     fn arm(&mut self) -> io::Result<Option<Timestamp>> {
         let takeover = self.router.next_takeover().map(|due| due - APPROACH);
-        let due = takeover.or_else(|| self.router.poll_timeout());
+        let due = takeover.or_else(|| self.router.poll_timeout()).filter(|_| self.paused.is_none());
         self.wait.arm(due)?;
         Ok(due)
     }
@@ -202,8 +210,11 @@ impl Engine {
     fn take_inputs(&mut self, now: Timestamp) {
         self.inputs.acknowledge();
         for _ in 0..DRAIN_MAX {
-            match self.inputs.pop() {
-                None => return,
+            let input = self.inputs.pop();
+            let is_last = input.is_none();
+            match input.and_then(|input| self.keep(input)) {
+                None if is_last => return,
+                None => {}
                 Some(Input::Interface { instance, ifindex }) => self.set_interface(instance, ifindex),
                 Some(Input::Sender { instance, ifindex }) => self.set_sender(instance, ifindex),
                 Some(Input::Listen { ifindex, listener }) => {
@@ -214,6 +225,15 @@ impl Engine {
                 Some(Input::Unlisten(gone)) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
                 Some(Input::Event(event)) => self.take_event(&event, now),
                 Some(Input::Reconfigure(changes)) => self.reconfigure(*changes, now),
+                Some(Input::Pause(answer)) => {
+                    // Whoever asked has gone, and nobody takes over.
+                    if answer.send(self.pause()).is_err() {
+                        self.go_on();
+                    }
+                }
+                Some(Input::GoOn) => self.go_on(),
+                Some(Input::Leave) => self.leave(),
+                Some(Input::Resume(legacy)) => self.resume(&legacy, now),
             }
         }
         self.inputs.wake();
@@ -273,6 +293,7 @@ impl Engine {
                     self.flush(now);
                     self.command(Command::Remove(instance, epoch));
                 }
+                Action::HoldAddresses(instance, epoch) => self.hold(instance, epoch),
                 Action::StopAnswering(instance, epoch) => self.stop_answering(instance, epoch),
                 Action::Announce(instance, announcement) => {
                     self.command(Command::Announce(instance, announcement));

@@ -52,6 +52,13 @@ pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
     refresh(instance, turn.now);
 }
 
+/// Goes on where another process has left: the next advert is due when it would have been.
+pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, turn: &mut Turn<'_>) {
+    instance.master = Master::default();
+    instance.timers.set(Timer::Advert, advert);
+    refresh(instance, turn.now);
+}
+
 pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     if heard.priority == Priority::RELEASE {
         instance.stats.contests += 1;
