@@ -1,17 +1,22 @@
 //! `vrrpx run --takeover`: a restart that neither the peer nor a client notices.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::net::IpAddr;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
+use vrrp_tests::process::Process;
 
 use crate::{able, ours, pair};
 
@@ -179,6 +184,39 @@ fn without_a_daemon_it_is_an_ordinary_start() -> Result<()> {
         let _killed = pair.take_over(0, &[])?;
         pair.wait_for_master(0)?;
         ensure!(stance(pair, 0)?.0 == "MASTER", "it is no master");
+        Ok(())
+    })
+}
+
+/// A daemon of another version, whose offer means something else. It is told to end, and then it is a restart like any
+/// other.
+#[test]
+fn another_format_is_an_ordinary_restart() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        pair.running(0)?.kill();
+        pair.running(0)?.process().wait(SETTLE)?;
+        let folder = pair.running(0)?.directory().to_owned();
+        let mut shell = Command::new("/bin/sleep");
+        shell.arg("60");
+        let mut other = Process::start(shell, folder.join("log.other"))?;
+        fs::write(folder.join("vrrpx.pid"), format!("{}\n", other.pid()))?;
+        let lock = File::options().write(true).open(folder.join("vrrpx.lock"))?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+        fs::remove_file(folder.join("control.sock"))?;
+        let socket = UnixListener::bind(folder.join("control.sock"))?;
+        pair.observer.clear();
+        let next = pair.successor(0)?;
+        let (mut client, _) = socket.accept()?;
+        client.write_all(b"{\"offer\":{\"format\":999,\"estate\":[]}}\n")?;
+        other.wait(SETTLE).context("the other one is not told to end")?;
+        let free = pair.mark();
+        drop(lock);
+        pair.observer.wait_for_advert(0, free, SETTLE)?;
+        ensure!(next.log().contains("its format is 999, ours is 1"), "{}", next.log());
+        ensure!(next.is_alive(), "{}", next.log());
         Ok(())
     })
 }

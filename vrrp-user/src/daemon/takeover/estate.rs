@@ -222,3 +222,76 @@ fn label(track: &Track) -> String {
         Track::File(name) => format!("file {name}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    const FILE: &str = "\
+        vrrp_script web { script /bin/true }\n\
+        vrrp_sync_group G { group { A B } }\n\
+        vrrp_instance A { interface eth0; virtual_router_id 1; virtual_ipaddress { 192.0.2.1/24 }\n\
+          track_script { web } }\n\
+        vrrp_instance B { interface eth0; virtual_router_id 2; virtual_ipaddress { 192.0.2.2/24 } }\n";
+
+    /// Statements end with their lines.
+    fn config(text: &str) -> Config {
+        parse("t", &text.replace("; ", "\n").replace("{ ", "{\n").replace(" }", "\n}")).unwrap().config
+    }
+
+    fn legacy(config: &Config) -> Legacy {
+        let heard = Heard {
+            source: "192.0.2.9".parse().unwrap(),
+            version: Version::V3,
+            priority: Priority(200),
+            interval: Interval::SECOND,
+            stamp: Timestamp::from_nanos(17),
+        };
+        let stance = |id: &InstanceId| Stance {
+            state: State::Backup,
+            epoch: Epoch(u64::from(id.0) + 5),
+            reason: Some(Reason::HigherPriority),
+            since: Timestamp::from_nanos(11),
+            advert: None,
+            master_down: Some(Timestamp::from_nanos(99)),
+            master: Some(heard),
+            results: config.instance(*id).unwrap().settings.tracks.iter().map(|it| (it.id, 1)).collect(),
+        };
+        let instances = config.instances.iter().map(|it| (it.id, stance(&it.id))).collect();
+        Legacy { instances, groups: vec![(GroupId(0), Epoch(3))] }
+    }
+
+    #[test]
+    fn everything_arrives_under_the_numbers_of_the_other_side() {
+        let before = config(FILE);
+        // In another order, so that all numbers are others.
+        let lines: Vec<&str> = FILE.lines().collect();
+        let after = config(&[lines[4], lines[2], lines[3], lines[1], lines[0]].join("\n"));
+        let sent = serde_json::to_string(&Estate::of(&legacy(&before), &before)).unwrap();
+        let received: Estate = serde_json::from_str(&sent).unwrap();
+        let offer = Offer::of(&before);
+        let heirs = offer.heirs(&after).unwrap();
+        let arrived = received.legacy(&heirs, &after);
+        for name in ["A", "B"] {
+            let number = |config: &Config| {
+                config.instances.iter().find(|it| &*it.settings.name == name).map(|it| it.id).unwrap()
+            };
+            let find = |legacy: &Legacy, id| {
+                legacy.instances.iter().find(|(known, _)| *known == id).map(|(_, stance)| stance.clone())
+            };
+            let (left, came) = (find(&legacy(&before), number(&before)), find(&arrived, number(&after)));
+            assert_eq!(left, came, "{name}");
+        }
+        assert_eq!(arrived.groups, [(GroupId(0), Epoch(3))]);
+    }
+
+    #[test]
+    fn what_must_be_the_same_is_compared() {
+        let offer = Offer::of(&config(FILE));
+        let refusal = |text: &str| offer.heirs(&config(text)).unwrap_err().to_string();
+        assert!(refusal(&FILE.replace("192.0.2.1/24", "192.0.2.7/24")).contains("`A` has other addresses"));
+        assert!(refusal(&FILE.replace("virtual_router_id 2", "virtual_router_id 3")).contains("router 2"));
+        assert!(refusal(&FILE.replace("sync_group G", "sync_group H")).contains("another group"));
+    }
+}
