@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use vrrp_user::config::{
-    CheckTarget, Containers, DnsTarget, DockerTarget, FileTarget, HaproxyTarget, Host, HttpTarget, Matching,
-    ProcessTarget, Processes, ScriptCommand, parse,
+    CheckTarget, Containers, Damping, DnsTarget, DockerTarget, FileTarget, HaproxyTarget, HoldSettings, Host,
+    HttpTarget, Matching, ProcessTarget, Processes, ScriptCommand, parse,
 };
 use vrrp_user::protocol::Track;
 
@@ -148,6 +148,40 @@ fn processes_and_files_are_read() {
 }
 
 #[test]
+fn what_holds_a_check_is_read_in_each_kind_of_block() {
+    let seconds = Duration::from_secs;
+    let damping = |changes, within, quiet| Some(Damping { changes, within, quiet });
+    let rows = [
+        ("", HoldSettings::default()),
+        ("min_hold 2.5", HoldSettings { least: Duration::from_millis(2500), damping: None }),
+        (
+            "damping 5 60",
+            HoldSettings { damping: damping(5, seconds(60), seconds(60)), ..Default::default() },
+        ),
+        (
+            "damping 2 10 hold 300\nmin_hold 1",
+            HoldSettings { least: seconds(1), damping: damping(2, seconds(10), seconds(300)) },
+        ),
+    ];
+    let blocks = [
+        ("vrrp_check", "unix /run/x", "track_check"),
+        ("vrrp_script", "script /bin/true", "track_script"),
+        ("vrrp_track_process", "process nginx", "track_process"),
+    ];
+    for ((body, hold), (block, target, keyword)) in
+        rows.iter().flat_map(|row| blocks.map(|block| (row, block)))
+    {
+        let text = tracking(&format!("{block} c {{\n{target}\n{body}\n}}"), keyword);
+        let loaded = parse("t", &text).unwrap_or_else(|findings| panic!("{body}: {findings:?}"));
+        assert_eq!(
+            (loaded.config.checks[0].hold, &loaded.diagnostics[..]),
+            (*hold, &[][..]),
+            "{block}: {body}"
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_looked_at_is_refused_where_it_stands() {
     let rows = [
         ("tcp localhost", (2, 5), "`tcp` needs HOST:PORT, not `localhost`"),
@@ -177,6 +211,19 @@ fn what_cannot_be_looked_at_is_refused_where_it_stands() {
         ("dns a.example.org ns.example.org", (2, 19), "`ns.example.org` is not the address of a server"),
         ("ping \"a b\"", (2, 6), "`ping` needs a host, not `a b`"),
         ("exec test", (2, 6), "`exec` needs a path from the root, not `test`"),
+        ("unix /x\ndamping 5", (3, 1), "`damping` needs a number of changes and a time"),
+        ("unix /x\ndamping 1 60", (3, 9), "`damping` takes 2 to 100 changes, not `1`"),
+        (
+            "unix /x\ndamping 2 0",
+            (3, 11),
+            "`damping` is a number of seconds from 0.000000001 to 4294, not `0`",
+        ),
+        ("unix /x\ndamping 2 9 hole 3", (3, 13), "unknown option `hole` of `damping`"),
+        (
+            "min_hold 3\nfile /x",
+            (2, 10),
+            "`min_hold` has no meaning with `file`, whose number counts as it is",
+        ),
         ("script /bin/true", (2, 1), "unknown keyword `script` in vrrp_check"),
         ("interval 1", (1, 12), "vrrp_check `c` has no target"),
     ];

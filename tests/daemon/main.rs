@@ -4,6 +4,7 @@
 
 mod cli;
 mod control;
+mod events;
 mod metrics;
 mod notify;
 mod preflight;

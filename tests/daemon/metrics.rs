@@ -2,10 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vrrp_user::daemon::metrics::{Metrics, render};
+use vrrp_user::daemon::status::table;
+use vrrp_user::driver::clock;
+use vrrp_user::driver::probe::check::{Outcome, Round};
+use vrrp_user::driver::probe::watch::By;
+use vrrp_user::driver::probe::{Cause, Held};
+use vrrp_user::driver::process::End;
 
 use crate::setup::{config, filled, sources};
 
@@ -115,6 +122,35 @@ fn values_are_those_of_the_sources() {
     assert_eq!(value(&samples, "vrrpx_rung", &[("rung", "native")]), 0.0);
     assert_eq!(value(&samples, "vrrpx_build_info", &[("router_id", "node1")]), 1.0);
     assert_eq!(value(&samples, "vrrpx_instance_priority", &[("instance", "VI \"2\"")]), 0.0);
+}
+
+#[test]
+fn a_check_that_is_held_shows_why() {
+    let sources = filled();
+    let until = clock::now() + Duration::from_secs(90);
+    sources.record.check(Round {
+        track: sources.config.checks[0].id,
+        outcome: Outcome::Ended(End::Exited(0)),
+        lasted: Duration::from_millis(250),
+        printed: None,
+        by: By::Looks,
+        runs: 7,
+        up: false,
+        held: Some(Held { cause: Cause::Flapping, until }),
+        news: false,
+    });
+    let samples = parse(&render(&sources).unwrap());
+    let of = |name, labels: &[(&str, &str)]| value(&samples, name, &[&[("check", "check")], labels].concat());
+    assert_eq!(of("vrrpx_check_up", &[("kind", "command")]), 0.0);
+    assert_eq!(of("vrrpx_check_held", &[("reason", "flapping")]), 1.0);
+    assert_eq!(of("vrrpx_check_held", &[("reason", "min_hold")]), 0.0);
+    assert_eq!(of("vrrpx_check_duration_seconds", &[]), 0.25);
+    assert_eq!(of("vrrpx_check_looks_total", &[]), 7.0);
+    let status = sources.status();
+    let held = status.checks[0].held.as_ref().unwrap();
+    assert!(held.reason == "flapping" && (80.0..=90.0).contains(&held.seconds), "{held:?}");
+    let text = table(&status);
+    assert!(text.contains("  check: held down, as it flaps; 1m "), "{text}");
 }
 
 #[test]

@@ -146,10 +146,56 @@ async fn intervals_that_find_it_running_are_skipped() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_flood_of_output_goes_nowhere() {
-    let line = "head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; [ -c /dev/stdin ]";
+async fn the_end_of_what_a_script_prints_is_kept() {
+    let line =
+        "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; echo; printf 'why\\033[1m' >&2; exit 3";
     let round = rounds(&script(1, line), 1).await.remove(0);
-    assert_eq!(round.outcome, Outcome::Ended(End::Exited(0)));
+    assert_eq!((&round.outcome, round.outcome.exit_code()), (&Outcome::Ended(End::Exited(3)), Some(3)));
+    let printed = round.printed.unwrap();
+    assert!(printed.ends_with("\\x00\nwhy\\x1b[1m"), "{printed}");
+    let quiet = rounds(&script(1, "[ -c /dev/stdin ]"), 1).await.remove(0);
+    assert_eq!((quiet.outcome, quiet.printed), (Outcome::Ended(End::Exited(0)), None));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_flood_of_output_waits_until_the_script_is_ended() {
+    let settings = CheckSettings { timeout: Duration::from_millis(300), ..script(1, "yes flood") };
+    let round = rounds(&settings, 1).await.remove(0);
+    assert_eq!(round.outcome, Outcome::Ended(End::TimedOut));
+    let printed = round.printed.unwrap();
+    assert!(printed.contains("flood\nflood\n") && printed.len() <= 512, "{printed}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn too_many_processes_are_ended_at_once() {
+    for line in
+        ["for i in $(seq 1000); do sleep 100 & done; wait", "for i in $(seq 1000); do sleep 100 & done"]
+    {
+        let folder = Folder::new();
+        let line = format!("echo $$ >> {}; {line}", folder.file("groups").display());
+        let settings = CheckSettings { timeout: Duration::from_secs(20), ..script(1, line) };
+        // The next run begins when the first one is gone.
+        for round in rounds(&settings, 2).await {
+            assert_eq!(round.outcome, Outcome::Ended(End::Crowded));
+        }
+        let group = nix::unistd::Pid::from_raw(folder.lines("groups")[0].parse().unwrap());
+        let is_gone = || nix::sys::signal::killpg(group, None).is_err();
+        eventually("the whole group ends", is_gone).await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_script_leaves_in_the_background_may_go_on_printing() {
+    let folder = Folder::new();
+    let mark = folder.file("mark");
+    let line = format!("(sleep 0.3; echo late; echo late; echo $? > {}) & exit 0", mark.display());
+    let settings = CheckSettings { interval: Duration::from_secs(60), ..script(1, line) };
+    let probe = probe(&settings).run(|_| true);
+    tokio::select! {
+        () = probe => unreachable!("a probe never ends"),
+        () = eventually("the rest has printed", || !folder.lines("mark").is_empty()) => {}
+    }
+    assert_eq!(folder.lines("mark"), ["0"]);
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -13,7 +13,7 @@ use vrrp_user::daemon::options::{ProcessOptions, RunOptions, XdpMode};
 use vrrp_user::daemon::queue::{Input, Queue, Report};
 use vrrp_user::daemon::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::service::{Service, ServiceError};
-use vrrp_user::daemon::status::Sources;
+use vrrp_user::daemon::status::{Sources, table};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::{Event, InstanceId, State, TrackId, Transition};
 
@@ -77,7 +77,7 @@ async fn from_the_first_check_to_the_stop_hook() {
     let folder = Folder::new();
     let line = format!("echo $VRRPX_STATE >> {}; true", folder.file("log").display());
     let notify = NotifySettings { any: hook(line), ..NotifySettings::default() };
-    let config = config(vec![instance("VI_1", 51, notify)], vec![script(9, "exit 1")]);
+    let config = config(vec![instance("VI_1", 51, notify)], vec![script(9, "echo broken; exit 1")]);
     let (service, claimed, sources, inputs, reports) = open(&folder, config).await;
 
     let engine = thread::spawn(move || {
@@ -91,7 +91,10 @@ async fn from_the_first_check_to_the_stop_hook() {
     let driver = async {
         eventually("the hook ran", || folder.lines("log") == ["MASTER"]).await;
         let status = tokio::task::spawn_blocking(move || control::status(&path)).await.unwrap().unwrap();
-        assert_eq!(status.checks[0].ended.as_deref(), Some("exit 1"));
+        let check = &status.checks[0];
+        assert_eq!((check.ended.as_deref(), check.exit_code), (Some("exit 1"), Some(1)));
+        assert_eq!((check.output.as_deref(), &check.held), (Some("broken"), &None));
+        assert!(table(&status).contains(&format!("  {}: printed: broken\n", check.name)));
         assert_eq!(status.instances[0].history.len(), 1);
         assert_eq!(status.instances[0].hooks[0].state, "MASTER");
         // Not ours, and not the end.

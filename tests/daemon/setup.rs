@@ -10,8 +10,8 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Sighting};
 use vrrp_user::config::{
-    CheckSettings, CheckTarget, Config, Globals, Group, Instance, NotifyCommand, NotifySettings,
-    ScriptCommand,
+    CheckSettings, CheckTarget, Config, Globals, Group, HoldSettings, Instance, NotifyCommand,
+    NotifySettings, ScriptCommand,
 };
 use vrrp_user::daemon::board::Board;
 use vrrp_user::daemon::record::{Realtime, Record, RungNote};
@@ -78,6 +78,7 @@ pub(crate) fn script(id: u32, line: impl AsRef<str>) -> CheckSettings {
         fall: 1,
         user: None,
         init_fail: false,
+        hold: HoldSettings::default(),
     }
 }
 

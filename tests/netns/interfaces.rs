@@ -69,6 +69,32 @@ fn promote_secondaries_holds_as_long_as_the_daemon_runs() -> Result<()> {
 }
 
 #[test]
+fn the_group_is_joined_again_when_the_kernel_has_left_it() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    Pair::settled(roles(daemon, Instance::v6(200), Instance::v6(100)))?.check(|pair| {
+        let is_member = |pair: &Pair| -> Result<bool> {
+            Ok(pair
+                .node(1)?
+                .namespace
+                .run("ip", &["-6", "maddress", "show", "dev", "lan0"])?
+                .contains("ff02::12"))
+        };
+        ensure!(is_member(pair)?, "no member at first");
+        // IPv6 needs 1280 bytes and is gone without them.
+        pair.node(1)?.namespace.ip("link set lan0 mtu 1000")?;
+        wait_for(pair, 1, "FAULT", "no_source")?;
+        ensure!(!is_member(pair)?, "the kernel has not left the group");
+        pair.node(1)?.namespace.ip("link set lan0 mtu 1500")?;
+        wait_for(pair, 1, "BACKUP", "recovered")?;
+        ensure!(is_member(pair)?, "no member any more");
+        pair.wait_for_master(0)
+    })
+}
+
+#[test]
 fn without_a_peer_unicast_is_a_fault_where_that_is_asked_for() -> Result<()> {
     if !ours() {
         return Ok(());

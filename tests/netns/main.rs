@@ -6,6 +6,7 @@
 mod addresses;
 mod authentication;
 mod election;
+mod events;
 mod faults;
 mod groups;
 mod handover;

@@ -1,5 +1,7 @@
 //! Addresses, routes and rules that somebody else removes from a master.
 
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -79,6 +81,33 @@ fn what_somebody_removes_is_back_without_another_election() -> Result<()> {
             ensure!(told, "{object} is not told");
         }
         Ok(())
+    })
+}
+
+#[test]
+fn who_has_removed_it_is_named_while_it_lives() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    settled()?.check(|pair| {
+        let mut culprit = pair.node(0)?.namespace.command("ip")?;
+        let mut culprit =
+            culprit.args(["-batch", "-"]).stdin(Stdio::piped()).spawn().context("cannot run ip")?;
+        let pid = culprit.id();
+        let mut input = culprit.stdin.take().context("no input")?;
+        let named = (|| {
+            input.write_all(b"address delete 10.77.0.200/24 dev lan0\n")?;
+            let expected = format!("ip (pid {pid})");
+            until(&expected, SETTLE, || {
+                instance_field(pair, "removed_by").is_ok_and(|named| named == expected.as_str())
+            })?;
+            pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+            ensure!(pair.running(0)?.log().contains(&expected), "the log does not name it");
+            Ok(())
+        })();
+        drop(input);
+        culprit.wait()?;
+        named
     })
 }
 

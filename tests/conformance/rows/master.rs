@@ -68,6 +68,26 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "A12",
+        what: "the time of two masters is counted from advert to advert of the lower one, less its absences",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup                     -> BACKUP startup
+            wait down                   -> advert 100, add, MASTER master_silent
+            wait 300ms
+            hear 90 from 90 every 10cs  -> advert 100, contest
+            wait 50ms
+            hear 90 from 90 every 10cs
+            rivalled 50ms
+            wait 200ms
+            hear 90 from 90 every 10cs  -> advert 100
+            rivalled 250ms
+            wait 201ms
+            hear 90 from 90 every 10cs  -> advert 100
+            rivalled 250ms",
+    },
+    Row {
+        number: "A12",
         what: "of two equal masters the higher address stays, and says so",
         variants: ALL,
         settings: plain,

@@ -4,6 +4,7 @@
 //! layers below.
 
 mod check;
+mod events;
 mod explain;
 mod keepalived;
 mod reload;
@@ -37,6 +38,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Show how a running daemon stands
     Status(status::Arguments),
+    /// Show what has happened: transitions, checks, faults, reloads
+    Events(events::Arguments),
     /// Have a running daemon read its configuration again; exits with 4 where that has errors
     Reload(reload::Arguments),
     /// Take keepalived's options and do as it does; so does a link of the name keepalived to this program
@@ -59,6 +62,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Check(arguments) }) => check::check(&arguments),
         Ok(Cli { command: Command::Explain(arguments) }) => explain::explain(&arguments),
         Ok(Cli { command: Command::Status(arguments) }) => status::status(&arguments),
+        Ok(Cli { command: Command::Events(arguments) }) => events::events(&arguments),
         Ok(Cli { command: Command::Reload(arguments) }) => reload::reload(&arguments),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {

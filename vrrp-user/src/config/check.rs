@@ -154,6 +154,22 @@ pub struct FileTarget {
     pub initial: Option<(i32, bool)>,
 }
 
+/// What keeps a check that has failed from counting as good again.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct HoldSettings {
+    /// Least time that it counts as failed.
+    pub least: Duration,
+    pub damping: Option<Damping>,
+}
+
+/// So many changes within a span are too many: it counts as failed until there was none for `quiet`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Damping {
+    pub changes: u32,
+    pub within: Duration,
+    pub quiet: Duration,
+}
+
 /// A place that is not `HOST:PORT`, with IPv6 addresses in brackets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NotAnEndpoint;

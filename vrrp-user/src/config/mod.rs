@@ -29,8 +29,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use check::{
-    BODY, CheckTarget, Containers, DnsTarget, DockerTarget, Endpoint, FileTarget, HaproxyTarget, Host,
-    HttpTarget, Matching, NotAnEndpoint, ProcessTarget, Processes,
+    BODY, CheckTarget, Containers, Damping, DnsTarget, DockerTarget, Endpoint, FileTarget, HaproxyTarget,
+    HoldSettings, Host, HttpTarget, Matching, NotAnEndpoint, ProcessTarget, Processes,
 };
 pub use diagnostic::{Diagnostic, Severity};
 pub use explain::{

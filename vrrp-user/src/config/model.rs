@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lettre::message::Mailbox;
 
-use super::check::{CheckTarget, Endpoint};
+use super::check::{CheckTarget, Endpoint, HoldSettings};
 use super::webhook::WebhookSettings;
 use crate::protocol::{
     GroupSettings, InstanceId, InstanceSettings, Route, Rule, TrackId, VirtualAddress, Weight,
@@ -252,4 +252,5 @@ pub struct CheckSettings {
     pub user: Option<ScriptUser>,
     /// Counts as failed until the first result.
     pub init_fail: bool,
+    pub hold: HoldSettings,
 }

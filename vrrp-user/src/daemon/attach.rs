@@ -131,7 +131,11 @@ impl Attachments {
 
     /// The instance's own source address: an advert from it is a loop.
     pub fn set_source(&mut self, instance: InstanceId, source: Option<IpAddr>) {
-        self.places.entry(instance).or_default().source = source;
+        let before = std::mem::replace(&mut self.places.entry(instance).or_default().source, source);
+        // The kernel forgets memberships with the addresses of a family, as for an MTU that is too small for it.
+        if before.is_none() && source.is_some() {
+            self.join(instance);
+        }
         self.write_slot(instance);
     }
 
@@ -141,6 +145,8 @@ impl Attachments {
             return;
         };
         let (interface, group) = (&settings.interface, settings.group());
+        // The kernel counts members: an old socket that closes later would leave in place of the new one.
+        place.membership = None;
         place.membership = match (&settings.unicast, place.ifindex) {
             (None, Some(ifindex)) => Membership::join(group, ifindex)
                 .inspect_err(|error| warn!(%interface, %group, %error, "cannot join the group"))

@@ -50,6 +50,8 @@ pub struct InstanceBoard {
     pub takeover_nanos: AtomicU64,
     /// Lower masters heard while master.
     pub contests: AtomicU64,
+    /// For how long they were heard, ns.
+    pub rivalled_nanos: AtomicU64,
     pub ifindex: AtomicU32,
     /// See `driver::Rung`.
     pub rung: AtomicU8,
@@ -128,6 +130,7 @@ impl InstanceBoard {
             &self.put_back,
             &self.takeover_nanos,
             &self.contests,
+            &self.rivalled_nanos,
         ];
         for number in numbers.into_iter().chain(&self.transitions) {
             number.store(0, Relaxed);

@@ -10,9 +10,11 @@ use thiserror::Error;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
+use super::events::What;
 use super::queue::{Input, Queue};
 use super::status::Live;
 use crate::config::{CheckSettings, Config, ScriptUser};
+use crate::driver::probe::Cause;
 use crate::driver::probe::attempt::{Failure, Names};
 use crate::driver::probe::check::{CheckProbe, Outcome, Round};
 use crate::driver::process::{Identity, IdentityError};
@@ -97,17 +99,40 @@ impl Checks {
 
 /// What becomes of the rounds of a check.
 fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Round) -> bool + Send + use<> {
+    let mut cause = None;
     move |round| {
         live.now().record.check(round.clone());
+        let held = round.held.map(|held| held.cause);
+        if std::mem::replace(&mut cause, held) != held {
+            match held {
+                Some(Cause::Flapping) => warn!(
+                    check = &*check,
+                    "the check changes too often; it counts as failed until it has been quiet"
+                ),
+                Some(Cause::MinHold) => {
+                    info!(
+                        check = &*check,
+                        "the check is good again, and counts as failed until `min_hold` is over"
+                    );
+                }
+                None => info!(check = &*check, "the check is held no longer"),
+            }
+        }
         if !round.news {
             return true;
         }
+        live.now().record.events.push(What::Check {
+            check: check.to_string(),
+            up: round.up,
+            outcome: round.outcome.to_string(),
+        });
         if let Outcome::Number(number) = round.outcome {
             info!(check = &*check, number, "the number in the file");
         } else if round.up {
             info!(check = &*check, outcome = %round.outcome, "check is up");
         } else {
-            warn!(check = &*check, outcome = %round.outcome, lasted = ?round.lasted, "check is down");
+            let printed = round.printed.as_deref();
+            warn!(check = &*check, outcome = %round.outcome, lasted = ?round.lasted, printed, "check is down");
         }
         inputs.push(Input::Event(match round.outcome {
             Outcome::Number(number) => Event::Value(round.track, number),

@@ -4,6 +4,7 @@
 //! {"command":"status"}        ─►  {"status":{…}}
 //! {"command":"reload"}        ─►  "reloaded" or {"refused":["…"]}
 //! {"command":"take_over"}     ─►  see the module takeover
+//! {"command":"events"}        ─►  lines of events; see [`Line`]
 //! anything else               ─►  {"error":"…"}
 //! ```
 //! Whoever may open the socket may ask; its mode is 0600. Requests are bounded in length, and clients in number and
@@ -24,6 +25,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::follow::{self, Line};
 use super::reload;
 use super::runtime_dir::{self, RuntimeDir};
 use super::status::{Live, Status};
@@ -33,6 +35,9 @@ pub const LINE_MAX: u64 = 4096;
 
 /// Clients served at a time; further ones wait.
 const CLIENTS_MAX: usize = 32;
+
+/// Of these, followers of events at a time; further ones are refused.
+const FOLLOWERS_MAX: usize = 16;
 
 /// A client that sends nothing for so long, or takes no response, is cut off.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,6 +53,15 @@ pub enum Request {
     Reload,
     /// Let a new daemon go on; the rest of the connection is told in [`super::takeover`].
     TakeOver,
+    /// What happened.
+    Events {
+        /// Number of the last event that is known; without it, all that are kept.
+        #[serde(default)]
+        since: Option<u64>,
+        /// Stay, and be told what happens from then on.
+        #[serde(default)]
+        follow: bool,
+    },
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -102,15 +116,16 @@ impl Control {
     pub async fn serve(self, sources: impl Into<Live>) {
         let sources = sources.into();
         let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+        let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
         // Never closed, so a place always comes.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             match self.listener.accept().await {
                 Ok((client, _)) => {
                     let (sources, reloads) = (sources.clone(), self.reloads.clone());
-                    let successors = self.successors.clone();
+                    let (successors, followers) = (self.successors.clone(), Arc::clone(&followers));
                     tokio::spawn(async move {
-                        if let Err(error) =
-                            converse(client, &sources, reloads.as_ref(), successors.as_ref()).await
+                        let (reloads, successors) = (reloads.as_ref(), successors.as_ref());
+                        if let Err(error) = converse(client, &sources, reloads, successors, &followers).await
                         {
                             debug!(%error, "a control client was cut off");
                         }
@@ -133,6 +148,7 @@ async fn converse(
     sources: &Live,
     reloads: Option<&mpsc::Sender<reload::Request>>,
     successors: Option<&mpsc::Sender<UnixStream>>,
+    followers: &Semaphore,
 ) -> io::Result<()> {
     let (read, mut write) = client.into_split();
     let mut read = BufReader::new(read);
@@ -147,7 +163,19 @@ async fn converse(
             let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
             return successors.send(client).await.map_err(io::Error::other);
         }
-        let response = if complete {
+        let response = if let Ok(Request::Events { since, follow: follows }) = serde_json::from_slice(&line) {
+            match followers.try_acquire() {
+                Ok(_place) => {
+                    let record = Arc::clone(&sources.now().record);
+                    follow::tell(&record.events, since, follows, PATIENCE, &write, &mut read).await?;
+                    if follows {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Err(_) => Response::Error(format!("{FOLLOWERS_MAX} others follow already")),
+            }
+        } else if complete {
             answer(&line, sources, reloads).await
         } else {
             Response::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
@@ -165,6 +193,8 @@ async fn answer(line: &[u8], sources: &Live, reloads: Option<&mpsc::Sender<reloa
     match serde_json::from_slice(line) {
         Ok(Request::Reload) => reload(reloads).await.unwrap_or_else(|| Response::Error("it ends".to_owned())),
         Ok(Request::TakeOver) => Response::Error("it hands nothing over".to_owned()),
+        // Answered by more than one line, elsewhere.
+        Ok(Request::Events { .. }) => Response::Error("a request ends with a line feed".to_owned()),
         Ok(Request::Status) => Response::Status(Box::new(sources.now().status())),
         Err(error) => Response::Error(format!("not a request: {error}")),
     }
@@ -219,6 +249,36 @@ pub fn request_reload(runtime_dir: &Path) -> Result<(), ControlError> {
     }
 }
 
+/// Has `told` hear each event after `since`, or all that are kept, and with `follows` what happens from then on; each
+/// line as it came too. Ends when the daemon has told all, or `told` returns false.
+///
+/// # Errors
+/// As for [`status`]; or the daemon has sent us away.
+pub fn events(
+    runtime_dir: &Path,
+    since: Option<u64>,
+    follows: bool,
+    mut told: impl FnMut(&Line, &str) -> bool,
+) -> Result<(), ControlError> {
+    let path = runtime_dir::socket(runtime_dir);
+    let failed = |error: io::Error| refused(error, &path, runtime_dir);
+    let mut stream = connect(&path, if follows { None } else { Some(PATIENCE) }).map_err(failed)?;
+    send(&mut stream, Request::Events { since, follow: follows }).map_err(failed)?;
+    for text in io::BufReader::new(stream).lines() {
+        let text = text.map_err(failed)?;
+        let line = serde_json::from_str(&text)
+            .map_err(|error| ControlError::Garbled { path: path.clone(), error })?;
+        let goes_on = told(&line, &text);
+        match line {
+            Line::End { .. } => return Ok(()),
+            Line::Dropped(why) | Line::Error(why) => return Err(ControlError::Refused(why)),
+            _ if !goes_on => return Ok(()),
+            _ => {}
+        }
+    }
+    Err(ControlError::Refused("the daemon has ended".to_owned()))
+}
+
 fn unexpected(response: Response) -> ControlError {
     ControlError::Refused(match response {
         Response::Error(error) => error,
@@ -229,24 +289,38 @@ fn unexpected(response: Response) -> ControlError {
 fn ask(runtime_dir: &Path, request: Request) -> Result<Response, ControlError> {
     let path = runtime_dir::socket(runtime_dir);
     let mut line = Vec::new();
-    exchange(&path, request, &mut line).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            ControlError::NotRunning(runtime_dir.to_owned())
-        }
-        _ => ControlError::Io { path: path.clone(), error },
-    })?;
+    exchange(&path, request, &mut line).map_err(|error| refused(error, &path, runtime_dir))?;
     serde_json::from_slice(&line).map_err(|error| ControlError::Garbled { path, error })
 }
 
+fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ControlError::NotRunning(runtime_dir.to_owned())
+        }
+        _ => ControlError::Io { path: path.to_owned(), error },
+    }
+}
+
 fn exchange(path: &Path, request: Request, line: &mut Vec<u8>) -> io::Result<()> {
-    let mut stream = BlockingStream::connect(path)?;
-    stream.set_read_timeout(Some(if request == Request::Reload { RELOAD_PATIENCE } else { PATIENCE }))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut text = serde_json::to_vec(&request)?;
-    text.push(b'\n');
-    stream.write_all(&text)?;
+    let patience = if request == Request::Reload { RELOAD_PATIENCE } else { PATIENCE };
+    let mut stream = connect(path, Some(patience))?;
+    send(&mut stream, request)?;
     io::BufReader::new(stream).read_until(b'\n', line)?;
     Ok(())
+}
+
+fn connect(path: &Path, patience: Option<Duration>) -> io::Result<BlockingStream> {
+    let stream = BlockingStream::connect(path)?;
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn send(stream: &mut BlockingStream, request: Request) -> io::Result<()> {
+    let mut text = serde_json::to_vec(&request)?;
+    text.push(b'\n');
+    stream.write_all(&text)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
+use super::events::What;
 use super::fifo::Word;
 use super::record::Record;
 use crate::config::{Globals, NotifyCommand, NotifySettings};
@@ -191,6 +192,12 @@ impl Hooks {
             info!(instance, group, keyword, state, lasted = ?run.lasted, "hook done");
         } else {
             warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
+            self.record.events.push(What::HookFailed {
+                name: self.name.to_string(),
+                keyword: keyword.to_owned(),
+                state: state.to_owned(),
+                end: run.end.to_string(),
+            });
         }
     }
 

@@ -26,6 +26,7 @@ use super::status::Sources;
 use super::vmacs::Vmacs;
 use crate::config::{Config, NoRoom, succeed};
 use crate::driver::clock;
+use crate::driver::netlink::culprit::Culprit;
 use crate::driver::netlink::monitor::Monitor;
 use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
 use crate::driver::netlink::table::Table;
@@ -98,7 +99,7 @@ impl Interfaces<'_> {
             }
             // After what becomes of links: addresses of a link that is down need not be put back.
             let removed = monitor.take_removed();
-            self.tell_lost(belongings.of_addresses(&removed, monitor.table())).await;
+            self.tell_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain(settled).min();
             // New instances take part when all about them is told.
@@ -111,11 +112,11 @@ impl Interfaces<'_> {
             tokio::select! {
                 changed = monitor.changed() => changed?,
                 lost = paths.lost(&belongings) => {
-                    let Lost { instances, statics } = lost?;
+                    let Lost { instances, by, statics } = lost?;
                     if statics {
                         self.statics.lose_paths();
                     }
-                    self.tell_lost(instances).await;
+                    self.tell_lost(instances, by).await;
                 }
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if is_told && !started => {
@@ -203,8 +204,14 @@ impl Interfaces<'_> {
         checks.chain(record.links.iter().map(|(track, up)| (*track, i32::from(*up)))).collect()
     }
 
-    async fn tell_lost(&self, lost: HashSet<(InstanceId, Loss)>) {
+    async fn tell_lost(&self, lost: HashSet<(InstanceId, Loss)>, by: Option<u32>) {
+        if lost.is_empty() {
+            return;
+        }
+        // While it still lives.
+        let culprit = by.and_then(Culprit::of).filter(|culprit| culprit.pid != std::process::id());
         for (instance, loss) in lost {
+            self.sources.record.culprit(instance, culprit.clone());
             while !self.inputs.push(Input::Event(Event::Lost(instance, loss))) {
                 tokio::time::sleep(RETRY).await;
             }

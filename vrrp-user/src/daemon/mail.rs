@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
+use super::events::What;
 use super::fifo::{Subject, Word};
 use super::record::Record;
 use crate::config::MailSettings;
@@ -218,6 +219,8 @@ impl Courier {
             }
             Err(why) => {
                 warn!(subject = mail.subject, %why, "a mail is given up");
+                let (subject, why) = (mail.subject.clone(), why.to_string());
+                self.record.events.push(What::MailFailed { subject, why });
                 None
             }
         }

@@ -16,7 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
@@ -26,6 +26,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::board::{InstanceBoard, LATENESS_BUCKETS};
+use super::check_metrics;
 use super::status::{Live, Sources, family, gap_bound, received, skew, skew_seconds, source};
 use crate::driver::{Rung, clock};
 use crate::protocol::{InstanceSettings, Reason, State};
@@ -117,6 +118,7 @@ impl Collector for Scrape {
         self.node(out)?;
         states(out, &readings)?;
         self.groups(out)?;
+        check_metrics::encode(&self.sources, out)?;
         activity(out, &readings)?;
         counted(out, &readings)?;
         self.peers(out, &readings)
@@ -394,7 +396,11 @@ fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::R
             readings.iter().try_for_each(|reading| row(&reading.labels(), value(reading)))
         })?;
     }
-    Ok(())
+    let (name, help) = ("vrrpx_dual_master_seconds", "For how long lower masters were heard while master");
+    counter(out, name, help, |row| {
+        let span = |reading: &Reading<'_>| nanos(reading.board.rivalled_nanos.load(Relaxed));
+        readings.iter().try_for_each(|reading| row(&reading.labels(), span(reading)))
+    })
 }
 
 /// What the program, or the socket in its place, counted.
@@ -451,7 +457,7 @@ fn each_peer(
 }
 
 /// A family of gauges; `rows` calls its argument for each.
-fn gauge(
+pub(super) fn gauge(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -462,11 +468,11 @@ fn gauge(
 }
 
 /// A family of counters; its names end in `_total`.
-fn counter(
+pub(super) fn counter<T: EncodeCounterValue>(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    rows: impl FnOnce(&mut dyn FnMut(&Labels<'_>, u64) -> fmt::Result) -> fmt::Result,
+    rows: impl FnOnce(&mut dyn FnMut(&Labels<'_>, T) -> fmt::Result) -> fmt::Result,
 ) -> fmt::Result {
     let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
     rows(&mut |labels, value| {

@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::events::{Events, What};
 use super::reload::Stale;
 use crate::driver::Rung;
 use crate::driver::clock;
+use crate::driver::netlink::culprit::Culprit;
 use crate::driver::probe::check::Round;
 use crate::driver::process::Run;
 use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
@@ -20,6 +22,7 @@ pub const HISTORY: usize = 16;
 #[derive(Debug, Default)]
 pub struct Record {
     inner: Mutex<Inner>,
+    pub events: Events,
 }
 
 /// Everything recorded; see [`Record::read`].
@@ -91,6 +94,8 @@ pub struct InstanceRecord {
     pub hooks: BTreeMap<&'static str, HookRun>,
     /// Lower master heard last while master.
     pub contest: Option<IpAddr>,
+    /// Who removed something of it last, where that is known.
+    pub culprit: Option<Culprit>,
     /// Errno of the latest failed send.
     pub send_errno: Option<i32>,
     /// Times that it became master, and that it was master no more.
@@ -141,7 +146,7 @@ pub struct Realtime {
 impl Record {
     pub fn new(instances: usize) -> Self {
         let instances = vec![InstanceRecord::default(); instances];
-        Self { inner: Mutex::new(Inner { instances, ..Inner::default() }) }
+        Self { inner: Mutex::new(Inner { instances, ..Inner::default() }), events: Events::default() }
     }
 
     /// Locks the record; keep the guard briefly and never across an await.
@@ -163,6 +168,10 @@ impl Record {
 
     pub fn contest(&self, instance: InstanceId, peer: IpAddr) {
         self.of(instance, |record| record.contest = Some(peer));
+    }
+
+    pub fn culprit(&self, instance: InstanceId, culprit: Option<Culprit>) {
+        self.of(instance, |record| record.culprit = culprit);
     }
 
     pub fn send_failed(&self, instance: InstanceId, errno: i32) {
@@ -193,12 +202,14 @@ impl Record {
 
     /// The file was taken over.
     pub fn loaded(&self, at: SystemTime) {
+        self.events.push(What::reload(None));
         let loads = &mut self.read().loads;
         *loads = Loads { at: Some(at), reloaded: loads.reloaded + 1, refused: loads.refused, stale: None };
     }
 
     /// The file was refused.
     pub fn stale(&self, stale: Stale) {
+        self.events.push(What::reload(Some(&stale.findings)));
         let loads = &mut self.read().loads;
         loads.refused += 1;
         loads.stale = Some(stale);

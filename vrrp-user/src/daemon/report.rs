@@ -1,4 +1,4 @@
-//! From the engine to people: drains its reports into log, hooks and the [`Record`].
+//! From the engine to people: drains its reports into log, hooks, events and the [`Record`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,12 +11,13 @@ use tokio::io::unix::AsyncFd;
 use tracing::{debug, info, warn};
 use vrrp_ebpf::time::Timestamp;
 
+use super::events::What;
 use super::notify::Notifier;
 use super::queue::{Queue, Report};
 use super::record::Record;
 use crate::config::Config;
 use crate::driver::clock;
-use crate::protocol::{GroupId, GroupTransition, InstanceId, Transition};
+use crate::protocol::{GroupId, GroupTransition, InstanceId, Reason, Transition};
 
 /// Least time between two warnings of one kind and instance.
 const QUIET: Duration = Duration::from_secs(10);
@@ -111,6 +112,7 @@ impl Reporter {
             Report::Priority(instance, priority) => {
                 notifier.priority(instance, priority);
                 info!(instance = self.name(instance), %priority, "priority changed");
+                self.event(instance, |instance| What::Priority { instance, priority: priority.0 });
             }
             Report::Contest(instance, peer) => {
                 self.record.contest(instance, peer);
@@ -118,6 +120,8 @@ impl Reporter {
                 if let Some(more) = self.contests.admit(instance, clock::now()) {
                     let name = self.name(instance);
                     warn!(instance = name, %peer, more, "another router is master too, with less priority");
+                    let peer = peer.to_string();
+                    self.event(instance, |instance| What::Contest { instance, peer, more });
                 }
             }
             Report::SendFailed(instance, errno) => {
@@ -126,6 +130,8 @@ impl Reporter {
                     let (name, interface) = (self.name(instance), self.interface(instance));
                     let error = Errno::from_raw(errno);
                     warn!(instance = name, interface, %error, more, "an advert could not be sent");
+                    let (interface, error) = (interface.to_owned(), error.desc().to_owned());
+                    self.event(instance, |instance| What::SendFailed { instance, interface, error, more });
                 }
             }
             Report::EffectFailed { instance, object, errno } => {
@@ -133,18 +139,23 @@ impl Reporter {
                     let name = self.name(instance);
                     let error = Errno::from_raw(errno);
                     warn!(instance = name, %object, %error, more, "could not be set, removed or announced");
+                    let (object, error) = (object.to_string(), error.desc().to_owned());
+                    self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
                 }
             }
             Report::PutBack { instance, object, more } => {
-                let name = self.name(instance);
-                warn!(instance = name, %object, more, "was removed by somebody else, and is set again");
+                let (name, by) = (self.name(instance), self.culprit(instance));
+                warn!(instance = name, %object, more, by, "was removed by somebody else, and is set again");
+                let object = object.to_string();
+                self.event(instance, |instance| What::PutBack { instance, object, more });
             }
             Report::Abandoned(instance) => {
-                let name = self.name(instance);
+                let (name, by) = (self.name(instance), self.culprit(instance));
                 warn!(
                     instance = name,
-                    "routes and rules are removed by somebody else again and again, and are left alone"
+                    by, "routes and rules are removed by somebody else again and again, and are left alone"
                 );
+                self.event(instance, |instance| What::Abandoned { instance });
             }
             Report::Reconfigured | Report::Stopped => debug!("an end of passing on is passed on"),
         }
@@ -160,11 +171,31 @@ impl Reporter {
             epoch = transition.epoch.0,
             "{}", transition.to.as_str(),
         );
+        if transition.reason == Reason::TakenAway {
+            let (name, by) = (self.name(instance), self.culprit(instance));
+            warn!(instance = name, by, "addresses are removed by somebody else again and again");
+        }
+        self.event(instance, |instance| What::Transition {
+            instance,
+            from: transition.from.as_str().to_owned(),
+            to: transition.to.as_str().to_owned(),
+            reason: transition.reason.as_str().to_owned(),
+            priority: transition.priority.0,
+            epoch: transition.epoch.0,
+            peer: transition.peer.map(|peer| peer.to_string()),
+        });
+    }
+
+    fn culprit(&self, instance: InstanceId) -> String {
+        let record = self.record.read();
+        let culprit = record.instance(instance).and_then(|record| record.culprit.as_ref());
+        culprit.map_or_else(|| "a process that is gone".to_owned(), ToString::to_string)
     }
 
     fn tell_group(&self, group: GroupId, transition: &GroupTransition) {
+        let group = self.config.groups.get(group.index()).map_or("?", |group| &*group.settings.name);
         info!(
-            group = self.config.groups.get(group.index()).map_or("?", |group| &*group.settings.name),
+            group,
             from = transition.from.as_str(),
             reason = transition.reason.as_str(),
             member = self.name(transition.member),
@@ -172,6 +203,18 @@ impl Reporter {
             "{}",
             transition.to.as_str(),
         );
+        self.record.events.push(What::GroupTransition {
+            group: group.to_owned(),
+            from: transition.from.as_str().to_owned(),
+            to: transition.to.as_str().to_owned(),
+            reason: transition.reason.as_str().to_owned(),
+            member: self.name(transition.member).to_owned(),
+            epoch: transition.epoch.0,
+        });
+    }
+
+    fn event(&self, instance: InstanceId, what: impl FnOnce(String) -> What) {
+        self.record.events.push(what(self.name(instance).to_owned()));
     }
 
     fn name(&self, instance: InstanceId) -> &str {

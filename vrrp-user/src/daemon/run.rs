@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::prctl::set_name;
@@ -266,7 +266,11 @@ async fn follow(
         let lock = predecessor.follow(&now.config, |legacy| {
             store.refresh(&now.config, &now.board);
             taken = legacy.clone();
-            inputs.push(Input::Resume(Box::new(legacy)));
+            let mut input = Input::Resume(Box::new(legacy));
+            while let Err(refused) = inputs.offer(input) {
+                input = refused;
+                thread::sleep(Duration::from_millis(1));
+            }
         });
         // What the engine may have begun to say ends with it.
         if lock.is_err() {

@@ -261,14 +261,12 @@ async fn give_way(
 ) -> io::Result<()> {
     let pid = client.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
     let (sources, lock) = (live.now(), folder.lock()?);
-    let mut notified = None;
-    if let Some(pid) = pid {
-        // Told by the process that systemd knows, before that ends.
-        notified = Some(NotifyState::MainPid(pid));
-    }
     takeover::hand_over(client, &sources, inputs, lock.as_fd(), || store.close(&sources)).await?;
     ownership::set_ours(false);
-    systemd::tell(notified.as_slice());
+    // Told by the process that systemd knows, before that ends.
+    if let Some(pid) = pid {
+        systemd::tell(&[NotifyState::MainPid(pid)]);
+    }
     while !inputs.push(Input::Leave) {
         sleep(Duration::from_millis(1)).await;
     }

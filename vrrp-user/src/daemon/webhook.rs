@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use super::events::What;
 use super::record::{Posts, Record};
 use crate::config::{Config, Told, WebhookSettings};
 use crate::driver::probe::attempt::Names;
@@ -316,6 +317,12 @@ impl Courier {
         });
         if ends {
             warn!(webhook = &*self.name, name = &*name, state, %why, "a change is not told, and given up");
+            self.record.events.push(What::WebhookFailed {
+                webhook: self.name.to_string(),
+                name: name.to_string(),
+                state: state.to_owned(),
+                why: why.to_string(),
+            });
         } else {
             debug!(webhook = &*self.name, name = &*name, state, %why, again_in = ?pause, "not told yet");
         }

@@ -2,10 +2,12 @@
 //! into packets and messages.
 
 pub mod clock;
+mod crowd;
 pub mod fifo;
 pub mod firewall;
 pub mod maps;
 pub mod netlink;
+pub mod output;
 pub mod overrun;
 pub mod ownership;
 pub mod probe;

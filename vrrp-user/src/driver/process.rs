@@ -1,13 +1,14 @@
 //! Runs one command of the configuration as its user.
 //!
 //! Enters: a command line, who runs it and for how long at most. Leaves: how it ended. Absent: what that means for
-//! anybody, and any output: all three standard streams are `/dev/null`, so a flood of output costs nothing.
+//! anybody. The standard streams are `/dev/null`, save the outputs of a watched run.
 //!
 //! Every command leads a process group of its own. At its time limit the group gets SIGTERM and, [`GRACE`] later,
-//! SIGKILL.
+//! SIGKILL. A watched run must not become more than 256 processes either.
 
 use std::ffi::{CStr, CString, OsString};
 use std::fmt;
+use std::future::pending;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
+use super::crowd::{self, CROWD};
+use super::output::Output;
 use super::spawn::{Child, Plan, spawn};
 use crate::config::{ScriptCommand, ScriptUser};
 use crate::driver::clock;
@@ -57,6 +60,8 @@ pub enum End {
     Signalled(i32),
     /// Ended by us at its limit.
     TimedOut,
+    /// Ended by us when it had become too many processes.
+    Crowded,
     /// It could not be started, for this errno.
     NotStarted(i32),
 }
@@ -76,6 +81,7 @@ impl fmt::Display for End {
                 Err(_) => write!(f, "signal {signal}"),
             },
             Self::TimedOut => f.write_str("timed out"),
+            Self::Crowded => write!(f, "more than {CROWD} processes"),
             Self::NotStarted(errno) => write!(f, "not started: {}", Errno::from_raw(errno).desc()),
         }
     }
@@ -85,28 +91,49 @@ impl Job {
     /// Runs the command with `more` arguments after its own and `environment` added to the daemon's, until nothing
     /// of it is left.
     pub async fn run(&self, more: &[&str], environment: &[(&str, String)]) -> Run {
-        let (run, remains) = self.run_to_limit(more, environment).await;
+        let started = clock::now();
+        let (end, remains) = match self.spawn(more, environment, None) {
+            Ok(child) => self.wait(child, pending()).await,
+            Err(errno) => (End::NotStarted(errno as i32), None),
+        };
+        let run = Run { end, lasted: clock::now().since(started) };
         if let Some(remains) = remains {
             remains.end().await;
         }
         run
     }
 
-    /// As [`Job::run`], but tells of the time limit as soon as it is reached, and leaves the ending to the caller.
-    pub async fn run_to_limit(
-        &self,
-        more: &[&str],
-        environment: &[(&str, String)],
-    ) -> (Run, Option<Remains>) {
+    /// Runs the command as it is and watches it: what it prints is kept, and its processes are counted. Tells of a
+    /// limit as soon as it is reached, and leaves the ending to the caller.
+    pub async fn run_watched(&self, output: &mut Output) -> (Run, Option<Remains>) {
         let started = clock::now();
-        let (end, remains) = match self.spawn(more, environment) {
-            Ok(child) => self.wait(child).await,
+        output.begin();
+        let (end, remains) = match self.spawn(&[], &[], Some(output)) {
+            Ok(child) => {
+                let group = child.group();
+                let crowd = async {
+                    tokio::select! {
+                        () = crowd::gathers(group) => {}
+                        never = output.follow() => match never {},
+                    }
+                };
+                match self.wait(child, crowd).await {
+                    // What a run leaves in the background goes on, within reason.
+                    (_, None) if crowd::is_left(group).await => (End::Crowded, Some(Remains::of(group))),
+                    ended => ended,
+                }
+            }
             Err(errno) => (End::NotStarted(errno as i32), None),
         };
         (Run { end, lasted: clock::now().since(started) }, remains)
     }
 
-    fn spawn(&self, more: &[&str], environment: &[(&str, String)]) -> nix::Result<Child> {
+    fn spawn(
+        &self,
+        more: &[&str],
+        environment: &[(&str, String)],
+        output: Option<&Output>,
+    ) -> nix::Result<Child> {
         let words = words(&self.command, more);
         let added = environment.iter().map(|(name, value)| format!("{name}={value}").into());
         let environment = inherited(environment).chain(added).map(c_string).collect::<Result<_, _>>()?;
@@ -118,6 +145,7 @@ impl Job {
             environment,
             user: foreign.then(|| (self.identity.uid, self.identity.gid, self.identity.groups.clone())),
             leashed: self.leashed,
+            output: output.map(Output::to_writer).transpose()?,
         };
         match spawn(&plan) {
             // A script that names no interpreter is the shell's, as for execvp.
@@ -130,10 +158,12 @@ impl Job {
         }
     }
 
-    async fn wait(&self, child: Child) -> (End, Option<Remains>) {
+    /// `crowded` ends when there are too many processes.
+    async fn wait(&self, child: Child, crowded: impl Future<Output = ()>) -> (End, Option<Remains>) {
         let leash = Leash(self.leashed.then_some(child.group()));
-        match timeout(self.limit, child.wait()).await {
-            Ok(status) => {
+        let limit = tokio::select! {
+            biased;
+            status = child.wait() => {
                 leash.release();
                 let end = match status {
                     Ok(WaitStatus::Exited(_, code)) => End::Exited(code),
@@ -141,34 +171,51 @@ impl Job {
                     Ok(_) => End::NotStarted(libc::ECHILD),
                     Err(errno) => End::NotStarted(errno as i32),
                 };
-                (end, None)
+                return (end, None);
             }
-            Err(_) => (End::TimedOut, Some(Remains { child, leash })),
-        }
+            () = sleep(self.limit) => End::TimedOut,
+            () = crowded => End::Crowded,
+        };
+        let grace = if limit == End::Crowded { Duration::ZERO } else { GRACE };
+        (limit, Some(Remains { group: child.group(), child: Some(child), leash, grace }))
     }
 }
 
-/// A run that has reached its time limit and goes on.
+/// A run that has reached a limit and goes on.
 #[derive(Debug)]
 pub struct Remains {
-    child: Child,
+    group: Pid,
+    /// Its leader, where that is still to be waited for.
+    child: Option<Child>,
     leash: Leash,
+    /// From SIGTERM to SIGKILL.
+    grace: Duration,
 }
 
 impl Remains {
+    /// What a run has left behind, and must not have.
+    fn of(group: Pid) -> Self {
+        Self { group, child: None, leash: Leash(Some(group)), grace: Duration::ZERO }
+    }
+
     /// Ends everybody of the group, and waits for it.
     pub async fn end(self) {
-        let group = self.child.group();
-        let _ = killpg(group, Signal::SIGTERM);
         let gone = async {
-            let _ = self.child.wait().await;
-            while killpg(group, None).is_ok() {
+            if let Some(child) = &self.child {
+                let _ = child.wait().await;
+            }
+            while killpg(self.group, None).is_ok() {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        if timeout(GRACE, gone).await.is_err() {
-            let _ = killpg(group, Signal::SIGKILL);
-            let _ = self.child.wait().await;
+        if !self.grace.is_zero() {
+            let _ = killpg(self.group, Signal::SIGTERM);
+        }
+        if self.grace.is_zero() || timeout(self.grace, gone).await.is_err() {
+            let _ = killpg(self.group, Signal::SIGKILL);
+            if let Some(child) = &self.child {
+                let _ = child.wait().await;
+            }
         }
         self.leash.release();
     }

@@ -35,6 +35,8 @@ pub(super) struct Plan {
     pub(super) user: Option<(Uid, Gid, Vec<Gid>)>,
     /// It is killed when the calling thread ends.
     pub(super) leashed: bool,
+    /// Where it prints, both ways; `None`: to nobody.
+    pub(super) output: Option<OwnedFd>,
 }
 
 /// A running process. Dropped, the process goes on, and is a zombie afterwards until the daemon ends.
@@ -58,13 +60,16 @@ impl Child {
     }
 }
 
-/// Starts the program. All three standard streams are `/dev/null`; other descriptors are not inherited, nor are
-/// signal dispositions, the signal mask, the scheduling class and the limit of real time. Must be called within a runtime.
+/// Starts the program. Standard streams that the plan does not tell of are `/dev/null`; other descriptors are not
+/// inherited, nor are signal dispositions, the signal mask, the scheduling class and the limit of real time. Must be
+/// called within a runtime.
 pub(super) fn spawn(plan: &Plan) -> nix::Result<Child> {
     let null = File::options().read(true).write(true).open("/dev/null").map_err(errno_of)?;
     let (arguments, environment) = (pointers(&plan.arguments), pointers(&plan.environment));
+    let output = plan.output.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd);
+    let streams = [null.as_raw_fd(), output, output];
     let limit = overrun::inherited().map(|(rlim_cur, rlim_max)| libc::rlimit { rlim_cur, rlim_max });
-    let mut birth = Birth { plan, arguments, environment, null: null.as_raw_fd(), limit, errno: 0 };
+    let mut birth = Birth { plan, arguments, environment, streams, limit, errno: 0 };
     let pid = birth.clone_child()?;
     if birth.errno != 0 {
         let _ = waitpid(pid, None);
@@ -85,7 +90,7 @@ struct Birth<'a> {
     plan: &'a Plan,
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
-    null: RawFd,
+    streams: [RawFd; 3],
     /// Where the daemon has another one.
     limit: Option<libc::rlimit>,
     /// Why it did not become the program.
@@ -144,8 +149,8 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
     unsafe {
         let done = |result: i64| Errno::result(result).map(drop);
         let prepare = || -> nix::Result<()> {
-            for stream in 0..3 {
-                done(libc::dup2(birth.null, stream).into())?;
+            for (stream, from) in (0..).zip(birth.streams) {
+                done(libc::dup2(from, stream).into())?;
             }
             done(libc::setpgid(0, 0).into())?;
             // The daemon's thread is of ordinary class already where this is refused. Where close_range is unknown

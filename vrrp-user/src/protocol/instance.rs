@@ -49,6 +49,8 @@ pub struct Stats {
     pub own_heard: u64,
     /// Adverts of masters that lost against us, or released while we were master.
     pub contests: u64,
+    /// For how long lower masters were heard while this one was master.
+    pub rivalled: Duration,
     /// Answers to them that the rate limit held back.
     pub answers_withheld: u64,
 }

@@ -101,11 +101,15 @@ fn findings(f: &mut String, findings: &[Finding]) -> fmt::Result {
 }
 
 fn effect(track: &Tracked) -> String {
-    match track.reaction {
+    let effect = match track.reaction {
         Some(Effect::Fault) => "failed: Fault".to_owned(),
         Some(Effect::Priority { good, failed }) => format!("good: {good}, failed: {failed}"),
         Some(Effect::None) => "changes nothing".to_owned(),
         None => format!("adds its number times {}", track.weight),
+    };
+    match &track.held {
+        Some(held) => format!("{effect}; held failed {held}"),
+        None => effect,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::super::outline::{Place, Written};
-use super::super::{CheckSettings, CheckTarget, Config, Instance};
+use super::super::{CheckSettings, CheckTarget, Config, Damping, HoldSettings, Instance};
 use super::time::{Within, seconds};
 use super::{Origin, arc, value};
 use crate::protocol::{Priority, Track, TrackSettings};
@@ -26,6 +26,8 @@ pub struct Tracked {
     pub command: Option<String>,
     /// When a script is run and counted; `None` for what is told by the kernel.
     pub rhythm: Option<Rhythm>,
+    /// What keeps it from counting as good again.
+    pub held: Option<String>,
     /// What it does to this node; `None` where that hangs on more than good and failed.
     #[serde(rename = "effect")]
     pub reaction: Option<Effect>,
@@ -114,6 +116,7 @@ pub(super) fn all(
                     _ => None,
                 }),
                 rhythm: script.filter(|script| is_polled(&script.target)).map(rhythm),
+                held: script.and_then(|script| held(script.hold)),
                 reaction: match track.track {
                     Track::File(_) => None,
                     _ => Some(effect(settings.priority, &settings.tracks, track)),
@@ -191,6 +194,19 @@ fn is_polled(target: &CheckTarget) -> bool {
 
 fn rhythm(script: &CheckSettings) -> Rhythm {
     Rhythm { interval: script.interval, timeout: script.timeout, rise: script.rise, fall: script.fall }
+}
+
+fn held(HoldSettings { least, damping }: HoldSettings) -> Option<String> {
+    let least = (!least.is_zero()).then(|| format!("for {} at least", value::span(least)));
+    let damping = damping.map(|Damping { changes, within, quiet }| {
+        format!(
+            "after {changes} changes within {} until {} without one",
+            value::span(within),
+            value::span(quiet)
+        )
+    });
+    let both: Vec<String> = least.into_iter().chain(damping).collect();
+    (!both.is_empty()).then(|| both.join(", "))
 }
 
 fn effect(base: Priority, tracks: &[TrackSettings], track: &TrackSettings) -> Effect {

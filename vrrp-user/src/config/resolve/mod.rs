@@ -242,6 +242,9 @@ fn script(draft: &ScriptDraft, report: &mut Report) -> Option<CheckSettings> {
             .help(help);
     }
     let is_file = matches!(&draft.target, Some(At { value: CheckTarget::File(_), .. }));
+    if let (true, Some((keyword, at))) = (is_file, draft.hold.written()) {
+        report.error(at, format!("`{keyword}` has no meaning with `file`, whose number counts as it is"));
+    }
     let default = Weight(i16::from(is_file));
     let interval = draft.interval.map_or(Duration::from_secs(1), |span| positive("interval", span, report));
     let count = |count: Option<At<i64>>| count.map_or(1, |count| clamped_u32(count.value));
@@ -257,6 +260,7 @@ fn script(draft: &ScriptDraft, report: &mut Report) -> Option<CheckSettings> {
         fall: count(draft.fall),
         user: draft.user.clone(),
         init_fail: draft.init_fail,
+        hold: draft.hold.settings(),
     })
 }
 

@@ -17,7 +17,7 @@ use super::super::source::At;
 use super::super::tree::Statement;
 use super::root::Draft;
 use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, value, watch};
+use super::{Kind, Row, Tables, hold, value, watch};
 
 /// What the keywords beside `http` say; they may stand before it.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(in crate::config) struct HttpDraft {
 }
 
 pub(super) const TABLES: Tables<ScriptDraft> =
-    &[TARGETS, watch::FILE_ROWS, watch::PROCESS_ROWS, script::ROWS];
+    &[TARGETS, watch::FILE_ROWS, watch::PROCESS_ROWS, script::ROWS, hold::ROWS];
 
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 

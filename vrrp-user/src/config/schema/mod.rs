@@ -12,6 +12,7 @@ mod delay;
 mod globals;
 mod group;
 mod hmac;
+mod hold;
 mod ignored;
 mod instance;
 mod mail;

@@ -11,6 +11,7 @@ use super::super::model::{ScriptCommand, ScriptUser};
 use super::super::source::{At, Position};
 use super::super::tree::Statement;
 use super::check::HttpDraft;
+use super::hold::{self, HoldDraft};
 use super::root::Draft;
 use super::value;
 use super::watch::ProcessDraft;
@@ -36,6 +37,7 @@ pub(in crate::config) struct ScriptDraft {
     pub(in crate::config) fall: Option<At<i64>>,
     pub(in crate::config) user: Option<ScriptUser>,
     pub(in crate::config) init_fail: bool,
+    pub(in crate::config) hold: HoldDraft,
 }
 
 /// Kinds of checks; each has names of its own.
@@ -78,9 +80,9 @@ impl ScriptDraft {
 }
 
 /// keepalived's bound: microseconds in 32 bits.
-const SPAN_MAX: Duration = Duration::from_secs(4294);
+pub(super) const SPAN_MAX: Duration = Duration::from_secs(4294);
 
-pub(super) const TABLES: Tables<ScriptDraft> = &[SCRIPT, ROWS];
+pub(super) const TABLES: Tables<ScriptDraft> = &[SCRIPT, ROWS, hold::ROWS];
 
 const SCRIPT: &[Row<ScriptDraft>] =
     &[Row::works("script", Kind::Own("COMMAND", script), "", "exit status 0 is good")];

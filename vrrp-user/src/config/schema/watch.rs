@@ -11,7 +11,7 @@ use super::super::source::At;
 use super::super::tree::Statement;
 use super::root::Draft;
 use super::script::{self, ScriptDraft};
-use super::{Kind, Row, Tables, value};
+use super::{Kind, Row, Tables, hold, value};
 
 /// What the keywords beside `process` say; they may stand before it.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(in crate::config) struct ProcessDraft {
     terminate_delay: Option<At<Duration>>,
 }
 
-pub(super) const PROCESS: Tables<ScriptDraft> = &[CALL, PROCESS_ROWS, WEIGHT];
+pub(super) const PROCESS: Tables<ScriptDraft> = &[CALL, PROCESS_ROWS, WEIGHT, hold::ROWS];
 
 pub(super) const FILE: Tables<ScriptDraft> = &[FILE_ROWS, WEIGHT];
 

@@ -210,30 +210,28 @@ impl Engine {
     fn take_inputs(&mut self, now: Timestamp) {
         self.inputs.acknowledge();
         for _ in 0..DRAIN_MAX {
-            let input = self.inputs.pop();
-            let is_last = input.is_none();
-            match input.and_then(|input| self.keep(input)) {
-                None if is_last => return,
-                None => {}
-                Some(Input::Interface { instance, ifindex }) => self.set_interface(instance, ifindex),
-                Some(Input::Sender { instance, ifindex }) => self.set_sender(instance, ifindex),
-                Some(Input::Listen { ifindex, listener }) => {
+            let Some(input) = self.inputs.pop() else { return };
+            let Some(input) = self.keep(input) else { continue };
+            match input {
+                Input::Interface { instance, ifindex } => self.set_interface(instance, ifindex),
+                Input::Sender { instance, ifindex } => self.set_sender(instance, ifindex),
+                Input::Listen { ifindex, listener } => {
                     if self.wait.add(&*listener, TOKEN_LISTENER).is_ok() {
                         self.listeners.push((ifindex, *listener));
                     }
                 }
-                Some(Input::Unlisten(gone)) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
-                Some(Input::Event(event)) => self.take_event(&event, now),
-                Some(Input::Reconfigure(changes)) => self.reconfigure(*changes, now),
-                Some(Input::Pause(answer)) => {
+                Input::Unlisten(gone) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
+                Input::Event(event) => self.take_event(&event, now),
+                Input::Reconfigure(changes) => self.reconfigure(*changes, now),
+                Input::Pause(answer) => {
                     // Whoever asked has gone, and nobody takes over.
                     if answer.send(self.pause()).is_err() {
                         self.go_on();
                     }
                 }
-                Some(Input::GoOn) => self.go_on(),
-                Some(Input::Leave) => self.leave(),
-                Some(Input::Resume(legacy)) => self.resume(&legacy, now),
+                Input::GoOn => self.go_on(),
+                Input::Leave => self.leave(),
+                Input::Resume(legacy) => self.resume(&legacy, now),
             }
         }
         self.inputs.wake();
@@ -315,9 +313,6 @@ impl Engine {
                     self.reports.push(Report::Priority(instance, priority));
                 }
                 Action::ReportContest(instance, peer) => {
-                    if let Some(board) = self.board.instances.get(instance.index()) {
-                        board.contests.fetch_add(1, Relaxed);
-                    }
                     self.reports.push(Report::Contest(instance, peer));
                 }
                 Action::ReportGroup(group, transition) => {
@@ -330,7 +325,21 @@ impl Engine {
         }
         self.flush(now);
         self.watch_known(cause);
+        self.count(cause);
+    }
+
+    /// What no action tells.
+    fn count(&self, cause: Option<(InstanceId, Sighted<'_>)>) {
         self.board.away.store(self.router.away(), Relaxed);
+        if let Some((instance, _)) = cause
+            && let (Some(view), Some(board)) =
+                (self.router.instance(instance), self.board.instances.get(instance.index()))
+        {
+            let stats = view.stats();
+            board.contests.store(stats.contests, Relaxed);
+            let rivalled = u64::try_from(stats.rivalled.as_nanos()).unwrap_or(u64::MAX);
+            board.rivalled_nanos.store(rivalled, Relaxed);
+        }
     }
 
     /// Transitions of the end are told when it has come.

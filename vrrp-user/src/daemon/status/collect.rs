@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
+use nix::errno::Errno;
 use vrrp_ebpf::map::{Counter, Counters, GAP_BUCKETS, Peer as PeerEntry};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Configuration, Count, Counts, Engine, Failure, Gaps, Group, Hook, Instance, Interface, Lateness,
-    Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
+    Check, Configuration, Count, Counts, Engine, Failure, Gaps, Group, Held, Hook, Instance, Interface,
+    Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
@@ -48,7 +49,7 @@ impl Sources {
                 .map(|(config, board)| self.instance(config.id, config, board, &record, now))
                 .collect(),
             groups: self.groups(&record, now),
-            checks: self.config.checks.iter().map(|script| check(script, &record)).collect(),
+            checks: self.config.checks.iter().map(|script| check(script, &record, now)).collect(),
             strangers: self.strangers(),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &record)),
             webhooks: record.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
@@ -129,6 +130,10 @@ impl Sources {
                 .collect(),
             differences: self.differing_from(config, board, now),
             addresses: addresses(config),
+            removed_by: past.and_then(|past| past.culprit.as_ref()).map(ToString::to_string),
+            send_error: past
+                .and_then(|past| past.send_errno)
+                .map(|errno| Errno::from_raw(errno).desc().to_owned()),
             tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
             hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
             counters: counts(board, &self.maps.counters(Some(id.0))),
@@ -331,6 +336,7 @@ fn counts(board: &InstanceBoard, counters: &Counters) -> Counts {
         announcements_sent: board.announcements_sent.load(Relaxed),
         adverts_received: received(counters),
         contests: board.contests.load(Relaxed),
+        dual_master_seconds: Duration::from_nanos(board.rivalled_nanos.load(Relaxed)).as_secs_f64(),
         takeover_seconds: (takeover > 0).then(|| Duration::from_nanos(takeover).as_secs_f64()),
         received: Counter::ALL
             .iter()
@@ -353,15 +359,23 @@ fn history(past: &InstanceRecord) -> Vec<Passed> {
     past.history.iter().map(passed).collect()
 }
 
-fn check(script: &config::CheckSettings, record: &Inner) -> Check {
+fn check(script: &config::CheckSettings, record: &Inner, now: Timestamp) -> Check {
     let round = record.checks.get(&script.id);
+    let held = round.and_then(|round| round.held);
     Check {
         name: script.name.to_string(),
         kind: script.target.kind().to_owned(),
         up: round.map(|round| round.up),
+        noticed_by: round.map(|round| round.by.as_str().to_owned()),
         runs: round.map_or(0, |round| round.runs),
         ended: round.map(|round| round.outcome.to_string()),
+        exit_code: round.and_then(|round| round.outcome.exit_code()),
         lasted_seconds: round.map(|round| round.lasted.as_secs_f64()),
+        output: round.and_then(|round| round.printed.as_deref()).map(str::to_owned),
+        held: held.map(|held| Held {
+            reason: held.cause.as_str().to_owned(),
+            seconds: held.until.since(now).as_secs_f64(),
+        }),
     }
 }
 

@@ -170,6 +170,10 @@ pub struct Instance {
     pub peers: Vec<Peer>,
     pub differences: Vec<Differing>,
     pub addresses: Vec<String>,
+    /// The process that removed an address, route or rule of it last, where the kernel named it.
+    pub removed_by: Option<String>,
+    /// Why an advert could not be sent last.
+    pub send_error: Option<String>,
     pub tracks: Vec<Tracked>,
     pub hooks: Vec<Hook>,
     pub counters: Counts,
@@ -275,6 +279,8 @@ pub struct Counts {
     pub adverts_received: u64,
     /// Lower masters heard while master.
     pub contests: u64,
+    /// For how long they were heard.
+    pub dual_master_seconds: f64,
     pub takeover_seconds: Option<f64>,
     /// What the program or the socket counted, by word; zeros are left out.
     pub received: Vec<Count>,
@@ -307,9 +313,26 @@ pub struct Check {
     pub kind: String,
     /// `None` before the first run.
     pub up: Option<bool>,
+    /// How a change is noticed: `looks`, `pidfd`, `inotify`, `events` or `signals`.
+    pub noticed_by: Option<String>,
     pub runs: u64,
     pub ended: Option<String>,
+    /// Of a command that ended by itself.
+    pub exit_code: Option<i32>,
     pub lasted_seconds: Option<f64>,
+    /// The last 512 bytes that a command printed, control characters escaped.
+    pub output: Option<String>,
+    /// Why it counts as failed although what it looks at may be well.
+    pub held: Option<Held>,
+}
+
+/// What keeps a check from counting as good.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Held {
+    /// `flapping` (`damping`) or `min_hold`.
+    pub reason: String,
+    /// How much longer, unless it changes again.
+    pub seconds: f64,
 }
 
 /// Mail about changes, since the start of the daemon.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Differing, Group, Hook, Instance, Mail, Peer, Status, Stranger, Webhook};
+use super::{Check, Differing, Group, Held, Hook, Instance, Mail, Peer, Status, Stranger, Webhook};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -50,17 +50,22 @@ pub fn table(status: &Status) -> String {
     }
     if !status.checks.is_empty() {
         out.push('\n');
-        let mut rows = vec![["CHECK", "RESULT", "RUNS", "LAST RUN", "LASTED"].map(str::to_owned)];
+        let mut rows =
+            vec![["CHECK", "RESULT", "NOTICED BY", "RUNS", "LAST RUN", "LASTED"].map(str::to_owned)];
         rows.extend(status.checks.iter().map(|check| {
             [
                 check.name.clone(),
                 result(check.up).to_owned(),
+                or_dash(check.noticed_by.clone()),
                 check.runs.to_string(),
                 or_dash(check.ended.clone()),
                 or_dash(check.lasted_seconds.map(span)),
             ]
         }));
         columns(&mut out, &rows);
+        for check in &status.checks {
+            remarks(&mut out, check);
+        }
     }
     if let Some(mail) = &status.mail {
         out.push('\n');
@@ -173,6 +178,9 @@ fn notes(out: &mut String, instance: &Instance) {
     for Differing { peer, detail, .. } in &instance.differences {
         let _ = writeln!(out, "  {}: {peer} differs: {detail}", instance.name);
     }
+    if let Some(culprit) = &instance.removed_by {
+        let _ = writeln!(out, "  {}: {culprit} has removed an address, route or rule of it", instance.name);
+    }
     failed_hooks(out, &instance.name, &instance.hooks);
     let rejects: Vec<String> =
         instance.counters.rejects.iter().map(|count| format!("{} {}", count.word, count.count)).collect();
@@ -180,8 +188,28 @@ fn notes(out: &mut String, instance: &Instance) {
         let _ = writeln!(out, "  {}: refused adverts: {}", instance.name, rejects.join(", "));
     }
     if instance.counters.send_errors > 0 {
-        let _ =
-            writeln!(out, "  {}: {} adverts could not be sent", instance.name, instance.counters.send_errors);
+        let (count, why) = (instance.counters.send_errors, instance.send_error.as_deref());
+        let _ = writeln!(
+            out,
+            "  {}: {count} adverts could not be sent: {}",
+            instance.name,
+            why.unwrap_or("unknown")
+        );
+    }
+}
+
+/// What holds a check, and what one that is down printed last.
+fn remarks(out: &mut String, check: &Check) {
+    if let Some(Held { reason, seconds }) = &check.held {
+        let left = span(*seconds);
+        let _ = match reason.as_str() {
+            "flapping" => writeln!(out, "  {}: held down, as it flaps; {left} of quiet to go", check.name),
+            _ => writeln!(out, "  {}: held down by {reason}; {left} to go", check.name),
+        };
+    }
+    let last = check.output.as_deref().and_then(|output| output.lines().last());
+    if let (Some(false), Some(last)) = (check.up, last) {
+        let _ = writeln!(out, "  {}: printed: {last}", check.name);
     }
 }
 

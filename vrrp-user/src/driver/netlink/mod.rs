@@ -9,6 +9,7 @@
 //! where [`removal`] finds what instances have lost and [`debounce`] lets what bounces come to rest first.
 
 pub mod address;
+pub mod culprit;
 pub mod debounce;
 pub mod devconf;
 pub mod link;

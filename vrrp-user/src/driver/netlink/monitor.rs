@@ -58,7 +58,7 @@ impl Monitor {
             let mut ready = self.changes.readable_mut().await?;
             let mut overrun = false;
             loop {
-                match ready.get_inner_mut().receive(|message| self.table.apply(&message)) {
+                match ready.get_inner_mut().receive(|message, port| self.table.apply_from(&message, port)) {
                     Ok(true) => changed = true,
                     Ok(false) => break,
                     Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => overrun = true,

@@ -29,6 +29,8 @@ const METRIC_V6: u32 = 1024;
 pub struct Lost {
     /// Each instance and kind once.
     pub instances: HashSet<(InstanceId, Loss)>,
+    /// The netlink port that removed the last of it, where the kernel names it.
+    pub by: Option<u32>,
     /// A static route or rule.
     pub statics: bool,
 }
@@ -92,7 +94,15 @@ impl Belongings {
     }
 
     /// A route, or a rule.
-    fn of_path(&self, message: &RouteNetlinkMessage, lost: &mut Lost) {
+    fn of_path(&self, message: &RouteNetlinkMessage, port: u32, lost: &mut Lost) {
+        let before = lost.instances.len();
+        self.of_removed_path(message, lost);
+        if lost.instances.len() > before && port != 0 {
+            lost.by = Some(port);
+        }
+    }
+
+    fn of_removed_path(&self, message: &RouteNetlinkMessage, lost: &mut Lost) {
         match message {
             RouteNetlinkMessage::DelRoute(message) => {
                 let has_it = |routes: &[Route]| routes.iter().any(|it| it.tracked && is_route(it, message));
@@ -114,7 +124,7 @@ impl Belongings {
         let routes = self.routes.iter().map(|(id, _)| *id);
         let rules = self.rules.iter().map(|(id, _)| *id);
         let instances = routes.chain(rules).map(|id| (id, Loss::Path)).collect();
-        Lost { instances, statics: self.has_static_paths() }
+        Lost { instances, by: None, statics: self.has_static_paths() }
     }
 
     fn has_static_paths(&self) -> bool {
@@ -215,7 +225,10 @@ impl PathMonitor {
             let mut ready = changes.readable_mut().await?;
             let mut lost = Lost::default();
             loop {
-                match ready.get_inner_mut().receive(|message| belongings.of_path(&message, &mut lost)) {
+                match ready
+                    .get_inner_mut()
+                    .receive(|message, port| belongings.of_path(&message, port, &mut lost))
+                {
                     Ok(true) => {}
                     Ok(false) => break,
                     // What the lost news was about is not known.

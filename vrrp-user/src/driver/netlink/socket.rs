@@ -144,14 +144,14 @@ impl RouteSocket {
         refused.map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(-code.get())))
     }
 
-    /// One datagram of notifications. False: there is none.
+    /// One datagram of notifications, each with the port that caused it, or 0. False: there is none.
     ///
     /// # Errors
     /// ENOBUFS: the buffer overran, and notifications are lost.
-    pub fn receive(&mut self, mut f: impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
-        match self.datagram(|_, payload| {
+    pub fn receive(&mut self, mut f: impl FnMut(RouteNetlinkMessage, u32)) -> io::Result<bool> {
+        match self.datagram(|header, payload| {
             if let NetlinkPayload::InnerMessage(message) = payload {
-                f(message);
+                f(message, header.port_number);
             }
         }) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),

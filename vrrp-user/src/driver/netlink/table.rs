@@ -70,11 +70,22 @@ pub struct Table {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Removed {
     pub addresses: Vec<Address>,
+    /// The netlink port that removed the last of them, where the kernel names it.
+    pub by: Option<u32>,
     /// News were lost: it may be any.
     pub unknown: bool,
 }
 
 impl Table {
+    /// As [`Self::apply`], of a notification that this port has caused.
+    pub fn apply_from(&mut self, message: &RouteNetlinkMessage, port: u32) {
+        let before = self.removed.addresses.len();
+        self.apply(message);
+        if self.removed.addresses.len() > before && port != 0 {
+            self.removed.by = Some(port);
+        }
+    }
+
     /// Takes a notification or a piece of a dump in. Unrelated ones change nothing.
     pub fn apply(&mut self, message: &RouteNetlinkMessage) {
         match message {

@@ -7,14 +7,17 @@
 //! from the start (`init_fail`).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::attempt::{Attempt, Dns, Failure, Http, Names, Ping};
-use super::watch::{News, Watch, prepare_file};
+use super::hold::{Held, Hold};
+use super::watch::{By, News, Watch, prepare_file};
 use crate::config::{CheckSettings, CheckTarget};
 use crate::driver::clock;
+use crate::driver::output::Output;
 use crate::driver::process::{End, Identity, Job};
 use crate::protocol::TrackId;
 
@@ -33,10 +36,16 @@ pub struct Round {
     pub outcome: Outcome,
     /// Of the look; zero where an event told.
     pub lasted: Duration,
+    /// The end of what a command printed.
+    pub printed: Option<Arc<str>>,
+    /// How it was learnt, and a change would be.
+    pub by: By,
     /// Rounds so far, this one included.
     pub runs: u64,
-    /// The result, after `rise` and `fall`.
+    /// The result, after `rise`, `fall`, `damping` and `min_hold`.
     pub up: bool,
+    /// Why the check counts as failed although its service may be well.
+    pub held: Option<Held>,
     /// Whether the result is the first one, changed, or could not be delivered before.
     pub news: bool,
 }
@@ -60,13 +69,12 @@ impl Outcome {
             Self::Failed(_) | Self::TimedOut | Self::Number(_) => false,
         }
     }
-}
 
-impl From<News> for Outcome {
-    fn from(news: News) -> Self {
-        match news {
-            News::Health(health) => health.into(),
-            News::Number(number) => Self::Number(number),
+    /// Of a command that ended by itself.
+    pub fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Ended(End::Exited(code)) => Some(*code),
+            _ => None,
         }
     }
 }
@@ -105,7 +113,7 @@ impl fmt::Display for Outcome {
 /// How to learn of a service.
 #[derive(Debug)]
 enum Source {
-    Command(Job),
+    Command(Job, Output),
     Attempt(Box<Attempt>),
     Watch(Watch),
 }
@@ -120,7 +128,8 @@ impl CheckProbe {
         let attempt = |attempt| Source::Attempt(Box::new(attempt));
         let source = match &settings.target {
             CheckTarget::Command(command) => {
-                Source::Command(Job { command: command.clone(), identity, limit, leashed: true })
+                let job = Job { command: command.clone(), identity, limit, leashed: true };
+                Source::Command(job, Output::new().map_err(Failure::new)?)
             }
             CheckTarget::Tcp(endpoint) => attempt(Attempt::Tcp(endpoint.clone(), names.clone())),
             CheckTarget::Unix(path) => attempt(Attempt::Unix(path.clone())),
@@ -146,13 +155,7 @@ impl CheckProbe {
             every: settings.interval.max(Duration::from_millis(1)),
             limit,
             source,
-            bench: Bench {
-                track: settings.id,
-                verdict: Verdict::new(settings),
-                runs: 0,
-                owed: false,
-                number: None,
-            },
+            bench: Bench::new(settings),
         })
     }
 
@@ -160,30 +163,60 @@ impl CheckProbe {
     /// not be passed on: then the next round carries them again.
     pub async fn run(self, mut deliver: impl FnMut(&Round) -> bool) {
         let Self { every, limit, source, mut bench } = self;
-        if let Source::Watch(watch) = source {
-            match watch.run(every, limit, |news| bench.judge(news.into(), Duration::ZERO, &mut deliver)).await {}
-        }
         let mut due = interval(every);
         due.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            due.tick().await;
-            match &source {
-                Source::Command(job) => {
-                    let (run, remains) = job.run_to_limit(&[], &[]).await;
-                    bench.judge(Outcome::Ended(run.end), run.lasted, &mut deliver);
-                    if let Some(remains) = remains {
-                        remains.end().await;
-                    }
-                }
-                Source::Attempt(attempt) => {
-                    let started = clock::now();
-                    let outcome = timeout(limit, attempt.make(bench.runs)).await;
-                    let outcome = outcome.map_or(Outcome::TimedOut, Outcome::from);
-                    bench.judge(outcome, clock::now().since(started), &mut deliver);
-                }
-                Source::Watch(_) => {}
+        match source {
+            Source::Watch(watch) => {
+                let tell = |news: News| bench.judge(news.into(), &mut deliver);
+                match watch.run(every, limit, tell).await {}
             }
+            Source::Attempt(attempt) => loop {
+                due.tick().await;
+                let started = clock::now();
+                let outcome = timeout(limit, attempt.make(bench.runs)).await;
+                let outcome = outcome.map_or(Outcome::TimedOut, Outcome::from);
+                let lasted = clock::now().since(started);
+                bench.judge(Look { lasted, ..outcome.into() }, &mut deliver);
+            },
+            Source::Command(job, mut output) => loop {
+                tokio::select! {
+                    _ = due.tick() => {}
+                    never = output.follow() => match never {},
+                }
+                let (run, remains) = job.run_watched(&mut output).await;
+                let printed = Some(output.tail()).filter(|tail| !tail.is_empty());
+                let look = Look { lasted: run.lasted, printed, ..Outcome::Ended(run.end).into() };
+                bench.judge(look, &mut deliver);
+                if let Some(remains) = remains {
+                    remains.end().await;
+                }
+            },
         }
+    }
+}
+
+/// One look, before `rise` and `fall`.
+#[derive(Debug)]
+struct Look {
+    outcome: Outcome,
+    lasted: Duration,
+    printed: Option<String>,
+    by: By,
+}
+
+impl From<Outcome> for Look {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, lasted: Duration::ZERO, printed: None, by: By::Looks }
+    }
+}
+
+impl From<News> for Look {
+    fn from(news: News) -> Self {
+        let (outcome, by) = match news {
+            News::Health(health, by) => (health.into(), by),
+            News::Number(number, by) => (Outcome::Number(number), by),
+        };
+        Self { by, ..outcome.into() }
     }
 }
 
@@ -192,6 +225,11 @@ impl CheckProbe {
 struct Bench {
     track: TrackId,
     verdict: Verdict,
+    hold: Hold,
+    /// A success is a failure to those who track it.
+    reverse: bool,
+    /// The latest result that was told.
+    up: Option<bool>,
     runs: u64,
     /// News that could not be delivered.
     owed: bool,
@@ -200,17 +238,35 @@ struct Bench {
 }
 
 impl Bench {
-    fn judge(&mut self, outcome: Outcome, lasted: Duration, deliver: &mut impl FnMut(&Round) -> bool) {
+    fn new(settings: &CheckSettings) -> Self {
+        Self {
+            track: settings.id,
+            verdict: Verdict::new(settings),
+            hold: Hold::new(settings.hold),
+            reverse: settings.reverse,
+            up: None,
+            runs: 0,
+            owed: false,
+            number: None,
+        }
+    }
+
+    fn judge(&mut self, look: Look, deliver: &mut impl FnMut(&Round) -> bool) {
+        let Look { outcome, lasted, printed, by } = look;
         self.runs = self.runs.saturating_add(1);
         let number = match outcome {
             Outcome::Number(number) => Some(number),
             _ => None,
         };
-        let (up, changed) = self.verdict.judge(outcome.is_success());
-        let news = changed || number.is_some() && self.number != number;
-        self.number = number;
+        let up = self.verdict.judge(outcome.is_success());
+        let (good, held) = self.hold.judge(up != self.reverse, clock::now());
+        let up = good != self.reverse;
+        let news = self.up != Some(up) || number.is_some() && self.number != number;
+        (self.up, self.number) = (Some(up), number);
+        let news = news || self.owed;
+        let printed = printed.map(Into::into);
         let round =
-            Round { track: self.track, outcome, lasted, runs: self.runs, up, news: news || self.owed };
+            Round { track: self.track, outcome, lasted, printed, by, runs: self.runs, up, held, news };
         self.owed = !deliver(&round) && round.news;
     }
 }
@@ -219,7 +275,6 @@ impl Bench {
 #[derive(Clone, Debug)]
 struct Verdict {
     up: Option<bool>,
-    told: bool,
     against: u32,
     rise: u32,
     fall: u32,
@@ -227,19 +282,12 @@ struct Verdict {
 
 impl Verdict {
     fn new(settings: &CheckSettings) -> Self {
-        Self {
-            up: settings.init_fail.then_some(false),
-            told: false,
-            against: 0,
-            rise: settings.rise,
-            fall: settings.fall,
-        }
+        Self { up: settings.init_fail.then_some(false), against: 0, rise: settings.rise, fall: settings.fall }
     }
 
-    /// The result after one more run, and whether it is news.
-    fn judge(&mut self, success: bool) -> (bool, bool) {
-        let before = self.up;
-        let up = match before {
+    /// The result after one more run.
+    fn judge(&mut self, success: bool) -> bool {
+        let up = match self.up {
             None => success,
             Some(up) if up == success => {
                 self.against = 0;
@@ -256,17 +304,15 @@ impl Verdict {
                 }
             }
         };
-        let news = !self.told || before != Some(up);
         self.up = Some(up);
-        self.told = true;
-        (up, news)
+        up
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ScriptCommand;
+    use crate::config::{Damping, HoldSettings, ScriptCommand};
     use crate::protocol::Weight;
 
     fn settings(rise: u32, fall: u32, init_fail: bool) -> CheckSettings {
@@ -282,18 +328,26 @@ mod tests {
             fall,
             user: None,
             init_fail,
+            hold: HoldSettings::default(),
         }
     }
 
     fn results(settings: &CheckSettings, runs: &str) -> String {
-        let mut verdict = Verdict::new(settings);
-        let letter = |(up, news)| match (up, news) {
-            (true, true) => 'U',
-            (true, false) => 'u',
-            (false, true) => 'D',
-            (false, false) => 'd',
-        };
-        runs.chars().map(|run| letter(verdict.judge(run == '+'))).collect()
+        let mut bench = Bench::new(settings);
+        let mut told = String::new();
+        for run in runs.chars() {
+            let health = if run == '+' { Ok(()) } else { Err(Failure::new("down")) };
+            bench.judge(Outcome::from(health).into(), &mut |round| {
+                told.push(match (round.up, round.news) {
+                    (true, true) => 'U',
+                    (true, false) => 'u',
+                    (false, true) => 'D',
+                    (false, false) => 'd',
+                });
+                true
+            });
+        }
+        told
     }
 
     #[test]
@@ -309,4 +363,15 @@ mod tests {
         assert_eq!(results(&settings(1, 1, true), "+"), "U");
         assert_eq!(results(&settings(2, 1, true), "--"), "Dd");
     }
+
+    #[test]
+    fn a_reversed_check_is_held_as_good() {
+        let damping = Damping { changes: 2, within: SPAN, quiet: SPAN };
+        let hold = HoldSettings { damping: Some(damping), ..HoldSettings::default() };
+        assert_eq!(results(&CheckSettings { hold, ..settings(1, 1, false) }, "+-+++"), "UDddd");
+        let reversed = CheckSettings { hold, reverse: true, ..settings(1, 1, false) };
+        assert_eq!(results(&reversed, "-+---"), "DUuuu");
+    }
+
+    const SPAN: Duration = Duration::from_secs(3600);
 }

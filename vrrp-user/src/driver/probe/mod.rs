@@ -5,4 +5,7 @@
 
 pub mod attempt;
 pub mod check;
+mod hold;
 pub mod watch;
+
+pub use hold::{Cause, Held};

@@ -27,6 +27,8 @@ const CONTEST_PAUSE: Duration = Duration::from_secs(1);
 pub(in crate::protocol) struct Master {
     answered: Option<Timestamp>,
     contest_announced: Option<Timestamp>,
+    /// When a lower master was heard last.
+    rivalled: Option<Timestamp>,
     addresses_lost: Losses,
     paths_lost: Losses,
 }
@@ -152,11 +154,21 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
 /// Another master lost against us. Whoever listened to it has to learn whose the addresses are.
 fn contested(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     instance.stats.contests += 1;
+    note_rival(instance, heard);
     if !instance.settings().lower_prio_no_advert {
         answer(instance, turn);
     }
     if announce_contest(instance, turn) {
         turn.actions.push_back(Action::ReportContest(instance.id(), heard.source));
+    }
+}
+
+/// Between two adverts of a lower master it was master all the while, unless one of them was due and did not come.
+fn note_rival(instance: &mut Instance, heard: &Heard) {
+    let before = instance.master.rivalled.replace(heard.stamp);
+    let span = before.map_or(Duration::ZERO, |before| heard.stamp.since(before));
+    if span <= 2 * heard.interval.duration() {
+        instance.stats.rivalled += span;
     }
 }
 

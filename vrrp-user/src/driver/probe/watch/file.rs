@@ -13,22 +13,23 @@ use futures::StreamExt;
 use inotify::{Inotify, WatchMask};
 use tokio::time::{sleep, timeout};
 
+use super::By;
 use crate::config::FileTarget;
 
 /// Bytes of the file that are read.
 const LONGEST: u64 = 64;
 
 /// Tells the number, for ever: at once, at each change of the folder, and once per interval.
-pub(super) async fn watch(target: &FileTarget, every: Duration, mut tell: impl FnMut(i32)) -> Infallible {
+pub(super) async fn watch(target: &FileTarget, every: Duration, mut tell: impl FnMut(i32, By)) -> Infallible {
     loop {
         let folder = target.path.parent().unwrap_or(Path::new("/"));
         let Ok(mut changes) = changes(folder) else {
-            tell(number(&target.path));
+            tell(number(&target.path), By::Looks);
             sleep(every).await;
             continue;
         };
         loop {
-            tell(number(&target.path));
+            tell(number(&target.path), By::Inotify);
             match timeout(every, changes.next()).await {
                 // Nothing happened, or something in the folder.
                 Err(_) | Ok(Some(Ok(_))) if folder.is_dir() => {}
@@ -139,7 +140,7 @@ mod tests {
             last(9).await;
         };
         tokio::select! {
-            _ = watch(&target, Duration::from_secs(600), |value| told.lock().unwrap().push(value)) => {}
+            _ = watch(&target, Duration::from_secs(600), |value, _| told.lock().unwrap().push(value)) => {}
             done = timeout(Duration::from_secs(30), steps) => done.unwrap(),
         }
         fs::remove_dir_all(&folder).unwrap();

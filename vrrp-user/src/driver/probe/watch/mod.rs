@@ -30,22 +30,49 @@ pub enum Watch {
     File(FileTarget),
 }
 
-/// What is told.
+/// What is told, and how it was noticed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum News {
-    Health(Health),
-    Number(i32),
+    Health(Health, By),
+    Number(i32, By),
+}
+
+/// How a change is noticed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum By {
+    /// Once per interval.
+    Looks,
+    /// The end of a process, by the kernel.
+    Pidfd,
+    /// A change of a file, by the kernel.
+    Inotify,
+    /// By the events of a container engine.
+    Events,
+    /// By the signals of systemd.
+    Signals,
+}
+
+impl By {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Looks => "looks",
+            Self::Pidfd => "pidfd",
+            Self::Inotify => "inotify",
+            Self::Events => "events",
+            Self::Signals => "signals",
+        }
+    }
 }
 
 impl Watch {
     /// Tells how the service is, for ever. `limit` bounds each request made for it.
     pub async fn run(&self, every: Duration, limit: Duration, mut tell: impl FnMut(News)) -> Infallible {
-        let mut health = |health| tell(News::Health(health));
+        let mut health = |health, by| tell(News::Health(health, by));
         match self {
-            Self::Docker(target) => docker::watch(target, every, limit, health).await,
-            Self::Systemd(unit) => systemd::watch(unit, every, limit, health).await,
-            Self::Process(target) => process::watch(target, every, &mut health).await,
-            Self::File(target) => file::watch(target, every, |number| tell(News::Number(number))).await,
+            Self::Docker(target) => docker::watch(target, every, limit, |it| health(it, By::Events)).await,
+            Self::Systemd(unit) => systemd::watch(unit, every, limit, |it| health(it, By::Signals)).await,
+            Self::Process(target) => process::watch(target, every, health).await,
+            Self::File(target) => file::watch(target, every, |it, by| tell(News::Number(it, by))).await,
         }
     }
 }

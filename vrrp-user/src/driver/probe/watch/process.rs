@@ -1,7 +1,8 @@
 //! Processes, by `/proc` and pidfds.
 //!
-//! The end of a process is told by the kernel at once, in containers too; a new one is found by looking once per
-//! interval.
+//! The end of a process is told by the kernel at once, in containers too. While enough of them run, only these are
+//! looked at, once per interval; all of `/proc` is when too few are left, at first every few milliseconds, so that a
+//! service that is started again is soon found.
 
 use std::convert::Infallible;
 use std::fs;
@@ -19,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use vrrp_ebpf::time::Timestamp;
 
 use super::super::attempt::Failure;
-use super::Health;
+use super::{By, Health};
 use crate::config::{Matching, ProcessTarget, Processes};
 use crate::driver::clock;
 
@@ -29,33 +30,34 @@ const AWAITED: usize = 256;
 /// Bytes of a name that `/proc/PID/comm` keeps.
 const COMM: usize = 15;
 
+/// From a failure to the next look; the pause doubles until it is the interval.
+const SOON: Duration = Duration::from_millis(10);
+
 /// Tells whether the processes run, for ever.
 pub(super) async fn watch(
     target: &ProcessTarget,
     every: Duration,
-    mut tell: impl FnMut(Health),
+    mut tell: impl FnMut(Health, By),
 ) -> Infallible {
     let mut debounce = Debounce::default();
+    let mut known = Vec::new();
+    let mut pause = SOON;
     loop {
-        let which = target.which.clone();
-        let found = spawn_blocking(move || find(&which)).await;
+        let wanted = target.clone();
+        let found = spawn_blocking(move || look(&wanted, &known)).await;
         let found = found.unwrap_or_else(|error| Err(Failure::new(error)));
-        let (health, ends) = match found {
-            Ok(found) => {
-                (judge(target, &found), found.into_iter().take(AWAITED).filter_map(|pid| end_of(pid).ok()))
-            }
-            Err(failure) => {
-                tell(Err(failure));
-                sleep(every).await;
-                continue;
-            }
-        };
-        let ends: Vec<AsyncFd<OwnedFd>> = ends.collect();
+        let health = found.as_ref().map_err(Clone::clone).and_then(|found| judge(target, found));
+        known = found.unwrap_or_default();
+        pause = if health.is_ok() { SOON } else { pause.saturating_mul(2).min(every) };
+        let ends: Vec<AsyncFd<OwnedFd>> =
+            known.iter().take(AWAITED).filter_map(|pid| end_of(*pid).ok()).collect();
+        let by = if ends.is_empty() && !known.is_empty() { By::Looks } else { By::Pidfd };
+        let next = if health.is_ok() { every } else { pause };
         let (health, wait) = debounce.judge(health, target, clock::now());
         if let Some(health) = health {
-            tell(health);
+            tell(health, by);
         }
-        let wait = wait.map_or(every, |wait| wait.min(every));
+        let wait = wait.map_or(next, |wait| wait.min(next));
         let ended = ends.iter().map(|end| Box::pin(end.readable()));
         if ends.is_empty() {
             sleep(wait).await;
@@ -111,7 +113,20 @@ impl Debounce {
     }
 }
 
-/// Numbers of the processes that are meant.
+/// Numbers of the processes that are meant: those that were known, where they are enough.
+fn look(target: &ProcessTarget, known: &[i32]) -> Result<Vec<i32>, Failure> {
+    let quorum = usize::try_from(target.quorum).unwrap_or(usize::MAX);
+    if target.quorum_max.is_none() && !matches!(target.which, Processes::PidFile(_)) {
+        let still = |pid: &i32| Process::new(*pid).is_ok_and(|process| is_meant(&process, &target.which));
+        let left: Vec<i32> = known.iter().take(AWAITED).copied().filter(still).collect();
+        if left.len() >= quorum {
+            return Ok(left);
+        }
+    }
+    find(&target.which)
+}
+
+/// All of them.
 fn find(which: &Processes) -> Result<Vec<i32>, Failure> {
     if let Processes::PidFile(path) = which {
         return of_pid_file(path);
@@ -246,27 +261,60 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn an_end_is_told_long_before_the_next_look() {
+    async fn an_end_and_a_new_start_are_told_long_before_the_next_look() {
         let mut child = sleeper("86002.5");
         let which = Processes::CommandLine("sleep 86002.5".into());
         let (target, told) = (target(which), Mutex::new(Vec::new()));
-        let start = clock::now();
-        let ended = async {
-            while told.lock().unwrap().is_empty() {
-                sleep(Duration::from_millis(1)).await;
-            }
-            child.kill().unwrap();
-            child.wait().unwrap();
-            while !told.lock().unwrap().contains(&false) {
-                sleep(Duration::from_millis(1)).await;
+        let tell = |health: Health, by| told.lock().unwrap().push((health.is_ok(), by));
+        let last = |expected: bool| {
+            let told = &told;
+            async move {
+                while told.lock().unwrap().last().is_none_or(|(good, _)| *good != expected) {
+                    sleep(Duration::from_millis(1)).await;
+                }
             }
         };
+        let start = clock::now();
+        let life = async {
+            last(true).await;
+            child.kill().unwrap();
+            child.wait().unwrap();
+            last(false).await;
+            child = sleeper("86002.5");
+            last(true).await;
+        };
         tokio::select! {
-            _ = watch(&target, Duration::from_secs(600), |health| told.lock().unwrap().push(health.is_ok())) => {}
-            () = ended => {}
+            _ = watch(&target, Duration::from_secs(600), tell) => {}
+            () = life => {}
         }
         assert!(clock::now().since(start) < Duration::from_secs(60));
-        assert_eq!(told.lock().unwrap().first(), Some(&true));
+        assert_eq!(told.lock().unwrap().first(), Some(&(true, By::Pidfd)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn all_of_proc_is_looked_at_only_where_too_few_are_known() {
+        let (mut first, mut second) = (sleeper("86003.5"), sleeper("86003.5"));
+        let pids = [first.id(), second.id()].map(|pid| i32::try_from(pid).unwrap());
+        let one = target(Processes::CommandLine("sleep 86003.5".into()));
+        assert_eq!(look(&one, &pids[..1]), Ok(vec![pids[0]]));
+        let sorted = |target: &ProcessTarget, known: &[i32]| {
+            let mut found = look(target, known).unwrap();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(sorted(&one, &[]), pids);
+        let two = ProcessTarget { quorum: 2, ..one.clone() };
+        assert_eq!(sorted(&two, &pids[..1]), pids);
+        let few = ProcessTarget { quorum_max: Some(1), ..one.clone() };
+        assert_eq!(sorted(&few, &pids[..1]), pids);
+        first.kill().unwrap();
+        first.wait().unwrap();
+        assert_eq!(look(&one, &pids[..1]), Ok(vec![pids[1]]));
+        second.kill().unwrap();
+        second.wait().unwrap();
+        assert_eq!(look(&one, &pids), Ok(vec![]));
     }
 
     #[test]

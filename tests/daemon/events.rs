@@ -1,0 +1,144 @@
+//! Events over the control socket: replay, gaps, followers who keep up and who do not.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vrrp_user::daemon::control::{self, Control};
+use vrrp_user::daemon::events::{KEPT, What};
+use vrrp_user::daemon::follow::Line;
+use vrrp_user::daemon::runtime_dir::RuntimeDir;
+use vrrp_user::daemon::status::Sources;
+use vrrp_user::driver::clock;
+
+use crate::setup::{Folder, filled};
+
+/// Serves filled sources while clients run on a thread of their own.
+fn with_daemon(clients: impl FnOnce(&Path, &Sources) + Send + 'static) {
+    let folder = Folder::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let claimed = RuntimeDir::claim(folder.path()).unwrap();
+        let sources = filled();
+        let server = tokio::spawn(Control::bind(&claimed).unwrap().serve(Arc::clone(&sources)));
+        let path = folder.path().to_owned();
+        tokio::task::spawn_blocking(move || clients(&path, &sources)).await.unwrap();
+        server.abort();
+    });
+}
+
+fn happens(sources: &Sources, count: usize) {
+    for number in 0..count {
+        let (check, outcome) = (format!("check {number}"), "exit 1 ".repeat(8));
+        sources.record.events.push(What::Check { check, up: false, outcome });
+    }
+}
+
+/// All that is told, and what was said at the end.
+fn told(path: &Path, since: Option<u64>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    control::events(path, since, false, |line, _| {
+        lines.push(line.clone());
+        true
+    })
+    .unwrap();
+    lines
+}
+
+fn follower(path: &Path) -> BufReader<UnixStream> {
+    let mut client = UnixStream::connect(path.join("control.sock")).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    client.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
+    BufReader::new(client)
+}
+
+fn next(client: &mut BufReader<UnixStream>) -> Option<Line> {
+    let mut line = String::new();
+    (client.read_line(&mut line).unwrap() > 0).then(|| serde_json::from_str(&line).unwrap())
+}
+
+#[test]
+fn what_is_kept_is_told_after_a_number_and_a_gap_is_said() {
+    with_daemon(|path, sources| {
+        let base = sources.record.events.latest();
+        assert_eq!(told(path, None), [Line::Events { latest: base }, Line::End { latest: base }]);
+        happens(sources, 3);
+        let latest = base + 3;
+        let lines = told(path, Some(base + 1));
+        assert_eq!(lines[0], Line::Events { latest });
+        assert!(matches!(&lines[1], Line::Event(event) if event.seq == base + 2), "{lines:?}");
+        assert!(matches!(&lines[2], Line::Event(event) if event.seq == latest), "{lines:?}");
+        assert_eq!(lines[3..], [Line::End { latest }]);
+        happens(sources, KEPT);
+        let lines = told(path, Some(latest - 1));
+        let Line::Gap(gap) = &lines[1] else { panic!("{:?}", &lines[..3]) };
+        assert_eq!((gap.from, gap.until, gap.lost), (latest, latest + 1, Some(1)));
+        assert_eq!(lines.len(), KEPT + 3);
+    });
+}
+
+#[test]
+fn a_follower_is_told_at_once_and_one_client_may_ask_more_than_once() {
+    with_daemon(|path, sources| {
+        let mut client = follower(path);
+        assert!(matches!(next(&mut client), Some(Line::Events { .. })));
+        for _ in 0..3 {
+            let before = clock::now();
+            happens(sources, 1);
+            assert!(matches!(next(&mut client), Some(Line::Event(_))));
+            assert!(clock::now().since(before) < Duration::from_secs(1));
+        }
+        let mut client = UnixStream::connect(path.join("control.sock")).unwrap();
+        client.write_all(b"{\"command\":\"events\"}\n{\"command\":\"status\"}\n").unwrap();
+        let lines: Vec<String> = BufReader::new(client).lines().take(6).map(Result::unwrap).collect();
+        assert!(lines[4].starts_with("{\"end\""), "{lines:?}");
+        assert!(lines[5].starts_with("{\"status\""), "{lines:?}");
+    });
+}
+
+#[test]
+fn a_follower_who_does_not_read_is_sent_away_with_a_last_line() {
+    with_daemon(|path, sources| {
+        let mut client = follower(path);
+        assert!(matches!(next(&mut client), Some(Line::Events { .. })));
+        let mut other = follower(path);
+        assert!(matches!(next(&mut other), Some(Line::Events { .. })));
+        happens(sources, KEPT / 2);
+        for _ in 0..KEPT / 2 {
+            assert!(matches!(next(&mut other), Some(Line::Event(_))), "a reader is not held up");
+        }
+        // Longer than its patience: what it has not read by now is lost to it.
+        std::thread::sleep(Duration::from_secs(6));
+        control::status(path).unwrap();
+        let mut lines = Vec::new();
+        while let Some(line) = next(&mut client) {
+            lines.push(line);
+        }
+        let Some(Line::Dropped(why)) = lines.pop() else { panic!("no last line") };
+        let Some(Line::Event(last)) = lines.last() else { panic!("no event") };
+        assert!(lines.len() < KEPT / 2, "all was buffered");
+        assert_eq!(why, format!("nothing was read for 5s; go on after {}", last.seq));
+        let rest = told(path, Some(last.seq));
+        assert_eq!(lines.len() + rest.len() - 2, KEPT / 2, "the rest can be asked for");
+    });
+}
+
+#[test]
+fn followers_are_limited_and_those_who_leave_make_room() {
+    with_daemon(|path, _| {
+        let mut followers: Vec<_> = (0..16).map(|_| follower(path)).collect();
+        assert!(followers.iter_mut().all(|it| matches!(next(it), Some(Line::Events { .. }))));
+        let refused = next(&mut follower(path));
+        assert_eq!(refused, Some(Line::Error("16 others follow already".to_owned())));
+        control::status(path).unwrap();
+        followers.pop();
+        let mut tries = 0;
+        while !matches!(next(&mut follower(path)), Some(Line::Events { .. })) {
+            tries += 1;
+            assert!(tries < 100, "no room");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+}

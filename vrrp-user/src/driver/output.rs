@@ -1,0 +1,170 @@
+//! The end of what a command prints.
+//!
+//! Enters: both outputs of every run of one command, by one pipe. Leaves: the last [`TAIL`] bytes of the latest run.
+//! Absent: everything before them. A flood costs next to nothing: the pipe is emptied at a bounded pace, and who
+//! prints faster than that waits.
+//!
+//! The pipe stays open between runs and is emptied then too, so that what a run leaves behind in the background may go
+//! on printing, as it might to `/dev/null`.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::{pipe2, read};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
+
+/// Bytes that are kept.
+pub const TAIL: usize = 512;
+
+/// Bytes that a pipe holds, and the pause after so many.
+const PIPEFUL: usize = 64 * 1024;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Where one command prints, run after run.
+#[derive(Debug)]
+pub struct Output {
+    reader: AsyncFd<OwnedFd>,
+    writer: OwnedFd,
+    tail: VecDeque<u8>,
+}
+
+impl Output {
+    /// Must be called within a runtime.
+    ///
+    /// # Errors
+    /// There is no pipe to be had.
+    pub fn new() -> io::Result<Self> {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        // SAFETY: an owned descriptor stays open and the same for as long as it lives.
+        let reader = unsafe { AsyncFd::register_with_interest(reader, Interest::READABLE)? };
+        Ok(Self { reader, writer, tail: VecDeque::with_capacity(TAIL) })
+    }
+
+    /// Forgets what was printed so far.
+    pub(super) fn begin(&mut self) {
+        take(self.reader.get_ref(), &mut self.tail);
+        self.tail.clear();
+    }
+
+    /// For a run to print to.
+    pub(super) fn to_writer(&self) -> nix::Result<OwnedFd> {
+        self.writer.try_clone().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EMFILE)))
+    }
+
+    /// Takes what is printed, for ever.
+    pub async fn follow(&mut self) -> Infallible {
+        loop {
+            // A pipe whose writer is held here has no end.
+            let Ok(mut ready) = self.reader.readable().await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            if take(ready.get_inner(), &mut self.tail) < PIPEFUL {
+                ready.clear_ready();
+            } else {
+                drop(ready);
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// The end of what was printed since the latest beginning, for people; empty where nothing was.
+    pub fn tail(&mut self) -> String {
+        take(self.reader.get_ref(), &mut self.tail);
+        printable(self.tail.make_contiguous())
+    }
+}
+
+/// Takes what is there, a pipeful at most; returns how much it was.
+fn take(reader: &OwnedFd, tail: &mut VecDeque<u8>) -> usize {
+    let mut buffer = [0; 4096];
+    let mut taken = 0;
+    while taken < PIPEFUL
+        && let Ok(read) = read(reader, &mut buffer)
+    {
+        taken = taken.saturating_add(read);
+        let chunk = buffer.get(..read).unwrap_or_default();
+        let kept = chunk.get(read.saturating_sub(TAIL)..).unwrap_or_default();
+        let surplus = tail.len().saturating_add(kept.len()).saturating_sub(TAIL);
+        tail.drain(..surplus);
+        tail.extend(kept);
+    }
+    taken
+}
+
+/// Text that steers no terminal: line feeds stay, other control characters and bytes that are no text are escaped.
+fn printable(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                '\n' => text.push('\n'),
+                letter if letter.is_control() => {
+                    let mut bytes = [0; 4];
+                    let bytes = letter.encode_utf8(&mut bytes).bytes();
+                    text.extend(bytes.flat_map(std::ascii::escape_default).map(char::from));
+                }
+                letter => text.push(letter),
+            }
+        }
+        text.extend(chunk.invalid().iter().flat_map(|byte| byte.escape_ascii()).map(char::from));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[test]
+    fn nothing_printed_steers_the_terminal() {
+        assert_eq!(printable(b"a\nb\x1b[2J\xff\xc3\xa4\t\n\n"), "a\nb\\x1b[2J\\xff\u{e4}\\t");
+        assert_eq!(printable(b""), "");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_end_is_kept_and_a_new_run_begins_empty() {
+        let mut output = Output::new().unwrap();
+        let mut writer = File::from(output.to_writer().unwrap());
+        writer.write_all(&[b'x'; 1000]).unwrap();
+        writer.write_all(b"end\n").unwrap();
+        assert_eq!(output.tail(), format!("{}end", "x".repeat(TAIL - 4)));
+        writer.write_all(b"late").unwrap();
+        output.begin();
+        assert_eq!(output.tail(), "");
+        writer.write_all(b"new").unwrap();
+        assert_eq!(output.tail(), "new");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_flood_is_taken_at_a_bounded_pace() {
+        let mut output = Output::new().unwrap();
+        let mut writer = File::from(output.to_writer().unwrap());
+        let flood = std::thread::spawn(move || {
+            let mut written = 0_u64;
+            while writer.write_all(&[b'y'; 4096]).is_ok() {
+                written += 4096;
+            }
+            written
+        });
+        let _ = timeout(Duration::from_millis(200), output.follow()).await;
+        assert_eq!(output.tail.len(), TAIL);
+        drop(output);
+        let written = flood.join().unwrap();
+        assert!((1 << 20..32 << 20).contains(&written), "{written} bytes");
+    }
+}
