@@ -5,9 +5,11 @@
 
 mod addresses;
 mod authentication;
+mod bounds;
 mod election;
 mod events;
 mod faults;
+mod fence;
 mod groups;
 mod handover;
 mod interfaces;
@@ -20,6 +22,7 @@ mod process;
 mod reload;
 mod repair;
 mod rungs;
+mod services;
 mod takeover;
 mod tracks;
 mod vmac;

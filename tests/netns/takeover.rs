@@ -47,6 +47,10 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
         let start = pair.mark();
         ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
         sleep(AFTERWARDS);
+        if mode == Mode::Native {
+            let status = pair.running(0)?.status()?;
+            ensure!(status["interfaces"][0]["rung"] == "native", "{:#}", status["interfaces"]);
+        }
         ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
@@ -82,6 +86,14 @@ fn so_it_does_over_ipv6() -> Result<()> {
         return Ok(());
     }
     survives(Mode::Auto, [Instance::v6(200), Instance::v6(100)])
+}
+
+#[test]
+fn so_it_does_on_the_native_hook() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Native, [Instance::v3(200), Instance::v3(100)])
 }
 
 #[test]

@@ -13,9 +13,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vrrp_ebpf::wire::advert::{AdvertRepr, Auth, Dialect, fill_checksum};
 use vrrp_ebpf::wire::ah::{self, AhRepr};
+use vrrp_ebpf::wire::arp::{self, ArpRepr, Operation};
 use vrrp_ebpf::wire::ethernet::{self, EthernetRepr, Mac};
 use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};
 use vrrp_ebpf::wire::ipv6::{self, Ipv6Repr};
+use vrrp_ebpf::wire::ndisc::ICMPV6;
 use vrrp_ebpf::wire::{ChecksumForm, Family, PROTOCOL, TRAILER_LEN, Trailer, checksum};
 
 /// Version 2 at 1 s without authentication.
@@ -307,6 +309,41 @@ impl Frame {
             }
         }
     }
+}
+
+/// A neighbour's question who has an address, behind these tags (ethertype and control), padded: ARP from 192.0.2.1, or
+/// a solicitation from fe80::1 with its link-layer option.
+#[expect(clippy::panic, reason = "a mistake in a test ends that test")]
+pub fn question(target: IpAddr, tags: &[(u16, u16)]) -> Vec<u8> {
+    let asker = Frame::to_group(Family::of(target));
+    let (mac, tagged) = (asker.source_mac, tags.iter().fold(asker, |frame, tag| frame.tag(tag.0, tag.1)));
+    let mut frame = match (target, tagged.source) {
+        (IpAddr::V4(target_address), IpAddr::V4(sender_address)) => {
+            let target_mac = Mac([0; 6]);
+            let operation = Operation::Request;
+            let repr = ArpRepr { operation, sender_mac: mac, sender_address, target_mac, target_address };
+            let mut packet = vec![0; arp::PACKET_LEN];
+            assert!(repr.emit(&mut packet).is_some());
+            let mut frame = tagged.link_header();
+            let ethertype = frame.len() - 2;
+            frame[ethertype..].copy_from_slice(&ethernet::ARP.to_be_bytes());
+            frame.extend(packet);
+            frame
+        }
+        (IpAddr::V6(target), IpAddr::V6(source)) => {
+            let mut body = [&[135, 0, 0, 0, 0, 0, 0, 0], &target.octets()[..], &[1, 1], &mac.0].concat();
+            let group = Ipv6Addr::from_bits(
+                Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0).to_bits() | target.to_bits() & 0xff_ffff,
+            );
+            let length = u16::try_from(body.len()).unwrap_or_default();
+            let pseudo = checksum::pseudo(ICMPV6, &source.octets(), &group.octets(), length);
+            assert!(checksum::fill(&mut body, 2, pseudo).is_some());
+            tagged.destination(group.into()).protocol(ICMPV6).payload(body).build()
+        }
+        _ => panic!("asker and target are of different families"),
+    };
+    frame.resize(frame.len().max(PADDED), 0);
+    frame
 }
 
 /// 192.0.2.100 and up, or fe80::100 and up.

@@ -5,6 +5,7 @@
 mod accepted;
 mod agreement;
 mod budget;
+mod fence;
 mod keys;
 mod rejects;
 mod signed;

@@ -216,7 +216,7 @@ const ROWS: &[Row] = &[
             wait 3s
             freeze 2s
             is BACKUP
-            wait a.A + a.skew - 1ns
+            wait b.A + b.A + b.skew - 1ns
             wait 1ns            -> b unwatch, a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {

@@ -144,7 +144,8 @@ fn without_preemption_the_better_one_returns_as_backup() {
     }
 }
 
-/// Machines that freeze whole: both nodes stand still together for up to 100 ms, at 10 ms adverts.
+/// Machines that freeze whole: both nodes stand still together for up to 100 ms, at 10 ms adverts. The master listens
+/// after the longer ones.
 #[test]
 fn nodes_frozen_together_stay_what_they_are() {
     for seed in 0..60 {
@@ -155,7 +156,8 @@ fn nodes_frozen_together_stay_what_they_are() {
             world.freeze(BACKUP, Duration::from_micros(span));
             world.run(Duration::from_micros(span + pause));
         }
-        assert_eq!(moves(&world), [], "seed {seed}");
+        let returned = (MASTER, State::Master, Reason::Returned);
+        assert!(moves(&world).iter().all(|change| *change == returned), "seed {seed}: {:?}", moves(&world));
     }
 }
 
@@ -190,23 +192,51 @@ fn a_death_during_a_freeze_is_found_one_listening_time_after_it() {
         let thaw = world.now + span;
         world.run(Duration::from_secs(1));
         assert_eq!(moves(&world), [(BACKUP, State::Master, Reason::MasterSilent)], "seed {seed}");
-        // Thawing takes up to 2 ms, listening an interval and skew.
-        let limit = ms(2) + ms(10) + Duration::from_nanos(6_093_750) + WAKE;
+        // Thawing takes up to 2 ms, listening two intervals and skew.
+        let limit = ms(2) + ms(20) + Duration::from_nanos(6_093_750) + WAKE;
         let waited = world.log[0].1.at.since(thaw);
         assert!(waited <= limit, "seed {seed}: {waited:?}");
     }
 }
 
 #[test]
-fn a_frozen_master_is_followed_and_yields_nothing_when_it_thaws() {
+fn a_frozen_master_is_followed_and_returns_when_it_has_listened() {
     for seed in 0..50 {
         let mut world = pair(seed, 1);
+        let thaw = world.now + ms(500);
         world.freeze(MASTER, ms(500));
         world.run(Duration::from_secs(2));
-        let expected =
-            [(BACKUP, State::Master, Reason::MasterSilent), (BACKUP, State::Backup, Reason::HigherPriority)];
+        let expected = [
+            (BACKUP, State::Master, Reason::MasterSilent),
+            (MASTER, State::Master, Reason::Returned),
+            (BACKUP, State::Backup, Reason::HigherPriority),
+        ];
         assert_eq!(moves(&world), expected, "seed {seed}");
         assert_eq!(world.masters(), [MASTER], "seed {seed}");
+        let listened = world.log[1].1.at.since(thaw);
+        assert!(listened > ms(10) && listened < ms(20), "seed {seed}: {listened:?}");
+    }
+}
+
+/// Starved: its kernel lives, and answers for the addresses as long as the lease runs.
+#[test]
+fn a_starved_master_without_preemption_finds_its_heir_and_never_speaks() {
+    for seed in 0..100 {
+        let mut world = World::new(seed, vec![node(10, 150, 1), node(20, 100, 1)]);
+        world.nodes[MASTER].settings.preempt = false;
+        world.start(MASTER);
+        world.run(Duration::from_secs(1));
+        world.start(BACKUP);
+        world.run(Duration::from_secs(1));
+        world.log.clear();
+        let span = ms(40) + Duration::from_micros(world.random.below(500_000));
+        world.starve(MASTER, span);
+        let sent = world.sent[MASTER];
+        world.run(Duration::from_secs(2));
+        let expected =
+            [(BACKUP, State::Master, Reason::MasterSilent), (MASTER, State::Backup, Reason::Superseded)];
+        assert_eq!(moves(&world), expected, "seed {seed}");
+        assert_eq!(world.sent[MASTER], sent, "seed {seed}");
     }
 }
 

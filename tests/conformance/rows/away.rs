@@ -1,6 +1,8 @@
-//! Silence that proves nothing: timers handled early or late.
+//! Silence that proves nothing: timers handled early or late, and a master's own silence.
 
-use super::{ALL, Row, plain};
+use vrrp_user::protocol::Priority;
+
+use super::{ALL, Row, no_preempt, plain};
 use crate::setup::tracked;
 
 pub(super) const ROWS: &[Row] = &[
@@ -24,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a backup that stood still listens for another interval and skew",
+        what: "a backup that stood still listens for two intervals and skew, for its master may listen too",
         variants: ALL,
         settings: plain,
         script: "
@@ -32,8 +34,20 @@ pub(super) const ROWS: &[Row] = &[
             hear 150 from 120   -> watch
             freeze 10s
             away 1
-            wait A + skew - 1ns
+            wait A + A + skew - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "for one where it knows of no master",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            freeze 10s
+            away 1
+            wait A + skew - 1ns
+            wait 1ns            -> advert 100, add, MASTER master_silent",
     },
     Row {
         number: "own",
@@ -64,7 +78,7 @@ pub(super) const ROWS: &[Row] = &[
             sleep 2s
             seen 3s ago
             away 1
-            wait A + skew - 1ns
+            wait A + A + skew - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {
@@ -78,7 +92,7 @@ pub(super) const ROWS: &[Row] = &[
             sleep 4s
             track 1 down        -> priority 36
             away 1
-            wait A + skew - 1ns
+            wait A + A + skew - 1ns
             wait 1ns            -> advert 36, add, unwatch, MASTER master_silent",
     },
     Row {
@@ -92,7 +106,7 @@ pub(super) const ROWS: &[Row] = &[
             wait down - 700ms
             freeze 750ms
             away 1
-            wait A + skew - 1ns
+            wait A + A + skew - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {
@@ -120,5 +134,142 @@ pub(super) const ROWS: &[Row] = &[
             wait down - 1ns
             freeze 90ms         -> advert 100, add, unwatch, MASTER master_silent
             away 0",
+    },
+    Row {
+        number: "own",
+        what: "a master that was late by less than its peers' patience goes on",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            freeze 2996ms       -> advert 100
+            away 0
+            wait A              -> advert 100",
+    },
+    Row {
+        number: "own",
+        what: "one that was away for longer listens, and takes over anew where nobody has",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            freeze 3s
+            away 1
+            wait A + skew - 1ns
+            is MASTER
+            wait 1ns            -> advert 100, add, MASTER returned
+            wait A              -> advert 100",
+    },
+    Row {
+        number: "own",
+        what: "and listens again where it is away again",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            freeze 10s
+            freeze 10s
+            away 2
+            wait A + skew       -> advert 100, add, MASTER returned",
+    },
+    Row {
+        number: "own",
+        what: "it obeys a better master, and says nothing before",
+        variants: ALL,
+        settings: |settings| settings.higher_prio_send_advert = true,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            sleep 10s
+            hear 150 from 120   -> remove, watch, BACKUP higher_priority
+            away 1",
+    },
+    Row {
+        number: "own",
+        what: "one of equal priority and higher address too",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            freeze 10s
+            hear 100 from 120   -> remove, watch, BACKUP higher_address",
+    },
+    Row {
+        number: "own",
+        what: "a lower one, and its goodbye, change nothing",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            freeze 10s
+            hear 50 from 120
+            hear 0 from 120
+            wait A + skew       -> advert 100, add, MASTER returned",
+    },
+    Row {
+        number: "own",
+        what: "but without preemption it is obeyed",
+        variants: ALL,
+        settings: no_preempt,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            freeze 10s
+            hear 50 from 120    -> remove, watch, BACKUP superseded",
+    },
+    Row {
+        number: "own",
+        what: "not by the owner",
+        variants: ALL,
+        settings: |settings| (settings.preempt, settings.priority) = (false, Priority::OWNER),
+        script: "
+            startup             -> advert 255, add, MASTER owner
+            freeze 10s
+            hear 50 from 120
+            wait A + skew       -> advert 255, add, MASTER returned",
+    },
+    Row {
+        number: "own",
+        what: "whatever else happens, it says nothing while it listens",
+        variants: ALL,
+        settings: |settings| settings.tracks = vec![tracked(1, -64)],
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            sleep 10s
+            track 1 down        -> priority 36
+            lost address
+            configure patience 5
+            wait A + A          -> advert 36, add, MASTER returned",
+    },
+    Row {
+        number: "own",
+        what: "it ends as any other master",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            freeze 10s
+            shutdown            -> advert 0, remove, INIT shutdown",
+    },
+    Row {
+        number: "own",
+        what: "adverts that could not be sent are an absence too",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            lapsed
+            wait down           -> advert 100, add, MASTER master_silent
+            lapsed
+            away 1
+            wait A + skew - 1ns
+            wait 1ns            -> advert 100, add, MASTER returned",
     },
 ];

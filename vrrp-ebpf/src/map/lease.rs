@@ -1,8 +1,9 @@
 //! The right to answer for an address.
 
-/// An address of ours. Its value is the slot whose lease decides whether it is answered for.
+/// An address of ours. Its value is the slot whose lease decides whether it is answered for. Aligned, for the program
+/// writes it by whole words.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct LeaseKey {
     pub ifindex: u32,
     /// 4 or 6.

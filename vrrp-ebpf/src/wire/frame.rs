@@ -7,10 +7,11 @@
 //! Most frames are not VRRP. Those leave after the ethertype and the protocol number were read.
 
 use super::address::widen_ipv4;
+use super::arp::ArpRepr;
 use super::ipv4::field as ipv4_field;
 use super::ipv6::field as ipv6_field;
 use super::vrrp::field as vrrp_field;
-use super::{Family, Octets, PROTOCOL, ah, ethernet, ipv4, ipv6};
+use super::{Family, Octets, PROTOCOL, ah, ethernet, ipv4, ipv6, ndisc};
 
 /// What leads to a VRRP message. Lengths are those of the IP header: padding of the link does not count.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,6 +62,8 @@ impl Frame {
 pub enum NotAdvert {
     /// Another protocol; also a fragment, an IPv6 extension header before VRRP, or more than two tags.
     Other,
+    /// It may ask who has an address; see [`asked_for`].
+    Neighbour,
     /// VRRP, but cut off before the VRID, so that it can be counted for no instance.
     Truncated,
 }
@@ -110,6 +113,41 @@ pub fn dissect<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Frame, N
 /// [`NotAdvert`]: nothing here to judge.
 #[inline(always)]
 pub fn headers<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Headers, NotAdvert> {
+    let (ethertype, at, vlan) = link(octets, stripped)?;
+    match ethertype {
+        ethernet::IPV4 => dissect_ipv4(octets, at, vlan),
+        ethernet::IPV6 => dissect_ipv6(octets, at, vlan),
+        ethernet::ARP => Err(NotAdvert::Neighbour),
+        _ => Err(NotAdvert::Other),
+    }
+}
+
+/// Longest frame that [`asked_for`] looks at.
+pub const QUESTION_LEN: usize = ethernet::HEADER_LEN + 2 * ethernet::TAG_LEN + ndisc::SOLICITATION_LEN;
+
+/// The address that a neighbour asks for, by ARP or by a solicitation right behind the IPv6 header, as maps hold it.
+///
+/// An announcement by ARP asks for its own address, and wants no answer. A tag that names a VLAN leads to another
+/// interface.
+#[inline(always)]
+pub fn asked_for<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Option<(Family, [u8; 16])> {
+    let (ethertype, at, vlan) = link(octets, stripped).ok()?;
+    if vlan != 0 {
+        return None;
+    }
+    match ethertype {
+        ethernet::ARP => {
+            let arp = ArpRepr::parse(octets, at).filter(|arp| !arp.is_announcement())?;
+            Some((Family::V4, widen_ipv4(arp.requested()?.octets())))
+        }
+        ethernet::IPV6 => Some((Family::V6, ndisc::solicited(octets, at)?)),
+        _ => None,
+    }
+}
+
+/// The ethertype behind all tags, where what it names begins, and the VLAN.
+#[inline(always)]
+fn link<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<(u16, usize, u16), NotAdvert> {
     let mut at = ethernet::field::ETHERTYPE;
     let mut vlan = stripped;
     let mut ethertype = read_u16(octets, at)?;
@@ -121,12 +159,7 @@ pub fn headers<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Headers,
             at += ethernet::TAG_LEN;
         }
     }
-    at += 2;
-    match ethertype {
-        ethernet::IPV4 => dissect_ipv4(octets, at, vlan),
-        ethernet::IPV6 => dissect_ipv6(octets, at, vlan),
-        _ => Err(NotAdvert::Other),
-    }
+    Ok((ethertype, at + 2, vlan))
 }
 
 #[inline(always)]
@@ -184,7 +217,8 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
 fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
     let [next_header, hop_limit] = octets.get::<2>(at + ipv6_field::NEXT_HEADER).ok_or(NotAdvert::Other)?;
     if next_header != PROTOCOL {
-        return Err(NotAdvert::Other);
+        let is_icmpv6 = next_header == ndisc::ICMPV6;
+        return Err(if is_icmpv6 { NotAdvert::Neighbour } else { NotAdvert::Other });
     }
     let [version_class] = octets.get::<1>(at).ok_or(NotAdvert::Other)?;
     if version_class >> 4 != 6 {
@@ -398,16 +432,44 @@ mod tests {
         tcp[23] = 6;
         let mut tcp6 = V3_IPV6;
         tcp6[20] = 6;
-        for (bytes, reads) in [
-            (tcp.as_slice(), 2),
-            (tcp6.as_slice(), 2),
-            (NEIGHBOR_ADVERTISEMENT.as_slice(), 2),
-            (GRATUITOUS_ARP.as_slice(), 1),
+        for (bytes, reads, kind) in [
+            (tcp.as_slice(), 2, NotAdvert::Other),
+            (tcp6.as_slice(), 2, NotAdvert::Other),
+            (NEIGHBOR_ADVERTISEMENT.as_slice(), 2, NotAdvert::Neighbour),
+            (GRATUITOUS_ARP.as_slice(), 1, NotAdvert::Neighbour),
         ] {
             let octets = Reads(bytes, Cell::new(0));
-            assert_eq!(dissect(&octets, 0), Err(NotAdvert::Other));
+            assert_eq!(dissect(&octets, 0), Err(kind));
             assert_eq!(octets.1.get(), reads);
         }
+    }
+
+    #[test]
+    fn questions() {
+        let mut request = GRATUITOUS_ARP;
+        assert_eq!(asked_for(request.as_slice(), 0), None, "an announcement");
+        request[31] ^= 1;
+        let mut solicitation = NEIGHBOR_ADVERTISEMENT;
+        assert_eq!(asked_for(solicitation.as_slice(), 0), None, "an advertisement");
+        solicitation[54] = 135;
+        let target = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+        for (bytes, length, asked) in [
+            (request.as_slice(), 42, (Family::V4, widen_ipv4([10, 0, 9, 102]))),
+            (solicitation.as_slice(), 78, (Family::V6, target)),
+        ] {
+            for tags in [vec![], vec![PRIORITY_TAG], vec![PRIORITY_TAG, PRIORITY_TAG]] {
+                let tagged = tagged(bytes, &tags);
+                assert_eq!(dissect(tagged.as_slice(), 0), Err(NotAdvert::Neighbour));
+                let length = length + 4 * tags.len();
+                assert!(length <= QUESTION_LEN);
+                assert_eq!(asked_for(&tagged[..length], 0), Some(asked), "{tags:x?}");
+                assert_eq!(asked_for(&tagged[..length - 1], 0), None, "{tags:x?}");
+                assert_eq!(asked_for(&tagged[..length], 5), None, "{tags:x?}");
+            }
+            assert_eq!(asked_for(tagged(bytes, &[TAG_5]).as_slice(), 0), None);
+        }
+        request[21] = 2;
+        assert_eq!(asked_for(request.as_slice(), 0), None, "a reply");
     }
 
     /// R17.

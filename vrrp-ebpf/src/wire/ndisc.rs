@@ -17,6 +17,9 @@ pub const PACKET_LEN: usize = 32;
 /// Bytes of a whole untagged frame that announces.
 pub const FRAME_LEN: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN + PACKET_LEN;
 
+/// Bytes from the IPv6 header to the end of a solicitation's target.
+pub const SOLICITATION_LEN: usize = ipv6::HEADER_LEN + field::TARGET + 16;
+
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 

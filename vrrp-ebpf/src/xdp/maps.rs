@@ -54,6 +54,16 @@ static LEASE_UNTIL: Array<u64, 1, MAPPED> = Array::new();
 #[btf_map]
 static REPORTERS: HashMap<u32, [u8; 6], 64, ON_DEMAND> = HashMap::new();
 
+/// Until when its address may be answered for; `None` for one that is not ours.
+#[inline(always)]
+pub(super) fn lease(key: &LeaseKey) -> Option<(u32, u64)> {
+    // SAFETY: copied at once; it is replaced as a whole.
+    let slot = unsafe { LEASES.get(key).copied() }?;
+    // SAFETY: the kernel keeps array elements for ever; the daemon writes the word as a whole.
+    let until = unsafe { LEASE_UNTIL.get_ptr(slot)?.read_volatile() };
+    Some((slot, until))
+}
+
 /// The MAC address that reports leave this interface with.
 #[inline(always)]
 pub(super) fn reporter(ifindex: u32) -> Option<[u8; 6]> {

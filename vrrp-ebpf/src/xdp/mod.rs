@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! dissect ─► not VRRP, or a VRID of nobody here ─► pass
-//!    │
+//!    │   └ ARP, ICMPv6 ─► fence: asks for an address of ours without a live lease ─► count it ─► drop
 //!    ├ the watched advert again ─► watch: refresh its time stamp ─► pass
 //!    ├ a failed check ─► count it ─► drop
 //!    └ valid ─► record: peers ─► limit ─► ring ─► pass
@@ -25,6 +25,7 @@ macro_rules! tell {
     };
 }
 
+mod fence;
 mod limit;
 mod maps;
 mod message;
@@ -40,7 +41,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Slot, Stranger};
-use vrrp_ebpf::wire::frame::Frame;
+use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
 use vrrp_ebpf::wire::{Family, Octets, Reject, advert, frame, judge_sender};
 
@@ -79,7 +80,11 @@ enum Verdict {
 /// The short way: what other traffic and a steady master take.
 #[inline(always)]
 fn judge(packet: &impl Packet) -> Verdict {
-    let Some((frame, view)) = dissect(packet) else { return Verdict::Pass };
+    let (frame, view) = match dissect(packet) {
+        Ok(dissected) => dissected,
+        Err(NotAdvert::Neighbour) => return fence::judge(packet),
+        Err(NotAdvert::Other | NotAdvert::Truncated) => return Verdict::Pass,
+    };
     let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
     let Some(slot) = maps::slot_of(&key) else {
         note_stranger(&view, &frame, key);
@@ -125,7 +130,7 @@ extern "C" fn examine_skb(skb: *mut __sk_buff, slot: u32) -> u32 {
 
 #[inline(always)]
 fn examine(packet: &impl Packet, slot: u32) -> Verdict {
-    let (Some((frame, view)), Some(form)) = (dissect(packet), maps::form(slot)) else {
+    let (Ok((frame, view)), Some(form)) = (dissect(packet), maps::form(slot)) else {
         return Verdict::Pass;
     };
     let sum = |length| Some(packet.sum(frame.at as u32, length as u32)).filter(|sum| *sum != NO_SUM);
@@ -168,10 +173,10 @@ fn note_stranger(view: &View, frame: &Frame, key: InstanceKey) {
 /// A frame and what of it can be read in place: the whole message, where it is there. The verifier forgets the kind of
 /// its headers: what follows is verified once, not once for each kind.
 #[inline(always)]
-fn dissect(packet: &impl Packet) -> Option<(Frame, View)> {
-    let headers = frame::headers(&packet.headers(), packet.stripped_vlan()).ok()?;
+fn dissect(packet: &impl Packet) -> Result<(Frame, View), NotAdvert> {
+    let headers = frame::headers(&packet.headers(), packet.stripped_vlan())?;
     let view = packet.first(headers.end() as u32);
-    let frame = headers.frame(&view).ok()?;
+    let frame = headers.frame(&view)?;
     let frame = Frame {
         at: forget(frame.at, view.unknown),
         length: forget(frame.length, view.unknown),
@@ -180,7 +185,7 @@ fn dissect(packet: &impl Packet) -> Option<(Frame, View)> {
         ..frame
     };
     // Not the view by which the headers were read, for of that the verifier knows too much.
-    Some((frame, packet.headers()))
+    Ok((frame, packet.headers()))
 }
 
 /// The reverse of a cast; a `match` would tell the verifier again.

@@ -11,6 +11,7 @@ use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_pull_data, bpf_xd
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::wire::Octets;
 
+use super::fence::{fence_skb, fence_xdp};
 use super::message::{sum_skb, sum_xdp};
 use super::opaque::{beyond, pin};
 use super::{examine_skb, examine_xdp};
@@ -31,6 +32,9 @@ pub(super) trait Packet: EbpfContext {
 
     /// See [`super::examine`].
     fn examine(&self, slot: u32) -> u32;
+
+    /// See [`super::fence`].
+    fn fence(&self) -> u32;
 
     /// See [`super::message::sum`].
     fn sum(&self, at: u32, length: u32) -> u64;
@@ -67,6 +71,11 @@ impl Packet for XdpContext {
     #[inline(always)]
     fn examine(&self, slot: u32) -> u32 {
         examine_xdp(self.ctx, slot)
+    }
+
+    #[inline(always)]
+    fn fence(&self) -> u32 {
+        fence_xdp(self.ctx)
     }
 
     #[inline(always)]
@@ -118,6 +127,11 @@ impl Packet for TcContext {
     #[inline(always)]
     fn examine(&self, slot: u32) -> u32 {
         examine_skb(self.skb.skb, slot)
+    }
+
+    #[inline(always)]
+    fn fence(&self) -> u32 {
+        fence_skb(self.skb.skb)
     }
 
     #[inline(always)]

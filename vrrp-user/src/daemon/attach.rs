@@ -15,6 +15,7 @@ use vrrp_ebpf::wire::address::widen;
 
 use super::board::Board;
 use super::change::{Changes, Configured};
+use super::fence::Fence;
 use super::options::XdpMode;
 use super::queue::{Input, Queue};
 use super::record::{Record, RungNote};
@@ -22,7 +23,7 @@ use super::vmacs::Carrier;
 use crate::driver::Rung;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};
-use crate::driver::xdp::{Attached, Mode, Program};
+use crate::driver::xdp::{Attached, Mode, PinError, Pins, Program};
 use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer, Version};
 
 #[derive(Debug)]
@@ -43,6 +44,7 @@ pub struct Attachments {
     places: BTreeMap<InstanceId, Place>,
     /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
     refused: HashSet<u32>,
+    fence: Fence,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +81,7 @@ impl Attachments {
             rungs: HashMap::new(),
             places: BTreeMap::new(),
             refused: HashSet::new(),
+            fence: Fence::default(),
         };
         ids.into_iter().for_each(|instance| this.write_slot(instance));
         this
@@ -109,6 +112,7 @@ impl Attachments {
                 self.join(*id);
             }
         }
+        self.fence();
     }
 
     /// The instance's interface is there under this index, or is gone.
@@ -126,6 +130,23 @@ impl Attachments {
         }
         if let Some(ifindex) = ifindex {
             self.enter(instance, ifindex);
+        }
+        self.fence();
+    }
+
+    fn fence(&mut self) {
+        let Self { program: Some(program), instances, places, rungs, board, fence, .. } = self else {
+            return;
+        };
+        let placed = places.iter().filter_map(|(id, place)| Some((*id, instances.get(id)?, place.ifindex?)));
+        if let Err(error) = fence.set(program, placed.clone()) {
+            warn!(%error, "some addresses are answered for without a lease");
+        }
+        for (instance, settings, ifindex) in placed {
+            let is_program = rungs.get(&ifindex).is_some_and(|rung| rung.is_program());
+            if let Some(board) = board.instances.get(instance.index()) {
+                board.fenced.store(is_program && fence.encloses(settings, ifindex), Relaxed);
+            }
         }
     }
 
@@ -230,7 +251,44 @@ impl Attachments {
         let Some(program) = &mut self.program else {
             return Err(self.without_program.iter().cloned().collect());
         };
-        program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])
+        let attached = program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])?;
+        if program.pins().is_some() && !program.is_pinned(ifindex) {
+            warn!(%interface, "the program cannot be pinned, and ends with the daemon here");
+        }
+        Ok(attached)
+    }
+
+    /// Follows the program of another daemon that has left: on its XDP hooks, which were taken until now, and beside
+    /// nothing more of it.
+    ///
+    /// # Errors
+    /// What it had pinned cannot be removed, or ours not be pinned.
+    pub fn follow(&mut self, pins: Pins) -> Result<(), PinError> {
+        let Self { program: Some(program), rungs, mode, .. } = self else {
+            return pins.clear().map(drop);
+        };
+        let rung = match mode {
+            XdpMode::Auto | XdpMode::Native => Rung::Native,
+            XdpMode::Generic => Rung::Generic,
+            XdpMode::Tcx | XdpMode::Socket => Rung::Tcx,
+        };
+        let wants_xdp = rung != Rung::Tcx;
+        let taken = program.follow(pins, |ifindex| wants_xdp && rungs.contains_key(&ifindex))?;
+        for ifindex in taken {
+            self.rungs.insert(ifindex, rung);
+            self.inputs.push(Input::Unlisten(ifindex));
+            for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
+                if let Some(board) = self.board.instances.get(id.index()) {
+                    board.rung.store(rung as u8, Relaxed);
+                }
+                if let Some(settings) = self.instances.get(id) {
+                    let interface = Arc::clone(&settings.interface);
+                    self.record.rung(interface, RungNote { rung, why: String::new() });
+                }
+            }
+        }
+        self.fence();
+        Ok(())
     }
 
     /// Detaches from interfaces that no instance is on any more.

@@ -3,7 +3,7 @@
 //! The engine and the effect thread write, status and metrics read. Single values are exact; two of them may belong
 //! to different moments.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ pub struct InstanceBoard {
     pub ifindex: AtomicU32,
     /// See `driver::Rung`.
     pub rung: AtomicU8,
+    /// Questions for each of its addresses reach the program, which drops them without a lease.
+    pub fenced: AtomicBool,
     /// Made when the instance first signs.
     pub ledger: OnceLock<Arc<Ledger>>,
 }
@@ -136,6 +138,7 @@ impl InstanceBoard {
             number.store(0, Relaxed);
         }
         self.ifindex.store(0, Relaxed);
+        self.fenced.store(false, Relaxed);
         if let Some(ledger) = self.ledger.get() {
             ledger.clear();
         }

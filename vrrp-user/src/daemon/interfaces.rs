@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::attach::Attachments;
 use super::auth::Store;
@@ -31,6 +33,7 @@ use crate::driver::netlink::monitor::Monitor;
 use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
+use crate::driver::xdp::Pins;
 use crate::protocol::{Event, InstanceId, Loss, TrackId};
 
 /// Until a full queue is tried again.
@@ -46,8 +49,8 @@ pub enum Order {
     Prune,
     /// Answer when the engine has been told how all links stand.
     Report(oneshot::Sender<()>),
-    /// Another daemon has been taken over: all instances take part now.
-    Start,
+    /// Another daemon has been taken over: all instances take part now, and what it had pinned here is followed.
+    Start(PathBuf),
 }
 
 #[derive(Debug, Error)]
@@ -139,7 +142,14 @@ impl Interfaces<'_> {
                         // Whoever asked may have gone.
                         let _ = answer.send(());
                     }
-                    Order::Start => is_told = true,
+                    Order::Start(folder) => {
+                        is_told = true;
+                        let followed = Pins::open(&folder).and_then(|pins| self.attachments.follow(pins));
+                        if let Err(error) = followed {
+                            warn!(%error, "the program ends with the daemon");
+                            self.sources.record.unpinned(error.to_string());
+                        }
+                    }
                     Order::Prune => {
                         self.attachments.prune();
                         self.vmacs.borrow_mut().prune(&self.config);

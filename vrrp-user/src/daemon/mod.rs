@@ -22,6 +22,7 @@ pub mod effect;
 pub mod engine;
 mod errand;
 pub mod events;
+pub mod fence;
 pub mod fifo;
 pub mod firewall;
 pub mod follow;

@@ -61,6 +61,8 @@ pub enum Command {
     /// Set the addresses of the instance, then announce each once.
     Add(InstanceId, Epoch),
     Remove(InstanceId, Epoch),
+    /// The addresses stay, and are announced no more.
+    Hush(InstanceId),
     Announce(InstanceId, Announcement),
     /// Set again what is missing, and announce each address that was.
     PutBack(InstanceId, Epoch),

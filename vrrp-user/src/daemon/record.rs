@@ -37,6 +37,8 @@ pub struct Inner {
     /// Why interfaces with virtual MAC addresses are not there, by name.
     pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
+    /// Why the program does not outlive the daemon.
+    pub unpinned: Option<String>,
     pub loads: Loads,
     pub mails: Mails,
     /// By the names that are shown.
@@ -157,7 +159,8 @@ impl Record {
     pub fn transition(&self, instance: InstanceId, transition: Transition) {
         self.of(instance, |record| {
             record.became_master += u64::from(transition.to == State::Master);
-            record.released_master += u64::from(transition.from == State::Master);
+            let has_left = transition.from == State::Master && transition.to != State::Master;
+            record.released_master += u64::from(has_left);
             if record.history.len() >= HISTORY {
                 record.history.pop_front();
             }
@@ -255,6 +258,10 @@ impl Record {
 
     pub fn rung(&self, interface: Arc<str>, note: RungNote) {
         self.read().rungs.insert(interface, note);
+    }
+
+    pub fn unpinned(&self, why: String) {
+        self.read().unpinned = Some(why);
     }
 
     pub fn realtime(&self, realtime: Realtime) {

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -51,7 +52,7 @@ use crate::driver::netlink::{residue, route, rule};
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
 use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
-use crate::driver::xdp::{Program, Ring};
+use crate::driver::xdp::{PinError, Pins, Program, Ring};
 use crate::protocol::{Event, InstanceSettings};
 
 /// Entries of the queues to and from the engine; 4096 instances may change state at once.
@@ -129,8 +130,11 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     // Gone again at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
     let slots = slots(config.instances.len());
-    #[cfg_attr(not(feature = "bpf-log"), expect(unused_mut, reason = "its log is taken out"))]
     let (mut program, ring, maps) = load_program(options.mode, slots)?;
+    if predecessor.is_some() {
+        // The other daemon says who is answered until it leaves.
+        maps.open_fence();
+    }
     let room = usize::try_from(slots).unwrap_or(usize::MAX);
     let sources = Arc::new(Sources {
         // Every group has a member.
@@ -166,6 +170,11 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         .await?;
         if predecessor.is_none() {
             remove_residue(&sources.config, None)?;
+            // Only now: what an earlier program has fenced is gone.
+            if let Err(error) = outlive(&mut program, folder.path()) {
+                warn!(%error, "a killed daemon's addresses are answered for until they are removed");
+                sources.record.unpinned(error.to_string());
+            }
         }
         let threads = start_threads(options, &sources, &queues, ring)?;
         let kept = Kept {
@@ -281,7 +290,7 @@ async fn follow(
     let (lock, legacy) = followed.await.map_err(io::Error::other)??;
     ownership::set_ours(true);
     folder.inherit(lock)?;
-    orders.send(Order::Start).await.map_err(|_| gone())?;
+    orders.send(Order::Start(folder.path().to_owned())).await.map_err(|_| gone())?;
     info!(instances = legacy.instances.len(), "took over from the daemon that ran before");
     Ok(legacy)
 }
@@ -302,6 +311,20 @@ fn load_program(mode: XdpMode, slots: u32) -> io::Result<Loaded> {
         }
         Err(error) => private(error.to_string()),
     }
+}
+
+/// Has the program outlive the daemon, after one that has outlived an earlier daemon was taken away. Without a program
+/// there is nothing to do but that.
+fn outlive(program: &mut Result<Program, String>, runtime_dir: &Path) -> Result<(), PinError> {
+    let pins = match Pins::open(runtime_dir) {
+        Err(_) if program.is_err() => return Ok(()),
+        opened => opened?,
+    };
+    let orphans = pins.clear()?;
+    if orphans > 0 {
+        info!(interfaces = orphans, "detached the program of a daemon that was killed");
+    }
+    program.as_mut().map_or(Ok(()), |program| program.pin(pins))
 }
 
 /// Takes away what an earlier run has left behind, before anything may be announced. Addresses of a configuration that

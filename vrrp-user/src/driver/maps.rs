@@ -38,6 +38,7 @@ pub struct Maps {
     slots: Mapped<Slot>,
     watch: Mapped<Watch>,
     peers: Mapped<Peer>,
+    leases: Mapped<u64>,
     /// Of the socket rung alone; the program has its own.
     budgets: Mapped<Budget>,
     /// For the socket rung; the program has a map of them, and another of these strangers.
@@ -67,6 +68,7 @@ impl Maps {
             slots: Mapped::anonymous(slots)?,
             watch: Mapped::anonymous(slots)?,
             peers: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
+            leases: Mapped::anonymous(slots)?,
             budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
             strangers: Mutex::default(),
@@ -84,12 +86,14 @@ impl Maps {
         slot_map: BorrowedFd<'_>,
         watch_map: BorrowedFd<'_>,
         peer_map: BorrowedFd<'_>,
+        lease_map: BorrowedFd<'_>,
         program: Box<dyn ProgramMaps>,
     ) -> io::Result<Self> {
         Ok(Self {
             slots: Mapped::of_map(slot_map, slots)?,
             watch: Mapped::of_map(watch_map, slots)?,
             peers: Mapped::of_map(peer_map, slots * PEERS_PER_SLOT)?,
+            leases: Mapped::of_map(lease_map, slots)?,
             budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
             strangers: Mutex::default(),
@@ -124,6 +128,28 @@ impl Maps {
         permits.retain(|key, _| !gone.contains(key));
         permits.extend(known.iter().copied());
         gone
+    }
+
+    /// Lets the addresses of an instance be answered for until then; `None`: not any more. One store, by one thread.
+    pub fn set_lease(&self, slot: u32, until: Option<Timestamp>) {
+        if let Some(entry) = self.leases.entry(slot) {
+            // SAFETY: `entry` points into the mapping, aligned for u64.
+            unsafe { word(entry) }.store(until.map_or(0, Timestamp::as_nanos), Ordering::Release);
+        }
+    }
+
+    /// Lets all addresses be answered for: another daemon says for which of them.
+    pub fn open_fence(&self) {
+        for slot in 0..self.slots() {
+            self.set_lease(slot, Some(Timestamp::from_nanos(u64::MAX)));
+        }
+    }
+
+    /// Until when its addresses are answered for; `None` where they are not.
+    pub fn lease(&self, slot: u32) -> Option<Timestamp> {
+        // SAFETY: as in `set_lease`.
+        let until = unsafe { word(self.leases.entry(slot)?) }.load(Ordering::Acquire);
+        (until != 0).then(|| Timestamp::from_nanos(until))
     }
 
     /// When the watched advert was seen last; `None` while nothing is watched.

@@ -42,6 +42,11 @@ pub enum Rung {
 impl Rung {
     pub const ALL: [Self; 5] = [Self::None, Self::Native, Self::Tcx, Self::Generic, Self::Socket];
 
+    /// Whether the program sees what comes in, and can drop it.
+    pub const fn is_program(self) -> bool {
+        matches!(self, Self::Native | Self::Tcx | Self::Generic)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",

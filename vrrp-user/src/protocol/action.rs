@@ -135,10 +135,14 @@ pub enum Reason {
     NoPeer = 15,
     /// Somebody removes the addresses again and again.
     TakenAway = 16,
+    /// This node was away while it was master, and nobody has taken over.
+    Returned = 17,
+    /// While this node was away, a master took over that it does not preempt.
+    Superseded = 18,
 }
 
 impl Reason {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Startup,
         Self::Owner,
         Self::MasterSilent,
@@ -156,6 +160,8 @@ impl Reason {
         Self::Removed,
         Self::NoPeer,
         Self::TakenAway,
+        Self::Returned,
+        Self::Superseded,
     ];
 
     /// The word in metrics, status and hooks.
@@ -178,6 +184,8 @@ impl Reason {
             Self::Removed => "removed",
             Self::NoPeer => "no_peer",
             Self::TakenAway => "taken_away",
+            Self::Returned => "returned",
+            Self::Superseded => "superseded",
         }
     }
 }

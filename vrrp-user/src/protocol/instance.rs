@@ -43,7 +43,8 @@ pub struct Instance {
 /// What happened that no transition tells.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Stats {
-    /// A timer of the watch over the master was so late that this node, not the master, must have been absent.
+    /// This node must have been absent: a timer of the watch over the master was so late, or as master its own adverts
+    /// were.
     pub away: u64,
     /// Adverts from our own address: a loop, or the address is in use twice.
     pub own_heard: u64,
@@ -112,6 +113,11 @@ impl Instance {
     /// Why the instance is in its state; `None` before the first transition.
     pub fn reason(&self) -> Option<Reason> {
         self.reason
+    }
+
+    /// Until when a Master's latest advert entitles it to its addresses.
+    pub fn entitled_until(&self) -> Option<Timestamp> {
+        self.master.entitled_until.filter(|_| self.state == State::Master)
     }
 
     /// How far the addresses of its last mastership are on their way to the heir.
@@ -275,6 +281,12 @@ impl Instance {
     pub(super) fn seen(&mut self, stamp: Timestamp, turn: &mut Turn<'_>) {
         if self.state == State::Backup {
             state::backup::seen(self, stamp, turn);
+        }
+    }
+
+    pub(super) fn lapsed(&mut self, turn: &mut Turn<'_>) {
+        if self.state == State::Master {
+            state::away::lapsed(self, turn);
         }
     }
 

@@ -11,6 +11,7 @@ use super::event::TrackId;
 use super::handover::Order;
 use super::route::Route;
 use super::rule::Rule;
+use super::timing;
 use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
 use super::vmac::VmacSettings;
 
@@ -86,6 +87,11 @@ impl InstanceSettings {
             && self.auth == other.auth
             && self.unicast == other.unicast
             && list(self) == list(other)
+    }
+
+    /// How long one of our adverts entitles us to the addresses.
+    pub fn lease(&self) -> Duration {
+        timing::lease(self.advert_interval, self.down_timer_adverts)
     }
 
     /// Where addresses go that name no interface.

@@ -31,10 +31,11 @@ pub struct Stance {
 }
 
 impl Instance {
-    /// `None` while it hands over: that is soon done, and is for the process that began it.
+    /// `None` while it hands over, or listens after an absence: that is soon done, and is for the process that began it.
     pub(super) fn stance(&self) -> Option<Stance> {
         let results = self.tracks().filter_map(|(track, result)| Some((track.id, result?))).collect();
-        (self.handover() == Handover::Idle).then(|| Stance {
+        let is_settled = self.handover() == Handover::Idle && self.timers.due(Timer::Return).is_none();
+        is_settled.then(|| Stance {
             state: self.state,
             epoch: self.epoch,
             reason: self.reason,

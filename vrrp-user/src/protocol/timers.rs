@@ -23,10 +23,12 @@ pub enum Timer {
     Reclaim = 7,
     /// After a mastership, in any state: the addresses are to be removed.
     Handover = 8,
+    /// Master: it was away, and nobody was heard whom it would obey; it takes over anew.
+    Return = 9,
 }
 
 impl Timer {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Advert,
         Self::MasterDown,
         Self::Suspect,
@@ -36,6 +38,7 @@ impl Timer {
         Self::AnnounceContest,
         Self::Reclaim,
         Self::Handover,
+        Self::Return,
     ];
 }
 

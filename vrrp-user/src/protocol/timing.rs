@@ -26,6 +26,13 @@ pub fn master_down_interval(
     interval.duration().saturating_mul(u32::from(adverts)).saturating_add(skew(version, priority, interval))
 }
 
+/// How long an advert entitles its sender to the addresses: a peer's patience without its skew, which no priority makes
+/// 0, and less than that by as much as two clocks may differ that are slewed by 500 ppm each, the kernel's most.
+pub(super) fn lease(interval: Interval, adverts: u8) -> Duration {
+    let patience = interval.duration().saturating_mul(u32::from(adverts));
+    patience - patience / 1000
+}
+
 /// The next time of a period, without drift. Late by more than a period, it starts anew from now rather than catch
 /// up in a burst.
 pub(super) fn following(due: Timestamp, period: Duration, now: Timestamp) -> Timestamp {
@@ -83,6 +90,18 @@ mod tests {
         let two = master_down_interval(Version::V3, Priority(100), v3(10), 2);
         assert_eq!(two.as_nanos(), 26_093_750);
         assert_eq!(master_down_interval(Version::V2, Priority(100), v2(3), 3).as_nanos(), 9_609_375_000);
+    }
+
+    #[test]
+    fn a_lease_ends_before_the_quickest_peer_loses_patience() {
+        assert_eq!(lease(v3(10), 3), Duration::from_micros(29_970));
+        for (version, interval) in [(Version::V3, v3(10)), (Version::V3, v3(40_950)), (Version::V2, v2(255))]
+        {
+            let patience = master_down_interval(version, Priority::OWNER, interval, 3);
+            let fast = patience - patience / 2000;
+            let lease = lease(interval, 3);
+            assert!(lease + lease / 2000 < fast, "{interval:?}");
+        }
     }
 
     #[test]

@@ -139,6 +139,7 @@ impl Effect {
                 Command::Hold(instance, epoch) => self.hold(instance, epoch),
                 Command::Add(instance, epoch) => self.add(instance, epoch),
                 Command::Remove(instance, _) => self.remove(instance),
+                Command::Hush(instance) => self.repeats.void(instance),
                 Command::Announce(instance, announcement) => self.announce(instance, announcement),
                 Command::PutBack(instance, epoch) => self.put_back(instance, epoch),
                 Command::Stop => return false,

@@ -1,7 +1,7 @@
 //! What an instance sends with.
 //!
 //! Enters: interfaces and source addresses as they come and go, adverts that are due. Leaves: one send for all that are
-//! due together.
+//! due together, and the leases that they entitle to: a master whose adverts do not leave stops owning its addresses.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -33,6 +33,14 @@ pub(super) struct Link {
     pub(super) failure_reported: Option<Timestamp>,
     /// Where its adverts are signed.
     pub(super) gate: Option<Gate>,
+    /// How long an advert entitles it to its addresses.
+    pub(super) lease: Duration,
+    /// It holds its addresses.
+    pub(super) serving: bool,
+    /// What was said last renews the lease: it was no release.
+    pub(super) renewing: bool,
+    /// It was said too late to renew anything.
+    pub(super) lapsed: bool,
 }
 
 impl Link {
@@ -43,6 +51,7 @@ impl Link {
             (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
             _ => None,
         };
+        self.lease = settings.lease();
         self.answer_checksum(settings);
     }
 
@@ -57,9 +66,12 @@ impl Link {
 
 impl Engine {
     pub(super) fn advertise(&mut self, instance: InstanceId, priority: Priority) {
-        let Some(Link { outgoing: Some(outgoing), gate, .. }) = self.links.get_mut(instance.index()) else {
+        let Some(Link { outgoing: Some(outgoing), gate, renewing, .. }) =
+            self.links.get_mut(instance.index())
+        else {
             return;
         };
+        *renewing = priority != Priority::RELEASE;
         match gate {
             Some(gate) => gate.send(&mut self.sender, outgoing, instance, priority),
             None => self.sender.queue(outgoing, instance, priority),
@@ -73,8 +85,20 @@ impl Engine {
     }
 
     pub(super) fn flush(&mut self, now: Timestamp) {
-        let Self { sender, board, links, reports, .. } = self;
-        sender.flush(|instance, errno| {
+        let Self { sender, board, links, has_lapsed, reports, maps, .. } = self;
+        sender.flush(|instance, outcome| {
+            let Err(errno) = outcome else {
+                let serving = links.get_mut(instance.index()).filter(|it| it.serving && it.renewing);
+                if let Some(link) = serving {
+                    // From before it was sent: peers cannot have heard it earlier.
+                    link.lapsed = maps.lease(instance.0).is_none_or(|until| until <= now);
+                    *has_lapsed |= link.lapsed;
+                    if !link.lapsed {
+                        maps.set_lease(instance.0, Some(now + link.lease));
+                    }
+                }
+                return;
+            };
             if let Some(board) = board.instances.get(instance.index()) {
                 board.send_errors.fetch_add(1, Relaxed);
             }
@@ -84,6 +108,22 @@ impl Engine {
                 reports.push(Report::SendFailed(instance, errno));
             }
         });
+    }
+
+    /// An instance whose lease has run out before its latest advert was sent.
+    pub(super) fn take_lapsed(&mut self) -> Option<InstanceId> {
+        let lapsed =
+            |(link, id): (&mut Link, u32)| std::mem::take(&mut link.lapsed).then_some(InstanceId(id));
+        let found = self.links.iter_mut().zip(0..).find_map(lapsed);
+        self.has_lapsed &= found.is_some();
+        found
+    }
+
+    /// The instance may answer for its addresses, whatever becomes of its first advert; or may not any more.
+    pub(super) fn serve(&mut self, instance: InstanceId, serving: bool, now: Timestamp) {
+        let Some(link) = self.links.get_mut(instance.index()) else { return };
+        link.serving = serving;
+        self.maps.set_lease(instance.0, serving.then(|| now + link.lease));
     }
 
     pub(super) fn set_interface(&mut self, instance: InstanceId, ifindex: Option<u32>) {

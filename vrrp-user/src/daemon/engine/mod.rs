@@ -69,6 +69,8 @@ pub struct Engine {
     listeners: Vec<(u32, Listener)>,
     sender: AdvertSender,
     links: Vec<Link>,
+    /// Some of them have [`Link::lapsed`].
+    has_lapsed: bool,
     wait: Wait,
     inputs: Queue<Input>,
     commands: Queue<Command>,
@@ -107,9 +109,11 @@ impl Engine {
                 .enumerate()
                 .map(|(index, settings)| Link {
                     gate: gate(&parts.board, index, settings),
+                    lease: settings.lease(),
                     ..Link::default()
                 })
                 .collect(),
+            has_lapsed: false,
             router: Router::with_groups(parts.instances, parts.groups),
             maps: parts.maps,
             board: parts.board,
@@ -278,21 +282,35 @@ impl Engine {
 
     /// Carries out what the router wants. `cause` is the advert that was handled last, for the kernel to compare with.
     fn act(&mut self, cause: Option<(InstanceId, Sighted<'_>)>, now: Timestamp) {
+        self.carry_out(cause, now);
+        while self.has_lapsed
+            && let Some(instance) = self.take_lapsed()
+        {
+            self.router.handle(&Event::Lapsed(instance), now);
+            self.carry_out(None, now);
+        }
+        self.watch_known(cause);
+        self.count(cause);
+    }
+
+    fn carry_out(&mut self, cause: Option<(InstanceId, Sighted<'_>)>, now: Timestamp) {
         while let Some(action) = self.router.poll_action() {
             match action {
                 Action::Advertise(instance, priority) => self.advertise(instance, priority),
                 Action::Watch(instance) => self.watch(instance, cause),
                 Action::Unwatch(instance) => self.maps.disarm(instance.0),
                 Action::AddAddresses(instance, epoch) => {
+                    self.serve(instance, true, now);
                     self.flush(now);
                     self.command(Command::Add(instance, epoch));
                 }
                 Action::RemoveAddresses(instance, epoch) => {
                     self.flush(now);
+                    self.serve(instance, false, now);
                     self.command(Command::Remove(instance, epoch));
                 }
                 Action::HoldAddresses(instance, epoch) => self.hold(instance, epoch),
-                Action::StopAnswering(instance, epoch) => self.stop_answering(instance, epoch),
+                Action::StopAnswering(instance, epoch) => self.stop_answering(instance, epoch, now),
                 Action::Announce(instance, announcement) => {
                     self.command(Command::Announce(instance, announcement));
                 }
@@ -324,8 +342,6 @@ impl Engine {
             }
         }
         self.flush(now);
-        self.watch_known(cause);
-        self.count(cause);
     }
 
     /// What no action tells.
@@ -356,8 +372,10 @@ impl Engine {
     }
 
     /// Without a fence, the kernel answers for an address for as long as it is set.
-    fn stop_answering(&self, instance: InstanceId, epoch: Epoch) {
-        self.command(Command::Remove(instance, epoch));
+    fn stop_answering(&mut self, instance: InstanceId, epoch: Epoch, now: Timestamp) {
+        self.serve(instance, false, now);
+        let is_fenced = self.board.instances.get(instance.index()).is_some_and(|it| it.fenced.load(Relaxed));
+        self.command(if is_fenced { Command::Hush(instance) } else { Command::Remove(instance, epoch) });
     }
 
     fn command(&self, command: Command) {

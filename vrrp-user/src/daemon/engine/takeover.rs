@@ -70,16 +70,27 @@ impl Engine {
                 board.resume(group, now);
             }
         }
+        for index in 0..self.links.len() {
+            let id = InstanceId(u32::try_from(index).unwrap_or(u32::MAX));
+            self.serve(id, false, now);
+        }
         self.act(None, now);
     }
 
-    pub(super) fn hold(&self, instance: InstanceId, epoch: Epoch) {
+    /// The lease is that of the latest advert, which the other daemon has sent.
+    pub(super) fn hold(&mut self, instance: InstanceId, epoch: Epoch) {
         self.command(Command::Hold(instance, epoch));
+        let Some(link) = self.links.get_mut(instance.index()) else { return };
+        (link.serving, link.renewing) = (true, true);
+        let until = self.router.instance(instance).and_then(crate::protocol::Instance::entitled_until);
+        self.maps.set_lease(instance.0, until);
     }
 
     /// Ends without a word: what is set and who is master are another daemon's now.
     pub(super) fn leave(&mut self) {
         self.ending = true;
+        // Its program may be attached for a moment longer than it lives.
+        self.maps.open_fence();
         self.paused = Some(Vec::new());
     }
 }

@@ -263,24 +263,24 @@ impl AdvertSender {
         }
     }
 
-    /// Sends what is queued and returns how many packets left. `failed` hears the errno of each that did not: a full
+    /// Sends what is queued and returns how many packets left. `outcome` hears of each, with the errno of one that did not: a full
     /// queue (EAGAIN, ENOBUFS), an interface that is gone (ENODEV), a firewall (EPERM), a source that is gone or a
     /// unicast peer without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). Nothing is tried again: the next advert is.
-    pub fn flush(&mut self, mut failed: impl FnMut(InstanceId, i32)) -> usize {
-        self.v4.flush(&mut failed) + self.sealed.flush(&mut failed) + self.v6.flush(&mut failed)
+    pub fn flush(&mut self, mut outcome: impl FnMut(InstanceId, Result<(), i32>)) -> usize {
+        self.v4.flush(&mut outcome) + self.sealed.flush(&mut outcome) + self.v6.flush(&mut outcome)
     }
 }
 
 impl<N, C> Lane<N, C> {
-    fn flush(&mut self, failed: &mut impl FnMut(InstanceId, i32)) -> usize {
+    fn flush(&mut self, outcome: &mut impl FnMut(InstanceId, Result<(), i32>)) -> usize {
         let mut sent = 0;
         match &self.socket {
             _ if self.batch.is_empty() => {}
-            Some(socket) => self.batch.flush(socket.as_fd(), |instance, outcome| match outcome {
-                Ok(()) => sent += 1,
-                Err(errno) => failed(instance, errno),
+            Some(socket) => self.batch.flush(socket.as_fd(), |instance, result| {
+                sent += usize::from(result.is_ok());
+                outcome(instance, result);
             }),
-            None => self.batch.refuse(|instance| failed(instance, libc::EAFNOSUPPORT)),
+            None => self.batch.refuse(|instance| outcome(instance, Err(libc::EAFNOSUPPORT))),
         }
         sent
     }

@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod capabilities;
 mod occupant;
+pub mod pin;
 mod pod;
 pub mod program;
 mod report;
@@ -14,5 +15,6 @@ mod unmapped;
 
 pub use attach::{AttachError, Attached, Mode, Refusal};
 pub use capabilities::Capability;
+pub use pin::{PinError, Pins};
 pub use program::{Entry, LoadError, Program};
 pub use ring::Ring;

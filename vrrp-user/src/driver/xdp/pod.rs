@@ -2,7 +2,7 @@
 //! not know aya.
 
 use aya::Pod;
-use vrrp_ebpf::map::{Counters, InstanceKey, Permit, PermitKey, Shortcut, Stranger};
+use vrrp_ebpf::map::{Counters, InstanceKey, LeaseKey, Permit, PermitKey, Shortcut, Stranger};
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -31,6 +31,13 @@ pub(super) struct Known(pub(super) Permit);
 
 // SAFETY: as above.
 unsafe impl Pod for Known {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Leased(pub(super) LeaseKey);
+
+// SAFETY: as above.
+unsafe impl Pod for Leased {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]

@@ -2,35 +2,40 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use nix::errno::Errno;
 use thiserror::Error;
-use vrrp_ebpf::map::{Event, InstanceKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
+use vrrp_ebpf::map::{Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
 
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
-use super::pod::{Key, Known, Place, Sender};
+use super::pin::{self, PinError, Pins};
+use super::pod::{Key, Known, Leased, Place, Sender};
 use super::report::Reporter;
 use super::ring::Ring;
 use super::unmapped::Unmapped;
 use crate::driver::maps::Maps;
-use crate::driver::{Rung, clock};
+use crate::driver::{Rung, clock, ownership};
 
 /// The object as bpf-linker left it; empty where the build lacked its tools.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
 
-/// Leases per slot that `LEASES` has room for.
+/// Leased addresses per slot that there is room for, and in all at least.
 const LEASES_PER_SLOT: u32 = 32;
+const LEASES_MIN: u32 = 16_384;
 
 /// Peers per slot that only are heard, on average.
 const PERMITS_PER_SLOT: u32 = 32;
@@ -93,25 +98,30 @@ pub enum LoadError {
     Object { reason: String },
 }
 
-/// The loaded object with its maps and links; everything is detached and unloaded when it is dropped.
+/// The loaded object with its maps and links; everything is detached, unpinned and unloaded when it is dropped.
 pub struct Program {
     pub(super) ebpf: Ebpf,
     verified: HashMap<Entry, Duration>,
     keys: BpfHashMap<MapData, Key, u32>,
     shortcuts: Array<MapData, Place>,
     permits: BpfHashMap<MapData, Sender, Known>,
+    leases: BpfHashMap<MapData, Leased, u32>,
     maps: Arc<Maps>,
+    /// All maps by name, to be pinned.
+    all: Vec<(String, MapData)>,
+    pins: Option<Pins>,
     links: HashMap<u32, Link>,
     /// See [`super::report`].
     pub(super) macs: BpfHashMap<MapData, u32, [u8; 6]>,
     pub(super) reporters: HashMap<u32, Reporter>,
 }
 
-/// Detaches when dropped.
-#[expect(dead_code, reason = "held to be dropped")]
+/// Detaches when dropped, unless it is pinned.
+#[derive(Debug)]
 enum Link {
     Xdp(XdpLink),
     Tcx(SchedClassifierLink),
+    Pinned(PathBuf),
 }
 
 impl Program {
@@ -142,7 +152,7 @@ impl Program {
             .map_max_entries("EVENTS", ring_bytes(slots))
             .map_max_entries("COUNTERS", slots.saturating_add(1))
             .map_max_entries("PERMITS", slots.saturating_mul(PERMITS_PER_SLOT))
-            .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT))
+            .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT).max(LEASES_MIN))
             .map_max_entries("LEASE_UNTIL", slots)
             .map_max_entries("REPORTERS", slots.saturating_mul(REPORTERS_PER_SLOT))
             .load(OBJECT)
@@ -153,17 +163,20 @@ impl Program {
             load_program(&mut ebpf, entry, entry.name()).map_err(|error| LoadError::from_program(&error))?;
             verified.insert(entry, clock::now().since(started));
         }
+        let all = every_map(&ebpf)?;
         let keys =
             BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
         let shortcuts =
             Array::try_from(take(&mut ebpf, "SHORTCUTS")?).map_err(|error| LoadError::from_map(&error))?;
         let permits =
             BpfHashMap::try_from(take(&mut ebpf, "PERMITS")?).map_err(|error| LoadError::from_map(&error))?;
+        let leases =
+            BpfHashMap::try_from(take(&mut ebpf, "LEASES")?).map_err(|error| LoadError::from_map(&error))?;
         let macs = BpfHashMap::try_from(take(&mut ebpf, "REPORTERS")?)
             .map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
-        let (links, reporters) = (HashMap::new(), HashMap::new());
-        Ok(Self { ebpf, verified, keys, shortcuts, permits, maps, links, macs, reporters })
+        let (links, reporters, pins) = (HashMap::new(), HashMap::new(), None);
+        Ok(Self { ebpf, verified, keys, shortcuts, permits, leases, maps, all, pins, links, macs, reporters })
     }
 
     /// The arrays, mapped into this process; they outlive the program.
@@ -187,9 +200,15 @@ impl Program {
     /// No rung was left.
     pub fn attach(&mut self, ifindex: u32, interface: &str, mode: Mode) -> Result<Attached, AttachError> {
         self.detach(ifindex);
+        let Self { ebpf, pins, .. } = self;
         let mut taken = None;
         let attached = attach::climb(ifindex, interface, mode, |rung| {
-            taken = Some(link(&mut self.ebpf, ifindex, interface, rung)?);
+            let fresh = link(ebpf, ifindex, interface, rung)?;
+            taken = Some(match pins {
+                // Refused, it has ended; another serves for as long as the daemon lives.
+                Some(pins) => fresh.pin(ifindex, pins).or_else(|_| link(ebpf, ifindex, interface, rung))?,
+                None => fresh,
+            });
             Ok(())
         })?;
         if let Some(link) = taken {
@@ -199,7 +218,69 @@ impl Program {
     }
 
     pub fn detach(&mut self, ifindex: u32) {
-        self.links.remove(&ifindex);
+        if let Some(Link::Pinned(path)) = self.links.remove(&ifindex) {
+            // It is gone where its pin is.
+            let _ = pin::release(&path);
+        }
+    }
+
+    /// Pins the maps now, and links as they are made. There must be no pins yet; see [`Pins::clear`].
+    ///
+    /// # Errors
+    /// Some map could not be pinned, and nothing is.
+    pub fn pin(&mut self, pins: Pins) -> Result<(), PinError> {
+        if let Err(error) = self.all.iter().try_for_each(|(name, map)| pins.pin_map(name, map)) {
+            // What was refused is what is to be told.
+            let _ = pins.clear();
+            return Err(error);
+        }
+        self.pins = Some(pins);
+        Ok(())
+    }
+
+    /// Follows the program of another daemon that has left: takes over its XDP links of `wanted` interfaces in one step
+    /// each, detaches it from all others, and pins what it had pinned. Returns the interfaces whose hook it has taken over.
+    ///
+    /// # Errors
+    /// Something could not be removed or pinned.
+    pub fn follow(&mut self, pins: Pins, wanted: impl Fn(u32) -> bool) -> Result<Vec<u32>, PinError> {
+        let mut taken = Vec::new();
+        for (ifindex, path) in pins.links()?.into_iter().filter(|(ifindex, _)| wanted(*ifindex)) {
+            // One at tcx stands beside ours, and goes with the rest.
+            let Ok(Ok(link)) = PinnedLink::from_pin(&path).map(|it| XdpLink::try_from(FdLink::from(it)))
+            else {
+                continue;
+            };
+            let replaced = xdp(&mut self.ebpf, Entry::Xdp.name())
+                .and_then(|program| program.attach_to_link(link).and_then(|id| program.take_link(id)));
+            if let Ok(link) = replaced
+                && fs::remove_file(&path).is_ok()
+            {
+                self.detach(ifindex);
+                self.links.insert(ifindex, Link::Xdp(link));
+                taken.push(ifindex);
+            }
+        }
+        pins.clear()?;
+        self.pin(pins)?;
+        let Self { pins: Some(pins), links, .. } = self else { return Ok(taken) };
+        for (ifindex, link) in std::mem::take(links) {
+            match link.pin(ifindex, pins) {
+                Ok(pinned) => drop(links.insert(ifindex, pinned)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Whether it stays on the interface when the daemon is killed.
+    pub fn is_pinned(&self, ifindex: u32) -> bool {
+        matches!(self.links.get(&ifindex), Some(Link::Pinned(_)))
+    }
+
+    /// Where it is pinned.
+    pub fn pins(&self) -> Option<&Pins> {
+        self.pins.as_ref()
     }
 
     /// Lets adverts of `key` be judged by the form in `slot`, which must be written already.
@@ -231,6 +312,20 @@ impl Program {
             self.permits.insert(Sender(*key), Known(*permit), 0).map_err(io::Error::other)?;
         }
         Ok(())
+    }
+
+    /// Whoever asks for this address is heard only while the lease of the slot runs.
+    ///
+    /// # Errors
+    /// The kernel's; E2BIG where there are more than there is room for.
+    pub fn fence(&mut self, key: LeaseKey, slot: u32) -> io::Result<()> {
+        self.leases.insert(Leased(key), slot, 0).map_err(io::Error::other)
+    }
+
+    /// Whoever asks for this address is heard.
+    pub fn unfence(&mut self, key: LeaseKey) {
+        // Not there where there was no room for it.
+        let _ = self.leases.remove(&Leased(key));
     }
 
     /// Adverts of `key` are those of an unknown VRID again.
@@ -300,6 +395,28 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(pins) = self.pins.take()
+            && ownership::is_ours()
+        {
+            // Whoever starts next clears what is left.
+            let _ = pins.clear();
+        }
+    }
+}
+
+impl Link {
+    fn pin(self, ifindex: u32, pins: &Pins) -> Result<Self, PinError> {
+        let link: Result<FdLink, _> = match self {
+            Self::Xdp(link) => link.try_into(),
+            Self::Tcx(link) => link.try_into(),
+            Self::Pinned(_) => return Ok(self),
+        };
+        pins.pin_link(ifindex, link).map(Self::Pinned)
+    }
+}
+
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Program")
@@ -358,6 +475,19 @@ fn link(ebpf: &mut Ebpf, ifindex: u32, interface: &str, rung: Rung) -> Result<Li
     program.take_link(id).map(Link::Xdp)
 }
 
+/// A second descriptor of each map; bpffs takes no name with a dot, which are those of the compiler.
+fn every_map(ebpf: &Ebpf) -> Result<Vec<(String, MapData)>, LoadError> {
+    let mut all = Vec::new();
+    for (name, map) in ebpf.maps().filter(|(name, _)| !name.contains('.')) {
+        if let Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) = map {
+            let second = data.fd().as_fd().try_clone_to_owned().map_err(MapError::from);
+            let data = second.and_then(MapData::from_fd).map_err(|error| LoadError::from_map(&error))?;
+            all.push((name.to_owned(), data));
+        }
+    }
+    Ok(all)
+}
+
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
     ebpf.take_map(name)
         .ok_or_else(|| LoadError::Object { reason: format!("there is no map {name}, or it is taken") })
@@ -369,13 +499,15 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
         PerCpuArray::try_from(take(ebpf, "COUNTERS")?).map_err(|error| LoadError::from_map(&error))?;
     let strangers =
         BpfHashMap::try_from(take(ebpf, "STRANGERS")?).map_err(|error| LoadError::from_map(&error))?;
-    let [slot, watch, peers] = ["SLOTS", "WATCH", "PEERS"].map(|name| array(ebpf, name));
-    let (slot, watch, peers) = (slot?, watch?, peers?);
+    let arrays = ["SLOTS", "WATCH", "PEERS", "LEASE_UNTIL"].map(|name| array(ebpf, name));
+    let [slot, watch, peers, leases] = arrays;
+    let (slot, watch, peers, leases) = (slot?, watch?, peers?, leases?);
     Maps::of_program(
         slots,
         slot.fd().as_fd(),
         watch.fd().as_fd(),
         peers.fd().as_fd(),
+        leases.fd().as_fd(),
         Box::new(Unmapped { counters, strangers }),
     )
     .map_err(|error| LoadError::Kernel {

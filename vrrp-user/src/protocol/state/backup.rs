@@ -4,7 +4,7 @@
 //! tenth of an interval until it: a healthy master moves both by being seen, so that it costs at most one wake-up
 //! per master_down_interval − interval; a silent one makes them tick. One of them firing far too late means that
 //! this node stood still meanwhile (starved, stopped, or frozen with the whole machine), so that the silence proves
-//! nothing. Then the node listens for one more interval and skew.
+//! nothing. Then the node listens for two more intervals and skew.
 
 use std::time::Duration;
 
@@ -175,6 +175,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
         | Timer::AnnounceRefresh
         | Timer::AnnounceContest
         | Timer::Reclaim
+        | Timer::Return
         | Timer::Handover => {}
     }
 }
@@ -300,14 +301,20 @@ fn deadline(instance: &Instance, stamp: Timestamp, span: Duration) -> Timestamp 
     }
 }
 
-/// The master's next advert is due within its interval; the skew keeps backups apart.
+/// The master's next advert is due within its interval; the skew keeps backups apart. A master that stood still as well
+/// may listen first itself, for less than another interval.
 fn patience_after_absence(instance: &Instance) -> Duration {
-    instance.master_interval().duration() + instance.skew()
+    let interval = instance.master_interval().duration();
+    let may_listen = instance.backup.master.is_some() && matches!(instance.backup.grounds, Grounds::Silence);
+    interval + instance.skew() + if may_listen { interval } else { Duration::ZERO }
 }
 
 fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
     let interval = instance.master_interval();
-    let suspicion = deadline - interval.duration();
+    // After an absence another one is looked out for from the start.
+    let returned = instance.backup.returned;
+    let heard_since = instance.backup.master.is_some_and(|it| returned.is_none_or(|at| it.heard.stamp >= at));
+    let suspicion = if returned.is_none() || heard_since { deadline - interval.duration() } else { now };
     let look = if suspicion > now { suspicion } else { now + timing::tick(interval) };
     instance.timers.set(Timer::MasterDown, deadline);
     if look < deadline {

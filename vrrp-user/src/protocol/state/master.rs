@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-use super::{Turn, go};
+use super::{Turn, away, go};
 use crate::protocol::action::{Action, Announcement, State};
 use crate::protocol::election;
 use crate::protocol::event::{Heard, Loss};
@@ -25,6 +25,8 @@ const CONTEST_PAUSE: Duration = Duration::from_secs(1);
 /// What a Master remembers beside its timers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::protocol) struct Master {
+    /// How far the latest advert reaches.
+    pub(in crate::protocol) entitled_until: Option<Timestamp>,
     answered: Option<Timestamp>,
     contest_announced: Option<Timestamp>,
     /// When a lower master was heard last.
@@ -57,11 +59,16 @@ pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
 /// Goes on where another process has left: the next advert is due when it would have been.
 pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, turn: &mut Turn<'_>) {
     instance.master = Master::default();
+    let sent = advert - instance.settings().advert_interval.duration();
+    instance.master.entitled_until = Some(sent + instance.settings().lease());
     instance.timers.set(Timer::Advert, advert);
     refresh(instance, turn.now);
 }
 
 pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    if away::notice(instance, turn) {
+        return away::heard(instance, heard, turn);
+    }
     if heard.priority == Priority::RELEASE {
         instance.stats.contests += 1;
         answer(instance, turn);
@@ -78,6 +85,10 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
 /// What somebody removes is put back. Where they do so again and again, addresses are not ours to hold, while routes
 /// and rules are left to them.
 pub(in crate::protocol) fn lost(instance: &mut Instance, loss: Loss, turn: &mut Turn<'_>) {
+    // Taking over anew puts everything back.
+    if away::notice(instance, turn) {
+        return;
+    }
     let losses = match loss {
         Loss::Address => &mut instance.master.addresses_lost,
         Loss::Path => &mut instance.master.paths_lost,
@@ -134,12 +145,18 @@ fn refresh(instance: &mut Instance, now: Timestamp) {
 }
 
 pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, turn: &mut Turn<'_>) {
+    if timer == Timer::Return {
+        return away::fired(instance, due, turn);
+    }
+    if away::notice(instance, turn) {
+        return;
+    }
     let settings = instance.settings().announce;
     match timer {
         Timer::Advert => {
             let period = instance.settings().advert_interval.duration();
+            say(instance, turn);
             instance.timers.set(Timer::Advert, timing::following(due, period, turn.now));
-            turn.actions.push_back(Action::Advertise(instance.id(), instance.priority()));
         }
         Timer::AnnounceAgain => announce(instance, settings.repeat, turn),
         Timer::AnnounceContest => announce(instance, settings.lower_prio_repeat, turn),
@@ -147,7 +164,12 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
             instance.timers.set(timer, timing::following(due, settings.refresh, turn.now));
             announce(instance, settings.refresh_repeat, turn);
         }
-        Timer::MasterDown | Timer::Suspect | Timer::PreemptDelay | Timer::Reclaim | Timer::Handover => {}
+        Timer::MasterDown
+        | Timer::Suspect
+        | Timer::PreemptDelay
+        | Timer::Reclaim
+        | Timer::Handover
+        | Timer::Return => {}
     }
 }
 
@@ -201,8 +223,16 @@ fn answer(instance: &mut Instance, turn: &mut Turn<'_>) {
 
 /// An advert now; the next one follows after a whole interval.
 fn advertise(instance: &mut Instance, turn: &mut Turn<'_>) {
-    turn.actions.push_back(Action::Advertise(instance.id(), instance.priority()));
+    if away::notice(instance, turn) {
+        return;
+    }
+    say(instance, turn);
     instance.timers.set(Timer::Advert, turn.now + instance.settings().advert_interval.duration());
+}
+
+fn say(instance: &mut Instance, turn: &mut Turn<'_>) {
+    turn.actions.push_back(Action::Advertise(instance.id(), instance.priority()));
+    instance.master.entitled_until = Some(turn.now + instance.settings().lease());
 }
 
 fn announce(instance: &Instance, repeat: u32, turn: &mut Turn<'_>) {

@@ -3,6 +3,7 @@
 //! Leaving a state stops all its timers; entering one arms those it needs. The addresses of a mastership may outlive it; see
 //! [`super::handover`].
 
+pub(super) mod away;
 pub(super) mod backup;
 pub(super) mod fault;
 pub(super) mod init;
@@ -39,10 +40,11 @@ const LOSSES: &[Reason] = &[
     Reason::TakenAway,
 ];
 const ENDS: &[Reason] = &[Reason::Shutdown, Reason::Removed];
-const YIELDS: &[Reason] = &[Reason::HigherPriority, Reason::HigherAddress, Reason::GroupYielded];
+const YIELDS: &[Reason] =
+    &[Reason::HigherPriority, Reason::HigherAddress, Reason::GroupYielded, Reason::Superseded];
 
 /// Every legal move with its reasons. There is no other.
-const MOVES: [(State, State, &[Reason]); 12] = [
+const MOVES: [(State, State, &[Reason]); 13] = [
     (State::Init, State::Backup, &[Reason::Startup]),
     (State::Init, State::Master, &[Reason::Owner]),
     (State::Init, State::Fault, FAULTS),
@@ -50,6 +52,8 @@ const MOVES: [(State, State, &[Reason]); 12] = [
     (State::Backup, State::Fault, FAULTS),
     (State::Backup, State::Init, ENDS),
     (State::Master, State::Backup, YIELDS),
+    // Taking over anew.
+    (State::Master, State::Master, &[Reason::Returned]),
     (State::Master, State::Fault, LOSSES),
     (State::Master, State::Init, ENDS),
     (State::Fault, State::Backup, &[Reason::Recovered]),
@@ -76,7 +80,7 @@ pub(super) fn go(
     instance.reason = Some(reason);
     instance.since = turn.now;
     instance.timers.stop_all();
-    if from == State::Master {
+    if from == State::Master && to != State::Master {
         handover::begin(instance, to, reason, turn);
     }
     match to {
@@ -124,7 +128,8 @@ INIT -> FAULT: link_down, no_source, no_peer, track_down, group_fault
 BACKUP -> MASTER: master_silent, master_released, preempted
 BACKUP -> FAULT: link_down, no_source, no_peer, track_down, group_fault
 BACKUP -> INIT: shutdown, removed
-MASTER -> BACKUP: higher_priority, higher_address, group_yielded
+MASTER -> BACKUP: higher_priority, higher_address, group_yielded, superseded
+MASTER -> MASTER: returned
 MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault, taken_away
 MASTER -> INIT: shutdown, removed
 FAULT -> BACKUP: recovered
@@ -134,8 +139,8 @@ FAULT -> INIT: shutdown, removed";
     }
 
     #[test]
-    fn no_state_leads_to_itself() {
-        assert!(MOVES.iter().all(|(from, to, _)| from != to));
+    fn only_a_master_takes_over_anew() {
+        assert!(MOVES.iter().all(|(from, to, _)| from != to || *to == State::Master));
     }
 
     #[test]

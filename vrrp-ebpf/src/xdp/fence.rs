@@ -1,0 +1,50 @@
+//! Who asks for an address of ours is heard only while its lease runs.
+//!
+//! Enters: ARP, and ICMPv6. Leaves: a verdict. The daemon renews the lease with the adverts that it sends. Tagged frames
+//! are those of a VLAN interface, which stands for itself.
+
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use vrrp_ebpf::map::{Counter, LeaseKey};
+use vrrp_ebpf::wire::frame;
+
+use super::packet::Packet;
+use super::{Verdict, maps, now};
+
+#[inline(always)]
+pub(super) fn judge(packet: &impl Packet) -> Verdict {
+    match packet.fence() {
+        0 => Verdict::Pass,
+        _ => Verdict::Drop,
+    }
+}
+
+/// Global functions, as [`super::examine_xdp`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn fence_xdp(context: *mut xdp_md) -> u32 {
+    fence(&XdpContext::new(context)) as u32
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn fence_skb(skb: *mut __sk_buff) -> u32 {
+    fence(&TcContext::new(skb)) as u32
+}
+
+#[inline(always)]
+fn fence(packet: &impl Packet) -> Verdict {
+    let view = packet.first(frame::QUESTION_LEN as u32);
+    let Some((family, address)) = frame::asked_for(&view, packet.stripped_vlan()) else {
+        return Verdict::Pass;
+    };
+    let key = LeaseKey { ifindex: packet.ifindex(), family: family as u32, address };
+    match maps::lease(&key) {
+        Some((slot, until)) if until <= now() => {
+            tell!(packet, "slot {}: asked for without a lease", slot);
+            maps::count(Some(slot), Counter::Fenced as u32);
+            Verdict::Drop
+        }
+        _ => Verdict::Pass,
+    }
+}

@@ -1,0 +1,89 @@
+//! Which addresses are answered for only while their instance holds its lease.
+//!
+//! Enters: the instances, and where each is attached. Leaves: the program's map of leases, changed by what differs. An
+//! address is fenced where its instance hears adverts, where its own interface is heard on, and so on the parent of an
+//! interface with a virtual MAC address. One that two instances have there is not: either may hold it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+
+use vrrp_ebpf::map::LeaseKey;
+use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::address::widen;
+
+use crate::driver::xdp::Program;
+use crate::protocol::{InstanceId, InstanceSettings};
+
+/// What the program has been told.
+#[derive(Debug, Default)]
+pub struct Fence {
+    leases: HashMap<LeaseKey, u32>,
+}
+
+impl Fence {
+    /// These instances stand on interfaces of these indexes now.
+    ///
+    /// # Errors
+    /// There is no room for some of the addresses, which are answered for by whoever has them.
+    pub fn set<'a>(
+        &mut self,
+        program: &mut Program,
+        placed: impl Iterator<Item = (InstanceId, &'a InstanceSettings, u32)> + Clone,
+    ) -> io::Result<()> {
+        let wanted = wanted(placed);
+        self.leases.retain(|key, slot| {
+            let kept = wanted.get(key) == Some(slot);
+            if !kept {
+                program.unfence(*key);
+            }
+            kept
+        });
+        let mut outcome = Ok(());
+        for (key, slot) in wanted {
+            if let Entry::Vacant(vacant) = self.leases.entry(key) {
+                match program.fence(key, slot) {
+                    Ok(()) => drop(vacant.insert(slot)),
+                    Err(error) => outcome = Err(error),
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Whether every address of an instance on this interface is fenced, there and on its own interface.
+    pub fn encloses(&self, settings: &InstanceSettings, ifindex: u32) -> bool {
+        settings.addresses.all().all(|address| {
+            let stands_here = address.device.as_ref().is_none_or(|device| *device == settings.interface);
+            let key = |ifindex| LeaseKey {
+                ifindex,
+                family: Family::of(address.address) as u32,
+                address: widen(address.address),
+            };
+            stands_here && self.leases.contains_key(&key(ifindex))
+        })
+    }
+}
+
+fn wanted<'a>(
+    placed: impl Iterator<Item = (InstanceId, &'a InstanceSettings, u32)> + Clone,
+) -> HashMap<LeaseKey, u32> {
+    let indexes: HashMap<&str, u32> =
+        placed.clone().map(|(_, settings, ifindex)| (&*settings.interface, ifindex)).collect();
+    let mut owners = HashMap::new();
+    for (instance, settings, own) in placed {
+        for address in settings.addresses.all() {
+            let device = address.device.as_ref().and_then(|device| indexes.get(&**device).copied());
+            for ifindex in [Some(own), device.filter(|other| *other != own)].into_iter().flatten() {
+                let family = Family::of(address.address) as u32;
+                let key = LeaseKey { ifindex, family, address: widen(address.address) };
+                owners.entry(key).or_insert_with(Vec::new).push(instance.0);
+            }
+        }
+    }
+    let single = |(key, mut slots): (LeaseKey, Vec<u32>)| {
+        slots.dedup();
+        <[u32; 1]>::try_from(slots).ok().map(|[slot]| (key, slot))
+    };
+    owners.into_iter().filter_map(single).collect()
+}

@@ -1,0 +1,245 @@
+//! What outlives the daemon: its links and maps under names in bpffs. The program goes on when the daemon is killed, and
+//! with it the fence.
+//!
+//! Enters: the runtime directory, of which there is one per daemon. Leaves: a folder of pins,
+//! `/sys/fs/bpf/vrrpx/OWNER/vLAYOUT`, that no other daemon and no other network namespace has. Absent: the question
+//! whether whoever made earlier pins still lives; the lock of the runtime directory answers that.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use aya::maps::MapData;
+use aya::pin::PinError as AyaPinError;
+use aya::programs::links::{FdLink, LinkError};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MsFlags, mount};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use thiserror::Error;
+use vrrp_ebpf::map::LAYOUT_VERSION;
+
+const BPFFS: &str = "/sys/fs/bpf";
+const FOLDER: &str = "vrrpx";
+const LINK: &str = "link-";
+
+/// Commands of bpf(2), `linux/bpf.h`.
+const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_LINK_DETACH: libc::c_int = 34;
+
+/// Why nothing is pinned: the fence falls with the daemon then.
+#[derive(Debug, Error)]
+pub enum PinError {
+    #[error("{BPFFS} is no bpffs, and none can be mounted there: {0}")]
+    Mount(#[source] Errno),
+    #[error("{}: {error}", .path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{}: the kernel does not pin it: {reason}", .path.display())]
+    Refused { path: PathBuf, reason: String },
+}
+
+/// The folder of one daemon.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pins {
+    /// Of all layouts.
+    owner: PathBuf,
+}
+
+impl Pins {
+    /// Mounts bpffs where it is not; touches nothing else yet.
+    ///
+    /// # Errors
+    /// There is no bpffs, and none can be had: in an unprivileged container, for example.
+    pub fn open(runtime_dir: &Path) -> Result<Self, PinError> {
+        provide_bpffs()?;
+        let namespace = Path::new("/proc/thread-self/ns/net");
+        let inode = fs::metadata(namespace).map_err(failed(namespace))?.ino();
+        let absolute = fs::canonicalize(runtime_dir).map_err(failed(runtime_dir))?;
+        Ok(Self { owner: Path::new(BPFFS).join(FOLDER).join(format!("{inode}{}", name(&absolute))) })
+    }
+
+    /// Where pins of this build's layout are.
+    pub fn folder(&self) -> PathBuf {
+        self.owner.join(format!("v{LAYOUT_VERSION}"))
+    }
+
+    /// Detaches and removes whatever is pinned, of any layout. Returns how many links were there.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub fn clear(&self) -> Result<usize, PinError> {
+        let mut links = 0;
+        for layout in entries(&self.owner)? {
+            for pin in entries(&layout)? {
+                if pin.file_name().is_some_and(|name| name.as_bytes().starts_with(LINK.as_bytes())) {
+                    release(&pin)?;
+                    links += 1;
+                } else {
+                    fs::remove_file(&pin).map_err(failed(&pin))?;
+                }
+            }
+            fs::remove_dir(&layout).map_err(failed(&layout))?;
+        }
+        match fs::remove_dir(&self.owner) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&self.owner)(error)),
+            _ => Ok(links),
+        }
+    }
+
+    /// Pinned links of any layout, by interface index.
+    pub(super) fn links(&self) -> Result<Vec<(u32, PathBuf)>, PinError> {
+        let mut links = Vec::new();
+        for layout in entries(&self.owner)? {
+            for pin in entries(&layout)? {
+                let name =
+                    pin.file_name().and_then(|name| name.to_str()).and_then(|it| it.strip_prefix(LINK));
+                if let Some(ifindex) = name.and_then(|number| number.parse().ok()) {
+                    links.push((ifindex, pin));
+                }
+            }
+        }
+        Ok(links)
+    }
+
+    pub(super) fn pin_map(&self, name: &str, map: &MapData) -> Result<(), PinError> {
+        let path = self.place(name)?;
+        map.pin(&path).map_err(refused(path))
+    }
+
+    /// Pins the link of an interface. Its descriptor is not needed any more.
+    pub(super) fn pin_link(
+        &self,
+        ifindex: u32,
+        link: Result<FdLink, LinkError>,
+    ) -> Result<PathBuf, PinError> {
+        let path = self.place(&format!("{LINK}{ifindex}"))?;
+        let link =
+            link.map_err(|error| PinError::Refused { path: path.clone(), reason: error.to_string() })?;
+        link.pin(&path).map_err(refused(path.clone()))?;
+        Ok(path)
+    }
+
+    fn place(&self, name: &str) -> Result<PathBuf, PinError> {
+        let folder = self.folder();
+        fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        Ok(folder.join(name))
+    }
+}
+
+/// Detaches a pinned link at once and removes the pin. The kernel alone would take its time to detach what nobody holds
+/// any more, and keep the XDP hook busy until then.
+pub(super) fn release(path: &Path) -> Result<(), PinError> {
+    let text = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(path)(error.into()))?;
+    let link = object(&text).map_err(failed(path))?;
+    // ENOLINK: its interface is gone, and it with it.
+    match detach(&link) {
+        Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => return Err(failed(path)(error)),
+        _ => {}
+    }
+    fs::remove_file(path).map_err(failed(path))
+}
+
+fn provide_bpffs() -> Result<(), PinError> {
+    let mounted = || statfs(BPFFS).is_ok_and(|it| it.filesystem_type() == BPF_FS_MAGIC);
+    if mounted() {
+        return Ok(());
+    }
+    // Two daemons that mounted it both would hide the first one's pins from it.
+    let directory = File::open(BPFFS).map_err(failed(Path::new(BPFFS)))?;
+    let _lock =
+        Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| PinError::Mount(errno))?;
+    if mounted() {
+        return Ok(());
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("bpf"), BPFFS, Some("bpf"), flags, Some("mode=0700")).map_err(PinError::Mount)
+}
+
+/// A path as one name: bpffs takes no dots, and `/` parts folders.
+fn name(path: &Path) -> String {
+    let mut name = String::new();
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' => name.push('+'),
+            b'-' | b'_' => name.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => name.push(char::from(byte)),
+            _ => name.push_str(&format!("={byte:02x}")),
+        }
+    }
+    name
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, PinError> {
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => {
+            listed.and_then(|list| list.map(|entry| Ok(entry?.path())).collect()).map_err(failed(folder))
+        }
+    }
+}
+
+/// The object that is pinned there.
+fn object(path: &CString) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        path: u64,
+        fd: u32,
+        flags: u32,
+    }
+    let attributes = Attributes { path: path.as_ptr().addr() as u64, fd: 0, flags: 0 };
+    let fd = bpf(BPF_OBJ_GET, &attributes)?;
+    // SAFETY: a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Linux 5.9; the link stays and is attached to nothing.
+fn detach(link: &OwnedFd) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        link: i32,
+    }
+    bpf(BPF_LINK_DETACH, &Attributes { link: link.as_raw_fd() }).map(drop)
+}
+
+/// bpf(2) with the leading attributes of a command; the kernel takes those behind for 0.
+fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<RawFd> {
+    // SAFETY: the attributes, and what they point to, live through the call, and the kernel is told their size.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>()) };
+    let result = Errno::result(result)?;
+    RawFd::try_from(result).map_err(io::Error::other)
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> PinError {
+    let path = path.to_owned();
+    move |error| PinError::Io { path: path.clone(), error }
+}
+
+fn refused(path: PathBuf) -> impl FnOnce(AyaPinError) -> PinError {
+    move |error| {
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        PinError::Refused { path, reason: cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_apart_and_without_dots() {
+        assert_eq!(name(Path::new("/run/vrrpx")), "+run+vrrpx");
+        assert_eq!(name(Path::new("/tmp/a.b=c")), "+tmp+a=2eb=3dc");
+        assert_ne!(name(Path::new("/run/a/b")), name(Path::new("/run/a+b")));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_clear() {
+        let pins = Pins { owner: PathBuf::from("/no/such/folder") };
+        assert_eq!(pins.clear().unwrap(), 0);
+    }
+}
