@@ -184,7 +184,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
 pub(in crate::protocol) fn resume(instance: &mut Instance, stance: &Stance, turn: &mut Turn<'_>) {
     instance.backup = Backup::default();
     instance.backup.master = stance.master.map(|heard| RemoteMaster { heard, watched: false });
-    let listen = turn.now + patience_after_absence(instance);
+    let listen = turn.now + instance.master_interval().duration() + instance.skew();
     arm(instance, stance.master_down.map_or(listen, |deadline| deadline.max(listen)), turn.now);
 }
 
