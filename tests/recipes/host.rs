@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::vrrpx;
 use vrrp_tests::lab::{INTERFACE, Lab};
@@ -36,7 +37,7 @@ pub(crate) struct Host {
     pub(crate) name: &'static str,
     /// The latest first: who was started last ends first.
     running: Vec<(&'static str, Process)>,
-    _holder: Process,
+    holder: Process,
     files: File,
     _root: Directory,
     recipe: PathBuf,
@@ -199,7 +200,7 @@ impl Host {
         let files = File::open(format!("/proc/{}/ns/mnt", holder.pid()))?;
         let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipes").join(recipe);
         let recipe = recipe.canonicalize()?;
-        Ok(Self { name, running: Vec::new(), _holder: holder, files, _root: root, recipe })
+        Ok(Self { name, running: Vec::new(), holder, files, _root: root, recipe })
     }
 
     fn take(&mut self, program: &str) -> Result<Process> {
@@ -214,6 +215,23 @@ impl Host {
             format!("--- {program} of {}\n{}\n", self.name, log.get(from..).unwrap_or(&log))
         };
         self.running.iter().map(log).collect()
+    }
+}
+
+/// Services that have gone into the background are found by whose files they see.
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.running.clear();
+        let view = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+        let own = view(&self.holder.pid().to_string());
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            if own.is_some() && view(&name.to_string_lossy()) == own {
+                // It may be gone already.
+                let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
     }
 }
 

@@ -6,5 +6,6 @@
 mod haproxy;
 mod host;
 mod nginx;
+mod postgresql;
 
 mod router;
