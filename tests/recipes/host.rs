@@ -1,4 +1,4 @@
-//! Hosts as the recipes have them: `eth0`, files of their own below /etc, /var, /usr/local and /run.
+//! Hosts as the recipes have them: `eth0`, files of their own below /etc, /srv, /var, /usr/local and /run.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -185,7 +185,7 @@ impl Host {
         // Overlays need a file system of their own for what is written.
         let script = format!(
             "mount -t tmpfs tmpfs {path}\n\
-             for folder in etc var usr/local; do\n\
+             for folder in etc srv var usr/local; do\n\
              mkdir -p {path}/$folder/upper {path}/$folder/work\n\
              mount -t overlay -o lowerdir=/$folder,upperdir={path}/$folder/upper,workdir={path}/$folder/work \
              overlay /$folder\ndone\n\
@@ -218,21 +218,32 @@ impl Host {
     }
 }
 
-/// Services that have gone into the background are found by whose files they see.
+/// Services that have gone into the background are found by whose files they see, and containers by whose children they
+/// are.
 impl Drop for Host {
     fn drop(&mut self) {
         self.running.clear();
-        let view = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-        let own = view(&self.holder.pid().to_string());
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            if own.is_some() && view(&name.to_string_lossy()) == own {
-                // It may be gone already.
-                let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
+        let view = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+        let Some(own) = view(self.holder.pid().as_raw()) else { return };
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let all: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        let mut ours: Vec<i32> =
+            all.iter().copied().filter(|pid| view(*pid).as_ref() == Some(&own)).collect();
+        let mut next = 0;
+        while let Some(parent) = ours.get(next).copied() {
+            ours.extend(all.iter().copied().filter(|pid| parent_of(*pid) == Some(parent)));
+            next += 1;
+        }
+        for pid in ours {
+            // It may be gone already.
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 /// The body of `http://ADDRESS/` as seen from a namespace.

@@ -11,7 +11,11 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 15] = [
+    ("busybox", "busybox-static"),
+    ("docker", "docker.io"),
+    ("docker-compose", "docker-compose"),
+    ("dockerd", "docker.io"),
     ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
