@@ -13,7 +13,7 @@ use crate::cargo::{run, show};
 /// Program and Debian package.
 const NEEDED: [(&str, &str); 15] = [
     ("busybox", "busybox-static"),
-    ("docker", "docker.io"),
+    ("dbus-daemon", "dbus-daemon"),
     ("docker-compose", "docker-compose"),
     ("dockerd", "docker.io"),
     ("haproxy", "haproxy"),
