@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::attach::Attachments;
 use super::auth::Store;
@@ -31,6 +33,7 @@ use crate::driver::netlink::monitor::Monitor;
 use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
+use crate::driver::xdp::Pins;
 use crate::protocol::{Event, InstanceId, Loss, TrackId};
 
 /// Until a full queue is tried again.
@@ -44,6 +47,10 @@ pub enum Order {
     Adopt(Box<Config>, oneshot::Sender<Result<Arc<Config>, AdoptError>>),
     /// Nothing of an earlier configuration is in use any more.
     Prune,
+    /// Answer when the engine has been told how all links stand.
+    Report(oneshot::Sender<()>),
+    /// Another daemon has been taken over: all instances take part now, and what it had pinned here is followed.
+    Start(PathBuf),
 }
 
 #[derive(Debug, Error)]
@@ -71,14 +78,19 @@ pub struct Interfaces<'a> {
 }
 
 impl Interfaces<'_> {
-    /// Tells the engine the present state of all interfaces, starts the router after `delay`, and tells every change,
-    /// until reading fails. Needs a tokio runtime with I/O and time.
+    /// Tells the engine the present state of all interfaces, starts the router after `delay` or by [`Order::Start`], and
+    /// tells every change, until reading fails. Needs a tokio runtime with I/O and time.
     ///
     /// # Errors
     /// Links and addresses cannot be read.
-    pub async fn follow(mut self, delay: Duration, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
+    pub async fn follow(
+        mut self,
+        delay: Option<Duration>,
+        mut orders: mpsc::Receiver<Order>,
+    ) -> io::Result<()> {
         let mut monitor = Monitor::open()?;
-        let mut start = pin!(tokio::time::sleep(delay));
+        let mut is_told = delay.is_some();
+        let mut start = pin!(tokio::time::sleep(delay.unwrap_or_default()));
         let (mut started, mut has_new) = (false, false);
         let mut tracker = tracker(&self.config);
         let mut belongings = belongings(&self.config);
@@ -110,7 +122,7 @@ impl Interfaces<'_> {
                     self.tell_lost(instances, by).await;
                 }
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
-                () = &mut start, if !started => {
+                () = &mut start, if is_told && !started => {
                     started = self.inputs.push(Input::Event(Event::Startup));
                     start.as_mut().reset(Instant::now() + RETRY);
                 }
@@ -125,6 +137,18 @@ impl Interfaces<'_> {
                         }
                         // The service waits for it.
                         let _ = answer.send(adopted);
+                    }
+                    Order::Report(answer) => {
+                        // Whoever asked may have gone.
+                        let _ = answer.send(());
+                    }
+                    Order::Start(folder) => {
+                        is_told = true;
+                        let followed = Pins::open(&folder).and_then(|pins| self.attachments.follow(pins));
+                        if let Err(error) = followed {
+                            warn!(%error, "the program ends with the daemon");
+                            self.sources.record.unpinned(error.to_string());
+                        }
                     }
                     Order::Prune => {
                         self.attachments.prune();
