@@ -15,7 +15,7 @@ struct Arguments {
     /// Fewer rounds and shorter runs
     #[arg(long)]
     quick: bool,
-    /// Rows to measure, by word: kill, hang, restart, load, join, pause, flood, removal
+    /// Rows to measure, by word: kill, hang, leave, restart, load, join, pause, flood, removal
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     #[arg(long, value_enum, default_value = "both")]

@@ -1,13 +1,14 @@
 //! Measures what a client sees of faults, ours beside keepalived, in one run on one machine.
 //!
-//! Each module is some rows of the table: [`death`] daemons that are killed or stand still, [`restart`] one that is
-//! started again, [`starved`] machines that have no time, [`joining`] a better node with many addresses, [`flooded`]
+//! Each module is some rows of the table: [`death`] daemons that are killed or stand still, [`leaving`] masters that go
+//! on purpose, [`restart`] one that is started again, [`starved`] machines that have no time, [`joining`] a better node with many addresses, [`flooded`]
 //! more adverts than anybody wants, [`removal`] an address that somebody removes. The client sends an echo request
 //! each millisecond and asks by ARP each two.
 
 mod death;
 mod flooded;
 mod joining;
+mod leaving;
 mod removal;
 mod restart;
 mod starved;
@@ -45,6 +46,8 @@ pub enum Fault {
     Kill,
     /// SIGSTOP to all processes of the master, and SIGCONT later.
     Hang,
+    /// The master stops, a check of it fails, a better node comes back.
+    Leave,
     /// The master's daemon is started again.
     Restart,
     /// Busy loops, memory and disk.
@@ -60,9 +63,10 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("kill", Self::Kill),
         ("hang", Self::Hang),
+        ("leave", Self::Leave),
         ("restart", Self::Restart),
         ("load", Self::Load),
         ("join", Self::Join),
@@ -84,6 +88,7 @@ impl Fault {
         let mut rows = match self {
             Self::Kill => death::killed(plan)?,
             Self::Hang => death::hung(plan)?,
+            Self::Leave => leaving::rows(plan)?,
             Self::Restart => restart::rows(plan)?,
             Self::Load => starved::loaded(plan)?,
             Self::Join => joining::rows(plan)?,

@@ -1,9 +1,9 @@
-//! The master's daemon is started again, as for an upgrade.
+//! The master's daemon is started again, as for an upgrade: ours by `--takeover`, others by SIGTERM and a start.
 
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 
 use super::{MASTER, Probes, cells, pair, patience};
@@ -31,7 +31,12 @@ fn restart(daemon: Daemon, interval: Duration) -> Result<String> {
         let probes = Probes::new(&pair.lab)?;
         pair.observer.clear();
         let start = realtime();
-        pair.restart(MASTER, Signal::SIGTERM)?;
+        match daemon {
+            Daemon::Vrrpx(_) => {
+                ensure!(pair.take_over(MASTER, &[])?.success(), "the old one has ended with an error");
+            }
+            _ => pair.restart(MASTER, Signal::SIGTERM)?,
+        }
         sleep(3 * patience(interval)? + Duration::from_secs(1));
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
         Ok(format!("{} / {} ms", takeovers(&nodes), millis(probes.echo.longest_outage(start))))

@@ -1,0 +1,48 @@
+//! A master that leaves on purpose: how long nobody answers.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{INTERVALS, cells};
+use crate::bench::{Plan, Row, Samples};
+use crate::daemon::Daemon;
+use crate::leave::{Leaving, Scene};
+
+pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
+    let rounds = if plan.quick { 2 } else { 10 };
+    let mut rows = Vec::new();
+    for (leaving, what) in [
+        (Leaving::Stop, "stop"),
+        (Leaving::FailedCheck, "failed check, from its verdict on"),
+        (Leaving::BetterNode, "a better node comes back"),
+    ] {
+        for interval in INTERVALS {
+            for heir in [None, Some(Daemon::Keepalived)] {
+                let values = cells(plan, what, |daemon| match heir {
+                    Some(heir) if heir == daemon => Ok("as above".to_owned()),
+                    _ => run(leaving, [daemon, heir.unwrap_or(daemon)], interval, rounds),
+                })?;
+                let whom = heir.map_or("its own kind", Daemon::need);
+                let measure = format!(
+                    "{what}, {interval:?} adverts, heir: {whom}: longest gap at the client, median / p95"
+                );
+                rows.push(Row::new(measure, "≤ 3 ms", values));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn run(leaving: Leaving, daemons: [Daemon; 2], interval: Duration, rounds: usize) -> Result<String> {
+    let mut scene = Scene::new(leaving, daemons, u64::try_from(interval.as_millis())?, "")?;
+    let (mut gaps, mut twice) = (Samples::default(), 0);
+    for _ in 0..rounds {
+        let handover = scene.leave().map_err(|error| scene.pair.with_logs(&error))?;
+        gaps.push(handover.gap.as_secs_f64());
+        twice += handover.twice;
+        scene.come_back().map_err(|error| scene.pair.with_logs(&error))?;
+    }
+    let note = if twice == 0 { String::new() } else { format!(", {twice} answered twice") };
+    Ok(format!("{}{note}", gaps.summary()))
+}
