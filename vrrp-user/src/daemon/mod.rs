@@ -28,6 +28,7 @@ pub mod firewall;
 pub mod follow;
 pub mod hooks;
 pub mod interfaces;
+mod interim;
 pub mod log;
 pub mod mail;
 pub mod metrics;

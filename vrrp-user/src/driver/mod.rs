@@ -13,6 +13,7 @@ pub mod ownership;
 pub mod probe;
 pub mod process;
 pub mod realtime;
+pub mod restart;
 pub mod security;
 pub mod smtp;
 pub mod socket;
