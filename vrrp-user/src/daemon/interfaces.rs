@@ -5,9 +5,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::future::pending;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -18,6 +20,7 @@ use super::attach::Attachments;
 use super::auth::Store;
 use super::change::Changes;
 use super::firewall::Firewall;
+use super::guard::Guard;
 use super::queue::{Input, Queue};
 use super::run;
 use super::secondaries::Secondaries;
@@ -67,6 +70,8 @@ pub struct Interfaces<'a> {
     pub store: Arc<Store>,
     pub secondaries: Secondaries,
     pub firewall: Firewall,
+    /// `None` where none can be started.
+    pub guard: Option<&'a Guard>,
     pub config: Arc<Config>,
 }
 
@@ -91,6 +96,7 @@ impl Interfaces<'_> {
             // After what becomes of links: addresses of a link that is down need not be put back.
             let removed = monitor.take_removed();
             self.tell_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
+            self.bequeath(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain(settled).min();
             // New instances take part when all about them is told.
@@ -109,6 +115,7 @@ impl Interfaces<'_> {
                     }
                     self.tell_lost(instances, by).await;
                 }
+                () = keep(self.guard) => {}
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if !started => {
                     started = self.inputs.push(Input::Event(Event::Startup));
@@ -134,6 +141,17 @@ impl Interfaces<'_> {
                 },
             }
         }
+    }
+
+    fn bequeath(&self, table: &Table) {
+        let Some(guard) = self.guard else { return };
+        let pins = self.attachments.pins();
+        let outlives = !pins.is_empty();
+        let is_fenced = |id: InstanceId| {
+            let board = self.sources.board.instances.get(id.index());
+            outlives && board.is_some_and(|board| board.fenced.load(Relaxed))
+        };
+        guard.bequeath(&self.config, table, is_fenced, pins);
     }
 
     /// Makes again what is missing of the interfaces with virtual MAC addresses. Returns when to look again.
@@ -222,6 +240,14 @@ impl Interfaces<'_> {
             }
         };
         self.inputs.push(input)
+    }
+}
+
+/// Never returns.
+async fn keep(guard: Option<&Guard>) {
+    match guard {
+        Some(guard) => guard.keep().await,
+        None => pending().await,
     }
 }
 

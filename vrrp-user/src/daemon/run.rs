@@ -28,6 +28,7 @@ use super::effect::{Charge, Effect};
 use super::engine::{Engine, Parts, Spawned};
 use super::errand;
 use super::firewall::Firewall;
+use super::guard::{self, Guard};
 use super::interfaces::Interfaces;
 use super::options::{RunOptions, XdpMode};
 use super::overrun;
@@ -109,6 +110,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     present(&config.globals.process, options);
     let options = &placed(options, &config.globals.process);
     let folder = RuntimeDir::claim(&options.runtime_dir)?;
+    // First of all: it would remove what is made here.
+    let will = guard::relieve(folder.path());
     let pid_files = options.process.places.as_ref().map(|it| pid_files::paths(it, &config.globals.process));
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -130,6 +133,16 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     });
     let store = Arc::new(Store::open(&options.runtime_dir));
     store.prepare(&sources.config, &sources.board);
+    let record = Arc::clone(&sources.record);
+    let guard = {
+        let _entered = runtime.enter();
+        will.and_then(|will| Guard::start(will, record))
+    };
+    let guard = guard
+        .inspect_err(
+            |error| warn!(%error, "no guard can be started: addresses stay where the daemon is killed"),
+        )
+        .ok();
     let queues = Queues { inputs: queue()?, commands: queue()?, reports: queue()? };
     let outcome = runtime.block_on(async {
         #[cfg(feature = "bpf-log")]
@@ -153,9 +166,14 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         .await?;
         remove_residue(&sources.config, None)?;
         // Only now: what an earlier program has fenced is gone.
-        if let Err(error) = outlive(&mut program, folder.path()) {
-            warn!(%error, "a killed daemon's addresses are answered for until they are removed");
-            sources.record.unpinned(error.to_string());
+        let outlived = outlive(&mut program, folder.path());
+        match (&program, outlived) {
+            (Err(_), _) => sources.record.unpinned("adverts are heard on sockets".to_owned()),
+            (Ok(_), Err(error)) => {
+                warn!(%error, "a killed daemon's addresses are answered for until they are removed");
+                sources.record.unpinned(error.to_string());
+            }
+            (Ok(_), Ok(())) => {}
         }
         let threads = start_threads(options, &sources, &queues, ring)?;
         let kept = Kept {
@@ -163,7 +181,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
             secondaries: Secondaries::new(&sources.config, &options.runtime_dir)?,
             store,
         };
-        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, kept);
+        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, guard.as_ref(), kept);
         let delay = startup_delay(&sources.config.globals);
         if !delay.is_zero() {
             info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
@@ -190,6 +208,10 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     });
     runtime.block_on(errand::shutdown(&globals));
     outcome?;
+    // Otherwise it removes what may be left.
+    if let Some(guard) = guard {
+        guard.dismiss();
+    }
     info!("stopped");
     Ok(())
 }
@@ -248,10 +270,7 @@ fn load_program(mode: XdpMode, slots: u32) -> io::Result<Loaded> {
 /// Has the program outlive the daemon, after one that has outlived an earlier daemon was taken away. Without a program
 /// there is nothing to do but that.
 fn outlive(program: &mut Result<Program, String>, runtime_dir: &Path) -> Result<(), PinError> {
-    let pins = match Pins::open(runtime_dir) {
-        Err(_) if program.is_err() => return Ok(()),
-        opened => opened?,
-    };
+    let pins = Pins::open(runtime_dir)?;
     let orphans = pins.clear()?;
     if orphans > 0 {
         info!(interfaces = orphans, "detached the program of a daemon that was killed");
@@ -357,6 +376,7 @@ fn interfaces<'a>(
     queues: &Queues,
     program: Result<Program, String>,
     vmacs: &'a RefCell<Vmacs>,
+    guard: Option<&'a Guard>,
     kept: Kept,
 ) -> Interfaces<'a> {
     let config = &sources.config;
@@ -373,7 +393,7 @@ fn interfaces<'a>(
     let firewall = Firewall::new(&options.runtime_dir, config);
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
     let Kept { statics, secondaries, store } = kept;
-    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, store, firewall, config }
+    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, store, firewall, guard, config }
 }
 
 /// Room for more instances than there are, as a reload may bring some.

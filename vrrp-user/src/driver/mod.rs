@@ -9,6 +9,7 @@ pub mod maps;
 pub mod netlink;
 pub mod output;
 pub mod overrun;
+pub mod pidfd;
 pub mod probe;
 pub mod process;
 pub mod realtime;
@@ -19,6 +20,7 @@ mod spawn;
 pub mod sysctl;
 pub mod wait;
 pub mod webhook;
+pub mod will;
 pub mod xdp;
 
 /// How the adverts of an interface reach the daemon, best first.
