@@ -5,6 +5,7 @@
 
 mod addresses;
 mod authentication;
+mod bounds;
 mod election;
 mod events;
 mod faults;
@@ -21,6 +22,7 @@ mod process;
 mod reload;
 mod repair;
 mod rungs;
+mod services;
 mod tracks;
 mod vmac;
 mod webhook;

@@ -134,7 +134,7 @@ fn shell(line: &str) -> Command {
 }
 
 /// An executable script in `directory`.
-fn script(directory: &Path, name: &str, body: &str) -> Result<String> {
+pub(crate) fn script(directory: &Path, name: &str, body: &str) -> Result<String> {
     let path = directory.join(name);
     fs::write(&path, format!("#!/bin/sh\n{body}\n"))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;

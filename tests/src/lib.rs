@@ -26,6 +26,7 @@ pub mod pair;
 pub mod probe;
 pub mod process;
 mod require;
+pub mod service;
 pub mod smtp;
 pub mod tap;
 pub mod webhook;

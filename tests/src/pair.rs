@@ -22,11 +22,13 @@ pub struct Role {
     pub config: Config,
     /// Processor to hold it on.
     pub cpu: Option<usize>,
+    /// Variables for its environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Role {
     pub fn new(daemon: Daemon, config: Config) -> Self {
-        Self { daemon, config, cpu: None }
+        Self { daemon, config, cpu: None, environment: Vec::new() }
     }
 }
 
@@ -104,11 +106,8 @@ impl Pair {
     /// When it cannot be run.
     pub fn start(&mut self, node: usize) -> Result<()> {
         let role = self.roles.get(node).context("no such role")?;
-        let running = role.daemon.start_on(
-            self.lab.nodes.get(node).context("no such node")?,
-            &role.config,
-            role.cpu,
-        )?;
+        let host = self.lab.nodes.get(node).context("no such node")?;
+        let running = role.daemon.start_in(host, &role.config, role.cpu, &role.environment)?;
         *self.running.get_mut(node).context("no such node")? = Some(running);
         Ok(())
     }

@@ -63,13 +63,7 @@ impl Process {
 
     /// It and all its descendants.
     pub fn tree(&self) -> Vec<Pid> {
-        let mut tree = vec![self.pid()];
-        let mut next = 0;
-        while let Some(&pid) = tree.get(next) {
-            tree.extend(children(pid));
-            next += 1;
-        }
-        tree
+        tree(self.pid())
     }
 
     pub fn log(&self) -> String {
@@ -173,6 +167,17 @@ fn reap() {
             let _gone = std::fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// A process and all its descendants.
+pub fn tree(root: Pid) -> Vec<Pid> {
+    let mut tree = vec![root];
+    let mut next = 0;
+    while let Some(&pid) = tree.get(next) {
+        tree.extend(children(pid));
+        next += 1;
+    }
+    tree
 }
 
 fn children(pid: Pid) -> Vec<Pid> {

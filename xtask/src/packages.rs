@@ -11,11 +11,17 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 14] = [
+    ("busybox", "busybox-static"),
+    ("dbus-daemon", "dbus-daemon"),
+    ("dockerd", "docker.io"),
+    ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
     ("nft", "nftables"),
+    ("nginx", "nginx-light"),
     ("openssl", "openssl"),
+    ("pg_ctlcluster", "postgresql"),
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
     ("tshark", "tshark"),

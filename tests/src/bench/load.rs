@@ -76,7 +76,8 @@ struct Run {
 fn each(plan: &Plan, cpu: Option<usize>, loops: &[usize], span: Duration) -> Result<Vec<Run>> {
     let run = |&daemon: &Daemon| {
         eprintln!("load: {} for {} s", daemon.need(), span.as_secs());
-        let role = |priority| Role { daemon, config: Config::of(Instance::v3(priority).interval(10)), cpu };
+        let role =
+            |priority| Role { cpu, ..Role::new(daemon, Config::of(Instance::v3(priority).interval(10))) };
         let pair = Pair::settled([role(200), role(100)])?;
         let _busy = Busy::new(loops)?;
         pair.observer.clear();

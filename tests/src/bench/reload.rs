@@ -37,7 +37,7 @@ pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
 fn run(daemon: Daemon, rounds: u8) -> Result<(Samples, usize)> {
     eprintln!("reload: {} for {:?}", daemon.need(), PAUSE * u32::from(rounds));
     let instance = |priority| Instance::v3(priority).interval(10);
-    let role = |priority| Role { daemon, config: Config::of(instance(priority)), cpu: None };
+    let role = |priority| Role::new(daemon, Config::of(instance(priority)));
     Pair::settled([role(200), role(100)])?.check_with(|pair| {
         pair.observer.clear();
         for round in 0..rounds {

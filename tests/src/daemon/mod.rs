@@ -76,7 +76,7 @@ impl Daemon {
     /// As [`Daemon::start`].
     pub fn start_with(self, node: &Node, config: &str) -> Result<Running> {
         let directory = Directory::new()?;
-        let process = self.launch(node, config, &directory, None)?;
+        let process = self.launch(node, config, &directory, None, &[])?;
         Ok(Running { daemon: self, process, _beside: None, directory })
     }
 
@@ -85,12 +85,26 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::start`].
     pub fn start_on(self, node: &Node, config: &Config, cpu: Option<usize>) -> Result<Running> {
+        self.start_in(node, config, cpu, &[])
+    }
+
+    /// As [`Daemon::start_on`], with these variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_in(
+        self,
+        node: &Node,
+        config: &Config,
+        cpu: Option<usize>,
+        environment: &[(&'static str, String)],
+    ) -> Result<Running> {
         let directory = Directory::new()?;
         if self == Self::Frr {
             let (zebra, process) = frr::start(node, config, &directory)?;
             return Ok(Running { daemon: self, process, _beside: Some(zebra), directory });
         }
-        let process = self.launch(node, &config.to_string(), &directory, cpu)?;
+        let process = self.launch(node, &config.to_string(), &directory, cpu, environment)?;
         Ok(Running { daemon: self, process, _beside: None, directory })
     }
 
@@ -105,7 +119,14 @@ impl Daemon {
         Ok(node.addresses()?.iter().any(|held| held.address == address.to_string()))
     }
 
-    fn launch(self, node: &Node, config: &str, dir: &Directory, cpu: Option<usize>) -> Result<Process> {
+    fn launch(
+        self,
+        node: &Node,
+        config: &str,
+        dir: &Directory,
+        cpu: Option<usize>,
+        environment: &[(&'static str, String)],
+    ) -> Result<Process> {
         use std::os::unix::process::CommandExt;
         let path = dir.path();
         let file = path.join("keepalived.conf");
@@ -136,6 +157,7 @@ impl Daemon {
                 command.pre_exec(move || Ok(sched_setaffinity(Pid::from_raw(0), &set)?));
             }
         }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         Process::start(command, path.join("log"))
     }
 }
@@ -216,7 +238,7 @@ impl Running {
     pub fn restart(&mut self, node: &Node, config: &Config, by: Signal) -> Result<()> {
         self.process.signal(by)?;
         self.process.wait(STOP)?;
-        self.process = self.daemon.launch(node, &config.to_string(), &self.directory, None)?;
+        self.process = self.daemon.launch(node, &config.to_string(), &self.directory, None, &[])?;
         Ok(())
     }
 

@@ -1,0 +1,126 @@
+//! Check scripts that misbehave harm nobody: they fail, are ended with all their children, and adverts go on.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::{poll, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::process::Directory;
+
+use crate::ours;
+use crate::tracks::script;
+
+/// In the command lines of what the scripts start.
+const MARK: &str = "86017.125";
+
+/// Long enough for each script to be started and ended several times.
+const WATCH: Duration = Duration::from_secs(4);
+
+/// Without scripts, for comparison.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// What it does, how it ends, and what it printed last.
+struct Row {
+    name: &'static str,
+    body: &'static str,
+    ended: &'static str,
+    printed: &'static str,
+}
+
+const ROWS: [Row; 4] = [
+    Row { name: "hangs", body: "echo begun; exec sleep MARK", ended: "timed out", printed: "begun" },
+    Row { name: "deaf", body: "trap '' TERM; while :; do sleep 0.1; done", ended: "timed out", printed: "" },
+    // Printed at the pace of a plain pipe this is over within its second.
+    Row {
+        name: "floods",
+        body: "exec head -c 1000000000 /dev/zero",
+        ended: "timed out",
+        printed: r"\x00\x00\x00\x00",
+    },
+    Row {
+        name: "forks",
+        body: "for i in $(seq 1000); do sleep MARK & done; wait",
+        ended: "more than 256 processes",
+        printed: "",
+    },
+];
+
+#[test]
+fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let directory = Directory::private()?;
+    let mut blocks = String::new();
+    let mut tracks = String::new();
+    let mut add = |name: &str, body: &str| -> Result<String> {
+        let path = script(directory.path(), name, body)?;
+        blocks += &format!("vrrp_script {name} {{\n    script {path}\n    interval 1\n    weight -1\n}}\n");
+        tracks += &format!("        {name}\n");
+        Ok(path)
+    };
+    for row in &ROWS {
+        add(row.name, &row.body.replace("MARK", MARK))?;
+    }
+    let vanishing = add("vanishes", "exit 0")?;
+    let daemon = Daemon::Vrrpx(Mode::Auto);
+    let tracking = Instance::v3(200).line(&format!("track_script {{\n{tracks}    }}"));
+    let globals = vec!["script_user root".to_owned()];
+    let config = Config { globals, blocks, instances: vec![tracking] };
+    Pair::settled([200, 100].map(|it| Role::new(daemon, Config::of(Instance::v3(it)))))?.check(|pair| {
+        pair.observer.clear();
+        std::thread::sleep(QUIET);
+        let quiet = longest_gap(pair);
+        let reloaded = pair.running(0)?.reload(&config.to_string())?;
+        ensure!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+        until("the good check is up", SETTLE, || check(pair, "vanishes").is_ok_and(|it| it["up"] == true))?;
+        fs::remove_file(&vanishing)?;
+        pair.observer.clear();
+        for row in &ROWS {
+            let it = poll(row.name, SETTLE, || {
+                let it = check(pair, row.name)?;
+                Ok((it["up"] == false).then_some(it))
+            })?;
+            ensure!(it["ended"] == row.ended, "{it}");
+            let printed = it["output"].as_str().unwrap_or_default();
+            ensure!(printed.ends_with(row.printed) && printed.len() <= 2048, "{it}");
+        }
+        let gone = "not started: No such file or directory";
+        until("the script is missed", SETTLE, || {
+            check(pair, "vanishes").is_ok_and(|it| it["ended"] == gone)
+        })?;
+        std::thread::sleep(WATCH);
+        let strangers = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
+        ensure!(strangers == 0, "the peer sent {strangers} adverts");
+        let gap = longest_gap(pair);
+        let interval = Instance::v3(200).advert_interval();
+        ensure!(gap < quiet + interval, "{gap:?} between two adverts, {quiet:?} without scripts");
+        pair.stop(0)?;
+        let marks = [MARK, directory.path().to_str().context("path")?];
+        until("nobody of them is left", SETTLE, || left(marks).is_empty())
+    })
+}
+
+/// A check of node 0, as its status tells it.
+fn check(pair: &mut Pair, name: &str) -> Result<serde_json::Value> {
+    let status = pair.running(0)?.status()?;
+    let checks = status["checks"].as_array().context("no checks")?;
+    checks.iter().find(|check| check["name"] == name).cloned().context("no such check")
+}
+
+/// Between two adverts of node 0 since the observer was cleared.
+fn longest_gap(pair: &Pair) -> Duration {
+    let adverts = pair.observer.adverts();
+    let times: Vec<u64> = adverts.iter().filter(|(_, node, _)| *node == 0).map(|it| it.0).collect();
+    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    Duration::from_nanos(gaps.max().unwrap_or_default())
+}
+
+/// Running processes with a mark in their command line.
+fn left(marks: [&str; 2]) -> Vec<String> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = entries.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok());
+    lines.filter(|line| marks.iter().any(|mark| line.contains(mark))).collect()
+}

@@ -1,0 +1,242 @@
+//! Hosts as the recipes have them: `eth0`, files of their own below /etc, /var, /usr/local and /run.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use vrrp_tests::clock::{poll, until};
+use vrrp_tests::daemon::vrrpx;
+use vrrp_tests::lab::{INTERFACE, Lab};
+use vrrp_tests::netns::Namespace;
+use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::require;
+
+/// A start of a service, or a takeover after it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Ends by itself, should nobody be left to end it.
+const LIFETIME: &str = "300";
+
+/// See the module.
+pub(crate) struct Recipe {
+    // Fields drop in this order: processes before the namespaces they are in.
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) lab: Lab,
+}
+
+/// One of its hosts.
+pub(crate) struct Host {
+    pub(crate) name: &'static str,
+    /// The latest first: who was started last ends first.
+    running: Vec<(&'static str, Process)>,
+    _holder: Process,
+    files: File,
+    _root: Directory,
+    recipe: PathBuf,
+}
+
+impl Recipe {
+    /// Hosts at 192.0.2.11 and up, and a client at 192.0.2.100. `None`: this machine lacks something.
+    pub(crate) fn new(recipe: &str, names: &[&'static str], needs: &[&str]) -> Result<Option<Self>> {
+        if !["root", "ip", "unshare", "vrrpx"].iter().chain(needs).all(|need| require(need)) {
+            return Ok(None);
+        }
+        let lab = Lab::new(names.len())?;
+        for node in &lab.nodes {
+            node.namespace.ip(&format!(
+                "link set {INTERFACE} down\nlink set {INTERFACE} name eth0\nlink set eth0 up\n\
+                 address add 192.0.2.{}/24 dev eth0",
+                node.index + 11
+            ))?;
+        }
+        lab.client.ip(&format!("address add 192.0.2.100/24 dev {INTERFACE}"))?;
+        let hosts = names.iter().zip(&lab.nodes);
+        let hosts = hosts.map(|(name, node)| Host::new(name, recipe, &node.namespace));
+        Ok(Some(Self { hosts: hosts.collect::<Result<_>>()?, lab }))
+    }
+
+    /// Adds what the hosts have printed to what `scenario` fails with.
+    pub(crate) fn check(mut self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        scenario(&mut self).map_err(|error| {
+            let logs: String = self.hosts.iter().map(Host::logs).collect();
+            anyhow!("{error:#}\n{logs}")
+        })
+    }
+
+    pub(crate) fn namespace(&self, host: usize) -> &Namespace {
+        &self.lab.nodes[host].namespace
+    }
+
+    /// Puts a file of the recipe where it belongs on all hosts.
+    pub(crate) fn install(&self, file: &str, place: &str) -> Result<()> {
+        (0..self.hosts.len()).try_for_each(|host| self.install_on(host, file, place))
+    }
+
+    pub(crate) fn install_on(&self, host: usize, file: &str, place: &str) -> Result<()> {
+        let from = self.hosts[host].recipe.join(file);
+        let mode = if place.contains("bin/") { "755" } else { "644" };
+        self.run(host, "install", &["-D", "-m", mode, &from.display().to_string(), place]).map(drop)
+    }
+
+    /// What a program prints that runs on a host to its end.
+    pub(crate) fn run(&self, host: usize, program: &str, args: &[&str]) -> Result<String> {
+        let mut command = self.command(host, program)?;
+        let output = command.args(args).output().with_context(|| format!("cannot run {program}"))?;
+        let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
+        ensure!(
+            output.status.success(),
+            "{program} {args:?}: {}{}",
+            text(&output.stderr),
+            text(&output.stdout)
+        );
+        Ok(text(&output.stdout))
+    }
+
+    /// A line of shell.
+    pub(crate) fn sh(&self, host: usize, line: &str) -> Result<String> {
+        self.run(host, "sh", &["-ec", line])
+    }
+
+    /// Starts a service on a host.
+    pub(crate) fn start(&mut self, host: usize, program: &'static str, args: &[&str]) -> Result<()> {
+        let mut command = self.command(host, program)?;
+        command.args(args);
+        let host = &mut self.hosts[host];
+        let process = Process::start_in(command, Directory::new()?)?;
+        host.running.insert(0, (program, process));
+        Ok(())
+    }
+
+    /// Starts the daemon of each host, with the configuration where it looks for it.
+    pub(crate) fn start_vrrpx(&mut self, host: usize) -> Result<()> {
+        self.run(host, &vrrpx().display().to_string(), &["check", "--strict", "/etc/vrrpx/vrrpx.conf"])?;
+        let mut command = self.command(host, &vrrpx().display().to_string())?;
+        let host = &mut self.hosts[host];
+        command.args(["run", "--config-id", host.name]);
+        host.running.insert(0, ("vrrpx", Process::start_in(command, Directory::new()?)?));
+        Ok(())
+    }
+
+    /// Ends a service by this signal.
+    pub(crate) fn end(&mut self, host: usize, program: &str, signal: Signal) -> Result<()> {
+        let mut process = self.hosts[host].take(program)?;
+        if signal == Signal::SIGKILL {
+            process.kill();
+            return Ok(());
+        }
+        process.signal(signal)?;
+        process.wait(PATIENCE).map(drop)
+    }
+
+    /// Stops or continues a service with all its processes.
+    pub(crate) fn signal_all(&self, host: usize, program: &str, signal: Signal) -> Result<()> {
+        let process = self.hosts[host].running.iter().find(|(name, _)| *name == program);
+        let (_, process) = process.context("it does not run")?;
+        process.tree().into_iter().try_for_each(|pid| Ok(kill(pid, signal)?))
+    }
+
+    /// Waits until this host has the address, and no other one.
+    pub(crate) fn serves(&self, host: usize, address: &str) -> Result<()> {
+        until(&format!("{address} on {} alone", self.hosts[host].name), PATIENCE, || {
+            let holds = |node| self.lab.has_address(node, address).unwrap_or(node != host);
+            (0..self.hosts.len()).all(|node| holds(node) == (node == host))
+        })
+    }
+
+    /// The body that the client gets.
+    pub(crate) fn get(&self, address: &str) -> Result<String> {
+        get(&self.lab.client, address)
+    }
+
+    /// Waits until the client gets this.
+    pub(crate) fn gets(&self, address: &str, expected: &str) -> Result<()> {
+        let mut last = String::new();
+        let got = until("an answer", PATIENCE, || {
+            last = self.get(address).unwrap_or_else(|error| format!("{error:#}"));
+            last.trim() == expected
+        });
+        got.with_context(|| format!("{address}: {expected:?} is wanted, {last:?} came"))
+    }
+
+    fn command(&self, host: usize, program: &str) -> Result<Command> {
+        let files = self.hosts[host].files.try_clone()?;
+        let mut command = self.namespace(host).command(program)?;
+        // SAFETY: setns is a bare system call, fit for the time between fork and exec.
+        unsafe {
+            command.pre_exec(move || Ok(setns(&files, CloneFlags::CLONE_NEWNS)?));
+        }
+        command.current_dir("/");
+        Ok(command)
+    }
+}
+
+impl Host {
+    fn new(name: &'static str, recipe: &str, namespace: &Namespace) -> Result<Self> {
+        let root = Directory::new()?;
+        let path = root.path().display();
+        // Overlays need a file system of their own for what is written.
+        let script = format!(
+            "mount -t tmpfs tmpfs {path}\n\
+             for folder in etc var usr/local; do\n\
+             mkdir -p {path}/$folder/upper {path}/$folder/work\n\
+             mount -t overlay -o lowerdir=/$folder,upperdir={path}/$folder/upper,workdir={path}/$folder/work \
+             overlay /$folder\ndone\n\
+             mount -t tmpfs tmpfs /run\n\
+             echo ready\nexec sleep {LIFETIME}"
+        );
+        let mut command = namespace.command("unshare")?;
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
+        let holder = Process::start_in(command, Directory::new()?)?;
+        until("files of a host", PATIENCE, || holder.log().contains("ready"))
+            .with_context(|| holder.log())?;
+        let files = File::open(format!("/proc/{}/ns/mnt", holder.pid()))?;
+        let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipes").join(recipe);
+        let recipe = recipe.canonicalize()?;
+        Ok(Self { name, running: Vec::new(), _holder: holder, files, _root: root, recipe })
+    }
+
+    fn take(&mut self, program: &str) -> Result<Process> {
+        let index = self.running.iter().position(|(name, _)| *name == program);
+        Ok(self.running.remove(index.with_context(|| format!("{program} does not run on {}", self.name))?).1)
+    }
+
+    fn logs(&self) -> String {
+        let log = |(program, process): &(&str, Process)| {
+            let log = process.log();
+            let from = log.len().saturating_sub(6000);
+            format!("--- {program} of {}\n{}\n", self.name, log.get(from..).unwrap_or(&log))
+        };
+        self.running.iter().map(log).collect()
+    }
+}
+
+/// The body of `http://ADDRESS/` as seen from a namespace.
+pub(crate) fn get(namespace: &Namespace, address: &str) -> Result<String> {
+    let to: SocketAddr =
+        if address.contains(':') { address.parse() } else { format!("{address}:80").parse() }?;
+    namespace.enter(|| {
+        let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(format!("GET / HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let (head, body) = text.split_once("\r\n\r\n").context("no end of the head")?;
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        if status != "200" {
+            bail!("status {status}");
+        }
+        Ok(body.to_owned())
+    })
+}
+
+/// The latest value of something that has one sooner or later.
+pub(crate) fn eventually<T>(what: &str, value: impl Fn() -> Result<T>) -> Result<T> {
+    poll(what, PATIENCE, || Ok(value().ok()))
+}

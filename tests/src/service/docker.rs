@@ -1,0 +1,150 @@
+//! A Docker engine of its own: private socket, data in a directory that goes with it, no bridge, no firewall rules,
+//! no change of the host's forwarding. Containers have no network.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::clock::until;
+use crate::process::{Directory, Process, tree};
+
+const START: Duration = Duration::from_secs(20);
+const STOP: Duration = Duration::from_secs(10);
+
+/// In the image; statically linked, as nothing else is there.
+const BUSYBOX: &str = "/bin/busybox";
+const IMAGE: &str = "busybox";
+
+/// Containers end by themselves, should nobody be left to end them.
+const LIFETIME: &str = "300";
+
+/// A running `dockerd` with an image of busybox.
+#[derive(Debug)]
+pub struct Engine {
+    // Ends before its directory goes.
+    process: Process,
+    directory: Directory,
+}
+
+impl Engine {
+    /// # Errors
+    /// When `dockerd` does not start, or there is no static busybox for the image.
+    pub fn start() -> Result<Self> {
+        let directory = Directory::new()?;
+        let path = directory.path();
+        let mut command = Command::new("dockerd");
+        command.arg("--host").arg(format!("unix://{}", path.join("socket").display()));
+        for (option, file) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
+            command.arg(option).arg(path.join(file));
+        }
+        command.args(["--bridge", "none", "--iptables=false", "--ip-forward=false"]);
+        command.args(["--storage-driver", "vfs"]);
+        let process = Process::start(command, path.join("log"))?;
+        let engine = Self { process, directory };
+        let ready = until("the Docker engine", START, || engine.docker(&["version"]).is_ok());
+        ready.with_context(|| engine.process.log())?;
+        engine.import()?;
+        Ok(engine)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    /// Starts a container that sleeps.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn run(&self, name: &str, options: &[&str]) -> Result<()> {
+        let before = ["run", "--detach", "--network", "none", "--name", name];
+        let after = [IMAGE, "/bin/sleep", LIFETIME];
+        self.docker(&[&before, options, &after].concat()).map(drop)
+    }
+
+    /// What `docker` prints.
+    ///
+    /// # Errors
+    /// What it complains of.
+    pub fn docker(&self, args: &[&str]) -> Result<String> {
+        let output = self.command().args(args).output().context("cannot run docker")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "docker {args:?}: {}", complaint.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// `docker`, told to ask this engine.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command.arg("--host").arg(format!("unix://{}", self.socket().display()));
+        command
+    }
+
+    /// Kills the engine; its containers go on.
+    pub fn die(&mut self) {
+        self.process.kill();
+    }
+
+    /// # Errors
+    /// When the tree of busybox cannot be made or taken.
+    fn import(&self) -> Result<()> {
+        let tree = self.directory.path().join("tree");
+        std::fs::create_dir_all(tree.join("bin"))?;
+        std::fs::copy(BUSYBOX, tree.join("bin/busybox")).context(BUSYBOX)?;
+        for word in ["sh", "sleep", "test"] {
+            std::os::unix::fs::symlink("busybox", tree.join("bin").join(word))?;
+        }
+        let archive = self.directory.path().join("image.tar");
+        let packed = Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(&tree).arg(".").status()?;
+        ensure!(packed.success(), "tar has failed");
+        self.docker(&["import", &archive.display().to_string(), IMAGE]).map(drop)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let all = self.docker(&["ps", "--all", "--quiet"])?;
+        let all: Vec<&str> = all.split_whitespace().collect();
+        if !all.is_empty() {
+            self.docker(&[&["rm", "--force"], &all[..]].concat())?;
+        }
+        self.process.signal(Signal::SIGTERM)?;
+        self.process.wait(STOP).map(drop)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.process.is_alive()
+            && let Err(error) = self.end()
+        {
+            eprintln!("the Docker engine: {error:#}");
+        }
+        sweep(self.directory.path());
+    }
+}
+
+/// Ends what an engine that was killed has left, which all is called by its directory: the keepers of its containers
+/// and these themselves, and mounts.
+fn sweep(directory: &Path) {
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw);
+        if let Some(pid) = pid
+            && String::from_utf8_lossy(&line).contains(&*directory.to_string_lossy())
+        {
+            for pid in tree(pid) {
+                // It may be gone already.
+                let _gone = kill(pid, Signal::SIGKILL);
+            }
+        }
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for place in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)).map(Path::new) {
+        if place.starts_with(directory) {
+            let _busy = umount2(place, MntFlags::MNT_DETACH);
+        }
+    }
+}

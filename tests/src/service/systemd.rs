@@ -1,0 +1,153 @@
+//! A stand-in for systemd on a private bus: `LoadUnit` and `Subscribe` of its manager, and one unit whose states are
+//! set by the test.
+
+use std::process::Command;
+use std::sync::mpsc as answers;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use zbus::names::WellKnownName;
+use zbus::wire::OwnedObjectPath;
+use zbus::{Connection, connection, interface};
+
+use crate::clock::until;
+use crate::process::{Directory, Process};
+
+const PATH: &str = "/org/freedesktop/systemd1";
+const UNIT: &str = "/org/freedesktop/systemd1/unit/one";
+const START: Duration = Duration::from_secs(10);
+
+/// All units are one and the same.
+#[derive(Debug)]
+pub struct Systemd {
+    orders: Option<mpsc::UnboundedSender<Order>>,
+    thread: Option<JoinHandle<()>>,
+    // Ends after those who are on it.
+    bus: Process,
+    directory: Directory,
+}
+
+/// States, and whom to tell when the signal is sent.
+type Order = ([&'static str; 2], answers::Sender<()>);
+
+impl Systemd {
+    /// With an active unit.
+    ///
+    /// # Errors
+    /// When the bus does not start.
+    pub fn start() -> Result<Self> {
+        let directory = Directory::new()?;
+        let file = directory.path().join("bus.conf");
+        let socket = directory.path().join("bus");
+        let text = format!(
+            "<busconfig><listen>unix:path={}</listen><auth>EXTERNAL</auth><policy context=\"default\">\
+             <allow send_destination=\"*\"/><allow receive_sender=\"*\"/><allow own=\"*\"/><allow user=\"*\"/>\
+             </policy></busconfig>",
+            socket.display()
+        );
+        std::fs::write(&file, text)?;
+        let mut command = Command::new("dbus-daemon");
+        command.arg("--nofork").arg(format!("--config-file={}", file.display()));
+        let bus = Process::start(command, directory.path().join("log"))?;
+        until("the bus", START, || socket.exists()).with_context(|| bus.log())?;
+        let (orders, taken) = mpsc::unbounded_channel();
+        let (ready, is_ready) = answers::channel();
+        let mut systemd = Self { orders: Some(orders), thread: None, bus, directory };
+        let address = systemd.address();
+        systemd.thread = Some(std::thread::spawn(move || {
+            let outcome = serve(address, taken, &ready);
+            // Nobody waits any more where it ended later.
+            let _nobody = ready.send(outcome);
+        }));
+        is_ready.recv_timeout(START).with_context(|| systemd.bus.log())??;
+        Ok(systemd)
+    }
+
+    /// For `DBUS_SYSTEM_BUS_ADDRESS`.
+    pub fn address(&self) -> String {
+        format!("unix:path={}", self.directory.path().join("bus").display())
+    }
+
+    /// Puts the unit into a state, and tells it as systemd does.
+    ///
+    /// # Errors
+    /// When the stand-in has ended.
+    pub fn set(&self, active: &'static str, sub: &'static str) -> Result<()> {
+        let (done, is_done) = answers::channel();
+        self.orders.as_ref().context("it has ended")?.send(([active, sub], done))?;
+        is_done.recv_timeout(START).context("the signal was not sent")
+    }
+
+    /// The bus goes, and systemd with it.
+    pub fn die(&mut self) {
+        self.bus.kill();
+    }
+}
+
+impl Drop for Systemd {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed already.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn serve(
+    address: String,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    ready: &answers::Sender<Result<()>>,
+) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let bus = connection::Builder::address(address.as_str())
+            .serve_at(PATH, Manager)
+            .serve_at(UNIT, Unit { states: ["active", "running"] })
+            .name(WellKnownName::try_from("org.freedesktop.systemd1")?);
+        let bus: Connection = timeout(START, bus.build()).await??;
+        ready.send(Ok(()))?;
+        let unit = bus.object_server().interface::<_, Unit>(UNIT).await?;
+        while let Some((states, done)) = orders.recv().await {
+            unit.get_mut().await.states = states;
+            let shown = unit.get().await;
+            shown.active_state_changed(unit.signal_emitter()).await?;
+            if done.send(()).is_err() {
+                bail!("nobody waits for the signal");
+            }
+        }
+        Ok(())
+    })
+}
+
+struct Manager;
+
+#[interface(name = "org.freedesktop.systemd1.Manager")]
+impl Manager {
+    fn subscribe(&self) {}
+
+    fn load_unit(&self, _name: &str) -> zbus::fdo::Result<OwnedObjectPath> {
+        OwnedObjectPath::try_from(UNIT).map_err(|error| zbus::fdo::Error::Failed(error.to_string()))
+    }
+}
+
+struct Unit {
+    /// `ActiveState` and `SubState`.
+    states: [&'static str; 2],
+}
+
+#[interface(name = "org.freedesktop.systemd1.Unit")]
+impl Unit {
+    #[zbus(property)]
+    fn active_state(&self) -> String {
+        self.states[0].to_owned()
+    }
+
+    #[zbus(property)]
+    fn sub_state(&self) -> String {
+        self.states[1].to_owned()
+    }
+}
