@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use vrrp_tests::daemon::{Config, Daemon, Instance};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::malformed::{Flaw, Forger};
@@ -78,6 +78,90 @@ fn an_interface_may_appear_late() -> Result<()> {
         pair.node(0)?.namespace.ip(&format!("link set away0 name {INTERFACE}\nlink set {INTERFACE} up"))?;
         pair.wait_for_master(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)
+    })
+}
+
+#[test]
+fn an_interface_that_is_deleted_and_made_anew_is_used_again() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        let address = VIRTUAL_V4.parse()?;
+        let index = *pair.lab.ports()?.first().context("no port")?;
+        pair.lab.unplug(0)?;
+        pair.wait_for_address(1, address, true)?;
+        pair.observer.clear();
+        pair.lab.plug_again(0, index)?;
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, address, true)?;
+        pair.wait_for_address(1, address, false)
+    })
+}
+
+#[test]
+fn an_interface_that_is_renamed_is_gone_until_it_has_its_name_again() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        let address = VIRTUAL_V4.parse()?;
+        pair.wait_for_address(0, address, true)?;
+        let namespace = &pair.node(0)?.namespace;
+        namespace
+            .ip(&format!("link set {INTERFACE} down\nlink set {INTERFACE} name away0\nlink set away0 up"))?;
+        pair.wait_for_address(1, address, true)?;
+        pair.wait_for_address(0, address, false)?;
+        let namespace = &pair.node(0)?.namespace;
+        namespace
+            .ip(&format!("link set away0 down\nlink set away0 name {INTERFACE}\nlink set {INTERFACE} up"))?;
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(1, address, false)
+    })
+}
+
+#[test]
+fn a_carrier_that_flaps_leaves_one_owner() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        for _ in 0..20 {
+            pair.lab.set_cable(0, false)?;
+            std::thread::sleep(Duration::from_millis(30));
+            pair.lab.set_cable(0, true)?;
+            std::thread::sleep(Duration::from_millis(70));
+        }
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)
+    })
+}
+
+#[test]
+fn another_mtu_changes_nothing() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    pair(daemon)?.check(|pair| {
+        let epoch = |pair: &mut Pair, node| -> Result<serde_json::Value> {
+            Ok(pair.running(node)?.status()?["instances"][0]["epoch"].clone())
+        };
+        let before = [epoch(pair, 0)?, epoch(pair, 1)?];
+        pair.observer.clear();
+        for mtu in ["1400", "9000", "1500"] {
+            for node in [0, 1] {
+                pair.node(node)?.namespace.ip(&format!("link set {INTERFACE} mtu {mtu}"))?;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        ensure!([epoch(pair, 0)?, epoch(pair, 1)?] == before, "a state has changed");
+        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+        Ok(())
     })
 }
 

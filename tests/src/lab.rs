@@ -48,12 +48,12 @@ impl Lab {
         let nodes = (0..nodes)
             .map(|index| {
                 let namespace = Namespace::new(&format!("node{index}"))?;
-                plug(&lan, &namespace, &port(index), index + 1)?;
+                plug(&lan, &namespace, &port(index), &port(index), index + 1)?;
                 Ok(Node { namespace, index })
             })
             .collect::<Result<Vec<_>>>()?;
         let client = Namespace::new("client")?;
-        plug(&lan, &client, "client", CLIENT)?;
+        plug(&lan, &client, "client", "client", CLIENT)?;
         Ok(Self { lan, nodes, client })
     }
 
@@ -75,6 +75,23 @@ impl Lab {
     pub fn set_cable(&self, node: usize, plugged: bool) -> Result<()> {
         let state = if plugged { "up" } else { "down" };
         self.lan.ip(&format!("link set {} {state}", port(node)))
+    }
+
+    /// Deletes the interface of a node, bridge port and all.
+    ///
+    /// # Errors
+    /// Those of `ip`.
+    pub fn unplug(&self, node: usize) -> Result<()> {
+        self.lan.ip(&format!("link delete {}", port(node)))
+    }
+
+    /// Makes a deleted interface anew, on a bridge port of the index that its old one had.
+    ///
+    /// # Errors
+    /// Those of `ip`.
+    pub fn plug_again(&self, node: usize, index: u32) -> Result<()> {
+        let host = &self.nodes.get(node).context("no such node")?.namespace;
+        plug(&self.lan, host, &format!("{} index {index}", port(node)), &port(node), node + 1)
     }
 
     /// Interface indexes of the nodes' bridge ports, by node.
@@ -175,9 +192,10 @@ fn port(node: usize) -> String {
     format!("port{node}")
 }
 
-fn plug(lan: &Namespace, host: &Namespace, port: &str, number: usize) -> Result<()> {
+/// `new` is the port with what it is made with.
+fn plug(lan: &Namespace, host: &Namespace, new: &str, port: &str, number: usize) -> Result<()> {
     lan.ip(&format!(
-        "link add {port} type veth peer name {INTERFACE} address 02:00:00:00:00:{number:02x} netns {}\n\
+        "link add {new} type veth peer name {INTERFACE} address 02:00:00:00:00:{number:02x} netns {}\n\
          link set {port} master br0 up",
         host.name()
     ))?;

@@ -8,6 +8,7 @@ mod elsewhere;
 mod fault;
 mod paths;
 mod repeat;
+mod stood;
 
 use std::io;
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use self::elsewhere::Refresh;
 use self::fault::Faults;
 use self::paths::Paths;
 use self::repeat::{Repeats, Target};
+use self::stood::Stood;
 use super::board::Board;
 use super::queue::{Command, Object, Queue, Report};
 use crate::driver::netlink::address::{self, Placed};
@@ -78,6 +80,7 @@ struct Instance {
     charge: Charge,
     /// While its addresses are set: since which epoch.
     held: Option<Epoch>,
+    stood: Stood,
 }
 
 impl Effect {
@@ -93,7 +96,8 @@ impl Effect {
     ) -> io::Result<Self> {
         let mut wait = Wait::new()?;
         wait.add(&commands, COMMANDS)?;
-        let instances = charges.into_iter().map(|charge| Instance { charge, held: None });
+        let instances =
+            charges.into_iter().map(|charge| Instance { charge, held: None, stood: Stood::default() });
         Ok(Self {
             instances: instances.collect(),
             commands,
@@ -155,6 +159,7 @@ impl Effect {
             refresh.start(begun);
         }
         let places = instance.charge.places(&mut self.netlink);
+        instance.stood.note(&places);
         let mut faults = Faults::default();
         let mut refused = vec![false; places.len()];
         let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
@@ -187,19 +192,14 @@ impl Effect {
         let mut faults = Faults::default();
         instance.charge.paths.remove(id, &mut self.netlink, &mut faults);
         let places = instance.charge.places(&mut self.netlink);
-        let done = address::remove(&mut self.netlink, &placed(&places), |index, errno| {
-            if let Some(place) = places.get(index) {
-                faults.note(id, Object::Address(place.address.address), errno);
-            }
-        });
-        note_all(&mut faults, id, &places, done);
+        remove_all(&mut self.netlink, id, &std::mem::take(&mut instance.stood), &places, &mut faults);
         self.tell(&faults);
     }
 
     /// Takes another charge. An address that two instances hold in turn stays where one of them has it.
     fn charge(&mut self, id: InstanceId, mut charge: Charge) {
         while self.instances.len() <= id.index() {
-            self.instances.push(Instance { charge: charge.clone(), held: None });
+            self.instances.push(Instance { charge: charge.clone(), held: None, stood: Stood::default() });
         }
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         if instance.held.is_none() {
@@ -210,7 +210,7 @@ impl Effect {
             refresh.start(clock::now());
         }
         let old = std::mem::replace(&mut instance.charge, charge);
-        let new = instance.charge.clone();
+        let (new, stood) = (instance.charge.clone(), instance.stood.clone());
         let held = |device: &str, address: IpAddr| {
             // This one's own may have another form now, and is set anew.
             let others = self.instances.iter().enumerate().filter(|(index, _)| *index != id.index());
@@ -226,14 +226,12 @@ impl Effect {
         let (stale, fresh) = old.paths.differing(&new.paths);
         stale.remove(id, &mut self.netlink, &mut faults);
         let places = gone.places(&mut self.netlink);
-        let done = address::remove(&mut self.netlink, &placed(&places), |index, errno| {
-            if let Some(place) = places.get(index) {
-                faults.note(id, Object::Address(place.address.address), errno);
-            }
-        });
-        note_all(&mut faults, id, &places, done);
+        remove_all(&mut self.netlink, id, &stood, &places, &mut faults);
         // All of them: the first address of a subnet takes the others along when it goes.
         let places = new.places(&mut self.netlink);
+        if let Some(instance) = self.instances.get_mut(id.index()) {
+            instance.stood.note(&places);
+        }
         let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
             if let Some(place) = places.get(index) {
                 faults.note(id, Object::Address(place.address.address), errno);
@@ -253,13 +251,14 @@ impl Effect {
 
     /// Sets again what somebody else has removed. What is missing is not known before it is tried.
     fn put_back(&mut self, id: InstanceId, epoch: Epoch) {
-        let Some(instance) = self.instances.get(id.index()) else { return };
+        let Some(instance) = self.instances.get_mut(id.index()) else { return };
         if instance.held != Some(epoch) {
             return;
         }
         let charge = instance.charge.only(|address| address.tracked);
         let mut faults = Faults::default();
         let places = charge.places(&mut self.netlink);
+        instance.stood.note(&places);
         let mut missing = vec![true; places.len()];
         let done = address::add_missing(&mut self.netlink, &placed(&places), |index, errno| {
             if let (Some(missing), Some(place)) = (missing.get_mut(index), places.get(index)) {
@@ -322,7 +321,7 @@ impl Effect {
     fn refresh(&mut self, now: Timestamp) -> Option<Timestamp> {
         let mut next = None;
         for (instance, id) in self.instances.iter_mut().zip(0..) {
-            let Instance { charge, held: Some(_) } = instance else { continue };
+            let Instance { charge, held: Some(_), .. } = instance else { continue };
             let Some(refresh) = &mut charge.refresh else { continue };
             if refresh.take_due(now) {
                 let places = charge.places(&mut self.netlink);
@@ -399,16 +398,19 @@ impl Charge {
                 links.push((name, device.clone()));
                 device
             });
-            Place { address, device }
+            Place { address, name, device }
         });
         places.collect()
     }
 }
 
-/// A virtual address and its interface, `None` where that is gone.
+/// A virtual address and its interface.
 #[derive(Clone, Debug)]
 struct Place<'a> {
     address: &'a VirtualAddress,
+    /// Of the interface.
+    name: &'a Arc<str>,
+    /// `None` where it is gone.
     device: Option<Rc<Device>>,
 }
 
@@ -421,6 +423,22 @@ impl Place<'_> {
         let station = Station { ifindex: device.link.ifindex, mac: device.link.mac?, router: device.router };
         Some(Target { address, station, pause })
     }
+}
+
+fn remove_all(
+    netlink: &mut RouteSocket,
+    id: InstanceId,
+    stood: &Stood,
+    places: &[Place<'_>],
+    faults: &mut Faults,
+) {
+    let (numbers, placed): (Vec<usize>, Vec<Placed<'_>>) = stood.all(places).into_iter().unzip();
+    let done = address::remove(netlink, &placed, |index, errno| {
+        if let Some(place) = numbers.get(index).and_then(|number| places.get(*number)) {
+            faults.note(id, Object::Address(place.address.address), errno);
+        }
+    });
+    note_all(faults, id, places, done);
 }
 
 /// For the kernel, which answers ENODEV to interface 0.

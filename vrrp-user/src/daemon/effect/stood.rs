@@ -1,0 +1,38 @@
+//! On which interfaces the addresses of an instance stand.
+//!
+//! Enters: each place that was found for an address while it was set. Leaves: where to remove them. An interface that
+//! was renamed meanwhile has another name and the same index, and still has the addresses.
+
+use std::sync::Arc;
+
+use super::{Place, Placed};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stood {
+    /// Names as they were, with the indexes that they stood for.
+    devices: Vec<(Arc<str>, u32)>,
+}
+
+impl Stood {
+    pub(super) fn note(&mut self, places: &[Place<'_>]) {
+        for (name, device) in places.iter().filter_map(|place| Some((place.name, place.device.as_ref()?))) {
+            let known = |(known, ifindex): &(Arc<str>, u32)| known == name && *ifindex == device.link.ifindex;
+            if !self.devices.iter().any(known) {
+                self.devices.push((Arc::clone(name), device.link.ifindex));
+            }
+        }
+    }
+
+    /// Every interface that an address may stand on, with the number of its place.
+    pub(super) fn all<'a>(&self, places: &[Place<'a>]) -> Vec<(usize, Placed<'a>)> {
+        let on = |(index, place): (usize, &Place<'a>)| {
+            let (name, address) = (place.name, place.address);
+            let now = place.device.as_ref().map(|device| device.link.ifindex);
+            let before =
+                self.devices.iter().filter(move |(known, _)| known == name).map(|(_, ifindex)| *ifindex);
+            let others = before.filter(move |ifindex| Some(*ifindex) != now);
+            now.into_iter().chain(others).map(move |ifindex| (index, Placed { ifindex, address }))
+        };
+        places.iter().enumerate().flat_map(on).collect()
+    }
+}
