@@ -106,7 +106,7 @@ impl Account {
                     prop_assert_eq!(self.watches.insert(id, false), Some(true));
                     id
                 }
-                Action::AddAddresses(id, _) => {
+                Action::AddAddresses(id, _) | Action::HoldAddresses(id, _) => {
                     // They may be those of a mastership whose heir did not come.
                     self.has_addresses.insert(id, true);
                     id

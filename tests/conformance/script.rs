@@ -7,10 +7,11 @@
 //! wait 1ns                 -> advert 100, add, unwatch, MASTER master_silent
 //! is MASTER
 //! ```
-//! Inputs: `startup`, `shutdown`, `link up|down`, `source N|none`, `track N up|down`, `hear P from N [every Ncs]`,
+//! Inputs: `startup`, `shutdown`, `restart` (another process goes on), `link up|down`, `source N|none`, `track N up|down`,
+//! `hear P from N [every Ncs]`,
 //! `lost address|path`, `lapsed`, `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`. Time: `wait T` wakes at every timeout, `sleep T` lets time pass
 //! unhandled, `freeze T` too but then handles what was due, `call` handles what is due now. Assertions: `is STATE`,
-//! `away N`, `rivalled T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and
+//! `epoch N`, `away N`, `rivalled T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and
 //! numbers with `ns`, `us`, `ms`, `cs` or `s`.
 
 use std::sync::Arc;
@@ -39,6 +40,11 @@ pub(crate) fn run(what: &str, variant: Variant, settings: InstanceSettings, scri
 fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
     match *words {
         ["startup"] => bench.handle(&Event::Startup),
+        ["restart"] => bench.restart(),
+        ["epoch", epoch] => {
+            assert_eq!(bench.instance().epoch().0, epoch.parse::<u64>().unwrap());
+            Vec::new()
+        }
         ["shutdown"] => bench.handle(&Event::Shutdown),
         ["link", state] => bench.handle(&Event::Link(ID, state == "up")),
         ["source", "none"] => bench.handle(&Event::Source(ID, None)),

@@ -145,6 +145,21 @@ impl Bench {
         self.drain()
     }
 
+    /// Another process goes on; it knows the link and the source already.
+    pub(crate) fn restart(&mut self) -> Vec<String> {
+        let stances = self.router.stance().unwrap();
+        let settings = self.instance().settings().clone();
+        let source = self.instance().source();
+        self.router = Router::new(vec![settings]);
+        self.router.handle(&Event::Link(ID, true), self.now);
+        self.router.handle(&Event::Source(ID, source), self.now);
+        assert_eq!(self.router.poll_action(), None);
+        self.router.resume(&stances, &[], self.now);
+        self.router.handle(&Event::Startup, self.now);
+        self.router.handle_timeout(self.now);
+        self.drain()
+    }
+
     /// An advert that the kernel saw that long ago.
     pub(crate) fn hear(&mut self, priority: u8, from: u8, interval: Interval, age: Duration) -> Vec<String> {
         self.hear_in(self.variant.version(), priority, from, interval, age)
@@ -209,6 +224,7 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::Watch(_) => write!(words, "watch"),
         Action::Unwatch(_) => write!(words, "unwatch"),
         Action::AddAddresses(..) => write!(words, "add"),
+        Action::HoldAddresses(..) => write!(words, "hold"),
         Action::StopAnswering(..) => write!(words, "stop answering"),
         Action::RemoveAddresses(..) => write!(words, "remove"),
         Action::Announce(_, announcement) => write!(words, "announce {}", announcement.repeat),

@@ -34,6 +34,7 @@ async fn open(
         runtime_dir: folder.path().to_owned(),
         metrics: None,
         mode: XdpMode::Auto,
+        takeover: false,
         realtime: false,
         process: ProcessOptions::default(),
     };
@@ -77,7 +78,7 @@ async fn from_the_first_check_to_the_stop_hook() {
     let line = format!("echo $VRRPX_STATE >> {}; true", folder.file("log").display());
     let notify = NotifySettings { any: hook(line), ..NotifySettings::default() };
     let config = config(vec![instance("VI_1", 51, notify)], vec![script(9, "echo broken; exit 1")]);
-    let (service, _claimed, sources, inputs, reports) = open(&folder, config).await;
+    let (service, claimed, sources, inputs, reports) = open(&folder, config).await;
 
     let engine = thread::spawn(move || {
         await_input(&inputs, |input| matches!(input, Input::Event(Event::Track(TrackId(9), false))));
@@ -102,7 +103,7 @@ async fn from_the_first_check_to_the_stop_hook() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         raise(Signal::SIGTERM).unwrap();
     };
-    let (outcome, ()) = tokio::join!(service.run(), driver);
+    let (outcome, ()) = tokio::join!(service.run(&claimed), driver);
     outcome.unwrap();
     engine.join().unwrap();
     assert_eq!(folder.lines("log"), ["MASTER", "STOP"]);
@@ -113,8 +114,8 @@ async fn from_the_first_check_to_the_stop_hook() {
 async fn an_engine_that_stops_by_itself_is_an_error() {
     let _alone = ALONE.lock().await;
     let folder = Folder::new();
-    let (service, _claimed, _sources, _inputs, reports) = open(&folder, config(vec![], vec![])).await;
+    let (service, claimed, _sources, _inputs, reports) = open(&folder, config(vec![], vec![])).await;
     reports.push(Report::Transition(InstanceId(5), backup(Timestamp::ZERO, 1)));
     reports.push(Report::Stopped);
-    assert!(matches!(service.run().await, Err(ServiceError::EngineStopped)));
+    assert!(matches!(service.run(&claimed).await, Err(ServiceError::EngineStopped)));
 }

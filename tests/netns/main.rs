@@ -23,6 +23,7 @@ mod reload;
 mod repair;
 mod rungs;
 mod services;
+mod takeover;
 mod tracks;
 mod vmac;
 mod webhook;

@@ -11,6 +11,7 @@ use crate::clock::{poll, realtime};
 use crate::daemon::{Config, Daemon, Running};
 use crate::lab::{Held, INTERFACE, Lab, Node};
 use crate::observe::Observer;
+use crate::process::Process;
 
 /// A start of a daemon, the election after it and a second's interval of version 2 fit into this.
 pub const SETTLE: Duration = Duration::from_secs(15);
@@ -138,6 +139,25 @@ impl Pair {
         let host = self.lab.nodes.get(node).context("no such node")?;
         let running = self.running.get_mut(node).and_then(Option::as_mut).context("not running")?;
         running.restart(host, &role.config, by)
+    }
+
+    /// Another daemon takes over from that of a node, whose end is waited for.
+    ///
+    /// # Errors
+    /// When it does not come so.
+    pub fn take_over(&mut self, node: usize, arguments: &[&str]) -> Result<ExitStatus> {
+        let host = self.lab.nodes.get(node).context("no such node")?;
+        let running = self.running.get_mut(node).and_then(Option::as_mut).context("not running")?;
+        running.take_over(host, arguments)
+    }
+
+    /// Starts one that is to take over, and does not wait.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn successor(&self, node: usize) -> Result<Process> {
+        let running = self.running.get(node).and_then(Option::as_ref).context("not running")?;
+        running.successor(self.node(node)?, &[])
     }
 
     /// The host comes back and starts its daemon. What the dead one held is gone, as after a boot.

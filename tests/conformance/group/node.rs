@@ -170,6 +170,7 @@ impl Node {
                 Action::Report(..)
                 | Action::ReportContest(..)
                 | Action::Announce(..)
+                | Action::HoldAddresses(..)
                 | Action::StopAnswering(..)
                 | Action::PutBack(..)
                 | Action::ReportAbandoned(..)

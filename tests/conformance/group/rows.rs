@@ -398,6 +398,7 @@ fn subject(action: &Action) -> Option<InstanceId> {
         | Action::Watch(id)
         | Action::Unwatch(id)
         | Action::AddAddresses(id, _)
+        | Action::HoldAddresses(id, _)
         | Action::StopAnswering(id, _)
         | Action::RemoveAddresses(id, _)
         | Action::Announce(id, _)

@@ -168,7 +168,9 @@ impl Node {
                     self.last_seen = self.last_handled.map_or(self.last_seen, |(_, stamp)| stamp);
                 }
                 Action::Unwatch(_) => self.watch = None,
-                Action::AddAddresses(..) => (self.has_addresses, self.answers) = (true, true),
+                Action::AddAddresses(..) | Action::HoldAddresses(..) => {
+                    (self.has_addresses, self.answers) = (true, true);
+                }
                 Action::StopAnswering(..) => self.answers = false,
                 Action::RemoveAddresses(..) => (self.has_addresses, self.answers) = (false, false),
                 Action::Report(_, transition) => self.outcome.transitions.push(transition),

@@ -8,6 +8,7 @@ mod init;
 mod lost;
 mod master;
 mod reload;
+mod takeover;
 mod track;
 
 use vrrp_user::protocol::{InstanceSettings, Priority};
@@ -46,6 +47,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         away::ROWS,
         lost::ROWS,
         handover::ROWS,
+        takeover::ROWS,
         reload::ROWS,
     ]
     .into_iter()

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -129,8 +130,22 @@ impl Daemon {
     ) -> Result<Process> {
         use std::os::unix::process::CommandExt;
         let path = dir.path();
+        std::fs::write(path.join("keepalived.conf"), config)?;
+        let mut command = self.command(node, path)?;
+        if let Some(cpu) = cpu {
+            let mut set = CpuSet::new();
+            set.set(cpu)?;
+            // SAFETY: sched_setaffinity is a bare system call, fit for the time between fork and exec.
+            unsafe {
+                command.pre_exec(move || Ok(sched_setaffinity(Pid::from_raw(0), &set)?));
+            }
+        }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Process::start(command, path.join("log"))
+    }
+
+    fn command(self, node: &Node, path: &std::path::Path) -> Result<Command> {
         let file = path.join("keepalived.conf");
-        std::fs::write(&file, config)?;
         let mut command = match self {
             Self::Keepalived => {
                 let mut command = node.namespace.command("keepalived")?;
@@ -149,16 +164,8 @@ impl Daemon {
                 command
             }
         };
-        if let Some(cpu) = cpu {
-            let mut set = CpuSet::new();
-            set.set(cpu)?;
-            // SAFETY: sched_setaffinity is a bare system call, fit for the time between fork and exec.
-            unsafe {
-                command.pre_exec(move || Ok(sched_setaffinity(Pid::from_raw(0), &set)?));
-            }
-        }
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
-        Process::start(command, path.join("log"))
+        command.env_remove("NOTIFY_SOCKET");
+        Ok(command)
     }
 }
 
@@ -240,6 +247,28 @@ impl Running {
         self.process.wait(STOP)?;
         self.process = self.daemon.launch(node, &config.to_string(), &self.directory, None, &[])?;
         Ok(())
+    }
+
+    /// Starts another one that takes over from it, with these further arguments, and waits for its end. Ours only.
+    ///
+    /// # Errors
+    /// When it does not end, or cannot be run.
+    pub fn take_over(&mut self, node: &Node, arguments: &[&str]) -> Result<ExitStatus> {
+        let mut next = self.successor(node, arguments)?;
+        std::mem::swap(&mut self.process, &mut next);
+        next.wait(STOP).with_context(|| format!("{}\n--- its successor\n{}", next.log(), self.process.log()))
+    }
+
+    /// Starts another one beside it that is to take over.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn successor(&self, node: &Node, arguments: &[&str]) -> Result<Process> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let path = self.directory.path();
+        let mut command = self.daemon.command(node, path)?;
+        command.arg("--takeover").args(arguments);
+        Process::start(command, path.join(format!("log.{}", COUNT.fetch_add(1, Ordering::Relaxed))))
     }
 
     /// Kills it, its children too, without a goodbye.

@@ -34,6 +34,9 @@ pub(super) struct Arguments {
     /// error, warn, info, debug or trace [default: VRRPX_LOG, else info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+    /// Take over from the daemon that runs with this folder, without a gap, if there is one
+    #[arg(long)]
+    takeover: bool,
     /// Stay in the ordinary scheduling class and leave memory unlocked
     #[arg(long)]
     no_realtime: bool,
@@ -50,6 +53,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         runtime_dir: arguments.runtime_dir,
         metrics: arguments.metrics,
         mode: arguments.xdp_mode,
+        takeover: arguments.takeover,
         realtime: !arguments.no_realtime,
         process: ProcessOptions::default(),
     };

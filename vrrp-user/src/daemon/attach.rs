@@ -24,7 +24,7 @@ use super::vmacs::Carrier;
 use crate::driver::Rung;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};
-use crate::driver::xdp::{Attached, Mode, Program};
+use crate::driver::xdp::{Attached, Mode, PinError, Pins, Program};
 use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer, Version};
 
 #[derive(Debug)]
@@ -262,6 +262,39 @@ impl Attachments {
             warn!(%interface, "the program cannot be pinned, and ends with the daemon here");
         }
         Ok(attached)
+    }
+
+    /// Follows the program of another daemon that has left: on its XDP hooks, which were taken until now, and beside
+    /// nothing more of it.
+    ///
+    /// # Errors
+    /// What it had pinned cannot be removed, or ours not be pinned.
+    pub fn follow(&mut self, pins: Pins) -> Result<(), PinError> {
+        let Self { program: Some(program), rungs, mode, .. } = self else {
+            return pins.clear().map(drop);
+        };
+        let rung = match mode {
+            XdpMode::Auto | XdpMode::Native => Rung::Native,
+            XdpMode::Generic => Rung::Generic,
+            XdpMode::Tcx | XdpMode::Socket => Rung::Tcx,
+        };
+        let wants_xdp = rung != Rung::Tcx;
+        let taken = program.follow(pins, |ifindex| wants_xdp && rungs.contains_key(&ifindex))?;
+        for ifindex in taken {
+            self.rungs.insert(ifindex, rung);
+            self.inputs.push(Input::Unlisten(ifindex));
+            for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
+                if let Some(board) = self.board.instances.get(id.index()) {
+                    board.rung.store(rung as u8, Relaxed);
+                }
+                if let Some(settings) = self.instances.get(id) {
+                    let interface = Arc::clone(&settings.interface);
+                    self.record.rung(interface, RungNote { rung, why: String::new() });
+                }
+            }
+        }
+        self.fence();
+        Ok(())
     }
 
     /// Detaches from interfaces that no instance is on any more.

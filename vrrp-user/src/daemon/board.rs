@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use vrrp_ebpf::time::Timestamp;
+
 use super::auth::Ledger;
-use crate::protocol::{GroupTransition, Priority, Reason, State, Transition};
+use crate::protocol::{Group, GroupTransition, Priority, Reason, Stance, State, Transition};
 
 /// Buckets of a lateness histogram: bucket i counts delays below 2^i µs, the last one all longer ones.
 pub const LATENESS_BUCKETS: usize = 24;
@@ -89,6 +91,13 @@ pub struct GroupBoard {
 }
 
 impl GroupBoard {
+    /// As left by an earlier process.
+    pub fn resume(&self, group: &Group, now: Timestamp) {
+        self.state.store(group.state() as u8, Relaxed);
+        self.epoch.store(group.epoch().0, Relaxed);
+        self.since.store(now.as_nanos(), Relaxed);
+    }
+
     pub fn record(&self, transition: &GroupTransition) {
         self.state.store(transition.to as u8, Relaxed);
         self.reason.store(transition.reason as u8, Relaxed);
@@ -144,6 +153,15 @@ impl InstanceBoard {
         if let Some(count) = self.transitions.get(transition.reason as usize) {
             count.fetch_add(1, Relaxed);
         }
+    }
+
+    /// As left by an earlier process, whose counters are its own.
+    pub fn resume(&self, stance: &Stance, priority: Priority) {
+        self.state.store(stance.state as u8, Relaxed);
+        self.reason.store(stance.reason.unwrap_or(Reason::Startup) as u8, Relaxed);
+        self.priority.store(priority.0, Relaxed);
+        self.epoch.store(stance.epoch.0, Relaxed);
+        self.since.store(stance.since.as_nanos(), Relaxed);
     }
 
     pub fn set_priority(&self, priority: Priority) {

@@ -3,6 +3,7 @@
 //! ```text
 //! {"command":"status"}        ─►  {"status":{…}}
 //! {"command":"reload"}        ─►  "reloaded" or {"refused":["…"]}
+//! {"command":"take_over"}     ─►  see the module takeover
 //! {"command":"events"}        ─►  lines of events; see [`Line`]
 //! anything else               ─►  {"error":"…"}
 //! ```
@@ -50,6 +51,8 @@ pub enum Request {
     Status,
     /// Read the configuration again.
     Reload,
+    /// Let a new daemon go on; the rest of the connection is told in [`super::takeover`].
+    TakeOver,
     /// What happened.
     Events {
         /// Number of the last event that is known; without it, all that are kept.
@@ -76,6 +79,7 @@ pub enum Response {
 pub struct Control {
     listener: UnixListener,
     reloads: Option<mpsc::Sender<reload::Request>>,
+    successors: Option<mpsc::Sender<UnixStream>>,
 }
 
 impl Control {
@@ -93,13 +97,19 @@ impl Control {
         }
         let listener = UnixListener::bind(&path).map_err(failed)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener, reloads: None })
+        Ok(Self { listener, reloads: None, successors: None })
     }
 
     /// Passes requests to reload on.
     #[must_use]
     pub fn with_reloads(self, reloads: mpsc::Sender<reload::Request>) -> Self {
         Self { reloads: Some(reloads), ..self }
+    }
+
+    /// Passes clients on that want to take over.
+    #[must_use]
+    pub fn with_successors(self, successors: mpsc::Sender<UnixStream>) -> Self {
+        Self { successors: Some(successors), ..self }
     }
 
     /// Serves clients until it is dropped.
@@ -112,9 +122,11 @@ impl Control {
             match self.listener.accept().await {
                 Ok((client, _)) => {
                     let (sources, reloads) = (sources.clone(), self.reloads.clone());
-                    let followers = Arc::clone(&followers);
+                    let (successors, followers) = (self.successors.clone(), Arc::clone(&followers));
                     tokio::spawn(async move {
-                        if let Err(error) = converse(client, &sources, reloads.as_ref(), &followers).await {
+                        let (reloads, successors) = (reloads.as_ref(), successors.as_ref());
+                        if let Err(error) = converse(client, &sources, reloads, successors, &followers).await
+                        {
                             debug!(%error, "a control client was cut off");
                         }
                         drop(place);
@@ -135,6 +147,7 @@ async fn converse(
     client: UnixStream,
     sources: &Live,
     reloads: Option<&mpsc::Sender<reload::Request>>,
+    successors: Option<&mpsc::Sender<UnixStream>>,
     followers: &Semaphore,
 ) -> io::Result<()> {
     let (read, mut write) = client.into_split();
@@ -146,6 +159,10 @@ async fn converse(
             return Ok(());
         }
         let complete = line.ends_with(b"\n");
+        if let (Ok(Request::TakeOver), Some(successors)) = (serde_json::from_slice(&line), successors) {
+            let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
+            return successors.send(client).await.map_err(io::Error::other);
+        }
         let response = if let Ok(Request::Events { since, follow: follows }) = serde_json::from_slice(&line) {
             match followers.try_acquire() {
                 Ok(_place) => {
@@ -175,6 +192,7 @@ async fn converse(
 async fn answer(line: &[u8], sources: &Live, reloads: Option<&mpsc::Sender<reload::Request>>) -> Response {
     match serde_json::from_slice(line) {
         Ok(Request::Reload) => reload(reloads).await.unwrap_or_else(|| Response::Error("it ends".to_owned())),
+        Ok(Request::TakeOver) => Response::Error("it hands nothing over".to_owned()),
         // Answered by more than one line, elsewhere.
         Ok(Request::Events { .. }) => Response::Error("a request ends with a line feed".to_owned()),
         Ok(Request::Status) => Response::Status(Box::new(sources.now().status())),

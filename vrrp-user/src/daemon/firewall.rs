@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, FirewallSettings};
 use crate::driver::firewall::{self, Denied};
+use crate::driver::ownership;
 
 #[derive(Debug)]
 pub struct Firewall {
@@ -24,7 +25,10 @@ impl Firewall {
     /// Of a daemon with this runtime directory, with the rules for its configuration.
     pub fn new(folder: &Path, config: &Config) -> Self {
         let mut this = Self { file: folder.join("firewall"), set: None };
-        if let Ok(table) = fs::read_to_string(&this.file) {
+        // That of a daemon that still runs is replaced as a whole, or is the same.
+        if ownership::is_ours()
+            && let Ok(table) = fs::read_to_string(&this.file)
+        {
             this.remove(table.trim());
         }
         this.adopt(config);
@@ -73,7 +77,9 @@ impl Firewall {
 
 impl Drop for Firewall {
     fn drop(&mut self) {
-        if let Some((settings, _)) = self.set.take() {
+        if let Some((settings, _)) = self.set.take()
+            && ownership::is_ours()
+        {
             self.remove(&settings.table);
         }
     }

@@ -3,10 +3,10 @@
 //! Enters: the kernel's news, and configurations that are to be used. Leaves: interfaces with virtual MAC addresses,
 //! programs and slots, and then [`Input`]s for the engine, which finds everything ready. Runs on the main thread.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
-use std::future::pending;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::attach::Attachments;
 use super::auth::Store;
@@ -34,7 +35,11 @@ use crate::driver::netlink::monitor::Monitor;
 use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
+use crate::driver::xdp::Pins;
 use crate::protocol::{Event, InstanceId, Loss, TrackId};
+
+/// Until it is looked again whether there is a guard.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Until a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -47,6 +52,10 @@ pub enum Order {
     Adopt(Box<Config>, oneshot::Sender<Result<Arc<Config>, AdoptError>>),
     /// Nothing of an earlier configuration is in use any more.
     Prune,
+    /// Answer when the engine has been told how all links stand.
+    Report(oneshot::Sender<()>),
+    /// Another daemon has been taken over: all instances take part now, and what it had pinned here is followed.
+    Start(PathBuf),
 }
 
 #[derive(Debug, Error)]
@@ -70,20 +79,25 @@ pub struct Interfaces<'a> {
     pub store: Arc<Store>,
     pub secondaries: Secondaries,
     pub firewall: Firewall,
-    /// `None` where none can be started.
-    pub guard: Option<&'a Guard>,
+    /// Empty where none can be started, and until another daemon has been taken over.
+    pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
 }
 
 impl Interfaces<'_> {
-    /// Tells the engine the present state of all interfaces, starts the router after `delay`, and tells every change,
-    /// until reading fails. Needs a tokio runtime with I/O and time.
+    /// Tells the engine the present state of all interfaces, starts the router after `delay` or by [`Order::Start`], and
+    /// tells every change, until reading fails. Needs a tokio runtime with I/O and time.
     ///
     /// # Errors
     /// Links and addresses cannot be read.
-    pub async fn follow(mut self, delay: Duration, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
+    pub async fn follow(
+        mut self,
+        delay: Option<Duration>,
+        mut orders: mpsc::Receiver<Order>,
+    ) -> io::Result<()> {
         let mut monitor = Monitor::open()?;
-        let mut start = pin!(tokio::time::sleep(delay));
+        let mut is_told = delay.is_some();
+        let mut start = pin!(tokio::time::sleep(delay.unwrap_or_default()));
         let (mut started, mut has_new) = (false, false);
         let mut tracker = tracker(&self.config);
         let mut belongings = belongings(&self.config);
@@ -117,7 +131,7 @@ impl Interfaces<'_> {
                 }
                 () = keep(self.guard) => {}
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
-                () = &mut start, if !started => {
+                () = &mut start, if is_told && !started => {
                     started = self.inputs.push(Input::Event(Event::Startup));
                     start.as_mut().reset(Instant::now() + RETRY);
                 }
@@ -133,6 +147,18 @@ impl Interfaces<'_> {
                         // The service waits for it.
                         let _ = answer.send(adopted);
                     }
+                    Order::Report(answer) => {
+                        // Whoever asked may have gone.
+                        let _ = answer.send(());
+                    }
+                    Order::Start(folder) => {
+                        is_told = true;
+                        let followed = Pins::open(&folder).and_then(|pins| self.attachments.follow(pins));
+                        if let Err(error) = followed {
+                            warn!(%error, "the program ends with the daemon");
+                            self.sources.record.unpinned(error.to_string());
+                        }
+                    }
                     Order::Prune => {
                         self.attachments.prune();
                         self.vmacs.borrow_mut().prune(&self.config);
@@ -144,7 +170,9 @@ impl Interfaces<'_> {
     }
 
     fn bequeath(&self, table: &Table) {
-        let Some(guard) = self.guard else { return };
+        let guard = self.guard.get();
+        self.sources.record.guard(guard.and_then(Guard::pid));
+        let Some(guard) = guard else { return };
         let pins = self.attachments.pins();
         let outlives = !pins.is_empty();
         let is_fenced = |id: InstanceId| {
@@ -243,11 +271,11 @@ impl Interfaces<'_> {
     }
 }
 
-/// Never returns.
-async fn keep(guard: Option<&Guard>) {
-    match guard {
+/// Returns where there is none, to look again whether there is one.
+async fn keep(guard: &OnceCell<Guard>) {
+    match guard.get() {
         Some(guard) => guard.keep().await,
-        None => pending().await,
+        None => tokio::time::sleep(LOOK).await,
     }
 }
 

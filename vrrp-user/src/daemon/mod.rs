@@ -52,6 +52,7 @@ pub mod status;
 mod sysctls;
 pub mod syslog;
 mod systemd;
+pub mod takeover;
 pub mod vmacs;
 pub mod wall;
 pub mod watchdog;

@@ -26,7 +26,9 @@ use super::wall::rfc3339;
 use super::webhook::Webhooks;
 use crate::config::{Config, Globals, NotifySettings, ScriptUser, Told};
 use crate::driver::process::IdentityError;
-use crate::protocol::{Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, State, Transition};
+use crate::protocol::{
+    Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, Stance, State, Transition,
+};
 
 /// Longest time that the end of the daemon waits for hooks, all together.
 pub const STOP_LIMIT: Duration = Duration::from_secs(1);
@@ -260,6 +262,26 @@ impl Notifier {
         let Some(voice) = instances.get_mut(&instance) else { return };
         let word = if voice.notify.tell_deleted { Word::Deleted } else { Word::Fault };
         voice.tell(voice.last_occasion(word), outlets);
+    }
+
+    /// As left by an earlier process: hooks have been told.
+    pub fn resume(&mut self, instance: InstanceId, stance: &Stance) {
+        let reason = stance.reason.unwrap_or(Reason::Startup);
+        if let (Some(voice), Some(word)) = (self.instances.get_mut(&instance), word_of(stance.state, reason))
+        {
+            let (epoch, priority) = (stance.epoch, voice.priority);
+            voice.latest =
+                Some(Occasion { word, previous: State::Init, reason, epoch, priority, peer: None });
+            voice.mailed = Some(word);
+        }
+    }
+
+    /// Another daemon tells everything from now on. Hooks that still run are left to themselves.
+    pub async fn leave(mut self) {
+        self.instances.clear();
+        self.groups.clear();
+        self.outlets.fifos.close().await;
+        self.running.detach_all();
     }
 
     /// Tells `STOP` to those that have not heard it and waits [`STOP_LIMIT`] at most. Hooks that still run then are

@@ -16,6 +16,8 @@ pub struct RunOptions {
     /// Where metrics are served, if at all.
     pub metrics: Option<SocketAddr>,
     pub mode: XdpMode,
+    /// Go on where the daemon of the runtime folder leaves, if there is one.
+    pub takeover: bool,
     /// Try for the real-time class and locked memory.
     pub realtime: bool,
     pub process: ProcessOptions,

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::options::Places;
 use crate::config::ProcessSettings;
+use crate::driver::ownership;
 
 const FOLDER: &str = "/run";
 const FOLDER_OF_ITS_OWN: &str = "/run/keepalived";
@@ -65,8 +66,10 @@ impl PidFiles {
 
 impl Drop for PidFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = fs::remove_file(path);
+        if ownership::is_ours() {
+            for path in &self.0 {
+                let _ = fs::remove_file(path);
+            }
         }
     }
 }

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::oneshot;
 
 use super::change::Changes;
 use super::effect::Charge;
+use super::takeover::Legacy;
 use crate::driver::socket::Listener;
 use crate::protocol::{
     Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Priority, Transition,
@@ -39,6 +41,13 @@ pub enum Input {
     Unlisten(u32),
     /// Another configuration; [`Report::Reconfigured`] follows.
     Reconfigure(Box<Changes>),
+    /// Tell how everything stands and be silent until [`Input::GoOn`] or [`Input::Leave`] comes; `None`: not now.
+    Pause(oneshot::Sender<Option<Legacy>>),
+    GoOn,
+    /// End without releasing anything.
+    Leave,
+    /// Go on where another daemon has paused.
+    Resume(Box<Legacy>),
 }
 
 /// From the engine to the effect thread.
@@ -47,9 +56,13 @@ pub enum Command {
     /// What is done for the instance from now on. While its addresses are set, those that are new or gone are set or
     /// removed at once.
     Charge(InstanceId, Box<Charge>),
+    /// The addresses of the instance are set and announced already.
+    Hold(InstanceId, Epoch),
     /// Set the addresses of the instance, then announce each once.
     Add(InstanceId, Epoch),
     Remove(InstanceId, Epoch),
+    /// The addresses stay, and are announced no more.
+    Hush(InstanceId),
     Announce(InstanceId, Announcement),
     /// Set again what is missing, and announce each address that was.
     PutBack(InstanceId, Epoch),

@@ -1,15 +1,16 @@
 //! From a command line to a running daemon, in order.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ffi::CString;
 use std::fs;
+use std::future::pending;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::prctl::set_name;
@@ -17,7 +18,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 use tokio::runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task;
 use tracing::{info, warn};
 use vrrp_ebpf::map::SLOTS_MAX;
 
@@ -29,7 +31,7 @@ use super::engine::{Engine, Parts, Spawned};
 use super::errand;
 use super::firewall::Firewall;
 use super::guard::{self, Guard};
-use super::interfaces::Interfaces;
+use super::interfaces::{Interfaces, Order};
 use super::options::{RunOptions, XdpMode};
 use super::overrun;
 use super::pid_files::{self, PidFileError, PidFiles};
@@ -42,6 +44,7 @@ use super::secondaries::Secondaries;
 use super::service::{Service, ServiceError};
 use super::statics::Statics;
 use super::status::Sources;
+use super::takeover::{self, Legacy, Predecessor, TakeoverError};
 use super::vmacs::Vmacs;
 use crate::config::{Config, Diagnostic, Globals, Instance, ProcessSettings, Reader, Severity};
 use crate::driver::clock;
@@ -49,6 +52,7 @@ use crate::driver::maps::Maps;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{residue, route, rule};
 use crate::driver::overrun::{Overruns, UNBROKEN};
+use crate::driver::ownership;
 use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
 use crate::driver::xdp::{PinError, Pins, Program, Ring};
 use crate::protocol::{Event, InstanceSettings};
@@ -58,6 +62,11 @@ const QUEUE: usize = 8192;
 
 /// Instances that a reload may bring a small configuration to.
 const ROOM_MIN: usize = 64;
+
+/// For the guard of a dead daemon to end, and for a daemon that has been taken over to let go of its own: that may have hooks
+/// to wait for.
+const GUARD_ENDS: Duration = Duration::from_secs(1);
+const PREDECESSOR_ENDS: Duration = Duration::from_secs(30);
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, Error)]
@@ -70,6 +79,8 @@ pub enum RunError {
     Claim(#[from] ClaimError),
     #[error(transparent)]
     Place(#[from] PlaceError),
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
     #[error(transparent)]
     PidFile(#[from] PidFileError),
     #[error(transparent)]
@@ -109,18 +120,31 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     prepare(&mut config)?;
     present(&config.globals.process, options);
     let options = &placed(options, &config.globals.process);
-    let folder = RuntimeDir::claim(&options.runtime_dir)?;
-    // First of all: it would remove what is made here.
-    let will = guard::relieve(folder.path());
+    let predecessor = if options.takeover { takeover::meet(&options.runtime_dir, &config)? } else { None };
+    // Until it has left, all that is set on the host is the other one's.
+    ownership::set_ours(predecessor.is_none());
+    let folder = match &predecessor {
+        Some(_) => RuntimeDir::beside(&options.runtime_dir),
+        None => RuntimeDir::claim(&options.runtime_dir)?,
+    };
     let pid_files = options.process.places.as_ref().map(|it| pid_files::paths(it, &config.globals.process));
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(errand::startup(&config.globals));
+    let guard = OnceCell::new();
+    if predecessor.is_none() {
+        // First of all: that of a dead daemon would remove what is made here.
+        runtime.block_on(start_guard(&guard, folder.path(), GUARD_ENDS));
+        runtime.block_on(errand::startup(&config.globals));
+    }
     let globals = config.globals.clone();
     // Gone again at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
     let slots = slots(config.instances.len());
     let (mut program, ring, maps) = load_program(options.mode, slots)?;
+    if predecessor.is_some() {
+        // The other daemon says who is answered until it leaves.
+        maps.open_fence();
+    }
     let room = usize::try_from(slots).unwrap_or(usize::MAX);
     let sources = Arc::new(Sources {
         // Every group has a member.
@@ -133,16 +157,6 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     });
     let store = Arc::new(Store::open(&options.runtime_dir));
     store.prepare(&sources.config, &sources.board);
-    let record = Arc::clone(&sources.record);
-    let guard = {
-        let _entered = runtime.enter();
-        will.and_then(|will| Guard::start(will, record))
-    };
-    let guard = guard
-        .inspect_err(
-            |error| warn!(%error, "no guard can be started: addresses stay where the daemon is killed"),
-        )
-        .ok();
     let queues = Queues { inputs: queue()?, commands: queue()?, reports: queue()? };
     let outcome = runtime.block_on(async {
         #[cfg(feature = "bpf-log")]
@@ -154,36 +168,36 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         }
         let (inputs, reports) = (queues.inputs.clone(), queues.reports.clone());
         let (orders, ordered) = mpsc::channel(1);
-        let service = Service::open(
+        let mut service = Service::open(
             options,
             &folder,
             Arc::clone(&sources),
             inputs,
             reports,
-            orders,
+            orders.clone(),
             Arc::clone(&store),
         )
         .await?;
-        remove_residue(&sources.config, None)?;
-        // Only now: what an earlier program has fenced is gone.
-        let outlived = outlive(&mut program, folder.path());
-        match (&program, outlived) {
-            (Err(_), _) => sources.record.unpinned("adverts are heard on sockets".to_owned()),
-            (Ok(_), Err(error)) => {
+        if program.is_err() {
+            sources.record.unpinned("adverts are heard on sockets".to_owned());
+        }
+        if predecessor.is_none() {
+            remove_residue(&sources.config, None)?;
+            // Only now: what an earlier program has fenced is gone.
+            if let Err(error) = outlive(&mut program, folder.path()) {
                 warn!(%error, "a killed daemon's addresses are answered for until they are removed");
                 sources.record.unpinned(error.to_string());
             }
-            (Ok(_), Ok(())) => {}
         }
         let threads = start_threads(options, &sources, &queues, ring)?;
         let kept = Kept {
             statics: Statics::new(&sources.config.statics)?,
             secondaries: Secondaries::new(&sources.config, &options.runtime_dir)?,
-            store,
+            store: Arc::clone(&store),
         };
-        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, guard.as_ref(), kept);
-        let delay = startup_delay(&sources.config.globals);
-        if !delay.is_zero() {
+        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, &guard, kept);
+        let delay = predecessor.is_none().then(|| startup_delay(&sources.config.globals));
+        if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
             info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
         }
         let mut interfaces = pin!(interfaces.follow(delay, ordered));
@@ -193,10 +207,29 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
             instances = sources.config.instances.len(),
             "started"
         );
-        ready()?;
+        let (taken, was_taken) = oneshot::channel();
+        // Its own guard, once the other daemon has gone with that of its own.
+        let guarded = async {
+            if was_taken.await.is_ok() {
+                start_guard(&guard, folder.path(), PREDECESSOR_ENDS).await;
+            }
+            pending::<()>().await;
+        };
+        let work = async {
+            if let Some(predecessor) = predecessor {
+                let inputs = &queues.inputs;
+                let legacy = follow(predecessor, &sources, inputs, &orders, &folder, &store).await?;
+                service.resume(&legacy);
+                // Waited for as long as this daemon works.
+                let _ = taken.send(());
+            }
+            ready()?;
+            service.run(&folder).await.map_err(RunError::from)
+        };
         let outcome = tokio::select! {
-            outcome = service.run() => outcome.map_err(RunError::from),
+            outcome = work => outcome,
             Err(error) = &mut interfaces => Err(RunError::Interfaces(error)),
+            () = guarded => Ok(()),
         };
         threads.end(&queues.inputs);
         if sources.board.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
@@ -206,12 +239,14 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         vmacs.borrow_mut().clear();
         outcome
     });
-    runtime.block_on(errand::shutdown(&globals));
-    outcome?;
+    if ownership::is_ours() {
+        runtime.block_on(errand::shutdown(&globals));
+    }
     // Otherwise it removes what may be left.
-    if let Some(guard) = guard {
+    if let Some(guard) = guard.into_inner().filter(|_| outcome.is_ok() || !ownership::is_ours()) {
         guard.dismiss();
     }
+    outcome?;
     info!("stopped");
     Ok(())
 }
@@ -237,16 +272,55 @@ struct Threads {
 }
 
 impl Threads {
-    /// Waits until all addresses are released.
+    /// Waits until all addresses are released, unless they are another daemon's.
     fn end(self, inputs: &Queue<Input>) {
         // Without effect where the engine has ended already.
-        inputs.push(Input::Event(Event::Shutdown));
+        inputs.push(if ownership::is_ours() { Input::Event(Event::Shutdown) } else { Input::Leave });
         if let Ok(Err(error)) = self.engine.join() {
             warn!(%error, "the engine failed");
         }
         // Panics are told by the runtime.
         let _ = self.effect.join();
     }
+}
+
+/// Goes on where the other daemon leaves, when everything is ready for it.
+async fn follow(
+    predecessor: Predecessor,
+    sources: &Arc<Sources>,
+    inputs: &Queue<Input>,
+    orders: &mpsc::Sender<Order>,
+    folder: &RuntimeDir,
+    store: &Arc<Store>,
+) -> Result<Legacy, RunError> {
+    let gone = || io::Error::other("interfaces are not followed any more");
+    let (answer, told) = oneshot::channel();
+    orders.send(Order::Report(answer)).await.map_err(|_| gone())?;
+    told.await.map_err(|_| gone())?;
+    let (now, inputs, store) = (Arc::clone(sources), inputs.clone(), Arc::clone(store));
+    let followed = task::spawn_blocking(move || {
+        let mut taken = Legacy::default();
+        let lock = predecessor.follow(&now.config, |legacy| {
+            store.refresh(&now.config, &now.board);
+            taken = legacy.clone();
+            let mut input = Input::Resume(Box::new(legacy));
+            while let Err(refused) = inputs.offer(input) {
+                input = refused;
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        // What the engine may have begun to say ends with it.
+        if lock.is_err() {
+            inputs.push(Input::Leave);
+        }
+        lock.map(|lock| (lock, taken))
+    });
+    let (lock, legacy) = followed.await.map_err(io::Error::other)??;
+    ownership::set_ours(true);
+    folder.inherit(lock)?;
+    orders.send(Order::Start(folder.path().to_owned())).await.map_err(|_| gone())?;
+    info!(instances = legacy.instances.len(), "took over from the daemon that ran before");
+    Ok(legacy)
 }
 
 type Loaded = (Result<Program, String>, Option<Ring>, Arc<Maps>);
@@ -264,6 +338,15 @@ fn load_program(mode: XdpMode, slots: u32) -> io::Result<Loaded> {
             Ok((Ok(program), Some(ring), maps))
         }
         Err(error) => private(error.to_string()),
+    }
+}
+
+/// After that of a dead daemon has been ended.
+async fn start_guard(guard: &OnceCell<Guard>, runtime_dir: &Path, within: Duration) {
+    match guard::relieve(runtime_dir, within).await.and_then(Guard::start) {
+        // There is none yet.
+        Ok(started) => drop(guard.set(started)),
+        Err(error) => warn!(%error, "no guard can be started: addresses stay where the daemon is killed"),
     }
 }
 
@@ -376,7 +459,7 @@ fn interfaces<'a>(
     queues: &Queues,
     program: Result<Program, String>,
     vmacs: &'a RefCell<Vmacs>,
-    guard: Option<&'a Guard>,
+    guard: &'a OnceCell<Guard>,
     kept: Kept,
 ) -> Interfaces<'a> {
     let config = &sources.config;

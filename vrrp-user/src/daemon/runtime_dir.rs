@@ -5,18 +5,23 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
+use crate::driver::ownership;
+
 /// A claimed folder. Dropped, it takes pid file and socket away and frees the folder.
 #[derive(Debug)]
 pub struct RuntimeDir {
     path: PathBuf,
-    _lock: Flock<File>,
+    /// Empty until the daemon that has the folder hands it over.
+    lock: OnceLock<Flock<File>>,
 }
 
 #[derive(Debug, Error)]
@@ -29,6 +34,34 @@ pub enum ClaimError {
 }
 
 impl RuntimeDir {
+    /// The folder of a daemon that is still there. Until [`Self::inherit`], what is made in it stands beside that one's.
+    pub fn beside(path: &Path) -> Self {
+        Self { path: path.to_owned(), lock: OnceLock::new() }
+    }
+
+    /// Makes the folder this daemon's, by the lock that the other one has given.
+    ///
+    /// # Errors
+    /// The pid or the socket could not be put in their places.
+    pub fn inherit(&self, lock: OwnedFd) -> Result<(), ClaimError> {
+        let beside = self.socket();
+        // Locked already, by the same open file.
+        let locked = Flock::lock(File::from(lock), FlockArg::LockExclusiveNonblock);
+        let locked = locked.map_err(|(_, errno)| self.failed(self::lock(&self.path))(errno.into()))?;
+        let _ = self.lock.set(locked);
+        self.write_pid()?;
+        fs::rename(beside, self.socket()).map_err(self.failed(self.socket()))
+    }
+
+    /// To give to a successor: whoever has a copy keeps it locked.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn lock(&self) -> io::Result<OwnedFd> {
+        let lock = self.lock.get().ok_or(io::ErrorKind::NotFound)?;
+        lock.as_fd().try_clone_to_owned()
+    }
+
     /// Makes the folder where it is missing, takes its lock and writes the pid.
     ///
     /// # Errors
@@ -39,7 +72,7 @@ impl RuntimeDir {
             move |error| ClaimError::Io { path: at, error }
         };
         fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed(path))?;
-        let lock_path = path.join("vrrpx.lock");
+        let lock_path = lock(path);
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -51,10 +84,18 @@ impl RuntimeDir {
             Errno::EWOULDBLOCK => ClaimError::Taken { path: path.to_owned(), pid: read_pid(path) },
             errno => ClaimError::Io { path: lock_path.clone(), error: errno.into() },
         })?;
-        let claimed = Self { path: path.to_owned(), _lock: lock };
-        let pid_path = claimed.pid_file();
-        fs::write(&pid_path, format!("{}\n", std::process::id())).map_err(failed(&pid_path))?;
+        let claimed = Self { path: path.to_owned(), lock: OnceLock::from(lock) };
+        claimed.write_pid()?;
         Ok(claimed)
+    }
+
+    fn write_pid(&self) -> Result<(), ClaimError> {
+        let path = self.pid_file();
+        fs::write(&path, format!("{}\n", std::process::id())).map_err(self.failed(path))
+    }
+
+    fn failed(&self, path: PathBuf) -> impl FnOnce(io::Error) -> ClaimError + use<> {
+        move |error| ClaimError::Io { path, error }
     }
 
     pub fn path(&self) -> &Path {
@@ -66,14 +107,21 @@ impl RuntimeDir {
     }
 
     pub fn socket(&self) -> PathBuf {
-        socket(&self.path)
+        match self.lock.get() {
+            Some(_) => socket(&self.path),
+            None => self.path.join("control.next"),
+        }
     }
 }
 
 impl Drop for RuntimeDir {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.socket());
-        let _ = fs::remove_file(self.pid_file());
+        if self.lock.get().is_none() {
+            let _ = fs::remove_file(self.socket());
+        } else if ownership::is_ours() {
+            let _ = fs::remove_file(self.socket());
+            let _ = fs::remove_file(self.pid_file());
+        }
     }
 }
 
@@ -82,7 +130,12 @@ pub fn socket(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("control.sock")
 }
 
-fn read_pid(path: &Path) -> Option<u32> {
+/// Locked by the daemon that has the folder.
+pub fn lock(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("vrrpx.lock")
+}
+
+pub fn read_pid(path: &Path) -> Option<u32> {
     fs::read_to_string(path.join("vrrpx.pid")).ok()?.trim().parse().ok()
 }
 

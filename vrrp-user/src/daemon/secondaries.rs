@@ -14,6 +14,7 @@ use super::sysctls::{SECONDARIES, Sysctls};
 use crate::config::Config;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
+use crate::driver::ownership;
 
 #[derive(Debug)]
 pub struct Secondaries {
@@ -68,6 +69,8 @@ impl Secondaries {
 
 impl Drop for Secondaries {
     fn drop(&mut self) {
-        self.sysctls.retain(|_| false);
+        if ownership::is_ours() {
+            self.sysctls.retain(|_| false);
+        }
     }
 }

@@ -4,11 +4,14 @@
 //! engine: results of checks, and the shutdown. Absent: anything that the engine would have to wait for.
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use thiserror::Error;
+use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -30,7 +33,9 @@ use super::report::{Passed, Reporter};
 use super::runtime_dir::RuntimeDir;
 use super::status::{Live, Sources};
 use super::systemd;
+use super::takeover::{self, Legacy};
 use super::watchdog;
+use crate::driver::ownership;
 use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
 
@@ -45,6 +50,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 pub struct Service {
     reloader: Reloader,
     requests: mpsc::Receiver<Request>,
+    successors: mpsc::Receiver<UnixStream>,
     inputs: Queue<Input>,
     reporter: Reporter,
     notifier: Notifier,
@@ -94,17 +100,19 @@ impl Service {
         let (config, record) = (&sources.config, &sources.record);
         let checks = Checks::new(inputs.clone());
         checks.prepare(config)?;
-        let metrics = match options.metrics {
+        // The address of a daemon that is taken over is free when that has gone.
+        let metrics = match options.metrics.filter(|_| ownership::is_ours()) {
             Some(address) => Some(Metrics::bind(address).await?),
             None => None,
         };
         let (request, requests) = mpsc::channel(1);
+        let (successor, successors) = mpsc::channel(1);
         let live = Live::from(Arc::clone(&sources));
         Ok(Self {
             reporter: Reporter::new(reports, Arc::clone(config), Arc::clone(record))?,
             notifier: Notifier::new(config, &sources.router_id, record)?,
             checks,
-            control: Control::bind(folder)?.with_reloads(request),
+            control: Control::bind(folder)?.with_reloads(request).with_successors(successor),
             metrics,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -113,20 +121,30 @@ impl Service {
             dump_at_start: options.process.dump_at_start,
             reloader: Reloader { options: options.clone(), live, orders },
             requests,
+            successors,
             inputs,
             store,
         })
     }
 
-    /// Works until SIGTERM or SIGINT, then has the engine release its addresses and tells hooks `STOP`. Call it when
-    /// the engine runs: it tells systemd that the daemon is ready.
+    /// What another daemon was told is told no more.
+    pub fn resume(&mut self, legacy: &Legacy) {
+        for (id, stance) in &legacy.instances {
+            self.notifier.resume(*id, stance);
+        }
+    }
+
+    /// Works until SIGTERM or SIGINT, then has the engine release its addresses and tells hooks `STOP`; or until another
+    /// daemon has taken over, which hooks are not told. Call it when the engine runs: it tells systemd that the daemon is
+    /// ready.
     ///
     /// # Errors
     /// The engine stopped without being told to, or does not stop.
-    pub async fn run(self) -> Result<(), ServiceError> {
+    pub async fn run(self, folder: &RuntimeDir) -> Result<(), ServiceError> {
         let Self {
             reloader,
             mut requests,
+            mut successors,
             inputs,
             mut reporter,
             mut notifier,
@@ -143,8 +161,10 @@ impl Service {
         let mut tasks = JoinSet::new();
         let live = &reloader.live;
         tasks.spawn(control.serve(live.clone()));
-        if let Some(metrics) = metrics {
-            serve_metrics(&mut tasks, metrics, live.clone());
+        match (metrics, reloader.options.metrics) {
+            (Some(metrics), _) => serve_metrics(&mut tasks, metrics, live.clone()),
+            (None, Some(address)) => serve_metrics_soon(&mut tasks, address, live.clone()),
+            (None, None) => {}
         }
         checks.settle(&live.now().config, live);
         tasks.spawn(tell_systemd(live.clone()));
@@ -160,14 +180,21 @@ impl Service {
         // The process that systemd knows may be the one that this one was forked from.
         systemd::tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 
-        let stopped_by_itself = loop {
+        let end = loop {
             let request = tokio::select! {
                 passed = reporter.run(&mut notifier) => match passed? {
-                    Passed::Stopped => break true,
+                    Passed::Stopped => break End::ByItself,
                     Passed::Reconfigured => continue,
                 },
-                _ = terminate.recv() => break false,
-                _ = interrupt.recv() => break false,
+                _ = terminate.recv() => break End::Told,
+                _ = interrupt.recv() => break End::Told,
+                Some(client) = successors.recv() => {
+                    match give_way(client, live, &inputs, folder, &store).await {
+                        Ok(()) => break End::Followed,
+                        Err(error) => warn!(%error, "another daemon has not taken over; this one goes on"),
+                    }
+                    continue;
+                }
                 _ = hangup.recv() => None,
                 Some(request) = requests.recv() => Some(request),
             };
@@ -177,8 +204,15 @@ impl Service {
                 let _ = request.send(outcome);
             }
         };
+        if matches!(end, End::Followed) {
+            info!("another daemon has taken over");
+            checks.end().await;
+            tasks.shutdown().await;
+            notifier.leave().await;
+            return Ok(());
+        }
         systemd::tell(&[NotifyState::Stopping]);
-        let outcome = if stopped_by_itself {
+        let outcome = if matches!(end, End::ByItself) {
             Err(ServiceError::EngineStopped)
         } else {
             info!("stopping");
@@ -208,6 +242,37 @@ impl Service {
     }
 }
 
+/// Why the service ends.
+enum End {
+    Told,
+    /// The engine has left its loop.
+    ByItself,
+    /// Another daemon has taken over.
+    Followed,
+}
+
+/// Lets another daemon take over. Then nothing on the host is this one's any more.
+async fn give_way(
+    client: UnixStream,
+    live: &Live,
+    inputs: &Queue<Input>,
+    folder: &RuntimeDir,
+    store: &Store,
+) -> io::Result<()> {
+    let pid = client.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
+    let (sources, lock) = (live.now(), folder.lock()?);
+    takeover::hand_over(client, &sources, inputs, lock.as_fd(), || store.close(&sources)).await?;
+    ownership::set_ours(false);
+    // Told by the process that systemd knows, before that ends.
+    if let Some(pid) = pid {
+        systemd::tell(&[NotifyState::MainPid(pid)]);
+    }
+    while !inputs.push(Input::Leave) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}
+
 async fn shut_down(inputs: &Queue<Input>) {
     while !inputs.push(Input::Event(Event::Shutdown)) {
         sleep(Duration::from_millis(1)).await;
@@ -222,6 +287,25 @@ fn serve_metrics(tasks: &mut JoinSet<()>, metrics: Metrics, live: Live) {
         if let Err(error) = metrics.serve(live).await {
             warn!(%error, "metrics are not served any more");
         }
+    });
+}
+
+/// When the daemon that serves them there has gone.
+fn serve_metrics_soon(tasks: &mut JoinSet<()>, address: SocketAddr, live: Live) {
+    tasks.spawn(async move {
+        for _ in 0..50 {
+            match Metrics::bind(address).await {
+                Ok(metrics) => {
+                    info!(%address, "metrics are served");
+                    if let Err(error) = metrics.serve(live).await {
+                        warn!(%error, "metrics are not served any more");
+                    }
+                    return;
+                }
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        }
+        warn!(%address, "metrics are not served: the address is in use");
     });
 }
 

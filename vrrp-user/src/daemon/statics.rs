@@ -10,11 +10,11 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::config;
-use crate::driver::clock;
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::{route, rule};
+use crate::driver::{clock, ownership};
 use crate::protocol::{Losses, Route, Rule, Verdict, VirtualAddress};
 
 #[derive(Debug)]
@@ -167,7 +167,9 @@ impl Statics {
 
 impl Drop for Statics {
     fn drop(&mut self) {
-        self.adopt(&config::Statics::default());
+        if ownership::is_ours() {
+            self.adopt(&config::Statics::default());
+        }
     }
 }
 

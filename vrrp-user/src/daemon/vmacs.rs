@@ -16,12 +16,12 @@ use vrrp_ebpf::wire::Family;
 
 use super::sysctls::{PARENT, Sysctls};
 use crate::config::{Config, Instance};
-use crate::driver::clock;
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::vmac::{self, Origin, VmacError};
 use crate::driver::sysctl::Changed;
+use crate::driver::{clock, ownership};
 use crate::protocol::{Addresses, InstanceSettings, Name, Vmac};
 
 /// Between two attempts to make one interface: an attempt that fails half-way is a change of links itself.
@@ -131,6 +131,9 @@ impl Vmacs {
 
     /// Removes all, and sets all parents back.
     pub fn clear(&mut self) {
+        if !ownership::is_ours() {
+            return;
+        }
         let Self { socket, wanted, parents, .. } = self;
         remove(socket, wanted.iter().map(|wanted| &wanted.vmac));
         wanted.clear();

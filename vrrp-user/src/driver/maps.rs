@@ -138,6 +138,13 @@ impl Maps {
         }
     }
 
+    /// Lets all addresses be answered for: another daemon says for which of them.
+    pub fn open_fence(&self) {
+        for slot in 0..self.slots() {
+            self.set_lease(slot, Some(Timestamp::from_nanos(u64::MAX)));
+        }
+    }
+
     /// Until when its addresses are answered for; `None` where they are not.
     pub fn lease(&self, slot: u32) -> Option<Timestamp> {
         // SAFETY: as in `set_lease`.

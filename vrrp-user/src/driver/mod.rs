@@ -9,6 +9,7 @@ pub mod maps;
 pub mod netlink;
 pub mod output;
 pub mod overrun;
+pub mod ownership;
 pub mod pidfd;
 pub mod probe;
 pub mod process;

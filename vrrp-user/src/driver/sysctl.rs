@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use vrrp_ebpf::wire::Family;
 
+use super::ownership;
+
 /// Whether the interface forwards. False where it is unknown, gone, or without the family.
 pub fn forwards(family: Family, interface: &str) -> bool {
     read(family, interface, "forwarding").is_ok_and(|value| value != "0")
@@ -85,7 +87,7 @@ impl Changed {
 impl Drop for Changed {
     fn drop(&mut self) {
         // Who has changed it since wants it so. An interface that is gone took its settings along.
-        if fs::read_to_string(&self.path).is_ok_and(|now| now.trim() == self.value) {
+        if ownership::is_ours() && fs::read_to_string(&self.path).is_ok_and(|now| now.trim() == self.value) {
             let _ = fs::write(&self.path, &self.before);
         }
     }

@@ -16,6 +16,8 @@ pub enum Action {
     Unwatch(InstanceId),
     /// Put the addresses on their interfaces, then announce each once.
     AddAddresses(InstanceId, Epoch),
+    /// The addresses were set by an earlier process, and are as good as set by this one.
+    HoldAddresses(InstanceId, Epoch),
     /// The heir is there: the addresses are still set, but it alone answers for them and announces them from now on.
     StopAnswering(InstanceId, Epoch),
     /// Take the addresses off. Announcements still queued for an earlier epoch are void.

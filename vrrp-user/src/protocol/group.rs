@@ -54,6 +54,17 @@ impl Group {
         Self { ready: old.ready, state: old.state, epoch: old.epoch, lost: old.lost, ..self }
     }
 
+    /// Goes on where its members have been put.
+    pub(super) fn resume(&mut self, epoch: Epoch, instances: &[Instance]) {
+        let Some(state) = self.present(instances).next().map(Instance::state) else { return };
+        (self.state, self.epoch) = (state, epoch);
+        self.ready = self.present(instances).filter(|member| member.is_ready()).count();
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     pub fn settings(&self) -> &GroupSettings {
         &self.settings
     }

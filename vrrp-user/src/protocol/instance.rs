@@ -115,6 +115,11 @@ impl Instance {
         self.reason
     }
 
+    /// Until when a Master's latest advert entitles it to its addresses.
+    pub fn entitled_until(&self) -> Option<Timestamp> {
+        self.master.entitled_until.filter(|_| self.state == State::Master)
+    }
+
     /// How far the addresses of its last mastership are on their way to the heir.
     pub fn handover(&self) -> Handover {
         self.handover
@@ -194,6 +199,12 @@ impl Instance {
     /// Takes the result of something tracked without drawing conclusions yet.
     pub(super) fn record(&mut self, id: TrackId, value: i32) {
         self.tracking.record(&self.settings.tracks, id, value);
+    }
+
+    /// As [`Self::record`], with the priority that follows from it.
+    pub(super) fn record_and_weigh(&mut self, id: TrackId, value: i32) {
+        self.record(id, value);
+        self.priority = self.tracking.priority(&self.settings);
     }
 
     pub(super) fn startup(&mut self, turn: &mut Turn<'_>) {
@@ -319,6 +330,11 @@ impl Instance {
     pub(super) fn set_taken_away(&mut self, is_so: bool, turn: &mut Turn<'_>) {
         self.tracking.taken_away = is_so;
         self.reconsider(turn);
+    }
+
+    /// As found by an earlier process.
+    pub(super) fn hold_taken_away(&mut self) {
+        self.tracking.taken_away = true;
     }
 
     pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {

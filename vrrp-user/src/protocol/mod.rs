@@ -23,6 +23,7 @@ mod route;
 mod router;
 mod rule;
 mod settings;
+mod stance;
 mod state;
 mod timers;
 mod timing;
@@ -43,6 +44,7 @@ pub use settings::{
     Addresses, AnnounceSettings, Auth, Elsewhere, GroupSettings, InstanceSettings, Track, TrackSettings,
     Unicast, UnicastPeer, VirtualAddress,
 };
+pub use stance::Stance;
 pub use state::RemoteMaster;
 pub use timers::Timer;
 pub use timing::{master_down_interval, skew};

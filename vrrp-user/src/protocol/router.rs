@@ -12,9 +12,10 @@ use super::group::{Before, Group};
 use super::handover::Handover;
 use super::instance::Instance;
 use super::settings::{GroupSettings, InstanceSettings};
+use super::stance::Stance;
 use super::state::Turn;
 use super::timers::Timer;
-use super::units::{GroupId, InstanceId};
+use super::units::{Epoch, GroupId, InstanceId};
 
 /// The most that one instance wants done in one input: a takeover with announcements and the end of a watch.
 const ACTIONS_PER_INSTANCE: usize = 6;
@@ -114,6 +115,28 @@ impl Router {
             });
         }
         self.actions.reserve(self.groups.len());
+    }
+
+    /// How everything stands, for another process; `None` while something is handed over.
+    pub fn stance(&self) -> Option<Vec<(InstanceId, Stance)>> {
+        let present = self.instances.iter().filter(|instance| !instance.removed);
+        present.map(|instance| Some((instance.id(), instance.stance()?))).collect()
+    }
+
+    /// Goes on where another process has left, with instances that are still in Init and know their links and sources.
+    /// [`Event::Startup`] must follow. All members of
+    /// a group go on, or none.
+    pub fn resume(&mut self, stances: &[(InstanceId, Stance)], groups: &[(GroupId, Epoch)], now: Timestamp) {
+        for (id, stance) in stances {
+            let Some(instance) = self.instances.get_mut(id.index()) else { continue };
+            instance.resume(stance, &mut Turn { now, actions: &mut self.actions });
+            self.deadlines.set(id.index(), instance.next_timeout());
+        }
+        for (id, epoch) in groups {
+            if let Some(group) = self.groups.get_mut(id.index()) {
+                group.resume(*epoch, &self.instances);
+            }
+        }
     }
 
     pub fn handle(&mut self, event: &Event, now: Timestamp) {

@@ -105,6 +105,18 @@ impl Store {
         }
     }
 
+    /// Reads again what another daemon has written last, for ledgers that this one has not used yet.
+    pub fn refresh(&self, config: &Config, board: &Board) {
+        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = parse(&text);
+        for instance in &config.instances {
+            if let Some(ledger) = board.instances.get(instance.id.index()).and_then(|it| it.ledger.get()) {
+                ledger.clear();
+            }
+        }
+        self.prepare(config, board);
+    }
+
     /// Writes the file where something has changed, and warns of clocks that part, until it is dropped.
     pub async fn keep(self: Arc<Self>, live: Live) {
         let mut told = HashSet::new();

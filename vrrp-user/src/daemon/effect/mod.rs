@@ -140,14 +140,24 @@ impl Effect {
         while let Some(command) = self.commands.pop() {
             match command {
                 Command::Charge(instance, charge) => self.charge(instance, *charge),
+                Command::Hold(instance, epoch) => self.hold(instance, epoch),
                 Command::Add(instance, epoch) => self.add(instance, epoch),
                 Command::Remove(instance, _) => self.remove(instance),
+                Command::Hush(instance) => self.repeats.void(instance),
                 Command::Announce(instance, announcement) => self.announce(instance, announcement),
                 Command::PutBack(instance, epoch) => self.put_back(instance, epoch),
                 Command::Stop => return false,
             }
         }
         true
+    }
+
+    fn hold(&mut self, id: InstanceId, epoch: Epoch) {
+        let Some(instance) = self.instances.get_mut(id.index()) else { return };
+        instance.held = Some(epoch);
+        if let Some(refresh) = &mut instance.charge.refresh {
+            refresh.start(clock::now());
+        }
     }
 
     fn add(&mut self, id: InstanceId, epoch: Epoch) {

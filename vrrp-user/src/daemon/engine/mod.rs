@@ -9,6 +9,7 @@
 
 mod hear;
 mod link;
+mod takeover;
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -79,6 +80,8 @@ pub struct Engine {
     ending: bool,
     /// Hooks that hear of the end may stop what is served until then.
     last_words: Vec<Report>,
+    /// While another daemon is about to go on in its place: what has come since.
+    paused: Option<Vec<Input>>,
 }
 
 /// A running engine.
@@ -124,6 +127,7 @@ impl Engine {
             coalesce: coalesce.unwrap_or(Duration::ZERO),
             ending: false,
             last_words: Vec::new(),
+            paused: None,
         })
     }
 
@@ -169,6 +173,10 @@ impl Engine {
             self.board.engine_lateness.record(now.since(due));
         }
         self.take_inputs(now);
+        if self.paused.is_some() {
+            self.discard();
+            return Ok(());
+        }
         self.take_ring(now);
         self.take_listeners(now);
         self.hear_silent(now);
@@ -181,7 +189,7 @@ impl Engine {
     /// Sets the one timer to what is due next. A takeover is approached early, and then met by [`Self::approach`].
     fn arm(&mut self) -> io::Result<Option<Timestamp>> {
         let takeover = self.router.next_takeover().map(|due| due - APPROACH);
-        let due = takeover.or_else(|| self.router.poll_timeout());
+        let due = takeover.or_else(|| self.router.poll_timeout()).filter(|_| self.paused.is_none());
         self.wait.arm(due)?;
         Ok(due)
     }
@@ -206,18 +214,28 @@ impl Engine {
     fn take_inputs(&mut self, now: Timestamp) {
         self.inputs.acknowledge();
         for _ in 0..DRAIN_MAX {
-            match self.inputs.pop() {
-                None => return,
-                Some(Input::Interface { instance, ifindex }) => self.set_interface(instance, ifindex),
-                Some(Input::Sender { instance, ifindex }) => self.set_sender(instance, ifindex),
-                Some(Input::Listen { ifindex, listener }) => {
+            let Some(input) = self.inputs.pop() else { return };
+            let Some(input) = self.keep(input) else { continue };
+            match input {
+                Input::Interface { instance, ifindex } => self.set_interface(instance, ifindex),
+                Input::Sender { instance, ifindex } => self.set_sender(instance, ifindex),
+                Input::Listen { ifindex, listener } => {
                     if self.wait.add(&*listener, TOKEN_LISTENER).is_ok() {
                         self.listeners.push((ifindex, *listener));
                     }
                 }
-                Some(Input::Unlisten(gone)) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
-                Some(Input::Event(event)) => self.take_event(&event, now),
-                Some(Input::Reconfigure(changes)) => self.reconfigure(*changes, now),
+                Input::Unlisten(gone) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
+                Input::Event(event) => self.take_event(&event, now),
+                Input::Reconfigure(changes) => self.reconfigure(*changes, now),
+                Input::Pause(answer) => {
+                    // Whoever asked has gone, and nobody takes over.
+                    if answer.send(self.pause()).is_err() {
+                        self.go_on();
+                    }
+                }
+                Input::GoOn => self.go_on(),
+                Input::Leave => self.leave(),
+                Input::Resume(legacy) => self.resume(&legacy, now),
             }
         }
         self.inputs.wake();
@@ -291,6 +309,7 @@ impl Engine {
                     self.serve(instance, false, now);
                     self.command(Command::Remove(instance, epoch));
                 }
+                Action::HoldAddresses(instance, epoch) => self.hold(instance, epoch),
                 Action::StopAnswering(instance, epoch) => self.stop_answering(instance, epoch, now),
                 Action::Announce(instance, announcement) => {
                     self.command(Command::Announce(instance, announcement));
@@ -355,9 +374,8 @@ impl Engine {
     /// Without a fence, the kernel answers for an address for as long as it is set.
     fn stop_answering(&mut self, instance: InstanceId, epoch: Epoch, now: Timestamp) {
         self.serve(instance, false, now);
-        if !self.board.instances.get(instance.index()).is_some_and(|board| board.fenced.load(Relaxed)) {
-            self.command(Command::Remove(instance, epoch));
-        }
+        let is_fenced = self.board.instances.get(instance.index()).is_some_and(|it| it.fenced.load(Relaxed));
+        self.command(if is_fenced { Command::Hush(instance) } else { Command::Remove(instance, epoch) });
     }
 
     fn command(&self, command: Command) {

@@ -19,26 +19,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
 use tracing::warn;
 
-use super::record::Record;
 use crate::config::Config;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
-use crate::driver::pidfd;
 use crate::driver::will::Will;
+use crate::driver::{clock, ownership, pidfd};
 use crate::protocol::InstanceId;
 
 const FILE: &str = "guard";
 const PROGRAM: &str = "/proc/self/exe";
 const LOOK: Duration = Duration::from_millis(5);
-const LOOKS: u32 = 200;
 
 /// At least between two guards, should somebody keep killing them.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -52,7 +50,6 @@ pub struct Guard {
     netlink: RefCell<RouteSocket>,
     written: RefCell<Option<Written>>,
     refused: Cell<bool>,
-    record: Arc<Record>,
 }
 
 /// What the latest will was made from.
@@ -67,21 +64,24 @@ struct Written {
 /// The guard of a daemon that was killed is ended; whatever it had to do is to be done by the caller.
 ///
 /// # Errors
-/// It cannot be ended, or the runtime directory cannot be written.
-pub fn relieve(runtime_dir: &Path) -> io::Result<Will> {
+/// It has not ended in time, or the runtime directory cannot be written.
+pub async fn relieve(runtime_dir: &Path, within: Duration) -> io::Result<Will> {
     let will = Will::open(&runtime_dir.join(FILE))?;
-    for look in 0..LOOKS {
+    let started = clock::now();
+    let mut is_first = true;
+    while clock::now().since(started) < within {
         match will.file().try_lock() {
             Ok(()) => {
                 will.clear();
                 return Ok(will);
             }
             Err(TryLockError::Error(error)) => return Err(error),
-            // The daemon that set this number is dead, for its directory is ours.
-            Err(TryLockError::WouldBlock) if look == 0 => {
+            // The daemon that set this number is dead or has left, for its directory is ours.
+            Err(TryLockError::WouldBlock) if is_first => {
+                is_first = false;
                 let _ = will.guard().map(|guard| kill(guard, Signal::SIGKILL));
             }
-            Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
+            Err(TryLockError::WouldBlock) => sleep(LOOK).await,
         }
     }
     Err(io::ErrorKind::TimedOut.into())
@@ -92,7 +92,7 @@ impl Guard {
     ///
     /// # Errors
     /// No process can be started.
-    pub fn start(will: Will, record: Arc<Record>) -> io::Result<Self> {
+    pub fn start(will: Will) -> io::Result<Self> {
         let this = Self {
             will,
             child: RefCell::default(),
@@ -100,10 +100,14 @@ impl Guard {
             netlink: RefCell::new(RouteSocket::open()?),
             written: RefCell::default(),
             refused: Cell::default(),
-            record,
         };
         this.spawn()?;
         Ok(this)
+    }
+
+    /// Process id of the guard, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.borrow().as_ref().map(Child::id)
     }
 
     fn spawn(&self) -> io::Result<()> {
@@ -122,25 +126,27 @@ impl Guard {
         let exit = unsafe { AsyncFd::register_with_interest(exit, Interest::READABLE) }?;
         self.child.replace(Some(child));
         self.exit.replace(Some(Rc::new(exit)));
-        self.record.guard(Some(pid));
         Ok(())
     }
 
-    /// Has another guard where one ends. Never returns; may be dropped and called again at any time.
+    /// Has another guard where one ends, and returns each time something about it has changed. May be dropped and called
+    /// again at any time.
     pub async fn keep(&self) {
-        loop {
-            let exit = self.exit.borrow().clone();
-            if let Some(exit) = exit {
-                // Cannot fail for a descriptor that is there.
-                let _ = exit.readable().await;
-                self.exit.replace(None);
-                if let Some(mut child) = self.child.take() {
-                    let _ = child.wait();
-                }
-                self.record.guard(None);
+        let exit = self.exit.borrow().clone();
+        if let Some(exit) = exit {
+            // Cannot fail for a descriptor that is there.
+            let _ = exit.readable().await;
+            self.exit.replace(None);
+            if let Some(mut child) = self.child.take() {
+                let _ = child.wait();
+            }
+            if ownership::is_ours() {
                 warn!("the guard was ended by somebody; another one is started");
             }
-            tokio::time::sleep(PAUSE).await;
+            return;
+        }
+        sleep(PAUSE).await;
+        if ownership::is_ours() {
             // Tried again, and missing in the status until then.
             let _ = self.spawn();
         }

@@ -90,6 +90,21 @@ impl Pins {
         }
     }
 
+    /// Pinned links of any layout, by interface index.
+    pub(super) fn links(&self) -> Result<Vec<(u32, PathBuf)>, PinError> {
+        let mut links = Vec::new();
+        for layout in entries(&self.owner)? {
+            for pin in entries(&layout)? {
+                let name =
+                    pin.file_name().and_then(|name| name.to_str()).and_then(|it| it.strip_prefix(LINK));
+                if let Some(ifindex) = name.and_then(|number| number.parse().ok()) {
+                    links.push((ifindex, pin));
+                }
+            }
+        }
+        Ok(links)
+    }
+
     pub(super) fn pin_map(&self, name: &str, map: &MapData) -> Result<(), PinError> {
         let path = self.place(name)?;
         map.pin(&path).map_err(refused(path))

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::AsFd;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::links::FdLink;
+use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -27,7 +28,7 @@ use super::report::Reporter;
 use super::ring::Ring;
 use super::unmapped::Unmapped;
 use crate::driver::maps::Maps;
-use crate::driver::{Rung, clock};
+use crate::driver::{Rung, clock, ownership};
 
 /// The object as bpf-linker left it; empty where the build lacked its tools.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
@@ -237,6 +238,41 @@ impl Program {
         Ok(())
     }
 
+    /// Follows the program of another daemon that has left: takes over its XDP links of `wanted` interfaces in one step
+    /// each, detaches it from all others, and pins what it had pinned. Returns the interfaces whose hook it has taken over.
+    ///
+    /// # Errors
+    /// Something could not be removed or pinned.
+    pub fn follow(&mut self, pins: Pins, wanted: impl Fn(u32) -> bool) -> Result<Vec<u32>, PinError> {
+        let mut taken = Vec::new();
+        for (ifindex, path) in pins.links()?.into_iter().filter(|(ifindex, _)| wanted(*ifindex)) {
+            // One at tcx stands beside ours, and goes with the rest.
+            let Ok(Ok(link)) = PinnedLink::from_pin(&path).map(|it| XdpLink::try_from(FdLink::from(it)))
+            else {
+                continue;
+            };
+            let replaced = xdp(&mut self.ebpf, Entry::Xdp.name())
+                .and_then(|program| program.attach_to_link(link).and_then(|id| program.take_link(id)));
+            if let Ok(link) = replaced
+                && fs::remove_file(&path).is_ok()
+            {
+                self.detach(ifindex);
+                self.links.insert(ifindex, Link::Xdp(link));
+                taken.push(ifindex);
+            }
+        }
+        pins.clear()?;
+        self.pin(pins)?;
+        let Self { pins: Some(pins), links, .. } = self else { return Ok(taken) };
+        for (ifindex, link) in std::mem::take(links) {
+            match link.pin(ifindex, pins) {
+                Ok(pinned) => drop(links.insert(ifindex, pinned)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+
     /// Whether it stays on the interface when the daemon is killed.
     pub fn is_pinned(&self, ifindex: u32) -> bool {
         matches!(self.links.get(&ifindex), Some(Link::Pinned(_)))
@@ -374,7 +410,9 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        if let Some(pins) = self.pins.take() {
+        if let Some(pins) = self.pins.take()
+            && ownership::is_ours()
+        {
             // Whoever starts next clears what is left.
             let _ = pins.clear();
         }

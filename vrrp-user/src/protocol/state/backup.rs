@@ -15,6 +15,7 @@ use crate::protocol::action::{Action, Reason, State};
 use crate::protocol::event::Heard;
 use crate::protocol::instance::Instance;
 use crate::protocol::settings::InstanceSettings;
+use crate::protocol::stance::Stance;
 use crate::protocol::timers::Timer;
 use crate::protocol::timing;
 use crate::protocol::units::{Priority, Version};
@@ -177,6 +178,14 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
         | Timer::Return
         | Timer::Handover => {}
     }
+}
+
+/// Goes on where another process has left. What was sent meanwhile may have been heard by neither of them.
+pub(in crate::protocol) fn resume(instance: &mut Instance, stance: &Stance, turn: &mut Turn<'_>) {
+    instance.backup = Backup::default();
+    instance.backup.master = stance.master.map(|heard| RemoteMaster { heard, watched: false });
+    let listen = turn.now + instance.master_interval().duration() + instance.skew();
+    arm(instance, stance.master_down.map_or(listen, |deadline| deadline.max(listen)), turn.now);
 }
 
 /// The master's time is up.

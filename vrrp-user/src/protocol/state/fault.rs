@@ -11,6 +11,14 @@ use crate::protocol::timers::Timer;
 /// Until addresses that somebody kept removing are tried again.
 const RECLAIM: Duration = Duration::from_secs(60);
 
+/// Goes on where another process has left.
+pub(in crate::protocol) fn resume(instance: &mut Instance, turn: &mut Turn<'_>) {
+    if instance.reason == Some(Reason::TakenAway) {
+        instance.hold_taken_away();
+    }
+    enter(instance, turn);
+}
+
 pub(super) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
     if instance.faults().taken_away {
         instance.timers.set(Timer::Reclaim, turn.now + RECLAIM);

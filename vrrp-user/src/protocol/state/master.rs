@@ -26,7 +26,7 @@ const CONTEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::protocol) struct Master {
     /// How far the latest advert reaches.
-    pub(super) entitled_until: Option<Timestamp>,
+    pub(in crate::protocol) entitled_until: Option<Timestamp>,
     answered: Option<Timestamp>,
     contest_announced: Option<Timestamp>,
     /// When a lower master was heard last.
@@ -53,6 +53,15 @@ pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
     if !settings.delay.is_zero() && settings.repeat > 0 {
         instance.timers.set(Timer::AnnounceAgain, turn.now + settings.delay);
     }
+    refresh(instance, turn.now);
+}
+
+/// Goes on where another process has left: the next advert is due when it would have been.
+pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, turn: &mut Turn<'_>) {
+    instance.master = Master::default();
+    let sent = advert - instance.settings().advert_interval.duration();
+    instance.master.entitled_until = Some(sent + instance.settings().lease());
+    instance.timers.set(Timer::Advert, advert);
     refresh(instance, turn.now);
 }
 

@@ -1,0 +1,113 @@
+//! Another process goes on where one leaves: nothing is said, announced or forgotten because of it.
+
+use std::time::Duration;
+
+use vrrp_user::protocol::InstanceSettings;
+
+use super::{ALL, Row, plain};
+use crate::setup::tracked;
+
+fn refreshed(settings: &mut InstanceSettings) {
+    settings.announce.refresh = Duration::from_secs(1);
+}
+
+fn checked(settings: &mut InstanceSettings) {
+    settings.tracks = vec![tracked(1, 0), tracked(2, -20)];
+    settings.tracks.iter_mut().for_each(|track| track.initial = None);
+}
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        number: "own",
+        what: "a master stays master, in its epoch and in the phase of its adverts",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            epoch 2
+            wait 400ms
+            restart             -> hold
+            is MASTER
+            epoch 2
+            wait A - 400ms - 1ns
+            wait 1ns            -> advert 100
+            wait A              -> advert 100
+            shutdown            -> advert 0, remove, INIT shutdown",
+    },
+    Row {
+        number: "own",
+        what: "an advert that fell due meanwhile is sent at once",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            sleep A
+            sleep 3ms
+            restart             -> hold, advert 100
+            wait A - 3ms        -> advert 100",
+    },
+    Row {
+        number: "own",
+        what: "periodic announcements go on",
+        variants: ALL,
+        settings: refreshed,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            wait 500ms
+            restart             -> hold
+            wait 1s             -> advert 100, announce 1",
+    },
+    Row {
+        number: "own",
+        what: "a backup still obeys its master, and gives it the time in which one must be heard",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait 100ms
+            restart
+            hear 150 from 120   -> watch
+            epoch 1
+            wait down - 1ns
+            restart
+            wait A + skew - 1ns
+            is BACKUP
+            wait 1ns            -> advert 100, add, MASTER master_silent
+            epoch 2",
+    },
+    Row {
+        number: "own",
+        what: "a fault is one still, until its cause is gone",
+        variants: ALL,
+        settings: checked,
+        script: "
+            startup
+            track 1 up
+            track 2 up          -> BACKUP startup
+            track 1 down        -> FAULT track_down
+            track 2 down        -> priority 80
+            restart
+            is FAULT
+            effective 80
+            epoch 2
+            track 1 up          -> BACKUP recovered",
+    },
+    Row {
+        number: "own",
+        what: "a master whose results are not known again yet keeps those that it had",
+        variants: ALL,
+        settings: checked,
+        script: "
+            startup
+            track 1 up
+            track 2 down        -> BACKUP startup, priority 80
+            wait down           -> advert 80, add, MASTER master_silent
+            restart             -> hold
+            effective 80
+            wait A              -> advert 80",
+    },
+];

@@ -1,0 +1,234 @@
+//! `vrrpx run --takeover`: a restart that neither the peer nor a client notices.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::probe::Prober;
+use vrrp_tests::process::Process;
+
+use crate::{able, ours, pair};
+
+/// Longer than any adverts of the peer need to show.
+const AFTERWARDS: Duration = Duration::from_millis(800);
+
+/// State and epoch of a node's only instance.
+fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
+    let status = pair.running(node)?.status()?;
+    let instance = &status["instances"][0];
+    let state = instance["state"].as_str().context("no state")?.to_owned();
+    Ok((state, instance["epoch"].as_u64().context("no epoch")?))
+}
+
+/// Node 0 is restarted, and the peer hears its adverts as if nothing were.
+fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
+    let daemon = Daemon::Vrrpx(mode);
+    let address = *instances[0].virtual_addresses().last().context("no address")?;
+    let roles = instances.map(|instance| Role::new(daemon, Config::of(instance)));
+    Pair::settled(roles)?.check(|pair| {
+        pair.wait_for_address(0, address, true)?;
+        let before = [stance(pair, 0)?, stance(pair, 1)?];
+        let prober = Prober::new(&pair.lab, address, Duration::from_millis(1))?;
+        until("answers", SETTLE, || prober.served_by() == Some(0))?;
+        // Announcements of its takeover are still going out for some milliseconds.
+        sleep(Duration::from_millis(300));
+        pair.observer.clear();
+        let start = pair.mark();
+        ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
+        sleep(AFTERWARDS);
+        if mode == Mode::Native {
+            let status = pair.running(0)?.status()?;
+            ensure!(status["interfaces"][0]["rung"] == "native", "{:#}", status["interfaces"]);
+        }
+        ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
+        let adverts = pair.observer.adverts();
+        ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "a release was sent");
+        let times: Vec<u64> = adverts.iter().map(|(at, ..)| *at).collect();
+        let gap = times.windows(2).filter_map(|pair| pair[1].checked_sub(pair[0])).max().unwrap_or(u64::MAX);
+        ensure!(gap < 250_000_000, "no advert for {} ms", gap / 1_000_000);
+        ensure!(pair.observer.announcers(address).is_empty(), "addresses were announced again");
+        let outage = prober.longest_outage(start);
+        ensure!(outage < Duration::from_millis(60), "nobody has answered for {outage:?}");
+        // And it is a daemon like any other.
+        ensure!(pair.stop(0)?.success(), "the new one has ended with an error");
+        pair.wait_for_master(1)?;
+        pair.wait_for_address(0, address, false)
+    })
+}
+
+fn vrrpx() -> bool {
+    ours() && able(Daemon::Vrrpx(Mode::Auto))
+}
+
+#[test]
+fn a_master_stays_master() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Auto, [Instance::v3(200), Instance::v3(100)])
+}
+
+#[test]
+fn so_it_does_over_ipv6() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Auto, [Instance::v6(200), Instance::v6(100)])
+}
+
+#[test]
+fn so_it_does_on_the_native_hook() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Native, [Instance::v3(200), Instance::v3(100)])
+}
+
+#[test]
+fn so_it_does_on_sockets() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Socket, [Instance::v3(200), Instance::v3(100)])
+}
+
+#[test]
+fn so_it_does_with_a_virtual_mac_address_and_signed_adverts() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    let instance =
+        |priority| Instance::v3(priority).line("use_vmac").hmac(&["key 1 00112233445566778899aabbccddeeff"]);
+    survives(Mode::Auto, [instance(200), instance(100)])
+}
+
+#[test]
+fn a_backup_stays_backup_and_still_notices_a_death() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = stance(pair, 1)?;
+        pair.observer.clear();
+        for _ in 0..3 {
+            ensure!(pair.take_over(1, &[])?.success(), "the old one has ended with an error");
+        }
+        sleep(AFTERWARDS);
+        ensure!(stance(pair, 1)? == before, "its state or epoch has changed: {before:?}");
+        ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "it has sent adverts");
+        pair.die(0)?;
+        pair.wait_for_master(1)?;
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)
+    })
+}
+
+#[test]
+fn a_broken_file_leaves_the_old_one() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = stance(pair, 0)?;
+        let file = pair.running(0)?.directory().join("keepalived.conf");
+        let text = fs::read_to_string(&file)?;
+        pair.observer.clear();
+        fs::write(&file, text.replace("priority", "priorty"))?;
+        let mut broken = pair.successor(0)?;
+        ensure!(broken.wait(SETTLE)?.code() == Some(4), "{}", broken.log());
+        // One with other addresses would leave those of the old one behind.
+        fs::write(&file, text.replace(VIRTUAL_V4, "10.77.0.201"))?;
+        let mut other = pair.successor(0)?;
+        ensure!(other.wait(SETTLE)?.code() == Some(1), "{}", other.log());
+        ensure!(other.log().contains("reload it first"), "{}", other.log());
+        fs::write(&file, text)?;
+        sleep(AFTERWARDS);
+        pair.ensure_alive()?;
+        ensure!(stance(pair, 0)? == before, "the old one has changed");
+        ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        let address: IpAddr = VIRTUAL_V4.parse()?;
+        pair.wait_for_address(0, address, true)
+    })
+}
+
+/// It falls before the old one hears "adopted".
+#[test]
+fn a_successor_that_is_killed_leaves_the_old_one() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = stance(pair, 0)?;
+        for millis in [20, 60, 100] {
+            let mut next = pair.successor(0)?;
+            sleep(Duration::from_millis(millis));
+            if pair.running(0)?.process().is_alive() {
+                next.signal(Signal::SIGKILL)?;
+            }
+            next.kill();
+        }
+        pair.wait_for_master(0)?;
+        ensure!(stance(pair, 0)? == before, "the old one has changed");
+        Ok(())
+    })
+}
+
+#[test]
+fn without_a_daemon_it_is_an_ordinary_start() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        pair.running(0)?.kill();
+        pair.running(0)?.process().wait(SETTLE)?;
+        pair.observer.clear();
+        let _killed = pair.take_over(0, &[])?;
+        pair.wait_for_master(0)?;
+        ensure!(stance(pair, 0)?.0 == "MASTER", "it is no master");
+        Ok(())
+    })
+}
+
+/// A daemon of another version, whose offer means something else. It is told to end, and then it is a restart like any
+/// other.
+#[test]
+fn another_format_is_an_ordinary_restart() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        pair.running(0)?.kill();
+        pair.running(0)?.process().wait(SETTLE)?;
+        let folder = pair.running(0)?.directory().to_owned();
+        let mut shell = Command::new("/bin/sleep");
+        shell.arg("60");
+        let mut other = Process::start(shell, folder.join("log.other"))?;
+        fs::write(folder.join("vrrpx.pid"), format!("{}\n", other.pid()))?;
+        let lock = File::options().write(true).open(folder.join("vrrpx.lock"))?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+        fs::remove_file(folder.join("control.sock"))?;
+        let socket = UnixListener::bind(folder.join("control.sock"))?;
+        pair.observer.clear();
+        let next = pair.successor(0)?;
+        let (mut client, _) = socket.accept()?;
+        client.write_all(b"{\"offer\":{\"format\":999,\"estate\":[]}}\n")?;
+        other.wait(SETTLE).context("the other one is not told to end")?;
+        let free = pair.mark();
+        drop(lock);
+        pair.observer.wait_for_advert(0, free, SETTLE)?;
+        ensure!(next.log().contains("its format is 999, ours is 1"), "{}", next.log());
+        ensure!(next.is_alive(), "{}", next.log());
+        Ok(())
+    })
+}

@@ -1,0 +1,184 @@
+//! The new daemon's side. Everything here blocks.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, IoSliceMut, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::cmsg_space;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use tracing::warn;
+
+use super::{Estate, FORMAT, Legacy, Offer, TakeoverError};
+use crate::config::Config;
+use crate::daemon::runtime_dir;
+
+/// For each answer of the old daemon.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For the end of one that hands over to its peer.
+const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A daemon that can be followed.
+#[derive(Debug)]
+pub struct Predecessor {
+    path: PathBuf,
+    offer: Offer,
+}
+
+/// As many formats have it.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Greeting {
+    Offer(Outline),
+    Error(String),
+}
+
+/// What the first line of every format says.
+#[derive(Deserialize)]
+struct Outline {
+    format: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Offer(Offer),
+    Estate(Estate),
+    Error(String),
+}
+
+/// Asks the daemon of a runtime directory whether it can be followed by one with this configuration. `None` where there is
+/// none, or where it cannot; then it has been told to end, as it would be for an ordinary restart.
+///
+/// # Errors
+/// It runs with another configuration, or does not answer.
+pub fn meet(runtime_dir: &Path, config: &Config) -> Result<Option<Predecessor>, TakeoverError> {
+    let path = runtime_dir::socket(runtime_dir);
+    let mut stream = match UnixStream::connect(&path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        connected => connected.map_err(failed(&path))?,
+    };
+    let text = ask(&mut stream).map_err(failed(&path))?;
+    let reason = match serde_json::from_str(&text) {
+        Ok(Greeting::Offer(Outline { format: FORMAT })) => match serde_json::from_str(&text) {
+            Ok(Line::Offer(offer)) => {
+                offer.heirs(config)?;
+                return Ok(Some(Predecessor { path, offer }));
+            }
+            _ => "its offer is not understood".to_owned(),
+        },
+        Ok(Greeting::Offer(Outline { format })) => format!("its format is {format}, ours is {FORMAT}"),
+        Ok(Greeting::Error(error)) => error,
+        Err(error) => error.to_string(),
+    };
+    warn!(
+        reason,
+        "the running daemon cannot be followed; it is told to end, and its peer takes over meanwhile"
+    );
+    dismiss(runtime_dir).map_err(failed(runtime_dir))?;
+    await_end(runtime_dir)?;
+    Ok(None)
+}
+
+/// Waits until nobody has the lock of the directory.
+///
+/// # Errors
+/// Somebody has it for too long.
+pub fn await_end(runtime_dir: &Path) -> Result<(), TakeoverError> {
+    let path = runtime_dir::lock(runtime_dir);
+    let pause = Duration::from_millis(10);
+    let mut waited = Duration::ZERO;
+    while waited < END_PATIENCE {
+        let file = fs::File::open(&path).map_err(failed(&path))?;
+        if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
+            return Ok(());
+        }
+        sleep(pause);
+        waited += pause;
+    }
+    Err(TakeoverError::Stuck(END_PATIENCE))
+}
+
+impl Predecessor {
+    /// Takes everything over. `adopt` is given how everything stands; the old daemon is silent by then. Returns the lock
+    /// of the directory.
+    ///
+    /// # Errors
+    /// The old daemon goes on, or is taken to: whatever `adopt` has done must be undone without a word.
+    pub fn follow(self, config: &Config, adopt: impl FnOnce(Legacy)) -> Result<OwnedFd, TakeoverError> {
+        let Self { path, offer } = self;
+        let heirs = offer.heirs(config)?;
+        let refused = |what: &str| TakeoverError::Refused(what.to_owned());
+        let mut stream = UnixStream::connect(&path).map_err(failed(&path))?;
+        let text = ask(&mut stream).map_err(failed(&path))?;
+        match serde_json::from_str(&text) {
+            Ok(Line::Offer(again)) if again == offer => {}
+            Ok(Line::Error(error)) => return Err(TakeoverError::Refused(error)),
+            _ => return Err(refused("it was reloaded meanwhile")),
+        }
+        stream.write_all(b"\"go\"\n").map_err(failed(&path))?;
+        let text = read_line(&stream).map_err(failed(&path))?;
+        let estate = match serde_json::from_str(&text) {
+            Ok(Line::Estate(estate)) => estate,
+            Ok(Line::Error(error)) => return Err(TakeoverError::Refused(error)),
+            _ => return Err(refused("its estate is not understood")),
+        };
+        adopt(estate.legacy(&heirs, config));
+        stream.write_all(b"\"adopted\"\n").map_err(failed(&path))?;
+        receive(&stream).map_err(failed(&path))
+    }
+}
+
+fn ask(stream: &mut UnixStream) -> io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(b"{\"command\":\"take_over\"}\n")?;
+    read_line(stream)
+}
+
+/// Nothing follows a line before it is answered, so none of what follows is lost with the buffer.
+fn read_line(stream: &UnixStream) -> io::Result<String> {
+    let mut text = String::new();
+    if BufReader::new(stream).read_line(&mut text)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(text)
+}
+
+/// The last line, with its descriptor.
+fn receive(stream: &UnixStream) -> io::Result<OwnedFd> {
+    let mut text = [0; 64];
+    let mut control = cmsg_space!([i32; 1]);
+    let mut parts = [IoSliceMut::new(&mut text)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let descriptor = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied(),
+        _ => None,
+    });
+    let Some(descriptor) = descriptor else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+    // SAFETY: a fresh descriptor that the kernel has made for this process.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// The number in the pid file, which is there for as long as its daemon has the lock.
+fn dismiss(runtime_dir: &Path) -> io::Result<()> {
+    let pid = runtime_dir::read_pid(runtime_dir).and_then(|pid| i32::try_from(pid).ok());
+    let pid = pid.ok_or_else(|| io::Error::other("no daemon is named in its pid file"))?;
+    Ok(kill(Pid::from_raw(pid), Signal::SIGTERM)?)
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> TakeoverError {
+    let path = path.to_owned();
+    move |error| TakeoverError::Io { path: path.clone(), error }
+}

@@ -1,0 +1,297 @@
+//! What passes between two daemons, perhaps of different versions: numbers and words, no types of this build.
+//!
+//! Enters: instances by the numbers and names of one daemon. Leaves: the same by those of the other. Instances are known by
+//! interface, family and VRID, groups by their names, what is tracked by its kind and name.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use vrrp_ebpf::time::Timestamp;
+
+use super::{Legacy, TakeoverError};
+use crate::config::{Config, Instance};
+use crate::daemon::status::family;
+use crate::protocol::{
+    Epoch, GroupId, Heard, InstanceId, Interval, Priority, Reason, Stance, State, Track, TrackId, Version,
+};
+
+/// Raised when the meaning of anything here changes. A daemon of another format ends before this one starts.
+pub const FORMAT: u32 = 1;
+
+/// What a daemon has, before it says how it stands.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Offer {
+    pub format: u32,
+    /// Of the program.
+    pub version: String,
+    pub instances: Vec<Card>,
+}
+
+/// An instance, and what must be the same on both sides: its addresses stay set, and its group moves as one.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Card {
+    pub interface: String,
+    pub family: String,
+    pub vrid: u8,
+    pub addresses: Vec<String>,
+    pub group: Option<String>,
+}
+
+/// How everything stands. Instances are in the order of the [`Offer`].
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Estate {
+    instances: Vec<Bequest>,
+    /// By name, with its epoch.
+    groups: Vec<(String, u64)>,
+}
+
+/// Times are ns of CLOCK_MONOTONIC.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct Bequest {
+    state: String,
+    epoch: u64,
+    reason: Option<String>,
+    since: u64,
+    advert: Option<u64>,
+    master_down: Option<u64>,
+    master: Option<Master>,
+    results: Vec<(String, i32)>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct Master {
+    source: IpAddr,
+    version: u8,
+    priority: u8,
+    interval_ns: u64,
+    stamp: u64,
+}
+
+impl Offer {
+    pub(super) fn of(config: &Config) -> Self {
+        let instances = config.instances.iter().map(|instance| Card::of(instance, config)).collect();
+        Self { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned(), instances }
+    }
+
+    /// The instances of a configuration that go on, in this order.
+    ///
+    /// # Errors
+    /// One of them is missing there or is another one.
+    pub(super) fn heirs<'a>(&self, config: &'a Config) -> Result<Vec<&'a Instance>, TakeoverError> {
+        let heir = |card: &Card| {
+            let found = config.instances.iter().map(|it| (it, Card::of(it, config)));
+            let same = |(_, own): &(_, Card)| {
+                (&own.interface, &own.family, own.vrid) == (&card.interface, &card.family, card.vrid)
+            };
+            let Card { interface, family, vrid, .. } = card;
+            match found.into_iter().find(same) {
+                Some((instance, own)) if own == *card => Ok(instance),
+                Some((instance, _)) => {
+                    let name = &instance.settings.name;
+                    Err(format!("`{name}` has other addresses, or is in another group"))
+                }
+                None => Err(format!("virtual router {vrid} ({family}) on {interface} is not in the file")),
+            }
+        };
+        let heirs: Result<Vec<_>, String> = self.instances.iter().map(heir).collect();
+        let heirs = heirs.map_err(TakeoverError::Differs)?;
+        for group in &config.groups {
+            let goes_on = |id: &InstanceId| heirs.iter().any(|heir| heir.id == *id);
+            let members = &group.settings.members;
+            if members.iter().any(goes_on) && !members.iter().all(goes_on) {
+                return Err(TakeoverError::Differs(format!("`{}` has a new member", group.settings.name)));
+            }
+        }
+        Ok(heirs)
+    }
+}
+
+impl Card {
+    fn of(instance: &Instance, config: &Config) -> Self {
+        let settings = &instance.settings;
+        let group = config.groups.iter().find(|group| group.settings.members.contains(&instance.id));
+        Self {
+            interface: settings.interface.to_string(),
+            family: family(settings.family).to_owned(),
+            vrid: settings.vrid.number(),
+            addresses: settings.addresses.all().map(|it| format!("{}/{}", it.address, it.prefix)).collect(),
+            group: group.map(|group| group.settings.name.to_string()),
+        }
+    }
+}
+
+impl Estate {
+    pub(super) fn of(legacy: &Legacy, config: &Config) -> Self {
+        let bequest = |instance: &Instance| {
+            let stance = legacy.instances.iter().find(|(id, _)| *id == instance.id);
+            Bequest::of(stance.map(|(_, stance)| stance), instance)
+        };
+        let group = |(id, epoch): &(GroupId, Epoch)| {
+            let group = config.groups.get(id.index())?;
+            Some((group.settings.name.to_string(), epoch.0))
+        };
+        Self {
+            instances: config.instances.iter().map(bequest).collect(),
+            groups: legacy.groups.iter().filter_map(group).collect(),
+        }
+    }
+
+    /// For these heirs, in the order of the offer.
+    pub(super) fn legacy(&self, heirs: &[&Instance], config: &Config) -> Legacy {
+        let instances = heirs.iter().zip(&self.instances);
+        let group = |(name, epoch): &(String, u64)| {
+            let index = config.groups.iter().position(|group| *group.settings.name == **name)?;
+            Some((GroupId(u32::try_from(index).ok()?), Epoch(*epoch)))
+        };
+        Legacy {
+            instances: instances.map(|(heir, bequest)| (heir.id, bequest.stance(heir))).collect(),
+            groups: self.groups.iter().filter_map(group).collect(),
+        }
+    }
+}
+
+impl Bequest {
+    fn of(stance: Option<&Stance>, instance: &Instance) -> Self {
+        let nanos = |at: Option<Timestamp>| at.map(Timestamp::as_nanos);
+        let result = |(id, value): &(TrackId, i32)| {
+            let track = instance.settings.tracks.iter().find(|track| track.id == *id)?;
+            Some((label(&track.track), *value))
+        };
+        Self {
+            state: stance.map_or(State::Init, |it| it.state).as_str().to_owned(),
+            epoch: stance.map_or(0, |it| it.epoch.0),
+            reason: stance.and_then(|it| it.reason).map(|reason| reason.as_str().to_owned()),
+            since: stance.map_or(0, |it| it.since.as_nanos()),
+            advert: nanos(stance.and_then(|it| it.advert)),
+            master_down: nanos(stance.and_then(|it| it.master_down)),
+            master: stance.and_then(|it| it.master.as_ref()).map(Master::of),
+            results: stance.map_or_else(Vec::new, |it| it.results.iter().filter_map(result).collect()),
+        }
+    }
+
+    fn stance(&self, heir: &Instance) -> Stance {
+        let time = |nanos: Option<u64>| nanos.map(Timestamp::from_nanos);
+        let state = State::ALL.into_iter().find(|state| state.as_str() == self.state);
+        let word = self.reason.as_deref();
+        let result = |(name, value): &(String, i32)| {
+            let track = heir.settings.tracks.iter().find(|track| label(&track.track) == *name)?;
+            Some((track.id, *value))
+        };
+        Stance {
+            state: state.unwrap_or_default(),
+            epoch: Epoch(self.epoch),
+            reason: Reason::ALL.into_iter().find(|reason| Some(reason.as_str()) == word),
+            since: Timestamp::from_nanos(self.since),
+            advert: time(self.advert),
+            master_down: time(self.master_down),
+            master: self.master.as_ref().and_then(Master::heard),
+            results: self.results.iter().filter_map(result).collect(),
+        }
+    }
+}
+
+impl Master {
+    fn of(heard: &Heard) -> Self {
+        Self {
+            source: heard.source,
+            version: heard.version as u8,
+            priority: heard.priority.0,
+            interval_ns: u64::try_from(heard.interval.duration().as_nanos()).unwrap_or(u64::MAX),
+            stamp: heard.stamp.as_nanos(),
+        }
+    }
+
+    fn heard(&self) -> Option<Heard> {
+        let version = [Version::V2, Version::V3].into_iter().find(|it| *it as u8 == self.version)?;
+        Some(Heard {
+            source: self.source,
+            version,
+            priority: Priority(self.priority),
+            interval: Interval::new(Duration::from_nanos(self.interval_ns), version).ok()?,
+            stamp: Timestamp::from_nanos(self.stamp),
+        })
+    }
+}
+
+fn label(track: &Track) -> String {
+    match track {
+        Track::Script(name) => format!("script {name}"),
+        Track::Interface(name) => format!("interface {name}"),
+        Track::Process(name) => format!("process {name}"),
+        Track::File(name) => format!("file {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    const FILE: &str = "\
+        vrrp_script web { script /bin/true }\n\
+        vrrp_sync_group G { group { A B } }\n\
+        vrrp_instance A { interface eth0; virtual_router_id 1; virtual_ipaddress { 192.0.2.1/24 }\n\
+          track_script { web } }\n\
+        vrrp_instance B { interface eth0; virtual_router_id 2; virtual_ipaddress { 192.0.2.2/24 } }\n";
+
+    /// Statements end with their lines.
+    fn config(text: &str) -> Config {
+        parse("t", &text.replace("; ", "\n").replace("{ ", "{\n").replace(" }", "\n}")).unwrap().config
+    }
+
+    fn legacy(config: &Config) -> Legacy {
+        let heard = Heard {
+            source: "192.0.2.9".parse().unwrap(),
+            version: Version::V3,
+            priority: Priority(200),
+            interval: Interval::SECOND,
+            stamp: Timestamp::from_nanos(17),
+        };
+        let stance = |id: &InstanceId| Stance {
+            state: State::Backup,
+            epoch: Epoch(u64::from(id.0) + 5),
+            reason: Some(Reason::HigherPriority),
+            since: Timestamp::from_nanos(11),
+            advert: None,
+            master_down: Some(Timestamp::from_nanos(99)),
+            master: Some(heard),
+            results: config.instance(*id).unwrap().settings.tracks.iter().map(|it| (it.id, 1)).collect(),
+        };
+        let instances = config.instances.iter().map(|it| (it.id, stance(&it.id))).collect();
+        Legacy { instances, groups: vec![(GroupId(0), Epoch(3))] }
+    }
+
+    #[test]
+    fn everything_arrives_under_the_numbers_of_the_other_side() {
+        let before = config(FILE);
+        // In another order, so that all numbers are others.
+        let lines: Vec<&str> = FILE.lines().collect();
+        let after = config(&[lines[4], lines[2], lines[3], lines[1], lines[0]].join("\n"));
+        let sent = serde_json::to_string(&Estate::of(&legacy(&before), &before)).unwrap();
+        let received: Estate = serde_json::from_str(&sent).unwrap();
+        let offer = Offer::of(&before);
+        let heirs = offer.heirs(&after).unwrap();
+        let arrived = received.legacy(&heirs, &after);
+        for name in ["A", "B"] {
+            let number = |config: &Config| {
+                config.instances.iter().find(|it| &*it.settings.name == name).map(|it| it.id).unwrap()
+            };
+            let find = |legacy: &Legacy, id| {
+                legacy.instances.iter().find(|(known, _)| *known == id).map(|(_, stance)| stance.clone())
+            };
+            let (left, came) = (find(&legacy(&before), number(&before)), find(&arrived, number(&after)));
+            assert_eq!(left, came, "{name}");
+        }
+        assert_eq!(arrived.groups, [(GroupId(0), Epoch(3))]);
+    }
+
+    #[test]
+    fn what_must_be_the_same_is_compared() {
+        let offer = Offer::of(&config(FILE));
+        let refusal = |text: &str| offer.heirs(&config(text)).unwrap_err().to_string();
+        assert!(refusal(&FILE.replace("192.0.2.1/24", "192.0.2.7/24")).contains("`A` has other addresses"));
+        assert!(refusal(&FILE.replace("virtual_router_id 2", "virtual_router_id 3")).contains("router 2"));
+        assert!(refusal(&FILE.replace("sync_group G", "sync_group H")).contains("another group"));
+    }
+}

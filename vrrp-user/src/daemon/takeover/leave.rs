@@ -1,0 +1,105 @@
+//! The old daemon's side.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use super::{Estate, Offer, PATIENCE};
+use crate::daemon::queue::{Input, Queue};
+use crate::daemon::status::Sources;
+
+/// For the new daemon's answer to the offer, while this one still works.
+const OFFER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longest line of the new daemon.
+const LINE_MAX: u64 = 64;
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    Offer(&'a Offer),
+    Estate(&'a Estate),
+    Error(&'a str),
+}
+
+/// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `prepare` is called while
+/// nothing more is sent or heard. When this returns, the engine is to be told to leave.
+///
+/// # Errors
+/// The new daemon did not come so far; this one goes on.
+pub(in crate::daemon) async fn hand_over(
+    client: UnixStream,
+    sources: &Sources,
+    inputs: &Queue<Input>,
+    lock: BorrowedFd<'_>,
+    prepare: impl FnOnce(),
+) -> io::Result<()> {
+    let mut client = BufReader::new(client);
+    say(&mut client, &Line::Offer(&Offer::of(&sources.config))).await?;
+    hear(&mut client, "go", OFFER_PATIENCE).await?;
+    let (answer, told) = oneshot::channel();
+    push(inputs, Input::Pause(answer)).await;
+    let Ok(Some(legacy)) = told.await else {
+        say(&mut client, &Line::Error("addresses are just being handed over")).await?;
+        return Err(io::Error::other("asked while addresses are handed over"));
+    };
+    prepare();
+    let estate = Estate::of(&legacy, &sources.config);
+    let adopted = async {
+        say(&mut client, &Line::Estate(&estate)).await?;
+        hear(&mut client, "adopted", PATIENCE).await
+    };
+    match timeout(PATIENCE, adopted).await.map_err(io::Error::from).flatten() {
+        Ok(()) => {}
+        Err(error) => {
+            push(inputs, Input::GoOn).await;
+            return Err(error);
+        }
+    }
+    give(client.get_ref(), lock).await.inspect_err(|_| {
+        // It hears the end of the connection and leaves.
+        inputs.push(Input::GoOn);
+    })
+}
+
+async fn push(inputs: &Queue<Input>, input: Input) {
+    let mut input = input;
+    while let Err(refused) = inputs.offer(input) {
+        input = refused;
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn say(client: &mut BufReader<UnixStream>, line: &Line<'_>) -> io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    timeout(OFFER_PATIENCE, client.write_all(&text)).await?
+}
+
+async fn hear(client: &mut BufReader<UnixStream>, word: &str, patience: Duration) -> io::Result<()> {
+    let mut line = String::new();
+    let length = timeout(patience, client.take(LINE_MAX).read_line(&mut line)).await??;
+    if length > 0 && line.trim_end() == format!("\"{word}\"") {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("the new daemon says {:?} instead of {word:?}", line.trim_end())))
+}
+
+/// The descriptor shares the lock with ours: it stays locked when this process ends.
+async fn give(client: &UnixStream, lock: BorrowedFd<'_>) -> io::Result<()> {
+    let descriptors = [lock.as_raw_fd()];
+    let send = || {
+        let control = [ControlMessage::ScmRights(&descriptors)];
+        let line = [IoSlice::new(b"\"yours\"\n")];
+        sendmsg::<()>(client.as_raw_fd(), &line, &control, MsgFlags::MSG_NOSIGNAL, None)?;
+        Ok(())
+    };
+    timeout(PATIENCE, client.async_io(Interest::WRITABLE, send)).await?
+}

@@ -1,0 +1,59 @@
+//! One daemon goes on where another leaves: a restart that nobody on the LAN notices.
+//!
+//! Enters: a runtime directory in which a daemon runs already. Leaves: the new daemon in the same states and epochs, with the
+//! same deadlines, and the lock of the directory; the old one gone, with everything on the host as it was. Absent: maps
+//! and programs. Each daemon has its own, attached beside the other's.
+//!
+//! ```text
+//! new                                                old
+//! parses, loads, attaches, opens sockets             works
+//! {"command":"take_over"}                  ─►
+//!                                          ◄─        {"offer":{…}}    format, instances
+//! "go"                                     ─►        its engine falls silent
+//!                                          ◄─        {"estate":{…}}   how everything stands
+//! its engine goes on
+//! "adopted"                                ─►        is over
+//!                                          ◄─        "yours"          with the lock of the directory
+//! ```
+//! Until "adopted" has come, the old one goes on by itself when the new one fails, closes or takes longer than
+//! [`PATIENCE`]. A new one that does not hear "yours" falls silent and leaves. So one of the two is there at any time, and
+//! both at no time.
+
+mod arrive;
+mod estate;
+mod leave;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use arrive::{Predecessor, await_end, meet};
+pub use estate::{Card, Estate, FORMAT, Offer};
+pub(super) use leave::hand_over;
+
+use crate::protocol::{Epoch, GroupId, InstanceId, Stance};
+
+/// How long the old daemon is silent at most before it goes on by itself.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How everything stands, by the numbers of one daemon.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Legacy {
+    pub instances: Vec<(InstanceId, Stance)>,
+    pub groups: Vec<(GroupId, Epoch)>,
+}
+
+/// Why the old daemon stays; it is not disturbed.
+#[derive(Debug, Error)]
+pub enum TakeoverError {
+    #[error("{}: {error}", .path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("the running daemon has another configuration: {0}; reload it first")]
+    Differs(String),
+    #[error("the running daemon does not hand over: {0}")]
+    Refused(String),
+    #[error("the running daemon has not ended within {0:?}")]
+    Stuck(Duration),
+}

@@ -1,0 +1,71 @@
+//! How an instance stands, for a process that goes on where another one leaves.
+//!
+//! Enters and leaves: a [`Stance`]. Absent: transitions. The successor is in the same state, in the same epoch, with the
+//! same deadlines, and nothing is said or announced because of it; a Master's addresses are set already.
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::action::{Action, Reason, State};
+use super::event::{Heard, TrackId};
+use super::handover::Handover;
+use super::instance::Instance;
+use super::state::{self, Turn};
+use super::timers::Timer;
+use super::units::Epoch;
+
+/// Times are those of CLOCK_MONOTONIC, which both processes share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stance {
+    pub state: State,
+    pub epoch: Epoch,
+    pub reason: Option<Reason>,
+    pub since: Timestamp,
+    /// Master: when the next advert is due.
+    pub advert: Option<Timestamp>,
+    /// Backup: until when the master may be silent; `None` where its time is up and the group waits.
+    pub master_down: Option<Timestamp>,
+    /// Backup: the master that it obeys, as heard last.
+    pub master: Option<Heard>,
+    /// Latest results of what is tracked.
+    pub results: Vec<(TrackId, i32)>,
+}
+
+impl Instance {
+    /// `None` while it hands over, or listens after an absence: that is soon done, and is for the process that began it.
+    pub(super) fn stance(&self) -> Option<Stance> {
+        let results = self.tracks().filter_map(|(track, result)| Some((track.id, result?))).collect();
+        let is_settled = self.handover() == Handover::Idle && self.timers.due(Timer::Return).is_none();
+        is_settled.then(|| Stance {
+            state: self.state,
+            epoch: self.epoch,
+            reason: self.reason,
+            since: self.since,
+            advert: self.timers.due(Timer::Advert),
+            master_down: self.timers.due(Timer::MasterDown),
+            master: self.remote_master().map(|master| master.heard),
+            results,
+        })
+    }
+
+    /// Goes on from Init. What has changed about its link, its source and what it tracks is found when it starts.
+    pub(super) fn resume(&mut self, stance: &Stance, turn: &mut Turn<'_>) {
+        if self.state != State::Init || self.removed {
+            return;
+        }
+        for (track, value) in &stance.results {
+            self.record_and_weigh(*track, *value);
+        }
+        (self.epoch, self.reason, self.since) = (stance.epoch, stance.reason, stance.since);
+        self.state = stance.state;
+        self.started = self.state != State::Init;
+        match self.state {
+            State::Init => {}
+            State::Backup => state::backup::resume(self, stance, turn),
+            State::Master => {
+                turn.actions.push_back(Action::HoldAddresses(self.id(), self.epoch));
+                state::master::resume(self, stance.advert.unwrap_or(turn.now), turn);
+            }
+            State::Fault => state::fault::resume(self, turn),
+        }
+    }
+}
