@@ -230,3 +230,19 @@ fn a_stop_leaves_nothing() -> Result<()> {
         Ok(())
     })
 }
+
+#[test]
+fn a_daemon_that_takes_over_has_a_guard_of_its_own() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = guard(pair)?;
+        ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
+        let within = Duration::from_secs(5);
+        let after = poll("another guard", within, || Ok(guard(pair).ok().filter(|it| *it != before)))?;
+        ensure!(is_there(after) && !is_there(before), "guards: {before} before, {after} now");
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        wait_until_gone(pair)
+    })
+}
