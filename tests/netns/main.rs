@@ -12,6 +12,7 @@ mod faults;
 mod fence;
 mod groups;
 mod handover;
+mod hold;
 mod interfaces;
 mod lifecycle;
 mod mail;

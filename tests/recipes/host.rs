@@ -1,4 +1,4 @@
-//! Hosts as the recipes have them: `eth0`, files of their own below /etc, /var, /usr/local and /run.
+//! Hosts as the recipes have them: `eth0`, files of their own below /etc, /srv, /var, /usr/local and /run.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::vrrpx;
 use vrrp_tests::lab::{INTERFACE, Lab};
@@ -36,7 +37,7 @@ pub(crate) struct Host {
     pub(crate) name: &'static str,
     /// The latest first: who was started last ends first.
     running: Vec<(&'static str, Process)>,
-    _holder: Process,
+    holder: Process,
     files: File,
     _root: Directory,
     recipe: PathBuf,
@@ -184,7 +185,7 @@ impl Host {
         // Overlays need a file system of their own for what is written.
         let script = format!(
             "mount -t tmpfs tmpfs {path}\n\
-             for folder in etc var usr/local; do\n\
+             for folder in etc srv var usr/local; do\n\
              mkdir -p {path}/$folder/upper {path}/$folder/work\n\
              mount -t overlay -o lowerdir=/$folder,upperdir={path}/$folder/upper,workdir={path}/$folder/work \
              overlay /$folder\ndone\n\
@@ -199,7 +200,7 @@ impl Host {
         let files = File::open(format!("/proc/{}/ns/mnt", holder.pid()))?;
         let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipes").join(recipe);
         let recipe = recipe.canonicalize()?;
-        Ok(Self { name, running: Vec::new(), _holder: holder, files, _root: root, recipe })
+        Ok(Self { name, running: Vec::new(), holder, files, _root: root, recipe })
     }
 
     fn take(&mut self, program: &str) -> Result<Process> {
@@ -215,6 +216,34 @@ impl Host {
         };
         self.running.iter().map(log).collect()
     }
+}
+
+/// Services that have gone into the background are found by whose files they see, and containers by whose children they
+/// are.
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.running.clear();
+        let view = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+        let Some(own) = view(self.holder.pid().as_raw()) else { return };
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let all: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        let mut ours: Vec<i32> =
+            all.iter().copied().filter(|pid| view(*pid).as_ref() == Some(&own)).collect();
+        let mut next = 0;
+        while let Some(parent) = ours.get(next).copied() {
+            ours.extend(all.iter().copied().filter(|pid| parent_of(*pid) == Some(parent)));
+            next += 1;
+        }
+        for pid in ours {
+            // It may be gone already.
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 /// The body of `http://ADDRESS/` as seen from a namespace.

@@ -3,8 +3,9 @@
 //! Hosts are network namespaces that see the files of this machine, with whatever they write kept apart. Services are
 //! those of Debian's packages.
 
+mod compose;
 mod haproxy;
 mod host;
 mod nginx;
-
+mod postgresql;
 mod router;

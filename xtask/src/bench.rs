@@ -25,6 +25,8 @@ enum What {
     Failover,
     /// What a client sees of faults, beside keepalived
     Faults,
+    /// How fast a service is missed, and what checks cost, beside keepalived
+    Checks,
 }
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
@@ -33,6 +35,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         What::Xdp => "bench-xdp",
         What::Failover => "bench-failover",
         What::Faults => "bench-faults",
+        What::Checks => "bench-checks",
     };
     build::daemon(true)?;
     build::package(&["--package", "vrrp-tests", "--bin", program], true)?;

@@ -11,9 +11,10 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: [(&str, &str); 15] = [
     ("busybox", "busybox-static"),
     ("dbus-daemon", "dbus-daemon"),
+    ("docker-compose", "docker-compose"),
     ("dockerd", "docker.io"),
     ("haproxy", "haproxy"),
     ("ip", "iproute2"),

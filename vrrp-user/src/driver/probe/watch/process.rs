@@ -138,12 +138,13 @@ fn find(which: &Processes) -> Result<Vec<i32>, Failure> {
     Ok(found.map(|process| process.pid).collect())
 }
 
+/// The number stands in the first line; services such as PostgreSQL write more below it.
 fn of_pid_file(path: &Path) -> Result<Vec<i32>, Failure> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => return Err(Failure::new(format_args!("{}: {error}", path.display()))),
     };
-    let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
+    let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).filter(|pid| *pid > 0);
     let pid =
         pid.ok_or_else(|| Failure::new(format_args!("{}: not a number of a process", path.display())))?;
     let runs = Process::new(pid).and_then(|process| process.stat()).is_ok_and(|stat| stat.state != 'Z');
@@ -227,7 +228,7 @@ mod tests {
         let mut child = sleeper("86001.25");
         let pid = i32::try_from(child.id()).unwrap();
         let file = std::env::temp_dir().join(format!("vrrpx-pid-{}", std::process::id()));
-        fs::write(&file, format!("{pid}\n")).unwrap();
+        fs::write(&file, format!("{pid}\n/var/lib/of/it\n12345\n")).unwrap();
         let called = |arguments: &[&str], matching| Processes::Called {
             program: "sleep".into(),
             arguments: arguments.iter().map(|&word| word.into()).collect(),

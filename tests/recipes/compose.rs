@@ -1,0 +1,75 @@
+//! A Compose application, with Debian's docker-compose and an engine on each host.
+//!
+//! The image is one of busybox that is imported, as there is no registry here; pulling fails.
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use vrrp_tests::clock::until;
+
+use crate::host::{PATIENCE, Recipe};
+
+const ADDRESS: &str = "192.0.2.60";
+
+fn start_engine(recipe: &mut Recipe, host: usize) -> Result<()> {
+    let options = ["--bridge", "none", "--iptables=false", "--ip-forward=false", "--storage-driver", "vfs"];
+    recipe.start(host, "dockerd", &options)
+}
+
+fn answers(recipe: &Recipe, host: usize) -> Result<()> {
+    until("the Docker engine", PATIENCE, || recipe.run(host, "docker", &["version"]).is_ok())
+}
+
+/// A web server that says where it is.
+fn import(recipe: &Recipe, host: usize) -> Result<()> {
+    let line = format!(
+        "mkdir -p /var/lib/tree/bin /var/lib/tree/www; cp /bin/busybox /var/lib/tree/bin\n\
+         echo {} > /var/lib/tree/www/index.html\n\
+         tar -C /var/lib/tree -c . | docker import --change \
+         'CMD [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/www\"]' - registry.example.org/web:1",
+        recipe.hosts[host].name
+    );
+    recipe.sh(host, &line).map(drop)
+}
+
+fn rests(recipe: &Recipe, host: usize) -> Result<()> {
+    until("no container", PATIENCE, || {
+        recipe.run(host, "docker", &["ps", "-q"]).is_ok_and(|it| it.is_empty())
+    })
+}
+
+#[test]
+fn containers_run_where_the_address_is() -> Result<()> {
+    let needs = ["dockerd", "docker", "docker-compose", "busybox"];
+    let Some(recipe) = Recipe::new("compose", &["app1", "app2"], &needs)? else { return Ok(()) };
+    recipe.check(|recipe| {
+        recipe.install("vrrpx.conf", "/etc/vrrpx/vrrpx.conf")?;
+        recipe.install("vrrp-app", "/usr/local/sbin/vrrp-app")?;
+        recipe.install("compose.yaml", "/srv/app/compose.yaml")?;
+        start_engine(recipe, 0)?;
+        start_engine(recipe, 1)?;
+        for host in 0..2 {
+            answers(recipe, host)?;
+            import(recipe, host)?;
+            recipe.start_vrrpx(host)?;
+            recipe.serves(0, ADDRESS)?;
+        }
+        recipe.gets(ADDRESS, "app1")?;
+        rests(recipe, 1)?;
+        // The engine dies.
+        recipe.end(0, "dockerd", Signal::SIGKILL)?;
+        recipe.serves(1, ADDRESS)?;
+        recipe.gets(ADDRESS, "app2")?;
+        start_engine(recipe, 0)?;
+        answers(recipe, 0)?;
+        rests(recipe, 0)?;
+        ensure!(recipe.lab.has_address(1, ADDRESS)?, "the address is back");
+        // A container is gone for good.
+        recipe.sh(1, "docker kill $(docker ps -q)")?;
+        recipe.serves(0, ADDRESS)?;
+        recipe.gets(ADDRESS, "app1")?;
+        // The host is shut down: nobody is left.
+        recipe.end(0, "vrrpx", Signal::SIGTERM)?;
+        rests(recipe, 0)?;
+        (0..2).try_for_each(|host| recipe.end(host, "dockerd", Signal::SIGTERM))
+    })
+}

@@ -1,0 +1,132 @@
+//! `bench checks`: from the death of a service to the first answer of the heir, at 10 ms adverts, and what many
+//! checks cost.
+//!
+//! Ours looks at the service by a `vrrp_check`; keepalived by a script each second, `fall 1`. One round for each
+//! daemon in turn. The heir's answer has the kernel's stamp; the death that of the moment before the signal is sent,
+//! and of a container that of the engine's own event.
+
+mod many;
+mod victim;
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use self::victim::{Kind, Victim};
+use super::{Plan, Row, Samples, stats};
+use crate::clock::{poll, realtime};
+use crate::daemon::{Config, Daemon, Instance};
+use crate::lab::VIRTUAL_V4;
+use crate::pair::{Pair, Role};
+use crate::probe::Prober;
+
+const MASTER: usize = 0;
+const HEIR: usize = 1;
+const PROBE: Duration = Duration::from_micros(500);
+const PATIENCE: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_millis(300);
+/// Between two looks of keepalived's scripts; deaths are spread over it.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// All rows.
+///
+/// # Errors
+/// When a daemon or a service does not start, or nobody takes over.
+pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
+    let rounds = if plan.quick { 3 } else { 10 };
+    let mut rows = Vec::new();
+    for kind in Kind::ALL {
+        let before = stats::steal();
+        let mut row = latency(plan, kind, rounds)?;
+        row.steal = stats::steal().saturating_sub(before);
+        rows.push(row);
+    }
+    let before = stats::steal();
+    let mut costs = many::rows(plan)?;
+    let steal = stats::steal().saturating_sub(before);
+    costs.iter_mut().for_each(|row| row.steal = steal);
+    rows.extend(costs);
+    Ok(rows)
+}
+
+fn latency(plan: &Plan, kind: Kind, rounds: u32) -> Result<Row> {
+    // Where nothing can be asked by a script there is no bench of keepalived.
+    let able = |daemon: Daemon| daemon != Daemon::Keepalived || kind.has_script();
+    let benches = plan.daemons.iter().map(|&daemon| able(daemon).then(|| Bench::new(daemon, kind)));
+    let mut benches = benches.map(Option::transpose).collect::<Result<Vec<_>>>()?;
+    for round in 1..=rounds {
+        for bench in benches.iter_mut().flatten() {
+            let done = bench.round(SECOND * round / rounds);
+            done.map_err(|error| bench.pair.with_logs(&error.context(format!("round {round}"))))?;
+        }
+        eprintln!("checks: {}, round {round} of {rounds}", kind.word());
+    }
+    let cell = |bench: &Option<Bench>| bench.as_ref().map_or("–".to_owned(), |it| it.samples.summary());
+    let values = benches.iter().map(cell).collect();
+    let goal = format!("≤ {} ms", kind.goal().as_millis());
+    Ok(Row::new(format!("{}, median / p95", kind.words()), goal, values))
+}
+
+#[derive(Debug)]
+struct Bench {
+    // Ends before the network it is in.
+    victim: Victim,
+    pair: Pair,
+    target: IpAddr,
+    samples: Samples,
+}
+
+impl Bench {
+    fn new(daemon: Daemon, kind: Kind) -> Result<Self> {
+        let mut pair = Pair::idle(
+            [200, 100].map(|priority| Role::new(daemon, Config::of(Instance::v3(priority).interval(10)))),
+        )?;
+        let mut victim = Victim::new(kind)?;
+        victim.start(&pair.node(MASTER)?.namespace)?;
+        let role = pair.roles.first_mut().context("no role")?;
+        role.environment = victim.environment();
+        role.config = tracking(victim.block(daemon)?);
+        let settled = pair.start(MASTER).and_then(|()| pair.start(HEIR));
+        let settled = settled.and_then(|()| pair.wait_for_master(MASTER));
+        settled.map_err(|error| pair.with_logs(&error))?;
+        Ok(Self { victim, pair, target: VIRTUAL_V4.parse()?, samples: Samples::default() })
+    }
+
+    fn round(&mut self, phase: Duration) -> Result<()> {
+        let prober = Prober::new(&self.pair.lab, self.target, PROBE)?;
+        poll("answers of the master", PATIENCE, || Ok((prober.served_by() == Some(MASTER)).then_some(())))?;
+        std::thread::sleep(QUIET + phase);
+        let start = realtime();
+        let death = self.victim.die()?;
+        let (_, answered) = poll("answers of the heir", PATIENCE, || Ok(prober.heir(MASTER, start)))?;
+        let death = death.at(&self.victim)?;
+        self.samples.push(Duration::from_nanos(answered.saturating_sub(death)).as_secs_f64());
+        drop(prober);
+        self.pair.observer.clear();
+        self.victim.start(&self.pair.node(MASTER)?.namespace)?;
+        self.pair.wait_for_master(MASTER)
+    }
+}
+
+/// A master that tracks the check `service`.
+fn tracking(blocks: String) -> Config {
+    let instance = Instance::v3(200).interval(10).line("track_script {\n        service\n    }");
+    Config { globals: globals(), blocks, instances: vec![instance] }
+}
+
+/// Scripts run as root, as the tools they use want.
+pub(super) fn globals() -> Vec<String> {
+    vec!["script_user root".to_owned()]
+}
+
+/// A `vrrp_script` or `vrrp_check`.
+pub(super) fn block(keyword: &str, name: &str, lines: &[&str]) -> String {
+    let mut block = format!("{keyword} {name} {{\n");
+    for line in lines {
+        // Writing to a string does not fail.
+        let _infallible = writeln!(block, "    {line}");
+    }
+    block + "}\n"
+}
