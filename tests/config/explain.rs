@@ -103,6 +103,15 @@ fn times_follow_from_the_settings() {
 }
 
 #[test]
+fn what_holds_a_check_is_told_beside_its_effect() {
+    let text = instance("track_script {\nup\n}").replace("fall 3", "min_hold 10\ndamping 5 60 hold 120");
+    let shown = explain_text(&explain(&text), false);
+    let words =
+        "failed: Fault; held failed for 10 s at least, after 5 changes within 60 s until 120 s without one";
+    assert!(shown.contains(words), "{shown}");
+}
+
+#[test]
 fn nothing_of_a_file_steers_the_terminal() {
     let shown = explain_text(&explain(&instance("notify \"/bin/x \u{1b}[2J\"")), true);
     assert!(!shown.contains('\u{1b}') && shown.contains("\\u{1b}"), "{shown}");

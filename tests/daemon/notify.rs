@@ -125,6 +125,46 @@ async fn a_slow_hook_misses_what_is_past_but_never_the_latest() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn other_hooks_after_a_reload_wait_for_those_of_before() {
+    let folder = Folder::new();
+    let line = |name: &str, seconds: &str| {
+        let log = folder.file("log");
+        let log = log.display();
+        hook(format!("echo {name} $VRRPX_STATE >> {log}; sleep {seconds}; echo end >> {log}; true"))
+    };
+    let with = |any| one(NotifySettings { any, ..NotifySettings::default() });
+    let (mut notifier, _record) = notifier(&with(line("old", "0.5")));
+    notifier.transition(FIRST, &to(State::Backup, 1));
+    eventually("the old hook starts", || folder.lines("log").len() == 1).await;
+    notifier.settle(&with(line("new", "0"))).unwrap();
+    notifier.transition(FIRST, &to(State::Master, 2));
+    eventually("the new hook ends", || folder.lines("log").len() == 4).await;
+    assert_eq!(folder.lines("log"), ["old BACKUP", "end", "new MASTER", "end"]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_contest_is_told_with_its_peer_and_is_void_after_the_next_transition() {
+    let folder = Folder::new();
+    let line = |text: &str| hook(format!("echo {text} >> {}; sleep 0.3; true", folder.file("log").display()));
+    let notify = NotifySettings {
+        lower: line("$VRRPX_STATE $VRRPX_PREVIOUS $VRRPX_PEER $VRRPX_EPOCH"),
+        any: line("$VRRPX_STATE"),
+        ..NotifySettings::default()
+    };
+    let (mut notifier, _record) = notifier(&one(notify));
+    let peer = |last| std::net::IpAddr::from([10, 0, 0, last]);
+    notifier.transition(FIRST, &to(State::Master, 4));
+    notifier.contest(FIRST, peer(9));
+    eventually("the contest is told", || folder.lines("log").len() == 2).await;
+    notifier.contest(FIRST, peer(8));
+    notifier.transition(FIRST, &to(State::Backup, 5));
+    notifier.contest(FIRST, peer(7));
+    eventually("the transition is told", || folder.lines("log").len() == 3).await;
+    notifier.stop().await;
+    assert_eq!(folder.lines("log"), ["MASTER", "MASTER_RX_LOWER_PRI MASTER 10.0.0.9 4", "BACKUP", "STOP"]);
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn instances_do_not_wait_for_each_other() {
     let folder = Folder::new();
     let slow = NotifySettings { any: hook("sleep 30; true"), ..NotifySettings::default() };

@@ -1,5 +1,6 @@
 //! The ladder: each rung works, and what keeps the daemon off one is told.
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,8 +11,9 @@ use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::require;
+use vrrp_user::driver::xdp::Pins;
 
-use crate::ours;
+use crate::{ours, roles};
 
 #[test]
 fn native() -> Result<()> {
@@ -171,4 +173,32 @@ fn rung(running: &Running) -> Result<String> {
         Ok(status.and_then(|status| Some(status["interfaces"][0]["rung"].as_str()?.to_owned())))
     });
     found.with_context(|| running.log())
+}
+
+/// Whoever may detach programs can make a node deaf. Its silence must not become a second master.
+#[test]
+fn a_program_that_is_detached_is_no_silence_and_comes_back() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    for mode in [Mode::Tcx, Mode::Native] {
+        let instance = |priority| Instance::v3(priority).interval(20);
+        Pair::settled(roles(Daemon::Vrrpx(mode), instance(200), instance(100)))?.check(|pair| {
+            pair.observer.clear();
+            for _ in 0..3 {
+                let directory = pair.running(1)?.directory().to_owned();
+                let detached = pair.node(1)?.namespace.enter(|| Ok(Pins::open(&directory)?.clear()?))?;
+                ensure!(detached == 1, "{detached} programs were there");
+                sleep(Duration::from_millis(1500));
+            }
+            ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+            let log = pair.running(1)?.log();
+            let told = log.lines().filter(|line| line.contains("is attached again")).count();
+            ensure!(told == 3, "told {told} times");
+            // It hears again, so that it is a heir again.
+            pair.die(0)?;
+            pair.wait_for_master(1)
+        })?;
+    }
+    Ok(())
 }

@@ -39,6 +39,33 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
+        what: "a backup that nobody listened for does not judge, and listens anew",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait down - 10ms
+            deaf
+            away 1
+            wait 20ms
+            deaf
+            wait A + A + skew - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "deafness is nothing to a master",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            deaf
+            is MASTER",
+    },
+    Row {
+        number: "own",
         what: "for one where it knows of no master",
         variants: ALL,
         settings: plain,

@@ -24,7 +24,7 @@ use super::vmacs::Carrier;
 use crate::driver::Rung;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};
-use crate::driver::xdp::{Attached, Mode, PinError, Pins, Program};
+use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program};
 use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer, Version};
 
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Attachments {
     rungs: HashMap<u32, Rung>,
     /// Where each instance is attached now.
     places: BTreeMap<InstanceId, Place>,
+    /// The program by interface, where the kernel can be asked for it.
+    hooks: HashMap<u32, Hook>,
     /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
     refused: HashSet<u32>,
     fence: Fence,
@@ -81,6 +83,7 @@ impl Attachments {
             record,
             rungs: HashMap::new(),
             places: BTreeMap::new(),
+            hooks: HashMap::new(),
             refused: HashSet::new(),
             fence: Fence::default(),
         };
@@ -221,6 +224,10 @@ impl Attachments {
     /// Takes the best rung that the interface gives.
     fn climb(&mut self, ifindex: u32, interface: &Arc<str>) -> Rung {
         let attached = self.attach(ifindex, interface);
+        self.hooks.remove(&ifindex);
+        let hook = || self.program.as_ref().and_then(|program| program.hook(ifindex));
+        self.hooks.extend(hook().map(|hook| (ifindex, hook)));
+        self.inputs.push(Input::Hook { ifindex, hook: hook() });
         let (rung, reasons) = match attached {
             Ok(Attached { rung, skipped }) => (rung, skipped),
             Err(mut reasons) => match Listener::open(ifindex) {
@@ -244,6 +251,27 @@ impl Attachments {
         self.record.rung(Arc::clone(interface), RungNote { rung, why: reasons.join("; ") });
         self.rungs.insert(ifindex, rung);
         rung
+    }
+
+    /// Attaches the program again where somebody has detached it. Returns whether there are such places to look at.
+    pub fn mend(&mut self) -> bool {
+        let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
+        let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
+        detached.into_iter().for_each(|ifindex| self.reattach(ifindex));
+        !self.hooks.is_empty()
+    }
+
+    fn reattach(&mut self, ifindex: u32) {
+        let here = self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex));
+        let ids: Vec<InstanceId> = here.map(|(id, _)| *id).collect();
+        let settings = ids.first().and_then(|id| self.instances.get(id));
+        let Some(interface) = settings.map(|settings| Arc::clone(&settings.interface)) else { return };
+        warn!(%interface, "the program was detached by somebody else, and is attached again");
+        let rung = self.climb(ifindex, &interface);
+        self.record.reattached(&interface);
+        for board in ids.iter().filter_map(|id| self.board.instances.get(id.index())) {
+            board.rung.store(rung as u8, Relaxed);
+        }
     }
 
     fn attach(&mut self, ifindex: u32, interface: &str) -> Result<Attached, Vec<String>> {
@@ -325,6 +353,8 @@ impl Attachments {
         if let Some(program) = &mut self.program {
             program.detach(ifindex);
         }
+        self.hooks.remove(&ifindex);
+        self.inputs.push(Input::Hook { ifindex, hook: None });
         self.inputs.push(Input::Unlisten(ifindex));
         self.rungs.remove(&ifindex);
     }

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
@@ -72,6 +73,39 @@ impl Waiting {
     }
 }
 
+/// The hooks of one instance or group at work.
+#[derive(Debug)]
+pub(super) struct Lane {
+    told: watch::Sender<Waiting>,
+    ended: Ended,
+}
+
+/// Comes when a lane has ended.
+#[derive(Debug)]
+pub(super) struct Ended(oneshot::Receiver<()>);
+
+impl Lane {
+    /// Must be called within a runtime.
+    pub(super) fn start(hooks: Hooks, before: Option<Ended>, running: &mut JoinSet<()>) -> Self {
+        let (told, hears) = watch::channel(Waiting::default());
+        let (ends, ended) = oneshot::channel();
+        running.spawn(async move {
+            hooks.run(hears, before).await;
+            drop(ends);
+        });
+        Self { told, ended: Ended(ended) }
+    }
+
+    /// Nothing more is told; it ends after what waits.
+    pub(super) fn close(self) -> Ended {
+        self.ended
+    }
+
+    pub(super) fn give(&self, change: impl FnOnce(&mut Waiting)) {
+        self.told.send_modify(change);
+    }
+}
+
 /// The hooks of one instance or group.
 pub(super) struct Hooks {
     subject: Subject,
@@ -122,8 +156,15 @@ impl Hooks {
         Ok(some.iter().any(|job| job.is_some()).then_some(hooks))
     }
 
-    /// One occasion after the other, until nobody can bring a further one and none is waiting.
-    pub(super) async fn run(self, mut told: watch::Receiver<Waiting>) {
+    /// One occasion after the other, until nobody can bring a further one and none is waiting. Begins when the lane of
+    /// an earlier configuration has ended.
+    pub(super) async fn run(self, mut told: watch::Receiver<Waiting>, before: Option<Ended>) {
+        if let Some(Ended(before)) = before {
+            tokio::select! {
+                _ = before => {}
+                () = stop_overdue(told.clone()) => {}
+            }
+        }
         let mut done = 0;
         while told.changed().await.is_ok() {
             let waiting = *told.borrow_and_update();

@@ -39,10 +39,13 @@ use crate::driver::xdp::Pins;
 use crate::protocol::{Event, InstanceId, Loss, TrackId};
 
 /// Until it is looked again whether there is a guard.
-const LOOK: Duration = Duration::from_secs(1);
+const GUARD_LOOK: Duration = Duration::from_secs(1);
 
 /// Until a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// Between two looks at whether programs are still attached. No kernel tells.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// From the service.
 #[derive(Debug)]
@@ -99,6 +102,7 @@ impl Interfaces<'_> {
         let mut is_told = delay.is_some();
         let mut start = pin!(tokio::time::sleep(delay.unwrap_or_default()));
         let (mut started, mut has_new) = (false, false);
+        let (mut look, mut looks) = (clock::now() + LOOK, true);
         let mut tracker = tracker(&self.config);
         let mut belongings = belongings(&self.config);
         let mut paths = PathMonitor::open(&belongings)?;
@@ -110,9 +114,15 @@ impl Interfaces<'_> {
             // After what becomes of links: addresses of a link that is down need not be put back.
             let removed = monitor.take_removed();
             self.tell_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
+            // After what becomes of links: programs go with them.
+            if clock::now() >= look {
+                look = clock::now() + LOOK;
+                looks = self.attachments.mend();
+            }
+            let look_in = looks.then(|| look.since(clock::now()));
             self.bequeath(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
-            let again = again.into_iter().chain(settled).min();
+            let again = again.into_iter().chain(settled).chain(look_in).min();
             // New instances take part when all about them is told.
             while has_new && started {
                 has_new = !self.inputs.push(Input::Event(Event::Startup));
@@ -275,7 +285,7 @@ impl Interfaces<'_> {
 async fn keep(guard: &OnceCell<Guard>) {
     match guard.get() {
         Some(guard) => guard.keep().await,
-        None => tokio::time::sleep(LOOK).await,
+        None => tokio::time::sleep(GUARD_LOOK).await,
     }
 }
 

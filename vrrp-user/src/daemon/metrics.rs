@@ -213,6 +213,12 @@ impl Scrape {
         let name = "vrrpx_engine_lateness_seconds";
         out.encode_descriptor(name, "How late the engine's timer fired", None, MetricType::Histogram)?
             .encode_histogram::<NoLabelSet>(sum, total(&buckets), &buckets, None)?;
+        let reattached = self.sources.record.read().reattached.clone();
+        counter(out, "vrrpx_reattached", "Programs attached again that somebody had detached", |row| {
+            reattached
+                .iter()
+                .try_for_each(|(interface, count)| row(&vec![("interface", &**interface)], *count))
+        })?;
         let rungs = self.sources.record.read().rungs.clone();
         gauge(out, "vrrpx_rung", "1 for the way in which adverts of an interface arrive", |row| {
             for (interface, note) in &rungs {

@@ -5,21 +5,21 @@
 //!
 //! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
 //! general one. While a command runs, only the latest transition waits, so a slow hook learns where things stand and
-//! not the whole way there; a contest waits behind the transition that it follows, and is void with the next one. At
-//! the end of the daemon everyone is told `STOP`.
+//! not the whole way there; a contest waits behind the transition that it follows, and is void with the next one. A
+//! reload that changes the hooks lets the lane of before come to its end first. At the end of the daemon everyone is
+//! told `STOP`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::fifo::{self, Fifos, Line, Word};
-use super::hooks::{Hooks, Occasion, Subject, Waiting};
+use super::hooks::{Hooks, Lane, Occasion, Subject};
 use super::mail::Mailer;
 use super::record::Record;
 use super::wall::rfc3339;
@@ -80,7 +80,7 @@ struct Voice {
     mailed: Option<Word>,
     priority: Priority,
     /// `None` without hooks.
-    lane: Option<watch::Sender<Waiting>>,
+    lane: Option<Lane>,
 }
 
 impl Notifier {
@@ -157,15 +157,15 @@ impl Notifier {
         let user = globals.script_user.clone();
         let (latest, mailed, priority) =
             old.as_ref().map_or((None, None, GROUP_PRIORITY), |old| (old.latest, old.mailed, old.priority));
-        let kept = old
-            .filter(|old| (&old.notify, &old.user, &old.name, old.subject) == (notify, &user, name, subject));
-        let lane = match kept {
-            Some(old) => old.lane,
-            None => Hooks::new(subject, name, notify, globals, &self.node, &self.record)?.map(|hooks| {
-                let (lane, told) = watch::channel(Waiting::default());
-                self.running.spawn(hooks.run(told));
-                lane
-            }),
+        let is_same =
+            |old: &Voice| (&old.notify, &old.user, &old.name, old.subject) == (notify, &user, name, subject);
+        let lane = match old {
+            Some(old) if is_same(&old) => old.lane,
+            old => {
+                let before = old.and_then(|old| old.lane).map(Lane::close);
+                let hooks = Hooks::new(subject, name, notify, globals, &self.node, &self.record)?;
+                hooks.map(|hooks| Lane::start(hooks, before, &mut self.running))
+            }
         };
         Ok(Voice {
             subject,
@@ -237,7 +237,7 @@ impl Notifier {
         let peer = Some(peer);
         let occasion = Occasion { word, previous: State::Master, priority: voice.priority, peer, ..latest };
         if let Some(lane) = &voice.lane {
-            lane.send_modify(|waiting| waiting.give_contest(occasion));
+            lane.give(|waiting| waiting.give_contest(occasion));
         }
     }
 
@@ -321,7 +321,7 @@ impl Voice {
             outlets.webhooks.tell(&self.notify.webhooks, &self.told(&occasion));
         }
         if let Some(lane) = &self.lane {
-            lane.send_modify(|waiting| waiting.give_state(occasion));
+            lane.give(|waiting| waiting.give_state(occasion));
         }
     }
 

@@ -14,6 +14,7 @@ use super::change::Changes;
 use super::effect::Charge;
 use super::takeover::Legacy;
 use crate::driver::socket::Listener;
+use crate::driver::xdp::Hook;
 use crate::protocol::{
     Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Priority, Transition,
 };
@@ -39,6 +40,11 @@ pub enum Input {
     },
     /// An interface that is no longer heard on a packet socket.
     Unlisten(u32),
+    /// The program on an interface, or none that could be asked for.
+    Hook {
+        ifindex: u32,
+        hook: Option<Hook>,
+    },
     /// Another configuration; [`Report::Reconfigured`] follows.
     Reconfigure(Box<Changes>),
     /// Tell how everything stands and be silent until [`Input::GoOn`] or [`Input::Leave`] comes; `None`: not now.

@@ -34,6 +34,8 @@ pub struct Inner {
     /// Latest known state of tracked interfaces.
     pub links: BTreeMap<TrackId, bool>,
     pub rungs: BTreeMap<Arc<str>, RungNote>,
+    /// How often the program was attached again that somebody had detached, by interface.
+    pub reattached: BTreeMap<Arc<str>, u64>,
     /// Why interfaces with virtual MAC addresses are not there, by name.
     pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
@@ -256,6 +258,10 @@ impl Record {
 
     pub fn link(&self, track: TrackId, up: bool) {
         self.read().links.insert(track, up);
+    }
+
+    pub fn reattached(&self, interface: &Arc<str>) {
+        *self.read().reattached.entry(Arc::clone(interface)).or_default() += 1;
     }
 
     pub fn rung(&self, interface: Arc<str>, note: RungNote) {

@@ -21,6 +21,8 @@ pub enum Event {
     Advert(InstanceId, Heard),
     /// The watched advert was seen again, last at the given time; it was equal to the one reported last.
     Seen(InstanceId, Timestamp),
+    /// Nobody listens on the instance's interface: that nothing is heard there says nothing.
+    Deaf(InstanceId),
     /// An advert was sent, after none could be for so long that the lease has run out.
     Lapsed(InstanceId),
     /// The instance's own interface can carry traffic, or cannot.

@@ -284,6 +284,12 @@ impl Instance {
         }
     }
 
+    pub(super) fn deaf(&mut self, turn: &mut Turn<'_>) {
+        if self.state == State::Backup {
+            state::backup::deaf(self, turn);
+        }
+    }
+
     pub(super) fn lapsed(&mut self, turn: &mut Turn<'_>) {
         if self.state == State::Master {
             state::away::lapsed(self, turn);

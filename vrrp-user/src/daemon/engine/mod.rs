@@ -31,7 +31,7 @@ use crate::driver::maps::Maps;
 use crate::driver::realtime::{RealtimeError, STACK, become_realtime};
 use crate::driver::socket::{AdvertSender, Listener};
 use crate::driver::wait::{TIMER, Wait};
-use crate::driver::xdp::Ring;
+use crate::driver::xdp::{Hook, Ring};
 use crate::protocol::{
     Action, Epoch, Event, GroupSettings, InstanceId, InstanceSettings, Reason, Router, State,
 };
@@ -67,6 +67,8 @@ pub struct Engine {
     ring: Option<Ring>,
     /// One per interface on the socket rung.
     listeners: Vec<(u32, Listener)>,
+    /// The program by interface, where the kernel can be asked for it.
+    hooks: Vec<(u32, Hook)>,
     sender: AdvertSender,
     links: Vec<Link>,
     /// Some of them have [`Link::lapsed`].
@@ -119,6 +121,7 @@ impl Engine {
             board: parts.board,
             ring: parts.ring,
             listeners: Vec::new(),
+            hooks: Vec::new(),
             sender: AdvertSender::new()?,
             wait,
             inputs: parts.inputs,
@@ -223,6 +226,10 @@ impl Engine {
                     if self.wait.add(&*listener, TOKEN_LISTENER).is_ok() {
                         self.listeners.push((ifindex, *listener));
                     }
+                }
+                Input::Hook { ifindex, hook } => {
+                    self.hooks.retain(|(known, _)| *known != ifindex);
+                    self.hooks.extend(hook.map(|hook| (ifindex, hook)));
                 }
                 Input::Unlisten(gone) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
                 Input::Event(event) => self.take_event(&event, now),

@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod capabilities;
+pub mod hook;
 mod occupant;
 pub mod pin;
 mod pod;
@@ -15,6 +16,7 @@ mod unmapped;
 
 pub use attach::{AttachError, Attached, Mode, Refusal};
 pub use capabilities::Capability;
+pub use hook::Hook;
 pub use pin::{PinError, Pins};
 pub use program::{Entry, LoadError, Program};
 pub use ring::Ring;

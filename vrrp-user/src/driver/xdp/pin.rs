@@ -133,8 +133,7 @@ impl Pins {
 /// Detaches a pinned link at once and removes the pin. The kernel alone would take its time to detach what nobody holds
 /// any more, and keep the XDP hook busy until then.
 pub(super) fn release(path: &Path) -> Result<(), PinError> {
-    let text = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(path)(error.into()))?;
-    let link = object(&text).map_err(failed(path))?;
+    let link = open(path).map_err(failed(path))?;
     // ENOLINK: its interface is gone, and it with it.
     match detach(&link) {
         Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => return Err(failed(path)(error)),
@@ -183,6 +182,10 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, PinError> {
 }
 
 /// The object that is pinned there.
+pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
+    object(&CString::new(path.as_os_str().as_bytes())?)
+}
+
 fn object(path: &CString) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
@@ -206,7 +209,7 @@ fn detach(link: &OwnedFd) -> io::Result<()> {
 }
 
 /// bpf(2) with the leading attributes of a command; the kernel takes those behind for 0.
-fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<RawFd> {
+pub(super) fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<RawFd> {
     // SAFETY: the attributes, and what they point to, live through the call, and the kernel is told their size.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>()) };

@@ -22,6 +22,7 @@ use vrrp_ebpf::map::{Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Permit, Permi
 
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
+use super::hook::Hook;
 use super::pin::{self, PinError, Pins};
 use super::pod::{Key, Known, Leased, Place, Sender};
 use super::report::Reporter;
@@ -221,6 +222,14 @@ impl Program {
         if let Some(Link::Pinned(path)) = self.links.remove(&ifindex) {
             // It is gone where its pin is.
             let _ = pin::release(&path);
+        }
+    }
+
+    /// To see whether it is attached still; `None` where it is not pinned.
+    pub fn hook(&self, ifindex: u32) -> Option<Hook> {
+        match self.links.get(&ifindex)? {
+            Link::Pinned(path) => Hook::open(path).ok(),
+            Link::Xdp(_) | Link::Tcx(_) => None,
         }
     }
 

@@ -210,6 +210,12 @@ pub(in crate::protocol) fn listen_after_absence(instance: &mut Instance, turn: &
     listen(instance, patience_after_absence(instance), turn);
 }
 
+/// Nothing could be heard: as after an absence.
+pub(in crate::protocol) fn deaf(instance: &mut Instance, turn: &mut Turn<'_>) {
+    note_absence(instance, turn.now);
+    listen(instance, patience_after_absence(instance), turn);
+}
+
 /// True where a master of this priority is to be obeyed. The first advert of a lower one starts `preempt_delay`, one
 /// that is not lower ends it.
 fn judge(instance: &mut Instance, priority: Priority, stamp: Timestamp, now: Timestamp) -> bool {
