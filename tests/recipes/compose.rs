@@ -2,6 +2,8 @@
 //!
 //! The image is one of busybox that is imported, as there is no registry here; pulling fails.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
@@ -10,13 +12,16 @@ use crate::host::{PATIENCE, Recipe};
 
 const ADDRESS: &str = "192.0.2.60";
 
+/// Of an engine on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
 fn start_engine(recipe: &mut Recipe, host: usize) -> Result<()> {
     let options = ["--bridge", "none", "--iptables=false", "--ip-forward=false", "--storage-driver", "vfs"];
     recipe.start(host, "dockerd", &options)
 }
 
 fn answers(recipe: &Recipe, host: usize) -> Result<()> {
-    until("the Docker engine", PATIENCE, || recipe.run(host, "docker", &["version"]).is_ok())
+    until("the Docker engine", START, || recipe.run(host, "docker", &["version"]).is_ok())
 }
 
 /// A web server that says where it is.
