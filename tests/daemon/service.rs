@@ -35,6 +35,7 @@ async fn open(
         metrics: None,
         mode: XdpMode::Auto,
         takeover: false,
+        stand_in: None,
         realtime: false,
         process: ProcessOptions::default(),
     };

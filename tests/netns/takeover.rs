@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,7 +16,9 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
-use vrrp_tests::process::Process;
+use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::require;
+use vrrp_tests::service::Systemd;
 
 use crate::{able, ours, pair};
 
@@ -230,5 +232,82 @@ fn another_format_is_an_ordinary_restart() -> Result<()> {
         ensure!(next.log().contains("its format is 999, ours is 1"), "{}", next.log());
         ensure!(next.is_alive(), "{}", next.log());
         Ok(())
+    })
+}
+
+/// A master whose systemd is told by a socket in `folder`, and its backup.
+fn supervised(folder: &Directory, bus: Option<String>) -> Result<(Pair, UnixDatagram)> {
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path)?;
+    socket.set_read_timeout(Some(SETTLE))?;
+    let mut environment = vec![("NOTIFY_SOCKET", path.display().to_string())];
+    environment.extend(bus.map(|address| ("DBUS_SYSTEM_BUS_ADDRESS", address)));
+    let daemon = Daemon::Vrrpx(Mode::Auto);
+    let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority)));
+    Ok((Pair::settled([Role { environment, ..role(200) }, role(100)])?, socket))
+}
+
+#[test]
+fn systemd_is_told_who_is_the_main_process() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    let folder = Directory::new()?;
+    let (pair, socket) = supervised(&folder, None)?;
+    pair.check(|pair| {
+        ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
+        let expected = format!("MAINPID={}", pair.running(0)?.process().pid());
+        let mut text = [0; 4096];
+        loop {
+            let length = socket.recv(&mut text).with_context(|| format!("waited for {expected}"))?;
+            if String::from_utf8_lossy(&text[..length]).lines().any(|line| line == expected) {
+                return Ok(());
+            }
+        }
+    })
+}
+
+/// systemd stops the daemon and starts it again, with nothing of it left in between but a process that nobody told of.
+#[test]
+fn a_restart_by_systemd_moves_nobody() -> Result<()> {
+    if !(vrrpx() && require("dbus-daemon")) {
+        return Ok(());
+    }
+    let folder = Directory::new()?;
+    let systemd = Systemd::start()?;
+    let (pair, _socket) = supervised(&folder, Some(systemd.address()))?;
+    pair.check(|pair| {
+        let before = [stance(pair, 0)?, stance(pair, 1)?];
+        pair.observer.clear();
+        let process = pair.running(0)?.process();
+        process.signal(Signal::SIGTERM)?;
+        ensure!(process.wait(SETTLE)?.success(), "the stop has failed");
+        sleep(AFTERWARDS);
+        pair.take_over(0, &[])?;
+        let pid = u64::try_from(pair.running(0)?.process().pid().as_raw())?;
+        let running = pair.running(0)?;
+        until("the new daemon", SETTLE, || {
+            running.status().is_ok_and(|status| status["node"]["pid"] == pid)
+        })?;
+        sleep(AFTERWARDS);
+        ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
+        let adverts = pair.observer.adverts();
+        ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "a release was sent");
+        Ok(())
+    })
+}
+
+#[test]
+fn who_only_stands_in_hands_over_when_nobody_comes() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        ensure!(pair.take_over(0, &["--stand-in", "1"])?.success(), "the old one has ended with an error");
+        ensure!(pair.running(0)?.process().wait(SETTLE)?.success(), "it has ended with an error");
+        pair.kill(0);
+        pair.wait_for_master(1)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
     })
 }

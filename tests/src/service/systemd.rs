@@ -1,6 +1,7 @@
-//! A stand-in for systemd on a private bus: `LoadUnit` and `Subscribe` of its manager, and one unit whose states are
-//! set by the test.
+//! A stand-in for systemd on a private bus: `LoadUnit`, `GetUnitByPID` and `Subscribe` of its manager, and one unit whose
+//! states are set by the test, and which is being restarted.
 
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::mpsc as answers;
 use std::thread::JoinHandle;
@@ -17,6 +18,7 @@ use crate::clock::until;
 use crate::process::{Directory, Process};
 
 const PATH: &str = "/org/freedesktop/systemd1";
+const JOB: &str = "/org/freedesktop/systemd1/job/7";
 const UNIT: &str = "/org/freedesktop/systemd1/unit/one";
 const START: Duration = Duration::from_secs(10);
 
@@ -52,7 +54,8 @@ impl Systemd {
         let mut command = Command::new("dbus-daemon");
         command.arg("--nofork").arg(format!("--config-file={}", file.display()));
         let bus = Process::start(command, directory.path().join("log"))?;
-        until("the bus", START, || socket.exists()).with_context(|| bus.log())?;
+        // The file is there a moment before it is listened on.
+        until("the bus", START, || UnixStream::connect(&socket).is_ok()).with_context(|| bus.log())?;
         let (orders, taken) = mpsc::unbounded_channel();
         let (ready, is_ready) = answers::channel();
         let mut systemd = Self { orders: Some(orders), thread: None, bus, directory };
@@ -107,6 +110,7 @@ fn serve(
         let bus = connection::Builder::address(address.as_str())
             .serve_at(PATH, Manager)
             .serve_at(UNIT, Unit { states: ["active", "running"] })
+            .serve_at(JOB, Job)
             .name(WellKnownName::try_from("org.freedesktop.systemd1")?);
         let bus: Connection = timeout(START, bus.build()).await??;
         ready.send(Ok(()))?;
@@ -129,8 +133,24 @@ struct Manager;
 impl Manager {
     fn subscribe(&self) {}
 
+    #[zbus(name = "GetUnitByPID")]
+    fn unit_by_pid(&self, _pid: u32) -> zbus::fdo::Result<OwnedObjectPath> {
+        self.load_unit("")
+    }
+
     fn load_unit(&self, _name: &str) -> zbus::fdo::Result<OwnedObjectPath> {
         OwnedObjectPath::try_from(UNIT).map_err(|error| zbus::fdo::Error::Failed(error.to_string()))
+    }
+}
+
+/// What systemd has to do with the unit.
+struct Job;
+
+#[interface(name = "org.freedesktop.systemd1.Job")]
+impl Job {
+    #[zbus(property)]
+    fn job_type(&self) -> &'static str {
+        "restart"
     }
 }
 
@@ -141,6 +161,11 @@ struct Unit {
 
 #[interface(name = "org.freedesktop.systemd1.Unit")]
 impl Unit {
+    #[zbus(property)]
+    fn job(&self) -> (u32, OwnedObjectPath) {
+        (7, OwnedObjectPath::try_from(JOB).unwrap_or_default())
+    }
+
     #[zbus(property)]
     fn active_state(&self) -> String {
         self.states[0].to_owned()

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -37,6 +38,9 @@ pub(super) struct Arguments {
     /// Take over from the daemon that runs with this folder, without a gap, if there is one
     #[arg(long)]
     takeover: bool,
+    /// End after so many seconds unless another daemon takes over before
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    stand_in: Option<u64>,
     /// Stay in the ordinary scheduling class and leave memory unlocked
     #[arg(long)]
     no_realtime: bool,
@@ -54,6 +58,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         metrics: arguments.metrics,
         mode: arguments.xdp_mode,
         takeover: arguments.takeover,
+        stand_in: arguments.stand_in.map(Duration::from_secs),
         realtime: !arguments.no_realtime,
         process: ProcessOptions::default(),
     };

@@ -29,6 +29,7 @@ pub mod follow;
 pub mod guard;
 pub mod hooks;
 pub mod interfaces;
+mod interim;
 pub mod log;
 pub mod mail;
 pub mod metrics;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -18,6 +19,8 @@ pub struct RunOptions {
     pub mode: XdpMode,
     /// Go on where the daemon of the runtime folder leaves, if there is one.
     pub takeover: bool,
+    /// Only until the daemon that follows has taken over, and so long at most.
+    pub stand_in: Option<Duration>,
     /// Try for the real-time class and locked memory.
     pub realtime: bool,
     pub process: ProcessOptions,

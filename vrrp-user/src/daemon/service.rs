@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tracing::{info, warn};
 
 use super::auth::Store;
@@ -23,6 +24,7 @@ use super::checks::{CheckError, Checks};
 use super::control::{Control, ControlError};
 use super::dump::{self, Dumps};
 use super::interfaces::Order;
+use super::interim;
 use super::metrics::{BindError, Metrics};
 use super::notice;
 use super::notify::Notifier;
@@ -180,16 +182,30 @@ impl Service {
         // The process that systemd knows may be the one that this one was forked from.
         systemd::tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 
+        let (mut has_stand_in, mut limit) = (false, reloader.options.stand_in);
+        let mut due = pin!(sleep(limit.unwrap_or_default()));
         let end = loop {
             let request = tokio::select! {
                 passed = reporter.run(&mut notifier) => match passed? {
                     Passed::Stopped => break End::ByItself,
                     Passed::Reconfigured => continue,
                 },
-                _ = terminate.recv() => break End::Told,
+                _ = terminate.recv() => {
+                    if has_stand_in || !interim::begin(&reloader.options).await {
+                        break End::Told;
+                    }
+                    has_stand_in = true;
+                    limit = Some(interim::PATIENCE);
+                    due.as_mut().reset(Instant::now() + interim::PATIENCE);
+                    continue;
+                }
                 _ = interrupt.recv() => break End::Told,
+                () = &mut due, if limit.is_some() => {
+                    warn!("nobody has taken over within {:?}", limit.unwrap_or_default());
+                    break End::Told;
+                }
                 Some(client) = successors.recv() => {
-                    match give_way(client, live, &inputs, folder, &store).await {
+                    match give_way(client, live, &inputs, folder, &store, has_stand_in).await {
                         Ok(()) => break End::Followed,
                         Err(error) => warn!(%error, "another daemon has not taken over; this one goes on"),
                     }
@@ -258,13 +274,14 @@ async fn give_way(
     inputs: &Queue<Input>,
     folder: &RuntimeDir,
     store: &Store,
+    restarting: bool,
 ) -> io::Result<()> {
     let pid = client.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
     let (sources, lock) = (live.now(), folder.lock()?);
     takeover::hand_over(client, &sources, inputs, lock.as_fd(), || store.close(&sources)).await?;
     ownership::set_ours(false);
-    // Told by the process that systemd knows, before that ends.
-    if let Some(pid) = pid {
+    // Told by the process that systemd knows, before that ends. A restart waits for its end.
+    if let Some(pid) = pid.filter(|_| !restarting) {
         systemd::tell(&[NotifyState::MainPid(pid)]);
     }
     while !inputs.push(Input::Leave) {

@@ -14,6 +14,7 @@ pub mod pidfd;
 pub mod probe;
 pub mod process;
 pub mod realtime;
+pub mod restart;
 pub mod security;
 pub mod smtp;
 pub mod socket;

@@ -125,6 +125,7 @@ fn run_options(options: Options) -> RunOptions {
         metrics: options.metrics,
         mode: options.mode,
         takeover: false,
+        stand_in: None,
         realtime: !options.no_realtime,
         process: ProcessOptions {
             places: Some(Places { pid: options.pid, vrrp_pid: options.vrrp_pid, folder: folder.is_some() }),
