@@ -1,15 +1,18 @@
-//! Who answers for the address while its master hangs, or has been killed.
+//! Who answers for the address while its master hangs, or has been killed, and what is left of one that was.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use nix::sys::signal::Signal;
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::realtime;
+use vrrp_tests::clock::{poll, realtime};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::Pair;
+use vrrp_tests::probe::Prober;
 
 use crate::{ours, pair, roles};
 
@@ -97,5 +100,149 @@ fn a_lone_master_that_hung_is_the_master_again() -> Result<()> {
             instance["reason"]
         );
         Ok(())
+    })
+}
+
+/// The guard's process, as the daemon tells it.
+fn guard(pair: &mut Pair) -> Result<Pid> {
+    let pid = pair.running(0)?.status()?["fence"]["guard"].as_i64().context("there is no guard")?;
+    Ok(Pid::from_raw(i32::try_from(pid)?))
+}
+
+/// Folders of pins that name the directory of node 0's daemon.
+fn pins(pair: &mut Pair) -> Result<Vec<PathBuf>> {
+    let directory = pair.running(0)?.directory().to_string_lossy().replace('/', "+");
+    let folders = std::fs::read_dir("/sys/fs/bpf/vrrpx").into_iter().flatten().flatten();
+    let folders = folders.map(|folder| folder.path());
+    Ok(folders.filter(|path| path.to_string_lossy().ends_with(&directory)).collect())
+}
+
+fn wait_until_gone(pair: &mut Pair) -> Result<()> {
+    poll("addresses and pins of node 0 gone", Duration::from_secs(5), || {
+        let gone = !pair.lab.has_address(0, VIRTUAL_V4)? && pins(pair)?.is_empty();
+        Ok(gone.then_some(()))
+    })
+}
+
+fn is_there(pid: Pid) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[test]
+fn the_guard_of_a_killed_daemon_removes_what_it_has_set() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let prober = asked(pair)?;
+        let client = Prober::new(&pair.lab, VIRTUAL_V4.parse()?, PERIOD)?;
+        let guard = guard(pair)?;
+        ensure!(!pins(pair)?.is_empty(), "nothing is pinned");
+        let since = realtime();
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        kill(guard, Signal::SIGTERM)?;
+        ensure_fenced(pair, &prober, since)?;
+        wait_until_gone(pair)?;
+        poll("the end of the guard", Duration::from_secs(5), || Ok((!is_there(guard)).then_some(())))?;
+        std::thread::sleep(AWHILE);
+        let outage = client.longest_outage(since);
+        ensure!(outage < Duration::from_millis(100), "the client has waited for {outage:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn on_sockets_too() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Socket))?.check(|pair| {
+        let since = realtime();
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        pair.observer.wait_for_advert(1, since, Duration::from_secs(2))?;
+        wait_until_gone(pair)
+    })
+}
+
+#[test]
+fn a_daemon_that_is_killed_and_started_again_is_not_disturbed_by_its_guard() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Native))?.check(|pair| {
+        let before = guard(pair)?;
+        pair.restart(0, Signal::SIGKILL)?;
+        pair.observer.clear();
+        pair.wait_for_master(0)?;
+        ensure!(!is_there(before), "the guard of the dead daemon is still there");
+        let after = guard(pair)?;
+        ensure!(after != before, "there is no new guard");
+        // The dead one's addresses would go now.
+        std::thread::sleep(Duration::from_secs(1));
+        pair.wait_for_master(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        ensure!(pins(pair)?.len() == 1, "pins: {:?}", pins(pair)?);
+        let rung = &pair.running(0)?.status()?["interfaces"][0]["rung"];
+        ensure!(rung == "native", "it is on rung {rung}");
+        Ok(())
+    })
+}
+
+#[test]
+fn without_its_guard_the_fence_holds_all_the_same() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let prober = asked(pair)?;
+        let first = guard(pair)?;
+        kill(first, Signal::SIGKILL)?;
+        let second =
+            poll("another guard", Duration::from_secs(5), || Ok(guard(pair).ok().filter(|it| *it != first)))?;
+        let since = realtime();
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        kill(second, Signal::SIGKILL)?;
+        ensure_fenced(pair, &prober, since)?;
+        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "somebody has removed the address");
+        let answers = prober.asks(since);
+        let twice = answers.iter().filter(|ask| ask.by.len() > 1).count();
+        ensure!(twice == 0, "{twice} requests were answered twice");
+        // What is left is found by the next one.
+        pair.start(0)?;
+        pair.wait_for_master(0)
+    })
+}
+
+#[test]
+fn a_stop_leaves_nothing() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let guard = guard(pair)?;
+        let before = pins(pair)?;
+        ensure!(before.len() == 1, "pins: {before:?}");
+        pair.running(0)?.stop()?;
+        ensure!(pins(pair)?.is_empty(), "pins: {:?}", pins(pair)?);
+        ensure!(!is_there(guard), "the guard is still there");
+        ensure!(!pair.lab.has_address(0, VIRTUAL_V4)?, "the address is still there");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_daemon_that_takes_over_has_a_guard_of_its_own() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = guard(pair)?;
+        ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
+        let within = Duration::from_secs(5);
+        let after = poll("another guard", within, || Ok(guard(pair).ok().filter(|it| *it != before)))?;
+        ensure!(is_there(after) && !is_there(before), "guards: {before} before, {after} now");
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        wait_until_gone(pair)
     })
 }

@@ -6,6 +6,7 @@
 mod check;
 mod events;
 mod explain;
+mod guard;
 mod keepalived;
 mod reload;
 mod run;
@@ -42,6 +43,9 @@ enum Command {
     Events(events::Arguments),
     /// Have a running daemon read its configuration again; exits with 4 where that has errors
     Reload(reload::Arguments),
+    /// Started by the daemon, to remove its addresses should it be killed
+    #[command(hide = true)]
+    Guard,
     /// Take keepalived's options and do as it does; so does a link of the name keepalived to this program
     #[command(disable_help_flag = true)]
     Keepalived {
@@ -64,6 +68,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Status(arguments) }) => status::status(&arguments),
         Ok(Cli { command: Command::Events(arguments) }) => events::events(&arguments),
         Ok(Cli { command: Command::Reload(arguments) }) => reload::reload(&arguments),
+        Ok(Cli { command: Command::Guard }) => guard::guard(),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {
             // Help and version come this way too; they go to stdout with code 0.

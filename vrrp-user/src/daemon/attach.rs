@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -135,6 +136,11 @@ impl Attachments {
             self.enter(instance, ifindex);
         }
         self.fence();
+    }
+
+    /// Names of all pins, folders after what is in them.
+    pub fn pins(&self) -> Vec<PathBuf> {
+        self.program.as_ref().map_or_else(Vec::new, Program::pinned)
     }
 
     fn fence(&mut self) {

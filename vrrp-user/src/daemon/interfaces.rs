@@ -3,12 +3,13 @@
 //! Enters: the kernel's news, and configurations that are to be used. Leaves: interfaces with virtual MAC addresses,
 //! programs and slots, and then [`Input`]s for the engine, which finds everything ready. Runs on the main thread.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -20,6 +21,7 @@ use super::attach::Attachments;
 use super::auth::Store;
 use super::change::Changes;
 use super::firewall::Firewall;
+use super::guard::Guard;
 use super::queue::{Input, Queue};
 use super::run;
 use super::secondaries::Secondaries;
@@ -35,6 +37,9 @@ use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::driver::xdp::Pins;
 use crate::protocol::{Event, InstanceId, Loss, TrackId};
+
+/// Until it is looked again whether there is a guard.
+const GUARD_LOOK: Duration = Duration::from_secs(1);
 
 /// Until a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -77,6 +82,8 @@ pub struct Interfaces<'a> {
     pub store: Arc<Store>,
     pub secondaries: Secondaries,
     pub firewall: Firewall,
+    /// Empty where none can be started, and until another daemon has been taken over.
+    pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
 }
 
@@ -113,6 +120,7 @@ impl Interfaces<'_> {
                 looks = self.attachments.mend();
             }
             let look_in = looks.then(|| look.since(clock::now()));
+            self.bequeath(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain(settled).chain(look_in).min();
             // New instances take part when all about them is told.
@@ -131,6 +139,7 @@ impl Interfaces<'_> {
                     }
                     self.tell_lost(instances, by).await;
                 }
+                () = keep(self.guard) => {}
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if is_told && !started => {
                     started = self.inputs.push(Input::Event(Event::Startup));
@@ -168,6 +177,19 @@ impl Interfaces<'_> {
                 },
             }
         }
+    }
+
+    fn bequeath(&self, table: &Table) {
+        let guard = self.guard.get();
+        self.sources.record.guard(guard.and_then(Guard::pid));
+        let Some(guard) = guard else { return };
+        let pins = self.attachments.pins();
+        let outlives = !pins.is_empty();
+        let is_fenced = |id: InstanceId| {
+            let board = self.sources.board.instances.get(id.index());
+            outlives && board.is_some_and(|board| board.fenced.load(Relaxed))
+        };
+        guard.bequeath(&self.config, table, is_fenced, pins);
     }
 
     /// Makes again what is missing of the interfaces with virtual MAC addresses. Returns when to look again.
@@ -256,6 +278,14 @@ impl Interfaces<'_> {
             }
         };
         self.inputs.push(input)
+    }
+}
+
+/// Returns where there is none, to look again whether there is one.
+async fn keep(guard: &OnceCell<Guard>) {
+    match guard.get() {
+        Some(guard) => guard.keep().await,
+        None => tokio::time::sleep(GUARD_LOOK).await,
     }
 }
 

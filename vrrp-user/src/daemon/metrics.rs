@@ -106,6 +106,8 @@ struct Reading<'a> {
     settings: &'a InstanceSettings,
     board: &'a InstanceBoard,
     counters: Counters,
+    /// What is left of it.
+    lease: Duration,
     peers: Vec<(String, Peer)>,
 }
 
@@ -135,6 +137,7 @@ impl Scrape {
                 settings: &config.settings,
                 board,
                 counters: sources.maps.counters(Some(slot)),
+                lease: sources.lease(config.id, self.now).unwrap_or_default(),
                 peers: sources.maps.peers(slot).map(|(_, peer)| (source(&peer, family), peer)).collect(),
             }
         });
@@ -351,6 +354,9 @@ fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Res
             }
         }
         Ok(())
+    })?;
+    gauge(out, "vrrpx_lease_seconds", "What is left of the right to answer for the addresses", |row| {
+        readings.iter().try_for_each(|reading| row(&reading.labels(), reading.lease.as_secs_f64()))
     })?;
     gauge(out, "vrrpx_instance_priority", "Effective priority", |row| {
         readings.iter().try_for_each(|reading| row(&reading.labels(), f64::from(reading.board.priority().0)))

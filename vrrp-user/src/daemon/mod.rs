@@ -26,6 +26,7 @@ pub mod fence;
 pub mod fifo;
 pub mod firewall;
 pub mod follow;
+pub mod guard;
 pub mod hooks;
 pub mod interfaces;
 mod interim;

@@ -39,6 +39,8 @@ pub struct Inner {
     /// Why interfaces with virtual MAC addresses are not there, by name.
     pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
+    /// Process id of the guard.
+    pub guard: Option<u32>,
     /// Why the program does not outlive the daemon.
     pub unpinned: Option<String>,
     pub loads: Loads,
@@ -264,6 +266,10 @@ impl Record {
 
     pub fn rung(&self, interface: Arc<str>, note: RungNote) {
         self.read().rungs.insert(interface, note);
+    }
+
+    pub fn guard(&self, pid: Option<u32>) {
+        self.read().guard = pid;
     }
 
     pub fn unpinned(&self, why: String) {

@@ -1,8 +1,9 @@
 //! From a command line to a running daemon, in order.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ffi::CString;
 use std::fs;
+use std::future::pending;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -29,6 +30,7 @@ use super::effect::{Charge, Effect};
 use super::engine::{Engine, Parts, Spawned};
 use super::errand;
 use super::firewall::Firewall;
+use super::guard::{self, Guard};
 use super::interfaces::{Interfaces, Order};
 use super::options::{RunOptions, XdpMode};
 use super::overrun;
@@ -60,6 +62,11 @@ const QUEUE: usize = 8192;
 
 /// Instances that a reload may bring a small configuration to.
 const ROOM_MIN: usize = 64;
+
+/// For the guard of a dead daemon to end, and for a daemon that has been taken over to let go of its own: that may have hooks
+/// to wait for.
+const GUARD_ENDS: Duration = Duration::from_secs(1);
+const PREDECESSOR_ENDS: Duration = Duration::from_secs(30);
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, Error)]
@@ -123,7 +130,10 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let pid_files = options.process.places.as_ref().map(|it| pid_files::paths(it, &config.globals.process));
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let guard = OnceCell::new();
     if predecessor.is_none() {
+        // First of all: that of a dead daemon would remove what is made here.
+        runtime.block_on(start_guard(&guard, folder.path(), GUARD_ENDS));
         runtime.block_on(errand::startup(&config.globals));
     }
     let globals = config.globals.clone();
@@ -168,6 +178,9 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
             Arc::clone(&store),
         )
         .await?;
+        if program.is_err() {
+            sources.record.unpinned("adverts are heard on sockets".to_owned());
+        }
         if predecessor.is_none() {
             remove_residue(&sources.config, None)?;
             // Only now: what an earlier program has fenced is gone.
@@ -182,7 +195,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
             secondaries: Secondaries::new(&sources.config, &options.runtime_dir)?,
             store: Arc::clone(&store),
         };
-        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, kept);
+        let interfaces = interfaces(options, &sources, &queues, program, &vmacs, &guard, kept);
         let delay = predecessor.is_none().then(|| startup_delay(&sources.config.globals));
         if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
             info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
@@ -194,11 +207,21 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
             instances = sources.config.instances.len(),
             "started"
         );
+        let (taken, was_taken) = oneshot::channel();
+        // Its own guard, once the other daemon has gone with that of its own.
+        let guarded = async {
+            if was_taken.await.is_ok() {
+                start_guard(&guard, folder.path(), PREDECESSOR_ENDS).await;
+            }
+            pending::<()>().await;
+        };
         let work = async {
             if let Some(predecessor) = predecessor {
                 let inputs = &queues.inputs;
                 let legacy = follow(predecessor, &sources, inputs, &orders, &folder, &store).await?;
                 service.resume(&legacy);
+                // Waited for as long as this daemon works.
+                let _ = taken.send(());
             }
             ready()?;
             service.run(&folder).await.map_err(RunError::from)
@@ -206,6 +229,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         let outcome = tokio::select! {
             outcome = work => outcome,
             Err(error) = &mut interfaces => Err(RunError::Interfaces(error)),
+            () = guarded => Ok(()),
         };
         threads.end(&queues.inputs);
         if sources.board.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
@@ -217,6 +241,10 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     });
     if ownership::is_ours() {
         runtime.block_on(errand::shutdown(&globals));
+    }
+    // Otherwise it removes what may be left.
+    if let Some(guard) = guard.into_inner().filter(|_| outcome.is_ok() || !ownership::is_ours()) {
+        guard.dismiss();
     }
     outcome?;
     info!("stopped");
@@ -313,13 +341,19 @@ fn load_program(mode: XdpMode, slots: u32) -> io::Result<Loaded> {
     }
 }
 
+/// After that of a dead daemon has been ended.
+async fn start_guard(guard: &OnceCell<Guard>, runtime_dir: &Path, within: Duration) {
+    match guard::relieve(runtime_dir, within).await.and_then(Guard::start) {
+        // There is none yet.
+        Ok(started) => drop(guard.set(started)),
+        Err(error) => warn!(%error, "no guard can be started: addresses stay where the daemon is killed"),
+    }
+}
+
 /// Has the program outlive the daemon, after one that has outlived an earlier daemon was taken away. Without a program
 /// there is nothing to do but that.
 fn outlive(program: &mut Result<Program, String>, runtime_dir: &Path) -> Result<(), PinError> {
-    let pins = match Pins::open(runtime_dir) {
-        Err(_) if program.is_err() => return Ok(()),
-        opened => opened?,
-    };
+    let pins = Pins::open(runtime_dir)?;
     let orphans = pins.clear()?;
     if orphans > 0 {
         info!(interfaces = orphans, "detached the program of a daemon that was killed");
@@ -425,6 +459,7 @@ fn interfaces<'a>(
     queues: &Queues,
     program: Result<Program, String>,
     vmacs: &'a RefCell<Vmacs>,
+    guard: &'a OnceCell<Guard>,
     kept: Kept,
 ) -> Interfaces<'a> {
     let config = &sources.config;
@@ -441,7 +476,7 @@ fn interfaces<'a>(
     let firewall = Firewall::new(&options.runtime_dir, config);
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
     let Kept { statics, secondaries, store } = kept;
-    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, store, firewall, config }
+    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, store, firewall, guard, config }
 }
 
 /// Room for more instances than there are, as a reload may bring some.

@@ -10,6 +10,7 @@ pub mod netlink;
 pub mod output;
 pub mod overrun;
 pub mod ownership;
+pub mod pidfd;
 pub mod probe;
 pub mod process;
 pub mod realtime;
@@ -21,6 +22,7 @@ mod spawn;
 pub mod sysctl;
 pub mod wait;
 pub mod webhook;
+pub mod will;
 pub mod xdp;
 
 /// How the adverts of an interface reach the daemon, best first.

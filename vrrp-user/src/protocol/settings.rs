@@ -99,9 +99,14 @@ impl InstanceSettings {
         self.vmacs.own.as_ref().map_or(&self.interface, |vmac| vmac.name.as_arc())
     }
 
+    /// Where this address of the instance goes.
+    pub fn device_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a Arc<str> {
+        address.device.as_ref().unwrap_or_else(|| self.address_interface())
+    }
+
     /// Whether an address stands where [`Elsewhere`] announces it.
     pub fn is_elsewhere(&self, address: &VirtualAddress, elsewhere: Elsewhere) -> bool {
-        let carrier = address.device.as_ref().unwrap_or_else(|| self.address_interface());
+        let carrier = self.device_of(address);
         let sender = self.vmacs.sender().unwrap_or(&self.interface);
         carrier != sender && (elsewhere.all || self.vmacs.all().any(|vmac| vmac.name.as_arc() == carrier))
     }

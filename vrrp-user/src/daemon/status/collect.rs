@@ -11,8 +11,8 @@ use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Configuration, Count, Counts, Engine, Failure, Gaps, Group, Held, Hook, Instance, Interface,
-    Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
+    Check, Configuration, Count, Counts, Engine, Failure, Fence, Gaps, Group, Held, Hook, Instance,
+    Interface, Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
@@ -35,6 +35,7 @@ impl Sources {
             node: self.node(&record, now),
             configuration: self.configuration(&record, now),
             engine: self.engine(),
+            fence: self.fence(&record),
             interfaces: record
                 .rungs
                 .iter()
@@ -83,6 +84,10 @@ impl Sources {
         }
     }
 
+    fn fence(&self, record: &Inner) -> Fence {
+        Fence { guard: record.guard, pinned: record.unpinned.is_none(), note: record.unpinned.clone() }
+    }
+
     fn engine(&self) -> Engine {
         Engine {
             turns: self.board.turns.load(Relaxed),
@@ -123,6 +128,8 @@ impl Sources {
                 effective: if since == Timestamp::ZERO { settings.priority.0 } else { board.priority().0 },
             },
             advert_interval_seconds: settings.advert_interval.duration().as_secs_f64(),
+            lease_seconds: self.lease(id, now).map(|lease| lease.as_secs_f64()),
+            fenced: board.fenced.load(Relaxed),
             master: master.map(|peer| source(peer, settings.family)),
             peers: peers
                 .iter()
@@ -139,6 +146,11 @@ impl Sources {
             counters: counts(board, &self.maps.counters(Some(id.0))),
             history: past.map(history).unwrap_or_default(),
         }
+    }
+
+    /// What is left of the lease of an instance.
+    pub(crate) fn lease(&self, id: InstanceId, now: Timestamp) -> Option<Duration> {
+        self.maps.lease(id.0).filter(|until| *until > now).map(|until| until.since(now))
     }
 
     fn groups(&self, record: &Inner, now: Timestamp) -> Vec<Group> {

@@ -48,6 +48,7 @@ pub struct Status {
     pub node: Node,
     pub configuration: Configuration,
     pub engine: Engine,
+    pub fence: Fence,
     pub interfaces: Vec<Interface>,
     pub instances: Vec<Instance>,
     pub groups: Vec<Group>,
@@ -114,6 +115,17 @@ pub struct Node {
     pub realtime_note: Option<String>,
 }
 
+/// What holds when the daemon is killed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Fence {
+    /// Process id of the guard, which removes the addresses then; `None` where there is none.
+    pub guard: Option<u32>,
+    /// Nobody answers for an address without a lease then, even before the guard has removed it.
+    pub pinned: bool,
+    /// Why that is not so.
+    pub note: Option<String>,
+}
+
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Engine {
     /// How often the engine woke up.
@@ -165,6 +177,10 @@ pub struct Instance {
     pub epoch: u64,
     pub priority: PriorityPair,
     pub advert_interval_seconds: f64,
+    /// For how long its addresses may still be answered for, should it send no more adverts; `None` without a lease.
+    pub lease_seconds: Option<f64>,
+    /// Without one, questions for any of its addresses are dropped.
+    pub fenced: bool,
     /// The peer whose adverts count while backup; `None` while master, or when none is heard.
     pub master: Option<String>,
     pub peers: Vec<Peer>,

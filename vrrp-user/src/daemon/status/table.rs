@@ -122,6 +122,13 @@ fn head(out: &mut String, status: &Status) {
     if let Some(note) = &node.realtime_note {
         let _ = writeln!(out, "  {note}");
     }
+    if let Some(note) = &status.fence.note {
+        let _ =
+            writeln!(out, "  addresses of a killed daemon are answered for until they are removed: {note}");
+    }
+    if status.fence.guard.is_none() {
+        let _ = writeln!(out, "  no guard: addresses of a killed daemon stay");
+    }
     let configuration = &status.configuration;
     if let Some(since) = &configuration.stale_since {
         let loaded = &configuration.loaded;
@@ -180,6 +187,10 @@ fn notes(out: &mut String, instance: &Instance) {
     }
     if let Some(culprit) = &instance.removed_by {
         let _ = writeln!(out, "  {}: {culprit} has removed an address, route or rule of it", instance.name);
+    }
+    if instance.state == "MASTER" && instance.lease_seconds.is_none() {
+        let fate = if instance.fenced { "nobody is answered" } else { "it answers all the same" };
+        let _ = writeln!(out, "  {}: no lease, for its adverts do not leave: {fate}", instance.name);
     }
     failed_hooks(out, &instance.name, &instance.hooks);
     let rejects: Vec<String> =

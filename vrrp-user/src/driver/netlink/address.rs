@@ -70,15 +70,18 @@ pub fn remove(
     placed: &[Placed<'_>],
     mut failed: impl FnMut(usize, i32),
 ) -> io::Result<()> {
-    let requests = placed
-        .iter()
-        .rev()
-        .map(|placed| Request { message: RouteNetlinkMessage::DelAddress(placed.named()), flags: 0 });
-    socket.perform(requests.collect(), |index, errno| {
+    socket.perform(removals(placed), |index, errno| {
         if errno != libc::EADDRNOTAVAIL && errno != libc::ENODEV {
             failed(placed.len() - 1 - index, errno);
         }
     })
+}
+
+/// The requests of [`remove`].
+pub fn removals(placed: &[Placed<'_>]) -> Vec<Request> {
+    let removed =
+        |placed: &Placed<'_>| Request { message: RouteNetlinkMessage::DelAddress(placed.named()), flags: 0 };
+    placed.iter().rev().map(removed).collect()
 }
 
 /// Every address on the machine.

@@ -64,12 +64,21 @@ pub fn remove(
     routes: &[Route],
     mut failed: impl FnMut(usize, i32),
 ) -> io::Result<()> {
-    let removed = |message, _: &Route| Request { message: RouteNetlinkMessage::DelRoute(message), flags: 0 };
-    send(socket, routes.iter().rev(), removed, |index, errno| {
+    send(socket, routes.iter().rev(), removal, |index, errno| {
         if errno != libc::ESRCH && errno != libc::ENODEV {
             failed(routes.len().saturating_sub(index).saturating_sub(1), errno);
         }
     })
+}
+
+/// The requests of [`remove`], but for routes by an interface that is not there.
+pub fn removals(socket: &mut RouteSocket, routes: &[Route]) -> Vec<Request> {
+    let known = |route: &Route| Some(removal(message(socket, route).ok()?, route));
+    routes.iter().rev().filter_map(known).collect()
+}
+
+fn removal(message: RouteMessage, _: &Route) -> Request {
+    Request { message: RouteNetlinkMessage::DelRoute(message), flags: 0 }
 }
 
 /// Sends those that can be said, and tells of the others.

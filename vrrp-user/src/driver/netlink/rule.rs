@@ -58,13 +58,17 @@ pub fn remove(
     rules: &[Rule],
     mut failed: impl FnMut(usize, i32),
 ) -> io::Result<()> {
-    let requests =
-        rules.iter().map(|rule| Request { message: RouteNetlinkMessage::DelRule(message(rule)), flags: 0 });
-    socket.perform(requests.collect(), |index, errno| {
+    socket.perform(removals(rules), |index, errno| {
         if errno != libc::ENOENT {
             failed(index, errno);
         }
     })
+}
+
+/// The requests of [`remove`].
+pub fn removals(rules: &[Rule]) -> Vec<Request> {
+    let removed = |rule| Request { message: RouteNetlinkMessage::DelRule(message(rule)), flags: 0 };
+    rules.iter().map(removed).collect()
 }
 
 /// The rule in the kernel's words.

@@ -104,6 +104,13 @@ impl RouteSocket {
         Ok(())
     }
 
+    /// The requests as they would be sent, one message after the other, none of them to be acknowledged.
+    pub fn encoded(&mut self, requests: Vec<Request>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        requests.into_iter().for_each(|request| self.encode(request, 0, &mut bytes));
+        bytes
+    }
+
     /// The one object that the request asks for.
     ///
     /// # Errors

@@ -199,9 +199,15 @@ fn change(socket: &mut RouteSocket, ifindex: u32, edit: impl FnOnce(&mut LinkMes
 }
 
 fn delete(socket: &mut RouteSocket, ifindex: u32) -> io::Result<()> {
+    let Request { message, flags } = removal(ifindex);
+    request(socket, message, flags)
+}
+
+/// Removes an interface.
+pub fn removal(ifindex: u32) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = ifindex;
-    request(socket, RouteNetlinkMessage::DelLink(message), 0)
+    Request { message: RouteNetlinkMessage::DelLink(message), flags: 0 }
 }
 
 fn request(socket: &mut RouteSocket, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {

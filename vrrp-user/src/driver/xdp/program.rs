@@ -287,6 +287,19 @@ impl Program {
         matches!(self.links.get(&ifindex), Some(Link::Pinned(_)))
     }
 
+    /// Everything that is pinned, and the folders after it.
+    pub fn pinned(&self) -> Vec<PathBuf> {
+        let Some(pins) = &self.pins else { return Vec::new() };
+        let links = self.links.values().filter_map(|link| match link {
+            Link::Pinned(path) => Some(path.clone()),
+            Link::Xdp(_) | Link::Tcx(_) => None,
+        });
+        let maps = self.all.iter().map(|(name, _)| pins.folder().join(name));
+        let mut all: Vec<PathBuf> = links.collect();
+        all.sort_unstable();
+        all.into_iter().chain(maps).chain(pins.folder().ancestors().take(2).map(PathBuf::from)).collect()
+    }
+
     /// Where it is pinned.
     pub fn pins(&self) -> Option<&Pins> {
         self.pins.as_ref()

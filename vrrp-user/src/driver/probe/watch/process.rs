@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::super::attempt::Failure;
 use super::{By, Health};
 use crate::config::{Matching, ProcessTarget, Processes};
-use crate::driver::clock;
+use crate::driver::{clock, pidfd};
 
 /// Processes whose end is awaited; of more than these, the end of the others is found by looking.
 const AWAITED: usize = 256;
@@ -195,11 +195,7 @@ fn cut(name: &str) -> &str {
 
 /// Readable from the end of the process on.
 fn end_of(pid: i32) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: a plain system call (Linux 5.3).
-    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let pidfd = RawFd::try_from(pidfd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: fresh from the kernel, and nobody else's.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let pidfd = pidfd::open(pid)?;
     // SAFETY: an owned descriptor stays open and the same for as long as it lives.
     unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }.map_err(Into::into)
 }

@@ -1,0 +1,199 @@
+//! The guard: a process of its own that removes what the daemon has set, where the daemon dies and cannot do so itself.
+//!
+//! Enters: the runtime directory, configurations, interfaces. Leaves: a child process, and what it is to do, in a file that
+//! both have mapped ([`crate::driver::will`]). Absent: the fence, which holds without it; see [`super::fence`].
+//!
+//! The lock on that file is the guard's: it shares the descriptor, and so outlives the daemon with it. A new daemon that
+//! finds it locked ends the guard of the dead one, and does the rest for itself.
+
+mod bequest;
+pub mod process;
+
+use std::cell::{Cell, RefCell};
+use std::ffi::CString;
+use std::fs::TryLockError;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::config::Config;
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::netlink::table::Table;
+use crate::driver::will::Will;
+use crate::driver::{clock, ownership, pidfd};
+use crate::protocol::InstanceId;
+
+const FILE: &str = "guard";
+const PROGRAM: &str = "/proc/self/exe";
+const LOOK: Duration = Duration::from_millis(5);
+
+/// At least between two guards, should somebody keep killing them.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The daemon's side.
+#[derive(Debug)]
+pub struct Guard {
+    will: Will,
+    child: RefCell<Option<Child>>,
+    exit: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
+    netlink: RefCell<RouteSocket>,
+    written: RefCell<Option<Written>>,
+    refused: Cell<bool>,
+}
+
+/// What the latest will was made from.
+#[derive(Debug, PartialEq)]
+struct Written {
+    config: *const Config,
+    interfaces: Vec<Option<u32>>,
+    fenced: Vec<bool>,
+    pins: Vec<PathBuf>,
+}
+
+/// The guard of a daemon that was killed is ended; whatever it had to do is to be done by the caller.
+///
+/// # Errors
+/// It has not ended in time, or the runtime directory cannot be written.
+pub async fn relieve(runtime_dir: &Path, within: Duration) -> io::Result<Will> {
+    let will = Will::open(&runtime_dir.join(FILE))?;
+    let started = clock::now();
+    let mut is_first = true;
+    while clock::now().since(started) < within {
+        match will.file().try_lock() {
+            Ok(()) => {
+                will.clear();
+                return Ok(will);
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+            // The daemon that set this number is dead or has left, for its directory is ours.
+            Err(TryLockError::WouldBlock) if is_first => {
+                is_first = false;
+                let _ = will.guard().map(|guard| kill(guard, Signal::SIGKILL));
+            }
+            Err(TryLockError::WouldBlock) => sleep(LOOK).await,
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+impl Guard {
+    /// Needs a runtime.
+    ///
+    /// # Errors
+    /// No process can be started.
+    pub fn start(will: Will) -> io::Result<Self> {
+        let this = Self {
+            will,
+            child: RefCell::default(),
+            exit: RefCell::default(),
+            netlink: RefCell::new(RouteSocket::open()?),
+            written: RefCell::default(),
+            refused: Cell::default(),
+        };
+        this.spawn()?;
+        Ok(this)
+    }
+
+    /// Process id of the guard, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.borrow().as_ref().map(Child::id)
+    }
+
+    fn spawn(&self) -> io::Result<()> {
+        let daemon = pidfd::open(std::process::id().cast_signed())?;
+        let child = Command::new(PROGRAM)
+            .arg("guard")
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(self.will.file().try_clone()?))
+            .stdout(Stdio::from(daemon))
+            .spawn()?;
+        let pid = child.id();
+        self.will.set_guard(pid);
+        let exit = pidfd::open(pid.cast_signed())?;
+        // SAFETY: the descriptor is owned by what is returned, and closed with it.
+        let exit = unsafe { AsyncFd::register_with_interest(exit, Interest::READABLE) }?;
+        self.child.replace(Some(child));
+        self.exit.replace(Some(Rc::new(exit)));
+        Ok(())
+    }
+
+    /// Has another guard where one ends, and returns each time something about it has changed. May be dropped and called
+    /// again at any time.
+    pub async fn keep(&self) {
+        let exit = self.exit.borrow().clone();
+        if let Some(exit) = exit {
+            // Cannot fail for a descriptor that is there.
+            let _ = exit.readable().await;
+            self.exit.replace(None);
+            if let Some(mut child) = self.child.take() {
+                let _ = child.wait();
+            }
+            if ownership::is_ours() {
+                warn!("the guard was ended by somebody; another one is started");
+            }
+            return;
+        }
+        sleep(PAUSE).await;
+        if ownership::is_ours() {
+            // Tried again, and missing in the status until then.
+            let _ = self.spawn();
+        }
+    }
+
+    /// This is in use from now on, on these interfaces and with these pins.
+    pub fn bequeath(
+        &self,
+        config: &Arc<Config>,
+        table: &Table,
+        is_fenced: impl Fn(InstanceId) -> bool,
+        pins: Vec<PathBuf>,
+    ) {
+        let settings = || config.instances.iter().map(|instance| &instance.settings);
+        let devices = settings().flat_map(|it| it.addresses.all().map(|address| it.device_of(address)));
+        let vmacs = settings().flat_map(|it| it.vmacs.all().map(|vmac| vmac.name.as_arc()));
+        let written = Written {
+            config: Arc::as_ptr(config),
+            interfaces: devices.chain(vmacs).map(|name| Some(table.link(name)?.ifindex)).collect(),
+            fenced: config.instances.iter().map(|instance| is_fenced(instance.id)).collect(),
+            pins,
+        };
+        if self.written.borrow().as_ref() == Some(&written) {
+            return;
+        }
+        let parts = bequest::parts(&mut self.netlink.borrow_mut(), config, table, is_fenced);
+        let names: Vec<CString> = written
+            .pins
+            .iter()
+            .filter_map(|pin| CString::new(pin.clone().into_os_string().into_vec()).ok())
+            .collect();
+        match self.will.write(&parts, names.iter().map(CString::as_c_str)) {
+            Err(error) if !self.refused.replace(true) => {
+                warn!(%error, "the guard does not know all that is to be removed where the daemon is killed");
+            }
+            outcome => self.refused.set(outcome.is_err()),
+        }
+        self.written.replace(Some(written));
+    }
+
+    /// The daemon has removed everything itself.
+    pub fn dismiss(self) {
+        self.will.end();
+        if let Some(mut child) = self.child.take() {
+            // It has ended already where this fails.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the guard itself does. It allocates nothing once it waits, and knows nothing of addresses: it sends requests that
+//! are written already, and removes names.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket};
+use nix::unistd::setsid;
+
+use crate::driver::clock;
+use crate::driver::will::Will;
+
+/// Waits for the end of the daemon that has started this process, with its will at the standard input and a descriptor of
+/// itself at the standard output; and carries the will out where the daemon has not ended in order.
+///
+/// # Errors
+/// It was started by somebody else.
+pub fn run() -> io::Result<()> {
+    let will = Will::inherit(File::from(io::stdin().as_fd().try_clone_to_owned()?))?;
+    let daemon = io::stdout().as_fd().try_clone_to_owned()?;
+    stand_apart()?;
+    let netlink =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+    // Where it is not permitted, a page may have to be read before the addresses can go.
+    let _ = mlockall(MlockAllFlags::MCL_CURRENT);
+    wait_for_end(daemon.as_fd())?;
+    if !will.has_ended() {
+        carry_out(&will, &netlink);
+    }
+    Ok(())
+}
+
+/// systemd ends what is left of a service by SIGTERM, and a terminal what it has started.
+fn stand_apart() -> io::Result<()> {
+    // It may lead its session already.
+    let _ = setsid();
+    for ignored in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
+        // SAFETY: to ignore a signal runs no code.
+        unsafe { signal(ignored, SigHandler::SigIgn)? };
+    }
+    Ok(())
+}
+
+fn wait_for_end(daemon: BorrowedFd<'_>) -> io::Result<()> {
+    loop {
+        match poll(&mut [PollFd::new(daemon, PollFlags::POLLIN)], PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            outcome => return outcome.map(drop).map_err(Into::into),
+        }
+    }
+}
+
+/// What fails is gone already, or will be found by the next daemon.
+fn carry_out(will: &Will, netlink: &OwnedFd) {
+    let died = clock::now();
+    let Some((parts, names)) = will.read() else { return };
+    for (after, messages) in parts {
+        thread::sleep((died + after).since(clock::now()));
+        for message in messages {
+            let _ = send(netlink.as_raw_fd(), message, MsgFlags::empty());
+        }
+    }
+    names.for_each(remove);
+    let _ =
+        nix::unistd::write(io::stderr(), b"vrrpx guard: the daemon has died; its addresses are removed\n");
+}
+
+fn remove(name: &CStr) {
+    // SAFETY: the name ends with a zero byte.
+    if unsafe { libc::unlink(name.as_ptr()) } != 0 {
+        // SAFETY: as above.
+        unsafe { libc::rmdir(name.as_ptr()) };
+    }
+}

@@ -1,0 +1,307 @@
+//! What is to be done when the daemon has died, in a file that it and its guard have mapped.
+//!
+//! Enters: netlink requests, each with the time after the death at which it is due, and names of files. Leaves: the same, to
+//! a reader that needs no memory of its own for it. Absent: the reader; see `daemon::guard`.
+//!
+//! There are two halves. The writer fills the one that does not count and then makes it count, so that one who dies while he
+//! writes leaves what was there before.
+
+use std::ffi::CStr;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::unistd::Pid;
+
+/// Bytes of a half; about 40000 addresses.
+const HALF: usize = 4 << 20;
+const HEADER: usize = 4096;
+const EXTENT: NonZeroUsize = NonZeroUsize::new(HEADER + 2 * HALF).unwrap();
+
+/// Before each part of the requests: when it is due, and its bytes.
+const PART: usize = 16;
+
+#[derive(Debug)]
+pub struct Will {
+    file: File,
+    base: NonNull<u8>,
+}
+
+/// At the beginning of the file.
+#[repr(C)]
+struct Header {
+    /// The half that counts, 1 or 2; 0: there is nothing to do.
+    current: AtomicU32,
+    /// The daemon has ended in order.
+    ended: AtomicU32,
+    /// Process id of the guard.
+    guard: AtomicU32,
+    reserved: u32,
+    /// Bytes of requests, and of names.
+    lengths: [[AtomicU64; 2]; 2],
+}
+
+const _: () = assert!(size_of::<Header>() <= HEADER);
+
+// SAFETY: the header is atomic. Only one process writes to a half, and nobody reads before it has died.
+unsafe impl Send for Will {}
+
+/// Requests that are due together.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Part {
+    /// After the death.
+    pub after: Duration,
+    /// Netlink messages.
+    pub requests: Vec<u8>,
+}
+
+impl Will {
+    /// Opens the file, and makes it where it is missing. What is in it stays.
+    ///
+    /// # Errors
+    /// It cannot be written or mapped.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        if file.metadata()?.len() != EXTENT.get() as u64 {
+            file.set_len(EXTENT.get() as u64)?;
+        }
+        Self::map(file)
+    }
+
+    /// From a descriptor of the file.
+    ///
+    /// # Errors
+    /// It is no such file.
+    pub fn inherit(file: File) -> io::Result<Self> {
+        if file.metadata()?.len() != EXTENT.get() as u64 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Self::map(file)
+    }
+
+    fn map(file: File) -> io::Result<Self> {
+        // SAFETY: a fresh mapping of a file that has this length.
+        let base = unsafe {
+            let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+            mmap(None, EXTENT, protection, MapFlags::MAP_SHARED, &file, 0)?
+        };
+        Ok(Self { file, base: base.cast() })
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Nothing is to be done any more.
+    pub fn clear(&self) {
+        self.header().current.store(0, Ordering::Release);
+        self.header().ended.store(0, Ordering::Release);
+    }
+
+    /// The guard may go: the daemon does for itself what is to be done.
+    pub fn end(&self) {
+        self.header().ended.store(1, Ordering::Release);
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.header().ended.load(Ordering::Acquire) != 0
+    }
+
+    pub fn set_guard(&self, pid: u32) {
+        self.header().guard.store(pid, Ordering::Release);
+    }
+
+    /// The guard that has been set last.
+    pub fn guard(&self) -> Option<Pid> {
+        let pid = self.header().guard.load(Ordering::Acquire);
+        i32::try_from(pid).ok().filter(|pid| *pid > 0).map(Pid::from_raw)
+    }
+
+    /// This is to be done from now on, in the order of the parts; the names are removed at last, files and folders.
+    ///
+    /// # Errors
+    /// It is too long, and what was to be done before still is.
+    pub fn write<'a>(&self, parts: &[Part], names: impl Iterator<Item = &'a CStr>) -> io::Result<()> {
+        let mut requests = Vec::new();
+        for Part { after, requests: messages } in parts {
+            let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+            requests.extend(after.to_ne_bytes());
+            requests.extend((messages.len() as u64).to_ne_bytes());
+            requests.extend(messages);
+        }
+        let names = names.flat_map(CStr::to_bytes_with_nul).copied().collect::<Vec<u8>>();
+        let length = requests.len().saturating_add(names.len());
+        if length > HALF {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let next = usize::from(self.header().current.load(Ordering::Acquire) == 1);
+        // SAFETY: the half lies within the mapping, has room, and does not count: nobody reads it.
+        unsafe {
+            let half = self.base.as_ptr().add(HEADER + next * HALF);
+            half.copy_from_nonoverlapping(requests.as_ptr(), requests.len());
+            half.add(requests.len()).copy_from_nonoverlapping(names.as_ptr(), names.len());
+        }
+        if let Some([first, second]) = self.header().lengths.get(next) {
+            first.store(requests.len() as u64, Ordering::Relaxed);
+            second.store(names.len() as u64, Ordering::Relaxed);
+        }
+        self.header().current.store(if next == 0 { 1 } else { 2 }, Ordering::Release);
+        Ok(())
+    }
+
+    /// Parts and names, where there is something to do. Call it when the writer has died, not before.
+    pub fn read(&self) -> Option<(Parts<'_>, Names<'_>)> {
+        let half = (self.header().current.load(Ordering::Acquire) as usize).checked_sub(1)?;
+        let [first, second] = self.header().lengths.get(half)?;
+        let (first, second) = (first.load(Ordering::Relaxed), second.load(Ordering::Relaxed));
+        // SAFETY: the half lies within the mapping, and nobody writes to it any more.
+        let bytes = unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(HEADER + half * HALF), HALF) };
+        let (requests, rest) = bytes.split_at_checked(usize::try_from(first).ok()?)?;
+        Some((Parts(requests), Names(rest.get(..usize::try_from(second).ok()?)?)))
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: the mapping is aligned to pages, longer than a header, and every bit pattern is one.
+        unsafe { self.base.cast().as_ref() }
+    }
+}
+
+impl AsFd for Will {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Drop for Will {
+    fn drop(&mut self) {
+        // SAFETY: mapped by us with exactly this extent, and nobody holds a pointer beyond self.
+        let _ = unsafe { munmap(self.base.cast(), EXTENT.get()) };
+    }
+}
+
+/// When each part is due, with its netlink messages.
+#[derive(Debug)]
+pub struct Parts<'a>(&'a [u8]);
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = (Duration, Messages<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let after = u64::from_ne_bytes(*self.0.first_chunk()?);
+        let length = u64::from_ne_bytes(*self.0.get(8..)?.first_chunk()?);
+        let (part, rest) = self.0.get(PART..)?.split_at_checked(usize::try_from(length).ok()?)?;
+        self.0 = rest;
+        Some((Duration::from_nanos(after), Messages(part)))
+    }
+}
+
+/// Netlink messages, one by one.
+#[derive(Debug)]
+pub struct Messages<'a>(&'a [u8]);
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let length = u32::from_ne_bytes(*self.0.first_chunk()?) as usize;
+        let (message, rest) = self.0.split_at_checked(length.next_multiple_of(4))?;
+        self.0 = rest;
+        Some(message).filter(|message| !message.is_empty())
+    }
+}
+
+#[derive(Debug)]
+pub struct Names<'a>(&'a [u8]);
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a CStr;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let name = CStr::from_bytes_until_nul(self.0).ok()?;
+        self.0 = self.0.get(name.count_bytes() + 1..)?;
+        Some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(byte: u8, length: u32) -> Vec<u8> {
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.resize(length as usize, byte);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn will() -> (Will, std::path::PathBuf) {
+        let path = std::env::temp_dir().join(format!(
+            "vrrpx-will-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        (Will::open(&path).unwrap(), path)
+    }
+
+    type Found = (Vec<(Duration, Vec<Vec<u8>>)>, Vec<String>);
+
+    fn found(will: &Will) -> Option<Found> {
+        let (parts, names) = will.read()?;
+        let parts = parts.map(|(after, messages)| (after, messages.map(<[u8]>::to_vec).collect()));
+        Some((parts.collect(), names.map(|name| name.to_str().unwrap().to_owned()).collect()))
+    }
+
+    #[test]
+    fn the_latest_counts_and_is_read_by_whoever_inherits_it() {
+        let (will, path) = will();
+        will.clear();
+        assert_eq!(found(&will), None);
+        for round in 0..3_u8 {
+            let parts = [
+                Part {
+                    after: Duration::from_millis(5),
+                    requests: [message(round, 17), message(9, 20)].concat(),
+                },
+                Part { after: Duration::from_secs(1), requests: message(round, 16) },
+            ];
+            will.write(&parts, [c"/a/b", c"/a"].into_iter()).unwrap();
+        }
+        let heir = Will::inherit(File::options().read(true).write(true).open(&path).unwrap()).unwrap();
+        let (parts, names) = found(&heir).unwrap();
+        assert_eq!(names, ["/a/b", "/a"]);
+        assert_eq!(parts[0], (Duration::from_millis(5), vec![message(2, 17), message(9, 20)]));
+        assert_eq!(parts[1], (Duration::from_secs(1), vec![message(2, 16)]));
+        will.set_guard(77);
+        will.end();
+        assert_eq!((heir.guard(), heir.has_ended()), (Some(Pid::from_raw(77)), true));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_too_long_leaves_what_was_there() {
+        let (will, path) = will();
+        will.clear();
+        will.write(&[], [c"/kept"].into_iter()).unwrap();
+        let long = Part { after: Duration::ZERO, requests: vec![0; HALF] };
+        assert!(will.write(&[long], std::iter::empty()).is_err());
+        assert_eq!(found(&will).unwrap().1, ["/kept"]);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn any_other_file_is_none() {
+        let (_will, path) = will();
+        std::fs::write(&path, "short").unwrap();
+        let short = File::options().read(true).write(true).open(&path).unwrap();
+        assert!(Will::inherit(short).is_err());
+        std::fs::remove_file(path).unwrap();
+    }
+}
