@@ -1,16 +1,15 @@
 //! Measures failover, ours beside keepalived, in one run on one machine.
 //!
-//! [`checks`] and [`faults`] are tables of their own. Each other module is some rows of the table: [`failover`] the dead host and the clean stop, [`load`] busy processors,
-//! [`flood`] malformed adverts, [`backup`] the cost of listening, [`reload`] changes of the configuration, [`handover`] masters
-//! that leave on purpose. All times are the kernel's stamps on frames as they
-//! leave a node's cable, so the tool's own lateness is in none of them.
+//! [`checks`] and [`faults`] are tables of their own. Each other module is some rows of the table: [`failover`] the dead
+//! host and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the cost of listening,
+//! [`reload`] changes of the configuration. All times are the kernel's stamps on frames as they leave a node's cable, so
+//! the tool's own lateness is in none of them.
 
 pub mod backup;
 pub mod checks;
 pub mod failover;
 pub mod faults;
 pub mod flood;
-pub mod handover;
 pub mod load;
 pub mod reload;
 mod stats;
@@ -56,20 +55,11 @@ pub enum Measure {
     Backup,
     /// h: reloads.
     Reload,
-    /// i: planned handovers.
-    Handover,
 }
 
 impl Measure {
-    pub const ALL: [Self; 7] = [
-        Self::Failover,
-        Self::OneBusy,
-        Self::AllBusy,
-        Self::Flood,
-        Self::Backup,
-        Self::Reload,
-        Self::Handover,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Failover, Self::OneBusy, Self::AllBusy, Self::Flood, Self::Backup, Self::Reload];
 
     pub fn of_letter(letter: char) -> Option<Self> {
         match letter {
@@ -79,7 +69,6 @@ impl Measure {
             'f' => Some(Self::Flood),
             'g' => Some(Self::Backup),
             'h' => Some(Self::Reload),
-            'i' => Some(Self::Handover),
             _ => None,
         }
     }
@@ -97,7 +86,6 @@ impl Measure {
             Self::Flood => flood::rows(plan)?,
             Self::Backup => backup::rows(plan)?,
             Self::Reload => reload::rows(plan)?,
-            Self::Handover => handover::rows(plan)?,
         };
         let steal = stats::steal().saturating_sub(before);
         rows.iter_mut().for_each(|row| row.steal = steal);

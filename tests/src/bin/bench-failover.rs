@@ -14,7 +14,7 @@ struct Arguments {
     /// Fewer rounds and shorter runs
     #[arg(long)]
     quick: bool,
-    /// Rows to measure, by letter: a,b,c,d,e,f,g,h,i
+    /// Rows to measure, by letter: a,b,c,d,e,f,g,h
     #[arg(long, value_delimiter = ',')]
     only: Vec<char>,
     #[arg(long, value_enum, default_value = "both")]
@@ -65,7 +65,7 @@ fn chosen(letters: &[char]) -> Result<Vec<Measure>> {
     }
     let mut chosen = Vec::new();
     for &letter in letters {
-        let Some(measure) = Measure::of_letter(letter) else { bail!("no row {letter}; there are a to i") };
+        let Some(measure) = Measure::of_letter(letter) else { bail!("no row {letter}; there are a to h") };
         if !chosen.contains(&measure) {
             chosen.push(measure);
         }
