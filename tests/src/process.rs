@@ -17,6 +17,8 @@ use crate::netns::{PREFIX, is_leftover};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 const PRIVATE: &str = "/run";
+/// Where daemons pin their programs and maps.
+const PINS: &str = "/sys/fs/bpf/vrrpx";
 static REAP: Once = Once::new();
 
 /// A running process and what it printed. It dies with its owner, even where the owner is killed.
@@ -155,6 +157,9 @@ impl Drop for Directory {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             eprintln!("{} stays: {error}", self.0.display());
         }
+        if let Some(own) = self.0.file_name().and_then(|name| name.to_str()) {
+            unpin(|name| name == own);
+        }
     }
 }
 
@@ -164,6 +169,19 @@ fn reap() {
     for entry in parents.into_iter().flat_map(std::fs::read_dir).flatten().flatten() {
         if entry.file_name().to_str().is_some_and(is_leftover) {
             // Another run may be reaping the same one.
+            let _gone = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    unpin(is_leftover);
+}
+
+/// Removes what killed daemons have pinned that had one of our directories as theirs.
+fn unpin(is_meant: impl Fn(&str) -> bool) {
+    for entry in std::fs::read_dir(PINS).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        // The last part of the path stands behind the last plus.
+        if name.to_str().and_then(|name| name.rsplit('+').next()).is_some_and(&is_meant) {
+            // Its guard may be at it.
             let _gone = std::fs::remove_dir_all(entry.path());
         }
     }
