@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -222,7 +223,12 @@ impl Host {
 /// are.
 impl Drop for Host {
     fn drop(&mut self) {
+        let network = std::fs::metadata(format!("/proc/{}/ns/net", self.holder.pid()));
         self.running.clear();
+        if let Ok(network) = network {
+            // A daemon that was killed leaves its pins.
+            let _none = std::fs::remove_dir_all(format!("/sys/fs/bpf/vrrpx/{}+run+vrrpx", network.ino()));
+        }
         let view = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
         let Some(own) = view(self.holder.pid().as_raw()) else { return };
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
