@@ -24,6 +24,7 @@ mod reload;
 mod repair;
 mod rungs;
 mod services;
+mod starved;
 mod takeover;
 mod tracks;
 mod vmac;

@@ -1,0 +1,122 @@
+//! Nodes without time, and nodes that hear more than anybody wants: none of it makes a second master.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use vrrp_tests::arp::ArpProber;
+use vrrp_tests::bench::load::Busy;
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Instance};
+use vrrp_tests::flood::{Flood, Flooder};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+
+use crate::{ours, roles, subject};
+
+/// Nobody but node 0 has said that it is master.
+fn ensure_one_master(pair: &Pair, what: &str) -> Result<()> {
+    ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "{what}: node 1 was master");
+    Ok(())
+}
+
+#[test]
+fn a_backup_that_stood_still_takes_nothing() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).interval(10);
+    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+        pair.observer.clear();
+        let tree = pair.running(1)?.process().tree();
+        for _ in 0..10 {
+            tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGSTOP))?;
+            sleep(Duration::from_millis(400));
+            tree.iter().try_for_each(|pid| kill(*pid, Signal::SIGCONT))?;
+            sleep(Duration::from_millis(200));
+        }
+        ensure_one_master(pair, "standing still")?;
+        // And it is a heir all the same.
+        pair.die(0)?;
+        pair.wait_for_master(1)
+    })
+}
+
+#[test]
+fn busy_processors_move_nobody() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    let instance = |priority| Instance::v3(priority).interval(20);
+    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+        let arp = ArpProber::new(&pair.lab, VIRTUAL_V4.parse()?, Duration::from_millis(2))?;
+        let processors = std::thread::available_parallelism()?.get();
+        pair.observer.clear();
+        let start = pair.mark();
+        let loops: Vec<usize> = (0..4 * processors).map(|number| number % processors).collect();
+        let busy = Busy::new(&loops)?;
+        sleep(Duration::from_secs(5));
+        drop(busy);
+        ensure_one_master(pair, "busy processors")?;
+        ensure!(arp.answered_twice(start).is_zero(), "both have answered");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    let excluded: Vec<String> =
+        (0..400).map(|n: u16| format!("10.77.{}.{}/32", 128 + n / 250, n % 250)).collect();
+    let block = format!("virtual_ipaddress_excluded {{\n        {}\n    }}", excluded.join("\n        "));
+    let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority).interval(10).line(&block)));
+    Pair::idle([role(200), role(100)])?.check(|pair| {
+        pair.start(1)?;
+        pair.wait_for_master(1)?;
+        let last = "10.77.129.149".parse()?;
+        pair.wait_for_address(1, last, true)?;
+        // The repeats of its announcements.
+        sleep(Duration::from_millis(500));
+        pair.observer.clear();
+        pair.start(0)?;
+        pair.wait_for_address(0, last, true)?;
+        pair.wait_for_address(1, last, false)?;
+        sleep(Duration::from_millis(500));
+        let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
+        let changes = nodes.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        ensure!(changes == 1, "{changes} changes of the master");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_flood_moves_nobody_and_hides_no_death() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let Some(daemon) = subject() else { return Ok(()) };
+    for flood in Flood::ALL {
+        Pair::settled(roles(daemon, Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+            let flooder = Flooder::new(&pair.lab, flood, 51)?;
+            until("a flood", SETTLE, || flooder.sent() > 1000)?;
+            pair.observer.clear();
+            sleep(Duration::from_secs(2));
+            ensure_one_master(pair, flood.word())?;
+            let sent = pair.observer.adverts().len();
+            // 20 are due; somebody may have had the processors for a while.
+            ensure!(sent >= 16, "{}: the master has sent only {sent} adverts", flood.word());
+            let before = flooder.sent();
+            pair.die(0)?;
+            pair.wait_for_master(1).with_context(|| flood.word())?;
+            ensure!(flooder.sent() > before, "{}: there was no flood at the death", flood.word());
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
