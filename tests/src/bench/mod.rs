@@ -11,6 +11,7 @@ pub mod failover;
 pub mod faults;
 pub mod flood;
 pub mod load;
+pub mod options;
 pub mod reload;
 mod stats;
 

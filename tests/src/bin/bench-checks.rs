@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use vrrp_tests::bench::{Plan, checks, table};
+use vrrp_tests::bench::{Plan, checks, options, table};
 use vrrp_tests::daemon::{Daemon, Mode};
 use vrrp_tests::missing;
 
@@ -19,13 +19,7 @@ struct Arguments {
 const NEEDS: [&str; 8] = ["root", "ip", "vrrpx", "keepalived", "dockerd", "busybox", "dbus-daemon", "nginx"];
 
 fn main() -> ExitCode {
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-checks: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    options::end("bench-checks", measure())
 }
 
 fn measure() -> Result<()> {

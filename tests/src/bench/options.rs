@@ -1,0 +1,54 @@
+//! What the benches' command lines have in common.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use super::Plan;
+use crate::daemon::{Daemon, Mode};
+use crate::require::missing;
+
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// Fewer rounds and shorter runs
+    #[arg(long)]
+    pub quick: bool,
+    #[arg(long, value_enum, default_value = "both")]
+    pub daemon: Choice,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Choice {
+    Keepalived,
+    Vrrpx,
+    Both,
+}
+
+impl Options {
+    /// # Errors
+    /// A program is not there, or this is not root.
+    pub fn plan(&self) -> Result<Plan> {
+        let daemons = match self.daemon {
+            Choice::Keepalived => vec![Daemon::Keepalived],
+            Choice::Vrrpx => vec![Daemon::Vrrpx(Mode::Native)],
+            Choice::Both => vec![Daemon::Keepalived, Daemon::Vrrpx(Mode::Native)],
+        };
+        let needs = ["root", "ip"].into_iter().chain(daemons.iter().map(|daemon| daemon.need()));
+        if let Some(reason) = needs.into_iter().find_map(missing) {
+            bail!("{reason}");
+        }
+        Ok(Plan { daemons, quick: self.quick })
+    }
+}
+
+/// Tells what went wrong, after the name of the bench.
+pub fn end(name: &str, outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
