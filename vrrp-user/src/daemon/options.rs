@@ -35,6 +35,8 @@ pub struct ProcessOptions {
     pub dump_at_start: bool,
     /// Rights that files do not get; counts before that of the configuration.
     pub umask: Option<u32>,
+    /// It works in the background, where nobody is to wait for the end of its standard error.
+    pub is_silent: bool,
 }
 
 /// Where keepalived's users look; what is not named is where keepalived has it for its configuration.

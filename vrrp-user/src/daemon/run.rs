@@ -130,10 +130,10 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let pid_files = options.process.places.as_ref().map(|it| pid_files::paths(it, &config.globals.process));
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let guard = OnceCell::new();
+    let (guard, is_silent) = (OnceCell::new(), options.process.is_silent);
     if predecessor.is_none() {
         // First of all: that of a dead daemon would remove what is made here.
-        runtime.block_on(start_guard(&guard, folder.path(), GUARD_ENDS));
+        runtime.block_on(start_guard(&guard, folder.path(), GUARD_ENDS, is_silent));
         runtime.block_on(errand::startup(&config.globals));
     }
     let globals = config.globals.clone();
@@ -211,7 +211,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         // Its own guard, once the other daemon has gone with that of its own.
         let guarded = async {
             if was_taken.await.is_ok() {
-                start_guard(&guard, folder.path(), PREDECESSOR_ENDS).await;
+                start_guard(&guard, folder.path(), PREDECESSOR_ENDS, is_silent).await;
             }
             pending::<()>().await;
         };
@@ -342,8 +342,9 @@ fn load_program(mode: XdpMode, slots: u32) -> io::Result<Loaded> {
 }
 
 /// After that of a dead daemon has been ended.
-async fn start_guard(guard: &OnceCell<Guard>, runtime_dir: &Path, within: Duration) {
-    match guard::relieve(runtime_dir, within).await.and_then(Guard::start) {
+async fn start_guard(guard: &OnceCell<Guard>, runtime_dir: &Path, within: Duration, is_silent: bool) {
+    let will = guard::relieve(runtime_dir, within).await;
+    match will.and_then(|will| Guard::start(will, is_silent)) {
         // There is none yet.
         Ok(started) => drop(guard.set(started)),
         Err(error) => warn!(%error, "no guard can be started: addresses stay where the daemon is killed"),

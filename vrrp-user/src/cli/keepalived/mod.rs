@@ -131,6 +131,7 @@ fn run_options(options: Options) -> RunOptions {
             places: Some(Places { pid: options.pid, vrrp_pid: options.vrrp_pid, folder: folder.is_some() }),
             dump_at_start: options.dump,
             umask: options.umask,
+            is_silent: !options.foreground && !options.console,
         },
     }
 }

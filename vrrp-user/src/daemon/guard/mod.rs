@@ -45,6 +45,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Guard {
     will: Will,
+    is_silent: bool,
     child: RefCell<Option<Child>>,
     exit: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
     netlink: RefCell<RouteSocket>,
@@ -92,9 +93,10 @@ impl Guard {
     ///
     /// # Errors
     /// No process can be started.
-    pub fn start(will: Will) -> io::Result<Self> {
+    pub fn start(will: Will, is_silent: bool) -> io::Result<Self> {
         let this = Self {
             will,
+            is_silent,
             child: RefCell::default(),
             exit: RefCell::default(),
             netlink: RefCell::new(RouteSocket::open()?),
@@ -118,6 +120,7 @@ impl Guard {
             .current_dir("/")
             .stdin(Stdio::from(self.will.file().try_clone()?))
             .stdout(Stdio::from(daemon))
+            .stderr(if self.is_silent { Stdio::null() } else { Stdio::inherit() })
             .spawn()?;
         let pid = child.id();
         self.will.set_guard(pid);
