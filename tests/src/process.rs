@@ -157,9 +157,6 @@ impl Drop for Directory {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             eprintln!("{} stays: {error}", self.0.display());
         }
-        if let Some(own) = self.0.file_name().and_then(|name| name.to_str()) {
-            unpin(|name| name == own);
-        }
     }
 }
 
@@ -175,7 +172,7 @@ fn reap() {
     unpin(is_leftover);
 }
 
-/// Removes what killed daemons have pinned that had one of our directories as theirs.
+/// Removes what killed daemons of earlier runs have pinned; that of this run may be what is looked at.
 fn unpin(is_meant: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(PINS).into_iter().flatten().flatten() {
         let name = entry.file_name();
