@@ -13,7 +13,6 @@ pub mod auth;
 pub mod background;
 pub mod board;
 pub mod change;
-mod check_metrics;
 pub mod checks;
 pub mod control;
 pub mod difference;

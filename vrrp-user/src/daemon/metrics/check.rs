@@ -1,11 +1,11 @@
-//! Metrics of checks, as part of a scrape.
+//! Metrics of checks.
 
 use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::metrics::{counter, gauge};
-use super::status::Sources;
+use super::family::{counter, gauge};
+use crate::daemon::status::Sources;
 use crate::driver::probe::Cause;
 
 /// Checks without a result yet have no rows.
