@@ -3,7 +3,7 @@
 //! Enters: a scrape. Leaves: what [`Sources`] hold at that moment; nothing is gathered between scrapes, and the
 //! engine does not notice one.
 
-mod check;
+mod checks;
 mod family;
 mod instance;
 mod node;
@@ -118,7 +118,7 @@ impl Collector for Scrape {
         self.node(out)?;
         instance::states(out, &readings)?;
         self.groups(out)?;
-        check::encode(&self.sources, out)?;
+        checks::encode(&self.sources, out)?;
         instance::activity(out, &readings)?;
         instance::counted(out, &readings)?;
         self.peers(out, &readings)

@@ -5,10 +5,10 @@ use std::io;
 use thiserror::Error;
 
 use crate::config::{Diagnostic, Severity};
-use crate::daemon::pid_files::PidFileError;
-use crate::daemon::places::PlaceError;
-use crate::daemon::preflight::MissingCapabilities;
-use crate::daemon::runtime_dir::ClaimError;
+use crate::daemon::host::places::PlaceError;
+use crate::daemon::process::pid_files::PidFileError;
+use crate::daemon::process::preflight::MissingCapabilities;
+use crate::daemon::process::runtime_dir::ClaimError;
 use crate::daemon::service::ServiceError;
 use crate::daemon::takeover::TakeoverError;
 

@@ -11,9 +11,9 @@ use tracing::warn;
 
 use super::error::RunError;
 use crate::config::{Config, ProcessSettings, Reader};
-use crate::daemon::options::RunOptions;
-use crate::daemon::places;
-use crate::daemon::preflight::{self, MissingCapabilities};
+use crate::daemon::host::places;
+use crate::daemon::process::options::RunOptions;
+use crate::daemon::process::preflight::{self, MissingCapabilities};
 
 pub(in crate::daemon) fn load(options: &RunOptions) -> Result<Config, RunError> {
     let reader = Reader::new(options.config_id.as_deref());
