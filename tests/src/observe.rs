@@ -6,9 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -20,18 +18,13 @@ use nix::sys::time::TimeVal;
 
 use crate::clock::{nanos, poll};
 use crate::lab::Lab;
+use crate::worker::{Workers, lock};
 
 /// Watches the nodes of a lab until dropped.
 #[derive(Debug)]
 pub struct Observer {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    seen: Mutex<Vec<Seen>>,
-    stop: AtomicBool,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _watching: Workers,
 }
 
 /// A frame of interest.
@@ -69,32 +62,26 @@ impl Observer {
     pub fn new(lab: &Lab) -> Result<Self> {
         let ports = lab.ports()?;
         let socket = lab.lan.enter(packet_socket)?;
-        let shared = Arc::new(Shared::default());
-        let thread = std::thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                let mut frame = [0; 2048];
-                while !shared.stop.load(Ordering::Relaxed) {
-                    let Ok(Some(got)) = receive(&socket, &mut frame) else { continue };
-                    let Some(node) = ports.iter().position(|&port| port == got.interface) else { continue };
-                    let Some(what) = frame.get(..got.len).filter(|_| !got.outgoing).and_then(read) else {
-                        continue;
-                    };
-                    lock(&shared.seen).push(Seen { at: got.at, node, what });
-                }
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let watching = Workers::default().with_frames(socket, move |got, frame| {
+            if let Some(node) = ports.iter().position(|&port| port == got.interface)
+                && let Some(what) = read(frame)
+            {
+                lock(&noted).push(Seen { at: got.at, node, what });
             }
         });
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { seen, _watching: watching })
     }
 
     /// All so far.
     pub fn seen(&self) -> Vec<Seen> {
-        lock(&self.shared.seen).clone()
+        lock(&self.seen).clone()
     }
 
     /// Forgets all so far.
     pub fn clear(&self) {
-        lock(&self.shared.seen).clear();
+        lock(&self.seen).clear();
     }
 
     /// Adverts so far, those of leaving masters too.
@@ -103,7 +90,7 @@ impl Observer {
             What::Advert(advert) => Some((seen.at, seen.node, advert)),
             What::Announce(_) => None,
         };
-        lock(&self.shared.seen).iter().filter_map(advert).collect()
+        lock(&self.seen).iter().filter_map(advert).collect()
     }
 
     /// Node of the latest advert that was no farewell.
@@ -134,16 +121,6 @@ impl Observer {
     pub fn announcers(&self, address: IpAddr) -> Vec<usize> {
         let seen = self.seen();
         seen.iter().filter(|seen| seen.what == What::Announce(address)).map(|seen| seen.node).collect()
-    }
-}
-
-impl Drop for Observer {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed already.
-            let _panicked = thread.join();
-        }
     }
 }
 
@@ -265,8 +242,4 @@ pub(crate) fn v4(bytes: &[u8], at: usize) -> Option<IpAddr> {
 pub(crate) fn v6(bytes: &[u8], at: usize) -> Option<IpAddr> {
     let octets: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
     Some(Ipv6Addr::from(octets).into())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
