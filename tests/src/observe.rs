@@ -93,6 +93,13 @@ impl Observer {
         lock(&self.seen).iter().filter_map(advert).collect()
     }
 
+    /// Longest time between two adverts, of whichever node, sent since `since`; `None` where there are fewer.
+    pub fn longest_silence(&self, since: u64) -> Option<Duration> {
+        let adverts = self.adverts();
+        let sent = || adverts.iter().map(|advert| advert.0).filter(|&at| at > since);
+        sent().zip(sent().skip(1)).map(|(one, next)| Duration::from_nanos(next.saturating_sub(one))).max()
+    }
+
     /// Node of the latest advert that was no farewell.
     pub fn master(&self) -> Option<usize> {
         let adverts = self.adverts();
