@@ -27,6 +27,7 @@ use vrrp_ebpf::wire::Reject;
 
 use super::board::{InstanceBoard, LATENESS_BUCKETS};
 use super::check_metrics;
+use super::hearing::Amiss;
 use super::status::{Live, Sources, family, gap_bound, received, skew, skew_seconds, source};
 use crate::driver::{Rung, clock};
 use crate::protocol::{InstanceSettings, Reason, State};
@@ -108,6 +109,8 @@ struct Reading<'a> {
     counters: Counters,
     /// What is left of it.
     lease: Duration,
+    /// See [`Amiss::who`].
+    deaf: Option<&'static str>,
     peers: Vec<(String, Peer)>,
 }
 
@@ -130,6 +133,7 @@ impl Collector for Scrape {
 impl Scrape {
     fn readings(&self) -> Vec<Reading<'_>> {
         let sources = &self.sources;
+        let record = sources.record.read();
         let readings = sources.instances().map(|(config, board)| {
             let slot = config.id.0;
             let family = config.settings.family;
@@ -138,6 +142,7 @@ impl Scrape {
                 board,
                 counters: sources.maps.counters(Some(slot)),
                 lease: sources.lease(config.id, self.now).unwrap_or_default(),
+                deaf: record.instance(config.id).and_then(|past| past.amiss).map(Amiss::who),
                 peers: sources.maps.peers(slot).map(|(_, peer)| (source(&peer, family), peer)).collect(),
             }
         });
@@ -408,6 +413,20 @@ fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::R
             readings.iter().try_for_each(|reading| row(&reading.labels(), value(reading)))
         })?;
     }
+    gauge(
+        out,
+        "vrrpx_deaf",
+        "1 while the program, or the host, does not hear what the other one does",
+        |row| {
+            for reading in readings {
+                for who in Amiss::WHO {
+                    let is_deaf = reading.deaf == Some(who);
+                    row(&reading.labels_and("who", who), f64::from(u8::from(is_deaf)))?;
+                }
+            }
+            Ok(())
+        },
+    )?;
     let (name, help) = ("vrrpx_dual_master_seconds", "For how long lower masters were heard while master");
     counter(out, name, help, |row| {
         let span = |reading: &Reading<'_>| nanos(reading.board.rivalled_nanos.load(Relaxed));

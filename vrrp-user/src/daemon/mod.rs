@@ -27,6 +27,7 @@ pub mod fifo;
 pub mod firewall;
 pub mod follow;
 pub mod guard;
+pub mod hearing;
 pub mod hooks;
 pub mod interfaces;
 mod interim;
