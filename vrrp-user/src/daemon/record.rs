@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::events::{Events, What};
-use super::hearing::Amiss;
+use super::host::hearing::Amiss;
 use super::reload::Stale;
 use crate::driver::Rung;
 use crate::driver::clock;
