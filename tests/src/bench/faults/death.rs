@@ -7,35 +7,33 @@ use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
 
 use super::{HEIR, INTERVALS, MASTER, Probes, cells, pair, patience};
-use crate::bench::{Plan, Row, millis};
+use crate::bench::{Plan, Row, Sheet, millis};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 
 /// Watched at least, once the heir is there.
 const AFTER: Duration = Duration::from_millis(700);
 
-pub(super) fn killed(plan: &Plan) -> Result<Vec<Row>> {
-    let row = |interval| {
-        let values = cells(plan, "kill", |daemon| kill_all(daemon, interval))?;
+pub(super) fn killed(plan: &Plan, sheet: &mut Sheet) {
+    for interval in INTERVALS {
+        let values = cells(plan, "kill", |daemon| kill_all(daemon, interval));
         let measure = format!(
             "SIGKILL to all processes of the master, {interval:?} adverts: both answered ARP / longest gap at the \
              client"
         );
-        Ok(Row::new(measure, "0 / ≤ 3 ms", values))
-    };
-    INTERVALS.into_iter().map(row).collect()
+        sheet.add(&Row::new(measure, "0 / ≤ 3 ms", values));
+    }
 }
 
-pub(super) fn hung(plan: &Plan) -> Result<Vec<Row>> {
-    let row = |interval| {
-        let values = cells(plan, "hang", |daemon| hang(daemon, interval))?;
+pub(super) fn hung(plan: &Plan, sheet: &mut Sheet) {
+    for interval in INTERVALS {
+        let values = cells(plan, "hang", |daemon| hang(daemon, interval));
         let measure = format!(
             "SIGSTOP to all processes of the master, {interval:?} adverts: both answered ARP / longest gap at the \
              client / ARP requests that both answered after SIGCONT"
         );
-        Ok(Row::new(measure, "0 / ≤ 3 ms / ≤ 1", values))
-    };
-    INTERVALS.into_iter().map(row).collect()
+        sheet.add(&Row::new(measure, "0 / ≤ 3 ms / ≤ 1", values));
+    }
 }
 
 fn kill_all(daemon: Daemon, interval: Duration) -> Result<String> {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::{HEIR, MASTER, cells, pair, patience};
 use crate::bench::load::takeovers;
-use crate::bench::{Plan, Row, millis};
+use crate::bench::{Plan, Row, Sheet, millis};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 use crate::flood::{Flood, Flooder};
@@ -15,10 +15,10 @@ use crate::flood::{Flood, Flooder};
 const VRID: u8 = 51;
 const INTERVAL: Duration = Duration::from_millis(100);
 
-pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
     let span = Duration::from_secs(if plan.quick { 3 } else { 10 });
-    let row = |flood: Flood| {
-        let values = cells(plan, flood.word(), |daemon| run(daemon, flood, span))?;
+    for flood in Flood::ALL {
+        let values = cells(plan, flood.word(), |daemon| run(daemon, flood, span));
         let measure = format!(
             "adverts at full rate: {}, {INTERVAL:?} adverts, {} s: takeovers / adverts of the master of {} / CPU of the \
              backup's daemon / excess of a real failover (frames a second)",
@@ -26,9 +26,8 @@ pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
             span.as_secs(),
             span.as_millis() / INTERVAL.as_millis()
         );
-        Ok(Row::new(measure, "0 / all / ≤ 1 % / ≤ 2 ms", values))
-    };
-    Flood::ALL.into_iter().map(row).collect()
+        sheet.add(&Row::new(measure, "0 / all / ≤ 1 % / ≤ 2 ms", values));
+    }
 }
 
 fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<String> {

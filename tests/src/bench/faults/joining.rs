@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{ARP, HEIR, MASTER, cells};
 use crate::arp::ArpProber;
-use crate::bench::{Plan, Row};
+use crate::bench::{Plan, Row, Sheet};
 use crate::clock::realtime;
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
@@ -18,13 +18,13 @@ const ADDRESSES: u16 = 1000;
 const ADVERTISED: u16 = 20;
 const INTERVAL: u64 = 10;
 
-pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
-    let values = cells(plan, "join", join)?;
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
+    let values = cells(plan, "join", join);
     let measure = format!(
         "a better node with {ADDRESSES} addresses joins, {INTERVAL} ms adverts: takeovers besides its own / both \
          answered ARP for the last address"
     );
-    Ok(vec![Row::new(measure, "0 / ≤ 20 ms", values)])
+    sheet.add(&Row::new(measure, "0 / ≤ 20 ms", values));
 }
 
 fn address(number: u16) -> Ipv4Addr {

@@ -8,22 +8,21 @@ use nix::sys::signal::Signal;
 
 use super::{MASTER, Probes, cells, pair, patience};
 use crate::bench::load::takeovers;
-use crate::bench::{Plan, Row, millis};
+use crate::bench::{Plan, Row, Sheet, millis};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 
 const INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(10)];
 
-pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
-    let row = |interval| {
-        let values = cells(plan, "restart", |daemon| restart(daemon, interval))?;
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
+    for interval in INTERVALS {
+        let values = cells(plan, "restart", |daemon| restart(daemon, interval));
         let measure = format!(
             "the master's daemon is started again, {interval:?} adverts: takeovers of the peer / longest gap at the \
              client"
         );
-        Ok(Row::new(measure, "0 / ≤ 3 ms", values))
-    };
-    INTERVALS.into_iter().map(row).collect()
+        sheet.add(&Row::new(measure, "0 / ≤ 3 ms", values));
+    }
 }
 
 fn restart(daemon: Daemon, interval: Duration) -> Result<String> {

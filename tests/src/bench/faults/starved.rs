@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
 
-use super::{HEIR, Probes, cells, pair};
+use super::{HEIR, Probes, cells, cells_side_by_side, pair};
 use crate::bench::load::{Busy, takeovers};
-use crate::bench::{Plan, Row};
+use crate::bench::{Plan, Row, Sheet};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 use crate::process::Directory;
@@ -22,22 +22,22 @@ const LOOPS: usize = 8;
 /// What the disk is written with, again and again.
 const FILE: usize = 64 << 20;
 
-pub(super) fn loaded(plan: &Plan) -> Result<Vec<Row>> {
+pub(super) fn loaded(plan: &Plan, sheet: &mut Sheet) {
     let span = Duration::from_secs(if plan.quick { 15 } else { 600 });
-    let values = cells(plan, "load", |daemon| load(daemon, span))?;
+    let values = cells(plan, "load", |daemon| load(daemon, span));
     let measure = format!(
         "{LOOPS} busy loops, memory and disk, {INTERVAL:?} adverts, {} s: false takeovers / both answered ARP",
         span.as_secs()
     );
-    Ok(vec![Row::new(measure, "0 / 0", values)])
+    sheet.add(&Row::new(measure, "0 / 0", values));
 }
 
-pub(super) fn paused(plan: &Plan) -> Result<Vec<Row>> {
+pub(super) fn paused(plan: &Plan, sheet: &mut Sheet) {
     let (rounds, span) = if plan.quick { (5, 1) } else { (100, 5) };
-    let values = cells(plan, "pause", |daemon| pause(daemon, rounds, Duration::from_secs(span)))?;
+    let values = cells_side_by_side(plan, "pause", |daemon| pause(daemon, rounds, Duration::from_secs(span)));
     let measure =
         format!("SIGSTOP to the backup for {span} s, {INTERVAL:?} adverts, {rounds} times: takeovers");
-    Ok(vec![Row::new(measure, "0", values)])
+    sheet.add(&Row::new(measure, "0", values));
 }
 
 fn load(daemon: Daemon, span: Duration) -> Result<String> {
