@@ -12,7 +12,7 @@ use crate::leave::{Leaving, Scene};
 pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
     for (leaving, what, heirs) in [
         (Leaving::Stop, "stop", &[None, Some(Daemon::Keepalived)][..]),
-        (Leaving::FailedCheck, "failed check, from its verdict on", &[None]),
+        (Leaving::FailedCheck, "failed check, from its verdict on", &[None, Some(Daemon::Keepalived)]),
         (Leaving::BetterNode, "a better node comes back", &[None]),
     ] {
         for (interval, heir) in

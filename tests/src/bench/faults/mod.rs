@@ -22,7 +22,7 @@ use anyhow::Result;
 use super::sheet::FAILED;
 use super::{Plan, Sheet};
 use crate::arp::ArpProber;
-use crate::clock::until;
+use crate::clock::{realtime, until};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::{Lab, VIRTUAL_V4};
 use crate::pair::{Pair, Role, SETTLE};
@@ -129,11 +129,22 @@ impl Probes {
         sleep(QUIET);
         Ok(probes)
     }
+
+    /// Longest time without an answer since `since` (CLOCK_REALTIME); waits for answers where there are none now.
+    fn gap(&self, since: u64) -> Result<Duration> {
+        let now = realtime();
+        until("answers at last", SETTLE, || self.echo.answered_since(now))?;
+        Ok(self.echo.longest_outage(since))
+    }
 }
 
 /// One value per daemon of the plan, one after the other.
 fn cells(plan: &Plan, what: &str, measure: impl Fn(Daemon) -> Result<String>) -> Vec<String> {
-    plan.daemons.iter().map(|daemon| cell(*daemon, what, &measure)).collect()
+    let cell = |daemon: &Daemon| {
+        eprintln!("{what}: {}", daemon.need());
+        cell(what, *daemon, measure(*daemon))
+    };
+    plan.daemons.iter().map(cell).collect()
 }
 
 /// As [`cells`], all at the same time.
@@ -146,7 +157,8 @@ fn cells_side_by_side(
     thread::scope(|scope| {
         let start = |daemon: &Daemon| {
             let daemon = *daemon;
-            scope.spawn(move || cell(daemon, what, measure))
+            eprintln!("{what}: {}", daemon.need());
+            scope.spawn(move || cell(what, daemon, measure(daemon)))
         };
         let running: Vec<_> = plan.daemons.iter().map(start).collect();
         // A panic of the thread has been printed already.
@@ -155,9 +167,8 @@ fn cells_side_by_side(
 }
 
 /// What cannot be measured keeps nothing else from being measured.
-fn cell(daemon: Daemon, what: &str, measure: impl Fn(Daemon) -> Result<String>) -> String {
-    eprintln!("{what}: {}", daemon.need());
-    measure(daemon).unwrap_or_else(|error| {
+fn cell(what: &str, daemon: Daemon, measured: Result<String>) -> String {
+    measured.unwrap_or_else(|error| {
         eprintln!("{what}: {}: {error:#}", daemon.need());
         FAILED.to_owned()
     })

@@ -33,7 +33,7 @@ fn remove(daemon: Daemon) -> Result<String> {
             let start = realtime();
             pair.node(MASTER)?.namespace.ip(&format!("address del {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
             sleep(Duration::from_secs(3));
-            gaps.push(probes.echo.longest_outage(start).as_secs_f64());
+            gaps.push(probes.gap(start)?.as_secs_f64());
         }
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
         Ok(format!("{} / {}", gaps.summary(), takeovers(&nodes)))

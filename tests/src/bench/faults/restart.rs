@@ -38,6 +38,6 @@ fn restart(daemon: Daemon, interval: Duration) -> Result<String> {
         }
         sleep(3 * patience(interval)? + Duration::from_secs(1));
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
-        Ok(format!("{} / {} ms", takeovers(&nodes), millis(probes.echo.longest_outage(start))))
+        Ok(format!("{} / {} ms", takeovers(&nodes), millis(probes.gap(start)?)))
     })
 }
