@@ -18,9 +18,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use super::events::What;
-use super::record::{Posts, Record};
 use crate::config::{Config, Told, WebhookSettings};
+use crate::daemon::events::What;
+use crate::daemon::record::{Posts, Record};
 use crate::driver::probe::attempt::Names;
 use crate::driver::webhook::{Refusal, Webhook};
 

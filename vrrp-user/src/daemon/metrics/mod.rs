@@ -3,6 +3,8 @@
 //! Enters: a scrape. Leaves: what [`Sources`] hold at that moment; nothing is gathered between scrapes, and the
 //! engine does not notice one.
 
+pub(crate) mod checks;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +28,6 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Reject;
 
 use super::board::{InstanceBoard, LATENESS_BUCKETS};
-use super::check_metrics;
 use super::status::{Live, Sources, family, gap_bound, received, skew, skew_seconds, source};
 use crate::driver::{Rung, clock};
 use crate::protocol::{InstanceSettings, Reason, State};
@@ -120,7 +121,7 @@ impl Collector for Scrape {
         self.node(out)?;
         states(out, &readings)?;
         self.groups(out)?;
-        check_metrics::encode(&self.sources, out)?;
+        checks::encode(&self.sources, out)?;
         activity(out, &readings)?;
         counted(out, &readings)?;
         self.peers(out, &readings)

@@ -19,26 +19,26 @@ use crate::driver::sysctl::Changed;
 
 /// Settings that go together.
 #[derive(Debug)]
-pub(super) struct Purpose {
+pub(crate) struct Purpose {
     /// By name and number: containers may not write the one and may send the other.
     settings: &'static [(&'static str, &'static str, (Setting, u32))],
     file: &'static str,
 }
 
 /// So that an interface does not answer for addresses that macvlans on it carry.
-pub(super) const PARENT: Purpose = Purpose {
+pub(crate) const PARENT: Purpose = Purpose {
     settings: &[("arp_ignore", "1", (Setting::ArpIgnore, 1)), ("arp_filter", "1", (Setting::ArpFilter, 1))],
     file: "sysctl",
 };
 
 /// So that the kernel keeps the other addresses of a subnet when the first one goes.
-pub(super) const SECONDARIES: Purpose = Purpose {
+pub(crate) const SECONDARIES: Purpose = Purpose {
     settings: &[("promote_secondaries", "1", (Setting::PromoteSecondaries, 1))],
     file: "sysctl-secondaries",
 };
 
 #[derive(Debug)]
-pub(super) struct Sysctls {
+pub(crate) struct Sysctls {
     purpose: &'static Purpose,
     file: PathBuf,
     held: BTreeMap<Arc<str>, Held>,
@@ -54,7 +54,7 @@ struct Held {
 
 impl Sysctls {
     /// Of a daemon with this runtime directory.
-    pub(super) fn new(purpose: &'static Purpose, folder: &Path) -> Self {
+    pub(crate) fn new(purpose: &'static Purpose, folder: &Path) -> Self {
         let file = folder.join(purpose.file);
         // Missing after a boot, and after a run that has ended well.
         let earlier = fs::read_to_string(&file).unwrap_or_default();
@@ -62,11 +62,11 @@ impl Sysctls {
     }
 
     /// Whether this is the interface that was given its settings, if one of the name was.
-    pub(super) fn is_current(&self, interface: &str, ifindex: u32) -> bool {
+    pub(crate) fn is_current(&self, interface: &str, ifindex: u32) -> bool {
         self.held.get(interface).is_none_or(|held| held.ifindex == ifindex)
     }
 
-    pub(super) fn holds(&self, interface: &str, ifindex: u32) -> bool {
+    pub(crate) fn holds(&self, interface: &str, ifindex: u32) -> bool {
         self.held.get(interface).is_some_and(|held| held.ifindex == ifindex)
     }
 
@@ -74,7 +74,7 @@ impl Sysctls {
     ///
     /// # Errors
     /// EPERM without CAP_NET_ADMIN.
-    pub(super) fn hold(&mut self, socket: &mut RouteSocket, interface: &Arc<str>) -> io::Result<()> {
+    pub(crate) fn hold(&mut self, socket: &mut RouteSocket, interface: &Arc<str>) -> io::Result<()> {
         let Ok(link) = Link::by_name(socket, interface) else { return Ok(()) };
         if self.held.get(interface).is_some_and(|held| held.ifindex == link.ifindex) {
             return Ok(());
@@ -96,7 +96,7 @@ impl Sysctls {
     }
 
     /// Sets back what an earlier run has left, of interfaces that are not held now.
-    pub(super) fn set_back_earlier(&mut self) {
+    pub(crate) fn set_back_earlier(&mut self) {
         if self.earlier.is_empty() {
             return;
         }
@@ -110,7 +110,7 @@ impl Sysctls {
     }
 
     /// Sets the others back.
-    pub(super) fn retain(&mut self, is_kept: impl Fn(&Arc<str>) -> bool) {
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(&Arc<str>) -> bool) {
         self.held.retain(|interface, _| is_kept(interface));
         self.remember();
     }

@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use super::events::What;
 use super::fifo::{Subject, Word};
-use super::record::Record;
 use crate::config::MailSettings;
+use crate::daemon::events::What;
+use crate::daemon::record::Record;
 use crate::driver::probe::attempt::{Failure, Names};
 use crate::driver::smtp::{Letter, Refusal, Server, Session};
 

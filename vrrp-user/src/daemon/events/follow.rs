@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::time::timeout;
 
-use super::events::{Event, Events, Gap};
+use super::{Event, Events, Gap};
 
 /// Events that are copied at a time.
 const PAGE: usize = 64;
@@ -50,7 +50,7 @@ pub enum Line {
 ///
 /// # Errors
 /// The client is gone.
-pub(super) async fn tell(
+pub(crate) async fn tell(
     events: &Events,
     since: Option<u64>,
     follows: bool,

@@ -4,6 +4,8 @@
 //! all, and then a configuration that is [`Stale`]. Absent: what the parts do with it; each settles by itself:
 //! interfaces and programs first, then the engine at one moment, then hooks and checks.
 
+pub mod change;
+
 use std::fs::{self, File};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,14 +16,14 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::checks::Checks;
-use super::interfaces::Order;
+use super::host::interfaces::Order;
 use super::notify::Notifier;
-use super::options::RunOptions;
-use super::preflight;
+use super::process::options::RunOptions;
+use super::process::preflight;
+use super::process::systemd;
 use super::report::{Passed, Reporter};
 use super::run::{self, RunError};
 use super::status::{Live, Sources};
-use super::systemd;
 use crate::config::{Config, ProcessSettings};
 
 /// Longest time that the engine may take to change over.

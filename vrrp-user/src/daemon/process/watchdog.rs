@@ -12,15 +12,15 @@ use sd_notify::NotifyState;
 use tokio::time::{interval, sleep};
 use tracing::warn;
 
-use super::queue::{Input, Queue};
-use super::status::Sources;
+use crate::daemon::queue::{Input, Queue};
+use crate::daemon::status::Sources;
 
 /// How often, and for how long, an answer of the engine is looked for.
 const LOOKS: u32 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Runs until it is dropped; at once at its end where no watchdog is wanted.
-pub(super) async fn feed(sources: Arc<Sources>, inputs: Queue<Input>) {
+pub(crate) async fn feed(sources: Arc<Sources>, inputs: Queue<Input>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     let mut due = interval((period / 2).max(LOOK_EVERY));
     loop {

@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{error, info};
 
-use super::record::{Realtime, Record};
+use crate::daemon::record::{Realtime, Record};
 use crate::driver::overrun::Overruns;
 
 /// A machine on which it happens again and again answers for most of the time.
 const REST: Duration = Duration::from_secs(10);
 
 /// Runs until it is dropped.
-pub(super) async fn follow(overruns: Overruns, record: Arc<Record>) {
+pub(crate) async fn follow(overruns: Overruns, record: Arc<Record>) {
     while overruns.happen().await.is_ok() {
         let before = record.read().realtime.clone().unwrap_or_default();
         let used = overruns.limit();

@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
-use super::events::What;
 use super::fifo::Word;
-use super::record::Record;
 use crate::config::{Globals, NotifyCommand, NotifySettings};
+use crate::daemon::events::What;
+use crate::daemon::record::Record;
 use crate::driver::process::{Identity, IdentityError, Job};
 use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
 
@@ -26,25 +26,25 @@ const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// One thing to tell.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Occasion {
-    pub(super) word: Word,
-    pub(super) previous: State,
-    pub(super) reason: Reason,
-    pub(super) epoch: Epoch,
-    pub(super) priority: Priority,
-    pub(super) peer: Option<IpAddr>,
+pub(crate) struct Occasion {
+    pub(crate) word: Word,
+    pub(crate) previous: State,
+    pub(crate) reason: Reason,
+    pub(crate) epoch: Epoch,
+    pub(crate) priority: Priority,
+    pub(crate) peer: Option<IpAddr>,
 }
 
 /// Of whom something is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Subject {
+pub(crate) enum Subject {
     Instance(InstanceId),
     Group(GroupId),
 }
 
 impl Subject {
     /// As keepalived writes it.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Instance(_) => "INSTANCE",
             Self::Group(_) => "GROUP",
@@ -54,20 +54,20 @@ impl Subject {
 
 /// What waits for a lane, each with its number among all that the lane was given.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     given: u64,
     state: Option<(u64, Occasion)>,
     contest: Option<(u64, Occasion)>,
 }
 
 impl Waiting {
-    pub(super) fn give_state(&mut self, occasion: Occasion) {
+    pub(crate) fn give_state(&mut self, occasion: Occasion) {
         self.given += 1;
         self.state = Some((self.given, occasion));
         self.contest = None;
     }
 
-    pub(super) fn give_contest(&mut self, occasion: Occasion) {
+    pub(crate) fn give_contest(&mut self, occasion: Occasion) {
         self.given += 1;
         self.contest = Some((self.given, occasion));
     }
@@ -75,18 +75,18 @@ impl Waiting {
 
 /// The hooks of one instance or group at work.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     told: watch::Sender<Waiting>,
     ended: Ended,
 }
 
 /// Comes when a lane has ended.
 #[derive(Debug)]
-pub(super) struct Ended(oneshot::Receiver<()>);
+pub(crate) struct Ended(oneshot::Receiver<()>);
 
 impl Lane {
     /// Must be called within a runtime.
-    pub(super) fn start(hooks: Hooks, before: Option<Ended>, running: &mut JoinSet<()>) -> Self {
+    pub(crate) fn start(hooks: Hooks, before: Option<Ended>, running: &mut JoinSet<()>) -> Self {
         let (told, hears) = watch::channel(Waiting::default());
         let (ends, ended) = oneshot::channel();
         running.spawn(async move {
@@ -97,17 +97,17 @@ impl Lane {
     }
 
     /// Nothing more is told; it ends after what waits.
-    pub(super) fn close(self) -> Ended {
+    pub(crate) fn close(self) -> Ended {
         self.ended
     }
 
-    pub(super) fn give(&self, change: impl FnOnce(&mut Waiting)) {
+    pub(crate) fn give(&self, change: impl FnOnce(&mut Waiting)) {
         self.told.send_modify(change);
     }
 }
 
 /// The hooks of one instance or group.
-pub(super) struct Hooks {
+pub(crate) struct Hooks {
     subject: Subject,
     name: Arc<str>,
     node: Arc<str>,
@@ -123,7 +123,7 @@ pub(super) struct Hooks {
 
 impl Hooks {
     /// `None` where there are none.
-    pub(super) fn new(
+    pub(crate) fn new(
         subject: Subject,
         name: &Arc<str>,
         notify: &NotifySettings,
@@ -158,7 +158,7 @@ impl Hooks {
 
     /// One occasion after the other, until nobody can bring a further one and none is waiting. Begins when the lane of
     /// an earlier configuration has ended.
-    pub(super) async fn run(self, mut told: watch::Receiver<Waiting>, before: Option<Ended>) {
+    pub(crate) async fn run(self, mut told: watch::Receiver<Waiting>, before: Option<Ended>) {
         if let Some(Ended(before)) = before {
             tokio::select! {
                 _ = before => {}

@@ -32,7 +32,7 @@ pub enum PlaceError {
 ///
 /// # Errors
 /// An instance has no place, or that of another one.
-pub(super) fn find(config: &mut Config) -> Result<(), PlaceError> {
+pub(crate) fn find(config: &mut Config) -> Result<(), PlaceError> {
     if config.instances.iter().all(|instance| !instance.settings.interface.is_empty()) {
         return Ok(());
     }

@@ -9,6 +9,12 @@
 //! reload that changes the hooks lets the lane of before come to its end first. At the end of the daemon everyone is
 //! told `STOP`.
 
+pub(crate) mod errand;
+pub mod fifo;
+pub mod hooks;
+pub mod mail;
+pub mod webhook;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,12 +24,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::fifo::{self, Fifos, Line, Word};
-use super::hooks::{Hooks, Lane, Occasion, Subject};
-use super::mail::Mailer;
+use self::fifo::{Fifos, Line, Word};
+use self::hooks::{Hooks, Lane, Occasion, Subject};
+use self::mail::Mailer;
+use self::webhook::Webhooks;
 use super::record::Record;
 use super::wall::rfc3339;
-use super::webhook::Webhooks;
 use crate::config::{Config, Globals, NotifySettings, ScriptUser, Told};
 use crate::driver::process::IdentityError;
 use crate::protocol::{

@@ -2,10 +2,10 @@
 //!
 //! Enters: two configurations whose numbers agree ([`crate::config::succeed`]). Leaves: instances that are removed, and
 //! those that are new or have other settings, each with what the effect thread does for it. Absent: what each setting
-//! means to a running instance; that is told in [`crate::protocol`] and [`super::effect`].
+//! means to a running instance; that is told in [`crate::protocol`] and [`crate::daemon::effect`].
 
-use super::effect::Charge;
 use crate::config::Config;
+use crate::daemon::effect::Charge;
 use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, TrackId};
 
 #[derive(Debug, Default)]

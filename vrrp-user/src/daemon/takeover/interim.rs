@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::options::RunOptions;
+use crate::daemon::process::options::RunOptions;
 use crate::driver::restart;
 
 /// Until the process in between must have taken over.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long it waits for the new daemon, in seconds.
 const LIFE: &str = "30";
@@ -25,7 +25,7 @@ const TAKEOVER: &str = "--takeover";
 const STAND_IN: &str = "--stand-in";
 
 /// Starts the process in between where this one is about to be started again by systemd. False: the end is the end.
-pub(super) async fn begin(options: &RunOptions) -> bool {
+pub(crate) async fn begin(options: &RunOptions) -> bool {
     // In keepalived's place the options are others, and whoever runs it that way restarts it as keepalived.
     let is_told = env::var_os("NOTIFY_SOCKET").is_some() && options.process.places.is_none();
     if !is_told || options.stand_in.is_some() {

@@ -3,6 +3,8 @@
 //! The journal stamps and colours by itself, so time goes into a line only where stderr is something else, and
 //! colours only where it is a terminal.
 
+pub mod syslog;
+
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
@@ -11,7 +13,7 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::FormatTime;
 
-use super::syslog::Syslog;
+use self::syslog::Syslog;
 
 /// Environment variable that gives the filter where the command line does not.
 pub const VARIABLE: &str = "VRRPX_LOG";

@@ -9,12 +9,12 @@ use crate::config::{Errand, Globals};
 use crate::driver::process::{Identity, IdentityError, Job};
 
 /// Before anything is announced or listened for.
-pub(super) async fn startup(globals: &Globals) {
+pub(crate) async fn startup(globals: &Globals) {
     run("startup_script", globals.process.startup.as_ref(), globals).await;
 }
 
 /// After everything is released.
-pub(super) async fn shutdown(globals: &Globals) {
+pub(crate) async fn shutdown(globals: &Globals) {
     run("shutdown_script", globals.process.shutdown.as_ref(), globals).await;
 }
 

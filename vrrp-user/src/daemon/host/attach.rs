@@ -14,13 +14,13 @@ use tracing::{info, warn};
 use vrrp_ebpf::map::{InstanceKey, Permit, PermitKey, Slot};
 use vrrp_ebpf::wire::address::widen;
 
-use super::board::Board;
-use super::change::{Changes, Configured};
 use super::fence::Fence;
-use super::options::XdpMode;
-use super::queue::{Input, Queue};
-use super::record::{Record, RungNote};
 use super::vmacs::Carrier;
+use crate::daemon::board::Board;
+use crate::daemon::process::options::XdpMode;
+use crate::daemon::queue::{Input, Queue};
+use crate::daemon::record::{Record, RungNote};
+use crate::daemon::reload::change::{Changes, Configured};
 use crate::driver::Rung;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};

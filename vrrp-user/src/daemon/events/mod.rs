@@ -7,6 +7,8 @@
 //! Numbers grow by one and begin with the time of the start in microseconds, so that they grow over restarts as well
 //! and no number of an earlier run is taken for one of this.
 
+pub mod follow;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

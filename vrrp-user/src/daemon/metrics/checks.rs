@@ -4,12 +4,12 @@ use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::metrics::{counter, gauge};
-use super::status::Sources;
+use super::{counter, gauge};
+use crate::daemon::status::Sources;
 use crate::driver::probe::Cause;
 
 /// Checks without a result yet have no rows.
-pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub(crate) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let rounds = sources.record.read().checks.clone();
     let checks = sources.config.checks.iter();
     let checks: Vec<_> = checks
