@@ -1,15 +1,15 @@
-//! Metrics of checks, as part of a scrape.
+//! Metrics of checks.
 
 use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::{counter, gauge};
+use super::family::{counter, gauge};
 use crate::daemon::status::Sources;
 use crate::driver::probe::Cause;
 
 /// Checks without a result yet have no rows.
-pub(crate) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let rounds = sources.record.read().checks.clone();
     let checks = sources.config.checks.iter();
     let checks: Vec<_> = checks
