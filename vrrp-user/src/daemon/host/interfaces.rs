@@ -107,6 +107,14 @@ impl Interfaces<'_> {
         let mut belongings = belongings(&self.config);
         let mut paths = PathMonitor::open(&belongings)?;
         loop {
+            // Before static routes are looked at.
+            for ifindex in monitor.take_raised() {
+                let Lost { instances, statics, .. } = belongings.of_raised(ifindex, monitor.table());
+                if statics {
+                    self.statics.renew_paths();
+                }
+                self.tell_lost(instances, None).await;
+            }
             let again = self.keep(monitor.table());
             while !tracker.update(monitor.table(), |change| self.tell(change)) {
                 tokio::time::sleep(RETRY).await;

@@ -138,12 +138,7 @@ impl Statics {
     /// Somebody has removed a route or a rule: all are set again by [`Self::keep`], unless that happens again and again.
     pub fn lose_paths(&mut self) {
         match self.losses.note(clock::now()) {
-            Verdict::PutBack => {
-                let routes = self.routes.iter_mut().filter(|(route, _)| route.tracked);
-                routes.for_each(|(_, is_set)| *is_set = false);
-                let rules = self.rules.iter_mut().filter(|(rule, _)| rule.tracked);
-                rules.for_each(|(_, is_set)| *is_set = false);
-            }
+            Verdict::PutBack => self.renew(),
             Verdict::GiveUp => {
                 warn!(
                     "static routes and rules are removed by somebody else again and again, and are left alone"
@@ -151,6 +146,20 @@ impl Statics {
             }
             Verdict::Leave => {}
         }
+    }
+
+    /// The kernel may have dropped routes: what is missing is set again by [`Self::keep`].
+    pub fn renew_paths(&mut self) {
+        if self.losses.verdict() == Verdict::PutBack {
+            self.renew();
+        }
+    }
+
+    fn renew(&mut self) {
+        let routes = self.routes.iter_mut().filter(|(route, _)| route.tracked);
+        routes.for_each(|(_, is_set)| *is_set = false);
+        let rules = self.rules.iter_mut().filter(|(rule, _)| rule.tracked);
+        rules.for_each(|(_, is_set)| *is_set = false);
     }
 
     /// Tells of routes that could not be set; those of interfaces that come later are set then.
