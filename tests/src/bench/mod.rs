@@ -50,20 +50,16 @@ pub enum Measure {
 }
 
 impl Measure {
-    pub const ALL: [Self; 6] =
-        [Self::Failover, Self::OneBusy, Self::AllBusy, Self::Flood, Self::Backup, Self::Reload];
-
-    pub fn of_letter(letter: char) -> Option<Self> {
-        match letter {
-            'a' | 'b' | 'c' => Some(Self::Failover),
-            'd' => Some(Self::OneBusy),
-            'e' => Some(Self::AllBusy),
-            'f' => Some(Self::Flood),
-            'g' => Some(Self::Backup),
-            'h' => Some(Self::Reload),
-            _ => None,
-        }
-    }
+    pub const ALL: [(&'static str, Self); 8] = [
+        ("a", Self::Failover),
+        ("b", Self::Failover),
+        ("c", Self::Failover),
+        ("d", Self::OneBusy),
+        ("e", Self::AllBusy),
+        ("f", Self::Flood),
+        ("g", Self::Backup),
+        ("h", Self::Reload),
+    ];
 
     /// Measures it.
     ///

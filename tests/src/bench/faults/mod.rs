@@ -76,10 +76,6 @@ impl Fault {
         ("removal", Self::Removal),
     ];
 
-    pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, fault)| *fault)
-    }
-
     /// Measures it. A value that cannot be had is told on standard error, and counted by the sheet.
     pub fn measure(self, plan: &Plan, sheet: &mut Sheet) {
         match self {
