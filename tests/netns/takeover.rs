@@ -164,6 +164,34 @@ fn a_broken_file_leaves_the_old_one() -> Result<()> {
     })
 }
 
+/// Somebody asks twice, or more often than that: one daemon comes out of it, which answers whoever asks it.
+#[test]
+fn successors_at_once_leave_one_that_answers() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = [stance(pair, 0)?, stance(pair, 1)?];
+        let mut all = vec![];
+        for _ in 0..4 {
+            all.push(pair.successor(0)?);
+            sleep(Duration::from_millis(30));
+        }
+        until("one that is left", SETTLE, || {
+            !pair.running(0).is_ok_and(|it| it.process().is_alive())
+                && all.iter_mut().filter(|next| next.is_alive()).count() == 1
+        })?;
+        let last = all.iter().find(|next| next.is_alive()).context("all have ended")?;
+        let pid = u64::try_from(last.pid().as_raw())?;
+        let running = pair.running(0)?;
+        until("its answer", SETTLE, || running.status().is_ok_and(|status| status["node"]["pid"] == pid))?;
+        ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
+        let log = pair.running(0)?.process().log();
+        ensure!(!log.contains("has not taken over"), "{log}");
+        Ok(())
+    })
+}
+
 /// It falls before the old one hears "adopted".
 #[test]
 fn a_successor_that_is_killed_leaves_the_old_one() -> Result<()> {

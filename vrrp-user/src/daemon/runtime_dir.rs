@@ -16,6 +16,9 @@ use thiserror::Error;
 
 use crate::driver::ownership;
 
+/// Name of the socket of a daemon that does not have the folder yet, before its pid.
+const SUCCESSOR: &str = "control.next.";
+
 /// A claimed folder. Dropped, it takes pid file and socket away and frees the folder.
 #[derive(Debug)]
 pub struct RuntimeDir {
@@ -86,7 +89,16 @@ impl RuntimeDir {
         })?;
         let claimed = Self { path: path.to_owned(), lock: OnceLock::from(lock) };
         claimed.write_pid()?;
+        claimed.tidy();
         Ok(claimed)
+    }
+
+    /// Removes the sockets of successors that were killed: none is left that could be followed.
+    fn tidy(&self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(SUCCESSOR)) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 
     fn write_pid(&self) -> Result<(), ClaimError> {
@@ -109,7 +121,8 @@ impl RuntimeDir {
     pub fn socket(&self) -> PathBuf {
         match self.lock.get() {
             Some(_) => socket(&self.path),
-            None => self.path.join("control.next"),
+            // Several may stand beside a daemon at a time.
+            None => self.path.join(format!("{SUCCESSOR}{}", std::process::id())),
         }
     }
 }
@@ -152,8 +165,11 @@ mod tests {
         fs::write(first.socket(), "left behind").unwrap();
         drop(first);
         assert!(!socket(&path).exists());
+        let killed = path.join(format!("{SUCCESSOR}1"));
+        fs::write(&killed, "left behind").unwrap();
         let second = RuntimeDir::claim(&path).unwrap();
         assert!(second.pid_file().exists());
+        assert!(!killed.exists());
         drop(second);
         fs::remove_dir_all(&path).unwrap();
     }
