@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -63,11 +64,18 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
         ensure!(pair.observer.announcers(address).is_empty(), "addresses were announced again");
         let outage = prober.longest_outage(start);
         ensure!(outage < Duration::from_millis(60), "nobody has answered for {outage:?}");
-        // And it is a daemon like any other.
+        // And it is a daemon like any other, beside which none can start.
+        ensure_locked(pair.running(0)?.directory())?;
         ensure!(pair.stop(0)?.success(), "the new one has ended with an error");
         pair.wait_for_master(1)?;
         pair.wait_for_address(0, address, false)
     })
+}
+
+fn ensure_locked(runtime_dir: &Path) -> Result<()> {
+    let lock = File::open(runtime_dir.join("vrrpx.lock"))?;
+    ensure!(Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err(), "nobody has the runtime directory");
+    Ok(())
 }
 
 fn vrrpx() -> bool {
@@ -185,6 +193,7 @@ fn successors_at_once_leave_one_that_answers() -> Result<()> {
         let pid = u64::try_from(last.pid().as_raw())?;
         let running = pair.running(0)?;
         until("its answer", SETTLE, || running.status().is_ok_and(|status| status["node"]["pid"] == pid))?;
+        ensure_locked(running.directory())?;
         ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
         let log = pair.running(0)?.process().log();
         ensure!(!log.contains("has not taken over"), "{log}");

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -134,6 +135,9 @@ impl Drop for RuntimeDir {
         } else if ownership::is_ours() {
             let _ = fs::remove_file(self.socket());
             let _ = fs::remove_file(self.pid_file());
+        } else {
+            // Its successor has it by the same open file. Dropped, it would be unlocked for both.
+            mem::forget(self.lock.take());
         }
     }
 }

@@ -83,6 +83,11 @@ struct Expander<'a> {
 
 impl Expander<'_> {
     fn file(&mut self, text: &str, file: FileId, includes: Includes<'_>) -> Result<(), Stop> {
+        if let Some(at) = zero(text, file) {
+            let report = &mut *self.substitution.report;
+            report.error(at, "there is a zero byte: this is no text").help("save it as UTF-8");
+            return Err(Stop);
+        }
         for text in text::lines(text, file) {
             self.text(text, includes)?;
         }
@@ -325,6 +330,15 @@ impl Expander<'_> {
         }
         Ok(())
     }
+}
+
+/// Where the first zero byte is. Binary files have some, and text as UTF-16.
+fn zero(text: &str, file: FileId) -> Option<Position> {
+    let (before, _) = text.split_once('\0')?;
+    let count = |letters: usize| u32::try_from(letters).unwrap_or(u32::MAX).saturating_add(1);
+    let line = count(before.matches('\n').count());
+    let column = count(before.chars().rev().take_while(|letter| *letter != '\n').count());
+    Some(Position { line, column, ..Position::start_of(file) })
 }
 
 fn canonical(path: &Path) -> PathBuf {
