@@ -79,15 +79,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Writes to stdout. A reader that has gone away is no error; what else keeps the text from it is told.
+/// Writes to stdout; false where the text is lost.
 fn print(text: &str) -> bool {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    !is_lost(&stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// A reader that has gone away is no error; what else keeps the output from it is told.
+fn is_lost(written: &io::Result<()>) -> bool {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(&format!("stdout: {error}"));
-            false
+            true
         }
-        _ => true,
+        _ => false,
     }
 }
 
@@ -98,4 +103,16 @@ fn complain(text: &str) {
 /// Writes a line to stderr, whose reader may have gone.
 fn tell(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_reader_that_has_gone_loses_nothing() {
+        assert!(!is_lost(&Ok(())));
+        assert!(!is_lost(&Err(io::ErrorKind::BrokenPipe.into())));
+        assert!(is_lost(&Err(io::ErrorKind::StorageFull.into())));
+    }
 }
