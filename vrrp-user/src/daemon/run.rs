@@ -1,6 +1,7 @@
 //! From a command line to a running daemon, in order.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
 use std::future::pending;
@@ -477,7 +478,20 @@ fn interfaces<'a>(
     let firewall = Firewall::new(&options.runtime_dir, config);
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
     let Kept { statics, secondaries, store } = kept;
-    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, store, firewall, guard, config }
+    let missing = BTreeSet::new();
+    Interfaces {
+        sources,
+        inputs,
+        attachments,
+        vmacs,
+        statics,
+        secondaries,
+        store,
+        firewall,
+        guard,
+        config,
+        missing,
+    }
 }
 
 /// Room for more instances than there are, as a reload may bring some.
