@@ -44,8 +44,7 @@ fn input() -> impl Strategy<Value = Input> {
             Input::Event(Event::Source(InstanceId(id), there.then(|| Variant::V3Ipv4.address(100))))
         }),
         1 => (0..3_u32, any::<bool>()).prop_map(|(id, up)| Input::Event(Event::Track(TrackId(id), up))),
-        1 => (0..4_u32, any::<bool>()).prop_map(|(id, address)| {
-            let loss = if address { Loss::Address } else { Loss::Path };
+        1 => (0..4_u32, prop::sample::select(&[Loss::Address, Loss::Path, Loss::Flushed][..])).prop_map(|(id, loss)| {
             Input::Event(Event::Lost(InstanceId(id), loss))
         }),
         1 => Just(Input::Event(Event::Startup)),

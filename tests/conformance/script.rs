@@ -59,6 +59,7 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         ["lost", "address"] => bench.handle(&Event::Lost(ID, Loss::Address)),
         ["deaf"] => bench.handle(&Event::Deaf(ID)),
         ["lapsed"] => bench.handle(&Event::Lapsed(ID)),
+        ["lost", "flushed"] => bench.handle(&Event::Lost(ID, Loss::Flushed)),
         ["lost", "path"] => bench.handle(&Event::Lost(ID, Loss::Path)),
         ["configure", ref change @ ..] => configure(bench, change),
         ["hear", priority, "from", from, "in", "version", "2"] => {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 
 use vrrp_user::daemon::control::{self, Control, LINE_MAX};
-use vrrp_user::daemon::runtime_dir::RuntimeDir;
+use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 
 use crate::setup::{Folder, filled};
 

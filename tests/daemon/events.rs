@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_user::daemon::control::{self, Control};
+use vrrp_user::daemon::events::follow::Line;
 use vrrp_user::daemon::events::{KEPT, What};
-use vrrp_user::daemon::follow::Line;
-use vrrp_user::daemon::runtime_dir::RuntimeDir;
+use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::status::Sources;
 use vrrp_user::driver::clock;
 

@@ -8,7 +8,7 @@ use nix::unistd::Uid;
 use vrrp_user::config::{
     CheckSettings, CheckTarget, Config, Globals, NotifySettings, ScriptCommand, ScriptUser,
 };
-use vrrp_user::daemon::preflight;
+use vrrp_user::daemon::process::preflight;
 use vrrp_user::protocol::{Track, TrackId, TrackSettings, Weight};
 
 use crate::setup::{Folder, config, hook, instance, script};

@@ -6,7 +6,7 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use vrrp_tests::process::Directory;
 use vrrp_user::config::{Config, parse};
-use vrrp_user::daemon::vmacs::Vmacs;
+use vrrp_user::daemon::host::vmacs::Vmacs;
 
 use crate::cable::Cable;
 

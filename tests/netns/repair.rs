@@ -152,6 +152,45 @@ fn static_routes_and_rules_come_back_too() -> Result<()> {
 }
 
 #[test]
+fn routes_that_went_with_another_interface_come_back_with_it() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    const ROUTES: [&str; 3] =
+        ["192.0.2.0/24 via 10.78.0.254", "198.51.100.0/24 dev lan1", "192.0.2.64/26 via"];
+    let instance = Instance::v3(200).line(
+        "virtual_routes {
+        192.0.2.0/24 via 10.78.0.254
+        198.51.100.0/24 dev lan1
+    }",
+    );
+    let blocks = "static_routes {\n    192.0.2.64/26 via 10.78.0.254\n}\n".to_owned();
+    let role = Role::new(DAEMON, Config { blocks, instances: vec![instance], ..Config::default() });
+    Pair::idle([role.clone(), role])?.check(|pair| {
+        let namespace = &pair.node(0)?.namespace;
+        namespace.ip("link add lan1 type veth peer name far1")?;
+        for command in ["link set far1 up", "link set lan1 up", "address add 10.78.0.1/24 dev lan1"] {
+            namespace.ip(command)?;
+        }
+        pair.start(0)?;
+        let are_set =
+            |pair: &Pair| shown(pair).is_ok_and(|text| ROUTES.iter().all(|route| text.contains(route)));
+        until("all routes", SETTLE, || are_set(pair))?;
+        let epoch = instance_field(pair, "epoch")?;
+        // More often than somebody may remove them.
+        for _ in 0..7 {
+            pair.node(0)?.namespace.ip("link set lan1 down")?;
+            let text = shown(pair)?;
+            ensure!(ROUTES.iter().all(|route| !text.contains(route)), "the kernel keeps routes: {text}");
+            pair.node(0)?.namespace.ip("link set lan1 up")?;
+            until("all routes again", SETTLE, || are_set(pair))?;
+        }
+        ensure!(instance_field(pair, "epoch")? == epoch, "the state has changed");
+        Ok(())
+    })
+}
+
+#[test]
 fn who_keeps_removing_the_address_gets_another_master() -> Result<()> {
     if !ours() {
         return Ok(());

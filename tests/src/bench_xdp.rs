@@ -10,7 +10,7 @@ use vrrp_ebpf::map::{Counter, InstanceKey, Slot};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 use vrrp_user::driver::clock;
-use vrrp_user::driver::xdp::program::{Entry, Program};
+use vrrp_user::driver::xdp::{Entry, Program};
 
 use crate::packet::{self, Frame, V3_IPV4, V3_IPV6};
 

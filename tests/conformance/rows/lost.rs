@@ -51,6 +51,7 @@ pub(super) const ROWS: &[Row] = &[
             wait down           -> advert 100, add, MASTER master_silent
             lost path           -> put back
             wait 100ms
+            lost flushed        -> put back
             lost path           -> put back
             wait 100ms
             lost path           -> put back
@@ -62,6 +63,7 @@ pub(super) const ROWS: &[Row] = &[
             lost path           -> abandoned
             wait 100ms
             lost path
+            lost flushed
             lost address        -> put back
             is MASTER
             link down           -> advert 0, remove, FAULT link_down

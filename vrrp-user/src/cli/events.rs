@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{RUNTIME_DIR, complain, is_lost};
 use crate::daemon::control;
-use crate::daemon::follow::Line;
+use crate::daemon::events::follow::Line;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{RUNTIME_DIR, complain};
 use crate::daemon::log;
-use crate::daemon::options::{ProcessOptions, RunOptions, XdpMode};
+use crate::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
 use crate::daemon::run;
 
 /// As for a file that is named and cannot be read.

@@ -25,9 +25,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::follow::{self, Line};
+use super::events::follow::{self, Line};
+use super::process::runtime_dir::{self, RuntimeDir};
 use super::reload;
-use super::runtime_dir::{self, RuntimeDir};
 use super::status::{Live, Status};
 
 /// Longest request in bytes, its line feed included.

@@ -6,55 +6,32 @@
 //!    ▼                                  ▼                                 │
 //! effect  (SCHED_FIFO − 1)           tokio (ordinary): notify, status, metrics, scripts, netlink monitor
 //! ```
-//! [`board`] is what all may read at any time without asking the engine.
+//! [`board`] is what all may read at any time without asking the engine. [`run`] starts all of it, in order; [`service`] is
+//! the ordinary thread, which keeps the host as it is configured ([`host`]), tells of changes ([`notify`], [`events`],
+//! [`metrics`], [`status`]), and answers whoever asks ([`control`]).
 
-pub mod attach;
 pub mod auth;
-pub mod background;
 pub mod board;
-pub mod change;
-mod check_metrics;
 pub mod checks;
 pub mod control;
 pub mod difference;
 pub mod dump;
 pub mod effect;
 pub mod engine;
-mod errand;
 pub mod events;
-pub mod fence;
-pub mod fifo;
-pub mod firewall;
-pub mod follow;
 pub mod guard;
-pub mod hooks;
-pub mod interfaces;
-mod interim;
+pub mod host;
 pub mod log;
-pub mod mail;
 pub mod metrics;
 mod notice;
 pub mod notify;
-pub mod options;
-mod overrun;
-pub mod pid_files;
-pub mod places;
-pub mod preflight;
+pub mod process;
 pub mod queue;
 pub mod record;
 pub mod reload;
 pub mod report;
 pub mod run;
-pub mod runtime_dir;
-pub mod secondaries;
 pub mod service;
-pub mod statics;
 pub mod status;
-mod sysctls;
-pub mod syslog;
-mod systemd;
 pub mod takeover;
-pub mod vmacs;
 pub mod wall;
-pub mod watchdog;
-pub mod webhook;

@@ -10,8 +10,8 @@ use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
 
-use super::change::Changes;
 use super::effect::Charge;
+use super::reload::change::Changes;
 use super::takeover::Legacy;
 use crate::driver::socket::Listener;
 use crate::driver::xdp::Hook;

@@ -31,6 +31,11 @@ pub struct Losses {
 }
 
 impl Losses {
+    /// What is gone without anybody's doing, which does not count.
+    pub fn verdict(&self) -> Verdict {
+        if self.given_up { Verdict::Leave } else { Verdict::PutBack }
+    }
+
     pub fn note(&mut self, now: Timestamp) -> Verdict {
         if self.given_up {
             return Verdict::Leave;

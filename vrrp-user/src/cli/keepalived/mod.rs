@@ -19,13 +19,13 @@ use self::options::{Options, Task, read};
 use self::table::{ROWS, Takes};
 use super::{RUNTIME_DIR, complain, print};
 use crate::config::Reader;
-use crate::daemon::background::{Side, Waiting, divide};
 use crate::daemon::dump::Dump;
+use crate::daemon::log::syslog::Syslog;
 use crate::daemon::log::{self, LogError};
-use crate::daemon::options::{Places, ProcessOptions, RunOptions};
-use crate::daemon::preflight;
+use crate::daemon::process::background::{Side, Waiting, divide};
+use crate::daemon::process::options::{Places, ProcessOptions, RunOptions};
+use crate::daemon::process::preflight;
 use crate::daemon::run::{self, config_exit_code};
-use crate::daemon::syslog::Syslog;
 
 /// The name that makes the program take these options.
 pub(super) const NAME: &str = "keepalived";

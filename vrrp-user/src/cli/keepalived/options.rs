@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::table::{Meaning, ROWS, Row, Takes};
-use crate::daemon::options::XdpMode;
-use crate::daemon::syslog::Facility;
+use crate::daemon::log::syslog::Facility;
+use crate::daemon::process::options::XdpMode;
 
 /// What the arguments come to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use super::options::{OptionError, Options, Task};
 use crate::config::umask;
-use crate::daemon::options::XdpMode;
-use crate::daemon::syslog::Facility;
+use crate::daemon::log::syslog::Facility;
+use crate::daemon::process::options::XdpMode;
 
 /// One option.
 pub(super) struct Row {

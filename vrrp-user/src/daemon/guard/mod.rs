@@ -1,7 +1,7 @@
 //! The guard: a process of its own that removes what the daemon has set, where the daemon dies and cannot do so itself.
 //!
 //! Enters: the runtime directory, configurations, interfaces. Leaves: a child process, and what it is to do, in a file that
-//! both have mapped ([`crate::driver::will`]). Absent: the fence, which holds without it; see [`super::fence`].
+//! both have mapped ([`crate::driver::will`]). Absent: the fence, which holds without it; see [`super::host::fence`].
 //!
 //! The lock on that file is the guard's: it shares the descriptor, and so outlives the daemon with it. A new daemon that
 //! finds it locked ends the guard of the dead one, and does the rest for itself.

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::{Estate, FORMAT, Legacy, Offer, TakeoverError};
 use crate::config::Config;
-use crate::daemon::runtime_dir;
+use crate::daemon::process::runtime_dir;
 
 /// For each answer of the old daemon.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -21,6 +21,7 @@
 
 mod arrive;
 mod estate;
+pub(crate) mod interim;
 mod leave;
 
 use std::io;

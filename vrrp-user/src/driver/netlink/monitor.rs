@@ -48,6 +48,10 @@ impl Monitor {
         self.table.take_removed()
     }
 
+    pub fn take_raised(&mut self) -> Vec<u32> {
+        self.table.take_raised()
+    }
+
     /// Waits for the next change, and takes in all that have come by then.
     ///
     /// # Errors

@@ -14,9 +14,10 @@ use rtnetlink::packet_route::{RouteNetlinkMessage, route, rule};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::link::Link;
 use super::socket::RouteSocket;
-use super::table::{Removed, Table};
-use crate::protocol::{InstanceId, InstanceSettings, Loss, Route, Rule};
+use super::table::{Address, Removed, Table};
+use crate::protocol::{Hop, InstanceId, InstanceSettings, Loss, Route, Rule};
 
 /// RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE, RTMGRP_IPV6_ROUTE, and the bit of RTNLGRP_IPV6_RULE.
 const GROUPS: u32 = 0x40 | 0x80 | 0x400 | 1 << 18;
@@ -93,6 +94,20 @@ impl Belongings {
         places.map(|(id, _)| (*id, Loss::Address)).collect()
     }
 
+    /// IPv4 routes go without a word when their interface goes down, and do not come back with it.
+    pub fn of_raised(&self, ifindex: u32, table: &Table) -> Lost {
+        let Some(link) = table.by_index(ifindex) else { return Lost::default() };
+        let addresses = table.addresses(ifindex);
+        let has_any = |routes: &[Route]| {
+            routes
+                .iter()
+                .any(|route| route.tracked && route.hops.iter().any(|hop| leads_over(hop, link, addresses)))
+        };
+        let owners = self.routes.iter().filter(|(_, routes)| has_any(routes));
+        let instances = owners.map(|(id, _)| (*id, Loss::Flushed)).collect();
+        Lost { instances, by: None, statics: has_any(&self.static_routes) }
+    }
+
     /// A route, or a rule.
     fn of_path(&self, message: &RouteNetlinkMessage, port: u32, lost: &mut Lost) {
         let before = lost.instances.len();
@@ -134,6 +149,25 @@ impl Belongings {
     fn has_paths(&self) -> bool {
         !self.routes.is_empty() || !self.rules.is_empty() || self.has_static_paths()
     }
+}
+
+/// By its name, or by the gateway that is reached there.
+fn leads_over(hop: &Hop, link: &Link, addresses: &[Address]) -> bool {
+    match (&hop.device, hop.gateway) {
+        (Some(device), _) => **device == *link.name,
+        (None, Some(gateway)) => addresses.iter().any(|address| is_neighbour(address, gateway)),
+        (None, None) => false,
+    }
+}
+
+fn is_neighbour(address: &Address, other: IpAddr) -> bool {
+    let near = address.peer.unwrap_or(address.address);
+    let differing = match (near, other) {
+        (IpAddr::V4(near), IpAddr::V4(other)) => (near.to_bits() ^ other.to_bits()).leading_zeros(),
+        (IpAddr::V6(near), IpAddr::V6(other)) => (near.to_bits() ^ other.to_bits()).leading_zeros(),
+        _ => return false,
+    };
+    differing >= u32::from(address.prefix)
 }
 
 fn is_route(wanted: &Route, message: &RouteMessage) -> bool {

@@ -64,6 +64,8 @@ pub struct Table {
     /// Interfaces with virtual MAC addresses are as many as instances, and each instance looks for its own.
     names: HashMap<String, u32>,
     removed: Removed,
+    /// Links that have come up since somebody asked last, by index.
+    raised: Vec<u32>,
 }
 
 /// What has gone since somebody asked last.
@@ -91,6 +93,10 @@ impl Table {
         match message {
             RouteNetlinkMessage::NewLink(message) => {
                 if let Some(link) = Link::parse(message) {
+                    let was_up = self.links.get(&link.ifindex).is_some_and(|(before, _)| before.up);
+                    if link.up && !was_up {
+                        self.raised.push(link.ifindex);
+                    }
                     let addresses = self.remove(link.ifindex);
                     self.names.insert(link.name.clone(), link.ifindex);
                     self.links.insert(link.ifindex, (link, addresses));
@@ -127,6 +133,10 @@ impl Table {
         std::mem::take(&mut self.removed)
     }
 
+    pub fn take_raised(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.raised)
+    }
+
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.names.get(name).and_then(|ifindex| self.links.get(ifindex)).map(|(link, _)| link)
     }
@@ -141,6 +151,10 @@ impl Table {
 
     pub fn all_addresses(&self) -> impl Iterator<Item = &Address> {
         self.links.values().flat_map(|(_, addresses)| addresses)
+    }
+
+    pub fn by_index(&self, ifindex: u32) -> Option<&Link> {
+        self.links.get(&ifindex).map(|(link, _)| link)
     }
 
     /// Forgets an interface and gives its addresses.

@@ -5,18 +5,25 @@
 
 pub mod attach;
 pub mod capabilities;
+mod entry;
 pub mod hook;
+mod link;
+mod load_error;
 mod occupant;
 pub mod pin;
 mod pod;
 pub mod program;
 mod report;
 pub mod ring;
+mod trial;
 mod unmapped;
 
 pub use attach::{AttachError, Attached, Mode, Refusal};
 pub use capabilities::Capability;
+pub use entry::Entry;
 pub use hook::Hook;
+pub use load_error::LoadError;
 pub use pin::{PinError, Pins};
-pub use program::{Entry, LoadError, Program};
+pub use program::Program;
 pub use ring::Ring;
+pub use trial::Run;

@@ -1,4 +1,8 @@
-//! The loaded program: its maps, its links, its errors.
+//! The loaded program with its maps and links.
+//!
+//! Enters: instances, the peers and addresses of each, and interfaces. Leaves: entries of the maps, attachments and pins.
+//! Absent: what the daemon reads of the maps, see [`Maps`], and on which rung an interface can stand, see
+//! [`super::attach`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,24 +16,23 @@ use std::time::Duration;
 
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpLink;
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
-use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
-use nix::errno::Errno;
-use thiserror::Error;
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use vrrp_ebpf::map::{Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
 
 use super::attach::{self, AttachError, Attached, Mode};
 use super::capabilities::{self, Capability};
+use super::entry::{self, Entry, xdp};
 use super::hook::Hook;
+use super::link::Link;
+use super::load_error::LoadError;
 use super::pin::{self, PinError, Pins};
 use super::pod::{Key, Known, Leased, Place, Sender};
 use super::report::Reporter;
 use super::ring::Ring;
 use super::unmapped::Unmapped;
 use crate::driver::maps::Maps;
-use crate::driver::{Rung, clock, ownership};
+use crate::driver::{clock, ownership};
 
 /// The object as bpf-linker left it; empty where the build lacked its tools.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
@@ -44,65 +47,10 @@ const PERMITS_PER_SLOT: u32 = 32;
 /// Interfaces with virtual MAC addresses per slot; mostly one.
 const REPORTERS_PER_SLOT: u32 = 4;
 
-/// A way into the program.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Entry {
-    Xdp,
-    Tcx,
-}
-
-impl Entry {
-    pub const ALL: [Self; 2] = [Self::Xdp, Self::Tcx];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Xdp => "vrrp_xdp",
-            Self::Tcx => "vrrp_tcx",
-        }
-    }
-
-    const fn empty(self) -> &'static str {
-        match self {
-            Self::Xdp => "empty_xdp",
-            Self::Tcx => "empty_tcx",
-        }
-    }
-}
-
-/// What BPF_PROG_TEST_RUN said.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Run {
-    /// The program's return value, in the words of its entry.
-    pub verdict: u32,
-    /// Mean time of one run.
-    pub duration: Duration,
-}
-
-/// Why there is no program. Each says what, why and what to do about it.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    #[error(
-        "no BPF program in this build: run `cargo xtask setup`, then build again; working on sockets until then"
-    )]
-    NotBuilt,
-    #[error("cannot load the BPF program without {}: grant it (systemd: AmbientCapabilities=) or run as root", list(.missing))]
-    Capability { missing: Vec<Capability> },
-    #[error(
-        "the kernel's verifier refused the BPF program (errno {errno}): {log}; please report it with the kernel's version"
-    )]
-    Verifier { errno: i32, log: String },
-    #[error("cannot {doing} for the BPF program: {} (errno {errno}); {}", Errno::from_raw(*.errno).desc(), advice(*.errno))]
-    Kernel { doing: String, errno: i32 },
-    #[error(
-        "the BPF program of this build cannot be used: {reason}; build it again with the pinned toolchain"
-    )]
-    Object { reason: String },
-}
-
 /// The loaded object with its maps and links; everything is detached, unpinned and unloaded when it is dropped.
 pub struct Program {
     pub(super) ebpf: Ebpf,
-    verified: HashMap<Entry, Duration>,
+    pub(super) verified: HashMap<Entry, Duration>,
     keys: BpfHashMap<MapData, Key, u32>,
     shortcuts: Array<MapData, Place>,
     permits: BpfHashMap<MapData, Sender, Known>,
@@ -115,14 +63,6 @@ pub struct Program {
     /// See [`super::report`].
     pub(super) macs: BpfHashMap<MapData, u32, [u8; 6]>,
     pub(super) reporters: HashMap<u32, Reporter>,
-}
-
-/// Detaches when dropped, unless it is pinned.
-#[derive(Debug)]
-enum Link {
-    Xdp(XdpLink),
-    Tcx(SchedClassifierLink),
-    Pinned(PathBuf),
 }
 
 impl Program {
@@ -161,7 +101,7 @@ impl Program {
         let mut verified = HashMap::new();
         for entry in Entry::ALL {
             let started = clock::now();
-            load_program(&mut ebpf, entry, entry.name()).map_err(|error| LoadError::from_program(&error))?;
+            entry::load(&mut ebpf, entry, entry.name()).map_err(|error| LoadError::from_program(&error))?;
             verified.insert(entry, clock::now().since(started));
         }
         let all = every_map(&ebpf)?;
@@ -204,10 +144,12 @@ impl Program {
         let Self { ebpf, pins, .. } = self;
         let mut taken = None;
         let attached = attach::climb(ifindex, interface, mode, |rung| {
-            let fresh = link(ebpf, ifindex, interface, rung)?;
+            let fresh = Link::attach(ebpf, ifindex, interface, rung)?;
             taken = Some(match pins {
                 // Refused, it has ended; another serves for as long as the daemon lives.
-                Some(pins) => fresh.pin(ifindex, pins).or_else(|_| link(ebpf, ifindex, interface, rung))?,
+                Some(pins) => {
+                    fresh.pin(ifindex, pins).or_else(|_| Link::attach(ebpf, ifindex, interface, rung))?
+                }
                 None => fresh,
             });
             Ok(())
@@ -366,35 +308,6 @@ impl Program {
         self.shortcuts.set(place, Place(shortcut), 0).map_err(io::Error::other)
     }
 
-    /// Runs an entry `repeat` times on a frame, as seen by the loopback device of this network namespace
-    /// (BPF_PROG_TEST_RUN). The maps change as they would by real frames.
-    ///
-    /// # Errors
-    /// The kernel's; EINVAL for a frame shorter than an Ethernet header.
-    pub fn run(&self, entry: Entry, frame: &[u8], repeat: u32) -> Result<Run, ProgramError> {
-        run(&self.ebpf, entry, entry.name(), frame, repeat)
-    }
-
-    /// Runs the empty program of an entry in the same way, to tell what a run costs in itself.
-    ///
-    /// # Errors
-    /// As [`Self::run`], and those of loading it.
-    pub fn run_empty(&mut self, entry: Entry, frame: &[u8], repeat: u32) -> Result<Run, ProgramError> {
-        load_program(&mut self.ebpf, entry, entry.empty())?;
-        run(&self.ebpf, entry, entry.empty(), frame, repeat)
-    }
-
-    /// How long the kernel took to verify and compile an entry.
-    pub fn verification(&self, entry: Entry) -> Option<Duration> {
-        self.verified.get(&entry).copied()
-    }
-
-    /// Instructions that the verifier went through for an entry (Linux 5.16).
-    pub fn verified_instructions(&self, entry: Entry) -> Option<u32> {
-        let program = self.ebpf.program(entry.name())?;
-        program.info().ok()?.verified_instruction_count()
-    }
-
     /// Passes what the program logs on to the `log` crate's logger, in a build with `bpf-log`, for as long as the future
     /// is polled.
     ///
@@ -428,17 +341,6 @@ impl Drop for Program {
     }
 }
 
-impl Link {
-    fn pin(self, ifindex: u32, pins: &Pins) -> Result<Self, PinError> {
-        let link: Result<FdLink, _> = match self {
-            Self::Xdp(link) => link.try_into(),
-            Self::Tcx(link) => link.try_into(),
-            Self::Pinned(_) => return Ok(self),
-        };
-        pins.pin_link(ifindex, link).map(Self::Pinned)
-    }
-}
-
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Program")
@@ -453,48 +355,6 @@ fn ring_bytes(slots: u32) -> u32 {
     const EVENT: u32 = 1528;
     const _: () = assert!(EVENT as usize == size_of::<Event>() + 8);
     slots.saturating_mul(2 * EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
-}
-
-fn load_program(ebpf: &mut Ebpf, entry: Entry, name: &str) -> Result<(), ProgramError> {
-    let loaded = match entry {
-        Entry::Xdp => xdp(ebpf, name)?.load(),
-        Entry::Tcx => tcx(ebpf, name)?.load(),
-    };
-    match loaded {
-        Err(ProgramError::AlreadyLoaded) => Ok(()),
-        other => other,
-    }
-}
-
-fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, ProgramError> {
-    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
-}
-
-pub(super) fn tcx<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
-    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
-}
-
-fn run(ebpf: &Ebpf, entry: Entry, name: &str, frame: &[u8], repeat: u32) -> Result<Run, ProgramError> {
-    let program = ebpf.program(name).ok_or(ProgramError::NotLoaded)?;
-    let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
-    let result = match entry {
-        Entry::Xdp => <&Xdp>::try_from(program)?.test_run(options)?,
-        Entry::Tcx => <&SchedClassifier>::try_from(program)?.test_run(options)?,
-    };
-    Ok(Run { verdict: result.return_value, duration: result.duration })
-}
-
-fn link(ebpf: &mut Ebpf, ifindex: u32, interface: &str, rung: Rung) -> Result<Link, ProgramError> {
-    if rung == Rung::Tcx {
-        let program = tcx(ebpf, Entry::Tcx.name())?;
-        // First, so that a program which ends the chain does not hide the adverts.
-        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = program.attach_with_options(interface, TcAttachType::Ingress, order)?;
-        return program.take_link(id).map(Link::Tcx);
-    }
-    let program = xdp(ebpf, Entry::Xdp.name())?;
-    let id = program.attach_to_if_index(ifindex, attach::xdp_mode(rung))?;
-    program.take_link(id).map(Link::Xdp)
 }
 
 /// A second descriptor of each map; bpffs takes no name with a dot, which are those of the compiler.
@@ -542,85 +402,5 @@ fn array(ebpf: &mut Ebpf, name: &str) -> Result<MapData, LoadError> {
     match take(ebpf, name)? {
         Map::Array(data) => Ok(data),
         _ => Err(LoadError::Object { reason: format!("{name} is no array") }),
-    }
-}
-
-impl LoadError {
-    fn from_ebpf(error: &EbpfError) -> Self {
-        match error {
-            EbpfError::MapError(error) => Self::from_map(error),
-            EbpfError::ProgramError(error) => Self::from_program(error),
-            other => Self::Object { reason: chain(other) },
-        }
-    }
-
-    fn from_map(error: &MapError) -> Self {
-        let (doing, error) = match error {
-            MapError::CreateError { name, io_error } => (format!("create the map {name}"), io_error),
-            MapError::SyscallError(error) => (error.call.to_owned(), &error.io_error),
-            MapError::IoError(error) => ("use a map".to_owned(), error),
-            other => return Self::Object { reason: chain(other) },
-        };
-        Self::Kernel { doing, errno: error.raw_os_error().unwrap_or(0) }
-    }
-
-    fn from_program(error: &ProgramError) -> Self {
-        match error {
-            ProgramError::LoadError { io_error, verifier_log } => {
-                let errno = io_error.raw_os_error().unwrap_or(0);
-                let log = tail(&verifier_log.to_string());
-                if log.is_empty() {
-                    Self::Kernel { doing: "load the program".to_owned(), errno }
-                } else {
-                    Self::Verifier { errno, log }
-                }
-            }
-            ProgramError::SyscallError(error) => Self::Kernel {
-                doing: error.call.to_owned(),
-                errno: error.io_error.raw_os_error().unwrap_or(0),
-            },
-            other => Self::Object { reason: chain(other) },
-        }
-    }
-}
-
-/// The verifier's last words, which name the instruction and the reason; statistics follow them.
-fn tail(log: &str) -> String {
-    let mut lines: Vec<_> = log
-        .lines()
-        .map(str::trim)
-        .filter(|line| {
-            !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time")
-        })
-        .rev()
-        .take(4)
-        .collect();
-    lines.reverse();
-    lines.join(" | ")
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-fn list(capabilities: &[Capability]) -> String {
-    capabilities.iter().map(|capability| capability.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-fn advice(errno: i32) -> &'static str {
-    match Errno::from_raw(errno) {
-        Errno::EPERM | Errno::EACCES => {
-            "BPF may be locked down, or this is a user namespace: use sockets there"
-        }
-        Errno::ENOMEM | Errno::E2BIG => "fewer instances need less memory",
-        Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP => "it needs Linux 5.18 or later: use sockets here",
-        _ => "use sockets until it is solved",
     }
 }

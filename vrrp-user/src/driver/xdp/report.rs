@@ -5,7 +5,8 @@ use std::io;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
 use aya::programs::{LinkOrder, ProgramError};
 
-use super::program::{Program, tcx};
+use super::entry::tcx;
+use super::program::Program;
 
 const NAME: &str = "vrrp_report";
 

@@ -89,16 +89,17 @@ pub(in crate::protocol) fn lost(instance: &mut Instance, loss: Loss, turn: &mut 
     if away::notice(instance, turn) {
         return;
     }
-    let losses = match loss {
-        Loss::Address => &mut instance.master.addresses_lost,
-        Loss::Path => &mut instance.master.paths_lost,
+    let verdict = match loss {
+        Loss::Address => instance.master.addresses_lost.note(turn.now),
+        Loss::Path => instance.master.paths_lost.note(turn.now),
+        Loss::Flushed => instance.master.paths_lost.verdict(),
     };
-    match (losses.note(turn.now), loss) {
+    match (verdict, loss) {
         (Verdict::PutBack, _) => {
             turn.actions.push_back(Action::PutBack(instance.id(), instance.epoch));
         }
-        (Verdict::GiveUp, Loss::Path) => turn.actions.push_back(Action::ReportAbandoned(instance.id())),
         (Verdict::GiveUp, Loss::Address) => instance.set_taken_away(true, turn),
+        (Verdict::GiveUp, _) => turn.actions.push_back(Action::ReportAbandoned(instance.id())),
         (Verdict::Leave, _) => {}
     }
 }

@@ -1,0 +1,243 @@
+//! From the first byte of an Ethernet frame to its VRRP message.
+//!
+//! Enters: a frame, and the VLAN tag that the kernel has taken out of it already. Leaves: where the message lies, and
+//! what the IP header says of it. Absent: any judgement; whether the frame is an advert of ours, or legal, is decided
+//! by [`super::advert::judge`].
+//!
+//! Most frames are not VRRP. Those leave after the ethertype and the protocol number were read.
+
+mod question;
+#[cfg(test)]
+mod tests;
+
+pub use question::{QUESTION_LEN, asked_for};
+
+use super::address::widen_ipv4;
+use super::ipv4::field as ipv4_field;
+use super::ipv6::field as ipv6_field;
+use super::vrrp::field as vrrp_field;
+use super::{Family, Octets, PROTOCOL, ah, ethernet, ipv4, ipv6, ndisc};
+
+/// What leads to a VRRP message. Lengths are those of the IP header: padding of the link does not count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Frame {
+    pub family: Family,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// VLAN id of the innermost tag that names one, 0 without.
+    pub vlan: u16,
+    /// IPv4 in the first four bytes.
+    pub source: [u8; 16],
+    pub destination: [u8; 16],
+    /// Where the message begins in the frame.
+    pub at: usize,
+    /// Bytes of the message; some may lie beyond the end of the frame. At least 2.
+    pub length: usize,
+    /// Bytes from the IP header to the message where an authentication header is between them; 0 without one.
+    pub prefix: usize,
+    pub vrid: u8,
+}
+
+impl Frame {
+    /// Whether it is addressed to the VRRP group of its family (RFC 9568 §5.1.1.2, §5.1.2.2).
+    #[inline(always)]
+    pub fn is_to_group(&self) -> bool {
+        match self.family {
+            Family::V4 => self.destination == widen_ipv4(ipv4::GROUP),
+            Family::V6 => self.destination == ipv6::GROUP,
+        }
+    }
+
+    /// Whether it is addressed to one host, as far as that shows.
+    #[inline(always)]
+    pub fn is_to_host(&self) -> bool {
+        is_host(self.family, &self.destination)
+    }
+
+    /// Whether one host can have sent it, as far as that shows: the source is neither unspecified, nor multicast, nor
+    /// broadcast, nor loopback.
+    #[inline(always)]
+    pub fn is_from_host(&self) -> bool {
+        is_host(self.family, &self.source)
+    }
+}
+
+/// Why a frame leads to no message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotAdvert {
+    /// Another protocol; also a fragment, an IPv6 extension header before VRRP, or more than two tags.
+    Other,
+    /// It may ask who has an address; see [`asked_for`].
+    Neighbour,
+    /// VRRP, but cut off before the VRID, so that it can be counted for no instance.
+    Truncated,
+}
+
+/// A frame of which no byte behind the IP header was looked at yet: only that much has to be in reach.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers(Frame);
+
+impl Headers {
+    /// Where the message ends, as the IP header says.
+    #[inline(always)]
+    pub fn end(&self) -> usize {
+        self.0.at + self.0.length
+    }
+
+    /// Reads the VRID as well.
+    ///
+    /// # Errors
+    /// [`NotAdvert::Truncated`].
+    #[inline(always)]
+    pub fn frame<O: Octets + ?Sized>(self, octets: &O) -> Result<Frame, NotAdvert> {
+        // Within the length of the IP header: what lies behind it is padding.
+        if self.0.length <= vrrp_field::VRID {
+            return Err(NotAdvert::Truncated);
+        }
+        let [vrid] = octets.get::<1>(self.0.at + vrrp_field::VRID).ok_or(NotAdvert::Truncated)?;
+        Ok(Frame { vrid, ..self.0 })
+    }
+}
+
+/// Walks Ethernet, tags and IP, as [`headers`] does, and reads the VRID.
+///
+/// # Errors
+/// [`NotAdvert`]: nothing here to judge.
+#[inline(always)]
+pub fn dissect<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Frame, NotAdvert> {
+    headers(octets, stripped)?.frame(octets)
+}
+
+/// Walks Ethernet, tags and IP. `stripped` is the VLAN id of the tag that is no longer in the frame, 0 without; it was
+/// the outer one.
+///
+/// Neither a fragment nor a message behind an IPv6 extension header is read: no VRRP router sends such, and the program
+/// can not put fragments together.
+///
+/// # Errors
+/// [`NotAdvert`]: nothing here to judge.
+#[inline(always)]
+pub fn headers<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Headers, NotAdvert> {
+    let (ethertype, at, vlan) = link(octets, stripped)?;
+    match ethertype {
+        ethernet::IPV4 => dissect_ipv4(octets, at, vlan),
+        ethernet::IPV6 => dissect_ipv6(octets, at, vlan),
+        ethernet::ARP => Err(NotAdvert::Neighbour),
+        _ => Err(NotAdvert::Other),
+    }
+}
+
+/// The ethertype behind all tags, where what it names begins, and the VLAN.
+#[inline(always)]
+fn link<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<(u16, usize, u16), NotAdvert> {
+    let mut at = ethernet::field::ETHERTYPE;
+    let mut vlan = stripped;
+    let mut ethertype = read_u16(octets, at)?;
+    if is_tag(ethertype) {
+        (ethertype, vlan) = behind_tag(octets, at, vlan)?;
+        at += ethernet::TAG_LEN;
+        if is_tag(ethertype) && stripped == 0 {
+            (ethertype, vlan) = behind_tag(octets, at, vlan)?;
+            at += ethernet::TAG_LEN;
+        }
+    }
+    Ok((ethertype, at + 2, vlan))
+}
+
+#[inline(always)]
+fn is_tag(ethertype: u16) -> bool {
+    ethertype == ethernet::VLAN || ethertype == ethernet::SERVICE_VLAN
+}
+
+/// The ethertype behind the tag whose own ethertype is at `at`, and the VLAN it names. Id 0 names none (802.1Q §9.6):
+/// such a tag carries a priority only.
+#[inline(always)]
+fn behind_tag<O: Octets + ?Sized>(octets: &O, at: usize, outer: u16) -> Result<(u16, u16), NotAdvert> {
+    let [control_high, control_low, type_high, type_low] = octets.get::<4>(at + 2).ok_or(NotAdvert::Other)?;
+    let id = u16::from_be_bytes([control_high, control_low]) & ethernet::VLAN_ID;
+    Ok((u16::from_be_bytes([type_high, type_low]), if id == 0 { outer } else { id }))
+}
+
+#[inline(always)]
+fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
+    let [ttl, protocol] = octets.get::<2>(at + ipv4_field::TTL).ok_or(NotAdvert::Other)?;
+    if protocol != PROTOCOL && protocol != ah::PROTOCOL {
+        return Err(NotAdvert::Other);
+    }
+    let [version_ihl, _, total_high, total_low] = octets.get::<4>(at).ok_or(NotAdvert::Other)?;
+    let header = usize::from(version_ihl & 0x0f) * 4;
+    let fragment = read_u16(octets, at + ipv4_field::FRAGMENT)?;
+    if version_ihl >> 4 != 4 || header < ipv4::HEADER_LEN || fragment & ipv4::IS_FRAGMENT != 0 {
+        return Err(NotAdvert::Other);
+    }
+    let mut prefix = 0;
+    if protocol == ah::PROTOCOL {
+        // Of another protocol, or of an algorithm that nobody uses with VRRP.
+        if octets.get::<2>(at + header).ok_or(NotAdvert::Other)? != ah::BEGINNING {
+            return Err(NotAdvert::Other);
+        }
+        prefix = header + ah::HEADER_LEN;
+    }
+    let header = header.max(prefix);
+    let source = octets.get::<4>(at + ipv4_field::SOURCE).ok_or(NotAdvert::Truncated)?;
+    let destination = octets.get::<4>(at + ipv4_field::DESTINATION).ok_or(NotAdvert::Truncated)?;
+    let total = usize::from(u16::from_be_bytes([total_high, total_low]));
+    Ok(Headers(Frame {
+        family: Family::V4,
+        ttl,
+        vlan,
+        source: widen_ipv4(source),
+        destination: widen_ipv4(destination),
+        at: at + header,
+        length: total.saturating_sub(header),
+        prefix,
+        vrid: 0,
+    }))
+}
+
+#[inline(always)]
+fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<Headers, NotAdvert> {
+    let [next_header, hop_limit] = octets.get::<2>(at + ipv6_field::NEXT_HEADER).ok_or(NotAdvert::Other)?;
+    if next_header != PROTOCOL {
+        let is_icmpv6 = next_header == ndisc::ICMPV6;
+        return Err(if is_icmpv6 { NotAdvert::Neighbour } else { NotAdvert::Other });
+    }
+    let [version_class] = octets.get::<1>(at).ok_or(NotAdvert::Other)?;
+    if version_class >> 4 != 6 {
+        return Err(NotAdvert::Other);
+    }
+    let source = octets.get::<16>(at + ipv6_field::SOURCE).ok_or(NotAdvert::Truncated)?;
+    let destination = octets.get::<16>(at + ipv6_field::DESTINATION).ok_or(NotAdvert::Truncated)?;
+    let length = usize::from(read_u16(octets, at + ipv6_field::PAYLOAD_LENGTH)?);
+    Ok(Headers(Frame {
+        family: Family::V6,
+        ttl: hop_limit,
+        vlan,
+        source,
+        destination,
+        at: at + ipv6::HEADER_LEN,
+        length,
+        prefix: 0,
+        vrid: 0,
+    }))
+}
+
+#[inline(always)]
+fn read_u16<O: Octets + ?Sized>(octets: &O, at: usize) -> Result<u16, NotAdvert> {
+    octets.get::<2>(at).map(u16::from_be_bytes).ok_or(NotAdvert::Other)
+}
+
+/// Compares the address as one number: taken apart into bytes, it would be kept in as many registers.
+#[inline(always)]
+fn is_host(family: Family, address: &[u8; 16]) -> bool {
+    let number = u128::from_be_bytes(*address);
+    let first = (number >> 120) as u8;
+    match family {
+        Family::V4 => {
+            let number = (number >> 96) as u32;
+            !(first == 127 || first & 0xf0 == 0xe0 || number == 0 || number == u32::MAX)
+        }
+        // :: and ::1 differ in the last bit only.
+        Family::V6 => first != 0xff && number > 1,
+    }
+}

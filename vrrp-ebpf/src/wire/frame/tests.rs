@@ -1,0 +1,270 @@
+//! Frames with tags, options, fragments, extension headers and padding; cut off anywhere; and at random.
+
+use core::cell::Cell;
+
+use proptest::prelude::*;
+
+use super::{Frame, NotAdvert, QUESTION_LEN, asked_for, dissect, is_host};
+use crate::wire::address::widen_ipv4;
+use crate::wire::vectors::{GRATUITOUS_ARP, NEIGHBOR_ADVERTISEMENT, V2_PASS, V3_IPV4, V3_IPV6};
+use crate::wire::{Family, Octets};
+
+const TAG_5: [u8; 4] = [0x81, 0x00, 0xe0, 0x05];
+const SERVICE_TAG_7: [u8; 4] = [0x88, 0xa8, 0x00, 0x07];
+const PRIORITY_TAG: [u8; 4] = [0x81, 0x00, 0xe0, 0x00];
+
+fn tagged(frame: &[u8], tags: &[[u8; 4]]) -> Vec<u8> {
+    [&frame[..12], tags.concat().as_slice(), &frame[12..]].concat()
+}
+
+/// With `words` words of no-operation options.
+fn with_options(frame: &[u8], words: u8) -> Vec<u8> {
+    let mut bytes = [&frame[..34], vec![1; usize::from(words) * 4].as_slice(), &frame[34..]].concat();
+    bytes[14] += words;
+    bytes[17] += words * 4;
+    bytes
+}
+
+#[test]
+fn ipv4() {
+    let frame = dissect(V2_PASS.as_slice(), 0).unwrap();
+    assert_eq!(
+        frame,
+        Frame {
+            family: Family::V4,
+            ttl: 255,
+            vlan: 0,
+            source: widen_ipv4([10, 0, 9, 1]),
+            destination: widen_ipv4([224, 0, 0, 18]),
+            at: 34,
+            length: 24,
+            prefix: 0,
+            vrid: 51,
+        }
+    );
+    assert!(frame.is_to_group() && !frame.is_to_host() && frame.is_from_host());
+}
+
+#[test]
+fn ipv6() {
+    let frame = dissect(V3_IPV6.as_slice(), 0).unwrap();
+    assert_eq!((frame.family, frame.ttl, frame.at, frame.length), (Family::V6, 255, 54, 40));
+    assert_eq!((frame.vrid, frame.vlan), (53, 0));
+    assert_eq!(frame.source, [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 1]);
+    assert!(frame.is_to_group() && !frame.is_to_host() && frame.is_from_host());
+}
+
+/// P28.
+#[test]
+fn tags() {
+    for (tags, stripped, vlan) in [
+        (vec![TAG_5], 0, 5),
+        (vec![SERVICE_TAG_7], 0, 7),
+        (vec![SERVICE_TAG_7, TAG_5], 0, 5),
+        (vec![TAG_5, TAG_5], 0, 5),
+        (vec![PRIORITY_TAG], 0, 0),
+        (vec![SERVICE_TAG_7, PRIORITY_TAG], 0, 7),
+        (vec![PRIORITY_TAG, TAG_5], 0, 5),
+        (vec![], 7, 7),
+        (vec![TAG_5], 7, 5),
+        (vec![PRIORITY_TAG], 7, 7),
+    ] {
+        for bytes in [V2_PASS.as_slice(), V3_IPV6.as_slice()] {
+            let plain = dissect(bytes, 0).unwrap();
+            let frame = dissect(tagged(bytes, &tags).as_slice(), stripped).unwrap();
+            let at = plain.at + 4 * tags.len();
+            assert_eq!(frame, Frame { vlan, at, ..plain }, "{tags:x?} after {stripped}");
+        }
+    }
+}
+
+#[test]
+fn too_many_tags() {
+    let bytes = tagged(&V2_PASS, &[SERVICE_TAG_7, TAG_5, TAG_5]);
+    assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Other));
+    assert_eq!(dissect(&tagged(&V2_PASS, &[TAG_5, TAG_5])[..], 7), Err(NotAdvert::Other));
+}
+
+/// P28, N4.
+#[test]
+fn options() {
+    for words in 0..=10 {
+        let frame = dissect(with_options(&V2_PASS, words).as_slice(), 0).unwrap();
+        assert_eq!((frame.at, frame.length), (34 + usize::from(words) * 4, 24), "IHL {}", 5 + words);
+        assert_eq!(frame.vrid, 51);
+    }
+    let mut short = V2_PASS;
+    short[14] = 0x44;
+    assert_eq!(dissect(short.as_slice(), 0), Err(NotAdvert::Other));
+}
+
+/// P27.
+#[test]
+fn fragments() {
+    for (high, low) in [(0x20, 0x00), (0x00, 0x01), (0x1f, 0xff), (0x20, 0xb9)] {
+        let mut bytes = V2_PASS;
+        [bytes[20], bytes[21]] = [high, low];
+        assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Other), "{high:02x}{low:02x}");
+    }
+    let mut unfragmented = V2_PASS;
+    unfragmented[20] = 0x40;
+    assert!(dissect(unfragmented.as_slice(), 0).is_ok(), "don't fragment");
+}
+
+/// P08, P27: hop-by-hop, routing, fragment, authentication, destination options.
+#[test]
+fn extension_headers() {
+    for next_header in [0, 43, 44, 51, 60] {
+        let mut bytes = V3_IPV6;
+        bytes[20] = next_header;
+        assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Other), "{next_header}");
+    }
+}
+
+/// P28: the IP length decides.
+#[test]
+fn padding() {
+    let mut bytes = V3_IPV4.to_vec();
+    bytes.resize(60, 0xa5);
+    assert_eq!(dissect(bytes.as_slice(), 0), dissect(V3_IPV4.as_slice(), 0));
+    // No message at all: the VRID is not to be found in the padding.
+    bytes[17] = 20;
+    assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Truncated));
+    bytes[17] = 21;
+    assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Truncated));
+    bytes[17] = 22;
+    assert_eq!(dissect(bytes.as_slice(), 0).unwrap().length, 2);
+    bytes[17] = 3;
+    assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Truncated));
+}
+
+/// R05.
+#[test]
+fn every_length() {
+    for (bytes, protocol, vrid) in [(V2_PASS.as_slice(), 22..24, 35), (V3_IPV6.as_slice(), 20..22, 55)] {
+        let whole = dissect(bytes, 0).unwrap();
+        for length in 0..bytes.len() {
+            let frame = dissect(&bytes[..length], 0);
+            if length < protocol.end {
+                assert_eq!(frame, Err(NotAdvert::Other), "{length}");
+            } else if length <= vrid {
+                assert_eq!(frame, Err(NotAdvert::Truncated), "{length}");
+            } else {
+                assert_eq!(frame, Ok(whole), "{length}");
+            }
+        }
+    }
+}
+
+struct Reads<'a>(&'a [u8], Cell<usize>);
+
+impl Octets for Reads<'_> {
+    fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.1.set(self.1.get() + 1);
+        Octets::get(self.0, at)
+    }
+}
+
+/// What other traffic pays.
+#[test]
+fn others_leave_early() {
+    let mut tcp = V2_PASS;
+    tcp[23] = 6;
+    let mut tcp6 = V3_IPV6;
+    tcp6[20] = 6;
+    for (bytes, reads, kind) in [
+        (tcp.as_slice(), 2, NotAdvert::Other),
+        (tcp6.as_slice(), 2, NotAdvert::Other),
+        (NEIGHBOR_ADVERTISEMENT.as_slice(), 2, NotAdvert::Neighbour),
+        (GRATUITOUS_ARP.as_slice(), 1, NotAdvert::Neighbour),
+    ] {
+        let octets = Reads(bytes, Cell::new(0));
+        assert_eq!(dissect(&octets, 0), Err(kind));
+        assert_eq!(octets.1.get(), reads);
+    }
+}
+
+#[test]
+fn questions() {
+    let mut request = GRATUITOUS_ARP;
+    assert_eq!(asked_for(request.as_slice(), 0), None, "an announcement");
+    request[31] ^= 1;
+    let mut solicitation = NEIGHBOR_ADVERTISEMENT;
+    assert_eq!(asked_for(solicitation.as_slice(), 0), None, "an advertisement");
+    solicitation[54] = 135;
+    let target = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+    for (bytes, length, asked) in [
+        (request.as_slice(), 42, (Family::V4, widen_ipv4([10, 0, 9, 102]))),
+        (solicitation.as_slice(), 78, (Family::V6, target)),
+    ] {
+        for tags in [vec![], vec![PRIORITY_TAG], vec![PRIORITY_TAG, PRIORITY_TAG]] {
+            let tagged = tagged(bytes, &tags);
+            assert_eq!(dissect(tagged.as_slice(), 0), Err(NotAdvert::Neighbour));
+            let length = length + 4 * tags.len();
+            assert!(length <= QUESTION_LEN);
+            assert_eq!(asked_for(&tagged[..length], 0), Some(asked), "{tags:x?}");
+            assert_eq!(asked_for(&tagged[..length - 1], 0), None, "{tags:x?}");
+            assert_eq!(asked_for(&tagged[..length], 5), None, "{tags:x?}");
+        }
+        assert_eq!(asked_for(tagged(bytes, &[TAG_5]).as_slice(), 0), None);
+    }
+    request[21] = 2;
+    assert_eq!(asked_for(request.as_slice(), 0), None, "a reply");
+}
+
+/// R17.
+#[test]
+fn hosts() {
+    for (address, host) in [
+        ([0, 0, 0, 0], false),
+        ([127, 0, 0, 1], false),
+        ([224, 0, 0, 18], false),
+        ([239, 255, 255, 255], false),
+        ([255, 255, 255, 255], false),
+        ([10, 0, 0, 255], true),
+        ([1, 0, 0, 0], true),
+        ([223, 255, 255, 254], true),
+    ] {
+        assert_eq!(is_host(Family::V4, &widen_ipv4(address)), host, "{address:?}");
+    }
+    for (address, host) in [
+        ("::", false),
+        ("::1", false),
+        ("ff02::12", false),
+        ("::2", true),
+        ("fe80::1", true),
+        ("2001:db8::1", true),
+    ] {
+        let octets = address.parse::<core::net::Ipv6Addr>().unwrap().octets();
+        assert_eq!(is_host(Family::V6, &octets), host, "{address}");
+    }
+}
+
+proptest! {
+    /// Whatever comes, and the message lies behind the headers.
+    #[test]
+    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..120), stripped in 0u16..4096) {
+        if let Ok(frame) = dissect(bytes.as_slice(), stripped) {
+            prop_assert!((34..=102).contains(&frame.at) && frame.length >= 2 && frame.vlan < 4096);
+            prop_assert_eq!(bytes[frame.at + 1], frame.vrid);
+        }
+    }
+
+    /// The same from frames that are nearly right.
+    #[test]
+    fn any_change(
+        at in 0usize..V3_IPV6.len(),
+        value in any::<u8>(),
+        which in 0usize..3,
+        length in 0usize..=V3_IPV6.len(),
+    ) {
+        let mut bytes = [V2_PASS.as_slice(), V3_IPV4.as_slice(), V3_IPV6.as_slice()][which].to_vec();
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = value;
+        }
+        bytes.truncate(length);
+        if let Ok(frame) = dissect(bytes.as_slice(), 0) {
+            prop_assert_eq!(bytes[frame.at + 1], frame.vrid);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What happened, numbered, for those who follow.
+//!
+//! Enters: events, from the ordinary threads. Leaves: the same by their numbers, as long as they are kept, and a wake-up
+//! for each follower. Absent: anybody that an event waits for. The latest [`KEPT`] are in memory; older ones are gone,
+//! and whoever asks for them is told so.
+//!
+//! Numbers grow by one and begin with the time of the start in microseconds, so that they grow over restarts as well
+//! and no number of an earlier run is taken for one of this.
+
+pub mod follow;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::wall::rfc3339;
+
+/// Events that are kept: a transition of every instance of a large configuration.
+pub const KEPT: usize = 4096;
+
+/// Findings that an event tells.
+const FINDINGS: usize = 20;
+
+#[derive(Debug)]
+pub struct Events {
+    ring: Mutex<Ring>,
+    latest: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    /// Number before the first one of this run.
+    base: u64,
+    /// Of the latest.
+    latest: u64,
+    kept: VecDeque<Arc<Event>>,
+}
+
+/// One line of the event stream.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Event {
+    pub seq: u64,
+    /// RFC 3339 in UTC.
+    pub time: String,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// By `event`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    Transition {
+        instance: String,
+        from: String,
+        to: String,
+        reason: String,
+        priority: u8,
+        epoch: u64,
+        peer: Option<String>,
+    },
+    /// After those of its members; `member` moved the others.
+    GroupTransition {
+        group: String,
+        from: String,
+        to: String,
+        reason: String,
+        member: String,
+        epoch: u64,
+    },
+    /// The effective one has changed.
+    Priority {
+        instance: String,
+        priority: u8,
+    },
+    /// A lower master was heard while master; `more` such were not told since the last one, as below.
+    Contest {
+        instance: String,
+        peer: String,
+        more: u64,
+    },
+    /// The result of a check, when it is known first and when it changes.
+    Check {
+        check: String,
+        up: bool,
+        outcome: String,
+    },
+    SendFailed {
+        instance: String,
+        interface: String,
+        error: String,
+        more: u64,
+    },
+    EffectFailed {
+        instance: String,
+        object: String,
+        error: String,
+        more: u64,
+    },
+    /// Somebody else had removed `object`, and `more`; they are set again.
+    PutBack {
+        instance: String,
+        object: String,
+        more: u64,
+    },
+    /// Routes and rules are removed again and again, and left alone.
+    Abandoned {
+        instance: String,
+    },
+    /// Of an instance or a group.
+    HookFailed {
+        name: String,
+        keyword: String,
+        state: String,
+        end: String,
+    },
+    /// A change is given up.
+    WebhookFailed {
+        webhook: String,
+        name: String,
+        state: String,
+        why: String,
+    },
+    /// A mail is given up.
+    MailFailed {
+        subject: String,
+        why: String,
+    },
+    /// `findings` are empty where the configuration was taken over.
+    Reload {
+        done: bool,
+        findings: Vec<String>,
+    },
+}
+
+impl What {
+    pub fn reload(refused: Option<&[String]>) -> Self {
+        let findings = refused.unwrap_or_default().iter().take(FINDINGS).cloned().collect();
+        Self::Reload { done: refused.is_none(), findings }
+    }
+}
+
+/// What follows a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// Whether events between the number and the first of these are gone.
+    pub gap: Option<Gap>,
+    pub events: Vec<Arc<Event>>,
+}
+
+/// Events that are gone.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Gap {
+    /// The first that may be gone, and the first that is not.
+    pub from: u64,
+    pub until: u64,
+    /// `None` where they were those of an earlier run, and nobody knows how many.
+    pub lost: Option<u64>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::beginning_with(u64::try_from(since.as_micros()).unwrap_or_default())
+    }
+}
+
+impl Events {
+    fn beginning_with(base: u64) -> Self {
+        let ring = Ring { base, latest: base, kept: VecDeque::new() };
+        Self { ring: Mutex::new(ring), latest: watch::Sender::new(base) }
+    }
+
+    /// Never waits.
+    pub fn push(&self, what: What) {
+        let mut ring = self.lock();
+        ring.latest = ring.latest.saturating_add(1);
+        let seq = ring.latest;
+        if ring.kept.len() >= KEPT {
+            ring.kept.pop_front();
+        }
+        ring.kept.push_back(Arc::new(Event { seq, time: rfc3339(SystemTime::now()), what }));
+        drop(ring);
+        self.latest.send_replace(seq);
+    }
+
+    /// The number of the latest event.
+    pub fn latest(&self) -> u64 {
+        self.lock().latest
+    }
+
+    /// The number of the latest event, whenever it changes.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.latest.subscribe()
+    }
+
+    /// At most `most` events after `seq`; without it, from the oldest one that is kept.
+    pub fn after(&self, seq: Option<u64>, most: usize) -> Page {
+        let ring = self.lock();
+        let oldest = ring.kept.front().map_or(ring.latest.saturating_add(1), |event| event.seq);
+        // Of a clock that has been set back, which says as little as a gap.
+        let seq = seq.filter(|seq| *seq <= ring.latest);
+        let gap = seq.filter(|seq| seq.saturating_add(1) < oldest).map(|seq| {
+            let from = seq.saturating_add(1);
+            Gap { from, until: oldest, lost: (seq >= ring.base).then(|| oldest.saturating_sub(from)) }
+        });
+        let skipped = seq.map_or(0, |seq| seq.saturating_add(1).saturating_sub(oldest));
+        let kept = ring.kept.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX));
+        Page { gap, events: kept.take(most).cloned().collect() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.seq, self.time, self.what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = |more: &u64| if *more > 0 { format!(", and {more} more") } else { String::new() };
+        match self {
+            Self::Transition { instance, from, to, reason, priority, peer, .. } => {
+                write!(f, "{instance}: {from} -> {to} ({reason}), priority {priority}")?;
+                peer.as_ref().map_or(Ok(()), |peer| write!(f, ", peer {peer}"))
+            }
+            Self::GroupTransition { group, from, to, reason, member, .. } => {
+                write!(f, "group {group}: {from} -> {to} ({reason} of {member})")
+            }
+            Self::Priority { instance, priority } => write!(f, "{instance}: priority {priority}"),
+            Self::Contest { instance, peer, more } => {
+                write!(f, "{instance}: {peer} is master too, with less priority{}", others(more))
+            }
+            Self::Check { check, up, outcome } => {
+                write!(f, "check {check} is {}: {outcome}", if *up { "up" } else { "down" })
+            }
+            Self::SendFailed { instance, interface, error, more } => {
+                write!(f, "{instance}: no advert on {interface}: {error}{}", others(more))
+            }
+            Self::EffectFailed { instance, object, error, more } => {
+                write!(f, "{instance}: {object}: {error}{}", others(more))
+            }
+            Self::PutBack { instance, object, more } => {
+                write!(f, "{instance}: {object} was removed and is set again{}", others(more))
+            }
+            Self::Abandoned { instance } => {
+                write!(f, "{instance}: routes and rules are removed again and again, and left alone")
+            }
+            Self::HookFailed { name, keyword, state, end } => {
+                write!(f, "{name}: {keyword} for {state} failed: {end}")
+            }
+            Self::WebhookFailed { webhook, name, state, why } => {
+                write!(f, "{name}: {webhook} is not told of {state}: {why}")
+            }
+            Self::MailFailed { subject, why } => write!(f, "mail {subject:?} is given up: {why}"),
+            Self::Reload { done: true, .. } => f.write_str("reloaded"),
+            Self::Reload { findings, .. } => {
+                write!(f, "the configuration is refused: {}", findings.join("; "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(count: u64) -> Events {
+        let events = Events::beginning_with(1000);
+        (0..count).for_each(|_| events.push(What::Abandoned { instance: "a".to_owned() }));
+        events
+    }
+
+    fn numbers(page: &Page) -> Vec<u64> {
+        page.events.iter().map(|event| event.seq).collect()
+    }
+
+    #[test]
+    fn events_follow_a_number() {
+        let events = filled(5);
+        assert_eq!(numbers(&events.after(None, 3)), [1001, 1002, 1003]);
+        assert_eq!(numbers(&events.after(Some(1003), 9)), [1004, 1005]);
+        let none = Page { gap: None, events: vec![] };
+        assert_eq!(events.after(Some(1005), 9), none);
+        assert_eq!(filled(0).after(None, 9), none);
+        assert_eq!(filled(0).after(Some(1000), 9), none);
+    }
+
+    #[test]
+    fn a_gap_is_said_with_what_is_gone() {
+        let kept = u64::try_from(KEPT).unwrap();
+        let events = filled(kept + 10);
+        let page = events.after(Some(1004), 1);
+        assert_eq!(page.gap, Some(Gap { from: 1005, until: 1011, lost: Some(6) }));
+        assert_eq!(numbers(&page), [1011]);
+        assert_eq!(events.after(Some(1010), 1).gap, None);
+        assert_eq!(numbers(&events.after(Some(1010), KEPT)).len(), KEPT);
+    }
+
+    #[test]
+    fn a_number_of_an_earlier_run_is_a_gap_of_unknown_length() {
+        let gap = |events: &Events| events.after(Some(700), 9).gap;
+        assert_eq!(gap(&filled(2)), Some(Gap { from: 701, until: 1001, lost: None }));
+        assert_eq!(gap(&filled(0)), Some(Gap { from: 701, until: 1001, lost: None }));
+        // The clock was set back: all that is kept is new.
+        assert_eq!(numbers(&filled(2).after(Some(5000), 9)), [1001, 1002]);
+    }
+
+    #[test]
+    fn the_lines_are_as_documented() {
+        let what = What::Check { check: "web".into(), up: false, outcome: "exit 1".into() };
+        let event = Event { seq: 7, time: "2026-11-21T10:00:00.000Z".into(), what };
+        let line = r#"{"seq":7,"time":"2026-11-21T10:00:00.000Z","event":"check","check":"web","up":false,"outcome":"exit 1"}"#;
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+        assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
+        assert_eq!(event.to_string(), "7 2026-11-21T10:00:00.000Z check web is down: exit 1");
+    }
+}

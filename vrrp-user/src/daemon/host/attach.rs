@@ -1,0 +1,417 @@
+//! Which interface is heard by which rung.
+//!
+//! Enters: interfaces and source addresses as the netlink monitor finds them. Leaves: slots and keys in the maps,
+//! programs and group memberships on interfaces, listeners for the engine. Runs on the ordinary threads: attaching
+//! costs milliseconds.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tracing::{info, warn};
+use vrrp_ebpf::map::{InstanceKey, Permit, PermitKey, Slot};
+use vrrp_ebpf::wire::address::widen;
+
+use super::fence::Fence;
+use super::vmacs::Carrier;
+use crate::daemon::board::Board;
+use crate::daemon::process::options::XdpMode;
+use crate::daemon::queue::{Input, Queue};
+use crate::daemon::record::{Record, RungNote};
+use crate::daemon::reload::change::{Changes, Configured};
+use crate::driver::Rung;
+use crate::driver::maps::Maps;
+use crate::driver::socket::{Listener, Membership};
+use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program};
+use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer, Version};
+
+#[derive(Debug)]
+pub struct Attachments {
+    instances: BTreeMap<InstanceId, InstanceSettings>,
+    /// `None` where the socket rung was asked for or nothing could be loaded.
+    program: Option<Program>,
+    /// Why there is no program.
+    without_program: Option<String>,
+    mode: XdpMode,
+    maps: Arc<Maps>,
+    board: Arc<Board>,
+    inputs: Queue<Input>,
+    record: Arc<Record>,
+    /// By interface index.
+    rungs: HashMap<u32, Rung>,
+    /// Where each instance is attached now.
+    places: BTreeMap<InstanceId, Place>,
+    /// The program by interface, where the kernel can be asked for it.
+    hooks: HashMap<u32, Hook>,
+    /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
+    refused: HashSet<u32>,
+    fence: Fence,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    ifindex: Option<u32>,
+    membership: Option<Membership>,
+    source: Option<IpAddr>,
+}
+
+impl Attachments {
+    pub fn new(
+        instances: BTreeMap<InstanceId, InstanceSettings>,
+        program: Result<Program, String>,
+        mode: XdpMode,
+        maps: Arc<Maps>,
+        board: Arc<Board>,
+        record: Arc<Record>,
+        inputs: Queue<Input>,
+    ) -> Self {
+        let (program, without_program) = match program {
+            Ok(program) => (Some(program), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        let ids: Vec<InstanceId> = instances.keys().copied().collect();
+        let mut this = Self {
+            instances,
+            program,
+            without_program,
+            mode,
+            maps,
+            board,
+            inputs,
+            record,
+            rungs: HashMap::new(),
+            places: BTreeMap::new(),
+            hooks: HashMap::new(),
+            refused: HashSet::new(),
+            fence: Fence::default(),
+        };
+        ids.into_iter().for_each(|instance| this.write_slot(instance));
+        this
+    }
+
+    /// Takes other settings. What is new waits for its interface.
+    pub fn adopt(&mut self, changes: &Changes) {
+        for &instance in &changes.removed {
+            let place = self.places.remove(&instance);
+            if let Some(ifindex) = place.and_then(|place| place.ifindex) {
+                self.forget(instance, ifindex);
+            }
+            self.instances.remove(&instance);
+            let gone = self.maps.set_permits(instance.0, &[]);
+            if let Some(program) = &mut self.program {
+                // Only ever removes, which does not fail.
+                let _ = program.set_permits(&[], &gone);
+            }
+        }
+        for Configured { id, settings, .. } in &changes.configured {
+            let old = self.instances.insert(*id, settings.clone());
+            if old.is_none() {
+                self.maps.forget(id.0);
+            }
+            self.write_slot(*id);
+            let group = |it: &InstanceSettings| it.unicast.is_none().then(|| it.group());
+            if old.is_some_and(|old| group(&old) != group(settings)) {
+                self.join(*id);
+            }
+        }
+        self.fence();
+    }
+
+    /// The instance's interface is there under this index, or is gone.
+    pub fn set_interface(&mut self, instance: InstanceId, ifindex: Option<u32>) {
+        if !self.instances.contains_key(&instance) {
+            return;
+        }
+        let place = self.places.entry(instance).or_default();
+        if place.ifindex == ifindex {
+            return;
+        }
+        place.membership = None;
+        if let Some(old) = place.ifindex.take() {
+            self.leave(instance, old);
+        }
+        if let Some(ifindex) = ifindex {
+            self.enter(instance, ifindex);
+        }
+        self.fence();
+    }
+
+    /// Names of all pins, folders after what is in them.
+    pub fn pins(&self) -> Vec<PathBuf> {
+        self.program.as_ref().map_or_else(Vec::new, Program::pinned)
+    }
+
+    fn fence(&mut self) {
+        let Self { program: Some(program), instances, places, rungs, board, fence, .. } = self else {
+            return;
+        };
+        let placed = places.iter().filter_map(|(id, place)| Some((*id, instances.get(id)?, place.ifindex?)));
+        if let Err(error) = fence.set(program, placed.clone()) {
+            warn!(%error, "some addresses are answered for without a lease");
+        }
+        for (instance, settings, ifindex) in placed {
+            let is_program = rungs.get(&ifindex).is_some_and(|rung| rung.is_program());
+            if let Some(board) = board.instances.get(instance.index()) {
+                board.fenced.store(is_program && fence.encloses(settings, ifindex), Relaxed);
+            }
+        }
+    }
+
+    /// The instance's own source address: an advert from it is a loop.
+    pub fn set_source(&mut self, instance: InstanceId, source: Option<IpAddr>) {
+        let before = std::mem::replace(&mut self.places.entry(instance).or_default().source, source);
+        // The kernel forgets memberships with the addresses of a family, as for an MTU that is too small for it.
+        if before.is_none() && source.is_some() {
+            self.join(instance);
+        }
+        self.write_slot(instance);
+    }
+
+    fn join(&mut self, instance: InstanceId) {
+        let (Some(settings), Some(place)) = (self.instances.get(&instance), self.places.get_mut(&instance))
+        else {
+            return;
+        };
+        let (interface, group) = (&settings.interface, settings.group());
+        // The kernel counts members: an old socket that closes later would leave in place of the new one.
+        place.membership = None;
+        place.membership = match (&settings.unicast, place.ifindex) {
+            (None, Some(ifindex)) => Membership::join(group, ifindex)
+                .inspect_err(|error| warn!(%interface, %group, %error, "cannot join the group"))
+                .ok(),
+            _ => None,
+        };
+    }
+
+    /// These interfaces with virtual MAC addresses are there now, and no others.
+    pub fn set_carriers(&mut self, carriers: &[Carrier]) {
+        let Some(program) = &mut self.program else { return };
+        let there: HashSet<u32> = carriers.iter().map(|carrier| carrier.ifindex).collect();
+        program.retain_reporters(|ifindex| there.contains(&ifindex));
+        self.refused.retain(|ifindex| there.contains(ifindex));
+        for Carrier { ifindex, interface, parent_mac } in carriers {
+            if !self.refused.contains(ifindex)
+                && let Err(error) = program.report_as(*ifindex, interface, *parent_mac)
+            {
+                warn!(%interface, %error, "reports of group membership leave with the virtual MAC address");
+                self.refused.insert(*ifindex);
+            }
+        }
+    }
+
+    fn enter(&mut self, instance: InstanceId, ifindex: u32) {
+        let Some(settings) = self.instances.get(&instance) else { return };
+        let (family, vrid) = (settings.family, settings.vrid);
+        let interface = Arc::clone(&settings.interface);
+        self.places.entry(instance).or_default().ifindex = Some(ifindex);
+        self.join(instance);
+        // The slot is complete before its key makes it reachable.
+        if let Some(program) = &mut self.program
+            && let Err(error) =
+                program.insert(InstanceKey::new(ifindex, 0, family, vrid.number()), instance.0)
+        {
+            warn!(%interface, %error, "cannot tell the program about the instance");
+        }
+        let known = self.rungs.get(&ifindex).copied();
+        let rung = known.unwrap_or_else(|| self.climb(ifindex, &interface));
+        if let Some(board) = self.board.instances.get(instance.index()) {
+            board.rung.store(rung as u8, Relaxed);
+        }
+    }
+
+    /// Takes the best rung that the interface gives.
+    fn climb(&mut self, ifindex: u32, interface: &Arc<str>) -> Rung {
+        let attached = self.attach(ifindex, interface);
+        self.hooks.remove(&ifindex);
+        let hook = || self.program.as_ref().and_then(|program| program.hook(ifindex));
+        self.hooks.extend(hook().map(|hook| (ifindex, hook)));
+        self.inputs.push(Input::Hook { ifindex, hook: hook() });
+        let (rung, reasons) = match attached {
+            Ok(Attached { rung, skipped }) => (rung, skipped),
+            Err(mut reasons) => match Listener::open(ifindex) {
+                Ok(listener) => {
+                    self.inputs.push(Input::Listen { ifindex, listener: Box::new(listener) });
+                    (Rung::Socket, reasons)
+                }
+                Err(error) => {
+                    reasons.push(format!("socket: {error}"));
+                    (Rung::None, reasons)
+                }
+            },
+        };
+        match rung {
+            Rung::None => warn!(%interface, reasons = reasons.join("; "), "adverts cannot be heard"),
+            Rung::Socket if self.mode != XdpMode::Socket => {
+                warn!(%interface, reasons = reasons.join("; "), "adverts are heard on a packet socket");
+            }
+            _ => info!(%interface, rung = rung.as_str(), reasons = reasons.join("; "), "adverts are heard"),
+        }
+        self.record.rung(Arc::clone(interface), RungNote { rung, why: reasons.join("; ") });
+        self.rungs.insert(ifindex, rung);
+        rung
+    }
+
+    /// Attaches the program again where somebody has detached it. Returns whether there are such places to look at.
+    pub fn mend(&mut self) -> bool {
+        let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
+        let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
+        detached.into_iter().for_each(|ifindex| self.reattach(ifindex));
+        !self.hooks.is_empty()
+    }
+
+    fn reattach(&mut self, ifindex: u32) {
+        let here = self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex));
+        let ids: Vec<InstanceId> = here.map(|(id, _)| *id).collect();
+        let settings = ids.first().and_then(|id| self.instances.get(id));
+        let Some(interface) = settings.map(|settings| Arc::clone(&settings.interface)) else { return };
+        warn!(%interface, "the program was detached by somebody else, and is attached again");
+        let rung = self.climb(ifindex, &interface);
+        self.record.reattached(&interface);
+        for board in ids.iter().filter_map(|id| self.board.instances.get(id.index())) {
+            board.rung.store(rung as u8, Relaxed);
+        }
+    }
+
+    fn attach(&mut self, ifindex: u32, interface: &str) -> Result<Attached, Vec<String>> {
+        let mode = match self.mode {
+            XdpMode::Auto => Mode::Auto,
+            XdpMode::Native => Mode::Native,
+            XdpMode::Tcx => Mode::Tcx,
+            XdpMode::Generic => Mode::Generic,
+            XdpMode::Socket => return Err(Vec::new()),
+        };
+        let Some(program) = &mut self.program else {
+            return Err(self.without_program.iter().cloned().collect());
+        };
+        let attached = program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])?;
+        if program.pins().is_some() && !program.is_pinned(ifindex) {
+            warn!(%interface, "the program cannot be pinned, and ends with the daemon here");
+        }
+        Ok(attached)
+    }
+
+    /// Follows the program of another daemon that has left: on its XDP hooks, which were taken until now, and beside
+    /// nothing more of it.
+    ///
+    /// # Errors
+    /// What it had pinned cannot be removed, or ours not be pinned.
+    pub fn follow(&mut self, pins: Pins) -> Result<(), PinError> {
+        let Self { program: Some(program), rungs, mode, .. } = self else {
+            return pins.clear().map(drop);
+        };
+        let rung = match mode {
+            XdpMode::Auto | XdpMode::Native => Rung::Native,
+            XdpMode::Generic => Rung::Generic,
+            XdpMode::Tcx | XdpMode::Socket => Rung::Tcx,
+        };
+        let wants_xdp = rung != Rung::Tcx;
+        let taken = program.follow(pins, |ifindex| wants_xdp && rungs.contains_key(&ifindex))?;
+        for ifindex in taken {
+            self.rungs.insert(ifindex, rung);
+            self.inputs.push(Input::Unlisten(ifindex));
+            for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
+                if let Some(board) = self.board.instances.get(id.index()) {
+                    board.rung.store(rung as u8, Relaxed);
+                }
+                if let Some(settings) = self.instances.get(id) {
+                    let interface = Arc::clone(&settings.interface);
+                    self.record.rung(interface, RungNote { rung, why: String::new() });
+                }
+            }
+        }
+        self.fence();
+        Ok(())
+    }
+
+    /// Detaches from interfaces that no instance is on any more.
+    pub fn prune(&mut self) {
+        let rungs: Vec<u32> = self.rungs.keys().copied().collect();
+        rungs.into_iter().for_each(|ifindex| self.abandon(ifindex));
+    }
+
+    fn leave(&mut self, instance: InstanceId, ifindex: u32) {
+        self.forget(instance, ifindex);
+        self.abandon(ifindex);
+    }
+
+    fn forget(&mut self, instance: InstanceId, ifindex: u32) {
+        let Some(settings) = self.instances.get(&instance) else { return };
+        self.maps.disarm(instance.0);
+        if let Some(program) = &mut self.program {
+            // Gone already where the interface never came to be known.
+            let _ = program.remove(InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
+        }
+    }
+
+    /// Detaches from an interface, unless an instance is on it.
+    fn abandon(&mut self, ifindex: u32) {
+        if self.places.values().any(|place| place.ifindex == Some(ifindex)) {
+            return;
+        }
+        if let Some(program) = &mut self.program {
+            program.detach(ifindex);
+        }
+        self.hooks.remove(&ifindex);
+        self.inputs.push(Input::Hook { ifindex, hook: None });
+        self.inputs.push(Input::Unlisten(ifindex));
+        self.rungs.remove(&ifindex);
+    }
+
+    /// The senders that it knows are there before it asks for them.
+    fn write_slot(&mut self, instance: InstanceId) {
+        let Some(settings) = self.instances.get(&instance) else { return };
+        let source = self.places.get(&instance).and_then(|place| place.source);
+        let known = permits(instance, settings);
+        let gone = self.maps.set_permits(instance.0, &known);
+        let mut slot = expected(settings, source);
+        if let Some(program) = &mut self.program
+            && let Err(error) = program.set_permits(&known, &gone)
+        {
+            warn!(instance = %settings.name, %error, "adverts of any unicast sender are heard");
+            slot.unicast = slot.unicast.min(1);
+        }
+        self.maps.set_slot(instance.0, &slot);
+    }
+}
+
+/// The form that adverts of an instance must have.
+fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
+    let (auth_type, auth_data) = match settings.auth {
+        Auth::None | Auth::Hmac(_) => (0, [0; 8]),
+        Auth::Pass(password) => (1, password),
+        Auth::Ah(_) => (Slot::AH, [0; 8]),
+    };
+    let trailer = match &settings.auth {
+        Auth::Hmac(hmac) if hmac.demands() => Slot::SIGNED,
+        Auth::Hmac(_) => Slot::MAYBE_SIGNED,
+        Auth::None | Auth::Pass(_) | Auth::Ah(_) => Slot::UNSIGNED,
+    };
+    Slot {
+        source: source.map_or([0; 16], widen),
+        auth_data,
+        group: settings.group.map_or([0; 16], widen),
+        version: settings.version as u8,
+        auth_type,
+        unicast: match &settings.unicast {
+            None => 0,
+            Some(unicast) if unicast.checks_source => Slot::LISTED,
+            Some(_) => 1,
+        },
+        trailer,
+        other_version: if settings.also_v2 { Version::V2 as u8 } else { 0 },
+        reserved: [0; 3],
+    }
+}
+
+/// The peers, where no others are heard.
+fn permits(instance: InstanceId, settings: &InstanceSettings) -> Vec<(PermitKey, Permit)> {
+    let unicast = settings.unicast.as_ref().filter(|unicast| unicast.checks_source);
+    let peers = unicast.into_iter().flat_map(|unicast| &unicast.peers);
+    let permit = |peer: &UnicastPeer| {
+        let key = PermitKey { slot: instance.0, source: widen(peer.address) };
+        (key, Permit { min_ttl: peer.min_ttl, max_ttl: peer.max_ttl })
+    };
+    peers.map(permit).collect()
+}

@@ -1,0 +1,327 @@
+//! Brings what becomes of links and addresses to the engine, and other configurations to everything between.
+//!
+//! Enters: the kernel's news, and configurations that are to be used. Leaves: interfaces with virtual MAC addresses,
+//! programs and slots, and then [`Input`]s for the engine, which finds everything ready. Runs on the main thread.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::attach::Attachments;
+use super::firewall::Firewall;
+use super::secondaries::Secondaries;
+use super::statics::Statics;
+use super::vmacs::Vmacs;
+use crate::config::{Config, NoRoom, succeed};
+use crate::daemon::auth::Store;
+use crate::daemon::guard::Guard;
+use crate::daemon::queue::{Input, Queue};
+use crate::daemon::record::RungNote;
+use crate::daemon::reload::change::Changes;
+use crate::daemon::run;
+use crate::daemon::status::Sources;
+use crate::driver::Rung;
+use crate::driver::clock;
+use crate::driver::netlink::culprit::Culprit;
+use crate::driver::netlink::monitor::Monitor;
+use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
+use crate::driver::netlink::table::Table;
+use crate::driver::netlink::tracker::{Change, Tracker};
+use crate::driver::xdp::Pins;
+use crate::protocol::{Event, InstanceId, Loss, TrackId};
+
+/// Until it is looked again whether there is a guard.
+const GUARD_LOOK: Duration = Duration::from_secs(1);
+
+/// Until a full queue is tried again.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// Between two looks at whether programs are still attached. No kernel tells.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// From the service.
+#[derive(Debug)]
+pub enum Order {
+    /// Use another configuration from now on. The answer is the configuration with its numbers, or why it cannot be used
+    /// and the present one stays.
+    Adopt(Box<Config>, oneshot::Sender<Result<Arc<Config>, AdoptError>>),
+    /// Nothing of an earlier configuration is in use any more.
+    Prune,
+    /// Answer when the engine has been told how all links stand.
+    Report(oneshot::Sender<()>),
+    /// Another daemon has been taken over: all instances take part now, and what it had pinned here is followed.
+    Start(PathBuf),
+}
+
+#[derive(Debug, Error)]
+pub enum AdoptError {
+    #[error(transparent)]
+    Room(#[from] NoRoom),
+    #[error("interfaces with virtual MAC addresses cannot be made: {0}")]
+    Vmacs(#[source] io::Error),
+    #[error("the addresses of the host cannot be read: {0}")]
+    Residue(#[source] io::Error),
+}
+
+/// Everything that stands between the kernel's interfaces and the engine.
+#[derive(Debug)]
+pub struct Interfaces<'a> {
+    pub sources: &'a Sources,
+    pub inputs: Queue<Input>,
+    pub attachments: Attachments,
+    pub vmacs: &'a RefCell<Vmacs>,
+    pub statics: Statics,
+    pub store: Arc<Store>,
+    pub secondaries: Secondaries,
+    pub firewall: Firewall,
+    /// Empty where none can be started, and until another daemon has been taken over.
+    pub guard: &'a OnceCell<Guard>,
+    pub config: Arc<Config>,
+    /// Names of instances' interfaces that are not there.
+    pub missing: BTreeSet<Arc<str>>,
+}
+
+impl Interfaces<'_> {
+    /// Tells the engine the present state of all interfaces, starts the router after `delay` or by [`Order::Start`], and
+    /// tells every change, until reading fails. Needs a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// Links and addresses cannot be read.
+    pub async fn follow(
+        mut self,
+        delay: Option<Duration>,
+        mut orders: mpsc::Receiver<Order>,
+    ) -> io::Result<()> {
+        let mut monitor = Monitor::open()?;
+        let mut is_told = delay.is_some();
+        let mut start = pin!(tokio::time::sleep(delay.unwrap_or_default()));
+        let (mut started, mut has_new) = (false, false);
+        let (mut look, mut looks) = (clock::now() + LOOK, true);
+        let mut tracker = tracker(&self.config);
+        let mut belongings = belongings(&self.config);
+        let mut paths = PathMonitor::open(&belongings)?;
+        loop {
+            // Before static routes are looked at.
+            for ifindex in monitor.take_raised() {
+                let Lost { instances, statics, .. } = belongings.of_raised(ifindex, monitor.table());
+                if statics {
+                    self.statics.renew_paths();
+                }
+                self.tell_lost(instances, None).await;
+            }
+            let again = self.keep(monitor.table());
+            while !tracker.update(monitor.table(), |change| self.tell(change)) {
+                tokio::time::sleep(RETRY).await;
+            }
+            self.tell_missing(monitor.table());
+            // After what becomes of links: addresses of a link that is down need not be put back.
+            let removed = monitor.take_removed();
+            self.tell_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
+            // After what becomes of links: programs go with them.
+            if clock::now() >= look {
+                look = clock::now() + LOOK;
+                looks = self.attachments.mend();
+            }
+            let look_in = looks.then(|| look.since(clock::now()));
+            self.bequeath(monitor.table());
+            let settled = tracker.next().map(|at| at.since(clock::now()));
+            let again = again.into_iter().chain(settled).chain(look_in).min();
+            // New instances take part when all about them is told.
+            while has_new && started {
+                has_new = !self.inputs.push(Input::Event(Event::Startup));
+                if has_new {
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+            tokio::select! {
+                changed = monitor.changed() => changed?,
+                lost = paths.lost(&belongings) => {
+                    let Lost { instances, by, statics } = lost?;
+                    if statics {
+                        self.statics.lose_paths();
+                    }
+                    self.tell_lost(instances, by).await;
+                }
+                () = keep(self.guard) => {}
+                () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
+                () = &mut start, if is_told && !started => {
+                    started = self.inputs.push(Input::Event(Event::Startup));
+                    start.as_mut().reset(Instant::now() + RETRY);
+                }
+                Some(order) = orders.recv() => match order {
+                    Order::Adopt(config, answer) => {
+                        let adopted = self.adopt(*config).await;
+                        if adopted.is_ok() {
+                            has_new = true;
+                            tracker = self::tracker(&self.config).continuing(&tracker);
+                            belongings = self::belongings(&self.config);
+                            paths = PathMonitor::open(&belongings)?;
+                        }
+                        // The service waits for it.
+                        let _ = answer.send(adopted);
+                    }
+                    Order::Report(answer) => {
+                        // Whoever asked may have gone.
+                        let _ = answer.send(());
+                    }
+                    Order::Start(folder) => {
+                        is_told = true;
+                        let followed = Pins::open(&folder).and_then(|pins| self.attachments.follow(pins));
+                        if let Err(error) = followed {
+                            warn!(%error, "the program ends with the daemon");
+                            self.sources.record.unpinned(error.to_string());
+                        }
+                    }
+                    Order::Prune => {
+                        self.attachments.prune();
+                        self.sources.record.retain_rungs(&self.config);
+                        self.vmacs.borrow_mut().prune(&self.config);
+                        self.secondaries.prune(&self.config);
+                    }
+                },
+            }
+        }
+    }
+
+    fn bequeath(&self, table: &Table) {
+        let guard = self.guard.get();
+        self.sources.record.guard(guard.and_then(Guard::pid));
+        let Some(guard) = guard else { return };
+        let pins = self.attachments.pins();
+        let outlives = !pins.is_empty();
+        let is_fenced = |id: InstanceId| {
+            let board = self.sources.board.instances.get(id.index());
+            outlives && board.is_some_and(|board| board.fenced.load(Relaxed))
+        };
+        guard.bequeath(&self.config, table, is_fenced, pins);
+    }
+
+    /// Makes again what is missing of the interfaces with virtual MAC addresses. Returns when to look again.
+    fn keep(&mut self, table: &Table) -> Option<Duration> {
+        let mut vmacs = self.vmacs.borrow_mut();
+        let again = vmacs.keep(table);
+        self.statics.keep(table);
+        self.secondaries.keep(table);
+        self.attachments.set_carriers(&vmacs.carriers(table));
+        self.sources.record.missing_vmacs(vmacs.missing());
+        again
+    }
+
+    /// A name that is mistyped looks like any link that is down otherwise.
+    fn tell_missing(&mut self, table: &Table) {
+        let names = self.config.instances.iter().map(|instance| &instance.settings.interface);
+        let missing: BTreeSet<_> = names.filter(|name| table.link(name).is_none()).cloned().collect();
+        for interface in missing.difference(&self.missing) {
+            warn!(%interface, "there is no such interface: its instances are in Fault until there is");
+            let why = "there is no such interface".to_owned();
+            self.sources.record.rung(Arc::clone(interface), RungNote { rung: Rung::None, why });
+        }
+        self.missing = missing;
+    }
+
+    /// Prepares all that can fail, then has the engine change over at once.
+    async fn adopt(&mut self, mut config: Config) -> Result<Arc<Config>, AdoptError> {
+        self.vmacs.borrow_mut().add(&mut config).map_err(AdoptError::Vmacs)?;
+        if let Err(error) = self.make_room(&mut config) {
+            self.vmacs.borrow_mut().prune(&self.config);
+            return Err(error);
+        }
+        self.firewall.adopt(&config);
+        let changes = Changes::between(&self.config, &config, self.results());
+        for configured in &changes.configured {
+            if self.config.instance(configured.id).is_none() {
+                if let Some(board) = self.sources.board.instances.get(configured.id.index()) {
+                    board.clear();
+                }
+                self.sources.record.forget(configured.id);
+            }
+        }
+        self.store.prepare(&config, &self.sources.board);
+        self.attachments.adopt(&changes);
+        let mut input = Input::Reconfigure(Box::new(changes));
+        while let Err(refused) = self.inputs.offer(input) {
+            input = refused;
+            tokio::time::sleep(RETRY).await;
+        }
+        self.statics.adopt(&config.statics);
+        self.secondaries.adopt(&config);
+        self.config = Arc::new(config);
+        Ok(Arc::clone(&self.config))
+    }
+
+    /// The numbers that its instances keep, and nothing in their way.
+    fn make_room(&self, config: &mut Config) -> Result<(), AdoptError> {
+        succeed(&self.config, config, self.sources.board.instances.len())?;
+        run::remove_residue(config, Some(&self.config)).map_err(AdoptError::Residue)
+    }
+
+    /// What is known of tracked things.
+    fn results(&self) -> Vec<(TrackId, i32)> {
+        let record = self.sources.record.read();
+        let checks = record.checks.values().map(|round| (round.track, round.result()));
+        checks.chain(record.links.iter().map(|(track, up)| (*track, i32::from(*up)))).collect()
+    }
+
+    async fn tell_lost(&self, lost: HashSet<(InstanceId, Loss)>, by: Option<u32>) {
+        if lost.is_empty() {
+            return;
+        }
+        // While it still lives.
+        let culprit = by.and_then(Culprit::of).filter(|culprit| culprit.pid != std::process::id());
+        for (instance, loss) in lost {
+            self.sources.record.culprit(instance, culprit.clone());
+            while !self.inputs.push(Input::Event(Event::Lost(instance, loss))) {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// A program is attached before the engine hears of the interface.
+    fn tell(&mut self, change: Change) -> bool {
+        let input = match change {
+            Change::Interface(instance, ifindex) => {
+                self.attachments.set_interface(instance, ifindex);
+                Input::Interface { instance, ifindex }
+            }
+            Change::Sender(instance, ifindex) => Input::Sender { instance, ifindex },
+            Change::Event(event) => {
+                match event {
+                    Event::Source(instance, source) => self.attachments.set_source(instance, source),
+                    Event::Track(track, up) => self.sources.record.link(track, up),
+                    _ => {}
+                }
+                Input::Event(event)
+            }
+        };
+        self.inputs.push(input)
+    }
+}
+
+/// Returns where there is none, to look again whether there is one.
+async fn keep(guard: &OnceCell<Guard>) {
+    match guard.get() {
+        Some(guard) => guard.keep().await,
+        None => tokio::time::sleep(GUARD_LOOK).await,
+    }
+}
+
+fn belongings(config: &Config) -> Belongings {
+    let settings = config.instances.iter().map(|instance| (instance.id, &instance.settings));
+    Belongings::new(settings, &config.statics.routes, &config.statics.rules)
+}
+
+fn tracker(config: &Config) -> Tracker {
+    let settings = config.instances.iter().map(|instance| (instance.id, &instance.settings));
+    let all = config.instances.iter().map(|instance| &instance.settings);
+    Tracker::new(settings, &config.tracked_interfaces).with_delays(all, &config.link_delays)
+}

@@ -1,0 +1,13 @@
+//! What stands on the host beside the virtual addresses: interfaces, programs, rules, settings of the kernel.
+//!
+//! [`interfaces`] follows the host's links and addresses, and drives the others.
+
+pub mod attach;
+pub mod fence;
+pub mod firewall;
+pub mod interfaces;
+pub mod places;
+pub mod secondaries;
+pub mod statics;
+pub(crate) mod sysctls;
+pub mod vmacs;

@@ -1,0 +1,192 @@
+//! Static addresses, routes and rules, for as long as the daemon runs.
+//!
+//! Enters: the configuration, and what becomes of links and addresses. Leaves: addresses and routes, set as soon as
+//! their interface is there and again when somebody removes them; removed at the end, except those that were there
+//! before. Runs on the main thread.
+
+use std::io;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::config;
+use crate::driver::netlink::address::{self, Placed};
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::netlink::table::Table;
+use crate::driver::netlink::{route, rule};
+use crate::driver::{clock, ownership};
+use crate::protocol::{Losses, Route, Rule, Verdict, VirtualAddress};
+
+#[derive(Debug)]
+pub struct Statics {
+    socket: RouteSocket,
+    addresses: Vec<Static>,
+    /// Each with whether it is set.
+    routes: Vec<(Route, bool)>,
+    rules: Vec<(Rule, bool)>,
+    losses: Losses,
+}
+
+#[derive(Debug)]
+struct Static {
+    device: Arc<str>,
+    address: VirtualAddress,
+    /// Set by this daemon, or by an earlier run of it.
+    ours: bool,
+    /// Why it could not be set.
+    errno: Option<i32>,
+}
+
+impl Statics {
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn new(wanted: &config::Statics) -> io::Result<Self> {
+        let socket = RouteSocket::open()?;
+        let losses = Losses::default();
+        let mut this = Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new(), losses };
+        this.adopt(wanted);
+        Ok(this)
+    }
+
+    /// Takes others: what is not among them is removed, and what is new is set by [`Self::keep`].
+    pub fn adopt(&mut self, wanted: &config::Statics) {
+        let gone = |it: &Static| {
+            !wanted.addresses.iter().any(|(device, address)| (device, address) == (&it.device, &it.address))
+        };
+        self.losses = Losses::default();
+        let Self { socket, addresses, routes, rules, .. } = self;
+        rules.retain(|(rule, _)| {
+            let kept = wanted.rules.contains(rule);
+            if !kept {
+                let _ = rule::remove(socket, std::slice::from_ref(rule), |_, _| {});
+            }
+            kept
+        });
+        routes.retain(|(route, _)| {
+            let kept = wanted.routes.contains(route);
+            if !kept {
+                let _ = route::remove(socket, std::slice::from_ref(route), |_, _| {});
+            }
+            kept
+        });
+        addresses.retain(|it| {
+            let is_gone = gone(it);
+            if is_gone && it.ours {
+                remove(socket, it);
+            }
+            !is_gone
+        });
+        for (device, address) in &wanted.addresses {
+            let known = addresses.iter().any(|it| (&it.device, &it.address) == (device, address));
+            if !known {
+                let (device, address) = (Arc::clone(device), address.clone());
+                addresses.push(Static { device, address, ours: false, errno: None });
+            }
+        }
+        for route in &wanted.routes {
+            if !routes.iter().any(|(known, _)| known == route) {
+                routes.push((route.clone(), false));
+            }
+        }
+        for rule in &wanted.rules {
+            if !rules.iter().any(|(known, _)| known == rule) {
+                rules.push((rule.clone(), false));
+            }
+        }
+    }
+
+    /// Sets what is missing, as far as its interface is there.
+    pub fn keep(&mut self, table: &Table) {
+        let Self { socket, addresses, routes, rules, .. } = self;
+        let mut changed = false;
+        for it in addresses {
+            let Some(link) = table.link(&it.device) else { continue };
+            let present = table
+                .addresses(link.ifindex)
+                .iter()
+                .find(|present| (present.address, present.prefix) == (it.address.address, it.address.prefix));
+            if let Some(present) = present {
+                it.ours |= present.marked;
+                continue;
+            }
+            let mut errno = None;
+            let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
+            let done = address::add(socket, &placed, |_, refused| errno = Some(refused));
+            let errno = errno.or_else(|| done.err().map(|error| error.raw_os_error().unwrap_or(libc::EIO)));
+            if errno.is_some() && errno != it.errno {
+                let error = io::Error::from_raw_os_error(errno.unwrap_or_default());
+                warn!(address = %it.address.address, interface = %it.device, %error, "a static address cannot be set");
+            }
+            (it.ours, it.errno) = (it.ours || errno.is_none(), errno);
+            changed |= errno.is_none();
+        }
+        for (route, is_set) in routes {
+            if *is_set && !changed {
+                continue;
+            }
+            let mut errno = None;
+            let done = route::add(socket, std::slice::from_ref(route), |_, refused| errno = Some(refused));
+            *is_set = errno.is_none() && done.is_ok();
+        }
+        for (rule, is_set) in rules.iter_mut().filter(|(_, is_set)| !is_set) {
+            let mut errno = None;
+            let done = rule::add(socket, std::slice::from_ref(rule), |_, refused| errno = Some(refused));
+            *is_set = errno.is_none() && done.is_ok();
+        }
+    }
+
+    /// Somebody has removed a route or a rule: all are set again by [`Self::keep`], unless that happens again and again.
+    pub fn lose_paths(&mut self) {
+        match self.losses.note(clock::now()) {
+            Verdict::PutBack => self.renew(),
+            Verdict::GiveUp => {
+                warn!(
+                    "static routes and rules are removed by somebody else again and again, and are left alone"
+                );
+            }
+            Verdict::Leave => {}
+        }
+    }
+
+    /// The kernel may have dropped routes: what is missing is set again by [`Self::keep`].
+    pub fn renew_paths(&mut self) {
+        if self.losses.verdict() == Verdict::PutBack {
+            self.renew();
+        }
+    }
+
+    fn renew(&mut self) {
+        let routes = self.routes.iter_mut().filter(|(route, _)| route.tracked);
+        routes.for_each(|(_, is_set)| *is_set = false);
+        let rules = self.rules.iter_mut().filter(|(rule, _)| rule.tracked);
+        rules.for_each(|(_, is_set)| *is_set = false);
+    }
+
+    /// Tells of routes that could not be set; those of interfaces that come later are set then.
+    pub fn complain(&self) {
+        for (route, _) in self.routes.iter().filter(|(_, is_set)| !is_set) {
+            let (destination, prefix) = route.destination;
+            warn!("the static route to {destination}/{prefix} cannot be set yet");
+        }
+        for (rule, _) in self.rules.iter().filter(|(_, is_set)| !is_set) {
+            warn!("the static rule {} cannot be set", rule.preference);
+        }
+    }
+}
+
+impl Drop for Statics {
+    fn drop(&mut self) {
+        if ownership::is_ours() {
+            self.adopt(&config::Statics::default());
+        }
+    }
+}
+
+fn remove(socket: &mut RouteSocket, it: &Static) {
+    let Ok(link) = crate::driver::netlink::link::Link::by_name(socket, &it.device) else { return };
+    let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
+    let _ = address::remove(socket, &placed, |_, errno| {
+        let error = io::Error::from_raw_os_error(errno);
+        warn!(address = %it.address.address, interface = %it.device, %error, "a static address cannot be removed");
+    });
+}

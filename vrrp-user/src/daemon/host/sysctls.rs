@@ -1,0 +1,134 @@
+//! Settings of the kernel for interfaces.
+//!
+//! Enters: which interfaces need them. Leaves: the settings changed meanwhile and set back afterwards, also by the next
+//! run where this one is killed: what they were before is kept in a file of the runtime directory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vrrp_ebpf::wire::Family;
+
+use crate::driver::netlink::devconf::{self, Setting};
+use crate::driver::netlink::link::Link;
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::sysctl::Changed;
+
+/// Settings that go together.
+#[derive(Debug)]
+pub(crate) struct Purpose {
+    /// By name and number: containers may not write the one and may send the other.
+    settings: &'static [(&'static str, &'static str, (Setting, u32))],
+    file: &'static str,
+}
+
+/// So that an interface does not answer for addresses that macvlans on it carry.
+pub(crate) const PARENT: Purpose = Purpose {
+    settings: &[("arp_ignore", "1", (Setting::ArpIgnore, 1)), ("arp_filter", "1", (Setting::ArpFilter, 1))],
+    file: "sysctl",
+};
+
+/// So that the kernel keeps the other addresses of a subnet when the first one goes.
+pub(crate) const SECONDARIES: Purpose = Purpose {
+    settings: &[("promote_secondaries", "1", (Setting::PromoteSecondaries, 1))],
+    file: "sysctl-secondaries",
+};
+
+#[derive(Debug)]
+pub(crate) struct Sysctls {
+    purpose: &'static Purpose,
+    file: PathBuf,
+    held: BTreeMap<Arc<str>, Held>,
+    /// Values before an earlier run that did not set them back, by interface and key.
+    earlier: BTreeMap<(String, String), String>,
+}
+
+#[derive(Debug)]
+struct Held {
+    ifindex: u32,
+    changed: Vec<(&'static str, Changed)>,
+}
+
+impl Sysctls {
+    /// Of a daemon with this runtime directory.
+    pub(crate) fn new(purpose: &'static Purpose, folder: &Path) -> Self {
+        let file = folder.join(purpose.file);
+        // Missing after a boot, and after a run that has ended well.
+        let earlier = fs::read_to_string(&file).unwrap_or_default();
+        Self { purpose, file, held: BTreeMap::new(), earlier: earlier.lines().filter_map(entry).collect() }
+    }
+
+    /// Whether this is the interface that was given its settings, if one of the name was.
+    pub(crate) fn is_current(&self, interface: &str, ifindex: u32) -> bool {
+        self.held.get(interface).is_none_or(|held| held.ifindex == ifindex)
+    }
+
+    pub(crate) fn holds(&self, interface: &str, ifindex: u32) -> bool {
+        self.held.get(interface).is_some_and(|held| held.ifindex == ifindex)
+    }
+
+    /// Gives an interface its settings, if it is there and does not have them.
+    ///
+    /// # Errors
+    /// EPERM without CAP_NET_ADMIN.
+    pub(crate) fn hold(&mut self, socket: &mut RouteSocket, interface: &Arc<str>) -> io::Result<()> {
+        let Ok(link) = Link::by_name(socket, interface) else { return Ok(()) };
+        if self.held.get(interface).is_some_and(|held| held.ifindex == link.ifindex) {
+            return Ok(());
+        }
+        // Of an interface of this name that is gone.
+        self.held.remove(interface);
+        let mut changed = Vec::new();
+        for (key, value, by_netlink) in self.purpose.settings {
+            let earlier = self.earlier.remove(&(interface.to_string(), (*key).to_owned()));
+            match Changed::of_interface(Family::V4, interface, key, value, earlier) {
+                Ok(done) => changed.extend(done.map(|done| (*key, done))),
+                // A container that may not write here ends with its interfaces: nothing needs to be set back.
+                Err(_) => devconf::set(socket, link.ifindex, &[*by_netlink])?,
+            }
+        }
+        self.held.insert(Arc::clone(interface), Held { ifindex: link.ifindex, changed });
+        self.remember();
+        Ok(())
+    }
+
+    /// Sets back what an earlier run has left, of interfaces that are not held now.
+    pub(crate) fn set_back_earlier(&mut self) {
+        if self.earlier.is_empty() {
+            return;
+        }
+        for ((interface, key), before) in std::mem::take(&mut self.earlier) {
+            if let Some((key, value, _)) = self.purpose.settings.iter().find(|(known, ..)| *known == key) {
+                // Where the interface is gone, so is the setting.
+                drop(Changed::of_interface(Family::V4, &interface, key, value, Some(before)));
+            }
+        }
+        self.remember();
+    }
+
+    /// Sets the others back.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(&Arc<str>) -> bool) {
+        self.held.retain(|interface, _| is_kept(interface));
+        self.remember();
+    }
+
+    fn remember(&self) {
+        let mut text = String::new();
+        for (interface, held) in &self.held {
+            for (key, changed) in &held.changed {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{interface} {key} {}", changed.before());
+            }
+        }
+        // Without it, a run that is killed leaves the settings as they are, which harms nothing.
+        let _ = if text.is_empty() { fs::remove_file(&self.file) } else { fs::write(&self.file, text) };
+    }
+}
+
+fn entry(line: &str) -> Option<((String, String), String)> {
+    let mut words = line.split_whitespace().map(str::to_owned);
+    Some(((words.next()?, words.next()?), words.next()?))
+}

@@ -1,0 +1,40 @@
+//! Metrics of checks.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::family::{counter, gauge};
+use crate::daemon::status::Sources;
+use crate::driver::probe::Cause;
+
+/// Checks without a result yet have no rows.
+pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let rounds = sources.record.read().checks.clone();
+    let checks = sources.config.checks.iter();
+    let checks: Vec<_> = checks
+        .filter_map(|check| Some((&*check.name, check.target.kind(), rounds.get(&check.id)?)))
+        .collect();
+    gauge(out, "vrrpx_check_up", "1 while the result of a check is up", |row| {
+        checks.iter().try_for_each(|(name, kind, round)| {
+            row(&vec![("check", *name), ("kind", *kind)], f64::from(u8::from(round.up)))
+        })
+    })?;
+    gauge(out, "vrrpx_check_held", "1 while a check is held as failed", |row| {
+        for (name, _, round) in &checks {
+            for cause in Cause::ALL {
+                let held = round.held.is_some_and(|held| held.cause == cause);
+                row(&vec![("check", *name), ("reason", cause.as_str())], f64::from(u8::from(held)))?;
+            }
+        }
+        Ok(())
+    })?;
+    gauge(out, "vrrpx_check_duration_seconds", "Duration of the latest look", |row| {
+        checks
+            .iter()
+            .try_for_each(|(name, _, round)| row(&vec![("check", *name)], round.lasted.as_secs_f64()))
+    })?;
+    counter(out, "vrrpx_check_looks", "Looks of a check", |row| {
+        checks.iter().try_for_each(|(name, _, round)| row(&vec![("check", *name)], round.runs))
+    })
+}

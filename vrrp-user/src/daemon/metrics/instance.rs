@@ -1,0 +1,136 @@
+//! Metrics of instances and of their sync groups.
+
+use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
+
+use prometheus_client::encoding::DescriptorEncoder;
+use vrrp_ebpf::map::Counter;
+use vrrp_ebpf::wire::Reject;
+
+use super::family::{counter, gauge, nanos};
+use super::{Reading, Scrape};
+use crate::daemon::status::{family, received};
+use crate::protocol::{Reason, State};
+
+pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+    gauge(out, "vrrpx_instance_state", "1 for the present state", |row| {
+        for reading in readings {
+            let vrid = reading.settings.vrid.to_string();
+            for state in State::ALL {
+                let mut labels = reading.labels();
+                labels.extend([
+                    ("interface", &*reading.settings.interface),
+                    ("vrid", &*vrid),
+                    ("family", family(reading.settings.family)),
+                    ("state", state.as_str()),
+                ]);
+                row(&labels, f64::from(u8::from(state == reading.board.state())))?;
+            }
+        }
+        Ok(())
+    })?;
+    gauge(out, "vrrpx_lease_seconds", "What is left of the right to answer for the addresses", |row| {
+        readings.iter().try_for_each(|reading| row(&reading.labels(), reading.lease.as_secs_f64()))
+    })?;
+    gauge(out, "vrrpx_instance_priority", "Effective priority", |row| {
+        readings.iter().try_for_each(|reading| row(&reading.labels(), f64::from(reading.board.priority().0)))
+    })?;
+    counter(out, "vrrpx_instance_transitions", "Transitions by reason", |row| {
+        for reading in readings {
+            for (reason, count) in Reason::ALL.iter().zip(&reading.board.transitions) {
+                row(&reading.labels_and("reason", reason.as_str()), count.load(Relaxed))?;
+            }
+        }
+        Ok(())
+    })?;
+    gauge(out, "vrrpx_instance_takeover_seconds", "Length of the latest takeover's effects", |row| {
+        let taken = readings.iter().filter(|reading| reading.board.takeover_nanos.load(Relaxed) > 0);
+        for reading in taken {
+            row(&reading.labels(), nanos(reading.board.takeover_nanos.load(Relaxed)))?;
+        }
+        Ok(())
+    })
+}
+
+impl Scrape {
+    pub(super) fn groups(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let groups = self.sources.config.groups.iter().zip(&self.sources.board.groups);
+        gauge(out, "vrrpx_group_state", "1 for the present state of a sync group", |row| {
+            for (group, board) in groups {
+                for state in State::ALL {
+                    let labels = vec![("group", &*group.settings.name), ("state", state.as_str())];
+                    row(&labels, f64::from(u8::from(state == board.state())))?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+    type Total = fn(&Reading<'_>) -> u64;
+    let totals: [(&str, &str, Total); 7] = [
+        ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.board.adverts_sent.load(Relaxed)),
+        ("vrrpx_releases_sent", "Adverts sent with priority 0", |reading| {
+            reading.board.release_sent.load(Relaxed)
+        }),
+        ("vrrpx_adverts_received", "Valid adverts received", |reading| received(&reading.counters)),
+        (
+            "vrrpx_announcements_sent",
+            "Gratuitous ARPs and unsolicited neighbour advertisements sent",
+            |reading| reading.board.announcements_sent.load(Relaxed),
+        ),
+        (
+            "vrrpx_put_back",
+            "Addresses, routes and rules set again that somebody else had removed",
+            |reading| reading.board.put_back.load(Relaxed),
+        ),
+        ("vrrpx_send_errors", "Adverts that could not be sent", |reading| {
+            reading.board.send_errors.load(Relaxed)
+        }),
+        ("vrrpx_contests", "Adverts of lower masters heard while master", |reading| {
+            reading.board.contests.load(Relaxed)
+        }),
+    ];
+    for (name, help, value) in totals {
+        counter(out, name, help, |row| {
+            readings.iter().try_for_each(|reading| row(&reading.labels(), value(reading)))
+        })?;
+    }
+    let (name, help) = ("vrrpx_dual_master_seconds", "For how long lower masters were heard while master");
+    counter(out, name, help, |row| {
+        let span = |reading: &Reading<'_>| nanos(reading.board.rivalled_nanos.load(Relaxed));
+        readings.iter().try_for_each(|reading| row(&reading.labels(), span(reading)))
+    })
+}
+
+/// What the program, or the socket in its place, counted.
+pub(super) fn counted(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+    counter(out, "vrrpx_rejects", "Refused adverts by reason", |row| {
+        for reading in readings {
+            for reject in Reject::ALL {
+                row(&reading.labels_and("reason", reject.as_str()), reading.counters.reject(reject))?;
+            }
+        }
+        Ok(())
+    })?;
+    counter(out, "vrrpx_drops", "Adverts, or records of them, lost for want of room or budget", |row| {
+        for reading in readings {
+            for word in [Counter::OverBudget, Counter::RingFull, Counter::PeersFull] {
+                row(&reading.labels_and("reason", word.as_str()), reading.counters.counter(word))?;
+            }
+        }
+        Ok(())
+    })?;
+    let totals = [
+        ("vrrpx_steady_adverts", "Adverts equal to the watched one, which woke nobody", Counter::Steady),
+        ("vrrpx_event_adverts", "Valid adverts that woke the engine", Counter::Event),
+        ("vrrpx_fenced", "ARP requests and neighbour solicitations without a live lease", Counter::Fenced),
+    ];
+    for (name, help, word) in totals {
+        counter(out, name, help, |row| {
+            readings.iter().try_for_each(|reading| row(&reading.labels(), reading.counters.counter(word)))
+        })?;
+    }
+    Ok(())
+}

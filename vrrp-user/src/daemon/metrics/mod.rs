@@ -1,0 +1,154 @@
+//! Prometheus metrics over HTTP, as OpenMetrics text.
+//!
+//! Enters: a scrape. Leaves: what [`Sources`] hold at that moment; nothing is gathered between scrapes, and the
+//! engine does not notice one.
+
+mod checks;
+mod family;
+mod instance;
+mod node;
+mod peer;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State as Shared;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::registry::Registry;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use vrrp_ebpf::map::{Counters, Peer};
+use vrrp_ebpf::time::Timestamp;
+
+use family::Labels;
+
+use super::board::InstanceBoard;
+use super::status::{Live, Sources, source};
+use crate::driver::clock;
+use crate::protocol::InstanceSettings;
+
+/// Content type of OpenMetrics 1.0.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Error)]
+#[error("--metrics {address}: {error}")]
+pub struct BindError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+/// A bound listener. Serves `/metrics`.
+#[derive(Debug)]
+pub struct Metrics {
+    listener: TcpListener,
+}
+
+impl Metrics {
+    /// # Errors
+    /// The address is in use, or not one of this machine.
+    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let listener = TcpListener::bind(address).await.map_err(|error| BindError { address, error })?;
+        Ok(Self { listener })
+    }
+
+    /// # Errors
+    /// The listener has no address any more.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves scrapes until it is dropped.
+    ///
+    /// # Errors
+    /// The listener failed.
+    pub async fn serve(self, sources: impl Into<Live>) -> io::Result<()> {
+        let routes = Router::new().route("/metrics", get(scrape)).with_state(sources.into());
+        axum::serve(self.listener, routes).await
+    }
+}
+
+async fn scrape(Shared(sources): Shared<Live>) -> Response {
+    match render(&sources.now()) {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// All metrics as OpenMetrics text.
+///
+/// # Errors
+/// A value could not be formatted.
+pub fn render(sources: &Arc<Sources>) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape { sources: Arc::clone(sources), now: clock::now() }));
+    let mut text = String::new();
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// One reading of all sources.
+#[derive(Debug)]
+struct Scrape {
+    sources: Arc<Sources>,
+    now: Timestamp,
+}
+
+/// Everything about one instance, read once.
+struct Reading<'a> {
+    settings: &'a InstanceSettings,
+    board: &'a InstanceBoard,
+    counters: Counters,
+    /// What is left of it.
+    lease: Duration,
+    peers: Vec<(String, Peer)>,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let out = &mut encoder;
+        let readings = self.readings();
+        self.node(out)?;
+        instance::states(out, &readings)?;
+        self.groups(out)?;
+        checks::encode(&self.sources, out)?;
+        instance::activity(out, &readings)?;
+        instance::counted(out, &readings)?;
+        self.peers(out, &readings)
+    }
+}
+
+impl Scrape {
+    fn readings(&self) -> Vec<Reading<'_>> {
+        let sources = &self.sources;
+        let readings = sources.instances().map(|(config, board)| {
+            let slot = config.id.0;
+            let family = config.settings.family;
+            Reading {
+                settings: &config.settings,
+                board,
+                counters: sources.maps.counters(Some(slot)),
+                lease: sources.lease(config.id, self.now).unwrap_or_default(),
+                peers: sources.maps.peers(slot).map(|(_, peer)| (source(&peer, family), peer)).collect(),
+            }
+        });
+        readings.collect()
+    }
+}
+
+impl Reading<'_> {
+    fn labels(&self) -> Labels<'_> {
+        vec![("instance", &*self.settings.name)]
+    }
+
+    fn labels_and<'a>(&'a self, name: &'static str, value: &'a str) -> Labels<'a> {
+        vec![("instance", &*self.settings.name), (name, value)]
+    }
+}

@@ -1,0 +1,141 @@
+//! Metrics of the node: the daemon itself, what it tells others, and its interfaces.
+
+use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use vrrp_ebpf::map::Counter;
+
+use super::Scrape;
+use super::family::{counter, gauge, nanos, total};
+use crate::daemon::board::LATENESS_BUCKETS;
+use crate::driver::Rung;
+
+impl Scrape {
+    pub(super) fn node(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let board = &self.sources.board;
+        let build = vec![("version", env!("CARGO_PKG_VERSION")), ("router_id", &*self.sources.router_id)];
+        out.encode_descriptor("vrrpx_build", "Version and node", None, MetricType::Info)?
+            .encode_info(&build)?;
+        gauge(out, "vrrpx_uptime_seconds", "Time since the daemon started", |row| {
+            row(&vec![], self.now.since(self.sources.started).as_secs_f64())
+        })?;
+        let loads = self.sources.record.read().loads.clone();
+        gauge(
+            out,
+            "vrrpx_config_stale",
+            "1 while the file was refused and the one before is in use",
+            |row| row(&vec![], f64::from(u8::from(loads.stale.is_some()))),
+        )?;
+        counter(out, "vrrpx_reloads", "Reloads by what came of them", |row| {
+            row(&vec![("result", "done")], loads.reloaded)?;
+            row(&vec![("result", "refused")], loads.refused)
+        })?;
+        self.mails(out)?;
+        self.webhooks(out)?;
+        let totals = [
+            ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),
+            ("vrrpx_away", "Times that this node found itself to have been away", board.away.load(Relaxed)),
+            ("vrrpx_effect_errors", "Failed netlink requests and sends", board.effect_errors.load(Relaxed)),
+            (
+                "vrrpx_unknown_vrid",
+                "Adverts of a VRID that is not configured",
+                self.sources.maps.counters(None).counter(Counter::UnknownVrid),
+            ),
+        ];
+        for (name, help, total) in totals {
+            counter(out, name, help, |row| row(&vec![], total))?;
+        }
+        let strangers = self.sources.strangers();
+        counter(
+            out,
+            "vrrpx_stranger_adverts",
+            "Adverts of a router that is not configured, or CARP",
+            |row| {
+                for stranger in &strangers {
+                    let (vlan, vrid) = (stranger.vlan.to_string(), stranger.vrid.to_string());
+                    let labels = vec![
+                        ("interface", stranger.interface.as_str()),
+                        ("vlan", &vlan),
+                        ("family", &stranger.family),
+                        ("vrid", &vrid),
+                        ("kind", &stranger.kind),
+                    ];
+                    row(&labels, stranger.adverts)?;
+                }
+                Ok(())
+            },
+        )?;
+        let late = &board.engine_lateness;
+        let buckets: Vec<(f64, u64)> = late
+            .buckets
+            .iter()
+            .enumerate()
+            .map(|(bucket, count)| {
+                let bound =
+                    (bucket + 1 < LATENESS_BUCKETS).then(|| Duration::from_micros(1 << bucket).as_secs_f64());
+                (bound.unwrap_or(f64::INFINITY), count.load(Relaxed))
+            })
+            .collect();
+        let sum = nanos(late.sum_nanos.load(Relaxed));
+        let name = "vrrpx_engine_lateness_seconds";
+        out.encode_descriptor(name, "How late the engine's timer fired", None, MetricType::Histogram)?
+            .encode_histogram::<NoLabelSet>(sum, total(&buckets), &buckets, None)?;
+        let reattached = self.sources.record.read().reattached.clone();
+        counter(out, "vrrpx_reattached", "Programs attached again that somebody had detached", |row| {
+            reattached
+                .iter()
+                .try_for_each(|(interface, count)| row(&vec![("interface", &**interface)], *count))
+        })?;
+        let rungs = self.sources.record.read().rungs.clone();
+        gauge(out, "vrrpx_rung", "1 for the way in which adverts of an interface arrive", |row| {
+            for (interface, note) in &rungs {
+                for rung in Rung::ALL {
+                    let labels = vec![("interface", &**interface), ("rung", rung.as_str())];
+                    row(&labels, f64::from(u8::from(rung == note.rung)))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn webhooks(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let webhooks = self.sources.record.read().webhooks.clone();
+        gauge(out, "vrrpx_webhook_waiting", "Changes that a webhook has not taken yet", |row| {
+            webhooks
+                .iter()
+                .try_for_each(|(webhook, posts)| row(&vec![("webhook", webhook)], posts.waiting as f64))
+        })?;
+        counter(out, "vrrpx_webhook_posts", "Changes told to a webhook by what came of them", |row| {
+            for (webhook, posts) in &webhooks {
+                let results = [
+                    ("sent", posts.sent),
+                    ("failed", posts.failed),
+                    ("superseded", posts.superseded),
+                    ("lost", posts.lost),
+                ];
+                for (result, count) in results {
+                    row(&vec![("webhook", webhook), ("result", result)], count)?;
+                }
+            }
+            Ok(())
+        })?;
+        counter(out, "vrrpx_webhook_refusals", "Attempts that a webhook did not take", |row| {
+            webhooks.iter().try_for_each(|(webhook, posts)| row(&vec![("webhook", webhook)], posts.refusals))
+        })
+    }
+
+    fn mails(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mails = self.sources.record.read().mails.clone();
+        gauge(out, "vrrpx_mails_waiting", "Mails about changes that are not sent yet", |row| {
+            row(&vec![], mails.waiting as f64)
+        })?;
+        counter(out, "vrrpx_mails", "Mails about changes by what came of them", |row| {
+            row(&vec![("result", "sent")], mails.sent)?;
+            row(&vec![("result", "failed")], mails.failed)?;
+            row(&vec![("result", "lost")], mails.lost)
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! Commands around the life of the daemon: `startup_script` and `shutdown_script`.
+//!
+//! Enters: the configuration. Leaves: a run that has ended, or was ended at its limit, and a line about it in the log.
+//! Absent: a say in what follows; the daemon starts and ends whatever they come to, as keepalived does.
+
+use tracing::{info, warn};
+
+use crate::config::{Errand, Globals};
+use crate::driver::process::{Identity, IdentityError, Job};
+
+/// Before anything is announced or listened for.
+pub(crate) async fn startup(globals: &Globals) {
+    run("startup_script", globals.process.startup.as_ref(), globals).await;
+}
+
+/// After everything is released.
+pub(crate) async fn shutdown(globals: &Globals) {
+    run("shutdown_script", globals.process.shutdown.as_ref(), globals).await;
+}
+
+async fn run(keyword: &'static str, errand: Option<&Errand>, globals: &Globals) {
+    let Some(errand) = errand else { return };
+    let job = match job(errand, globals) {
+        Ok(job) => job,
+        Err(error) => {
+            warn!(keyword, %error, "not run");
+            return;
+        }
+    };
+    let run = job.run(&[], &[]).await;
+    if run.end.is_success() {
+        info!(keyword, lasted = ?run.lasted, "done");
+    } else {
+        warn!(keyword, lasted = ?run.lasted, end = %run.end, "failed; the daemon goes on");
+    }
+}
+
+fn job(errand: &Errand, globals: &Globals) -> Result<Job, IdentityError> {
+    let user = errand.command.user.as_ref();
+    let identity = Identity::resolve(user, globals.script_user.as_ref())?
+        .with_groups(globals.process.supplementary_groups)?;
+    Ok(Job { command: errand.command.command.clone(), identity, limit: errand.limit, leashed: true })
+}

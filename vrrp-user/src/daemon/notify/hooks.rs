@@ -1,0 +1,284 @@
+//! The commands of `notify_*` and `notify`, of one instance or group: a lane.
+//!
+//! Enters: what waits for the lane. Leaves: runs of commands, one after the other, noted in the [`Record`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::field::{DisplayValue, display};
+use tracing::{info, warn};
+
+use super::fifo::Word;
+use crate::config::{Globals, NotifyCommand, NotifySettings};
+use crate::daemon::events::What;
+use crate::daemon::record::Record;
+use crate::driver::process::{Identity, IdentityError, Job};
+use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
+
+/// Longest time that a hook may run.
+pub const HOOK_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a hook that is still running may hold up the `STOP` of its instance.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
+
+/// One thing to tell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Occasion {
+    pub(crate) word: Word,
+    pub(crate) previous: State,
+    pub(crate) reason: Reason,
+    pub(crate) epoch: Epoch,
+    pub(crate) priority: Priority,
+    pub(crate) peer: Option<IpAddr>,
+}
+
+/// Of whom something is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Subject {
+    Instance(InstanceId),
+    Group(GroupId),
+}
+
+impl Subject {
+    /// As keepalived writes it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Instance(_) => "INSTANCE",
+            Self::Group(_) => "GROUP",
+        }
+    }
+}
+
+/// What waits for a lane, each with its number among all that the lane was given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waiting {
+    given: u64,
+    state: Option<(u64, Occasion)>,
+    contest: Option<(u64, Occasion)>,
+}
+
+impl Waiting {
+    pub(crate) fn give_state(&mut self, occasion: Occasion) {
+        self.given += 1;
+        self.state = Some((self.given, occasion));
+        self.contest = None;
+    }
+
+    pub(crate) fn give_contest(&mut self, occasion: Occasion) {
+        self.given += 1;
+        self.contest = Some((self.given, occasion));
+    }
+}
+
+/// The hooks of one instance or group at work.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    told: watch::Sender<Waiting>,
+    ended: Ended,
+}
+
+/// Comes when a lane has ended.
+#[derive(Debug)]
+pub(crate) struct Ended(oneshot::Receiver<()>);
+
+impl Lane {
+    /// Must be called within a runtime.
+    pub(crate) fn start(hooks: Hooks, before: Option<Ended>, running: &mut JoinSet<()>) -> Self {
+        let (told, hears) = watch::channel(Waiting::default());
+        let (ends, ended) = oneshot::channel();
+        running.spawn(async move {
+            hooks.run(hears, before).await;
+            drop(ends);
+        });
+        Self { told, ended: Ended(ended) }
+    }
+
+    /// Nothing more is told; it ends after what waits.
+    pub(crate) fn close(self) -> Ended {
+        self.ended
+    }
+
+    pub(crate) fn give(&self, change: impl FnOnce(&mut Waiting)) {
+        self.told.send_modify(change);
+    }
+}
+
+/// The hooks of one instance or group.
+pub(crate) struct Hooks {
+    subject: Subject,
+    name: Arc<str>,
+    node: Arc<str>,
+    master: Option<Job>,
+    backup: Option<Job>,
+    fault: Option<Job>,
+    stop: Option<Job>,
+    deleted: Option<Job>,
+    lower: Option<Job>,
+    any: Option<Job>,
+    record: Arc<Record>,
+}
+
+impl Hooks {
+    /// `None` where there are none.
+    pub(crate) fn new(
+        subject: Subject,
+        name: &Arc<str>,
+        notify: &NotifySettings,
+        globals: &Globals,
+        node: &Arc<str>,
+        record: &Arc<Record>,
+    ) -> Result<Option<Self>, IdentityError> {
+        let job = |hook: &Option<NotifyCommand>| -> Result<Option<Job>, IdentityError> {
+            let Some(hook) = hook else { return Ok(None) };
+            let identity = Identity::resolve(hook.user.as_ref(), globals.script_user.as_ref())?
+                .with_groups(globals.process.supplementary_groups)?;
+            let command = hook.command.clone();
+            Ok(Some(Job { command, identity, limit: HOOK_LIMIT, leashed: false }))
+        };
+        let hooks = Self {
+            subject,
+            name: Arc::clone(name),
+            node: Arc::clone(node),
+            master: job(&notify.master)?,
+            backup: job(&notify.backup)?,
+            fault: job(&notify.fault)?,
+            stop: job(&notify.stop)?,
+            deleted: job(&notify.deleted)?,
+            lower: job(&notify.lower)?,
+            any: job(&notify.any)?,
+            record: Arc::clone(record),
+        };
+        let Self { master, backup, fault, stop, deleted, lower, any, .. } = &hooks;
+        let some = [master, backup, fault, stop, deleted, lower, any];
+        Ok(some.iter().any(|job| job.is_some()).then_some(hooks))
+    }
+
+    /// One occasion after the other, until nobody can bring a further one and none is waiting. Begins when the lane of
+    /// an earlier configuration has ended.
+    pub(crate) async fn run(self, mut told: watch::Receiver<Waiting>, before: Option<Ended>) {
+        if let Some(Ended(before)) = before {
+            tokio::select! {
+                _ = before => {}
+                () = stop_overdue(told.clone()) => {}
+            }
+        }
+        let mut done = 0;
+        while told.changed().await.is_ok() {
+            let waiting = *told.borrow_and_update();
+            for (number, occasion) in [waiting.state, waiting.contest].into_iter().flatten() {
+                // A contest that a transition has overtaken meanwhile is void.
+                let void = occasion.word == Word::MasterRxLowerPri && told.borrow().contest.is_none();
+                if number <= done || void {
+                    continue;
+                }
+                done = number;
+                self.tell_unless_ending(&occasion, &told).await;
+            }
+        }
+    }
+
+    /// The end does not wait for a slow hook of an earlier state.
+    async fn tell_unless_ending(&self, occasion: &Occasion, told: &watch::Receiver<Waiting>) {
+        tokio::select! {
+            () = self.tell(occasion) => {}
+            () = stop_overdue(told.clone()), if occasion.word != Word::Stop => {
+                let (instance, group) = self.labels();
+                warn!(instance, group, "a hook is still running at the end; it goes on alone");
+            }
+        }
+    }
+
+    async fn tell(&self, occasion: &Occasion) {
+        let (keyword, specific) = match occasion.word {
+            Word::Master => ("notify_master", &self.master),
+            Word::Backup => ("notify_backup", &self.backup),
+            Word::Fault => ("notify_fault", &self.fault),
+            Word::Stop => ("notify_stop", &self.stop),
+            Word::Deleted => ("notify_deleted", &self.deleted),
+            Word::MasterRxLowerPri => ("notify_master_rx_lower_pri", &self.lower),
+            // For FIFOs only.
+            Word::MasterPriority | Word::BackupPriority => return,
+        };
+        let environment = self.environment(occasion);
+        if let Some(job) = specific {
+            self.call(keyword, job, occasion, &[], &environment).await;
+        }
+        // As in keepalived, `notify` is told of states only.
+        if let Some(job) = self.any.as_ref().filter(|_| occasion.word != Word::MasterRxLowerPri) {
+            let priority = occasion.priority.to_string();
+            let more = [self.subject.as_str(), &*self.name, occasion.word.as_str(), &*priority];
+            self.call("notify", job, occasion, &more, &environment).await;
+        }
+    }
+
+    async fn call(
+        &self,
+        keyword: &'static str,
+        job: &Job,
+        occasion: &Occasion,
+        more: &[&str],
+        environment: &[(&str, String)],
+    ) {
+        let state = occasion.word.as_str();
+        let run = job.run(more, environment).await;
+        match self.subject {
+            Subject::Instance(instance) => self.record.hook(instance, keyword, state, run),
+            Subject::Group(group) => self.record.group_hook(group, keyword, state, run),
+        }
+        let (instance, group) = self.labels();
+        if run.end.is_success() {
+            info!(instance, group, keyword, state, lasted = ?run.lasted, "hook done");
+        } else {
+            warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
+            self.record.events.push(What::HookFailed {
+                name: self.name.to_string(),
+                keyword: keyword.to_owned(),
+                state: state.to_owned(),
+                end: run.end.to_string(),
+            });
+        }
+    }
+
+    /// Name of the instance, or of the group, for the log.
+    fn labels(&self) -> (Option<DisplayValue<&str>>, Option<DisplayValue<&str>>) {
+        let name = Some(display(&*self.name));
+        match self.subject {
+            Subject::Instance(_) => (name, None),
+            Subject::Group(_) => (None, name),
+        }
+    }
+
+    fn environment(&self, occasion: &Occasion) -> [(&'static str, String); 8] {
+        [
+            ("VRRPX_ROUTER_ID", self.node.to_string()),
+            (
+                match self.subject {
+                    Subject::Instance(_) => "VRRPX_INSTANCE",
+                    Subject::Group(_) => "VRRPX_GROUP",
+                },
+                self.name.to_string(),
+            ),
+            ("VRRPX_STATE", occasion.word.as_str().to_owned()),
+            ("VRRPX_PREVIOUS", occasion.previous.as_str().to_owned()),
+            ("VRRPX_PRIORITY", occasion.priority.to_string()),
+            ("VRRPX_REASON", occasion.reason.as_str().to_owned()),
+            ("VRRPX_EPOCH", occasion.epoch.0.to_string()),
+            ("VRRPX_PEER", occasion.peer.map(|peer| peer.to_string()).unwrap_or_default()),
+        ]
+    }
+}
+
+/// Ends when a `STOP` has waited for too long.
+async fn stop_overdue(mut told: watch::Receiver<Waiting>) {
+    let is_stop = |waiting: &Waiting| waiting.state.is_some_and(|(_, occasion)| occasion.word == Word::Stop);
+    let waits = told.wait_for(is_stop).await.is_ok();
+    if waits {
+        tokio::time::sleep(STOP_PATIENCE).await;
+    } else {
+        // Nobody is left who could bring one.
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,316 @@
+//! Mail about changes, as keepalived words it.
+//!
+//! Enters: who changed, to what. Leaves: mails for one server, in the order of the changes, and counts of them in the
+//! [`Record`]. Absent: waiting. Mails stand in a bounded queue, so that neither hooks nor FIFOs nor the engine notice a
+//! server that is away or hangs.
+//!
+//! A mail that the server does not take is tried again after pauses that grow, [`PAUSES`] times in all, and then given
+//! up with one warning; those behind it wait. Mails that wait together go over one connection.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use lettre::message::header::{self, ContentTransferEncoding, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Mailboxes};
+use lettre::{Address, Message};
+use nix::unistd::{User, geteuid};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+use super::fifo::{Subject, Word};
+use crate::config::MailSettings;
+use crate::daemon::events::What;
+use crate::daemon::record::Record;
+use crate::driver::probe::attempt::{Failure, Names};
+use crate::driver::smtp::{Letter, Refusal, Server, Session};
+
+/// Mails that may wait: every instance and group of a large configuration, once.
+const WAITING: usize = 4096;
+
+/// Before each further attempt to send a mail.
+pub const PAUSES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
+
+/// What takes mails, if any does.
+#[derive(Debug)]
+pub struct Mailer {
+    node: Arc<str>,
+    record: Arc<Record>,
+    post: Option<Post>,
+    /// Those of earlier configurations send what was told under them.
+    couriers: JoinSet<()>,
+}
+
+/// Where mails are put for a courier.
+#[derive(Debug)]
+struct Post {
+    settings: MailSettings,
+    mails: mpsc::Sender<Mail>,
+}
+
+/// A change that is to be told.
+#[derive(Debug)]
+struct Mail {
+    subject: String,
+    body: &'static str,
+    at: SystemTime,
+}
+
+impl Mailer {
+    /// Sends nothing before it is [settled](Self::settle).
+    pub fn new(node: &Arc<str>, record: &Arc<Record>) -> Self {
+        let (node, record) = (Arc::clone(node), Arc::clone(record));
+        Self { node, record, post: None, couriers: JoinSet::new() }
+    }
+
+    /// Takes over another configuration. Must be called within a runtime.
+    pub fn settle(&mut self, settings: Option<&MailSettings>) {
+        if self.post.as_ref().map(|post| &post.settings) == settings {
+            return;
+        }
+        self.post = settings.map(|settings| {
+            let (mails, told) = mpsc::channel(WAITING);
+            self.couriers.spawn(Courier::new(settings, &self.record).run(told));
+            Post { settings: settings.clone(), mails }
+        });
+    }
+
+    /// Whether a mail tells this. Never waits.
+    pub fn tell(&self, subject: Subject<'_>, word: Word) -> bool {
+        let Some(post) = &self.post else { return false };
+        if word == Word::Fault && !post.settings.faults {
+            return false;
+        }
+        let Some((what, body)) = wording(subject, word) else { return false };
+        let (kind, name) = match subject {
+            Subject::Instance(name) => ("Instance", name),
+            Subject::Group(name) => ("Group", name),
+        };
+        let subject = format!("[{}] VRRP {kind} {name} - {what}", self.node);
+        let told = post.mails.try_send(Mail { subject, body, at: SystemTime::now() });
+        self.record.mails(|mails| if told.is_ok() { mails.waiting += 1 } else { mails.lost += 1 });
+        if told.is_err() {
+            warn!(instance = name, state = word.as_str(), "no mail is sent: {WAITING} others wait already");
+        }
+        true
+    }
+
+    /// Waits until all is sent; what is not when this is dropped is lost, with a warning.
+    pub async fn stop(mut self) {
+        self.post = None;
+        while self.couriers.join_next().await.is_some() {}
+    }
+}
+
+impl Drop for Mailer {
+    fn drop(&mut self) {
+        let waiting = self.record.read().mails.waiting;
+        if waiting > 0 {
+            warn!(mails = waiting, "mails are not sent, as the daemon ends");
+        }
+    }
+}
+
+const LOST: &str = "=> VRRP Instance is no longer owning VRRP VIPs <=";
+
+/// Of which changes mail is sent, and in which words: programs sort mail by them.
+fn wording(subject: Subject<'_>, word: Word) -> Option<(&'static str, &'static str)> {
+    let is_group = matches!(subject, Subject::Group(_));
+    let body = |group, instance| if is_group { group } else { instance };
+    match word {
+        Word::Master => Some((
+            "Entering MASTER state",
+            body(
+                "=> All VRRP group instances are now in MASTER state <=",
+                "=> VRRP Instance is now owning VRRP VIPs <=",
+            ),
+        )),
+        Word::Backup => Some((
+            "Entering BACKUP state",
+            body("=> All VRRP group instances are now in BACKUP state <=", LOST),
+        )),
+        Word::Fault => Some((
+            "Entering FAULT state",
+            body("=> All VRRP group instances are now in FAULT state <=", LOST),
+        )),
+        Word::Stop => Some((
+            "Stopping",
+            body("=> All VRRP group instances are now stopping <=", "=> VRRP Instance stopping <="),
+        )),
+        Word::Deleted | Word::MasterRxLowerPri | Word::MasterPriority | Word::BackupPriority => None,
+    }
+}
+
+/// Brings mails to the server.
+struct Courier {
+    server: Server,
+    /// `None` where the host's name makes no address.
+    from: Option<Mailbox>,
+    to: Mailboxes,
+    receivers: Vec<Address>,
+    record: Arc<Record>,
+}
+
+impl Courier {
+    fn new(settings: &MailSettings, record: &Arc<Record>) -> Self {
+        let MailSettings { server, to, from, helo, patience, .. } = settings;
+        let host = local_name();
+        let receivers = to.iter().map(|mailbox| mailbox.email.clone()).collect();
+        Self {
+            from: from.clone().or_else(|| own_mailbox(&host)),
+            to: to.clone().into(),
+            receivers,
+            server: Server {
+                endpoint: server.clone(),
+                hello: helo.as_deref().map_or(host, str::to_owned),
+                patience: *patience,
+                names: Names::new(),
+            },
+            record: Arc::clone(record),
+        }
+    }
+
+    /// Until nobody can tell anything more, and all is told.
+    async fn run(self, mut told: mpsc::Receiver<Mail>) {
+        let mut session = None;
+        while let Some(mail) = told.recv().await {
+            session = self.bring(&mail, session).await;
+            if told.is_empty()
+                && let Some(session) = session.take()
+            {
+                session.close().await;
+            }
+        }
+    }
+
+    /// Returns the session for the next mail.
+    async fn bring(&self, mail: &Mail, mut session: Option<Session>) -> Option<Session> {
+        let mut pauses = PAUSES.into_iter();
+        let outcome = loop {
+            let refusal = match self.attempt(mail, session.take()).await {
+                Ok(open) => break Ok(open),
+                Err(refusal) => refusal,
+            };
+            match pauses.next().filter(|_| !refusal.is_final) {
+                Some(pause) => {
+                    debug!(subject = mail.subject, why = %refusal.why, again_in = ?pause, "a mail is not sent yet");
+                    sleep(pause).await;
+                }
+                None => break Err(refusal.why),
+            }
+        };
+        self.record.mails(|mails| {
+            mails.waiting = mails.waiting.saturating_sub(1);
+            match &outcome {
+                Ok(_) => mails.sent += 1,
+                Err(why) => {
+                    mails.failed += 1;
+                    mails.failure = Some((SystemTime::now(), why.to_string()));
+                }
+            }
+        });
+        match outcome {
+            Ok(open) => {
+                info!(subject = mail.subject, "mail sent");
+                Some(open)
+            }
+            Err(why) => {
+                warn!(subject = mail.subject, %why, "a mail is given up");
+                let (subject, why) = (mail.subject.clone(), why.to_string());
+                self.record.events.push(What::MailFailed { subject, why });
+                None
+            }
+        }
+    }
+
+    async fn attempt(&self, mail: &Mail, session: Option<Session>) -> Result<Session, Refusal> {
+        let letter =
+            self.letter(mail).map_err(|error| Refusal { why: Failure::new(error), is_final: true })?;
+        let mut session = match session {
+            Some(open) => open,
+            None => self.server.open().await?,
+        };
+        for (receiver, why) in session.send(&letter).await? {
+            warn!(%receiver, %why, "a receiver of mail is refused");
+        }
+        Ok(session)
+    }
+
+    fn letter(&self, mail: &Mail) -> Result<Letter, Failure> {
+        let from = self.from.clone().ok_or_else(|| Failure::new("`notification_email_from` is not set"))?;
+        let sender = from.email.clone();
+        let message = Message::builder()
+            .date(mail.at)
+            .from(from)
+            .subject(&*mail.subject)
+            .mailbox(header::To::from(self.to.clone()))
+            // RFC 3834 §5: nobody shall answer it by himself.
+            .raw_header(raw("Auto-Submitted", "auto-generated"))
+            .raw_header(raw("X-Mailer", concat!("vrrpx/", env!("CARGO_PKG_VERSION"))))
+            .header(ContentTransferEncoding::SevenBit)
+            .body(format!("{}\r\n", mail.body))
+            .map_err(Failure::new)?;
+        Ok(Letter { from: sender, to: self.receivers.clone(), text: message.formatted() })
+    }
+}
+
+fn raw(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+/// The host's name, with its domain where `/etc/hosts` tells it: mail servers want it whole.
+fn local_name() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    if host.contains('.') {
+        return host;
+    }
+    with_domain(&host, &fs::read_to_string("/etc/hosts").unwrap_or_default()).unwrap_or(host)
+}
+
+/// The first name of a line of `/etc/hosts` that has the host's name in it.
+fn with_domain(host: &str, hosts: &str) -> Option<String> {
+    let names = hosts.lines().map(|line| {
+        let line = line.split('#').next().unwrap_or_default();
+        line.split_whitespace().skip(1)
+    });
+    let mut own = names.filter(|names| names.clone().any(|name| name == host));
+    own.find_map(|mut names| names.next().filter(|name| name.contains('.'))).map(str::to_owned)
+}
+
+/// The user of the daemon at its host, where that makes an address.
+fn own_mailbox(host: &str) -> Option<Mailbox> {
+    let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| "root".to_owned(), |user| user.name);
+    let own = Address::new(&*user, host).or_else(|_| Address::new(&*user, "localhost"));
+    Some(Mailbox::new(None, own.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_domain_of_the_host_is_that_of_its_line() {
+        let hosts = "127.0.0.1 localhost\n# 10.0.0.1 no.example.org node1\n127.0.1.1\tnode1.example.org node1 # own\n";
+        assert_eq!(with_domain("node1", hosts).as_deref(), Some("node1.example.org"));
+        assert_eq!(with_domain("localhost", hosts), None);
+        assert_eq!(with_domain("node2", hosts), None);
+    }
+
+    #[test]
+    fn each_state_has_its_words_and_what_is_no_state_has_none() {
+        let (instance, group) = (Subject::Instance("VI_1"), Subject::Group("G1"));
+        for word in [Word::Master, Word::Backup, Word::Fault] {
+            let entering = format!("Entering {} state", word.as_str());
+            for subject in [instance, group] {
+                assert_eq!(wording(subject, word).map(|(what, _)| what), Some(&*entering));
+            }
+        }
+        assert_eq!(wording(group, Word::Stop).map(|(what, _)| what), Some("Stopping"));
+        for word in [Word::Deleted, Word::MasterRxLowerPri, Word::MasterPriority, Word::BackupPriority] {
+            assert_eq!(wording(instance, word), None);
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! Webhooks: changes posted as JSON.
+//!
+//! Enters: who changed, and to what. Leaves: requests, one at a time for each webhook, and what came of them in the
+//! [`Record`]. Absent: waiting. What is to be told stands in a bounded [`Outbox`], so that neither hooks nor FIFOs nor
+//! the engine notice a server that is away or hangs.
+//!
+//! Of one instance or group one change waits: the next one takes its place and counts it. A change that the server
+//! does not take is tried again after pauses that grow; those behind it wait. A webhook that the configuration has no
+//! more, and every one at the end of the daemon, tries what waits once more and ends.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::config::{Config, Told, WebhookSettings};
+use crate::daemon::events::What;
+use crate::daemon::record::{Posts, Record};
+use crate::driver::probe::attempt::Names;
+use crate::driver::webhook::{Refusal, Webhook};
+
+/// Changes that may wait for one webhook: every instance of a large configuration, once.
+const WAITING: usize = 4096;
+
+/// Before the second attempt; each further pause is twice as long.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// All webhooks of a configuration.
+#[derive(Debug)]
+pub struct Webhooks {
+    record: Arc<Record>,
+    names: Names,
+    posts: Vec<Post>,
+    /// Those of earlier configurations too, for as long as they have something to tell.
+    couriers: JoinSet<()>,
+}
+
+/// Where changes are put for a courier.
+#[derive(Debug)]
+struct Post {
+    settings: WebhookSettings,
+    /// For people.
+    name: Arc<str>,
+    outbox: Arc<Outbox>,
+}
+
+impl Webhooks {
+    /// Tells nobody before it is [settled](Self::settle). Must be called within a runtime.
+    pub fn new(record: &Arc<Record>) -> Self {
+        let (posts, couriers) = (Vec::new(), JoinSet::new());
+        Self { record: Arc::clone(record), names: Names::new(), posts, couriers }
+    }
+
+    /// Takes over another configuration. Must be called within a runtime.
+    pub fn settle(&mut self, config: &Config) {
+        let instances = config.instances.iter().map(|instance| &instance.notify);
+        let groups = config.groups.iter().map(|group| &group.notify);
+        let mut wanted: Vec<&WebhookSettings> = Vec::new();
+        for webhook in instances.chain(groups).flat_map(|notify| &notify.webhooks) {
+            if !wanted.contains(&webhook) {
+                wanted.push(webhook);
+            }
+        }
+        let gone = self.posts.extract_if(.., |post| !wanted.contains(&&post.settings));
+        gone.for_each(|post| {
+            post.outbox.lock().gone = true;
+            post.outbox.close();
+        });
+        for settings in wanted {
+            if self.posts.iter().all(|post| post.settings != *settings) {
+                self.open(settings);
+            }
+        }
+        let names = self.posts.iter().map(|post| &post.name);
+        self.record.keep_webhooks(&names.cloned().collect::<Vec<_>>());
+    }
+
+    fn open(&mut self, settings: &WebhookSettings) {
+        let name = self.free_name(&settings.url.to_string());
+        let webhook = match Webhook::new(settings, &self.names) {
+            Ok(webhook) => webhook,
+            Err(why) => {
+                warn!(webhook = &*name, %why, "nothing is posted");
+                return;
+            }
+        };
+        let outbox = Arc::new(Outbox::default());
+        let courier = Courier {
+            webhook,
+            settings: settings.clone(),
+            name: Arc::clone(&name),
+            outbox: Arc::clone(&outbox),
+            record: Arc::clone(&self.record),
+            failures: 0,
+        };
+        self.couriers.spawn(courier.run());
+        self.posts.push(Post { settings: settings.clone(), name, outbox });
+    }
+
+    /// Several URLs look the same without what is secret in them.
+    fn free_name(&self, shown: &str) -> Arc<str> {
+        let mut name = shown.to_owned();
+        let mut number = 1_u32;
+        while self.posts.iter().any(|post| *post.name == *name) {
+            number = number.saturating_add(1);
+            name = format!("{shown} ({number})");
+        }
+        name.into()
+    }
+
+    /// Never waits.
+    pub fn tell(&self, webhooks: &[WebhookSettings], told: &Told) {
+        for post in self.posts.iter().filter(|post| webhooks.contains(&post.settings)) {
+            let put = post.outbox.put(told.clone());
+            self.record.webhook(&post.name, |posts| match put {
+                Put::Added => posts.waiting += 1,
+                Put::Replaced => posts.superseded += 1,
+                Put::Lost => posts.lost += 1,
+            });
+            if put == Put::Lost {
+                warn!(webhook = &*post.name, name = &*told.name, "not told: {WAITING} others wait already");
+            }
+        }
+    }
+
+    /// Waits until all have tried; what is not taken when this is dropped is lost, with a warning.
+    pub async fn stop(mut self) {
+        self.posts.iter().for_each(|post| post.outbox.close());
+        while self.couriers.join_next().await.is_some() {}
+    }
+}
+
+impl Drop for Webhooks {
+    fn drop(&mut self) {
+        let waiting: u64 = self.record.read().webhooks.values().map(|posts| posts.waiting).sum();
+        if waiting > 0 {
+            warn!(changes = waiting, "webhooks are not told, as the daemon ends");
+        }
+    }
+}
+
+/// What waits for one webhook.
+#[derive(Debug, Default)]
+struct Outbox {
+    waiting: Mutex<Waiting>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    /// Nothing more is put.
+    closed: bool,
+    /// The configuration has it no more.
+    gone: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Message {
+    told: Told,
+    /// That have failed.
+    attempts: u32,
+}
+
+/// What became of a change that was put into an outbox.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Put {
+    Added,
+    /// In place of an earlier one.
+    Replaced,
+    Lost,
+}
+
+impl Outbox {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, told: Told) -> Put {
+        let mut waiting = self.lock();
+        let is_full = waiting.messages.len() >= WAITING;
+        let put = match waiting.of_same(&told) {
+            Some(earlier) => {
+                let skipped = earlier.told.skipped.saturating_add(1);
+                *earlier = Message { told: Told { skipped, ..told }, attempts: 0 };
+                Put::Replaced
+            }
+            None if is_full => Put::Lost,
+            None => {
+                waiting.messages.push_back(Message { told, attempts: 0 });
+                Put::Added
+            }
+        };
+        drop(waiting);
+        self.news.notify_one();
+        put
+    }
+
+    /// To be tried again before all others, unless the same one has changed meanwhile.
+    fn put_back(&self, message: Message) -> Put {
+        let mut waiting = self.lock();
+        if let Some(later) = waiting.of_same(&message.told) {
+            later.told.skipped = later.told.skipped.saturating_add(message.told.skipped).saturating_add(1);
+            return Put::Replaced;
+        }
+        waiting.messages.push_front(message);
+        Put::Added
+    }
+
+    /// `None` when there is nothing more, and will not be.
+    async fn take(&self) -> Option<Message> {
+        loop {
+            {
+                let mut waiting = self.lock();
+                if let Some(message) = waiting.messages.pop_front() {
+                    return Some(message);
+                }
+                if waiting.closed {
+                    return None;
+                }
+            }
+            self.news.notified().await;
+        }
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.news.notify_one();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    async fn closed(&self) {
+        while !self.is_closed() {
+            self.news.notified().await;
+        }
+    }
+}
+
+impl Waiting {
+    fn of_same(&mut self, told: &Told) -> Option<&mut Message> {
+        let is_same = |it: &&mut Message| it.told.kind == told.kind && it.told.name == told.name;
+        self.messages.iter_mut().find(is_same)
+    }
+}
+
+/// Brings changes to one webhook.
+#[derive(Debug)]
+struct Courier {
+    webhook: Webhook,
+    settings: WebhookSettings,
+    name: Arc<str>,
+    outbox: Arc<Outbox>,
+    record: Arc<Record>,
+    /// In a row, over all changes.
+    failures: u32,
+}
+
+impl Courier {
+    async fn run(mut self) {
+        while let Some(message) = self.outbox.take().await {
+            let json = self.settings.template.fill(&message.told);
+            match self.webhook.post(json).await {
+                Ok(status) => self.taken(&message, status),
+                Err(refusal) => {
+                    if let Some(pause) = self.refused(message, &refusal) {
+                        // Over at once where it is closed.
+                        let _ = timeout(pause, self.outbox.closed()).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn taken(&mut self, message: &Message, status: u16) {
+        self.failures = 0;
+        self.note(|posts| {
+            posts.waiting = posts.waiting.saturating_sub(1);
+            posts.sent += 1;
+            posts.status = Some(status);
+        });
+        let Told { name, state, .. } = &message.told;
+        info!(webhook = &*self.name, name = &**name, state, status, "webhook told");
+    }
+
+    /// How long to wait before the next attempt, for this one or whatever has taken its place.
+    fn refused(&mut self, message: Message, refusal: &Refusal) -> Option<Duration> {
+        let Refusal { why, status, is_final, after } = refusal;
+        let (name, state) = (Arc::clone(&message.told.name), message.told.state);
+        let pause = self.pause().max(after.unwrap_or_default().min(PAUSE_MAX));
+        self.failures = self.failures.saturating_add(1);
+        let ends = *is_final || message.attempts >= self.settings.retries || self.outbox.is_closed();
+        let put = (!ends).then(|| {
+            let attempts = message.attempts.saturating_add(1);
+            self.outbox.put_back(Message { attempts, ..message })
+        });
+        self.note(|posts| {
+            posts.refusals += 1;
+            posts.status = *status;
+            posts.failure = Some((SystemTime::now(), why.to_string()));
+            if put != Some(Put::Added) {
+                posts.waiting = posts.waiting.saturating_sub(1);
+            }
+            match put {
+                Some(Put::Replaced) => posts.superseded += 1,
+                Some(_) => {}
+                None => posts.failed += 1,
+            }
+        });
+        if ends {
+            warn!(webhook = &*self.name, name = &*name, state, %why, "a change is not told, and given up");
+            self.record.events.push(What::WebhookFailed {
+                webhook: self.name.to_string(),
+                name: name.to_string(),
+                state: state.to_owned(),
+                why: why.to_string(),
+            });
+        } else {
+            debug!(webhook = &*self.name, name = &*name, state, %why, again_in = ?pause, "not told yet");
+        }
+        (!ends).then_some(pause)
+    }
+
+    /// Between half and all of what its place in the row gives, so that many nodes do not come back together.
+    fn pause(&self) -> Duration {
+        let whole = PAUSE.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(PAUSE_MAX);
+        let share = u32::try_from(RandomState::new().hash_one(self.failures) % 1024).unwrap_or_default();
+        whole / 2 + (whole / 2) * share / 1024
+    }
+
+    /// A webhook that is gone may share its name with its successor.
+    fn note(&self, change: impl FnOnce(&mut Posts)) {
+        if !self.outbox.lock().gone {
+            self.record.webhook(&self.name, change);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(name: &str, state: &'static str) -> Told {
+        Told { kind: "instance", name: name.into(), state, ..Told::default() }
+    }
+
+    async fn taken(outbox: &Outbox) -> (String, &'static str, u64) {
+        let message = outbox.take().await.unwrap();
+        (message.told.name.to_string(), message.told.state, message.told.skipped)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_latest_of_each_waits_in_the_place_of_its_first() {
+        let outbox = Outbox::default();
+        for (name, state) in [("a", "BACKUP"), ("b", "BACKUP"), ("a", "MASTER"), ("a", "FAULT")] {
+            outbox.put(told(name, state));
+        }
+        assert_eq!(taken(&outbox).await, ("a".to_owned(), "FAULT", 2));
+        assert_eq!(taken(&outbox).await, ("b".to_owned(), "BACKUP", 0));
+        outbox.close();
+        assert!(outbox.take().await.is_none());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_is_tried_again_gives_way_to_a_later_change() {
+        let outbox = Outbox::default();
+        outbox.put(told("a", "BACKUP"));
+        outbox.put(told("b", "BACKUP"));
+        let first = outbox.take().await.unwrap();
+        assert_eq!(outbox.put_back(first), Put::Added);
+        let first = outbox.take().await.unwrap();
+        assert_eq!(first.told.state, "BACKUP");
+        outbox.put(told("a", "MASTER"));
+        assert_eq!(outbox.put_back(first), Put::Replaced);
+        assert_eq!(taken(&outbox).await, ("b".to_owned(), "BACKUP", 0));
+        assert_eq!(taken(&outbox).await, ("a".to_owned(), "MASTER", 1));
+    }
+
+    #[test]
+    fn no_more_than_a_bounded_number_waits() {
+        let outbox = Outbox::default();
+        for number in 0..WAITING {
+            assert_eq!(outbox.put(told(&number.to_string(), "MASTER")), Put::Added);
+        }
+        assert_eq!(outbox.put(told("one more", "MASTER")), Put::Lost);
+        assert_eq!(outbox.put(told("7", "BACKUP")), Put::Replaced);
+    }
+}

@@ -1,0 +1,10 @@
+//! The process, and whoever has started it: a terminal, systemd, another daemon's pid files.
+
+pub mod background;
+pub mod options;
+pub(crate) mod overrun;
+pub mod pid_files;
+pub mod preflight;
+pub mod runtime_dir;
+pub(crate) mod systemd;
+pub mod watchdog;

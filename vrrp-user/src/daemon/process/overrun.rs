@@ -1,0 +1,38 @@
+//! Tells of real-time threads that computed without a pause, and lets them back into their class.
+//!
+//! Enters: a wake-up of [`Overruns`]. Leaves: lines in the log, and the record of the real-time class. Absent: the
+//! taking out itself, which the kernel's signal does at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{error, info};
+
+use crate::daemon::record::{Realtime, Record};
+use crate::driver::overrun::Overruns;
+
+/// A machine on which it happens again and again answers for most of the time.
+const REST: Duration = Duration::from_secs(10);
+
+/// Runs until it is dropped.
+pub(crate) async fn follow(overruns: Overruns, record: Arc<Record>) {
+    while overruns.happen().await.is_ok() {
+        let before = record.read().realtime.clone().unwrap_or_default();
+        let used = overruns.limit();
+        let why = format!(
+            "engine or effect thread computed for {used:?} without a pause; both are ordinary threads for {REST:?}, \
+             and adverts may be late"
+        );
+        error!("{why}");
+        record.realtime(Realtime { scheduled: false, why, ..before.clone() });
+        sleep(REST).await;
+        match overruns.restore() {
+            Ok(()) => {
+                info!("engine and effect thread are in the real-time class again");
+                record.realtime(before);
+            }
+            Err(error) => error!(%error, "engine and effect thread stay ordinary"),
+        }
+    }
+}

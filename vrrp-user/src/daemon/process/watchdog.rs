@@ -1,0 +1,77 @@
+//! Tells systemd's watchdog that the daemon lives, for as long as its engine answers.
+//!
+//! Enters: `WATCHDOG_USEC` and `WATCHDOG_PID` of the environment, which systemd sets with `WatchdogSec=`. Leaves:
+//! `WATCHDOG=1` twice per period. Absent: signs of life of this thread alone. An engine that hangs is not vouched for,
+//! so systemd restarts the daemon.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time::{interval, sleep};
+use tracing::warn;
+
+use crate::daemon::queue::{Input, Queue};
+use crate::daemon::status::Sources;
+
+/// How often, and for how long, an answer of the engine is looked for.
+const LOOKS: u32 = 50;
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Runs until it is dropped; at once at its end where no watchdog is wanted.
+pub(crate) async fn feed(sources: Arc<Sources>, inputs: Queue<Input>) {
+    let Some(period) = sd_notify::watchdog_enabled() else { return };
+    let mut due = interval((period / 2).max(LOOK_EVERY));
+    loop {
+        due.tick().await;
+        if answers(&sources, &inputs).await {
+            // Where systemd cannot be told, that was said at the start.
+            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        } else {
+            warn!("the engine does not answer; systemd's watchdog is not told of life");
+        }
+    }
+}
+
+/// Wakes the engine and sees whether it turns.
+async fn answers(sources: &Sources, inputs: &Queue<Input>) -> bool {
+    let before = sources.board.turns.load(Relaxed);
+    inputs.wake();
+    for _ in 0..LOOKS {
+        sleep(LOOK_EVERY).await;
+        if sources.board.turns.load(Relaxed) != before {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::board::Board;
+    use crate::daemon::record::Record;
+    use crate::driver::clock;
+    use crate::driver::maps::Maps;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn only_an_engine_that_turns_is_alive() {
+        let sources = Arc::new(Sources {
+            config: Arc::default(),
+            board: Arc::new(Board::new(0)),
+            maps: Arc::new(Maps::anonymous(1).unwrap()),
+            record: Arc::new(Record::new(0)),
+            router_id: "node1".into(),
+            started: clock::now(),
+        });
+        let inputs = Queue::new(1).unwrap();
+        assert!(!answers(&sources, &inputs).await);
+        let engine = Arc::clone(&sources);
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(10)).await;
+            engine.board.turns.fetch_add(1, Relaxed);
+        });
+        assert!(answers(&sources, &inputs).await);
+    }
+}

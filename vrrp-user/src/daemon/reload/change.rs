@@ -1,0 +1,54 @@
+//! What the engine is told of another configuration: only what differs.
+//!
+//! Enters: two configurations whose numbers agree ([`crate::config::succeed`]). Leaves: instances that are removed, and
+//! those that are new or have other settings, each with what the effect thread does for it. Absent: what each setting
+//! means to a running instance; that is told in [`crate::protocol`] and [`crate::daemon::effect`].
+
+use crate::config::Config;
+use crate::daemon::effect::Charge;
+use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, TrackId};
+
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub removed: Vec<InstanceId>,
+    /// New ones in the order of their numbers, so that none leaves a gap.
+    pub configured: Vec<Configured>,
+    /// All sync groups, where one of them is another.
+    pub groups: Option<Vec<GroupSettings>>,
+    /// Latest results of what is tracked.
+    pub known: Vec<(TrackId, i32)>,
+}
+
+#[derive(Debug)]
+pub struct Configured {
+    pub id: InstanceId,
+    pub settings: InstanceSettings,
+    pub charge: Charge,
+}
+
+impl Changes {
+    pub fn between(before: &Config, after: &Config, known: Vec<(TrackId, i32)>) -> Self {
+        let gone = before.instances.iter().map(|instance| instance.id);
+        let removed = gone.filter(|id| after.instance(*id).is_none()).collect();
+        let changed = after.instances.iter().filter(|instance| {
+            before.instance(instance.id).is_none_or(|old| old.settings != instance.settings)
+        });
+        let mut configured: Vec<Configured> = changed
+            .map(|instance| Configured {
+                id: instance.id,
+                settings: instance.settings.clone(),
+                charge: Charge::from(&instance.settings),
+            })
+            .collect();
+        configured.sort_unstable_by_key(|change| change.id);
+        let groups = |config: &Config| -> Vec<GroupSettings> {
+            config.groups.iter().map(|group| group.settings.clone()).collect()
+        };
+        let (old, new) = (groups(before), groups(after));
+        Self { removed, configured, groups: (old != new).then_some(new), known }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.configured.is_empty() && self.groups.is_none()
+    }
+}

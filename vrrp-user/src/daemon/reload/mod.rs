@@ -1,0 +1,164 @@
+//! Another configuration for a running daemon.
+//!
+//! Enters: SIGHUP, or a request on the control socket. Leaves: the file read aside and taken over as a whole, or not at
+//! all, and then a configuration that is [`Stale`]. Absent: what the parts do with it; each settles by itself:
+//! interfaces and programs first, then the engine at one moment, then hooks and checks.
+
+pub mod change;
+
+use std::fs::{self, File};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use sd_notify::NotifyState;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use super::checks::Checks;
+use super::host::interfaces::Order;
+use super::notify::Notifier;
+use super::process::options::RunOptions;
+use super::process::preflight;
+use super::process::systemd;
+use super::report::{Passed, Reporter};
+use super::run::{self, RunError};
+use super::status::{Live, Sources};
+use crate::config::{Config, ProcessSettings};
+
+/// Longest time that the engine may take to change over.
+const ENGINE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why the file in use is not the one on the disk.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stale {
+    pub since: SystemTime,
+    /// One finding each.
+    pub findings: Vec<String>,
+}
+
+/// A request to reload; the answer is what [`Reloader::reload`] returns.
+pub type Request = oneshot::Sender<Result<(), Vec<String>>>;
+
+/// What it takes.
+#[derive(Debug)]
+pub struct Reloader {
+    pub options: RunOptions,
+    pub live: Live,
+    pub orders: mpsc::Sender<Order>,
+}
+
+impl Reloader {
+    /// Reads the file again and changes over to it.
+    ///
+    /// # Errors
+    /// What is wrong with it, one finding each; the daemon goes on as it was.
+    pub async fn reload(
+        &self,
+        reporter: &mut Reporter,
+        notifier: &mut Notifier,
+        checks: &mut Checks,
+    ) -> Result<(), Vec<String>> {
+        systemd::tell(&[
+            NotifyState::Reloading,
+            NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
+        ]);
+        let outcome = self.change_over(reporter, notifier, checks).await;
+        systemd::tell(&[NotifyState::Ready]);
+        let record = &self.live.now().record;
+        match &outcome {
+            Ok(()) => {
+                record.loaded(SystemTime::now());
+                info!(config = %self.options.config.display(), "reloaded");
+            }
+            Err(findings) => {
+                for finding in findings {
+                    error!("{finding}");
+                }
+                warn!("the configuration is not reloaded; the daemon goes on with the one before");
+                record.stale(Stale { since: SystemTime::now(), findings: findings.clone() });
+            }
+        }
+        outcome
+    }
+
+    async fn change_over(
+        &self,
+        reporter: &mut Reporter,
+        notifier: &mut Notifier,
+        checks: &mut Checks,
+    ) -> Result<(), Vec<String>> {
+        let before = self.live.now();
+        let reading = Reading::begin(before.config.globals.process.reload_file.as_deref());
+        let read = run::load(&self.options);
+        drop(reading);
+        let mut config = read.map_err(|error| match error {
+            RunError::Config(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
+            other => vec![other.to_string()],
+        })?;
+        for line in preflight::scripts(&mut config) {
+            warn!("{line}");
+        }
+        checks.prepare(&config).map_err(|error| vec![error.to_string()])?;
+        let config = self.adopt(config).await.map_err(|error| vec![error])?;
+        // What the engine told before is told under the names of before.
+        match timeout(ENGINE_LIMIT, reporter.run(notifier)).await {
+            Ok(Ok(Passed::Reconfigured)) => {}
+            Ok(Ok(Passed::Stopped)) => return Err(vec!["the engine has stopped by itself".to_owned()]),
+            Ok(Err(error)) => return Err(vec![error.to_string()]),
+            Err(_) => warn!("the engine has not changed over within {ENGINE_LIMIT:?}"),
+        }
+        let now = self.live.now();
+        if now.config.globals.router_id != config.globals.router_id {
+            warn!("router_id has changed; hooks and status tell the new one after a restart");
+        }
+        if start_only(&now.config.globals.process) != start_only(&config.globals.process) {
+            warn!("settings of the process have changed; they count after a restart");
+        }
+        self.live.replace(Sources { config: Arc::clone(&config), ..(*now).clone() });
+        reporter.settle(Arc::clone(&config));
+        if let Err(error) = notifier.settle(&config) {
+            warn!(%error, "some hooks are not run");
+        }
+        if config.globals.fifo_states_on_reload {
+            notifier.repeat_states();
+        }
+        checks.settle(&config, &self.live);
+        // Addresses on them have gone before them, or go with them.
+        let _ = self.orders.send(Order::Prune).await;
+        Ok(())
+    }
+
+    async fn adopt(&self, config: Config) -> Result<Arc<Config>, String> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || "interfaces are not followed any more".to_owned();
+        self.orders.send(Order::Adopt(Box::new(config), answer)).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?.map_err(|error| error.to_string())
+    }
+}
+
+/// What counts from the start on.
+fn start_only(settings: &ProcessSettings) -> ProcessSettings {
+    ProcessSettings { reload_file: None, ..settings.clone() }
+}
+
+/// The file that is there while the configuration is read.
+struct Reading<'a>(Option<&'a str>);
+
+impl<'a> Reading<'a> {
+    fn begin(path: Option<&'a str>) -> Self {
+        if let Some(path) = path
+            && let Err(error) = File::create(path)
+        {
+            warn!(path, %error, "the file of reload_file cannot be made");
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        // Somebody else may have taken it away.
+        let _ = self.0.map(fs::remove_file);
+    }
+}

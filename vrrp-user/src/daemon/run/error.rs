@@ -1,0 +1,55 @@
+//! Why the daemon did not start, and its exit code.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::config::{Diagnostic, Severity};
+use crate::daemon::host::places::PlaceError;
+use crate::daemon::process::pid_files::PidFileError;
+use crate::daemon::process::preflight::MissingCapabilities;
+use crate::daemon::process::runtime_dir::ClaimError;
+use crate::daemon::service::ServiceError;
+use crate::daemon::takeover::TakeoverError;
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    #[error("{}", lines(.0))]
+    Config(Vec<Diagnostic>),
+    #[error(transparent)]
+    Capabilities(#[from] MissingCapabilities),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+    #[error("interfaces cannot be followed any more: {0}")]
+    Interfaces(#[source] io::Error),
+}
+
+impl RunError {
+    /// 3 for a configuration that cannot be read, 4 for one with errors, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(diagnostics) => config_exit_code(diagnostics),
+            _ => 1,
+        }
+    }
+}
+
+/// The exit code for a refused configuration.
+pub fn config_exit_code(diagnostics: &[Diagnostic]) -> u8 {
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Unreadable) { 3 } else { 4 }
+}
+
+fn lines(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

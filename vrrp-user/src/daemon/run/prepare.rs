@@ -1,0 +1,70 @@
+//! What comes before the daemon has anything of its own: its configuration, its place and its name.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use nix::sys::prctl::set_name;
+use nix::sys::stat::{Mode, umask};
+use tracing::warn;
+
+use super::error::RunError;
+use crate::config::{Config, ProcessSettings, Reader};
+use crate::daemon::host::places;
+use crate::daemon::process::options::RunOptions;
+use crate::daemon::process::preflight::{self, MissingCapabilities};
+
+pub(in crate::daemon) fn load(options: &RunOptions) -> Result<Config, RunError> {
+    let reader = Reader::new(options.config_id.as_deref());
+    let loaded = reader.load(&options.config).map_err(RunError::Config)?;
+    for diagnostic in &loaded.diagnostics {
+        warn!("{diagnostic}");
+    }
+    let mut config = loaded.config;
+    places::find(&mut config)?;
+    Ok(config)
+}
+
+/// Checks what the process may do and what scripts it may run.
+pub(super) fn prepare(config: &mut Config) -> Result<(), MissingCapabilities> {
+    for line in preflight::capabilities()? {
+        warn!("{line}");
+    }
+    for line in preflight::scripts(config) {
+        warn!("{line}");
+    }
+    Ok(())
+}
+
+/// A daemon among several has a runtime folder of its own, `/run/vrrpx_NAME`, where none is named.
+pub(super) fn placed(options: &RunOptions, process: &ProcessSettings) -> RunOptions {
+    let mut options = options.clone();
+    if let (Some(places), Some(instance)) = (&options.process.places, &process.instance)
+        && !places.folder
+    {
+        let mut folder = options.runtime_dir.into_os_string();
+        folder.push(format!("_{instance}"));
+        options.runtime_dir = folder.into();
+    }
+    options
+}
+
+/// Gives the process its name and its mask.
+pub(super) fn present(settings: &ProcessSettings, options: &RunOptions) {
+    if let Some(mask) = options.process.umask.or(settings.umask) {
+        umask(Mode::from_bits_truncate(mask));
+    }
+    if let Some(name) = &settings.name
+        && let Err(error) =
+            CString::new(&**name).map_err(io::Error::from).and_then(|name| Ok(set_name(&name)?))
+    {
+        warn!(%name, %error, "the process keeps its name");
+    }
+}
+
+/// `router_id`, or the name of the host.
+pub(super) fn router_id(config: &Config) -> Arc<str> {
+    let host = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().into();
+    config.globals.router_id.clone().unwrap_or_else(host)
+}

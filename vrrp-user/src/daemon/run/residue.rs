@@ -1,0 +1,62 @@
+//! What an earlier daemon has left on the host.
+//!
+//! Enters: a configuration. Leaves: a host without the addresses, routes, rules and programs of a daemon that was killed.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use tracing::{info, warn};
+
+use crate::config::{Config, Instance};
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::netlink::{residue, route, rule};
+use crate::driver::xdp::{PinError, Pins, Program};
+use crate::protocol::InstanceSettings;
+
+/// Takes away what an earlier run has left behind, before anything may be announced. Addresses of a configuration that
+/// is in use are not touched.
+pub(in crate::daemon) fn remove_residue(config: &Config, in_use: Option<&Config>) -> io::Result<()> {
+    let in_use = in_use.map_or(&[][..], |config| &config.instances);
+    let is_used = |address: IpAddr| {
+        in_use.iter().any(|instance| instance.settings.addresses.all().any(|it| it.address == address))
+    };
+    let settings = config.instances.iter().map(|instance| &instance.settings);
+    for residue in residue::remove(settings, |address| !is_used(address))? {
+        let address = residue.address.address;
+        match residue.errno {
+            None => info!(%address, "removed an address that an earlier run has left behind"),
+            Some(errno) => {
+                let error = io::Error::from_raw_os_error(errno);
+                warn!(%address, %error, "cannot remove an address that an earlier run has left behind");
+            }
+        }
+    }
+    // Only those that VRRP has set, by their protocol.
+    let mut socket = RouteSocket::open()?;
+    rule::remove(&mut socket, &left(config, in_use, |it| &it.rules), |_, _| {})?;
+    route::remove(&mut socket, &left(config, in_use, |it| &it.routes), |_, _| {})?;
+    Ok(())
+}
+
+/// What a configuration names and no instance in use has.
+fn left<T: Clone + PartialEq>(
+    config: &Config,
+    in_use: &[Instance],
+    list: fn(&InstanceSettings) -> &[T],
+) -> Vec<T> {
+    let all = config.instances.iter().flat_map(|instance| list(&instance.settings));
+    let is_used = |it: &T| in_use.iter().any(|instance| list(&instance.settings).contains(it));
+    all.filter(|it| !is_used(it)).cloned().collect()
+}
+
+/// Has the program outlive the daemon, after one that has outlived an earlier daemon was taken away. Without a program
+/// there is nothing to do but that.
+pub(super) fn outlive(program: &mut Result<Program, String>, runtime_dir: &Path) -> Result<(), PinError> {
+    let pins = Pins::open(runtime_dir)?;
+    let orphans = pins.clear()?;
+    if orphans > 0 {
+        info!(interfaces = orphans, "detached the program of a daemon that was killed");
+    }
+    program.as_mut().map_or(Ok(()), |program| program.pin(pins))
+}

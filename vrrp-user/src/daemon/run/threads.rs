@@ -1,0 +1,121 @@
+//! The real-time threads and the queues between them and the main one.
+//!
+//! Enters: the configuration, the maps and the ring. Leaves: [`Threads`] at work, with their class, processors and limits,
+//! and a note of what was refused.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tracing::warn;
+
+use super::error::RunError;
+use crate::daemon::effect::{Charge, Effect};
+use crate::daemon::engine::{Engine, Parts, Spawned};
+use crate::daemon::process::options::RunOptions;
+use crate::daemon::process::overrun;
+use crate::daemon::queue::{Command, Input, Queue, Report};
+use crate::daemon::record::Realtime;
+use crate::daemon::status::Sources;
+use crate::driver::overrun::{Overruns, UNBROKEN};
+use crate::driver::ownership;
+use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
+use crate::driver::xdp::Ring;
+use crate::protocol::Event;
+
+/// Entries of the queues to and from the engine; 4096 instances may change state at once.
+const QUEUE: usize = 8192;
+
+/// Between the threads.
+pub(super) struct Queues {
+    pub(super) inputs: Queue<Input>,
+    pub(super) commands: Queue<Command>,
+    pub(super) reports: Queue<Report>,
+}
+
+impl Queues {
+    /// # Errors
+    /// There is no descriptor left for one.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { inputs: queue()?, commands: queue()?, reports: queue()? })
+    }
+}
+
+/// The real-time threads.
+pub(super) struct Threads {
+    engine: JoinHandle<io::Result<()>>,
+    effect: JoinHandle<()>,
+}
+
+impl Threads {
+    /// Waits until all addresses are released, unless they are another daemon's.
+    pub(super) fn end(self, inputs: &Queue<Input>) {
+        // Without effect where the engine has ended already.
+        inputs.push(if ownership::is_ours() { Input::Event(Event::Shutdown) } else { Input::Leave });
+        if let Ok(Err(error)) = self.engine.join() {
+            warn!(%error, "the engine failed");
+        }
+        // Panics are told by the runtime.
+        let _ = self.effect.join();
+    }
+}
+
+pub(super) fn start_threads(
+    options: &RunOptions,
+    sources: &Sources,
+    queues: &Queues,
+    ring: Option<Ring>,
+) -> Result<Threads, RunError> {
+    let config = &sources.config;
+    let engine = Engine::new(Parts {
+        instances: config.instances.iter().map(|instance| instance.settings.clone()).collect(),
+        groups: config.groups.iter().map(|group| group.settings.clone()).collect(),
+        maps: Arc::clone(&sources.maps),
+        board: Arc::clone(&sources.board),
+        ring,
+        inputs: queues.inputs.clone(),
+        commands: queues.commands.clone(),
+        reports: queues.reports.clone(),
+    })?;
+    let charges = config.instances.iter().map(|instance| Charge::from(&instance.settings));
+    let (commands, reports) = (queues.commands.clone(), queues.reports.clone());
+    let effect = Effect::open(charges, commands, reports, Arc::clone(&sources.board))?;
+    let locked = if options.realtime { lock_memory() } else { Ok(()) };
+    let process = &config.globals.process;
+    let priority = process.realtime.map_or(ENGINE_PRIORITY, i32::from);
+    let beside = process.realtime.map_or(EFFECT_PRIORITY, |priority| i32::from(priority).max(2) - 1);
+    let (standing, refused) = Standing::take(process.nice, &process.cpus);
+    for line in refused {
+        warn!("{line}");
+    }
+    if options.realtime {
+        match Overruns::watch(process.unbroken.unwrap_or(UNBROKEN)) {
+            Ok(overruns) => drop(tokio::spawn(overrun::follow(overruns, Arc::clone(&sources.record)))),
+            Err(error) => warn!(%error, "real-time threads may compute without a limit"),
+        }
+    }
+    let Spawned { thread: engine, class } = engine.spawn(options.realtime.then_some(priority))?;
+    let effect = effect.spawn(options.realtime.then_some(beside))?;
+    drop(standing);
+    let mut why = Vec::new();
+    if !options.realtime {
+        why.push("--no-realtime was given".to_owned());
+    }
+    why.extend(class.as_ref().err().map(ToString::to_string));
+    why.extend(locked.as_ref().err().map(ToString::to_string));
+    if options.realtime {
+        for line in &why {
+            warn!("{line}");
+        }
+    }
+    sources.record.realtime(Realtime {
+        scheduled: options.realtime && class.is_ok(),
+        memory_locked: options.realtime && locked.is_ok(),
+        why: why.join("; "),
+    });
+    Ok(Threads { engine, effect })
+}
+
+fn queue<T>() -> io::Result<Queue<T>> {
+    Queue::new(QUEUE).map_err(Into::into)
+}
