@@ -41,7 +41,7 @@ pub fn start(level: Option<&str>) -> Result<(), LogError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(has_colours())
         .with_target(false);
     let started =
         if stderr_is_journal() { lines.without_time().try_init() } else { lines.with_timer(Utc).try_init() };
@@ -72,6 +72,11 @@ fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {
         return Err(LogError::Level(text, word));
     }
     EnvFilter::try_new(&text).map_err(|error| LogError::Filter(text, error))
+}
+
+/// On a terminal, unless its user asks for none (no-color.org).
+fn has_colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Whether systemd connected stderr to the journal: `JOURNAL_STREAM` names its device and inode.
