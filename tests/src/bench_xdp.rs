@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_ebpf::map::{Counter, InstanceKey, Slot};
+use vrrp_ebpf::map::{Counter, InstanceKey, LeaseKey, Slot};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::address::widen;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::xdp::{Entry, Program};
 
@@ -20,14 +21,30 @@ const ROUNDS: usize = 7;
 
 /// BPF_PROG_TEST_RUN presents frames as those of the loopback device.
 const LOOPBACK: u32 = 1;
+/// Longer than a row takes.
+const LEASE: Duration = Duration::from_secs(3600);
 /// TCP, as an example of everything else.
 const TCP: u8 = 6;
+
+/// Addresses of the instances, one per family.
+const OURS: [&str; 2] = ["192.0.2.100", "fe80::100"];
 
 struct Row {
     name: &'static str,
     frame: Vec<u8>,
-    /// Where the message lies, when it is to be watched.
-    watched: Option<usize>,
+    state: State,
+}
+
+/// What the maps say when the frame comes.
+#[derive(Clone, Copy)]
+enum State {
+    Plain,
+    /// The message, which lies there, is the watched one.
+    Watched(usize),
+    /// The instance may answer for its address.
+    Leased,
+    /// It may not any more.
+    Lapsed,
 }
 
 /// Prints the table.
@@ -42,6 +59,11 @@ pub fn run() -> Result<()> {
         program.maps().set_slot(slot, &Slot { version: 3, ..Slot::UNUSED });
         program.insert(InstanceKey::new(LOOPBACK, 0, family, packet::VRID), slot)?;
     }
+    for (slot, address) in (0..).zip(OURS) {
+        let address: IpAddr = address.parse()?;
+        let family = Family::of(address) as u32;
+        program.fence(LeaseKey { ifindex: LOOPBACK, family, address: widen(address) }, slot)?;
+    }
     println!("all maps and both entries: {:.1} ms", load.as_secs_f64() * 1e3);
     for entry in Entry::ALL {
         let verified =
@@ -50,7 +72,7 @@ pub fn run() -> Result<()> {
         println!("{entry:?}: {verified} instructions verified in {:.1} ms", took.as_secs_f64() * 1e3);
     }
     println!("{:<26} {:>5} {:>16} {:>16} {:>10}", "frame", "hook", "empty ns", "ours ns", "more ns");
-    for row in rows() {
+    for row in rows()? {
         for entry in Entry::ALL {
             measure(&mut program, entry, &row)?;
         }
@@ -59,10 +81,12 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-fn rows() -> Vec<Row> {
-    let plain = |name, frame: Frame| Row { name, frame: frame.build(), watched: None };
-    let steady = |name, frame: Frame, watched| Row { name, frame: frame.build(), watched: Some(watched) };
-    vec![
+fn rows() -> Result<Vec<Row>> {
+    let plain = |name, frame: Frame| Row { name, frame: frame.build(), state: State::Plain };
+    let steady = |name, frame: Frame, at| Row { name, frame: frame.build(), state: State::Watched(at) };
+    let asks = |name, target: IpAddr, state| Row { name, frame: packet::question(target, &[]), state };
+    let [v4, v6] = [OURS[0].parse()?, OURS[1].parse()?];
+    Ok(vec![
         plain("TCP over IPv4", packet::advert(V3_IPV4, 1).protocol(TCP)),
         plain("TCP over IPv6", packet::advert(V3_IPV6, 1).protocol(TCP)),
         steady("steady, 1 address", packet::advert(V3_IPV4, 1), 34),
@@ -71,34 +95,54 @@ fn rows() -> Vec<Row> {
         plain("TTL 64", packet::advert(V3_IPV4, 1).ttl(64)),
         plain("wrong checksum", packet::advert(V3_IPV4, 1).wrong_checksum()),
         plain("VRID of nobody", packet::advert(V3_IPV4, 1).byte(1, packet::VRID + 1)),
-    ]
+        asks("ARP for another address", "192.0.2.101".parse()?, State::Plain),
+        asks("ARP, live lease", v4, State::Leased),
+        asks("ARP, ended lease: drop", v4, State::Lapsed),
+        asks("solicitation, live lease", v6, State::Leased),
+        asks("solicitation, ended: drop", v6, State::Lapsed),
+    ])
 }
 
 fn measure(program: &mut Program, entry: Entry, row: &Row) -> Result<()> {
     let maps = program.maps();
     let slot = u32::from(row.frame.get(12..14) == Some(&[0x86, 0xdd]));
-    if let Some(at) = row.watched {
-        // The first one makes the peer known.
-        program.run(entry, &row.frame, 1)?;
-        let message = row.frame.get(at..).context("no message")?;
-        let source = source(&row.frame, slot)?;
-        let (index, _) = maps
-            .peers(slot)
-            .find(|(_, peer)| peer.source == source)
-            .context("the program has not recorded the sender")?;
-        maps.arm(slot, source, index, message, Timestamp::ZERO);
-    }
-    let before = maps.counters(Some(slot)).counter(Counter::Steady);
+    let expected = match row.state {
+        State::Plain => None,
+        State::Watched(at) => {
+            // The first one makes the peer known.
+            program.run(entry, &row.frame, 1)?;
+            let message = row.frame.get(at..).context("no message")?;
+            let source = source(&row.frame, slot)?;
+            let (index, _) = maps
+                .peers(slot)
+                .find(|(_, peer)| peer.source == source)
+                .context("the program has not recorded the sender")?;
+            maps.arm(slot, source, index, message, Timestamp::ZERO);
+            Some(Counter::Steady)
+        }
+        State::Leased => {
+            maps.set_lease(slot, Some(clock::now() + LEASE));
+            None
+        }
+        State::Lapsed => {
+            maps.set_lease(slot, Some(clock::now()));
+            Some(Counter::Fenced)
+        }
+    };
+    let counted = || {
+        let counters = maps.counters(Some(slot));
+        [Counter::Steady, Counter::Fenced].map(|counter| counters.counter(counter))
+    };
+    let before = counted();
     let (mut empty, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         empty.push(program.run_empty(entry, &row.frame, REPEAT)?.duration);
         ours.push(program.run(entry, &row.frame, REPEAT)?.duration);
     }
-    if row.watched.is_some() {
-        let steady = maps.counters(Some(slot)).counter(Counter::Steady) - before;
-        ensure!(steady > 0, "{}: not taken for the watched advert", row.name);
-        maps.disarm(slot);
-    }
+    let raised = counted().iter().zip(before).map(|(after, before)| *after > before).collect::<Vec<_>>();
+    let meant = [Counter::Steady, Counter::Fenced].map(|counter| Some(counter) == expected);
+    ensure!(raised == meant, "{}: not taken for what it is", row.name);
+    maps.disarm(slot);
     let (empty, ours) = (spread(empty), spread(ours));
     let hook = format!("{entry:?}").to_lowercase();
     let cell = |(best, median): (Duration, Duration)| format!("{}/{}", best.as_nanos(), median.as_nanos());

@@ -69,6 +69,7 @@ impl Observer {
     pub fn new(lab: &Lab) -> Result<Self> {
         let ports = lab.ports()?;
         let socket = lab.lan.enter(packet_socket)?;
+        only_from(&socket, &ports)?;
         let shared = Arc::new(Shared::default());
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
@@ -165,6 +166,39 @@ pub(crate) fn packet_socket() -> Result<OwnedFd> {
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(0, 20_000))?;
     Ok(socket)
+}
+
+/// From now on the socket takes only what comes in by these interfaces: a flood by another one, or out by these, does
+/// not fill it.
+fn only_from(socket: &OwnedFd, interfaces: &[u32]) -> Result<()> {
+    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const EQUALS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const GIVE: u32 = libc::BPF_RET | libc::BPF_K;
+    /// Not a place in the frame, but the number of its interface (linux/filter.h).
+    const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX).cast_unsigned();
+    let mut program = Vec::new();
+    let mut push = |code, jt, k| -> Result<()> {
+        program.push(libc::sock_filter { code: u16::try_from(code)?, jt, jf: 0, k });
+        Ok(())
+    };
+    push(LOAD, 0, INTERFACE)?;
+    for (interface, left) in interfaces.iter().zip((1..=u8::try_from(interfaces.len())?).rev()) {
+        push(EQUALS, left, *interface)?;
+    }
+    push(GIVE, 0, 0)?;
+    push(GIVE, 0, u32::MAX)?;
+    let filter = libc::sock_fprog { len: u16::try_from(program.len())?, filter: program.as_mut_ptr() };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)?;
+    set(socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1_i32)
+}
+
+fn set<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) -> Result<()> {
+    let length = u32::try_from(size_of::<T>())?;
+    // SAFETY: the value, and what it points to, lives through the call, which is told its length.
+    Errno::result(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, std::ptr::from_ref(value).cast(), length)
+    })?;
+    Ok(())
 }
 
 /// Sends frames of the namespace this thread is in, and takes none.

@@ -102,6 +102,12 @@ impl Prober {
         longest_outage(&probes)
     }
 
+    /// Whether a probe sent since `since` was answered.
+    pub fn answered_since(&self, since: u64) -> bool {
+        let probes = lock(&self.shared.probes);
+        probes.iter().rev().take_while(|probe| probe.sent >= since).any(|probe| probe.answered.is_some())
+    }
+
     /// Who answered the latest answered probe.
     pub fn served_by(&self) -> Option<usize> {
         lock(&self.shared.probes).iter().rev().find_map(|probe| probe.by)

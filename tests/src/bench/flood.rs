@@ -18,13 +18,13 @@ const SPAN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When a daemon does not start.
-pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
+pub fn row(plan: &Plan) -> Result<Row> {
     let values = plan.daemons.iter().map(|&daemon| run(daemon)).collect::<Result<Vec<_>>>()?;
-    Ok(vec![Row::new(
+    Ok(Row::new(
         "f: 20 malformed adverts a second, 100 ms adverts, 5 s: takeovers / adverts a second of the master",
         "0 / 10",
         values,
-    )])
+    ))
 }
 
 fn run(daemon: Daemon) -> Result<String> {

@@ -22,11 +22,11 @@ const LOOPS: usize = 8;
 ///
 /// # Errors
 /// When a daemon does not start.
-pub fn one_busy(plan: &Plan) -> Result<Vec<Row>> {
+pub fn one_busy(plan: &Plan) -> Result<Row> {
     let span = Duration::from_secs(if plan.quick { 8 } else { 40 });
     let runs = each(plan, Some(0), &[0; LOOPS], span)?;
     let expected = span.as_millis() / INTERVAL.as_millis();
-    Ok(vec![Row::new(
+    Ok(Row::new(
         format!(
             "d: daemons and {LOOPS} busy loops on one processor, {} s: adverts sent of {expected} / p99 gap / false \
              takeovers",
@@ -39,19 +39,19 @@ pub fn one_busy(plan: &Plan) -> Result<Vec<Row>> {
                 format!("{} / {gap:.1} ms / {}", run.sent, run.takeovers)
             })
             .collect(),
-    )])
+    ))
 }
 
 /// Busy loops on every processor, daemons on none in particular.
 ///
 /// # Errors
 /// When a daemon does not start.
-pub fn all_busy(plan: &Plan) -> Result<Vec<Row>> {
+pub fn all_busy(plan: &Plan) -> Result<Row> {
     let span = Duration::from_secs(if plan.quick { 10 } else { 60 });
     let processors = std::thread::available_parallelism()?.get();
     let loops: Vec<_> = (0..processors).flat_map(|cpu| [cpu; LOOPS / 2]).collect();
     let runs = each(plan, None, &loops, span)?;
-    Ok(vec![Row::new(
+    Ok(Row::new(
         format!(
             "e: {} busy loops on each processor, {} s: false takeovers (longest gap)",
             LOOPS / 2,
@@ -63,7 +63,7 @@ pub fn all_busy(plan: &Plan) -> Result<Vec<Row>> {
                 format!("{} ({:.0} ms)", run.takeovers, run.gaps.percentile(100).unwrap_or(f64::NAN) * 1e3)
             })
             .collect(),
-    )])
+    ))
 }
 
 #[derive(Debug)]

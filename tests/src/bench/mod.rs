@@ -13,6 +13,7 @@ pub mod flood;
 pub mod load;
 pub mod options;
 pub mod reload;
+pub mod sheet;
 mod stats;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::daemon::Daemon;
+pub use sheet::{Row, Sheet};
 pub use stats::Samples;
 
 /// What to measure.
@@ -28,17 +30,6 @@ pub struct Plan {
     pub daemons: Vec<Daemon>,
     /// Fewer rounds and shorter runs, to see that everything works.
     pub quick: bool,
-}
-
-/// A line of the result.
-#[derive(Clone, Debug)]
-pub struct Row {
-    pub measure: String,
-    pub goal: String,
-    /// One for each of the plan's daemons.
-    pub values: Vec<String>,
-    /// Time the host took from this machine meanwhile.
-    pub steal: Duration,
 }
 
 /// A row of the table by its letter.
@@ -78,46 +69,16 @@ impl Measure {
     ///
     /// # Errors
     /// When a daemon does not start or does not do what the measure needs.
-    pub fn rows(self, plan: &Plan) -> Result<Vec<Row>> {
-        let before = stats::steal();
-        let mut rows = match self {
-            Self::Failover => failover::rows(plan)?,
-            Self::OneBusy => load::one_busy(plan)?,
-            Self::AllBusy => load::all_busy(plan)?,
-            Self::Flood => flood::rows(plan)?,
-            Self::Backup => backup::rows(plan)?,
-            Self::Reload => reload::rows(plan)?,
-        };
-        let steal = stats::steal().saturating_sub(before);
-        rows.iter_mut().for_each(|row| row.steal = steal);
-        Ok(rows)
-    }
-}
-
-/// The table, in Markdown, under a line that tells the machine.
-pub fn table(plan: &Plan, rows: &[Row]) -> String {
-    let head: Vec<_> = plan.daemons.iter().map(|daemon| daemon.version()).collect();
-    let mut lines = vec![
-        stats::machine(),
-        String::new(),
-        format!("| measure | goal | {} | steal |", head.join(" | ")),
-        format!("|---|---|{}---|", "---|".repeat(head.len())),
-    ];
-    for row in rows {
-        lines.push(format!(
-            "| {} | {} | {} | {:.0?} |",
-            row.measure,
-            row.goal,
-            row.values.join(" | "),
-            row.steal
-        ));
-    }
-    lines.join("\n")
-}
-
-impl Row {
-    fn new(measure: impl Into<String>, goal: impl Into<String>, values: Vec<String>) -> Self {
-        Self { measure: measure.into(), goal: goal.into(), values, steal: Duration::ZERO }
+    pub fn measure(self, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
+        match self {
+            Self::Failover => failover::rows(plan)?.iter().for_each(|row| sheet.add(row)),
+            Self::OneBusy => sheet.add(&load::one_busy(plan)?),
+            Self::AllBusy => sheet.add(&load::all_busy(plan)?),
+            Self::Flood => sheet.add(&flood::row(plan)?),
+            Self::Backup => sheet.add(&backup::row(plan)?),
+            Self::Reload => sheet.add(&reload::row(plan)?),
+        }
+        Ok(())
     }
 }
 

@@ -17,10 +17,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// # Errors
 /// When a daemon does not start, or refuses the configuration.
-pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
+pub fn row(plan: &Plan) -> Result<Row> {
     let rounds: u8 = if plan.quick { 10 } else { 100 };
     let runs = plan.daemons.iter().map(|daemon| run(*daemon, rounds)).collect::<Result<Vec<_>>>()?;
-    Ok(vec![Row::new(
+    Ok(Row::new(
         format!(
             "h: {rounds} reloads that change another instance, 10 ms adverts: longest gap / p99 gap / takeovers"
         ),
@@ -31,7 +31,7 @@ pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
                 format!("{:.1} / {:.1} ms / {takeovers}", of(100), of(99))
             })
             .collect(),
-    )])
+    ))
 }
 
 fn run(daemon: Daemon, rounds: u8) -> Result<(Samples, usize)> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use vrrp_tests::bench::{Plan, checks, options, table};
+use vrrp_tests::bench::{Plan, Sheet, checks, options};
 use vrrp_tests::daemon::{Daemon, Mode};
 use vrrp_tests::missing;
 
@@ -29,6 +29,7 @@ fn measure() -> Result<()> {
     }
     let daemons = vec![Daemon::Keepalived, Daemon::Vrrpx(Mode::Native)];
     let plan = Plan { daemons, quick: arguments.quick };
-    println!("{}", table(&plan, &checks::rows(&plan)?));
-    Ok(())
+    let mut sheet = Sheet::new(&plan);
+    checks::measure(&plan, &mut sheet)?;
+    sheet.end()
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Parser;
 use vrrp_tests::bench::options::{self, Options};
-use vrrp_tests::bench::{Measure, table};
+use vrrp_tests::bench::{Measure, Sheet};
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures failover, ours beside keepalived")]
@@ -25,12 +25,9 @@ fn measure() -> Result<()> {
     let arguments = Arguments::parse();
     let plan = arguments.options.plan()?;
     let measures = chosen(&arguments.only)?;
-    let mut rows = Vec::new();
-    for measure in measures {
-        rows.extend(measure.rows(&plan)?);
-    }
-    println!("{}", table(&plan, &rows));
-    Ok(())
+    let mut sheet = Sheet::new(&plan);
+    measures.into_iter().try_for_each(|measure| measure.measure(&plan, &mut sheet))?;
+    sheet.end()
 }
 
 fn chosen(letters: &[char]) -> Result<Vec<Measure>> {

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use vrrp_tests::bench::Sheet;
 use vrrp_tests::bench::faults::Fault;
 use vrrp_tests::bench::options::{self, Options};
-use vrrp_tests::bench::table;
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures what a client sees of faults, ours beside keepalived")]
@@ -26,12 +26,9 @@ fn measure() -> Result<()> {
     let arguments = Arguments::parse();
     let plan = arguments.options.plan()?;
     let measures = chosen(&arguments.only)?;
-    let mut rows = Vec::new();
-    for measure in measures {
-        rows.extend(measure.rows(&plan)?);
-    }
-    println!("{}", table(&plan, &rows));
-    Ok(())
+    let mut sheet = Sheet::new(&plan);
+    measures.into_iter().for_each(|fault| fault.measure(&plan, &mut sheet));
+    sheet.end()
 }
 
 fn chosen(words: &[String]) -> Result<Vec<Fault>> {

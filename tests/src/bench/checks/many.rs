@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use super::victim::{WEB, port_script, script};
-use super::{Plan, Row, block, globals};
+use super::{Plan, Row, Sheet, block, globals};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::process::{Directory, tree};
@@ -19,9 +19,8 @@ const CHECKS: usize = 200;
 ///
 /// # Errors
 /// When a daemon does not start.
-pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let span = Duration::from_secs(if plan.quick { 5 } else { 20 });
-    let mut rows = Vec::new();
     for (what, built_in) in [("each a script", false), ("`vrrp_check tcp`", true)] {
         let run = |&daemon: &Daemon| {
             if built_in && daemon == Daemon::Keepalived {
@@ -32,9 +31,9 @@ pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
         };
         let values = plan.daemons.iter().map(run).collect::<Result<Vec<_>>>()?;
         let measure = format!("{CHECKS} checks each second, {what}: CPU, memory of the daemon");
-        rows.push(Row::new(measure, "–", values));
+        sheet.add(&Row::new(measure, "–", values));
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn cost(daemon: Daemon, built_in: bool, span: Duration) -> Result<String> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use self::victim::{Kind, Victim};
-use super::{Plan, Row, Samples, stats};
+use super::{Plan, Row, Samples, Sheet};
 use crate::clock::{poll, realtime};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::VIRTUAL_V4;
@@ -34,21 +34,12 @@ const SECOND: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When a daemon or a service does not start, or nobody takes over.
-pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
+pub fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let rounds = if plan.quick { 3 } else { 10 };
-    let mut rows = Vec::new();
     for kind in Kind::ALL {
-        let before = stats::steal();
-        let mut row = latency(plan, kind, rounds)?;
-        row.steal = stats::steal().saturating_sub(before);
-        rows.push(row);
+        sheet.add(&latency(plan, kind, rounds)?);
     }
-    let before = stats::steal();
-    let mut costs = many::rows(plan)?;
-    let steal = stats::steal().saturating_sub(before);
-    costs.iter_mut().for_each(|row| row.steal = steal);
-    rows.extend(costs);
-    Ok(rows)
+    many::measure(plan, sheet)
 }
 
 fn latency(plan: &Plan, kind: Kind, rounds: u32) -> Result<Row> {

@@ -7,28 +7,27 @@ use anyhow::{Context, Result};
 
 use super::{HEIR, MASTER, cells, pair, patience};
 use crate::bench::load::takeovers;
-use crate::bench::{Plan, Row, millis};
+use crate::bench::{Plan, Row, Sheet, millis};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 use crate::flood::{Flood, Flooder};
+use crate::pair::Pair;
 
 const VRID: u8 = 51;
 const INTERVAL: Duration = Duration::from_millis(100);
 
-pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
     let span = Duration::from_secs(if plan.quick { 3 } else { 10 });
-    let row = |flood: Flood| {
-        let values = cells(plan, flood.word(), |daemon| run(daemon, flood, span))?;
+    for flood in Flood::ALL {
+        let values = cells(plan, flood.word(), |daemon| run(daemon, flood, span));
         let measure = format!(
-            "adverts at full rate: {}, {INTERVAL:?} adverts, {} s: takeovers / adverts of the master of {} / CPU of the \
-             backup's daemon / excess of a real failover (frames a second)",
+            "adverts at full rate: {}, {INTERVAL:?} adverts, {} s: takeovers / longest gap between adverts of the master \
+             / CPU of its daemon, of the backup's / excess of a real failover (frames a second)",
             flood.word(),
             span.as_secs(),
-            span.as_millis() / INTERVAL.as_millis()
         );
-        Ok(Row::new(measure, "0 / all / ≤ 1 % / ≤ 2 ms", values))
-    };
-    Flood::ALL.into_iter().map(row).collect()
+        sheet.add(&Row::new(measure, format!("0 / {} ms / ≤ 1 % / ≤ 2 ms", INTERVAL.as_millis()), values));
+    }
 }
 
 fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<String> {
@@ -37,20 +36,20 @@ fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<String> {
         // What is new is told once.
         sleep(Duration::from_secs(1));
         pair.observer.clear();
-        let (sent, used, start) = (flooder.sent(), pair.running(HEIR)?.cpu_time()?, realtime());
+        let (sent, used, start) = (flooder.sent(), cpu_times(pair)?, realtime());
         sleep(span);
         let (sent, end) = (flooder.sent() - sent, realtime());
-        let used = pair.running(HEIR)?.cpu_time()?.saturating_sub(used);
-        let ours = |at: &u64, node: usize| *at < end && node < 2;
-        let nodes: Vec<usize> = pair
-            .observer
-            .adverts()
-            .iter()
-            .filter(|(at, node, _)| ours(at, *node))
-            .map(|advert| advert.1)
-            .collect();
         let took = Duration::from_nanos(end - start).as_secs_f64();
-        let share = used.as_secs_f64() / took * 100.0;
+        let shares: Vec<String> = cpu_times(pair)?
+            .iter()
+            .zip(used)
+            .map(|(now, before)| format!("{:.1}", now.saturating_sub(before).as_secs_f64() / took * 100.0))
+            .collect();
+        let adverts: Vec<(u64, usize)> =
+            pair.observer.adverts().iter().filter(|advert| advert.0 < end).map(|it| (it.0, it.1)).collect();
+        let nodes: Vec<usize> = adverts.iter().map(|(_, node)| *node).collect();
+        let gap =
+            longest_gap(adverts.iter().filter(|(_, node)| *node == MASTER).map(|(at, _)| *at), start, end);
         pair.die(MASTER)?;
         let excess = match pair.observer.wait_for_advert(
             HEIR,
@@ -65,8 +64,25 @@ fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<String> {
             }
             Err(_) => "never".to_owned(),
         };
-        let count = nodes.iter().filter(|node| **node == MASTER).count();
         let rate = u32::try_from(sent).map_or(f64::NAN, f64::from) / took;
-        Ok(format!("{} / {count} / {share:.1} % / {excess} ({:.0} k)", takeovers(&nodes), rate / 1e3))
+        Ok(format!(
+            "{} / {} ms / {} % / {excess} ({:.0} k)",
+            takeovers(&nodes),
+            millis(gap),
+            shares.join(", "),
+            rate / 1e3
+        ))
     })
+}
+
+/// Of the master's daemon and the backup's.
+fn cpu_times(pair: &mut Pair) -> Result<[Duration; 2]> {
+    Ok([pair.running(MASTER)?.cpu_time()?, pair.running(HEIR)?.cpu_time()?])
+}
+
+/// The longest time without one of `stamps`, from `start` to `end`.
+fn longest_gap(stamps: impl Iterator<Item = u64>, start: u64, end: u64) -> Duration {
+    let mut last = start;
+    let gaps = stamps.chain([end]).map(|at| at.saturating_sub(std::mem::replace(&mut last, at)));
+    Duration::from_nanos(gaps.max().unwrap_or(0))
 }

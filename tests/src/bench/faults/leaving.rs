@@ -5,27 +5,25 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{INTERVALS, cells};
-use crate::bench::{Plan, Row, Samples};
+use crate::bench::{Plan, Row, Samples, Sheet};
 use crate::daemon::Daemon;
 use crate::leave::{Leaving, Scene};
 
-pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
     for (leaving, what, heirs) in [
         (Leaving::Stop, "stop", &[None, Some(Daemon::Keepalived)][..]),
-        (Leaving::FailedCheck, "failed check, from its verdict on", &[None]),
+        (Leaving::FailedCheck, "failed check, from its verdict on", &[None, Some(Daemon::Keepalived)]),
         (Leaving::BetterNode, "a better node comes back", &[None]),
     ] {
         for (interval, heir) in
             INTERVALS.iter().flat_map(|interval| heirs.iter().map(move |heir| (interval, heir)))
         {
-            rows.push(row(plan, leaving, what, *interval, *heir)?);
+            sheet.add(&row(plan, leaving, what, *interval, *heir));
         }
     }
-    Ok(rows)
 }
 
-fn row(plan: &Plan, leaving: Leaving, what: &str, interval: Duration, heir: Option<Daemon>) -> Result<Row> {
+fn row(plan: &Plan, leaving: Leaving, what: &str, interval: Duration, heir: Option<Daemon>) -> Row {
     let rounds = match (plan.quick, interval >= Duration::from_secs(1)) {
         (true, _) => 1,
         (false, true) => 3,
@@ -34,11 +32,11 @@ fn row(plan: &Plan, leaving: Leaving, what: &str, interval: Duration, heir: Opti
     let values = cells(plan, what, |daemon| match heir {
         Some(heir) if heir == daemon => Ok("as above".to_owned()),
         _ => run(leaving, [daemon, heir.unwrap_or(daemon)], interval, rounds),
-    })?;
+    });
     let whom = heir.map_or("its own kind", Daemon::need);
     let measure =
         format!("{what}, {interval:?} adverts, heir: {whom}: longest gap at the client, median / p95");
-    Ok(Row::new(measure, "≤ 3 ms", values))
+    Row::new(measure, "≤ 3 ms", values)
 }
 
 fn run(leaving: Leaving, daemons: [Daemon; 2], interval: Duration, rounds: usize) -> Result<String> {

@@ -14,14 +14,15 @@ mod restart;
 mod starved;
 
 use std::net::Ipv4Addr;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Plan, Row, stats};
+use super::sheet::FAILED;
+use super::{Plan, Sheet};
 use crate::arp::ArpProber;
-use crate::clock::until;
+use crate::clock::{realtime, until};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::lab::{Lab, VIRTUAL_V4};
 use crate::pair::{Pair, Role, SETTLE};
@@ -79,26 +80,19 @@ impl Fault {
         Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, fault)| *fault)
     }
 
-    /// Measures it.
-    ///
-    /// # Errors
-    /// When a daemon does not start or does not do what the measure needs.
-    pub fn rows(self, plan: &Plan) -> Result<Vec<Row>> {
-        let before = stats::steal();
-        let mut rows = match self {
-            Self::Kill => death::killed(plan)?,
-            Self::Hang => death::hung(plan)?,
-            Self::Leave => leaving::rows(plan)?,
-            Self::Restart => restart::rows(plan)?,
-            Self::Load => starved::loaded(plan)?,
-            Self::Join => joining::rows(plan)?,
-            Self::Pause => starved::paused(plan)?,
-            Self::Flood => flooded::rows(plan)?,
-            Self::Removal => removal::rows(plan)?,
-        };
-        let steal = stats::steal().saturating_sub(before);
-        rows.iter_mut().for_each(|row| row.steal = steal);
-        Ok(rows)
+    /// Measures it. A value that cannot be had is told on standard error, and counted by the sheet.
+    pub fn measure(self, plan: &Plan, sheet: &mut Sheet) {
+        match self {
+            Self::Kill => death::killed(plan, sheet),
+            Self::Hang => death::hung(plan, sheet),
+            Self::Leave => leaving::measure(plan, sheet),
+            Self::Restart => restart::measure(plan, sheet),
+            Self::Load => starved::loaded(plan, sheet),
+            Self::Join => joining::measure(plan, sheet),
+            Self::Pause => starved::paused(plan, sheet),
+            Self::Flood => flooded::measure(plan, sheet),
+            Self::Removal => removal::measure(plan, sheet),
+        }
     }
 }
 
@@ -135,13 +129,47 @@ impl Probes {
         sleep(QUIET);
         Ok(probes)
     }
+
+    /// Longest time without an answer since `since` (CLOCK_REALTIME); waits for answers where there are none now.
+    fn gap(&self, since: u64) -> Result<Duration> {
+        let now = realtime();
+        until("answers at last", SETTLE, || self.echo.answered_since(now))?;
+        Ok(self.echo.longest_outage(since))
+    }
 }
 
-/// One cell per daemon of the plan.
-fn cells(plan: &Plan, what: &str, measure: impl Fn(Daemon) -> Result<String>) -> Result<Vec<String>> {
+/// One value per daemon of the plan, one after the other.
+fn cells(plan: &Plan, what: &str, measure: impl Fn(Daemon) -> Result<String>) -> Vec<String> {
     let cell = |daemon: &Daemon| {
         eprintln!("{what}: {}", daemon.need());
-        measure(*daemon)
+        cell(what, *daemon, measure(*daemon))
     };
     plan.daemons.iter().map(cell).collect()
+}
+
+/// As [`cells`], all at the same time.
+fn cells_side_by_side(
+    plan: &Plan,
+    what: &str,
+    measure: impl Fn(Daemon) -> Result<String> + Sync,
+) -> Vec<String> {
+    let measure = &measure;
+    thread::scope(|scope| {
+        let start = |daemon: &Daemon| {
+            let daemon = *daemon;
+            eprintln!("{what}: {}", daemon.need());
+            scope.spawn(move || cell(what, daemon, measure(daemon)))
+        };
+        let running: Vec<_> = plan.daemons.iter().map(start).collect();
+        // A panic of the thread has been printed already.
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| FAILED.to_owned())).collect()
+    })
+}
+
+/// What cannot be measured keeps nothing else from being measured.
+fn cell(what: &str, daemon: Daemon, measured: Result<String>) -> String {
+    measured.unwrap_or_else(|error| {
+        eprintln!("{what}: {}: {error:#}", daemon.need());
+        FAILED.to_owned()
+    })
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{MASTER, Probes, cells, pair};
 use crate::bench::load::takeovers;
-use crate::bench::{Plan, Row, Samples};
+use crate::bench::{Plan, Row, Samples, Sheet};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 use crate::lab::{INTERFACE, VIRTUAL_V4};
@@ -16,12 +16,12 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Fewer than who keeps removing it may do.
 const TIMES: usize = 4;
 
-pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
-    let values = cells(plan, "removal", remove)?;
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
+    let values = cells(plan, "removal", remove);
     let measure = format!(
         "the address is removed by hand, {INTERVAL:?} adverts: longest gap at the client, median / p95 / takeovers"
     );
-    Ok(vec![Row::new(measure, "≤ 10 ms / 0", values)])
+    sheet.add(&Row::new(measure, "≤ 10 ms / 0", values));
 }
 
 fn remove(daemon: Daemon) -> Result<String> {
@@ -33,7 +33,7 @@ fn remove(daemon: Daemon) -> Result<String> {
             let start = realtime();
             pair.node(MASTER)?.namespace.ip(&format!("address del {VIRTUAL_V4}/24 dev {INTERFACE}"))?;
             sleep(Duration::from_secs(3));
-            gaps.push(probes.echo.longest_outage(start).as_secs_f64());
+            gaps.push(probes.gap(start)?.as_secs_f64());
         }
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
         Ok(format!("{} / {}", gaps.summary(), takeovers(&nodes)))

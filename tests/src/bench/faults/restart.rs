@@ -8,22 +8,21 @@ use nix::sys::signal::Signal;
 
 use super::{MASTER, Probes, cells, pair, patience};
 use crate::bench::load::takeovers;
-use crate::bench::{Plan, Row, millis};
+use crate::bench::{Plan, Row, Sheet, millis};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 
 const INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(10)];
 
-pub(super) fn rows(plan: &Plan) -> Result<Vec<Row>> {
-    let row = |interval| {
-        let values = cells(plan, "restart", |daemon| restart(daemon, interval))?;
+pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
+    for interval in INTERVALS {
+        let values = cells(plan, "restart", |daemon| restart(daemon, interval));
         let measure = format!(
             "the master's daemon is started again, {interval:?} adverts: takeovers of the peer / longest gap at the \
              client"
         );
-        Ok(Row::new(measure, "0 / ≤ 3 ms", values))
-    };
-    INTERVALS.into_iter().map(row).collect()
+        sheet.add(&Row::new(measure, "0 / ≤ 3 ms", values));
+    }
 }
 
 fn restart(daemon: Daemon, interval: Duration) -> Result<String> {
@@ -39,6 +38,6 @@ fn restart(daemon: Daemon, interval: Duration) -> Result<String> {
         }
         sleep(3 * patience(interval)? + Duration::from_secs(1));
         let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
-        Ok(format!("{} / {} ms", takeovers(&nodes), millis(probes.echo.longest_outage(start))))
+        Ok(format!("{} / {} ms", takeovers(&nodes), millis(probes.gap(start)?)))
     })
 }

@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use nix::sys::signal::{Signal, kill};
 
-use super::{HEIR, Probes, cells, pair};
+use super::{HEIR, Probes, QUIET, cell, cells_side_by_side, pair};
 use crate::bench::load::{Busy, takeovers};
-use crate::bench::{Plan, Row};
+use crate::bench::{Plan, Row, Sheet};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
+use crate::pair::Pair;
 use crate::process::Directory;
 
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -22,35 +23,69 @@ const LOOPS: usize = 8;
 /// What the disk is written with, again and again.
 const FILE: usize = 64 << 20;
 
-pub(super) fn loaded(plan: &Plan) -> Result<Vec<Row>> {
+/// All daemons at the same time: none has a better machine than the other.
+pub(super) fn loaded(plan: &Plan, sheet: &mut Sheet) {
     let span = Duration::from_secs(if plan.quick { 15 } else { 600 });
-    let values = cells(plan, "load", |daemon| load(daemon, span))?;
+    let scenes: Vec<Result<Scene>> = plan.daemons.iter().map(|daemon| Scene::new(*daemon)).collect();
+    let pressed = press(span);
+    let values = plan.daemons.iter().zip(scenes).map(|(daemon, scene)| {
+        let seen = scene.and_then(|scene| {
+            let (start, end) = pressed.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+            Ok(scene.seen(*start, *end))
+        });
+        cell("load", *daemon, seen)
+    });
     let measure = format!(
-        "{LOOPS} busy loops, memory and disk, {INTERVAL:?} adverts, {} s: false takeovers / both answered ARP",
+        "{LOOPS} busy loops, memory and disk, {INTERVAL:?} adverts, {} s: false takeovers / both answered ARP (adverts \
+         seen)",
         span.as_secs()
     );
-    Ok(vec![Row::new(measure, "0 / 0", values)])
+    sheet.add(&Row::new(measure, "0 / 0", values.collect()));
 }
 
-pub(super) fn paused(plan: &Plan) -> Result<Vec<Row>> {
+pub(super) fn paused(plan: &Plan, sheet: &mut Sheet) {
     let (rounds, span) = if plan.quick { (5, 1) } else { (100, 5) };
-    let values = cells(plan, "pause", |daemon| pause(daemon, rounds, Duration::from_secs(span)))?;
+    let values = cells_side_by_side(plan, "pause", |daemon| pause(daemon, rounds, Duration::from_secs(span)));
     let measure =
         format!("SIGSTOP to the backup for {span} s, {INTERVAL:?} adverts, {rounds} times: takeovers");
-    Ok(vec![Row::new(measure, "0", values)])
+    sheet.add(&Row::new(measure, "0", values));
 }
 
-fn load(daemon: Daemon, span: Duration) -> Result<String> {
-    let pair = pair(daemon, INTERVAL)?;
-    let probes = Probes::new(&pair.lab)?;
+/// A pair with its client.
+#[derive(Debug)]
+struct Scene {
+    probes: Probes,
+    pair: Pair,
+}
+
+impl Scene {
+    fn new(daemon: Daemon) -> Result<Self> {
+        let pair = pair(daemon, INTERVAL)?;
+        Ok(Self { probes: Probes::new(&pair.lab)?, pair })
+    }
+
+    fn seen(&self, start: u64, end: u64) -> String {
+        let adverts = self.pair.observer.adverts();
+        let meanwhile = adverts.iter().filter(|advert| (start..end).contains(&advert.0));
+        let nodes: Vec<usize> = meanwhile.map(|advert| advert.1).collect();
+        let twice = self.probes.arp.answered_twice(start);
+        format!("{} / {} ms ({})", takeovers(&nodes), twice.as_millis(), nodes.len())
+    }
+}
+
+/// Keeps the machine busy for `span`; from when to when (CLOCK_REALTIME).
+fn press(span: Duration) -> Result<(u64, u64)> {
     let processors = std::thread::available_parallelism()?.get();
     let loops: Vec<usize> = (0..LOOPS).map(|number| number % processors).collect();
+    eprintln!("load: for {span:?}");
     let start = realtime();
-    pair.observer.clear();
-    let _busy = (Busy::new(&loops)?, Greedy::new()?);
+    let busy = (Busy::new(&loops)?, Greedy::new()?);
     sleep(span);
-    let nodes: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
-    Ok(format!("{} / {} ms", takeovers(&nodes), probes.arp.answered_twice(start).as_millis()))
+    drop(busy);
+    let end = realtime();
+    // Those who watch have frames left to read.
+    sleep(QUIET);
+    Ok((start, end))
 }
 
 fn pause(daemon: Daemon, rounds: u32, span: Duration) -> Result<String> {
