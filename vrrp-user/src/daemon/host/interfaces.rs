@@ -84,7 +84,7 @@ pub struct Interfaces<'a> {
     pub store: Arc<Store>,
     pub secondaries: Secondaries,
     pub firewall: Firewall,
-    /// Empty where none can be started, and until another daemon has been taken over.
+    /// Empty where none can be started.
     pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
     /// Names of instances' interfaces that are not there.
