@@ -136,9 +136,9 @@ impl Service {
         }
     }
 
-    /// Works until SIGTERM or SIGINT, then has the engine release its addresses and tells hooks `STOP`; or until another
-    /// daemon has taken over, which hooks are not told. Call it when the engine runs: it tells systemd that the daemon is
-    /// ready.
+    /// Works until SIGTERM or SIGINT, then has the engine release its addresses and tells hooks `STOP`; or until
+    /// another daemon has taken over, which hooks are not told. Call it when the engine runs: it tells systemd that the
+    /// daemon is ready.
     ///
     /// # Errors
     /// The engine stopped without being told to, or does not stop.

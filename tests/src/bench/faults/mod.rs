@@ -1,9 +1,9 @@
 //! Measures what a client sees of faults, ours beside keepalived, in one run on one machine.
 //!
 //! Each module is some rows of the table: [`death`] daemons that are killed or stand still, [`leaving`] masters that go
-//! on purpose, [`restart`] one that is started again, [`starved`] machines that have no time, [`joining`] a better node with many addresses, [`flooded`]
-//! more adverts than anybody wants, [`removal`] an address that somebody removes. The client sends an echo request
-//! each millisecond and asks by ARP each two.
+//! on purpose, [`restart`] one that is started again, [`starved`] machines that have no time, [`joining`] a better node
+//! with many addresses, [`flooded`] more adverts than anybody wants, [`removal`] an address that somebody removes. The
+//! client sends an echo request each millisecond and asks by ARP each two.
 
 mod death;
 mod flooded;
