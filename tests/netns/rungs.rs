@@ -184,6 +184,7 @@ fn a_program_that_is_detached_is_no_silence_and_comes_back() -> Result<()> {
     for mode in [Mode::Tcx, Mode::Native] {
         let instance = |priority| Instance::v3(priority).interval(20);
         Pair::settled(roles(Daemon::Vrrpx(mode), instance(200), instance(100)))?.check(|pair| {
+            rung(pair.running(1)?)?;
             pair.observer.clear();
             for _ in 0..3 {
                 let directory = pair.running(1)?.directory().to_owned();

@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod flavour;
 pub mod flood;
 pub mod group;
+pub mod hider;
 pub mod lab;
 pub mod leave;
 pub mod malformed;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::events::{Events, What};
+use super::host::hearing::Amiss;
 use super::reload::Stale;
 use crate::driver::Rung;
 use crate::driver::clock;
@@ -104,6 +105,8 @@ pub struct InstanceRecord {
     pub culprit: Option<Culprit>,
     /// Errno of the latest failed send.
     pub send_errno: Option<i32>,
+    /// Who does not hear its adverts.
+    pub amiss: Option<Amiss>,
     /// Times that it became master, and that it was master no more.
     pub became_master: u64,
     pub released_master: u64,
@@ -179,6 +182,13 @@ impl Record {
 
     pub fn culprit(&self, instance: InstanceId, culprit: Option<Culprit>) {
         self.of(instance, |record| record.culprit = culprit);
+    }
+
+    /// Returns what it was before.
+    pub fn amiss(&self, instance: InstanceId, amiss: Option<Amiss>) -> Option<Amiss> {
+        let mut before = None;
+        self.of(instance, |record| before = std::mem::replace(&mut record.amiss, amiss));
+        before
     }
 
     pub fn send_failed(&self, instance: InstanceId, errno: i32) {

@@ -9,12 +9,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tracing::{info, warn};
 use vrrp_ebpf::map::{InstanceKey, Permit, PermitKey, Slot};
+use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 
 use super::fence::Fence;
+use super::hearing::{self, Amiss, Hearing};
 use super::vmacs::Carrier;
 use crate::daemon::board::Board;
 use crate::daemon::process::options::XdpMode;
@@ -22,10 +25,14 @@ use crate::daemon::queue::{Input, Queue};
 use crate::daemon::record::{Record, RungNote};
 use crate::daemon::reload::change::{Changes, Configured};
 use crate::driver::Rung;
+use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};
 use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program};
-use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer, Version};
+use crate::protocol::{Auth, Event, InstanceId, InstanceSettings, UnicastPeer, Version};
+
+/// Kept from adverts again so soon, the program is not put before others once more.
+const PRECEDES: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Attachments {
@@ -48,6 +55,11 @@ pub struct Attachments {
     /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
     refused: HashSet<u32>,
     fence: Fence,
+    hearing: Hearing,
+    /// When the program was put before others that kept adverts from it, by interface index.
+    preceded: HashMap<u32, Timestamp>,
+    /// Interfaces where others keep adverts from it nevertheless.
+    hidden: HashSet<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +67,8 @@ struct Place {
     ifindex: Option<u32>,
     membership: Option<Membership>,
     source: Option<IpAddr>,
+    /// It was told that the group cannot be joined.
+    is_refused: bool,
 }
 
 impl Attachments {
@@ -86,6 +100,9 @@ impl Attachments {
             hooks: HashMap::new(),
             refused: HashSet::new(),
             fence: Fence::default(),
+            hearing: Hearing::default(),
+            preceded: HashMap::new(),
+            hidden: HashSet::new(),
         };
         ids.into_iter().for_each(|instance| this.write_slot(instance));
         this
@@ -179,7 +196,12 @@ impl Attachments {
         place.membership = None;
         place.membership = match (&settings.unicast, place.ifindex) {
             (None, Some(ifindex)) => Membership::join(group, ifindex)
-                .inspect_err(|error| warn!(%interface, %group, %error, "cannot join the group"))
+                .inspect_err(|error| {
+                    if !std::mem::replace(&mut place.is_refused, true) {
+                        warn!(%interface, %group, %error, "cannot join the group");
+                    }
+                })
+                .inspect(|_| place.is_refused = false)
                 .ok(),
             _ => None,
         };
@@ -257,21 +279,73 @@ impl Attachments {
     pub fn mend(&mut self) -> bool {
         let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
         let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
-        detached.into_iter().for_each(|ifindex| self.reattach(ifindex));
-        !self.hooks.is_empty()
+        let by_others = "the program was detached by somebody else, and is attached again";
+        detached.into_iter().for_each(|ifindex| self.reattach(ifindex, by_others));
+        self.compare();
+        self.rungs.values().any(|rung| rung.is_program())
     }
 
-    fn reattach(&mut self, ifindex: u32) {
+    /// Tells who does not hear what the other one does, and mends what can be mended.
+    fn compare(&mut self) {
+        let Self { instances, places, rungs, hearing, maps, .. } = self;
+        let place = |(id, place): (&InstanceId, &Place)| {
+            let ifindex = place.ifindex.filter(|it| rungs.get(it).is_some_and(|rung| rung.is_program()))?;
+            Some(hearing::Place { id: *id, settings: instances.get(id)?, ifindex, source: place.source })
+        };
+        let amiss = hearing.look(places.iter().filter_map(place), maps);
+        for (id, settings) in instances {
+            let now = amiss.get(id).copied();
+            let before = self.record.amiss(*id, now);
+            match now {
+                Some(now) if before != Some(now) => warn!(instance = %settings.name, "{now}"),
+                None if before.is_some() => {
+                    info!(instance = %settings.name, "program and sockets hear the same again");
+                }
+                _ => {}
+            }
+        }
+        let hidden = amiss.iter().filter(|(_, amiss)| **amiss == Amiss::Program);
+        let hidden: HashSet<u32> = hidden.filter_map(|(id, _)| self.places.get(id)?.ifindex).collect();
+        hidden.into_iter().for_each(|ifindex| self.precede(ifindex));
+        let wants_group = |(id, place): &(&InstanceId, &Place)| {
+            let is_lost = amiss.get(id) == Some(&Amiss::Membership) || place.membership.is_none();
+            let settings = self.instances.get(id);
+            is_lost && place.ifindex.is_some() && settings.is_some_and(|it| it.unicast.is_none())
+        };
+        let lost: Vec<InstanceId> = self.places.iter().filter(wants_group).map(|(id, _)| *id).collect();
+        lost.into_iter().for_each(|id| self.join(id));
+    }
+
+    /// Another program keeps adverts from ours: ours goes before it. Where that was in vain, a packet socket hears what
+    /// programs of tcx and XDP's stack leave.
+    fn precede(&mut self, ifindex: u32) {
+        let now = clock::now();
+        let before = self.preceded.insert(ifindex, now);
+        if before.is_some_and(|before| now.since(before) < PRECEDES) {
+            self.hidden.insert(ifindex);
+        }
+        self.reattach(ifindex, "another program kept adverts from ours, which is attached before it");
+        for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
+            self.inputs.push(Input::Event(Event::Deaf(*id)));
+        }
+    }
+
+    fn reattach(&mut self, ifindex: u32, why: &str) {
         let here = self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex));
         let ids: Vec<InstanceId> = here.map(|(id, _)| *id).collect();
         let settings = ids.first().and_then(|id| self.instances.get(id));
         let Some(interface) = settings.map(|settings| Arc::clone(&settings.interface)) else { return };
-        warn!(%interface, "the program was detached by somebody else, and is attached again");
+        warn!(%interface, "{why}");
+        self.hearing.forget(&ids);
+        for id in &ids {
+            self.record.amiss(*id, None);
+        }
         let rung = self.climb(ifindex, &interface);
         self.record.reattached(&interface);
         for board in ids.iter().filter_map(|id| self.board.instances.get(id.index())) {
             board.rung.store(rung as u8, Relaxed);
         }
+        self.fence();
     }
 
     fn attach(&mut self, ifindex: u32, interface: &str) -> Result<Attached, Vec<String>> {
@@ -285,6 +359,10 @@ impl Attachments {
         let Some(program) = &mut self.program else {
             return Err(self.without_program.iter().cloned().collect());
         };
+        if self.hidden.contains(&ifindex) {
+            program.detach(ifindex);
+            return Err(vec!["another program is before ours and keeps adverts from it".to_owned()]);
+        }
         let attached = program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])?;
         if program.pins().is_some() && !program.is_pinned(ifindex) {
             warn!(%interface, "the program cannot be pinned, and ends with the daemon here");
@@ -357,6 +435,8 @@ impl Attachments {
         self.inputs.push(Input::Hook { ifindex, hook: None });
         self.inputs.push(Input::Unlisten(ifindex));
         self.rungs.remove(&ifindex);
+        self.preceded.remove(&ifindex);
+        self.hidden.remove(&ifindex);
     }
 
     /// The senders that it knows are there before it asks for them.

@@ -5,6 +5,7 @@
 pub mod attach;
 pub mod fence;
 pub mod firewall;
+pub mod hearing;
 pub mod interfaces;
 pub mod places;
 pub mod secondaries;

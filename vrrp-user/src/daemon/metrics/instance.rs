@@ -9,6 +9,7 @@ use vrrp_ebpf::wire::Reject;
 
 use super::family::{counter, gauge, nanos};
 use super::{Reading, Scrape};
+use crate::daemon::host::hearing::Amiss;
 use crate::daemon::status::{family, received};
 use crate::protocol::{Reason, State};
 
@@ -97,6 +98,20 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
             readings.iter().try_for_each(|reading| row(&reading.labels(), value(reading)))
         })?;
     }
+    gauge(
+        out,
+        "vrrpx_deaf",
+        "1 while the program, or the host, does not hear what the other one does",
+        |row| {
+            for reading in readings {
+                for who in Amiss::WHO {
+                    let is_deaf = reading.deaf == Some(who);
+                    row(&reading.labels_and("who", who), f64::from(u8::from(is_deaf)))?;
+                }
+            }
+            Ok(())
+        },
+    )?;
     let (name, help) = ("vrrpx_dual_master_seconds", "For how long lower masters were heard while master");
     counter(out, name, help, |row| {
         let span = |reading: &Reading<'_>| nanos(reading.board.rivalled_nanos.load(Relaxed));

@@ -31,6 +31,7 @@ use vrrp_ebpf::time::Timestamp;
 use family::Labels;
 
 use super::board::InstanceBoard;
+use super::host::hearing::Amiss;
 use super::status::{Live, Sources, source};
 use crate::driver::clock;
 use crate::protocol::InstanceSettings;
@@ -108,6 +109,8 @@ struct Reading<'a> {
     counters: Counters,
     /// What is left of it.
     lease: Duration,
+    /// See [`Amiss::who`].
+    deaf: Option<&'static str>,
     peers: Vec<(String, Peer)>,
 }
 
@@ -128,6 +131,7 @@ impl Collector for Scrape {
 impl Scrape {
     fn readings(&self) -> Vec<Reading<'_>> {
         let sources = &self.sources;
+        let record = sources.record.read();
         let readings = sources.instances().map(|(config, board)| {
             let slot = config.id.0;
             let family = config.settings.family;
@@ -136,6 +140,7 @@ impl Scrape {
                 board,
                 counters: sources.maps.counters(Some(slot)),
                 lease: sources.lease(config.id, self.now).unwrap_or_default(),
+                deaf: record.instance(config.id).and_then(|past| past.amiss).map(Amiss::who),
                 peers: sources.maps.peers(slot).map(|(_, peer)| (source(&peer, family), peer)).collect(),
             }
         });

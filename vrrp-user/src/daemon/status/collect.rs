@@ -11,7 +11,7 @@ use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
-    Check, Configuration, Count, Counts, Engine, Failure, Fence, Gaps, Group, Held, Hook, Instance,
+    Check, Configuration, Count, Counts, Deaf, Engine, Failure, Fence, Gaps, Group, Held, Hook, Instance,
     Interface, Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
 };
 use crate::config;
@@ -136,6 +136,9 @@ impl Sources {
                 .map(|peer| self::peer(peer, settings, skew(settings, board, peer), now))
                 .collect(),
             differences: self.differing_from(config, board, now),
+            deaf: past
+                .and_then(|past| past.amiss)
+                .map(|amiss| Deaf { who: amiss.who().to_owned(), detail: amiss.to_string() }),
             addresses: addresses(config),
             removed_by: past.and_then(|past| past.culprit.as_ref()).map(ToString::to_string),
             send_error: past

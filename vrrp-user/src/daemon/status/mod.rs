@@ -86,6 +86,15 @@ pub struct Differing {
     pub detail: String,
 }
 
+/// The program, or the sockets of this host, do not hear what the other one does.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Deaf {
+    /// `program` or `host`.
+    pub who: String,
+    /// For people.
+    pub detail: String,
+}
+
 /// The file that is in use.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Configuration {
@@ -185,6 +194,8 @@ pub struct Instance {
     pub master: Option<String>,
     pub peers: Vec<Peer>,
     pub differences: Vec<Differing>,
+    /// Who on this host does not hear its adverts; `None` where all hear the same.
+    pub deaf: Option<Deaf>,
     pub addresses: Vec<String>,
     /// The process that removed an address, route or rule of it last, where the kernel named it.
     pub removed_by: Option<String>,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Check, Differing, Group, Held, Hook, Instance, Mail, Peer, Status, Stranger, Webhook};
+use super::{Check, Deaf, Differing, Group, Held, Hook, Instance, Mail, Peer, Status, Stranger, Webhook};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -184,6 +184,9 @@ fn notes(out: &mut String, instance: &Instance) {
     }
     for Differing { peer, detail, .. } in &instance.differences {
         let _ = writeln!(out, "  {}: {peer} differs: {detail}", instance.name);
+    }
+    if let Some(Deaf { detail, .. }) = &instance.deaf {
+        let _ = writeln!(out, "  {}: {detail}", instance.name);
     }
     if let Some(culprit) = &instance.removed_by {
         let _ = writeln!(out, "  {}: {culprit} has removed an address, route or rule of it", instance.name);

@@ -4,6 +4,7 @@
 //! queries, so that snooping switches forward the group to this port. Nothing is ever received on it: it is a UDP
 //! socket without a port.
 
+use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,5 +46,64 @@ impl Membership {
             }
         };
         Ok(Self { _socket: joined })
+    }
+}
+
+/// Whether anybody on this host is a member of the group on the interface. False where the kernel does not tell.
+pub fn is_member(group: IpAddr, ifindex: u32) -> bool {
+    let (file, lists): (_, fn(&str, IpAddr, u32) -> bool) = match group {
+        IpAddr::V4(_) => ("/proc/thread-self/net/igmp", lists_v4),
+        IpAddr::V6(_) => ("/proc/thread-self/net/igmp6", lists_v6),
+    };
+    fs::read_to_string(file).is_ok_and(|text| lists(&text, group, ifindex))
+}
+
+/// A line per interface that begins with its index, and below it one per group that begins with a tab and the group
+/// as a word of this machine in hexadecimal.
+fn lists_v4(text: &str, group: IpAddr, ifindex: u32) -> bool {
+    let IpAddr::V4(group) = group else { return false };
+    let group = format!("{:08X}", u32::from_ne_bytes(group.octets()));
+    let mut is_here = false;
+    text.lines().skip(1).any(|line| {
+        let first = line.split_whitespace().next();
+        if !line.starts_with('\t') {
+            is_here = first.and_then(|index| index.parse().ok()) == Some(ifindex);
+            return false;
+        }
+        is_here && first == Some(&group)
+    })
+}
+
+/// A line per interface and group: index, name, and the group as 32 hexadecimal digits.
+fn lists_v6(text: &str, group: IpAddr, ifindex: u32) -> bool {
+    let IpAddr::V6(group) = group else { return false };
+    let group = format!("{:032x}", u128::from(group));
+    text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next().and_then(|index| index.parse().ok()) == Some(ifindex) && words.nth(1) == Some(&group)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_found_by_interface_and_group() {
+        let v4 = "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n\
+                  1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:00000000\t\t0\n\
+                  7\teth0      :     2      V3\n\t\t\t\t120000E0     1 0:00000000\t\t0\n";
+        let group: IpAddr = [224, 0, 0, 18].into();
+        if cfg!(target_endian = "little") {
+            assert!(lists_v4(v4, group, 7));
+            assert!(!lists_v4(v4, group, 1));
+            assert!(lists_v4(v4, [224, 0, 0, 1].into(), 1));
+            assert!(!lists_v4(v4, [224, 0, 0, 1].into(), 7));
+        }
+        let v6 = "1    lo              ff020000000000000000000000000001     1 0000000C 0\n\
+                  7    eth0            ff020000000000000000000000000012     1 00000004 0\n";
+        let group: IpAddr = "ff02::12".parse().unwrap();
+        assert!(lists_v6(v6, group, 7));
+        assert!(!lists_v6(v6, group, 1));
     }
 }

@@ -1,0 +1,233 @@
+//! Whether the program and the host's own sockets hear the same adverts.
+//!
+//! Enters: what the maps and a witness socket per interface have heard since the last look. Leaves: what is [`Amiss`]
+//! of each instance. Absent: remedies. It looks once a second on the main thread; nothing waits for it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Family;
+
+use crate::driver::maps::Maps;
+use crate::driver::socket::{Testimony, Witness, is_member};
+use crate::protocol::{Auth, InstanceId, InstanceSettings};
+
+/// Looks until a difference counts. An advert may be on its way from the program to the socket at one.
+const DEAF_LOOKS: u8 = 2;
+const UNHEARD_LOOKS: u8 = 3;
+
+/// Looks at which nobody heard anything, after which what was found is past. Longer than any advert interval.
+const QUIET_LOOKS: u8 = 60;
+
+/// Who does not hear what the other one does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Amiss {
+    /// Sockets hear adverts that the program did not see.
+    Program,
+    /// The program hears adverts that no socket does, for nobody is a member of the group.
+    Membership,
+    /// The program hears adverts that no socket does.
+    Host,
+}
+
+impl Amiss {
+    pub const WHO: [&'static str; 2] = ["program", "host"];
+
+    /// Who is deaf, as status and metrics name it.
+    pub const fn who(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Membership | Self::Host => "host",
+        }
+    }
+}
+
+impl fmt::Display for Amiss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Program => {
+                "adverts reach the sockets of this host and not the program: another program is before it"
+            }
+            Self::Membership => {
+                "adverts reach the program and no socket of this host: nobody is a member of the group, and a \
+                 switch may cease to forward it"
+            }
+            Self::Host => {
+                "adverts reach the program and no socket of this host: look for a firewall or rp_filter. Elections \
+                 do not suffer; other programs hear nothing"
+            }
+        })
+    }
+}
+
+/// An instance whose interface the program is on.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub id: InstanceId,
+    pub settings: &'a InstanceSettings,
+    pub ifindex: u32,
+    /// Its own source address.
+    pub source: Option<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+pub struct Hearing {
+    witnesses: HashMap<(u32, Family), Witness>,
+    marks: HashMap<InstanceId, Mark>,
+}
+
+/// What was found at earlier looks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// The latest advert that the maps know.
+    seen: Timestamp,
+    /// Looks at which sockets heard and the program did not.
+    deaf: u8,
+    /// Everything that the program had counted at the latest of them.
+    counted: u64,
+    /// Looks at which the program heard and sockets did not.
+    unheard: u8,
+    /// Looks at which nobody heard anything.
+    quiet: u8,
+}
+
+impl Hearing {
+    /// What is amiss with instances, by their numbers. Takes a few system calls per interface, and one per instance
+    /// that sockets hear and that watches no master.
+    pub fn look<'a>(
+        &mut self,
+        places: impl Iterator<Item = Place<'a>> + Clone,
+        maps: &Maps,
+    ) -> HashMap<InstanceId, Amiss> {
+        // Before the sockets: what the program has seen by now has come to them, or soon will.
+        let seen: Vec<Timestamp> = places.clone().map(|place| seen(maps, place.id.0)).collect();
+        let testimonies = self.ask(places.clone());
+        let mut marks = HashMap::new();
+        let mut found = HashMap::new();
+        for (place, seen) in places.zip(seen) {
+            let Place { id, settings, ifindex, source } = place;
+            let mut mark = self.marks.get(&id).copied().unwrap_or(Mark { seen, ..Mark::default() });
+            if let Some(testimony) = testimonies.get(&(ifindex, settings.family)) {
+                let is_new = std::mem::replace(&mut mark.seen, seen) < seen;
+                if testimony.has_heard(settings.vrid.number(), source) {
+                    (mark.unheard, mark.quiet) = (0, 0);
+                    mark.heard_by_sockets(is_new, || maps.counters(Some(id.0)).counts.iter().sum());
+                } else if is_new && !testimony.is_partial {
+                    (mark.unheard, mark.quiet) = (mark.unheard.saturating_add(1), 0);
+                } else if !is_new {
+                    mark.heard_by_nobody();
+                }
+            }
+            found.extend(mark.amiss(settings, ifindex).map(|amiss| (id, amiss)));
+            marks.insert(id, mark);
+        }
+        self.marks = marks;
+        found
+    }
+
+    /// The program of these is elsewhere in the chain now.
+    pub fn forget(&mut self, ids: &[InstanceId]) {
+        self.marks.retain(|id, _| !ids.contains(id));
+    }
+
+    fn ask<'a>(&mut self, places: impl Iterator<Item = Place<'a>>) -> HashMap<(u32, Family), Testimony> {
+        let mut testimonies = HashMap::new();
+        for Place { settings, ifindex, .. } in places.filter(|place| is_told(place.settings)) {
+            let place = (ifindex, settings.family);
+            if testimonies.contains_key(&place) {
+                continue;
+            }
+            // One that is not to be had now, as for an interface that goes, is asked for again at the next look.
+            let witness =
+                self.witnesses.remove(&place).map_or_else(|| Witness::open(settings.family, ifindex), Ok);
+            let asked = witness.and_then(|mut witness| Ok((witness.take()?, witness)));
+            if let Ok((testimony, witness)) = asked {
+                testimonies.insert(place, (testimony, witness));
+            }
+        }
+        let (mut told, mut witnesses) = (HashMap::new(), HashMap::new());
+        for (place, (testimony, witness)) in testimonies {
+            told.insert(place, testimony);
+            witnesses.insert(place, witness);
+        }
+        self.witnesses = witnesses;
+        told
+    }
+}
+
+impl Mark {
+    fn heard_by_sockets(&mut self, is_new: bool, counted: impl FnOnce() -> u64) {
+        if is_new {
+            self.deaf = 0;
+            return;
+        }
+        // Unverified senders, and those without room, are counted only.
+        let counted = counted();
+        let stands_still = self.deaf > 0 && self.counted == counted;
+        self.deaf = if stands_still { self.deaf.saturating_add(1) } else { 1 };
+        self.counted = counted;
+    }
+
+    fn heard_by_nobody(&mut self) {
+        self.quiet = self.quiet.saturating_add(1);
+        if self.quiet >= QUIET_LOOKS {
+            (self.deaf, self.unheard) = (0, 0);
+        }
+    }
+
+    fn amiss(self, settings: &InstanceSettings, ifindex: u32) -> Option<Amiss> {
+        let is_member = || settings.unicast.is_some() || is_member(settings.group(), ifindex);
+        match self {
+            Self { deaf: DEAF_LOOKS.., .. } => Some(Amiss::Program),
+            Self { unheard: UNHEARD_LOOKS.., .. } if is_member() => Some(Amiss::Host),
+            Self { unheard: UNHEARD_LOOKS.., .. } => Some(Amiss::Membership),
+            _ => None,
+        }
+    }
+}
+
+/// Adverts behind a header of IPsec are another protocol to the kernel.
+fn is_told(settings: &InstanceSettings) -> bool {
+    !matches!(settings.auth, Auth::Ah(_))
+}
+
+/// When the program, or the daemon for signed adverts, heard anybody last.
+fn seen(maps: &Maps, slot: u32) -> Timestamp {
+    maps.last_seen(slot).unwrap_or_else(|| {
+        let peers = maps.peers(slot).map(|(_, peer)| Timestamp::from_nanos(peer.last_seen));
+        peers.max().unwrap_or(Timestamp::ZERO)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WATCHED: bool = true;
+
+    fn deaf(looks: &[(bool, u64)]) -> u8 {
+        let mut mark = Mark::default();
+        looks.iter().for_each(|(is_new, counted)| mark.heard_by_sockets(*is_new, || *counted));
+        mark.deaf
+    }
+
+    #[test]
+    fn the_program_is_deaf_when_nothing_is_counted_between_two_looks() {
+        assert_eq!(deaf(&[(!WATCHED, 7)]), 1);
+        assert_eq!(deaf(&[(!WATCHED, 7), (!WATCHED, 7)]), DEAF_LOOKS);
+        // Senders that are not recorded are counted.
+        assert_eq!(deaf(&[(!WATCHED, 7), (!WATCHED, 8), (!WATCHED, 9)]), 1);
+        assert_eq!(deaf(&[(!WATCHED, 7), (WATCHED, 7), (!WATCHED, 7)]), 1);
+    }
+
+    #[test]
+    fn what_was_found_is_past_when_nobody_is_heard_any_more() {
+        let mut mark = Mark { unheard: UNHEARD_LOOKS, ..Mark::default() };
+        (1..QUIET_LOOKS).for_each(|_| mark.heard_by_nobody());
+        assert_eq!(mark.unheard, UNHEARD_LOOKS);
+        mark.heard_by_nobody();
+        assert_eq!(mark.unheard, 0);
+    }
+}
