@@ -103,6 +103,16 @@ fn explain_shows_no_secret() {
     assert!(!format!("{:?}", loaded.config).contains("SECRET"), "Debug tells it");
 }
 
+#[test]
+fn those_of_groups_are_explained() {
+    let loaded = parse("t", &text("", "", "notify_webhook https://c.example/SECRET")).unwrap();
+    let shown = explain_text(&loaded.explain(Surroundings::default()), false);
+    let (instances, group) = shown.split_once("vrrp_sync_group G  (").unwrap();
+    assert!(!instances.contains("https://c.example/"), "{shown}");
+    assert!(group.contains("https://c.example/… (generic, 5 retries, 5 s)"), "{shown}");
+    assert!(group.lines().any(|line| line.contains("group") && line.contains("a b")), "{shown}");
+}
+
 /// A configuration beside its template, gone afterwards.
 struct Beside(PathBuf);
 

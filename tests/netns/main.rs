@@ -31,7 +31,10 @@ mod tracks;
 mod vmac;
 mod webhook;
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use vrrp_tests::clock::Deadline;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::pair::{Pair, Role};
 use vrrp_tests::require;
@@ -66,4 +69,16 @@ fn roles(daemon: Daemon, master: Instance, heir: Instance) -> [Role; 2] {
 /// A settled pair of priorities 200 and 100, version 3, adverts each 100 ms.
 fn pair(daemon: Daemon) -> Result<Pair> {
     Pair::settled(roles(daemon, Instance::v3(200), Instance::v3(100)))
+}
+
+/// Of a master that tells somebody of changes who hangs: its adverts do not wait, nor does its end.
+fn goes_on_and_ends_soon(pair: &mut Pair) -> Result<()> {
+    let since = pair.mark();
+    std::thread::sleep(Duration::from_secs(3));
+    let silence = pair.observer.longest_silence(since);
+    ensure!(silence.is_some_and(|it| it < Duration::from_millis(200)), "adverts are {silence:?} apart");
+    let soon = Deadline::after(Duration::from_secs(3));
+    pair.stop(0)?;
+    ensure!(!soon.passed(), "its end waits for who hangs");
+    pair.wait_for_master(1)
 }

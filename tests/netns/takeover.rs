@@ -186,6 +186,31 @@ fn a_successor_that_is_killed_leaves_the_old_one() -> Result<()> {
     })
 }
 
+/// The old one may take its time to end: here a hook runs, and then it is stopped.
+#[test]
+fn a_successor_is_guarded_before_the_old_one_has_ended() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    let daemon = Daemon::Vrrpx(Mode::Auto);
+    let master = Instance::v3(200).line("notify_master \"/bin/sleep 30\"");
+    let role = |instance| Role::new(daemon, Config::of(instance));
+    Pair::settled([role(master), role(Instance::v3(100))])?.check(|pair| {
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        let next = pair.successor(0)?;
+        until("the switch", SETTLE, || next.log().contains("took over from the daemon that ran before"))?;
+        let old = pair.running(0)?.process();
+        // It may have ended already on a machine that is fast now and slow then.
+        let _ended = old.signal(Signal::SIGSTOP);
+        next.signal(Signal::SIGKILL)?;
+        let removed =
+            until("the guard", SETTLE, || pair.lab.has_address(0, VIRTUAL_V4).is_ok_and(|held| !held));
+        removed.with_context(|| next.log())?;
+        pair.kill(0);
+        pair.wait_for_master(1)
+    })
+}
+
 #[test]
 fn without_a_daemon_it_is_an_ordinary_start() -> Result<()> {
     if !vrrpx() {

@@ -1,19 +1,18 @@
 //! Webhooks of a daemon at work.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
 use vrrp_tests::lab::Lab;
 use vrrp_tests::netns::Namespace;
-use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::require;
 use vrrp_tests::webhook::{Manner, Receiver, certificate};
 
-use crate::ours;
+use crate::{goes_on_and_ends_soon, ours, roles};
 
 fn listener(namespace: &Namespace) -> Result<TcpListener> {
     namespace.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?))
@@ -21,9 +20,7 @@ fn listener(namespace: &Namespace) -> Result<TcpListener> {
 
 /// A pair of which node 0, with the higher priority, tells a webhook.
 fn pair(manner: Manner, options: &str) -> Result<(Pair, Receiver)> {
-    let roles =
-        [200, 100].map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(priority))));
-    let mut pair = Pair::idle(roles)?;
+    let mut pair = Pair::idle(roles(Daemon::Vrrpx(Mode::Auto), Instance::v3(200), Instance::v3(100)))?;
     let receiver = Receiver::new(listener(&pair.node(0)?.namespace)?, manner)?;
     let globals = &mut pair.roles.first_mut().context("no node")?.config.globals;
     globals.push(format!("notify_webhook {} {options}", receiver.url("SECRET")));
@@ -67,16 +64,7 @@ fn one_that_hangs_holds_up_nothing() -> Result<()> {
         pair.start(1)?;
         pair.wait_for_master(0)?;
         until("a request", SETTLE, || receiver.clients() > 0)?;
-        let since = pair.mark();
-        std::thread::sleep(Duration::from_secs(3));
-        let sent: Vec<u64> =
-            pair.observer.adverts().iter().map(|(at, ..)| *at).filter(|at| *at > since).collect();
-        let longest = sent.iter().zip(sent.iter().skip(1)).map(|(one, next)| next - one).max();
-        ensure!(longest.is_some_and(|gap| gap < 200_000_000), "a gap between adverts: {longest:?} ns");
-        let soon = Deadline::after(Duration::from_secs(3));
-        pair.stop(0)?;
-        ensure!(!soon.passed(), "the end waits for the webhook");
-        pair.wait_for_master(1)
+        goes_on_and_ends_soon(pair)
     })
 }
 

@@ -4,24 +4,21 @@
 //! request are two owners of one address.
 
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::clock::realtime;
 use crate::lab::{CLIENT_MAC, CLIENT_V4, INTERFACE, Lab, index_of, node_of};
-use crate::observe::{packet_socket, receive, send, sending_socket};
-use crate::probe::real_time;
+use crate::observe::{packet_socket, send, sending_socket};
+use crate::worker::{Workers, lock};
 
 /// Asks until dropped.
 #[derive(Debug)]
 pub struct ArpProber {
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    asks: Arc<Mutex<Vec<Ask>>>,
+    _asking: Workers,
     period: Duration,
 }
 
@@ -33,12 +30,6 @@ pub struct Ask {
     pub by: Vec<usize>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    asks: Mutex<Vec<Ask>>,
-    stop: AtomicBool,
-}
-
 impl ArpProber {
     /// Asks for `target` from the client of `lab` once each `period`.
     ///
@@ -47,41 +38,26 @@ impl ArpProber {
     pub fn new(lab: &Lab, target: Ipv4Addr, period: Duration) -> Result<Self> {
         let (sender, receiver, interface) =
             lab.client.enter(|| Ok((sending_socket()?, packet_socket()?, index_of(INTERFACE)?)))?;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
-        timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty())?;
-        let shared = Arc::new(Shared::default());
-        let ask = std::thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                // An ordinary class makes the pace rougher, no more.
-                let _refused = real_time();
-                let request = request(target);
-                while !shared.stop.load(Ordering::Relaxed) && timer.wait().is_ok() {
-                    shared.asks().push(Ask { sent: realtime(), by: Vec::new() });
-                    // A request that is not sent is one that nobody answers.
-                    let _refused = send(&sender, interface, &request);
+        let asks = Arc::new(Mutex::new(Vec::new()));
+        let (sent, answered) = (Arc::clone(&asks), Arc::clone(&asks));
+        let request = request(target);
+        let asking = Workers::default()
+            .with_pace(period, move || {
+                lock(&sent).push(Ask { sent: realtime(), by: Vec::new() });
+                // A request that is not sent is one that nobody answers.
+                let _refused = send(&sender, interface, &request);
+            })?
+            .with_frames(receiver, move |got, frame| {
+                if let Some(node) = answerer(frame, target) {
+                    record(&mut lock(&answered), node, got.at);
                 }
-            }
-        });
-        let take = std::thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                let mut frame = [0; 2048];
-                while !shared.stop.load(Ordering::Relaxed) {
-                    let Ok(Some(got)) = receive(&receiver, &mut frame) else { continue };
-                    let reply = frame.get(..got.len).filter(|_| !got.outgoing);
-                    if let Some(node) = reply.and_then(|frame| answerer(frame, target)) {
-                        shared.record(node, got.at);
-                    }
-                }
-            }
-        });
-        Ok(Self { shared, threads: vec![ask, take], period })
+            });
+        Ok(Self { asks, _asking: asking, period })
     }
 
     /// Those sent since `since` (CLOCK_REALTIME).
     pub fn asks(&self, since: u64) -> Vec<Ask> {
-        self.shared.asks().iter().filter(|ask| ask.sent >= since).cloned().collect()
+        lock(&self.asks).iter().filter(|ask| ask.sent >= since).cloned().collect()
     }
 
     /// For how long two nodes answered, all requests since `since` taken together.
@@ -96,29 +72,12 @@ impl ArpProber {
     }
 }
 
-impl Drop for ArpProber {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            // A panic of the thread has been printed already.
-            let _panicked = thread.join();
-        }
-    }
-}
-
-impl Shared {
-    fn asks(&self) -> MutexGuard<'_, Vec<Ask>> {
-        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The answer belongs to the latest request before it.
-    fn record(&self, node: usize, at: u64) {
-        let mut asks = self.asks();
-        if let Some(ask) = asks.iter_mut().rev().find(|ask| ask.sent <= at)
-            && !ask.by.contains(&node)
-        {
-            ask.by.push(node);
-        }
+/// The answer belongs to the latest request before it.
+fn record(asks: &mut [Ask], node: usize, at: u64) {
+    if let Some(ask) = asks.iter_mut().rev().find(|ask| ask.sent <= at)
+        && !ask.by.contains(&node)
+    {
+        ask.by.push(node);
     }
 }
 
@@ -147,13 +106,11 @@ mod tests {
 
     #[test]
     fn an_answer_counts_for_the_latest_request_and_once() {
-        let shared = Shared::default();
-        shared.asks().extend([10, 20].map(|sent| Ask { sent, by: Vec::new() }));
+        let mut asks = [10, 20].map(|sent| Ask { sent, by: Vec::new() });
         for (node, at) in [(0, 12), (1, 15), (0, 18), (1, 25), (1, 5)] {
-            shared.record(node, at);
+            record(&mut asks, node, at);
         }
-        let by: Vec<_> = shared.asks().iter().map(|ask| ask.by.clone()).collect();
-        assert_eq!(by, [vec![0, 1], vec![1]]);
+        assert_eq!(asks.map(|ask| ask.by), [vec![0, 1], vec![1]]);
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use vrrp_ebpf::wire::Family;
@@ -14,6 +13,7 @@ use crate::lab::{INTERFACE, Lab, index_of};
 use crate::malformed::{self, Flaw};
 use crate::observe::{send, sending_socket};
 use crate::packet::{Frame, V3_IPV4, addresses};
+use crate::worker::Workers;
 
 /// What the frames are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,9 +67,8 @@ fn right(vrid: u8, priority: u8, source: Ipv4Addr) -> Result<Vec<u8>> {
 /// Sends until dropped.
 #[derive(Debug)]
 pub struct Flooder {
-    stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    _sending: Workers,
 }
 
 impl Flooder {
@@ -80,36 +79,21 @@ impl Flooder {
     pub fn new(lab: &Lab, flood: Flood, vrid: u8) -> Result<Self> {
         let frames = flood.frames(vrid)?;
         let (socket, interface) = lab.client.enter(|| Ok((sending_socket()?, index_of(INTERFACE)?)))?;
-        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let thread = std::thread::spawn({
-            let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
-            move || {
-                for frame in frames.iter().cycle() {
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    // A full queue is a pause.
-                    if send(&socket, interface, frame).is_ok() {
-                        sent.fetch_add(1, Ordering::Relaxed);
-                    }
+        let sent = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&sent);
+        let sending = Workers::default().with(move |stop| {
+            for frame in frames.iter().cycle().take_while(|_| !stop.is_set()) {
+                // A full queue is a pause.
+                if send(&socket, interface, frame).is_ok() {
+                    count.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
-        Ok(Self { stop, sent, thread: Some(thread) })
+        Ok(Self { sent, _sending: sending })
     }
 
     /// Frames so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Flooder {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed already.
-            let _panicked = thread.join();
-        }
     }
 }

@@ -46,10 +46,28 @@ pub struct Scene {
     pub pair: Pair,
 }
 
+/// Milliseconds between adverts in tests. An heir waits for its skew of 609 ms; somebody has to serve meanwhile.
+pub const INTERVAL: u64 = 1000;
+
+/// Longest gap that a client hardly notices.
+const GAP_MAX: Duration = Duration::from_millis(150);
+
 const PROBE: Duration = Duration::from_millis(1);
 
 /// So that a late loss still counts, and the removal of the old one's addresses is among what is watched.
 const QUIET: Duration = Duration::from_millis(300);
+
+/// Node 0 of these daemons leaves, and the client hardly notices.
+///
+/// # Errors
+/// When it does, or the address does not move.
+pub fn unnoticed(leaving: Leaving, daemons: [Daemon; 2]) -> Result<()> {
+    let mut scene = Scene::new(leaving, daemons, INTERVAL, "")?;
+    let outcome = scene.leave();
+    let handover = outcome.map_err(|error| scene.pair.with_logs(&error))?;
+    ensure!(handover.gap < GAP_MAX, "{leaving:?}: nobody has answered for {:?}", handover.gap);
+    Ok(())
+}
 
 impl Scene {
     /// A settled pair of `daemons` with adverts each `interval` milliseconds, and `line` in the instance of node 0.

@@ -27,9 +27,11 @@ pub mod pair;
 pub mod probe;
 pub mod process;
 mod require;
+mod server;
 pub mod service;
 pub mod smtp;
 pub mod tap;
 pub mod webhook;
+mod worker;
 
 pub use require::{missing, require};

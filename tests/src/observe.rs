@@ -6,9 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -20,18 +18,13 @@ use nix::sys::time::TimeVal;
 
 use crate::clock::{nanos, poll};
 use crate::lab::Lab;
+use crate::worker::{Workers, lock};
 
 /// Watches the nodes of a lab until dropped.
 #[derive(Debug)]
 pub struct Observer {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    seen: Mutex<Vec<Seen>>,
-    stop: AtomicBool,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _watching: Workers,
 }
 
 /// A frame of interest.
@@ -70,32 +63,26 @@ impl Observer {
         let ports = lab.ports()?;
         let socket = lab.lan.enter(packet_socket)?;
         only_from(&socket, &ports)?;
-        let shared = Arc::new(Shared::default());
-        let thread = std::thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                let mut frame = [0; 2048];
-                while !shared.stop.load(Ordering::Relaxed) {
-                    let Ok(Some(got)) = receive(&socket, &mut frame) else { continue };
-                    let Some(node) = ports.iter().position(|&port| port == got.interface) else { continue };
-                    let Some(what) = frame.get(..got.len).filter(|_| !got.outgoing).and_then(read) else {
-                        continue;
-                    };
-                    lock(&shared.seen).push(Seen { at: got.at, node, what });
-                }
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let watching = Workers::default().with_frames(socket, move |got, frame| {
+            if let Some(node) = ports.iter().position(|&port| port == got.interface)
+                && let Some(what) = read(frame)
+            {
+                lock(&noted).push(Seen { at: got.at, node, what });
             }
         });
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { seen, _watching: watching })
     }
 
     /// All so far.
     pub fn seen(&self) -> Vec<Seen> {
-        lock(&self.shared.seen).clone()
+        lock(&self.seen).clone()
     }
 
     /// Forgets all so far.
     pub fn clear(&self) {
-        lock(&self.shared.seen).clear();
+        lock(&self.seen).clear();
     }
 
     /// Adverts so far, those of leaving masters too.
@@ -104,7 +91,14 @@ impl Observer {
             What::Advert(advert) => Some((seen.at, seen.node, advert)),
             What::Announce(_) => None,
         };
-        lock(&self.shared.seen).iter().filter_map(advert).collect()
+        lock(&self.seen).iter().filter_map(advert).collect()
+    }
+
+    /// Longest time between two adverts, of whichever node, sent since `since`; `None` where there are fewer.
+    pub fn longest_silence(&self, since: u64) -> Option<Duration> {
+        let adverts = self.adverts();
+        let sent = || adverts.iter().map(|advert| advert.0).filter(|&at| at > since);
+        sent().zip(sent().skip(1)).map(|(one, next)| Duration::from_nanos(next.saturating_sub(one))).max()
     }
 
     /// Node of the latest advert that was no farewell.
@@ -135,16 +129,6 @@ impl Observer {
     pub fn announcers(&self, address: IpAddr) -> Vec<usize> {
         let seen = self.seen();
         seen.iter().filter(|seen| seen.what == What::Announce(address)).map(|seen| seen.node).collect()
-    }
-}
-
-impl Drop for Observer {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed already.
-            let _panicked = thread.join();
-        }
     }
 }
 
@@ -299,8 +283,4 @@ pub(crate) fn v4(bytes: &[u8], at: usize) -> Option<IpAddr> {
 pub(crate) fn v6(bytes: &[u8], at: usize) -> Option<IpAddr> {
     let octets: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
     Some(Ipv6Addr::from(octets).into())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

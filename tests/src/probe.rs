@@ -7,19 +7,17 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::clock::realtime;
 use crate::lab::{Lab, node_of};
-use crate::observe::{packet_socket, receive};
+use crate::observe::packet_socket;
+use crate::worker::{Workers, lock};
 
 /// Marks our echo requests.
 const IDENTIFIER: u16 = 0x5658;
@@ -29,15 +27,9 @@ const HALF: usize = 1 << 15;
 /// Asks until dropped.
 #[derive(Debug)]
 pub struct Prober {
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    probes: Arc<Mutex<Vec<Probe>>>,
+    _asking: Workers,
     period: Duration,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    probes: Mutex<Vec<Probe>>,
-    stop: AtomicBool,
 }
 
 /// A request and its fate.
@@ -60,40 +52,23 @@ impl Prober {
     /// When the sockets are refused.
     pub fn new(lab: &Lab, target: IpAddr, period: Duration) -> Result<Self> {
         let (sender, receiver) = lab.client.enter(|| Ok((echo_socket(target)?, packet_socket()?)))?;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
-        timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty())?;
-        let shared = Arc::new(Shared::default());
-        let send = std::thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                // An ordinary class makes the pace rougher, no more.
-                let _refused = real_time();
-                let target = SockaddrStorage::from(SocketAddr::new(target, 0));
-                while !shared.stop.load(Ordering::Relaxed) && timer.wait().is_ok() {
-                    ask(&sender, &target, &shared.probes);
+        let probes = Arc::new(Mutex::new(Vec::new()));
+        let (sent, answered) = (Arc::clone(&probes), Arc::clone(&probes));
+        let to = SockaddrStorage::from(SocketAddr::new(target, 0));
+        let asking = Workers::default().with_pace(period, move || ask(&sender, &to, &sent))?.with_frames(
+            receiver,
+            move |got, frame| {
+                if let Some((mac, sequence)) = reply(frame) {
+                    record(&mut lock(&answered), sequence, node_of(mac), got.at);
                 }
-            }
-        });
-        let take = std::thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                let mut frame = [0; 2048];
-                while !shared.stop.load(Ordering::Relaxed) {
-                    let Ok(Some(got)) = receive(&receiver, &mut frame) else { continue };
-                    if let Some((mac, sequence)) =
-                        frame.get(..got.len).filter(|_| !got.outgoing).and_then(reply)
-                    {
-                        record(&mut lock(&shared.probes), sequence, node_of(mac), got.at);
-                    }
-                }
-            }
-        });
-        Ok(Self { shared, threads: vec![send, take], period })
+            },
+        );
+        Ok(Self { probes, _asking: asking, period })
     }
 
     /// All so far.
     pub fn probes(&self) -> Vec<Probe> {
-        lock(&self.shared.probes).clone()
+        lock(&self.probes).clone()
     }
 
     /// Longest outage among the probes sent since `since` (CLOCK_REALTIME), see [`longest_outage`].
@@ -104,34 +79,24 @@ impl Prober {
 
     /// Whether a probe sent since `since` was answered.
     pub fn answered_since(&self, since: u64) -> bool {
-        let probes = lock(&self.shared.probes);
+        let probes = lock(&self.probes);
         probes.iter().rev().take_while(|probe| probe.sent >= since).any(|probe| probe.answered.is_some())
     }
 
     /// Who answered the latest answered probe.
     pub fn served_by(&self) -> Option<usize> {
-        lock(&self.shared.probes).iter().rev().find_map(|probe| probe.by)
+        lock(&self.probes).iter().rev().find_map(|probe| probe.by)
     }
 
     /// Node of the first answer to a probe sent after `since` by another node than `old`, with the time it came.
     pub fn heir(&self, old: usize, since: u64) -> Option<(usize, u64)> {
-        let probes = lock(&self.shared.probes);
+        let probes = lock(&self.probes);
         let heir = |probe: &Probe| Some((probe.by.filter(|&by| by != old)?, probe.answered?));
         probes.iter().filter(|probe| probe.sent >= since).find_map(heir)
     }
 
     pub fn period(&self) -> Duration {
         self.period
-    }
-}
-
-impl Drop for Prober {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            // A panic of the thread has been printed already.
-            let _panicked = thread.join();
-        }
     }
 }
 
@@ -220,18 +185,6 @@ fn echo_socket(target: IpAddr) -> Result<OwnedFd> {
     ensure!(fd >= 0, "echo socket");
     // SAFETY: fd is a fresh descriptor nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Puts this thread in the real-time class, below a daemon's.
-pub(crate) fn real_time() -> Result<()> {
-    let parameter = libc::sched_param { sched_priority: 10 };
-    // SAFETY: the parameter lives through the call; 0 is the calling thread.
-    Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) })?;
-    Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

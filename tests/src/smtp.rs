@@ -1,21 +1,14 @@
 //! A mail server of the tests: it takes mails and remembers them, or is in one of the ways in which servers fail.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::netns::Namespace;
-
-/// Between two looks for a connection.
-const POLL: Duration = Duration::from_millis(5);
-
-/// Longest that a client may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+use crate::server::Server;
+use crate::worker::lock;
 
 /// How it treats its clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,19 +50,8 @@ impl Letter {
 /// A listening server; gone when dropped.
 #[derive(Debug)]
 pub struct Receiver {
-    shared: Arc<Shared>,
-    address: SocketAddr,
-    listening: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    manner: Manner,
-    clients: AtomicU32,
-    letters: Mutex<Vec<Letter>>,
-    /// Kept open by a server that hangs.
-    held: Mutex<Vec<TcpStream>>,
-    ended: AtomicBool,
+    server: Server,
+    letters: Arc<Mutex<Vec<Letter>>>,
 }
 
 impl Receiver {
@@ -79,24 +61,27 @@ impl Receiver {
     /// When no port is free.
     pub fn new(namespace: &Namespace, manner: Manner) -> Result<Self> {
         let listener = namespace.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr().context("address of the mail server")?;
-        let shared = Arc::new(Shared {
-            manner,
-            clients: AtomicU32::new(0),
-            letters: Mutex::default(),
-            held: Mutex::default(),
-            ended: AtomicBool::new(false),
-        });
-        let serving = Arc::clone(&shared);
-        let listening = thread::spawn(move || listen(&listener, &serving));
-        Ok(Self { shared, address, listening: Some(listening) })
+        let letters = Arc::default();
+        let taken = Arc::clone(&letters);
+        let mut held = Vec::new();
+        let server = Server::new(listener, move |client, before| match manner {
+            Manner::Hangs => held.push(client),
+            Manner::BusyFor(count) if before < count => {
+                let _gone = (&client).write_all(b"421 busy\r\n");
+            }
+            _ => {
+                let letters = Arc::clone(&taken);
+                // A client may leave at any time.
+                std::thread::spawn(move || talk(&client, manner, &letters));
+            }
+        })?;
+        Ok(Self { server, letters })
     }
 
     /// The lines of `global_defs` that have a daemon send to it.
     pub fn globals(&self) -> Vec<String> {
         vec![
-            format!("smtp_server 127.0.0.1 {}", self.address.port()),
+            format!("smtp_server 127.0.0.1 {}", self.server.address().port()),
             "notification_email {\n        ops@example.org\n        night@example.org\n    }".to_owned(),
             "notification_email_from vrrp@example.org".to_owned(),
             "smtp_helo_name lab.example.org".to_owned(),
@@ -105,12 +90,12 @@ impl Receiver {
 
     /// Connections so far.
     pub fn clients(&self) -> u32 {
-        self.shared.clients.load(Ordering::Relaxed)
+        self.server.clients()
     }
 
     /// In the order in which they came to an end.
     pub fn letters(&self) -> Vec<Letter> {
-        self.shared.letters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.letters).clone()
     }
 
     pub fn subjects(&self) -> Vec<String> {
@@ -118,40 +103,7 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Relaxed);
-        if let Some(listening) = self.listening.take() {
-            // It tells its panic by itself.
-            let _told = listening.join();
-        }
-    }
-}
-
-fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
-    while !shared.ended.load(Ordering::Relaxed) {
-        let Ok((client, _)) = listener.accept() else {
-            thread::sleep(POLL);
-            continue;
-        };
-        let before = shared.clients.fetch_add(1, Ordering::Relaxed);
-        let shared = Arc::clone(shared);
-        match shared.manner {
-            Manner::Hangs => shared.held.lock().unwrap_or_else(PoisonError::into_inner).push(client),
-            Manner::BusyFor(count) if before < count => {
-                let _gone = (&client).write_all(b"421 busy\r\n");
-            }
-            _ => drop(thread::spawn(move || {
-                // A client may leave at any time.
-                let _left = talk(&client, &shared);
-            })),
-        }
-    }
-}
-
-fn talk(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
-    client.set_nonblocking(false)?;
-    client.set_read_timeout(Some(SILENCE))?;
+fn talk(client: &TcpStream, manner: Manner, letters: &Mutex<Vec<Letter>>) -> std::io::Result<()> {
     let mut lines = BufReader::new(client).lines();
     let say = |line: &str| {
         let mut client = client;
@@ -162,7 +114,7 @@ fn talk(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     while let Some(line) = lines.next().transpose()? {
         let (command, rest) = line.split_once([' ', ':']).unwrap_or((&line, ""));
         match command.to_ascii_uppercase().as_str() {
-            "EHLO" if shared.manner == Manner::BrokenTls => {
+            "EHLO" if manner == Manner::BrokenTls => {
                 letter.hello = rest.to_owned();
                 say("250-mail\r\n250 STARTTLS")?;
             }
@@ -184,7 +136,7 @@ fn talk(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
                 say("354 go on")?;
                 let text = lines.by_ref().take_while(|line| line.as_ref().is_ok_and(|line| line != "."));
                 read(&mut letter, text.collect::<Result<_, _>>()?);
-                shared.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter.clone());
+                lock(letters).push(letter.clone());
                 say("250 taken")?;
             }
             "QUIT" => return say("221 bye"),

@@ -1,13 +1,10 @@
 //! A webhook of the tests: it takes what is posted and remembers it, or is in one of the ways in which servers fail.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
 use rustls::pki_types::pem::PemObject;
@@ -15,11 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
-/// Between two looks for a connection.
-const POLL: Duration = Duration::from_millis(5);
-
-/// Longest that a client may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+use crate::server::Server;
+use crate::worker::lock;
 
 /// How it treats its clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,21 +42,10 @@ pub struct Posted {
 /// A listening server; gone when dropped.
 #[derive(Debug)]
 pub struct Receiver {
-    shared: Arc<Shared>,
-    address: SocketAddr,
+    server: Server,
     scheme: &'static str,
-    listening: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    manner: Mutex<Manner>,
-    tls: Option<Arc<ServerConfig>>,
-    clients: AtomicU32,
-    posted: Mutex<Vec<Posted>>,
-    /// Kept open by a server that hangs.
-    held: Mutex<Vec<TcpStream>>,
-    ended: AtomicBool,
+    manner: Arc<Mutex<Manner>>,
+    posted: Arc<Mutex<Vec<Posted>>>,
 }
 
 impl Receiver {
@@ -90,56 +73,48 @@ impl Receiver {
     }
 
     fn start(listener: TcpListener, manner: Manner, tls: Option<Arc<ServerConfig>>) -> Result<Self> {
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr().context("address of the webhook")?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let shared = Arc::new(Shared {
-            manner: Mutex::new(manner),
-            tls,
-            clients: AtomicU32::new(0),
-            posted: Mutex::default(),
-            held: Mutex::default(),
-            ended: AtomicBool::new(false),
-        });
-        let serving = Arc::clone(&shared);
-        let listening = thread::spawn(move || listen(&listener, &serving));
-        Ok(Self { shared, address, scheme, listening: Some(listening) })
+        let (manner, posted) = (Arc::new(Mutex::new(manner)), Arc::default());
+        let (present, taken) = (Arc::clone(&manner), Arc::clone(&posted));
+        let mut held = Vec::new();
+        let server = Server::new(listener, move |client, before| {
+            let status = match *lock(&present) {
+                Manner::Hangs => return held.push(client),
+                Manner::BusyFor(count) if before < count => 503,
+                Manner::Says(status) => status,
+                Manner::BusyFor(_) | Manner::Takes => 200,
+            };
+            let (tls, posted) = (tls.clone(), Arc::clone(&taken));
+            // A client may leave at any time.
+            std::thread::spawn(move || take(client, tls, &posted, status));
+        })?;
+        Ok(Self { server, scheme, manner, posted })
     }
 
     /// What it is told at; `secret` is a part of the path.
     pub fn url(&self, secret: &str) -> String {
-        format!("{}://{}/{secret}", self.scheme, self.address)
+        format!("{}://{}/{secret}", self.scheme, self.server.address())
     }
 
     /// From the next request on.
     pub fn becomes(&self, manner: Manner) {
-        *self.shared.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
+        *lock(&self.manner) = manner;
     }
 
     /// Connections so far.
     pub fn clients(&self) -> u32 {
-        self.shared.clients.load(Ordering::Relaxed)
+        self.server.clients()
     }
 
     /// All requests, also those that were refused, in the order in which they came to an end.
     pub fn posted(&self) -> Vec<Posted> {
-        self.shared.posted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.posted).clone()
     }
 
     /// The values of one field in what was taken.
     pub fn told(&self, field: &str) -> Vec<Value> {
         let posted = self.posted();
         posted.iter().filter(|it| it.status < 300).map(|it| it.body[field].clone()).collect()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Relaxed);
-        if let Some(listening) = self.listening.take() {
-            // It tells its panic by itself.
-            let _told = listening.join();
-        }
     }
 }
 
@@ -160,44 +135,19 @@ pub fn certificate(directory: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
     Ok((certificate, key))
 }
 
-fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
-    while !shared.ended.load(Ordering::Relaxed) {
-        let Ok((client, _)) = listener.accept() else {
-            thread::sleep(POLL);
-            continue;
-        };
-        let before = shared.clients.fetch_add(1, Ordering::Relaxed);
-        let manner = *shared.manner.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = match manner {
-            Manner::Hangs => {
-                shared.held.lock().unwrap_or_else(PoisonError::into_inner).push(client);
-                continue;
-            }
-            Manner::BusyFor(count) if before < count => 503,
-            Manner::Says(status) => status,
-            Manner::BusyFor(_) | Manner::Takes => 200,
-        };
-        let shared = Arc::clone(shared);
-        thread::spawn(move || {
-            // A client may leave at any time.
-            let _left = take(client, &shared, status);
-        });
+fn take(
+    client: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    posted: &Mutex<Vec<Posted>>,
+    status: u16,
+) -> Result<()> {
+    match tls {
+        None => answer(client, posted, status),
+        Some(config) => answer(StreamOwned::new(ServerConnection::new(config)?, client), posted, status),
     }
 }
 
-fn take(client: TcpStream, shared: &Shared, status: u16) -> Result<()> {
-    client.set_nonblocking(false)?;
-    client.set_read_timeout(Some(SILENCE))?;
-    match &shared.tls {
-        None => answer(client, shared, status),
-        Some(config) => {
-            let connection = ServerConnection::new(Arc::clone(config))?;
-            answer(StreamOwned::new(connection, client), shared, status)
-        }
-    }
-}
-
-fn answer(client: impl Read + Write, shared: &Shared, status: u16) -> Result<()> {
+fn answer(client: impl Read + Write, posted: &Mutex<Vec<Posted>>, status: u16) -> Result<()> {
     let mut reader = BufReader::new(client);
     let mut line = || -> Result<String> {
         let mut line = String::new();
@@ -217,7 +167,7 @@ fn answer(client: impl Read + Write, shared: &Shared, status: u16) -> Result<()>
     let mut body = vec![0; length.context("no length")?];
     reader.read_exact(&mut body)?;
     let body = serde_json::from_slice(&body).context("the body is no JSON")?;
-    shared.posted.lock().unwrap_or_else(PoisonError::into_inner).push(Posted { request, head, body, status });
+    lock(posted).push(Posted { request, head, body, status });
     let client = reader.get_mut();
     client.write_all(
         format!("HTTP/1.1 {status} \r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),

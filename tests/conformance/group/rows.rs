@@ -220,6 +220,17 @@ const ROWS: &[Row] = &[
             wait 1ns            -> b unwatch, a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
+        what: "a group that was away returns with the last of its members",
+        settings: |[_, b]| b.priority = Priority(50),
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait b.down         -> a advert 100, a add, a MASTER master_silent, b advert 50, b add, b MASTER master_silent, GROUP MASTER master_silent
+            freeze 10s
+            wait a.A + a.skew   -> a advert 100, a add, a MASTER returned
+            wait b.skew - a.skew - 1ns
+            wait 1ns            -> b advert 50, b add, b MASTER returned, GROUP MASTER returned",
+    },
+    Row {
         what: "who lost a tie by its first member listens an interval longer",
         settings: plain,
         script: "

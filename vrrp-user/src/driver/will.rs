@@ -111,6 +111,11 @@ impl Will {
         self.header().ended.store(1, Ordering::Release);
     }
 
+    /// What is written is to be done, after it was put off by [`Self::end`].
+    pub fn enforce(&self) {
+        self.header().ended.store(0, Ordering::Release);
+    }
+
     pub fn has_ended(&self) -> bool {
         self.header().ended.load(Ordering::Acquire) != 0
     }

@@ -18,6 +18,7 @@ use super::action::{Action, GroupTransition, Reason, State};
 use super::instance::Instance;
 use super::settings::GroupSettings;
 use super::state::{self, Turn, backup, master};
+use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};
 
 /// Read it for status; only the router changes it.
@@ -117,7 +118,7 @@ impl Group {
         if moved {
             self.ready = self.present(instances).filter(|member| member.is_ready()).count();
         }
-        self.report(cause, instances, turn);
+        self.report(cause, before, instances, turn);
         moved
     }
 
@@ -210,9 +211,10 @@ impl Group {
         })
     }
 
-    fn report(&mut self, cause: InstanceId, instances: &[Instance], turn: &mut Turn<'_>) {
+    fn report(&mut self, cause: InstanceId, before: Before, instances: &[Instance], turn: &mut Turn<'_>) {
         let Some(to) = self.present(instances).next().map(Instance::state) else { return };
-        if to == self.state || !self.all(instances, |member| member.state() == to) {
+        let has_returned = self.has_returned(cause, before, instances);
+        if (to == self.state && !has_returned) || !self.all(instances, |member| member.state() == to) {
             return;
         }
         let own_reason = |member: &InstanceId| {
@@ -227,6 +229,14 @@ impl Group {
         self.epoch = Epoch(self.epoch.0.saturating_add(1));
         let transition = GroupTransition { from, to, reason, member, epoch: self.epoch, at: turn.now };
         turn.actions.push_back(Action::ReportGroup(self.id, transition));
+    }
+
+    /// The last of the members that were away as masters has taken over anew.
+    fn has_returned(&self, cause: InstanceId, before: Before, instances: &[Instance]) -> bool {
+        let is_anew = instances
+            .get(cause.index())
+            .is_some_and(|member| member.epoch != before.epoch && member.reason() == Some(Reason::Returned));
+        is_anew && self.all(instances, |member| member.deadline(Timer::Return).is_none())
     }
 
     fn present<'a>(&self, instances: &'a [Instance]) -> impl Iterator<Item = &'a Instance> {
@@ -252,4 +262,5 @@ impl Group {
 pub(super) struct Before {
     pub(super) ready: bool,
     pub(super) away: u64,
+    pub(super) epoch: Epoch,
 }

@@ -279,7 +279,8 @@ impl Router {
 
     fn on_index(&mut self, index: usize, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         let Some(instance) = self.instances.get_mut(index) else { return };
-        let before = Before { ready: instance.is_ready(), away: instance.stats().away };
+        let before =
+            Before { ready: instance.is_ready(), away: instance.stats().away, epoch: instance.epoch() };
         let mut turn = Turn { now, actions: &mut self.actions };
         act(instance, &mut turn);
         self.away += instance.stats().away - before.away;

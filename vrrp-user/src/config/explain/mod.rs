@@ -21,7 +21,7 @@ pub use track::{Effect, Rhythm, Tracked};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::outline::{Place, Written};
-use super::{Instance, Loaded};
+use super::{Group, Instance, Loaded};
 
 /// Of this machine.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -41,6 +41,7 @@ pub struct Explanation {
     pub refused: bool,
     pub global_defs: Vec<Value>,
     pub instances: Vec<Explained>,
+    pub groups: Vec<ExplainedGroup>,
     /// What concerns no instance in particular.
     pub findings: Vec<Finding>,
 }
@@ -59,6 +60,15 @@ pub struct Explained {
     /// How long this node needs as a backup whose master has the same settings.
     pub takeovers: Vec<Takeover>,
     pub findings: Vec<Finding>,
+}
+
+/// One `vrrp_sync_group`; what it tracks is told with its members.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExplainedGroup {
+    #[serde(serialize_with = "arc")]
+    pub name: Arc<str>,
+    pub place: Place,
+    pub values: Vec<Value>,
 }
 
 /// One effective value.
@@ -120,7 +130,8 @@ impl Loaded {
         findings.extend(trap::of_mail(config, &self.outline));
         findings.extend(trap::of_host(&config.instances, host));
         let global_defs = value::globals(&self.outline, config, &findings);
-        Explanation { file: Arc::clone(file), refused: false, global_defs, instances, findings }
+        let groups = config.groups.iter().filter_map(|group| self.explain_group(group, &findings)).collect();
+        Explanation { file: Arc::clone(file), refused: false, global_defs, instances, groups, findings }
     }
 
     fn explain_instance(&self, instance: &Instance, block: &Written, mut own: Vec<Finding>) -> Explained {
@@ -140,6 +151,17 @@ impl Loaded {
         }
     }
 
+    fn explain_group(&self, group: &Group, findings: &[Finding]) -> Option<ExplainedGroup> {
+        let name = &group.settings.name;
+        let named = |block: &&Written| block.is("vrrp_sync_group") && block.first() == Some(name);
+        let block = self.outline.iter().find(named)?;
+        Some(ExplainedGroup {
+            name: Arc::clone(name),
+            place: block.place().clone(),
+            values: value::group(group, &self.config, block, &self.outline, findings),
+        })
+    }
+
     fn block_of(&self, instance: &Instance) -> Option<&Written> {
         let name = &*instance.settings.name;
         self.outline.iter().find(|block| block.is("vrrp_instance") && block.first() == Some(name))
@@ -154,6 +176,7 @@ impl Explanation {
             refused: true,
             global_defs: Vec::new(),
             instances: Vec::new(),
+            groups: Vec::new(),
             findings: diagnostics.iter().map(Finding::from).collect(),
         }
     }

@@ -24,6 +24,10 @@ fn write_all(f: &mut String, explanation: &Explanation, all: bool) -> fmt::Resul
         for instance in &explanation.instances {
             write_instance(f, instance, all)?;
         }
+        for group in &explanation.groups {
+            writeln!(f, "\nvrrp_sync_group {}  ({})", Printable(&group.name), group.place)?;
+            values(f, "settings", &group.values, all)?;
+        }
     }
     findings(f, &explanation.findings)
 }

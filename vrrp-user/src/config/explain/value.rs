@@ -6,7 +6,8 @@ use vrrp_ebpf::wire::{ChecksumForm, Family};
 
 use super::super::outline::Written;
 use super::super::{
-    Config, Globals, Instance, MailSettings, NotifyCommand, ScriptCommand, ScriptUser, WebhookSettings,
+    Config, Globals, Group, Instance, MailSettings, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser,
+    WebhookSettings,
 };
 use super::{Finding, Origin, Value};
 use crate::protocol::auth::AntiReplay;
@@ -155,16 +156,20 @@ const INSTANCE: &[Row<Instance>] = &[
     ),
     row(&["garp_interval"], &["vrrp_garp_interval"], |it| Some(span(it.settings.announce.garp_interval))),
     row(&["gna_interval"], &["vrrp_gna_interval"], |it| Some(span(it.settings.announce.gna_interval))),
-    row(&["notify_master"], &[], |it| it.notify.master.as_ref().map(command)),
-    row(&["notify_backup"], &[], |it| it.notify.backup.as_ref().map(command)),
-    row(&["notify_fault"], &[], |it| it.notify.fault.as_ref().map(command)),
-    row(&["notify_stop"], &[], |it| it.notify.stop.as_ref().map(command)),
-    row(&["notify"], &[], |it| it.notify.any.as_ref().map(command)),
+];
+
+/// Of an instance and of a sync group.
+const NOTIFY: &[Row<NotifySettings>] = &[
+    row(&["notify_master"], &[], |it| it.master.as_ref().map(command)),
+    row(&["notify_backup"], &[], |it| it.backup.as_ref().map(command)),
+    row(&["notify_fault"], &[], |it| it.fault.as_ref().map(command)),
+    row(&["notify_stop"], &[], |it| it.stop.as_ref().map(command)),
+    row(&["notify"], &[], |it| it.any.as_ref().map(command)),
     row(&["notify_webhook"], &["notify_webhook"], |it| {
-        let shown: Vec<String> = it.notify.webhooks.iter().map(webhook).collect();
+        let shown: Vec<String> = it.webhooks.iter().map(webhook).collect();
         (!shown.is_empty()).then(|| shown.join("; "))
     }),
-    row(&["smtp_alert"], &["smtp_alert_vrrp", "smtp_alert"], |it| Some(switch(it.notify.mail))),
+    row(&["smtp_alert"], &["smtp_alert_vrrp", "smtp_alert"], |it| Some(switch(it.mail))),
 ];
 
 /// Blocks of an instance whose lines are shown one by one elsewhere.
@@ -176,7 +181,10 @@ const SHOWN_ELSEWHERE: &[&str] =
 pub(super) fn globals(outline: &[Written], config: &Config, findings: &[Finding]) -> Vec<Value> {
     let block: Vec<&Written> = global_lines(outline).collect();
     let mut values = rows(GLOBALS, &config.globals, &block, &[], findings);
-    let of_instances = |line: &Written| INSTANCE.iter().any(|row| row.globals.contains(&&*line.keyword.text));
+    let of_instances = |line: &Written| {
+        let mut keywords = INSTANCE.iter().map(|row| row.globals).chain(NOTIFY.iter().map(|row| row.globals));
+        keywords.any(|globals| globals.contains(&&*line.keyword.text))
+    };
     let further = |line: &&&Written| !known(GLOBALS, line) && !of_instances(line);
     values.extend(block.iter().filter(further).map(|line| as_written(line, findings)));
     values
@@ -192,6 +200,7 @@ pub(super) fn instance(
     let lines: Vec<&Written> = block.inner().iter().collect();
     let globals: Vec<&Written> = global_lines(outline).collect();
     let mut values = rows(INSTANCE, instance, &lines, &globals, findings);
+    values.extend(rows(NOTIFY, &instance.notify, &lines, &globals, findings));
     if let Some(priority) = values.iter_mut().find(|value| value.keyword == "priority")
         && instance.settings.priority.is_owner()
         && priority.from == Origin::Default
@@ -207,7 +216,34 @@ pub(super) fn instance(
     let elsewhere = |line: &Written| {
         SHOWN_ELSEWHERE.contains(&&*line.keyword.text) || line.keyword.text.starts_with("track_")
     };
-    let further = |line: &&&Written| !known(INSTANCE, line) && !elsewhere(line);
+    let further = |line: &&&Written| !known(INSTANCE, line) && !known(NOTIFY, line) && !elsewhere(line);
+    values.extend(lines.iter().filter(further).map(|line| as_written(line, findings)));
+    values
+}
+
+/// The members of a sync group, whom it tells, and every further keyword that is written.
+pub(super) fn group(
+    group: &Group,
+    config: &Config,
+    block: &Written,
+    outline: &[Written],
+    findings: &[Finding],
+) -> Vec<Value> {
+    let lines: Vec<&Written> = block.inner().iter().collect();
+    let globals: Vec<&Written> = global_lines(outline).collect();
+    let members = group.settings.members.iter().filter_map(|id| config.instance(*id));
+    let members: Vec<&str> = members.map(|member| &*member.settings.name).collect();
+    let line = lines.iter().find(|line| line.is("group"));
+    let mut values: Vec<Value> = Vec::new();
+    values.extend(line.map(|line| Value {
+        keyword: "group".to_owned(),
+        value: members.join(" "),
+        from: Origin::Written(line.keyword.place.clone()),
+        noted: is_noted(line, findings),
+    }));
+    values.extend(rows(NOTIFY, &group.notify, &lines, &globals, findings));
+    let elsewhere = |line: &Written| line.is("group") || line.keyword.text.starts_with("track_");
+    let further = |line: &&&Written| !known(NOTIFY, line) && !elsewhere(line);
     values.extend(lines.iter().filter(further).map(|line| as_written(line, findings)));
     values
 }

@@ -11,7 +11,7 @@ pub mod process;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::CString;
-use std::fs::TryLockError;
+use std::fs::{self, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -35,6 +35,8 @@ use crate::driver::{clock, ownership, pidfd};
 use crate::protocol::InstanceId;
 
 const FILE: &str = "guard";
+/// Of a daemon that is about to follow another one, whose guard holds the lock of the first file.
+const NEXT: &str = "guard.next";
 const PROGRAM: &str = "/proc/self/exe";
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -51,6 +53,8 @@ pub struct Guard {
     netlink: RefCell<RouteSocket>,
     written: RefCell<Option<Written>>,
     refused: Cell<bool>,
+    /// The runtime directory, until the daemon before has been followed.
+    beside: RefCell<Option<PathBuf>>,
 }
 
 /// What the latest will was made from.
@@ -67,7 +71,11 @@ struct Written {
 /// # Errors
 /// It has not ended in time, or the runtime directory cannot be written.
 pub async fn relieve(runtime_dir: &Path, within: Duration) -> io::Result<Will> {
-    let will = Will::open(&runtime_dir.join(FILE))?;
+    relieve_at(&runtime_dir.join(FILE), within).await
+}
+
+async fn relieve_at(file: &Path, within: Duration) -> io::Result<Will> {
+    let will = Will::open(file)?;
     let started = clock::now();
     let mut is_first = true;
     while clock::now().since(started) < within {
@@ -102,9 +110,33 @@ impl Guard {
             netlink: RefCell::new(RouteSocket::open()?),
             written: RefCell::default(),
             refused: Cell::default(),
+            beside: RefCell::default(),
         };
         this.spawn()?;
         Ok(this)
+    }
+
+    /// For a daemon that is about to follow another one. It does nothing before [`Self::succeed`].
+    ///
+    /// # Errors
+    /// As [`relieve`] and [`Self::start`].
+    pub async fn start_beside(runtime_dir: &Path, within: Duration, is_silent: bool) -> io::Result<Self> {
+        let will = relieve_at(&runtime_dir.join(NEXT), within).await?;
+        will.end();
+        let this = Self::start(will, is_silent)?;
+        this.beside.replace(Some(runtime_dir.to_owned()));
+        Ok(this)
+    }
+
+    /// The other daemon has been followed: this will counts from now on, and that one's no more, however it ends.
+    ///
+    /// # Errors
+    /// The file cannot be put in the place of the other one.
+    pub fn succeed(&self) -> io::Result<()> {
+        let Some(folder) = self.beside.take() else { return Ok(()) };
+        self.will.enforce();
+        Will::open(&folder.join(FILE))?.end();
+        fs::rename(folder.join(NEXT), folder.join(FILE))
     }
 
     /// Process id of the guard, while there is one.
@@ -197,6 +229,10 @@ impl Guard {
             // It has ended already where this fails.
             let _ = child.kill();
             let _ = child.wait();
+        }
+        if let Some(folder) = self.beside.take() {
+            // Nobody looks for it, and the next one takes it as it is.
+            let _ = fs::remove_file(folder.join(NEXT));
         }
     }
 }

@@ -82,7 +82,7 @@ pub struct Interfaces<'a> {
     pub store: Arc<Store>,
     pub secondaries: Secondaries,
     pub firewall: Firewall,
-    /// Empty where none can be started, and until another daemon has been taken over.
+    /// Empty where none can be started.
     pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
 }

@@ -6,7 +6,6 @@ mod residue;
 mod threads;
 
 use std::cell::{OnceCell, RefCell};
-use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -54,10 +53,8 @@ use crate::driver::xdp::{Program, Ring};
 /// Instances that a reload may bring a small configuration to.
 const ROOM_MIN: usize = 64;
 
-/// For the guard of a dead daemon to end, and for a daemon that has been taken over to let go of its own: that may have hooks
-/// to wait for.
+/// For the guard of a dead daemon to end.
 const GUARD_ENDS: Duration = Duration::from_secs(1);
-const PREDECESSOR_ENDS: Duration = Duration::from_secs(30);
 
 /// How long the program stays attached after a master has left. To detach it, the kernel holds the lock under which
 /// addresses are set for some 10 ms: an heir in another network namespace of this host would wait for it.
@@ -84,9 +81,9 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (guard, is_silent) = (OnceCell::new(), options.process.is_silent);
+    // First of all: that of a dead daemon would remove what is made here.
+    runtime.block_on(start_guard(&guard, folder.path(), predecessor.is_some(), is_silent));
     if predecessor.is_none() {
-        // First of all: that of a dead daemon would remove what is made here.
-        runtime.block_on(start_guard(&guard, folder.path(), GUARD_ENDS, is_silent));
         runtime.block_on(errand::startup(&config.globals));
     }
     let globals = config.globals.clone();
@@ -160,21 +157,11 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
             instances = sources.config.instances.len(),
             "started"
         );
-        let (taken, was_taken) = oneshot::channel();
-        // Its own guard, once the other daemon has gone with that of its own.
-        let guarded = async {
-            if was_taken.await.is_ok() {
-                start_guard(&guard, folder.path(), PREDECESSOR_ENDS, is_silent).await;
-            }
-            pending::<()>().await;
-        };
         let work = async {
             if let Some(predecessor) = predecessor {
                 let inputs = &queues.inputs;
-                let legacy = follow(predecessor, &sources, inputs, &orders, &folder, &store).await?;
+                let legacy = follow(predecessor, &sources, inputs, &orders, &folder, &store, &guard).await?;
                 service.resume(&legacy);
-                // Waited for as long as this daemon works.
-                let _ = taken.send(());
             }
             ready()?;
             service.run(&folder).await.map_err(RunError::from)
@@ -182,7 +169,6 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         let outcome = tokio::select! {
             outcome = work => outcome,
             Err(error) = &mut interfaces => Err(RunError::Interfaces(error)),
-            () = guarded => Ok(()),
         };
         threads.end(&queues.inputs);
         if sources.board.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
@@ -219,6 +205,7 @@ async fn follow(
     orders: &mpsc::Sender<Order>,
     folder: &RuntimeDir,
     store: &Arc<Store>,
+    guard: &OnceCell<Guard>,
 ) -> Result<Legacy, RunError> {
     let gone = || io::Error::other("interfaces are not followed any more");
     let (answer, told) = oneshot::channel();
@@ -244,6 +231,9 @@ async fn follow(
     });
     let (lock, legacy) = followed.await.map_err(io::Error::other)??;
     ownership::set_ours(true);
+    if let Some(Err(error)) = guard.get().map(Guard::succeed) {
+        warn!(%error, "the next daemon will not know the guard of this one");
+    }
     folder.inherit(lock)?;
     orders.send(Order::Start(folder.path().to_owned())).await.map_err(|_| gone())?;
     info!(instances = legacy.instances.len(), "took over from the daemon that ran before");
@@ -268,10 +258,15 @@ fn load_program(mode: XdpMode, slots: u32) -> io::Result<Loaded> {
     }
 }
 
-/// After that of a dead daemon has been ended.
-async fn start_guard(guard: &OnceCell<Guard>, runtime_dir: &Path, within: Duration, is_silent: bool) {
-    let will = guard::relieve(runtime_dir, within).await;
-    match will.and_then(|will| Guard::start(will, is_silent)) {
+/// After that of a dead daemon has been ended, or beside that of a living one.
+async fn start_guard(guard: &OnceCell<Guard>, runtime_dir: &Path, is_beside: bool, is_silent: bool) {
+    let started = if is_beside {
+        Guard::start_beside(runtime_dir, GUARD_ENDS, is_silent).await
+    } else {
+        let will = guard::relieve(runtime_dir, GUARD_ENDS).await;
+        will.and_then(|will| Guard::start(will, is_silent))
+    };
+    match started {
         // There is none yet.
         Ok(started) => drop(guard.set(started)),
         Err(error) => warn!(%error, "no guard can be started: addresses stay where the daemon is killed"),

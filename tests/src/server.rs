@@ -1,0 +1,64 @@
+//! A server of the tests that listens until it is dropped.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::worker::Workers;
+
+/// Between two looks for a connection.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Longest that a client may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    clients: Arc<AtomicU32>,
+    _listening: Workers,
+}
+
+impl Server {
+    /// Gives each connection to `serve`, with how many came before.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub(crate) fn new(
+        listener: TcpListener,
+        mut serve: impl FnMut(TcpStream, u32) + Send + 'static,
+    ) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr().context("address of the server")?;
+        let clients = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&clients);
+        let listening = Workers::default().with(move |stop| {
+            while !stop.is_set() {
+                let Ok((client, _)) = listener.accept() else {
+                    std::thread::sleep(POLL);
+                    continue;
+                };
+                let before = counted.fetch_add(1, Ordering::Relaxed);
+                // One that cannot be waited for has gone.
+                if client.set_nonblocking(false).and_then(|()| client.set_read_timeout(Some(SILENCE))).is_ok()
+                {
+                    serve(client, before);
+                }
+            }
+        });
+        Ok(Self { address, clients, _listening: listening })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Connections so far.
+    pub(crate) fn clients(&self) -> u32 {
+        self.clients.load(Ordering::Relaxed)
+    }
+}
