@@ -54,8 +54,9 @@ impl RuntimeDir {
         let locked = locked.map_err(|(_, errno)| self.failed(self::lock(&self.path))(errno.into()))?;
         let _ = self.lock.set(locked);
         self.write_pid()?;
+        fs::rename(beside, self.socket()).map_err(self.failed(self.socket()))?;
         self.tidy();
-        fs::rename(beside, self.socket()).map_err(self.failed(self.socket()))
+        Ok(())
     }
 
     /// To give to a successor: whoever has a copy keeps it locked.
