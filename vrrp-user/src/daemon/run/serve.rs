@@ -1,0 +1,215 @@
+//! From everything that is prepared to the end of the daemon's work.
+//!
+//! Enters: configuration, folder, maps, program, queues, and perhaps a daemon to take over from. Leaves: the outcome, with
+//! the threads ended and the interfaces with virtual MAC addresses gone. Absent: what stands before and after on the host.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task;
+use tracing::{info, warn};
+
+use super::error::RunError;
+use super::residue::{outlive, remove_residue};
+use super::threads::{Queues, start_threads};
+use crate::config::Globals;
+use crate::daemon::auth::Store;
+use crate::daemon::guard::Guard;
+use crate::daemon::host::attach::Attachments;
+use crate::daemon::host::firewall::Firewall;
+use crate::daemon::host::interfaces::{Interfaces, Order};
+use crate::daemon::host::secondaries::Secondaries;
+use crate::daemon::host::statics::Statics;
+use crate::daemon::host::vmacs::Vmacs;
+use crate::daemon::process::options::RunOptions;
+use crate::daemon::process::runtime_dir::RuntimeDir;
+use crate::daemon::queue::Input;
+use crate::daemon::service::Service;
+use crate::daemon::status::Sources;
+use crate::daemon::takeover::{Legacy, Predecessor};
+use crate::driver::ownership;
+use crate::driver::xdp::{Program, Ring};
+
+/// How long the program stays attached after a master has left. To detach it, the kernel holds the lock under which
+/// addresses are set for some 10 ms: an heir in another network namespace of this host would wait for it.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// What outlives the work.
+pub(super) struct Prepared<'a> {
+    pub(super) options: &'a RunOptions,
+    pub(super) folder: &'a RuntimeDir,
+    pub(super) sources: &'a Arc<Sources>,
+    pub(super) store: &'a Arc<Store>,
+    pub(super) queues: &'a Queues,
+    pub(super) vmacs: &'a RefCell<Vmacs>,
+    /// Empty where none can be started.
+    pub(super) guard: &'a OnceCell<Guard>,
+}
+
+impl Prepared<'_> {
+    /// Works until the daemon is told to end. `ready` is called when it has started, and has taken over where there is
+    /// somebody to take over from.
+    ///
+    /// # Errors
+    /// It could not start, or its engine or the reading of interfaces failed.
+    pub(super) async fn serve(
+        &self,
+        mut program: Result<Program, String>,
+        ring: Option<Ring>,
+        predecessor: Option<Predecessor>,
+        ready: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), RunError> {
+        #[cfg(feature = "bpf-log")]
+        if let Ok(program) = &mut program {
+            match program.log() {
+                Ok(log) => drop(tokio::spawn(log)),
+                Err(error) => warn!("{error}"),
+            }
+        }
+        let (orders, ordered) = mpsc::channel(1);
+        let mut service = self.service(&orders).await?;
+        if program.is_err() {
+            self.sources.record.unpinned("adverts are heard on sockets".to_owned());
+        }
+        if predecessor.is_none() {
+            self.clear(&mut program)?;
+        }
+        let threads = start_threads(self.options, self.sources, self.queues, ring)?;
+        let interfaces = self.interfaces(program)?;
+        let mut interfaces = pin!(interfaces.follow(self.delay(predecessor.is_none()), ordered));
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            router_id = &*self.sources.router_id,
+            instances = self.sources.config.instances.len(),
+            "started"
+        );
+        let work = async {
+            if let Some(predecessor) = predecessor {
+                service.resume(&self.follow(predecessor, &orders).await?);
+            }
+            ready()?;
+            service.run(self.folder).await.map_err(RunError::from)
+        };
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            Err(error) = &mut interfaces => Err(RunError::Interfaces(error)),
+        };
+        threads.end(&self.queues.inputs);
+        if self.sources.board.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
+            tokio::time::sleep(LINGER).await;
+        }
+        // Before the program on them, which sees to what they send until then.
+        self.vmacs.borrow_mut().clear();
+        outcome
+    }
+
+    async fn service(&self, orders: &mpsc::Sender<Order>) -> Result<Service, RunError> {
+        let (inputs, reports) = (self.queues.inputs.clone(), self.queues.reports.clone());
+        let (sources, store) = (Arc::clone(self.sources), Arc::clone(self.store));
+        let service =
+            Service::open(self.options, self.folder, sources, inputs, reports, orders.clone(), store).await?;
+        Ok(service)
+    }
+
+    /// Nothing that an earlier daemon has left is in the way.
+    fn clear(&self, program: &mut Result<Program, String>) -> Result<(), RunError> {
+        remove_residue(&self.sources.config, None)?;
+        // Only now: what an earlier program has fenced is gone.
+        if let Err(error) = outlive(program, self.folder.path()) {
+            warn!(%error, "a killed daemon's addresses are answered for until they are removed");
+            self.sources.record.unpinned(error.to_string());
+        }
+        Ok(())
+    }
+
+    /// Until instances take part; `None` where another daemon's do.
+    fn delay(&self, is_first: bool) -> Option<Duration> {
+        let delay = is_first.then(|| startup_delay(&self.sources.config.globals));
+        if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
+            info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
+        }
+        delay
+    }
+
+    fn interfaces(&self, program: Result<Program, String>) -> io::Result<Interfaces<'_>> {
+        let Self { options, sources, queues, .. } = self;
+        let config = &sources.config;
+        let settings = config.instances.iter().map(|instance| (instance.id, instance.settings.clone()));
+        let attachments = Attachments::new(
+            settings.collect(),
+            program,
+            options.mode,
+            Arc::clone(&sources.maps),
+            Arc::clone(&sources.board),
+            Arc::clone(&sources.record),
+            queues.inputs.clone(),
+        );
+        Ok(Interfaces {
+            sources,
+            inputs: queues.inputs.clone(),
+            attachments,
+            vmacs: self.vmacs,
+            statics: Statics::new(&config.statics)?,
+            secondaries: Secondaries::new(config, &options.runtime_dir)?,
+            store: Arc::clone(self.store),
+            firewall: Firewall::new(&options.runtime_dir, config),
+            guard: self.guard,
+            config: Arc::clone(config),
+            missing: BTreeSet::new(),
+        })
+    }
+
+    /// Goes on where the other daemon leaves, when everything is ready for it.
+    async fn follow(
+        &self,
+        predecessor: Predecessor,
+        orders: &mpsc::Sender<Order>,
+    ) -> Result<Legacy, RunError> {
+        let gone = || io::Error::other("interfaces are not followed any more");
+        let (answer, told) = oneshot::channel();
+        orders.send(Order::Report(answer)).await.map_err(|_| gone())?;
+        told.await.map_err(|_| gone())?;
+        let (sources, inputs) = (Arc::clone(self.sources), self.queues.inputs.clone());
+        let store = Arc::clone(self.store);
+        let followed = task::spawn_blocking(move || {
+            let mut taken = Legacy::default();
+            let lock = predecessor.follow(&sources.config, |legacy| {
+                store.refresh(&sources.config, &sources.board);
+                taken = legacy.clone();
+                let mut input = Input::Resume(Box::new(legacy));
+                while let Err(refused) = inputs.offer(input) {
+                    input = refused;
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+            // What the engine may have begun to say ends with it.
+            if lock.is_err() {
+                inputs.push(Input::Leave);
+            }
+            lock.map(|lock| (lock, taken))
+        });
+        let (lock, legacy) = followed.await.map_err(io::Error::other)??;
+        ownership::set_ours(true);
+        if let Some(Err(error)) = self.guard.get().map(Guard::succeed) {
+            warn!(%error, "the next daemon will not know the guard of this one");
+        }
+        self.folder.inherit(lock)?;
+        orders.send(Order::Start(self.folder.path().to_owned())).await.map_err(|_| gone())?;
+        info!(instances = legacy.instances.len(), "took over from the daemon that ran before");
+        Ok(legacy)
+    }
+}
+
+/// What is left of it; the kernel counts the time since the boot in CLOCK_BOOTTIME.
+fn startup_delay(globals: &Globals) -> Duration {
+    let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::MAX, Duration::from);
+    globals.startup_delay.max(globals.delay_after_boot.saturating_sub(since_boot))
+}
