@@ -9,7 +9,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};
 use super::event::{Heard, Loss, TrackId};
-use super::handover::{self, Handover};
+use super::handover::{self, Handover, Serving};
 use super::settings::{InstanceSettings, TrackSettings};
 use super::state::{self, Backup, Master, RemoteMaster, Turn};
 use super::timers::{Timer, Timers};
@@ -37,6 +37,7 @@ pub struct Instance {
     pub(super) backup: Backup,
     pub(super) master: Master,
     pub(super) handover: Handover,
+    pub(super) serving: Serving,
     pub(super) stats: Stats,
 }
 
@@ -75,6 +76,7 @@ impl Instance {
             backup: Backup::default(),
             master: Master::default(),
             handover: Handover::default(),
+            serving: Serving::default(),
             stats: Stats::default(),
         }
     }
