@@ -135,7 +135,12 @@ pub(super) fn forget(instance: &mut Instance) {
 pub(super) fn can_serve(reason: Reason) -> bool {
     !matches!(
         reason,
-        Reason::LinkDown | Reason::NoSource | Reason::NoPeer | Reason::TakenAway | Reason::Removed
+        Reason::LinkDown
+            | Reason::NoSource
+            | Reason::NoPeer
+            | Reason::TakenAway
+            | Reason::Refused
+            | Reason::Removed
     )
 }
 
