@@ -40,9 +40,9 @@ pub(super) struct Link {
     /// What was said last renews the lease: it was no release.
     pub(super) renewing: bool,
     /// Since when each advert, or a part of each, was refused by this host.
-    refused_since: Option<Timestamp>,
+    pub(super) refused_since: Option<Timestamp>,
     /// The latest one was.
-    is_refused: bool,
+    pub(super) is_refused: bool,
     /// It was said too late to renew anything.
     pub(super) lapsed: bool,
 }
