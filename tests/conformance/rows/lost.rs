@@ -1,6 +1,6 @@
 //! What somebody else removes from a master.
 
-use super::{ALL, Row, plain};
+use super::{ALL, Row, V3, plain};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
