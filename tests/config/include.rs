@@ -139,6 +139,12 @@ fn the_file_itself_must_be_readable() {
 }
 
 #[test]
+fn a_file_without_end_is_refused() {
+    let findings = config::load(Path::new("/dev/zero")).unwrap_err();
+    assert_eq!(shown(&findings), ["/dev/zero:1:1: error: the file cannot be read: it is longer than 64 MiB"]);
+}
+
+#[test]
 fn a_text_without_a_file_opens_none() {
     let loaded = config::parse("text", &format!("include /etc/hostname\n{}", instance("a", 1))).unwrap();
     assert!(loaded.diagnostics[0].message.contains("is not included"));

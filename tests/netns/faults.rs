@@ -82,6 +82,12 @@ fn an_interface_may_appear_late() -> Result<()> {
     })
 }
 
+/// Of the only interface of a node.
+fn rung(pair: &mut Pair, node: usize) -> Result<String> {
+    let status = pair.running(node)?.status()?;
+    Ok(status["interfaces"][0]["rung"].as_str().context("no rung")?.to_owned())
+}
+
 #[test]
 fn an_interface_that_is_deleted_and_made_anew_is_used_again() -> Result<()> {
     if !ours() {
@@ -93,9 +99,11 @@ fn an_interface_that_is_deleted_and_made_anew_is_used_again() -> Result<()> {
         let index = *pair.lab.ports()?.first().context("no port")?;
         pair.lab.unplug(0)?;
         pair.wait_for_address(1, address, true)?;
+        ensure!(rung(pair, 0)? == "none", "the status does not tell that it is gone");
         pair.observer.clear();
         pair.lab.plug_again(0, index)?;
         pair.wait_for_master(0)?;
+        ensure!(rung(pair, 0)? != "none", "the status does not tell that it is back");
         pair.wait_for_address(0, address, true)?;
         pair.wait_for_address(1, address, false)
     })

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -66,11 +67,18 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
         ensure!(pair.observer.announcers(address).is_empty(), "addresses were announced again");
         let outage = prober.longest_outage(start);
         ensure!(outage < Duration::from_millis(60), "nobody has answered for {outage:?}");
-        // And it is a daemon like any other.
+        // And it is a daemon like any other, beside which none can start.
+        ensure_locked(pair.running(0)?.directory())?;
         ensure!(pair.stop(0)?.success(), "the new one has ended with an error");
         pair.wait_for_master(1)?;
         pair.wait_for_address(0, address, false)
     })
+}
+
+fn ensure_locked(runtime_dir: &Path) -> Result<()> {
+    let lock = File::open(runtime_dir.join("vrrpx.lock"))?;
+    ensure!(Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err(), "nobody has the runtime directory");
+    Ok(())
 }
 
 fn vrrpx() -> bool {
@@ -164,6 +172,35 @@ fn a_broken_file_leaves_the_old_one() -> Result<()> {
         ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
         let address: IpAddr = VIRTUAL_V4.parse()?;
         pair.wait_for_address(0, address, true)
+    })
+}
+
+/// Somebody asks twice, or more often than that: one daemon comes out of it, which answers whoever asks it.
+#[test]
+fn successors_at_once_leave_one_that_answers() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = [stance(pair, 0)?, stance(pair, 1)?];
+        let mut all = vec![];
+        for _ in 0..4 {
+            all.push(pair.successor(0)?);
+            sleep(Duration::from_millis(30));
+        }
+        until("one that is left", SETTLE, || {
+            !pair.running(0).is_ok_and(|it| it.process().is_alive())
+                && all.iter_mut().filter(|next| next.is_alive()).count() == 1
+        })?;
+        let last = all.iter().find(|next| next.is_alive()).context("all have ended")?;
+        let pid = u64::try_from(last.pid().as_raw())?;
+        let running = pair.running(0)?;
+        until("its answer", SETTLE, || running.status().is_ok_and(|status| status["node"]["pid"] == pid))?;
+        ensure_locked(running.directory())?;
+        ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
+        let log = pair.running(0)?.process().log();
+        ensure!(!log.contains("has not taken over"), "{log}");
+        Ok(())
     })
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::tell;
 use crate::config::{Diagnostic, Reader};
 use crate::daemon::run::config_exit_code;
 
@@ -40,7 +41,5 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
 }
 
 fn show(diagnostics: &[Diagnostic]) {
-    for diagnostic in diagnostics {
-        eprintln!("{diagnostic}");
-    }
+    diagnostics.iter().for_each(tell);
 }

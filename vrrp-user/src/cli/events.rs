@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain};
+use super::{RUNTIME_DIR, complain, is_lost};
 use crate::daemon::control;
 use crate::daemon::events::follow::Line;
 
@@ -28,6 +28,12 @@ pub(super) struct Arguments {
 
 pub(super) fn events(arguments: &Arguments) -> ExitCode {
     let Arguments { follow, since, json, runtime_dir } = arguments;
+    let mut written = Ok(());
+    // Whether somebody still reads.
+    let mut told = |line: &str| {
+        written = writeln!(io::stdout().lock(), "{line}");
+        written.is_ok()
+    };
     let outcome = control::events(runtime_dir, *since, *follow, |line, text| match line {
         Line::Gap(gap) if !json => {
             let count = gap.lost.map_or("an unknown number of".to_owned(), |lost| lost.to_string());
@@ -39,15 +45,11 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
         _ => true,
     });
     match outcome {
+        Ok(()) if is_lost(&written) => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
-}
-
-/// Whether somebody still reads.
-fn told(line: &str) -> bool {
-    writeln!(io::stdout().lock(), "{line}").is_ok()
 }

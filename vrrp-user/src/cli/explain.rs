@@ -34,18 +34,18 @@ pub(super) fn explain(arguments: &Arguments) -> ExitCode {
             (Explanation::refused(&name, findings), config_exit_code(findings))
         }
     };
-    if arguments.json {
+    let text = if arguments.json {
         match serde_json::to_string(&explanation) {
-            Ok(json) => print(&(json + "\n")),
+            Ok(json) => json + "\n",
             Err(error) => {
                 complain(&error.to_string());
                 return ExitCode::FAILURE;
             }
         }
     } else {
-        print(&explain_text(&explanation, arguments.all));
-    }
-    ExitCode::from(code)
+        explain_text(&explanation, arguments.all)
+    };
+    if print(&text) { ExitCode::from(code) } else { ExitCode::FAILURE }
 }
 
 fn host() -> Surroundings {

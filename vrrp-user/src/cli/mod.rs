@@ -13,6 +13,7 @@ mod run;
 mod status;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -78,11 +79,40 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Writes to stdout; a reader that has gone away is no error.
-fn print(text: &str) {
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+/// Writes to stdout; false where the text is lost.
+fn print(text: &str) -> bool {
+    let mut stdout = io::stdout().lock();
+    !is_lost(&stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// A reader that has gone away is no error; what else keeps the output from it is told.
+fn is_lost(written: &io::Result<()>) -> bool {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("stdout: {error}"));
+            true
+        }
+        _ => false,
+    }
 }
 
 fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "vrrpx: {text}");
+    tell(format_args!("vrrpx: {text}"));
+}
+
+/// Writes a line to stderr, whose reader may have gone.
+fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_reader_that_has_gone_loses_nothing() {
+        assert!(!is_lost(&Ok(())));
+        assert!(!is_lost(&Err(io::ErrorKind::BrokenPipe.into())));
+        assert!(is_lost(&Err(io::ErrorKind::StorageFull.into())));
+    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain};
+use super::{RUNTIME_DIR, complain, tell};
 use crate::daemon::control::{self, ControlError};
 
 /// As `vrrpx check` ends for a file with errors.
@@ -22,7 +22,7 @@ pub(super) fn reload(arguments: &Arguments) -> ExitCode {
     match control::request_reload(&arguments.runtime_dir) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ControlError::Findings(findings)) => {
-            findings.iter().for_each(|finding| eprintln!("{finding}"));
+            findings.iter().for_each(tell);
             complain("the configuration is not taken over; the daemon goes on with the one before");
             ExitCode::from(REFUSED)
         }

@@ -12,6 +12,9 @@ use crate::daemon::log;
 use crate::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
 use crate::daemon::run;
 
+/// As for a file that is named and cannot be read.
+const UNREADABLE: u8 = 3;
+
 /// Looked for in this order where no file is named.
 const DEFAULT_FILES: [&str; 2] = ["/etc/vrrpx/vrrpx.conf", "/etc/keepalived/keepalived.conf"];
 
@@ -51,8 +54,13 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         complain(&error.to_string());
         return ExitCode::from(2);
     }
+    let Some(config) = arguments.config.or_else(default_file) else {
+        let [ours, keepaliveds] = DEFAULT_FILES;
+        complain(&format!("there is neither {ours} nor {keepaliveds}; name a file with --config"));
+        return ExitCode::from(UNREADABLE);
+    };
     let options = RunOptions {
-        config: arguments.config.unwrap_or_else(default_file),
+        config,
         config_id: arguments.config_id,
         runtime_dir: arguments.runtime_dir,
         metrics: arguments.metrics,
@@ -71,9 +79,6 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// The first default that exists, else the first: its absence is then what is complained of.
-fn default_file() -> PathBuf {
-    let files = DEFAULT_FILES.map(PathBuf::from);
-    let found = files.iter().find(|file| file.exists()).or(files.first());
-    found.cloned().unwrap_or_default()
+fn default_file() -> Option<PathBuf> {
+    DEFAULT_FILES.into_iter().map(PathBuf::from).find(|file| file.exists())
 }

@@ -29,10 +29,8 @@ pub(super) fn status(arguments: &Arguments) -> ExitCode {
             }
         });
     match text {
-        Ok(text) => {
-            print(&text);
-            ExitCode::SUCCESS
-        }
+        Ok(text) if print(&text) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE

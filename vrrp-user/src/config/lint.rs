@@ -3,7 +3,7 @@
 //! What is changed before it is used is told where it is changed, in `resolve`.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
     pauses(draft, report);
     for instance in &draft.instances {
         host_prefixes(instance, report);
+        odd_addresses(instance, report);
         link_local_first(instance, is_strict(instance, &draft.globals), report);
         reach_of_weights(instance, &draft.scripts, report);
     }
@@ -145,6 +146,21 @@ fn host_prefixes(instance: &InstanceDraft, report: &mut Report) {
                 address.address.value
             ),
         );
+    }
+}
+
+/// The kernel would take most of them.
+fn odd_addresses(instance: &InstanceDraft, report: &mut Report) {
+    for draft in instance.addresses.iter().chain(&instance.excluded) {
+        let At { value: address, at } = draft.address;
+        let kind = match address {
+            _ if address.is_unspecified() => "stands for no address",
+            _ if address.is_loopback() => "is a host's own loopback address",
+            _ if address.is_multicast() && !draft.autojoin => "is a multicast group",
+            IpAddr::V4(Ipv4Addr::BROADCAST) => "is everybody's broadcast address",
+            _ => continue,
+        };
+        report.warning(at, format!("{address} {kind}: no client can reach a router by it"));
     }
 }
 

@@ -215,6 +215,8 @@ async fn reload(reloads: Option<&mpsc::Sender<reload::Request>>) -> Option<Respo
 pub enum ControlError {
     #[error("no vrrpx runs with runtime directory {}", .0.display())]
     NotRunning(PathBuf),
+    #[error("{}: the daemon does not answer; it is stopped, hangs, or has too many clients", .0.display())]
+    Silent(PathBuf),
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
     #[error("{}: not understood: {error}", .path.display())]
@@ -298,6 +300,8 @@ fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             ControlError::NotRunning(runtime_dir.to_owned())
         }
+        // As a socket calls it when its timeout has passed.
+        io::ErrorKind::WouldBlock => ControlError::Silent(path.to_owned()),
         _ => ControlError::Io { path: path.to_owned(), error },
     }
 }
@@ -326,6 +330,13 @@ fn send(stream: &mut BlockingStream, request: Request) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_that_hangs_is_told_from_one_that_is_not_there() {
+        let told = |kind: io::ErrorKind| refused(kind.into(), Path::new("c"), Path::new("d")).to_string();
+        assert!(told(io::ErrorKind::WouldBlock).contains("does not answer"));
+        assert!(told(io::ErrorKind::ConnectionRefused).contains("no vrrpx runs"));
+    }
 
     #[test]
     fn requests_are_as_documented() {

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::events::{Events, What};
 use super::host::hearing::Amiss;
 use super::reload::Stale;
+use crate::config::Config;
 use crate::driver::Rung;
 use crate::driver::clock;
 use crate::driver::netlink::culprit::Culprit;
@@ -276,6 +277,12 @@ impl Record {
 
     pub fn rung(&self, interface: Arc<str>, note: RungNote) {
         self.read().rungs.insert(interface, note);
+    }
+
+    /// Forgets interfaces that no instance is on any more.
+    pub fn retain_rungs(&self, config: &Config) {
+        let is_used = |name: &Arc<str>| config.instances.iter().any(|it| it.settings.interface == *name);
+        self.read().rungs.retain(|name, _| is_used(name));
     }
 
     pub fn guard(&self, pid: Option<u32>) {

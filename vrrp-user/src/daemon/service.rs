@@ -206,7 +206,8 @@ impl Service {
                 }
                 Some(client) = successors.recv() => {
                     match give_way(client, live, &inputs, folder, &store, has_stand_in).await {
-                        Ok(()) => break End::Followed,
+                        Ok(true) => break End::Followed,
+                        Ok(false) => {}
                         Err(error) => warn!(%error, "another daemon has not taken over; this one goes on"),
                     }
                     continue;
@@ -267,7 +268,7 @@ enum End {
     Followed,
 }
 
-/// Lets another daemon take over. Then nothing on the host is this one's any more.
+/// Lets another daemon take over, if it wants to. Then nothing on the host is this one's any more.
 async fn give_way(
     client: UnixStream,
     live: &Live,
@@ -275,10 +276,12 @@ async fn give_way(
     folder: &RuntimeDir,
     store: &Store,
     restarting: bool,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let pid = client.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
     let (sources, lock) = (live.now(), folder.lock()?);
-    takeover::hand_over(client, &sources, inputs, lock.as_fd(), || store.close(&sources)).await?;
+    if !takeover::hand_over(client, &sources, inputs, lock.as_fd(), || store.close(&sources)).await? {
+        return Ok(false);
+    }
     ownership::set_ours(false);
     // Told by the process that systemd knows, before that ends. A restart waits for its end.
     if let Some(pid) = pid.filter(|_| !restarting) {
@@ -287,7 +290,7 @@ async fn give_way(
     while !inputs.push(Input::Leave) {
         sleep(Duration::from_millis(1)).await;
     }
-    Ok(())
+    Ok(true)
 }
 
 async fn shut_down(inputs: &Queue<Input>) {

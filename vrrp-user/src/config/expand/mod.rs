@@ -10,6 +10,8 @@ mod substitute;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ use super::lexer::{self, Line, Token};
 use super::source::{FileId, Position, Sources};
 use super::text::{self, Letter, Text, trim, trim_start};
 
+/// Bytes of one file.
+const FILE_MAX: u64 = 64 << 20;
 /// Files that one configuration may consist of.
 const FILES_MAX: usize = 4096;
 /// Files that include one another.
@@ -68,8 +72,14 @@ pub(super) fn expand(
 }
 
 /// The text of a file; bytes that are not UTF-8 become replacement characters.
-pub(super) fn read(path: &Path) -> std::io::Result<String> {
-    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    // Pipes and devices tell no length beforehand, and may have no end.
+    let length = File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(length).is_ok_and(|length| length <= FILE_MAX) {
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {} MiB", FILE_MAX >> 20)))
 }
 
 struct Expander<'a> {
@@ -83,6 +93,11 @@ struct Expander<'a> {
 
 impl Expander<'_> {
     fn file(&mut self, text: &str, file: FileId, includes: Includes<'_>) -> Result<(), Stop> {
+        if let Some(at) = zero(text, file) {
+            let report = &mut *self.substitution.report;
+            report.error(at, "there is a zero byte: this is no text").help("save it as UTF-8");
+            return Err(Stop);
+        }
         for text in text::lines(text, file) {
             self.text(text, includes)?;
         }
@@ -325,6 +340,15 @@ impl Expander<'_> {
         }
         Ok(())
     }
+}
+
+/// Where the first zero byte is. Binary files have some, and text as UTF-16.
+fn zero(text: &str, file: FileId) -> Option<Position> {
+    let (before, _) = text.split_once('\0')?;
+    let count = |letters: usize| u32::try_from(letters).unwrap_or(u32::MAX).saturating_add(1);
+    let line = count(before.matches('\n').count());
+    let column = count(before.chars().rev().take_while(|letter| *letter != '\n').count());
+    Some(Position { line, column, ..Position::start_of(file) })
 }
 
 fn canonical(path: &Path) -> PathBuf {

@@ -4,7 +4,7 @@
 //! programs and slots, and then [`Input`]s for the engine, which finds everything ready. Runs on the main thread.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -26,9 +26,11 @@ use crate::config::{Config, NoRoom, succeed};
 use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
 use crate::daemon::queue::{Input, Queue};
+use crate::daemon::record::RungNote;
 use crate::daemon::reload::change::Changes;
 use crate::daemon::run;
 use crate::daemon::status::Sources;
+use crate::driver::Rung;
 use crate::driver::clock;
 use crate::driver::netlink::culprit::Culprit;
 use crate::driver::netlink::monitor::Monitor;
@@ -85,6 +87,8 @@ pub struct Interfaces<'a> {
     /// Empty where none can be started.
     pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
+    /// Names of instances' interfaces that are not there.
+    pub missing: BTreeSet<Arc<str>>,
 }
 
 impl Interfaces<'_> {
@@ -119,6 +123,7 @@ impl Interfaces<'_> {
             while !tracker.update(monitor.table(), |change| self.tell(change)) {
                 tokio::time::sleep(RETRY).await;
             }
+            self.tell_missing(monitor.table());
             // After what becomes of links: addresses of a link that is down need not be put back.
             let removed = monitor.take_removed();
             self.tell_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
@@ -179,6 +184,7 @@ impl Interfaces<'_> {
                     }
                     Order::Prune => {
                         self.attachments.prune();
+                        self.sources.record.retain_rungs(&self.config);
                         self.vmacs.borrow_mut().prune(&self.config);
                         self.secondaries.prune(&self.config);
                     }
@@ -209,6 +215,18 @@ impl Interfaces<'_> {
         self.attachments.set_carriers(&vmacs.carriers(table));
         self.sources.record.missing_vmacs(vmacs.missing());
         again
+    }
+
+    /// A name that is mistyped looks like any link that is down otherwise.
+    fn tell_missing(&mut self, table: &Table) {
+        let names = self.config.instances.iter().map(|instance| &instance.settings.interface);
+        let missing: BTreeSet<_> = names.filter(|name| table.link(name).is_none()).cloned().collect();
+        for interface in missing.difference(&self.missing) {
+            warn!(%interface, "there is no such interface: its instances are in Fault until there is");
+            let why = "there is no such interface".to_owned();
+            self.sources.record.rung(Arc::clone(interface), RungNote { rung: Rung::None, why });
+        }
+        self.missing = missing;
     }
 
     /// Prepares all that can fail, then has the engine change over at once.

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
 use crate::driver::ownership;
+
+/// Name of the socket of a daemon that does not have the folder yet, before its pid.
+const SUCCESSOR: &str = "control.next.";
 
 /// A claimed folder. Dropped, it takes pid file and socket away and frees the folder.
 #[derive(Debug)]
@@ -86,7 +90,16 @@ impl RuntimeDir {
         })?;
         let claimed = Self { path: path.to_owned(), lock: OnceLock::from(lock) };
         claimed.write_pid()?;
+        claimed.tidy();
         Ok(claimed)
+    }
+
+    /// Removes the sockets of successors that were killed: none is left that could be followed.
+    fn tidy(&self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(SUCCESSOR)) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 
     fn write_pid(&self) -> Result<(), ClaimError> {
@@ -109,7 +122,8 @@ impl RuntimeDir {
     pub fn socket(&self) -> PathBuf {
         match self.lock.get() {
             Some(_) => socket(&self.path),
-            None => self.path.join("control.next"),
+            // Several may stand beside a daemon at a time.
+            None => self.path.join(format!("{SUCCESSOR}{}", std::process::id())),
         }
     }
 }
@@ -121,6 +135,9 @@ impl Drop for RuntimeDir {
         } else if ownership::is_ours() {
             let _ = fs::remove_file(self.socket());
             let _ = fs::remove_file(self.pid_file());
+        } else {
+            // Its successor has it by the same open file. Dropped, it would be unlocked for both.
+            mem::forget(self.lock.take());
         }
     }
 }
@@ -152,8 +169,11 @@ mod tests {
         fs::write(first.socket(), "left behind").unwrap();
         drop(first);
         assert!(!socket(&path).exists());
+        let killed = path.join(format!("{SUCCESSOR}1"));
+        fs::write(&killed, "left behind").unwrap();
         let second = RuntimeDir::claim(&path).unwrap();
         assert!(second.pid_file().exists());
+        assert!(!killed.exists());
         drop(second);
         fs::remove_dir_all(&path).unwrap();
     }

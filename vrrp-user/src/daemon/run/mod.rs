@@ -6,6 +6,7 @@ mod residue;
 mod threads;
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -296,7 +297,19 @@ fn interfaces<'a>(
     let firewall = Firewall::new(&options.runtime_dir, config);
     let (config, inputs) = (Arc::clone(config), queues.inputs.clone());
     let Kept { statics, secondaries, store } = kept;
-    Interfaces { sources, inputs, attachments, vmacs, statics, secondaries, store, firewall, guard, config }
+    Interfaces {
+        sources,
+        inputs,
+        attachments,
+        vmacs,
+        statics,
+        secondaries,
+        store,
+        firewall,
+        guard,
+        config,
+        missing: BTreeSet::new(),
+    }
 }
 
 /// Room for more instances than there are, as a reload may bring some.

@@ -233,7 +233,10 @@ fn strangers(out: &mut String, strangers: &[Stranger]) {
     rows.extend(strangers.iter().map(|stranger| {
         [
             stranger.source.clone(),
-            stranger.interface.clone(),
+            match stranger.vlan {
+                0 => stranger.interface.clone(),
+                vlan => format!("{} vlan {vlan}", stranger.interface),
+            },
             stranger.vrid.to_string(),
             stranger.kind.clone(),
             stranger.adverts.to_string(),

@@ -180,5 +180,11 @@ fn dismiss(runtime_dir: &Path) -> io::Result<()> {
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> TakeoverError {
     let path = path.to_owned();
-    move |error| TakeoverError::Io { path: path.clone(), error }
+    move |error| match error.kind() {
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => TakeoverError::Gone(path.clone()),
+        _ => TakeoverError::Io { path: path.clone(), error },
+    }
 }

@@ -30,7 +30,8 @@ enum Line<'a> {
 }
 
 /// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `prepare` is called while
-/// nothing more is sent or heard. When this returns, the engine is to be told to leave.
+/// nothing more is sent or heard. When this returns true, the engine is to be told to leave; false is a client that wanted
+/// to know the offer and no more, as each does before it gets ready.
 ///
 /// # Errors
 /// The new daemon did not come so far; this one goes on.
@@ -40,10 +41,13 @@ pub(in crate::daemon) async fn hand_over(
     inputs: &Queue<Input>,
     lock: BorrowedFd<'_>,
     prepare: impl FnOnce(),
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let mut client = BufReader::new(client);
     say(&mut client, &Line::Offer(&Offer::of(&sources.config))).await?;
-    hear(&mut client, "go", OFFER_PATIENCE).await?;
+    match hear(&mut client, "go", OFFER_PATIENCE).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        heard => heard?,
+    }
     let (answer, told) = oneshot::channel();
     push(inputs, Input::Pause(answer)).await;
     let Ok(Some(legacy)) = told.await else {
@@ -66,7 +70,8 @@ pub(in crate::daemon) async fn hand_over(
     give(client.get_ref(), lock).await.inspect_err(|_| {
         // It hears the end of the connection and leaves.
         inputs.push(Input::GoOn);
-    })
+    })?;
+    Ok(true)
 }
 
 async fn push(inputs: &Queue<Input>, input: Input) {
@@ -86,7 +91,11 @@ async fn say(client: &mut BufReader<UnixStream>, line: &Line<'_>) -> io::Result<
 async fn hear(client: &mut BufReader<UnixStream>, word: &str, patience: Duration) -> io::Result<()> {
     let mut line = String::new();
     let length = timeout(patience, client.take(LINE_MAX).read_line(&mut line)).await??;
-    if length > 0 && line.trim_end() == format!("\"{word}\"") {
+    if length == 0 {
+        let error = format!("the new daemon has gone instead of saying {word:?}");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
+    }
+    if line.trim_end() == format!("\"{word}\"") {
         return Ok(());
     }
     Err(io::Error::other(format!("the new daemon says {:?} instead of {word:?}", line.trim_end())))

@@ -51,6 +51,8 @@ pub struct Legacy {
 pub enum TakeoverError {
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
+    #[error("{}: the daemon there has ended meanwhile, or another one has taken over from it; try again", .0.display())]
+    Gone(PathBuf),
     #[error("the running daemon has another configuration: {0}; reload it first")]
     Differs(String),
     #[error("the running daemon does not hand over: {0}")]
