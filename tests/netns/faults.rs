@@ -210,9 +210,9 @@ fn who_is_not_let_send_leaves_to_the_master_that_it_hears() -> Result<()> {
         let source = format!("unicast_src_ip 10.77.0.{own}");
         Instance::v3(priority).line(&source).line(&format!("unicast_peer {{\n{}\n}}", peers.join("\n")))
     };
-    let multicast = |priority, _| Instance::v3(priority);
-    let cases: [(&dyn Fn(u8, usize) -> Instance, &str); 2] =
-        [(&multicast, "ip protocol 112"), (&unicast, "ip protocol 112 ip daddr 10.77.0.2")];
+    let multicast = |priority, _: usize| Instance::v3(priority);
+    let cases: [(fn(u8, usize) -> Instance, &str); 2] =
+        [(multicast, "ip protocol 112"), (unicast, "ip protocol 112 ip daddr 10.77.0.2")];
     for (instance, refused) in cases {
         let role = |priority, own| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance(priority, own)));
         Pair::settled([role(200, 1), role(150, 2), role(100, 3)])?.check(|pair| {
