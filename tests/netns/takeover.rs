@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use vrrp_tests::clock::{monotonic, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
@@ -195,7 +196,8 @@ fn successors_at_once_leave_one_that_answers() -> Result<()> {
         let last = all.iter().find(|next| next.is_alive()).context("all have ended")?;
         let pid = u64::try_from(last.pid().as_raw())?;
         let running = pair.running(0)?;
-        until("its answer", SETTLE, || running.status().is_ok_and(|status| status["node"]["pid"] == pid))?;
+        let answers = |status: Value| status["node"]["pid"] == pid && status["fence"]["guard"].is_u64();
+        until("its answer, and its guard", SETTLE, || running.status().is_ok_and(answers))?;
         ensure_locked(running.directory())?;
         ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
         let log = pair.running(0)?.process().log();

@@ -32,7 +32,7 @@ mod stranger;
 mod watch;
 
 pub use crate::wire::{PAYLOAD_MAX, Slot};
-pub use budget::{BUDGET_EVENTS, BUDGET_WINDOW_NS, Budget};
+pub use budget::{BUDGET_OTHERS, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget};
 pub use counter::{COUNTERS, Counter, Counters};
 pub use event::Event;
 pub use key::{InstanceKey, SHORTCUTS, Shortcut};

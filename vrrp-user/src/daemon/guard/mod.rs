@@ -27,6 +27,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::process::runtime_dir;
 use crate::config::Config;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
@@ -35,8 +36,6 @@ use crate::driver::{clock, ownership, pidfd};
 use crate::protocol::InstanceId;
 
 const FILE: &str = "guard";
-/// Of a daemon that is about to follow another one, whose guard holds the lock of the first file.
-const NEXT: &str = "guard.next";
 const PROGRAM: &str = "/proc/self/exe";
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -116,12 +115,12 @@ impl Guard {
         Ok(this)
     }
 
-    /// For a daemon that is about to follow another one. It does nothing before [`Self::succeed`].
+    /// For a daemon that is about to follow another one, whose guard holds the lock of its own file. It does nothing before [`Self::succeed`].
     ///
     /// # Errors
     /// As [`relieve`] and [`Self::start`].
     pub async fn start_beside(runtime_dir: &Path, within: Duration, is_silent: bool) -> io::Result<Self> {
-        let will = relieve_at(&runtime_dir.join(NEXT), within).await?;
+        let will = relieve_at(&runtime_dir::next(runtime_dir, FILE), within).await?;
         will.end();
         let this = Self::start(will, is_silent)?;
         this.beside.replace(Some(runtime_dir.to_owned()));
@@ -136,7 +135,7 @@ impl Guard {
         let Some(folder) = self.beside.take() else { return Ok(()) };
         self.will.enforce();
         Will::open(&folder.join(FILE))?.end();
-        fs::rename(folder.join(NEXT), folder.join(FILE))
+        fs::rename(runtime_dir::next(&folder, FILE), folder.join(FILE))
     }
 
     /// Process id of the guard, while there is one.
@@ -231,8 +230,8 @@ impl Guard {
             let _ = child.wait();
         }
         if let Some(folder) = self.beside.take() {
-            // Nobody looks for it, and the next one takes it as it is.
-            let _ = fs::remove_file(folder.join(NEXT));
+            // Nobody looks for it.
+            let _ = fs::remove_file(runtime_dir::next(&folder, FILE));
         }
     }
 }

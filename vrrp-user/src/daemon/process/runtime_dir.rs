@@ -17,8 +17,8 @@ use thiserror::Error;
 
 use crate::driver::ownership;
 
-/// Name of the socket of a daemon that does not have the folder yet, before its pid.
-const SUCCESSOR: &str = "control.next.";
+/// In names of files of a daemon that does not have the folder yet, before its pid.
+const NEXT: &str = ".next.";
 
 /// A claimed folder. Dropped, it takes pid file and socket away and frees the folder.
 #[derive(Debug)]
@@ -54,7 +54,9 @@ impl RuntimeDir {
         let locked = locked.map_err(|(_, errno)| self.failed(self::lock(&self.path))(errno.into()))?;
         let _ = self.lock.set(locked);
         self.write_pid()?;
-        fs::rename(beside, self.socket()).map_err(self.failed(self.socket()))
+        fs::rename(beside, self.socket()).map_err(self.failed(self.socket()))?;
+        self.tidy();
+        Ok(())
     }
 
     /// To give to a successor: whoever has a copy keeps it locked.
@@ -94,11 +96,14 @@ impl RuntimeDir {
         Ok(claimed)
     }
 
-    /// Removes the sockets of successors that were killed: none is left that could be followed.
+    /// Removes what successors that were killed have left.
     fn tidy(&self) {
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(SUCCESSOR)) {
-            let _ = fs::remove_file(entry.path());
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.split_once(NEXT)?.1.parse::<u32>().ok());
+            if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
 
@@ -122,8 +127,7 @@ impl RuntimeDir {
     pub fn socket(&self) -> PathBuf {
         match self.lock.get() {
             Some(_) => socket(&self.path),
-            // Several may stand beside a daemon at a time.
-            None => self.path.join(format!("{SUCCESSOR}{}", std::process::id())),
+            None => next(&self.path, "control"),
         }
     }
 }
@@ -140,6 +144,11 @@ impl Drop for RuntimeDir {
             mem::forget(self.lock.take());
         }
     }
+}
+
+/// A file of this process until it has the folder. Several may stand beside a daemon at a time.
+pub fn next(runtime_dir: &Path, name: &str) -> PathBuf {
+    runtime_dir.join(format!("{name}{NEXT}{}", std::process::id()))
 }
 
 /// Where the daemon of a runtime folder listens.
@@ -169,11 +178,13 @@ mod tests {
         fs::write(first.socket(), "left behind").unwrap();
         drop(first);
         assert!(!socket(&path).exists());
-        let killed = path.join(format!("{SUCCESSOR}1"));
+        // No process has this number.
+        let (killed, living) = (path.join(format!("control{NEXT}{}", u32::MAX)), next(&path, "guard"));
         fs::write(&killed, "left behind").unwrap();
+        fs::write(&living, "in use").unwrap();
         let second = RuntimeDir::claim(&path).unwrap();
         assert!(second.pid_file().exists());
-        assert!(!killed.exists());
+        assert!(!killed.exists() && living.exists());
         drop(second);
         fs::remove_dir_all(&path).unwrap();
     }
