@@ -201,6 +201,7 @@ fn late(daemon: Daemon) -> Result<Pair> {
 /// Whether by the group or by unicast, and then to one of two peers only.
 #[test]
 fn who_is_not_let_send_leaves_to_the_master_that_it_hears() -> Result<()> {
+    type Make = fn(u8, usize) -> Instance;
     if !ours() || !require("nft") {
         return Ok(());
     }
@@ -211,7 +212,7 @@ fn who_is_not_let_send_leaves_to_the_master_that_it_hears() -> Result<()> {
         Instance::v3(priority).line(&source).line(&format!("unicast_peer {{\n{}\n}}", peers.join("\n")))
     };
     let multicast = |priority, _: usize| Instance::v3(priority);
-    let cases: [(fn(u8, usize) -> Instance, &str); 2] =
+    let cases: [(Make, &str); 2] =
         [(multicast, "ip protocol 112"), (unicast, "ip protocol 112 ip daddr 10.77.0.2")];
     for (instance, refused) in cases {
         let role = |priority, own| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance(priority, own)));
