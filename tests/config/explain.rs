@@ -1,4 +1,5 @@
-//! What `vrrpx explain` says: of each guide's configuration word for word, and each trap where it is and where it is not.
+//! What `vrrpx explain` says: of each guide's configuration word for word, and each trap where it is and where it is
+//! not.
 
 use std::path::Path;
 

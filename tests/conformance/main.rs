@@ -2,7 +2,8 @@
 //!
 //! [`rows`] holds them one by one, keyed by their number in the checklist of RFC 9568 and RFC 3768; [`matrix`] all
 //! combinations of an advert and a state; [`disturbance`] what must change nothing; [`random`] what holds for any
-//! sequence of events; [`lan`] several nodes on a simulated LAN that delays, loses and freezes; [`group`] the sync groups.
+//! sequence of events; [`lan`] several nodes on a simulated LAN that delays, loses and freezes; [`group`] the sync
+//! groups.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 

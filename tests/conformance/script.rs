@@ -7,12 +7,13 @@
 //! wait 1ns                 -> advert 100, add, unwatch, MASTER master_silent
 //! is MASTER
 //! ```
-//! Inputs: `startup`, `shutdown`, `restart` (another process goes on), `link up|down`, `source N|none`, `track N up|down`,
-//! `hear P from N [every Ncs]`,
-//! `lost address|path`, `lapsed`, `refused`, `deaf`, `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`. Time: `wait T` wakes at every timeout, `sleep T` lets time pass
+//! Inputs: `startup`, `shutdown`, `restart` (another process goes on), `link up|down`, `source N|none`,
+//! `track N up|down`, `hear P from N [every Ncs]`, `lost address|path`, `lapsed`, `refused`, `deaf`,
+//! `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`. Time: `wait T` wakes at every timeout,
+//! `sleep T` lets time pass
 //! unhandled, `freeze T` too but then handles what was due, `call` handles what is due now. Assertions: `is STATE`,
-//! `epoch N`, `away N`, `rivalled T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and
-//! numbers with `ns`, `us`, `ms`, `cs` or `s`.
+//! `epoch N`, `away N`, `rivalled T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known),
+//! `A` (own interval), and numbers with `ns`, `us`, `ms`, `cs` or `s`.
 
 use std::sync::Arc;
 use std::time::Duration;

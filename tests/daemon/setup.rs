@@ -148,7 +148,8 @@ pub(crate) fn sources(config: Config) -> Arc<Sources> {
     })
 }
 
-/// Two instances in a group that is in Fault: `VI_1` is a backup that hears 10.0.0.2 and has refused some adverts, `VI "2"` has never left Init.
+/// Two instances in a group that is in Fault: `VI_1` is a backup that hears 10.0.0.2 and has refused some adverts,
+/// `VI "2"` has never left Init.
 pub(crate) fn filled() -> Arc<Sources> {
     let mut first = instance("VI_1", 51, NotifySettings::default());
     first.settings.tracks = vec![TrackSettings {

@@ -1,4 +1,5 @@
-//! Signed adverts: failover, keys that differ and that change, the way there from unsigned ones, old adverts sent again.
+//! Signed adverts: failover, keys that differ and that change, the way there from unsigned ones, old adverts sent
+//! again.
 
 use std::thread::sleep;
 use std::time::Duration;

@@ -126,8 +126,8 @@ pub fn parse(bytes: &[u8]) {
     }
 }
 
-/// An advert made of: flags (1 version 2, 2 IPv6, 4 plain checksum, 8 password), VRID, priority, interval (2 bytes), the
-/// password (8 bytes), then addresses.
+/// An advert made of: flags (1 version 2, 2 IPv6, 4 plain checksum, 8 password), VRID, priority, interval (2 bytes),
+/// the password (8 bytes), then addresses.
 pub fn roundtrip(bytes: &[u8]) {
     let Some((&[flags, vrid, priority, high, low], rest)) = bytes.split_first_chunk::<5>() else { return };
     let Some((password, rest)) = rest.split_first_chunk::<8>() else { return };

@@ -1,8 +1,5 @@
 //! Rows d and e: processors with more to do than they can.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,6 +10,7 @@ use super::{Plan, Row, Samples};
 use crate::clock::realtime;
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role};
+use crate::worker::Workers;
 
 const INTERVAL: Duration = Duration::from_millis(10);
 const LOOPS: usize = 8;
@@ -106,38 +104,26 @@ pub(super) fn takeovers(nodes: &[usize]) -> usize {
 /// Threads that do nothing but run, one per entry, each on the processor it names, until dropped.
 #[derive(Debug)]
 pub struct Busy {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    _threads: Workers,
 }
 
 impl Busy {
     /// # Errors
     /// When there is no such processor.
     pub fn new(processors: &[usize]) -> Result<Self> {
-        let mut busy = Self { stop: Arc::default(), threads: Vec::new() };
+        let mut threads = Workers::default();
         for &cpu in processors {
             let mut set = CpuSet::new();
             set.set(cpu)?;
-            let stop = Arc::clone(&busy.stop);
-            busy.threads.push(std::thread::spawn(move || {
+            threads = threads.with(move |stop| {
                 if sched_setaffinity(Pid::from_raw(0), &set).is_ok() {
-                    while !stop.load(Ordering::Relaxed) {
+                    while !stop.is_set() {
                         std::hint::spin_loop();
                     }
                 }
-            }));
+            });
         }
-        Ok(busy)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            // A panic of the thread has been printed already.
-            let _panicked = thread.join();
-        }
+        Ok(Self { _threads: threads })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::Plan;
@@ -40,6 +40,30 @@ impl Options {
         }
         Ok(Plan { daemons, quick: self.quick })
     }
+}
+
+/// The rows of `all` that `words` name, each once; all of them where there are no words.
+///
+/// # Errors
+/// A word names none.
+pub fn chosen<T: Copy + PartialEq>(words: &[String], all: &[(&str, T)]) -> Result<Vec<T>> {
+    let mut chosen = Vec::new();
+    let mut choose = |row| {
+        if !chosen.contains(&row) {
+            chosen.push(row);
+        }
+    };
+    if words.is_empty() {
+        all.iter().for_each(|(_, row)| choose(*row));
+    }
+    for word in words {
+        let row = all.iter().find(|(known, _)| known == word).with_context(|| {
+            let known: Vec<&str> = all.iter().map(|(known, _)| *known).collect();
+            format!("no row {word}; there are {}", known.join(", "))
+        })?;
+        choose(row.1);
+    }
+    Ok(chosen)
 }
 
 /// Tells what went wrong, after the name of the bench.

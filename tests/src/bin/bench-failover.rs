@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Parser;
 use vrrp_tests::bench::options::{self, Options};
 use vrrp_tests::bench::{Measure, Sheet};
@@ -14,7 +14,7 @@ struct Arguments {
     options: Options,
     /// Rows to measure, by letter: a,b,c,d,e,f,g,h
     #[arg(long, value_delimiter = ',')]
-    only: Vec<char>,
+    only: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -24,22 +24,8 @@ fn main() -> ExitCode {
 fn measure() -> Result<()> {
     let arguments = Arguments::parse();
     let plan = arguments.options.plan()?;
-    let measures = chosen(&arguments.only)?;
+    let measures = options::chosen(&arguments.only, &Measure::ALL)?;
     let mut sheet = Sheet::new(&plan);
     measures.into_iter().try_for_each(|measure| measure.measure(&plan, &mut sheet))?;
     sheet.end()
-}
-
-fn chosen(letters: &[char]) -> Result<Vec<Measure>> {
-    if letters.is_empty() {
-        return Ok(Measure::ALL.to_vec());
-    }
-    let mut chosen = Vec::new();
-    for &letter in letters {
-        let Some(measure) = Measure::of_letter(letter) else { bail!("no row {letter}; there are a to h") };
-        if !chosen.contains(&measure) {
-            chosen.push(measure);
-        }
-    }
-    Ok(chosen)
 }

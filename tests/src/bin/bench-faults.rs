@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use vrrp_tests::bench::Sheet;
 use vrrp_tests::bench::faults::Fault;
@@ -25,18 +25,8 @@ fn main() -> ExitCode {
 fn measure() -> Result<()> {
     let arguments = Arguments::parse();
     let plan = arguments.options.plan()?;
-    let measures = chosen(&arguments.only)?;
+    let measures = options::chosen(&arguments.only, &Fault::ALL)?;
     let mut sheet = Sheet::new(&plan);
     measures.into_iter().for_each(|fault| fault.measure(&plan, &mut sheet));
     sheet.end()
-}
-
-fn chosen(words: &[String]) -> Result<Vec<Fault>> {
-    if words.is_empty() {
-        return Ok(Fault::ALL.map(|(_, fault)| fault).to_vec());
-    }
-    let known = Fault::ALL.map(|(word, _)| word).join(", ");
-    let fault =
-        |word: &String| Fault::of_word(word).with_context(|| format!("no row {word}; there are {known}"));
-    words.iter().map(fault).collect()
 }

@@ -1,5 +1,5 @@
-//! A stand-in for systemd on a private bus: `LoadUnit`, `GetUnitByPID` and `Subscribe` of its manager, and one unit whose
-//! states are set by the test, and which is being restarted.
+//! A stand-in for systemd on a private bus: `LoadUnit`, `GetUnitByPID` and `Subscribe` of its manager, and one unit
+//! whose states are set by the test, and which is being restarted.
 
 use std::os::unix::net::UnixStream;
 use std::process::Command;

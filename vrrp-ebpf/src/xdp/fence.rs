@@ -1,7 +1,7 @@
 //! Who asks for an address of ours is heard only while its lease runs.
 //!
-//! Enters: ARP, and ICMPv6. Leaves: a verdict. The daemon renews the lease with the adverts that it sends. Tagged frames
-//! are those of a VLAN interface, which stands for itself.
+//! Enters: ARP, and ICMPv6. Leaves: a verdict. The daemon renews the lease with the adverts that it sends. Tagged
+//! frames are those of a VLAN interface, which stands for itself.
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::programs::{TcContext, XdpContext};

@@ -40,16 +40,16 @@ pub(super) unsafe fn equals(view: View, at: usize, length: usize, watch: *const 
     visit(view, forget(at, view.unknown), forget(length, view.unknown), &mut Difference { theirs })
 }
 
-/// The one's complement sum of the message's words in the machine's byte order, not folded; [`NO_SUM`] where the message
-/// does not lie in the first buffer or is longer than the maps hold.
+/// The one's complement sum of the message's words in the machine's byte order, not folded; [`NO_SUM`] where the
+/// message does not lie in the first buffer or is longer than the maps hold.
 #[inline(always)]
 fn sum(view: View, at: u32, length: u32) -> u64 {
     let mut sum = Sum(0);
     if visit(view, pin(at as usize), pin(length as usize), &mut sum) { sum.0 } else { NO_SUM }
 }
 
-/// Hands the message out in pieces of 64, then 32, 16, 8 and 4 bytes. False as soon as one is refused or lies beyond the
-/// buffer. The length is taken for a multiple of 4, as that of every valid message is.
+/// Hands the message out in pieces of 64, then 32, 16, 8 and 4 bytes. False as soon as one is refused or lies beyond
+/// the buffer. The length is taken for a multiple of 4, as that of every valid message is.
 #[inline(always)]
 fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> bool {
     if from > HEADERS_MAX || length > PAYLOAD_MAX {

@@ -79,8 +79,8 @@ fn routers(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) 
     }
 }
 
-/// The same address may be on two interfaces, as link-local ones often are. Within one instance it is set once, and stands
-/// in the adverts as often as it is written: some versions of keepalived drop adverts with another count.
+/// The same address may be on two interfaces, as link-local ones often are. Within one instance it is set once, and
+/// stands in the adverts as often as it is written: some versions of keepalived drop adverts with another count.
 fn addresses(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) {
     let mut first = HashMap::new();
     for (index, instance) in instances.iter().enumerate() {

@@ -6,9 +6,9 @@
 //!    ▼                                  ▼                                 │
 //! effect  (SCHED_FIFO − 1)           tokio (ordinary): notify, status, metrics, scripts, netlink monitor
 //! ```
-//! [`board`] is what all may read at any time without asking the engine. [`run`] starts all of it, in order; [`service`] is
-//! the ordinary thread, which keeps the host as it is configured ([`host`]), tells of changes ([`notify`], [`events`],
-//! [`metrics`], [`status`]), and answers whoever asks ([`control`]).
+//! [`board`] is what all may read at any time without asking the engine. [`run`] starts all of it, in order;
+//! [`service`] is the ordinary thread, which keeps the host as it is configured ([`host`]), tells of changes
+//! ([`notify`], [`events`], [`metrics`], [`status`]), and answers whoever asks ([`control`]).
 
 pub mod auth;
 pub mod board;

@@ -19,7 +19,7 @@ use crate::driver::process::Run;
 use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
 
 /// Transitions kept per instance.
-pub const HISTORY: usize = 16;
+const HISTORY: usize = 16;
 
 #[derive(Debug, Default)]
 pub struct Record {

@@ -65,8 +65,8 @@ impl Reporter {
         self.config = config;
     }
 
-    /// Passes reports on until the engine has stopped or has changed over to another configuration. May be dropped and called again at any time: a report is
-    /// taken from the queue only when it is passed on.
+    /// Passes reports on until the engine has stopped or has changed over to another configuration. May be dropped and
+    /// called again at any time: a report is taken from the queue only when it is passed on.
     ///
     /// # Errors
     /// The descriptor of the queue failed.

@@ -136,9 +136,9 @@ impl Service {
         }
     }
 
-    /// Works until SIGTERM or SIGINT, then has the engine release its addresses and tells hooks `STOP`; or until another
-    /// daemon has taken over, which hooks are not told. Call it when the engine runs: it tells systemd that the daemon is
-    /// ready.
+    /// Works until SIGTERM or SIGINT, then has the engine release its addresses and tells hooks `STOP`; or until
+    /// another daemon has taken over, which hooks are not told. Call it when the engine runs: it tells systemd that the
+    /// daemon is ready.
     ///
     /// # Errors
     /// The engine stopped without being told to, or does not stop.
@@ -233,29 +233,39 @@ impl Service {
             Err(ServiceError::EngineStopped)
         } else {
             info!("stopping");
-            let release = async {
-                shut_down(&inputs).await;
-                loop {
-                    tokio::select! {
-                        passed = reporter.run(&mut notifier) => if passed? == Passed::Stopped {
-                            return Ok(());
-                        },
-                        // Told again, it waits for no heir.
-                        _ = terminate.recv() => shut_down(&inputs).await,
-                        _ = interrupt.recv() => shut_down(&inputs).await,
-                    }
-                }
-            };
-            match timeout(ENGINE_LIMIT, release).await {
-                Ok(stopped) => stopped.map_err(ServiceError::Io),
-                Err(_) => Err(ServiceError::EngineStuck),
-            }
+            release(&mut reporter, &mut notifier, &inputs, [&mut terminate, &mut interrupt]).await
         };
         checks.end().await;
         tasks.shutdown().await;
         store.close(&reloader.live.now());
         notifier.stop().await;
         outcome
+    }
+}
+
+/// Has the engine release its addresses, and waits until it has ended. Told again by one of `signals`, it waits for no
+/// heir.
+async fn release(
+    reporter: &mut Reporter,
+    notifier: &mut Notifier,
+    inputs: &Queue<Input>,
+    [terminate, interrupt]: [&mut Signal; 2],
+) -> Result<(), ServiceError> {
+    let release = async {
+        shut_down(inputs).await;
+        loop {
+            tokio::select! {
+                passed = reporter.run(notifier) => if passed? == Passed::Stopped {
+                    return Ok(());
+                },
+                _ = terminate.recv() => shut_down(inputs).await,
+                _ = interrupt.recv() => shut_down(inputs).await,
+            }
+        }
+    };
+    match timeout(ENGINE_LIMIT, release).await {
+        Ok(stopped) => stopped.map_err(ServiceError::Io),
+        Err(_) => Err(ServiceError::EngineStuck),
     }
 }
 

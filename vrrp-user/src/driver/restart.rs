@@ -9,7 +9,8 @@ use zbus::{Connection, OwnedObjectPath};
 /// The bus may hang while the machine goes down.
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// The type of the job that systemd has for the unit of this process: `restart`, `stop` and others; `None`: it has none.
+/// The type of the job that systemd has for the unit of this process: `restart`, `stop` and others; `None`: it has
+/// none.
 ///
 /// # Errors
 /// There is no bus or no systemd, or they do not answer.

@@ -89,11 +89,7 @@ pub fn check(command: &ScriptCommand) -> Result<(), SecurityError> {
     }
 }
 
-/// Checks one path; see [`check`].
-///
-/// # Errors
-/// As [`check`].
-pub fn check_path(path: &Path) -> Result<(), SecurityError> {
+fn check_path(path: &Path) -> Result<(), SecurityError> {
     let script = path.display().to_string();
     let unreadable = |error| SecurityError::Unreadable { script: script.clone(), error };
     let target = fs::canonicalize(path).map_err(unreadable)?;

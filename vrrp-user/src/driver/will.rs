@@ -1,10 +1,10 @@
 //! What is to be done when the daemon has died, in a file that it and its guard have mapped.
 //!
-//! Enters: netlink requests, each with the time after the death at which it is due, and names of files. Leaves: the same, to
-//! a reader that needs no memory of its own for it. Absent: the reader; see `daemon::guard`.
+//! Enters: netlink requests, each with the time after the death at which it is due, and names of files. Leaves: the
+//! same, to a reader that needs no memory of its own for it. Absent: the reader; see `daemon::guard`.
 //!
-//! There are two halves. The writer fills the one that does not count and then makes it count, so that one who dies while he
-//! writes leaves what was there before.
+//! There are two halves. The writer fills the one that does not count and then makes it count, so that one who dies
+//! while he writes leaves what was there before.
 
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};

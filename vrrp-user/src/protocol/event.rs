@@ -45,8 +45,8 @@ pub enum Loss {
     Address,
     /// A route or a rule.
     Path,
-    /// Routes that the kernel may have dropped with their interface, which is up again. It does not tell, and nobody is to
-    /// blame.
+    /// Routes that the kernel may have dropped with their interface, which is up again. It does not tell, and nobody is
+    /// to blame.
     Flushed,
 }
 

@@ -1,8 +1,8 @@
 //! Planned handover: a master that leaves goes on serving its addresses until its heir does.
 //!
-//! Enters: the end of a mastership, adverts of others, the time. Leaves: [`Action::StopAnswering`] when the heir is heard,
-//! [`Action::RemoveAddresses`] when it has had time to announce itself. Absent: states. A handover outlives the mastership
-//! in whatever state comes after it, and ends early where the instance becomes master again.
+//! Enters: the end of a mastership, adverts of others, the time. Leaves: [`Action::StopAnswering`] when the heir is
+//! heard, [`Action::RemoveAddresses`] when it has had time to announce itself. Absent: states. A handover outlives the
+//! mastership in whatever state comes after it, and ends early where the instance becomes master again.
 //!
 //! ```text
 //! released ─► serving ── heir heard ──► settling ── its moment is over ──► removed
@@ -10,12 +10,12 @@
 //!        └───────┘ released again, twice
 //! yielded ─────────────────────────────► settling
 //! ```
-//! A release that gets lost would have the heir wait for longer than the addresses are served. It begins its skew anew with
-//! each that it hears (RFC 9568 §6.4.2), so they follow within a part of it, and cost nobody anything: the addresses are
-//! served meanwhile.
+//! A release that gets lost would have the heir wait for longer than the addresses are served. It begins its skew anew
+//! with each that it hears (RFC 9568 §6.4.2), so they follow within a part of it, and cost nobody anything: the
+//! addresses are served meanwhile.
 //!
-//! Nothing is left to serve where the instance cannot be reached any more, or where somebody else holds its addresses by
-//! force; then they go at once, as with [`Order::Strict`].
+//! Nothing is left to serve where the instance cannot be reached any more, or where somebody else holds its addresses
+//! by force; then they go at once, as with [`Order::Strict`].
 
 use std::time::Duration;
 
@@ -51,8 +51,8 @@ pub enum Handover {
     Settling,
 }
 
-/// From the heir's first advert to the removal of the addresses, and how much longer for each of them: what an heir needs to
-/// set and announce them, with much to spare.
+/// From the heir's first advert to the removal of the addresses, and how much longer for each of them: what an heir
+/// needs to set and announce them, with much to spare.
 const SETTLE: Duration = Duration::from_millis(50);
 const SETTLE_EACH: Duration = Duration::from_micros(100);
 

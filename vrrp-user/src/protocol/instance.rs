@@ -214,8 +214,8 @@ impl Instance {
         self.reconsider(turn);
     }
 
-    /// Other settings for the same VRID, interface and family. What they do not touch goes on: timers, the master that is
-    /// obeyed, the mastership.
+    /// Other settings for the same VRID, interface and family. What they do not touch goes on: timers, the master that
+    /// is obeyed, the mastership.
     pub(super) fn reconfigure(
         &mut self,
         settings: InstanceSettings,

@@ -62,9 +62,9 @@ impl Router {
         this
     }
 
-    /// Other settings for an instance, which keeps its state; or a new instance, in Init, under a number that is free or
-    /// the next one, which takes part from the next [`Event::Startup`] on. `known` are the latest results of what is tracked. Groups are as [`Self::regroup`] has them, which
-    /// must follow.
+    /// Other settings for an instance, which keeps its state; or a new instance, in Init, under a number that is free
+    /// or the next one, which takes part from the next [`Event::Startup`] on. `known` are the latest results of what is
+    /// tracked. Groups are as [`Self::regroup`] has them, which must follow.
     pub fn configure(
         &mut self,
         id: InstanceId,
@@ -124,8 +124,7 @@ impl Router {
     }
 
     /// Goes on where another process has left, with instances that are still in Init and know their links and sources.
-    /// [`Event::Startup`] must follow. All members of
-    /// a group go on, or none.
+    /// [`Event::Startup`] must follow. All members of a group go on, or none.
     pub fn resume(&mut self, stances: &[(InstanceId, Stance)], groups: &[(GroupId, Epoch)], now: Timestamp) {
         for (id, stance) in stances {
             let Some(instance) = self.instances.get_mut(id.index()) else { continue };
@@ -203,8 +202,8 @@ impl Router {
         }
     }
 
-    /// The first instance not below `from` that would take over together with this one: its master's time is up, and its
-    /// group waits. It may have been heard since, if the news of that was lost.
+    /// The first instance not below `from` that would take over together with this one: its master's time is up, and
+    /// its group waits. It may have been heard since, if the news of that was lost.
     pub fn ready_with(&self, instance: InstanceId, from: InstanceId) -> Option<InstanceId> {
         let group = self.instance(instance)?.group()?;
         self.group(group)?.ready_from(from, &self.instances)

@@ -292,8 +292,8 @@ impl Default for AnnounceSettings {
 pub struct TrackSettings {
     pub id: TrackId,
     pub track: Track,
-    /// 0: Fault while down, or while a file holds another number than 0. Positive: added while up. Negative: added while
-    /// down.
+    /// 0: Fault while down, or while a file holds another number than 0. Positive: added while up. Negative: added
+    /// while down.
     pub weight: Weight,
     /// Swaps up and down.
     pub reverse: bool,

@@ -1,7 +1,7 @@
 //! How an instance stands, for a process that goes on where another one leaves.
 //!
-//! Enters and leaves: a [`Stance`]. Absent: transitions. The successor is in the same state, in the same epoch, with the
-//! same deadlines, and nothing is said or announced because of it; a Master's addresses are set already.
+//! Enters and leaves: a [`Stance`]. Absent: transitions. The successor is in the same state, in the same epoch, with
+//! the same deadlines, and nothing is said or announced because of it; a Master's addresses are set already.
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -31,7 +31,8 @@ pub struct Stance {
 }
 
 impl Instance {
-    /// `None` while it hands over, or listens after an absence: that is soon done, and is for the process that began it.
+    /// `None` while it hands over, or listens after an absence: that is soon done, and is for the process that began
+    /// it.
     pub(super) fn stance(&self) -> Option<Stance> {
         let results = self.tracks().filter_map(|(track, result)| Some((track.id, result?))).collect();
         let is_settled = self.handover() == Handover::Idle && self.timers.due(Timer::Return).is_none();

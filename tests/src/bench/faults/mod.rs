@@ -1,9 +1,9 @@
 //! Measures what a client sees of faults, ours beside keepalived, in one run on one machine.
 //!
 //! Each module is some rows of the table: [`death`] daemons that are killed or stand still, [`leaving`] masters that go
-//! on purpose, [`restart`] one that is started again, [`starved`] machines that have no time, [`joining`] a better node with many addresses, [`flooded`]
-//! more adverts than anybody wants, [`removal`] an address that somebody removes. The client sends an echo request
-//! each millisecond and asks by ARP each two.
+//! on purpose, [`restart`] one that is started again, [`starved`] machines that have no time, [`joining`] a better node
+//! with many addresses, [`flooded`] more adverts than anybody wants, [`removal`] an address that somebody removes. The
+//! client sends an echo request each millisecond and asks by ARP each two.
 
 mod death;
 mod flooded;
@@ -75,10 +75,6 @@ impl Fault {
         ("flood", Self::Flood),
         ("removal", Self::Removal),
     ];
-
-    pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, fault)| *fault)
-    }
 
     /// Measures it. A value that cannot be had is told on standard error, and counted by the sheet.
     pub fn measure(self, plan: &Plan, sheet: &mut Sheet) {

@@ -2,9 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{JoinHandle, sleep};
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -17,6 +15,7 @@ use crate::clock::realtime;
 use crate::daemon::Daemon;
 use crate::pair::Pair;
 use crate::process::Directory;
+use crate::worker::Workers;
 
 const INTERVAL: Duration = Duration::from_millis(10);
 const LOOPS: usize = 8;
@@ -106,8 +105,7 @@ fn pause(daemon: Daemon, rounds: u32, span: Duration) -> Result<String> {
 /// Takes half of the memory that is free, touches it over and over, and keeps the disk busy, until dropped.
 #[derive(Debug)]
 struct Greedy {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    _threads: Workers,
     _files: Directory,
 }
 
@@ -115,44 +113,30 @@ impl Greedy {
     fn new() -> Result<Self> {
         let files = Directory::new()?;
         let mut file = File::create(files.path().join("disk"))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let disk = std::thread::spawn({
-            let (stop, block) = (Arc::clone(&stop), vec![0x5a; 1 << 20]);
-            move || {
-                while !stop.load(Ordering::Relaxed) {
+        let block = vec![0x5a; 1 << 20];
+        let share = free_memory() / 2;
+        let threads = Workers::default()
+            .with(move |stop| {
+                while !stop.is_set() {
                     // A full disk is as busy.
                     let _full = (0..FILE / block.len()).try_for_each(|_| file.write_all(&block));
                     let _synced = file.sync_all().and_then(|()| file.rewind());
                 }
-            }
-        });
-        let memory = std::thread::spawn({
-            let (stop, share) = (Arc::clone(&stop), free_memory() / 2);
-            move || {
+            })
+            .with(move |stop| {
                 const PAGE: usize = 4096;
-                while !stop.load(Ordering::Relaxed) {
+                while !stop.is_set() {
                     let mut taken = vec![0_u8; share];
                     for page in taken.iter_mut().step_by(PAGE) {
                         *page = page.wrapping_add(1);
-                        if stop.load(Ordering::Relaxed) {
+                        if stop.is_set() {
                             return;
                         }
                     }
                     std::hint::black_box(&taken);
                 }
-            }
-        });
-        Ok(Self { stop, threads: vec![disk, memory], _files: files })
-    }
-}
-
-impl Drop for Greedy {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            // A panic of the thread has been printed already.
-            let _panicked = thread.join();
-        }
+            });
+        Ok(Self { _threads: threads, _files: files })
     }
 }
 

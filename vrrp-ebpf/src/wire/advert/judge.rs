@@ -14,9 +14,9 @@ use crate::wire::{
 };
 
 /// Judges the message of `frame`, which lies in `octets`. `sum` is the one's complement sum of the message's first
-/// bytes, as many as it is asked for, in the machine's byte order, not folded, as by [`checksum::sum`]; `None` where the
-/// caller cannot reach all of them. It is asked for only when the cheaper checks have passed, and for a length that is a
-/// multiple of 4.
+/// bytes, as many as it is asked for, in the machine's byte order, not folded, as by [`checksum::sum`]; `None` where
+/// the caller cannot reach all of them. It is asked for only when the cheaper checks have passed, and for a length that
+/// is a multiple of 4.
 ///
 /// # Errors
 /// The first check that failed.

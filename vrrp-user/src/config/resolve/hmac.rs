@@ -13,7 +13,7 @@ use crate::protocol::{Auth, Interval};
 const WINDOW_MIN: Duration = Duration::from_secs(5);
 
 /// Most unicast peers of an instance whose marks are kept.
-pub(in crate::config) const PEERS_MAX: usize = 64;
+const PEERS_MAX: usize = 64;
 
 /// `None` where something is wrong, which has been reported.
 pub(super) fn resolve(

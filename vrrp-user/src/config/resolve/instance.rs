@@ -129,8 +129,8 @@ pub(super) fn interface_name(name: &At<Arc<str>>, report: &mut Report) -> Arc<st
     name.value.clone()
 }
 
-/// Whether it may go without a name, as with keepalived: unicast from an address that some interface has. What is made on
-/// an interface needs its name.
+/// Whether it may go without a name, as with keepalived: unicast from an address that some interface has. What is made
+/// on an interface needs its name.
 pub(super) fn finds_interface(draft: &InstanceDraft) -> bool {
     let makes_one = draft.vmacs.own.is_some()
         || draft.vmacs.further

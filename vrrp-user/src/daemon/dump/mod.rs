@@ -1,8 +1,8 @@
 //! The files that keepalived writes on a signal, for the programs that parse them.
 //!
-//! Enters: signals, and what [`Sources`](super::status::Sources) know. Leaves: keepalived.data, keepalived.stats and keepalived.json, each
-//! replaced as a whole. Absent: the engine, which is never asked, and the thread of the other services: a disk that
-//! stalls holds up this module's own thread and nothing else.
+//! Enters: signals, and what [`Sources`](super::status::Sources) know. Leaves: keepalived.data, keepalived.stats and
+//! keepalived.json, each replaced as a whole. Absent: the engine, which is never asked, and the thread of the other
+//! services: a disk that stalls holds up this module's own thread and nothing else.
 
 mod data;
 mod json;

@@ -1,7 +1,7 @@
 //! One daemon leaves, another goes on: what the engines of both do.
 //!
-//! The one that leaves is silent from the moment on at which it has told how everything stands, until it is told to leave
-//! for good or to go on. Meanwhile it hears nothing and keeps what it is given.
+//! The one that leaves is silent from the moment on at which it has told how everything stands, until it is told to
+//! leave for good or to go on. Meanwhile it hears nothing and keeps what it is given.
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -12,8 +12,8 @@ use crate::daemon::takeover::Legacy;
 use crate::protocol::{Epoch, GroupId, InstanceId};
 
 impl Engine {
-    /// How everything stands, after which this engine says nothing more; `None`: something is handed over just now, and it
-    /// goes on.
+    /// How everything stands, after which this engine says nothing more; `None`: something is handed over just now, and
+    /// it goes on.
     pub(super) fn pause(&mut self) -> Option<Legacy> {
         let instances = self.router.stance()?;
         let groups = (0..).map(GroupId).map_while(|id| Some((id, self.router.group(id)?.epoch()))).collect();

@@ -1,8 +1,8 @@
 //! What happened, numbered, for those who follow.
 //!
-//! Enters: events, from the ordinary threads. Leaves: the same by their numbers, as long as they are kept, and a wake-up
-//! for each follower. Absent: anybody that an event waits for. The latest [`KEPT`] are in memory; older ones are gone,
-//! and whoever asks for them is told so.
+//! Enters: events, from the ordinary threads. Leaves: the same by their numbers, as long as they are kept, and a
+//! wake-up for each follower. Absent: anybody that an event waits for. The latest [`KEPT`] are in memory; older ones
+//! are gone, and whoever asks for them is told so.
 //!
 //! Numbers grow by one and begin with the time of the start in microseconds, so that they grow over restarts as well
 //! and no number of an earlier run is taken for one of this.

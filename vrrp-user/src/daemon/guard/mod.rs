@@ -1,10 +1,11 @@
 //! The guard: a process of its own that removes what the daemon has set, where the daemon dies and cannot do so itself.
 //!
-//! Enters: the runtime directory, configurations, interfaces. Leaves: a child process, and what it is to do, in a file that
-//! both have mapped ([`crate::driver::will`]). Absent: the fence, which holds without it; see [`super::host::fence`].
+//! Enters: the runtime directory, configurations, interfaces. Leaves: a child process, and what it is to do, in a file
+//! that both have mapped ([`crate::driver::will`]). Absent: the fence, which holds without it; see
+//! [`super::host::fence`].
 //!
-//! The lock on that file is the guard's: it shares the descriptor, and so outlives the daemon with it. A new daemon that
-//! finds it locked ends the guard of the dead one, and does the rest for itself.
+//! The lock on that file is the guard's: it shares the descriptor, and so outlives the daemon with it. A new daemon
+//! that finds it locked ends the guard of the dead one, and does the rest for itself.
 
 mod bequest;
 pub mod process;
@@ -163,8 +164,8 @@ impl Guard {
         Ok(())
     }
 
-    /// Has another guard where one ends, and returns each time something about it has changed. May be dropped and called
-    /// again at any time.
+    /// Has another guard where one ends, and returns each time something about it has changed. May be dropped and
+    /// called again at any time.
     pub async fn keep(&self) {
         let exit = self.exit.borrow().clone();
         if let Some(exit) = exit {

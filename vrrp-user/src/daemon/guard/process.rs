@@ -1,5 +1,5 @@
-//! What the guard itself does. It allocates nothing once it waits, and knows nothing of addresses: it sends requests that
-//! are written already, and removes names.
+//! What the guard itself does. It allocates nothing once it waits, and knows nothing of addresses: it sends requests
+//! that are written already, and removes names.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -17,8 +17,8 @@ use nix::unistd::setsid;
 use crate::driver::clock;
 use crate::driver::will::Will;
 
-/// Waits for the end of the daemon that has started this process, with its will at the standard input and a descriptor of
-/// itself at the standard output; and carries the will out where the daemon has not ended in order.
+/// Waits for the end of the daemon that has started this process, with its will at the standard input and a descriptor
+/// of itself at the standard output; and carries the will out where the daemon has not ended in order.
 ///
 /// # Errors
 /// It was started by somebody else.

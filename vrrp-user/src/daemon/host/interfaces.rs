@@ -52,8 +52,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// From the service.
 #[derive(Debug)]
 pub enum Order {
-    /// Use another configuration from now on. The answer is the configuration with its numbers, or why it cannot be used
-    /// and the present one stays.
+    /// Use another configuration from now on. The answer is the configuration with its numbers, or why it cannot be
+    /// used and the present one stays.
     Adopt(Box<Config>, oneshot::Sender<Result<Arc<Config>, AdoptError>>),
     /// Nothing of an earlier configuration is in use any more.
     Prune,
@@ -92,8 +92,8 @@ pub struct Interfaces<'a> {
 }
 
 impl Interfaces<'_> {
-    /// Tells the engine the present state of all interfaces, starts the router after `delay` or by [`Order::Start`], and
-    /// tells every change, until reading fails. Needs a tokio runtime with I/O and time.
+    /// Tells the engine the present state of all interfaces, starts the router after `delay` or by [`Order::Start`],
+    /// and tells every change, until reading fails. Needs a tokio runtime with I/O and time.
     ///
     /// # Errors
     /// Links and addresses cannot be read.

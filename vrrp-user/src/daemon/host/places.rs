@@ -1,7 +1,7 @@
 //! Instances that name no interface stand on the one with the address that they send from.
 //!
-//! Enters: a configuration, as it is read. Leaves: the same with an interface for each instance. An address that moves to
-//! another interface later is followed by a reload only.
+//! Enters: a configuration, as it is read. Leaves: the same with an interface for each instance. An address that moves
+//! to another interface later is followed by a reload only.
 
 use std::collections::HashMap;
 use std::io;

@@ -135,7 +135,8 @@ impl Statics {
         }
     }
 
-    /// Somebody has removed a route or a rule: all are set again by [`Self::keep`], unless that happens again and again.
+    /// Somebody has removed a route or a rule: all are set again by [`Self::keep`], unless that happens again and
+    /// again.
     pub fn lose_paths(&mut self) {
         match self.losses.note(clock::now()) {
             Verdict::PutBack => self.renew(),

@@ -51,8 +51,8 @@ struct Wanted {
 }
 
 impl Vmacs {
-    /// Makes what can be made now of all that the configuration wants, under names that nobody else has. `folder` is the
-    /// runtime directory.
+    /// Makes what can be made now of all that the configuration wants, under names that nobody else has. `folder` is
+    /// the runtime directory.
     ///
     /// # Errors
     /// The kernel could not be asked. Interfaces that cannot be made are told and tried again.

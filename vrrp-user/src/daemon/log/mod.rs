@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 use self::syslog::Syslog;
 
 /// Environment variable that gives the filter where the command line does not.
-pub const VARIABLE: &str = "VRRPX_LOG";
+const VARIABLE: &str = "VRRPX_LOG";
 
 #[derive(Debug, Error)]
 pub enum LogError {

@@ -22,17 +22,7 @@ impl Scrape {
         gauge(out, "vrrpx_uptime_seconds", "Time since the daemon started", |row| {
             row(&vec![], self.now.since(self.sources.started).as_secs_f64())
         })?;
-        let loads = self.sources.record.read().loads.clone();
-        gauge(
-            out,
-            "vrrpx_config_stale",
-            "1 while the file was refused and the one before is in use",
-            |row| row(&vec![], f64::from(u8::from(loads.stale.is_some()))),
-        )?;
-        counter(out, "vrrpx_reloads", "Reloads by what came of them", |row| {
-            row(&vec![("result", "done")], loads.reloaded)?;
-            row(&vec![("result", "refused")], loads.refused)
-        })?;
+        self.loads(out)?;
         self.mails(out)?;
         self.webhooks(out)?;
         let totals = [
@@ -48,27 +38,45 @@ impl Scrape {
         for (name, help, total) in totals {
             counter(out, name, help, |row| row(&vec![], total))?;
         }
-        let strangers = self.sources.strangers();
-        counter(
+        self.strangers(out)?;
+        self.lateness(out)?;
+        self.interfaces(out)
+    }
+
+    fn loads(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let loads = self.sources.record.read().loads.clone();
+        gauge(
             out,
-            "vrrpx_stranger_adverts",
-            "Adverts of a router that is not configured, or CARP",
-            |row| {
-                for stranger in &strangers {
-                    let (vlan, vrid) = (stranger.vlan.to_string(), stranger.vrid.to_string());
-                    let labels = vec![
-                        ("interface", stranger.interface.as_str()),
-                        ("vlan", &vlan),
-                        ("family", &stranger.family),
-                        ("vrid", &vrid),
-                        ("kind", &stranger.kind),
-                    ];
-                    row(&labels, stranger.adverts)?;
-                }
-                Ok(())
-            },
+            "vrrpx_config_stale",
+            "1 while the file was refused and the one before is in use",
+            |row| row(&vec![], f64::from(u8::from(loads.stale.is_some()))),
         )?;
-        let late = &board.engine_lateness;
+        counter(out, "vrrpx_reloads", "Reloads by what came of them", |row| {
+            row(&vec![("result", "done")], loads.reloaded)?;
+            row(&vec![("result", "refused")], loads.refused)
+        })
+    }
+
+    fn strangers(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let strangers = self.sources.strangers();
+        counter(out, "vrrpx_stranger_adverts", "Adverts of a router that is not configured, or CARP", |row| {
+            for stranger in &strangers {
+                let (vlan, vrid) = (stranger.vlan.to_string(), stranger.vrid.to_string());
+                let labels = vec![
+                    ("interface", stranger.interface.as_str()),
+                    ("vlan", &vlan),
+                    ("family", &stranger.family),
+                    ("vrid", &vrid),
+                    ("kind", &stranger.kind),
+                ];
+                row(&labels, stranger.adverts)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn lateness(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let late = &self.sources.board.engine_lateness;
         let buckets: Vec<(f64, u64)> = late
             .buckets
             .iter()
@@ -82,7 +90,10 @@ impl Scrape {
         let sum = nanos(late.sum_nanos.load(Relaxed));
         let name = "vrrpx_engine_lateness_seconds";
         out.encode_descriptor(name, "How late the engine's timer fired", None, MetricType::Histogram)?
-            .encode_histogram::<NoLabelSet>(sum, total(&buckets), &buckets, None)?;
+            .encode_histogram::<NoLabelSet>(sum, total(&buckets), &buckets, None)
+    }
+
+    fn interfaces(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let reattached = self.sources.record.read().reattached.clone();
         counter(out, "vrrpx_reattached", "Programs attached again that somebody had detached", |row| {
             reattached

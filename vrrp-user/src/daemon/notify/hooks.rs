@@ -19,7 +19,7 @@ use crate::driver::process::{Identity, IdentityError, Job};
 use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
 
 /// Longest time that a hook may run.
-pub const HOOK_LIMIT: Duration = Duration::from_secs(60);
+const HOOK_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a hook that is still running may hold up the `STOP` of its instance.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);

@@ -38,7 +38,8 @@ pub enum ClaimError {
 }
 
 impl RuntimeDir {
-    /// The folder of a daemon that is still there. Until [`Self::inherit`], what is made in it stands beside that one's.
+    /// The folder of a daemon that is still there. Until [`Self::inherit`], what is made in it stands beside that
+    /// one's.
     pub fn beside(path: &Path) -> Self {
         Self { path: path.to_owned(), lock: OnceLock::new() }
     }

@@ -1,6 +1,6 @@
 //! What an earlier daemon has left on the host.
 //!
-//! Enters: a configuration. Leaves: a host without the addresses, routes, rules and programs of a daemon that was killed.
+//! Enters: a configuration. Leaves: a host without the addresses, routes, rules and programs of a killed daemon.
 
 use std::io;
 use std::net::IpAddr;

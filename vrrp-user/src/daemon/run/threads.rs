@@ -1,7 +1,7 @@
 //! The real-time threads and the queues between them and the main one.
 //!
-//! Enters: the configuration, the maps and the ring. Leaves: [`Threads`] at work, with their class, processors and limits,
-//! and a note of what was refused.
+//! Enters: the configuration, the maps and the ring. Leaves: [`Threads`] at work, with their class, processors and
+//! limits, and a note of what was refused.
 
 use std::io;
 use std::sync::Arc;

@@ -55,8 +55,8 @@ enum Line {
     Error(String),
 }
 
-/// Asks the daemon of a runtime directory whether it can be followed by one with this configuration. `None` where there is
-/// none, or where it cannot; then it has been told to end, as it would be for an ordinary restart.
+/// Asks the daemon of a runtime directory whether it can be followed by one with this configuration. `None` where there
+/// is none, or where it cannot; then it has been told to end, as it would be for an ordinary restart.
 ///
 /// # Errors
 /// It runs with another configuration, or does not answer.
@@ -110,8 +110,8 @@ pub fn await_end(runtime_dir: &Path) -> Result<(), TakeoverError> {
 }
 
 impl Predecessor {
-    /// Takes everything over. `adopt` is given how everything stands; the old daemon is silent by then. Returns the lock
-    /// of the directory.
+    /// Takes everything over. `adopt` is given how everything stands; the old daemon is silent by then. Returns the
+    /// lock of the directory.
     ///
     /// # Errors
     /// The old daemon goes on, or is taken to: whatever `adopt` has done must be undone without a word.

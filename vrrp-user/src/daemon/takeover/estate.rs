@@ -1,7 +1,7 @@
 //! What passes between two daemons, perhaps of different versions: numbers and words, no types of this build.
 //!
-//! Enters: instances by the numbers and names of one daemon. Leaves: the same by those of the other. Instances are known by
-//! interface, family and VRID, groups by their names, what is tracked by its kind and name.
+//! Enters: instances by the numbers and names of one daemon. Leaves: the same by those of the other. Instances are
+//! known by interface, family and VRID, groups by their names, what is tracked by its kind and name.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,8 +1,9 @@
-//! `systemctl restart` is a stop and then a start. A process in between keeps the states until the new daemon takes over.
+//! `systemctl restart` is a stop and then a start. A process in between keeps the states until the new daemon takes
+//! over.
 //!
 //! Enters: SIGTERM. Leaves: a process of the same program that takes over from this one, for [`LIFE`] at most; this one
-//! ends, systemd starts the unit again, and its daemon takes over from that process. Where the new one does not come up, the
-//! process hands over to the peer. Absent: anything where systemd does not restart the unit.
+//! ends, systemd starts the unit again, and its daemon takes over from that process. Where the new one does not come
+//! up, the process hands over to the peer. Absent: anything where systemd does not restart the unit.
 
 use std::env;
 use std::ffi::OsString;

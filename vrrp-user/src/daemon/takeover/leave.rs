@@ -29,9 +29,9 @@ enum Line<'a> {
     Error(&'a str),
 }
 
-/// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `prepare` is called while
-/// nothing more is sent or heard. When this returns true, the engine is to be told to leave; false is a client that wanted
-/// to know the offer and no more, as each does before it gets ready.
+/// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `prepare` is called
+/// while nothing more is sent or heard. When this returns true, the engine is to be told to leave; false is a client
+/// that wanted to know the offer and no more, as each does before it gets ready.
 ///
 /// # Errors
 /// The new daemon did not come so far; this one goes on.

@@ -1,8 +1,8 @@
 //! One daemon goes on where another leaves: a restart that nobody on the LAN notices.
 //!
-//! Enters: a runtime directory in which a daemon runs already. Leaves: the new daemon in the same states and epochs, with the
-//! same deadlines, and the lock of the directory; the old one gone, with everything on the host as it was. Absent: maps
-//! and programs. Each daemon has its own, attached beside the other's.
+//! Enters: a runtime directory in which a daemon runs already. Leaves: the new daemon in the same states and epochs,
+//! with the same deadlines, and the lock of the directory; the old one gone, with everything on the host as it was.
+//! Absent: maps and programs. Each daemon has its own, attached beside the other's.
 //!
 //! ```text
 //! new                                                old
@@ -16,8 +16,8 @@
 //!                                          ◄─        "yours"          with the lock of the directory
 //! ```
 //! Until "adopted" has come, the old one goes on by itself when the new one fails, closes or takes longer than
-//! [`PATIENCE`]. A new one that does not hear "yours" falls silent and leaves. So one of the two is there at any time, and
-//! both at no time.
+//! [`PATIENCE`]. A new one that does not hear "yours" falls silent and leaves. So one of the two is there at any time,
+//! and both at no time.
 
 mod arrive;
 mod estate;

@@ -23,8 +23,8 @@ const SCOPE_HOST: u8 = 254;
 /// Sets the routes, in this order. One that is there already counts as set.
 ///
 /// # Errors
-/// Netlink itself failed. Refusals go to `failed` by index and errno: ENODEV when an interface is gone, ENETUNREACH when
-/// a gateway cannot be reached.
+/// Netlink itself failed. Refusals go to `failed` by index and errno: ENODEV when an interface is gone, ENETUNREACH
+/// when a gateway cannot be reached.
 pub fn add(socket: &mut RouteSocket, routes: &[Route], mut failed: impl FnMut(usize, i32)) -> io::Result<()> {
     add_missing(socket, routes, |index, errno| {
         if errno != libc::EEXIST {

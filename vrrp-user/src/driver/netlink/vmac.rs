@@ -1,7 +1,7 @@
 //! Interfaces with virtual MAC addresses: private macvlans, as keepalived makes them.
 //!
-//! Enters: what the configuration says of one. Leaves: the interface, set and up, whether made now or left by an earlier
-//! run; or why it cannot be. Absent: the parent's settings, and when to make one.
+//! Enters: what the configuration says of one. Leaves: the interface, set and up, whether made now or left by an
+//! earlier run; or why it cannot be. Absent: the parent's settings, and when to make one.
 //!
 //! In private mode the kernel hands a frame that comes from the same MAC address, such as the advert of the master, to
 //! the macvlan and not to its parent. XDP, tcx and packet sockets on the parent see it before that.
@@ -85,8 +85,8 @@ pub fn ensure(socket: &mut RouteSocket, vmac: &Vmac) -> Result<Origin, VmacError
     Ok(Origin::Made)
 }
 
-/// Removes those of the interfaces that are there as we have made them, all at once: one by one, the kernel waits for its
-/// readers (RCU) each time.
+/// Removes those of the interfaces that are there as we have made them, all at once: one by one, the kernel waits for
+/// its readers (RCU) each time.
 ///
 /// # Errors
 /// The kernel refused.

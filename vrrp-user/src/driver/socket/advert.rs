@@ -263,9 +263,10 @@ impl AdvertSender {
         }
     }
 
-    /// Sends what is queued and returns how many packets left. `outcome` hears of each, with the errno of one that did not: a full
-    /// queue (EAGAIN, ENOBUFS), an interface that is gone (ENODEV), a firewall (EPERM), a source that is gone or a
-    /// unicast peer without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). Nothing is tried again: the next advert is.
+    /// Sends what is queued and returns how many packets left. `outcome` hears of each, with the errno of one that did
+    /// not: a full queue (EAGAIN, ENOBUFS), an interface that is gone (ENODEV), a firewall (EPERM), a source that is
+    /// gone or a unicast peer without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). Nothing is tried again:
+    /// the next advert is.
     pub fn flush(&mut self, mut outcome: impl FnMut(InstanceId, Result<(), i32>)) -> usize {
         self.v4.flush(&mut outcome) + self.sealed.flush(&mut outcome) + self.v6.flush(&mut outcome)
     }

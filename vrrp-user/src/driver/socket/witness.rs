@@ -48,7 +48,8 @@ impl Testimony {
 
 impl Witness {
     /// # Errors
-    /// The interface is gone, the kernel lacks the family or binding to an index (Linux 5.0), or CAP_NET_RAW is missing.
+    /// The interface is gone, the kernel lacks the family or binding to an index (Linux 5.0), or CAP_NET_RAW is
+    /// missing.
     pub fn open(family: Family, ifindex: u32) -> io::Result<Self> {
         let domain = match family {
             Family::V4 => libc::AF_INET,

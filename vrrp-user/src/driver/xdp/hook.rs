@@ -1,7 +1,7 @@
 //! Whether the program is still where it was attached.
 //!
-//! Enters: the pin of its link. Leaves: yes or no, by one system call and without waiting. Absent: attaching it again. A
-//! link stays when somebody detaches it (`bpftool link detach`, Linux 5.9), on no interface.
+//! Enters: the pin of its link. Leaves: yes or no, by one system call and without waiting. Absent: attaching it again.
+//! A link stays when somebody detaches it (`bpftool link detach`, Linux 5.9), on no interface.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

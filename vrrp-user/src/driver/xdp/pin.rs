@@ -1,5 +1,5 @@
-//! What outlives the daemon: its links and maps under names in bpffs. The program goes on when the daemon is killed, and
-//! with it the fence.
+//! What outlives the daemon: its links and maps under names in bpffs. The program goes on when the daemon is killed,
+//! and with it the fence.
 //!
 //! Enters: the runtime directory, of which there is one per daemon. Leaves: a folder of pins,
 //! `/sys/fs/bpf/vrrpx/OWNER/vLAYOUT`, that no other daemon and no other network namespace has. Absent: the question

@@ -1,7 +1,7 @@
 //! The loaded program with its maps and links.
 //!
-//! Enters: instances, the peers and addresses of each, and interfaces. Leaves: entries of the maps, attachments and pins.
-//! Absent: what the daemon reads of the maps, see [`Maps`], and on which rung an interface can stand, see
+//! Enters: instances, the peers and addresses of each, and interfaces. Leaves: entries of the maps, attachments and
+//! pins. Absent: what the daemon reads of the maps, see [`Maps`], and on which rung an interface can stand, see
 //! [`super::attach`].
 
 use std::collections::HashMap;
@@ -190,7 +190,8 @@ impl Program {
     }
 
     /// Follows the program of another daemon that has left: takes over its XDP links of `wanted` interfaces in one step
-    /// each, detaches it from all others, and pins what it had pinned. Returns the interfaces whose hook it has taken over.
+    /// each, detaches it from all others, and pins what it had pinned. Returns the interfaces whose hook it has taken
+    /// over.
     ///
     /// # Errors
     /// Something could not be removed or pinned.
@@ -308,8 +309,8 @@ impl Program {
         self.shortcuts.set(place, Place(shortcut), 0).map_err(io::Error::other)
     }
 
-    /// Passes what the program logs on to the `log` crate's logger, in a build with `bpf-log`, for as long as the future
-    /// is polled.
+    /// Passes what the program logs on to the `log` crate's logger, in a build with `bpf-log`, for as long as the
+    /// future is polled.
     ///
     /// # Errors
     /// The program was built without the feature, or its ring cannot be waited for.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vrrp_ebpf::wire::vrrp::Header;
 use vrrp_ebpf::wire::{Family, Reject, TRAILER_LEN, Trailer};
 
-use super::{AntiReplay, HmacSettings, Mark, Marks, Senders, Sequence, TimeOfDay};
+use super::{HmacSettings, Mark, Marks, Senders, Sequence, TimeOfDay};
 
 /// Keeps out what is not signed as the settings demand.
 #[derive(Clone, Debug)]
@@ -136,11 +136,6 @@ impl Guard {
         }
         sent.following()
     }
-
-    /// Whether clocks may part before adverts are refused.
-    pub fn judges_time(&self) -> bool {
-        self.settings.anti_replay == AntiReplay::Time
-    }
 }
 
 #[cfg(test)]
@@ -148,7 +143,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::auth::{GROUP_SENDERS, HmacMode, Key};
+    use crate::protocol::auth::{AntiReplay, GROUP_SENDERS, HmacMode, Key};
 
     const NOW: TimeOfDay = Duration::from_secs(0x6800_0000);
     const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));

@@ -44,8 +44,8 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
     }
 }
 
-/// It is time to take over anew, unless this node was away again: for so long that a backup that stood still with it has
-/// noticed too, and waits for it.
+/// It is time to take over anew, unless this node was away again: for so long that a backup that stood still with it
+/// has noticed too, and waits for it.
 pub(in crate::protocol) fn fired(instance: &mut Instance, due: Timestamp, turn: &mut Turn<'_>) {
     if turn.now.since(due) > instance.settings().advert_interval.duration() {
         listen(instance, turn);

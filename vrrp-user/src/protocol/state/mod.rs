@@ -1,7 +1,7 @@
 //! The states, one file each, and the one way from each to another.
 //!
-//! Leaving a state stops all its timers; entering one arms those it needs. The addresses of a mastership may outlive it; see
-//! [`super::handover`].
+//! Leaving a state stops all its timers; entering one arms those it needs. The addresses of a mastership may outlive
+//! it; see [`super::handover`].
 
 pub(super) mod away;
 pub(super) mod backup;
