@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::daemon::{Config, Daemon, Instance};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{INTERFACE, VIRTUAL_V4};
 use vrrp_tests::malformed::{Flaw, Forger};
 use vrrp_tests::pair::{Pair, Role};
+use vrrp_tests::require;
 
 use crate::{ours, pair, subject};
 
@@ -195,4 +196,40 @@ fn late(daemon: Daemon) -> Result<Pair> {
     }
     let role = Role::new(daemon, config);
     Pair::idle([role.clone(), role])
+}
+
+/// Whether by the group or by unicast, and then to one of two peers only.
+#[test]
+fn who_is_not_let_send_leaves_to_the_master_that_it_hears() -> Result<()> {
+    type Make = fn(u8, usize) -> Instance;
+    if !ours() || !require("nft") {
+        return Ok(());
+    }
+    let unicast = |priority, own: usize| {
+        let others = [1, 2, 3].into_iter().filter(|node| *node != own);
+        let peers: Vec<String> = others.map(|node| format!("10.77.0.{node}")).collect();
+        let source = format!("unicast_src_ip 10.77.0.{own}");
+        Instance::v3(priority).line(&source).line(&format!("unicast_peer {{\n{}\n}}", peers.join("\n")))
+    };
+    let multicast = |priority, _: usize| Instance::v3(priority);
+    let cases: [(Make, &str); 2] =
+        [(multicast, "ip protocol 112"), (unicast, "ip protocol 112 ip daddr 10.77.0.2")];
+    for (instance, refused) in cases {
+        let role = |priority, own| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance(priority, own)));
+        Pair::settled([role(200, 1), role(150, 2), role(100, 3)])?.check(|pair| {
+            let rules = format!(
+                "add table inet refused; \
+                 add chain inet refused output {{ type filter hook output priority 0; }}; \
+                 add rule inet refused output {refused} drop"
+            );
+            pair.node(0)?.namespace.run("nft", &[&rules])?;
+            pair.wait_for_master(1)?;
+            pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
+            let status = pair.running(0)?.status()?;
+            let found = &status["instances"][0];
+            ensure!(found["state"] == "FAULT" && found["reason"] == "refused", "{found:#}");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

@@ -6,14 +6,17 @@ use std::net::IpAddr;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
-use std::thread::sleep;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle, sleep};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{monotonic, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
@@ -374,4 +377,70 @@ fn who_only_stands_in_hands_over_when_nobody_comes() -> Result<()> {
         pair.wait_for_master(1)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
     })
+}
+
+/// How long threads of the ordinary class wait for a processor while it lives: what moves a peer at such moments is the
+/// machine, and no fault of a takeover.
+struct Starvation {
+    ends: Arc<AtomicBool>,
+    watch: JoinHandle<Duration>,
+}
+
+impl Starvation {
+    fn watch() -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ends);
+        let watch = thread::spawn(move || {
+            let nap = Duration::from_millis(1);
+            let mut longest = Duration::ZERO;
+            while !seen.load(Relaxed) {
+                let start = monotonic();
+                sleep(nap);
+                let slept = Duration::from_nanos(monotonic().saturating_sub(start));
+                longest = longest.max(slept.saturating_sub(nap));
+            }
+            longest
+        });
+        Self { ends, watch }
+    }
+
+    fn longest(self) -> Result<Duration> {
+        self.ends.store(true, Relaxed);
+        self.watch.join().map_err(|_| anyhow!("the watch has panicked"))
+    }
+}
+
+/// A peer is patient for 30 ms and its skew here. Where the machine itself stood still for a good part of that, the whole is
+/// tried again.
+#[test]
+fn at_adverts_each_10_ms_the_peer_stays_backup() -> Result<()> {
+    const ATTEMPTS: usize = 5;
+    const EXCUSE: Duration = Duration::from_millis(8);
+    if !vrrpx() {
+        return Ok(());
+    }
+    let daemon = Daemon::Vrrpx(Mode::Auto);
+    let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority).interval(10)));
+    for attempt in 1..=ATTEMPTS {
+        let (mut moved, mut longest) = (false, Duration::ZERO);
+        Pair::settled([role(200), role(100)])?.check(|pair| {
+            pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+            let before = [stance(pair, 0)?, stance(pair, 1)?];
+            pair.observer.clear();
+            let starvation = Starvation::watch();
+            ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
+            sleep(AFTERWARDS);
+            longest = starvation.longest()?;
+            let adverts = pair.observer.adverts();
+            moved = [stance(pair, 0)?, stance(pair, 1)?] != before
+                || adverts.iter().any(|(_, node, advert)| *node != 0 || advert.priority == 0);
+            ensure!(!moved || longest > EXCUSE, "the peer has moved, and nobody starved ({longest:?})");
+            Ok(())
+        })?;
+        if !moved {
+            return Ok(());
+        }
+        println!("attempt {attempt}: ordinary threads have waited for {longest:?}");
+    }
+    Ok(())
 }

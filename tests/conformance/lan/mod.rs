@@ -80,7 +80,9 @@ fn a_stopped_master_is_followed_within_skew() {
         assert_eq!(moves(&world), expected, "seed {seed}");
         let skew = Duration::from_nanos(6_093_750);
         let waited = world.log[1].1.at.since(stopped);
-        assert!(waited >= skew && waited <= skew + HEARING + WAKE, "seed {seed}: {waited:?}");
+        // The skew begins anew with each release, and two follow the first one, which may all be heard.
+        let latest = skew + Duration::from_micros(2 * 1250) + 2 * WAKE + HEARING + WAKE;
+        assert!(waited >= skew && waited <= latest, "seed {seed}: {waited:?}");
         assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
         assert!(world.shared <= HEARING, "seed {seed}: both answer for {:?}", world.shared);
         assert!(world.overlap <= SETTLE + HEARING + WAKE, "seed {seed}: both for {:?}", world.overlap);

@@ -42,7 +42,10 @@ pub(super) const ROWS: &[Row] = &[
             wait down       -> advert 100, add, MASTER master_silent
             wait 10ms
             shutdown        -> advert 0, INIT shutdown
-            wait 600ms
+            wait 50ms - 1ns
+            wait 1ns        -> advert 0
+            wait 50ms       -> advert 0
+            wait 500ms
             hear 90 from 90 -> stop answering
             hear 90 from 90
             wait 50ms - 1ns
@@ -59,9 +62,24 @@ pub(super) const ROWS: &[Row] = &[
             wait down           -> advert 100, add, MASTER master_silent
             shutdown            -> advert 0, INIT shutdown
             hear 0 from 90
+            wait 100ms          -> advert 0, advert 0
             wait skew + 2s - 1ns
             wait 1ns            -> remove
             hear 90 from 90
+            wait 20s",
+    },
+    Row {
+        number: "own",
+        what: "an heir that is heard is told no more to take over",
+        variants: ALL,
+        settings: overlap,
+        script: "
+            startup         -> BACKUP startup
+            wait down       -> advert 100, add, MASTER master_silent
+            shutdown        -> advert 0, INIT shutdown
+            wait 20ms
+            hear 90 from 90 -> stop answering
+            wait 50ms       -> remove
             wait 20s",
     },
     Row {
@@ -73,7 +91,7 @@ pub(super) const ROWS: &[Row] = &[
             startup     -> BACKUP startup
             wait down   -> advert 100, add, MASTER master_silent
             shutdown    -> advert 0, INIT shutdown
-            wait 100ms
+            wait 10ms
             shutdown    -> remove
             shutdown
             wait 20s",
@@ -87,7 +105,7 @@ pub(super) const ROWS: &[Row] = &[
             startup          -> BACKUP startup
             wait down        -> advert 100, add, MASTER master_silent
             track 1 down     -> advert 0, FAULT track_down
-            wait 100ms
+            wait 100ms       -> advert 0, advert 0
             track 1 up       -> BACKUP recovered
             wait 100ms
             hear 150 from 90 -> stop answering, watch
@@ -102,7 +120,7 @@ pub(super) const ROWS: &[Row] = &[
             startup          -> BACKUP startup
             wait down        -> advert 100, add, MASTER master_silent
             track 1 down     -> advert 0, FAULT track_down
-            wait 100ms
+            wait 50ms        -> advert 0
             link down        -> remove
             hear 150 from 90
             wait 20s",
@@ -144,7 +162,7 @@ pub(super) const ROWS: &[Row] = &[
             track 1 down     -> advert 0, FAULT track_down
             track 1 up       -> BACKUP recovered
             hear 0 from 90
-            wait skew        -> advert 100, add, MASTER master_released
+            wait skew        -> advert 0, advert 0, advert 100, add, MASTER master_released
             wait 3s          -> advert 100, advert 100, advert 100
             is MASTER",
     },

@@ -1,6 +1,6 @@
 //! What somebody else removes from a master.
 
-use super::{ALL, Row, plain};
+use super::{ALL, Row, V3, plain};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -70,6 +70,39 @@ pub(super) const ROWS: &[Row] = &[
             link up             -> BACKUP recovered
             wait down           -> advert 100, add, MASTER master_silent
             lost path           -> put back",
+    },
+    Row {
+        number: "own",
+        what: "who must not send leaves to another master that does not hear it, for a minute",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            wait 10ms
+            hear 90 from 90     -> advert 100, contest
+            wait 10ms
+            hear 90 from 90
+            wait 10ms
+            refused
+            hear 90 from 90     -> advert 0, remove, FAULT refused
+            hear 90 from 90
+            wait 60s            -> BACKUP recovered",
+    },
+    Row {
+        number: "own",
+        what: "it is another one only when it is heard again, and a better one is obeyed",
+        variants: V3,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, MASTER master_silent
+            wait 10ms
+            refused
+            hear 90 from 90     -> advert 100, contest
+            wait 10ms
+            refused
+            hear 150 from 150   -> remove, watch, BACKUP higher_priority",
     },
     Row {
         number: "own",

@@ -139,10 +139,12 @@ pub enum Reason {
     Returned = 17,
     /// While this node was away, a master took over that it does not preempt.
     Superseded = 18,
+    /// This host has refused to send the adverts for so long that another master is there, which does not hear ours.
+    Refused = 19,
 }
 
 impl Reason {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Startup,
         Self::Owner,
         Self::MasterSilent,
@@ -162,6 +164,7 @@ impl Reason {
         Self::TakenAway,
         Self::Returned,
         Self::Superseded,
+        Self::Refused,
     ];
 
     /// The word in metrics, status and hooks.
@@ -186,6 +189,7 @@ impl Reason {
             Self::TakenAway => "taken_away",
             Self::Returned => "returned",
             Self::Superseded => "superseded",
+            Self::Refused => "refused",
         }
     }
 }

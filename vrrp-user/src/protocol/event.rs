@@ -25,6 +25,8 @@ pub enum Event {
     Deaf(InstanceId),
     /// An advert was sent, after none could be for so long that the lease has run out.
     Lapsed(InstanceId),
+    /// An advert is about to be told, and ours have been refused by this host for as long as a lease.
+    Refused(InstanceId),
     /// The instance's own interface can carry traffic, or cannot.
     Link(InstanceId, bool),
     /// The address that adverts are sent from, or its loss.

@@ -6,13 +6,20 @@
 //!
 //! ```text
 //! released ─► serving ── heir heard ──► settling ── its moment is over ──► removed
-//!                └─ skew and two intervals, nobody came ─────────────────────▲
+//!        ▲       ├─ skew and two intervals, nobody came ─────────────────────▲
+//!        └───────┘ released again, twice
 //! yielded ─────────────────────────────► settling
 //! ```
+//! A release that gets lost would have the heir wait for longer than the addresses are served. It begins its skew anew
+//! with each that it hears (RFC 9568 §6.4.2), so they follow within a part of it, and cost nobody anything: the
+//! addresses are served meanwhile.
+//!
 //! Nothing is left to serve where the instance cannot be reached any more, or where somebody else holds its addresses
 //! by force; then they go at once, as with [`Order::Strict`].
 
 use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};
 use super::event::Heard;
@@ -49,6 +56,21 @@ pub enum Handover {
 const SETTLE: Duration = Duration::from_millis(50);
 const SETTLE_EACH: Duration = Duration::from_micros(100);
 
+/// How often a release is said again, while no heir is heard. The first may be lost, and so may one after it.
+const AGAIN: u8 = 2;
+
+/// Between two of them, as a part of the interval, and at most.
+const AGAIN_PART: u32 = 8;
+const AGAIN_MAX: Duration = Duration::from_millis(50);
+
+/// Addresses that are released and served until an heir is heard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Serving {
+    until: Timestamp,
+    /// Releases that are still to be said.
+    again: u8,
+}
+
 /// Nobody waits longer for an heir, whatever the interval: the end of the daemon waits for this.
 const SERVE_MAX: Duration = Duration::from_secs(10);
 
@@ -64,8 +86,15 @@ pub(super) fn begin(instance: &mut Instance, to: State, reason: Reason, turn: &m
         settle(instance, turn);
     } else {
         instance.handover = Handover::Serving;
-        instance.timers.set(Timer::Handover, turn.now + patience(instance));
+        instance.serving = Serving { until: turn.now + patience(instance), again: AGAIN };
+        await_heir(instance, turn);
     }
+}
+
+fn await_heir(instance: &mut Instance, turn: &Turn<'_>) {
+    let Serving { until, again } = instance.serving;
+    let due = if again > 0 { until.min(turn.now + pause(instance)) } else { until };
+    instance.timers.set(Timer::Handover, due);
 }
 
 /// Somebody sends adverts: where the addresses are released, it is the heir.
@@ -75,9 +104,17 @@ pub(super) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>)
     }
 }
 
-/// The heir's moment is over, or nobody came.
+/// The heir's moment is over, or nobody came yet.
 pub(super) fn fired(instance: &mut Instance, turn: &mut Turn<'_>) {
-    abort(instance, turn);
+    let Serving { until, again } = instance.serving;
+    if instance.handover != Handover::Serving || turn.now >= until {
+        return abort(instance, turn);
+    }
+    if instance.source().is_some() {
+        turn.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
+    }
+    instance.serving.again = again.saturating_sub(1);
+    await_heir(instance, turn);
 }
 
 /// Ends a handover, if there is one, without its heir: nothing can be served any more, or nobody may wait.
@@ -98,7 +135,12 @@ pub(super) fn forget(instance: &mut Instance) {
 pub(super) fn can_serve(reason: Reason) -> bool {
     !matches!(
         reason,
-        Reason::LinkDown | Reason::NoSource | Reason::NoPeer | Reason::TakenAway | Reason::Removed
+        Reason::LinkDown
+            | Reason::NoSource
+            | Reason::NoPeer
+            | Reason::TakenAway
+            | Reason::Refused
+            | Reason::Removed
     )
 }
 
@@ -126,10 +168,16 @@ fn settling_time(settings: &InstanceSettings) -> Duration {
     SETTLE.saturating_add(SETTLE_EACH.saturating_mul(count))
 }
 
-/// An heir waits for its skew, which is another one than ours but by less than an interval.
+/// An heir waits for its skew after the last release that it has heard; it is another one than ours but by less than an
+/// interval.
 fn patience(instance: &Instance) -> Duration {
     let interval = instance.settings().advert_interval.duration();
-    instance.skew().saturating_add(interval.saturating_mul(2)).min(SERVE_MAX)
+    let releases = pause(instance).saturating_mul(AGAIN.into());
+    instance.skew().saturating_add(interval.saturating_mul(2)).saturating_add(releases).min(SERVE_MAX)
+}
+
+fn pause(instance: &Instance) -> Duration {
+    (instance.settings().advert_interval.duration() / AGAIN_PART).min(AGAIN_MAX)
 }
 
 fn remove(instance: &Instance, turn: &mut Turn<'_>) {

@@ -9,7 +9,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};
 use super::event::{Heard, Loss, TrackId};
-use super::handover::{self, Handover};
+use super::handover::{self, Handover, Serving};
 use super::settings::{InstanceSettings, TrackSettings};
 use super::state::{self, Backup, Master, RemoteMaster, Turn};
 use super::timers::{Timer, Timers};
@@ -37,6 +37,7 @@ pub struct Instance {
     pub(super) backup: Backup,
     pub(super) master: Master,
     pub(super) handover: Handover,
+    pub(super) serving: Serving,
     pub(super) stats: Stats,
 }
 
@@ -75,6 +76,7 @@ impl Instance {
             backup: Backup::default(),
             master: Master::default(),
             handover: Handover::default(),
+            serving: Serving::default(),
             stats: Stats::default(),
         }
     }
@@ -296,6 +298,10 @@ impl Instance {
         }
     }
 
+    pub(super) fn refused(&mut self) {
+        self.master.refused = self.state == State::Master;
+    }
+
     pub(super) fn link(&mut self, up: bool, turn: &mut Turn<'_>) {
         self.tracking.link = up;
         self.reconsider(turn);
@@ -332,15 +338,32 @@ impl Instance {
         }
     }
 
-    /// Whether somebody keeps removing the addresses: a Fault.
-    pub(super) fn set_taken_away(&mut self, is_so: bool, turn: &mut Turn<'_>) {
-        self.tracking.taken_away = is_so;
+    /// Somebody keeps removing the addresses: a Fault.
+    pub(super) fn set_taken_away(&mut self, turn: &mut Turn<'_>) {
+        self.tracking.taken_away = true;
         self.reconsider(turn);
     }
 
     /// As found by an earlier process.
     pub(super) fn hold_taken_away(&mut self) {
         self.tracking.taken_away = true;
+    }
+
+    /// Another master does not hear this one, whose adverts this host refuses to send: a Fault.
+    pub(super) fn set_refused(&mut self, turn: &mut Turn<'_>) {
+        self.tracking.refused = true;
+        self.reconsider(turn);
+    }
+
+    /// As found by an earlier process.
+    pub(super) fn hold_refused(&mut self) {
+        self.tracking.refused = true;
+    }
+
+    /// Tries again what somebody has prevented.
+    pub(super) fn reclaim(&mut self, turn: &mut Turn<'_>) {
+        (self.tracking.taken_away, self.tracking.refused) = (false, false);
+        self.reconsider(turn);
     }
 
     pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {

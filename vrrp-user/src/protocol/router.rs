@@ -145,6 +145,7 @@ impl Router {
             Event::Advert(id, ref heard) => self.on(id, now, |instance, turn| instance.heard(heard, turn)),
             Event::Seen(id, stamp) => self.on(id, now, |instance, turn| instance.seen(stamp, turn)),
             Event::Deaf(id) => self.on(id, now, Instance::deaf),
+            Event::Refused(id) => self.on(id, now, |instance, _| instance.refused()),
             Event::Lapsed(id) => self.on(id, now, Instance::lapsed),
             Event::Link(id, up) => self.on(id, now, |instance, turn| instance.link(up, turn)),
             Event::Source(id, source) => self.on(id, now, |instance, turn| instance.source_is(source, turn)),

@@ -18,6 +18,8 @@ pub struct Faults {
     pub track_down: bool,
     /// Somebody removes the addresses again and again.
     pub taken_away: bool,
+    /// This host refuses to send the adverts, and another master is there.
+    pub refused: bool,
 }
 
 impl Faults {
@@ -33,6 +35,8 @@ impl Faults {
             Some(Reason::TrackDown)
         } else if self.taken_away {
             Some(Reason::TakenAway)
+        } else if self.refused {
+            Some(Reason::Refused)
         } else {
             None
         }
@@ -75,6 +79,8 @@ pub(super) struct Tracking {
     pub(super) source: Option<IpAddr>,
     /// Until [`super::Timer::Reclaim`].
     pub(super) taken_away: bool,
+    /// The same.
+    pub(super) refused: bool,
     /// Latest result of each of the settings' tracks, in their order: 1 for up and 0 for down, or the number of a file.
     results: Vec<Option<i32>>,
 }
@@ -82,7 +88,7 @@ pub(super) struct Tracking {
 impl Tracking {
     pub(super) fn new(settings: &InstanceSettings) -> Self {
         let results = settings.tracks.iter().map(|track| track.initial.map(i32::from)).collect();
-        Self { link: false, source: None, taken_away: false, results }
+        Self { link: false, source: None, taken_away: false, refused: false, results }
     }
 
     /// For other settings of the same instance. What is tracked still keeps its result; what is new has the result that
@@ -126,6 +132,7 @@ impl Tracking {
             no_peer: settings.unicast.as_ref().is_some_and(|unicast| unicast.peers.is_empty()),
             track_down: self.known(&settings.tracks).any(|(track, value)| track.fails(value)),
             taken_away: self.taken_away,
+            refused: self.refused,
         }
     }
 

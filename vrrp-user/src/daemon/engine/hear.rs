@@ -15,7 +15,7 @@ use super::{APPROACH, DRAIN_MAX, Engine};
 use crate::daemon::auth::Gate;
 use crate::driver::socket;
 use crate::protocol::auth::Proof;
-use crate::protocol::{Event, Heard, InstanceId, Interval, Priority, Version};
+use crate::protocol::{Event, Heard, Instance, InstanceId, Interval, Priority, Version};
 
 /// The advert under handling, as the kernel recorded it.
 #[derive(Clone, Copy)]
@@ -85,6 +85,11 @@ impl Engine {
         if let Some(link) = self.links.get_mut(instance.index()) {
             link.heard_form = Some(sighted.checksum);
             link.answer_checksum(view.settings());
+        }
+        let is_refused = self.links.get(instance.index()).is_some_and(|link| link.is_refused(now));
+        let own = self.router.instance(instance).and_then(Instance::source);
+        if is_refused && heard.priority != Priority::RELEASE && Some(heard.source) != own {
+            self.router.handle(&Event::Refused(instance), now);
         }
         self.router.handle(&Event::Advert(instance, heard), now);
         self.act(Some((instance, sighted)), now);

@@ -39,6 +39,10 @@ pub(super) struct Link {
     pub(super) serving: bool,
     /// What was said last renews the lease: it was no release.
     pub(super) renewing: bool,
+    /// Since when each advert, or a part of each, was refused by this host.
+    pub(super) refused_since: Option<Timestamp>,
+    /// The latest one was.
+    pub(super) is_refused: bool,
     /// It was said too late to renew anything.
     pub(super) lapsed: bool,
 }
@@ -55,6 +59,11 @@ impl Link {
         self.answer_checksum(settings);
     }
 
+    /// Somebody who should have heard this instance may have waited in vain.
+    pub(super) fn is_refused(&self, now: Timestamp) -> bool {
+        self.is_refused && self.refused_since.is_some_and(|since| now.since(since) >= self.lease)
+    }
+
     pub(super) fn answer_checksum(&mut self, settings: &InstanceSettings) {
         if let (true, Some(form), Some(outgoing)) =
             (settings.answers_checksum, self.heard_form, &mut self.outgoing)
@@ -66,11 +75,14 @@ impl Link {
 
 impl Engine {
     pub(super) fn advertise(&mut self, instance: InstanceId, priority: Priority) {
-        let Some(Link { outgoing: Some(outgoing), gate, renewing, .. }) =
+        let Some(Link { outgoing: Some(outgoing), gate, renewing, refused_since, is_refused, .. }) =
             self.links.get_mut(instance.index())
         else {
             return;
         };
+        if !std::mem::take(is_refused) {
+            *refused_since = None;
+        }
         *renewing = priority != Priority::RELEASE;
         match gate {
             Some(gate) => gate.send(&mut self.sender, outgoing, instance, priority),
@@ -103,6 +115,10 @@ impl Engine {
                 board.send_errors.fetch_add(1, Relaxed);
             }
             let Some(link) = links.get_mut(instance.index()) else { return };
+            if is_refusal(errno) {
+                link.is_refused = true;
+                link.refused_since.get_or_insert(now);
+            }
             if link.failure_reported.is_none_or(|last| now.since(last) >= FAILURE_PAUSE) {
                 link.failure_reported = Some(now);
                 reports.push(Report::SendFailed(instance, errno));
@@ -168,4 +184,9 @@ impl Engine {
 
 pub(super) fn gate(board: &Board, index: usize, settings: &InstanceSettings) -> Option<Gate> {
     Gate::open(settings, board.instances.get(index).and_then(|board| board.ledger.get()))
+}
+
+/// By this host, and not for want of a way: a peer without a route, or whose neighbour entry has failed, may be dead.
+fn is_refusal(errno: i32) -> bool {
+    matches!(errno, libc::EPERM | libc::EACCES | libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN)
 }

@@ -8,26 +8,29 @@ use crate::protocol::action::{Reason, State};
 use crate::protocol::instance::Instance;
 use crate::protocol::timers::Timer;
 
-/// Until addresses that somebody kept removing are tried again.
+/// Until addresses that somebody kept removing are tried again, and sending that was refused.
 const RECLAIM: Duration = Duration::from_secs(60);
 
 /// Goes on where another process has left.
 pub(in crate::protocol) fn resume(instance: &mut Instance, turn: &mut Turn<'_>) {
-    if instance.reason == Some(Reason::TakenAway) {
-        instance.hold_taken_away();
+    match instance.reason {
+        Some(Reason::TakenAway) => instance.hold_taken_away(),
+        Some(Reason::Refused) => instance.hold_refused(),
+        _ => {}
     }
     enter(instance, turn);
 }
 
 pub(super) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
-    if instance.faults().taken_away {
+    let faults = instance.faults();
+    if faults.taken_away || faults.refused {
         instance.timers.set(Timer::Reclaim, turn.now + RECLAIM);
     }
 }
 
 pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, turn: &mut Turn<'_>) {
     if timer == Timer::Reclaim {
-        instance.set_taken_away(false, turn);
+        instance.reclaim(turn);
     }
 }
 

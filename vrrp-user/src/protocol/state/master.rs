@@ -31,6 +31,8 @@ pub(in crate::protocol) struct Master {
     contest_announced: Option<Timestamp>,
     /// When a lower master was heard last.
     rivalled: Option<Timestamp>,
+    /// This host has refused our adverts, or those to one of several peers, until the advert that is told next.
+    pub(in crate::protocol) refused: bool,
     addresses_lost: Losses,
     paths_lost: Losses,
 }
@@ -66,6 +68,7 @@ pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, tu
 }
 
 pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    let is_refused = std::mem::take(&mut instance.master.refused);
     if away::notice(instance, turn) {
         return away::heard(instance, heard, turn);
     }
@@ -77,6 +80,9 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
             advertise(instance, turn);
         }
         go(instance, State::Backup, reason, Some(heard), turn);
+    } else if is_refused && instance.master.rivalled.is_some() {
+        // One that does not give way after an advert of ours does not hear us, and has the addresses as well.
+        instance.set_refused(turn);
     } else {
         contested(instance, heard, turn);
     }
@@ -98,7 +104,7 @@ pub(in crate::protocol) fn lost(instance: &mut Instance, loss: Loss, turn: &mut 
         (Verdict::PutBack, _) => {
             turn.actions.push_back(Action::PutBack(instance.id(), instance.epoch));
         }
-        (Verdict::GiveUp, Loss::Address) => instance.set_taken_away(true, turn),
+        (Verdict::GiveUp, Loss::Address) => instance.set_taken_away(turn),
         (Verdict::GiveUp, _) => turn.actions.push_back(Action::ReportAbandoned(instance.id())),
         (Verdict::Leave, _) => {}
     }

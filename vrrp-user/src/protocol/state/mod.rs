@@ -38,6 +38,7 @@ const LOSSES: &[Reason] = &[
     Reason::TrackDown,
     Reason::GroupFault,
     Reason::TakenAway,
+    Reason::Refused,
 ];
 const ENDS: &[Reason] = &[Reason::Shutdown, Reason::Removed];
 const YIELDS: &[Reason] =
@@ -130,7 +131,7 @@ BACKUP -> FAULT: link_down, no_source, no_peer, track_down, group_fault
 BACKUP -> INIT: shutdown, removed
 MASTER -> BACKUP: higher_priority, higher_address, group_yielded, superseded
 MASTER -> MASTER: returned
-MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault, taken_away
+MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault, taken_away, refused
 MASTER -> INIT: shutdown, removed
 FAULT -> BACKUP: recovered
 FAULT -> MASTER: recovered
