@@ -273,7 +273,7 @@ const ROWS: &[Row] = &[
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
             a link down         -> a advert 0, a remove, a FAULT link_down, b advert 0, b FAULT group_fault, GROUP FAULT link_down
-            wait 600ms          -> b advert 0, b advert 0
+            wait 600ms
             b hear 90 from 90   -> b stop answering
             wait 50ms           -> b remove",
     },

@@ -105,7 +105,7 @@ pub(super) const ROWS: &[Row] = &[
             startup          -> BACKUP startup
             wait down        -> advert 100, add, MASTER master_silent
             track 1 down     -> advert 0, FAULT track_down
-            wait 100ms       -> advert 0, advert 0
+            wait 100ms
             track 1 up       -> BACKUP recovered
             wait 100ms
             hear 150 from 90 -> stop answering, watch
@@ -120,7 +120,7 @@ pub(super) const ROWS: &[Row] = &[
             startup          -> BACKUP startup
             wait down        -> advert 100, add, MASTER master_silent
             track 1 down     -> advert 0, FAULT track_down
-            wait 50ms        -> advert 0
+            wait 50ms
             link down        -> remove
             hear 150 from 90
             wait 20s",
@@ -162,7 +162,7 @@ pub(super) const ROWS: &[Row] = &[
             track 1 down     -> advert 0, FAULT track_down
             track 1 up       -> BACKUP recovered
             hear 0 from 90
-            wait skew        -> advert 0, advert 0, advert 100, add, MASTER master_released
+            wait skew        -> advert 100, add, MASTER master_released
             wait 3s          -> advert 100, advert 100, advert 100
             is MASTER",
     },

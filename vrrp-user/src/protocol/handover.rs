@@ -86,7 +86,8 @@ pub(super) fn begin(instance: &mut Instance, to: State, reason: Reason, turn: &m
         settle(instance, turn);
     } else {
         instance.handover = Handover::Serving;
-        instance.serving = Serving { until: turn.now + patience(instance), again: AGAIN };
+        let again = if says_again(reason) { AGAIN } else { 0 };
+        instance.serving = Serving { until: turn.now + patience(instance), again };
         await_heir(instance, turn);
     }
 }
@@ -142,6 +143,11 @@ pub(super) fn can_serve(reason: Reason) -> bool {
             | Reason::Refused
             | Reason::Removed
     )
+}
+
+/// Not where what is served has failed: each release that the heir hears would put its takeover off.
+fn says_again(reason: Reason) -> bool {
+    !matches!(reason, Reason::TrackDown | Reason::GroupFault)
 }
 
 fn settle(instance: &mut Instance, turn: &mut Turn<'_>) {
