@@ -106,6 +106,10 @@ impl Frame {
         Self { source, ..self }
     }
 
+    pub fn source_address(&self) -> IpAddr {
+        self.source
+    }
+
     pub fn destination(self, destination: IpAddr) -> Self {
         Self { destination, ..self }
     }

@@ -1,6 +1,6 @@
 //! What a flood of valid adverts may cost.
 
-use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceKey, PEERS_PER_SLOT};
+use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceKey, PEERS_PER_SLOT, Slot};
 use vrrp_ebpf::wire::Family;
 use vrrp_tests::packet::{Frame, V3_IPV4, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
@@ -31,6 +31,22 @@ fn events_are_limited() {
         next_window();
         assert_eq!(stand.run(&from(1)), EVENT);
     });
+}
+
+/// A flood of lower routers hides no better one, and the other way round.
+#[test]
+fn a_better_router_is_heard_in_a_flood_of_lower_ones() {
+    for flooding in [99, 100] {
+        on_each_entry(&Slot { priority: 100, ..slot(V3_IPV4) }, Family::V4, 0, |stand| {
+            let of = |priority: u8| from(1).byte(2, priority);
+            next_window();
+            let over = (0..4 * BUDGET_OTHERS)
+                .filter(|_| stand.run(&of(flooding)) == Outcome::Dropped(Counter::OverBudget))
+                .count();
+            assert!(over > 0);
+            assert_eq!(stand.run(&of(199 - flooding)), EVENT, "in a flood of priority {flooding}");
+        });
+    }
 }
 
 /// The first senders keep their records; a further one is counted beside its event.

@@ -32,7 +32,7 @@ mod stranger;
 mod watch;
 
 pub use crate::wire::{PAYLOAD_MAX, Slot};
-pub use budget::{BUDGET_OTHERS, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget};
+pub use budget::{BUDGET_OTHERS, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget, Rank};
 pub use counter::{COUNTERS, Counter, Counters};
 pub use event::Event;
 pub use key::{InstanceKey, SHORTCUTS, Shortcut};
@@ -43,7 +43,7 @@ pub use stranger::{STRANGERS_MAX, Stranger};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Most instances that one daemon runs; the maps are sized to what the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

@@ -24,7 +24,9 @@ pub struct Slot {
     pub trailer: u8,
     /// Heard as well, for a migration (RFC 9568 §8.4); 0: no other.
     pub other_version: u8,
-    pub reserved: [u8; 3],
+    /// The instance's own, as configured: who has a lower one cannot be its master.
+    pub priority: u8,
+    pub reserved: [u8; 2],
 }
 
 const _: () = assert!(size_of::<Slot>() == 48);
@@ -48,7 +50,8 @@ impl Slot {
         unicast: 0,
         trailer: Self::UNSIGNED,
         other_version: 0,
-        reserved: [0; 3],
+        priority: 0,
+        reserved: [0; 2],
     };
 
     /// Whether it takes a key to tell whose an advert is: then the daemon does, and the program records no peers.

@@ -150,7 +150,7 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     let now = now();
     // Whether a signed advert is its sender's, the daemon finds out: nobody is known by it before.
     let peer = if form.is_signed() { NO_PEER } else { record::peer(slot, &sighting, checksum, now) };
-    if !limit::spend(slot, &sighting.source, now) {
+    if !limit::spend(slot, &sighting, form.priority, view.unknown, now) {
         maps::count(Some(slot), Counter::OverBudget as u32);
         return Verdict::Drop;
     }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use vrrp_ebpf::map::{
     Budget, COUNTERS, Counter, Counters, InstanceKey, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Permit,
-    PermitKey, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
+    PermitKey, Rank, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
@@ -300,10 +300,11 @@ impl Maps {
 
     /// Does for the socket rung what the program does with signed adverts: nobody is known by one before its signature
     /// is. False beyond the budget of the instance.
-    pub fn pass_signed(&self, slot: u32, source: [u8; 16], stamp: Timestamp) -> bool {
-        let is_watched = self.watch.read(slot).is_some_and(|watch| watch.source == source);
+    pub fn pass_signed(&self, slot: u32, sighting: &Sighting, own: u8, stamp: Timestamp) -> bool {
+        let is_watched = self.watch.read(slot).is_some_and(|watch| watch.source == sighting.source);
+        let rank = Rank::of(sighting.priority, own, is_watched);
         let mut budget = self.budgets.read(slot).unwrap_or_default();
-        let is_left = budget.spend(is_watched, stamp.as_nanos());
+        let is_left = budget.spend(rank as usize, stamp.as_nanos());
         self.budgets.write(slot, budget);
         let counter = if is_left { Counter::Event } else { Counter::OverBudget };
         self.count(Some(slot), counter as usize);

@@ -481,7 +481,8 @@ fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
         },
         trailer,
         other_version: if settings.also_v2 { Version::V2 as u8 } else { 0 },
-        reserved: [0; 3],
+        priority: settings.priority.0,
+        reserved: [0; 2],
     }
 }
 

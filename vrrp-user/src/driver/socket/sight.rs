@@ -67,7 +67,7 @@ pub fn sight<'a>(
             .checked_sub(frame.prefix)
             .and_then(|from| bytes.get(from..))
             .and_then(|rest| rest.get(..frame.length + frame.prefix))?;
-        let passes = maps.pass_signed(slot, sighting.source, stamp);
+        let passes = maps.pass_signed(slot, &sighting, form.priority, stamp);
         return passes.then_some(Sighted { slot, peer: NO_PEER, message, sighting, checksum, stamp });
     }
     match maps.record(slot, &sighting, checksum, message, stamp) {
