@@ -20,6 +20,12 @@ fn start_engine(recipe: &mut Recipe, host: usize) -> Result<()> {
     recipe.start(host, "dockerd", &options)
 }
 
+/// The next engine would take the containerd that a killed one has left for its own, and wait for it in vain.
+fn is_gone(recipe: &Recipe, host: usize) -> Result<()> {
+    let line = "! kill -0 $(cat /run/docker/containerd/containerd.pid) 2>/dev/null";
+    until("the end of containerd", PATIENCE, || recipe.sh(host, line).is_ok())
+}
+
 fn answers(recipe: &Recipe, host: usize) -> Result<()> {
     until("the Docker engine", START, || recipe.run(host, "docker", &["version"]).is_ok())
 }
@@ -64,6 +70,7 @@ fn containers_run_where_the_address_is() -> Result<()> {
         recipe.end(0, "dockerd", Signal::SIGKILL)?;
         recipe.serves(1, ADDRESS)?;
         recipe.gets(ADDRESS, "app2")?;
+        is_gone(recipe, 0)?;
         start_engine(recipe, 0)?;
         answers(recipe, 0)?;
         rests(recipe, 0)?;
