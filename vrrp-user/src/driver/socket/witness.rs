@@ -15,8 +15,8 @@ use vrrp_ebpf::wire::{Family, PROTOCOL, ipv4};
 
 use super::option::{set, set_buffer, socket};
 
-/// Of some hundred adverts, each for as much as its buffer takes.
-const RECEIVE_BUFFER: c_int = 128 << 10;
+/// Of some forty adverts, each for as much as its buffer takes: who hears these hears the rest.
+const RECEIVE_BUFFER: c_int = 16 << 10;
 /// The longest IPv4 header, and the first words of the message.
 const HEAD: usize = 64;
 /// SO_MEMINFO of socket(7) as an array of words (Linux 4.12), and the place of the losses in it.
