@@ -1,7 +1,8 @@
 //! Whether the program and the host's own sockets hear the same adverts.
 //!
 //! Enters: what the maps and a witness socket per interface have heard since the last look. Leaves: what is [`Amiss`]
-//! of each instance. Absent: remedies. It looks once a second on the main thread; nothing waits for it.
+//! of each instance. Absent: remedies. It looks each two seconds on the main thread, and each second while
+//! something differs; nothing waits for it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -76,6 +77,7 @@ pub struct Place<'a> {
 pub struct Hearing {
     witnesses: HashMap<(u32, Family), Witness>,
     marks: HashMap<InstanceId, Mark>,
+    is_resting: bool,
 }
 
 /// What was found at earlier looks.
@@ -94,6 +96,13 @@ struct Mark {
 }
 
 impl Hearing {
+    /// Whether this second's look may be left out: each other one, while nothing is suspicious.
+    pub fn rests(&mut self) -> bool {
+        let is_suspicious = self.marks.values().any(|mark| mark.deaf > 0 || mark.unheard > 0);
+        self.is_resting = !self.is_resting && !is_suspicious;
+        self.is_resting
+    }
+
     /// What is amiss with instances, by their numbers. Takes a few system calls per interface, and one per instance
     /// that sockets hear and that watches no master.
     pub fn look<'a>(
