@@ -116,7 +116,8 @@ impl Guard {
         Ok(this)
     }
 
-    /// For a daemon that is about to follow another one, whose guard holds the lock of its own file. It does nothing before [`Self::succeed`].
+    /// For a daemon that is about to follow another one, whose guard holds the lock of its own file. It does nothing
+    /// before [`Self::succeed`].
     ///
     /// # Errors
     /// As [`relieve`] and [`Self::start`].

@@ -4,20 +4,22 @@
 //! programs and group memberships on interfaces, listeners for the engine. Runs on the ordinary threads: attaching
 //! costs milliseconds.
 
+mod form;
+mod mend;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use tracing::{info, warn};
-use vrrp_ebpf::map::{InstanceKey, Permit, PermitKey, Slot};
+use vrrp_ebpf::map::InstanceKey;
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::address::widen;
 
+use self::form::{expected, permits};
 use super::fence::Fence;
-use super::hearing::{self, Amiss, Hearing};
+use super::hearing::Hearing;
 use super::vmacs::Carrier;
 use crate::daemon::board::Board;
 use crate::daemon::process::options::XdpMode;
@@ -25,14 +27,10 @@ use crate::daemon::queue::{Input, Queue};
 use crate::daemon::record::{Record, RungNote};
 use crate::daemon::reload::change::{Changes, Configured};
 use crate::driver::Rung;
-use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Listener, Membership};
 use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program};
-use crate::protocol::{Auth, Event, InstanceId, InstanceSettings, UnicastPeer, Version};
-
-/// Kept from adverts again so soon, the program is not put before others once more.
-const PRECEDES: Duration = Duration::from_secs(60);
+use crate::protocol::{InstanceId, InstanceSettings};
 
 #[derive(Debug)]
 pub struct Attachments {
@@ -275,81 +273,6 @@ impl Attachments {
         rung
     }
 
-    /// Attaches the program again where somebody has detached it. Returns whether there are such places to look at.
-    pub fn mend(&mut self) -> bool {
-        let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
-        let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
-        let by_others = "the program was detached by somebody else, and is attached again";
-        detached.into_iter().for_each(|ifindex| self.reattach(ifindex, by_others));
-        if !self.hearing.rests() {
-            self.compare();
-        }
-        self.rungs.values().any(|rung| rung.is_program())
-    }
-
-    /// Tells who does not hear what the other one does, and mends what can be mended.
-    fn compare(&mut self) {
-        let Self { instances, places, rungs, hearing, maps, .. } = self;
-        let place = |(id, place): (&InstanceId, &Place)| {
-            let ifindex = place.ifindex.filter(|it| rungs.get(it).is_some_and(|rung| rung.is_program()))?;
-            Some(hearing::Place { id: *id, settings: instances.get(id)?, ifindex, source: place.source })
-        };
-        let amiss = hearing.look(places.iter().filter_map(place), maps);
-        for (id, settings) in instances {
-            let now = amiss.get(id).copied();
-            let before = self.record.amiss(*id, now);
-            match now {
-                Some(now) if before != Some(now) => warn!(instance = %settings.name, "{now}"),
-                None if before.is_some() => {
-                    info!(instance = %settings.name, "program and sockets hear the same again");
-                }
-                _ => {}
-            }
-        }
-        let hidden = amiss.iter().filter(|(_, amiss)| **amiss == Amiss::Program);
-        let hidden: HashSet<u32> = hidden.filter_map(|(id, _)| self.places.get(id)?.ifindex).collect();
-        hidden.into_iter().for_each(|ifindex| self.precede(ifindex));
-        let wants_group = |(id, place): &(&InstanceId, &Place)| {
-            let is_lost = amiss.get(id) == Some(&Amiss::Membership) || place.membership.is_none();
-            let settings = self.instances.get(id);
-            is_lost && place.ifindex.is_some() && settings.is_some_and(|it| it.unicast.is_none())
-        };
-        let lost: Vec<InstanceId> = self.places.iter().filter(wants_group).map(|(id, _)| *id).collect();
-        lost.into_iter().for_each(|id| self.join(id));
-    }
-
-    /// Another program keeps adverts from ours: ours goes before it. Where that was in vain, a packet socket hears what
-    /// programs of tcx and XDP's stack leave.
-    fn precede(&mut self, ifindex: u32) {
-        let now = clock::now();
-        let before = self.preceded.insert(ifindex, now);
-        if before.is_some_and(|before| now.since(before) < PRECEDES) {
-            self.hidden.insert(ifindex);
-        }
-        self.reattach(ifindex, "another program kept adverts from ours, which is attached before it");
-        for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
-            self.inputs.push(Input::Event(Event::Deaf(*id)));
-        }
-    }
-
-    fn reattach(&mut self, ifindex: u32, why: &str) {
-        let here = self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex));
-        let ids: Vec<InstanceId> = here.map(|(id, _)| *id).collect();
-        let settings = ids.first().and_then(|id| self.instances.get(id));
-        let Some(interface) = settings.map(|settings| Arc::clone(&settings.interface)) else { return };
-        warn!(%interface, "{why}");
-        self.hearing.forget(&ids);
-        for id in &ids {
-            self.record.amiss(*id, None);
-        }
-        let rung = self.climb(ifindex, &interface);
-        self.record.reattached(&interface);
-        for board in ids.iter().filter_map(|id| self.board.instances.get(id.index())) {
-            board.rung.store(rung as u8, Relaxed);
-        }
-        self.fence();
-    }
-
     fn attach(&mut self, ifindex: u32, interface: &str) -> Result<Attached, Vec<String>> {
         let mode = match self.mode {
             XdpMode::Auto => Mode::Auto,
@@ -456,45 +379,4 @@ impl Attachments {
         }
         self.maps.set_slot(instance.0, &slot);
     }
-}
-
-/// The form that adverts of an instance must have.
-fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
-    let (auth_type, auth_data) = match settings.auth {
-        Auth::None | Auth::Hmac(_) => (0, [0; 8]),
-        Auth::Pass(password) => (1, password),
-        Auth::Ah(_) => (Slot::AH, [0; 8]),
-    };
-    let trailer = match &settings.auth {
-        Auth::Hmac(hmac) if hmac.demands() => Slot::SIGNED,
-        Auth::Hmac(_) => Slot::MAYBE_SIGNED,
-        Auth::None | Auth::Pass(_) | Auth::Ah(_) => Slot::UNSIGNED,
-    };
-    Slot {
-        source: source.map_or([0; 16], widen),
-        auth_data,
-        group: settings.group.map_or([0; 16], widen),
-        version: settings.version as u8,
-        auth_type,
-        unicast: match &settings.unicast {
-            None => 0,
-            Some(unicast) if unicast.checks_source => Slot::LISTED,
-            Some(_) => 1,
-        },
-        trailer,
-        other_version: if settings.also_v2 { Version::V2 as u8 } else { 0 },
-        priority: settings.priority.0,
-        reserved: [0; 2],
-    }
-}
-
-/// The peers, where no others are heard.
-fn permits(instance: InstanceId, settings: &InstanceSettings) -> Vec<(PermitKey, Permit)> {
-    let unicast = settings.unicast.as_ref().filter(|unicast| unicast.checks_source);
-    let peers = unicast.into_iter().flat_map(|unicast| &unicast.peers);
-    let permit = |peer: &UnicastPeer| {
-        let key = PermitKey { slot: instance.0, source: widen(peer.address) };
-        (key, Permit { min_ttl: peer.min_ttl, max_ttl: peer.max_ttl })
-    };
-    peers.map(permit).collect()
 }

@@ -1,0 +1,49 @@
+//! What the program is told of an instance: the form that its adverts must have, and who may send them.
+
+use std::net::IpAddr;
+
+use vrrp_ebpf::map::{Permit, PermitKey, Slot};
+use vrrp_ebpf::wire::address::widen;
+
+use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer, Version};
+
+/// The form that adverts of an instance must have.
+pub(super) fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> Slot {
+    let (auth_type, auth_data) = match settings.auth {
+        Auth::None | Auth::Hmac(_) => (0, [0; 8]),
+        Auth::Pass(password) => (1, password),
+        Auth::Ah(_) => (Slot::AH, [0; 8]),
+    };
+    let trailer = match &settings.auth {
+        Auth::Hmac(hmac) if hmac.demands() => Slot::SIGNED,
+        Auth::Hmac(_) => Slot::MAYBE_SIGNED,
+        Auth::None | Auth::Pass(_) | Auth::Ah(_) => Slot::UNSIGNED,
+    };
+    Slot {
+        source: source.map_or([0; 16], widen),
+        auth_data,
+        group: settings.group.map_or([0; 16], widen),
+        version: settings.version as u8,
+        auth_type,
+        unicast: match &settings.unicast {
+            None => 0,
+            Some(unicast) if unicast.checks_source => Slot::LISTED,
+            Some(_) => 1,
+        },
+        trailer,
+        other_version: if settings.also_v2 { Version::V2 as u8 } else { 0 },
+        priority: settings.priority.0,
+        reserved: [0; 2],
+    }
+}
+
+/// The peers, where no others are heard.
+pub(super) fn permits(instance: InstanceId, settings: &InstanceSettings) -> Vec<(PermitKey, Permit)> {
+    let unicast = settings.unicast.as_ref().filter(|unicast| unicast.checks_source);
+    let peers = unicast.into_iter().flat_map(|unicast| &unicast.peers);
+    let permit = |peer: &UnicastPeer| {
+        let key = PermitKey { slot: instance.0, source: widen(peer.address) };
+        (key, Permit { min_ttl: peer.min_ttl, max_ttl: peer.max_ttl })
+    };
+    peers.map(permit).collect()
+}

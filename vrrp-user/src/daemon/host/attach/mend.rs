@@ -1,0 +1,97 @@
+//! What others do to the program and to the host's own sockets, and what is done about it.
+//!
+//! Enters: once a second, how hooks are, and what [`hearing`] finds. Leaves: the program attached again, or before those
+//! that kept adverts from it, or a packet socket in its place; groups joined again; who is deaf, in log and record.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::{Attachments, Place};
+use crate::daemon::host::hearing::{self, Amiss};
+use crate::daemon::queue::Input;
+use crate::driver::clock;
+use crate::protocol::{Event, InstanceId};
+
+/// Kept from adverts again so soon, the program is not put before others once more.
+const PRECEDES: Duration = Duration::from_secs(60);
+
+impl Attachments {
+    /// Attaches the program again where somebody has detached it. Returns whether there are such places to look at.
+    pub fn mend(&mut self) -> bool {
+        let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
+        let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
+        let by_others = "the program was detached by somebody else, and is attached again";
+        detached.into_iter().for_each(|ifindex| self.reattach(ifindex, by_others));
+        if !self.hearing.rests() {
+            self.compare();
+        }
+        self.rungs.values().any(|rung| rung.is_program())
+    }
+
+    /// Tells who does not hear what the other one does, and mends what can be mended.
+    fn compare(&mut self) {
+        let Self { instances, places, rungs, hearing, maps, .. } = self;
+        let place = |(id, place): (&InstanceId, &Place)| {
+            let ifindex = place.ifindex.filter(|it| rungs.get(it).is_some_and(|rung| rung.is_program()))?;
+            Some(hearing::Place { id: *id, settings: instances.get(id)?, ifindex, source: place.source })
+        };
+        let amiss = hearing.look(places.iter().filter_map(place), maps);
+        for (id, settings) in instances {
+            let now = amiss.get(id).copied();
+            let before = self.record.amiss(*id, now);
+            match now {
+                Some(now) if before != Some(now) => warn!(instance = %settings.name, "{now}"),
+                None if before.is_some() => {
+                    info!(instance = %settings.name, "program and sockets hear the same again");
+                }
+                _ => {}
+            }
+        }
+        let hidden = amiss.iter().filter(|(_, amiss)| **amiss == Amiss::Program);
+        let hidden: HashSet<u32> = hidden.filter_map(|(id, _)| self.places.get(id)?.ifindex).collect();
+        hidden.into_iter().for_each(|ifindex| self.precede(ifindex));
+        let wants_group = |(id, place): &(&InstanceId, &Place)| {
+            let is_lost = amiss.get(id) == Some(&Amiss::Membership) || place.membership.is_none();
+            let settings = self.instances.get(id);
+            is_lost && place.ifindex.is_some() && settings.is_some_and(|it| it.unicast.is_none())
+        };
+        let lost: Vec<InstanceId> = self.places.iter().filter(wants_group).map(|(id, _)| *id).collect();
+        lost.into_iter().for_each(|id| self.join(id));
+    }
+
+    /// Another program keeps adverts from ours: ours goes before it. Where that was in vain, a packet socket hears what
+    /// programs of tcx and XDP's stack leave.
+    fn precede(&mut self, ifindex: u32) {
+        let now = clock::now();
+        let before = self.preceded.insert(ifindex, now);
+        if before.is_some_and(|before| now.since(before) < PRECEDES) {
+            self.hidden.insert(ifindex);
+        }
+        self.reattach(ifindex, "another program kept adverts from ours, which is attached before it");
+        for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
+            self.inputs.push(Input::Event(Event::Deaf(*id)));
+        }
+    }
+
+    fn reattach(&mut self, ifindex: u32, why: &str) {
+        let here = self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex));
+        let ids: Vec<InstanceId> = here.map(|(id, _)| *id).collect();
+        let settings = ids.first().and_then(|id| self.instances.get(id));
+        let Some(interface) = settings.map(|settings| Arc::clone(&settings.interface)) else { return };
+        warn!(%interface, "{why}");
+        self.hearing.forget(&ids);
+        for id in &ids {
+            self.record.amiss(*id, None);
+        }
+        let rung = self.climb(ifindex, &interface);
+        self.record.reattached(&interface);
+        for board in ids.iter().filter_map(|id| self.board.instances.get(id.index())) {
+            board.rung.store(rung as u8, Relaxed);
+        }
+        self.fence();
+    }
+}
