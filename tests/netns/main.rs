@@ -33,7 +33,7 @@ mod webhook;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::Deadline;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::pair::{Pair, Role};
@@ -69,6 +69,14 @@ fn roles(daemon: Daemon, master: Instance, heir: Instance) -> [Role; 2] {
 /// A settled pair of priorities 200 and 100, version 3, adverts each 100 ms.
 fn pair(daemon: Daemon) -> Result<Pair> {
     Pair::settled(roles(daemon, Instance::v3(200), Instance::v3(100)))
+}
+
+/// State and epoch of a node's only instance.
+fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
+    let status = pair.running(node)?.status()?;
+    let instance = &status["instances"][0];
+    let state = instance["state"].as_str().context("no state")?.to_owned();
+    Ok((state, instance["epoch"].as_u64().context("no epoch")?))
 }
 
 /// Of a master that tells somebody of changes who hangs: its adverts do not wait, nor does its end.

@@ -25,18 +25,10 @@ use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::require;
 use vrrp_tests::service::Systemd;
 
-use crate::{able, ours, pair};
+use crate::{able, ours, pair, stance};
 
 /// Longer than any adverts of the peer need to show.
 const AFTERWARDS: Duration = Duration::from_millis(800);
-
-/// State and epoch of a node's only instance.
-fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
-    let status = pair.running(node)?.status()?;
-    let instance = &status["instances"][0];
-    let state = instance["state"].as_str().context("no state")?.to_owned();
-    Ok((state, instance["epoch"].as_u64().context("no epoch")?))
-}
 
 /// Node 0 is restarted, and the peer hears its adverts as if nothing were.
 fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
