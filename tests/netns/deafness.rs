@@ -1,12 +1,19 @@
 //! The program and the host's own sockets hear the same, or it is told who does not.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use vrrp_ebpf::wire::Family;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::hider::Hider;
+use vrrp_tests::malformed::Forger;
+use vrrp_tests::packet::Frame;
 use vrrp_tests::pair::{Pair, SETTLE};
 use vrrp_tests::require;
+use vrrp_tests::worker::Workers;
 
 use crate::{ours, roles};
 
@@ -39,31 +46,64 @@ fn a_firewall_that_keeps_adverts_from_sockets_is_named_and_moves_nobody() -> Res
     Ok(())
 }
 
-/// Whoever comes before us at tcx may end the chain. Its silence must not become a second master.
+/// Whoever comes before us at tcx may end the chain. That nothing is heard then must not become a second master.
 #[test]
-fn a_program_that_hides_adverts_is_overtaken_and_then_gone_around() -> Result<()> {
+fn a_program_that_hides_adverts_moves_nobody_and_is_gone_around() -> Result<()> {
     if !ours() {
         return Ok(());
     }
-    let instance = |priority| Instance::v3(priority).interval(1200);
-    Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
-        pair.observer.clear();
-        let rung = |pair: &mut Pair| -> Result<Value> {
-            Ok(pair.running(1)?.status()?["interfaces"][0]["rung"].take())
-        };
-        let _first = Hider::before_all(pair.node(1)?)?;
-        let overtaken = "another program kept adverts from ours, which is attached before it";
-        until("the program to be first again", SETTLE, || {
-            pair.running(1).is_ok_and(|it| it.log().contains(overtaken))
+    for instance in [Instance::v3, Instance::v6] {
+        Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
+            pair.observer.clear();
+            let rung = |pair: &mut Pair| -> Result<Value> {
+                Ok(pair.running(1)?.status()?["interfaces"][0]["rung"].take())
+            };
+            let _first = Hider::before_all(pair.node(1)?)?;
+            let overtaken = "another program kept adverts from ours, which is attached before it";
+            until("the program to be first again", SETTLE, || {
+                pair.running(1).is_ok_and(|it| it.log().contains(overtaken))
+            })?;
+            ensure!(rung(pair)? == "tcx", "another rung");
+            let _second = Hider::before_all(pair.node(1)?)?;
+            until("the packet socket", SETTLE, || rung(pair).is_ok_and(|rung| rung == "socket"))?;
+            ensure!(deaf(pair)?.is_null(), "still told deaf");
+            pair.wait_for_master(0)?;
+            ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+            pair.die(0)?;
+            pair.wait_for_master(1).context("it hears on the packet socket that nobody sends")
         })?;
-        ensure!(rung(pair)? == "tcx", "another rung");
-        let _second = Hider::before_all(pair.node(1)?)?;
-        until("the packet socket", SETTLE, || rung(pair).is_ok_and(|rung| rung == "socket"))?;
-        ensure!(deaf(pair)?.is_null(), "still told deaf");
-        pair.wait_for_master(0)?;
-        let adverts = pair.observer.adverts();
-        ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 was master: {adverts:?}");
-        pair.die(0)?;
-        pair.wait_for_master(1).context("it hears on the packet socket that nobody sends")
-    })
+    }
+    Ok(())
+}
+
+/// What sockets hear and the program does not read would be a way to keep an heir back, and to have the program given up.
+#[test]
+fn adverts_that_only_the_stack_puts_together_hold_no_takeover_off() -> Result<()> {
+    const MORE_FRAGMENTS: u16 = 0x2000;
+    const DESTINATION_OPTIONS: u8 = 60;
+    if !ours() {
+        return Ok(());
+    }
+    let message = [0x31, 51, 250, 1, 0, 10, 0, 0, 10, 77, 0, 200];
+    let (first, second) = message.split_at(8);
+    let v4 = || Frame::to_group(Family::V4).source([10, 77, 0, 100].into());
+    let v4 = vec![v4().fragment(MORE_FRAGMENTS).payload(first), v4().fragment(1).payload(second)];
+    let v6 = vec![Frame::to_group(Family::V6).extension(DESTINATION_OPTIONS).payload(message)];
+    for (instance, frames) in [(Instance::v3 as fn(u8) -> Instance, v4), (Instance::v6, v6)] {
+        Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
+            let forger = Forger::new(&pair.lab.client, 51)?;
+            let frames: Vec<_> = frames.iter().map(Frame::build).collect();
+            let _forging = Workers::default().with_pace(Duration::from_millis(20), move || {
+                // A full queue is a pause.
+                frames.iter().for_each(|frame| drop(forger.send_frame(frame)));
+            })?;
+            sleep(Duration::from_millis(100));
+            let death = pair.mark();
+            pair.die(0)?;
+            pair.observer.wait_for_advert(1, death, Duration::from_secs(2))?;
+            ensure!(pair.running(1)?.status()?["interfaces"][0]["rung"] == "tcx", "another rung");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

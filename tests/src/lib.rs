@@ -32,6 +32,6 @@ pub mod service;
 pub mod smtp;
 pub mod tap;
 pub mod webhook;
-mod worker;
+pub mod worker;
 
 pub use require::{missing, require};

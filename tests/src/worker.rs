@@ -16,7 +16,7 @@ use crate::observe::{Received, receive};
 
 /// See the module. Dropped, it waits for their end.
 #[derive(Debug, Default)]
-pub(crate) struct Workers {
+pub struct Workers {
     stop: Stop,
     threads: Vec<JoinHandle<()>>,
 }
@@ -44,7 +44,7 @@ impl Workers {
     ///
     /// # Errors
     /// When there is no timer.
-    pub(crate) fn with_pace(self, period: Duration, mut step: impl FnMut() + Send + 'static) -> Result<Self> {
+    pub fn with_pace(self, period: Duration, mut step: impl FnMut() + Send + 'static) -> Result<Self> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
         timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty())?;
         Ok(self.with(move |stop| {

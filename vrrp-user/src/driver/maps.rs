@@ -346,7 +346,7 @@ impl Maps {
     }
 
     /// What program and daemon counted for an instance, or for adverts of none. Takes one system call where a
-    /// program is loaded: not for the engine.
+    /// program is loaded: for the engine only where a master is silent.
     pub fn counters(&self, slot: Option<u32>) -> Counters {
         let mut sum = self.program.as_ref().map_or(Counters::ZERO, |program| program.counters(slot));
         if let Some(row) = self.counted.get(row(slot)) {

@@ -21,7 +21,7 @@ pub enum Event {
     Advert(InstanceId, Heard),
     /// The watched advert was seen again, last at the given time; it was equal to the one reported last.
     Seen(InstanceId, Timestamp),
-    /// Nobody listens on the instance's interface: that nothing is heard there says nothing.
+    /// Adverts on the instance's interface do not come to us: that nothing is heard there says nothing.
     Deaf(InstanceId),
     /// An advert was sent, after none could be for so long that the lease has run out.
     Lapsed(InstanceId),

@@ -118,6 +118,11 @@ impl InstanceSettings {
             Family::V6 => ipv6::GROUP.into(),
         })
     }
+
+    /// Whether the kernel gives its adverts to sockets for VRRP: those behind a header of IPsec are another protocol.
+    pub fn reaches_sockets(&self) -> bool {
+        !matches!(self.auth, Auth::Ah(_))
+    }
 }
 
 /// Instances that are masters together or not at all.

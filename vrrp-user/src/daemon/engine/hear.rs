@@ -144,20 +144,13 @@ impl Engine {
             if self.router.silent_from(instance, due) == Some(instance) {
                 self.recall(instance, now);
                 self.recall_ready(instance, now);
-                if self.is_deaf(instance) {
+                if self.is_deaf(instance, now) {
                     self.router.handle(&Event::Deaf(instance), now);
                 }
             }
             self.act(None, now);
             next = InstanceId(instance.0 + 1);
         }
-    }
-
-    /// Somebody has detached the program: silence says nothing then.
-    fn is_deaf(&self, instance: InstanceId) -> bool {
-        let ifindex = self.links.get(instance.index()).and_then(|link| link.ifindex);
-        let hook = self.hooks.iter().find(|(known, _)| Some(*known) == ifindex);
-        hook.is_some_and(|(_, hook)| !hook.is_attached())
     }
 
     /// An advert whose ring entry was lost is found in the record of its sender: map is state, ring is wake-up.

@@ -11,6 +11,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::ChecksumForm;
 
 use super::Engine;
+use super::doubt::Doubt;
 use crate::daemon::auth::Gate;
 use crate::daemon::board::Board;
 use crate::daemon::queue::Report;
@@ -45,6 +46,8 @@ pub(super) struct Link {
     pub(super) is_refused: bool,
     /// It was said too late to renew anything.
     pub(super) lapsed: bool,
+    /// Its master is overdue.
+    pub(super) doubt: Option<Doubt>,
 }
 
 impl Link {

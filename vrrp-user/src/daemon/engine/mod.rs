@@ -7,6 +7,7 @@
 //! One turn, in a fixed order: read the clock → inputs → adverts → peers of what is due → timeouts → actions → the
 //! one timer. Actions are carried out after every input, so that what one decides the next one finds done.
 
+mod doubt;
 mod hear;
 mod link;
 mod takeover;
@@ -21,6 +22,7 @@ use vrrp_ebpf::map::NO_PEER;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 
+use self::doubt::Ear;
 use self::hear::Sighted;
 use self::link::{Link, gate};
 use super::board::Board;
@@ -69,6 +71,8 @@ pub struct Engine {
     listeners: Vec<(u32, Listener)>,
     /// The program by interface, where the kernel can be asked for it.
     hooks: Vec<(u32, Hook)>,
+    /// Sockets of the interfaces on which a master's silence is in doubt.
+    ears: Vec<Ear>,
     sender: AdvertSender,
     links: Vec<Link>,
     /// Some of them have [`Link::lapsed`].
@@ -122,6 +126,7 @@ impl Engine {
             ring: parts.ring,
             listeners: Vec::new(),
             hooks: Vec::new(),
+            ears: Vec::new(),
             sender: AdvertSender::new()?,
             wait,
             inputs: parts.inputs,
@@ -186,6 +191,7 @@ impl Engine {
         let now = self.approach(now);
         self.router.handle_timeout(now);
         self.act(None, now);
+        self.settle_doubts();
         Ok(())
     }
 

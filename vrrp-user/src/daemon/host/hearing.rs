@@ -13,7 +13,7 @@ use vrrp_ebpf::wire::Family;
 
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Testimony, Witness, is_member};
-use crate::protocol::{Auth, InstanceId, InstanceSettings};
+use crate::protocol::{InstanceId, InstanceSettings};
 
 /// Looks until a difference counts. An advert may be on its way from the program to the socket at one.
 const DEAF_LOOKS: u8 = 2;
@@ -143,7 +143,7 @@ impl Hearing {
 
     fn ask<'a>(&mut self, places: impl Iterator<Item = Place<'a>>) -> HashMap<(u32, Family), Testimony> {
         let mut testimonies = HashMap::new();
-        for Place { settings, ifindex, .. } in places.filter(|place| is_told(place.settings)) {
+        for Place { settings, ifindex, .. } in places.filter(|place| place.settings.reaches_sockets()) {
             let place = (ifindex, settings.family);
             if testimonies.contains_key(&place) {
                 continue;
@@ -195,11 +195,6 @@ impl Mark {
             _ => None,
         }
     }
-}
-
-/// Adverts behind a header of IPsec are another protocol to the kernel.
-fn is_told(settings: &InstanceSettings) -> bool {
-    !matches!(settings.auth, Auth::Ah(_))
 }
 
 /// When the program, or the daemon for signed adverts, heard anybody last.

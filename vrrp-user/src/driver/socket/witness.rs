@@ -1,12 +1,13 @@
 //! A socket for VRRP as any other program of this host would have: it hears what comes through to the host's own stack.
 //!
 //! Enters: an interface and a family. Leaves: who was heard since the last time. Absent: validity, as only what the
-//! program has let through comes here; the authentication header of version 2, which is another protocol to the kernel.
+//! program has let through comes here; the authentication header of version 2, which is another protocol to the kernel;
+//! what the program does not read, such as fragments, by which anybody could say that it hears less than sockets do.
 //! A raw socket costs other traffic nothing, where a packet socket is asked about each frame.
 
 use std::collections::BTreeSet;
 use std::io;
-use std::mem::{size_of, zeroed};
+use std::mem::zeroed;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -23,12 +24,29 @@ const HEAD: usize = 64;
 const SO_MEMINFO: c_int = 55;
 const MEMINFO_WORDS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
+/// Tell of a packet that it came in fragments (Linux 4.10), and what stood between IP and VRRP.
+const TELLING_V4: [c_int; 1] = [IP_RECVFRAGSIZE];
+const TELLING_V6: [c_int; 4] =
+    [IPV6_RECVFRAGSIZE, libc::IPV6_RECVHOPOPTS, libc::IPV6_RECVRTHDR, libc::IPV6_RECVDSTOPTS];
+const IP_RECVFRAGSIZE: c_int = 25;
+const IPV6_RECVFRAGSIZE: c_int = 77;
+/// That something was told counts, and not what.
+const CONTROL_WORDS: usize = 8;
 
 #[derive(Debug)]
 pub struct Witness {
     socket: OwnedFd,
     family: Family,
     drops: u32,
+}
+
+#[derive(Debug)]
+struct Received {
+    /// Of what is in the buffer.
+    length: usize,
+    source: Option<IpAddr>,
+    /// In one piece, and VRRP follows IP.
+    is_plain: bool,
 }
 
 /// What a witness has heard since it was asked last.
@@ -51,13 +69,14 @@ impl Witness {
     /// The interface is gone, the kernel lacks the family or binding to an index (Linux 5.0), or CAP_NET_RAW is
     /// missing.
     pub fn open(family: Family, ifindex: u32) -> io::Result<Self> {
-        let domain = match family {
-            Family::V4 => libc::AF_INET,
-            Family::V6 => libc::AF_INET6,
+        let (domain, level, telling): (_, _, &[c_int]) = match family {
+            Family::V4 => (libc::AF_INET, libc::IPPROTO_IP, &TELLING_V4),
+            Family::V6 => (libc::AF_INET6, libc::IPPROTO_IPV6, &TELLING_V6),
         };
         let socket = socket(domain, libc::SOCK_RAW, PROTOCOL.into())?;
         let index = c_int::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
         set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, index)?;
+        telling.iter().try_for_each(|option| set(socket.as_fd(), level, *option, 1_i32))?;
         set_buffer(socket.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
         let mut this = Self { socket, family, drops: 0 };
         // Until it was bound it heard all interfaces.
@@ -71,34 +90,43 @@ impl Witness {
     /// The kernel's, once for each: ENETDOWN.
     pub fn take(&mut self) -> io::Result<Testimony> {
         let mut heard = BTreeSet::new();
-        let mut bytes = [0; HEAD];
-        while let Some((length, source)) = self.receive(&mut bytes)? {
-            let packet = bytes.get(..length.min(HEAD)).unwrap_or_default();
-            let vrid = vrid(self.family, packet);
-            heard.extend(vrid.zip(source));
-        }
+        self.drain(|vrid, source| {
+            heard.insert((vrid, source));
+        })?;
         let drops = self.drops()?;
         let is_partial = std::mem::replace(&mut self.drops, drops) != drops;
         Ok(Testimony { heard, is_partial })
     }
 
-    /// The next packet's length and its source. `None`: there is none.
-    fn receive(&self, bytes: &mut [u8; HEAD]) -> io::Result<Option<(usize, Option<IpAddr>)>> {
-        // SAFETY: an address of zeros is valid.
-        let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
-        let mut length = libc::socklen_t::try_from(size_of::<libc::sockaddr_in6>()).unwrap_or(0);
-        // SAFETY: both buffers live across the call with the lengths told; that of the name holds either family.
-        let received = unsafe {
-            libc::recvfrom(
-                self.socket.as_raw_fd(),
-                bytes.as_mut_ptr().cast(),
-                HEAD,
-                libc::MSG_DONTWAIT,
-                (&raw mut name).cast(),
-                &raw mut length,
-            )
-        };
-        let Ok(received) = usize::try_from(received) else {
+    /// Empties the queue, without waiting, and tells VRID and source of each advert.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn drain(&mut self, mut tell: impl FnMut(u8, IpAddr)) -> io::Result<()> {
+        let mut bytes = [0; HEAD];
+        while let Some(Received { length, source, is_plain }) = self.receive(&mut bytes)? {
+            let packet = bytes.get(..length).unwrap_or_default();
+            if let (true, Some(vrid), Some(source)) = (is_plain, vrid(self.family, packet), source) {
+                tell(vrid, source);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next packet. `None`: there is none.
+    fn receive(&self, bytes: &mut [u8; HEAD]) -> io::Result<Option<Received>> {
+        // SAFETY: an address of zeros is valid, and so is a header without buffers.
+        let (mut name, mut header): (libc::sockaddr_in6, libc::msghdr) = unsafe { (zeroed(), zeroed()) };
+        let mut control = [0_u64; CONTROL_WORDS];
+        let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: HEAD };
+        (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
+        header.msg_name = (&raw mut name).cast();
+        header.msg_namelen = libc::socklen_t::try_from(size_of_val(&name)).unwrap_or(0);
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(&control);
+        // SAFETY: all buffers live across the call with the lengths told; that of the name holds either family.
+        let received = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+        let Ok(length) = usize::try_from(received) else {
             let error = io::Error::last_os_error();
             let is_empty = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
             return if is_empty { Ok(None) } else { Err(error) };
@@ -110,7 +138,7 @@ impl Witness {
             }
             Family::V6 => Some(Ipv6Addr::from(name.sin6_addr.s6_addr).into()),
         };
-        Ok(Some((received, source)))
+        Ok(Some(Received { length: length.min(HEAD), source, is_plain: header.msg_controllen == 0 }))
     }
 
     /// Packets for which there was no room.

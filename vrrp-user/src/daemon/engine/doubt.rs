@@ -1,0 +1,154 @@
+//! Whether the silence of a master may be believed.
+//!
+//! Enters: backups whose master is overdue. Leaves: that the program cannot have heard it, for somebody has detached the
+//! program, or the host's own stack has heard adverts meanwhile of which the program has counted none. Absent: remedies,
+//! which are the main thread's; until it has found one, the backup listens.
+//!
+//! A socket like that of any other program is open from the first suspicion until the master is heard or replaced, so
+//! that a steady master costs nothing here.
+
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Family;
+
+use super::Engine;
+use crate::driver::socket::Witness;
+use crate::protocol::{Instance, InstanceId, State};
+
+/// For how long adverts that only sockets hear hold a takeover off. The remedies are done within it. What is heard beyond
+/// it comes by a way around the program that nobody knows of, and no service is to wait for that.
+const HOLD_MAX: Duration = Duration::from_secs(10);
+
+/// What comes to sockets on an interface.
+#[derive(Debug)]
+pub(super) struct Ear {
+    ifindex: u32,
+    family: Family,
+    witness: Witness,
+    /// Adverts of others by VRID.
+    heard: Box<[u64; 256]>,
+}
+
+/// The silence of an instance's master.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    since: Timestamp,
+    /// What sockets had heard, and the program counted, when they were compared last.
+    heard: u64,
+    counted: u64,
+    /// Since when its takeover is held off.
+    held: Option<Timestamp>,
+}
+
+impl Engine {
+    /// That nothing is heard says nothing.
+    pub(super) fn is_deaf(&mut self, instance: InstanceId, now: Timestamp) -> bool {
+        let Some(ifindex) = self.links.get(instance.index()).and_then(|link| link.ifindex) else {
+            return false;
+        };
+        let hook = self.hooks.iter().find(|(known, _)| *known == ifindex);
+        hook.is_some_and(|(_, hook)| !hook.is_attached()) || self.is_outheard(instance, ifindex, now)
+    }
+
+    fn is_outheard(&mut self, instance: InstanceId, ifindex: u32, now: Timestamp) -> bool {
+        let Self { router, links, listeners, ears, maps, .. } = self;
+        let Some(settings) = router.instance(instance).map(Instance::settings) else { return false };
+        let has_program = listeners.iter().all(|(known, _)| *known != ifindex);
+        if !has_program || !settings.reaches_sockets() {
+            return false;
+        }
+        let place = (ifindex, settings.family);
+        let Some(ear) = Ear::of(ears, place) else { return false };
+        let is_own = |vrid, source| {
+            let mut links = links.iter().zip(router.instances());
+            links.any(|(link, it)| {
+                let at = (link.ifindex, it.settings().family, it.settings().vrid.number());
+                link.source == Some(source) && at == (Some(place.0), place.1, vrid)
+            })
+        };
+        let Ear { witness, heard, .. } = ear;
+        let listened = witness.drain(|vrid, source| {
+            if let Some(count) = heard.get_mut(usize::from(vrid)).filter(|_| !is_own(vrid, source)) {
+                *count += 1;
+            }
+        });
+        let heard = heard.get(usize::from(settings.vrid.number())).copied().unwrap_or(0);
+        let Some(link) = links.get_mut(instance.index()) else { return false };
+        // After the socket: what has come there, the program has counted before.
+        let counted = || maps.counters(Some(instance.0)).counts.iter().sum();
+        match &mut link.doubt {
+            Some(doubt) => listened.is_ok() && doubt.is_outheard(heard, counted, now),
+            None => {
+                link.doubt = Some(Doubt { since: now, heard, counted: counted(), held: None });
+                false
+            }
+        }
+    }
+
+    /// Closes the sockets when no silence is in doubt any more.
+    pub(super) fn settle_doubts(&mut self) {
+        if self.ears.is_empty() {
+            return;
+        }
+        let mut is_left = false;
+        for (link, view) in self.links.iter_mut().zip(self.router.instances()) {
+            link.doubt = link.doubt.filter(|doubt| doubt.is_open(view));
+            is_left |= link.doubt.is_some();
+        }
+        if !is_left {
+            self.ears.clear();
+        }
+    }
+}
+
+impl Ear {
+    /// Opened where it is not there yet. `None` where that cannot be: then nothing speaks against the silence.
+    fn of(ears: &mut Vec<Self>, (ifindex, family): (u32, Family)) -> Option<&mut Self> {
+        let known = ears.iter().position(|ear| (ear.ifindex, ear.family) == (ifindex, family));
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let witness = Witness::open(family, ifindex).ok()?;
+                ears.push(Self { ifindex, family, witness, heard: Box::new([0; 256]) });
+                ears.len() - 1
+            }
+        };
+        ears.get_mut(index)
+    }
+}
+
+impl Doubt {
+    /// Sockets have heard adverts since the last time, and the program has not: a takeover would be a mistake.
+    fn is_outheard(&mut self, heard: u64, counted: impl FnOnce() -> u64, now: Timestamp) -> bool {
+        if std::mem::replace(&mut self.heard, heard) == heard {
+            return false;
+        }
+        let counted = counted();
+        let is_deaf = std::mem::replace(&mut self.counted, counted) == counted;
+        is_deaf && now.since(*self.held.get_or_insert(now)) < HOLD_MAX
+    }
+
+    fn is_open(&self, view: &Instance) -> bool {
+        let has_heard = view.remote_master().is_some_and(|master| master.heard.stamp > self.since);
+        view.state() == State::Backup && !has_heard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_count_where_the_program_has_counted_nothing_and_not_for_ever() {
+        let at = Timestamp::from_nanos;
+        let mut doubt = Doubt { since: at(0), heard: 0, counted: 7, held: None };
+        assert!(!doubt.is_outheard(0, || unreachable!("nothing was heard"), at(1)));
+        assert!(doubt.is_outheard(1, || 7, at(2)));
+        // Heard by both; and refused or passed by the program, as one of a lower master.
+        assert!(!doubt.is_outheard(2, || 8, at(3)));
+        assert!(doubt.is_outheard(3, || 8, at(4)));
+        assert!(!doubt.is_outheard(3, || 8, at(5)));
+        assert!(!doubt.is_outheard(4, || 8, at(2) + HOLD_MAX));
+    }
+}
