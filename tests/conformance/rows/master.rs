@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
             hear 100 from 200   -> remove, watch, BACKUP higher_address",
     },
     Row {
-        number: "A12",
+        number: "own",
         what: "the time of two masters is counted from advert to advert of the lower one, less its absences",
         variants: V3,
         settings: plain,

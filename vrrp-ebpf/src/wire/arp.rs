@@ -41,7 +41,7 @@ pub struct ArpRepr {
 }
 
 impl ArpRepr {
-    /// Gratuitous ARP as keepalived sends it: a request of the address for itself (L19, E1, E2).
+    /// Gratuitous ARP as keepalived sends it: a request of the address for itself (L19).
     pub const fn announcement(mac: Mac, address: Ipv4Addr) -> Self {
         Self {
             operation: Operation::Request,

@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(sum(&[]), 0);
     }
 
-    /// P22: whatever carries there are, nothing is lost.
+    /// Whatever carries there are, nothing is lost.
     #[test]
     fn carries() {
         for (sum, folded) in [
@@ -93,7 +93,7 @@ mod tests {
         }
     }
 
-    /// P22: a field of 0 and one of all bits both verify what sums up to all bits without it.
+    /// A field of 0 and one of all bits both verify what sums up to all bits without it.
     #[test]
     fn two_zeros() {
         assert!(is_right(sum(&[0xff, 0xff, 0x00, 0x00])));

@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    /// N12: vhid 5, advskew 100, authlen 7, as FreeBSD's and OpenBSD's `struct carp_header` lie on the wire.
+    /// vhid 5, advskew 100, authlen 7, as FreeBSD's and OpenBSD's `struct carp_header` lie on the wire.
     #[test]
     fn carp() {
         let mut bytes = [0; 36];

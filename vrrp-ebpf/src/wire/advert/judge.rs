@@ -43,7 +43,7 @@ pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot
         return Err(Reject::Truncated);
     }
     if slot.unicast == 0 {
-        // P07, R01: whatever comes from beyond a router has less.
+        // R01: whatever comes from beyond a router has less.
         if frame.ttl != 255 {
             return Err(Reject::Ttl);
         }
@@ -112,7 +112,7 @@ pub fn judge_message<O: Octets + ?Sized>(
         }
     }
     let interval = header.interval();
-    // R08, E6: learned, it would make every backup master at once.
+    // R08: learned, it would make every backup master at once.
     if interval == 0 {
         return Err(Reject::IntervalZero);
     }
@@ -133,7 +133,7 @@ pub fn judge_message<O: Octets + ?Sized>(
 /// [`Reject::Carp`] and [`Reject::Version`].
 #[inline(always)]
 pub(super) fn check_version(header: Header, family: Family, length: usize) -> Result<(), Reject> {
-    // N12.
+    // R14.
     if header.is_carp(length) {
         return Err(Reject::Carp);
     }
@@ -147,11 +147,11 @@ pub(super) fn check_version(header: Header, family: Family, length: usize) -> Re
 /// [`Reject::Type`] to [`Reject::TooLong`].
 #[inline(always)]
 pub(super) fn check_layout(header: Header, family: Family, length: usize) -> Result<(), Reject> {
-    // P10, R03.
+    // R03.
     if header.kind() != ADVERTISEMENT {
         return Err(Reject::Type);
     }
-    // P15, R07, E3.
+    // R07.
     if header.address_count() == 0 {
         return Err(Reject::CountZero);
     }
@@ -165,7 +165,7 @@ pub(super) fn check_layout(header: Header, family: Family, length: usize) -> Res
     Ok(())
 }
 
-/// The form in which the checksum is right, if any: P19–P21, V06. Where both are, the sender is taken for one that
+/// The form in which the checksum is right, if any: P19, P20, P21, V06. Where both are, the sender is taken for one that
 /// includes the pseudo-header, as most do.
 #[inline(always)]
 fn checksum_form(frame: &Frame, version: u8, length: usize, sum: u64) -> Option<ChecksumForm> {

@@ -85,7 +85,7 @@ fn too_many_tags() {
     assert_eq!(dissect(&tagged(&V2_PASS, &[TAG_5, TAG_5])[..], 7), Err(NotAdvert::Other));
 }
 
-/// P28, N4.
+/// P28.
 #[test]
 fn options() {
     for words in 0..=10 {
