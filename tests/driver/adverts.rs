@@ -79,6 +79,7 @@ fn send(namespace: &Namespace, settings: &InstanceSettings, source: &str, priori
 
 const GROUP_MAC: [u8; 6] = [0x01, 0, 0x5e, 0, 0, 0x12];
 
+/// P03, P06, P14.
 #[test]
 fn version_3_reaches_the_group_without_a_route() {
     let Some(cable) = Cable::new() else { return };
@@ -100,6 +101,7 @@ fn version_3_reaches_the_group_without_a_route() {
     assert_eq!(tap.next(arrived), expected(0));
 }
 
+/// V02, W02.
 #[test]
 fn version_2_carries_the_password() {
     let Some(cable) = Cable::new() else { return };
@@ -115,6 +117,7 @@ fn version_2_carries_the_password() {
     assert_eq!(arrived.message, expected);
 }
 
+/// P04, P06.
 #[test]
 fn ipv6_leaves_from_the_link_local_address() {
     let Some(cable) = Cable::new() else { return };

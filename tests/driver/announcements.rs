@@ -21,6 +21,7 @@ fn announce(cable: &Cable, addresses: &[&str], router: bool) -> Vec<(IpAddr, Res
     cable.left.enter(work).unwrap()
 }
 
+/// L19.
 #[test]
 fn gratuitous_arp_is_a_broadcast_request_for_itself() {
     let Some(cable) = Cable::new() else { return };
@@ -34,6 +35,7 @@ fn gratuitous_arp_is_a_broadcast_request_for_itself() {
     assert_eq!(arp[..42], expected);
 }
 
+/// L18.
 #[test]
 fn unsolicited_advertisement_overrides_and_tells_a_router() {
     let Some(cable) = Cable::new() else { return };

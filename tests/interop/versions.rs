@@ -19,6 +19,7 @@ fn able() -> bool {
     ["root", "ip", Daemon::Vrrpx(Mode::Auto).need(), "keepalived"].into_iter().all(require)
 }
 
+/// I01.
 #[test]
 fn both_versions_hear_the_one_master() -> Result<()> {
     if !able() {

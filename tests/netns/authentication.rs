@@ -175,7 +175,7 @@ fn old_adverts_are_refused_for_good() -> Result<()> {
     refuses_old_adverts(&signed, 10)
 }
 
-/// The same with a counter instead of the time.
+/// W03: the same with a counter instead of the time.
 #[test]
 fn old_numbers_are_refused_for_good() -> Result<()> {
     if !ours() {

@@ -26,6 +26,7 @@ fn a_dead_link_is_a_fault_and_a_live_one_ends_it() -> Result<()> {
     })
 }
 
+/// R18, R19.
 #[test]
 fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
     // keepalived 2.2.7 and 2.4.3 fall silent here.

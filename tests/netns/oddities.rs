@@ -23,6 +23,7 @@ fn differences(pair: &mut Pair, node: usize) -> Result<Vec<(String, String)>> {
     Ok(found.iter().map(|it| (text(it, "what"), text(it, "detail"))).collect())
 }
 
+/// R11.
 #[test]
 fn another_list_and_another_interval_are_named() -> Result<()> {
     if !ours() {
@@ -53,6 +54,7 @@ fn another_list_and_another_interval_are_named() -> Result<()> {
     })
 }
 
+/// A16.
 #[test]
 fn two_owners_are_named() -> Result<()> {
     if !ours() {
@@ -98,7 +100,7 @@ fn strangers_are_named() -> Result<()> {
     })
 }
 
-/// Node 2 tells how it hears the heir.
+/// P21: node 2 tells how it hears the heir.
 #[test]
 fn the_checksum_is_answered_as_it_was_heard() -> Result<()> {
     if !ours() {

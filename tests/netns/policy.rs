@@ -116,7 +116,7 @@ fn a_stranger_is_not_heard() -> Result<()> {
     })
 }
 
-/// keepalived drops such adverts, and both are masters.
+/// V09: keepalived drops such adverts, and both are masters.
 #[test]
 fn another_interval_of_version_2_is_a_sign_of_life() -> Result<()> {
     if !ours() {

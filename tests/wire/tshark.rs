@@ -18,6 +18,7 @@ use vrrp_tests::require;
 const GOOD: &str = "1";
 const BAD: &str = "0";
 
+/// P03, P04, P06, P08, P17, P20, V02, V06.
 #[test]
 fn adverts() {
     if !require("tshark") {

@@ -61,6 +61,7 @@ fn every_length() {
     }
 }
 
+/// P28.
 #[test]
 fn tags_name_the_instance() {
     let service = |frame: Frame, id| frame.tag(ethernet::SERVICE_VLAN, id);
@@ -85,6 +86,7 @@ fn tags_name_the_instance() {
     }
 }
 
+/// P28.
 #[test]
 fn options_and_padding_do_not_matter() {
     for words in 0..=10 {
@@ -109,6 +111,7 @@ fn unicast_may_have_come_through_routers() {
     }
 }
 
+/// I01.
 #[test]
 fn two_versions_may_be_spoken() {
     let both = Slot { other_version: 2, ..slot(V3_IPV4) };
@@ -128,7 +131,7 @@ fn another_group_is_an_instance_s_choice() {
     }
 }
 
-/// Not VRRP, or not to be told from it: none of ours, and not counted.
+/// P08, P27: not VRRP, or not to be told from it: none of ours, and not counted.
 #[test]
 fn other_traffic_passes() {
     for dialect in [V3_IPV4, V3_IPV6] {

@@ -104,6 +104,7 @@ fn behind_ipsec_the_daemon_gets_the_whole_packet() {
     }
 }
 
+/// W03.
 #[test]
 fn a_header_of_ipsec_is_there_or_not_as_configured() {
     let refused = Outcome::Rejected(Reject::AuthType);

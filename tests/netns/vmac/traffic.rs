@@ -13,6 +13,7 @@ use vrrp_tests::probe::Prober;
 use super::{MAC, VMAC, carrier, setting};
 use crate::{ours, roles, subject};
 
+/// X02.
 #[test]
 fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
     for (lines, advertising) in [("use_vmac", MAC), ("use_vmac\n    vmac_xmit_base", "02:00:00:00:00:01")] {
