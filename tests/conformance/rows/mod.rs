@@ -1,5 +1,5 @@
-//! Requirements one by one. Numbers are those of the RFC checklist: S, B, A the state tables of RFC 9568 §6.4, T its
-//! parameters (§6.1), V what RFC 3768 has differently; `own` marks what neither of them lays down.
+//! Requirements one by one, with their numbers in `docs/requirements.md`; `own` marks what no RFC lays down and that page
+//! does not list.
 
 mod away;
 mod backup;
