@@ -89,7 +89,11 @@ fn adverts_that_only_the_stack_puts_together_hold_no_takeover_off() -> Result<()
     let v4 = || Frame::to_group(Family::V4).source([10, 77, 0, 100].into());
     let v4 = vec![v4().fragment(MORE_FRAGMENTS).payload(first), v4().fragment(1).payload(second)];
     let v6 = vec![Frame::to_group(Family::V6).extension(DESTINATION_OPTIONS).payload(message)];
-    for (instance, frames) in [(Instance::v3 as fn(u8) -> Instance, v4), (Instance::v6, v6)] {
+    let whole = || Frame::to_group(Family::V4).source([10, 77, 0, 100].into()).payload(message);
+    // The stack has taken off one before tcx.
+    let tagged = (4..7).map(|count| (0..count).fold(whole(), |frame, _| frame.vlan(0))).collect();
+    let v3: fn(u8) -> Instance = Instance::v3;
+    for (instance, frames) in [(v3, v4), (Instance::v6, v6), (v3, tagged)] {
         Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
             let forger = Forger::new(&pair.lab.client, 51)?;
             let frames: Vec<_> = frames.iter().map(Frame::build).collect();

@@ -78,6 +78,9 @@ fn tags_name_the_instance() {
             (5, plain(), Outcome::Passed(Counter::UnknownVrid)),
             (7, plain().vlan(7).vlan(5), Outcome::Passed(Counter::UnknownVrid)),
             (5, plain().vlan(1).vlan(2).vlan(5), Outcome::Other),
+            // The stack takes off as many as there are.
+            (0, plain().vlan(0).vlan(0), EVENT),
+            (0, plain().vlan(0).vlan(0).vlan(0).vlan(0), Outcome::Dropped(Counter::NestedTags)),
         ] {
             on_each_entry(&slot(dialect), dialect.family(), vlan, |stand| {
                 assert_eq!(stand.run(&frame), outcome, "{:?}, VLAN {vlan}: {frame:?}", stand.entry);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use vrrp_ebpf::map::{Counter, Slot};
 use vrrp_ebpf::wire::advert::{Dialect, judge};
-use vrrp_ebpf::wire::frame::dissect;
+use vrrp_ebpf::wire::frame::{NotAdvert, dissect};
 use vrrp_ebpf::wire::{TRAILER_LEN, checksum};
 use vrrp_tests::packet::{V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
@@ -17,7 +17,11 @@ const CASES: u32 = 1500;
 
 /// What the library makes of the frame.
 fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
-    let Ok(frame) = dissect(bytes, 0) else { return Outcome::Other };
+    let frame = match dissect(bytes, 0) {
+        Ok(frame) => frame,
+        Err(NotAdvert::Nested) => return Outcome::Dropped(Counter::NestedTags),
+        Err(_) => return Outcome::Other,
+    };
     if (frame.family, frame.vrid, frame.vlan) != (dialect.family(), VRID, 0) {
         return Outcome::Passed(Counter::UnknownVrid);
     }

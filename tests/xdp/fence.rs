@@ -67,7 +67,7 @@ fn tags() {
                 (vec![(service, 0), (customer, 0)], FENCED),
                 (vec![(customer, 5)], Outcome::Other),
                 (vec![(service, 5), (customer, 0)], Outcome::Other),
-                (vec![(customer, 0), (customer, 0), (customer, 0)], Outcome::Other),
+                (vec![(customer, 0); 4], Outcome::Dropped(Counter::NestedTags)),
             ] {
                 let found = stand.run_bytes(&question(target, &tags));
                 assert_eq!(found, outcome, "{:?}, {target}, {tags:x?}", stand.entry);

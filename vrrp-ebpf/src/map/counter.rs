@@ -23,10 +23,12 @@ pub enum Counter {
     UnknownVrid = 29,
     /// ARP requests and neighbour solicitations without a live lease.
     Fenced = 30,
+    /// Frames with more tags than are read, none of which names a VLAN.
+    NestedTags = 31,
 }
 
 impl Counter {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Steady,
         Self::Event,
         Self::RingFull,
@@ -34,6 +36,7 @@ impl Counter {
         Self::OverBudget,
         Self::UnknownVrid,
         Self::Fenced,
+        Self::NestedTags,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Counter {
             Self::OverBudget => "over_budget",
             Self::UnknownVrid => "unknown_vrid",
             Self::Fenced => "fenced",
+            Self::NestedTags => "nested_tags",
         }
     }
 }
@@ -67,6 +71,14 @@ impl Counters {
 
     pub fn counter(&self, counter: Counter) -> u64 {
         self.counts.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    /// Adverts of an instance, whatever became of them.
+    pub fn adverts(&self) -> u64 {
+        const PASSED: [Counter; 4] =
+            [Counter::Steady, Counter::Event, Counter::RingFull, Counter::OverBudget];
+        let refused = Reject::ALL.iter().map(|reject| self.reject(*reject));
+        refused.chain(PASSED.map(|counter| self.counter(counter))).sum()
     }
 }
 
@@ -99,5 +111,8 @@ mod tests {
         counters.counts[Counter::Steady as usize] = 7;
         assert_eq!((counters.reject(Reject::Ttl), counters.counter(Counter::Steady)), (3, 7));
         assert_eq!((counters.reject(Reject::Checksum), counters.counter(Counter::Event)), (0, 0));
+        // A question for an address is no advert.
+        counters.counts[Counter::Fenced as usize] = 5;
+        assert_eq!(counters.adverts(), 10);
     }
 }

@@ -83,6 +83,10 @@ fn judge(packet: &impl Packet) -> Verdict {
     let (frame, view) = match dissect(packet) {
         Ok(dissected) => dissected,
         Err(NotAdvert::Neighbour) => return fence::judge(packet),
+        Err(NotAdvert::Nested) => {
+            maps::count(None, Counter::NestedTags as u32);
+            return Verdict::Drop;
+        }
         Err(NotAdvert::Other | NotAdvert::Truncated) => return Verdict::Pass,
     };
     let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);

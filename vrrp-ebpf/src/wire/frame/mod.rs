@@ -65,8 +65,11 @@ impl Frame {
 /// Why a frame leads to no message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotAdvert {
-    /// Another protocol; also a fragment, an IPv6 extension header before VRRP, or more than two tags.
+    /// Another protocol; also a fragment, an IPv6 extension header before VRRP, or more tags than are read.
     Other,
+    /// More tags than are read, and none of them names a VLAN. The stack takes off any number of such (Linux 5.3), so that
+    /// it would hear an advert that nobody has judged.
+    Nested,
     /// It may ask who has an address; see [`asked_for`].
     Neighbour,
     /// VRRP, but cut off before the VRID, so that it can be counted for no instance.
@@ -139,6 +142,9 @@ fn link<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<(u16, usize, u1
         if is_tag(ethertype) && stripped == 0 {
             (ethertype, vlan) = behind_tag(octets, at, vlan)?;
             at += ethernet::TAG_LEN;
+        }
+        if is_tag(ethertype) && vlan == 0 {
+            return Err(NotAdvert::Nested);
         }
     }
     Ok((ethertype, at + 2, vlan))

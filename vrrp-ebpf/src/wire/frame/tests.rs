@@ -83,6 +83,12 @@ fn too_many_tags() {
     let bytes = tagged(&V2_PASS, &[SERVICE_TAG_7, TAG_5, TAG_5]);
     assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Other));
     assert_eq!(dissect(&tagged(&V2_PASS, &[TAG_5, TAG_5])[..], 7), Err(NotAdvert::Other));
+    for count in 3..6 {
+        for bytes in [V2_PASS.as_slice(), V3_IPV6.as_slice(), GRATUITOUS_ARP.as_slice()] {
+            let nested = tagged(bytes, &vec![PRIORITY_TAG; count]);
+            assert_eq!(dissect(nested.as_slice(), 0), Err(NotAdvert::Nested), "{count} tags");
+        }
+    }
 }
 
 /// P28.

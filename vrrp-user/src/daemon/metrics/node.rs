@@ -25,6 +25,7 @@ impl Scrape {
         self.loads(out)?;
         self.mails(out)?;
         self.webhooks(out)?;
+        let unheard = self.sources.maps.counters(None);
         let totals = [
             ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),
             ("vrrpx_away", "Times that this node found itself to have been away", board.away.load(Relaxed)),
@@ -32,7 +33,12 @@ impl Scrape {
             (
                 "vrrpx_unknown_vrid",
                 "Adverts of a VRID that is not configured",
-                self.sources.maps.counters(None).counter(Counter::UnknownVrid),
+                unheard.counter(Counter::UnknownVrid),
+            ),
+            (
+                "vrrpx_nested_tags",
+                "Dropped frames with more tags than are read, none of which names a VLAN",
+                unheard.counter(Counter::NestedTags),
             ),
         ];
         for (name, help, total) in totals {
