@@ -26,8 +26,10 @@ pub(super) struct Ear {
     ifindex: u32,
     family: Family,
     witness: Witness,
-    /// Adverts of others by VRID.
+    /// Adverts by VRID. A backup's own are not among them: it sends none.
     heard: Box<[u64; 256]>,
+    /// In which turn they were counted last.
+    listened: Option<Timestamp>,
 }
 
 /// The silence of an instance's master.
@@ -60,25 +62,13 @@ impl Engine {
         }
         let place = (ifindex, settings.family);
         let Some(ear) = Ear::of(ears, place) else { return false };
-        let is_own = |vrid, source| {
-            let mut links = links.iter().zip(router.instances());
-            links.any(|(link, it)| {
-                let at = (link.ifindex, it.settings().family, it.settings().vrid.number());
-                link.source == Some(source) && at == (Some(place.0), place.1, vrid)
-            })
-        };
-        let Ear { witness, heard, .. } = ear;
-        let listened = witness.drain(|vrid, source| {
-            if let Some(count) = heard.get_mut(usize::from(vrid)).filter(|_| !is_own(vrid, source)) {
-                *count += 1;
-            }
-        });
-        let heard = heard.get(usize::from(settings.vrid.number())).copied().unwrap_or(0);
+        let listened = ear.listen(now);
+        let heard = ear.heard.get(usize::from(settings.vrid.number())).copied().unwrap_or(0);
         let Some(link) = links.get_mut(instance.index()) else { return false };
         // After the socket: what has come there, the program has counted before.
-        let counted = || maps.counters(Some(instance.0)).counts.iter().sum();
+        let counted = || maps.counters(Some(instance.0)).adverts();
         match &mut link.doubt {
-            Some(doubt) => listened.is_ok() && doubt.is_outheard(heard, counted, now),
+            Some(doubt) => listened && doubt.is_outheard(heard, counted, now),
             None => {
                 link.doubt = Some(Doubt { since: now, heard, counted: counted(), held: None });
                 false
@@ -110,11 +100,25 @@ impl Ear {
             Some(index) => index,
             None => {
                 let witness = Witness::open(family, ifindex).ok()?;
-                ears.push(Self { ifindex, family, witness, heard: Box::new([0; 256]) });
+                ears.push(Self { ifindex, family, witness, heard: Box::new([0; 256]), listened: None });
                 ears.len() - 1
             }
         };
         ears.get_mut(index)
+    }
+
+    /// Counts what has come, once in a turn. False where that cannot be: the interface goes.
+    fn listen(&mut self, now: Timestamp) -> bool {
+        let Self { witness, heard, listened, .. } = self;
+        if listened.replace(now) == Some(now) {
+            return true;
+        }
+        let count = |vrid: u8, _| {
+            if let Some(count) = heard.get_mut(usize::from(vrid)) {
+                *count += 1;
+            }
+        };
+        witness.drain(count).is_ok()
     }
 }
 

@@ -87,7 +87,7 @@ struct Mark {
     seen: Timestamp,
     /// Looks at which sockets heard and the program did not.
     deaf: u8,
-    /// Everything that the program had counted at the latest of them.
+    /// Adverts that the program had counted at the latest of them.
     counted: u64,
     /// Looks at which the program heard and sockets did not.
     unheard: u8,
@@ -122,7 +122,7 @@ impl Hearing {
                 let is_new = std::mem::replace(&mut mark.seen, seen) < seen;
                 if testimony.has_heard(settings.vrid.number(), source) {
                     (mark.unheard, mark.quiet) = (0, 0);
-                    mark.heard_by_sockets(is_new, || maps.counters(Some(id.0)).counts.iter().sum());
+                    mark.heard_by_sockets(is_new, || maps.counters(Some(id.0)).adverts());
                 } else if is_new && !testimony.is_partial {
                     (mark.unheard, mark.quiet) = (mark.unheard.saturating_add(1), 0);
                 } else if !is_new {

@@ -18,6 +18,8 @@ use super::option::{set, set_buffer, socket};
 
 /// Of some forty adverts, each for as much as its buffer takes: who hears these hears the rest.
 const RECEIVE_BUFFER: c_int = 16 << 10;
+/// Packets read at once: more than the buffer holds.
+const DRAIN_MAX: usize = 64;
 /// The longest IPv4 header, and the first words of the message.
 const HEAD: usize = 64;
 /// SO_MEMINFO of socket(7) as an array of words (Linux 4.12), and the place of the losses in it.
@@ -90,27 +92,31 @@ impl Witness {
     /// The kernel's, once for each: ENETDOWN.
     pub fn take(&mut self) -> io::Result<Testimony> {
         let mut heard = BTreeSet::new();
-        self.drain(|vrid, source| {
+        let is_left = self.drain(|vrid, source| {
             heard.insert((vrid, source));
         })?;
         let drops = self.drops()?;
-        let is_partial = std::mem::replace(&mut self.drops, drops) != drops;
+        let is_partial = std::mem::replace(&mut self.drops, drops) != drops || is_left;
         Ok(Testimony { heard, is_partial })
     }
 
-    /// Empties the queue, without waiting, and tells VRID and source of each advert.
+    /// Empties the queue, without waiting, and tells VRID and source of each advert. Returns whether there is more: in
+    /// a flood others come while it reads.
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn drain(&mut self, mut tell: impl FnMut(u8, IpAddr)) -> io::Result<()> {
+    pub fn drain(&mut self, mut tell: impl FnMut(u8, IpAddr)) -> io::Result<bool> {
         let mut bytes = [0; HEAD];
-        while let Some(Received { length, source, is_plain }) = self.receive(&mut bytes)? {
+        for _ in 0..DRAIN_MAX {
+            let Some(Received { length, source, is_plain }) = self.receive(&mut bytes)? else {
+                return Ok(false);
+            };
             let packet = bytes.get(..length).unwrap_or_default();
             if let (true, Some(vrid), Some(source)) = (is_plain, vrid(self.family, packet), source) {
                 tell(vrid, source);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The next packet. `None`: there is none.
