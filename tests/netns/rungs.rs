@@ -181,9 +181,14 @@ fn a_program_that_is_detached_is_no_silence_and_comes_back() -> Result<()> {
     if !ours() {
         return Ok(());
     }
-    for mode in [Mode::Tcx, Mode::Native] {
+    for (mode, is_successor) in
+        [(Mode::Tcx, false), (Mode::Native, false), (Mode::Tcx, true), (Mode::Native, true)]
+    {
         let instance = |priority| Instance::v3(priority).interval(20);
         Pair::settled(roles(Daemon::Vrrpx(mode), instance(200), instance(100)))?.check(|pair| {
+            if is_successor {
+                ensure!(pair.take_over(1, &[])?.success(), "the old one has ended with an error");
+            }
             rung(pair.running(1)?)?;
             pair.observer.clear();
             for _ in 0..3 {

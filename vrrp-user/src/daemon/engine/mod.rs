@@ -237,7 +237,12 @@ impl Engine {
                     self.hooks.retain(|(known, _)| *known != ifindex);
                     self.hooks.extend(hook.map(|hook| (ifindex, hook)));
                 }
-                Input::Unlisten(gone) => self.listeners.retain(|(ifindex, _)| *ifindex != gone),
+                Input::Unlisten(gone) => {
+                    for (_, listener) in self.listeners.extract_if(.., |(ifindex, _)| *ifindex == gone) {
+                        // Main keeps a descriptor of it for a while.
+                        let _ = self.wait.remove(&listener);
+                    }
+                }
                 Input::Event(event) => self.take_event(&event, now),
                 Input::Reconfigure(changes) => self.reconfigure(*changes, now),
                 Input::Pause(answer) => {

@@ -99,6 +99,14 @@ impl Listener {
         Ok(taken)
     }
 
+    /// A further descriptor of the socket, with which it stays open.
+    ///
+    /// # Errors
+    /// None is left.
+    pub fn keep(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+
     fn receive(&mut self, wanted: usize) -> io::Result<usize> {
         let buffers = self.frames.iter_mut().zip(self.controls.iter_mut());
         for ((vector, header), (frame, control)) in

@@ -191,12 +191,19 @@ impl Program {
 
     /// Follows the program of another daemon that has left: takes over its XDP links of `wanted` interfaces in one step
     /// each, detaches it from all others, and pins what it had pinned. Returns the interfaces whose hook it has taken
-    /// over.
-    ///
-    /// # Errors
-    /// Something could not be removed or pinned.
-    pub fn follow(&mut self, pins: Pins, wanted: impl Fn(u32) -> bool) -> Result<Vec<u32>, PinError> {
+    /// over, and what could not be removed or pinned.
+    pub fn follow(&mut self, pins: Pins, wanted: impl Fn(u32) -> bool) -> (Vec<u32>, Result<(), PinError>) {
         let mut taken = Vec::new();
+        let outcome = self.succeed(pins, wanted, &mut taken);
+        (taken, outcome)
+    }
+
+    fn succeed(
+        &mut self,
+        pins: Pins,
+        wanted: impl Fn(u32) -> bool,
+        taken: &mut Vec<u32>,
+    ) -> Result<(), PinError> {
         for (ifindex, path) in pins.links()?.into_iter().filter(|(ifindex, _)| wanted(*ifindex)) {
             // One at tcx stands beside ours, and goes with the rest.
             let Ok(Ok(link)) = PinnedLink::from_pin(&path).map(|it| XdpLink::try_from(FdLink::from(it)))
@@ -215,14 +222,15 @@ impl Program {
         }
         pins.clear()?;
         self.pin(pins)?;
-        let Self { pins: Some(pins), links, .. } = self else { return Ok(taken) };
+        let Self { pins: Some(pins), links, .. } = self else { return Ok(()) };
+        let mut outcome = Ok(());
         for (ifindex, link) in std::mem::take(links) {
             match link.pin(ifindex, pins) {
                 Ok(pinned) => drop(links.insert(ifindex, pinned)),
-                Err(error) => return Err(error),
+                Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        Ok(taken)
+        outcome
     }
 
     /// Whether it stays on the interface when the daemon is killed.

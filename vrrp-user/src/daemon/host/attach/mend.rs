@@ -22,6 +22,7 @@ const PRECEDES: Duration = Duration::from_secs(60);
 impl Attachments {
     /// Attaches the program again where somebody has detached it. Returns whether there are such places to look at.
     pub fn mend(&mut self) -> bool {
+        self.retired = std::mem::take(&mut self.retiring);
         let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
         let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
         let by_others = "the program was detached by somebody else, and is attached again";

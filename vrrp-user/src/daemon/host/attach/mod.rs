@@ -9,6 +9,7 @@ mod mend;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -50,6 +51,11 @@ pub struct Attachments {
     places: BTreeMap<InstanceId, Place>,
     /// The program by interface, where the kernel can be asked for it.
     hooks: HashMap<u32, Hook>,
+    /// The engine's packet sockets by interface. To close the last descriptor of one waits for all processors, which is
+    /// not for the engine: those that it has given up are kept for a while longer.
+    listeners: HashMap<u32, OwnedFd>,
+    retiring: Vec<OwnedFd>,
+    retired: Vec<OwnedFd>,
     /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
     refused: HashSet<u32>,
     fence: Fence,
@@ -96,6 +102,9 @@ impl Attachments {
             rungs: HashMap::new(),
             places: BTreeMap::new(),
             hooks: HashMap::new(),
+            listeners: HashMap::new(),
+            retiring: Vec::new(),
+            retired: Vec::new(),
             refused: HashSet::new(),
             fence: Fence::default(),
             hearing: Hearing::default(),
@@ -244,14 +253,12 @@ impl Attachments {
     /// Takes the best rung that the interface gives.
     fn climb(&mut self, ifindex: u32, interface: &Arc<str>) -> Rung {
         let attached = self.attach(ifindex, interface);
-        self.hooks.remove(&ifindex);
-        let hook = || self.program.as_ref().and_then(|program| program.hook(ifindex));
-        self.hooks.extend(hook().map(|hook| (ifindex, hook)));
-        self.inputs.push(Input::Hook { ifindex, hook: hook() });
+        self.observe(ifindex);
         let (rung, reasons) = match attached {
             Ok(Attached { rung, skipped }) => (rung, skipped),
             Err(mut reasons) => match Listener::open(ifindex) {
                 Ok(listener) => {
+                    self.listeners.extend(listener.keep().map(|kept| (ifindex, kept)));
                     self.inputs.push(Input::Listen { ifindex, listener: Box::new(listener) });
                     (Rung::Socket, reasons)
                 }
@@ -271,6 +278,19 @@ impl Attachments {
         self.record.rung(Arc::clone(interface), RungNote { rung, why: reasons.join("; ") });
         self.rungs.insert(ifindex, rung);
         rung
+    }
+
+    /// From now on main thread and engine ask the kernel for the program there.
+    fn observe(&mut self, ifindex: u32) {
+        self.hooks.remove(&ifindex);
+        let hook = || self.program.as_ref().and_then(|program| program.hook(ifindex));
+        self.hooks.extend(hook().map(|hook| (ifindex, hook)));
+        self.inputs.push(Input::Hook { ifindex, hook: hook() });
+    }
+
+    fn unlisten(&mut self, ifindex: u32) {
+        self.inputs.push(Input::Unlisten(ifindex));
+        self.retiring.extend(self.listeners.remove(&ifindex));
     }
 
     fn attach(&mut self, ifindex: u32, interface: &str) -> Result<Attached, Vec<String>> {
@@ -310,10 +330,10 @@ impl Attachments {
             XdpMode::Tcx | XdpMode::Socket => Rung::Tcx,
         };
         let wants_xdp = rung != Rung::Tcx;
-        let taken = program.follow(pins, |ifindex| wants_xdp && rungs.contains_key(&ifindex))?;
+        let (taken, outcome) = program.follow(pins, |ifindex| wants_xdp && rungs.contains_key(&ifindex));
         for ifindex in taken {
             self.rungs.insert(ifindex, rung);
-            self.inputs.push(Input::Unlisten(ifindex));
+            self.unlisten(ifindex);
             for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
                 if let Some(board) = self.board.instances.get(id.index()) {
                     board.rung.store(rung as u8, Relaxed);
@@ -324,8 +344,11 @@ impl Attachments {
                 }
             }
         }
+        let programs: Vec<u32> =
+            self.rungs.iter().filter(|(_, rung)| rung.is_program()).map(|(ifindex, _)| *ifindex).collect();
+        programs.into_iter().for_each(|ifindex| self.observe(ifindex));
         self.fence();
-        Ok(())
+        outcome
     }
 
     /// Detaches from interfaces that no instance is on any more.
@@ -358,7 +381,7 @@ impl Attachments {
         }
         self.hooks.remove(&ifindex);
         self.inputs.push(Input::Hook { ifindex, hook: None });
-        self.inputs.push(Input::Unlisten(ifindex));
+        self.unlisten(ifindex);
         self.rungs.remove(&ifindex);
         self.preceded.remove(&ifindex);
         self.hidden.remove(&ifindex);
