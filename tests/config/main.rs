@@ -22,5 +22,6 @@ mod random;
 mod routes;
 mod rules;
 mod settings;
+mod succession;
 mod vmac;
 mod webhooks;

@@ -15,7 +15,7 @@ use crate::protocol::{InstanceId, Track, TrackId, VmacSettings, Vrid};
 
 /// The running daemon was made for fewer instances.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("there is room for {0} instances until the daemon is restarted")]
+#[error("there is room for {0} instances, those that leave now among them, until the daemon is restarted")]
 pub struct NoRoom(pub usize);
 
 /// Numbers `after` as what follows `before`, with instances below `capacity`.
@@ -81,13 +81,10 @@ fn number_instances(before: &Config, after: &mut Config, capacity: usize) -> Res
         known.iter().find(|(known, _)| *known == identity).map(|(_, id)| *id)
     });
     let same: Vec<Option<InstanceId>> = same.collect();
-    let kept: HashSet<InstanceId> = same.iter().copied().flatten().collect();
     let used: HashSet<InstanceId> = before.instances.iter().map(|instance| instance.id).collect();
-    let numbers = || (0..u32::try_from(capacity).unwrap_or(u32::MAX)).map(InstanceId);
-    // Those that are left only now come last: their instances are still leaving.
-    let free = numbers().filter(|id| !used.contains(id));
-    let left = numbers().filter(|id| used.contains(id) && !kept.contains(id));
-    let mut free = free.chain(left);
+    let numbers = (0..u32::try_from(capacity).unwrap_or(u32::MAX)).map(InstanceId);
+    // Not those that are left only now: their instances are still leaving.
+    let mut free = numbers.filter(|id| !used.contains(id));
     let mut renumbered = HashMap::new();
     for (instance, same) in after.instances.iter_mut().zip(same) {
         let id = same.or_else(|| free.next()).ok_or(NoRoom(capacity))?;
