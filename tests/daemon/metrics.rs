@@ -99,7 +99,7 @@ fn buckets(samples: &Samples, name: &str) -> Vec<(String, f64)> {
 #[test]
 fn values_are_those_of_the_sources() {
     let samples = parse(&render(&filled()).unwrap());
-    let first = ("instance", "VI_1");
+    let first = ("vrrp_instance", "VI_1");
     let identity = [first, ("interface", "eth0"), ("vrid", "51"), ("family", "ipv4")];
     let state =
         |state| value(&samples, "vrrpx_instance_state", &[&identity[..], &[("state", state)]].concat());
@@ -121,7 +121,7 @@ fn values_are_those_of_the_sources() {
     assert_eq!(value(&samples, "vrrpx_rung", &[("interface", "eth0"), ("rung", "socket")]), 1.0);
     assert_eq!(value(&samples, "vrrpx_rung", &[("rung", "native")]), 0.0);
     assert_eq!(value(&samples, "vrrpx_build_info", &[("router_id", "node1")]), 1.0);
-    assert_eq!(value(&samples, "vrrpx_instance_priority", &[("instance", "VI \"2\"")]), 0.0);
+    assert_eq!(value(&samples, "vrrpx_instance_priority", &[("vrrp_instance", "VI \"2\"")]), 0.0);
 }
 
 #[test]

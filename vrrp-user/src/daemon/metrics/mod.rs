@@ -39,6 +39,9 @@ use crate::protocol::InstanceSettings;
 /// Content type of OpenMetrics 1.0.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Prometheus calls the scraped host `instance`, and would give ours another name.
+const INSTANCE: &str = "vrrp_instance";
+
 #[derive(Debug, Error)]
 #[error("--metrics {address}: {error}")]
 pub struct BindError {
@@ -150,10 +153,10 @@ impl Scrape {
 
 impl Reading<'_> {
     fn labels(&self) -> Labels<'_> {
-        vec![("instance", &*self.settings.name)]
+        vec![(INSTANCE, &*self.settings.name)]
     }
 
     fn labels_and<'a>(&'a self, name: &'static str, value: &'a str) -> Labels<'a> {
-        vec![("instance", &*self.settings.name), (name, value)]
+        vec![(INSTANCE, &*self.settings.name), (name, value)]
     }
 }

@@ -9,7 +9,7 @@ use vrrp_ebpf::map::Peer;
 use vrrp_ebpf::time::Timestamp;
 
 use super::family::{Labels, counter, gauge, nanos, total};
-use super::{Reading, Scrape};
+use super::{INSTANCE, Reading, Scrape};
 use crate::daemon::status::{gap_bound, skew, skew_seconds};
 
 /// Bounds of the inter-arrival histogram that are shown: 1 ms to 69 s. Adverts come no more often than every 10 ms
@@ -51,7 +51,7 @@ impl Scrape {
         gauge(out, "vrrpx_peer_differs", "1 while adverts of a peer say otherwise than ours", |row| {
             for (instance, it) in &differing {
                 let labels =
-                    vec![("instance", *instance), ("peer", it.peer.as_str()), ("what", it.what.as_str())];
+                    vec![(INSTANCE, *instance), ("peer", it.peer.as_str()), ("what", it.what.as_str())];
                 row(&labels, 1.0)?;
             }
             Ok(())
