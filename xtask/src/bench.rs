@@ -37,7 +37,6 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         What::Faults => "bench-faults",
         What::Checks => "bench-checks",
     };
-    build::daemon(true)?;
-    build::package(&["--package", "vrrp-tests", "--bin", program], true)?;
+    build::daemon_and(program)?;
     become_built(program, true, &arguments.more)
 }

@@ -24,8 +24,14 @@ pub(crate) fn daemon(release: bool) -> Result<()> {
     package(&["--package", "vrrp-user"], release)
 }
 
-/// Builds a part of the workspace.
-pub(crate) fn package(which: &[&str], release: bool) -> Result<()> {
+/// Sets up and builds the daemon, optimised, and a program of `vrrp-tests` that runs it. At once, so that what both depend
+/// on is compiled once.
+pub(crate) fn daemon_and(program: &str) -> Result<()> {
+    setup()?;
+    package(&["--package", "vrrp-user", "--package", "vrrp-tests", "--bin", "vrrpx", "--bin", program], true)
+}
+
+fn package(which: &[&str], release: bool) -> Result<()> {
     let mut command = cargo()?;
     command.arg("build").args(which);
     if release {

@@ -13,7 +13,6 @@ pub(crate) fn lab(arguments: &[OsString]) -> Result<()> {
         geteuid().is_root(),
         "the lab makes network namespaces and loads a BPF program: run it as root (sudo -E cargo xtask run)"
     );
-    build::daemon(true)?;
-    build::package(&["--package", "vrrp-tests", "--bin", "lab"], true)?;
+    build::daemon_and("lab")?;
     become_built("lab", true, arguments)
 }
