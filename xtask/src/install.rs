@@ -32,12 +32,15 @@ pub(crate) fn install(arguments: &Arguments) -> Result<()> {
     let unit = unit.replace("/usr/sbin/vrrpx", &program.display().to_string());
     write(&unit, &place(&prefix.join("lib/systemd/system/vrrpx.service")))?;
 
-    let config = place(Path::new("/etc/vrrpx/vrrpx.conf"));
-    if config.exists() {
-        println!("{} is there already: kept", config.display());
+    let example = dist.join("vrrpx.conf");
+    copy(&example, &place(&prefix.join("share/doc/vrrpx/vrrpx.conf")), 0o644)?;
+    // The daemon takes the first of them that is there.
+    let configs = ["/etc/vrrpx/vrrpx.conf", "/etc/keepalived/keepalived.conf"];
+    if let Some(config) = configs.iter().map(|path| place(Path::new(path))).find(|path| path.exists()) {
+        println!("{} is there already: kept, and used", config.display());
         return Ok(());
     }
-    copy(&dist.join("vrrpx.conf"), &config, 0o644)
+    copy(&example, &place(Path::new(configs[0])), 0o644)
 }
 
 /// `path` below `destdir`, which may be empty.
