@@ -250,7 +250,7 @@ pub struct CheckSettings {
     pub rise: u32,
     pub fall: u32,
     pub user: Option<ScriptUser>,
-    /// Counts as failed until the first result.
+    /// Counts as failed until `rise` good results.
     pub init_fail: bool,
     pub hold: HoldSettings,
 }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use tracing::warn;
 
 use self::options::{Options, Task, read};
-use self::table::{ROWS, Takes};
+use self::table::{Meaning, ROWS, Takes};
 use super::{RUNTIME_DIR, complain, print};
 use crate::config::Reader;
 use crate::daemon::dump::Dump;
@@ -204,7 +204,8 @@ fn help() -> String {
         };
         let name = format!("{short}--{}{value}", row.long);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {name:<34} {}", row.summary);
+        let refused = if matches!(row.meaning, Meaning::Refused(_)) { "refused: " } else { "" };
+        let _ = writeln!(text, "  {name:<34} {refused}{}", row.summary);
     }
     text
 }

@@ -38,7 +38,7 @@ pub(super) enum Meaning {
     Refused(&'static str),
 }
 
-const NO_CHILD: &str = "there is one process, and it does VRRP";
+const NO_CHILD: &str = "no child process does VRRP, checks or BFD";
 const NO_FILE: &str = "logs go to syslog or to stderr";
 const NO_SNMP: &str = "SNMP is not served";
 const NO_CORE: &str = "core files are as the system has them";

@@ -98,7 +98,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "process_name",
         Kind::Text(|globals, name| globals.daemon.name = Some(name.value)),
         "vrrpx",
-        "the same where `vrrp_process_name` is not written, as there is one process",
+        "the same where `vrrp_process_name` is not written, as one process does all work",
     ),
     Row::works(
         "umask",

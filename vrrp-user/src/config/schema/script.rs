@@ -124,7 +124,7 @@ pub(super) const ROWS: &[Row<ScriptDraft>] = &[
         "init_fail",
         Kind::Flag(|script, _| script.init_fail = true),
         "off",
-        "counts as failed until the first result",
+        "counts as failed until `rise` good results",
     ),
 ];
 
