@@ -26,6 +26,7 @@ mod repair;
 mod rungs;
 mod services;
 mod starved;
+mod systemd;
 mod takeover;
 mod tracks;
 mod vmac;

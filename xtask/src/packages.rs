@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 15] = [
+const NEEDED: [(&str, &str); 16] = [
     ("busybox", "busybox-static"),
     ("dbus-daemon", "dbus-daemon"),
     ("docker-compose", "docker-compose"),
@@ -25,6 +25,7 @@ const NEEDED: [(&str, &str); 15] = [
     ("pg_ctlcluster", "postgresql"),
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
+    ("systemctl", "systemd"),
     ("tshark", "tshark"),
     ("vrrpd", "frr"),
 ];

@@ -1,14 +1,17 @@
 //! Services for checks to look at, each a guard that ends what it has started.
 //!
-//! Docker engine, nginx and HAProxy are the real ones. systemd is a stand-in on a private bus: it answers the calls
-//! and sends the signals that the daemon uses, and starts nothing.
+//! Docker engine, nginx and HAProxy are the real ones. There are two of systemd: a stand-in on a private bus, which
+//! answers the calls and sends the signals that the daemon uses and starts nothing, and the real one as the first process
+//! of a [`Machine`].
 
 mod docker;
 mod haproxy;
+mod machine;
 mod nginx;
 mod systemd;
 
 pub use docker::Engine;
 pub use haproxy::Haproxy;
+pub use machine::Machine;
 pub use nginx::Nginx;
 pub use systemd::Systemd;

@@ -1,7 +1,10 @@
-//! Whether systemd ends this process to start its unit again, asked on the system bus.
+//! Whether systemd ends this process to start its unit again, asked on the system bus, or by `systemctl` where there is
+//! none: it talks to systemd itself.
 
 use std::time::Duration;
+use std::{fs, io};
 
+use tokio::process::Command;
 use tokio::time::timeout;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
@@ -13,14 +16,43 @@ const LIMIT: Duration = Duration::from_millis(500);
 /// none.
 ///
 /// # Errors
-/// There is no bus or no systemd, or they do not answer.
+/// There is no systemd, or it does not answer; as the bus tells it.
 pub async fn job() -> zbus::Result<Option<String>> {
-    let asked = timeout(LIMIT, ask()).await;
-    asked.unwrap_or_else(|_| Err(zbus::Error::Failure(format!("no answer within {LIMIT:?}"))))
+    let asked = timeout(LIMIT, async { ask(Connection::system().await?).await }).await;
+    match asked.unwrap_or_else(|_| Err(zbus::Error::Failure(format!("no answer within {LIMIT:?}")))) {
+        Ok(job) => Ok(job),
+        Err(error) => match timeout(LIMIT, listed()).await {
+            Ok(Ok(job)) => Ok(job),
+            _ => Err(error),
+        },
+    }
 }
 
-async fn ask() -> zbus::Result<Option<String>> {
-    let bus = Connection::system().await?;
+async fn listed() -> io::Result<Option<String>> {
+    let groups = fs::read_to_string("/proc/self/cgroup")?;
+    let unit = unit(&groups).ok_or(io::ErrorKind::NotFound)?;
+    let mut command = Command::new("systemctl");
+    command.args(["list-jobs", "--no-legend", "--plain"]).kill_on_drop(true);
+    let output = command.output().await?;
+    if !output.status.success() {
+        return Err(io::ErrorKind::Other.into());
+    }
+    Ok(job_of(unit, &String::from_utf8_lossy(&output.stdout)).map(str::to_owned))
+}
+
+/// The unit whose control group this is.
+fn unit(groups: &str) -> Option<&str> {
+    let mut folders = groups.lines().flat_map(|line| line.rsplit('/'));
+    folders.find(|folder| folder.ends_with(".service"))
+}
+
+/// From lines of number, unit, type and state.
+fn job_of<'a>(unit: &str, jobs: &'a str) -> Option<&'a str> {
+    let mut words = jobs.lines().map(|line| line.split_whitespace().skip(1));
+    words.find_map(|mut words| words.next().filter(|it| *it == unit).and_then(|_| words.next()))
+}
+
+async fn ask(bus: Connection) -> zbus::Result<Option<String>> {
     let unit = ManagerProxy::new(&bus).await?.get_unit_by_pid(std::process::id()).await?;
     let unit = UnitProxy::builder(&bus).path(unit).cache_properties(CacheProperties::No).build().await?;
     let (number, job) = unit.job().await?;
@@ -52,4 +84,19 @@ trait Unit {
 trait Job {
     #[zbus(property)]
     fn job_type(&self) -> zbus::Result<String>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_found_by_the_control_group() {
+        assert_eq!(unit("0::/system.slice/vrrpx.service\n"), Some("vrrpx.service"));
+        assert_eq!(unit("1:name=systemd:/system.slice/vrrpx.service/sub\n0::/\n"), Some("vrrpx.service"));
+        assert_eq!(unit("0::/user.slice/user-0.slice/session-1.scope\n"), None);
+        let jobs = "77 other.service stop running\n 81 vrrpx.service restart running\n";
+        assert_eq!(job_of("vrrpx.service", jobs), Some("restart"));
+        assert_eq!(job_of("vrrp.service", jobs), None);
+    }
 }

@@ -1,0 +1,134 @@
+//! A systemd that is the first process of a machine of its own: its processes, mounts and control groups are in
+//! namespaces, its files lie over those of this machine, which it does not change. It runs nothing but what is asked
+//! for, and the daemon by the unit that is shipped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::clock::{poll, until};
+use crate::daemon::{Config, vrrpx};
+use crate::netns::Namespace;
+use crate::process::{Directory, Process};
+
+const SCRIPT: &str = include_str!("machine.sh");
+const UNIT: &str = "vrrp-user/dist/vrrpx.service";
+const BOOT: Duration = Duration::from_secs(30);
+
+/// Killed with all that is in it when dropped.
+#[derive(Debug)]
+pub struct Machine {
+    /// Of the namespaces; its child is systemd.
+    process: Process,
+    systemd: Pid,
+    /// Of its control groups.
+    name: String,
+    folder: Directory,
+}
+
+impl Machine {
+    /// Boots it in the network of `namespace`; the daemon is not started.
+    ///
+    /// # Errors
+    /// The kernel has no overlay, or systemd does not come up.
+    pub fn boot(namespace: &Namespace, config: &Config) -> Result<Self> {
+        let (folder, log) = (Directory::new()?, Directory::new()?);
+        let name =
+            folder.path().file_name().context("a folder without a name")?.to_string_lossy().into_owned();
+        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(UNIT);
+        let mut command = namespace.command("unshare")?;
+        command.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh", "outer"]);
+        command.arg(folder.path()).arg(&name).arg(vrrpx()).arg(unit);
+        command.env("MACHINE", SCRIPT).env("CONFIG", config.to_string());
+        let process = Process::start_in(command, log)?;
+        let first = |pid: &Pid| is_first(*pid).unwrap_or(false);
+        let systemd = poll("the first process of a machine", BOOT, || {
+            Ok(process.tree().into_iter().find(first).filter(|_| process.is_alive()))
+        });
+        let systemd = systemd.with_context(|| process.log())?;
+        let machine = Self { process, systemd, name, folder };
+        until("systemd", BOOT, || machine.run("systemctl", &["show", "--property=Version"]).is_ok())
+            .with_context(|| machine.process.log())?;
+        Ok(machine)
+    }
+
+    /// Runs a program in it to its end.
+    ///
+    /// # Errors
+    /// It fails, with what it has said.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let Output { status, stdout, stderr } = Command::new("nsenter")
+            .args(["--target", &self.systemd.to_string(), "--all", "--root", "--wd=/", program])
+            .args(arguments)
+            .output()?;
+        let said = String::from_utf8_lossy(&stderr);
+        ensure!(status.success(), "{program} {arguments:?}: {}\n{}", said.trim(), self.log());
+        Ok(String::from_utf8_lossy(&stdout).into_owned())
+    }
+
+    /// A property of the daemon's unit.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`].
+    pub fn unit(&self, property: &str) -> Result<String> {
+        let value = self.run("systemctl", &["show", "vrrpx", "--value", "--property", property])?;
+        Ok(value.trim().to_owned())
+    }
+
+    /// What the daemon answers.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`].
+    pub fn status(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.run("vrrpx", &["status", "--json"])?)?)
+    }
+
+    /// Of the daemon.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("/run/vrrpx.log")).unwrap_or_default()
+    }
+
+    /// Another configuration file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn configure(&self, config: &Config) -> Result<()> {
+        Ok(fs::write(self.path("/etc/vrrpx/vrrpx.conf"), config.to_string())?)
+    }
+
+    /// A file of it, from outside.
+    fn path(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{file}", self.systemd))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.process.kill();
+        // They are empty when the last process is gone.
+        let script = "mount -t cgroup2 cgroup2 \"$1\" && find \"$1/$2\" -depth -type d -exec rmdir {} +";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+        command.arg(self.folder.path()).arg(&self.name);
+        let gone = until("control groups to be empty", Duration::from_secs(5), || {
+            command.output().is_ok_and(|output| output.status.success())
+        });
+        if let Err(error) = gone {
+            eprintln!("control groups {} stay: {error:#}", self.name);
+        }
+    }
+}
+
+/// Whether it is the first process of a namespace.
+fn is_first(pid: Pid) -> Result<bool> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).context("no NSpid")?;
+    let numbers: Vec<&str> = numbers.split_whitespace().collect();
+    let is_systemd = fs::read_to_string(format!("/proc/{pid}/comm"))?.trim() == "systemd";
+    Ok(is_systemd && numbers.len() > 1 && numbers.last() == Some(&"1"))
+}
