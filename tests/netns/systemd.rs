@@ -66,7 +66,8 @@ fn a_reload_and_a_killed_daemon_and_a_stop() -> Result<()> {
         let before = stance(machine)?;
         machine.configure(&Config::of(Instance::v3(210)))?;
         machine.run("systemctl", &["reload", "vrrpx"])?;
-        let priority = || Ok::<_, anyhow::Error>(machine.status()?["instances"][0]["priority"].take());
+        let priority =
+            || Ok::<_, anyhow::Error>(machine.status()?["instances"][0]["priority"]["effective"].take());
         until("the other priority", SETTLE, || priority().is_ok_and(|it| it == 210))?;
         machine.configure(&Config::of(Instance::v3(210).line("nonsense")))?;
         ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is taken");
@@ -87,7 +88,7 @@ fn a_reload_and_a_killed_daemon_and_a_stop() -> Result<()> {
         let left = machine
             .run("sh", &["-c", "cat /sys/fs/cgroup/system.slice/vrrpx.service/cgroup.procs 2>&- || true"])?;
         ensure!(left.is_empty(), "processes are left: {left}");
-        let pins = machine.run("find", &["/sys/fs/bpf", "-mindepth", "1"])?;
+        let pins = machine.run("find", &["/sys/fs/bpf/vrrpx", "-mindepth", "1"])?;
         ensure!(pins.is_empty(), "pins are left: {pins}");
         Ok(())
     })
