@@ -63,6 +63,22 @@ fn three_kinds_succeed_one_another() -> Result<()> {
     Ok(())
 }
 
+/// As both send adverts without addresses, and hear them.
+#[test]
+fn instances_that_advertise_no_addresses_have_one_master() -> Result<()> {
+    let excluded = "virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }";
+    let instance = |priority| Instance::v2(priority).addresses(&[]).line(excluded);
+    both_ways(|[first, second]| {
+        Pair::settled([role(first, instance(200)), role(second, instance(100))])?.check(|pair| {
+            pair.die(0)?;
+            pair.wait_for_master(1)?;
+            pair.observer.clear();
+            pair.revive(0)?;
+            pair.wait_for_master(0)
+        })
+    })
+}
+
 /// Two masters of one priority, after a wire was cut and mended: the higher address stays (RFC 9568 §6.4.3).
 #[test]
 fn the_higher_address_wins_a_tie() -> Result<()> {

@@ -46,6 +46,27 @@ fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
     })
 }
 
+/// An advert need not name what it is about: addresses may be somebody else's to move, as in a cloud.
+#[test]
+fn an_instance_that_advertises_none_has_one_master() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let excluded = "virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }";
+    for (instance, line) in [
+        (Instance::v3 as fn(u8) -> Instance, "no_virtual_ipaddress"),
+        (Instance::v2, "no_virtual_ipaddress"),
+        (Instance::v2, excluded),
+    ] {
+        let instance = |priority| instance(priority).addresses(&[]).line(line);
+        Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+            let counts: Vec<_> = pair.observer.adverts().iter().map(|advert| advert.2.addresses).collect();
+            ensure!(counts.iter().all(|&count| count == 0), "advertised: {counts:?}");
+            pair.die(0)?;
+            pair.wait_for_master(1)
+        })?;
+    }
+    Ok(())
+}
+
 #[test]
 fn leftovers_of_an_earlier_run_are_removed_at_start() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };

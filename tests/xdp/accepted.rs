@@ -2,7 +2,7 @@
 
 use vrrp_ebpf::map::{BUDGET_WATCHED, Counter, InstanceKey, STRANGERS_MAX, Slot, Stranger};
 use vrrp_ebpf::wire::address::widen;
-use vrrp_ebpf::wire::{ChecksumForm, Family, ethernet};
+use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, ethernet};
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
 
@@ -38,6 +38,20 @@ fn valid_adverts_wake_the_daemon() {
     }
 }
 
+/// An instance that advertises no addresses hears those that name some as well.
+#[test]
+fn adverts_without_addresses() {
+    let none = |dialect| advert(dialect, 0).checksum(ChecksumForm::Plain);
+    for dialect in [V2, V2_PASS, V3_IPV4] {
+        for (no_addresses, outcome) in [(1, EVENT), (0, Outcome::Rejected(Reject::CountZero))] {
+            on_each_entry(&Slot { no_addresses, ..slot(dialect) }, dialect.family(), 0, |stand| {
+                assert_eq!(stand.run(&none(dialect)), outcome, "{dialect:?}");
+                assert_eq!(stand.run(&advert(dialect, 1)), EVENT, "{dialect:?}");
+            });
+        }
+    }
+}
+
 /// Every number of addresses, so that no length is taken for another.
 #[test]
 fn every_length() {
@@ -51,10 +65,7 @@ fn every_length() {
                     crate::stand::next_window();
                 }
                 assert_eq!(stand.run(&frame), EVENT, "{dialect:?}, {count} addresses");
-                assert_eq!(
-                    stand.run(&frame.wrong_checksum()),
-                    Outcome::Rejected(vrrp_ebpf::wire::Reject::Checksum)
-                );
+                assert_eq!(stand.run(&frame.wrong_checksum()), Outcome::Rejected(Reject::Checksum));
                 let _read = stand.woken();
             }
         });

@@ -143,7 +143,7 @@ pub fn roundtrip(bytes: &[u8]) {
         Ok(repr) => roundtrip_one(&repr, form),
         Err(Illegal::Vrid) => assert_eq!(vrid, 0),
         Err(Illegal::Interval) => assert!([high, low] > [0x0f, 0xff] || low == 0),
-        Err(Illegal::AddressCount) => assert!(!(1..=255).contains(&addresses.len())),
+        Err(Illegal::AddressCount) => assert!(addresses.len() > 255),
         Err(Illegal::AddressFamily) => assert_ne!(dialect.family(), family),
     }
 }
@@ -182,6 +182,7 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
         }
         Dialect::V3 { .. } => Slot { version: 3, ..Slot::UNUSED },
     };
+    let slot = Slot { no_addresses: u8::from(repr.addresses().is_empty()), ..slot };
     let judged = judge(&*message, &frame, &slot, |_| Some(checksum::sum(message)));
     if message.len() > PAYLOAD_MAX {
         assert_eq!(judged, Err(Reject::TooLong));

@@ -24,7 +24,8 @@ fn slot() {
     assert_eq!((offset_of!(Slot, version), offset_of!(Slot, auth_type)), (40, 41));
     assert_eq!((offset_of!(Slot, unicast), offset_of!(Slot, trailer)), (42, 43));
     assert_eq!((offset_of!(Slot, other_version), offset_of!(Slot, priority)), (44, 45));
-    assert_eq!((offset_of!(Slot, reserved), offset_of!(Budget, spent)), (46, 8));
+    assert_eq!((offset_of!(Slot, no_addresses), offset_of!(Slot, reserved)), (46, 47));
+    assert_eq!(offset_of!(Budget, spent), 8);
 }
 
 /// The program compares and copies whole words from here.

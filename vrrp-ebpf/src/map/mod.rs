@@ -43,7 +43,7 @@ pub use stranger::{STRANGERS_MAX, Stranger};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Most instances that one daemon runs; the maps are sized to what the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

@@ -26,7 +26,9 @@ pub struct Slot {
     pub other_version: u8,
     /// The instance's own, as configured: who has a lower one cannot be its master.
     pub priority: u8,
-    pub reserved: [u8; 2],
+    /// 1: the instance advertises no addresses, and hears adverts without any as well.
+    pub no_addresses: u8,
+    pub reserved: u8,
 }
 
 const _: () = assert!(size_of::<Slot>() == 48);
@@ -51,7 +53,8 @@ impl Slot {
         trailer: Self::UNSIGNED,
         other_version: 0,
         priority: 0,
-        reserved: [0; 2],
+        no_addresses: 0,
+        reserved: 0,
     };
 
     /// Whether it takes a key to tell whose an advert is: then the daemon does, and the program records no peers.

@@ -86,7 +86,7 @@ pub fn judge_message<O: Octets + ?Sized>(
     }
     let signed = slot.trailer != Slot::UNSIGNED && length == header.message_len(frame.family) + TRAILER_LEN;
     let body = if signed { length - TRAILER_LEN } else { length };
-    check_layout(header, frame.family, body)?;
+    check_layout(header, frame.family, body, slot.no_addresses != 0)?;
     if length > PAYLOAD_MAX {
         return Err(Reject::TooLong);
     }
@@ -146,13 +146,18 @@ pub(super) fn check_version(header: Header, family: Family, length: usize) -> Re
 
 /// [`Reject::Type`] to [`Reject::TooLong`].
 #[inline(always)]
-pub(super) fn check_layout(header: Header, family: Family, length: usize) -> Result<(), Reject> {
+pub(super) fn check_layout(
+    header: Header,
+    family: Family,
+    length: usize,
+    may_be_empty: bool,
+) -> Result<(), Reject> {
     // R03.
     if header.kind() != ADVERTISEMENT {
         return Err(Reject::Type);
     }
     // R07.
-    if header.address_count() == 0 {
+    if header.address_count() == 0 && !may_be_empty {
         return Err(Reject::CountZero);
     }
     // R05, R14: exact, or version 2 and 3 could be taken for each other.

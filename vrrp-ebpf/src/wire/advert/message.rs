@@ -26,7 +26,8 @@ impl<'a> Advert<'a> {
     pub fn parse(message: &'a [u8], family: Family) -> Result<Self, Reject> {
         let header = Header(Octets::get(message, 0).ok_or(Reject::Truncated)?);
         check_version(header, family, message.len())?;
-        check_layout(header, family, message.len())?;
+        // Whether that may be is a matter of the instance, which has judged it.
+        check_layout(header, family, message.len(), true)?;
         if header.interval() == 0 {
             return Err(Reject::IntervalZero);
         }
@@ -59,7 +60,7 @@ impl<'a> Advert<'a> {
         self.header.interval()
     }
 
-    /// Never 0.
+    /// 0 with an instance that advertises none.
     pub const fn address_count(&self) -> u8 {
         self.header.address_count()
     }

@@ -49,7 +49,7 @@ pub enum Illegal {
     Vrid,
     /// Interval 0, or more than 4095 centiseconds (P18).
     Interval,
-    /// None, or more than 255 (P16).
+    /// More than 255 (P16).
     AddressCount,
     /// An address of the other family (P23).
     AddressFamily,
@@ -69,10 +69,7 @@ impl<'a> AdvertRepr<'a> {
         if interval == 0 || interval > INTERVAL_MAX {
             return Err(Illegal::Interval);
         }
-        let address_count = match u8::try_from(addresses.len()) {
-            Ok(0) | Err(_) => return Err(Illegal::AddressCount),
-            Ok(count) => count,
-        };
+        let address_count = u8::try_from(addresses.len()).map_err(|_| Illegal::AddressCount)?;
         if addresses.iter().any(|address| Family::of(*address) != dialect.family()) {
             return Err(Illegal::AddressFamily);
         }
@@ -195,7 +192,7 @@ impl fmt::Display for Illegal {
         f.write_str(match self {
             Self::Vrid => "the VRID is 0",
             Self::Interval => "the interval is 0 or more than 4095 centiseconds",
-            Self::AddressCount => "there is no address, or more than 255",
+            Self::AddressCount => "there are more than 255 addresses",
             Self::AddressFamily => "an address is of the other family",
         })
     }

@@ -33,7 +33,8 @@ pub(super) fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> S
         trailer,
         other_version: if settings.also_v2 { Version::V2 as u8 } else { 0 },
         priority: settings.priority.0,
-        reserved: [0; 2],
+        no_addresses: u8::from(settings.addresses.advertised.is_empty()),
+        reserved: 0,
     }
 }
 
