@@ -13,11 +13,12 @@ use super::{Legacy, TakeoverError};
 use crate::config::{Config, Instance};
 use crate::daemon::status::family;
 use crate::protocol::{
-    Epoch, GroupId, Heard, InstanceId, Interval, Priority, Reason, Stance, State, Track, TrackId, Version,
+    Epoch, GroupId, Heard, InstanceId, Interval, Name, Priority, Reason, Stance, State, Track, TrackId,
+    Version, VirtualAddress, Vmac,
 };
 
 /// Raised when the meaning of anything here changes. A daemon of another format ends before this one starts.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a daemon has, before it says how it stands.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -26,6 +27,8 @@ pub struct Offer {
     /// Of the program.
     pub version: String,
     pub instances: Vec<Card>,
+    /// What is set on the host for no instance, in the words of this version.
+    pub host: Vec<String>,
 }
 
 /// An instance, and what must be the same on both sides: its addresses stay set, and its group moves as one.
@@ -35,7 +38,10 @@ pub struct Card {
     pub family: String,
     pub vrid: u8,
     pub addresses: Vec<String>,
+    pub vmacs: Vec<String>,
     pub group: Option<String>,
+    /// What else is set for it, in the words of this version.
+    pub further: Vec<String>,
 }
 
 /// How everything stands. Instances are in the order of the [`Offer`].
@@ -71,7 +77,11 @@ struct Master {
 impl Offer {
     pub(super) fn of(config: &Config) -> Self {
         let instances = config.instances.iter().map(|instance| Card::of(instance, config)).collect();
-        Self { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned(), instances }
+        let firewall =
+            config.instances.iter().any(|it| !it.settings.accept).then_some(&config.globals.firewall);
+        let igmp = config.globals.silent_igmp;
+        let host = [format!("{:?}", config.statics), format!("{firewall:?}"), format!("silent IGMP {igmp}")];
+        Self { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned(), instances, host: host.into() }
     }
 
     /// The instances of a configuration that go on, in this order.
@@ -79,6 +89,13 @@ impl Offer {
     /// # Errors
     /// One of them is missing there or is another one.
     pub(super) fn heirs<'a>(&self, config: &'a Config) -> Result<Vec<&'a Instance>, TakeoverError> {
+        let own = Self::of(config);
+        // Another version may have other words for the same.
+        let is_alike = self.version == own.version;
+        if is_alike && self.host != own.host {
+            let what = "static addresses, routes or rules, or the firewall, are others";
+            return Err(TakeoverError::Differs(what.to_owned()));
+        }
         let heir = |card: &Card| {
             let found = config.instances.iter().map(|it| (it, Card::of(it, config)));
             let same = |(_, own): &(_, Card)| {
@@ -86,11 +103,10 @@ impl Offer {
             };
             let Card { interface, family, vrid, .. } = card;
             match found.into_iter().find(same) {
-                Some((instance, own)) if own == *card => Ok(instance),
-                Some((instance, _)) => {
-                    let name = &instance.settings.name;
-                    Err(format!("`{name}` has other addresses, or is in another group"))
-                }
+                Some((instance, own)) => match card.difference(&own, is_alike) {
+                    Some(what) => Err(format!("`{}` has other {what}", instance.settings.name)),
+                    None => Ok(instance),
+                },
                 None => Err(format!("virtual router {vrid} ({family}) on {interface} is not in the file")),
             }
         };
@@ -115,10 +131,48 @@ impl Card {
             interface: settings.interface.to_string(),
             family: family(settings.family).to_owned(),
             vrid: settings.vrid.number(),
-            addresses: settings.addresses.all().map(|it| format!("{}/{}", it.address, it.prefix)).collect(),
+            addresses: settings.addresses.all().map(address).collect(),
+            vmacs: settings.vmacs.all().map(vmac).collect(),
             group: group.map(|group| group.settings.name.to_string()),
+            further: vec![
+                format!("{:?}", settings.routes),
+                format!("{:?}", settings.rules),
+                format!("accept {}, secondaries {}", settings.accept, instance.promote_secondaries),
+            ],
         }
     }
+
+    /// What of it would stay set that `other` does not know of.
+    fn difference(&self, other: &Self, is_alike: bool) -> Option<&'static str> {
+        if self.addresses != other.addresses {
+            Some("addresses")
+        } else if self.vmacs != other.vmacs {
+            Some("virtual MAC addresses")
+        } else if self.group != other.group {
+            Some("members in its group")
+        } else if is_alike && self.further != other.further {
+            Some("routes, rules or sysctls, or accepts otherwise")
+        } else {
+            None
+        }
+    }
+}
+
+fn address(address: &VirtualAddress) -> String {
+    let VirtualAddress { address, prefix, device, label, scope, broadcast, peer, .. } = address;
+    let device = device.as_deref().unwrap_or_default();
+    let label = label.as_deref().unwrap_or_default();
+    let text = |address: &Option<IpAddr>| address.map_or_else(String::new, |it| it.to_string());
+    format!("{address}/{prefix} {device} {label} {scope} {} {}", text(broadcast), text(peer))
+}
+
+/// A name that gives way to others may have done so.
+fn vmac(vmac: &Vmac) -> String {
+    let name = match &vmac.name {
+        Name::Written(name) => name.to_string(),
+        Name::Chosen { prefix, vrid, .. } => format!("{prefix} {}", vrid.number()),
+    };
+    format!("{name} {} {:02x?}", vmac.parent, vmac.mac)
 }
 
 impl Estate {
@@ -292,6 +346,22 @@ mod tests {
         let refusal = |text: &str| offer.heirs(&config(text)).unwrap_err().to_string();
         assert!(refusal(&FILE.replace("192.0.2.1/24", "192.0.2.7/24")).contains("`A` has other addresses"));
         assert!(refusal(&FILE.replace("virtual_router_id 2", "virtual_router_id 3")).contains("router 2"));
-        assert!(refusal(&FILE.replace("sync_group G", "sync_group H")).contains("another group"));
+        assert!(
+            refusal(&FILE.replace("sync_group G", "sync_group H")).contains("other members in its group")
+        );
+        for (further, what) in [
+            ("virtual_ipaddress { 192.0.2.1/24 dev eth1 }", "`A` has other addresses"),
+            ("use_vmac; virtual_ipaddress { 192.0.2.1/24 }", "`A` has other virtual MAC addresses"),
+            ("no_accept; virtual_ipaddress { 192.0.2.1/24 }", "the firewall"),
+            (
+                "virtual_routes { 198.51.100.0/24 dev eth0 }; virtual_ipaddress { 192.0.2.1/24 }",
+                "other routes",
+            ),
+        ] {
+            let found = refusal(&FILE.replace("virtual_ipaddress { 192.0.2.1/24 }", further));
+            assert!(found.contains(what), "{further}: {found}");
+        }
+        let statics = format!("static_ipaddress {{ 192.0.2.9/24 dev eth0 }}\n{FILE}");
+        assert!(refusal(&statics).contains("static addresses"));
     }
 }
