@@ -1,7 +1,7 @@
 //! The checks that run, one task each.
 //!
 //! Enters: configurations. Leaves: results, for the record and as events for the engine. A check that is the same in
-//! the next configuration goes on, with its result.
+//! the next configuration goes on, with its result; so does one of a daemon that was taken over from, by its name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,17 +13,21 @@ use tracing::{info, warn};
 use super::events::What;
 use super::queue::{Input, Queue};
 use super::status::Live;
-use crate::config::{CheckSettings, Config, ScriptUser};
+use super::takeover::Legacy;
+use crate::config::{CheckSettings, CheckTarget, Config, FileTarget, ScriptUser};
 use crate::driver::probe::Cause;
 use crate::driver::probe::attempt::{Failure, Names};
 use crate::driver::probe::check::{CheckProbe, Outcome, Round};
+use crate::driver::probe::watch::prepare_file;
 use crate::driver::process::{Identity, IdentityError};
-use crate::protocol::{Event, TrackId};
+use crate::protocol::{Event, InstanceId, Stance, TrackId};
 
 #[derive(Debug)]
 pub struct Checks {
     inputs: Queue<Input>,
     running: HashMap<TrackId, Running>,
+    /// Until the checks start.
+    known: HashMap<TrackId, Known>,
     tasks: JoinSet<()>,
     names: Names,
 }
@@ -39,15 +43,24 @@ pub enum CheckError {
 #[derive(Debug)]
 struct Running {
     settings: CheckSettings,
-    /// `script_user` of the configuration.
+    /// `script_user` of the configuration, where it counts.
     user: Option<ScriptUser>,
     task: AbortHandle,
+}
+
+/// What a daemon that was taken over from has found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Known {
+    result: i32,
+    /// Every instance that tracks it has the result.
+    to_all: bool,
 }
 
 impl Checks {
     /// Must be called within a runtime.
     pub fn new(inputs: Queue<Input>) -> Self {
-        Self { inputs, running: HashMap::new(), tasks: JoinSet::new(), names: Names::new() }
+        let (running, known) = (HashMap::new(), HashMap::new());
+        Self { inputs, running, known, tasks: JoinSet::new(), names: Names::new() }
     }
 
     /// Finds out whether the checks of a configuration can be run.
@@ -55,7 +68,20 @@ impl Checks {
     /// # Errors
     /// The user of a script does not exist, or what a check needs is not to be had.
     pub fn prepare(&self, config: &Config) -> Result<(), CheckError> {
-        config.checks.iter().try_for_each(|script| self.probe(script, config).map(drop))
+        config.checks.iter().try_for_each(|script| self.probe(script, config).map(drop))?;
+        let is_new = |script: &&CheckSettings| {
+            self.running.values().all(|running| running.settings.name != script.name)
+        };
+        // What somebody has written meanwhile counts.
+        config.checks.iter().filter(is_new).try_for_each(|script| initialise(script, false))
+    }
+
+    /// Brings the files of checks to what they are to hold at the start of a node.
+    ///
+    /// # Errors
+    /// One cannot be written.
+    pub fn begin(&self, config: &Config) -> Result<(), CheckError> {
+        config.checks.iter().try_for_each(|script| initialise(script, true))
     }
 
     fn probe(&self, script: &CheckSettings, config: &Config) -> Result<CheckProbe, CheckError> {
@@ -65,12 +91,18 @@ impl Checks {
         probe.map_err(|failure| CheckError::Probe(Arc::clone(&script.name), failure))
     }
 
+    /// The checks that start next go on from the results of another daemon.
+    pub fn resume(&mut self, legacy: &Legacy, config: &Config) {
+        self.known = known(legacy, config);
+    }
+
     /// Starts and ends checks so that those of the configuration run. Must be called within a runtime.
     pub fn settle(&mut self, config: &Config, live: &Live) {
-        let user = &config.globals.script_user;
         let mut before = std::mem::take(&mut self.running);
+        let mut known = std::mem::take(&mut self.known);
         for script in &config.checks {
-            let same = |old: &Running| old.settings == *script && old.user == *user;
+            let user = user(script, config);
+            let same = |old: &Running| old.settings == *script && old.user.as_ref() == user;
             let running = match before.remove(&script.id) {
                 Some(old) if same(&old) => old,
                 old => {
@@ -78,10 +110,17 @@ impl Checks {
                         old.task.abort();
                     }
                     // Prepared before, it is to be had again.
-                    let Ok(probe) = self.probe(script, config) else { continue };
+                    let Ok(mut probe) = self.probe(script, config) else { continue };
+                    if let Some(Known { result, to_all }) = known.remove(&script.id) {
+                        probe.resume(result, |round| {
+                            // An instance that a reload adds before the first look asks there.
+                            live.now().record.check(round.clone());
+                            to_all
+                        });
+                    }
                     let deliver = deliver(Arc::clone(&script.name), live.clone(), self.inputs.clone());
                     let task = self.tasks.spawn(probe.run(deliver));
-                    Running { settings: script.clone(), user: user.clone(), task }
+                    Running { settings: script.clone(), user: user.cloned(), task }
                 }
             };
             self.running.insert(script.id, running);
@@ -95,6 +134,51 @@ impl Checks {
     pub async fn end(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// Writes `init_file`, over what is there only where that is asked for and permitted.
+fn initialise(script: &CheckSettings, may_overwrite: bool) -> Result<(), CheckError> {
+    let CheckTarget::File(target) = &script.target else { return Ok(()) };
+    let initial = target.initial.map(|(number, overwrites)| (number, overwrites && may_overwrite));
+    prepare_file(&FileTarget { initial, ..target.clone() }).map_err(|error| {
+        let failure = Failure::new(format_args!("{}: {error}", target.path.display()));
+        CheckError::Probe(Arc::clone(&script.name), failure)
+    })
+}
+
+/// `script_user` of the configuration, where it says who runs the check.
+fn user<'a>(script: &CheckSettings, config: &'a Config) -> Option<&'a ScriptUser> {
+    let counts = matches!(script.target, CheckTarget::Command(_)) && script.user.is_none();
+    config.globals.script_user.as_ref().filter(|_| counts)
+}
+
+/// By what is tracked, interfaces too.
+fn known(legacy: &Legacy, config: &Config) -> HashMap<TrackId, Known> {
+    let stances: HashMap<InstanceId, &Stance> =
+        legacy.instances.iter().map(|(id, stance)| (*id, stance)).collect();
+    let mut trackers = Vec::new();
+    for instance in &config.instances {
+        let results = stances.get(&instance.id).map(|stance| stance.results.as_slice()).unwrap_or_default();
+        for track in &instance.settings.tracks {
+            let result = results.iter().find(|(id, _)| *id == track.id).map(|(_, result)| *result);
+            trackers.push((track, result));
+        }
+    }
+    let mut known = HashMap::new();
+    for (track, result) in &trackers {
+        let Some(result) = *result else { continue };
+        let known = known.entry(track.id).or_insert(Known { result, to_all: true });
+        // What counts before the first look may not have been found; another instance may know better.
+        if track.initial.map(i32::from) != Some(result) {
+            known.result = result;
+        }
+    }
+    for (track, result) in &trackers {
+        if let Some(known) = known.get_mut(&track.id) {
+            known.to_all &= *result == Some(known.result);
+        }
+    }
+    known
 }
 
 /// What becomes of the rounds of a check.
@@ -138,5 +222,70 @@ fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Rou
             Outcome::Number(number) => Event::Value(round.track, number),
             _ => Event::Track(round.track, round.up),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vrrp_ebpf::time::Timestamp;
+
+    use super::*;
+    use crate::config::parse;
+    use crate::protocol::{Epoch, State};
+
+    const FILE: &str = "\
+        global_defs {\nscript_user root\n}\n\
+        vrrp_script web {\nscript /bin/true\n}\n\
+        vrrp_check port {\ntcp 192.0.2.9:80\n}\n\
+        vrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1/24\n}\n\
+          track_script {\nweb weight 10\n}\n}\n\
+        vrrp_instance B {\ninterface eth0\nvirtual_router_id 2\nvirtual_ipaddress {\n192.0.2.2/24\n}\n\
+          track_script {\nweb\n}\ntrack_check {\nport\n}\n}\n";
+
+    fn script<'a>(config: &'a Config, name: &str) -> &'a CheckSettings {
+        config.checks.iter().find(|script| &*script.name == name).unwrap()
+    }
+
+    #[test]
+    fn what_an_instance_has_found_is_known() {
+        let config = parse("t", FILE).unwrap().config;
+        let web = script(&config, "web").id;
+        let stance = |result: i32| Stance {
+            state: State::Master,
+            epoch: Epoch(1),
+            reason: None,
+            since: Timestamp::ZERO,
+            advert: None,
+            master_down: None,
+            master: None,
+            results: vec![(web, result)],
+        };
+        // A counts 0 before the first look.
+        let rows = [
+            ([Some(1), Some(1)], Some((1, true))),
+            ([Some(0), Some(0)], Some((0, true))),
+            ([Some(0), Some(1)], Some((1, false))),
+            ([None, Some(0)], Some((0, false))),
+            ([Some(1), None], Some((1, false))),
+            ([None, None], None),
+        ];
+        for (results, expected) in rows {
+            let instances = config.instances.iter().zip(results);
+            let instances = instances.filter_map(|(it, result)| Some((it.id, stance(result?))));
+            let legacy = Legacy { instances: instances.collect(), groups: vec![] };
+            let expected = expected.map(|(result, to_all)| Known { result, to_all });
+            assert_eq!(known(&legacy, &config).get(&web).copied(), expected, "{results:?}");
+        }
+    }
+
+    #[test]
+    fn the_user_of_the_configuration_counts_for_commands_that_name_none() {
+        let mut config = parse("t", FILE).unwrap().config;
+        let root = ScriptUser { name: "root".into(), group: None };
+        assert_eq!(user(script(&config, "web"), &config), Some(&root));
+        assert_eq!(user(script(&config, "port"), &config), None);
+        let own = ScriptUser { name: "daemon".into(), group: None };
+        config.checks.iter_mut().for_each(|script| script.user = Some(own.clone()));
+        assert_eq!(user(script(&config, "web"), &config), None);
     }
 }

@@ -102,6 +102,10 @@ impl Service {
         let (config, record) = (&sources.config, &sources.record);
         let checks = Checks::new(inputs.clone());
         checks.prepare(config)?;
+        // A node that is taken over has begun before.
+        if ownership::is_ours() {
+            checks.begin(config)?;
+        }
         // The address of a daemon that is taken over is free when that has gone.
         let metrics = match options.metrics.filter(|_| ownership::is_ours()) {
             Some(address) => Some(Metrics::bind(address).await?),
@@ -129,8 +133,9 @@ impl Service {
         })
     }
 
-    /// What another daemon was told is told no more.
+    /// What another daemon was told is told no more, and its checks go on with their results.
     pub fn resume(&mut self, legacy: &Legacy) {
+        self.checks.resume(legacy, &self.reloader.live.now().config);
         for (id, stance) in &legacy.instances {
             self.notifier.resume(*id, stance);
         }

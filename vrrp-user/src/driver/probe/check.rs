@@ -4,7 +4,7 @@
 //! still going is skipped. A look that reaches its time limit has failed there and then; ending a command may take
 //! longer. What tells of its changes itself is judged at each of them, and once per interval beside. `rise` successes
 //! or `fall` failures in a row change the result. The first round decides at once, unless the check counts as failed
-//! from the start (`init_fail`).
+//! from the start (`init_fail`) or goes on from an earlier result.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::attempt::{Attempt, Dns, Failure, Http, Names, Ping};
 use super::hold::{Held, Hold};
-use super::watch::{By, News, Watch, prepare_file};
+use super::watch::{By, News, Watch};
 use crate::config::{CheckSettings, CheckTarget};
 use crate::driver::clock;
 use crate::driver::output::Output;
@@ -46,7 +46,7 @@ pub struct Round {
     pub up: bool,
     /// Why the check counts as failed although its service may be well.
     pub held: Option<Held>,
-    /// Whether the result is the first one, changed, or could not be delivered before.
+    /// Whether the result is the first one, changed, or could not be delivered to all before.
     pub news: bool,
 }
 
@@ -144,11 +144,7 @@ impl CheckProbe {
             CheckTarget::Docker(target) => Source::Watch(Watch::Docker(target.clone())),
             CheckTarget::Systemd(unit) => Source::Watch(Watch::Systemd(unit.clone())),
             CheckTarget::Process(target) => Source::Watch(Watch::Process(target.clone())),
-            CheckTarget::File(target) => {
-                prepare_file(target)
-                    .map_err(|error| Failure::new(format_args!("{}: {error}", target.path.display())))?;
-                Source::Watch(Watch::File(target.clone()))
-            }
+            CheckTarget::File(target) => Source::Watch(Watch::File(target.clone())),
         };
         Ok(Self {
             // The timer takes no period of zero.
@@ -157,6 +153,17 @@ impl CheckProbe {
             source,
             bench: Bench::new(settings),
         })
+    }
+
+    /// Goes on from a result that is known before the first look, as [`Round::result`] has it. `deliver` is as in
+    /// [`Self::run`].
+    pub fn resume(&mut self, result: i32, deliver: impl FnMut(&Round) -> bool) {
+        let outcome = match self.source {
+            Source::Watch(Watch::File(_)) => Outcome::Number(result),
+            _ if result != 0 => Outcome::Well,
+            _ => Outcome::Failed(Failure::new("it was down before")),
+        };
+        self.bench.resume(outcome, deliver);
     }
 
     /// Never ends by itself; dropped, it ends a look that is going on. `deliver` returns false where the news could
@@ -251,6 +258,13 @@ impl Bench {
         }
     }
 
+    /// What was found before is no look, and needs neither `rise` nor `fall`.
+    fn resume(&mut self, outcome: Outcome, mut deliver: impl FnMut(&Round) -> bool) {
+        self.verdict.up = Some(outcome.is_success());
+        self.judge(outcome.into(), &mut |round| deliver(&Round { runs: 0, ..round.clone() }));
+        self.runs = 0;
+    }
+
     fn judge(&mut self, look: Look, deliver: &mut impl FnMut(&Round) -> bool) {
         let Look { outcome, lasted, printed, by } = look;
         self.runs = self.runs.saturating_add(1);
@@ -333,11 +347,24 @@ mod tests {
     }
 
     fn results(settings: &CheckSettings, runs: &str) -> String {
+        told(Bench::new(settings), runs)
+    }
+
+    /// After a result that is known, perhaps to all.
+    fn resumed(settings: &CheckSettings, known: char, to_all: bool, runs: &str) -> String {
         let mut bench = Bench::new(settings);
+        bench.resume(outcome(known), |_| to_all);
+        told(bench, runs)
+    }
+
+    fn outcome(run: char) -> Outcome {
+        Outcome::from(if run == '+' { Ok(()) } else { Err(Failure::new("down")) })
+    }
+
+    fn told(mut bench: Bench, runs: &str) -> String {
         let mut told = String::new();
         for run in runs.chars() {
-            let health = if run == '+' { Ok(()) } else { Err(Failure::new("down")) };
-            bench.judge(Outcome::from(health).into(), &mut |round| {
+            bench.judge(outcome(run).into(), &mut |round| {
                 told.push(match (round.up, round.news) {
                     (true, true) => 'U',
                     (true, false) => 'u',
@@ -362,6 +389,48 @@ mod tests {
         assert_eq!(results(&settings(3, 1, true), "+++-"), "DdUD");
         assert_eq!(results(&settings(1, 1, true), "+"), "U");
         assert_eq!(results(&settings(2, 1, true), "--"), "Dd");
+    }
+
+    #[test]
+    fn a_known_result_goes_on_as_if_looks_had_found_it() {
+        for init_fail in [false, true] {
+            let settings = settings(2, 3, init_fail);
+            assert_eq!(resumed(&settings, '+', true, "+--+--"), "uuuuuu");
+            assert_eq!(resumed(&settings, '+', true, "---++"), "uuDdU");
+            assert_eq!(resumed(&settings, '-', true, "+-++"), "dddU");
+        }
+    }
+
+    #[test]
+    fn a_result_that_some_do_not_know_is_news_once() {
+        assert_eq!(resumed(&settings(2, 3, true), '+', false, "++"), "Uu");
+        assert_eq!(resumed(&settings(2, 3, true), '+', false, "-+"), "Uu");
+        assert_eq!(resumed(&settings(2, 3, false), '-', false, "+-"), "Dd");
+    }
+
+    #[test]
+    fn a_failure_after_a_known_success_is_a_change() {
+        let hold = HoldSettings { least: SPAN, ..HoldSettings::default() };
+        let held = CheckSettings { hold, ..settings(1, 1, false) };
+        assert_eq!(results(&held, "-+"), "DU");
+        assert_eq!(resumed(&held, '+', true, "-+"), "Dd");
+        let reversed = CheckSettings { reverse: true, ..held };
+        assert_eq!(resumed(&reversed, '-', true, "+-"), "Uu");
+    }
+
+    #[test]
+    fn a_known_number_is_no_news_until_it_changes() {
+        let mut bench = Bench::new(&settings(1, 1, false));
+        bench.resume(Outcome::Number(5), |round| {
+            assert_eq!((round.result(), round.runs), (5, 0));
+            true
+        });
+        for (number, news, runs) in [(5, false, 1), (6, true, 2), (6, false, 3)] {
+            bench.judge(Outcome::Number(number).into(), &mut |round| {
+                assert_eq!((round.result(), round.news, round.runs), (number, news, runs));
+                true
+            });
+        }
     }
 
     #[test]

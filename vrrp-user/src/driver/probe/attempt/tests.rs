@@ -133,6 +133,7 @@ async fn ping_wants_an_answer() {
     let ping = |host: &str| Ping::new(host.parse().unwrap(), Names::new(), 77);
     assert_eq!(timeout(LIMIT, ping("127.0.0.1").attempt(1)).await.unwrap(), Ok(()));
     assert_eq!(timeout(LIMIT, ping("::1").attempt(2)).await.unwrap(), Ok(()));
+    assert_eq!(timeout(LIMIT, ping("localhost").attempt(4)).await.unwrap(), Ok(()));
     assert!(timeout(LIMIT, ping("255.255.255.255").attempt(3)).await.unwrap().is_err());
 }
 
