@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use vrrp_user::protocol::InstanceSettings;
 
-use super::{ALL, Row, plain};
+use super::{ALL, Row, V3, plain};
 use crate::setup::tracked;
 
 fn refreshed(settings: &mut InstanceSettings) {
     settings.announce.refresh = Duration::from_secs(1);
+}
+
+fn announced_again(settings: &mut InstanceSettings) {
+    (settings.announce.repeat, settings.announce.delay) = (5, Duration::from_millis(900));
 }
 
 fn checked(settings: &mut InstanceSettings) {
@@ -59,6 +63,22 @@ pub(super) const ROWS: &[Row] = &[
             wait 500ms
             restart             -> hold
             wait 1s             -> advert 100, announce 1",
+    },
+    Row {
+        number: "own",
+        what: "the second set of announcements comes when it would have come",
+        variants: V3,
+        settings: announced_again,
+        script: "
+            startup             -> BACKUP startup
+            wait down           -> advert 100, add, announce 4, MASTER master_silent
+            wait 500ms
+            restart             -> hold
+            wait 400ms - 1ns
+            wait 1ns            -> announce 5
+            wait 100ms          -> advert 100
+            restart             -> hold
+            wait A              -> advert 100",
     },
     Row {
         number: "own",

@@ -13,6 +13,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, mkfifo};
 use thiserror::Error;
 
+use crate::driver::ownership;
+
 /// Dropped, it takes the pipe away where it made it.
 #[derive(Debug)]
 pub struct Fifo {
@@ -94,7 +96,8 @@ impl Fifo {
 
 impl Drop for Fifo {
     fn drop(&mut self) {
-        if self.made {
+        // A daemon that has taken over goes on with it.
+        if self.made && ownership::is_ours() {
             let _ = fs::remove_file(&self.path);
         }
     }

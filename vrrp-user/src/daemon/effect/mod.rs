@@ -155,6 +155,8 @@ impl Effect {
     fn hold(&mut self, id: InstanceId, epoch: Epoch) {
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         instance.held = Some(epoch);
+        let places = instance.charge.places(&mut self.netlink);
+        instance.stood.note(&places);
         if let Some(refresh) = &mut instance.charge.refresh {
             refresh.start(clock::now());
         }

@@ -64,6 +64,12 @@ pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, tu
     let sent = advert - instance.settings().advert_interval.duration();
     instance.master.entitled_until = Some(sent + instance.settings().lease());
     instance.timers.set(Timer::Advert, advert);
+    // The second set, where it is still to come.
+    let settings = instance.settings().announce;
+    let again = instance.since + settings.delay;
+    if settings.repeat > 0 && again > turn.now {
+        instance.timers.set(Timer::AnnounceAgain, again);
+    }
     refresh(instance, turn.now);
 }
 
