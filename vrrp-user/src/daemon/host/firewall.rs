@@ -42,7 +42,7 @@ impl Firewall {
         if wanted == self.set {
             return;
         }
-        let left = self.set.take().map(|(settings, _)| settings.table);
+        let before = self.set.take();
         if let Some((settings, denied)) = wanted {
             match firewall::set(&settings, &denied) {
                 Ok(()) => {
@@ -54,12 +54,18 @@ impl Firewall {
                     let _ = fs::write(&self.file, &*settings.table);
                     self.set = Some((settings, denied));
                 }
-                Err(error) => warn!(
-                    %error,
-                    "traffic to addresses is not dropped, although strict mode or `no_accept` asks for it"
-                ),
+                Err(error) => {
+                    warn!(
+                        %error,
+                        "traffic to addresses is not dropped, although strict mode or `no_accept` asks for it"
+                    );
+                    // The rules of before are there still, and better than none.
+                    self.set = before;
+                    return;
+                }
             }
         }
+        let left = before.map(|(settings, _)| settings.table);
         let table = |it: &Self| it.set.as_ref().map(|(settings, _)| Arc::clone(&settings.table));
         if let Some(left) = left.filter(|left| table(self).as_ref() != Some(left)) {
             self.remove(&left);
