@@ -66,8 +66,8 @@ impl Changed {
     ///
     /// # Errors
     /// As [`write`].
-    pub fn of_host(key: &str, value: &'static str) -> io::Result<Option<Self>> {
-        Self::at(PathBuf::from("/proc/sys/net").join(key), value, None)
+    pub fn of_host(key: &str, value: &'static str, earlier: Option<String>) -> io::Result<Option<Self>> {
+        Self::at(PathBuf::from("/proc/sys/net").join(key), value, earlier)
     }
 
     pub fn before(&self) -> &str {

@@ -21,9 +21,8 @@ use crate::protocol::{Losses, Route, Rule, Verdict, VirtualAddress};
 pub struct Statics {
     socket: RouteSocket,
     addresses: Vec<Static>,
-    /// Each with whether it is set.
-    routes: Vec<(Route, bool)>,
-    rules: Vec<(Rule, bool)>,
+    routes: Vec<Path<Route>>,
+    rules: Vec<Path<Rule>>,
     losses: Losses,
 }
 
@@ -35,6 +34,28 @@ struct Static {
     ours: bool,
     /// Why it could not be set.
     errno: Option<i32>,
+}
+
+/// A route or a rule.
+#[derive(Debug)]
+struct Path<T> {
+    wanted: T,
+    is_set: bool,
+    /// Why it could not be set.
+    errno: Option<i32>,
+}
+
+impl<T> Path<T> {
+    fn new(wanted: T) -> Self {
+        Self { wanted, is_set: false, errno: None }
+    }
+
+    /// Takes what came of an attempt. Returns why it failed, unless the one before failed so too.
+    fn note(&mut self, errno: Option<i32>) -> Option<io::Error> {
+        let before = std::mem::replace(&mut self.errno, errno);
+        self.is_set = errno.is_none();
+        errno.filter(|_| errno != before).map(io::Error::from_raw_os_error)
+    }
 }
 
 impl Statics {
@@ -55,14 +76,14 @@ impl Statics {
         };
         self.losses = Losses::default();
         let Self { socket, addresses, routes, rules, .. } = self;
-        rules.retain(|(rule, _)| {
+        rules.retain(|Path { wanted: rule, .. }| {
             let kept = wanted.rules.contains(rule);
             if !kept {
                 let _ = rule::remove(socket, std::slice::from_ref(rule), |_, _| {});
             }
             kept
         });
-        routes.retain(|(route, _)| {
+        routes.retain(|Path { wanted: route, .. }| {
             let kept = wanted.routes.contains(route);
             if !kept {
                 let _ = route::remove(socket, std::slice::from_ref(route), |_, _| {});
@@ -84,13 +105,13 @@ impl Statics {
             }
         }
         for route in &wanted.routes {
-            if !routes.iter().any(|(known, _)| known == route) {
-                routes.push((route.clone(), false));
+            if !routes.iter().any(|known| known.wanted == *route) {
+                routes.push(Path::new(route.clone()));
             }
         }
         for rule in &wanted.rules {
-            if !rules.iter().any(|(known, _)| known == rule) {
-                rules.push((rule.clone(), false));
+            if !rules.iter().any(|known| known.wanted == *rule) {
+                rules.push(Path::new(rule.clone()));
             }
         }
     }
@@ -112,7 +133,7 @@ impl Statics {
             let mut errno = None;
             let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
             let done = address::add(socket, &placed, |_, refused| errno = Some(refused));
-            let errno = errno.or_else(|| done.err().map(|error| error.raw_os_error().unwrap_or(libc::EIO)));
+            let errno = errno.or_else(|| failure(done));
             if errno.is_some() && errno != it.errno {
                 let error = io::Error::from_raw_os_error(errno.unwrap_or_default());
                 warn!(address = %it.address.address, interface = %it.device, %error, "a static address cannot be set");
@@ -120,18 +141,22 @@ impl Statics {
             (it.ours, it.errno) = (it.ours || errno.is_none(), errno);
             changed |= errno.is_none();
         }
-        for (route, is_set) in routes {
-            if *is_set && !changed {
-                continue;
+        for it in routes.iter_mut().filter(|it| changed || !it.is_set) {
+            let mut errno = None;
+            let route = std::slice::from_ref(&it.wanted);
+            let done = route::add(socket, route, |_, refused| errno = Some(refused));
+            if let Some(error) = it.note(errno.or_else(|| failure(done))) {
+                let (destination, prefix) = it.wanted.destination;
+                warn!(%destination, prefix, table = it.wanted.table, %error, "a static route cannot be set");
             }
-            let mut errno = None;
-            let done = route::add(socket, std::slice::from_ref(route), |_, refused| errno = Some(refused));
-            *is_set = errno.is_none() && done.is_ok();
         }
-        for (rule, is_set) in rules.iter_mut().filter(|(_, is_set)| !is_set) {
+        for it in rules.iter_mut().filter(|it| !it.is_set) {
             let mut errno = None;
-            let done = rule::add(socket, std::slice::from_ref(rule), |_, refused| errno = Some(refused));
-            *is_set = errno.is_none() && done.is_ok();
+            let rule = std::slice::from_ref(&it.wanted);
+            let done = rule::add(socket, rule, |_, refused| errno = Some(refused));
+            if let Some(error) = it.note(errno.or_else(|| failure(done))) {
+                warn!(preference = it.wanted.preference, %error, "a static rule cannot be set");
+            }
         }
     }
 
@@ -157,21 +182,10 @@ impl Statics {
     }
 
     fn renew(&mut self) {
-        let routes = self.routes.iter_mut().filter(|(route, _)| route.tracked);
-        routes.for_each(|(_, is_set)| *is_set = false);
-        let rules = self.rules.iter_mut().filter(|(rule, _)| rule.tracked);
-        rules.for_each(|(_, is_set)| *is_set = false);
-    }
-
-    /// Tells of routes that could not be set; those of interfaces that come later are set then.
-    pub fn complain(&self) {
-        for (route, _) in self.routes.iter().filter(|(_, is_set)| !is_set) {
-            let (destination, prefix) = route.destination;
-            warn!("the static route to {destination}/{prefix} cannot be set yet");
-        }
-        for (rule, _) in self.rules.iter().filter(|(_, is_set)| !is_set) {
-            warn!("the static rule {} cannot be set", rule.preference);
-        }
+        let routes = self.routes.iter_mut().filter(|it| it.wanted.tracked);
+        routes.for_each(|it| it.is_set = false);
+        let rules = self.rules.iter_mut().filter(|it| it.wanted.tracked);
+        rules.for_each(|it| it.is_set = false);
     }
 }
 
@@ -181,6 +195,11 @@ impl Drop for Statics {
             self.adopt(&config::Statics::default());
         }
     }
+}
+
+/// The errno of netlink itself.
+fn failure(done: io::Result<()>) -> Option<i32> {
+    done.err().map(|error| error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn remove(socket: &mut RouteSocket, it: &Static) {

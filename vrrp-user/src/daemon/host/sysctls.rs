@@ -1,7 +1,8 @@
-//! Settings of the kernel for interfaces.
+//! Settings of the kernel for interfaces, and for the host.
 //!
-//! Enters: which interfaces need them. Leaves: the settings changed meanwhile and set back afterwards, also by the next
-//! run where this one is killed: what they were before is kept in a file of the runtime directory.
+//! Enters: which interfaces need them, and whether the host does. Leaves: the settings changed meanwhile and set back
+//! afterwards, also by the next run where this one is killed: what they were before is kept in files of the runtime
+//! directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,6 +16,7 @@ use vrrp_ebpf::wire::Family;
 use crate::driver::netlink::devconf::{self, Setting};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::ownership;
 use crate::driver::sysctl::Changed;
 
 /// Settings that go together.
@@ -125,6 +127,81 @@ impl Sysctls {
         }
         // Without it, a run that is killed leaves the settings as they are, which harms nothing.
         let _ = if text.is_empty() { fs::remove_file(&self.file) } else { fs::write(&self.file, text) };
+    }
+}
+
+/// No reports of IGMP for groups of the link; Linux 4.3.
+pub(crate) const SILENT_IGMP: HostPurpose =
+    HostPurpose { key: "ipv4/igmp_link_local_mcast_reports", value: "0", file: "sysctl-igmp" };
+
+/// A setting of the whole network namespace.
+#[derive(Debug)]
+pub(crate) struct HostPurpose {
+    key: &'static str,
+    value: &'static str,
+    file: &'static str,
+}
+
+#[derive(Debug)]
+pub(crate) struct HostSysctl {
+    purpose: &'static HostPurpose,
+    file: PathBuf,
+    is_wanted: bool,
+    changed: Option<Changed>,
+    /// The value before an earlier run that did not set it back, or before the daemon that is taken over from.
+    earlier: Option<String>,
+}
+
+impl HostSysctl {
+    /// Of a daemon with this runtime directory.
+    pub(crate) fn new(purpose: &'static HostPurpose, folder: &Path) -> Self {
+        let file = folder.join(purpose.file);
+        // Missing after a boot, and after a run that has ended well.
+        let earlier = fs::read_to_string(&file).unwrap_or_default().trim().to_owned();
+        let earlier = Some(earlier).filter(|earlier| !earlier.is_empty());
+        Self { purpose, file, is_wanted: false, changed: None, earlier }
+    }
+
+    /// Changes the setting, or sets it back.
+    ///
+    /// # Errors
+    /// The kernel lacks it, or `/proc/sys` may not be written.
+    pub(crate) fn want(&mut self, is_wanted: bool) -> io::Result<()> {
+        self.is_wanted = is_wanted;
+        if !is_wanted {
+            self.set_back();
+        } else if self.changed.is_none() {
+            let HostPurpose { key, value, .. } = *self.purpose;
+            self.changed = Changed::of_host(key, value, self.earlier.clone())?;
+            self.earlier = None;
+            if let Some(changed) = &self.changed {
+                // Without it, a run that is killed leaves the setting as it is, which harms nothing.
+                let _ = fs::write(&self.file, changed.before());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets back what the daemon that has been taken over from has left, where nobody wants it any more.
+    pub(crate) fn keep(&mut self) {
+        if !self.is_wanted {
+            self.set_back();
+        }
+    }
+
+    /// Later, where another daemon still answers for it.
+    pub(crate) fn set_back(&mut self) {
+        if !ownership::is_ours() {
+            return;
+        }
+        if let Some(before) = self.earlier.take() {
+            let HostPurpose { key, value, .. } = *self.purpose;
+            self.changed = Changed::of_host(key, value, Some(before)).unwrap_or_default();
+        }
+        if let Some(changed) = self.changed.take() {
+            drop(changed);
+            let _ = fs::remove_file(&self.file);
+        }
     }
 }
 

@@ -14,13 +14,12 @@ use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
-use super::sysctls::{PARENT, Sysctls};
+use super::sysctls::{HostSysctl, PARENT, SILENT_IGMP, Sysctls};
 use crate::config::{Config, Instance};
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::vmac::{self, Origin, VmacError};
-use crate::driver::sysctl::Changed;
 use crate::driver::{clock, ownership};
 use crate::protocol::{Addresses, InstanceSettings, Name, Vmac};
 
@@ -32,7 +31,7 @@ pub struct Vmacs {
     socket: RouteSocket,
     wanted: Vec<Wanted>,
     parents: Sysctls,
-    silent_igmp: Option<Changed>,
+    silent_igmp: HostSysctl,
 }
 
 /// An interface with a virtual MAC address that is there.
@@ -58,7 +57,8 @@ impl Vmacs {
     /// The kernel could not be asked. Interfaces that cannot be made are told and tried again.
     pub fn prepare(config: &mut Config, folder: &Path) -> io::Result<Self> {
         let (wanted, parents) = (Vec::new(), Sysctls::new(&PARENT, folder));
-        let mut this = Self { socket: RouteSocket::open()?, wanted, parents, silent_igmp: None };
+        let silent_igmp = HostSysctl::new(&SILENT_IGMP, folder);
+        let mut this = Self { socket: RouteSocket::open()?, wanted, parents, silent_igmp };
         this.add(config)?;
         this.parents.set_back_earlier();
         Ok(this)
@@ -104,10 +104,8 @@ impl Vmacs {
                 wanted.push(new);
             }
         }
-        if !config.globals.silent_igmp {
-            self.silent_igmp = None;
-        } else if self.silent_igmp.is_none() {
-            self.silent_igmp = silence_igmp();
+        if let Err(error) = self.silent_igmp.want(config.globals.silent_igmp) {
+            warn!(%error, "IGMP reports cannot be disabled");
         }
         Ok(())
     }
@@ -142,7 +140,8 @@ impl Vmacs {
 
     /// Makes again what is missing, where its parent is there. Returns when to try again what could not be made.
     pub fn keep(&mut self, table: &Table) -> Option<Duration> {
-        let Self { socket, wanted, parents, .. } = self;
+        let Self { socket, wanted, parents, silent_igmp } = self;
+        silent_igmp.keep();
         let mut again = None;
         for wanted in wanted {
             let Some(parent) = table.link(&wanted.vmac.parent) else { continue };
@@ -163,6 +162,8 @@ impl Vmacs {
 impl Drop for Vmacs {
     fn drop(&mut self) {
         self.clear();
+        // Only now: sockets and interfaces that are gone leave their groups in silence.
+        self.silent_igmp.set_back();
     }
 }
 
@@ -253,12 +254,4 @@ fn rename(addresses: &mut Arc<Addresses>, from: &Arc<str>, to: &Arc<str>) {
             address.device = Some(Arc::clone(to));
         }
     }
-}
-
-/// Linux 4.3.
-fn silence_igmp() -> Option<Changed> {
-    Changed::of_host("ipv4/igmp_link_local_mcast_reports", "0").unwrap_or_else(|error| {
-        warn!(%error, "IGMP reports cannot be disabled");
-        None
-    })
 }
