@@ -164,6 +164,49 @@ fn instances_come_go_and_change_their_names() -> Result<()> {
     })
 }
 
+/// What node 0 tells of a group, except for what passes with time.
+fn group(pair: &mut Pair, name: &str) -> Result<[serde_json::Value; 4]> {
+    let status = pair.running(0)?.status()?;
+    let groups = status["groups"].as_array().context("no groups")?;
+    let group = groups.iter().find(|group| group["name"] == name).context("no such group")?;
+    Ok(["state", "reason", "epoch", "since"].map(|key| group[key].clone()))
+}
+
+#[test]
+fn groups_keep_their_states_in_other_places() -> Result<()> {
+    let Some(daemon) = subject() else { return Ok(()) };
+    let with = |priority: u8, groups: &[(&str, u8)]| {
+        let block = |(name, vrid): &(&str, u8)| {
+            format!("vrrp_sync_group {name} {{\n    group {{\n        VI_{vrid}\n    }}\n}}\n")
+        };
+        let member = |(_, vrid): &(&str, u8)| {
+            instance(priority, &[]).vrid(*vrid).addresses(&[&format!("10.77.0.{}/24", 150 + *vrid)])
+        };
+        let (blocks, instances) = (groups.iter().map(block).collect(), groups.iter().map(member).collect());
+        Config { blocks, instances, ..Config::default() }
+    };
+    let (first, second, added) = (("first", 51), ("second", 52), ("added", 53));
+    let roles = [200, 100].map(|priority| Role::new(daemon, with(priority, &[first, second])));
+    Pair::settled(roles)?.check(|pair| {
+        let is_master =
+            |pair: &mut Pair, name: &str| group(pair, name).is_ok_and(|[state, ..]| state == "MASTER");
+        for name in ["first", "second"] {
+            until("both groups as masters", SETTLE, || is_master(pair, name))?;
+        }
+        let before = [group(pair, "first")?, group(pair, "second")?];
+        for groups in [&[added, first, second][..], &[second, first]] {
+            done(&pair.running(0)?.reload(&with(200, groups).to_string())?)?;
+            if groups.contains(&added) {
+                until("the new group as master", SETTLE, || is_master(pair, "added"))?;
+            }
+            let now = [group(pair, "first")?, group(pair, "second")?];
+            ensure!(now == before, "{before:?} has become {now:?}");
+        }
+        ensure!(group(pair, "added").is_err(), "the group is told of still");
+        pair.wait_for_master(0)
+    })
+}
+
 #[test]
 fn another_priority_moves_the_master() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };

@@ -98,6 +98,22 @@ impl GroupBoard {
         self.since.store(now.as_nanos(), Relaxed);
     }
 
+    /// The values of this moment.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self::default();
+        copy.set(self);
+        copy
+    }
+
+    /// For another group under the same number.
+    pub fn set(&self, other: &Self) {
+        self.state.store(other.state.load(Relaxed), Relaxed);
+        self.reason.store(other.reason.load(Relaxed), Relaxed);
+        self.epoch.store(other.epoch.load(Relaxed), Relaxed);
+        self.since.store(other.since.load(Relaxed), Relaxed);
+    }
+
     pub fn record(&self, transition: &GroupTransition) {
         self.state.store(transition.to as u8, Relaxed);
         self.reason.store(transition.reason as u8, Relaxed);

@@ -32,6 +32,8 @@ pub struct Record {
 pub struct Inner {
     instances: Vec<InstanceRecord>,
     pub groups: BTreeMap<GroupId, GroupRecord>,
+    /// By their numbers.
+    group_names: Vec<Arc<str>>,
     pub checks: BTreeMap<TrackId, Round>,
     /// Latest known state of tracked interfaces.
     pub links: BTreeMap<TrackId, bool>,
@@ -213,6 +215,19 @@ impl Record {
         self.read().groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
     }
 
+    /// Those of a configuration, under their numbers in it, and no others.
+    pub fn keep_groups(&self, names: Vec<Arc<str>>) {
+        let mut inner = self.read();
+        let Inner { groups, group_names, .. } = &mut *inner;
+        let before: BTreeMap<Arc<str>, GroupId> =
+            std::mem::replace(group_names, names).into_iter().zip((0..).map(GroupId)).collect();
+        let mut known = std::mem::take(groups);
+        for (name, id) in group_names.iter().zip((0..).map(GroupId)) {
+            let record = before.get(name).and_then(|old| known.remove(old));
+            groups.extend(record.map(|record| (id, record)));
+        }
+    }
+
     /// Forgets an instance, for another one under its number.
     pub fn forget(&self, instance: InstanceId) {
         self.of(instance, |record| *record = InstanceRecord::default());
@@ -320,6 +335,7 @@ mod tests {
     use vrrp_ebpf::time::Timestamp;
 
     use super::*;
+    use crate::driver::process::End;
     use crate::protocol::{Epoch, Priority, Reason};
 
     #[test]
@@ -348,5 +364,26 @@ mod tests {
             .collect();
         assert_eq!(epochs, (4..20).collect::<Vec<_>>());
         assert!(inner.instance(InstanceId(1)).is_none());
+    }
+
+    #[test]
+    fn groups_go_with_their_names() {
+        let record = Record::new(1);
+        let keep = |names: &[&str]| record.keep_groups(names.iter().map(|&name| name.into()).collect());
+        let run = |id: u32, state| {
+            let run = Run { end: End::Exited(0), lasted: Duration::ZERO };
+            record.group_hook(GroupId(id), "notify", state, run);
+        };
+        let states = || -> Vec<(u32, &'static str)> {
+            let groups = &record.read().groups;
+            groups.iter().map(|(id, group)| (id.0, group.hooks["notify"].state)).collect()
+        };
+        keep(&["one", "two", "three"]);
+        run(0, "first");
+        run(2, "third");
+        keep(&["three", "new", "one"]);
+        assert_eq!(states(), [(0, "third"), (2, "first")]);
+        keep(&["one", "new"]);
+        assert_eq!(states(), [(0, "first")]);
     }
 }

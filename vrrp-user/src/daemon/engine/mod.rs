@@ -12,6 +12,7 @@ mod hear;
 mod link;
 mod takeover;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
@@ -25,7 +26,7 @@ use vrrp_ebpf::wire::address::narrow;
 use self::doubt::Ear;
 use self::hear::Sighted;
 use self::link::{Link, gate};
-use super::board::Board;
+use super::board::{Board, GroupBoard};
 use super::queue::{Command, Input, Queue, Report};
 use super::reload::change::{Changes, Configured};
 use crate::driver::clock;
@@ -35,7 +36,7 @@ use crate::driver::socket::{AdvertSender, Listener};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::{Hook, Ring};
 use crate::protocol::{
-    Action, Epoch, Event, GroupSettings, InstanceId, InstanceSettings, Reason, Router, State,
+    Action, Epoch, Event, GroupId, GroupSettings, InstanceId, InstanceSettings, Reason, Router, State,
 };
 
 /// Inputs, and adverts per source, taken in one turn: what is left waits for the next one, behind due timers.
@@ -278,11 +279,29 @@ impl Engine {
             self.act(None, now);
         }
         if let Some(groups) = changes.groups {
-            self.router.regroup(groups);
+            self.regroup(groups);
         }
         let intervals = self.router.instances().iter().map(|it| it.settings().advert_interval.duration());
         self.coalesce = intervals.min().unwrap_or(Duration::ZERO);
         self.reports.push(Report::Reconfigured);
+    }
+
+    /// What the board tells of a group goes with it to its other number. It is known by its members, as to the router.
+    fn regroup(&mut self, groups: Vec<GroupSettings>) {
+        let members = |router: &Router, id: GroupId| {
+            let mut members = router.group(id)?.settings().members.clone();
+            members.sort_unstable();
+            Some(members)
+        };
+        let board = Arc::clone(&self.board);
+        let entries = || board.groups.iter().zip((0..).map(GroupId));
+        let known = entries().map_while(|(entry, id)| Some((members(&self.router, id)?, entry.copy())));
+        let mut known: BTreeMap<Vec<InstanceId>, GroupBoard> = known.collect();
+        self.router.regroup(groups);
+        for (entry, id) in entries() {
+            let same = members(&self.router, id).and_then(|members| known.remove(&members));
+            entry.set(&same.unwrap_or_default());
+        }
     }
 
     fn take_event(&mut self, event: &Event, now: Timestamp) {

@@ -119,6 +119,8 @@ impl Notifier {
             self.deleted(id);
             self.instances.remove(&id);
         }
+        let groups = config.groups.iter().map(|group| Arc::clone(&group.settings.name));
+        self.record.keep_groups(groups.collect());
         self.outlets.fifos.settle(&config.globals);
         self.outlets.mailer.settle(config.globals.mail.as_ref());
         self.outlets.webhooks.settle(config);
