@@ -234,3 +234,27 @@ fn what_cannot_be_looked_at_is_refused_where_it_stands() {
         assert_eq!(found.message, message, "{body}");
     }
 }
+
+#[test]
+fn none_may_run_where_the_most_is_0() {
+    let text = file("process nginx\nquorum_max 0");
+    let config = parse("t", &text).unwrap().config;
+    let CheckTarget::Process(target) = &config.checks[0].target else { panic!("{:?}", config.checks) };
+    assert_eq!((target.quorum, target.quorum_max), (0, Some(0)));
+}
+
+/// Without a weight, it swaps when the instance is in Fault.
+#[test]
+fn a_reversed_file_fails_while_it_holds_0() {
+    let text = file("file /run/ready").replace("weight -5", "weight 0 reverse");
+    let config = parse("t", &text).unwrap().config;
+    let track = &config.instances[0].settings.tracks[0];
+    assert_eq!([0, 1, -1].map(|number| track.fails(number)), [true, false, false]);
+}
+
+#[test]
+fn what_a_group_leaves_out_is_no_check_either() {
+    let group = "vrrp_sync_group G {\ngroup { a }\n}\n";
+    let text = format!("{}{group}", file("tcp 192.0.2.1:80"));
+    assert_eq!(parse("t", &text).unwrap().config.checks, []);
+}

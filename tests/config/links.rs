@@ -24,7 +24,7 @@ fn delays_are_cut_to_what_the_instances_bear() {
         ("eth0 1.5", "", Some(delays(1_500_000_000, 0)), false),
         ("eth0 3 9", "", Some(delays(MOST, 9_000_000_000)), true),
         ("eth0 3 3", "", Some(delays(MOST, MOST)), true),
-        ("eth0 1 1", "down_timer_adverts 1", None, true),
+        ("eth0 1 1", "down_timer_adverts 2", Some(delays(996_093_750, 996_093_750)), true),
         ("eth0 0", "", None, false),
         ("eth1 255 0.000001", "", Some(delays(255_000_000_000, 1000)), false),
         ("eth0 3\neth0 1", "", Some(delays(1_000_000_000, 0)), true),

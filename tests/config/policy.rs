@@ -46,6 +46,18 @@ fn masters_hand_over_with_overlap_unless_told_otherwise() {
 }
 
 #[test]
+fn the_least_that_can_work_is_taken() {
+    let one = settings("vrrp_down_timer_adverts 1", V4);
+    assert_eq!((one.down_timer_adverts, settings("", V4).down_timer_adverts), (2, 3));
+    let unicast = format!("down_timer_adverts 1; unicast_ttl 0; unicast_peer {{ 192.0.2.7 }}; {V4}");
+    let it = settings("", &unicast);
+    assert_eq!((it.down_timer_adverts, it.unicast.unwrap().ttl), (2, 1));
+    let found = findings("", &unicast);
+    assert!(found[0].contains("`down_timer_adverts` 1 is taken as 2"), "{found:?}");
+    assert!(found[1].contains("`unicast_ttl` 0 is taken as 1"), "{found:?}");
+}
+
+#[test]
 fn addresses_answer_unless_told_otherwise() {
     for (globals, lines, accept) in [
         ("", "", true),

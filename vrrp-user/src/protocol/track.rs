@@ -50,7 +50,7 @@ impl TrackSettings {
     /// Whether this result keeps the instance out of the election.
     pub fn fails(&self, value: i32) -> bool {
         match self.track {
-            Track::File(_) if self.weight.0 == 0 => value != 0,
+            Track::File(_) if self.weight.0 == 0 => (value != 0) != self.reverse,
             Track::File(_) => self.adds(value) <= FILE_FAULT,
             _ => self.weight.0 == 0 && !self.is_up(value),
         }

@@ -69,8 +69,13 @@ pub(super) fn settings(
         report.error(written.at, "`auth_type AH` and `also_version_2` are not used together");
     }
     let (checksum, answers_checksum) = checksum(&draft, version, family, globals);
-    let down_timer_adverts =
-        draft.down_timer_adverts.or(globals.down_timer_adverts).map_or(3, |count| count.value);
+    let down_timer_adverts = draft.down_timer_adverts.or(globals.down_timer_adverts);
+    if let Some(At { at, .. }) = down_timer_adverts.filter(|count| count.value == 1) {
+        report
+            .warning(at, "`down_timer_adverts` 1 is taken as 2")
+            .help("with 1, a master would have to give its addresses up before its next advert is due");
+    }
+    let down_timer_adverts = down_timer_adverts.map_or(3, |count| count.value.max(2));
     let announce = super::announce(&draft.announce, announce, report);
     let addresses = address::resolve(&draft.addresses, &draft.excluded, family, report);
     count_addresses(&draft, version, report);
@@ -335,7 +340,13 @@ fn unicast(draft: &InstanceDraft, policy: Policy, family: Family, report: &mut R
             Some(UnicastPeer { address, min_ttl: peer.min_ttl, max_ttl: peer.max_ttl })
         })
         .collect();
-    let ttl = draft.ttl.map_or(255, |ttl| u8::try_from(ttl.value).unwrap_or(255));
+    if let Some(At { at, .. }) = draft.ttl.filter(|ttl| ttl.value == 0) {
+        report.warning(
+            at,
+            "`unicast_ttl` 0 is taken as 1: the kernel sends nothing that is to live for no hop",
+        );
+    }
+    let ttl = draft.ttl.map_or(255, |ttl| u8::try_from(ttl.value.max(1)).unwrap_or(255));
     match draft.unicast {
         Some(at) if draft.peers.is_empty() && draft.needs_peer => {
             report.warning(at, "without a `unicast_peer` the instance stays in Fault");

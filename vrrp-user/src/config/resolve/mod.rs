@@ -72,7 +72,11 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
         }
     }
     let groups = group::resolve(groups, members, &mut resolved, (mail_by_default, &webhooks), report);
-    let Names { tracked_scripts, tracked_interfaces, .. } = names;
+    let Names { mut tracked_scripts, mut tracked_interfaces, .. } = names;
+    // Groups have left some out. What nobody tracks keeps no number.
+    let tracks = |id| resolved.iter().any(|it| it.settings.tracks.iter().any(|track| track.id == id));
+    tracked_scripts.retain(|script| tracks(script.id));
+    tracked_interfaces.retain(|(id, _)| tracks(*id));
     Config {
         link_delays: delay::resolve(&link_delays, &resolved, report),
         globals: Globals {

@@ -141,10 +141,12 @@ impl ProcessDraft {
     pub(super) fn target(&self, which: Processes) -> ProcessTarget {
         let count = |count: At<i64>| u32::try_from(count.value).unwrap_or(u32::MAX);
         let span = |span: Option<At<Duration>>| span.map_or(Duration::ZERO, |span| span.value);
+        let quorum_max = self.quorum_max.map(count);
         ProcessTarget {
             which,
-            quorum: self.quorum.map_or(1, count),
-            quorum_max: self.quorum_max.map(count).filter(|most| *most > 0),
+            // None may run.
+            quorum: self.quorum.map_or(u32::from(quorum_max != Some(0)), count),
+            quorum_max,
             fork_delay: span(self.fork_delay),
             terminate_delay: span(self.terminate_delay),
         }

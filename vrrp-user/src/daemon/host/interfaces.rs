@@ -268,8 +268,11 @@ impl Interfaces<'_> {
     /// What is known of tracked things.
     fn results(&self) -> Vec<(TrackId, i32)> {
         let record = self.sources.record.read();
+        // Numbers of interfaces that earlier files have tracked may be another thing's by now.
+        let is_tracked = |id: &TrackId| self.config.tracked_interfaces.iter().any(|(known, _)| known == id);
         let checks = record.checks.values().map(|round| (round.track, round.result()));
-        checks.chain(record.links.iter().map(|(track, up)| (*track, i32::from(*up)))).collect()
+        let links = record.links.iter().filter(|(track, _)| is_tracked(track));
+        checks.chain(links.map(|(track, up)| (*track, i32::from(*up)))).collect()
     }
 
     async fn tell_lost(&self, lost: HashSet<(InstanceId, Loss)>, by: Option<u32>) {
