@@ -127,8 +127,10 @@ impl Drop for Engine {
 }
 
 /// Ends what an engine that was killed has left, which all is called by its directory: the keepers of its containers
-/// and these themselves, and mounts.
+/// and these themselves, and mounts. Control groups are called by the containers.
 fn sweep(directory: &Path) {
+    let containers = std::fs::read_dir(directory.join("data/containers")).into_iter().flatten().flatten();
+    let containers: Vec<_> = containers.map(|entry| entry.file_name()).collect();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw);
@@ -146,5 +148,16 @@ fn sweep(directory: &Path) {
         if place.starts_with(directory) {
             let _busy = umount2(place, MntFlags::MNT_DETACH);
         }
+    }
+    // The killed take a moment.
+    let gone = until("control groups to be empty", Duration::from_secs(3), || {
+        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let folders = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+        let groups =
+            folders.flat_map(|folder| containers.iter().map(move |id| folder.join("docker").join(id)));
+        groups.filter(|group| group.exists() && std::fs::remove_dir(group).is_err()).count() == 0
+    });
+    if let Err(error) = gone {
+        eprintln!("control groups of containers stay: {error:#}");
     }
 }
