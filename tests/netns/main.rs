@@ -35,6 +35,7 @@ mod webhook;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use vrrp_tests::clock::Deadline;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::pair::{Pair, Role};
@@ -74,7 +75,11 @@ fn pair(daemon: Daemon) -> Result<Pair> {
 
 /// State and epoch of a node's only instance.
 fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
-    let status = pair.running(node)?.status()?;
+    stance_in(&pair.running(node)?.status()?)
+}
+
+/// The same, as a status tells it.
+fn stance_in(status: &Value) -> Result<(String, u64)> {
     let instance = &status["instances"][0];
     let state = instance["state"].as_str().context("no state")?.to_owned();
     Ok((state, instance["epoch"].as_u64().context("no epoch")?))

@@ -11,14 +11,11 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::require;
 use vrrp_tests::service::Machine;
 
-use crate::ours;
+use crate::{ours, stance_in};
 
 /// State and epoch of its instance.
 fn stance(machine: &Machine) -> Result<(String, u64)> {
-    let status = machine.status()?;
-    let instance = &status["instances"][0];
-    let state = instance["state"].as_str().context("no state")?.to_owned();
-    Ok((state, instance["epoch"].as_u64().context("no epoch")?))
+    stance_in(&machine.status()?)
 }
 
 /// Node 0 is the machine, of priority 200.
