@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use vrrp_ebpf::map::{Counter, InstanceKey, LeaseKey, Slot};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
@@ -66,10 +66,12 @@ pub fn run() -> Result<()> {
     }
     println!("all maps and both entries: {:.1} ms", load.as_secs_f64() * 1e3);
     for entry in Entry::ALL {
-        let verified =
-            program.verified_instructions(entry).context("the kernel does not count (Linux 5.16)")?;
-        let took = program.verification(entry).context("not loaded")?;
-        println!("{entry:?}: {verified} instructions verified in {:.1} ms", took.as_secs_f64() * 1e3);
+        let verified = program.verification(entry).map_err(|error| anyhow!("{entry:?}: {error}"))?;
+        let count = verified.instructions.context("the kernel does not count (Linux 5.16)")?;
+        println!(
+            "{entry:?}: {count} instructions verified in {:.1} ms",
+            verified.duration.as_secs_f64() * 1e3
+        );
     }
     println!("{:<26} {:>5} {:>16} {:>16} {:>10}", "frame", "hook", "empty ns", "ours ns", "more ns");
     for row in rows()? {

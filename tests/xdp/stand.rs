@@ -74,8 +74,8 @@ impl Stand {
             (0..after.len()).filter(|&index| after[index] != before[index] && !beside(index)).collect();
         // TCX_NEXT is -1, TCX_DROP 2; XDP_DROP 1, XDP_PASS 2.
         let passed = match (self.entry, verdict) {
-            (Entry::Xdp, 2) | (Entry::Tcx, u32::MAX) => true,
-            (Entry::Xdp, 1) | (Entry::Tcx, 2) => false,
+            (Entry::Xdp, 2) | (Entry::Tc, u32::MAX) => true,
+            (Entry::Xdp, 1) | (Entry::Tc, 2) => false,
             other => panic!("no verdict: {other:?}"),
         };
         match (raised.as_slice(), passed) {

@@ -12,6 +12,7 @@ mod run;
 mod setup;
 mod tally;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Verb {
     Run(run::Arguments),
     /// Check and test everything
     Test,
+    /// Load the BPF program on the running kernel, as root, and print what its verifier did for each entry
+    Verify,
     /// Measure
     Bench(bench::Arguments),
     /// Formatting and lints of everything, for the host and for BPF
@@ -62,6 +65,7 @@ impl Verb {
             Self::Build(arguments) => build::build(&arguments)?,
             Self::Run(arguments) => run::run(&arguments)?,
             Self::Test => return test::test(),
+            Self::Verify => return verify::verify(),
             Self::Bench(arguments) => bench::bench(&arguments)?,
             Self::Lint => lint::lint()?,
             Self::Layers => layers::check()?,

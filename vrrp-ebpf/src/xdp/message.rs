@@ -1,12 +1,12 @@
-//! Whole messages: compared with the watched one, and summed.
+//! Whole messages: compared with the watched one, summed, and copied.
 //!
-//! Both are loops over packet memory, and so they are global functions: the verifier walks each once, not once for each
+//! These are loops over packet memory, and so they are global functions: the verifier walks each once, not once for each
 //! way that leads to it. A global function knows the type of its context, hence one of each per kind of entry.
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use vrrp_ebpf::map::{PAYLOAD_MAX, Watch};
 
-use super::opaque::{beyond, differ, forget, pin, word};
+use super::opaque::{self, at_most, beyond, differ, forget, pin, word};
 use super::packet::View;
 
 /// What [`sum`] gives for a message that is not wholly there. No sum of PAYLOAD_MAX bytes comes near.
@@ -48,6 +48,15 @@ fn sum(view: View, at: u32, length: u32) -> u64 {
     if visit(view, pin(at as usize), pin(length as usize), &mut sum) { sum.0 } else { NO_SUM }
 }
 
+/// Copies the message of `length` bytes at `at` to `to`. False where it does not lie in the first buffer.
+///
+/// # Safety
+/// `to` must be writable for PAYLOAD_MAX bytes.
+#[inline(always)]
+pub(super) unsafe fn copy(view: View, at: usize, length: usize, to: *mut u8) -> bool {
+    visit(view, at, length, &mut Copy { to })
+}
+
 /// Hands the message out in pieces of 64, then 32, 16, 8 and 4 bytes. False as soon as one is refused or lies beyond
 /// the buffer. The length is taken for a multiple of 4, as that of every valid message is.
 #[inline(always)]
@@ -55,9 +64,12 @@ fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> 
     if from > HEADERS_MAX || length > PAYLOAD_MAX {
         return false;
     }
-    let mut place = pin(view.start + from);
+    let mut place = pin(view.start + at_most::<HEADERS_MAX>(from));
     let mut at = 0;
-    while at + BLOCK <= length {
+    // What is left is compared, not what was visited: kernels before 6.8 see the end of the loop only where a range is
+    // compared with a number.
+    let mut left = at_most::<PAYLOAD_MAX>(length);
+    while left >= BLOCK {
         if beyond(place, BLOCK, view.end) {
             return false;
         }
@@ -67,9 +79,10 @@ fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> 
         }
         place = pin(place + BLOCK);
         at = pin(at + BLOCK);
+        left = pin(left - BLOCK);
     }
     // Else the rest would be verified anew for each number of blocks before it.
-    let mut rest = Rest { view, from, at: forget(at, view.unknown), length: forget(length, view.unknown) };
+    let mut rest = Rest { view, from, at: forget(at, view.unknown), length: forget(left, view.unknown) };
     visitor.forget(view.unknown);
     rest.visit::<32>(visitor)
         && rest.visit::<16>(visitor)
@@ -94,12 +107,12 @@ impl Rest {
             return false;
         }
         // Not from the place of the first block, which by now differs with the number of blocks.
-        let place = pin(self.view.start + pin(self.from + self.at));
+        let place = pin(self.view.start + at_most::<{ HEADERS_MAX + PAYLOAD_MAX }>(self.from + self.at));
         if beyond(place, SIZE, self.view.end) {
             return false;
         }
         // SAFETY: SIZE bytes from `place` on lie within the buffer; `at` + SIZE is at most PAYLOAD_MAX.
-        let taken = unsafe { visitor.visit::<SIZE>(place, self.at) };
+        let taken = unsafe { visitor.visit::<SIZE>(place, at_most::<{ PAYLOAD_MAX - 4 }>(self.at)) };
         self.at = pin(self.at + SIZE);
         taken
     }
@@ -130,6 +143,19 @@ impl Visitor for Difference {
                 _ => !differ::<SIZE>(place, theirs),
             }
         }
+    }
+}
+
+struct Copy {
+    to: *mut u8,
+}
+
+impl Visitor for Copy {
+    #[inline(always)]
+    unsafe fn visit<const SIZE: usize>(&mut self, place: usize, at: usize) -> bool {
+        // SAFETY: the caller's promise; `to` has room for the longest message.
+        unsafe { opaque::copy::<SIZE>(place, self.to.add(at).addr()) };
+        true
     }
 }
 

@@ -49,23 +49,35 @@ use self::message::NO_SUM;
 use self::opaque::forget;
 use self::packet::{Packet, View};
 
-/// Leaves the frame to the next program and then to the stack (Linux 6.6).
-const TCX_NEXT: i32 = -1;
-const TCX_DROP: i32 = 2;
+/// Leaves the frame to the next program and then to the stack: TCX_NEXT at tcx (Linux 6.6), TC_ACT_UNSPEC of a filter.
+const TC_NEXT: i32 = -1;
+/// TCX_DROP, TC_ACT_SHOT.
+const TC_DROP: i32 = 2;
 
 #[xdp(frags)]
 fn vrrp_xdp(context: XdpContext) -> u32 {
-    match judge(&context) {
+    judge_xdp(&context)
+}
+
+/// For kernels before 5.18, which know no frames of several buffers: their drivers refuse XDP where such could come.
+#[xdp]
+fn vrrp_xdp_linear(context: XdpContext) -> u32 {
+    judge_xdp(&context)
+}
+
+#[inline(always)]
+fn judge_xdp(context: &XdpContext) -> u32 {
+    match judge(context) {
         Verdict::Pass => XDP_PASS,
         Verdict::Drop => XDP_DROP,
     }
 }
 
 #[classifier]
-fn vrrp_tcx(context: TcContext) -> i32 {
+fn vrrp_tc(context: TcContext) -> i32 {
     match judge(&context) {
-        Verdict::Pass => TCX_NEXT,
-        Verdict::Drop => TCX_DROP,
+        Verdict::Pass => TC_NEXT,
+        Verdict::Drop => TC_DROP,
     }
 }
 
@@ -160,8 +172,8 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     }
     // A header of IPsec covers the one of IP, so that the daemon needs both.
     let from = frame.at.wrapping_sub(frame.prefix);
-    let place = (from as u32, forget(frame.length + frame.prefix, view.unknown));
-    record::event(packet, slot, &sighting.source, peer, checksum, place, now);
+    let place = (forget(from, view.unknown), forget(frame.length + frame.prefix, view.unknown));
+    record::event(packet.headers(), slot, &sighting.source, peer, checksum, place, now);
     Verdict::Pass
 }
 
@@ -205,13 +217,15 @@ fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-#[xdp(frags)]
+/// What a run costs in itself.
+#[xdp]
 fn empty_xdp(_context: XdpContext) -> u32 {
     XDP_PASS
 }
+
 #[classifier]
-fn empty_tcx(_context: TcContext) -> i32 {
-    TCX_NEXT
+fn empty_tc(_context: TcContext) -> i32 {
+    TC_NEXT
 }
 
 #[cfg(not(test))]

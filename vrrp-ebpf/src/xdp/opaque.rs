@@ -23,6 +23,32 @@ pub(super) fn forget(mut value: usize, unknown: u64) -> usize {
     value
 }
 
+/// The smaller one of `value` and `MOST`, bounded by the instruction before its use: kernels before 6.18 forget the bound
+/// of a register when LLVM compares a copy of it, and those before 6.9 when it was on the stack meanwhile.
+///
+/// The way within the bound is walked first, so that the other one, which comes to a value within it, is known by then.
+#[inline(always)]
+pub(super) fn at_most<const MOST: usize>(mut value: usize) -> usize {
+    // SAFETY: compares and moves a register.
+    unsafe {
+        asm!(
+            "if {0} > {1} goto +1",
+            "goto +1",
+            "{0} = {1}",
+            inout(reg) value, const MOST, options(pure, nomem, nostack)
+        );
+    }
+    value
+}
+
+/// The lowest bits of `value`, as many as `MASK` has; bounded as by [`at_most`], in one instruction.
+#[inline(always)]
+pub(super) fn masked<const MASK: usize>(mut value: usize) -> usize {
+    // SAFETY: arithmetic on a register.
+    unsafe { asm!("{0} &= {1}", inout(reg) value, const MASK, options(pure, nomem, nostack)) };
+    value
+}
+
 /// Whether `size` bytes from `place` on reach past `end`.
 #[inline(always)]
 pub(super) fn beyond(place: usize, size: usize, end: usize) -> bool {
@@ -78,5 +104,34 @@ pub(super) unsafe fn differ<const BYTES: usize>(one: usize, other: usize) -> boo
         16 => pieces!(0 8),
         32 => pieces!(0 8 16 24),
         _ => pieces!(0 8 16 24 32 40 48 56),
+    }
+}
+
+/// Copies `BYTES` bytes, 4 or a multiple of 8 up to 64; in one piece, as [`differ`].
+///
+/// # Safety
+/// They can be read at `from` and written at `to`.
+#[inline(always)]
+pub(super) unsafe fn copy<const BYTES: usize>(from: usize, to: usize) {
+    macro_rules! pieces {
+        ($width:literal $($at:literal)*) => {
+            // SAFETY: the caller's promise.
+            unsafe {
+                asm!(
+                    $(
+                        concat!("{a} = *(", $width, " *)({p} + ", $at, ")"),
+                        concat!("*(", $width, " *)({q} + ", $at, ") = {a}"),
+                    )*
+                    p = in(reg) from, q = in(reg) to, a = out(reg) _, options(nostack),
+                );
+            }
+        };
+    }
+    match BYTES {
+        4 => pieces!("u32" 0),
+        8 => pieces!("u64" 0),
+        16 => pieces!("u64" 0 8),
+        32 => pieces!("u64" 0 8 16 24),
+        _ => pieces!("u64" 0 8 16 24 32 40 48 56),
     }
 }

@@ -1,19 +1,19 @@
 //! A frame as each entry is given it, and the only way to its bytes.
 //!
-//! Enters: the context of an entry. Leaves: [`View`] for the shared dissector, copies of the frame, and what
-//! [`super::message`] makes of a message. Bytes are read in place and only from the first buffer; what lies beyond
+//! Enters: the context of an entry. Leaves: [`View`] for the shared dissector, and what [`super::message`] makes of a
+//! message. Bytes are read in place and only from the first buffer; what lies beyond
 //! reads as the end of the frame. Drivers and generic XDP put far more than a VRRP message there; for tcx it is pulled
 //! in.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_pull_data, bpf_xdp_load_bytes};
+use aya_ebpf::helpers::generated::bpf_skb_pull_data;
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::wire::Octets;
 
 use super::fence::{fence_skb, fence_xdp};
 use super::message::{sum_skb, sum_xdp};
-use super::opaque::{beyond, pin};
+use super::opaque::{beyond, masked, pin};
 use super::{examine_skb, examine_xdp};
 
 /// A frame as an entry was given it.
@@ -38,12 +38,6 @@ pub(super) trait Packet: EbpfContext {
 
     /// See [`super::message::sum`].
     fn sum(&self, at: u32, length: u32) -> u64;
-
-    /// Copies from the whole frame.
-    ///
-    /// # Safety
-    /// `to` must be writable for `length` bytes.
-    unsafe fn copy(&self, at: u32, to: *mut u8, length: u32) -> bool;
 }
 
 impl Packet for XdpContext {
@@ -82,12 +76,6 @@ impl Packet for XdpContext {
     fn sum(&self, at: u32, length: u32) -> u64 {
         sum_xdp(self.ctx, at, length)
     }
-
-    #[inline(always)]
-    unsafe fn copy(&self, at: u32, to: *mut u8, length: u32) -> bool {
-        // SAFETY: the caller's promise; the helper checks the frame's side (Linux 5.18).
-        unsafe { bpf_xdp_load_bytes(self.ctx, at, to.cast(), length) == 0 }
-    }
 }
 
 impl Packet for TcContext {
@@ -100,6 +88,7 @@ impl Packet for TcContext {
     fn first(&self, length: u32) -> View {
         let skb = self.skb.skb;
         let view = View::of_skb(skb);
+        let length = masked::<0xffff>(length as usize) as u32;
         if !beyond(view.start, length as usize, view.end) {
             return view;
         }
@@ -138,12 +127,6 @@ impl Packet for TcContext {
     fn sum(&self, at: u32, length: u32) -> u64 {
         sum_skb(self.skb.skb, at, length)
     }
-
-    #[inline(always)]
-    unsafe fn copy(&self, at: u32, to: *mut u8, length: u32) -> bool {
-        // SAFETY: the caller's promise; the helper checks the frame's side.
-        unsafe { bpf_skb_load_bytes(self.skb.skb.cast(), at, to.cast(), length) == 0 }
-    }
 }
 
 /// The first buffer of a frame.
@@ -179,16 +162,19 @@ impl View {
     }
 }
 
+/// How far into a frame is read: beyond any header, and a mask.
+const REACH: usize = 0x7fff;
+
 impl Octets for View {
     #[inline(always)]
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         // In one piece, for `a + b - 8` must not be added to the packet pointer part by part.
         let at = pin(at);
         // Beyond, the verifier gives a packet pointer up (its MAX_PACKET_OFF is 65535).
-        if at > 0x7fff {
+        if at > REACH {
             return None;
         }
-        let place = pin(self.start + at);
+        let place = pin(self.start + masked::<REACH>(at));
         if beyond(place, N, self.end) {
             return None;
         }

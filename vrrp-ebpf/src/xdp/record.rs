@@ -1,10 +1,10 @@
 //! A valid advert that is not the watched one: into the peers, then into the ring.
 
-use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Stranger};
+use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Stranger};
 use vrrp_ebpf::wire::{ChecksumForm, Sighting};
 
-use super::maps;
-use super::packet::Packet;
+use super::packet::View;
+use super::{maps, message};
 
 /// Notes the advert in the record of its source and returns its index, or [`NO_PEER`] where neither a record of this
 /// source nor a free one is left.
@@ -74,12 +74,12 @@ pub(super) extern "C" fn note_stranger(key: u64, low: u64, high: u64, version: u
 /// Wakes the daemon. A full ring is counted; the peers hold the advert nevertheless.
 #[inline(always)]
 pub(super) fn event(
-    packet: &impl Packet,
+    view: View,
     slot: u32,
     source: &[u8; 16],
     peer: u32,
     checksum: ChecksumForm,
-    (at, length): (u32, usize),
+    (at, length): (usize, usize),
     now: u64,
 ) {
     let Some(mut entry) = maps::event() else {
@@ -96,10 +96,7 @@ pub(super) fn event(
         (*event).checksum = checksum as u8;
         (*event).reserved = [0; 3];
         (*event).length = length as u32;
-        // The helper takes no empty copy.
-        length != 0
-            && length <= PAYLOAD_MAX
-            && packet.copy(at, (&raw mut (*event).payload).cast(), length as u32)
+        message::copy(view, at, length, (&raw mut (*event).payload).cast())
     };
     if copied {
         entry.submit(0);

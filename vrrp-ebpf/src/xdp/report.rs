@@ -8,7 +8,7 @@ use vrrp_ebpf::wire::ethernet::field::SOURCE;
 use vrrp_ebpf::wire::mld;
 
 use super::packet::Packet;
-use super::{TCX_NEXT, maps};
+use super::{TC_NEXT, maps};
 
 #[classifier]
 fn vrrp_report(context: TcContext) -> i32 {
@@ -18,5 +18,5 @@ fn vrrp_report(context: TcContext) -> i32 {
         // Where the kernel refuses, the frame leaves as it is.
         let _ = context.store(SOURCE, &mac, 0);
     }
-    TCX_NEXT
+    TC_NEXT
 }

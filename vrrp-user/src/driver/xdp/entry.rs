@@ -1,37 +1,111 @@
 //! The ways into the object: which program of it serves which hook.
+//!
+//! Enters: the object. Leaves: each entry [`Loaded`] by itself, or why the kernel refused it: one that is refused takes
+//! no other away.
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use aya::Ebpf;
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 
+use super::load_error::LoadError;
+use crate::driver::clock;
+
 /// A way into the program.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Entry {
+    /// XDP, native and generic.
     Xdp,
-    Tcx,
+    /// tcx, and tc by clsact.
+    Tc,
 }
 
-impl Entry {
-    pub const ALL: [Self; 2] = [Self::Xdp, Self::Tcx];
+/// An entry that the verifier took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loaded {
+    /// Which program of the object it is.
+    pub(super) name: &'static str,
+    /// How long the kernel took to verify and compile it.
+    pub(super) verification: Duration,
+}
 
-    pub(super) const fn name(self) -> &'static str {
+/// Every entry, or why it cannot be had.
+#[derive(Debug)]
+pub(super) struct Entries(HashMap<Entry, Result<Loaded, LoadError>>);
+
+impl Entry {
+    pub const ALL: [Self; 2] = [Self::Xdp, Self::Tc];
+
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Xdp => "vrrp_xdp",
-            Self::Tcx => "vrrp_tcx",
+            Self::Xdp => "xdp",
+            Self::Tc => "tc",
+        }
+    }
+
+    /// The programs for it, best first. A kernel before 5.18 knows no frames of several buffers and refuses their flag.
+    const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Xdp => &["vrrp_xdp", "vrrp_xdp_linear"],
+            Self::Tc => &["vrrp_tc"],
         }
     }
 
     pub(super) const fn empty(self) -> &'static str {
         match self {
             Self::Xdp => "empty_xdp",
-            Self::Tcx => "empty_tcx",
+            Self::Tc => "empty_tc",
         }
     }
+}
+
+impl Entries {
+    /// Loads each entry.
+    ///
+    /// # Errors
+    /// The kernel refuses all of them: why it refuses the last one.
+    pub(super) fn load(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        let mut entries = HashMap::new();
+        for entry in Entry::ALL {
+            entries.insert(entry, first(ebpf, entry));
+        }
+        if entries.values().any(Result::is_ok) {
+            return Ok(Self(entries));
+        }
+        let refused = Entry::ALL.into_iter().rev().find_map(|entry| entries.remove(&entry)?.err());
+        Err(refused.unwrap_or(LoadError::NotBuilt))
+    }
+
+    pub(super) fn get(&self, entry: Entry) -> Result<Loaded, &LoadError> {
+        match self.0.get(&entry) {
+            Some(Ok(loaded)) => Ok(*loaded),
+            Some(Err(error)) => Err(error),
+            None => Err(&LoadError::NotBuilt),
+        }
+    }
+}
+
+/// Loads the best program for an entry that the kernel knows the flags of.
+fn first(ebpf: &mut Ebpf, entry: Entry) -> Result<Loaded, LoadError> {
+    let mut refused = LoadError::NotBuilt;
+    for name in entry.names() {
+        let started = clock::now();
+        match load(ebpf, entry, name) {
+            Ok(()) => return Ok(Loaded { name, verification: clock::now().since(started) }),
+            Err(error) => refused = LoadError::from_program(&error),
+        }
+        if !refused.is_unknown_flag() {
+            break;
+        }
+    }
+    Err(refused)
 }
 
 pub(super) fn load(ebpf: &mut Ebpf, entry: Entry, name: &str) -> Result<(), ProgramError> {
     let loaded = match entry {
         Entry::Xdp => xdp(ebpf, name)?.load(),
-        Entry::Tcx => tcx(ebpf, name)?.load(),
+        Entry::Tc => classifier(ebpf, name)?.load(),
     };
     match loaded {
         Err(ProgramError::AlreadyLoaded) => Ok(()),
@@ -43,6 +117,9 @@ pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, Pro
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
-pub(super) fn tcx<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
+pub(super) fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<&'a mut SchedClassifier, ProgramError> {
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
 }

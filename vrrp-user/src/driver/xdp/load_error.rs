@@ -20,10 +20,10 @@ pub enum LoadError {
     #[error("cannot load the BPF program without {}: grant it (systemd: AmbientCapabilities=) or run as root", list(.missing))]
     Capability { missing: Vec<Capability> },
     #[error(
-        "the kernel's verifier refused the BPF program (errno {errno}): {log}; please report it with the kernel's version"
+        "the verifier of this kernel refuses the BPF program (errno {errno}): {log}; please report it with the kernel's version"
     )]
     Verifier { errno: i32, log: String },
-    #[error("cannot {doing} for the BPF program: {} (errno {errno}); {}", Errno::from_raw(*.errno).desc(), advice(*.errno))]
+    #[error("the kernel does not {doing}: {} (errno {errno}); {}", Errno::from_raw(*.errno).desc(), advice(*.errno))]
     Kernel { doing: String, errno: i32 },
     #[error(
         "the BPF program of this build cannot be used: {reason}; build it again with the pinned toolchain"
@@ -32,6 +32,11 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// The kernel did not come to verify it: it does not know what the program asks for.
+    pub(super) fn is_unknown_flag(&self) -> bool {
+        matches!(self, Self::Kernel { errno: libc::EINVAL, .. })
+    }
+
     pub(super) fn from_ebpf(error: &EbpfError) -> Self {
         match error {
             EbpfError::MapError(error) => Self::from_map(error),
@@ -42,9 +47,9 @@ impl LoadError {
 
     pub(super) fn from_map(error: &MapError) -> Self {
         let (doing, error) = match error {
-            MapError::CreateError { name, io_error } => (format!("create the map {name}"), io_error),
+            MapError::CreateError { name, io_error } => (format!("create the BPF map {name}"), io_error),
             MapError::SyscallError(error) => (error.call.to_owned(), &error.io_error),
-            MapError::IoError(error) => ("use a map".to_owned(), error),
+            MapError::IoError(error) => ("let a BPF map be used".to_owned(), error),
             other => return Self::Object { reason: chain(other) },
         };
         Self::Kernel { doing, errno: error.raw_os_error().unwrap_or(0) }
@@ -56,7 +61,7 @@ impl LoadError {
                 let errno = io_error.raw_os_error().unwrap_or(0);
                 let log = tail(&verifier_log.to_string());
                 if log.is_empty() {
-                    Self::Kernel { doing: "load the program".to_owned(), errno }
+                    Self::Kernel { doing: "load the BPF program".to_owned(), errno }
                 } else {
                     Self::Verifier { errno, log }
                 }
@@ -106,7 +111,7 @@ fn advice(errno: i32) -> &'static str {
             "BPF may be locked down, or this is a user namespace: use sockets there"
         }
         Errno::ENOMEM | Errno::E2BIG => "fewer instances need less memory",
-        Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP => "it needs Linux 5.18 or later: use sockets here",
+        Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP => "it needs Linux 5.10 or later: use sockets here",
         _ => "use sockets until it is solved",
     }
 }

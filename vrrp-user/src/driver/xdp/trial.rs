@@ -8,6 +8,7 @@ use aya::Ebpf;
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 
 use super::entry::{self, Entry};
+use super::load_error::LoadError;
 use super::program::Program;
 
 /// What BPF_PROG_TEST_RUN said.
@@ -19,6 +20,16 @@ pub struct Run {
     pub duration: Duration,
 }
 
+/// What the verifier did for an entry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Verification {
+    /// Which program of the object serves it.
+    pub program: &'static str,
+    pub duration: Duration,
+    /// Instructions that it went through (Linux 5.16).
+    pub instructions: Option<u32>,
+}
+
 impl Program {
     /// Runs an entry `repeat` times on a frame, as seen by the loopback device of this network namespace
     /// (BPF_PROG_TEST_RUN). The maps change as they would by real frames.
@@ -26,7 +37,8 @@ impl Program {
     /// # Errors
     /// The kernel's; EINVAL for a frame shorter than an Ethernet header.
     pub fn run(&self, entry: Entry, frame: &[u8], repeat: u32) -> Result<Run, ProgramError> {
-        run(&self.ebpf, entry, entry.name(), frame, repeat)
+        let loaded = self.entries.get(entry).map_err(|_| ProgramError::NotLoaded)?;
+        run(&self.ebpf, entry, loaded.name, frame, repeat)
     }
 
     /// Runs the empty program of an entry in the same way, to tell what a run costs in itself.
@@ -38,15 +50,15 @@ impl Program {
         run(&self.ebpf, entry, entry.empty(), frame, repeat)
     }
 
-    /// How long the kernel took to verify and compile an entry.
-    pub fn verification(&self, entry: Entry) -> Option<Duration> {
-        self.verified.get(&entry).copied()
-    }
-
-    /// Instructions that the verifier went through for an entry (Linux 5.16).
-    pub fn verified_instructions(&self, entry: Entry) -> Option<u32> {
-        let program = self.ebpf.program(entry.name())?;
-        program.info().ok()?.verified_instruction_count()
+    /// What it took to load an entry.
+    ///
+    /// # Errors
+    /// Why the kernel refused it.
+    pub fn verification(&self, entry: Entry) -> Result<Verification, &LoadError> {
+        let loaded = self.entries.get(entry)?;
+        let info = self.ebpf.program(loaded.name).and_then(|program| program.info().ok());
+        let instructions = info.and_then(|info| info.verified_instruction_count());
+        Ok(Verification { program: loaded.name, duration: loaded.verification, instructions })
     }
 }
 
@@ -55,7 +67,7 @@ fn run(ebpf: &Ebpf, entry: Entry, name: &str, frame: &[u8], repeat: u32) -> Resu
     let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
     let result = match entry {
         Entry::Xdp => <&Xdp>::try_from(program)?.test_run(options)?,
-        Entry::Tcx => <&SchedClassifier>::try_from(program)?.test_run(options)?,
+        Entry::Tc => <&SchedClassifier>::try_from(program)?.test_run(options)?,
     };
     Ok(Run { verdict: result.return_value, duration: result.duration })
 }
