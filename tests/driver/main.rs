@@ -8,6 +8,7 @@ mod adverts;
 mod allocation;
 mod announcements;
 mod cable;
+mod cards;
 mod effect;
 mod listener;
 mod monitor;

@@ -21,8 +21,10 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// Kind of a software device: `veth`, `bridge`, `vlan`, …
     pub kind: Option<String>,
-    /// Index of the interface that a software device stands on, where it is in the same network namespace.
+    /// Index of the interface that a software device stands on.
     pub parent: Option<u32>,
+    /// The network namespace in which that index counts, where it is another one.
+    pub parent_namespace: Option<i32>,
     /// What a macvlan lets through to its siblings.
     pub macvlan: Option<MacVlanMode>,
     /// See `ip link set group`.
@@ -43,6 +45,7 @@ impl Link {
             mac: None,
             kind: None,
             parent: None,
+            parent_namespace: None,
             macvlan: None,
             group: 0,
         };
@@ -57,6 +60,7 @@ impl Link {
                     link.macvlan = infos.iter().find_map(macvlan);
                 }
                 LinkAttribute::Link(parent) => link.parent = Some(*parent),
+                LinkAttribute::LinkNetNsId(namespace) => link.parent_namespace = Some(*namespace),
                 LinkAttribute::Group(group) => link.group = *group,
                 _ => {}
             }

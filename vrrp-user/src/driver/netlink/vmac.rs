@@ -126,8 +126,13 @@ pub fn find<'a>(links: &'a [Link], vmac: &Vmac) -> Option<&'a Link> {
 
 fn is_ours(vmac: &Vmac, parent: &Link, link: &Link) -> bool {
     // A macvlan on a macvlan stands on the same interface as that one.
-    let below = if parent.macvlan.is_some() { parent.parent } else { Some(parent.ifindex) };
-    link.macvlan == Some(MacVlanMode::Private) && link.mac == Some(vmac.mac) && link.parent == below
+    let (below, namespace) = match parent.macvlan {
+        Some(_) => (parent.parent, parent.parent_namespace),
+        None => (Some(parent.ifindex), None),
+    };
+    link.macvlan == Some(MacVlanMode::Private)
+        && link.mac == Some(vmac.mac)
+        && (link.parent, link.parent_namespace) == (below, namespace)
 }
 
 fn make(socket: &mut RouteSocket, vmac: &Vmac, parent: &Link) -> io::Result<()> {
@@ -144,7 +149,8 @@ fn make(socket: &mut RouteSocket, vmac: &Vmac, parent: &Link) -> io::Result<()> 
 
 fn busy(socket: &mut RouteSocket, vmac: &Vmac, parent: &Link) -> VmacError {
     let links = Link::list(socket).unwrap_or_default();
-    let other = links.iter().find(|link| link.mac == Some(vmac.mac) && link.parent == Some(parent.ifindex));
+    let is_beside = |link: &Link| (link.parent, link.parent_namespace) == (Some(parent.ifindex), None);
+    let other = links.iter().find(|link| link.mac == Some(vmac.mac) && is_beside(link));
     VmacError::Busy {
         interface: vmac.name.as_arc().to_string(),
         parent: vmac.parent.to_string(),

@@ -1,13 +1,13 @@
 //! The ladder: which hook an interface gets, and why not a better one.
 
 use std::fmt;
-use std::path::Path;
 
 use aya::programs::ProgramError;
 use aya::programs::tc::TcError;
 use aya::programs::xdp::{XdpError, XdpMode};
 use nix::errno::Errno;
 
+use super::card::Card;
 use super::occupant;
 use crate::driver::Rung;
 
@@ -105,7 +105,7 @@ pub(super) fn climb(
     mode: Mode,
     mut take: impl FnMut(Rung) -> Result<(), ProgramError>,
 ) -> Result<Attached, AttachError> {
-    let real_device = is_real_device(interface);
+    let real_device = Card::of(ifindex).is_ok_and(|card| card.is_hardware());
     let mut refusals = Vec::new();
     for &rung in mode.rungs(real_device) {
         match take(rung) {
@@ -135,11 +135,6 @@ pub(super) const fn xdp_mode(rung: Rung) -> XdpMode {
         Rung::Generic => XdpMode::Skb,
         _ => XdpMode::Driver,
     }
-}
-
-/// A device of hardware, or of a hypervisor, has a parent in sysfs; veth, bridge, macvlan, VLAN and bond have none.
-fn is_real_device(interface: &str) -> bool {
-    !interface.contains('/') && Path::new("/sys/class/net").join(interface).join("device").exists()
 }
 
 /// EIO where aya names none.

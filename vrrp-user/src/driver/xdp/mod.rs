@@ -5,7 +5,10 @@
 
 pub mod attach;
 pub mod capabilities;
+mod card;
 mod entry;
+mod ethtool;
+mod getlink;
 pub mod hook;
 mod link;
 mod load_error;
@@ -20,6 +23,7 @@ mod unmapped;
 
 pub use attach::{AttachError, Attached, Mode, Refusal};
 pub use capabilities::Capability;
+pub use card::Card;
 pub use entry::Entry;
 pub use hook::Hook;
 pub use load_error::LoadError;

@@ -1,0 +1,134 @@
+//! What an interface is: hardware or a device of the kernel's, what it stands on, and whether tags of VLANs reach
+//! XDP.
+//!
+//! The kernel is asked by netlink and ioctl, in the network namespace of the thread. sysfs shows the namespace in
+//! which it was mounted: a veth by the name of a card of the host's would pass for that card there.
+
+use std::ffi::CStr;
+use std::io;
+
+use super::ethtool::{self, Feature};
+use super::getlink::{Description, attribute, number};
+
+const IFLA_IFNAME: u16 = 3;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_INFO_KIND: u16 = 1;
+
+/// Features of a card that takes the tag out of a frame, of 802.1Q and of 802.1ad, and hands it on beside it.
+const STRIPS: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
+
+/// Devices that come in pairs: IFLA_LINK is the other end there, on which nothing stands.
+const PAIRS: [&str; 3] = ["netkit", "veth", "vxcan"];
+
+/// An interface of this network namespace.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Card {
+    /// Kind of a software device: `veth`, `bridge`, `vlan`, `bond`, …; hardware and a hypervisor's cards have none.
+    pub kind: Option<String>,
+    pub loopback: bool,
+    /// The interface that a VLAN, a macvlan and the like stand on, if it is in this namespace too.
+    pub parent: Option<u32>,
+    /// The bridge or bond of which this is a port.
+    pub master: Option<u32>,
+    /// The tag of a VLAN may have been taken out of a frame before XDP sees it.
+    pub strips_tags: bool,
+}
+
+impl Card {
+    /// # Errors
+    /// ENODEV: there is no such interface.
+    pub fn of(ifindex: u32) -> io::Result<Self> {
+        let description = Description::of(ifindex)?;
+        let mut card = Self::parse(ifindex, &description);
+        if card.is_hardware() {
+            let interface = description.attribute(IFLA_IFNAME).and_then(text).unwrap_or_default();
+            // A device that does not tell may do it.
+            card.strips_tags = ethtool::features(&interface, STRIPS)
+                .map_or(true, |features| features.iter().any(|feature| *feature != Feature::Never));
+        }
+        Ok(card)
+    }
+
+    /// A card of hardware, or one that a hypervisor shows as hardware.
+    pub fn is_hardware(&self) -> bool {
+        self.kind.is_none() && !self.loopback
+    }
+
+    /// Software devices get frames from the stack, with the tag beside them, whatever their features say.
+    fn parse(ifindex: u32, description: &Description) -> Self {
+        let info = description.attribute(IFLA_LINKINFO);
+        let kind = info.and_then(|info| attribute(info, IFLA_INFO_KIND)).and_then(text);
+        let is_pair = kind.as_deref().is_some_and(|kind| PAIRS.contains(&kind));
+        let is_here = !is_pair && description.attribute(IFLA_LINK_NETNSID).is_none();
+        let below = description.attribute(IFLA_LINK).and_then(number);
+        Self {
+            kind,
+            loopback: description.flags() & libc::IFF_LOOPBACK.cast_unsigned() != 0,
+            parent: below.filter(|below| is_here && *below != 0 && *below != ifindex),
+            master: description.number(IFLA_MASTER),
+            strips_tags: true,
+        }
+    }
+}
+
+fn text(payload: &[u8]) -> Option<String> {
+    Some(CStr::from_bytes_until_nul(payload).ok()?.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::getlink::written;
+    use super::*;
+
+    const IFINDEX: u32 = 7;
+
+    fn card(flags: i32, attributes: &[Vec<u8>]) -> Card {
+        let mut bytes = vec![0; 32];
+        bytes[4..6].copy_from_slice(&libc::RTM_NEWLINK.to_ne_bytes());
+        bytes[24..28].copy_from_slice(&flags.to_ne_bytes());
+        bytes.extend(attributes.concat());
+        Card::parse(IFINDEX, &Description::parse(bytes).unwrap())
+    }
+
+    fn kind(name: &str) -> Vec<u8> {
+        written(IFLA_LINKINFO, &written(IFLA_INFO_KIND, format!("{name}\0").as_bytes()))
+    }
+
+    fn link(ifindex: u32) -> Vec<u8> {
+        written(IFLA_LINK, &ifindex.to_ne_bytes())
+    }
+
+    #[test]
+    fn hardware_has_no_kind_and_is_not_the_loopback() {
+        let hardware = card(libc::IFF_UP, &[written(IFLA_IFNAME, b"eth0\0")]);
+        assert!(hardware.is_hardware());
+        assert_eq!((hardware.kind, hardware.parent, hardware.master), (None, None, None));
+        assert!(!card(libc::IFF_UP | libc::IFF_LOOPBACK, &[]).is_hardware());
+        assert!(!card(libc::IFF_UP, &[kind("bond")]).is_hardware());
+    }
+
+    #[test]
+    fn only_a_parent_of_this_namespace_is_one() {
+        let elsewhere = written(IFLA_LINK_NETNSID, &0_i32.to_ne_bytes());
+        for (name, attributes, parent) in [
+            ("vlan", vec![link(3)], Some(3)),
+            ("macvlan", vec![link(3), elsewhere.clone()], None),
+            ("veth", vec![link(3)], None),
+            ("veth", vec![link(3), elsewhere], None),
+            ("gre", vec![link(0)], None),
+            ("bridge", vec![link(IFINDEX)], None),
+        ] {
+            let card = card(0, &[attributes, vec![kind(name)]].concat());
+            assert_eq!((card.kind.as_deref(), card.parent), (Some(name), parent));
+        }
+        assert_eq!(card(0, &[written(IFLA_MASTER, &9_u32.to_ne_bytes())]).master, Some(9));
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_told() {
+        assert_eq!(Card::of(u32::MAX >> 1).unwrap_err().raw_os_error(), Some(libc::ENODEV));
+    }
+}
