@@ -44,7 +44,8 @@ fn wrong_use_is_exit_code_2() {
         assert!(output.stdout.is_empty());
     }
     assert!(
-        stderr(&vrrpx(&["run", "--xdp-mode", "fast"])).contains("none of auto, native, tcx, generic, socket")
+        stderr(&vrrpx(&["run", "--xdp-mode", "fast"]))
+            .contains("none of auto, native, tcx, tc, generic, socket")
     );
 }
 

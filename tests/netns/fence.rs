@@ -20,7 +20,7 @@ const PERIOD: Duration = Duration::from_millis(2);
 /// Longer than the patience of a peer at 100 ms adverts.
 const AWHILE: Duration = Duration::from_millis(700);
 
-fn asked(pair: &Pair) -> Result<ArpProber> {
+pub(crate) fn asked(pair: &Pair) -> Result<ArpProber> {
     let prober = ArpProber::new(&pair.lab, VIRTUAL_V4.parse::<Ipv4Addr>()?, PERIOD)?;
     std::thread::sleep(AWHILE);
     ensure!(prober.answers(0, 0) > 100, "the master answers");
@@ -28,7 +28,7 @@ fn asked(pair: &Pair) -> Result<ArpProber> {
 }
 
 /// From when node 1 is the master on, node 0 answers no more.
-fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
+pub(crate) fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
     let heir = pair.observer.wait_for_advert(1, since, Duration::from_secs(2))?;
     std::thread::sleep(AWHILE);
     ensure!(prober.answers(1, heir) > 100, "the heir does not answer");
@@ -104,7 +104,7 @@ fn a_lone_master_that_hung_is_the_master_again() -> Result<()> {
 }
 
 /// The guard's process, as the daemon tells it.
-fn guard(pair: &mut Pair) -> Result<Pid> {
+pub(crate) fn guard(pair: &mut Pair) -> Result<Pid> {
     let pid = pair.running(0)?.status()?["fence"]["guard"].as_i64().context("there is no guard")?;
     Ok(Pid::from_raw(i32::try_from(pid)?))
 }
@@ -124,7 +124,7 @@ fn wait_until_gone(pair: &mut Pair) -> Result<()> {
     })
 }
 
-fn is_there(pid: Pid) -> bool {
+pub(crate) fn is_there(pid: Pid) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

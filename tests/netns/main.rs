@@ -1,7 +1,7 @@
 //! Two daemons of ours in network namespaces: what happens on the wire and on the interfaces.
 //!
 //! `VRRPX_SUBJECT` takes another daemon or rung instead: `keepalived` (which shows that a test asks for what the field
-//! does), `native`, `tcx`, `generic`, `socket`. Times here are generous; `cargo xtask bench failover` measures.
+//! does), `native`, `tcx`, `tc`, `generic`, `socket`. Times here are generous; `cargo xtask bench failover` measures.
 
 mod addresses;
 mod authentication;
@@ -11,6 +11,7 @@ mod election;
 mod events;
 mod faults;
 mod fence;
+mod filters;
 mod groups;
 mod handover;
 mod hold;
@@ -47,6 +48,7 @@ fn subject() -> Option<Daemon> {
         Ok("keepalived") => Daemon::Keepalived,
         Ok("native") => Daemon::Vrrpx(Mode::Native),
         Ok("tcx") => Daemon::Vrrpx(Mode::Tcx),
+        Ok("tc") => Daemon::Vrrpx(Mode::Tc),
         Ok("generic") => Daemon::Vrrpx(Mode::Generic),
         Ok("socket") => Daemon::Vrrpx(Mode::Socket),
         _ => Daemon::Vrrpx(Mode::Auto),

@@ -26,6 +26,11 @@ fn tcx() -> Result<()> {
 }
 
 #[test]
+fn tc() -> Result<()> {
+    on(Mode::Tc, Flavour::V3)
+}
+
+#[test]
 fn generic() -> Result<()> {
     on(Mode::Generic, Flavour::V3)
 }

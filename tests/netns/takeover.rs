@@ -103,6 +103,14 @@ fn so_it_does_on_the_native_hook() -> Result<()> {
 }
 
 #[test]
+fn so_it_does_with_a_filter_of_tc() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Tc, [Instance::v3(200), Instance::v3(100)])
+}
+
+#[test]
 fn so_it_does_on_sockets() -> Result<()> {
     if !vrrpx() {
         return Ok(());

@@ -49,6 +49,7 @@ enum Choice {
 enum Rung {
     Native,
     Tcx,
+    Tc,
     Generic,
     Socket,
 }
@@ -80,6 +81,7 @@ impl Arguments {
             (Choice::Keepalived, _) => Daemon::Keepalived,
             (Choice::Vrrpx, Rung::Native) => Daemon::Vrrpx(Mode::Native),
             (Choice::Vrrpx, Rung::Tcx) => Daemon::Vrrpx(Mode::Tcx),
+            (Choice::Vrrpx, Rung::Tc) => Daemon::Vrrpx(Mode::Tc),
             (Choice::Vrrpx, Rung::Generic) => Daemon::Vrrpx(Mode::Generic),
             (Choice::Vrrpx, Rung::Socket) => Daemon::Vrrpx(Mode::Socket),
         }

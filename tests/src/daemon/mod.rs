@@ -37,6 +37,7 @@ pub enum Mode {
     Auto,
     Native,
     Tcx,
+    Tc,
     Generic,
     Socket,
 }
@@ -177,6 +178,7 @@ impl Mode {
             Self::Auto => "auto",
             Self::Native => "native",
             Self::Tcx => "tcx",
+            Self::Tc => "tc",
             Self::Generic => "generic",
             Self::Socket => "socket",
         }

@@ -36,18 +36,20 @@ pub enum Rung {
     Native = 1,
     /// tcx ingress (Linux 6.6).
     Tcx = 2,
+    /// A filter of tc at the ingress of clsact.
+    Tc = 3,
     /// XDP in the generic path.
-    Generic = 3,
+    Generic = 4,
     /// A packet socket.
-    Socket = 4,
+    Socket = 5,
 }
 
 impl Rung {
-    pub const ALL: [Self; 5] = [Self::None, Self::Native, Self::Tcx, Self::Generic, Self::Socket];
+    pub const ALL: [Self; 6] = [Self::None, Self::Native, Self::Tcx, Self::Tc, Self::Generic, Self::Socket];
 
     /// Whether the program sees what comes in, and can drop it.
     pub const fn is_program(self) -> bool {
-        matches!(self, Self::Native | Self::Tcx | Self::Generic)
+        matches!(self, Self::Native | Self::Tcx | Self::Tc | Self::Generic)
     }
 
     pub const fn as_str(self) -> &'static str {
@@ -55,6 +57,7 @@ impl Rung {
             Self::None => "none",
             Self::Native => "native",
             Self::Tcx => "tcx",
+            Self::Tc => "tc",
             Self::Generic => "generic",
             Self::Socket => "socket",
         }

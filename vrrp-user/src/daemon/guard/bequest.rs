@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::driver::netlink::address::{self, Placed};
+use crate::driver::netlink::filter::{self, Filter};
 use crate::driver::netlink::socket::{Request, RouteSocket};
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::{route, rule, vmac};
@@ -23,6 +24,7 @@ pub(super) fn parts(
     config: &Config,
     table: &Table,
     is_fenced: impl Fn(InstanceId) -> bool,
+    filters: &[Filter],
 ) -> Vec<Part> {
     let mut due: BTreeMap<Duration, Vec<Request>> = BTreeMap::new();
     for instance in &config.instances {
@@ -37,6 +39,8 @@ pub(super) fn parts(
     let removals = present.map(|link| vmac::removal(link.ifindex)).collect::<Vec<_>>();
     if let Some(mut last) = due.last_entry() {
         last.get_mut().extend(removals);
+        // After the addresses that they fence.
+        last.get_mut().extend(filters.iter().copied().map(filter::removal));
     }
     due.into_iter().map(|(after, requests)| Part { after, requests: socket.encoded(requests) }).collect()
 }

@@ -30,6 +30,7 @@ use tracing::warn;
 
 use super::process::runtime_dir;
 use crate::config::Config;
+use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
 use crate::driver::will::Will;
@@ -64,6 +65,7 @@ struct Written {
     interfaces: Vec<Option<u32>>,
     fenced: Vec<bool>,
     pins: Vec<PathBuf>,
+    filters: Vec<Filter>,
 }
 
 /// The guard of a daemon that was killed is ended; whatever it had to do is to be done by the caller.
@@ -188,13 +190,14 @@ impl Guard {
         }
     }
 
-    /// This is in use from now on, on these interfaces and with these pins.
+    /// This is in use from now on, on these interfaces, with these pins and filters of tc.
     pub fn bequeath(
         &self,
         config: &Arc<Config>,
         table: &Table,
         is_fenced: impl Fn(InstanceId) -> bool,
         pins: Vec<PathBuf>,
+        filters: Vec<Filter>,
     ) {
         let settings = || config.instances.iter().map(|instance| &instance.settings);
         let devices = settings().flat_map(|it| it.addresses.all().map(|address| it.device_of(address)));
@@ -204,11 +207,13 @@ impl Guard {
             interfaces: devices.chain(vmacs).map(|name| Some(table.link(name)?.ifindex)).collect(),
             fenced: config.instances.iter().map(|instance| is_fenced(instance.id)).collect(),
             pins,
+            filters,
         };
         if self.written.borrow().as_ref() == Some(&written) {
             return;
         }
-        let parts = bequest::parts(&mut self.netlink.borrow_mut(), config, table, is_fenced);
+        let parts =
+            bequest::parts(&mut self.netlink.borrow_mut(), config, table, is_fenced, &written.filters);
         let names: Vec<CString> = written
             .pins
             .iter()

@@ -37,7 +37,6 @@ use crate::driver::netlink::monitor::Monitor;
 use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
-use crate::driver::xdp::Pins;
 use crate::protocol::{Event, InstanceId, Loss, TrackId};
 
 /// Until it is looked again whether there is a guard.
@@ -176,8 +175,7 @@ impl Interfaces<'_> {
                     }
                     Order::Start(folder) => {
                         is_told = true;
-                        let followed = Pins::open(&folder).and_then(|pins| self.attachments.follow(pins));
-                        if let Err(error) = followed {
+                        if let Err(error) = self.attachments.follow(&folder) {
                             warn!(%error, "the program ends with the daemon");
                             self.sources.record.unpinned(error.to_string());
                         }
@@ -197,13 +195,13 @@ impl Interfaces<'_> {
         let guard = self.guard.get();
         self.sources.record.guard(guard.and_then(Guard::pid));
         let Some(guard) = guard else { return };
-        let pins = self.attachments.pins();
-        let outlives = !pins.is_empty();
+        let outlives = self.attachments.outlive();
         let is_fenced = |id: InstanceId| {
             let board = self.sources.board.instances.get(id.index());
             outlives && board.is_some_and(|board| board.fenced.load(Relaxed))
         };
-        guard.bequeath(&self.config, table, is_fenced, pins);
+        let (pins, filters) = (self.attachments.pins(), self.attachments.filters());
+        guard.bequeath(&self.config, table, is_fenced, pins, filters);
     }
 
     /// Makes again what is missing of the interfaces with virtual MAC addresses. Returns when to look again.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::driver::xdp::Mode;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunOptions {
     pub config: PathBuf,
@@ -57,24 +58,40 @@ pub enum XdpMode {
     Auto,
     Native,
     Tcx,
+    Tc,
     Generic,
     Socket,
 }
 
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("`{0}` is none of auto, native, tcx, generic, socket")]
+#[error("`{0}` is none of auto, native, tcx, tc, generic, socket")]
 pub struct UnknownMode(String);
 
 impl XdpMode {
-    pub const ALL: [Self; 5] = [Self::Auto, Self::Native, Self::Tcx, Self::Generic, Self::Socket];
+    pub const ALL: [Self; 6] = [Self::Auto, Self::Native, Self::Tcx, Self::Tc, Self::Generic, Self::Socket];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Native => "native",
             Self::Tcx => "tcx",
+            Self::Tc => "tc",
             Self::Generic => "generic",
             Self::Socket => "socket",
+        }
+    }
+}
+
+impl XdpMode {
+    /// What it asks of the program; `None` where none is to be attached.
+    pub const fn of_program(self) -> Option<Mode> {
+        match self {
+            Self::Auto => Some(Mode::Auto),
+            Self::Native => Some(Mode::Native),
+            Self::Tcx => Some(Mode::Tcx),
+            Self::Tc => Some(Mode::Tc),
+            Self::Generic => Some(Mode::Generic),
+            Self::Socket => None,
         }
     }
 }

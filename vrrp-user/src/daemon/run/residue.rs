@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::config::{Config, Instance};
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{residue, route, rule};
-use crate::driver::xdp::{PinError, Pins, Program};
+use crate::driver::xdp::{PinError, Pins, Program, remove_filters};
 use crate::protocol::InstanceSettings;
 
 /// Takes away what an earlier run has left behind, before anything may be announced. Addresses of a configuration that
@@ -53,10 +53,21 @@ fn left<T: Clone + PartialEq>(
 /// Has the program outlive the daemon, after one that has outlived an earlier daemon was taken away. Without a program
 /// there is nothing to do but that.
 pub(super) fn outlive(program: &mut Result<Program, String>, runtime_dir: &Path) -> Result<(), PinError> {
-    let pins = Pins::open(runtime_dir)?;
-    let orphans = pins.clear()?;
+    let filters = remove_filters(runtime_dir, |_| true).unwrap_or_else(|error| {
+        warn!(%error, "cannot remove the filter of tc of a daemon that was killed: remove it with tc(8)");
+        0
+    });
+    // Where none last there are none, and which interface is worse off for it is found when it is attached to.
+    let pins = match Pins::open(runtime_dir) {
+        Err(PinError::Private) => None,
+        opened => Some(opened?),
+    };
+    let orphans = filters + pins.as_ref().map_or(Ok(0), Pins::clear)?;
     if orphans > 0 {
         info!(interfaces = orphans, "detached the program of a daemon that was killed");
     }
-    program.as_mut().map_or(Ok(()), |program| program.pin(pins))
+    match (program, pins) {
+        (Ok(program), Some(pins)) => program.pin(pins),
+        _ => Ok(()),
+    }
 }

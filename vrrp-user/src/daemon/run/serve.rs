@@ -79,6 +79,9 @@ impl Prepared<'_> {
         if program.is_err() {
             self.sources.record.unpinned("adverts are heard on sockets".to_owned());
         }
+        if let Ok(program) = &mut program {
+            program.belong_to(self.folder.path());
+        }
         if predecessor.is_none() {
             self.clear(&mut program)?;
         }

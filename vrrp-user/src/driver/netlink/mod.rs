@@ -4,7 +4,7 @@
 //! instance, what of those changes matters to it. Absent: decisions, threads.
 //!
 //! [`socket`] carries messages. [`address`] writes them for the effect thread, [`link`] reads interfaces, [`vmac`]
-//! makes those with virtual MAC addresses, [`devconf`] writes IPv4 settings, [`residue`] removes what an earlier run
+//! makes those with virtual MAC addresses, [`filter`] attaches the program by tc, [`devconf`] writes IPv4 settings, [`residue`] removes what an earlier run
 //! has left. [`monitor`] keeps [`table`], the picture of links and addresses, which [`tracker`] turns into events of
 //! instances, where [`removal`] finds what instances have lost and [`debounce`] lets what bounces come to rest first.
 
@@ -12,6 +12,7 @@ pub mod address;
 pub mod culprit;
 pub mod debounce;
 pub mod devconf;
+pub mod filter;
 pub mod link;
 pub mod monitor;
 pub mod removal;

@@ -1,38 +1,108 @@
-//! The ladder: which hook an interface gets, and why not a better one.
+//! The ladder: which receive path an interface gets, and why not a better one.
 
 use std::fmt;
+use std::io;
 
 use aya::programs::ProgramError;
 use aya::programs::tc::TcError;
 use aya::programs::xdp::{XdpError, XdpMode};
 use nix::errno::Errno;
 
-use super::card::Card;
+use super::entry::Entry;
 use super::occupant;
 use crate::driver::Rung;
 
 /// What the configuration asks for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Mode {
-    /// The best rung that the device takes without harm.
+    /// The best path that the interface takes without harm.
     #[default]
     Auto,
     Native,
     Tcx,
+    Tc,
     Generic,
 }
 
-impl Mode {
-    /// The rungs to try, best first. Native XDP is for real devices: on veth it cuts bulk TCP to less than half,
-    /// where tcx costs nothing measurable.
-    fn rungs(self, real_device: bool) -> &'static [Rung] {
-        match self {
-            Self::Auto if real_device => &[Rung::Native, Rung::Tcx, Rung::Generic],
-            Self::Auto => &[Rung::Tcx, Rung::Generic],
-            Self::Native => &[Rung::Native],
-            Self::Tcx => &[Rung::Tcx],
-            Self::Generic => &[Rung::Generic],
+/// What an interface is, as far as the choice of a path depends on it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Ground {
+    /// The kind of a software device: `veth`, `bridge`, `vlan`. None for a network card.
+    pub(super) kind: Option<String>,
+    /// The tag of a VLAN may be out of a frame before XDP sees it.
+    pub(super) strips_tags: bool,
+    /// Links can be pinned where they outlive every process of the daemon.
+    pub(super) keeps_pins: bool,
+}
+
+const BOND: &str = "bond";
+
+impl Ground {
+    /// The paths to try, best first, and why better ones are left out.
+    fn paths(&self, mode: Mode, interface: &str) -> (Vec<Rung>, Vec<String>) {
+        match mode {
+            Mode::Auto => self.automatic(interface),
+            Mode::Native if self.kind.as_deref() == Some(BOND) => {
+                let why =
+                    format!("native: XDP of {interface}, a bond, runs in its slaves and under their indexes");
+                (vec![Rung::Tcx, Rung::Tc], vec![why])
+            }
+            Mode::Native => (vec![Rung::Native], self.blind(Rung::Native)),
+            Mode::Tcx => (vec![Rung::Tcx], Vec::new()),
+            Mode::Tc => (vec![Rung::Tc], Vec::new()),
+            Mode::Generic => (vec![Rung::Generic], self.blind(Rung::Generic)),
         }
+    }
+
+    /// XDP is for network cards that leave tags in place: on veth native XDP cuts bulk TCP to less than half, where tcx
+    /// costs nothing measurable. A filter of tc outlives the daemon without a pin.
+    fn automatic(&self, interface: &str) -> (Vec<Rung>, Vec<String>) {
+        let (mut paths, mut why) = (Vec::new(), Vec::new());
+        match &self.kind {
+            Some(kind) => why.push(format!("native: slows down bulk traffic of {interface}, a software device ({kind})")),
+            None if self.strips_tags => why.push(
+                "native: the card takes the tags of VLANs out of frames (rx-vlan-offload), so that XDP cannot tell whose \
+                 an advert is"
+                    .to_owned(),
+            ),
+            None => paths.push(Rung::Native),
+        }
+        paths.extend([Rung::Tcx, Rung::Tc]);
+        if !self.strips_tags {
+            paths.push(Rung::Generic);
+        }
+        if !self.keeps_pins {
+            why.push("a filter of tc outlives the daemon here, where no pin does".to_owned());
+            paths.retain(|rung| *rung != Rung::Tc);
+            paths.insert(0, Rung::Tc);
+        }
+        (paths, why)
+    }
+
+    /// The path of XDP that `mode` asks for before all others.
+    pub(super) fn xdp_first(&self, mode: Mode) -> Option<Rung> {
+        let first = self.paths(mode, "").0.first().copied();
+        first.filter(|rung| matches!(rung, Rung::Native | Rung::Generic))
+    }
+
+    /// The warning for XDP that was asked for by name.
+    fn blind(&self, rung: Rung) -> Vec<String> {
+        let why = || {
+            format!(
+                "{}: tags of VLANs are out of frames before XDP, so that adverts of a VLAN with the same VRID count here; \
+                 tcx and tc see the tag",
+                rung.as_str()
+            )
+        };
+        self.strips_tags.then(why).into_iter().collect()
+    }
+}
+
+/// The entry of the program that serves a path.
+pub(super) const fn entry(rung: Rung) -> Entry {
+    match rung {
+        Rung::Tcx | Rung::Tc => Entry::Tc,
+        _ => Entry::Xdp,
     }
 }
 
@@ -40,94 +110,116 @@ impl Mode {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attached {
     pub rung: Rung,
-    /// Why each better rung was not taken, one sentence each.
+    /// Why each better path was not taken, and what this one does not see; a sentence each.
     pub skipped: Vec<String>,
 }
 
-/// No rung was left; the caller goes on with a socket.
+/// No path was left; the caller goes on with a socket.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AttachError {
     pub interface: String,
-    pub refusals: Vec<Refusal>,
+    /// Why each path was not taken, a sentence each.
+    pub refusals: Vec<String>,
 }
 
 impl std::error::Error for AttachError {}
 
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: no program attached", self.interface)?;
-        for (index, refusal) in self.refusals.iter().enumerate() {
-            write!(f, "{} {refusal}", if index == 0 { ":" } else { ";" })?;
-        }
-        Ok(())
+        write!(f, "{}: no program attached: {}", self.interface, self.refusals.join("; "))
     }
 }
 
-/// Why one rung was not taken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Refusal {
-    pub rung: Rung,
-    pub errno: Errno,
-    /// The program that has the XDP hook, where that is the reason.
-    pub occupant: Option<u32>,
+/// Why a path cannot be taken.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// The kernel refused the program of this path when it was loaded.
+    NotLoaded(String),
+    /// The kernel refused to attach it.
+    Refused(Errno),
+}
+
+impl From<ProgramError> for Obstacle {
+    fn from(error: ProgramError) -> Self {
+        let raw = match error {
+            ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+            ProgramError::NetlinkError(error)
+            | ProgramError::XdpError(XdpError::NetlinkError(error))
+            | ProgramError::TcError(TcError::NetlinkError(error)) => error.raw_os_error(),
+            _ => None,
+        };
+        Self::Refused(raw.map_or(Errno::EIO, Errno::from_raw))
+    }
+}
+
+impl From<io::Error> for Obstacle {
+    fn from(error: io::Error) -> Self {
+        Self::Refused(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    }
+}
+
+/// One path that was not taken.
+#[derive(Debug)]
+struct Refusal {
+    rung: Rung,
+    obstacle: Obstacle,
+    /// The program that has the XDP hook of the interface, where one has.
+    occupant: Option<u32>,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.rung.as_str())?;
-        match self.errno {
-            Errno::EBUSY | Errno::EEXIST => {
-                f.write_str("another XDP program is attached")?;
-                if let Some(id) = self.occupant {
-                    write!(f, " (id {id})")?;
-                }
-            }
-            Errno::EOPNOTSUPP => f.write_str("the driver has no native XDP")?,
+        let rung = self.rung;
+        write!(f, "{}: ", rung.as_str())?;
+        let errno = match &self.obstacle {
+            Obstacle::NotLoaded(why) => return f.write_str(why),
+            Obstacle::Refused(errno) => *errno,
+        };
+        match errno {
+            Errno::EBUSY | Errno::EEXIST => match self.occupant {
+                Some(id) => write!(f, "another XDP program is attached (id {id})")?,
+                None => f.write_str(
+                    "an XDP program is on an interface above or below this one, which this kernel refuses beside ours \
+                     (before Linux 6.6 put instances on the lower interface, or take tc)",
+                )?,
+            },
+            Errno::EOPNOTSUPP if rung == Rung::Native => f.write_str("the driver has no native XDP")?,
             Errno::ERANGE => f.write_str("the MTU is larger than the driver takes with XDP")?,
-            Errno::EPERM | Errno::EACCES => {
-                f.write_str("not permitted; CAP_NET_ADMIN and CAP_BPF are needed")?;
-            }
+            Errno::EPERM | Errno::EACCES => f.write_str("not permitted; CAP_NET_ADMIN and CAP_BPF are needed")?,
             Errno::ENODEV => f.write_str("the interface is gone")?,
-            Errno::EINVAL if self.rung == Rung::Tcx => f.write_str("the kernel has no tcx (Linux 6.6)")?,
+            Errno::EINVAL if rung == Rung::Tcx => f.write_str("the kernel has no tcx (Linux 6.6)")?,
+            Errno::ENOENT | Errno::EOPNOTSUPP if rung == Rung::Tc => {
+                f.write_str("the kernel has no filters of tc (CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF)")?;
+            }
             other => f.write_str(other.desc())?,
         }
-        write!(f, " ({:?})", self.errno)
+        write!(f, " ({errno:?})")
     }
 }
 
-/// Tries the rungs of `mode` in turn with `take`.
+/// Tries the paths of `mode` in turn with `take`.
 ///
 /// # Errors
-/// Every rung was refused.
+/// Every path was refused.
 pub(super) fn climb(
     ifindex: u32,
     interface: &str,
     mode: Mode,
-    mut take: impl FnMut(Rung) -> Result<(), ProgramError>,
+    ground: &Ground,
+    mut take: impl FnMut(Rung) -> Result<(), Obstacle>,
 ) -> Result<Attached, AttachError> {
-    let real_device = Card::of(ifindex).is_ok_and(|card| card.is_hardware());
-    let mut refusals = Vec::new();
-    for &rung in mode.rungs(real_device) {
+    let (paths, mut skipped) = ground.paths(mode, interface);
+    for rung in paths {
         match take(rung) {
-            Ok(()) => {
-                let mut skipped: Vec<_> = refusals.iter().map(Refusal::to_string).collect();
-                if mode == Mode::Auto && !real_device {
-                    skipped.insert(
-                        0,
-                        format!("native: slows down bulk traffic of {interface}, a software device"),
-                    );
-                }
-                return Ok(Attached { rung, skipped });
-            }
-            Err(error) => {
-                let errno = errno(&error);
-                let busy = matches!(errno, Errno::EBUSY | Errno::EEXIST);
+            Ok(()) => return Ok(Attached { rung, skipped }),
+            Err(obstacle) => {
+                let busy = matches!(obstacle, Obstacle::Refused(Errno::EBUSY | Errno::EEXIST));
                 let occupant = if busy { occupant::xdp_program(ifindex) } else { None };
-                refusals.push(Refusal { rung, errno, occupant });
+                skipped.push(Refusal { rung, obstacle, occupant }.to_string());
             }
         }
     }
-    Err(AttachError { interface: interface.to_owned(), refusals })
+    Err(AttachError { interface: interface.to_owned(), refusals: skipped })
 }
 
 pub(super) const fn xdp_mode(rung: Rung) -> XdpMode {
@@ -137,44 +229,95 @@ pub(super) const fn xdp_mode(rung: Rung) -> XdpMode {
     }
 }
 
-/// EIO where aya names none.
-fn errno(error: &ProgramError) -> Errno {
-    let raw = match error {
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        ProgramError::NetlinkError(error)
-        | ProgramError::XdpError(XdpError::NetlinkError(error))
-        | ProgramError::TcError(TcError::NetlinkError(error)) => error.raw_os_error(),
-        _ => None,
-    };
-    raw.map_or(Errno::EIO, Errno::from_raw)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refused(errno: i32) -> ProgramError {
-        let io_error = std::io::Error::from_raw_os_error(errno);
-        ProgramError::SyscallError(aya::sys::SyscallError { call: "bpf_link_create", io_error })
+    fn refused(errno: Errno) -> Result<(), Obstacle> {
+        Err(Obstacle::Refused(errno))
+    }
+
+    fn card(strips_tags: bool) -> Ground {
+        Ground { kind: None, strips_tags, keeps_pins: true }
+    }
+
+    fn software(kind: &str) -> Ground {
+        Ground { kind: Some(kind.to_owned()), strips_tags: true, keeps_pins: true }
+    }
+
+    fn automatic(ground: &Ground) -> Vec<Rung> {
+        ground.paths(Mode::Auto, "eth7").0
     }
 
     #[test]
-    fn the_first_rung_that_takes_it_wins_and_names_the_others() {
-        let tried = climb(u32::MAX, "no/such", Mode::Auto, |rung| {
-            if rung == Rung::Generic { Ok(()) } else { Err(refused(libc::EINVAL)) }
+    fn xdp_is_for_cards_that_leave_tags_in_place() {
+        assert_eq!(automatic(&card(false)), [Rung::Native, Rung::Tcx, Rung::Tc, Rung::Generic]);
+        assert_eq!(automatic(&card(true)), [Rung::Tcx, Rung::Tc]);
+        assert_eq!(automatic(&software("veth")), [Rung::Tcx, Rung::Tc]);
+    }
+
+    #[test]
+    fn without_pins_a_filter_of_tc_comes_first() {
+        let ground = Ground { keeps_pins: false, ..card(false) };
+        assert_eq!(automatic(&ground), [Rung::Tc, Rung::Native, Rung::Tcx, Rung::Generic]);
+    }
+
+    #[test]
+    fn xdp_by_name_tells_what_it_does_not_see() {
+        let (paths, why) = software("veth").paths(Mode::Generic, "eth7");
+        assert_eq!(paths, [Rung::Generic]);
+        assert!(why[0].starts_with("generic: tags of VLANs are out of frames"), "{why:?}");
+        assert_eq!(card(false).paths(Mode::Native, "eth7"), (vec![Rung::Native], vec![]));
+    }
+
+    #[test]
+    fn native_on_a_bond_is_tc() {
+        let (paths, why) = software(BOND).paths(Mode::Native, "bond0");
+        assert_eq!(paths, [Rung::Tcx, Rung::Tc]);
+        assert!(why[0].contains("runs in its slaves"), "{why:?}");
+    }
+
+    #[test]
+    fn the_first_path_that_takes_it_wins_and_names_the_others() {
+        let tried = climb(u32::MAX, "eth7", Mode::Auto, &software("veth"), |rung| {
+            if rung == Rung::Tc { Ok(()) } else { refused(Errno::EINVAL) }
         });
         let attached = tried.unwrap();
-        assert_eq!(attached.rung, Rung::Generic);
-        assert_eq!(attached.skipped.len(), 2);
-        assert_eq!(attached.skipped[1], "tcx: the kernel has no tcx (Linux 6.6) (EINVAL)");
+        assert_eq!(attached.rung, Rung::Tc);
+        assert_eq!(
+            attached.skipped,
+            [
+                "native: slows down bulk traffic of eth7, a software device (veth)",
+                "tcx: the kernel has no tcx (Linux 6.6) (EINVAL)"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_entry_that_was_refused_takes_its_own_path_only() {
+        let attached = climb(u32::MAX, "eth7", Mode::Auto, &card(false), |rung| match entry(rung) {
+            Entry::Xdp => Err(Obstacle::NotLoaded("the verifier of this kernel refuses it".to_owned())),
+            Entry::Tc => Ok(()),
+        });
+        let attached = attached.unwrap();
+        assert_eq!(attached.rung, Rung::Tcx);
+        assert_eq!(attached.skipped, ["native: the verifier of this kernel refuses it"]);
     }
 
     #[test]
     fn every_refusal_is_in_the_message() {
-        let error = climb(u32::MAX, "eth7", Mode::Native, |_| Err(refused(libc::ERANGE))).unwrap_err();
+        let error =
+            climb(u32::MAX, "eth7", Mode::Native, &card(false), |_| refused(Errno::ERANGE)).unwrap_err();
         assert_eq!(
             error.to_string(),
             "eth7: no program attached: native: the MTU is larger than the driver takes with XDP (ERANGE)"
         );
+    }
+
+    #[test]
+    fn a_hook_without_an_occupant_is_no_stranger() {
+        let refusal =
+            Refusal { rung: Rung::Generic, obstacle: Obstacle::Refused(Errno::EEXIST), occupant: None };
+        assert!(refusal.to_string().contains("on an interface above or below this one"), "{refusal}");
     }
 }

@@ -1,20 +1,29 @@
 //! Whether the program is still where it was attached.
 //!
-//! Enters: the pin of its link. Leaves: yes or no, by one system call and without waiting. Absent: attaching it again.
-//! A link stays when somebody detaches it (`bpftool link detach`, Linux 5.9), on no interface.
+//! Enters: the pin of its link, or its filter of tc. Leaves: yes or no. Absent: attaching it again. A link stays when it is
+//! detached by hand (`bpftool link detach`, Linux 5.9), on no interface; a filter goes, alone or with its clsact.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use super::pin;
+use crate::driver::netlink::filter::{self, Filter};
+use crate::driver::netlink::socket::RouteSocket;
 
 /// BPF_OBJ_GET_INFO_BY_FD of bpf(2).
 const COMMAND: libc::c_int = 15;
 
 /// The program on one interface.
 #[derive(Debug)]
-pub struct Hook(OwnedFd);
+pub struct Hook(Form);
+
+#[derive(Debug)]
+enum Form {
+    Link(OwnedFd),
+    Filter(Filter, RefCell<RouteSocket>),
+}
 
 /// `struct bpf_link_info`, as far as links of XDP and tcx have it in common (Linux 6.6).
 #[derive(Debug, Default)]
@@ -32,27 +41,46 @@ impl Hook {
     /// # Errors
     /// There is no pin.
     pub(super) fn open(pin: &Path) -> io::Result<Self> {
-        pin::open(pin).map(Self)
+        pin::open(pin).map(|link| Self(Form::Link(link)))
+    }
+
+    /// # Errors
+    /// No file descriptor is left.
+    pub(super) fn of_filter(filter: Filter) -> io::Result<Self> {
+        Ok(Self(Form::Filter(filter, RefCell::new(RouteSocket::open()?))))
     }
 
     /// Where the kernel does not say, it is taken for attached.
     pub fn is_attached(&self) -> bool {
-        #[repr(C)]
-        struct Attributes {
-            fd: u32,
-            length: u32,
-            info: u64,
+        match &self.0 {
+            Form::Link(link) => is_on_interface(link),
+            Form::Filter(filter, socket) => {
+                let answer = socket.borrow_mut().query(filter::query(*filter));
+                // EINVAL: its clsact is gone.
+                let is_gone = |error: &io::Error| {
+                    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EINVAL))
+                };
+                !answer.as_ref().is_err_and(is_gone)
+            }
         }
-        let mut info = Info::default();
-        let (Ok(fd), Ok(length)) = (u32::try_from(self.0.as_raw_fd()), u32::try_from(size_of::<Info>()))
-        else {
-            return true;
-        };
-        let attributes = Attributes { fd, length, info: (&raw mut info).expose_provenance() as u64 };
-        // The kernel writes through the address.
-        let told = pin::bpf(COMMAND, &attributes);
-        // SAFETY: a plain place that lives; read so because the compiler does not know who wrote to it.
-        let ifindex = unsafe { (&raw const info.ifindex).read_volatile() };
-        told.is_err() || ifindex != 0
     }
+}
+
+fn is_on_interface(link: &OwnedFd) -> bool {
+    #[repr(C)]
+    struct Attributes {
+        fd: u32,
+        length: u32,
+        info: u64,
+    }
+    let mut info = Info::default();
+    let (Ok(fd), Ok(length)) = (u32::try_from(link.as_raw_fd()), u32::try_from(size_of::<Info>())) else {
+        return true;
+    };
+    let attributes = Attributes { fd, length, info: (&raw mut info).expose_provenance() as u64 };
+    // The kernel writes through the address.
+    let told = pin::bpf(COMMAND, &attributes);
+    // SAFETY: a plain place that lives; read so because the compiler does not know who wrote to it.
+    let ifindex = unsafe { (&raw const info.ifindex).read_volatile() };
+    told.is_err() || ifindex != 0
 }

@@ -1,54 +1,83 @@
 //! One attachment of the program to an interface.
 //!
-//! Enters: an interface and a rung. Leaves: a [`Link`], which holds until it is dropped, or as long as its pin stands.
+//! Enters: an interface and a path. Leaves: a [`Link`], which holds until it is dropped, as long as its pin stands, or,
+//! as a filter, until it is removed.
 
+use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use aya::Ebpf;
+use aya::programs::LinkOrder;
 use aya::programs::links::FdLink;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpLink;
-use aya::programs::{LinkOrder, ProgramError};
 
-use super::attach::xdp_mode;
-use super::entry::{Entry, tcx, xdp};
+use super::attach::{Obstacle, xdp_mode};
+use super::entry::{classifier, xdp};
 use super::pin::{PinError, Pins};
 use crate::driver::Rung;
+use crate::driver::netlink::filter::{self, Filter, Name};
+use crate::driver::netlink::socket::RouteSocket;
 
-/// Detaches when dropped, unless it is pinned.
+/// Detaches when dropped, unless it is pinned, or is a filter.
 #[derive(Debug)]
 pub(super) enum Link {
     Xdp(XdpLink),
     Tcx(SchedClassifierLink),
+    Filter(Filter),
     Pinned(PathBuf),
 }
 
 impl Link {
-    /// Attaches the program on this rung, and no other.
+    /// Attaches a program of the object on this path, and no other.
     pub(super) fn attach(
         ebpf: &mut Ebpf,
+        program: &str,
         ifindex: u32,
         interface: &str,
         rung: Rung,
-    ) -> Result<Self, ProgramError> {
-        if rung == Rung::Tcx {
-            let program = tcx(ebpf, Entry::Tcx.name())?;
-            // First, so that a program which ends the chain does not hide the adverts.
-            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-            let id = program.attach_with_options(interface, TcAttachType::Ingress, order)?;
-            return program.take_link(id).map(Self::Tcx);
+        owner: &Name,
+    ) -> Result<Self, Obstacle> {
+        match rung {
+            Rung::Tcx => {
+                let program = classifier(ebpf, program)?;
+                // First, so that a program which ends the chain does not hide the adverts.
+                let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+                let id = program.attach_with_options(interface, TcAttachType::Ingress, order)?;
+                Ok(Self::Tcx(program.take_link(id)?))
+            }
+            Rung::Tc => Ok(Self::Filter(add_filter(ebpf, program, ifindex, owner)?)),
+            _ => {
+                let program = xdp(ebpf, program)?;
+                let id = program.attach_to_if_index(ifindex, xdp_mode(rung))?;
+                Ok(Self::Xdp(program.take_link(id)?))
+            }
         }
-        let program = xdp(ebpf, Entry::Xdp.name())?;
-        let id = program.attach_to_if_index(ifindex, xdp_mode(rung))?;
-        program.take_link(id).map(Self::Xdp)
     }
 
     pub(super) fn pin(self, ifindex: u32, pins: &Pins) -> Result<Self, PinError> {
         let link: Result<FdLink, _> = match self {
             Self::Xdp(link) => link.try_into(),
             Self::Tcx(link) => link.try_into(),
-            Self::Pinned(_) => return Ok(self),
+            Self::Filter(_) | Self::Pinned(_) => return Ok(self),
         };
         pins.pin_link(ifindex, link).map(Self::Pinned)
     }
+
+    /// Whether it stays where the daemon is killed.
+    pub(super) const fn outlives(&self) -> bool {
+        matches!(self, Self::Pinned(_) | Self::Filter(_))
+    }
+}
+
+fn add_filter(ebpf: &mut Ebpf, program: &str, ifindex: u32, owner: &Name) -> Result<Filter, Obstacle> {
+    let program = classifier(ebpf, program)?;
+    let id = program.info()?.id();
+    let mut socket = RouteSocket::open()?;
+    let fd = program.fd()?;
+    filter::add(&mut socket, ifindex, fd.as_fd(), owner)?;
+    // The kernel has given it a handle.
+    let found = filter::find(&mut socket, ifindex, owner)?.into_iter().find(|filter| filter.program == id);
+    found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT).into())
 }

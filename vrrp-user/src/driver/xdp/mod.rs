@@ -21,13 +21,13 @@ pub mod ring;
 mod trial;
 mod unmapped;
 
-pub use attach::{AttachError, Attached, Mode, Refusal};
+pub use attach::{AttachError, Attached, Mode};
 pub use capabilities::Capability;
 pub use card::Card;
 pub use entry::Entry;
 pub use hook::Hook;
 pub use load_error::LoadError;
 pub use pin::{PinError, Pins};
-pub use program::Program;
+pub use program::{Program, remove_filters};
 pub use ring::Ring;
-pub use trial::Run;
+pub use trial::{Run, Verification};

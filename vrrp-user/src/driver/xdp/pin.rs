@@ -36,6 +36,11 @@ const BPF_LINK_DETACH: libc::c_int = 34;
 pub enum PinError {
     #[error("{BPFFS} is no bpffs, and none can be mounted there: {0}")]
     Mount(#[source] Errno),
+    #[error(
+        "{BPFFS} is no bpffs of the host: one that is mounted in this mount namespace ends with its processes (in a \
+         container, mount the host's: docker run --volume {BPFFS}:{BPFFS})"
+    )]
+    Private,
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
     #[error("{}: the kernel does not pin it: {reason}", .path.display())]
@@ -142,10 +147,17 @@ pub(super) fn release(path: &Path) -> Result<(), PinError> {
     fs::remove_file(path).map_err(failed(path))
 }
 
-fn provide_bpffs() -> Result<(), PinError> {
+/// Has a bpffs that outlives this process: one that is mounted in the mount namespace of the host.
+///
+/// # Errors
+/// None is there, and none can be had.
+pub(super) fn provide_bpffs() -> Result<(), PinError> {
     let mounted = || statfs(BPFFS).is_ok_and(|it| it.filesystem_type() == BPF_FS_MAGIC);
     if mounted() {
-        return Ok(());
+        return if is_private() { Err(PinError::Private) } else { Ok(()) };
+    }
+    if !shares_mounts_with_the_host() {
+        return Err(PinError::Private);
     }
     // Two daemons that mounted it both would hide the first one's pins from it.
     let directory = File::open(BPFFS).map_err(failed(Path::new(BPFFS)))?;
@@ -156,6 +168,43 @@ fn provide_bpffs() -> Result<(), PinError> {
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("bpf"), BPFFS, Some("bpf"), flags, Some("mode=0700")).map_err(PinError::Mount)
+}
+
+/// Whether the bpffs here is another one than the host's, as after `ip netns exec` and a mount by hand. In a container the
+/// host's cannot be seen: what is mounted there counts as the host's, for the daemon mounts none there itself.
+fn is_private() -> bool {
+    let Ok(here) = fs::metadata(BPFFS).map(|it| it.dev()) else { return false };
+    of_the_host(|process| fs::read_to_string(process.join("mountinfo")).ok())
+        .is_some_and(|mounts| !has_bpffs(&mounts, here))
+}
+
+/// Whether a mountinfo (proc(5)) names a bpffs with this device number.
+fn has_bpffs(mounts: &str, device: u64) -> bool {
+    let device = format!("{}:{}", libc::major(device), libc::minor(device));
+    mounts.lines().any(|line| {
+        let kind = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').next());
+        kind == Some("bpf") && line.split(' ').nth(2) == Some(&*device)
+    })
+}
+
+/// Where no process of the host can be asked, a mount is tried.
+fn shares_mounts_with_the_host() -> bool {
+    let inode = |process: &Path| fs::metadata(process.join("ns/mnt")).map(|it| it.ino()).ok();
+    let host = of_the_host(inode);
+    sees_the_host() && (host.is_none() || host == inode(Path::new("/proc/thread-self")))
+}
+
+/// What the first process of the host tells, or else the kernel's first thread, which may be asked with fewer
+/// capabilities and is in the same mount namespace. Nothing in a container.
+fn of_the_host<T>(ask: impl Fn(&Path) -> Option<T>) -> Option<T> {
+    ["/proc/1", "/proc/2"].iter().filter(|_| sees_the_host()).find_map(|process| ask(Path::new(process)))
+}
+
+/// Whether process 1 is that of the host.
+fn sees_the_host() -> bool {
+    /// Inode of the first namespace of processes (`PROC_PID_INIT_INO`, Linux 3.8).
+    const HOST: u64 = 0xefff_fffc;
+    fs::metadata("/proc/thread-self/ns/pid").is_ok_and(|it| it.ino() == HOST)
 }
 
 /// A path as one name: bpffs takes no dots, and `/` parts folders.
@@ -238,6 +287,15 @@ mod tests {
         assert_eq!(name(Path::new("/run/vrrpx")), "+run+vrrpx");
         assert_eq!(name(Path::new("/tmp/a.b=c")), "+tmp+a=2eb=3dc");
         assert_ne!(name(Path::new("/run/a/b")), name(Path::new("/run/a+b")));
+    }
+
+    #[test]
+    fn a_bpffs_is_known_by_its_device() {
+        let mounts =
+            "23 1 0:21 / /sys rw - sysfs sysfs rw\n47 23 0:39 / /sys/fs/bpf rw - bpf bpf rw,mode=700\n";
+        assert!(has_bpffs(mounts, libc::makedev(0, 39)));
+        assert!(!has_bpffs(mounts, libc::makedev(0, 21)), "another file system");
+        assert!(!has_bpffs(mounts, libc::makedev(0, 40)), "another bpffs");
     }
 
     #[test]

@@ -10,9 +10,8 @@ use std::fs;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::links::{FdLink, PinnedLink};
@@ -20,9 +19,10 @@ use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use vrrp_ebpf::map::{Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
 
-use super::attach::{self, AttachError, Attached, Mode};
+use super::attach::{self, AttachError, Attached, Ground, Mode, Obstacle};
 use super::capabilities::{self, Capability};
-use super::entry::{self, Entry, xdp};
+use super::card::Card;
+use super::entry::{Entries, Entry, xdp};
 use super::hook::Hook;
 use super::link::Link;
 use super::load_error::LoadError;
@@ -31,8 +31,11 @@ use super::pod::{Key, Known, Leased, Place, Sender};
 use super::report::Reporter;
 use super::ring::Ring;
 use super::unmapped::Unmapped;
+use crate::driver::Rung;
 use crate::driver::maps::Maps;
-use crate::driver::{clock, ownership};
+use crate::driver::netlink::filter::{self, Filter, Name};
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::ownership;
 
 /// The object as bpf-linker left it; empty where the build lacked its tools.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
@@ -50,7 +53,7 @@ const REPORTERS_PER_SLOT: u32 = 4;
 /// The loaded object with its maps and links; everything is detached, unpinned and unloaded when it is dropped.
 pub struct Program {
     pub(super) ebpf: Ebpf,
-    pub(super) verified: HashMap<Entry, Duration>,
+    pub(super) entries: Entries,
     keys: BpfHashMap<MapData, Key, u32>,
     shortcuts: Array<MapData, Place>,
     permits: BpfHashMap<MapData, Sender, Known>,
@@ -59,6 +62,9 @@ pub struct Program {
     /// All maps by name, to be pinned.
     all: Vec<(String, MapData)>,
     pins: Option<Pins>,
+    /// Whose its filters are.
+    owner: Name,
+    keeps_pins: bool,
     links: HashMap<u32, Link>,
     /// See [`super::report`].
     pub(super) macs: BpfHashMap<MapData, u32, [u8; 6]>,
@@ -98,12 +104,7 @@ impl Program {
             .map_max_entries("REPORTERS", slots.saturating_mul(REPORTERS_PER_SLOT))
             .load(OBJECT)
             .map_err(|error| LoadError::from_ebpf(&error))?;
-        let mut verified = HashMap::new();
-        for entry in Entry::ALL {
-            let started = clock::now();
-            entry::load(&mut ebpf, entry, entry.name()).map_err(|error| LoadError::from_program(&error))?;
-            verified.insert(entry, clock::now().since(started));
-        }
+        let entries = Entries::load(&mut ebpf)?;
         let all = every_map(&ebpf)?;
         let keys =
             BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
@@ -116,8 +117,28 @@ impl Program {
         let macs = BpfHashMap::try_from(take(&mut ebpf, "REPORTERS")?)
             .map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
-        let (links, reporters, pins) = (HashMap::new(), HashMap::new(), None);
-        Ok(Self { ebpf, verified, keys, shortcuts, permits, leases, maps, all, pins, links, macs, reporters })
+        Ok(Self {
+            ebpf,
+            entries,
+            keys,
+            shortcuts,
+            permits,
+            leases,
+            maps,
+            all,
+            pins: None,
+            owner: Name::of(Path::new("")),
+            keeps_pins: true,
+            links: HashMap::new(),
+            macs,
+            reporters: HashMap::new(),
+        })
+    }
+
+    /// It is the program of the daemon with this runtime directory. To be said before it is attached.
+    pub fn belong_to(&mut self, runtime_dir: &Path) {
+        self.owner = Name::of(runtime_dir);
+        self.keeps_pins = pin::provide_bpffs().is_ok();
     }
 
     /// The arrays, mapped into this process; they outlive the program.
@@ -141,16 +162,17 @@ impl Program {
     /// No rung was left.
     pub fn attach(&mut self, ifindex: u32, interface: &str, mode: Mode) -> Result<Attached, AttachError> {
         self.detach(ifindex);
-        let Self { ebpf, pins, .. } = self;
+        let ground = self.ground(ifindex);
+        let Self { ebpf, entries, pins, owner, .. } = self;
         let mut taken = None;
-        let attached = attach::climb(ifindex, interface, mode, |rung| {
-            let fresh = Link::attach(ebpf, ifindex, interface, rung)?;
+        let attached = attach::climb(ifindex, interface, mode, &ground, |rung| {
+            let loaded =
+                entries.get(attach::entry(rung)).map_err(|error| Obstacle::NotLoaded(error.to_string()))?;
+            let mut fresh = || Link::attach(ebpf, loaded.name, ifindex, interface, rung, owner);
             taken = Some(match pins {
                 // Refused, it has ended; another serves for as long as the daemon lives.
-                Some(pins) => {
-                    fresh.pin(ifindex, pins).or_else(|_| Link::attach(ebpf, ifindex, interface, rung))?
-                }
-                None => fresh,
+                Some(pins) => fresh()?.pin(ifindex, pins).or_else(|_| fresh())?,
+                None => fresh()?,
             });
             Ok(())
         })?;
@@ -160,17 +182,37 @@ impl Program {
         Ok(attached)
     }
 
-    pub fn detach(&mut self, ifindex: u32) {
-        if let Some(Link::Pinned(path)) = self.links.remove(&ifindex) {
-            // It is gone where its pin is.
-            let _ = pin::release(&path);
+    fn ground(&self, ifindex: u32) -> Ground {
+        let keeps_pins = self.keeps_pins;
+        match Card::of(ifindex) {
+            Ok(card) => {
+                let loopback = card.loopback.then(|| "loopback".to_owned());
+                Ground { kind: card.kind.or(loopback), strips_tags: card.strips_tags, keeps_pins }
+            }
+            // Of one that is gone nothing is known, and nothing can be attached to it.
+            Err(_) => Ground { kind: None, strips_tags: true, keeps_pins },
         }
     }
 
-    /// To see whether it is attached still; `None` where it is not pinned.
+    pub fn detach(&mut self, ifindex: u32) {
+        match self.links.remove(&ifindex) {
+            Some(Link::Pinned(path)) => {
+                // It is gone where its pin is.
+                let _ = pin::release(&path);
+            }
+            Some(Link::Filter(filter)) => {
+                // It is gone where its interface is.
+                let _ = RouteSocket::open().and_then(|mut socket| filter::remove(&mut socket, filter));
+            }
+            Some(Link::Xdp(_) | Link::Tcx(_)) | None => {}
+        }
+    }
+
+    /// To see whether it is attached still; `None` where it would not outlive the daemon.
     pub fn hook(&self, ifindex: u32) -> Option<Hook> {
         match self.links.get(&ifindex)? {
             Link::Pinned(path) => Hook::open(path).ok(),
+            Link::Filter(filter) => Hook::of_filter(*filter).ok(),
             Link::Xdp(_) | Link::Tcx(_) => None,
         }
     }
@@ -190,34 +232,42 @@ impl Program {
     }
 
     /// Follows the program of another daemon that has left: takes over its XDP links of `wanted` interfaces in one step
-    /// each, detaches it from all others, and pins what it had pinned. Returns the interfaces whose hook it has taken
-    /// over, and what could not be removed or pinned.
-    pub fn follow(&mut self, pins: Pins, wanted: impl Fn(u32) -> bool) -> (Vec<u32>, Result<(), PinError>) {
+    /// each where `mode` asks for XDP first, detaches it from all others, and pins what it had pinned. Returns the
+    /// interfaces whose hook it has taken over, with their paths, and what could not be removed or pinned.
+    pub fn follow(
+        &mut self,
+        pins: Pins,
+        mode: Mode,
+        wanted: impl Fn(u32) -> bool,
+    ) -> (Vec<(u32, Rung)>, Result<(), PinError>) {
         let mut taken = Vec::new();
-        let outcome = self.succeed(pins, wanted, &mut taken);
+        let outcome = self.succeed(pins, mode, wanted, &mut taken);
         (taken, outcome)
     }
 
     fn succeed(
         &mut self,
         pins: Pins,
+        mode: Mode,
         wanted: impl Fn(u32) -> bool,
-        taken: &mut Vec<u32>,
+        taken: &mut Vec<(u32, Rung)>,
     ) -> Result<(), PinError> {
         for (ifindex, path) in pins.links()?.into_iter().filter(|(ifindex, _)| wanted(*ifindex)) {
+            let Some(rung) = self.ground(ifindex).xdp_first(mode) else { continue };
             // One at tcx stands beside ours, and goes with the rest.
             let Ok(Ok(link)) = PinnedLink::from_pin(&path).map(|it| XdpLink::try_from(FdLink::from(it)))
             else {
                 continue;
             };
-            let replaced = xdp(&mut self.ebpf, Entry::Xdp.name())
+            let Ok(loaded) = self.entries.get(Entry::Xdp) else { break };
+            let replaced = xdp(&mut self.ebpf, loaded.name)
                 .and_then(|program| program.attach_to_link(link).and_then(|id| program.take_link(id)));
             if let Ok(link) = replaced
                 && fs::remove_file(&path).is_ok()
             {
                 self.detach(ifindex);
                 self.links.insert(ifindex, Link::Xdp(link));
-                taken.push(ifindex);
+                taken.push((ifindex, rung));
             }
         }
         pins.clear()?;
@@ -234,8 +284,24 @@ impl Program {
     }
 
     /// Whether it stays on the interface when the daemon is killed.
-    pub fn is_pinned(&self, ifindex: u32) -> bool {
-        matches!(self.links.get(&ifindex), Some(Link::Pinned(_)))
+    pub fn outlives(&self, ifindex: u32) -> bool {
+        self.links.get(&ifindex).is_some_and(Link::outlives)
+    }
+
+    /// Its filters of tc, which stay until they are removed.
+    pub fn filters(&self) -> Vec<Filter> {
+        let filters = self.links.values().filter_map(|link| match link {
+            Link::Filter(filter) => Some(*filter),
+            Link::Xdp(_) | Link::Tcx(_) | Link::Pinned(_) => None,
+        });
+        let mut all: Vec<Filter> = filters.collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether links can be pinned where they outlive every process of the daemon.
+    pub fn keeps_pins(&self) -> bool {
+        self.keeps_pins
     }
 
     /// Everything that is pinned, and the folders after it.
@@ -243,7 +309,7 @@ impl Program {
         let Some(pins) = &self.pins else { return Vec::new() };
         let links = self.links.values().filter_map(|link| match link {
             Link::Pinned(path) => Some(path.clone()),
-            Link::Xdp(_) | Link::Tcx(_) => None,
+            Link::Xdp(_) | Link::Tcx(_) | Link::Filter(_) => None,
         });
         let maps = self.all.iter().map(|(name, _)| pins.folder().join(name));
         let mut all: Vec<PathBuf> = links.collect();
@@ -341,13 +407,30 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        if let Some(pins) = self.pins.take()
-            && ownership::is_ours()
-        {
-            // Whoever starts next clears what is left.
+        if !ownership::is_ours() {
+            return;
+        }
+        // The next daemon clears what is left.
+        if let Some(pins) = self.pins.take() {
             let _ = pins.clear();
         }
+        let filters: Vec<u32> = self.filters().iter().map(|filter| filter.ifindex).collect();
+        filters.into_iter().for_each(|ifindex| self.detach(ifindex));
     }
+}
+
+/// Removes the filters of a daemon with this runtime directory that killed ones have left. Returns how many there were.
+///
+/// # Errors
+/// Netlink's.
+pub fn remove_filters(runtime_dir: &Path, is_gone: impl Fn(&Filter) -> bool) -> io::Result<usize> {
+    let mut socket = RouteSocket::open()?;
+    let mut found = filter::find_all(&mut socket, &Name::of(runtime_dir))?;
+    found.retain(is_gone);
+    for filter in &found {
+        filter::remove(&mut socket, *filter)?;
+    }
+    Ok(found.len())
 }
 
 impl fmt::Debug for Program {

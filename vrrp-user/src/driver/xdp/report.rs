@@ -2,10 +2,10 @@
 
 use std::io;
 
-use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, TcAttachType};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcAttachType, TcError};
 use aya::programs::{LinkOrder, ProgramError};
 
-use super::entry::tcx;
+use super::entry::classifier;
 use super::program::Program;
 
 const NAME: &str = "vrrp_report";
@@ -18,10 +18,10 @@ pub(super) struct Reporter {
 }
 
 impl Program {
-    /// Reports that leave `interface` have the MAC address `mac` from now on (Linux 6.6).
+    /// Reports that leave `interface` have the MAC address `mac` from now on.
     ///
     /// # Errors
-    /// The kernel's; EINVAL where it has no tcx.
+    /// The kernel's; ENOENT where it has neither tcx nor filters of tc.
     pub fn report_as(&mut self, ifindex: u32, interface: &str, mac: [u8; 6]) -> io::Result<()> {
         if self.reporters.get(&ifindex).is_some_and(|reporter| reporter.mac == mac) {
             return Ok(());
@@ -49,13 +49,24 @@ impl Program {
     }
 
     fn attach_reporter(&mut self, interface: &str) -> Result<SchedClassifierLink, ProgramError> {
-        let program = tcx(&mut self.ebpf, NAME)?;
+        let program = classifier(&mut self.ebpf, NAME)?;
         match program.load() {
             Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
             Err(error) => return Err(error),
         }
         let order = TcAttachOptions::TcxOrder(LinkOrder::last());
-        let id = program.attach_with_options(interface, TcAttachType::Egress, order)?;
+        let id = match program.attach_with_options(interface, TcAttachType::Egress, order) {
+            // Before 6.6; it goes with the interface, which is ours.
+            Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EINVAL) => {
+                match tc::qdisc_add_clsact(interface) {
+                    Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+                    other => other?,
+                }
+                let options = TcAttachOptions::Netlink(NlOptions::default());
+                program.attach_with_options(interface, TcAttachType::Egress, options)?
+            }
+            other => other?,
+        };
         program.take_link(id)
     }
 }

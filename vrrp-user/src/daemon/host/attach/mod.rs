@@ -4,13 +4,14 @@
 //! programs and group memberships on interfaces, listeners for the engine. Runs on the ordinary threads: attaching
 //! costs milliseconds.
 
+mod above;
 mod form;
 mod mend;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -29,8 +30,9 @@ use crate::daemon::record::{Record, RungNote};
 use crate::daemon::reload::change::{Changes, Configured};
 use crate::driver::Rung;
 use crate::driver::maps::Maps;
+use crate::driver::netlink::filter::Filter;
 use crate::driver::socket::{Listener, Membership};
-use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program};
+use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program, remove_filters};
 use crate::protocol::{InstanceId, InstanceSettings};
 
 #[derive(Debug)]
@@ -167,6 +169,17 @@ impl Attachments {
         self.program.as_ref().map_or_else(Vec::new, Program::pinned)
     }
 
+    /// Whether the program stays on every interface when the daemon is killed.
+    pub fn outlive(&self) -> bool {
+        let mut programs = self.rungs.iter().filter(|(_, rung)| rung.is_program());
+        self.program.as_ref().is_some_and(|program| programs.all(|(ifindex, _)| program.outlives(*ifindex)))
+    }
+
+    /// Filters of tc, which stay until they are removed.
+    pub fn filters(&self) -> Vec<Filter> {
+        self.program.as_ref().map_or_else(Vec::new, Program::filters)
+    }
+
     fn fence(&mut self) {
         let Self { program: Some(program), instances, places, rungs, board, fence, .. } = self else {
             return;
@@ -252,7 +265,17 @@ impl Attachments {
 
     /// Takes the best rung that the interface gives.
     fn climb(&mut self, ifindex: u32, interface: &Arc<str>) -> Rung {
+        let attached = self.attach_below(ifindex, interface);
+        self.stand(ifindex, interface, attached)
+    }
+
+    fn climb_on(&mut self, ifindex: u32, interface: &Arc<str>) -> Rung {
         let attached = self.attach(ifindex, interface);
+        self.stand(ifindex, interface, attached)
+    }
+
+    /// Adverts of the interface are heard by what is attached now, or else by a packet socket.
+    fn stand(&mut self, ifindex: u32, interface: &Arc<str>, attached: Result<Attached, Vec<String>>) -> Rung {
         self.observe(ifindex);
         let (rung, reasons) = match attached {
             Ok(Attached { rung, skipped }) => (rung, skipped),
@@ -294,13 +317,7 @@ impl Attachments {
     }
 
     fn attach(&mut self, ifindex: u32, interface: &str) -> Result<Attached, Vec<String>> {
-        let mode = match self.mode {
-            XdpMode::Auto => Mode::Auto,
-            XdpMode::Native => Mode::Native,
-            XdpMode::Tcx => Mode::Tcx,
-            XdpMode::Generic => Mode::Generic,
-            XdpMode::Socket => return Err(Vec::new()),
-        };
+        let Some(mode) = self.mode.of_program() else { return Err(Vec::new()) };
         let Some(program) = &mut self.program else {
             return Err(self.without_program.iter().cloned().collect());
         };
@@ -308,9 +325,12 @@ impl Attachments {
             program.detach(ifindex);
             return Err(vec!["another program is before ours and keeps adverts from it".to_owned()]);
         }
-        let attached = program.attach(ifindex, interface, mode).map_err(|error| vec![error.to_string()])?;
-        if program.pins().is_some() && !program.is_pinned(ifindex) {
-            warn!(%interface, "the program cannot be pinned, and ends with the daemon here");
+        let attached = program.attach(ifindex, interface, mode).map_err(|error| error.refusals)?;
+        // Another daemon's pins are in the way until it has been followed.
+        if !program.outlives(ifindex) && (program.pins().is_some() || !program.keeps_pins()) {
+            warn!(%interface, rung = attached.rung.as_str(), "the program ends with the daemon here: a killed daemon's \
+                addresses are answered for until they are removed");
+            self.record.unpinned(format!("the program on {interface} ends with the daemon"));
         }
         Ok(attached)
     }
@@ -319,19 +339,23 @@ impl Attachments {
     /// nothing more of it.
     ///
     /// # Errors
-    /// What it had pinned cannot be removed, or ours not be pinned.
-    pub fn follow(&mut self, pins: Pins) -> Result<(), PinError> {
+    /// What it had attached or pinned cannot be removed, or ours not be pinned.
+    pub fn follow(&mut self, runtime_dir: &Path) -> Result<(), PinError> {
+        let own = self.filters();
+        if let Err(error) = remove_filters(runtime_dir, |filter| !own.contains(filter)) {
+            warn!(%error, "the filter of tc of the daemon that ran before cannot be removed: adverts are judged twice");
+        }
+        let pins = match Pins::open(runtime_dir) {
+            Err(PinError::Private) => return Ok(()),
+            opened => opened?,
+        };
         let Self { program: Some(program), rungs, mode, .. } = self else {
             return pins.clear().map(drop);
         };
-        let rung = match mode {
-            XdpMode::Auto | XdpMode::Native => Rung::Native,
-            XdpMode::Generic => Rung::Generic,
-            XdpMode::Tcx | XdpMode::Socket => Rung::Tcx,
-        };
-        let wants_xdp = rung != Rung::Tcx;
-        let (taken, outcome) = program.follow(pins, |ifindex| wants_xdp && rungs.contains_key(&ifindex));
-        for ifindex in taken {
+        let mode = mode.of_program().unwrap_or(Mode::Tcx);
+        let known: HashSet<u32> = rungs.keys().copied().collect();
+        let (taken, outcome) = program.follow(pins, mode, |ifindex| known.contains(&ifindex));
+        for (ifindex, rung) in taken {
             self.rungs.insert(ifindex, rung);
             self.unlisten(ifindex);
             for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {

@@ -1,0 +1,172 @@
+//! The program as a filter of tc: it outlives every process without a pin, and is found by the next daemon.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use vrrp_tests::clock::{poll, realtime};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, vrrpx};
+use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
+use vrrp_tests::pair::SETTLE;
+use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::require;
+
+use crate::fence::{asked, ensure_fenced, guard, is_there};
+use crate::{ours, pair};
+
+const DAEMON: Daemon = Daemon::Vrrpx(Mode::Tc);
+
+fn able() -> bool {
+    ours() && require("tc")
+}
+
+/// The names of the filters at the ingress of node 0.
+fn filters(lab: &Lab) -> Result<Vec<String>> {
+    let node = lab.nodes.first().context("no node")?;
+    let shown = node.namespace.run("tc", &["filter", "show", "dev", INTERFACE, "ingress"])?;
+    let names = shown.split_whitespace().filter(|word| word.starts_with("vrrpx:"));
+    Ok(names.map(str::to_owned).collect())
+}
+
+#[test]
+fn it_holds_the_fence_when_all_processes_are_killed_and_the_next_daemon_removes_it() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    pair(DAEMON)?.check(|pair| {
+        let prober = asked(pair)?;
+        // Its own, should the first be followed at once by another one.
+        let first = guard(pair)?;
+        kill(first, Signal::SIGKILL)?;
+        let second =
+            poll("another guard", Duration::from_secs(5), || Ok(guard(pair).ok().filter(|it| *it != first)))?;
+        let since = realtime();
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        kill(second, Signal::SIGKILL)?;
+        ensure_fenced(pair, &prober, since)?;
+        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address is gone, so that nothing is shown");
+        let left = filters(&pair.lab)?;
+        ensure!(left.len() == 1, "filters: {left:?}");
+        pair.restart(0, Signal::SIGKILL)?;
+        pair.wait_for_master(0)?;
+        let log = pair.running(0)?.log();
+        ensure!(log.contains("detached the program of a daemon that was killed"), "{log}");
+        let after = filters(&pair.lab)?;
+        ensure!(after.len() == 1, "filters: {after:?}");
+        std::thread::sleep(Duration::from_millis(300));
+        let back = realtime();
+        std::thread::sleep(Duration::from_millis(300));
+        ensure!(prober.answers(0, back) > 50, "the master is fenced by what was left");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_guard_and_a_clean_stop_leave_none() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    pair(DAEMON)?.check(|pair| {
+        let guard = guard(pair)?;
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        poll("the end of the guard", Duration::from_secs(5), || Ok((!is_there(guard)).then_some(())))?;
+        ensure!(!pair.lab.has_address(0, VIRTUAL_V4)?, "the address is still there");
+        let left = filters(&pair.lab)?;
+        ensure!(left.is_empty(), "filters: {left:?}");
+        pair.restart(0, Signal::SIGKILL)?;
+        pair.wait_for_master(0)?;
+        pair.stop(0)?;
+        let left = filters(&pair.lab)?;
+        ensure!(left.is_empty(), "filters: {left:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn one_that_is_removed_by_hand_is_no_silence_and_comes_back() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    pair(DAEMON)?.check(|pair| {
+        let mut last = 0;
+        for words in [&["filter", "del"][..], &["qdisc", "del"]] {
+            pair.observer.clear();
+            let node = pair.node(1)?;
+            let place = if words[0] == "filter" { "ingress" } else { "clsact" };
+            node.namespace.run("tc", &[words, &["dev", INTERFACE, place]].concat())?;
+            poll("the program to be attached again", SETTLE, || {
+                let log = pair.running(1)?.log();
+                let told = log.lines().filter(|line| line.contains("is attached again")).count();
+                Ok((told > last).then(|| last = told))
+            })?;
+            std::thread::sleep(Duration::from_millis(500));
+            ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+        }
+        pair.die(0)?;
+        pair.wait_for_master(1)
+    })
+}
+
+#[test]
+fn another_filter_and_another_daemon_are_left_alone() -> Result<()> {
+    if !able() {
+        return Ok(());
+    }
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let tc = |words: &str| node.namespace.run("tc", &words.split(' ').collect::<Vec<_>>());
+    tc(&format!("qdisc add dev {INTERFACE} clsact"))?;
+    tc(&format!("filter add dev {INTERFACE} ingress pref 1 protocol all u32 match u32 0 0 classid 1:1"))?;
+    let start = |vrid: u8| {
+        let address = format!("10.77.0.{}/24", 200 + vrid);
+        DAEMON.start(node, &Config::of(Instance::v3(100).vrid(vrid).addresses(&[&address])))
+    };
+    let (mut first, second) = (start(1)?, start(2)?);
+    for (running, address) in [(&first, "10.77.0.201"), (&second, "10.77.0.202")] {
+        let mine = poll("the address", SETTLE, || Ok(lab.has_address(0, address)?.then_some(())));
+        mine.with_context(|| running.log())?;
+    }
+    ensure!(filters(&lab)?.len() == 2, "filters: {:?}", filters(&lab)?);
+    first.stop()?;
+    ensure!(filters(&lab)?.len() == 1, "filters: {:?}", filters(&lab)?);
+    let shown = node.namespace.run("tc", &["filter", "show", "dev", INTERFACE, "ingress"])?;
+    ensure!(shown.contains("u32"), "the other filter is gone: {shown}");
+    ensure!(second.status()?["instances"][0]["state"] == "MASTER", "{}", second.status()?);
+    Ok(())
+}
+
+/// As `ip netns exec` and container engines start it: with a mount namespace of its own and no bpffs of the host's.
+#[test]
+fn where_no_pin_outlives_the_daemon_a_filter_is_taken() -> Result<()> {
+    if !able() || !require("unshare") {
+        return Ok(());
+    }
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let directory = Directory::new()?;
+    let path = directory.path();
+    let config = path.join("vrrpx.conf");
+    std::fs::write(&config, Config::of(Instance::v3(100)).to_string())?;
+    // What is mounted there hides the host's.
+    let script = "umount -l /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf; exec \"$@\"";
+    for prepare in ["umount -l /sys/fs/bpf 2>/dev/null; exec \"$@\"", script] {
+        let mut command = node.namespace.command("unshare")?;
+        command.args(["--mount", "sh", "-c", prepare, "sh"]).arg(vrrpx());
+        command.args(["run", "--config"]).arg(&config).arg("--runtime-dir").arg(path);
+        let mut process = Process::start(command, path.join("log"))?;
+        let served = poll("the address", SETTLE, || Ok(lab.has_address(0, VIRTUAL_V4)?.then_some(())));
+        served.with_context(|| process.log())?;
+        let status = std::process::Command::new(vrrpx())
+            .args(["status", "--json", "--runtime-dir"])
+            .arg(path)
+            .output()?;
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout)?;
+        ensure!(status["interfaces"][0]["rung"] == "tc", "{:#}", status["interfaces"]);
+        ensure!(status["fence"]["pinned"] == true, "{:#}", status["fence"]);
+        ensure!(filters(&lab)?.len() == 1, "filters: {:?}", filters(&lab)?);
+        process.signal(Signal::SIGTERM)?;
+        process.wait(SETTLE)?;
+        ensure!(filters(&lab)?.is_empty(), "filters: {:?}", filters(&lab)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Interfaces that stand on others: the kernel refuses XDP on an interface while one above it has a program of XDP
+//! (`dev_xdp_attach`), and takes both where the lower one comes first.
+//!
+//! Enters: an interface that is to be attached to. Leaves: those above it detached for that moment, and attached again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Attachments;
+use crate::driver::Rung;
+use crate::driver::xdp::{Attached, Card};
+use crate::protocol::InstanceId;
+
+/// VLAN on VLAN on bond, and some more.
+const DEPTH: usize = 8;
+
+impl Attachments {
+    /// Attaches the program to an interface, and keeps out of its own way.
+    pub(super) fn attach_below(&mut self, ifindex: u32, interface: &str) -> Result<Attached, Vec<String>> {
+        let above = self.above(ifindex);
+        if let Some(program) = &mut self.program {
+            above.keys().for_each(|ifindex| program.detach(*ifindex));
+        }
+        let attached = self.attach(ifindex, interface);
+        for (ifindex, interface) in above {
+            // What it finds is no worse than before: its own hook is free.
+            let rung = self.climb_on(ifindex, &interface);
+            let here = self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex));
+            let ids: Vec<InstanceId> = here.map(|(id, _)| *id).collect();
+            for board in ids.iter().filter_map(|id| self.board.instances.get(id.index())) {
+                board.rung.store(rung as u8, Relaxed);
+            }
+        }
+        attached
+    }
+
+    /// Interfaces with our program of XDP that stand on this one, by index.
+    fn above(&self, ifindex: u32) -> HashMap<u32, Arc<str>> {
+        let has_xdp = |other: &u32| matches!(self.rungs.get(other), Some(Rung::Native | Rung::Generic));
+        let places =
+            self.places.iter().filter_map(|(id, place)| Some((place.ifindex?, self.instances.get(id)?)));
+        let others = places.filter(|(other, _)| *other != ifindex && has_xdp(other));
+        let above = others.filter(|(other, _)| stands_on(*other, ifindex));
+        above.map(|(other, settings)| (other, Arc::clone(&settings.interface))).collect()
+    }
+}
+
+fn stands_on(upper: u32, lower: u32) -> bool {
+    let below = |ifindex: &u32| Card::of(*ifindex).ok()?.parent;
+    std::iter::successors(below(&upper), below).take(DEPTH).any(|ifindex| ifindex == lower)
+}

@@ -1,0 +1,238 @@
+//! The program as a filter of tc: for kernels without tcx, and where it has to outlive every process without a pin.
+//!
+//! Enters: a program and an interface. Leaves: a filter at the ingress of the interface's clsact, which stays until it is
+//! removed or its interface goes. Its name says whose it is, so that a later daemon finds what a killed one has left.
+//! Needs CAP_NET_ADMIN and nothing of bpffs.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::tc::{
+    TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption,
+};
+
+use super::socket::{Request, RouteSocket};
+
+const KIND: &str = "bpf";
+const CLSACT: &str = "clsact";
+const PREFIX: &str = "vrrpx:";
+/// CLS_BPF_NAME_LEN of the kernel, with its NUL.
+const NAME_MAX: usize = 256;
+/// In the order of the network, as the kernel keeps it in `tcm_info`.
+const ETH_P_ALL: u16 = (libc::ETH_P_ALL as u16).to_be();
+/// Tried in turn, as the filters of one preference are of one kind.
+const PREFERENCES: std::ops::RangeInclusive<u16> = 1..=64;
+const INGRESS: TcHandle = TcHandle { major: u16::MAX, minor: TcHandle::MIN_INGRESS };
+
+/// A filter that a daemon with this name has made.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Filter {
+    pub ifindex: u32,
+    handle: u32,
+    /// Preference and protocol.
+    info: u32,
+    /// Id of its program.
+    pub program: u32,
+}
+
+/// Whose filters they are: one for each runtime directory.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Name(String);
+
+impl Name {
+    pub fn of(runtime_dir: &Path) -> Self {
+        let bytes = runtime_dir.as_os_str().as_bytes();
+        // The end of a path tells more than its beginning.
+        let room = NAME_MAX - 1 - PREFIX.len();
+        let end = bytes.get(bytes.len().saturating_sub(room)..).unwrap_or_default();
+        Self(format!("{PREFIX}{}", OsStr::from_bytes(end).to_string_lossy()))
+    }
+}
+
+/// Adds the program before the filters that are there already.
+///
+/// # Errors
+/// The kernel's: ENOENT or EOPNOTSUPP where it was built without tc, EPERM without CAP_NET_ADMIN.
+pub fn add(socket: &mut RouteSocket, ifindex: u32, program: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
+    match one(socket, RouteNetlinkMessage::NewQueueDiscipline(clsact(ifindex)), NLM_F_CREATE | NLM_F_EXCL) {
+        // One of its kind is there, by which it works too.
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
+        other => other?,
+    }
+    let program = u32::try_from(program.as_raw_fd()).map_err(io::Error::other)?;
+    let options = vec![
+        TcOption::Bpf(TcFilterBpfOption::ProgFd(program)),
+        TcOption::Bpf(TcFilterBpfOption::ProgName(name.0.clone())),
+        TcOption::Bpf(TcFilterBpfOption::Flags(TcBpfFlags::DirectAction)),
+    ];
+    let mut refused = io::Error::from_raw_os_error(libc::EBUSY);
+    for preference in PREFERENCES {
+        let mut message = filter(ifindex, info(preference));
+        message.attributes.push(TcAttribute::Options(options.clone()));
+        match one(socket, RouteNetlinkMessage::NewTrafficFilter(message), NLM_F_CREATE | NLM_F_EXCL) {
+            Ok(()) => return Ok(()),
+            // Filters of another kind, or for another protocol, have this preference.
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EEXIST | libc::ENOENT)) =>
+            {
+                refused = error;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused)
+}
+
+/// Filters of this name on one interface.
+///
+/// # Errors
+/// Netlink's; ENODEV where the interface is gone.
+pub fn find(socket: &mut RouteSocket, ifindex: u32, name: &Name) -> io::Result<Vec<Filter>> {
+    let mut found = Vec::new();
+    let asked = TcMessage::from_parts(head(ifindex, INGRESS), Vec::new());
+    socket.dump(RouteNetlinkMessage::GetTrafficFilter(asked), |message| {
+        if let RouteNetlinkMessage::NewTrafficFilter(message) = message {
+            found.extend(read(&message, name));
+        }
+    })?;
+    Ok(found)
+}
+
+/// Filters of this name on all interfaces.
+///
+/// # Errors
+/// Netlink's.
+pub fn find_all(socket: &mut RouteSocket, name: &Name) -> io::Result<Vec<Filter>> {
+    let mut indexes = Vec::new();
+    let everywhere = TcMessage::with_index(0);
+    socket.dump(RouteNetlinkMessage::GetQueueDiscipline(everywhere), |message| {
+        if let RouteNetlinkMessage::NewQueueDiscipline(message) = message
+            && message.header.parent == TcHandle::CLSACT
+        {
+            indexes.extend(u32::try_from(message.header.index));
+        }
+    })?;
+    let mut found = Vec::new();
+    for ifindex in indexes {
+        match find(socket, ifindex, name) {
+            Ok(filters) => found.extend(filters),
+            // It went meanwhile, and its filters with it.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a filter; one that is gone is removed.
+///
+/// # Errors
+/// The kernel's.
+pub fn remove(socket: &mut RouteSocket, filter: Filter) -> io::Result<()> {
+    let Request { message, flags } = removal(filter);
+    match one(socket, message, flags) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOENT | libc::EINVAL)) => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// The request that removes a filter.
+pub fn removal(it: Filter) -> Request {
+    let mut message = filter(it.ifindex, it.info);
+    message.header.handle = it.handle.into();
+    Request { message: RouteNetlinkMessage::DelTrafficFilter(message), flags: 0 }
+}
+
+/// The request for a filter: ENOENT where it is gone.
+pub fn query(it: Filter) -> RouteNetlinkMessage {
+    let mut message = filter(it.ifindex, it.info);
+    message.header.handle = it.handle.into();
+    RouteNetlinkMessage::GetTrafficFilter(message)
+}
+
+/// The filter, if it has this name.
+fn read(message: &TcMessage, name: &Name) -> Option<Filter> {
+    let options = message.attributes.iter().find_map(|attribute| match attribute {
+        TcAttribute::Options(options) => Some(options),
+        _ => None,
+    })?;
+    let is_named = options.iter().any(
+        |option| matches!(option, TcOption::Bpf(TcFilterBpfOption::ProgName(found)) if *found == name.0),
+    );
+    let program = options.iter().find_map(|option| match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
+        _ => None,
+    })?;
+    let ifindex = u32::try_from(message.header.index).ok()?;
+    let filter = Filter { ifindex, handle: message.header.handle.into(), info: message.header.info, program };
+    is_named.then_some(filter)
+}
+
+fn clsact(ifindex: u32) -> TcMessage {
+    let mut message = TcMessage::from_parts(head(ifindex, TcHandle::CLSACT), Vec::new());
+    message.header.handle = TcHandle { major: u16::MAX, minor: 0 };
+    message.attributes.push(TcAttribute::Kind(CLSACT.to_owned()));
+    message
+}
+
+fn filter(ifindex: u32, info: u32) -> TcMessage {
+    let mut message = TcMessage::from_parts(head(ifindex, INGRESS), Vec::new());
+    message.header.info = info;
+    message.attributes.push(TcAttribute::Kind(KIND.to_owned()));
+    message
+}
+
+fn head(ifindex: u32, parent: TcHandle) -> rtnetlink::packet_route::tc::TcHeader {
+    let mut head = TcMessage::with_index(ifindex.cast_signed()).header;
+    head.parent = parent;
+    head
+}
+
+fn info(preference: u16) -> u32 {
+    u32::from(preference) << 16 | u32::from(ETH_P_ALL)
+}
+
+fn one(socket: &mut RouteSocket, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    let mut refused = None;
+    socket.perform(vec![Request { message, flags }], |_, errno| refused = Some(errno))?;
+    refused.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_fits_and_tells_directories_apart() {
+        let long = |end: &str| format!("/{}/{end}", "x".repeat(400));
+        let name = |path: &str| Name::of(Path::new(path));
+        assert!(name(&long("a")).0.len() < NAME_MAX);
+        assert_ne!(name(&long("a")), name(&long("b")));
+        assert_eq!(name("/run/vrrpx").0, "vrrpx:/run/vrrpx");
+    }
+
+    #[test]
+    fn only_filters_of_the_name_are_ours() {
+        let mut message = filter(7, info(1));
+        message.header.handle = 1.into();
+        let with = |name: &str| {
+            let options = vec![
+                TcOption::Bpf(TcFilterBpfOption::ProgName(name.to_owned())),
+                TcOption::Bpf(TcFilterBpfOption::ProgId(42)),
+            ];
+            let mut message = message.clone();
+            message.attributes.push(TcAttribute::Options(options));
+            read(&message, &Name::of(Path::new("/run/vrrpx")))
+        };
+        assert_eq!(with("vrrpx:/run/vrrpx").map(|it| (it.ifindex, it.program)), Some((7, 42)));
+        assert_eq!(with("vrrpx:/run/other"), None);
+        assert_eq!(read(&message, &Name::of(Path::new("/run/vrrpx"))), None);
+    }
+}
