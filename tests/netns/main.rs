@@ -6,6 +6,7 @@
 mod addresses;
 mod authentication;
 mod bounds;
+mod containers;
 mod deafness;
 mod election;
 mod events;

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::clock::until;
+use crate::netns::Namespace;
 use crate::process::{Directory, Process, tree};
 
 const START: Duration = Duration::from_secs(20);
@@ -35,9 +36,20 @@ impl Engine {
     /// # Errors
     /// When `dockerd` does not start, or there is no static busybox for the image.
     pub fn start() -> Result<Self> {
+        Self::start_by(Command::new("dockerd"))
+    }
+
+    /// One whose host, as far as the network goes, is this namespace: `--network host` of a container is that.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_in(namespace: &Namespace) -> Result<Self> {
+        Self::start_by(namespace.command("dockerd")?)
+    }
+
+    fn start_by(mut command: Command) -> Result<Self> {
         let directory = Directory::new()?;
         let path = directory.path();
-        let mut command = Command::new("dockerd");
         command.arg("--host").arg(format!("unix://{}", path.join("socket").display()));
         for (option, file) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
             command.arg(option).arg(path.join(file));
