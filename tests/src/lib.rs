@@ -31,6 +31,7 @@ mod server;
 pub mod service;
 pub mod smtp;
 pub mod tap;
+pub mod vm;
 pub mod webhook;
 pub mod worker;
 

@@ -42,7 +42,7 @@ fn skip(test: &str, reason: &str) {
 }
 
 /// Where `program` is, looked for as a shell does, and in the places an unprivileged PATH lacks.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(
