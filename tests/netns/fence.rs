@@ -1,7 +1,6 @@
 //! Who answers for the address while its master hangs, or has been killed, and what is left of one that was.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -103,23 +102,9 @@ fn a_lone_master_that_hung_is_the_master_again() -> Result<()> {
     })
 }
 
-/// The guard's process, as the daemon tells it.
-pub(crate) fn guard(pair: &mut Pair) -> Result<Pid> {
-    let pid = pair.running(0)?.status()?["fence"]["guard"].as_i64().context("there is no guard")?;
-    Ok(Pid::from_raw(i32::try_from(pid)?))
-}
-
-/// Folders of pins that name the directory of node 0's daemon.
-fn pins(pair: &mut Pair) -> Result<Vec<PathBuf>> {
-    let directory = pair.running(0)?.directory().to_string_lossy().replace('/', "+");
-    let folders = std::fs::read_dir("/sys/fs/bpf/vrrpx").into_iter().flatten().flatten();
-    let folders = folders.map(|folder| folder.path());
-    Ok(folders.filter(|path| path.to_string_lossy().ends_with(&directory)).collect())
-}
-
 fn wait_until_gone(pair: &mut Pair) -> Result<()> {
     poll("addresses and pins of node 0 gone", Duration::from_secs(5), || {
-        let gone = !pair.lab.has_address(0, VIRTUAL_V4)? && pins(pair)?.is_empty();
+        let gone = !pair.lab.has_address(0, VIRTUAL_V4)? && pair.running(0)?.pins().is_empty();
         Ok(gone.then_some(()))
     })
 }
@@ -137,8 +122,8 @@ fn the_guard_of_a_killed_daemon_removes_what_it_has_set() -> Result<()> {
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let prober = asked(pair)?;
         let client = Prober::new(&pair.lab, VIRTUAL_V4.parse()?, PERIOD)?;
-        let guard = guard(pair)?;
-        ensure!(!pins(pair)?.is_empty(), "nothing is pinned");
+        let guard = pair.running(0)?.guard()?;
+        ensure!(!pair.running(0)?.pins().is_empty(), "nothing is pinned");
         let since = realtime();
         pair.running(0)?.process().signal(Signal::SIGKILL)?;
         kill(guard, Signal::SIGTERM)?;
@@ -171,18 +156,18 @@ fn a_daemon_that_is_killed_and_started_again_is_not_disturbed_by_its_guard() -> 
         return Ok(());
     }
     pair(Daemon::Vrrpx(Mode::Native))?.check(|pair| {
-        let before = guard(pair)?;
+        let before = pair.running(0)?.guard()?;
         pair.restart(0, Signal::SIGKILL)?;
         pair.observer.clear();
         pair.wait_for_master(0)?;
         ensure!(!is_there(before), "the guard of the dead daemon is still there");
-        let after = guard(pair)?;
+        let after = pair.running(0)?.guard()?;
         ensure!(after != before, "there is no new guard");
         // The dead one's addresses would go now.
         std::thread::sleep(Duration::from_secs(1));
         pair.wait_for_master(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
-        ensure!(pins(pair)?.len() == 1, "pins: {:?}", pins(pair)?);
+        ensure!(pair.running(0)?.pins().len() == 1, "pins: {:?}", pair.running(0)?.pins());
         let rung = &pair.running(0)?.status()?["interfaces"][0]["rung"];
         ensure!(rung == "native", "it is on rung {rung}");
         Ok(())
@@ -196,10 +181,11 @@ fn without_its_guard_the_fence_holds_all_the_same() -> Result<()> {
     }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let prober = asked(pair)?;
-        let first = guard(pair)?;
+        let first = pair.running(0)?.guard()?;
         kill(first, Signal::SIGKILL)?;
-        let second =
-            poll("another guard", Duration::from_secs(5), || Ok(guard(pair).ok().filter(|it| *it != first)))?;
+        let second = poll("another guard", Duration::from_secs(5), || {
+            Ok(pair.running(0)?.guard().ok().filter(|it| *it != first))
+        })?;
         let since = realtime();
         pair.running(0)?.process().signal(Signal::SIGKILL)?;
         kill(second, Signal::SIGKILL)?;
@@ -220,11 +206,11 @@ fn a_stop_leaves_nothing() -> Result<()> {
         return Ok(());
     }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
-        let guard = guard(pair)?;
-        let before = pins(pair)?;
+        let guard = pair.running(0)?.guard()?;
+        let before = pair.running(0)?.pins();
         ensure!(before.len() == 1, "pins: {before:?}");
         pair.running(0)?.stop()?;
-        ensure!(pins(pair)?.is_empty(), "pins: {:?}", pins(pair)?);
+        ensure!(pair.running(0)?.pins().is_empty(), "pins: {:?}", pair.running(0)?.pins());
         ensure!(!is_there(guard), "the guard is still there");
         ensure!(!pair.lab.has_address(0, VIRTUAL_V4)?, "the address is still there");
         Ok(())
@@ -237,10 +223,11 @@ fn a_daemon_that_takes_over_has_a_guard_of_its_own() -> Result<()> {
         return Ok(());
     }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
-        let before = guard(pair)?;
+        let before = pair.running(0)?.guard()?;
         ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
         let within = Duration::from_secs(5);
-        let after = poll("another guard", within, || Ok(guard(pair).ok().filter(|it| *it != before)))?;
+        let after =
+            poll("another guard", within, || Ok(pair.running(0)?.guard().ok().filter(|it| *it != before)))?;
         ensure!(is_there(after) && !is_there(before), "guards: {before} before, {after} now");
         pair.running(0)?.process().signal(Signal::SIGKILL)?;
         wait_until_gone(pair)

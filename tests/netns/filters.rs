@@ -11,7 +11,7 @@ use vrrp_tests::pair::SETTLE;
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::require;
 
-use crate::fence::{asked, ensure_fenced, guard, is_there};
+use crate::fence::{asked, ensure_fenced, is_there};
 use crate::{ours, pair};
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Tc);
@@ -36,10 +36,11 @@ fn it_holds_the_fence_when_all_processes_are_killed_and_the_next_daemon_removes_
     pair(DAEMON)?.check(|pair| {
         let prober = asked(pair)?;
         // Its own, should the first be followed at once by another one.
-        let first = guard(pair)?;
+        let first = pair.running(0)?.guard()?;
         kill(first, Signal::SIGKILL)?;
-        let second =
-            poll("another guard", Duration::from_secs(5), || Ok(guard(pair).ok().filter(|it| *it != first)))?;
+        let second = poll("another guard", Duration::from_secs(5), || {
+            Ok(pair.running(0)?.guard().ok().filter(|it| *it != first))
+        })?;
         let since = realtime();
         pair.running(0)?.process().signal(Signal::SIGKILL)?;
         kill(second, Signal::SIGKILL)?;
@@ -67,7 +68,7 @@ fn the_guard_and_a_clean_stop_leave_none() -> Result<()> {
         return Ok(());
     }
     pair(DAEMON)?.check(|pair| {
-        let guard = guard(pair)?;
+        let guard = pair.running(0)?.guard()?;
         pair.running(0)?.process().signal(Signal::SIGKILL)?;
         poll("the end of the guard", Duration::from_secs(5), || Ok((!is_there(guard)).then_some(())))?;
         ensure!(!pair.lab.has_address(0, VIRTUAL_V4)?, "the address is still there");

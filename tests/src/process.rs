@@ -18,7 +18,7 @@ use crate::netns::{PREFIX, is_leftover};
 static COUNT: AtomicU32 = AtomicU32::new(0);
 const PRIVATE: &str = "/run";
 /// Where daemons pin their programs and maps.
-const PINS: &str = "/sys/fs/bpf/vrrpx";
+pub(crate) const PINS: &str = "/sys/fs/bpf/vrrpx";
 static REAP: Once = Once::new();
 
 /// A running process and what it printed. It dies with its owner, even where the owner is killed.

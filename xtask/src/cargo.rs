@@ -35,11 +35,13 @@ pub(crate) fn become_built(program: &str, release: bool, arguments: &[OsString])
 
 /// Where cargo puts a program.
 pub(crate) fn built(program: &str, release: bool) -> Result<PathBuf> {
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(directory) => root()?.join(directory),
-        None => root()?.join("target"),
-    };
-    Ok(target.join(if release { "release" } else { "debug" }).join(program))
+    Ok(target()?.join(if release { "release" } else { "debug" }).join(program))
+}
+
+/// Where cargo puts all that it builds.
+pub(crate) fn target() -> Result<PathBuf> {
+    let directory = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    Ok(root()?.join(directory))
 }
 
 /// A command as one would type it.

@@ -11,11 +11,13 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 16] = [
+const NEEDED: [(&str, &str); 21] = [
     ("busybox", "busybox-static"),
     ("dbus-daemon", "dbus-daemon"),
+    ("depmod", "kmod"),
     ("docker-compose", "docker-compose"),
     ("dockerd", "docker.io"),
+    ("ethtool", "ethtool"),
     ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
@@ -24,10 +26,13 @@ const NEEDED: [(&str, &str); 16] = [
     ("openssl", "openssl"),
     ("pg_ctlcluster", "postgresql"),
     ("ping", "iputils-ping"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
     ("setpriv", "util-linux"),
+    ("strip", "binutils"),
     ("systemctl", "systemd"),
     ("tshark", "tshark"),
     ("vrrpd", "frr"),
+    ("xz", "xz-utils"),
 ];
 
 /// Asked by package scripts before they start a service; 101 forbids it.

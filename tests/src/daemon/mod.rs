@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 pub use config::{Config, Instance};
 
 use crate::lab::Node;
-use crate::process::{Directory, Process};
+use crate::process::{Directory, PINS, Process};
 
 const STOP: Duration = Duration::from_secs(10);
 
@@ -273,6 +273,22 @@ impl Running {
         let mut command = self.daemon.command(node, path)?;
         command.arg("--takeover").args(arguments);
         Process::start(command, path.join(format!("log.{}", COUNT.fetch_add(1, Ordering::Relaxed))))
+    }
+
+    /// Its guard's process, as the daemon tells it.
+    ///
+    /// # Errors
+    /// There is none, or no daemon of ours.
+    pub fn guard(&self) -> Result<Pid> {
+        let pid = self.status()?["fence"]["guard"].as_i64().context("there is no guard")?;
+        Ok(Pid::from_raw(i32::try_from(pid)?))
+    }
+
+    /// Folders of what is pinned for it, which name its directory.
+    pub fn pins(&self) -> Vec<PathBuf> {
+        let directory = self.directory().to_string_lossy().replace('/', "+");
+        let folders = std::fs::read_dir(PINS).into_iter().flatten().flatten().map(|folder| folder.path());
+        folders.filter(|path| path.to_string_lossy().ends_with(&directory)).collect()
     }
 
     /// Kills it, its children too, without a goodbye.

@@ -1,0 +1,83 @@
+//! A node whose daemon hangs or is dead does not answer for what its heir has.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use vrrp_tests::arp::ArpProber;
+use vrrp_tests::daemon::Instance;
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, SETTLE};
+
+use crate::{AWHILE, INTERVAL, answers, asked, is_clean, role, settled, subject, with_program};
+
+/// From when node 1 is the master on, node 0 answers no more, and no request is answered by both.
+fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
+    let heir = pair.observer.wait_for_advert(1, since, SETTLE)?;
+    answers(prober, 1, heir)?;
+    sleep(AWHILE);
+    let count = prober.answers(0, heir);
+    ensure!(count == 0, "node 0 has answered {count} times after its heir's first advert");
+    ensure!(prober.answered_twice(since).is_zero(), "both have answered");
+    Ok(())
+}
+
+#[test]
+fn a_killed_master_answers_no_more_when_its_heir_does() -> Result<()> {
+    let Some(mode) = with_program() else { return Ok(()) };
+    settled(mode)?.check(|pair| {
+        let prober = asked(pair)?;
+        let since = pair.mark();
+        // The guard too, so that the addresses stay.
+        pair.running(0)?.kill();
+        ensure_fenced(pair, &prober, since)?;
+        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address was removed by others");
+        // What is left is found by the next daemon.
+        pair.start(0)?;
+        pair.observer.clear();
+        pair.wait_for_master(0)?;
+        answers(&prober, 0, pair.mark())?;
+        ensure!(pair.running(0)?.stop()?.success(), "node 0 has ended with an error");
+        is_clean(pair)
+    })
+}
+
+#[test]
+fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<()> {
+    let Some(mode) = with_program() else { return Ok(()) };
+    let master = Instance::v3(200).interval(INTERVAL).line("nopreempt");
+    let heir = Instance::v3(100).interval(INTERVAL);
+    Pair::settled_in_turn([master, heir].map(|instance| role(mode, instance)))?.check(|pair| {
+        let prober = asked(pair)?;
+        let since = pair.mark();
+        pair.running(0)?.process().signal(Signal::SIGSTOP)?;
+        ensure_fenced(pair, &prober, since)?;
+        let back = pair.mark();
+        pair.running(0)?.process().signal(Signal::SIGCONT)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
+        sleep(AWHILE);
+        let count = prober.answers(0, back);
+        ensure!(count <= 1, "node 0 has answered {count} times after its return");
+        let adverts = pair.observer.adverts();
+        ensure!(adverts.iter().all(|advert| advert.0 < back || advert.1 == 1), "it has sent adverts");
+        Ok(())
+    })
+}
+
+/// With a program or without one.
+#[test]
+fn the_guard_of_a_killed_daemon_removes_what_it_has_set() -> Result<()> {
+    let Some(mode) = subject() else { return Ok(()) };
+    settled(mode)?.check(|pair| {
+        let prober = asked(pair)?;
+        let since = pair.mark();
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        is_clean(pair)?;
+        let heir = pair.observer.wait_for_advert(1, since, SETTLE)?;
+        answers(&prober, 1, heir)?;
+        let twice = prober.answered_twice(heir);
+        ensure!(twice < Duration::from_millis(100), "both have answered for {twice:?}");
+        Ok(())
+    })
+}

@@ -1,0 +1,21 @@
+//! The program is taken by the verifier, and its path is the one that was asked for.
+
+use anyhow::{Result, ensure};
+use vrrp_tests::daemon::Mode;
+
+use crate::{rung, settled, subject};
+
+#[test]
+fn the_path_is_the_one_that_is_asked_for() -> Result<()> {
+    let Some(mode) = subject() else { return Ok(()) };
+    settled(mode)?.check(|pair| {
+        for node in [0, 1] {
+            let rung = rung(pair, node)?;
+            match mode {
+                Mode::Auto => ensure!(rung != Mode::Socket.word(), "no program is loaded"),
+                _ => ensure!(rung == mode.word(), "on {rung} instead of {}", mode.word()),
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,98 @@
+//! What each kernel must keep: the program loads, a death is noticed, a handover leaves no gap, a node that is no master any
+//! more does not answer, a restart moves nothing. Real daemons in namespaces.
+//!
+//! `cargo xtask test --kernel` runs these in virtual machines with other kernels, on each path by `VRRPX_SUBJECT`: `native`,
+//! `tcx`, `generic`, `socket`. Adverts go each 300 ms and times are wide, so that they hold under emulation; what is
+//! finer than that is in `netns`.
+
+mod failover;
+mod fence;
+mod load;
+mod restart;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::arp::ArpProber;
+use vrrp_tests::clock::{poll, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::require;
+
+const INTERVAL: u64 = 300;
+/// Of a client that asks.
+const PERIOD: Duration = Duration::from_millis(10);
+/// Longer than the patience of a peer.
+const AWHILE: Duration = Duration::from_millis(1500);
+
+/// The path under test, if this machine can run the daemon.
+fn subject() -> Option<Mode> {
+    let word = std::env::var("VRRPX_SUBJECT").unwrap_or_default();
+    let modes = [Mode::Native, Mode::Tcx, Mode::Generic, Mode::Socket];
+    let mode = modes.into_iter().find(|mode| mode.word() == word).unwrap_or(Mode::Auto);
+    ["root", "ip", "vrrpx"].into_iter().all(require).then_some(mode)
+}
+
+/// The same, where there is a program to fence with.
+fn with_program() -> Option<Mode> {
+    subject().filter(|mode| *mode != Mode::Socket)
+}
+
+fn role(mode: Mode, instance: Instance) -> Role {
+    Role::new(Daemon::Vrrpx(mode), Config::of(instance))
+}
+
+/// Priorities 200 and 100.
+fn settled(mode: Mode) -> Result<Pair> {
+    Pair::settled([200, 100].map(|priority| role(mode, Instance::v3(priority).interval(INTERVAL))))
+}
+
+fn patience() -> Duration {
+    Instance::v3(100).interval(INTERVAL).master_down_interval()
+}
+
+/// A client that asks for the address, which node 0 has.
+fn asked(pair: &Pair) -> Result<ArpProber> {
+    let prober = ArpProber::new(&pair.lab, VIRTUAL_V4.parse::<Ipv4Addr>()?, PERIOD)?;
+    until("answers of node 0", SETTLE, || prober.answers(0, 0) > 20)?;
+    Ok(prober)
+}
+
+/// Waits until a node answers again and again, from `since` on.
+fn answers(prober: &ArpProber, node: usize, since: u64) -> Result<()> {
+    until(&format!("answers of node {node}"), SETTLE, || prober.answers(node, since) > 20)
+}
+
+/// Nothing of node 0 is left: neither address nor pin.
+fn is_clean(pair: &mut Pair) -> Result<()> {
+    poll("addresses and pins of node 0 gone", SETTLE, || {
+        let gone = !pair.lab.has_address(0, VIRTUAL_V4)? && pair.running(0)?.pins().is_empty();
+        Ok(gone.then_some(()))
+    })
+}
+
+/// State and epoch of a node's instance.
+fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
+    let status = pair.running(node)?.status()?;
+    let instance = &status["instances"][0];
+    let state = instance["state"].as_str().context("no state")?.to_owned();
+    Ok((state, instance["epoch"].as_u64().context("no epoch")?))
+}
+
+/// Rung of a node's interface, once there is one.
+fn rung(pair: &mut Pair, node: usize) -> Result<String> {
+    poll("a rung in the status", SETTLE, || {
+        let status = pair.running(node)?.status().ok();
+        Ok(status.and_then(|status| Some(status["interfaces"][0]["rung"].as_str()?.to_owned())))
+    })
+}
+
+/// A single node sends adverts from here on, as long as is looked at.
+fn ensure_silent(pair: &Pair, node: usize) -> Result<()> {
+    let adverts = pair.observer.adverts();
+    ensure!(adverts.iter().all(|advert| advert.1 != node), "node {node} has sent adverts");
+    ensure!(!adverts.is_empty(), "there is no master");
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! A restart that takes over: neither the peer nor a client notices.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use vrrp_tests::lab::VIRTUAL_V4;
+
+use crate::{AWHILE, INTERVAL, answers, asked, ensure_silent, rung, settled, stance, subject};
+
+#[test]
+fn a_daemon_that_takes_over_stays_master_and_its_heir_backup() -> Result<()> {
+    let Some(mode) = subject() else { return Ok(()) };
+    settled(mode)?.check(|pair| {
+        let prober = asked(pair)?;
+        let before = [stance(pair, 0)?, stance(pair, 1)?];
+        let paths = [rung(pair, 0)?, rung(pair, 1)?];
+        pair.observer.clear();
+        for node in [0, 1] {
+            ensure!(pair.take_over(node, &[])?.success(), "the old one has ended with an error");
+        }
+        std::thread::sleep(AWHILE);
+        let after = [stance(pair, 0)?, stance(pair, 1)?];
+        ensure!(after == before, "states or epochs have changed: {before:?}, {after:?}");
+        ensure!([rung(pair, 0)?, rung(pair, 1)?] == paths, "not on {paths:?} any more");
+        ensure_silent(pair, 1)?;
+        let adverts = pair.observer.adverts();
+        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "a release was sent");
+        let silence = pair.observer.longest_silence(0);
+        let limit = Duration::from_millis(2 * INTERVAL);
+        ensure!(silence.is_some_and(|it| it < limit), "adverts are {silence:?} apart");
+        ensure!(pair.observer.announcers(VIRTUAL_V4.parse()?).is_empty(), "addresses were announced again");
+        answers(&prober, 0, pair.mark())?;
+        // And it hears a death as before.
+        pair.die(0)?;
+        pair.wait_for_master(1)
+    })
+}
