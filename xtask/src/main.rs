@@ -3,7 +3,9 @@
 mod bench;
 mod build;
 mod cargo;
+mod guests;
 mod install;
+mod kernels;
 mod lab;
 mod layers;
 mod lint;
@@ -34,10 +36,10 @@ enum Verb {
     Build(build::Arguments),
     /// Show a failover in a lab of network namespaces; with --config, run the daemon on this host
     Run(run::Arguments),
-    /// Check and test everything
-    Test,
     /// Load the BPF program on the running kernel, as root, and print what its verifier did for each entry
     Verify,
+    /// Check and test everything; with --kernel, test in virtual machines with other kernels
+    Test(test::Arguments),
     /// Measure
     Bench(bench::Arguments),
     /// Formatting and lints of everything, for the host and for BPF
@@ -64,8 +66,8 @@ impl Verb {
             Self::Setup => setup::setup()?,
             Self::Build(arguments) => build::build(&arguments)?,
             Self::Run(arguments) => run::run(&arguments)?,
-            Self::Test => return test::test(),
             Self::Verify => return verify::verify(),
+            Self::Test(arguments) => return test::test(&arguments),
             Self::Bench(arguments) => bench::bench(&arguments)?,
             Self::Lint => lint::lint()?,
             Self::Layers => layers::check()?,

@@ -3,19 +3,48 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
+use clap::builder::PossibleValuesParser;
 
 use crate::cargo::{cargo, run};
 use crate::tally::Tally;
-use crate::{build, layers, lint, packages};
+use crate::{build, guests, kernels, layers, lint, packages};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Run the tests for kernels in a virtual machine with this one, and nothing else; several may be given
+    #[arg(long, value_name = "VERSION", value_parser = names())]
+    kernel: Vec<String>,
+}
+
+fn names() -> PossibleValuesParser {
+    kernels::KERNELS.iter().map(|kernel| kernel.0).chain(["all"]).collect::<Vec<_>>().into()
+}
 
 /// Tests with this in their names wait for whole seconds, as the protocol does, and for little else.
 const SLOW: &str = "version_2";
 
 /// Prints what was skipped and what failed, and the sum as the last line.
-pub(crate) fn test() -> Result<ExitCode> {
+pub(crate) fn test(arguments: &Arguments) -> Result<ExitCode> {
     let mut tally = Tally::default();
     packages::install()?;
     tally.check("build", build::daemon(false));
+    if arguments.kernel.is_empty() {
+        everything(&mut tally)?;
+    } else {
+        guests::test(&mut tally, &kernels::chosen(&arguments.kernel), false)?;
+    }
+
+    for skipped in &tally.skipped {
+        println!("skipped: {skipped}");
+    }
+    for failure in &tally.failures {
+        println!("failed: {failure}");
+    }
+    println!("{}", tally.summary());
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn everything(tally: &mut Tally) -> Result<()> {
     for (name, command) in lint::checks()? {
         tally.check(name, run(command));
     }
@@ -27,15 +56,7 @@ pub(crate) fn test() -> Result<ExitCode> {
     // Tests of real daemons share two processors with them: one at a time.
     tally.run(daemons(&["--test-threads=1", "--skip", SLOW])?)?;
     tally.run(daemons(&["--test-threads=8", SLOW])?)?;
-
-    for skipped in &tally.skipped {
-        println!("skipped: {skipped}");
-    }
-    for failure in &tally.failures {
-        println!("failed: {failure}");
-    }
-    println!("{}", tally.summary());
-    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    guests::test(tally, &guests::GATE, true)
 }
 
 fn daemons(arguments: &[&str]) -> Result<Command> {

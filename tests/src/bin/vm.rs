@@ -96,9 +96,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let guest = Guest::boot(&image, &hardware)?;
     let mut is_well = true;
     for run in &runs {
-        println!("guest: Linux {}: {run}", guest.release());
+        println!("guest: Linux {}, {run}", guest.release());
         let status = run.go(&guest, Duration::from_secs(arguments.within))?;
-        println!("guest: Linux {}: status {status}", guest.release());
+        println!("guest ended with status {status}");
         is_well &= status == 0;
     }
     Ok(is_well)

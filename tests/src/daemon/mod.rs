@@ -320,16 +320,18 @@ impl Running {
     }
 }
 
-/// The built daemon: `VRRPX` if set, else beside this program in the build directory.
+/// The built daemon: `VRRPX` if set, else that of [`built`].
 pub fn vrrpx() -> PathBuf {
-    if let Some(path) = std::env::var_os("VRRPX") {
-        return path.into();
-    }
+    std::env::var_os("VRRPX").map_or_else(|| built("vrrpx"), PathBuf::from)
+}
+
+/// A program beside this one in the build directory.
+pub(crate) fn built(program: &str) -> PathBuf {
     let mut directory = std::env::current_exe().unwrap_or_default();
     directory.pop();
     // Test programs lie one deeper.
     if directory.ends_with("deps") {
         directory.pop();
     }
-    directory.join("vrrpx")
+    directory.join(program)
 }

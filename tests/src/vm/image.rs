@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::archive::Archive;
 use super::kernel::{self, Kernel};
-use crate::daemon::vrrpx;
+use crate::daemon::{built, vrrpx};
 use crate::require::find;
 
 /// What busybox is called by. Its shell takes its own `ip` before any other, so it is given none.
@@ -84,9 +84,8 @@ impl Image {
                 ("/etc/hosts".into(), "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
             ],
         };
-        let daemon = vrrpx();
         let mut image = image.program("busybox")?.program("ip")?;
-        image = image.program(daemon.with_file_name("guest"))?.program(daemon)?;
+        image = image.program(built("guest"))?.program(vrrpx())?;
         for tool in TOOLS {
             image.programs.extend(find(tool));
         }

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::daemon::vrrpx;
+use crate::daemon::built;
 
 /// Where kernels are instead.
 const VARIABLE: &str = "VRRPX_KERNELS";
@@ -78,7 +78,7 @@ fn directory() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(VARIABLE) {
         return Ok(path.into());
     }
-    let build = vrrpx();
+    let build = built(".");
     let target = build.parent().and_then(Path::parent).context("the build directory has no parent")?;
     Ok(target.join("kernels"))
 }
