@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 use nix::time::{ClockId, clock_gettime};
 
 const POLL: Duration = Duration::from_millis(2);
+/// How many times as long as elsewhere things take here: set in an emulated machine.
+pub(crate) const SLOWNESS: &str = "VRRPX_SLOWNESS";
 
 /// A moment to give up at.
 #[derive(Clone, Copy, Debug)]
@@ -27,11 +29,13 @@ impl Deadline {
     }
 }
 
-/// Asks `ready` every 2 ms until it has an answer.
+/// Asks `ready` every 2 ms until it has an answer. Where all is slow it waits so much longer; what a test measures by stamps
+/// keeps its bound.
 ///
 /// # Errors
 /// When `within` has passed, naming `what` was waited for; and whatever `ready` fails with.
 pub fn poll<T>(what: &str, within: Duration, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let within = within * slowness();
     let deadline = Deadline::after(within);
     loop {
         if let Some(found) = ready()? {
@@ -50,6 +54,10 @@ pub fn poll<T>(what: &str, within: Duration, mut ready: impl FnMut() -> Result<O
 /// When it did not hold within the time.
 pub fn until(what: &str, within: Duration, mut holds: impl FnMut() -> bool) -> Result<()> {
     poll(what, within, || Ok(holds().then_some(())))
+}
+
+fn slowness() -> u32 {
+    std::env::var(SLOWNESS).ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC.

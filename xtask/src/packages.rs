@@ -35,14 +35,23 @@ const NEEDED: [(&str, &str); 21] = [
     ("xz", "xz-utils"),
 ];
 
+/// Of these, what guests with other kernels are made of and with; see `guests`.
+pub(crate) const GUESTS: [&str; 10] =
+    ["busybox", "depmod", "ethtool", "ip", "nft", "ping", "qemu-system-x86_64", "setpriv", "strip", "xz"];
+
 /// Asked by package scripts before they start a service; 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs what is missing where that can be done unasked: as root on Debian and its kin. Elsewhere says what to
 /// install; tests that need it then skip themselves.
 pub(crate) fn install() -> Result<()> {
-    let missing: Vec<_> =
-        NEEDED.iter().filter(|(program, _)| !is_there(program)).map(|&(_, name)| name).collect();
+    install_of(|_| true)
+}
+
+/// The same, of these programs alone.
+pub(crate) fn install_of(is_wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let missing = NEEDED.iter().filter(|(program, _)| is_wanted(program) && !is_there(program));
+    let missing: Vec<_> = missing.map(|&(_, name)| name).collect();
     if missing.is_empty() {
         return Ok(());
     }

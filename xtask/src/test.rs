@@ -26,11 +26,13 @@ const SLOW: &str = "version_2";
 /// Prints what was skipped and what failed, and the sum as the last line.
 pub(crate) fn test(arguments: &Arguments) -> Result<ExitCode> {
     let mut tally = Tally::default();
-    packages::install()?;
-    tally.check("build", build::daemon(false));
     if arguments.kernel.is_empty() {
+        packages::install()?;
+        tally.check("build", build::daemon(false));
         everything(&mut tally)?;
     } else {
+        packages::install_of(|program| packages::GUESTS.contains(&program))?;
+        tally.check("build", build::daemon(false));
         guests::test(&mut tally, &kernels::chosen(&arguments.kernel), false)?;
     }
 

@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use super::image::Image;
 use super::monitor::Monitor;
 use super::protocol::{Report, Request};
-use crate::clock::{Deadline, poll};
+use crate::clock::{Deadline, SLOWNESS, poll};
 use crate::netns::Namespace;
 use crate::process::{Directory, Process};
 use crate::worker::lock;
@@ -212,7 +212,7 @@ impl Guest {
         Ok(stdout)
     }
 
-    /// Starts a program, with these variables beside PATH and HOME.
+    /// Starts a program, with these variables beside PATH, HOME and one that lets tests wait longer.
     ///
     /// # Errors
     /// The guest is gone.
