@@ -2,7 +2,7 @@
 //! more does not answer, a restart moves nothing. Real daemons in namespaces.
 //!
 //! `cargo xtask test --kernel` runs these in virtual machines with other kernels, on each path by `VRRPX_SUBJECT`: `native`,
-//! `tcx`, `generic`, `socket`. Adverts go each 300 ms and times are wide, so that they hold under emulation; what is
+//! `tcx`, `tc`, `generic`, `socket`. Adverts go each 300 ms and times are wide, so that they hold under emulation; what is
 //! finer than that is in `netns`.
 
 mod failover;
@@ -30,7 +30,7 @@ const AWHILE: Duration = Duration::from_millis(1500);
 /// The path under test, if this machine can run the daemon.
 fn subject() -> Option<Mode> {
     let word = std::env::var("VRRPX_SUBJECT").unwrap_or_default();
-    let modes = [Mode::Native, Mode::Tcx, Mode::Generic, Mode::Socket];
+    let modes = [Mode::Native, Mode::Tcx, Mode::Tc, Mode::Generic, Mode::Socket];
     let mode = modes.into_iter().find(|mode| mode.word() == word).unwrap_or(Mode::Auto);
     ["root", "ip", "vrrpx"].into_iter().all(require).then_some(mode)
 }

@@ -13,11 +13,12 @@ use crate::tally::Tally;
 pub(crate) const GATE: [&str; 2] = ["6.1", "6.12"];
 
 /// Paths, and the oldest kernel of those here that has them. Without one the daemon chooses.
-const PATHS: [(Option<&str>, &str); 5] = [
+const PATHS: [(Option<&str>, &str); 6] = [
     (None, "5.10"),
     (Some("native"), "5.10"),
     (Some("generic"), "5.10"),
     (Some("tcx"), "6.12"),
+    (Some("tc"), "5.10"),
     (Some("socket"), "5.10"),
 ];
 
@@ -33,7 +34,7 @@ struct Row {
     gate: &'static [&'static str],
 }
 
-const ROWS: [Row; 3] = [
+const ROWS: [Row; 4] = [
     // The verifier takes seconds for each load, and each of these loads it several times. For the gate: a check of each kind
     // on each entry.
     Row {
@@ -56,6 +57,14 @@ const ROWS: [Row; 3] = [
             "fence::",
             "restart::",
         ],
+    },
+    // Made of what only a guest has.
+    Row {
+        program: "links",
+        on_paths: false,
+        threads: 1,
+        tests: &[],
+        gate: &["each_lan_elects_its_own_master", "a_slave_that_fails"],
     },
     // What needs no time finer than that: routes, rules, and what is told where something is missing. Those of 20 ms
     // adverts, and with bounds in milliseconds, would measure the emulation.
