@@ -6,6 +6,7 @@
 mod addresses;
 mod authentication;
 mod bounds;
+mod clocks;
 mod containers;
 mod deafness;
 mod election;

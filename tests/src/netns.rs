@@ -2,7 +2,7 @@
 //!
 //! Names carry the pid of their maker, so that what a killed run left behind is known to be dead and is removed by
 //! the next one. Only the network is separate: a process entered here keeps the host's mounts, bpffs among them,
-//! which `ip netns exec` would hide.
+//! which `ip netns exec` would hide. Its clock may be another one, for what is run there.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,11 +13,12 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 
 /// Begins the names of all that is ours and would outlive us.
 pub(crate) const PREFIX: &str = "vrrpx";
 const NAMES: &str = "/run/netns";
+const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static REAP: Once = Once::new();
@@ -27,6 +28,8 @@ static REAP: Once = Once::new();
 pub struct Namespace {
     name: String,
     file: File,
+    /// A time namespace.
+    clock: Option<File>,
 }
 
 impl Namespace {
@@ -40,7 +43,7 @@ impl Namespace {
             format!("{PREFIX}-{}-{}-{role}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         ip(&["netns", "add", &name])?;
         let file = File::open(Path::new(NAMES).join(&name)).with_context(|| format!("namespace {name}"))?;
-        let namespace = Self { name, file };
+        let namespace = Self { name, file, clock: None };
         // Duplicate address detection would keep every IPv6 address unusable for a second.
         for scope in ["all", "default"] {
             namespace.sysctl(&format!("ipv6/conf/{scope}/accept_dad"), "0")?;
@@ -81,13 +84,27 @@ impl Namespace {
         Ok(())
     }
 
+    /// Commands from now on run in a time namespace that is `seconds` ahead of this process, or behind it.
+    ///
+    /// # Errors
+    /// Without root; before Linux 5.6; when the machine has not been up for so long.
+    pub fn shift_clock(&mut self, seconds: i64) -> Result<()> {
+        self.clock = Some(time_namespace(seconds)?);
+        Ok(())
+    }
+
     /// A command that will run here.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
-        let file = self.file.try_clone()?;
+        let (file, clock) = (self.file.try_clone()?, self.clock.as_ref().map(File::try_clone).transpose()?);
         let mut command = Command::new(program);
         // SAFETY: setns is a bare system call, fit for the time between fork and exec.
         unsafe {
-            command.pre_exec(move || Ok(setns(&file, CloneFlags::CLONE_NEWNET)?));
+            command.pre_exec(move || {
+                if let Some(clock) = &clock {
+                    setns(clock, CLONE_NEWTIME)?;
+                }
+                Ok(setns(&file, CloneFlags::CLONE_NEWNET)?)
+            });
         }
         Ok(command)
     }
@@ -139,6 +156,22 @@ impl Drop for Namespace {
             eprintln!("namespace {} stays: {error:#}", self.name);
         }
     }
+}
+
+/// On a thread of its own: what unshares its time is to have no more threads.
+fn time_namespace(seconds: i64) -> Result<File> {
+    let make = || {
+        unshare(CLONE_NEWTIME).context("a time namespace")?;
+        let process = Path::new("/proc").join(nix::unistd::gettid().to_string());
+        let offsets = process.join("timens_offsets");
+        std::fs::write(&offsets, format!("monotonic {seconds} 0"))
+            .with_context(|| offsets.display().to_string())?;
+        Ok(File::open(process.join("ns/time_for_children"))?)
+    };
+    std::thread::scope(|scope| match scope.spawn(make).join() {
+        Ok(made) => made,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
 }
 
 /// Removes what runs that did not live to clean up have left.

@@ -1,9 +1,10 @@
-//! One clock for kernel and user: CLOCK_MONOTONIC, which is also what `bpf_ktime_get_ns` reads.
+//! One clock for kernel and user: CLOCK_MONOTONIC of the host, which is also what `bpf_ktime_get_ns` reads.
 
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-/// Nanoseconds of CLOCK_MONOTONIC. Zero is the boot of the machine; time asleep is not counted.
+/// Nanoseconds of CLOCK_MONOTONIC, whatever a time namespace shows. Zero is the boot of the machine; time asleep is not
+/// counted.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct Timestamp(u64);

@@ -1,20 +1,58 @@
-//! The one clock: CLOCK_MONOTONIC, as the BPF program reads it; and beside it the time of day.
+//! The one clock: CLOCK_MONOTONIC of the host, as the BPF program reads it; and beside it the time of day.
+//!
+//! A time namespace (Linux 5.6) shows its processes another CLOCK_MONOTONIC, ahead of the host's or behind it by
+//! an offset that never changes. The program knows nothing of it. So the offset is taken off whatever is read here,
+//! and added to what the kernel is to wait for.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 use vrrp_ebpf::time::Timestamp;
 
-/// Since 1970-01-01 UTC; for what other nodes compare with their own clocks, and never for a timer. Zero before then.
+/// By how many ns the clock that this process is shown is ahead; see [`super::time_namespace`].
+static OFFSET: AtomicI64 = AtomicI64::new(0);
+
+/// Since 1970-01-01 UTC; for what other nodes compare with their own clocks, and never for a timer. Zero before
+/// then.
 pub fn time_of_day() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The time now. Cannot fail on Linux: the clock is always there.
+/// The time now.
 pub fn now() -> Timestamp {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Timestamp::ZERO, |time| {
-        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-        let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
-        Timestamp::from_nanos(seconds * 1_000_000_000 + nanos)
-    })
+    counted(shown_now(), OFFSET.load(Relaxed))
+}
+
+/// A time as this process is shown it: the kernel takes absolute times of timers so.
+pub fn shown(at: Timestamp) -> Duration {
+    Duration::from_nanos(at.as_nanos().saturating_add_signed(OFFSET.load(Relaxed)))
+}
+
+/// Before anything has read the clock.
+pub(super) fn set_offset(nanos: i64) {
+    OFFSET.store(nanos, Relaxed);
+}
+
+/// Cannot fail on Linux: the clock is always there.
+pub(super) fn shown_now() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+fn counted(shown: Duration, offset: i64) -> Timestamp {
+    let nanos = u64::try_from(shown.as_nanos()).unwrap_or(u64::MAX);
+    Timestamp::from_nanos(nanos.saturating_sub_signed(offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_taken_off_in_either_direction() {
+        let shown = Duration::from_secs(1000);
+        assert_eq!(counted(shown, 0), Timestamp::from_nanos(1_000_000_000_000));
+        assert_eq!(counted(shown, 999_000_000_000), Timestamp::from_nanos(1_000_000_000));
+        assert_eq!(counted(shown, -1), Timestamp::from_nanos(1_000_000_000_001));
+    }
 }

@@ -20,6 +20,7 @@ pub mod smtp;
 pub mod socket;
 mod spawn;
 pub mod sysctl;
+pub mod time_namespace;
 pub mod wait;
 pub mod webhook;
 pub mod will;

@@ -1,7 +1,7 @@
 //! What a real-time thread sleeps on: file descriptors and one timer.
 //!
 //! Enters: descriptors under a token each, and the time to wake at. Leaves: the tokens that are ready. Absent:
-//! allocation per turn, and time-outs relative to anything: the timer is an absolute time of CLOCK_MONOTONIC, exact
+//! allocation per turn, and time-outs relative to anything: the timer is an absolute time of the one clock, exact
 //! to the nanosecond, where epoll's own time-out counts milliseconds.
 
 use std::io;
@@ -13,6 +13,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use vrrp_ebpf::time::Timestamp;
+
+use super::clock;
 
 /// Token of the timer. Every other one is free for the owner's use.
 pub const TIMER: u64 = u64::MAX;
@@ -63,7 +65,7 @@ impl Wait {
         match at {
             // Zero would stop the timer.
             Some(at) => {
-                let at = TimeSpec::from(Duration::from_nanos(at.as_nanos().max(1)));
+                let at = TimeSpec::from(clock::shown(at).max(Duration::from_nanos(1)));
                 self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
             }
             None => self.timer.unset()?,
@@ -130,7 +132,6 @@ mod tests {
     use nix::sys::eventfd::EventFd;
 
     use super::*;
-    use crate::driver::clock;
 
     #[test]
     fn the_timer_fires_at_its_time_and_once() {

@@ -36,6 +36,7 @@ use super::takeover;
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::ownership;
+use crate::driver::time_namespace::{self, UnknownOffset};
 use crate::driver::xdp::{Program, Ring};
 
 /// Instances that a reload may bring a small configuration to.
@@ -49,6 +50,7 @@ const GUARD_ENDS: Duration = Duration::from_secs(1);
 /// # Errors
 /// It could not start, or its engine failed.
 pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Result<(), RunError> {
+    let offset = settle_clock();
     let started = clock::now();
     let mut config = load(options)?;
     prepare::prepare(&mut config)?;
@@ -74,7 +76,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     // Gone again at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
     let slots = slots(config.instances.len());
-    let (program, ring, maps) = load_program(options.mode, slots)?;
+    let (program, ring, maps) = load_program(options.mode, slots, offset)?;
     if predecessor.is_some() {
         // The other daemon says who is answered until it leaves.
         maps.open_fence();
@@ -116,14 +118,29 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
 
 type Loaded = (Result<Program, String>, Option<Ring>, Arc<Maps>);
 
-/// The program with its maps; without one, maps of the same layout in private memory.
-fn load_program(mode: XdpMode, slots: u32) -> io::Result<Loaded> {
+/// Before anything reads the clock.
+fn settle_clock() -> Result<(), UnknownOffset> {
+    let offset = time_namespace::settle()?;
+    if offset != 0 {
+        // A measured one is not exact.
+        let millis = offset.unsigned_abs().saturating_add(500_000) / 1_000_000;
+        let seconds = Duration::from_millis(millis).as_secs_f64();
+        let direction = if offset > 0 { "ahead of" } else { "behind" };
+        info!(seconds, "the clock of this time namespace is {direction} the host's, and that is counted in");
+    }
+    Ok(())
+}
+
+/// The program with its maps; without one, maps of the same layout in private memory. Where the offset of the clock is
+/// not known, the program's stamps mean nothing here.
+fn load_program(mode: XdpMode, slots: u32, offset: Result<(), UnknownOffset>) -> io::Result<Loaded> {
     let private = |reason| Ok((Err(reason), None, Arc::new(Maps::anonymous(slots)?)));
     if mode == XdpMode::Socket {
         return private("the socket was asked for".to_owned());
     }
     let loaded = Program::load(slots).and_then(|mut program| Ok((program.ring()?, program)));
     match loaded {
+        Ok(_) if let Err(unknown) = &offset => private(unknown.to_string()),
         Ok((ring, program)) => {
             let maps = program.maps();
             Ok((Ok(program), Some(ring), maps))

@@ -19,6 +19,7 @@ use tracing::warn;
 use super::{Estate, FORMAT, Legacy, Offer, TakeoverError};
 use crate::config::Config;
 use crate::daemon::process::runtime_dir;
+use crate::driver::clock;
 
 /// For each answer of the old daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -133,7 +134,7 @@ impl Predecessor {
             Ok(Line::Error(error)) => return Err(TakeoverError::Refused(error)),
             _ => return Err(refused("its estate is not understood")),
         };
-        adopt(estate.legacy(&heirs, config));
+        adopt(estate.legacy(&heirs, config, clock::now())?);
         stream.write_all(b"\"adopted\"\n").map_err(failed(&path))?;
         receive(&stream).map_err(failed(&path))
     }

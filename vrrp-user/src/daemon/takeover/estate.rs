@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
-use super::{Legacy, TakeoverError};
+use super::{Legacy, PATIENCE, TakeoverError};
 use crate::config::{Config, Instance};
 use crate::daemon::status::family;
 use crate::protocol::{
@@ -18,7 +18,7 @@ use crate::protocol::{
 };
 
 /// Raised when the meaning of anything here changes. A daemon of another format ends before this one starts.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What a daemon has, before it says how it stands.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -47,12 +47,14 @@ pub struct Card {
 /// How everything stands. Instances are in the order of the [`Offer`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Estate {
+    /// When this was written.
+    now: u64,
     instances: Vec<Bequest>,
     /// By name, with its epoch.
     groups: Vec<(String, u64)>,
 }
 
-/// Times are ns of CLOCK_MONOTONIC.
+/// Times are ns of the host's CLOCK_MONOTONIC: each daemon has counted in the offset of its own time namespace.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct Bequest {
     state: String,
@@ -176,7 +178,7 @@ fn vmac(vmac: &Vmac) -> String {
 }
 
 impl Estate {
-    pub(super) fn of(legacy: &Legacy, config: &Config) -> Self {
+    pub(super) fn of(legacy: &Legacy, config: &Config, now: Timestamp) -> Self {
         let bequest = |instance: &Instance| {
             let stance = legacy.instances.iter().find(|(id, _)| *id == instance.id);
             Bequest::of(stance.map(|(_, stance)| stance), instance)
@@ -186,22 +188,36 @@ impl Estate {
             Some((group.settings.name.to_string(), epoch.0))
         };
         Self {
+            now: now.as_nanos(),
             instances: config.instances.iter().map(bequest).collect(),
             groups: legacy.groups.iter().filter_map(group).collect(),
         }
     }
 
     /// For these heirs, in the order of the offer.
-    pub(super) fn legacy(&self, heirs: &[&Instance], config: &Config) -> Legacy {
+    ///
+    /// # Errors
+    /// It is not from just before `now`: one of the daemons does not know the offset of its time namespace.
+    pub(super) fn legacy(
+        &self,
+        heirs: &[&Instance],
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<Legacy, TakeoverError> {
+        let written = Timestamp::from_nanos(self.now);
+        let apart = now.since(written).max(written.since(now));
+        if apart > PATIENCE {
+            return Err(TakeoverError::Clock(apart));
+        }
         let instances = heirs.iter().zip(&self.instances);
         let group = |(name, epoch): &(String, u64)| {
             let index = config.groups.iter().position(|group| *group.settings.name == **name)?;
             Some((GroupId(u32::try_from(index).ok()?), Epoch(*epoch)))
         };
-        Legacy {
+        Ok(Legacy {
             instances: instances.map(|(heir, bequest)| (heir.id, bequest.stance(heir))).collect(),
             groups: self.groups.iter().filter_map(group).collect(),
-        }
+        })
     }
 }
 
@@ -322,11 +338,12 @@ mod tests {
         // In another order, so that all numbers are others.
         let lines: Vec<&str> = FILE.lines().collect();
         let after = config(&[lines[4], lines[2], lines[3], lines[1], lines[0]].join("\n"));
-        let sent = serde_json::to_string(&Estate::of(&legacy(&before), &before)).unwrap();
+        let now = Timestamp::from_nanos(7_000_000_000);
+        let sent = serde_json::to_string(&Estate::of(&legacy(&before), &before, now)).unwrap();
         let received: Estate = serde_json::from_str(&sent).unwrap();
         let offer = Offer::of(&before);
         let heirs = offer.heirs(&after).unwrap();
-        let arrived = received.legacy(&heirs, &after);
+        let arrived = received.legacy(&heirs, &after, now + Duration::from_millis(10)).unwrap();
         for name in ["A", "B"] {
             let number = |config: &Config| {
                 config.instances.iter().find(|it| &*it.settings.name == name).map(|it| it.id).unwrap()
@@ -338,6 +355,18 @@ mod tests {
             assert_eq!(left, came, "{name}");
         }
         assert_eq!(arrived.groups, [(GroupId(0), Epoch(3))]);
+    }
+
+    #[test]
+    fn times_of_another_clock_are_refused() {
+        let config = config(FILE);
+        let now = Timestamp::from_nanos(500_000_000_000);
+        let estate = Estate::of(&legacy(&config), &config, now);
+        let heirs = Offer::of(&config).heirs(&config).unwrap();
+        for other in [now + Duration::from_secs(100), now - Duration::from_secs(100)] {
+            let error = estate.legacy(&heirs, &config, other).unwrap_err().to_string();
+            assert!(error.contains("100s apart") && error.contains("time namespaces"), "{error}");
+        }
     }
 
     #[test]

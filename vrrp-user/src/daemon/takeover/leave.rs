@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::{Estate, Offer, PATIENCE};
 use crate::daemon::queue::{Input, Queue};
 use crate::daemon::status::Sources;
+use crate::driver::clock;
 
 /// For the new daemon's answer to the offer, while this one still works.
 const OFFER_PATIENCE: Duration = Duration::from_secs(2);
@@ -55,7 +56,7 @@ pub(in crate::daemon) async fn hand_over(
         return Err(io::Error::other("asked while addresses are handed over"));
     };
     prepare();
-    let estate = Estate::of(&legacy, &sources.config);
+    let estate = Estate::of(&legacy, &sources.config, clock::now());
     let adopted = async {
         say(&mut client, &Line::Estate(&estate)).await?;
         hear(&mut client, "adopted", PATIENCE).await

@@ -57,6 +57,11 @@ pub enum TakeoverError {
     Differs(String),
     #[error("the running daemon does not hand over: {0}")]
     Refused(String),
+    #[error(
+        "the clocks of the two daemons are {0:?} apart: they are in different time namespaces, and one of them cannot \
+         read its offset; mount /proc there, or stop the running one and start this one"
+    )]
+    Clock(Duration),
     #[error("the running daemon has not ended within {0:?}")]
     Stuck(Duration),
 }

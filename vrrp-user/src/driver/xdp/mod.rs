@@ -10,6 +10,7 @@ mod entry;
 mod ethtool;
 mod getlink;
 pub mod hook;
+pub(in crate::driver) mod ktime;
 mod link;
 mod load_error;
 mod occupant;
