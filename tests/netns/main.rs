@@ -21,6 +21,7 @@ mod interfaces;
 mod lifecycle;
 mod mail;
 mod oddities;
+mod orphans;
 mod paths;
 mod policy;
 mod process;

@@ -66,6 +66,10 @@ pub(super) fn outlive(program: &mut Result<Program, String>, runtime_dir: &Path)
     if orphans > 0 {
         info!(interfaces = orphans, "detached the program of a daemon that was killed");
     }
+    let others = pins.as_ref().map_or(0, Pins::remove_orphans);
+    if others > 0 {
+        info!(daemons = others, "removed the pins of daemons that were killed, and whose interfaces are gone");
+    }
     match (program, pins) {
         (Ok(program), Some(pins)) => program.pin(pins),
         _ => Ok(()),

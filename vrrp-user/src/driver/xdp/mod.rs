@@ -14,6 +14,7 @@ pub(in crate::driver) mod ktime;
 mod link;
 mod load_error;
 mod occupant;
+mod orphan;
 pub mod pin;
 mod pod;
 pub mod program;

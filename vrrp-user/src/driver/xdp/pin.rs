@@ -67,6 +67,15 @@ impl Pins {
         Ok(Self { owner: Path::new(BPFFS).join(FOLDER).join(format!("{inode}{}", name(&absolute))) })
     }
 
+    /// Of another daemon.
+    pub(super) fn of(owner: PathBuf) -> Self {
+        Self { owner }
+    }
+
+    pub(super) fn owner(&self) -> &Path {
+        &self.owner
+    }
+
     /// Where pins of this build's layout are.
     pub fn folder(&self) -> PathBuf {
         self.owner.join(format!("v{LAYOUT_VERSION}"))

@@ -26,6 +26,7 @@ use super::entry::{Entries, Entry, xdp};
 use super::hook::Hook;
 use super::link::Link;
 use super::load_error::LoadError;
+use super::orphan::Claim;
 use super::pin::{self, PinError, Pins};
 use super::pod::{Key, Known, Leased, Place, Sender};
 use super::report::Reporter;
@@ -65,6 +66,7 @@ pub struct Program {
     /// Whose its filters are.
     owner: Name,
     keeps_pins: bool,
+    claim: Option<Claim>,
     links: HashMap<u32, Link>,
     /// See [`super::report`].
     pub(super) macs: BpfHashMap<MapData, u32, [u8; 6]>,
@@ -129,6 +131,7 @@ impl Program {
             pins: None,
             owner: Name::of(Path::new("")),
             keeps_pins: true,
+            claim: None,
             links: HashMap::new(),
             macs,
             reporters: HashMap::new(),
@@ -227,6 +230,7 @@ impl Program {
             let _ = pins.clear();
             return Err(error);
         }
+        self.claim = Claim::on(pins.owner()).ok();
         self.pins = Some(pins);
         Ok(())
     }

@@ -1,0 +1,148 @@
+//! Pins of other daemons that nothing needs any more: those of a network namespace that is gone stay in bpffs, and
+//! no later daemon has their name.
+//!
+//! Enters: the folder beside which they are. Leaves: bpffs without them. Absent: those of a daemon that lives, which
+//! has its folder locked, and those with a program on any interface, which may fence.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::hook::Hook;
+use super::pin::Pins;
+
+/// `PROC_PID_INIT_INO` of the kernel: from this namespace every process is seen.
+const ALL_PROCESSES: u64 = 0xefff_fffc;
+
+/// Held for as long as a daemon lives.
+#[derive(Debug)]
+pub(super) struct Claim(#[expect(dead_code, reason = "held, never looked at")] Flock<File>);
+
+impl Claim {
+    /// # Errors
+    /// The folder is gone.
+    pub(super) fn on(owner: &Path) -> io::Result<Self> {
+        // Another daemon that looks at it has it for a moment.
+        lock(owner, FlockArg::LockShared).map(Self)
+    }
+}
+
+impl Pins {
+    /// Removes what dead daemons have left in bpffs, of any network namespace. Returns of how many.
+    pub fn remove_orphans(&self) -> usize {
+        let Some(all) = self.owner().parent() else { return 0 };
+        let folders = fs::read_dir(all).into_iter().flatten().flatten().map(|entry| entry.path());
+        // Looked for where something depends on it, and once.
+        let mut namespaces = None;
+        let mut is_gone = |inode| {
+            let alive = namespaces.get_or_insert_with(|| namespaces_alive(Path::new("/proc")).ok());
+            alive.as_ref().is_some_and(|alive| !alive.contains(&inode))
+        };
+        folders.filter(|it| it != self.owner() && remove(it, &mut is_gone).unwrap_or(false)).count()
+    }
+}
+
+/// What cannot be looked at, or removed, stays.
+fn remove(owner: &Path, is_gone: &mut impl FnMut(u64) -> bool) -> io::Result<bool> {
+    let _lock = lock(owner, FlockArg::LockExclusiveNonblock)?;
+    let pins = Pins::of(owner.to_owned());
+    let links = pins.links().map_err(io::Error::other)?;
+    let is_needless = match links.as_slice() {
+        // Nothing tells but the namespace.
+        [] => namespace(owner).is_some_and(is_gone),
+        links => links.iter().all(|(_, pin)| Hook::open(pin).is_ok_and(|hook| !hook.is_attached())),
+    };
+    if is_needless {
+        pins.clear().map_err(io::Error::other)?;
+    }
+    Ok(is_needless)
+}
+
+fn lock(folder: &Path, how: FlockArg) -> io::Result<Flock<File>> {
+    Flock::lock(File::open(folder)?, how).map_err(|(_, errno)| errno.into())
+}
+
+/// The network namespace that a folder's name begins with.
+fn namespace(owner: &Path) -> Option<u64> {
+    let name = owner.file_name()?.to_str()?;
+    name.split_once('+')?.0.parse().ok()
+}
+
+/// Those that a process is in, or that are mounted by a name where a process sees it.
+///
+/// # Errors
+/// Not all processes can be looked at from here: others may be in any namespace.
+fn namespaces_alive(proc: &Path) -> io::Result<BTreeSet<u64>> {
+    if fs::metadata(proc.join("self/ns/pid"))?.ino() != ALL_PROCESSES {
+        return Err(Errno::EPERM.into());
+    }
+    let (mut alive, mut mounts) = (BTreeSet::new(), BTreeSet::new());
+    for process in fs::read_dir(proc)?.flatten().map(|entry| entry.path()) {
+        let name = process.file_name().unwrap_or_default().as_encoded_bytes();
+        if !name.first().is_some_and(u8::is_ascii_digit) {
+            continue;
+        }
+        let inode = |name: &str| fs::metadata(process.join("ns").join(name)).map(|it| it.ino());
+        alive.extend(unless_ended(inode("net"))?);
+        if unless_ended(inode("mnt"))?.is_some_and(|inode| mounts.insert(inode)) {
+            let lines = unless_ended(fs::read_to_string(process.join("mountinfo")))?;
+            alive.extend(mounted(&lines.unwrap_or_default()));
+        }
+    }
+    Ok(alive)
+}
+
+/// `None` of a process that has ended, of which the kernel tells nothing more.
+fn unless_ended<T>(told: io::Result<T>) -> io::Result<Option<T>> {
+    match told {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::EINVAL)) => {
+            Ok(None)
+        }
+        told => told.map(Some),
+    }
+}
+
+/// The fourth word of a line is what of a file system is mounted: `net:[4026532177]` for a namespace.
+fn mounted(mountinfo: &str) -> impl Iterator<Item = u64> {
+    mountinfo.lines().filter_map(|line| {
+        let root = line.split(' ').nth(3)?;
+        root.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn the_namespace_is_read_from_the_name() {
+        let namespace_of = |name: &str| namespace(&PathBuf::from("/sys/fs/bpf/vrrpx").join(name));
+        assert_eq!(namespace_of("4026532389+run+vrrpx"), Some(4_026_532_389));
+        assert_eq!(namespace_of("v4"), None);
+        assert_eq!(namespace_of("+run+vrrpx"), None);
+    }
+
+    #[test]
+    fn namespaces_with_a_name_are_found_among_mounts() {
+        let lines = "24 1 0:22 / /proc rw shared:12 - proc proc rw\n\
+                     310 25 0:4 net:[4026532389] /run/netns/a rw shared:5 - nsfs nsfs rw\n\
+                     311 25 0:4 mnt:[4026532390] /run/x rw - nsfs nsfs rw\n";
+        assert_eq!(mounted(lines).collect::<Vec<_>>(), [4_026_532_389]);
+    }
+
+    #[test]
+    fn the_namespace_of_this_process_is_alive() {
+        let own = fs::metadata("/proc/self/ns/net").unwrap().ino();
+        match namespaces_alive(Path::new("/proc")) {
+            Ok(alive) => assert!(alive.contains(&own)),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied),
+        }
+    }
+}
