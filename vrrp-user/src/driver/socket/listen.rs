@@ -1,8 +1,8 @@
 //! The socket rung: adverts from a packet socket, where no program can be attached.
 //!
 //! Enters: an interface. Leaves: whole frames that carry VRRP, each with the time when the kernel saw it. Everything
-//! else is dropped by a filter in the kernel and wakes nobody. Absent: VLAN tags, as tagged frames belong to the VLAN's
-//! own interface.
+//! else is dropped by a filter in the kernel and wakes nobody. Absent: frames with a tag that names a VLAN, as they belong
+//! to the VLAN's own interface. A tag of priority names none (802.1Q §9.6).
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use libc::{c_int, iovec, mmsghdr, sock_filter};
 use nix::time::{ClockId, clock_gettime};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{PROTOCOL, ah};
+use vrrp_ebpf::wire::{PROTOCOL, ah, ethernet};
 
 use super::option::{PACKET_IGNORE_OUTGOING, instruction, set, set_buffer, set_filter, socket};
 use crate::driver::clock;
@@ -24,6 +24,9 @@ const FRAME: usize = 2048;
 const CONTROL: usize = 64;
 /// Holds 1000 adverts, so that a burst outlives a pause of the engine.
 const RECEIVE_BUFFER: c_int = 1 << 20;
+
+/// Instructions of the filter.
+const FILTER_LEN: usize = 32;
 
 /// A packet socket on one interface.
 pub struct Listener {
@@ -208,30 +211,62 @@ fn unless_unknown(error: io::Error) -> io::Result<()> {
     if error.raw_os_error() == Some(libc::ENOPROTOOPT) { Ok(()) } else { Err(error) }
 }
 
-/// Accepts what was sent to us or to a group, carries no VLAN tag, and is IPv4 or IPv6 with protocol 112, or IPv4
-/// with the header of IPsec that may be before it.
+/// Accepts what was sent to us or to a group, carries no VLAN tag but such of priority, and is IPv4 or IPv6 with protocol
+/// 112, or IPv4 with the header of IPsec that may be before it. The kernel has taken the outer tag out of the frame; of
+/// those within, as many are looked behind as the program looks behind.
 #[expect(clippy::cast_sign_loss, reason = "the kernel names its own fields by negative offsets")]
-fn filter() -> [sock_filter; 14] {
-    use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+fn filter() -> [sock_filter; FILTER_LEN] {
+    use libc::{
+        BPF_ABS, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD,
+        BPF_LDX, BPF_RET, BPF_W,
+    };
     const VLAN_PRESENT: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT) as u32;
+    const VLAN_CONTROL: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG) as u32;
     const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
     const ETHERTYPE: u32 = 12;
+    const CONTROL: u32 = ETHERTYPE + 2;
+    const TAG: u32 = ethernet::TAG_LEN as u32;
     const IPV4_PROTOCOL: u32 = 14 + 9;
     const IPV6_NEXT_HEADER: u32 = 14 + 6;
     let (protocol, other_host) = (u32::from(PROTOCOL), u32::from(libc::PACKET_OTHERHOST));
+    let (tag, service_tag) = (u32::from(ethernet::VLAN), u32::from(ethernet::SERVICE_VLAN));
+    let load = |width, at| instruction(BPF_LD | width | BPF_ABS, 0, 0, at);
+    let load_behind = |width, at| instruction(BPF_LD | width | BPF_IND, 0, 0, at);
+    let id_only = instruction(BPF_ALU | BPF_AND | BPF_K, 0, 0, u32::from(ethernet::VLAN_ID));
+    let behind = |bytes| instruction(BPF_LDX | BPF_IMM, 0, 0, bytes);
+    let equals = |value: u32, jt, jf| instruction(BPF_JMP | BPF_JEQ | BPF_K, jt, jf, value);
     [
-        instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, VLAN_PRESENT),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 11, 0),
-        instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, PACKET_TYPE),
-        instruction(BPF_JMP | BPF_JGE | BPF_K, 9, 0, other_host),
-        instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, ETHERTYPE),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0x0800),
-        instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, IPV4_PROTOCOL),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 4, 0, protocol),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 3, 4, ah::PROTOCOL.into()),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0x86dd),
-        instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, IPV6_NEXT_HEADER),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, protocol),
+        load(BPF_W, VLAN_PRESENT),
+        equals(0, 3, 0),
+        load(BPF_W, VLAN_CONTROL),
+        id_only,
+        equals(0, 0, 26),
+        load(BPF_W, PACKET_TYPE),
+        instruction(BPF_JMP | BPF_JGE | BPF_K, 24, 0, other_host),
+        // How many bytes of tags are before the ethertype.
+        behind(0),
+        load(BPF_H, ETHERTYPE),
+        equals(tag, 1, 0),
+        equals(service_tag, 0, 11),
+        load(BPF_H, CONTROL),
+        id_only,
+        equals(0, 0, 17),
+        behind(TAG),
+        load(BPF_H, ETHERTYPE + TAG),
+        equals(tag, 1, 0),
+        equals(service_tag, 0, 4),
+        load(BPF_H, CONTROL + TAG),
+        id_only,
+        equals(0, 0, 10),
+        behind(2 * TAG),
+        load_behind(BPF_H, ETHERTYPE),
+        equals(ethernet::IPV4.into(), 0, 3),
+        load_behind(BPF_B, IPV4_PROTOCOL),
+        equals(protocol, 4, 0),
+        equals(ah::PROTOCOL.into(), 3, 4),
+        equals(ethernet::IPV6.into(), 0, 3),
+        load_behind(BPF_B, IPV6_NEXT_HEADER),
+        equals(protocol, 0, 1),
         instruction(BPF_RET | BPF_K, 0, 0, u32::MAX),
         instruction(BPF_RET | BPF_K, 0, 0, 0),
     ]
