@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::hider::Hider;
@@ -90,10 +91,12 @@ fn adverts_that_only_the_stack_puts_together_hold_no_takeover_off() -> Result<()
     let v4 = vec![v4().fragment(MORE_FRAGMENTS).payload(first), v4().fragment(1).payload(second)];
     let v6 = vec![Frame::to_group(Family::V6).extension(DESTINATION_OPTIONS).payload(message)];
     let whole = || Frame::to_group(Family::V4).source([10, 77, 0, 100].into()).payload(message);
+    // To all hosts of the subnet: sockets hear it, and it is addressed to no router.
+    let subnet = whole().destination([10, 77, 0, 255].into()).destination_mac(Mac::BROADCAST);
     // The stack has taken off one before tcx.
     let tagged = (4..7).map(|count| (0..count).fold(whole(), |frame, _| frame.vlan(0))).collect();
     let v3: fn(u8) -> Instance = Instance::v3;
-    for (instance, frames) in [(v3, v4), (Instance::v6, v6), (v3, tagged)] {
+    for (instance, frames) in [(v3, v4), (Instance::v6, v6), (v3, tagged), (v3, vec![subnet])] {
         Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
             let forger = Forger::new(&pair.lab.client, 51)?;
             let frames: Vec<_> = frames.iter().map(Frame::build).collect();

@@ -14,6 +14,7 @@ mod events;
 mod faults;
 mod fence;
 mod filters;
+mod frames;
 mod groups;
 mod handover;
 mod hold;

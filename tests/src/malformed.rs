@@ -20,11 +20,20 @@ pub enum Flaw {
     Auth,
     /// Ends before its addresses do.
     Length,
+    /// Of the IPv4 header: no stack hears it.
+    HeaderChecksum,
 }
 
 impl Flaw {
-    pub const ALL: [Self; 6] =
-        [Self::Checksum, Self::Ttl, Self::Version, Self::Type, Self::Auth, Self::Length];
+    pub const ALL: [Self; 7] = [
+        Self::Checksum,
+        Self::Ttl,
+        Self::Version,
+        Self::Type,
+        Self::Auth,
+        Self::Length,
+        Self::HeaderChecksum,
+    ];
 }
 
 /// Sends flawed adverts from a namespace of the lab.
@@ -67,7 +76,7 @@ pub(crate) fn frame(vrid: u8, flaw: Flaw) -> Vec<u8> {
         Flaw::Version => (7, 1, [0, 10]),
         Flaw::Type => (3, 9, [0, 10]),
         Flaw::Auth => (2, 1, [9, 1]),
-        Flaw::Checksum | Flaw::Ttl | Flaw::Length => (3, 1, [0, 10]),
+        Flaw::Checksum | Flaw::Ttl | Flaw::Length | Flaw::HeaderChecksum => (3, 1, [0, 10]),
     };
     let mut message = vec![version << 4 | kind, vrid, 250, 1, form[0], form[1], 0, 0, 10, 77, 0, 200];
     if flaw == Flaw::Auth {
@@ -88,7 +97,7 @@ pub(crate) fn frame(vrid: u8, flaw: Flaw) -> Vec<u8> {
     let ttl = if flaw == Flaw::Ttl { 64 } else { 255 };
     let total = u16::try_from(20 + message.len()).unwrap_or(0).to_be_bytes();
     let mut header = [&[0x45, 0xc0][..], &total, &[0, 0, 0, 0, ttl, 112, 0, 0], &SOURCE, &GROUP].concat();
-    let sum = checksum(&header);
+    let sum = checksum(&header) ^ if flaw == Flaw::HeaderChecksum { 0x0100 } else { 0 };
     header.splice(10..12, sum.to_be_bytes());
     let ethernet = [1, 0, 0x5e, 0, 0, 18, 2, 0, 0, 0, 0, 0x64, 8, 0];
     [&ethernet[..], &header, &message].concat()
@@ -106,10 +115,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_checksum_flaw_has_a_wrong_checksum() {
+    fn only_flaws_of_a_checksum_have_a_wrong_one() {
         for flaw in Flaw::ALL {
             let frame = frame(51, flaw);
-            assert_eq!(checksum(&frame[14..34]), 0, "{flaw:?}: IP header");
+            assert_eq!(checksum(&frame[14..34]) == 0, flaw != Flaw::HeaderChecksum, "{flaw:?}: IP header");
             let message = &frame[34..];
             let length = u8::try_from(message.len()).unwrap();
             let pseudo = [&frame[26..34], &[0, 112, 0, length]].concat();

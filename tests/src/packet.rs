@@ -32,6 +32,9 @@ pub const V3_IPV6: Dialect = Dialect::V3 { family: Family::V6, centiseconds: 100
 /// Of every advert that [`advert`] makes.
 pub const VRID: u8 = 51;
 
+/// That of the loopback device, as which BPF_PROG_TEST_RUN presents every frame.
+pub const OWN_MAC: Mac = Mac([0; 6]);
+
 /// Shortest frame on a wire, without its check sequence.
 const PADDED: usize = 60;
 
@@ -39,6 +42,8 @@ const PADDED: usize = 60;
 #[derive(Clone, Debug)]
 pub struct Frame {
     source_mac: Mac,
+    /// Else that of the group, or [`OWN_MAC`].
+    destination_mac: Option<Mac>,
     tags: Vec<(u16, u16)>,
     source: IpAddr,
     destination: IpAddr,
@@ -52,6 +57,10 @@ pub struct Frame {
     /// Bytes at the end of the payload that a checksum over IPv4 does not cover.
     unsummed: usize,
     checksum: Checksum,
+    /// First byte of the IP header, where it is not the right one.
+    version_ihl: Option<u8>,
+    /// What its checksum over IPv4 is wrong by.
+    header_flaw: u8,
     announced: Option<usize>,
     cut: Option<usize>,
     padded: bool,
@@ -80,6 +89,7 @@ impl Frame {
     pub fn new(source: IpAddr, destination: IpAddr) -> Self {
         Self {
             source_mac: Mac([0x02, 0, 0, 0, 0, 1]),
+            destination_mac: None,
             tags: Vec::new(),
             source,
             destination,
@@ -92,6 +102,8 @@ impl Frame {
             payload: Vec::new(),
             unsummed: 0,
             checksum: Checksum::AsGiven,
+            version_ihl: None,
+            header_flaw: 0,
             announced: None,
             cut: None,
             padded: false,
@@ -100,6 +112,10 @@ impl Frame {
 
     pub fn source_mac(self, mac: Mac) -> Self {
         Self { source_mac: mac, ..self }
+    }
+
+    pub fn destination_mac(self, mac: Mac) -> Self {
+        Self { destination_mac: Some(mac), ..self }
     }
 
     pub fn source(self, source: IpAddr) -> Self {
@@ -193,6 +209,16 @@ impl Frame {
         Self { checksum: Checksum::Wrong, ..self }
     }
 
+    /// Of the IPv4 header.
+    pub fn wrong_header_checksum(self) -> Self {
+        Self { header_flaw: 0x80, ..self }
+    }
+
+    /// First byte of the IP header. Its checksum is made right.
+    pub fn version_ihl(self, first: u8) -> Self {
+        Self { version_ihl: Some(first), ..self }
+    }
+
     /// Makes IP announce another length of the message than it has.
     pub fn announced(self, length: usize) -> Self {
         Self { announced: Some(length), ..self }
@@ -232,8 +258,9 @@ impl Frame {
         let destination = match self.destination {
             IpAddr::V4(group) if group.is_multicast() => Mac::of_ipv4_group(group.octets()),
             IpAddr::V6(group) if group.is_multicast() => Mac::of_ipv6_group(group.octets()),
-            _ => Mac([0x02, 0, 0, 0, 0, 2]),
+            _ => OWN_MAC,
         };
+        let destination = self.destination_mac.unwrap_or(destination);
         let ethertype = match Family::of(self.source) {
             Family::V4 => ethernet::IPV4,
             Family::V6 => ethernet::IPV6,
@@ -267,7 +294,9 @@ impl Frame {
         header[0] += self.option_words;
         header[6..8].copy_from_slice(&self.fragment.to_be_bytes());
         header.resize(ipv4::HEADER_LEN + options, 1);
+        header[0] = self.version_ihl.unwrap_or(header[0]);
         checksum::fill(&mut header, 10, 0);
+        header[10] ^= self.header_flaw;
         frame.extend(header);
         frame.extend(authentication);
     }
@@ -285,6 +314,7 @@ impl Frame {
         };
         let mut header = vec![0; ipv6::HEADER_LEN];
         assert!(repr.emit(&mut header).is_some(), "the packet is longer than IPv6 allows");
+        header[0] = self.version_ihl.unwrap_or(header[0]);
         frame.extend(header);
         frame.extend(extension);
     }

@@ -3,17 +3,30 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use vrrp_ebpf::map::{Counter, Slot};
-use vrrp_ebpf::wire::advert::{Dialect, judge};
-use vrrp_ebpf::wire::frame::{NotAdvert, dissect};
-use vrrp_ebpf::wire::{TRAILER_LEN, checksum};
-use vrrp_tests::packet::{V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_ebpf::wire::address::widen;
+use vrrp_ebpf::wire::advert::{Dialect, header_sum, judge, judge_header};
+use vrrp_ebpf::wire::ethernet::Mac;
+use vrrp_ebpf::wire::frame::{NotAdvert, dissect, is_to_mac};
+use vrrp_ebpf::wire::{Family, TRAILER_LEN, checksum};
+use vrrp_tests::packet::{OWN_MAC, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
 
 use crate::signed::TRAILER;
-use crate::stand::{Outcome, Stand, slot};
+use crate::stand::{FURTHER, OWN_IPV4, OWN_IPV6, Outcome, Stand, slot};
 
 /// Per dialect and entry.
 const CASES: u32 = 1500;
+
+const MACS: [Mac; 3] = [OWN_MAC, Mac([2, 0, 0, 0, 0, 0x55]), Mac::BROADCAST];
+
+/// This host's source address, a further one of this host, and another host's.
+fn hosts(dialect: Dialect) -> [std::net::IpAddr; 3] {
+    let hosts = match dialect.family() {
+        Family::V4 => [OWN_IPV4, FURTHER[0], "192.0.2.8"],
+        Family::V6 => [OWN_IPV6, FURTHER[1], "fe80::8"],
+    };
+    hosts.map(|address| address.parse().unwrap())
+}
 
 /// What the library makes of the frame.
 fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
@@ -22,8 +35,18 @@ fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
         Err(NotAdvert::Nested) => return Outcome::Dropped(Counter::NestedTags),
         Err(_) => return Outcome::Other,
     };
-    if (frame.family, frame.vrid, frame.vlan) != (dialect.family(), VRID, 0) {
-        return Outcome::Passed(Counter::UnknownVrid);
+    let further = FURTHER.map(|address| widen(address.parse().unwrap()));
+    let is_unknown = (frame.family, frame.vrid, frame.vlan) != (dialect.family(), VRID, 0);
+    let own = if is_unknown { [0; 16] } else { slot.source };
+    let is_to_us = frame.is_to_us(&own, || further.contains(&frame.destination));
+    if !is_to_us || !is_to_mac(bytes, |mac| mac == OWN_MAC.0) {
+        return Outcome::Other;
+    }
+    if is_unknown {
+        return match judge_header(&frame, |at, length| header_sum(bytes, at, length)) {
+            Ok(()) => Outcome::Passed(Counter::UnknownVrid),
+            Err(_) => Outcome::Other,
+        };
     }
     let sum = |length| bytes.get(frame.at..frame.at + length).map(checksum::sum);
     match judge(bytes, &frame, slot, sum) {
@@ -38,9 +61,11 @@ fn any_change_is_judged_as_by_the_library() {
     let signed = [V2, V3_IPV4, V3_IPV6]
         .into_iter()
         .flat_map(|dialect| [Slot::SIGNED, Slot::MAYBE_SIGNED].map(|trailer| (dialect, trailer)));
-    for (dialect, trailer) in unsigned.into_iter().chain(signed) {
+    let multicast = unsigned.into_iter().chain(signed).map(|(dialect, trailer)| (dialect, trailer, 0));
+    let unicast = [V2, V3_IPV4, V3_IPV6].map(|dialect| (dialect, Slot::UNSIGNED, 1));
+    for (dialect, trailer, unicast) in multicast.chain(unicast) {
         for entry in Entry::ALL {
-            let slot = Slot { trailer, ..slot(dialect) };
+            let slot = Slot { trailer, unicast, ..slot(dialect) };
             let Some(stand) = Stand::of(entry, &slot, dialect.family(), 0) else { return };
             let stand = std::cell::RefCell::new(stand);
             let change = (0usize..200, any::<u8>(), prop::bool::weighted(0.3));
@@ -49,11 +74,14 @@ fn any_change_is_judged_as_by_the_library() {
                 prop::collection::vec(change, 0..3),
                 prop::option::weighted(0.2, 14usize..400),
                 any::<bool>(),
+                (prop::option::weighted(0.5, 0usize..3), prop::option::weighted(0.3, 0usize..3)),
             );
             let mut runner =
                 TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
-            let outcome = runner.run(&changes, |(count, changes, cut, anew)| {
+            let outcome = runner.run(&changes, |(count, changes, cut, anew, (to, mac))| {
                 let frame = advert(dialect, count);
+                let frame = to.map_or(frame.clone(), |to| frame.destination(hosts(dialect)[to]));
+                let frame = mac.map_or(frame.clone(), |mac| frame.destination_mac(MACS[mac]));
                 let is_signed = trailer != Slot::UNSIGNED && changes.len() != 1;
                 let frame = if is_signed { frame.signed(&TRAILER) } else { frame };
                 let mut bytes = frame.build();
@@ -66,9 +94,13 @@ fn any_change_is_judged_as_by_the_library() {
                 bytes.truncate(cut.unwrap_or(usize::MAX));
                 if anew
                     && let Ok(frame) = dissect(bytes.as_slice(), 0)
-                    && frame.family == vrrp_ebpf::wire::Family::V4
+                    && frame.family == Family::V4
                 {
-                    // Else next to nothing gets past the checksum.
+                    // Else next to nothing gets past the checksums.
+                    let header = frame.ip..frame.ip + frame.ip_len();
+                    if let Some(header) = bytes.get_mut(header) {
+                        checksum::fill(header, 10, 0);
+                    }
                     let end = bytes.len().saturating_sub(if is_signed { TRAILER_LEN } else { 0 });
                     if let Some(message) = bytes.get_mut(frame.at..end)
                         && message.len() > 8

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accepted;
+mod addressed;
 mod agreement;
 mod budget;
 mod fence;

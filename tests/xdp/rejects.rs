@@ -31,6 +31,7 @@ fn common(dialect: Dialect) -> Vec<Row> {
     let whole = advert(dialect, 2).build().len();
     let row = |reject, what, change: &dyn Fn(Frame) -> Frame| row(reject, what, dialect, change);
     let mut rows = vec![
+        row(Reject::IpHeader, "IP of another version", &|frame| frame.version_ihl(0x75)),
         row(Reject::Truncated, CUT, &|frame| frame.cut(whole - 1)),
         row(Reject::Truncated, "IP announces less than a header", &|frame| frame.announced(7)),
         row(Reject::Ttl, "TTL 254", &|frame| frame.ttl(254)),
@@ -48,6 +49,20 @@ fn common(dialect: Dialect) -> Vec<Row> {
     rows.extend(nobody.map(|source| {
         row(Reject::Source, "from no host", &|frame: Frame| frame.source(source.parse().unwrap()))
     }));
+    if dialect.family() == Family::V4 {
+        rows.extend(ipv4(dialect));
+    }
+    rows
+}
+
+fn ipv4(dialect: Dialect) -> Vec<Row> {
+    let mut rows: Vec<_> = (0..=10)
+        .map(|words| {
+            let what = "wrong checksum of the IP header";
+            row(Reject::IpChecksum, what, dialect, |frame| frame.options(words).wrong_header_checksum())
+        })
+        .collect();
+    rows.push(row(Reject::IpHeader, "a header of 16 bytes", dialect, |frame| frame.version_ihl(0x44)));
     rows
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use vrrp_ebpf::map::{Counter, Counters, InstanceKey, Slot};
+use vrrp_ebpf::map::{Counter, Counters, InstanceKey, LocalKey, Slot};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{Auth, Dialect};
 use vrrp_ebpf::wire::{Family, Reject};
-use vrrp_tests::packet::{self, Frame};
+use vrrp_tests::packet::{self, Frame, OWN_MAC};
 use vrrp_user::driver::xdp::{Entry, Program, Ring};
 
 /// BPF_PROG_TEST_RUN presents frames as those of the loopback device.
@@ -14,6 +14,9 @@ pub(crate) const LOOPBACK: u32 = 1;
 /// Nobody's source in the frames of [`packet`].
 pub(crate) const OWN_IPV4: &str = "192.0.2.7";
 pub(crate) const OWN_IPV6: &str = "fe80::7";
+
+/// This host's on another interface, those of IPv6 on the same.
+pub(crate) const FURTHER: [&str; 2] = ["192.0.2.9", "fe80::9"];
 
 /// What became of a frame: verdict, and the only count that went up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,6 +42,10 @@ impl Stand {
         }
         let mut program = Program::load(slots).unwrap();
         let ring = program.ring().unwrap();
+        let addresses = FURTHER.map(|address| address.parse().unwrap());
+        let addresses = addresses.map(|it| LocalKey::of_address(LOOPBACK, Family::of(it), widen(it)));
+        let locals = [LocalKey::of_mac(LOOPBACK, OWN_MAC.0)].into_iter().chain(addresses);
+        program.set_locals(&locals.collect::<Vec<_>>(), &[]).unwrap();
         Some(Self { program, ring, entry })
     }
 

@@ -3,28 +3,28 @@
 use crate::wire::Reject;
 
 /// Entries of [`Counters`].
-pub const COUNTERS: usize = 32;
+pub const COUNTERS: usize = 64;
 
 /// What is counted beside the rejects, whose numbers lie below [`Reject::COUNT`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum Counter {
     /// Adverts equal to the watched one.
-    Steady = 24,
+    Steady = 56,
     /// Valid adverts put into the ring.
-    Event = 25,
+    Event = 57,
     /// The ring had no room; the peers' records hold the advert nevertheless.
-    RingFull = 26,
+    RingFull = 58,
     /// A further sender found no room among the peers.
-    PeersFull = 27,
+    PeersFull = 59,
     /// Adverts beyond the budget of their instance.
-    OverBudget = 28,
+    OverBudget = 60,
     /// Adverts of a VRID that is not configured on the interface; they pass.
-    UnknownVrid = 29,
+    UnknownVrid = 61,
     /// ARP requests and neighbour solicitations without a live lease.
-    Fenced = 30,
+    Fenced = 62,
     /// Frames with more tags than are read, none of which names a VLAN.
-    NestedTags = 31,
+    NestedTags = 63,
 }
 
 impl Counter {

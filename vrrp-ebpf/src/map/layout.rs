@@ -15,6 +15,7 @@ fn keys() {
         (4, 6, 7)
     );
     assert_eq!((offset_of!(LeaseKey, family), offset_of!(LeaseKey, address)), (4, 8));
+    assert_eq!((offset_of!(LocalKey, kind), offset_of!(LocalKey, address)), (4, 8));
     assert_eq!((offset_of!(PermitKey, source), offset_of!(Permit, max_ttl)), (4, 1));
 }
 

@@ -16,6 +16,7 @@
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
 //! | `PERMITS` | hash | [`PermitKey`] → [`Permit`] | user |
 //! | `STRANGERS` | hash | [`InstanceKey`] → [`Stranger`] | program |
+//! | `LOCALS` | hash | [`LocalKey`] → nothing | user |
 //! | `LEASES` | hash | [`LeaseKey`] → slot | user |
 //! | `LEASE_UNTIL` | array, mapped | slot → ns of CLOCK_MONOTONIC | user |
 
@@ -26,6 +27,7 @@ mod key;
 #[cfg(test)]
 mod layout;
 mod lease;
+mod local;
 mod peer;
 mod permit;
 mod stranger;
@@ -37,13 +39,14 @@ pub use counter::{COUNTERS, Counter, Counters};
 pub use event::Event;
 pub use key::{InstanceKey, SHORTCUTS, Shortcut};
 pub use lease::LeaseKey;
+pub use local::LocalKey;
 pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
 pub use permit::{Permit, PermitKey};
 pub use stranger::{STRANGERS_MAX, Stranger};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 
 /// Most instances that one daemon runs; the maps are sized to what the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

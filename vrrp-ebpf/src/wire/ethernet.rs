@@ -22,7 +22,7 @@ pub const SERVICE_VLAN: u16 = 0x88a8;
 pub const VLAN_ID: u16 = 0x0fff;
 
 pub mod field {
-    pub(super) const DESTINATION: usize = 0;
+    pub(in crate::wire) const DESTINATION: usize = 0;
     pub const SOURCE: usize = 6;
     pub(in crate::wire) const ETHERTYPE: usize = 12;
 }

@@ -6,59 +6,65 @@
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum Reject {
+    /// The IP header is of another version than the frame says, or shorter than any. The stack throws the packet away.
+    IpHeader = 0,
+    /// The checksum of the IPv4 header is wrong (RFC 791 §3.1). The stack throws the packet away.
+    IpChecksum = 1,
     /// Fewer bytes than the IP header announces, or fewer than 8 bytes of VRRP.
-    Truncated = 0,
+    Truncated = 2,
     /// Multicast with TTL or hop limit other than 255 (RFC 9568 §5.1.1.3, §5.1.2.3), or unicast outside a peer's
     /// bounds.
-    Ttl = 1,
+    Ttl = 3,
     /// A group's instance was addressed by unicast, or the reverse.
-    Destination = 2,
+    Destination = 4,
     /// The source is unspecified, multicast, broadcast or loopback.
-    Source = 3,
+    Source = 5,
     /// The source is our own address: a loop, or a duplicate address.
-    OwnSource = 4,
+    OwnSource = 6,
     /// CARP, which shares protocol number, group and virtual MAC with VRRP.
-    Carp = 5,
+    Carp = 7,
     /// Neither version 2 nor 3, or version 2 over IPv6.
-    Version = 6,
+    Version = 8,
     /// A version that this instance does not speak.
-    VersionMismatch = 7,
+    VersionMismatch = 9,
     /// Not an advertisement (RFC 9568 §5.2.2).
-    Type = 8,
+    Type = 10,
     /// No address in it (RFC 9568 erratum 8299).
-    CountZero = 9,
+    CountZero = 11,
     /// Longer or shorter than its address count and version say (RFC 9568 §7.1).
-    Length = 10,
+    Length = 12,
     /// More than the maps hold; see [`super::PAYLOAD_MAX`].
-    TooLong = 11,
+    TooLong = 13,
     /// Wrong in every form met in the field; see [`super::ChecksumForm`].
-    Checksum = 12,
+    Checksum = 14,
     /// Authentication of another type than ours (RFC 2338 §5.3.6).
-    AuthType = 13,
+    AuthType = 15,
     /// The password is another one (RFC 2338 §5.3.10).
-    AuthData = 14,
+    AuthData = 16,
     /// Interval 0 (RFC 9568 erratum 8301).
-    IntervalZero = 15,
+    IntervalZero = 17,
     /// A unicast sender that is none of the peers, where only those are heard.
-    Peer = 16,
+    Peer = 18,
     /// No trailer behind the message, where one must be; see [`super::Trailer`].
-    AuthMissing = 17,
+    AuthMissing = 19,
     /// A trailer of another type, or with reserved bits set.
-    AuthMalformed = 18,
+    AuthMalformed = 20,
     /// Signed with a key that is not configured.
-    AuthKey = 19,
+    AuthKey = 21,
     /// The signature is not that of its key.
-    AuthHmac = 20,
+    AuthHmac = 22,
     /// Signed too long ago, or by a clock too far ahead.
-    AuthStale = 21,
+    AuthStale = 23,
     /// Not newer than what was heard of its sender.
-    AuthReplay = 22,
+    AuthReplay = 24,
 }
 
 impl Reject {
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
+        Self::IpHeader,
+        Self::IpChecksum,
         Self::Truncated,
         Self::Ttl,
         Self::Destination,
@@ -87,6 +93,8 @@ impl Reject {
     /// The word in metrics, status and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::IpHeader => "ip_header",
+            Self::IpChecksum => "ip_checksum",
             Self::Truncated => "truncated",
             Self::Ttl => "ttl",
             Self::Destination => "destination",

@@ -8,8 +8,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
-    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Peer, Permit,
-    PermitKey, SHORTCUTS as SHORTCUT_COUNT, STRANGERS_MAX, Shortcut, Slot, Stranger, Watch,
+    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, LocalKey, PEERS_PER_SLOT,
+    Peer, Permit, PermitKey, SHORTCUTS as SHORTCUT_COUNT, STRANGERS_MAX, Shortcut, Slot, Stranger, Watch,
 };
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -46,6 +46,9 @@ static PERMITS: HashMap<PermitKey, Permit, 256, ON_DEMAND> = HashMap::new();
 static STRANGERS: HashMap<InstanceKey, Stranger, { STRANGERS_MAX as usize }> = HashMap::new();
 
 #[btf_map]
+static LOCALS: HashMap<LocalKey, u32, 64, ON_DEMAND> = HashMap::new();
+
+#[btf_map]
 static LEASES: HashMap<LeaseKey, u32, 256, ON_DEMAND> = HashMap::new();
 
 #[btf_map]
@@ -53,6 +56,13 @@ static LEASE_UNTIL: Array<u64, 1, MAPPED> = Array::new();
 
 #[btf_map]
 static REPORTERS: HashMap<u32, [u8; 6], 64, ON_DEMAND> = HashMap::new();
+
+/// Whether this host is addressed by it.
+#[inline(always)]
+pub(super) fn is_local(key: &LocalKey) -> bool {
+    // SAFETY: the value is not looked at.
+    unsafe { LOCALS.get(key).is_some() }
+}
 
 /// Until when its address may be answered for; `None` for one that is not ours.
 #[inline(always)]

@@ -4,7 +4,7 @@
 //! priority, state or timer of the protocol is known here.
 //!
 //! ```text
-//! dissect ─► not VRRP, or a VRID of nobody here ─► pass
+//! dissect ─► not VRRP, not to us, or a VRID of nobody here ─► pass
 //!    │   └ ARP, ICMPv6 ─► fence: asks for an address of ours without a live lease ─► count it ─► drop
 //!    ├ the watched advert again ─► watch: refresh its time stamp ─► pass
 //!    ├ a failed check ─► count it ─► drop
@@ -27,6 +27,7 @@ macro_rules! tell {
 
 mod fence;
 mod limit;
+mod locals;
 mod maps;
 mod message;
 mod opaque;
@@ -43,7 +44,7 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Slot, Stranger};
 use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
-use vrrp_ebpf::wire::{Family, Octets, Reject, advert, frame, judge_sender};
+use vrrp_ebpf::wire::{Family, Octets, Reject, advert, frame, ipv4, judge_sender};
 
 use self::message::NO_SUM;
 use self::opaque::forget;
@@ -81,6 +82,9 @@ fn vrrp_tc(context: TcContext) -> i32 {
     }
 }
 
+/// The destination of nothing that is heard.
+const NO_ADDRESS: [u8; 16] = [0; 16];
+
 /// As a number between functions that the verifier walks separately.
 #[derive(Clone, Copy)]
 #[repr(u32)]
@@ -102,13 +106,20 @@ fn judge(packet: &impl Packet) -> Verdict {
         Err(NotAdvert::Other | NotAdvert::Truncated) => return Verdict::Pass,
     };
     let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
+    let header = || advert::judge_header(&frame, |at, length| header_sum(packet, &view, at, length));
     let Some(slot) = maps::slot_of(&key) else {
-        note_stranger(&view, &frame, key);
-        maps::count(None, Counter::UnknownVrid as u32);
+        // What the stack throws away may have been any other advert.
+        if locals::is_to_us(packet, &view, &frame, &NO_ADDRESS) && header().is_ok() {
+            note_stranger(&view, &frame, key);
+            maps::count(None, Counter::UnknownVrid as u32);
+        }
         return Verdict::Pass;
     };
     let Some(form) = maps::form(slot) else { return Verdict::Pass };
-    let mut judged = advert::judge_envelope(&view, &frame, form);
+    if !locals::is_to_us(packet, &view, &frame, &form.source) {
+        return Verdict::Pass;
+    }
+    let mut judged = header().and_then(|()| advert::judge_envelope(&view, &frame, form));
     if judged.is_ok() && form.unicast == Slot::LISTED {
         judged = judge_sender(&frame, maps::permit(slot, frame.source));
     }
@@ -177,6 +188,15 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     Verdict::Pass
 }
 
+/// The sum of an IPv4 header; one with options takes a loop.
+#[inline(always)]
+fn header_sum(packet: &impl Packet, view: &View, at: usize, length: usize) -> Option<u64> {
+    match length {
+        ipv4::HEADER_LEN => view.sum_of_header(at),
+        _ => Some(packet.sum(at as u32, length as u32)).filter(|sum| *sum != NO_SUM),
+    }
+}
+
 /// A router that is no peer of ours.
 #[inline(always)]
 fn note_stranger(view: &View, frame: &Frame, key: InstanceKey) {
@@ -197,6 +217,7 @@ fn dissect(packet: &impl Packet) -> Result<(Frame, View), NotAdvert> {
         at: forget(frame.at, view.unknown),
         length: forget(frame.length, view.unknown),
         prefix: forget(frame.prefix, view.unknown),
+        ip: forget(frame.ip, view.unknown),
         family: family(forget(frame.family as usize, view.unknown)),
         ..frame
     };

@@ -10,11 +10,16 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::bpf_skb_pull_data;
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::wire::Octets;
+use vrrp_ebpf::wire::frame::is_to_mac;
+use vrrp_ebpf::wire::ipv4::HEADER_LEN;
 
 use super::fence::{fence_skb, fence_xdp};
 use super::message::{sum_skb, sum_xdp};
-use super::opaque::{beyond, masked, pin};
-use super::{examine_skb, examine_xdp};
+use super::opaque::{beyond, masked, pin, word};
+use super::{examine_skb, examine_xdp, locals};
+
+/// What the kernel calls a frame that the link layer addresses to another host (`pkt_type`).
+const PACKET_OTHERHOST: u32 = 3;
 
 /// A frame as an entry was given it.
 pub(super) trait Packet: EbpfContext {
@@ -29,6 +34,9 @@ pub(super) trait Packet: EbpfContext {
 
     /// Id of the VLAN whose tag the kernel has taken out of the frame already, or 0.
     fn stripped_vlan(&self) -> u16;
+
+    /// Whether the link layer addresses the frame to this host or to a group.
+    fn is_to_mac(&self, view: &View) -> bool;
 
     /// See [`super::examine`].
     fn examine(&self, slot: u32) -> u32;
@@ -60,6 +68,12 @@ impl Packet for XdpContext {
     #[inline(always)]
     fn stripped_vlan(&self) -> u16 {
         0
+    }
+
+    /// Compared here, for drivers and generic XDP hand on whatever comes while a card is promiscuous.
+    #[inline(always)]
+    fn is_to_mac(&self, view: &View) -> bool {
+        is_to_mac(view, |mac| locals::has_mac(self.ifindex(), mac))
     }
 
     #[inline(always)]
@@ -113,6 +127,13 @@ impl Packet for TcContext {
         unsafe { if (*self.skb.skb).vlan_present == 0 { 0 } else { (*self.skb.skb).vlan_tci as u16 & 0xfff } }
     }
 
+    /// The kernel has compared.
+    #[inline(always)]
+    fn is_to_mac(&self, _view: &View) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.skb.skb).pkt_type != PACKET_OTHERHOST }
+    }
+
     #[inline(always)]
     fn examine(&self, slot: u32) -> u32 {
         examine_skb(self.skb.skb, slot)
@@ -159,6 +180,21 @@ impl View {
         // SAFETY: as above.
         let unknown = unsafe { (*skb).ifindex };
         Self { start: start as usize, end: end as usize, unknown: unknown.into() }
+    }
+}
+
+impl View {
+    /// The one's complement sum of an IPv4 header without options, in the machine's byte order, not folded.
+    #[inline(always)]
+    pub(super) fn sum_of_header(&self, at: usize) -> Option<u64> {
+        let place = pin(self.start + masked::<REACH>(pin(at)));
+        if beyond(place, HEADER_LEN, self.end) {
+            return None;
+        }
+        // SAFETY: HEADER_LEN bytes from `place` on lie within the buffer.
+        Some(unsafe {
+            word::<0>(place) + word::<4>(place) + word::<8>(place) + word::<12>(place) + word::<16>(place)
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use vrrp_ebpf::map::{
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
 
+use super::locals::Locals;
 use crate::protocol::InstanceId;
 
 /// What only the program has. Each call takes system calls.
@@ -44,6 +45,7 @@ pub struct Maps {
     /// For the socket rung; the program has a map of them, and another of these strangers.
     permits: RwLock<HashMap<PermitKey, Permit>>,
     strangers: Mutex<HashMap<InstanceKey, Stranger>>,
+    locals: Locals,
     /// What the socket rung counted: one row per slot, after one for adverts of no instance.
     counted: Box<[[AtomicU64; COUNTERS]]>,
     program: Option<Box<dyn ProgramMaps>>,
@@ -72,6 +74,7 @@ impl Maps {
             budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
             strangers: Mutex::default(),
+            locals: Locals::default(),
             counted: counted(slots),
             program: None,
         })
@@ -97,6 +100,7 @@ impl Maps {
             budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
             strangers: Mutex::default(),
+            locals: Locals::default(),
             counted: counted(slots),
             program: Some(program),
         })
@@ -128,6 +132,10 @@ impl Maps {
         permits.retain(|key, _| !gone.contains(key));
         permits.extend(known.iter().copied());
         gone
+    }
+
+    pub fn locals(&self) -> &Locals {
+        &self.locals
     }
 
     /// Lets the addresses of an instance be answered for until then; `None`: not any more. One store, by one thread.

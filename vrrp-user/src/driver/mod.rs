@@ -5,6 +5,7 @@ pub mod clock;
 mod crowd;
 pub mod fifo;
 pub mod firewall;
+pub mod locals;
 pub mod maps;
 pub mod netlink;
 pub mod output;

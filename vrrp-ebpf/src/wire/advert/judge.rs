@@ -1,8 +1,9 @@
 //! Every receive check (RFC 9568 §7.1, RFC 3768 §7.1), in the order of [`Reject`]: the first that fails names the
 //! counter.
 //!
-//! Enters: a dissected frame, the form that its instance expects, and the sum of the message on demand. Leaves: what
-//! was sighted, or the failed check. Absent: states and priorities; a valid advert may still mean nothing to anybody.
+//! Enters: a dissected frame that is addressed to this host, the form that its instance expects, and sums on demand.
+//! Leaves: what was sighted, or the failed check. Absent: states and priorities; a valid advert may still mean nothing
+//! to anybody.
 //!
 //! The sum is the caller's, for the program must not loop over a message here: each way into an inlined loop would be
 //! verified by itself.
@@ -27,15 +28,38 @@ pub fn judge<O: Octets + ?Sized>(
     slot: &Slot,
     sum: impl FnOnce(usize) -> Option<u64>,
 ) -> Result<(Sighting, ChecksumForm), Reject> {
+    judge_header(frame, |at, length| header_sum(octets, at, length))?;
     judge_envelope(octets, frame, slot)?;
     judge_message(octets, frame, slot, sum)
 }
 
-/// The first half of [`judge`]: what shows without the message. It is all that an advert has to pass whose message
-/// equals one that was judged already.
+/// What the stack asks of an IP header before it looks behind it (`ip_rcv_core`, `ip6_rcv_core` of Linux): what fails here
+/// is heard by nothing else on the host. `sum` is the one's complement sum of bytes of the frame, from the first
+/// place for the second many.
 ///
 /// # Errors
-/// The first check that failed, up to [`Reject::OwnSource`].
+/// [`Reject::IpHeader`], [`Reject::IpChecksum`].
+#[inline(always)]
+pub fn judge_header(frame: &Frame, sum: impl FnOnce(usize, usize) -> Option<u64>) -> Result<(), Reject> {
+    if !frame.has_ip_header() {
+        return Err(Reject::IpHeader);
+    }
+    if matches!(frame.family, Family::V4) && !sum(frame.ip, frame.ip_len()).is_some_and(checksum::is_right) {
+        return Err(Reject::IpChecksum);
+    }
+    Ok(())
+}
+
+/// What [`judge_header`] asks for, where loops are free.
+pub fn header_sum<O: Octets + ?Sized>(octets: &O, at: usize, length: usize) -> Option<u64> {
+    (at..at + length).step_by(2).try_fold(0, |sum, at| Some(sum + checksum::sum(&octets.get::<2>(at)?)))
+}
+
+/// What shows without the message. With [`judge_header`] it is all that an advert has to pass whose message equals one
+/// that was judged already.
+///
+/// # Errors
+/// The first check that failed, from [`Reject::Truncated`] to [`Reject::OwnSource`].
 #[inline(always)]
 pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot) -> Result<(), Reject> {
     // R05.
@@ -66,7 +90,7 @@ pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot
     Ok(())
 }
 
-/// The second half of [`judge`].
+/// The rest of [`judge`].
 ///
 /// # Errors
 /// The first check that failed, from [`Reject::Carp`] on; [`Reject::Truncated`] where the message is not there.

@@ -26,9 +26,13 @@ pub struct Frame {
     pub ttl: u8,
     /// VLAN id of the innermost tag that names one, 0 without.
     pub vlan: u16,
+    /// First byte of the IP header: its version and, with IPv4, its length.
+    pub version_ihl: u8,
     /// IPv4 in the first four bytes.
     pub source: [u8; 16],
     pub destination: [u8; 16],
+    /// Where the IP header begins in the frame.
+    pub ip: usize,
     /// Where the message begins in the frame.
     pub at: usize,
     /// Bytes of the message; some may lie beyond the end of the frame. At least 2.
@@ -48,6 +52,31 @@ impl Frame {
         }
     }
 
+    /// Whether the IP header is of the version that the frame says, and has the length of one.
+    #[inline(always)]
+    pub fn has_ip_header(&self) -> bool {
+        match self.family {
+            Family::V4 => self.version_ihl >> 4 == 4 && self.version_ihl & 0x0f >= MIN_IHL,
+            Family::V6 => self.version_ihl >> 4 == 6,
+        }
+    }
+
+    /// Bytes of the IP header.
+    #[inline(always)]
+    pub fn ip_len(&self) -> usize {
+        match self.family {
+            Family::V4 => ipv4_len(self.version_ihl),
+            Family::V6 => ipv6::HEADER_LEN,
+        }
+    }
+
+    /// Whether the stack of this host takes its IP packet for its own: it went to a group or to everybody, or to `own`, or
+    /// to another address that this host `holds`. A router forwards all others, and a host throws them away.
+    #[inline(always)]
+    pub fn is_to_us(&self, own: &[u8; 16], holds: impl FnOnce() -> bool) -> bool {
+        !self.is_to_host() || self.destination == *own || holds()
+    }
+
     /// Whether it is addressed to one host, as far as that shows.
     #[inline(always)]
     pub fn is_to_host(&self) -> bool {
@@ -60,6 +89,17 @@ impl Frame {
     pub fn is_from_host(&self) -> bool {
         is_host(self.family, &self.source)
     }
+}
+
+/// Words of the shortest IPv4 header.
+const MIN_IHL: u8 = 5;
+
+/// Whether the link layer addresses the frame to this interface, whose MAC addresses `owns` knows, or to a group. A switch
+/// that does not know where another host is sends the frames for it to all ports.
+#[inline(always)]
+pub fn is_to_mac<O: Octets + ?Sized>(octets: &O, owns: impl FnOnce([u8; 6]) -> bool) -> bool {
+    let Some(destination) = octets.get::<6>(ethernet::field::DESTINATION) else { return false };
+    destination[0] & 1 != 0 || owns(destination)
 }
 
 /// Why a frame leads to no message.
@@ -171,9 +211,9 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
         return Err(NotAdvert::Other);
     }
     let [version_ihl, _, total_high, total_low] = octets.get::<4>(at).ok_or(NotAdvert::Other)?;
-    let header = usize::from(version_ihl & 0x0f) * 4;
+    let header = ipv4_len(version_ihl);
     let fragment = read_u16(octets, at + ipv4_field::FRAGMENT)?;
-    if version_ihl >> 4 != 4 || header < ipv4::HEADER_LEN || fragment & ipv4::IS_FRAGMENT != 0 {
+    if fragment & ipv4::IS_FRAGMENT != 0 {
         return Err(NotAdvert::Other);
     }
     let mut prefix = 0;
@@ -192,8 +232,10 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
         family: Family::V4,
         ttl,
         vlan,
+        version_ihl,
         source: widen_ipv4(source),
         destination: widen_ipv4(destination),
+        ip: at,
         at: at + header,
         length: total.saturating_sub(header),
         prefix,
@@ -208,10 +250,7 @@ fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
         let is_icmpv6 = next_header == ndisc::ICMPV6;
         return Err(if is_icmpv6 { NotAdvert::Neighbour } else { NotAdvert::Other });
     }
-    let [version_class] = octets.get::<1>(at).ok_or(NotAdvert::Other)?;
-    if version_class >> 4 != 6 {
-        return Err(NotAdvert::Other);
-    }
+    let [version_ihl] = octets.get::<1>(at).ok_or(NotAdvert::Other)?;
     let source = octets.get::<16>(at + ipv6_field::SOURCE).ok_or(NotAdvert::Truncated)?;
     let destination = octets.get::<16>(at + ipv6_field::DESTINATION).ok_or(NotAdvert::Truncated)?;
     let length = usize::from(read_u16(octets, at + ipv6_field::PAYLOAD_LENGTH)?);
@@ -219,13 +258,21 @@ fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
         family: Family::V6,
         ttl: hop_limit,
         vlan,
+        version_ihl,
         source,
         destination,
+        ip: at,
         at: at + ipv6::HEADER_LEN,
         length,
         prefix: 0,
         vrid: 0,
     }))
+}
+
+/// Bytes of an IPv4 header; of one that claims to be shorter than any, those of the shortest.
+#[inline(always)]
+fn ipv4_len(version_ihl: u8) -> usize {
+    usize::from((version_ihl & 0x0f).max(MIN_IHL)) * 4
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use proptest::prelude::*;
 
-use super::{Frame, NotAdvert, QUESTION_LEN, asked_for, dissect, is_host};
+use super::{Frame, NotAdvert, QUESTION_LEN, asked_for, dissect, is_host, is_to_mac};
 use crate::wire::address::widen_ipv4;
 use crate::wire::vectors::{GRATUITOUS_ARP, NEIGHBOR_ADVERTISEMENT, V2_PASS, V3_IPV4, V3_IPV6};
 use crate::wire::{Family, Octets};
@@ -34,8 +34,10 @@ fn ipv4() {
             family: Family::V4,
             ttl: 255,
             vlan: 0,
+            version_ihl: 0x45,
             source: widen_ipv4([10, 0, 9, 1]),
             destination: widen_ipv4([224, 0, 0, 18]),
+            ip: 14,
             at: 34,
             length: 24,
             prefix: 0,
@@ -72,8 +74,8 @@ fn tags() {
         for bytes in [V2_PASS.as_slice(), V3_IPV6.as_slice()] {
             let plain = dissect(bytes, 0).unwrap();
             let frame = dissect(tagged(bytes, &tags).as_slice(), stripped).unwrap();
-            let at = plain.at + 4 * tags.len();
-            assert_eq!(frame, Frame { vlan, at, ..plain }, "{tags:x?} after {stripped}");
+            let (ip, at) = (plain.ip + 4 * tags.len(), plain.at + 4 * tags.len());
+            assert_eq!(frame, Frame { vlan, ip, at, ..plain }, "{tags:x?} after {stripped}");
         }
     }
 }
@@ -97,11 +99,66 @@ fn options() {
     for words in 0..=10 {
         let frame = dissect(with_options(&V2_PASS, words).as_slice(), 0).unwrap();
         assert_eq!((frame.at, frame.length), (34 + usize::from(words) * 4, 24), "IHL {}", 5 + words);
-        assert_eq!(frame.vrid, 51);
+        assert_eq!((frame.vrid, frame.ip_len()), (51, frame.at - frame.ip));
     }
-    let mut short = V2_PASS;
-    short[14] = 0x44;
-    assert_eq!(dissect(short.as_slice(), 0), Err(NotAdvert::Other));
+}
+
+/// What is no IP header is found out behind, where it counts for the instance that a header would lead to.
+#[test]
+fn headers_of_no_kind() {
+    for (bytes, first, is_header) in [
+        (V2_PASS.as_slice(), 0x45, true),
+        (V2_PASS.as_slice(), 0x44, false),
+        (V2_PASS.as_slice(), 0x40, false),
+        (V2_PASS.as_slice(), 0x65, false),
+        (V3_IPV6.as_slice(), 0x60, true),
+        (V3_IPV6.as_slice(), 0x45, false),
+        (V3_IPV6.as_slice(), 0x50, false),
+    ] {
+        let mut changed = bytes.to_vec();
+        changed[14] = first;
+        let (frame, right) = (dissect(changed.as_slice(), 0).unwrap(), dissect(bytes, 0).unwrap());
+        assert_eq!((frame.has_ip_header(), frame.at, frame.vrid), (is_header, right.at, right.vrid));
+    }
+}
+
+#[test]
+fn what_the_link_layer_addresses_to_us() {
+    let own = [2, 0, 0, 0, 0, 7];
+    for (mac, is_ours) in [
+        (own, true),
+        ([2, 0, 0, 0, 0, 8], false),
+        ([0, 0, 0x5e, 0, 1, 51], false),
+        ([1, 0, 0x5e, 0, 0, 18], true),
+        ([0x33, 0x33, 0, 0, 0, 0x12], true),
+        ([0xff; 6], true),
+        ([0; 6], false),
+    ] {
+        let mut bytes = V2_PASS;
+        bytes[..6].copy_from_slice(&mac);
+        assert_eq!(is_to_mac(bytes.as_slice(), |mac| mac == own), is_ours, "{mac:02x?}");
+    }
+    assert!(!is_to_mac(&V2_PASS[..5], |_| true));
+}
+
+/// A group is everybody's; of hosts, only the addresses of this one.
+#[test]
+fn what_ip_addresses_to_us() {
+    let own = widen_ipv4([192, 0, 2, 7]);
+    let other = widen_ipv4([10, 0, 0, 7]);
+    for (destination, is_ours) in [
+        ([224, 0, 0, 18], true),
+        ([239, 1, 2, 3], true),
+        ([255, 255, 255, 255], true),
+        ([192, 0, 2, 7], true),
+        ([10, 0, 0, 7], true),
+        ([10, 0, 0, 8], false),
+        ([192, 0, 2, 255], false),
+    ] {
+        let destination = widen_ipv4(destination);
+        let frame = Frame { destination, ..dissect(V2_PASS.as_slice(), 0).unwrap() };
+        assert_eq!(frame.is_to_us(&own, || destination == other), is_ours, "{destination:?}");
+    }
 }
 
 /// P27.

@@ -13,7 +13,8 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
 use super::Engine;
-use crate::driver::socket::Witness;
+use crate::driver::locals::Locals;
+use crate::driver::socket::{Heard, Witness};
 use crate::protocol::{Instance, InstanceId, State};
 
 /// For how long adverts that only sockets hear hold a takeover off. The remedies are done within it. What is heard beyond
@@ -62,7 +63,7 @@ impl Engine {
         }
         let place = (ifindex, settings.family);
         let Some(ear) = Ear::of(ears, place) else { return false };
-        let listened = ear.listen(now);
+        let listened = ear.listen(maps.locals(), now);
         let heard = ear.heard.get(usize::from(settings.vrid.number())).copied().unwrap_or(0);
         let Some(link) = links.get_mut(instance.index()) else { return false };
         // After the socket: what has come there, the program has counted before.
@@ -108,17 +109,17 @@ impl Ear {
     }
 
     /// Counts what has come, once in a turn. False where that cannot be: the interface goes.
-    fn listen(&mut self, now: Timestamp) -> bool {
+    fn listen(&mut self, locals: &Locals, now: Timestamp) -> bool {
         let Self { witness, heard, listened, .. } = self;
         if listened.replace(now) == Some(now) {
             return true;
         }
-        let count = |vrid: u8, _| {
-            if let Some(count) = heard.get_mut(usize::from(vrid)) {
+        let count = |advert: Heard| {
+            if let Some(count) = heard.get_mut(usize::from(advert.vrid)) {
                 *count += 1;
             }
         };
-        witness.drain(count).is_ok()
+        witness.drain(locals, count).is_ok()
     }
 }
 

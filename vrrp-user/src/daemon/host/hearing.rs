@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
+use crate::driver::locals::Locals;
 use crate::driver::maps::Maps;
 use crate::driver::socket::{Testimony, Witness, is_member};
 use crate::protocol::{InstanceId, InstanceSettings};
@@ -112,7 +113,7 @@ impl Hearing {
     ) -> HashMap<InstanceId, Amiss> {
         // Before the sockets: what the program has seen by now has come to them, or soon will.
         let seen: Vec<Timestamp> = places.clone().map(|place| seen(maps, place.id.0)).collect();
-        let testimonies = self.ask(places.clone());
+        let testimonies = self.ask(places.clone(), maps.locals());
         let mut marks = HashMap::new();
         let mut found = HashMap::new();
         for (place, seen) in places.zip(seen) {
@@ -141,7 +142,11 @@ impl Hearing {
         self.marks.retain(|id, _| !ids.contains(id));
     }
 
-    fn ask<'a>(&mut self, places: impl Iterator<Item = Place<'a>>) -> HashMap<(u32, Family), Testimony> {
+    fn ask<'a>(
+        &mut self,
+        places: impl Iterator<Item = Place<'a>>,
+        locals: &Locals,
+    ) -> HashMap<(u32, Family), Testimony> {
         let mut testimonies = HashMap::new();
         for Place { settings, ifindex, .. } in places.filter(|place| place.settings.reaches_sockets()) {
             let place = (ifindex, settings.family);
@@ -151,7 +156,7 @@ impl Hearing {
             // One that is not to be had now, as for an interface that goes, is asked for again at the next look.
             let witness =
                 self.witnesses.remove(&place).map_or_else(|| Witness::open(settings.family, ifindex), Ok);
-            let asked = witness.and_then(|mut witness| Ok((witness.take()?, witness)));
+            let asked = witness.and_then(|mut witness| Ok((witness.take(locals)?, witness)));
             if let Ok((testimony, witness)) = asked {
                 testimonies.insert(place, (testimony, witness));
             }

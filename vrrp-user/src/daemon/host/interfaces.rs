@@ -119,6 +119,7 @@ impl Interfaces<'_> {
                 self.tell_lost(instances, None).await;
             }
             let again = self.keep(monitor.table());
+            self.attachments.set_locals(monitor.table());
             while !tracker.update(monitor.table(), |change| self.tell(change)) {
                 tokio::time::sleep(RETRY).await;
             }

@@ -19,6 +19,8 @@ pub struct Link {
     pub up: bool,
     /// Ethernet address; `None` where neighbours are not found by ARP or neighbour discovery.
     pub mac: Option<[u8; 6]>,
+    /// Ethernet address, where neighbours are not found either.
+    pub hardware: Option<[u8; 6]>,
     /// Kind of a software device: `veth`, `bridge`, `vlan`, …
     pub kind: Option<String>,
     /// Index of the interface that a software device stands on.
@@ -43,18 +45,18 @@ impl Link {
             name: String::new(),
             up: header.flags.contains(LinkFlags::Up | LinkFlags::Running),
             mac: None,
+            hardware: None,
             kind: None,
             parent: None,
             parent_namespace: None,
             macvlan: None,
             group: 0,
         };
-        let ethernet =
-            header.link_layer_type == LinkLayerType::Ether && !header.flags.contains(LinkFlags::Noarp);
+        let is_ethernet = header.link_layer_type == LinkLayerType::Ether;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
-                LinkAttribute::Address(mac) if ethernet => link.mac = mac.as_slice().try_into().ok(),
+                LinkAttribute::Address(mac) if is_ethernet => link.hardware = mac.as_slice().try_into().ok(),
                 LinkAttribute::LinkInfo(infos) => {
                     link.kind = infos.iter().find_map(kind);
                     link.macvlan = infos.iter().find_map(macvlan);
@@ -65,6 +67,7 @@ impl Link {
                 _ => {}
             }
         }
+        link.mac = link.hardware.filter(|_| !header.flags.contains(LinkFlags::Noarp));
         (!link.name.is_empty()).then_some(link)
     }
 

@@ -21,4 +21,4 @@ pub use announce::{Announcer, Station};
 pub use listen::Listener;
 pub use membership::{Membership, is_member};
 pub use sight::{Sighted, sight};
-pub use witness::{Testimony, Witness};
+pub use witness::{Heard, Testimony, Witness};

@@ -20,8 +20,9 @@ pub struct Sighted<'a> {
     pub stamp: Timestamp,
 }
 
-/// Judges a frame that came in at an interface. `None`: it is no advert, of no instance (counted), refused (counted),
-/// or equal to the watched one (noted in the maps).
+/// Judges a frame that came in at an interface and is not addressed to another host's MAC address, without tags that name
+/// a VLAN. `None`: it is no advert, not to this host, of no instance (counted), refused (counted), or equal to the
+/// watched one (noted in the maps).
 pub fn sight<'a>(
     bytes: &'a [u8],
     ifindex: u32,
@@ -37,19 +38,28 @@ pub fn sight<'a>(
             maps.note_stranger(key, frame.source, version, stamp);
         }
     };
-    let Some(slot) = lookup(key) else {
-        note_stranger();
-        maps.count_unknown();
+    let header = || advert::judge_header(&frame, |at, length| advert::header_sum(bytes, at, length));
+    let slot = lookup(key);
+    let form = slot.map_or(Slot::UNUSED, |slot| maps.slot(slot));
+    if !maps.locals().take(ifindex, &frame, &form.source) {
+        return None;
+    }
+    let Some(slot) = slot else {
+        // What the stack throws away may have been any other advert.
+        if header().is_ok() {
+            note_stranger();
+            maps.count_unknown();
+        }
         return None;
     };
     let message = bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
     let sum = |length| message.and_then(|message| message.get(..length)).map(checksum::sum);
-    let form = maps.slot(slot);
     let sender = || match form.unicast {
         Slot::LISTED => judge_sender(&frame, maps.permit(slot, frame.source)),
         _ => Ok(()),
     };
-    let (sighting, checksum) = advert::judge_envelope(bytes, &frame, &form)
+    let (sighting, checksum) = header()
+        .and_then(|()| advert::judge_envelope(bytes, &frame, &form))
         .and_then(|()| sender())
         .and_then(|()| advert::judge_message(bytes, &frame, &form, sum))
         .inspect_err(|reject| {
@@ -80,7 +90,8 @@ pub fn sight<'a>(
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use vrrp_ebpf::map::Counter;
+    use vrrp_ebpf::map::{Counter, LocalKey};
+    use vrrp_ebpf::wire::address::widen;
     use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect, fill_checksum};
     use vrrp_ebpf::wire::ethernet::{EthernetRepr, Mac};
     use vrrp_ebpf::wire::ipv4::{self, Ipv4Repr};
@@ -156,6 +167,36 @@ mod tests {
         assert_eq!(look(&maps, &v6).unwrap().0, 1);
     }
 
+    /// Nothing is counted, and nothing noted.
+    #[test]
+    fn what_goes_to_another_host_or_to_no_stack_is_left_alone() {
+        let (maps, untouched) = (maps(), maps());
+        let own = widen([192, 0, 2, 7].into());
+        maps.set_slot(SLOT, &Slot { version: 3, unicast: 1, source: own, ..Slot::UNUSED });
+        let to = |vrid, address: [u8; 4]| {
+            let mut frame = v4(vrid, 255);
+            frame[30..34].copy_from_slice(&address);
+            checksum::fill(&mut frame[14..34], 10, 0).unwrap();
+            frame
+        };
+        let mut of_no_stack = v4(52, 255);
+        of_no_stack[19] ^= 1;
+        for frame in [to(51, [192, 0, 2, 8]), to(52, [192, 0, 2, 8]), of_no_stack] {
+            assert!(look(&maps, &frame).is_none());
+        }
+        for row in [None, Some(SLOT)] {
+            assert_eq!(maps.counters(row).counts, untouched.counters(row).counts);
+        }
+        assert!(maps.strangers().is_empty());
+        // To us they are judged, in vain, for the checksum covers the destination.
+        let further = LocalKey::of_address(IFINDEX, Family::V4, widen([192, 0, 2, 8].into()));
+        maps.locals().set([further].into());
+        for address in [[192, 0, 2, 7], [192, 0, 2, 8]] {
+            assert!(look(&maps, &to(51, address)).is_none());
+        }
+        assert_eq!(maps.counters(Some(SLOT)).reject(Reject::Checksum), 2);
+    }
+
     #[test]
     fn the_watched_advert_is_noted_only() {
         let maps = maps();
@@ -172,12 +213,19 @@ mod tests {
         let mut broken = v4(51, 255);
         broken[36] ^= 1;
         assert!(look(&maps, &broken).is_none());
+        let mut of_no_stack = v4(51, 255);
+        of_no_stack[19] ^= 1;
+        assert!(look(&maps, &of_no_stack).is_none());
+        let mut headless = v4(51, 255);
+        headless[14] = 0x65;
+        assert!(look(&maps, &headless).is_none());
         assert!(look(&maps, &v4(51, 255)[..40]).is_none());
         assert!(look(&maps, &v4(52, 255)).is_none());
         let counted = maps.counters(Some(SLOT));
         assert_eq!(
-            [Reject::Ttl, Reject::Checksum, Reject::Truncated].map(|of| counted.reject(of)),
-            [1, 1, 1]
+            [Reject::Ttl, Reject::Checksum, Reject::Truncated, Reject::IpChecksum, Reject::IpHeader]
+                .map(|of| counted.reject(of)),
+            [1; 5]
         );
         assert_eq!(maps.counters(None).counter(Counter::UnknownVrid), 1);
         assert!(maps.peers(SLOT).next().is_none());

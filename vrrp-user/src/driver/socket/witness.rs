@@ -2,7 +2,8 @@
 //!
 //! Enters: an interface and a family. Leaves: who was heard since the last time. Absent: validity, as only what the
 //! program has let through comes here; the authentication header of version 2, which is another protocol to the kernel;
-//! what the program does not read, such as fragments, by which anybody could say that it hears less than sockets do.
+//! what the program does not read, such as fragments and what went to no address of this host, by which anybody could say
+//! that it hears less than sockets do.
 //! A raw socket costs other traffic nothing, where a packet socket is asked about each frame.
 
 use std::collections::BTreeSet;
@@ -12,9 +13,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use libc::c_int;
+use vrrp_ebpf::map::LocalKey;
+use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{Family, PROTOCOL, ipv4};
 
 use super::option::{set, set_buffer, socket};
+use crate::driver::locals::Locals;
 
 /// Of some forty adverts, each for as much as its buffer takes: who hears these hears the rest.
 const RECEIVE_BUFFER: c_int = 16 << 10;
@@ -32,13 +36,15 @@ const TELLING_V6: [c_int; 4] =
     [IPV6_RECVFRAGSIZE, libc::IPV6_RECVHOPOPTS, libc::IPV6_RECVRTHDR, libc::IPV6_RECVDSTOPTS];
 const IP_RECVFRAGSIZE: c_int = 25;
 const IPV6_RECVFRAGSIZE: c_int = 77;
-/// That something was told counts, and not what.
-const CONTROL_WORDS: usize = 8;
+/// Where a packet went to, by IPv6; of all else, that it was told counts, and not what.
+const DESTINATION: c_int = libc::IPV6_RECVPKTINFO;
+const CONTROL_WORDS: usize = 16;
 
 #[derive(Debug)]
 pub struct Witness {
     socket: OwnedFd,
     family: Family,
+    ifindex: u32,
     drops: u32,
 }
 
@@ -47,14 +53,33 @@ struct Received {
     /// Of what is in the buffer.
     length: usize,
     source: Option<IpAddr>,
+    destination: Option<IpAddr>,
     /// In one piece, and VRRP follows IP.
     is_plain: bool,
+}
+
+/// An advert that came to sockets.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Heard {
+    pub vrid: u8,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+}
+
+impl Heard {
+    /// Whether the program judges it too: sockets hear also what went to all hosts of a subnet, to any host of a kind
+    /// (anycast), or to an address that only a route makes this host's.
+    fn is_to_us(&self, ifindex: u32, locals: &Locals) -> bool {
+        let (family, destination) = (Family::of(self.destination), widen(self.destination));
+        self.destination.is_multicast()
+            || locals.contains(&LocalKey::of_address(ifindex, family, destination))
+    }
 }
 
 /// What a witness has heard since it was asked last.
 #[derive(Debug, Default)]
 pub struct Testimony {
-    heard: BTreeSet<(u8, IpAddr)>,
+    heard: BTreeSet<Heard>,
     /// There was more than it could keep.
     pub is_partial: bool,
 }
@@ -62,7 +87,7 @@ pub struct Testimony {
 impl Testimony {
     /// Whether adverts of this VRID came from anybody but `own`.
     pub fn has_heard(&self, vrid: u8, own: Option<IpAddr>) -> bool {
-        self.heard.iter().any(|(heard, source)| *heard == vrid && Some(*source) != own)
+        self.heard.iter().any(|heard| heard.vrid == vrid && Some(heard.source) != own)
     }
 }
 
@@ -78,42 +103,49 @@ impl Witness {
         let socket = socket(domain, libc::SOCK_RAW, PROTOCOL.into())?;
         let index = c_int::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
         set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, index)?;
+        if family == Family::V6 {
+            set(socket.as_fd(), level, DESTINATION, 1_i32)?;
+        }
         telling.iter().try_for_each(|option| set(socket.as_fd(), level, *option, 1_i32))?;
         set_buffer(socket.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
-        let mut this = Self { socket, family, drops: 0 };
+        let mut this = Self { socket, family, ifindex, drops: 0 };
         // Until it was bound it heard all interfaces.
-        this.take()?;
+        this.take(&Locals::default())?;
         Ok(this)
     }
 
-    /// Empties the queue, without waiting.
+    /// Empties the queue, without waiting, of a host that is addressed by `locals`.
     ///
     /// # Errors
     /// The kernel's, once for each: ENETDOWN.
-    pub fn take(&mut self) -> io::Result<Testimony> {
+    pub fn take(&mut self, locals: &Locals) -> io::Result<Testimony> {
         let mut heard = BTreeSet::new();
-        let is_left = self.drain(|vrid, source| {
-            heard.insert((vrid, source));
+        let is_left = self.drain(locals, |advert| {
+            heard.insert(advert);
         })?;
         let drops = self.drops()?;
         let is_partial = std::mem::replace(&mut self.drops, drops) != drops || is_left;
         Ok(Testimony { heard, is_partial })
     }
 
-    /// Empties the queue, without waiting, and tells VRID and source of each advert. Returns whether there is more: in
+    /// Empties the queue, without waiting, and tells each advert that the program judges too. Returns whether there is more: in
     /// a flood others come while it reads.
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn drain(&mut self, mut tell: impl FnMut(u8, IpAddr)) -> io::Result<bool> {
+    pub fn drain(&mut self, locals: &Locals, mut tell: impl FnMut(Heard)) -> io::Result<bool> {
         let mut bytes = [0; HEAD];
         for _ in 0..DRAIN_MAX {
-            let Some(Received { length, source, is_plain }) = self.receive(&mut bytes)? else {
+            let Some(Received { length, source, destination, is_plain }) = self.receive(&mut bytes)? else {
                 return Ok(false);
             };
-            let packet = bytes.get(..length).unwrap_or_default();
-            if let (true, Some(vrid), Some(source)) = (is_plain, vrid(self.family, packet), source) {
-                tell(vrid, source);
+            let vrid = vrid(self.family, bytes.get(..length).unwrap_or_default());
+            if let (true, Some(vrid), Some(source), Some(destination)) = (is_plain, vrid, source, destination)
+            {
+                let heard = Heard { vrid, source, destination };
+                if heard.is_to_us(self.ifindex, locals) {
+                    tell(heard);
+                }
             }
         }
         Ok(true)
@@ -137,14 +169,22 @@ impl Witness {
             let is_empty = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
             return if is_empty { Ok(None) } else { Err(error) };
         };
-        let source = match self.family {
+        let length = length.min(HEAD);
+        Ok(Some(match self.family {
             Family::V4 => {
-                let source = bytes.get(12..).and_then(|rest| rest.first_chunk::<4>());
-                source.map(|source| Ipv4Addr::from(*source).into())
+                let address = |at: usize| -> Option<IpAddr> {
+                    let octets = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>());
+                    octets.map(|octets| Ipv4Addr::from(*octets).into())
+                };
+                let is_plain = header.msg_controllen == 0;
+                Received { length, source: address(12), destination: address(16), is_plain }
             }
-            Family::V6 => Some(Ipv6Addr::from(name.sin6_addr.s6_addr).into()),
-        };
-        Ok(Some(Received { length: length.min(HEAD), source, is_plain: header.msg_controllen == 0 }))
+            Family::V6 => {
+                let (destination, is_plain) = told_of_ipv6(&header);
+                let source = Some(Ipv6Addr::from(name.sin6_addr.s6_addr).into());
+                Received { length, source, destination, is_plain }
+            }
+        }))
     }
 
     /// Packets for which there was no room.
@@ -167,6 +207,27 @@ impl Witness {
             Err(io::Error::last_os_error())
         }
     }
+}
+
+/// Where the packet went to, and whether nothing else was told of it.
+fn told_of_ipv6(header: &libc::msghdr) -> (Option<IpAddr>, bool) {
+    let (mut destination, mut is_plain) = (None, true);
+    // SAFETY: the kernel has filled the header in; its control buffer is alive and aligned.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: as above; null at the end.
+    while let Some(control) = unsafe { next.as_ref() } {
+        let is_whole = control.cmsg_len >= size_of::<libc::cmsghdr>() + size_of::<libc::in6_pktinfo>();
+        if (control.cmsg_level, control.cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) && is_whole {
+            // SAFETY: of this type, the message holds this structure, as its length agrees.
+            let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>().read_unaligned() };
+            destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+        } else {
+            is_plain = false;
+        }
+        // SAFETY: as above.
+        next = unsafe { libc::CMSG_NXTHDR(header, control) };
+    }
+    (destination, is_plain)
 }
 
 /// Raw sockets get the IP header with IPv4, and without it with IPv6 (raw(7), ipv6(7)).
@@ -201,9 +262,25 @@ mod tests {
     #[test]
     fn own_adverts_are_nobody_elses() {
         let (own, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let testimony = Testimony { heard: [(51, own), (52, other)].into(), is_partial: false };
+        let destination = IpAddr::from([224, 0, 0, 18]);
+        let heard = [(51, own), (52, other)].map(|(vrid, source)| Heard { vrid, source, destination });
+        let testimony = Testimony { heard: heard.into(), is_partial: false };
         assert!(!testimony.has_heard(51, Some(own)));
         assert!(testimony.has_heard(51, None) && testimony.has_heard(52, Some(own)));
         assert!(!testimony.has_heard(53, None));
+    }
+
+    #[test]
+    fn only_what_the_program_judges_too_counts() {
+        let locals = Locals::default();
+        let own: IpAddr = "fe80::1".parse().unwrap();
+        locals.set([LocalKey::of_address(7, Family::V6, widen(own))].into());
+        let heard = |ifindex, destination: &str| {
+            let destination: IpAddr = destination.parse().unwrap();
+            Heard { vrid: 51, source: destination, destination }.is_to_us(ifindex, &locals)
+        };
+        assert!(heard(7, "224.0.0.18") && heard(7, "ff02::12") && heard(7, "fe80::1"));
+        // On another link, of all hosts, and of an anycast address.
+        assert!(!heard(8, "fe80::1") && !heard(7, "10.0.0.255") && !heard(7, "2001:db8::"));
     }
 }

@@ -13,6 +13,7 @@ pub mod hook;
 pub(in crate::driver) mod ktime;
 mod link;
 mod load_error;
+mod local;
 mod occupant;
 mod orphan;
 pub mod pin;

@@ -2,7 +2,7 @@
 //! not know aya.
 
 use aya::Pod;
-use vrrp_ebpf::map::{Counters, InstanceKey, LeaseKey, Permit, PermitKey, Shortcut, Stranger};
+use vrrp_ebpf::map::{Counters, InstanceKey, LeaseKey, LocalKey, Permit, PermitKey, Shortcut, Stranger};
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -38,6 +38,13 @@ pub(super) struct Leased(pub(super) LeaseKey);
 
 // SAFETY: as above.
 unsafe impl Pod for Leased {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Local(pub(super) LocalKey);
+
+// SAFETY: as above.
+unsafe impl Pod for Local {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]

@@ -17,7 +17,7 @@ use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArra
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
-use vrrp_ebpf::map::{Event, InstanceKey, LeaseKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
+use vrrp_ebpf::map::{Event, InstanceKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
 
 use super::attach::{self, AttachError, Attached, Ground, Mode, Obstacle};
 use super::capabilities::{self, Capability};
@@ -26,9 +26,10 @@ use super::entry::{Entries, Entry, xdp};
 use super::hook::Hook;
 use super::link::Link;
 use super::load_error::LoadError;
+use super::local::LOCALS_MAX;
 use super::orphan::Claim;
 use super::pin::{self, PinError, Pins};
-use super::pod::{Key, Known, Leased, Place, Sender};
+use super::pod::{Key, Known, Leased, Local, Place, Sender};
 use super::report::Reporter;
 use super::ring::Ring;
 use super::unmapped::Unmapped;
@@ -58,7 +59,8 @@ pub struct Program {
     keys: BpfHashMap<MapData, Key, u32>,
     shortcuts: Array<MapData, Place>,
     permits: BpfHashMap<MapData, Sender, Known>,
-    leases: BpfHashMap<MapData, Leased, u32>,
+    pub(super) leases: BpfHashMap<MapData, Leased, u32>,
+    pub(super) locals: BpfHashMap<MapData, Local, u32>,
     maps: Arc<Maps>,
     /// All maps by name, to be pinned.
     all: Vec<(String, MapData)>,
@@ -103,6 +105,7 @@ impl Program {
             .map_max_entries("PERMITS", slots.saturating_mul(PERMITS_PER_SLOT))
             .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT).max(LEASES_MIN))
             .map_max_entries("LEASE_UNTIL", slots)
+            .map_max_entries("LOCALS", LOCALS_MAX)
             .map_max_entries("REPORTERS", slots.saturating_mul(REPORTERS_PER_SLOT))
             .load(OBJECT)
             .map_err(|error| LoadError::from_ebpf(&error))?;
@@ -116,6 +119,8 @@ impl Program {
             BpfHashMap::try_from(take(&mut ebpf, "PERMITS")?).map_err(|error| LoadError::from_map(&error))?;
         let leases =
             BpfHashMap::try_from(take(&mut ebpf, "LEASES")?).map_err(|error| LoadError::from_map(&error))?;
+        let locals =
+            BpfHashMap::try_from(take(&mut ebpf, "LOCALS")?).map_err(|error| LoadError::from_map(&error))?;
         let macs = BpfHashMap::try_from(take(&mut ebpf, "REPORTERS")?)
             .map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
@@ -126,6 +131,7 @@ impl Program {
             shortcuts,
             permits,
             leases,
+            locals,
             maps,
             all,
             pins: None,
@@ -355,20 +361,6 @@ impl Program {
             self.permits.insert(Sender(*key), Known(*permit), 0).map_err(io::Error::other)?;
         }
         Ok(())
-    }
-
-    /// Whoever asks for this address is heard only while the lease of the slot runs.
-    ///
-    /// # Errors
-    /// The kernel's; E2BIG where there are more than there is room for.
-    pub fn fence(&mut self, key: LeaseKey, slot: u32) -> io::Result<()> {
-        self.leases.insert(Leased(key), slot, 0).map_err(io::Error::other)
-    }
-
-    /// Whoever asks for this address is heard.
-    pub fn unfence(&mut self, key: LeaseKey) {
-        // Not there where there was no room for it.
-        let _ = self.leases.remove(&Leased(key));
     }
 
     /// Adverts of `key` are those of an unknown VRID again.

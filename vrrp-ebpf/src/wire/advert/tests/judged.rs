@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::*;
 use crate::wire::advert::Advert;
-use crate::wire::frame::dissect;
+use crate::wire::frame::{NotAdvert, dissect};
 use crate::wire::vectors::{SIGNED_IPV4, SIGNED_IPV6, V2_PASS, V3_IPV4, V3_IPV6};
 use crate::wire::{PROTOCOL, TRAILER_LEN};
 
@@ -257,6 +257,8 @@ fn reseal(case: &mut Case) {
 fn every_reject() {
     // What takes more than the message and its form to see.
     let elsewhere = [
+        Reject::IpHeader,
+        Reject::IpChecksum,
         Reject::Peer,
         Reject::AuthMalformed,
         Reject::AuthKey,
@@ -270,6 +272,43 @@ fn every_reject() {
         let case = Case::new(V2, 3, ChecksumForm::Plain).with(fault);
         assert_eq!(case.judge(), Err(reject), "{row}");
     }
+}
+
+/// What the stack would throw away, whatever is in it: each bit of an IPv4 header counts, and the version of either.
+#[test]
+fn ip_headers() {
+    let judged = |bytes: &[u8], version| {
+        let frame = dissect(bytes, 0).unwrap();
+        let slot = Slot { version, auth_type: u8::from(version == 2), auth_data: PASSWORD, ..Slot::UNUSED };
+        judge(bytes, &frame, &slot, |length| bytes.get(frame.at..frame.at + length).map(checksum::sum))
+    };
+    // Of the fields behind, none makes another frame of it: TOS, identification, TTL, checksum.
+    for at in [15, 18, 19, 22, 24, 25] {
+        for bit in 0..8 {
+            let mut bytes = V2_PASS;
+            bytes[at] ^= 1 << bit;
+            assert_eq!(judged(&bytes, 2), Err(Reject::IpChecksum), "bit {bit} of byte {at}");
+        }
+    }
+    for first in (0..=255).filter(|first| *first != 0x45) {
+        let mut bytes = V2_PASS;
+        bytes[14] = first;
+        let is_header = first >> 4 == 4 && first & 0x0f >= 5;
+        let expected = if is_header { Reject::IpChecksum } else { Reject::IpHeader };
+        match dissect(bytes.as_slice(), 0) {
+            Ok(_) => assert_eq!(judged(&bytes, 2), Err(expected), "{first:#x}"),
+            // The header would end where the message does.
+            Err(error) => {
+                assert!(first & 0x0f > 10 && error == NotAdvert::Truncated, "{first:#x}: {error:?}")
+            }
+        }
+    }
+    for version in (0..16).filter(|version| *version != 6) {
+        let mut bytes = V3_IPV6;
+        bytes[14] = version << 4 | bytes[14] & 0x0f;
+        assert_eq!(judged(&bytes, 3), Err(Reject::IpHeader), "version {version}");
+    }
+    assert!(judged(&V2_PASS, 2).is_ok() && judged(&V3_IPV6, 3).is_ok());
 }
 
 /// Of two faults the earlier one is named. The later is made first, for CARP and the longest message replace what was
@@ -290,7 +329,7 @@ fn sum_is_lazy() {
     for (reject, _, fault) in FAULTS {
         let case = Case::new(V2, 3, ChecksumForm::Plain).with(fault);
         let mut asked = 0;
-        let judged = judge(case.message.as_slice(), &case.frame, &case.slot, |_| {
+        let judged = case.judge_with(|_| {
             asked += 1;
             Some(checksum::sum(&case.message))
         });
@@ -298,8 +337,7 @@ fn sum_is_lazy() {
         assert_eq!(asked, usize::from(reject as u8 >= Reject::Checksum as u8), "{reject}");
     }
     let case = Case::new(V3_CS, 1, ChecksumForm::Plain);
-    let judged = judge(case.message.as_slice(), &case.frame, &case.slot, |_| None);
-    assert_eq!(judged, Err(Reject::Truncated));
+    assert_eq!(case.judge_with(|_| None), Err(Reject::Truncated));
 }
 
 /// R05: cut at every length, in the packet and in what its IP header says.

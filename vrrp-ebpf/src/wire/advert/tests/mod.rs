@@ -6,7 +6,7 @@ mod written;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{AdvertRepr, Auth, Dialect, fill_checksum, judge};
+use super::{AdvertRepr, Auth, Dialect, fill_checksum, judge, judge_envelope, judge_message};
 use crate::wire::address::widen;
 use crate::wire::frame::Frame;
 use crate::wire::{ChecksumForm, Family, Reject, Sighting, Slot, checksum};
@@ -47,8 +47,10 @@ impl Case {
                 family: dialect.family(),
                 ttl: 255,
                 vlan: 0,
+                version_ihl: if matches!(dialect.family(), Family::V4) { 0x45 } else { 0x60 },
                 source: widen(source),
                 destination: widen(destination),
+                ip: 0,
                 at: 0,
                 length: buffer.len(),
                 prefix: 0,
@@ -60,9 +62,13 @@ impl Case {
     }
 
     fn judge(&self) -> Result<(Sighting, ChecksumForm), Reject> {
-        judge(self.message.as_slice(), &self.frame, &self.slot, |length| {
-            self.message.get(..length).map(checksum::sum)
-        })
+        self.judge_with(|length| self.message.get(..length).map(checksum::sum))
+    }
+
+    /// There is no IP header before it.
+    fn judge_with(&self, sum: impl FnOnce(usize) -> Option<u64>) -> Result<(Sighting, ChecksumForm), Reject> {
+        judge_envelope(self.message.as_slice(), &self.frame, &self.slot)?;
+        judge_message(self.message.as_slice(), &self.frame, &self.slot, sum)
     }
 
     /// Puts the checksum right after a change.

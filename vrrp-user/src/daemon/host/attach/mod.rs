@@ -29,8 +29,10 @@ use crate::daemon::queue::{Input, Queue};
 use crate::daemon::record::{Record, RungNote};
 use crate::daemon::reload::change::{Changes, Configured};
 use crate::driver::Rung;
+use crate::driver::locals::locals;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::Filter;
+use crate::driver::netlink::table::Table;
 use crate::driver::socket::{Listener, Membership};
 use crate::driver::xdp::{Attached, Hook, Mode, PinError, Pins, Program, remove_filters};
 use crate::protocol::{InstanceId, InstanceSettings};
@@ -240,6 +242,16 @@ impl Attachments {
                 warn!(%interface, %error, "reports of group membership leave with the virtual MAC address");
                 self.refused.insert(*ifindex);
             }
+        }
+    }
+
+    /// This is what links and addresses say. Told before what they mean to the instances.
+    pub fn set_locals(&mut self, table: &Table) {
+        let (new, gone) = self.maps.locals().set(locals(table));
+        if let Some(program) = &mut self.program
+            && let Err(error) = program.set_locals(&new, &gone)
+        {
+            warn!(%error, "unicast adverts to some addresses of this host are not heard");
         }
     }
 
