@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::ethernet::Mac;
-use vrrp_tests::clock::until;
+use vrrp_tests::clock::{Deadline, until};
 use vrrp_tests::daemon::{Daemon, Instance, Mode};
 use vrrp_tests::hider::Hider;
 use vrrp_tests::malformed::Forger;
@@ -110,6 +110,34 @@ fn adverts_that_only_the_stack_puts_together_hold_no_takeover_off() -> Result<()
             pair.observer.wait_for_advert(1, death, Duration::from_secs(2))?;
             ensure!(pair.running(1)?.status()?["interfaces"][0]["rung"] == "tcx", "another rung");
             Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The macvlan with the virtual MAC address takes what a master sends from its own, and the parent's sockets hear nothing of
+/// it: that is no firewall's doing.
+#[test]
+fn a_backup_with_a_virtual_mac_address_is_not_told_to_look_for_a_firewall() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    for (mode, instance) in [
+        (Mode::Tcx, Instance::v3 as fn(u8) -> Instance),
+        (Mode::Native, Instance::v3),
+        (Mode::Tcx, Instance::v6),
+    ] {
+        let instance = |priority| instance(priority).line("use_vmac");
+        Pair::settled(roles(Daemon::Vrrpx(mode), instance(200), instance(100)))?.check(|pair| {
+            // A difference counts after three looks, two seconds apart at most.
+            let end = Deadline::after(Duration::from_secs(9));
+            while !end.passed() {
+                ensure!(deaf(pair)?.is_null(), "{}", deaf(pair)?);
+                sleep(Duration::from_millis(500));
+            }
+            let log = pair.running(1)?.log();
+            ensure!(!log.contains("no socket of this host"), "told in the log");
+            pair.wait_for_master(0)
         })?;
     }
     Ok(())

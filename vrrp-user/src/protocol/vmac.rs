@@ -38,6 +38,12 @@ impl VmacSettings {
         self.own.iter().chain(&self.further)
     }
 
+    /// Whether the kernel keeps adverts on `interface` from its sockets: a macvlan in private mode takes each group's frames
+    /// that come with its own MAC address, which is that of every master with a virtual one (`macvlan_handle_frame`).
+    pub fn keep_from_sockets(&self, interface: &Arc<str>) -> bool {
+        self.all().any(|vmac| vmac.parent == *interface)
+    }
+
     /// The interface that adverts leave from, where it is not the instance's.
     pub fn sender(&self) -> Option<&Arc<str>> {
         self.own.as_ref().filter(|_| !self.transmit_base).map(|vmac| vmac.name.as_arc())

@@ -124,7 +124,10 @@ impl Hearing {
                 if testimony.has_heard(settings.vrid.number(), source) {
                     (mark.unheard, mark.quiet) = (0, 0);
                     mark.heard_by_sockets(is_new, || maps.counters(Some(id.0)).adverts());
-                } else if is_new && !testimony.is_partial {
+                } else if is_new
+                    && !testimony.is_partial
+                    && !settings.vmacs.keep_from_sockets(&settings.interface)
+                {
                     (mark.unheard, mark.quiet) = (mark.unheard.saturating_add(1), 0);
                 } else if !is_new {
                     mark.heard_by_nobody();
