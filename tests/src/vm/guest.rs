@@ -26,10 +26,12 @@ const QEMU: &str = "qemu-system-x86_64";
 /// The processor's counter is calibrated at the start, wrongly where other machines are busy then; this one is the host's
 /// clock.
 const CLOCK: &str = "clocksource=hpet";
-/// Some ten times what it takes on an idle machine.
-const BOOT: Duration = Duration::from_secs(120);
+/// Far more than the ten seconds that it takes on an idle machine.
+const BOOT: Duration = Duration::from_secs(300);
 /// A program that does no more than look or set something.
 const SHORT: Duration = Duration::from_secs(60);
+/// How many times as long waits are in a guest.
+const EMULATED: &str = "4";
 /// Lines of the console that an error ends with.
 const TAIL: usize = 40;
 
@@ -229,6 +231,7 @@ impl Guest {
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             environment: environment
                 .iter()
+                .chain(&[(SLOWNESS, EMULATED)])
                 .map(|&(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         })?;

@@ -78,8 +78,8 @@ fn directory() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(VARIABLE) {
         return Ok(path.into());
     }
-    let build = built(".");
-    let target = build.parent().and_then(Path::parent).context("the build directory has no parent")?;
+    let beside = built("kernels");
+    let target = beside.parent().and_then(Path::parent).context("the build directory has no parent")?;
     Ok(target.join("kernels"))
 }
 

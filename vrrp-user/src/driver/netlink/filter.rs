@@ -23,8 +23,8 @@ const CLSACT: &str = "clsact";
 const PREFIX: &str = "vrrpx:";
 /// CLS_BPF_NAME_LEN of the kernel, with its NUL.
 const NAME_MAX: usize = 256;
-/// In the order of the network, as the kernel keeps it in `tcm_info`.
-const ETH_P_ALL: u16 = (libc::ETH_P_ALL as u16).to_be();
+/// ETH_P_ALL of `linux/if_ether.h`, in the order of the network, as the kernel keeps it in `tcm_info`.
+const ETH_P_ALL: u16 = 3_u16.to_be();
 /// Tried in turn, as the filters of one preference are of one kind.
 const PREFERENCES: std::ops::RangeInclusive<u16> = 1..=64;
 const INGRESS: TcHandle = TcHandle { major: u16::MAX, minor: TcHandle::MIN_INGRESS };

@@ -225,7 +225,8 @@ fn filter() -> [sock_filter; FILTER_LEN] {
     const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
     const ETHERTYPE: u32 = 12;
     const CONTROL: u32 = ETHERTYPE + 2;
-    const TAG: u32 = ethernet::TAG_LEN as u32;
+    const TAG: u32 = 4;
+    const _: () = assert!(TAG as usize == ethernet::TAG_LEN);
     const IPV4_PROTOCOL: u32 = 14 + 9;
     const IPV6_NEXT_HEADER: u32 = 14 + 6;
     let (protocol, other_host) = (u32::from(PROTOCOL), u32::from(libc::PACKET_OTHERHOST));

@@ -299,7 +299,7 @@ fn ip_headers() {
             Ok(_) => assert_eq!(judged(&bytes, 2), Err(expected), "{first:#x}"),
             // The header would end where the message does.
             Err(error) => {
-                assert!(first & 0x0f > 10 && error == NotAdvert::Truncated, "{first:#x}: {error:?}")
+                assert!(first & 0x0f > 10 && error == NotAdvert::Truncated, "{first:#x}: {error:?}");
             }
         }
     }
