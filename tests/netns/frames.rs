@@ -197,7 +197,7 @@ fn unicast_to_an_address_that_came_later_is_heard() -> Result<()> {
     alone(&Instance::v3(100).unicast("10.77.0.1", "10.77.0.100"), |pair| {
         let before = stance(pair, 0)?;
         let frame = better()?.destination([10, 77, 9, 9].into()).destination_mac(NODE_MAC);
-        send(pair, &[frame.clone()])?;
+        send(pair, std::slice::from_ref(&frame))?;
         is_unmoved(pair, &before)?;
         pair.node(0)?.namespace.ip("address add 10.77.9.9/32 dev lo")?;
         let forger = Forger::new(&pair.lab.client, 51)?;

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vrrp_ebpf::map::{PAYLOAD_MAX, Slot};
 use vrrp_ebpf::wire::address::widen;
-use vrrp_ebpf::wire::advert::{Advert, AdvertRepr, Auth, Dialect, Illegal, fill_checksum, judge};
+use vrrp_ebpf::wire::advert::{
+    Advert, AdvertRepr, Auth, Dialect, Illegal, fill_checksum, judge, judge_envelope, judge_message,
+};
 use vrrp_ebpf::wire::arp::{self, ArpRepr};
 use vrrp_ebpf::wire::ethernet::{self, EthernetRepr};
 use vrrp_ebpf::wire::frame::{self, Frame};
@@ -171,8 +173,10 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
         family: dialect.family(),
         ttl: 255,
         vlan: 0,
+        version_ihl: if matches!(dialect.family(), Family::V4) { 0x45 } else { 0x60 },
         source: widen(source),
         destination: widen(destination),
+        ip: 0,
         at: 0,
         length: message.len(),
         prefix: 0,
@@ -186,7 +190,9 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
         Dialect::V3 { .. } => Slot { version: 3, ..Slot::UNUSED },
     };
     let slot = Slot { no_addresses: u8::from(repr.addresses().is_empty()), ..slot };
-    let judged = judge(&*message, &frame, &slot, |_| Some(checksum::sum(message)));
+    // There is no IP header before it.
+    let judged = judge_envelope(&*message, &frame, &slot)
+        .and_then(|()| judge_message(&*message, &frame, &slot, |_| Some(checksum::sum(message))));
     if message.len() > PAYLOAD_MAX {
         assert_eq!(judged, Err(Reject::TooLong));
         return;
