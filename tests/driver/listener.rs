@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use vrrp_ebpf::wire::{ipv4, ipv6};
+use vrrp_ebpf::wire::{Family, ipv4, ipv6};
+use vrrp_tests::packet::Frame;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::socket::{AdvertSender, Listener, Membership, Outgoing};
 use vrrp_user::protocol::{InstanceId, Priority};
@@ -63,6 +64,31 @@ fn other_traffic_wakes_nobody() {
     inject(&cable.left, &[frame(112, false)]);
     assert!(readable(&listener, PATIENCE));
     assert_eq!(listener.drain(64, |heard, _| assert_eq!(heard, frame(112, false))).unwrap(), 1);
+}
+
+/// Of both families, behind as many tags as the program looks behind; the kernel has taken the outer one out.
+#[test]
+fn tags_of_priority_are_looked_behind() {
+    const PRIORITY: [u8; 4] = [0x81, 0, 0xe0, 0];
+    const SERVICE_PRIORITY: [u8; 4] = [0x88, 0xa8, 0xe0, 0];
+    const VLAN_7: [u8; 4] = [0x81, 0, 0xe0, 7];
+    let Some(cable) = Cable::new() else { return };
+    let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
+    let v6 = Frame::to_group(Family::V6).payload([0x31, 51]).padded().build();
+    let tcp = Frame::to_group(Family::V6).protocol(6).padded().build();
+    let tagged = |frame: &[u8], tags: &[[u8; 4]]| [&frame[..12], &tags.concat(), &frame[12..]].concat();
+    for plain in [frame(112, false), v6] {
+        for tags in [&[VLAN_7][..], &[PRIORITY, VLAN_7], &[PRIORITY, PRIORITY, VLAN_7], &[PRIORITY; 4]] {
+            inject(&cable.left, &[tagged(&plain, tags)]);
+            assert!(!readable(&listener, SILENCE), "{tags:02x?}");
+        }
+        for tags in [&[PRIORITY][..], &[SERVICE_PRIORITY, PRIORITY], &[PRIORITY; 3]] {
+            inject(&cable.left, &[tagged(&tcp, tags), tagged(&plain, tags)]);
+            assert!(readable(&listener, PATIENCE), "{tags:02x?}");
+            let expected = tagged(&plain, &tags[1..]);
+            assert_eq!(listener.drain(64, |heard, _| assert_eq!(heard, expected)).unwrap(), 1, "{tags:02x?}");
+        }
+    }
 }
 
 #[test]
