@@ -1,10 +1,6 @@
 //! Runs programs of this host, mostly tests, in a virtual machine with a kernel of its own; see `vrrp_tests::vm`.
 //!
-//! As cargo's runner it runs any test program so:
-//! ```sh
-//! CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$PWD/target/debug/vm --kernel 6.1" \
-//!     cargo test -p vrrp-tests --test netns -- --test-threads=1 election
-//! ```
+//! As cargo's runner for the host's target it runs any test program: docs/testing.md has the command.
 
 use std::io::Write;
 use std::path::Path;
