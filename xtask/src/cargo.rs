@@ -17,6 +17,10 @@ pub(crate) fn root() -> Result<PathBuf> {
 pub(crate) fn cargo() -> Result<Command> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()?);
+    // What is built once needs nothing kept for a second build: 10 GB.
+    if std::env::var_os("CI").is_some() {
+        command.env("CARGO_INCREMENTAL", "0");
+    }
     Ok(command)
 }
 
