@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 21] = [
+const NEEDED: [(&str, &str); 22] = [
     ("busybox", "busybox-static"),
     ("dbus-daemon", "dbus-daemon"),
     ("depmod", "kmod"),
@@ -30,6 +30,7 @@ const NEEDED: [(&str, &str); 21] = [
     ("setpriv", "util-linux"),
     ("strip", "binutils"),
     ("systemctl", "systemd"),
+    ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("vrrpd", "frr"),
     ("xz", "xz-utils"),

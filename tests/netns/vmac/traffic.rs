@@ -1,36 +1,69 @@
 //! What leaves with the virtual MAC address, what does not, and what comes through.
 
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStderr, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4, VIRTUAL_V6};
+use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::probe::Prober;
+use vrrp_tests::require;
 
 use super::{MAC, VMAC, carrier, setting};
 use crate::{ours, roles, subject};
+
+/// What comes over a node's cable, as tcpdump prints it.
+struct Dump {
+    process: Child,
+    /// tcpdump writes to it once more at its end, and must be able to.
+    _told: BufReader<ChildStderr>,
+}
+
+impl Dump {
+    /// Frames are caught from its return on, for as many seconds.
+    fn start(lan: &Namespace, port: &str, seconds: u32, filter: &str) -> Result<Self> {
+        let mut command = lan.command("timeout")?;
+        command.arg(seconds.to_string());
+        command.args(["tcpdump", "-i", port, "-Q", "in", "-nne", "--immediate-mode", filter]);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut told = BufReader::new(process.stderr.take().context("no output")?);
+        let mut text = String::new();
+        while !text.contains("listening on") {
+            ensure!(told.read_line(&mut text)? > 0, "tcpdump does not listen: {text}");
+        }
+        Ok(Self { process, _told: told })
+    }
+
+    /// At its end.
+    fn seen(self) -> Result<String> {
+        Ok(String::from_utf8(self.process.wait_with_output()?.stdout)?)
+    }
+}
+
+/// The daemon under test, where tcpdump is there too.
+fn seen_by_tcpdump() -> Option<Daemon> {
+    subject().filter(|_| require("tcpdump"))
+}
 
 /// X02.
 #[test]
 fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
     for (lines, advertising) in [("use_vmac", MAC), ("use_vmac\n    vmac_xmit_base", "02:00:00:00:00:01")] {
-        let Some(daemon) = subject() else { return Ok(()) };
+        let Some(daemon) = seen_by_tcpdump() else { return Ok(()) };
         let instance = |priority| Instance::v3(priority).line(lines);
         let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
-        let mut command = pair.lab.lan.command("timeout")?;
-        command.args(["3", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode"]);
-        command.arg(format!("ip proto 112 or (arp and src host {VIRTUAL_V4})"));
-        let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        std::thread::sleep(Duration::from_millis(500));
+        let filter = format!("ip proto 112 or (arp and src host {VIRTUAL_V4})");
+        let dump = Dump::start(&pair.lab.lan, "port0", 3, &filter)?;
         pair.start(0)?;
         pair.start(1)?;
         pair.check(|pair| {
             pair.wait_for_master(0)?;
             ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
-            let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+            let seen = dump.seen()?;
             let (adverts, announcements): (Vec<_>, Vec<_>) =
                 seen.lines().filter(|line| !line.is_empty()).partition(|line| line.contains("VRRPv3"));
             let from = |lines: &[&str], mac| {
@@ -46,7 +79,7 @@ fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
 
 #[test]
 fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
-    let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
+    let Some(daemon) = seen_by_tcpdump().filter(|_| ours()) else { return Ok(()) };
     let config = |priority| Config {
         instances: vec![
             Instance::v3(priority).line("use_vmac"),
@@ -56,12 +89,8 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
     };
     let pair = Pair::idle([200, 100].map(|priority| Role::new(daemon, config(priority))))?;
     pair.check(|pair| {
-        let dump = ["6", "tcpdump", "-i", "port1", "-Q", "in", "-nne", "--immediate-mode"];
         let of_a_router = "ether src 00:00:5e:00:01:33 or 00:00:5e:00:02:33";
-        let mut command = pair.lab.lan.command("timeout")?;
-        command.args(dump).arg(of_a_router).stdout(Stdio::piped()).stderr(Stdio::null());
-        let dump = command.spawn()?;
-        std::thread::sleep(Duration::from_millis(500));
+        let dump = Dump::start(&pair.lab.lan, "port1", 6, of_a_router)?;
         // The better one first: the other is backup all the time.
         pair.start(0)?;
         pair.wait_for_address(0, VIRTUAL_V6.parse()?, true)?;
@@ -73,7 +102,7 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
         for address in ["10.77.0.2", "fd77::2", &format!("{link_local}%{INTERFACE}")] {
             pair.lab.client.run("ping", &["-n", "-c", "1", "-W", "1", address])?;
         }
-        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+        let seen = dump.seen()?;
         let seen = seen.trim();
         ensure!(seen.is_empty(), "the backup has sent {seen}");
         Ok(())
@@ -109,14 +138,11 @@ fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
 fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
     // Without a program they do.
     let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
-    let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
+    let Some(daemon) = seen_by_tcpdump().filter(with_program) else { return Ok(()) };
     let instance = |priority| Instance::v6(priority).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
-    let mut command = pair.lab.lan.command("timeout")?;
     let reports = "icmp6[0] == 143 or icmp6[0] == 131 or icmp6[0] == 132 or (ip6 proto 0 and ip6[40] == 58)";
-    command.args(["7", "tcpdump", "-i", "port0", "-Q", "in", "-nne", "--immediate-mode", reports]);
-    let dump = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    std::thread::sleep(Duration::from_millis(500));
+    let dump = Dump::start(&pair.lab.lan, "port0", 7, reports)?;
     pair.start(0)?;
     pair.start(1)?;
     pair.check(|pair| {
@@ -124,7 +150,7 @@ fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
         std::thread::sleep(Duration::from_secs(1));
         pair.stop(0)?;
         pair.wait_for_master(1)?;
-        let seen = String::from_utf8(dump.wait_with_output()?.stdout)?;
+        let seen = dump.seen()?;
         // keepalived's macvlan sends from the link-local address of its parent.
         let from_it = !ours() || seen.contains("fe80::200 > ");
         ensure!(from_it && !seen.is_empty(), "there are no reports, which shows nothing: {seen}");
