@@ -125,18 +125,17 @@ fn table(cell: Cell) -> Outcome {
         };
     }
     let stays = Interval::SECOND.duration();
+    let yields = |reason| {
+        outcome(State::Backup, learned, &format!("advert {priority}, remove, watch, BACKUP {reason}"))
+    };
     match cell.kind {
         Kind::Release => outcome(State::Master, stays, &format!("advert {priority}")),
         Kind::Lower | Kind::EqualFromLower => {
             outcome(State::Master, stays, &format!("advert {priority}, contest"))
         }
-        Kind::Owner if cell.is_owner => {
-            outcome(State::Backup, learned, "remove, watch, BACKUP higher_address")
-        }
-        Kind::EqualFromHigher => outcome(State::Backup, learned, "remove, watch, BACKUP higher_address"),
-        Kind::Higher | Kind::Owner => {
-            outcome(State::Backup, learned, "remove, watch, BACKUP higher_priority")
-        }
+        Kind::Owner if cell.is_owner => yields("higher_address"),
+        Kind::EqualFromHigher => yields("higher_address"),
+        Kind::Higher | Kind::Owner => yields("higher_priority"),
     }
 }
 

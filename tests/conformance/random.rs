@@ -137,7 +137,7 @@ impl Account {
                     id
                 }
                 Action::ReportPriority(id, _) | Action::ReportContest(id, _) => id,
-                Action::ReportAbandoned(id) => id,
+                Action::ReportAbandoned(id) | Action::Heed(id, _) => id,
                 Action::ReportGroup(id, transition) => {
                     prop_assert_eq!(self.group.0, transition.from);
                     prop_assert!(transition.epoch > self.group.1);

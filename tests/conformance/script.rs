@@ -9,7 +9,8 @@
 //! ```
 //! Inputs: `startup`, `shutdown`, `restart` (another process goes on), `link up|down`, `source N|none`,
 //! `track N up|down`, `hear P from N [every Ncs]`, `lost address|path`, `lapsed`, `refused`, `deaf`,
-//! `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`. Time: `wait T` wakes at every timeout,
+//! `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`, `ask` (a question for an address, of which
+//! the router hears if it wants to). Time: `wait T` wakes at every timeout,
 //! `sleep T` lets time pass
 //! unhandled, `freeze T` too but then handles what was due, `call` handles what is due now. Assertions: `is STATE`,
 //! `epoch N`, `away N`, `rivalled T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known),
@@ -59,6 +60,7 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         }
         ["lost", "address"] => bench.handle(&Event::Lost(ID, Loss::Address)),
         ["deaf"] => bench.handle(&Event::Deaf(ID)),
+        ["ask"] => bench.ask(),
         ["lapsed"] => bench.handle(&Event::Lapsed(ID)),
         ["refused"] => bench.handle(&Event::Refused(ID)),
         ["lost", "flushed"] => bench.handle(&Event::Lost(ID, Loss::Flushed)),

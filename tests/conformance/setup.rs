@@ -74,7 +74,7 @@ impl Variant {
             lower_prio_no_advert: false,
             accept: true,
             owner_ignores: false,
-            higher_prio_send_advert: false,
+            higher_prio_send_advert: true,
             handover: Order::Strict,
             ignore_own_link: false,
             tracks: Vec::new(),
@@ -107,6 +107,8 @@ pub(crate) struct Bench {
     pub(crate) router: Router,
     pub(crate) variant: Variant,
     pub(crate) now: Timestamp,
+    /// From when on the router wants to hear of a question.
+    pub(crate) heed: Option<Timestamp>,
 }
 
 impl Bench {
@@ -116,7 +118,7 @@ impl Bench {
         let now = Timestamp::from_nanos(1_000_000_000_000);
         router.handle(&Event::Link(ID, true), now);
         router.handle(&Event::Source(ID, Some(variant.address(100))), now);
-        Self { router, variant, now }
+        Self { router, variant, now, heed: None }
     }
 
     pub(crate) fn started(variant: Variant, settings: InstanceSettings) -> Self {
@@ -211,8 +213,23 @@ impl Bench {
         self.instance().state()
     }
 
+    /// A question, of which the router hears if it wants to.
+    pub(crate) fn ask(&mut self) -> Vec<String> {
+        match self.heed.take_if(|from| *from <= self.now) {
+            Some(_) => self.handle(&Event::Asked(ID)),
+            None => Vec::new(),
+        }
+    }
+
     fn drain(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.router.poll_action()).map(|action| describe(&action)).collect()
+        let mut actions = Vec::new();
+        while let Some(action) = self.router.poll_action() {
+            match action {
+                Action::Heed(_, from) => self.heed = Some(from),
+                action => actions.push(describe(&action)),
+            }
+        }
+        actions
     }
 }
 
@@ -233,6 +250,7 @@ pub(crate) fn describe(action: &Action) -> String {
         }
         Action::ReportPriority(_, priority) => write!(words, "priority {priority}"),
         Action::ReportContest(..) => write!(words, "contest"),
+        Action::Heed(..) => write!(words, "heed"),
         Action::PutBack(..) => write!(words, "put back"),
         Action::ReportAbandoned(..) => write!(words, "abandoned"),
         Action::ReportGroup(_, transition) => {

@@ -1,11 +1,14 @@
 //! Who becomes master among daemons of different kinds.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use vrrp_tests::arp::ArpProber;
+use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::pair::{Pair, Role};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
 use vrrp_tests::require;
 
@@ -146,5 +149,28 @@ fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
             ensure!(!adverts.is_empty(), "node 1 is silent");
             Ok(())
         })
+    })
+}
+
+/// Ours has answered clients while it was cut off from keepalived, and yields with an advert: keepalived announces itself
+/// again because of that.
+#[test]
+fn after_a_split_keepalived_tells_the_clients_of_ours() -> Result<()> {
+    if !can_run(&[OURS, Daemon::Keepalived]) {
+        return Ok(());
+    }
+    let roles = [role(Daemon::Keepalived, Instance::v3(200)), role(OURS, Instance::v3(100))];
+    Pair::settled(roles)?.check(|pair| {
+        for moment in [0, 25, 50, 75] {
+            pair.lab.part(true)?;
+            let client = ArpProber::new(&pair.lab, VIRTUAL_V4.parse()?, Duration::from_millis(2))?;
+            let cut = pair.mark();
+            until("answers of node 1", SETTLE, || client.answers(1, cut) > 100)?;
+            std::thread::sleep(Duration::from_millis(moment));
+            pair.lab.part(false)?;
+            pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
+            pair.observer.wait_until_mended([1, 0], VIRTUAL_V4.parse()?, cut, Duration::from_secs(2))?;
+        }
+        Ok(())
     })
 }

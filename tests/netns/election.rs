@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use vrrp_tests::clock::nanos;
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::arp::ArpProber;
+use vrrp_tests::clock::{nanos, until};
 use vrrp_tests::daemon::Instance;
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, SETTLE};
 
-use crate::{pair, roles, subject};
+use crate::{ours, pair, roles, subject};
 
 /// Long enough for a start and an election at 100 ms adverts.
 const LONG: Duration = Duration::from_secs(3);
@@ -58,6 +59,27 @@ fn of_two_masters_the_lower_one_yields() -> Result<()> {
         pair.wait_for_master(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)
+    })
+}
+
+/// Whichever of the two hears the other one first.
+#[test]
+fn after_a_split_each_client_learns_who_is_master() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    pair(subject().context("no subject")?)?.check(|pair| {
+        for moment in [0, 17, 34, 51, 68, 85] {
+            pair.lab.part(true)?;
+            let client = ArpProber::new(&pair.lab, VIRTUAL_V4.parse()?, Duration::from_millis(2))?;
+            let cut = pair.mark();
+            until("answers of node 1", SETTLE, || client.answers(1, cut) > 100)?;
+            std::thread::sleep(Duration::from_millis(moment));
+            pair.lab.part(false)?;
+            pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
+            pair.observer.wait_until_mended([1, 0], VIRTUAL_V4.parse()?, cut, Duration::from_secs(2))?;
+        }
+        Ok(())
     })
 }
 

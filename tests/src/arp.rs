@@ -36,20 +36,43 @@ impl ArpProber {
     /// # Errors
     /// When the sockets are refused.
     pub fn new(lab: &Lab, target: Ipv4Addr, period: Duration) -> Result<Self> {
+        Self::start(lab, target, period, false)
+    }
+
+    /// As [`ArpProber::new`], by another client each time, so that a late answer belongs to its own request.
+    ///
+    /// # Errors
+    /// When the sockets are refused.
+    pub fn by_many(lab: &Lab, target: Ipv4Addr, period: Duration) -> Result<Self> {
+        Self::start(lab, target, period, true)
+    }
+
+    fn start(lab: &Lab, target: Ipv4Addr, period: Duration, by_many: bool) -> Result<Self> {
         let (sender, receiver, interface) =
             lab.client.enter(|| Ok((sending_socket()?, packet_socket()?, index_of(INTERFACE)?)))?;
         let asks = Arc::new(Mutex::new(Vec::new()));
         let (sent, answered) = (Arc::clone(&asks), Arc::clone(&asks));
-        let request = request(target);
+        let mut request = request(target);
         let asking = Workers::default()
             .with_pace(period, move || {
-                lock(&sent).push(Ask { sent: realtime(), by: Vec::new() });
+                let number = {
+                    let mut asks = lock(&sent);
+                    asks.push(Ask { sent: realtime(), by: Vec::new() });
+                    asks.len() - 1
+                };
+                if let (true, Some(sender)) = (by_many, request.get_mut(ASKER)) {
+                    sender.copy_from_slice(&asker(number).octets());
+                }
                 // A request that is not sent is one that nobody answers.
                 let _refused = send(&sender, interface, &request);
             })?
             .with_frames(receiver, move |got, frame| {
                 if let Some(node) = answerer(frame, target) {
-                    record(&mut lock(&answered), node, got.at);
+                    let mut asks = lock(&answered);
+                    match number(frame).filter(|_| by_many).and_then(|number| asks.get_mut(number)) {
+                        Some(ask) => record(std::slice::from_mut(ask), node, got.at),
+                        None => record(&mut asks, node, got.at),
+                    }
                 }
             });
         Ok(Self { asks, _asking: asking, period })
@@ -79,6 +102,21 @@ fn record(asks: &mut [Ask], node: usize, at: u64) {
     {
         ask.by.push(node);
     }
+}
+
+/// The sender's protocol address in a request.
+const ASKER: std::ops::Range<usize> = 28..32;
+/// First of many clients; they are none of the lab's network, which hosts answer all the same.
+const ASKERS: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 0);
+
+fn asker(number: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(ASKERS.to_bits() | u32::from(u16::try_from(number).unwrap_or(u16::MAX)))
+}
+
+/// Which request an answer is to.
+fn number(frame: &[u8]) -> Option<usize> {
+    let asker = Ipv4Addr::from(<[u8; 4]>::try_from(frame.get(38..42)?).ok()?);
+    usize::try_from(asker.to_bits().checked_sub(ASKERS.to_bits())?).ok().filter(|number| *number <= 0xffff)
 }
 
 /// RFC 826, to everybody.
@@ -111,6 +149,15 @@ mod tests {
             record(&mut asks, node, at);
         }
         assert_eq!(asks.map(|ask| ask.by), [vec![0, 1], vec![1]]);
+    }
+
+    #[test]
+    fn an_answer_to_one_of_many_names_its_request() {
+        let mut reply = vec![0; 42];
+        reply[38..].copy_from_slice(&asker(513).octets());
+        assert_eq!(number(&reply), Some(513));
+        reply[38..].copy_from_slice(&CLIENT_V4.octets());
+        assert_eq!(number(&reply), None);
     }
 
     #[test]

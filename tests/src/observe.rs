@@ -41,6 +41,8 @@ pub enum What {
     Advert(Advert),
     /// Gratuitous ARP or unsolicited neighbour advertisement for this address.
     Announce(IpAddr),
+    /// Answer to an ARP request for this address.
+    Answer(IpAddr),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,7 +91,7 @@ impl Observer {
     pub fn adverts(&self) -> Vec<(u64, usize, Advert)> {
         let advert = |seen: &Seen| match seen.what {
             What::Advert(advert) => Some((seen.at, seen.node, advert)),
-            What::Announce(_) => None,
+            What::Announce(_) | What::Answer(_) => None,
         };
         lock(&self.seen).iter().filter_map(advert).collect()
     }
@@ -123,6 +125,35 @@ impl Observer {
             };
             Ok(self.adverts().iter().find(first).map(|advert| advert.0))
         })
+    }
+
+    /// From the last answer of node `loser` about `address` since `since` to the next announcement of node `winner`, from
+    /// which every client learns the right one; `None` where there was no answer.
+    ///
+    /// # Errors
+    /// There was none within the time.
+    pub fn wait_until_mended(
+        &self,
+        [loser, winner]: [usize; 2],
+        address: IpAddr,
+        since: u64,
+        within: Duration,
+    ) -> Result<Option<Duration>> {
+        poll(
+            &format!("an announcement of node {winner} after the last answer of node {loser}"),
+            within,
+            || {
+                let seen = self.seen();
+                let of = |node: usize, what: What| {
+                    seen.iter().filter(move |it| it.node == node && it.what == what && it.at >= since)
+                };
+                let Some(last) = of(loser, What::Answer(address)).map(|it| it.at).max() else {
+                    return Ok(Some(None));
+                };
+                let next = of(winner, What::Announce(address)).find(|it| it.at > last);
+                Ok(next.map(|it| Some(Duration::from_nanos(it.at - last))))
+            },
+        )
     }
 
     /// Nodes that have announced `address` so far, in order.
@@ -264,7 +295,11 @@ fn read(frame: &[u8]) -> Option<What> {
         // ARP whose sender and target are one and the same (RFC 5227 §3).
         [0x08, 0x06] => {
             let (sender, target) = (v4(packet, 14)?, v4(packet, 24)?);
-            (sender == target).then_some(What::Announce(sender))
+            let is_reply = packet.get(6..8)? == [0, 2];
+            match sender == target {
+                true => Some(What::Announce(sender)),
+                false => is_reply.then_some(What::Answer(sender)),
+            }
         }
         _ => None,
     }

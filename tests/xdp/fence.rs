@@ -3,15 +3,18 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vrrp_ebpf::map::{Counter, LeaseKey};
+use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, LeaseKey, Slot};
+use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
-use vrrp_ebpf::wire::{Family, ethernet};
+use vrrp_ebpf::wire::{Family, Reject, ethernet};
 use vrrp_tests::packet::{V3_IPV4, advert, question};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::xdp::Entry;
 
-use crate::stand::{LOOPBACK, Outcome, Stand};
+use crate::signed::TRAILER;
+use crate::stand::{self, LOOPBACK, Outcome, Stand, next_window, slot};
 
+const EVENT: Outcome = Outcome::Passed(Counter::Event);
 const FENCED: Outcome = Outcome::Dropped(Counter::Fenced);
 const ADDRESSES: [&str; 2] = ["192.0.2.100", "fe80::100"];
 
@@ -33,7 +36,11 @@ fn on_each_entry(check: impl Fn(&mut Stand)) {
 }
 
 fn lease(stand: &Stand, span: Option<Duration>) {
-    stand.program.maps().set_lease(1, span.map(|span| clock::now() + span));
+    lease_of(stand, 1, span);
+}
+
+fn lease_of(stand: &Stand, slot: u32, span: Option<Duration>) {
+    stand.program.maps().set_lease(slot, span.map(|span| clock::now() + span));
 }
 
 #[test]
@@ -53,6 +60,120 @@ fn a_lease_ends_by_itself() {
             stand.program.unfence(key(target));
             assert_eq!(ask(stand), Outcome::Other, "{:?}, {target}: it is not ours", stand.entry);
         }
+    });
+}
+
+/// Each entry, with an instance of priority 100 that has a lease for its address; the question for it.
+fn on_each_owner(slot: &Slot, check: impl Fn(&mut Stand, &[u8])) {
+    stand::on_each_entry(slot, Family::V4, 0, |stand| {
+        let target = address(ADDRESSES[0]);
+        stand.program.fence(key(target), 0).unwrap();
+        stand.program.maps().set_lease(0, Some(clock::now() + Duration::from_secs(60)));
+        check(stand, &question(target, &[]));
+    });
+}
+
+fn stamps(stand: &mut Stand) -> Vec<Timestamp> {
+    let mut stamps = Vec::new();
+    stand.ring.drain(usize::MAX, |event| stamps.push(Timestamp::from_nanos(event.stamp)));
+    stamps
+}
+
+#[test]
+fn an_advert_of_a_router_that_may_be_better_ends_a_lease_until_it_is_judged() {
+    let form = Slot { priority: 100, ..slot(V3_IPV4) };
+    on_each_owner(&form, |stand, ask| {
+        let of = |priority: u8| advert(V3_IPV4, 1).byte(2, priority);
+        // A lower one has to yield, and a release claims nothing.
+        for lower in [0, 1, 99] {
+            assert_eq!(stand.run(&of(lower)), EVENT);
+            assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}: priority {lower}", stand.entry);
+        }
+        assert_eq!(stamps(stand).len(), 3);
+        for better in [100, 101, 255] {
+            next_window();
+            assert_eq!(stand.run(&of(better)), EVENT);
+            assert_eq!(stand.run(&of(better)), EVENT);
+            assert_eq!(stand.run_bytes(ask), FENCED, "{:?}: priority {better}", stand.entry);
+            let stamps = stamps(stand);
+            let [first, second] = stamps[..] else { panic!("{stamps:?}") };
+            // That the daemon renews the lease says nothing of an advert that it has not heard yet.
+            lease_of(stand, 0, Some(Duration::from_secs(60)));
+            stand.program.maps().settle_challenge(0, first);
+            assert_eq!(stand.run_bytes(ask), FENCED, "{:?}: priority {better}", stand.entry);
+            stand.program.maps().settle_challenge(0, second);
+            assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}: priority {better}", stand.entry);
+        }
+        stand.program.maps().open_fence();
+        assert_eq!(stand.run(&of(255)), EVENT);
+        assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}: another daemon is asked", stand.entry);
+    });
+}
+
+/// What the daemon does not hear of, it could not judge either.
+#[test]
+fn an_advert_beyond_the_budget_ends_no_lease() {
+    let form = Slot { priority: 100, ..slot(V3_IPV4) };
+    on_each_owner(&form, |stand, ask| {
+        next_window();
+        let better = advert(V3_IPV4, 1).byte(2, 200);
+        let over = (0..4 * BUDGET_OTHERS)
+            .filter(|_| stand.run(&better) == Outcome::Dropped(Counter::OverBudget))
+            .count();
+        assert!(over > 0);
+        let last = stamps(stand).pop().unwrap();
+        stand.program.maps().settle_challenge(0, last);
+        while stand.run(&better) == EVENT {}
+        if let Some(last) = stamps(stand).pop() {
+            stand.program.maps().settle_challenge(0, last);
+        }
+        assert_eq!(stand.run(&better), Outcome::Dropped(Counter::OverBudget));
+        assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}", stand.entry);
+    });
+}
+
+/// Nor does a signed one, before its signature is looked at; nor what is refused.
+#[test]
+fn what_anybody_can_have_sent_ends_no_lease() {
+    for trailer in [Slot::SIGNED, Slot::MAYBE_SIGNED] {
+        let form = Slot { priority: 100, trailer, ..slot(V3_IPV4) };
+        on_each_owner(&form, |stand, ask| {
+            let signed = advert(V3_IPV4, 1).byte(2, 200).signed(&TRAILER);
+            assert_eq!(stand.run(&signed), EVENT);
+            assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}", stand.entry);
+        });
+    }
+    on_each_owner(&Slot { priority: 100, ..slot(V3_IPV4) }, |stand, ask| {
+        let wrong = advert(V3_IPV4, 1).byte(2, 200).wrong_checksum();
+        assert_eq!(stand.run(&wrong), Outcome::Rejected(Reject::Checksum));
+        assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}", stand.entry);
+    });
+}
+
+/// Once, from its time on, and only one that is answered.
+#[test]
+fn a_question_wakes_the_daemon_that_asked_for_it() {
+    on_each_owner(&slot(V3_IPV4), |stand, ask| {
+        let asked = |stand: &mut Stand| {
+            let outcome = stand.run_bytes(ask);
+            let mut questions = 0;
+            stand.ring.drain(usize::MAX, |event| {
+                questions += usize::from(event.is_question() && event.slot == 0);
+            });
+            (outcome, questions)
+        };
+        assert_eq!(asked(stand), (Outcome::Other, 0), "{:?}: it did not ask", stand.entry);
+        let heed = |stand: &Stand, after| stand.program.maps().heed_questions(0, clock::now() + after);
+        heed(stand, Duration::from_secs(60));
+        assert_eq!(asked(stand), (Outcome::Other, 0), "{:?}: not yet", stand.entry);
+        heed(stand, Duration::ZERO);
+        assert_eq!(asked(stand), (Outcome::Other, 1), "{:?}: the first", stand.entry);
+        assert_eq!(asked(stand), (Outcome::Other, 0), "{:?}: the second", stand.entry);
+        heed(stand, Duration::ZERO);
+        lease_of(stand, 0, None);
+        assert_eq!(asked(stand), (FENCED, 0), "{:?}: without a lease", stand.entry);
+        lease_of(stand, 0, Some(Duration::from_secs(60)));
+        assert_eq!(asked(stand), (Outcome::Other, 1), "{:?}: it still asks", stand.entry);
     });
 }
 

@@ -173,6 +173,7 @@ impl Node {
                 | Action::HoldAddresses(..)
                 | Action::StopAnswering(..)
                 | Action::PutBack(..)
+                | Action::Heed(..)
                 | Action::ReportAbandoned(..)
                 | Action::ReportPriority(..) => {}
             }

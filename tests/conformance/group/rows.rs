@@ -94,7 +94,7 @@ const ROWS: &[Row] = &[
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            b hear 150 from 120 -> b remove, b watch, b BACKUP higher_priority, a advert 0, a remove, a BACKUP group_yielded, GROUP BACKUP higher_priority
+            b hear 150 from 120 -> b advert 100, b remove, b watch, b BACKUP higher_priority, a advert 0, a remove, a BACKUP group_yielded, GROUP BACKUP higher_priority
             a hear 150 from 120 -> a watch",
     },
     Row {
@@ -236,7 +236,7 @@ const ROWS: &[Row] = &[
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            a hear 150 from 120 -> a remove, a watch, a BACKUP higher_priority, b advert 0, b remove, b BACKUP group_yielded, GROUP BACKUP higher_priority
+            a hear 150 from 120 -> a advert 100, a remove, a watch, a BACKUP higher_priority, b advert 0, b remove, b BACKUP group_yielded, GROUP BACKUP higher_priority
             a hear 0 from 120   -> a unwatch
             wait b.down
             is BACKUP
@@ -249,7 +249,7 @@ const ROWS: &[Row] = &[
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            b hear 150 from 120 -> b remove, b watch, b BACKUP higher_priority, a advert 0, a remove, a BACKUP group_yielded, GROUP BACKUP higher_priority
+            b hear 150 from 120 -> b advert 100, b remove, b watch, b BACKUP higher_priority, a advert 0, a remove, a BACKUP group_yielded, GROUP BACKUP higher_priority
             b hear 0 from 120   -> b unwatch
             wait a.down - 1ns
             wait 1ns            -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_released, GROUP MASTER master_silent",
@@ -260,7 +260,7 @@ const ROWS: &[Row] = &[
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            a hear 150 from 120 -> a remove, a watch, a BACKUP higher_priority, b advert 0, b remove, b BACKUP group_yielded, GROUP BACKUP higher_priority
+            a hear 150 from 120 -> a advert 100, a remove, a watch, a BACKUP higher_priority, b advert 0, b remove, b BACKUP group_yielded, GROUP BACKUP higher_priority
             wait 1s
             a hear 150 from 120 -> a watch
             b hear 150 from 120 -> b watch
@@ -295,7 +295,7 @@ const ROWS: &[Row] = &[
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
-            a hear 150 from 120 -> a stop answering, a watch, a BACKUP higher_priority, b advert 0, b BACKUP group_yielded, GROUP BACKUP higher_priority
+            a hear 150 from 120 -> a advert 100, a stop answering, a watch, a BACKUP higher_priority, b advert 0, b BACKUP group_yielded, GROUP BACKUP higher_priority
             wait 20ms
             b hear 150 from 120 -> b stop answering, b watch
             wait 50ms           -> a remove, b remove",
@@ -392,8 +392,11 @@ impl Bench {
     fn drain(&mut self) -> Vec<String> {
         let mut words = Vec::new();
         while let Some(action) = self.router.poll_action() {
-            if let Action::ReportGroup(_, transition) = action {
-                self.groups.push(transition);
+            match action {
+                Action::ReportGroup(_, transition) => self.groups.push(transition),
+                // Each member hears of questions for itself, as without a group.
+                Action::Heed(..) => continue,
+                _ => {}
             }
             let member = subject(&action).and_then(|id| MEMBERS.get(id.index()));
             let prefix = member.map(|name| format!("{name} ")).unwrap_or_default();
@@ -414,6 +417,7 @@ fn subject(action: &Action) -> Option<InstanceId> {
         | Action::RemoveAddresses(id, _)
         | Action::Announce(id, _)
         | Action::PutBack(id, _)
+        | Action::Heed(id, _)
         | Action::ReportAbandoned(id)
         | Action::Report(id, _)
         | Action::ReportPriority(id, _)

@@ -2,6 +2,7 @@
 //! failing run prints its seed.
 
 mod node;
+mod paused;
 pub(crate) mod random;
 mod world;
 
@@ -251,7 +252,8 @@ fn a18_of_two_equal_ones_started_together_one_is_master() {
         world.run(Duration::from_secs(5));
         assert_eq!(world.masters().len(), 1, "seed {seed}");
         let other = 1 - world.masters()[0];
-        assert!(world.sent[other] <= 1, "seed {seed}: {} adverts", world.sent[other]);
+        // The second is the one with which it yields.
+        assert!(world.sent[other] <= 2, "seed {seed}: {} adverts", world.sent[other]);
         assert!(world.shared <= 2 * HEARING, "seed {seed}: both for {:?}", world.shared);
     }
 }

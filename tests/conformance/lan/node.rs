@@ -1,8 +1,9 @@
 //! A node: a router, an engine that turns as the daemon's does, and a kernel that keeps the steady master's adverts
-//! to itself.
+//! to itself, answers questions, and does not after an advert of a better master.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
@@ -25,6 +26,15 @@ pub(crate) struct Outcome {
     pub(crate) sent: Vec<Frame>,
     pub(crate) transitions: Vec<Transition>,
     pub(crate) contests: usize,
+    /// It has announced its addresses.
+    pub(crate) announced: bool,
+}
+
+/// What the kernel has for the engine.
+#[derive(Clone, Copy, Debug)]
+enum Waiting {
+    Advert(Frame, Timestamp),
+    Question,
 }
 
 pub(crate) struct Node {
@@ -36,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) frozen_until: Timestamp,
     /// The daemon does not run before, the kernel does.
     pub(crate) starved_until: Timestamp,
+    /// How far its clock is behind that of the world: as long as its hypervisor has paused it.
+    pub(crate) behind: Duration,
     pub(crate) next_turn: Option<Timestamp>,
     pub(crate) has_addresses: bool,
     /// It has them, and no heir has been heard.
@@ -46,7 +58,9 @@ pub(crate) struct Node {
     watch: Option<Frame>,
     last_seen: Timestamp,
     last_handled: Option<(Frame, Timestamp)>,
-    ring: VecDeque<(Frame, Timestamp)>,
+    ring: VecDeque<Waiting>,
+    /// From when on a question wakes the engine.
+    heed: Option<Timestamp>,
     outcome: Outcome,
 }
 
@@ -58,6 +72,7 @@ impl Node {
             router: None,
             frozen_until: Timestamp::ZERO,
             starved_until: Timestamp::ZERO,
+            behind: Duration::ZERO,
             next_turn: None,
             has_addresses: false,
             answers: false,
@@ -67,6 +82,7 @@ impl Node {
             last_seen: Timestamp::ZERO,
             last_handled: None,
             ring: VecDeque::new(),
+            heed: None,
             outcome: Outcome::default(),
         }
     }
@@ -84,6 +100,7 @@ impl Node {
         self.router = Some(Router::new(vec![self.settings.clone()]));
         self.is_ending = false;
         self.watch = None;
+        self.heed = None;
         self.ring.clear();
         self.input(&Event::Link(ID, true), now);
         self.input(&Event::Source(ID, Some(self.source)), now);
@@ -120,14 +137,33 @@ impl Node {
             self.last_seen = now;
             return false;
         }
-        self.ring.push_back((frame, now));
+        self.ring.push_back(Waiting::Advert(frame, now));
         true
+    }
+
+    /// The kernel has a question for an address: whether it answers, and whether it wakes the engine.
+    pub(crate) fn ask(&mut self, now: Timestamp) -> (bool, bool) {
+        let own = self.settings.priority;
+        let challenges =
+            |waiting: &Waiting| matches!(waiting, Waiting::Advert(frame, _) if frame.priority >= own);
+        if !self.answers || self.ring.iter().any(challenges) {
+            return (false, false);
+        }
+        let is_heeded = self.heed.take_if(|from| *from <= now).is_some();
+        if is_heeded {
+            self.ring.push_back(Waiting::Question);
+        }
+        (true, is_heeded)
     }
 
     /// One turn of the engine: inputs, sightings, timeouts.
     pub(crate) fn turn(&mut self, now: Timestamp) -> Outcome {
         self.turns += 1;
-        while let Some((frame, stamp)) = self.ring.pop_front() {
+        while let Some(waiting) = self.ring.pop_front() {
+            let Waiting::Advert(frame, stamp) = waiting else {
+                self.input(&Event::Asked(ID), now);
+                continue;
+            };
             self.last_handled = Some((frame, stamp));
             let Frame { source, priority, interval } = frame;
             let version = Version::V3;
@@ -168,15 +204,18 @@ impl Node {
                     self.last_seen = self.last_handled.map_or(self.last_seen, |(_, stamp)| stamp);
                 }
                 Action::Unwatch(_) => self.watch = None,
-                Action::AddAddresses(..) | Action::HoldAddresses(..) => {
+                Action::AddAddresses(..) => {
                     (self.has_addresses, self.answers) = (true, true);
+                    self.outcome.announced = true;
                 }
+                Action::HoldAddresses(..) => (self.has_addresses, self.answers) = (true, true),
+                Action::Announce(..) => self.outcome.announced = true,
+                Action::Heed(_, from) => self.heed = Some(from),
                 Action::StopAnswering(..) => self.answers = false,
                 Action::RemoveAddresses(..) => (self.has_addresses, self.answers) = (false, false),
                 Action::Report(_, transition) => self.outcome.transitions.push(transition),
                 Action::ReportContest(..) => self.outcome.contests += 1,
-                Action::Announce(..)
-                | Action::PutBack(..)
+                Action::PutBack(..)
                 | Action::ReportAbandoned(..)
                 | Action::ReportPriority(..)
                 | Action::ReportGroup(..) => {}

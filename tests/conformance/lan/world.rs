@@ -16,8 +16,27 @@ const fn micros(from: u64, to: u64) -> Range<Duration> {
 
 #[derive(Debug)]
 enum Happening {
-    Delivery { to: usize, frame: Frame },
-    Turn { node: usize },
+    Delivery {
+        to: usize,
+        frame: Frame,
+    },
+    Turn {
+        node: usize,
+    },
+    /// A client asks everybody for the addresses.
+    Ask,
+    Question {
+        to: usize,
+        number: usize,
+    },
+    /// The client learns that a node has them: by its answer, or by its announcement.
+    Word {
+        of: usize,
+    },
+    /// A paused node goes on.
+    Return {
+        node: usize,
+    },
 }
 
 pub(crate) struct World {
@@ -35,11 +54,20 @@ pub(crate) struct World {
     pub(crate) shared: Duration,
     pub(crate) overlap: Duration,
     pub(crate) orphaned: Duration,
+    /// How often the client asks, how many nodes have answered each of its questions, and whom it believes.
+    pub(crate) asking: Option<Duration>,
+    pub(crate) answered: Vec<usize>,
+    pub(crate) believed: Option<usize>,
+    /// What waits for a node that is paused, and how much of it is kept.
+    backlog: BTreeMap<usize, Vec<Happening>>,
+    pub(crate) queue: usize,
     latency: Range<Duration>,
+    /// From an advert of a new master to its announcement.
+    announcing: Range<Duration>,
     /// When the latest frame from one to another arrives: none overtakes it.
     latest: BTreeMap<(usize, usize), Timestamp>,
     /// From a timeout or an advert to the engine's turn.
-    wake: Range<Duration>,
+    pub(crate) wake: Range<Duration>,
     /// From the end of a freeze to the first turn, and to the first frame out of the NIC, in any order.
     thaw: Range<Duration>,
     future: BTreeMap<(Timestamp, u64), Happening>,
@@ -60,7 +88,13 @@ impl World {
             shared: Duration::ZERO,
             overlap: Duration::ZERO,
             orphaned: Duration::ZERO,
+            asking: None,
+            answered: Vec::new(),
+            believed: None,
+            backlog: BTreeMap::new(),
+            queue: 1000,
             latency: micros(20, 200),
+            announcing: micros(100, 2_000),
             latest: BTreeMap::new(),
             wake: micros(5, 80),
             thaw: micros(5, 2_000),
@@ -97,12 +131,14 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, node: usize) {
-        let outcome = self.nodes[node].start(self.now);
+        let local = self.local(node);
+        let outcome = self.nodes[node].start(local);
         self.follow(node, outcome);
     }
 
     pub(crate) fn stop(&mut self, node: usize) {
-        let outcome = self.nodes[node].stop(self.now);
+        let local = self.local(node);
+        let outcome = self.nodes[node].stop(local);
         self.follow(node, outcome);
     }
 
@@ -113,6 +149,24 @@ impl World {
     /// Host and daemon stand still.
     pub(crate) fn freeze(&mut self, node: usize, span: Duration) {
         self.nodes[node].frozen_until = self.now + span;
+    }
+
+    /// A hypervisor pauses the host, and its clock stands still too. What comes meanwhile waits for it in order.
+    pub(crate) fn pause(&mut self, node: usize, span: Duration) {
+        self.backlog.insert(node, Vec::new());
+        self.freeze(node, span);
+        self.nodes[node].behind += span;
+        self.schedule(self.now + span, Happening::Return { node });
+    }
+
+    /// A client asks from now on.
+    pub(crate) fn ask(&mut self, period: Duration) {
+        self.asking = Some(period);
+        self.schedule(self.now, Happening::Ask);
+    }
+
+    fn local(&self, node: usize) -> Timestamp {
+        self.now - self.nodes[node].behind
     }
 
     /// The daemon stands still, its kernel does not.
@@ -142,14 +196,37 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Delivery { to, frame } => {
-                let thawed = self.nodes[to].frozen_until;
-                if thawed > self.now {
-                    let at = thawed + self.random.span(&self.thaw);
-                    self.schedule(at, Happening::Delivery { to, frame });
-                } else if self.nodes[to].receive(frame, self.now) {
-                    let at = self.now + self.random.span(&self.wake);
-                    self.wake(to, at);
+            Happening::Delivery { to, .. } | Happening::Question { to, .. }
+                if self.backlog.contains_key(&to) =>
+            {
+                let queue = self.queue;
+                self.backlog.entry(to).and_modify(|waiting| {
+                    if waiting.len() < queue {
+                        waiting.push(happening);
+                    }
+                });
+            }
+            Happening::Delivery { to, .. } | Happening::Question { to, .. } => self.happen_to(to, happening),
+            Happening::Ask => {
+                let number = self.answered.len();
+                self.answered.push(0);
+                for to in 0..self.nodes.len() {
+                    let at = self.arrival(self.nodes.len(), to);
+                    self.schedule(at, Happening::Question { to, number });
+                }
+                if let Some(period) = self.asking {
+                    self.schedule(self.now + period, Happening::Ask);
+                }
+            }
+            Happening::Word { of } => self.believed = Some(of),
+            Happening::Return { node } => {
+                // In order, each a moment after the one before, and what comes meanwhile behind them.
+                let mut waiting = self.backlog.remove(&node).unwrap_or_default().into_iter();
+                if let Some(first) = waiting.next() {
+                    self.backlog.insert(node, waiting.collect());
+                    self.happen_to(node, first);
+                    let at = self.now + self.random.span(&micros(1, 20));
+                    self.schedule(at, Happening::Return { node });
                 }
             }
             Happening::Turn { node } => {
@@ -163,30 +240,72 @@ impl World {
                     return self.wake(node, at);
                 }
                 self.nodes[node].next_turn = None;
-                let outcome = self.nodes[node].turn(self.now);
+                let local = self.local(node);
+                let outcome = self.nodes[node].turn(local);
                 self.follow(node, outcome);
             }
         }
     }
 
+    /// A frame arrives.
+    fn happen_to(&mut self, to: usize, happening: Happening) {
+        let thawed = self.nodes[to].frozen_until;
+        if thawed > self.now {
+            let at = thawed + self.random.span(&self.thaw);
+            return self.schedule(at, happening);
+        }
+        let local = self.local(to);
+        let wakes = match happening {
+            Happening::Delivery { frame, .. } => self.nodes[to].receive(frame, local),
+            Happening::Question { number, .. } => {
+                let (answers, wakes) = self.nodes[to].ask(local);
+                if answers {
+                    self.answered[number] += 1;
+                    self.tell(to, Duration::ZERO);
+                }
+                wakes
+            }
+            _ => false,
+        };
+        if wakes {
+            let at = self.now + self.random.span(&self.wake);
+            self.wake(to, at);
+        }
+    }
+
     fn follow(&mut self, node: usize, outcome: Outcome) {
         self.contests += outcome.contests;
+        if outcome.announced {
+            let after = self.random.span(&self.announcing);
+            self.tell(node, after);
+        }
         self.log.extend(outcome.transitions.into_iter().map(|transition| (node, transition)));
         for frame in outcome.sent {
             self.sent[node] += 1;
             for to in (0..self.nodes.len()).filter(|&to| to != node) {
                 if !self.is_split && !self.random.permille(self.loss) {
-                    let latest = self.latest.entry((node, to)).or_default();
-                    *latest = (self.now + self.random.span(&self.latency)).max(*latest);
-                    let at = *latest;
+                    let at = self.arrival(node, to);
                     self.schedule(at, Happening::Delivery { to, frame });
                 }
             }
         }
         if let Some(due) = self.nodes[node].router.as_ref().and_then(|router| router.poll_timeout()) {
-            let at = due.max(self.now) + self.random.span(&self.wake);
+            let at = (due + self.nodes[node].behind).max(self.now) + self.random.span(&self.wake);
             self.wake(node, at);
         }
+    }
+
+    /// When a frame sent now arrives: none overtakes another on its way. The client comes after the nodes.
+    fn arrival(&mut self, from: usize, to: usize) -> Timestamp {
+        let latest = self.latest.entry((from, to)).or_default();
+        *latest = (self.now + self.random.span(&self.latency)).max(*latest);
+        *latest
+    }
+
+    /// The client is about to learn that a node has the addresses.
+    fn tell(&mut self, node: usize, after: Duration) {
+        let at = self.arrival(node, self.nodes.len()).max(self.now + after);
+        self.schedule(at, Happening::Word { of: node });
     }
 
     fn wake(&mut self, node: usize, at: Timestamp) {

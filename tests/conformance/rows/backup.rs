@@ -169,7 +169,7 @@ pub(super) const ROWS: &[Row] = &[
             hear 150 from 120 in version 2
             wait 360937500ns - 1ns
             wait 1ns                         -> advert 100, add, unwatch, MASTER master_silent
-            hear 150 from 120 in version 2   -> remove, watch, BACKUP higher_priority
+            hear 150 from 120 in version 2   -> advert 100, remove, watch, BACKUP higher_priority
             hear 0 from 120 every 10cs       -> unwatch
             hear 150 from 120 in version 2   -> watch",
     },
@@ -225,7 +225,7 @@ pub(super) const ROWS: &[Row] = &[
         },
         script: "
             startup             -> advert 255, add, MASTER owner
-            hear 255 from 120   -> remove, watch, BACKUP higher_address
+            hear 255 from 120   -> advert 255, remove, watch, BACKUP higher_address
             hear 254 from 120   -> unwatch
             wait down - 1ns
             wait 1ns            -> advert 255, add, MASTER preempted",

@@ -148,7 +148,7 @@ pub(super) const ROWS: &[Row] = &[
             wait down        -> advert 100, add, MASTER master_silent
             track 1 down     -> advert 80, priority 80
             wait A           -> advert 80
-            hear 90 from 90  -> stop answering, watch, BACKUP higher_priority
+            hear 90 from 90  -> advert 80, stop answering, watch, BACKUP higher_priority
             wait 50ms        -> remove",
     },
     Row {
@@ -185,6 +185,6 @@ pub(super) const ROWS: &[Row] = &[
         script: "
             startup          -> BACKUP startup
             wait down        -> advert 100, add, MASTER master_silent
-            hear 150 from 90 -> stop answering, remove, watch, BACKUP higher_priority",
+            hear 150 from 90 -> advert 100, stop answering, remove, watch, BACKUP higher_priority",
     },
 ];

@@ -102,7 +102,7 @@ pub(super) const ROWS: &[Row] = &[
             hear 90 from 90     -> advert 100, contest
             wait 10ms
             refused
-            hear 150 from 150   -> remove, watch, BACKUP higher_priority",
+            hear 150 from 150   -> advert 100, remove, watch, BACKUP higher_priority",
     },
     Row {
         number: "own",

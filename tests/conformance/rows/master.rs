@@ -31,14 +31,14 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "A10",
-        what: "a higher master is obeyed in silence",
+        what: "a higher master is obeyed, after an advert by which it learns that there were two",
         variants: ALL,
         settings: plain,
         script: "
             startup             -> BACKUP startup
             wait down           -> advert 100, add, MASTER master_silent
             wait 300ms
-            hear 101 from 90    -> remove, watch, BACKUP higher_priority
+            hear 101 from 90    -> advert 100, remove, watch, BACKUP higher_priority
             wait down - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
@@ -50,7 +50,7 @@ pub(super) const ROWS: &[Row] = &[
         script: "
             startup                     -> BACKUP startup
             wait down                   -> advert 100, add, MASTER master_silent
-            hear 200 from 90 every 1cs  -> remove, watch, BACKUP higher_priority
+            hear 200 from 90 every 1cs  -> advert 100, remove, watch, BACKUP higher_priority
             wait 36093750ns - 1ns
             wait 1ns                    -> advert 100, add, unwatch, MASTER master_silent
             wait A - 1ns
@@ -64,7 +64,7 @@ pub(super) const ROWS: &[Row] = &[
         script: "
             startup             -> BACKUP startup
             wait down           -> advert 100, add, MASTER master_silent
-            hear 100 from 200   -> remove, watch, BACKUP higher_address",
+            hear 100 from 200   -> advert 100, remove, watch, BACKUP higher_address",
     },
     Row {
         number: "own",
@@ -127,7 +127,7 @@ pub(super) const ROWS: &[Row] = &[
             startup             -> BACKUP startup
             wait down           -> advert 100, add, MASTER master_silent
             hear 99 from 120    -> advert 100, contest
-            hear 101 from 90    -> remove, watch, BACKUP higher_priority",
+            hear 101 from 90    -> advert 100, remove, watch, BACKUP higher_priority",
     },
     Row {
         number: "A15",
@@ -153,7 +153,7 @@ pub(super) const ROWS: &[Row] = &[
         script: "
             startup             -> advert 255, add, MASTER owner
             hear 255 from 90    -> advert 255, contest
-            hear 255 from 120   -> remove, watch, BACKUP higher_address
+            hear 255 from 120   -> advert 255, remove, watch, BACKUP higher_address
             wait down - 1ns
             wait 1ns            -> advert 255, add, unwatch, MASTER master_silent",
     },
@@ -172,13 +172,13 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "one advert can be sent before yielding",
+        what: "it can yield in silence",
         variants: ALL,
-        settings: |settings| settings.higher_prio_send_advert = true,
+        settings: |settings| settings.higher_prio_send_advert = false,
         script: "
             startup             -> BACKUP startup
             wait down           -> advert 100, add, MASTER master_silent
-            hear 101 from 90    -> advert 100, remove, watch, BACKUP higher_priority",
+            hear 101 from 90    -> remove, watch, BACKUP higher_priority",
     },
     Row {
         number: "own",
@@ -216,7 +216,7 @@ pub(super) const ROWS: &[Row] = &[
             hear 99 from 120    -> advert 255, announce 3, contest
             wait 500ms
             hear 99 from 120    -> advert 255
-            wait 500ms
+            wait 500ms          -> announce 3
             hear 99 from 120    -> advert 255, announce 3, contest
             wait 500ms          -> announce 3
             wait 500ms          -> advert 255",

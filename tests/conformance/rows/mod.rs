@@ -4,6 +4,7 @@
 mod away;
 mod backup;
 mod handover;
+mod heir;
 mod init;
 mod lost;
 mod master;
@@ -47,6 +48,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         away::ROWS,
         lost::ROWS,
         handover::ROWS,
+        heir::ROWS,
         takeover::ROWS,
         reload::ROWS,
     ]

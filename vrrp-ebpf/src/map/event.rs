@@ -3,7 +3,8 @@
 use super::PAYLOAD_MAX;
 use crate::wire::ChecksumForm;
 
-/// A valid advert that is not the watched one: a new sender, a changed content, priority 0.
+/// A valid advert that is not the watched one: a new sender, a changed content, priority 0. Or a question that is heeded
+/// ([`super::Lease::heed`]), without source and message.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Event {
@@ -28,6 +29,11 @@ const _: () = assert!(size_of::<Event>() == 40 + PAYLOAD_MAX);
 impl Event {
     pub fn message(&self) -> &[u8] {
         self.payload.get(..self.length as usize).unwrap_or(&[])
+    }
+
+    /// No advert is empty.
+    pub const fn is_question(&self) -> bool {
+        self.length == 0
     }
 
     pub const fn checksum_form(&self) -> ChecksumForm {
@@ -64,10 +70,12 @@ mod tests {
             payload: [0; PAYLOAD_MAX],
         };
         event.payload[..4].copy_from_slice(&[1, 2, 3, 4]);
-        assert_eq!(event.message(), [1, 2, 3]);
+        assert_eq!((event.message(), event.is_question()), (&[1, 2, 3][..], false));
         event.length = 1480;
         assert_eq!(event.message().len(), PAYLOAD_MAX);
         event.length = 1481;
-        assert_eq!(event.message(), []);
+        assert_eq!((event.message(), event.is_question()), (&[][..], false));
+        event.length = 0;
+        assert!(event.is_question());
     }
 }

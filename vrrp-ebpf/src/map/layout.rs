@@ -29,6 +29,12 @@ fn slot() {
     assert_eq!(offset_of!(Budget, spent), 8);
 }
 
+#[test]
+fn lease() {
+    assert_eq!((offset_of!(Lease, until), offset_of!(Lease, challenged)), (0, 8));
+    assert_eq!((offset_of!(Lease, judged), offset_of!(Lease, heed)), (16, 24));
+}
+
 /// The program compares and copies whole words from here.
 #[test]
 fn payloads_are_aligned() {

@@ -13,3 +13,60 @@ pub struct LeaseKey {
 }
 
 const _: () = assert!(size_of::<LeaseKey>() == 24);
+
+/// How far the right of an instance reaches; times in ns of CLOCK_MONOTONIC. Each word has one writer but the last.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Lease {
+    /// Until when the latest advert of ours entitles to the addresses; 0: to none. Written by the daemon.
+    pub until: u64,
+    /// When the program saw the latest advert of a router that may be a better master. Written before the daemon is woken
+    /// by it.
+    pub challenged: u64,
+    /// Stamp of the latest advert that the daemon has drawn its conclusions from. Written by the daemon.
+    pub judged: u64,
+    /// From when on a question wakes the daemon; 0: none does. Written by the daemon, and taken back by the program with
+    /// the question that wakes it.
+    pub heed: u64,
+}
+
+const _: () = assert!(size_of::<Lease>() == 32);
+
+impl Lease {
+    /// In `until`: for ever, for another daemon says who may answer.
+    pub const OPEN: u64 = u64::MAX;
+
+    /// Whether questions are answered. An advert of a better master ends that at once, although its daemon has still to
+    /// find out: a node that stood still with its clock has a lease by that clock, and an heir.
+    #[inline(always)]
+    pub const fn holds(&self, now: u64) -> bool {
+        self.until == Self::OPEN || self.until > now && self.challenged <= self.judged
+    }
+
+    /// Whether a question is to wake the daemon.
+    #[inline(always)]
+    pub const fn heeds(&self, now: u64) -> bool {
+        self.heed != 0 && self.heed <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_with_its_time_and_with_an_advert_that_is_not_judged_yet() {
+        let lease = Lease { until: 10, ..Lease::default() };
+        assert!(lease.holds(9) && !lease.holds(10) && !Lease::default().holds(0));
+        let challenged = Lease { challenged: 5, judged: 4, ..lease };
+        assert!(!challenged.holds(9) && Lease { judged: 5, ..challenged }.holds(9));
+        assert!(!Lease { judged: 5, ..challenged }.holds(10));
+        assert!(Lease { until: Lease::OPEN, ..challenged }.holds(u64::MAX));
+    }
+
+    #[test]
+    fn a_question_is_heeded_from_its_time_on() {
+        let lease = Lease { heed: 10, ..Lease::default() };
+        assert!(!Lease::default().heeds(u64::MAX) && !lease.heeds(9) && lease.heeds(10));
+    }
+}

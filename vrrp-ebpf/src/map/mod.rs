@@ -18,7 +18,7 @@
 //! | `STRANGERS` | hash | [`InstanceKey`] → [`Stranger`] | program |
 //! | `LOCALS` | hash | [`LocalKey`] → nothing | user |
 //! | `LEASES` | hash | [`LeaseKey`] → slot | user |
-//! | `LEASE_UNTIL` | array, mapped | slot → ns of CLOCK_MONOTONIC | user |
+//! | `LEASE_STATE` | array, mapped | slot → [`Lease`] | both, by words |
 
 mod budget;
 mod counter;
@@ -38,7 +38,7 @@ pub use budget::{BUDGET_OTHERS, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget, Rank};
 pub use counter::{COUNTERS, Counter, Counters};
 pub use event::Event;
 pub use key::{InstanceKey, SHORTCUTS, Shortcut};
-pub use lease::LeaseKey;
+pub use lease::{Lease, LeaseKey};
 pub use local::LocalKey;
 pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
 pub use permit::{Permit, PermitKey};
@@ -46,7 +46,7 @@ pub use stranger::{STRANGERS_MAX, Stranger};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Most instances that one daemon runs; the maps are sized to what the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

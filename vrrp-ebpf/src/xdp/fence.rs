@@ -1,6 +1,7 @@
 //! Who asks for an address of ours is heard only while its lease runs.
 //!
-//! Enters: ARP, and ICMPv6. Leaves: a verdict. The daemon renews the lease with the adverts that it sends. Tagged
+//! Enters: ARP, and ICMPv6. Leaves: a verdict, and the wake-up of a daemon that asked for it. The daemon renews the lease
+//! with the adverts that it sends; an advert that may be a better master's ends it until the daemon has judged it. Tagged
 //! frames are those of a VLAN interface, which stands for itself.
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
@@ -9,7 +10,7 @@ use vrrp_ebpf::map::{Counter, LeaseKey};
 use vrrp_ebpf::wire::frame;
 
 use super::packet::Packet;
-use super::{Verdict, maps, now};
+use super::{Verdict, maps, now, record};
 
 #[inline(always)]
 pub(super) fn judge(packet: &impl Packet) -> Verdict {
@@ -39,12 +40,15 @@ fn fence(packet: &impl Packet) -> Verdict {
         return Verdict::Pass;
     };
     let key = LeaseKey { ifindex: packet.ifindex(), family: family as u32, address };
-    match maps::lease(&key) {
-        Some((slot, until)) if until <= now() => {
-            tell!(packet, "slot {}: asked for without a lease", slot);
-            maps::count(Some(slot), Counter::Fenced as u32);
-            Verdict::Drop
-        }
-        _ => Verdict::Pass,
+    let Some((slot, lease)) = maps::lease(&key) else { return Verdict::Pass };
+    let now = now();
+    if !lease.holds(now) {
+        tell!(packet, "slot {}: asked for without a lease", slot);
+        maps::count(Some(slot), Counter::Fenced as u32);
+        return Verdict::Drop;
     }
+    if lease.heeds(now) {
+        record::question(slot, now);
+    }
+    Verdict::Pass
 }

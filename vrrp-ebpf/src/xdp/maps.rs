@@ -8,8 +8,9 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
-    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, LeaseKey, LocalKey, PEERS_PER_SLOT,
-    Peer, Permit, PermitKey, SHORTCUTS as SHORTCUT_COUNT, STRANGERS_MAX, Shortcut, Slot, Stranger, Watch,
+    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, Lease, LeaseKey, LocalKey,
+    PEERS_PER_SLOT, Peer, Permit, PermitKey, SHORTCUTS as SHORTCUT_COUNT, STRANGERS_MAX, Shortcut, Slot,
+    Stranger, Watch,
 };
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -52,7 +53,7 @@ static LOCALS: HashMap<LocalKey, u32, 64, ON_DEMAND> = HashMap::new();
 static LEASES: HashMap<LeaseKey, u32, 256, ON_DEMAND> = HashMap::new();
 
 #[btf_map]
-static LEASE_UNTIL: Array<u64, 1, MAPPED> = Array::new();
+static LEASE_STATE: Array<Lease, 1, MAPPED> = Array::new();
 
 #[btf_map]
 static REPORTERS: HashMap<u32, [u8; 6], 64, ON_DEMAND> = HashMap::new();
@@ -64,14 +65,32 @@ pub(super) fn is_local(key: &LocalKey) -> bool {
     unsafe { LOCALS.get(key).is_some() }
 }
 
-/// Until when its address may be answered for; `None` for one that is not ours.
+/// Whether its address may be answered for; `None` for one that is not ours.
 #[inline(always)]
-pub(super) fn lease(key: &LeaseKey) -> Option<(u32, u64)> {
+pub(super) fn lease(key: &LeaseKey) -> Option<(u32, Lease)> {
     // SAFETY: copied at once; it is replaced as a whole.
     let slot = unsafe { LEASES.get(key).copied() }?;
-    // SAFETY: the kernel keeps array elements for ever; the daemon writes the word as a whole.
-    let until = unsafe { LEASE_UNTIL.get_ptr(slot)?.read_volatile() };
-    Some((slot, until))
+    // SAFETY: the kernel keeps array elements for ever; each word is written as a whole and judged by itself.
+    let lease = unsafe { LEASE_STATE.get_ptr(slot)?.read_volatile() };
+    Some((slot, lease))
+}
+
+/// An advert of a router that may be a better master is about to be told.
+#[inline(always)]
+pub(super) fn challenge(slot: u32, now: u64) {
+    if let Some(lease) = LEASE_STATE.get_ptr_mut(slot) {
+        // SAFETY: as in `lease`.
+        unsafe { (&raw mut (*lease).challenged).write_volatile(now) };
+    }
+}
+
+/// A question is about to be told: the daemon says from when on the next one is.
+#[inline(always)]
+pub(super) fn heeded(slot: u32) {
+    if let Some(lease) = LEASE_STATE.get_ptr_mut(slot) {
+        // SAFETY: as in `lease`.
+        unsafe { (&raw mut (*lease).heed).write_volatile(0) };
+    }
 }
 
 /// The MAC address that reports leave this interface with.

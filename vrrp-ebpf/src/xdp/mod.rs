@@ -6,6 +6,7 @@
 //! ```text
 //! dissect ─► not VRRP, not to us, or a VRID of nobody here ─► pass
 //!    │   └ ARP, ICMPv6 ─► fence: asks for an address of ours without a live lease ─► count it ─► drop
+//!    │                       └ with one, of which the daemon wants to hear ─► ring ─► pass
 //!    ├ the watched advert again ─► watch: refresh its time stamp ─► pass
 //!    ├ a failed check ─► count it ─► drop
 //!    └ valid ─► record: peers ─► limit ─► ring ─► pass
@@ -41,7 +42,7 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Slot, Stranger};
+use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Rank, Slot, Stranger};
 use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
 use vrrp_ebpf::wire::{Family, Octets, Reject, advert, frame, ipv4, judge_sender};
@@ -49,6 +50,7 @@ use vrrp_ebpf::wire::{Family, Octets, Reject, advert, frame, ipv4, judge_sender}
 use self::message::NO_SUM;
 use self::opaque::forget;
 use self::packet::{Packet, View};
+use self::record::Sender;
 
 /// Leaves the frame to the next program and then to the stack: TCX_NEXT at tcx (Linux 6.6), TC_ACT_UNSPEC of a filter.
 const TC_NEXT: i32 = -1;
@@ -184,7 +186,10 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
     // A header of IPsec covers the one of IP, so that the daemon needs both.
     let from = frame.at.wrapping_sub(frame.prefix);
     let place = (forget(from, view.unknown), forget(frame.length + frame.prefix, view.unknown));
-    record::event(packet.headers(), slot, &sighting.source, peer, checksum, place, now);
+    // An unverified signature ends no lease: anybody can have sent it.
+    let may_be_better = matches!(Rank::of(sighting.priority, form.priority, false), Rank::Better);
+    let sender = Sender { source: &sighting.source, peer, challenges: may_be_better && !form.is_signed() };
+    record::event(packet.headers(), slot, sender, checksum, place, now);
     Verdict::Pass
 }
 

@@ -71,13 +71,44 @@ pub(super) extern "C" fn note_stranger(key: u64, low: u64, high: u64, version: u
     0
 }
 
-/// Wakes the daemon. A full ring is counted; the peers hold the advert nevertheless.
+/// Wakes the daemon by a question. Where the ring is full, the next one does.
+#[inline(always)]
+pub(super) fn question(slot: u32, now: u64) {
+    let Some(mut entry) = maps::event() else {
+        maps::count(Some(slot), Counter::RingFull as u32);
+        return;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: the entry is ours until it is submitted.
+    unsafe {
+        (*event).stamp = now;
+        (*event).source = [0; 16];
+        (*event).slot = slot;
+        (*event).peer = NO_PEER;
+        (*event).checksum = 0;
+        (*event).reserved = [0; 3];
+        (*event).length = 0;
+    }
+    maps::heeded(slot);
+    entry.submit(0);
+}
+
+/// The sender of an advert.
+pub(super) struct Sender<'a> {
+    pub(super) source: &'a [u8; 16],
+    /// Its index among the peers.
+    pub(super) peer: u32,
+    /// It may be a better master.
+    pub(super) challenges: bool,
+}
+
+/// Wakes the daemon. A full ring is counted; the peers hold the advert nevertheless. That of a challenger ends the lease
+/// until the daemon has judged it, and ends nothing where the daemon does not hear of it.
 #[inline(always)]
 pub(super) fn event(
     view: View,
     slot: u32,
-    source: &[u8; 16],
-    peer: u32,
+    sender: Sender<'_>,
     checksum: ChecksumForm,
     (at, length): (usize, usize),
     now: u64,
@@ -90,15 +121,19 @@ pub(super) fn event(
     // SAFETY: the entry is ours until it is submitted, and has room for the longest message.
     let copied = unsafe {
         (*event).stamp = now;
-        (*event).source = *source;
+        (*event).source = *sender.source;
         (*event).slot = slot;
-        (*event).peer = peer;
+        (*event).peer = sender.peer;
         (*event).checksum = checksum as u8;
         (*event).reserved = [0; 3];
         (*event).length = length as u32;
         message::copy(view, at, length, (&raw mut (*event).payload).cast())
     };
     if copied {
+        // Before the daemon can have judged it.
+        if sender.challenges {
+            maps::challenge(slot, now);
+        }
         entry.submit(0);
         maps::count(Some(slot), Counter::Event as u32);
     } else {

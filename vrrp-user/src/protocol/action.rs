@@ -24,6 +24,8 @@ pub enum Action {
     RemoveAddresses(InstanceId, Epoch),
     /// Announce every address again.
     Announce(InstanceId, Announcement),
+    /// Tell the first question for an address that is answered from then on.
+    Heed(InstanceId, Timestamp),
     /// Set again what is missing of addresses, routes and rules, and announce each address that was.
     PutBack(InstanceId, Epoch),
     /// Routes and rules are taken away again and again, and are left alone until the next takeover.

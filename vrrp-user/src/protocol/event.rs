@@ -27,6 +27,8 @@ pub enum Event {
     Lapsed(InstanceId),
     /// An advert is about to be told, and ours have been refused by this host for as long as a lease.
     Refused(InstanceId),
+    /// A question for an address is being answered, of which the instance wanted to hear.
+    Asked(InstanceId),
     /// The instance's own interface can carry traffic, or cannot.
     Link(InstanceId, bool),
     /// The address that adverts are sent from, or its loss.

@@ -207,7 +207,10 @@ impl Group {
     /// Whoever listened to another master of one member may have listened to one of the others too.
     fn announce(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
         self.each(instances, |member| {
-            master::announce_contest(member, turn);
+            // The cause has done so.
+            if member.master.contest_announced() != Some(turn.now) {
+                master::announce_contest(member, turn);
+            }
         })
     }
 

@@ -298,6 +298,12 @@ impl Instance {
         }
     }
 
+    pub(super) fn asked(&mut self, turn: &mut Turn<'_>) {
+        if self.state == State::Master {
+            state::master::asked(self, turn);
+        }
+    }
+
     pub(super) fn refused(&mut self) {
         self.master.refused = self.state == State::Master;
     }

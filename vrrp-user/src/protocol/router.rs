@@ -147,6 +147,7 @@ impl Router {
             Event::Deaf(id) => self.on(id, now, Instance::deaf),
             Event::Refused(id) => self.on(id, now, |instance, _| instance.refused()),
             Event::Lapsed(id) => self.on(id, now, Instance::lapsed),
+            Event::Asked(id) => self.on(id, now, Instance::asked),
             Event::Link(id, up) => self.on(id, now, |instance, turn| instance.link(up, turn)),
             Event::Source(id, source) => self.on(id, now, |instance, turn| instance.source_is(source, turn)),
             Event::Track(track, up) => self.track(track, i32::from(up), now),

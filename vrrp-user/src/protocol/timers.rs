@@ -25,10 +25,12 @@ pub enum Timer {
     Handover = 8,
     /// Master: it was away, and nobody was heard whom it would obey; it takes over anew.
     Return = 9,
+    /// Master: the set of announcements for a lower master that was heard just after one for it.
+    FollowContest = 10,
 }
 
 impl Timer {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Advert,
         Self::MasterDown,
         Self::Suspect,
@@ -39,6 +41,7 @@ impl Timer {
         Self::Reclaim,
         Self::Handover,
         Self::Return,
+        Self::FollowContest,
     ];
 }
 

@@ -95,7 +95,9 @@ pub(super) fn settings(
         lower_prio_no_advert: draft.lower_prio_no_advert.map_or(globals.lower_prio_no_advert, |on| on.value),
         higher_prio_send_advert: draft
             .higher_prio_send_advert
-            .map_or(globals.higher_prio_send_advert, |on| on.value),
+            .map(|on| on.value)
+            .or(globals.higher_prio_send_advert)
+            .unwrap_or(true),
         handover: policy.handover,
         ignore_own_link: draft.ignore_own_link,
         accept: policy.accept,

@@ -29,7 +29,7 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) gna_interval: Option<At<Duration>>,
     pub(in crate::config) min_garp: bool,
     pub(in crate::config) lower_prio_no_advert: bool,
-    pub(in crate::config) higher_prio_send_advert: bool,
+    pub(in crate::config) higher_prio_send_advert: Option<bool>,
     pub(in crate::config) down_timer_adverts: Option<At<i64>>,
     pub(in crate::config) checksum_as_v2: bool,
     pub(in crate::config) group4: Option<At<IpAddr>>,
@@ -155,8 +155,8 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     ),
     Row::works(
         "vrrp_higher_prio_send_advert",
-        Kind::Bool(|globals, on| globals.higher_prio_send_advert = on.value),
-        "off",
+        Kind::Bool(|globals, on| globals.higher_prio_send_advert = Some(on.value)),
+        "on",
         "default `higher_prio_send_advert`",
     ),
     Row::works(

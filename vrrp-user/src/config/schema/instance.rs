@@ -254,7 +254,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "higher_prio_send_advert",
         Kind::Bool(|it, on| it.higher_prio_send_advert = Some(on)),
         "global",
-        "send one advert before yielding to a higher master",
+        "send one advert before yielding to a higher master, which announces itself again then",
     ),
     Row::works(
         "garp_master_delay",

@@ -31,14 +31,21 @@ impl Engine {
     pub(super) fn take_ring(&mut self, now: Timestamp) {
         let Some(mut ring) = self.ring.take() else { return };
         ring.drain(DRAIN_MAX, |event| {
+            if event.is_question() {
+                self.router.handle(&Event::Asked(InstanceId(event.slot)), now);
+                return self.act(None, now);
+            }
+            let stamp = Timestamp::from_nanos(event.stamp);
             let sighted = Sighted {
                 source: event.source,
                 peer: event.peer,
                 message: event.message(),
                 checksum: event.checksum_form(),
-                stamp: Timestamp::from_nanos(event.stamp),
+                stamp,
             };
             self.take_advert(event.slot, sighted, now);
+            // Whatever was to be sent because of it has been.
+            self.maps.settle_challenge(event.slot, stamp);
         });
         self.ring = Some(ring);
     }

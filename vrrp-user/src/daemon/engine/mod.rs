@@ -351,6 +351,7 @@ impl Engine {
                 Action::Announce(instance, announcement) => {
                     self.command(Command::Announce(instance, announcement));
                 }
+                Action::Heed(instance, from) => self.maps.heed_questions(instance.0, from),
                 Action::PutBack(instance, epoch) => self.command(Command::PutBack(instance, epoch)),
                 Action::ReportAbandoned(instance) => {
                     self.reports.push(Report::Abandoned(instance));

@@ -23,8 +23,11 @@ impl Engine {
 
     /// Nobody listens: what came is found in the records of its senders, or comes again.
     pub(super) fn discard(&mut self) {
-        if let Some(ring) = &mut self.ring {
-            ring.drain(DRAIN_MAX, |_| {});
+        let Self { ring, maps, .. } = self;
+        if let Some(ring) = ring {
+            // An advert that is not judged must not end a lease for longer than it takes to judge one.
+            let stamp = |event: &vrrp_ebpf::map::Event| Timestamp::from_nanos(event.stamp);
+            ring.drain(DRAIN_MAX, |event| maps.settle_challenge(event.slot, stamp(event)));
         }
         for (_, listener) in &mut self.listeners {
             let _ = listener.drain(DRAIN_MAX, |_, _| {});

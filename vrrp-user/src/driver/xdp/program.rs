@@ -104,7 +104,7 @@ impl Program {
             .map_max_entries("COUNTERS", slots.saturating_add(1))
             .map_max_entries("PERMITS", slots.saturating_mul(PERMITS_PER_SLOT))
             .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT).max(LEASES_MIN))
-            .map_max_entries("LEASE_UNTIL", slots)
+            .map_max_entries("LEASE_STATE", slots)
             .map_max_entries("LOCALS", LOCALS_MAX)
             .map_max_entries("REPORTERS", slots.saturating_mul(REPORTERS_PER_SLOT))
             .load(OBJECT)
@@ -469,7 +469,7 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
         PerCpuArray::try_from(take(ebpf, "COUNTERS")?).map_err(|error| LoadError::from_map(&error))?;
     let strangers =
         BpfHashMap::try_from(take(ebpf, "STRANGERS")?).map_err(|error| LoadError::from_map(&error))?;
-    let arrays = ["SLOTS", "WATCH", "PEERS", "LEASE_UNTIL"].map(|name| array(ebpf, name));
+    let arrays = ["SLOTS", "WATCH", "PEERS", "LEASE_STATE"].map(|name| array(ebpf, name));
     let [slot, watch, peers, leases] = arrays;
     let (slot, watch, peers, leases) = (slot?, watch?, peers?, leases?);
     Maps::of_program(

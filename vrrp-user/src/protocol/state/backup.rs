@@ -174,6 +174,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
         | Timer::AnnounceAgain
         | Timer::AnnounceRefresh
         | Timer::AnnounceContest
+        | Timer::FollowContest
         | Timer::Reclaim
         | Timer::Return
         | Timer::Handover => {}

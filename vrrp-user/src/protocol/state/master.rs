@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
+use super::heir::{self, Heir};
 use super::{Turn, away, go};
 use crate::protocol::action::{Action, Announcement, State};
 use crate::protocol::election;
@@ -17,7 +18,7 @@ use crate::protocol::timing;
 use crate::protocol::units::Priority;
 
 /// Every advert may be forged: answers are an amplifier and are spaced by this or by the interval, if shorter.
-const ANSWER_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(100);
 
 /// Announcing all addresses for every contesting advert would be a storm.
 const CONTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -27,8 +28,13 @@ const CONTEST_PAUSE: Duration = Duration::from_secs(1);
 pub(in crate::protocol) struct Master {
     /// How far the latest advert reaches.
     pub(in crate::protocol) entitled_until: Option<Timestamp>,
+    /// When it was sent.
+    pub(super) advertised: Option<Timestamp>,
+    pub(super) heir: Heir,
     answered: Option<Timestamp>,
     contest_announced: Option<Timestamp>,
+    /// When that was done for a lower master that was heard just after.
+    contest_followed: Option<Timestamp>,
     /// When a lower master was heard last.
     rivalled: Option<Timestamp>,
     /// This host has refused our adverts, or those to one of several peers, until the advert that is told next.
@@ -44,7 +50,7 @@ impl Master {
     }
 }
 
-pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
+pub(in crate::protocol) fn enter(instance: &mut Instance, heard: Option<&Heard>, turn: &mut Turn<'_>) {
     instance.master = Master::default();
     handover::forget(instance);
     advertise(instance, turn);
@@ -56,6 +62,7 @@ pub(in crate::protocol) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
         instance.timers.set(Timer::AnnounceAgain, turn.now + settings.delay);
     }
     refresh(instance, turn.now);
+    heir::enter(instance, heard, turn);
 }
 
 /// Goes on where another process has left: the next advert is due when it would have been.
@@ -63,6 +70,7 @@ pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, tu
     instance.master = Master::default();
     let sent = advert - instance.settings().advert_interval.duration();
     instance.master.entitled_until = Some(sent + instance.settings().lease());
+    instance.master.advertised = Some(sent);
     instance.timers.set(Timer::Advert, advert);
     // The second set, where it is still to come.
     let settings = instance.settings().announce;
@@ -75,6 +83,7 @@ pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, tu
 
 pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     let is_refused = std::mem::take(&mut instance.master.refused);
+    heir::met(instance);
     if away::notice(instance, turn) {
         return away::heard(instance, heard, turn);
     }
@@ -82,6 +91,7 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
         instance.stats.contests += 1;
         answer(instance, turn);
     } else if let Some(reason) = election::yields_to(instance.priority(), instance.source(), heard) {
+        // Clients may have asked this one while the other one was master: only if it knows, it announces itself again.
         if instance.settings().higher_prio_send_advert {
             advertise(instance, turn);
         }
@@ -92,6 +102,10 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
     } else {
         contested(instance, heard, turn);
     }
+}
+
+pub(in crate::protocol) fn asked(instance: &mut Instance, turn: &mut Turn<'_>) {
+    heir::asked(instance, turn);
 }
 
 /// What somebody removes is put back. Where they do so again and again, addresses are not ours to hold, while routes
@@ -173,6 +187,10 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
         }
         Timer::AnnounceAgain => announce(instance, settings.repeat, turn),
         Timer::AnnounceContest => announce(instance, settings.lower_prio_repeat, turn),
+        Timer::FollowContest => {
+            instance.master.contest_followed = Some(turn.now);
+            announce(instance, settings.lower_prio_repeat, turn);
+        }
         Timer::AnnounceRefresh => {
             instance.timers.set(timer, timing::following(due, settings.refresh, turn.now));
             announce(instance, settings.refresh_repeat, turn);
@@ -188,6 +206,9 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
 
 /// Another master lost against us. Whoever listened to it has to learn whose the addresses are.
 fn contested(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    if heir::is_farewell(instance, heard) {
+        return;
+    }
     instance.stats.contests += 1;
     note_rival(instance, heard);
     if !instance.settings().lower_prio_no_advert {
@@ -211,6 +232,7 @@ fn note_rival(instance: &mut Instance, heard: &Heard) {
 /// where that was done just before.
 pub(in crate::protocol) fn announce_contest(instance: &mut Instance, turn: &mut Turn<'_>) -> bool {
     if !is_over(instance.master.contest_announced, CONTEST_PAUSE, turn.now) {
+        follow_contest(instance, turn.now);
         return false;
     }
     instance.master.contest_announced = Some(turn.now);
@@ -221,6 +243,15 @@ pub(in crate::protocol) fn announce_contest(instance: &mut Instance, turn: &mut 
         instance.timers.set(Timer::AnnounceContest, turn.now + settings.lower_prio_delay);
     }
     true
+}
+
+/// The other one may have answered clients since the addresses were announced, which is done once more soon.
+fn follow_contest(instance: &mut Instance, now: Timestamp) {
+    let is_waiting = instance.timers.due(Timer::FollowContest).is_some();
+    if !is_waiting && instance.settings().announce.lower_prio_repeat > 0 {
+        let earliest = instance.master.contest_followed.map_or(now, |last| last + CONTEST_PAUSE);
+        instance.timers.set(Timer::FollowContest, earliest.max(now + ANSWER_PAUSE));
+    }
 }
 
 /// Says at once who is master, within the limit. A withheld answer leaves the timer as it is.
@@ -235,7 +266,7 @@ fn answer(instance: &mut Instance, turn: &mut Turn<'_>) {
 }
 
 /// An advert now; the next one follows after a whole interval.
-fn advertise(instance: &mut Instance, turn: &mut Turn<'_>) {
+pub(super) fn advertise(instance: &mut Instance, turn: &mut Turn<'_>) {
     if away::notice(instance, turn) {
         return;
     }
@@ -246,6 +277,7 @@ fn advertise(instance: &mut Instance, turn: &mut Turn<'_>) {
 fn say(instance: &mut Instance, turn: &mut Turn<'_>) {
     turn.actions.push_back(Action::Advertise(instance.id(), instance.priority()));
     instance.master.entitled_until = Some(turn.now + instance.settings().lease());
+    instance.master.advertised = Some(turn.now);
 }
 
 fn announce(instance: &Instance, repeat: u32, turn: &mut Turn<'_>) {

@@ -6,6 +6,7 @@
 pub(super) mod away;
 pub(super) mod backup;
 pub(super) mod fault;
+mod heir;
 pub(super) mod init;
 pub(super) mod master;
 
@@ -86,7 +87,7 @@ pub(super) fn go(
     }
     match to {
         State::Backup => backup::enter(instance, heard, turn),
-        State::Master => master::enter(instance, turn),
+        State::Master => master::enter(instance, heard, turn),
         State::Fault => fault::enter(instance, turn),
         State::Init => {}
     }

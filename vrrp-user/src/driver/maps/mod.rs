@@ -3,23 +3,23 @@
 //! Reads and writes are single volatile copies: the program may write at the same time, so a value that spans
 //! several words can be torn. The watch is written disarmed for that reason; a peer's record is for people to read.
 
+mod lease;
+mod mapped;
+
 use std::collections::HashMap;
 use std::io;
-use std::mem::size_of;
-use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use vrrp_ebpf::map::{
-    Budget, COUNTERS, Counter, Counters, InstanceKey, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, Permit,
-    PermitKey, Rank, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
+    Budget, COUNTERS, Counter, Counters, InstanceKey, Lease, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer,
+    Permit, PermitKey, Rank, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
 
+use self::mapped::{Mapped, word};
 use super::locals::Locals;
 use crate::protocol::InstanceId;
 
@@ -39,7 +39,7 @@ pub struct Maps {
     slots: Mapped<Slot>,
     watch: Mapped<Watch>,
     peers: Mapped<Peer>,
-    leases: Mapped<u64>,
+    leases: Mapped<Lease>,
     /// Of the socket rung alone; the program has its own.
     budgets: Mapped<Budget>,
     /// For the socket rung; the program has a map of them, and another of these strangers.
@@ -107,7 +107,7 @@ impl Maps {
     }
 
     pub fn slots(&self) -> u32 {
-        u32::try_from(self.slots.len).unwrap_or(0)
+        u32::try_from(self.slots.len()).unwrap_or(0)
     }
 
     pub fn slot(&self, slot: u32) -> Slot {
@@ -136,28 +136,6 @@ impl Maps {
 
     pub fn locals(&self) -> &Locals {
         &self.locals
-    }
-
-    /// Lets the addresses of an instance be answered for until then; `None`: not any more. One store, by one thread.
-    pub fn set_lease(&self, slot: u32, until: Option<Timestamp>) {
-        if let Some(entry) = self.leases.entry(slot) {
-            // SAFETY: `entry` points into the mapping, aligned for u64.
-            unsafe { word(entry) }.store(until.map_or(0, Timestamp::as_nanos), Ordering::Release);
-        }
-    }
-
-    /// Lets all addresses be answered for: another daemon says for which of them.
-    pub fn open_fence(&self) {
-        for slot in 0..self.slots() {
-            self.set_lease(slot, Some(Timestamp::from_nanos(u64::MAX)));
-        }
-    }
-
-    /// Until when its addresses are answered for; `None` where they are not.
-    pub fn lease(&self, slot: u32) -> Option<Timestamp> {
-        // SAFETY: as in `set_lease`.
-        let until = unsafe { word(self.leases.entry(slot)?) }.load(Ordering::Acquire);
-        (until != 0).then(|| Timestamp::from_nanos(until))
     }
 
     /// When the watched advert was seen last; `None` while nothing is watched.
@@ -378,83 +356,6 @@ fn row(slot: Option<u32>) -> usize {
 
 fn counted(slots: u32) -> Box<[[AtomicU64; COUNTERS]]> {
     (0..=slots).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect()
-}
-
-/// # Safety
-/// `at` must point to a live, aligned u64 that others only access by volatile or atomic accesses.
-unsafe fn word<'a>(at: *mut u64) -> &'a AtomicU64 {
-    // SAFETY: the caller's promise.
-    unsafe { AtomicU64::from_ptr(at) }
-}
-
-/// An array in memory that the kernel may write.
-struct Mapped<T> {
-    base: NonNull<T>,
-    len: usize,
-    bytes: NonZeroUsize,
-}
-
-// SAFETY: the memory is shared with the kernel already; all accesses are volatile or atomic.
-unsafe impl<T: Copy + Send> Send for Mapped<T> {}
-// SAFETY: as above.
-unsafe impl<T: Copy + Send> Sync for Mapped<T> {}
-
-impl<T> std::fmt::Debug for Mapped<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mapped").field("len", &self.len).finish_non_exhaustive()
-    }
-}
-
-impl<T: Copy> Mapped<T> {
-    fn anonymous(len: u32) -> io::Result<Self> {
-        let (len, bytes) = extent::<T>(len)?;
-        // SAFETY: a fresh anonymous mapping aliases nothing.
-        let base = unsafe {
-            mmap_anonymous(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE)?
-        };
-        Ok(Self { base: base.cast(), len, bytes })
-    }
-
-    fn of_map(map: BorrowedFd<'_>, len: u32) -> io::Result<Self> {
-        let (len, bytes) = extent::<T>(len)?;
-        // SAFETY: a fresh mapping; the kernel keeps the array alive as long as it is mapped.
-        let base = unsafe {
-            mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, map, 0)?
-        };
-        Ok(Self { base: base.cast(), len, bytes })
-    }
-
-    fn entry(&self, index: u32) -> Option<*mut T> {
-        // SAFETY: the index lies within the mapping.
-        ((index as usize) < self.len).then(|| unsafe { self.base.as_ptr().add(index as usize) })
-    }
-
-    fn read(&self, index: u32) -> Option<T> {
-        // SAFETY: inside the mapping; every bit pattern is a valid T, as the layouts promise.
-        self.entry(index).map(|entry| unsafe { entry.read_volatile() })
-    }
-
-    fn write(&self, index: u32, value: T) {
-        if let Some(entry) = self.entry(index) {
-            // SAFETY: inside the mapping.
-            unsafe { entry.write_volatile(value) };
-            compiler_fence(Ordering::SeqCst);
-        }
-    }
-}
-
-impl<T> Drop for Mapped<T> {
-    fn drop(&mut self) {
-        // SAFETY: mapped by us with exactly this extent, and nobody holds a pointer beyond self.
-        let _ = unsafe { munmap(self.base.cast(), self.bytes.get()) };
-    }
-}
-
-/// The kernel lays array elements out at multiples of 8 bytes; so are all our layouts.
-fn extent<T>(len: u32) -> io::Result<(usize, NonZeroUsize)> {
-    const { assert!(size_of::<T>().is_multiple_of(8)) };
-    let bytes = (len as usize).checked_mul(size_of::<T>()).and_then(NonZeroUsize::new);
-    bytes.map(|bytes| (len as usize, bytes)).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
 #[cfg(test)]

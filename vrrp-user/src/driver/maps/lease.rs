@@ -1,0 +1,88 @@
+//! The right to answer for the addresses of an instance, word by word: which of them are whose, [`Lease`] tells.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use vrrp_ebpf::map::Lease;
+use vrrp_ebpf::time::Timestamp;
+
+use super::Maps;
+use super::mapped::word;
+
+impl Maps {
+    /// Lets the addresses of an instance be answered for until then; `None`: not any more. One store, by one thread.
+    pub fn set_lease(&self, slot: u32, until: Option<Timestamp>) {
+        if let Some(lease) = self.words(slot) {
+            lease.until.store(until.map_or(0, Timestamp::as_nanos), Ordering::Release);
+        }
+    }
+
+    /// Lets all addresses be answered for: another daemon says for which of them.
+    pub fn open_fence(&self) {
+        for slot in 0..self.slots() {
+            self.set_lease(slot, Some(Timestamp::from_nanos(Lease::OPEN)));
+        }
+    }
+
+    /// Until when its addresses are answered for; `None` where they are not.
+    pub fn lease(&self, slot: u32) -> Option<Timestamp> {
+        let until = self.words(slot)?.until.load(Ordering::Acquire);
+        (until != 0).then(|| Timestamp::from_nanos(until))
+    }
+
+    /// The daemon has drawn its conclusions from the advert with this stamp: it ends no lease any more. By one thread.
+    pub fn settle_challenge(&self, slot: u32, stamp: Timestamp) {
+        if let Some(lease) = self.words(slot) {
+            let judged = lease.judged.load(Ordering::Relaxed);
+            // After what has become of the lease.
+            lease.judged.store(judged.max(stamp.as_nanos()), Ordering::Release);
+        }
+    }
+
+    /// Has the daemon woken by the first question for an address of the instance from then on.
+    pub fn heed_questions(&self, slot: u32, from: Timestamp) {
+        if let Some(lease) = self.words(slot) {
+            lease.heed.store(from.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    fn words(&self, slot: u32) -> Option<Words<'_>> {
+        let lease = self.leases.entry(slot)?;
+        // SAFETY: `lease` points into the mapping, which outlives what borrows self; its fields are aligned for u64.
+        unsafe {
+            Some(Words {
+                until: word(&raw mut (*lease).until),
+                judged: word(&raw mut (*lease).judged),
+                heed: word(&raw mut (*lease).heed),
+            })
+        }
+    }
+}
+
+/// Those of a [`Lease`] that the daemon writes.
+struct Words<'a> {
+    until: &'a AtomicU64,
+    judged: &'a AtomicU64,
+    heed: &'a AtomicU64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_set_one_by_one() {
+        let maps = Maps::anonymous(2).unwrap();
+        let at = Timestamp::from_nanos;
+        maps.set_lease(1, Some(at(10)));
+        maps.settle_challenge(1, at(7));
+        maps.settle_challenge(1, at(5));
+        maps.heed_questions(1, at(3));
+        let expected = Lease { until: 10, challenged: 0, judged: 7, heed: 3 };
+        assert_eq!((maps.leases.read(1), maps.lease(1)), (Some(expected), Some(at(10))));
+        assert_eq!((maps.leases.read(0), maps.lease(0)), (Some(Lease::default()), None));
+        maps.open_fence();
+        assert_eq!(maps.leases.read(0).map(|lease| lease.holds(u64::MAX)), Some(true));
+        maps.set_lease(1, None);
+        assert_eq!(maps.leases.read(1), Some(Lease { until: 0, ..expected }));
+    }
+}
