@@ -1,10 +1,13 @@
-//! Interfaces that many hosts have and few kernels of test machines: VLANs, bonds, and a lossy network. Real daemons in
-//! namespaces.
+//! What many hosts have and few kernels of test machines: VLANs, bonds, bridges, cards, a lossy network, IPVS. Real daemons
+//! in namespaces.
 //!
-//! `cargo xtask test --kernel` runs these in virtual machines, where the modules are: 8021q, bonding, sch_netem. They are no
+//! `cargo xtask test --kernel` runs these in virtual machines, where the modules are: 8021q, bonding, sch_netem, ip_vs. They are no
 //! part of a plain `cargo test`. Times are wide, so that they hold under emulation.
 
 mod bonds;
+mod bridges;
+mod cards;
+mod ipvs;
 mod lossy;
 mod vlans;
 
@@ -63,7 +66,8 @@ fn dies_fenced(lab: &Lab, mut master: Running, heir: &Running, instance: &str) -
     std::thread::sleep(PERIOD * 5);
     let since = realtime();
     std::thread::sleep(AWHILE);
-    ensure!(prober.answers(1, since) > 20, "the heir does not answer: {}", heir.log());
+    let answers = prober.answers(1, since);
+    ensure!(answers > 20, "the heir has answered {answers} times in {AWHILE:?}: {}", heir.log());
     let answers = prober.answers(0, since);
     ensure!(answers == 0, "node 0 has answered {answers} times beside its heir");
     Ok(())

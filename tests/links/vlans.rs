@@ -1,7 +1,7 @@
 //! VLAN interfaces beside their parent: whose an advert is, by its tag.
 
 use anyhow::{Result, ensure};
-use vrrp_tests::daemon::{Instance, Mode};
+use vrrp_tests::daemon::{Instance, Mode, Running};
 use vrrp_tests::lab::{INTERFACE, Lab};
 
 use crate::{AWHILE, INTERVAL, dies_fenced, entry, rung, start, state, wait_for};
@@ -9,9 +9,12 @@ use crate::{AWHILE, INTERVAL, dies_fenced, entry, rung, start, state, wait_for};
 const VLAN: &str = "lan0.10";
 const OTHER: &str = "lan0.20";
 
-/// Two nodes and a client with these VLANs, whose addresses are 10.N.0.x in VLAN N.
 fn lab() -> Result<Lab> {
-    let lab = Lab::new(2)?;
+    with_vlans(Lab::new(2)?)
+}
+
+/// Hosts with these VLANs, whose addresses are 10.N.0.x in VLAN N.
+pub(crate) fn with_vlans(lab: Lab) -> Result<Lab> {
     let hosts = lab.nodes.iter().map(|node| &node.namespace).chain([&lab.client]);
     for (index, host) in hosts.enumerate() {
         for id in [10, 20] {
@@ -37,10 +40,18 @@ fn tagged(interface: &'static str, name: &str, priority: u8) -> Instance {
 
 /// One VRID everywhere, as most people have it. The better node differs from one LAN to the next.
 fn each_lan_elects_its_own(mode: Mode) -> Result<()> {
-    let lab = lab()?;
+    let (first, _second) = elect_on_each_lan(&lab()?, mode)?;
+    for interface in [INTERFACE, VLAN, OTHER] {
+        let rung = rung(&first, interface)?;
+        ensure!(rung == mode.word() || mode == Mode::Auto && rung.starts_with("tc"), "{interface} on {rung}");
+    }
+    Ok(())
+}
+
+pub(crate) fn elect_on_each_lan(lab: &Lab, mode: Mode) -> Result<(Running, Running)> {
     let instances = |a: u8, b: u8| vec![tagged(VLAN, "v10", b), tagged(OTHER, "v20", a), plain(a)];
     let (first, second) =
-        (start(&lab, 0, mode, instances(150, 100))?, start(&lab, 1, mode, instances(100, 150))?);
+        (start(lab, 0, mode, instances(150, 100))?, start(lab, 1, mode, instances(100, 150))?);
     for (name, master) in [("plain", 0), ("v10", 1), ("v20", 0)] {
         let (master, backup) = if master == 0 { (&first, &second) } else { (&second, &first) };
         wait_for(master, name, "MASTER")?;
@@ -50,11 +61,7 @@ fn each_lan_elects_its_own(mode: Mode) -> Result<()> {
     for (name, running) in [("plain", &first), ("v10", &second), ("v20", &first)] {
         ensure!(state(running, name)? == "MASTER", "{name}: {}", running.log());
     }
-    for interface in [INTERFACE, VLAN, OTHER] {
-        let rung = rung(&first, interface)?;
-        ensure!(rung == mode.word() || mode == Mode::Auto && rung.starts_with("tc"), "{interface} on {rung}");
-    }
-    Ok(())
+    Ok((first, second))
 }
 
 #[test]
@@ -75,9 +82,12 @@ fn so_it_does_on_sockets() -> Result<()> {
 /// Another pair's master on the VLAN is no sign of life on the untagged LAN.
 #[test]
 fn a_death_is_noticed_beside_a_living_master_of_a_vlan() -> Result<()> {
-    let lab = lab()?;
-    let backup = start(&lab, 0, Mode::Auto, vec![plain(100)])?;
-    let mut master = start(&lab, 1, Mode::Auto, vec![plain(150), tagged(VLAN, "v10", 150)])?;
+    notice_a_death_beside_a_vlan(&lab()?)
+}
+
+pub(crate) fn notice_a_death_beside_a_vlan(lab: &Lab) -> Result<()> {
+    let backup = start(lab, 0, Mode::Auto, vec![plain(100)])?;
+    let mut master = start(lab, 1, Mode::Auto, vec![plain(150), tagged(VLAN, "v10", 150)])?;
     wait_for(&master, "v10", "MASTER")?;
     wait_for(&master, "plain", "MASTER")?;
     wait_for(&backup, "plain", "BACKUP")?;

@@ -7,9 +7,12 @@
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
+use crate::clock::poll;
 use crate::netns::Namespace;
 
 /// Interface of every node and of the client.
@@ -24,6 +27,8 @@ pub struct Lab {
     pub lan: Namespace,
     pub nodes: Vec<Node>,
     pub client: Namespace,
+    /// Ports that are taps, for as many virtual machines as nodes.
+    machines: usize,
 }
 
 /// A machine that runs a daemon.
@@ -54,7 +59,50 @@ impl Lab {
             .collect::<Result<Vec<_>>>()?;
         let client = Namespace::new("client")?;
         plug(&lan, &client, "client", "client", CLIENT)?;
-        Ok(Self { lan, nodes, client })
+        Ok(Self { lan, nodes, client, machines: 0 })
+    }
+
+    /// A bridge with a client, and a tap for each of `machines` virtual machines, which take the places of nodes. Behind
+    /// a tap as many frames wait as `queue` has room for, while the machine takes none.
+    ///
+    /// # Errors
+    /// Those of [`Lab::new`], or when the kernel lacks taps.
+    pub fn of_machines(machines: usize, queue: u32) -> Result<Self> {
+        let lab = Self { machines, ..Self::new(0)? };
+        for index in 0..machines {
+            lab.lan.ip(&format!("tuntap add {} mode tap", port(index)))?;
+            lab.lan.ip(&format!("link set {} txqueuelen {queue} master br0 up", port(index)))?;
+        }
+        Ok(lab)
+    }
+
+    /// The tap of a machine, as QEMU's `-netdev` has it.
+    pub fn wire(machine: usize) -> String {
+        format!("tap,ifname={},script=no,downscript=no", port(machine))
+    }
+
+    /// Hardware address and own IPv4 address of a node or machine.
+    pub fn addresses_of(node: usize) -> (String, String) {
+        (format!("02:00:00:00:00:{:02x}", node + 1), format!("10.77.0.{}", node + 1))
+    }
+
+    /// Nodes and a client with a network card of this machine each, all on one wire: card `cards[0]` is that of node 0, and
+    /// the last one that of the client. [`card_address`] numbers them.
+    ///
+    /// # Errors
+    /// This machine has no such cards.
+    pub fn of_cards(cards: &[u8]) -> Result<Self> {
+        let (client_card, node_cards) = cards.split_last().context("no card for the client")?;
+        let lan = Namespace::new("lan")?;
+        let nodes = node_cards.iter().enumerate().map(|(index, card)| {
+            let namespace = Namespace::new(&format!("node{index}"))?;
+            move_card(*card, &namespace, index + 1)?;
+            Ok(Node { namespace, index })
+        });
+        let nodes = nodes.collect::<Result<Vec<_>>>()?;
+        let client = Namespace::new("client")?;
+        move_card(*client_card, &client, CLIENT)?;
+        Ok(Self { lan, nodes, client, machines: 0 })
     }
 
     /// Keeps the nodes from hearing one another, with their links up, or lets them.
@@ -99,7 +147,8 @@ impl Lab {
     /// # Errors
     /// When one is gone.
     pub fn ports(&self) -> Result<Vec<u32>> {
-        self.lan.enter(|| self.nodes.iter().map(|node| index_of(&port(node.index))).collect())
+        self.lan
+            .enter(|| (0..self.nodes.len().max(self.machines)).map(|node| index_of(&port(node))).collect())
     }
 
     /// Whether `address` is on a node.
@@ -192,6 +241,52 @@ fn port(node: usize) -> String {
     format!("port{node}")
 }
 
+/// Hardware address that a machine's card must have for [`Lab::of_cards`]: that of the node which uses it, as vmxnet3 of
+/// QEMU hears nothing under another one.
+pub fn card_address(card: u8) -> String {
+    format!("02:00:00:00:00:{:02x}", card + 1)
+}
+
+/// For a card to come back from a namespace that is gone.
+const RETURNED: Duration = Duration::from_secs(20);
+
+/// Gives a card to a host, under the name and the addresses of the lab.
+fn move_card(card: u8, host: &Namespace, number: usize) -> Result<()> {
+    let own = card_address(card);
+    let text = |link: &serde_json::Value, key: &str| link[key].as_str().map(str::to_owned);
+    let (name, current) = poll(&format!("a card with the address {own}"), RETURNED, || {
+        let output = Command::new("ip").args(["-json", "link", "show"]).output().context("cannot run ip")?;
+        let links: serde_json::Value =
+            serde_json::from_slice(&output.stdout).context("output of ip -json")?;
+        // Told apart from the one in use where an earlier lab has changed that.
+        let is_it = |link: &&serde_json::Value| {
+            text(link, "permaddr").or_else(|| text(link, "address")).as_ref() == Some(&own)
+        };
+        let found = links.as_array().into_iter().flatten().find(is_it);
+        Ok(found.and_then(|link| text(link, "ifname").zip(text(link, "address"))))
+    })?;
+    let status = Command::new("ip").args(["link", "set", &name, "netns", host.name()]).status()?;
+    ensure!(status.success(), "{name} cannot be moved to {}", host.name());
+    host.ip(&format!("link set {name} down"))?;
+    if name != INTERFACE {
+        host.ip(&format!("link set {name} name {INTERFACE}"))?;
+    }
+    let address = format!("02:00:00:00:00:{number:02x}");
+    if address != current {
+        host.ip(&format!("link set {INTERFACE} address {address}"))?;
+    }
+    host.ip(&set_up(number))
+}
+
+/// Lines that give a host's interface its addresses.
+fn set_up(number: usize) -> String {
+    format!(
+        "link set {INTERFACE} up\n\
+         address add 10.77.0.{number}/24 dev {INTERFACE}\n\
+         address add fd77::{number:x}/64 dev {INTERFACE} nodad"
+    )
+}
+
 /// `new` is the port with what it is made with.
 fn plug(lan: &Namespace, host: &Namespace, new: &str, port: &str, number: usize) -> Result<()> {
     lan.ip(&format!(
@@ -199,9 +294,5 @@ fn plug(lan: &Namespace, host: &Namespace, new: &str, port: &str, number: usize)
          link set {port} master br0 up",
         host.name()
     ))?;
-    host.ip(&format!(
-        "link set {INTERFACE} up\n\
-         address add 10.77.0.{number}/24 dev {INTERFACE}\n\
-         address add fd77::{number:x}/64 dev {INTERFACE} nodad"
-    ))
+    host.ip(&set_up(number))
 }

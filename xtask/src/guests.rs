@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::cargo::{built, cargo, run, show};
+use crate::cargo::{built, cargo, show};
 use crate::kernels;
 use crate::tally::Tally;
 
@@ -33,6 +33,9 @@ struct Row {
     /// What of them the gate runs, on the path that the daemon chooses; none are none.
     gate: &'static [&'static str],
 }
+
+/// Network cards of a guest, on one wire: what `links` has its labs of.
+const CARDS: [&str; 4] = ["vmxnet3", "virtio-net-pci", "virtio-net-pci", "virtio-net-pci"];
 
 const ROWS: [Row; 4] = [
     // The verifier takes seconds for each load, and each of these loads it several times. For the gate: a check of each kind
@@ -79,6 +82,10 @@ const ROWS: [Row; 4] = [
     },
 ];
 
+/// Tests that boot machines of their own, with one kernel: what they show is none of the kernel's.
+const MACHINES: &str = "machines";
+const MACHINES_KERNEL: &str = "6.12";
+
 /// Gets these kernels and runs the tests in each; those of the gate only, if so wanted.
 pub(crate) fn test(tally: &mut Tally, names: &[&str], is_gate: bool) -> Result<()> {
     let mut programs = Vec::new();
@@ -95,6 +102,9 @@ pub(crate) fn test(tally: &mut Tally, names: &[&str], is_gate: bool) -> Result<(
             programs = build()?;
         }
         tally.run(guest(name, &programs, is_gate)?)?;
+        if !is_gate && *name == MACHINES_KERNEL {
+            tally.run(machines(&programs)?)?;
+        }
     }
     Ok(())
 }
@@ -109,6 +119,7 @@ fn usable() -> Result<()> {
 fn guest(name: &str, programs: &[(String, String)], is_gate: bool) -> Result<Command> {
     let mut command = Command::new(built("vm", false)?);
     command.args(["--kernel", name]);
+    command.args(CARDS.iter().flat_map(|card| ["--card", card]));
     for row in &ROWS {
         let path = programs.iter().find(|(known, _)| known == row.program);
         let path = &path.with_context(|| format!("{} is not built", row.program))?.1;
@@ -129,6 +140,13 @@ fn guest(name: &str, programs: &[(String, String)], is_gate: bool) -> Result<Com
     Ok(command)
 }
 
+fn machines(programs: &[(String, String)]) -> Result<Command> {
+    let (_, path) = programs.iter().find(|(known, _)| known == MACHINES).context("machines is not built")?;
+    let mut command = Command::new(path);
+    command.arg("--test-threads=1").env("VRRPX_KERNEL", MACHINES_KERNEL);
+    Ok(command)
+}
+
 /// Its place among the kernels, by age.
 fn age(name: &str) -> Option<usize> {
     kernels::KERNELS.iter().position(|kernel| kernel.0 == name)
@@ -136,9 +154,6 @@ fn age(name: &str) -> Option<usize> {
 
 /// Test programs by name, built.
 fn build() -> Result<Vec<(String, String)>> {
-    let mut bins = cargo()?;
-    bins.args(["build", "--package", "vrrp-tests", "--bin", "vm", "--bin", "guest"]);
-    run(bins)?;
     let mut command = cargo()?;
     command.args([
         "test",
@@ -149,6 +164,7 @@ fn build() -> Result<Vec<(String, String)>> {
         "json-render-diagnostics",
     ]);
     command.args(ROWS.iter().flat_map(|row| ["--test", row.program]));
+    command.args(["--test", MACHINES]);
     let output = command.stderr(std::process::Stdio::inherit()).output().context("cannot run cargo")?;
     ensure!(output.status.success(), "{} failed ({})", show(&command), output.status);
     Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(program).collect())

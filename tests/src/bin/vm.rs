@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use vrrp_tests::lab::card_address;
 use vrrp_tests::vm::{Card, Guest, Hardware, Image, Kernel};
 
 #[derive(Debug, Parser)]
@@ -77,10 +78,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
     for module in &arguments.module {
         image = image.module(module);
     }
-    let cards = arguments.card.iter().enumerate().map(|(index, model)| Card {
+    let cards = (0..).zip(&arguments.card).map(|(index, model)| Card {
         name: format!("card{index}"),
         model: model.clone(),
-        address: format!("02:00:00:00:01:{index:02x}"),
+        address: card_address(index),
         wire: "hubport,hubid=0".to_owned(),
     });
     let hardware = Hardware {

@@ -28,6 +28,9 @@ const QEMU: &str = "qemu-system-x86_64";
 const CLOCK: &str = "clocksource=hpet";
 /// Far more than the ten seconds that it takes on an idle machine.
 const BOOT: Duration = Duration::from_secs(300);
+/// The emulator's processors may run code that the kernel is just patching, as it does at its start.
+const PANIC: &str = "Kernel panic - not syncing";
+const PANICS_MAX: u32 = 2;
 /// A program that does no more than look or set something.
 const SHORT: Duration = Duration::from_secs(60);
 /// How many times as long waits are in a guest.
@@ -106,7 +109,7 @@ impl Guest {
     /// # Errors
     /// QEMU is missing, or the kernel does not come up; with the last lines of the console.
     pub fn boot(image: &Image, hardware: &Hardware) -> Result<Self> {
-        Self::start(image, hardware, Command::new(QEMU))
+        Self::start(image, hardware, || Ok(Command::new(QEMU)))
     }
 
     /// As [`Guest::boot`], with QEMU in a namespace, whose taps it then finds by name.
@@ -114,10 +117,20 @@ impl Guest {
     /// # Errors
     /// Those of [`Guest::boot`].
     pub fn boot_in(namespace: &Namespace, image: &Image, hardware: &Hardware) -> Result<Self> {
-        Self::start(image, hardware, namespace.command(QEMU)?)
+        Self::start(image, hardware, || namespace.command(QEMU))
     }
 
-    fn start(image: &Image, hardware: &Hardware, mut qemu: Command) -> Result<Self> {
+    fn start(image: &Image, hardware: &Hardware, qemu: impl Fn() -> Result<Command>) -> Result<Self> {
+        let mut panics = 0;
+        loop {
+            match Self::come_up(image, hardware, qemu()?) {
+                Err(error) if panics < PANICS_MAX && error.to_string().contains(PANIC) => panics += 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn come_up(image: &Image, hardware: &Hardware, mut qemu: Command) -> Result<Self> {
         let directory = Directory::new()?;
         let path = directory.path();
         image.write(&path.join("root"))?;

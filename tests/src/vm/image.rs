@@ -23,7 +23,7 @@ const APPLETS: [&str; 45] = [
 ];
 
 /// The agent's port, a card of each kind, and what tests make networks of.
-const MODULES: [&str; 24] = [
+const MODULES: [&str; 26] = [
     "virtio_pci",
     "virtio_console",
     "virtio_net",
@@ -48,6 +48,8 @@ const MODULES: [&str; 24] = [
     "overlay",
     "vrf",
     "ipvlan",
+    "ip_vs",
+    "ip_vs_rr",
 ];
 
 /// Programs that tests call; each is there if this host has it.

@@ -1,0 +1,77 @@
+//! A master that its hypervisor pauses: its clock stands still with it, and it returns as the master that it was.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::daemon::Instance;
+
+use crate::scene::{Outcome, Scene};
+
+/// Both may answer for as long under emulation, where a machine that has returned takes a while for what waits, and a loaded
+/// host multiplies that. An advert interval of a second would be seen.
+const BOTH_MAX: Duration = Duration::from_millis(250);
+/// The heir announces itself again well before it would do so anyway, 5 s after its takeover.
+const MENDED_MAX: Duration = Duration::from_millis(1500);
+
+/// Milliseconds of intervals, and of pauses, of which the first is shorter than the patience of a peer.
+const CASES: [(u64, &[u64]); 2] = [(100, &[150, 500, 3000, 6000]), (1000, &[500, 4000, 6000])];
+
+/// The machine that is paused first: it is the better one, or the worse one of two that do not preempt.
+fn roles(interval: u64) -> [(&'static str, [Instance; 2]); 2] {
+    let of = |priority: u8| Instance::v3(priority).interval(interval);
+    [("better", [of(150), of(100)]), ("worse", [of(100).line("nopreempt"), of(150).line("nopreempt")])]
+}
+
+/// Frames that wait for the machine: more than come, or so few that its heir's adverts are not among them.
+fn check(queue: u32) -> Result<()> {
+    let mut scene = Scene::new(queue)?;
+    let mut failures = Vec::new();
+    for (interval, pauses) in CASES {
+        for (role, instances) in roles(interval) {
+            let mut master = None;
+            for &pause in pauses {
+                if master != Some(0) {
+                    scene.start(instances.clone())?;
+                }
+                let outcome = scene.pause(Duration::from_millis(pause), Duration::from_secs(4));
+                let outcome = outcome.with_context(|| scene.log(0))?;
+                eprintln!("| {queue} | {interval} ms | {role} | {pause} ms | {outcome} |");
+                if let Err(error) = judge(&outcome) {
+                    failures.push(format!("{interval} ms, {role}, {pause} ms: {error}"));
+                }
+                master = Some(outcome.master);
+                if master != Some(0) {
+                    scene.stop()?;
+                }
+            }
+            if master == Some(0) {
+                scene.stop()?;
+            }
+        }
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
+}
+
+fn judge(outcome: &Outcome) -> Result<()> {
+    let Outcome { both, stolen, last, mended, had_heir, master, .. } = outcome;
+    if !had_heir {
+        return Ok(());
+    }
+    ensure!(*both <= BOTH_MAX, "both have answered for {both:?}");
+    // What is asked just as the heir says that it is master may come to the machine before its advert.
+    ensure!(*master == 0 || *stolen <= 2, "it has answered {stolen} questions that its heir had");
+    let is_mended = last.is_none() || mended.is_some_and(|span| span < MENDED_MAX);
+    ensure!(is_mended, "clients keep the wrong address: {mended:?} after {last:?}");
+    Ok(())
+}
+
+#[test]
+fn what_waits_tells_it_of_its_heir() -> Result<()> {
+    check(1000)
+}
+
+#[test]
+fn where_nothing_of_the_heir_waits_the_heir_says_so_when_it_is_asked() -> Result<()> {
+    check(10)
+}

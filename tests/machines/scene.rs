@@ -1,0 +1,167 @@
+//! Two machines with a daemon each, and what a client sees of them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::arp::ArpProber;
+use vrrp_tests::clock::{poll, realtime};
+use vrrp_tests::daemon::{Config, Instance};
+use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
+use vrrp_tests::observe::{Observer, Seen, What};
+use vrrp_tests::vm::{Card, Guest, Hardware, Image, Kernel};
+
+/// How often the client asks.
+pub(crate) const PERIOD: Duration = Duration::from_millis(10);
+/// For a daemon under emulation to become what it has to be.
+pub(crate) const SETTLE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Scene {
+    guests: Vec<Guest>,
+    pub(crate) lab: Lab,
+}
+
+/// What became of a pause.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The master in the end.
+    pub(crate) master: usize,
+    /// The other one became master during the pause.
+    pub(crate) had_heir: bool,
+    /// For how long both answered what the client asked after the return.
+    pub(crate) both: Duration,
+    /// How many questions from before the return the machine that had been paused answered after it, and how many of these
+    /// from after its heir's first advert.
+    pub(crate) late: usize,
+    pub(crate) stolen: usize,
+    /// When the one that is no master in the end has answered last, after the return.
+    pub(crate) last: Option<Duration>,
+    /// From then to the next announcement of the master, which gives every client the right address again; `None`: there
+    /// was none.
+    pub(crate) mended: Option<Duration>,
+}
+
+/// As cells of a table.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { had_heir, both, late, stolen, last, mended, .. } = self;
+        if !had_heir {
+            return write!(f, "no takeover, {late} late");
+        }
+        let time =
+            |time: &Option<Duration>| time.map_or("–".to_owned(), |it| format!("{} ms", it.as_millis()));
+        let (last, mended) = (time(last), time(mended));
+        write!(f, "{} ms | {late} | {stolen} | {last} | {mended}", both.as_millis())
+    }
+}
+
+impl Scene {
+    /// Boots two machines; behind the wire of each as many frames wait as `queue` says, while it stands still.
+    pub(crate) fn new(queue: u32) -> Result<Self> {
+        let kernel = std::env::var("VRRPX_KERNEL").unwrap_or_else(|_| "6.12".to_owned());
+        let image = Image::new(&Kernel::find(&kernel)?)?;
+        let lab = Lab::of_machines(2, queue)?;
+        let boot = |index: usize| {
+            let (address, own) = Lab::addresses_of(index);
+            let card = Card {
+                name: INTERFACE.to_owned(),
+                model: "virtio-net-pci".to_owned(),
+                address,
+                wire: Lab::wire(index),
+            };
+            let guest =
+                Guest::boot_in(&lab.lan, &image, &Hardware { cards: vec![card], ..Hardware::default() })?;
+            let lines = format!("address add {own}/24 dev {INTERFACE}\nlink set {INTERFACE} up\n");
+            guest.write("/run/lines", &lines)?;
+            guest.run("ip", &["-batch", "/run/lines"])?;
+            Ok(guest)
+        };
+        let guests = (0..2).map(boot).collect::<Result<_>>()?;
+        Ok(Self { guests, lab })
+    }
+
+    /// Starts both, so that machine 0 is the master.
+    pub(crate) fn start(&mut self, instances: [Instance; 2]) -> Result<()> {
+        for (index, instance) in instances.into_iter().enumerate() {
+            let guest = &self.guests[index];
+            guest.write("/run/vrrpx.conf", &Config::of(instance).to_string())?;
+            let line = "vrrpx run --config /run/vrrpx.conf --xdp-mode native --runtime-dir /run/vrrpx > /run/log 2>&1 &";
+            guest.run("sh", &["-c", line])?;
+            let state = if index == 0 { "MASTER" } else { "BACKUP" };
+            self.wait_for(index, state)?;
+        }
+        Ok(())
+    }
+
+    /// The machine is gone in the midst of what it does.
+    pub(crate) fn power_off(&mut self, index: usize) -> Result<()> {
+        self.guests.get_mut(index).context("no such machine")?.process().kill();
+        Ok(())
+    }
+
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        for guest in &self.guests {
+            guest.run(
+                "sh",
+                &[
+                    "-c",
+                    "kill $(cat /run/vrrpx/*.pid); while [ -e /run/vrrpx/*.pid ]; do sleep 0.1; done; true",
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn wait_for(&self, index: usize, state: &str) -> Result<()> {
+        poll(&format!("{state} of machine {index}"), SETTLE, || {
+            let text = self.guests[index]
+                .run("sh", &["-c", "vrrpx status --runtime-dir /run/vrrpx --json 2>&1; true"])?;
+            let status: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+            Ok((status["instances"][0]["state"] == state).then_some(()))
+        })
+    }
+
+    pub(crate) fn log(&self, index: usize) -> String {
+        self.guests[index].run("cat", &["/run/log"]).unwrap_or_default()
+    }
+
+    /// The hypervisor pauses machine 0 for that long, and the client goes on asking for `after` its return.
+    pub(crate) fn pause(&mut self, span: Duration, after: Duration) -> Result<Outcome> {
+        let target: Ipv4Addr = VIRTUAL_V4.parse()?;
+        let observer = Observer::new(&self.lab)?;
+        let client = ArpProber::by_many(&self.lab, target, PERIOD)?;
+        std::thread::sleep(Duration::from_secs(1));
+        ensure!(client.answers(0, 0) > 50, "machine 0 answers {} times a second", client.answers(0, 0));
+        let start = realtime();
+        self.guests[0].monitor().stop()?;
+        std::thread::sleep(span);
+        let back = realtime();
+        self.guests[0].monitor().resume()?;
+        std::thread::sleep(after);
+        let target = IpAddr::from(target);
+        let seen = observer.seen();
+        let heir =
+            observer.adverts().iter().find(|advert| advert.0 > start && advert.1 == 1).map(|advert| advert.0);
+        let master = observer.master().context("there is no master")?;
+        let of = |node: usize, what: What| {
+            seen.iter().filter(move |seen| seen.node == node && seen.what == what).map(|seen: &Seen| seen.at)
+        };
+        let since = |from: u64, at: u64| Duration::from_nanos(at.saturating_sub(from));
+        let last = of(1 - master, What::Answer(target)).filter(|at| *at > back).max();
+        let mended = last.and_then(|last| of(master, What::Announce(target)).find(|at| *at > last));
+        let asks = client.asks(start);
+        let late = |from: u64| {
+            asks.iter().filter(move |ask| (from..back).contains(&ask.sent) && ask.by.contains(&0))
+        };
+        Ok(Outcome {
+            master,
+            had_heir: heir.is_some(),
+            both: client.answered_twice(back),
+            late: late(start).count(),
+            stolen: heir.map_or(0, |heir| late(heir).count()),
+            last: last.map(|at| since(back, at)),
+            mended: mended.zip(last).map(|(at, last)| since(last, at)),
+        })
+    }
+}
