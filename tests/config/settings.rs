@@ -33,7 +33,8 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!(one.unicast, None);
     assert_eq!(one.checksum, ChecksumForm::Pseudo, "the instance switches the global setting off");
     assert_eq!(one.down_timer_adverts, 2);
-    assert!(one.lower_prio_no_advert && !one.higher_prio_send_advert && one.ignore_own_link);
+    assert!(one.lower_prio_no_advert && one.ignore_own_link);
+    assert_eq!(one.higher_prio_send_advert, Some(false));
     let address = |address: &str, prefix| VirtualAddress::new(ip(address), prefix);
     assert_eq!(
         one.addresses.advertised,
@@ -103,7 +104,8 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!(two.checksum, ChecksumForm::Plain);
     assert_eq!(two.down_timer_adverts, 4);
     assert_eq!(two.announce.lower_prio_repeat, 1);
-    assert!(two.higher_prio_send_advert && !two.lower_prio_no_advert);
+    assert_eq!(two.higher_prio_send_advert, Some(true));
+    assert!(!two.lower_prio_no_advert);
     assert_eq!(two.tracks, [track(3, Track::Script("http".into()), 0, false, Some(false))]);
 
     let three = &instances[2].settings;

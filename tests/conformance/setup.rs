@@ -74,7 +74,7 @@ impl Variant {
             lower_prio_no_advert: false,
             accept: true,
             owner_ignores: false,
-            higher_prio_send_advert: true,
+            higher_prio_send_advert: None,
             handover: Order::Strict,
             ignore_own_link: false,
             tracks: Vec::new(),

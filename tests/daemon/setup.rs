@@ -110,7 +110,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         lower_prio_no_advert: false,
         accept: true,
         owner_ignores: false,
-        higher_prio_send_advert: false,
+        higher_prio_send_advert: Some(false),
         handover: Order::default(),
         ignore_own_link: false,
         tracks: vec![],

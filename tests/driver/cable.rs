@@ -190,7 +190,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
         lower_prio_no_advert: false,
         accept: true,
         owner_ignores: false,
-        higher_prio_send_advert: false,
+        higher_prio_send_advert: Some(false),
         handover: Order::default(),
         ignore_own_link: false,
         tracks: Vec::new(),

@@ -40,7 +40,8 @@ fn tagged(interface: &'static str, name: &str, priority: u8) -> Instance {
 
 /// One VRID everywhere, as most people have it. The better node differs from one LAN to the next.
 fn each_lan_elects_its_own(mode: Mode) -> Result<()> {
-    let (first, _second) = elect_on_each_lan(&lab()?, mode)?;
+    let lab = lab()?;
+    let (first, _second) = elect_on_each_lan(&lab, mode)?;
     for interface in [INTERFACE, VLAN, OTHER] {
         let rung = rung(&first, interface)?;
         ensure!(rung == mode.word() || mode == Mode::Auto && rung.starts_with("tc"), "{interface} on {rung}");

@@ -206,7 +206,7 @@ pub(super) const ROWS: &[Row] = &[
         number: "own",
         what: "it obeys a better master, and says nothing before",
         variants: ALL,
-        settings: |settings| settings.higher_prio_send_advert = true,
+        settings: |settings| settings.higher_prio_send_advert = Some(true),
         script: "
             startup             -> BACKUP startup
             wait down           -> advert 100, add, MASTER master_silent

@@ -174,7 +174,7 @@ pub(super) const ROWS: &[Row] = &[
         number: "own",
         what: "it can yield in silence",
         variants: ALL,
-        settings: |settings| settings.higher_prio_send_advert = false,
+        settings: |settings| settings.higher_prio_send_advert = Some(false),
         script: "
             startup             -> BACKUP startup
             wait down           -> advert 100, add, MASTER master_silent

@@ -54,8 +54,8 @@ pub struct InstanceSettings {
     pub announce: AnnounceSettings,
     /// Do not answer a lower master's advert at once.
     pub lower_prio_no_advert: bool,
-    /// Send one advert before yielding to a higher master.
-    pub higher_prio_send_advert: bool,
+    /// Send one advert before yielding to a higher master. `None`: not configured; it is sent, and keepalived sends none.
+    pub higher_prio_send_advert: Option<bool>,
     /// What a master that leaves does first.
     pub handover: Order,
     /// Ignore the link state of the instance's own interface (`dont_track_primary`).
@@ -69,6 +69,11 @@ pub struct InstanceSettings {
 }
 
 impl InstanceSettings {
+    /// A master that yields sends an advert before.
+    pub fn yields_with_advert(&self) -> bool {
+        self.higher_prio_send_advert.unwrap_or(true)
+    }
+
     /// Whether the adverts of others are judged alike under these settings and others.
     pub fn judges_like(&self, other: &Self) -> bool {
         let senders = |it: &Self| it.unicast.as_ref().map(|unicast| unicast.checks_source);

@@ -122,7 +122,7 @@ const INSTANCE: &[Row<Instance>] = &[
         Some(switch(it.settings.lower_prio_no_advert))
     }),
     row(&["higher_prio_send_advert"], &["vrrp_higher_prio_send_advert"], |it| {
-        Some(switch(it.settings.higher_prio_send_advert))
+        Some(switch(it.settings.yields_with_advert()))
     }),
     row(&["handover"], &["vrrp_handover"], |it| {
         Some(if it.settings.handover == Order::Strict { "strict" } else { "overlap" }.to_owned())

@@ -96,8 +96,7 @@ pub(super) fn settings(
         higher_prio_send_advert: draft
             .higher_prio_send_advert
             .map(|on| on.value)
-            .or(globals.higher_prio_send_advert)
-            .unwrap_or(true),
+            .or(globals.higher_prio_send_advert),
         handover: policy.handover,
         ignore_own_link: draft.ignore_own_link,
         accept: policy.accept,

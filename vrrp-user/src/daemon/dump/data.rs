@@ -135,7 +135,7 @@ impl Instance<'_> {
         writeln!(
             f,
             "   Send advert after receive higher priority advert = {}",
-            settings.higher_prio_send_advert
+            settings.higher_prio_send_advert.unwrap_or_default()
         )?;
         writeln!(f, "   Virtual Router ID = {}", settings.vrid.number())?;
         writeln!(f, "   Priority = {}", settings.priority)?;

@@ -130,7 +130,7 @@ impl<'a> Data<'a> {
             garp_lower_prio_delay: announce.lower_prio_delay.as_secs(),
             garp_lower_prio_rep: announce.lower_prio_repeat,
             lower_prio_no_advert: settings.lower_prio_no_advert.into(),
-            higher_prio_send_advert: settings.higher_prio_send_advert.into(),
+            higher_prio_send_advert: settings.higher_prio_send_advert.unwrap_or_default().into(),
             vrid: settings.vrid.number(),
             base_priority: settings.priority.0,
             effective_priority: view.effective.0,

@@ -92,7 +92,7 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
         answer(instance, turn);
     } else if let Some(reason) = election::yields_to(instance.priority(), instance.source(), heard) {
         // Clients may have asked this one while the other one was master: only if it knows, it announces itself again.
-        if instance.settings().higher_prio_send_advert {
+        if instance.settings().yields_with_advert() {
             advertise(instance, turn);
         }
         go(instance, State::Backup, reason, Some(heard), turn);
