@@ -210,7 +210,7 @@ impl Pair {
     /// Waits until `node` alone has sent the last five adverts.
     ///
     /// # Errors
-    /// When it does not come so within [`SETTLE`], or a daemon ends.
+    /// When it does not come so within [`SETTLE`] and some adverts, or a daemon ends.
     pub fn wait_for_master(&self, node: usize) -> Result<()> {
         self.poll(&format!("node {node} as the only master"), || Ok(self.observer.latest(5) == [node; 5]))
     }
@@ -218,7 +218,7 @@ impl Pair {
     /// Waits until a node holds `address`, or does not.
     ///
     /// # Errors
-    /// When it does not come so within [`SETTLE`], or a daemon ends.
+    /// When it does not come so within [`SETTLE`] and some adverts, or a daemon ends.
     pub fn wait_for_address(&self, node: usize, address: IpAddr, held: bool) -> Result<()> {
         let word = if held { "on" } else { "off" };
         let (host, role) = (self.node(node)?, self.roles.get(node).context("no such role")?);
@@ -242,7 +242,10 @@ impl Pair {
 
     /// Waits for a condition as long as both daemons live.
     fn poll(&self, what: &str, holds: impl Fn() -> Result<bool>) -> Result<()> {
-        poll(what, SETTLE, || {
+        let instances = self.roles.iter().flat_map(|role| &role.config.instances);
+        // Five adverts of the slowest, and what comes before them.
+        let adverts = instances.map(|instance| 2 * instance.master_down_interval()).max().unwrap_or_default();
+        poll(what, SETTLE + adverts, || {
             self.ensure_alive().with_context(|| format!("waited for: {what}"))?;
             Ok(holds()?.then_some(()))
         })
