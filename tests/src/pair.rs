@@ -55,14 +55,14 @@ impl Pair {
         Ok(Self { running: roles.iter().map(|_| None).collect(), observer, lab, roles })
     }
 
-    /// All started, and node 0 found to be the only master.
+    /// All started and up, and node 0 found to be the only master.
     ///
     /// # Errors
     /// When it does not become so.
     pub fn settled(roles: impl Into<Vec<Role>>) -> Result<Self> {
         let mut pair = Self::idle(roles)?;
         let mut nodes = 0..pair.roles.len();
-        let settle = nodes.try_for_each(|node| pair.start(node)).and_then(|()| pair.wait_for_master(0));
+        let settle = nodes.try_for_each(|node| pair.start(node)).and_then(|()| pair.wait_until_settled());
         settle.map_err(|error| pair.with_logs(&error))?;
         Ok(pair)
     }
@@ -76,8 +76,17 @@ impl Pair {
         let mut others = 1..pair.roles.len();
         let settle = pair.start(0).and_then(|()| pair.wait_for_master(0));
         let settle = settle.and_then(|()| others.try_for_each(|node| pair.start(node)));
-        settle.and_then(|()| pair.wait_for_master(0)).map_err(|error| pair.with_logs(&error))?;
+        settle.and_then(|()| pair.wait_until_settled()).map_err(|error| pair.with_logs(&error))?;
         Ok(pair)
+    }
+
+    /// Five fast adverts may be over before another node has begun: its daemon is waited for, too.
+    fn wait_until_settled(&self) -> Result<()> {
+        for (node, running) in self.running.iter().enumerate() {
+            let Some(running) = running else { continue };
+            self.poll(&format!("the daemon of node {node} to be up"), || Ok(running.is_up()))?;
+        }
+        self.wait_for_master(0)
     }
 
     /// Runs `scenario`, and adds the daemons' logs to what it fails with.

@@ -208,6 +208,16 @@ impl Running {
         self.process.is_alive()
     }
 
+    /// Whether its instances have a state: ours answers for them, keepalived has logged the first one. Of FRR only that it
+    /// runs.
+    pub fn is_up(&self) -> bool {
+        match self.daemon {
+            Daemon::Vrrpx(_) => self.status().is_ok(),
+            Daemon::Frr => self.is_alive(),
+            Daemon::Keepalived => self.log().contains(" STATE"),
+        }
+    }
+
     pub fn log(&self) -> String {
         self.process.log()
     }
