@@ -23,7 +23,7 @@ const APPLETS: [&str; 45] = [
 ];
 
 /// The agent's port, a card of each kind, and what tests make networks of.
-const MODULES: [&str; 26] = [
+const MODULES: [&str; 25] = [
     "virtio_pci",
     "virtio_console",
     "virtio_net",
@@ -44,7 +44,6 @@ const MODULES: [&str; 26] = [
     "nf_tables",
     "nft_ct",
     "nft_reject_inet",
-    "nfnetlink",
     "overlay",
     "vrf",
     "ipvlan",
