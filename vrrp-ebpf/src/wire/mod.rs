@@ -95,3 +95,46 @@ pub struct Sighting {
     pub priority: u8,
     pub address_count: u8,
 }
+
+impl Sighting {
+    /// All but source and VRID, which the headers say too, and the form of the checksum: as much as one part of the program
+    /// can hand to the next. Never 0, for the interval of a valid advert is not.
+    #[inline(always)]
+    pub const fn to_bits(self, checksum: ChecksumForm) -> u64 {
+        let [high, low] = self.interval.to_be_bytes();
+        let (version, priority, count) = (self.version, self.priority, self.address_count);
+        u64::from_be_bytes([0, 0, checksum as u8, version, priority, count, high, low])
+    }
+
+    /// The reverse.
+    #[inline(always)]
+    pub const fn of_bits(bits: u64, source: [u8; 16], vrid: u8) -> (Self, ChecksumForm) {
+        let [_, _, checksum, version, priority, address_count, high, low] = bits.to_be_bytes();
+        let interval = u16::from_be_bytes([high, low]);
+        let sighting = Self { source, interval, version, vrid, priority, address_count };
+        (sighting, ChecksumForm::of(checksum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sighting_is_what_its_bits_say() {
+        let sighting = Sighting {
+            source: [7; 16],
+            interval: 0x0102,
+            version: 3,
+            vrid: 51,
+            priority: 254,
+            address_count: 20,
+        };
+        for form in [ChecksumForm::Pseudo, ChecksumForm::Plain] {
+            let bits = sighting.to_bits(form);
+            assert_eq!(Sighting::of_bits(bits, sighting.source, sighting.vrid), (sighting, form));
+        }
+        let least = Sighting { interval: 1, version: 0, priority: 0, address_count: 0, ..sighting };
+        assert_ne!(least.to_bits(ChecksumForm::Pseudo), 0);
+    }
+}

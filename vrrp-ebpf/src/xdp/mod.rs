@@ -45,7 +45,7 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Rank, Slot, Stranger};
 use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
-use vrrp_ebpf::wire::{Family, Octets, Reject, advert, frame, ipv4, judge_sender};
+use vrrp_ebpf::wire::{Family, Octets, Reject, Sighting, advert, frame, ipv4, judge_sender};
 
 use self::message::NO_SUM;
 use self::opaque::forget;
@@ -134,37 +134,38 @@ fn judge(packet: &impl Packet) -> Verdict {
         tell!(packet, "slot {}: the watched advert", slot);
         return Verdict::Pass;
     }
-    match packet.examine(slot) {
-        0 => Verdict::Pass,
-        _ => Verdict::Drop,
-    }
+    let sighting = packet.examine(slot);
+    if sighting == REFUSED || packet.note(slot, sighting) != 0 { Verdict::Drop } else { Verdict::Pass }
 }
 
-/// The rest of the way, for adverts that passed [`advert::judge_envelope`].
+/// What [`examine`] gives for an advert that failed a check.
+const REFUSED: u64 = 0;
+
+/// The rest of the checks, for adverts that passed [`advert::judge_envelope`]; gives [`Sighting::to_bits`].
 ///
 /// A global function, as all that loops or branches much: the verifier walks it once, not once for each way that leads
 /// to it, and follows its callers without regard to what it returned. It knows the type of its context, hence one per
 /// kind of entry.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn examine_xdp(context: *mut xdp_md, slot: u32) -> u32 {
-    examine(&XdpContext::new(context), slot) as u32
+extern "C" fn examine_xdp(context: *mut xdp_md, slot: u32) -> u64 {
+    examine(&XdpContext::new(context), slot)
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn examine_skb(skb: *mut __sk_buff, slot: u32) -> u32 {
-    examine(&TcContext::new(skb), slot) as u32
+extern "C" fn examine_skb(skb: *mut __sk_buff, slot: u32) -> u64 {
+    examine(&TcContext::new(skb), slot)
 }
 
 #[inline(always)]
-fn examine(packet: &impl Packet, slot: u32) -> Verdict {
+fn examine(packet: &impl Packet, slot: u32) -> u64 {
     let (Ok((frame, view)), Some(form)) = (dissect(packet), maps::form(slot)) else {
-        return Verdict::Pass;
+        return REFUSED;
     };
     let sum = |length| Some(packet.sum(frame.at as u32, length as u32)).filter(|sum| *sum != NO_SUM);
-    let (sighting, checksum) = match advert::judge_message(&view, &frame, form, sum) {
-        Ok(judged) => judged,
+    match advert::judge_message(&view, &frame, form, sum) {
+        Ok((sighting, checksum)) => sighting.to_bits(checksum),
         Err(reject) => {
             tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
             if reject == Reject::Carp {
@@ -172,9 +173,31 @@ fn examine(packet: &impl Packet, slot: u32) -> Verdict {
                 note_stranger(&view, &frame, key);
             }
             maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
-            return Verdict::Drop;
+            REFUSED
         }
+    }
+}
+
+/// What follows from a valid advert that is not the watched one. Global functions, as [`examine_xdp`] is: what the checks
+/// have told the verifier is not followed here.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn note_xdp(context: *mut xdp_md, slot: u32, sighting: u64) -> u32 {
+    note(&XdpContext::new(context), slot, sighting) as u32
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn note_skb(skb: *mut __sk_buff, slot: u32, sighting: u64) -> u32 {
+    note(&TcContext::new(skb), slot, sighting) as u32
+}
+
+#[inline(always)]
+fn note(packet: &impl Packet, slot: u32, sighting: u64) -> Verdict {
+    let (Ok((frame, view)), Some(form)) = (dissect(packet), maps::form(slot)) else {
+        return Verdict::Pass;
     };
+    let (sighting, checksum) = Sighting::of_bits(sighting, frame.source, frame.vrid);
     tell!(packet, "slot {}: an advert of priority {}", slot, sighting.priority);
     let now = now();
     // Whether a signed advert is its sender's, the daemon finds out: nobody is known by it before.

@@ -16,7 +16,7 @@ use vrrp_ebpf::wire::ipv4::HEADER_LEN;
 use super::fence::{fence_skb, fence_xdp};
 use super::message::{sum_skb, sum_xdp};
 use super::opaque::{beyond, masked, pin, word};
-use super::{examine_skb, examine_xdp, locals};
+use super::{examine_skb, examine_xdp, locals, note_skb, note_xdp};
 
 /// What the kernel calls a frame that the link layer addresses to another host (`pkt_type`).
 const PACKET_OTHERHOST: u32 = 3;
@@ -39,7 +39,10 @@ pub(super) trait Packet: EbpfContext {
     fn is_to_mac(&self, view: &View) -> bool;
 
     /// See [`super::examine`].
-    fn examine(&self, slot: u32) -> u32;
+    fn examine(&self, slot: u32) -> u64;
+
+    /// See [`super::note`].
+    fn note(&self, slot: u32, sighting: u64) -> u32;
 
     /// See [`super::fence`].
     fn fence(&self) -> u32;
@@ -77,8 +80,13 @@ impl Packet for XdpContext {
     }
 
     #[inline(always)]
-    fn examine(&self, slot: u32) -> u32 {
+    fn examine(&self, slot: u32) -> u64 {
         examine_xdp(self.ctx, slot)
+    }
+
+    #[inline(always)]
+    fn note(&self, slot: u32, sighting: u64) -> u32 {
+        note_xdp(self.ctx, slot, sighting)
     }
 
     #[inline(always)]
@@ -135,8 +143,13 @@ impl Packet for TcContext {
     }
 
     #[inline(always)]
-    fn examine(&self, slot: u32) -> u32 {
+    fn examine(&self, slot: u32) -> u64 {
         examine_skb(self.skb.skb, slot)
+    }
+
+    #[inline(always)]
+    fn note(&self, slot: u32, sighting: u64) -> u32 {
+        note_skb(self.skb.skb, slot, sighting)
     }
 
     #[inline(always)]
