@@ -131,6 +131,8 @@ fn measure(program: &mut Program, entry: Entry, row: &Row) -> Result<()> {
             Some(Counter::Fenced)
         }
     };
+    // Adverts of the rows before have ended the lease until the daemon would have judged them.
+    maps.settle_challenge(slot, clock::now());
     let counted = || {
         let counters = maps.counters(Some(slot));
         [Counter::Steady, Counter::Fenced].map(|counter| counters.counter(counter))
