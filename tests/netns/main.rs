@@ -25,6 +25,7 @@ mod oddities;
 mod orphans;
 mod paths;
 mod policy;
+mod priorities;
 mod process;
 mod reload;
 mod repair;

@@ -3,6 +3,7 @@
 
 mod node;
 mod paused;
+mod priorities;
 pub(crate) mod random;
 mod world;
 

@@ -1,14 +1,14 @@
 //! A node: a router, an engine that turns as the daemon's does, and a kernel that keeps the steady master's adverts
 //! to itself, answers questions, and does not after an advert of a better master.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Event, Heard, InstanceId, InstanceSettings, Interval, Order, Priority, Router, State, Transition,
-    Version,
+    Action, Event, Heard, InstanceId, InstanceSettings, Interval, Order, Priority, Router, State, TrackId,
+    Transition, Version,
 };
 
 use crate::setup::{ID, Variant};
@@ -59,6 +59,8 @@ pub(crate) struct Node {
     last_seen: Timestamp,
     last_handled: Option<(Frame, Timestamp)>,
     ring: VecDeque<Waiting>,
+    /// The latest advert of each priority of each sender, as it came.
+    pub(crate) arrivals: BTreeMap<(IpAddr, u8), Timestamp>,
     /// From when on a question wakes the engine.
     heed: Option<Timestamp>,
     outcome: Outcome,
@@ -82,6 +84,7 @@ impl Node {
             last_seen: Timestamp::ZERO,
             last_handled: None,
             ring: VecDeque::new(),
+            arrivals: BTreeMap::new(),
             heed: None,
             outcome: Outcome::default(),
         }
@@ -133,6 +136,7 @@ impl Node {
         if self.router.is_none() {
             return false;
         }
+        self.arrivals.insert((frame.source, frame.priority.0), now);
         if self.watch == Some(frame) {
             self.last_seen = now;
             return false;
@@ -164,6 +168,7 @@ impl Node {
                 self.input(&Event::Asked(ID), now);
                 continue;
             };
+            self.catch_up(now);
             self.last_handled = Some((frame, stamp));
             let Frame { source, priority, interval } = frame;
             let version = Version::V3;
@@ -181,6 +186,20 @@ impl Node {
         self.drain();
         self.end();
         std::mem::take(&mut self.outcome)
+    }
+
+    /// A track goes up or down.
+    pub(crate) fn track(&mut self, track: TrackId, up: bool, now: Timestamp) -> Outcome {
+        self.catch_up(now);
+        self.input(&Event::Track(track, up), now);
+        std::mem::take(&mut self.outcome)
+    }
+
+    /// What the kernel has kept to itself.
+    fn catch_up(&mut self, now: Timestamp) {
+        if self.watch.is_some() {
+            self.input(&Event::Seen(ID, self.last_seen), now);
+        }
     }
 
     fn input(&mut self, event: &Event, now: Timestamp) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_user::protocol::{State, Transition};
+use vrrp_user::protocol::{State, TrackId, Transition};
 
 use super::node::{Frame, Node, Outcome};
 use super::random::Random;
@@ -139,6 +139,13 @@ impl World {
     pub(crate) fn stop(&mut self, node: usize) {
         let local = self.local(node);
         let outcome = self.nodes[node].stop(local);
+        self.follow(node, outcome);
+    }
+
+    /// A node's track goes up or down.
+    pub(crate) fn track(&mut self, node: usize, track: TrackId, up: bool) {
+        let local = self.local(node);
+        let outcome = self.nodes[node].track(track, up, local);
         self.follow(node, outcome);
     }
 

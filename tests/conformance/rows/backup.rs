@@ -349,7 +349,52 @@ pub(super) const ROWS: &[Row] = &[
             hear 150 from 120                   -> watch
             wait 2s
             seen
-            hear 150 from 120 sent 500ms ago    -> watch
+            hear 150 from 120 sent 500ms ago
+            wait down - 1ns
+            wait 1ns                            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "an older advert undoes no release",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup                             -> BACKUP startup
+            hear 150 from 120                   -> watch
+            wait 2s
+            seen
+            hear 0 from 120                     -> unwatch
+            hear 150 from 130 sent 10ms ago
+            wait skew - 1ns
+            wait 1ns                            -> advert 100, add, MASTER master_released",
+    },
+    Row {
+        number: "own",
+        what: "a release counts although a lower router was heard since",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup                             -> BACKUP startup
+            hear 150 from 120                   -> watch
+            wait 2s
+            seen
+            wait 20ms
+            hear 50 from 110
+            hear 0 from 120 sent 10ms ago       -> unwatch
+            wait skew - 10ms - 1ns
+            wait 1ns                            -> advert 100, add, MASTER master_released",
+    },
+    Row {
+        number: "own",
+        what: "an older release shortens nothing",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup                             -> BACKUP startup
+            hear 150 from 120                   -> watch
+            wait 2s
+            seen
+            hear 0 from 130 sent 500ms ago
             wait down - 1ns
             wait 1ns                            -> advert 100, add, unwatch, MASTER master_silent",
     },

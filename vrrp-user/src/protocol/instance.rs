@@ -142,6 +142,11 @@ impl Instance {
         self.backup.master()
     }
 
+    /// Stamp of the latest advert that this Backup rests on; older ones are no news.
+    pub fn latest_heard(&self) -> Option<Timestamp> {
+        self.backup.latest()
+    }
+
     /// This Backup obeys a master whose equal adverts are reported by `Event::Seen`.
     pub fn watches(&self) -> bool {
         self.remote_master().is_some_and(|master| master.watched)

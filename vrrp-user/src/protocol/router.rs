@@ -138,6 +138,7 @@ impl Router {
         }
     }
 
+    /// Of a master that is watched, [`Event::Seen`] must tell before any other event is handled, which may end the watch.
     pub fn handle(&mut self, event: &Event, now: Timestamp) {
         match *event {
             Event::Startup => self.on_all(now, Instance::startup),

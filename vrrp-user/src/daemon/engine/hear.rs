@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use vrrp_ebpf::map::{InstanceKey, Peer};
+use vrrp_ebpf::map::{InstanceKey, PEERS_PER_SLOT, Peer};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::advert::Advert;
@@ -79,6 +79,7 @@ impl Engine {
 
     fn take_advert(&mut self, slot: u32, sighted: Sighted<'_>, now: Timestamp) {
         let instance = InstanceId(slot);
+        self.catch_up(instance, now);
         let Some(view) = self.router.instance(instance) else { return };
         let family = view.settings().family;
         let Some(sighted) = self.admit(instance, sighted, family) else { return };
@@ -145,9 +146,7 @@ impl Engine {
         let until = now + self.coalesce;
         let mut next = InstanceId(0);
         while let Some(instance) = self.router.silent_from(next, until) {
-            if let Some(seen) = self.maps.last_seen(instance.0) {
-                self.router.handle(&Event::Seen(instance, seen), now);
-            }
+            self.catch_up(instance, now);
             if self.router.silent_from(instance, due) == Some(instance) {
                 self.recall(instance, now);
                 self.recall_ready(instance, now);
@@ -160,18 +159,36 @@ impl Engine {
         }
     }
 
+    /// What the watched master has sent since the last look comes before whatever may end the watch.
+    fn catch_up(&mut self, instance: InstanceId, now: Timestamp) {
+        if let Some(seen) = self.maps.last_seen(instance.0) {
+            self.router.handle(&Event::Seen(instance, seen), now);
+        }
+    }
+
+    /// The same of every watched master.
+    pub(super) fn catch_all_up(&mut self, now: Timestamp) {
+        for index in 0..self.links.len() {
+            if let Ok(index) = u32::try_from(index) {
+                self.catch_up(InstanceId(index), now);
+            }
+        }
+        self.act(None, now);
+    }
+
     /// An advert whose ring entry was lost is found in the record of its sender: map is state, ring is wake-up.
     fn recall(&mut self, instance: InstanceId, now: Timestamp) {
         let Some(view) = self.router.instance(instance) else { return };
         let family = view.settings().family;
-        let (since, known) = (view.since(), view.remote_master().map(|master| master.heard.stamp));
+        let (since, latest) = (view.since(), view.latest_heard());
         let gate = self.links.get(instance.index()).and_then(|link| link.gate.as_ref());
         let least = gate.map_or(Peer::FORM, Gate::least_proof);
         let versions = [Version::V2, Version::V3];
-        for index in 0..vrrp_ebpf::map::PEERS_PER_SLOT {
+        let mut found = [None; PEERS_PER_SLOT as usize];
+        for (place, index) in found.iter_mut().zip(0..) {
             let Some(peer) = self.maps.peer(instance.0, index) else { continue };
             let stamp = Timestamp::from_nanos(peer.last_seen);
-            if peer.proof < least || stamp < since || known.is_some_and(|known| stamp <= known) {
+            if peer.proof < least || stamp < since || latest.is_some_and(|latest| stamp <= latest) {
                 continue;
             }
             let version = versions.into_iter().find(|version| *version as u8 == peer.version);
@@ -180,13 +197,17 @@ impl Engine {
             else {
                 continue;
             };
-            let heard = Heard {
+            *place = Some(Heard {
                 version,
                 source: narrow(family, peer.source),
                 priority: Priority(peer.priority),
                 interval,
                 stamp,
-            };
+            });
+        }
+        // In the order of their sending.
+        found.sort_unstable_by_key(|heard| heard.map(|heard| heard.stamp));
+        for heard in found.into_iter().flatten() {
             self.router.handle(&Event::Advert(instance, heard), now);
         }
     }

@@ -244,9 +244,16 @@ impl Engine {
                         let _ = self.wait.remove(&listener);
                     }
                 }
-                Input::Event(event) => self.take_event(&event, now),
-                Input::Reconfigure(changes) => self.reconfigure(*changes, now),
+                Input::Event(event) => {
+                    self.catch_all_up(now);
+                    self.take_event(&event, now);
+                }
+                Input::Reconfigure(changes) => {
+                    self.catch_all_up(now);
+                    self.reconfigure(*changes, now);
+                }
                 Input::Pause(answer) => {
+                    self.catch_all_up(now);
                     // Whoever asked has gone, and nobody takes over.
                     if answer.send(self.pause()).is_err() {
                         self.go_on();

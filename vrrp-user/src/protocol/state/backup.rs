@@ -34,6 +34,8 @@ pub struct RemoteMaster {
 pub(in crate::protocol) struct Backup {
     master: Option<RemoteMaster>,
     grounds: Grounds,
+    /// Stamp of the latest advert that the timer or the choice of the master rests on.
+    latest: Option<Timestamp>,
     /// Until then a lower master is endured; `None` while none is heard.
     endure_until: Option<Timestamp>,
     /// When this node was last found to have been away.
@@ -51,6 +53,14 @@ impl RemoteMaster {
 impl Backup {
     pub(in crate::protocol) fn master(&self) -> Option<&RemoteMaster> {
         self.master.as_ref()
+    }
+
+    pub(in crate::protocol) fn latest(&self) -> Option<Timestamp> {
+        self.latest
+    }
+
+    fn note(&mut self, stamp: Timestamp) {
+        self.latest = self.latest.max(Some(stamp));
     }
 
     fn unwatch(&mut self) -> bool {
@@ -84,6 +94,10 @@ pub(super) fn leave(instance: &mut Instance, turn: &mut Turn<'_>) {
 }
 
 pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+    // RFC 9568 §6.4.2 takes adverts as they come: an older one undoes nothing of what was sent since.
+    if instance.backup.latest.is_some_and(|latest| heard.stamp < latest) {
+        return;
+    }
     if instance.backup.master.is_some_and(|master| master.says_better(heard)) {
         return;
     }
@@ -101,6 +115,7 @@ pub(in crate::protocol) fn seen(instance: &mut Instance, stamp: Timestamp, turn:
     let is_news = |master: &&mut RemoteMaster| master.watched && master.heard.stamp < stamp;
     let Some(master) = instance.backup.master.as_mut().filter(is_news) else { return };
     master.heard.stamp = stamp;
+    instance.backup.note(stamp);
     notice_absence(instance, turn.now);
     let deadline = deadline(instance, stamp, instance.master_down_interval());
     let current = instance.timers.due(Timer::MasterDown).unwrap_or_default();
@@ -247,6 +262,7 @@ fn obey(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     notice_absence(instance, turn.now);
     let last = instance.backup.master.map_or(heard.stamp, |master| master.heard.stamp.max(heard.stamp));
     instance.backup.master = Some(RemoteMaster { heard: Heard { stamp: last, ..*heard }, watched: true });
+    instance.backup.note(heard.stamp);
     instance.backup.grounds = Grounds::Silence;
     // Also for the master watched already: that its advert became an event shows that the watch does not know it.
     turn.actions.push_back(Action::Watch(instance.id()));
@@ -258,6 +274,7 @@ fn released(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     notice_absence(instance, turn.now);
     // Whoever is master after this must be heard anew.
     dismiss(instance, turn);
+    instance.backup.note(heard.stamp);
     instance.backup.grounds = Grounds::Released(*heard);
     let deadline = deadline(instance, heard.stamp, instance.skew());
     arm(instance, deadline, turn.now);
@@ -267,6 +284,7 @@ fn released(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
 fn overrule(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     let is_ours = |master: &RemoteMaster| master.heard.source == heard.source;
     if instance.backup.master().is_some_and(is_ours) {
+        instance.backup.note(heard.stamp);
         dismiss(instance, turn);
     }
     if !instance.watches() && matches!(instance.backup.grounds, Grounds::Silence) {

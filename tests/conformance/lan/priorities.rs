@@ -1,0 +1,105 @@
+//! Priorities that change beside a steady master, whose latest adverts no engine has heard of: each takes over when the
+//! patience that counts from the last advert it obeyed has ended, and never before (RFC 9568 §6.4.2).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_user::protocol::{State, TrackId};
+
+use super::node::{Node, node};
+use super::world::World;
+use super::{MASTER, WAKE, ms};
+use crate::setup::{ID, tracked};
+
+const TRACK: TrackId = TrackId(1);
+const INTERVAL: u16 = 20;
+
+fn with_weight(mut node: Node, weight: i16) -> Node {
+    node.settings.tracks = vec![tracked(TRACK.0, weight)];
+    node
+}
+
+/// Runs to any moment of a few intervals.
+fn settle(world: &mut World) {
+    let moment = Duration::from_nanos(world.random.below(2_000_000_000));
+    world.run(moment);
+    world.log.clear();
+}
+
+/// When `node` has become master, and how long its patience was then.
+fn takeover(world: &World, node: usize) -> Option<(Timestamp, Duration)> {
+    let entry = world.log.iter().find(|(who, change)| *who == node && change.to == State::Master);
+    let patience = world.nodes[node].router.as_ref()?.instance(ID)?.master_down_interval();
+    entry.map(|(_, change)| (change.at, patience))
+}
+
+fn ensure_due(world: &World, seed: u64, node: usize, last: Timestamp) {
+    let (at, patience) = takeover(world, node).unwrap();
+    let waited = at.since(last);
+    assert!(waited >= patience && waited <= patience + WAKE, "seed {seed}: {waited:?} of {patience:?}");
+}
+
+fn arrival(world: &World, node: usize, of: IpAddr, priority: u8) -> Timestamp {
+    world.nodes[node].arrivals[&(of, priority)]
+}
+
+#[test]
+fn a_master_that_becomes_a_lower_one_is_followed_by_the_best_when_its_patience_ends() {
+    for seed in 0..200 {
+        let falling = with_weight(node(10, 200, INTERVAL), -150);
+        let mut world = World::settled(seed, vec![falling, node(20, 150, INTERVAL), node(30, 140, INTERVAL)]);
+        settle(&mut world);
+        world.track(MASTER, TRACK, false);
+        world.run(Duration::from_secs(3));
+        let of = world.nodes[MASTER].source;
+        ensure_due(&world, seed, 1, arrival(&world, 1, of, 200));
+        assert!(takeover(&world, 2).is_none(), "seed {seed}: the lower backup was master");
+        assert_eq!(world.masters(), [1], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_backup_that_becomes_the_better_one_takes_over_when_its_patience_ends() {
+    for seed in 0..200 {
+        let rising = with_weight(node(20, 100, INTERVAL), 150);
+        let mut world = World::new(seed, vec![node(10, 200, INTERVAL), rising]);
+        world.start(0);
+        world.start(1);
+        world.track(1, TRACK, false);
+        world.run(Duration::from_secs(10));
+        assert_eq!(world.masters(), [MASTER], "seed {seed}");
+        settle(&mut world);
+        // What is on its way would be obeyed no more.
+        world.run(ms(1));
+        let of = world.nodes[MASTER].source;
+        let last = arrival(&world, 1, of, 200);
+        world.track(1, TRACK, true);
+        world.run(Duration::from_secs(3));
+        ensure_due(&world, seed, 1, last);
+        assert_eq!(world.masters(), [1], "seed {seed}");
+    }
+}
+
+/// It releases, or releases after it fell, each beside a better and a worse backup.
+#[test]
+fn a_release_after_steady_adverts_is_followed_within_the_skew() {
+    for seed in 0..200 {
+        let falling = with_weight(node(10, 200, INTERVAL), -10);
+        let mut world = World::settled(seed, vec![falling, node(20, 150, INTERVAL), node(30, 140, INTERVAL)]);
+        settle(&mut world);
+        if seed % 2 == 0 {
+            world.track(MASTER, TRACK, false);
+            world.run(ms(50));
+        }
+        world.stop(MASTER);
+        world.run(Duration::from_secs(3));
+        let of = world.nodes[MASTER].source;
+        let released = arrival(&world, 1, of, 0);
+        let (at, _) = takeover(&world, 1).unwrap();
+        let skew = world.nodes[1].router.as_ref().unwrap().instance(ID).unwrap().skew();
+        let waited = at.since(released);
+        assert!(waited <= skew + WAKE, "seed {seed}: {waited:?} of {skew:?}");
+        assert!(takeover(&world, 2).is_none(), "seed {seed}: the lower backup was master");
+    }
+}
