@@ -2,7 +2,7 @@
 
 use vrrp_ebpf::map::Counter;
 use vrrp_ebpf::wire::advert::Dialect;
-use vrrp_ebpf::wire::{Family, Reject};
+use vrrp_ebpf::wire::{Family, Reject, Slot};
 use vrrp_tests::packet::{V2, V2_PASS, V3_IPV4, V3_IPV6, advert};
 
 use crate::stand::{Outcome, on_each_entry, slot};
@@ -34,6 +34,21 @@ fn nobody_is_woken() {
             assert_eq!(u64::from(peer.gaps.iter().sum::<u32>()), 3);
             assert!(peer.last_seen > armed.as_nanos());
             assert!(stand.woken().is_empty());
+        });
+    }
+}
+
+#[test]
+fn of_an_address_that_has_become_ours_it_is_refused() {
+    for dialect in [V3_IPV4, V3_IPV6] {
+        let form = slot(dialect);
+        on_each_entry(&form, dialect.family(), 0, |stand| {
+            let frame = advert(dialect, 1);
+            stand.watch(&frame, at(dialect));
+            assert_eq!(stand.run(&frame), STEADY, "{dialect:?}");
+            let source = stand.program.maps().peer(0, 0).unwrap().source;
+            stand.program.maps().set_slot(0, &Slot { source, ..form });
+            assert_eq!(stand.run(&frame), Outcome::Rejected(Reject::OwnSource), "{dialect:?}");
         });
     }
 }

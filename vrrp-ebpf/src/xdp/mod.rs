@@ -130,7 +130,8 @@ fn judge(packet: &impl Packet) -> Verdict {
         maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
         return Verdict::Drop;
     }
-    if watch::is_steady(view, slot, &frame, now) {
+    // The address of the watched master may have become ours.
+    if frame.source != form.source && watch::is_steady(view, slot, &frame, now) {
         tell!(packet, "slot {}: the watched advert", slot);
         return Verdict::Pass;
     }

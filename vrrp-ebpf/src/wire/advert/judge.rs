@@ -55,11 +55,11 @@ pub fn header_sum<O: Octets + ?Sized>(octets: &O, at: usize, length: usize) -> O
     (at..at + length).step_by(2).try_fold(0, |sum, at| Some(sum + checksum::sum(&octets.get::<2>(at)?)))
 }
 
-/// What shows without the message. With [`judge_header`] it is all that an advert has to pass whose message equals one
-/// that was judged already.
+/// What shows without the message. With [`judge_header`] it is all that an advert has to pass whose source and message
+/// equal those of one that was judged already.
 ///
 /// # Errors
-/// The first check that failed, from [`Reject::Truncated`] to [`Reject::OwnSource`].
+/// The first check that failed, from [`Reject::Truncated`] to [`Reject::Destination`].
 #[inline(always)]
 pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot) -> Result<(), Reject> {
     // R05.
@@ -79,21 +79,13 @@ pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot
     } else if !frame.is_to_host() {
         return Err(Reject::Destination);
     }
-    // R17.
-    if !frame.is_from_host() {
-        return Err(Reject::Source);
-    }
-    // A15, R17.
-    if frame.source == slot.source {
-        return Err(Reject::OwnSource);
-    }
     Ok(())
 }
 
 /// The rest of [`judge`].
 ///
 /// # Errors
-/// The first check that failed, from [`Reject::Carp`] on; [`Reject::Truncated`] where the message is not there.
+/// The first check that failed, from [`Reject::Source`] on; [`Reject::Truncated`] where the message is not there.
 #[inline(always)]
 pub fn judge_message<O: Octets + ?Sized>(
     octets: &O,
@@ -101,6 +93,7 @@ pub fn judge_message<O: Octets + ?Sized>(
     slot: &Slot,
     sum: impl FnOnce(usize) -> Option<u64>,
 ) -> Result<(Sighting, ChecksumForm), Reject> {
+    check_source(frame, slot)?;
     let header = Header(octets.get::<HEADER_LEN>(frame.at).ok_or(Reject::Truncated)?);
     check_version(header, frame.family, frame.length)?;
     let (version, length) = (header.version(), frame.length);
@@ -152,6 +145,20 @@ pub fn judge_message<O: Octets + ?Sized>(
         address_count: header.address_count(),
     };
     Ok((sighting, form))
+}
+
+/// [`Reject::Source`] and [`Reject::OwnSource`].
+#[inline(always)]
+fn check_source(frame: &Frame, slot: &Slot) -> Result<(), Reject> {
+    // R17.
+    if !frame.is_from_host() {
+        return Err(Reject::Source);
+    }
+    // A15, R17.
+    if frame.source == slot.source {
+        return Err(Reject::OwnSource);
+    }
+    Ok(())
 }
 
 /// [`Reject::Carp`] and [`Reject::Version`].
