@@ -1,14 +1,11 @@
 //! Who becomes master among daemons of different kinds.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::arp::ArpProber;
-use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
-use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::pair::{Pair, Role};
 use vrrp_tests::process::Directory;
 use vrrp_tests::require;
 
@@ -160,17 +157,5 @@ fn after_a_split_keepalived_tells_the_clients_of_ours() -> Result<()> {
         return Ok(());
     }
     let roles = [role(Daemon::Keepalived, Instance::v3(200)), role(OURS, Instance::v3(100))];
-    Pair::settled(roles)?.check(|pair| {
-        for moment in [0, 25, 50, 75] {
-            pair.lab.part(true)?;
-            let client = ArpProber::new(&pair.lab, VIRTUAL_V4.parse()?, Duration::from_millis(2))?;
-            let cut = pair.mark();
-            until("answers of node 1", SETTLE, || client.answers(1, cut) > 100)?;
-            std::thread::sleep(Duration::from_millis(moment));
-            pair.lab.part(false)?;
-            pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
-            pair.observer.wait_until_mended([1, 0], VIRTUAL_V4.parse()?, cut, Duration::from_secs(2))?;
-        }
-        Ok(())
-    })
+    Pair::settled(roles)?.check(|pair| [0, 25, 50, 75].into_iter().try_for_each(|moment| pair.split(moment)))
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 
-use crate::clock::{poll, realtime};
+use crate::arp::ArpProber;
+use crate::clock::{poll, realtime, until};
 use crate::daemon::{Config, Daemon, Running};
-use crate::lab::{Held, INTERFACE, Lab, Node};
+use crate::lab::{Held, INTERFACE, Lab, Node, VIRTUAL_V4};
 use crate::observe::Observer;
 use crate::process::Process;
 
@@ -237,6 +238,24 @@ impl Pair {
             Some(instance) => Ok(role.daemon.holds(host, instance, address)? == held),
             None => Ok(self.lab.has_address(node, &address.to_string())? == held),
         })
+    }
+
+    /// Parts the nodes until node 1 answers a client for [`VIRTUAL_V4`], brings them together so many milliseconds later, and
+    /// waits until node 0, which is the better one, has told the client again.
+    ///
+    /// # Errors
+    /// When one of that does not come.
+    pub fn split(&self, moment: u64) -> Result<()> {
+        let address = VIRTUAL_V4.parse()?;
+        self.lab.part(true)?;
+        let client = ArpProber::new(&self.lab, address, Duration::from_millis(2))?;
+        let cut = self.mark();
+        until("answers of node 1", SETTLE, || client.answers(1, cut) > 100)?;
+        std::thread::sleep(Duration::from_millis(moment));
+        self.lab.part(false)?;
+        self.wait_for_address(1, address.into(), false)?;
+        self.observer.wait_until_mended([1, 0], address.into(), cut, Duration::from_secs(2))?;
+        Ok(())
     }
 
     /// # Errors
