@@ -114,6 +114,11 @@ pub(crate) fn is_there(pid: Pid) -> bool {
     state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
+/// What ps calls it.
+pub(crate) fn name(pid: i32) -> Result<String> {
+    Ok(std::fs::read_to_string(format!("/proc/{pid}/comm"))?.trim().to_owned())
+}
+
 #[test]
 fn the_guard_of_a_killed_daemon_removes_what_it_has_set() -> Result<()> {
     if !ours() {
@@ -123,6 +128,7 @@ fn the_guard_of_a_killed_daemon_removes_what_it_has_set() -> Result<()> {
         let prober = asked(pair)?;
         let client = Prober::new(&pair.lab, VIRTUAL_V4.parse()?, PERIOD)?;
         let guard = pair.running(0)?.guard()?;
+        ensure!(name(guard.as_raw())? == "vrrpx-guard", "the guard is called {}", name(guard.as_raw())?);
         ensure!(!pair.running(0)?.pins().is_empty(), "nothing is pinned");
         let since = realtime();
         pair.running(0)?.process().signal(Signal::SIGKILL)?;

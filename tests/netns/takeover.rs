@@ -25,6 +25,7 @@ use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::require;
 use vrrp_tests::service::Systemd;
 
+use crate::fence::name;
 use crate::{able, ours, pair, stance};
 
 /// Longer than any adverts of the peer need to show.
@@ -349,6 +350,9 @@ fn a_restart_by_systemd_moves_nobody() -> Result<()> {
         let process = pair.running(0)?.process();
         process.signal(Signal::SIGTERM)?;
         ensure!(process.wait(SETTLE)?.success(), "the stop has failed");
+        let pid = pair.running(0)?.status()?["node"]["pid"].as_i64().context("no pid")?;
+        let between = name(i32::try_from(pid)?)?;
+        ensure!(between == "vrrpx", "the process in between is called {between}");
         sleep(AFTERWARDS);
         pair.take_over(0, &[])?;
         let pid = u64::try_from(pair.running(0)?.process().pid().as_raw())?;

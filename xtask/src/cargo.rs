@@ -7,9 +7,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-/// The workspace's directory.
+/// The workspace's directory: that of the checkout in which cargo runs this, though it may have been compiled in another one
+/// that shares the build directory.
 pub(crate) fn root() -> Result<PathBuf> {
-    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    const VARIABLE: &str = "CARGO_MANIFEST_DIR";
+    let package = std::env::var_os(VARIABLE).unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let package = PathBuf::from(package);
     package.parent().map(PathBuf::from).context("xtask lies in the workspace")
 }
 

@@ -16,6 +16,7 @@ use std::fs::{self, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -150,6 +151,7 @@ impl Guard {
     fn spawn(&self) -> io::Result<()> {
         let daemon = pidfd::open(std::process::id().cast_signed())?;
         let child = Command::new(PROGRAM)
+            .arg0("vrrpx")
             .arg("guard")
             .env_clear()
             .current_dir("/")

@@ -10,12 +10,16 @@ use std::thread;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::prctl::set_name;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket};
 use nix::unistd::setsid;
 
 use crate::driver::clock;
 use crate::driver::will::Will;
+
+/// As ps shows it; it was started by another name than that of its file.
+const NAME: &CStr = c"vrrpx-guard";
 
 /// Waits for the end of the daemon that has started this process, with its will at the standard input and a descriptor
 /// of itself at the standard output; and carries the will out where the daemon has not ended in order.
@@ -25,6 +29,7 @@ use crate::driver::will::Will;
 pub fn run() -> io::Result<()> {
     let will = Will::inherit(File::from(io::stdin().as_fd().try_clone_to_owned()?))?;
     let daemon = io::stdout().as_fd().try_clone_to_owned()?;
+    let _ = set_name(NAME);
     stand_apart()?;
     let netlink =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;

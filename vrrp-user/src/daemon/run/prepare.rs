@@ -1,11 +1,13 @@
 //! What comes before the daemon has anything of its own: its configuration, its place and its name.
 
-use std::ffi::CString;
+use std::env;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use nix::sys::prctl::set_name;
+use nix::sys::prctl::{get_name, set_name};
 use nix::sys::stat::{Mode, umask};
 use tracing::warn;
 
@@ -50,14 +52,26 @@ pub(super) fn placed(options: &RunOptions, process: &ProcessSettings) -> RunOpti
     options
 }
 
+/// What the kernel calls a process that was started by `/proc/self/exe`.
+const NAMELESS: &CStr = c"exe";
+
+/// The name by which the program was called, as the kernel would have taken it.
+fn own_name() -> Option<String> {
+    let path = env::args_os().next()?;
+    Some(Path::new(&path).file_name()?.to_string_lossy().into_owned())
+}
+
 /// Gives the process its name and its mask.
 pub(super) fn present(settings: &ProcessSettings, options: &RunOptions) {
     if let Some(mask) = options.process.umask.or(settings.umask) {
         umask(Mode::from_bits_truncate(mask));
     }
-    if let Some(name) = &settings.name
+    let given = || settings.name.as_ref().map(ToString::to_string);
+    let is_nameless = get_name().is_ok_and(|name| &*name == NAMELESS);
+    let name = given().or_else(|| own_name().filter(|_| is_nameless));
+    if let Some(name) = name
         && let Err(error) =
-            CString::new(&**name).map_err(io::Error::from).and_then(|name| Ok(set_name(&name)?))
+            CString::new(&*name).map_err(io::Error::from).and_then(|name| Ok(set_name(&name)?))
     {
         warn!(%name, %error, "the process keeps its name");
     }

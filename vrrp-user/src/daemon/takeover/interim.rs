@@ -8,6 +8,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(crate) async fn begin(options: &RunOptions) -> bool {
 /// The program that runs, even where its file is another one by now.
 fn start() -> io::Result<u32> {
     let mut command = Command::new("/proc/self/exe");
+    // The kernel names it after the path, which ps would show.
+    command.arg0(env::args_os().next().unwrap_or_else(|| "vrrpx".into()));
     command.args(arguments(env::args_os().skip(1)));
     // To systemd it is nobody.
     command.env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
