@@ -131,7 +131,7 @@ impl Account {
                     self.states.insert(id, (transition.to, transition.epoch));
                     id
                 }
-                Action::PutBack(id, epoch) => {
+                Action::PutBack(id, epoch, _) => {
                     prop_assert_eq!(self.has_addresses.get(&id), Some(&true));
                     prop_assert_eq!(Some(epoch), router.instance(id).map(|i| i.epoch()));
                     id

@@ -64,6 +64,7 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         ["lapsed"] => bench.handle(&Event::Lapsed(ID)),
         ["refused"] => bench.handle(&Event::Refused(ID)),
         ["lost", "flushed"] => bench.handle(&Event::Lost(ID, Loss::Flushed)),
+        ["renew"] => bench.renew(),
         ["lost", "path"] => bench.handle(&Event::Lost(ID, Loss::Path)),
         ["configure", ref change @ ..] => configure(bench, change),
         ["hear", priority, "from", from, "in", "version", "2"] => {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_user::protocol::{
-    Action, AnnounceSettings, Auth, Event, Heard, Instance, InstanceId, InstanceSettings, Interval, Order,
-    Priority, Router, State, Track, TrackId, TrackSettings, Version, VmacSettings, Vrid, Weight,
+    Action, AnnounceSettings, Auth, Event, Heard, Instance, InstanceId, InstanceSettings, Interval, Missing,
+    Order, Priority, Router, State, Track, TrackId, TrackSettings, Version, VmacSettings, Vrid, Weight,
 };
 
 pub(crate) const ID: InstanceId = InstanceId(0);
@@ -205,6 +205,12 @@ impl Bench {
         self.drain()
     }
 
+    /// The configuration is read again.
+    pub(crate) fn renew(&mut self) -> Vec<String> {
+        self.router.renew(self.now);
+        self.drain()
+    }
+
     pub(crate) fn instance(&self) -> &Instance {
         self.router.instance(ID).unwrap()
     }
@@ -251,7 +257,8 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::ReportPriority(_, priority) => write!(words, "priority {priority}"),
         Action::ReportContest(..) => write!(words, "contest"),
         Action::Heed(..) => write!(words, "heed"),
-        Action::PutBack(..) => write!(words, "put back"),
+        Action::PutBack(.., Missing { paths: true, .. }) => write!(words, "put back"),
+        Action::PutBack(..) => write!(words, "put back addresses"),
         Action::ReportAbandoned(..) => write!(words, "abandoned"),
         Action::ReportGroup(_, transition) => {
             write!(words, "GROUP {} {}", transition.to.as_str(), transition.reason.as_str())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use vrrp_user::daemon::board::Board;
 use vrrp_user::daemon::effect::{Charge, Effect};
-use vrrp_user::daemon::queue::{Command, Object, Queue, Report};
+use vrrp_user::daemon::queue::{Command, Lack, Object, Queue, Report};
 use vrrp_user::driver::realtime::EFFECT_PRIORITY;
 use vrrp_user::protocol::{Announcement, Elsewhere, Epoch, InstanceId, InstanceSettings, VirtualAddress};
 
@@ -129,11 +129,8 @@ fn one_missing_interface_does_not_keep_the_others_addresses_away() {
     assert!(cable.has("eth0", "192.0.2.100"));
     eventually(|| running.board.effect_errors.load(Relaxed) == 1);
     eventually(|| running.board.instances[0].announcements_sent.load(Relaxed) == 2);
-    let expected = Report::EffectFailed {
-        instance: ZERO,
-        object: Object::Address([192, 0, 2, 102].into()),
-        errno: libc::ENODEV,
-    };
+    let lack = Lack { object: Object::Address([192, 0, 2, 102].into()), errno: libc::ENODEV };
+    let expected = Report::Lacks { instance: ZERO, lacks: Box::new([lack]), is_master: true };
     let mut report = None;
     for _ in 0..100 {
         report = running.reports.pop();

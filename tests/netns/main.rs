@@ -6,6 +6,7 @@
 mod addresses;
 mod authentication;
 mod bounds;
+mod causes;
 mod clocks;
 mod containers;
 mod deafness;
@@ -19,6 +20,7 @@ mod groups;
 mod handover;
 mod hold;
 mod interfaces;
+mod lacking;
 mod lifecycle;
 mod mail;
 mod oddities;

@@ -416,7 +416,7 @@ fn subject(action: &Action) -> Option<InstanceId> {
         | Action::StopAnswering(id, _)
         | Action::RemoveAddresses(id, _)
         | Action::Announce(id, _)
-        | Action::PutBack(id, _)
+        | Action::PutBack(id, ..)
         | Action::Heed(id, _)
         | Action::ReportAbandoned(id)
         | Action::Report(id, _)

@@ -63,13 +63,47 @@ pub(super) const ROWS: &[Row] = &[
             lost path           -> abandoned
             wait 100ms
             lost path
-            lost flushed
-            lost address        -> put back
+            lost flushed        -> put back addresses
+            lost address        -> put back addresses
+            renew               -> put back
+            lost path           -> put back
             is MASTER
             link down           -> advert 0, remove, FAULT link_down
             link up             -> BACKUP recovered
             wait down           -> advert 100, add, MASTER master_silent
             lost path           -> put back",
+    },
+    Row {
+        number: "own",
+        what: "what the kernel takes is put back as often as it goes",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            lost flushed
+            wait down           -> advert 100, add, MASTER master_silent
+            lost flushed        -> put back
+            lost flushed        -> put back
+            lost flushed        -> put back
+            lost flushed        -> put back
+            lost flushed        -> put back
+            lost flushed        -> put back
+            lost flushed        -> put back
+            lost address        -> put back
+            is MASTER",
+    },
+    Row {
+        number: "own",
+        what: "a reload has a master set what is missing, and concerns no other",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            renew
+            wait down           -> advert 100, add, MASTER master_silent
+            renew               -> put back
+            link down           -> advert 0, remove, FAULT link_down
+            renew",
     },
     Row {
         number: "own",

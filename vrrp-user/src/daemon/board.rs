@@ -44,8 +44,10 @@ pub struct InstanceBoard {
     pub release_heard: AtomicU64,
     pub send_errors: AtomicU64,
     pub announcements_sent: AtomicU64,
-    /// Addresses, routes and rules that somebody else had removed.
+    /// Addresses, routes and rules that were gone, and were set again.
     pub put_back: AtomicU64,
+    /// Addresses, routes and rules that it could not set, as master.
+    pub lacking: AtomicU64,
     /// From the command to the last first announcement of the latest takeover, ns.
     pub takeover_nanos: AtomicU64,
     /// Lower masters heard while master.
@@ -146,6 +148,7 @@ impl InstanceBoard {
             &self.send_errors,
             &self.announcements_sent,
             &self.put_back,
+            &self.lacking,
             &self.takeover_nanos,
             &self.contests,
             &self.rivalled_nanos,

@@ -16,8 +16,11 @@ use super::takeover::Legacy;
 use crate::driver::socket::Listener;
 use crate::driver::xdp::Hook;
 use crate::protocol::{
-    Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Priority, Transition,
+    Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Loss, Missing, Priority, Transition,
 };
+
+/// RT_TABLE_MAIN: of routes that name no table.
+const MAIN: u32 = 254;
 
 /// To the engine, from anywhere.
 #[derive(Debug)]
@@ -70,14 +73,14 @@ pub enum Command {
     /// The addresses stay, and are announced no more.
     Hush(InstanceId),
     Announce(InstanceId, Announcement),
-    /// Set again what is missing, and announce each address that was.
-    PutBack(InstanceId, Epoch),
+    /// Set what is missing, and announce each address that was.
+    PutBack(InstanceId, Epoch, Missing),
     /// Finish what is queued, then end.
     Stop,
 }
 
 /// From the engine to the ordinary threads.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Report {
     Transition(InstanceId, Transition),
     Priority(InstanceId, Priority),
@@ -85,17 +88,24 @@ pub enum Report {
     Group(GroupId, GroupTransition),
     /// Sending an advert failed with this errno; repeated at most once a second and instance.
     SendFailed(InstanceId, i32),
-    /// Something could not be set, removed or announced; the first fault of a command.
+    /// Something could not be removed or announced; the first fault of a command.
     EffectFailed {
         instance: InstanceId,
         object: Object,
         errno: i32,
     },
-    /// Somebody else had removed this, and it is set again; and how many more.
+    /// This was gone, and is set again; and how many more.
     PutBack {
         instance: InstanceId,
         object: Object,
         more: u64,
+        loss: Loss,
+    },
+    /// All that the instance could not set, and tries to. Not master any more, it lacks nothing.
+    Lacks {
+        instance: InstanceId,
+        lacks: Box<[Lack]>,
+        is_master: bool,
     },
     /// Routes and rules are removed again and again, and are not set again.
     Abandoned(InstanceId),
@@ -105,12 +115,19 @@ pub enum Report {
     Stopped,
 }
 
+/// What could not be set, and why.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lack {
+    pub object: Object,
+    pub errno: i32,
+}
+
 /// What the effect thread sets and removes for an instance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Object {
     Address(IpAddr),
-    /// By its destination.
-    Route(IpAddr),
+    /// By its destination and its table.
+    Route((IpAddr, u8), u32),
     /// By its preference.
     Rule(u32),
 }
@@ -119,7 +136,10 @@ impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => write!(f, "address {address}"),
-            Self::Route(destination) => write!(f, "route to {destination}"),
+            Self::Route((destination, prefix), MAIN) => write!(f, "route to {destination}/{prefix}"),
+            Self::Route((destination, prefix), table) => {
+                write!(f, "route to {destination}/{prefix} in table {table}")
+            }
             Self::Rule(preference) => write!(f, "rule {preference}"),
         }
     }

@@ -7,8 +7,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Notify;
+
 use super::events::{Events, What};
 use super::host::hearing::Amiss;
+use super::queue::Lack;
 use super::reload::Stale;
 use crate::config::Config;
 use crate::driver::Rung;
@@ -25,6 +28,8 @@ const HISTORY: usize = 16;
 pub struct Record {
     inner: Mutex<Inner>,
     pub events: Events,
+    /// Some master lacks something now that it has not lacked before.
+    pub lacking: Notify,
 }
 
 /// Everything recorded; see [`Record::read`].
@@ -106,6 +111,10 @@ pub struct InstanceRecord {
     pub contest: Option<IpAddr>,
     /// Who removed something of it last, where that is known.
     pub culprit: Option<Culprit>,
+    /// What it could not set, as master, and tries again.
+    pub lacks: Box<[Lack]>,
+    /// Routes and rules are left to another process that keeps removing them.
+    pub is_abandoned: bool,
     /// Errno of the latest failed send.
     pub send_errno: Option<i32>,
     /// Who does not hear its adverts.
@@ -158,7 +167,7 @@ pub struct Realtime {
 impl Record {
     pub fn new(instances: usize) -> Self {
         let instances = vec![InstanceRecord::default(); instances];
-        Self { inner: Mutex::new(Inner { instances, ..Inner::default() }), events: Events::default() }
+        Self { inner: Mutex::new(Inner { instances, ..Inner::default() }), ..Self::default() }
     }
 
     /// Locks the record; keep the guard briefly and never across an await.
@@ -168,6 +177,7 @@ impl Record {
 
     pub fn transition(&self, instance: InstanceId, transition: Transition) {
         self.of(instance, |record| {
+            record.is_abandoned = false;
             record.became_master += u64::from(transition.to == State::Master);
             let has_left = transition.from == State::Master && transition.to != State::Master;
             record.released_master += u64::from(has_left);
@@ -185,6 +195,21 @@ impl Record {
 
     pub fn culprit(&self, instance: InstanceId, culprit: Option<Culprit>) {
         self.of(instance, |record| record.culprit = culprit);
+    }
+
+    /// Returns what it lacked before.
+    pub fn lacks(&self, instance: InstanceId, lacks: Box<[Lack]>) -> Box<[Lack]> {
+        let mut before = Box::default();
+        if !lacks.is_empty() {
+            self.lacking.notify_one();
+        }
+        self.of(instance, |record| before = std::mem::replace(&mut record.lacks, lacks));
+        before
+    }
+
+    /// Until the next transition, or the next reload.
+    pub fn abandoned(&self, instance: InstanceId) {
+        self.of(instance, |record| record.is_abandoned = true);
     }
 
     /// Returns what it was before.
@@ -236,7 +261,9 @@ impl Record {
     /// The file was taken over.
     pub fn loaded(&self, at: SystemTime) {
         self.events.push(What::reload(None));
-        let loads = &mut self.read().loads;
+        let mut inner = self.read();
+        inner.instances.iter_mut().for_each(|record| record.is_abandoned = false);
+        let loads = &mut inner.loads;
         *loads = Loads { at: Some(at), reloaded: loads.reloaded + 1, refused: loads.refused, stale: None };
     }
 

@@ -13,14 +13,17 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::events::What;
 use super::notify::Notifier;
-use super::queue::{Queue, Report};
+use super::queue::{Lack, Queue, Report};
 use super::record::Record;
 use crate::config::Config;
 use crate::driver::clock;
-use crate::protocol::{GroupId, GroupTransition, InstanceId, Reason, Transition};
+use crate::protocol::{GroupId, GroupTransition, InstanceId, Loss, Reason, Transition};
 
 /// Least time between two warnings of one kind and instance.
 const QUIET: Duration = Duration::from_secs(10);
+
+/// Things that are told one by one when they cannot be set.
+const SINGLE: usize = 16;
 
 /// Why passing on has ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -138,22 +141,32 @@ impl Reporter {
                 if let Some(more) = self.effects.admit(instance, clock::now()) {
                     let name = self.name(instance);
                     let error = Errno::from_raw(errno);
-                    warn!(instance = name, %object, %error, more, "could not be set, removed or announced");
+                    warn!(instance = name, %object, %error, more, "could not be removed or announced");
                     let (object, error) = (object.to_string(), error.desc().to_owned());
                     self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
                 }
             }
-            Report::PutBack { instance, object, more } => {
-                let (name, by) = (self.name(instance), self.culprit(instance));
-                warn!(instance = name, %object, more, by, "was removed by somebody else, and is set again");
+            Report::PutBack { instance, object, more, loss } => {
+                let name = self.name(instance);
+                if loss == Loss::Flushed {
+                    let why = "went with an interface or another address, and is set again";
+                    info!(instance = name, %object, more, "{why}");
+                } else {
+                    let by = self.culprit(instance);
+                    warn!(instance = name, %object, more, by, "was removed by another process, and is set again");
+                }
                 let object = object.to_string();
                 self.event(instance, |instance| What::PutBack { instance, object, more });
             }
+            Report::Lacks { instance, ref lacks, is_master } => self.tell_lacks(instance, lacks, is_master),
             Report::Abandoned(instance) => {
                 let (name, by) = (self.name(instance), self.culprit(instance));
+                self.record.abandoned(instance);
                 warn!(
                     instance = name,
-                    by, "routes and rules are removed by somebody else again and again, and are left alone"
+                    by,
+                    "routes and rules are removed by another process again and again, and are left alone until \
+                     the next takeover or reload"
                 );
                 self.event(instance, |instance| What::Abandoned { instance });
             }
@@ -173,7 +186,7 @@ impl Reporter {
         );
         if transition.reason == Reason::TakenAway {
             let (name, by) = (self.name(instance), self.culprit(instance));
-            warn!(instance = name, by, "addresses are removed by somebody else again and again");
+            warn!(instance = name, by, "addresses are removed by another process again and again");
         }
         self.event(instance, |instance| What::Transition {
             instance,
@@ -184,6 +197,32 @@ impl Reporter {
             epoch: transition.epoch.0,
             peer: transition.peer.map(|peer| peer.to_string()),
         });
+    }
+
+    /// Each thing once when it cannot be set, and once when it can.
+    fn tell_lacks(&self, instance: InstanceId, lacks: &[Lack], is_master: bool) {
+        let before = self.record.lacks(instance, lacks.into());
+        let name = self.name(instance);
+        let among = |list: &[Lack], lack: &Lack| list.iter().any(|known| known.object == lack.object);
+        let fresh: Vec<&Lack> = lacks.iter().filter(|lack| !among(&before, lack)).collect();
+        let healed: Vec<&Lack> = before.iter().filter(|lack| is_master && !among(lacks, lack)).collect();
+        for (lack, more) in first(&fresh) {
+            let (object, error) = (lack.object.to_string(), Errno::from_raw(lack.errno));
+            warn!(
+                instance = name,
+                object,
+                %error,
+                more,
+                "cannot be set; tried again each second, and when links, addresses or routes change"
+            );
+            let error = error.desc().to_owned();
+            self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
+        }
+        for (lack, more) in first(&healed) {
+            let object = lack.object.to_string();
+            info!(instance = name, object, more, "is set now");
+            self.event(instance, |instance| What::Restored { instance, object, more });
+        }
     }
 
     fn culprit(&self, instance: InstanceId) -> String {
@@ -224,6 +263,14 @@ impl Reporter {
     fn interface(&self, instance: InstanceId) -> &str {
         self.config.instance(instance).map_or("?", |instance| &instance.settings.interface)
     }
+}
+
+/// As many as are told one by one; with the last, how many more there are.
+fn first<'a>(all: &'a [&'a Lack]) -> impl Iterator<Item = (&'a Lack, u64)> {
+    let told = all.len().min(SINGLE);
+    let more = u64::try_from(all.len() - told).unwrap_or(u64::MAX);
+    let last = move |index| if index + 1 == told { more } else { 0 };
+    all.iter().take(SINGLE).enumerate().map(move |(index, lack)| (*lack, last(index)))
 }
 
 /// Holds back repetitions.

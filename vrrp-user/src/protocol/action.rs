@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 
+use super::event::Loss;
 use super::units::{Epoch, GroupId, InstanceId, Priority};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,8 +27,8 @@ pub enum Action {
     Announce(InstanceId, Announcement),
     /// Tell the first question for an address that is answered from then on.
     Heed(InstanceId, Timestamp),
-    /// Set again what is missing of addresses, routes and rules, and announce each address that was.
-    PutBack(InstanceId, Epoch),
+    /// Set what is missing of addresses, routes and rules, and announce each address that was.
+    PutBack(InstanceId, Epoch, Missing),
     /// Routes and rules are taken away again and again, and are left alone until the next takeover.
     ReportAbandoned(InstanceId),
     /// Tell people and hooks.
@@ -38,6 +39,14 @@ pub enum Action {
     ReportContest(InstanceId, IpAddr),
     /// All members of a sync group have changed their state; each of them has been reported.
     ReportGroup(GroupId, GroupTransition),
+}
+
+/// What may be missing of a master's addresses, routes and rules.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Missing {
+    pub loss: Loss,
+    /// Routes and rules are to be set, too, and not left to another process that keeps removing them.
+    pub paths: bool,
 }
 
 /// One set of gratuitous ARPs or unsolicited neighbour advertisements.

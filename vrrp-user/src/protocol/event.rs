@@ -47,8 +47,8 @@ pub enum Loss {
     Address,
     /// A route or a rule.
     Path,
-    /// Routes that the kernel may have dropped with their interface, which is up again. It does not tell, and nobody is
-    /// to blame.
+    /// What the kernel may have dropped with an interface or another address, what this daemon itself has removed with
+    /// another instance, and what could not be set before. No other process is to blame.
     Flushed,
 }
 

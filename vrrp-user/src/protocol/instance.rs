@@ -349,6 +349,12 @@ impl Instance {
         }
     }
 
+    pub(super) fn renew(&mut self, turn: &mut Turn<'_>) {
+        if self.state == State::Master {
+            state::master::renew(self, turn);
+        }
+    }
+
     /// Somebody keeps removing the addresses: a Fault.
     pub(super) fn set_taken_away(&mut self, turn: &mut Turn<'_>) {
         self.tracking.taken_away = true;

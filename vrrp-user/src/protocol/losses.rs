@@ -31,7 +31,7 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// What is gone without anybody's doing, which does not count.
+    /// On what is gone without another process's doing, which does not count.
     pub fn verdict(&self) -> Verdict {
         if self.given_up { Verdict::Leave } else { Verdict::PutBack }
     }

@@ -31,7 +31,7 @@ mod track;
 mod units;
 mod vmac;
 
-pub use action::{Action, Announcement, GroupTransition, Reason, State, Transition};
+pub use action::{Action, Announcement, GroupTransition, Missing, Reason, State, Transition};
 pub use event::{Event, Heard, Loss, TrackId};
 pub use group::Group;
 pub use handover::{Handover, Order};

@@ -37,6 +37,19 @@ pub struct Route {
     pub tracked: bool,
 }
 
+impl Route {
+    /// Whether the kernel keeps both as one: to remove either is to remove the other.
+    pub fn is_one_with(&self, other: &Self) -> bool {
+        if self.destination.0.is_ipv6() {
+            // Options do not tell IPv6 routes apart.
+            let named = |it: &Self| (it.kind, it.destination, it.from, it.table, it.metric, it.protocol);
+            return named(self) == named(other) && self.hops == other.hops;
+        }
+        let Self { placement, tracked, .. } = *other;
+        Self { placement, tracked, ..self.clone() } == *other
+    }
+}
+
 /// Where it goes among those with the same destination, metric and TOS; IPv4.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Placement {
@@ -136,4 +149,47 @@ impl RouteOption {
         ("quickack", Self::QuickAck),
         ("fastopen_no_cookie", Self::FastOpenNoCookie),
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(destination: IpAddr, gateway: IpAddr) -> Route {
+        Route {
+            kind: RouteKind::Unicast,
+            destination: (destination, 24),
+            from: None,
+            source: None,
+            hops: vec![Hop { gateway: Some(gateway), device: None, weight: 1, onlink: false }],
+            table: 254,
+            metric: None,
+            tos: 0,
+            scope: None,
+            protocol: 18,
+            options: Vec::new(),
+            locked: Vec::new(),
+            congestion_control: None,
+            congestion_locked: false,
+            realms: None,
+            preference: None,
+            placement: Placement::Prepend,
+            tracked: true,
+        }
+    }
+
+    #[test]
+    fn what_is_done_about_a_route_makes_no_other_of_it_and_where_it_leads_does() {
+        let v4 = route([192, 0, 2, 0].into(), [10, 0, 0, 1].into());
+        let v6 = route("2001:db8::".parse().unwrap(), "fd00::1".parse().unwrap());
+        for route in [&v4, &v6] {
+            let other = Route { tracked: false, placement: Placement::Append, ..route.clone() };
+            assert!(route.is_one_with(&other));
+            assert!(!route.is_one_with(&Route { table: 100, ..route.clone() }));
+            assert!(!route.is_one_with(&Route { hops: Vec::new(), ..route.clone() }));
+        }
+        let options = vec![(RouteOption::Mtu, 1400)];
+        assert!(!v4.is_one_with(&Route { options: options.clone(), ..v4.clone() }));
+        assert!(v6.is_one_with(&Route { options, ..v6.clone() }));
+    }
 }

@@ -157,6 +157,11 @@ impl Router {
         }
     }
 
+    /// The configuration was read again, whether it has changed or not: masters set what they lack.
+    pub fn renew(&mut self, now: Timestamp) {
+        self.on_all(now, Instance::renew);
+    }
+
     /// Fires what is due. Calling early or twice is harmless.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         let mut from = 0;

@@ -36,6 +36,13 @@ pub struct Rule {
     pub tracked: bool,
 }
 
+impl Rule {
+    /// Whether the kernel keeps both as one: to remove either is to remove the other.
+    pub fn is_one_with(&self, other: &Self) -> bool {
+        Self { tracked: other.tracked, ..self.clone() } == *other
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RuleAction {
     Lookup(Lookup),

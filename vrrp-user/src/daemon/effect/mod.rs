@@ -6,36 +6,37 @@
 
 mod elsewhere;
 mod fault;
+mod lacks;
 mod paths;
+mod place;
 mod repeat;
 mod stood;
 
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{Builder, JoinHandle};
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::Family;
 
 use self::elsewhere::Refresh;
 use self::fault::Faults;
+use self::lacks::{Attempt, Lacks};
 use self::paths::Paths;
+use self::place::{Device, Place, fill, remove_all};
 use self::repeat::{Repeats, Target};
 use self::stood::Stood;
 use super::board::Board;
 use super::queue::{Command, Object, Queue, Report};
-use crate::driver::netlink::address::{self, Placed};
-use crate::driver::netlink::link::Link;
+use crate::driver::clock;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::realtime::{STACK, become_realtime};
-use crate::driver::socket::{Announcer, Station};
+use crate::driver::socket::Announcer;
 use crate::driver::wait::Wait;
-use crate::driver::{clock, sysctl};
 use crate::protocol::{
-    Addresses, AnnounceSettings, Announcement, Epoch, InstanceId, InstanceSettings, VirtualAddress,
+    Addresses, AnnounceSettings, Announcement, Epoch, InstanceId, InstanceSettings, Loss, Missing,
+    VirtualAddress,
 };
 
 const COMMANDS: u64 = 0;
@@ -81,6 +82,13 @@ struct Instance {
     /// While its addresses are set: since which epoch.
     held: Option<Epoch>,
     stood: Stood,
+    lacks: Lacks,
+}
+
+impl Instance {
+    fn new(charge: Charge) -> Self {
+        Self { charge, held: None, stood: Stood::default(), lacks: Lacks::default() }
+    }
 }
 
 impl Effect {
@@ -96,10 +104,8 @@ impl Effect {
     ) -> io::Result<Self> {
         let mut wait = Wait::new()?;
         wait.add(&commands, COMMANDS)?;
-        let instances =
-            charges.into_iter().map(|charge| Instance { charge, held: None, stood: Stood::default() });
         Ok(Self {
-            instances: instances.collect(),
+            instances: charges.into_iter().map(Instance::new).collect(),
             commands,
             reports,
             board,
@@ -145,7 +151,7 @@ impl Effect {
                 Command::Remove(instance, _) => self.remove(instance),
                 Command::Hush(instance) => self.repeats.void(instance),
                 Command::Announce(instance, announcement) => self.announce(instance, announcement),
-                Command::PutBack(instance, epoch) => self.put_back(instance, epoch),
+                Command::PutBack(instance, epoch, missing) => self.put_back(instance, epoch, missing),
                 Command::Stop => return false,
             }
         }
@@ -172,17 +178,10 @@ impl Effect {
         }
         let places = instance.charge.places(&mut self.netlink);
         instance.stood.note(&places);
-        let mut faults = Faults::default();
-        let mut refused = vec![false; places.len()];
-        let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
-            if let (Some(refused), Some(place)) = (refused.get_mut(index), places.get(index)) {
-                *refused = true;
-                faults.note(id, Object::Address(place.address.address), errno);
-            }
-        });
-        note_all(&mut faults, id, &places, done);
-        instance.charge.paths.set(id, &mut self.netlink, &mut faults);
-        let set = places.iter().zip(refused).filter(|(_, refused)| !refused);
+        let (mut attempt, mut faults) = (Attempt::default(), Faults::default());
+        let errnos = fill(&mut self.netlink, &places, &mut attempt);
+        instance.charge.paths.set(&mut self.netlink, &mut attempt);
+        let set = places.iter().zip(errnos).filter(|(_, errno)| matches!(*errno, 0 | libc::EEXIST));
         for target in set.filter_map(|(place, _)| place.target(&instance.charge.announce)) {
             self.announcer.queue(id, target.station, target.address);
         }
@@ -192,6 +191,7 @@ impl Effect {
             board.takeover_nanos.store(u64::try_from(took).unwrap_or(u64::MAX), Relaxed);
         }
         self.tell(&faults);
+        self.settle(id, attempt, None);
     }
 
     fn remove(&mut self, id: InstanceId) {
@@ -201,17 +201,20 @@ impl Effect {
         if instance.held.take().is_none() {
             return;
         }
+        let stood = std::mem::take(&mut instance.stood);
         let mut faults = Faults::default();
-        instance.charge.paths.remove(id, &mut self.netlink, &mut faults);
-        let places = instance.charge.places(&mut self.netlink);
-        remove_all(&mut self.netlink, id, &std::mem::take(&mut instance.stood), &places, &mut faults);
+        let Some(charge) = self.unshared(id) else { return };
+        charge.paths.remove(id, &mut self.netlink, &mut faults);
+        let places = charge.places(&mut self.netlink);
+        remove_all(&mut self.netlink, id, &stood, &places, &mut faults);
         self.tell(&faults);
+        self.settle(id, Attempt::default(), None);
     }
 
-    /// Takes another charge. An address that two instances hold in turn stays where one of them has it.
+    /// Takes another charge.
     fn charge(&mut self, id: InstanceId, mut charge: Charge) {
         while self.instances.len() <= id.index() {
-            self.instances.push(Instance { charge: charge.clone(), held: None, stood: Stood::default() });
+            self.instances.push(Instance::new(charge.clone()));
         }
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         if instance.held.is_none() {
@@ -221,21 +224,16 @@ impl Effect {
         if let Some(refresh) = &mut charge.refresh {
             refresh.start(clock::now());
         }
+        let unshared = self.unshared(id);
+        let Some(instance) = self.instances.get_mut(id.index()) else { return };
         let old = std::mem::replace(&mut instance.charge, charge);
         let (new, stood) = (instance.charge.clone(), instance.stood.clone());
-        let held = |device: &str, address: IpAddr| {
-            // This one's own may have another form now, and is set anew.
-            let others = self.instances.iter().enumerate().filter(|(index, _)| *index != id.index());
-            let mut holders = others.filter(|(_, other)| other.held.is_some());
-            holders.any(|(_, other)| other.charge.has(device, address))
-        };
-        let gone =
-            old.only(|address| !new.holds(&old, address) && !held(old.device(address), address.address));
-        let added = new.only(|address| !old.holds(&new, address));
+        let unshared = unshared.unwrap_or_else(|| old.clone());
+        let gone = unshared.only(|address| !new.holds(&old, address));
         // What is queued may announce addresses that leave.
         self.repeats.void(id);
-        let mut faults = Faults::default();
-        let (stale, fresh) = old.paths.differing(&new.paths);
+        let (mut attempt, mut faults) = (Attempt::default(), Faults::default());
+        let stale = unshared.paths.where_differing(&old.paths, &new.paths);
         stale.remove(id, &mut self.netlink, &mut faults);
         let places = gone.places(&mut self.netlink);
         remove_all(&mut self.netlink, id, &stood, &places, &mut faults);
@@ -244,65 +242,88 @@ impl Effect {
         if let Some(instance) = self.instances.get_mut(id.index()) {
             instance.stood.note(&places);
         }
-        let done = address::add(&mut self.netlink, &placed(&places), |index, errno| {
-            if let Some(place) = places.get(index) {
-                faults.note(id, Object::Address(place.address.address), errno);
-            }
-        });
-        note_all(&mut faults, id, &places, done);
-        let places = added.places(&mut self.netlink);
-        fresh.set(id, &mut self.netlink, &mut faults);
-        let targets: Vec<Target> = places.iter().filter_map(|place| place.target(&new.announce)).collect();
+        let errnos = fill(&mut self.netlink, &places, &mut attempt);
+        new.paths.set(&mut self.netlink, &mut attempt);
+        let is_new = |place: &Place<'_>, errno| match errno {
+            0 => true,
+            libc::EEXIST => !old.holds(&new, place.address),
+            _ => false,
+        };
+        let set = places.iter().zip(errnos).filter(|(place, errno)| is_new(place, *errno));
+        let targets: Vec<Target> = set.filter_map(|(place, _)| place.target(&new.announce)).collect();
         for target in &targets {
             self.announcer.queue(id, target.station, target.address);
         }
         send(&mut self.announcer, &self.board, &mut faults);
         self.repeats.push(id, targets, new.announce.repeat.saturating_sub(1));
         self.tell(&faults);
+        self.settle(id, attempt, None);
     }
 
-    /// Sets again what somebody else has removed. What is missing is not known before it is tried.
-    fn put_back(&mut self, id: InstanceId, epoch: Epoch) {
+    /// The charge of an instance without what other masters hold as well, which stays as long as one of them does.
+    fn unshared(&self, id: InstanceId) -> Option<Charge> {
+        let charge = &self.instances.get(id.index())?.charge;
+        let others = self.instances.iter().enumerate().filter(|(index, _)| *index != id.index());
+        let held = others.filter(|(_, other)| other.held.is_some()).map(|(_, other)| &other.charge);
+        let others: Vec<&Charge> = held.collect();
+        let is_held = |address: &VirtualAddress| {
+            let device = charge.device(address);
+            others.iter().any(|other| other.has(device, address))
+        };
+        let paths: Vec<&Paths> = others.iter().map(|other| &other.paths).collect();
+        Some(Charge { paths: charge.paths.without(&paths), ..charge.only(|address| !is_held(address)) })
+    }
+
+    /// Sets what is missing of what is tracked, and what could not be set before. What is missing is not known before it
+    /// is tried.
+    fn put_back(&mut self, id: InstanceId, epoch: Epoch, missing: Missing) {
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         if instance.held != Some(epoch) {
             return;
         }
-        let charge = instance.charge.only(|address| address.tracked);
-        let mut faults = Faults::default();
+        let lacks = &instance.lacks;
+        let charge =
+            instance.charge.only(|address| address.tracked || lacks.has(Object::Address(address.address)));
+        let (mut attempt, mut faults) = (Attempt::default(), Faults::default());
         let places = charge.places(&mut self.netlink);
         instance.stood.note(&places);
-        let mut missing = vec![true; places.len()];
-        let done = address::add_missing(&mut self.netlink, &placed(&places), |index, errno| {
-            if let (Some(missing), Some(place)) = (missing.get_mut(index), places.get(index)) {
-                *missing = false;
-                if errno != libc::EEXIST {
-                    faults.note(id, Object::Address(place.address.address), errno);
-                }
-            }
-        });
-        if done.is_err() {
-            missing.fill(false);
-        }
-        note_all(&mut faults, id, &places, done);
-        let put_back =
-            || places.iter().zip(&missing).filter(|(_, missing)| **missing).map(|(place, _)| place);
-        let targets: Vec<Target> = put_back().filter_map(|place| place.target(&charge.announce)).collect();
+        let errnos = fill(&mut self.netlink, &places, &mut attempt);
+        let set = places.iter().zip(errnos).filter(|(_, errno)| *errno == 0).map(|(place, _)| place);
+        let targets: Vec<Target> = set.filter_map(|place| place.target(&charge.announce)).collect();
         for target in &targets {
             self.announcer.queue(id, target.station, target.address);
         }
         send(&mut self.announcer, &self.board, &mut faults);
-        let mut objects: Vec<Object> = put_back().map(|it| Object::Address(it.address.address)).collect();
-        charge.paths.put_back(id, &mut self.netlink, &mut faults, &mut objects);
+        if missing.paths {
+            charge.paths.wanted(&instance.lacks).set(&mut self.netlink, &mut attempt);
+        }
         if !targets.is_empty() {
             self.repeats.push(id, targets, charge.announce.repeat.saturating_sub(1));
         }
         self.tell(&faults);
-        let count = u64::try_from(objects.len()).unwrap_or(u64::MAX);
-        if let (Some(object), Some(board)) = (objects.first(), self.board.instances.get(id.index())) {
+        self.settle(id, attempt, Some(missing.loss));
+    }
+
+    /// Remembers what is missing still, and tells what has changed.
+    fn settle(&mut self, id: InstanceId, attempt: Attempt, loss: Option<Loss>) {
+        let (Some(instance), Some(board)) =
+            (self.instances.get_mut(id.index()), self.board.instances.get(id.index()))
+        else {
+            return;
+        };
+        let gone = instance.lacks.take(attempt);
+        if let (Some(object), Some(loss)) = (gone.first(), loss) {
+            let count = u64::try_from(gone.len()).unwrap_or(u64::MAX);
             board.put_back.fetch_add(count, Relaxed);
             let more = count.saturating_sub(1);
-            self.reports.push(Report::PutBack { instance: id, object: *object, more });
+            self.reports.push(Report::PutBack { instance: id, object: *object, more, loss });
         }
+        let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
+        self.board.effect_errors.fetch_add(count(instance.lacks.fresh()), Relaxed);
+        board.lacking.store(count(instance.lacks.count()), Relaxed);
+        let is_master = instance.held.is_some();
+        let reports = &self.reports;
+        instance.lacks.tell(|lacks| reports.push(Report::Lacks { instance: id, lacks, is_master }));
     }
 
     fn announce(&mut self, id: InstanceId, announcement: Announcement) {
@@ -371,9 +392,12 @@ impl Charge {
         address.device.as_ref().unwrap_or(&self.interface)
     }
 
-    /// Whether it has an address there, in whatever form.
-    fn has(&self, device: &str, address: IpAddr) -> bool {
-        self.addresses.all().any(|it| it.address == address && self.device(it) == device)
+    /// Whether the kernel keeps an address there once for this charge and for another one: an IPv4 address by its
+    /// prefix, an IPv6 address alone.
+    fn has(&self, device: &str, address: &VirtualAddress) -> bool {
+        let named =
+            |it: &VirtualAddress| (it.address, Some((it.prefix, it.peer)).filter(|_| it.address.is_ipv4()));
+        self.addresses.all().any(|it| named(it) == named(address) && self.device(it) == device)
     }
 
     /// Whether it has the same address of another charge, in the same form and place.
@@ -413,69 +437,5 @@ impl Charge {
             Place { address, name, device }
         });
         places.collect()
-    }
-}
-
-/// A virtual address and its interface.
-#[derive(Clone, Debug)]
-struct Place<'a> {
-    address: &'a VirtualAddress,
-    /// Of the interface.
-    name: &'a Arc<str>,
-    /// `None` where it is gone.
-    device: Option<Rc<Device>>,
-}
-
-impl Place<'_> {
-    /// `None` where nobody would understand an announcement: without Ethernet, or without ARP.
-    fn target(&self, announce: &AnnounceSettings) -> Option<Target> {
-        let device = self.device.as_ref()?;
-        let address = self.address.address;
-        let pause = if address.is_ipv4() { announce.garp_interval } else { announce.gna_interval };
-        let station = Station { ifindex: device.link.ifindex, mac: device.link.mac?, router: device.router };
-        Some(Target { address, station, pause })
-    }
-}
-
-fn remove_all(
-    netlink: &mut RouteSocket,
-    id: InstanceId,
-    stood: &Stood,
-    places: &[Place<'_>],
-    faults: &mut Faults,
-) {
-    let (numbers, placed): (Vec<usize>, Vec<Placed<'_>>) = stood.all(places).into_iter().unzip();
-    let done = address::remove(netlink, &placed, |index, errno| {
-        if let Some(place) = numbers.get(index).and_then(|number| places.get(*number)) {
-            faults.note(id, Object::Address(place.address.address), errno);
-        }
-    });
-    note_all(faults, id, places, done);
-}
-
-/// For the kernel, which answers ENODEV to interface 0.
-fn placed<'a>(places: &[Place<'a>]) -> Vec<Placed<'a>> {
-    let ifindex = |place: &Place<'_>| place.device.as_ref().map_or(0, |device| device.link.ifindex);
-    places.iter().map(|place| Placed { ifindex: ifindex(place), address: place.address }).collect()
-}
-
-#[derive(Debug)]
-struct Device {
-    link: Link,
-    /// Forwards IPv6, which its neighbour advertisements say (RFC 4861 §4.4).
-    router: bool,
-}
-
-impl Device {
-    fn find(netlink: &mut RouteSocket, name: &str, v6: bool) -> Option<Self> {
-        let link = Link::by_name(netlink, name).ok()?;
-        Some(Self { link, router: v6 && sysctl::forwards(Family::V6, name) })
-    }
-}
-
-/// Netlink itself failed: what became of any of the addresses is not known.
-fn note_all(faults: &mut Faults, id: InstanceId, places: &[Place<'_>], done: io::Result<()>) {
-    if let (Err(error), Some(place)) = (done, places.first()) {
-        faults.note_failure(id, Object::Address(place.address.address), &error);
     }
 }

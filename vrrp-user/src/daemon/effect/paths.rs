@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::fault::Faults;
+use super::lacks::{Attempt, Lacks};
 use crate::daemon::queue::Object;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{route, rule};
@@ -20,11 +21,11 @@ impl Paths {
         Self { routes: Arc::clone(&settings.routes), rules: Arc::clone(&settings.rules) }
     }
 
-    /// Routes, then the rules that lead to them.
-    pub(super) fn set(&self, id: InstanceId, netlink: &mut RouteSocket, faults: &mut Faults) {
+    /// Sets what is missing: routes, then the rules that lead to them.
+    pub(super) fn set(&self, netlink: &mut RouteSocket, attempt: &mut Attempt) {
         let Self { routes, rules } = self;
-        each(routes, Object::of_route, id, faults, |failed| route::add(netlink, routes, failed));
-        each(rules, Object::of_rule, id, faults, |failed| rule::add(netlink, rules, failed));
+        attempt.run(routes, Object::of_route, |failed| route::add_missing(netlink, routes, failed));
+        attempt.run(rules, Object::of_rule, |failed| rule::add_missing(netlink, rules, failed));
     }
 
     pub(super) fn remove(&self, id: InstanceId, netlink: &mut RouteSocket, faults: &mut Faults) {
@@ -33,32 +34,35 @@ impl Paths {
         each(routes, Object::of_route, id, faults, |failed| route::remove(netlink, routes, failed));
     }
 
-    /// Sets again what is missing of those that are tracked, and tells what that was.
-    pub(super) fn put_back(
-        &self,
-        id: InstanceId,
-        netlink: &mut RouteSocket,
-        faults: &mut Faults,
-        objects: &mut Vec<Object>,
-    ) {
-        let routes: Vec<Route> = self.routes.iter().filter(|route| route.tracked).cloned().collect();
-        missing(&routes, Object::of_route, id, faults, objects, |failed| {
-            route::add_missing(netlink, &routes, failed)
-        });
-        let rules: Vec<Rule> = self.rules.iter().filter(|rule| rule.tracked).cloned().collect();
-        missing(&rules, Object::of_rule, id, faults, objects, |failed| {
-            rule::add_missing(netlink, &rules, failed)
-        });
+    /// Those that are tracked, and those that could not be set.
+    pub(super) fn wanted(&self, lacks: &Lacks) -> Self {
+        self.only(
+            |route| route.tracked || lacks.has(Object::of_route(route)),
+            |rule| rule.tracked || lacks.has(Object::of_rule(rule)),
+        )
     }
 
-    /// What has to go, and what has to come in its place: where routes differ in anything, all of them; and so for
+    /// Without those that the kernel keeps once for this and for others.
+    pub(super) fn without(&self, others: &[&Self]) -> Self {
+        self.only(
+            |route| !others.iter().any(|other| other.routes.iter().any(|it| it.is_one_with(route))),
+            |rule| !others.iter().any(|other| other.rules.iter().any(|it| it.is_one_with(rule))),
+        )
+    }
+
+    fn only(&self, is_route: impl Fn(&Route) -> bool, is_rule: impl Fn(&Rule) -> bool) -> Self {
+        let routes = self.routes.iter().filter(|route| is_route(route)).cloned().collect();
+        let rules = self.rules.iter().filter(|rule| is_rule(rule)).cloned().collect();
+        Self { routes: Arc::new(routes), rules: Arc::new(rules) }
+    }
+
+    /// What of it has to go where `old` gives way to `new`: where routes differ in anything, all of them; and so for
     /// rules.
-    pub(super) fn differing(&self, new: &Self) -> (Self, Self) {
-        let part = |it: &Self| Self {
-            routes: if self.routes == new.routes { Arc::default() } else { Arc::clone(&it.routes) },
-            rules: if self.rules == new.rules { Arc::default() } else { Arc::clone(&it.rules) },
-        };
-        (part(self), part(new))
+    pub(super) fn where_differing(&self, old: &Self, new: &Self) -> Self {
+        Self {
+            routes: if old.routes == new.routes { Arc::default() } else { Arc::clone(&self.routes) },
+            rules: if old.rules == new.rules { Arc::default() } else { Arc::clone(&self.rules) },
+        }
     }
 }
 
@@ -77,37 +81,9 @@ fn each<T>(
     }
 }
 
-/// As [`each`]; what was there already is no fault, and what was not is told.
-fn missing<T>(
-    list: &[T],
-    object: fn(&T) -> Object,
-    id: InstanceId,
-    faults: &mut Faults,
-    objects: &mut Vec<Object>,
-    act: impl FnOnce(&mut dyn FnMut(usize, i32)) -> io::Result<()>,
-) {
-    let mut is_missing = vec![true; list.len()];
-    each(list, object, id, faults, |failed| {
-        let done = act(&mut |index, errno| {
-            if let Some(is_missing) = is_missing.get_mut(index) {
-                *is_missing = false;
-            }
-            if errno != libc::EEXIST {
-                failed(index, errno);
-            }
-        });
-        if done.is_err() {
-            is_missing.fill(false);
-        }
-        done
-    });
-    let put_back = list.iter().zip(is_missing).filter(|(_, is_missing)| *is_missing);
-    objects.extend(put_back.map(|(item, _)| object(item)));
-}
-
 impl Object {
     fn of_route(route: &Route) -> Self {
-        Self::Route(route.destination.0)
+        Self::Route(route.destination, route.table)
     }
 
     fn of_rule(rule: &Rule) -> Self {

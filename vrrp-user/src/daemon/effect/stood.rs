@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{Place, Placed};
+use super::place::Place;
+use crate::driver::netlink::address::Placed;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stood {

@@ -288,6 +288,8 @@ impl Engine {
         if let Some(groups) = changes.groups {
             self.regroup(groups);
         }
+        self.router.renew(now);
+        self.act(None, now);
         let intervals = self.router.instances().iter().map(|it| it.settings().advert_interval.duration());
         self.coalesce = intervals.min().unwrap_or(Duration::ZERO);
         self.reports.push(Report::Reconfigured);
@@ -359,7 +361,9 @@ impl Engine {
                     self.command(Command::Announce(instance, announcement));
                 }
                 Action::Heed(instance, from) => self.maps.heed_questions(instance.0, from),
-                Action::PutBack(instance, epoch) => self.command(Command::PutBack(instance, epoch)),
+                Action::PutBack(instance, epoch, missing) => {
+                    self.command(Command::PutBack(instance, epoch, missing));
+                }
                 Action::ReportAbandoned(instance) => {
                     self.reports.push(Report::Abandoned(instance));
                 }

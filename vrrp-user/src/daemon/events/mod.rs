@@ -101,7 +101,13 @@ pub enum What {
         error: String,
         more: u64,
     },
-    /// Somebody else had removed `object`, and `more`; they are set again.
+    /// `object`, and `more`, could not be set, and are set now.
+    Restored {
+        instance: String,
+        object: String,
+        more: u64,
+    },
+    /// `object`, and `more`, had gone; they are set again.
     PutBack {
         instance: String,
         object: String,
@@ -247,6 +253,9 @@ impl fmt::Display for What {
             }
             Self::EffectFailed { instance, object, error, more } => {
                 write!(f, "{instance}: {object}: {error}{}", others(more))
+            }
+            Self::Restored { instance, object, more } => {
+                write!(f, "{instance}: {object} is set now{}", others(more))
             }
             Self::PutBack { instance, object, more } => {
                 write!(f, "{instance}: {object} was removed and is set again{}", others(more))

@@ -19,6 +19,7 @@ use tracing::warn;
 
 use super::attach::Attachments;
 use super::firewall::Firewall;
+use super::mending::Mending;
 use super::secondaries::Secondaries;
 use super::statics::Statics;
 use super::vmacs::Vmacs;
@@ -109,14 +110,16 @@ impl Interfaces<'_> {
         let mut tracker = tracker(&self.config);
         let mut belongings = belongings(&self.config);
         let mut paths = PathMonitor::open(&belongings)?;
+        let mut mending = Mending::default();
         loop {
+            let stirred = monitor.take_stirred();
+            let Lost { instances, statics, .. } = belongings.of_stirred(&stirred, monitor.table());
+            if !stirred.is_empty() {
+                mending.stir();
+            }
             // Before static routes are looked at.
-            for ifindex in monitor.take_raised() {
-                let Lost { instances, statics, .. } = belongings.of_raised(ifindex, monitor.table());
-                if statics {
-                    self.statics.renew_paths();
-                }
-                self.tell_lost(instances, None).await;
+            if statics.is_some() {
+                self.statics.renew_paths();
             }
             let again = self.keep(monitor.table());
             self.attachments.set_locals(monitor.table());
@@ -127,6 +130,8 @@ impl Interfaces<'_> {
             // After what becomes of links: addresses of a link that is down need not be put back.
             let removed = monitor.take_removed();
             self.tell_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
+            self.tell_lost(instances, None).await;
+            let mend_in = self.mend(&mut mending).await;
             // After what becomes of links: programs go with them.
             if clock::now() >= look {
                 look = clock::now() + LOOK;
@@ -135,7 +140,7 @@ impl Interfaces<'_> {
             let look_in = looks.then(|| look.since(clock::now()));
             self.bequeath(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
-            let again = again.into_iter().chain(settled).chain(look_in).min();
+            let again = again.into_iter().chain(settled).chain(look_in).chain(mend_in).min();
             // New instances take part when all about them is told.
             while has_new && started {
                 has_new = !self.inputs.push(Input::Event(Event::Startup));
@@ -145,13 +150,19 @@ impl Interfaces<'_> {
             }
             tokio::select! {
                 changed = monitor.changed() => changed?,
-                lost = paths.lost(&belongings) => {
-                    let Lost { instances, by, statics } = lost?;
-                    if statics {
-                        self.statics.lose_paths();
+                lost = paths.lost(&belongings, mend_in.is_some() && !mending.is_stirred()) => {
+                    let Lost { instances, by, statics, grown } = lost?;
+                    match statics {
+                        Some(Loss::Flushed) => self.statics.renew_paths(),
+                        Some(_) => self.statics.lose_paths(),
+                        None => {}
+                    }
+                    if grown {
+                        mending.stir();
                     }
                     self.tell_lost(instances, by).await;
                 }
+                () = self.sources.record.lacking.notified() => {}
                 () = keep(self.guard) => {}
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if is_told && !started => {
@@ -176,6 +187,9 @@ impl Interfaces<'_> {
                     }
                     Order::Start(folder) => {
                         is_told = true;
+                        // What the other one lacked is not known.
+                        let all = self.config.instances.iter().map(|it| (it.id, Loss::Flushed)).collect();
+                        self.tell_lost(all, None).await;
                         if let Err(error) = self.attachments.follow(&folder) {
                             warn!(%error, "the program ends with the daemon");
                             self.sources.record.unpinned(error.to_string());
@@ -274,6 +288,22 @@ impl Interfaces<'_> {
         checks.chain(links.map(|(track, up)| (*track, i32::from(*up)))).collect()
     }
 
+    /// Has masters try what they lack, where it is time. Returns when to look again.
+    async fn mend(&self, mending: &mut Mending) -> Option<Duration> {
+        let ids = self.config.instances.iter().map(|instance| instance.id);
+        let board = |id: &InstanceId| self.sources.board.instances.get(id.index());
+        let lacking = ids.filter(|id| board(id).is_some_and(|board| board.lacking.load(Relaxed) > 0));
+        let lacking: HashSet<_> = lacking.map(|id| (id, Loss::Flushed)).collect();
+        if lacking.is_empty() && !self.statics.is_lacking() {
+            return None;
+        }
+        if mending.take_due(clock::now()) {
+            self.tell_lost(lacking, None).await;
+        }
+        let now = clock::now();
+        Some(mending.due(now).since(now))
+    }
+
     async fn tell_lost(&self, lost: HashSet<(InstanceId, Loss)>, by: Option<u32>) {
         if lost.is_empty() {
             return;
@@ -281,7 +311,9 @@ impl Interfaces<'_> {
         // While it still lives.
         let culprit = by.and_then(Culprit::of).filter(|culprit| culprit.pid != std::process::id());
         for (instance, loss) in lost {
-            self.sources.record.culprit(instance, culprit.clone());
+            if loss != Loss::Flushed {
+                self.sources.record.culprit(instance, culprit.clone());
+            }
             while !self.inputs.push(Input::Event(Event::Lost(instance, loss))) {
                 tokio::time::sleep(RETRY).await;
             }

@@ -7,6 +7,7 @@ pub mod fence;
 pub mod firewall;
 pub mod hearing;
 pub mod interfaces;
+mod mending;
 pub mod places;
 pub mod secondaries;
 pub mod statics;

@@ -1,13 +1,13 @@
 //! Static addresses, routes and rules, for as long as the daemon runs.
 //!
 //! Enters: the configuration, and what becomes of links and addresses. Leaves: addresses and routes, set as soon as
-//! their interface is there and again when somebody removes them; removed at the end, except those that were there
-//! before. Runs on the main thread.
+//! their interface is there and again when they are removed; removed at the end, except those that were there before.
+//! What cannot be set is tried each time that [`Statics::keep`] is called. Runs on the main thread.
 
 use std::io;
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::config;
 use crate::driver::netlink::address::{self, Placed};
@@ -50,11 +50,30 @@ impl<T> Path<T> {
         Self { wanted, is_set: false, errno: None }
     }
 
-    /// Takes what came of an attempt. Returns why it failed, unless the one before failed so too.
-    fn note(&mut self, errno: Option<i32>) -> Option<io::Error> {
-        let before = std::mem::replace(&mut self.errno, errno);
+    /// Takes what came of an attempt.
+    fn note(&mut self, errno: Option<i32>) -> News {
         self.is_set = errno.is_none();
-        errno.filter(|_| errno != before).map(io::Error::from_raw_os_error)
+        News::of(std::mem::replace(&mut self.errno, errno), errno)
+    }
+}
+
+/// What is new about an attempt.
+#[derive(Debug)]
+enum News {
+    /// It failed, and the one before did not.
+    Failed(io::Error),
+    /// It did not fail, and the one before did.
+    Healed,
+    None,
+}
+
+impl News {
+    fn of(before: Option<i32>, now: Option<i32>) -> Self {
+        match (before, now) {
+            (None, Some(errno)) => Self::Failed(io::Error::from_raw_os_error(errno)),
+            (Some(_), None) => Self::Healed,
+            _ => Self::None,
+        }
     }
 }
 
@@ -114,6 +133,16 @@ impl Statics {
                 rules.push(Path::new(rule.clone()));
             }
         }
+        // Those that were left alone, too.
+        self.renew();
+    }
+
+    /// Something could not be set, though its interface is there.
+    pub fn is_lacking(&self) -> bool {
+        let has_failed = |errno: Option<i32>| errno.is_some();
+        self.addresses.iter().any(|it| has_failed(it.errno))
+            || self.routes.iter().any(|it| has_failed(it.errno))
+            || self.rules.iter().any(|it| has_failed(it.errno))
     }
 
     /// Sets what is missing, as far as its interface is there.
@@ -121,22 +150,27 @@ impl Statics {
         let Self { socket, addresses, routes, rules, .. } = self;
         let mut changed = false;
         for it in addresses {
-            let Some(link) = table.link(&it.device) else { continue };
+            let Some(link) = table.link(&it.device) else {
+                it.errno = None;
+                continue;
+            };
             let present = table
                 .addresses(link.ifindex)
                 .iter()
                 .find(|present| (present.address, present.prefix) == (it.address.address, it.address.prefix));
             if let Some(present) = present {
-                it.ours |= present.marked;
+                (it.ours, it.errno) = (it.ours || present.marked, None);
                 continue;
             }
             let mut errno = None;
             let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
             let done = address::add(socket, &placed, |_, refused| errno = Some(refused));
             let errno = errno.or_else(|| failure(done));
-            if errno.is_some() && errno != it.errno {
-                let error = io::Error::from_raw_os_error(errno.unwrap_or_default());
-                warn!(address = %it.address.address, interface = %it.device, %error, "a static address cannot be set");
+            let (address, interface) = (it.address.address, &it.device);
+            match News::of(it.errno, errno) {
+                News::Failed(error) => warn!(%address, %interface, %error, "a static address cannot be set"),
+                News::Healed => info!(%address, %interface, "a static address is set now"),
+                News::None => {}
             }
             (it.ours, it.errno) = (it.ours || errno.is_none(), errno);
             changed |= errno.is_none();
@@ -145,23 +179,32 @@ impl Statics {
             let mut errno = None;
             let route = std::slice::from_ref(&it.wanted);
             let done = route::add(socket, route, |_, refused| errno = Some(refused));
-            if let Some(error) = it.note(errno.or_else(|| failure(done))) {
-                let (destination, prefix) = it.wanted.destination;
-                warn!(%destination, prefix, table = it.wanted.table, %error, "a static route cannot be set");
+            let news = it.note(errno.or_else(|| failure(done)));
+            let ((destination, prefix), table) = (it.wanted.destination, it.wanted.table);
+            match news {
+                News::Failed(error) => {
+                    warn!(%destination, prefix, table, %error, "a static route cannot be set");
+                }
+                News::Healed => info!(%destination, prefix, table, "a static route is set now"),
+                News::None => {}
             }
         }
         for it in rules.iter_mut().filter(|it| !it.is_set) {
             let mut errno = None;
             let rule = std::slice::from_ref(&it.wanted);
             let done = rule::add(socket, rule, |_, refused| errno = Some(refused));
-            if let Some(error) = it.note(errno.or_else(|| failure(done))) {
-                warn!(preference = it.wanted.preference, %error, "a static rule cannot be set");
+            let news = it.note(errno.or_else(|| failure(done)));
+            let preference = it.wanted.preference;
+            match news {
+                News::Failed(error) => warn!(preference, %error, "a static rule cannot be set"),
+                News::Healed => info!(preference, "a static rule is set now"),
+                News::None => {}
             }
         }
     }
 
-    /// Somebody has removed a route or a rule: all are set again by [`Self::keep`], unless that happens again and
-    /// again.
+    /// Another process has removed a route or a rule: all are set again by [`Self::keep`], unless that happens again
+    /// and again.
     pub fn lose_paths(&mut self) {
         match self.losses.note(clock::now()) {
             Verdict::PutBack => self.renew(),

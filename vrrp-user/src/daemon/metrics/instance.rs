@@ -81,11 +81,9 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
             "Gratuitous ARPs and unsolicited neighbour advertisements sent",
             |reading| reading.board.announcements_sent.load(Relaxed),
         ),
-        (
-            "vrrpx_put_back",
-            "Addresses, routes and rules set again that somebody else had removed",
-            |reading| reading.board.put_back.load(Relaxed),
-        ),
+        ("vrrpx_put_back", "Addresses, routes and rules set again that had gone", |reading| {
+            reading.board.put_back.load(Relaxed)
+        }),
         ("vrrpx_send_errors", "Adverts that could not be sent", |reading| {
             reading.board.send_errors.load(Relaxed)
         }),
@@ -112,6 +110,13 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
             Ok(())
         },
     )?;
+    let help = "Addresses, routes and rules that it could not set, as master";
+    gauge(out, "vrrpx_lacking", help, |row| {
+        let count = |reading: &Reading<'_>| u32::try_from(reading.board.lacking.load(Relaxed));
+        readings
+            .iter()
+            .try_for_each(|reading| row(&reading.labels(), f64::from(count(reading).unwrap_or(u32::MAX))))
+    })?;
     let (name, help) = ("vrrpx_dual_master_seconds", "For how long lower masters were heard while master");
     counter(out, name, help, |row| {
         let span = |reading: &Reading<'_>| nanos(reading.board.rivalled_nanos.load(Relaxed));

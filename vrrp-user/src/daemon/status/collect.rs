@@ -12,10 +12,12 @@ use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::{
     Check, Configuration, Count, Counts, Deaf, Engine, Failure, Fence, Gaps, Group, Held, Hook, Instance,
-    Interface, Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac, Webhook,
+    Interface, Lacking, Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
+    Webhook,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
+use crate::daemon::queue::Lack;
 use crate::daemon::record::{HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::wall::rfc3339;
 use crate::driver::clock;
@@ -141,6 +143,8 @@ impl Sources {
                 .map(|amiss| Deaf { who: amiss.who().to_owned(), detail: amiss.to_string() }),
             addresses: addresses(config),
             removed_by: past.and_then(|past| past.culprit.as_ref()).map(ToString::to_string),
+            lacks: past.map(|past| past.lacks.iter().map(lacking).collect()).unwrap_or_default(),
+            paths_left_alone: past.is_some_and(|past| past.is_abandoned),
             send_error: past
                 .and_then(|past| past.send_errno)
                 .map(|errno| Errno::from_raw(errno).desc().to_owned()),
@@ -292,6 +296,10 @@ fn peer(peer: &PeerEntry, settings: &InstanceSettings, skew: Option<i64>, now: T
             .map(|(bucket, &count)| Gaps { below_seconds: gap_bound(bucket).map(seconds), count })
             .collect(),
     }
+}
+
+fn lacking(lack: &Lack) -> Lacking {
+    Lacking { object: lack.object.to_string(), error: Errno::from_raw(lack.errno).desc().to_owned() }
 }
 
 fn vmac(vmac: &protocol::Vmac, record: &Inner) -> Vmac {

@@ -199,6 +199,10 @@ pub struct Instance {
     pub addresses: Vec<String>,
     /// The process that removed an address, route or rule of it last, where the kernel named it.
     pub removed_by: Option<String>,
+    /// What it could not set, as master, and tries again.
+    pub lacks: Vec<Lacking>,
+    /// Routes and rules are left to another process that keeps removing them, until the next takeover or reload.
+    pub paths_left_alone: bool,
     /// Why an advert could not be sent last.
     pub send_error: Option<String>,
     pub tracks: Vec<Tracked>,
@@ -206,6 +210,14 @@ pub struct Instance {
     pub counters: Counts,
     /// Latest last.
     pub history: Vec<Passed>,
+}
+
+/// An address, route or rule that is not set.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Lacking {
+    pub object: String,
+    /// The kernel's.
+    pub error: String,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

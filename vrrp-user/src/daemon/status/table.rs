@@ -3,7 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Check, Deaf, Differing, Group, Held, Hook, Instance, Mail, Peer, Status, Stranger, Webhook};
+use super::{
+    Check, Deaf, Differing, Group, Held, Hook, Instance, Lacking, Mail, Peer, Status, Stranger, Webhook,
+};
+
+/// Things that an instance lacks which are shown one by one.
+const LACKS: usize = 16;
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -190,6 +195,17 @@ fn notes(out: &mut String, instance: &Instance) {
     }
     if let Some(culprit) = &instance.removed_by {
         let _ = writeln!(out, "  {}: {culprit} has removed an address, route or rule of it", instance.name);
+    }
+    for Lacking { object, error } in instance.lacks.iter().take(LACKS) {
+        let _ = writeln!(out, "  {}: lacks {object}: {error}; tried each second", instance.name);
+    }
+    if instance.lacks.len() > LACKS {
+        let _ = writeln!(out, "  {}: lacks {} more", instance.name, instance.lacks.len() - LACKS);
+    }
+    if instance.paths_left_alone {
+        let until = "left alone until the next takeover or reload";
+        let _ =
+            writeln!(out, "  {}: another process keeps removing its routes or rules: {until}", instance.name);
     }
     if instance.state == "MASTER" && instance.lease_seconds.is_none() {
         let fate = if instance.fenced { "nobody is answered" } else { "it answers all the same" };

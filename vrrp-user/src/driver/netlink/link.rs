@@ -17,6 +17,8 @@ pub struct Link {
     pub name: String,
     /// Set up by the administrator, and able to carry traffic (IFF_UP and IFF_RUNNING).
     pub up: bool,
+    /// Set up by the administrator (IFF_UP).
+    pub set_up: bool,
     /// Ethernet address; `None` where neighbours are not found by ARP or neighbour discovery.
     pub mac: Option<[u8; 6]>,
     /// Ethernet address, where neighbours are not found either.
@@ -44,6 +46,7 @@ impl Link {
             ifindex: header.index,
             name: String::new(),
             up: header.flags.contains(LinkFlags::Up | LinkFlags::Running),
+            set_up: header.flags.contains(LinkFlags::Up),
             mac: None,
             hardware: None,
             kind: None,

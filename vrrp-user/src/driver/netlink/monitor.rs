@@ -3,6 +3,7 @@
 //! Enters: the kernel's notifications. Leaves: a [`Table`] that is current. A notification lost to a full buffer costs
 //! a new reading of everything, never a stale table.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
@@ -12,7 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::socket::RouteSocket;
-use super::table::{Removed, Table};
+use super::table::{Removed, Stir, Table};
 
 const GROUPS: [libc::c_int; 3] = [libc::RTMGRP_LINK, libc::RTMGRP_IPV4_IFADDR, libc::RTMGRP_IPV6_IFADDR];
 
@@ -48,8 +49,8 @@ impl Monitor {
         self.table.take_removed()
     }
 
-    pub fn take_raised(&mut self) -> Vec<u32> {
-        self.table.take_raised()
+    pub fn take_stirred(&mut self) -> BTreeMap<String, Stir> {
+        self.table.take_stirred()
     }
 
     /// Waits for the next change, and takes in all that have come by then.

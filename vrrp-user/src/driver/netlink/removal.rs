@@ -1,9 +1,10 @@
-//! What somebody has removed that an instance has set.
+//! What has gone that an instance has set.
 //!
-//! Enters: the addresses, routes and rules of instances, and the kernel's news of what is gone. Leaves: the instances
-//! that have lost something, whoever it was that removed it. Absent: whether they are masters.
+//! Enters: the addresses, routes and rules of instances, and the kernel's news. Leaves: the instances that have lost
+//! something, and whether another process has taken it: not so what the kernel takes along with an interface or another
+//! address, and what this process has removed. Absent: whether they are masters.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,9 +15,8 @@ use rtnetlink::packet_route::{RouteNetlinkMessage, route, rule};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::link::Link;
-use super::socket::RouteSocket;
-use super::table::{Address, Removed, Table};
+use super::socket::{self, RouteSocket};
+use super::table::{Address, Gone, Removed, Stir, Table};
 use crate::protocol::{Hop, InstanceId, InstanceSettings, Loss, Route, Rule};
 
 /// RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE, RTMGRP_IPV6_ROUTE, and the bit of RTNLGRP_IPV6_RULE.
@@ -32,13 +32,21 @@ pub struct Lost {
     pub instances: HashSet<(InstanceId, Loss)>,
     /// The netlink port that removed the last of it, where the kernel names it.
     pub by: Option<u32>,
-    /// A static route or rule.
-    pub statics: bool,
+    /// A static route or rule; the worse of two.
+    pub statics: Option<Loss>,
+    /// A route has come, over which another one may lead.
+    pub grown: bool,
 }
 
 impl Lost {
     fn is_empty(&self) -> bool {
-        self.instances.is_empty() && !self.statics
+        self.instances.is_empty() && self.statics.is_none() && !self.grown
+    }
+
+    fn lose_static(&mut self, loss: Loss) {
+        if self.statics != Some(Loss::Path) {
+            self.statics = Some(loss);
+        }
     }
 }
 
@@ -85,61 +93,78 @@ impl Belongings {
 
     pub fn of_addresses(&self, removed: &Removed, table: &Table) -> HashSet<(InstanceId, Loss)> {
         if removed.unknown {
-            return self.addresses.values().flatten().map(|(id, _)| (*id, Loss::Address)).collect();
+            return self.addresses.values().flatten().map(|(id, _)| (*id, Loss::Flushed)).collect();
         }
-        let places = removed.addresses.iter().flat_map(|address| {
+        let owners = removed.addresses.iter().flat_map(|Gone { address, loss }| {
             let places = self.addresses.get(&(address.address, address.prefix)).into_iter().flatten();
-            places.filter(|(_, device)| table.link(device).is_some_and(|it| it.ifindex == address.ifindex))
+            let is_there = |device: &str| table.link(device).is_some_and(|it| it.ifindex == address.ifindex);
+            places.filter(move |(_, device)| is_there(device)).map(|(id, _)| (*id, *loss))
         });
-        places.map(|(id, _)| (*id, Loss::Address)).collect()
+        owners.collect()
     }
 
-    /// IPv4 routes go without a word when their interface goes down, and do not come back with it.
-    pub fn of_raised(&self, ifindex: u32, table: &Table) -> Lost {
-        let Some(link) = table.by_index(ifindex) else { return Lost::default() };
-        let addresses = table.addresses(ifindex);
-        let has_any = |routes: &[Route]| {
-            routes
-                .iter()
-                .any(|route| route.tracked && route.hops.iter().any(|hop| leads_over(hop, link, addresses)))
-        };
-        let owners = self.routes.iter().filter(|(_, routes)| has_any(routes));
-        let instances = owners.map(|(id, _)| (*id, Loss::Flushed)).collect();
-        Lost { instances, by: None, statics: has_any(&self.static_routes) }
+    /// What hangs on links that have changed: an interface that was away has no addresses, and IPv4 routes go without a
+    /// word when their interface goes down or loses its addresses.
+    pub fn of_stirred(&self, stirred: &BTreeMap<String, Stir>, table: &Table) -> Lost {
+        let mut lost = Lost::default();
+        for (name, stir) in stirred {
+            let present = table.link(name).map_or(&[][..], |link| table.addresses(link.ifindex));
+            let addresses = || present.iter().chain(&stir.removed);
+            let is_over = |route: &Route| {
+                let is_source = |source: IpAddr| stir.removed.iter().any(|removed| removed.address == source);
+                route.source.is_some_and(is_source)
+                    || route.hops.iter().any(|hop| leads_over(hop, name, addresses()))
+            };
+            let has_any = |routes: &[Route]| routes.iter().any(|route| route.tracked && is_over(route));
+            let routed = self.routes.iter().filter(|(_, routes)| has_any(routes)).map(|(id, _)| *id);
+            lost.instances.extend(routed.map(|id| (id, Loss::Flushed)));
+            if stir.link {
+                let places = self.addresses.values().flatten().filter(|(_, device)| **device == **name);
+                lost.instances.extend(places.map(|(id, _)| (*id, Loss::Flushed)));
+            }
+            if has_any(&self.static_routes) {
+                lost.lose_static(Loss::Flushed);
+            }
+        }
+        lost
     }
 
     /// A route, or a rule.
     fn of_path(&self, message: &RouteNetlinkMessage, port: u32, lost: &mut Lost) {
+        // The kernel names no port where it has removed something by itself.
+        let loss = if port == 0 || socket::is_own(port) { Loss::Flushed } else { Loss::Path };
         let before = lost.instances.len();
-        self.of_removed_path(message, lost);
-        if lost.instances.len() > before && port != 0 {
-            lost.by = Some(port);
-        }
-    }
-
-    fn of_removed_path(&self, message: &RouteNetlinkMessage, lost: &mut Lost) {
         match message {
+            RouteNetlinkMessage::NewRoute(_) => lost.grown |= !socket::is_own(port),
             RouteNetlinkMessage::DelRoute(message) => {
                 let has_it = |routes: &[Route]| routes.iter().any(|it| it.tracked && is_route(it, message));
                 let owners = self.routes.iter().filter(|(_, routes)| has_it(routes));
-                lost.instances.extend(owners.map(|(id, _)| (*id, Loss::Path)));
-                lost.statics |= has_it(&self.static_routes);
+                lost.instances.extend(owners.map(|(id, _)| (*id, loss)));
+                if has_it(&self.static_routes) {
+                    lost.lose_static(loss);
+                }
             }
             RouteNetlinkMessage::DelRule(message) => {
                 let has_it = |rules: &[Rule]| rules.iter().any(|it| it.tracked && is_rule(it, message));
                 let owners = self.rules.iter().filter(|(_, rules)| has_it(rules));
-                lost.instances.extend(owners.map(|(id, _)| (*id, Loss::Path)));
-                lost.statics |= has_it(&self.static_rules);
+                lost.instances.extend(owners.map(|(id, _)| (*id, loss)));
+                if has_it(&self.static_rules) {
+                    lost.lose_static(loss);
+                }
             }
             _ => {}
+        }
+        if lost.instances.len() > before && loss == Loss::Path {
+            lost.by = Some(port);
         }
     }
 
     fn all_paths(&self) -> Lost {
         let routes = self.routes.iter().map(|(id, _)| *id);
         let rules = self.rules.iter().map(|(id, _)| *id);
-        let instances = routes.chain(rules).map(|id| (id, Loss::Path)).collect();
-        Lost { instances, by: None, statics: self.has_static_paths() }
+        let instances = routes.chain(rules).map(|id| (id, Loss::Flushed)).collect();
+        let statics = self.has_static_paths().then_some(Loss::Flushed);
+        Lost { instances, by: None, statics, grown: true }
     }
 
     fn has_static_paths(&self) -> bool {
@@ -152,22 +177,12 @@ impl Belongings {
 }
 
 /// By its name, or by the gateway that is reached there.
-fn leads_over(hop: &Hop, link: &Link, addresses: &[Address]) -> bool {
+fn leads_over<'a>(hop: &Hop, name: &str, mut addresses: impl Iterator<Item = &'a Address>) -> bool {
     match (&hop.device, hop.gateway) {
-        (Some(device), _) => **device == *link.name,
-        (None, Some(gateway)) => addresses.iter().any(|address| is_neighbour(address, gateway)),
+        (Some(device), _) => **device == *name,
+        (None, Some(gateway)) => addresses.any(|address| address.is_near(gateway)),
         (None, None) => false,
     }
-}
-
-fn is_neighbour(address: &Address, other: IpAddr) -> bool {
-    let near = address.peer.unwrap_or(address.address);
-    let differing = match (near, other) {
-        (IpAddr::V4(near), IpAddr::V4(other)) => (near.to_bits() ^ other.to_bits()).leading_zeros(),
-        (IpAddr::V6(near), IpAddr::V6(other)) => (near.to_bits() ^ other.to_bits()).leading_zeros(),
-        _ => return false,
-    };
-    differing >= u32::from(address.prefix)
 }
 
 fn is_route(wanted: &Route, message: &RouteMessage) -> bool {
@@ -249,11 +264,12 @@ impl PathMonitor {
         Ok(Self { changes: Some(changes) })
     }
 
-    /// Waits until something is lost; for ever, where there is nothing to lose.
+    /// Waits until something is lost or, where that `matters`, a route has come; for ever, where there is nothing to
+    /// lose.
     ///
     /// # Errors
     /// Reading failed.
-    pub async fn lost(&mut self, belongings: &Belongings) -> io::Result<Lost> {
+    pub async fn lost(&mut self, belongings: &Belongings, matters: bool) -> io::Result<Lost> {
         let Some(changes) = &mut self.changes else { return std::future::pending().await };
         loop {
             let mut ready = changes.readable_mut().await?;
@@ -273,6 +289,7 @@ impl PathMonitor {
                 }
             }
             ready.clear_ready();
+            lost.grown &= matters;
             if !lost.is_empty() {
                 return Ok(lost);
             }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rtnetlink::packet_core::{
@@ -21,6 +22,14 @@ const RECEIVE_BUFFER: libc::c_int = 8 << 20;
 const TIMEOUT: Duration = Duration::from_secs(2);
 const HEADER: usize = 16;
 
+/// Ports of this process: what is done by a request of theirs comes back as a notification.
+static OWN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Whether a notification that names this port tells of what this process has done itself.
+pub fn is_own(port: u32) -> bool {
+    port != 0 && OWN.lock().unwrap_or_else(PoisonError::into_inner).contains(&port)
+}
+
 /// A request and the flags that go with it, such as NLM_F_CREATE.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -31,6 +40,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct RouteSocket {
     socket: Socket,
+    port: u32,
     sequence: u32,
     buffer: Vec<u8>,
 }
@@ -66,7 +76,11 @@ impl RouteSocket {
         // Answers to failed requests need not repeat the request.
         socket.set_cap_ack(true)?;
         set_buffer(socket.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
-        Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER] })
+        let mut address = SocketAddr::new(0, 0);
+        socket.get_address(&mut address)?;
+        let port = address.port_number();
+        OWN.lock().unwrap_or_else(PoisonError::into_inner).push(port);
+        Ok(Self { socket, port, sequence: 0, buffer: vec![0; BUFFER] })
     }
 
     /// Sends all requests together and tells `failed` the index and errno of each that the kernel refused. Only the
@@ -216,6 +230,15 @@ impl RouteSocket {
         bytes.resize(start + message.buffer_len().next_multiple_of(4), 0);
         if let Some(room) = bytes.get_mut(start..) {
             message.serialize(room);
+        }
+    }
+}
+
+impl Drop for RouteSocket {
+    fn drop(&mut self) {
+        let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = own.iter().position(|port| *port == self.port) {
+            own.swap_remove(index);
         }
     }
 }

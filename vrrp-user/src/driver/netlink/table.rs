@@ -8,6 +8,8 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMe
 
 use super::address::PROTOCOL;
 use super::link::Link;
+use super::socket;
+use crate::protocol::Loss;
 
 /// An address on an interface.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,6 +54,17 @@ impl Address {
         })
     }
 
+    /// Whether another one is of its subnet.
+    pub fn is_near(&self, other: IpAddr) -> bool {
+        let near = self.peer.unwrap_or(self.address);
+        let differing = match (near, other) {
+            (IpAddr::V4(near), IpAddr::V4(other)) => (near.to_bits() ^ other.to_bits()).leading_zeros(),
+            (IpAddr::V6(near), IpAddr::V6(other)) => (near.to_bits() ^ other.to_bits()).leading_zeros(),
+            _ => return false,
+        };
+        differing >= u32::from(self.prefix)
+    }
+
     fn same_as(&self, other: &Self) -> bool {
         (self.address, self.prefix, self.peer) == (other.address, other.prefix, other.peer)
     }
@@ -64,38 +77,54 @@ pub struct Table {
     /// Interfaces with virtual MAC addresses are as many as instances, and each instance looks for its own.
     names: HashMap<String, u32>,
     removed: Removed,
-    /// Links that have come up since somebody asked last, by index.
-    raised: Vec<u32>,
+    /// By the names of links, since this was taken last.
+    stirred: BTreeMap<String, Stir>,
+}
+
+/// What has changed about a link, beside addresses that VRRP has set.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Stir {
+    /// It came, went, or was set up or down.
+    pub link: bool,
+    pub removed: Vec<Address>,
 }
 
 /// What has gone since somebody asked last.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Removed {
-    pub addresses: Vec<Address>,
-    /// The netlink port that removed the last of them, where the kernel names it.
+    pub addresses: Vec<Gone>,
+    /// The netlink port of another process that removed the last of them, where the kernel names it.
     pub by: Option<u32>,
     /// News were lost: it may be any.
     pub unknown: bool,
 }
 
+/// An address that has gone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Gone {
+    pub address: Address,
+    /// [`Loss::Address`]: by another process.
+    pub loss: Loss,
+}
+
 impl Table {
-    /// As [`Self::apply`], of a notification that this port has caused.
-    pub fn apply_from(&mut self, message: &RouteNetlinkMessage, port: u32) {
-        let before = self.removed.addresses.len();
-        self.apply(message);
-        if self.removed.addresses.len() > before && port != 0 {
-            self.removed.by = Some(port);
-        }
+    /// As [`Self::apply_from`], without a cause.
+    pub fn apply(&mut self, message: &RouteNetlinkMessage) {
+        self.apply_from(message, 0);
     }
 
-    /// Takes a notification or a piece of a dump in. Unrelated ones change nothing.
-    pub fn apply(&mut self, message: &RouteNetlinkMessage) {
+    /// Takes a notification or a piece of a dump in, which this port has caused. Unrelated ones change nothing.
+    pub fn apply_from(&mut self, message: &RouteNetlinkMessage, port: u32) {
         match message {
             RouteNetlinkMessage::NewLink(message) => {
                 if let Some(link) = Link::parse(message) {
-                    let was_up = self.links.get(&link.ifindex).is_some_and(|(before, _)| before.up);
-                    if link.up && !was_up {
-                        self.raised.push(link.ifindex);
+                    let before = self.links.get(&link.ifindex).map(|(before, _)| before.clone());
+                    let stance = |link: &Link| (link.up, link.set_up, link.name.clone());
+                    if before.as_ref().map(stance) != Some(stance(&link)) {
+                        let names = before.into_iter().map(|before| before.name);
+                        for name in names.chain([link.name.clone()]) {
+                            self.stirred.entry(name).or_default().link = true;
+                        }
                     }
                     let addresses = self.remove(link.ifindex);
                     self.names.insert(link.name.clone(), link.ifindex);
@@ -105,6 +134,7 @@ impl Table {
             RouteNetlinkMessage::DelLink(message) => {
                 if let Some(link) = Link::parse(message) {
                     self.remove(link.ifindex);
+                    self.stirred.entry(link.name).or_default().link = true;
                 }
             }
             RouteNetlinkMessage::NewAddress(message) => {
@@ -113,11 +143,8 @@ impl Table {
                 }
             }
             RouteNetlinkMessage::DelAddress(message) => {
-                if let Some(address) = Address::parse(message)
-                    && let Some((_, addresses)) = self.links.get_mut(&address.ifindex)
-                {
-                    addresses.retain(|known| !known.same_as(&address));
-                    self.removed.addresses.push(address);
+                if let Some(address) = Address::parse(message) {
+                    self.unset(address, port);
                 }
             }
             _ => {}
@@ -129,12 +156,23 @@ impl Table {
         self.removed.unknown = true;
     }
 
+    /// What has gone and is still away.
     pub fn take_removed(&mut self) -> Removed {
-        std::mem::take(&mut self.removed)
+        let mut removed = std::mem::take(&mut self.removed);
+        removed.addresses.retain(|Gone { address, .. }| {
+            !self.addresses(address.ifindex).iter().any(|present| present.same_as(address))
+        });
+        for Gone { address, loss } in &mut removed.addresses {
+            // The kernel takes them along with the first address of their subnet (promote_secondaries = 0).
+            if address.secondary && !self.has_primary(address) {
+                *loss = Loss::Flushed;
+            }
+        }
+        removed
     }
 
-    pub fn take_raised(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.raised)
+    pub fn take_stirred(&mut self) -> BTreeMap<String, Stir> {
+        std::mem::take(&mut self.stirred)
     }
 
     pub fn link(&self, name: &str) -> Option<&Link> {
@@ -169,11 +207,37 @@ impl Table {
 
     fn set(&mut self, address: Address) {
         // Of an interface that is not known, it belongs to one that is gone.
-        let Some((_, addresses)) = self.links.get_mut(&address.ifindex) else { return };
+        let Some((link, addresses)) = self.links.get_mut(&address.ifindex) else { return };
+        // A lifetime that begins afresh is no change.
+        let mut is_usable = false;
         match addresses.iter_mut().find(|known| known.same_as(&address)) {
-            Some(known) => *known = address,
+            Some(known) => is_usable = std::mem::replace(known, address).usable,
             None => addresses.push(address),
         }
+        if address.usable && !is_usable && !address.marked {
+            self.stirred.entry(link.name.clone()).or_default();
+        }
+    }
+
+    fn unset(&mut self, address: Address, port: u32) {
+        let Some((link, addresses)) = self.links.get_mut(&address.ifindex) else { return };
+        addresses.retain(|known| !known.same_as(&address));
+        // The link is told to be down before its addresses go.
+        let loss = if !link.set_up || socket::is_own(port) { Loss::Flushed } else { Loss::Address };
+        if !address.marked {
+            self.stirred.entry(link.name.clone()).or_default().removed.push(address);
+        }
+        if loss == Loss::Address && port != 0 {
+            self.removed.by = Some(port);
+        }
+        self.removed.addresses.push(Gone { address, loss });
+    }
+
+    fn has_primary(&self, secondary: &Address) -> bool {
+        let addresses = self.addresses(secondary.ifindex).iter().filter(|it| !it.secondary);
+        addresses
+            .filter(|it| it.prefix == secondary.prefix && it.address != secondary.address)
+            .any(|it| it.is_near(secondary.address))
     }
 }
 

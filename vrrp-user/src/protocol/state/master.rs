@@ -6,7 +6,7 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::heir::{self, Heir};
 use super::{Turn, away, go};
-use crate::protocol::action::{Action, Announcement, State};
+use crate::protocol::action::{Action, Announcement, Missing, State};
 use crate::protocol::election;
 use crate::protocol::event::{Heard, Loss};
 use crate::protocol::handover;
@@ -118,16 +118,23 @@ pub(in crate::protocol) fn lost(instance: &mut Instance, loss: Loss, turn: &mut 
     let verdict = match loss {
         Loss::Address => instance.master.addresses_lost.note(turn.now),
         Loss::Path => instance.master.paths_lost.note(turn.now),
-        Loss::Flushed => instance.master.paths_lost.verdict(),
+        Loss::Flushed => Verdict::PutBack,
     };
     match (verdict, loss) {
         (Verdict::PutBack, _) => {
-            turn.actions.push_back(Action::PutBack(instance.id(), instance.epoch));
+            let paths = instance.master.paths_lost.verdict() == Verdict::PutBack;
+            turn.actions.push_back(Action::PutBack(instance.id(), instance.epoch, Missing { loss, paths }));
         }
         (Verdict::GiveUp, Loss::Address) => instance.set_taken_away(turn),
         (Verdict::GiveUp, _) => turn.actions.push_back(Action::ReportAbandoned(instance.id())),
         (Verdict::Leave, _) => {}
     }
+}
+
+/// A person has had the configuration read again: what is missing is set, routes and rules that were left alone too.
+pub(in crate::protocol) fn renew(instance: &mut Instance, turn: &mut Turn<'_>) {
+    instance.master.paths_lost = Losses::default();
+    lost(instance, Loss::Flushed, turn);
 }
 
 /// What depends on us must learn of a lowered priority at once: it is how a failed check hands over. A raised one

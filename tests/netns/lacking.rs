@@ -1,0 +1,223 @@
+//! What a master could not set: shown, tried again, and set as soon as the kernel takes it.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+
+use crate::ours;
+
+const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
+
+const ROUTE_V4: &str = "198.51.100.0/24 via 10.78.0.254 dev lan1";
+const ROUTE_V6: &str = "2001:db8:7::/48 via fd78::fe dev lan1";
+const STATIC: &str = "192.0.2.64/26 via 10.78.0.254 dev lan1";
+const ADDRESS: &str = "fd79::200/64";
+
+/// Over another interface than its own.
+fn instance() -> Instance {
+    Instance::v3(200).line(&format!(
+        "virtual_ipaddress_excluded {{
+        {ADDRESS} dev lan2
+    }}
+    virtual_routes {{
+        {ROUTE_V4}
+        {ROUTE_V6}
+        203.0.113.0/24 via 10.78.1.254 no_track
+    }}"
+    ))
+}
+
+fn config() -> Config {
+    let blocks = format!("static_routes {{\n    {STATIC}\n}}\n");
+    Config { blocks, instances: vec![instance()], ..Config::default() }
+}
+
+/// Node 0 alone, with another interface that has no address.
+fn alone(config: Config) -> Result<Pair> {
+    let mut pair = Pair::idle([Role::new(DAEMON, config)])?;
+    pair.node(0)?
+        .namespace
+        .ip("link add lan1 type veth peer name far1\nlink set far1 up\nlink set lan1 up")?;
+    pair.start(0)?;
+    pair.wait_for_master(0)?;
+    Ok(pair)
+}
+
+fn has_route(pair: &Pair, route: &str) -> bool {
+    let Ok(node) = pair.node(0) else { return false };
+    let shown = [&["route"][..], &["-6", "route"]].map(|words| node.namespace.run("ip", words));
+    shown.into_iter().flatten().any(|text| text.contains(route))
+}
+
+/// What the status says of the only instance.
+fn field(pair: &mut Pair, key: &str) -> Result<Value> {
+    Ok(pair.running(0)?.status()?["instances"][0][key].clone())
+}
+
+/// The things that it lacks, and why.
+fn lacks(pair: &mut Pair) -> Result<Vec<(String, String)>> {
+    let shown = field(pair, "lacks")?;
+    let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
+    let all = shown.as_array().into_iter().flatten();
+    Ok(all.map(|it| (text(it, "object"), text(it, "error"))).collect())
+}
+
+fn lacks_just(pair: &mut Pair, objects: &[&str]) -> Result<()> {
+    until(&format!("to lack just {objects:?}"), SETTLE, || {
+        lacks(pair).is_ok_and(|lacks| lacks.iter().map(|(object, _)| object).eq(objects))
+    })
+}
+
+/// Lines of the log that say this of it.
+fn lines(pair: &mut Pair, object: &str, says: &str) -> Result<usize> {
+    let log = pair.running(0)?.log();
+    Ok(log.lines().filter(|line| line.contains(says) && line.contains(object)).count())
+}
+
+#[test]
+fn what_could_not_be_set_is_shown_and_set_when_it_can_be() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    alone(config())?.check(|pair| {
+        let all = [
+            "address fd79::200",
+            "route to 198.51.100.0/24",
+            "route to 2001:db8:7::/48",
+            "route to 203.0.113.0/24",
+        ];
+        lacks_just(pair, &all)?;
+        let why: Vec<String> = lacks(pair)?.into_iter().map(|(_, why)| why).collect();
+        ensure!(why[0] == "No such device" && why[1] == "Network is unreachable", "{why:?}");
+        let (epoch, busy) = (field(pair, "epoch")?, pair.running(0)?.cpu_time()?);
+        // Several attempts.
+        sleep(Duration::from_millis(2500));
+        let busy = pair.running(0)?.cpu_time()?.saturating_sub(busy);
+        ensure!(busy < Duration::from_millis(250), "the attempts take {busy:?}");
+        let told =
+            all.iter().map(|object| lines(pair, object, "cannot be set")).collect::<Result<Vec<_>>>()?;
+        ensure!(told == [1; 4], "told {told:?} times");
+        let node = |pair: &Pair, lines: &str| pair.node(0)?.namespace.ip(lines);
+        node(pair, "address add 10.78.0.1/24 dev lan1")?;
+        until("IPv4", SETTLE, || has_route(pair, ROUTE_V4) && has_route(pair, STATIC))?;
+        node(pair, "address add fd78::1/64 dev lan1 nodad")?;
+        until("IPv6", SETTLE, || has_route(pair, ROUTE_V6))?;
+        // A route that makes the gateway of another one a neighbour.
+        node(pair, "route add 10.78.1.0/24 dev lan1 scope link")?;
+        until("the one over another one", SETTLE, || has_route(pair, "203.0.113.0/24 via 10.78.1.254"))?;
+        node(pair, "link add lan2 type veth peer name far2\nlink set far2 up\nlink set lan2 up")?;
+        until("the address", SETTLE, || pair.lab.has_address(0, "fd79::200").unwrap_or(false))?;
+        lacks_just(pair, &[])?;
+        let told = all.iter().map(|object| lines(pair, object, "is set now")).collect::<Result<Vec<_>>>()?;
+        ensure!(told == [1; 4], "told {told:?} times");
+        ensure!(lines(pair, "", "a static route is set now")? == 1, "the static one is not told");
+        ensure!(field(pair, "epoch")? == epoch, "the state has changed");
+        ensure!(!pair.running(0)?.log().contains("another process"), "it is blamed on another process");
+        Ok(())
+    })
+}
+
+#[test]
+fn an_ipv6_route_that_went_with_its_link_comes_with_the_address_that_comes_later() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let instance = Instance::v3(200).line(&format!("virtual_routes {{\n        {ROUTE_V6}\n    }}"));
+    alone(Config::of(instance))?.check(|pair| {
+        let node = |pair: &Pair, lines: &str| pair.node(0)?.namespace.ip(lines);
+        let epoch = field(pair, "epoch")?;
+        // More often than another process may remove it.
+        for _ in 0..7 {
+            node(pair, "address add fd78::1/64 dev lan1 nodad")?;
+            until("the route", SETTLE, || has_route(pair, ROUTE_V6))?;
+            node(pair, "link set lan1 down")?;
+            lacks_just(pair, &["route to 2001:db8:7::/48"])?;
+            node(pair, "link set lan1 up")?;
+        }
+        ensure!(field(pair, "epoch")? == epoch, "the state has changed");
+        ensure!(!pair.running(0)?.log().contains("another process"), "it is blamed on another process");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_route_comes_back_with_the_address_that_it_leads_over() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let routes = "virtual_routes {\n        198.51.100.0/24 via 10.78.0.254\n    }";
+    let mut pair = Pair::idle([Role::new(DAEMON, Config::of(Instance::v3(200).line(routes)))])?;
+    let lease = "address add 10.78.0.1/24 dev lan1";
+    pair.node(0)?.namespace.ip(&format!(
+        "link add lan1 type veth peer name far1\nlink set far1 up\nlink set lan1 up\n{lease}"
+    ))?;
+    pair.start(0)?;
+    pair.check(|pair| {
+        pair.wait_for_master(0)?;
+        for _ in 0..7 {
+            until("the route", SETTLE, || has_route(pair, "198.51.100.0/24 via 10.78.0.254"))?;
+            // As a DHCP client does. With the only address of an interface the kernel drops its routes without a word.
+            pair.node(0)?.namespace.ip("address del 10.78.0.1/24 dev lan1")?;
+            lacks_just(pair, &["route to 198.51.100.0/24"])?;
+            pair.node(0)?.namespace.ip(lease)?;
+        }
+        until("the route", SETTLE, || has_route(pair, "198.51.100.0/24 via 10.78.0.254"))?;
+        ensure!(!pair.running(0)?.log().contains("another process"), "it is blamed on another process");
+        Ok(())
+    })
+}
+
+#[test]
+fn what_a_master_lacks_ends_with_its_mastership_and_goes_to_its_successor() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let instance = Instance::v3(200).line(&format!("virtual_routes {{\n        {ROUTE_V4}\n    }}"));
+    alone(Config::of(instance))?.check(|pair| {
+        lacks_just(pair, &["route to 198.51.100.0/24"])?;
+        ensure!(pair.take_over(0, &[])?.success(), "the old one has failed");
+        lacks_just(pair, &["route to 198.51.100.0/24"])?;
+        pair.node(0)?.namespace.ip("address add 10.78.0.1/24 dev lan1")?;
+        until("the route", SETTLE, || has_route(pair, ROUTE_V4))?;
+        pair.node(0)?.namespace.ip("address del 10.78.0.1/24 dev lan1")?;
+        lacks_just(pair, &["route to 198.51.100.0/24"])?;
+        pair.node(0)?.namespace.ip("link set lan0 down")?;
+        until("Fault", SETTLE, || field(pair, "state").is_ok_and(|state| state == "FAULT"))?;
+        lacks_just(pair, &[])
+    })
+}
+
+#[test]
+fn a_reload_sets_what_was_left_alone() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let rule = "virtual_rules {\n        from 10.77.0.200 table 100 preference 500\n    }";
+    let config = Config::of(Instance::v3(200).line(rule));
+    let file = config.to_string();
+    alone(config)?.check(|pair| {
+        let has_rule = |pair: &Pair| {
+            let shown = pair.node(0).and_then(|node| node.namespace.run("ip", &["rule"]));
+            shown.is_ok_and(|text| text.contains("500:"))
+        };
+        let left_alone = |pair: &mut Pair| field(pair, "paths_left_alone").is_ok_and(|it| it == true);
+        until("the rule", SETTLE, || has_rule(pair))?;
+        until("it gives up", SETTLE, || {
+            let node = pair.node(0).map(|node| &node.namespace);
+            let _ = node.and_then(|namespace| namespace.ip("rule delete preference 500"));
+            left_alone(pair)
+        })?;
+        let _ = pair.node(0)?.namespace.ip("rule delete preference 500");
+        ensure!(!has_rule(pair), "it is not left alone");
+        let output = pair.running(0)?.reload(&file)?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        until("the rule again", SETTLE, || has_rule(pair))?;
+        ensure!(!left_alone(pair), "the status says that it is left alone");
+        Ok(())
+    })
+}
