@@ -1,11 +1,12 @@
 //! Virtual addresses on the interfaces.
 
 use anyhow::{Context, Result, ensure};
-use vrrp_tests::daemon::{Config, Instance};
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::{Held, INTERFACE, VIRTUAL_V4};
-use vrrp_tests::pair::{Pair, Role};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::{pair, roles, subject};
+use crate::{ours, pair, roles, subject};
 
 #[test]
 fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
@@ -29,6 +30,38 @@ fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
         ] {
             ensure!(held.contains(&expected), "{expected:?} is not among {held:#?}");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn the_only_address_of_an_interface_is_not_taken_for_what_an_earlier_run_has_left() -> Result<()> {
+    if !ours() {
+        // keepalived takes it away.
+        return Ok(());
+    }
+    let own = "10.77.0.1";
+    let instance = Instance::v3(100).addresses(&["10.77.0.1/24"]);
+    let file = Config::of(instance.clone()).to_string();
+    let owner = file.replace("priority 100", "priority 255");
+    ensure!(owner != file, "{file}");
+    let mut pair = Pair::idle([Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance))])?;
+    ensure!(pair.node(0)?.v4() == own && pair.lab.has_address(0, own)?, "the lab has other addresses");
+    pair.start(0)?;
+    pair.check(|pair| {
+        until("the advice", SETTLE, || {
+            pair.running(0).is_ok_and(|it| it.log().contains("write priority 255"))
+        })?;
+        let reason = |pair: &mut Pair| Ok(pair.running(0)?.status()?["instances"][0]["reason"].clone());
+        until("Fault", SETTLE, || {
+            let reason: Result<serde_json::Value> = reason(pair);
+            reason.is_ok_and(|reason| reason == "no_source")
+        })?;
+        ensure!(pair.lab.has_address(0, own)?, "it is gone");
+        let output = pair.running(0)?.reload(&owner)?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pair.wait_for_master(0)?;
+        ensure!(pair.lab.has_address(0, own)?, "it is gone");
         Ok(())
     })
 }

@@ -14,13 +14,16 @@ use crate::protocol::{InstanceSettings, Priority};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Residue {
     pub address: Address,
-    /// Why it is still there.
+    /// Why it could not be removed.
     pub errno: Option<i32>,
+    /// It was left, as the interface has no other address to send from, and VRRP has not set it.
+    pub is_kept: bool,
 }
 
 /// Removes every address that the configuration names and VRRP has set, wherever it is; and where the kernel cannot
 /// tell who has set an address (before Linux 5.18), or another daemon has, every one that is exactly as configured. An
-/// owner's addresses are the interface's own and stay, unless marked. So do those that may not go.
+/// owner's addresses are the interface's own and stay, unless marked. So do those that may not go, and the only address
+/// that an interface has to send from, where the kernel tells that VRRP has not set it.
 ///
 /// # Errors
 /// The kernel could not be asked.
@@ -30,21 +33,45 @@ pub fn remove<'a>(
 ) -> io::Result<Vec<Residue>> {
     let mut socket = RouteSocket::open()?;
     let wanted = wanted(&mut socket, instances);
-    let mut found = Vec::new();
-    address::list(&mut socket, |present| {
-        let residue = wanted.get(&present.address).is_some_and(|places| is_residue(&present, places));
-        if residue && may_go(present.address) {
-            found.push(present);
-        }
-    })?;
-    let mut residue: Vec<_> =
-        found.iter().map(|address| Residue { address: *address, errno: None }).collect();
+    let mut all = Vec::new();
+    address::list(&mut socket, |present| all.push(present))?;
+    let is_wanted = |present: &Address| wanted.contains_key(&present.address);
+    let found = all.iter().copied().filter(|present| {
+        let places = wanted.get(&present.address);
+        places.is_some_and(|places| is_residue(present, places)) && may_go(present.address)
+    });
+    let tells = tells_who();
+    let (kept, found): (Vec<Address>, Vec<Address>) = found.partition(|present| {
+        let places = wanted.get(&present.address).into_iter().flatten();
+        let mut sending = places.filter(|place| place.sends && place.ifindex == Some(present.ifindex));
+        tells && sending.next().is_some() && is_only_source(present, &all, is_wanted)
+    });
+    let residue = |address: &Address| Residue { address: *address, errno: None, is_kept: false };
+    let mut residue: Vec<_> = found.iter().map(residue).collect();
     address::clear(&mut socket, &found, |index, errno| {
         if let Some(residue) = residue.get_mut(index) {
             residue.errno = Some(errno);
         }
     })?;
+    residue.extend(kept.into_iter().map(|address| Residue { address, errno: None, is_kept: true }));
     Ok(residue)
+}
+
+/// Without it, adverts of its family could not leave by the interface.
+fn is_only_source(present: &Address, all: &[Address], is_wanted: impl Fn(&Address) -> bool) -> bool {
+    let is_source = |it: &Address| match it.address {
+        IpAddr::V4(_) => present.address.is_ipv4(),
+        IpAddr::V6(address) => present.address.is_ipv6() && address.is_unicast_link_local(),
+    };
+    let others = all.iter().filter(|it| it.ifindex == present.ifindex && !is_wanted(it) && !it.marked);
+    !present.marked && is_source(present) && !others.into_iter().any(is_source)
+}
+
+/// Whether the kernel tells who has set an address (IFA_PROTO).
+fn tells_who() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5_u32, 18_u32)
 }
 
 /// Where the configuration puts an address.
@@ -53,6 +80,8 @@ struct Place {
     ifindex: Option<u32>,
     prefix: u8,
     owned: bool,
+    /// Adverts of the instance leave by this interface.
+    sends: bool,
 }
 
 fn wanted<'a>(
@@ -68,7 +97,8 @@ fn wanted<'a>(
             let ifindex = *indexes
                 .entry(device)
                 .or_insert_with(|| Link::by_name(socket, device).ok().map(|link| link.ifindex));
-            wanted.entry(address.address).or_default().push(Place { ifindex, prefix: address.prefix, owned });
+            let (prefix, sends) = (address.prefix, *device == settings.interface);
+            wanted.entry(address.address).or_default().push(Place { ifindex, prefix, owned, sends });
         }
     }
     wanted
@@ -96,11 +126,19 @@ mod tests {
             usable: true,
             marked,
         };
-        let place = [Place { ifindex: Some(3), prefix: 24, owned: false }];
+        let place = [Place { ifindex: Some(3), prefix: 24, owned: false, sends: true }];
         assert!(is_residue(&present(3, 24, false), &place));
         assert!(!is_residue(&present(3, 32, false), &place));
         assert!(!is_residue(&present(4, 24, false), &place));
         assert!(is_residue(&present(4, 32, true), &place));
+        let only = present(3, 24, false);
+        let other = Address { address: [192, 0, 2, 9].into(), ..only };
+        let virtual_one = |it: &Address| it.address == only.address;
+        assert!(is_only_source(&only, &[only], virtual_one));
+        assert!(is_only_source(&only, &[only, Address { ifindex: 4, ..other }], virtual_one));
+        assert!(is_only_source(&only, &[only, Address { marked: true, ..other }], virtual_one));
+        assert!(!is_only_source(&only, &[only, other], virtual_one));
+        assert!(!is_only_source(&present(3, 24, true), &[only], virtual_one));
         let owned = [Place { owned: true, ..place[0] }];
         assert!(!is_residue(&present(3, 24, false), &owned));
         assert!(is_residue(&present(3, 24, true), &owned));
