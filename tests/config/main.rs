@@ -16,6 +16,7 @@ mod include;
 mod keepalived;
 mod links;
 mod mail;
+mod names;
 mod policy;
 mod process;
 mod random;

@@ -11,6 +11,7 @@ use vrrp_ebpf::wire::Family;
 
 use crate::protocol::InstanceId;
 
+use super::check::CheckTarget;
 use super::diagnostic::Report;
 use super::resolve::{family, is_strict, lacks_link_local};
 use super::schema::{AddressDraft, Class, Draft, InstanceDraft, ScriptDraft};
@@ -29,6 +30,7 @@ pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
         let scripts = draft.scripts.iter().filter(|script| script.class() == class);
         names(scripts.map(|script| &script.name), class.blocks().1, sources, report);
     }
+    kinds(&draft.scripts, sources, report);
     names(draft.instances.iter().map(|instance| &instance.name), "vrrp_instance", sources, report);
     names(draft.groups.iter().map(|group| &group.name), "vrrp_sync_group", sources, report);
     routers(&draft.instances, sources, report);
@@ -55,6 +57,23 @@ fn names<'a>(
             report
                 .error(name.at, format!("there are two blocks `{block} {}`", name.value))
                 .help(format!("the other one is at {}", sources.place(earlier)));
+        }
+    }
+}
+
+/// A `vrrp_check` of a file or a process is known by its name and its kind, as those of the blocks of their own are.
+fn kinds(scripts: &[ScriptDraft], sources: &Sources, report: &mut Report) {
+    for check in scripts.iter().filter(|script| script.class() == Class::Check) {
+        let class = match check.target.as_ref().map(|target| &target.value) {
+            Some(CheckTarget::File(_)) => Class::File,
+            Some(CheckTarget::Process(_)) => Class::Process,
+            _ => continue,
+        };
+        let name = &check.name.value;
+        if let Some(other) = scripts.iter().find(|it| it.class() == class && it.name.value == *name) {
+            report
+                .error(check.name.at, format!("there is a block `{} {name}` as well", class.blocks().1))
+                .help(format!("it is at {}; give each a name of its own", sources.place(other.name.at)));
         }
     }
 }

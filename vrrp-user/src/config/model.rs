@@ -197,6 +197,13 @@ pub struct DumpSettings {
     pub nested_json: bool,
 }
 
+impl DumpSettings {
+    /// Those that are set.
+    pub fn paths(&self) -> impl Iterator<Item = &Arc<str>> {
+        [&self.state, &self.stats, &self.json].into_iter().flatten()
+    }
+}
+
 /// nftables rules for instances whose addresses do not answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FirewallSettings {

@@ -1,6 +1,6 @@
 //! Virtual MAC addresses of an instance: names, MAC addresses, and what goes where.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -18,13 +18,20 @@ pub(super) struct Names {
     own: Arc<str>,
     further: Arc<str>,
     taken: HashSet<Arc<str>>,
+    /// Interfaces that instances stand on, each with one of these.
+    parents: HashMap<Arc<str>, Arc<str>>,
+    /// Names that are written for an interface to be made, each with its instance.
+    written: HashMap<Arc<str>, Arc<str>>,
 }
 
 impl Names {
     /// An interface that an instance stands on is not ours to make. One that an address names may be just this.
     pub(super) fn new(draft: &Draft, report: &mut Report) -> Self {
-        let mut taken = HashSet::new();
+        let (mut taken, mut parents) = (HashSet::new(), HashMap::new());
         for instance in &draft.instances {
+            if let Some(parent) = &instance.interface {
+                parents.insert(Arc::clone(&parent.value), Arc::clone(&instance.name.value));
+            }
             let written = instance.vmacs.own.as_ref().and_then(|vmac| vmac.name.as_ref());
             let names = instance.interface.iter().chain(written);
             taken.extend(names.map(|name| Arc::clone(&name.value)));
@@ -33,7 +40,7 @@ impl Names {
         let own = prefixes.own.as_ref().map_or_else(|| "vrrp".into(), |prefix| read_prefix(prefix, report));
         let further =
             prefixes.further.as_ref().map_or_else(|| Arc::clone(&own), |prefix| read_prefix(prefix, report));
-        Self { own, further, taken }
+        Self { own, further, taken, parents, written: HashMap::new() }
     }
 
     /// Gives the instance its virtual MAC addresses, and its addresses the interfaces that carry them.
@@ -71,9 +78,19 @@ impl Names {
     }
 
     fn own(&mut self, draft: &VmacDraft, settings: &InstanceSettings, report: &mut Report) -> Option<Vmac> {
-        let name = match &draft.name {
-            Some(name) => Name::Written(interface_name(name, report)),
-            None => self.choose(&Arc::clone(&self.own), settings.vrid, settings.family),
+        let written = draft.name.as_ref().map(|name| At { value: interface_name(name, report), at: name.at });
+        let name = match written {
+            Some(name) if !self.written.contains_key(&name.value) => {
+                self.written.insert(Arc::clone(&name.value), Arc::clone(&settings.name));
+                Name::Written(name.value)
+            }
+            other => {
+                let chosen = self.choose(&Arc::clone(&self.own), settings.vrid, settings.family);
+                if let Some(name) = other {
+                    self.tell_taken(&name, &chosen, report);
+                }
+                chosen
+            }
         };
         if draft.name.as_ref().is_some_and(|name| name.value == settings.interface) {
             report.error(
@@ -85,6 +102,14 @@ impl Names {
             );
             return None;
         }
+        if let Name::Written(name) = &name
+            && let Some(instance) = self.parents.get(name)
+        {
+            let message =
+                format!("`{name}` cannot be made: it is the interface of vrrp_instance `{instance}`");
+            report.error(draft.at, message).help("give `use_vmac` a name of its own, or none");
+            return None;
+        }
         let mac = draft.mac.as_ref().and_then(|mac| written_mac(mac, settings.vrid, report));
         Some(Vmac {
             name,
@@ -94,6 +119,16 @@ impl Names {
             group: draft.group,
             notify: draft.notify,
         })
+    }
+
+    fn tell_taken(&self, name: &At<Arc<str>>, chosen: &Name, report: &mut Report) {
+        let At { value: name, at } = name;
+        let holder = self.written.get(name).map_or("?", |instance| &**instance);
+        let message = format!(
+            "`{name}` is the interface of vrrp_instance `{holder}` already; `{}` is made instead, as with keepalived",
+            chosen.as_arc()
+        );
+        report.warning(*at, message).help("give each instance a name of its own, or none");
     }
 
     /// One for each interface and family.

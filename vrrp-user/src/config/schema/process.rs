@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::model::{FifoSettings, NotifyCommand, ScriptUser};
+use super::super::model::{DumpSettings, FifoSettings, NotifyCommand, ScriptUser};
 use super::super::source::At;
 use super::globals::{self, GlobalsDraft};
 use super::notify::{self, FORM};
@@ -69,7 +69,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "state_dump_file",
         Kind::Own("PATH", |globals, keyword, args, report| {
-            file(&mut globals.dumps.state, keyword, args, report);
+            file(&mut globals.dumps, |dumps| &mut dumps.state, keyword, args, report);
         }),
         "keepalived.data in `TMPDIR` or /tmp",
         "written on SIGUSR1",
@@ -77,7 +77,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "stats_dump_file",
         Kind::Own("PATH", |globals, keyword, args, report| {
-            file(&mut globals.dumps.stats, keyword, args, report);
+            file(&mut globals.dumps, |dumps| &mut dumps.stats, keyword, args, report);
         }),
         "keepalived.stats in `TMPDIR` or /tmp",
         "written on SIGUSR2",
@@ -85,7 +85,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "json_dump_file",
         Kind::Own("PATH", |globals, keyword, args, report| {
-            file(&mut globals.dumps.json, keyword, args, report);
+            file(&mut globals.dumps, |dumps| &mut dumps.json, keyword, args, report);
         }),
         "keepalived.json in `TMPDIR` or /tmp",
         "written on SIGRTMIN+2",
@@ -99,7 +99,11 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
 ];
 
 /// What two drafts come to; a FIFO that cannot be is reported and left out.
-pub(in crate::config) fn fifos(drafts: [FifoDraft; 2], report: &mut Report) -> Vec<FifoSettings> {
+pub(in crate::config) fn fifos(
+    drafts: [FifoDraft; 2],
+    dumps: &DumpSettings,
+    report: &mut Report,
+) -> Vec<FifoSettings> {
     let mut fifos: Vec<FifoSettings> = Vec::new();
     for FifoDraft { path, user, script } in drafts {
         match (path, script) {
@@ -110,6 +114,14 @@ pub(in crate::config) fn fifos(drafts: [FifoDraft; 2], report: &mut Report) -> V
             (Some(path), _) if fifos.iter().any(|other| other.path == path.value) => {
                 report
                     .error(path.at, format!("`{}` is the other FIFO already", path.value))
+                    .help("give each a path of its own");
+            }
+            (Some(path), _) if dumps.paths().any(|dump| *dump == path.value) => {
+                report
+                    .error(
+                        path.at,
+                        format!("`{}` is the file of a dump, which would replace the FIFO", path.value),
+                    )
                     .help("give each a path of its own");
             }
             (Some(path), script) => {
@@ -144,9 +156,23 @@ fn script(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Rep
     draft.script = command.map(|value| At { value, at: keyword.at });
 }
 
-fn file(slot: &mut Option<Arc<str>>, keyword: &Word, args: &[Word], report: &mut Report) {
+fn file(
+    dumps: &mut DumpSettings,
+    slot: fn(&mut DumpSettings) -> &mut Option<Arc<str>>,
+    keyword: &Word,
+    args: &[Word],
+    report: &mut Report,
+) {
     let word = value::read_only_word(&keyword.text, keyword.at, args, report);
-    *slot = word.and_then(|word| absolute(keyword, word, report)).map(|path| path.value);
+    let path = word.and_then(|word| absolute(keyword, word, report));
+    *slot(dumps) = None;
+    if let Some(At { value: path, at }) = path {
+        if dumps.paths().any(|other| *other == path) {
+            let message = format!("`{path}` is another dump's file already: one would replace the other");
+            report.error(at, message).help("give each a path of its own");
+        }
+        *slot(dumps) = Some(path);
+    }
 }
 
 fn absolute(keyword: &Word, word: &Word, report: &mut Report) -> Option<At<Arc<str>>> {

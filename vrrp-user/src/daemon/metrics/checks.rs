@@ -21,20 +21,23 @@ pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt:
         })
     })?;
     gauge(out, "vrrpx_check_held", "1 while a check is held as failed", |row| {
-        for (name, _, round) in &checks {
+        for (name, kind, round) in &checks {
             for cause in Cause::ALL {
                 let held = round.held.is_some_and(|held| held.cause == cause);
-                row(&vec![("check", *name), ("reason", cause.as_str())], f64::from(u8::from(held)))?;
+                let labels = vec![("check", *name), ("kind", *kind), ("reason", cause.as_str())];
+                row(&labels, f64::from(u8::from(held)))?;
             }
         }
         Ok(())
     })?;
     gauge(out, "vrrpx_check_duration_seconds", "Duration of the latest look", |row| {
-        checks
-            .iter()
-            .try_for_each(|(name, _, round)| row(&vec![("check", *name)], round.lasted.as_secs_f64()))
+        checks.iter().try_for_each(|(name, kind, round)| {
+            row(&vec![("check", *name), ("kind", *kind)], round.lasted.as_secs_f64())
+        })
     })?;
     counter(out, "vrrpx_check_looks", "Looks of a check", |row| {
-        checks.iter().try_for_each(|(name, _, round)| row(&vec![("check", *name)], round.runs))
+        checks
+            .iter()
+            .try_for_each(|(name, kind, round)| row(&vec![("check", *name), ("kind", *kind)], round.runs))
     })
 }

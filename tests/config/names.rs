@@ -1,0 +1,127 @@
+//! Names that two blocks of a file share: refused, or what keepalived makes of them.
+
+use vrrp_user::config::{Loaded, parse};
+
+fn instance(name: &str, interface: &str, vrid: u8, lines: &str) -> String {
+    format!(
+        "vrrp_instance {name} {{\ninterface {interface}\nversion 3\nvirtual_router_id {vrid}\npriority 100\n{lines}\n\
+         virtual_ipaddress {{\n192.0.2.{vrid}/24\n}}\n}}\n"
+    )
+}
+
+/// Names of the interfaces with virtual MAC addresses, and what is found.
+fn vmacs(text: &str) -> (Vec<String>, Vec<String>) {
+    let Loaded { config, diagnostics, .. } = parse("t", text).unwrap();
+    let all = config.instances.iter().flat_map(|instance| instance.settings.vmacs.all());
+    let names = all.map(|vmac| format!("{} on {}", vmac.name.as_arc(), vmac.parent)).collect();
+    (names, diagnostics.iter().map(ToString::to_string).collect())
+}
+
+/// What is wrong with it.
+fn errors(text: &str) -> String {
+    let found = parse("t", text).err().unwrap_or_default();
+    found.iter().map(|it| format!("{it}\n")).collect()
+}
+
+#[test]
+fn a_second_virtual_mac_of_a_name_gets_another_one() {
+    let text = instance("a", "eth0", 10, "use_vmac vrrp")
+        + &instance("b", "eth1", 11, "use_vmac vrrp")
+        + &instance("c", "eth0", 12, "use_vmac vrrp.11");
+    let (names, found) = vmacs(&text);
+    assert_eq!(names, ["vrrp on eth0", "vrrp1.11 on eth1", "vrrp.11 on eth0"]);
+    let [found] = &found[..] else { panic!("{found:?}") };
+    for part in ["`vrrp` is the interface of vrrp_instance `a` already", "`vrrp1.11` is made instead"] {
+        assert!(found.contains(part), "{found}");
+    }
+}
+
+#[test]
+fn two_families_on_one_interface_share_no_virtual_mac() {
+    let text = instance("a", "eth0", 10, "use_vmac vr")
+        + &instance("b", "eth0", 10, "use_vmac vr").replace("192.0.2.10/24", "fe80::10/64");
+    let (names, found) = vmacs(&text);
+    assert_eq!(names, ["vr on eth0", "vrrp.10 on eth0"]);
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn an_interface_that_an_instance_stands_on_is_not_made() {
+    for lines in ["use_vmac eth1", "use_vmac eth0"] {
+        let text = instance("a", "eth0", 10, lines) + &instance("b", "eth1", 11, "");
+        let errors = errors(&text);
+        assert!(errors.contains("cannot be made"), "{lines}: {errors}");
+    }
+}
+
+#[test]
+fn an_address_may_stand_on_a_virtual_mac_that_another_instance_makes() {
+    let text = instance("a", "eth0", 10, "use_vmac vip0")
+        + &instance("b", "eth1", 11, "virtual_ipaddress_excluded {\n192.0.2.99/24 dev vip0\n}");
+    assert_eq!(vmacs(&text), (vec!["vip0 on eth0".to_owned()], vec![]));
+}
+
+#[test]
+fn a_block_of_a_kind_has_a_name_of_its_own() {
+    let tracking = "track_script {\nx\n}\ntrack_process {\nx\n}\ntrack_file {\nx weight 0\n}";
+    let tracked = instance("x", "eth0", 10, tracking);
+    let group = "vrrp_sync_group x {\ngroup {\nx\n}\n}\n";
+    let blocks = [
+        "vrrp_script x {\nscript /bin/true\n}\n",
+        "vrrp_track_process x {\nprocess sleep\n}\n",
+        "track_file x {\nfile /tmp/x\n}\n",
+    ];
+    // keepalived keeps the kinds apart, and so do status and metrics.
+    let file = blocks.concat() + &tracked + group;
+    assert_eq!(errors(&file), "");
+    let config = parse("t", &file).unwrap().config;
+    let tracks = &config.instances[0].settings.tracks;
+    assert_eq!((config.checks.len(), tracks.len()), (3, 3));
+    assert!(tracks.iter().all(|track| tracks.iter().filter(|other| other.id == track.id).count() == 1));
+    for (again, block) in blocks.iter().copied().chain([group]).zip([
+        "vrrp_script x",
+        "vrrp_track_process x",
+        "track_file x",
+        "vrrp_sync_group x",
+    ]) {
+        let errors = errors(&(file.clone() + again));
+        assert!(errors.contains(&format!("there are two blocks `{block}`")), "{block}: {errors}");
+    }
+    let errors = errors(&(file + &instance("x", "eth1", 11, "")));
+    assert!(errors.contains("there are two blocks `vrrp_instance x`"), "{errors}");
+}
+
+#[test]
+fn a_check_of_a_file_or_a_process_is_no_other_block_of_it() {
+    for (target, block, body) in [
+        ("file /tmp/y", "track_file", "file /tmp/x"),
+        ("process sleep", "vrrp_track_process", "process sleep"),
+    ] {
+        let text = format!("vrrp_check x {{\n{target}\n}}\n{block} x {{\n{body}\n}}\n")
+            + &instance("a", "eth0", 10, "track_check {\nx\n}");
+        let errors = errors(&text);
+        assert!(errors.contains(&format!("there is a block `{block} x` as well")), "{errors}");
+        assert_eq!(self::errors(&text.replace("vrrp_check x", "vrrp_check y").replace("\nx\n", "\ny\n")), "");
+    }
+}
+
+#[test]
+fn no_file_is_written_for_two_purposes() {
+    let file = |lines: &str| format!("global_defs {{\n{lines}\n}}\n") + &instance("a", "eth0", 10, "");
+    for (lines, why) in [
+        ("state_dump_file /tmp/a\njson_dump_file /tmp/a", "is another dump's file already"),
+        ("stats_dump_file /tmp/a\nstate_dump_file /tmp/a", "is another dump's file already"),
+        ("vrrp_notify_fifo /tmp/a\nstats_dump_file /tmp/a", "which would replace the FIFO"),
+        ("notify_fifo /tmp/a\nvrrp_notify_fifo /tmp/a", "is the other FIFO already"),
+    ] {
+        let errors = errors(&file(lines));
+        assert!(errors.contains(why), "{lines}: {errors}");
+    }
+    assert_eq!(errors(&file("state_dump_file /tmp/a\nstate_dump_file /tmp/a\njson_dump_file /tmp/b")), "");
+}
+
+#[test]
+fn virtual_servers_share_what_they_like() {
+    let server = "virtual_server 192.0.2.80 80 {\nreal_server 192.0.2.81 80 {\n}\n}\n";
+    assert_eq!(errors(&(server.repeat(2) + &instance("a", "eth0", 10, ""))), "");
+}
