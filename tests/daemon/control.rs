@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use vrrp_user::daemon::control::{self, Control, LINE_MAX};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
+use vrrp_user::driver::clock;
 
 use crate::setup::{Folder, filled};
 
@@ -79,6 +81,25 @@ fn a_hundred_clients_are_served_while_others_stay_silent() {
             assert_eq!(client.join().unwrap().unwrap(), 2);
         }
         drop(silent);
+    });
+}
+
+#[test]
+fn idle_clients_give_way_to_those_that_ask() {
+    let folder = Folder::new();
+    with_daemon(&folder, |path| {
+        let mut idle = Vec::new();
+        for _ in 0..10 {
+            idle.extend((0..40).map(|_| connect(path)));
+            let asked = clock::now();
+            assert_eq!(control::status(path).unwrap().instances.len(), 2);
+            let took = clock::now().since(asked);
+            // Their patience is 5 s.
+            assert!(took < Duration::from_secs(2), "{took:?}");
+        }
+        let mut oldest = idle.swap_remove(0);
+        let mut rest = Vec::new();
+        assert_eq!(oldest.read_to_end(&mut rest).unwrap_or(0), 0, "the one idle for longest has given way");
     });
 }
 

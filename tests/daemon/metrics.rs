@@ -138,6 +138,8 @@ fn a_check_that_is_held_shows_why() {
         up: false,
         held: Some(Held { cause: Cause::Flapping, until }),
         news: false,
+        skipped: None,
+        is_known: true,
     });
     let samples = parse(&render(&sources).unwrap());
     let of = |name, labels: &[(&str, &str)]| value(&samples, name, &[&[("check", "check")], labels].concat());
@@ -151,6 +153,39 @@ fn a_check_that_is_held_shows_why() {
     assert!(held.reason == "flapping" && (80.0..=90.0).contains(&held.seconds), "{held:?}");
     let text = table(&status);
     assert!(text.contains("  check: held down, as it flaps; 1m "), "{text}");
+}
+
+#[test]
+fn a_check_that_cannot_look_shows_why_and_keeps_its_result() {
+    let sources = filled();
+    let round = Round {
+        track: sources.config.checks[0].id,
+        outcome: Outcome::Well,
+        lasted: Duration::from_millis(250),
+        printed: None,
+        by: By::Looks,
+        runs: 7,
+        up: true,
+        held: None,
+        news: false,
+        skipped: Some("not started: Too many open files".into()),
+        is_known: true,
+    };
+    let shown = || {
+        let samples = parse(&render(&sources).unwrap());
+        assert_eq!(value(&samples, "vrrpx_check_skipped", &[("check", "check")]), 1.0);
+        let text = table(&sources.status());
+        let line = "  check: cannot look at it (not started: Too many open files); its last result counts\n";
+        assert!(text.contains(line), "{text}");
+        (samples, sources.status().checks[0].up)
+    };
+    sources.record.check(round.clone());
+    let (samples, up) = shown();
+    assert_eq!((value(&samples, "vrrpx_check_up", &[("check", "check")]), up), (1.0, Some(true)));
+    sources.record.check(Round { up: false, runs: 0, is_known: false, ..round });
+    let (samples, up) = shown();
+    assert!(samples.iter().all(|(name, ..)| name != "vrrpx_check_up"), "there is no result");
+    assert_eq!(up, None);
 }
 
 #[test]
@@ -203,5 +238,39 @@ async fn a_scrape_over_http_and_an_address_in_use() {
     assert!(head.contains("application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
     assert!(!parse(body).is_empty());
     assert!(get("/").await.starts_with("HTTP/1.1 404"));
+    server.abort();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn idle_clients_give_way_and_are_cut_off_in_time() {
+    let metrics = Metrics::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = metrics.address().unwrap();
+    let server = tokio::spawn(metrics.serve(Arc::clone(&filled())));
+    let mut idle = Vec::new();
+    for number in 0..400 {
+        idle.push(TcpStream::connect(address).await.unwrap());
+        if number % 40 == 0 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+    }
+    let began = clock::now();
+    let mut ends = Vec::new();
+    for mut client in idle {
+        // Half a head holds a place no longer.
+        let _ = client.write_all(b"GET /metrics HT").await;
+        let mut rest = Vec::new();
+        // A reset is an end as well.
+        let _ = client.read_to_end(&mut rest).await;
+        ends.push(clock::now().since(began));
+    }
+    let soon = ends.iter().filter(|end| **end < Duration::from_secs(2)).count();
+    // All but the 128 that may be there.
+    assert!((270..=400).contains(&soon), "{soon} of 400 gave way at once");
+    let last = *ends.last().unwrap();
+    assert!((3..10).contains(&last.as_secs()), "the last one is cut off after {last:?}");
     server.abort();
 }

@@ -5,16 +5,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
+use vrrp_ebpf::time::Timestamp;
 
 use super::events::What;
 use super::queue::{Input, Queue};
 use super::status::Live;
 use super::takeover::Legacy;
 use crate::config::{CheckSettings, CheckTarget, Config, FileTarget, ScriptUser};
+use crate::driver::clock;
 use crate::driver::probe::Cause;
 use crate::driver::probe::attempt::{Failure, Names};
 use crate::driver::probe::check::{CheckProbe, Outcome, Round};
@@ -184,8 +187,17 @@ fn known(legacy: &Legacy, config: &Config) -> HashMap<TrackId, Known> {
 /// What becomes of the rounds of a check.
 fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Round) -> bool + Send + use<> {
     let mut cause = None;
+    let mut skipped = Skipped::default();
     move |round| {
         live.now().record.check(round.clone());
+        if skipped.is_to_be_told(round.skipped.is_some(), clock::now()) {
+            warn!(
+                check = &*check,
+                why = round.skipped.as_deref(),
+                "the check cannot look at its service, as this machine lacks descriptors, memory or processes; its \
+                 last result counts"
+            );
+        }
         let held = round.held.map(|held| held.cause);
         if std::mem::replace(&mut cause, held) != held {
             match held {
@@ -225,10 +237,30 @@ fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Rou
     }
 }
 
+/// Between two lines about a check that cannot look, however often that begins and ends.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Looks that could not be taken.
+#[derive(Debug, Default)]
+struct Skipped {
+    lasts: bool,
+    told: Option<Timestamp>,
+}
+
+impl Skipped {
+    /// Once where it begins.
+    fn is_to_be_told(&mut self, lasts: bool, now: Timestamp) -> bool {
+        let lasted = std::mem::replace(&mut self.lasts, lasts);
+        let told = lasts && !lasted && self.told.is_none_or(|told| now.since(told) >= QUIET);
+        if told {
+            self.told = Some(now);
+        }
+        told
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use vrrp_ebpf::time::Timestamp;
-
     use super::*;
     use crate::config::parse;
     use crate::protocol::{Epoch, State};
@@ -275,6 +307,27 @@ mod tests {
             let legacy = Legacy { instances: instances.collect(), groups: vec![] };
             let expected = expected.map(|(result, to_all)| Known { result, to_all });
             assert_eq!(known(&legacy, &config).get(&web).copied(), expected, "{results:?}");
+        }
+    }
+
+    #[test]
+    fn looks_that_cannot_be_taken_are_told_once() {
+        let mut skipped = Skipped::default();
+        let mut told = |second: u64, lasts| {
+            skipped.is_to_be_told(lasts, Timestamp::from_nanos((1000 + second) * 1_000_000_000))
+        };
+        let rows = [
+            (0, false, false),
+            (1, true, true),
+            (2, true, false),
+            (90, true, false),
+            (91, false, false),
+            (92, true, true),
+            (93, false, false),
+            (94, true, false),
+        ];
+        for (second, lasts, expected) in rows {
+            assert_eq!(told(second, lasts), expected, "{second}");
         }
     }
 

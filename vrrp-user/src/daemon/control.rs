@@ -8,13 +8,14 @@
 //! anything else               ─►  {"error":"…"}
 //! ```
 //! Whoever may open the socket may ask; its mode is 0600. Requests are bounded in length, and clients in number and
-//! patience.
+//! patience: where no place is left, the one idle for longest gives way.
 
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use super::clients::{self, Activity};
 use super::events::follow::{self, Line};
 use super::process::runtime_dir::{self, RuntimeDir};
 use super::reload;
@@ -33,8 +35,8 @@ use super::status::{Live, Status};
 /// Longest request in bytes, its line feed included.
 pub const LINE_MAX: u64 = 4096;
 
-/// Clients served at a time; further ones wait.
-const CLIENTS_MAX: usize = 32;
+/// Clients at a time. Enough for one that asks to be heard before a crowd of idle ones makes it the oldest.
+const CLIENTS_MAX: usize = 128;
 
 /// Of these, followers of events at a time; further ones are refused.
 const FOLLOWERS_MAX: usize = 16;
@@ -115,36 +117,27 @@ impl Control {
     /// Serves clients until it is dropped.
     pub async fn serve(self, sources: impl Into<Live>) {
         let sources = sources.into();
-        let places = Arc::new(Semaphore::new(CLIENTS_MAX));
         let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
-        // Never closed, so a place always comes.
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            match self.listener.accept().await {
-                Ok((client, _)) => {
-                    let (sources, reloads) = (sources.clone(), self.reloads.clone());
-                    let (successors, followers) = (self.successors.clone(), Arc::clone(&followers));
-                    tokio::spawn(async move {
-                        let (reloads, successors) = (reloads.as_ref(), successors.as_ref());
-                        if let Err(error) = converse(client, &sources, reloads, successors, &followers).await
-                        {
-                            debug!(%error, "a control client was cut off");
-                        }
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    // Out of descriptors, most likely; some client will end.
-                    warn!(%error, "cannot accept a control client");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+        let accept = |cx: &mut Context<'_>| self.listener.poll_accept(cx).map_ok(|(client, _)| client);
+        let converse = |client, activity| {
+            let (sources, reloads) = (sources.clone(), self.reloads.clone());
+            let (successors, followers) = (self.successors.clone(), Arc::clone(&followers));
+            async move {
+                let (reloads, successors) = (reloads.as_ref(), successors.as_ref());
+                let talk = converse(client, &activity, &sources, reloads, successors, &followers);
+                if let Err(error) = talk.await {
+                    debug!(%error, "a control client was cut off");
                 }
             }
-        }
+        };
+        match clients::serve("control socket", CLIENTS_MAX, accept, converse).await {}
     }
 }
 
 /// Answers requests of one client until it closes, dawdles or sends too long a line.
 async fn converse(
     client: UnixStream,
+    activity: &Activity,
     sources: &Live,
     reloads: Option<&mpsc::Sender<reload::Request>>,
     successors: Option<&mpsc::Sender<UnixStream>>,
@@ -158,6 +151,7 @@ async fn converse(
         if length == 0 {
             return Ok(());
         }
+        activity.begin();
         let complete = line.ends_with(b"\n");
         if let (Ok(Request::TakeOver), Some(successors)) = (serde_json::from_slice(&line), successors) {
             let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
@@ -171,6 +165,7 @@ async fn converse(
                     if follows {
                         return Ok(());
                     }
+                    activity.end();
                     continue;
                 }
                 Err(_) => Response::Error(format!("{FOLLOWERS_MAX} others follow already")),
@@ -183,6 +178,7 @@ async fn converse(
         let mut text = serde_json::to_vec(&response)?;
         text.push(b'\n');
         timeout(PATIENCE, write.write_all(&text)).await??;
+        activity.end();
         if !complete {
             return Ok(());
         }

@@ -13,6 +13,7 @@
 pub mod auth;
 pub mod board;
 pub mod checks;
+mod clients;
 pub mod control;
 pub mod difference;
 pub mod dump;

@@ -350,6 +350,11 @@ impl Inner {
     pub fn instance(&self, instance: InstanceId) -> Option<&InstanceRecord> {
         self.instances.get(instance.index())
     }
+
+    /// The latest round of a check that has a result.
+    pub fn check(&self, track: TrackId) -> Option<&Round> {
+        self.checks.get(&track).filter(|round| round.is_known)
+    }
 }
 
 fn before_now(ago: Duration) -> SystemTime {

@@ -318,11 +318,7 @@ fn serve_metrics(tasks: &mut JoinSet<()>, metrics: Metrics, live: Live) {
     if let Ok(address) = metrics.address() {
         info!(%address, "metrics are served");
     }
-    tasks.spawn(async move {
-        if let Err(error) = metrics.serve(live).await {
-            warn!(%error, "metrics are not served any more");
-        }
-    });
+    tasks.spawn(async move { match metrics.serve(live).await {} });
 }
 
 /// When the daemon that serves them there has gone.
@@ -332,10 +328,7 @@ fn serve_metrics_soon(tasks: &mut JoinSet<()>, address: SocketAddr, live: Live) 
             match Metrics::bind(address).await {
                 Ok(metrics) => {
                     info!(%address, "metrics are served");
-                    if let Err(error) = metrics.serve(live).await {
-                        warn!(%error, "metrics are not served any more");
-                    }
-                    return;
+                    match metrics.serve(live).await {}
                 }
                 Err(_) => sleep(Duration::from_millis(100)).await,
             }

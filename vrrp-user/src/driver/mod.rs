@@ -17,6 +17,7 @@ pub mod process;
 pub mod realtime;
 pub mod restart;
 pub mod security;
+pub mod shortage;
 pub mod smtp;
 pub mod socket;
 mod spawn;

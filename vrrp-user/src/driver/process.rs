@@ -4,7 +4,8 @@
 //! anybody. The standard streams are `/dev/null`, save the outputs of a watched run.
 //!
 //! Every command leads a process group of its own. At its time limit the group gets SIGTERM and, [`GRACE`] later,
-//! SIGKILL. A watched run must not become more than 256 processes either.
+//! SIGKILL. A watched run must not become more than 256 processes either. One that cannot be started for want of
+//! descriptors, memory or processes is tried again within its time limit, unless it is watched: then the next one is.
 
 use std::ffi::{CStr, CString, OsString};
 use std::fmt;
@@ -26,10 +27,13 @@ use super::crowd::{self, CROWD};
 use super::output::Output;
 use super::spawn::{Child, Plan, spawn};
 use crate::config::{ScriptCommand, ScriptUser};
-use crate::driver::clock;
+use crate::driver::{clock, shortage};
 
 /// From SIGTERM to SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(2);
+
+/// From a start that failed for want of something to the next try.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Runs scripts that name no user, where it exists; as in keepalived.
 const DEFAULT_USER: &str = "keepalived_script";
@@ -70,6 +74,11 @@ impl End {
     pub fn is_success(self) -> bool {
         self == Self::Exited(0)
     }
+
+    /// It could not be started for want of descriptors, memory or processes.
+    pub fn is_shortage(self) -> bool {
+        matches!(self, Self::NotStarted(errno) if shortage::is_shortage_of_fork(errno))
+    }
 }
 
 impl fmt::Display for End {
@@ -92,7 +101,18 @@ impl Job {
     /// of it is left.
     pub async fn run(&self, more: &[&str], environment: &[(&str, String)]) -> Run {
         let started = clock::now();
-        let (end, remains) = match self.spawn(more, environment, None) {
+        let begun = loop {
+            match self.spawn(more, environment, None) {
+                Err(errno)
+                    if shortage::is_shortage_of_fork(errno as i32)
+                        && clock::now().since(started) < self.limit =>
+                {
+                    sleep(AGAIN).await;
+                }
+                begun => break begun,
+            }
+        };
+        let (end, remains) = match begun {
             Ok(child) => self.wait(child, pending()).await,
             Err(errno) => (End::NotStarted(errno as i32), None),
         };

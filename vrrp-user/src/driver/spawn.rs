@@ -14,13 +14,13 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, pthread_sigmask};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Gid, Pid, Uid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::overrun;
+use super::{overrun, shortage};
 
 /// Everything about the new process.
 #[derive(Debug)]
@@ -61,28 +61,39 @@ impl Child {
 }
 
 /// Starts the program. Standard streams that the plan does not tell of are `/dev/null`; other descriptors are not
-/// inherited, nor are signal dispositions, the signal mask, the scheduling class and the limit of real time. Must be
-/// called within a runtime.
+/// inherited, nor are signal dispositions, the signal mask, the scheduling class and the limits of real time and of
+/// descriptors. Must be called within a runtime.
 pub(super) fn spawn(plan: &Plan) -> nix::Result<Child> {
     let null = File::options().read(true).write(true).open("/dev/null").map_err(errno_of)?;
     let (arguments, environment) = (pointers(&plan.arguments), pointers(&plan.environment));
     let output = plan.output.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd);
     let streams = [null.as_raw_fd(), output, output];
-    let limit = overrun::inherited().map(|(rlim_cur, rlim_max)| libc::rlimit { rlim_cur, rlim_max });
-    let mut birth = Birth { plan, arguments, environment, streams, limit, errno: 0 };
+    let limits = [overrun::inherited(), shortage::inherited_descriptor_limit()];
+    let limits = limits.map(|limit| limit.map(|(rlim_cur, rlim_max)| libc::rlimit { rlim_cur, rlim_max }));
+    let mut birth = Birth { plan, arguments, environment, streams, limits, errno: 0 };
     let pid = birth.clone_child()?;
+    // Its number is for the pidfd: a program that runs cannot be taken back.
+    drop(null);
     if birth.errno != 0 {
         let _ = waitpid(pid, None);
         return Err(Errno::from_raw(birth.errno));
     }
     // SAFETY: a plain system call (Linux 5.3). The process is not reaped yet, so the number is still its own.
     let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-    let pidfd = RawFd::try_from(Errno::result(pidfd)?).map_err(|_| Errno::EBADF)?;
+    let pidfd = Errno::result(pidfd).and_then(|pidfd| RawFd::try_from(pidfd).map_err(|_| Errno::EBADF));
+    let pidfd = pidfd.inspect_err(|_| end_unseen(pid))?;
     // SAFETY: fresh from the kernel, and nobody else's.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     // SAFETY: an owned descriptor stays open and the same for as long as it lives.
     let exit = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+    let exit = exit.inspect_err(|_| end_unseen(pid));
     Ok(Child { pid, exit: exit.map_err(|error| errno_of(error.into()))? })
+}
+
+/// Ends a program whose end could not be noticed.
+fn end_unseen(pid: Pid) {
+    let _ = killpg(pid, Signal::SIGKILL);
+    let _ = waitpid(pid, None);
 }
 
 /// What parent and child share; the child touches nothing else.
@@ -91,8 +102,8 @@ struct Birth<'a> {
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
     streams: [RawFd; 3],
-    /// Where the daemon has another one.
-    limit: Option<libc::rlimit>,
+    /// Of real time and of descriptors, where the daemon has others.
+    limits: [Option<libc::rlimit>; 2],
     /// Why it did not become the program.
     errno: c_int,
 }
@@ -156,8 +167,12 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
             // The daemon's thread is of ordinary class already where this is refused. Where close_range is unknown
             // (before Linux 5.11), only descriptors that are not close-on-exec by themselves go along.
             libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary);
-            if let Some(limit) = &birth.limit {
+            let [real_time, descriptors] = &birth.limits;
+            if let Some(limit) = real_time {
                 libc::setrlimit(libc::RLIMIT_RTTIME, ptr::from_ref(limit));
+            }
+            if let Some(limit) = descriptors {
+                libc::setrlimit(libc::RLIMIT_NOFILE, ptr::from_ref(limit));
             }
             libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             if let Some((uid, gid, groups)) = &plan.user {

@@ -243,7 +243,7 @@ struct Script<'a> {
 impl Display for Script<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { settings, record, sources } = self;
-        let status = match record.checks.get(&settings.id).map(|round| round.up) {
+        let status = match record.check(settings.id).map(|round| round.up) {
             Some(true) => "GOOD",
             Some(false) => "BAD",
             None if settings.init_fail => "BAD",

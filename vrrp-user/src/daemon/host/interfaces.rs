@@ -283,7 +283,8 @@ impl Interfaces<'_> {
         let record = self.sources.record.read();
         // Numbers of interfaces that earlier files have tracked may be another thing's by now.
         let is_tracked = |id: &TrackId| self.config.tracked_interfaces.iter().any(|(known, _)| known == id);
-        let checks = record.checks.values().map(|round| (round.track, round.result()));
+        let checks =
+            record.checks.values().filter(|round| round.is_known).map(|round| (round.track, round.result()));
         let links = record.links.iter().filter(|(track, _)| is_tracked(track));
         checks.chain(links.map(|(track, up)| (*track, i32::from(*up)))).collect()
     }

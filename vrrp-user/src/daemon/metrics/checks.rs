@@ -8,7 +8,7 @@ use super::family::{counter, gauge};
 use crate::daemon::status::Sources;
 use crate::driver::probe::Cause;
 
-/// Checks without a result yet have no rows.
+/// Checks that have not begun yet have no rows.
 pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let rounds = sources.record.read().checks.clone();
     let checks = sources.config.checks.iter();
@@ -16,7 +16,7 @@ pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt:
         .filter_map(|check| Some((&*check.name, check.target.kind(), rounds.get(&check.id)?)))
         .collect();
     gauge(out, "vrrpx_check_up", "1 while the result of a check is up", |row| {
-        checks.iter().try_for_each(|(name, kind, round)| {
+        checks.iter().filter(|(_, _, round)| round.is_known).try_for_each(|(name, kind, round)| {
             row(&vec![("check", *name), ("kind", *kind)], f64::from(u8::from(round.up)))
         })
     })?;
@@ -30,6 +30,17 @@ pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt:
         }
         Ok(())
     })?;
+    gauge(
+        out,
+        "vrrpx_check_skipped",
+        "1 while a check cannot look, for want of descriptors or the like",
+        |row| {
+            checks.iter().try_for_each(|(name, kind, round)| {
+                let labels = vec![("check", *name), ("kind", *kind)];
+                row(&labels, f64::from(u8::from(round.skipped.is_some())))
+            })
+        },
+    )?;
     gauge(out, "vrrpx_check_duration_seconds", "Duration of the latest look", |row| {
         checks.iter().try_for_each(|(name, kind, round)| {
             row(&vec![("check", *name), ("kind", *kind)], round.lasted.as_secs_f64())

@@ -9,10 +9,12 @@ mod instance;
 mod node;
 mod peer;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,17 +22,23 @@ use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tracing::debug;
 use vrrp_ebpf::map::{Counters, Peer};
 use vrrp_ebpf::time::Timestamp;
 
 use family::Labels;
 
 use super::board::InstanceBoard;
+use super::clients::{self, Activity};
 use super::host::hearing::Amiss;
 use super::status::{Live, Sources, source};
 use crate::driver::clock;
@@ -41,6 +49,15 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Prometheus calls the scraped host `instance`, and would give ours another name.
 const INSTANCE: &str = "vrrp_instance";
+
+/// Clients at a time. Enough for one that asks to be heard before a crowd of idle ones makes it the oldest.
+const CLIENTS_MAX: usize = 128;
+
+/// For the head of a request, from the connection on.
+const HEAD: Duration = Duration::from_secs(5);
+
+/// For one scrape as a whole, however slowly it is taken.
+const SCRAPE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Error)]
 #[error("--metrics {address}: {error}")]
@@ -69,18 +86,39 @@ impl Metrics {
         self.listener.local_addr()
     }
 
-    /// Serves scrapes until it is dropped.
-    ///
-    /// # Errors
-    /// The listener failed.
-    pub async fn serve(self, sources: impl Into<Live>) -> io::Result<()> {
-        let routes = Router::new().route("/metrics", get(scrape)).with_state(sources.into());
-        axum::serve(self.listener, routes).await
+    /// Serves scrapes until it is dropped: one for each connection, so that no connection stays for long.
+    pub async fn serve(self, sources: impl Into<Live>) -> Infallible {
+        let (listener, live) = (self.listener, sources.into());
+        let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
+        clients::serve("metrics", CLIENTS_MAX, accept, |client, activity| {
+            answer(client, Served { live: live.clone(), activity })
+        })
+        .await
     }
 }
 
-async fn scrape(Shared(sources): Shared<Live>) -> Response {
-    match render(&sources.now()) {
+/// What a request finds.
+#[derive(Clone, Debug)]
+struct Served {
+    live: Live,
+    activity: Activity,
+}
+
+async fn answer(client: TcpStream, served: Served) {
+    let routes = Router::new().route("/metrics", get(scrape)).with_state(served);
+    let mut connection = http1::Builder::new();
+    connection.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false);
+    let connection = connection.serve_connection(TokioIo::new(client), TowerToHyperService::new(routes));
+    match timeout(SCRAPE, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a scrape failed"),
+        Err(_) => debug!("a scrape was not taken in time"),
+    }
+}
+
+async fn scrape(Shared(served): Shared<Served>) -> Response {
+    served.activity.begin();
+    match render(&served.live.now()) {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

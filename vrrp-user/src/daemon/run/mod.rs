@@ -36,6 +36,7 @@ use super::takeover;
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::ownership;
+use crate::driver::shortage;
 use crate::driver::time_namespace::{self, UnknownOffset};
 use crate::driver::xdp::{Program, Ring};
 
@@ -50,6 +51,9 @@ const GUARD_ENDS: Duration = Duration::from_secs(1);
 /// # Errors
 /// It could not start, or its engine failed.
 pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Result<(), RunError> {
+    if let Err(error) = shortage::raise_descriptor_limit() {
+        warn!(%error, "the limit of descriptors (RLIMIT_NOFILE) stays as it is");
+    }
     let offset = settle_clock();
     let started = clock::now();
     let mut config = load(options)?;

@@ -320,10 +320,10 @@ fn addresses(config: &config::Instance) -> Vec<String> {
 
 fn tracked(track: &TrackSettings, record: &Inner) -> Tracked {
     let (kind, name, up) = match &track.track {
-        Track::Script(name) => ("script", name, record.checks.get(&track.id).map(|round| round.up)),
-        Track::Process(name) => ("process", name, record.checks.get(&track.id).map(|round| round.up)),
+        Track::Script(name) => ("script", name, record.check(track.id).map(|round| round.up)),
+        Track::Process(name) => ("process", name, record.check(track.id).map(|round| round.up)),
         Track::File(name) => {
-            let round = record.checks.get(&track.id);
+            let round = record.check(track.id);
             ("file", name, round.map(|round| !track.fails(round.result())))
         }
         Track::Interface(name) => ("interface", name, record.links.get(&track.id).copied()),
@@ -383,7 +383,8 @@ fn history(past: &InstanceRecord) -> Vec<Passed> {
 }
 
 fn check(script: &config::CheckSettings, record: &Inner, now: Timestamp) -> Check {
-    let round = record.checks.get(&script.id);
+    let latest = record.checks.get(&script.id);
+    let round = record.check(script.id);
     let held = round.and_then(|round| round.held);
     Check {
         name: script.name.to_string(),
@@ -399,6 +400,7 @@ fn check(script: &config::CheckSettings, record: &Inner, now: Timestamp) -> Chec
             reason: held.cause.as_str().to_owned(),
             seconds: held.until.since(now).as_secs_f64(),
         }),
+        skipped: latest.and_then(|latest| latest.skipped.as_deref()).map(str::to_owned),
     }
 }
 

@@ -363,6 +363,9 @@ pub struct Check {
     pub output: Option<String>,
     /// Why it counts as failed although what it looks at may be well.
     pub held: Option<Held>,
+    /// Why no look can be taken, while that is so: this machine lacks descriptors, memory or processes. The result
+    /// before it counts.
+    pub skipped: Option<String>,
 }
 
 /// What keeps a check from counting as good.

@@ -237,6 +237,9 @@ fn remarks(out: &mut String, check: &Check) {
             _ => writeln!(out, "  {}: held down by {reason}; {left} to go", check.name),
         };
     }
+    if let Some(why) = &check.skipped {
+        let _ = writeln!(out, "  {}: cannot look at it ({why}); its last result counts", check.name);
+    }
     let last = check.output.as_deref().and_then(|output| output.lines().last());
     if let (Some(false), Some(last)) = (check.up, last) {
         let _ = writeln!(out, "  {}: printed: {last}", check.name);

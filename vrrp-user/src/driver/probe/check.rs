@@ -4,7 +4,8 @@
 //! still going is skipped. A look that reaches its time limit has failed there and then; ending a command may take
 //! longer. What tells of its changes itself is judged at each of them, and once per interval beside. `rise` successes
 //! or `fall` failures in a row change the result. The first round decides at once, unless the check counts as failed
-//! from the start (`init_fail`) or goes on from an earlier result.
+//! from the start (`init_fail`) or goes on from an earlier result. A look that this machine could not take, for want of
+//! descriptors, memory or processes, says nothing of the service: the result before it stays.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::attempt::{Attempt, Dns, Failure, Http, Names, Ping};
-use super::hold::{Held, Hold};
+use super::bench::{Bench, Look};
+use super::hold::Held;
 use super::watch::{By, News, Watch};
 use crate::config::{CheckSettings, CheckTarget};
 use crate::driver::clock;
@@ -48,6 +50,10 @@ pub struct Round {
     pub held: Option<Held>,
     /// Whether the result is the first one, changed, or could not be delivered to all before.
     pub news: bool,
+    /// Why no look can be taken since that of [`Self::outcome`], while that is so.
+    pub skipped: Option<Arc<str>>,
+    /// There is a result: a look was taken, or an earlier result is known.
+    pub is_known: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -67,6 +73,15 @@ impl Outcome {
             Self::Ended(end) => end.is_success(),
             Self::Well | Self::Number(0) => true,
             Self::Failed(_) | Self::TimedOut | Self::Number(_) => false,
+        }
+    }
+
+    /// Nothing was found out, for want of descriptors, memory or processes.
+    pub(super) fn is_shortage(&self) -> bool {
+        match self {
+            Self::Ended(end) => end.is_shortage(),
+            Self::Failed(failure) => failure.is_shortage(),
+            Self::Well | Self::TimedOut | Self::Number(_) => false,
         }
     }
 
@@ -200,247 +215,4 @@ impl CheckProbe {
             },
         }
     }
-}
-
-/// One look, before `rise` and `fall`.
-#[derive(Debug)]
-struct Look {
-    outcome: Outcome,
-    lasted: Duration,
-    printed: Option<String>,
-    by: By,
-}
-
-impl From<Outcome> for Look {
-    fn from(outcome: Outcome) -> Self {
-        Self { outcome, lasted: Duration::ZERO, printed: None, by: By::Looks }
-    }
-}
-
-impl From<News> for Look {
-    fn from(news: News) -> Self {
-        let (outcome, by) = match news {
-            News::Health(health, by) => (health.into(), by),
-            News::Number(number, by) => (Outcome::Number(number), by),
-        };
-        Self { by, ..outcome.into() }
-    }
-}
-
-/// Where outcomes become rounds.
-#[derive(Debug)]
-struct Bench {
-    track: TrackId,
-    verdict: Verdict,
-    hold: Hold,
-    /// A success is a failure to those who track it.
-    reverse: bool,
-    /// The latest result that was told.
-    up: Option<bool>,
-    runs: u64,
-    /// News that could not be delivered.
-    owed: bool,
-    /// Of a file, the latest.
-    number: Option<i32>,
-}
-
-impl Bench {
-    fn new(settings: &CheckSettings) -> Self {
-        Self {
-            track: settings.id,
-            verdict: Verdict::new(settings),
-            hold: Hold::new(settings.hold),
-            reverse: settings.reverse,
-            up: None,
-            runs: 0,
-            owed: false,
-            number: None,
-        }
-    }
-
-    /// What was found before is no look, and needs neither `rise` nor `fall`.
-    fn resume(&mut self, outcome: Outcome, mut deliver: impl FnMut(&Round) -> bool) {
-        self.verdict.up = Some(outcome.is_success());
-        self.judge(outcome.into(), &mut |round| deliver(&Round { runs: 0, ..round.clone() }));
-        self.runs = 0;
-    }
-
-    fn judge(&mut self, look: Look, deliver: &mut impl FnMut(&Round) -> bool) {
-        let Look { outcome, lasted, printed, by } = look;
-        self.runs = self.runs.saturating_add(1);
-        let number = match outcome {
-            Outcome::Number(number) => Some(number),
-            _ => None,
-        };
-        let up = self.verdict.judge(outcome.is_success());
-        let (good, held) = self.hold.judge(up != self.reverse, clock::now());
-        let up = good != self.reverse;
-        let news = self.up != Some(up) || number.is_some() && self.number != number;
-        (self.up, self.number) = (Some(up), number);
-        let news = news || self.owed;
-        let printed = printed.map(Into::into);
-        let round =
-            Round { track: self.track, outcome, lasted, printed, by, runs: self.runs, up, held, news };
-        self.owed = !deliver(&round) && round.news;
-    }
-}
-
-/// The result so far, and how many runs in a row spoke against it.
-#[derive(Clone, Debug)]
-struct Verdict {
-    up: Option<bool>,
-    against: u32,
-    rise: u32,
-    fall: u32,
-}
-
-impl Verdict {
-    fn new(settings: &CheckSettings) -> Self {
-        Self { up: settings.init_fail.then_some(false), against: 0, rise: settings.rise, fall: settings.fall }
-    }
-
-    /// The result after one more run.
-    fn judge(&mut self, success: bool) -> bool {
-        let up = match self.up {
-            None => success,
-            Some(up) if up == success => {
-                self.against = 0;
-                up
-            }
-            Some(up) => {
-                self.against = self.against.saturating_add(1);
-                let needed = if success { self.rise } else { self.fall };
-                if self.against >= needed {
-                    self.against = 0;
-                    success
-                } else {
-                    up
-                }
-            }
-        };
-        self.up = Some(up);
-        up
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Damping, HoldSettings, ScriptCommand};
-    use crate::protocol::Weight;
-
-    fn settings(rise: u32, fall: u32, init_fail: bool) -> CheckSettings {
-        CheckSettings {
-            id: TrackId(7),
-            name: "check".into(),
-            target: CheckTarget::Command(ScriptCommand::Shell("true".into())),
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            weight: Weight(0),
-            reverse: false,
-            rise,
-            fall,
-            user: None,
-            init_fail,
-            hold: HoldSettings::default(),
-        }
-    }
-
-    fn results(settings: &CheckSettings, runs: &str) -> String {
-        told(Bench::new(settings), runs)
-    }
-
-    /// After a result that is known, perhaps to all.
-    fn resumed(settings: &CheckSettings, known: char, to_all: bool, runs: &str) -> String {
-        let mut bench = Bench::new(settings);
-        bench.resume(outcome(known), |_| to_all);
-        told(bench, runs)
-    }
-
-    fn outcome(run: char) -> Outcome {
-        Outcome::from(if run == '+' { Ok(()) } else { Err(Failure::new("down")) })
-    }
-
-    fn told(mut bench: Bench, runs: &str) -> String {
-        let mut told = String::new();
-        for run in runs.chars() {
-            bench.judge(outcome(run).into(), &mut |round| {
-                told.push(match (round.up, round.news) {
-                    (true, true) => 'U',
-                    (true, false) => 'u',
-                    (false, true) => 'D',
-                    (false, false) => 'd',
-                });
-                true
-            });
-        }
-        told
-    }
-
-    #[test]
-    fn the_first_run_decides_and_rise_and_fall_count_in_a_row() {
-        assert_eq!(results(&settings(1, 1, false), "++-+"), "UuDU");
-        assert_eq!(results(&settings(2, 3, false), "+--+---+-++"), "UuuuuuDdddU");
-        assert_eq!(results(&settings(2, 3, false), "-++"), "DdU");
-    }
-
-    #[test]
-    fn failed_from_the_start_needs_every_success() {
-        assert_eq!(results(&settings(3, 1, true), "+++-"), "DdUD");
-        assert_eq!(results(&settings(1, 1, true), "+"), "U");
-        assert_eq!(results(&settings(2, 1, true), "--"), "Dd");
-    }
-
-    #[test]
-    fn a_known_result_goes_on_as_if_looks_had_found_it() {
-        for init_fail in [false, true] {
-            let settings = settings(2, 3, init_fail);
-            assert_eq!(resumed(&settings, '+', true, "+--+--"), "uuuuuu");
-            assert_eq!(resumed(&settings, '+', true, "---++"), "uuDdU");
-            assert_eq!(resumed(&settings, '-', true, "+-++"), "dddU");
-        }
-    }
-
-    #[test]
-    fn a_result_that_some_do_not_know_is_news_once() {
-        assert_eq!(resumed(&settings(2, 3, true), '+', false, "++"), "Uu");
-        assert_eq!(resumed(&settings(2, 3, true), '+', false, "-+"), "Uu");
-        assert_eq!(resumed(&settings(2, 3, false), '-', false, "+-"), "Dd");
-    }
-
-    #[test]
-    fn a_failure_after_a_known_success_is_a_change() {
-        let hold = HoldSettings { least: SPAN, ..HoldSettings::default() };
-        let held = CheckSettings { hold, ..settings(1, 1, false) };
-        assert_eq!(results(&held, "-+"), "DU");
-        assert_eq!(resumed(&held, '+', true, "-+"), "Dd");
-        let reversed = CheckSettings { reverse: true, ..held };
-        assert_eq!(resumed(&reversed, '-', true, "+-"), "Uu");
-    }
-
-    #[test]
-    fn a_known_number_is_no_news_until_it_changes() {
-        let mut bench = Bench::new(&settings(1, 1, false));
-        bench.resume(Outcome::Number(5), |round| {
-            assert_eq!((round.result(), round.runs), (5, 0));
-            true
-        });
-        for (number, news, runs) in [(5, false, 1), (6, true, 2), (6, false, 3)] {
-            bench.judge(Outcome::Number(number).into(), &mut |round| {
-                assert_eq!((round.result(), round.news, round.runs), (number, news, runs));
-                true
-            });
-        }
-    }
-
-    #[test]
-    fn a_reversed_check_is_held_as_good() {
-        let damping = Damping { changes: 2, within: SPAN, quiet: SPAN };
-        let hold = HoldSettings { damping: Some(damping), ..HoldSettings::default() };
-        assert_eq!(results(&CheckSettings { hold, ..settings(1, 1, false) }, "+-+++"), "UDddd");
-        let reversed = CheckSettings { hold, reverse: true, ..settings(1, 1, false) };
-        assert_eq!(results(&reversed, "-+---"), "DUuuu");
-    }
-
-    const SPAN: Duration = Duration::from_secs(3600);
 }

@@ -4,6 +4,7 @@
 //! the router's affair.
 
 pub mod attempt;
+mod bench;
 pub mod check;
 mod hold;
 pub mod watch;

@@ -15,14 +15,14 @@ use crate::config::Endpoint;
 pub(super) async fn tcp(endpoint: &Endpoint, names: &Names) -> Result<(), Failure> {
     let addresses = names.addresses(&endpoint.host).await?;
     let attempts = addresses.into_iter().map(|address| Box::pin(connect((address, endpoint.port).into())));
-    select_ok(attempts).await.map(drop).map_err(|error| Failure::new(format_args!("{endpoint}: {error}")))
+    select_ok(attempts).await.map(drop).map_err(|error| Failure::of(endpoint, &error))
 }
 
 /// # Errors
 /// There is no such socket, or nobody accepts on it.
 pub(super) async fn unix(path: &Path) -> Result<(), Failure> {
     let connected = UnixStream::connect(path).await;
-    connected.map(drop).map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))
+    connected.map(drop).map_err(|error| Failure::of(path.display(), &error))
 }
 
 /// Closed with a reset, so that an attempt leaves no port waiting on this side.

@@ -44,7 +44,7 @@ impl Dns {
     pub async fn attempt(&self) -> Result<(), Failure> {
         let name = &self.target.name;
         let found = self.resolver.lookup_ip(&**name).await;
-        let found = found.map_err(|error| Failure::new(format_args!("{name}: {}", cause(&error))))?;
+        let found = found.map_err(|error| Failure::of(name, &error))?;
         if found.iter().next().is_none() {
             return Err(Failure::new(format_args!("{name}: no address")));
         }

@@ -40,7 +40,7 @@ async fn ask(target: &HaproxyTarget, command: &str) -> Result<String, Failure> {
         stream.take(ANSWER).read_to_end(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
-    let answer = exchange.await.map_err(|error| failure(target, &error.to_string()))?;
+    let answer = exchange.await.map_err(|error| Failure::of(target.socket.display(), &error))?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 

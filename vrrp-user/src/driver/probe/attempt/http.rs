@@ -34,7 +34,7 @@ impl Http {
     /// No answer, or another one than is wanted.
     pub async fn attempt(&self) -> Result<(), Failure> {
         let answer = self.client.request(self.method.clone(), self.url.clone()).send().await;
-        let answer = answer.map_err(|error| Failure::new(format_args!("{}: {}", self.url, cause(&error))))?;
+        let answer = answer.map_err(|error| Failure::of(&self.url, &error))?;
         let status = answer.status();
         if !self.target.status.contains(&status.as_u16()) {
             return Err(Failure::new(format_args!("{}: {status}", self.url)));
@@ -48,9 +48,7 @@ impl Http {
     async fn look_for(&self, text: &str, mut answer: Response) -> Result<(), Failure> {
         let mut body = Vec::new();
         while body.len() < BODY {
-            let chunk = answer.chunk().await;
-            let chunk =
-                chunk.map_err(|error| Failure::new(format_args!("{}: {}", self.url, cause(&error))))?;
+            let chunk = answer.chunk().await.map_err(|error| Failure::of(&self.url, &error))?;
             let Some(chunk) = chunk else { break };
             let room = BODY.saturating_sub(body.len());
             body.extend(chunk.iter().take(room));

@@ -11,6 +11,7 @@ mod http;
 mod names;
 mod ping;
 
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub use names::Names;
 pub use ping::Ping;
 
 use crate::config::{Endpoint, HaproxyTarget};
+use crate::driver::shortage;
 
 /// A look that may be taken any number of times.
 #[derive(Clone, Debug)]
@@ -38,20 +40,24 @@ impl Attempt {
     /// # Errors
     /// The service is not well.
     pub async fn make(&self, nth: u64) -> Result<(), Failure> {
-        match self {
+        let made = match self {
             Self::Tcp(endpoint, names) => connect::tcp(endpoint, names).await,
             Self::Unix(path) => connect::unix(path).await,
             Self::Http(http) => http.attempt().await,
             Self::Haproxy(target) => haproxy::attempt(target).await,
             Self::Dns(dns) => dns.attempt().await,
             Self::Ping(ping) => ping.attempt(u16::try_from(nth & 0xffff).unwrap_or_default()).await,
-        }
+        };
+        made.map_err(Failure::or_shortage)
     }
 }
 
 /// Why a service is not well.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Failure(Box<str>);
+pub struct Failure {
+    text: Box<str>,
+    is_shortage: bool,
+}
 
 /// Longest text of a failure, in bytes; a service must not fill the status with its answers.
 const LONGEST: usize = 200;
@@ -63,13 +69,35 @@ impl Failure {
             text.truncate(text.floor_char_boundary(LONGEST));
             text.push('…');
         }
-        Self(text.into())
+        Self { text: text.into(), is_shortage: false }
+    }
+
+    /// What failed, and the innermost cause of it.
+    pub(in crate::driver) fn of(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
+        let is_shortage = shortage::has_shortage(error);
+        Self { is_shortage, ..Self::new(format_args!("{what}: {}", cause(error))) }
+    }
+
+    /// Where no descriptor can be opened, nothing was found out: not every library tells why it could not.
+    pub(in crate::driver) fn or_shortage(self) -> Self {
+        match shortage::of_descriptors() {
+            Some(error) if !self.is_shortage => Self::of("no descriptor", &error),
+            _ => self,
+        }
+    }
+
+    /// Nothing was found out, for want of descriptors or memory.
+    pub fn is_shortage(&self) -> bool {
+        self.is_shortage
     }
 }
 
+/// For libraries that resolve names by ours.
+impl Error for Failure {}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -81,7 +109,7 @@ fn escaped(letter: char) -> impl Iterator<Item = char> {
 }
 
 /// The innermost cause of an error, which is what a person needs; libraries wrap it in words of their own.
-pub(in crate::driver) fn cause(error: &dyn std::error::Error) -> String {
+pub(in crate::driver) fn cause(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -37,7 +37,7 @@ impl Names {
     async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
         let resolver = self.0.as_ref().map_err(|why| Failure::new(format_args!("{name}: {why}")))?;
         let found = resolver.lookup_ip(name).await;
-        let found = found.map_err(|error| Failure::new(format_args!("{name}: {}", cause(&error))))?;
+        let found = found.map_err(|error| Failure::of(name, &error))?;
         let addresses: Vec<IpAddr> = found.iter().collect();
         if addresses.is_empty() {
             Err(Failure::new(format_args!("{name}: no address")))
@@ -57,7 +57,7 @@ impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
         let names = self.clone();
         let addresses: BoxFuture<'static, _> = Box::pin(async move {
-            let found = names.lookup(name.as_str()).await.map_err(|failure| failure.to_string())?;
+            let found = names.lookup(name.as_str()).await?;
             // The port of the URL takes the place of 0.
             Ok(Box::new(found.into_iter().map(|address| (address, 0_u16).into())) as Addrs)
         });

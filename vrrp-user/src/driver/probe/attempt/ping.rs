@@ -37,7 +37,7 @@ impl Ping {
 
     async fn at(&self, address: IpAddr, sequence: u16) -> Result<(), Failure> {
         let answered = self.echo(address, sequence).await;
-        answered.map_err(|error| Failure::new(format_args!("{address}: {error}")))
+        answered.map_err(|error| Failure::of(address, &error))
     }
 
     async fn echo(&self, address: IpAddr, sequence: u16) -> Result<(), SurgeError> {

@@ -12,7 +12,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::StreamExt;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::super::attempt::{Failure, cause};
+use super::super::attempt::Failure;
 use super::{Health, within};
 use crate::config::{Containers, DockerTarget};
 
@@ -29,7 +29,7 @@ pub(super) async fn watch(
 ) -> Infallible {
     loop {
         let Err(failure) = session(target, every, limit, &mut tell).await;
-        tell(Err(failure));
+        tell(Err(failure.or_shortage()));
         sleep(every).await;
     }
 }
@@ -52,7 +52,7 @@ async fn session(
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(Failure::new(format_args!("{name}: {}", cause(&error)))),
+                Some(Err(error)) => return Err(Failure::of(&name, &error)),
                 None => return Err(Failure::new(format_args!("{name}: the engine has gone"))),
             },
             _ = due.tick() => {}
@@ -65,7 +65,7 @@ async fn session(
 }
 
 async fn connect(socket: &Path, limit: Duration) -> Result<Docker, Failure> {
-    let failure = |error| Failure::new(format_args!("{}: {}", socket.display(), cause(&error)));
+    let failure = |error: bollard::errors::Error| Failure::of(socket.display(), &error);
     let engine =
         Docker::connect_with_unix(&socket.to_string_lossy(), limit.as_secs().max(1), API_DEFAULT_VERSION);
     // Engines of other ages speak other versions.
@@ -90,7 +90,7 @@ async fn judge(engine: &Docker, containers: &Containers) -> Result<Health, Failu
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
                 Err(Failure::new(format_args!("{name}: there is no such container")))
             }
-            Err(error) => return Err(Failure::new(format_args!("{name}: {}", cause(&error)))),
+            Err(error) => return Err(Failure::of(&name, &error)),
         };
         if health.is_err() {
             return Ok(health);
@@ -104,7 +104,7 @@ async fn labelled(engine: &Docker, label: &str) -> Result<Vec<String>, Failure> 
     let filters = Some(HashMap::from([("label".to_owned(), vec![label.to_owned()])]));
     let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
     let found = engine.list_containers(Some(options)).await;
-    let found = found.map_err(|error| Failure::new(cause(&error)))?;
+    let found = found.map_err(|error| Failure::of("docker", &error))?;
     Ok(found.into_iter().filter_map(|container| container.id).collect())
 }
 

@@ -13,6 +13,7 @@ use futures::StreamExt;
 use inotify::{Inotify, WatchMask};
 use tokio::time::{sleep, timeout};
 
+use super::super::attempt::Failure;
 use super::By;
 use crate::config::FileTarget;
 
@@ -20,7 +21,11 @@ use crate::config::FileTarget;
 const LONGEST: u64 = 64;
 
 /// Tells the number, for ever: at once, at each change of the folder, and once per interval.
-pub(super) async fn watch(target: &FileTarget, every: Duration, mut tell: impl FnMut(i32, By)) -> Infallible {
+pub(super) async fn watch(
+    target: &FileTarget,
+    every: Duration,
+    mut tell: impl FnMut(Result<i32, Failure>, By),
+) -> Infallible {
     loop {
         let folder = target.path.parent().unwrap_or(Path::new("/"));
         let Ok(mut changes) = changes(folder) else {
@@ -70,10 +75,16 @@ fn changes(folder: &Path) -> io::Result<inotify::EventStream<[u8; 1024]>> {
     inotify.into_event_stream([0; 1024])
 }
 
-fn number(path: &Path) -> i32 {
+/// # Errors
+/// The file cannot be opened for want of descriptors or memory, which says nothing of its number.
+fn number(path: &Path) -> Result<i32, Failure> {
     let mut text = String::new();
     let read = fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
-    read.map_or(0, |_| parse(&text))
+    match read.map_err(|error| Failure::of(path.display(), &error)) {
+        Ok(_) => Ok(parse(&text)),
+        Err(failure) if failure.is_shortage() => Err(failure),
+        Err(_) => Ok(0),
+    }
 }
 
 /// The number that a text begins with, as strtol reads it.
@@ -140,7 +151,7 @@ mod tests {
             last(9).await;
         };
         tokio::select! {
-            _ = watch(&target, Duration::from_secs(600), |value, _| told.lock().unwrap().push(value)) => {}
+            _ = watch(&target, Duration::from_secs(600), |value, _| told.lock().unwrap().push(value.unwrap())) => {}
             done = timeout(Duration::from_secs(30), steps) => done.unwrap(),
         }
         fs::remove_dir_all(&folder).unwrap();

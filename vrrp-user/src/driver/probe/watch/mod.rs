@@ -72,7 +72,12 @@ impl Watch {
             Self::Docker(target) => docker::watch(target, every, limit, |it| health(it, By::Events)).await,
             Self::Systemd(unit) => systemd::watch(unit, every, limit, |it| health(it, By::Signals)).await,
             Self::Process(target) => process::watch(target, every, health).await,
-            Self::File(target) => file::watch(target, every, |it, by| tell(News::Number(it, by))).await,
+            Self::File(target) => {
+                let tell = |it: Result<_, _>, by| {
+                    tell(it.map_or_else(|failure| News::Health(Err(failure), by), |it| News::Number(it, by)));
+                };
+                file::watch(target, every, tell).await
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::future::select_all;
+use procfs::ProcResult;
 use procfs::process::{Process, all_processes};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -46,6 +47,14 @@ pub(super) async fn watch(
         let wanted = target.clone();
         let found = spawn_blocking(move || look(&wanted, &known)).await;
         let found = found.unwrap_or_else(|error| Err(Failure::new(error)));
+        if let Err(failure) = &found
+            && failure.is_shortage()
+        {
+            tell(Err(failure.clone()), By::Looks);
+            known = Vec::new();
+            sleep(every).await;
+            continue;
+        }
         let health = found.as_ref().map_err(Clone::clone).and_then(|found| judge(target, found));
         known = found.unwrap_or_default();
         pause = if health.is_ok() { SOON } else { pause.saturating_mul(2).min(every) };
@@ -117,8 +126,14 @@ impl Debounce {
 fn look(target: &ProcessTarget, known: &[i32]) -> Result<Vec<i32>, Failure> {
     let quorum = usize::try_from(target.quorum).unwrap_or(usize::MAX);
     if target.quorum_max.is_none() && !matches!(target.which, Processes::PidFile(_)) {
-        let still = |pid: &i32| Process::new(*pid).is_ok_and(|process| is_meant(&process, &target.which));
-        let left: Vec<i32> = known.iter().take(AWAITED).copied().filter(still).collect();
+        let mut left = Vec::new();
+        for pid in known.iter().take(AWAITED) {
+            if let Some(process) = read(Process::new(*pid))?
+                && is_meant(&process, &target.which)?
+            {
+                left.push(*pid);
+            }
+        }
         if left.len() >= quorum {
             return Ok(left);
         }
@@ -131,42 +146,64 @@ fn find(which: &Processes) -> Result<Vec<i32>, Failure> {
     if let Processes::PidFile(path) = which {
         return of_pid_file(path);
     }
-    let all = all_processes().map_err(|error| Failure::new(format_args!("/proc: {error}")))?;
+    let all = all_processes().map_err(|error| Failure::of("/proc", &error))?;
     let own = i32::try_from(std::process::id()).unwrap_or_default();
-    // A process that ends meanwhile cannot be read, and is none.
-    let found = all.flatten().filter(|process| process.pid != own && is_meant(process, which));
-    Ok(found.map(|process| process.pid).collect())
+    let mut found = Vec::new();
+    for process in all {
+        if let Some(process) = read(process)?
+            && process.pid != own
+            && is_meant(&process, which)?
+        {
+            found.push(process.pid);
+        }
+    }
+    Ok(found)
+}
+
+/// What `/proc` tells of a process; `None` where it has ended meanwhile, and is none.
+///
+/// # Errors
+/// It cannot be read for want of descriptors or memory.
+fn read<T>(told: ProcResult<T>) -> Result<Option<T>, Failure> {
+    match told {
+        Ok(told) => Ok(Some(told)),
+        Err(error) => {
+            let failure = Failure::of("/proc", &error);
+            if failure.is_shortage() { Err(failure) } else { Ok(None) }
+        }
+    }
 }
 
 /// The number stands in the first line; services such as PostgreSQL write more below it.
 fn of_pid_file(path: &Path) -> Result<Vec<i32>, Failure> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) => return Err(Failure::new(format_args!("{}: {error}", path.display()))),
+        Err(error) => return Err(Failure::of(path.display(), &error)),
     };
     let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).filter(|pid| *pid > 0);
     let pid =
         pid.ok_or_else(|| Failure::new(format_args!("{}: not a number of a process", path.display())))?;
-    let runs = Process::new(pid).and_then(|process| process.stat()).is_ok_and(|stat| stat.state != 'Z');
+    let stat = read(Process::new(pid).and_then(|process| process.stat()))?;
+    let runs = stat.is_some_and(|stat| stat.state != 'Z');
     Ok(if runs { vec![pid] } else { Vec::new() })
 }
 
-fn is_meant(process: &Process, which: &Processes) -> bool {
-    match which {
+fn is_meant(process: &Process, which: &Processes) -> Result<bool, Failure> {
+    Ok(match which {
         Processes::Named(name) => {
             let name = cut(name.rsplit('/').next().unwrap_or(name));
-            process.stat().is_ok_and(|stat| stat.state != 'Z' && stat.comm == name)
+            read(process.stat())?.is_some_and(|stat| stat.state != 'Z' && stat.comm == name)
         }
-        Processes::Called { program, arguments, matching } => process.cmdline().is_ok_and(|line| {
+        Processes::Called { program, arguments, matching } => read(process.cmdline())?.is_some_and(|line| {
             line.split_first().is_some_and(|(called, words)| {
                 is_program(called, program) && are_alike(words, arguments, *matching)
             })
         }),
         Processes::CommandLine(text) => {
-            process.cmdline().is_ok_and(|line| !line.is_empty() && line.join(" ").contains(&**text))
+            read(process.cmdline())?.is_some_and(|line| !line.is_empty() && line.join(" ").contains(&**text))
         }
         Processes::PidFile(_) => false,
-    }
+    })
 }
 
 fn is_program(called: &str, program: &str) -> bool {

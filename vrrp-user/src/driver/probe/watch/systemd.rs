@@ -12,7 +12,7 @@ use zbus::fdo::PropertiesProxy;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
 
-use super::super::attempt::{Failure, cause};
+use super::super::attempt::Failure;
 use super::{Health, within};
 
 /// Tells how the unit is, for ever. `limit` bounds each request.
@@ -24,7 +24,7 @@ pub(super) async fn watch(
 ) -> Infallible {
     loop {
         let Err(failure) = session(unit, every, limit, &mut tell).await;
-        tell(Err(failure));
+        tell(Err(failure.or_shortage()));
         sleep(every).await;
     }
 }
@@ -36,7 +36,7 @@ async fn session(
     limit: Duration,
     tell: &mut impl FnMut(Health),
 ) -> Result<Infallible, Failure> {
-    let failure = |error: &zbus::Error| Failure::new(format_args!("systemd: {}", cause(error)));
+    let failure = |error: &zbus::Error| Failure::of("systemd", error);
     let open = async {
         let bus = Connection::system().await?;
         let manager = ManagerProxy::new(&bus).await?;

@@ -1,0 +1,133 @@
+//! A node that lacks descriptors or processes: its checks find nothing out, and that is no news of the services.
+
+use std::os::unix::process::CommandExt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+
+use crate::{ours, stance};
+
+/// Ten times what a failure takes to count.
+const WATCH: Duration = Duration::from_secs(3);
+
+/// Its number on Linux.
+const NOBODY: u32 = 65534;
+
+/// Name, block and list of checks that look at what is well on every node.
+const CHECKS: [(&str, &str, &str); 6] = [
+    ("command", "vrrp_script command {\n    script /bin/true\n    interval 0.2\n}\n", "track_script"),
+    ("port", "vrrp_check port {\n    tcp 10.77.0.1:9113\n    interval 0.2\n}\n", "track_check"),
+    (
+        "page",
+        "vrrp_check page {\n    http http://10.77.0.1:9113/metrics\n    interval 0.2\n}\n",
+        "track_check",
+    ),
+    ("echo", "vrrp_check echo {\n    ping 127.0.0.1\n    interval 0.2\n}\n", "track_check"),
+    ("number", "vrrp_track_file number {\n    file FILE\n}\n", "track_file"),
+    ("process", "vrrp_track_process process {\n    process vrrpx\n}\n", "track_process"),
+];
+
+/// Sets a limit of a running daemon, as `prlimit` has it.
+pub(crate) fn limit(pair: &mut Pair, node: usize, limit: &str) -> Result<()> {
+    let pid = pair.running(node)?.process().pid().to_string();
+    let output = std::process::Command::new("prlimit").args(["--pid", &pid, limit]).output()?;
+    ensure!(output.status.success(), "prlimit: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[test]
+fn checks_without_descriptors_keep_their_results() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let file = std::env::temp_dir().join(format!("vrrpx-shortage-{}", std::process::id()));
+    std::fs::write(&file, "0\n")?;
+    let blocks = CHECKS.map(|(_, block, _)| block).concat().replace("FILE", &file.to_string_lossy());
+    let mut tracking = Instance::v3(200);
+    for list in ["track_script", "track_check", "track_file", "track_process"] {
+        let names =
+            CHECKS.iter().filter(|(_, _, of)| *of == list).map(|(name, ..)| format!("        {name}\n"));
+        tracking = tracking.line(&format!("{list} {{\n{}    }}", names.collect::<String>()));
+    }
+    let globals = vec!["script_user root".to_owned()];
+    let config = Config { globals, blocks, instances: vec![tracking] };
+    let heir = Config::of(Instance::v3(100));
+    let outcome = Pair::idle([config, heir].map(|config| Role::new(Daemon::Vrrpx(Mode::Auto), config)))?
+        .check(|pair| {
+            // What the checks look at: the metrics of the other one's successor.
+            pair.start(1)?;
+            until("the other node", SETTLE, || pair.running(1).is_ok_and(|it| it.is_up()))?;
+            pair.start(0)?;
+            until("the node", SETTLE, || pair.running(0).is_ok_and(|it| it.is_up()))?;
+            let metrics = format!("{}:9113", pair.node(0)?.v4());
+            pair.take_over(0, &["--metrics", &metrics])?;
+            until("all checks are up", SETTLE, || all(pair, |check| check["up"] == true).is_ok_and(|it| it))?;
+            pair.wait_for_master(0)?;
+            let before = stance(pair, 0)?;
+            // All below are in use: none can be opened.
+            limit(pair, 0, "--nofile=10:")?;
+            pair.observer.clear();
+            std::thread::sleep(WATCH);
+            limit(pair, 0, "--nofile=1024:")?;
+            let log = pair.running(0)?.log();
+            ensure!(!log.contains("check is down"), "{log}");
+            for (name, ..) in &CHECKS {
+                let of = format!("check=\"{name}\"");
+                let told = log.lines().filter(|line| line.contains("cannot look") && line.contains(&of));
+                let told = told.count();
+                ensure!(told == 1, "{name}: told {told} times");
+            }
+            ensure!(stance(pair, 0)? == before, "{before:?} is now {:?}", stance(pair, 0)?);
+            let strangers = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
+            ensure!(strangers == 0, "the backup sent {strangers} adverts");
+            until("all checks look again", SETTLE, || {
+                all(pair, |check| check["up"] == true && check["skipped"].is_null()).is_ok_and(|it| it)
+            })
+        });
+    std::fs::remove_file(file)?;
+    outcome
+}
+
+#[test]
+fn a_script_without_processes_says_so_while_that_lasts() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let block = "vrrp_script c {\n    script /bin/true\n    interval 0.2\n    user nobody\n}\n";
+    let tracking = Instance::v3(200).line("track_script {\n        c\n    }");
+    let config = Config { globals: vec![], blocks: block.to_owned(), instances: vec![tracking] };
+    let roles = [config, Config::of(Instance::v3(100))];
+    // The kernel counts what runs as the user, wherever it was started.
+    let mut other = std::process::Command::new("sleep").arg("120").uid(NOBODY).spawn()?;
+    let outcome =
+        Pair::settled(roles.map(|config| Role::new(Daemon::Vrrpx(Mode::Auto), config)))?.check(|pair| {
+            until("the check is up", SETTLE, || all(pair, |check| check["up"] == true).is_ok_and(|it| it))?;
+            let before = stance(pair, 0)?;
+            limit(pair, 0, "--nproc=0:")?;
+            until("it says so", SETTLE, || {
+                all(pair, |check| check["skipped"] == "not started: Try again").is_ok_and(|it| it)
+            })?;
+            std::thread::sleep(WATCH);
+            ensure!(all(pair, |check| check["up"] == true && !check["skipped"].is_null())?, "it is down");
+            limit(pair, 0, "--nproc=1000:")?;
+            until("it looks again", SETTLE, || {
+                all(pair, |check| check["skipped"].is_null()).is_ok_and(|it| it)
+            })?;
+            ensure!(stance(pair, 0)? == before, "{before:?} is now {:?}", stance(pair, 0)?);
+            Ok(())
+        });
+    other.kill()?;
+    other.wait()?;
+    outcome
+}
+
+/// Whether it holds of all checks of node 0.
+fn all(pair: &mut Pair, holds: impl Fn(&Value) -> bool) -> Result<bool> {
+    let status = pair.running(0)?.status()?;
+    let checks = status["checks"].as_array().context("no checks")?;
+    Ok(!checks.is_empty() && checks.iter().all(holds))
+}
