@@ -13,3 +13,4 @@ mod effect;
 mod listener;
 mod monitor;
 mod vmacs;
+mod will;

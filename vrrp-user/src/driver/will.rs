@@ -17,6 +17,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::fcntl::posix_fallocate;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::Pid;
 
@@ -63,16 +64,22 @@ pub struct Part {
 }
 
 impl Will {
-    /// Opens the file, and makes it where it is missing. What is in it stays.
+    /// Opens the file, and makes it where it is missing. What is in it stays. The file has all its blocks from the start: a
+    /// store into a mapped block that the file system has no room for kills the process (SIGBUS).
     ///
     /// # Errors
-    /// It cannot be written or mapped.
+    /// It cannot be written or mapped, or the file system is full.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        if file.metadata()?.len() != EXTENT.get() as u64 {
+        if file.metadata()?.len() > EXTENT.get() as u64 {
             file.set_len(EXTENT.get() as u64)?;
         }
+        let extent = libc::off_t::try_from(EXTENT.get()).map_err(io::Error::other)?;
+        posix_fallocate(&file, 0, extent).map_err(|errno| {
+            let why = format!("{}: {EXTENT} bytes are not to be had: {}", path.display(), errno.desc());
+            io::Error::new(io::Error::from(errno).kind(), why)
+        })?;
         Self::map(file)
     }
 
