@@ -27,6 +27,7 @@ mod mail;
 mod oddities;
 mod orphans;
 mod paths;
+mod peers;
 mod policy;
 mod priorities;
 mod process;

@@ -1,7 +1,8 @@
 //! What a flood of valid adverts may cost.
 
-use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceKey, PEERS_PER_SLOT, Slot};
-use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Slot};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::{ChecksumForm, Family, Sighting};
 use vrrp_tests::packet::{Frame, V3_IPV4, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
 
@@ -65,6 +66,38 @@ fn strangers_displace_nobody() {
             assert_eq!(after.counter(counter), before.counter(counter) + 1, "{counter:?}");
         }
         assert_eq!(maps.peers(0).map(|(_, peer)| peer.source).collect::<Vec<_>>(), known);
+    });
+}
+
+/// The program finds no room, and the daemon makes it where a sender has gone; from then on the program finds the record.
+#[test]
+fn who_has_gone_makes_room_for_the_next_one() {
+    on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
+        for host in 0..PEERS_PER_SLOT {
+            assert_eq!(stand.run(&from(host)), EVENT);
+        }
+        let next = from(PEERS_PER_SLOT);
+        let told = |stand: &mut Stand| {
+            assert_eq!(stand.run(&next), EVENT);
+            let mut told = None;
+            stand.ring.drain(usize::MAX, |event| told = Some((event.source, event.peer, event.stamp)));
+            told.unwrap()
+        };
+        let (source, peer, stamp) = told(stand);
+        assert_eq!(peer, NO_PEER);
+        let sighting =
+            Sighting { source, interval: 100, version: 3, vrid: VRID, priority: 100, address_count: 1 };
+        let make_room = |stand: &Stand, seconds: u64| {
+            let now = Timestamp::from_nanos(stamp + seconds * 1_000_000_000);
+            stand.program.maps().make_room(0, &sighting, ChecksumForm::Pseudo, now, false)
+        };
+        // Adverts of a second allow for a silence of less than four.
+        assert_eq!(make_room(stand, 1), NO_PEER, "all others are alive");
+        let place = make_room(stand, 5);
+        assert_ne!(place, NO_PEER);
+        assert_eq!(told(stand).1, place);
+        stand.watch(&next, 34);
+        assert_eq!(stand.run(&next), Outcome::Passed(Counter::Steady));
     });
 }
 

@@ -2,8 +2,8 @@
 
 use crate::wire::{ChecksumForm, Sighting};
 
-/// Senders remembered per instance. A further one is counted, and its adverts are still judged; nobody is evicted
-/// while the daemon wants him, so strangers cannot displace the watched master.
+/// Senders remembered per instance. A further one is counted, and its adverts are still judged. The program evicts none;
+/// the daemon gives it the record of a sender that has gone, and never that of the watched master.
 pub const PEERS_PER_SLOT: u32 = 8;
 
 /// In place of an index: no room was left.

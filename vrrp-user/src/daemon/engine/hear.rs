@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use vrrp_ebpf::map::{InstanceKey, PEERS_PER_SLOT, Peer};
+use vrrp_ebpf::map::{InstanceKey, NO_PEER, PEERS_PER_SLOT, Peer};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::advert::Advert;
@@ -100,7 +100,22 @@ impl Engine {
             self.router.handle(&Event::Refused(instance), now);
         }
         self.router.handle(&Event::Advert(instance, heard), now);
+        let sighted = self.with_record(instance, sighted, family);
         self.act(Some((instance, sighted)), now);
+    }
+
+    /// A sender for which the program had no room has a record from now on, where another one has gone.
+    fn with_record<'a>(&self, instance: InstanceId, sighted: Sighted<'a>, family: Family) -> Sighted<'a> {
+        let is_signed = self.links.get(instance.index()).is_some_and(|link| link.gate.is_some());
+        if sighted.peer != NO_PEER || is_signed {
+            return sighted;
+        }
+        let Ok(advert) = Advert::parse(sighted.message, family) else { return sighted };
+        let master = self.router.instance(instance).and_then(Instance::remote_master);
+        let is_master = master.is_some_and(|it| it.heard.source == narrow(family, sighted.source));
+        let sighting = sighting(sighted.source, &advert);
+        let peer = self.maps.make_room(instance.0, &sighting, sighted.checksum, sighted.stamp, is_master);
+        Sighted { peer, ..sighted }
     }
 
     /// A signed advert is nobody's before its signature was verified: only then its sender is recorded. Others pass as
@@ -120,14 +135,7 @@ impl Engine {
             .inspect_err(|reject| maps.count_reject(instance.0, *reject))
             .ok()?;
         let advert = Advert::parse(admitted.message, family).ok()?;
-        let sighting = Sighting {
-            source: sighted.source,
-            interval: advert.interval(),
-            version: advert.version(),
-            vrid: advert.vrid(),
-            priority: advert.priority(),
-            address_count: advert.address_count(),
-        };
+        let sighting = sighting(sighted.source, &advert);
         let proof = match admitted.proof {
             Proof::Signed { .. } | Proof::Counted { .. } => Peer::SIGNED,
             Proof::Tolerated => Peer::TOLERATED,
@@ -219,6 +227,17 @@ impl Engine {
             self.recall(ready, now);
             next = InstanceId(ready.0 + 1);
         }
+    }
+}
+
+fn sighting(source: [u8; 16], advert: &Advert<'_>) -> Sighting {
+    Sighting {
+        source,
+        interval: advert.interval(),
+        version: advert.version(),
+        vrid: advert.vrid(),
+        priority: advert.priority(),
+        address_count: advert.address_count(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod lease;
 mod mapped;
+mod room;
 
 use std::collections::HashMap;
 use std::io;
@@ -270,14 +271,24 @@ impl Maps {
         proof: u8,
         stamp: Timestamp,
     ) -> u32 {
-        let index = (0..PEERS_PER_SLOT)
-            .find(|index| self.peer(slot, *index).is_some_and(|peer| peer.source == sighting.source))
-            .or_else(|| (0..PEERS_PER_SLOT).find(|index| self.peer(slot, *index).is_none()));
-        let Some(index) = index else {
+        let Some(index) = self.place(slot, sighting.source, stamp) else {
             self.count(Some(slot), Counter::PeersFull as usize);
             return NO_PEER;
         };
-        let mut peer = self.peer(slot, index).unwrap_or(Peer::FREE);
+        self.set_peer(slot, index, sighting, checksum, proof, stamp)
+    }
+
+    fn set_peer(
+        &self,
+        slot: u32,
+        index: u32,
+        sighting: &Sighting,
+        checksum: ChecksumForm,
+        proof: u8,
+        stamp: Timestamp,
+    ) -> u32 {
+        let before = self.peer(slot, index).filter(|peer| peer.source == sighting.source);
+        let mut peer = before.unwrap_or(Peer::FREE);
         peer.record(sighting, checksum, stamp.as_nanos());
         peer.proof = proof;
         self.peers.write(slot * PEERS_PER_SLOT + index, peer);
