@@ -67,7 +67,7 @@ pub(super) fn present(settings: &ProcessSettings, options: &RunOptions) {
         umask(Mode::from_bits_truncate(mask));
     }
     let given = || settings.name.as_ref().map(ToString::to_string);
-    let is_nameless = get_name().is_ok_and(|name| &*name == NAMELESS);
+    let is_nameless = get_name().is_ok_and(|name| *name == *NAMELESS);
     let name = given().or_else(|| own_name().filter(|_| is_nameless));
     if let Some(name) = name
         && let Err(error) =
