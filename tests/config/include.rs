@@ -139,9 +139,45 @@ fn the_file_itself_must_be_readable() {
 }
 
 #[test]
-fn a_file_without_end_is_refused() {
-    let findings = config::load(Path::new("/dev/zero")).unwrap_err();
-    assert_eq!(shown(&findings), ["/dev/zero:1:1: error: the file cannot be read: it is longer than 64 MiB"]);
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let files = Files::new("kinds");
+    std::fs::create_dir_all(&files.0).unwrap();
+    let fifo = files.path("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let socket = files.path("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let help = "help: write what it holds to a regular file, and name that";
+    for (path, kind) in [(&*fifo, "a FIFO"), (&socket, "a socket"), (Path::new("/dev/zero"), "a device")] {
+        let path = path.display();
+        files.write("main.conf", &format!("\n  include {path}\n{}", instance("a", 1)));
+        let main = files.path("main.conf");
+        assert_eq!(
+            shown(&config::load(&main).unwrap_err()),
+            [format!(
+                "{}:2:3: error: `{path}` cannot be read: it is {kind}, not a regular file\n{help}",
+                main.display()
+            )]
+        );
+        let findings = config::load(Path::new(&path.to_string())).unwrap_err();
+        assert_eq!(findings[0].severity, Severity::Unreadable);
+        assert_eq!(
+            shown(&findings),
+            [format!("{path}:1:1: error: the file cannot be read: it is {kind}, not a regular file\n{help}")]
+        );
+    }
+    let findings = config::load(&files.0).unwrap_err();
+    assert!(findings[0].message.ends_with("it is a directory, not a regular file"), "{findings:?}");
+}
+
+#[test]
+fn a_file_that_is_too_long_is_refused() {
+    let files = Files::new("long");
+    files.write("main.conf", "");
+    let file = std::fs::OpenOptions::new().write(true).open(files.path("main.conf")).unwrap();
+    file.set_len((64 << 20) + 1).unwrap();
+    let findings = config::load(&files.path("main.conf")).unwrap_err();
+    assert_eq!(findings[0].severity, Severity::Unreadable);
+    assert!(findings[0].message.ends_with("it is longer than 64 MiB"), "{findings:?}");
 }
 
 #[test]

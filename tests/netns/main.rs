@@ -18,6 +18,7 @@ mod filters;
 mod frames;
 mod groups;
 mod handover;
+mod hanging;
 mod hold;
 mod idle;
 mod interfaces;

@@ -111,8 +111,8 @@ impl Report {
         self.add(Severity::Warning, at, message.into())
     }
 
-    pub(super) fn unreadable(&mut self, at: Position, message: impl Into<String>) {
-        self.add(Severity::Unreadable, at, message.into());
+    pub(super) fn unreadable(&mut self, at: Position, message: impl Into<String>) -> &mut Finding {
+        self.add(Severity::Unreadable, at, message.into())
     }
 
     /// A warning that is told where it is met first; later ones of the same `kind` only count.

@@ -11,6 +11,7 @@ mod command;
 mod diagnostic;
 mod expand;
 mod explain;
+mod file;
 mod lexer;
 mod lint;
 mod model;
@@ -37,12 +38,14 @@ pub use explain::{
     Effect, Explained, Explanation, Finding, Gravity, Origin, Rhythm, Surroundings, Takeover, Timers,
     Tracked, Value, Within, text as explain_text,
 };
+pub use file::{FileError, open as open_file};
 pub use model::{
     CheckSettings, Config, DumpSettings, Errand, FifoSettings, FirewallSettings, Globals, Group, Instance,
     LinkDelays, MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand, ScriptUser,
     Statics,
 };
 pub use schema::{KeywordTable, keywords, mask as umask};
+pub use source::Progress;
 pub use succession::{NoRoom, succeed};
 pub use webhook::{Template, TemplateError, Told, WebhookSettings, WebhookUrl};
 
@@ -81,13 +84,19 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
 #[derive(Clone, Debug)]
 pub struct Reader {
     config_id: Arc<str>,
+    progress: Progress,
 }
 
 impl Reader {
     /// Lines that begin with `@ID` are for the node with this name; without one it is the host's name up to its first
     /// dot.
     pub fn new(config_id: Option<&str>) -> Self {
-        Self { config_id: config_id.map_or_else(host, Into::into) }
+        Self { config_id: config_id.map_or_else(host, Into::into), progress: Progress::default() }
+    }
+
+    /// What is read at the moment, for whoever waits for the end.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// Reads a file and what it includes.
@@ -96,13 +105,16 @@ impl Reader {
     /// All findings, warnings among them, when at least one is an error. [`Severity::Unreadable`] is among them when
     /// the file itself cannot be read; an included file that cannot be read is a warning.
     pub fn load(&self, path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-        let mut sources = Sources::default();
+        let mut sources = Sources::watched(self.progress.clone());
         let file = sources.add(path.display().to_string().into());
+        sources.waits_for(|| format!("`{}`", path.display()));
         match expand::read(path) {
             Ok(text) => self.configure(&text, file, Includes::Follow(path), sources),
             Err(error) => {
                 let mut report = Report::default();
-                report.unreadable(Position::start_of(file), format!("the file cannot be read: {error}"));
+                report
+                    .unreadable(Position::start_of(file), format!("the file cannot be read: {error}"))
+                    .help_maybe(error.help());
                 Err(report.into_diagnostics(&sources))
             }
         }
@@ -132,8 +144,8 @@ impl Reader {
         let statements = tree::build(lines, &mut report);
         let outline = outline(&statements, &sources);
         let mut draft = schema::read(&statements, &mut report);
-        secret::open(&mut draft, opens_files, &mut report);
-        template::open(&mut draft, opens_files, &mut report);
+        secret::open(&mut draft, opens_files, &sources, &mut report);
+        template::open(&mut draft, opens_files, &sources, &mut report);
         lint::check(&draft, &sources, &mut report);
         let config = resolve::resolve(draft, &mut report);
         let refused = report.has_errors();

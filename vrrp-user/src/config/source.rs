@@ -1,6 +1,6 @@
 //! Files by number, and places in them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Number of a file in the order of reading; 0 is the one that was asked for.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -45,6 +45,18 @@ pub(super) struct At<T> {
 pub(super) struct Sources {
     names: Vec<Arc<str>>,
     origins: Vec<Origin>,
+    progress: Progress,
+}
+
+/// The file that is read at the moment, for another thread that waits for the end of the reading.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<String>>);
+
+impl Progress {
+    /// The file, and the place that names it.
+    pub fn now(&self) -> String {
+        self.0.lock().map(|now| now.clone()).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +68,17 @@ struct Origin {
 }
 
 impl Sources {
+    pub(super) fn watched(progress: Progress) -> Self {
+        Self { progress, ..Self::default() }
+    }
+
+    /// Before the file system is asked for something, which may never answer.
+    pub(super) fn waits_for(&self, what: impl FnOnce() -> String) {
+        if let Ok(mut now) = self.progress.0.lock() {
+            *now = what();
+        }
+    }
+
     pub(super) fn add(&mut self, name: Arc<str>) -> FileId {
         let id = FileId(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
         self.names.push(name);

@@ -3,23 +3,23 @@
 //! Enters: drafts, when a file is loaded. Leaves: settings of webhooks with their templates. They are read with the
 //! configuration, and again with every reload of it.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use super::diagnostic::{Report, did_you_mean};
+use super::file;
 use super::schema::{Draft, WebhookDraft};
-use super::source::Position;
+use super::source::{Position, Sources};
 use super::webhook::{Template, TemplateError, WebhookSettings};
 
 const FILE_MAX: u64 = 64 * 1024;
 
 /// Reads the files, or tells that a text alone opens none.
-pub(super) fn open(draft: &mut Draft, opens_files: bool, report: &mut Report) {
+pub(super) fn open(draft: &mut Draft, opens_files: bool, sources: &Sources, report: &mut Report) {
     let instances = draft.instances.iter_mut().map(|it| &mut it.webhooks);
     let groups = draft.groups.iter_mut().map(|it| &mut it.webhooks);
     for webhook in instances.chain(groups).chain([&mut draft.globals.webhooks]).flatten() {
         let Some(file) = webhook.file.take() else { continue };
+        sources.waits_for(|| format!("the template `{}` (named by {})", file.value, sources.place(file.at)));
         if !opens_files {
             report.error(file.at, "a configuration that is no file itself names no template");
         } else if let Some(template) = read(&file.value, file.at, report) {
@@ -40,12 +40,18 @@ pub(super) fn joined(global: &[WebhookSettings], own: Vec<WebhookDraft>) -> Vec<
 }
 
 fn read(path: &str, at: Position, report: &mut Report) -> Option<Template> {
-    let text = match text(path) {
-        Ok(text) => text,
+    let (bytes, _) = match file::read(Path::new(path), FILE_MAX) {
+        Ok(found) => found,
         Err(error) => {
-            report.error(at, format!("the template `{path}` cannot be read: {error}"));
+            report
+                .error(at, format!("the template `{path}` cannot be read: {error}"))
+                .help_maybe(error.help());
             return None;
         }
+    };
+    let Ok(text) = String::from_utf8(bytes) else {
+        report.error(at, format!("the template `{path}` is not UTF-8"));
+        return None;
     };
     match Template::parse(path, &text) {
         Ok(template) => Some(template),
@@ -61,18 +67,4 @@ fn read(path: &str, at: Position, report: &mut Report) -> Option<Template> {
             None
         }
     }
-}
-
-/// Waits for nobody who would have to write it.
-fn text(path: &str) -> io::Result<String> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut text = String::new();
-    file.take(FILE_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_MAX {
-        return Err(io::Error::other("it has more than 64 KiB"));
-    }
-    Ok(text)
 }

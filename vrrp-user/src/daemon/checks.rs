@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
+use tokio::time::timeout;
 use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 
@@ -24,6 +25,9 @@ use crate::driver::probe::check::{CheckProbe, Outcome, Round};
 use crate::driver::probe::watch::prepare_file;
 use crate::driver::process::{Identity, IdentityError};
 use crate::protocol::{Event, InstanceId, Stance, TrackId};
+
+/// For the file of a new check; a file system that does not answer would hold the main thread.
+const FILE_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct Checks {
@@ -70,13 +74,27 @@ impl Checks {
     ///
     /// # Errors
     /// The user of a script does not exist, or what a check needs is not to be had.
-    pub fn prepare(&self, config: &Config) -> Result<(), CheckError> {
+    pub async fn prepare(&self, config: &Config) -> Result<(), CheckError> {
         config.checks.iter().try_for_each(|script| self.probe(script, config).map(drop))?;
         let is_new = |script: &&CheckSettings| {
-            self.running.values().all(|running| running.settings.name != script.name)
+            matches!(script.target, CheckTarget::File(_))
+                && self.running.values().all(|running| running.settings.name != script.name)
         };
-        // What somebody has written meanwhile counts.
-        config.checks.iter().filter(is_new).try_for_each(|script| initialise(script, false))
+        for script in config.checks.iter().filter(is_new) {
+            let name = Arc::clone(&script.name);
+            let script = script.clone();
+            // What another process has written meanwhile counts.
+            let writing = spawn_blocking(move || initialise(&script, false));
+            match timeout(FILE_LIMIT, writing).await {
+                Ok(Ok(written)) => written?,
+                Ok(Err(error)) => return Err(CheckError::Probe(name, Failure::new(error))),
+                Err(_) => {
+                    let why = format_args!("its file has not answered within {FILE_LIMIT:?}");
+                    return Err(CheckError::Probe(name, Failure::new(why)));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Brings the files of checks to what they are to hold at the start of a node.

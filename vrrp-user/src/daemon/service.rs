@@ -32,7 +32,7 @@ use super::process::runtime_dir::RuntimeDir;
 use super::process::systemd;
 use super::process::watchdog;
 use super::queue::{Input, Queue, Report};
-use super::reload::{Reloader, Request};
+use super::reload::{Readings, Reloader, Request};
 use super::report::{Passed, Reporter};
 use super::status::{Live, Sources};
 use super::takeover::interim;
@@ -101,7 +101,7 @@ impl Service {
     ) -> Result<Self, ServiceError> {
         let (config, record) = (&sources.config, &sources.record);
         let checks = Checks::new(inputs.clone());
-        checks.prepare(config)?;
+        checks.prepare(config).await?;
         // A node that is taken over has begun before.
         if ownership::is_ours() {
             checks.begin(config)?;
@@ -150,7 +150,7 @@ impl Service {
     pub async fn run(self, folder: &RuntimeDir) -> Result<(), ServiceError> {
         let Self {
             reloader,
-            mut requests,
+            requests: mut asked,
             mut successors,
             inputs,
             mut reporter,
@@ -189,8 +189,12 @@ impl Service {
 
         let (mut has_stand_in, mut limit) = (false, reloader.options.stand_in);
         let mut due = pin!(sleep(limit.unwrap_or_default()));
+        let mut readings = Readings::default();
         let end = loop {
-            let request = tokio::select! {
+            if readings.is_due() {
+                reloader.begin(&mut readings);
+            }
+            let (read, requests) = tokio::select! {
                 passed = reporter.run(&mut notifier) => match passed? {
                     Passed::Stopped => break End::ByItself,
                     Passed::Reconfigured => continue,
@@ -217,13 +221,20 @@ impl Service {
                     }
                     continue;
                 }
-                _ = hangup.recv() => None,
-                Some(request) = requests.recv() => Some(request),
+                _ = hangup.recv() => {
+                    readings.ask(None);
+                    continue;
+                }
+                Some(request) = asked.recv() => {
+                    readings.ask(Some(request));
+                    continue;
+                }
+                ended = readings.ended() => ended,
             };
-            let outcome = reloader.reload(&mut reporter, &mut notifier, &mut checks).await;
-            if let Some(request) = request {
-                // Whoever asked may have gone.
-                let _ = request.send(outcome);
+            let outcome = reloader.end(read, &mut reporter, &mut notifier, &mut checks).await;
+            for request in requests {
+                // The client may have gone.
+                let _ = request.send(outcome.clone());
             }
         };
         if matches!(end, End::Followed) {

@@ -10,8 +10,6 @@ mod substitute;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +18,7 @@ use self::include::Strictness;
 use self::sequence::Sequence;
 use self::substitute::{DEPTH_MAX, Stop, Substitution};
 use super::diagnostic::Report;
+use super::file::{self, FileError};
 use super::lexer::{self, Line, Token};
 use super::source::{FileId, Position, Sources};
 use super::text::{self, Letter, Text, trim, trim_start};
@@ -72,14 +71,9 @@ pub(super) fn expand(
 }
 
 /// The text of a file; bytes that are not UTF-8 become replacement characters.
-pub(super) fn read(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    // Pipes and devices tell no length beforehand, and may have no end.
-    let length = File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(length).is_ok_and(|length| length <= FILE_MAX) {
-        return Ok(String::from_utf8_lossy(&bytes).into_owned());
-    }
-    Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {} MiB", FILE_MAX >> 20)))
+pub(super) fn read(path: &Path) -> Result<String, FileError> {
+    let (bytes, _) = file::read(path, FILE_MAX)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 struct Expander<'a> {
@@ -283,6 +277,8 @@ impl Expander<'_> {
             report.error(at, "`include` needs the name of a file");
             return Ok(());
         }
+        let sources = &*self.substitution.sources;
+        sources.waits_for(|| format!("`{pattern}` (included by {})", sources.place(at)));
         let found = match include::find(pattern, includes.directory(), strictness) {
             Ok(found) => found,
             Err(message) => {
@@ -305,8 +301,9 @@ impl Expander<'_> {
     }
 
     fn included(&mut self, path: &Path, at: Position, strictness: Strictness) -> Result<(), Stop> {
-        let canonical = canonical(path);
         let Substitution { sources, report, .. } = &mut self.substitution;
+        sources.waits_for(|| format!("`{}` (included by {})", path.display(), sources.place(at)));
+        let canonical = canonical(path);
         if self.reading.contains(&canonical) {
             report.error(at, format!("`{}` includes itself", path.display()));
             return Ok(());
@@ -331,11 +328,12 @@ impl Expander<'_> {
             Err(_) if path.is_dir() && !strictness.readable => {}
             Err(error) => {
                 let message = format!("`{}` cannot be read: {error}", path.display());
-                if strictness.readable {
+                let finding = if strictness.readable || matches!(error, FileError::NotRegular(_)) {
                     report.error(at, message)
                 } else {
                     report.warning(at, message)
                 };
+                finding.help_maybe(error.help());
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::diagnostic::Report;
+use super::super::file;
 use super::super::lexer::Word;
 use super::super::source::Position;
 
@@ -17,6 +18,9 @@ pub(super) struct Names {
     file: &'static str,
     most: u32,
 }
+
+/// Bytes of a file of names.
+const FILE_MAX: u64 = 1 << 20;
 
 /// RT_TABLE_MAIN.
 pub(super) const MAIN: u32 = 254;
@@ -108,7 +112,9 @@ impl Names {
             return None;
         }
         let paths = FOLDERS.iter().flat_map(|folder| files(Path::new(folder), self.file));
-        paths.filter_map(|path| fs::read_to_string(path).ok()).find_map(|text| named(&text, name))
+        paths
+            .filter_map(|path| file::read(&path, FILE_MAX).ok())
+            .find_map(|(text, _)| named(&String::from_utf8_lossy(&text), name))
     }
 }
 

@@ -5,8 +5,10 @@
 //! interfaces and programs first, then the engine at one moment, then hooks and checks.
 
 pub mod change;
+mod reading;
 
-use std::fs::{self, File};
+pub use reading::{Outcome, Readings};
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,14 +17,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use self::reading::Ready;
 use super::checks::Checks;
 use super::host::interfaces::Order;
 use super::notify::Notifier;
 use super::process::options::RunOptions;
-use super::process::preflight;
 use super::process::systemd;
 use super::report::{Passed, Reporter};
-use super::run::{self, RunError};
 use super::status::{Live, Sources};
 use crate::config::{Config, ProcessSettings};
 
@@ -37,7 +38,7 @@ pub struct Stale {
     pub findings: Vec<String>,
 }
 
-/// A request to reload; the answer is what [`Reloader::reload`] returns.
+/// A request to reload; the answer is what [`Reloader::end`] returns.
 pub type Request = oneshot::Sender<Result<(), Vec<String>>>;
 
 /// What it takes.
@@ -49,21 +50,31 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads the file again and changes over to it.
-    ///
-    /// # Errors
-    /// What is wrong with it, one finding each; the daemon goes on as it was.
-    pub async fn reload(
-        &self,
-        reporter: &mut Reporter,
-        notifier: &mut Notifier,
-        checks: &mut Checks,
-    ) -> Result<(), Vec<String>> {
+    /// Has the file read again, beside this thread.
+    pub fn begin(&self, readings: &mut Readings) {
         systemd::tell(&[
             NotifyState::Reloading,
             NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
         ]);
-        let outcome = self.change_over(reporter, notifier, checks).await;
+        let sign = self.live.now().config.globals.process.reload_file.clone();
+        readings.begin(&self.options, sign);
+    }
+
+    /// Changes over to what was read.
+    ///
+    /// # Errors
+    /// What is wrong with it, one finding each; the daemon goes on as it was.
+    pub async fn end(
+        &self,
+        read: Outcome,
+        reporter: &mut Reporter,
+        notifier: &mut Notifier,
+        checks: &mut Checks,
+    ) -> Result<(), Vec<String>> {
+        let outcome = match read {
+            Ok(ready) => self.change_over(ready, reporter, notifier, checks).await,
+            Err(findings) => Err(findings),
+        };
         systemd::tell(&[NotifyState::Ready]);
         let record = &self.live.now().record;
         match &outcome {
@@ -84,22 +95,18 @@ impl Reloader {
 
     async fn change_over(
         &self,
+        Ready { config, warnings, notices }: Ready,
         reporter: &mut Reporter,
         notifier: &mut Notifier,
         checks: &mut Checks,
     ) -> Result<(), Vec<String>> {
-        let before = self.live.now();
-        let reading = Reading::begin(before.config.globals.process.reload_file.as_deref());
-        let read = run::load(&self.options);
-        drop(reading);
-        let mut config = read.map_err(|error| match error {
-            RunError::Config(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
-            other => vec![other.to_string()],
-        })?;
-        for line in preflight::scripts(&mut config) {
+        for warning in &warnings {
+            warn!("{warning}");
+        }
+        for line in &notices {
             warn!("{line}");
         }
-        checks.prepare(&config).map_err(|error| vec![error.to_string()])?;
+        checks.prepare(&config).await.map_err(|error| vec![error.to_string()])?;
         let config = self.adopt(config).await.map_err(|error| vec![error])?;
         // What the engine told before is told under the names of before.
         match timeout(ENGINE_LIMIT, reporter.run(notifier)).await {
@@ -140,25 +147,4 @@ impl Reloader {
 /// What counts from the start on.
 fn start_only(settings: &ProcessSettings) -> ProcessSettings {
     ProcessSettings { reload_file: None, ..settings.clone() }
-}
-
-/// The file that is there while the configuration is read.
-struct Reading<'a>(Option<&'a str>);
-
-impl<'a> Reading<'a> {
-    fn begin(path: Option<&'a str>) -> Self {
-        if let Some(path) = path
-            && let Err(error) = File::create(path)
-        {
-            warn!(path, %error, "the file of reload_file cannot be made");
-        }
-        Self(path)
-    }
-}
-
-impl Drop for Reading<'_> {
-    fn drop(&mut self) {
-        // Somebody else may have taken it away.
-        let _ = self.0.map(fs::remove_file);
-    }
 }

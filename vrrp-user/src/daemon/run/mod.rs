@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use vrrp_ebpf::map::SLOTS_MAX;
 
 pub use error::{RunError, config_exit_code};
-pub(super) use prepare::load;
+pub(super) use prepare::{Usable, load};
 pub(super) use residue::remove_residue;
 use serve::Prepared;
 use threads::Queues;
@@ -56,7 +56,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     let offset = settle_clock();
     let started = clock::now();
-    let mut config = load(options)?;
+    let mut config = prepare::load_first(options)?;
     prepare::prepare(&mut config)?;
     prepare::present(&config.globals.process, options);
     let options = &prepare::placed(options, &config.globals.process);
@@ -111,6 +111,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     if ownership::is_ours() {
         runtime.block_on(errand::shutdown(&globals));
     }
+    // A thread that reads from a file system that does not answer has no end.
+    runtime.shutdown_background();
     // Otherwise it removes what may be left.
     if let Some(guard) = guard.into_inner().filter(|_| outcome.is_ok() || !ownership::is_ours()) {
         guard.dismiss();

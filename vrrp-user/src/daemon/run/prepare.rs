@@ -12,19 +12,31 @@ use nix::sys::stat::{Mode, umask};
 use tracing::warn;
 
 use super::error::RunError;
-use crate::config::{Config, ProcessSettings, Reader};
+use crate::config::{Config, Diagnostic, ProcessSettings, Reader};
 use crate::daemon::host::places;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::{self, MissingCapabilities};
 
-pub(in crate::daemon) fn load(options: &RunOptions) -> Result<Config, RunError> {
-    let reader = Reader::new(options.config_id.as_deref());
+/// A configuration that can be used here, and what is to be said about it.
+#[derive(Debug)]
+pub(in crate::daemon) struct Usable {
+    pub(in crate::daemon) config: Config,
+    pub(in crate::daemon) warnings: Vec<Diagnostic>,
+}
+
+pub(in crate::daemon) fn load(reader: &Reader, options: &RunOptions) -> Result<Usable, RunError> {
     let loaded = reader.load(&options.config).map_err(RunError::Config)?;
-    for diagnostic in &loaded.diagnostics {
-        warn!("{diagnostic}");
-    }
     let mut config = loaded.config;
     places::find(&mut config)?;
+    Ok(Usable { config, warnings: loaded.diagnostics })
+}
+
+/// Reads the configuration of a start; a signal ends the process as long as a file system does not answer.
+pub(super) fn load_first(options: &RunOptions) -> Result<Config, RunError> {
+    let Usable { config, warnings } = load(&Reader::new(options.config_id.as_deref()), options)?;
+    for warning in &warnings {
+        warn!("{warning}");
+    }
     Ok(config)
 }
 

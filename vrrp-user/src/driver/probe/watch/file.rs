@@ -11,14 +11,19 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use inotify::{Inotify, WatchMask};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
 
 use super::super::attempt::Failure;
 use super::By;
-use crate::config::FileTarget;
+use crate::config::{FileError, FileTarget, open_file};
 
 /// Bytes of the file that are read.
 const LONGEST: u64 = 64;
+
+/// Before a file system is said not to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tells the number, for ever: at once, at each change of the folder, and once per interval.
 pub(super) async fn watch(
@@ -27,28 +32,59 @@ pub(super) async fn watch(
     mut tell: impl FnMut(Result<i32, Failure>, By),
 ) -> Infallible {
     loop {
-        let folder = target.path.parent().unwrap_or(Path::new("/"));
-        let Ok(mut changes) = changes(folder) else {
-            tell(number(&target.path), By::Looks);
+        let watched = beside(&target.path, |path| watched(folder(path))).await;
+        let watched = watched.and_then(|watched| watched?.into_event_stream([0; 1024]));
+        let Ok(mut changes) = watched else {
+            if let Ok(number) = beside(&target.path, number).await {
+                tell(number, By::Looks);
+            }
             sleep(every).await;
             continue;
         };
         loop {
-            tell(number(&target.path), By::Inotify);
+            if let Ok(number) = beside(&target.path, number).await {
+                tell(number, By::Inotify);
+            }
             match timeout(every, changes.next()).await {
                 // Nothing happened, or something in the folder.
-                Err(_) | Ok(Some(Ok(_))) if folder.is_dir() => {}
+                Err(_) | Ok(Some(Ok(_)))
+                    if beside(&target.path, |path| folder(path).is_dir()).await.is_ok_and(|it| it) => {}
                 _ => break,
             }
         }
     }
 }
 
+/// Runs `work` where a file system that does not answer holds nothing else. The last number counts meanwhile.
+async fn beside<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> T + Send + 'static,
+) -> io::Result<T> {
+    let owned = path.to_owned();
+    let mut working = spawn_blocking(move || work(&owned));
+    if let Ok(done) = timeout(PATIENCE, &mut working).await {
+        return Ok(done?);
+    }
+    let path = path.display();
+    warn!(%path, "the file system of a tracked file does not answer; the last number counts until it does");
+    let done = working.await?;
+    info!(%path, "the file system of a tracked file answers again");
+    Ok(done)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
 /// Writes the number that the configuration asks for, before anybody looks.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The file is no regular one, or cannot be written.
 pub fn prepare(target: &FileTarget) -> io::Result<()> {
+    // A FIFO or a device would hold its reader, and its writer below.
+    if let Err(error @ FileError::NotRegular(_)) = open_file(&target.path) {
+        return Err(io::Error::other(error));
+    }
     let Some((number, overwrite)) = target.initial else { return Ok(()) };
     let text = format!("{number}\n");
     if overwrite {
@@ -61,7 +97,7 @@ pub fn prepare(target: &FileTarget) -> io::Result<()> {
     }
 }
 
-fn changes(folder: &Path) -> io::Result<inotify::EventStream<[u8; 1024]>> {
+fn watched(folder: &Path) -> io::Result<Inotify> {
     let inotify = Inotify::init()?;
     let mask = WatchMask::CLOSE_WRITE
         | WatchMask::MOVED_TO
@@ -72,14 +108,14 @@ fn changes(folder: &Path) -> io::Result<inotify::EventStream<[u8; 1024]>> {
         | WatchMask::MOVE_SELF
         | WatchMask::ONLYDIR;
     inotify.watches().add(folder, mask)?;
-    inotify.into_event_stream([0; 1024])
+    Ok(inotify)
 }
 
 /// # Errors
 /// The file cannot be opened for want of descriptors or memory, which says nothing of its number.
 fn number(path: &Path) -> Result<i32, Failure> {
     let mut text = String::new();
-    let read = fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+    let read = open_file(path).and_then(|file| Ok(file.take(LONGEST).read_to_string(&mut text)?));
     match read.map_err(|error| Failure::of(path.display(), &error)) {
         Ok(_) => Ok(parse(&text)),
         Err(failure) if failure.is_shortage() => Err(failure),

@@ -5,8 +5,7 @@
 //! service that is started again is soon found.
 
 use std::convert::Infallible;
-use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -22,11 +21,14 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::super::attempt::Failure;
 use super::{By, Health};
-use crate::config::{Matching, ProcessTarget, Processes};
+use crate::config::{Matching, ProcessTarget, Processes, open_file};
 use crate::driver::{clock, pidfd};
 
 /// Processes whose end is awaited; of more than these, the end of the others is found by looking.
 const AWAITED: usize = 256;
+
+/// Bytes of a file with the number of a process that are read.
+const LONGEST: u64 = 4096;
 
 /// Bytes of a name that `/proc/PID/comm` keeps.
 const COMM: usize = 15;
@@ -176,10 +178,10 @@ fn read<T>(told: ProcResult<T>) -> Result<Option<T>, Failure> {
 
 /// The number stands in the first line; services such as PostgreSQL write more below it.
 fn of_pid_file(path: &Path) -> Result<Vec<i32>, Failure> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => return Err(Failure::of(path.display(), &error)),
-    };
+    let mut text = Vec::new();
+    let read = open_file(path).and_then(|file| Ok(file.take(LONGEST).read_to_end(&mut text)?));
+    read.map_err(|error| Failure::of(path.display(), &error))?;
+    let text = String::from_utf8_lossy(&text);
     let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).filter(|pid| *pid > 0);
     let pid =
         pid.ok_or_else(|| Failure::new(format_args!("{}: not a number of a process", path.display())))?;
