@@ -60,7 +60,7 @@ fn each(directory: &str, expected: Verdict) -> usize {
     files.len()
 }
 
-fn compare(path: &Path, shown: &str) {
+pub(crate) fn compare(path: &Path, shown: &str) {
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         std::fs::write(path, shown).unwrap();
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vrrp_user::config::{Config, Loaded, Reader};
+use vrrp_user::config::{self, Config, Loaded, Reader, Severity};
 use vrrp_user::protocol::Priority;
 
 fn read(config_id: &str, text: &str) -> Loaded {
@@ -129,4 +129,51 @@ fn an_unknown_block_is_named_and_skipped_whole() {
             "9: unknown block `no_such_block` at the top level"
         ]
     );
+}
+
+/// Errors and warnings of a text, and the last finding.
+fn counted(text: &str) -> (usize, usize, String) {
+    let findings = match config::parse("t", text) {
+        Ok(loaded) => loaded.diagnostics,
+        Err(findings) => findings,
+    };
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    (errors, findings.len() - errors, findings.last().map(ToString::to_string).unwrap_or_default())
+}
+
+#[test]
+fn a_wrong_file_has_no_end_of_findings_and_the_first_are_told() {
+    let more = |kind: &str, line: u32| {
+        format!("t:{line}:1: {kind}: there are more {kind}s than the 100 above, from here on")
+    };
+    for text in ["vrrp_instnace\n".repeat(50_000), "}\n".repeat(50_000), "vrrp_script\n".repeat(50_000)] {
+        assert_eq!(counted(&text), (101, 0, more("error", 101)), "{text:.20}");
+    }
+    let many = |tail: &str| {
+        format!(
+            "vrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {{\n192.0.2.1/24\n}}\n{}{tail}}}",
+            "priority 7\n".repeat(500)
+        )
+    };
+    assert_eq!(counted(&many("")).1, 101);
+    // Warnings keep no error from being told.
+    let (errors, warnings, _) = counted(&many("priorty 7\n"));
+    assert_eq!((errors, warnings), (1, 101));
+    // What a sequence repeats is one finding.
+    assert_eq!(counted("~SEQ(i, 1, 3000) foo bar\n").0, 1);
+}
+
+#[test]
+fn sizes_that_no_configuration_has_are_refused_before_they_fill_the_memory() {
+    for (text, message) in [
+        ("x".repeat(3 << 20), "a line of more than 1048576 letters"),
+        (format!("\"{}", "x\\\n".repeat(2 << 20)), "a line of more than 1048576 letters"),
+        ("a a a a a a a a\n".repeat(150_000), "more than 1048576 words; nothing further is read"),
+    ] {
+        let (errors, _, last) = counted(&text);
+        assert_eq!(errors, 1, "{last}");
+        assert!(last.contains(message), "{last}");
+    }
+    let findings = config::parse("t", &"x".repeat(500_000)).unwrap_err();
+    assert!(findings.iter().all(|finding| finding.message.len() < 2000));
 }

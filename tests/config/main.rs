@@ -24,5 +24,6 @@ mod routes;
 mod rules;
 mod settings;
 mod succession;
+mod tolerance;
 mod vmac;
 mod webhooks;

@@ -96,3 +96,41 @@ fn a_good_file_is_exit_code_0() {
     let output = vrrpx(&["check", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
+
+#[test]
+fn check_tells_what_is_left_out_and_what_matters() {
+    let folder = Folder::new();
+    let check = |text: &str, options: &[&str]| {
+        let file = folder.file("k.conf");
+        std::fs::write(&file, text).unwrap();
+        let output = vrrpx(&[&["check"], options, &[file.to_str().unwrap()]].concat());
+        (output.status.code(), stderr(&output))
+    };
+    let sound =
+        "vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1\n}\n}\n";
+    assert_eq!(check(sound, &[]).0, Some(0));
+    assert_eq!(check(sound, &["--strict"]).0, Some(0));
+    let lost = sound.replace("eth0", "eth0\ngarp_interval 2");
+    assert_eq!(check(&lost, &[]).0, Some(4));
+    let (code, text) = check(&lost, &["--keepalived"]);
+    assert_eq!(code, Some(5), "{text}");
+    assert!(
+        text.contains("k.conf:3:1: left out: unknown keyword `garp_interval` in vrrp_instance"),
+        "{text}"
+    );
+    assert_eq!(check(&lost, &["--keepalived", "--strict"]).0, Some(4));
+    // Under keepalived's name, without its option.
+    let file = folder.file("k.conf");
+    let test = vrrpx(&["keepalived", "-t", "-f", file.to_str().unwrap()]);
+    assert_eq!(test.status.code(), Some(4), "{}", stderr(&test));
+}
+
+#[test]
+fn a_wrong_file_is_told_in_a_few_lines() {
+    let folder = Folder::new();
+    let file = folder.file("k.conf");
+    std::fs::write(&file, "foo bar\n".repeat(400_000)).unwrap();
+    let output = vrrpx(&["check", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).lines().count() <= 202, "{}", stderr(&output).lines().count());
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_user::config::{Config, NotifySettings};
+use vrrp_user::config::{Config, NotifySettings, Tolerance};
 use vrrp_user::daemon::auth::Store;
 use vrrp_user::daemon::control;
 use vrrp_user::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
@@ -30,6 +30,7 @@ async fn open(
 ) -> (Service, RuntimeDir, Arc<Sources>, Queue<Input>, Queue<Report>) {
     let options = RunOptions {
         config: folder.file("none"),
+        tolerance: Tolerance::Strict,
         config_id: None,
         runtime_dir: folder.path().to_owned(),
         metrics: None,

@@ -93,7 +93,9 @@ fn a_dead_mount_behind_an_include_holds_nothing_but_its_reload() -> Result<()> {
         return Ok(());
     }
     pair()?.check(|pair| {
-        let dead = DeadMount::over(&pair.running(0)?.directory().join("dead"))?;
+        // Not in the folder of the daemon, which is removed with it.
+        let folder = std::env::temp_dir().join(format!("vrrpx-dead-{}", std::process::id()));
+        let dead = DeadMount::over(&folder)?;
         let sound = Config::of(instance(200)).to_string();
         let held = format!("include {}/x.conf\n{sound}", dead.path.display());
 
@@ -120,6 +122,8 @@ fn a_dead_mount_behind_an_include_holds_nothing_but_its_reload() -> Result<()> {
         pair.stop(0)?;
         ensure!(!soon.passed(), "the end waits for the mount");
         third.wait()?;
+        drop(dead);
+        fs::remove_dir(&folder)?;
         pair.wait_for_master(1)
     })
 }
@@ -144,7 +148,7 @@ fn a_dead_mount_behind_a_track_file_holds_nothing() -> Result<()> {
     Pair::settled(roles)?.check(|pair| {
         let priority = |pair: &mut Pair| -> Result<u64> {
             let status = pair.running(0)?.status()?;
-            status["instances"][0]["effective"].as_u64().context("no priority")
+            status["instances"][0]["priority"]["effective"].as_u64().context("no priority")
         };
         until("the number counts", SETTLE, || priority(pair).is_ok_and(|it| it == 170))?;
         let dead = DeadMount::over(&folder)?;

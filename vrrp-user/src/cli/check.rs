@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::tell;
-use crate::config::{Diagnostic, Reader};
+use super::{complain, tell};
+use crate::config::{Diagnostic, Reader, Severity, Tolerance};
 use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
@@ -16,7 +16,10 @@ pub(super) struct Arguments {
     /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
     #[arg(long, short = 'i', value_name = "ID")]
     config_id: Option<String>,
-    /// Take warnings as errors
+    /// Leave wrong lines out, as keepalived does [default for /etc/keepalived/keepalived.conf]
+    #[arg(long)]
+    keepalived: bool,
+    /// Take warnings as errors, but for those of what is sound as it is
     #[arg(long)]
     strict: bool,
 }
@@ -24,12 +27,20 @@ pub(super) struct Arguments {
 /// For a file with errors.
 const ERRORS: u8 = 4;
 
+/// For one of which lines are left out.
+const LEFT_OUT: u8 = 5;
+
 pub(super) fn check(arguments: &Arguments) -> ExitCode {
-    match Reader::new(arguments.config_id.as_deref()).load(&arguments.file) {
+    let tolerance = Tolerance::of(&arguments.file, arguments.keepalived);
+    match Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&arguments.file) {
         Ok(loaded) => {
             show(&loaded.diagnostics);
-            if arguments.strict && !loaded.diagnostics.is_empty() {
+            if arguments.strict && loaded.diagnostics.iter().any(|it| !it.is_harmless) {
                 return ExitCode::from(ERRORS);
+            }
+            if loaded.diagnostics.iter().any(|it| it.severity == Severity::LeftOut) {
+                complain("as keepalived does, the daemon runs without what is left out above");
+                return ExitCode::from(LEFT_OUT);
             }
             ExitCode::SUCCESS
         }

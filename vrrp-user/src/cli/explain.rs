@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{complain, print};
-use crate::config::{Explanation, Reader, Surroundings, explain_text};
+use crate::config::{Explanation, Reader, Surroundings, Tolerance, explain_text};
 use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
@@ -26,7 +26,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn explain(arguments: &Arguments) -> ExitCode {
-    let loaded = Reader::new(arguments.config_id.as_deref()).load(&arguments.file);
+    let tolerance = Tolerance::of(&arguments.file, false);
+    let loaded = Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&arguments.file);
     let (explanation, code) = match &loaded {
         Ok(loaded) => (loaded.explain(host()), 0),
         Err(findings) => {

@@ -34,7 +34,7 @@ struct Cli {
 enum Command {
     /// Run the daemon in the foreground
     Run(run::Arguments),
-    /// Check a configuration; exits with 0, 3 (cannot be read) or 4 (has errors)
+    /// Check a configuration; exits with 0, 3 (cannot be read), 4 (has errors) or 5 (lines are left out, as by keepalived)
     Check(check::Arguments),
     /// Show what a configuration comes to: values, where each comes from, times, traps
     Explain(explain::Arguments),
@@ -100,9 +100,10 @@ fn complain(text: &str) {
     tell(format_args!("vrrpx: {text}"));
 }
 
-/// Writes a line to stderr, whose reader may have gone.
+/// Writes a line to stderr, whose reader may have gone. It is made first: stderr has no buffer, and would be written to
+/// once for each piece.
 fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]

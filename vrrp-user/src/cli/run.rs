@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{RUNTIME_DIR, complain};
+use crate::config::{KEEPALIVED_CONF, Tolerance};
 use crate::daemon::log;
 use crate::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
 use crate::daemon::run;
@@ -16,7 +17,7 @@ use crate::daemon::run;
 const UNREADABLE: u8 = 3;
 
 /// Looked for in this order where no file is named.
-const DEFAULT_FILES: [&str; 2] = ["/etc/vrrpx/vrrpx.conf", "/etc/keepalived/keepalived.conf"];
+const DEFAULT_FILES: [&str; 2] = ["/etc/vrrpx/vrrpx.conf", KEEPALIVED_CONF];
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -60,6 +61,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         return ExitCode::from(UNREADABLE);
     };
     let options = RunOptions {
+        tolerance: Tolerance::of(&config, false),
         config,
         config_id: arguments.config_id,
         runtime_dir: arguments.runtime_dir,

@@ -1,10 +1,12 @@
 //! What is wrong with a file, where, and what to write instead.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::source::{Position, Sources};
+use super::tolerance::{Tolerance, digest};
+use super::tree::Statement;
 
 /// One finding, for a person to read.
 ///
@@ -20,12 +22,17 @@ pub struct Diagnostic {
     pub column: u32,
     pub message: String,
     pub help: Option<String>,
+    /// A warning of something that is sound as it is, and that keepalived does as well.
+    pub is_harmless: bool,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Severity {
     /// The configuration can be used; something in it does less, or other, than its author may think.
+    #[default]
     Warning,
+    /// The line is not used, as with keepalived; the rest of the configuration is.
+    LeftOut,
     /// The configuration is refused as a whole.
     Error,
     /// The file itself could not be read.
@@ -36,6 +43,7 @@ impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Warning => "warning",
+            Self::LeftOut => "left out",
             Self::Error | Self::Unreadable => "error",
         })
     }
@@ -43,7 +51,7 @@ impl fmt::Display for Severity {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { severity, file, line, column, message, help } = self;
+        let Self { severity, file, line, column, message, help, .. } = self;
         let message = Printable(message);
         write!(f, "{file}:{line}:{column}: {severity}: {message}")?;
         match help {
@@ -73,6 +81,12 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// Findings of a severity that are kept. A wrong file has no end of them, and the first ones are mended first.
+const KEPT_MAX: usize = 100;
+
+/// Bytes of a message that are kept; it may quote a word of any length.
+const MESSAGE_MAX: usize = 4 * Printable::MOST;
+
 /// Findings in the making: positions are still numbers, and repeated ones are counted.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -80,9 +94,21 @@ pub(super) struct Report {
     /// Index of the first finding of a kind that is told only once.
     counted: HashMap<&'static str, usize>,
     errors: usize,
+    /// What is kept, as a sequence or a definition may be read several times.
+    told: HashSet<(Severity, Position, String)>,
+    kept: BTreeMap<Severity, usize>,
+    /// Those beyond [`KEPT_MAX`]: where the first one is.
+    more: BTreeMap<Severity, Position>,
+    /// Takes the help of a finding that is not kept.
+    dropped: Finding,
+    tolerance: Tolerance,
+    /// Digests of all that was left out.
+    left_out: HashSet<u64>,
+    /// Lines behind a brace that keepalived ignores: for the block around this one, the one around that, and so on.
+    pub(super) moved: VecDeque<Vec<Statement>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Finding {
     severity: Severity,
     at: Position,
@@ -90,6 +116,10 @@ pub(super) struct Finding {
     help: Option<String>,
     /// Later findings of the same kind.
     more: usize,
+    is_kept: bool,
+    /// It is left out, and who is master may depend on it.
+    elects: bool,
+    is_harmless: bool,
 }
 
 impl Finding {
@@ -100,9 +130,62 @@ impl Finding {
     pub(super) fn help_maybe(&mut self, text: Option<String>) {
         self.help = text;
     }
+
+    pub(super) fn is_left_out(&self) -> bool {
+        self.is_kept && self.severity == Severity::LeftOut
+    }
+
+    /// Who is master may depend on what is left out: it is said first.
+    pub(super) fn elects(&mut self, elects: bool) -> &mut Self {
+        if elects && self.severity == Severity::LeftOut && !self.elects {
+            self.elects = true;
+            self.message.push_str("; this may change who is master");
+        }
+        self
+    }
+
+    /// It is no reason for `--strict` to refuse a file.
+    pub(super) fn harmless(&mut self) -> &mut Self {
+        self.is_harmless = true;
+        self
+    }
+
+    /// Help that takes its time to find: none is looked for where the finding is not kept.
+    pub(super) fn help_with(&mut self, find: impl FnOnce() -> Option<String>) {
+        if self.is_kept {
+            self.help = find();
+        }
+    }
 }
 
 impl Report {
+    pub(super) fn new(tolerance: Tolerance) -> Self {
+        Self { tolerance, ..Self::default() }
+    }
+
+    /// Something that keepalived ignores, and so a line to leave out or an error.
+    pub(super) fn left_out(&mut self, at: Position, message: impl Into<String>) -> &mut Finding {
+        let message = message.into();
+        if !self.tolerance.leaves_out(&message) {
+            return self.error(at, message);
+        }
+        self.left_out.insert(digest(&message));
+        self.add(Severity::LeftOut, at, message)
+    }
+
+    /// Whether wrong lines are left out.
+    pub(super) fn is_tolerant(&self) -> bool {
+        self.tolerance != Tolerance::Strict
+    }
+
+    /// What the next reading of the same file leaves out.
+    pub(super) fn known(&self) -> Tolerance {
+        match &self.tolerance {
+            Tolerance::Strict => Tolerance::Strict,
+            _ => Tolerance::Known(Arc::new(self.left_out.clone())),
+        }
+    }
+
     pub(super) fn error(&mut self, at: Position, message: impl Into<String>) -> &mut Finding {
         self.add(Severity::Error, at, message.into())
     }
@@ -116,14 +199,19 @@ impl Report {
     }
 
     /// A warning that is told where it is met first; later ones of the same `kind` only count.
-    pub(super) fn warning_once(&mut self, kind: &'static str, at: Position, message: impl Into<String>) {
-        match self.counted.get(kind).and_then(|index| self.findings.get_mut(*index)) {
-            Some(first) => first.more += 1,
-            None => {
-                self.counted.insert(kind, self.findings.len());
-                self.warning(at, message);
-            }
+    pub(super) fn warning_once(
+        &mut self,
+        kind: &'static str,
+        at: Position,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        let index = self.counted.get(kind).copied().unwrap_or(self.findings.len());
+        if let Some(first) = self.findings.get_mut(index) {
+            first.more += 1;
+        } else if self.warning(at, message).is_kept {
+            self.counted.insert(kind, index);
         }
+        self.findings.get_mut(index).unwrap_or(&mut self.dropped)
     }
 
     pub(super) fn has_errors(&self) -> bool {
@@ -134,33 +222,70 @@ impl Report {
         self.errors
     }
 
-    /// In the order of the files and lines. What is read several times, by a sequence or a definition, is told once.
+    /// Whether there are so many errors that reading on would show no other ones.
+    pub(super) fn is_full(&self) -> bool {
+        self.more.keys().any(|severity| *severity >= Severity::Error)
+    }
+
+    /// First what may change who is master, all in the order of the files and lines, and then whether there are more. What is read several times, by a sequence or a definition, is told once.
     pub(super) fn into_diagnostics(mut self, sources: &Sources) -> Vec<Diagnostic> {
-        self.findings.sort_by_key(|finding| finding.at);
+        self.findings.sort_by_key(|finding| (!finding.elects, finding.at));
+        let more = self.more.into_iter().rev().map(|(severity, at)| Finding {
+            severity,
+            at,
+            message: match severity {
+                Severity::LeftOut => format!("more lines than the {KEPT_MAX} above, from here on"),
+                _ => format!("there are more {severity}s than the {KEPT_MAX} above, from here on"),
+            },
+            ..Finding::default()
+        });
         let mut told = HashSet::new();
         self.findings
             .into_iter()
+            .chain(more)
             .map(|finding| finding.into_diagnostic(sources))
             .filter(|diagnostic| told.insert(diagnostic.clone()))
             .collect()
     }
 
-    fn add(&mut self, severity: Severity, at: Position, message: String) -> &mut Finding {
-        self.errors += usize::from(severity > Severity::Warning);
-        self.findings.push_mut(Finding { severity, at, message, help: None, more: 0 })
+    fn add(&mut self, severity: Severity, at: Position, mut message: String) -> &mut Finding {
+        self.errors += usize::from(severity >= Severity::Error);
+        message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+        let kept = self.kept.entry(severity).or_default();
+        if *kept >= KEPT_MAX {
+            if !self.told.contains(&(severity, at, message)) {
+                self.more.entry(severity).or_insert(at);
+            }
+            return &mut self.dropped;
+        }
+        let is_kept = self.told.insert((severity, at, message.clone()));
+        if !is_kept {
+            return &mut self.dropped;
+        }
+        *kept += 1;
+        self.findings.push_mut(Finding {
+            severity,
+            at,
+            message,
+            help: None,
+            more: 0,
+            is_kept,
+            ..Finding::default()
+        })
     }
 }
 
 impl Finding {
     fn into_diagnostic(self, sources: &Sources) -> Diagnostic {
-        let Self { severity, at, mut message, help, more } = self;
+        let Self { severity, at, mut message, help, more, is_harmless, .. } = self;
         if more > 0 {
             message.push_str(&format!(" (and {more} more)"));
         }
         if let Some(origin) = sources.origin(at) {
             message.push_str(&format!(" (from {origin})"));
         }
-        Diagnostic { severity, file: sources.name(at.file), line: at.line, column: at.column, message, help }
+        let (file, Position { line, column, .. }) = (sources.name(at.file), at);
+        Diagnostic { severity, file, line, column, message, help, is_harmless }
     }
 }
 
@@ -210,6 +335,7 @@ mod tests {
             column: 7,
             message: "no".to_owned(),
             help: None,
+            is_harmless: false,
         };
         assert_eq!(diagnostic.to_string(), "a.conf:3:7: error: no");
         diagnostic.help = Some("yes".to_owned());

@@ -164,7 +164,8 @@ fn host_prefixes(instance: &InstanceDraft, report: &mut Report) {
                  if that is meant",
                 address.address.value
             ),
-        );
+        )
+        .harmless();
     }
 }
 

@@ -23,6 +23,7 @@ mod source;
 mod succession;
 mod template;
 mod text;
+mod tolerance;
 mod tree;
 mod webhook;
 
@@ -47,6 +48,7 @@ pub use model::{
 pub use schema::{KeywordTable, keywords, mask as umask};
 pub use source::Progress;
 pub use succession::{NoRoom, succeed};
+pub use tolerance::{KEEPALIVED_CONF, Tolerance};
 pub use webhook::{Template, TemplateError, Told, WebhookSettings, WebhookUrl};
 
 use diagnostic::Report;
@@ -58,8 +60,10 @@ use source::{FileId, Position, Sources};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
     pub config: Config,
-    /// Warnings only.
+    /// Warnings, and lines that are left out.
     pub diagnostics: Vec<Diagnostic>,
+    /// What a later reading leaves out.
+    pub tolerance: Tolerance,
     file: Arc<str>,
     outline: Vec<Written>,
 }
@@ -85,13 +89,21 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
 pub struct Reader {
     config_id: Arc<str>,
     progress: Progress,
+    tolerance: Tolerance,
 }
 
 impl Reader {
     /// Lines that begin with `@ID` are for the node with this name; without one it is the host's name up to its first
     /// dot.
     pub fn new(config_id: Option<&str>) -> Self {
-        Self { config_id: config_id.map_or_else(host, Into::into), progress: Progress::default() }
+        let config_id = config_id.map_or_else(host, Into::into);
+        Self { config_id, progress: Progress::default(), tolerance: Tolerance::Strict }
+    }
+
+    /// Leaves these lines out instead of refusing the file for them.
+    #[must_use]
+    pub fn tolerating(self, tolerance: Tolerance) -> Self {
+        Self { tolerance, ..self }
     }
 
     /// What is read at the moment, for whoever waits for the end.
@@ -137,7 +149,7 @@ impl Reader {
         includes: Includes<'_>,
         mut sources: Sources,
     ) -> Result<Loaded, Vec<Diagnostic>> {
-        let mut report = Report::default();
+        let mut report = Report::new(self.tolerance.clone());
         let opens_files = matches!(includes, Includes::Follow(_));
         let config_id = Arc::clone(&self.config_id);
         let lines = expand::expand(text, file, includes, config_id, &mut sources, &mut report);
@@ -149,11 +161,12 @@ impl Reader {
         lint::check(&draft, &sources, &mut report);
         let config = resolve::resolve(draft, &mut report);
         let refused = report.has_errors();
+        let tolerance = report.known();
         let diagnostics = report.into_diagnostics(&sources);
         if refused {
             Err(diagnostics)
         } else {
-            Ok(Loaded { config, diagnostics, file: sources.name(file), outline })
+            Ok(Loaded { config, diagnostics, tolerance, file: sources.name(file), outline })
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 /// Number of a file in the order of reading; 0 is the one that was asked for.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct FileId(u32);
 
 /// Number of a definition's text that is read in the place of its name; 0 is none.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct OriginId(u32);
 
 /// Where a word begins. What comes from a definition stands where the definition is used.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Position {
     pub(super) file: FileId,
     /// From 1.

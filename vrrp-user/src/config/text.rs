@@ -29,7 +29,12 @@ pub(super) struct Text {
     pub(super) rows: Vec<Vec<Letter>>,
     /// A comment begins right behind the last letter, without a blank.
     pub(super) comment_follows: bool,
+    /// Where it begins, if it has more than [`LETTERS_MAX`] letters; what is beyond them is left out.
+    pub(super) too_long: Option<Position>,
 }
+
+/// Letters of a line with those that continue it. No word or definition is that long.
+pub(super) const LETTERS_MAX: usize = 1 << 20;
 
 impl Text {
     /// The rows as one, blanks between them.
@@ -87,12 +92,18 @@ impl Reader<'_> {
         let mut text = Text::default();
         let mut row = Vec::new();
         let mut quote = None;
+        let (begin, mut length) = (self.next, 0_usize);
         loop {
             let end = self.row(&mut row, quote.take());
+            if length.saturating_add(row.len()) > LETTERS_MAX {
+                text.too_long = Some(begin);
+                return text;
+            }
             if let End::Quoted(open) = end {
                 quote = Some(open);
                 continue;
             }
+            length = length.saturating_add(row.len()).saturating_add(1);
             let is_empty = row.iter().all(|letter: &Letter| letter.is_blank());
             text.comment_follows =
                 matches!(end, End::Comment) && row.last().is_some_and(|last| !last.is_blank());
@@ -107,7 +118,9 @@ impl Reader<'_> {
 
     /// Up to and including the end of the line.
     fn row(&mut self, row: &mut Vec<Letter>, mut quote: Option<char>) -> End {
-        while let Some(char) = self.rest.peek().copied() {
+        while let Some(char) = self.rest.peek().copied()
+            && row.len() <= LETTERS_MAX
+        {
             let letter = Letter { char, at: self.next };
             match (char, quote) {
                 ('\n', _) => {

@@ -7,7 +7,7 @@ use super::source::Position;
 /// Deeper nesting means nothing in this language.
 const DEPTH_MAX: usize = 16;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Statement {
     pub(super) keyword: Word,
     pub(super) args: Vec<Word>,
@@ -17,6 +17,9 @@ pub(super) struct Statement {
 pub(super) fn build(lines: Vec<Line>, report: &mut Report) -> Vec<Statement> {
     let mut builder = Builder { open: Vec::new(), current: Vec::new(), too_deep: 0, report };
     for line in lines {
+        if builder.report.is_full() {
+            break;
+        }
         builder.line(line);
     }
     builder.finish()
@@ -54,7 +57,9 @@ impl Builder<'_> {
     fn end_statement(&mut self, words: Vec<Word>) {
         let mut words = words.into_iter();
         if let Some(keyword) = words.next().filter(|_| self.too_deep == 0) {
-            self.current.push(Statement { keyword, args: words.collect(), block: None });
+            let mut args: Vec<Word> = words.collect();
+            args.shrink_to_fit();
+            self.current.push(Statement { keyword, args, block: None });
         }
     }
 
@@ -84,7 +89,7 @@ impl Builder<'_> {
                 self.current.push(head);
             }
         } else {
-            self.report.error(at, "`}` without a block that it could close");
+            self.report.left_out(at, "`}` without a block that it could close").elects(true);
         }
     }
 
@@ -93,7 +98,8 @@ impl Builder<'_> {
             head.block = Some(std::mem::replace(&mut self.current, before));
             if !head.keyword.raw.is_empty() {
                 self.report
-                    .error(head.keyword.at, format!("the block of `{}` is not closed", head.keyword.text))
+                    .left_out(head.keyword.at, format!("the block of `{}` is not closed", head.keyword.text))
+                    .elects(true)
                     .help("a `}` is missing");
                 self.current.push(head);
             }

@@ -18,7 +18,7 @@ use tracing::warn;
 use self::options::{Options, Task, read};
 use self::table::{Meaning, ROWS, Takes};
 use super::{RUNTIME_DIR, complain, print};
-use crate::config::Reader;
+use crate::config::{KEEPALIVED_CONF, Reader, Severity, Tolerance};
 use crate::daemon::dump::Dump;
 use crate::daemon::log::syslog::Syslog;
 use crate::daemon::log::{self, LogError};
@@ -33,10 +33,8 @@ pub(super) const NAME: &str = "keepalived";
 /// The version of keepalived whose ways these are; programs that ask decide by it what they may ask for.
 const LIKE: &str = "2.4.3";
 
-const CONFIG: &str = "/etc/keepalived/keepalived.conf";
-
-/// keepalived's codes for what the check of a configuration finds with scripts: some would not be run, or nobody sees
-/// to who may change them.
+/// keepalived's codes for what the check of a configuration finds: lines are left out or scripts would not be run, or
+/// anyone may change them.
 const DISABLED: u8 = 4;
 const UNGUARDED: u8 = 5;
 
@@ -119,7 +117,8 @@ fn run_options(options: Options) -> RunOptions {
     let beside = |pid: &PathBuf| pid.with_extension("vrrpx");
     let folder = options.runtime_dir.or_else(|| options.pid.as_ref().map(beside));
     RunOptions {
-        config: options.config.unwrap_or_else(|| CONFIG.into()),
+        tolerance: Tolerance::AsKeepalived,
+        config: options.config.unwrap_or_else(|| KEEPALIVED_CONF.into()),
         config_id: options.config_id,
         runtime_dir: folder.clone().unwrap_or_else(|| RUNTIME_DIR.into()),
         metrics: options.metrics,
@@ -138,8 +137,9 @@ fn run_options(options: Options) -> RunOptions {
 
 /// Checks a configuration; findings go to the file where one is named.
 fn test(options: &Options, file: Option<&Path>) -> ExitCode {
-    let config = options.config.clone().unwrap_or_else(|| CONFIG.into());
-    let (lines, code) = findings(&Reader::new(options.config_id.as_deref()), &config);
+    let config = options.config.clone().unwrap_or_else(|| KEEPALIVED_CONF.into());
+    let reader = Reader::new(options.config_id.as_deref()).tolerating(Tolerance::AsKeepalived);
+    let (lines, code) = findings(&reader, &config);
     let written = match file {
         Some(file) => File::create(file).and_then(|mut file| file.write_all(lines.as_bytes())),
         None => io::stderr().lock().write_all(lines.as_bytes()),
@@ -159,7 +159,9 @@ fn findings(reader: &Reader, config: &Path) -> (String, u8) {
                 // Writing to a string cannot fail.
                 let _ = writeln!(lines, "{line}");
             }
+            let left_out = loaded.diagnostics.iter().any(|it| it.severity == Severity::LeftOut);
             let code = match scripts.lines.len() {
+                _ if left_out => DISABLED,
                 _ if scripts.unguarded => UNGUARDED,
                 0 => 0,
                 _ => DISABLED,

@@ -19,12 +19,14 @@ use self::sequence::Sequence;
 use self::substitute::{DEPTH_MAX, Stop, Substitution};
 use super::diagnostic::Report;
 use super::file::{self, FileError};
-use super::lexer::{self, Line, Token};
+use super::lexer::{self, Line, Token, Word};
 use super::source::{FileId, Position, Sources};
 use super::text::{self, Letter, Text, trim, trim_start};
 
-/// Bytes of one file.
+/// Bytes of one file, and of all together.
 const FILE_MAX: u64 = 64 << 20;
+/// Words and braces, with what definitions and sequences make: a few hundred for each instance that there may be.
+const WORDS_MAX: usize = 1 << 20;
 /// Files that one configuration may consist of.
 const FILES_MAX: usize = 4096;
 /// Files that include one another.
@@ -59,8 +61,14 @@ pub(super) fn expand(
     report: &mut Report,
 ) -> Vec<Line> {
     let substitution = Substitution::new(sources, report, Definitions::new(config_id));
-    let mut expander =
-        Expander { substitution, reading: Vec::new(), strictness: Strictness::default(), lines: Vec::new() };
+    let mut expander = Expander {
+        substitution,
+        reading: Vec::new(),
+        strictness: Strictness::default(),
+        lines: Vec::new(),
+        bytes: 0,
+        words: 0,
+    };
     if let Includes::Follow(path) = includes {
         expander.reading.push(canonical(path));
     }
@@ -73,7 +81,8 @@ pub(super) fn expand(
 /// The text of a file; bytes that are not UTF-8 become replacement characters.
 pub(super) fn read(path: &Path) -> Result<String, FileError> {
     let (bytes, _) = file::read(path, FILE_MAX)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 struct Expander<'a> {
@@ -83,6 +92,9 @@ struct Expander<'a> {
     /// Of `include_check`, in this file and in those that it includes.
     strictness: Strictness,
     lines: Vec<Line>,
+    /// Read so far, of all files.
+    bytes: u64,
+    words: usize,
 }
 
 impl Expander<'_> {
@@ -92,7 +104,22 @@ impl Expander<'_> {
             report.error(at, "there is a zero byte: this is no text").help("save it as UTF-8");
             return Err(Stop);
         }
+        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > FILE_MAX {
+            let message = format!("the files have more than {} MiB together", FILE_MAX >> 20);
+            self.substitution.report.error(Position::start_of(file), message);
+            return Err(Stop);
+        }
         for text in text::lines(text, file) {
+            if self.substitution.report.is_full() {
+                return Err(Stop);
+            }
+            if let Some(at) = text.too_long {
+                let message = format!("a line of more than {} letters", text::LETTERS_MAX);
+                self.substitution.report.error(at, message).help("this is no configuration of keepalived");
+                return Err(Stop);
+            }
             self.text(text, includes)?;
         }
         Ok(())
@@ -235,7 +262,15 @@ impl Expander<'_> {
         comment_follows: bool,
         includes: Includes<'_>,
     ) -> Result<(), Stop> {
-        let line = lexer::line(letters, comment_follows, self.substitution.report);
+        let mut line = lexer::line(letters, comment_follows, self.substitution.report);
+        self.words = self.words.saturating_add(line.tokens.len());
+        if let Some(Token::Word(Word { at, .. }) | Token::Open(at) | Token::Close(at)) = line.tokens.first()
+            && self.words > WORDS_MAX
+        {
+            let message = format!("more than {WORDS_MAX} words; nothing further is read");
+            self.substitution.report.error(*at, message);
+            return Err(Stop);
+        }
         match line.tokens.first() {
             None => {}
             Some(Token::Word(first)) if let Some(strictness) = Strictness::of(first) => {
@@ -245,6 +280,7 @@ impl Expander<'_> {
                 if matches!(first, Token::Word(keyword) if keyword.raw == "include_check") {
                     self.include_check(&line);
                 }
+                line.tokens.shrink_to_fit();
                 self.lines.push(line);
             }
         }

@@ -185,7 +185,7 @@ impl Explanation {
 impl From<&Diagnostic> for Finding {
     fn from(diagnostic: &Diagnostic) -> Self {
         let gravity = match diagnostic.severity {
-            Severity::Warning => Gravity::Warning,
+            Severity::Warning | Severity::LeftOut => Gravity::Warning,
             Severity::Error | Severity::Unreadable => Gravity::Error,
         };
         let Diagnostic { message, help, .. } = diagnostic;

@@ -33,7 +33,7 @@ pub(super) fn resolve(
     for draft in advertised {
         if draft.address.value.is_ipv6() != (family == Family::V6) {
             report
-                .error(
+                .left_out(
                     draft.address.at,
                     format!("{} is not of the family of the first address", draft.address.value),
                 )

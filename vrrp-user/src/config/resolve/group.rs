@@ -83,8 +83,11 @@ pub(super) fn resolve(
 }
 
 fn unknown(name: &str, at: Position, instances: &[InstanceDraft], report: &mut Report) {
-    let help = did_you_mean(name, instances.iter().map(|instance| &*instance.name.value));
-    report.error(at, format!("there is no vrrp_instance `{name}`")).help_maybe(help);
+    let names = instances.iter().map(|instance| &*instance.name.value);
+    report
+        .left_out(at, format!("there is no vrrp_instance `{name}`"))
+        .elects(true)
+        .help_with(|| did_you_mean(name, names));
 }
 
 /// What a member tracks itself stays as it is.

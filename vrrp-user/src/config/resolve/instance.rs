@@ -327,6 +327,7 @@ fn padded(password: &At<String>, report: &mut Report) -> [u8; 8] {
     if password.value.len() > padded.len() {
         report
             .warning(password.at, "only the first 8 bytes of `auth_pass` are used")
+            .harmless()
             .help("keepalived cuts it as well, so the nodes still agree");
     }
     padded

@@ -161,9 +161,12 @@ impl Names {
         let Some(script) = self.scripts.get(&(class, name.clone())) else {
             let (what, block) = class.blocks();
             let names = self.scripts.keys().filter(|(other, _)| *other == class).map(|(_, name)| &**name);
-            let help = did_you_mean(name, names)
-                .unwrap_or_else(|| format!("write a block `{block} {name} {{ … }}`"));
-            report.error(track.name.at, format!("there is no {what} `{name}`")).help(help);
+            report.left_out(track.name.at, format!("there is no {what} `{name}`")).elects(true).help_with(
+                || {
+                    did_you_mean(name, names)
+                        .or_else(|| Some(format!("write a block `{block} {name} {{ … }}`")))
+                },
+            );
             return None;
         };
         let script = script.clone()?;

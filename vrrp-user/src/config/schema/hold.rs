@@ -73,7 +73,7 @@ fn damping(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
         [option, ..] => {
             report
                 .error(option.at, format!("unknown option `{}` of `damping`", option.text))
-                .help_maybe(did_you_mean(&option.text, ["hold"]));
+                .help_with(|| did_you_mean(&option.text, ["hold"]));
             None
         }
     };

@@ -347,7 +347,7 @@ fn state(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Rep
         "BACKUP" => false,
         other => {
             let help = did_you_mean(other, ["MASTER", "BACKUP"]);
-            report.error(word.at, format!("`state` is MASTER or BACKUP, not `{other}`")).help_maybe(help);
+            report.left_out(word.at, format!("`state` is MASTER or BACKUP, not `{other}`")).help_maybe(help);
             return;
         }
     };
@@ -368,8 +368,11 @@ fn auth_type(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut R
         "AH" => AuthType::Ah,
         other => {
             let help = did_you_mean(other, ["PASS", "AH"]);
-            report.error(word.at, format!("`auth_type` is PASS or AH, not `{other}`")).help_maybe(help);
-            return;
+            report
+                .left_out(word.at, format!("`auth_type` is PASS or AH, not `{other}`"))
+                .elects(true)
+                .help_maybe(help);
+            AuthType::None
         }
     };
     auth.kind = Some(At { value, at: word.at });

@@ -53,7 +53,7 @@ pub(super) use track::TrackDraft;
 pub(super) use vmac::VmacDraft;
 pub(super) use webhook::WebhookDraft;
 
-use super::diagnostic::{Report, did_you_mean};
+use super::diagnostic::{Report, did_you_mean, nearest};
 use super::lexer::Word;
 use super::source::At;
 use super::tree::Statement;
@@ -175,11 +175,34 @@ fn read_block<T>(
     target: &mut T,
     report: &mut Report,
 ) {
-    let mut seen = HashSet::new();
-    for statement in statements {
+    read_lines(tables, place, statements, &mut HashSet::new(), target, report);
+}
+
+fn read_lines<T>(
+    tables: Tables<T>,
+    place: &str,
+    statements: &[Statement],
+    seen: &mut HashSet<&'static str>,
+    target: &mut T,
+    report: &mut Report,
+) {
+    let mut rest = statements;
+    while let Some((statement, behind)) = rest.split_first() {
+        rest = behind;
+        if report.is_full() {
+            return;
+        }
         let keyword = &statement.keyword;
         let Some(row) = tables.iter().copied().flatten().find(|row| row.is(&keyword.text)) else {
             unknown(tables, place, statement, report);
+            // keepalived ignores the brace as well: the lines belong to this block, and their `}` closes it.
+            if let Some(inner) = statement.block.as_ref().filter(|_| report.is_tolerant()) {
+                read_lines(tables, place, inner, seen, target, report);
+                if place != root::TOP_LEVEL {
+                    report.moved.push_back(rest.to_vec());
+                    return;
+                }
+            }
             continue;
         };
         if row.kind.is_single() && !seen.insert(row.keyword) {
@@ -188,29 +211,79 @@ fn read_block<T>(
                 format!("`{}` is written twice in this block; the last one counts", row.keyword),
             );
         }
+        // What is for the blocks around this one is not for those in it.
+        let pending = std::mem::take(&mut report.moved);
         read_statement(row, statement, target, report);
+        let mut moved = std::mem::replace(&mut report.moved, pending);
+        if place == root::TOP_LEVEL {
+            // No brace closes it.
+            moved.iter().for_each(|lines| read_lines(tables, place, lines, seen, target, report));
+        } else if let Some(lines) = moved.pop_front() {
+            read_lines(tables, place, &lines, seen, target, report);
+            report.moved.extend(moved);
+            report.moved.push_back(rest.to_vec());
+            return;
+        }
     }
 }
 
-/// Errors after which no more known words are looked for.
-const SUGGESTIONS_MAX: usize = 1000;
+/// Keywords that an election, or the understanding with its peers, depends on.
+const ELECTING: &[&str] = &[
+    "advert_int",
+    "auth_hmac",
+    "auth_pass",
+    "auth_type",
+    "authentication",
+    "fall",
+    "global_tracking",
+    "interface",
+    "interval",
+    "native_ipv6",
+    "nopreempt",
+    "preempt",
+    "preempt_delay",
+    "priority",
+    "rise",
+    "script",
+    "timeout",
+    "track_file",
+    "track_interface",
+    "track_process",
+    "track_script",
+    "unicast_peer",
+    "unicast_src_ip",
+    "version",
+    "virtual_ipaddress",
+    "virtual_router_id",
+    "vrrp_instance",
+    "vrrp_script",
+    "vrrp_sync_group",
+    "vrrp_version",
+    "weight",
+];
+
+/// Whether a word that is left out is one of them, or was meant to be.
+fn elects(word: &str) -> bool {
+    nearest(word, ELECTING.iter().copied()).is_some()
+}
 
 fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mut Report) {
     let keyword = &statement.keyword;
     let what = if statement.block.is_some() { "block" } else { "keyword" };
-    let help = match root::home_of(&keyword.text) {
+    let help = || match root::home_of(&keyword.text) {
         Some(home) if home == root::TOP_LEVEL => {
             Some(format!("`{}` belongs to the top level; is a `}}` missing before it?", keyword.text))
         }
         Some(home) => Some(format!("`{}` belongs in `{home}`", keyword.text)),
-        // Where hardly a line is known, the file is another one, and comparing takes its time.
-        None if report.errors() >= SUGGESTIONS_MAX => None,
         None => did_you_mean(&keyword.text, tables.iter().copied().flatten().map(|row| row.keyword)),
     };
     let preposition = if place == root::TOP_LEVEL { "at" } else { "in" };
-    report
-        .error(keyword.at, format!("unknown {what} `{}` {preposition} {place}", keyword.text))
-        .help_maybe(help);
+    let message = format!("unknown {what} `{}` {preposition} {place}", keyword.text);
+    let finding = report.left_out(keyword.at, message);
+    finding.help_with(help);
+    if finding.is_left_out() {
+        finding.elects(statement.block.is_some() || elects(&keyword.text));
+    }
 }
 
 fn read_statement<T>(row: &Row<T>, statement: &Statement, target: &mut T, report: &mut Report) {
@@ -247,11 +320,12 @@ fn takes_effect<T>(row: &Row<T>, keyword: &Word, args: &[Word], report: &mut Rep
         Effect::Refused(reason) => {
             report.error(keyword.at, format!("`{name}` is not supported yet: {reason}"));
         }
-        Effect::Foreign => report.warning_once(
-            "load balancer",
-            keyword.at,
-            format!("`{name}` is skipped: it belongs to keepalived's load balancer, and this daemon does VRRP only"),
-        ),
+        Effect::Foreign => {
+            let message = format!(
+                "`{name}` is skipped: it belongs to keepalived's load balancer, and this daemon does VRRP only"
+            );
+            report.warning_once("load balancer", keyword.at, message).harmless();
+        }
     }
     false
 }
@@ -312,9 +386,10 @@ fn read_options<T>(
     let mut rest = words;
     while let Some((option, after)) = rest.split_first() {
         let Some(row) = rows.iter().find(|row| row.is(&option.text)) else {
-            let help = did_you_mean(&option.text, rows.iter().map(|row| row.keyword))
-                .unwrap_or_else(|| "one entry per line, its options behind it".to_owned());
-            report.error(option.at, format!("unknown option `{}` {place}", option.text)).help(help);
+            report.error(option.at, format!("unknown option `{}` {place}", option.text)).help_with(|| {
+                let known = did_you_mean(&option.text, rows.iter().map(|row| row.keyword));
+                known.or_else(|| Some("one entry per line, its options behind it".to_owned()))
+            });
             return;
         };
         let takes = match (&row.kind, row.effect) {

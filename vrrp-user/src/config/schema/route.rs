@@ -189,7 +189,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
                 let known = WORDS.iter().copied().chain(RouteOption::ALL.iter().map(|(name, _)| *name));
                 report
                     .error(word.at, format!("unknown word `{text}` in a route"))
-                    .help_maybe(did_you_mean(text, known));
+                    .help_with(|| did_you_mean(text, known));
                 return None;
             }
         }

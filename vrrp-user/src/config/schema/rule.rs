@@ -168,7 +168,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             text => {
                 report
                     .error(at, format!("unknown word `{text}` in a rule"))
-                    .help_maybe(did_you_mean(text, WORDS));
+                    .help_with(|| did_you_mean(text, WORDS));
                 return None;
             }
         }

@@ -107,7 +107,11 @@ pub(super) fn read_integer(
         Ok(value) if (low..=high).contains(&value) => Some(At { value, at: word.at }),
         _ => {
             report
-                .error(word.at, format!("`{keyword}` is a number from {low} to {high}, not `{}`", word.text));
+                .left_out(
+                    word.at,
+                    format!("`{keyword}` is a number from {low} to {high}, not `{}`", word.text),
+                )
+                .elects(super::elects(keyword));
             None
         }
     }
@@ -136,10 +140,9 @@ pub(super) fn read_seconds(
         Some(value) if (low..=high).contains(&value) => Some(At { value, at: word.at }),
         _ => {
             let (low, high) = (low.as_secs_f64(), high.as_secs_f64());
-            report.error(
-                word.at,
-                format!("`{keyword}` is a number of seconds from {low} to {high}, not `{}`", word.text),
-            );
+            let message =
+                format!("`{keyword}` is a number of seconds from {low} to {high}, not `{}`", word.text);
+            report.left_out(word.at, message).elects(super::elects(keyword));
             None
         }
     }

@@ -196,7 +196,7 @@ fn param_match(it: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut
         other => {
             report
                 .error(word.at, format!("`param_match` is `initial` or `partial`, not `{other}`"))
-                .help_maybe(did_you_mean(other, ["initial", "partial"]));
+                .help_with(|| did_you_mean(other, ["initial", "partial"]));
             None
         }
     };

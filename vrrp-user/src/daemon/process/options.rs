@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::config::{Reader, Tolerance};
 use crate::driver::xdp::Mode;
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunOptions {
     pub config: PathBuf,
     /// Name of this node in the lines `@ID …`, where it is not the host's.
     pub config_id: Option<String>,
+    /// Wrong lines of it that are left out.
+    pub tolerance: Tolerance,
     /// Lock, pid and control socket; no two daemons share one.
     pub runtime_dir: PathBuf,
     /// Where metrics are served, if at all.
@@ -25,6 +29,13 @@ pub struct RunOptions {
     /// Try for the real-time class and locked memory.
     pub realtime: bool,
     pub process: ProcessOptions,
+}
+
+impl RunOptions {
+    /// For the configuration.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.config_id.as_deref()).tolerating(self.tolerance.clone())
+    }
 }
 
 /// How the process shows itself to the system; all off for `vrrpx run`.

@@ -70,7 +70,7 @@ impl Readings {
     /// Begins the reading that was asked for. Must be called within a runtime.
     pub fn begin(&mut self, options: &RunOptions, sign: Option<Arc<str>>) {
         self.served = self.next.take().unwrap_or_default();
-        let reader = Reader::new(options.config_id.as_deref());
+        let reader = options.reader();
         let progress = reader.progress();
         let (answer, answered) = oneshot::channel();
         if Arc::strong_count(&self.threads) > HANGING_MAX {
@@ -110,7 +110,7 @@ impl Readings {
 }
 
 fn prepare(reader: &Reader, options: &RunOptions) -> Outcome {
-    let Usable { mut config, warnings } = run::load(reader, options).map_err(|error| match error {
+    let Usable { mut config, warnings, .. } = run::load(reader, options).map_err(|error| match error {
         RunError::Config(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
         other => vec![other.to_string()],
     })?;

@@ -56,10 +56,11 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     }
     let offset = settle_clock();
     let started = clock::now();
-    let mut config = prepare::load_first(options)?;
+    let (mut config, tolerance) = prepare::load_first(options)?;
     prepare::prepare(&mut config)?;
     prepare::present(&config.globals.process, options);
-    let options = &prepare::placed(options, &config.globals.process);
+    // A reload refuses what is new and wrong.
+    let options = &RunOptions { tolerance, ..prepare::placed(options, &config.globals.process) };
     let predecessor = if options.takeover { takeover::meet(&options.runtime_dir, &config)? } else { None };
     // Until it has left, all that is set on the host is the other one's.
     ownership::set_ours(predecessor.is_none());

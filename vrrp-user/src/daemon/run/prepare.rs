@@ -12,7 +12,7 @@ use nix::sys::stat::{Mode, umask};
 use tracing::warn;
 
 use super::error::RunError;
-use crate::config::{Config, Diagnostic, ProcessSettings, Reader};
+use crate::config::{Config, Diagnostic, ProcessSettings, Reader, Severity, Tolerance};
 use crate::daemon::host::places;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::{self, MissingCapabilities};
@@ -22,22 +22,30 @@ use crate::daemon::process::preflight::{self, MissingCapabilities};
 pub(in crate::daemon) struct Usable {
     pub(in crate::daemon) config: Config,
     pub(in crate::daemon) warnings: Vec<Diagnostic>,
+    pub(in crate::daemon) tolerance: Tolerance,
 }
 
 pub(in crate::daemon) fn load(reader: &Reader, options: &RunOptions) -> Result<Usable, RunError> {
     let loaded = reader.load(&options.config).map_err(RunError::Config)?;
     let mut config = loaded.config;
     places::find(&mut config)?;
-    Ok(Usable { config, warnings: loaded.diagnostics })
+    Ok(Usable { config, warnings: loaded.diagnostics, tolerance: loaded.tolerance })
 }
 
 /// Reads the configuration of a start; a signal ends the process as long as a file system does not answer.
-pub(super) fn load_first(options: &RunOptions) -> Result<Config, RunError> {
-    let Usable { config, warnings } = load(&Reader::new(options.config_id.as_deref()), options)?;
+pub(super) fn load_first(options: &RunOptions) -> Result<(Config, Tolerance), RunError> {
+    let Usable { config, warnings, tolerance } = load(&options.reader(), options)?;
+    let left_out = warnings.iter().filter(|warning| warning.severity == Severity::LeftOut).count();
+    if left_out > 0 {
+        warn!(
+            "{left_out} lines of {} are left out, as with keepalived; see them below, and with: vrrpx check --keepalived",
+            options.config.display()
+        );
+    }
     for warning in &warnings {
         warn!("{warning}");
     }
-    Ok(config)
+    Ok((config, tolerance))
 }
 
 /// Checks what the process may do and what scripts it may run.

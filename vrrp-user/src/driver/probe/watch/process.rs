@@ -241,6 +241,7 @@ fn end_of(pid: i32) -> io::Result<AsyncFd<OwnedFd>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::process::{Child, Command};
     use std::sync::Mutex;
 

@@ -1,0 +1,169 @@
+//! Files with faults that keepalived logs and runs with: the same instances come of them here.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use vrrp_tests::require;
+use vrrp_user::config::{Config, Diagnostic, Loaded, Reader, Severity, Tolerance};
+
+use crate::corpus::compare;
+
+/// By name: VRID, priority, and the addresses that are advertised.
+type Instances = BTreeMap<String, (u8, u8, Vec<String>)>;
+
+/// Runs keepalived with the configuration on its standard input, in a network and a `/tmp` of its own, and prints what
+/// it writes of its state; its exit code is the script's where it does not run.
+const RUN: &str = r#"
+mount --make-rprivate / && mount -t tmpfs tolerance /tmp && cat > /tmp/k.conf || exit 99
+ip link set lo up
+ip link add lan0 type veth peer name lan1 && ip link set lan0 up && ip link set lan1 up || exit 99
+ip address add 192.0.2.100/24 dev lan0
+keepalived -n -l -P -f /tmp/k.conf -p /tmp/pid -r /tmp/vrrp > /tmp/log 2>&1 &
+pid=$!
+for _ in $(seq 100); do
+    kill -0 $pid 2> /dev/null || { wait $pid; exit $?; }
+    grep -q 'no configuration to run' /tmp/log && { kill $pid; wait $pid; exit 0; }
+    [ -s /tmp/vrrp ] && grep -q 'Entering BACKUP STATE' /tmp/log && break
+    sleep 0.1
+done
+kill -USR1 "$(cat /tmp/vrrp)"
+for _ in $(seq 50); do [ -s /tmp/keepalived.data ] && break; sleep 0.1; done
+sleep 0.2
+kill $pid; wait $pid
+cat /tmp/keepalived.data
+"#;
+
+#[test]
+fn what_keepalived_starts_on_starts_here_with_the_same_instances() {
+    if !["root", "ip", "keepalived"].into_iter().all(require) {
+        return;
+    }
+    let files = files();
+    assert_eq!(files.len(), 21);
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let ours = tolerant(&name, &text).map(|loaded| ours(&loaded.config)).ok();
+        assert_eq!(ours, theirs(&text), "{name}");
+    }
+}
+
+#[test]
+fn each_line_that_is_left_out_is_named_and_a_strict_reading_refuses_it() {
+    for path in files() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let shown = |findings: &[Diagnostic]| findings.iter().map(|it| format!("{it}\n")).collect::<String>();
+        let found = match tolerant(&name, &text) {
+            Ok(loaded) => {
+                let left_out = loaded.diagnostics.iter().any(|it| it.severity == Severity::LeftOut);
+                assert!(left_out, "{name}: {}", shown(&loaded.diagnostics));
+                shown(&loaded.diagnostics)
+            }
+            Err(findings) => shown(&findings),
+        };
+        compare(&path.with_extension("expected"), &found);
+        assert!(Reader::new(None).parse(&name, &text).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn what_may_change_who_is_master_is_said_first() {
+    let text = "vrrp_instance a {\nfoo 1\ninterface lan0\nvirtual_router_id 1\nprioirty 200\nvirtual_ipaddress {\n\
+                192.0.2.1/24\nfd00::1/64\n}\n}\n";
+    let loaded = tolerant("t", text).unwrap();
+    let lines: Vec<u32> = loaded.diagnostics.iter().map(|it| it.line).collect();
+    assert_eq!(lines, [5, 2, 8], "{:?}", loaded.diagnostics);
+    assert!(loaded.diagnostics[0].message.ends_with("; this may change who is master"));
+}
+
+#[test]
+fn a_later_reading_leaves_out_what_was_known_and_refuses_what_is_new() {
+    let instance = |more: &str| {
+        format!(
+            "vrrp_instance a {{\ninterface lan0\nvirtual_router_id 1\n{more}\nvirtual_ipaddress {{\n192.0.2.1/24\n}}\n}}\n"
+        )
+    };
+    let first = tolerant("t", &instance("garp_interval 2")).unwrap();
+    let again = |text: &str| Reader::new(None).tolerating(first.tolerance.clone()).parse("t", text);
+    let moved = again(&format!("\n\n{}", instance("priority 20\ngarp_interval 3"))).unwrap();
+    assert_eq!(moved.config.instances[0].settings.priority.0, 20);
+    assert_eq!(moved.tolerance, first.tolerance);
+    let findings = again(&instance("garp_interval 2\nprioirty 20")).unwrap_err();
+    let errors: Vec<&str> =
+        findings.iter().filter(|it| it.severity == Severity::Error).map(|it| it.message.as_str()).collect();
+    assert_eq!(errors, ["unknown keyword `prioirty` in vrrp_instance"]);
+    let strict = Reader::new(None).parse("t", &instance("")).unwrap();
+    assert_eq!(strict.tolerance, Tolerance::Strict);
+}
+
+#[test]
+fn keepalived_s_name_and_path_are_tolerant_and_nothing_else_is() {
+    let of = |path: &str, name| Tolerance::of(Path::new(path), name);
+    assert_eq!(of("/etc/keepalived/keepalived.conf", false), Tolerance::AsKeepalived);
+    assert_eq!(of("/etc/vrrpx/vrrpx.conf", true), Tolerance::AsKeepalived);
+    assert_eq!(of("/etc/vrrpx/vrrpx.conf", false), Tolerance::Strict);
+    assert_eq!(of("keepalived.conf", false), Tolerance::Strict);
+}
+
+fn tolerant(name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    Reader::new(None).tolerating(Tolerance::AsKeepalived).parse(name, text)
+}
+
+fn files() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/tolerated");
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|it| it == "conf")).collect();
+    files.sort();
+    files
+}
+
+fn ours(config: &Config) -> Instances {
+    let instances = config.instances.iter().map(|instance| {
+        let settings = &instance.settings;
+        let addresses =
+            settings.addresses.advertised.iter().map(|it| format!("{}/{}", it.address, it.prefix)).collect();
+        (settings.name.to_string(), (settings.vrid.number(), settings.priority.0, addresses))
+    });
+    instances.collect()
+}
+
+/// `None` where keepalived does not run.
+fn theirs(text: &str) -> Option<Instances> {
+    let mut run = Command::new("unshare")
+        .args(["--net", "--mount", "bash", "-c", RUN])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    run.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = run.wait_with_output().unwrap();
+    if output.status.code() == Some(2) {
+        return None;
+    }
+    assert!(output.status.success(), "{}", output.status);
+    let mut instances = Instances::new();
+    let mut current: Option<&mut (u8, u8, Vec<String>)> = None;
+    let mut in_addresses = false;
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let value = line.split_once(" = ").map(|(_, value)| value.to_owned()).unwrap_or_default();
+        if line.starts_with(" VRRP Instance = ") {
+            current = Some(instances.entry(value).or_default());
+        } else if let Some(instance) = &mut current {
+            if line.starts_with("   Virtual Router ID = ") {
+                instance.0 = value.parse().unwrap();
+            } else if line.starts_with("   Priority = ") {
+                instance.1 = value.parse().unwrap();
+            }
+            let is_address = line.starts_with("     ") && in_addresses;
+            if is_address {
+                instance.2.push(line.split_whitespace().next().unwrap().to_owned());
+            }
+            in_addresses = line.starts_with("   Virtual IP") || is_address;
+        }
+    }
+    Some(instances)
+}
