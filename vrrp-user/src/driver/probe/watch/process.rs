@@ -179,8 +179,8 @@ fn read<T>(told: ProcResult<T>) -> Result<Option<T>, Failure> {
 /// The number stands in the first line; services such as PostgreSQL write more below it.
 fn of_pid_file(path: &Path) -> Result<Vec<i32>, Failure> {
     let mut text = Vec::new();
-    let read = open_file(path).and_then(|file| Ok(file.take(LONGEST).read_to_end(&mut text)?));
-    read.map_err(|error| Failure::of(path.display(), &error))?;
+    let taken = open_file(path).and_then(|file| Ok(file.take(LONGEST).read_to_end(&mut text)?));
+    taken.map_err(|error| Failure::of(path.display(), &error))?;
     let text = String::from_utf8_lossy(&text);
     let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).filter(|pid| *pid > 0);
     let pid =
