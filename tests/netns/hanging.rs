@@ -21,14 +21,14 @@ use crate::ours;
 const SOON: Duration = Duration::from_secs(4);
 
 /// A file system whose server never answers, as NFS without its server.
-struct DeadMount {
+pub(crate) struct DeadMount {
     path: PathBuf,
     /// Its end wakes those who wait.
     _server: File,
 }
 
 impl DeadMount {
-    fn over(path: &Path) -> Result<Self> {
+    pub(crate) fn over(path: &Path) -> Result<Self> {
         let server = File::options().read(true).write(true).open("/dev/fuse").context("/dev/fuse")?;
         let options = format!("fd={},rootmode=40755,user_id=0,group_id=0", server.as_raw_fd());
         fs::create_dir_all(path)?;

@@ -1,20 +1,18 @@
 //! The process itself: scheduling, name, mask, and scripts around it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode as Rung};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
 
+use crate::hanging::DeadMount;
 use crate::ours;
 
 /// One node with these lines in `global_defs`.
@@ -173,8 +171,7 @@ fn a_file_is_there_while_a_reload_reads() -> Result<()> {
         return Ok(());
     }
     let directory = Directory::private()?;
-    let (reading, part) = (directory.path().join("reading"), directory.path().join("part.conf"));
-    mkfifo(&part, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    let (reading, folder) = (directory.path().join("reading"), directory.path().join("dead"));
     let globals = vec![format!("reload_file {}", reading.display())];
     node(globals, Instance::v3(200))?.check(|pair| {
         pair.start(0)?;
@@ -182,11 +179,12 @@ fn a_file_is_there_while_a_reload_reads() -> Result<()> {
         ensure!(!reading.exists(), "it is there without a reload");
         let config = pair.roles.first().context("no node")?.config.to_string();
         let file = pair.running(0)?.directory().join("keepalived.conf");
-        fs::write(file, format!("{config}include {}\n", part.display()))?;
+        let dead = DeadMount::over(&folder)?;
+        fs::write(file, format!("{config}include {}/part.conf\n", folder.display()))?;
         pair.running(0)?.process().signal(nix::sys::signal::Signal::SIGHUP)?;
         until("the file", SETTLE, || reading.exists())?;
-        // The reader waits for the included file to come to its end.
-        OpenOptions::new().write(true).open(&part)?.write_all(b"\n")?;
+        // The reader waits no more.
+        drop(dead);
         until("its end", SETTLE, || !reading.exists())
     })
 }
