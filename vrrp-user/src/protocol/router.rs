@@ -138,7 +138,8 @@ impl Router {
         }
     }
 
-    /// Of a master that is watched, [`Event::Seen`] must tell before any other event is handled, which may end the watch.
+    /// [`Event::Seen`] of a watched master comes before an advert of its instance, and before a track that changes a
+    /// priority: these may end the watch.
     pub fn handle(&mut self, event: &Event, now: Timestamp) {
         match *event {
             Event::Startup => self.on_all(now, Instance::startup),

@@ -245,7 +245,10 @@ impl Engine {
                     }
                 }
                 Input::Event(event) => {
-                    self.catch_all_up(now);
+                    // Only these can make a watched master a lower one; others end a watch in Fault, or find none.
+                    if matches!(event, Event::Track(..) | Event::Value(..)) {
+                        self.catch_all_up(now);
+                    }
                     self.take_event(&event, now);
                 }
                 Input::Reconfigure(changes) => {
