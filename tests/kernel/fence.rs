@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use vrrp_tests::arp::ArpProber;
 use vrrp_tests::daemon::Instance;
 use vrrp_tests::lab::VIRTUAL_V4;
@@ -30,8 +30,7 @@ fn a_killed_master_answers_no_more_when_its_heir_does() -> Result<()> {
         let prober = asked(pair)?;
         let since = pair.mark();
         // The guard too, so that the addresses stay.
-        let killed = pair.running(0)?.process().tree();
-        killed.iter().try_for_each(|pid| kill(*pid, Signal::SIGKILL))?;
+        pair.running(0)?.kill();
         ensure_fenced(pair, &prober, since)?;
         ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address was removed by others");
         // What is left is found by the next daemon of the same directory.

@@ -193,8 +193,8 @@ fn without_its_guard_the_fence_holds_all_the_same() -> Result<()> {
             Ok(pair.running(0)?.guard().ok().filter(|it| *it != first))
         })?;
         let since = realtime();
-        pair.running(0)?.process().signal(Signal::SIGKILL)?;
-        kill(second, Signal::SIGKILL)?;
+        pair.running(0)?.kill();
+        ensure!(!is_there(second), "another guard has outlived the daemon");
         ensure_fenced(pair, &prober, since)?;
         ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "somebody has removed the address");
         let answers = prober.asks(since);

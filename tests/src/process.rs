@@ -103,9 +103,12 @@ impl Process {
         if self.ended().is_ok_and(|ended| ended.is_some()) {
             return;
         }
-        for pid in self.tree() {
+        // One that outlives another for a moment would do something about it: each is stopped, the youngest first.
+        let tree = self.tree();
+        let stops = tree.iter().rev().map(|pid| (pid, Signal::SIGSTOP));
+        for (pid, signal) in stops.chain(tree.iter().map(|pid| (pid, Signal::SIGKILL))) {
             // It may be gone already.
-            let _gone = kill(pid, Signal::SIGKILL);
+            let _gone = kill(*pid, signal);
         }
         self.ended = Some(self.child.wait().unwrap_or_else(|_| ExitStatus::from_raw(Signal::SIGKILL as i32)));
     }

@@ -252,12 +252,14 @@ impl Running {
         Command::new("true").output().context("cannot run true")
     }
 
-    /// Ends it by this signal, and starts it again with what it has left in its directory.
+    /// Ends it by this signal, if it has not ended, and starts it again with what it has left in its directory.
     ///
     /// # Errors
     /// When it does not end, or cannot be run.
     pub fn restart(&mut self, node: &Node, config: &Config, by: Signal) -> Result<()> {
-        self.process.signal(by)?;
+        if self.process.ended()?.is_none() {
+            self.process.signal(by)?;
+        }
         self.process.wait(STOP)?;
         self.process = self.daemon.launch(node, &config.to_string(), &self.directory, None, &[])?;
         Ok(())
