@@ -17,6 +17,10 @@ pub(crate) struct Tally {
     pub(crate) skipped: Vec<String>,
     /// What failed, by name.
     pub(crate) failures: Vec<String>,
+    /// What the failed tests printed, which stands far above the summary.
+    pub(crate) output: Vec<String>,
+    /// Whether the next line is of that.
+    in_output: bool,
     /// What the tests run in, where that is a guest.
     place: String,
 }
@@ -91,6 +95,14 @@ impl Tally {
     }
 
     fn line(&mut self, line: &str) {
+        if line.starts_with("---- ") && line.ends_with(" stdout ----") {
+            self.in_output = true;
+        } else if line == "failures:" {
+            self.in_output = false;
+        }
+        if self.in_output {
+            self.output.push(line.to_owned());
+        }
         // Nothing but the test's own line may stand before it where tests run one at a time.
         if let Some((_, skip)) = line.split_once("skipped: ") {
             self.skipped.push(skip.to_owned());
@@ -128,12 +140,18 @@ mod tests {
             "test v2 ... skipped: v2 (keepalived is not installed)",
             "guest: Linux 6.1, /usr/bin/xdp",
             "test fence::tags ... FAILED",
+            "failures:",
+            "---- fence::tags stdout ----",
+            "Error: node 0 answers",
+            "failures:",
+            "    fence::tags",
         ] {
             tally.line(line);
         }
         assert_eq!(tally.summary(), "14 passed, 1 failed");
         assert_eq!(tally.failures, ["wire::vrrp::tests::short", "fence::tags (in Linux 6.1, /usr/bin/xdp)"]);
         assert_eq!(tally.skipped, ["v2 (keepalived is not installed)"]);
+        assert_eq!(tally.output, ["---- fence::tags stdout ----", "Error: node 0 answers"]);
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub(crate) fn test(arguments: &Arguments) -> Result<ExitCode> {
     for skipped in &tally.skipped {
         println!("skipped: {skipped}");
     }
+    for line in &tally.output {
+        println!("{line}");
+    }
     for failure in &tally.failures {
         println!("failed: {failure}");
     }
