@@ -17,6 +17,7 @@ mod fence;
 mod filters;
 mod frames;
 mod groups;
+mod growth;
 mod handover;
 mod hanging;
 mod hold;

@@ -2,7 +2,7 @@
 //!
 //! [`checks`] and [`faults`] are tables of their own. Each other module is some rows of the table: [`failover`] the
 //! dead host and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the cost of
-//! listening, [`reload`] changes of the configuration. All times are the kernel's stamps on frames as they leave a
+//! listening, [`reload`] changes of the configuration, [`growth`] what they leave behind. All times are the kernel's stamps on frames as they leave a
 //! node's cable, so the tool's own lateness is in none of them.
 
 pub mod backup;
@@ -10,6 +10,7 @@ pub mod checks;
 pub mod failover;
 pub mod faults;
 pub mod flood;
+pub mod growth;
 pub mod load;
 pub mod options;
 pub mod reload;
@@ -47,10 +48,14 @@ pub enum Measure {
     Backup,
     /// h: reloads.
     Reload,
+    /// i: what many reloads leave behind.
+    Reloads,
+    /// j: what many transitions leave behind.
+    Transitions,
 }
 
 impl Measure {
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("a", Self::Failover),
         ("b", Self::Failover),
         ("c", Self::Failover),
@@ -59,6 +64,8 @@ impl Measure {
         ("f", Self::Flood),
         ("g", Self::Backup),
         ("h", Self::Reload),
+        ("i", Self::Reloads),
+        ("j", Self::Transitions),
     ];
 
     /// Measures it.
@@ -73,6 +80,8 @@ impl Measure {
             Self::Flood => sheet.add(&flood::row(plan)?),
             Self::Backup => sheet.add(&backup::row(plan)?),
             Self::Reload => sheet.add(&reload::row(plan)?),
+            Self::Reloads => sheet.add(&growth::reloads(plan)?),
+            Self::Transitions => sheet.add(&growth::transitions(plan)?),
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
+use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
 use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
@@ -17,6 +17,7 @@ use super::events::What;
 use super::queue::{Input, Queue};
 use super::status::Live;
 use super::takeover::Legacy;
+use super::tasks::Tasks;
 use crate::config::{CheckSettings, CheckTarget, Config, FileTarget, ScriptUser};
 use crate::driver::clock;
 use crate::driver::probe::Cause;
@@ -35,7 +36,7 @@ pub struct Checks {
     running: HashMap<TrackId, Running>,
     /// Until the checks start.
     known: HashMap<TrackId, Known>,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
     names: Names,
 }
 
@@ -67,7 +68,7 @@ impl Checks {
     /// Must be called within a runtime.
     pub fn new(inputs: Queue<Input>) -> Self {
         let (running, known) = (HashMap::new(), HashMap::new());
-        Self { inputs, running, known, tasks: JoinSet::new(), names: Names::new() }
+        Self { inputs, running, known, tasks: Tasks::default(), names: Names::new() }
     }
 
     /// Finds out whether the checks of a configuration can be run.

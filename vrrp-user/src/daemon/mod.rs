@@ -35,4 +35,5 @@ pub mod run;
 pub mod service;
 pub mod status;
 pub mod takeover;
+mod tasks;
 pub mod wall;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
@@ -15,6 +14,7 @@ use super::fifo::Word;
 use crate::config::{Globals, NotifyCommand, NotifySettings};
 use crate::daemon::events::What;
 use crate::daemon::record::Record;
+use crate::daemon::tasks::Tasks;
 use crate::driver::process::{Identity, IdentityError, Job};
 use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
 
@@ -86,7 +86,7 @@ pub(crate) struct Ended(oneshot::Receiver<()>);
 
 impl Lane {
     /// Must be called within a runtime.
-    pub(crate) fn start(hooks: Hooks, before: Option<Ended>, running: &mut JoinSet<()>) -> Self {
+    pub(crate) fn start(hooks: Hooks, before: Option<Ended>, running: &mut Tasks) -> Self {
         let (told, hears) = watch::channel(Waiting::default());
         let (ends, ended) = oneshot::channel();
         running.spawn(async move {

@@ -16,7 +16,6 @@ use lettre::message::{Mailbox, Mailboxes};
 use lettre::{Address, Message};
 use nix::unistd::{User, geteuid};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -24,6 +23,7 @@ use super::fifo::{Subject, Word};
 use crate::config::MailSettings;
 use crate::daemon::events::What;
 use crate::daemon::record::Record;
+use crate::daemon::tasks::Tasks;
 use crate::driver::probe::attempt::{Failure, Names};
 use crate::driver::smtp::{Letter, Refusal, Server, Session};
 
@@ -41,7 +41,7 @@ pub struct Mailer {
     record: Arc<Record>,
     post: Option<Post>,
     /// Those of earlier configurations send what was told under them.
-    couriers: JoinSet<()>,
+    couriers: Tasks,
 }
 
 /// Where mails are put for a courier.
@@ -63,7 +63,7 @@ impl Mailer {
     /// Sends nothing before it is [settled](Self::settle).
     pub fn new(node: &Arc<str>, record: &Arc<Record>) -> Self {
         let (node, record) = (Arc::clone(node), Arc::clone(record));
-        Self { node, record, post: None, couriers: JoinSet::new() }
+        Self { node, record, post: None, couriers: Tasks::default() }
     }
 
     /// Takes over another configuration. Must be called within a runtime.
@@ -101,7 +101,7 @@ impl Mailer {
     /// Waits until all is sent; what is not when this is dropped is lost, with a warning.
     pub async fn stop(mut self) {
         self.post = None;
-        while self.couriers.join_next().await.is_some() {}
+        self.couriers.finish().await;
     }
 }
 

@@ -20,7 +20,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -29,6 +28,7 @@ use self::hooks::{Hooks, Lane, Occasion, Subject};
 use self::mail::Mailer;
 use self::webhook::Webhooks;
 use super::record::Record;
+use super::tasks::Tasks;
 use super::wall::rfc3339;
 use crate::config::{Config, Globals, NotifySettings, ScriptUser, Told};
 use crate::driver::process::IdentityError;
@@ -48,7 +48,7 @@ pub struct Notifier {
     instances: BTreeMap<InstanceId, Voice>,
     groups: Vec<Voice>,
     outlets: Outlets,
-    running: JoinSet<()>,
+    running: Tasks,
     node: Arc<str>,
     record: Arc<Record>,
 }
@@ -101,7 +101,7 @@ impl Notifier {
             mailer: Mailer::new(&node, &record),
             webhooks: Webhooks::new(&record),
         };
-        let (instances, groups, running) = (BTreeMap::new(), Vec::new(), JoinSet::new());
+        let (instances, groups, running) = (BTreeMap::new(), Vec::new(), Tasks::default());
         let mut this = Self { instances, groups, outlets, running, node, record };
         this.settle(config)?;
         Ok(this)
@@ -303,7 +303,7 @@ impl Notifier {
         // Without its sender a lane ends after what waits.
         self.instances.clear();
         self.groups.clear();
-        let finished = async { while self.running.join_next().await.is_some() {} };
+        let finished = self.running.finish();
         let Outlets { fifos, mailer, webhooks } = self.outlets;
         let mailed = timeout(STOP_LIMIT, mailer.stop());
         let posted = timeout(STOP_LIMIT, webhooks.stop());

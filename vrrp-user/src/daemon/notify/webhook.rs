@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Told, WebhookSettings};
 use crate::daemon::events::What;
 use crate::daemon::record::{Posts, Record};
+use crate::daemon::tasks::Tasks;
 use crate::driver::probe::attempt::Names;
 use crate::driver::webhook::{Refusal, Webhook};
 
@@ -38,7 +38,7 @@ pub struct Webhooks {
     names: Names,
     posts: Vec<Post>,
     /// Those of earlier configurations too, for as long as they have something to tell.
-    couriers: JoinSet<()>,
+    couriers: Tasks,
 }
 
 /// Where changes are put for a courier.
@@ -53,7 +53,7 @@ struct Post {
 impl Webhooks {
     /// Tells nobody before it is [settled](Self::settle). Must be called within a runtime.
     pub fn new(record: &Arc<Record>) -> Self {
-        let (posts, couriers) = (Vec::new(), JoinSet::new());
+        let (posts, couriers) = (Vec::new(), Tasks::default());
         Self { record: Arc::clone(record), names: Names::new(), posts, couriers }
     }
 
@@ -132,7 +132,7 @@ impl Webhooks {
     /// Waits until all have tried; what is not taken when this is dropped is lost, with a warning.
     pub async fn stop(mut self) {
         self.posts.iter().for_each(|post| post.outbox.close());
-        while self.couriers.join_next().await.is_some() {}
+        self.couriers.finish().await;
     }
 }
 

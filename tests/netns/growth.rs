@@ -1,0 +1,31 @@
+//! A daemon that lives for years is as large as it was.
+
+use anyhow::{Result, ensure};
+use vrrp_tests::bench::growth::{Holding, after_reloads, after_transitions};
+use vrrp_tests::daemon::{Daemon, Mode};
+
+use crate::ours;
+
+/// A quarter of what a single check too many cost at each of the reloads, which bring four.
+const BOUND: i64 = 400;
+
+#[test]
+fn reloads_leave_nothing_behind() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    bounded(after_reloads(Daemon::Vrrpx(Mode::Auto), 100)?)
+}
+
+#[test]
+fn transitions_leave_nothing_behind() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    bounded(after_transitions(Daemon::Vrrpx(Mode::Auto), 60)?)
+}
+
+fn bounded(grown: Holding) -> Result<()> {
+    ensure!(grown.kibibytes <= BOUND && grown.descriptors <= 0, "grown by {grown}");
+    Ok(())
+}

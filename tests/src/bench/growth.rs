@@ -1,0 +1,187 @@
+//! Rows i and j: what reloads and transitions leave behind in a daemon that lives for years.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::Pid;
+
+use super::{Plan, Row};
+use crate::clock::{realtime, until};
+use crate::daemon::{Config, Daemon, Instance, Running};
+use crate::pair::{Pair, Role, SETTLE};
+use crate::process::Directory;
+
+/// keepalived forgets a signal that comes while it reads a file.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a process has of the host.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Holding {
+    /// Resident memory.
+    pub kibibytes: i64,
+    pub descriptors: i64,
+    pub threads: i64,
+}
+
+impl Holding {
+    /// Of a process alone: children come and go.
+    fn of(pid: Pid) -> Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let field = |name: &str| -> Result<i64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such field")?;
+            Ok(line.split_whitespace().next().context("an empty field")?.parse()?)
+        };
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+        Ok(Self {
+            kibibytes: field("VmRSS:")?,
+            descriptors: i64::try_from(descriptors)?,
+            threads: field("Threads:")?,
+        })
+    }
+
+    /// Of the process that does the work: ours is the first, keepalived's that of VRRP is a child.
+    fn of_daemon(daemon: Daemon, running: &mut Running) -> Result<Self> {
+        let tree = running.process().tree();
+        let place = usize::from(daemon == Daemon::Keepalived);
+        Self::of(*tree.get(place).context("no such process")?)
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            kibibytes: self.kibibytes - before.kibibytes,
+            descriptors: self.descriptors - before.descriptors,
+            threads: self.threads - before.threads,
+        }
+    }
+}
+
+impl fmt::Display for Holding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:+} KiB / {:+} / {:+}", self.kibibytes, self.descriptors, self.threads)
+    }
+}
+
+/// # Errors
+/// When a daemon does not start, or refuses what it is to reload.
+pub fn reloads(plan: &Plan) -> Result<Row> {
+    let count = if plan.quick { 100 } else { 2000 };
+    row(plan, format!("i: {count} reloads that change checks, hooks and mail"), |daemon| {
+        after_reloads(daemon, count)
+    })
+}
+
+/// # Errors
+/// When a daemon does not start, or does not change its state.
+pub fn transitions(plan: &Plan) -> Result<Row> {
+    let count = if plan.quick { 100 } else { 2000 };
+    row(plan, format!("j: {count} transitions"), |daemon| after_transitions(daemon, count))
+}
+
+fn row(plan: &Plan, what: String, measure: impl Fn(Daemon) -> Result<Holding>) -> Result<Row> {
+    let values = plan.daemons.iter().map(|&daemon| Ok(measure(daemon)?.to_string()));
+    let values = values.collect::<Result<Vec<_>>>()?;
+    Ok(Row::new(format!("{what}: growth of memory / descriptors / threads"), "≤ 200 KiB / 0 / 0", values))
+}
+
+/// Two configurations in turn, in which nothing but the instance is the same; as often before the first look, in which
+/// time the daemon's list of events fills.
+///
+/// # Errors
+/// When the daemon does not start, or refuses one of them.
+pub fn after_reloads(daemon: Daemon, count: u32) -> Result<Holding> {
+    eprintln!("growth: {} for {count} reloads", daemon.need());
+    let directory = Directory::new()?;
+    let files = [plain(), full(directory.path())].map(|config| config.to_string());
+    let pair = Pair::idle([Role::new(daemon, plain())])?;
+    pair.check_with(|pair| {
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        let mut before = Holding::default();
+        for round in 0..=2 * count {
+            let file = files.get(usize::from(round % 2 == 1)).context("no such file")?;
+            let outcome = pair.running(0)?.reload(file)?;
+            ensure!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stderr));
+            if daemon == Daemon::Keepalived {
+                std::thread::sleep(PAUSE);
+            }
+            if round == count {
+                before = Holding::of_daemon(daemon, pair.running(0)?)?;
+            }
+        }
+        // Both looks are taken with the plain configuration, and `count` is even.
+        Ok(Holding::of_daemon(daemon, pair.running(0)?)?.since(before))
+    })
+}
+
+fn plain() -> Config {
+    let globals = vec!["script_user root".to_owned()];
+    Config { globals, ..Config::of(Instance::v3(200)) }
+}
+
+/// Checks of several kinds, hooks and mail, none of which has anything to do.
+fn full(directory: &Path) -> Config {
+    let file = directory.join("number");
+    let mut config = plain();
+    config.globals.push("notification_email {\n        root@localhost\n    }".to_owned());
+    config.globals.push("smtp_server 127.0.0.1".to_owned());
+    config.blocks = format!(
+        "vrrp_script a {{\n    script /bin/true\n    interval 60\n    weight 1\n}}\n\
+         vrrp_script b {{\n    script /bin/true\n    interval 60\n    weight 1\n}}\n\
+         vrrp_track_process c {{\n    process none-of-this-name\n    weight 1\n}}\n\
+         vrrp_track_file d {{\n    file {}\n    weight 1\n    init_file 0\n}}\n",
+        file.display()
+    );
+    let tracking = Instance::v3(200)
+        .line("track_script {\n        a\n        b\n    }")
+        .line("track_process {\n        c\n    }")
+        .line("track_file {\n        d\n    }")
+        .line("notify /bin/true");
+    config.instances = vec![tracking];
+    config
+}
+
+/// A tracked file has the first of two nodes lead and follow in turn, as often before the first look; the growth is that
+/// of the node that grows more.
+///
+/// # Errors
+/// When a daemon does not start, or a node does not become master.
+pub fn after_transitions(daemon: Daemon, count: u32) -> Result<Holding> {
+    eprintln!("growth: {} for {count} transitions", daemon.need());
+    let directory = Directory::new()?;
+    let file = directory.path().join("number");
+    fs::write(&file, "0")?;
+    let blocks = format!("vrrp_track_file f {{\n    file {}\n    weight 1\n}}\n", file.display());
+    let leader =
+        Instance::v3(200).interval(10).line("track_file {\n        f\n    }").line("notify /bin/true");
+    let globals = vec!["script_user root".to_owned()];
+    let leader = Config { globals, blocks, instances: vec![leader] };
+    let roles = [leader, Config::of(Instance::v3(100).interval(10))];
+    Pair::settled(roles.map(|config| Role::new(daemon, config)))?.check_with(|pair| {
+        let mut before = [Holding::default(); 2];
+        for round in 0..=2 * count {
+            let (number, master) = if round % 2 == 1 { ("-150", 1) } else { ("0", 0) };
+            let since = realtime();
+            pair.observer.clear();
+            fs::write(&file, number)?;
+            pair.observer.wait_for_advert(master, since, SETTLE)?;
+            // The other one is silent, so that the next change is a transition too.
+            until("the other node to be silent", SETTLE, || {
+                let adverts = pair.observer.adverts();
+                adverts.iter().rev().take(2).all(|(_, node, _)| *node == master) && adverts.len() >= 2
+            })?;
+            if round == count {
+                before = both(daemon, pair)?;
+            }
+        }
+        let [first, second] = both(daemon, pair)?;
+        let grown = [first.since(before[0]), second.since(before[1])];
+        grown.into_iter().max_by_key(|grown| grown.kibibytes).context("no node")
+    })
+}
+
+fn both(daemon: Daemon, pair: &mut Pair) -> Result<[Holding; 2]> {
+    Ok([Holding::of_daemon(daemon, pair.running(0)?)?, Holding::of_daemon(daemon, pair.running(1)?)?])
+}
