@@ -12,5 +12,6 @@ mod cards;
 mod effect;
 mod listener;
 mod monitor;
+mod scripts;
 mod vmacs;
 mod will;

@@ -21,6 +21,7 @@ pub mod shortage;
 pub mod smtp;
 pub mod socket;
 mod spawn;
+mod starter;
 pub mod sysctl;
 pub mod time_namespace;
 pub mod wait;

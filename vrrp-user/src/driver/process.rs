@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 use super::crowd::{self, CROWD};
 use super::output::Output;
 use super::spawn::{Child, Plan, spawn};
+use super::starter;
 use crate::config::{ScriptCommand, ScriptUser};
 use crate::driver::{clock, shortage};
 
@@ -75,6 +76,10 @@ impl End {
         self == Self::Exited(0)
     }
 
+    fn of_start(errno: Errno) -> Self {
+        if errno == Errno::ETIMEDOUT { Self::TimedOut } else { Self::NotStarted(errno as i32) }
+    }
+
     /// It could not be started for want of descriptors, memory or processes.
     pub fn is_shortage(self) -> bool {
         matches!(self, Self::NotStarted(errno) if shortage::is_shortage_of_fork(errno))
@@ -102,7 +107,7 @@ impl Job {
     pub async fn run(&self, more: &[&str], environment: &[(&str, String)]) -> Run {
         let started = clock::now();
         let begun = loop {
-            match self.spawn(more, environment, None) {
+            match self.spawn(more, environment, None).await {
                 Err(errno)
                     if shortage::is_shortage_of_fork(errno as i32)
                         && clock::now().since(started) < self.limit =>
@@ -114,7 +119,7 @@ impl Job {
         };
         let (end, remains) = match begun {
             Ok(child) => self.wait(child, pending()).await,
-            Err(errno) => (End::NotStarted(errno as i32), None),
+            Err(errno) => (End::of_start(errno), None),
         };
         let run = Run { end, lasted: clock::now().since(started) };
         if let Some(remains) = remains {
@@ -128,7 +133,7 @@ impl Job {
     pub async fn run_watched(&self, output: &mut Output) -> (Run, Option<Remains>) {
         let started = clock::now();
         output.begin();
-        let (end, remains) = match self.spawn(&[], &[], Some(output)) {
+        let (end, remains) = match self.spawn(&[], &[], Some(output)).await {
             Ok(child) => {
                 let group = child.group();
                 let crowd = async {
@@ -143,12 +148,13 @@ impl Job {
                     ended => ended,
                 }
             }
-            Err(errno) => (End::NotStarted(errno as i32), None),
+            Err(errno) => (End::of_start(errno), None),
         };
         (Run { end, lasted: clock::now().since(started) }, remains)
     }
 
-    fn spawn(
+    /// Starts it within its time limit.
+    async fn spawn(
         &self,
         more: &[&str],
         environment: &[(&str, String)],
@@ -157,25 +163,31 @@ impl Job {
         let words = words(&self.command, more);
         let added = environment.iter().map(|(name, value)| format!("{name}={value}").into());
         let environment = inherited(environment).chain(added).map(c_string).collect::<Result<_, _>>()?;
-        let program = words.first().and_then(|name| locate(name)).ok_or(Errno::ENOENT)?;
+        let name = words.first().ok_or(Errno::ENOENT)?.clone();
         let foreign = self.identity.uid != Uid::effective() || self.identity.gid != Gid::effective();
         let mut plan = Plan {
-            program: c_string(program)?,
+            program: CString::default(),
             arguments: words.into_iter().map(c_string).collect::<Result<_, _>>()?,
             environment,
             user: foreign.then(|| (self.identity.uid, self.identity.gid, self.identity.groups.clone())),
             leashed: self.leashed,
             output: output.map(Output::to_writer).transpose()?,
         };
-        match spawn(&plan) {
-            // A script that names no interpreter is the shell's, as for execvp.
-            Err(Errno::ENOEXEC) => {
-                let script = std::mem::replace(&mut plan.program, SHELL.to_owned());
-                plan.arguments.splice(..1, [SHELL.to_owned(), script]);
-                spawn(&plan)
+        let limit = self.limit.min(starter::LIMIT);
+        let path = name.clone();
+        let begun = starter::start(&name, self.leashed, limit, move |attempt| {
+            plan.program = c_string(locate(&path).ok_or(Errno::ENOENT)?)?;
+            match spawn(&plan, attempt) {
+                // A script that names no interpreter is the shell's, as for execvp.
+                Err(Errno::ENOEXEC) => {
+                    let script = std::mem::replace(&mut plan.program, SHELL.to_owned());
+                    plan.arguments.splice(..1, [SHELL.to_owned(), script]);
+                    spawn(&plan, attempt)
+                }
+                started => started,
             }
-            started => started,
-        }
+        });
+        Child::new(begun.await?)
     }
 
     /// `crowded` ends when there are too many processes.

@@ -1,0 +1,80 @@
+//! Programs of users who are not trusted.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::spawn;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::{Gid, Uid};
+use tokio::runtime::Builder;
+use vrrp_tests::require;
+use vrrp_user::config::ScriptCommand;
+use vrrp_user::driver::process::{End, Identity, Job};
+
+/// Of this test alone, and of no account.
+const USER: u32 = 54_321;
+
+const LIMIT: Duration = Duration::from_millis(500);
+
+/// What a stopped start holds up is over after its limit and the grace of the runs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Stops whatever the user has, again and again.
+struct Stopper(Child);
+
+impl Stopper {
+    fn new() -> Result<Self> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "n=0; while [ $n -lt 200000 ]; do kill -STOP -1; n=$((n+1)); done"]);
+        Ok(Self(command.uid(USER).gid(USER).spawn().context("cannot run sh")?))
+    }
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+/// A script's user may stop it between the change of user and the program, where it still borrows the daemon's memory.
+#[test]
+fn a_user_who_stops_a_script_on_its_way_holds_up_that_script_alone() -> Result<()> {
+    if !require("root") {
+        return Ok(());
+    }
+    let (done, finished) = channel();
+    // A thread of its own, as it might never end.
+    spawn(move || done.send(runs()));
+    match finished.recv_timeout(PATIENCE) {
+        Ok(outcome) => outcome,
+        Err(RecvTimeoutError::Timeout) => bail!("the thread that starts scripts stands still"),
+        Err(RecvTimeoutError::Disconnected) => bail!("the runs have panicked"),
+    }
+}
+
+fn runs() -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(USER), Gid::from_raw(USER));
+    let stranger = Identity { uid, gid, name: "stranger".into(), groups: Vec::new() };
+    let job = |identity: Identity, command: &str| Job {
+        command: ScriptCommand::Direct(vec![command.into()]),
+        identity,
+        limit: LIMIT,
+        leashed: true,
+    };
+    let (victim, other) = (job(stranger, "/bin/true"), job(Identity::daemon(), "/bin/pwd"));
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        ensure!(victim.run(&[], &[]).await.end == End::Exited(0), "it does not run at all");
+        let _stopper = Stopper::new()?;
+        let mut stopped = 0;
+        for _ in 0..8 {
+            let (run, beside) = tokio::join!(victim.run(&[], &[]), other.run(&[], &[]));
+            stopped += usize::from(run.end == End::TimedOut);
+            ensure!(beside.end == End::Exited(0), "the other script ended with {}", beside.end);
+        }
+        ensure!(stopped > 0, "no script was stopped, so nothing is shown");
+        Ok(())
+    })
+}

@@ -1,0 +1,203 @@
+//! Threads on which programs are started.
+//!
+//! Enters: how a program is started. Leaves: what it has become. A thread that starts a program stands still until the
+//! program runs, and that can be long: whoever owns the program's user may stop the new process on its way, and a file
+//! system that does not answer holds it. So no thread that has other work waits for it. A start that takes longer than
+//! its limit is given up and its process killed; where even that ends nothing, its program is not started again.
+//!
+//! The threads never end: a program on a leash is killed when the thread ends that has started it.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+/// Starts at a time, those not counted that were given up. A start takes a millisecond.
+static PLACES: Semaphore = Semaphore::const_new(16);
+
+/// Longest time of a start.
+pub(super) const LIMIT: Duration = Duration::from_secs(2);
+
+/// Threads that wait for work.
+static IDLE: Mutex<Vec<Sender<Work>>> = Mutex::new(Vec::new());
+
+/// Programs whose start was given up, and may not have ended.
+static STUCK: Mutex<Vec<(String, Arc<Attempt>)>> = Mutex::new(Vec::new());
+
+/// A page or two are used.
+const STACK: usize = 256 * 1024;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// A start that goes on, shared with the thread that waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    /// Of the process that has not become the program yet, as the kernel writes it; 0: there is none.
+    pid: AtomicI32,
+    /// Held while the number may stop being that of the process.
+    reaping: Mutex<()>,
+    given_up: AtomicBool,
+    has_ended: AtomicBool,
+}
+
+impl Attempt {
+    /// Where the kernel writes the number of the process, before the process runs.
+    pub(super) fn pid(&self) -> *mut i32 {
+        self.pid.as_ptr()
+    }
+
+    /// The process asks this as its first deed: its number may have been written too late to be killed by.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(SeqCst)
+    }
+
+    /// From now on the process is the program, or is gone.
+    pub(super) fn is_over(&self) {
+        let _reaping = lock(&self.reaping);
+        self.pid.store(0, SeqCst);
+    }
+
+    fn give_up(&self) {
+        self.given_up.store(true, SeqCst);
+        let _reaping = lock(&self.reaping);
+        let pid = self.pid.load(SeqCst);
+        if pid > 0 {
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// An attempt that is waited for.
+struct Pending<'a> {
+    program: &'a str,
+    /// The start does not go on without the one who waits.
+    leashed: bool,
+    attempt: Arc<Attempt>,
+}
+
+impl Pending<'_> {
+    fn give_up(&self) {
+        lock(&STUCK).push((self.program.to_owned(), Arc::clone(&self.attempt)));
+        self.attempt.give_up();
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if self.leashed && !self.attempt.has_ended.load(SeqCst) {
+            self.give_up();
+        }
+    }
+}
+
+/// Runs `start` on a thread of its own.
+///
+/// # Errors
+/// Those of `start`; `EAGAIN` where no thread can be had, `ETIMEDOUT` where it takes longer than `limit` or an earlier
+/// start of `program` does.
+pub(super) async fn start<T: Send + 'static>(
+    program: &str,
+    leashed: bool,
+    limit: Duration,
+    start: impl FnOnce(&Attempt) -> nix::Result<T> + Send + 'static,
+) -> nix::Result<T> {
+    if is_stuck(program) {
+        return Err(Errno::ETIMEDOUT);
+    }
+    let _place = PLACES.acquire().await.map_err(|_| Errno::EAGAIN)?;
+    let attempt = Arc::new(Attempt::default());
+    let (result, begun) = oneshot::channel();
+    let shared = Arc::clone(&attempt);
+    submit(Box::new(move || {
+        let started = start(&shared);
+        shared.has_ended.store(true, SeqCst);
+        // Where it is claimed no longer, it is ended with its result.
+        let _unclaimed = result.send(started);
+    }))?;
+    let pending = Pending { program, leashed, attempt };
+    let Ok(started) = timeout(limit, begun).await else {
+        pending.give_up();
+        return Err(Errno::ETIMEDOUT);
+    };
+    started.map_err(|_| Errno::EAGAIN)?
+}
+
+fn is_stuck(program: &str) -> bool {
+    let mut stuck = lock(&STUCK);
+    stuck.retain(|(_, attempt)| !attempt.has_ended.load(SeqCst));
+    stuck.iter().any(|(other, _)| other == program)
+}
+
+/// Has an idle thread do it, or a new one.
+pub(super) fn submit(work: Work) -> nix::Result<()> {
+    let idle = lock(&IDLE).pop();
+    let work = match idle {
+        Some(idle) => match idle.send(work) {
+            Ok(()) => return Ok(()),
+            Err(SendError(work)) => work,
+        },
+        None => work,
+    };
+    let (sender, works) = channel();
+    let thread = thread::Builder::new().name("starter".to_owned()).stack_size(STACK);
+    let thread = thread.spawn(move || serve(work, &sender, &works));
+    thread.map(drop).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))
+}
+
+fn serve(first: Work, own: &Sender<Work>, works: &Receiver<Work>) {
+    first();
+    loop {
+        lock(&IDLE).push(own.clone());
+        // The sender that it holds itself keeps the channel open.
+        let Ok(work) = works.recv() else { return };
+        work();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_takes_too_long_is_given_up_and_not_tried_beside_itself() {
+        let (go, wait) = channel::<()>();
+        let slow = start("slow", true, SOON, move |_| {
+            let _end = wait.recv();
+            Ok(1)
+        });
+        assert_eq!(slow.await, Err(Errno::ETIMEDOUT));
+        assert_eq!(start("slow", true, SOON, |_| Ok(2)).await, Err(Errno::ETIMEDOUT));
+        assert_eq!(start("other", true, LIMIT, |_| Ok(3)).await, Ok(3));
+        drop(go);
+        while is_stuck("slow") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(start("slow", true, LIMIT, |_| Ok(4)).await, Ok(4));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn more_than_there_are_places_wait_for_one_another() {
+        let starts = (0..100).map(|number| {
+            tokio::spawn(start("many", true, LIMIT, move |_| {
+                thread::sleep(Duration::from_millis(1));
+                Ok(number)
+            }))
+        });
+        for (number, start) in starts.collect::<Vec<_>>().into_iter().enumerate() {
+            assert_eq!(start.await.unwrap(), Ok(number));
+        }
+    }
+}
