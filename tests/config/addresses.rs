@@ -88,3 +88,21 @@ fn what_follows_a_static_item_is_named_once() {
     assert_eq!(loaded.config.statics.rules.len(), 1);
     assert_eq!(&*loaded.config.statics.addresses[0].0, "eth1");
 }
+
+/// As keepalived 2.4 has it; 2.2.7 advertises each line.
+#[test]
+fn an_address_that_is_written_twice_is_set_and_advertised_once() {
+    let text = "vrrp_instance a {\ninterface lan0\nvirtual_router_id 1\n\
+                virtual_ipaddress_excluded {\n192.0.2.4/24\n192.0.2.5/24\n192.0.2.6/24 dev lan1\n}\n\
+                virtual_ipaddress {\n192.0.2.1/24\n192.0.2.2/24\n192.0.2.1/32\n192.0.2.1/24 dev lan1\n192.0.2.5/24\n\
+                192.0.2.6/24\n}\n}\n";
+    let loaded = parse("t", text).unwrap();
+    let settings = &loaded.config.instances[0].settings;
+    let shown = |addresses: &[VirtualAddress]| {
+        addresses.iter().map(|it| format!("{}/{}", it.address, it.prefix)).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&settings.addresses.advertised), ["192.0.2.1/24", "192.0.2.2/24", "192.0.2.6/24"]);
+    assert_eq!(shown(&settings.addresses.excluded), ["192.0.2.4/24", "192.0.2.5/24", "192.0.2.6/24"]);
+    let lines: Vec<u32> = loaded.diagnostics.iter().map(|it| it.line).collect();
+    assert_eq!(lines, [12, 13, 14], "{:?}", loaded.diagnostics);
+}

@@ -63,17 +63,87 @@ fn members_track_what_the_group_tracks() {
 }
 
 #[test]
-fn without_the_keyword_weights_do_not_count() {
+fn weights_of_members_count_as_with_keepalived() {
     let text = "vrrp_sync_group G {\n group { a b }\n track_script { check weight 0 }\n}";
     let Loaded { config, .. } = parse("t", &with_instances(text)).unwrap();
-    for member in &config.instances[..2] {
-        let tracks: Vec<_> =
-            member.settings.tracks.iter().map(|track| (&track.track, track.weight)).collect();
-        assert_eq!(tracks, [(&Track::Script("check".into()), Weight(0))]);
-    }
-    let expected = "t:22:17: warning: what `a` tracks with a weight does not count in vrrp_sync_group `G`, as with \
-                    keepalived\nhelp: write `sync_group_tracking_weight` into the group";
+    let tracks = |index: usize| {
+        let tracks = config.instances[index].settings.tracks.iter();
+        tracks.map(|track| (track.track.clone(), track.weight)).collect::<Vec<_>>()
+    };
+    let check = (Track::Script("check".into()), Weight(0));
+    assert_eq!(tracks(0), [check.clone(), (Track::Interface("tun0".into()), Weight(-5))]);
+    assert_eq!(tracks(1), [check]);
+    let expected = "t:5:20: warning: the weight of `tun0` counts in vrrp_sync_group `G` all the same, as with \
+                    keepalived\nhelp: write `sync_group_tracking_weight` into the group, or no weight here";
     assert_eq!(findings(text), [expected]);
+}
+
+#[test]
+fn what_counts_otherwise_than_written_is_told() {
+    let cases = [
+        (
+            "track_script { check }",
+            "",
+            "t:5:17: warning: `check` is not tracked: its weight does not count in vrrp_sync_group `G`, as with \
+             keepalived",
+        ),
+        (
+            "track_file { number }",
+            "",
+            "t:5:15: warning: `number` counts without a weight in vrrp_sync_group `G`, as with keepalived",
+        ),
+        (
+            "track_file { number weight 5 }",
+            "",
+            "t:5:15: warning: `number` is not tracked: its weight does not count in vrrp_sync_group `G`, as with \
+             keepalived",
+        ),
+        (
+            "track_interface { eth0 weight 5 }",
+            "",
+            "t:5:20: warning: `eth0` is the own interface: its weight does not count, as with keepalived",
+        ),
+        (
+            "dont_track_primary\n track_interface { eth0 }",
+            "",
+            "t:6:20: warning: `eth0` is the own interface, which `dont_track_primary` leaves out, as with keepalived",
+        ),
+        (
+            "",
+            "track_interface { eth0 weight 5 }",
+            "t:24:20: warning: `eth0` is the own interface of `a`: its weight does not count there, as with \
+             keepalived",
+        ),
+        (
+            "track_interface { tun0 weight 5 }",
+            "sync_group_tracking_weight\n track_interface { tun0 weight 7 }",
+            "t:5:20: warning: `tun0` is tracked by `a` and by vrrp_sync_group `G`: the line of the group counts, as \
+             with keepalived",
+        ),
+        (
+            "track_interface { tun0 }",
+            "track_interface { tun0 weight 7 }",
+            "t:5:20: warning: `tun0` is tracked by `a` and by vrrp_sync_group `G`: the line of the instance, which has \
+             no weight, counts, as with keepalived",
+        ),
+        (
+            "priority 255",
+            "track_script { check }",
+            "t:24:17: warning: `check` counts without a weight, as vrrp_sync_group `G` has a member of priority 255, \
+             as with keepalived",
+        ),
+    ];
+    for (member, group, expected) in cases {
+        let text = with_instances(&format!(
+            "track_file number {{ file /n }}\nvrrp_sync_group G {{ group {{ a b }}\n {group}\n}}"
+        ));
+        let found = match parse("t", &text.replacen("track_interface { tun0 weight -5 }", member, 1)) {
+            Ok(loaded) => loaded.diagnostics,
+            Err(diagnostics) => diagnostics,
+        };
+        let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(shown.iter().any(|finding| finding.starts_with(expected)), "{expected}\n{shown:#?}");
+    }
 }
 
 #[test]

@@ -25,5 +25,6 @@ mod rules;
 mod settings;
 mod succession;
 mod tolerance;
+mod tracked;
 mod vmac;
 mod webhooks;

@@ -60,11 +60,25 @@ pub(super) const ROWS: &[Row] = &[
         },
         script: "
             effective 254
-            track 1 down        -> priority 100
+            track 1 down        -> priority 90
             track 2 down        -> priority 1
             track 3 down
-            track 2 up          -> priority 110
-            track 3 up          -> priority 100",
+            track 2 up          -> priority 100
+            track 3 up          -> priority 90",
+    },
+    Row {
+        number: "own",
+        what: "a negative weight that is reversed adds while down",
+        variants: ALL,
+        settings: |settings| {
+            let mut reversed = tracked(1, -10);
+            reversed.reverse = true;
+            settings.tracks = vec![reversed];
+        },
+        script: "
+            effective 100
+            track 1 down        -> priority 110
+            track 1 up          -> priority 100",
     },
     Row {
         number: "own",

@@ -13,8 +13,8 @@ use crate::protocol::InstanceId;
 
 use super::check::CheckTarget;
 use super::diagnostic::Report;
-use super::resolve::{family, is_strict, lacks_link_local};
-use super::schema::{AddressDraft, Class, Draft, InstanceDraft, ScriptDraft};
+use super::resolve::{family, is_strict, lacks_link_local, repeated};
+use super::schema::{AddressDraft, Class, Draft, InstanceDraft, ScriptDraft, TrackDraft};
 use super::source::{At, Position, Sources};
 
 const INSTANCES_MAX: usize = InstanceId::COUNT_MAX as usize;
@@ -98,21 +98,24 @@ fn routers(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) 
     }
 }
 
-/// The same address may be on two interfaces, as link-local ones often are. Within one instance it is set once, and
-/// stands in the adverts as often as it is written: some versions of keepalived drop adverts with another count.
+/// The same address may be on two interfaces, as link-local ones often are.
 fn addresses(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) {
     let mut first = HashMap::new();
     for (index, instance) in instances.iter().enumerate() {
+        for (again, earlier) in repeated(instance) {
+            let AddressDraft { address: At { value, at }, .. } = again;
+            report
+                .warning(*at, format!("{value} is written twice: this line is not used, as with keepalived"))
+                .help(format!("it is set as at {}", sources.place(earlier.address.at)));
+        }
         for address in instance.addresses.iter().chain(&instance.excluded) {
             let device = address.device.as_ref().or(instance.interface.as_ref()).map(|name| &name.value);
             let AddressDraft { address: At { value, at }, .. } = address;
             let Some((holder, earlier)) = first.insert((value, device), (index, *at)) else { continue };
-            let (message, place) =
-                (format!("{value} is written twice for the same interface"), sources.place(earlier));
-            if holder == index {
-                report.warning(*at, message).help(format!("it is set as at {place}"));
-            } else {
-                report.error(*at, message).help(format!("the other one is at {place}"));
+            if holder != index {
+                report
+                    .error(*at, format!("{value} is written twice for the same interface"))
+                    .help(format!("the other one is at {}", sources.place(earlier)));
             }
         }
     }
@@ -200,13 +203,16 @@ fn link_local_first(instance: &InstanceDraft, strict: bool, report: &mut Report)
 /// The effective priority stays within 1–254, so a weight that would carry it further has less effect than written.
 fn reach_of_weights(instance: &InstanceDraft, scripts: &[ScriptDraft], report: &mut Report) {
     let Some(priority) = instance.priority.filter(|priority| priority.value != 255) else { return };
-    let of_script = |name: &Arc<str>| scripts.iter().find(|script| script.name.value == *name)?.weight;
-    let weights = instance
-        .scripts
-        .iter()
-        .map(|track| track.weight.or_else(|| of_script(&track.name.value)))
-        .chain(instance.interfaces.iter().map(|track| track.weight))
-        .filter_map(|weight| Some(weight?.value));
+    let own = instance.interface.as_ref().map(|name| &name.value);
+    let of_script = |track: &TrackDraft| scripts.iter().find(|it| it.name.value == track.name.value);
+    let scripts = instance.scripts.iter().filter_map(|track| {
+        let script = of_script(track)?;
+        Some((track.weight.or(script.weight)?, track.reverse.unwrap_or(script.reverse)))
+    });
+    let interfaces = instance.interfaces.iter().filter(|track| Some(&track.name.value) != own);
+    let interfaces = interfaces.filter_map(|track| Some((track.weight?, track.reverse == Some(true))));
+    let weights =
+        scripts.chain(interfaces).map(|(weight, reverse)| if reverse { -weight.value } else { weight.value });
     let (up, down) = weights.fold((0_i64, 0_i64), |(up, down), weight| {
         if weight > 0 { (up.saturating_add(weight), down) } else { (up, down.saturating_add(weight)) }
     });

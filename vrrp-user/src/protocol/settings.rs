@@ -305,7 +305,7 @@ pub struct TrackSettings {
     /// 0: Fault while down, or while a file holds another number than 0. Positive: added while up. Negative: added
     /// while down.
     pub weight: Weight,
-    /// Swaps up and down.
+    /// The weight counts with the other sign; 0: Fault while up.
     pub reverse: bool,
     /// What counts before the first result. `None` keeps the instance out of the election until it is known.
     pub initial: Option<bool>,

@@ -46,29 +46,29 @@ impl Faults {
 /// What a file must add to fail its instance, as with keepalived.
 const FILE_FAULT: i32 = -254;
 
+/// What a file adds at most, as with keepalived.
+const FILE_MOST: i32 = 253;
+
 impl TrackSettings {
     /// Whether this result keeps the instance out of the election.
     pub fn fails(&self, value: i32) -> bool {
         match self.track {
             Track::File(_) if self.weight.0 == 0 => (value != 0) != self.reverse,
             Track::File(_) => self.adds(value) <= FILE_FAULT,
-            _ => self.weight.0 == 0 && !self.is_up(value),
+            _ => self.weight.0 == 0 && (value != 0) == self.reverse,
         }
     }
 
-    /// What this result adds to the priority. A positive weight counts while up, a negative one while down.
+    /// What this result adds to the priority. A positive weight counts while up, a negative one while down; reversed,
+    /// each counts with the other sign.
     pub fn adds(&self, value: i32) -> i32 {
         let weight = i32::from(self.weight.0);
+        let weight = if self.reverse { -weight } else { weight };
         match self.track {
-            Track::File(_) if self.reverse => value.saturating_mul(weight).saturating_neg(),
-            Track::File(_) => value.saturating_mul(weight),
-            _ if (weight > 0) == self.is_up(value) => weight,
+            Track::File(_) => value.saturating_mul(weight).min(FILE_MOST),
+            _ if (self.weight.0 > 0) == (value != 0) => weight,
             _ => 0,
         }
-    }
-
-    fn is_up(&self, value: i32) -> bool {
-        (value != 0) != self.reverse
     }
 }
 

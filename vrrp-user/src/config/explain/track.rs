@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::outline::{Place, Written};
+use super::super::outline::{Place, Text, Written};
 use super::super::{CheckSettings, CheckTarget, Config, Damping, HoldSettings, Instance};
 use super::time::{Within, seconds};
 use super::{Origin, arc, value};
@@ -99,7 +99,7 @@ pub(super) fn all(
             let line =
                 line_of(kind, name, block, outline).or_else(|| line_of("script", name, block, outline))?;
             let script = config.checks.iter().find(|script| script.id == track.id);
-            let weight = word_of(&line.written.args, "weight");
+            let weight = word_of(&line.written.args, "weight").map(|word| word.place.clone());
             let of_check = || weight_of_check(name, outline);
             Some(Tracked {
                 kind,
@@ -109,7 +109,7 @@ pub(super) fn all(
                 from: line.origin(line.written.keyword.place.clone()),
                 weight_from: weight
                     .map(|place| line.origin(place))
-                    .or_else(|| of_check().map(Origin::Check))
+                    .or_else(|| of_check().map(|line| Origin::Check(line.place().clone())))
                     .unwrap_or(Origin::Default),
                 command: script.and_then(|script| match &script.target {
                     CheckTarget::Command(command) => Some(value::command_line(command)),
@@ -157,11 +157,20 @@ fn line_of<'a>(kind: &str, name: &str, block: &'a Written, outline: &'a [Written
         lines.next()
     };
     let own = within(block).map(|written| Line { written, of_group: false });
-    own.or_else(|| {
-        let member = block.first().unwrap_or_default();
-        let group = outline.iter().find(|group| is_group_of(group, member))?;
-        within(group).map(|written| Line { written, of_group: true })
-    })
+    let member = block.first().unwrap_or_default();
+    let group = outline.iter().find(|group| is_group_of(group, member));
+    let of_group = group.and_then(within).map(|written| Line { written, of_group: true });
+    match (own, of_group) {
+        // Of two lines, that of the group counts, unless the other one is without a weight.
+        (Some(own), Some(of_group)) if is_weighted(own.written, kind, name, outline) => Some(of_group),
+        (own, of_group) => own.or(of_group),
+    }
+}
+
+fn is_weighted(line: &Written, kind: &str, name: &str, outline: &[Written]) -> bool {
+    let written = word_of(&line.args, "weight").map(|word| &*word.text);
+    let weight = written.or_else(|| weight_of_check(name, outline)?.first());
+    weight.map_or(kind == "file", |weight| weight.parse() != Ok(0))
 }
 
 fn is_group_of(block: &Written, member: &str) -> bool {
@@ -171,17 +180,16 @@ fn is_group_of(block: &Written, member: &str) -> bool {
 }
 
 /// The value behind an option.
-fn word_of(words: &[super::super::outline::Text], option: &str) -> Option<Place> {
+fn word_of<'a>(words: &'a [Text], option: &str) -> Option<&'a Text> {
     let at = words.iter().position(|word| &*word.text == option)?;
-    words.get(at + 1).map(|value| value.place.clone())
+    words.get(at + 1)
 }
 
-fn weight_of_check(name: &str, outline: &[Written]) -> Option<Place> {
+fn weight_of_check<'a>(name: &str, outline: &'a [Written]) -> Option<&'a Written> {
     let kinds = ["vrrp_script", "vrrp_check", "vrrp_track_process", "track_file", "vrrp_track_file"];
     let is_check = |block: &&Written| kinds.iter().any(|kind| block.is(kind)) && block.first() == Some(name);
     let block = outline.iter().find(is_check)?;
-    let weight = block.inner().iter().rev().find(|line| line.is("weight"))?;
-    Some(weight.place().clone())
+    block.inner().iter().rev().find(|line| line.is("weight"))
 }
 
 /// Whether it is noticed by looking, and not told by the kernel or the service.
@@ -213,10 +221,8 @@ fn effect(base: Priority, tracks: &[TrackSettings], track: &TrackSettings) -> Ef
     if track.weight.0 == 0 {
         return Effect::Fault;
     }
-    let worth = |track: &TrackSettings, good: bool| {
-        let counts = (track.weight.0 > 0) == (good != track.reverse);
-        if counts { i32::from(track.weight.0) } else { 0 }
-    };
+    // What is reversed is good while it is down.
+    let worth = |track: &TrackSettings, good: bool| track.adds(i32::from(good != track.reverse));
     let others: i32 = tracks.iter().filter(|other| *other != track).map(|other| worth(other, true)).sum();
     let with = |good| base.weighted(others + worth(track, good)).0;
     match (with(true), with(false)) {
@@ -250,7 +256,8 @@ mod tests {
         assert_eq!(effect_of(100, &[track(0, 0, false)]), Effect::Fault);
         assert_eq!(effect_of(100, &[track(0, -20, false)]), priority(100, 80));
         assert_eq!(effect_of(100, &[track(0, 20, false)]), priority(120, 100));
-        assert_eq!(effect_of(100, &[track(0, 20, true)]), priority(100, 120));
+        assert_eq!(effect_of(100, &[track(0, 20, true)]), priority(100, 80));
+        assert_eq!(effect_of(100, &[track(0, -20, true)]), priority(120, 100));
         assert_eq!(effect_of(100, &[track(0, 20, false), track(1, 5, false)]), priority(125, 105));
         assert_eq!(effect_of(254, &[track(0, 20, false)]), Effect::None);
         assert_eq!(effect_of(250, &[track(0, 20, false)]), priority(254, 250));

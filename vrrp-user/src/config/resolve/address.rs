@@ -1,12 +1,13 @@
 //! Addresses of an instance.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
 
 use super::super::diagnostic::Report;
-use super::super::schema::{AddressDraft, Broadcast};
+use super::super::schema::{AddressDraft, Broadcast, InstanceDraft};
 use super::super::source::At;
 use super::instance::interface_name;
 use crate::protocol::{Addresses, VirtualAddress};
@@ -23,14 +24,37 @@ const fn most(family: Family) -> usize {
     }
 }
 
-pub(super) fn resolve(
-    advertised: &[AddressDraft],
-    excluded: &[AddressDraft],
-    family: Family,
-    report: &mut Report,
-) -> Addresses {
+/// Addresses of an instance that are written a second time, each with the first one: neither set nor advertised again, as
+/// with keepalived. One that is not advertised may stand on several interfaces.
+pub(in crate::config) fn repeated(instance: &InstanceDraft) -> Vec<(&AddressDraft, &AddressDraft)> {
+    let advertised = instance.addresses.iter().map(|draft| (draft, true));
+    let mut written: Vec<_> =
+        advertised.chain(instance.excluded.iter().map(|draft| (draft, false))).collect();
+    written.sort_by_key(|(draft, _)| draft.address.at);
+    let device = |draft: &AddressDraft| {
+        draft.device.as_ref().or(instance.interface.as_ref()).map(|name| name.value.clone())
+    };
+    let mut first: HashMap<IpAddr, Vec<(&AddressDraft, bool)>> = HashMap::new();
+    let mut repeated = Vec::new();
+    for (draft, is_advertised) in written {
+        let earlier = first.entry(draft.address.value).or_default();
+        let same = earlier
+            .iter()
+            .find(|(other, was)| is_advertised && *was || device(other) == device(draft))
+            .map(|(other, _)| *other);
+        match same {
+            Some(other) => repeated.push((draft, other)),
+            None => earlier.push((draft, is_advertised)),
+        }
+    }
+    repeated
+}
+
+pub(super) fn resolve(instance: &InstanceDraft, family: Family, report: &mut Report) -> Addresses {
+    let repeated = repeated(instance);
+    let is_new = |draft: &&AddressDraft| repeated.iter().all(|(again, _)| !std::ptr::eq(*again, *draft));
     let mut addresses = Addresses::default();
-    for draft in advertised {
+    for draft in instance.addresses.iter().filter(is_new) {
         if draft.address.value.is_ipv6() != (family == Family::V6) {
             report
                 .left_out(
@@ -51,7 +75,7 @@ pub(super) fn resolve(
             addresses.advertised.push(address(draft, report));
         }
     }
-    addresses.excluded.extend(excluded.iter().map(|draft| address(draft, report)));
+    addresses.excluded.extend(instance.excluded.iter().filter(is_new).map(|draft| address(draft, report)));
     addresses
 }
 

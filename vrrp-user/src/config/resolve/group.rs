@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use super::super::diagnostic::{Report, did_you_mean};
 use super::super::model::{Group, Instance, NotifySettings};
-use super::super::schema::{GroupDraft, InstanceDraft, TrackDraft};
+use super::super::schema::{GroupDraft, InstanceDraft, ScriptDraft};
 use super::super::source::{At, Position};
 use super::super::template;
 use super::super::webhook::WebhookSettings;
-use crate::protocol::{GroupSettings, InstanceId, Priority, Weight};
+use super::tracking;
+use crate::protocol::{GroupSettings, InstanceId, Priority};
 
 /// Finds the members of each group and lets them track what it tracks. Leaves their names.
 pub(super) fn join(
     groups: &[GroupDraft],
     instances: &mut [InstanceDraft],
+    scripts: &[ScriptDraft],
     report: &mut Report,
 ) -> Vec<Vec<Arc<str>>> {
     let mut taken: HashMap<Arc<str>, Arc<str>> = HashMap::new();
@@ -22,18 +24,12 @@ pub(super) fn join(
     for group in groups {
         let mut members = Vec::with_capacity(group.members.len());
         for At { value: name, at } in &group.members {
-            let Some(instance) = instances.iter_mut().find(|instance| instance.name.value == *name) else {
+            if instances.iter().all(|instance| instance.name.value != *name) {
                 unknown(name, *at, instances, report);
                 continue;
-            };
+            }
             match taken.insert(name.clone(), group.name.value.clone()) {
-                None => {
-                    inherit(&mut instance.scripts, &group.scripts);
-                    inherit(&mut instance.interfaces, &group.interfaces);
-                    inherit(&mut instance.processes, &group.processes);
-                    inherit(&mut instance.files, &group.files);
-                    members.push(name.clone());
-                }
+                None => members.push(name.clone()),
                 Some(other) if other == group.name.value => {
                     report.warning(*at, format!("`{name}` is listed already"));
                 }
@@ -47,6 +43,7 @@ pub(super) fn join(
         if !group.flawed {
             count(group, report);
         }
+        tracking::share(group, &members, instances, scripts, report);
         joined.push(members);
     }
     joined
@@ -56,7 +53,7 @@ pub(super) fn join(
 pub(super) fn resolve(
     groups: Vec<GroupDraft>,
     members: Vec<Vec<Arc<str>>>,
-    instances: &mut [Instance],
+    instances: &[Instance],
     (mail_by_default, webhooks): (bool, &[WebhookSettings]),
     report: &mut Report,
 ) -> Vec<Group> {
@@ -69,11 +66,6 @@ pub(super) fn resolve(
             continue;
         }
         owners(&group, &members, instances, report);
-        for member in members.iter().filter(|_| !group.tracking_weight) {
-            if let Some(instance) = instances.get_mut(member.index()) {
-                leave_weights_out(&group, instance, report);
-            }
-        }
         let settings = GroupSettings { name: group.name.value, members };
         let webhooks = template::joined(webhooks, group.webhooks);
         let mail = group.mail.map_or(mail_by_default, |on| on.value);
@@ -88,15 +80,6 @@ fn unknown(name: &str, at: Position, instances: &[InstanceDraft], report: &mut R
         .left_out(at, format!("there is no vrrp_instance `{name}`"))
         .elects(true)
         .help_with(|| did_you_mean(name, names));
-}
-
-/// What a member tracks itself stays as it is.
-fn inherit(own: &mut Vec<TrackDraft>, of_group: &[TrackDraft]) {
-    for track in of_group {
-        if own.iter().all(|other| other.name.value != track.name.value) {
-            own.push(track.clone());
-        }
-    }
 }
 
 fn count(group: &GroupDraft, report: &mut Report) {
@@ -121,22 +104,5 @@ fn owners(group: &GroupDraft, members: &[InstanceId], instances: &[Instance], re
                 format!("vrrp_sync_group `{}` has members with and without priority 255", group.name.value),
             )
             .help("as they move together, those with 255 wait like the others; use less than 255 for all");
-    }
-}
-
-fn leave_weights_out(group: &GroupDraft, instance: &mut Instance, report: &mut Report) {
-    let settings = &mut instance.settings;
-    let before = settings.tracks.len();
-    settings.tracks.retain(|track| track.weight == Weight(0));
-    if settings.tracks.len() < before {
-        report
-            .warning(
-                group.name.at,
-                format!(
-                    "what `{}` tracks with a weight does not count in vrrp_sync_group `{}`, as with keepalived",
-                    settings.name, group.name.value
-                ),
-            )
-            .help("write `sync_group_tracking_weight` into the group");
     }
 }

@@ -9,12 +9,14 @@ mod hmac;
 mod instance;
 mod policy;
 mod rule;
+mod tracking;
 mod vmac;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use address::repeated;
 pub(super) use instance::family;
 pub(super) use policy::{is_strict, lacks_link_local};
 
@@ -47,7 +49,10 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
     let mail_by_default = globals.mail.default_alert();
     let alerts = instances.iter().map(|it| it.mail).chain(groups.iter().map(|it| it.mail)).flatten();
     let mail = std::mem::take(&mut globals.mail).settings(alerts, report);
-    let members = group::join(&groups, &mut instances, report);
+    for instance in &mut instances {
+        tracking::leave_own_interface_out(instance, report);
+    }
+    let members = group::join(&groups, &mut instances, &scripts, report);
     let default = globals.default_interface.as_ref().map_or("eth0".into(), |name| name.value.clone());
     let announce = announce_defaults(&globals, report);
     let mut names = Names::new(&scripts, report);
@@ -71,7 +76,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             resolved.push(Instance { id, settings, notify, promote_secondaries });
         }
     }
-    let groups = group::resolve(groups, members, &mut resolved, (mail_by_default, &webhooks), report);
+    let groups = group::resolve(groups, members, &resolved, (mail_by_default, &webhooks), report);
     let Names { mut tracked_scripts, mut tracked_interfaces, .. } = names;
     // Groups have left some out. What nobody tracks keeps no number.
     let tracks = |id| resolved.iter().any(|it| it.settings.tracks.iter().any(|track| track.id == id));
@@ -171,10 +176,23 @@ impl Names {
         };
         let script = script.clone()?;
         let weight = track.weight.map_or(script.weight, |written| weight_of(class, written, report));
-        if priority.is_owner() && weight != Weight(0) {
-            ignored_by_owner(&track.name, report);
-            return None;
-        }
+        let is_file = matches!(script.target, CheckTarget::File(_));
+        let weight = match weight {
+            Weight(1) if priority.is_owner() && is_file => {
+                report.warning(
+                    track.name.at,
+                    format!(
+                        "`{name}` counts without a weight: priority 255 never changes, as with keepalived"
+                    ),
+                );
+                Weight(0)
+            }
+            weight if priority.is_owner() && weight != Weight(0) => {
+                ignored_by_owner(&track.name, report);
+                return None;
+            }
+            weight => weight,
+        };
         let reverse = track.reverse.unwrap_or(script.reverse);
         // A file counts by its number, wherever it is tracked.
         let track = match (&script.target, class) {
@@ -184,7 +202,7 @@ impl Names {
         };
         let initial = match track {
             Track::File(_) => None,
-            _ => before_first_result(script.init_fail, weight, reverse),
+            _ => before_first_result(script.init_fail, weight),
         };
         let id = self.number(track.clone());
         if self.tracked_scripts.iter().all(|other| other.id != id) {
@@ -225,12 +243,11 @@ impl Names {
 
 /// As keepalived has it: without a weight the instance waits for the first result; with one it takes part at once,
 /// at the priority that it has while the script adds nothing.
-fn before_first_result(init_fail: bool, weight: Weight, reverse: bool) -> Option<bool> {
+fn before_first_result(init_fail: bool, weight: Weight) -> Option<bool> {
     match weight.0 {
         _ if init_fail => Some(false),
         0 => None,
-        adds_while_up if adds_while_up > 0 => Some(reverse),
-        _ => Some(!reverse),
+        weight => Some(weight < 0),
     }
 }
 
@@ -354,14 +371,13 @@ mod tests {
 
     #[test]
     fn until_the_first_result_a_weight_adds_nothing() {
-        let adds = |weight: i16, reverse: bool| {
-            let up = before_first_result(false, Weight(weight), reverse).unwrap() != reverse;
-            (weight > 0 && up) || (weight < 0 && !up)
-        };
         for (weight, reverse) in [(20, false), (20, true), (-20, false), (-20, true)] {
-            assert!(!adds(weight, reverse), "{weight} {reverse}");
+            let (weight, track) = (Weight(weight), Track::Script("check".into()));
+            let initial = before_first_result(false, weight);
+            let track = TrackSettings { id: TrackId(0), track, weight, reverse, initial };
+            assert_eq!(track.adds(i32::from(initial.unwrap())), 0, "{weight:?} {reverse}");
         }
-        assert_eq!(before_first_result(false, Weight(0), false), None);
-        assert_eq!(before_first_result(true, Weight(0), false), Some(false));
+        assert_eq!(before_first_result(false, Weight(0)), None);
+        assert_eq!(before_first_result(true, Weight(0)), Some(false));
     }
 }

@@ -68,7 +68,7 @@ const ROWS: &[Row<GroupDraft>] = &[
         "sync_group_tracking_weight",
         Kind::Flag(|it, _| it.tracking_weight = true),
         "off",
-        "weights count; without it, members track only what has no weight",
+        "weights of members count; without it, their scripts and files with a weight are not tracked",
     ),
     Row::works(
         "global_tracking",

@@ -134,7 +134,11 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "no ipvlan is made; without the line the addresses stand on `interface`, with the same MAC address",
     ),
     Row::missing("linkbeat_use_polling", "poll the link state", LINKS_BY_NETLINK),
-    Row::moot("native_ipv6", "of old versions", "keepalived ignores it too"),
+    Row::moot(
+        "native_ipv6",
+        "of old versions",
+        "the first address decides the family; keepalived refuses IPv4 addresses with it",
+    ),
     Row::moot(
         "skip_check_adv_addr",
         "do not compare address lists",

@@ -24,7 +24,12 @@ pub(super) const OPTIONS: &[Row<TrackDraft>] = &[
         "that of the script, or 0",
         "0: Fault while down; positive: added while up; negative: added while down",
     ),
-    Row::works("reverse", Kind::Flag(|track, _| track.reverse = Some(true)), "", "swaps up and down"),
+    Row::works(
+        "reverse",
+        Kind::Flag(|track, _| track.reverse = Some(true)),
+        "",
+        "the weight counts with the other sign; weight 0: Fault while up",
+    ),
     Row::works(
         "noreverse",
         Kind::Flag(|track, _| track.reverse = Some(false)),
