@@ -13,6 +13,8 @@ const VIRTUAL: &str = "virtual_routes {
         192.0.2.0/24 via 10.77.0.254 dev lan0
         src 10.77.0.200 to 198.51.100.0/24 via 10.77.0.254 metric 7 tos 0x10
         203.0.113.9 dev lan0 scope link table 77
+        203.0.113.10 dev lan0
+        multicast 239.9.0.0/16 dev lan0
         blackhole 203.0.113.0/24
         unreachable 203.0.113.64/26 metric 3
         default via 10.77.0.253 table 100 onlink dev lan0

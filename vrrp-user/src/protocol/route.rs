@@ -17,7 +17,7 @@ pub struct Route {
     pub table: u32,
     pub metric: Option<u32>,
     pub tos: u8,
-    /// rtnetlink scope; `None`: link where there is no gateway, else global. IPv4 only.
+    /// rtnetlink scope; `None`: global, and the least that the kernel takes for `local` and `broadcast`. IPv4 only.
     pub scope: Option<u8>,
     /// rtnetlink protocol: who has set it.
     pub protocol: u8,

@@ -191,16 +191,12 @@ fn ifindex(socket: &mut RouteSocket, hop: &Hop) -> Result<Option<u32>, i32> {
     }
 }
 
-/// As the `ip` command chooses it.
+/// Global as with keepalived, where the kernel takes that: the `ip` command chooses link for a route without a gateway.
 fn scope(route: &Route) -> u8 {
-    let leads_on = route.hops.iter().any(|hop| hop.gateway.is_some());
     match (route.scope, route.kind, route.destination.0) {
         (Some(scope), _, _) => scope,
-        (None, _, IpAddr::V6(_)) => 0,
-        (None, RouteKind::Local, _) => SCOPE_HOST,
-        (None, RouteKind::Unicast | RouteKind::Broadcast | RouteKind::Multicast, _) if !leads_on => {
-            SCOPE_LINK
-        }
+        (None, RouteKind::Local, IpAddr::V4(_)) => SCOPE_HOST,
+        (None, RouteKind::Broadcast, IpAddr::V4(_)) => SCOPE_LINK,
         _ => 0,
     }
 }
