@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::unistd::Uid;
 use vrrp_user::config::{
-    CheckSettings, CheckTarget, Config, Globals, NotifySettings, ScriptCommand, ScriptUser,
+    CheckSettings, CheckTarget, Config, Globals, NotifyCommand, NotifySettings, ScriptCommand, ScriptUser,
 };
 use vrrp_user::daemon::process::preflight;
 use vrrp_user::protocol::{Track, TrackId, TrackSettings, Weight};
@@ -64,7 +64,8 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
         (config, warnings)
     };
 
-    let notify = NotifySettings { master: hook(format!("{name} up")), ..NotifySettings::default() };
+    let master = hook(format!("{name} up")).map(|hook| NotifyCommand { user: user("root"), ..hook });
+    let notify = NotifySettings { master, ..NotifySettings::default() };
     let (refused, warnings) = secure(vec![check(user("root"))], notify);
     assert!(refused.checks.is_empty() && refused.instances[0].notify.master.is_none());
     assert_eq!(refused.instances[0].settings.tracks.len(), 1);
@@ -79,6 +80,59 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
 
     let (kept, warnings) = secure(vec![check(user("nobody"))], NotifySettings::default());
     assert_eq!((kept.checks.len(), warnings.len()), (1, 0), "{warnings:?}");
+}
+
+#[test]
+fn what_cannot_be_run_is_taken_out() {
+    let folder = Folder::new();
+    let path = folder.file("check.sh");
+    fs::write(&path, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+    let (name, gone) = (path.display().to_string(), folder.file("gone").display().to_string());
+    let direct = |words: &[&str]| ScriptCommand::Direct(words.iter().map(|word| (*word).into()).collect());
+    let check =
+        |command, user| CheckSettings { target: CheckTarget::Command(command), user, ..script(1, "") };
+    let rows = [
+        (
+            direct(&[&gone, "x"]),
+            user("root"),
+            Some(format!("{gone}: No such file or directory (os error 2)")),
+        ),
+        (direct(&["no-such-program"]), user("root"), Some("no-such-program: not found in PATH".to_owned())),
+        (direct(&[&name]), user("root"), None),
+        (direct(&[&name]), user("nobody"), Some(format!("{name}: not executable for `nobody`"))),
+        (ScriptCommand::Shell(format!("{gone} | true").into()), user("root"), None),
+    ];
+    for (command, user, expected) in rows {
+        let notify = NotifySettings {
+            any: Some(NotifyCommand { command: command.clone(), user: user.clone() }),
+            ..NotifySettings::default()
+        };
+        let mut config = tracking(vec![check(command, user)], notify);
+        let warnings = preflight::scripts(&mut config);
+        let both =
+            |why| ["vrrp_script check", "notify of VI_1"].map(|what| format!("{what} is disabled: {why}"));
+        assert_eq!(warnings, expected.clone().map(both).into_iter().flatten().collect::<Vec<_>>());
+        assert_eq!(config.checks.is_empty(), expected.is_some());
+        assert_eq!(config.instances[0].settings.tracks.len(), 2 - usize::from(expected.is_some()));
+    }
+}
+
+#[test]
+fn with_script_security_what_has_no_user_is_not_run_as_root() {
+    if nix::unistd::User::from_name("keepalived_script").unwrap().is_some() {
+        eprintln!("skipped: there is a user keepalived_script");
+        return;
+    }
+    let notify = NotifySettings { any: hook("true"), ..NotifySettings::default() };
+    let mut config = tracking(vec![script(1, "true")], notify);
+    config.globals.script_security = true;
+    let warnings = preflight::scripts(&mut config.clone());
+    let why = "is disabled: enable_script_security needs a user for it: there is neither `script_user` in global_defs \
+               nor a user keepalived_script on this host";
+    assert_eq!(warnings, [format!("vrrp_script check {why}"), format!("notify of VI_1 {why}")]);
+    config.globals.script_user = user("nobody");
+    assert_eq!(preflight::scripts(&mut config), [""; 0]);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 use std::ffi::{CStr, CString, OsString};
 use std::fmt;
+use std::fs::Metadata;
 use std::future::pending;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
@@ -276,6 +277,26 @@ pub enum IdentityError {
 impl Identity {
     pub fn is_root(&self) -> bool {
         self.uid.is_root()
+    }
+
+    /// Whether there is the user of scripts that have none.
+    pub fn has_default() -> bool {
+        Self::of(&ScriptUser { name: DEFAULT_USER.into(), group: None }).is_ok()
+    }
+
+    /// By the mode of the file alone.
+    pub(super) fn may_run(&self, file: &Metadata) -> bool {
+        let groups = || std::iter::once(&self.gid).chain(&self.groups);
+        let bits = if self.is_root() {
+            0o111
+        } else if file.uid() == self.uid.as_raw() {
+            0o100
+        } else if groups().any(|group| group.as_raw() == file.gid()) {
+            0o010
+        } else {
+            0o001
+        };
+        file.mode() & bits != 0
     }
 
     /// The user of the script itself, else of the whole configuration, else `keepalived_script` where that exists,

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::process::locate;
+use super::process::{Identity, locate};
 use crate::config::ScriptCommand;
 
 #[derive(Debug, Error)]
@@ -19,6 +19,8 @@ pub enum SecurityError {
     Unreadable { script: String, error: io::Error },
     #[error("{script}: not found in PATH")]
     NotFound { script: String },
+    #[error("{script}: not executable for `{user}`")]
+    NotExecutable { script: String, user: String },
 }
 
 /// Why a part of a path cannot be trusted.
@@ -86,6 +88,21 @@ pub fn check(command: &ScriptCommand) -> Result<(), SecurityError> {
             let program = line.split_whitespace().next().and_then(locate);
             program.map_or(Ok(()), |program| check_path(&program))
         }
+    }
+}
+
+/// Checks that there is the program of a command, and that this user may run it. Of a shell's line nothing is known.
+///
+/// # Errors
+/// It is not there, or the mode of its file forbids it.
+pub fn is_runnable(command: &ScriptCommand, identity: &Identity) -> Result<(), SecurityError> {
+    let ScriptCommand::Direct(words) = command else { return Ok(()) };
+    let script = words.first().map(ToString::to_string).unwrap_or_default();
+    let Some(program) = locate(&script) else { return Err(SecurityError::NotFound { script }) };
+    match fs::metadata(&program) {
+        Err(error) => Err(SecurityError::Unreadable { script, error }),
+        Ok(file) if file.is_file() && identity.may_run(&file) => Ok(()),
+        Ok(_) => Err(SecurityError::NotExecutable { script, user: identity.name.to_string() }),
     }
 }
 

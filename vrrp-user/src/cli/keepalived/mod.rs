@@ -25,7 +25,7 @@ use crate::daemon::log::{self, LogError};
 use crate::daemon::process::background::{Side, Waiting, divide};
 use crate::daemon::process::options::{Places, ProcessOptions, RunOptions};
 use crate::daemon::process::preflight;
-use crate::daemon::run::{self, config_exit_code};
+use crate::daemon::run;
 
 /// The name that makes the program take these options.
 pub(super) const NAME: &str = "keepalived";
@@ -33,10 +33,13 @@ pub(super) const NAME: &str = "keepalived";
 /// The version of keepalived whose ways these are; programs that ask decide by it what they may ask for.
 const LIKE: &str = "2.4.3";
 
-/// keepalived's codes for what the check of a configuration finds: lines are left out or scripts would not be run, or
-/// anyone may change them.
-const DISABLED: u8 = 4;
-const UNGUARDED: u8 = 5;
+/// keepalived's codes for what the check of a configuration finds, each one above that of its manual: lines are left out
+/// or scripts would not be run, or anyone may change them.
+const DISABLED: u8 = 5;
+const UNGUARDED: u8 = 6;
+
+/// That of a configuration which it does not run with.
+const REFUSED: u8 = 2;
 
 /// Runs with everything behind the program's name.
 pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -168,10 +171,7 @@ fn findings(reader: &Reader, config: &Path) -> (String, u8) {
             };
             (loaded.diagnostics, code)
         }
-        Err(diagnostics) => {
-            let code = config_exit_code(&diagnostics);
-            (diagnostics, code)
-        }
+        Err(diagnostics) => (diagnostics, REFUSED),
     };
     for diagnostic in &diagnostics {
         let _ = writeln!(lines, "{diagnostic}");

@@ -79,8 +79,8 @@ fn judge(effective: u64) -> Result<Vec<String>, MissingCapabilities> {
 /// Takes scripts that cannot be run safely out of a configuration, as keepalived does, and says so: a check that is
 /// taken out counts nowhere, as if it were not tracked.
 ///
-/// A script is taken out where its user does not exist, and, with `enable_script_security`, where it runs as root
-/// and others may change it.
+/// A script is taken out where it or its user does not exist, or this user may not run it, and, with
+/// `enable_script_security`, where it runs as root and others may change it, or has no user.
 pub fn scripts(config: &mut Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let globals = config.globals.clone();
@@ -192,8 +192,16 @@ fn trusted(
     user: Option<&ScriptUser>,
     globals: &Globals,
 ) -> Result<Identity, String> {
-    let identity =
-        Identity::resolve(user, globals.script_user.as_ref()).map_err(|error| error.to_string())?;
+    let has_user = user.or(globals.script_user.as_ref()).is_some();
+    if globals.script_security && !has_user && !Identity::has_default() {
+        return Err("enable_script_security needs a user for it: there is neither `script_user` in global_defs nor a \
+                    user keepalived_script on this host"
+            .to_owned());
+    }
+    let identity = Identity::resolve(user, globals.script_user.as_ref())
+        .and_then(|identity| identity.with_groups(globals.process.supplementary_groups))
+        .map_err(|error| error.to_string())?;
+    security::is_runnable(command, &identity).map_err(|error| error.to_string())?;
     if globals.script_security && identity.is_root() {
         security::check(command).map_err(|error| format!("it runs as root and is not secure: {error}"))?;
     }
