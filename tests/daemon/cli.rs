@@ -122,7 +122,29 @@ fn check_tells_what_is_left_out_and_what_matters() {
     // Under keepalived's name, without its option.
     let file = folder.file("k.conf");
     let test = vrrpx(&["keepalived", "-t", "-f", file.to_str().unwrap()]);
-    assert_eq!(test.status.code(), Some(4), "{}", stderr(&test));
+    assert_eq!(test.status.code(), Some(5), "{}", stderr(&test));
+    let broken = sound.replace("virtual_router_id 1", "virtual_router_id");
+    std::fs::write(&file, broken).unwrap();
+    let test = vrrpx(&["keepalived", "-t", "-f", file.to_str().unwrap()]);
+    assert_eq!(test.status.code(), Some(2), "{}", stderr(&test));
+}
+
+#[test]
+fn check_tells_what_does_not_fit_this_host() {
+    let folder = Folder::new();
+    let file = folder.file("k.conf");
+    let text = "vrrp_script gone {\nscript /no/such/script\n}\nvrrp_instance a {\ninterface gone0\nvirtual_router_id 1\n\
+                track_script {\ngone\n}\ntrack_interface {\ngone1\n}\nvirtual_ipaddress {\n192.0.2.1/24\n}\n}\n";
+    std::fs::write(&file, text).unwrap();
+    let output = vrrpx(&["check", "--strict", file.to_str().unwrap()]);
+    let lines = [
+        "vrrp_instance a: there is no interface gone0: it is in Fault until there is",
+        "track_interface: there is no interface gone1: it counts as down",
+        "vrrp_script gone is disabled: /no/such/script: No such file or directory (os error 2)",
+    ]
+    .map(|line| format!("note: on this host: {line}\n"));
+    assert_eq!(stderr(&output), lines.concat());
+    assert_eq!(output.status.code(), Some(0), "the file may be another host's");
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{complain, tell};
-use crate::config::{Diagnostic, Reader, Severity, Tolerance};
+use crate::config::{Config, Diagnostic, Reader, Severity, Tolerance};
+use crate::daemon::process::fit::Host;
+use crate::daemon::process::preflight;
 use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
@@ -35,6 +37,7 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
     match Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&arguments.file) {
         Ok(loaded) => {
             show(&loaded.diagnostics);
+            show_host(&loaded.config);
             if arguments.strict && loaded.diagnostics.iter().any(|it| !it.is_harmless) {
                 return ExitCode::from(ERRORS);
             }
@@ -48,6 +51,22 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
             show(&diagnostics);
             ExitCode::from(config_exit_code(&diagnostics))
         }
+    }
+}
+
+/// No finding of the file, which may be another host's: neither the exit code nor `--strict` counts it.
+fn show_host(config: &Config) {
+    let mut lines = Vec::new();
+    match Host::read() {
+        Ok(host) => {
+            lines.extend(host.lacks_interfaces_of(config));
+            lines.extend(host.misfits(config));
+        }
+        Err(error) => lines.push(format!("interfaces cannot be looked at: {error}")),
+    }
+    lines.extend(preflight::scripts(&mut config.clone()));
+    for line in lines {
+        tell(format_args!("note: on this host: {line}"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The process, and whoever has started it: a terminal, systemd, another daemon's pid files.
 
 pub mod background;
+pub mod fit;
 pub mod options;
 pub(crate) mod overrun;
 pub mod pid_files;

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::error::RunError;
 use crate::config::{Config, Diagnostic, ProcessSettings, Reader, Severity, Tolerance};
 use crate::daemon::host::places;
+use crate::daemon::process::fit::Host;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::{self, MissingCapabilities};
 
@@ -55,6 +56,11 @@ pub(super) fn prepare(config: &mut Config) -> Result<(), MissingCapabilities> {
     }
     for line in preflight::scripts(config) {
         warn!("{line}");
+    }
+    // What lacks its own interface is told when its instances are looked at.
+    match Host::read() {
+        Ok(host) => host.misfits(config).iter().for_each(|line| warn!("{line}")),
+        Err(error) => warn!(%error, "cannot compare the configuration with the interfaces of the host"),
     }
     Ok(())
 }

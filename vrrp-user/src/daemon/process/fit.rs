@@ -1,0 +1,214 @@
+//! What of a configuration does not fit the host: interfaces that are not there, addresses outside of all subnets of
+//! their interface, addresses of the host itself.
+//!
+//! Enters: a configuration. Leaves: lines for people. The daemon runs with all of it: an interface may come later, and
+//! a virtual address may have a subnet of its own.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+
+use crate::config::Config;
+use crate::driver::netlink::address;
+use crate::driver::netlink::link::Link;
+use crate::driver::netlink::socket::RouteSocket;
+use crate::driver::netlink::table::Address;
+use crate::protocol::{InstanceSettings, Priority, VirtualAddress};
+
+/// Interfaces and addresses of this host.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// Names by their numbers.
+    pub links: Vec<(u32, String)>,
+    pub addresses: Vec<Address>,
+}
+
+impl Host {
+    /// # Errors
+    /// The kernel could not be asked.
+    pub fn read() -> io::Result<Self> {
+        let mut socket = RouteSocket::open()?;
+        let links = Link::list(&mut socket)?.into_iter().map(|link| (link.ifindex, link.name)).collect();
+        let mut addresses = Vec::new();
+        address::list(&mut socket, |address| addresses.push(address))?;
+        Ok(Self { links, addresses })
+    }
+
+    /// Instances whose own interface is not there.
+    pub fn lacks_interfaces_of(&self, config: &Config) -> Vec<String> {
+        let settings = config.instances.iter().map(|instance| &instance.settings);
+        let lacking = settings.filter(|it| !it.interface.is_empty() && self.index(&it.interface).is_none());
+        lacking
+            .map(|it| {
+                format!(
+                    "vrrp_instance {}: there is no interface {}: it is in Fault until there is",
+                    it.name, it.interface
+                )
+            })
+            .collect()
+    }
+
+    /// All other findings, each once.
+    pub fn misfits(&self, config: &Config) -> Vec<String> {
+        let mut lines = BTreeSet::new();
+        for (_, name) in config.tracked_interfaces.iter().filter(|(_, name)| self.index(name).is_none()) {
+            lines.insert(format!("track_interface: there is no interface {name}: it counts as down"));
+        }
+        for (device, address) in
+            config.statics.addresses.iter().filter(|(device, _)| self.index(device).is_none())
+        {
+            let address = address.address;
+            lines.insert(format!("static_ipaddress {address}: there is no interface {device}"));
+        }
+        for settings in config.instances.iter().map(|instance| &instance.settings) {
+            for address in settings.addresses.all() {
+                lines.extend(self.misfit(settings, address));
+            }
+        }
+        lines.into_iter().collect()
+    }
+
+    fn misfit(&self, settings: &InstanceSettings, address: &VirtualAddress) -> Option<String> {
+        let (name, it) = (&settings.name, address.address);
+        let has_vmacs = settings.vmacs.own.is_some() || !settings.vmacs.further.is_empty();
+        // What carries a virtual MAC address is made at the start.
+        let device = if has_vmacs { &settings.interface } else { settings.device_of(address) };
+        let Some(index) = self.index(device) else {
+            return (device != &settings.interface && !device.is_empty())
+                .then(|| format!("vrrp_instance {name}: there is no interface {device} for {it}"));
+        };
+        let own = self.addresses.iter().find(|own| own.address == it && !own.marked);
+        if let Some(own) = own.filter(|_| settings.priority != Priority::OWNER) {
+            let holder = self.links.iter().find(|(index, _)| *index == own.ifindex);
+            let holder = holder.map_or("an interface", |(_, name)| name);
+            return Some(format!(
+                "vrrp_instance {name}: {it} is on {holder} already, and VRRP has not set it: if it is this host's own, write \
+                 priority 255; a backup has it removed"
+            ));
+        }
+        let subnets = || {
+            let is_subnet = |own: &&Address| {
+                own.ifindex == index
+                    && !own.marked
+                    && own.peer.is_none()
+                    && own.address.is_ipv4() == it.is_ipv4()
+            };
+            self.addresses.iter().filter(is_subnet).filter(|own| !is_link_local(own.address))
+        };
+        let is_outside = subnets().next().is_some()
+            && !is_link_local(it)
+            && !it.is_multicast()
+            && !subnets().any(|own| is_within(it, own.address, own.prefix));
+        is_outside.then(|| {
+            let subnets: Vec<String> = subnets().map(|own| format!("{}/{}", own.address, own.prefix)).collect();
+            format!(
+                "vrrp_instance {name}: {it} is in no subnet of {device}, which has {}: clients there reach it by a route only",
+                subnets.join(", ")
+            )
+        })
+    }
+
+    fn index(&self, name: &str) -> Option<u32> {
+        self.links.iter().find(|(_, other)| other == name).map(|(index, _)| *index)
+    }
+}
+
+/// By rule, a virtual one has the subnet that every interface has.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+fn is_within(address: IpAddr, subnet: IpAddr, prefix: u8) -> bool {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(it) => u128::from(u32::from(it)) << 96,
+        IpAddr::V6(it) => u128::from(it),
+    };
+    let prefix = u32::from(prefix);
+    let mask = u128::MAX.checked_shl(128_u32.saturating_sub(prefix)).unwrap_or(0);
+    bits(address) & mask == bits(subnet) & mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    fn host() -> Host {
+        let address = |ifindex, text: &str, marked| {
+            let (address, prefix) = text.split_once('/').unwrap();
+            let (address, prefix) = (address.parse().unwrap(), prefix.parse().unwrap());
+            Address { ifindex, address, prefix, peer: None, secondary: false, usable: true, marked }
+        };
+        Host {
+            links: vec![(1, "lo".into()), (2, "eth0".into()), (3, "eth1".into())],
+            addresses: vec![
+                address(1, "127.0.0.1/8", false),
+                address(2, "192.0.2.10/24", false),
+                address(2, "192.0.2.20/24", true),
+                address(2, "2001:db8::10/64", false),
+                address(2, "fe80::1/64", false),
+            ],
+        }
+    }
+
+    fn instance(lines: &str, addresses: &str) -> Config {
+        let text = format!(
+            "vrrp_instance web {{\ninterface eth0\nvirtual_router_id 1\n{lines}\nvirtual_ipaddress {{\n{addresses}\n}}\n}}\n"
+        );
+        parse("t", &text).unwrap().config
+    }
+
+    #[test]
+    fn what_fits_is_not_told() {
+        for (lines, addresses) in [
+            ("", "192.0.2.20/24\n192.0.2.21/32\n198.51.100.1 dev eth1"),
+            ("", "fe80::9/64\n2001:db8::9/64"),
+            ("priority 255", "192.0.2.10/24"),
+            ("use_vmac\ntrack_interface {\neth1\n}", "192.0.2.21/24"),
+        ] {
+            let config = instance(lines, addresses);
+            assert_eq!(host().misfits(&config), [""; 0], "{lines} {addresses}");
+            assert_eq!(host().lacks_interfaces_of(&config), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told() {
+        let none = |what: &str| format!("vrrp_instance web: there is no interface {what}");
+        for (lines, addresses, expected) in [
+            (
+                "",
+                "192.0.3.1/24",
+                "vrrp_instance web: 192.0.3.1 is in no subnet of eth0, which has 192.0.2.10/24: clients there reach it by a \
+                 route only"
+                    .to_owned(),
+            ),
+            (
+                "use_vmac",
+                "2001:db8:1::1/64",
+                "vrrp_instance web: 2001:db8:1::1 is in no subnet of eth0, which has 2001:db8::10/64: clients there reach \
+                 it by a route only"
+                    .to_owned(),
+            ),
+            (
+                "",
+                "192.0.2.10/24",
+                "vrrp_instance web: 192.0.2.10 is on eth0 already, and VRRP has not set it: if it is this host's own, \
+                 write priority 255; a backup has it removed"
+                    .to_owned(),
+            ),
+            ("", "192.0.2.30/24 dev eth7", none("eth7 for 192.0.2.30")),
+            (
+                "track_interface {\neth7\n}",
+                "192.0.2.30/24",
+                "track_interface: there is no interface eth7: it counts as down".to_owned(),
+            ),
+        ] {
+            assert_eq!(host().misfits(&instance(lines, addresses)), [expected]);
+        }
+        let bare = Host::default();
+        let config = instance("", "192.0.3.1/24");
+        assert_eq!(bare.lacks_interfaces_of(&config), [none("eth0: it is in Fault until there is")]);
+        assert_eq!(bare.misfits(&config), [""; 0], "the interface is told alone");
+    }
+}
