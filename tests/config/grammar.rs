@@ -177,3 +177,33 @@ fn sizes_that_no_configuration_has_are_refused_before_they_fill_the_memory() {
     let findings = config::parse("t", &"x".repeat(500_000)).unwrap_err();
     assert!(findings.iter().all(|finding| finding.message.len() < 2000));
 }
+
+#[test]
+fn what_looks_like_a_quote_or_a_blank_is_told() {
+    let found = |text: &str| -> Vec<String> {
+        let found = match config::parse("t", text) {
+            Ok(loaded) => loaded.diagnostics,
+            Err(found) => found,
+        };
+        found.iter().map(ToString::to_string).collect()
+    };
+    let instance = |line: &str| {
+        format!(
+            "vrrp_instance a {{\n{line}\nvirtual_router_id 1\nvirtual_ipaddress {{\n192.0.2.1/24 dev a dev b\n}}\n}}\n"
+        )
+    };
+    for (line, expected) in [
+        (
+            "interface “eth0”",
+            "t:2:11: warning: the typographic quote “ is a letter of the word, and quotes nothing",
+        ),
+        ("\u{a0}interface eth0", "t:2:1: warning: a blank of another kind (U+00A0) is a letter of the word"),
+        ("interface eth0", "t:5:20: warning: `dev` is written twice on this line; the last one counts"),
+    ] {
+        let found = found(&instance(line));
+        assert!(found.iter().any(|finding| finding.starts_with(expected)), "{expected}: {found:?}");
+    }
+    assert!(found(&instance("interface \"“eth0”\"")).iter().all(|finding| !finding.contains("typographic")));
+    let found = found(&instance("interface eth0").replace('\n', "\r"));
+    assert!(found[0].starts_with("t:1:1: error: lines end with CR alone"), "{found:?}");
+}

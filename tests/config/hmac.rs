@@ -40,7 +40,11 @@ fn key(id: u8, secret: &[u8]) -> Key {
 #[test]
 fn defaults() {
     let (hmac, found) = settings(&format!("key 7 {TEXT}"), "advert_int 1");
-    assert_eq!(found, [] as [&str; 0]);
+    let unsigned = "t:7:1: warning: without `active_key`, key 7 signs here, while keepalived neither signs nor verifies\n\
+                    help: write `active_key 7`: a node of each kind would both be masters";
+    assert_eq!(found, [unsigned]);
+    let (_, found) = settings(&format!("key 7 {TEXT}\nactive_key 7"), "advert_int 1");
+    assert_eq!(found, [""; 0]);
     assert_eq!(hmac.keys, [key(7, TEXT.as_bytes())]);
     assert_eq!((hmac.active, hmac.window), (7, Duration::from_secs(5)));
     assert_eq!((hmac.anti_replay, hmac.mode), (AntiReplay::Time, HmacMode::Enforce));
@@ -61,7 +65,8 @@ fn keys_by_digits_and_by_text() {
     assert_eq!(hmac.keys, [key(1, &bytes), key(255, b"a key with blanks # and 36 letters....")]);
     assert_eq!((hmac.active, hmac.window), (255, Duration::from_secs(300)));
     assert_eq!(hmac.mode, HmacMode::ReceiveOnly);
-    let (hmac, found) = settings(&format!("key 1 {HEX}\nanti_replay monotonic\ntime_window 9"), "");
+    let (hmac, found) =
+        settings(&format!("key 1 {HEX}\nactive_key 1\nanti_replay monotonic\ntime_window 9"), "");
     assert_eq!(hmac.anti_replay, AntiReplay::Monotonic);
     assert!(found[0].contains("`time_window` has no effect"), "{found:?}");
 }
@@ -134,7 +139,7 @@ impl Folder {
 
     fn load_with(&self, secret: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         let path = self.0.join("t.conf");
-        fs::write(&path, file(&format!("key 1 file:{}", secret.display()), "")).unwrap();
+        fs::write(&path, file(&format!("key 1 file:{}\nactive_key 1", secret.display()), "")).unwrap();
         load(&path)
     }
 }

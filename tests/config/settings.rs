@@ -71,7 +71,7 @@ fn every_keyword_that_works_reaches_its_setting() {
     assert_eq!(
         one.tracks,
         [
-            track(0, Track::Script("ping".into()), -10, true, Some(false)),
+            track(0, Track::Script("ping".into()), -10, true, Some(true)),
             track(1, Track::Interface("eth1".into()), 0, false, None),
             track(2, Track::Interface("eth2".into()), 20, true, None),
         ]
@@ -116,7 +116,7 @@ fn every_keyword_that_works_reaches_its_setting() {
         three.tracks,
         [
             track(3, Track::Script("http".into()), 0, false, Some(false)),
-            track(0, Track::Script("ping".into()), 5, true, Some(true)),
+            track(0, Track::Script("ping".into()), 5, true, Some(false)),
         ]
     );
 
@@ -275,5 +275,30 @@ fn authentication_of_version_2() {
         let Loaded { config, diagnostics, .. } = parse("t", &file(kind, version)).unwrap();
         assert_eq!(config.instances[0].settings.auth, auth);
         assert_eq!(diagnostics.len(), usize::from(version == 3), "{diagnostics:?}");
+    }
+}
+
+/// As keepalived 2.2.7 sends each.
+#[test]
+fn a_password_is_what_keepalived_sends() {
+    for (written, sent) in [
+        (r#""a\"b\\c""#, r"a\"),
+        (r#""a\\b""#, r"a\\b"),
+        ("'x y'", "'x"),
+        (r#"ab"c d""#, "ab"),
+        (r"q\\r", r"q\\r"),
+        ("\"a b\"", "a b"),
+    ] {
+        let text = format!(
+            "vrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\nauthentication {{\nauth_type PASS\n\
+             auth_pass {written}\n}}\nvirtual_ipaddress {{\n192.0.2.1/24\n}}\n}}\n"
+        );
+        let loaded = parse("t", &text).unwrap();
+        let mut bytes = [0; 8];
+        bytes[..sent.len()].copy_from_slice(sent.as_bytes());
+        assert_eq!(loaded.config.instances[0].settings.auth, Auth::Pass(bytes), "{written}");
+        let cut =
+            loaded.diagnostics.iter().any(|it| it.message.contains("ends the password at the first quote"));
+        assert_eq!(cut, ["a\\", "'x", "ab"].contains(&sent), "{written}: {:?}", loaded.diagnostics);
     }
 }

@@ -102,7 +102,31 @@ impl Lexer<'_> {
         if !plain {
             line.tokens.push(Token::Word(word));
         } else if !letters.is_empty() {
+            self.odd_letters(&letters);
             split_braces(&letters, is_include(line), &mut line.tokens);
+        }
+    }
+
+    /// What looks like a quote or a blank, as text that was copied from a page of the web has it, is a letter as with
+    /// keepalived.
+    fn odd_letters(&mut self, letters: &[Letter]) {
+        if let Some(Letter { char, at }) =
+            letters.first().filter(|first| TYPOGRAPHIC_QUOTES.contains(&first.char))
+        {
+            self.report
+                .warning(
+                    *at,
+                    format!("the typographic quote {char} is a letter of the word, and quotes nothing"),
+                )
+                .help("write \" instead");
+        }
+        if let Some(Letter { char, at }) = letters.iter().find(|letter| is_odd_blank(letter.char)) {
+            self.report
+                .warning(
+                    *at,
+                    format!("a blank of another kind (U+{:04X}) is a letter of the word", u32::from(*char)),
+                )
+                .help("write an ordinary blank instead");
         }
     }
 
@@ -127,6 +151,13 @@ impl Lexer<'_> {
             .error(opened, format!("the quote {quote} is not closed on this line"))
             .help(format!("close it with {quote}, or write \\{quote} where it is a letter"));
     }
+}
+
+const TYPOGRAPHIC_QUOTES: [char; 8] = ['“', '”', '„', '«', '»', '‘', '’', '‚'];
+
+/// No-break spaces and what has no width.
+fn is_odd_blank(letter: char) -> bool {
+    matches!(letter, '\u{a0}' | '\u{2000}'..='\u{200b}' | '\u{202f}' | '\u{3000}' | '\u{feff}')
 }
 
 fn is_quote(letter: char) -> bool {

@@ -150,6 +150,14 @@ impl Reader {
         mut sources: Sources,
     ) -> Result<Loaded, Vec<Diagnostic>> {
         let mut report = Report::new(self.tolerance.clone());
+        if text.contains('\r') && !text.contains('\n') {
+            report
+                .error(
+                    Position::start_of(file),
+                    "lines end with CR alone, so that the whole file is one line",
+                )
+                .help("end them with LF: tr '\\r' '\\n'");
+        }
         let opens_files = matches!(includes, Includes::Follow(_));
         let config_id = Arc::clone(&self.config_id);
         let lines = expand::expand(text, file, includes, config_id, &mut sources, &mut report);

@@ -43,7 +43,16 @@ pub(super) fn resolve(
             return None;
         }
         Some(id) => u8::try_from(id.value).ok()?,
-        None => first.id.value,
+        None => {
+            let id = first.id.value;
+            report
+                .warning(
+                    hmac.at,
+                    format!("without `active_key`, key {id} signs here, while keepalived neither signs nor verifies"),
+                )
+                .help(format!("write `active_key {id}`: a node of each kind would both be masters"));
+            id
+        }
     };
     let anti_replay = anti_replay.unwrap_or(AntiReplay::Time);
     if let Some(window) = window.filter(|_| anti_replay == AntiReplay::Monotonic) {

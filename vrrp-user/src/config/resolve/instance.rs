@@ -14,7 +14,7 @@ use super::hmac;
 use super::policy::Policy;
 use crate::protocol::{
     AnnounceSettings, Auth, InstanceSettings, Interval, Priority, TrackSettings, Unicast, UnicastPeer,
-    Version, VmacSettings, Vrid,
+    Version, VmacSettings, Vrid, Weight,
 };
 
 /// Seconds of the VRRP version 3 field, at most (RFC 9568 §5.2.7).
@@ -50,7 +50,7 @@ pub(super) fn settings(
     let family = family(&draft);
     let version = version(&draft, family, globals, report);
     let also_v2 = also_version_2(&draft, family, version, report);
-    let (preempt, preempt_delay) = preemption(&draft, priority, report);
+    let (preempt, preempt_delay) = preemption(&draft, priority, &tracks, report);
     let source = same_family("source address", draft.source.as_ref(), family, report);
     let unicast = unicast(&draft, policy, family, report);
     let default = if family == Family::V4 { globals.group4 } else { globals.group6 };
@@ -77,7 +77,7 @@ pub(super) fn settings(
     }
     let down_timer_adverts = down_timer_adverts.map_or(3, |count| count.value.max(2));
     let announce = super::announce(&draft.announce, announce, report);
-    let addresses = address::resolve(&draft.addresses, &draft.excluded, family, report);
+    let addresses = address::resolve(&draft, family, report);
     count_addresses(&draft, version, report);
 
     let interface = interface(&draft, report);
@@ -222,7 +222,12 @@ fn checksum(
     }
 }
 
-fn preemption(draft: &InstanceDraft, priority: Priority, report: &mut Report) -> (bool, Duration) {
+fn preemption(
+    draft: &InstanceDraft,
+    priority: Priority,
+    tracks: &[TrackSettings],
+    report: &mut Report,
+) -> (bool, Duration) {
     let mut preempt = true;
     if let Some(written) = draft.preempt.filter(|preempt| !preempt.value) {
         if priority.is_owner() {
@@ -233,6 +238,15 @@ fn preemption(draft: &InstanceDraft, priority: Priority, report: &mut Report) ->
                 .help("write `state BACKUP` on all nodes");
         } else {
             preempt = false;
+            if tracks.iter().any(|track| track.weight != Weight(0)) {
+                report
+                    .warning(
+                        written.at,
+                        "`nopreempt` leaves a master alone whose priority has fallen: where all nodes have it, a weight \
+                         never moves the master",
+                    )
+                    .help("track without a weight: a failure is a Fault, which another node takes over from");
+            }
         }
     }
     let mut delay = Duration::ZERO;

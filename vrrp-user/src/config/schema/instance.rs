@@ -386,7 +386,23 @@ fn auth_pass(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut R
 
 /// The bytes are keepalived's: double quotes are taken off, single quotes and backslashes are part of the password.
 pub(super) fn password<'a>(word: &'a Word, what: &str, report: &mut Report) -> &'a str {
-    let text = if word.quote() == Some('"') { word.inner() } else { word.raw.as_str() };
+    // To keepalived a backslash is a letter here, and the next quote, or outside of quotes a blank, is the end.
+    let (written, text) = if word.quote() == Some('"') {
+        (word.inner(), word.inner().split('"').next())
+    } else {
+        (word.raw.as_str(), word.raw.split(|letter: char| letter == '"' || letter.is_whitespace()).next())
+    };
+    let text = text.unwrap_or(written);
+    if text.len() < written.len() {
+        report
+            .warning(
+                word.at,
+                format!(
+                    "keepalived ends the {what} at the first quote or blank in it, and so it is done here"
+                ),
+            )
+            .help(format!("a {what} that holds neither is read alike everywhere"));
+    }
     if word.quote() == Some('\'') {
         report
             .warning(

@@ -384,6 +384,7 @@ fn read_options<T>(
     report: &mut Report,
 ) {
     let mut rest = words;
+    let mut seen = Vec::new();
     while let Some((option, after)) = rest.split_first() {
         let Some(row) = rows.iter().find(|row| row.is(&option.text)) else {
             report.error(option.at, format!("unknown option `{}` {place}", option.text)).help_with(|| {
@@ -396,6 +397,13 @@ fn read_options<T>(
             (Kind::Flag(_), _) => 0,
             _ => after.len().min(1),
         };
+        if takes > 0 && seen.contains(&row.keyword) {
+            report.warning(
+                option.at,
+                format!("`{}` is written twice on this line; the last one counts", row.keyword),
+            );
+        }
+        seen.push(row.keyword);
         let (values, after) = after.split_at(takes);
         if takes_effect(row, option, values, report) {
             read_value(row, option, values, target, report);
