@@ -126,6 +126,8 @@ fn check_tells_what_is_left_out_and_what_matters() {
     let broken = sound.replace("virtual_router_id 1", "virtual_router_id");
     std::fs::write(&file, broken).unwrap();
     let test = vrrpx(&["keepalived", "-t", "-f", file.to_str().unwrap()]);
+    assert_eq!(test.status.code(), Some(5), "{}", stderr(&test));
+    let test = vrrpx(&["keepalived", "-t", "-f", folder.file("gone").to_str().unwrap()]);
     assert_eq!(test.status.code(), Some(2), "{}", stderr(&test));
 }
 

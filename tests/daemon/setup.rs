@@ -116,7 +116,7 @@ pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance
         tracks: vec![],
         vmacs: VmacSettings::default(),
     };
-    Instance { id: InstanceId(0), settings, notify, promote_secondaries: false }
+    Instance { id: InstanceId(0), settings, notify, promote_secondaries: false, is_strict: false }
 }
 
 pub(crate) fn group(name: &str, members: Vec<InstanceId>, notify: NotifySettings) -> Group {

@@ -105,7 +105,7 @@ fn the_same_file_sets_the_same_addresses_routes_and_rules() -> Result<()> {
         .with_context(|| format!("{daemon:?}"))
     });
     let (ours, theirs): ([String; 3], [String; 3]) = (ours?, theirs?);
-    ensure!(ours[0].lines().count() == 13, "routes:\n{}", ours[0]);
+    ensure!(ours[0].lines().count() == 15, "routes:\n{}", ours[0]);
     ensure!(ours[1].lines().count() == 22, "rules:\n{}", ours[1]);
     ensure!(ours == theirs, "ours:\n{}\nkeepalived's:\n{}", ours.join("\n"), theirs.join("\n"));
     Ok(())

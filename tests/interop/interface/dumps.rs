@@ -47,6 +47,8 @@ vrrp_instance VI_2 {
     priority 150
     advert_int 0.5
     garp_master_delay 2
+    strict_mode
+    accept
     virtual_ipaddress {
         10.77.0.203/24
     }
@@ -75,7 +77,37 @@ vrrp_instance VI_4 {
     nopreempt
     virtual_ipaddress {
         fe80::54/64
-        fd77::54/64
+        fd77::54/64 -nodad noprefixroute
+    }
+}
+vrrp_instance VI_5 {
+    interface lan0
+    version 3
+    virtual_router_id 55
+    priority 150
+    advert_int 0.5
+    promote_secondaries
+    dont_track_primary
+    track_script {
+        chk weight 5 reverse
+    }
+    track_interface {
+        lo weight 7 reverse
+    }
+    virtual_ipaddress {
+        10.77.0.205/24 noprefixroute
+        10.77.0.206/24 dev lo no_track
+    }
+}
+vrrp_instance VI_6 {
+    interface lan0
+    version 3
+    virtual_router_id 56
+    priority 150
+    advert_int 0.5
+    use_vmac
+    virtual_ipaddress {
+        10.77.0.207/24
     }
 }
 ";

@@ -77,6 +77,8 @@ pub struct Instance {
     pub notify: NotifySettings,
     /// The kernel is to keep the other addresses of a subnet of `interface` when the first one goes.
     pub promote_secondaries: bool,
+    /// In strict mode; what follows from that is in the settings.
+    pub is_strict: bool,
 }
 
 /// Set at the start and removed at the end.

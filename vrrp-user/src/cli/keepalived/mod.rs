@@ -33,13 +33,13 @@ pub(super) const NAME: &str = "keepalived";
 /// The version of keepalived whose ways these are; programs that ask decide by it what they may ask for.
 const LIKE: &str = "2.4.3";
 
-/// keepalived's codes for what the check of a configuration finds, each one above that of its manual: lines are left out
-/// or scripts would not be run, or anyone may change them.
+/// keepalived's codes for what the check of a configuration finds, each one above that of its manual: there are errors,
+/// lines are left out or scripts would not be run, or anyone may change them.
 const DISABLED: u8 = 5;
 const UNGUARDED: u8 = 6;
 
-/// That of a configuration which it does not run with.
-const REFUSED: u8 = 2;
+/// Its code where there is no configuration to run with.
+const UNREADABLE: u8 = 2;
 
 /// Runs with everything behind the program's name.
 pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -171,7 +171,10 @@ fn findings(reader: &Reader, config: &Path) -> (String, u8) {
             };
             (loaded.diagnostics, code)
         }
-        Err(diagnostics) => (diagnostics, REFUSED),
+        Err(diagnostics) => {
+            let is_unreadable = diagnostics.iter().any(|it| it.severity == Severity::Unreadable);
+            (diagnostics, if is_unreadable { UNREADABLE } else { DISABLED })
+        }
     };
     for diagnostic in &diagnostics {
         let _ = writeln!(lines, "{diagnostic}");

@@ -65,6 +65,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
             draft.notify_priority_changes.map_or(globals.notify_priority_changes, |on| on.value);
         notify.webhooks = template::joined(&webhooks, std::mem::take(&mut draft.webhooks));
         notify.mail = draft.mail.map_or(mail_by_default, |on| on.value);
+        let is_strict = is_strict(&draft, &globals);
         let policy = Policy::new(&mut draft, priority, &globals, report);
         draft.finds_interface = instance::finds_interface(&draft);
         let promote_secondaries = promotes(&draft, report);
@@ -73,7 +74,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
         if let Some(mut settings) = settings {
             vmacs.place(plan, &mut settings, report);
             let id = InstanceId(u32::try_from(resolved.len()).unwrap_or(u32::MAX));
-            resolved.push(Instance { id, settings, notify, promote_secondaries });
+            resolved.push(Instance { id, settings, notify, promote_secondaries, is_strict });
         }
     }
     let groups = group::resolve(groups, members, &resolved, (mail_by_default, &webhooks), report);

@@ -97,9 +97,18 @@ impl Instance<'_> {
 
     fn way(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (view, settings) = (self.0, &self.0.instance.settings);
-        writeln!(f, "   Interface = {}", settings.interface)?;
+        match &settings.vmacs.own {
+            Some(vmac) => {
+                let base = if settings.vmacs.transmit_base { ", xmit base i/f" } else { "" };
+                writeln!(f, "   Interface = {}, vmac on {}{base}", vmac.name.as_arc(), vmac.parent)?;
+            }
+            None => writeln!(f, "   Interface = {}", settings.interface)?,
+        }
         if settings.ignore_own_link {
-            writeln!(f, "   Tracking primary interface = disabled")?;
+            writeln!(f, "   VRRP interface tracking disabled")?;
+        }
+        if view.instance.is_strict {
+            writeln!(f, "   Enforcing strict VRRP compliance")?;
         }
         if let Some(source) = view.source.or(settings.source) {
             writeln!(f, "   Using src_ip = {source}")?;
@@ -154,6 +163,8 @@ impl Instance<'_> {
         if !settings.preempt_delay.is_zero() {
             writeln!(f, "   Preempt delay = {} secs", settings.preempt_delay.as_secs_f64())?;
         }
+        let promotes = view.instance.promote_secondaries;
+        writeln!(f, "   Promote_secondaries = {}", if promotes { "enabled" } else { "disabled" })?;
         if !matches!(settings.auth, Auth::Pass(_) | Auth::Ah(_)) && settings.version == Version::V2 {
             writeln!(f, "   Authentication type = none")?;
         }
@@ -196,10 +207,10 @@ impl Instance<'_> {
             list(f, unicast.peers.iter().map(|peer| peer.address.to_string()))?;
         }
         let tracked = |name: fn(&Track) -> Option<&str>| {
-            let lines = settings
-                .tracks
-                .iter()
-                .filter_map(move |track| Some(format!("{} weight {}", name(&track.track)?, track.weight.0)));
+            let lines = settings.tracks.iter().filter_map(move |track| {
+                let way = reversed(track.reverse);
+                Some(format!("{} weight {}{way}", name(&track.track)?, track.weight.0))
+            });
             lines.collect::<Vec<_>>()
         };
         let interfaces = tracked(|track| if let Track::Interface(name) = track { Some(name) } else { None });
@@ -253,7 +264,7 @@ impl Display for Script<'_> {
         writeln!(f, "   Command = {}", view::target(&settings.target))?;
         writeln!(f, "   Interval = {} sec", settings.interval.as_secs_f64())?;
         writeln!(f, "   Timeout = {} sec", settings.timeout.as_secs_f64())?;
-        writeln!(f, "   Weight = {}", settings.weight.0)?;
+        writeln!(f, "   Weight = {}{}", settings.weight.0, reversed(settings.reverse))?;
         writeln!(f, "   Rise = {}", settings.rise)?;
         writeln!(f, "   Fall = {}", settings.fall)?;
         writeln!(f, "   Insecure = no")?;
@@ -261,11 +272,17 @@ impl Display for Script<'_> {
         writeln!(f, "   Tracking instances :")?;
         for instance in &sources.config.instances {
             for track in instance.settings.tracks.iter().filter(|track| track.id == settings.id) {
-                writeln!(f, "     {}, weight {}", instance.settings.name, track.weight.0)?;
+                let way = reversed(track.reverse);
+                writeln!(f, "     {}, weight {}{way}", instance.settings.name, track.weight.0)?;
             }
         }
         writeln!(f, "   State = idle")
     }
+}
+
+/// What stands behind a weight.
+fn reversed(is_reversed: bool) -> &'static str {
+    if is_reversed { " reverse" } else { "" }
 }
 
 fn hooks(f: &mut fmt::Formatter<'_>, notify: &NotifySettings) -> fmt::Result {

@@ -81,10 +81,13 @@ impl View<'_> {
     /// An address as keepalived writes it. `set`: it is on its interface.
     pub(super) fn address(&self, entry: &VirtualAddress) -> String {
         let settings = &self.instance.settings;
-        let device = entry.device.as_ref().unwrap_or(&settings.interface);
+        let device = settings.device_of(entry);
+        let mut vmacs = settings.vmacs.own.iter().chain(&settings.vmacs.further);
+        let base = vmacs.find(|vmac| vmac.name.as_arc() == device).map(|vmac| format!("@{}", vmac.parent));
+        let base = base.unwrap_or_default();
         let whole = if entry.address.is_ipv4() { 32 } else { 128 };
         let prefix = if entry.prefix == whole { String::new() } else { format!("/{}", entry.prefix) };
-        let mut text = format!("{}{prefix} dev {device} scope {}", entry.address, scope(entry.scope));
+        let mut text = format!("{}{prefix} dev {device}{base} scope {}", entry.address, scope(entry.scope));
         // Writing to a string cannot fail.
         if let Some(broadcast) = entry.broadcast {
             let _ = write!(text, " brd {broadcast}");
@@ -92,6 +95,15 @@ impl View<'_> {
         if let Some(label) = &entry.label {
             let _ = write!(text, " label {label}");
         }
+        let options = [
+            (entry.home, " home"),
+            (entry.dad, " -nodad"),
+            (entry.temporary, " mngtmpaddr"),
+            (entry.no_prefix_route, " noprefixroute"),
+            (entry.autojoin, " autojoin"),
+            (!entry.tracked, " no_track"),
+        ];
+        options.iter().filter(|(is_set, _)| *is_set).for_each(|(_, word)| text.push_str(word));
         // As it is set: the address of one host is never chosen as a source.
         match (entry.address, entry.prefix) {
             (IpAddr::V6(_), 128) => text.push_str(" preferred_lft 0"),
