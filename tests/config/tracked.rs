@@ -125,6 +125,21 @@ fn of_the_weights_of_group_and_member_the_same_one_counts_as_with_keepalived() {
     }
 }
 
+#[test]
+fn an_option_without_a_weight_is_named() {
+    let found = |line: &str| {
+        let text = format!(
+            "{CHECKS}vrrp_instance a {{\ninterface up0\nvirtual_router_id 1\nvirtual_ipaddress {{\n10.0.1.1/24\n}}\n\
+             {}}}\n",
+            scripts(line)
+        );
+        let found = parse("t", &text).unwrap().diagnostics;
+        found.iter().any(|finding| finding.message.starts_with("keepalived does not track `good`"))
+    };
+    assert!(found("good reverse") && found("good noreverse"));
+    assert!(!found("good") && !found("good weight 0 reverse"));
+}
+
 fn scripts(line: &str) -> String {
     one("script", line)
 }

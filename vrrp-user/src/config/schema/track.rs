@@ -52,6 +52,17 @@ pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &m
         }
         let mut track = TrackDraft { name, ..TrackDraft::default() };
         super::read_options(OPTIONS, "behind a tracked name", &statement.args, &mut track, report);
+        if track.weight.is_none() && track.reverse.is_some() {
+            report
+                .warning(
+                    track.name.at,
+                    format!(
+                        "keepalived does not track `{}`: its option stands behind no `weight`",
+                        track.name.value
+                    ),
+                )
+                .help("write `weight N` before it, on all nodes");
+        }
         if tracks.iter().any(|other| other.name.value == track.name.value) {
             report.warning(
                 track.name.at,
