@@ -111,6 +111,7 @@ fn values_are_those_of_the_sources() {
     assert_eq!(of("vrrpx_adverts_received_total", &[]), 4.0);
     assert_eq!(of("vrrpx_rejects_total", &[("reason", "checksum")]), 3.0);
     assert_eq!(of("vrrpx_rejects_total", &[("reason", "ttl")]), 0.0);
+    assert_eq!(of("vrrpx_peer_rejected", &[("peer", "10.0.0.3"), ("reason", "checksum")]), 1.0);
     assert_eq!(of("vrrpx_peer_priority", &[("peer", "10.0.0.2")]), 150.0);
     assert_eq!(of("vrrpx_peer_adverts_total", &[("peer", "10.0.0.2")]), 4.0);
     let age = of("vrrpx_peer_last_advert_age_seconds", &[("peer", "10.0.0.2")]);

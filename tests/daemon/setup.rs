@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Sighting};
 use vrrp_user::config::{
     CheckSettings, CheckTarget, Config, Globals, Group, HoldSettings, Instance, NotifyCommand,
@@ -148,7 +149,7 @@ pub(crate) fn sources(config: Config) -> Arc<Sources> {
     })
 }
 
-/// Two instances in a group that is in Fault: `VI_1` is a backup that hears 10.0.0.2 and has refused some adverts,
+/// Two instances in a group that is in Fault: `VI_1` is a backup that hears 10.0.0.2 and refuses the adverts of 10.0.0.3,
 /// `VI "2"` has never left Init.
 pub(crate) fn filled() -> Arc<Sources> {
     let mut first = instance("VI_1", 51, NotifySettings::default());
@@ -183,8 +184,9 @@ pub(crate) fn filled() -> Arc<Sources> {
         let stamp = now - Duration::from_millis(back);
         sources.maps.record(0, &sighting, ChecksumForm::Plain, &[1, 2, 3], stamp);
     }
+    let refused = widen([10, 0, 0, 3].into());
     for _ in 0..3 {
-        sources.maps.count_reject(0, Reject::Checksum);
+        sources.maps.reject(0, Reject::Checksum, refused, now);
     }
     sources.maps.count_unknown();
     sources.record.rung("eth0".into(), RungNote { rung: Rung::Socket, why: "no CAP_BPF".into() });

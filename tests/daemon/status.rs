@@ -32,6 +32,9 @@ fn the_json_says_what_the_sources_hold() {
     assert_eq!(first["counters"]["adverts_sent"], 12);
     assert_eq!(first["counters"]["adverts_received"], 4);
     assert_eq!(first["counters"]["rejects"], json!([{"word": "checksum", "count": 3}]));
+    let rejected = &first["rejected"][0];
+    assert_eq!((&rejected["peer"], &rejected["reason"]), (&json!("10.0.0.3"), &json!("checksum")));
+    assert_eq!(first["rejected"].as_array().unwrap().len(), 1);
     let seconds = first["since_seconds"].as_f64().unwrap();
     assert!((90.0..100.0).contains(&seconds), "{seconds}");
     let since = first["since"].as_str().unwrap();
@@ -78,7 +81,7 @@ fn the_table_is_narrow_and_shows_what_matters() {
         "80 (100)",
         "1m 30s",
         "10.0.0.2",
-        "checksum 3",
+        "VI_1: 10.0.0.3 is not heard: the checksum of its adverts is wrong in every known form",
         "pending",
         "VI_1 VI \"2\"",
     ] {

@@ -38,6 +38,7 @@ mod repair;
 mod rungs;
 mod services;
 mod shortage;
+mod splits;
 mod starved;
 mod systemd;
 mod takeover;

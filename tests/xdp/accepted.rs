@@ -199,6 +199,20 @@ fn strangers_are_remembered_as_far_as_there_is_room() {
         assert_eq!((heard(Family::V6, VRID).version, heard(Family::V6, VRID).adverts), (3, 1));
         let twice = heard(Family::V4, VRID + 1);
         assert_eq!((twice.version, twice.adverts, twice.source[..4].to_vec()), (3, 2, vec![192, 0, 2, 1]));
+        let claims = |family, vrid, length| -> Vec<Vec<u8>> {
+            heard(family, vrid).claimed(length).map(<[u8]>::to_vec).collect()
+        };
+        assert_eq!(claims(Family::V4, VRID + 1, 4), [other.build()[42..46].to_vec()]);
+        assert_eq!(claims(Family::V6, VRID, 16), [advert(V3_IPV6, 1).build()[62..78].to_vec()]);
+        assert!(claims(Family::V4, VRID, 4).is_empty(), "CARP says none");
+        for count in [2, 3, 8, 20] {
+            let longer = advert(V3_IPV4, count).byte(1, VRID + 1);
+            stand.run(&longer);
+            let stranger = maps.strangers()[&InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + 1)];
+            let known: Vec<&[u8]> = stranger.claimed(4).collect();
+            let count = usize::from(count).min(8);
+            assert_eq!(known.concat(), longer.build()[42..42 + 4 * count], "{:?}", stand.entry);
+        }
         for tag in 1..400 {
             stand.run(&advert(V3_IPV4, 1).vlan(tag));
         }

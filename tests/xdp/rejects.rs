@@ -1,10 +1,14 @@
 //! A row for each receive check, in each version and family that can fail it.
 
+use std::time::Duration;
+
 use vrrp_ebpf::map::{Counter, Permit, PermitKey, Slot};
+use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_ebpf::wire::{Family, Reject};
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_user::driver::clock;
 
 use crate::stand::{OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
 
@@ -180,5 +184,9 @@ fn check(stand: &mut Stand, row: &Row, tags: &[u16]) {
     assert_eq!(stand.run(&frame), Outcome::Rejected(row.reject), "{told}");
     assert!(stand.woken().is_empty(), "{told}: nobody is woken");
     let maps = stand.program.maps();
+    let noted = maps.rejected(0).find(|(reject, _)| *reject == row.reject).map(|(_, noted)| noted).unwrap();
+    assert_eq!(noted.source, widen(frame.source_address()), "{told}: its sender is noted");
+    assert_eq!(noted.adverts, maps.counters(Some(0)).reject(row.reject), "{told}");
+    assert!(clock::now() - Duration::from_secs(5) < Timestamp::from_nanos(noted.last_seen), "{told}");
     assert!(maps.peers(0).all(|(_, peer)| peer.is_free()), "{told}: nobody is remembered");
 }

@@ -15,6 +15,7 @@
 //! | `EVENTS` | ring | → [`Event`] | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
 //! | `PERMITS` | hash | [`PermitKey`] → [`Permit`] | user |
+//! | `REJECTED` | array, mapped | slot × [`REJECTS_PER_SLOT`] + [`crate::wire::Reject`] → [`Rejected`] | program; the daemon for what it refuses itself |
 //! | `STRANGERS` | hash | [`InstanceKey`] → [`Stranger`] | program |
 //! | `LOCALS` | hash | [`LocalKey`] → nothing | user |
 //! | `LEASES` | hash | [`LeaseKey`] → slot | user |
@@ -30,6 +31,7 @@ mod lease;
 mod local;
 mod peer;
 mod permit;
+mod rejected;
 mod stranger;
 mod watch;
 
@@ -42,11 +44,12 @@ pub use lease::{Lease, LeaseKey};
 pub use local::LocalKey;
 pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
 pub use permit::{Permit, PermitKey};
-pub use stranger::{STRANGERS_MAX, Stranger};
+pub use rejected::{REJECTS_PER_SLOT, Rejected};
+pub use stranger::{STRANGER_ADDRESSES, STRANGERS_MAX, Stranger};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 6;
+pub const LAYOUT_VERSION: u32 = 7;
 
 /// Most instances that one daemon runs; the maps are sized to what the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

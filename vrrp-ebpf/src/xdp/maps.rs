@@ -9,8 +9,8 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
     Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, Lease, LeaseKey, LocalKey,
-    PEERS_PER_SLOT, Peer, Permit, PermitKey, SHORTCUTS as SHORTCUT_COUNT, STRANGERS_MAX, Shortcut, Slot,
-    Stranger, Watch,
+    PEERS_PER_SLOT, Peer, Permit, PermitKey, REJECTS_PER_SLOT, Rejected, SHORTCUTS as SHORTCUT_COUNT,
+    STRANGERS_MAX, Shortcut, Slot, Stranger, Watch,
 };
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -42,6 +42,9 @@ static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
 
 #[btf_map]
 static PERMITS: HashMap<PermitKey, Permit, 256, ON_DEMAND> = HashMap::new();
+
+#[btf_map]
+static REJECTED: Array<Rejected, { REJECTS_PER_SLOT as usize }, MAPPED> = Array::new();
 
 #[btf_map]
 static STRANGERS: HashMap<InstanceKey, Stranger, { STRANGERS_MAX as usize }> = HashMap::new();
@@ -122,6 +125,14 @@ pub(super) fn form(slot: u32) -> Option<&'static Slot> {
 pub(super) fn permit(slot: u32, source: [u8; 16]) -> Option<Permit> {
     // SAFETY: copied at once; it is replaced as a whole.
     unsafe { PERMITS.get(PermitKey { slot, source }).copied() }
+}
+
+/// `reject` is a [`vrrp_ebpf::wire::Reject`] as a number.
+#[inline(always)]
+pub(super) fn rejected(slot: u32, reject: u32) -> Option<&'static mut Rejected> {
+    let entry = REJECTED.get_ptr_mut(slot * REJECTS_PER_SLOT + reject % REJECTS_PER_SLOT)?;
+    // SAFETY: the kernel keeps array elements for ever; as for `stranger`.
+    Some(unsafe { &mut *entry })
 }
 
 /// `None` where it was not heard before.

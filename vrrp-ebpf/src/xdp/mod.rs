@@ -42,7 +42,7 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Rank, Slot, Stranger};
+use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Rank, Slot};
 use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
 use vrrp_ebpf::wire::{Family, Octets, Reject, Sighting, advert, frame, ipv4, judge_sender};
@@ -112,7 +112,7 @@ fn judge(packet: &impl Packet) -> Verdict {
     let Some(slot) = maps::slot_of(&key) else {
         // What the stack throws away may have been any other advert.
         if locals::is_to_us(packet, &view, &frame, &NO_ADDRESS) && header().is_ok() {
-            note_stranger(&view, &frame, key);
+            packet.note_stranger();
             maps::count(None, Counter::UnknownVrid as u32);
         }
         return Verdict::Pass;
@@ -127,7 +127,7 @@ fn judge(packet: &impl Packet) -> Verdict {
     }
     if let Err(reject) = judged {
         tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
-        maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
+        refuse(slot, reject, &frame, &view);
         return Verdict::Drop;
     }
     // The address of the watched master may have become ours.
@@ -168,12 +168,11 @@ fn examine(packet: &impl Packet, slot: u32) -> u64 {
     match advert::judge_message(&view, &frame, form, sum) {
         Ok((sighting, checksum)) => sighting.to_bits(checksum),
         Err(reject) => {
-            tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
             if reject == Reject::Carp {
-                let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
-                note_stranger(&view, &frame, key);
+                packet.note_stranger();
             }
-            maps::count(Some(slot), forget(reject as usize, view.unknown) as u32);
+            tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
+            refuse(slot, reject, &frame, &view);
             REFUSED
         }
     }
@@ -226,13 +225,36 @@ fn header_sum(packet: &impl Packet, view: &View, at: usize, length: usize) -> Op
     }
 }
 
-/// A router that is no peer of ours.
+/// Counts it, and notes whose it was: a router that should be a peer may be a second master.
 #[inline(always)]
-fn note_stranger(view: &View, frame: &Frame, key: InstanceKey) {
-    let Some(header) = view.get::<HEADER_LEN>(frame.at) else { return };
+fn refuse(slot: u32, reject: Reject, frame: &Frame, view: &View) {
     let source = u128::from_ne_bytes(frame.source);
-    let version = Stranger::version_of(Header(header), frame.length);
-    record::note_stranger(key.bits(), source as u64, (source >> 64) as u64, u32::from(version), now());
+    let reject = forget(reject as usize, view.unknown) as u32;
+    record::reject(slot, reject, source as u64, (source >> 64) as u64);
+}
+
+/// A router that is no peer of ours. Global functions, as [`examine_xdp`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn stranger_xdp(context: *mut xdp_md) -> u32 {
+    note_stranger(&XdpContext::new(context))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn stranger_skb(skb: *mut __sk_buff) -> u32 {
+    note_stranger(&TcContext::new(skb))
+}
+
+#[inline(always)]
+fn note_stranger(packet: &impl Packet) -> u32 {
+    let Ok((frame, view)) = dissect(packet) else { return 0 };
+    let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
+    let Some(header) = view.get::<HEADER_LEN>(frame.at) else { return 0 };
+    if let Some(stranger) = record::stranger(&key) {
+        stranger.note(Header(header), &view, &frame, now());
+    }
+    0
 }
 
 /// A frame and what of it can be read in place: the whole message, where it is there. The verifier forgets the kind of

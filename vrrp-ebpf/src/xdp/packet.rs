@@ -16,7 +16,7 @@ use vrrp_ebpf::wire::ipv4::HEADER_LEN;
 use super::fence::{fence_skb, fence_xdp};
 use super::message::{sum_skb, sum_xdp};
 use super::opaque::{beyond, masked, pin, word};
-use super::{examine_skb, examine_xdp, locals, note_skb, note_xdp};
+use super::{examine_skb, examine_xdp, locals, note_skb, note_xdp, stranger_skb, stranger_xdp};
 
 /// What the kernel calls a frame that the link layer addresses to another host (`pkt_type`).
 const PACKET_OTHERHOST: u32 = 3;
@@ -43,6 +43,9 @@ pub(super) trait Packet: EbpfContext {
 
     /// See [`super::note`].
     fn note(&self, slot: u32, sighting: u64) -> u32;
+
+    /// See [`super::note_stranger`].
+    fn note_stranger(&self) -> u32;
 
     /// See [`super::fence`].
     fn fence(&self) -> u32;
@@ -87,6 +90,11 @@ impl Packet for XdpContext {
     #[inline(always)]
     fn note(&self, slot: u32, sighting: u64) -> u32 {
         note_xdp(self.ctx, slot, sighting)
+    }
+
+    #[inline(always)]
+    fn note_stranger(&self) -> u32 {
+        stranger_xdp(self.ctx)
     }
 
     #[inline(always)]
@@ -150,6 +158,11 @@ impl Packet for TcContext {
     #[inline(always)]
     fn note(&self, slot: u32, sighting: u64) -> u32 {
         note_skb(self.skb.skb, slot, sighting)
+    }
+
+    #[inline(always)]
+    fn note_stranger(&self) -> u32 {
+        stranger_skb(self.skb.skb)
     }
 
     #[inline(always)]

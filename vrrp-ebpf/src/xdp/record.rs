@@ -4,7 +4,7 @@ use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Stranger};
 use vrrp_ebpf::wire::{ChecksumForm, Sighting};
 
 use super::packet::View;
-use super::{maps, message};
+use super::{maps, message, now};
 
 /// Notes the advert in the record of its source and returns its index, or [`NO_PEER`] where neither a record of this
 /// source nor a free one is left.
@@ -55,20 +55,24 @@ pub(super) extern "C" fn touch_peer(slot: u32, index: u32, now: u64) -> u32 {
     }
 }
 
-/// Notes an advert that is meant for nobody here. The key is [`InstanceKey::bits`].
+/// Counts an advert that failed a check, and notes its sender. The check is a [`vrrp_ebpf::wire::Reject`] as a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn note_stranger(key: u64, low: u64, high: u64, version: u32, now: u64) -> u32 {
-    let key = InstanceKey::of_bits(key);
-    let source = (u128::from(high) << 64 | u128::from(low)).to_ne_bytes();
-    if let Some(stranger) = maps::stranger(&key) {
-        stranger.note(source, version as u8, now);
-    } else {
-        let mut stranger = Stranger::NONE;
-        stranger.note(source, version as u8, now);
-        maps::insert_stranger(&key, &stranger);
+pub(super) extern "C" fn reject(slot: u32, reject: u32, source_low: u64, source_high: u64) -> u32 {
+    maps::count(Some(slot), reject);
+    if let Some(rejected) = maps::rejected(slot, reject) {
+        rejected.note((u128::from(source_high) << 64 | u128::from(source_low)).to_ne_bytes(), now());
     }
     0
+}
+
+/// What is known of the sender of an advert that is meant for nobody here; `None` where there is no room.
+#[inline(always)]
+pub(super) fn stranger(key: &InstanceKey) -> Option<&'static mut Stranger> {
+    if maps::stranger(key).is_none() {
+        maps::insert_stranger(key, &Stranger::NONE);
+    }
+    maps::stranger(key)
 }
 
 /// Wakes the daemon by a question. Where the ring is full, the next one does.

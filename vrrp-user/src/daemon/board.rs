@@ -54,6 +54,8 @@ pub struct InstanceBoard {
     pub contests: AtomicU64,
     /// For how long they were heard, ns.
     pub rivalled_nanos: AtomicU64,
+    /// For how long others were heard while master whose adverts are refused, ns.
+    pub unheard_rival_nanos: AtomicU64,
     pub ifindex: AtomicU32,
     /// See `driver::Rung`.
     pub rung: AtomicU8,
@@ -152,6 +154,7 @@ impl InstanceBoard {
             &self.takeover_nanos,
             &self.contests,
             &self.rivalled_nanos,
+            &self.unheard_rival_nanos,
         ];
         for number in numbers.into_iter().chain(&self.transitions) {
             number.store(0, Relaxed);
@@ -161,6 +164,11 @@ impl InstanceBoard {
         if let Some(ledger) = self.ledger.get() {
             ledger.clear();
         }
+    }
+
+    /// For how long other masters were heard while master, ns: those that yield, and those whose adverts are refused.
+    pub fn dual_master_nanos(&self) -> u64 {
+        self.rivalled_nanos.load(Relaxed).saturating_add(self.unheard_rival_nanos.load(Relaxed))
     }
 
     pub fn record(&self, transition: &Transition) {

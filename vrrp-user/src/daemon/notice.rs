@@ -1,20 +1,32 @@
-//! What is odd on the wire, told once in the log: peers that differ, CARP, and routers that nobody here knows.
+//! What is odd on the wire, told once: peers that differ, routers that should be peers and are refused, CARP, and routers
+//! that nobody here knows.
 //!
-//! Enters: the maps. Leaves: lines of the log. It looks every few seconds and wakes nobody else.
+//! Enters: the maps. Leaves: lines of the log, events, and how long a refused router was a second master. It looks every
+//! few seconds and wakes nobody else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Reject;
 
-use super::status::{Live, Stranger};
+use super::events::{Events, What};
+use super::status::{Live, Rejected, Sources, Stranger};
+use crate::driver::clock;
+use crate::protocol::State;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Lines told about strangers in all: they can be made up.
 const STRANGERS_TOLD: usize = 64;
+
+/// Beginnings of refusals that are told of an instance within [`WINDOW`]: they can be made up as well.
+const REJECTIONS_TOLD: u32 = 8;
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// Tells for ever.
 pub(super) async fn tell(live: Live) {
@@ -33,6 +45,18 @@ struct Notices {
     differences: BTreeMap<[String; 3], String>,
     /// By interface, VRID and kind.
     strangers: BTreeSet<(String, u8, String)>,
+    rejections: Rejections,
+}
+
+/// Routers that should be peers and are refused.
+#[derive(Debug, Default)]
+struct Rejections {
+    /// By instance and reason: the peer with which it began, and whether that was told.
+    known: BTreeMap<[String; 2], (String, bool)>,
+    /// By instance: when a window began, and what was told within it.
+    told: BTreeMap<String, (Timestamp, u32)>,
+    /// By instance that is master: the latest refused advert of a rival.
+    rivals: BTreeMap<String, Timestamp>,
 }
 
 impl Notices {
@@ -40,6 +64,7 @@ impl Notices {
         let sources = live.now();
         let differing = sources.differing().into_iter();
         self.compare(differing.map(|(instance, it)| ([instance.to_owned(), it.peer, it.what], it.detail)));
+        self.rejections.look(&sources, clock::now());
         for Stranger { interface, vrid, source, kind, .. } in sources.strangers() {
             let is_carp = kind == "carp";
             if (is_carp || sources.config.globals.log_unknown_vrids)
@@ -73,5 +98,111 @@ impl Notices {
             info!(instance, peer, what, "no difference any more");
         }
         self.differences = found;
+    }
+}
+
+impl Rejections {
+    fn look(&mut self, sources: &Sources, now: Timestamp) {
+        let found = sources.rejected();
+        let mut rivals = BTreeMap::new();
+        for (config, board, it) in &found {
+            if board.state() == State::Master && is_rival(it) {
+                let silence = Duration::try_from_secs_f64(it.last_advert_seconds).unwrap_or_default();
+                let heard = now - silence;
+                let latest = rivals.entry(config.settings.name.to_string()).or_insert(heard);
+                *latest = heard.max(*latest);
+            }
+        }
+        for (config, board) in sources.instances() {
+            let name = &*config.settings.name;
+            if let (Some(before), Some(latest)) = (self.rivals.get(name), rivals.get(name)) {
+                let nanos = u64::try_from(latest.since(*before).as_nanos()).unwrap_or(u64::MAX);
+                board.unheard_rival_nanos.fetch_add(nanos, Relaxed);
+            }
+        }
+        self.rivals = rivals;
+        let found = found.into_iter().map(|(config, _, it)| (config.settings.name.to_string(), it));
+        self.compare(found, &sources.record.events, now);
+    }
+
+    /// Tells what has begun and what has ended.
+    fn compare(&mut self, found: impl Iterator<Item = (String, Rejected)>, events: &Events, now: Timestamp) {
+        let mut before = std::mem::take(&mut self.known);
+        for (instance, Rejected { peer, reason, detail, .. }) in found {
+            let key = [instance, reason];
+            let known = before.remove(&key).unwrap_or_else(|| {
+                let [instance, reason] = key.clone();
+                let is_told = self.admit(&instance, now);
+                if is_told {
+                    warn!(instance, peer, reason, "a router that should be a peer is not heard: {detail}");
+                    events.push(What::PeerRejected { instance, peer: peer.clone(), reason, detail });
+                }
+                (peer, is_told)
+            });
+            self.known.insert(key, known);
+        }
+        for ([instance, reason], (peer, is_told)) in before {
+            if is_told {
+                info!(instance, peer, reason, "no such advert is heard any more");
+                events.push(What::PeerRejectionOver { instance, peer, reason });
+            }
+        }
+    }
+
+    fn admit(&mut self, instance: &str, now: Timestamp) -> bool {
+        self.told.retain(|_, (since, _)| now.since(*since) < WINDOW);
+        let (_, told) = self.told.entry(instance.to_owned()).or_insert((now, 0));
+        *told += 1;
+        *told <= REJECTIONS_TOLD
+    }
+}
+
+/// From our own source, it may be our own that has come back.
+fn is_rival(rejected: &Rejected) -> bool {
+    rejected.reason != Reject::OwnSource.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(reason: &str) -> (String, Rejected) {
+        let peer = "192.0.2.2".to_owned();
+        let (reason, detail) = (reason.to_owned(), "its TTL".to_owned());
+        ("VI_1".to_owned(), Rejected { peer, reason, detail, last_advert_seconds: 0.0 })
+    }
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_nanos(second * 1_000_000_000)
+    }
+
+    fn told(events: &Events) -> Vec<String> {
+        events.after(None, usize::MAX).events.iter().map(|event| event.what.to_string()).collect()
+    }
+
+    #[test]
+    fn a_refusal_is_told_when_it_begins_and_when_it_ends() {
+        let (mut rejections, events) = (Rejections::default(), Events::default());
+        for second in [100, 105, 110] {
+            rejections.compare([rejected("ttl")].into_iter(), &events, at(second));
+        }
+        assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL"]);
+        rejections.compare([].into_iter(), &events, at(115));
+        rejections.compare([].into_iter(), &events, at(120));
+        let ended = "VI_1: no refused advert of 192.0.2.2 any more (ttl)";
+        assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL", ended]);
+    }
+
+    /// A forger of every kind, again and again.
+    #[test]
+    fn what_is_told_is_bounded_in_time() {
+        let (mut rejections, events) = (Rejections::default(), Events::default());
+        let words = Reject::ALL.map(Reject::as_str);
+        for second in (0..600).step_by(10) {
+            rejections.compare(words.map(rejected).into_iter(), &events, at(1000 + second));
+            rejections.compare([].into_iter(), &events, at(1005 + second));
+        }
+        // 10 minutes, each beginning with its end.
+        assert_eq!(told(&events).len(), 10 * 2 * REJECTIONS_TOLD as usize);
     }
 }

@@ -132,7 +132,7 @@ impl Engine {
         };
         let admitted = gate
             .admit(sighted.message, narrow(family, sighted.source), sighted.stamp)
-            .inspect_err(|reject| maps.count_reject(instance.0, *reject))
+            .inspect_err(|reject| maps.reject(instance.0, *reject, sighted.source, sighted.stamp))
             .ok()?;
         let advert = Advert::parse(admitted.message, family).ok()?;
         let sighting = sighting(sighted.source, &advert);

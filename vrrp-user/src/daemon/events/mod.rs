@@ -83,6 +83,19 @@ pub enum What {
         peer: String,
         more: u64,
     },
+    /// A router that should be a peer is refused; see `status` for the reasons.
+    PeerRejected {
+        instance: String,
+        peer: String,
+        reason: String,
+        detail: String,
+    },
+    /// No such advert is heard any more.
+    PeerRejectionOver {
+        instance: String,
+        peer: String,
+        reason: String,
+    },
     /// The result of a check, when it is known first and when it changes.
     Check {
         check: String,
@@ -244,6 +257,12 @@ impl fmt::Display for What {
             Self::Priority { instance, priority } => write!(f, "{instance}: priority {priority}"),
             Self::Contest { instance, peer, more } => {
                 write!(f, "{instance}: {peer} is master too, with less priority{}", others(more))
+            }
+            Self::PeerRejected { instance, peer, detail, .. } => {
+                write!(f, "{instance}: {peer} is not heard: {detail}")
+            }
+            Self::PeerRejectionOver { instance, peer, reason } => {
+                write!(f, "{instance}: no refused advert of {peer} any more ({reason})")
             }
             Self::Check { check, up, outcome } => {
                 write!(f, "check {check} is {}: {outcome}", if *up { "up" } else { "down" })

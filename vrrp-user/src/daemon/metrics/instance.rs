@@ -117,9 +117,9 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
             .iter()
             .try_for_each(|reading| row(&reading.labels(), f64::from(count(reading).unwrap_or(u32::MAX))))
     })?;
-    let (name, help) = ("vrrpx_dual_master_seconds", "For how long lower masters were heard while master");
+    let (name, help) = ("vrrpx_dual_master_seconds", "For how long other masters were heard while master");
     counter(out, name, help, |row| {
-        let span = |reading: &Reading<'_>| nanos(reading.board.rivalled_nanos.load(Relaxed));
+        let span = |reading: &Reading<'_>| nanos(reading.board.dual_master_nanos());
         readings.iter().try_for_each(|reading| row(&reading.labels(), span(reading)))
     })
 }

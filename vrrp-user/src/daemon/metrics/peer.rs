@@ -56,6 +56,19 @@ impl Scrape {
             }
             Ok(())
         })?;
+        let rejected = self.sources.rejected();
+        let help = "1 while adverts of a router that should be a peer are refused";
+        gauge(out, "vrrpx_peer_rejected", help, |row| {
+            for (config, _, it) in &rejected {
+                let labels = vec![
+                    (INSTANCE, &*config.settings.name),
+                    ("peer", it.peer.as_str()),
+                    ("reason", it.reason.as_str()),
+                ];
+                row(&labels, 1.0)?;
+            }
+            Ok(())
+        })?;
         counter(out, "vrrpx_peer_adverts", "Valid adverts of a peer", |row| {
             each_peer(readings, |labels, peer| row(labels, peer.adverts))
         })?;

@@ -10,6 +10,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
+use super::oddity::{Strangers, named};
 use super::{
     Check, Configuration, Count, Counts, Deaf, Engine, Failure, Fence, Gaps, Group, Held, Hook, Instance,
     Interface, Lacking, Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
@@ -32,6 +33,7 @@ impl Sources {
     /// Takes a system call per instance where a program counts; for ordinary threads only.
     pub fn status(&self) -> Status {
         let now = clock::now();
+        let strangers = self.maps.strangers();
         let record = self.record.read();
         Status {
             node: self.node(&record, now),
@@ -49,11 +51,11 @@ impl Sources {
                 .collect(),
             instances: self
                 .instances()
-                .map(|(config, board)| self.instance(config.id, config, board, &record, now))
+                .map(|(config, board)| self.instance(config, board, &record, &strangers, now))
                 .collect(),
             groups: self.groups(&record, now),
             checks: self.config.checks.iter().map(|script| check(script, &record, now)).collect(),
-            strangers: self.strangers(),
+            strangers: named(&strangers, now),
             mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &record)),
             webhooks: record.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
         }
@@ -101,13 +103,13 @@ impl Sources {
 
     fn instance(
         &self,
-        id: InstanceId,
         config: &config::Instance,
         board: &InstanceBoard,
         record: &Inner,
+        strangers: &Strangers,
         now: Timestamp,
     ) -> Instance {
-        let settings = &config.settings;
+        let (id, settings) = (config.id, &config.settings);
         let past = record.instance(id);
         let latest = past.and_then(|past| past.history.back());
         let since = Timestamp::from_nanos(board.since.load(Relaxed));
@@ -138,6 +140,7 @@ impl Sources {
                 .map(|peer| self::peer(peer, settings, skew(settings, board, peer), now))
                 .collect(),
             differences: self.differing_from(config, board, now),
+            rejected: self.rejected_by(config, board, strangers, now),
             deaf: past
                 .and_then(|past| past.amiss)
                 .map(|amiss| Deaf { who: amiss.who().to_owned(), detail: amiss.to_string() }),
@@ -359,7 +362,7 @@ fn counts(board: &InstanceBoard, counters: &Counters) -> Counts {
         announcements_sent: board.announcements_sent.load(Relaxed),
         adverts_received: received(counters),
         contests: board.contests.load(Relaxed),
-        dual_master_seconds: Duration::from_nanos(board.rivalled_nanos.load(Relaxed)).as_secs_f64(),
+        dual_master_seconds: Duration::from_nanos(board.dual_master_nanos()).as_secs_f64(),
         takeover_seconds: (takeover > 0).then(|| Duration::from_nanos(takeover).as_secs_f64()),
         received: Counter::ALL
             .iter()

@@ -6,6 +6,7 @@
 mod collect;
 mod live;
 mod oddity;
+mod rejected;
 mod table;
 
 use std::sync::Arc;
@@ -84,6 +85,18 @@ pub struct Differing {
     pub what: String,
     /// For people.
     pub detail: String,
+}
+
+/// A router whose adverts are refused although they are for the instance, or that has an address of it under another VRID.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Rejected {
+    /// Sender of the latest such advert.
+    pub peer: String,
+    /// That of the reject, or `other_vrid`.
+    pub reason: String,
+    /// For people.
+    pub detail: String,
+    pub last_advert_seconds: f64,
 }
 
 /// The program, or the sockets of this host, do not hear what the other one does.
@@ -194,6 +207,8 @@ pub struct Instance {
     pub master: Option<String>,
     pub peers: Vec<Peer>,
     pub differences: Vec<Differing>,
+    /// While such adverts are heard.
+    pub rejected: Vec<Rejected>,
     /// Who on this host does not hear its adverts; `None` where all hear the same.
     pub deaf: Option<Deaf>,
     pub addresses: Vec<String>,
@@ -318,7 +333,7 @@ pub struct Counts {
     pub adverts_received: u64,
     /// Lower masters heard while master.
     pub contests: u64,
-    /// For how long they were heard.
+    /// For how long they, and masters whose adverts are refused, were heard.
     pub dual_master_seconds: f64,
     pub takeover_seconds: Option<f64>,
     /// What the program or the socket counted, by word; zeros are left out.

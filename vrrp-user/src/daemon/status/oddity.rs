@@ -1,5 +1,6 @@
 //! What is odd on the wire, read from the maps.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 
 use nix::net::if_::if_indextoname;
@@ -50,16 +51,20 @@ impl Sources {
 
     /// Routers that are none of ours and no peers. Takes system calls where a program is loaded.
     pub fn strangers(&self) -> Vec<Stranger> {
-        let now = clock::now();
-        let strangers = self.maps.strangers();
-        let mut all: Vec<Stranger> =
-            strangers.iter().map(|(key, entry)| stranger(*key, entry, now)).collect();
-        all.sort_by(|one, other| {
-            let place = |it: &Stranger| (it.interface.clone(), it.vrid, it.family.clone());
-            place(one).cmp(&place(other))
-        });
-        all
+        named(&self.maps.strangers(), clock::now())
     }
+}
+
+/// As the maps know them.
+pub(super) type Strangers = HashMap<InstanceKey, Entry>;
+
+pub(super) fn named(strangers: &Strangers, now: Timestamp) -> Vec<Stranger> {
+    let mut all: Vec<Stranger> = strangers.iter().map(|(key, entry)| stranger(*key, entry, now)).collect();
+    all.sort_by(|one, other| {
+        let place = |it: &Stranger| (it.interface.clone(), it.vrid, it.family.clone());
+        place(one).cmp(&place(other))
+    });
+    all
 }
 
 fn stranger(key: InstanceKey, entry: &Entry, now: Timestamp) -> Stranger {

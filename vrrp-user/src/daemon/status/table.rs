@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::{
-    Check, Deaf, Differing, Group, Held, Hook, Instance, Lacking, Mail, Peer, Status, Stranger, Webhook,
+    Check, Deaf, Differing, Group, Held, Hook, Instance, Lacking, Mail, Peer, Rejected, Status, Stranger,
+    Webhook,
 };
 
 /// Things that an instance lacks which are shown one by one.
@@ -189,6 +190,9 @@ fn notes(out: &mut String, instance: &Instance) {
     }
     for Differing { peer, detail, .. } in &instance.differences {
         let _ = writeln!(out, "  {}: {peer} differs: {detail}", instance.name);
+    }
+    for Rejected { peer, detail, .. } in &instance.rejected {
+        let _ = writeln!(out, "  {}: {peer} is not heard: {detail}", instance.name);
     }
     if let Some(Deaf { detail, .. }) = &instance.deaf {
         let _ = writeln!(out, "  {}: {detail}", instance.name);

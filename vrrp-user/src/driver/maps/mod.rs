@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use vrrp_ebpf::map::{
     Budget, COUNTERS, Counter, Counters, InstanceKey, Lease, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer,
-    Permit, PermitKey, Rank, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
+    Permit, PermitKey, REJECTS_PER_SLOT, Rank, Rejected, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
@@ -40,6 +40,7 @@ pub struct Maps {
     slots: Mapped<Slot>,
     watch: Mapped<Watch>,
     peers: Mapped<Peer>,
+    rejected: Mapped<Rejected>,
     leases: Mapped<Lease>,
     /// Of the socket rung alone; the program has its own.
     budgets: Mapped<Budget>,
@@ -71,6 +72,7 @@ impl Maps {
             slots: Mapped::anonymous(slots)?,
             watch: Mapped::anonymous(slots)?,
             peers: Mapped::anonymous(slots * PEERS_PER_SLOT)?,
+            rejected: Mapped::anonymous(slots * REJECTS_PER_SLOT)?,
             leases: Mapped::anonymous(slots)?,
             budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
@@ -87,16 +89,14 @@ impl Maps {
     /// An array could not be mapped.
     pub fn of_program(
         slots: u32,
-        slot_map: BorrowedFd<'_>,
-        watch_map: BorrowedFd<'_>,
-        peer_map: BorrowedFd<'_>,
-        lease_map: BorrowedFd<'_>,
+        [slot_map, watch_map, peer_map, rejected_map, lease_map]: [BorrowedFd<'_>; 5],
         program: Box<dyn ProgramMaps>,
     ) -> io::Result<Self> {
         Ok(Self {
             slots: Mapped::of_map(slot_map, slots)?,
             watch: Mapped::of_map(watch_map, slots)?,
             peers: Mapped::of_map(peer_map, slots * PEERS_PER_SLOT)?,
+            rejected: Mapped::of_map(rejected_map, slots * REJECTS_PER_SLOT)?,
             leases: Mapped::of_map(lease_map, slots)?,
             budgets: Mapped::anonymous(slots)?,
             permits: RwLock::default(),
@@ -205,8 +205,11 @@ impl Maps {
         }
     }
 
-    /// Frees the peers of a slot that no key leads to.
+    /// Frees the peers of a slot that no key leads to, and what was refused of others.
     pub fn forget(&self, slot: u32) {
+        for place in Reject::ALL.into_iter().filter_map(|reject| place_of(slot, reject)) {
+            self.rejected.write(place, Rejected::NONE);
+        }
         for index in 0..PEERS_PER_SLOT {
             if let Some(entry) = slot.checked_mul(PEERS_PER_SLOT) {
                 self.peers.write(entry + index, Peer::FREE);
@@ -308,9 +311,20 @@ impl Maps {
         is_left
     }
 
-    /// Counts a refused advert of the socket rung.
-    pub fn count_reject(&self, slot: u32, reject: Reject) {
+    /// Counts an advert that the daemon itself refused, on the socket rung or for its signature, and notes its sender.
+    pub fn reject(&self, slot: u32, reject: Reject, source: [u8; 16], stamp: Timestamp) {
         self.count(Some(slot), reject as usize);
+        let Some(place) = place_of(slot, reject) else { return };
+        if let Some(mut rejected) = self.rejected.read(place) {
+            rejected.note(source, stamp.as_nanos());
+            self.rejected.write(place, rejected);
+        }
+    }
+
+    /// What an instance refused last, by the reasons for which it has refused any.
+    pub fn rejected(&self, slot: u32) -> impl Iterator<Item = (Reject, Rejected)> + '_ {
+        let entry = move |reject| Some((reject, self.rejected.read(place_of(slot, reject)?)?));
+        Reject::ALL.into_iter().filter_map(entry).filter(|(_, rejected)| rejected.last_seen != 0)
     }
 
     /// Counts an advert of a VRID that is not configured, on the socket rung.
@@ -319,10 +333,10 @@ impl Maps {
     }
 
     /// Notes an advert that is meant for nobody here, on the socket rung. Whoever finds no room is forgotten.
-    pub fn note_stranger(&self, key: InstanceKey, source: [u8; 16], version: u8, stamp: Timestamp) {
+    pub fn note_stranger(&self, key: InstanceKey, note: impl FnOnce(&mut Stranger)) {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         if strangers.len() < STRANGERS_MAX as usize || strangers.contains_key(&key) {
-            strangers.entry(key).or_insert(Stranger::NONE).note(source, version, stamp.as_nanos());
+            note(strangers.entry(key).or_insert(Stranger::NONE));
         }
     }
 
@@ -361,6 +375,11 @@ impl Maps {
     }
 }
 
+/// Where a slot keeps what it refused for this reason.
+fn place_of(slot: u32, reject: Reject) -> Option<u32> {
+    slot.checked_mul(REJECTS_PER_SLOT)?.checked_add(reject as u32)
+}
+
 fn row(slot: Option<u32>) -> usize {
     slot.map_or(0, |slot| slot as usize + 1)
 }
@@ -396,6 +415,22 @@ mod tests {
         maps.disarm(1);
         assert_eq!(maps.last_seen(1), None);
         assert_eq!((maps.counters(Some(1)).counter(Counter::Steady), maps.watch_hits(1)), (1, 1));
+    }
+
+    #[test]
+    fn what_is_refused_is_known_by_its_latest_sender() {
+        let maps = Maps::anonymous(2).unwrap();
+        let [one, other] = [7, 8].map(|source| sighting(source, 100).source);
+        maps.reject(1, Reject::AuthData, one, Timestamp::from_nanos(10));
+        maps.reject(1, Reject::AuthData, other, Timestamp::from_nanos(20));
+        maps.reject(1, Reject::Ttl, one, Timestamp::from_nanos(30));
+        let found: Vec<_> = maps.rejected(1).collect();
+        let entry = |source, adverts, last_seen| Rejected { last_seen, adverts, source };
+        assert_eq!(found, [(Reject::Ttl, entry(one, 1, 30)), (Reject::AuthData, entry(other, 2, 20))]);
+        assert_eq!(maps.counters(Some(1)).reject(Reject::AuthData), 2);
+        assert_eq!(maps.rejected(0).count(), 0);
+        maps.forget(1);
+        assert_eq!(maps.rejected(1).count(), 0);
     }
 
     #[test]

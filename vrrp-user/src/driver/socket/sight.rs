@@ -1,9 +1,9 @@
 //! What the program does in the kernel, for frames of a packet socket: find the instance, judge, record.
 
-use vrrp_ebpf::map::{InstanceKey, NO_PEER, Slot, Stranger};
+use vrrp_ebpf::map::{InstanceKey, NO_PEER, Slot};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
-use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting, advert, checksum, frame, judge_sender};
+use vrrp_ebpf::wire::vrrp::Header;
+use vrrp_ebpf::wire::{ChecksumForm, Octets, Reject, Sighting, advert, checksum, frame, judge_sender};
 
 use crate::driver::maps::{Maps, Recorded};
 
@@ -21,7 +21,7 @@ pub struct Sighted<'a> {
 }
 
 /// Judges a frame that came in at an interface and is not addressed to another host's MAC address, without tags that name
-/// a VLAN. `None`: it is no advert, not to this host, of no instance (counted), refused (counted), or equal to the
+/// a VLAN. `None`: it is no advert, not to this host, of no instance (counted), refused (counted, and noted by its source), or equal to the
 /// watched one (noted in the maps).
 pub fn sight<'a>(
     bytes: &'a [u8],
@@ -33,9 +33,10 @@ pub fn sight<'a>(
     let frame = frame::dissect(bytes, 0).ok()?;
     let key = InstanceKey::new(ifindex, frame.vlan, frame.family, frame.vrid);
     let note_stranger = || {
-        if let Some(header) = bytes.get(frame.at..).and_then(|rest| rest.first_chunk::<HEADER_LEN>()) {
-            let version = Stranger::version_of(Header(*header), frame.length);
-            maps.note_stranger(key, frame.source, version, stamp);
+        if let Some(header) = Octets::get(bytes, frame.at) {
+            maps.note_stranger(key, |stranger| {
+                stranger.note(Header(header), bytes, &frame, stamp.as_nanos());
+            });
         }
     };
     let header = || advert::judge_header(&frame, |at, length| advert::header_sum(bytes, at, length));
@@ -66,7 +67,7 @@ pub fn sight<'a>(
             if *reject == Reject::Carp {
                 note_stranger();
             }
-            maps.count_reject(slot, *reject);
+            maps.reject(slot, *reject, frame.source, stamp);
         })
         .ok()?;
     let message = message?;
@@ -227,7 +228,14 @@ mod tests {
                 .map(|of| counted.reject(of)),
             [1; 5]
         );
+        let of = |reject| maps.rejected(SLOT).find(|(of, _)| *of == reject).map(|(_, rejected)| rejected);
+        let noted = of(Reject::Ttl).unwrap();
+        let source = widen([192, 0, 2, 1].into());
+        assert_eq!((noted.source, noted.last_seen, noted.adverts), (source, NOW.as_nanos(), 1));
         assert_eq!(maps.counters(None).counter(Counter::UnknownVrid), 1);
+        let strangers = maps.strangers();
+        let stranger = strangers.values().next().unwrap();
+        assert_eq!(stranger.claimed(4).collect::<Vec<_>>(), [[192, 0, 2, 100]]);
         assert!(maps.peers(SLOT).next().is_none());
     }
 }

@@ -17,7 +17,9 @@ use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArra
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
-use vrrp_ebpf::map::{Event, InstanceKey, PEERS_PER_SLOT, Permit, PermitKey, SLOTS_MAX, Shortcut};
+use vrrp_ebpf::map::{
+    Event, InstanceKey, PEERS_PER_SLOT, Permit, PermitKey, REJECTS_PER_SLOT, SLOTS_MAX, Shortcut,
+};
 
 use super::attach::{self, AttachError, Attached, Ground, Mode, Obstacle};
 use super::capabilities::{self, Capability};
@@ -99,6 +101,7 @@ impl Program {
             .map_max_entries("SLOTS", slots)
             .map_max_entries("WATCH", slots)
             .map_max_entries("PEERS", slots.saturating_mul(PEERS_PER_SLOT))
+            .map_max_entries("REJECTED", slots.saturating_mul(REJECTS_PER_SLOT))
             .map_max_entries("BUDGETS", slots)
             .map_max_entries("EVENTS", ring_bytes(slots))
             .map_max_entries("COUNTERS", slots.saturating_add(1))
@@ -469,15 +472,12 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
         PerCpuArray::try_from(take(ebpf, "COUNTERS")?).map_err(|error| LoadError::from_map(&error))?;
     let strangers =
         BpfHashMap::try_from(take(ebpf, "STRANGERS")?).map_err(|error| LoadError::from_map(&error))?;
-    let arrays = ["SLOTS", "WATCH", "PEERS", "LEASE_STATE"].map(|name| array(ebpf, name));
-    let [slot, watch, peers, leases] = arrays;
-    let (slot, watch, peers, leases) = (slot?, watch?, peers?, leases?);
+    let arrays = ["SLOTS", "WATCH", "PEERS", "REJECTED", "LEASE_STATE"].map(|name| array(ebpf, name));
+    let [slot, watch, peers, rejected, leases] = arrays;
+    let arrays = [slot?, watch?, peers?, rejected?, leases?];
     Maps::of_program(
         slots,
-        slot.fd().as_fd(),
-        watch.fd().as_fd(),
-        peers.fd().as_fd(),
-        leases.fd().as_fd(),
+        arrays.each_ref().map(|array| array.fd().as_fd()),
         Box::new(Unmapped { counters, strangers }),
     )
     .map_err(|error| LoadError::Kernel {

@@ -1,0 +1,129 @@
+//! Two masters that do not understand each other: each names the other, and why.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::require;
+
+use crate::ours;
+
+const AUTO: Daemon = Daemon::Vrrpx(Mode::Auto);
+const SOCKET: Daemon = Daemon::Vrrpx(Mode::Socket);
+
+/// For a refusal to be over: its silence, two looks of the daemon, and a slow machine.
+const OVER: Duration = Duration::from_secs(40);
+
+/// Node 1.
+const PEER: &str = "10.77.0.2";
+
+const KEYS: [&str; 2] = [
+    "key 1 hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    "key 1 hex:ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+];
+
+fn role(daemon: Daemon, instance: Instance) -> Role {
+    Role::new(daemon, Config::of(instance))
+}
+
+fn instance(pair: &mut Pair, node: usize) -> Result<Value> {
+    Ok(pair.running(node)?.status()?["instances"][0].take())
+}
+
+/// Whom a node refuses, and why.
+fn rejected(pair: &mut Pair, node: usize) -> Result<Vec<(String, String)>> {
+    let shown = instance(pair, node)?;
+    let rows = shown["rejected"].as_array().context("no list of the refused")?;
+    let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
+    Ok(rows.iter().map(|it| (text(it, "peer"), text(it, "reason"))).collect())
+}
+
+/// What a node has told in its log of refusals: beginnings, ends.
+fn told(pair: &mut Pair, node: usize) -> [usize; 2] {
+    let log = pair.running(node).map(|it| it.log()).unwrap_or_default();
+    ["a router that should be a peer is not heard", "no such advert is heard any more"]
+        .map(|line| log.matches(line).count())
+}
+
+/// Both masters; node 0 says that it refuses node 1, and for what.
+fn begins(pair: &mut Pair, peer: &str, reason: &str) -> Result<()> {
+    pair.start(0)?;
+    pair.start(1)?;
+    let expected = [(peer.to_owned(), reason.to_owned())];
+    until("the refused peer", SETTLE, || rejected(pair, 0).is_ok_and(|found| found == expected))?;
+    until("a line in the log", SETTLE, || told(pair, 0) == [1, 0])?;
+    ensure!(instance(pair, 0)?["state"] == "MASTER", "not master");
+    Ok(())
+}
+
+fn names(roles: [Role; 2], peer: &str, reason: &str) -> Result<()> {
+    Pair::idle(roles)?.check(|pair| begins(pair, peer, reason)).with_context(|| reason.to_owned())
+}
+
+#[test]
+fn a_peer_that_is_refused_is_named_with_the_reason() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let (v2, v3) = (Instance::v2, Instance::v3);
+    let far = "unicast_ttl 64";
+    let to_the_other = || v3(100).unicast("10.77.0.2", "10.77.0.1");
+    for (ours, theirs, reason) in [
+        (v2(200).pass("one"), v2(100), "auth_type"),
+        (v3(200), v2(100), "version_mismatch"),
+        (v3(200).hmac(&[KEYS[0]]), v3(100).hmac(&[KEYS[1]]), "auth_hmac"),
+        (v3(200), to_the_other(), "destination"),
+        (v3(200).unicast("10.77.0.1", "10.77.0.9").line("check_unicast_src"), to_the_other(), "peer"),
+        (v3(50).unicast("10.77.0.1", "10.77.0.2 min_ttl 255"), to_the_other().line(far), "ttl"),
+        (v3(200), v3(100).vrid(77), "other_vrid"),
+    ] {
+        names([role(AUTO, ours), role(AUTO, theirs)], PEER, reason)?;
+    }
+    names([role(SOCKET, v3(200)), role(SOCKET, v3(100).vrid(77))], PEER, "other_vrid")?;
+    names(
+        [role(AUTO, Instance::v6(200)), role(AUTO, Instance::v6(100).vrid(77))],
+        "fe80::ff:fe00:2",
+        "other_vrid",
+    )
+}
+
+/// Log, status and time as two masters, from the beginning to the end; and again when it comes again.
+#[test]
+fn a_split_by_passwords_begins_and_ends() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    for daemon in [AUTO, SOCKET] {
+        let [one, other] = [(200, "one"), (100, "other")]
+            .map(|(priority, word)| role(daemon, Instance::v2(priority).pass(word)));
+        Pair::idle([one, other])?.check(|pair| {
+            begins(pair, PEER, "auth_data")?;
+            let dual = |pair: &mut Pair| -> f64 {
+                let seconds = instance(pair, 0).map(|it| it["counters"]["dual_master_seconds"].as_f64());
+                seconds.ok().flatten().unwrap_or_default()
+            };
+            until("a time as two masters", SETTLE, || dual(pair) > 1.0)?;
+            pair.die(1)?;
+            until("nothing refused", OVER, || rejected(pair, 0).is_ok_and(|found| found.is_empty()))?;
+            until("its end in the log", OVER, || told(pair, 0) == [1, 1])?;
+            let before = dual(pair);
+            pair.revive(1)?;
+            until("a second beginning", SETTLE, || told(pair, 0) == [2, 1])?;
+            until("more time as two masters", SETTLE, || dual(pair) > before)
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn keepalived_with_another_password_is_named() -> Result<()> {
+    if !ours() || !require("keepalived") {
+        return Ok(());
+    }
+    let [one, other] = [(200, "one"), (100, "other")]
+        .map(|(priority, word)| Instance::v2(priority).interval(1000).pass(word));
+    names([role(AUTO, one), role(Daemon::Keepalived, other)], PEER, "auth_data")
+}

@@ -1,0 +1,137 @@
+//! Routers that should be peers and are not heard: each may be a second master.
+//!
+//! Enters: what the program and the daemon refused last, and the strangers. Leaves: who is refused now, and why. A router
+//! whose adverts the stack throws away is none of them, and CARP is named as a stranger.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use vrrp_ebpf::map::Stranger;
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::address::{narrow, widen};
+use vrrp_ebpf::wire::{Family, Reject};
+
+use super::oddity::Strangers;
+use super::{Rejected, Sources};
+use crate::config;
+use crate::daemon::board::InstanceBoard;
+use crate::driver::clock;
+use crate::protocol::InstanceSettings;
+
+/// In place of a reject: an address of the instance is advertised under another VRID.
+const OTHER_VRID: &str = "other_vrid";
+
+/// A router that was silent for this many of our intervals is there no more.
+const INTERVALS: u32 = 4;
+
+/// And for this time at least, for its interval may be a longer one.
+const SILENCE: Duration = Duration::from_secs(10);
+
+impl Sources {
+    /// Who is refused now, by which instance.
+    pub fn rejected(&self) -> Vec<(&config::Instance, &InstanceBoard, Rejected)> {
+        let (now, strangers) = (clock::now(), self.maps.strangers());
+        let of = |(config, board)| {
+            let found = self.rejected_by(config, board, &strangers, now);
+            found.into_iter().map(move |it| (config, board, it))
+        };
+        self.instances().flat_map(of).collect()
+    }
+
+    pub(super) fn rejected_by(
+        &self,
+        config: &config::Instance,
+        board: &InstanceBoard,
+        strangers: &Strangers,
+        now: Timestamp,
+    ) -> Vec<Rejected> {
+        let settings = &config.settings;
+        let since = |last_seen| {
+            let silence = now.since(Timestamp::from_nanos(last_seen));
+            let patience = (settings.advert_interval.duration() * INTERVALS).max(SILENCE);
+            (silence <= patience).then_some(silence.as_secs_f64())
+        };
+        let refused = self.maps.rejected(config.id.0).filter_map(|(reject, latest)| {
+            Some(Rejected {
+                peer: narrow(settings.family, latest.source).to_string(),
+                reason: reject.as_str().to_owned(),
+                detail: detail(reject)?.to_owned(),
+                last_advert_seconds: since(latest.last_seen)?,
+            })
+        });
+        let ifindex = board.ifindex.load(Relaxed);
+        let of_instance = strangers.iter().filter(|(key, _)| {
+            key.ifindex == ifindex && key.vlan == 0 && key.family == settings.family as u8
+        });
+        let claimants = of_instance.filter_map(|(key, stranger)| {
+            let address = claimed_of(settings, stranger)?;
+            Some(Rejected {
+                peer: narrow(settings.family, stranger.source).to_string(),
+                reason: OTHER_VRID.to_owned(),
+                detail: format!("it has {address} under VRID {}", key.vrid),
+                last_advert_seconds: since(stranger.last_seen)?,
+            })
+        });
+        // One row, however many VRIDs are made up: the one that was heard last.
+        let claimant =
+            claimants.min_by(|one, other| one.last_advert_seconds.total_cmp(&other.last_advert_seconds));
+        refused.chain(claimant).collect()
+    }
+}
+
+/// The first address of the instance that a stranger says it has.
+fn claimed_of(settings: &InstanceSettings, stranger: &Stranger) -> Option<IpAddr> {
+    let length = match settings.family {
+        Family::V4 => 4,
+        Family::V6 => 16,
+    };
+    let addresses = &settings.addresses;
+    let own = || addresses.advertised.iter().chain(&addresses.excluded).map(|entry| entry.address);
+    stranger.claimed(length).find_map(|claimed| own().find(|own| widen(*own).get(..length) == Some(claimed)))
+}
+
+/// What is to be compared on the two nodes. `None` where no router is named by it.
+const fn detail(reject: Reject) -> Option<&'static str> {
+    Some(match reject {
+        // Damaged on their way, or named as a stranger.
+        Reject::IpHeader | Reject::IpChecksum | Reject::Carp => return None,
+        Reject::Truncated => "its adverts are cut short",
+        Reject::Ttl => "the TTL of its adverts is not 255, or not that of its `unicast_peer`",
+        Reject::Destination => "it sends by unicast where we do not, the reverse, or to another group",
+        Reject::Source => "the source of its adverts is no address of a host",
+        Reject::OwnSource => "it sends from our own address: a duplicate address, or a loop",
+        Reject::Version => "it speaks a version that is neither 2 nor 3, or 2 over IPv6",
+        Reject::VersionMismatch => "it speaks another version of VRRP (`vrrp_version`)",
+        Reject::Type => "its messages are no adverts",
+        Reject::CountZero => "its adverts have no addresses, and ours have some",
+        Reject::Length => "its adverts are longer or shorter than they say",
+        Reject::TooLong => "its adverts are too long to be judged",
+        Reject::Checksum => "the checksum of its adverts is wrong in every known form",
+        Reject::AuthType => "it has another `auth_type`",
+        Reject::AuthData => "it has another password (`auth_pass`)",
+        Reject::IntervalZero => "its advert interval is 0",
+        Reject::Peer => "it is no `unicast_peer` of ours",
+        Reject::AuthMissing => "its adverts are not signed (`auth_hmac`)",
+        Reject::AuthMalformed => "its adverts are signed in an unknown way",
+        Reject::AuthKey => "its adverts are signed with a key that is not configured here",
+        Reject::AuthHmac => "its adverts are signed with another secret, or forged",
+        Reject::AuthStale => "its clock differs by more than `time_window`, or it is sent again",
+        Reject::AuthReplay => "its adverts are no newer than those that were heard before",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every reject but those that are told otherwise has words for a person, which leave room for two names in a line.
+    #[test]
+    fn every_reject_has_words() {
+        let silent = [Reject::IpHeader, Reject::IpChecksum, Reject::Carp];
+        for reject in Reject::ALL {
+            assert_eq!(detail(reject).is_none(), silent.contains(&reject), "{reject}");
+            assert!(detail(reject).is_none_or(|text| text.len() < 70 && !text.ends_with('.')), "{reject}");
+        }
+    }
+}
