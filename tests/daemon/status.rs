@@ -1,7 +1,14 @@
 //! Shape of the status, for machines and people.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use vrrp_ebpf::wire::Reject;
+use vrrp_ebpf::wire::address::widen;
 use vrrp_user::daemon::status::{Status, table};
+use vrrp_user::driver::clock;
+use vrrp_user::protocol::InstanceId;
 
 use crate::setup::filled;
 
@@ -87,4 +94,22 @@ fn the_table_is_narrow_and_shows_what_matters() {
     ] {
         assert!(text.contains(word), "{word}:\n{text}");
     }
+}
+
+/// What has passed is in the totals of the JSON.
+#[test]
+fn notes_tell_what_is_wrong_now() {
+    let sources = filled();
+    let past = clock::now() - Duration::from_secs(60);
+    sources.maps.reject(0, Reject::Ttl, widen([10, 0, 0, 4].into()), past);
+    sources.board.instances[0].send_errors.store(3, Ordering::Relaxed);
+    let status = sources.status();
+    let text = table(&status);
+    assert!(!text.contains("10.0.0.4") && !text.contains("cannot be sent"), "{text}");
+    assert_eq!((status.instances[0].counters.send_errors, &status.instances[0].send_error), (3, &None));
+    assert!(status.instances[0].counters.rejects.iter().any(|it| it.word == "ttl" && it.count == 1));
+
+    sources.record.send_failed(InstanceId(0), 1);
+    let text = table(&sources.status());
+    assert!(text.contains("VI_1: adverts cannot be sent: Operation not permitted"), "{text}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
@@ -55,8 +55,7 @@ fn begins(pair: &mut Pair, peer: &str, reason: &str) -> Result<()> {
     let expected = [(peer.to_owned(), reason.to_owned())];
     until("the refused peer", SETTLE, || rejected(pair, 0).is_ok_and(|found| found == expected))?;
     until("a line in the log", SETTLE, || told(pair, 0) == [1, 0])?;
-    ensure!(instance(pair, 0)?["state"] == "MASTER", "not master");
-    Ok(())
+    until("its mastership", SETTLE, || instance(pair, 0).is_ok_and(|it| it["state"] == "MASTER"))
 }
 
 fn names(roles: [Role; 2], peer: &str, reason: &str) -> Result<()> {

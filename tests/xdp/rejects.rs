@@ -152,6 +152,21 @@ fn own(dialect: Dialect) -> &'static str {
     }
 }
 
+/// A reload gives the place of an instance to another one.
+#[test]
+fn another_instance_in_its_place_begins_at_zero() {
+    on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
+        assert_eq!(stand.run(&advert(V3_IPV4, 2).ttl(64)), Outcome::Rejected(Reject::Ttl));
+        assert_eq!(stand.run(&advert(V3_IPV4, 2)), Outcome::Passed(Counter::Event));
+        let maps = stand.program.maps();
+        assert_eq!((maps.rejected(0).count(), maps.peers(0).count()), (1, 1));
+        maps.forget(0);
+        assert_eq!((maps.rejected(0).count(), maps.peers(0).count()), (0, 0));
+        assert!(maps.counters(Some(0)).counts.iter().all(|count| *count == 0));
+        assert_eq!(stand.run(&advert(V3_IPV4, 2).ttl(64)), Outcome::Rejected(Reject::Ttl));
+    });
+}
+
 #[test]
 fn listed_senders_are_heard_from_where_they_are() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {

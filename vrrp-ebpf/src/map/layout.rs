@@ -51,11 +51,11 @@ fn payloads_are_aligned() {
 #[test]
 fn nothing_is_hidden() {
     assert_eq!(offset_of!(Peer, gaps) + 4 * GAP_BUCKETS, size_of::<Peer>());
-    assert_eq!(offset_of!(Peer, source), 48);
+    assert_eq!((offset_of!(Peer, patience), offset_of!(Peer, source)), (48, 56));
     assert_eq!((offset_of!(Stranger, source), offset_of!(Stranger, version)), (16, 32));
     assert_eq!((offset_of!(Stranger, count), offset_of!(Stranger, addresses)), (33, 40));
     assert_eq!((offset_of!(Rejected, adverts), offset_of!(Rejected, source)), (8, 16));
-    assert_eq!((offset_of!(Peer, interval), offset_of!(Peer, proof)), (64, 70));
+    assert_eq!((offset_of!(Peer, interval), offset_of!(Peer, proof), offset_of!(Peer, ended)), (72, 78, 79));
     assert_eq!(offset_of!(Watch, payload) + PAYLOAD_MAX, size_of::<Watch>());
     assert_eq!(offset_of!(Event, payload) + PAYLOAD_MAX, size_of::<Event>());
 }

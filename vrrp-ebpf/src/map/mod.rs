@@ -10,7 +10,7 @@
 //! | `SHORTCUTS` | array | [`InstanceKey::shortcut`] → [`Shortcut`] | user |
 //! | `SLOTS` | array, mapped | slot → [`Slot`] | user |
 //! | `WATCH` | array, mapped | slot → [`Watch`] | user; `last_seen`, `hits` by the program |
-//! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program |
+//! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program; `ended` by both |
 //! | `BUDGETS` | array | slot → [`Budget`] | program |
 //! | `EVENTS` | ring | → [`Event`] | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |

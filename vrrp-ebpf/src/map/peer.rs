@@ -9,6 +9,10 @@ pub const PEERS_PER_SLOT: u32 = 8;
 /// In place of an index: no room was left.
 pub const NO_PEER: u32 = u32::MAX;
 
+/// A silence of more than this many of its intervals ends a mastership, whatever the priority of a backup: what comes
+/// after it begins another one.
+const PATIENCE: u64 = 4;
+
 /// Buckets of the inter-arrival histogram: bucket i counts gaps of [2^i, 2^(i+1)) × 1024 ns, the last one all
 /// longer ones, the first one all shorter ones.
 pub const GAP_BUCKETS: usize = 32;
@@ -20,12 +24,15 @@ pub struct Peer {
     /// When its latest valid advert came, ns of CLOCK_MONOTONIC; 0 while the entry is free.
     pub last_seen: u64,
     pub adverts: u64,
-    /// Longest and summed gap between two adverts, ns.
+    /// Longest and summed gap between two adverts of one mastership, ns.
     pub gap_max: u64,
     pub gap_sum: u64,
     /// Smoothed difference of successive gaps, ns (RFC 3550 §6.4.1, gain 1/16).
     pub jitter: u64,
+    /// 0 where a mastership begins.
     pub last_gap: u64,
+    /// A longer gap is none between adverts of one mastership, ns.
+    pub patience: u64,
     /// IPv4 in the first four bytes.
     pub source: [u8; 16],
     /// As advertised: centiseconds in version 3, seconds in version 2.
@@ -37,11 +44,12 @@ pub struct Peer {
     pub checksum: u8,
     /// What shows that its latest advert is this sender's: [`Self::FORM`], [`Self::TOLERATED`] or [`Self::SIGNED`].
     pub proof: u8,
-    pub reserved: u8,
+    /// Not 0 where its mastership has ended: it has said so, or another master was obeyed. The daemon writes it too.
+    pub ended: u8,
     pub gaps: [u32; GAP_BUCKETS],
 }
 
-const _: () = assert!(size_of::<Peer>() == 72 + 4 * GAP_BUCKETS);
+const _: () = assert!(size_of::<Peer>() == 80 + 4 * GAP_BUCKETS);
 
 impl Peer {
     /// Its form, a password included.
@@ -58,6 +66,7 @@ impl Peer {
         gap_sum: 0,
         jitter: 0,
         last_gap: 0,
+        patience: 0,
         source: [0; 16],
         interval: 0,
         version: 0,
@@ -65,7 +74,7 @@ impl Peer {
         address_count: 0,
         checksum: 0,
         proof: Self::FORM,
-        reserved: 0,
+        ended: 0,
         gaps: [0; GAP_BUCKETS],
     };
 
@@ -83,6 +92,10 @@ impl Peer {
     /// Notes what a valid advert says.
     #[inline(always)]
     pub fn describe(&mut self, sighting: &Sighting, checksum: ChecksumForm) {
+        // Computed, as each branch would be followed.
+        self.ended |= u8::from(self.priority == 0) | u8::from(sighting.priority == 0);
+        let unit = 10_000_000 * (1 + 99 * u64::from(sighting.version == 2));
+        self.patience = PATIENCE * unit * sighting.interval as u64;
         self.source = sighting.source;
         self.interval = sighting.interval;
         self.version = sighting.version;
@@ -97,23 +110,33 @@ impl Peer {
     pub fn touch(&mut self, now: u64) {
         if self.last_seen != 0 && now > self.last_seen {
             let gap = now - self.last_seen;
-            let bucket = gap_bucket(gap);
-            // The mask holds no meaning beyond the bound that the verifier needs.
-            if let Some(count) = self.gaps.get_mut(bucket & (GAP_BUCKETS - 1)) {
-                *count = count.wrapping_add(1);
+            if self.ended != 0 || gap > self.patience {
+                self.last_gap = 0;
+            } else {
+                self.note_gap(gap);
             }
-            if self.last_gap != 0 {
-                let delta = gap.abs_diff(self.last_gap);
-                self.jitter = self.jitter - self.jitter / 16 + delta / 16;
-            }
-            if gap > self.gap_max {
-                self.gap_max = gap;
-            }
-            self.gap_sum = self.gap_sum.wrapping_add(gap);
-            self.last_gap = gap;
         }
+        self.ended = 0;
         self.adverts = self.adverts.wrapping_add(1);
         self.last_seen = now;
+    }
+
+    #[inline(always)]
+    fn note_gap(&mut self, gap: u64) {
+        let bucket = gap_bucket(gap);
+        // The mask holds no meaning beyond the bound that the verifier needs.
+        if let Some(count) = self.gaps.get_mut(bucket & (GAP_BUCKETS - 1)) {
+            *count = count.wrapping_add(1);
+        }
+        if self.last_gap != 0 {
+            let delta = gap.abs_diff(self.last_gap);
+            self.jitter = self.jitter - self.jitter / 16 + delta / 16;
+        }
+        if gap > self.gap_max {
+            self.gap_max = gap;
+        }
+        self.gap_sum = self.gap_sum.wrapping_add(gap);
+        self.last_gap = gap;
     }
 }
 
@@ -155,7 +178,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn heard(times: impl IntoIterator<Item = u64>) -> Peer {
-        let mut peer = Peer::FREE;
+        let mut peer = Peer { patience: u64::MAX, priority: 100, ..Peer::FREE };
         times.into_iter().for_each(|now| peer.touch(now));
         peer
     }
@@ -232,6 +255,47 @@ mod tests {
         assert_eq!((peer.gap_max, peer.last_gap, peer.gaps[16], peer.gaps[13]), (100 * MS, 10 * MS, 1, 1));
     }
 
+    fn sighting(priority: u8, version: u8, interval: u16) -> Sighting {
+        Sighting { source: [7; 16], interval, version, vrid: 51, priority, address_count: 1 }
+    }
+
+    /// A backup is rightly silent.
+    #[test]
+    fn a_gap_lies_within_one_mastership() {
+        for (version, interval, unit) in [(3, 10, 100 * MS), (2, 1, 1000 * MS)] {
+            let mut peer = Peer::FREE;
+            let mut at = |intervals: u64| {
+                peer.record(&sighting(100, version, interval), ChecksumForm::Plain, intervals * unit);
+                peer
+            };
+            let [_, _, before] = [1, 2, 6].map(&mut at);
+            assert_eq!((before.gap_max, before.gap_sum), (4 * unit, 5 * unit), "four lost ones are none");
+            let after = at(11);
+            assert_eq!((after.gap_max, after.gap_sum, after.jitter), (4 * unit, 5 * unit, before.jitter));
+            let next = at(12);
+            assert_eq!(
+                (next.gap_sum, next.jitter),
+                (6 * unit, before.jitter),
+                "no difference to an earlier one"
+            );
+        }
+    }
+
+    #[test]
+    fn a_release_ends_a_mastership() {
+        let mut peer = Peer::FREE;
+        for (at, priority) in [(100, 100), (150, 0), (160, 0), (250, 100)] {
+            peer.record(&sighting(priority, 3, 10), ChecksumForm::Plain, at * MS);
+        }
+        assert_eq!((peer.adverts, peer.gap_sum, peer.jitter), (4, 0, 0));
+        peer.touch(350 * MS);
+        assert_eq!((peer.gap_sum, peer.gap_max), (100 * MS, 100 * MS));
+        peer.ended = 1;
+        peer.touch(450 * MS);
+        peer.touch(550 * MS);
+        assert_eq!((peer.gap_sum, peer.jitter), (200 * MS, 0), "another master was obeyed meanwhile");
+    }
+
     /// Two CPUs may hand their stamps over in the wrong order.
     #[test]
     fn backward_stamps() {
@@ -242,7 +306,7 @@ mod tests {
 
     #[test]
     fn counters_wrap() {
-        let mut peer = Peer { adverts: u64::MAX, gap_sum: u64::MAX, last_seen: 10 * MS, ..Peer::FREE };
+        let mut peer = Peer { adverts: u64::MAX, gap_sum: u64::MAX, last_seen: 10 * MS, ..heard([]) };
         peer.gaps = [u32::MAX; GAP_BUCKETS];
         peer.touch(20 * MS);
         assert_eq!((peer.adverts, peer.gap_sum, peer.gaps[13]), (0, 10 * MS - 1, 0));

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
+use vrrp_ebpf::time::Timestamp;
 
 use super::events::{Events, What};
 use super::host::hearing::Amiss;
@@ -115,8 +116,8 @@ pub struct InstanceRecord {
     pub lacks: Box<[Lack]>,
     /// Routes and rules are left to another process that keeps removing them.
     pub is_abandoned: bool,
-    /// Errno of the latest failed send.
-    pub send_errno: Option<i32>,
+    /// When a send failed last, and its errno.
+    pub send_failure: Option<(Timestamp, i32)>,
     /// Who does not hear its adverts.
     pub amiss: Option<Amiss>,
     /// Times that it became master, and that it was master no more.
@@ -220,7 +221,7 @@ impl Record {
     }
 
     pub fn send_failed(&self, instance: InstanceId, errno: i32) {
-        self.of(instance, |record| record.send_errno = Some(errno));
+        self.of(instance, |record| record.send_failure = Some((clock::now(), errno)));
     }
 
     pub fn group_transition(&self, group: GroupId, transition: &GroupTransition) {
@@ -364,8 +365,6 @@ fn before_now(ago: Duration) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use vrrp_ebpf::time::Timestamp;
-
     use super::*;
     use crate::driver::process::End;
     use crate::protocol::{Epoch, Priority, Reason};

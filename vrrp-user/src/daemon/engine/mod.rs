@@ -349,6 +349,7 @@ impl Engine {
                 Action::Watch(instance) => self.watch(instance, cause),
                 Action::Unwatch(instance) => self.maps.disarm(instance.0),
                 Action::AddAddresses(instance, epoch) => {
+                    self.maps.end_masterships(instance.0, None);
                     self.serve(instance, true, now);
                     self.flush(now);
                     self.command(Command::Add(instance, epoch));

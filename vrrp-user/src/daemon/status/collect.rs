@@ -29,6 +29,9 @@ use crate::protocol::{
 /// A peer that was silent for this many of its intervals is no master any more.
 const PATIENCE: u32 = 4;
 
+/// What comes with adverts lasts for this time at least: the interval of others may be longer than ours.
+const LASTS: Duration = Duration::from_secs(10);
+
 impl Sources {
     /// Takes a system call per instance where a program counts; for ordinary threads only.
     pub fn status(&self) -> Status {
@@ -149,8 +152,9 @@ impl Sources {
             lacks: past.map(|past| past.lacks.iter().map(lacking).collect()).unwrap_or_default(),
             paths_left_alone: past.is_some_and(|past| past.is_abandoned),
             send_error: past
-                .and_then(|past| past.send_errno)
-                .map(|errno| Errno::from_raw(errno).desc().to_owned()),
+                .and_then(|past| past.send_failure)
+                .filter(|(at, _)| now.since(*at) <= lasts(settings))
+                .map(|(_, errno)| Errno::from_raw(errno).desc().to_owned()),
             tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
             hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
             counters: counts(board, &self.maps.counters(Some(id.0))),
@@ -299,6 +303,11 @@ fn peer(peer: &PeerEntry, settings: &InstanceSettings, skew: Option<i64>, now: T
             .map(|(bucket, &count)| Gaps { below_seconds: gap_bound(bucket).map(seconds), count })
             .collect(),
     }
+}
+
+/// For how long something that comes with adverts is taken to last: what is refused, and what is not sent.
+pub(super) fn lasts(settings: &InstanceSettings) -> Duration {
+    (settings.advert_interval.duration() * PATIENCE).max(LASTS)
 }
 
 fn lacking(lack: &Lack) -> Lacking {

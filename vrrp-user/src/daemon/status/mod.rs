@@ -218,7 +218,7 @@ pub struct Instance {
     pub lacks: Vec<Lacking>,
     /// Routes and rules are left to another process that keeps removing them, until the next takeover or reload.
     pub paths_left_alone: bool,
-    /// Why an advert could not be sent last.
+    /// Why adverts cannot be sent, while that is so.
     pub send_error: Option<String>,
     pub tracks: Vec<Tracked>,
     pub hooks: Vec<Hook>,

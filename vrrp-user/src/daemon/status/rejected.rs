@@ -5,13 +5,13 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use vrrp_ebpf::map::Stranger;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::{narrow, widen};
 use vrrp_ebpf::wire::{Family, Reject};
 
+use super::collect::lasts;
 use super::oddity::Strangers;
 use super::{Rejected, Sources};
 use crate::config;
@@ -21,12 +21,6 @@ use crate::protocol::InstanceSettings;
 
 /// In place of a reject: an address of the instance is advertised under another VRID.
 const OTHER_VRID: &str = "other_vrid";
-
-/// A router that was silent for this many of our intervals is there no more.
-const INTERVALS: u32 = 4;
-
-/// And for this time at least, for its interval may be a longer one.
-const SILENCE: Duration = Duration::from_secs(10);
 
 impl Sources {
     /// Who is refused now, by which instance.
@@ -49,8 +43,7 @@ impl Sources {
         let settings = &config.settings;
         let since = |last_seen| {
             let silence = now.since(Timestamp::from_nanos(last_seen));
-            let patience = (settings.advert_interval.duration() * INTERVALS).max(SILENCE);
-            (silence <= patience).then_some(silence.as_secs_f64())
+            (silence <= lasts(settings)).then_some(silence.as_secs_f64())
         };
         let refused = self.maps.rejected(config.id.0).filter_map(|(reject, latest)| {
             Some(Rejected {

@@ -146,7 +146,8 @@ fn head(out: &mut String, status: &Status) {
 }
 
 fn instances(out: &mut String, instances: &[Instance]) {
-    let head = ["INSTANCE", "INTERFACE", "VRID", "PROTOCOL", "STATE", "PRIO", "SINCE", "REASON", "MASTER"];
+    let head =
+        ["INSTANCE", "INTERFACE", "VRID", "PROTOCOL", "STATE", "PRIO", "SINCE", "LAST CHANGE", "MASTER"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(instances.iter().map(|instance| {
         let priority = instance.priority;
@@ -216,19 +217,8 @@ fn notes(out: &mut String, instance: &Instance) {
         let _ = writeln!(out, "  {}: no lease, for its adverts do not leave: {fate}", instance.name);
     }
     failed_hooks(out, &instance.name, &instance.hooks);
-    let rejects: Vec<String> =
-        instance.counters.rejects.iter().map(|count| format!("{} {}", count.word, count.count)).collect();
-    if !rejects.is_empty() {
-        let _ = writeln!(out, "  {}: refused adverts: {}", instance.name, rejects.join(", "));
-    }
-    if instance.counters.send_errors > 0 {
-        let (count, why) = (instance.counters.send_errors, instance.send_error.as_deref());
-        let _ = writeln!(
-            out,
-            "  {}: {count} adverts could not be sent: {}",
-            instance.name,
-            why.unwrap_or("unknown")
-        );
+    if let Some(why) = &instance.send_error {
+        let _ = writeln!(out, "  {}: adverts cannot be sent: {why}", instance.name);
     }
 }
 
@@ -276,7 +266,7 @@ fn failed_hooks(out: &mut String, name: &str, hooks: &[Hook]) {
 }
 
 fn groups(out: &mut String, groups: &[Group]) {
-    let mut rows = vec![["GROUP", "STATE", "SINCE", "REASON", "MEMBERS"].map(str::to_owned)];
+    let mut rows = vec![["GROUP", "STATE", "SINCE", "LAST CHANGE", "MEMBERS"].map(str::to_owned)];
     rows.extend(groups.iter().map(|group| {
         [
             group.name.clone(),

@@ -29,6 +29,9 @@ pub trait ProgramMaps: Send + Sync + std::fmt::Debug {
     /// Its counters, over all CPUs; `None` for slot means adverts of no instance.
     fn counters(&self, slot: Option<u32>) -> Counters;
 
+    /// Begins to count at zero for an instance.
+    fn clear(&self, slot: u32);
+
     fn strangers(&self) -> Vec<(InstanceKey, Stranger)>;
 }
 
@@ -164,6 +167,7 @@ impl Maps {
     /// and was seen within the microsecond.
     pub fn arm(&self, slot: u32, source: [u8; 16], peer: u32, message: &[u8], seen: Timestamp) {
         self.disarm(slot);
+        self.end_masterships(slot, Some(source));
         let (Some(watch), Ok(length)) = (self.watch.entry(slot), u32::try_from(message.len())) else {
             return;
         };
@@ -199,14 +203,33 @@ impl Maps {
     /// Remembers whose adverts have a budget of their own, where no message can be watched because no two are alike.
     pub fn favour(&self, slot: u32, source: [u8; 16]) {
         self.disarm(slot);
+        self.end_masterships(slot, Some(source));
         if let Some(watch) = self.watch.entry(slot) {
             // SAFETY: as in `arm`.
             unsafe { (&raw mut (*watch).source).write_volatile(source) };
         }
     }
 
-    /// Frees the peers of a slot that no key leads to, and what was refused of others.
+    /// Of all peers but the one that is master now: what they are silent from here on is no gap between their adverts.
+    pub fn end_masterships(&self, slot: u32, master: Option<[u8; 16]>) {
+        for (index, _) in self.peers(slot).filter(|(_, peer)| Some(peer.source) != master) {
+            if let Some(peer) = self.peers.entry(slot * PEERS_PER_SLOT + index) {
+                // SAFETY: `entry` points into the mapping, which outlives self; a byte is written as a whole.
+                unsafe { (&raw mut (*peer).ended).write_volatile(1) };
+            }
+        }
+    }
+
+    /// Frees a slot that no key leads to, for another instance: peers, what was refused of others, and all counts.
     pub fn forget(&self, slot: u32) {
+        self.counted.get(row(Some(slot))).into_iter().flatten().for_each(|it| it.store(0, Ordering::Relaxed));
+        if let Some(program) = &self.program {
+            program.clear(slot);
+        }
+        if let Some(watch) = self.watch.entry(slot) {
+            // SAFETY: as in `last_seen`.
+            unsafe { word(&raw mut (*watch).hits) }.store(0, Ordering::Relaxed);
+        }
         for place in Reject::ALL.into_iter().filter_map(|reject| place_of(slot, reject)) {
             self.rejected.write(place, Rejected::NONE);
         }
@@ -431,6 +454,7 @@ mod tests {
         assert_eq!(maps.rejected(0).count(), 0);
         maps.forget(1);
         assert_eq!(maps.rejected(1).count(), 0);
+        assert_eq!(maps.counters(Some(1)).reject(Reject::AuthData), 0, "another instance begins at zero");
     }
 
     #[test]

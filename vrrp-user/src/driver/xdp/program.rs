@@ -11,7 +11,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::links::{FdLink, PinnedLink};
@@ -448,14 +448,17 @@ fn ring_bytes(slots: u32) -> u32 {
     slots.saturating_mul(2 * EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
 }
 
+fn second(map: &MapData) -> Result<MapData, LoadError> {
+    let second = map.fd().as_fd().try_clone_to_owned().map_err(MapError::from);
+    second.and_then(MapData::from_fd).map_err(|error| LoadError::from_map(&error))
+}
+
 /// A second descriptor of each map; bpffs takes no name with a dot, which are those of the compiler.
 fn every_map(ebpf: &Ebpf) -> Result<Vec<(String, MapData)>, LoadError> {
     let mut all = Vec::new();
     for (name, map) in ebpf.maps().filter(|(name, _)| !name.contains('.')) {
         if let Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) = map {
-            let second = data.fd().as_fd().try_clone_to_owned().map_err(MapError::from);
-            let data = second.and_then(MapData::from_fd).map_err(|error| LoadError::from_map(&error))?;
-            all.push((name.to_owned(), data));
+            all.push((name.to_owned(), second(data)?));
         }
     }
     Ok(all)
@@ -468,8 +471,14 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
 
 /// Maps the arrays into this process.
 fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
-    let counters =
-        PerCpuArray::try_from(take(ebpf, "COUNTERS")?).map_err(|error| LoadError::from_map(&error))?;
+    let counters = take(ebpf, "COUNTERS")?;
+    let Map::PerCpuArray(data) = &counters else {
+        return Err(LoadError::Object { reason: "COUNTERS is no array".to_owned() });
+    };
+    let zeroed = Map::PerCpuArray(second(data)?);
+    let [counters, zeroed] = [counters, zeroed].map(PerCpuArray::try_from);
+    let counters = counters.map_err(|error| LoadError::from_map(&error))?;
+    let zeroed = Mutex::new(zeroed.map_err(|error| LoadError::from_map(&error))?);
     let strangers =
         BpfHashMap::try_from(take(ebpf, "STRANGERS")?).map_err(|error| LoadError::from_map(&error))?;
     let arrays = ["SLOTS", "WATCH", "PEERS", "REJECTED", "LEASE_STATE"].map(|name| array(ebpf, name));
@@ -478,7 +487,7 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
     Maps::of_program(
         slots,
         arrays.each_ref().map(|array| array.fd().as_fd()),
-        Box::new(Unmapped { counters, strangers }),
+        Box::new(Unmapped { counters, zeroed, strangers }),
     )
     .map_err(|error| LoadError::Kernel {
         doing: "map the arrays".to_owned(),

@@ -1,8 +1,10 @@
 //! Maps of the program that cannot be mapped: counters of each CPU, and hash maps.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
-use aya::maps::{HashMap, MapData, PerCpuArray};
+use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuValues};
+use aya::util::nr_cpus;
 use vrrp_ebpf::map::{Counters, InstanceKey, Stranger};
 
 use super::pod::{Key, Other, Row};
@@ -10,6 +12,8 @@ use crate::driver::maps::ProgramMaps;
 
 pub(super) struct Unmapped {
     pub(super) counters: PerCpuArray<MapData, Row>,
+    /// The same, to write.
+    pub(super) zeroed: Mutex<PerCpuArray<MapData, Row>>,
     pub(super) strangers: HashMap<MapData, Key, Other>,
 }
 
@@ -29,6 +33,16 @@ impl ProgramMaps for Unmapped {
             }
         }
         sum
+    }
+
+    fn clear(&self, slot: u32) {
+        let zeros =
+            nr_cpus().ok().and_then(|cpus| PerCpuValues::try_from(vec![Row(Counters::ZERO); cpus]).ok());
+        if let Some(zeros) = zeros {
+            let mut counters = self.zeroed.lock().unwrap_or_else(PoisonError::into_inner);
+            // A row that is there takes any values.
+            let _ = counters.set(slot.saturating_add(1), zeros, 0);
+        }
     }
 
     fn strangers(&self) -> Vec<(InstanceKey, Stranger)> {
