@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
@@ -34,7 +34,7 @@ use super::pin::{self, PinError, Pins};
 use super::pod::{Key, Known, Leased, Local, Place, Sender};
 use super::report::Reporter;
 use super::ring::Ring;
-use super::unmapped::Unmapped;
+use super::unmapped::{Unmapped, second};
 use crate::driver::Rung;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::{self, Filter, Name};
@@ -446,11 +446,6 @@ fn ring_bytes(slots: u32) -> u32 {
     const EVENT: u32 = 1528;
     const _: () = assert!(EVENT as usize == size_of::<Event>() + 8);
     slots.saturating_mul(2 * EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
-}
-
-fn second(map: &MapData) -> Result<MapData, LoadError> {
-    let second = map.fd().as_fd().try_clone_to_owned().map_err(MapError::from);
-    second.and_then(MapData::from_fd).map_err(|error| LoadError::from_map(&error))
 }
 
 /// A second descriptor of each map; bpffs takes no name with a dot, which are those of the compiler.

@@ -1,14 +1,22 @@
 //! Maps of the program that cannot be mapped: counters of each CPU, and hash maps.
 
 use std::fmt;
+use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
-use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuValues};
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
 use vrrp_ebpf::map::{Counters, InstanceKey, Stranger};
 
+use super::load_error::LoadError;
 use super::pod::{Key, Other, Row};
 use crate::driver::maps::ProgramMaps;
+
+/// A second descriptor of a map.
+pub(super) fn second(map: &MapData) -> Result<MapData, LoadError> {
+    let second = map.fd().as_fd().try_clone_to_owned().map_err(MapError::from);
+    second.and_then(MapData::from_fd).map_err(|error| LoadError::from_map(&error))
+}
 
 pub(super) struct Unmapped {
     pub(super) counters: PerCpuArray<MapData, Row>,
