@@ -111,30 +111,6 @@ async fn a_script_deaf_to_sigterm_is_killed_two_seconds_later() {
     assert!(!alive(pids().next().unwrap()));
 }
 
-/// Whatever it does about signals: nobody is left to end it.
-#[test]
-fn a_running_script_ends_with_the_thread_that_started_it() {
-    let folder = Folder::new();
-    let line =
-        format!("trap '' TERM; echo $$ > {}/pid; while :; do sleep 0.1; done", folder.path().display());
-    let settings = script(1, line);
-    let started = || !folder.lines("pid").is_empty();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                tokio::select! {
-                    () = probe(&settings).run(|_| true) => {}
-                    () = eventually("the script runs", started) => {}
-                }
-            });
-        });
-    });
-    let pid = folder.lines("pid")[0].parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(eventually("the script ends", || !alive(pid)));
-}
-
 #[tokio::test(flavor = "current_thread")]
 async fn intervals_that_find_it_running_are_skipped() {
     let folder = Folder::new();

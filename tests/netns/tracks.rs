@@ -6,12 +6,15 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use vrrp_tests::clock::until;
-use vrrp_tests::daemon::{Config, Daemon, Instance};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use vrrp_tests::clock::{poll, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::{Directory, Process};
 
-use crate::subject;
+use crate::fence::is_there;
+use crate::{ours, subject};
 
 #[test]
 fn a_failing_check_lowers_the_priority() -> Result<()> {
@@ -119,6 +122,29 @@ fn fails_over(weight: &str) -> Result<()> {
         pair.observer.clear();
         fs::remove_file(&broken)?;
         pair.wait_for_master(0)
+    })
+}
+
+/// Whatever it does about signals: nothing else would end it.
+#[test]
+fn a_running_script_ends_with_the_daemon_that_is_killed() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let directory = Directory::new()?;
+    let file = directory.path().join("pid");
+    let body = format!("trap '' TERM; echo $$ > {}; while :; do sleep 0.1; done", file.display());
+    let script = script(directory.path(), "check", &body)?;
+    let check = format!("vrrp_script service {{\n    script {script}\n    interval 60\n    timeout 60\n}}\n");
+    let tracking = Instance::v3(200).line("track_script {\n        service\n    }");
+    Pair::idle([role(Daemon::Vrrpx(Mode::Auto), tracking, &check)])?.check(|pair| {
+        pair.start(0)?;
+        let pid = poll("the script's number", SETTLE, || {
+            Ok(fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()))
+        })?;
+        let pid = Pid::from_raw(pid);
+        pair.running(0)?.process().signal(Signal::SIGKILL)?;
+        until("the end of the script", SETTLE, || !is_there(pid))
     })
 }
 
