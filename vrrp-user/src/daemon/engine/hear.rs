@@ -89,11 +89,7 @@ impl Engine {
         {
             board.release_heard.fetch_add(1, Relaxed);
         }
-        let Some(view) = self.router.instance(instance) else { return };
-        if let Some(link) = self.links.get_mut(instance.index()) {
-            link.heard_form = Some(sighted.checksum);
-            link.answer_checksum(view.settings());
-        }
+        self.answer_form(instance, sighted.checksum);
         let is_refused = self.links.get(instance.index()).is_some_and(|link| link.is_refused(now));
         let own = self.router.instance(instance).and_then(Instance::source);
         if is_refused && heard.priority != Priority::RELEASE && Some(heard.source) != own {
@@ -102,6 +98,15 @@ impl Engine {
         self.router.handle(&Event::Advert(instance, heard), now);
         let sighted = self.with_record(instance, sighted, family);
         self.act(Some((instance, sighted)), now);
+    }
+
+    /// What is sent from now on has the form that was heard last.
+    fn answer_form(&mut self, instance: InstanceId, form: ChecksumForm) {
+        let Some(view) = self.router.instance(instance) else { return };
+        if let Some(link) = self.links.get_mut(instance.index()) {
+            link.heard_form = Some(form);
+            link.answer_checksum(view.settings());
+        }
     }
 
     /// A sender for which the program had no room has a record from now on, where another one has gone.
@@ -205,17 +210,19 @@ impl Engine {
             else {
                 continue;
             };
-            *place = Some(Heard {
+            let heard = Heard {
                 version,
                 source: narrow(family, peer.source),
                 priority: Priority(peer.priority),
                 interval,
                 stamp,
-            });
+            };
+            *place = Some((heard, ChecksumForm::of(peer.checksum)));
         }
         // In the order of their sending.
-        found.sort_unstable_by_key(|heard| heard.map(|heard| heard.stamp));
-        for heard in found.into_iter().flatten() {
+        found.sort_unstable_by_key(|found| found.map(|(heard, _)| heard.stamp));
+        for (heard, form) in found.into_iter().flatten() {
+            self.answer_form(instance, form);
             self.router.handle(&Event::Advert(instance, heard), now);
         }
     }
