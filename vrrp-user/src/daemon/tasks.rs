@@ -6,8 +6,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// A set of tasks that live as long as it does; one that has ended or was aborted is freed at the next start of another.
 ///
-/// A bare `JoinSet` keeps each ended task until it is joined: some 15 KiB, in locked memory, for each check that a
-/// reload changes.
+/// A bare `JoinSet` keeps each ended task, in locked memory, until it is joined.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks(JoinSet<()>);
 
