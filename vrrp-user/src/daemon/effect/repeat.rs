@@ -13,6 +13,11 @@ use vrrp_ebpf::time::Timestamp;
 use crate::driver::socket::Station;
 use crate::protocol::InstanceId;
 
+/// From the end of one set to the next one, at least. What the master before had in its queues, an answer with the virtual
+/// MAC address as its source among it, reaches the switch or a neighbour after the first set where that host is busy; a
+/// set behind it puts that right.
+const BETWEEN_SETS: Duration = Duration::from_millis(20);
+
 /// An address, where to announce it, and how long to pause before the next one of its family there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Target {
@@ -34,12 +39,14 @@ struct Repeat {
     targets: Vec<Target>,
     sets: u32,
     next: usize,
+    /// When the present set may begin; the first one at once.
+    begins: Option<Timestamp>,
 }
 
 impl Repeats {
     pub(super) fn push(&mut self, instance: InstanceId, targets: Vec<Target>, sets: u32) {
         if sets > 0 && !targets.is_empty() {
-            self.queue.push_back(Repeat { instance, targets, sets, next: 0 });
+            self.queue.push_back(Repeat { instance, targets, sets, next: 0, begins: None });
         }
     }
 
@@ -76,6 +83,9 @@ impl Repeat {
         free: &mut HashMap<(u32, bool), Timestamp>,
         send: &mut impl FnMut(InstanceId, &Target),
     ) -> Option<Timestamp> {
+        if let Some(at) = self.begins.filter(|at| *at > now) {
+            return Some(at);
+        }
         while let Some(target) = self.targets.get(self.next) {
             let lane = (target.station.ifindex, target.address.is_ipv4());
             if !target.pause.is_zero() {
@@ -90,7 +100,8 @@ impl Repeat {
         }
         self.next = 0;
         self.sets -= 1;
-        (self.sets > 0).then_some(now)
+        self.begins = Some(now + BETWEEN_SETS);
+        self.begins.filter(|_| self.sets > 0)
     }
 }
 
@@ -120,9 +131,20 @@ mod tests {
     fn every_address_comes_once_before_any_comes_again() {
         let mut repeats = Repeats::default();
         repeats.push(InstanceId(0), vec![target(1, 1, 0), target(1, 2, 0)], 2);
-        assert_eq!(step(&mut repeats, 5), (vec![1, 2], Some(5)));
-        assert_eq!(step(&mut repeats, 5), (vec![1, 2], None));
-        assert_eq!(step(&mut repeats, 5), (vec![], None));
+        assert_eq!(step(&mut repeats, 5), (vec![1, 2], Some(25)));
+        assert_eq!(step(&mut repeats, 25), (vec![1, 2], None));
+        assert_eq!(step(&mut repeats, 25), (vec![], None));
+    }
+
+    #[test]
+    fn a_set_follows_the_one_before_at_a_distance() {
+        let mut repeats = Repeats::default();
+        repeats.push(InstanceId(0), vec![target(1, 1, 0)], 3);
+        repeats.push(InstanceId(1), vec![target(1, 2, 0)], 1);
+        assert_eq!(step(&mut repeats, 5), (vec![1, 2], Some(25)));
+        assert_eq!(step(&mut repeats, 24), (vec![], Some(25)));
+        assert_eq!(step(&mut repeats, 25), (vec![1], Some(45)));
+        assert_eq!(step(&mut repeats, 60), (vec![1], None));
     }
 
     #[test]
