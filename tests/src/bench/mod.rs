@@ -2,8 +2,9 @@
 //!
 //! [`checks`] and [`faults`] are tables of their own. Each other module is some rows of the table: [`failover`] the
 //! dead host and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the cost of
-//! listening, [`reload`] changes of the configuration, [`growth`] what they leave behind. All times are the kernel's stamps on frames as they leave a
-//! node's cable, so the tool's own lateness is in none of them.
+//! listening, [`reload`] changes of the configuration, [`growth`] what they leave behind, [`patience`] priorities that
+//! move. All times are the kernel's stamps on frames as they leave a node's cable, so the tool's own lateness is in none of
+//! them.
 
 pub mod backup;
 pub mod checks;
@@ -13,6 +14,7 @@ pub mod flood;
 pub mod growth;
 pub mod load;
 pub mod options;
+pub mod patience;
 pub mod reload;
 pub mod sheet;
 mod stats;
@@ -52,10 +54,14 @@ pub enum Measure {
     Reloads,
     /// j: what many transitions leave behind.
     Transitions,
+    /// k: a master whose priority falls.
+    Falling,
+    /// l: a backup whose priority rises.
+    Rising,
 }
 
 impl Measure {
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 12] = [
         ("a", Self::Failover),
         ("b", Self::Failover),
         ("c", Self::Failover),
@@ -66,6 +72,8 @@ impl Measure {
         ("h", Self::Reload),
         ("i", Self::Reloads),
         ("j", Self::Transitions),
+        ("k", Self::Falling),
+        ("l", Self::Rising),
     ];
 
     /// Measures it.
@@ -82,6 +90,8 @@ impl Measure {
             Self::Reload => sheet.add(&reload::row(plan)?),
             Self::Reloads => sheet.add(&growth::reloads(plan)?),
             Self::Transitions => sheet.add(&growth::transitions(plan)?),
+            Self::Falling => sheet.add(&patience::falling(plan)?),
+            Self::Rising => sheet.add(&patience::rising(plan)?),
         }
         Ok(())
     }

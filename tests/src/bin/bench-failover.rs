@@ -12,7 +12,7 @@ use vrrp_tests::bench::{Measure, Sheet};
 struct Arguments {
     #[command(flatten)]
     options: Options,
-    /// Rows to measure, by letter: a,b,c,d,e,f,g,h,i,j
+    /// Rows to measure, by letter: a,b,c,d,e,f,g,h,i,j,k,l
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
