@@ -174,7 +174,13 @@ fn the_table_of_the_firewall_has_a_name_that_nftables_takes() {
     let firewall = |globals| read(globals, V4).unwrap().config.globals.firewall;
     let other = firewall("nftables strict_1\n nftables_priority 10\n nftables_counters");
     assert_eq!((&*other.table, other.priority, other.counters), ("strict_1", 10, true));
+    for line in ["nftables keepalived-sipproxy", "nftables _a", "nftables .a/b.c"] {
+        assert!(line.ends_with(&*firewall(line).table), "{line}");
+    }
     assert_eq!((&*firewall("nftables").table, firewall("").priority), ("vrrpx", -1));
     let found = findings("nftables \"x; flush ruleset\"", V4);
     assert_eq!(found, ["t:1:24: error: `x; flush ruleset` cannot be a table of nftables"]);
+    for name in ["-a", "1a", "a*b", "ä"] {
+        assert_eq!(findings(&format!("nftables {name}"), V4).len(), 1, "{name}");
+    }
 }

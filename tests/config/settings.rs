@@ -278,6 +278,18 @@ fn authentication_of_version_2() {
     }
 }
 
+/// As keepalived 2.2.7 reads them.
+#[test]
+fn a_second_block_of_authentication_changes_what_it_names() {
+    let text = "vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\nauthentication {\nauth_type PASS\n\
+         auth_pass abc\n}\nauthentication {\nauth_pass def\n}\nvirtual_ipaddress {\n192.0.2.1/24\n}\n}\n";
+    let loaded = parse("t", text).unwrap();
+    assert_eq!(loaded.config.instances[0].settings.auth, Auth::Pass(*b"def\0\0\0\0\0"));
+    let found: Vec<String> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("t:8:1: warning: a second `authentication` block: "), "{found:?}");
+}
+
 /// As keepalived 2.2.7 sends each.
 #[test]
 fn a_password_is_what_keepalived_sends() {

@@ -1,7 +1,9 @@
 //! A daemon that lives for years is as large as it was.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use vrrp_tests::bench::growth::{Holding, after_reloads, after_transitions};
+use vrrp_tests::bench::growth::{Holding, Rounds, after_reloads, after_transitions};
 use vrrp_tests::daemon::{Daemon, Mode};
 
 use crate::ours;
@@ -14,7 +16,7 @@ fn reloads_leave_nothing_behind() -> Result<()> {
     if !ours() {
         return Ok(());
     }
-    bounded(after_reloads(Daemon::Vrrpx(Mode::Auto), 100)?)
+    bounded(after_reloads(Daemon::Vrrpx(Mode::Auto), rounds(100))?)
 }
 
 #[test]
@@ -22,7 +24,11 @@ fn transitions_leave_nothing_behind() -> Result<()> {
     if !ours() {
         return Ok(());
     }
-    bounded(after_transitions(Daemon::Vrrpx(Mode::Auto), 60)?)
+    bounded(after_transitions(Daemon::Vrrpx(Mode::Auto), rounds(60))?)
+}
+
+fn rounds(count: u32) -> Rounds {
+    Rounds { before: count, count, rest: Duration::ZERO }
 }
 
 fn bounded(grown: Holding) -> Result<()> {

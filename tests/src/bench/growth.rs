@@ -17,6 +17,32 @@ use crate::process::Directory;
 /// keepalived forgets a signal that comes while it reads a file.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long it is looked, in rounds. Both numbers are even.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds {
+    /// Before the first look.
+    pub before: u32,
+    /// Between the two.
+    pub count: u32,
+    /// Before each look.
+    pub rest: Duration,
+}
+
+impl Rounds {
+    fn of(plan: &Plan) -> Self {
+        if plan.quick {
+            return Self { before: 100, count: 100, rest: Duration::ZERO };
+        }
+        // The daemon keeps 4096 events, and grows until it has them. A thread that read a file ends when it has had nothing
+        // to do for 10 s (tokio).
+        Self { before: 4200, count: 2000, rest: Duration::from_secs(12) }
+    }
+
+    fn all(self) -> impl Iterator<Item = u32> {
+        0..=self.before + self.count
+    }
+}
+
 /// What a process has of the host.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Holding {
@@ -67,17 +93,17 @@ impl fmt::Display for Holding {
 /// # Errors
 /// When a daemon does not start, or refuses what it is to reload.
 pub fn reloads(plan: &Plan) -> Result<Row> {
-    let count = if plan.quick { 100 } else { 2000 };
-    row(plan, format!("i: {count} reloads that change checks, hooks and mail"), |daemon| {
-        after_reloads(daemon, count)
+    let rounds = Rounds::of(plan);
+    row(plan, format!("i: {} reloads that change checks, hooks and mail", rounds.count), |daemon| {
+        after_reloads(daemon, rounds)
     })
 }
 
 /// # Errors
 /// When a daemon does not start, or does not change its state.
 pub fn transitions(plan: &Plan) -> Result<Row> {
-    let count = if plan.quick { 100 } else { 2000 };
-    row(plan, format!("j: {count} transitions"), |daemon| after_transitions(daemon, count))
+    let rounds = Rounds::of(plan);
+    row(plan, format!("j: {} transitions", rounds.count), |daemon| after_transitions(daemon, rounds))
 }
 
 fn row(plan: &Plan, what: String, measure: impl Fn(Daemon) -> Result<Holding>) -> Result<Row> {
@@ -86,33 +112,34 @@ fn row(plan: &Plan, what: String, measure: impl Fn(Daemon) -> Result<Holding>) -
     Ok(Row::new(format!("{what}: growth of memory / descriptors / threads"), "≤ 200 KiB / 0 / 0", values))
 }
 
-/// Two configurations in turn, in which nothing but the instance is the same; as often before the first look, in which
-/// time the daemon's list of events fills.
+/// Two configurations in turn, in which nothing but the instance is the same.
 ///
 /// # Errors
 /// When the daemon does not start, or refuses one of them.
-pub fn after_reloads(daemon: Daemon, count: u32) -> Result<Holding> {
-    eprintln!("growth: {} for {count} reloads", daemon.need());
+pub fn after_reloads(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
+    eprintln!("growth: {} for {} reloads", daemon.need(), rounds.count);
     let directory = Directory::new()?;
     let files = [plain(), full(directory.path())].map(|config| config.to_string());
     let pair = Pair::idle([Role::new(daemon, plain())])?;
     pair.check_with(|pair| {
         pair.start(0)?;
         pair.wait_for_master(0)?;
-        let mut before = Holding::default();
-        for round in 0..=2 * count {
+        let mut first = Holding::default();
+        for round in rounds.all() {
             let file = files.get(usize::from(round % 2 == 1)).context("no such file")?;
             let outcome = pair.running(0)?.reload(file)?;
             ensure!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stderr));
             if daemon == Daemon::Keepalived {
                 std::thread::sleep(PAUSE);
             }
-            if round == count {
-                before = Holding::of_daemon(daemon, pair.running(0)?)?;
+            if round == rounds.before {
+                std::thread::sleep(rounds.rest);
+                first = Holding::of_daemon(daemon, pair.running(0)?)?;
             }
         }
-        // Both looks are taken with the plain configuration, and `count` is even.
-        Ok(Holding::of_daemon(daemon, pair.running(0)?)?.since(before))
+        std::thread::sleep(rounds.rest);
+        // Both looks are taken with the plain configuration.
+        Ok(Holding::of_daemon(daemon, pair.running(0)?)?.since(first))
     })
 }
 
@@ -143,13 +170,13 @@ fn full(directory: &Path) -> Config {
     config
 }
 
-/// A tracked file has the first of two nodes lead and follow in turn, as often before the first look; the growth is that
-/// of the node that grows more.
+/// A tracked file has the first of two nodes lead and follow in turn; the growth is that of the node that grows
+/// more.
 ///
 /// # Errors
 /// When a daemon does not start, or a node does not become master.
-pub fn after_transitions(daemon: Daemon, count: u32) -> Result<Holding> {
-    eprintln!("growth: {} for {count} transitions", daemon.need());
+pub fn after_transitions(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
+    eprintln!("growth: {} for {} transitions", daemon.need(), rounds.count);
     let directory = Directory::new()?;
     let file = directory.path().join("number");
     fs::write(&file, "0")?;
@@ -160,8 +187,8 @@ pub fn after_transitions(daemon: Daemon, count: u32) -> Result<Holding> {
     let leader = Config { globals, blocks, instances: vec![leader] };
     let roles = [leader, Config::of(Instance::v3(100).interval(10))];
     Pair::settled(roles.map(|config| Role::new(daemon, config)))?.check_with(|pair| {
-        let mut before = [Holding::default(); 2];
-        for round in 0..=2 * count {
+        let mut first = [Holding::default(); 2];
+        for round in rounds.all() {
             let (number, master) = if round % 2 == 1 { ("-150", 1) } else { ("0", 0) };
             let since = realtime();
             pair.observer.clear();
@@ -172,13 +199,15 @@ pub fn after_transitions(daemon: Daemon, count: u32) -> Result<Holding> {
                 let adverts = pair.observer.adverts();
                 adverts.iter().rev().take(2).all(|(_, node, _)| *node == master) && adverts.len() >= 2
             })?;
-            if round == count {
-                before = both(daemon, pair)?;
+            if round == rounds.before {
+                std::thread::sleep(rounds.rest);
+                first = both(daemon, pair)?;
             }
         }
-        let [first, second] = both(daemon, pair)?;
-        let grown = [first.since(before[0]), second.since(before[1])];
-        grown.into_iter().max_by_key(|grown| grown.kibibytes).context("no node")
+        std::thread::sleep(rounds.rest);
+        let last = both(daemon, pair)?;
+        let grown = last.into_iter().zip(first).map(|(last, first)| last.since(first));
+        grown.max_by_key(|grown| grown.kibibytes).context("no node")
     })
 }
 

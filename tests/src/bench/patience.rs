@@ -110,9 +110,10 @@ fn one(pair: &Pair, mover: Mover, file: &Path, round: u32, found: &mut Found) ->
     // For the lower one to be seen, should it take over as well.
     std::thread::sleep(interval);
     let adverts = pair.observer.adverts();
-    let obeyed = adverts.iter().rev().find(|(at, node, advert)| {
-        *node == MASTER && *at < moved && advert.priority == PRIORITIES[MASTER]
-    });
+    let obeyed = adverts
+        .iter()
+        .rev()
+        .find(|(at, node, advert)| *node == MASTER && *at < moved && advert.priority == PRIORITIES[MASTER]);
     let obeyed = obeyed.context("no advert of the master before")?.0;
     let excess = Duration::from_nanos(taken - obeyed).as_secs_f64()
         - instance(priority).master_down_interval().as_secs_f64();

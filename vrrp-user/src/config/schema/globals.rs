@@ -9,7 +9,7 @@ use super::super::lexer::Word;
 use super::super::model::{DumpSettings, ScriptUser};
 use super::super::source::At;
 use super::daemon::DaemonDraft;
-use super::instance::AnnounceDraft;
+use super::instance::{AnnounceDraft, REFRESH_MAX};
 use super::mail::MailDraft;
 use super::policy::PoliciesDraft;
 use super::process::FifoDraft;
@@ -107,7 +107,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     ),
     Row::works(
         "vrrp_garp_master_refresh",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.announce.refresh = Some(t)),
+        Kind::Seconds(Duration::ZERO, REFRESH_MAX, |globals, t| globals.announce.refresh = Some(t)),
         "0",
         "default `garp_master_refresh`",
     ),

@@ -104,6 +104,8 @@ pub(in crate::config) enum AuthType {
 }
 
 const DELAY_MAX: Duration = Duration::from_secs(4294);
+/// keepalived counts these in whole seconds, the others in microseconds.
+pub(super) const REFRESH_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     Row::works(
@@ -270,7 +272,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
     ),
     Row::works(
         "garp_master_refresh",
-        Kind::Seconds(Duration::ZERO, DELAY_MAX, |it, t| it.announce.refresh = Some(t)),
+        Kind::Seconds(Duration::ZERO, REFRESH_MAX, |it, t| it.announce.refresh = Some(t)),
         "global",
         "period of further sets while master; 0: none",
     ),
@@ -355,9 +357,17 @@ fn state(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Rep
 }
 
 fn authentication(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
-    let mut auth = AuthDraft::default();
-    super::read_block(&[AUTH_ROWS], "authentication", inner, &mut auth, report);
-    it.auth = Some(At { value: auth, at: statement.keyword.at });
+    let at = statement.keyword.at;
+    if it.auth.is_some() {
+        report.warning(
+            at,
+            "a second `authentication` block: what it says replaces the same lines of the first one",
+        );
+    }
+    // keepalived keeps what the second one does not name.
+    let mut auth = it.auth.take().unwrap_or(At { value: AuthDraft::default(), at });
+    super::read_block(&[AUTH_ROWS], "authentication", inner, &mut auth.value, report);
+    it.auth = Some(auth);
 }
 
 fn auth_type(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut Report) {

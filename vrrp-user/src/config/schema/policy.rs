@@ -119,9 +119,9 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
             let Some(first) = args.first() else { return };
             let table = Arc::from(first.text.as_str());
             if !is_identifier(&first.text) {
-                report
-                    .error(first.at, format!("`{table}` cannot be a table of nftables"))
-                    .help("a letter, then letters, digits or `_`");
+                report.error(first.at, format!("`{table}` cannot be a table of nftables")).help(
+                    "a letter, `_` or `.`, then letters, digits, `_`, `.`, `-` or `/`; 255 of them at most",
+                );
             } else if value::read_only_word(&keyword.text, keyword.at, args, report).is_some() {
                 globals.policies.firewall.table = table;
             }
@@ -161,8 +161,10 @@ fn order(keyword: &Word, args: &[Word], report: &mut Report) -> Option<Order> {
     }
 }
 
+/// As the scanner of nft takes a name without quotes; NFT_NAME_MAXLEN of the kernel.
 fn is_identifier(text: &str) -> bool {
-    let mut letters = text.chars();
-    letters.next().is_some_and(|first| first.is_ascii_alphabetic())
-        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    let begins = |first: char| first.is_ascii_alphabetic() || "_.".contains(first);
+    text.len() <= 255
+        && text.starts_with(begins)
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-/".contains(letter))
 }
