@@ -31,6 +31,7 @@ fn settings(url: &str) -> WebhookSettings {
         retries: 3,
         patience: Duration::from_secs(5),
         verify_tls: true,
+        rejections: false,
     }
 }
 

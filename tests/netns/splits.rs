@@ -1,13 +1,14 @@
 //! Two masters that do not understand each other: each names the other, and why.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
-use vrrp_tests::require;
+use vrrp_tests::{require, smtp, webhook};
 
 use crate::ours;
 
@@ -115,6 +116,52 @@ fn a_split_by_passwords_begins_and_ends() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Those that ask for it, when it begins and when it ends; the others hear of states alone.
+#[test]
+fn a_split_is_posted_and_mailed() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let [one, other] =
+        [(200, "one"), (100, "other")].map(|(priority, word)| Instance::v2(priority).pass(word));
+    let mut pair = Pair::idle([role(AUTO, one), role(AUTO, other)])?;
+    let namespace = &pair.node(0)?.namespace;
+    let listen = || namespace.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?));
+    let [asks, asks_not] = [
+        webhook::Receiver::new(listen()?, webhook::Manner::Takes)?,
+        webhook::Receiver::new(listen()?, webhook::Manner::Takes)?,
+    ];
+    let mail = smtp::Receiver::new(namespace, smtp::Manner::Takes)?;
+    let globals = &mut pair.roles.first_mut().context("no node")?.config.globals;
+    globals.push(format!("notify_webhook {} peer_rejected on", asks.url("x")));
+    globals.push(format!("notify_webhook {}", asks_not.url("x")));
+    globals.extend(mail.globals());
+    globals.extend(["smtp_alert", "smtp_alert_peer_rejected"].map(str::to_owned));
+    pair.check(|pair| {
+        begins(pair, PEER, "auth_data")?;
+        let posts = || -> Vec<Value> {
+            let bodies = asks.posted().into_iter().map(|posted| posted.body);
+            bodies.filter(|body| body["event"] != "transition").collect()
+        };
+        until("a post", SETTLE, || posts().len() == 1)?;
+        let [post] = &posts()[..] else { bail!("{:?}", posts()) };
+        ensure!(post["event"] == "peer_rejected" && post["peer"] == PEER, "{post}");
+        ensure!(
+            post["reason"] == "auth_data" && post["detail"] == "it has another password (`auth_pass`)",
+            "{post}"
+        );
+        let subject = format!("[lab] VRRP Instance VI_1 - {PEER} is not heard");
+        until("a mail", SETTLE, || mail.subjects().contains(&subject))?;
+        pair.die(1)?;
+        until("a post of the end", OVER, || posts().len() == 2)?;
+        ensure!(posts()[1]["event"] == "peer_rejection_over" && posts()[1]["peer"] == PEER, "{:?}", posts());
+        let subject = format!("[lab] VRRP Instance VI_1 - {PEER} is refused no more");
+        until("a mail of the end", SETTLE, || mail.subjects().contains(&subject))?;
+        ensure!(asks_not.told("event").iter().all(|event| event == "transition"), "{:?}", asks_not.posted());
+        Ok(())
+    })
 }
 
 #[test]

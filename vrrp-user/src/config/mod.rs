@@ -49,7 +49,7 @@ pub use schema::{KeywordTable, keywords, mask as umask};
 pub use source::Progress;
 pub use succession::{NoRoom, succeed};
 pub use tolerance::{KEEPALIVED_CONF, Tolerance};
-pub use webhook::{Template, TemplateError, Told, WebhookSettings, WebhookUrl};
+pub use webhook::{Occurrence, Template, TemplateError, Told, WebhookSettings, WebhookUrl};
 
 use diagnostic::Report;
 use expand::Includes;

@@ -187,6 +187,8 @@ pub struct MailSettings {
     pub patience: Duration,
     /// Mail is sent about FAULT too.
     pub faults: bool,
+    /// Mail is sent about refused peers too.
+    pub rejections: bool,
 }
 
 /// Files written on a signal; where no path is set they are in `TMPDIR`, else in /tmp, under keepalived's names.

@@ -2,6 +2,7 @@
 //!
 //! Enters: the text of a template, when a configuration is read. Leaves: JSON for one change. Absent: HTTP.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct WebhookSettings {
     /// Longest time for one attempt.
     pub patience: Duration,
     pub verify_tls: bool,
+    /// Refused peers are posted as well.
+    pub rejections: bool,
 }
 
 /// A URL whose path may be a password, as Slack's is. Shows scheme, host and port only.
@@ -60,9 +63,31 @@ impl fmt::Debug for WebhookUrl {
     }
 }
 
-/// A change of one instance or group, as it is told.
+/// What happened.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Occurrence {
+    #[default]
+    Transition,
+    /// Adverts of a router that should be a peer are refused.
+    PeerRejected,
+    PeerRejectionOver,
+}
+
+impl Occurrence {
+    /// As in the list of events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transition => "transition",
+            Self::PeerRejected => "peer_rejected",
+            Self::PeerRejectionOver => "peer_rejection_over",
+        }
+    }
+}
+
+/// A change of one instance or group, or a refused peer, as it is told.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Told {
+    pub event: Occurrence,
     /// RFC 3339 in UTC.
     pub time: String,
     pub router_id: Arc<str>,
@@ -72,7 +97,10 @@ pub struct Told {
     /// `MASTER`, `BACKUP`, `FAULT`, `STOP` or `DELETED`.
     pub state: &'static str,
     pub previous: &'static str,
-    pub reason: &'static str,
+    /// Of a refused peer as in status.
+    pub reason: Cow<'static, str>,
+    /// What two nodes differ in; empty of a transition.
+    pub detail: Cow<'static, str>,
     /// 0 of a group.
     pub priority: u8,
     pub epoch: u64,
@@ -89,6 +117,23 @@ pub struct Told {
 impl Told {
     /// One sentence for people.
     pub fn text(&self) -> String {
+        let Self { router_id, name, state, reason, peer, detail, .. } = self;
+        let mut text = match self.event {
+            Occurrence::Transition => self.transition_text(),
+            Occurrence::PeerRejected => {
+                format!("{router_id}: {name} ({state}) does not hear {peer}: {detail}")
+            }
+            Occurrence::PeerRejectionOver => {
+                format!("{router_id}: {name} ({state}) has no refused advert of {peer} any more ({reason})")
+            }
+        };
+        if self.skipped > 0 {
+            text.push_str(&format!("; {} earlier changes were not told", self.skipped));
+        }
+        text
+    }
+
+    fn transition_text(&self) -> String {
         let Self { router_id, name, state, previous, reason, .. } = self;
         let kind = if self.kind == "group" { "group " } else { "" };
         let mut text = format!("{router_id}: {kind}{name} is {state}, was {previous} ({reason}");
@@ -97,16 +142,22 @@ impl Told {
             text.push_str(&self.peer);
         }
         text.push(')');
-        if self.skipped > 0 {
-            text.push_str(&format!("; {} earlier changes were not told", self.skipped));
-        }
         text
+    }
+
+    /// Whether the later one of the two makes the earlier one needless: of each instance and group one transition, of each
+    /// refused peer one change.
+    pub fn replaces(&self, other: &Self) -> bool {
+        let of_peer =
+            |it: &Self| (it.event != Occurrence::Transition).then(|| (it.peer.clone(), it.reason.clone()));
+        (self.kind, &self.name, of_peer(self)) == (other.kind, &other.name, of_peer(other))
     }
 }
 
 /// What may stand in a template, by its name in `${…}`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Field {
+    Event,
     Time,
     RouterId,
     Kind,
@@ -114,6 +165,7 @@ enum Field {
     State,
     Previous,
     Reason,
+    Detail,
     Priority,
     Epoch,
     Peer,
@@ -124,7 +176,8 @@ enum Field {
     Text,
 }
 
-const FIELDS: [(&str, Field); 15] = [
+const FIELDS: [(&str, Field); 17] = [
+    ("event", Field::Event),
     ("time", Field::Time),
     ("router_id", Field::RouterId),
     ("kind", Field::Kind),
@@ -132,6 +185,7 @@ const FIELDS: [(&str, Field); 15] = [
     ("state", Field::State),
     ("previous", Field::Previous),
     ("reason", Field::Reason),
+    ("detail", Field::Detail),
     ("priority", Field::Priority),
     ("epoch", Field::Epoch),
     ("peer", Field::Peer),
@@ -145,13 +199,15 @@ const FIELDS: [(&str, Field); 15] = [
 impl Field {
     fn of(self, told: &Told) -> String {
         match self {
+            Self::Event => told.event.as_str().to_owned(),
             Self::Time => told.time.clone(),
             Self::RouterId => told.router_id.to_string(),
             Self::Kind => told.kind.to_owned(),
             Self::Name => told.name.to_string(),
             Self::State => told.state.to_owned(),
             Self::Previous => told.previous.to_owned(),
-            Self::Reason => told.reason.to_owned(),
+            Self::Reason => told.reason.to_string(),
+            Self::Detail => told.detail.to_string(),
             Self::Priority => told.priority.to_string(),
             Self::Epoch => told.epoch.to_string(),
             Self::Peer => told.peer.clone(),
@@ -269,8 +325,9 @@ fn newlines(text: &str, before: usize) -> usize {
 fn generic(told: &Told) -> String {
     let is_group = told.kind == "group";
     let peer = Some(&told.peer).filter(|peer| !peer.is_empty());
+    let detail = Some(&told.detail).filter(|detail| !detail.is_empty());
     json!({
-        "event": "transition",
+        "event": told.event.as_str(),
         "time": told.time,
         "router_id": &*told.router_id,
         "kind": told.kind,
@@ -278,6 +335,7 @@ fn generic(told: &Told) -> String {
         "state": told.state,
         "previous": told.previous,
         "reason": told.reason,
+        "detail": detail,
         "priority": (!is_group).then_some(told.priority),
         "epoch": told.epoch,
         "peer": peer,
@@ -307,7 +365,7 @@ mod tests {
             name: "a \"<b>\" & c".into(),
             state: "MASTER",
             previous: "BACKUP",
-            reason: "master_silent",
+            reason: "master_silent".into(),
             priority: 100,
             epoch: 3,
             addresses: vec!["192.0.2.1/24".to_owned()],
@@ -348,11 +406,30 @@ mod tests {
         for field in Template::fields() {
             assert!(generic.get(field).is_some(), "{field}: {generic}");
         }
-        assert!(generic["peer"].is_null());
+        assert!(generic["peer"].is_null() && generic["detail"].is_null());
         assert_eq!((&generic["vrid"], &generic["priority"]), (&json!(51), &json!(100)));
         let group = Told { kind: "group", vrid: None, ..told() };
         let group: serde_json::Value = serde_json::from_str(&Template::Generic.fill(&group)).unwrap();
         assert!(group["priority"].is_null() && group["interface"].is_null() && group["vrid"].is_null());
+    }
+
+    #[test]
+    fn a_refused_peer_is_named_with_what_differs() {
+        let rejected = Told {
+            event: Occurrence::PeerRejected,
+            peer: "192.0.2.2".to_owned(),
+            reason: "auth_data".into(),
+            detail: "it has another password".into(),
+            ..told()
+        };
+        let text = "node1: a \"<b>\" & c (MASTER) does not hear 192.0.2.2: it has another password";
+        assert_eq!(rejected.text(), text);
+        let generic: serde_json::Value = serde_json::from_str(&Template::Generic.fill(&rejected)).unwrap();
+        assert_eq!((&generic["event"], &generic["reason"]), (&json!("peer_rejected"), &json!("auth_data")));
+        assert_eq!(generic["detail"], json!("it has another password"));
+        let over = Told { event: Occurrence::PeerRejectionOver, detail: "".into(), ..rejected.clone() };
+        assert!(over.replaces(&rejected) && !over.replaces(&told()) && told().replaces(&told()));
+        assert!(!over.replaces(&Told { peer: "192.0.2.3".to_owned(), ..rejected }));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
@@ -28,14 +29,36 @@ const STRANGERS_TOLD: usize = 64;
 const REJECTIONS_TOLD: u32 = 8;
 const WINDOW: Duration = Duration::from_mins(1);
 
+/// Those that wait for the notifier; more than this come of a forger.
+const WAITING: usize = 256;
+
+/// A router that should be a peer is refused, or no more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PeerNews {
+    pub instance: String,
+    pub peer: String,
+    /// As in status.
+    pub reason: String,
+    /// What is to be compared on the two nodes; `None` when it is over.
+    pub detail: Option<String>,
+}
+
+/// What the notifier hears of.
+pub(super) fn channel() -> (mpsc::Sender<PeerNews>, mpsc::Receiver<PeerNews>) {
+    mpsc::channel(WAITING)
+}
+
 /// Tells for ever.
-pub(super) async fn tell(live: Live) {
+pub(super) async fn tell(live: Live, news: mpsc::Sender<PeerNews>) {
     let mut due = interval(EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut notices = Notices::default();
     loop {
         due.tick().await;
-        notices.look(&live);
+        for told in notices.look(&live) {
+            // It is in the log and among the events all the same.
+            let _ = news.try_send(told);
+        }
     }
 }
 
@@ -60,11 +83,11 @@ struct Rejections {
 }
 
 impl Notices {
-    fn look(&mut self, live: &Live) {
+    fn look(&mut self, live: &Live) -> Vec<PeerNews> {
         let sources = live.now();
         let differing = sources.differing().into_iter();
         self.compare(differing.map(|(instance, it)| ([instance.to_owned(), it.peer, it.what], it.detail)));
-        self.rejections.look(&sources, clock::now());
+        let news = self.rejections.look(&sources, clock::now());
         for Stranger { interface, vrid, source, kind, .. } in sources.strangers() {
             let is_carp = kind == "carp";
             if (is_carp || sources.config.globals.log_unknown_vrids)
@@ -84,6 +107,7 @@ impl Notices {
                 }
             }
         }
+        news
     }
 
     fn compare(&mut self, found: impl Iterator<Item = ([String; 3], String)>) {
@@ -102,7 +126,7 @@ impl Notices {
 }
 
 impl Rejections {
-    fn look(&mut self, sources: &Sources, now: Timestamp) {
+    fn look(&mut self, sources: &Sources, now: Timestamp) -> Vec<PeerNews> {
         let found = sources.rejected();
         let mut rivals = BTreeMap::new();
         for (config, board, it) in &found {
@@ -122,11 +146,17 @@ impl Rejections {
         }
         self.rivals = rivals;
         let found = found.into_iter().map(|(config, _, it)| (config.settings.name.to_string(), it));
-        self.compare(found, &sources.record.events, now);
+        self.compare(found, &sources.record.events, now)
     }
 
     /// Tells what has begun and what has ended.
-    fn compare(&mut self, found: impl Iterator<Item = (String, Rejected)>, events: &Events, now: Timestamp) {
+    fn compare(
+        &mut self,
+        found: impl Iterator<Item = (String, Rejected)>,
+        events: &Events,
+        now: Timestamp,
+    ) -> Vec<PeerNews> {
+        let mut news = Vec::new();
         let mut before = std::mem::take(&mut self.known);
         for (instance, Rejected { peer, reason, detail, .. }) in found {
             let key = [instance, reason];
@@ -135,6 +165,12 @@ impl Rejections {
                 let is_told = self.admit(&instance, now);
                 if is_told {
                     warn!(instance, peer, reason, "a router that should be a peer is not heard: {detail}");
+                    news.push(PeerNews {
+                        instance: instance.clone(),
+                        peer: peer.clone(),
+                        reason: reason.clone(),
+                        detail: Some(detail.clone()),
+                    });
                     events.push(What::PeerRejected { instance, peer: peer.clone(), reason, detail });
                 }
                 (peer, is_told)
@@ -144,9 +180,16 @@ impl Rejections {
         for ([instance, reason], (peer, is_told)) in before {
             if is_told {
                 info!(instance, peer, reason, "no such advert is heard any more");
+                news.push(PeerNews {
+                    instance: instance.clone(),
+                    peer: peer.clone(),
+                    reason: reason.clone(),
+                    detail: None,
+                });
                 events.push(What::PeerRejectionOver { instance, peer, reason });
             }
         }
+        news
     }
 
     fn admit(&mut self, instance: &str, now: Timestamp) -> bool {
@@ -183,11 +226,14 @@ mod tests {
     #[test]
     fn a_refusal_is_told_when_it_begins_and_when_it_ends() {
         let (mut rejections, events) = (Rejections::default(), Events::default());
-        for second in [100, 105, 110] {
-            rejections.compare([rejected("ttl")].into_iter(), &events, at(second));
-        }
+        let news = [100, 105, 110].map(|second| {
+            let found = rejections.compare([rejected("ttl")].into_iter(), &events, at(second));
+            found.into_iter().map(|news| news.detail).collect::<Vec<_>>()
+        });
+        assert_eq!(news, [vec![Some("its TTL".to_owned())], vec![], vec![]]);
         assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL"]);
-        rejections.compare([].into_iter(), &events, at(115));
+        let over = rejections.compare([].into_iter(), &events, at(115));
+        assert_eq!(over.iter().map(|news| &news.detail).collect::<Vec<_>>(), [&None]);
         rejections.compare([].into_iter(), &events, at(120));
         let ended = "VI_1: no refused advert of 192.0.2.2 any more (ttl)";
         assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL", ended]);

@@ -175,7 +175,8 @@ impl Service {
         }
         checks.settle(&live.now().config, live);
         tasks.spawn(tell_systemd(live.clone()));
-        tasks.spawn(notice::tell(live.clone()));
+        let (news, mut peers) = notice::channel();
+        tasks.spawn(notice::tell(live.clone(), news));
         tasks.spawn(serve_dumps(dumps, live.clone()));
         tasks.spawn(Arc::clone(&store).keep(live.clone()));
         tasks.spawn(watchdog::feed(live.now(), inputs.clone()));
@@ -227,6 +228,10 @@ impl Service {
                 }
                 Some(request) = asked.recv() => {
                     readings.ask(Some(request));
+                    continue;
+                }
+                Some(news) = peers.recv() => {
+                    notifier.peer_news(&news);
                     continue;
                 }
                 ended = readings.ended() => ended,

@@ -48,6 +48,7 @@ const GLOBALS: &[Row<Globals>] = &[
         Some(it.mail.as_ref()?.helo.as_deref().unwrap_or("the host's name").to_owned())
     }),
     row(&["no_email_faults"], &[], |it| Some(switch(!it.mail.as_ref()?.faults))),
+    row(&["smtp_alert_peer_rejected"], &[], |it| Some(switch(it.mail.as_ref()?.rejections))),
 ];
 
 const INSTANCE: &[Row<Instance>] = &[
@@ -403,6 +404,7 @@ fn webhook(it: &WebhookSettings) -> String {
     if !it.headers.is_empty() {
         shown.push_str(&format!(", headers: {}", it.headers.len()));
     }
+    shown.push_str(if it.rejections { ", refused peers too" } else { "" });
     shown.push_str(if it.verify_tls { ")" } else { ", any certificate)" });
     shown
 }

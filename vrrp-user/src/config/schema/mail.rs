@@ -26,6 +26,7 @@ pub(in crate::config) struct MailDraft {
     helo: Option<Arc<str>>,
     patience: Option<Duration>,
     no_faults: bool,
+    rejections: bool,
     /// `smtp_alert`.
     alert: Option<At<bool>>,
     /// `smtp_alert_vrrp`, which counts before `smtp_alert`.
@@ -86,6 +87,12 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "off",
         "no mail about FAULT",
     ),
+    Row::works(
+        "smtp_alert_peer_rejected",
+        Kind::Bool(|globals, on| globals.mail.rejections = on.value),
+        "off",
+        "mail of instances with `smtp_alert` also when a router that should be a peer is refused, and when no more",
+    ),
 ];
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[Row::works(
@@ -114,7 +121,7 @@ impl MailDraft {
         wanted: impl Iterator<Item = At<bool>>,
         report: &mut Report,
     ) -> Option<MailSettings> {
-        let Self { server, to, from, helo, patience, no_faults, alert, alert_vrrp } = self;
+        let Self { server, to, from, helo, patience, no_faults, rejections, alert, alert_vrrp } = self;
         match (server, to.filter(|to| !to.value.is_empty())) {
             (Some(server), Some(to)) => Some(MailSettings {
                 server: server.value,
@@ -123,6 +130,7 @@ impl MailDraft {
                 helo,
                 patience: patience.unwrap_or(PATIENCE),
                 faults: !no_faults,
+                rejections,
             }),
             (None, None) => {
                 let mut alerts = [alert, alert_vrrp].into_iter().flatten().chain(wanted);

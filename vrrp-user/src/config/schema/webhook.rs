@@ -75,6 +75,12 @@ pub(super) const OPTIONS: &[Row<WebhookDraft>] = &[
         "on",
         "the certificate must be one that this host trusts",
     ),
+    Row::works(
+        "peer_rejected",
+        Kind::Bool(|it, on| it.settings.rejections = on.value),
+        "off",
+        "also posted: a router that should be a peer is refused (`peer_rejected`), and no more (`peer_rejection_over`)",
+    ),
 ];
 
 /// No finding repeats the URL or a header: they may be secret.
@@ -98,6 +104,7 @@ fn read(webhooks: &mut Vec<WebhookDraft>, statement: &Statement, report: &mut Re
             retries: RETRIES,
             patience: PATIENCE,
             verify_tls: true,
+            rejections: false,
         },
         file: None,
     };

@@ -7,11 +7,12 @@
 //! A mail that the server does not take is tried again after pauses that grow, [`PAUSES`] times in all, and then given
 //! up with one warning; those behind it wait. Mails that wait together go over one connection.
 
+use std::borrow::Cow;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lettre::message::header::{self, ContentTransferEncoding, HeaderName, HeaderValue};
+use lettre::message::header::{self, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Mailboxes};
 use lettre::{Address, Message};
 use nix::unistd::{User, geteuid};
@@ -55,7 +56,7 @@ struct Post {
 #[derive(Debug)]
 struct Mail {
     subject: String,
-    body: &'static str,
+    body: Cow<'static, str>,
     at: SystemTime,
 }
 
@@ -90,12 +91,28 @@ impl Mailer {
             Subject::Group(name) => ("Group", name),
         };
         let subject = format!("[{}] VRRP {kind} {name} - {what}", self.node);
+        self.put(post, name, subject, body.into());
+        true
+    }
+
+    /// A refused peer of an instance; without `detail` it is over. Never waits.
+    pub fn tell_rejection(&self, instance: &str, peer: &str, detail: Option<&str>) {
+        let Some(post) = self.post.as_ref().filter(|post| post.settings.rejections) else { return };
+        let what = if detail.is_some() { "is not heard" } else { "is refused no more" };
+        let subject = format!("[{}] VRRP Instance {instance} - {peer} {what}", self.node);
+        let body = detail.map_or_else(
+            || format!("No refused advert of {peer} has come of late."),
+            |detail| format!("Adverts of {peer}, which should be a peer, are refused:\r\n{detail}."),
+        );
+        self.put(post, instance, subject, body.into());
+    }
+
+    fn put(&self, post: &Post, name: &str, subject: String, body: Cow<'static, str>) {
         let told = post.mails.try_send(Mail { subject, body, at: SystemTime::now() });
         self.record.mails(|mails| if told.is_ok() { mails.waiting += 1 } else { mails.lost += 1 });
         if told.is_err() {
-            warn!(instance = name, state = word.as_str(), "no mail is sent: {WAITING} others wait already");
+            warn!(instance = name, "no mail is sent: {WAITING} others wait already");
         }
-        true
     }
 
     /// Waits until all is sent; what is not when this is dropped is lost, with a warning.
@@ -250,7 +267,6 @@ impl Courier {
             // RFC 3834 §5: nobody shall answer it by himself.
             .raw_header(raw("Auto-Submitted", "auto-generated"))
             .raw_header(raw("X-Mailer", concat!("vrrpx/", env!("CARGO_PKG_VERSION"))))
-            .header(ContentTransferEncoding::SevenBit)
             .body(format!("{}\r\n", mail.body))
             .map_err(Failure::new)?;
         Ok(Letter { from: sender, to: self.receivers.clone(), text: message.formatted() })

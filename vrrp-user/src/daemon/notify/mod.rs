@@ -27,10 +27,11 @@ use self::fifo::{Fifos, Line, Word};
 use self::hooks::{Hooks, Lane, Occasion, Subject};
 use self::mail::Mailer;
 use self::webhook::Webhooks;
+use super::notice::PeerNews;
 use super::record::Record;
 use super::tasks::Tasks;
 use super::wall::rfc3339;
-use crate::config::{Config, Globals, NotifySettings, ScriptUser, Told};
+use crate::config::{Config, Globals, NotifySettings, Occurrence, ScriptUser, Told};
 use crate::driver::process::IdentityError;
 use crate::protocol::{
     Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, Stance, State, Transition,
@@ -249,6 +250,19 @@ impl Notifier {
         }
     }
 
+    /// A router that should be a peer is refused, or no more. Never waits.
+    pub fn peer_news(&self, news: &PeerNews) {
+        let Some(voice) = self.instances.values().find(|voice| *voice.name == *news.instance) else { return };
+        if voice.notify.mail {
+            self.outlets.mailer.tell_rejection(&news.instance, &news.peer, news.detail.as_deref());
+        }
+        let mut webhooks = voice.notify.webhooks.clone();
+        webhooks.retain(|webhook| webhook.rejections);
+        if !webhooks.is_empty() {
+            self.outlets.webhooks.tell(&webhooks, &voice.told_of_peer(news));
+        }
+    }
+
     /// The effective priority has changed.
     pub fn priority(&mut self, instance: InstanceId, priority: Priority) {
         let Self { instances, outlets, .. } = self;
@@ -346,10 +360,28 @@ impl Voice {
             time: rfc3339(SystemTime::now()),
             state: occasion.word.as_str(),
             previous: occasion.previous.as_str(),
-            reason: occasion.reason.as_str(),
+            reason: occasion.reason.as_str().into(),
             priority: occasion.priority.0,
             epoch: occasion.epoch.0,
             peer: occasion.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            ..self.profile.clone()
+        }
+    }
+
+    fn told_of_peer(&self, news: &PeerNews) -> Told {
+        let state = self.latest.map_or("", |latest| latest.word.as_str());
+        let event =
+            if news.detail.is_some() { Occurrence::PeerRejected } else { Occurrence::PeerRejectionOver };
+        Told {
+            event,
+            time: rfc3339(SystemTime::now()),
+            state,
+            previous: state,
+            reason: news.reason.clone().into(),
+            detail: news.detail.clone().unwrap_or_default().into(),
+            priority: self.priority.0,
+            epoch: self.latest.map_or(0, |latest| latest.epoch.0),
+            peer: news.peer.clone(),
             ..self.profile.clone()
         }
     }

@@ -247,8 +247,7 @@ impl Outbox {
 
 impl Waiting {
     fn of_same(&mut self, told: &Told) -> Option<&mut Message> {
-        let is_same = |it: &&mut Message| it.told.kind == told.kind && it.told.name == told.name;
-        self.messages.iter_mut().find(is_same)
+        self.messages.iter_mut().find(|it| told.replaces(&it.told))
     }
 }
 
