@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use nix::net::if_::if_nametoindex;
 
+use super::path;
 use super::view::{self, View};
 use crate::config::{self, CheckSettings, NotifySettings};
 use crate::daemon::record::Inner;
@@ -201,6 +202,14 @@ impl Instance<'_> {
         if !excluded.is_empty() {
             writeln!(f, "   Virtual IP Excluded :")?;
             list(f, excluded)?;
+        }
+        if !settings.routes.is_empty() {
+            writeln!(f, "   Virtual Routes :")?;
+            list(f, settings.routes.iter().map(path::route))?;
+        }
+        if !settings.rules.is_empty() {
+            writeln!(f, "   Virtual Rules :")?;
+            list(f, settings.rules.iter().map(path::rule))?;
         }
         if let Some(unicast) = &settings.unicast {
             writeln!(f, "   Unicast Peer :")?;

@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use super::path;
 use super::tally::Tally;
 use super::view::{self, View};
 use crate::daemon::status::Sources;
@@ -79,6 +80,10 @@ struct Data<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     evips: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    vroutes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vrules: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     track_ifp: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     track_script: Vec<String>,
@@ -149,6 +154,8 @@ impl<'a> Data<'a> {
             scripts: Scripts::of(view),
             vips: view.addresses(),
             evips: view.excluded(),
+            vroutes: settings.routes.iter().map(path::route).collect(),
+            vrules: settings.rules.iter().map(path::rule).collect(),
             track_ifp: settings.tracks.iter().filter_map(|track| interface(&track.track)).collect(),
             track_script: tracked_scripts.collect(),
             auth_type: match settings.auth {

@@ -6,6 +6,7 @@
 
 mod data;
 mod json;
+mod path;
 mod stats;
 mod tally;
 mod view;
