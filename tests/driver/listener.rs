@@ -92,6 +92,20 @@ fn tags_of_priority_are_looked_behind() {
 }
 
 #[test]
+fn what_a_full_queue_has_lost_is_told_once() {
+    let Some(cable) = Cable::new() else { return };
+    let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
+    inject(&cable.left, &[frame(112, false)]);
+    assert!(readable(&listener, PATIENCE));
+    assert!(!listener.has_lost());
+    inject(&cable.left, &vec![frame(112, false); 10_000]);
+    let heard = listener.drain(usize::MAX, |_, _| {}).unwrap();
+    assert!((256..10_000).contains(&heard), "{heard}");
+    assert!(listener.has_lost());
+    assert!(!listener.has_lost());
+}
+
+#[test]
 fn a_burst_comes_in_order_and_in_parts() {
     let Some(cable) = Cable::new() else { return };
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();

@@ -1,5 +1,5 @@
 //! Signed adverts: failover, keys that differ and that change, the way there from unsigned ones, old adverts sent
-//! again.
+//! again, floods of forged ones.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -8,10 +8,12 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::flood::{Flooder, forged};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::malformed::Forger;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::tap::Tap;
+use vrrp_user::driver::clock;
 
 use crate::{ours, roles};
 
@@ -223,4 +225,93 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
         }
         Ok(())
     })
+}
+
+/// What an attacker without the key floods the link with.
+#[derive(Clone, Copy, Debug)]
+enum Attack {
+    /// Wrong signatures of now, from the master's address.
+    Forged,
+    /// The same from an address of no router here, of a higher priority.
+    Foreign,
+    /// The master's own adverts, recorded before.
+    Replayed,
+}
+
+impl Attack {
+    /// So many frames in a second.
+    fn begin(self, pair: &mut Pair, rate: u64) -> Result<Flooder> {
+        let source = status(pair, 1)?["master"].as_str().context("no master")?.parse()?;
+        match self {
+            Self::Forged => Flooder::paced(&pair.lab, rate, move || forged(51, 200, source).ok()),
+            Self::Foreign => {
+                let foreign = if source.is_ipv4() { "10.77.0.77" } else { "fe80::77" }.parse()?;
+                Flooder::paced(&pair.lab, rate, move || forged(51, 250, foreign).ok())
+            }
+            Self::Replayed => {
+                let mut adverts = Tap::new(&pair.lab, 0)?.adverts(10, SETTLE)?.into_iter().cycle();
+                Flooder::paced(&pair.lab, rate, move || adverts.next())
+            }
+        }
+    }
+}
+
+/// keepalived 2.4.3 takes nothing over at this rate.
+const JUDGED: u64 = 20_000;
+/// More than the daemon judges.
+const BEYOND: u64 = 60_000;
+
+/// The takeover may wait for 10 s and two intervals beyond the master's own time, which is at most 4 s here.
+const NOTICED: Duration = Duration::from_secs(15);
+
+/// A living master keeps its place and its pace, and a dead one is replaced.
+/// `due` adverts are to be sent in 3 s.
+fn outlasts(mode: Mode, instance: fn(u8) -> Instance, due: usize, attack: Attack, rate: u64) -> Result<()> {
+    let roles = roles(Daemon::Vrrpx(mode), instance(200), instance(100));
+    Pair::settled(roles)?
+        .check(|pair| {
+            let flooder = attack.begin(pair, rate)?;
+            until("a flood", SETTLE, || flooder.sent() > 2000)?;
+            let (before, start) = (flooder.sent(), clock::now());
+            pair.observer.clear();
+            sleep(Duration::from_secs(3));
+            let sent =
+                (flooder.sent() - before) * 1000 / u64::try_from(clock::now().since(start).as_millis())?;
+            let adverts = pair.observer.adverts();
+            ensure!(sent > rate * 3 / 4, "the flood was one of {sent} frames/s");
+            ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 was master");
+            // Other processes may have had the processors for a while.
+            ensure!(adverts.len() >= due * 4 / 5, "the master has sent only {} adverts", adverts.len());
+            pair.observer.clear();
+            let death = clock::now();
+            pair.die(0)?;
+            until("the heir", NOTICED, || pair.observer.adverts().iter().any(|advert| advert.1 == 1))?;
+            println!("{mode:?}, {attack:?}: {sent} frames/s, the heir after {:?}", clock::now().since(death));
+            pair.wait_for_master(1)
+        })
+        .with_context(|| format!("{mode:?}, {attack:?}"))
+}
+
+#[test]
+fn forged_adverts_move_nobody_and_hide_no_death() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    for attack in [Attack::Forged, Attack::Foreign, Attack::Replayed] {
+        outlasts(Mode::Auto, |priority| signed(Instance::v3(priority)), 30, attack, JUDGED)?;
+    }
+    for mode in [Mode::Native, Mode::Socket] {
+        outlasts(mode, |priority| signed(Instance::v3(priority)), 30, Attack::Forged, JUDGED)?;
+    }
+    outlasts(Mode::Auto, |priority| signed(Instance::v6(priority)), 30, Attack::Forged, JUDGED)?;
+    outlasts(Mode::Auto, |priority| Instance::v2(priority).ah("secret"), 3, Attack::Replayed, JUDGED)
+}
+
+/// Some of the master's adverts are among what is not judged: its silence is doubted.
+#[test]
+fn more_forged_adverts_than_can_be_judged_move_nobody() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    outlasts(Mode::Auto, |priority| signed(Instance::v3(priority)), 30, Attack::Forged, BEYOND)
 }

@@ -1,18 +1,21 @@
-//! As many frames as one thread can send, until it is dropped.
+//! As many frames as one thread can send, or so many a second, until it is dropped.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use vrrp_ebpf::wire::Family;
-use vrrp_ebpf::wire::advert::AdvertRepr;
+use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect};
 use vrrp_ebpf::wire::ipv4::GROUP;
+use vrrp_ebpf::wire::{Family, Trailer, ipv6};
+use vrrp_user::driver::clock;
+use vrrp_user::protocol::auth::Sequence;
 
 use crate::lab::{INTERFACE, Lab, index_of};
 use crate::malformed::{self, Flaw};
 use crate::observe::{send, sending_socket};
-use crate::packet::{Frame, V3_IPV4, addresses};
+use crate::packet::{Frame, V3_IPV4, V3_IPV6, addresses};
 use crate::worker::Workers;
 
 /// What the frames are.
@@ -64,6 +67,22 @@ fn right(vrid: u8, priority: u8, source: Ipv4Addr) -> Result<Vec<u8>> {
     Ok(Frame::new(source.into(), group).advert(&advert).build())
 }
 
+/// An advert of version 3 whose signature is of now and wrong, as one that has no key would forge it.
+///
+/// # Errors
+/// When no such advert can be.
+pub fn forged(vrid: u8, priority: u8, source: IpAddr) -> Result<Vec<u8>> {
+    let (dialect, group): (Dialect, IpAddr) = match source {
+        IpAddr::V4(_) => (V3_IPV4, Ipv4Addr::from(GROUP).into()),
+        IpAddr::V6(_) => (V3_IPV6, Ipv6Addr::from(ipv6::GROUP).into()),
+    };
+    let listed = addresses(Family::of(source), 1);
+    let advert = AdvertRepr::new(vrid, priority, dialect, &listed).context("an advert")?;
+    let sequence = Sequence::at(clock::time_of_day()).0;
+    let trailer = Trailer { key_id: 1, sequence, hmac: *b"signed by no key" };
+    Ok(Frame::new(source, group).advert(&advert).signed(&trailer).build())
+}
+
 /// Sends until dropped.
 #[derive(Debug)]
 pub struct Flooder {
@@ -89,6 +108,35 @@ impl Flooder {
                 }
             }
         });
+        Ok(Self { sent, _sending: sending })
+    }
+
+    /// From the client of `lab`, `rate` frames in a second, as evenly as the machine lets it: what `next` gives, each for a
+    /// millisecond.
+    ///
+    /// # Errors
+    /// When the packet socket or the timer is refused.
+    pub fn paced(
+        lab: &Lab,
+        rate: u64,
+        mut next: impl FnMut() -> Option<Vec<u8>> + Send + 'static,
+    ) -> Result<Self> {
+        /// What it lags behind is made up for by no more than that at a time.
+        const BURST: u64 = 64;
+        let (socket, interface) = lab.client.enter(|| Ok((sending_socket()?, index_of(INTERFACE)?)))?;
+        let sent = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&sent);
+        let start = clock::now();
+        let sending = Workers::default().with_pace(Duration::from_millis(1), move || {
+            let Some(frame) = next() else { return };
+            let elapsed = u64::try_from(clock::now().since(start).as_micros()).unwrap_or(u64::MAX);
+            let due = elapsed.saturating_mul(rate) / 1_000_000;
+            for _ in 0..due.saturating_sub(count.load(Ordering::Relaxed)).min(BURST) {
+                if send(&socket, interface, &frame).is_ok() {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        })?;
         Ok(Self { sent, _sending: sending })
     }
 

@@ -1,12 +1,14 @@
 //! Signed adverts: judged by their form, told to the daemon, and nobody is known by them.
 
-use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, NO_PEER, Slot};
+use vrrp_ebpf::map::{BUDGET_OTHERS, BUDGET_WATCHED, Counter, InstanceKey, NO_PEER, Slot};
+use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::advert::{Auth, Dialect};
 use vrrp_ebpf::wire::ah::AhRepr;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Trailer};
-use vrrp_tests::packet::{Frame, V2, V3_IPV4, V3_IPV6, advert};
+use vrrp_tests::packet::{Frame, V2, V3_IPV4, V3_IPV6, VRID, advert};
+use vrrp_user::driver::xdp::Entry;
 
-use crate::stand::{Outcome, next_window, on_each_entry, slot};
+use crate::stand::{LOOPBACK, Outcome, Stand, next_window, on_each_entry, slot};
 
 const EVENT: Outcome = Outcome::Passed(Counter::Event);
 pub(crate) const TRAILER: Trailer =
@@ -63,27 +65,90 @@ fn nobody_else_waits_for_a_trailer() {
     }
 }
 
+/// Of the master of the tests below, and of another router.
+fn from(host: u8) -> Frame {
+    advert(V3_IPV4, 1).signed(&TRAILER).source([10, 0, 0, host].into())
+}
+
+fn favour_the_master(stand: &Stand) {
+    let mut master = [0; 16];
+    master[..4].copy_from_slice(&[10, 0, 0, 1]);
+    stand.program.maps().favour(0, master);
+}
+
+fn missed(stand: &Stand) -> [Option<Timestamp>; 2] {
+    [false, true].map(|of_watched| stand.program.maps().missed(0, of_watched))
+}
+
 /// A flood from anywhere else takes nothing from the master that is obeyed.
 #[test]
 fn the_master_has_a_budget_of_its_own() {
     on_each_entry(&signing(V3_IPV4, Slot::SIGNED), Family::V4, 0, |stand| {
-        let from =
-            |host: u8| -> Frame { advert(V3_IPV4, 1).signed(&TRAILER).source([10, 0, 0, host].into()) };
-        let mut master = [0; 16];
-        master[..4].copy_from_slice(&[10, 0, 0, 1]);
-        stand.program.maps().favour(0, master);
+        favour_the_master(stand);
         next_window();
-        let (mut events, mut dropped) = (0, 0);
-        for _ in 0..4 * BUDGET_OTHERS {
-            match stand.run(&from(2)) {
-                EVENT => events += 1,
-                Outcome::Dropped(Counter::OverBudget) => dropped += 1,
-                other => panic!("{other:?}"),
-            }
-        }
+        let (events, dropped) = flood(stand, 2);
         assert!(events >= BUDGET_OTHERS && dropped > 0, "{events} events, {dropped} dropped");
         assert_eq!(stand.run(&from(1)), EVENT);
+        let [others, of_master] = missed(stand);
+        assert!(others.is_some() && of_master.is_none(), "whose were missed: {others:?}, {of_master:?}");
     });
+}
+
+/// How many of 500 adverts became events, and how many were over the budget, while nobody reads the ring.
+fn flood(stand: &Stand, host: u8) -> (u32, u32) {
+    let (mut events, mut dropped) = (0, 0);
+    for _ in 0..500 {
+        match stand.run(&from(host)) {
+            EVENT => events += 1,
+            Outcome::Dropped(Counter::OverBudget) => dropped += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    (events, dropped)
+}
+
+/// As long as the daemon comes along, each is judged: which one is the master's, nothing else tells.
+#[test]
+fn a_flood_from_the_master_s_address_is_judged_while_the_daemon_reads() {
+    on_each_entry(&signing(V3_IPV4, Slot::SIGNED), Family::V4, 0, |stand| {
+        favour_the_master(stand);
+        for host in [1, 2] {
+            next_window();
+            for _ in 0..100 {
+                let outcomes: Vec<_> = (0..5).map(|_| stand.run(&from(host))).collect();
+                assert_eq!(outcomes, [EVENT; 5], "from host {host}");
+                assert_eq!(stand.woken().len(), 5);
+            }
+        }
+        assert_eq!(missed(stand), [None, None]);
+    });
+}
+
+/// Half of the ring is left for all others, and that something of the master was missed is known.
+#[test]
+fn a_flood_that_is_not_read_leaves_room_and_is_remembered() {
+    for entry in Entry::ALL {
+        let Some(mut stand) = Stand::new(entry, 2) else { return };
+        let other = InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + 1);
+        stand.insert(0, &signing(V3_IPV4, Slot::SIGNED), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
+        stand.insert(1, &signing(V3_IPV4, Slot::SIGNED), other);
+        favour_the_master(&stand);
+        next_window();
+        // Within a window, for each one brings a basic budget.
+        let frame = from(1).build();
+        stand.program.run(entry, &frame, 1000).unwrap();
+        let counters = stand.program.maps().counters(Some(0));
+        let (events, full) = (counters.counter(Counter::Event), counters.counter(Counter::RingFull));
+        assert!(events > u64::from(BUDGET_WATCHED) && full == 0, "{events} events, ring full {full} times");
+        assert_eq!(events + counters.counter(Counter::OverBudget), 1000);
+        let [others, of_master] = missed(&stand);
+        assert!(others.is_none() && of_master.is_some(), "whose were missed: {others:?}, {of_master:?}");
+        assert_eq!(stand.run(&from(1).byte(1, VRID + 1)), EVENT, "the signed advert of another instance");
+        let waiting = stand.woken().len();
+        assert_eq!(u64::try_from(waiting).unwrap(), events + 1);
+        next_window();
+        assert_eq!(stand.run(&from(1)), EVENT);
+    }
 }
 
 const V2_AH: Dialect = Dialect::V2 { seconds: 1, auth: Auth::Ah };

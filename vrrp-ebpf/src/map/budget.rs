@@ -7,6 +7,9 @@ pub const BUDGET_WATCHED: u32 = BUDGET_OTHERS << 2;
 /// of routers that have not settled, each heard at its turn. In a flood each further one would cost time of a processor
 /// and tell nothing.
 pub const BUDGET_OTHERS: u32 = 16;
+/// How many of each [`Rank`] where adverts are signed, as long as the ring has room: any host can send a wrong signature
+/// from any address, and only the daemon can tell it from a right one, by a hash each.
+pub const BUDGET_SIGNED: u32 = BUDGET_OTHERS << 8;
 pub const BUDGET_WINDOW_NS: u64 = 100_000_000;
 
 /// Whose an advert is. A flood of one of these takes nothing from the others: neither from the master that is obeyed, nor
@@ -33,8 +36,8 @@ impl Rank {
     }
 }
 
-/// Events spent in the running window, by [`Rank`]. What is beyond [`BUDGET_WATCHED`] and [`BUDGET_OTHERS`] is dropped
-/// and counted.
+/// Events spent in the running window, by [`Rank`]. What is beyond [`BUDGET_WATCHED`] and [`BUDGET_OTHERS`], and beyond
+/// [`BUDGET_SIGNED`] where adverts are signed, is dropped and counted.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Budget {
@@ -45,16 +48,17 @@ pub struct Budget {
 const _: () = assert!(size_of::<Budget>() == 24);
 
 impl Budget {
-    /// Spends one event of a [`Rank`], as a number; false when none is left in the running window.
+    /// Spends one event of a [`Rank`], as a number; false when none is left in the running window. `has_room` says for
+    /// signed adverts whether there may be more than for others.
     #[inline(always)]
-    pub fn spend(&mut self, rank: usize, now: u64) -> bool {
+    pub fn spend(&mut self, rank: usize, has_room: impl FnOnce() -> bool, now: u64) -> bool {
         if now.wrapping_sub(self.window) >= BUDGET_WINDOW_NS {
             *self = Self { window: now, spent: [0; 4] };
         }
         let rank = rank & 3;
         let spent = &mut self.spent[rank];
         // Computed, for the verifier would follow each branch to the end of the program.
-        let is_left = *spent < BUDGET_OTHERS << (rank & 2);
+        let is_left = *spent < BUDGET_OTHERS << (rank & 2) || *spent < BUDGET_SIGNED && has_room();
         *spent += u32::from(is_left);
         is_left
     }
@@ -68,12 +72,24 @@ mod tests {
     fn a_flood_of_one_rank_takes_nothing_from_the_others() {
         let mut budget = Budget::default();
         let now = BUDGET_WINDOW_NS;
-        let mut left = |rank: Rank| (0..1000).filter(|_| budget.spend(rank as usize, now)).count();
+        let mut left = |rank: Rank| (0..1000).filter(|_| budget.spend(rank as usize, || false, now)).count();
         assert_eq!(left(Rank::Lower), BUDGET_OTHERS as usize);
         assert_eq!(left(Rank::Better), BUDGET_OTHERS as usize);
         assert_eq!(left(Rank::Watched), BUDGET_WATCHED as usize);
-        assert!(!budget.spend(Rank::Lower as usize, now + BUDGET_WINDOW_NS - 1));
-        assert!(budget.spend(Rank::Lower as usize, now + BUDGET_WINDOW_NS));
+        assert!(!budget.spend(Rank::Lower as usize, || false, now + BUDGET_WINDOW_NS - 1));
+        assert!(budget.spend(Rank::Lower as usize, || false, now + BUDGET_WINDOW_NS));
+    }
+
+    #[test]
+    fn signed_ones_have_what_the_ring_has_room_for() {
+        for rank in [Rank::Lower, Rank::Better, Rank::Watched] {
+            let mut budget = Budget::default();
+            let mut spend = |room: bool| budget.spend(rank as usize, || room, BUDGET_WINDOW_NS);
+            let basic = (0..1000).filter(|_| spend(false)).count();
+            let further = (0..10_000).filter(|_| spend(true)).count();
+            assert_eq!(basic + further, BUDGET_SIGNED as usize, "{rank:?}");
+            assert!(!spend(true) && basic <= BUDGET_WATCHED as usize);
+        }
     }
 
     #[test]

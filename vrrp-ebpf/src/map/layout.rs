@@ -44,6 +44,7 @@ fn payloads_are_aligned() {
         (offset_of!(Watch, last_seen), offset_of!(Watch, hits), offset_of!(Watch, source)),
         (0, 8, 16)
     );
+    assert_eq!((offset_of!(Watch, armed), offset_of!(Watch, peer), offset_of!(Watch, missed)), (32, 40, 48));
     assert_eq!((offset_of!(Event, stamp), offset_of!(Event, source), offset_of!(Event, slot)), (0, 8, 24));
 }
 

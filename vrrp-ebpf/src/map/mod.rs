@@ -9,7 +9,7 @@
 //! | `KEYS` | hash | [`InstanceKey`] → slot | user |
 //! | `SHORTCUTS` | array | [`InstanceKey::shortcut`] → [`Shortcut`] | user |
 //! | `SLOTS` | array, mapped | slot → [`Slot`] | user |
-//! | `WATCH` | array, mapped | slot → [`Watch`] | user; `last_seen`, `hits` by the program |
+//! | `WATCH` | array, mapped | slot → [`Watch`] | user; `last_seen`, `hits`, `missed` by the program |
 //! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program; `ended` by both |
 //! | `BUDGETS` | array | slot → [`Budget`] | program |
 //! | `EVENTS` | ring | → [`Event`] | program |
@@ -36,7 +36,7 @@ mod stranger;
 mod watch;
 
 pub use crate::wire::{PAYLOAD_MAX, Slot};
-pub use budget::{BUDGET_OTHERS, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget, Rank};
+pub use budget::{BUDGET_OTHERS, BUDGET_SIGNED, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget, Rank};
 pub use counter::{COUNTERS, Counter, Counters};
 pub use event::Event;
 pub use key::{InstanceKey, SHORTCUTS, Shortcut};
@@ -49,7 +49,7 @@ pub use stranger::{STRANGER_ADDRESSES, STRANGERS_MAX, Stranger};
 pub use watch::Watch;
 
 /// Raised with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 7;
+pub const LAYOUT_VERSION: u32 = 8;
 
 /// Most instances that one daemon runs; the maps are sized to what the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

@@ -22,10 +22,13 @@ pub struct Watch {
     /// The source's index among the peers of the slot.
     pub peer: u32,
     pub reserved: u32,
+    /// Where adverts are signed: when the latest one was dropped unjudged, ns of CLOCK_MONOTONIC; 0: none was. First
+    /// those of other sources, then those of `source`, whose silence proves nothing then.
+    pub missed: [u64; 2],
     pub payload: [u8; PAYLOAD_MAX],
 }
 
-const _: () = assert!(size_of::<Watch>() == 48 + PAYLOAD_MAX && PAYLOAD_MAX.is_multiple_of(8));
+const _: () = assert!(size_of::<Watch>() == 64 + PAYLOAD_MAX && PAYLOAD_MAX.is_multiple_of(8));
 
 impl Watch {
     pub const fn armed(generation: u32, length: u32) -> u64 {
@@ -50,6 +53,7 @@ impl core::fmt::Debug for Watch {
             .field("source", &self.source)
             .field("length", &Self::length_of(self.armed))
             .field("peer", &self.peer)
+            .field("missed", &self.missed)
             .finish_non_exhaustive()
     }
 }

@@ -6,14 +6,21 @@ use vrrp_ebpf::wire::Sighting;
 use super::maps;
 use super::opaque::forget;
 
-/// Spends one event of the slot's budget for this advert; false when none is left in the running window. `own` is the
-/// priority of the instance, and `unknown` as in [`forget`].
+/// Whose an advert is, a [`Rank`] as a number. `own` is the priority of the instance, and `unknown` as in [`forget`].
 #[inline(always)]
-pub(super) fn spend(slot: u32, sighting: &Sighting, own: u8, unknown: u64, now: u64) -> bool {
-    let (Some(budget), Some(watch)) = (maps::budget(slot), maps::watch(slot)) else {
+pub(super) fn rank(slot: u32, sighting: &Sighting, own: u8, unknown: u64) -> usize {
+    // SAFETY: the kernel keeps array elements for ever. Half of an old source and half of a new one equals neither.
+    let is_watched = maps::watch(slot).is_some_and(|watch| unsafe { (*watch).source == sighting.source });
+    forget(Rank::of(sighting.priority, own, is_watched) as usize, unknown)
+}
+
+/// Spends one event of the slot's budget for an advert of this rank; false when none is left in the running window. What
+/// signed adverts may spend beyond the others' budget takes no more than half of the ring, which is there for all.
+#[inline(always)]
+pub(super) fn spend(slot: u32, rank: usize, is_signed: bool, unknown: u64, now: u64) -> bool {
+    let Some(budget) = maps::budget(slot) else {
         return true;
     };
-    // SAFETY: the kernel keeps array elements for ever. Half of an old source and half of a new one equals neither.
-    let is_watched = unsafe { (*watch).source == sighting.source };
-    budget.spend(forget(Rank::of(sighting.priority, own, is_watched) as usize, unknown), now)
+    let is_left = budget.spend(rank, || is_signed && maps::is_half_empty(), now);
+    forget(usize::from(is_left), unknown) != 0
 }

@@ -3,8 +3,9 @@
 //! Sizes below are placeholders: the loader sets them to what the configuration needs. An index beyond them finds
 //! nothing, and nothing is what the caller then does.
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::helpers::bpf_ringbuf_query;
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
@@ -176,6 +177,27 @@ pub(super) fn budget(slot: u32) -> Option<&'static mut Budget> {
 #[inline(always)]
 pub(super) fn event() -> Option<RingBufEntry<Event>> {
     EVENTS.reserve(0)
+}
+
+/// Whether less than half of the ring waits for the daemon.
+#[inline(always)]
+pub(super) fn is_half_empty() -> bool {
+    let ring = (&raw const EVENTS).cast_mut().cast();
+    // SAFETY: the helper reads three numbers of the ring.
+    let (size, waiting) = unsafe {
+        (bpf_ringbuf_query(ring, BPF_RB_RING_SIZE.into()), bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()))
+    };
+    waiting < size / 2
+}
+
+/// A signed advert of this [`vrrp_ebpf::map::Rank`], as a number, was dropped before anything was known of it.
+#[inline(always)]
+pub(super) fn miss(slot: u32, rank: usize, now: u64) {
+    if let Some(watch) = WATCH.get_ptr_mut(slot) {
+        // SAFETY: the kernel keeps array elements for ever; a word is written as a whole, and the mask keeps the index
+        // within the two.
+        unsafe { (&raw mut (*watch).missed).cast::<u64>().add(rank >> 1 & 1).write_volatile(now) };
+    }
 }
 
 /// Counts on this CPU; `slot` is `None` for adverts of no instance.

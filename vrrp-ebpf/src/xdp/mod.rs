@@ -202,8 +202,12 @@ fn note(packet: &impl Packet, slot: u32, sighting: u64) -> Verdict {
     let now = now();
     // Whether a signed advert is its sender's, the daemon finds out: nobody is known by it before.
     let peer = if form.is_signed() { NO_PEER } else { record::peer(slot, &sighting, checksum, now) };
-    if !limit::spend(slot, &sighting, form.priority, view.unknown, now) {
+    let rank = limit::rank(slot, &sighting, form.priority, view.unknown);
+    if !limit::spend(slot, rank, form.is_signed(), view.unknown, now) {
         maps::count(Some(slot), Counter::OverBudget as u32);
+        if form.is_signed() {
+            maps::miss(slot, rank, now);
+        }
         return Verdict::Drop;
     }
     // A header of IPsec covers the one of IP, so that the daemon needs both.
@@ -212,7 +216,9 @@ fn note(packet: &impl Packet, slot: u32, sighting: u64) -> Verdict {
     // An unverified signature ends no lease: anybody can have sent it.
     let may_be_better = matches!(Rank::of(sighting.priority, form.priority, false), Rank::Better);
     let sender = Sender { source: &sighting.source, peer, challenges: may_be_better && !form.is_signed() };
-    record::event(packet.headers(), slot, sender, checksum, place, now);
+    if !record::event(packet.headers(), slot, sender, checksum, place, now) && form.is_signed() {
+        maps::miss(slot, rank, now);
+    }
     Verdict::Pass
 }
 

@@ -107,7 +107,7 @@ pub(super) struct Sender<'a> {
 }
 
 /// Wakes the daemon. A full ring is counted; the peers hold the advert nevertheless. That of a challenger ends the lease
-/// until the daemon has judged it, and ends nothing where the daemon does not hear of it.
+/// until the daemon has judged it, and ends nothing where the daemon does not hear of it: false then.
 #[inline(always)]
 pub(super) fn event(
     view: View,
@@ -116,10 +116,10 @@ pub(super) fn event(
     checksum: ChecksumForm,
     (at, length): (usize, usize),
     now: u64,
-) {
+) -> bool {
     let Some(mut entry) = maps::event() else {
         maps::count(Some(slot), Counter::RingFull as u32);
-        return;
+        return false;
     };
     let event = entry.as_mut_ptr();
     // SAFETY: the entry is ours until it is submitted, and has room for the longest message.
@@ -144,4 +144,5 @@ pub(super) fn event(
         entry.discard(0);
         maps::count(Some(slot), Counter::RingFull as u32);
     }
+    copied
 }

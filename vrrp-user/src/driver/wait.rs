@@ -48,6 +48,15 @@ impl Wait {
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
+    /// Does not wake for `fd` while it is `muted`; then it does again, for what has come meanwhile too.
+    ///
+    /// # Errors
+    /// The descriptor was not added.
+    pub fn mute(&mut self, fd: impl AsFd, token: u64, muted: bool) -> io::Result<()> {
+        let flags = if muted { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+        Ok(self.epoll.modify(fd, &mut EpollEvent::new(flags, token))?)
+    }
+
     /// # Errors
     /// The descriptor was not added.
     pub fn remove(&mut self, fd: impl AsFd) -> io::Result<()> {
@@ -148,6 +157,19 @@ mod tests {
         // The same, now past time: it is armed anew and fires at once.
         wait.arm(Some(at)).unwrap();
         assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [TIMER]);
+    }
+
+    #[test]
+    fn a_muted_descriptor_wakes_when_it_is_heard_again() {
+        let mut wait = Wait::new().unwrap();
+        let event = EventFd::new().unwrap();
+        wait.add(&event, 1).unwrap();
+        event.write(1).unwrap();
+        wait.mute(&event, 1, true).unwrap();
+        wait.arm(Some(clock::now())).unwrap();
+        assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [TIMER]);
+        wait.mute(&event, 1, false).unwrap();
+        assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [1]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::protocol::{Instance, InstanceId, State};
 
 /// For how long adverts that only sockets hear hold a takeover off. The remedies are done within it. What is heard beyond
 /// it comes by a way around the program that nobody knows of, and no service is to wait for that.
-const HOLD_MAX: Duration = Duration::from_secs(10);
+pub(super) const HOLD_MAX: Duration = Duration::from_secs(10);
 
 /// What comes to sockets on an interface.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ pub(super) struct Sighted<'a> {
 impl Engine {
     pub(super) fn take_ring(&mut self, now: Timestamp) {
         let Some(mut ring) = self.ring.take() else { return };
-        ring.drain(DRAIN_MAX, |event| {
+        let taken = ring.drain(DRAIN_MAX, |event| {
             if event.is_question() {
                 self.router.handle(&Event::Asked(InstanceId(event.slot)), now);
                 return self.act(None, now);
@@ -48,20 +48,39 @@ impl Engine {
             self.maps.settle_challenge(event.slot, stamp);
         });
         self.ring = Some(ring);
+        if taken == DRAIN_MAX {
+            self.pace.fall_behind(now);
+        }
     }
 
     pub(super) fn take_listeners(&mut self, now: Timestamp) {
         let mut listeners = std::mem::take(&mut self.listeners);
         for (ifindex, listener) in &mut listeners {
-            let _ = listener.drain(DRAIN_MAX, |frame, stamp| {
+            let taken = listener.drain(DRAIN_MAX, |frame, stamp| {
                 let sight = socket::sight(frame, *ifindex, stamp, &self.maps, |key| self.slot_of(key));
                 if let Some(socket::Sighted { slot, peer, message, sighting, checksum, stamp }) = sight {
                     let source = sighting.source;
                     self.take_advert(slot, Sighted { source, peer, message, checksum, stamp }, now);
                 }
             });
+            // Only a long queue can have been full.
+            if taken.is_ok_and(|taken| taken == DRAIN_MAX) {
+                self.pace.fall_behind(now);
+                if listener.has_lost() {
+                    self.miss_all(*ifindex, now);
+                }
+            }
         }
         self.listeners = listeners;
+    }
+
+    /// Adverts were lost at an interface, of whatever instance.
+    fn miss_all(&self, ifindex: u32, now: Timestamp) {
+        for (link, slot) in self.links.iter().zip(0..) {
+            if link.ifindex == Some(ifindex) && link.gate.is_some() {
+                self.maps.miss(slot, now);
+            }
+        }
     }
 
     fn slot_of(&self, key: InstanceKey) -> Option<u32> {
@@ -82,7 +101,7 @@ impl Engine {
         self.catch_up(instance, now);
         let Some(view) = self.router.instance(instance) else { return };
         let family = view.settings().family;
-        let Some(sighted) = self.admit(instance, sighted, family) else { return };
+        let Some(sighted) = self.admit(instance, sighted, family, now) else { return };
         let Some(heard) = heard(&sighted, family) else { return };
         if let Some(board) =
             self.board.instances.get(instance.index()).filter(|_| heard.priority == Priority::RELEASE)
@@ -130,14 +149,18 @@ impl Engine {
         instance: InstanceId,
         sighted: Sighted<'a>,
         family: Family,
+        now: Timestamp,
     ) -> Option<Sighted<'a>> {
-        let Self { links, maps, .. } = self;
+        let Self { links, maps, pace, .. } = self;
         let Some(gate) = links.get_mut(instance.index()).and_then(|link| link.gate.as_mut()) else {
             return Some(sighted);
         };
         let admitted = gate
             .admit(sighted.message, narrow(family, sighted.source), sighted.stamp)
-            .inspect_err(|reject| maps.reject(instance.0, *reject, sighted.source, sighted.stamp))
+            .inspect_err(|reject| {
+                pace.refuse(now);
+                maps.reject(instance.0, *reject, sighted.source, sighted.stamp);
+            })
             .ok()?;
         let advert = Advert::parse(admitted.message, family).ok()?;
         let sighting = sighting(sighted.source, &advert);
@@ -163,7 +186,7 @@ impl Engine {
             if self.router.silent_from(instance, due) == Some(instance) {
                 self.recall(instance, now);
                 self.recall_ready(instance, now);
-                if self.is_deaf(instance, now) {
+                if self.is_deaf(instance, now) || self.is_flooded(instance, now) {
                     self.router.handle(&Event::Deaf(instance), now);
                 }
             }

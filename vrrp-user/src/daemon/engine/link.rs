@@ -12,6 +12,7 @@ use vrrp_ebpf::wire::ChecksumForm;
 
 use super::Engine;
 use super::doubt::Doubt;
+use super::flood::Flooded;
 use crate::daemon::auth::Gate;
 use crate::daemon::board::Board;
 use crate::daemon::queue::Report;
@@ -48,6 +49,8 @@ pub(super) struct Link {
     pub(super) lapsed: bool,
     /// Its master is overdue.
     pub(super) doubt: Option<Doubt>,
+    /// Its takeover waits, or has waited, because signed adverts were missed.
+    pub(super) flooded: Option<Flooded>,
 }
 
 impl Link {

@@ -8,6 +8,7 @@
 //! one timer. Actions are carried out after every input, so that what one decides the next one finds done.
 
 mod doubt;
+mod flood;
 mod hear;
 mod link;
 mod takeover;
@@ -24,6 +25,7 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 
 use self::doubt::Ear;
+use self::flood::Pace;
 use self::hear::Sighted;
 use self::link::{Link, gate};
 use super::board::{Board, GroupBoard};
@@ -74,6 +76,7 @@ pub struct Engine {
     hooks: Vec<(u32, Hook)>,
     /// Sockets of the interfaces on which a master's silence is in doubt.
     ears: Vec<Ear>,
+    pace: Pace,
     sender: AdvertSender,
     links: Vec<Link>,
     /// Some of them have [`Link::lapsed`].
@@ -128,6 +131,7 @@ impl Engine {
             listeners: Vec::new(),
             hooks: Vec::new(),
             ears: Vec::new(),
+            pace: Pace::default(),
             sender: AdvertSender::new()?,
             wait,
             inputs: parts.inputs,
@@ -184,6 +188,7 @@ impl Engine {
         self.take_inputs(now);
         if self.paused.is_some() {
             self.discard();
+            self.settle_pace(now);
             return Ok(());
         }
         self.take_ring(now);
@@ -193,6 +198,7 @@ impl Engine {
         self.router.handle_timeout(now);
         self.act(None, now);
         self.settle_doubts();
+        self.settle_pace(now);
         Ok(())
     }
 
@@ -200,6 +206,7 @@ impl Engine {
     fn arm(&mut self) -> io::Result<Option<Timestamp>> {
         let takeover = self.router.next_takeover().map(|due| due - APPROACH);
         let due = takeover.or_else(|| self.router.poll_timeout()).filter(|_| self.paused.is_none());
+        let due = due.into_iter().chain(self.pace.next()).min();
         self.wait.arm(due)?;
         Ok(due)
     }
@@ -232,6 +239,7 @@ impl Engine {
                 Input::Listen { ifindex, listener } => {
                     if self.wait.add(&*listener, TOKEN_LISTENER).is_ok() {
                         self.listeners.push((ifindex, *listener));
+                        self.pace.mind_new_queue();
                     }
                 }
                 Input::Hook { ifindex, hook } => {

@@ -6,6 +6,7 @@
 mod lease;
 mod mapped;
 mod room;
+mod signed;
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +16,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use vrrp_ebpf::map::{
     Budget, COUNTERS, Counter, Counters, InstanceKey, Lease, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer,
-    Permit, PermitKey, REJECTS_PER_SLOT, Rank, Rejected, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
+    Permit, PermitKey, REJECTS_PER_SLOT, Rejected, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
@@ -230,6 +231,7 @@ impl Maps {
             // SAFETY: as in `last_seen`.
             unsafe { word(&raw mut (*watch).hits) }.store(0, Ordering::Relaxed);
         }
+        self.forget_missed(slot);
         for place in Reject::ALL.into_iter().filter_map(|reject| place_of(slot, reject)) {
             self.rejected.write(place, Rejected::NONE);
         }
@@ -319,19 +321,6 @@ impl Maps {
         peer.proof = proof;
         self.peers.write(slot * PEERS_PER_SLOT + index, peer);
         index
-    }
-
-    /// Does for the socket rung what the program does with signed adverts: nobody is known by one before its signature
-    /// is. False beyond the budget of the instance.
-    pub fn pass_signed(&self, slot: u32, sighting: &Sighting, own: u8, stamp: Timestamp) -> bool {
-        let is_watched = self.watch.read(slot).is_some_and(|watch| watch.source == sighting.source);
-        let rank = Rank::of(sighting.priority, own, is_watched);
-        let mut budget = self.budgets.read(slot).unwrap_or_default();
-        let is_left = budget.spend(rank as usize, stamp.as_nanos());
-        self.budgets.write(slot, budget);
-        let counter = if is_left { Counter::Event } else { Counter::OverBudget };
-        self.count(Some(slot), counter as usize);
-        is_left
     }
 
     /// Counts an advert that the daemon itself refused, on the socket rung or for its signature, and notes its sender.

@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{PROTOCOL, ah, ethernet};
 
-use super::option::{PACKET_IGNORE_OUTGOING, instruction, set, set_buffer, set_filter, socket};
+use super::option::{PACKET_IGNORE_OUTGOING, instruction, read, set, set_buffer, set_filter, socket};
 use crate::driver::clock;
 
 /// Frames taken by one system call.
@@ -102,6 +102,12 @@ impl Listener {
         Ok(taken)
     }
 
+    /// Whether frames were lost since the last call because the queue was full. Takes a system call.
+    pub fn has_lost(&self) -> bool {
+        read::<Statistics>(self.socket.as_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS)
+            .is_some_and(|statistics| statistics.lost != 0)
+    }
+
     /// A further descriptor of the socket, with which it stays open.
     ///
     /// # Errors
@@ -168,6 +174,14 @@ impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listener").field("socket", &self.socket).finish_non_exhaustive()
     }
+}
+
+/// `struct tpacket_stats`; reading it begins to count at zero.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Statistics {
+    _frames: u32,
+    lost: u32,
 }
 
 /// Both clocks at one moment. The kernel stamps packets with the wall clock, which people and NTP may set.

@@ -35,6 +35,22 @@ pub(in crate::driver) fn set<T: Copy>(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Reads an option whose value is any plain structure; `None` where the kernel gives less than that.
+pub(in crate::driver) fn read<T: Copy + Default>(
+    socket: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+) -> Option<T> {
+    let mut value = T::default();
+    let wanted = libc::socklen_t::try_from(size_of::<T>()).ok()?;
+    let mut length = wanted;
+    // SAFETY: `value` is `length` bytes long, and any bytes are one.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length)
+    };
+    (result == 0 && length == wanted).then_some(value)
+}
+
 /// Sets a buffer beyond the limit of the system where permitted, otherwise up to it.
 pub(in crate::driver) fn set_buffer(
     socket: BorrowedFd<'_>,

@@ -63,12 +63,16 @@ impl AhGuard {
         let (_, behind) = packet.split_at_checked(at).ok_or(Reject::Truncated)?;
         let (header, message) = behind.split_at_checked(HEADER_LEN).ok_or(Reject::Truncated)?;
         let header = AhRepr::parse(header).ok_or(Reject::Truncated)?;
-        let hmac = self.over(packet, at).ok_or(Reject::Truncated)?;
-        hmac.verify_truncated_left(&header.icv).map_err(|_| Reject::AuthHmac)?;
         if IpAddr::from(header.spi) != source {
             return Err(Reject::AuthHmac);
         }
         let sequence = Sequence(header.sequence.into());
+        // Before the hash, which costs more.
+        if self.marks.is_behind(source, sequence, |_| false) {
+            return Err(Reject::AuthReplay);
+        }
+        let hmac = self.over(packet, at).ok_or(Reject::Truncated)?;
+        hmac.verify_truncated_left(&header.icv).map_err(|_| Reject::AuthHmac)?;
         let place = self.marks.advance(source, sequence, |_| false).map_err(|_| Reject::AuthReplay)?;
         self.raise(sequence);
         Ok(Admitted { message, proof: Proof::Counted { mark: Mark { source, sequence }, place } })

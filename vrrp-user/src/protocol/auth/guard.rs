@@ -69,8 +69,8 @@ impl Guard {
         self.sent
     }
 
-    /// Judges an advert that came from `source` at `now`, in keepalived's order: what costs a hash comes after what
-    /// does not, and a sender's mark moves only by what he signed.
+    /// Judges an advert that came from `source` at `now`: what costs a hash comes after what does not, so that adverts sent
+    /// again cost none, and a sender's mark moves only by what it signed.
     ///
     /// # Errors
     /// [`Reject::AuthMissing`] to [`Reject::AuthReplay`]; [`Reject::Peer`] for a unicast sender that is none of the
@@ -102,6 +102,9 @@ impl Guard {
             |sequence: Sequence| window.is_some_and(|window| sequence.seconds_ahead(clock).abs() > window);
         if is_far(sequence) {
             return Err(Reject::AuthStale);
+        }
+        if marks.is_behind(source, sequence, is_far) {
+            return Err(Reject::AuthReplay);
         }
         let key = settings.key(trailer.key_id).ok_or(Reject::AuthKey)?;
         if !key.verifies(message, source, &trailer) {
@@ -211,6 +214,29 @@ mod tests {
                 assert_eq!(judge(&mut hearer, &advert, NOW), Ok(()), "no mark was moved by {first}");
             }
         }
+    }
+
+    /// Whoever copies the number of a right advert takes nothing from it, whether before it or behind it; an old number is
+    /// refused before the key is asked for.
+    #[test]
+    fn a_forged_number_takes_nothing_from_the_right_one() {
+        let (mut sender, mut hearer) = (guard(&[1], HmacMode::Enforce), guard(&[1], HmacMode::Enforce));
+        let first = signed(&mut sender, NOW);
+        let forged = |advert: &[u8]| {
+            let mut forged = advert.to_vec();
+            *forged.last_mut().unwrap() ^= 1;
+            forged
+        };
+        for _ in 0..1000 {
+            assert_eq!(judge(&mut hearer, &forged(&first), NOW), Err(Reject::AuthHmac));
+        }
+        assert_eq!(judge(&mut hearer, &first, NOW), Ok(()));
+        assert_eq!(judge(&mut hearer, &forged(&first), NOW), Err(Reject::AuthReplay));
+        let unknown_key = signed(&mut guard(&[9], HmacMode::Enforce), NOW);
+        assert_eq!(judge(&mut hearer, &unknown_key, NOW), Err(Reject::AuthReplay));
+        let next = signed(&mut sender, NOW);
+        assert_eq!(judge(&mut hearer, &forged(&next), NOW), Err(Reject::AuthHmac));
+        assert_eq!(judge(&mut hearer, &next, NOW), Ok(()));
     }
 
     #[test]

@@ -51,6 +51,12 @@ impl Marks {
         }
     }
 
+    /// Whether [`Self::advance`] would refuse it: shows without a key.
+    pub fn is_behind(&self, source: IpAddr, sequence: Sequence, is_void: impl Fn(Sequence) -> bool) -> bool {
+        let known = self.entries.iter().find(|known| known.mark.source == source);
+        known.is_some_and(|known| !is_void(known.mark.sequence) && !sequence.is_after(known.mark.sequence))
+    }
+
     /// Moves the sender's mark on to a signed advert, and returns its place. A mark for which `is_void` says so counts
     /// no more.
     ///
@@ -108,6 +114,14 @@ mod tests {
         assert_eq!(marks.advance(source(1), Sequence(10), never), Err(Replay));
         assert_eq!(marks.advance(source(1), Sequence(9), never), Err(Replay));
         assert_eq!(marks.advance(source(2), Sequence(9), never), Ok(1), "another sender");
+        for (last, sequence, behind) in [(1, 10, true), (1, 11, false), (2, 9, true), (3, 1, false)] {
+            assert_eq!(
+                marks.is_behind(source(last), Sequence(sequence), never),
+                behind,
+                "{last}, {sequence}"
+            );
+        }
+        assert!(!marks.is_behind(source(1), Sequence(9), |mark| mark == Sequence(10)), "a void mark");
         assert_eq!(marks.advance(source(1), Sequence(11), never), Ok(0));
         assert_eq!(marks.advance(source(1), Sequence(1), |mark| mark == Sequence(11)), Ok(0), "a void mark");
     }
