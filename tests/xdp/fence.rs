@@ -6,8 +6,9 @@ use std::time::Duration;
 use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, LeaseKey, Slot};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
+use vrrp_ebpf::wire::ethernet::Mac;
 use vrrp_ebpf::wire::{Family, Reject, ethernet};
-use vrrp_tests::packet::{V3_IPV4, advert, question};
+use vrrp_tests::packet::{V3_IPV4, VRID, advert, question};
 use vrrp_user::driver::clock;
 use vrrp_user::driver::xdp::Entry;
 
@@ -197,7 +198,7 @@ fn tags() {
     });
 }
 
-/// Nothing but questions for these addresses is dropped.
+/// Nothing but questions for these addresses is dropped; B03: nor is a frame to the virtual MAC address.
 #[test]
 fn others_pass() {
     on_each_entry(|stand| {
@@ -221,6 +222,7 @@ fn others_pass() {
             // Behind an extension header.
             changed(&solicitation, &[(20, 0)]),
             advert(V3_IPV4, 1).protocol(6).build(),
+            advert(V3_IPV4, 1).protocol(6).destination_mac(Mac([0, 0, 0x5e, 0, 1, VRID])).build(),
         ];
         frames.extend((14..42).map(|length| arp[..length].to_vec()));
         frames.extend((14..78).map(|length| solicitation[..length].to_vec()));
