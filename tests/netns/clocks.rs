@@ -129,7 +129,7 @@ fn an_offset_that_proc_does_not_tell_is_measured() -> Result<()> {
         command.args(["run", "--xdp-mode", "tcx", "--config"]).arg(&file);
         command.arg("--runtime-dir").arg(directory.path());
         let backup = Process::start_in(command, directory)?;
-        for told in [format!("seconds={AHEAD}.0"), "rung=\"tcx\"".to_owned()] {
+        for told in [format!("seconds={AHEAD}.0"), "rung=tcx".to_owned()] {
             until(&told, SETTLE, || backup.log().contains(&told)).with_context(|| backup.log())?;
         }
         pair.wait_for_master(0)?;

@@ -3,7 +3,8 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
@@ -53,6 +54,79 @@ fn a_restart_moves_nobody_with_and_without_a_bus() -> Result<()> {
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
         ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "a release was sent");
+        Ok(())
+    })
+}
+
+/// As `_TRANSPORT` names the journal's own protocol.
+const NATIVE: &str = "journal";
+
+/// Levels, fields, one entry for each finding, and keepalived's words for a transition.
+#[test]
+fn the_journal_knows_levels_and_fields() -> Result<()> {
+    if !require("journalctl") {
+        return Ok(());
+    }
+    booted(|pair, machine| {
+        machine.run("systemctl", &["stop", "vrrpx"])?;
+        pair.wait_for_master(1)?;
+        machine.start_journal()?;
+        let broken = "vrrp_script broken {\n    script /bin/false\n    interval 1\n    weight -10\n}\n";
+        let checked = Instance::v3(200).line("track_script {\n        broken\n    }");
+        let file = format!("{broken}{}", Config::of(checked));
+        machine.write_config(&file)?;
+        machine.run("systemctl", &["start", "vrrpx"])?;
+        pair.wait_for_master(0)?;
+
+        let down =
+            |entry: &Value| entry["MESSAGE"].as_str().is_some_and(|it| it.starts_with("check is down"));
+        let warnings = || machine.journal(&["--priority=warning"]).unwrap_or_default();
+        until("the warning", SETTLE, || warnings().iter().any(down))?;
+        let warnings = warnings();
+        let warning = warnings.iter().find(|entry| down(entry)).context("no warning")?;
+        ensure!(warning["PRIORITY"] == "4" && warning["_TRANSPORT"] == NATIVE, "{warning}");
+        let message = warning["MESSAGE"].as_str().unwrap_or_default();
+        ensure!(message.starts_with("check is down check=broken outcome=\"exit 1\" lasted="), "{warning}");
+        ensure!(warning["VRRP_CHECK"] == "broken" && warning["VRRP_OUTCOME"] == "exit 1", "{warning}");
+        ensure!(warning["SYSLOG_IDENTIFIER"] == "vrrpx", "{warning}");
+
+        let masters = machine.journal(&["--grep=Entering MASTER STATE", "VRRP_INSTANCE=VI_1"])?;
+        let [master] = &masters[..] else { bail!("{masters:?}") };
+        let message = master["MESSAGE"].as_str().unwrap_or_default();
+        ensure!(message.starts_with("(VI_1) Entering MASTER STATE instance=VI_1 from=BACKUP"), "{master}");
+        ensure!(master["PRIORITY"] == "6" && master["VRRP_FROM"] == "BACKUP", "{master}");
+
+        machine.write_config(&file.replace("priority", "prioirty"))?;
+        ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is taken");
+        let finding = machine.journal(&["--priority=err", "--grep=unknown keyword `prioirty`"])?;
+        let [finding] = &finding[..] else { bail!("{finding:?}") };
+        let message = finding["MESSAGE"].as_str().unwrap_or_default();
+        ensure!(message.contains("; help: did you mean `priority`?"), "{finding}");
+
+        machine.run("systemctl", &["kill", "--kill-whom=main", "--signal=KILL", "vrrpx"])?;
+        let told = || machine.journal(&["--priority=err", "--grep=the daemon has died"]).unwrap_or_default();
+        until("the guard's words", SETTLE, || !told().is_empty())?;
+        let fatal = || machine.journal(&["--priority=err", "--grep=unknown keyword"]).unwrap_or_default();
+        until("the error of a start", SETTLE, || fatal().len() == 2)
+    })
+}
+
+/// What the unit says of levels counts.
+#[test]
+fn a_unit_bounds_the_levels_of_its_log() -> Result<()> {
+    if !require("journalctl") {
+        return Ok(());
+    }
+    booted(|_, machine| {
+        machine.start_journal()?;
+        machine.drop_in("levels", "[Service]\nLogLevelMax=warning\n")?;
+        machine.run("systemctl", &["restart", "vrrpx"])?;
+        machine.configure(&Config::of(Instance::v3(210).line("nonsense")))?;
+        ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is taken");
+        let priorities: Vec<String> =
+            machine.journal(&["_COMM=vrrpx"])?.iter().map(|entry| entry["PRIORITY"].to_string()).collect();
+        ensure!(!priorities.is_empty(), "nothing is logged");
+        ensure!(priorities.iter().all(|it| it < &"\"5\"".to_owned()), "{priorities:?}");
         Ok(())
     })
 }

@@ -93,12 +93,48 @@ impl Machine {
         fs::read_to_string(self.path("/run/vrrpx.log")).unwrap_or_default()
     }
 
+    /// Starts its journal, which has the daemon's log from the next start on.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`].
+    pub fn start_journal(&self) -> Result<()> {
+        self.run("systemctl", &["start", "systemd-journald.service"])?;
+        self.drop_in("journal", "[Service]\nStandardOutput=journal\nStandardError=journal\n")
+    }
+
+    /// Adds to the daemon's unit.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`], and the file cannot be written.
+    pub fn drop_in(&self, name: &str, text: &str) -> Result<()> {
+        fs::write(self.path(&format!("/run/systemd/system/vrrpx.service.d/{name}.conf")), text)?;
+        self.run("systemctl", &["daemon-reload"]).map(drop)
+    }
+
+    /// What `journalctl` finds of the daemon with these arguments.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`].
+    pub fn journal(&self, arguments: &[&str]) -> Result<Vec<Value>> {
+        let all = [&["--unit=vrrpx", "--output=json", "--no-pager", "--quiet"], arguments].concat();
+        let lines = self.run("journalctl", &all)?;
+        lines.lines().map(|line| serde_json::from_str(line).context("journalctl")).collect()
+    }
+
     /// Another configuration file.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn configure(&self, config: &Config) -> Result<()> {
-        Ok(fs::write(self.path("/etc/vrrpx/vrrpx.conf"), config.to_string())?)
+        self.write_config(&config.to_string())
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_config(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.path("/etc/vrrpx/vrrpx.conf"), text)?)
     }
 
     /// A file of it, from outside.

@@ -40,6 +40,11 @@ StandardOutput=append:/run/vrrpx.log
 StandardError=append:/run/vrrpx.log
 UNIT
     printf '[Unit]\nDefaultDependencies=no\n' > machine.target
+    # The journal is this machine's own; its other sockets are links in /dev and the kernel's, which all machines share.
+    ln -s /dev/null systemd-journald-dev-log.socket
+    ln -s /dev/null systemd-journald-audit.socket
+    mkdir ../journald.conf.d
+    printf '[Journal]\nStorage=volatile\nReadKMsg=no\nRateLimitBurst=0\n' > ../journald.conf.d/alone.conf
     cat > dbus.socket <<UNIT
 [Unit]
 DefaultDependencies=no

@@ -19,6 +19,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing::Level;
+
+use crate::daemon::log::{self, Sink};
+use crate::daemon::run::RunError;
 
 const RUNTIME_DIR: &str = "/run/vrrpx";
 
@@ -97,13 +101,28 @@ fn is_lost(written: &io::Result<()>) -> bool {
 }
 
 fn complain(text: &str) {
-    tell(format_args!("vrrpx: {text}"));
+    write_stderr(&log::plain(Level::ERROR, &format!("vrrpx: {text}")));
+}
+
+/// Why the daemon ends: into its log, each finding by itself, and on stderr, where that is not the log.
+fn give_up(error: &RunError, sink: Sink) -> ExitCode {
+    if sink != Sink::Stderr {
+        error.findings().iter().for_each(|finding| tracing::error!("{finding}"));
+    }
+    if sink != Sink::Journal {
+        complain(&error.to_string());
+    }
+    ExitCode::from(error.exit_code())
 }
 
 /// Writes a line to stderr, whose reader may have gone. It is made first: stderr has no buffer, and would be written to
 /// once for each piece.
 fn tell(line: impl Display) {
-    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+    write_stderr(&format!("{line}\n"));
+}
+
+fn write_stderr(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

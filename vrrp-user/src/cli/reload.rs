@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{RUNTIME_DIR, complain, tell};
 use crate::daemon::control::{self, ControlError};
+use crate::daemon::log;
 
 /// As `vrrpx check` ends for a file with errors.
 const REFUSED: u8 = 4;
@@ -22,7 +23,10 @@ pub(super) fn reload(arguments: &Arguments) -> ExitCode {
     match control::request_reload(&arguments.runtime_dir) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ControlError::Findings(findings)) => {
-            findings.iter().for_each(tell);
+            // The daemon has logged them: in the journal they would stand twice.
+            if !log::stderr_is_journal() {
+                findings.iter().for_each(tell);
+            }
             complain("the configuration is not taken over; the daemon goes on with the one before");
             ExitCode::from(REFUSED)
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain};
+use super::{RUNTIME_DIR, complain, give_up};
 use crate::config::{KEEPALIVED_CONF, Tolerance};
 use crate::daemon::log;
 use crate::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
@@ -51,10 +51,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    if let Err(error) = log::start(arguments.log.as_deref()) {
-        complain(&error.to_string());
-        return ExitCode::from(2);
-    }
+    let sink = match log::start(arguments.log.as_deref()) {
+        Ok(sink) => sink,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(2);
+        }
+    };
     let Some(config) = arguments.config.or_else(default_file) else {
         let [ours, keepaliveds] = DEFAULT_FILES;
         complain(&format!("there is neither {ours} nor {keepaliveds}; name a file with --config"));
@@ -74,10 +77,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     match run::run(&options, || Ok(())) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error.to_string());
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => give_up(&error, sink),
     }
 }
 

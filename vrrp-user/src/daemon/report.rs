@@ -175,17 +175,19 @@ impl Reporter {
     }
 
     fn tell(&self, instance: InstanceId, transition: &Transition) {
+        // In keepalived's words, which log watchers know.
+        let (name, state) = (self.name(instance), transition.to.as_str());
         info!(
-            instance = self.name(instance),
+            instance = name,
             from = transition.from.as_str(),
             reason = transition.reason.as_str(),
             peer = transition.peer.map(tracing::field::display),
             priority = %transition.priority,
             epoch = transition.epoch.0,
-            "{}", transition.to.as_str(),
+            "({name}) Entering {state} STATE",
         );
         if transition.reason == Reason::TakenAway {
-            let (name, by) = (self.name(instance), self.culprit(instance));
+            let by = self.culprit(instance);
             warn!(instance = name, by, "addresses are removed by another process again and again");
         }
         self.event(instance, |instance| What::Transition {
@@ -239,7 +241,7 @@ impl Reporter {
             reason = transition.reason.as_str(),
             member = self.name(transition.member),
             epoch = transition.epoch.0,
-            "{}",
+            "VRRP_Group({group}) Syncing instances to {} state",
             transition.to.as_str(),
         );
         self.record.events.push(What::GroupTransition {

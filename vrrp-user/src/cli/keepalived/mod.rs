@@ -17,11 +17,11 @@ use tracing::warn;
 
 use self::options::{Options, Task, read};
 use self::table::{Meaning, ROWS, Takes};
-use super::{RUNTIME_DIR, complain, print};
+use super::{RUNTIME_DIR, complain, give_up, print};
 use crate::config::{KEEPALIVED_CONF, Reader, Severity, Tolerance};
 use crate::daemon::dump::Dump;
 use crate::daemon::log::syslog::Syslog;
-use crate::daemon::log::{self, LogError};
+use crate::daemon::log::{self, LogError, Sink};
 use crate::daemon::process::background::{Side, Waiting, divide};
 use crate::daemon::process::options::{Places, ProcessOptions, RunOptions};
 use crate::daemon::process::preflight;
@@ -85,10 +85,13 @@ fn daemon(mut options: Options) -> ExitCode {
             }
         }
     };
-    if let Err(error) = start_log(&options) {
-        complain(&error.to_string());
-        return ExitCode::FAILURE;
-    }
+    let sink = match start_log(&options) {
+        Ok(sink) => sink,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
     for notice in &options.notices {
         warn!("{notice}");
     }
@@ -96,16 +99,12 @@ fn daemon(mut options: Options) -> ExitCode {
     let ready = || waiting.map_or(Ok(()), |waiting: Waiting| waiting.ready(console));
     match run::run(&run_options(options), ready) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error.to_string());
-            tracing::error!("{error}");
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => give_up(&error, sink),
     }
 }
 
 /// By syslog as keepalived does, except where that would come to the journal twice or to nobody.
-fn start_log(options: &Options) -> Result<(), LogError> {
+fn start_log(options: &Options) -> Result<Sink, LogError> {
     let detail = options.detail.then_some("info,vrrp_user=debug");
     let level = options.log.as_deref().or(detail);
     let journal = options.foreground && log::stderr_is_journal();

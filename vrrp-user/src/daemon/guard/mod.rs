@@ -11,6 +11,7 @@ mod bequest;
 pub mod process;
 
 use std::cell::{Cell, RefCell};
+use std::env;
 use std::ffi::CString;
 use std::fs::{self, TryLockError};
 use std::io;
@@ -29,6 +30,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::log::JOURNAL_STREAM;
 use super::process::runtime_dir;
 use crate::config::Config;
 use crate::driver::netlink::filter::Filter;
@@ -154,6 +156,7 @@ impl Guard {
             .arg0("vrrpx")
             .arg("guard")
             .env_clear()
+            .envs(env::var_os(JOURNAL_STREAM).map(|stream| (JOURNAL_STREAM, stream)))
             .current_dir("/")
             .stdin(Stdio::from(self.will.file().try_clone()?))
             .stdout(Stdio::from(daemon))

@@ -14,7 +14,9 @@ use nix::sys::prctl::set_name;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket};
 use nix::unistd::setsid;
+use tracing::Level;
 
+use crate::daemon::log;
 use crate::driver::clock;
 use crate::driver::will::Will;
 
@@ -30,6 +32,7 @@ pub fn run() -> io::Result<()> {
     let will = Will::inherit(File::from(io::stdin().as_fd().try_clone_to_owned()?))?;
     let daemon = io::stdout().as_fd().try_clone_to_owned()?;
     let _ = set_name(NAME);
+    let last_words = log::plain(Level::ERROR, "vrrpx guard: the daemon has died; its addresses are removed");
     stand_apart()?;
     let netlink =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
@@ -37,7 +40,7 @@ pub fn run() -> io::Result<()> {
     let _ = mlockall(MlockAllFlags::MCL_CURRENT);
     wait_for_end(daemon.as_fd())?;
     if !will.has_ended() {
-        carry_out(&will, &netlink);
+        carry_out(&will, &netlink, &last_words);
     }
     Ok(())
 }
@@ -63,7 +66,7 @@ fn wait_for_end(daemon: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// What fails is gone already, or will be found by the next daemon.
-fn carry_out(will: &Will, netlink: &OwnedFd) {
+fn carry_out(will: &Will, netlink: &OwnedFd, last_words: &str) {
     let died = clock::now();
     let Some((parts, names)) = will.read() else { return };
     for (after, messages) in parts {
@@ -73,8 +76,7 @@ fn carry_out(will: &Will, netlink: &OwnedFd) {
         }
     }
     names.for_each(remove);
-    let _ =
-        nix::unistd::write(io::stderr(), b"vrrpx guard: the daemon has died; its addresses are removed\n");
+    let _ = nix::unistd::write(io::stderr(), last_words.as_bytes());
 }
 
 fn remove(name: &CStr) {

@@ -1,23 +1,42 @@
-//! Logs: one line per event on stderr, or by syslog.
+//! Logs: one line per event on stderr, or an entry of the journal or of syslog.
 //!
-//! The journal stamps and colours by itself, so time goes into a line only where stderr is something else, and
-//! colours only where it is a terminal.
+//! Journal and syslog keep time and level by themselves, so both go into a line only on stderr, and colours only where
+//! that is a terminal.
 
+mod entry;
+mod journal;
 pub mod syslog;
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::panic;
 
 use nix::sys::stat::fstat;
 use thiserror::Error;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
+use self::entry::Fields;
+use self::journal::Journal;
 use self::syslog::Syslog;
+
+/// Device and inode of the journal that systemd has connected (systemd.exec(5)).
+pub const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
 
 /// Environment variable that gives the filter where the command line does not.
 const VARIABLE: &str = "VRRPX_LOG";
+
+/// Where logs go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sink {
+    Stderr,
+    Journal,
+    Syslog,
+}
 
 #[derive(Debug, Error)]
 pub enum LogError {
@@ -31,35 +50,59 @@ pub enum LogError {
     Twice,
 }
 
-/// Sends logs to stderr. `level` is a level or a filter of `tracing` such as `info,vrrp_user::driver=debug`; without
+/// Sends logs to the journal where stderr is connected to it, else to stderr. `level` is a level or a filter of `tracing` such as `info,vrrp_user::driver=debug`; without
 /// it `VRRPX_LOG` is taken, and without that `info`.
 ///
 /// # Errors
 /// The filter cannot be read, or logs were set up before.
-pub fn start(level: Option<&str>) -> Result<(), LogError> {
+pub fn start(level: Option<&str>) -> Result<Sink, LogError> {
     let filter = filter(level)?;
+    if stderr_is_journal() {
+        let layers = tracing_subscriber::registry().with(filter).with(Journal::new());
+        layers.try_init().map_err(|_| LogError::Twice)?;
+        // On stderr a panic would have the level of all that has none.
+        panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        return Ok(Sink::Journal);
+    }
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .fmt_fields(Fields)
         .with_writer(io::stderr)
         .with_ansi(has_colours())
-        .with_target(false);
-    let started =
-        if stderr_is_journal() { lines.without_time().try_init() } else { lines.with_timer(Utc).try_init() };
-    started.map_err(|_| LogError::Twice)
+        .with_target(false)
+        .with_timer(Utc);
+    lines.try_init().map(|()| Sink::Stderr).map_err(|_| LogError::Twice)
+}
+
+/// A line on stderr that is no event, with its level before it where the journal reads that (sd-daemon(3)).
+pub fn plain(level: Level, text: &str) -> String {
+    if stderr_is_journal() { format!("<{}>{text}\n", severity(level)) } else { format!("{text}\n") }
 }
 
 /// As [`start`], but by syslog, which stamps lines by itself.
 ///
 /// # Errors
 /// As for [`start`].
-pub fn start_syslog(level: Option<&str>, syslog: Syslog) -> Result<(), LogError> {
+pub fn start_syslog(level: Option<&str>, syslog: Syslog) -> Result<Sink, LogError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(level)?)
+        .fmt_fields(Fields)
         .with_writer(syslog)
         .with_ansi(false)
         .with_target(false)
+        .with_level(false)
         .without_time();
-    lines.try_init().map_err(|_| LogError::Twice)
+    lines.try_init().map(|()| Sink::Syslog).map_err(|_| LogError::Twice)
+}
+
+/// As syslog numbers levels (RFC 5424 §6.2.1).
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
 }
 
 fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {
@@ -79,9 +122,9 @@ fn has_colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Whether systemd connected stderr to the journal: `JOURNAL_STREAM` names its device and inode.
+/// Whether systemd connected stderr to the journal, and nothing else has been put in its place since.
 pub fn stderr_is_journal() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stream) = std::env::var(JOURNAL_STREAM) else { return false };
     let Ok(stat) = fstat(io::stderr().as_fd()) else { return false };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }

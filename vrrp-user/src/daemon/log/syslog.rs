@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::severity;
+
 const SOCKET: &str = "/dev/log";
 
 /// Where a message belongs (RFC 5424 §6.2.1).
@@ -103,13 +105,7 @@ impl<'a> Message<'a> {
     }
 
     fn datagram(&self) -> Vec<u8> {
-        let severity = match self.level {
-            Level::ERROR => 3,
-            Level::WARN => 4,
-            Level::INFO => 6,
-            _ => 7,
-        };
-        let priority = self.syslog.facility.0 * 8 + severity;
+        let priority = self.syslog.facility.0 * 8 + severity(self.level);
         let mut datagram = format!("<{priority}>{}[{}]: ", self.syslog.name, std::process::id()).into_bytes();
         datagram.extend_from_slice(self.text.trim_ascii());
         datagram
@@ -143,8 +139,8 @@ mod tests {
     fn a_datagram_tells_facility_level_and_process() {
         let syslog = Syslog::new(Facility(16), "keepalived");
         let mut message = Message::new(&syslog, Level::WARN);
-        message.write_all(b" WARN it rains\n").unwrap();
-        let expected = format!("<132>keepalived[{}]: WARN it rains", std::process::id());
+        message.write_all(b" it rains\n").unwrap();
+        let expected = format!("<132>keepalived[{}]: it rains", std::process::id());
         assert_eq!(String::from_utf8(message.datagram()).unwrap(), expected);
     }
 

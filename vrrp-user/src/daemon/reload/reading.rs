@@ -19,7 +19,7 @@ use super::Request;
 use crate::config::{Config, Diagnostic, Progress, Reader};
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight;
-use crate::daemon::run::{self, RunError, Usable};
+use crate::daemon::run::{self, Usable};
 
 /// For the files. The largest configuration is read in a few seconds; a mount whose server is gone never answers.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
@@ -110,10 +110,7 @@ impl Readings {
 }
 
 fn prepare(reader: &Reader, options: &RunOptions) -> Outcome {
-    let Usable { mut config, warnings, .. } = run::load(reader, options).map_err(|error| match error {
-        RunError::Config(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
-        other => vec![other.to_string()],
-    })?;
+    let Usable { mut config, warnings, .. } = run::load(reader, options).map_err(|error| error.findings())?;
     let notices = preflight::scripts(&mut config);
     Ok(Ready { config, warnings, notices })
 }

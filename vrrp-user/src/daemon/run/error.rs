@@ -36,6 +36,14 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// What is wrong, one finding each.
+    pub fn findings(&self) -> Vec<String> {
+        match self {
+            Self::Config(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
+            other => vec![other.to_string()],
+        }
+    }
+
     /// 3 for a configuration that cannot be read, 4 for one with errors, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
