@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use vrrp_user::driver::netlink::address::{self, Placed};
+use vrrp_user::driver::netlink::refusal::Refusal;
 use vrrp_user::driver::netlink::residue;
 use vrrp_user::driver::netlink::socket::RouteSocket;
 use vrrp_user::driver::netlink::table::Address;
@@ -20,7 +21,7 @@ fn perform(cable: &Cable, ifindex: u32, addresses: &[VirtualAddress], set: bool)
         let placed: Vec<_> = addresses.iter().map(|address| Placed { ifindex, address }).collect();
         let mut refused = Vec::new();
         let perform = if set { address::add } else { address::remove };
-        perform(&mut socket, &placed, &mut |index, errno| refused.push((index, errno)))?;
+        perform(&mut socket, &placed, &mut |index, refusal: Refusal| refused.push((index, refusal.errno)))?;
         Ok(refused)
     };
     cable.left.enter(work).unwrap()
@@ -148,8 +149,10 @@ fn residue_of_an_earlier_run_goes_and_the_rest_stays() {
     let owned = VirtualAddress { device: Some("spare0".into()), ..virtual_address("198.51.100.1/24") };
     owner.addresses = Arc::new(Addresses { advertised: vec![owned], excluded: Vec::new() });
     let found = cable.left.enter(|| Ok(residue::remove([&backup, &owner], |_| true)?)).unwrap();
-    let mut removed: Vec<_> =
-        found.iter().map(|found| (found.address.address.to_string(), found.errno)).collect();
+    let mut removed: Vec<_> = found
+        .iter()
+        .map(|found| (found.address.address.to_string(), found.refusal.as_ref().map(|it| it.errno)))
+        .collect();
     removed.sort();
     assert_eq!(removed, [("192.0.2.100".to_owned(), None), ("203.0.113.1".to_owned(), None)]);
     assert!(!cable.has("eth0", "192.0.2.100") && !cable.has("spare0", "203.0.113.1"));

@@ -12,6 +12,7 @@ mod cards;
 mod effect;
 mod listener;
 mod monitor;
+mod refusals;
 mod scripts;
 mod vmacs;
 mod will;

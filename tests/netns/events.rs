@@ -34,7 +34,7 @@ fn events(running: &Running, arguments: &[&str]) -> Result<(String, String)> {
 }
 
 /// The events after `since`, by their `event`.
-fn told(running: &Running, since: u64) -> Result<Vec<Value>> {
+pub(crate) fn told(running: &Running, since: u64) -> Result<Vec<Value>> {
     let (text, _) = events(running, &["--json", "--since", &since.to_string()])?;
     let lines: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     Ok(lines.into_iter().filter(|line| line["seq"].is_u64()).collect())

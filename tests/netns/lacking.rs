@@ -9,6 +9,7 @@ use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
+use crate::events::told;
 use crate::ours;
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
@@ -93,7 +94,8 @@ fn what_could_not_be_set_is_shown_and_set_when_it_can_be() -> Result<()> {
         ];
         lacks_just(pair, &all)?;
         let why: Vec<String> = lacks(pair)?.into_iter().map(|(_, why)| why).collect();
-        ensure!(why[0] == "No such device" && why[1] == "Network is unreachable", "{why:?}");
+        ensure!(why[0].starts_with("No such device"), "{why:?}");
+        ensure!(why[1] == "Network is unreachable: Nexthop has invalid gateway", "{why:?}");
         let (epoch, busy) = (field(pair, "epoch")?, pair.running(0)?.cpu_time()?);
         // Several attempts.
         sleep(Duration::from_millis(2500));
@@ -118,6 +120,36 @@ fn what_could_not_be_set_is_shown_and_set_when_it_can_be() -> Result<()> {
         ensure!(lines(pair, "", "a static route is set now")? == 1, "the static one is not told");
         ensure!(field(pair, "epoch")? == epoch, "the state has changed");
         ensure!(!pair.running(0)?.log().contains("another process"), "it is blamed on another process");
+        Ok(())
+    })
+}
+
+/// Route, gateway that the kernel refuses, and its words.
+const REFUSED: [(&str, &str, &str); 2] = [
+    ("198.51.100.0/24", "10.77.0.9 scope host", "Route with host scope can not have a gateway"),
+    ("2001:db8:7::/48", "ff02::1", "Invalid gateway address"),
+];
+
+/// In status, log and events alike.
+#[test]
+fn the_kernels_own_words_are_shown() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let routes = REFUSED.map(|(to, gateway, _)| format!("        {to} via {gateway} dev lan0\n")).concat();
+    let instance = Instance::v3(200).line(&format!("virtual_routes {{\n{routes}    }}"));
+    alone(Config::of(instance))?.check(|pair| {
+        let expected = REFUSED.map(|(to, _, words)| (format!("route to {to}"), words));
+        lacks_just(pair, &expected.each_ref().map(|(object, _)| &**object))?;
+        let shown = lacks(pair)?;
+        let events = told(pair.running(0)?, 0)?;
+        for ((object, words), (_, error)) in expected.iter().zip(shown) {
+            ensure!(error == format!("Invalid argument: {words}"), "{object}: {error}");
+            let line = format!("object=\"{object}\" error=\"EINVAL: Invalid argument: {words}\"");
+            ensure!(lines(pair, &line, "cannot be set")? == 1, "{object}: not in the log");
+            let is_told = |event: &Value| event["object"] == **object && event["error"] == *error;
+            ensure!(events.iter().any(is_told), "{object}: not in the events");
+        }
         Ok(())
     })
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::effect::Charge;
 use super::reload::change::Changes;
 use super::takeover::Legacy;
+use crate::driver::netlink::refusal::Refusal;
 use crate::driver::socket::Listener;
 use crate::driver::xdp::Hook;
 use crate::protocol::{
@@ -92,7 +93,7 @@ pub enum Report {
     EffectFailed {
         instance: InstanceId,
         object: Object,
-        errno: i32,
+        refusal: Refusal,
     },
     /// This was gone, and is set again; and how many more.
     PutBack {
@@ -116,10 +117,10 @@ pub enum Report {
 }
 
 /// What could not be set, and why.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Lack {
     pub object: Object,
-    pub errno: i32,
+    pub refusal: Refusal,
 }
 
 /// What the effect thread sets and removes for an instance.

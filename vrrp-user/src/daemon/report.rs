@@ -137,12 +137,11 @@ impl Reporter {
                     self.event(instance, |instance| What::SendFailed { instance, interface, error, more });
                 }
             }
-            Report::EffectFailed { instance, object, errno } => {
+            Report::EffectFailed { instance, object, ref refusal } => {
                 if let Some(more) = self.effects.admit(instance, clock::now()) {
                     let name = self.name(instance);
-                    let error = Errno::from_raw(errno);
-                    warn!(instance = name, %object, %error, more, "could not be removed or announced");
-                    let (object, error) = (object.to_string(), error.desc().to_owned());
+                    warn!(instance = name, %object, error = %refusal, more, "could not be removed or announced");
+                    let (object, error) = (object.to_string(), refusal.plain());
                     self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
                 }
             }
@@ -209,15 +208,15 @@ impl Reporter {
         let fresh: Vec<&Lack> = lacks.iter().filter(|lack| !among(&before, lack)).collect();
         let healed: Vec<&Lack> = before.iter().filter(|lack| is_master && !among(lacks, lack)).collect();
         for (lack, more) in first(&fresh) {
-            let (object, error) = (lack.object.to_string(), Errno::from_raw(lack.errno));
+            let object = lack.object.to_string();
             warn!(
                 instance = name,
                 object,
-                %error,
+                error = %lack.refusal,
                 more,
                 "cannot be set; tried again each second, and when links, addresses or routes change"
             );
-            let error = error.desc().to_owned();
+            let error = lack.refusal.plain();
             self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
         }
         for (lack, more) in first(&healed) {

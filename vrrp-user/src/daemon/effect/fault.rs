@@ -3,27 +3,28 @@
 use std::io;
 
 use crate::daemon::queue::Object;
+use crate::driver::netlink::refusal::Refusal;
 use crate::protocol::InstanceId;
 
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    first: Option<(InstanceId, Object, i32)>,
+    first: Option<(InstanceId, Object, Refusal)>,
     count: u64,
 }
 
 impl Faults {
-    pub(super) fn note(&mut self, id: InstanceId, object: Object, errno: i32) {
-        self.first.get_or_insert((id, object, errno));
+    pub(super) fn note(&mut self, id: InstanceId, object: Object, refusal: Refusal) {
+        self.first.get_or_insert((id, object, refusal));
         self.count += 1;
     }
 
     /// Netlink itself failed at this one, or at another one of its send.
     pub(super) fn note_failure(&mut self, id: InstanceId, object: Object, error: &io::Error) {
-        self.note(id, object, error.raw_os_error().unwrap_or(libc::EIO));
+        self.note(id, object, error.into());
     }
 
-    pub(super) fn first(&self) -> Option<(InstanceId, Object, i32)> {
-        self.first
+    pub(super) fn first(&self) -> Option<(InstanceId, Object, Refusal)> {
+        self.first.clone()
     }
 
     pub(super) fn count(&self) -> u64 {

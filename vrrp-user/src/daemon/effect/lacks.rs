@@ -6,6 +6,7 @@
 use std::io;
 
 use crate::daemon::queue::{Lack, Object};
+use crate::driver::netlink::refusal::Refusal;
 
 /// What came of an attempt.
 #[derive(Debug, Default)]
@@ -22,33 +23,36 @@ impl Attempt {
         &mut self,
         list: &[T],
         object: fn(&T) -> Object,
-        act: impl FnOnce(&mut dyn FnMut(usize, i32)) -> io::Result<()>,
+        act: impl FnOnce(&mut dyn FnMut(usize, Refusal)) -> io::Result<()>,
     ) -> Vec<i32> {
-        let mut errnos = vec![0; list.len()];
+        let mut refusals = vec![None; list.len()];
         if list.is_empty() {
-            return errnos;
+            return Vec::new();
         }
-        let done = act(&mut |index, errno| {
-            if let Some(known) = errnos.get_mut(index) {
-                *known = errno;
+        let done = act(&mut |index, refusal| {
+            if let Some(known) = refusals.get_mut(index) {
+                *known = Some(refusal);
             }
         });
         // What became of any of them is not known.
         if let Err(error) = done {
-            errnos.fill(error.raw_os_error().unwrap_or(libc::EIO));
+            refusals.fill(Some(Refusal::from(&error)));
         }
-        for (item, errno) in list.iter().zip(&errnos) {
-            self.note(object(item), *errno);
-        }
-        errnos
+        let noted = list.iter().zip(refusals).map(|(item, refusal)| self.note(object(item), refusal));
+        noted.collect()
     }
 
-    pub(super) fn note(&mut self, object: Object, errno: i32) {
-        match errno {
-            0 => self.set.push(object),
-            libc::EEXIST => {}
-            errno => self.refused.push(Lack { object, errno }),
+    /// Returns the errno, as above.
+    pub(super) fn note(&mut self, object: Object, refusal: Option<Refusal>) -> i32 {
+        let Some(refusal) = refusal else {
+            self.set.push(object);
+            return 0;
+        };
+        let errno = refusal.errno;
+        if errno != libc::EEXIST {
+            self.refused.push(Lack { object, refusal });
         }
+        errno
     }
 }
 
@@ -93,7 +97,11 @@ impl Lacks {
 mod tests {
     use super::*;
 
-    const LACK: Lack = Lack { object: Object::Rule(500), errno: libc::EINVAL };
+    const OBJECT: Object = Object::Rule(500);
+
+    fn lack() -> Lack {
+        Lack { object: OBJECT, refusal: libc::EINVAL.into() }
+    }
 
     fn attempt(set: &[u32], refused: &[Lack]) -> Attempt {
         Attempt { set: set.iter().map(|it| Object::Rule(*it)).collect(), refused: refused.to_vec() }
@@ -102,21 +110,21 @@ mod tests {
     #[test]
     fn what_was_refused_before_had_not_gone_when_it_is_set() {
         let mut lacks = Lacks::default();
-        assert_eq!(lacks.take(attempt(&[501], &[LACK])), [Object::Rule(501)]);
-        assert!(lacks.has(LACK.object));
+        assert_eq!(lacks.take(attempt(&[501], &[lack()])), [Object::Rule(501)]);
+        assert!(lacks.has(OBJECT));
         assert_eq!(lacks.take(attempt(&[500, 501], &[])), [Object::Rule(501)]);
-        assert!(!lacks.has(LACK.object));
+        assert!(!lacks.has(OBJECT));
     }
 
     #[test]
     fn each_change_is_told_once_and_again_where_it_was_not_taken() {
         let mut lacks = Lacks::default();
         lacks.tell(|_| panic!("nothing has changed"));
-        lacks.take(attempt(&[], &[LACK]));
+        lacks.take(attempt(&[], &[lack()]));
         assert_eq!(lacks.fresh(), 1);
         lacks.tell(|_| false);
-        lacks.tell(|told| *told == [LACK]);
-        lacks.take(attempt(&[], &[LACK]));
+        lacks.tell(|told| *told == [lack()]);
+        lacks.take(attempt(&[], &[lack()]));
         assert_eq!(lacks.fresh(), 0);
         lacks.tell(|_| panic!("nothing has changed"));
         lacks.take(attempt(&[], &[]));

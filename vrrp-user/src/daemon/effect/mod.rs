@@ -369,8 +369,8 @@ impl Effect {
 
     fn tell(&self, faults: &Faults) {
         self.board.effect_errors.fetch_add(faults.count(), Relaxed);
-        if let Some((instance, object, errno)) = faults.first() {
-            self.reports.push(Report::EffectFailed { instance, object, errno });
+        if let Some((instance, object, refusal)) = faults.first() {
+            self.reports.push(Report::EffectFailed { instance, object, refusal });
         }
     }
 }
@@ -383,7 +383,7 @@ fn send(announcer: &mut Announcer, board: &Board, faults: &mut Faults) {
                 board.announcements_sent.fetch_add(1, Relaxed);
             }
         }
-        Err(errno) => faults.note(id, Object::Address(address), errno),
+        Err(errno) => faults.note(id, Object::Address(address), errno.into()),
     });
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::fault::Faults;
 use super::lacks::{Attempt, Lacks};
 use crate::daemon::queue::Object;
+use crate::driver::netlink::refusal::Refusal;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{route, rule};
 use crate::protocol::{InstanceId, InstanceSettings, Route, Rule};
@@ -72,10 +73,12 @@ fn each<T>(
     object: fn(&T) -> Object,
     id: InstanceId,
     faults: &mut Faults,
-    act: impl FnOnce(&mut dyn FnMut(usize, i32)) -> io::Result<()>,
+    act: impl FnOnce(&mut dyn FnMut(usize, Refusal)) -> io::Result<()>,
 ) {
     let Some(first) = list.first() else { return };
-    let done = act(&mut |index, errno| faults.note(id, object(list.get(index).unwrap_or(first)), errno));
+    let done = act(&mut |index, refusal| {
+        faults.note(id, object(list.get(index).unwrap_or(first)), refusal);
+    });
     if let Err(error) = done {
         faults.note_failure(id, object(first), &error);
     }

@@ -53,9 +53,9 @@ pub(super) fn remove_all(
     faults: &mut Faults,
 ) {
     let (numbers, placed): (Vec<usize>, Vec<Placed<'_>>) = stood.all(places).into_iter().unzip();
-    let done = address::remove(netlink, &placed, |index, errno| {
+    let done = address::remove(netlink, &placed, |index, refusal| {
         if let Some(place) = numbers.get(index).and_then(|number| places.get(*number)) {
-            faults.note(id, Object::Address(place.address.address), errno);
+            faults.note(id, Object::Address(place.address.address), refusal);
         }
     });
     note_all(faults, id, places, done);
@@ -77,8 +77,7 @@ pub(super) fn fill(netlink: &mut RouteSocket, places: &[Place<'_>], attempt: &mu
         if !is_down(place) {
             return errnos.next().unwrap_or(libc::EIO);
         }
-        attempt.note(object(place), libc::ENETDOWN);
-        libc::ENETDOWN
+        attempt.note(object(place), Some(libc::ENETDOWN.into()))
     });
     all.collect()
 }

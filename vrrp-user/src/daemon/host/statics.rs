@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::config;
 use crate::driver::netlink::address::{self, Placed};
+use crate::driver::netlink::refusal::Refusal;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::{route, rule};
@@ -33,7 +34,7 @@ struct Static {
     /// Set by this daemon, or by an earlier run of it.
     ours: bool,
     /// Why it could not be set.
-    errno: Option<i32>,
+    refusal: Option<Refusal>,
 }
 
 /// A route or a rule.
@@ -42,18 +43,18 @@ struct Path<T> {
     wanted: T,
     is_set: bool,
     /// Why it could not be set.
-    errno: Option<i32>,
+    refusal: Option<Refusal>,
 }
 
 impl<T> Path<T> {
     fn new(wanted: T) -> Self {
-        Self { wanted, is_set: false, errno: None }
+        Self { wanted, is_set: false, refusal: None }
     }
 
     /// Takes what came of an attempt.
-    fn note(&mut self, errno: Option<i32>) -> News {
-        self.is_set = errno.is_none();
-        News::of(std::mem::replace(&mut self.errno, errno), errno)
+    fn note(&mut self, refusal: Option<Refusal>) -> News {
+        self.is_set = refusal.is_none();
+        News::replace(&mut self.refusal, refusal)
     }
 }
 
@@ -61,16 +62,16 @@ impl<T> Path<T> {
 #[derive(Debug)]
 enum News {
     /// It failed, and the one before did not.
-    Failed(io::Error),
+    Failed(Refusal),
     /// It did not fail, and the one before did.
     Healed,
     None,
 }
 
 impl News {
-    fn of(before: Option<i32>, now: Option<i32>) -> Self {
-        match (before, now) {
-            (None, Some(errno)) => Self::Failed(io::Error::from_raw_os_error(errno)),
+    fn replace(before: &mut Option<Refusal>, now: Option<Refusal>) -> Self {
+        match (std::mem::replace(before, now.clone()), now) {
+            (None, Some(refusal)) => Self::Failed(refusal),
             (Some(_), None) => Self::Healed,
             _ => Self::None,
         }
@@ -120,7 +121,7 @@ impl Statics {
             let known = addresses.iter().any(|it| (&it.device, &it.address) == (device, address));
             if !known {
                 let (device, address) = (Arc::clone(device), address.clone());
-                addresses.push(Static { device, address, ours: false, errno: None });
+                addresses.push(Static { device, address, ours: false, refusal: None });
             }
         }
         for route in &wanted.routes {
@@ -139,10 +140,9 @@ impl Statics {
 
     /// Something could not be set, though its interface is there.
     pub fn is_lacking(&self) -> bool {
-        let has_failed = |errno: Option<i32>| errno.is_some();
-        self.addresses.iter().any(|it| has_failed(it.errno))
-            || self.routes.iter().any(|it| has_failed(it.errno))
-            || self.rules.iter().any(|it| has_failed(it.errno))
+        self.addresses.iter().any(|it| it.refusal.is_some())
+            || self.routes.iter().any(|it| it.refusal.is_some())
+            || self.rules.iter().any(|it| it.refusal.is_some())
     }
 
     /// Sets what is missing, as far as its interface is there.
@@ -151,7 +151,7 @@ impl Statics {
         let mut changed = false;
         for it in addresses {
             let Some(link) = table.link(&it.device) else {
-                it.errno = None;
+                it.refusal = None;
                 continue;
             };
             let present = table
@@ -159,27 +159,28 @@ impl Statics {
                 .iter()
                 .find(|present| (present.address, present.prefix) == (it.address.address, it.address.prefix));
             if let Some(present) = present {
-                (it.ours, it.errno) = (it.ours || present.marked, None);
+                (it.ours, it.refusal) = (it.ours || present.marked, None);
                 continue;
             }
-            let mut errno = None;
+            let mut refusal = None;
             let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
-            let done = address::add(socket, &placed, |_, refused| errno = Some(refused));
-            let errno = errno.or_else(|| failure(done));
+            let done = address::add(socket, &placed, |_, refused| refusal = Some(refused));
+            let refusal = refusal.or_else(|| failure(done));
+            let is_taken = refusal.is_none();
             let (address, interface) = (it.address.address, &it.device);
-            match News::of(it.errno, errno) {
+            match News::replace(&mut it.refusal, refusal) {
                 News::Failed(error) => warn!(%address, %interface, %error, "a static address cannot be set"),
                 News::Healed => info!(%address, %interface, "a static address is set now"),
                 News::None => {}
             }
-            (it.ours, it.errno) = (it.ours || errno.is_none(), errno);
-            changed |= errno.is_none();
+            it.ours |= is_taken;
+            changed |= is_taken;
         }
         for it in routes.iter_mut().filter(|it| changed || !it.is_set) {
-            let mut errno = None;
+            let mut refusal = None;
             let route = std::slice::from_ref(&it.wanted);
-            let done = route::add(socket, route, |_, refused| errno = Some(refused));
-            let news = it.note(errno.or_else(|| failure(done)));
+            let done = route::add(socket, route, |_, refused| refusal = Some(refused));
+            let news = it.note(refusal.or_else(|| failure(done)));
             let ((destination, prefix), table) = (it.wanted.destination, it.wanted.table);
             match news {
                 News::Failed(error) => {
@@ -190,10 +191,10 @@ impl Statics {
             }
         }
         for it in rules.iter_mut().filter(|it| !it.is_set) {
-            let mut errno = None;
+            let mut refusal = None;
             let rule = std::slice::from_ref(&it.wanted);
-            let done = rule::add(socket, rule, |_, refused| errno = Some(refused));
-            let news = it.note(errno.or_else(|| failure(done)));
+            let done = rule::add(socket, rule, |_, refused| refusal = Some(refused));
+            let news = it.note(refusal.or_else(|| failure(done)));
             let preference = it.wanted.preference;
             match news {
                 News::Failed(error) => warn!(preference, %error, "a static rule cannot be set"),
@@ -240,16 +241,15 @@ impl Drop for Statics {
     }
 }
 
-/// The errno of netlink itself.
-fn failure(done: io::Result<()>) -> Option<i32> {
-    done.err().map(|error| error.raw_os_error().unwrap_or(libc::EIO))
+/// Of netlink itself.
+fn failure(done: io::Result<()>) -> Option<Refusal> {
+    done.err().map(|error| Refusal::from(&error))
 }
 
 fn remove(socket: &mut RouteSocket, it: &Static) {
     let Ok(link) = crate::driver::netlink::link::Link::by_name(socket, &it.device) else { return };
     let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
-    let _ = address::remove(socket, &placed, |_, errno| {
-        let error = io::Error::from_raw_os_error(errno);
+    let _ = address::remove(socket, &placed, |_, error| {
         warn!(address = %it.address.address, interface = %it.device, %error, "a static address cannot be removed");
     });
 }

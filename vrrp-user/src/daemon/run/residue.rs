@@ -24,15 +24,14 @@ pub(in crate::daemon) fn remove_residue(config: &Config, in_use: Option<&Config>
     let settings = config.instances.iter().map(|instance| &instance.settings);
     for residue in residue::remove(settings, |address| !is_used(address))? {
         let address = residue.address.address;
-        match residue.errno {
+        match residue.refusal {
             None if residue.is_kept => warn!(
                 %address,
                 "a virtual address is the only address of its interface and was not set by VRRP; it is left there. If \
                  it is this host's own, write priority 255; if not, give the interface another address to send from"
             ),
             None => info!(%address, "removed an address that an earlier run has left behind"),
-            Some(errno) => {
-                let error = io::Error::from_raw_os_error(errno);
+            Some(error) => {
                 warn!(%address, %error, "cannot remove an address that an earlier run has left behind");
             }
         }

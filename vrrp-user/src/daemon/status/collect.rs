@@ -311,7 +311,7 @@ pub(super) fn lasts(settings: &InstanceSettings) -> Duration {
 }
 
 fn lacking(lack: &Lack) -> Lacking {
-    Lacking { object: lack.object.to_string(), error: Errno::from_raw(lack.errno).desc().to_owned() }
+    Lacking { object: lack.object.to_string(), error: lack.refusal.plain() }
 }
 
 fn vmac(vmac: &protocol::Vmac, record: &Inner) -> Vmac {

@@ -1,7 +1,7 @@
 //! Virtual addresses on their interfaces.
 //!
 //! Enters: what the configuration says of an address, and the index of its interface. Leaves: all addresses of an
-//! instance set or removed by one send, and an errno for each that was not. Absent: what an address is good for.
+//! instance set or removed by one send, and for each that was not, why. Absent: what an address is good for.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use rtnetlink::packet_route::address::{
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::refusal::Refusal;
 use super::socket::{Request, RouteSocket};
 use super::table::Address;
 use crate::protocol::VirtualAddress;
@@ -30,16 +31,16 @@ pub struct Placed<'a> {
 /// Sets the addresses, in this order. One that is there already counts as set.
 ///
 /// # Errors
-/// Netlink itself failed. Refusals go to `failed` by index and errno: ENODEV when the interface is gone, EACCES when
+/// Netlink itself failed. Refusals go to `failed` by index: ENODEV when the interface is gone, EACCES when
 /// IPv6 is disabled on it, EPERM without CAP_NET_ADMIN.
 pub fn add(
     socket: &mut RouteSocket,
     placed: &[Placed<'_>],
-    mut failed: impl FnMut(usize, i32),
+    mut failed: impl FnMut(usize, Refusal),
 ) -> io::Result<()> {
-    add_missing(socket, placed, |index, errno| {
-        if errno != libc::EEXIST {
-            failed(index, errno);
+    add_missing(socket, placed, |index, refusal| {
+        if refusal.errno != libc::EEXIST {
+            failed(index, refusal);
         }
     })
 }
@@ -51,7 +52,7 @@ pub fn add(
 pub fn add_missing(
     socket: &mut RouteSocket,
     placed: &[Placed<'_>],
-    failed: impl FnMut(usize, i32),
+    failed: impl FnMut(usize, Refusal),
 ) -> io::Result<()> {
     let requests = placed.iter().map(|placed| Request {
         message: RouteNetlinkMessage::NewAddress(added(placed)),
@@ -68,11 +69,11 @@ pub fn add_missing(
 pub fn remove(
     socket: &mut RouteSocket,
     placed: &[Placed<'_>],
-    mut failed: impl FnMut(usize, i32),
+    mut failed: impl FnMut(usize, Refusal),
 ) -> io::Result<()> {
-    socket.perform(removals(placed), |index, errno| {
-        if errno != libc::EADDRNOTAVAIL && errno != libc::ENODEV {
-            failed(placed.len() - 1 - index, errno);
+    socket.perform(removals(placed), |index, refusal| {
+        if refusal.errno != libc::EADDRNOTAVAIL && refusal.errno != libc::ENODEV {
+            failed(placed.len() - 1 - index, refusal);
         }
     })
 }
@@ -105,7 +106,7 @@ pub fn list(socket: &mut RouteSocket, mut f: impl FnMut(Address)) -> io::Result<
 pub fn clear(
     socket: &mut RouteSocket,
     present: &[Address],
-    mut failed: impl FnMut(usize, i32),
+    mut failed: impl FnMut(usize, Refusal),
 ) -> io::Result<()> {
     let requests = present.iter().rev().map(|present| Request {
         message: RouteNetlinkMessage::DelAddress(base(
@@ -116,9 +117,9 @@ pub fn clear(
         )),
         flags: 0,
     });
-    socket.perform(requests.collect(), |index, errno| {
-        if errno != libc::EADDRNOTAVAIL && errno != libc::ENODEV {
-            failed(present.len() - 1 - index, errno);
+    socket.perform(requests.collect(), |index, refusal| {
+        if refusal.errno != libc::EADDRNOTAVAIL && refusal.errno != libc::ENODEV {
+            failed(present.len() - 1 - index, refusal);
         }
     })
 }

@@ -36,7 +36,7 @@ pub fn set(socket: &mut RouteSocket, ifindex: u32, settings: &[(Setting, u32)]) 
     message.attributes.push(LinkAttribute::AfSpecUnspec(vec![family]));
     let mut refused = Ok(());
     let request = Request { message: RouteNetlinkMessage::SetLink(message), flags: 0 };
-    socket.perform(vec![request], |_, errno| refused = Err(io::Error::from_raw_os_error(errno)))?;
+    socket.perform(vec![request], |_, refusal| refused = Err(refusal.into()))?;
     refused
 }
 

@@ -201,7 +201,7 @@ fn info(preference: u16) -> u32 {
 
 fn one(socket: &mut RouteSocket, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
     let mut refused = None;
-    socket.perform(vec![Request { message, flags }], |_, errno| refused = Some(errno))?;
+    socket.perform(vec![Request { message, flags }], |_, refusal| refused = Some(refusal.errno))?;
     refused.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
 }
 

@@ -6,16 +6,17 @@ use std::net::IpAddr;
 
 use super::address;
 use super::link::Link;
+use super::refusal::Refusal;
 use super::socket::RouteSocket;
 use super::table::Address;
 use crate::protocol::{InstanceSettings, Priority};
 
 /// An address that was found, and what became of it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Residue {
     pub address: Address,
     /// Why it could not be removed.
-    pub errno: Option<i32>,
+    pub refusal: Option<Refusal>,
     /// It was left, as the interface has no other address to send from, and VRRP has not set it.
     pub is_kept: bool,
 }
@@ -46,14 +47,14 @@ pub fn remove<'a>(
         let mut sending = places.filter(|place| place.sends && place.ifindex == Some(present.ifindex));
         tells && sending.next().is_some() && is_only_source(present, &all, is_wanted)
     });
-    let residue = |address: &Address| Residue { address: *address, errno: None, is_kept: false };
+    let residue = |address: &Address| Residue { address: *address, refusal: None, is_kept: false };
     let mut residue: Vec<_> = found.iter().map(residue).collect();
-    address::clear(&mut socket, &found, |index, errno| {
+    address::clear(&mut socket, &found, |index, refusal| {
         if let Some(residue) = residue.get_mut(index) {
-            residue.errno = Some(errno);
+            residue.refusal = Some(refusal);
         }
     })?;
-    residue.extend(kept.into_iter().map(|address| Residue { address, errno: None, is_kept: true }));
+    residue.extend(kept.into_iter().map(|address| Residue { address, refusal: None, is_kept: true }));
     Ok(residue)
 }
 

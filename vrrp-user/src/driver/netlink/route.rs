@@ -1,7 +1,7 @@
 //! Routes in the kernel's tables.
 //!
 //! Enters: what the configuration says of a route. Leaves: all routes of an instance set or removed by one send, and
-//! an errno for each that was not. Absent: what a route is good for.
+//! for each that was not, why. Absent: what a route is good for.
 
 use std::io;
 use std::net::IpAddr;
@@ -14,6 +14,7 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::link::Link;
+use super::refusal::Refusal;
 use super::socket::{Request, RouteSocket};
 use crate::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 
@@ -23,12 +24,16 @@ const SCOPE_HOST: u8 = 254;
 /// Sets the routes, in this order. One that is there already counts as set.
 ///
 /// # Errors
-/// Netlink itself failed. Refusals go to `failed` by index and errno: ENODEV when an interface is gone, ENETUNREACH
+/// Netlink itself failed. Refusals go to `failed` by index: ENODEV when an interface is gone, ENETUNREACH
 /// when a gateway cannot be reached.
-pub fn add(socket: &mut RouteSocket, routes: &[Route], mut failed: impl FnMut(usize, i32)) -> io::Result<()> {
-    add_missing(socket, routes, |index, errno| {
-        if errno != libc::EEXIST {
-            failed(index, errno);
+pub fn add(
+    socket: &mut RouteSocket,
+    routes: &[Route],
+    mut failed: impl FnMut(usize, Refusal),
+) -> io::Result<()> {
+    add_missing(socket, routes, |index, refusal| {
+        if refusal.errno != libc::EEXIST {
+            failed(index, refusal);
         }
     })
 }
@@ -40,7 +45,7 @@ pub fn add(socket: &mut RouteSocket, routes: &[Route], mut failed: impl FnMut(us
 pub fn add_missing(
     socket: &mut RouteSocket,
     routes: &[Route],
-    failed: impl FnMut(usize, i32),
+    failed: impl FnMut(usize, Refusal),
 ) -> io::Result<()> {
     let added = |message, route: &Route| Request {
         message: RouteNetlinkMessage::NewRoute(message),
@@ -62,11 +67,11 @@ pub fn add_missing(
 pub fn remove(
     socket: &mut RouteSocket,
     routes: &[Route],
-    mut failed: impl FnMut(usize, i32),
+    mut failed: impl FnMut(usize, Refusal),
 ) -> io::Result<()> {
-    send(socket, routes.iter().rev(), removal, |index, errno| {
-        if errno != libc::ESRCH && errno != libc::ENODEV {
-            failed(routes.len().saturating_sub(index).saturating_sub(1), errno);
+    send(socket, routes.iter().rev(), removal, |index, refusal| {
+        if refusal.errno != libc::ESRCH && refusal.errno != libc::ENODEV {
+            failed(routes.len().saturating_sub(index).saturating_sub(1), refusal);
         }
     })
 }
@@ -86,7 +91,7 @@ fn send<'a>(
     socket: &mut RouteSocket,
     routes: impl Iterator<Item = &'a Route>,
     request: impl Fn(RouteMessage, &Route) -> Request,
-    mut failed: impl FnMut(usize, i32),
+    mut failed: impl FnMut(usize, Refusal),
 ) -> io::Result<()> {
     let (mut requests, mut places) = (Vec::new(), Vec::new());
     for (index, route) in routes.enumerate() {
@@ -95,12 +100,12 @@ fn send<'a>(
                 requests.push(request(message, route));
                 places.push(index);
             }
-            Err(errno) => failed(index, errno),
+            Err(errno) => failed(index, errno.into()),
         }
     }
-    socket.perform(requests, |index, errno| {
+    socket.perform(requests, |index, refusal| {
         if let Some(index) = places.get(index) {
-            failed(*index, errno);
+            failed(*index, refusal);
         }
     })
 }

@@ -1,7 +1,7 @@
 //! Routing policy rules in the kernel.
 //!
-//! Enters: what the configuration says of a rule. Leaves: all rules of an instance set or removed by one send, and an
-//! errno for each that was not. Absent: interfaces, which a rule knows by name and need not be there.
+//! Enters: what the configuration says of a rule. Leaves: all rules of an instance set or removed by one send, and
+//! for each that was not, why. Absent: interfaces, which a rule knows by name and need not be there.
 
 use std::io;
 
@@ -13,6 +13,7 @@ use rtnetlink::packet_route::rule::{
 use rtnetlink::packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
 use vrrp_ebpf::wire::Family;
 
+use super::refusal::Refusal;
 use super::route::realm;
 use super::socket::{Request, RouteSocket};
 use crate::protocol::{Rule, RuleAction};
@@ -20,12 +21,16 @@ use crate::protocol::{Rule, RuleAction};
 /// Sets the rules, in this order. One that is there already counts as set.
 ///
 /// # Errors
-/// Netlink itself failed. Refusals go to `failed` by index and errno: EINVAL for what the kernel does not know, EPERM
+/// Netlink itself failed. Refusals go to `failed` by index: EINVAL for what the kernel does not know, EPERM
 /// without CAP_NET_ADMIN.
-pub fn add(socket: &mut RouteSocket, rules: &[Rule], mut failed: impl FnMut(usize, i32)) -> io::Result<()> {
-    add_missing(socket, rules, |index, errno| {
-        if errno != libc::EEXIST {
-            failed(index, errno);
+pub fn add(
+    socket: &mut RouteSocket,
+    rules: &[Rule],
+    mut failed: impl FnMut(usize, Refusal),
+) -> io::Result<()> {
+    add_missing(socket, rules, |index, refusal| {
+        if refusal.errno != libc::EEXIST {
+            failed(index, refusal);
         }
     })
 }
@@ -37,7 +42,7 @@ pub fn add(socket: &mut RouteSocket, rules: &[Rule], mut failed: impl FnMut(usiz
 pub fn add_missing(
     socket: &mut RouteSocket,
     rules: &[Rule],
-    failed: impl FnMut(usize, i32),
+    failed: impl FnMut(usize, Refusal),
 ) -> io::Result<()> {
     let requests = rules.iter().map(|rule| Request {
         message: RouteNetlinkMessage::NewRule(message(rule)),
@@ -56,11 +61,11 @@ pub fn add_missing(
 pub fn remove(
     socket: &mut RouteSocket,
     rules: &[Rule],
-    mut failed: impl FnMut(usize, i32),
+    mut failed: impl FnMut(usize, Refusal),
 ) -> io::Result<()> {
-    socket.perform(removals(rules), |index, errno| {
-        if errno != libc::ENOENT {
-            failed(index, errno);
+    socket.perform(removals(rules), |index, refusal| {
+        if refusal.errno != libc::ENOENT {
+            failed(index, refusal);
         }
     })
 }

@@ -11,6 +11,7 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
+use super::refusal::Refusal;
 use crate::driver::socket::option::{set, set_buffer};
 
 /// Requests per send. Should each fail, the answers still fit into a receive buffer of default size.
@@ -75,6 +76,7 @@ impl RouteSocket {
         socket.bind(&SocketAddr::new(0, groups))?;
         // Answers to failed requests need not repeat the request.
         socket.set_cap_ack(true)?;
+        socket.set_ext_ack(true)?;
         set_buffer(socket.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
         let mut address = SocketAddr::new(0, 0);
         socket.get_address(&mut address)?;
@@ -83,12 +85,16 @@ impl RouteSocket {
         Ok(Self { socket, port, sequence: 0, buffer: vec![0; BUFFER] })
     }
 
-    /// Sends all requests together and tells `failed` the index and errno of each that the kernel refused. Only the
+    /// Sends all requests together and tells `failed` the index of each that the kernel refused, and why. Only the
     /// last of a send asks to be acknowledged: the kernel works in order, so all refusals precede that.
     ///
     /// # Errors
     /// Sending failed, or answers were lost: what became of the requests is then not known.
-    pub fn perform(&mut self, requests: Vec<Request>, mut failed: impl FnMut(usize, i32)) -> io::Result<()> {
+    pub fn perform(
+        &mut self,
+        requests: Vec<Request>,
+        mut failed: impl FnMut(usize, Refusal),
+    ) -> io::Result<()> {
         let mut requests = requests.into_iter().peekable();
         let mut done = 0;
         while requests.peek().is_some() {
@@ -104,13 +110,13 @@ impl RouteSocket {
             }
             self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
             let last = self.sequence;
-            self.answers(last, |sequence, answer| {
-                let index = sequence.wrapping_sub(first) as usize;
+            self.answers(last, |header, answer| {
+                let index = header.sequence_number.wrapping_sub(first) as usize;
                 if let NetlinkPayload::Error(error) = answer
                     && let Some(code) = error.code
                     && index < count
                 {
-                    failed(done + index, -code.get());
+                    failed(done + index, Refusal::parse(-code.get(), header.flags, &error.header));
                 }
             })?;
             done += count;
@@ -184,14 +190,14 @@ impl RouteSocket {
     fn answers(
         &mut self,
         last: u32,
-        mut f: impl FnMut(u32, NetlinkPayload<RouteNetlinkMessage>),
+        mut f: impl FnMut(&NetlinkHeader, NetlinkPayload<RouteNetlinkMessage>),
     ) -> io::Result<()> {
         let mut ended = false;
         while !ended {
             self.datagram(|header, payload| {
                 ended |= header.sequence_number == last
                     && matches!(payload, NetlinkPayload::Error(_) | NetlinkPayload::Done(_));
-                f(header.sequence_number, payload);
+                f(header, payload);
             })?;
         }
         Ok(())

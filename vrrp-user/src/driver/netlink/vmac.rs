@@ -19,6 +19,7 @@ use vrrp_ebpf::wire::Family;
 
 use super::devconf::{self, Setting};
 use super::link::Link;
+use super::refusal::Refusal;
 use super::socket::{Request, RouteSocket};
 use crate::driver::sysctl;
 use crate::protocol::Vmac;
@@ -71,7 +72,7 @@ pub fn ensure(socket: &mut RouteSocket, vmac: &Vmac) -> Result<Origin, VmacError
     if let Err(error) = done {
         // The reason counts, not what becomes of the rest.
         let _ = delete(socket, made.ifindex);
-        return Err(match error.raw_os_error() {
+        return Err(match Refusal::errno_of(&error) {
             Some(libc::EBUSY | libc::EADDRINUSE) => busy(socket, vmac, &parent),
             _ => refused("cannot be set up")(error),
         });
@@ -218,8 +219,6 @@ pub fn removal(ifindex: u32) -> Request {
 
 fn request(socket: &mut RouteSocket, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
     let mut refused = Ok(());
-    socket.perform(vec![Request { message, flags }], |_, errno| {
-        refused = Err(io::Error::from_raw_os_error(errno));
-    })?;
+    socket.perform(vec![Request { message, flags }], |_, refusal| refused = Err(refusal.into()))?;
     refused
 }

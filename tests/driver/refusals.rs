@@ -1,0 +1,70 @@
+//! Why the kernel refuses something, in its own words.
+
+use vrrp_ebpf::wire::Family;
+use vrrp_user::driver::netlink::address::{self, Placed};
+use vrrp_user::driver::netlink::refusal::Refusal;
+use vrrp_user::driver::netlink::rule;
+use vrrp_user::driver::netlink::socket::RouteSocket;
+use vrrp_user::protocol::{Rule, RuleAction};
+
+use crate::cable::{Cable, virtual_address};
+
+fn rule(preference: u32, action: RuleAction) -> Rule {
+    Rule {
+        family: Family::V4,
+        preference,
+        inverted: false,
+        from: Some(([192, 0, 2, 0].into(), 24)),
+        to: None,
+        input: None,
+        output: None,
+        mark: None,
+        tos: 0,
+        tunnel: None,
+        users: None,
+        ip_protocol: None,
+        source_ports: None,
+        destination_ports: None,
+        action,
+        protocol: 18,
+        tracked: true,
+    }
+}
+
+#[test]
+fn each_refusal_of_a_send_has_its_own_words() {
+    let Some(cable) = Cable::new() else { return };
+    let actions = [RuleAction::Nop, RuleAction::Goto(10), RuleAction::Blackhole, RuleAction::Goto(20)];
+    let rules: Vec<Rule> =
+        (100..).zip(actions).map(|(preference, action)| rule(preference, action)).collect();
+    let work = || {
+        let mut refused = Vec::new();
+        rule::add(&mut RouteSocket::open()?, &rules, |index, refusal| refused.push((index, refusal)))?;
+        Ok(refused)
+    };
+    let refused = cable.left.enter(work).unwrap();
+    let backward = Refusal { errno: libc::EINVAL, words: Some("Backward goto not supported".into()) };
+    assert_eq!(refused, [(1, backward.clone()), (3, backward)]);
+}
+
+/// Older kernels have no words for it.
+#[test]
+fn an_address_is_refused_in_the_words_that_ip_shows() {
+    let Some(cable) = Cable::new() else { return };
+    let group = virtual_address("ff02::5/64");
+    let work = || {
+        let ifindex = nix::net::if_::if_nametoindex("eth0")?;
+        let mut refused = Vec::new();
+        let placed = [Placed { ifindex, address: &group }];
+        address::add(&mut RouteSocket::open()?, &placed, |_, refusal| refused.push(refusal))?;
+        Ok(refused)
+    };
+    let refused = cable.left.enter(work).unwrap();
+    let [Refusal { errno: libc::EADDRNOTAVAIL, words }] = &refused[..] else { panic!("{refused:?}") };
+    let shown =
+        cable.left.run("ip", &["address", "add", "ff02::5/64", "dev", "eth0"]).unwrap_err().to_string();
+    match words {
+        Some(words) => assert!(shown.contains(&**words), "{words}: {shown}"),
+        None => assert!(shown.contains("Cannot assign requested address"), "{shown}"),
+    }
+}
