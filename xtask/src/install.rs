@@ -1,13 +1,15 @@
 //! `install`: binary, unit and example configuration.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::build;
-use crate::cargo::{built, root};
+use crate::cargo::{built, root, run};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -16,6 +18,9 @@ pub(crate) struct Arguments {
     destdir: Option<PathBuf>,
     #[arg(long, default_value = "/usr")]
     prefix: PathBuf,
+    /// Put the debug information, which is taken out of the binary, under PREFIX/lib/debug, where debuggers look for it
+    #[arg(long)]
+    debug: bool,
 }
 
 pub(crate) fn install(arguments: &Arguments) -> Result<()> {
@@ -26,9 +31,11 @@ pub(crate) fn install(arguments: &Arguments) -> Result<()> {
     let place = |path: &Path| below(&destdir, path);
     let prefix = &arguments.prefix;
 
-    copy(&built("vrrpx", true)?, &place(&prefix.join("sbin/vrrpx")), 0o755)?;
-    let unit = fs::read_to_string(dist.join("vrrpx.service")).context("vrrp-user/dist/vrrpx.service")?;
     let program = prefix.join("sbin/vrrpx");
+    let debug = below(&prefix.join("lib/debug"), &program).with_extension("debug");
+    let debug = arguments.debug.then(|| place(&debug));
+    strip(&built("vrrpx", true)?, &place(&program), debug.as_deref())?;
+    let unit = fs::read_to_string(dist.join("vrrpx.service")).context("vrrp-user/dist/vrrpx.service")?;
     let unit = unit.replace("/usr/sbin/vrrpx", &program.display().to_string());
     write(&unit, &place(&prefix.join("lib/systemd/system/vrrpx.service")))?;
 
@@ -51,13 +58,46 @@ fn below(destdir: &Path, path: &Path) -> PathBuf {
     destdir.join(path.strip_prefix("/").unwrap_or(path))
 }
 
+/// A program without its debug information, most of its size; `debug` gets that, and debuggers find it by name.
+fn strip(from: &Path, to: &Path, debug: Option<&Path>) -> Result<()> {
+    let fresh = fresh(to)?;
+    objcopy(&["--strip-unneeded".as_ref(), from.as_os_str(), fresh.as_os_str()])?;
+    if let Some(debug) = debug {
+        prepare(debug)?;
+        objcopy(&["--only-keep-debug".as_ref(), from.as_os_str(), debug.as_os_str()])?;
+        fs::set_permissions(debug, fs::Permissions::from_mode(0o644))?;
+        println!("{}", debug.display());
+        let mut link = OsString::from("--add-gnu-debuglink=");
+        link.push(debug);
+        objcopy(&[&link, fresh.as_os_str()])?;
+    }
+    replace(&fresh, to, 0o755)
+}
+
+/// Of binutils, which the linker of the build belongs to; or of LLVM.
+fn objcopy(arguments: &[&OsStr]) -> Result<()> {
+    let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
+    let name = ["objcopy", "llvm-objcopy"].into_iter().find(is_there);
+    let mut command = Command::new(name.context("objcopy is missing: install binutils")?);
+    command.args(arguments);
+    run(command)
+}
+
 fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
-    prepare(to)?;
-    // A running program cannot be written to, but it can be replaced.
-    let fresh = to.with_extension("new");
+    let fresh = fresh(to)?;
     fs::copy(from, &fresh).with_context(|| format!("{} to {}", from.display(), fresh.display()))?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(mode))?;
-    fs::rename(&fresh, to).with_context(|| to.display().to_string())?;
+    replace(&fresh, to, mode)
+}
+
+/// Beside a file: a running program cannot be written to, but it can be replaced.
+fn fresh(to: &Path) -> Result<PathBuf> {
+    prepare(to)?;
+    Ok(to.with_extension("new"))
+}
+
+fn replace(fresh: &Path, to: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(fresh, fs::Permissions::from_mode(mode))?;
+    fs::rename(fresh, to).with_context(|| to.display().to_string())?;
     println!("{}", to.display());
     Ok(())
 }
@@ -82,5 +122,27 @@ mod tests {
     fn destdir_goes_before_absolute_paths() {
         assert_eq!(below(Path::new("/tmp/x"), Path::new("/usr/sbin/a")), Path::new("/tmp/x/usr/sbin/a"));
         assert_eq!(below(Path::new(""), Path::new("/usr/sbin/a")), Path::new("/usr/sbin/a"));
+    }
+
+    #[test]
+    fn a_program_is_stripped_and_its_debug_information_kept_apart() {
+        let own = std::env::current_exe().unwrap();
+        let folder = std::env::temp_dir().join(format!("xtask-install-{}", std::process::id()));
+        let (program, debug) = (folder.join("sbin/program"), folder.join("lib/debug/program.debug"));
+        let size = |file: &Path| fs::metadata(file).unwrap().len();
+        strip(&own, &program, None).unwrap();
+        let stripped = size(&program);
+        assert!(stripped < size(&own) && !debug.exists(), "{stripped} bytes");
+        strip(&own, &program, Some(&debug)).unwrap();
+        let listed = Command::new(&program).arg("--list").output().unwrap();
+        let sections = |file: &Path| {
+            let shown = Command::new("readelf").args(["--sections", "--wide"]).arg(file).output().unwrap();
+            String::from_utf8_lossy(&shown.stdout).into_owned()
+        };
+        let (program, debug) = (sections(&program), sections(&debug));
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(listed.status.success());
+        assert!(program.contains(".gnu_debuglink") && !program.contains(".debug_line"), "{program}");
+        assert!(debug.contains(".debug_line"), "{debug}");
     }
 }
