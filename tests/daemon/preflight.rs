@@ -64,7 +64,8 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
         (config, warnings)
     };
 
-    let master = hook(format!("{name} up")).map(|hook| NotifyCommand { user: user("root"), ..hook });
+    let command = ScriptCommand::Direct(vec![name.as_str().into(), "up".into()]);
+    let master = Some(NotifyCommand { command, user: user("root") });
     let notify = NotifySettings { master, ..NotifySettings::default() };
     let (refused, warnings) = secure(vec![check(user("root"))], notify);
     assert!(refused.checks.is_empty() && refused.instances[0].notify.master.is_none());
@@ -80,6 +81,26 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
 
     let (kept, warnings) = secure(vec![check(user("nobody"))], NotifySettings::default());
     assert_eq!((kept.checks.len(), warnings.len()), (1, 0), "{warnings:?}");
+}
+
+/// Only a user without root's rights may run what is not known.
+#[test]
+fn with_script_security_a_line_for_a_shell_is_not_run_as_root() {
+    let line = "cd /open && ./p";
+    let check = |name| CheckSettings {
+        target: CheckTarget::Command(ScriptCommand::Shell(line.into())),
+        user: user(name),
+        ..script(1, "")
+    };
+    let mut config = tracking(vec![check("root")], NotifySettings::default());
+    config.globals.script_security = true;
+    let why =
+        format!("`{line}` is a line for a shell, which may run anything; put it into a file, and name that");
+    let expected = format!("vrrp_script check is disabled: it runs as root and is not secure: {why}");
+    assert_eq!(preflight::scripts(&mut config), [expected]);
+    let mut config = tracking(vec![check("nobody")], NotifySettings::default());
+    config.globals.script_security = true;
+    assert_eq!(preflight::scripts(&mut config), [""; 0]);
 }
 
 #[test]

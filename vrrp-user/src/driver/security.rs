@@ -1,10 +1,11 @@
 //! Whether somebody other than root could change what root is about to run.
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -21,6 +22,8 @@ pub enum SecurityError {
     NotFound { script: String },
     #[error("{script}: not executable for `{user}`")]
     NotExecutable { script: String, user: String },
+    #[error("`{line}` is a line for a shell, which may run anything; put it into a file, and name that")]
+    Shell { line: String },
 }
 
 /// Why a part of a path cannot be trusted.
@@ -35,7 +38,7 @@ pub enum Weakness {
 }
 
 impl Weakness {
-    fn remedy(self, component: &str) -> String {
+    pub fn remedy(self, component: &str) -> String {
         match self {
             Self::Owner(_) => format!("chown root {component}"),
             Self::Group(_) => format!("chmod g-w {component}"),
@@ -71,23 +74,68 @@ impl fmt::Display for Weakness {
     }
 }
 
-/// Checks every component of the path of the program that a command starts, as written and as its symbolic links
-/// lead. Of a shell's line that is its first word, or the shell where that is no program (a builtin).
+/// Programs that run a file which an argument names, or a command behind their own arguments.
+const RUNNERS: [&str; 19] = [
+    "busybox", "chrt", "env", "ionice", "lua", "nice", "node", "nohup", "perl", "php", "python", "ruby",
+    "setsid", "stdbuf", "sudo", "su", "taskset", "timeout", "xargs",
+];
+
+const SHELLS: [&str; 11] =
+    ["ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "rbash", "sh", "tcsh", "zsh"];
+
+/// Checks every component of the path of the program that a command starts, and of each link on the way; so of a script
+/// that it gives to a shell or another interpreter.
 ///
 /// # Errors
-/// The first component that somebody other than root may change, or that cannot be examined.
+/// The first component that somebody other than root may change, or that cannot be examined; or a line for a shell, which
+/// may run anything.
 pub fn check(command: &ScriptCommand) -> Result<(), SecurityError> {
     match command {
         ScriptCommand::Direct(words) => {
             let name = words.first().map_or("", |word| &**word);
             let program = locate(name).ok_or_else(|| SecurityError::NotFound { script: name.to_owned() })?;
-            check_path(&program)
+            check_program(&program)?;
+            check_arguments(&program, words.get(1..).unwrap_or_default())
         }
-        ScriptCommand::Shell(line) => {
-            check_path(Path::new("/bin/sh"))?;
-            let program = line.split_whitespace().next().and_then(locate);
-            program.map_or(Ok(()), |program| check_path(&program))
+        ScriptCommand::Shell(line) => Err(SecurityError::Shell { line: line.to_string() }),
+    }
+}
+
+/// Checks what an interpreter is given to run.
+fn check_arguments(program: &Path, arguments: &[Arc<str>]) -> Result<(), SecurityError> {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
+    let (is_shell, is_runner) = (SHELLS.contains(&name), RUNNERS.contains(&name));
+    for (index, argument) in arguments.iter().enumerate().filter(|_| is_shell || is_runner) {
+        let is_option = argument.starts_with(['-', '+']);
+        if is_shell && is_option && !argument.starts_with("--") && argument.contains('c') {
+            let words: Vec<&str> = std::iter::once(name).chain(arguments.iter().map(|it| &**it)).collect();
+            return Err(SecurityError::Shell { line: words.join(" ") });
         }
+        if is_option || (is_runner && argument.contains('=')) {
+            continue;
+        }
+        let file = if is_shell { Some(argument.to_string().into()) } else { locate(argument) };
+        let Some(file) = file.filter(|file| file.is_file()) else { continue };
+        check_program(&file)?;
+        return check_arguments(&file, arguments.get(index + 1..).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// A program, and the interpreter that its first line names.
+fn check_program(path: &Path) -> Result<(), SecurityError> {
+    check_path(path)?;
+    let mut head = [0; 256];
+    let length = File::open(path).and_then(|mut file| file.read(&mut head)).unwrap_or(0);
+    let text = String::from_utf8_lossy(head.get(..length).unwrap_or_default());
+    let Some(line) = text.strip_prefix("#!").and_then(|text| text.lines().next()) else { return Ok(()) };
+    let mut words = line.split_whitespace();
+    let Some(interpreter) = words.next() else { return Ok(()) };
+    check_path(Path::new(interpreter))?;
+    match words.next().filter(|_| interpreter.ends_with("/env")).and_then(locate) {
+        Some(named) => check_path(&named),
+        None => Ok(()),
     }
 }
 
@@ -106,23 +154,48 @@ pub fn is_runnable(command: &ScriptCommand, identity: &Identity) -> Result<(), S
     }
 }
 
+/// As many as the kernel follows (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// Goes the way of the kernel: component by component, and at a link on to its target.
 fn check_path(path: &Path) -> Result<(), SecurityError> {
     let script = path.display().to_string();
     let unreadable = |error| SecurityError::Unreadable { script: script.clone(), error };
-    let target = fs::canonicalize(path).map_err(unreadable)?;
-    let unreadable = |error| SecurityError::Unreadable { script: script.clone(), error };
-    for component in path.ancestors().chain(target.ancestors()).filter(|part| !part.as_os_str().is_empty()) {
-        let metadata = fs::symlink_metadata(component).map_err(unreadable)?;
-        // A link has no mode of its own; the folders that it lies in and leads through are checked.
-        if metadata.is_symlink() {
-            continue;
+    let mut rest: Vec<PathBuf> = vec![std::path::absolute(path).map_err(unreadable)?];
+    let (mut at, mut links, mut is_shared) = (PathBuf::new(), 0, false);
+    while let Some(next) = rest.pop() {
+        let mut parts = next.components();
+        let Some(part) = parts.next() else { continue };
+        rest.push(parts.as_path().to_owned());
+        match part {
+            Component::CurDir => continue,
+            // Its folder has been checked on the way here.
+            Component::ParentDir => {
+                at.pop();
+                continue;
+            }
+            Component::RootDir => at = PathBuf::from("/"),
+            other => at.push(other),
         }
-        if let Some(weakness) = Weakness::of(&metadata) {
-            return Err(SecurityError::Writable {
-                script,
-                component: component.display().to_string(),
-                weakness,
-            });
+        let metadata = fs::symlink_metadata(&at).map_err(unreadable)?;
+        // A link has no mode of its own: whoever may write to its folder may put another in its place, or, where that is
+        // sticky, its owner.
+        let weakness = match metadata.is_symlink() {
+            true => (is_shared && metadata.uid() != 0).then(|| Weakness::Owner(metadata.uid())),
+            false => Weakness::of(&metadata),
+        };
+        if let Some(weakness) = weakness {
+            return Err(SecurityError::Writable { script, component: at.display().to_string(), weakness });
+        }
+        if metadata.is_symlink() {
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(unreadable(io::Error::from_raw_os_error(libc::ELOOP)));
+            }
+            rest.push(fs::read_link(&at).map_err(unreadable)?);
+            at.pop();
+        } else {
+            is_shared = metadata.mode() & (libc::S_IWGRP | libc::S_IWOTH) != 0;
         }
     }
     Ok(())
@@ -189,20 +262,91 @@ mod tests {
         ));
     }
 
+    fn words(words: &[&str]) -> ScriptCommand {
+        ScriptCommand::Direct(words.iter().map(|word| (*word).into()).collect())
+    }
+
     #[test]
-    fn follows_links_and_shell_lines() {
+    fn every_link_on_the_way_counts() {
         if !nix::unistd::Uid::effective().is_root() {
             return;
         }
         let folder = Folder::new("links");
         let script = folder.script("real.sh");
-        let link = folder.0.join("link.sh");
-        symlink(&script, &link).unwrap();
-        check(&direct(&link)).unwrap();
+        let open = folder.0.join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let link = |name: &str, target: &Path| {
+            let link = folder.0.join(name);
+            symlink(target, &link).unwrap();
+            link
+        };
+        let (good, relative) = (link("good", &script), link("relative", Path::new("./good")));
+        for path in [&good, &relative, &folder.0.join("./relative"), Path::new("/bin/sh")] {
+            check(&direct(path)).unwrap();
+        }
+        symlink(&script, open.join("back")).unwrap();
+        let chain = link("chain", &open.join("back"));
+        let through = open.join("../real.sh");
+        let (round, name) = (link("round", &folder.0.join("round")), open.display());
+        for path in [&chain, &through, &link("second", &chain), &link("beside", Path::new("open/../real.sh"))]
+        {
+            let error = check(&direct(path)).unwrap_err().to_string();
+            assert!(
+                error.ends_with(&format!("{name} is writable by everybody; chmod o-w {name}")),
+                "{error}"
+            );
+        }
+        assert!(check(&direct(&round)).unwrap_err().to_string().contains("symbolic links"));
+
+        // In a sticky folder a link's owner may put another one in its place.
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
+        check(&direct(&chain)).unwrap();
+        std::os::unix::fs::lchown(open.join("back"), Some(65534), None).unwrap();
+        let error = check(&direct(&chain)).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}/back belongs to user 65534")), "{error}");
+
         fs::set_permissions(&script, fs::Permissions::from_mode(0o757)).unwrap();
-        assert!(check(&direct(&link)).is_err());
-        assert!(check(&ScriptCommand::Shell(format!("{} a; b", link.display()).into())).is_err());
-        check(&ScriptCommand::Shell("[ -e /etc/passwd ]".into())).unwrap();
-        assert!(check(&ScriptCommand::Direct(vec!["no-such-program".into()])).is_err());
+        assert!(check(&direct(&good)).is_err());
+    }
+
+    #[test]
+    fn a_line_for_a_shell_may_run_anything() {
+        for line in ["cd /open && ./p", "FOO=1 /open/p", "true; /open/p", "{ /open/p; }", "exec /open/p;"] {
+            let expected = format!(
+                "`{line}` is a line for a shell, which may run anything; put it into a file, and name that"
+            );
+            assert_eq!(check(&ScriptCommand::Shell(line.into())).unwrap_err().to_string(), expected);
+        }
+        for line in
+            [&["/bin/sh", "-c", "true"][..], &["sh", "-ec", "true"], &["env", "A=1", "sh", "-c", "true"]]
+        {
+            assert!(matches!(check(&words(line)), Err(SecurityError::Shell { .. })), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_interpreter_runs_counts() {
+        if !nix::unistd::Uid::effective().is_root() {
+            return;
+        }
+        let folder = Folder::new("interpreters");
+        let (good, bad) = (folder.script("good"), folder.script("bad"));
+        fs::set_permissions(&bad, fs::Permissions::from_mode(0o757)).unwrap();
+        let (good, bad) = (good.display().to_string(), bad.display().to_string());
+        for before in
+            [&["/bin/sh"][..], &["sh", "-e"], &["nice", "-n", "5"], &["env", "A=1", "timeout", "5", "sh"]]
+        {
+            check(&words(&[before, &[&good, &bad]].concat())).unwrap();
+            assert!(check(&words(&[before, &[&bad]].concat())).is_err(), "{before:?}");
+        }
+        // An argument that is no program.
+        check(&words(&["test", "-e", &bad])).unwrap();
+        let named = folder.script("named");
+        fs::write(&named, format!("#!{bad} -x\n")).unwrap();
+        assert!(check(&direct(&named)).is_err(), "its interpreter may be changed");
+        fs::write(&named, "#!/usr/bin/env sh\n").unwrap();
+        check(&direct(&named)).unwrap();
+        assert!(check(&words(&["no-such-program"])).is_err());
     }
 }

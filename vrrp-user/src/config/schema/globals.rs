@@ -85,7 +85,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "enable_script_security",
         Kind::Flag(|globals, _| globals.script_security = true),
         "off",
-        "refuse scripts run as root when others may write to a part of their path",
+        "refuse scripts run as root when others may write to a part of their path, links and interpreters included, and lines for a shell",
     ),
     Row::works(
         "vrrp_version",

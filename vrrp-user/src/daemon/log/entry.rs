@@ -156,7 +156,8 @@ mod tests {
     fn values_are_quoted_where_they_are_not_one_word() {
         let error = io::Error::from_raw_os_error(libc::EPERM);
         let line = written(|| {
-            info!(instance = "VI_1", %error, outcome = "a=b", empty = "", path = r"C:\x", none = None::<&str>, n = 5, "it rains");
+            let (path, none) = (r"C:\x", None::<&str>);
+            info!(instance = "VI_1", %error, outcome = "a=b", empty = "", path, none, n = 5, "it rains");
         });
         let expected = " INFO it rains instance=VI_1 error=\"Operation not permitted (os error 1)\" \
                         outcome=\"a=b\" empty=\"\" path=\"C:\\\\x\" n=5\n";

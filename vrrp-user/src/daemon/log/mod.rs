@@ -50,8 +50,8 @@ pub enum LogError {
     Twice,
 }
 
-/// Sends logs to the journal where stderr is connected to it, else to stderr. `level` is a level or a filter of `tracing` such as `info,vrrp_user::driver=debug`; without
-/// it `VRRPX_LOG` is taken, and without that `info`.
+/// Sends logs to the journal where stderr is connected to it, else to stderr. `level` is a level or a filter of
+/// `tracing` such as `info,vrrp_user::driver=debug`; without it `VRRPX_LOG` is taken, and without that `info`.
 ///
 /// # Errors
 /// The filter cannot be read, or logs were set up before.

@@ -7,15 +7,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{Gid, Uid};
 use thiserror::Error;
 
 use crate::driver::ownership;
+use crate::driver::security::Weakness;
 
 /// In names of files of a daemon that does not have the folder yet, before its pid.
 const NEXT: &str = ".next.";
@@ -35,6 +37,30 @@ pub enum ClaimError {
     Taken { path: PathBuf, pid: Option<u32> },
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
+    #[error("the runtime directory {} {weakness}, who could stand in for this daemon there; {}, or name another \
+        --runtime-dir", .path.display(), .weakness.remedy(&.path.display().to_string()))]
+    Untrusted { path: PathBuf, weakness: Weakness },
+}
+
+/// Checks that no other user may change what lies in a runtime folder, where it is there already.
+///
+/// # Errors
+/// Somebody other than root and this process's user may.
+pub fn trust(path: &Path) -> Result<(), ClaimError> {
+    // What cannot be looked at cannot be used either; the error of that says more.
+    let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+    let (user, group) = (Uid::effective().as_raw(), Gid::effective().as_raw());
+    let is_ours = |id: u32, own: u32| id == 0 || id == own;
+    let weakness = if !is_ours(metadata.uid(), user) {
+        Weakness::Owner(metadata.uid())
+    } else if metadata.mode() & libc::S_IWOTH != 0 {
+        Weakness::World
+    } else if metadata.mode() & libc::S_IWGRP != 0 && !is_ours(metadata.gid(), group) {
+        Weakness::Group(metadata.gid())
+    } else {
+        return Ok(());
+    };
+    Err(ClaimError::Untrusted { path: path.to_owned(), weakness })
 }
 
 impl RuntimeDir {
@@ -72,13 +98,14 @@ impl RuntimeDir {
     /// Makes the folder where it is missing, takes its lock and writes the pid.
     ///
     /// # Errors
-    /// Another daemon has it, or it cannot be written.
+    /// Another daemon has it, another user may change what is in it, or it cannot be written.
     pub fn claim(path: &Path) -> Result<Self, ClaimError> {
         let failed = |at: &Path| {
             let at = at.to_owned();
             move |error| ClaimError::Io { path: at, error }
         };
         fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed(path))?;
+        trust(path)?;
         let lock_path = lock(path);
         let file = OpenOptions::new()
             .write(true)
@@ -168,6 +195,8 @@ pub fn read_pid(path: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
     use super::*;
 
     #[test]
@@ -187,6 +216,39 @@ mod tests {
         assert!(second.pid_file().exists());
         assert!(!killed.exists() && living.exists());
         drop(second);
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_may_change_is_refused() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let path = std::env::temp_dir().join(format!("vrrpx-trust-{}", std::process::id()));
+        trust(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let name = path.display();
+        let end = "who could stand in for this daemon there";
+        for (user, group, mode, why, remedy) in [
+            (65534, 65534, 0o755, "belongs to user 65534", "chown root"),
+            (0, 0, 0o777, "is writable by everybody", "chmod o-w"),
+            (0, 0, 0o1777, "is writable by everybody", "chmod o-w"),
+            (0, 65534, 0o775, "is writable by group 65534", "chmod g-w"),
+        ] {
+            chown(&path, Some(user), Some(group)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = RuntimeDir::claim(&path).unwrap_err().to_string();
+            let expected = format!(
+                "the runtime directory {name} {why}, {end}; {remedy} {name}, or name another --runtime-dir"
+            );
+            assert_eq!(error, expected);
+            assert!(!lock(&path).exists(), "something was made in it");
+        }
+        for (group, mode) in [(0, 0o775), (65534, 0o750)] {
+            chown(&path, Some(0), Some(group)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            drop(RuntimeDir::claim(&path).unwrap());
+        }
         fs::remove_dir_all(&path).unwrap();
     }
 

@@ -29,7 +29,7 @@ use super::host::vmacs::Vmacs;
 use super::notify::errand;
 use super::process::options::{RunOptions, XdpMode};
 use super::process::pid_files::{self, PidFiles};
-use super::process::runtime_dir::RuntimeDir;
+use super::process::runtime_dir::{self, RuntimeDir};
 use super::record::Record;
 use super::status::Sources;
 use super::takeover;
@@ -61,6 +61,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     prepare::present(&config.globals.process, options);
     // A reload refuses what is new and wrong.
     let options = &RunOptions { tolerance, ..prepare::placed(options, &config.globals.process) };
+    runtime_dir::trust(&options.runtime_dir)?;
     let predecessor = if options.takeover { takeover::meet(&options.runtime_dir, &config)? } else { None };
     // Until it has left, all that is set on the host is the other one's.
     ownership::set_ours(predecessor.is_none());
