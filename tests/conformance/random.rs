@@ -1,14 +1,15 @@
 //! What holds for any sequence of events.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Epoch, Event, Group, GroupSettings, Handover, Heard, InstanceId, InstanceSettings, Interval,
-    Loss, Order, Priority, Router, State, Timer, TrackId, Version,
+    Action, Epoch, Event, Group, GroupId, GroupSettings, Handover, Heard, Instance, InstanceId,
+    InstanceSettings, Interval, Loss, Order, Priority, Router, State, Timer, TrackId, Version,
 };
 
 use super::setup::{Variant, tracked};
@@ -29,6 +30,30 @@ enum Input {
         id: u32,
         age: u64,
     },
+    Reload(Reload),
+}
+
+/// Another configuration.
+#[derive(Clone, Debug)]
+struct Reload {
+    /// Priority of each instance; it is not there without.
+    priorities: [Option<u8>; 3],
+    /// Number of the group that each is in, of two; any other is none.
+    groups: [usize; 3],
+    /// The groups change their names, places or both.
+    names: [&'static str; 2],
+    /// The new ones take part, with their links as they are.
+    starts: bool,
+}
+
+fn reload() -> impl Strategy<Value = Input> {
+    let priority = prop_oneof![1 => Just(None), 4 => prop_oneof![Just(255), 90..110_u8].prop_map(Some)];
+    let names = prop::sample::select(&[["G", "H"], ["H", "G"], ["I", "G"], ["G", "J"]][..]);
+    let priorities = [priority.clone(), priority.clone(), priority];
+    let groups = [0..3_usize, 0..3, 0..3];
+    (priorities, groups, names, any::<bool>()).prop_map(|(priorities, groups, names, starts)| {
+        Input::Reload(Reload { priorities, groups, names, starts })
+    })
 }
 
 fn input() -> impl Strategy<Value = Input> {
@@ -84,11 +109,13 @@ struct Account {
     states: HashMap<InstanceId, (State, Epoch)>,
     has_addresses: HashMap<InstanceId, bool>,
     watches: HashMap<InstanceId, bool>,
-    group: (State, Epoch),
+    groups: HashMap<GroupId, (State, Epoch)>,
+    /// Highest epoch of each name that there was.
+    epochs: HashMap<Arc<str>, Epoch>,
 }
 
 impl Account {
-    fn enter(&mut self, router: &mut Router) -> Result<(), TestCaseError> {
+    fn take(&mut self, router: &mut Router) -> Result<(), TestCaseError> {
         let mut per_instance: HashMap<InstanceId, usize> = HashMap::new();
         let mut adverts: HashMap<InstanceId, usize> = HashMap::new();
         while let Some(action) = router.poll_action() {
@@ -139,10 +166,14 @@ impl Account {
                 Action::ReportPriority(id, _) | Action::ReportContest(id, _) => id,
                 Action::ReportAbandoned(id) | Action::Heed(id, _) => id,
                 Action::ReportGroup(id, transition) => {
-                    prop_assert_eq!(self.group.0, transition.from);
-                    prop_assert!(transition.epoch > self.group.1);
+                    let (state, epoch) = self.groups.get(&id).copied().unwrap_or_default();
+                    prop_assert_eq!(state, transition.from);
+                    prop_assert!(transition.epoch > epoch);
                     prop_assert_eq!(router.group(id).map(Group::state), Some(transition.to));
-                    self.group = (transition.to, transition.epoch);
+                    self.groups.insert(id, (transition.to, transition.epoch));
+                    let name = router.group(id).map(|group| Arc::clone(&group.settings().name)).unwrap();
+                    let before = self.epochs.insert(name, transition.epoch).unwrap_or_default();
+                    prop_assert!(transition.epoch > before);
                     continue;
                 }
             };
@@ -150,6 +181,11 @@ impl Account {
         }
         prop_assert!(per_instance.values().all(|&count| count <= 6), "a storm: {:?}", per_instance);
         prop_assert!(adverts.values().all(|&count| count <= 2), "too many adverts: {:?}", adverts);
+        Ok(())
+    }
+
+    fn enter(&mut self, router: &mut Router) -> Result<(), TestCaseError> {
+        self.take(router)?;
         self.agree(router)?;
         for instance in router.instances() {
             let id = instance.id();
@@ -175,11 +211,68 @@ impl Account {
 }
 
 impl Account {
+    /// As the engine takes another configuration over. Instances that stay in the state of all in their group, before and
+    /// after, notice nothing.
+    fn reload(&mut self, router: &mut Router, reload: &Reload, now: Timestamp) -> Result<(), TestCaseError> {
+        let is_there =
+            |router: &Router, id: InstanceId| router.instance(id).is_some_and(|it| !it.is_removed());
+        let ids = || (0..).map(InstanceId).zip(&reload.priorities);
+        for (id, _) in ids().filter(|(_, priority)| priority.is_none()) {
+            if is_there(router, id) {
+                router.remove(id, now);
+                self.take(router)?;
+            }
+        }
+        let configured = |(id, priority): (InstanceId, &Option<u8>)| {
+            Some((
+                id,
+                InstanceSettings { priority: Priority((*priority)?), ..settings()[id.index()].clone() },
+            ))
+        };
+        let (known, new): (Vec<_>, Vec<_>) =
+            ids().filter_map(configured).partition(|(id, _)| is_there(router, *id));
+        for (id, settings) in new.iter().cloned() {
+            router.configure(id, settings, &[], now);
+        }
+        let member_of = |number: usize| {
+            let all = reload.groups.iter().zip(ids());
+            all.filter(move |(group, (_, priority))| **group == number && priority.is_some())
+                .map(|(_, (id, _))| id)
+        };
+        let groups = reload.names.iter().zip(0..).map(|(name, number)| GroupSettings {
+            name: (*name).into(),
+            members: member_of(number).collect(),
+        });
+        let groups: Vec<GroupSettings> = groups.filter(|group| !group.members.is_empty()).collect();
+        let before = std::mem::take(&mut self.groups);
+        for (old, id) in router.regroup(groups).into_iter().zip((0..).map(GroupId)) {
+            self.groups.extend(old.and_then(|old| before.get(&old)).map(|told| (id, *told)));
+        }
+        for (id, settings) in known {
+            router.configure(id, settings, &[], now);
+        }
+        router.agree(now);
+        router.renew(now);
+        self.enter(router)?;
+        if reload.starts {
+            router.handle(&Event::Startup, now);
+        }
+        self.enter(router)
+    }
+
     /// Members are in the state of their group, and ready ones are in one that has others that are not.
     fn agree(&self, router: &Router) -> Result<(), TestCaseError> {
-        let members = || router.instances().iter().filter(|instance| instance.group().is_some());
-        prop_assert!(members().all(|member| member.state() == self.group.0));
-        prop_assert!(members().count() == 0 || members().any(|member| !member.is_ready()));
+        for group in (0..).map(GroupId).map_while(|id| router.group(id)) {
+            let has_joined = |member: &&Instance| group.state() == State::Init || member.reason().is_some();
+            let members = || {
+                let members = router.instances().iter().filter(|it| it.group() == Some(group.id()));
+                members.filter(has_joined)
+            };
+            let told = self.groups.get(&group.id()).copied().unwrap_or_default();
+            prop_assert_eq!(told.0, group.state());
+            prop_assert!(members().all(|member| member.state() == group.state()));
+            prop_assert!(members().count() == 0 || members().any(|member| !member.is_ready()));
+        }
         for instance in router.instances() {
             let listed = router.ready_with(instance.id(), instance.id()) == Some(instance.id());
             prop_assert_eq!(listed, instance.is_ready());
@@ -192,6 +285,15 @@ proptest! {
     #[test]
     fn the_account_always_balances(inputs in prop::collection::vec((pause(), input()), 1..150)) {
         balances(Router::new(settings()), inputs)?;
+    }
+
+    #[test]
+    fn so_it_does_over_reloads(
+        inputs in prop::collection::vec((pause(), prop_oneof![8 => input(), 1 => reload()]), 1..150),
+    ) {
+        let members = vec![InstanceId(0), InstanceId(1)];
+        let group = GroupSettings { name: "G".into(), members };
+        balances(Router::with_groups(settings(), vec![group]), inputs)?;
     }
 
     #[test]
@@ -229,6 +331,9 @@ fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCas
                     stamp: now - Duration::from_micros(age),
                 };
                 router.handle(&Event::Advert(InstanceId(id), heard), now);
+            }
+            Input::Reload(reload) => {
+                account.reload(&mut router, &reload, now)?;
             }
             Input::Seen { id, age } => {
                 router.handle(&Event::Seen(InstanceId(id), now - Duration::from_micros(age)), now);

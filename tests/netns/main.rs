@@ -33,6 +33,7 @@ mod peers;
 mod policy;
 mod priorities;
 mod process;
+mod regroup;
 mod reload;
 mod repair;
 mod rungs;

@@ -11,7 +11,8 @@ use crate::lab::{Lab, VIRTUAL_V4};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::process::Directory;
 
-const SECOND: &str = "lan1";
+/// Interface of every node on it.
+pub const SECOND: &str = "lan1";
 const VIRTUAL_SECOND: &str = "10.78.0.200";
 
 /// The file in which the group's hook writes what it is told, on node 0.
@@ -83,7 +84,11 @@ fn serves(pair: &Pair, node: usize) -> Result<()> {
     Ok(())
 }
 
-fn second_lan(lab: &Lab) -> Result<()> {
+/// Another LAN of the same nodes, whose addresses are those of the lab in 10.78.0.0/24.
+///
+/// # Errors
+/// Without root, or when the kernel lacks veth or bridge.
+pub fn second_lan(lab: &Lab) -> Result<()> {
     lab.lan.ip("link add br1 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set br1 up")?;
     for node in &lab.nodes {
         let (index, host) = (node.index, &node.namespace);

@@ -130,6 +130,40 @@ fn a_stopped_master_is_followed_by_all_members_within_skew() {
     }
 }
 
+/// Both nodes are reloaded one after the other, in either order, with a third member and then without it.
+#[test]
+fn members_that_join_and_leave_move_nobody() {
+    for seed in 0..50 {
+        let node = |address, priority| {
+            let mut members: Vec<_> = (0..3).map(|_| Member::new(address, priority, 100)).collect();
+            members[2].present = false;
+            Node::new(members)
+        };
+        let mut world = World::settled(seed, vec![node(10, 150), node(20, 100)]);
+        for round in 0..10 {
+            let present = [true, true, world.random.below(3) > 0];
+            let first = usize::from(world.random.below(2) == 0);
+            for node in [first, 1 - first] {
+                let moment = Duration::from_nanos(world.random.below(5_000_000_000));
+                world.run(moment);
+                world.reload(node, &present);
+            }
+            assert_eq!(moves(&world), [], "seed {seed}, round {round}");
+            assert_eq!(world.masters(), [MASTER], "seed {seed}, round {round}");
+        }
+        world.run(secs(10));
+        assert_eq!(moves(&world), [], "seed {seed}");
+        let epochs = world.nodes.iter().map(|node| {
+            let router = node.router.as_ref().unwrap();
+            router.instances().iter().take(2).map(|member| member.epoch().0).collect::<Vec<_>>()
+        });
+        assert_eq!(epochs.collect::<Vec<_>>(), [[2, 2], [1, 1]], "seed {seed}");
+        world.stop(MASTER);
+        world.run(secs(5));
+        assert_eq!(world.masters(), [BACKUP], "seed {seed}");
+    }
+}
+
 /// Each node has lost the link of another member: neither can serve all, so none does, until one link is back.
 #[test]
 fn crossed_failures_leave_no_master_until_one_is_mended() {

@@ -39,6 +39,8 @@ pub(crate) struct Node {
 
 pub(crate) struct Member {
     settings: InstanceSettings,
+    /// It is in the configuration.
+    pub(crate) present: bool,
     source: IpAddr,
     pub(crate) link: bool,
     pub(crate) has_addresses: bool,
@@ -55,6 +57,7 @@ impl Member {
         settings.advert_interval = centiseconds(interval);
         Self {
             settings,
+            present: true,
             source: Variant::V3Ipv4.address(address),
             link: true,
             has_addresses: false,
@@ -76,9 +79,8 @@ impl Node {
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) -> Outcome {
-        let settings = self.members.iter().map(|member| member.settings.clone()).collect();
-        let group = GroupSettings { name: "G".into(), members: self.ids().collect() };
-        self.router = Some(Router::with_groups(settings, vec![group]));
+        let settings = self.ids().map(|id| self.members[id.index()].settings.clone()).collect();
+        self.router = Some(Router::with_groups(settings, vec![self.group()]));
         for id in self.ids() {
             let Member { link, source, .. } = self.members[id.index()];
             self.input(&Event::Link(id, link), now);
@@ -95,9 +97,40 @@ impl Node {
         std::mem::take(&mut self.outcome)
     }
 
+    /// A configuration with these members and no others, those of the start among them.
+    pub(crate) fn reload(&mut self, present: &[bool], now: Timestamp) -> Outcome {
+        let before: Vec<InstanceId> = self.ids().collect();
+        for (member, present) in self.members.iter_mut().zip(present) {
+            member.present = *present;
+        }
+        let (group, after) = (self.group(), self.ids().collect::<Vec<_>>());
+        if let Some(router) = &mut self.router {
+            for id in before.iter().filter(|id| !after.contains(id)) {
+                router.remove(*id, now);
+            }
+            for id in after.iter().filter(|id| !before.contains(id)) {
+                router.configure(*id, self.members[id.index()].settings.clone(), &[], now);
+            }
+            router.regroup(vec![group]);
+            router.agree(now);
+        }
+        self.drain();
+        for id in after.into_iter().filter(|id| !before.contains(id)) {
+            let Member { link, source, .. } = self.members[id.index()];
+            self.input(&Event::Link(id, link), now);
+            self.input(&Event::Source(id, Some(source)), now);
+        }
+        self.input(&Event::Startup, now);
+        std::mem::take(&mut self.outcome)
+    }
+
+    fn group(&self) -> GroupSettings {
+        GroupSettings { name: "G".into(), members: self.ids().collect() }
+    }
+
     pub(crate) fn set_link(&mut self, member: usize, up: bool, now: Timestamp) -> Outcome {
         self.members[member].link = up;
-        let id = self.ids().nth(member).unwrap();
+        let id = InstanceId(u32::try_from(member).unwrap());
         self.input(&Event::Link(id, up), now);
         std::mem::take(&mut self.outcome)
     }
@@ -105,7 +138,7 @@ impl Node {
     /// The kernel has a frame. True where it wakes the engine.
     pub(crate) fn receive(&mut self, frame: Frame, now: Timestamp) -> bool {
         let member = &mut self.members[frame.member.index()];
-        if self.router.is_none() || !member.link {
+        if self.router.is_none() || !member.link || !member.present {
             return false;
         }
         if member.watch == Some(frame) {
@@ -140,7 +173,8 @@ impl Node {
     }
 
     fn ids(&self) -> impl Iterator<Item = InstanceId> + use<> {
-        (0..).map(InstanceId).take(self.members.len())
+        let present: Vec<bool> = self.members.iter().map(|member| member.present).collect();
+        (0..).map(InstanceId).zip(present).filter(|(_, present)| *present).map(|(id, _)| id)
     }
 
     fn input(&mut self, event: &Event, now: Timestamp) {
@@ -178,7 +212,14 @@ impl Node {
                 | Action::ReportPriority(..) => {}
             }
         }
-        let holding = self.members.iter().filter(|member| member.has_addresses).count();
-        assert!(holding == 0 || holding == self.members.len(), "only some members are masters");
+        let has_joined = |id: &InstanceId| router.instance(*id).is_some_and(|it| it.reason().is_some());
+        let members =
+            || self.members.iter().zip((0..).map(InstanceId)).filter(|(it, id)| it.present && has_joined(id));
+        let holding = members().filter(|(member, _)| member.has_addresses).count();
+        assert!(holding == 0 || holding == members().count(), "only some members are masters");
+        assert!(
+            self.members.iter().all(|member| member.present || !member.has_addresses),
+            "one is left behind"
+        );
     }
 }

@@ -96,6 +96,11 @@ impl World {
         self.follow(node, outcome);
     }
 
+    pub(crate) fn reload(&mut self, node: usize, present: &[bool]) {
+        let outcome = self.nodes[node].reload(present, self.now);
+        self.follow(node, outcome);
+    }
+
     pub(crate) fn set_link(&mut self, node: usize, member: usize, up: bool) {
         let outcome = self.nodes[node].set_link(member, up, self.now);
         self.follow(node, outcome);

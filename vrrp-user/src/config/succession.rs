@@ -1,7 +1,7 @@
 //! A configuration that takes the place of another one: the same things keep their numbers.
 //!
-//! An instance is the same if its interface, VRID, family and virtual MAC interfaces are, and the members of its sync
-//! group; its name may change. A tracked thing is the same if its kind and name are. Whatever compares settings by
+//! An instance is the same if its interface, VRID, family and virtual MAC interfaces are; its name and its sync group
+//! may change. A tracked thing is the same if its kind and name are. Whatever compares settings by
 //! number afterwards finds what has changed; a new setting needs nothing more than to be compared.
 
 use std::collections::{HashMap, HashSet};
@@ -11,7 +11,7 @@ use thiserror::Error;
 use vrrp_ebpf::wire::Family;
 
 use super::model::{Config, Instance};
-use crate::protocol::{InstanceId, Track, TrackId, VmacSettings, Vrid};
+use crate::protocol::{InstanceId, InstanceSettings, Track, TrackId, Vmac, Vrid};
 
 /// The running daemon was made for fewer instances.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -52,32 +52,32 @@ fn number_tracks(before: &Config, after: &mut Config) {
 /// What makes an instance the same.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Identity {
-    own: Key,
-    /// Of the members of its group, itself among them.
-    company: Vec<Key>,
+    interface: Arc<str>,
+    vrid: Vrid,
+    family: Family,
+    /// The one that adverts may leave from, and the further ones.
+    vmacs: (Option<VmacIdentity>, Vec<VmacIdentity>),
 }
 
-type Key = (Arc<str>, Vrid, Family, VmacSettings);
+/// What makes an interface with a virtual MAC address the same: its name, what it is made on, and the address.
+type VmacIdentity = (Arc<str>, Arc<str>, [u8; 6]);
 
-fn key(instance: &Instance) -> Key {
-    let settings = &instance.settings;
-    (Arc::clone(&settings.interface), settings.vrid, settings.family, settings.vmacs.clone())
-}
-
-fn identity(config: &Config, instance: &Instance) -> Identity {
-    let group = config.groups.iter().find(|group| group.settings.members.contains(&instance.id));
-    let members = group.map_or(&[][..], |group| &group.settings.members);
+fn identity(instance: &Instance) -> Identity {
+    let InstanceSettings { interface, vrid, family, vmacs, .. } = &instance.settings;
+    let vmac = |vmac: &Vmac| (Arc::clone(vmac.name.as_arc()), Arc::clone(&vmac.parent), vmac.mac);
     Identity {
-        own: key(instance),
-        company: members.iter().filter_map(|member| config.instance(*member)).map(key).collect(),
+        interface: Arc::clone(interface),
+        vrid: *vrid,
+        family: *family,
+        vmacs: (vmacs.own.as_ref().map(vmac), vmacs.further.iter().map(vmac).collect()),
     }
 }
 
 fn number_instances(before: &Config, after: &mut Config, capacity: usize) -> Result<(), NoRoom> {
     let known: Vec<(Identity, InstanceId)> =
-        before.instances.iter().map(|instance| (identity(before, instance), instance.id)).collect();
+        before.instances.iter().map(|instance| (identity(instance), instance.id)).collect();
     let same = after.instances.iter().map(|instance| {
-        let identity = identity(after, instance);
+        let identity = identity(instance);
         known.iter().find(|(known, _)| *known == identity).map(|(_, id)| *id)
     });
     let same: Vec<Option<InstanceId>> = same.collect();

@@ -152,10 +152,12 @@ pub enum Reason {
     Superseded = 18,
     /// This host has refused to send the adverts for so long that another master is there, which does not hear ours.
     Refused = 19,
+    /// It has joined a sync group that is master.
+    GroupJoined = 20,
 }
 
 impl Reason {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Startup,
         Self::Owner,
         Self::MasterSilent,
@@ -176,7 +178,13 @@ impl Reason {
         Self::Returned,
         Self::Superseded,
         Self::Refused,
+        Self::GroupJoined,
     ];
+
+    /// Whether it lies with the instance itself, and not with another member of its sync group.
+    pub(super) const fn is_own(self) -> bool {
+        !matches!(self, Self::GroupFault | Self::GroupYielded | Self::GroupJoined)
+    }
 
     /// The word in metrics, status and hooks.
     pub const fn as_str(self) -> &'static str {
@@ -201,6 +209,7 @@ impl Reason {
             Self::Returned => "returned",
             Self::Superseded => "superseded",
             Self::Refused => "refused",
+            Self::GroupJoined => "group_joined",
         }
     }
 }

@@ -11,6 +11,8 @@
 //! Two nodes may tie: both take over at once, one is the better one for this member and the other for that one, and
 //! both yield. They would do so for ever in step. Therefore the node that lost by its first member, which only one of
 //! the two can have done, listens for an interval more before it tries again.
+//!
+//! What a reload makes of a group is told in [`super::regroup`].
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -29,16 +31,21 @@ pub struct Group {
     /// Sorted.
     members: Vec<InstanceId>,
     /// How many of them are ready.
-    ready: usize,
-    state: State,
-    epoch: Epoch,
+    pub(super) ready: usize,
+    pub(super) state: State,
+    pub(super) epoch: Epoch,
     /// When the first member yielded to a better master, while that may have been a tie.
     lost: Option<Timestamp>,
 }
 
 impl Group {
     /// Also tells its members. Unknown ones, and those of an earlier group, are left out.
-    pub(super) fn new(id: GroupId, settings: GroupSettings, instances: &mut [Instance]) -> Self {
+    pub(super) fn new(
+        id: GroupId,
+        settings: GroupSettings,
+        epoch: Epoch,
+        instances: &mut [Instance],
+    ) -> Self {
         let mut members = Vec::with_capacity(settings.members.len());
         for &member in &settings.members {
             if let Some(instance) = instances.get_mut(member.index()).filter(|it| it.group.is_none()) {
@@ -47,19 +54,26 @@ impl Group {
             }
         }
         members.sort_unstable();
-        Self { id, settings, members, ready: 0, state: State::Init, epoch: Epoch::default(), lost: None }
+        Self { id, settings, members, ready: 0, state: State::Init, epoch, lost: None }
     }
 
-    /// Goes on where an earlier group of the same members stood.
+    /// Goes on where an earlier group stood that shares members with it. Its next epoch is later than those of any other
+    /// that had its name.
     pub(super) fn continuing(self, old: &Self) -> Self {
-        Self { ready: old.ready, state: old.state, epoch: old.epoch, lost: old.lost, ..self }
+        let epoch = if self.settings.name == old.settings.name { old.epoch } else { self.epoch };
+        let is_first_same = self.settings.members.first() == old.settings.members.first();
+        Self { state: old.state, epoch, lost: old.lost.filter(|_| is_first_same), ..self }
     }
 
     /// Goes on where its members have been put.
     pub(super) fn resume(&mut self, epoch: Epoch, instances: &[Instance]) {
-        let Some(state) = self.present(instances).next().map(Instance::state) else { return };
-        (self.state, self.epoch) = (state, epoch);
+        let Some(member) = self.present(instances).find(|member| member.reason().is_some()) else { return };
+        (self.state, self.epoch) = (member.state(), epoch);
         self.ready = self.present(instances).filter(|member| member.is_ready()).count();
+    }
+
+    pub fn id(&self) -> GroupId {
+        self.id
     }
 
     pub fn epoch(&self) -> Epoch {
@@ -70,7 +84,7 @@ impl Group {
         &self.settings
     }
 
-    /// The state of all members.
+    /// The state of all members, apart from those that are still to join.
     pub fn state(&self) -> State {
         self.state
     }
@@ -102,6 +116,7 @@ impl Group {
         let moved = match self.state {
             // Each member handles the end for itself.
             _ if !instance.started => false,
+            _ if !self.has_joined(instance) => instance.may_leave_init() && self.join(cause, instances, turn),
             State::Init if self.all(instances, Instance::may_leave_init) => self.begin(instances, turn),
             State::Init => false,
             State::Fault => self.reconsider_fault(cause, instances, turn),
@@ -109,7 +124,7 @@ impl Group {
                 self.fail(instances, turn)
             }
             State::Backup if instance.stats().away > before.away => self.listen(instances, turn),
-            State::Backup => self.ready == self.members.len() && self.take_over(cause, instances, turn),
+            State::Backup => self.are_ready(instances) && self.take_over(cause, instances, turn),
             State::Master if instance.state() == State::Backup => self.yield_all(cause, instances, turn),
             State::Master => {
                 instance.master.contest_announced() == Some(turn.now) && self.announce(instances, turn)
@@ -123,7 +138,7 @@ impl Group {
     }
 
     /// What all depend on is known: the way out of Init, or of a Fault that is over.
-    fn begin(&mut self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+    pub(super) fn begin(&mut self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
         self.lost = None;
         if self.present(instances).any(|member| member.faults().reason().is_some()) {
             return self.fail(instances, turn);
@@ -141,11 +156,30 @@ impl Group {
         })
     }
 
-    fn fail(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+    /// Those that are in Fault already learn what keeps them there now.
+    pub(super) fn fail(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
         self.each(instances, |member| {
             let reason = member.faults().reason().unwrap_or(Reason::GroupFault);
-            state::go(member, State::Fault, reason, None, turn);
+            if member.state() == State::Fault {
+                member.reason = Some(reason);
+            } else {
+                state::go(member, State::Fault, reason, None, turn);
+            }
         })
+    }
+
+    /// A new member follows the others, unless it has a cause of Fault, which they follow.
+    pub(super) fn join(&self, cause: InstanceId, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+        let Some(member) = instances.get_mut(cause.index()) else { return false };
+        let fault = member.faults().reason();
+        let (to, reason) = match (fault, self.state) {
+            (Some(reason), _) => (State::Fault, reason),
+            (None, State::Fault) => (State::Fault, Reason::GroupFault),
+            (None, State::Master) => (State::Master, Reason::GroupJoined),
+            (None, State::Backup | State::Init) => (State::Backup, Reason::Startup),
+        };
+        state::go(member, to, reason, None, turn);
+        fault.is_none() || self.state == State::Fault || self.fail(instances, turn)
     }
 
     fn reconsider_fault(
@@ -166,7 +200,7 @@ impl Group {
     }
 
     /// This node was away: those that were ready before must hear for themselves whether a master has come back.
-    fn listen(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+    pub(super) fn listen(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
         self.each(instances, |member| {
             if member.is_ready() {
                 backup::listen_after_absence(member, turn);
@@ -222,12 +256,16 @@ impl Group {
         }
         let own_reason = |member: &InstanceId| {
             let reason = instances.get(member.index())?.reason()?;
-            let is_own = !matches!(reason, Reason::GroupFault | Reason::GroupYielded);
-            is_own.then_some((*member, reason))
+            reason.is_own().then_some((*member, reason))
         };
-        let Some((member, reason)) = std::iter::once(&cause).chain(&self.members).find_map(own_reason) else {
-            return;
-        };
+        if let Some(by) = std::iter::once(&cause).chain(&self.members).find_map(own_reason) {
+            self.enter(to, by, turn);
+        }
+    }
+
+    /// `by` is the member that moved the others, and why.
+    pub(super) fn enter(&mut self, to: State, by: (InstanceId, Reason), turn: &mut Turn<'_>) {
+        let (member, reason) = by;
         let from = std::mem::replace(&mut self.state, to);
         self.epoch = Epoch(self.epoch.0.saturating_add(1));
         let transition = GroupTransition { from, to, reason, member, epoch: self.epoch, at: turn.now };
@@ -242,17 +280,28 @@ impl Group {
         is_anew && self.all(instances, |member| member.deadline(Timer::Return).is_none())
     }
 
-    fn present<'a>(&self, instances: &'a [Instance]) -> impl Iterator<Item = &'a Instance> {
-        self.members.iter().filter_map(|member| instances.get(member.index()))
+    /// A member moves with the others once it has left Init: one that a reload has added does so later than they.
+    pub(super) fn has_joined(&self, member: &Instance) -> bool {
+        self.state == State::Init || member.reason().is_some()
     }
 
-    fn all(&self, instances: &[Instance], holds: impl Fn(&Instance) -> bool) -> bool {
+    /// All that move together.
+    pub(super) fn present<'a>(&self, instances: &'a [Instance]) -> impl Iterator<Item = &'a Instance> {
+        let members = self.members.iter().filter_map(|member| instances.get(member.index()));
+        members.filter(|member| self.has_joined(member))
+    }
+
+    fn are_ready(&self, instances: &[Instance]) -> bool {
+        self.ready > 0 && self.ready == self.present(instances).count()
+    }
+
+    pub(super) fn all(&self, instances: &[Instance], holds: impl Fn(&Instance) -> bool) -> bool {
         self.present(instances).all(holds)
     }
 
-    fn each(&self, instances: &mut [Instance], mut act: impl FnMut(&mut Instance)) -> bool {
+    pub(super) fn each(&self, instances: &mut [Instance], mut act: impl FnMut(&mut Instance)) -> bool {
         for member in &self.members {
-            if let Some(instance) = instances.get_mut(member.index()) {
+            if let Some(instance) = instances.get_mut(member.index()).filter(|it| self.has_joined(it)) {
                 act(instance);
             }
         }

@@ -28,7 +28,7 @@ pub struct Instance {
     priority: Priority,
     pub(super) started: bool,
     /// No event concerns it any more; its number is free.
-    pub(super) removed: bool,
+    removed: bool,
     pub(super) state: State,
     pub(super) epoch: Epoch,
     pub(super) reason: Option<Reason>,
@@ -58,7 +58,8 @@ pub struct Stats {
 }
 
 impl Instance {
-    pub(super) fn new(id: InstanceId, settings: InstanceSettings) -> Self {
+    /// `epoch` is that of earlier instances: what comes after them has a higher one.
+    pub(super) fn new(id: InstanceId, settings: InstanceSettings, epoch: Epoch) -> Self {
         let tracking = Tracking::new(&settings);
         Self {
             id,
@@ -69,7 +70,7 @@ impl Instance {
             started: false,
             removed: false,
             state: State::Init,
-            epoch: Epoch::default(),
+            epoch,
             reason: None,
             since: Timestamp::ZERO,
             timers: Timers::default(),
@@ -87,6 +88,11 @@ impl Instance {
 
     pub fn settings(&self) -> &InstanceSettings {
         &self.settings
+    }
+
+    /// A reload has taken it out; its number is free.
+    pub fn is_removed(&self) -> bool {
+        self.removed
     }
 
     /// The sync group that it moves with.
@@ -220,7 +226,7 @@ impl Instance {
     }
 
     /// Other settings for the same VRID, interface and family. What they do not touch goes on: timers, the master that
-    /// is obeyed, the mastership.
+    /// is obeyed, the mastership. In a group, a Fault that begins or ends is for the group to find.
     pub(super) fn reconfigure(
         &mut self,
         settings: InstanceSettings,
@@ -247,6 +253,20 @@ impl Instance {
     pub(super) fn carry_results(&mut self, known: impl Fn(TrackId) -> Option<i32>) {
         self.tracking.carry(&[], &self.settings.tracks, known);
         self.priority = self.tracking.priority(&self.settings);
+    }
+
+    /// It takes part in the election: it has left Init, and the daemon does not end.
+    pub(super) fn takes_part(&self) -> bool {
+        self.started && self.reason.is_some()
+    }
+
+    /// The configuration has been read again, and the instance moves alone now, maybe since then: a Fault of its group
+    /// is over, and so is the waiting for others.
+    pub(super) fn stand_alone(&mut self, turn: &mut Turn<'_>) {
+        self.reconsider(turn);
+        if self.is_ready() {
+            state::backup::take_over(self, turn);
+        }
     }
 
     /// The configuration knows it no more.

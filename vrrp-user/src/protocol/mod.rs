@@ -19,6 +19,7 @@ mod group;
 mod handover;
 mod instance;
 mod losses;
+mod regroup;
 mod route;
 mod router;
 mod rule;

@@ -25,14 +25,16 @@ const ACTIONS_PER_INSTANCE: usize = 6;
 /// instances in events are ignored.
 #[derive(Debug)]
 pub struct Router {
-    instances: Vec<Instance>,
-    groups: Vec<Group>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) groups: Vec<Group>,
     /// Who tracks what, sorted.
     trackers: Vec<(TrackId, InstanceId)>,
-    deadlines: Deadlines,
+    pub(super) deadlines: Deadlines,
     /// Allocated once for the largest input.
-    actions: VecDeque<Action>,
+    pub(super) actions: VecDeque<Action>,
     away: u64,
+    /// Highest of all that there have been until the latest reload: what is new goes on from there.
+    pub(super) latest: Epoch,
 }
 
 impl Router {
@@ -43,12 +45,14 @@ impl Router {
 
     /// As [`new`](Self::new), with sync groups, which are numbered in the given order too.
     pub fn with_groups(instances: Vec<InstanceSettings>, groups: Vec<GroupSettings>) -> Self {
+        let latest = Epoch::default();
+        let instances = (0..).map(InstanceId).zip(instances);
         let mut instances: Vec<_> =
-            (0..).map(InstanceId).zip(instances).map(|(id, settings)| Instance::new(id, settings)).collect();
+            instances.map(|(id, settings)| Instance::new(id, settings, latest)).collect();
         let groups: Vec<_> = (0..)
             .map(GroupId)
             .zip(groups)
-            .map(|(id, settings)| Group::new(id, settings, &mut instances))
+            .map(|(id, settings)| Group::new(id, settings, latest, &mut instances))
             .collect();
         let mut this = Self {
             trackers: Vec::new(),
@@ -57,6 +61,7 @@ impl Router {
             instances,
             groups,
             away: 0,
+            latest,
         };
         this.index_trackers();
         this
@@ -64,7 +69,7 @@ impl Router {
 
     /// Other settings for an instance, which keeps its state; or a new instance, in Init, under a number that is free
     /// or the next one, which takes part from the next [`Event::Startup`] on. `known` are the latest results of what is
-    /// tracked. Groups are as [`Self::regroup`] has them, which must follow.
+    /// tracked. What this means to a group is found by [`Self::agree`], which must follow.
     pub fn configure(
         &mut self,
         id: InstanceId,
@@ -72,25 +77,29 @@ impl Router {
         known: &[(TrackId, i32)],
         now: Timestamp,
     ) {
-        let is_live = self.instance(id).is_some_and(|instance| !instance.removed);
+        let is_live = self.instance(id).is_some_and(|instance| !instance.is_removed());
         let known = |id| known.iter().find(|(known, _)| *known == id).map(|(_, value)| *value);
         if is_live {
-            self.on(id, now, |instance, turn| instance.reconfigure(settings, known, turn));
+            self.alone(id, now, |instance, turn| instance.reconfigure(settings, known, turn));
         } else if id.index() <= self.instances.len() {
-            let mut instance = Instance::new(id, settings);
+            let mut instance = Instance::new(id, settings, self.note_epochs());
             instance.carry_results(known);
             match self.instances.get_mut(id.index()) {
                 Some(free) => *free = instance,
                 None => self.instances.push(instance),
             }
-            let mut deadlines = Deadlines::new(self.instances.len());
-            for instance in &self.instances {
-                deadlines.set(instance.id().index(), instance.next_timeout());
-            }
-            self.deadlines = deadlines;
+            self.deadlines = Deadlines::new(self.instances.len());
+            self.schedule();
             self.actions.reserve(self.instances.len().saturating_mul(ACTIONS_PER_INSTANCE));
         }
         self.index_trackers();
+    }
+
+    /// Names may change, and come back: whatever has one, its epochs only grow.
+    pub(super) fn note_epochs(&mut self) -> Epoch {
+        let instances = self.instances.iter().map(Instance::epoch);
+        self.latest = instances.chain(self.groups.iter().map(Group::epoch)).fold(self.latest, Epoch::max);
+        self.latest
     }
 
     /// Takes an instance out: a master releases its addresses. Its number is free.
@@ -99,27 +108,9 @@ impl Router {
         self.index_trackers();
     }
 
-    /// The groups from now on. One whose members are those of an earlier one goes on with its state; the members of any
-    /// other must be in Init.
-    pub fn regroup(&mut self, groups: Vec<GroupSettings>) {
-        for instance in &mut self.instances {
-            instance.group = None;
-        }
-        let mut before = std::mem::take(&mut self.groups);
-        for (settings, id) in groups.into_iter().zip((0..).map(GroupId)) {
-            let group = Group::new(id, settings, &mut self.instances);
-            let old = before.iter().position(|old| old.members() == group.members());
-            self.groups.push(match old.map(|index| before.swap_remove(index)) {
-                Some(old) => group.continuing(&old),
-                None => group,
-            });
-        }
-        self.actions.reserve(self.groups.len());
-    }
-
     /// How everything stands, for another process; `None` while something is handed over.
     pub fn stance(&self) -> Option<Vec<(InstanceId, Stance)>> {
-        let present = self.instances.iter().filter(|instance| !instance.removed);
+        let present = self.instances.iter().filter(|instance| !instance.is_removed());
         present.map(|instance| Some((instance.id(), instance.stance()?))).collect()
     }
 
@@ -247,7 +238,7 @@ impl Router {
     }
 
     fn index_trackers(&mut self) {
-        let present = self.instances.iter().filter(|instance| !instance.removed);
+        let present = self.instances.iter().filter(|instance| !instance.is_removed());
         self.trackers.clear();
         self.trackers.extend(
             present.flat_map(|instance| {
@@ -283,6 +274,30 @@ impl Router {
 
     fn on(&mut self, id: InstanceId, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         self.on_index(id.index(), now, act);
+    }
+
+    /// As [`Self::on`], while its group takes no notice of more than an absence.
+    fn alone(&mut self, id: InstanceId, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
+        let Some(instance) = self.instances.get_mut(id.index()) else { return };
+        let away = instance.stats().away;
+        let mut turn = Turn { now, actions: &mut self.actions };
+        act(instance, &mut turn);
+        let absences = instance.stats().away - away;
+        self.away += absences;
+        let group = instance.group().and_then(|group| self.groups.get(group.index()));
+        if let Some(group) = group.filter(|_| absences > 0) {
+            group.listen(&mut self.instances, &mut turn);
+            self.schedule();
+        } else {
+            self.deadlines.set(id.index(), instance.next_timeout());
+        }
+    }
+
+    /// Sets all deadlines.
+    pub(super) fn schedule(&mut self) {
+        for instance in &self.instances {
+            self.deadlines.set(instance.id().index(), instance.next_timeout());
+        }
     }
 
     fn on_index(&mut self, index: usize, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {

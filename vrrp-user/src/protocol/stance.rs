@@ -50,7 +50,7 @@ impl Instance {
 
     /// Goes on from Init. What has changed about its link, its source and what it tracks is found when it starts.
     pub(super) fn resume(&mut self, stance: &Stance, turn: &mut Turn<'_>) {
-        if self.state != State::Init || self.removed {
+        if self.state != State::Init || self.is_removed() {
             return;
         }
         for (track, value) in &stance.results {

@@ -13,8 +13,8 @@ mod hear;
 mod link;
 mod takeover;
 
-use std::collections::BTreeMap;
 use std::io;
+use std::iter;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle};
@@ -38,7 +38,8 @@ use crate::driver::socket::{AdvertSender, Listener};
 use crate::driver::wait::{TIMER, Wait};
 use crate::driver::xdp::{Hook, Ring};
 use crate::protocol::{
-    Action, Epoch, Event, GroupId, GroupSettings, InstanceId, InstanceSettings, Reason, Router, State,
+    Action, Epoch, Event, GroupSettings, Instance, InstanceId, InstanceSettings, Reason, Router, State,
+    TrackId,
 };
 
 /// Inputs, and adverts per source, taken in one turn: what is left waits for the next one, behind due timers.
@@ -287,40 +288,43 @@ impl Engine {
                 *link = Link::default();
             }
         }
-        for Configured { id, settings, charge } in changes.configured {
+        // New ones are there before their groups are, and groups before a member that changes.
+        let is_new = |change: &Configured| self.router.instance(change.id).is_none_or(Instance::is_removed);
+        let (new, changed): (Vec<_>, Vec<_>) = changes.configured.into_iter().partition(is_new);
+        self.configure(new, &changes.known, now);
+        if let Some(groups) = changes.groups {
+            self.regroup(groups);
+        }
+        self.configure(changed, &changes.known, now);
+        let intervals = self.router.instances().iter().map(|it| it.settings().advert_interval.duration());
+        self.coalesce = intervals.min().unwrap_or(Duration::ZERO);
+        // What groups do about it is told under their new names and numbers.
+        self.reports.push(Report::Reconfigured);
+        self.router.agree(now);
+        self.act(None, now);
+        self.router.renew(now);
+        self.act(None, now);
+    }
+
+    fn configure(&mut self, configured: Vec<Configured>, known: &[(TrackId, i32)], now: Timestamp) {
+        for Configured { id, settings, charge } in configured {
             self.command(Command::Charge(id, Box::new(charge)));
             if id.index() == self.links.len() {
                 self.links.push(Link::default());
             }
             self.prepare(id, &settings);
-            self.router.configure(id, settings, &changes.known, now);
+            self.router.configure(id, settings, known, now);
             self.act(None, now);
         }
-        if let Some(groups) = changes.groups {
-            self.regroup(groups);
-        }
-        self.router.renew(now);
-        self.act(None, now);
-        let intervals = self.router.instances().iter().map(|it| it.settings().advert_interval.duration());
-        self.coalesce = intervals.min().unwrap_or(Duration::ZERO);
-        self.reports.push(Report::Reconfigured);
     }
 
-    /// What the board tells of a group goes with it to its other number. It is known by its members, as to the router.
+    /// What the board tells of a group goes with it to its other number.
     fn regroup(&mut self, groups: Vec<GroupSettings>) {
-        let members = |router: &Router, id: GroupId| {
-            let mut members = router.group(id)?.settings().members.clone();
-            members.sort_unstable();
-            Some(members)
-        };
-        let board = Arc::clone(&self.board);
-        let entries = || board.groups.iter().zip((0..).map(GroupId));
-        let known = entries().map_while(|(entry, id)| Some((members(&self.router, id)?, entry.copy())));
-        let mut known: BTreeMap<Vec<InstanceId>, GroupBoard> = known.collect();
-        self.router.regroup(groups);
-        for (entry, id) in entries() {
-            let same = members(&self.router, id).and_then(|members| known.remove(&members));
-            entry.set(&same.unwrap_or_default());
+        let before: Vec<GroupBoard> = self.board.groups.iter().map(GroupBoard::copy).collect();
+        let succeeded = self.router.regroup(groups);
+        for (entry, old) in self.board.groups.iter().zip(succeeded.into_iter().chain(iter::repeat(None))) {
+            let old = old.and_then(|old| before.get(old.index()));
+            entry.set(old.unwrap_or(&GroupBoard::default()));
         }
     }
 

@@ -46,6 +46,9 @@ const GUARD_LOOK: Duration = Duration::from_secs(1);
 /// Until a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
 
+/// Until new instances take part although an interface with a virtual MAC address is not up.
+const MADE_WAIT: Duration = Duration::from_millis(500);
+
 /// Between two looks at whether programs are still attached. No kernel tells.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -105,7 +108,7 @@ impl Interfaces<'_> {
         let mut monitor = Monitor::open()?;
         let mut is_told = delay.is_some();
         let mut start = pin!(tokio::time::sleep(delay.unwrap_or_default()));
-        let (mut started, mut has_new) = (false, false);
+        let (mut started, mut new_since) = (false, None);
         let (mut look, mut looks) = (clock::now() + LOOK, true);
         let mut tracker = tracker(&self.config);
         let mut belongings = belongings(&self.config);
@@ -141,13 +144,19 @@ impl Interfaces<'_> {
             self.bequeath(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain(settled).chain(look_in).chain(mend_in).min();
-            // New instances take part when all about them is told.
-            while has_new && started {
-                has_new = !self.inputs.push(Input::Event(Event::Startup));
-                if has_new {
+            // New instances take part when all about them is told. One that joins a sync group would have it fail by an
+            // interface that was made for it and comes up only a moment later.
+            let made_in = new_since
+                .filter(|_| tracker.awaits_vmacs(monitor.table()))
+                .and_then(|since| MADE_WAIT.checked_sub(clock::now().since(since)));
+            while new_since.is_some() && started && made_in.is_none() {
+                if self.inputs.push(Input::Event(Event::Startup)) {
+                    new_since = None;
+                } else {
                     tokio::time::sleep(RETRY).await;
                 }
             }
+            let again = again.into_iter().chain(made_in).min();
             tokio::select! {
                 changed = monitor.changed() => changed?,
                 lost = paths.lost(&belongings, mend_in.is_some() && !mending.is_stirred()) => {
@@ -173,7 +182,9 @@ impl Interfaces<'_> {
                     Order::Adopt(config, answer) => {
                         let adopted = self.adopt(*config).await;
                         if adopted.is_ok() {
-                            has_new = true;
+                            new_since = Some(clock::now());
+                            // Interfaces that were made for it are there.
+                            monitor.catch_up()?;
                             tracker = self::tracker(&self.config).continuing(&tracker);
                             belongings = self::belongings(&self.config);
                             paths = PathMonitor::open(&belongings)?;

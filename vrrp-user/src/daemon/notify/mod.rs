@@ -83,6 +83,8 @@ struct Voice {
     /// `script_user` of the configuration.
     user: Option<ScriptUser>,
     latest: Option<Occasion>,
+    /// How it has left by a reload, which is told when that is done.
+    removed: Option<(Reason, Epoch)>,
     /// What mail told last: it does not tell the same twice.
     mailed: Option<Word>,
     priority: Priority,
@@ -188,6 +190,7 @@ impl Notifier {
             notify: notify.clone(),
             user,
             latest,
+            removed: None,
             mailed,
             priority,
             lane,
@@ -206,9 +209,12 @@ impl Notifier {
 
     /// Never waits.
     pub fn transition(&mut self, instance: InstanceId, transition: &Transition) {
-        let Some(word) = word_of(transition.to, transition.reason) else { return };
         let Self { instances, outlets, .. } = self;
         let Some(voice) = instances.get_mut(&instance) else { return };
+        let Some(word) = word_of(transition.to, transition.reason) else {
+            voice.removed = Some((transition.reason, transition.epoch));
+            return;
+        };
         let occasion = Occasion {
             word,
             previous: transition.from,
@@ -403,6 +409,7 @@ impl Voice {
             };
             (previous, latest.epoch)
         });
-        Occasion { word, previous, reason: Reason::Shutdown, epoch, priority: self.priority, peer: None }
+        let (reason, epoch) = self.removed.unwrap_or((Reason::Shutdown, epoch));
+        Occasion { word, previous, reason, epoch, priority: self.priority, peer: None }
     }
 }

@@ -61,25 +61,39 @@ impl Monitor {
         let mut changed = false;
         while !changed {
             let mut ready = self.changes.readable_mut().await?;
-            let mut overrun = false;
-            loop {
-                match ready.get_inner_mut().receive(|message, port| self.table.apply_from(&message, port)) {
-                    Ok(true) => changed = true,
-                    Ok(false) => break,
-                    Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => overrun = true,
-                    Err(error) => return Err(error),
-                }
-            }
+            let taken = take(ready.get_inner_mut(), &mut self.requests, &mut self.table);
             ready.clear_ready();
-            if overrun {
-                tracing::warn!("notifications of the kernel were lost; reading all links and addresses");
-                self.table = read(&mut self.requests)?;
-                self.table.forget();
-                changed = true;
-            }
+            changed = taken?;
         }
         Ok(())
     }
+
+    /// Takes in all that has come by now.
+    ///
+    /// # Errors
+    /// Reading failed.
+    pub fn catch_up(&mut self) -> io::Result<()> {
+        take(self.changes.get_mut(), &mut self.requests, &mut self.table).map(|_| ())
+    }
+}
+
+/// Whether anything has come.
+fn take(changes: &mut RouteSocket, requests: &mut RouteSocket, table: &mut Table) -> io::Result<bool> {
+    let (mut changed, mut overrun) = (false, false);
+    loop {
+        match changes.receive(|message, port| table.apply_from(&message, port)) {
+            Ok(true) => changed = true,
+            Ok(false) => break,
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => overrun = true,
+            Err(error) => return Err(error),
+        }
+    }
+    if overrun {
+        tracing::warn!("notifications of the kernel were lost; reading all links and addresses");
+        *table = read(requests)?;
+        table.forget();
+    }
+    Ok(changed || overrun)
 }
 
 fn read(requests: &mut RouteSocket) -> io::Result<Table> {

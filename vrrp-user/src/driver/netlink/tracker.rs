@@ -44,6 +44,7 @@ struct Tracked {
     interface: Arc<str>,
     /// Interfaces with virtual MAC addresses; the instance can do nothing without them.
     vmacs: Vec<Arc<str>>,
+    /// Also where adverts leave from its parent, as another configuration may change that alone.
     sender: Option<Arc<str>>,
     family: Family,
     /// As configured.
@@ -78,7 +79,7 @@ impl Tracker {
                 id,
                 interface: Arc::clone(&settings.interface),
                 vmacs: settings.vmacs.all().map(|vmac| Arc::clone(vmac.name.as_arc())).collect(),
-                sender: settings.vmacs.sender().cloned(),
+                sender: settings.vmacs.own.as_ref().map(|vmac| Arc::clone(vmac.name.as_arc())),
                 family: settings.family,
                 source: settings.source,
                 own: if owner { addresses.collect() } else { HashSet::new() },
@@ -104,6 +105,13 @@ impl Tracker {
         });
         self.links = Debounce::new(delays.iter().cloned().chain(above));
         self
+    }
+
+    /// Whether an interface with a virtual MAC address is not up while its instance's is: it may have been made just now.
+    pub fn awaits_vmacs(&self, table: &Table) -> bool {
+        let is_up = |name: &Arc<str>| table.link(name).is_some_and(|link| link.up);
+        let mut above = self.instances.iter().filter(|instance| is_up(&instance.interface));
+        above.any(|instance| !instance.vmacs.iter().all(is_up))
     }
 
     /// When a link that has changed will have come to rest.

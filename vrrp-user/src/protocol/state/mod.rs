@@ -48,7 +48,7 @@ const YIELDS: &[Reason] =
 /// Every legal move with its reasons. There is no other.
 const MOVES: [(State, State, &[Reason]); 13] = [
     (State::Init, State::Backup, &[Reason::Startup]),
-    (State::Init, State::Master, &[Reason::Owner]),
+    (State::Init, State::Master, &[Reason::Owner, Reason::GroupJoined]),
     (State::Init, State::Fault, FAULTS),
     (State::Backup, State::Master, &[Reason::MasterSilent, Reason::MasterReleased, Reason::Preempted]),
     (State::Backup, State::Fault, FAULTS),
@@ -125,7 +125,7 @@ mod tests {
             .collect();
         let expected = "\
 INIT -> BACKUP: startup
-INIT -> MASTER: owner
+INIT -> MASTER: owner, group_joined
 INIT -> FAULT: link_down, no_source, no_peer, track_down, group_fault
 BACKUP -> MASTER: master_silent, master_released, preempted
 BACKUP -> FAULT: link_down, no_source, no_peer, track_down, group_fault

@@ -1,0 +1,280 @@
+//! Reloads that change sync groups: what has not changed does not notice.
+
+use vrrp_user::protocol::{Event, InstanceId, State};
+
+use super::bench::{Bench, run};
+use crate::setup::Variant;
+
+struct Row {
+    what: &'static str,
+    /// How the two members of the group `G` come to be as they are before the reload.
+    before: &'static str,
+    script: &'static str,
+}
+
+/// `a` and `b` have become masters.
+const MASTERS: &str = "
+    startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+    wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+    epochs 2 2
+";
+
+/// `a` and `b` obey another node.
+const BACKUPS: &str = "
+    startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+    a hear 150 from 120 -> a watch
+    b hear 150 from 120 -> b watch
+    epochs 1 1
+";
+
+/// The link of `b` is down.
+const FAULTS: &str = "
+    startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+    b link down         -> a FAULT group_fault, b FAULT link_down, GROUP FAULT link_down
+";
+
+const ROWS: &[Row] = &[
+    Row {
+        what: "a new member joins a mastership, and the others do not notice",
+        before: MASTERS,
+        script: "
+            reload add c, group G a b c
+            wait 500ms
+            c joins             -> c advert 100, c add, c MASTER group_joined
+            epochs 2 2 3
+            wait 500ms - 1ns
+            wait 1ns            -> a advert 100, b advert 100
+            wait 500ms          -> c advert 100
+            c hear 150 from 120 -> c advert 100, c remove, c watch, c BACKUP higher_priority, a advert 0, a remove, a BACKUP group_yielded, b advert 0, b remove, b BACKUP group_yielded, GROUP BACKUP higher_priority",
+    },
+    Row {
+        what: "a new member waits with those that obey another master",
+        before: BACKUPS,
+        script: "
+            reload add c, group G a b c
+            wait 100ms
+            c joins             -> c BACKUP startup
+            epochs 1 1 2
+            wait a.down - 100ms -> a unwatch, b unwatch
+            wait 100ms          -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, c advert 100, c add, c MASTER master_silent, GROUP MASTER master_silent",
+    },
+    Row {
+        what: "a new member about which something is unknown holds no takeover up",
+        before: BACKUPS,
+        script: "
+            reload add c, group G a b c
+            wait a.down         -> a unwatch, b unwatch, a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            c joins             -> c advert 100, c add, c MASTER group_joined",
+    },
+    Row {
+        what: "a new member waits in Fault with the others",
+        before: FAULTS,
+        script: "
+            reload add c, group G a b c
+            c joins             -> c FAULT group_fault
+            b link up           -> a BACKUP recovered, b BACKUP recovered, c BACKUP recovered, GROUP BACKUP recovered",
+    },
+    Row {
+        what: "a new member that cannot take part takes all with it, and lets them go",
+        before: MASTERS,
+        script: "
+            reload add c, group G a b c
+            c source 100
+            startup             -> c FAULT link_down, a advert 0, a remove, a FAULT group_fault, b advert 0, b remove, b FAULT group_fault, GROUP FAULT link_down
+            c link up           -> a BACKUP recovered, b BACKUP recovered, c BACKUP recovered, GROUP BACKUP recovered",
+    },
+    Row {
+        what: "a member that leaves its group goes on as the master that it is",
+        before: MASTERS,
+        script: "
+            reload group G a
+            epochs 2 2
+            wait 1s - 1ns
+            wait 1ns            -> a advert 100, b advert 100
+            b hear 150 from 120 -> b advert 100, b remove, b watch, b BACKUP higher_priority
+            wait 1s             -> a advert 100",
+    },
+    Row {
+        what: "a member that is taken out of the file releases for itself alone, and comes back with a later epoch",
+        before: MASTERS,
+        script: "
+            reload remove b, group G a -> b advert 0, b remove, b INIT removed
+            wait 1s             -> a advert 100
+            epochs 2 3
+            reload add b, group G a b
+            b joins             -> b advert 100, b add, b MASTER group_joined
+            epochs 2 4",
+    },
+    Row {
+        what: "a member takes the place of another one",
+        before: MASTERS,
+        script: "
+            reload remove a, add c, group G c b -> a advert 0, a remove, a INIT removed
+            wait 1s             -> b advert 100
+            c joins             -> c advert 100, c add, c MASTER group_joined
+            epochs 3 2 4",
+    },
+    Row {
+        what: "all members leave with their group",
+        before: MASTERS,
+        script: "
+            reload remove a, remove b -> a advert 0, a remove, a INIT removed, b advert 0, b remove, b INIT removed, GROUP INIT removed",
+    },
+    Row {
+        what: "a ready member that leaves its group takes over",
+        before: BACKUPS,
+        script: "
+            wait 2s
+            a seen
+            wait b.down - 2s    -> b unwatch
+            reload group G a    -> b advert 100, b add, b MASTER master_silent
+            a seen
+            wait a.down - 1ns   -> b advert 100, b advert 100, b advert 100
+            wait 1ns            -> a unwatch, a advert 100, a add, a MASTER master_silent, GROUP MASTER master_silent",
+    },
+    Row {
+        what: "those that are ready take over when the one that is not leaves their group",
+        before: BACKUPS,
+        script: "
+            wait 2s
+            a seen
+            wait b.down - 2s    -> b unwatch
+            reload group G b    -> b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            a seen",
+    },
+    Row {
+        what: "the cause of a Fault that leaves lets the others go, and takes them with it where it comes back",
+        before: FAULTS,
+        script: "
+            reload group G a    -> a BACKUP recovered, GROUP BACKUP recovered
+            reload group G a b  -> a FAULT group_fault, GROUP FAULT link_down",
+    },
+    Row {
+        what: "members of a group that is deleted go on, each for itself",
+        before: MASTERS,
+        script: "
+            reload no groups
+            wait 1s             -> a advert 100, b advert 100
+            a hear 150 from 120 -> a advert 100, a remove, a watch, a BACKUP higher_priority
+            epochs 3 2",
+    },
+    Row {
+        what: "without its group, a member has only its own causes of Fault",
+        before: FAULTS,
+        script: "
+            reload no groups    -> a BACKUP recovered
+            b link up           -> b BACKUP recovered",
+    },
+    Row {
+        what: "a group under another name goes on",
+        before: MASTERS,
+        script: "
+            reload group H b a
+            epochs 2 2
+            wait 1s             -> a advert 100, b advert 100",
+    },
+    Row {
+        what: "masters that come to be a group go on",
+        before: MASTERS,
+        script: "
+            reload no groups
+            reload group H a b  -> GROUP MASTER master_silent
+            epochs 2 2
+            wait 1s             -> a advert 100, b advert 100",
+    },
+    Row {
+        what: "a master that comes to be in a group with one that obeys another yields",
+        before: MASTERS,
+        script: "
+            reload no groups
+            b hear 150 from 120 -> b advert 100, b remove, b watch, b BACKUP higher_priority
+            reload group H a b  -> a advert 0, a remove, a BACKUP group_yielded, GROUP BACKUP higher_priority
+            a hear 150 from 120 -> a watch",
+    },
+    Row {
+        what: "a master that comes to be in a group with one that is ready takes that along",
+        before: MASTERS,
+        script: "
+            reload add c, add d, group G a b, group H c d
+            c link up
+            c source 100
+            d link up
+            d source 100
+            startup             -> c BACKUP startup, d BACKUP startup, GROUP BACKUP startup
+            wait 1s             -> a advert 100, b advert 100
+            d hear 150 from 120 -> d watch
+            wait c.down - 1s    -> a advert 100, b advert 100, a advert 100, b advert 100
+            reload group G a b c, group H d -> c advert 100, c add, c MASTER master_silent",
+    },
+    Row {
+        what: "a member moves from one mastership to another, and falls with that from then on",
+        before: MASTERS,
+        script: "
+            reload add c, add d, group G a b, group H c d
+            c link up
+            c source 100
+            d link up
+            d source 100
+            startup             -> c BACKUP startup, d BACKUP startup, GROUP BACKUP startup
+            wait c.down         -> a advert 100, b advert 100, a advert 100, b advert 100, a advert 100, b advert 100, c advert 100, c add, c MASTER master_silent, d advert 100, d add, d MASTER master_silent, GROUP MASTER master_silent
+            reload group G a, group H b c d
+            epochs 2 2 4 4
+            d link down         -> b advert 0, b remove, b FAULT group_fault, c advert 0, c remove, c FAULT group_fault, d advert 0, d remove, d FAULT link_down, GROUP FAULT link_down",
+    },
+    Row {
+        what: "a member that moves to a group that obeys another master yields with it",
+        before: MASTERS,
+        script: "
+            reload add c, group G a b, group H c
+            c joins             -> c BACKUP startup, GROUP BACKUP startup
+            c hear 150 from 120 -> c watch
+            reload group G a, group H b c -> b advert 0, b remove, b BACKUP group_yielded
+            wait 1s             -> a advert 100",
+    },
+    Row {
+        what: "a member that fails by its settings takes its group along",
+        before: MASTERS,
+        script: "
+            reload set b peers none, group G a b -> b advert 100, a advert 0, a remove, a FAULT group_fault, b advert 0, b remove, b FAULT no_peer, GROUP FAULT no_peer
+            reload set b peers one, group G a b -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered",
+    },
+    Row {
+        what: "a member that fails by its settings falls alone where it leaves its group with them",
+        before: MASTERS,
+        script: "
+            reload set b peers none, group G a -> b advert 0, b remove, b FAULT no_peer
+            wait 1s             -> a advert 100",
+    },
+    Row {
+        what: "what is new about a member that others can see is said at once",
+        before: MASTERS,
+        script: "
+            reload set b priority 150, group G a b -> b advert 150, b priority 150
+            epochs 2 2",
+    },
+];
+
+#[test]
+fn all_rows_hold() {
+    for row in ROWS {
+        let settings = [Variant::V3Ipv4.settings(), Variant::V3Ipv4.settings()];
+        run(row.what, settings, &format!("{}{}", row.before, row.script));
+    }
+}
+
+#[test]
+fn a_group_goes_on_in_its_epoch_under_any_name_and_with_other_members() {
+    let mut bench = Bench::new([Variant::V3Ipv4.settings(), Variant::V3Ipv4.settings()]);
+    let epoch = |bench: &Bench| bench.groups.last().map(|told| (told.epoch.0, told.from, told.to));
+    bench.handle(&Event::Startup);
+    assert_eq!(epoch(&bench), Some((1, State::Init, State::Backup)));
+    bench.reload("group H a b");
+    bench.handle(&Event::Link(InstanceId(0), false));
+    assert_eq!(epoch(&bench), Some((2, State::Backup, State::Fault)));
+    bench.reload("group H b");
+    assert_eq!(epoch(&bench), Some((3, State::Fault, State::Backup)));
+    // A group that is made later, of the same name or of another one, comes after it.
+    bench.reload("no groups");
+    bench.reload("group G a b");
+    assert_eq!(epoch(&bench), Some((4, State::Init, State::Fault)));
+}

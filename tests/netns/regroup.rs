@@ -1,0 +1,317 @@
+//! Reloads that change sync groups, or settings that are no reason to leave a mastership: what goes on does not notice.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::Output;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vrrp_tests::clock::until;
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::group::{SECOND, second_lan};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::probe::Prober;
+use vrrp_tests::process::Directory;
+
+use crate::ours;
+
+const VIRTUAL_OTHER: &str = "10.77.0.201";
+const VIRTUAL_SECOND: &str = "10.78.0.200";
+
+const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
+
+/// Between the reloads of the two nodes, and after them: several times the patience of a backup.
+const APART: Duration = Duration::from_secs(1);
+
+/// Members on the lab's LAN, 51 and 52, and one on the other, 53; adverts each 100 ms.
+fn member(priority: u8, vrid: u8) -> Instance {
+    let instance = Instance::v3(priority).vrid(vrid);
+    match vrid {
+        51 => instance,
+        52 => instance.addresses(&[&format!("{VIRTUAL_OTHER}/24")]),
+        _ => instance.on(SECOND).addresses(&[&format!("{VIRTUAL_SECOND}/24")]),
+    }
+}
+
+fn name(vrid: u8) -> String {
+    format!("VI_{vrid}")
+}
+
+/// Instances of which some are one group.
+fn config(priority: u8, instances: &[u8], members: &[u8], hook: &str) -> Config {
+    let names: Vec<String> = members.iter().map(|vrid| name(*vrid)).collect();
+    let group =
+        format!("vrrp_sync_group both {{\n    group {{\n        {}\n    }}\n}}\n", names.join("\n        "));
+    let blocks = if members.is_empty() { String::new() } else { group };
+    let instances = instances.iter().map(|vrid| member(priority, *vrid).line(hook)).collect();
+    Config { globals: vec!["script_user root".to_owned()], blocks, instances }
+}
+
+/// All in one group; node 0 has the hook.
+fn settled(instances: &[u8], hook: &str) -> Result<Pair> {
+    let roles = [(200, hook), (100, "")]
+        .map(|(priority, hook)| Role::new(DAEMON, config(priority, instances, instances, hook)));
+    let mut pair = Pair::idle(roles)?;
+    second_lan(&pair.lab)?;
+    pair.start(0)?;
+    pair.start(1)?;
+    pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+    pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
+    until("both daemons to answer", SETTLE, || [0, 1].iter().all(|node| stances(&mut pair, *node).is_ok()))?;
+    Ok(pair)
+}
+
+fn done(output: &Output) -> Result<()> {
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "vrrpx reload: {} {text}", output.status);
+    Ok(())
+}
+
+fn reload(pair: &mut Pair, node: usize, config: &Config) -> Result<()> {
+    done(&pair.running(node)?.reload(&config.to_string())?)
+}
+
+/// State and epoch of each instance of a node, by name.
+fn stances(pair: &mut Pair, node: usize) -> Result<BTreeMap<String, (String, u64)>> {
+    let status = pair.running(node)?.status()?;
+    let instances = status["instances"].as_array().context("no instances")?;
+    let stance = |it: &Value| {
+        let text = |key: &str| it[key].as_str().unwrap_or_default().to_owned();
+        Some((text("name"), (text("state"), it["epoch"].as_u64()?)))
+    };
+    instances.iter().map(|it| stance(it).context("no epoch")).collect()
+}
+
+/// The hook of the instances writes into `told` who is what in which epoch.
+fn hook(directory: &Path) -> Result<String> {
+    let told = directory.join("told");
+    let script = format!("echo \"$VRRPX_INSTANCE $3 $VRRPX_EPOCH\" >> {}\n", told.display());
+    std::fs::write(directory.join("hook.sh"), script)?;
+    Ok(format!("notify \"/bin/sh {}\"", directory.join("hook.sh").display()))
+}
+
+fn told(directory: &Path) -> Vec<(String, String, u64)> {
+    let text = std::fs::read_to_string(directory.join("told")).unwrap_or_default();
+    let line = |line: &str| {
+        let [instance, state, epoch] = line.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        Some((instance.to_owned(), state.to_owned(), epoch.parse().ok()?))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// What of one instance the hooks were told comes in the order of its epochs, none twice.
+fn ensure_growing(told: &[(String, String, u64)]) -> Result<()> {
+    let mut latest: BTreeMap<&str, u64> = BTreeMap::new();
+    for (instance, _, epoch) in told {
+        let before = latest.insert(instance, *epoch).unwrap_or(0);
+        ensure!(*epoch > before, "{instance} is told of epoch {epoch} after {before}: {told:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_member_that_joins_and_leaves_is_noticed_by_no_client() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let directory = Directory::new()?;
+    let hook = hook(directory.path())?;
+    settled(&[51, 52], &hook)?.check(|pair| {
+        let before = [stances(pair, 0)?, stances(pair, 1)?];
+        let clients = [VIRTUAL_V4, VIRTUAL_OTHER]
+            .map(|address| Prober::new(&pair.lab, address.parse::<IpAddr>()?, Duration::from_millis(1)));
+        let clients = clients.into_iter().collect::<Result<Vec<_>>>()?;
+        for all in [&[51, 52, 53][..], &[51, 52][..]] {
+            for (node, priority, hook) in [(0, 200, &*hook), (1, 100, "")] {
+                reload(pair, node, &config(priority, all, all, hook))?;
+                sleep(APART);
+            }
+            let now = [stances(pair, 0)?, stances(pair, 1)?];
+            for (now, before) in now.iter().zip(&before) {
+                let stayed: BTreeMap<_, _> =
+                    now.iter().filter(|(name, _)| before.contains_key(*name)).collect();
+                ensure!(stayed == before.iter().collect(), "{before:?} has become {now:?}");
+            }
+            let third = now.each_ref().map(|now| now.get("VI_53").map(|(state, _)| state.clone()));
+            let expected =
+                all.contains(&53).then(|| ["MASTER", "BACKUP"].map(|state| Some(state.to_owned())));
+            ensure!(third == expected.unwrap_or_default(), "the third member is {third:?}");
+        }
+        for client in &clients {
+            let probes = client.probes();
+            // Those just sent may still be answered.
+            let settled = probes.get(..probes.len().saturating_sub(20)).unwrap_or_default();
+            let lost = settled.iter().filter(|probe| probe.answered.is_none()).count();
+            ensure!(settled.len() > 2000, "only {} questions", settled.len());
+            ensure!(lost == 0, "{lost} of {} questions have no answer", settled.len());
+            ensure!(settled.iter().all(|probe| probe.by == Some(0) && !probe.twice), "another node answers");
+        }
+        ensure_growing(&told(directory.path()))
+    })
+}
+
+/// An instance that leaves and comes back, is made anew under other settings, or is in another group.
+#[test]
+fn epochs_in_hooks_only_grow() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let directory = Directory::new()?;
+    let hook = hook(directory.path())?;
+    let alone = Role::new(DAEMON, config(200, &[51, 52, 53], &[51, 52, 53], &hook));
+    let pair = Pair::idle([alone])?;
+    second_lan(&pair.lab)?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        let vmac = |config: Config| Config {
+            instances: config.instances.into_iter().map(|it| it.line("use_vmac")).collect(),
+            ..config
+        };
+        let files = [
+            config(200, &[51, 52], &[51, 52], &hook),
+            config(200, &[51, 52, 53], &[51, 52], &hook),
+            vmac(config(200, &[51, 52, 53], &[51, 52, 53], &hook)),
+            config(200, &[52, 53], &[], &hook),
+            config(200, &[51, 52, 53], &[53, 51], &hook),
+        ];
+        let are_masters = |pair: &mut Pair, count: usize| {
+            let stances = stances(pair, 0).unwrap_or_default();
+            stances.len() == count && stances.values().all(|(state, _)| state == "MASTER")
+        };
+        until("masters at first", SETTLE, || are_masters(pair, 3))?;
+        for (file, number) in files.iter().zip(1..) {
+            reload(pair, 0, file)?;
+            let what = format!("masters after reload {number}");
+            until(&what, SETTLE, || are_masters(pair, file.instances.len()))?;
+        }
+        let now = stances(pair, 0)?;
+        let is_told = |name: &str, epoch: u64| {
+            told(directory.path()).iter().any(|(instance, _, told)| instance == name && *told == epoch)
+        };
+        until("the hooks", SETTLE, || now.iter().all(|(name, (_, epoch))| is_told(name, *epoch)))?;
+        let told = told(directory.path());
+        ensure!(told.len() > 10, "{told:?}");
+        ensure_growing(&told)
+    })
+}
+
+/// The interface that is made for it comes up only a moment after the reload.
+#[test]
+fn a_member_with_a_virtual_mac_address_joins_a_mastership() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    settled(&[51, 52], "")?.check(|pair| {
+        let before = stances(pair, 0)?;
+        for round in 0..5 {
+            let mut joined = config(200, &[51, 52], &[51, 52, 53], "");
+            joined.instances.push(member(200, 53).line("use_vmac"));
+            reload(pair, 0, &joined)?;
+            let is_master = |pair: &mut Pair| {
+                stances(pair, 0).is_ok_and(|now| now.get("VI_53").is_some_and(|(state, _)| state == "MASTER"))
+            };
+            until("the new member as master", SETTLE, || is_master(pair))?;
+            reload(pair, 0, &config(200, &[51, 52], &[51, 52], ""))?;
+            let now = stances(pair, 0)?;
+            ensure!(now == before, "round {round}: {before:?} has become {now:?}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn adverts_leave_from_another_interface_without_another_election() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let with = |priority: u8, lines: &[&str]| {
+        Config::of(lines.iter().fold(Instance::v3(priority), |instance, line| instance.line(line)))
+    };
+    let base = &["use_vmac", "vmac_xmit_base"][..];
+    let roles = [200, 100].map(|priority| Role::new(DAEMON, with(priority, base)));
+    Pair::settled(roles)?.check(|pair| {
+        let before = stances(pair, 0)?;
+        let since = pair.mark();
+        pair.observer.clear();
+        for lines in [&["use_vmac"][..], base, &["use_vmac"][..]] {
+            reload(pair, 0, &with(200, lines))?;
+            sleep(APART);
+        }
+        ensure!(stances(pair, 0)? == before, "{before:?} has become {:?}", stances(pair, 0)?);
+        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
+        let silence = pair.observer.longest_silence(since);
+        ensure!(silence.is_some_and(|it| it < Duration::from_millis(200)), "adverts are {silence:?} apart");
+        Ok(())
+    })
+}
+
+/// Each of these lines is taken in and out again by a reload of a master that has no peer.
+const LINES: &[&str] = &[
+    "accept",
+    "no_accept",
+    "advert_int 0.2",
+    "auth_hmac {\n        key 1 0123456789abcdef0123456789abcdef\n        active_key 1\n    }",
+    "check_unicast_src",
+    "checksum plain",
+    "debug 2",
+    "dont_track_primary",
+    "down_timer_adverts 5",
+    "garp_master_delay 1",
+    "garp_master_refresh 1",
+    "handover strict",
+    "higher_prio_send_advert",
+    "lower_prio_no_advert",
+    "mcast_dst_ip 224.0.0.118",
+    "mcast_src_ip 10.77.0.1",
+    "nopreempt",
+    "notify_master /bin/true",
+    "preempt_delay 5",
+    "priority 150",
+    "state BACKUP",
+    "track_interface {\n        lan1\n    }",
+    "track_interface {\n        lan1 weight 20\n    }",
+    "track_script {\n        alive\n    }",
+    "unicast_peer {\n        10.77.0.2\n    }",
+    "unicast_src_ip 10.77.0.1\n    unicast_peer {\n        10.77.0.2\n    }",
+    "version 2\n    advert_int 1",
+    "virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }",
+    "virtual_routes {\n        198.51.100.0/24 via 10.77.0.2\n    }",
+    "virtual_rules {\n        from 198.51.100.0/24 lookup main priority 700\n    }",
+];
+
+#[test]
+fn no_setting_costs_the_mastership_without_need() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let with = |line: &str| Config {
+        globals: vec!["script_user root".to_owned()],
+        blocks: "vrrp_script alive {\n    script \"/bin/true\"\n    interval 1\n}\n".to_owned(),
+        instances: vec![Instance::v3(200).line(line)],
+    };
+    let pair = Pair::idle([Role::new(DAEMON, with(""))])?;
+    second_lan(&pair.lab)?;
+    pair.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        let before = stances(pair, 0)?;
+        let mut refused = Vec::new();
+        for line in LINES {
+            if let Err(error) = reload(pair, 0, &with(line)) {
+                refused.push(format!("{line}: {error:#}"));
+                continue;
+            }
+            sleep(Duration::from_millis(150));
+            let inside = stances(pair, 0)?;
+            reload(pair, 0, &with(""))?;
+            let after = stances(pair, 0)?;
+            ensure!([&inside, &after] == [&before; 2], "{line}: {before:?}, {inside:?}, {after:?}");
+        }
+        ensure!(refused.is_empty(), "{refused:#?}");
+        Ok(())
+    })
+}

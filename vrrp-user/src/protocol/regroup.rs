@@ -1,0 +1,158 @@
+//! Other sync groups for instances that run, by a reload.
+//!
+//! Enters: the groups of another configuration, whose instances are configured already. Leaves: members of each group
+//! in one state, by as few transitions as there can be. Absent: what a member hears or tracks, see [`super::group`].
+//!
+//! Members that go on in the state that all have notice nothing. Where they differ, the rule is that of an event: a cause
+//! of Fault keeps all in Fault, and one that obeys another master keeps all from being one. A new member waits in Init
+//! until all about it is known, while the others go on, and then follows them: into a mastership too, as the node that is
+//! master of the other members is to be master of this one.
+//!
+//! An instance that is left without a group goes on as what it is.
+
+use std::cmp::Reverse;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::action::{Reason, State};
+use super::group::Group;
+use super::instance::Instance;
+use super::router::Router;
+use super::settings::GroupSettings;
+use super::state::{self, Turn, backup};
+use super::units::{GroupId, InstanceId};
+
+impl Router {
+    /// The groups from now on, of instances that are there; [`Self::agree`] must follow. A group goes on from an
+    /// earlier one, that of its name or else the one that it shares most members with. Returns those, group by group.
+    pub fn regroup(&mut self, groups: Vec<GroupSettings>) -> Vec<Option<GroupId>> {
+        for instance in &mut self.instances {
+            instance.group = None;
+        }
+        let latest = self.note_epochs();
+        let before = std::mem::take(&mut self.groups);
+        let succeeded = self.succeeded(&before, &groups);
+        for ((settings, id), old) in groups.into_iter().zip((0..).map(GroupId)).zip(&succeeded) {
+            let group = Group::new(id, settings, latest, &mut self.instances);
+            let old = old.and_then(|old| before.get(old.index()));
+            self.groups.push(match old {
+                Some(old) => group.continuing(old),
+                None => group,
+            });
+        }
+        self.actions.reserve(self.groups.len());
+        succeeded
+    }
+
+    /// The configuration was read again, and everything is as it is in it: groups come to one state, and instances that
+    /// have none any more go on for themselves.
+    pub fn agree(&mut self, now: Timestamp) {
+        let mut turn = Turn { now, actions: &mut self.actions };
+        for instance in self.instances.iter_mut().filter(|instance| instance.group().is_none()) {
+            instance.stand_alone(&mut turn);
+        }
+        for group in &mut self.groups {
+            group.agree(&mut self.instances, &mut turn);
+        }
+        self.schedule();
+    }
+
+    /// For each group the earlier one that it goes on from.
+    fn succeeded(&self, before: &[Group], groups: &[GroupSettings]) -> Vec<Option<GroupId>> {
+        let is_shared = |old: &Group, id: &InstanceId| {
+            let takes_part = self.instance(*id).is_some_and(Instance::takes_part);
+            takes_part && old.members().contains(id)
+        };
+        let mut pairs = Vec::new();
+        for (group, index) in groups.iter().zip(0_usize..) {
+            for old in before {
+                let shared = group.members.iter().filter(|id| is_shared(old, id)).count();
+                if shared > 0 {
+                    let is_same_name = group.name == old.settings().name;
+                    pairs.push((Reverse((is_same_name, shared)), index, old.id()));
+                }
+            }
+        }
+        pairs.sort_unstable();
+        let mut succeeded = vec![None; groups.len()];
+        for (_, index, old) in pairs {
+            let is_free = !succeeded.contains(&Some(old));
+            if let Some(place) = succeeded.get_mut(index).filter(|place| place.is_none() && is_free) {
+                *place = Some(old);
+            }
+        }
+        succeeded
+    }
+}
+
+impl Group {
+    /// Brings its members to one state, whatever has been configured.
+    fn agree(&mut self, instances: &mut [Instance], turn: &mut Turn<'_>) {
+        let before = self.state;
+        let has_begun = self.present(instances).any(Instance::takes_part);
+        if has_begun {
+            if before == State::Init {
+                // Of any other state, members in Init are still to join.
+                self.state = State::Backup;
+            }
+            for member in self.waiting(instances) {
+                if let Some(member) = instances.get_mut(member.index())
+                    && let Some(reason) = member.faults().reason()
+                {
+                    state::go(member, State::Fault, reason, None, turn);
+                }
+            }
+            self.unite(instances, turn);
+        } else if self.all(instances, Instance::may_leave_init) {
+            self.begin(instances, turn);
+        }
+        let cause = self.present(instances).find(|member| member.reason().is_some_and(Reason::is_own));
+        let cause = cause.or_else(|| self.present(instances).next()).map(Instance::id);
+        self.state = before;
+        let Some(cause) = cause else { return };
+        self.follow(cause, instances, turn);
+        for member in self.waiting(instances) {
+            self.join(member, instances, turn);
+        }
+        self.ready = self.present(instances).filter(|member| member.is_ready()).count();
+    }
+
+    /// Those that are still to join, and that nothing keeps from it.
+    fn waiting(&self, instances: &[Instance]) -> Vec<InstanceId> {
+        let members = self.members().iter().filter_map(|member| instances.get(member.index()));
+        let waiting = members.filter(|member| !self.has_joined(member) && member.may_leave_init());
+        waiting.map(Instance::id).collect()
+    }
+
+    /// Enters the state in which its members are.
+    fn follow(&mut self, cause: InstanceId, instances: &[Instance], turn: &mut Turn<'_>) {
+        let Some(member) = instances.get(cause.index()) else { return };
+        if member.state() != self.state
+            && let Some(reason) = member.reason()
+        {
+            self.enter(member.state(), (cause, reason), turn);
+        }
+    }
+
+    fn unite(&self, instances: &mut [Instance], turn: &mut Turn<'_>) {
+        if self.present(instances).any(|member| member.faults().reason().is_some()) {
+            self.fail(instances, turn);
+            return;
+        }
+        let are_owners = self.all(instances, |member| member.priority().is_owner());
+        let recovered = if are_owners { State::Master } else { State::Backup };
+        self.each(instances, |member| {
+            if member.state() == State::Fault {
+                state::go(member, recovered, Reason::Recovered, None, turn);
+            }
+        });
+        let is_idle = |member: &Instance| member.state() == State::Backup && !member.is_ready();
+        let has_idle = self.present(instances).any(is_idle);
+        self.each(instances, |member| match member.state() {
+            State::Backup if !has_idle => backup::take_over(member, turn),
+            // As with one that yields: there may be no heir yet.
+            State::Master if has_idle => state::go(member, State::Backup, Reason::GroupYielded, None, turn),
+            _ => {}
+        });
+    }
+}
