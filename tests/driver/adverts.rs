@@ -101,6 +101,22 @@ fn version_3_reaches_the_group_without_a_route() {
     assert_eq!(tap.next(arrived), expected(0));
 }
 
+/// R15.
+#[test]
+fn a_link_local_address_is_sent_first() {
+    let Some(cable) = Cable::new() else { return };
+    cable.left.ip("addr add fe80::1/64 dev eth0 nodad").unwrap();
+    let tap = Tap::new(&cable.right);
+    let written = settings(&["fd77::100", "fe80::77", "fd77::101"]);
+    assert!(send(&cable.left, &written, "fe80::1", Priority(120)).is_empty());
+    let addresses = ["fe80::77", "fd77::100", "fd77::101"];
+    let octets: Vec<u8> = addresses
+        .iter()
+        .flat_map(|address| address.parse::<std::net::Ipv6Addr>().unwrap().octets())
+        .collect();
+    assert_eq!(tap.next(arrived).message[6..], octets);
+}
+
 /// V02, W02.
 #[test]
 fn version_2_carries_the_password() {

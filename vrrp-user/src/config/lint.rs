@@ -193,11 +193,15 @@ fn link_local_first(instance: &InstanceDraft, strict: bool, report: &mut Report)
         report
             .error(at, "strict mode: the first IPv6 address must be link-local (RFC 9568 §5.2.9)")
             .help("write one such as `fe80::1/64` before it, the same on all nodes");
-    } else if instance.peers.is_empty() {
+    } else if instance.peers.is_empty() && !instance.addresses.iter().any(is_link_local) {
         report
-            .warning(at, "the first IPv6 address should be link-local (RFC 9568 §5.2.9)")
+            .warning(at, "one IPv6 address should be link-local, which is advertised first (RFC 9568 §5.2.9)")
             .help("other routers may refuse the adverts; keepalived takes them");
     }
+}
+
+fn is_link_local(address: &AddressDraft) -> bool {
+    matches!(address.address.value, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// The effective priority stays within 1–254, so a weight that would carry it further has less effect than written.

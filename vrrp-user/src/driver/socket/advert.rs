@@ -62,7 +62,11 @@ impl Outgoing {
         };
         let dialect = dialect(settings, settings.version)?;
         let second = settings.also_v2.then(|| self::dialect(settings, Version::V2)).transpose()?;
-        let addresses = settings.addresses.advertised.iter().map(|address| address.address).collect();
+        let addresses = settings.addresses.advertised.iter().map(|address| address.address);
+        // RFC 9568 §5.2.9: a link-local one comes first. Apart from that the order means nothing.
+        let (mut addresses, others): (Vec<_>, Vec<_>) =
+            addresses.partition(|address| is_link_local(*address));
+        addresses.extend(others);
         let (vrid, checksum) = (settings.vrid, settings.checksum);
         let outgoing = Self { vrid, dialect, second, addresses, checksum, ifindex, source, destinations };
         outgoing.advert(dialect, settings.priority)?;
@@ -137,6 +141,10 @@ struct ControlV4 {
 struct ControlV6 {
     info: Control<in6_pktinfo>,
     ttl: Control<c_int>,
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 impl AdvertSender {
