@@ -188,14 +188,15 @@ fn strangers_are_remembered_as_far_as_there_is_room() {
         let maps = stand.program.maps();
         let carp = [&[0x21, VRID, 0, 7][..], &[0; 32]].concat();
         stand.run(&advert(V2, 1).payload(carp));
+        stand.run(&advert(V2, 1).payload([0; 100]));
         stand.run(&advert(V3_IPV6, 1));
         let other = advert(V3_IPV4, 1).byte(1, VRID + 1);
         stand.run(&other);
         stand.run(&other);
         let found = maps.strangers();
-        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(found.len(), 4, "{found:?}");
         let heard = |family, vrid| found[&InstanceKey::new(LOOPBACK, 0, family, vrid)];
-        assert_eq!(heard(Family::V4, VRID).version, Stranger::CARP);
+        assert_eq!((heard(Family::V4, VRID).version, heard(Family::V4, 0).version), (Stranger::CARP, 0));
         assert_eq!((heard(Family::V6, VRID).version, heard(Family::V6, VRID).adverts), (3, 1));
         let twice = heard(Family::V4, VRID + 1);
         assert_eq!((twice.version, twice.adverts, twice.source[..4].to_vec()), (3, 2, vec![192, 0, 2, 1]));
@@ -204,7 +205,7 @@ fn strangers_are_remembered_as_far_as_there_is_room() {
         };
         assert_eq!(claims(Family::V4, VRID + 1, 4), [other.build()[42..46].to_vec()]);
         assert_eq!(claims(Family::V6, VRID, 16), [advert(V3_IPV6, 1).build()[62..78].to_vec()]);
-        assert!(claims(Family::V4, VRID, 4).is_empty(), "CARP says none");
+        assert!(claims(Family::V4, VRID, 4).is_empty() && claims(Family::V4, 0, 4).is_empty(), "no VRRP");
         for count in [2, 3, 8, 20] {
             let longer = advert(V3_IPV4, count).byte(1, VRID + 1);
             stand.run(&longer);

@@ -33,7 +33,8 @@ pub struct Stranger {
 const _: () = assert!(size_of::<Stranger>() == 40 + STRANGER_ADDRESSES);
 
 impl Stranger {
-    pub const CARP: u8 = 0;
+    /// No version: that has 4 bits.
+    pub const CARP: u8 = 16;
 
     pub const NONE: Self = Self {
         last_seen: 0,
@@ -68,9 +69,9 @@ impl Stranger {
         }
     }
 
-    /// The first addresses that it says it has, each of `length` bytes; none of CARP, which says none.
+    /// The first addresses that it says it has, each of `length` bytes; none of what is no VRRP.
     pub fn claimed(&self, length: usize) -> impl Iterator<Item = &[u8]> {
-        let count = if self.version == Self::CARP { 0 } else { usize::from(self.count) };
+        let count = if matches!(self.version, 2 | 3) { usize::from(self.count) } else { 0 };
         self.addresses.chunks_exact(length.max(1)).take(count)
     }
 }

@@ -69,7 +69,7 @@ pub struct Stranger {
     /// `ipv4` or `ipv6`.
     pub family: String,
     pub vrid: u8,
-    /// `carp`, or `vrrp` and the version.
+    /// `carp`, `vrrp2`, `vrrp3`, or `unknown` for what says that it is none of them.
     pub kind: String,
     /// Of the latest advert.
     pub source: String,

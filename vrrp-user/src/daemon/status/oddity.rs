@@ -76,9 +76,31 @@ fn stranger(key: InstanceKey, entry: &Entry, now: Timestamp) -> Stranger {
         vlan: key.vlan,
         family: family(of).to_owned(),
         vrid: key.vrid,
-        kind: if entry.version == Entry::CARP { "carp".to_owned() } else { format!("vrrp{}", entry.version) },
+        kind: kind(entry.version),
         source: narrow(of, entry.source).to_string(),
         adverts: entry.adverts,
         last_advert_seconds: now.since(Timestamp::from_nanos(entry.last_seen)).as_secs_f64(),
+    }
+}
+
+/// The protocol number is not VRRP's alone, and there may be rubbish under it.
+fn kind(version: u8) -> String {
+    match version {
+        Entry::CARP => "carp".to_owned(),
+        2 | 3 => format!("vrrp{version}"),
+        _ => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_version_is_not_called_carp() {
+        assert_eq!(
+            [0, 1, 2, 3, 15, Entry::CARP].map(kind),
+            ["unknown", "unknown", "vrrp2", "vrrp3", "unknown", "carp"]
+        );
     }
 }
