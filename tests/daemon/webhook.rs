@@ -74,7 +74,8 @@ async fn each_change_is_posted_in_order_with_all_that_is_known() {
     let expected = json!({
         "event": "transition", "time": null, "router_id": "node1", "kind": "instance", "name": "a",
         "state": "BACKUP", "previous": "MASTER", "reason": "higher_priority", "priority": 100, "epoch": 7,
-        "peer": "10.0.0.2", "interface": "eth0", "vrid": 51, "addresses": ["192.0.2.51/24"], "skipped": 0,
+        "peer": "10.0.0.2", "detail": null, "interface": "eth0", "vrid": 51, "addresses": ["192.0.2.51/24"],
+        "skipped": 0,
         "text": "node1: a is BACKUP, was MASTER (higher_priority, peer 10.0.0.2)",
     });
     assert_eq!(first, expected);
