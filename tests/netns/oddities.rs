@@ -2,12 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use vrrp_ebpf::wire::ChecksumForm;
 use vrrp_tests::clock::{poll, until};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::ours;
+use crate::peers::{forge_one, peers, steady};
 
 const SUBJECT: Daemon = Daemon::Vrrpx(Mode::Auto);
 
@@ -100,16 +102,23 @@ fn strangers_are_named() -> Result<()> {
     })
 }
 
-/// P21: node 2 tells how it hears the heir.
+/// P21: node 2 tells how it hears the heir, to which a third router has sent one advert of the other form since the
+/// master became steady.
 #[test]
 fn the_checksum_is_answered_as_it_was_heard() -> Result<()> {
     if !ours() {
         return Ok(());
     }
-    for form in ["plain", "pseudo"] {
+    for (form, other) in [("plain", ChecksumForm::Pseudo), ("pseudo", ChecksumForm::Plain)] {
         let master = Instance::v3(200).line(&format!("checksum {form}"));
         let heir = Instance::v3(100).line("checksum auto");
         Pair::settled([role(master), role(heir), role(Instance::v3(50))])?.check(|pair| {
+            forge_one(pair, 1, 10, other)?;
+            until("the third router", SETTLE, || {
+                peers(pair).is_ok_and(|it| it.iter().any(|it| it == "10.77.9.1"))
+            })?;
+            let before = steady(pair)?;
+            until("an advert of the master", SETTLE, || steady(pair).is_ok_and(|it| it > before))?;
             pair.die(0)?;
             pair.wait_for_master(1)?;
             // The wire is ahead of what a daemon shows.

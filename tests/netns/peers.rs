@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::advert::{AdvertRepr, Dialect};
+use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::malformed::Forger;
@@ -55,26 +55,28 @@ fn eight_forged_sources_do_not_hide_the_master() -> Result<()> {
 
 /// An advert of priority 1 of each of eight routers that there are not.
 fn forge(pair: &Pair, centiseconds: u16) -> Result<()> {
-    let forger = Forger::new(&pair.lab.client, 51)?;
+    (1..=8).try_for_each(|host| forge_one(pair, host, centiseconds, ChecksumForm::Pseudo))
+}
+
+/// An advert of priority 1 of 10.77.9.`host`.
+pub(crate) fn forge_one(pair: &Pair, host: u8, centiseconds: u16, form: ChecksumForm) -> Result<()> {
     let listed = addresses(Family::V4, 1);
     let dialect = Dialect::V3 { family: Family::V4, centiseconds };
     let advert = AdvertRepr::new(51, 1, dialect, &listed)?;
-    for host in 1..=8 {
-        let source = Ipv4Addr::new(10, 77, 9, host);
-        forger.send_frame(&Frame::to_group(Family::V4).source(source.into()).advert(&advert).build())?;
-    }
-    Ok(())
+    let source = Ipv4Addr::new(10, 77, 9, host);
+    let frame = Frame::to_group(Family::V4).source(source.into()).advert(&advert).checksum(form);
+    Forger::new(&pair.lab.client, 51)?.send_frame(&frame.build())
 }
 
 /// Addresses of the peers that node 1 knows.
-fn peers(pair: &mut Pair) -> Result<Vec<String>> {
+pub(crate) fn peers(pair: &mut Pair) -> Result<Vec<String>> {
     let status = pair.running(1)?.status()?;
     let peers = status["instances"][0]["peers"].as_array().context("no peers")?;
     Ok(peers.iter().filter_map(|peer| peer["address"].as_str()).map(str::to_owned).collect())
 }
 
 /// Adverts that did not wake node 1.
-fn steady(pair: &mut Pair) -> Result<u64> {
+pub(crate) fn steady(pair: &mut Pair) -> Result<u64> {
     let status = pair.running(1)?.status()?;
     let received = status["instances"][0]["counters"]["received"].as_array().context("no counters")?;
     let is_steady = |count: &&Value| count["word"] == "steady";

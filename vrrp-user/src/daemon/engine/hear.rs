@@ -197,9 +197,14 @@ impl Engine {
 
     /// What the watched master has sent since the last look comes before whatever may end the watch.
     fn catch_up(&mut self, instance: InstanceId, now: Timestamp) {
-        if let Some(seen) = self.maps.last_seen(instance.0) {
-            self.router.handle(&Event::Seen(instance, seen), now);
+        let Some(seen) = self.maps.last_seen(instance.0) else { return };
+        let latest = self.router.instance(instance).and_then(Instance::latest_heard);
+        if latest.is_none_or(|latest| latest < seen)
+            && let Some(form) = self.maps.watched_form(instance.0)
+        {
+            self.answer_form(instance, form);
         }
+        self.router.handle(&Event::Seen(instance, seen), now);
     }
 
     /// The same of every watched master.

@@ -153,6 +153,12 @@ impl Maps {
         (length != 0).then(|| Timestamp::from_nanos(last_seen.load(Ordering::Relaxed)))
     }
 
+    /// Form of the checksum of the watched advert, over IPv4.
+    pub fn watched_form(&self, slot: u32) -> Option<ChecksumForm> {
+        let peer = self.watch.read(slot)?.peer;
+        Some(ChecksumForm::of(self.peer(slot, peer)?.checksum))
+    }
+
     /// Adverts that were equal to the watched one.
     pub fn watch_hits(&self, slot: u32) -> u64 {
         // SAFETY: as in `last_seen`.
