@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
@@ -84,9 +85,15 @@ pub(crate) struct Lane {
 #[derive(Debug)]
 pub(crate) struct Ended(oneshot::Receiver<()>);
 
+impl Ended {
+    pub(crate) fn has_come(&mut self) -> bool {
+        self.0.try_recv() == Err(TryRecvError::Closed)
+    }
+}
+
 impl Lane {
     /// Must be called within a runtime.
-    pub(crate) fn start(hooks: Hooks, before: Option<Ended>, running: &mut Tasks) -> Self {
+    pub(crate) fn start(hooks: Hooks, before: Vec<Ended>, running: &mut Tasks) -> Self {
         let (told, hears) = watch::channel(Waiting::default());
         let (ends, ended) = oneshot::channel();
         running.spawn(async move {
@@ -156,10 +163,10 @@ impl Hooks {
         Ok(some.iter().any(|job| job.is_some()).then_some(hooks))
     }
 
-    /// One occasion after the other, until nobody can bring a further one and none is waiting. Begins when the lane of
-    /// an earlier configuration has ended.
-    pub(crate) async fn run(self, mut told: watch::Receiver<Waiting>, before: Option<Ended>) {
-        if let Some(Ended(before)) = before {
+    /// One occasion after the other, until nobody can bring a further one and none is waiting. Begins when the lanes of
+    /// earlier configurations have ended.
+    pub(crate) async fn run(self, mut told: watch::Receiver<Waiting>, before: Vec<Ended>) {
+        for Ended(before) in before {
             tokio::select! {
                 _ = before => {}
                 () = stop_overdue(told.clone()) => {}

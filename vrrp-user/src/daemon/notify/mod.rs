@@ -6,8 +6,8 @@
 //! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
 //! general one. While a command runs, only the latest transition waits, so a slow hook learns where things stand and
 //! not the whole way there; a contest waits behind the transition that it follows, and is void with the next one. A
-//! reload that changes the hooks lets the lane of before come to its end first. At the end of the daemon everyone is
-//! told `STOP`.
+//! reload that changes the hooks lets the lane of before come to its end first, and so does the return of an instance
+//! or a group that an earlier reload removed. At the end of the daemon everyone is told `STOP`.
 
 pub(crate) mod errand;
 pub mod fifo;
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use self::fifo::{Fifos, Line, Word};
-use self::hooks::{Hooks, Lane, Occasion, Subject};
+use self::hooks::{Ended, Hooks, Lane, Occasion, Subject};
 use self::mail::Mailer;
 use self::webhook::Webhooks;
 use super::notice::PeerNews;
@@ -48,10 +48,21 @@ const GROUP_PRIORITY: Priority = Priority(0);
 pub struct Notifier {
     instances: BTreeMap<InstanceId, Voice>,
     groups: Vec<Voice>,
+    /// Lanes of instances and groups that reloads removed, while their last hooks run.
+    departed: Vec<Departed>,
     outlets: Outlets,
     running: Tasks,
     node: Arc<str>,
     record: Arc<Record>,
+}
+
+/// The lane of an instance or a group that a reload removed.
+#[derive(Debug)]
+struct Departed {
+    /// `INSTANCE` or `GROUP`.
+    kind: &'static str,
+    name: Arc<str>,
+    ended: Ended,
 }
 
 /// Who is told by a line, without waiting.
@@ -105,7 +116,7 @@ impl Notifier {
             webhooks: Webhooks::new(&record),
         };
         let (instances, groups, running) = (BTreeMap::new(), Vec::new(), Tasks::default());
-        let mut this = Self { instances, groups, outlets, running, node, record };
+        let mut this = Self { instances, groups, departed: Vec::new(), outlets, running, node, record };
         this.settle(config)?;
         Ok(this)
     }
@@ -120,7 +131,9 @@ impl Notifier {
             self.instances.keys().copied().filter(|id| config.instance(*id).is_none()).collect();
         for id in deleted {
             self.deleted(id);
-            self.instances.remove(&id);
+            if let Some(voice) = self.instances.remove(&id) {
+                self.depart(voice);
+            }
         }
         let groups = config.groups.iter().map(|group| Arc::clone(&group.settings.name));
         self.record.keep_groups(groups.collect());
@@ -153,7 +166,15 @@ impl Notifier {
             let voice = self.voice(Subject::Group(id), name, &group.notify, &config.globals, old)?;
             self.groups.push(voice);
         }
+        before.into_iter().for_each(|voice| self.depart(voice));
+        self.departed.retain_mut(|departed| !departed.ended.has_come());
         Ok(())
+    }
+
+    fn depart(&mut self, voice: Voice) {
+        let (kind, name) = (voice.subject.as_str(), voice.name);
+        let departed = voice.lane.map(|lane| Departed { kind, name, ended: lane.close() });
+        self.departed.extend(departed);
     }
 
     /// A voice that goes on where it was; its lane too, unless its hooks have changed.
@@ -173,9 +194,15 @@ impl Notifier {
         let lane = match old {
             Some(old) if is_same(&old) => old.lane,
             old => {
-                let before = old.and_then(|old| old.lane).map(Lane::close);
+                if let Some(old) = old {
+                    self.depart(Voice { name: Arc::clone(name), ..old });
+                }
                 let hooks = Hooks::new(subject, name, notify, globals, &self.node, &self.record)?;
-                hooks.map(|hooks| Lane::start(hooks, before, &mut self.running))
+                hooks.map(|hooks| {
+                    let is_same = |it: &mut Departed| it.kind == subject.as_str() && it.name == *name;
+                    let before = self.departed.extract_if(.., is_same).map(|departed| departed.ended);
+                    Lane::start(hooks, before.collect(), &mut self.running)
+                })
             }
         };
         Ok(Voice {
