@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vrrp_ebpf::wire::Reject;
 use vrrp_ebpf::wire::address::widen;
-use vrrp_user::daemon::status::{Status, table};
+use vrrp_user::daemon::status::{Instance, Status, Verdict, View, overview, table};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::InstanceId;
 
@@ -31,7 +31,11 @@ fn the_json_says_what_the_sources_hold() {
     assert_eq!(first["epoch"], 3);
     assert_eq!(first["priority"], json!({"configured": 100, "effective": 80}));
     assert_eq!(first["master"], "10.0.0.2");
-    assert_eq!(first["addresses"], json!(["192.0.2.51/24"]));
+    assert_eq!(first["addresses"], json!([{"address": "192.0.2.51/24", "set": false, "interface": null}]));
+    assert_eq!(
+        (&first["why"], &first["faults"]),
+        (&json!("10.0.0.2 is master: 150 against our 80"), &json!([]))
+    );
     assert_eq!(
         first["tracks"],
         json!([{"name": "check", "kind": "script", "weight": -20, "reverse": false, "up": null}])
@@ -74,6 +78,65 @@ fn the_json_says_what_the_sources_hold() {
         (&second["state"], &second["since"], &second["master"]),
         (&json!("INIT"), &Value::Null, &Value::Null)
     );
+}
+
+#[test]
+fn the_overview_has_80_columns_and_says_why() {
+    let status = filled().status();
+    let text = overview(&status, View::default());
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for expected in [
+        "node1 vrrpx",
+        "INSTANCE STATE SINCE WHY",
+        "VI_1 BACKUP 1m 30s 10.0.0.2 is master: 150 against our 80",
+        "192.0.2.51/24 at 10.0.0.2, last advert",
+        "priority 80 instead of 100",
+        "VI \"2\" INIT - starting",
+        "! VI_1: 10.0.0.3 is not heard: the checksum of its adverts is wrong in every known form",
+    ] {
+        assert!(words.contains(expected), "{expected}:\n{text}");
+    }
+    assert!(!text.contains('\x1b') && !text.contains("realtime") && !text.contains("pending"), "{text}");
+    assert_eq!(status.verdict(), Verdict::Look);
+    let coloured = overview(&status, View { colours: true, ..View::default() });
+    assert!(coloured.contains("\x1b[33m!\x1b[0m VI_1: "), "{coloured}");
+}
+
+/// With hundreds of instances those that need a look are not lost among the others.
+#[test]
+fn many_instances_are_counted_and_those_with_a_problem_shown() {
+    let mut status = filled().status();
+    let first = status.instances.remove(0);
+    let well = Instance { rejected: Vec::new(), ..first.clone() };
+    let named = |name: String| Instance { name, ..well.clone() };
+    status.instances = (0..249).map(|number| named(format!("other{number}"))).collect();
+    status.instances.push(Instance {
+        state: "FAULT".to_owned(),
+        why: "the link of eth0 is down".to_owned(),
+        ..named("late".to_owned())
+    });
+    let text = overview(&status, View::default());
+    assert!(text.contains("\n250 instances: 249 BACKUP, 1 FAULT\n"), "{text}");
+    assert!(text.contains("the link of eth0 is down") && !text.contains("other7"), "{text}");
+    assert!(text.contains("249 others are as they should be: vrrpx status --all"), "{text}");
+    assert!(text.lines().count() < 12, "{text}");
+    assert_eq!(status.verdict(), Verdict::Bad);
+    assert!(overview(&status, View { all: true, ..View::default() }).contains("other7"));
+}
+
+#[test]
+fn one_instance_or_group_is_taken_out_of_a_status() {
+    let status = filled().status();
+    assert_eq!((status.state_of("VI_1"), status.state_of("both")), (Some("BACKUP"), Some("FAULT")));
+    assert_eq!(status.state_of("VI_3"), None);
+    let names =
+        |status: &Status| -> Vec<String> { status.instances.iter().map(|it| it.name.clone()).collect() };
+    let one = status.clone().of("VI_1");
+    assert_eq!((names(&one), one.groups.len(), one.checks.len()), (vec!["VI_1".to_owned()], 1, 1));
+    let two = status.clone().of("VI \"2\"");
+    assert_eq!((names(&two).len(), two.checks.len()), (1, 0));
+    assert_eq!(names(&status.of("both")).len(), 2);
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod regroup;
 mod reload;
 mod repair;
 mod rungs;
+mod screen;
 mod services;
 mod shortage;
 mod splits;

@@ -332,6 +332,18 @@ impl Running {
     }
 }
 
+impl Running {
+    /// What `vrrpx` answers to a command that asks this daemon, such as `status`.
+    ///
+    /// # Errors
+    /// When the program cannot be run.
+    pub fn ask(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(vrrpx());
+        command.args(arguments).arg("--runtime-dir").arg(self.directory.path());
+        command.output().context("cannot run vrrpx")
+    }
+}
+
 /// The built daemon: `VRRPX` if set, else that of [`built`].
 pub fn vrrpx() -> PathBuf {
     std::env::var_os("VRRPX").map_or_else(|| built("vrrpx"), PathBuf::from)

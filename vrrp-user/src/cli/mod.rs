@@ -7,6 +7,7 @@ mod check;
 mod events;
 mod explain;
 mod guard;
+mod is_master;
 mod keepalived;
 mod reload;
 mod run;
@@ -42,8 +43,11 @@ enum Command {
     Check(check::Arguments),
     /// Show what a configuration comes to: values, where each comes from, times, traps
     Explain(explain::Arguments),
-    /// Show how a running daemon stands
+    /// Show who is master, why, since when, and what is wrong; exits with 0 (all is well), 10 (a problem), 20 (an
+    /// instance in FAULT, or two masters) or 1 (no daemon)
     Status(status::Arguments),
+    /// Exit with 0 where an instance or a sync group is MASTER here, with 1 where it is not, with 3 without a daemon
+    IsMaster(is_master::Arguments),
     /// Show what has happened: transitions, checks, faults, reloads
     Events(events::Arguments),
     /// Have a running daemon read its configuration again; exits with 4 where that has errors
@@ -71,6 +75,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Check(arguments) }) => check::check(&arguments),
         Ok(Cli { command: Command::Explain(arguments) }) => explain::explain(&arguments),
         Ok(Cli { command: Command::Status(arguments) }) => status::status(&arguments),
+        Ok(Cli { command: Command::IsMaster(arguments) }) => is_master::is_master(&arguments),
         Ok(Cli { command: Command::Events(arguments) }) => events::events(&arguments),
         Ok(Cli { command: Command::Reload(arguments) }) => reload::reload(&arguments),
         Ok(Cli { command: Command::Guard }) => guard::guard(),

@@ -1,17 +1,40 @@
 //! `vrrpx status`.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::{RUNTIME_DIR, complain, print};
 use crate::daemon::control;
-use crate::daemon::status::table;
+use crate::daemon::status::{Status, Verdict, View, overview, table};
+
+/// Between two looks of `--watch`.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Moves to the upper left corner of a terminal and clears it (ECMA-48).
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// Exit code for a name that is not configured, as for other wrong arguments.
+const UNKNOWN: u8 = 2;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// As JSON, one line
+    /// Instance or sync group to show, with all that is known of it
+    name: Option<String>,
+    /// Show every instance, also where there are more than 20
+    #[arg(short, long)]
+    all: bool,
+    /// Show all that is known: receive paths, timers, peers, checks, routers of others
+    #[arg(short, long)]
+    verbose: bool,
+    /// Show it again each second, until interrupted
+    #[arg(short, long, conflicts_with = "json")]
+    watch: bool,
+    /// As JSON, one line; exits with 0 whatever the state is
     #[arg(long)]
     json: bool,
     /// Folder of the daemon that is asked
@@ -20,20 +43,57 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn status(arguments: &Arguments) -> ExitCode {
-    let text =
-        control::status(&arguments.runtime_dir).map_err(|error| error.to_string()).and_then(|status| {
-            if arguments.json {
-                serde_json::to_string(&status).map(|json| json + "\n").map_err(|error| error.to_string())
-            } else {
-                Ok(table(&status))
-            }
-        });
-    match text {
-        Ok(text) if print(&text) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
+    loop {
+        let code = look(arguments);
+        if !arguments.watch || code == ExitCode::from(UNKNOWN) {
+            return code;
         }
+        sleep(PERIOD);
     }
+}
+
+fn look(arguments: &Arguments) -> ExitCode {
+    let status = match control::status(&arguments.runtime_dir) {
+        Ok(status) => status,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = match &arguments.name {
+        Some(name) if status.state_of(name).is_none() => {
+            complain(&format!("{name} is neither an instance nor a sync group of the daemon"));
+            return ExitCode::from(UNKNOWN);
+        }
+        Some(name) => status.of(name),
+        None => status,
+    };
+    let text = match text(arguments, &status) {
+        Ok(text) => text,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    match status.verdict() {
+        _ if !print(&text) => ExitCode::FAILURE,
+        _ if arguments.json => ExitCode::SUCCESS,
+        Verdict::Well => ExitCode::SUCCESS,
+        Verdict::Look => ExitCode::from(10),
+        Verdict::Bad => ExitCode::from(20),
+    }
+}
+
+fn text(arguments: &Arguments, status: &Status) -> serde_json::Result<String> {
+    if arguments.json {
+        return serde_json::to_string(status).map(|json| json + "\n");
+    }
+    let is_terminal = io::stdout().is_terminal();
+    let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let view = View { all: arguments.all || arguments.name.is_some(), colours };
+    let mut text = overview(status, view);
+    if arguments.verbose || arguments.name.is_some() {
+        text = format!("{text}\n{}", table(status));
+    }
+    Ok(if arguments.watch && is_terminal { format!("{CLEAR}{text}") } else { text })
 }

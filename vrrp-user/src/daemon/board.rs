@@ -10,7 +10,7 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use super::auth::Ledger;
-use crate::protocol::{Group, GroupTransition, Priority, Reason, Stance, State, Transition};
+use crate::protocol::{Faults, Group, GroupTransition, Priority, Reason, Stance, State, Transition};
 
 /// Buckets of a lateness histogram: bucket i counts delays below 2^i µs, the last one all longer ones.
 pub const LATENESS_BUCKETS: usize = 24;
@@ -33,6 +33,10 @@ pub struct InstanceBoard {
     state: AtomicU8,
     reason: AtomicU8,
     priority: AtomicU8,
+    /// Bits of [`Faults`].
+    faults: AtomicU8,
+    /// When `preempt_delay` ends, ns of CLOCK_MONOTONIC; 0 while it does not run.
+    preempts_at: AtomicU64,
     /// Transitions by [`Reason`].
     pub transitions: [AtomicU64; Reason::ALL.len()],
     pub epoch: AtomicU64,
@@ -138,10 +142,11 @@ impl GroupBoard {
 impl InstanceBoard {
     /// For another instance under the same number.
     pub fn clear(&self) {
-        for byte in [&self.state, &self.reason, &self.priority, &self.rung] {
+        for byte in [&self.state, &self.reason, &self.priority, &self.faults, &self.rung] {
             byte.store(0, Relaxed);
         }
         let numbers = [
+            &self.preempts_at,
             &self.epoch,
             &self.since,
             &self.adverts_sent,
@@ -193,6 +198,22 @@ impl InstanceBoard {
 
     pub fn set_priority(&self, priority: Priority) {
         self.priority.store(priority.0, Relaxed);
+    }
+
+    /// What holds it back now.
+    pub fn set_obstacles(&self, faults: Faults, preempts_at: Option<Timestamp>) {
+        self.faults.store(faults.bits(), Relaxed);
+        self.preempts_at.store(preempts_at.unwrap_or_default().as_nanos(), Relaxed);
+    }
+
+    /// What keeps it in Fault, or would.
+    pub fn faults(&self) -> Faults {
+        Faults::of_bits(self.faults.load(Relaxed))
+    }
+
+    /// When `preempt_delay` ends, if it runs.
+    pub fn preempts_at(&self) -> Option<Timestamp> {
+        Some(Timestamp::from_nanos(self.preempts_at.load(Relaxed))).filter(|it| *it != Timestamp::ZERO)
     }
 
     pub fn state(&self) -> State {

@@ -23,6 +23,25 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// One bit for each cause, in the order of the fields; for [`Self::of_bits`].
+    pub fn bits(self) -> u8 {
+        let Self { link_down, no_source, no_peer, track_down, taken_away, refused } = self;
+        let causes = [link_down, no_source, no_peer, track_down, taken_away, refused];
+        causes.iter().rev().fold(0, |bits, cause| bits << 1 | u8::from(*cause))
+    }
+
+    pub fn of_bits(bits: u8) -> Self {
+        let cause = |place: u8| bits & 1 << place != 0;
+        Self {
+            link_down: cause(0),
+            no_source: cause(1),
+            no_peer: cause(2),
+            track_down: cause(3),
+            taken_away: cause(4),
+            refused: cause(5),
+        }
+    }
+
     /// The first that holds, from the wire upwards.
     pub fn reason(self) -> Option<Reason> {
         if self.link_down {
@@ -143,5 +162,18 @@ impl Tracking {
 
     fn known<'a>(&'a self, tracks: &'a [TrackSettings]) -> impl Iterator<Item = (&'a TrackSettings, i32)> {
         tracks.iter().zip(&self.results).filter_map(|(track, result)| result.map(|value| (track, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_hold_each_cause() {
+        let all = (0..64).map(Faults::of_bits);
+        assert!(all.zip(0_u8..).all(|(faults, bits)| faults.bits() == bits));
+        assert_eq!(Faults { link_down: true, ..Faults::default() }.bits(), 1);
+        assert_eq!(Faults { refused: true, ..Faults::default() }.bits(), 32);
     }
 }

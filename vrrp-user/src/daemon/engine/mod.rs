@@ -11,6 +11,7 @@ mod doubt;
 mod flood;
 mod hear;
 mod link;
+mod show;
 mod takeover;
 
 use std::io;
@@ -259,10 +260,12 @@ impl Engine {
                         self.catch_all_up(now);
                     }
                     self.take_event(&event, now);
+                    self.show_all();
                 }
                 Input::Reconfigure(changes) => {
                     self.catch_all_up(now);
                     self.reconfigure(*changes, now);
+                    self.show_all();
                 }
                 Input::Pause(answer) => {
                     self.catch_all_up(now);
@@ -273,7 +276,10 @@ impl Engine {
                 }
                 Input::GoOn => self.go_on(),
                 Input::Leave => self.leave(),
-                Input::Resume(legacy) => self.resume(&legacy, now),
+                Input::Resume(legacy) => {
+                    self.resume(&legacy, now);
+                    self.show_all();
+                }
             }
         }
         self.inputs.wake();
@@ -351,7 +357,7 @@ impl Engine {
             self.carry_out(None, now);
         }
         self.watch_known(cause);
-        self.count(cause);
+        self.count(cause.map(|(instance, _)| instance));
     }
 
     fn carry_out(&mut self, cause: Option<(InstanceId, Sighted<'_>)>, now: Timestamp) {
@@ -387,6 +393,7 @@ impl Engine {
                     if let Some(board) = self.board.instances.get(instance.index()) {
                         board.record(&transition);
                     }
+                    self.show(instance);
                     self.report(transition.reason, Report::Transition(instance, transition));
                 }
                 Action::ReportPriority(instance, priority) => {
@@ -407,20 +414,6 @@ impl Engine {
             }
         }
         self.flush(now);
-    }
-
-    /// What no action tells.
-    fn count(&self, cause: Option<(InstanceId, Sighted<'_>)>) {
-        self.board.away.store(self.router.away(), Relaxed);
-        if let Some((instance, _)) = cause
-            && let (Some(view), Some(board)) =
-                (self.router.instance(instance), self.board.instances.get(instance.index()))
-        {
-            let stats = view.stats();
-            board.contests.store(stats.contests, Relaxed);
-            let rivalled = u64::try_from(stats.rivalled.as_nanos()).unwrap_or(u64::MAX);
-            board.rivalled_nanos.store(rivalled, Relaxed);
-        }
     }
 
     /// Transitions of the end are told when it has come.

@@ -1,6 +1,7 @@
 //! Reads a [`Status`] from its sources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
@@ -11,17 +12,18 @@ use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
 use super::oddity::{Strangers, named};
+use super::why::{self, Facts};
 use super::{
-    Check, Configuration, Count, Counts, Deaf, Engine, Failure, Fence, Gaps, Group, Held, Hook, Instance,
-    Interface, Lacking, Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked, Vmac,
-    Webhook,
+    Address, Check, Configuration, Count, Counts, Deaf, Engine, Failure, Fence, Gaps, Group, Held, Hook,
+    Instance, Interface, Lacking, Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked,
+    Vmac, Webhook,
 };
 use crate::config;
 use crate::daemon::board::{self, GroupBoard, InstanceBoard};
 use crate::daemon::queue::Lack;
 use crate::daemon::record::{HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::wall::rfc3339;
-use crate::driver::clock;
+use crate::driver::{addresses, clock};
 use crate::protocol::{
     self, Auth, GroupId, InstanceId, InstanceSettings, Interval, State, Track, TrackSettings, Version,
 };
@@ -32,11 +34,15 @@ const PATIENCE: u32 = 4;
 /// What comes with adverts lasts for this time at least: the interval of others may be longer than ours.
 const LASTS: Duration = Duration::from_secs(10);
 
+/// Addresses of this host, each with its interface.
+type Present = HashMap<IpAddr, String>;
+
 impl Sources {
     /// Takes a system call per instance where a program counts; for ordinary threads only.
     pub fn status(&self) -> Status {
         let now = clock::now();
         let strangers = self.maps.strangers();
+        let present = addresses::present().ok().map(|all| all.into_iter().collect::<Present>());
         let record = self.record.read();
         Status {
             node: self.node(&record, now),
@@ -54,7 +60,9 @@ impl Sources {
                 .collect(),
             instances: self
                 .instances()
-                .map(|(config, board)| self.instance(config, board, &record, &strangers, now))
+                .map(|(config, board)| {
+                    self.instance(config, board, &record, &strangers, present.as_ref(), now)
+                })
                 .collect(),
             groups: self.groups(&record, now),
             checks: self.config.checks.iter().map(|script| check(script, &record, now)).collect(),
@@ -110,6 +118,7 @@ impl Sources {
         board: &InstanceBoard,
         record: &Inner,
         strangers: &Strangers,
+        present: Option<&Present>,
         now: Timestamp,
     ) -> Instance {
         let (id, settings) = (config.id, &config.settings);
@@ -127,6 +136,8 @@ impl Sources {
             version: settings.version as u8,
             state: board.state().as_str().to_owned(),
             reason: board.reason().as_str().to_owned(),
+            why: self.why(&Facts { config, board, record, master, now }),
+            faults: why::words(board.faults()),
             since: latest.map(|passed| rfc3339(passed.at)),
             since_seconds: (since != Timestamp::ZERO).then(|| now.since(since).as_secs_f64()),
             epoch: board.epoch.load(Relaxed),
@@ -147,7 +158,7 @@ impl Sources {
             deaf: past
                 .and_then(|past| past.amiss)
                 .map(|amiss| Deaf { who: amiss.who().to_owned(), detail: amiss.to_string() }),
-            addresses: addresses(config),
+            addresses: addresses(config, present),
             removed_by: past.and_then(|past| past.culprit.as_ref()).map(ToString::to_string),
             lacks: past.map(|past| past.lacks.iter().map(lacking).collect()).unwrap_or_default(),
             paths_left_alone: past.is_some_and(|past| past.is_abandoned),
@@ -324,13 +335,17 @@ fn vmac(vmac: &protocol::Vmac, record: &Inner) -> Vmac {
     }
 }
 
-fn addresses(config: &config::Instance) -> Vec<String> {
+fn addresses(config: &config::Instance, present: Option<&Present>) -> Vec<Address> {
     let addresses = &config.settings.addresses;
-    let all = addresses.advertised.iter().chain(&addresses.excluded);
-    all.map(|entry| format!("{}/{}", entry.address, entry.prefix)).collect()
+    let address = |entry: &protocol::VirtualAddress| Address {
+        address: format!("{}/{}", entry.address, entry.prefix),
+        set: present.map(|present| present.contains_key(&entry.address)),
+        interface: present.and_then(|present| present.get(&entry.address).cloned()),
+    };
+    addresses.advertised.iter().chain(&addresses.excluded).map(address).collect()
 }
 
-fn tracked(track: &TrackSettings, record: &Inner) -> Tracked {
+pub(super) fn tracked(track: &TrackSettings, record: &Inner) -> Tracked {
     let (kind, name, up) = match &track.track {
         Track::Script(name) => ("script", name, record.check(track.id).map(|round| round.up)),
         Track::Process(name) => ("process", name, record.check(track.id).map(|round| round.up)),

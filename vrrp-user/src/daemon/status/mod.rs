@@ -1,13 +1,19 @@
 //! How things stand, for people and machines.
 //!
-//! Enters: configuration, [`Board`], [`Maps`] and [`Record`]. Leaves: a [`Status`], which is the JSON of
-//! `vrrpx status --json`; [`table`] writes it for people. Absent: the engine, which is never asked.
+//! Enters: configuration, [`Board`], [`Maps`], [`Record`], and the addresses of this host. Leaves: a [`Status`], which is
+//! the JSON of `vrrpx status --json`; [`overview`] and [`table`] write it for people. Absent: the engine, which is never
+//! asked.
 
 mod collect;
 mod live;
 mod oddity;
+mod overview;
+mod problem;
 mod rejected;
+mod select;
+mod span;
 mod table;
+mod why;
 
 use std::sync::Arc;
 
@@ -16,6 +22,9 @@ use vrrp_ebpf::time::Timestamp;
 
 pub(crate) use collect::{family, gap_bound, interval, master, received, skew, skew_seconds, source};
 pub use live::Live;
+pub use overview::{View, overview};
+pub use problem::Verdict;
+use span::span;
 pub use table::table;
 
 use super::board::{Board, InstanceBoard};
@@ -192,6 +201,10 @@ pub struct Instance {
     pub state: String,
     /// Of the latest transition.
     pub reason: String,
+    /// Why it is in this state now, for people.
+    pub why: String,
+    /// What keeps it in Fault now, or would: words as of `reason`.
+    pub faults: Vec<String>,
     /// Wall-clock time of the latest transition, RFC 3339 in UTC.
     pub since: Option<String>,
     pub since_seconds: Option<f64>,
@@ -211,7 +224,7 @@ pub struct Instance {
     pub rejected: Vec<Rejected>,
     /// Who on this host does not hear its adverts; `None` where all hear the same.
     pub deaf: Option<Deaf>,
-    pub addresses: Vec<String>,
+    pub addresses: Vec<Address>,
     /// The process that removed an address, route or rule of it last, where the kernel named it.
     pub removed_by: Option<String>,
     /// What it could not set, as master, and tries again.
@@ -225,6 +238,17 @@ pub struct Instance {
     pub counters: Counts,
     /// Latest last.
     pub history: Vec<Passed>,
+}
+
+/// A virtual address.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Address {
+    /// With its prefix length.
+    pub address: String,
+    /// Whether it is set on this host; `None`: the kernel did not say.
+    pub set: Option<bool>,
+    /// Where it is set.
+    pub interface: Option<String>,
 }
 
 /// An address, route or rule that is not set.

@@ -1,15 +1,9 @@
 //! A [`Status`] as text for people, at most 100 columns wide where names are short.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use super::{
-    Check, Deaf, Differing, Group, Held, Hook, Instance, Lacking, Mail, Peer, Rejected, Status, Stranger,
-    Webhook,
-};
-
-/// Things that an instance lacks which are shown one by one.
-const LACKS: usize = 16;
+use super::problem::{Problem, failed_hooks};
+use super::{Group, Instance, Mail, Peer, Status, Stranger, Webhook, span};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -70,7 +64,7 @@ pub fn table(status: &Status) -> String {
         }));
         columns(&mut out, &rows);
         for check in &status.checks {
-            remarks(&mut out, check);
+            remarks(&mut out, &check.problems());
         }
     }
     if let Some(mail) = &status.mail {
@@ -172,71 +166,14 @@ fn instances(out: &mut String, instances: &[Instance]) {
     }));
     columns(out, &rows);
     for instance in instances {
-        notes(out, instance);
+        remarks(out, &instance.problems());
     }
 }
 
 /// What is not as it should be.
-fn notes(out: &mut String, instance: &Instance) {
-    for track in instance.tracks.iter().filter(|track| track.up == Some(track.reverse)) {
-        let effect = match track.weight {
-            0 => "keeps it in FAULT".to_owned(),
-            weight => format!("weight {weight}"),
-        };
-        let way = if track.reverse { "up (reverse)" } else { "down" };
-        let _ = writeln!(out, "  {}: {} {} is {way}: {effect}", instance.name, track.kind, track.name);
-    }
-    for missing in instance.vmacs.iter().filter_map(|vmac| vmac.missing.as_ref()) {
-        let _ = writeln!(out, "  {}: {missing}", instance.name);
-    }
-    for Differing { peer, detail, .. } in &instance.differences {
-        let _ = writeln!(out, "  {}: {peer} differs: {detail}", instance.name);
-    }
-    for Rejected { peer, detail, .. } in &instance.rejected {
-        let _ = writeln!(out, "  {}: {peer} is not heard: {detail}", instance.name);
-    }
-    if let Some(Deaf { detail, .. }) = &instance.deaf {
-        let _ = writeln!(out, "  {}: {detail}", instance.name);
-    }
-    if let Some(culprit) = &instance.removed_by {
-        let _ = writeln!(out, "  {}: {culprit} has removed an address, route or rule of it", instance.name);
-    }
-    for Lacking { object, error } in instance.lacks.iter().take(LACKS) {
-        let _ = writeln!(out, "  {}: lacks {object}: {error}; tried each second", instance.name);
-    }
-    if instance.lacks.len() > LACKS {
-        let _ = writeln!(out, "  {}: lacks {} more", instance.name, instance.lacks.len() - LACKS);
-    }
-    if instance.paths_left_alone {
-        let until = "left alone until the next takeover or reload";
-        let _ =
-            writeln!(out, "  {}: another process keeps removing its routes or rules: {until}", instance.name);
-    }
-    if instance.state == "MASTER" && instance.lease_seconds.is_none() {
-        let fate = if instance.fenced { "nobody is answered" } else { "it answers all the same" };
-        let _ = writeln!(out, "  {}: no lease, for its adverts do not leave: {fate}", instance.name);
-    }
-    failed_hooks(out, &instance.name, &instance.hooks);
-    if let Some(why) = &instance.send_error {
-        let _ = writeln!(out, "  {}: adverts cannot be sent: {why}", instance.name);
-    }
-}
-
-/// What holds a check, and what one that is down printed last.
-fn remarks(out: &mut String, check: &Check) {
-    if let Some(Held { reason, seconds }) = &check.held {
-        let left = span(*seconds);
-        let _ = match reason.as_str() {
-            "flapping" => writeln!(out, "  {}: held down, as it flaps; {left} of quiet to go", check.name),
-            _ => writeln!(out, "  {}: held down by {reason}; {left} to go", check.name),
-        };
-    }
-    if let Some(why) = &check.skipped {
-        let _ = writeln!(out, "  {}: cannot look at it ({why}); its last result counts", check.name);
-    }
-    let last = check.output.as_deref().and_then(|output| output.lines().last());
-    if let (Some(false), Some(last)) = (check.up, last) {
-        let _ = writeln!(out, "  {}: printed: {last}", check.name);
+fn remarks(out: &mut String, problems: &[Problem<'_>]) {
+    for Problem { about, text } in problems {
+        let _ = writeln!(out, "  {about}: {text}");
     }
 }
 
@@ -259,12 +196,6 @@ fn strangers(out: &mut String, strangers: &[Stranger]) {
     columns(out, &rows);
 }
 
-fn failed_hooks(out: &mut String, name: &str, hooks: &[Hook]) {
-    for hook in hooks.iter().filter(|hook| !hook.success) {
-        let _ = writeln!(out, "  {name}: {} for {} ended with: {}", hook.keyword, hook.state, hook.ended);
-    }
-}
-
 fn groups(out: &mut String, groups: &[Group]) {
     let mut rows = vec![["GROUP", "STATE", "SINCE", "LAST CHANGE", "MEMBERS"].map(str::to_owned)];
     rows.extend(groups.iter().map(|group| {
@@ -278,7 +209,7 @@ fn groups(out: &mut String, groups: &[Group]) {
     }));
     columns(out, &rows);
     for group in groups {
-        failed_hooks(out, &group.name, &group.hooks);
+        remarks(out, &failed_hooks(&group.name, &group.hooks).collect::<Vec<_>>());
     }
 }
 
@@ -340,33 +271,9 @@ fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
 }
 
-/// A span in the two units that matter most: `3d 4h`, `2m 5s`, `1.500s`, `12.345ms`, `20µs`.
-fn span(seconds: f64) -> String {
-    let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let whole = span.as_secs();
-    let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
-    match whole {
-        86_400.. => format!("{days}d {hours}h"),
-        3600.. => format!("{hours}h {minutes}m"),
-        60.. => format!("{minutes}m {}s", whole % 60),
-        1.. => format!("{whole}.{:03}s", span.subsec_millis()),
-        0 if span.as_micros() >= 1000 => {
-            format!("{}.{:03}ms", span.as_millis(), span.as_micros() % 1000)
-        }
-        0 => format!("{}µs", span.as_micros()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_are_short() {
-        let spans = [0.0, 0.000_02, 0.012_345, 1.5, 125.0, 3720.0, 273_600.0].map(span);
-        assert_eq!(spans, ["0µs", "20µs", "12.345ms", "1.500s", "2m 5s", "1h 2m", "3d 4h"]);
-        assert_eq!(span(-1.0), "0µs");
-    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

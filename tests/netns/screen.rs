@@ -1,0 +1,199 @@
+//! `vrrpx status` and `vrrpx is-master`: who is master, why, and what is wrong now.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::process::Directory;
+
+use crate::ours;
+
+const SUBJECT: Daemon = Daemon::Vrrpx(Mode::Auto);
+
+/// A cause shows within this time.
+const SHOWN: Duration = Duration::from_secs(2);
+
+/// So it does on a machine that is busy; the daemon's own bounds are in docs/operations.md.
+const SLACK: Duration = Duration::from_secs(3);
+
+const WELL: i32 = 0;
+const LOOK: i32 = 10;
+const BAD: i32 = 20;
+
+fn role(instance: Instance) -> Role {
+    Role::new(SUBJECT, Config::of(instance))
+}
+
+/// The screen of a node without its line breaks, and the exit code.
+fn screen(pair: &mut Pair, node: usize) -> Result<(String, Option<i32>)> {
+    let output = pair.running(node)?.ask(&["status"])?;
+    let text = String::from_utf8(output.stdout)?;
+    let wide = text.lines().find(|line| line.chars().count() > 80);
+    ensure!(wide.is_none(), "wider than 80 columns: {wide:?}");
+    Ok((text.split_whitespace().collect::<Vec<_>>().join(" "), output.status.code()))
+}
+
+/// Waits until the screen of a node has these words, and no others of `without`, and the command this exit code.
+fn shows(pair: &mut Pair, node: usize, words: &[&str], without: &[&str], code: i32) -> Result<()> {
+    let deadline = Deadline::after(SHOWN + SLACK);
+    loop {
+        let (text, ended) = screen(pair, node)?;
+        let is_complete = words.iter().all(|word| text.contains(word));
+        if is_complete && !without.iter().any(|word| text.contains(word)) && ended == Some(code) {
+            return Ok(());
+        }
+        if deadline.passed() {
+            bail!(
+                "{words:?} without {without:?} and code {code} expected, and this came, code {ended:?}: {text}"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn reload(pair: &mut Pair, node: usize, config: &Config) -> Result<()> {
+    let output = pair.running(node)?.reload(&config.to_string())?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[test]
+fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    Pair::settled_in_turn([role(Instance::v3(200)), role(Instance::v3(100))])?.check(|pair| {
+        let of_master = ["no problem", "no other master was heard", "10.77.0.200/24 on lan0; priority 200"];
+        shows(pair, 0, &of_master, &["!"], WELL)?;
+        let of_backup =
+            ["no problem", "10.77.0.1 is master: 200 against our 100", "10.77.0.200/24 at 10.77.0.1"];
+        shows(pair, 1, &of_backup, &["!"], WELL)?;
+        let code = |pair: &mut Pair, node: usize, name: &str| -> Result<Option<i32>> {
+            Ok(pair.running(node)?.ask(&["is-master", name])?.status.code())
+        };
+        ensure!(code(pair, 0, "VI_1")? == Some(0), "node 0 is no master");
+        ensure!(code(pair, 1, "VI_1")? == Some(1), "node 1 is master");
+        ensure!(code(pair, 1, "VI_2")? == Some(2), "an unknown name is no mistake");
+        pair.die(0)?;
+        pair.wait_for_master(1)?;
+        shows(pair, 1, &["MASTER", "10.77.0.1 fell silent", "10.77.0.200/24 on lan0"], &["!"], WELL)
+    })
+}
+
+#[test]
+fn a_backup_names_what_keeps_it_from_taking_over() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    Pair::settled_in_turn([role(Instance::v3(200)), role(Instance::v3(100))])?.check(|pair| {
+        reload(pair, 1, &Config::of(Instance::v3(250).line("nopreempt")))?;
+        let left_alone = "10.77.0.1 is master with 200; ours is 250, but nopreempt leaves it alone";
+        shows(pair, 1, &[left_alone], &["!"], WELL)?;
+        reload(pair, 1, &Config::of(Instance::v3(250).line("preempt_delay 60")))?;
+        let endured = "10.77.0.1 is master with 200; ours is 250: preempt_delay, 59";
+        shows(pair, 1, &[endured, "s to go"], &["!"], WELL)?;
+        reload(pair, 1, &Config::of(Instance::v3(200)))?;
+        shows(pair, 1, &["10.77.0.1 is master: 200 as ours"], &["preempt"], WELL)
+    })
+}
+
+/// Each cause while it lasts, also where another one began the Fault.
+#[test]
+fn a_fault_names_the_cause_of_now() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let directory = Directory::new()?;
+    let sign = directory.path().join("down");
+    let script = directory.path().join("check.sh");
+    fs::write(&script, format!("if [ -e {} ]; then echo disk is full; exit 3; fi\n", sign.display()))?;
+    let block = format!(
+        "vrrp_script web {{\n    script \"/bin/sh {}\"\n    interval 1\n    fall 1\n    rise 1\n}}\n",
+        script.display()
+    );
+    let tracking = Instance::v3(200).line("track_script {\n        web\n    }");
+    let config =
+        Config { blocks: block, globals: vec!["script_user root".to_owned()], ..Config::of(tracking) };
+    Pair::settled_in_turn([Role::new(SUBJECT, config), role(Instance::v3(100))])?.check(|pair| {
+        pair.lab.set_cable(0, false)?;
+        shows(pair, 0, &["FAULT", "the link of lan0 is down"], &["web"], BAD)?;
+        fs::write(&sign, "")?;
+        let both =
+            ["the link of lan0 is down", "script web is down: keeps it in FAULT", "printed: disk is full"];
+        shows(pair, 0, &both, &[], BAD)?;
+        pair.lab.set_cable(0, true)?;
+        shows(pair, 0, &["FAULT", "check web is down: exit 3"], &["link"], BAD)?;
+        fs::remove_file(&sign)?;
+        shows(pair, 0, &["MASTER", "no problem"], &["!", "web"], WELL)?;
+        let node = pair.node(0)?;
+        let own = format!("{}/24", node.v4());
+        node.namespace.ip(&format!("address del {own} dev lan0"))?;
+        shows(pair, 0, &["FAULT", "lan0 has no IPv4 address to send adverts from"], &[], BAD)?;
+        pair.node(0)?.namespace.ip(&format!("address add {own} dev lan0"))?;
+        shows(pair, 0, &["MASTER", "no problem"], &["!"], WELL)
+    })
+}
+
+#[test]
+fn a_member_in_fault_is_named_by_the_others_of_its_group() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let other = Instance::v3(200).vrid(52).named("VI_2").addresses(&["10.77.0.202/24"]);
+    let other = other.line("track_interface {\n        uplink\n    }");
+    let config = Config {
+        blocks: "vrrp_sync_group both {\n    group {\n        VI_1\n        VI_2\n    }\n}\n".to_owned(),
+        instances: vec![Instance::v3(200), other],
+        ..Config::default()
+    };
+    Pair::idle([Role::new(SUBJECT, config)])?.check(|pair| {
+        let namespace = &pair.node(0)?.namespace;
+        namespace.ip("link add uplink type veth peer name far\nlink set uplink up\nlink set far up")?;
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        pair.node(0)?.namespace.ip("link set far down")?;
+        let words = ["VI_2 of its sync group both is in FAULT", "interface uplink is down"];
+        shows(pair, 0, &words, &[], BAD)?;
+        let code = |pair: &mut Pair| pair.running(0)?.ask(&["is-master", "both"]).map(|it| it.status.code());
+        ensure!(code(pair)? == Some(1), "the group is master");
+        pair.node(0)?.namespace.ip("link set far up")?;
+        shows(pair, 0, &["MASTER", "no problem"], &["!"], WELL)?;
+        ensure!(code(pair)? == Some(0), "the group is no master");
+        Ok(())
+    })
+}
+
+#[test]
+fn two_masters_and_a_lowered_priority_are_problems() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let blocks =
+        "vrrp_script never {\n    script \"/bin/false\"\n    interval 1\n    fall 1\n    weight -10\n}\n";
+    let tracking = Instance::v2(200).pass("one").line("track_script {\n        never\n    }");
+    let config = Config {
+        blocks: blocks.to_owned(),
+        globals: vec!["script_user root".to_owned()],
+        ..Config::of(tracking)
+    };
+    let other = role(Instance::v2(100).pass("another"));
+    Pair::idle([Role::new(SUBJECT, config), other])?.check(|pair| {
+        pair.start(0)?;
+        pair.wait_for_master(0)?;
+        shows(pair, 0, &["script never is down: weight -10", "priority 190 instead of 200"], &[], LOOK)?;
+        pair.start(1)?;
+        until("both masters", SETTLE, || {
+            pair.running(1).and_then(|it| it.status()).is_ok_and(|it| it["instances"][0]["state"] == "MASTER")
+        })?;
+        shows(pair, 0, &["10.77.0.2 is not heard: two masters: it has another password"], &[], BAD)?;
+        // What a program reads says the state itself.
+        ensure!(pair.running(0)?.ask(&["status", "--json"])?.status.success(), "JSON with an exit code");
+        let detail = pair.running(0)?.ask(&["status", "VI_1"])?;
+        let detail = String::from_utf8(detail.stdout)?;
+        ensure!(detail.contains("CHECK") && detail.contains("realtime"), "{detail}");
+        Ok(())
+    })
+}

@@ -1,0 +1,230 @@
+//! A [`Status`] for the person on call, 80 columns wide: who is master, why, since when, and what is wrong.
+//!
+//! Absent: how adverts arrive, timers, and whatever is as it should be; [`super::table`] has all of it.
+
+use std::fmt::Write;
+
+use super::problem::Problem;
+use super::{Address, Instance, Status, span};
+
+/// Columns of a terminal that nobody has made wider.
+const WIDTH: usize = 80;
+
+/// Beyond so many instances only those with a problem are shown one by one.
+const FEW: usize = 20;
+
+/// Addresses of an instance that are shown one by one.
+const ADDRESSES: usize = 3;
+
+/// Problems that are shown one by one.
+const PROBLEMS: usize = 20;
+
+/// Names are padded to this width at most.
+const NAME_MAX: usize = 20;
+
+const STATE_WIDTH: usize = "MASTER".len();
+const SINCE_WIDTH: usize = "23h 59m".len();
+
+/// What the screen shows, and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View {
+    /// Every instance, however many there are.
+    pub all: bool,
+    /// With colours of ECMA-48 (SGR).
+    pub colours: bool,
+}
+
+/// Ends with a line feed.
+pub fn overview(status: &Status, view: View) -> String {
+    let problems: Vec<_> = status.problems().collect();
+    let mut out = String::new();
+    head(&mut out, status, problems.len());
+    let is_many = status.instances.len() > FEW && !view.all;
+    let shown: Vec<&Instance> = status.instances.iter().filter(|it| !is_many || !is_well(it)).collect();
+    if is_many {
+        counts(&mut out, &status.instances);
+    }
+    if !shown.is_empty() {
+        rows(&mut out, &shown, view);
+    }
+    let rest = status.instances.len() - shown.len();
+    if is_many {
+        let _ = writeln!(out, "\n{rest} others are as they should be: vrrpx status --all");
+    }
+    if !problems.is_empty() {
+        out.push('\n');
+    }
+    for problem in problems.iter().take(PROBLEMS) {
+        remark(&mut out, problem, view);
+    }
+    if problems.len() > PROBLEMS {
+        let _ = writeln!(out, "! {} more problems: vrrpx status --verbose", problems.len() - PROBLEMS);
+    }
+    out
+}
+
+fn head(out: &mut String, status: &Status, problems: usize) {
+    let node = &status.node;
+    let loaded = status.configuration.loaded.get(..16).unwrap_or_default().replace('T', " ");
+    let problems = match problems {
+        0 => "no problem".to_owned(),
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    let up = span(node.uptime_seconds.trunc());
+    let pieces = [
+        format!("{}  vrrpx {}", node.router_id, node.version),
+        format!("up {up}"),
+        format!("configuration of {loaded} UTC"),
+        problems,
+    ];
+    // A long name does not push the rest out of sight.
+    let mut width = 0;
+    for (index, piece) in pieces.iter().enumerate() {
+        let length = piece.chars().count();
+        if index > 0 && width + 2 + length > WIDTH {
+            out.push_str(",\n  ");
+            width = 2;
+        } else if index > 0 {
+            out.push_str(", ");
+            width += 2;
+        }
+        out.push_str(piece);
+        width += length;
+    }
+    out.push('\n');
+}
+
+fn is_well(instance: &Instance) -> bool {
+    matches!(instance.state.as_str(), "MASTER" | "BACKUP") && instance.problems().is_empty()
+}
+
+fn counts(out: &mut String, instances: &[Instance]) {
+    let count = |state: &str| {
+        let count = instances.iter().filter(|instance| instance.state == state).count();
+        (count > 0).then(|| format!("{count} {state}"))
+    };
+    let by_state: Vec<_> = ["MASTER", "BACKUP", "FAULT", "INIT"].into_iter().filter_map(count).collect();
+    let _ = writeln!(out, "{} instances: {}", instances.len(), by_state.join(", "));
+}
+
+fn rows(out: &mut String, instances: &[&Instance], view: View) {
+    let longest = instances.iter().map(|it| it.name.chars().count()).max().unwrap_or_default();
+    let name_width = longest.clamp("INSTANCE".len(), NAME_MAX);
+    let indent = name_width + STATE_WIDTH + SINCE_WIDTH + 6;
+    let row = |name: &str, state: &str, since: &str| {
+        format!("{name:<name_width$}  {state:<STATE_WIDTH$}  {since:<SINCE_WIDTH$}  ")
+    };
+    let _ = writeln!(out, "\n{}WHY", row("INSTANCE", "STATE", "SINCE"));
+    for instance in instances {
+        let since = instance.since_seconds.map_or_else(|| "-".to_owned(), |since| span(since.trunc()));
+        let mut first = row(&instance.name, &instance.state, &since);
+        if first.chars().count() > indent {
+            // The name is longer than its column.
+            let _ = writeln!(out, "{}", instance.name);
+            first = row("", &instance.state, &since);
+        }
+        let mut text = String::new();
+        wrapped(&mut text, &first, &instance.why, indent);
+        let served = served(instance);
+        wrapped(&mut text, &" ".repeat(name_width + 2), &served, name_width + 2);
+        if let (true, Some(colour)) = (view.colours, colour(&instance.state)) {
+            let coloured = format!("{colour}{}{RESET}", instance.state);
+            text = text.replacen(&instance.state, &coloured, 1);
+        }
+        out.push_str(&text);
+    }
+}
+
+/// Where the addresses of an instance are, and how the election stands.
+fn served(instance: &Instance) -> String {
+    let interface = |it: &Address| it.interface.clone();
+    let shown = instance.addresses.iter().take(ADDRESSES).map(|it| it.address.as_str());
+    let mut addresses = shown.collect::<Vec<_>>().join(", ");
+    if instance.addresses.len() > ADDRESSES {
+        let _ = write!(addresses, " and {} more", instance.addresses.len() - ADDRESSES);
+    }
+    if addresses.is_empty() {
+        "no virtual address".clone_into(&mut addresses);
+    }
+    let priority = instance.priority;
+    let priority = match priority.configured {
+        configured if configured == priority.effective => format!("priority {configured}"),
+        configured => format!("priority {} instead of {configured}", priority.effective),
+    };
+    let is_set = instance.addresses.iter().all(|it| it.interface.is_some());
+    match instance.state.as_str() {
+        "MASTER" => {
+            let on = instance.addresses.iter().find_map(interface);
+            let on = on.filter(|_| is_set).map(|on| format!(" on {on}")).unwrap_or_default();
+            format!("{addresses}{on}; {priority}")
+        }
+        _ => {
+            let master = instance.master.as_ref();
+            let heard = instance.peers.iter().find(|peer| Some(&peer.address) == master);
+            let at = heard.map(|peer| {
+                format!(" at {}, last advert {} ago", peer.address, span(peer.last_advert_seconds))
+            });
+            format!("{addresses}{}; {priority}", at.unwrap_or_default())
+        }
+    }
+}
+
+fn remark(out: &mut String, problem: &Problem<'_>, view: View) {
+    let mark = if view.colours { format!("{YELLOW}!{RESET}") } else { "!".to_owned() };
+    let mut text = String::new();
+    wrapped(&mut text, &format!("! {}: ", problem.about), &problem.text, 4);
+    out.push_str(&mark);
+    out.push_str(text.strip_prefix('!').unwrap_or(&text));
+}
+
+/// A text behind its head, broken between words where the line is full; further lines are indented.
+fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
+    let mut line = head.to_owned();
+    let mut is_empty = true;
+    for word in text.split(' ') {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(out, "{line}");
+            line = " ".repeat(indent);
+        } else if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    let _ = writeln!(out, "{}", line.trim_end());
+}
+
+const RESET: &str = "\x1b[0m";
+const YELLOW: &str = "\x1b[33m";
+
+fn colour(state: &str) -> Option<&'static str> {
+    match state {
+        "MASTER" => Some("\x1b[1;32m"),
+        "FAULT" => Some("\x1b[31m"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_broken_between_words() {
+        let mut out = String::new();
+        let text = "many words ".repeat(12);
+        wrapped(&mut out, "HEAD  ", text.trim_end(), 6);
+        assert!(out.lines().all(|line| line.chars().count() <= WIDTH), "{out}");
+        assert_eq!(out.split_whitespace().count(), 25);
+        assert!(out.lines().skip(1).all(|line| line.starts_with("      ") && !line.starts_with("       ")));
+    }
+
+    #[test]
+    fn a_word_that_is_too_long_stays_whole() {
+        let mut out = String::new();
+        let word = "x".repeat(100);
+        wrapped(&mut out, "", &format!("a {word} b"), 2);
+        assert_eq!(out, format!("a\n  {word}\n  b\n"));
+    }
+}

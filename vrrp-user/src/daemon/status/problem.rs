@@ -1,0 +1,163 @@
+//! What of a [`Status`] needs a look: for the screen, and for the exit code of `vrrpx status`.
+
+use super::{Check, Deaf, Differing, Held, Hook, Instance, Lacking, Peer, Rejected, Status, span};
+
+/// A master that was silent for this many of its intervals is no master any more.
+const PATIENCE: f64 = 4.0;
+
+/// Things that an instance lacks which are shown one by one.
+const LACKS: usize = 16;
+
+/// How things stand, the worst last.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Verdict {
+    Well,
+    /// There is a problem, and the addresses are served.
+    Look,
+    /// An instance is in Fault, or has two masters.
+    Bad,
+}
+
+/// One problem, and the instance, group or check that it is of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Problem<'a> {
+    pub(super) about: &'a str,
+    pub(super) text: String,
+}
+
+impl Status {
+    /// The worst of all.
+    pub fn verdict(&self) -> Verdict {
+        let is_bad = |it: &Instance| it.state == "FAULT" || it.has_rival();
+        if self.instances.iter().any(is_bad) {
+            Verdict::Bad
+        } else if self.problems().next().is_some() {
+            Verdict::Look
+        } else {
+            Verdict::Well
+        }
+    }
+
+    /// Those of the configuration, of each instance, of hooks and of checks that are down.
+    pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
+        let configuration = &self.configuration;
+        let stale = configuration.stale_since.iter().flat_map(move |since| {
+            let head = format!(
+                "STALE: the file was refused at {since}; that of {} is in use. Mend it, then vrrpx reload",
+                configuration.loaded
+            );
+            let findings = configuration.findings.iter().cloned();
+            std::iter::once(head).chain(findings).map(|text| Problem { about: "configuration", text })
+        });
+        let instances = self.instances.iter().flat_map(Instance::problems);
+        let groups = self.groups.iter().flat_map(|group| failed_hooks(&group.name, &group.hooks));
+        let checks = self.checks.iter().flat_map(Check::problems);
+        stale.chain(instances).chain(groups).chain(checks)
+    }
+}
+
+impl Instance {
+    /// A router that is master as well, and whose adverts are understood.
+    fn rival(&self) -> Option<&Peer> {
+        let is_heard = |peer: &&Peer| {
+            let patience = peer.advert_interval_seconds.map(|interval| interval * PATIENCE);
+            peer.priority > 0 && patience.is_some_and(|patience| peer.last_advert_seconds <= patience)
+        };
+        self.peers.iter().filter(|_| self.state == "MASTER").find(is_heard)
+    }
+
+    /// Two masters, whether they understand one another or not.
+    fn has_rival(&self) -> bool {
+        self.rival().is_some() || (self.state == "MASTER" && !self.rejected.is_empty())
+    }
+
+    pub(super) fn problems(&self) -> Vec<Problem<'_>> {
+        let mut all = Vec::new();
+        let mut add = |text: String| all.push(Problem { about: &self.name, text });
+        if let Some(rival) = self.rival() {
+            add(format!("another router is master too: {} with {}", rival.address, rival.priority));
+        }
+        let is_master = self.state == "MASTER";
+        for missing in self.addresses.iter().filter(|it| is_master && it.set == Some(false)) {
+            add(format!("{} is not set, although this node is MASTER", missing.address));
+        }
+        for (stray, interface) in self.addresses.iter().filter_map(|it| Some((it, it.interface.as_ref()?))) {
+            if self.state == "BACKUP" {
+                add(format!("{} is set on {interface}, although this node is BACKUP", stray.address));
+            }
+        }
+        for track in self.tracks.iter().filter(|track| track.up == Some(track.reverse)) {
+            let effect = match track.weight {
+                0 => "keeps it in FAULT".to_owned(),
+                weight => format!("weight {weight}"),
+            };
+            let way = if track.reverse { "up (reverse)" } else { "down" };
+            add(format!("{} {} is {way}: {effect}", track.kind, track.name));
+        }
+        self.vmacs.iter().filter_map(|vmac| vmac.missing.clone()).for_each(&mut add);
+        for Differing { peer, detail, .. } in &self.differences {
+            add(format!("{peer} differs: {detail}"));
+        }
+        for Rejected { peer, detail, .. } in &self.rejected {
+            let two = if is_master { ": two masters" } else { "" };
+            add(format!("{peer} is not heard{two}: {detail}"));
+        }
+        if let Some(Deaf { detail, .. }) = &self.deaf {
+            add(detail.clone());
+        }
+        if let Some(culprit) = &self.removed_by {
+            add(format!("{culprit} has removed an address, route or rule of it"));
+        }
+        for Lacking { object, error } in self.lacks.iter().take(LACKS) {
+            add(format!("lacks {object}: {error}; tried each second"));
+        }
+        if self.lacks.len() > LACKS {
+            add(format!("lacks {} more", self.lacks.len() - LACKS));
+        }
+        if self.paths_left_alone {
+            let until = "left alone until the next takeover or reload";
+            add(format!("another process keeps removing its routes or rules: {until}"));
+        }
+        if is_master && self.lease_seconds.is_none() {
+            let fate =
+                if self.fenced { "no request is answered" } else { "requests are answered all the same" };
+            add(format!("no lease, for its adverts do not leave: {fate}"));
+        }
+        if let Some(why) = &self.send_error {
+            add(format!("adverts cannot be sent: {why}"));
+        }
+        all.extend(failed_hooks(&self.name, &self.hooks));
+        all
+    }
+}
+
+impl Check {
+    /// What holds it, and what it printed last while it is down.
+    pub(super) fn problems(&self) -> Vec<Problem<'_>> {
+        let mut all = Vec::new();
+        let mut add = |text: String| all.push(Problem { about: &self.name, text });
+        if let Some(Held { reason, seconds }) = &self.held {
+            let left = span(*seconds);
+            add(match reason.as_str() {
+                "flapping" => format!("held down, as it flaps; {left} of quiet to go"),
+                _ => format!("held down by {reason}; {left} to go"),
+            });
+        }
+        if let Some(why) = &self.skipped {
+            add(format!("cannot look at it ({why}); its last result counts"));
+        }
+        let last = self.output.as_deref().and_then(|output| output.lines().last());
+        if let (Some(false), Some(last)) = (self.up, last) {
+            add(format!("printed: {last}"));
+        }
+        all
+    }
+}
+
+/// Those of the latest runs that failed.
+pub(super) fn failed_hooks<'a>(about: &'a str, hooks: &'a [Hook]) -> impl Iterator<Item = Problem<'a>> {
+    hooks.iter().filter(|hook| !hook.success).map(move |hook| {
+        let text = format!("{} for {} ended with: {}", hook.keyword, hook.state, hook.ended);
+        Problem { about, text }
+    })
+}

@@ -1,0 +1,197 @@
+//! Why an instance is in its state, in words of the present.
+//!
+//! Enters: configuration, board and record of an instance, and the master that is heard. Leaves: one clause for people,
+//! and the words of what keeps an instance in Fault. The reason of the latest transition stands beside it: it says how
+//! the state began, not why it lasts.
+
+use std::cmp::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use vrrp_ebpf::map::Peer as PeerEntry;
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Family;
+
+use super::{Sources, collect};
+use crate::config;
+use crate::daemon::board::InstanceBoard;
+use crate::daemon::record::{Inner, InstanceRecord};
+use crate::protocol::{Faults, InstanceSettings, Reason, State, Track, TrackSettings};
+
+/// What is known of one instance.
+pub(super) struct Facts<'a> {
+    pub(super) config: &'a config::Instance,
+    pub(super) board: &'a InstanceBoard,
+    pub(super) record: &'a Inner,
+    /// The master that is heard.
+    pub(super) master: Option<&'a PeerEntry>,
+    pub(super) now: Timestamp,
+}
+
+impl Sources {
+    pub(super) fn why(&self, facts: &Facts<'_>) -> String {
+        match facts.board.state() {
+            State::Init => facts.waits_for(),
+            State::Backup => facts.obeys(),
+            State::Master => facts.has_become_master(),
+            State::Fault => facts.causes().unwrap_or_else(|| self.faulty_member(facts)),
+        }
+    }
+
+    /// What keeps an instance out that has no cause of its own: another member of its sync group.
+    fn faulty_member(&self, facts: &Facts<'_>) -> String {
+        let id = facts.config.id;
+        let group = self.config.groups.iter().find(|group| group.settings.members.contains(&id));
+        let Some(group) = group else { return "no cause any more; it is about to leave FAULT".to_owned() };
+        let is_faulty = |member: &&config::Instance| {
+            let board = self.board.instances.get(member.id.index());
+            board.is_some_and(|board| board.faults() != Faults::default())
+        };
+        let mut members = group.settings.members.iter().filter_map(|member| self.config.instance(*member));
+        let name = &group.settings.name;
+        members.find(is_faulty).map_or_else(
+            || format!("no member of its sync group {name} has a cause any more"),
+            |member| format!("{} of its sync group {name} is in FAULT", member.settings.name),
+        )
+    }
+}
+
+/// The word of each cause of Fault that holds now.
+pub(super) fn words(faults: Faults) -> Vec<String> {
+    let causes = (0..u8::BITS).filter_map(|place| Faults::of_bits(faults.bits() & 1 << place).reason());
+    causes.map(|reason| reason.as_str().to_owned()).collect()
+}
+
+impl Facts<'_> {
+    fn settings(&self) -> &InstanceSettings {
+        &self.config.settings
+    }
+
+    fn past(&self) -> Option<&InstanceRecord> {
+        self.record.instance(self.config.id)
+    }
+
+    fn waits_for(&self) -> String {
+        let is_pending = |track: &&TrackSettings| {
+            track.initial.is_none() && collect::tracked(track, self.record).up.is_none()
+        };
+        let pending = self.settings().tracks.iter().find(is_pending);
+        pending.map_or_else(
+            || "starting".to_owned(),
+            |track| format!("waits for the first result of {}", named(track)),
+        )
+    }
+
+    /// A backup: which master it obeys, and what keeps it from becoming one itself.
+    fn obeys(&self) -> String {
+        let settings = self.settings();
+        let Some(master) = self.master else { return "no master is heard".to_owned() };
+        let source = collect::source(master, settings.family);
+        let (its, ours) = (master.priority, self.board.priority().0);
+        let left = self.board.preempts_at().filter(|at| *at > self.now).map(|at| at.since(self.now));
+        match (its.cmp(&ours), left) {
+            (Ordering::Greater, _) => format!("{source} is master: {its} against our {ours}"),
+            (Ordering::Equal, _) => format!("{source} is master: {its} as ours, and it came first"),
+            (_, _) if !settings.preempt => {
+                format!("{source} is master with {its}; ours is {ours}, but nopreempt leaves it alone")
+            }
+            (_, Some(left)) => {
+                let left = seconds(left);
+                format!("{source} is master with {its}; ours is {ours}: preempt_delay, {left} to go")
+            }
+            (_, None) => format!("{source} is master with {its}; ours is {ours}: about to take over"),
+        }
+    }
+
+    /// A master: how it became one.
+    fn has_become_master(&self) -> String {
+        let latest = self.past().and_then(|past| past.history.back());
+        let peer = latest.and_then(|passed| passed.transition.peer).map(|peer| peer.to_string());
+        let ours = self.board.priority();
+        match (self.board.reason(), peer) {
+            (Reason::MasterSilent, Some(peer)) => format!("{peer} fell silent"),
+            (Reason::MasterSilent, None) => "no other master was heard".to_owned(),
+            (Reason::MasterReleased, Some(peer)) => format!("{peer} released the addresses"),
+            (Reason::MasterReleased, None) => "the master released the addresses".to_owned(),
+            (Reason::Preempted, Some(peer)) => format!("its priority {ours} is above that of {peer}"),
+            (Reason::Preempted, None) => format!("its priority {ours} is above the other master's"),
+            (Reason::Owner, _) => "it owns the addresses (priority 255)".to_owned(),
+            (Reason::Recovered, _) => "it owns the addresses, and its fault is over".to_owned(),
+            (Reason::GroupJoined, _) => "it joined a sync group that is master".to_owned(),
+            (Reason::Returned, _) => {
+                "this node was suspended as master, and no other one took over".to_owned()
+            }
+            (reason, _) => reason.as_str().to_owned(),
+        }
+    }
+
+    /// What keeps it in Fault itself, the first cause in words; `None` without one.
+    fn causes(&self) -> Option<String> {
+        let settings = self.settings();
+        let interface = &settings.interface;
+        Some(match self.board.faults().reason()? {
+            Reason::LinkDown if !self.is_there() => format!("there is no interface {interface}"),
+            Reason::LinkDown => format!("the link of {interface} is down"),
+            Reason::NoSource => {
+                let family = match settings.family {
+                    Family::V4 => "IPv4",
+                    Family::V6 => "link-local IPv6",
+                };
+                format!("{interface} has no {family} address to send adverts from")
+            }
+            Reason::NoPeer => "it has no unicast_peer".to_owned(),
+            Reason::TrackDown => self.failing(),
+            Reason::TakenAway => match self.past().and_then(|past| past.culprit.as_ref()) {
+                Some(culprit) => {
+                    format!("{culprit} keeps removing its addresses; tried again within a minute")
+                }
+                None => {
+                    "another process keeps removing its addresses; tried again within a minute".to_owned()
+                }
+            },
+            Reason::Refused => {
+                "this host refuses to send its adverts, and another master is there".to_owned()
+            }
+            reason => reason.as_str().to_owned(),
+        })
+    }
+
+    fn is_there(&self) -> bool {
+        self.board.ifindex.load(Relaxed) != 0
+    }
+
+    /// The first tracked thing whose result is a Fault.
+    fn failing(&self) -> String {
+        let fails = |track: &&TrackSettings| match self.record.check(track.id) {
+            Some(round) => track.fails(round.result()),
+            None => {
+                let up = self.record.links.get(&track.id).copied();
+                up.is_some_and(|up| track.fails(i32::from(up)))
+            }
+        };
+        let Some(track) = self.settings().tracks.iter().find(fails) else {
+            return "a tracked object is down".to_owned();
+        };
+        let way = if track.reverse { "up (reverse)" } else { "down" };
+        let outcome = self.record.check(track.id).map(|round| round.outcome.to_string());
+        match (&track.track, outcome) {
+            (Track::Script(_), Some(outcome)) => format!("{} is {way}: {outcome}", named(track)),
+            (Track::File(_), Some(number)) => format!("{} holds {number}", named(track)),
+            _ => format!("{} is {way}", named(track)),
+        }
+    }
+}
+
+/// A tracked thing, with what it is.
+fn named(track: &TrackSettings) -> String {
+    match &track.track {
+        Track::Script(name) => format!("check {name}"),
+        Track::Process(name) => format!("process {name}"),
+        Track::File(name) => format!("file {name}"),
+        Track::Interface(name) => format!("interface {name}"),
+    }
+}
+
+fn seconds(left: Duration) -> String {
+    super::span(left.as_secs_f64())
+}
