@@ -1,12 +1,15 @@
 //! The metrics are valid OpenMetrics text and say what the sources hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use vrrp_user::daemon::metrics::{Metrics, render};
+use vrrp_tests::require;
+use vrrp_user::daemon::metrics::{Format, Metrics, render};
 use vrrp_user::daemon::status::table;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::probe::check::{Outcome, Round};
@@ -98,7 +101,7 @@ fn buckets(samples: &Samples, name: &str) -> Vec<(String, f64)> {
 
 #[test]
 fn values_are_those_of_the_sources() {
-    let samples = parse(&render(&filled()).unwrap());
+    let samples = parse(&render(&filled(), Format::OpenMetrics).unwrap());
     let first = ("vrrp_instance", "VI_1");
     let identity = [first, ("interface", "eth0"), ("vrid", "51"), ("family", "ipv4")];
     let state =
@@ -142,7 +145,7 @@ fn a_check_that_is_held_shows_why() {
         skipped: None,
         is_known: true,
     });
-    let samples = parse(&render(&sources).unwrap());
+    let samples = parse(&render(&sources, Format::OpenMetrics).unwrap());
     let of = |name, labels: &[(&str, &str)]| value(&samples, name, &[&[("check", "check")], labels].concat());
     assert_eq!(of("vrrpx_check_up", &[("kind", "command")]), 0.0);
     assert_eq!(of("vrrpx_check_held", &[("reason", "flapping")]), 1.0);
@@ -173,7 +176,7 @@ fn a_check_that_cannot_look_shows_why_and_keeps_its_result() {
         is_known: true,
     };
     let shown = || {
-        let samples = parse(&render(&sources).unwrap());
+        let samples = parse(&render(&sources, Format::OpenMetrics).unwrap());
         assert_eq!(value(&samples, "vrrpx_check_skipped", &[("check", "check")]), 1.0);
         let text = table(&sources.status());
         let line = "  check: cannot look at it (not started: Too many open files); its last result counts\n";
@@ -191,7 +194,7 @@ fn a_check_that_cannot_look_shows_why_and_keeps_its_result() {
 
 #[test]
 fn histograms_are_cumulative_and_end_at_their_count() {
-    let samples = parse(&render(&filled()).unwrap());
+    let samples = parse(&render(&filled(), Format::OpenMetrics).unwrap());
     for (name, count, sum) in
         [("vrrpx_peer_interarrival_seconds", 3.0, 0.3), ("vrrpx_engine_lateness_seconds", 2.0, 0.000_305)]
     {
@@ -213,7 +216,7 @@ fn histograms_are_cumulative_and_end_at_their_count() {
 
 #[test]
 fn nothing_configured_is_valid_too() {
-    let samples = parse(&render(&sources(config(vec![], vec![]))).unwrap());
+    let samples = parse(&render(&sources(config(vec![], vec![])), Format::OpenMetrics).unwrap());
     assert_eq!(value(&samples, "vrrpx_away_total", &[]), 0.0);
 }
 
@@ -225,21 +228,45 @@ async fn a_scrape_over_http_and_an_address_in_use() {
     assert_eq!(error, format!("--metrics {address}: Address already in use (os error 98)"));
 
     let server = tokio::spawn(metrics.serve(Arc::clone(&filled())));
-    let get = async |path: &str| {
+    let get = async |path: &str, accept: &str| {
         let mut client = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
         client.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    let answer = get("/metrics").await;
+    let answer = get("/metrics", "application/openmetrics-text; version=1.0.0").await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(head.contains("application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
     assert!(!parse(body).is_empty());
-    assert!(get("/").await.starts_with("HTTP/1.1 404"));
+    let answer = get("/metrics", "*/*").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("text/plain; version=0.0.4; charset=utf-8"), "{head}");
+    assert!(body.contains("\n# TYPE vrrpx_build_info gauge\n") && !body.contains("# EOF"), "{body}");
+    assert!(get("/", "*/*").await.starts_with("HTTP/1.1 404"));
     server.abort();
+}
+
+/// Format 0.0.4 has the same samples, and Prometheus finds nothing to say about it.
+#[test]
+fn promtool_takes_the_text_format() {
+    let [text, openmetrics] =
+        [Format::Text, Format::OpenMetrics].map(|format| render(&filled(), format).unwrap());
+    let count = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(count(&text), count(&openmetrics));
+    if !require("promtool") {
+        return;
+    }
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = promtool.spawn().unwrap();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
 #[tokio::test(flavor = "current_thread")]

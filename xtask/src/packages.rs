@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 22] = [
+const NEEDED: [(&str, &str); 23] = [
     ("busybox", "busybox-static"),
     ("dbus-daemon", "dbus-daemon"),
     ("depmod", "kmod"),
@@ -26,6 +26,7 @@ const NEEDED: [(&str, &str); 22] = [
     ("openssl", "openssl"),
     ("pg_ctlcluster", "postgresql"),
     ("ping", "iputils-ping"),
+    ("promtool", "prometheus"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("setpriv", "util-linux"),
     ("strip", "binutils"),

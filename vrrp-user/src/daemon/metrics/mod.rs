@@ -1,4 +1,4 @@
-//! Prometheus metrics over HTTP, as OpenMetrics text.
+//! Prometheus metrics over HTTP, as OpenMetrics text or in the text format 0.0.4.
 //!
 //! Enters: a scrape. Leaves: what [`Sources`] hold at that moment; nothing is gathered between scrapes, and the
 //! engine does not notice one.
@@ -8,6 +8,7 @@ mod family;
 mod instance;
 mod node;
 mod peer;
+mod text;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -19,14 +20,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State as Shared;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::encoding::{self, DescriptorEncoder};
 use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
@@ -36,6 +37,7 @@ use vrrp_ebpf::map::{Counters, Peer};
 use vrrp_ebpf::time::Timestamp;
 
 use family::Labels;
+pub use text::Format;
 
 use super::board::InstanceBoard;
 use super::clients::{self, Activity};
@@ -43,9 +45,6 @@ use super::host::hearing::Amiss;
 use super::status::{Live, Sources, source};
 use crate::driver::clock;
 use crate::protocol::InstanceSettings;
-
-/// Content type of OpenMetrics 1.0.
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Prometheus calls the scraped host `instance`, and would give ours another name.
 const INSTANCE: &str = "vrrp_instance";
@@ -116,24 +115,30 @@ async fn answer(client: TcpStream, served: Served) {
     }
 }
 
-async fn scrape(Shared(served): Shared<Served>) -> Response {
+async fn scrape(Shared(served): Shared<Served>, headers: HeaderMap) -> Response {
     served.activity.begin();
-    match render(&served.live.now()) {
-        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+    let accept: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok()).collect();
+    let format = Format::accepted(&accept.join(","));
+    match render(&served.live.now(), format) {
+        Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
         Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-/// All metrics as OpenMetrics text.
+/// All metrics.
 ///
 /// # Errors
 /// A value could not be formatted.
-pub fn render(sources: &Arc<Sources>) -> Result<String, fmt::Error> {
+pub fn render(sources: &Arc<Sources>, format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape { sources: Arc::clone(sources), now: clock::now() }));
     let mut text = String::new();
-    text::encode(&mut text, &registry)?;
-    Ok(text)
+    encoding::text::encode(&mut text, &registry)?;
+    Ok(match format {
+        Format::OpenMetrics => text,
+        Format::Text => text::of_openmetrics(&text),
+    })
 }
 
 /// One reading of all sources.
