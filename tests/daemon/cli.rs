@@ -37,7 +37,6 @@ fn wrong_use_is_exit_code_2() {
         &["run", "--xdp-mode", "fast"],
         &["run", "--metrics", "localhost"],
         &["run", "--log", "x=y=z"],
-        &["check"],
     ] {
         let output = vrrpx(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{complain, tell};
+use super::run::{DEFAULT_FILES, UNREADABLE, default_file};
+use super::{complain, print, tell};
 use crate::config::{Config, Diagnostic, Reader, Severity, Tolerance};
 use crate::daemon::process::fit::Host;
 use crate::daemon::process::preflight;
@@ -13,8 +14,8 @@ use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Configuration to check
-    file: PathBuf,
+    /// Configuration to check [default: the one that `run` would take]
+    file: Option<PathBuf>,
     /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
     #[arg(long, short = 'i', value_name = "ID")]
     config_id: Option<String>,
@@ -33,8 +34,13 @@ const ERRORS: u8 = 4;
 const LEFT_OUT: u8 = 5;
 
 pub(super) fn check(arguments: &Arguments) -> ExitCode {
-    let tolerance = Tolerance::of(&arguments.file, arguments.keepalived);
-    match Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&arguments.file) {
+    let Some(file) = arguments.file.clone().or_else(default_file) else {
+        let [ours, keepaliveds] = DEFAULT_FILES;
+        complain(&format!("there is neither {ours} nor {keepaliveds}; name a file: vrrpx check FILE"));
+        return ExitCode::from(UNREADABLE);
+    };
+    let tolerance = Tolerance::of(&file, arguments.keepalived);
+    match Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&file) {
         Ok(loaded) => {
             show(&loaded.diagnostics);
             show_host(&loaded.config);
@@ -45,7 +51,15 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
                 complain("as keepalived does, the daemon runs without what is left out above");
                 return ExitCode::from(LEFT_OUT);
             }
-            ExitCode::SUCCESS
+            let instances = match loaded.config.instances.len() {
+                1 => "1 instance".to_owned(),
+                count => format!("{count} instances"),
+            };
+            if print(&format!("{}: ok, {instances}\n", file.display())) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(diagnostics) => {
             show(&diagnostics);

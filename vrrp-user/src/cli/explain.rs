@@ -6,14 +6,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::run::{DEFAULT_FILES, UNREADABLE, default_file};
 use super::{complain, print};
 use crate::config::{Explanation, Reader, Surroundings, Tolerance, explain_text};
 use crate::daemon::run::config_exit_code;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Configuration to explain
-    file: PathBuf,
+    /// Configuration to explain [default: the one that `run` would take]
+    file: Option<PathBuf>,
     /// As JSON, one line
     #[arg(long)]
     json: bool,
@@ -26,12 +27,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn explain(arguments: &Arguments) -> ExitCode {
-    let tolerance = Tolerance::of(&arguments.file, false);
-    let loaded = Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&arguments.file);
+    let Some(file) = arguments.file.clone().or_else(default_file) else {
+        let [ours, keepaliveds] = DEFAULT_FILES;
+        complain(&format!("there is neither {ours} nor {keepaliveds}; name a file: vrrpx explain FILE"));
+        return ExitCode::from(UNREADABLE);
+    };
+    let tolerance = Tolerance::of(&file, false);
+    let loaded = Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(&file);
     let (explanation, code) = match &loaded {
         Ok(loaded) => (loaded.explain(host()), 0),
         Err(findings) => {
-            let name = arguments.file.display().to_string();
+            let name = file.display().to_string();
             (Explanation::refused(&name, findings), config_exit_code(findings))
         }
     };

@@ -14,10 +14,10 @@ use crate::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
 use crate::daemon::run;
 
 /// As for a file that is named and cannot be read.
-const UNREADABLE: u8 = 3;
+pub(super) const UNREADABLE: u8 = 3;
 
 /// Looked for in this order where no file is named.
-const DEFAULT_FILES: [&str; 2] = ["/etc/vrrpx/vrrpx.conf", KEEPALIVED_CONF];
+pub(super) const DEFAULT_FILES: [&str; 2] = ["/etc/vrrpx/vrrpx.conf", KEEPALIVED_CONF];
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -81,6 +81,6 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn default_file() -> Option<PathBuf> {
+pub(super) fn default_file() -> Option<PathBuf> {
     DEFAULT_FILES.into_iter().map(PathBuf::from).find(|file| file.exists())
 }
