@@ -16,7 +16,7 @@ const SUBJECT: Daemon = Daemon::Vrrpx(Mode::Auto);
 /// A cause shows within this time.
 const SHOWN: Duration = Duration::from_secs(2);
 
-/// So it does on a machine that is busy; the daemon's own bounds are in docs/operations.md.
+/// More, where the machine is busy with other tests.
 const SLACK: Duration = Duration::from_secs(3);
 
 const WELL: i32 = 0;

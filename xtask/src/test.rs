@@ -23,6 +23,9 @@ fn names() -> PossibleValuesParser {
 /// Tests with this in their names wait for whole seconds, as the protocol does, and for little else.
 const SLOW: &str = "version_2";
 
+/// Tests in this module see what all daemons of a machine share, pins in bpffs, and run alone.
+const ALONE: &str = "orphans::";
+
 /// Prints what was skipped and what failed, and the sum as the last line.
 pub(crate) fn test(arguments: &Arguments) -> Result<ExitCode> {
     let mut tally = Tally::default();
@@ -58,9 +61,10 @@ fn everything(tally: &mut Tally) -> Result<()> {
     let mut units = cargo()?;
     units.args(["test", "--workspace", "--exclude", "vrrp-tests", "--no-fail-fast"]);
     tally.run(units)?;
-    // Tests of real daemons share two processors with them: one at a time.
-    tally.run(daemons(&["--test-threads=1", "--skip", SLOW])?)?;
+    // A test of real daemons waits for most of its time, and then has to be on time.
+    tally.run(daemons(&["--test-threads=2", "--skip", SLOW, "--skip", ALONE])?)?;
     tally.run(daemons(&["--test-threads=8", SLOW])?)?;
+    tally.run(daemons(&["--test-threads=1", ALONE])?)?;
     guests::test(tally, &guests::GATE, true)
 }
 
