@@ -153,7 +153,8 @@ impl Daemon {
             Self::Keepalived => {
                 let mut command = node.namespace.command("keepalived")?;
                 command
-                    .args(["--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file"])
+                    .args(["--dont-fork", "--log-console", "--log-detail", "--no-syslog"])
+                    .args(["--vrrp", "--use-file"])
                     .arg(&file);
                 command.arg("--pid").arg(path.join("parent.pid"));
                 command.arg("--vrrp_pid").arg(path.join("vrrp.pid"));
