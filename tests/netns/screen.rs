@@ -93,7 +93,7 @@ fn a_backup_names_what_keeps_it_from_taking_over() -> Result<()> {
         let left_alone = "10.77.0.1 is master with 200; ours is 250, but nopreempt leaves it alone";
         shows(pair, 1, &[left_alone], &["!"], WELL)?;
         reload(pair, 1, &Config::of(Instance::v3(250).line("preempt_delay 60")))?;
-        let endured = "10.77.0.1 is master with 200; ours is 250: preempt_delay, 59";
+        let endured = "10.77.0.1 is master with 200; ours is 250: preempt_delay, 5";
         shows(pair, 1, &[endured, "s to go"], &["!"], WELL)?;
         reload(pair, 1, &Config::of(Instance::v3(200)))?;
         shows(pair, 1, &["10.77.0.1 is master: 200 as ours"], &["preempt"], WELL)

@@ -5,7 +5,8 @@
 use std::fmt::Write;
 
 use super::problem::Problem;
-use super::{Address, Instance, Status, span};
+use super::span::rough;
+use super::{Address, Instance, Status};
 
 /// Columns of a terminal that nobody has made wider.
 const WIDTH: usize = 80;
@@ -71,7 +72,7 @@ fn head(out: &mut String, status: &Status, problems: usize) {
         1 => "1 problem".to_owned(),
         count => format!("{count} problems"),
     };
-    let up = span(node.uptime_seconds.trunc());
+    let up = rough(node.uptime_seconds);
     let pieces = [
         format!("{}  vrrpx {}", node.router_id, node.version),
         format!("up {up}"),
@@ -117,7 +118,7 @@ fn rows(out: &mut String, instances: &[&Instance], view: View) {
     };
     let _ = writeln!(out, "\n{}WHY", row("INSTANCE", "STATE", "SINCE"));
     for instance in instances {
-        let since = instance.since_seconds.map_or_else(|| "-".to_owned(), |since| span(since.trunc()));
+        let since = instance.since_seconds.map_or_else(|| "-".to_owned(), |since| rough(since));
         let mut first = row(&instance.name, &instance.state, &since);
         if first.chars().count() > indent {
             // The name is longer than its column.
@@ -160,10 +161,8 @@ fn served(instance: &Instance) -> String {
             format!("{addresses}{on}; {priority}")
         }
         _ => {
-            let master = instance.master.as_ref();
-            let heard = instance.peers.iter().find(|peer| Some(&peer.address) == master);
-            let at = heard.map(|peer| {
-                format!(" at {}, last advert {} ago", peer.address, span(peer.last_advert_seconds))
+            let at = instance.heard_master().map(|peer| {
+                format!(" at {}, last advert {} ago", peer.address, rough(peer.last_advert_seconds))
             });
             format!("{addresses}{}; {priority}", at.unwrap_or_default())
         }

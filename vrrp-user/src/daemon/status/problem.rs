@@ -57,13 +57,19 @@ impl Status {
 }
 
 impl Instance {
-    /// A router that is master as well, and whose adverts are understood.
-    fn rival(&self) -> Option<&Peer> {
+    /// The best router that is master now, and whose adverts are understood, whatever this one is.
+    pub(super) fn heard_master(&self) -> Option<&Peer> {
         let is_heard = |peer: &&Peer| {
             let patience = peer.advert_interval_seconds.map(|interval| interval * PATIENCE);
             peer.priority > 0 && patience.is_some_and(|patience| peer.last_advert_seconds <= patience)
         };
-        self.peers.iter().filter(|_| self.state == "MASTER").find(is_heard)
+        let heard = self.peers.iter().filter(is_heard);
+        heard.max_by_key(|peer| (Some(&peer.address) == self.master.as_ref(), peer.priority))
+    }
+
+    /// One that is master beside this one.
+    fn rival(&self) -> Option<&Peer> {
+        self.heard_master().filter(|_| self.state == "MASTER")
     }
 
     /// Two masters, whether they understand one another or not.

@@ -19,9 +19,25 @@ pub(super) fn span(seconds: f64) -> String {
     }
 }
 
+/// The same as far as it matters at a glance: whole seconds, or whole milliseconds.
+pub(super) fn rough(seconds: f64) -> String {
+    let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    match span.as_secs() {
+        0 => format!("{}ms", span.as_millis()),
+        whole @ 1..60 => format!("{whole}s"),
+        _ => self::span(seconds),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_glance_needs_no_fraction() {
+        let spans = [0.0, 0.012_345, 0.999_9, 1.5, 59.9, 125.5].map(rough);
+        assert_eq!(spans, ["0ms", "12ms", "999ms", "1s", "59s", "2m 5s"]);
+    }
 
     #[test]
     fn spans_are_short() {

@@ -193,5 +193,5 @@ fn named(track: &TrackSettings) -> String {
 }
 
 fn seconds(left: Duration) -> String {
-    super::span(left.as_secs_f64())
+    super::span::rough(left.as_secs_f64())
 }
