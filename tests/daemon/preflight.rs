@@ -70,7 +70,7 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
     let (refused, warnings) = secure(vec![check(user("root"))], notify);
     assert!(refused.checks.is_empty() && refused.instances[0].notify.master.is_none());
     assert_eq!(refused.instances[0].settings.tracks.len(), 1);
-    let why = format!("{name} is writable by everybody; chmod o-w {name}");
+    let why = format!("{name} is world-writable; chmod o-w {name}");
     assert_eq!(
         warnings,
         [
@@ -95,7 +95,7 @@ fn with_script_security_a_line_for_a_shell_is_not_run_as_root() {
     let mut config = tracking(vec![check("root")], NotifySettings::default());
     config.globals.script_security = true;
     let why =
-        format!("`{line}` is a line for a shell, which may run anything; put it into a file, and name that");
+        format!("`{line}` is a shell command line, which may run anything; put it into a script file and configure that file");
     let expected = format!("vrrp_script check is disabled: it runs as root and is not secure: {why}");
     assert_eq!(preflight::scripts(&mut config), [expected]);
     let mut config = tracking(vec![check("nobody")], NotifySettings::default());

@@ -1,8 +1,8 @@
-//! The one clock: CLOCK_MONOTONIC of the host, as the BPF program reads it; and beside it the time of day.
+//! The one clock: CLOCK_MONOTONIC of the host, as the BPF program reads it; and the time of day.
 //!
-//! A time namespace (Linux 5.6) shows its processes another CLOCK_MONOTONIC, ahead of the host's or behind it by
-//! an offset that never changes. The program knows nothing of it. So the offset is taken off whatever is read here,
-//! and added to what the kernel is to wait for.
+//! A time namespace (Linux 5.6) shows its processes another CLOCK_MONOTONIC, ahead of the host's or behind it by a
+//! constant offset. BPF programs always read the host's. So the offset is subtracted from each time read here and added
+//! to each time passed to the kernel.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 use vrrp_ebpf::time::Timestamp;
 
-/// By how many ns the clock that this process is shown is ahead; see [`super::time_namespace`].
+/// How far the clock shown to this process is ahead of the host's, ns; see [`super::time_namespace`].
 static OFFSET: AtomicI64 = AtomicI64::new(0);
 
-/// Since 1970-01-01 UTC; for what other nodes compare with their own clocks, and never for a timer. Zero before
-/// then.
+/// Since 1970-01-01 UTC; zero for earlier times. For values that other nodes compare with their own clocks, never for a
+/// timer.
 pub fn time_of_day() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -24,12 +24,12 @@ pub fn now() -> Timestamp {
     counted(shown_now(), OFFSET.load(Relaxed))
 }
 
-/// A time as this process is shown it: the kernel takes absolute times of timers so.
+/// A time on the clock shown to this process: the kernel takes the absolute times of timers on that clock.
 pub fn shown(at: Timestamp) -> Duration {
     Duration::from_nanos(at.as_nanos().saturating_add_signed(OFFSET.load(Relaxed)))
 }
 
-/// Before anything has read the clock.
+/// Must be called before the first reading of the clock.
 pub(super) fn set_offset(nanos: i64) {
     OFFSET.store(nanos, Relaxed);
 }

@@ -1,7 +1,7 @@
-//! How many processes a run has become.
+//! Limit on the number of processes of one run.
 //!
-//! Enters: its process group. Leaves: that there are more than [`CROWD`]. Absent: ending them, and those who have left
-//! the group for a session of their own, as daemons do.
+//! Enters: the run's process group. Leaves: a signal that it has more than [`CROWD`] processes. Absent: ending them,
+//! and processes that moved to a session of their own, as daemons do.
 
 use std::fs;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use procfs::process::all_processes;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-/// Processes that one run may be at a time.
+/// Most processes of one run at a time.
 pub(super) const CROWD: usize = 256;
 
-/// Between two counts of a run.
+/// Time between two counts of a run.
 const PERIOD: Duration = Duration::from_millis(50);
 
-/// Ends when a run that goes on has become too many: its leader and everybody below.
+/// Returns when a run in progress, its leader and all descendants, exceeds [`CROWD`] processes.
 pub(super) async fn gathers(leader: Pid) {
     loop {
         sleep(PERIOD).await;
@@ -28,17 +28,17 @@ pub(super) async fn gathers(leader: Pid) {
     }
 }
 
-/// Whether too many are left of a run whose leader has ended.
+/// Whether more than [`CROWD`] processes remain of a run whose leader has ended.
 pub(super) async fn is_left(group: Pid) -> bool {
-    // Mostly nobody is.
+    // Usually none remains.
     if killpg(group, None).is_err() {
         return false;
     }
     spawn_blocking(move || members(group) > CROWD).await.unwrap_or(false)
 }
 
-/// A process and its descendants, counted no further than needed. Kernels without `CONFIG_PROC_CHILDREN` tell of
-/// none.
+/// Number of a process and its descendants, counted only until it exceeds [`CROWD`]. 1 on kernels without
+/// `CONFIG_PROC_CHILDREN`.
 fn family(leader: Pid) -> usize {
     let mut found = vec![leader.as_raw()];
     let mut next = 0;

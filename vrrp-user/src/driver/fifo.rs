@@ -1,8 +1,8 @@
-//! A named pipe that is written to and never waited for.
+//! A named pipe written without blocking.
 //!
-//! Enters: a path, lines. Leaves: whole lines in the pipe, or the reason why one is not. Absent: readers; the pipe is
-//! open in both directions, so that one without a reader takes lines until it is full, and none is told of an end
-//! while the daemon runs.
+//! Enters: a path, lines. Leaves: whole lines in the pipe, or the reason why a line was not written. Absent: readers.
+//! The pipe is open in both directions, so that it accepts lines without a reader until it is full, and readers see no
+//! end of file while the daemon runs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::driver::ownership;
 
-/// Dropped, it takes the pipe away where it made it.
+/// Removes the pipe on drop if this value created it.
 #[derive(Debug)]
 pub struct Fifo {
     file: File,
@@ -25,7 +25,7 @@ pub struct Fifo {
 
 #[derive(Debug, Error)]
 pub enum FifoError {
-    #[error("{} is there and is no FIFO", .0.display())]
+    #[error("{} exists and is not a FIFO", .0.display())]
     Other(PathBuf),
     #[error("{} belongs to user {found}, not to {expected}", .path.display())]
     Owner { path: PathBuf, found: u32, expected: u32 },
@@ -34,11 +34,11 @@ pub enum FifoError {
 }
 
 impl Fifo {
-    /// Makes the pipe with mode 0600 where it is missing, for `owner`, else for the daemon. One that is there must
-    /// belong to one of the two.
+    /// Creates a missing pipe with mode 0600 for `owner`, else for the daemon. An existing one must belong to one of
+    /// the two.
     ///
     /// # Errors
-    /// Something else has the path, or the pipe cannot be made or opened.
+    /// The path is something else, or the pipe cannot be created or opened.
     pub fn open(path: &Path, owner: Option<(Uid, Gid)>) -> Result<Self, FifoError> {
         let failed = |error| FifoError::Io { path: path.to_owned(), error };
         let made = match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
@@ -59,7 +59,7 @@ impl Fifo {
         if let Some((uid, gid)) = owner.filter(|_| made) {
             lchown(path, Some(uid.as_raw()), Some(gid.as_raw())).map_err(failed)?;
         }
-        // What has the path is looked at without following it, and before it is opened: opening a device may act.
+        // Checked without following links and before opening: opening a device may have side effects.
         if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_fifo() {
             return Err(FifoError::Other(path.to_owned()));
         }
@@ -85,10 +85,10 @@ impl Fifo {
         &self.path
     }
 
-    /// Writes all of a line or nothing, at once: up to `PIPE_BUF` (4096) bytes are never divided.
+    /// Writes the whole line or nothing, at once: the kernel never splits up to `PIPE_BUF` (4096) bytes.
     ///
     /// # Errors
-    /// `WouldBlock` where the pipe is full.
+    /// `WouldBlock` if the pipe is full.
     pub fn write(&mut self, line: &str) -> io::Result<()> {
         self.file.write_all(line.as_bytes())
     }
@@ -96,7 +96,7 @@ impl Fifo {
 
 impl Drop for Fifo {
     fn drop(&mut self) {
-        // A daemon that has taken over goes on with it.
+        // After a hot restart the new daemon keeps using it.
         if self.made && ownership::is_ours() {
             let _ = fs::remove_file(&self.path);
         }

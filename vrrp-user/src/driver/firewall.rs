@@ -1,7 +1,7 @@
-//! nftables: drops what goes to addresses that do not answer, and what comes from them.
+//! nftables rules that drop packets to and from addresses in no-accept mode.
 //!
-//! Enters: addresses. Leaves: one table of the daemon's own, set or replaced as a whole by `nft`. Absent: which
-//! addresses those are. Takes milliseconds; not for real-time threads.
+//! Enters: addresses. Leaves: one table of the daemon's own, set or replaced as a whole by `nft`. Absent: the choice of
+//! addresses. Takes milliseconds; not for real-time threads.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -21,22 +21,22 @@ pub enum FirewallError {
     Refused(String),
 }
 
-/// An address, with the interface that it stands on: link-local ones mean something else on each.
+/// An address and its interface: a link-local address is distinct on each interface.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Denied {
     pub address: IpAddr,
     pub interface: Arc<str>,
 }
 
-/// Sets the table anew.
+/// Replaces the table.
 ///
 /// # Errors
-/// `nft` is not there, or says no: EPERM without CAP_NET_ADMIN.
+/// `nft` is not found, or refuses: EPERM without CAP_NET_ADMIN.
 pub fn set(settings: &FirewallSettings, denied: &[Denied]) -> Result<(), FirewallError> {
     run(&format!("{}{}", removal(&settings.table), rules(settings, denied)))
 }
 
-/// Removes the table; one that is not there counts as removed.
+/// Removes the table; a missing one counts as removed.
 ///
 /// # Errors
 /// As [`set`].
@@ -44,12 +44,12 @@ pub fn remove(table: &str) -> Result<(), FirewallError> {
     run(&removal(table))
 }
 
-/// What is added first is there to be deleted.
+/// `delete` fails on a missing table, so it is added first.
 fn removal(table: &str) -> String {
     format!("add table inet {table}\ndelete table inet {table}\n")
 }
 
-/// RFC 9568 §6.4.3: neighbour discovery goes on for addresses that answer nothing else.
+/// RFC 9568 §6.4.3: neighbour discovery still works for addresses that answer nothing else.
 fn rules(settings: &FirewallSettings, denied: &[Denied]) -> String {
     let FirewallSettings { table, priority, counters } = settings;
     let is_link_local = |it: &&Denied| matches!(it.address, IpAddr::V6(v6) if v6.is_unicast_link_local());
@@ -83,7 +83,7 @@ fn rules(settings: &FirewallSettings, denied: &[Denied]) -> String {
     text + "}\n"
 }
 
-/// Empty lists are no elements to nft.
+/// nft does not accept an empty `elements` list.
 fn elements(mut list: Vec<String>) -> String {
     list.sort_unstable();
     list.dedup();
@@ -95,7 +95,7 @@ fn run(script: &str) -> Result<(), FirewallError> {
     nft.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = nft.spawn()?;
     if let Some(mut input) = child.stdin.take() {
-        // Where it ends before it has read all, its message says why.
+        // If nft exits before it has read everything, its message says why.
         let _ = input.write_all(script.as_bytes());
     }
     let output = child.wait_with_output()?;

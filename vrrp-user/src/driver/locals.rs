@@ -1,8 +1,7 @@
-//! What this host is addressed by: the MAC addresses of its interfaces, and its IP addresses.
+//! Addresses of this host: the MAC addresses of its interfaces, and its IP addresses.
 //!
-//! Enters: the picture of links and addresses. Leaves: whether the kernel would take what goes to an address for this
-//! host's own, and how the program's map of the same has to change. Addresses that routes of type `local` add are not
-//! among them.
+//! Enters: the table of links and addresses. Leaves: whether the kernel would accept a packet to an address as this
+//! host's own, and the changes for the program's map of the same. Absent: addresses added by routes of type `local`.
 
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
@@ -22,13 +21,13 @@ impl Locals {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
-    /// Whether this host takes the IP packet for its own, as [`Frame::is_to_us`] says.
+    /// Whether this host accepts the IP packet as its own, by [`Frame::is_to_us`].
     pub fn take(&self, ifindex: u32, frame: &Frame, own: &[u8; 16]) -> bool {
         let key = LocalKey::of_address(ifindex, frame.family, frame.destination);
         frame.is_to_us(own, || self.contains(&key))
     }
 
-    /// Exactly these are the host's. Returns what is new, and what is no more.
+    /// Replaces the set. Returns the added and the removed addresses.
     pub fn set(&self, known: HashSet<LocalKey>) -> (Vec<LocalKey>, Vec<LocalKey>) {
         if *self.0.read().unwrap_or_else(PoisonError::into_inner) == known {
             return (Vec::new(), Vec::new());
@@ -41,7 +40,8 @@ impl Locals {
     }
 }
 
-/// All that links and addresses say. To an IPv6 address that may be another host's the kernel delivers nothing.
+/// The addresses of all links. Without IPv6 addresses that are tentative or duplicate: the kernel delivers nothing to
+/// them.
 pub fn locals(table: &Table) -> HashSet<LocalKey> {
     let macs = table.links().filter_map(|link| Some(LocalKey::of_mac(link.ifindex, link.hardware?)));
     let addresses = table.all_addresses().filter(|address| address.usable).map(|present| {

@@ -1,4 +1,4 @@
-//! Where bytes meet the kernel. Drivers take no decisions: they turn packets and messages into events, and actions
+//! The kernel's side of the daemon. Drivers take no decisions: they turn packets and messages into events, and actions
 //! into packets and messages.
 
 pub mod addresses;
@@ -30,7 +30,7 @@ pub mod webhook;
 pub mod will;
 pub mod xdp;
 
-/// How the adverts of an interface reach the daemon, best first.
+/// Receive paths for the adverts of an interface, best first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Rung {
@@ -41,9 +41,9 @@ pub enum Rung {
     Native = 1,
     /// tcx ingress (Linux 6.6).
     Tcx = 2,
-    /// A filter of tc at the ingress of clsact.
+    /// A tc filter at clsact ingress.
     Tc = 3,
-    /// XDP in the generic path.
+    /// Generic XDP, in the network stack.
     Generic = 4,
     /// A packet socket.
     Socket = 5,
@@ -52,7 +52,7 @@ pub enum Rung {
 impl Rung {
     pub const ALL: [Self; 6] = [Self::None, Self::Native, Self::Tcx, Self::Tc, Self::Generic, Self::Socket];
 
-    /// Whether the program sees what comes in, and can drop it.
+    /// Whether the BPF program sees incoming packets on this path and can drop them.
     pub const fn is_program(self) -> bool {
         matches!(self, Self::Native | Self::Tcx | Self::Tc | Self::Generic)
     }

@@ -1,11 +1,11 @@
-//! The end of what a command prints.
+//! The tail of a command's output.
 //!
-//! Enters: both outputs of every run of one command, by one pipe. Leaves: the last [`TAIL`] bytes of the latest run.
-//! Absent: everything before them. A flood costs next to nothing: the pipe is emptied at a bounded pace, and who
-//! prints faster than that waits.
+//! Enters: stdout and stderr of all runs of one command, through one pipe. Leaves: the last [`TAIL`] bytes of the
+//! latest run. Absent: everything before them. A flood costs almost nothing: the pipe is drained at a bounded pace, and
+//! a faster writer blocks.
 //!
-//! The pipe stays open between runs and is emptied then too, so that what a run leaves behind in the background may go
-//! on printing, as it might to `/dev/null`.
+//! The pipe stays open between runs and is drained then too, so that background processes of a run may go on printing,
+//! as they could to `/dev/null`.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,14 +20,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
-/// Bytes that are kept.
+/// Bytes kept.
 pub const TAIL: usize = 512;
 
-/// Bytes that a pipe holds, and the pause after so many.
+/// Bytes read before each pause, the capacity of a pipe; and the pause.
 const PIPEFUL: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Where one command prints, run after run.
+/// The output of one command, run after run.
 #[derive(Debug)]
 pub struct Output {
     reader: AsyncFd<OwnedFd>,
@@ -39,7 +39,7 @@ impl Output {
     /// Must be called within a runtime.
     ///
     /// # Errors
-    /// There is no pipe to be had.
+    /// The pipe cannot be created.
     pub fn new() -> io::Result<Self> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -48,21 +48,21 @@ impl Output {
         Ok(Self { reader, writer, tail: VecDeque::with_capacity(TAIL) })
     }
 
-    /// Forgets what was printed so far.
+    /// Discards earlier output.
     pub(super) fn begin(&mut self) {
         take(self.reader.get_ref(), &mut self.tail);
         self.tail.clear();
     }
 
-    /// For a run to print to.
+    /// The end of the pipe that a run writes to.
     pub(super) fn to_writer(&self) -> nix::Result<OwnedFd> {
         self.writer.try_clone().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EMFILE)))
     }
 
-    /// Takes what is printed, for ever.
+    /// Drains the pipe, for ever.
     pub async fn follow(&mut self) -> Infallible {
         loop {
-            // A pipe whose writer is held here has no end.
+            // The writer held here keeps the pipe from reporting end of file.
             let Ok(mut ready) = self.reader.readable().await else {
                 sleep(PAUSE).await;
                 continue;
@@ -76,14 +76,14 @@ impl Output {
         }
     }
 
-    /// The end of what was printed since the latest beginning, for people; empty where nothing was.
+    /// The last output since [`Self::begin`], printable; empty if there was none.
     pub fn tail(&mut self) -> String {
         take(self.reader.get_ref(), &mut self.tail);
         printable(self.tail.make_contiguous())
     }
 }
 
-/// Takes what is there, a pipeful at most; returns how much it was.
+/// Reads what is available, at most [`PIPEFUL`]; returns the number of bytes.
 fn take(reader: &OwnedFd, tail: &mut VecDeque<u8>) -> usize {
     let mut buffer = [0; 4096];
     let mut taken = 0;
@@ -100,7 +100,7 @@ fn take(reader: &OwnedFd, tail: &mut VecDeque<u8>) -> usize {
     taken
 }
 
-/// Text that steers no terminal: line feeds stay, other control characters and bytes that are no text are escaped.
+/// Text safe for a terminal: keeps line feeds, escapes other control characters and invalid UTF-8.
 fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {

@@ -1,12 +1,13 @@
-//! Takes the real-time threads out of their class when one of them computes without a pause, before that starves the
-//! machine or the kernel kills the daemon for it.
+//! Demotion of real-time threads that compute without a pause.
 //!
-//! Enters: the longest time that a real-time thread may compute without waiting for anything. Leaves: ordinary threads
-//! and a wake-up for whoever tells of it and lets them back. Absent: a timer of our own; the kernel measures
+//! Happens before they starve the machine, or the kernel kills the daemon for it.
+//!
+//! Enters: the longest time that a real-time thread may compute without blocking. Leaves: the threads in the ordinary
+//! class, and a wake-up for the task that logs it and restores them. Absent: a timer of our own; the kernel measures
 //! (`RLIMIT_RTTIME`, Linux 2.6.25) and sends SIGXCPU at the soft limit. At the hard limit, which a service manager may
 //! have set, it kills.
 //!
-//! The signal is kept for the real-time threads: they can run when none of the others can.
+//! Only the real-time threads take the signal: they can run when no other thread can.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -22,20 +23,20 @@ use nix::unistd::gettid;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Long beyond any turn of engine or effect, and short for a person at a machine that does not answer.
+/// Far longer than any turn of engine or effect, and short for a person at a machine that does not respond.
 pub const UNBROKEN: Duration = Duration::from_secs(1);
 
 /// Engine and effect.
 const THREADS: usize = 2;
 
-/// Thread and SCHED_FIFO priority of each, or 0; what the signal handler may read.
+/// Thread id and SCHED_FIFO priority of each, or 0; atomic, as the signal handler reads it.
 static MEMBERS: [AtomicU64; THREADS] = [const { AtomicU64::new(0) }; THREADS];
-/// Counts what the handler did.
+/// Eventfd that the handler writes to; -1: none.
 static TOLD: AtomicI32 = AtomicI32::new(-1);
-/// As the process was started.
+/// The limit with which the process was started.
 static INHERITED: OnceLock<(u64, u64)> = OnceLock::new();
 
-/// Hears of it when the threads were taken out of their class.
+/// Receives the news that the threads were demoted.
 #[derive(Debug)]
 pub struct Overruns {
     told: AsyncFd<EventFd>,
@@ -43,11 +44,11 @@ pub struct Overruns {
 }
 
 impl Overruns {
-    /// Sets the limit for the threads that [`join`] from now on, which the calling thread starts; where a
-    /// hard limit is shorter, half of that. Must be called within a runtime.
+    /// Sets the limit for threads that [`join`] from now on, which the calling thread starts; at most half of a hard
+    /// limit. Must be called within a runtime.
     ///
     /// # Errors
-    /// The kernel has no descriptor left, or refuses the limit.
+    /// No descriptor is left, or the kernel refuses the limit.
     pub fn watch(limit: Duration) -> io::Result<Self> {
         let inherited @ (_, hard) = getrlimit(Resource::RLIMIT_RTTIME)?;
         let _ = INHERITED.set(inherited);
@@ -66,12 +67,12 @@ impl Overruns {
         Ok(watched)
     }
 
-    /// What counts: microseconds as the kernel knows them.
+    /// The limit in force, rounded to the microseconds of the kernel.
     pub fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// Returns when it has happened since the last [`Self::restore`].
+    /// Returns once the threads have been demoted since the last [`Self::restore`].
     ///
     /// # Errors
     /// The runtime has ended.
@@ -80,10 +81,10 @@ impl Overruns {
         Ok(())
     }
 
-    /// Puts the threads back into their class, each with its priority.
+    /// Restores the threads to the real-time class, each with its priority.
     ///
     /// # Errors
-    /// The kernel refuses it; those that come after the first refused one stay ordinary.
+    /// The kernel refuses it; the threads after the first refused one stay ordinary.
     pub fn restore(&self) -> io::Result<()> {
         let _ = self.told.try_io(Interest::READABLE, |told| Ok(told.read()?));
         self.arm()?;
@@ -95,7 +96,7 @@ impl Overruns {
         Ok(())
     }
 
-    /// The kernel moves the limit on by a second whenever it has been reached.
+    /// Sets the soft limit again: the kernel raises it by a second each time it is reached.
     fn arm(&self) -> io::Result<()> {
         let (_, hard) = getrlimit(Resource::RLIMIT_RTTIME)?;
         let soft = u64::try_from(self.limit.as_micros()).unwrap_or(RLIM_INFINITY);
@@ -109,7 +110,7 @@ impl Drop for Overruns {
     }
 }
 
-/// The calling thread is in the real-time class with this priority and comes under the limit.
+/// Registers the calling thread, which is real-time with this priority, as subject to the limit.
 pub(super) fn join(priority: i32) {
     let (Ok(thread), Ok(level)) = (u32::try_from(gettid().as_raw()), u32::try_from(priority)) else { return };
     let packed = u64::from(thread) << 32 | u64::from(level);
@@ -119,12 +120,12 @@ pub(super) fn join(priority: i32) {
             && place.compare_exchange(before, packed, SeqCst, Relaxed).is_ok()
     };
     if MEMBERS.iter().find(room).is_some() {
-        // Without it the signal waits for the other thread.
+        // On failure the signal goes to the other thread.
         let _ = only_real_time().thread_unblock();
     }
 }
 
-/// The limit that a program started by the daemon is to have again.
+/// The original limit, restored in each program that the daemon starts.
 pub(super) fn inherited() -> Option<(u64, u64)> {
     INHERITED.get().copied()
 }
@@ -155,7 +156,7 @@ extern "C" fn demote(_: i32) {
     }
     let told = TOLD.load(SeqCst);
     let one = 1_u64.to_ne_bytes();
-    // SAFETY: writes eight bytes of its own; a descriptor of -1 is refused.
+    // SAFETY: writes eight bytes of its own; the kernel refuses a descriptor of -1.
     unsafe { libc::write(told, one.as_ptr().cast(), one.len()) };
     errno.set();
 }
@@ -189,7 +190,7 @@ mod tests {
                 return tell.send(None).unwrap();
             }
             for _ in 0..2 {
-                // The kernel's fair share for others makes it longer than what it computes.
+                // Real-time throttling by the kernel makes this longer than the computing time.
                 let end = clock::now() + Duration::from_secs(20);
                 while policy() == libc::SCHED_FIFO && clock::now() < end {}
                 tell.send(Some(policy())).unwrap();
@@ -209,7 +210,7 @@ mod tests {
     }
 
     fn policy() -> i32 {
-        // SAFETY: asks for the calling thread.
+        // SAFETY: queries the calling thread.
         unsafe { libc::sched_getscheduler(0) & !libc::SCHED_RESET_ON_FORK }
     }
 }

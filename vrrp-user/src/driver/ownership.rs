@@ -1,7 +1,7 @@
-//! Whether what this process has set on the host is its own to take away.
+//! Ownership of what this process has set on the host.
 //!
-//! A daemon that another one has taken over leaves everything as it is, and so does one that was about to take over and
-//! could not: interfaces, sysctls, rules, files and pins belong to the other one. Destructors ask here.
+//! After a hot restart the old daemon undoes nothing, nor does a new one that failed to take over: interfaces, sysctls,
+//! rules, files and pins belong to the other process. Destructors check this.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -11,7 +11,7 @@ pub fn is_ours() -> bool {
     IS_OURS.load(Relaxed)
 }
 
-/// From now on another process answers for it, or this one does again.
+/// Called when another process becomes responsible, or this one again.
 pub fn set_ours(ours: bool) {
     IS_OURS.store(ours, Relaxed);
 }

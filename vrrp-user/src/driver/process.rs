@@ -1,11 +1,11 @@
-//! Runs one command of the configuration as its user.
+//! Runs of configured commands as their user.
 //!
-//! Enters: a command line, who runs it and for how long at most. Leaves: how it ended. Absent: what that means for
-//! anybody. The standard streams are `/dev/null`, save the outputs of a watched run.
+//! Enters: a command line, its user and its time limit. Leaves: how it ended. Absent: the meaning of the result. The
+//! standard streams are `/dev/null`, except the outputs of a watched run.
 //!
-//! Every command leads a process group of its own. At its time limit the group gets SIGTERM and, [`GRACE`] later,
-//! SIGKILL. A watched run must not become more than 256 processes either. One that cannot be started for want of
-//! descriptors, memory or processes is tried again within its time limit, unless it is watched: then the next one is.
+//! Every command leads its own process group. At its time limit the group gets SIGTERM and, [`GRACE`] later, SIGKILL. A
+//! watched run is also limited to 256 processes. A command that cannot start for lack of descriptors, memory or
+//! processes is retried within its time limit, unless it is watched: then the next run is the retry.
 
 use std::ffi::{CStr, CString, OsString};
 use std::fmt;
@@ -34,20 +34,21 @@ use crate::driver::{clock, shortage};
 /// From SIGTERM to SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// From a start that failed for want of something to the next try.
+/// Time from a start that failed for lack of resources to the next attempt.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Runs scripts that name no user, where it exists; as in keepalived.
+/// Runs scripts without a configured user, if it exists; as in keepalived.
 const DEFAULT_USER: &str = "keepalived_script";
 
-/// A command that may be run any number of times.
+/// A command that can be run repeatedly.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub command: ScriptCommand,
     pub identity: Identity,
-    /// Longest time that one run may take.
+    /// Time limit of one run.
     pub limit: Duration,
-    /// Whether a run ends with the daemon, or with the future that waits for it. Otherwise it goes on alone.
+    /// Whether a run ends with the daemon, or when the future that waits for it is dropped. Otherwise it continues
+    /// alone.
     pub leashed: bool,
 }
 
@@ -64,11 +65,11 @@ pub enum End {
     Exited(i32),
     /// By this signal, which was not ours.
     Signalled(i32),
-    /// Ended by us at its limit.
+    /// Ended by the daemon at its time limit.
     TimedOut,
-    /// Ended by us when it had become too many processes.
+    /// Ended by the daemon for having too many processes.
     Crowded,
-    /// It could not be started, for this errno.
+    /// Not started, with this errno.
     NotStarted(i32),
 }
 
@@ -81,7 +82,7 @@ impl End {
         if errno == Errno::ETIMEDOUT { Self::TimedOut } else { Self::NotStarted(errno as i32) }
     }
 
-    /// It could not be started for want of descriptors, memory or processes.
+    /// It could not be started for lack of descriptors, memory or processes.
     pub fn is_shortage(self) -> bool {
         matches!(self, Self::NotStarted(errno) if shortage::is_shortage_of_fork(errno))
     }
@@ -103,8 +104,8 @@ impl fmt::Display for End {
 }
 
 impl Job {
-    /// Runs the command with `more` arguments after its own and `environment` added to the daemon's, until nothing
-    /// of it is left.
+    /// Runs the command with `more` arguments after its own and `environment` added to the daemon's. Returns when no
+    /// process of it is left.
     pub async fn run(&self, more: &[&str], environment: &[(&str, String)]) -> Run {
         let started = clock::now();
         let begun = loop {
@@ -129,8 +130,8 @@ impl Job {
         run
     }
 
-    /// Runs the command as it is and watches it: what it prints is kept, and its processes are counted. Tells of a
-    /// limit as soon as it is reached, and leaves the ending to the caller.
+    /// Runs the command as configured and watches it: keeps its output and counts its processes. Reports a limit as
+    /// soon as it is reached; the caller ends the rest.
     pub async fn run_watched(&self, output: &mut Output) -> (Run, Option<Remains>) {
         let started = clock::now();
         output.begin();
@@ -144,7 +145,7 @@ impl Job {
                     }
                 };
                 match self.wait(child, crowd).await {
-                    // What a run leaves in the background goes on, within reason.
+                    // Background processes of a run may continue, up to the limit.
                     (_, None) if crowd::is_left(group).await => (End::Crowded, Some(Remains::of(group))),
                     ended => ended,
                 }
@@ -154,7 +155,7 @@ impl Job {
         (Run { end, lasted: clock::now().since(started) }, remains)
     }
 
-    /// Starts it within its time limit.
+    /// Starts the command within its time limit.
     async fn spawn(
         &self,
         more: &[&str],
@@ -179,7 +180,7 @@ impl Job {
         let begun = starter::start(&name, self.leashed, limit, move |attempt| {
             plan.program = c_string(locate(&path).ok_or(Errno::ENOENT)?)?;
             match spawn(&plan, attempt) {
-                // A script that names no interpreter is the shell's, as for execvp.
+                // As execvp does: a script without an interpreter line runs in the shell.
                 Err(Errno::ENOEXEC) => {
                     let script = std::mem::replace(&mut plan.program, SHELL.to_owned());
                     plan.arguments.splice(..1, [SHELL.to_owned(), script]);
@@ -191,7 +192,7 @@ impl Job {
         Child::new(begun.await?)
     }
 
-    /// `crowded` ends when there are too many processes.
+    /// `crowded` completes when there are too many processes.
     async fn wait(&self, child: Child, crowded: impl Future<Output = ()>) -> (End, Option<Remains>) {
         let leash = Leash(self.leashed.then_some(child.group()));
         let limit = tokio::select! {
@@ -214,11 +215,11 @@ impl Job {
     }
 }
 
-/// A run that has reached a limit and goes on.
+/// A run that has reached a limit and still has processes.
 #[derive(Debug)]
 pub struct Remains {
     group: Pid,
-    /// Its leader, where that is still to be waited for.
+    /// Its leader, if still to be reaped.
     child: Option<Child>,
     leash: Leash,
     /// From SIGTERM to SIGKILL.
@@ -226,12 +227,12 @@ pub struct Remains {
 }
 
 impl Remains {
-    /// What a run has left behind, and must not have.
+    /// Background processes of an ended run, over the limit.
     fn of(group: Pid) -> Self {
         Self { group, child: None, leash: Leash(Some(group)), grace: Duration::ZERO }
     }
 
-    /// Ends everybody of the group, and waits for it.
+    /// Ends the whole group and waits for its end.
     pub async fn end(self) {
         let gone = async {
             if let Some(child) = &self.child {
@@ -254,13 +255,13 @@ impl Remains {
     }
 }
 
-/// Who runs a command.
+/// User and groups of a command.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Identity {
     pub uid: Uid,
     pub gid: Gid,
     pub name: Arc<str>,
-    /// Further groups.
+    /// Supplementary groups.
     pub groups: Vec<Gid>,
 }
 
@@ -279,12 +280,12 @@ impl Identity {
         self.uid.is_root()
     }
 
-    /// Whether there is the user of scripts that have none.
+    /// Whether the default user for scripts exists.
     pub fn has_default() -> bool {
         Self::of(&ScriptUser { name: DEFAULT_USER.into(), group: None }).is_ok()
     }
 
-    /// By the mode of the file alone.
+    /// Decided by the file mode alone.
     pub(super) fn may_run(&self, file: &Metadata) -> bool {
         let groups = || std::iter::once(&self.gid).chain(&self.groups);
         let bits = if self.is_root() {
@@ -299,8 +300,8 @@ impl Identity {
         file.mode() & bits != 0
     }
 
-    /// The user of the script itself, else of the whole configuration, else `keepalived_script` where that exists,
-    /// else whoever runs the daemon.
+    /// The user of the script itself, else of the whole configuration, else `keepalived_script` if that exists, else
+    /// the daemon's.
     pub fn resolve(own: Option<&ScriptUser>, global: Option<&ScriptUser>) -> Result<Self, IdentityError> {
         if let Some(user) = own.or(global) {
             return Self::of(user);
@@ -309,10 +310,10 @@ impl Identity {
         Ok(Self::of(&default).unwrap_or_else(|_| Self::daemon()))
     }
 
-    /// With all groups of the user, where `all` is wanted.
+    /// Adds all groups of the user if `all`.
     ///
     /// # Errors
-    /// They cannot be looked up.
+    /// The groups cannot be looked up.
     pub fn with_groups(mut self, all: bool) -> Result<Self, IdentityError> {
         if all {
             let failed = |errno| IdentityError::Lookup(Arc::clone(&self.name), errno);
@@ -345,8 +346,8 @@ impl Identity {
     }
 }
 
-/// Not handed on: what would change how a script's programs are loaded or split into words, as in keepalived, and
-/// what systemd meant for the daemon alone.
+/// Variables not passed on: those that change how a script's programs are loaded or split into words, as in keepalived,
+/// and those that systemd set for the daemon alone.
 const WITHHELD: [&str; 9] = [
     "IFS",
     "LD_LIBRARY_PATH",
@@ -370,14 +371,14 @@ fn words(command: &ScriptCommand, more: &[&str]) -> Vec<String> {
             vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_string()]
         }
         ScriptCommand::Shell(line) => {
-            // The shell puts the arguments behind the line by itself, so they need no quoting.
+            // The shell itself appends the arguments to the line, so they need no quoting.
             let line = format!("{line} \"$@\"");
             ["/bin/sh".to_owned(), "-c".to_owned(), line, "sh".to_owned()].into_iter().chain(more).collect()
         }
     }
 }
 
-/// The daemon's environment, as far as it is handed on and not `replaced`.
+/// The daemon's environment, without withheld and `replaced` variables.
 fn inherited(replaced: &[(&str, String)]) -> impl Iterator<Item = OsString> {
     let handed = std::env::vars_os().filter(|(name, _)| {
         !WITHHELD.iter().any(|withheld| name == withheld) && !replaced.iter().any(|(other, _)| name == other)
@@ -389,7 +390,7 @@ fn inherited(replaced: &[(&str, String)]) -> impl Iterator<Item = OsString> {
     })
 }
 
-/// Where a program's name leads, as execvp finds it.
+/// The path of a program, searched as execvp does.
 pub(super) fn locate(name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(PathBuf::from(name));
@@ -400,12 +401,12 @@ pub(super) fn locate(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(name)).find(is_program)
 }
 
-/// No argument can hold a zero byte.
+/// Fails with EINVAL on a zero byte, which no argument can hold.
 fn c_string(text: impl Into<OsString>) -> nix::Result<CString> {
     CString::new(text.into().into_vec()).map_err(|_| Errno::EINVAL)
 }
 
-/// Asks the group to end when the one who waits is dropped. A command deaf to that is killed with the daemon.
+/// Sends the group SIGTERM on drop. A command that ignores it is killed with the daemon.
 #[derive(Debug)]
 struct Leash(Option<Pid>);
 
@@ -446,7 +447,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn arguments_and_environment_reach_a_shell_line_unchanged() {
         let job = shell("test \"$2\" = 'a \"b' -a \"$V\" = 'c d' -a $# = 2 #", Duration::from_secs(10));
-        // The comment sign swallows the appended arguments of the line; the positional ones stay.
+        // The comment sign hides the arguments appended to the line; the positional parameters remain.
         let run = job.run(&["x", "a \"b"], &[("V", "c d".to_owned())]).await;
         assert_eq!(run.end, End::Exited(0));
     }

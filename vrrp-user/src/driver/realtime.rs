@@ -1,7 +1,7 @@
-//! Real-time class and locked memory: what keeps a timer exact while the machine is busy.
+//! Real-time scheduling and locked memory, which keep timers exact on a busy machine.
 //!
-//! Both are asked for once, before work begins. A refusal is no reason to stop: it names what is missing and what it
-//! costs, for the log and the status.
+//! Both are requested once, before work begins. The daemon continues after a refusal; the error names what is missing
+//! and what it costs, for the log and the status.
 
 use std::io;
 
@@ -12,19 +12,19 @@ use thiserror::Error;
 
 use super::overrun;
 
-/// SCHED_FIFO priority of the engine; that of threaded interrupt handlers, which bring the adverts.
+/// SCHED_FIFO priority of the engine; that of threaded interrupt handlers, which deliver the adverts.
 pub const ENGINE_PRIORITY: i32 = 50;
-/// As [`ENGINE_PRIORITY`], of the effect thread: whatever it does, the engine comes first.
+/// SCHED_FIFO priority of the effect thread; below the engine, which always runs first.
 pub const EFFECT_PRIORITY: i32 = 49;
-/// Stack of a real-time thread, bytes. Small, as locked memory cannot be swapped out.
+/// Stack of a real-time thread, bytes. Small, because locked memory cannot be swapped out.
 pub const STACK: usize = 256 * 1024;
 
-/// The kernel did not let the thread into the real-time class.
+/// The kernel refused the thread the real-time class.
 #[derive(Debug, Error)]
 #[error(
-    "no real-time class (SCHED_FIFO {priority}): {source}; it takes CAP_SYS_NICE or an RLIMIT_RTPRIO of at least \
-     {priority} (it is {limit}), and where real time is shared out by cgroups, a cpu.rt_runtime_us above 0; without \
-     it adverts are late under load, and short intervals lead to false takeovers"
+    "no real-time class (SCHED_FIFO {priority}): {source}; needs CAP_SYS_NICE or an RLIMIT_RTPRIO of at least \
+     {priority} (it is {limit}), and under cgroup real-time group scheduling a cpu.rt_runtime_us above 0; without \
+     it adverts are late under load, and short intervals cause false takeovers"
 )]
 pub struct RealtimeError {
     priority: i32,
@@ -32,22 +32,22 @@ pub struct RealtimeError {
     source: io::Error,
 }
 
-/// Memory is not locked.
+/// Memory could not be locked.
 #[derive(Debug, Error)]
 pub enum LockError {
     #[error(
-        "memory is not locked: it takes CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (it is {limit} bytes); without it \
-         a machine short of memory can delay adverts by reading the daemon from disk"
+        "memory is not locked: needs CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (it is {limit} bytes); without it \
+         a machine short of memory can delay adverts by reading pages of the daemon from disk"
     )]
     Limit { limit: u64 },
     #[error("memory is not locked: {0}")]
     Refused(#[source] io::Error),
 }
 
-/// Puts the calling thread into the real-time class. Processes and threads that it starts are ordinary ones.
+/// Puts the calling thread into the real-time class. Processes and threads that it starts are ordinary.
 ///
 /// # Errors
-/// The kernel refuses, see [`RealtimeError`].
+/// The kernel refuses; see [`RealtimeError`].
 pub fn become_realtime(priority: i32) -> Result<(), RealtimeError> {
     let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: the parameters live across the call; 0 means the calling thread.
@@ -63,12 +63,12 @@ pub fn become_realtime(priority: i32) -> Result<(), RealtimeError> {
     Ok(())
 }
 
-/// Keeps every page that the process has touched, or will touch, in memory. Pages are locked as they are touched
-/// (`MCL_ONFAULT`, Linux 4.4), so that nothing untouched is brought in.
+/// Locks every page that the process has touched, or will touch, in memory. Pages are locked when touched
+/// (`MCL_ONFAULT`, Linux 4.4), so that untouched ones are not loaded.
 ///
 /// # Errors
-/// It is not permitted. A finite limit counts as that, even where it would do now: once it were reached, every
-/// further allocation would fail.
+/// Not permitted. A finite limit counts as that, even if it is enough now: once it is reached, every further allocation
+/// fails.
 pub fn lock_memory() -> Result<(), LockError> {
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft);
     if limit != RLIM_INFINITY && !may_lock() {
@@ -82,7 +82,7 @@ pub fn lock_memory() -> Result<(), LockError> {
     Ok(())
 }
 
-/// Nice value and CPUs for the threads that are started while it lives. Dropped, the calling thread has its own again.
+/// Nice value and CPUs for threads started during its life. On drop the calling thread gets its own back.
 #[derive(Debug)]
 pub struct Standing {
     nice: Option<i32>,
@@ -90,21 +90,21 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Of the calling thread and those that it starts; where `cpus` is empty, on all that are its own. What cannot be
-    /// had is told in the second value, one line each.
+    /// Applies to the calling thread and the threads it starts; an empty `cpus` keeps the CPUs. The second value lists
+    /// what was refused, one line each.
     pub fn take(nice: Option<i8>, cpus: &[usize]) -> (Self, Vec<String>) {
         let mut refused = Vec::new();
         let mut before = Self { nice: None, cpus: None };
         if let Some(nice) = nice {
             match set_nice(nice.into()) {
                 Ok(own) => before.nice = Some(own),
-                Err(error) => refused.push(format!("vrrp_priority {nice} is not taken: {error}")),
+                Err(error) => refused.push(format!("vrrp_priority {nice} not applied: {error}")),
             }
         }
         if !cpus.is_empty() {
             match pin(cpus) {
                 Ok(own) => before.cpus = Some(own),
-                Err(error) => refused.push(format!("vrrp_cpu_affinity is not taken: {error}")),
+                Err(error) => refused.push(format!("vrrp_cpu_affinity not applied: {error}")),
             }
         }
         (before, refused)
@@ -113,7 +113,7 @@ impl Standing {
 
 impl Drop for Standing {
     fn drop(&mut self) {
-        // It was so before; a refusal leaves an ordinary thread where it is.
+        // These values were valid before; a refusal leaves an ordinary thread as it is.
         if let Some(nice) = self.nice {
             let _ = set_nice(nice);
         }
@@ -123,7 +123,7 @@ impl Drop for Standing {
     }
 }
 
-/// Returns what it was.
+/// Returns the previous value.
 fn set_nice(nice: i32) -> io::Result<i32> {
     // SAFETY: both calls take numbers only; 0 means the calling thread, on Linux not the process.
     let (before, refused) =
@@ -131,7 +131,7 @@ fn set_nice(nice: i32) -> io::Result<i32> {
     if refused != 0 { Err(io::Error::last_os_error()) } else { Ok(before) }
 }
 
-/// Returns where it ran before.
+/// Returns the previous CPU set.
 fn pin(cpus: &[usize]) -> nix::Result<CpuSet> {
     let own = sched_getaffinity(Pid::from_raw(0))?;
     let mut set = CpuSet::new();
@@ -159,7 +159,7 @@ mod tests {
     fn a_real_time_thread_starts_ordinary_ones() {
         let policies = std::thread::spawn(|| {
             become_realtime(EFFECT_PRIORITY).ok()?;
-            // SAFETY: asks for the calling thread.
+            // SAFETY: queries the calling thread.
             let policy = || unsafe { libc::sched_getscheduler(0) };
             Some((policy() & !libc::SCHED_RESET_ON_FORK, std::thread::spawn(policy).join().unwrap()))
         });
@@ -180,7 +180,7 @@ mod tests {
             let mut first = CpuSet::new();
             first.set(0).unwrap();
             assert_eq!(started, (5, first));
-            // To be less nice again takes CAP_SYS_NICE.
+            // Lowering the nice value again needs CAP_SYS_NICE.
             if nix::unistd::geteuid().is_root() {
                 assert_eq!(standing(), before);
             }
@@ -189,7 +189,7 @@ mod tests {
         .unwrap();
         let (_, refused) = Standing::take(None, &[1023]);
         assert!(
-            refused.iter().any(|line| line.starts_with("vrrp_cpu_affinity is not taken: ")),
+            refused.iter().any(|line| line.starts_with("vrrp_cpu_affinity not applied: ")),
             "{refused:?}"
         );
     }

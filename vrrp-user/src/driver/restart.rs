@@ -1,5 +1,6 @@
-//! Whether systemd ends this process to start its unit again, asked on the system bus, or by `systemctl` where there is
-//! none: it talks to systemd itself.
+//! systemd's pending job for the daemon's unit: whether the end of this process is a restart.
+//!
+//! Queried on the system bus, or without a bus by `systemctl`, which talks to systemd directly.
 
 use std::time::Duration;
 use std::{fs, io};
@@ -9,14 +10,14 @@ use tokio::time::timeout;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
 
-/// The bus may hang while the machine goes down.
+/// The bus may hang while the machine shuts down.
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// The type of the job that systemd has for the unit of this process: `restart`, `stop` and others; `None`: it has
-/// none.
+/// The type of systemd's pending job for the unit of this process: `restart`, `stop` and others; `None` if there is no
+/// job.
 ///
 /// # Errors
-/// There is no systemd, or it does not answer; as the bus tells it.
+/// systemd is not running or does not answer; as reported by the bus.
 pub async fn job() -> zbus::Result<Option<String>> {
     let asked = timeout(LIMIT, async { ask(Connection::system().await?).await }).await;
     match asked.unwrap_or_else(|_| Err(zbus::Error::Failure(format!("no answer within {LIMIT:?}")))) {
@@ -40,13 +41,13 @@ async fn listed() -> io::Result<Option<String>> {
     Ok(job_of(unit, &String::from_utf8_lossy(&output.stdout)).map(str::to_owned))
 }
 
-/// The unit whose control group this is.
+/// The unit of this control group.
 fn unit(groups: &str) -> Option<&str> {
     let mut folders = groups.lines().flat_map(|line| line.rsplit('/'));
     folders.find(|folder| folder.ends_with(".service"))
 }
 
-/// From lines of number, unit, type and state.
+/// The job type, from lines of number, unit, type and state.
 fn job_of<'a>(unit: &str, jobs: &'a str) -> Option<&'a str> {
     let mut words = jobs.lines().map(|line| line.split_whitespace().skip(1));
     words.find_map(|mut words| words.next().filter(|it| *it == unit).and_then(|_| words.next()))
@@ -75,7 +76,7 @@ trait Manager {
 
 #[zbus::proxy(interface = "org.freedesktop.systemd1.Unit", default_service = "org.freedesktop.systemd1")]
 trait Unit {
-    /// Number 0: none.
+    /// Number 0: no job.
     #[zbus(property)]
     fn job(&self) -> zbus::Result<(u32, OwnedObjectPath)>;
 }

@@ -1,4 +1,4 @@
-//! Whether somebody other than root could change what root is about to run.
+//! Check that only root can change the programs that root runs.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -22,18 +22,18 @@ pub enum SecurityError {
     NotFound { script: String },
     #[error("{script}: not executable for `{user}`")]
     NotExecutable { script: String, user: String },
-    #[error("`{line}` is a line for a shell, which may run anything; put it into a file, and name that")]
+    #[error("`{line}` is a shell command line, which may run anything; put it into a script file and configure that file")]
     Shell { line: String },
 }
 
-/// Why a part of a path cannot be trusted.
+/// Why part of a path is not secure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Weakness {
-    /// Belongs to this user, who may change it whatever its mode.
+    /// Owned by this user, who may change it whatever its mode.
     Owner(u32),
     /// Writable by this group.
     Group(u32),
-    /// Writable by anybody.
+    /// Writable by all users.
     World,
 }
 
@@ -46,7 +46,7 @@ impl Weakness {
         }
     }
 
-    /// In a sticky folder nobody may replace what belongs to somebody else, so its mode does not matter.
+    /// In a sticky folder users can replace only their own files, so its mode does not matter.
     fn of(metadata: &fs::Metadata) -> Option<Self> {
         let mode = metadata.mode();
         let sticky = metadata.is_dir() && mode & libc::S_ISVTX != 0;
@@ -69,12 +69,12 @@ impl fmt::Display for Weakness {
         match self {
             Self::Owner(uid) => write!(f, "belongs to user {uid}"),
             Self::Group(gid) => write!(f, "is writable by group {gid}"),
-            Self::World => f.write_str("is writable by everybody"),
+            Self::World => f.write_str("is world-writable"),
         }
     }
 }
 
-/// Programs that run a file which an argument names, or a command behind their own arguments.
+/// Programs that run a file named by an argument, or a command that follows their own arguments.
 const RUNNERS: [&str; 19] = [
     "busybox", "chrt", "env", "ionice", "lua", "nice", "node", "nohup", "perl", "php", "python", "ruby",
     "setsid", "stdbuf", "sudo", "su", "taskset", "timeout", "xargs",
@@ -83,12 +83,12 @@ const RUNNERS: [&str; 19] = [
 const SHELLS: [&str; 11] =
     ["ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "rbash", "sh", "tcsh", "zsh"];
 
-/// Checks every component of the path of the program that a command starts, and of each link on the way; so of a script
-/// that it gives to a shell or another interpreter.
+/// Checks every path component of the program that a command starts, and of each link on the way; likewise for a script
+/// that it passes to a shell or another interpreter.
 ///
 /// # Errors
-/// The first component that somebody other than root may change, or that cannot be examined; or a line for a shell, which
-/// may run anything.
+/// The first component that a user other than root may change, or that cannot be examined; or a shell command line,
+/// which may run anything.
 pub fn check(command: &ScriptCommand) -> Result<(), SecurityError> {
     match command {
         ScriptCommand::Direct(words) => {
@@ -101,7 +101,7 @@ pub fn check(command: &ScriptCommand) -> Result<(), SecurityError> {
     }
 }
 
-/// Checks what an interpreter is given to run.
+/// Checks the files that an interpreter is given to run.
 fn check_arguments(program: &Path, arguments: &[Arc<str>]) -> Result<(), SecurityError> {
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let name = name.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
@@ -123,7 +123,7 @@ fn check_arguments(program: &Path, arguments: &[Arc<str>]) -> Result<(), Securit
     Ok(())
 }
 
-/// A program, and the interpreter that its first line names.
+/// Checks a program and the interpreter named in its first line.
 fn check_program(path: &Path) -> Result<(), SecurityError> {
     check_path(path)?;
     let mut head = [0; 256];
@@ -139,10 +139,10 @@ fn check_program(path: &Path) -> Result<(), SecurityError> {
     }
 }
 
-/// Checks that there is the program of a command, and that this user may run it. Of a shell's line nothing is known.
+/// Checks that the program of a command exists and that this user may run it. Shell command lines always pass.
 ///
 /// # Errors
-/// It is not there, or the mode of its file forbids it.
+/// The file is missing, or its mode forbids it.
 pub fn is_runnable(command: &ScriptCommand, identity: &Identity) -> Result<(), SecurityError> {
     let ScriptCommand::Direct(words) = command else { return Ok(()) };
     let script = words.first().map(ToString::to_string).unwrap_or_default();
@@ -154,10 +154,10 @@ pub fn is_runnable(command: &ScriptCommand, identity: &Identity) -> Result<(), S
     }
 }
 
-/// As many as the kernel follows (path_resolution(7)).
+/// The kernel's limit (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
-/// Goes the way of the kernel: component by component, and at a link on to its target.
+/// Resolves the path as the kernel does: component by component, following links.
 fn check_path(path: &Path) -> Result<(), SecurityError> {
     let script = path.display().to_string();
     let unreadable = |error| SecurityError::Unreadable { script: script.clone(), error };
@@ -169,7 +169,7 @@ fn check_path(path: &Path) -> Result<(), SecurityError> {
         rest.push(parts.as_path().to_owned());
         match part {
             Component::CurDir => continue,
-            // Its folder has been checked on the way here.
+            // Its folder was checked on the way here.
             Component::ParentDir => {
                 at.pop();
                 continue;
@@ -178,8 +178,8 @@ fn check_path(path: &Path) -> Result<(), SecurityError> {
             other => at.push(other),
         }
         let metadata = fs::symlink_metadata(&at).map_err(unreadable)?;
-        // A link has no mode of its own: whoever may write to its folder may put another in its place, or, where that is
-        // sticky, its owner.
+        // A link has no mode of its own: any user who can write to its folder can replace it, or in a sticky folder its
+        // owner.
         let weakness = match metadata.is_symlink() {
             true => (is_shared && metadata.uid() != 0).then(|| Weakness::Owner(metadata.uid())),
             false => Weakness::of(&metadata),
@@ -211,7 +211,7 @@ mod tests {
     struct Folder(PathBuf);
 
     impl Folder {
-        /// In `/root`-like places: `/tmp` is sticky, which the check accepts.
+        /// `/tmp` is sticky, which the check accepts.
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("vrrpx-security-{name}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
@@ -248,7 +248,7 @@ mod tests {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o757)).unwrap();
         let error = check(&direct(&script)).unwrap_err().to_string();
         let path = script.display();
-        assert_eq!(error, format!("{path}: {path} is writable by everybody; chmod o-w {path}"));
+        assert_eq!(error, format!("{path}: {path} is world-writable; chmod o-w {path}"));
 
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o777)).unwrap();
@@ -293,13 +293,13 @@ mod tests {
         {
             let error = check(&direct(path)).unwrap_err().to_string();
             assert!(
-                error.ends_with(&format!("{name} is writable by everybody; chmod o-w {name}")),
+                error.ends_with(&format!("{name} is world-writable; chmod o-w {name}")),
                 "{error}"
             );
         }
         assert!(check(&direct(&round)).unwrap_err().to_string().contains("symbolic links"));
 
-        // In a sticky folder a link's owner may put another one in its place.
+        // In a sticky folder the owner of a link may replace it.
         fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
         check(&direct(&chain)).unwrap();
         std::os::unix::fs::lchown(open.join("back"), Some(65534), None).unwrap();
@@ -314,7 +314,7 @@ mod tests {
     fn a_line_for_a_shell_may_run_anything() {
         for line in ["cd /open && ./p", "FOO=1 /open/p", "true; /open/p", "{ /open/p; }", "exec /open/p;"] {
             let expected = format!(
-                "`{line}` is a line for a shell, which may run anything; put it into a file, and name that"
+                "`{line}` is a shell command line, which may run anything; put it into a script file and configure that file"
             );
             assert_eq!(check(&ScriptCommand::Shell(line.into())).unwrap_err().to_string(), expected);
         }
@@ -340,7 +340,7 @@ mod tests {
             check(&words(&[before, &[&good, &bad]].concat())).unwrap();
             assert!(check(&words(&[before, &[&bad]].concat())).is_err(), "{before:?}");
         }
-        // An argument that is no program.
+        // Not an interpreter: its argument is not run.
         check(&words(&["test", "-e", &bad])).unwrap();
         let named = folder.script("named");
         fs::write(&named, format!("#!{bad} -x\n")).unwrap();

@@ -1,8 +1,9 @@
-//! Want of descriptors, memory and processes: the limit that the daemon raises for itself, and the errors that say what
-//! this machine lacks and nothing of what was tried.
+//! Shortage of descriptors, memory and processes.
 //!
-//! Children have the limit back that the daemon was started with: programs that use select(2) cannot use higher
-//! descriptors.
+//! Raises the descriptor limit of the daemon, and recognises errors caused by a lack of resources on this machine,
+//! which say nothing about the target of the attempt.
+//!
+//! Child processes get the original limit back: programs that use select(2) cannot handle higher descriptors.
 
 use std::error::Error;
 use std::fs::File;
@@ -13,16 +14,17 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Descriptors that no client gets: for scripts, checks, netlink, and files of a reload. Of a low limit, a quarter.
+/// Descriptors reserved for scripts, checks, netlink and the files of a reload: no client gets them. A quarter of a low
+/// limit.
 const KEPT_BACK: u64 = 64;
 
-/// As the process was started.
+/// The limit with which the process was started.
 static INHERITED: OnceLock<(u64, u64)> = OnceLock::new();
 
-/// Raises the soft limit of descriptors to the hard one.
+/// Raises the soft descriptor limit to the hard one.
 ///
 /// # Errors
-/// The kernel refuses it: `fs.nr_open` has been lowered below the hard limit.
+/// The kernel refuses: `fs.nr_open` has been lowered below the hard limit.
 pub fn raise_descriptor_limit() -> io::Result<()> {
     let inherited @ (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let _ = INHERITED.set(inherited);
@@ -32,37 +34,37 @@ pub fn raise_descriptor_limit() -> io::Result<()> {
     Ok(())
 }
 
-/// The limit of descriptors that a program started by the daemon is to have again.
+/// The original descriptor limit, restored in each program that the daemon starts.
 pub(super) fn inherited_descriptor_limit() -> Option<(u64, u64)> {
     INHERITED.get().copied()
 }
 
-/// Whether a new descriptor, the lowest that was free, is one of those that are kept back.
+/// Whether a new descriptor, the lowest free number, is one of the reserved ones.
 pub fn is_kept_back(new: &impl AsFd) -> bool {
     let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return false };
     let number = u64::try_from(new.as_fd().as_raw_fd()).unwrap_or_default();
     number >= soft - KEPT_BACK.min(soft / 4)
 }
 
-/// Why no descriptor can be opened at the moment, if so.
+/// The reason if no descriptor can be opened now.
 pub(super) fn of_descriptors() -> Option<io::Error> {
     let error = File::open("/dev/null").err()?;
     error.raw_os_error().is_some_and(is_shortage).then_some(error)
 }
 
-/// Whether an error of a call other than fork, clone and exec says what this machine lacks.
+/// Whether an errno means a lack of resources on this machine; for calls other than fork, clone and exec.
 pub fn is_shortage(errno: i32) -> bool {
     matches!(Errno::from_raw(errno), Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
 }
 
-/// The same of an error of fork, clone and exec.
+/// As [`is_shortage`], for fork, clone and exec.
 pub fn is_shortage_of_fork(errno: i32) -> bool {
-    // A connection refused with EAGAIN is the service's: its backlog is full.
+    // Only here: from connect, EAGAIN is the service's fault, whose backlog is full.
     is_shortage(errno) || errno == libc::EAGAIN
 }
 
-/// Whether an error, or one that it comes from, does. Libraries wrap the system's errors in ways of their own, and all of
-/// them keep its text.
+/// As [`is_shortage`], for an error or any of its sources. Libraries wrap system errors in different ways, but all keep
+/// the text.
 pub(super) fn has_shortage(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -74,7 +76,7 @@ pub(super) fn has_shortage(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// As [`io::Error`] writes it.
+/// Reads the format of [`io::Error`].
 fn errno_in(text: &str) -> Option<i32> {
     let (_, rest) = text.rsplit_once("(os error ")?;
     rest.split_once(')')?.0.parse().ok()
@@ -126,7 +128,7 @@ mod tests {
         let file = File::open("/dev/null").unwrap();
         assert!(!is_kept_back(&file));
         let last = i32::try_from(soft - 1).unwrap();
-        // SAFETY: makes a descriptor that is nobody's, at the last number or the next free one.
+        // SAFETY: makes a descriptor without another owner, at the last number or the next free one.
         let high = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, last) };
         // SAFETY: fresh from the kernel.
         let high = unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(high) };

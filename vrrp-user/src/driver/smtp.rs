@@ -1,10 +1,10 @@
-//! A conversation with a mail server (RFC 5321).
+//! SMTP client (RFC 5321).
 //!
-//! Enters: the server, and mails as they go over the wire. Leaves: mails that the server has taken over, or a
-//! [`Refusal`]. Absent: when mail is sent, how often it is tried, and what it says.
+//! Enters: the server, and mails in wire format. Leaves: mails accepted by the server, or a [`Refusal`]. Absent: when
+//! to send mail, retries, and its contents.
 //!
-//! A server that offers STARTTLS is spoken to encrypted, whatever its certificate, as nothing in a configuration says
-//! which one it should have; where that fails, as without it.
+//! Uses STARTTLS if the server offers it and accepts any certificate, as the configuration names none; if the handshake
+//! fails, sends unencrypted.
 
 use std::fmt;
 use std::future::Future;
@@ -29,21 +29,21 @@ use tokio::time::timeout;
 use super::probe::attempt::{Failure, Names};
 use crate::config::Endpoint;
 
-/// Longest that a server may say in one session, in bytes; it must not fill the memory.
+/// Most bytes from the server in one session; it must not fill the memory.
 const ANSWERS: usize = 1 << 20;
 
-/// Where mail goes.
+/// The mail server.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub endpoint: Endpoint,
-    /// Name that it is greeted with.
+    /// Name sent in EHLO.
     pub hello: String,
-    /// Longest time for each step: to connect, to greet, to encrypt, to hand over a mail.
+    /// Time limit for each step: connection, greeting, TLS handshake, handing over a mail.
     pub patience: Duration,
     pub names: Names,
 }
 
-/// A server that has greeted, and may be given any number of mails.
+/// A connection after the greeting, ready for any number of mails.
 pub struct Session {
     connection: AsyncSmtpConnection,
     patience: Duration,
@@ -54,15 +54,15 @@ pub struct Session {
 pub struct Letter {
     pub from: Address,
     pub to: Vec<Address>,
-    /// Head and body, ASCII, lines ended by CR LF.
+    /// Header and body, ASCII, lines ended by CR LF.
     pub text: Vec<u8>,
 }
 
-/// Why a mail is not with the server, or not for everyone.
+/// Why the server did not accept a mail, or not for all receivers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refusal {
     pub why: Failure,
-    /// The server will say the same the next time.
+    /// A retry would get the same answer.
     pub is_final: bool,
 }
 
@@ -70,12 +70,12 @@ impl Server {
     /// Connects and greets.
     ///
     /// # Errors
-    /// The server is not found, does not answer in time, or does not want to talk.
+    /// The server is not found, does not answer in time, or refuses the session.
     pub async fn open(&self) -> Result<Session, Refusal> {
         let hello = ClientId::Domain(self.hello.clone());
         let mut connection = self.greet(&hello).await?;
         if connection.can_starttls() && self.encrypt(&mut connection, &hello).await.is_err() {
-            // It has broken with what was said.
+            // The failed handshake has made the connection unusable.
             connection = self.greet(&hello).await?;
         }
         Ok(Session { connection, patience: self.patience })
@@ -84,7 +84,7 @@ impl Server {
     async fn greet(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, Refusal> {
         let stream = self.connect().await?;
         let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello);
-        // What it says here it says of itself and not of a mail.
+        // A refusal here concerns the server and not a mail.
         let opened = self.step("greeting", greeting).await;
         opened.map_err(|refusal| Refusal { is_final: false, ..refusal })
     }
@@ -132,15 +132,15 @@ impl Server {
 }
 
 impl Session {
-    /// Hands over a mail. Also returns the receivers that the server refused while it took others.
+    /// Hands over a mail. Returns the receivers that the server refused if it accepted others.
     ///
     /// # Errors
-    /// The server does not take it, for anybody; the session is of no use then.
+    /// The server does not accept it for any receiver; the session is then unusable.
     pub async fn send(&mut self, letter: &Letter) -> Result<Vec<(Address, Failure)>, Refusal> {
         match timeout(self.patience, self.hand_over(letter)).await {
             Ok(sent) => sent.map_err(|error| refusal("the mail server", &error)),
             Err(_) => {
-                let why = format_args!("the mail server has not taken a mail within {:?}", self.patience);
+                let why = format_args!("the mail server did not accept a mail within {:?}", self.patience);
                 Err(Refusal { why: Failure::new(why), is_final: false })
             }
         }
@@ -169,9 +169,9 @@ impl Session {
         Ok(refused)
     }
 
-    /// Says goodbye.
+    /// Sends QUIT.
     pub async fn close(mut self) {
-        // Whatever it answers: nothing depends on it.
+        // The answer does not matter.
         let _ = timeout(self.patience.min(Duration::from_secs(1)), self.connection.quit()).await;
     }
 }
@@ -186,7 +186,7 @@ impl fmt::Debug for Session {
     }
 }
 
-/// A connection that fails when the other side has said too much.
+/// A connection that fails once the server has sent too much.
 #[derive(Debug)]
 struct Bounded {
     stream: TcpStream,
@@ -210,7 +210,7 @@ impl AsyncRead for Bounded {
         let heard = buffer.filled().len().saturating_sub(before);
         match self.left.checked_sub(heard) {
             Some(left) => self.left = left,
-            None => return Poll::Ready(Err(io::Error::other("the mail server says too much"))),
+            None => return Poll::Ready(Err(io::Error::other("the mail server sent too much"))),
         }
         read
     }

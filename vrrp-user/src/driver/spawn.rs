@@ -1,12 +1,12 @@
-//! Starts a program without copying the daemon's memory.
+//! Start of programs without copying the daemon's memory.
 //!
-//! Enters: a [`Plan`]. Leaves: a [`Child`] that leads a process group of its own. Absent: users by name, time
-//! limits, shells, and the thread that [waits](super::starter) until the program runs.
+//! Enters: a [`Plan`]. Leaves: a [`Child`] that leads its own process group. Absent: users by name, time limits,
+//! shells, and the thread that [waits](super::starter) until the program runs.
 //!
-//! `fork` write-protects every page of the parent, which holds its threads up for as long as that takes and once
-//! more at the first write to each page: beside 64 MB of locked memory a real-time thread stood still for up to 4 ms,
-//! and for 0.2 ms at most without the copy. The child here borrows the memory until it has become the program
-//! (`CLONE_VM | CLONE_VFORK`, as in `posix_spawn`, which knows no users); only the calling thread waits for that.
+//! `fork` write-protects every page of the parent, which stalls its threads meanwhile and again at the first write to
+//! each page: with 64 MB of locked memory a real-time thread stalled for up to 4 ms, and for at most 0.2 ms without the
+//! copy. The child here borrows the memory until it has become the program (`CLONE_VM | CLONE_VFORK`, as in
+//! `posix_spawn`, which cannot change the user); only the calling thread waits for that.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
@@ -24,29 +24,29 @@ use tokio::io::unix::AsyncFd;
 use super::starter::{self, Attempt};
 use super::{overrun, shortage};
 
-/// Everything about the new process.
+/// Description of the new process.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Path of the program; it is not searched for.
+    /// Full path of the program; no search.
     pub(super) program: CString,
-    /// Beginning with the program's own name.
+    /// Starts with the program's own name.
     pub(super) arguments: Vec<CString>,
     /// Of the form `NAME=value`.
     pub(super) environment: Vec<CString>,
-    /// Whom it runs as, and in which further groups; `None`: as the daemon.
+    /// User, group and supplementary groups; `None`: as the daemon.
     pub(super) user: Option<(Uid, Gid, Vec<Gid>)>,
-    /// It is killed when the calling thread ends.
+    /// Killed when the calling thread ends.
     pub(super) leashed: bool,
-    /// Where it prints, both ways; `None`: to nobody.
+    /// Descriptor for stdout and stderr; `None`: `/dev/null`.
     pub(super) output: Option<OwnedFd>,
 }
 
-/// A process that has just become its program. Dropped, it is killed if it is leashed.
+/// A process that has just become its program. A leashed one is killed on drop.
 #[derive(Debug)]
 pub(super) struct Begun {
     pid: Pid,
     leashed: bool,
-    /// Until it is a [`Child`]'s.
+    /// Until a [`Child`] takes it.
     exit: Option<OwnedFd>,
 }
 
@@ -58,7 +58,7 @@ impl Drop for Begun {
     }
 }
 
-/// A running process. Dropped, the process goes on, and is a zombie afterwards until the daemon ends.
+/// A running process. After a drop the process continues; when it ends it stays a zombie until the daemon ends.
 #[derive(Debug)]
 pub(super) struct Child {
     pid: Pid,
@@ -81,17 +81,17 @@ impl Child {
         self.pid
     }
 
-    /// Waits for its end, once: it is gone then.
+    /// Waits for its end and reaps it; may be called once.
     pub(super) async fn wait(&self) -> nix::Result<WaitStatus> {
-        // Readable from the end of the process on.
+        // Readable once the process has ended.
         let _ready = self.exit.readable().await.map_err(errno_of)?;
         waitid(Id::PIDFd(self.exit.get_ref().as_fd()), WaitPidFlag::WEXITED)
     }
 }
 
-/// Starts the program. Standard streams that the plan does not name are `/dev/null`; other descriptors are not
-/// inherited, nor are signal dispositions, the signal mask, the scheduling class and the limits of real time and of
-/// descriptors. The calling thread stands still until the program runs.
+/// Starts the program. Standard streams that the plan does not name are `/dev/null`. The program inherits no other
+/// descriptors, no signal dispositions, signal mask or scheduling class, and not the daemon's limits of real time and
+/// descriptors. The calling thread blocks until the program runs.
 pub(super) fn spawn(plan: &Plan, attempt: &Attempt) -> nix::Result<Begun> {
     let null = File::options().read(true).write(true).open("/dev/null").map_err(errno_of)?;
     let (arguments, environment) = (pointers(&plan.arguments), pointers(&plan.environment));
@@ -103,7 +103,7 @@ pub(super) fn spawn(plan: &Plan, attempt: &Attempt) -> nix::Result<Begun> {
     let born = birth.clone_child();
     attempt.is_over();
     let pid = born?;
-    // Its number is for the pidfd: a program that runs cannot be taken back.
+    // Frees a descriptor for the pidfd: a running program cannot be taken back.
     drop(null);
     if birth.errno != 0 {
         let _ = waitpid(pid, None);
@@ -113,26 +113,26 @@ pub(super) fn spawn(plan: &Plan, attempt: &Attempt) -> nix::Result<Begun> {
     let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
     let pidfd = Errno::result(pidfd).and_then(|pidfd| RawFd::try_from(pidfd).map_err(|_| Errno::EBADF));
     let pidfd = pidfd.inspect_err(|_| end_unseen(pid))?;
-    // SAFETY: fresh from the kernel, and nobody else's.
+    // SAFETY: fresh from the kernel, with no other owner.
     let exit = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Begun { pid, leashed: plan.leashed, exit: Some(exit) })
 }
 
-/// Ends a program whose end is not waited for.
+/// Kills a program whose end the caller does not wait for.
 fn end_unseen(pid: Pid) {
     let _ = killpg(pid, Signal::SIGKILL);
-    // It dies at once, unless a file system holds it.
+    // It dies at once, unless a file system blocks it.
     let _refused = starter::submit(Box::new(move || {
         let _ = waitpid(pid, None);
     }));
 }
 
-/// Whether the daemon's memory can be dumped and traced, and how many children borrow it. A child's change of user makes
-/// it undumpable for all, lest the user of a script trace the child and write there; that is taken back when the last
-/// child has its own.
+/// Whether the daemon's memory is dumpable and traceable, and the number of children that borrow it. When a child
+/// changes its user, the kernel makes the shared memory undumpable, lest the script's user trace the child and write
+/// there. This is undone when the last child has its own memory.
 static DUMPABLE: Mutex<(bool, usize)> = Mutex::new((false, 0));
 
-/// A child that borrows the memory.
+/// One child that borrows the memory.
 struct Borrower;
 
 impl Borrower {
@@ -158,16 +158,16 @@ impl Drop for Borrower {
     }
 }
 
-/// What parent and child share; the child touches nothing else.
+/// Data shared by parent and child; the child touches nothing else.
 struct Birth<'a> {
     plan: &'a Plan,
     attempt: &'a Attempt,
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
     streams: [RawFd; 3],
-    /// Of real time and of descriptors, where the daemon has others.
+    /// Limits of real time and of descriptors to restore, if the daemon has changed them.
     limits: [Option<libc::rlimit>; 2],
-    /// Why it did not become the program.
+    /// Why the child did not become the program.
     errno: c_int,
 }
 
@@ -175,17 +175,17 @@ struct Birth<'a> {
 const STACK: usize = 64 * 1024;
 
 impl Birth<'_> {
-    /// Returns when the child has become the program, or has given up.
+    /// Returns when the child has become the program or has failed.
     fn clone_child(&mut self) -> nix::Result<Pid> {
         let mut stack = vec![0_u128; STACK / size_of::<u128>()];
         let top: *mut c_void = stack.as_mut_ptr_range().end.cast();
         let mut before = SigSet::empty();
-        // No handler of the daemon may run in the child, whose memory is the daemon's.
+        // No signal handler of the daemon may run in the child, which shares the daemon's memory.
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
         let borrower = Borrower::new();
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
-        // SAFETY: the stack is aligned to 16 bytes and, like self, outlives the child's use of it, as the kernel keeps
-        // this thread waiting until the child is done with the memory. `child` keeps to what is allowed there.
+        // SAFETY: the stack is aligned to 16 bytes and, like self, outlives the child's use of it, as the kernel blocks
+        // this thread until the child is done with the memory. `child` keeps to what is allowed there.
         let pid = Errno::result(unsafe {
             libc::clone(child, top, flags, ptr::from_mut(self).cast(), self.attempt.pid())
         });
@@ -195,7 +195,7 @@ impl Birth<'_> {
     }
 }
 
-/// The child, until it is the program: system calls only, on memory that was prepared before.
+/// The child until exec: system calls only, on memory prepared by the parent.
 extern "C" fn child(birth: *mut c_void) -> c_int {
     let birth = birth.cast::<Birth<'_>>();
     // SAFETY: the parent passes its `Birth` and waits, so this is the only user.
@@ -206,15 +206,15 @@ extern "C" fn child(birth: *mut c_void) -> c_int {
     127
 }
 
-/// Returns only what went wrong.
+/// Returns only on failure, with the errno.
 ///
 /// # Safety
 /// Between clone and exec only.
 unsafe fn become_program(birth: &Birth<'_>) -> Errno {
     let plan = birth.plan;
     let ordinary = libc::sched_param { sched_priority: 0 };
-    // SAFETY: system calls on prepared memory; the pointer arrays end with null. Users are changed by bare system
-    // calls, as those of the C library would have all threads of the daemon follow.
+    // SAFETY: system calls on prepared memory; the pointer arrays end with null. Bare system calls change the user, as
+    // those of the C library would change all threads of the daemon.
     unsafe {
         let done = |result: i64| Errno::result(result).map(drop);
         if birth.attempt.is_given_up() {
@@ -225,8 +225,8 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
                 done(libc::dup2(from, stream).into())?;
             }
             done(libc::setpgid(0, 0).into())?;
-            // The daemon's thread is of ordinary class already where this is refused. Where close_range is unknown
-            // (before Linux 5.9), only descriptors that are not close-on-exec by themselves go along.
+            // If sched_setscheduler is refused, the daemon's thread was ordinary already. Without close_range (before
+            // Linux 5.9) only descriptors without close-on-exec are inherited.
             libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary);
             let [real_time, descriptors] = &birth.limits;
             if let Some(limit) = real_time {
@@ -238,7 +238,7 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
             libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32);
             if let Some((uid, gid, groups)) = &plan.user {
                 let (uid, gid) = (uid.as_raw(), gid.as_raw());
-                // A `Gid` is a gid_t and nothing else.
+                // A `Gid` has the layout of gid_t.
                 done(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()))?;
                 done(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
                 done(libc::syscall(libc::SYS_setresuid, uid, uid, uid))?;
@@ -251,7 +251,7 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
         if let Err(errno) = prepare() {
             return errno;
         }
-        // Handlers end with exec, but a signal could come before; ignored ones would stay ignored.
+        // exec resets handlers, but a signal could come before; ignored signals would stay ignored.
         for signal in 1..=libc::SIGRTMAX() {
             libc::signal(signal, libc::SIG_DFL);
         }
@@ -263,7 +263,7 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
     Errno::last()
 }
 
-/// Pointers to the strings, ended by null as exec wants it.
+/// Pointers to the strings, terminated by null for exec.
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
 }

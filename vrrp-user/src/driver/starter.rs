@@ -1,11 +1,11 @@
-//! Threads on which programs are started.
+//! Threads that start programs.
 //!
-//! Enters: how a program is started. Leaves: what it has become. A thread that starts a program stands still until the
-//! program runs, and that can be long: whoever owns the program's user may stop the new process on its way, and a file
-//! system that does not answer holds it. So no thread that has other work waits for it. A start that takes longer than
-//! its limit is given up and its process killed; where even that ends nothing, its program is not started again.
+//! Enters: a function that starts a program. Leaves: its result. A thread that starts a program blocks until the
+//! program runs, which can take long: the user it runs as may stop the new process on its way, and an unresponsive file
+//! system blocks it. So no thread with other work waits for it. A start that exceeds its limit is given up and its
+//! process killed; until that attempt has ended, its program is not started again.
 //!
-//! The threads never end: a program on a leash is killed when the thread ends that has started it.
+//! The threads never end: a leashed program is killed when the thread that started it ends.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
@@ -19,46 +19,46 @@ use nix::unistd::Pid;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-/// Starts at a time, those not counted that were given up. A start takes a millisecond.
+/// Concurrent starts, without those given up. A start takes a millisecond.
 static PLACES: Semaphore = Semaphore::const_new(16);
 
-/// Longest time of a start.
+/// Time limit of a start.
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
 
-/// Threads that wait for work.
+/// Idle threads.
 static IDLE: Mutex<Vec<Sender<Work>>> = Mutex::new(Vec::new());
 
-/// Programs whose start was given up, and may not have ended.
+/// Programs whose start was given up and may not have ended.
 static STUCK: Mutex<Vec<(String, Arc<Attempt>)>> = Mutex::new(Vec::new());
 
-/// A page or two are used.
+/// One or two pages are used.
 const STACK: usize = 256 * 1024;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// A start that goes on, shared with the thread that waits for it.
+/// A start in progress, shared with the thread that performs it.
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
-    /// Of the process that has not become the program yet, as the kernel writes it; 0: there is none.
+    /// The process before exec, written by the kernel; 0: none.
     pid: AtomicI32,
-    /// Held while the number may stop being that of the process.
+    /// Held while the pid may stop belonging to the process.
     reaping: Mutex<()>,
     given_up: AtomicBool,
     has_ended: AtomicBool,
 }
 
 impl Attempt {
-    /// Where the kernel writes the number of the process, before the process runs.
+    /// Where the kernel writes the pid, before the process runs.
     pub(super) fn pid(&self) -> *mut i32 {
         self.pid.as_ptr()
     }
 
-    /// The process asks this as its first deed: its number may have been written too late to be killed by.
+    /// The process checks this first: its pid may have been written too late for the kill.
     pub(super) fn is_given_up(&self) -> bool {
         self.given_up.load(SeqCst)
     }
 
-    /// From now on the process is the program, or is gone.
+    /// From now on the process has become the program or is gone.
     pub(super) fn is_over(&self) {
         let _reaping = lock(&self.reaping);
         self.pid.store(0, SeqCst);
@@ -74,10 +74,10 @@ impl Attempt {
     }
 }
 
-/// An attempt that is waited for.
+/// An attempt with a waiting caller.
 struct Pending<'a> {
     program: &'a str,
-    /// The start does not go on without the one who waits.
+    /// The start is given up if the waiting caller goes away.
     leashed: bool,
     attempt: Arc<Attempt>,
 }
@@ -97,11 +97,11 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// Runs `start` on a thread of its own.
+/// Runs `start` on a separate thread.
 ///
 /// # Errors
-/// Those of `start`; `EAGAIN` where no thread can be had, `ETIMEDOUT` where it takes longer than `limit` or an earlier
-/// start of `program` does.
+/// Those of `start`; `EAGAIN` if no thread can be created; `ETIMEDOUT` if it exceeds `limit` or an earlier start of
+/// `program` still does.
 pub(super) async fn start<T: Send + 'static>(
     program: &str,
     leashed: bool,
@@ -118,7 +118,7 @@ pub(super) async fn start<T: Send + 'static>(
     submit(Box::new(move || {
         let started = start(&shared);
         shared.has_ended.store(true, SeqCst);
-        // Where it is claimed no longer, it is ended with its result.
+        // If the caller has gone, the result is dropped, which ends a leashed program.
         let _unclaimed = result.send(started);
     }))?;
     let pending = Pending { program, leashed, attempt };
@@ -135,7 +135,7 @@ fn is_stuck(program: &str) -> bool {
     stuck.iter().any(|(other, _)| other == program)
 }
 
-/// Has an idle thread do it, or a new one.
+/// Runs the work on an idle thread, or a new one.
 pub(super) fn submit(work: Work) -> nix::Result<()> {
     let idle = lock(&IDLE).pop();
     let work = match idle {
@@ -155,7 +155,7 @@ fn serve(first: Work, own: &Sender<Work>, works: &Receiver<Work>) {
     first();
     loop {
         lock(&IDLE).push(own.clone());
-        // The sender that it holds itself keeps the channel open.
+        // Never fails: the thread's own sender keeps the channel open.
         let Ok(work) = works.recv() else { return };
         work();
     }

@@ -1,4 +1,4 @@
-//! Settings of an interface below `/proc/sys/net`, of the network namespace that the calling thread is in.
+//! Interface settings below `/proc/sys/net`, of the network namespace of the calling thread.
 
 use std::fs;
 use std::io;
@@ -8,21 +8,21 @@ use vrrp_ebpf::wire::Family;
 
 use super::ownership;
 
-/// Whether the interface forwards. False where it is unknown, gone, or without the family.
+/// Whether forwarding is on. False if unknown, or if the interface or the family does not exist.
 pub fn forwards(family: Family, interface: &str) -> bool {
     read(family, interface, "forwarding").is_ok_and(|value| value != "0")
 }
 
 /// # Errors
-/// ENOENT: the interface or the setting is not there, or the kernel lacks the family.
+/// ENOENT: the interface or the setting does not exist, or the kernel lacks the family.
 pub fn read(family: Family, interface: &str, key: &str) -> io::Result<String> {
     Ok(fs::read_to_string(path(family, interface, key))?.trim().to_owned())
 }
 
-/// Writes nothing where the value stands there already: containers may be given settings that they cannot write.
+/// Does not write a value that is already set: in a container `/proc/sys` may be read-only.
 ///
 /// # Errors
-/// As [`read`]; EINVAL for a value that the kernel does not take, EROFS where `/proc/sys` may not be written.
+/// As [`read`]; EINVAL for a value that the kernel refuses, EROFS if `/proc/sys` is read-only.
 pub fn write(family: Family, interface: &str, key: &str, value: &str) -> io::Result<()> {
     if read(family, interface, key)? == value {
         return Ok(());
@@ -38,7 +38,7 @@ fn path(family: Family, interface: &str, key: &str) -> PathBuf {
     format!("/proc/sys/net/{family}/conf/{interface}/{key}").into()
 }
 
-/// A setting that is changed for as long as this lives, and set back then.
+/// A setting changed during the life of this value and restored on drop.
 #[derive(Debug)]
 pub struct Changed {
     path: PathBuf,
@@ -47,8 +47,7 @@ pub struct Changed {
 }
 
 impl Changed {
-    /// `None` where the setting is so already, and `earlier` does not know it otherwise: the value before a run that
-    /// was killed.
+    /// `None` if the setting already has the value, unless `earlier` gives the value before a run that was killed.
     ///
     /// # Errors
     /// As [`write`].
@@ -86,7 +85,8 @@ impl Changed {
 
 impl Drop for Changed {
     fn drop(&mut self) {
-        // Who has changed it since wants it so. An interface that is gone took its settings along.
+        // Another process may have changed it since: its value stays. The settings of a removed interface are gone with
+        // it.
         if ownership::is_ours() && fs::read_to_string(&self.path).is_ok_and(|now| now.trim() == self.value) {
             let _ = fs::write(&self.path, &self.before);
         }

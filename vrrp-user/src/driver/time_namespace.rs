@@ -1,7 +1,7 @@
-//! By how much the clock of this time namespace is ahead of the host's, or behind it.
+//! Offset of this time namespace's clock from the host's.
 //!
-//! Enters: `/proc`, or the clock of the BPF program where that does not tell. Leaves: the offset, in
-//! [`super::clock`]. Absent: another namespace later on: a process stays in the one in which it was executed.
+//! Enters: `/proc`, or the clock of the BPF program if `/proc` does not show the offset. Leaves: the offset, in
+//! [`super::clock`]. Absent: a later change of namespace: a process stays in the one in which it was executed.
 
 use std::fs;
 use std::io;
@@ -16,10 +16,10 @@ use super::xdp::ktime;
 /// `PROC_TIME_INIT_INO` of the kernel: the namespace in which the host starts, which has no offset.
 const INITIAL: u64 = 0xefff_fffa;
 
-/// Stamps of the program cannot be compared with the clock of this process.
+/// The program's timestamps cannot be compared with the clock of this process.
 #[derive(Debug, Error)]
 #[error(
-    "the clock of this time namespace cannot be compared with the kernel's: /proc does not tell ({told}), and the \
+    "the clock of this time namespace cannot be compared with the kernel's: /proc does not show the offset ({told}), and the \
      program's clock cannot be read ({measured}); mount /proc"
 )]
 pub struct UnknownOffset {
@@ -27,10 +27,10 @@ pub struct UnknownOffset {
     measured: io::Error,
 }
 
-/// Finds the offset and counts with it from now on. To be called once, before the clock is read. Returns ns.
+/// Determines the offset and applies it from now on. Must be called once, before the clock is read. Returns ns.
 ///
 /// # Errors
-/// It is not known: only times of this process can be compared with one another.
+/// The offset is unknown: times of this process can only be compared with one another.
 pub fn settle() -> Result<i64, UnknownOffset> {
     let offset = match told(Path::new("/proc/self")) {
         Ok(offset) => offset,
@@ -40,27 +40,27 @@ pub fn settle() -> Result<i64, UnknownOffset> {
     Ok(offset)
 }
 
-/// What a folder of `/proc` says of its process.
+/// Reads the offset of a process from its folder in `/proc`.
 fn told(process: &Path) -> io::Result<i64> {
     let namespace = |name: &str| fs::metadata(process.join("ns").join(name)).map(|it| it.ino());
-    // One that every kernel has: without it, /proc is not there.
+    // Every kernel has it: without it, /proc is not mounted.
     namespace("net")?;
     let own = match namespace("time") {
         Ok(INITIAL) => return Ok(0),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         own => own?,
     };
-    // The file tells the offsets for children, who are elsewhere between unshare(2) and the next fork; on older
-    // kernels, after the next exec too.
+    // The file shows the offsets for children, whose namespace differs between unshare(2) and the next fork; on older
+    // kernels, until the next exec too.
     if namespace("time_for_children")? != own {
-        return Err(io::Error::other("it tells of the children's namespace, which is another one"));
+        return Err(io::Error::other("timens_offsets is for the namespace of child processes, which differs"));
     }
     let text = fs::read_to_string(process.join("timens_offsets"))?;
-    parse(&text).ok_or_else(|| io::Error::other("timens_offsets is not understood"))
+    parse(&text).ok_or_else(|| io::Error::other("cannot parse timens_offsets"))
 }
 
-/// Of lines such as `monotonic 1000 0`, with seconds and nanoseconds. Linux 5.6 had the number of the clock
-/// there.
+/// Parses lines of the form `monotonic 1000 0`, with seconds and nanoseconds. Linux 5.6 wrote the number of the clock
+/// instead of its name.
 fn parse(offsets: &str) -> Option<i64> {
     offsets.lines().find_map(|line| {
         let mut words = line.split_whitespace();

@@ -1,8 +1,8 @@
-//! What a real-time thread sleeps on: file descriptors and one timer.
+//! Sleep of a real-time thread on file descriptors and one timer.
 //!
-//! Enters: descriptors under a token each, and the time to wake at. Leaves: the tokens that are ready. Absent:
-//! allocation per turn, and time-outs relative to anything: the timer is an absolute time of the one clock, exact
-//! to the nanosecond, where epoll's own time-out counts milliseconds.
+//! Enters: descriptors under a token each, and the time to wake at. Leaves: the ready tokens. Absent: allocation per
+//! turn, and relative timeouts: the timer is an absolute time of the one clock, exact to the nanosecond, whereas
+//! epoll's own timeout counts milliseconds.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -16,10 +16,10 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::clock;
 
-/// Token of the timer. Every other one is free for the owner's use.
+/// Token of the timer. All others are free for the owner's use.
 pub const TIMER: u64 = u64::MAX;
 
-/// Most tokens told at once; what remains ready is told by the next call.
+/// Most tokens returned at once; the next call returns the rest.
 const BATCH: usize = 64;
 
 #[derive(Debug)]
@@ -40,15 +40,15 @@ impl Wait {
         Ok(Self { epoll, timer, armed: None })
     }
 
-    /// Wakes for `fd` as long as it is readable. A descriptor that is closed leaves by itself.
+    /// Wakes for `fd` as long as it is readable. Closing the descriptor removes it.
     ///
     /// # Errors
-    /// The descriptor is here already, or cannot be waited for.
+    /// The descriptor was already added, or does not support epoll.
     pub fn add(&mut self, fd: impl AsFd, token: u64) -> io::Result<()> {
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
-    /// Does not wake for `fd` while it is `muted`; then it does again, for what has come meanwhile too.
+    /// Stops waking for `fd` while it is `muted`; unmuting also wakes for data that came meanwhile.
     ///
     /// # Errors
     /// The descriptor was not added.
@@ -63,7 +63,7 @@ impl Wait {
         Ok(self.epoll.delete(fd)?)
     }
 
-    /// Sets the time to wake at, past times included; `None`: never. Takes no system call where nothing changes.
+    /// Sets the time to wake at, which may be past; `None`: never. Makes no system call if nothing changes.
     ///
     /// # Errors
     /// Those of timerfd_settime, none of which a valid timer meets.
@@ -83,10 +83,10 @@ impl Wait {
         Ok(())
     }
 
-    /// Sleeps until something is ready. A timer that has fired is read, and stands still until armed again.
+    /// Sleeps until something is ready. A timer that has fired is read, and stays off until armed again.
     ///
     /// # Errors
-    /// Those of epoll_wait, save interruption by a signal, after which it sleeps on.
+    /// Those of epoll_wait, except interruption by a signal, after which it sleeps on.
     pub fn wait(&mut self) -> io::Result<Ready> {
         let mut events = [EpollEvent::empty(); BATCH];
         let count = loop {
@@ -106,7 +106,7 @@ impl Wait {
     }
 
     fn acknowledge(&mut self) {
-        // Fails only where the timer was set anew since, and then there is nothing to read.
+        // Fails only if the timer was set again since; then there is nothing to read.
         let _ = self.timer.wait();
         self.armed = None;
     }
@@ -118,7 +118,7 @@ impl AsRawFd for Wait {
     }
 }
 
-/// Tokens that are ready, in the order the kernel tells them.
+/// Ready tokens, in the kernel's order.
 #[derive(Clone, Debug)]
 pub struct Ready {
     tokens: [u64; BATCH],
@@ -154,7 +154,7 @@ mod tests {
         event.write(1).unwrap();
         assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [7]);
         event.read().unwrap();
-        // The same, now past time: it is armed anew and fires at once.
+        // Armed again with the same time, now past, it fires at once.
         wait.arm(Some(at)).unwrap();
         assert_eq!(wait.wait().unwrap().collect::<Vec<_>>(), [TIMER]);
     }

@@ -1,7 +1,7 @@
-//! Posting to a webhook.
+//! HTTP client for webhooks.
 //!
-//! Enters: where, and JSON. Leaves: the status of an answer that took it, or a [`Refusal`]. Absent: when something is
-//! posted, how often it is tried, and what it says; and whatever the answer holds beyond its status.
+//! Enters: the URL, and JSON. Leaves: the status of a successful answer, or a [`Refusal`]. Absent: when to post,
+//! retries, contents, and the body of the answer.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use reqwest::{Client, StatusCode};
 use super::probe::attempt::{Failure, Names, cause, client};
 use crate::config::{WebhookSettings, WebhookUrl};
 
-/// Where requests go.
+/// The target of the requests.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     client: Client,
@@ -19,21 +19,21 @@ pub struct Webhook {
     patience: Duration,
 }
 
-/// Why something is not taken.
+/// Why a post was not accepted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refusal {
     pub why: Failure,
-    /// `None` where there was no answer.
+    /// `None` if there was no answer.
     pub status: Option<u16>,
-    /// The same would be said the next time.
+    /// A retry would get the same answer.
     pub is_final: bool,
-    /// When the server wants to be asked again.
+    /// The server's Retry-After.
     pub after: Option<Duration>,
 }
 
 impl Webhook {
     /// # Errors
-    /// TLS is not to be had.
+    /// TLS cannot be initialised.
     pub fn new(settings: &WebhookSettings, names: &Names) -> Result<Self, Failure> {
         let mut headers =
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
@@ -47,13 +47,13 @@ impl Webhook {
     }
 
     /// # Errors
-    /// The server is not found, does not answer in time, or with another status than 2xx.
+    /// The server is not found, does not answer in time, or answers with a status other than 2xx.
     pub async fn post(&self, json: String) -> Result<u16, Refusal> {
         let Self { client, url, patience } = self;
         let answer = client.post(url.expose().clone()).timeout(*patience).body(json).send().await;
         let answer = answer.map_err(|error| {
             let late = error.is_timeout();
-            // In its own words it holds the URL.
+            // The error's own text would contain the URL.
             let why = cause(&error.without_url());
             let why = if late { format!("no answer within {patience:?}") } else { why };
             Refusal { why: Failure::new(why), status: None, is_final: false, after: None }
@@ -72,7 +72,7 @@ impl Webhook {
     }
 }
 
-/// What a server says of itself and not of what is posted.
+/// Whether the status is about the server's condition and not about the request.
 fn may_change(status: StatusCode) -> bool {
     const OF_NOW: [StatusCode; 3] =
         [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];

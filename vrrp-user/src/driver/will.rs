@@ -1,10 +1,10 @@
-//! What is to be done when the daemon has died, in a file that it and its guard have mapped.
+//! The cleanup plan for the death of the daemon, in a file that the daemon and its guard have mapped.
 //!
-//! Enters: netlink requests, each with the time after the death at which it is due, and names of files. Leaves: the
-//! same, to a reader that needs no memory of its own for it. Absent: the reader; see `daemon::guard`.
+//! Enters: netlink requests, each with its delay after the death, and file names. Leaves: the same, to a reader that
+//! needs no memory of its own for it. Absent: the reader; see `daemon::guard`.
 //!
-//! There are two halves. The writer fills the one that does not count and then makes it count, so that one who dies
-//! while he writes leaves what was there before.
+//! Double-buffered: the writer fills the inactive half and then switches to it, so that a crash while writing leaves
+//! the previous plan intact.
 
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
@@ -21,12 +21,12 @@ use nix::fcntl::posix_fallocate;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::Pid;
 
-/// Bytes of a half; about 40000 addresses.
+/// Bytes of a half; room for about 40000 addresses.
 const HALF: usize = 4 << 20;
 const HEADER: usize = 4096;
 const EXTENT: NonZeroUsize = NonZeroUsize::new(HEADER + 2 * HALF).unwrap();
 
-/// Before each part of the requests: when it is due, and its bytes.
+/// Header of each part of the requests: its delay and its length in bytes.
 const PART: usize = 16;
 
 #[derive(Debug)]
@@ -35,40 +35,40 @@ pub struct Will {
     base: NonNull<u8>,
 }
 
-/// At the beginning of the file.
+/// Header of the file.
 #[repr(C)]
 struct Header {
-    /// The half that counts, 1 or 2; 0: there is nothing to do.
+    /// The active half, 1 or 2; 0: no plan.
     current: AtomicU32,
-    /// The daemon has ended in order.
+    /// The daemon has ended properly.
     ended: AtomicU32,
     /// Process id of the guard.
     guard: AtomicU32,
     reserved: u32,
-    /// Bytes of requests, and of names.
+    /// Bytes of requests and of names, for each half.
     lengths: [[AtomicU64; 2]; 2],
 }
 
 const _: () = assert!(size_of::<Header>() <= HEADER);
 
-// SAFETY: the header is atomic. Only one process writes to a half, and nobody reads before it has died.
+// SAFETY: the header is atomic. Only one process writes to a half, and its reader waits until that process has died.
 unsafe impl Send for Will {}
 
 /// Requests that are due together.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Part {
-    /// After the death.
+    /// Delay after the death.
     pub after: Duration,
     /// Netlink messages.
     pub requests: Vec<u8>,
 }
 
 impl Will {
-    /// Opens the file, and makes it where it is missing. What is in it stays. The file has all its blocks from the start: a
-    /// store into a mapped block that the file system has no room for kills the process (SIGBUS).
+    /// Opens the file, and creates it if missing. Existing content stays. All blocks are allocated at once: a store
+    /// into a mapped block for which the file system has no room kills the process (SIGBUS).
     ///
     /// # Errors
-    /// It cannot be written or mapped, or the file system is full.
+    /// The file cannot be written or mapped, or the file system is full.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -77,7 +77,7 @@ impl Will {
         }
         let extent = libc::off_t::try_from(EXTENT.get()).map_err(io::Error::other)?;
         posix_fallocate(&file, 0, extent).map_err(|errno| {
-            let why = format!("{}: {EXTENT} bytes are not to be had: {}", path.display(), errno.desc());
+            let why = format!("{}: cannot allocate {EXTENT} bytes: {}", path.display(), errno.desc());
             io::Error::new(io::Error::from(errno).kind(), why)
         })?;
         Self::map(file)
@@ -86,7 +86,7 @@ impl Will {
     /// From a descriptor of the file.
     ///
     /// # Errors
-    /// It is no such file.
+    /// The file does not have the length of a plan.
     pub fn inherit(file: File) -> io::Result<Self> {
         if file.metadata()?.len() != EXTENT.get() as u64 {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -107,18 +107,18 @@ impl Will {
         &self.file
     }
 
-    /// Nothing is to be done any more.
+    /// Discards the plan.
     pub fn clear(&self) {
         self.header().current.store(0, Ordering::Release);
         self.header().ended.store(0, Ordering::Release);
     }
 
-    /// The guard may go: the daemon does for itself what is to be done.
+    /// Deactivates the plan, and the guard may exit: the daemon cleans up itself.
     pub fn end(&self) {
         self.header().ended.store(1, Ordering::Release);
     }
 
-    /// What is written is to be done, after it was put off by [`Self::end`].
+    /// Reactivates the plan after [`Self::end`].
     pub fn enforce(&self) {
         self.header().ended.store(0, Ordering::Release);
     }
@@ -131,16 +131,16 @@ impl Will {
         self.header().guard.store(pid, Ordering::Release);
     }
 
-    /// The guard that has been set last.
+    /// The guard set last.
     pub fn guard(&self) -> Option<Pid> {
         let pid = self.header().guard.load(Ordering::Acquire);
         i32::try_from(pid).ok().filter(|pid| *pid > 0).map(Pid::from_raw)
     }
 
-    /// This is to be done from now on, in the order of the parts; the names are removed at last, files and folders.
+    /// Replaces the plan. The parts run in order; then the names are removed, files and folders.
     ///
     /// # Errors
-    /// It is too long, and what was to be done before still is.
+    /// The plan is too long; the previous one stays in force.
     pub fn write<'a>(&self, parts: &[Part], names: impl Iterator<Item = &'a CStr>) -> io::Result<()> {
         let mut requests = Vec::new();
         for Part { after, requests: messages } in parts {
@@ -155,7 +155,7 @@ impl Will {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let next = usize::from(self.header().current.load(Ordering::Acquire) == 1);
-        // SAFETY: the half lies within the mapping, has room, and does not count: nobody reads it.
+        // SAFETY: the half lies within the mapping, has room, and is inactive: it has no reader.
         unsafe {
             let half = self.base.as_ptr().add(HEADER + next * HALF);
             half.copy_from_nonoverlapping(requests.as_ptr(), requests.len());
@@ -169,12 +169,12 @@ impl Will {
         Ok(())
     }
 
-    /// Parts and names, where there is something to do. Call it when the writer has died, not before.
+    /// The active plan's parts and names, if any. Must be called only after the writer has died.
     pub fn read(&self) -> Option<(Parts<'_>, Names<'_>)> {
         let half = (self.header().current.load(Ordering::Acquire) as usize).checked_sub(1)?;
         let [first, second] = self.header().lengths.get(half)?;
         let (first, second) = (first.load(Ordering::Relaxed), second.load(Ordering::Relaxed));
-        // SAFETY: the half lies within the mapping, and nobody writes to it any more.
+        // SAFETY: the half lies within the mapping, and its writer has died.
         let bytes = unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(HEADER + half * HALF), HALF) };
         let (requests, rest) = bytes.split_at_checked(usize::try_from(first).ok()?)?;
         Some((Parts(requests), Names(rest.get(..usize::try_from(second).ok()?)?)))
@@ -194,12 +194,12 @@ impl AsFd for Will {
 
 impl Drop for Will {
     fn drop(&mut self) {
-        // SAFETY: mapped by us with exactly this extent, and nobody holds a pointer beyond self.
+        // SAFETY: mapped by us with exactly this extent, and no pointer into it outlives self.
         let _ = unsafe { munmap(self.base.cast(), EXTENT.get()) };
     }
 }
 
-/// When each part is due, with its netlink messages.
+/// The delay of each part, with its netlink messages.
 #[derive(Debug)]
 pub struct Parts<'a>(&'a [u8]);
 

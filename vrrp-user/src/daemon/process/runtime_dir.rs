@@ -231,8 +231,8 @@ mod tests {
         let end = "who could stand in for this daemon there";
         for (user, group, mode, why, remedy) in [
             (65534, 65534, 0o755, "belongs to user 65534", "chown root"),
-            (0, 0, 0o777, "is writable by everybody", "chmod o-w"),
-            (0, 0, 0o1777, "is writable by everybody", "chmod o-w"),
+            (0, 0, 0o777, "is world-writable", "chmod o-w"),
+            (0, 0, 0o1777, "is world-writable", "chmod o-w"),
             (0, 65534, 0o775, "is writable by group 65534", "chmod g-w"),
         ] {
             chown(&path, Some(user), Some(group)).unwrap();
