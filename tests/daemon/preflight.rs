@@ -95,7 +95,7 @@ fn with_script_security_a_line_for_a_shell_is_not_run_as_root() {
     let mut config = tracking(vec![check("root")], NotifySettings::default());
     config.globals.script_security = true;
     let why =
-        format!("`{line}` is a shell command line, which may run anything; put it into a script file and configure that file");
+        format!("`{line}` is a shell command line, which may run anything; configure a script file instead");
     let expected = format!("vrrp_script check is disabled: it runs as root and is not secure: {why}");
     assert_eq!(preflight::scripts(&mut config), [expected]);
     let mut config = tracking(vec![check("nobody")], NotifySettings::default());

@@ -148,7 +148,7 @@ fn a_written_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
     pair.check(|pair| {
         pair.wait_for_master(1)?;
         let log = pair.running(0)?.log();
-        ensure!(log.contains("carrier0: there is an interface of this name already"), "{log}");
+        ensure!(log.contains("carrier0: an interface of this name already exists"), "{log}");
         pair.observer.clear();
         pair.node(0)?.namespace.ip("link del carrier0")?;
         pair.wait_for_master(0)?;

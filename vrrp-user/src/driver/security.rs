@@ -22,7 +22,7 @@ pub enum SecurityError {
     NotFound { script: String },
     #[error("{script}: not executable for `{user}`")]
     NotExecutable { script: String, user: String },
-    #[error("`{line}` is a shell command line, which may run anything; put it into a script file and configure that file")]
+    #[error("`{line}` is a shell command line, which may run anything; configure a script file instead")]
     Shell { line: String },
 }
 
@@ -292,10 +292,7 @@ mod tests {
         for path in [&chain, &through, &link("second", &chain), &link("beside", Path::new("open/../real.sh"))]
         {
             let error = check(&direct(path)).unwrap_err().to_string();
-            assert!(
-                error.ends_with(&format!("{name} is world-writable; chmod o-w {name}")),
-                "{error}"
-            );
+            assert!(error.ends_with(&format!("{name} is world-writable; chmod o-w {name}")), "{error}");
         }
         assert!(check(&direct(&round)).unwrap_err().to_string().contains("symbolic links"));
 
@@ -314,7 +311,7 @@ mod tests {
     fn a_line_for_a_shell_may_run_anything() {
         for line in ["cd /open && ./p", "FOO=1 /open/p", "true; /open/p", "{ /open/p; }", "exec /open/p;"] {
             let expected = format!(
-                "`{line}` is a shell command line, which may run anything; put it into a script file and configure that file"
+                "`{line}` is a shell command line, which may run anything; configure a script file instead"
             );
             assert_eq!(check(&ScriptCommand::Shell(line.into())).unwrap_err().to_string(), expected);
         }

@@ -19,8 +19,8 @@ const INITIAL: u64 = 0xefff_fffa;
 /// The program's timestamps cannot be compared with the clock of this process.
 #[derive(Debug, Error)]
 #[error(
-    "the clock of this time namespace cannot be compared with the kernel's: /proc does not show the offset ({told}), and the \
-     program's clock cannot be read ({measured}); mount /proc"
+    "the clock of this time namespace cannot be compared with the kernel's: /proc does not show the offset \
+     ({told}), and the program's clock cannot be read ({measured}); mount /proc"
 )]
 pub struct UnknownOffset {
     told: io::Error,
@@ -53,7 +53,7 @@ fn told(process: &Path) -> io::Result<i64> {
     // The file shows the offsets for children, whose namespace differs between unshare(2) and the next fork; on older
     // kernels, until the next exec too.
     if namespace("time_for_children")? != own {
-        return Err(io::Error::other("timens_offsets is for the namespace of child processes, which differs"));
+        return Err(io::Error::other("timens_offsets is for child processes, in another namespace"));
     }
     let text = fs::read_to_string(process.join("timens_offsets"))?;
     parse(&text).ok_or_else(|| io::Error::other("cannot parse timens_offsets"))

@@ -1,4 +1,4 @@
-//! The right to answer for the addresses of an instance, word by word: which of them are whose, [`Lease`] tells.
+//! The leases of instances, word by word. For the addresses that a lease covers, see [`Lease`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,36 +9,38 @@ use super::Maps;
 use super::mapped::word;
 
 impl Maps {
-    /// Lets the addresses of an instance be answered for until then; `None`: not any more. One store, by one thread.
+    /// Allows replies for the addresses of an instance until then; `None`: no longer. One store; only one thread may
+    /// call it.
     pub fn set_lease(&self, slot: u32, until: Option<Timestamp>) {
         if let Some(lease) = self.words(slot) {
             lease.until.store(until.map_or(0, Timestamp::as_nanos), Ordering::Release);
         }
     }
 
-    /// Lets all addresses be answered for: another daemon says for which of them.
+    /// Allows replies for all addresses: another daemon decides which ones now.
     pub fn open_fence(&self) {
         for slot in 0..self.slots() {
             self.set_lease(slot, Some(Timestamp::from_nanos(Lease::OPEN)));
         }
     }
 
-    /// Until when its addresses are answered for; `None` where they are not.
+    /// End of the lease; `None` if there is none.
     pub fn lease(&self, slot: u32) -> Option<Timestamp> {
         let until = self.words(slot)?.until.load(Ordering::Acquire);
         (until != 0).then(|| Timestamp::from_nanos(until))
     }
 
-    /// The daemon has drawn its conclusions from the advert with this stamp: it ends no lease any more. By one thread.
+    /// The daemon has processed the advert with this stamp: it no longer ends the lease. Only one thread may call it.
     pub fn settle_challenge(&self, slot: u32, stamp: Timestamp) {
         if let Some(lease) = self.words(slot) {
             let judged = lease.judged.load(Ordering::Relaxed);
-            // After what has become of the lease.
+            // After the change of the lease.
             lease.judged.store(judged.max(stamp.as_nanos()), Ordering::Release);
         }
     }
 
-    /// Has the daemon woken by the first question for an address of the instance from then on.
+    /// Lets the first ARP request or neighbour solicitation for an address of the instance after this time wake the
+    /// daemon.
     pub fn heed_questions(&self, slot: u32, from: Timestamp) {
         if let Some(lease) = self.words(slot) {
             lease.heed.store(from.as_nanos(), Ordering::Relaxed);
@@ -58,7 +60,7 @@ impl Maps {
     }
 }
 
-/// Those of a [`Lease`] that the daemon writes.
+/// The words of a [`Lease`] that the daemon writes.
 struct Words<'a> {
     until: &'a AtomicU64,
     judged: &'a AtomicU64,

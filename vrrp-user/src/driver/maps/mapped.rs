@@ -1,4 +1,4 @@
-//! An array in memory that the program may write at the same time.
+//! Arrays in memory that the BPF program may write at the same time.
 
 use std::io;
 use std::mem::size_of;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// # Safety
-/// `at` must point to a live, aligned u64 that others only access by volatile or atomic accesses.
+/// `at` must point to a live, aligned u64 to which all other accesses are volatile or atomic.
 pub(super) unsafe fn word<'a>(at: *mut u64) -> &'a AtomicU64 {
     // SAFETY: the caller's promise.
     unsafe { AtomicU64::from_ptr(at) }
@@ -78,12 +78,12 @@ impl<T: Copy> Mapped<T> {
 
 impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
-        // SAFETY: mapped by us with exactly this extent, and nobody holds a pointer beyond self.
+        // SAFETY: mapped by us with exactly this extent, and no pointer into it outlives self.
         let _ = unsafe { munmap(self.base.cast(), self.bytes.get()) };
     }
 }
 
-/// The kernel lays array elements out at multiples of 8 bytes; so are all our layouts.
+/// The kernel aligns array elements to 8 bytes; all our layouts are multiples of that.
 fn extent<T>(len: u32) -> io::Result<(usize, NonZeroUsize)> {
     const { assert!(size_of::<T>().is_multiple_of(8)) };
     let bytes = (len as usize).checked_mul(size_of::<T>()).and_then(NonZeroUsize::new);

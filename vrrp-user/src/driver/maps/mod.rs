@@ -1,7 +1,7 @@
-//! The mapped arrays, shared with the program or, on the socket rung, private memory of the same layout.
+//! The mapped arrays, shared with the program or, on the socket path, private memory of the same layout.
 //!
-//! Reads and writes are single volatile copies: the program may write at the same time, so a value that spans
-//! several words can be torn. The watch is written disarmed for that reason; a peer's record is for people to read.
+//! Reads and writes are single volatile copies: the program may write at the same time, so a value of several words can
+//! be torn. Therefore the watch is disarmed while written; a peer's record is for display only.
 
 mod lease;
 mod mapped;
@@ -25,12 +25,12 @@ use self::mapped::{Mapped, word};
 use super::locals::Locals;
 use crate::protocol::InstanceId;
 
-/// What only the program has. Each call takes system calls.
+/// Maps accessible by system calls only. Each call makes system calls.
 pub trait ProgramMaps: Send + Sync + std::fmt::Debug {
-    /// Its counters, over all CPUs; `None` for slot means adverts of no instance.
+    /// The program's counters, summed over all CPUs; `None` for slot means adverts of no instance.
     fn counters(&self, slot: Option<u32>) -> Counters;
 
-    /// Begins to count at zero for an instance.
+    /// Resets the counters of an instance.
     fn clear(&self, slot: u32);
 
     fn strangers(&self) -> Vec<(InstanceKey, Stranger)>;
@@ -46,18 +46,18 @@ pub struct Maps {
     peers: Mapped<Peer>,
     rejected: Mapped<Rejected>,
     leases: Mapped<Lease>,
-    /// Of the socket rung alone; the program has its own.
+    /// For the socket path only; the program has its own.
     budgets: Mapped<Budget>,
-    /// For the socket rung; the program has a map of them, and another of these strangers.
+    /// For the socket path; the program has a map of permits, and its own map of unknown routers.
     permits: RwLock<HashMap<PermitKey, Permit>>,
     strangers: Mutex<HashMap<InstanceKey, Stranger>>,
     locals: Locals,
-    /// What the socket rung counted: one row per slot, after one for adverts of no instance.
+    /// Counters of the socket path: one row for adverts of no instance, then one per slot.
     counted: Box<[[AtomicU64; COUNTERS]]>,
     program: Option<Box<dyn ProgramMaps>>,
 }
 
-/// What became of an advert that the daemon itself recorded.
+/// Result for an advert that the daemon itself recorded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Recorded {
     /// Equal to the watched one: nothing to do.
@@ -123,13 +123,13 @@ impl Maps {
         self.slots.write(slot, *value);
     }
 
-    /// What is known of a sender, for an instance that hears only those it knows.
+    /// The entry of a sender, for an instance with a list of allowed senders.
     pub fn permit(&self, slot: u32, source: [u8; 16]) -> Option<Permit> {
         let permits = self.permits.read().unwrap_or_else(PoisonError::into_inner);
         permits.get(&PermitKey { slot, source }).copied()
     }
 
-    /// Knows exactly these senders of an instance, and returns those that it knows no more.
+    /// Replaces the allowed senders of an instance, and returns the removed ones.
     pub fn set_permits(&self, slot: u32, known: &[(PermitKey, Permit)]) -> Vec<PermitKey> {
         let mut permits = self.permits.write().unwrap_or_else(PoisonError::into_inner);
         let is_gone = |key: &&PermitKey| key.slot == slot && known.iter().all(|(other, _)| other != *key);
@@ -143,7 +143,7 @@ impl Maps {
         &self.locals
     }
 
-    /// When the watched advert was seen last; `None` while nothing is watched.
+    /// When the watched advert was last seen; `None` while nothing is watched.
     pub fn last_seen(&self, slot: u32) -> Option<Timestamp> {
         let watch = self.watch.entry(slot)?;
         // SAFETY: `entry` points into the mapping, aligned for `Watch`.
@@ -153,13 +153,13 @@ impl Maps {
         (length != 0).then(|| Timestamp::from_nanos(last_seen.load(Ordering::Relaxed)))
     }
 
-    /// Form of the checksum of the watched advert, over IPv4.
+    /// Checksum form of the watched advert, over IPv4.
     pub fn watched_form(&self, slot: u32) -> Option<ChecksumForm> {
         let peer = self.watch.read(slot)?.peer;
         Some(ChecksumForm::of(self.peer(slot, peer)?.checksum))
     }
 
-    /// Adverts that were equal to the watched one.
+    /// Number of adverts that were equal to the watched one.
     pub fn watch_hits(&self, slot: u32) -> u64 {
         // SAFETY: as in `last_seen`.
         self.watch
@@ -167,10 +167,10 @@ impl Maps {
             .map_or(0, |watch| unsafe { word(&raw mut (*watch).hits) }.load(Ordering::Relaxed))
     }
 
-    /// Lets the program refresh `last_seen` by itself for exactly this message of this source. Nothing is armed for
-    /// a message that does not fit. Only one thread may arm and disarm a slot.
+    /// Lets the program refresh `last_seen` on its own for exactly this message of this source. A message that does not
+    /// fit is not armed. Only one thread may arm and disarm a slot.
     ///
-    /// An advert that the program was comparing meanwhile may still refresh `last_seen`: it equalled the watch before,
+    /// An advert that the program was comparing meanwhile may still refresh `last_seen`: it equalled the previous watch
     /// and was seen within the microsecond.
     pub fn arm(&self, slot: u32, source: [u8; 16], peer: u32, message: &[u8], seen: Timestamp) {
         self.disarm(slot);
@@ -181,8 +181,8 @@ impl Maps {
         if message.len() > PAYLOAD_MAX || peer == NO_PEER {
             return;
         }
-        // SAFETY: `entry` points into the mapping, which outlives self; `message` fits `payload`. Disarmed, the
-        // program believes nothing of what is written here.
+        // SAFETY: `entry` points into the mapping, which outlives self; `message` fits `payload`. While disarmed, the
+        // program ignores what is written here.
         unsafe {
             (&raw mut (*watch).payload)
                 .cast::<u8>()
@@ -202,12 +202,13 @@ impl Maps {
             let armed = unsafe { word(&raw mut (*watch).armed) };
             let generation = Watch::generation_of(armed.load(Ordering::Relaxed)).wrapping_add(1);
             armed.store(Watch::armed(generation, 0), Ordering::Relaxed);
-            // What is written next must not be seen before.
+            // Later writes must not become visible before it.
             fence(Ordering::SeqCst);
         }
     }
 
-    /// Remembers whose adverts have a budget of their own, where no message can be watched because no two are alike.
+    /// Sets the source whose adverts have a budget of their own, for instances whose messages cannot be watched because
+    /// no two are equal.
     pub fn favour(&self, slot: u32, source: [u8; 16]) {
         self.disarm(slot);
         self.end_masterships(slot, Some(source));
@@ -217,17 +218,18 @@ impl Maps {
         }
     }
 
-    /// Of all peers but the one that is master now: what they are silent from here on is no gap between their adverts.
+    /// Ends the mastership of all peers except the current master: their silence from now on is not a gap between
+    /// adverts.
     pub fn end_masterships(&self, slot: u32, master: Option<[u8; 16]>) {
         for (index, _) in self.peers(slot).filter(|(_, peer)| Some(peer.source) != master) {
             if let Some(peer) = self.peers.entry(slot * PEERS_PER_SLOT + index) {
-                // SAFETY: `entry` points into the mapping, which outlives self; a byte is written as a whole.
+                // SAFETY: `entry` points into the mapping, which outlives self; a byte is never torn.
                 unsafe { (&raw mut (*peer).ended).write_volatile(1) };
             }
         }
     }
 
-    /// Frees a slot that no key leads to, for another instance: peers, what was refused of others, and all counts.
+    /// Clears a slot without a key for another instance: peers, rejected adverts and all counters.
     pub fn forget(&self, slot: u32) {
         self.counted.get(row(Some(slot))).into_iter().flatten().for_each(|it| it.store(0, Ordering::Relaxed));
         if let Some(program) = &self.program {
@@ -248,7 +250,7 @@ impl Maps {
         }
     }
 
-    /// The peers heard on a slot, with their index.
+    /// The peers heard on a slot, each with its index.
     pub fn peers(&self, slot: u32) -> impl Iterator<Item = (u32, Peer)> + '_ {
         (0..PEERS_PER_SLOT).filter_map(move |index| Some((index, self.peer(slot, index)?)))
     }
@@ -261,8 +263,8 @@ impl Maps {
         self.peers.read(slot.checked_mul(PEERS_PER_SLOT)? + index).filter(|peer| !peer.is_free())
     }
 
-    /// Does for the socket rung what the program does in the kernel: notes the advert in the maps and tells whether
-    /// anybody must look at it.
+    /// For the socket path, as the program does in the kernel: records the advert in the maps and returns whether the
+    /// engine must handle it.
     pub fn record(
         &self,
         slot: u32,
@@ -295,8 +297,8 @@ impl Maps {
         Recorded::Event { peer: self.note(slot, sighting, checksum, Peer::FORM, stamp) }
     }
 
-    /// Notes an advert in the record of its sender, and by what it is known to be his. Returns the record's index, or
-    /// [`NO_PEER`] where no room is left.
+    /// Records an advert in the entry of its sender, with the proof of its origin. Returns the entry's index, or
+    /// [`NO_PEER`] if there is no room.
     pub fn note(
         &self,
         slot: u32,
@@ -329,7 +331,8 @@ impl Maps {
         index
     }
 
-    /// Counts an advert that the daemon itself refused, on the socket rung or for its signature, and notes its sender.
+    /// Counts an advert that the daemon itself refused, on the socket path or for its signature, and records its
+    /// sender.
     pub fn reject(&self, slot: u32, reject: Reject, source: [u8; 16], stamp: Timestamp) {
         self.count(Some(slot), reject as usize);
         let Some(place) = place_of(slot, reject) else { return };
@@ -339,18 +342,18 @@ impl Maps {
         }
     }
 
-    /// What an instance refused last, by the reasons for which it has refused any.
+    /// The last rejected advert of an instance for each reason that has occurred.
     pub fn rejected(&self, slot: u32) -> impl Iterator<Item = (Reject, Rejected)> + '_ {
         let entry = move |reject| Some((reject, self.rejected.read(place_of(slot, reject)?)?));
         Reject::ALL.into_iter().filter_map(entry).filter(|(_, rejected)| rejected.last_seen != 0)
     }
 
-    /// Counts an advert of a VRID that is not configured, on the socket rung.
+    /// Counts an advert of an unconfigured VRID, on the socket path.
     pub fn count_unknown(&self) {
         self.count(None, Counter::UnknownVrid as usize);
     }
 
-    /// Notes an advert that is meant for nobody here, on the socket rung. Whoever finds no room is forgotten.
+    /// Records an advert of no instance here, on the socket path. Ignored if there is no room.
     pub fn note_stranger(&self, key: InstanceKey, note: impl FnOnce(&mut Stranger)) {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         if strangers.len() < STRANGERS_MAX as usize || strangers.contains_key(&key) {
@@ -358,7 +361,7 @@ impl Maps {
         }
     }
 
-    /// Routers that are none of ours and no peers, of program and daemon. Not for the engine.
+    /// Unknown routers, as recorded by program and daemon. Not for the engine.
     pub fn strangers(&self) -> HashMap<InstanceKey, Stranger> {
         let own = self.strangers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let program = self.program.as_ref().map(|program| program.strangers()).unwrap_or_default();
@@ -370,12 +373,12 @@ impl Maps {
         let watch = self.watch.read(slot)?;
         let length = Watch::length_of(watch.armed) as usize;
         let message = watch.payload.get(..length).filter(|message| !message.is_empty())?.to_vec();
-        // Written anew while it was read, it is half of one message and half of another.
+        // If it was written meanwhile, the copy mixes two messages.
         self.watch.read(slot).filter(|again| again.armed == watch.armed).map(|_| (watch.source, message))
     }
 
-    /// What program and daemon counted for an instance, or for adverts of none. Takes one system call where a
-    /// program is loaded: for the engine only where a master is silent.
+    /// Counters of program and daemon for an instance, or for adverts of none. Makes one system call if a program is
+    /// loaded: the engine calls it only when a master is silent.
     pub fn counters(&self, slot: Option<u32>) -> Counters {
         let mut sum = self.program.as_ref().map_or(Counters::ZERO, |program| program.counters(slot));
         if let Some(row) = self.counted.get(row(slot)) {
@@ -393,7 +396,7 @@ impl Maps {
     }
 }
 
-/// Where a slot keeps what it refused for this reason.
+/// Index of a slot's entry for this reason.
 fn place_of(slot: u32, reject: Reject) -> Option<u32> {
     slot.checked_mul(REJECTS_PER_SLOT)?.checked_add(reject as u32)
 }

@@ -1,5 +1,7 @@
-//! Room among the peers of an instance: a sender that has been silent for longer than its adverts allow makes it for a new
-//! one. The program evicts none, so that its walk stays short.
+//! Room among the peers of an instance.
+//!
+//! A new sender replaces one that has been silent for longer than its interval allows. The program evicts none, so that
+//! its search stays short.
 
 use vrrp_ebpf::map::{NO_PEER, PEERS_PER_SLOT, Peer, Watch};
 use vrrp_ebpf::time::Timestamp;
@@ -8,11 +10,11 @@ use vrrp_ebpf::wire::{ChecksumForm, Sighting};
 use super::Maps;
 use crate::protocol::{Interval, Version};
 
-/// Of what a sender advertises. Its master_down_interval is shorter.
+/// Multiple of a sender's advertised interval after which it has gone. Its master_down_interval is shorter.
 const INTERVALS: u32 = 4;
 
 impl Maps {
-    /// The record of a sender, else a free one, else that of a sender that has gone.
+    /// The entry of a sender, else a free one, else that of a sender that has gone.
     pub(super) fn place(&self, slot: u32, source: [u8; 16], now: Timestamp) -> Option<u32> {
         let mut all = 0..PEERS_PER_SLOT;
         let is_own = |index: &u32| self.peer(slot, *index).is_some_and(|peer| peer.source == source);
@@ -22,8 +24,8 @@ impl Maps {
             .or_else(|| self.longest_silent(slot, |peer| has_gone(peer, now)))
     }
 
-    /// Records the sender of an advert for which the program had no room, where one has gone. For the master of the
-    /// instance, one that was heard only once makes room too, as it may have claimed any interval. Returns the record's
+    /// Records the sender of an advert for which the program had no room, if another one has gone. For the master of
+    /// the instance, a sender heard only once is evicted too, as it may have claimed any interval. Returns the entry's
     /// index, or [`NO_PEER`]. Only the thread that arms watches may call it.
     pub fn make_room(
         &self,
@@ -40,7 +42,7 @@ impl Maps {
         place.map_or(NO_PEER, |index| self.set_peer(slot, index, sighting, checksum, Peer::FORM, stamp))
     }
 
-    /// Never the watched master.
+    /// The longest silent sender that may be evicted, never the watched master.
     fn longest_silent(&self, slot: u32, may_go: impl Fn(&Peer) -> bool) -> Option<u32> {
         let watched = self.watch.read(slot).filter(|watch| Watch::length_of(watch.armed) != 0);
         let watched = watched.map(|watch| watch.source);
@@ -56,7 +58,7 @@ fn seen_at(peer: &Peer, stamp: Timestamp) -> bool {
 fn has_gone(peer: &Peer, now: Timestamp) -> bool {
     let version = if peer.version == 2 { Version::V2 } else { Version::V3 };
     let silence = now.since(Timestamp::from_nanos(peer.last_seen));
-    // One that names no interval has said nothing that would hold its place.
+    // A sender without an interval has no claim to its entry.
     Interval::from_wire(peer.interval, version).is_none_or(|it| silence > it.duration() * INTERVALS)
 }
 

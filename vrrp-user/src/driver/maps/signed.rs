@@ -1,5 +1,7 @@
-//! Signed adverts: whose each is, only the daemon can tell. So more of them are let through than of others, and what could
-//! not be judged is remembered, for it may have been the master's.
+//! Budget for signed adverts, and a record of those dropped.
+//!
+//! Only the daemon can verify their origin. So more of them pass than of other adverts, and the time of dropped ones is
+//! recorded, as they may have been the master's.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,13 +13,13 @@ use super::Maps;
 use super::mapped::word;
 
 impl Maps {
-    /// Does for the socket rung what the program does with signed adverts: nobody is known by one before its signature
-    /// is. False beyond the budget of the instance.
+    /// For the socket path, as the program does with signed adverts: records no sender before its signature is
+    /// verified. False beyond the budget of the instance.
     pub fn pass_signed(&self, slot: u32, sighting: &Sighting, own: u8, stamp: Timestamp) -> bool {
         let is_watched = self.watch.read(slot).is_some_and(|watch| watch.source == sighting.source);
         let rank = Rank::of(sighting.priority, own, is_watched);
         let mut budget = self.budgets.read(slot).unwrap_or_default();
-        // The queue of a socket is nobody else's.
+        // The socket's queue is shared with no other instance.
         let is_left = budget.spend(rank as usize, || true, stamp.as_nanos());
         self.budgets.write(slot, budget);
         let counter = if is_left { Counter::Event } else { Counter::OverBudget };
@@ -28,12 +30,12 @@ impl Maps {
         is_left
     }
 
-    /// Signed adverts of any source were lost before anything was known of them.
+    /// Records that signed adverts of any source were lost unexamined.
     pub fn miss(&self, slot: u32, stamp: Timestamp) {
         [false, true].into_iter().filter_map(|own| self.missed_of(slot, own)).for_each(|at| note(at, stamp));
     }
 
-    /// When a signed advert of the source that is watched, or of another one, was dropped unjudged the last time.
+    /// When a signed advert of the watched source, or of another one, was last dropped unjudged.
     pub fn missed(&self, slot: u32, of_watched: bool) -> Option<Timestamp> {
         let at = self.missed_of(slot, of_watched)?.load(Ordering::Relaxed);
         (at != 0).then(|| Timestamp::from_nanos(at))

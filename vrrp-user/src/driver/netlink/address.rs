@@ -1,7 +1,7 @@
 //! Virtual addresses on their interfaces.
 //!
-//! Enters: what the configuration says of an address, and the index of its interface. Leaves: all addresses of an
-//! instance set or removed by one send, and for each that was not, why. Absent: what an address is good for.
+//! Enters: configured addresses, and the index of each one's interface. Leaves: all addresses of an instance added or
+//! removed in one send, with the reason for each failure. Absent: the use of an address.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,18 +17,18 @@ use super::socket::{Request, RouteSocket};
 use super::table::Address;
 use crate::protocol::VirtualAddress;
 
-/// Marks addresses that VRRP has set (IFA_PROTO, Linux 5.18), with the number that keepalived uses too: what either
-/// has left behind, the other recognises.
+/// Marks addresses set by VRRP (IFA_PROTO, Linux 5.18). The number is keepalived's, so that each daemon recognises
+/// addresses that the other has left behind.
 pub const PROTOCOL: u8 = 0x12;
 
-/// A virtual address, and the interface it belongs on.
+/// A virtual address and the interface it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Placed<'a> {
     pub ifindex: u32,
     pub address: &'a VirtualAddress,
 }
 
-/// Sets the addresses, in this order. One that is there already counts as set.
+/// Adds the addresses, in this order. An existing one counts as added.
 ///
 /// # Errors
 /// Netlink itself failed. Refusals go to `failed` by index: ENODEV when the interface is gone, EACCES when
@@ -45,7 +45,7 @@ pub fn add(
     })
 }
 
-/// As [`add`], but EEXIST is told too: all others were missing.
+/// As [`add`], but reports EEXIST too: every address without a refusal was missing.
 ///
 /// # Errors
 /// As in [`add`].
@@ -61,8 +61,8 @@ pub fn add_missing(
     socket.perform(requests.collect(), failed)
 }
 
-/// Removes the addresses, the last first: the first of a subnet would take the others along
-/// (`net.ipv4.conf.*.promote_secondaries` = 0). One that is not there, or whose interface is not, counts as removed.
+/// Removes the addresses in reverse order: removing the first of a subnet would remove the others with it
+/// (`net.ipv4.conf.*.promote_secondaries` = 0). An address counts as removed if it or its interface is missing.
 ///
 /// # Errors
 /// As in [`add`].
@@ -99,7 +99,7 @@ pub fn list(socket: &mut RouteSocket, mut f: impl FnMut(Address)) -> io::Result<
     })
 }
 
-/// Removes what is present on the machine, exactly as listed.
+/// Removes addresses present on the machine, exactly as listed.
 ///
 /// # Errors
 /// As in [`add`].
@@ -154,7 +154,7 @@ fn added(placed: &Placed<'_>) -> AddressMessage {
 }
 
 impl Placed<'_> {
-    /// What tells it from every other address.
+    /// The fields that identify the address.
     fn named(&self) -> AddressMessage {
         let VirtualAddress { address, prefix, peer, .. } = *self.address;
         base(self.ifindex, address, prefix, peer)

@@ -1,13 +1,13 @@
-//! Whose process a change of the kernel's tables came from.
+//! The process behind a change of the kernel's tables.
 //!
-//! Enters: the port that a notification names as its cause. Leaves: the process that has the port now. Absent: those
-//! that have ended since, and changes that the kernel made by itself, which name no port.
+//! Enters: the port that a notification names as its cause. Leaves: the process that owns the port now. Absent:
+//! processes that have ended since, and changes by the kernel itself, which name no port.
 
 use std::fmt;
 use std::fs::{self, read_dir};
 use std::path::Path;
 
-/// A process that has removed something of ours.
+/// A process that removed something of ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Culprit {
     pub pid: u32,
@@ -26,14 +26,14 @@ impl Culprit {
     pub fn of(port: u32) -> Option<Self> {
         let sockets = fs::read_to_string("/proc/net/netlink").ok()?;
         let inode = inode(&sockets, port)?;
-        // The kernel gives a process its own number for its first socket.
+        // The kernel gives the first netlink socket of a process its pid as port.
         let pid = if owns(port, inode) { port } else { search(inode)? };
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned();
         Some(Self { pid, name })
     }
 }
 
-/// Columns are those of Linux since 2.6.35: socket, protocol, port, …, inode. Other protocols have ports of their own.
+/// Columns since Linux 2.6.35: socket, protocol, port, …, inode. Each protocol has its own port numbers.
 fn inode(sockets: &str, port: u32) -> Option<u64> {
     sockets.lines().skip(1).find_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();

@@ -1,6 +1,6 @@
-//! Links that bounce: a change counts when it has lasted.
+//! Debouncing of links: a change counts once it has lasted.
 //!
-//! Enters: whether a link is up, whenever somebody looks. Leaves: whether it counts as up, and when to look again.
+//! Enters: whether a link is up, at each check. Leaves: whether it counts as up, and when to check again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ pub struct Debounce {
 #[derive(Clone, Copy, Debug)]
 struct Bounce {
     delays: LinkDelays,
-    /// What counts.
+    /// The debounced state.
     up: bool,
-    /// Since when it has been otherwise.
+    /// Since when the actual state differs.
     changed: Option<Timestamp>,
-    /// It has been up: the first time is not delayed.
+    /// The link has been up: its first time up is not delayed.
     seen: bool,
 }
 
@@ -32,7 +32,7 @@ impl Debounce {
         Self { links: delays.into_iter().map(|(name, delays)| (name, bounce(delays))).collect() }
     }
 
-    /// Takes over what is known of the same links.
+    /// Copies the known state of the same links.
     pub fn carry(&mut self, before: &Self) {
         for (name, bounce) in &mut self.links {
             if let Some(old) = before.links.get(name) {
@@ -41,7 +41,7 @@ impl Debounce {
         }
     }
 
-    /// Whether a link counts as up that is so now; `None`: there is no such interface, and that counts at once.
+    /// Whether a link with this actual state counts as up; `None`: the interface does not exist, which counts at once.
     pub fn settle(&mut self, name: &str, up: Option<bool>, now: Timestamp) -> bool {
         let Some(bounce) = self.links.get_mut(name) else { return up.unwrap_or(false) };
         let Some(is_up) = up else {
@@ -60,7 +60,7 @@ impl Debounce {
         bounce.up
     }
 
-    /// When the first change that goes on has lasted long enough.
+    /// When the first pending change will have lasted long enough.
     pub fn next(&self) -> Option<Timestamp> {
         let pending = self.links.values().filter_map(|it| Some(it.changed? + it.delay()));
         pending.min()
@@ -68,7 +68,7 @@ impl Debounce {
 }
 
 impl Bounce {
-    /// Of a change from what counts now.
+    /// Delay of a change from the debounced state.
     fn delay(&self) -> Duration {
         if self.up { self.delays.down } else { self.delays.up }
     }

@@ -1,5 +1,6 @@
-//! IPv4 settings of an interface by netlink (IFLA_INET_CONF): where `/proc/sys` may not be written, as in containers,
-//! these still may be set.
+//! IPv4 settings of an interface by netlink (IFLA_INET_CONF).
+//!
+//! They work even if `/proc/sys` is read-only, as in containers.
 
 use std::io;
 
@@ -25,10 +26,10 @@ const AF_INET: u16 = 2;
 /// Type and length before a value.
 const HEAD: u16 = 4;
 
-/// Gives an interface these values.
+/// Sets these values on an interface.
 ///
 /// # Errors
-/// ENODEV: it is gone. EPERM without CAP_NET_ADMIN.
+/// ENODEV: the interface is gone. EPERM without CAP_NET_ADMIN.
 pub fn set(socket: &mut RouteSocket, ifindex: u32, settings: &[(Setting, u32)]) -> io::Result<()> {
     let mut message = LinkMessage::default();
     message.header.index = ifindex;

@@ -1,8 +1,10 @@
-//! The program as a filter of tc: for kernels without tcx, and where it has to outlive every process without a pin.
+//! The program as a tc filter.
 //!
-//! Enters: a program and an interface. Leaves: a filter at the ingress of the interface's clsact, which stays until it is
-//! removed or its interface goes. Its name says whose it is, so that a later daemon finds what a killed one has left.
-//! Needs CAP_NET_ADMIN and nothing of bpffs.
+//! For kernels without tcx, and for hosts where no pin outlives every process of the daemon.
+//!
+//! Enters: a program and an interface. Leaves: a filter at clsact ingress of the interface, which stays until it or its
+//! interface is removed. Its name identifies its owner, so that a later daemon finds the filters of a killed one. Needs
+//! CAP_NET_ADMIN, but no bpffs.
 
 use std::ffi::OsStr;
 use std::io;
@@ -23,13 +25,13 @@ const CLSACT: &str = "clsact";
 const PREFIX: &str = "vrrpx:";
 /// CLS_BPF_NAME_LEN of the kernel, with its NUL.
 const NAME_MAX: usize = 256;
-/// ETH_P_ALL of `linux/if_ether.h`, in the order of the network, as the kernel keeps it in `tcm_info`.
+/// ETH_P_ALL of `linux/if_ether.h` in network byte order, as the kernel keeps it in `tcm_info`.
 const ETH_P_ALL: u16 = 3_u16.to_be();
-/// Tried in turn, as the filters of one preference are of one kind.
+/// Tried in turn: all filters of one preference must be of one kind.
 const PREFERENCES: std::ops::RangeInclusive<u16> = 1..=64;
 const INGRESS: TcHandle = TcHandle { major: u16::MAX, minor: TcHandle::MIN_INGRESS };
 
-/// A filter that a daemon with this name has made.
+/// A filter added by a daemon with this name.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Filter {
     pub ifindex: u32,
@@ -40,27 +42,27 @@ pub struct Filter {
     pub program: u32,
 }
 
-/// Whose filters they are: one for each runtime directory.
+/// Owner of filters: one name for each runtime directory.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Name(String);
 
 impl Name {
     pub fn of(runtime_dir: &Path) -> Self {
         let bytes = runtime_dir.as_os_str().as_bytes();
-        // The end of a path tells more than its beginning.
+        // The end of a path distinguishes more than its beginning.
         let room = NAME_MAX - 1 - PREFIX.len();
         let end = bytes.get(bytes.len().saturating_sub(room)..).unwrap_or_default();
         Self(format!("{PREFIX}{}", OsStr::from_bytes(end).to_string_lossy()))
     }
 }
 
-/// Adds the program before the filters that are there already.
+/// Adds the program before existing filters.
 ///
 /// # Errors
-/// The kernel's: ENOENT or EOPNOTSUPP where it was built without tc, EPERM without CAP_NET_ADMIN.
+/// The kernel's: ENOENT or EOPNOTSUPP if it was built without tc, EPERM without CAP_NET_ADMIN.
 pub fn add(socket: &mut RouteSocket, ifindex: u32, program: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
     match one(socket, RouteNetlinkMessage::NewQueueDiscipline(clsact(ifindex)), NLM_F_CREATE | NLM_F_EXCL) {
-        // One of its kind is there, by which it works too.
+        // The interface already has a clsact or ingress qdisc, which works too.
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
         other => other?,
     }
@@ -76,7 +78,7 @@ pub fn add(socket: &mut RouteSocket, ifindex: u32, program: BorrowedFd<'_>, name
         message.attributes.push(TcAttribute::Options(options.clone()));
         match one(socket, RouteNetlinkMessage::NewTrafficFilter(message), NLM_F_CREATE | NLM_F_EXCL) {
             Ok(()) => return Ok(()),
-            // Filters of another kind, or for another protocol, have this preference.
+            // The preference is in use for filters of another kind or protocol.
             Err(error)
                 if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EEXIST | libc::ENOENT)) =>
             {
@@ -91,7 +93,7 @@ pub fn add(socket: &mut RouteSocket, ifindex: u32, program: BorrowedFd<'_>, name
 /// Filters of this name on one interface.
 ///
 /// # Errors
-/// Netlink's; ENODEV where the interface is gone.
+/// Netlink's; ENODEV if the interface is gone.
 pub fn find(socket: &mut RouteSocket, ifindex: u32, name: &Name) -> io::Result<Vec<Filter>> {
     let mut found = Vec::new();
     let asked = TcMessage::from_parts(head(ifindex, INGRESS), Vec::new());
@@ -121,7 +123,7 @@ pub fn find_all(socket: &mut RouteSocket, name: &Name) -> io::Result<Vec<Filter>
     for ifindex in indexes {
         match find(socket, ifindex, name) {
             Ok(filters) => found.extend(filters),
-            // It went meanwhile, and its filters with it.
+            // The interface has been removed, and its filters with it.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
             Err(error) => return Err(error),
         }
@@ -129,7 +131,7 @@ pub fn find_all(socket: &mut RouteSocket, name: &Name) -> io::Result<Vec<Filter>
     Ok(found)
 }
 
-/// Removes a filter; one that is gone is removed.
+/// Removes a filter; a missing one counts as removed.
 ///
 /// # Errors
 /// The kernel's.
@@ -150,7 +152,7 @@ pub fn removal(it: Filter) -> Request {
     Request { message: RouteNetlinkMessage::DelTrafficFilter(message), flags: 0 }
 }
 
-/// The request for a filter: ENOENT where it is gone.
+/// The request for a filter; ENOENT if it is gone.
 pub fn query(it: Filter) -> RouteNetlinkMessage {
     let mut message = filter(it.ifindex, it.info);
     message.header.handle = it.handle.into();

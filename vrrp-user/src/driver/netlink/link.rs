@@ -1,4 +1,4 @@
-//! Interfaces as the kernel describes them.
+//! Interfaces as reported by rtnetlink.
 
 use std::io;
 
@@ -19,24 +19,24 @@ pub struct Link {
     pub up: bool,
     /// Set up by the administrator (IFF_UP).
     pub set_up: bool,
-    /// Ethernet address; `None` where neighbours are not found by ARP or neighbour discovery.
+    /// Ethernet address; `None` if the interface does not use ARP or neighbour discovery.
     pub mac: Option<[u8; 6]>,
-    /// Ethernet address, where neighbours are not found either.
+    /// Ethernet address, even of an interface without ARP and neighbour discovery.
     pub hardware: Option<[u8; 6]>,
     /// Kind of a software device: `veth`, `bridge`, `vlan`, …
     pub kind: Option<String>,
-    /// Index of the interface that a software device stands on.
+    /// Index of the lower interface of a software device.
     pub parent: Option<u32>,
-    /// The network namespace in which that index counts, where it is another one.
+    /// The network namespace of that index, if it is another one.
     pub parent_namespace: Option<i32>,
-    /// What a macvlan lets through to its siblings.
+    /// Mode of a macvlan: which traffic it passes to its siblings.
     pub macvlan: Option<MacVlanMode>,
     /// See `ip link set group`.
     pub group: u32,
 }
 
 impl Link {
-    /// `None` for a message that describes no interface, such as one about a bridge's port.
+    /// `None` for a message that does not describe an interface, for example one about a bridge port.
     pub fn parse(message: &LinkMessage) -> Option<Self> {
         let header = &message.header;
         if header.interface_family != AddressFamily::Unspec {
@@ -74,10 +74,10 @@ impl Link {
         (!link.name.is_empty()).then_some(link)
     }
 
-    /// The interface of this name as it is now.
+    /// Reads the interface of this name.
     ///
     /// # Errors
-    /// ENODEV: there is none.
+    /// ENODEV: no such interface.
     pub fn by_name(socket: &mut RouteSocket, name: &str) -> io::Result<Self> {
         let mut request = LinkMessage::default();
         request.attributes.push(LinkAttribute::IfName(name.to_owned()));
@@ -88,7 +88,7 @@ impl Link {
         .ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
     }
 
-    /// All interfaces as they are now.
+    /// Reads all interfaces.
     ///
     /// # Errors
     /// Netlink failed.

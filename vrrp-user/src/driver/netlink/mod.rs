@@ -1,12 +1,13 @@
-//! rtnetlink: addresses on and off, and what becomes of links and addresses.
+//! rtnetlink: changes of addresses, routes, rules and interfaces, and notifications about them.
 //!
-//! Enters: addresses to set or to remove; changes told by the kernel. Leaves: requests, many in one send; and for each
-//! instance, what of those changes matters to it. Absent: decisions, threads.
+//! Enters: addresses to add or remove; notifications of the kernel. Leaves: requests, many in one send; and for each
+//! instance the changes that matter to it. Absent: decisions, threads.
 //!
-//! [`socket`] carries messages, and [`refusal`] tells why the kernel refuses one. [`address`] writes them for the effect thread, [`link`] reads interfaces, [`vmac`]
-//! makes those with virtual MAC addresses, [`filter`] attaches the program by tc, [`devconf`] writes IPv4 settings, [`residue`] removes what an earlier run
-//! has left. [`monitor`] keeps [`table`], the picture of links and addresses, which [`tracker`] turns into events of
-//! instances, where [`removal`] finds what instances have lost and [`debounce`] lets what bounces come to rest first.
+//! [`socket`] carries messages, and [`refusal`] holds the kernel's reason for an error. [`address`] writes addresses
+//! for the effect thread, [`link`] reads interfaces, [`vmac`] creates those with virtual MAC addresses, [`filter`]
+//! attaches the program by tc, [`devconf`] writes IPv4 settings, [`residue`] removes the leftovers of an earlier run.
+//! [`monitor`] keeps [`table`], the state of links and addresses. [`tracker`] turns it into events of instances,
+//! [`removal`] finds what instances have lost, and [`debounce`] delays changes of links.
 
 pub mod address;
 pub mod culprit;

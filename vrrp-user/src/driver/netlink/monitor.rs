@@ -1,7 +1,7 @@
-//! Follows links and addresses.
+//! Monitoring of links and addresses.
 //!
-//! Enters: the kernel's notifications. Leaves: a [`Table`] that is current. A notification lost to a full buffer costs
-//! a new reading of everything, never a stale table.
+//! Enters: the kernel's notifications. Leaves: a current [`Table`]. If notifications are lost to a full buffer,
+//! everything is read again; the table is never stale.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,14 +25,13 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Reads links and addresses of the network namespace that the calling thread is in. To be called within a tokio
-    /// runtime.
+    /// Reads links and addresses of the network namespace of the calling thread. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// No file descriptor is left, or reading failed.
     pub fn open() -> io::Result<Self> {
         let groups = GROUPS.iter().fold(0, |groups, group| groups | group.unsigned_abs());
-        // Subscribed before the reading, so that no change falls between the two.
+        // Subscribed before reading, so that no change falls between the two.
         let changes = RouteSocket::subscribe(groups)?;
         // SAFETY: the socket owns its descriptor and keeps it for life.
         let changes = unsafe { AsyncFd::register_with_interest(changes, Interest::READABLE)? };
@@ -53,7 +52,7 @@ impl Monitor {
         self.table.take_stirred()
     }
 
-    /// Waits for the next change, and takes in all that have come by then.
+    /// Waits for the next change, and processes all that have arrived by then.
     ///
     /// # Errors
     /// Reading failed.
@@ -68,7 +67,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Takes in all that has come by now.
+    /// Processes all changes that have arrived.
     ///
     /// # Errors
     /// Reading failed.
@@ -77,7 +76,7 @@ impl Monitor {
     }
 }
 
-/// Whether anything has come.
+/// Returns whether anything arrived.
 fn take(changes: &mut RouteSocket, requests: &mut RouteSocket, table: &mut Table) -> io::Result<bool> {
     let (mut changed, mut overrun) = (false, false);
     loop {
@@ -89,7 +88,7 @@ fn take(changes: &mut RouteSocket, requests: &mut RouteSocket, table: &mut Table
         }
     }
     if overrun {
-        tracing::warn!("notifications of the kernel were lost; reading all links and addresses");
+        tracing::warn!("netlink notifications were lost; reading all links and addresses again");
         *table = read(requests)?;
         table.forget();
     }

@@ -1,4 +1,4 @@
-//! Why the kernel has refused a request: its errno, and behind it its own words (extended acknowledgement, Linux 4.12).
+//! Errors of netlink requests: the errno, and the kernel's message (extended acknowledgement, Linux 4.12).
 
 use std::error::Error;
 use std::fmt;
@@ -8,9 +8,9 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use rtnetlink::packet_core::NlasIterator;
 
-/// The answer repeats no more of the request than its header.
+/// The answer repeats only the header of the request.
 const NLM_F_CAPPED: u16 = 0x100;
-/// Attributes stand behind it.
+/// Attributes follow the request.
 const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 const HEADER: usize = 16;
@@ -18,23 +18,23 @@ const HEADER: usize = 16;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refusal {
     pub errno: i32,
-    /// What the kernel says of it, such as "Nexthop has invalid gateway".
+    /// The kernel's message, for example "Nexthop has invalid gateway".
     pub words: Option<Arc<str>>,
 }
 
 impl Refusal {
-    /// From an answer: the flags of its message, and what follows the errno in it.
+    /// Parses an answer: the flags of its message, and the bytes after the errno.
     pub(super) fn parse(errno: i32, flags: u16, rest: &[u8]) -> Self {
         Self { errno, words: words(flags, rest) }
     }
 
-    /// Without the name of the errno.
+    /// Text without the name of the errno.
     pub fn plain(&self) -> String {
         let description = Errno::from_raw(self.errno).desc();
         self.words.as_ref().map_or_else(|| description.to_owned(), |words| format!("{description}: {words}"))
     }
 
-    /// The errno of an error that was a refusal.
+    /// The errno of an error that came from a refusal.
     pub fn errno_of(error: &io::Error) -> Option<i32> {
         let refusal = || error.get_ref()?.downcast_ref::<Self>().map(|refusal| refusal.errno);
         error.raw_os_error().or_else(refusal)
@@ -62,7 +62,7 @@ impl From<i32> for Refusal {
     }
 }
 
-/// Of netlink itself.
+/// For errors of netlink itself.
 impl From<&io::Error> for Refusal {
     fn from(error: &io::Error) -> Self {
         Self::from(Self::errno_of(error).unwrap_or(libc::EIO))

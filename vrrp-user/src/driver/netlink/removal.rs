@@ -1,8 +1,8 @@
-//! What has gone that an instance has set.
+//! Detection of addresses, routes and rules that instances have lost.
 //!
-//! Enters: the addresses, routes and rules of instances, and the kernel's news. Leaves: the instances that have lost
-//! something, and whether another process has taken it: not so what the kernel takes along with an interface or another
-//! address, and what this process has removed. Absent: whether they are masters.
+//! Enters: the addresses, routes and rules of instances, and the kernel's notifications. Leaves: the instances that
+//! have lost something, and whether another process removed it. The kernel's own removals, along with an interface or
+//! another address, and those of this process do not count as another's. Absent: whether the instances are masters.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -22,19 +22,19 @@ use crate::protocol::{Hop, InstanceId, InstanceSettings, Loss, Route, Rule};
 /// RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE, RTMGRP_IPV6_ROUTE, and the bit of RTNLGRP_IPV6_RULE.
 const GROUPS: u32 = 0x40 | 0x80 | 0x400 | 1 << 18;
 
-/// IP6_RT_PRIO_USER: of an IPv6 route that is set without a metric.
+/// IP6_RT_PRIO_USER: metric of an IPv6 route added without one.
 const METRIC_V6: u32 = 1024;
 
-/// News of one moment.
+/// Losses found at one time.
 #[derive(Debug, Default)]
 pub struct Lost {
-    /// Each instance and kind once.
+    /// Each pair of instance and kind at most once.
     pub instances: HashSet<(InstanceId, Loss)>,
-    /// The netlink port that removed the last of it, where the kernel names it.
+    /// The netlink port that removed the last of them, if the kernel names it.
     pub by: Option<u32>,
-    /// A static route or rule; the worse of two.
+    /// Loss of a static route or rule; the worse of two.
     pub statics: Option<Loss>,
-    /// A route has come, over which another one may lead.
+    /// A route was added; another one may depend on it.
     pub grown: bool,
 }
 
@@ -50,10 +50,10 @@ impl Lost {
     }
 }
 
-/// Whose, and on which interface.
+/// The instance, and the interface.
 type Place = (InstanceId, Arc<str>);
 
-/// Everything that is to be noticed.
+/// Everything whose loss is to be detected.
 #[derive(Debug, Default)]
 pub struct Belongings {
     /// By address and prefix.
@@ -103,8 +103,8 @@ impl Belongings {
         owners.collect()
     }
 
-    /// What hangs on links that have changed: an interface that was away has no addresses, and IPv4 routes go without a
-    /// word when their interface goes down or loses its addresses.
+    /// Losses implied by changed links: an interface that was removed has no addresses, and the kernel removes IPv4
+    /// routes without a notification when their interface goes down or loses its addresses.
     pub fn of_stirred(&self, stirred: &BTreeMap<String, Stir>, table: &Table) -> Lost {
         let mut lost = Lost::default();
         for (name, stir) in stirred {
@@ -129,9 +129,9 @@ impl Belongings {
         lost
     }
 
-    /// A route, or a rule.
+    /// Handles a notification about a route or a rule.
     fn of_path(&self, message: &RouteNetlinkMessage, port: u32, lost: &mut Lost) {
-        // The kernel names no port where it has removed something by itself.
+        // Port 0: removed by the kernel itself.
         let loss = if port == 0 || socket::is_own(port) { Loss::Flushed } else { Loss::Path };
         let before = lost.instances.len();
         match message {
@@ -176,7 +176,7 @@ impl Belongings {
     }
 }
 
-/// By its name, or by the gateway that is reached there.
+/// Whether a hop uses the interface: by its name, or by a gateway reachable there.
 fn leads_over<'a>(hop: &Hop, name: &str, mut addresses: impl Iterator<Item = &'a Address>) -> bool {
     match (&hop.device, hop.gateway) {
         (Some(device), _) => **device == *name,
@@ -243,14 +243,14 @@ fn family_of(rule: &Rule) -> u8 {
     u8::try_from(family).unwrap_or(0)
 }
 
-/// Follows routes and rules; only where some instance has any, for others may have a million.
+/// Monitors routes and rules. Active only if some instance has any: a host may have a million routes.
 #[derive(Debug)]
 pub struct PathMonitor {
     changes: Option<AsyncFd<RouteSocket>>,
 }
 
 impl PathMonitor {
-    /// In the network namespace of the calling thread, and within a tokio runtime.
+    /// Opens in the network namespace of the calling thread. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// No file descriptor is left.
@@ -264,8 +264,7 @@ impl PathMonitor {
         Ok(Self { changes: Some(changes) })
     }
 
-    /// Waits until something is lost or, where that `matters`, a route has come; for ever, where there is nothing to
-    /// lose.
+    /// Waits until something is lost or, if that `matters`, a route is added; for ever if there is nothing to lose.
     ///
     /// # Errors
     /// Reading failed.
@@ -281,7 +280,7 @@ impl PathMonitor {
                 {
                     Ok(true) => {}
                     Ok(false) => break,
-                    // What the lost news was about is not known.
+                    // The lost notifications may have been about any of them.
                     Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                         lost = belongings.all_paths();
                     }

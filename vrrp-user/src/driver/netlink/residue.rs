@@ -1,4 +1,4 @@
-//! Addresses that an earlier run has left behind, on a node that is not master now.
+//! Leftover addresses of an earlier run, on a node that is not master.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,23 +11,23 @@ use super::socket::RouteSocket;
 use super::table::Address;
 use crate::protocol::{InstanceSettings, Priority};
 
-/// An address that was found, and what became of it.
+/// A leftover address and what was done with it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Residue {
     pub address: Address,
-    /// Why it could not be removed.
+    /// Why its removal failed.
     pub refusal: Option<Refusal>,
-    /// It was left, as the interface has no other address to send from, and VRRP has not set it.
+    /// Left in place: the interface has no other address to send from, and VRRP did not set it.
     pub is_kept: bool,
 }
 
-/// Removes every address that the configuration names and VRRP has set, wherever it is; and where the kernel cannot
-/// tell who has set an address (before Linux 5.18), or another daemon has, every one that is exactly as configured. An
-/// owner's addresses are the interface's own and stay, unless marked. So do those that may not go, and the only address
-/// that an interface has to send from, where the kernel tells that VRRP has not set it.
+/// Removes every address that the configuration names and VRRP has set, on any interface. If the kernel does not report
+/// who set an address (before Linux 5.18), or another daemon set it, removes every one that is exactly as configured.
+/// An owner's addresses belong to the interface and stay, unless marked. An address also stays if `may_go` refuses it,
+/// or if it is the only one that the interface can send from and the kernel reports that VRRP did not set it.
 ///
 /// # Errors
-/// The kernel could not be asked.
+/// The kernel could not be queried.
 pub fn remove<'a>(
     instances: impl IntoIterator<Item = &'a InstanceSettings>,
     may_go: impl Fn(IpAddr) -> bool,
@@ -58,7 +58,7 @@ pub fn remove<'a>(
     Ok(residue)
 }
 
-/// Without it, adverts of its family could not leave by the interface.
+/// Without this address, adverts of its family could not leave by the interface.
 fn is_only_source(present: &Address, all: &[Address], is_wanted: impl Fn(&Address) -> bool) -> bool {
     let is_source = |it: &Address| match it.address {
         IpAddr::V4(_) => present.address.is_ipv4(),
@@ -68,20 +68,20 @@ fn is_only_source(present: &Address, all: &[Address], is_wanted: impl Fn(&Addres
     !present.marked && is_source(present) && !others.into_iter().any(is_source)
 }
 
-/// Whether the kernel tells who has set an address (IFA_PROTO).
+/// Whether the kernel reports who set an address (IFA_PROTO).
 fn tells_who() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5_u32, 18_u32)
 }
 
-/// Where the configuration puts an address.
+/// A configured location of an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Place {
     ifindex: Option<u32>,
     prefix: u8,
     owned: bool,
-    /// Adverts of the instance leave by this interface.
+    /// The instance sends its adverts on this interface.
     sends: bool,
 }
 

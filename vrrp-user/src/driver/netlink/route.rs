@@ -1,7 +1,7 @@
 //! Routes in the kernel's tables.
 //!
-//! Enters: what the configuration says of a route. Leaves: all routes of an instance set or removed by one send, and
-//! for each that was not, why. Absent: what a route is good for.
+//! Enters: configured routes. Leaves: all routes of an instance added or removed in one send, with the reason for each
+//! failure. Absent: the use of a route.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,11 +21,11 @@ use crate::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePrefer
 const SCOPE_LINK: u8 = 253;
 const SCOPE_HOST: u8 = 254;
 
-/// Sets the routes, in this order. One that is there already counts as set.
+/// Adds the routes, in this order. An existing one counts as added.
 ///
 /// # Errors
-/// Netlink itself failed. Refusals go to `failed` by index: ENODEV when an interface is gone, ENETUNREACH
-/// when a gateway cannot be reached.
+/// Netlink itself failed. Refusals go to `failed` by index: ENODEV if an interface is gone, ENETUNREACH if a gateway is
+/// unreachable.
 pub fn add(
     socket: &mut RouteSocket,
     routes: &[Route],
@@ -38,7 +38,7 @@ pub fn add(
     })
 }
 
-/// As [`add`], but EEXIST is told too: all others were missing.
+/// As [`add`], but reports EEXIST too: every route without a refusal was missing.
 ///
 /// # Errors
 /// As in [`add`].
@@ -50,7 +50,7 @@ pub fn add_missing(
     let added = |message, route: &Route| Request {
         message: RouteNetlinkMessage::NewRoute(message),
         flags: match route.placement {
-            // One that is the same in everything is refused all the same.
+            // The kernel still refuses an identical route.
             Placement::Prepend => NLM_F_CREATE,
             Placement::Append => NLM_F_CREATE | NLM_F_APPEND,
             Placement::Alone => NLM_F_CREATE | NLM_F_EXCL,
@@ -59,8 +59,8 @@ pub fn add_missing(
     send(socket, routes.iter(), added, failed)
 }
 
-/// Removes the routes, the last first. One that is not there, or whose interface is not, counts as removed; one that
-/// somebody else has set (by its protocol) stays.
+/// Removes the routes in reverse order. A route counts as removed if it or its interface is missing. One with another
+/// protocol was set by another process and stays.
 ///
 /// # Errors
 /// As in [`add`].
@@ -76,7 +76,7 @@ pub fn remove(
     })
 }
 
-/// The requests of [`remove`], but for routes by an interface that is not there.
+/// The requests of [`remove`], without routes via missing interfaces.
 pub fn removals(socket: &mut RouteSocket, routes: &[Route]) -> Vec<Request> {
     let known = |route: &Route| Some(removal(message(socket, route).ok()?, route));
     routes.iter().rev().filter_map(known).collect()
@@ -86,7 +86,7 @@ fn removal(message: RouteMessage, _: &Route) -> Request {
     Request { message: RouteNetlinkMessage::DelRoute(message), flags: 0 }
 }
 
-/// Sends those that can be said, and tells of the others.
+/// Sends the routes that can be encoded, and reports the others to `failed`.
 fn send<'a>(
     socket: &mut RouteSocket,
     routes: impl Iterator<Item = &'a Route>,
@@ -110,10 +110,10 @@ fn send<'a>(
     })
 }
 
-/// The route in the kernel's words.
+/// The route as an rtnetlink message.
 ///
 /// # Errors
-/// The errno of an interface that is not there.
+/// The errno of a missing interface.
 fn message(socket: &mut RouteSocket, route: &Route) -> Result<RouteMessage, i32> {
     let mut message = RouteMessage::default();
     let (destination, prefix) = route.destination;
@@ -122,7 +122,7 @@ fn message(socket: &mut RouteSocket, route: &Route) -> Result<RouteMessage, i32>
         destination_prefix_length: prefix,
         source_prefix_length: route.from.map_or(0, |(_, prefix)| prefix),
         tos: route.tos,
-        // RT_TABLE_COMPAT: the number is in an attribute.
+        // RT_TABLE_COMPAT: an attribute holds the number.
         table: u8::try_from(route.table).unwrap_or(252),
         protocol: RouteProtocol::from(route.protocol),
         scope: RouteScope::from(scope(route)),
@@ -169,7 +169,7 @@ fn message(socket: &mut RouteSocket, route: &Route) -> Result<RouteMessage, i32>
     Ok(message)
 }
 
-/// RTA_VIA, where the gateway is not of the family of the destination (Linux 5.2).
+/// RTA_VIA if the gateway is of another family than the destination (Linux 5.2).
 fn leading(gateway: IpAddr, destination: IpAddr) -> RouteAttribute {
     match gateway {
         IpAddr::V6(gateway) if destination.is_ipv4() => RouteAttribute::Via(RouteVia::Inet6(gateway)),
@@ -196,7 +196,7 @@ fn ifindex(socket: &mut RouteSocket, hop: &Hop) -> Result<Option<u32>, i32> {
     }
 }
 
-/// Global as with keepalived, where the kernel takes that: the `ip` command chooses link for a route without a gateway.
+/// Global as in keepalived, if the kernel accepts that; the `ip` command chooses link for a route without a gateway.
 fn scope(route: &Route) -> u8 {
     match (route.scope, route.kind, route.destination.0) {
         (Some(scope), _, _) => scope,
@@ -245,7 +245,7 @@ fn metrics(route: &Route) -> Vec<RouteMetric> {
         RouteOption::Mtu => RouteMetric::Mtu(value),
         RouteOption::AdvMss => RouteMetric::Advmss(value),
         RouteOption::Window => RouteMetric::Window(value),
-        // The kernel keeps eighths and quarters of a millisecond.
+        // The kernel's units are 1/8 and 1/4 of a millisecond.
         RouteOption::Rtt => RouteMetric::Rtt(value.saturating_mul(8)),
         RouteOption::RttVar => RouteMetric::RttVar(value.saturating_mul(4)),
         RouteOption::SsThresh => RouteMetric::SsThresh(value),
@@ -262,7 +262,7 @@ fn metrics(route: &Route) -> Vec<RouteMetric> {
     lock.into_iter().chain(options).chain(congestion).collect()
 }
 
-/// RTAX_* of `linux/rtnetlink.h`, which is also its bit among those that are locked.
+/// RTAX_* of `linux/rtnetlink.h`, also the option's bit in the lock mask.
 fn number(option: RouteOption) -> u16 {
     match option {
         RouteOption::Mtu => 2,

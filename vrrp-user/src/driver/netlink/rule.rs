@@ -1,7 +1,7 @@
 //! Routing policy rules in the kernel.
 //!
-//! Enters: what the configuration says of a rule. Leaves: all rules of an instance set or removed by one send, and
-//! for each that was not, why. Absent: interfaces, which a rule knows by name and need not be there.
+//! Enters: configured rules. Leaves: all rules of an instance added or removed in one send, with the reason for each
+//! failure. Absent: interfaces; a rule refers to them by name, and they need not exist.
 
 use std::io;
 
@@ -18,10 +18,10 @@ use super::route::realm;
 use super::socket::{Request, RouteSocket};
 use crate::protocol::{Rule, RuleAction};
 
-/// Sets the rules, in this order. One that is there already counts as set.
+/// Adds the rules, in this order. An existing one counts as added.
 ///
 /// # Errors
-/// Netlink itself failed. Refusals go to `failed` by index: EINVAL for what the kernel does not know, EPERM
+/// Netlink itself failed. Refusals go to `failed` by index: EINVAL for a feature that the kernel does not know, EPERM
 /// without CAP_NET_ADMIN.
 pub fn add(
     socket: &mut RouteSocket,
@@ -35,7 +35,7 @@ pub fn add(
     })
 }
 
-/// As [`add`], but EEXIST is told too: all others were missing.
+/// As [`add`], but reports EEXIST too: every rule without a refusal was missing.
 ///
 /// # Errors
 /// As in [`add`].
@@ -51,10 +51,10 @@ pub fn add_missing(
     socket.perform(requests.collect(), failed)
 }
 
-/// Removes the rules. One that is not there counts as removed; one that somebody else has set (by its protocol) stays.
+/// Removes the rules. A missing one counts as removed. One with another protocol was set by another process and stays.
 ///
-/// The first goes first: what a request does not name matches everything, so that a rule which asks for less would
-/// take the place of one that stands before it with the same preference.
+/// In order, the first rule first: fields that a request omits match anything, so otherwise a less specific rule would
+/// remove an earlier one with the same preference.
 ///
 /// # Errors
 /// As in [`add`].
@@ -76,7 +76,7 @@ pub fn removals(rules: &[Rule]) -> Vec<Request> {
     rules.iter().map(removed).collect()
 }
 
-/// The rule in the kernel's words.
+/// The rule as an rtnetlink message.
 fn message(rule: &Rule) -> RuleMessage {
     let mut message = RuleMessage::default();
     let (action, table) = action(rule.action);
@@ -88,7 +88,7 @@ fn message(rule: &Rule) -> RuleMessage {
         dst_len: rule.to.map_or(0, |(_, prefix)| prefix),
         src_len: rule.from.map_or(0, |(_, prefix)| prefix),
         tos: rule.tos,
-        // RT_TABLE_UNSPEC: the number is in an attribute.
+        // RT_TABLE_UNSPEC: an attribute holds the number.
         table: u8::try_from(table.unwrap_or(0)).unwrap_or(0),
         action,
         flags: if rule.inverted { RuleFlags::Invert } else { RuleFlags::empty() },
@@ -126,7 +126,7 @@ fn message(rule: &Rule) -> RuleMessage {
     message
 }
 
-/// What is done, and with which table.
+/// The action and its table.
 fn action(action: RuleAction) -> (Action, Option<u32>) {
     match action {
         RuleAction::Lookup(lookup) => (Action::ToTable, lookup.table),

@@ -1,4 +1,4 @@
-//! A netlink socket: requests in one send, answers by sequence number.
+//! Netlink sockets: requests in one send, answers matched by sequence number.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -14,24 +14,24 @@ use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use super::refusal::Refusal;
 use crate::driver::socket::option::{set, set_buffer};
 
-/// Requests per send. Should each fail, the answers still fit into a receive buffer of default size.
+/// Requests per send. Even if each fails, the answers fit into a receive buffer of default size.
 const BATCH: usize = 256;
-/// Longest datagram of the kernel is 32 KiB.
+/// The kernel's longest datagram is 32 KiB.
 const BUFFER: usize = 64 * 1024;
 const RECEIVE_BUFFER: libc::c_int = 8 << 20;
-/// The kernel answers within the call that sends; waiting longer means that an answer was lost.
+/// The kernel answers within the sending call; a longer wait means a lost answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const HEADER: usize = 16;
 
-/// Ports of this process: what is done by a request of theirs comes back as a notification.
+/// Ports of this process: its own requests come back as notifications.
 static OWN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Whether a notification that names this port tells of what this process has done itself.
+/// Whether a notification with this port reports a change by this process.
 pub fn is_own(port: u32) -> bool {
     port != 0 && OWN.lock().unwrap_or_else(PoisonError::into_inner).contains(&port)
 }
 
-/// A request and the flags that go with it, such as NLM_F_CREATE.
+/// A request and its flags, for example NLM_F_CREATE.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub message: RouteNetlinkMessage,
@@ -74,7 +74,7 @@ impl RouteSocket {
     fn with_groups(groups: u32) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, groups))?;
-        // Answers to failed requests need not repeat the request.
+        // Answers to failed requests omit the request.
         socket.set_cap_ack(true)?;
         socket.set_ext_ack(true)?;
         set_buffer(socket.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
@@ -85,11 +85,11 @@ impl RouteSocket {
         Ok(Self { socket, port, sequence: 0, buffer: vec![0; BUFFER] })
     }
 
-    /// Sends all requests together and tells `failed` the index of each that the kernel refused, and why. Only the
-    /// last of a send asks to be acknowledged: the kernel works in order, so all refusals precede that.
+    /// Sends all requests together and calls `failed` for each refused one with its index and the reason. Only the last
+    /// of a send requests an acknowledgement: the kernel works in order, so all refusals precede it.
     ///
     /// # Errors
-    /// Sending failed, or answers were lost: what became of the requests is then not known.
+    /// Sending failed, or answers were lost: the outcome of the requests is then unknown.
     pub fn perform(
         &mut self,
         requests: Vec<Request>,
@@ -124,7 +124,7 @@ impl RouteSocket {
         Ok(())
     }
 
-    /// The requests as they would be sent, one message after the other, none of them to be acknowledged.
+    /// The encoded requests, one message after the other, without requests for acknowledgement.
     pub fn encoded(&mut self, requests: Vec<Request>) -> Vec<u8> {
         let mut bytes = Vec::new();
         requests.into_iter().for_each(|request| self.encode(request, 0, &mut bytes));
@@ -134,7 +134,7 @@ impl RouteSocket {
     /// The one object that the request asks for.
     ///
     /// # Errors
-    /// The kernel's refusal: ENODEV for an interface that is not there.
+    /// The kernel's refusal: ENODEV for a missing interface.
     pub fn query(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
         let mut found = Err(io::Error::from(io::ErrorKind::InvalidData));
         self.ask(message, NLM_F_ACK, |answer| found = Ok(answer))?;
@@ -171,7 +171,7 @@ impl RouteSocket {
         refused.map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(-code.get())))
     }
 
-    /// One datagram of notifications, each with the port that caused it, or 0. False: there is none.
+    /// Reads one datagram of notifications, each with the port that caused it, or 0. False: none is queued.
     ///
     /// # Errors
     /// ENOBUFS: the buffer overran, and notifications are lost.
@@ -217,7 +217,7 @@ impl RouteSocket {
         while let Some(bytes) = rest.first_chunk::<4>() {
             let length = u32::from_ne_bytes(*bytes) as usize;
             let Some(message) = rest.get(..length).filter(|_| length >= HEADER) else { break };
-            // What this version of the parser does not know is none of the things asked for.
+            // A message unknown to this version of the parser is not among those requested.
             if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
                 f(&message.header, message.payload);
             }

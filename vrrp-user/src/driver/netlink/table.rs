@@ -1,4 +1,4 @@
-//! The picture of links and addresses, kept current by what the kernel tells.
+//! The table of links and addresses, kept current by notifications.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -19,9 +19,9 @@ pub struct Address {
     pub prefix: u8,
     /// The other end of a point-to-point link.
     pub peer: Option<IpAddr>,
-    /// Of a subnet that another address of the interface has already (IPv4).
+    /// Not the first address of its subnet on the interface (IPv4).
     pub secondary: bool,
-    /// May be used: duplicate address detection is over and found none (IPv6).
+    /// Usable: duplicate address detection has ended without a duplicate (IPv6).
     pub usable: bool,
     /// Set by VRRP, whether by this daemon or another.
     pub marked: bool,
@@ -41,7 +41,7 @@ impl Address {
             }
         }
         let tentative = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
-        // On a point-to-point link the other attribute is the peer's address.
+        // On a point-to-point link IFA_ADDRESS is the peer's address.
         let (address, peer) = (local.or(address)?, address);
         Some(Self {
             ifindex: message.header.index,
@@ -54,7 +54,7 @@ impl Address {
         })
     }
 
-    /// Whether another one is of its subnet.
+    /// Whether the other address is in the same subnet.
     pub fn is_near(&self, other: IpAddr) -> bool {
         let near = self.peer.unwrap_or(self.address);
         let differing = match (near, other) {
@@ -70,40 +70,41 @@ impl Address {
     }
 }
 
-/// Links by index, each with its addresses in the order in which they came.
+/// Links by index, each with its addresses in order of arrival.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Table {
     links: BTreeMap<u32, (Link, Vec<Address>)>,
-    /// Interfaces with virtual MAC addresses are as many as instances, and each instance looks for its own.
+    /// Index of names: there are as many interfaces with virtual MAC addresses as instances, and each instance looks
+    /// its own up.
     names: HashMap<String, u32>,
     removed: Removed,
-    /// By the names of links, since this was taken last.
+    /// By link name, since they were last taken.
     stirred: BTreeMap<String, Stir>,
 }
 
-/// What has changed about a link, beside addresses that VRRP has set.
+/// Changes of a link, apart from addresses set by VRRP.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Stir {
-    /// It came, went, or was set up or down.
+    /// The link was added, removed, or set up or down.
     pub link: bool,
     pub removed: Vec<Address>,
 }
 
-/// What has gone since somebody asked last.
+/// Addresses removed since they were last taken.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Removed {
     pub addresses: Vec<Gone>,
-    /// The netlink port of another process that removed the last of them, where the kernel names it.
+    /// The netlink port of another process that removed the last of them, if the kernel names it.
     pub by: Option<u32>,
-    /// News were lost: it may be any.
+    /// Notifications were lost: any address may have been removed.
     pub unknown: bool,
 }
 
-/// An address that has gone.
+/// A removed address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Gone {
     pub address: Address,
-    /// [`Loss::Address`]: by another process.
+    /// [`Loss::Address`]: removed by another process.
     pub loss: Loss,
 }
 
@@ -113,7 +114,7 @@ impl Table {
         self.apply_from(message, 0);
     }
 
-    /// Takes a notification or a piece of a dump in, which this port has caused. Unrelated ones change nothing.
+    /// Applies a notification or part of a dump, caused by this port. Unrelated messages change nothing.
     pub fn apply_from(&mut self, message: &RouteNetlinkMessage, port: u32) {
         match message {
             RouteNetlinkMessage::NewLink(message) => {
@@ -151,19 +152,19 @@ impl Table {
         }
     }
 
-    /// What has gone is not known.
+    /// Records that notifications of removals were lost.
     pub fn forget(&mut self) {
         self.removed.unknown = true;
     }
 
-    /// What has gone and is still away.
+    /// Addresses that were removed and are still missing.
     pub fn take_removed(&mut self) -> Removed {
         let mut removed = std::mem::take(&mut self.removed);
         removed.addresses.retain(|Gone { address, .. }| {
             !self.addresses(address.ifindex).iter().any(|present| present.same_as(address))
         });
         for Gone { address, loss } in &mut removed.addresses {
-            // The kernel takes them along with the first address of their subnet (promote_secondaries = 0).
+            // The kernel removes secondaries along with the first address of their subnet (promote_secondaries = 0).
             if address.secondary && !self.has_primary(address) {
                 *loss = Loss::Flushed;
             }
@@ -195,10 +196,10 @@ impl Table {
         self.links.get(&ifindex).map(|(link, _)| link)
     }
 
-    /// Forgets an interface and gives its addresses.
+    /// Removes an interface and returns its addresses.
     fn remove(&mut self, ifindex: u32) -> Vec<Address> {
         let Some((link, addresses)) = self.links.remove(&ifindex) else { return Vec::new() };
-        // Another one may have the name by now.
+        // Another interface may have the name by now.
         if self.names.get(&link.name) == Some(&ifindex) {
             self.names.remove(&link.name);
         }
@@ -206,9 +207,9 @@ impl Table {
     }
 
     fn set(&mut self, address: Address) {
-        // Of an interface that is not known, it belongs to one that is gone.
+        // An unknown interface has been removed, and its address with it.
         let Some((link, addresses)) = self.links.get_mut(&address.ifindex) else { return };
-        // A lifetime that begins afresh is no change.
+        // A renewed lifetime is not a change.
         let mut is_usable = false;
         match addresses.iter_mut().find(|known| known.same_as(&address)) {
             Some(known) => is_usable = std::mem::replace(known, address).usable,
@@ -222,7 +223,7 @@ impl Table {
     fn unset(&mut self, address: Address, port: u32) {
         let Some((link, addresses)) = self.links.get_mut(&address.ifindex) else { return };
         addresses.retain(|known| !known.same_as(&address));
-        // The link is told to be down before its addresses go.
+        // The kernel reports the link as down before it removes the addresses.
         let loss = if !link.set_up || socket::is_own(port) { Loss::Flushed } else { Loss::Address };
         if !address.marked {
             self.stirred.entry(link.name.clone()).or_default().removed.push(address);

@@ -1,8 +1,8 @@
-//! What links and addresses mean to the instances.
+//! Events for instances from the table of links and addresses.
 //!
-//! Enters: a [`Table`]. Leaves: for each instance its interface, whether that can carry traffic, and the address to
-//! send from; for each tracked interface whether it is up; each only when it has changed. Interfaces are known by name,
-//! so that they may come late, be renamed, or be deleted and made again.
+//! Enters: a [`Table`]. Leaves: for each instance its interface, whether that can carry traffic, and its source
+//! address; for each tracked interface whether it is up; each only on a change. Interfaces are identified by name, so
+//! that they may appear late, be renamed, or be deleted and created again.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,23 +17,23 @@ use crate::config::LinkDelays;
 use crate::driver::clock;
 use crate::protocol::{Event, InstanceId, InstanceSettings, Priority, TrackId};
 
-/// What has changed.
+/// A change for an instance or a tracked interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Change {
-    /// The instance's interface came, was made anew, or went away (`None`).
+    /// The instance's interface was added, created again, or removed (`None`).
     Interface(InstanceId, Option<u32>),
-    /// The interface with the virtual MAC address, which adverts leave from, came or went away.
+    /// The interface with the virtual MAC address, which sends the adverts, was added or removed.
     Sender(InstanceId, Option<u32>),
     /// [`Event::Link`], [`Event::Source`] or [`Event::Track`].
     Event(Event),
 }
 
-/// Tells changes, and remembers what it has told.
+/// Reports changes, and remembers the last reported values.
 #[derive(Debug)]
 pub struct Tracker {
     instances: Vec<Tracked>,
     interfaces: Vec<(TrackId, Arc<str>, Option<bool>)>,
-    /// Virtual addresses of all instances; none is sent from.
+    /// Virtual addresses of all instances; never used as source.
     virtuals: HashSet<IpAddr>,
     links: Debounce,
 }
@@ -42,19 +42,19 @@ pub struct Tracker {
 struct Tracked {
     id: InstanceId,
     interface: Arc<str>,
-    /// Interfaces with virtual MAC addresses; the instance can do nothing without them.
+    /// Interfaces with virtual MAC addresses; the instance needs all of them.
     vmacs: Vec<Arc<str>>,
-    /// Also where adverts leave from its parent, as another configuration may change that alone.
+    /// Set even if the parent sends the adverts, as another configuration may change only that.
     sender: Option<Arc<str>>,
     family: Family,
     /// As configured.
     source: Option<IpAddr>,
-    /// An owner's virtual addresses are its interface's own.
+    /// Virtual addresses of an owner, which are the interface's own.
     own: HashSet<IpAddr>,
     told: Told,
 }
 
-/// `None` where nothing has been told yet.
+/// Last reported values; `None`: not reported yet.
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
     ifindex: Option<Option<u32>>,
@@ -90,8 +90,8 @@ impl Tracker {
         Self { instances, interfaces, virtuals, links: Debounce::default() }
     }
 
-    /// Changes of these links count when they have lasted so long. An interface with a virtual MAC address bounces with
-    /// the one that it stands on.
+    /// Sets how long changes of these links must last to count. An interface with a virtual MAC address has the delays
+    /// of its parent.
     #[must_use]
     pub fn with_delays<'a>(
         mut self,
@@ -107,19 +107,20 @@ impl Tracker {
         self
     }
 
-    /// Whether an interface with a virtual MAC address is not up while its instance's is: it may have been made just now.
+    /// Whether an interface with a virtual MAC address is down while its instance's is up: it may have just been
+    /// created.
     pub fn awaits_vmacs(&self, table: &Table) -> bool {
         let is_up = |name: &Arc<str>| table.link(name).is_some_and(|link| link.up);
         let mut above = self.instances.iter().filter(|instance| is_up(&instance.interface));
         above.any(|instance| !instance.vmacs.iter().all(is_up))
     }
 
-    /// When a link that has changed will have come to rest.
+    /// When a pending change of a link will count.
     pub fn next(&self) -> Option<Timestamp> {
         self.links.next()
     }
 
-    /// Goes on after an earlier one: the same instances and interfaces need not be told again what has not changed.
+    /// Continues after an earlier tracker: does not report unchanged values of the same instances and interfaces again.
     #[must_use]
     pub fn continuing(mut self, before: &Self) -> Self {
         for instance in &mut self.instances {
@@ -136,8 +137,8 @@ impl Tracker {
         self
     }
 
-    /// Tells `tell` everything that has changed since it was told last; at first, everything. What `tell` does not
-    /// take (false) is told again the next time. Returns whether all was taken.
+    /// Reports everything that has changed since the last report to `tell`; at first, everything. Repeats the next time
+    /// what `tell` refuses (false). Returns whether `tell` accepted everything.
     pub fn update(&mut self, table: &Table, mut tell: impl FnMut(Change) -> bool) -> bool {
         let mut taken = true;
         let (links, now) = (&mut self.links, clock::now());
@@ -149,7 +150,7 @@ impl Tracker {
             let source = ifindex.and_then(|ifindex| instance.source(ifindex, table, &self.virtuals));
             let up = is_up(&instance.interface) && instance.vmacs.iter().all(|name| is_up(name));
             let sender = instance.sender.as_ref().and_then(|name| table.link(name)).map(|link| link.ifindex);
-            // Bad news first when the interface goes, good news last when it comes.
+            // Bad news first when the interface is removed, good news last when it appears.
             if !up {
                 taken &= changed(&mut instance.told.up, up, || tell(Change::Event(Event::Link(id, up))));
             }
@@ -172,12 +173,12 @@ impl Tracker {
 }
 
 impl Tracked {
-    /// The address to send from: the configured one, if the machine has it; otherwise the interface's primary IPv4
-    /// address, or its link-local IPv6 address (RFC 9568 §5.1.1.1, §5.1.2.1).
+    /// The source address: the configured one if the machine has it; otherwise the interface's primary IPv4 address, or
+    /// its link-local IPv6 address (RFC 9568 §5.1.1.1, §5.1.2.1).
     fn source(&self, ifindex: u32, table: &Table, virtuals: &HashSet<IpAddr>) -> Option<IpAddr> {
         let ours = table.addresses(ifindex).iter().filter(|address| address.usable);
         if let Some(source) = self.source {
-            // A link-local address means nothing on another link.
+            // A link-local address is not valid on another link.
             let present = |address: &Address| address.address == source;
             let found = ours.clone().any(present)
                 || !is_link_local(source)

@@ -1,10 +1,10 @@
-//! Interfaces with virtual MAC addresses: private macvlans, as keepalived makes them.
+//! Interfaces with virtual MAC addresses: private macvlans, as keepalived creates them.
 //!
-//! Enters: what the configuration says of one. Leaves: the interface, set and up, whether made now or left by an
-//! earlier run; or why it cannot be. Absent: the parent's settings, and when to make one.
+//! Enters: the configuration of one. Leaves: the interface, configured and up, created now or left by an earlier run;
+//! or the reason for a failure. Absent: the parent's settings, and when to create one.
 //!
-//! In private mode the kernel hands a frame that comes from the same MAC address, such as the advert of the master, to
-//! the macvlan and not to its parent. XDP, tcx and packet sockets on the parent see it before that.
+//! In private mode the kernel delivers a frame from the same MAC address, for example the master's advert, to the
+//! macvlan and not to its parent. XDP, tcx and packet sockets on the parent see it before that.
 
 use std::io;
 
@@ -24,13 +24,13 @@ use super::socket::{Request, RouteSocket};
 use crate::driver::sysctl;
 use crate::protocol::Vmac;
 
-/// Why there is no such interface.
+/// Why the interface could not be provided.
 #[derive(Debug, Error)]
 pub enum VmacError {
-    /// It is tried again when the parent comes.
-    #[error("{interface}: there is no {parent} to make it on")]
+    /// Tried again when the parent appears.
+    #[error("{interface}: its parent {parent} does not exist")]
     NoParent { interface: String, parent: String },
-    #[error("{interface}: there is an interface of this name already; remove it, or write another name")]
+    #[error("{interface}: an interface of this name already exists; remove it, or configure another name")]
     Foreign { interface: String },
     #[error("{interface}: {other} on {parent} has its MAC address already; remove one of them")]
     Busy { interface: String, parent: String, other: String },
@@ -38,7 +38,7 @@ pub enum VmacError {
     Refused { interface: String, action: &'static str, source: io::Error },
 }
 
-/// How the interface came to be there.
+/// Where the interface came from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Origin {
     Made,
@@ -46,10 +46,10 @@ pub enum Origin {
     Adopted,
 }
 
-/// Sees to it that the interface is there and up.
+/// Ensures that the interface exists and is up.
 ///
 /// # Errors
-/// There is none; what was made half is removed again.
+/// The interface cannot be provided; a partly created one is removed again.
 pub fn ensure(socket: &mut RouteSocket, vmac: &Vmac) -> Result<Origin, VmacError> {
     let name = vmac.name.as_arc();
     let refused = |action| move |source| VmacError::Refused { interface: name.to_string(), action, source };
@@ -63,14 +63,14 @@ pub fn ensure(socket: &mut RouteSocket, vmac: &Vmac) -> Result<Origin, VmacError
         if present.macvlan.is_none() || present.mac != Some(vmac.mac) {
             return Err(VmacError::Foreign { interface: name.to_string() });
         }
-        // Of an earlier run, on another parent or in another mode.
-        delete(socket, present.ifindex).map_err(refused("cannot be made anew"))?;
+        // Left by an earlier run, on another parent or in another mode.
+        delete(socket, present.ifindex).map_err(refused("cannot be created again"))?;
     }
-    make(socket, vmac, &parent).map_err(refused("cannot be made"))?;
-    let made = Link::by_name(socket, name).map_err(refused("is gone again"))?;
+    make(socket, vmac, &parent).map_err(refused("cannot be created"))?;
+    let made = Link::by_name(socket, name).map_err(refused("is gone right after its creation"))?;
     let done = set_up(socket, vmac, made.ifindex);
     if let Err(error) = done {
-        // The reason counts, not what becomes of the rest.
+        // Only the original error is reported.
         let _ = delete(socket, made.ifindex);
         return Err(match Refusal::errno_of(&error) {
             Some(libc::EBUSY | libc::EADDRINUSE) => busy(socket, vmac, &parent),
@@ -78,7 +78,8 @@ pub fn ensure(socket: &mut RouteSocket, vmac: &Vmac) -> Result<Origin, VmacError
         });
     }
     if vmac.notify {
-        // Setting what is set already makes the kernel tell the interface's state; nothing depends on it here.
+        // Setting an unchanged value makes the kernel send a notification of the parent's state; nothing depends on it
+        // here.
         let _ = change(socket, parent.ifindex, |message| {
             message.attributes.push(LinkAttribute::Group(parent.group));
         });
@@ -86,8 +87,8 @@ pub fn ensure(socket: &mut RouteSocket, vmac: &Vmac) -> Result<Origin, VmacError
     Ok(Origin::Made)
 }
 
-/// Removes those of the interfaces that are there as we have made them, all at once: one by one, the kernel waits for
-/// its readers (RCU) each time.
+/// Removes those of the interfaces that exist as we created them, all at once: removed one by one, each waits for the
+/// kernel's RCU grace period.
 ///
 /// # Errors
 /// The kernel refused.
@@ -109,24 +110,24 @@ pub fn remove(socket: &mut RouteSocket, vmacs: &[&Vmac]) -> io::Result<()> {
         message.attributes.push(LinkAttribute::Group(group));
         Request { message: RouteNetlinkMessage::SetLink(message), flags: 0 }
     });
-    // One that is gone meanwhile needs no mark.
+    // An interface removed meanwhile needs no mark.
     socket.perform(marked.collect(), |_, _| {})?;
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::Group(group));
     request(socket, RouteNetlinkMessage::DelLink(message), 0)
 }
 
-/// Where the group of interfaces that are removed together is looked for: nobody numbers groups from here.
+/// Start of the search for a free group number for interfaces to remove together; far from numbers in use.
 const DOOMED: u32 = 0x7672_7270;
 
-/// The macvlan among `links` that an earlier run has made for the same purpose.
+/// The macvlan among `links` that an earlier run created for the same purpose.
 pub fn find<'a>(links: &'a [Link], vmac: &Vmac) -> Option<&'a Link> {
     let parent = links.iter().find(|link| *link.name == *vmac.parent)?;
     links.iter().find(|link| is_ours(vmac, parent, link))
 }
 
 fn is_ours(vmac: &Vmac, parent: &Link, link: &Link) -> bool {
-    // A macvlan on a macvlan stands on the same interface as that one.
+    // A macvlan on a macvlan has the same lower interface as that one.
     let (below, namespace) = match parent.macvlan {
         Some(_) => (parent.parent, parent.parent_namespace),
         None => (Some(parent.ifindex), None),
@@ -159,18 +160,19 @@ fn busy(socket: &mut RouteSocket, vmac: &Vmac, parent: &Link) -> VmacError {
     }
 }
 
-/// Settings first: an interface that is up with the kernel's would answer for the parent's addresses.
+/// Settings first: with the kernel's defaults, an interface that is up would answer for the parent's addresses.
 fn set_up(socket: &mut RouteSocket, vmac: &Vmac, ifindex: u32) -> io::Result<()> {
-    // No link-local address of its own, which would be the same on all nodes. A kernel without IPv6 makes none.
+    // No link-local address of its own, which would be the same on all nodes. Fails harmlessly on a kernel without
+    // IPv6.
     let _ = change(socket, ifindex, |message| {
         let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
         message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
     });
-    // Or it would answer for the IPv4 addresses of the parent.
+    // Otherwise it would answer for the IPv4 addresses of the parent.
     let mut settings = vec![(Setting::ArpIgnore, 1)];
     if vmac.family == Family::V4 {
-        // Packets to the addresses come in here, while the way back may be the parent's. The stricter of this and the
-        // setting for all interfaces counts, but loose (2) overrides strict (1).
+        // Packets to the addresses arrive here, while replies may leave by the parent. The kernel applies the larger of
+        // this setting and the one for all interfaces, so that loose (2) overrides strict (1).
         let strict = sysctl::read(Family::V4, "all", "rp_filter").is_ok_and(|value| value == "1");
         let rp_filter = if strict { 2 } else { 0 };
         settings.extend([
@@ -181,11 +183,11 @@ fn set_up(socket: &mut RouteSocket, vmac: &Vmac, ifindex: u32) -> io::Result<()>
     }
     devconf::set(socket, ifindex, &settings)?;
     let write = |key, value| sysctl::write(Family::V6, vmac.name.as_arc(), key, value);
-    // Without an address of its own IPv6 is silent here in any case: it matters only where an address is to stand.
+    // Without an address of its own, IPv6 is silent here in any case: a failure matters only for IPv6 instances.
     let _ = match vmac.family {
         Family::V4 => write("disable_ipv6", "1"),
-        // Routers are asked and heard on the parent; a backup that asked with this MAC address would draw the traffic
-        // of the master.
+        // Router solicitations and advertisements use the parent; a backup that solicited with this MAC address would
+        // attract the master's traffic.
         Family::V6 => write("accept_ra", "0"),
     };
     if vmac.family == Family::V6 {
@@ -210,7 +212,7 @@ fn delete(socket: &mut RouteSocket, ifindex: u32) -> io::Result<()> {
     request(socket, message, flags)
 }
 
-/// Removes an interface.
+/// The request that removes an interface.
 pub fn removal(ifindex: u32) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = ifindex;

@@ -1,4 +1,4 @@
-//! Where looks become rounds: `rise` and `fall`, holds, and what is news.
+//! Evaluation of polls: `rise` and `fall`, holds, and changes to report.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::config::CheckSettings;
 use crate::driver::clock;
 use crate::protocol::TrackId;
 
-/// One look, before `rise` and `fall`.
+/// One poll, before `rise` and `fall`.
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) outcome: Outcome,
@@ -34,20 +34,20 @@ impl From<News> for Look {
     }
 }
 
-/// Where outcomes become rounds.
+/// Turns outcomes into rounds.
 #[derive(Debug)]
 pub(super) struct Bench {
     track: TrackId,
     verdict: Verdict,
     hold: Hold,
-    /// A success is a failure to those who track it.
+    /// Trackers see a success as a failure.
     reverse: bool,
-    /// The latest result that was told.
+    /// The last reported result.
     up: Option<bool>,
     pub(super) runs: u64,
-    /// News that could not be delivered.
+    /// A change could not be delivered yet.
     owed: bool,
-    /// Of a file, the latest.
+    /// The last number of a file.
     number: Option<i32>,
     latest: Option<Round>,
 }
@@ -67,7 +67,7 @@ impl Bench {
         }
     }
 
-    /// What was found before is no look, and needs neither `rise` nor `fall`.
+    /// Sets an earlier result, which is no poll, and needs neither `rise` nor `fall`.
     pub(super) fn resume(&mut self, outcome: Outcome, mut deliver: impl FnMut(&Round) -> bool) {
         self.verdict.up = Some(outcome.is_success());
         self.judge(outcome.into(), &mut |round| deliver(&Round { runs: 0, ..round.clone() }));
@@ -99,7 +99,7 @@ impl Bench {
         self.latest = Some(round);
     }
 
-    /// No look was taken: the latest round stays, and news that could not be delivered come again.
+    /// Without a poll the last round stays, and an undelivered change is repeated.
     fn skip(&mut self, look: Look, deliver: &mut impl FnMut(&Round) -> bool) {
         let skipped = Some(look.outcome.to_string().into());
         let round = match &self.latest {
@@ -122,7 +122,7 @@ impl Bench {
     }
 }
 
-/// The result so far, and how many runs in a row spoke against it.
+/// The current result, and the number of consecutive runs that contradict it.
 #[derive(Clone, Debug)]
 struct Verdict {
     up: Option<bool>,
@@ -136,7 +136,7 @@ impl Verdict {
         Self { up: settings.init_fail.then_some(false), against: 0, rise: settings.rise, fall: settings.fall }
     }
 
-    /// The result after one more run.
+    /// Returns the result after one more run.
     fn judge(&mut self, success: bool) -> bool {
         let up = match self.up {
             None => success,
@@ -189,7 +189,7 @@ mod tests {
         told(Bench::new(settings), runs)
     }
 
-    /// After a result that is known, perhaps to all.
+    /// Starts from a known result, delivered to all subscribers or not.
     fn resumed(settings: &CheckSettings, known: char, to_all: bool, runs: &str) -> String {
         let mut bench = Bench::new(settings);
         bench.resume(outcome(known), |_| to_all);
@@ -304,7 +304,7 @@ mod tests {
             }
             let failed = || Outcome::Failed(Failure::new("down"));
             assert_eq!(judge(failed()), (true, true, false, 2, false));
-            // It does not count among those in a row either, one way or the other.
+            // Nor does it count among consecutive runs, either way.
             assert_eq!(judge(outcome.clone()), (true, true, false, 2, true), "{outcome}");
             assert_eq!(judge(failed()), (true, false, true, 3, false));
             assert_eq!(judge(outcome.clone()), (true, false, false, 3, true), "{outcome}");

@@ -1,11 +1,11 @@
-//! Runs a check for ever and tells what came of it.
+//! The runner of a check.
 //!
-//! What is looked at by command or connection is looked at once per interval; an interval that finds the last look
-//! still going is skipped. A look that reaches its time limit has failed there and then; ending a command may take
-//! longer. What tells of its changes itself is judged at each of them, and once per interval beside. `rise` successes
-//! or `fall` failures in a row change the result. The first round decides at once, unless the check counts as failed
-//! from the start (`init_fail`) or goes on from an earlier result. A look that this machine could not take, for want of
-//! descriptors, memory or processes, says nothing of the service: the result before it stays.
+//! A command or connection is polled once per interval; an interval is skipped while the previous poll still runs. A
+//! poll that reaches its time limit fails at once; ending a command may take longer. A source with events is judged at
+//! each event, and once per interval as well. `rise` successes or `fall` failures in a row change the result. The first
+//! round decides at once, unless the check starts as failed (`init_fail`) or continues from an earlier result. If this
+//! machine lacks descriptors, memory or processes for a poll, that says nothing about the service: the previous result
+//! stays.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,39 +31,39 @@ pub struct CheckProbe {
     bench: Bench,
 }
 
-/// What one look came to.
+/// Result of one poll.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Round {
     pub track: TrackId,
     pub outcome: Outcome,
-    /// Of the look; zero where an event told.
+    /// Duration of the poll; zero for an event.
     pub lasted: Duration,
-    /// The end of what a command printed.
+    /// The end of a command's output.
     pub printed: Option<Arc<str>>,
-    /// How it was learnt, and a change would be.
+    /// How the result was learnt, and how a change would be.
     pub by: By,
-    /// Rounds so far, this one included.
+    /// Number of rounds so far, including this one.
     pub runs: u64,
     /// The result, after `rise`, `fall`, `damping` and `min_hold`.
     pub up: bool,
     /// Why the check counts as failed although its service may be well.
     pub held: Option<Held>,
-    /// Whether the result is the first one, changed, or could not be delivered to all before.
+    /// Whether the result is the first, has changed, or was not delivered to all before.
     pub news: bool,
-    /// Why no look can be taken since that of [`Self::outcome`], while that is so.
+    /// Why no poll has been possible since that of [`Self::outcome`], while this lasts.
     pub skipped: Option<Arc<str>>,
-    /// There is a result: a look was taken, or an earlier result is known.
+    /// Whether there is a result: from a poll, or an earlier one.
     pub is_known: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// Of a command.
+    /// End of a command.
     Ended(End),
     Well,
     Failed(Failure),
     TimedOut,
-    /// Of a file.
+    /// Number in a file.
     Number(i32),
 }
 
@@ -76,7 +76,7 @@ impl Outcome {
         }
     }
 
-    /// Nothing was found out, for want of descriptors, memory or processes.
+    /// No result, for lack of descriptors, memory or processes.
     pub(super) fn is_shortage(&self) -> bool {
         match self {
             Self::Ended(end) => end.is_shortage(),
@@ -85,7 +85,7 @@ impl Outcome {
         }
     }
 
-    /// Of a command that ended by itself.
+    /// Exit code of a command that ended by itself.
     pub fn exit_code(&self) -> Option<i32> {
         match self {
             Self::Ended(End::Exited(code)) => Some(*code),
@@ -95,7 +95,7 @@ impl Outcome {
 }
 
 impl Round {
-    /// For the router: the number of a file, or 1 for up and 0 for down.
+    /// The value for the router: the number of a file, or 1 for up and 0 for down.
     pub fn result(&self) -> i32 {
         match self.outcome {
             Outcome::Number(number) => number,
@@ -125,7 +125,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How to learn of a service.
+/// Source of the state of a service.
 #[derive(Debug)]
 enum Source {
     Command(Job, Output),
@@ -137,7 +137,7 @@ impl CheckProbe {
     /// Must be called within a runtime.
     ///
     /// # Errors
-    /// What the check needs is not to be had: TLS, or the list of the system's DNS servers.
+    /// TLS or the list of the system's DNS servers is not available.
     pub fn new(settings: &CheckSettings, identity: Identity, names: &Names) -> Result<Self, Failure> {
         let limit = settings.timeout;
         let attempt = |attempt| Source::Attempt(Box::new(attempt));
@@ -152,7 +152,7 @@ impl CheckProbe {
             CheckTarget::Haproxy(target) => attempt(Attempt::Haproxy(target.clone())),
             CheckTarget::Dns(target) => attempt(Attempt::Dns(Dns::new(target)?)),
             CheckTarget::Ping(host) => {
-                // The kernel hands every answer to every socket; the number tells whose it is.
+                // The kernel delivers each reply to every ICMP socket; the identifier tells them apart.
                 let identifier = u16::try_from(settings.id.0 & 0xffff).unwrap_or_default();
                 attempt(Attempt::Ping(Ping::new(host.clone(), names.clone(), identifier)))
             }
@@ -162,7 +162,7 @@ impl CheckProbe {
             CheckTarget::File(target) => Source::Watch(Watch::File(target.clone())),
         };
         Ok(Self {
-            // The timer takes no period of zero.
+            // tokio's interval does not accept a zero period.
             every: settings.interval.max(Duration::from_millis(1)),
             limit,
             source,
@@ -170,7 +170,7 @@ impl CheckProbe {
         })
     }
 
-    /// Goes on from a result that is known before the first look, as [`Round::result`] has it. `deliver` is as in
+    /// Continues from a result known before the first poll, encoded as by [`Round::result`]. `deliver` is as in
     /// [`Self::run`].
     pub fn resume(&mut self, result: i32, deliver: impl FnMut(&Round) -> bool) {
         let outcome = match self.source {
@@ -181,8 +181,8 @@ impl CheckProbe {
         self.bench.resume(outcome, deliver);
     }
 
-    /// Never ends by itself; dropped, it ends a look that is going on. `deliver` returns false where the news could
-    /// not be passed on: then the next round carries them again.
+    /// Runs for ever; dropping the future ends a running poll. `deliver` returns false if it could not pass a change
+    /// on; the next round repeats it.
     pub async fn run(self, mut deliver: impl FnMut(&Round) -> bool) {
         let Self { every, limit, source, mut bench } = self;
         let mut due = interval(every);

@@ -1,7 +1,7 @@
-//! Keeps a check that has failed from counting as good again too soon.
+//! Delays before a failed check counts as good again.
 //!
-//! Enters: its result after `rise` and `fall`, and the time. Leaves: the result that counts. Absent: waiting; what is
-//! due is noticed when the next result enters. A failure is never held back.
+//! Enters: the result after `rise` and `fall`, and the time. Leaves: the effective result. Absent: waiting; an expired
+//! delay takes effect at the next result. A failure is never delayed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,12 +13,12 @@ use crate::config::HoldSettings;
 #[derive(Clone, Debug)]
 pub(super) struct Hold {
     settings: HoldSettings,
-    /// The latest result, as it enters.
+    /// The last input.
     good: Option<bool>,
-    /// When the latest changes entered; no more than damping counts.
+    /// Times of the last changes, at most as many as damping counts.
     changes: VecDeque<Timestamp>,
     damped: bool,
-    /// The result that counts, and when it became a failure.
+    /// The effective result, and when it became a failure.
     counts: bool,
     failed_at: Option<Timestamp>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Hold {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Held {
     pub cause: Cause,
-    /// Unless it changes again.
+    /// Without further changes.
     pub until: Timestamp,
 }
 
@@ -35,7 +35,7 @@ pub struct Held {
 pub enum Cause {
     /// It changed too often.
     Flapping,
-    /// It has not been failed for as long as `min_hold` wants.
+    /// It has not been failed for `min_hold` yet.
     MinHold,
 }
 
@@ -61,7 +61,7 @@ impl Hold {
         Self { settings, good: None, changes: VecDeque::new(), damped: false, counts: true, failed_at: None }
     }
 
-    /// The result that counts now, and what holds it.
+    /// Returns the effective result and the hold on it.
     pub(super) fn judge(&mut self, good: bool, now: Timestamp) -> (bool, Option<Held>) {
         match self.good.replace(good) {
             None => self.counts = good,
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::config::Damping;
 
-    /// One letter a second: `+` and `-` enter; `U` and `D` leave, and `f` or `m` where the result is held.
+    /// One letter a second: `+` and `-` are inputs, `U` and `D` outputs; `f` or `m`: the result is held.
     fn life(settings: HoldSettings, enters: &str) -> String {
         let mut hold = Hold::new(settings);
         let letter = |(second, good): (u64, char)| {
@@ -143,11 +143,11 @@ mod tests {
 
     #[test]
     fn the_last_of_too_many_changes_holds_it_as_failed() {
-        // A failure that is one too many counts, and lasts until there was no change for 4 s.
+        // The failure that reaches the limit counts, and lasts until there was no change for 4 s.
         assert_eq!(life(damping(3, 10, 4), "+-+-++++++"), "UDUfffffUU");
-        // A recovery that is one too many does not count.
+        // The recovery that reaches the limit does not count.
         assert_eq!(life(damping(2, 10, 3), "+-++++"), "UDfffU");
-        // Each further change begins the wait anew.
+        // Each further change restarts the wait.
         assert_eq!(life(damping(2, 10, 3), "+-++-+++++"), "UDffffffUU");
     }
 
@@ -166,11 +166,11 @@ mod tests {
     #[test]
     fn a_failure_lasts_its_least_time() {
         assert_eq!(life(least(4), "+-++++++"), "UDmmmUUU");
-        // A longer one is not made longer still.
+        // A longer failure is not extended.
         assert_eq!(life(least(2), "+----+"), "UDDDDU");
-        // It counts from the failure, whatever comes between.
+        // It starts at the failure, whatever comes between.
         assert_eq!(life(least(4), "+-+-++"), "UDmDmU");
-        // What is failed at the start is no change.
+        // A failure at the start is not a change.
         assert_eq!(life(least(4), "-+"), "DU");
     }
 

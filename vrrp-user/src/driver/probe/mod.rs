@@ -1,7 +1,7 @@
 //! Runners of checks.
 //!
-//! Enters: settings of a check. Leaves: a [`check::Round`] after each look. Absent: priorities and states, which are
-//! the router's affair.
+//! Enters: settings of a check. Leaves: a [`check::Round`] after each poll. Absent: priorities and states, which the
+//! router decides.
 
 pub mod attempt;
 mod bench;

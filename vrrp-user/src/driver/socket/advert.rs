@@ -1,8 +1,8 @@
-//! Adverts out.
+//! Sending of adverts.
 //!
-//! Enters: for each instance what its adverts say, and the priority of the moment. Leaves: one `sendmmsg` per
-//! family for all adverts that are due together. The interface and the source address are chosen per message, so that
-//! one socket serves all instances, and the group is reached without any route to it.
+//! Enters: the contents of each instance's adverts, and its current priority. Leaves: one `sendmmsg` per family for all
+//! adverts that are due together. Each message carries its interface and source address, so that one socket serves all
+//! instances, and multicast needs no route.
 
 use std::io;
 use std::mem::zeroed;
@@ -21,17 +21,17 @@ use crate::protocol::{self, InstanceId, InstanceSettings, Priority, Version, Vri
 
 /// TTL and hop limit of multicast adverts (RFC 9568 §5.1.1.3, §5.1.2.3).
 const TTL: u8 = 255;
-/// Leaves a queue with bands before other traffic. The highest that takes no privilege.
+/// Sent before other traffic by a queue with bands. The highest value that needs no privilege.
 const QUEUE_PRIORITY: c_int = 6;
-/// Holds the adverts of 4096 instances sent at once.
+/// Room for the adverts of 4096 instances sent at once.
 const SEND_BUFFER: c_int = 4 << 20;
 
-/// The adverts of one instance: all but the priority. To be made anew when its interface or source changes.
+/// The adverts of one instance, except the priority. Must be created again when its interface or source changes.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     vrid: Vrid,
     dialect: Dialect,
-    /// For those that do not speak the other one yet (RFC 9568 §8.4).
+    /// Second version, for routers that do not speak the first yet (RFC 9568 §8.4).
     second: Option<Dialect>,
     addresses: Vec<IpAddr>,
     checksum: ChecksumForm,
@@ -47,11 +47,10 @@ struct Destination {
 }
 
 impl Outgoing {
-    /// To the group, or to each unicast peer of the source's family.
+    /// Destination: the group, or each unicast peer of the source's family.
     ///
     /// # Errors
-    /// There can be no such advert, because it would hold no address, or one of another family. The configuration sees
-    /// to that.
+    /// No legal advert exists: it would hold no address, or one of another family. The configuration rules this out.
     pub fn new(settings: &InstanceSettings, ifindex: u32, source: IpAddr) -> Result<Self, Illegal> {
         let destinations = match (&settings.unicast, source) {
             (Some(unicast), _) => {
@@ -63,7 +62,7 @@ impl Outgoing {
         let dialect = dialect(settings, settings.version)?;
         let second = settings.also_v2.then(|| self::dialect(settings, Version::V2)).transpose()?;
         let addresses = settings.addresses.advertised.iter().map(|address| address.address);
-        // RFC 9568 §5.2.9: a link-local one comes first. Apart from that the order means nothing.
+        // RFC 9568 §5.2.9: a link-local address comes first. Otherwise the order has no meaning.
         let (mut addresses, others): (Vec<_>, Vec<_>) =
             addresses.partition(|address| is_link_local(*address));
         addresses.extend(others);
@@ -73,14 +72,14 @@ impl Outgoing {
         Ok(outgoing)
     }
 
-    /// Sends this form of the checksum from now on, where there is a choice: version 3 over IPv4.
+    /// Uses this form of the checksum from now on. Only version 3 over IPv4 has a choice; no effect otherwise.
     pub fn set_checksum(&mut self, form: ChecksumForm) {
         if self.source.is_ipv4() && matches!(self.dialect, Dialect::V3 { .. }) {
             self.checksum = form;
         }
     }
 
-    /// Address that they leave from.
+    /// Source address of the adverts.
     pub fn source(&self) -> IpAddr {
         self.source
     }
@@ -90,13 +89,13 @@ impl Outgoing {
     }
 }
 
-/// Makes the trailer of a message that leaves from this address.
+/// Computes the trailer of a message with this source address.
 type Sign<'a> = dyn FnMut(&[u8], IpAddr) -> [u8; TRAILER_LEN] + 'a;
 
 fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Illegal> {
     Ok(match version {
         Version::V2 => {
-            // Rounded up for those that count whole seconds: they are more patient then than they need to be.
+            // Rounded up for receivers that count whole seconds: their timeout is then longer than needed.
             let seconds = settings.advert_interval.duration().as_millis().div_ceil(1000);
             Dialect::V2 {
                 seconds: u8::try_from(seconds).map_err(|_| Illegal::Interval)?,
@@ -117,14 +116,14 @@ fn dialect(settings: &InstanceSettings, version: Version) -> Result<Dialect, Ill
 #[derive(Debug)]
 pub struct AdvertSender {
     v4: Lane<sockaddr_in, ControlV4>,
-    /// Whole packets over IPv4, with an authentication header of IPsec.
+    /// Whole IPv4 packets with an IPsec authentication header.
     sealed: Lane<sockaddr_in, ControlV4>,
     v6: Lane<sockaddr_in6, ControlV6>,
 }
 
 #[derive(Debug)]
 struct Lane<N, C> {
-    /// `None` where the kernel does not have the family.
+    /// `None` if the kernel lacks the family.
     socket: Option<OwnedFd>,
     batch: Batch<InstanceId, N, C>,
 }
@@ -151,7 +150,7 @@ impl AdvertSender {
     /// Sends in the network namespace of the calling thread.
     ///
     /// # Errors
-    /// CAP_NET_RAW is missing. A family that the kernel lacks is no error; its adverts fail with EAFNOSUPPORT.
+    /// CAP_NET_RAW is missing. A family that the kernel lacks is not an error; its adverts fail with EAFNOSUPPORT.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             v4: Lane { socket: present(open_v4())?, batch: Batch::new() },
@@ -160,13 +159,13 @@ impl AdvertSender {
         })
     }
 
-    /// Adds the adverts of an instance, one for each of its destinations and dialects.
+    /// Queues the adverts of an instance, one for each of its destinations and dialects.
     pub fn queue(&mut self, outgoing: &Outgoing, instance: InstanceId, priority: Priority) {
         self.queue_with(outgoing, instance, priority, None);
     }
 
-    /// The same with a trailer behind each advert. `sign` makes it, once for all destinations of a dialect; it is given
-    /// the message, whose checksum is not made yet, and the source.
+    /// As [`Self::queue`], with a trailer after each advert. `sign` computes it, once for all destinations of a
+    /// dialect, from the source and the message with its checksum field not yet filled in.
     pub fn queue_signed(
         &mut self,
         outgoing: &Outgoing,
@@ -177,7 +176,7 @@ impl AdvertSender {
         self.queue_with(outgoing, instance, priority, Some(&mut sign));
     }
 
-    /// The same behind `header`, over IPv4 only. `seal` completes each packet, which it is given from its IP header on.
+    /// As [`Self::queue`], behind `header` and over IPv4 only. `seal` completes each packet, from its IP header on.
     pub fn queue_sealed(
         &mut self,
         outgoing: &Outgoing,
@@ -189,7 +188,7 @@ impl AdvertSender {
         let Ok(advert) = outgoing.advert(outgoing.dialect, priority) else { return };
         let IpAddr::V4(source) = outgoing.source else { return };
         let payload_len = ah::HEADER_LEN + advert.buffer_len();
-        // Not 0, for the kernel would put another in its place, and it is covered.
+        // Not 0: the kernel would replace it, and the authentication covers it.
         let identification = u16::try_from(header.sequence & 0xffff).unwrap_or(1);
         for destination in &outgoing.destinations {
             let IpAddr::V4(address) = destination.address else { continue };
@@ -223,7 +222,7 @@ impl AdvertSender {
         mut sign: Option<&mut Sign<'_>>,
     ) {
         for dialect in [Some(outgoing.dialect), outgoing.second].into_iter().flatten() {
-            // Found legal when made, and no priority makes it otherwise.
+            // `new` has checked it, and legality does not depend on the priority.
             if let Ok(advert) = outgoing.advert(dialect, priority) {
                 let checksum = match dialect {
                     Dialect::V2 { .. } => ChecksumForm::Plain,
@@ -265,16 +264,16 @@ impl AdvertSender {
                 let trailer = trailer.get_or_insert_with(|| sign(message, outgoing.source));
                 behind.copy_from_slice(trailer);
             }
-            // Over IPv6 the trailer is summed up as well, as a kernel that makes the checksum does.
+            // Over IPv6 the checksum includes the trailer, as it does if the kernel computes it.
             let summed = if outgoing.source.is_ipv6() { room } else { message };
             fill_checksum(summed, checksum, outgoing.source, destination.address);
         }
     }
 
-    /// Sends what is queued and returns how many packets left. `outcome` hears of each, with the errno of one that did
-    /// not: a full queue (EAGAIN, ENOBUFS), an interface that is gone (ENODEV), a firewall (EPERM), a source that is
-    /// gone or a unicast peer without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). Nothing is tried again:
-    /// the next advert is.
+    /// Sends the queue and returns how many packets left. Calls `outcome` for each, with the errno of a failure: a full
+    /// queue (EAGAIN, ENOBUFS), a missing interface (ENODEV), a firewall (EPERM), a missing source or a unicast peer
+    /// without a route (ENETUNREACH, for IPv6 EINVAL or EADDRNOTAVAIL). There are no retries: the next advert serves as
+    /// one.
     pub fn flush(&mut self, mut outcome: impl FnMut(InstanceId, Result<(), i32>)) -> usize {
         self.v4.flush(&mut outcome) + self.sealed.flush(&mut outcome) + self.v6.flush(&mut outcome)
     }
@@ -310,12 +309,12 @@ fn open_v4() -> io::Result<OwnedFd> {
     option(libc::IP_MULTICAST_TTL, TTL.into())?;
     option(libc::IP_MULTICAST_LOOP, 0)?;
     option(libc::IP_MULTICAST_ALL, 0)?;
-    // A long advert to a peer behind a small MTU is better fragmented than lost.
+    // A long advert to a peer behind a small MTU is fragmented rather than lost.
     option(libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
     finish(socket)
 }
 
-/// The IP header comes with the packet, for it is covered.
+/// Packets include the IP header, as the authentication covers it.
 fn open_sealed() -> io::Result<OwnedFd> {
     let socket = socket(libc::AF_INET, libc::SOCK_RAW, ah::PROTOCOL.into())?;
     let option = |name, value: c_int| set(socket.as_fd(), libc::IPPROTO_IP, name, value);
@@ -333,19 +332,19 @@ fn open_v6() -> io::Result<OwnedFd> {
     option(libc::IPV6_MULTICAST_HOPS, TTL.into())?;
     option(libc::IPV6_MULTICAST_LOOP, 0)?;
     option(libc::IPV6_CHECKSUM, -1)?;
-    // The link-local source of the parent leaves through a macvlan, which does not have it: where it had, both would
-    // answer for it (Linux 4.15).
+    // The parent's link-local source is sent through a macvlan that does not have it: if it had, both would answer for
+    // it (Linux 4.15).
     option(libc::IPV6_FREEBIND, 1)?;
-    // Linux 4.20. Before, the socket is merely handed packets that its filter drops.
+    // Linux 4.20. On older kernels the socket only receives more packets, which its filter drops.
     let _ = option(IPV6_MULTICAST_ALL, 0);
     finish(socket)
 }
 
-/// The socket hears the unicast adverts of peers, which keeps the kernel from answering them with ICMP "protocol
-/// unreachable"; it keeps none of them.
+/// Finishes a socket. It matches the unicast adverts of peers, so that the kernel does not answer them with ICMP
+/// "protocol unreachable"; its filter drops them all.
 fn finish(socket: OwnedFd) -> io::Result<OwnedFd> {
     set_filter(socket.as_fd(), &[instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0)])?;
-    // After the traffic class, which sets it too.
+    // Must follow the traffic class, which sets it too.
     set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PRIORITY, QUEUE_PRIORITY)?;
     set_buffer(socket.as_fd(), libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER)?;
     Ok(socket)

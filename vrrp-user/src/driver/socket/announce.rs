@@ -1,7 +1,7 @@
-//! Announcements out: gratuitous ARP and unsolicited neighbour advertisements.
+//! Gratuitous ARP and unsolicited neighbour advertisements.
 //!
-//! Enters: an address, and the interface and MAC that it is reached by from now on. Leaves: one frame to everybody on
-//! the link, all frames of a batch by one `sendmmsg`.
+//! Enters: an address, and the interface and MAC where it is now reachable. Leaves: one frame to all hosts on the link,
+//! all frames of a batch by one `sendmmsg`.
 
 use std::io;
 use std::mem::zeroed;
@@ -17,10 +17,10 @@ use super::batch::Batch;
 use super::option::{set_buffer, socket};
 use crate::protocol::InstanceId;
 
-/// Holds 2000 frames sent at once.
+/// Room for 2000 frames sent at once.
 const SEND_BUFFER: c_int = 4 << 20;
 
-/// Where an address is reached.
+/// The interface and MAC of an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Station {
     pub ifindex: u32,
@@ -46,19 +46,19 @@ impl Announcer {
         Ok(Self { socket, batch: Batch::new() })
     }
 
-    /// Adds one announcement of an address: an ARP request for itself (RFC 5227 §3), or an unsolicited neighbour
-    /// advertisement with the override flag (RFC 4861 §7.2.6).
+    /// Queues one announcement of an address: an ARP request for the address itself (RFC 5227 §3), or an unsolicited
+    /// neighbour advertisement with the override flag (RFC 4861 §7.2.6).
     pub fn queue(&mut self, instance: InstanceId, station: Station, address: IpAddr) {
         let tag = (instance, address);
         let mac = Mac(station.mac);
-        // Both fit the room that they are written to.
+        // Both frames fit the room allocated for them.
         match address {
             IpAddr::V4(address) => {
                 let room = self.batch.push(tag, name(station, libc::ETH_P_ARP), (), arp::FRAME_LEN);
                 let _ = ArpRepr::announcement(mac, address).emit_frame(room);
             }
             IpAddr::V6(target) => {
-                // An address of the interface, as RFC 4861 §4.4 asks, and keepalived's choice.
+                // RFC 4861 §4.4 requires an address of the interface; keepalived chooses the same.
                 let source = target;
                 let announcement = AnnouncementRepr { mac, source, target, router: station.router };
                 let room = self.batch.push(tag, name(station, libc::ETH_P_IPV6), (), ndisc::FRAME_LEN);
@@ -67,8 +67,8 @@ impl Announcer {
         }
     }
 
-    /// Sends what is queued and tells what became of each: an interface that is down (ENETDOWN) or gone (ENXIO), a full
-    /// queue (EAGAIN, ENOBUFS).
+    /// Sends the queue and reports the outcome of each frame: an interface that is down (ENETDOWN) or gone (ENXIO), a
+    /// full queue (EAGAIN, ENOBUFS).
     pub fn flush(&mut self, mut outcome: impl FnMut(InstanceId, IpAddr, Result<(), i32>)) {
         self.batch
             .flush(self.socket.as_fd(), |(instance, address), result| outcome(instance, address, result));

@@ -1,7 +1,7 @@
-//! Many messages, one `sendmmsg`.
+//! Batches of messages for one `sendmmsg`.
 //!
-//! Enters: messages with destination and control data. Leaves: packets, and the messages that were refused. Buffers
-//! keep their size, so that a batch no larger than an earlier one allocates nothing.
+//! Enters: messages with destination and control data. Leaves: packets, and the refused messages. Buffers keep their
+//! size: a batch no larger than an earlier one does not allocate.
 
 use std::io;
 use std::mem::size_of;
@@ -10,7 +10,7 @@ use std::ptr;
 
 use libc::{c_int, iovec, mmsghdr, msghdr, socklen_t};
 
-/// Messages that wait to be sent, each with a tag for its report, a destination of type `N` and control messages `C`.
+/// Queued messages, each with a tag for its report, a destination of type `N` and control messages `C`.
 pub(super) struct Batch<T, N, C> {
     bytes: Vec<u8>,
     messages: Vec<Message<T, N, C>>,
@@ -18,8 +18,8 @@ pub(super) struct Batch<T, N, C> {
     headers: Vec<mmsghdr>,
 }
 
-// SAFETY: the pointers in `vectors` and `headers` are written by every flush before the kernel reads them, and point
-// into the batch itself.
+// SAFETY: every flush writes the pointers in `vectors` and `headers` before the kernel reads them, and they point into
+// the batch itself.
 unsafe impl<T: Send, N: Send, C: Send> Send for Batch<T, N, C> {}
 
 struct Message<T, N, C> {
@@ -55,7 +55,7 @@ impl<T: Copy, N, C> Batch<T, N, C> {
         Self { bytes: Vec::new(), messages: Vec::new(), vectors: Vec::new(), headers: Vec::new() }
     }
 
-    /// Adds a message of `length` zeros and returns it, to be written in place.
+    /// Queues a message of `length` zeros and returns it, to be written in place.
     pub(super) fn push(&mut self, tag: T, name: N, control: C, length: usize) -> &mut [u8] {
         let start = self.bytes.len();
         self.bytes.resize(start + length, 0);
@@ -67,7 +67,7 @@ impl<T: Copy, N, C> Batch<T, N, C> {
         self.messages.is_empty()
     }
 
-    /// Sends everything and tells `outcome` what became of each message, by its tag. Nothing is kept.
+    /// Sends everything and reports the result of each message to `outcome`, by its tag. Empties the batch.
     pub(super) fn flush(&mut self, socket: BorrowedFd<'_>, mut outcome: impl FnMut(T, Result<(), i32>)) {
         self.lay_out();
         let mut next = 0;
@@ -81,7 +81,7 @@ impl<T: Copy, N, C> Batch<T, N, C> {
             if let Ok(sent) = usize::try_from(result)
                 && sent > 0
             {
-                // Stopped short by an error, the next call meets it first.
+                // If an error ended the call early, the next call returns it first.
                 messages.iter().take(sent).for_each(|message| outcome(message.tag, Ok(())));
                 next += sent;
                 continue;
@@ -96,7 +96,7 @@ impl<T: Copy, N, C> Batch<T, N, C> {
         self.bytes.clear();
     }
 
-    /// Drops everything, telling each tag.
+    /// Drops everything and calls `refused` for each tag.
     pub(super) fn refuse(&mut self, mut refused: impl FnMut(T)) {
         self.bytes.clear();
         self.messages.drain(..).for_each(|message| refused(message.tag));

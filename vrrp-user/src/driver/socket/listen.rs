@@ -1,8 +1,8 @@
-//! The socket rung: adverts from a packet socket, where no program can be attached.
+//! The socket receive path: adverts from a packet socket, for interfaces without an attached program.
 //!
-//! Enters: an interface. Leaves: whole frames that carry VRRP, each with the time when the kernel saw it. Everything
-//! else is dropped by a filter in the kernel and wakes nobody. Absent: frames with a tag that names a VLAN, as they belong
-//! to the VLAN's own interface. A tag of priority names none (802.1Q §9.6).
+//! Enters: an interface. Leaves: whole frames that carry VRRP, each with the time when the kernel received it. A filter
+//! in the kernel drops everything else without waking the engine. Absent: frames with the tag of a VLAN, which belong
+//! to the VLAN's own interface. A priority tag names no VLAN (802.1Q §9.6).
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -16,13 +16,13 @@ use vrrp_ebpf::wire::{PROTOCOL, ah, ethernet};
 use super::option::{PACKET_IGNORE_OUTGOING, instruction, read, set, set_buffer, set_filter, socket};
 use crate::driver::clock;
 
-/// Frames taken by one system call.
+/// Frames read by one system call.
 const FRAMES: usize = 32;
-/// Room for Ethernet, IPv6 and the longest message that the maps hold, rounded up.
+/// Room for Ethernet, IPv6 and the longest message that fits the maps, rounded up.
 const FRAME: usize = 2048;
-/// Room for one time stamp.
+/// Room for one timestamp.
 const CONTROL: usize = 64;
-/// Holds 1000 adverts, so that a burst outlives a pause of the engine.
+/// Room for 1000 adverts, so that a burst survives a pause of the engine.
 const RECEIVE_BUFFER: c_int = 1 << 20;
 
 /// Instructions of the filter.
@@ -35,14 +35,14 @@ pub struct Listener {
     controls: Box<[Aligned; FRAMES]>,
     vectors: Box<[iovec; FRAMES]>,
     headers: Box<[mmsghdr; FRAMES]>,
-    /// No frame taken later is older: when the queue was last seen empty, or the latest stamp given.
+    /// Lower bound for later stamps: when the queue was last seen empty, or the last stamp returned.
     floor: Timestamp,
 }
 
-// SAFETY: the pointers in `vectors` and `headers` point into the boxes beside them and move with their owner.
+// SAFETY: the pointers in `vectors` and `headers` point into the boxes of the same struct and move with it.
 unsafe impl Send for Listener {}
 
-/// Aligned as control messages are.
+/// Aligned for control messages.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Aligned([u8; CONTROL]);
@@ -51,7 +51,7 @@ impl Listener {
     /// # Errors
     /// The interface is gone, or CAP_NET_RAW is missing.
     pub fn open(ifindex: u32) -> io::Result<Self> {
-        // Protocol 0 receives nothing until bound, so that no frame slips in before the filter.
+        // Protocol 0 receives nothing until bound, so that no frame arrives before the filter is set.
         let socket = socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
         let fd = socket.as_fd();
         set_filter(fd, &filter())?;
@@ -71,12 +71,12 @@ impl Listener {
         })
     }
 
-    /// Hands up to `max` frames, oldest first, to `f`, and returns how many there were; fewer than `max` means that
-    /// the queue is empty. Longer frames than any advert come cut.
+    /// Passes up to `max` frames, oldest first, to `f`, and returns their number; fewer than `max` means that the queue
+    /// is empty. Frames longer than any advert are truncated.
     ///
     /// # Errors
-    /// Once, when the interface went down or away (ENETDOWN). Up again, it is heard again; made anew, it takes a new
-    /// listener.
+    /// ENETDOWN, once, when the interface went down or was removed. The listener works again when the interface is up
+    /// again; a recreated interface needs a new listener.
     pub fn drain(&mut self, max: usize, mut f: impl FnMut(&[u8], Timestamp)) -> io::Result<usize> {
         let mut taken = 0;
         while taken < max {
@@ -102,16 +102,16 @@ impl Listener {
         Ok(taken)
     }
 
-    /// Whether frames were lost since the last call because the queue was full. Takes a system call.
+    /// Whether frames were lost since the last call because the queue was full. Makes a system call.
     pub fn has_lost(&self) -> bool {
         read::<Statistics>(self.socket.as_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS)
             .is_some_and(|statistics| statistics.lost != 0)
     }
 
-    /// A further descriptor of the socket, with which it stays open.
+    /// A duplicate descriptor that keeps the socket open.
     ///
     /// # Errors
-    /// None is left.
+    /// No descriptor is left.
     pub fn keep(&self) -> io::Result<OwnedFd> {
         self.socket.try_clone()
     }
@@ -128,7 +128,7 @@ impl Listener {
             header.msg_hdr.msg_controllen = CONTROL;
         }
         let wanted = u32::try_from(wanted.min(FRAMES)).unwrap_or(0);
-        // SAFETY: `wanted` headers exist, each aimed at buffers of self with their lengths.
+        // SAFETY: `wanted` headers exist, each pointing at buffers of self with their lengths.
         let count = unsafe {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),
@@ -144,7 +144,7 @@ impl Listener {
         })
     }
 
-    /// A frame received and its stamp, ns of CLOCK_REALTIME.
+    /// A received frame and its stamp, ns of CLOCK_REALTIME.
     fn frame(&self, index: usize) -> Option<(&[u8], Option<u64>)> {
         let header = self.headers.get(index)?;
         let length = usize::try_from(header.msg_len).unwrap_or(FRAME).min(FRAME);
@@ -156,7 +156,7 @@ impl Listener {
                 && control.cmsg_len >= size_of::<libc::cmsghdr>() + size_of::<libc::timespec>()
         });
         let stamp = stamp.map(|control| {
-            // SAFETY: of this type, the message holds a timespec, as its length agrees.
+            // SAFETY: a message of this type holds a timespec, and its length agrees.
             unsafe { libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned() }
         });
         let nanos = stamp.and_then(|stamp| nanos(stamp.tv_sec, stamp.tv_nsec));
@@ -176,7 +176,7 @@ impl std::fmt::Debug for Listener {
     }
 }
 
-/// `struct tpacket_stats`; reading it begins to count at zero.
+/// `struct tpacket_stats`; reading it resets the counters.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 struct Statistics {
@@ -184,7 +184,7 @@ struct Statistics {
     lost: u32,
 }
 
-/// Both clocks at one moment. The kernel stamps packets with the wall clock, which people and NTP may set.
+/// Both clocks at one moment. The kernel stamps packets with the wall clock, which administrators and NTP may set.
 #[derive(Clone, Copy)]
 struct Offset {
     monotonic: Timestamp,
@@ -220,14 +220,14 @@ fn bind(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Before Linux 4.20 the filter alone keeps our own packets out.
+/// Before Linux 4.20 only the filter keeps out our own packets.
 fn unless_unknown(error: io::Error) -> io::Result<()> {
     if error.raw_os_error() == Some(libc::ENOPROTOOPT) { Ok(()) } else { Err(error) }
 }
 
-/// Accepts what was sent to us or to a group, carries no VLAN tag but such of priority, and is IPv4 or IPv6 with protocol
-/// 112, or IPv4 with the header of IPsec that may be before it. The kernel has taken the outer tag out of the frame; of
-/// those within, as many are looked behind as the program looks behind.
+/// Accepts packets to this host or to a group, without the tag of a VLAN (priority tags pass), that are IPv4 or IPv6
+/// with protocol 112, or IPv4 with the IPsec header that may precede it. The kernel has removed the outer tag from the
+/// frame; the filter skips as many inner tags as the BPF program does.
 #[expect(clippy::cast_sign_loss, reason = "the kernel names its own fields by negative offsets")]
 fn filter() -> [sock_filter; FILTER_LEN] {
     use libc::{
@@ -258,7 +258,7 @@ fn filter() -> [sock_filter; FILTER_LEN] {
         equals(0, 0, 26),
         load(BPF_W, PACKET_TYPE),
         instruction(BPF_JMP | BPF_JGE | BPF_K, 24, 0, other_host),
-        // How many bytes of tags are before the ethertype.
+        // Bytes of tags before the ethertype.
         behind(0),
         load(BPF_H, ETHERTYPE),
         equals(tag, 1, 0),

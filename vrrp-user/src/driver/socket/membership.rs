@@ -1,8 +1,8 @@
-//! Membership in a group of VRRP routers on an interface.
+//! Membership in the VRRP multicast group on an interface.
 //!
-//! A joined socket puts the group's MAC into the filter of the network card and lets the kernel answer IGMP and MLD
-//! queries, so that snooping switches forward the group to this port. Nothing is ever received on it: it is a UDP
-//! socket without a port.
+//! A joined socket adds the group's MAC to the filter of the network card, and makes the kernel answer IGMP and MLD
+//! queries, so that snooping switches forward the group to this port. It never receives anything: it is a UDP socket
+//! without a port.
 
 use std::fs;
 use std::io;
@@ -11,17 +11,17 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::option::{set, socket};
 
-/// A joined group; left when dropped. An interface that is deleted takes its memberships along.
+/// A joined group; left on drop. Deleting an interface ends its memberships.
 #[derive(Debug)]
 pub struct Membership {
     _socket: OwnedFd,
 }
 
 impl Membership {
-    /// One socket per membership, as the kernel allows a socket 20 of them (`net.ipv4.igmp_max_memberships`).
+    /// Opens one socket per membership, as the kernel allows 20 per socket (`net.ipv4.igmp_max_memberships`).
     ///
     /// # Errors
-    /// The interface is gone, or does not have the family.
+    /// The interface is gone, or lacks the family.
     pub fn join(group: IpAddr, ifindex: u32) -> io::Result<Self> {
         let index = i32::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
         let joined = match group {
@@ -49,7 +49,7 @@ impl Membership {
     }
 }
 
-/// Whether anybody on this host is a member of the group on the interface. False where the kernel does not tell.
+/// Whether any socket on this host is a member of the group on the interface. False if the kernel does not report it.
 pub fn is_member(group: IpAddr, ifindex: u32) -> bool {
     let (file, lists): (_, fn(&str, IpAddr, u32) -> bool) = match group {
         IpAddr::V4(_) => ("/proc/thread-self/net/igmp", lists_v4),
@@ -58,8 +58,8 @@ pub fn is_member(group: IpAddr, ifindex: u32) -> bool {
     fs::read_to_string(file).is_ok_and(|text| lists(&text, group, ifindex))
 }
 
-/// A line per interface that begins with its index, and below it one per group that begins with a tab and the group
-/// as a word of this machine in hexadecimal.
+/// Format: one line per interface that begins with its index, followed by one line per group that begins with a tab and
+/// the group as a hexadecimal word in host byte order.
 fn lists_v4(text: &str, group: IpAddr, ifindex: u32) -> bool {
     let IpAddr::V4(group) = group else { return false };
     let group = format!("{:08X}", u32::from_ne_bytes(group.octets()));
@@ -74,7 +74,7 @@ fn lists_v4(text: &str, group: IpAddr, ifindex: u32) -> bool {
     })
 }
 
-/// A line per interface and group: index, name, and the group as 32 hexadecimal digits.
+/// Format: one line per interface and group: index, name, and the group as 32 hexadecimal digits.
 fn lists_v6(text: &str, group: IpAddr, ifindex: u32) -> bool {
     let IpAddr::V6(group) = group else { return false };
     let group = format!("{:032x}", u128::from(group));

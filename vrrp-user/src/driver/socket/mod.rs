@@ -1,11 +1,11 @@
-//! Raw sockets: adverts and announcements out, and adverts in where no program is attached.
+//! Raw sockets: sending of adverts and announcements, and adverts received without a program.
 //!
-//! Enters: messages to send, frames from an interface. Leaves: packets, and judged adverts. Absent: decisions, state
-//! of instances, waiting: every socket is non-blocking, and a packet that cannot leave now is reported and gone.
+//! Enters: messages to send, frames from an interface. Leaves: packets, and judged adverts. Absent: decisions, state of
+//! instances, waiting: every socket is non-blocking, and a packet that cannot be sent now is reported and dropped.
 //!
 //! `advert` sends adverts, `announce` gratuitous ARP and unsolicited neighbour advertisements, each as one `batch`.
-//! `membership` lets the group through to us; where no program does it, `listen` hears it and `sight` judges. `witness`
-//! tells what others on this host hear.
+//! `membership` joins the group; if no program is attached, `listen` receives adverts and `sight` judges them.
+//! `witness` observes which adverts other programs of this host receive.
 
 mod advert;
 mod announce;

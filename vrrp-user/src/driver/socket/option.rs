@@ -1,4 +1,4 @@
-//! Sockets and their options by number, for what the wrappers of nix do not name.
+//! Sockets and options without a wrapper in nix.
 
 use std::io;
 use std::mem::size_of;
@@ -6,22 +6,22 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::c_int;
 
-/// Numbers that libc lacks.
+/// Constants missing in libc.
 pub(in crate::driver) const PACKET_IGNORE_OUTGOING: c_int = 23;
 pub(in crate::driver) const IPV6_MULTICAST_ALL: c_int = 29;
 
-/// A non-blocking socket that no child inherits.
+/// Opens a non-blocking socket that child processes do not inherit.
 pub(in crate::driver) fn socket(family: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers only.
     let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, protocol) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: just opened, and nobody else knows it.
+    // SAFETY: just opened, with no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Sets an option whose value is any plain structure.
+/// Sets an option with a plain structure as value.
 pub(in crate::driver) fn set<T: Copy>(
     socket: BorrowedFd<'_>,
     level: c_int,
@@ -35,7 +35,7 @@ pub(in crate::driver) fn set<T: Copy>(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Reads an option whose value is any plain structure; `None` where the kernel gives less than that.
+/// Reads an option with a plain structure as value; `None` if the kernel returns fewer bytes.
 pub(in crate::driver) fn read<T: Copy + Default>(
     socket: BorrowedFd<'_>,
     level: c_int,
@@ -44,14 +44,14 @@ pub(in crate::driver) fn read<T: Copy + Default>(
     let mut value = T::default();
     let wanted = libc::socklen_t::try_from(size_of::<T>()).ok()?;
     let mut length = wanted;
-    // SAFETY: `value` is `length` bytes long, and any bytes are one.
+    // SAFETY: `value` is `length` bytes long, and every bit pattern is valid.
     let result = unsafe {
         libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length)
     };
     (result == 0 && length == wanted).then_some(value)
 }
 
-/// Sets a buffer beyond the limit of the system where permitted, otherwise up to it.
+/// Sets a buffer size, beyond the system's limit if permitted, otherwise up to it.
 pub(in crate::driver) fn set_buffer(
     socket: BorrowedFd<'_>,
     forced: c_int,
@@ -61,15 +61,15 @@ pub(in crate::driver) fn set_buffer(
     set(socket, libc::SOL_SOCKET, forced, bytes).or_else(|_| set(socket, libc::SOL_SOCKET, plain, bytes))
 }
 
-/// Lets only those packets into the socket's queue that the program accepts.
+/// Attaches a filter: only packets that the program accepts enter the socket's queue.
 pub(in crate::driver) fn set_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
     let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // The kernel copies the program and writes nothing to it.
+    // The kernel copies the program and does not write to it.
     let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
     set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, program)
 }
 
-/// One instruction of classic BPF: `code`, where to go if true or false, operand.
+/// One classic BPF instruction: `code`, jump offsets for true and false, operand.
 pub(in crate::driver) const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     #[expect(clippy::cast_possible_truncation, reason = "codes are 8 bits wide")]
     let code = code as u16;

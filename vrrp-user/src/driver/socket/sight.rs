@@ -1,4 +1,4 @@
-//! What the program does in the kernel, for frames of a packet socket: find the instance, judge, record.
+//! The BPF program's checks for frames of a packet socket: find the instance, judge, record.
 
 use vrrp_ebpf::map::{InstanceKey, NO_PEER, Slot};
 use vrrp_ebpf::time::Timestamp;
@@ -7,7 +7,7 @@ use vrrp_ebpf::wire::{ChecksumForm, Octets, Reject, Sighting, advert, checksum, 
 
 use crate::driver::maps::{Maps, Recorded};
 
-/// A valid advert that somebody must look at.
+/// A valid advert that the engine must handle.
 #[derive(Clone, Copy, Debug)]
 pub struct Sighted<'a> {
     pub slot: u32,
@@ -20,9 +20,9 @@ pub struct Sighted<'a> {
     pub stamp: Timestamp,
 }
 
-/// Judges a frame that came in at an interface and is not addressed to another host's MAC address, without tags that name
-/// a VLAN. `None`: it is no advert, not to this host, of no instance (counted), refused (counted, and noted by its source), or equal to the
-/// watched one (noted in the maps).
+/// Judges a frame received on an interface and not addressed to another host's MAC address, without VLAN tags. `None`:
+/// not an advert, not to this host, of no instance (counted), refused (counted, and recorded by its source), or equal
+/// to the watched one (recorded in the maps).
 pub fn sight<'a>(
     bytes: &'a [u8],
     ifindex: u32,
@@ -46,7 +46,7 @@ pub fn sight<'a>(
         return None;
     }
     let Some(slot) = slot else {
-        // What the stack throws away may have been any other advert.
+        // Otherwise the network stack drops it, and it may have been any other advert.
         if header().is_ok() {
             note_stranger();
             maps.count_unknown();
@@ -72,7 +72,7 @@ pub fn sight<'a>(
         .ok()?;
     let message = message?;
     if form.is_signed() {
-        // A header of IPsec covers the one of IP.
+        // An IPsec header covers the IP header.
         let message = frame
             .at
             .checked_sub(frame.prefix)
@@ -111,7 +111,7 @@ mod tests {
         maps
     }
 
-    /// VRID 51 of either family is known.
+    /// Only VRID 51 is known, for both families.
     fn look(maps: &Maps, frame: &[u8]) -> Option<(u32, Sighting, Vec<u8>)> {
         let known = [Family::V4, Family::V6].map(|family| InstanceKey::new(IFINDEX, 0, family, 51));
         let lookup = |key| known.contains(&key).then_some(SLOT);
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(look(&maps, &v6).unwrap().0, 1);
     }
 
-    /// Nothing is counted, and nothing noted.
+    /// Neither counted nor recorded.
     #[test]
     fn what_goes_to_another_host_or_to_no_stack_is_left_alone() {
         let (maps, untouched) = (maps(), maps());
@@ -189,7 +189,7 @@ mod tests {
             assert_eq!(maps.counters(row).counts, untouched.counters(row).counts);
         }
         assert!(maps.strangers().is_empty());
-        // To us they are judged, in vain, for the checksum covers the destination.
+        // Packets to us are judged, and fail, as the checksum covers the destination.
         let further = LocalKey::of_address(IFINDEX, Family::V4, widen([192, 0, 2, 8].into()));
         maps.locals().set([further].into());
         for address in [[192, 0, 2, 7], [192, 0, 2, 8]] {

@@ -1,10 +1,10 @@
-//! A socket for VRRP as any other program of this host would have: it hears what comes through to the host's own stack.
+//! Reference sockets: adverts as received by any other program of this host.
 //!
-//! Enters: an interface and a family. Leaves: who was heard since the last time. Absent: validity, as only what the
-//! program has let through comes here; the authentication header of version 2, which is another protocol to the kernel;
-//! what the program does not read, such as fragments and what went to no address of this host, by which anybody could say
-//! that it hears less than sockets do.
-//! A raw socket costs other traffic nothing, where a packet socket is asked about each frame.
+//! Enters: an interface and a family. Leaves: the adverts heard since the last call. Absent: validity, as only packets
+//! that the program has passed arrive here; the authentication header of version 2, which is another protocol to the
+//! kernel; packets that the program does not read, for example fragments and those to no address of this host, with
+//! which any host could fake a program that hears less than sockets do. A raw socket costs other traffic nothing; a
+//! packet socket would see each frame.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,23 +20,23 @@ use vrrp_ebpf::wire::{Family, PROTOCOL, ipv4};
 use super::option::{set, set_buffer, socket};
 use crate::driver::locals::Locals;
 
-/// Of some forty adverts, each for as much as its buffer takes: who hears these hears the rest.
+/// Room for some forty adverts, which suffice to show that the socket receives.
 const RECEIVE_BUFFER: c_int = 16 << 10;
 /// Packets read at once: more than the buffer holds.
 const DRAIN_MAX: usize = 64;
-/// The longest IPv4 header, and the first words of the message.
+/// Room for the longest IPv4 header and the first words of the message.
 const HEAD: usize = 64;
-/// SO_MEMINFO of socket(7) as an array of words (Linux 4.12), and the place of the losses in it.
+/// SO_MEMINFO of socket(7) as an array of words (Linux 4.12), and the index of its drop counter.
 const SO_MEMINFO: c_int = 55;
 const MEMINFO_WORDS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
-/// Tell of a packet that it came in fragments (Linux 4.10), and what stood between IP and VRRP.
+/// Options that report that a packet was fragmented (Linux 4.10), and the headers between IP and VRRP.
 const TELLING_V4: [c_int; 1] = [IP_RECVFRAGSIZE];
 const TELLING_V6: [c_int; 4] =
     [IPV6_RECVFRAGSIZE, libc::IPV6_RECVHOPOPTS, libc::IPV6_RECVRTHDR, libc::IPV6_RECVDSTOPTS];
 const IP_RECVFRAGSIZE: c_int = 25;
 const IPV6_RECVFRAGSIZE: c_int = 77;
-/// Where a packet went to, by IPv6; of all else, that it was told counts, and not what.
+/// Reports the destination of an IPv6 packet. Of the other reports only the presence matters, not the content.
 const DESTINATION: c_int = libc::IPV6_RECVPKTINFO;
 const CONTROL_WORDS: usize = 16;
 
@@ -50,15 +50,15 @@ pub struct Witness {
 
 #[derive(Debug)]
 struct Received {
-    /// Of what is in the buffer.
+    /// Bytes in the buffer.
     length: usize,
     source: Option<IpAddr>,
     destination: Option<IpAddr>,
-    /// In one piece, and VRRP follows IP.
+    /// Not fragmented, and VRRP directly follows IP.
     is_plain: bool,
 }
 
-/// An advert that came to sockets.
+/// An advert received by a socket.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Heard {
     pub vrid: u8,
@@ -67,8 +67,8 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Whether the program judges it too: sockets hear also what went to all hosts of a subnet, to any host of a kind
-    /// (anycast), or to an address that only a route makes this host's.
+    /// Whether the program judges it too: sockets also receive broadcasts to a subnet, packets to an anycast address,
+    /// and those to an address that is only this host's by a route.
     fn is_to_us(&self, ifindex: u32, locals: &Locals) -> bool {
         let (family, destination) = (Family::of(self.destination), widen(self.destination));
         self.destination.is_multicast()
@@ -76,16 +76,16 @@ impl Heard {
     }
 }
 
-/// What a witness has heard since it was asked last.
+/// The adverts that a witness has heard since the last call.
 #[derive(Debug, Default)]
 pub struct Testimony {
     heard: BTreeSet<Heard>,
-    /// There was more than it could keep.
+    /// There were more than it could keep.
     pub is_partial: bool,
 }
 
 impl Testimony {
-    /// Whether adverts of this VRID came from anybody but `own`.
+    /// Whether adverts of this VRID came from a source other than `own`.
     pub fn has_heard(&self, vrid: u8, own: Option<IpAddr>) -> bool {
         self.heard.iter().any(|heard| heard.vrid == vrid && Some(heard.source) != own)
     }
@@ -109,15 +109,15 @@ impl Witness {
         telling.iter().try_for_each(|option| set(socket.as_fd(), level, *option, 1_i32))?;
         set_buffer(socket.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
         let mut this = Self { socket, family, ifindex, drops: 0 };
-        // Until it was bound it heard all interfaces.
+        // Until it was bound, it received from all interfaces.
         this.take(&Locals::default())?;
         Ok(this)
     }
 
-    /// Empties the queue, without waiting, of a host that is addressed by `locals`.
+    /// Empties the queue without blocking. `locals` are the addresses of this host.
     ///
     /// # Errors
-    /// The kernel's, once for each: ENETDOWN.
+    /// Pending socket errors, each once: ENETDOWN.
     pub fn take(&mut self, locals: &Locals) -> io::Result<Testimony> {
         let mut heard = BTreeSet::new();
         let is_left = self.drain(locals, |advert| {
@@ -128,8 +128,8 @@ impl Witness {
         Ok(Testimony { heard, is_partial })
     }
 
-    /// Empties the queue, without waiting, and tells each advert that the program judges too. Returns whether there is more: in
-    /// a flood others come while it reads.
+    /// Empties the queue without blocking and calls `tell` for each advert that the program judges too. Returns whether
+    /// more packets are queued: in a flood others arrive meanwhile.
     ///
     /// # Errors
     /// As [`Self::take`].
@@ -151,7 +151,7 @@ impl Witness {
         Ok(true)
     }
 
-    /// The next packet. `None`: there is none.
+    /// The next packet. `None`: the queue is empty.
     fn receive(&self, bytes: &mut [u8; HEAD]) -> io::Result<Option<Received>> {
         // SAFETY: an address of zeros is valid, and so is a header without buffers.
         let (mut name, mut header): (libc::sockaddr_in6, libc::msghdr) = unsafe { (zeroed(), zeroed()) };
@@ -162,7 +162,7 @@ impl Witness {
         header.msg_namelen = libc::socklen_t::try_from(size_of_val(&name)).unwrap_or(0);
         header.msg_control = control.as_mut_ptr().cast();
         header.msg_controllen = size_of_val(&control);
-        // SAFETY: all buffers live across the call with the lengths told; that of the name holds either family.
+        // SAFETY: all buffers live across the call with the given lengths; that of the name holds either family.
         let received = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
         let Ok(length) = usize::try_from(received) else {
             let error = io::Error::last_os_error();
@@ -187,7 +187,7 @@ impl Witness {
         }))
     }
 
-    /// Packets for which there was no room.
+    /// Number of packets dropped for lack of room.
     fn drops(&self) -> io::Result<u32> {
         let mut words = [0_u32; MEMINFO_WORDS];
         let mut length = libc::socklen_t::try_from(size_of_val(&words)).unwrap_or(0);
@@ -209,7 +209,7 @@ impl Witness {
     }
 }
 
-/// Where the packet went to, and whether nothing else was told of it.
+/// The destination of the packet, and whether the kernel reported nothing else about it.
 fn told_of_ipv6(header: &libc::msghdr) -> (Option<IpAddr>, bool) {
     let (mut destination, mut is_plain) = (None, true);
     // SAFETY: the kernel has filled the header in; its control buffer is alive and aligned.
@@ -218,7 +218,7 @@ fn told_of_ipv6(header: &libc::msghdr) -> (Option<IpAddr>, bool) {
     while let Some(control) = unsafe { next.as_ref() } {
         let is_whole = control.cmsg_len >= size_of::<libc::cmsghdr>() + size_of::<libc::in6_pktinfo>();
         if (control.cmsg_level, control.cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) && is_whole {
-            // SAFETY: of this type, the message holds this structure, as its length agrees.
+            // SAFETY: a message of this type holds this structure, and its length agrees.
             let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>().read_unaligned() };
             destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
         } else {
@@ -230,7 +230,7 @@ fn told_of_ipv6(header: &libc::msghdr) -> (Option<IpAddr>, bool) {
     (destination, is_plain)
 }
 
-/// Raw sockets get the IP header with IPv4, and without it with IPv6 (raw(7), ipv6(7)).
+/// Raw sockets receive the IP header with IPv4, but not with IPv6 (raw(7), ipv6(7)).
 fn vrid(family: Family, packet: &[u8]) -> Option<u8> {
     let at = match family {
         Family::V4 => usize::from(packet.first()? & 0x0f) * 4,
@@ -280,7 +280,7 @@ mod tests {
             Heard { vrid: 51, source: destination, destination }.is_to_us(ifindex, &locals)
         };
         assert!(heard(7, "224.0.0.18") && heard(7, "ff02::12") && heard(7, "fe80::1"));
-        // On another link, of all hosts, and of an anycast address.
+        // On another link, a subnet broadcast, and an anycast address.
         assert!(!heard(8, "fe80::1") && !heard(7, "10.0.0.255") && !heard(7, "2001:db8::"));
     }
 }

@@ -1,4 +1,4 @@
-//! The ladder: which receive path an interface gets, and why not a better one.
+//! Choice of the receive path of an interface, with the reasons against better ones.
 
 use std::fmt;
 use std::io;
@@ -12,10 +12,10 @@ use super::entry::Entry;
 use super::occupant;
 use crate::driver::Rung;
 
-/// What the configuration asks for.
+/// The configured mode.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Mode {
-    /// The best path that the interface takes without harm.
+    /// The best path that the interface supports without harm.
     #[default]
     Auto,
     Native,
@@ -24,21 +24,21 @@ pub enum Mode {
     Generic,
 }
 
-/// What an interface is, as far as the choice of a path depends on it.
+/// Properties of an interface that determine the choice of its path.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Ground {
-    /// The kind of a software device: `veth`, `bridge`, `vlan`. None for a network card.
+    /// The kind of a software device: `veth`, `bridge`, `vlan`. `None` for a network card.
     pub(super) kind: Option<String>,
-    /// The tag of a VLAN may be out of a frame before XDP sees it.
+    /// VLAN tags may be stripped from frames before XDP.
     pub(super) strips_tags: bool,
-    /// Links can be pinned where they outlive every process of the daemon.
+    /// Pinned links outlive every process of the daemon.
     pub(super) keeps_pins: bool,
 }
 
 const BOND: &str = "bond";
 
 impl Ground {
-    /// The paths to try, best first, and why better ones are left out.
+    /// The paths to try, best first, and the reasons against better ones.
     fn paths(&self, mode: Mode, interface: &str) -> (Vec<Rung>, Vec<String>) {
         match mode {
             Mode::Auto => self.automatic(interface),
@@ -54,15 +54,15 @@ impl Ground {
         }
     }
 
-    /// XDP is for network cards that leave tags in place: on veth native XDP cuts bulk TCP to less than half, where tcx
-    /// costs nothing measurable. A filter of tc outlives the daemon without a pin.
+    /// XDP is for network cards that keep tags in frames. On veth native XDP cuts bulk TCP to less than half; tcx costs
+    /// nothing measurable. A tc filter outlives the daemon without a pin.
     fn automatic(&self, interface: &str) -> (Vec<Rung>, Vec<String>) {
         let (mut paths, mut why) = (Vec::new(), Vec::new());
         match &self.kind {
             Some(kind) => why.push(format!("native: slows down bulk traffic of {interface}, a software device ({kind})")),
             None if self.strips_tags => why.push(
-                "native: the card takes the tags of VLANs out of frames (rx-vlan-offload), so that XDP cannot tell whose \
-                 an advert is"
+                "native: the card strips VLAN tags from frames (rx-vlan-offload), so that XDP cannot see which VLAN \
+                 an advert belongs to"
                     .to_owned(),
             ),
             None => paths.push(Rung::Native),
@@ -72,24 +72,24 @@ impl Ground {
             paths.push(Rung::Generic);
         }
         if !self.keeps_pins {
-            why.push("a filter of tc outlives the daemon here, where no pin does".to_owned());
+            why.push("pins do not outlive the daemon here, but a tc filter does".to_owned());
             paths.retain(|rung| *rung != Rung::Tc);
             paths.insert(0, Rung::Tc);
         }
         (paths, why)
     }
 
-    /// The path of XDP that `mode` asks for before all others.
+    /// The XDP path that `mode` puts first, if any.
     pub(super) fn xdp_first(&self, mode: Mode) -> Option<Rung> {
         let first = self.paths(mode, "").0.first().copied();
         first.filter(|rung| matches!(rung, Rung::Native | Rung::Generic))
     }
 
-    /// The warning for XDP that was asked for by name.
+    /// The warning for an XDP mode configured explicitly.
     fn blind(&self, rung: Rung) -> Vec<String> {
         let why = || {
             format!(
-                "{}: tags of VLANs are out of frames before XDP, so that adverts of a VLAN with the same VRID count here; \
+                "{}: VLAN tags are stripped before XDP, so that adverts of a VLAN with the same VRID count here; \
                  tcx and tc see the tag",
                 rung.as_str()
             )
@@ -98,7 +98,7 @@ impl Ground {
     }
 }
 
-/// The entry of the program that serves a path.
+/// The program entry of a path.
 pub(super) const fn entry(rung: Rung) -> Entry {
     match rung {
         Rung::Tcx | Rung::Tc => Entry::Tc,
@@ -106,19 +106,19 @@ pub(super) const fn entry(rung: Rung) -> Entry {
     }
 }
 
-/// Where an interface stands now.
+/// The current path of an interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attached {
     pub rung: Rung,
-    /// Why each better path was not taken, and what this one does not see; a sentence each.
+    /// Reasons against each better path, and limits of this one; a sentence each.
     pub skipped: Vec<String>,
 }
 
-/// No path was left; the caller goes on with a socket.
+/// No path is left; the caller continues with a socket.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AttachError {
     pub interface: String,
-    /// Why each path was not taken, a sentence each.
+    /// Reason against each path, a sentence each.
     pub refusals: Vec<String>,
 }
 
@@ -130,10 +130,10 @@ impl fmt::Display for AttachError {
     }
 }
 
-/// Why a path cannot be taken.
+/// Why a path is not available.
 #[derive(Debug)]
 pub(super) enum Obstacle {
-    /// The kernel refused the program of this path when it was loaded.
+    /// The kernel refused to load the program of this path.
     NotLoaded(String),
     /// The kernel refused to attach it.
     Refused(Errno),
@@ -158,12 +158,12 @@ impl From<io::Error> for Obstacle {
     }
 }
 
-/// One path that was not taken.
+/// A path that is not available.
 #[derive(Debug)]
 struct Refusal {
     rung: Rung,
     obstacle: Obstacle,
-    /// The program that has the XDP hook of the interface, where one has.
+    /// The program on the XDP hook of the interface, if any.
     occupant: Option<u32>,
 }
 
@@ -179,17 +179,17 @@ impl fmt::Display for Refusal {
             Errno::EBUSY | Errno::EEXIST => match self.occupant {
                 Some(id) => write!(f, "another XDP program is attached (id {id})")?,
                 None => f.write_str(
-                    "an XDP program is on an interface above or below this one, which this kernel refuses beside ours \
-                     (before Linux 6.6 put instances on the lower interface, or take tc)",
+                    "an upper or lower interface has an XDP program, and this kernel allows no second one here \
+                     (before Linux 6.6 put instances on the lower interface, or use tc)",
                 )?,
             },
             Errno::EOPNOTSUPP if rung == Rung::Native => f.write_str("the driver has no native XDP")?,
-            Errno::ERANGE => f.write_str("the MTU is larger than the driver takes with XDP")?,
+            Errno::ERANGE => f.write_str("the MTU is larger than the driver supports with XDP")?,
             Errno::EPERM | Errno::EACCES => f.write_str("not permitted; CAP_NET_ADMIN and CAP_BPF are needed")?,
             Errno::ENODEV => f.write_str("the interface is gone")?,
             Errno::EINVAL if rung == Rung::Tcx => f.write_str("the kernel has no tcx (Linux 6.6)")?,
             Errno::ENOENT | Errno::EOPNOTSUPP if rung == Rung::Tc => {
-                f.write_str("the kernel has no filters of tc (CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF)")?;
+                f.write_str("the kernel has no tc filters (CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF)")?;
             }
             other => f.write_str(other.desc())?,
         }
@@ -197,7 +197,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Tries the paths of `mode` in turn with `take`.
+/// Tries the paths of `mode` in order with `take`.
 ///
 /// # Errors
 /// Every path was refused.
@@ -266,7 +266,7 @@ mod tests {
     fn xdp_by_name_tells_what_it_does_not_see() {
         let (paths, why) = software("veth").paths(Mode::Generic, "eth7");
         assert_eq!(paths, [Rung::Generic]);
-        assert!(why[0].starts_with("generic: tags of VLANs are out of frames"), "{why:?}");
+        assert!(why[0].starts_with("generic: VLAN tags are stripped before XDP"), "{why:?}");
         assert_eq!(card(false).paths(Mode::Native, "eth7"), (vec![Rung::Native], vec![]));
     }
 
@@ -310,7 +310,7 @@ mod tests {
             climb(u32::MAX, "eth7", Mode::Native, &card(false), |_| refused(Errno::ERANGE)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "eth7: no program attached: native: the MTU is larger than the driver takes with XDP (ERANGE)"
+            "eth7: no program attached: native: the MTU is larger than the driver supports with XDP (ERANGE)"
         );
     }
 
@@ -318,6 +318,6 @@ mod tests {
     fn a_hook_without_an_occupant_is_no_stranger() {
         let refusal =
             Refusal { rung: Rung::Generic, obstacle: Obstacle::Refused(Errno::EEXIST), occupant: None };
-        assert!(refusal.to_string().contains("on an interface above or below this one"), "{refusal}");
+        assert!(refusal.to_string().contains("an upper or lower interface has an XDP program"), "{refusal}");
     }
 }

@@ -1,4 +1,4 @@
-//! What this thread is allowed to do, read before the kernel would answer with a bare EPERM.
+//! Capabilities of the calling thread, checked before the kernel would answer with a bare EPERM.
 
 use std::fmt;
 use std::fs;
@@ -17,13 +17,13 @@ pub enum Capability {
     Bpf = 39,
 }
 
-/// Contains [`Capability::Bpf`] and [`Capability::Perfmon`] for the sake of programs older than these.
+/// Includes [`Capability::Bpf`] and [`Capability::Perfmon`], for programs older than these.
 const SYS_ADMIN: u8 = 21;
 
 impl Capability {
     pub const ALL: [Self; 4] = [Self::Bpf, Self::NetAdmin, Self::Perfmon, Self::NetRaw];
 
-    /// What loading and attaching a program takes; sockets alone need [`Self::NetRaw`] and [`Self::NetAdmin`].
+    /// Needed to load and attach a program; sockets need only [`Self::NetRaw`] and [`Self::NetAdmin`].
     pub const PROGRAM: [Self; 3] = [Self::Bpf, Self::NetAdmin, Self::Perfmon];
 
     pub const fn as_str(self) -> &'static str {
@@ -47,8 +47,8 @@ impl fmt::Display for Capability {
     }
 }
 
-/// The capabilities of [`Capability::ALL`] that the calling thread lacks. Empty where /proc cannot be read: then the
-/// kernel's own answer must do.
+/// The capabilities of [`Capability::ALL`] that the calling thread lacks. Empty if /proc cannot be read: then the
+/// kernel reports EPERM itself.
 pub fn missing() -> Vec<Capability> {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let Some(effective) = effective(&status) else {

@@ -1,8 +1,7 @@
-//! What an interface is: hardware or a device of the kernel's, what it stands on, and whether tags of VLANs reach
-//! XDP.
+//! Properties of an interface: hardware or software device, its lower interface, and whether VLAN tags reach XDP.
 //!
-//! The kernel is asked by netlink and ioctl, in the network namespace of the thread. sysfs shows the namespace in
-//! which it was mounted: a veth by the name of a card of the host's would pass for that card there.
+//! Queries the kernel by netlink and ioctl, in the network namespace of the thread. sysfs shows the namespace in which
+//! it was mounted: there a veth with the name of a card of the host would pass for that card.
 
 use std::ffi::CStr;
 use std::io;
@@ -17,47 +16,47 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 
-/// Features of a card that takes the tag out of a frame, of 802.1Q and of 802.1ad, and hands it on beside it.
+/// Features of a card that removes the tag from a frame, of 802.1Q and of 802.1ad, and passes it on as metadata.
 const STRIPS: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
 
-/// Devices that come in pairs: IFLA_LINK is the other end there, on which nothing stands.
+/// Devices in pairs: IFLA_LINK is the other end, not a lower interface.
 const PAIRS: [&str; 3] = ["netkit", "veth", "vxcan"];
 
 /// An interface of this network namespace.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Card {
-    /// Kind of a software device: `veth`, `bridge`, `vlan`, `bond`, …; hardware and a hypervisor's cards have none.
+    /// Kind of a software device: `veth`, `bridge`, `vlan`, `bond`, …; `None` for hardware and a hypervisor's cards.
     pub kind: Option<String>,
     pub loopback: bool,
-    /// The interface that a VLAN, a macvlan and the like stand on, if it is in this namespace too.
+    /// The lower interface of a VLAN, a macvlan and the like, if it is in this namespace too.
     pub parent: Option<u32>,
-    /// The bridge or bond of which this is a port.
+    /// The bridge or bond that this is a port of.
     pub master: Option<u32>,
-    /// The tag of a VLAN may have been taken out of a frame before XDP sees it.
+    /// VLAN tags may be stripped from frames before XDP.
     pub strips_tags: bool,
 }
 
 impl Card {
     /// # Errors
-    /// ENODEV: there is no such interface.
+    /// ENODEV: no such interface.
     pub fn of(ifindex: u32) -> io::Result<Self> {
         let description = Description::of(ifindex)?;
         let mut card = Self::parse(ifindex, &description);
         if card.is_hardware() {
             let interface = description.attribute(IFLA_IFNAME).and_then(text).unwrap_or_default();
-            // A device that does not tell may do it.
+            // A device that does not report it may do so.
             card.strips_tags = ethtool::features(&interface, STRIPS)
                 .map_or(true, |features| features.iter().any(|feature| *feature != Feature::Never));
         }
         Ok(card)
     }
 
-    /// A card of hardware, or one that a hypervisor shows as hardware.
+    /// Hardware, or a card that a hypervisor shows as hardware.
     pub fn is_hardware(&self) -> bool {
         self.kind.is_none() && !self.loopback
     }
 
-    /// Software devices get frames from the stack, with the tag beside them, whatever their features say.
+    /// Software devices receive frames from the stack, with the tag as metadata, whatever their features say.
     fn parse(ifindex: u32, description: &Description) -> Self {
         let info = description.attribute(IFLA_LINKINFO);
         let kind = info.and_then(|info| attribute(info, IFLA_INFO_KIND)).and_then(text);

@@ -1,7 +1,7 @@
-//! The ways into the object: which program of it serves which hook.
+//! Entries of the object: the program for each hook.
 //!
-//! Enters: the object. Leaves: each entry [`Loaded`] by itself, or why the kernel refused it: one that is refused takes
-//! no other away.
+//! Enters: the object. Leaves: each entry [`Loaded`] separately, or why the kernel refused it: a refusal does not
+//! affect the other entries.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use super::load_error::LoadError;
 use crate::driver::clock;
 
-/// A way into the program.
+/// An entry of the program.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Entry {
     /// XDP, native and generic.
@@ -21,16 +21,16 @@ pub enum Entry {
     Tc,
 }
 
-/// An entry that the verifier took.
+/// An entry accepted by the verifier.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Loaded {
-    /// Which program of the object it is.
+    /// Name of its program in the object.
     pub(super) name: &'static str,
-    /// How long the kernel took to verify and compile it.
+    /// Time that the kernel took to verify and compile it.
     pub(super) verification: Duration,
 }
 
-/// Every entry, or why it cannot be had.
+/// Every entry, or why it is not available.
 #[derive(Debug)]
 pub(super) struct Entries(HashMap<Entry, Result<Loaded, LoadError>>);
 
@@ -44,7 +44,7 @@ impl Entry {
         }
     }
 
-    /// The programs for it, best first. A kernel before 5.18 knows no frames of several buffers and refuses their flag.
+    /// Its programs, best first. Kernels before 5.18 do not know multi-buffer frames and refuse their flag.
     const fn names(self) -> &'static [&'static str] {
         match self {
             Self::Xdp => &["vrrp_xdp", "vrrp_xdp_linear"],
@@ -64,7 +64,7 @@ impl Entries {
     /// Loads each entry.
     ///
     /// # Errors
-    /// The kernel refuses all of them: why it refuses the last one.
+    /// The kernel refuses all of them: the reason for the last one.
     pub(super) fn load(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
         let mut entries = HashMap::new();
         for entry in Entry::ALL {
@@ -86,7 +86,7 @@ impl Entries {
     }
 }
 
-/// Loads the best program for an entry that the kernel knows the flags of.
+/// Loads the best program of an entry whose flags the kernel knows.
 fn first(ebpf: &mut Ebpf, entry: Entry) -> Result<Loaded, LoadError> {
     let mut refused = LoadError::NotBuilt;
     for name in entry.names() {

@@ -1,5 +1,7 @@
-//! Features of a device, by the ioctl of ethtool, which every kernel has; generic netlink for it came in pieces. They
-//! are asked for in the network namespace of the thread, and need no capability.
+//! Features of a device, by the ethtool ioctl.
+//!
+//! Every kernel has the ioctl; its generic netlink interface came in pieces. Queries the network namespace of the
+//! thread, and needs no capability.
 
 use std::ffi::CStr;
 use std::io;
@@ -19,7 +21,7 @@ const ETH_GSTRING_LEN: usize = 32;
 /// Features of a block: available, requested, active, never changed.
 const BLOCK: usize = 4;
 
-/// What a device does with one of its features.
+/// State of a feature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Feature {
     On,
@@ -28,10 +30,10 @@ pub(super) enum Feature {
     Never,
 }
 
-/// The features of these names, in order. One that the kernel does not know is `Never`.
+/// The features with these names, in order. A feature unknown to the kernel is `Never`.
 ///
 /// # Errors
-/// ENODEV: there is no such interface. EOPNOTSUPP: the kernel does not tell.
+/// ENODEV: no such interface. EOPNOTSUPP: the kernel does not report features.
 pub(super) fn features<const N: usize>(interface: &str, names: [&str; N]) -> io::Result<[Feature; N]> {
     let asker = Asker::open(interface)?;
     let known = asker.names()?;
@@ -44,8 +46,8 @@ pub(super) fn features<const N: usize>(interface: &str, names: [&str; N]) -> io:
     Ok(names.map(of))
 }
 
-/// The feature of this number in the answer to ETHTOOL_GFEATURES. It is fixed as ethtool(8) has it: not available,
-/// or never changed.
+/// The feature of this number in the answer to ETHTOOL_GFEATURES. It is fixed by ethtool(8)'s rule: not available, or
+/// never changed.
 fn read(words: &[u32], number: usize) -> Feature {
     let [available, _, active, never] = std::array::from_fn(|place| {
         let block = words.get(2 + number / 32 * BLOCK + place).copied().unwrap_or(0);
@@ -77,7 +79,7 @@ impl Asker {
         Ok(Self { socket, name })
     }
 
-    /// Names of all features that the kernel knows, each at its number.
+    /// Names of all features known to the kernel, by number.
     fn names(&self) -> io::Result<Vec<String>> {
         // cmd, reserved, mask (u64), then a length for each set of the mask.
         let mut sizes = [ETHTOOL_GSSET_INFO, 0, 0, 0, 0];
@@ -87,7 +89,7 @@ impl Asker {
         }
         self.ask(&mut sizes)?;
         let [.., count] = sizes;
-        // The number of features is a constant of the running kernel: it is the same in the next call.
+        // The number of features is a constant of the running kernel: the next call has the same.
         let words = count as usize * ETH_GSTRING_LEN / size_of::<u32>();
         let mut strings = vec![0; 3 + words];
         set(&mut strings, 0, ETHTOOL_GSTRINGS);
@@ -99,7 +101,7 @@ impl Asker {
         Ok(bytes.chunks(ETH_GSTRING_LEN).map(name).collect())
     }
 
-    /// Lets the kernel answer into `words`, which hold the question and are as long as the answer.
+    /// Sends the request in `words`, which is as long as the answer that the kernel writes there.
     fn ask(&self, words: &mut [u32]) -> io::Result<()> {
         let mut request = libc::ifreq {
             ifr_name: self.name,
@@ -107,7 +109,7 @@ impl Asker {
         };
         // The type of the number differs between C libraries.
         let number = SIOCETHTOOL as _;
-        // SAFETY: request and words live through the call; the kernel writes no more than the question says.
+        // SAFETY: request and words live through the call; the kernel writes no more than the request says.
         let result = unsafe { libc::ioctl(self.socket.as_fd().as_raw_fd(), number, &raw mut request) };
         Errno::result(result)?;
         Ok(())
@@ -128,7 +130,7 @@ mod tests {
     fn a_feature_is_read_from_its_block() {
         let mut words = vec![0; 2 + 2 * BLOCK];
         let [mut available, mut active, mut never] = [0_u32; 3];
-        // 32: on and fixed. 33: off. 34: off, never to change. 35: on. 36: not there at all.
+        // 32: on and fixed. 33: off. 34: off, never to change. 35: on. 36: unknown.
         for bit in [1, 2, 3] {
             available |= 1 << bit;
         }

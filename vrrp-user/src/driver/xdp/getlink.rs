@@ -1,5 +1,6 @@
-//! One interface as the kernel describes it: the answer to RTM_GETLINK (rtnetlink(7)), read by attribute. The
-//! question is put in the network namespace of the thread, whatever `/sys` shows.
+//! The kernel's description of one interface: the answer to RTM_GETLINK (rtnetlink(7)).
+//!
+//! Queries the network namespace of the thread, whatever `/sys` shows.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -19,7 +20,7 @@ pub(super) struct Description {
 
 impl Description {
     /// # Errors
-    /// ENODEV: there is no such interface.
+    /// ENODEV: no such interface.
     pub(super) fn of(ifindex: u32) -> io::Result<Self> {
         let netlink = socket(
             AddressFamily::Netlink,

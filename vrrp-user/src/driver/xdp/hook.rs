@@ -1,7 +1,8 @@
-//! Whether the program is still where it was attached.
+//! Check that the program is still attached.
 //!
-//! Enters: the pin of its link, or its filter of tc. Leaves: yes or no. Absent: attaching it again. A link stays when it is
-//! detached by hand (`bpftool link detach`, Linux 5.9), on no interface; a filter goes, alone or with its clsact.
+//! Enters: the pin of its link, or its tc filter. Leaves: yes or no. Absent: attaching it again. A link detached by
+//! hand (`bpftool link detach`, Linux 5.9) remains, without an interface; a filter can be removed alone or with its
+//! clsact.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,7 +16,7 @@ use crate::driver::netlink::socket::RouteSocket;
 /// BPF_OBJ_GET_INFO_BY_FD of bpf(2).
 const COMMAND: libc::c_int = 15;
 
-/// The program on one interface.
+/// The attachment of the program to one interface.
 #[derive(Debug)]
 pub struct Hook(Form);
 
@@ -25,7 +26,7 @@ enum Form {
     Filter(Filter, RefCell<RouteSocket>),
 }
 
-/// `struct bpf_link_info`, as far as links of XDP and tcx have it in common (Linux 6.6).
+/// Leading part of `struct bpf_link_info` common to XDP and tcx links (Linux 6.6).
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Info {
@@ -39,7 +40,7 @@ struct Info {
 
 impl Hook {
     /// # Errors
-    /// There is no pin.
+    /// The pin does not exist.
     pub(super) fn open(pin: &Path) -> io::Result<Self> {
         pin::open(pin).map(|link| Self(Form::Link(link)))
     }
@@ -50,7 +51,7 @@ impl Hook {
         Ok(Self(Form::Filter(filter, RefCell::new(RouteSocket::open()?))))
     }
 
-    /// Where the kernel does not say, it is taken for attached.
+    /// True if the kernel does not say.
     pub fn is_attached(&self) -> bool {
         match &self.0 {
             Form::Link(link) => is_on_interface(link),
@@ -78,9 +79,9 @@ fn is_on_interface(link: &OwnedFd) -> bool {
         return true;
     };
     let attributes = Attributes { fd, length, info: (&raw mut info).expose_provenance() as u64 };
-    // The kernel writes through the address.
+    // The kernel writes to this address.
     let told = pin::bpf(COMMAND, &attributes);
-    // SAFETY: a plain place that lives; read so because the compiler does not know who wrote to it.
+    // SAFETY: a live local variable; volatile, as the compiler does not see the kernel's write.
     let ifindex = unsafe { (&raw const info.ifindex).read_volatile() };
     told.is_err() || ifindex != 0
 }

@@ -1,5 +1,6 @@
-//! The clock of the BPF program, read by running two programs of three instructions (BPF_PROG_TEST_RUN): a run
-//! returns 32 bits, so one gives the lower half of `bpf_ktime_get_ns` and the other one the upper half.
+//! The clock of the BPF program, read by running two programs of three instructions (BPF_PROG_TEST_RUN).
+//!
+//! A run returns 32 bits, so one returns the lower half of `bpf_ktime_get_ns` and the other one the upper half.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -15,16 +16,16 @@ const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_FUNC_KTIME_GET_NS: i32 = 5;
 
-/// Shortest frame that a run takes.
+/// Shortest frame accepted for a run.
 const FRAME: usize = 14;
 
-/// A run is interrupted now and then; of so many, the shortest counts.
+/// Number of measurements; the shortest counts, as some runs are interrupted.
 const TRIES: usize = 32;
 
-/// Less than this is what the measuring itself takes, and no offset.
+/// Smaller results are measurement noise and count as no offset.
 const NOISE: i64 = 100_000;
 
-/// By how many ns the clock of this process is ahead of the program's.
+/// How far the clock of this process is ahead of the program's, ns.
 ///
 /// # Errors
 /// The kernel's: EPERM without CAP_BPF.
@@ -36,7 +37,7 @@ pub(in crate::driver) fn offset() -> io::Result<i64> {
         let before = clock::shown_now();
         let lower = run(&low)?;
         let took = clock::shown_now().saturating_sub(before);
-        // The lower half began afresh between the runs.
+        // The lower half wrapped around between the runs.
         if run(&high)? != upper {
             continue;
         }
@@ -57,7 +58,7 @@ enum Half {
     High,
 }
 
-/// An instruction of eBPF.
+/// An eBPF instruction.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Instruction {
@@ -94,7 +95,7 @@ fn load(half: Half) -> io::Result<OwnedFd> {
         license: c"GPL".as_ptr().addr() as u64,
     };
     let fd = bpf(BPF_PROG_LOAD, &mut attributes)?;
-    // SAFETY: a fresh descriptor that nobody else owns.
+    // SAFETY: fresh from the kernel, with no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -125,9 +126,9 @@ fn run(program: &OwnedFd) -> io::Result<u32> {
     Ok(attributes.result)
 }
 
-/// bpf(2), which may write into the attributes. Those behind are taken for 0.
+/// bpf(2), which may write to the attributes. The kernel takes missing trailing ones as 0.
 fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<RawFd> {
-    // SAFETY: the attributes, and what they point to, live through the call, and the kernel is told their size.
+    // SAFETY: the attributes, and what they point to, live through the call, and the kernel receives their size.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
     RawFd::try_from(Errno::result(result)?).map_err(io::Error::other)

@@ -1,7 +1,7 @@
 //! One attachment of the program to an interface.
 //!
-//! Enters: an interface and a path. Leaves: a [`Link`], which holds until it is dropped, as long as its pin stands, or,
-//! as a filter, until it is removed.
+//! Enters: an interface and a path. Leaves: a [`Link`], which lasts until it is dropped; a pinned one lasts as long as
+//! its pin, a filter until it is removed.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ use crate::driver::Rung;
 use crate::driver::netlink::filter::{self, Filter, Name};
 use crate::driver::netlink::socket::RouteSocket;
 
-/// Detaches when dropped, unless it is pinned, or is a filter.
+/// Detaches on drop, except a pinned link or a filter.
 #[derive(Debug)]
 pub(super) enum Link {
     Xdp(XdpLink),
@@ -30,7 +30,7 @@ pub(super) enum Link {
 }
 
 impl Link {
-    /// Attaches a program of the object on this path, and no other.
+    /// Attaches a program of the object on exactly this path.
     pub(super) fn attach(
         ebpf: &mut Ebpf,
         program: &str,
@@ -65,7 +65,7 @@ impl Link {
         pins.pin_link(ifindex, link).map(Self::Pinned)
     }
 
-    /// Whether it stays where the daemon is killed.
+    /// Whether it stays attached when the daemon is killed.
     pub(super) const fn outlives(&self) -> bool {
         matches!(self, Self::Pinned(_) | Self::Filter(_))
     }
@@ -77,7 +77,7 @@ fn add_filter(ebpf: &mut Ebpf, program: &str, ifindex: u32, owner: &Name) -> Res
     let mut socket = RouteSocket::open()?;
     let fd = program.fd()?;
     filter::add(&mut socket, ifindex, fd.as_fd(), owner)?;
-    // The kernel has given it a handle.
+    // The handle was chosen by the kernel.
     let found = filter::find(&mut socket, ifindex, owner)?.into_iter().find(|filter| filter.program == id);
     found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT).into())
 }

@@ -1,6 +1,6 @@
-//! Why a program could not be loaded.
+//! Errors of loading the program.
 //!
-//! Enters: what aya and the kernel said. Leaves: [`LoadError`], whose text says what to do about it.
+//! Enters: errors of aya and the kernel. Leaves: [`LoadError`], whose text says what to do about it.
 
 use aya::EbpfError;
 use aya::maps::MapError;
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::capabilities::Capability;
 
-/// Why there is no program. Each says what, why and what to do about it.
+/// Why there is no program. Each text says what happened, why, and what to do about it.
 #[derive(Debug, Error)]
 pub enum LoadError {
     #[error(
@@ -32,7 +32,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// The kernel did not come to verify it: it does not know what the program asks for.
+    /// The kernel refused it before verification: it does not know a flag of the program.
     pub(super) fn is_unknown_flag(&self) -> bool {
         matches!(self, Self::Kernel { errno: libc::EINVAL, .. })
     }
@@ -49,7 +49,7 @@ impl LoadError {
         let (doing, error) = match error {
             MapError::CreateError { name, io_error } => (format!("create the BPF map {name}"), io_error),
             MapError::SyscallError(error) => (error.call.to_owned(), &error.io_error),
-            MapError::IoError(error) => ("let a BPF map be used".to_owned(), error),
+            MapError::IoError(error) => ("give access to a BPF map".to_owned(), error),
             other => return Self::Object { reason: chain(other) },
         };
         Self::Kernel { doing, errno: error.raw_os_error().unwrap_or(0) }
@@ -75,7 +75,7 @@ impl LoadError {
     }
 }
 
-/// The verifier's last words, which name the instruction and the reason; statistics follow them.
+/// The last lines of the verifier's log that name the instruction and the reason; statistics follow them.
 fn tail(log: &str) -> String {
     let mut lines: Vec<_> = log
         .lines()

@@ -1,4 +1,4 @@
-//! The program's maps of addresses: what this host is addressed by, and what is answered for only while a lease runs.
+//! The program's maps of addresses: those of this host, and those fenced by a lease.
 
 use std::io;
 
@@ -7,34 +7,34 @@ use vrrp_ebpf::map::{LeaseKey, LocalKey};
 use super::pod::{Leased, Local};
 use super::program::Program;
 
-/// MAC and IP addresses of the host that there is room for.
+/// Room for MAC and IP addresses of the host.
 pub(super) const LOCALS_MAX: u32 = 16_384;
 
 impl Program {
-    /// This host is addressed by these from now on, and by `gone` no more.
+    /// Adds the `new` addresses of this host and removes those that are `gone`.
     ///
     /// # Errors
-    /// The kernel's; E2BIG where there are more than there is room for.
+    /// The kernel's; E2BIG if there are too many.
     pub fn set_locals(&mut self, new: &[LocalKey], gone: &[LocalKey]) -> io::Result<()> {
         for key in gone {
-            // Not there where there was no room for it.
+            // Missing if there was no room for it.
             let _ = self.locals.remove(&Local(*key));
         }
         let added = new.iter().map(|key| self.locals.insert(Local(*key), 0, 0).map_err(io::Error::other));
         added.fold(Ok(()), Result::and)
     }
 
-    /// Whoever asks for this address is heard only while the lease of the slot runs.
+    /// Passes ARP requests and neighbour solicitations for this address only while the lease of the slot runs.
     ///
     /// # Errors
-    /// The kernel's; E2BIG where there are more than there is room for.
+    /// The kernel's; E2BIG if there are too many.
     pub fn fence(&mut self, key: LeaseKey, slot: u32) -> io::Result<()> {
         self.leases.insert(Leased(key), slot, 0).map_err(io::Error::other)
     }
 
-    /// Whoever asks for this address is heard.
+    /// Passes ARP requests and neighbour solicitations for this address again.
     pub fn unfence(&mut self, key: LeaseKey) {
-        // Not there where there was no room for it.
+        // Missing if there was no room for it.
         let _ = self.leases.remove(&Leased(key));
     }
 }

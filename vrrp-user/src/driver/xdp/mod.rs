@@ -1,7 +1,7 @@
 //! The BPF program from the daemon's side: loading, attaching, its maps and its ring.
 //!
-//! Enters: interfaces and instance keys. Leaves: [`Maps`](super::maps::Maps), a [`Ring`] of events, and on which
-//! [`Rung`](super::Rung) each interface stands. Absent: decisions, and the adverts of interfaces without a program.
+//! Enters: interfaces and instance keys. Leaves: [`Maps`](super::maps::Maps), a [`Ring`] of events, and the receive
+//! path ([`Rung`](super::Rung)) of each interface. Absent: decisions, and the adverts of interfaces without a program.
 
 pub mod attach;
 pub mod capabilities;

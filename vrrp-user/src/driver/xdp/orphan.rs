@@ -1,8 +1,9 @@
-//! Pins of other daemons that nothing needs any more: those of a network namespace that is gone stay in bpffs, and
-//! no later daemon has their name.
+//! Removal of orphaned pins of other daemons.
 //!
-//! Enters: the folder beside which they are. Leaves: bpffs without them. Absent: those of a daemon that lives, which
-//! has its folder locked, and those with a program on any interface, which may fence.
+//! The pins of a deleted network namespace stay in bpffs, and no later daemon has their name.
+//!
+//! Enters: the daemon's own folder of pins, among its siblings. Leaves: bpffs without orphans. Absent: pins of a living
+//! daemon, which keeps its folder locked, and those with a program on any interface, which may fence.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,10 +17,10 @@ use nix::fcntl::{Flock, FlockArg};
 use super::hook::Hook;
 use super::pin::Pins;
 
-/// `PROC_PID_INIT_INO` of the kernel: from this namespace every process is seen.
+/// `PROC_PID_INIT_INO` of the kernel: this namespace shows every process.
 const ALL_PROCESSES: u64 = 0xefff_fffc;
 
-/// Held for as long as a daemon lives.
+/// Lock held during the life of a daemon.
 #[derive(Debug)]
 pub(super) struct Claim(#[expect(dead_code, reason = "held, never looked at")] Flock<File>);
 
@@ -27,17 +28,17 @@ impl Claim {
     /// # Errors
     /// The folder is gone.
     pub(super) fn on(owner: &Path) -> io::Result<Self> {
-        // Another daemon that looks at it has it for a moment.
+        // Another daemon that examines the folder locks it briefly.
         lock(owner, FlockArg::LockShared).map(Self)
     }
 }
 
 impl Pins {
-    /// Removes what dead daemons have left in bpffs, of any network namespace. Returns of how many.
+    /// Removes the pins of dead daemons from bpffs, of any network namespace. Returns the number of those daemons.
     pub fn remove_orphans(&self) -> usize {
         let Some(all) = self.owner().parent() else { return 0 };
         let folders = fs::read_dir(all).into_iter().flatten().flatten().map(|entry| entry.path());
-        // Looked for where something depends on it, and once.
+        // Read only if needed, and once.
         let mut namespaces = None;
         let mut is_gone = |inode| {
             let alive = namespaces.get_or_insert_with(|| namespaces_alive(Path::new("/proc")).ok());
@@ -47,13 +48,13 @@ impl Pins {
     }
 }
 
-/// What cannot be looked at, or removed, stays.
+/// Pins that cannot be examined or removed stay.
 fn remove(owner: &Path, is_gone: &mut impl FnMut(u64) -> bool) -> io::Result<bool> {
     let _lock = lock(owner, FlockArg::LockExclusiveNonblock)?;
     let pins = Pins::of(owner.to_owned());
     let links = pins.links().map_err(io::Error::other)?;
     let is_needless = match links.as_slice() {
-        // Nothing tells but the namespace.
+        // Without links, only the namespace decides.
         [] => namespace(owner).is_some_and(is_gone),
         links => links.iter().all(|(_, pin)| Hook::open(pin).is_ok_and(|hook| !hook.is_attached())),
     };
@@ -67,16 +68,16 @@ fn lock(folder: &Path, how: FlockArg) -> io::Result<Flock<File>> {
     Flock::lock(File::open(folder)?, how).map_err(|(_, errno)| errno.into())
 }
 
-/// The network namespace that a folder's name begins with.
+/// The network namespace at the start of a folder's name.
 fn namespace(owner: &Path) -> Option<u64> {
     let name = owner.file_name()?.to_str()?;
     name.split_once('+')?.0.parse().ok()
 }
 
-/// Those that a process is in, or that are mounted by a name where a process sees it.
+/// Namespaces used by a process, or mounted under a name in the mount namespace of a process.
 ///
 /// # Errors
-/// Not all processes can be looked at from here: others may be in any namespace.
+/// Not all processes are visible here: the others may be in any namespace.
 fn namespaces_alive(proc: &Path) -> io::Result<BTreeSet<u64>> {
     if fs::metadata(proc.join("self/ns/pid"))?.ino() != ALL_PROCESSES {
         return Err(Errno::EPERM.into());
@@ -97,7 +98,7 @@ fn namespaces_alive(proc: &Path) -> io::Result<BTreeSet<u64>> {
     Ok(alive)
 }
 
-/// `None` of a process that has ended, of which the kernel tells nothing more.
+/// `None` for a process that has ended.
 fn unless_ended<T>(told: io::Result<T>) -> io::Result<Option<T>> {
     match told {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::EINVAL)) => {
@@ -107,7 +108,7 @@ fn unless_ended<T>(told: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// The fourth word of a line is what of a file system is mounted: `net:[4026532177]` for a namespace.
+/// The fourth word of a line is the root of the mount: `net:[4026532177]` for a namespace.
 fn mounted(mountinfo: &str) -> impl Iterator<Item = u64> {
     mountinfo.lines().filter_map(|line| {
         let root = line.split(' ').nth(3)?;

@@ -1,9 +1,9 @@
-//! What outlives the daemon: its links and maps under names in bpffs. The program goes on when the daemon is killed,
-//! and with it the fence.
+//! Pins in bpffs: links and maps that outlive the daemon. If the daemon is killed, the program keeps running, and with
+//! it the fence.
 //!
-//! Enters: the runtime directory, of which there is one per daemon. Leaves: a folder of pins,
-//! `/sys/fs/bpf/vrrpx/OWNER/vLAYOUT`, that no other daemon and no other network namespace has. Absent: the question
-//! whether whoever made earlier pins still lives; the lock of the runtime directory answers that.
+//! Enters: the runtime directory, one per daemon. Leaves: a folder of pins, `/sys/fs/bpf/vrrpx/OWNER/vLAYOUT`, shared
+//! with no other daemon and no other network namespace. Absent: whether the daemon that made earlier pins is alive; the
+//! lock of the runtime directory decides that.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -31,34 +31,34 @@ const LINK: &str = "link-";
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_LINK_DETACH: libc::c_int = 34;
 
-/// Why nothing is pinned: the fence falls with the daemon then.
+/// Why nothing is pinned: then the fence ends with the daemon.
 #[derive(Debug, Error)]
 pub enum PinError {
-    #[error("{BPFFS} is no bpffs, and none can be mounted there: {0}")]
+    #[error("{BPFFS} is not a bpffs, and mounting one there failed: {0}")]
     Mount(#[source] Errno),
     #[error(
-        "{BPFFS} is no bpffs of the host: one that is mounted in this mount namespace ends with its processes (in a \
+        "{BPFFS} is not a bpffs of the host: one mounted in this mount namespace ends with its processes (in a \
          container, mount the host's: docker run --volume {BPFFS}:{BPFFS})"
     )]
     Private,
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
-    #[error("{}: the kernel does not pin it: {reason}", .path.display())]
+    #[error("{}: the kernel refuses to pin it: {reason}", .path.display())]
     Refused { path: PathBuf, reason: String },
 }
 
-/// The folder of one daemon.
+/// The pin folder of one daemon.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pins {
-    /// Of all layouts.
+    /// Contains the folders of all layouts.
     owner: PathBuf,
 }
 
 impl Pins {
-    /// Mounts bpffs where it is not; touches nothing else yet.
+    /// Mounts bpffs if missing; changes nothing else.
     ///
     /// # Errors
-    /// There is no bpffs, and none can be had: in an unprivileged container, for example.
+    /// bpffs is not available, for example in an unprivileged container.
     pub fn open(runtime_dir: &Path) -> Result<Self, PinError> {
         provide_bpffs()?;
         let namespace = Path::new("/proc/thread-self/ns/net");
@@ -67,7 +67,7 @@ impl Pins {
         Ok(Self { owner: Path::new(BPFFS).join(FOLDER).join(format!("{inode}{}", name(&absolute))) })
     }
 
-    /// Of another daemon.
+    /// The folder of another daemon.
     pub(super) fn of(owner: PathBuf) -> Self {
         Self { owner }
     }
@@ -76,12 +76,12 @@ impl Pins {
         &self.owner
     }
 
-    /// Where pins of this build's layout are.
+    /// The folder for pins of this build's layout.
     pub fn folder(&self) -> PathBuf {
         self.owner.join(format!("v{LAYOUT_VERSION}"))
     }
 
-    /// Detaches and removes whatever is pinned, of any layout. Returns how many links were there.
+    /// Detaches and removes all pins, of any layout. Returns the number of links among them.
     ///
     /// # Errors
     /// Something could not be removed.
@@ -124,7 +124,7 @@ impl Pins {
         map.pin(&path).map_err(refused(path))
     }
 
-    /// Pins the link of an interface. Its descriptor is not needed any more.
+    /// Pins the link of an interface, whose descriptor is no longer needed.
     pub(super) fn pin_link(
         &self,
         ifindex: u32,
@@ -144,11 +144,11 @@ impl Pins {
     }
 }
 
-/// Detaches a pinned link at once and removes the pin. The kernel alone would take its time to detach what nobody holds
-/// any more, and keep the XDP hook busy until then.
+/// Detaches a pinned link at once and removes the pin. Otherwise the kernel detaches an unreferenced link only after a
+/// while, and the XDP hook stays busy until then.
 pub(super) fn release(path: &Path) -> Result<(), PinError> {
     let link = open(path).map_err(failed(path))?;
-    // ENOLINK: its interface is gone, and it with it.
+    // ENOLINK: its interface is gone, and the attachment with it.
     match detach(&link) {
         Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => return Err(failed(path)(error)),
         _ => {}
@@ -156,10 +156,10 @@ pub(super) fn release(path: &Path) -> Result<(), PinError> {
     fs::remove_file(path).map_err(failed(path))
 }
 
-/// Has a bpffs that outlives this process: one that is mounted in the mount namespace of the host.
+/// Provides a bpffs that outlives this process: one mounted in the mount namespace of the host.
 ///
 /// # Errors
-/// None is there, and none can be had.
+/// There is none and none can be mounted.
 pub(super) fn provide_bpffs() -> Result<(), PinError> {
     let mounted = || statfs(BPFFS).is_ok_and(|it| it.filesystem_type() == BPF_FS_MAGIC);
     if mounted() {
@@ -168,7 +168,7 @@ pub(super) fn provide_bpffs() -> Result<(), PinError> {
     if !shares_mounts_with_the_host() {
         return Err(PinError::Private);
     }
-    // Two daemons that mounted it both would hide the first one's pins from it.
+    // If two daemons mounted it, the second mount would hide the first one's pins.
     let directory = File::open(BPFFS).map_err(failed(Path::new(BPFFS)))?;
     let _lock =
         Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| PinError::Mount(errno))?;
@@ -179,15 +179,15 @@ pub(super) fn provide_bpffs() -> Result<(), PinError> {
     mount(Some("bpf"), BPFFS, Some("bpf"), flags, Some("mode=0700")).map_err(PinError::Mount)
 }
 
-/// Whether the bpffs here is another one than the host's, as after `ip netns exec` and a mount by hand. In a container the
-/// host's cannot be seen: what is mounted there counts as the host's, for the daemon mounts none there itself.
+/// Whether the bpffs here is not the host's, as after `ip netns exec` and a mount by hand. A container cannot see the
+/// host's: a bpffs mounted there counts as the host's, as the daemon itself does not mount one there.
 fn is_private() -> bool {
     let Ok(here) = fs::metadata(BPFFS).map(|it| it.dev()) else { return false };
     of_the_host(|process| fs::read_to_string(process.join("mountinfo")).ok())
         .is_some_and(|mounts| !has_bpffs(&mounts, here))
 }
 
-/// Whether a mountinfo (proc(5)) names a bpffs with this device number.
+/// Whether a mountinfo (proc(5)) contains a bpffs with this device number.
 fn has_bpffs(mounts: &str, device: u64) -> bool {
     let device = format!("{}:{}", libc::major(device), libc::minor(device));
     mounts.lines().any(|line| {
@@ -196,27 +196,27 @@ fn has_bpffs(mounts: &str, device: u64) -> bool {
     })
 }
 
-/// Where no process of the host can be asked, a mount is tried.
+/// True if no process of the host can be read; then a mount is tried.
 fn shares_mounts_with_the_host() -> bool {
     let inode = |process: &Path| fs::metadata(process.join("ns/mnt")).map(|it| it.ino()).ok();
     let host = of_the_host(inode);
     sees_the_host() && (host.is_none() || host == inode(Path::new("/proc/thread-self")))
 }
 
-/// What the first process of the host tells, or else the kernel's first thread, which may be asked with fewer
-/// capabilities and is in the same mount namespace. Nothing in a container.
+/// Reads a property from the host's first process, or else from the kernel's first thread, which requires fewer
+/// capabilities and is in the same mount namespace. `None` in a container.
 fn of_the_host<T>(ask: impl Fn(&Path) -> Option<T>) -> Option<T> {
     ["/proc/1", "/proc/2"].iter().filter(|_| sees_the_host()).find_map(|process| ask(Path::new(process)))
 }
 
-/// Whether process 1 is that of the host.
+/// Whether process 1 is the host's.
 fn sees_the_host() -> bool {
-    /// Inode of the first namespace of processes (`PROC_PID_INIT_INO`, Linux 3.8).
+    /// Inode of the initial PID namespace (`PROC_PID_INIT_INO`, Linux 3.8).
     const HOST: u64 = 0xefff_fffc;
     fs::metadata("/proc/thread-self/ns/pid").is_ok_and(|it| it.ino() == HOST)
 }
 
-/// A path as one name: bpffs takes no dots, and `/` parts folders.
+/// Encodes a path as one name: bpffs allows no dots, and `/` separates folders.
 fn name(path: &Path) -> String {
     let mut name = String::new();
     for &byte in path.as_os_str().as_bytes() {
@@ -239,7 +239,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, PinError> {
     }
 }
 
-/// The object that is pinned there.
+/// Opens the pinned object.
 pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     object(&CString::new(path.as_os_str().as_bytes())?)
 }
@@ -253,11 +253,11 @@ fn object(path: &CString) -> io::Result<OwnedFd> {
     }
     let attributes = Attributes { path: path.as_ptr().addr() as u64, fd: 0, flags: 0 };
     let fd = bpf(BPF_OBJ_GET, &attributes)?;
-    // SAFETY: a fresh descriptor that nobody else owns.
+    // SAFETY: fresh from the kernel, with no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Linux 5.9; the link stays and is attached to nothing.
+/// Needs Linux 5.9; the link remains without an interface.
 fn detach(link: &OwnedFd) -> io::Result<()> {
     #[repr(C)]
     struct Attributes {
@@ -266,9 +266,9 @@ fn detach(link: &OwnedFd) -> io::Result<()> {
     bpf(BPF_LINK_DETACH, &Attributes { link: link.as_raw_fd() }).map(drop)
 }
 
-/// bpf(2) with the leading attributes of a command; the kernel takes those behind for 0.
+/// bpf(2) with the leading attributes of a command; the kernel takes the others as 0.
 pub(super) fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<RawFd> {
-    // SAFETY: the attributes, and what they point to, live through the call, and the kernel is told their size.
+    // SAFETY: the attributes, and what they point to, live through the call, and the kernel receives their size.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>()) };
     let result = Errno::result(result)?;

@@ -1,5 +1,7 @@
-//! Layouts of the maps for aya, which asks for a marker on the types of keys and values: ours live in a crate that does
-//! not know aya.
+//! Wrappers of the map layouts for aya.
+//!
+//! aya requires a marker trait on the types of keys and values; our layouts live in a crate that does not depend on
+//! aya.
 
 use aya::Pod;
 use vrrp_ebpf::map::{Counters, InstanceKey, LeaseKey, LocalKey, Permit, PermitKey, Shortcut, Stranger};

@@ -1,8 +1,7 @@
 //! The loaded program with its maps and links.
 //!
 //! Enters: instances, the peers and addresses of each, and interfaces. Leaves: entries of the maps, attachments and
-//! pins. Absent: what the daemon reads of the maps, see [`Maps`], and on which rung an interface can stand, see
-//! [`super::attach`].
+//! pins. Absent: reading of the maps, see [`Maps`], and the choice of a receive path, see [`super::attach`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -41,20 +40,20 @@ use crate::driver::netlink::filter::{self, Filter, Name};
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::ownership;
 
-/// The object as bpf-linker left it; empty where the build lacked its tools.
+/// The object from bpf-linker; empty if its tools were missing at build time.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf"));
 
-/// Leased addresses per slot that there is room for, and in all at least.
+/// Room for leased addresses: per slot, and at least in all.
 const LEASES_PER_SLOT: u32 = 32;
 const LEASES_MIN: u32 = 16_384;
 
-/// Peers per slot that only are heard, on average.
+/// Allowed peers per slot, on average.
 const PERMITS_PER_SLOT: u32 = 32;
 
-/// Interfaces with virtual MAC addresses per slot; mostly one.
+/// Interfaces with virtual MAC addresses per slot; usually one.
 const REPORTERS_PER_SLOT: u32 = 4;
 
-/// The loaded object with its maps and links; everything is detached, unpinned and unloaded when it is dropped.
+/// The loaded object with its maps and links. On drop everything is detached, unpinned and unloaded.
 pub struct Program {
     pub(super) ebpf: Ebpf,
     pub(super) entries: Entries,
@@ -64,10 +63,10 @@ pub struct Program {
     pub(super) leases: BpfHashMap<MapData, Leased, u32>,
     pub(super) locals: BpfHashMap<MapData, Local, u32>,
     maps: Arc<Maps>,
-    /// All maps by name, to be pinned.
+    /// All maps by name, for pinning.
     all: Vec<(String, MapData)>,
     pins: Option<Pins>,
-    /// Whose its filters are.
+    /// Owner of its filters.
     owner: Name,
     keeps_pins: bool,
     claim: Option<Claim>,
@@ -81,7 +80,7 @@ impl Program {
     /// Loads the program with maps for `slots` instances.
     ///
     /// # Errors
-    /// See [`LoadError`]; the caller may go on with sockets.
+    /// See [`LoadError`]; the caller may continue with sockets.
     pub fn load(slots: u32) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
@@ -95,7 +94,7 @@ impl Program {
             return Err(LoadError::Capability { missing });
         }
         let mut ebpf = EbpfLoader::new()
-            // The program relocates nothing against kernel types; parsing them would take longer than all else.
+            // The program has no relocations against kernel types; parsing them would take longer than everything else.
             .btf(None)
             .map_max_entries("KEYS", slots.saturating_mul(2))
             .map_max_entries("SLOTS", slots)
@@ -147,7 +146,7 @@ impl Program {
         })
     }
 
-    /// It is the program of the daemon with this runtime directory. To be said before it is attached.
+    /// Assigns the program to the daemon with this runtime directory. Must be called before attaching.
     pub fn belong_to(&mut self, runtime_dir: &Path) {
         self.owner = Name::of(runtime_dir);
         self.keeps_pins = pin::provide_bpffs().is_ok();
@@ -158,20 +157,20 @@ impl Program {
         Arc::clone(&self.maps)
     }
 
-    /// The event ring; there is one, for one reader.
+    /// The event ring; only one reader can take it.
     ///
     /// # Errors
-    /// It was taken before, or could not be mapped.
+    /// It was already taken, or could not be mapped.
     pub fn ring(&mut self) -> Result<Ring, LoadError> {
         let map = take(&mut self.ebpf, "EVENTS")?;
         RingBuf::try_from(map).map(Ring::new).map_err(|error| LoadError::from_map(&error))
     }
 
-    /// Attaches the program to an interface, on the best rung that `mode` allows. An attachment that the interface
-    /// had before is given up first.
+    /// Attaches the program to an interface, on the best receive path that `mode` allows. Removes an earlier attachment
+    /// of the interface first.
     ///
     /// # Errors
-    /// No rung was left.
+    /// No receive path is left.
     pub fn attach(&mut self, ifindex: u32, interface: &str, mode: Mode) -> Result<Attached, AttachError> {
         self.detach(ifindex);
         let ground = self.ground(ifindex);
@@ -182,7 +181,7 @@ impl Program {
                 entries.get(attach::entry(rung)).map_err(|error| Obstacle::NotLoaded(error.to_string()))?;
             let mut fresh = || Link::attach(ebpf, loaded.name, ifindex, interface, rung, owner);
             taken = Some(match pins {
-                // Refused, it has ended; another serves for as long as the daemon lives.
+                // A refused pin ends the link; a new one serves as long as the daemon lives.
                 Some(pins) => fresh()?.pin(ifindex, pins).or_else(|_| fresh())?,
                 None => fresh()?,
             });
@@ -201,7 +200,7 @@ impl Program {
                 let loopback = card.loopback.then(|| "loopback".to_owned());
                 Ground { kind: card.kind.or(loopback), strips_tags: card.strips_tags, keeps_pins }
             }
-            // Of one that is gone nothing is known, and nothing can be attached to it.
+            // A missing interface has no properties, and nothing can be attached to it.
             Err(_) => Ground { kind: None, strips_tags: true, keeps_pins },
         }
     }
@@ -209,18 +208,18 @@ impl Program {
     pub fn detach(&mut self, ifindex: u32) {
         match self.links.remove(&ifindex) {
             Some(Link::Pinned(path)) => {
-                // It is gone where its pin is.
+                // Fails if its pin is gone, and the link with it.
                 let _ = pin::release(&path);
             }
             Some(Link::Filter(filter)) => {
-                // It is gone where its interface is.
+                // Fails if its interface is gone, and the filter with it.
                 let _ = RouteSocket::open().and_then(|mut socket| filter::remove(&mut socket, filter));
             }
             Some(Link::Xdp(_) | Link::Tcx(_)) | None => {}
         }
     }
 
-    /// To see whether it is attached still; `None` where it would not outlive the daemon.
+    /// Handle to check that it is still attached; `None` if it does not outlive the daemon.
     pub fn hook(&self, ifindex: u32) -> Option<Hook> {
         match self.links.get(&ifindex)? {
             Link::Pinned(path) => Hook::open(path).ok(),
@@ -229,13 +228,13 @@ impl Program {
         }
     }
 
-    /// Pins the maps now, and links as they are made. There must be no pins yet; see [`Pins::clear`].
+    /// Pins the maps now, and links when attached. No pins may exist yet; see [`Pins::clear`].
     ///
     /// # Errors
-    /// Some map could not be pinned, and nothing is.
+    /// A map could not be pinned; nothing is pinned then.
     pub fn pin(&mut self, pins: Pins) -> Result<(), PinError> {
         if let Err(error) = self.all.iter().try_for_each(|(name, map)| pins.pin_map(name, map)) {
-            // What was refused is what is to be told.
+            // The refusal is the error to report.
             let _ = pins.clear();
             return Err(error);
         }
@@ -244,9 +243,10 @@ impl Program {
         Ok(())
     }
 
-    /// Follows the program of another daemon that has left: takes over its XDP links of `wanted` interfaces in one step
-    /// each where `mode` asks for XDP first, detaches it from all others, and pins what it had pinned. Returns the
-    /// interfaces whose hook it has taken over, with their paths, and what could not be removed or pinned.
+    /// Replaces the program of another daemon that has handed over. If `mode` puts XDP first, takes over its XDP links
+    /// of `wanted` interfaces in one step each. Detaches its program from all others, and pins again what it had
+    /// pinned. Returns the interfaces whose hook it has taken over, with their paths, and the first failure to remove
+    /// or pin something.
     pub fn follow(
         &mut self,
         pins: Pins,
@@ -267,7 +267,7 @@ impl Program {
     ) -> Result<(), PinError> {
         for (ifindex, path) in pins.links()?.into_iter().filter(|(ifindex, _)| wanted(*ifindex)) {
             let Some(rung) = self.ground(ifindex).xdp_first(mode) else { continue };
-            // One at tcx stands beside ours, and goes with the rest.
+            // A tcx link runs beside ours, and is removed with the rest.
             let Ok(Ok(link)) = PinnedLink::from_pin(&path).map(|it| XdpLink::try_from(FdLink::from(it)))
             else {
                 continue;
@@ -296,12 +296,12 @@ impl Program {
         outcome
     }
 
-    /// Whether it stays on the interface when the daemon is killed.
+    /// Whether it stays attached to the interface when the daemon is killed.
     pub fn outlives(&self, ifindex: u32) -> bool {
         self.links.get(&ifindex).is_some_and(Link::outlives)
     }
 
-    /// Its filters of tc, which stay until they are removed.
+    /// Its tc filters, which stay until they are removed.
     pub fn filters(&self) -> Vec<Filter> {
         let filters = self.links.values().filter_map(|link| match link {
             Link::Filter(filter) => Some(*filter),
@@ -312,12 +312,12 @@ impl Program {
         all
     }
 
-    /// Whether links can be pinned where they outlive every process of the daemon.
+    /// Whether pinned links outlive every process of the daemon.
     pub fn keeps_pins(&self) -> bool {
         self.keeps_pins
     }
 
-    /// Everything that is pinned, and the folders after it.
+    /// All pins, followed by their folders.
     pub fn pinned(&self) -> Vec<PathBuf> {
         let Some(pins) = &self.pins else { return Vec::new() };
         let links = self.links.values().filter_map(|link| match link {
@@ -330,34 +330,34 @@ impl Program {
         all.into_iter().chain(maps).chain(pins.folder().ancestors().take(2).map(PathBuf::from)).collect()
     }
 
-    /// Where it is pinned.
+    /// Its pins, if any.
     pub fn pins(&self) -> Option<&Pins> {
         self.pins.as_ref()
     }
 
-    /// Lets adverts of `key` be judged by the form in `slot`, which must be written already.
+    /// Assigns adverts of `key` to `slot`, whose rules must already be written.
     ///
     /// # Errors
-    /// The kernel's; ENOSPC or E2BIG where more instances are inserted than were announced to [`Self::load`].
+    /// The kernel's; ENOSPC or E2BIG if there are more instances than [`Self::load`] made room for.
     pub fn insert(&mut self, key: InstanceKey, slot: u32) -> io::Result<()> {
         self.keys.insert(Key(key), slot, 0).map_err(io::Error::other)?;
         let place = key.shortcut();
         let found = self.shortcuts.get(&place, 0).map_err(io::Error::other)?.0;
         if found == Shortcut::VACANT || found.key == key.bits() {
-            // The program must not meet the new key with the old slot.
+            // The program must never see the new key with the old slot.
             self.set_shortcut(place, Shortcut { slot, ..Shortcut::VACANT })?;
             self.set_shortcut(place, Shortcut { key: key.bits(), slot, reserved: 0 })?;
         }
         Ok(())
     }
 
-    /// Knows these senders, and `gone` no more.
+    /// Adds these allowed senders, and removes those that are `gone`.
     ///
     /// # Errors
-    /// The kernel's; E2BIG where there are more than there is room for.
+    /// The kernel's; E2BIG if there are too many.
     pub fn set_permits(&mut self, known: &[(PermitKey, Permit)], gone: &[PermitKey]) -> io::Result<()> {
         for key in gone {
-            // Not there where there was no room for it.
+            // Missing if there was no room for it.
             let _ = self.permits.remove(&Sender(*key));
         }
         for (key, permit) in known {
@@ -366,10 +366,10 @@ impl Program {
         Ok(())
     }
 
-    /// Adverts of `key` are those of an unknown VRID again.
+    /// Removes an instance: adverts of `key` count as unknown VRID again.
     ///
     /// # Errors
-    /// The kernel's; ENOENT where it was not inserted.
+    /// The kernel's; ENOENT if it was not inserted.
     pub fn remove(&mut self, key: InstanceKey) -> io::Result<()> {
         let place = key.shortcut();
         if self.shortcuts.get(&place, 0).map_err(io::Error::other)?.0.key == key.bits() {
@@ -382,11 +382,11 @@ impl Program {
         self.shortcuts.set(place, Place(shortcut), 0).map_err(io::Error::other)
     }
 
-    /// Passes what the program logs on to the `log` crate's logger, in a build with `bpf-log`, for as long as the
-    /// future is polled.
+    /// Passes the program's log to the `log` crate's logger, in a build with `bpf-log`, as long as the future is
+    /// polled.
     ///
     /// # Errors
-    /// The program was built without the feature, or its ring cannot be waited for.
+    /// The program was built without the feature, or its ring cannot be polled.
     #[cfg(feature = "bpf-log")]
     pub fn log(&mut self) -> Result<impl Future<Output = ()> + use<>, LoadError> {
         let unusable = |error: String| LoadError::Object { reason: format!("no log: {error}") };
@@ -409,7 +409,7 @@ impl Drop for Program {
         if !ownership::is_ours() {
             return;
         }
-        // The next daemon clears what is left.
+        // The next daemon removes leftovers.
         if let Some(pins) = self.pins.take() {
             let _ = pins.clear();
         }
@@ -418,7 +418,7 @@ impl Drop for Program {
     }
 }
 
-/// Removes the filters of a daemon with this runtime directory that killed ones have left. Returns how many there were.
+/// Removes the filters left by killed daemons with this runtime directory. Returns their number.
 ///
 /// # Errors
 /// Netlink's.
@@ -441,14 +441,14 @@ impl fmt::Debug for Program {
     }
 }
 
-/// Room for two events per slot, within 256 KiB and 8 MiB; the kernel wants a power of two.
+/// Room for two events per slot, within 256 KiB and 8 MiB; the kernel requires a power of two.
 fn ring_bytes(slots: u32) -> u32 {
     const EVENT: u32 = 1528;
     const _: () = assert!(EVENT as usize == size_of::<Event>() + 8);
     slots.saturating_mul(2 * EVENT).next_power_of_two().clamp(256 << 10, 8 << 20)
 }
 
-/// A second descriptor of each map; bpffs takes no name with a dot, which are those of the compiler.
+/// A second descriptor of each map. Skips names with a dot: they are the compiler's, and bpffs does not allow them.
 fn every_map(ebpf: &Ebpf) -> Result<Vec<(String, MapData)>, LoadError> {
     let mut all = Vec::new();
     for (name, map) in ebpf.maps().filter(|(name, _)| !name.contains('.')) {
@@ -461,14 +461,14 @@ fn every_map(ebpf: &Ebpf) -> Result<Vec<(String, MapData)>, LoadError> {
 
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
     ebpf.take_map(name)
-        .ok_or_else(|| LoadError::Object { reason: format!("there is no map {name}, or it is taken") })
+        .ok_or_else(|| LoadError::Object { reason: format!("map {name} is missing or already taken") })
 }
 
 /// Maps the arrays into this process.
 fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
     let counters = take(ebpf, "COUNTERS")?;
     let Map::PerCpuArray(data) = &counters else {
-        return Err(LoadError::Object { reason: "COUNTERS is no array".to_owned() });
+        return Err(LoadError::Object { reason: "COUNTERS is not an array".to_owned() });
     };
     let zeroed = Map::PerCpuArray(second(data)?);
     let [counters, zeroed] = [counters, zeroed].map(PerCpuArray::try_from);
@@ -493,6 +493,6 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
 fn array(ebpf: &mut Ebpf, name: &str) -> Result<MapData, LoadError> {
     match take(ebpf, name)? {
         Map::Array(data) => Ok(data),
-        _ => Err(LoadError::Object { reason: format!("{name} is no array") }),
+        _ => Err(LoadError::Object { reason: format!("{name} is not an array") }),
     }
 }

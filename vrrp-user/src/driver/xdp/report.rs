@@ -1,4 +1,4 @@
-//! The program on interfaces with virtual MAC addresses, which sends reports of group membership from the parent's.
+//! The program on interfaces with virtual MAC addresses, which sends group membership reports from the parent's MAC.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use super::program::Program;
 
 const NAME: &str = "vrrp_report";
 
-/// Detaches when dropped.
+/// Detaches on drop.
 #[derive(Debug)]
 pub(super) struct Reporter {
     mac: [u8; 6],
@@ -18,10 +18,10 @@ pub(super) struct Reporter {
 }
 
 impl Program {
-    /// Reports that leave `interface` have the MAC address `mac` from now on.
+    /// Sets the source MAC address of reports that leave `interface` to `mac`.
     ///
     /// # Errors
-    /// The kernel's; ENOENT where it has neither tcx nor filters of tc.
+    /// The kernel's; ENOENT if it has neither tcx nor tc filters.
     pub fn report_as(&mut self, ifindex: u32, interface: &str, mac: [u8; 6]) -> io::Result<()> {
         if self.reporters.get(&ifindex).is_some_and(|reporter| reporter.mac == mac) {
             return Ok(());
@@ -35,13 +35,13 @@ impl Program {
         Ok(())
     }
 
-    /// Gives up every interface that `is_kept` does not name.
+    /// Detaches from every interface that `is_kept` rejects.
     pub fn retain_reporters(&mut self, is_kept: impl Fn(u32) -> bool) {
         let Self { reporters, macs, .. } = self;
         reporters.retain(|ifindex, _| {
             let kept = is_kept(*ifindex);
             if !kept {
-                // Nobody asks for it any more.
+                // The program no longer reads the entry.
                 let _ = macs.remove(ifindex);
             }
             kept
@@ -56,7 +56,7 @@ impl Program {
         }
         let order = TcAttachOptions::TcxOrder(LinkOrder::last());
         let id = match program.attach_with_options(interface, TcAttachType::Egress, order) {
-            // Before 6.6; it goes with the interface, which is ours.
+            // Before Linux 6.6. The clsact is removed with the interface, which is ours.
             Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EINVAL) => {
                 match tc::qdisc_add_clsact(interface) {
                     Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}

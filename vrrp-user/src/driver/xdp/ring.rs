@@ -1,4 +1,4 @@
-//! The wake-up: valid adverts that are not the watched one.
+//! The ring of events: valid adverts that differ from the watched one.
 
 use std::fmt;
 use std::mem::{align_of, size_of};
@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use aya::maps::{MapData, RingBuf};
 use vrrp_ebpf::map::Event;
 
-/// The daemon's end of `EVENTS`. Readable for epoll while entries wait.
+/// The daemon's end of `EVENTS`. Readable for epoll while it holds entries.
 pub struct Ring {
     entries: RingBuf<MapData>,
 }
@@ -17,8 +17,8 @@ impl Ring {
         Self { entries }
     }
 
-    /// Hands over at most `max` waiting events in order, each in place, and returns how many. Neither allocates nor
-    /// blocks, and makes no system call.
+    /// Passes at most `max` queued events to `each`, in order and in place, and returns their number. Neither allocates
+    /// nor blocks, and makes no system call.
     pub fn drain(&mut self, max: usize, mut each: impl FnMut(&Event)) -> usize {
         let mut drained = 0;
         while drained < max
@@ -33,7 +33,7 @@ impl Ring {
     }
 }
 
-/// An entry as what the program wrote; `None` for one of another size, which it never writes.
+/// An entry as the event that the program wrote; `None` for another size, which it never writes.
 fn view(entry: &[u8]) -> Option<&Event> {
     let event = entry.as_ptr().cast::<Event>();
     if entry.len() != size_of::<Event>() || !event.addr().is_multiple_of(align_of::<Event>()) {

@@ -1,4 +1,4 @@
-//! Runs of the program on single frames, and what verifying it has cost: for tests and benches.
+//! Test runs of the program on single frames, and its verification cost: for tests and benches.
 //!
 //! Enters: a frame. Leaves: the verdict and the time of a run. Absent: an interface.
 
@@ -11,28 +11,28 @@ use super::entry::{self, Entry};
 use super::load_error::LoadError;
 use super::program::Program;
 
-/// What BPF_PROG_TEST_RUN said.
+/// Result of BPF_PROG_TEST_RUN.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Run {
-    /// The program's return value, in the words of its entry.
+    /// The program's return value, as defined for its hook.
     pub verdict: u32,
     /// Mean time of one run.
     pub duration: Duration,
 }
 
-/// What the verifier did for an entry.
+/// Verification of an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Verification {
-    /// Which program of the object serves it.
+    /// Name of its program in the object.
     pub program: &'static str,
     pub duration: Duration,
-    /// Instructions that it went through (Linux 5.16).
+    /// Instructions processed by the verifier (Linux 5.16).
     pub instructions: Option<u32>,
 }
 
 impl Program {
-    /// Runs an entry `repeat` times on a frame, as seen by the loopback device of this network namespace
-    /// (BPF_PROG_TEST_RUN). The maps change as they would by real frames.
+    /// Runs an entry `repeat` times on a frame, as received on the loopback device of this network namespace
+    /// (BPF_PROG_TEST_RUN). The maps change as with real frames.
     ///
     /// # Errors
     /// The kernel's; EINVAL for a frame shorter than an Ethernet header.
@@ -41,7 +41,7 @@ impl Program {
         run(&self.ebpf, entry, loaded.name, frame, repeat)
     }
 
-    /// Runs the empty program of an entry in the same way, to tell what a run costs in itself.
+    /// Runs the empty program of an entry in the same way, to measure the cost of a run itself.
     ///
     /// # Errors
     /// As [`Self::run`], and those of loading it.
@@ -50,7 +50,7 @@ impl Program {
         run(&self.ebpf, entry, entry.empty(), frame, repeat)
     }
 
-    /// What it took to load an entry.
+    /// The cost of loading an entry.
     ///
     /// # Errors
     /// Why the kernel refused it.

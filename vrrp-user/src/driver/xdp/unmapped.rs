@@ -1,4 +1,4 @@
-//! Maps of the program that cannot be mapped: counters of each CPU, and hash maps.
+//! Maps of the program that cannot be mmapped: per-CPU counters and hash maps.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ pub(super) fn second(map: &MapData) -> Result<MapData, LoadError> {
 
 pub(super) struct Unmapped {
     pub(super) counters: PerCpuArray<MapData, Row>,
-    /// The same, to write.
+    /// A second descriptor of the counters, for writing.
     pub(super) zeroed: Mutex<PerCpuArray<MapData, Row>>,
     pub(super) strangers: HashMap<MapData, Key, Other>,
 }
@@ -48,7 +48,7 @@ impl ProgramMaps for Unmapped {
             nr_cpus().ok().and_then(|cpus| PerCpuValues::try_from(vec![Row(Counters::ZERO); cpus]).ok());
         if let Some(zeros) = zeros {
             let mut counters = self.zeroed.lock().unwrap_or_else(PoisonError::into_inner);
-            // A row that is there takes any values.
+            // Setting an existing row cannot fail.
             let _ = counters.set(slot.saturating_add(1), zeros, 0);
         }
     }

@@ -1,4 +1,4 @@
-//! A connection that is accepted is enough.
+//! Connection checks: an accepted connection is a success.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use super::{Failure, Names};
 use crate::config::Endpoint;
 
 /// # Errors
-/// Nobody accepts a connection; of a name, at none of its addresses.
+/// The endpoint accepts no connection; for a name, none of its addresses does.
 pub(super) async fn tcp(endpoint: &Endpoint, names: &Names) -> Result<(), Failure> {
     let addresses = names.addresses(&endpoint.host).await?;
     let attempts = addresses.into_iter().map(|address| Box::pin(connect((address, endpoint.port).into())));
@@ -19,13 +19,13 @@ pub(super) async fn tcp(endpoint: &Endpoint, names: &Names) -> Result<(), Failur
 }
 
 /// # Errors
-/// There is no such socket, or nobody accepts on it.
+/// The socket does not exist, or has no listener.
 pub(super) async fn unix(path: &Path) -> Result<(), Failure> {
     let connected = UnixStream::connect(path).await;
     connected.map(drop).map_err(|error| Failure::of(path.display(), &error))
 }
 
-/// Closed with a reset, so that an attempt leaves no port waiting on this side.
+/// Closed with a reset, so that an attempt leaves no port in TIME_WAIT on this side.
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_zero_linger()?;

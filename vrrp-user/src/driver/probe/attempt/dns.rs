@@ -1,4 +1,4 @@
-//! A DNS server that resolves a name, or the system's servers together.
+//! DNS checks: one server, or the system's servers together, resolve a name.
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
@@ -7,7 +7,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use super::{Failure, cause};
 use crate::config::DnsTarget;
 
-/// A question that may be asked any number of times.
+/// A query that can be repeated.
 #[derive(Clone, Debug)]
 pub struct Dns {
     resolver: TokioResolver,
@@ -29,7 +29,7 @@ impl Dns {
             }
         };
         let resolver = builder.and_then(|mut builder| {
-            // Each attempt asks a server, not what an earlier one has left behind.
+            // Each attempt queries a server, not a cache.
             let options = builder.options_mut();
             options.cache_size = 0;
             options.use_hosts_file = ResolveHosts::Never;

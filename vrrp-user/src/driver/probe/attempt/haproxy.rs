@@ -1,4 +1,4 @@
-//! HAProxy by its stats socket: the process answers and is not stopping; a backend has servers up.
+//! HAProxy checks by its stats socket: the process answers and is not stopping; a backend has servers up.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -6,15 +6,15 @@ use tokio::net::UnixStream;
 use super::Failure;
 use crate::config::HaproxyTarget;
 
-/// Bytes of an answer that are read; `show info` takes some 3 kB.
+/// Most bytes read of an answer; `show info` has some 3 kB.
 const ANSWER: u64 = 1 << 20;
 
 /// # Errors
-/// Nobody answers on the socket, the process is stopping, or too few servers of the backend are up.
+/// No answer on the socket, the process is stopping, or too few servers of the backend are up.
 pub(super) async fn attempt(target: &HaproxyTarget) -> Result<(), Failure> {
     let info = ask(target, "show info").await?;
     if !info.lines().any(|line| line.starts_with("Pid:")) {
-        return Err(failure(target, "not the answer of an HAProxy"));
+        return Err(failure(target, "not an answer of HAProxy"));
     }
     if info.lines().any(|line| line == "Stopping: 1") {
         return Err(failure(target, "it is stopping"));
@@ -44,9 +44,9 @@ async fn ask(target: &HaproxyTarget, command: &str) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Servers of a backend that are up, or are not checked by HAProxy; `None` where there is no such backend.
+/// Number of a backend's servers that are up, or not checked by HAProxy; `None` for an unknown backend.
 ///
-/// The table's columns are named by its first line, which begins with `# pxname,svname,`.
+/// The first line names the columns and begins with `# pxname,svname,`.
 fn servers_up(table: &str, backend: &str) -> Option<u32> {
     let mut lines = table.lines();
     let head: Vec<&str> = lines.next()?.trim_start_matches("# ").split(',').collect();
@@ -62,7 +62,7 @@ fn servers_up(table: &str, backend: &str) -> Option<u32> {
         match (fields.get(server), fields.get(status)) {
             (Some(&"BACKEND"), _) => is_known = true,
             (Some(&"FRONTEND"), _) => {}
-            // `UP 1/2` is a server whose next failure takes it down.
+            // `UP 1/2` is a server that the next failure takes down.
             (Some(_), Some(status)) if status.starts_with("UP") || *status == "no check" => {
                 up = up.saturating_add(1);
             }

@@ -1,4 +1,4 @@
-//! One HTTP request, over TLS where the URL says so.
+//! HTTP checks: one request, over TLS for an `https` URL.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use reqwest::{Client, Method, Response, Url};
 use super::{Failure, Names, cause};
 use crate::config::{BODY, HttpTarget};
 
-/// A request that may be made any number of times.
+/// A request that can be repeated.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
@@ -20,18 +20,18 @@ pub struct Http {
 
 impl Http {
     /// # Errors
-    /// The request cannot be made: its method, a header or the URL is not legal, or TLS is not to be had.
+    /// The request is invalid (method, header or URL), or TLS is not available.
     pub fn new(target: &HttpTarget, names: &Names) -> Result<Self, Failure> {
         let url =
             Url::parse(&target.url).map_err(|error| Failure::new(format_args!("{}: {error}", target.url)))?;
         let method = Method::from_bytes(target.method.as_bytes())
-            .map_err(|_| Failure::new(format_args!("`{}` is not a method of HTTP", target.method)))?;
+            .map_err(|_| Failure::new(format_args!("`{}` is not an HTTP method", target.method)))?;
         let client = client(headers(&target.headers)?, target.verify_tls, names)?;
         Ok(Self { client, url, method, target: target.clone() })
     }
 
     /// # Errors
-    /// No answer, or another one than is wanted.
+    /// No answer, or an unwanted one.
     pub async fn attempt(&self) -> Result<(), Failure> {
         let answer = self.client.request(self.method.clone(), self.url.clone()).send().await;
         let answer = answer.map_err(|error| Failure::of(&self.url, &error))?;
@@ -61,12 +61,12 @@ impl Http {
     }
 }
 
-/// One that connects anew for each request, directly, and follows nothing.
+/// A client that opens a direct connection for each request and follows no redirects.
 ///
 /// # Errors
-/// TLS is not to be had.
+/// TLS is not available.
 pub fn client(headers: HeaderMap, verify_tls: bool, names: &Names) -> Result<Client, Failure> {
-    // The first to name a provider wins; all of them name the same.
+    // The first installed provider stays; all callers install the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .default_headers(headers)
@@ -74,7 +74,7 @@ pub fn client(headers: HeaderMap, verify_tls: bool, names: &Names) -> Result<Cli
         .dns_resolver(names.clone())
         .no_proxy()
         .redirect(Policy::none())
-        // Each attempt shows anew that connections are accepted.
+        // Each attempt shows that the server accepts connections.
         .pool_max_idle_per_host(0)
         .pool_idle_timeout(Duration::ZERO)
         .tls_danger_accept_invalid_certs(!verify_tls)
@@ -86,7 +86,7 @@ fn headers(pairs: &[(std::sync::Arc<str>, std::sync::Arc<str>)]) -> Result<Heade
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) else {
-            return Err(Failure::new(format_args!("`{name}: {value}` is not a header of HTTP")));
+            return Err(Failure::new(format_args!("`{name}: {value}` is not an HTTP header")));
         };
         headers.append(name, value);
     }

@@ -1,8 +1,8 @@
-//! One look at a service over the network or a socket.
+//! Single polls of a service over the network or a socket.
 //!
-//! Enters: what a check looks at. Leaves: nothing where it is well, otherwise a [`Failure`] for people. Absent: how
-//! often, how long at most, and what follows from it: the caller drops an attempt at its time limit. No attempt keeps
-//! a connection, starts a thread or holds more than a bounded answer.
+//! Enters: the target of a check. Leaves: nothing if the service is well, otherwise a [`Failure`] for display. Absent:
+//! interval, time limit and consequences: the caller drops an attempt at its time limit. No attempt keeps a connection,
+//! starts a thread or holds more than a bounded answer.
 
 mod connect;
 mod dns;
@@ -23,7 +23,7 @@ pub use ping::Ping;
 use crate::config::{Endpoint, HaproxyTarget};
 use crate::driver::shortage;
 
-/// A look that may be taken any number of times.
+/// A poll that can be repeated.
 #[derive(Clone, Debug)]
 pub enum Attempt {
     Tcp(Endpoint, Names),
@@ -59,7 +59,7 @@ pub struct Failure {
     is_shortage: bool,
 }
 
-/// Longest text of a failure, in bytes; a service must not fill the status with its answers.
+/// Longest text of a failure, in bytes; a service must not fill the status output with its answers.
 const LONGEST: usize = 200;
 
 impl Failure {
@@ -72,13 +72,13 @@ impl Failure {
         Self { text: text.into(), is_shortage: false }
     }
 
-    /// What failed, and the innermost cause of it.
+    /// The failed operation and the innermost cause.
     pub(in crate::driver) fn of(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
         let is_shortage = shortage::has_shortage(error);
         Self { is_shortage, ..Self::new(format_args!("{what}: {}", cause(error))) }
     }
 
-    /// Where no descriptor can be opened, nothing was found out: not every library tells why it could not.
+    /// If no descriptor can be opened, there is no result: not every library reports the reason for its failure.
     pub(in crate::driver) fn or_shortage(self) -> Self {
         match shortage::of_descriptors() {
             Some(error) if !self.is_shortage => Self::of("no descriptor", &error),
@@ -86,13 +86,13 @@ impl Failure {
         }
     }
 
-    /// Nothing was found out, for want of descriptors or memory.
+    /// No result, for lack of descriptors or memory.
     pub fn is_shortage(&self) -> bool {
         self.is_shortage
     }
 }
 
-/// For libraries that resolve names by ours.
+/// For libraries that resolve names through [`Names`].
 impl Error for Failure {}
 
 impl fmt::Display for Failure {
@@ -101,14 +101,14 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A service's answer must not steer the terminal that shows it.
+/// A service's answer must not control the terminal that shows it.
 fn escaped(letter: char) -> impl Iterator<Item = char> {
     let (plain, code) =
         if letter.is_control() { (None, Some(letter.escape_default())) } else { (Some(letter), None) };
     plain.into_iter().chain(code.into_iter().flatten())
 }
 
-/// The innermost cause of an error, which is what a person needs; libraries wrap it in words of their own.
+/// The innermost cause of an error, the useful part for a reader; libraries wrap it in their own words.
 pub(in crate::driver) fn cause(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,6 +1,6 @@
-//! Addresses of names, by `/etc/hosts` and the servers of `/etc/resolv.conf`.
+//! Name resolution by `/etc/hosts` and the servers of `/etc/resolv.conf`.
 //!
-//! Absent: the C library, whose lookups occupy a thread each for as long as a server is silent.
+//! Absent: the C library, whose lookups block a thread each as long as a server is silent.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::config::Host;
 pub struct Names(Result<Arc<TokioResolver>, Arc<str>>);
 
 impl Names {
-    /// Reads the system's files; where they cannot be read, every lookup fails with that.
+    /// Reads the system's files; if that fails, every lookup fails with the same error.
     pub fn new() -> Self {
         let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
         Self(resolver.map(Arc::new).map_err(|error| cause(&error).into()))
@@ -58,7 +58,7 @@ impl Resolve for Names {
         let names = self.clone();
         let addresses: BoxFuture<'static, _> = Box::pin(async move {
             let found = names.lookup(name.as_str()).await?;
-            // The port of the URL takes the place of 0.
+            // The client replaces port 0 by the port of the URL.
             Ok(Box::new(found.into_iter().map(|address| (address, 0_u16).into())) as Addrs)
         });
         addresses

@@ -1,4 +1,4 @@
-//! ICMP echo, which takes CAP_NET_RAW or a group of `net.ipv4.ping_group_range`.
+//! Ping checks: ICMP echo, which needs CAP_NET_RAW or a group of `net.ipv4.ping_group_range`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use surge_ping::{Client, Config, ICMP, PingIdentifier, PingSequence, SurgeError}
 use super::{Failure, Names};
 use crate::config::Host;
 
-/// Bytes behind the ICMP header, as `ping` sends them.
+/// Bytes after the ICMP header, as many as `ping` sends.
 const PAYLOAD: [u8; 56] = [0; 56];
 
 /// Echo requests to one host.
@@ -17,7 +17,7 @@ const PAYLOAD: [u8; 56] = [0; 56];
 pub struct Ping {
     host: Host,
     names: Names,
-    /// Tells the answers of one check from those of others.
+    /// Distinguishes the replies of this check from those of others.
     identifier: PingIdentifier,
 }
 
@@ -27,10 +27,10 @@ impl Ping {
     }
 
     /// # Errors
-    /// A socket is refused, or the host cannot be reached; of a name, at none of its addresses.
+    /// The socket is refused, or the host is unreachable; for a name, at all of its addresses.
     pub async fn attempt(&self, sequence: u16) -> Result<(), Failure> {
         let addresses = self.names.addresses(&self.host).await?;
-        // All at once: one that is silent leaves no time for the others.
+        // All at once: a silent address would leave no time for the others.
         let attempts = addresses.into_iter().map(|address| Box::pin(self.at(address, sequence)));
         select_ok(attempts).await.map(drop)
     }
@@ -44,7 +44,7 @@ impl Ping {
         let kind = if address.is_ipv4() { ICMP::V4 } else { ICMP::V6 };
         let client = Client::new(&Config::builder().kind(kind).build())?;
         let mut pinger = client.pinger(address, self.identifier).await;
-        // Its own limit is 2 s; the check's counts, at which the caller drops the attempt.
+        // Replaces its own limit of 2 s: the caller drops the attempt at the check's limit.
         pinger.timeout(Duration::MAX);
         pinger.ping(PingSequence(sequence), &PAYLOAD).await.map(drop)
     }

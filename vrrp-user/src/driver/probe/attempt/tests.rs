@@ -25,7 +25,7 @@ async fn tcp_wants_a_connection_at_some_address() {
     let names = Names::new();
     let at = |host: &str| format!("{host}:{port}").parse().unwrap();
     assert_eq!(tcp(&at("127.0.0.1"), &names).await, Ok(()));
-    // It has ::1 too, where nobody listens.
+    // localhost has ::1 too, without a listener.
     assert_eq!(tcp(&at("localhost"), &names).await, Ok(()));
     drop(listener);
     let failure = tcp(&at("127.0.0.1"), &names).await.unwrap_err().to_string();
@@ -78,10 +78,10 @@ fn http_refuses_what_cannot_be_asked() {
     let good = target("http://192.0.2.1/");
     let rows = [
         (HttpTarget { url: "nowhere".into(), ..good.clone() }, "nowhere: relative URL without a base"),
-        (HttpTarget { method: "GET /".into(), ..good.clone() }, "`GET /` is not a method of HTTP"),
+        (HttpTarget { method: "GET /".into(), ..good.clone() }, "`GET /` is not an HTTP method"),
         (
             HttpTarget { headers: vec![("a b".into(), "c".into())], ..good.clone() },
-            "`a b: c` is not a header of HTTP",
+            "`a b: c` is not an HTTP header",
         ),
     ];
     for (target, why) in rows {
@@ -101,7 +101,7 @@ async fn haproxy_wants_a_living_process_and_servers() {
         (info, Some(("app", 2)), Err("1 of 2 servers of `app` are up")),
         (info, Some(("web", 1)), Err("there is no backend `web`")),
         ("Name: HAProxy\nPid: 17\nStopping: 1\n\n", None, Err("it is stopping")),
-        ("220 mail\n", None, Err("not the answer of an HAProxy")),
+        ("220 mail\n", None, Err("not an answer of HAProxy")),
     ];
     for (info, backend, expected) in rows {
         let path = Path::new("haproxy");
@@ -161,7 +161,7 @@ fn target(url: &str) -> HttpTarget {
     }
 }
 
-/// The URL of a server for one request, and what it was asked.
+/// The URL of a server for one request, and the request it received.
 fn answer_once(answer: String) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}/health", listener.local_addr().unwrap());
@@ -173,14 +173,14 @@ fn answer_once(answer: String) -> (String, thread::JoinHandle<String>) {
             stream.read_exact(&mut byte).unwrap();
             request.extend(byte);
         }
-        // The client may have seen enough before it has all.
+        // The client may close early.
         let _ = stream.write_all(answer.as_bytes());
         String::from_utf8(request).unwrap()
     });
     (url, server)
 }
 
-/// A place for a socket.
+/// A path for a socket.
 struct Path(PathBuf);
 
 impl Path {

@@ -1,4 +1,4 @@
-//! Containers, by the Engine API on its socket.
+//! Docker checks: containers, by the Engine API on its socket.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,11 +16,11 @@ use super::super::attempt::Failure;
 use super::{Health, within};
 use crate::config::{Containers, DockerTarget};
 
-/// Events after which a container may be well or not; others, as those of health checks that run, are frequent.
+/// Events that may change the health of a container; others, for example those of running health checks, are frequent.
 const EVENTS: [&str; 8] =
     ["create", "destroy", "die", "health_status", "pause", "rename", "start", "unpause"];
 
-/// Tells how the containers are, for ever. `limit` bounds each request.
+/// Reports the health of the containers, for ever. `limit` bounds each request.
 pub(super) async fn watch(
     target: &DockerTarget,
     every: Duration,
@@ -34,7 +34,7 @@ pub(super) async fn watch(
     }
 }
 
-/// Lasts as long as the engine answers.
+/// Runs as long as the engine answers.
 async fn session(
     target: &DockerTarget,
     every: Duration,
@@ -53,7 +53,7 @@ async fn session(
             event = events.next() => match event {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(Failure::of(&name, &error)),
-                None => return Err(Failure::new(format_args!("{name}: the engine has gone"))),
+                None => return Err(Failure::new(format_args!("{name}: the engine has ended the connection"))),
             },
             _ = due.tick() => {}
         }
@@ -68,11 +68,11 @@ async fn connect(socket: &Path, limit: Duration) -> Result<Docker, Failure> {
     let failure = |error: bollard::errors::Error| Failure::of(socket.display(), &error);
     let engine =
         Docker::connect_with_unix(&socket.to_string_lossy(), limit.as_secs().max(1), API_DEFAULT_VERSION);
-    // Engines of other ages speak other versions.
+    // Older and newer engines speak other versions.
     engine.map_err(failure)?.negotiate_version().await.map_err(failure)
 }
 
-/// How the containers are; an error where the engine does not tell.
+/// The health of the containers; an error if the engine does not report it.
 async fn judge(engine: &Docker, containers: &Containers) -> Result<Health, Failure> {
     let names = match containers {
         Containers::Named(names) => names.iter().map(ToString::to_string).collect(),
@@ -88,7 +88,7 @@ async fn judge(engine: &Docker, containers: &Containers) -> Result<Health, Failu
         let health = match engine.inspect_container(&name, None::<InspectContainerOptions>).await {
             Ok(container) => judge_one(&name, &container),
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
-                Err(Failure::new(format_args!("{name}: there is no such container")))
+                Err(Failure::new(format_args!("{name}: no such container")))
             }
             Err(error) => return Err(Failure::of(&name, &error)),
         };
@@ -99,7 +99,7 @@ async fn judge(engine: &Docker, containers: &Containers) -> Result<Health, Failu
     Ok(Ok(()))
 }
 
-/// Ids of the containers that carry a label, running or not.
+/// Ids of the containers with a label, running or not.
 async fn labelled(engine: &Docker, label: &str) -> Result<Vec<String>, Failure> {
     let filters = Some(HashMap::from([("label".to_owned(), vec![label.to_owned()])]));
     let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
@@ -111,7 +111,7 @@ async fn labelled(engine: &Docker, label: &str) -> Result<Vec<String>, Failure> 
 fn judge_one(name: &str, container: &ContainerInspectResponse) -> Health {
     let name = container.name.as_deref().map_or(name, |name| name.trim_start_matches('/'));
     let failure = |why: &dyn std::fmt::Display| Err(Failure::new(format_args!("{name}: {why}")));
-    let Some(state) = &container.state else { return failure(&"its state is not told") };
+    let Some(state) = &container.state else { return failure(&"its state is not reported") };
     if state.running != Some(true) || state.paused == Some(true) || state.restarting == Some(true) {
         return match state.status {
             Some(status) => failure(&status),

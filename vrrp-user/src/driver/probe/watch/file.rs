@@ -1,7 +1,7 @@
-//! The number in a file, by inotify.
+//! File checks: the number in a file, by inotify.
 //!
-//! The folder is watched, so that the file may be replaced, deleted and made again. A file that is missing, empty or
-//! without a number counts as 0, as with keepalived.
+//! Watches the folder, so that the file may be replaced, deleted and created again. A file that is missing, empty or
+//! without a number counts as 0, as in keepalived.
 
 use std::convert::Infallible;
 use std::fs;
@@ -19,13 +19,13 @@ use super::super::attempt::Failure;
 use super::By;
 use crate::config::{FileError, FileTarget, open_file};
 
-/// Bytes of the file that are read.
+/// Bytes read of the file.
 const LONGEST: u64 = 64;
 
-/// Before a file system is said not to answer.
+/// Time until an unresponsive file system is reported.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Tells the number, for ever: at once, at each change of the folder, and once per interval.
+/// Reports the number, for ever: at once, at each change of the folder, and once per interval.
 pub(super) async fn watch(
     target: &FileTarget,
     every: Duration,
@@ -46,7 +46,7 @@ pub(super) async fn watch(
                 tell(number, By::Inotify);
             }
             match timeout(every, changes.next()).await {
-                // Nothing happened, or something in the folder.
+                // Nothing happened, or a change in the folder.
                 Err(_) | Ok(Some(Ok(_)))
                     if beside(&target.path, |path| folder(path).is_dir()).await.is_ok_and(|it| it) => {}
                 _ => break,
@@ -55,7 +55,8 @@ pub(super) async fn watch(
     }
 }
 
-/// Runs `work` where a file system that does not answer holds nothing else. The last number counts meanwhile.
+/// Runs `work` on another thread, so that an unresponsive file system blocks nothing else. The last number counts
+/// meanwhile.
 async fn beside<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&Path) -> T + Send + 'static,
@@ -76,12 +77,12 @@ fn folder(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
-/// Writes the number that the configuration asks for, before anybody looks.
+/// Writes the configured initial number, before the first poll.
 ///
 /// # Errors
-/// The file is no regular one, or cannot be written.
+/// The file is not a regular one, or cannot be written.
 pub fn prepare(target: &FileTarget) -> io::Result<()> {
-    // A FIFO or a device would hold its reader, and its writer below.
+    // A FIFO or a device would block its reader, and the writer below.
     if let Err(error @ FileError::NotRegular(_)) = open_file(&target.path) {
         return Err(io::Error::other(error));
     }
@@ -112,7 +113,7 @@ fn watched(folder: &Path) -> io::Result<Inotify> {
 }
 
 /// # Errors
-/// The file cannot be opened for want of descriptors or memory, which says nothing of its number.
+/// The file cannot be opened for lack of descriptors or memory, which says nothing about its number.
 fn number(path: &Path) -> Result<i32, Failure> {
     let mut text = String::new();
     let read = open_file(path).and_then(|file| Ok(file.take(LONGEST).read_to_string(&mut text)?));
@@ -123,7 +124,7 @@ fn number(path: &Path) -> Result<i32, Failure> {
     }
 }
 
-/// The number that a text begins with, as strtol reads it.
+/// The number at the start of a text, parsed as strtol does.
 fn parse(text: &str) -> i32 {
     let text = text.trim_start();
     let signed = text.len() - text.trim_start_matches(['+', '-']).len();

@@ -1,8 +1,8 @@
-//! Services that tell of their changes themselves.
+//! Checks of services with change notifications.
 //!
-//! Enters: what a check looks at. Leaves: how the service is, at once, at each of its events, and once per interval
-//! in case an event was lost. Absent: what follows from it. A source of events that is gone counts as a failure of the
-//! service until it is back, as nothing is known of it.
+//! Enters: the target of a check. Leaves: the health of the service, at once, at each of its events, and once per
+//! interval in case an event was lost. Absent: consequences. A lost source of events counts as a failure of the service
+//! until it is back, as nothing is known about the service.
 
 mod docker;
 mod file;
@@ -20,17 +20,17 @@ use tokio::time::timeout;
 use super::attempt::Failure;
 use crate::config::{DockerTarget, FileTarget, ProcessTarget};
 
-/// A service that tells.
+/// A service with change notifications.
 #[derive(Clone, Debug)]
 pub enum Watch {
     Docker(DockerTarget),
-    /// A unit.
+    /// A systemd unit.
     Systemd(Arc<str>),
     Process(ProcessTarget),
     File(FileTarget),
 }
 
-/// What is told, and how it was noticed.
+/// The news, and how it was noticed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum News {
     Health(Health, By),
@@ -40,15 +40,15 @@ pub enum News {
 /// How a change is noticed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum By {
-    /// Once per interval.
+    /// Polling, once per interval.
     Looks,
-    /// The end of a process, by the kernel.
+    /// The kernel's notification of the end of a process.
     Pidfd,
-    /// A change of a file, by the kernel.
+    /// The kernel's notification of a file change.
     Inotify,
-    /// By the events of a container engine.
+    /// Events of a container engine.
     Events,
-    /// By the signals of systemd.
+    /// Signals of systemd.
     Signals,
 }
 
@@ -65,7 +65,7 @@ impl By {
 }
 
 impl Watch {
-    /// Tells how the service is, for ever. `limit` bounds each request made for it.
+    /// Reports the health of the service, for ever. `limit` bounds each request made for it.
     pub async fn run(&self, every: Duration, limit: Duration, mut tell: impl FnMut(News)) -> Infallible {
         let mut health = |health, by| tell(News::Health(health, by));
         match self {
@@ -82,10 +82,10 @@ impl Watch {
     }
 }
 
-/// How a service is.
+/// The health of a service.
 pub type Health = Result<(), Failure>;
 
-/// The outcome, or a failure where there is none in time.
+/// The outcome, or a failure if there is none within the limit.
 async fn within<T>(
     limit: Duration,
     what: &str,

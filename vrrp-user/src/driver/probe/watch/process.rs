@@ -1,8 +1,8 @@
-//! Processes, by `/proc` and pidfds.
+//! Process checks, by `/proc` and pidfds.
 //!
-//! The end of a process is told by the kernel at once, in containers too. While enough of them run, only these are
-//! looked at, once per interval; all of `/proc` is when too few are left, at first every few milliseconds, so that a
-//! service that is started again is soon found.
+//! The kernel reports the end of a process at once, in containers too. While enough processes run, only these are
+//! polled, once per interval. If too few are left, all of `/proc` is scanned, at first every few milliseconds, so that
+//! a restarted service is soon found.
 
 use std::convert::Infallible;
 use std::io::{self, Read};
@@ -24,19 +24,19 @@ use super::{By, Health};
 use crate::config::{Matching, ProcessTarget, Processes, open_file};
 use crate::driver::{clock, pidfd};
 
-/// Processes whose end is awaited; of more than these, the end of the others is found by looking.
+/// Processes awaited by pidfd; the end of any further ones is found by polling.
 const AWAITED: usize = 256;
 
-/// Bytes of a file with the number of a process that are read.
+/// Bytes read of a PID file.
 const LONGEST: u64 = 4096;
 
-/// Bytes of a name that `/proc/PID/comm` keeps.
+/// Bytes of a name kept in `/proc/PID/comm`.
 const COMM: usize = 15;
 
-/// From a failure to the next look; the pause doubles until it is the interval.
+/// Time from a failure to the next scan; it doubles up to the interval.
 const SOON: Duration = Duration::from_millis(10);
 
-/// Tells whether the processes run, for ever.
+/// Reports whether the processes run, for ever.
 pub(super) async fn watch(
     target: &ProcessTarget,
     every: Duration,
@@ -73,7 +73,7 @@ pub(super) async fn watch(
         if ends.is_empty() {
             sleep(wait).await;
         } else {
-            // Either way it is time to look again.
+            // In either case it is time to scan again.
             let _ = timeout(wait, select_all(ended)).await;
         }
     }
@@ -88,12 +88,12 @@ fn judge(target: &ProcessTarget, found: &[i32]) -> Health {
         return Err(Failure::new(why));
     }
     match quorum_max {
-        Some(most) if running > most => Err(Failure::new(format_args!("{running} run, {most} at most may"))),
+        Some(most) if running > most => Err(Failure::new(format_args!("{running} run, more than {most}"))),
         _ => Ok(()),
     }
 }
 
-/// Holds news back until they have lasted.
+/// Holds a change back until it has lasted.
 #[derive(Debug, Default)]
 struct Debounce {
     told: Option<bool>,
@@ -101,7 +101,7 @@ struct Debounce {
 }
 
 impl Debounce {
-    /// What to tell now, and when to look again at the latest.
+    /// The health to report now, and the longest time until the next scan.
     fn judge(
         &mut self,
         health: Health,
@@ -124,7 +124,7 @@ impl Debounce {
     }
 }
 
-/// Numbers of the processes that are meant: those that were known, where they are enough.
+/// Pids of the matching processes: only known ones, if they are enough.
 fn look(target: &ProcessTarget, known: &[i32]) -> Result<Vec<i32>, Failure> {
     let quorum = usize::try_from(target.quorum).unwrap_or(usize::MAX);
     if target.quorum_max.is_none() && !matches!(target.which, Processes::PidFile(_)) {
@@ -143,7 +143,7 @@ fn look(target: &ProcessTarget, known: &[i32]) -> Result<Vec<i32>, Failure> {
     find(&target.which)
 }
 
-/// All of them.
+/// All matching processes.
 fn find(which: &Processes) -> Result<Vec<i32>, Failure> {
     if let Processes::PidFile(path) = which {
         return of_pid_file(path);
@@ -162,10 +162,10 @@ fn find(which: &Processes) -> Result<Vec<i32>, Failure> {
     Ok(found)
 }
 
-/// What `/proc` tells of a process; `None` where it has ended meanwhile, and is none.
+/// A result from `/proc`; `None` if the process has ended meanwhile.
 ///
 /// # Errors
-/// It cannot be read for want of descriptors or memory.
+/// The process cannot be read for lack of descriptors or memory.
 fn read<T>(told: ProcResult<T>) -> Result<Option<T>, Failure> {
     match told {
         Ok(told) => Ok(Some(told)),
@@ -176,7 +176,7 @@ fn read<T>(told: ProcResult<T>) -> Result<Option<T>, Failure> {
     }
 }
 
-/// The number stands in the first line; services such as PostgreSQL write more below it.
+/// The pid is in the first line; services such as PostgreSQL write more below it.
 fn of_pid_file(path: &Path) -> Result<Vec<i32>, Failure> {
     let mut text = Vec::new();
     let taken = open_file(path).and_then(|file| Ok(file.take(LONGEST).read_to_end(&mut text)?));
@@ -184,7 +184,7 @@ fn of_pid_file(path: &Path) -> Result<Vec<i32>, Failure> {
     let text = String::from_utf8_lossy(&text);
     let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).filter(|pid| *pid > 0);
     let pid =
-        pid.ok_or_else(|| Failure::new(format_args!("{}: not a number of a process", path.display())))?;
+        pid.ok_or_else(|| Failure::new(format_args!("{}: no process id in the first line", path.display())))?;
     let stat = read(Process::new(pid).and_then(|process| process.stat()))?;
     let runs = stat.is_some_and(|stat| stat.state != 'Z');
     Ok(if runs { vec![pid] } else { Vec::new() })
@@ -232,7 +232,7 @@ fn cut(name: &str) -> &str {
     name.get(..name.floor_char_boundary(COMM)).unwrap_or(name)
 }
 
-/// Readable from the end of the process on.
+/// A descriptor that becomes readable when the process ends.
 fn end_of(pid: i32) -> io::Result<AsyncFd<OwnedFd>> {
     let pidfd = pidfd::open(pid)?;
     // SAFETY: an owned descriptor stays open and the same for as long as it lives.
@@ -252,7 +252,8 @@ mod tests {
         ProcessTarget { which, quorum: 1, quorum_max: None, fork_delay, terminate_delay }
     }
 
-    /// A process that can be found. The kernel lets `spawn` return before the new call line is in place.
+    /// Starts a process and waits until it can be found. The kernel lets `spawn` return before the new command line is
+    /// in place.
     fn sleeper(seconds: &str) -> Child {
         let child = Command::new("sleep").arg(seconds).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();

@@ -1,4 +1,4 @@
-//! A unit of systemd, by the system bus.
+//! systemd checks: a unit, by the system bus.
 //!
 //! Active, reloading and refreshing units are well, as they serve; activating, deactivating, failed, inactive and
 //! unknown ones are not.
@@ -15,7 +15,7 @@ use zbus::{Connection, OwnedObjectPath};
 use super::super::attempt::Failure;
 use super::{Health, within};
 
-/// Tells how the unit is, for ever. `limit` bounds each request.
+/// Reports the state of the unit, for ever. `limit` bounds each request.
 pub(super) async fn watch(
     unit: &str,
     every: Duration,
@@ -29,7 +29,7 @@ pub(super) async fn watch(
     }
 }
 
-/// Lasts as long as the bus and systemd answer.
+/// Runs as long as the bus and systemd answer.
 async fn session(
     unit: &str,
     every: Duration,
@@ -58,7 +58,7 @@ async fn session(
     loop {
         tokio::select! {
             change = changes.next() => if change.is_none() {
-                return Err(Failure::new("systemd: the bus has gone"));
+                return Err(Failure::new("systemd: the connection to the bus has ended"));
             },
             _ = due.tick() => {}
         }
@@ -84,10 +84,10 @@ fn judge(unit: &str, active: &str, sub: &str) -> Health {
     default_path = "/org/freedesktop/systemd1"
 )]
 trait Manager {
-    /// Without a subscriber, systemd keeps its signals to itself.
+    /// Without a subscriber, systemd sends no signals.
     fn subscribe(&self) -> zbus::Result<()>;
 
-    /// The object of a unit; of one without a file too.
+    /// The object of a unit, even of one without a unit file.
     fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
 }
 
