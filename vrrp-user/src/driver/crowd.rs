@@ -1,7 +1,7 @@
 //! Limit on the number of processes of one run.
 //!
-//! Enters: the run's process group. Leaves: a signal that it has more than [`CROWD`] processes. Absent: ending them,
-//! and processes that moved to a session of their own, as daemons do.
+//! Enters: the run's process group. Leaves: whether it has more than [`CROWD`] processes. Absent: ending them, and
+//! processes that moved to a session of their own, as daemons do.
 
 use std::fs;
 use std::time::Duration;

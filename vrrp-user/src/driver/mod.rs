@@ -1,5 +1,5 @@
-//! The kernel's side of the daemon. Drivers take no decisions: they turn packets and messages into events, and actions
-//! into packets and messages.
+//! The daemon's interface to the kernel, to processes and to other services. Drivers take no decisions: they turn
+//! packets and messages into events, and actions into packets and messages.
 
 pub mod addresses;
 pub mod clock;

@@ -76,7 +76,7 @@ impl Output {
         }
     }
 
-    /// The last output since [`Self::begin`], printable; empty if there was none.
+    /// The last output since the latest run began, printable; empty if there was none.
     pub fn tail(&mut self) -> String {
         take(self.reader.get_ref(), &mut self.tail);
         printable(self.tail.make_contiguous())

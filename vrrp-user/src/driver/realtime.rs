@@ -22,7 +22,7 @@ pub const STACK: usize = 256 * 1024;
 /// The kernel refused the thread the real-time class.
 #[derive(Debug, Error)]
 #[error(
-    "no real-time class (SCHED_FIFO {priority}): {source}; needs CAP_SYS_NICE or an RLIMIT_RTPRIO of at least \
+    "no real-time class (SCHED_FIFO {priority}): {source}; this needs CAP_SYS_NICE or an RLIMIT_RTPRIO of at least \
      {priority} (it is {limit}), and under cgroup real-time group scheduling a cpu.rt_runtime_us above 0; without \
      it adverts are late under load, and short intervals cause false takeovers"
 )]
@@ -36,7 +36,7 @@ pub struct RealtimeError {
 #[derive(Debug, Error)]
 pub enum LockError {
     #[error(
-        "memory is not locked: needs CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (it is {limit} bytes); without it \
+        "memory is not locked: this needs CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (it is {limit} bytes); without it \
          a machine short of memory can delay adverts by reading pages of the daemon from disk"
     )]
     Limit { limit: u64 },

@@ -59,7 +59,7 @@ pub fn is_shortage(errno: i32) -> bool {
 
 /// As [`is_shortage`], for fork, clone and exec.
 pub fn is_shortage_of_fork(errno: i32) -> bool {
-    // Only here: from connect, EAGAIN is the service's fault, whose backlog is full.
+    // EAGAIN counts only here: from connect it means that the service's backlog is full.
     is_shortage(errno) || errno == libc::EAGAIN
 }
 

@@ -19,7 +19,7 @@ impl Maps {
         let is_watched = self.watch.read(slot).is_some_and(|watch| watch.source == sighting.source);
         let rank = Rank::of(sighting.priority, own, is_watched);
         let mut budget = self.budgets.read(slot).unwrap_or_default();
-        // The socket's queue is shared with no other instance.
+        // Always has room: unlike the ring, the socket's queue is not shared.
         let is_left = budget.spend(rank as usize, || true, stamp.as_nanos());
         self.budgets.write(slot, budget);
         let counter = if is_left { Counter::Event } else { Counter::OverBudget };

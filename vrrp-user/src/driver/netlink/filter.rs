@@ -62,7 +62,7 @@ impl Name {
 /// The kernel's: ENOENT or EOPNOTSUPP if it was built without tc, EPERM without CAP_NET_ADMIN.
 pub fn add(socket: &mut RouteSocket, ifindex: u32, program: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
     match one(socket, RouteNetlinkMessage::NewQueueDiscipline(clsact(ifindex)), NLM_F_CREATE | NLM_F_EXCL) {
-        // The interface already has a clsact or ingress qdisc, which works too.
+        // A qdisc of its kind exists already, and works too.
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
         other => other?,
     }

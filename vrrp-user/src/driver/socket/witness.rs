@@ -20,7 +20,7 @@ use vrrp_ebpf::wire::{Family, PROTOCOL, ipv4};
 use super::option::{set, set_buffer, socket};
 use crate::driver::locals::Locals;
 
-/// Room for some forty adverts, which suffice to show that the socket receives.
+/// Room for some forty adverts, each charged for its whole buffer. They suffice to show that the socket receives.
 const RECEIVE_BUFFER: c_int = 16 << 10;
 /// Packets read at once: more than the buffer holds.
 const DRAIN_MAX: usize = 64;

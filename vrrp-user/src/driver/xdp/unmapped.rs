@@ -1,4 +1,4 @@
-//! Maps of the program that cannot be mmapped: per-CPU counters and hash maps.
+//! Maps of the program that cannot be mapped into memory: per-CPU counters and hash maps.
 
 use std::fmt;
 use std::os::fd::AsFd;
