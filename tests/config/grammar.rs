@@ -144,7 +144,7 @@ fn counted(text: &str) -> (usize, usize, String) {
 #[test]
 fn a_wrong_file_has_no_end_of_findings_and_the_first_are_told() {
     let more = |kind: &str, line: u32| {
-        format!("t:{line}:1: {kind}: there are more {kind}s than the 100 above, from here on")
+        format!("t:{line}:1: {kind}: more than 100 {kind}s; from here on they are not shown")
     };
     for text in ["vrrp_instnace\n".repeat(50_000), "}\n".repeat(50_000), "vrrp_script\n".repeat(50_000)] {
         assert_eq!(counted(&text), (101, 0, more("error", 101)), "{text:.20}");

@@ -1,4 +1,4 @@
-//! `bench`: what it costs and how fast it fails over.
+//! `bench`: measurements of cost and failover times.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use crate::cargo::become_built;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     what: What,
-    /// For the bench; --help tells
+    /// Arguments for the bench; see its --help
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     more: Vec<OsString>,
 }
@@ -21,16 +21,19 @@ pub(crate) struct Arguments {
 enum What {
     /// Nanoseconds of the BPF program, by frame
     Xdp,
-    /// Detection, outage and load, beside keepalived
+    /// Detection, outage and load, compared with keepalived
     Failover,
-    /// What a client sees of faults, beside keepalived
+    /// Faults as a client sees them, compared with keepalived
     Faults,
-    /// How fast a service is missed, and what checks cost, beside keepalived
+    /// Detection time of a failed service, and cost of checks, compared with keepalived
     Checks,
 }
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
-    ensure!(geteuid().is_root(), "the bench loads BPF programs and makes network namespaces: run it as root");
+    ensure!(
+        geteuid().is_root(),
+        "the bench loads BPF programs and creates network namespaces: run it as root"
+    );
     let program = match arguments.what {
         What::Xdp => "bench-xdp",
         What::Failover => "bench-failover",

@@ -1,4 +1,4 @@
-//! `build`: the daemon, with its BPF program inside.
+//! `build`: the daemon with its BPF program.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use crate::setup::setup;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Optimised, as it is meant to run
+    /// Optimised, for use
     #[arg(long)]
     release: bool,
 }
@@ -24,8 +24,8 @@ pub(crate) fn daemon(release: bool) -> Result<()> {
     package(&["--package", "vrrp-user"], release)
 }
 
-/// Sets up and builds the daemon, optimised, and a program of `vrrp-tests` that runs it. At once, so that what both depend
-/// on is compiled once.
+/// Sets up and builds the daemon, optimised, and a program of `vrrp-tests` that runs it, in one command, so that shared
+/// dependencies are compiled once.
 pub(crate) fn daemon_and(program: &str) -> Result<()> {
     setup()?;
     package(&["--package", "vrrp-user", "--package", "vrrp-tests", "--bin", "vrrpx", "--bin", program], true)

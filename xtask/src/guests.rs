@@ -1,4 +1,4 @@
-//! Tests in virtual machines with other kernels: which, on which path, and what of it belongs to the gate.
+//! Tests in virtual machines with other kernels: programs, receive paths, and the part in the gate.
 
 use std::process::Command;
 
@@ -9,10 +9,10 @@ use crate::cargo::{built, cargo, show};
 use crate::kernels;
 use crate::tally::Tally;
 
-/// Those that the gate boots: of the two releases of Debian that are in use.
+/// Kernels that the gate boots: those of the two Debian releases in use.
 pub(crate) const GATE: [&str; 2] = ["6.1", "6.12"];
 
-/// Paths, and the oldest kernel of those here that has them. Without one the daemon chooses.
+/// Receive paths, each with the oldest kernel here that has it. `None`: the daemon chooses.
 const PATHS: [(Option<&str>, &str); 6] = [
     (None, "5.10"),
     (Some("native"), "5.10"),
@@ -22,35 +22,35 @@ const PATHS: [(Option<&str>, &str); 6] = [
     (Some("socket"), "5.10"),
 ];
 
-/// One program of tests in a guest.
+/// One test program in a guest.
 struct Row {
     program: &'static str,
-    /// On each path, or once.
+    /// Runs on each receive path, instead of once.
     on_paths: bool,
     threads: u8,
-    /// Names, or parts of them; none are all.
+    /// Names of tests, or parts of them; empty: all.
     tests: &'static [&'static str],
-    /// What of them the gate runs, on the path that the daemon chooses; none are none.
+    /// Tests that the gate runs, on the receive path that the daemon chooses; empty: none.
     gate: &'static [&'static str],
 }
 
-/// Network cards of a guest, on one wire: what `links` has its labs of.
+/// Network cards of a guest, on one wire, for the labs of `links`.
 const CARDS: [&str; 4] = ["vmxnet3", "virtio-net-pci", "virtio-net-pci", "virtio-net-pci"];
 
 const ROWS: [Row; 4] = [
-    // The verifier takes seconds for each load, and each of these loads it several times. For the gate: a check of each kind
-    // on each entry.
+    // The verifier takes seconds for each load, and each of these tests loads the program several times. The gate runs a
+    // check of each kind on each entry.
     Row { program: "xdp", on_paths: false, threads: 2, tests: &[], gate: &["fence::tags"] },
-    // Made for emulation: wide times.
+    // Written for emulation, with generous times.
     Row {
         program: "kernel",
         on_paths: true,
         threads: 1,
         tests: &[],
-        // A boot and these take a minute or two; the rest is for `--kernel`.
+        // A boot and these tests take a minute or two; the others run with `--kernel`.
         gate: &["load::", "fence::a_killed_master_answers_no_more_when_its_heir_does"],
     },
-    // Made of what only a guest has.
+    // Needs devices that only a guest has.
     Row {
         program: "links",
         on_paths: false,
@@ -58,8 +58,8 @@ const ROWS: [Row; 4] = [
         tests: &[],
         gate: &["each_lan_elects_its_own_master"],
     },
-    // What needs no time finer than that: routes, rules, and what is told where something is missing. Those of 20 ms
-    // adverts, and with bounds in milliseconds, would measure the emulation.
+    // Tests without fine timing: routes, rules, and messages about missing things. Tests with adverts of 20 ms or
+    // bounds in milliseconds would measure the emulation.
     Row {
         program: "netns",
         on_paths: false,
@@ -82,11 +82,11 @@ const ROWS: [Row; 4] = [
     },
 ];
 
-/// Tests that boot machines of their own, with one kernel: what they show is none of the kernel's.
+/// Tests that boot their own machines, with one kernel only, as they do not depend on it.
 const MACHINES: &str = "machines";
 const MACHINES_KERNEL: &str = "6.12";
 
-/// Gets these kernels and runs the tests in each; those of the gate only, if so wanted.
+/// Downloads these kernels and runs the tests in each; with `is_gate`, those of the gate only.
 pub(crate) fn test(tally: &mut Tally, names: &[&str], is_gate: bool) -> Result<()> {
     let mut programs = Vec::new();
     for name in names {
@@ -109,13 +109,13 @@ pub(crate) fn test(tally: &mut Tally, names: &[&str], is_gate: bool) -> Result<(
     Ok(())
 }
 
-/// Whether there is an emulator.
+/// Checks that the emulator is installed.
 fn usable() -> Result<()> {
     let output = Command::new("qemu-system-x86_64").arg("--version").output();
     output.context("qemu-system-x86_64 is not installed").map(drop)
 }
 
-/// One guest, in which all that is wanted of this kernel runs in turn.
+/// One guest, in which all tests for this kernel run in turn.
 fn guest(name: &str, programs: &[(String, String)], is_gate: bool) -> Result<Command> {
     let mut command = Command::new(built("vm", false)?);
     command.args(["--kernel", name]);
@@ -147,12 +147,12 @@ fn machines(programs: &[(String, String)]) -> Result<Command> {
     Ok(command)
 }
 
-/// Its place among the kernels, by age.
+/// Position among the kernels, by age.
 fn age(name: &str) -> Option<usize> {
     kernels::KERNELS.iter().position(|kernel| kernel.0 == name)
 }
 
-/// Test programs by name, built.
+/// Builds the test programs; names and paths.
 fn build() -> Result<Vec<(String, String)>> {
     let mut command = cargo()?;
     command.args([
@@ -170,7 +170,7 @@ fn build() -> Result<Vec<(String, String)>> {
     Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(program).collect())
 }
 
-/// Name and file of a program that a line of cargo tells of.
+/// Name and path of the program that a line of cargo's output reports.
 fn program(line: &str) -> Option<(String, String)> {
     let message: Value = serde_json::from_str(line).ok()?;
     let file = message.get("executable")?.as_str()?;

@@ -13,12 +13,12 @@ use crate::cargo::{built, root, run};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Put everything below this directory, as packagers do [default: DESTDIR of the environment]
+    /// Install below this directory, for packaging [default: DESTDIR of the environment]
     #[arg(long)]
     destdir: Option<PathBuf>,
     #[arg(long, default_value = "/usr")]
     prefix: PathBuf,
-    /// Put the debug information, which is taken out of the binary, under PREFIX/lib/debug, where debuggers look for it
+    /// Install the debug information, which is stripped from the binary, under PREFIX/lib/debug, where debuggers find it
     #[arg(long)]
     debug: bool,
 }
@@ -41,10 +41,10 @@ pub(crate) fn install(arguments: &Arguments) -> Result<()> {
 
     let example = dist.join("vrrpx.conf");
     copy(&example, &place(&prefix.join("share/doc/vrrpx/vrrpx.conf")), 0o644)?;
-    // The daemon takes the first of them that is there.
+    // The daemon uses the first one that exists.
     let configs = ["/etc/vrrpx/vrrpx.conf", "/etc/keepalived/keepalived.conf"];
     if let Some(config) = configs.iter().map(|path| place(Path::new(path))).find(|path| path.exists()) {
-        println!("{} is there already: kept, and used", config.display());
+        println!("{} exists: kept, and the daemon uses it", config.display());
         return Ok(());
     }
     copy(&example, &place(Path::new(configs[0])), 0o644)
@@ -58,7 +58,8 @@ fn below(destdir: &Path, path: &Path) -> PathBuf {
     destdir.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// A program without its debug information, most of its size; `debug` gets that, and debuggers find it by name.
+/// Installs a program without its debug information, which is most of its size. `debug` receives that; the program
+/// names the file for debuggers.
 fn strip(from: &Path, to: &Path, debug: Option<&Path>) -> Result<()> {
     let fresh = fresh(to)?;
     objcopy(&["--strip-unneeded".as_ref(), from.as_os_str(), fresh.as_os_str()])?;
@@ -74,7 +75,7 @@ fn strip(from: &Path, to: &Path, debug: Option<&Path>) -> Result<()> {
     replace(&fresh, to, 0o755)
 }
 
-/// Of binutils, which the linker of the build belongs to; or of LLVM.
+/// Runs objcopy of binutils, which the build's linker belongs to, or of LLVM.
 fn objcopy(arguments: &[&OsStr]) -> Result<()> {
     let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
     let name = ["objcopy", "llvm-objcopy"].into_iter().find(is_there);
@@ -89,7 +90,7 @@ fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
     replace(&fresh, to, mode)
 }
 
-/// Beside a file: a running program cannot be written to, but it can be replaced.
+/// Path of the new file next to the old one: a running program cannot be written to, but it can be replaced.
 fn fresh(to: &Path) -> Result<PathBuf> {
     prepare(to)?;
     Ok(to.with_extension("new"))

@@ -1,7 +1,7 @@
-//! Kernels to test with: Debian's, got by package name, unpacked under `target/kernels` and never installed.
+//! Kernels for tests: Debian's, downloaded by package name, unpacked under `target/kernels`, never installed.
 //!
-//! apt is given a configuration, a list of sources and a state of its own, so that this host's stay as they are. The
-//! mirror is that of this host.
+//! apt runs with its own configuration, list of sources and state, so that the host's do not change. The mirror is that
+//! of the host.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,22 +11,22 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{run, show, target};
 
-/// Name, and the release of Debian that has it.
+/// Name, and the Debian release that has it.
 pub(crate) const KERNELS: [(&str, &str); 4] =
     [("5.10", "bullseye"), ("6.1", "bookworm"), ("6.12", "trixie"), ("7.2", "sid")];
 
-/// Depends on the image of the day.
+/// Metapackage that depends on the current image.
 const META: &str = "linux-image-cloud-amd64";
 const IMAGE: &str = "linux-image-";
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Names of those asked for, which may be `all`.
+/// The kernels selected by `names`, which may contain `all`.
 pub(crate) fn chosen(names: &[String]) -> Vec<&'static str> {
     let is_chosen = |name: &str| names.iter().any(|chosen| chosen == name || chosen == "all");
     KERNELS.into_iter().map(|(name, _)| name).filter(|name| is_chosen(name)).collect()
 }
 
-/// Gets a kernel, unless it is there.
+/// Downloads a kernel, unless it is there.
 pub(crate) fn get(name: &str) -> Result<()> {
     let place = target()?.join("kernels").join(name);
     if place.join("vmlinuz").is_file() {
@@ -35,14 +35,14 @@ pub(crate) fn get(name: &str) -> Result<()> {
     let got = Download::new(name, &place).and_then(|download| download.get());
     got.with_context(|| {
         format!(
-            "kernel {name} is not in {} and cannot be got. It takes Debian with network; a copy of that directory from \
-             another machine does as well",
+            "kernel {name} is not in {} and cannot be downloaded. Run this on Debian with network, or copy that directory \
+             from another machine",
             place.display()
         )
     })
 }
 
-/// In a directory beside the place, which goes with it.
+/// A download, in a temporary directory next to its destination.
 struct Download<'a> {
     name: &'a str,
     suite: &'a str,
@@ -52,7 +52,7 @@ struct Download<'a> {
 
 impl<'a> Download<'a> {
     fn new(name: &'a str, place: &'a Path) -> Result<Self> {
-        let suite = KERNELS.into_iter().find(|kernel| kernel.0 == name).context("no such kernel")?.1;
+        let suite = KERNELS.into_iter().find(|kernel| kernel.0 == name).context("unknown kernel")?.1;
         let directory = place.with_file_name(format!("{name}.{}", std::process::id()));
         for part in ["lists/partial", "cache/archives/partial", "packages", "root", "kernel"] {
             fs::create_dir_all(directory.join(part)).with_context(|| directory.display().to_string())?;
@@ -62,7 +62,7 @@ impl<'a> Download<'a> {
 
     fn get(&self) -> Result<()> {
         let mirror = mirror()?;
-        eprintln!("test: getting kernel {} from {mirror}, {}", self.name, self.suite);
+        eprintln!("test: downloading kernel {} from {mirror}, {}", self.name, self.suite);
         self.configure(&mirror)?;
         run(self.apt("apt-get", &["update", "--quiet=2"]))?;
         let image = dependencies(&self.show(META)?).into_iter().find(|name| name.starts_with(IMAGE));
@@ -70,7 +70,7 @@ impl<'a> Download<'a> {
         let release = image.strip_prefix(IMAGE).unwrap_or_default().to_owned();
         ensure!(
             release.strip_prefix(self.name).is_some_and(|rest| rest.starts_with(['.', '-', '+'])),
-            "{} of Debian has {release} now",
+            "Debian {} now has kernel {release}: update KERNELS in xtask/src/kernels.rs",
             self.suite
         );
         let mut packages = dependencies(&self.show(&image)?);
@@ -93,7 +93,7 @@ impl<'a> Download<'a> {
             ("Dir::Etc::sourcelist", path("sources")),
             ("Dir::Etc::sourceparts", "-".to_owned()),
             ("Acquire::Languages", "none".to_owned()),
-            // The user that apt would be instead cannot write here.
+            // apt's own user cannot write here.
             ("APT::Sandbox::User", "root".to_owned()),
         ];
         let lines = settings.map(|(key, value)| format!("{key} \"{value}\";\n"));
@@ -106,7 +106,7 @@ impl<'a> Download<'a> {
         command
     }
 
-    /// What is known of a package.
+    /// apt's description of a package.
     fn show(&self, package: &str) -> Result<String> {
         text(self.apt("apt-cache", &["show", "--no-all-versions", package]))
     }
@@ -126,7 +126,7 @@ impl<'a> Download<'a> {
         fs::rename(image, kernel.join("vmlinuz"))?;
         fs::create_dir_all(kernel.join("lib/modules"))?;
         fs::rename(modules, kernel.join("lib/modules").join(release))?;
-        // sid has this list in a package of its own.
+        // In sid, modules.dep is not in the image's package.
         let mut depmod = Command::new("depmod");
         depmod.arg("--basedir").arg(&kernel).arg(release);
         run(depmod)?;
@@ -137,12 +137,12 @@ impl<'a> Download<'a> {
 impl Drop for Download<'_> {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.directory) {
-            eprintln!("{} stays: {error}", self.directory.display());
+            eprintln!("cannot remove {}: {error}", self.directory.display());
         }
     }
 }
 
-/// Address of this host's mirror of Debian.
+/// Address of the host's Debian mirror.
 fn mirror() -> Result<String> {
     let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
     ensure!(field(&system, "ID") == Some("debian"), "this is not Debian");
@@ -151,23 +151,23 @@ fn mirror() -> Result<String> {
     command.args(["indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]);
     let targets = text(command)?;
     let source = source(&targets, release);
-    let source = source.with_context(|| format!("apt has no source of {release}: look at /etc/apt"))?;
+    let source = source.with_context(|| format!("apt has no source for {release}: check /etc/apt"))?;
     Ok(source.to_owned())
 }
 
-/// Of a file with lines `NAME=VALUE`.
+/// A field of a file with lines `NAME=VALUE`.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = text.lines().filter_map(|line| line.split_once('='));
     lines.find_map(|(key, value)| (key == name).then_some(value.trim_matches('"')))
 }
 
-/// The first one of a release.
+/// The first source of a release.
 fn source<'a>(targets: &'a str, release: &str) -> Option<&'a str> {
     let mut lines = targets.lines().filter_map(|line| line.split_once(' '));
     lines.find_map(|(name, address)| (name == release).then_some(address.trim()))
 }
 
-/// Names of the packages that a package needs.
+/// Names of the packages that a package depends on.
 fn dependencies(shown: &str) -> Vec<String> {
     let lists = shown.lines().filter_map(|line| line.strip_prefix("Depends: "));
     let parts = lists.flat_map(|list| list.split([',', '|']));

@@ -1,4 +1,4 @@
-//! The demonstration: two daemons in a lab of network namespaces. It is a program of `vrrp-tests`, which has the lab.
+//! Demonstration: two daemons in a lab of network namespaces. It is a program of `vrrp-tests`, which has the lab.
 
 use std::ffi::OsString;
 
@@ -11,7 +11,7 @@ use crate::cargo::become_built;
 pub(crate) fn lab(arguments: &[OsString]) -> Result<()> {
     ensure!(
         geteuid().is_root(),
-        "the lab makes network namespaces and loads a BPF program: run it as root (sudo -E cargo xtask run)"
+        "the lab creates network namespaces and loads a BPF program: run it as root (sudo -E cargo xtask run)"
     );
     build::daemon_and("lab")?;
     become_built("lab", true, arguments)

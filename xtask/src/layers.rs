@@ -1,11 +1,11 @@
-//! `layers`: arrows between modules point one way.
+//! `layers`: check that dependencies between modules point one way.
 //!
 //! ```text
 //! vrrp-ebpf:  time, wire ─► map ─► xdp
 //! vrrp-user:  protocol ─► config ─► driver ─► daemon ─► cli;  wire, map ─► driver
 //! ```
-//! Paths that begin with `crate::` or `vrrp_ebpf::` are read from the sources; comments do not count. `protocol` is
-//! also kept from whatever would let it do more than compute.
+//! The check searches the sources for paths that begin with `crate::` or `vrrp_ebpf::`; comments do not count.
+//! `protocol` must also not name anything that does I/O, starts threads, reads clocks or logs.
 
 use std::path::{Path, PathBuf};
 
@@ -13,15 +13,15 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::root;
 
-/// A module directory and what it may name.
+/// A module directory and the modules it may use.
 struct Layer {
     package: &'static str,
     name: &'static str,
-    /// Modules of its own package, besides itself.
+    /// Modules of its own package, in addition to itself.
     own: &'static [&'static str],
-    /// Modules of `vrrp_ebpf`, for those in another package.
+    /// Modules of `vrrp_ebpf`, for layers of another package.
     shared: &'static [&'static str],
-    /// Prefixes of paths it must not name at all.
+    /// Prefixes of forbidden paths.
     never: &'static [&'static str],
 }
 
@@ -93,16 +93,16 @@ pub(crate) fn check() -> Result<()> {
     }
     if !wrong.is_empty() {
         bail!(
-            "arrows that point the wrong way (see the table in xtask/src/layers.rs):\n{}",
+            "dependencies that point the wrong way (see the table in xtask/src/layers.rs):\n{}",
             wrong.join("\n")
         );
     }
-    println!("layers: all arrows point one way");
+    println!("layers: all dependencies point one way");
     Ok(())
 }
 
 impl Layer {
-    /// Line numbers with what is wrong there.
+    /// Line numbers with the faults there.
     fn faults(&self, text: &str) -> Vec<(usize, String)> {
         let code: String = text.lines().map(|line| format!("{}\n", without_comment(line))).collect();
         let line = |at: usize| code.get(..at).unwrap_or_default().matches('\n').count() + 1;
@@ -129,12 +129,12 @@ fn without_comment(line: &str) -> &str {
     line.split("//").next().unwrap_or_default()
 }
 
-/// Whether the tables name it as a layer; items at the root of a package are nobody's.
+/// Whether it is a layer; items at the root of a package belong to no layer.
 fn is_module(name: &str) -> bool {
     LAYERS.iter().any(|layer| layer.name == name)
 }
 
-/// First segments after `prefix` with where it begins; of `prefix{a::…, b}` all of them.
+/// First segments after each `prefix`, with its offset; for `prefix{a::…, b}` all of them.
 fn named(code: &str, prefix: &str) -> Vec<(usize, String)> {
     let mut names = Vec::new();
     for (at, _) in code.match_indices(prefix) {
@@ -178,7 +178,7 @@ fn first_word(text: &str) -> String {
     text.trim_start().chars().take_while(|mark| mark.is_alphanumeric() || *mark == '_').collect()
 }
 
-/// Not in the middle of a longer word or path.
+/// Whether `at` is not in the middle of a longer word or path.
 fn at_start_of_path(code: &str, at: usize) -> bool {
     let before = code.get(..at).and_then(|before| before.chars().next_back());
     !before.is_some_and(|mark| mark.is_alphanumeric() || mark == '_' || mark == ':')
@@ -193,7 +193,7 @@ fn files(sources: &Path, name: &str) -> Result<Vec<PathBuf>> {
     let mut open = vec![sources.join(name)];
     let mut found = Vec::new();
     while let Some(directory) = open.pop() {
-        // A layer may not be there yet.
+        // A layer may not exist yet.
         let Ok(entries) = std::fs::read_dir(&directory) else { continue };
         for entry in entries {
             let path = entry?.path();

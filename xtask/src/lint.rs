@@ -19,7 +19,7 @@ pub(crate) fn checks() -> Result<[(&'static str, Command); 3]> {
     let mut host = cargo()?;
     host.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     let mut bpf = cargo()?;
-    // `core` is built from its sources, which stable cargo does only when told so.
+    // `core` is built from its sources, which stable cargo does only with RUSTC_BOOTSTRAP.
     bpf.args(["clippy", "--package", "vrrp-ebpf", "--target", "bpfel-unknown-none", "-Z", "build-std=core"])
         .args(["--", "-D", "warnings"])
         .env("RUSTC_BOOTSTRAP", "1")

@@ -30,23 +30,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Install what the build needs and this machine lacks: rust-src, and bpf-linker under target/
+    /// Install missing build dependencies: rust-src, and bpf-linker under target/
     Setup,
     /// Build the daemon with its BPF program
     Build(build::Arguments),
     /// Show a failover in a lab of network namespaces; with --config, run the daemon on this host
     Run(run::Arguments),
-    /// Load the BPF program on the running kernel, as root, and print what its verifier did for each entry
+    /// Load the BPF program on the running kernel, as root, and print the verifier's statistics for each entry
     Verify,
     /// Check and test everything; with --kernel, test in virtual machines with other kernels
     Test(test::Arguments),
-    /// Measure
+    /// Measure cost and failover times
     Bench(bench::Arguments),
-    /// Formatting and lints of everything, for the host and for BPF
+    /// Check formatting and lints, for the host and for BPF
     Lint,
-    /// Check that each layer uses only those it may
+    /// Check that each layer uses only the layers it may use
     Layers,
-    /// Put binary, unit and example configuration in place
+    /// Install binary, unit and example configuration
     Install(install::Arguments),
 }
 

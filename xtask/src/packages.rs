@@ -1,4 +1,4 @@
-//! Programs the tests use, and how to get them.
+//! Programs that the tests use, and their installation.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -37,20 +37,20 @@ const NEEDED: [(&str, &str); 23] = [
     ("xz", "xz-utils"),
 ];
 
-/// Of these, what guests with other kernels are made of and with; see `guests`.
+/// Of these, the programs in guests with other kernels and for making them; see `guests`.
 pub(crate) const GUESTS: [&str; 10] =
     ["busybox", "depmod", "ethtool", "ip", "nft", "ping", "qemu-system-x86_64", "setpriv", "strip", "xz"];
 
-/// Asked by package scripts before they start a service; 101 forbids it.
+/// Called by package scripts before they start a service; exit code 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing where that can be done unasked: as root on Debian and its kin. Elsewhere says what to
-/// install; tests that need it then skip themselves.
+/// Installs missing programs, as root on Debian and its derivatives. Otherwise prints the command to install them;
+/// tests that need them are then skipped.
 pub(crate) fn install() -> Result<()> {
     install_of(|_| true)
 }
 
-/// The same, of these programs alone.
+/// The same for the wanted programs only.
 pub(crate) fn install_of(is_wanted: impl Fn(&str) -> bool) -> Result<()> {
     let missing = NEEDED.iter().filter(|(program, _)| is_wanted(program) && !is_there(program));
     let missing: Vec<_> = missing.map(|&(_, name)| name).collect();
@@ -61,7 +61,7 @@ pub(crate) fn install_of(is_wanted: impl Fn(&str) -> bool) -> Result<()> {
     apt.arg("--no-install-recommends").args(&missing);
     if !geteuid().is_root() || !is_there("apt-get") {
         eprintln!(
-            "test: some tests need what is not installed here. On Debian, as root:\n    {}",
+            "test: some tests need programs that are not installed. Install them on Debian, as root:\n    {}",
             show(&apt)
         );
         return Ok(());
@@ -75,7 +75,7 @@ pub(crate) fn install_of(is_wanted: impl Fn(&str) -> bool) -> Result<()> {
     let mut retry = apt_get("install");
     retry.arg("--no-install-recommends").args(&missing);
     if let Err(error) = run(apt_get("update")).and_then(|()| run(retry)) {
-        eprintln!("test: {error:#}\nTo try by hand:\n    apt-get update && {again}");
+        eprintln!("test: {error:#}\nTo install by hand:\n    apt-get update && {again}");
     }
     Ok(())
 }
@@ -92,7 +92,7 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
 }
 
-/// While it lives, packages do not start their services. A policy that is already there stays in force instead.
+/// Keeps packages from starting their services, until it is dropped. An existing policy stays in force instead.
 struct Quiet(Option<&'static Path>);
 
 impl Quiet {
@@ -113,7 +113,7 @@ impl Drop for Quiet {
         if let Some(path) = self.0
             && let Err(error) = fs::remove_file(path)
         {
-            eprintln!("{} stays: {error}", path.display());
+            eprintln!("cannot remove {}: {error}", path.display());
         }
     }
 }

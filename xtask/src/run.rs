@@ -10,10 +10,10 @@ use crate::{build, lab};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Run the daemon on this host with this file
+    /// Run the daemon on this host with this configuration
     #[arg(long)]
     config: Option<PathBuf>,
-    /// For the daemon, or for the lab
+    /// Arguments for the daemon, or for the lab
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     more: Vec<OsString>,
 }

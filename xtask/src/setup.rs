@@ -1,4 +1,4 @@
-//! `setup`: what the build needs and cargo does not bring.
+//! `setup`: build dependencies that cargo does not install.
 //!
 //! The BPF program is built with the pinned stable toolchain: `core` from its sources (rust-src), linked by
 //! bpf-linker, whose release must fit the LLVM of that toolchain.
@@ -14,7 +14,7 @@ const LINKER: &str = "bpf-linker";
 /// Also named in `vrrp-user/build.rs`.
 const LINKER_VERSION: &str = "0.10.3";
 
-/// Installs what is missing; silent when nothing is.
+/// Installs missing dependencies; silent if there are none.
 pub(crate) fn setup() -> Result<()> {
     sources()?;
     linker()
@@ -31,7 +31,7 @@ fn sources() -> Result<()> {
     run(add).with_context(|| {
         format!(
             "the sources of the standard library are missing. With network, in this directory, run:\n    {line}\n\
-             Without rustup, install your distribution's package of them (Debian: rust-src)."
+             Without rustup, install your distribution's package (Debian: rust-src)."
         )
     })
 }
@@ -42,7 +42,7 @@ fn linker() -> Result<()> {
     if is_right(&program) || is_right(Path::new(LINKER)) {
         return Ok(());
     }
-    eprintln!("setup: installing {LINKER} {LINKER_VERSION} under target/ (once; some minutes)");
+    eprintln!("setup: installing {LINKER} {LINKER_VERSION} under target/ (once; takes some minutes)");
     let mut install = cargo()?;
     install.args(["install", LINKER, "--version", LINKER_VERSION, "--locked", "--force", "--root"]).arg(&own);
     let line = format!("cargo install {LINKER} --version {LINKER_VERSION} --locked --root {}", own.display());
@@ -52,7 +52,7 @@ fn linker() -> Result<()> {
         )
     })?;
     if !is_right(&program) {
-        bail!("{} is not {LINKER} {LINKER_VERSION} after its installation", program.display());
+        bail!("after its installation {} is not {LINKER} {LINKER_VERSION}", program.display());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Counts what test programs print while it is shown.
+//! Counts of test results, from the output of test programs.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -15,18 +15,18 @@ pub(crate) struct Tally {
     pub(crate) failed: usize,
     /// Lines `skipped: NAME (reason)`.
     pub(crate) skipped: Vec<String>,
-    /// What failed, by name.
+    /// Names of failed tests and checks.
     pub(crate) failures: Vec<String>,
-    /// What the failed tests printed, which stands far above the summary.
+    /// Output of the failed tests, to repeat it next to the summary.
     pub(crate) output: Vec<String>,
-    /// Whether the next line is of that.
+    /// Whether the next line belongs to it.
     in_output: bool,
-    /// What the tests run in, where that is a guest.
+    /// Guest that the tests run in, if any.
     place: String,
 }
 
 impl Tally {
-    /// Counts a check that is no test program.
+    /// Counts a check that is not a test program.
     pub(crate) fn check(&mut self, name: &str, result: Result<()>) {
         match result {
             Ok(()) => self.passed += 1,
@@ -37,19 +37,19 @@ impl Tally {
         }
     }
 
-    /// Counts what cannot be run here, which in CI is a failure.
+    /// Counts tests that cannot run here, which in CI is a failure.
     pub(crate) fn skip(&mut self, name: &str, reason: &str) {
         if std::env::var_os("CI").is_some() {
             eprintln!("{name} cannot be skipped in CI: {reason}");
             self.fail(name);
         } else {
-            // As libtest does, which takes it for passed.
+            // Counted as passed, as libtest counts skipped tests.
             self.passed += 1;
             self.skipped.push(format!("{name} ({reason})"));
         }
     }
 
-    /// Runs a command that runs tests and counts them.
+    /// Runs a command and counts its tests.
     pub(crate) fn run(&mut self, mut command: Command) -> Result<()> {
         let name = show(&command);
         println!("\n$ {name}");
@@ -76,7 +76,7 @@ impl Tally {
                 });
             }
         });
-        // It may have failed without any test having done so: it did not compile, or a test program crashed.
+        // It may fail without a failed test: it did not compile, or a test program crashed.
         if !child.wait()?.success() && self.failed == failed_before {
             self.fail(&name);
         }
@@ -85,7 +85,7 @@ impl Tally {
 
     /// The last line.
     pub(crate) fn summary(&self) -> String {
-        // libtest knows no skipping at run time: it takes a test that returned at once for a passed one.
+        // libtest cannot skip a test at run time: it counts one that returns at once as passed.
         format!("{} passed, {} failed", self.passed.saturating_sub(self.skipped.len()), self.failed)
     }
 
@@ -103,7 +103,7 @@ impl Tally {
         if self.in_output {
             self.output.push(line.to_owned());
         }
-        // Nothing but the test's own line may stand before it where tests run one at a time.
+        // When tests run one at a time, libtest's `test NAME ... ` may precede it.
         if let Some((_, skip)) = line.split_once("skipped: ") {
             self.skipped.push(skip.to_owned());
         } else if let Some(test) =

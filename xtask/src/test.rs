@@ -1,4 +1,4 @@
-//! `test`: the whole gate.
+//! `test`: the gate.
 
 use std::process::{Command, ExitCode};
 
@@ -11,7 +11,7 @@ use crate::{build, guests, kernels, layers, lint, packages};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Run the tests for kernels in a virtual machine with this one, and nothing else; several may be given
+    /// Run only the tests for kernels, in a virtual machine with this one; may be repeated
     #[arg(long, value_name = "VERSION", value_parser = names())]
     kernel: Vec<String>,
 }
@@ -20,7 +20,7 @@ fn names() -> PossibleValuesParser {
     kernels::KERNELS.iter().map(|kernel| kernel.0).chain(["all"]).collect::<Vec<_>>().into()
 }
 
-/// Tests with this in their names wait for whole seconds, as the protocol does, and for little else.
+/// Part of the names of tests that mostly wait, for the whole seconds of the protocol.
 const SLOW: &str = "version_2";
 
 /// Tests in this module see what all daemons of a machine share, pins in bpffs, and run alone.

@@ -1,4 +1,4 @@
-//! `verify`: what the running kernel's verifier makes of the BPF program.
+//! `verify`: load of the BPF program by the running kernel's verifier.
 
 use std::process::{Command, ExitCode};
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::build;
 use crate::cargo::built;
 
-/// Fails where an entry is refused.
+/// Fails if the verifier refuses an entry.
 pub(crate) fn verify() -> Result<ExitCode> {
     build::daemon_and("verify")?;
     let status = Command::new(built("verify", true)?).status()?;

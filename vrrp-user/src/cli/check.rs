@@ -22,15 +22,15 @@ pub(super) struct Arguments {
     /// Leave wrong lines out, as keepalived does [default for /etc/keepalived/keepalived.conf]
     #[arg(long)]
     keepalived: bool,
-    /// Take warnings as errors, but for those of what is sound as it is
+    /// Treat warnings as errors, except those about valid settings that keepalived treats alike
     #[arg(long)]
     strict: bool,
 }
 
-/// For a file with errors.
+/// Exit code for a file with errors.
 const ERRORS: u8 = 4;
 
-/// For one of which lines are left out.
+/// Exit code for a file of which lines are left out.
 const LEFT_OUT: u8 = 5;
 
 pub(super) fn check(arguments: &Arguments) -> ExitCode {
@@ -48,7 +48,7 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
                 return ExitCode::from(ERRORS);
             }
             if loaded.diagnostics.iter().any(|it| it.severity == Severity::LeftOut) {
-                complain("as keepalived does, the daemon runs without what is left out above");
+                complain("the daemon would run without the lines left out above, as keepalived does");
                 return ExitCode::from(LEFT_OUT);
             }
             let instances = match loaded.config.instances.len() {
@@ -68,7 +68,7 @@ pub(super) fn check(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// No finding of the file, which may be another host's: neither the exit code nor `--strict` counts it.
+/// Prints notes about this host. The file may be another host's, so they affect neither the exit code nor `--strict`.
 fn show_host(config: &Config) {
     let mut lines = Vec::new();
     match Host::read() {
@@ -76,7 +76,7 @@ fn show_host(config: &Config) {
             lines.extend(host.lacks_interfaces_of(config));
             lines.extend(host.misfits(config));
         }
-        Err(error) => lines.push(format!("interfaces cannot be looked at: {error}")),
+        Err(error) => lines.push(format!("cannot read the interfaces: {error}")),
     }
     lines.extend(preflight::scripts(&mut config.clone()));
     for line in lines {

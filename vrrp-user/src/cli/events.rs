@@ -12,16 +12,16 @@ use crate::daemon::events::follow::Line;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Go on with what happens from now on
+    /// Wait for new events and print them
     #[arg(long, short)]
     follow: bool,
-    /// Only what happened after the event of this number
+    /// Only events after the one with this number
     #[arg(long, value_name = "SEQ")]
     since: Option<u64>,
-    /// As JSON, one line each
+    /// Print JSON, one event per line
     #[arg(long)]
     json: bool,
-    /// Folder of the daemon that is asked
+    /// Runtime folder of the daemon
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
 }
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 pub(super) fn events(arguments: &Arguments) -> ExitCode {
     let Arguments { follow, since, json, runtime_dir } = arguments;
     let mut written = Ok(());
-    // Whether somebody still reads.
+    // Returns whether stdout still has a reader.
     let mut told = |line: &str| {
         written = writeln!(io::stdout().lock(), "{line}");
         written.is_ok()
@@ -37,7 +37,7 @@ pub(super) fn events(arguments: &Arguments) -> ExitCode {
     let outcome = control::events(runtime_dir, *since, *follow, |line, text| match line {
         Line::Gap(gap) if !json => {
             let count = gap.lost.map_or("an unknown number of".to_owned(), |lost| lost.to_string());
-            complain(&format!("{count} events before {} are gone", gap.until));
+            complain(&format!("{count} events before {} are no longer kept", gap.until));
             true
         }
         Line::Event(event) if !json => told(&event.to_string()),

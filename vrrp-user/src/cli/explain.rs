@@ -15,10 +15,10 @@ use crate::daemon::run::config_exit_code;
 pub(super) struct Arguments {
     /// Configuration to explain [default: the one that `run` would take]
     file: Option<PathBuf>,
-    /// As JSON, one line
+    /// Print JSON, on one line
     #[arg(long)]
     json: bool,
-    /// Values that are defaults too
+    /// Show default values too
     #[arg(long)]
     all: bool,
     /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]

@@ -9,7 +9,7 @@ pub(super) fn guard() -> ExitCode {
     match process::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => {
-            complain("the guard is started by the daemon");
+            complain("only the daemon can start the guard");
             ExitCode::from(2)
         }
     }

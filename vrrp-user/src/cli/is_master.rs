@@ -18,7 +18,7 @@ const UNKNOWN: u8 = 2;
 pub(super) struct Arguments {
     /// Instance or sync group
     name: String,
-    /// Folder of the daemon that is asked
+    /// Runtime folder of the daemon
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
 }

@@ -1,6 +1,6 @@
 //! Command line.
 //!
-//! Enters: arguments. Leaves: an exit code, and text for people. Absent: logic; every command is one call into the
+//! Enters: arguments. Leaves: an exit code, and text for display. Absent: logic; every command is one call into the
 //! layers below.
 
 mod check;
@@ -27,7 +27,7 @@ use crate::daemon::run::RunError;
 
 const RUNTIME_DIR: &str = "/run/vrrpx";
 
-/// VRRP daemon that notices a dead master in XDP and reads keepalived.conf as it is.
+/// VRRP daemon that detects a dead master in XDP and reads keepalived.conf as it is.
 #[derive(Debug, Parser)]
 #[command(name = "vrrpx", version, max_term_width = 100)]
 struct Cli {
@@ -39,23 +39,23 @@ struct Cli {
 enum Command {
     /// Run the daemon in the foreground
     Run(run::Arguments),
-    /// Check a configuration; exits with 0, 3 (cannot be read), 4 (has errors) or 5 (lines are left out, as by keepalived)
+    /// Check a configuration; exits with 0, 3 (cannot be read), 4 (has errors) or 5 (lines left out, as keepalived does)
     Check(check::Arguments),
-    /// Show what a configuration comes to: values, where each comes from, times, traps
+    /// Explain a configuration: effective values and their origins, election times, traps
     Explain(explain::Arguments),
     /// Show who is master, why, since when, and what is wrong; exits with 0 (all is well), 10 (a problem), 20 (an
     /// instance in FAULT, or two masters) or 1 (no daemon)
     Status(status::Arguments),
-    /// Exit with 0 where an instance or a sync group is MASTER here, with 1 where it is not, with 3 without a daemon
+    /// Exit with 0 if an instance or sync group is MASTER on this node, 1 if it is not, 3 without a daemon
     IsMaster(is_master::Arguments),
-    /// Show what has happened: transitions, checks, faults, reloads
+    /// Show events: transitions, checks, faults, reloads
     Events(events::Arguments),
-    /// Have a running daemon read its configuration again; exits with 4 where that has errors
+    /// Make a running daemon reload its configuration; exits with 4 if that has errors
     Reload(reload::Arguments),
-    /// Started by the daemon, to remove its addresses should it be killed
+    /// Started by the daemon, to remove its addresses if it is killed
     #[command(hide = true)]
     Guard,
-    /// Take keepalived's options and do as it does; so does a link of the name keepalived to this program
+    /// Accept keepalived's options and behave as it does, as this program also does under the name keepalived
     #[command(disable_help_flag = true)]
     Keepalived {
         #[arg(value_name = "OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
@@ -63,7 +63,7 @@ enum Command {
     },
 }
 
-/// Runs the command that the arguments ask for. The first argument is the program's name.
+/// Runs the command of the arguments. The first argument is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter().peekable();
     let name = arguments.peek().and_then(|name| Path::new(name).file_name()).map(OsStr::to_owned);
@@ -81,20 +81,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::Guard }) => guard::guard(),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {
-            // Help and version come this way too; they go to stdout with code 0.
+            // Help and version are errors to clap too; they go to stdout with code 0.
             let _ = error.print();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
     }
 }
 
-/// Writes to stdout; false where the text is lost.
+/// Writes to stdout; false if the text is lost.
 fn print(text: &str) -> bool {
     let mut stdout = io::stdout().lock();
     !is_lost(&stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
-/// A reader that has gone away is no error; what else keeps the output from it is told.
+/// Whether output was lost, after reporting it. A closed pipe is no error.
 fn is_lost(written: &io::Result<()>) -> bool {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -109,7 +109,7 @@ fn complain(text: &str) {
     write_stderr(&log::plain(Level::ERROR, &format!("vrrpx: {text}")));
 }
 
-/// Why the daemon ends: into its log, each finding by itself, and on stderr, where that is not the log.
+/// Reports why the daemon ends: in its log, one line for each finding, and on stderr if that is not the log.
 fn give_up(error: &RunError, sink: Sink) -> ExitCode {
     if sink != Sink::Stderr {
         error.findings().iter().for_each(|finding| tracing::error!("{finding}"));
@@ -120,8 +120,8 @@ fn give_up(error: &RunError, sink: Sink) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// Writes a line to stderr, whose reader may have gone. It is made first: stderr has no buffer, and would be written to
-/// once for each piece.
+/// Writes a line to stderr and ignores errors, as its reader may be gone. The line is formatted first: stderr is
+/// unbuffered and would get one write for each piece.
 fn tell(line: impl Display) {
     write_stderr(&format!("{line}\n"));
 }

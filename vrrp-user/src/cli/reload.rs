@@ -9,12 +9,12 @@ use super::{RUNTIME_DIR, complain, tell};
 use crate::daemon::control::{self, ControlError};
 use crate::daemon::log;
 
-/// As `vrrpx check` ends for a file with errors.
+/// Exit code for a refused configuration, as of `vrrpx check`.
 const REFUSED: u8 = 4;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Folder of the daemon that is told
+    /// Runtime folder of the daemon
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
 }
@@ -23,11 +23,11 @@ pub(super) fn reload(arguments: &Arguments) -> ExitCode {
     match control::request_reload(&arguments.runtime_dir) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ControlError::Findings(findings)) => {
-            // The daemon has logged them: in the journal they would stand twice.
+            // The daemon has logged them: the journal would have them twice.
             if !log::stderr_is_journal() {
                 findings.iter().for_each(tell);
             }
-            complain("the configuration is not taken over; the daemon goes on with the one before");
+            complain("the configuration is refused; the daemon keeps the previous one");
             ExitCode::from(REFUSED)
         }
         Err(error) => {

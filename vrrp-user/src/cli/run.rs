@@ -13,10 +13,10 @@ use crate::daemon::log;
 use crate::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
 use crate::daemon::run;
 
-/// As for a file that is named and cannot be read.
+/// Exit code without a configuration file, as for an unreadable one.
 pub(super) const UNREADABLE: u8 = 3;
 
-/// Looked for in this order where no file is named.
+/// Default configuration files, in order of precedence.
 pub(super) const DEFAULT_FILES: [&str; 2] = ["/etc/vrrpx/vrrpx.conf", KEEPALIVED_CONF];
 
 #[derive(Args, Debug)]
@@ -27,22 +27,22 @@ pub(super) struct Arguments {
     /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
     #[arg(long, short = 'i', value_name = "ID")]
     config_id: Option<String>,
-    /// Folder of lock, pid and control socket; no two daemons share one
+    /// Folder for lock, pid file and control socket; each daemon needs its own
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
-    /// Serve Prometheus metrics here, at /metrics
+    /// Serve Prometheus metrics on this address, at /metrics
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
-    /// How adverts arrive: auto, native, tcx, generic or socket
+    /// Receive path for adverts: auto, native, tcx, generic or socket
     #[arg(long, value_name = "MODE", default_value = "auto")]
     xdp_mode: XdpMode,
-    /// error, warn, info, debug or trace [default: VRRPX_LOG, else info]
+    /// Log level: error, warn, info, debug or trace [default: VRRPX_LOG, else info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
-    /// Take over from the daemon that runs with this folder, without a gap, if there is one
+    /// Hot restart: replace the daemon that runs with this folder, if there is one, without a gap
     #[arg(long)]
     takeover: bool,
-    /// End after so many seconds unless another daemon takes over before
+    /// End after this time unless another daemon replaces this one before
     #[arg(long, value_name = "SECONDS", hide = true)]
     stand_in: Option<u64>,
     /// Stay in the ordinary scheduling class and leave memory unlocked
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     };
     let Some(config) = arguments.config.or_else(default_file) else {
         let [ours, keepaliveds] = DEFAULT_FILES;
-        complain(&format!("there is neither {ours} nor {keepaliveds}; name a file with --config"));
+        complain(&format!("neither {ours} nor {keepaliveds} exists; name a file with --config"));
         return ExitCode::from(UNREADABLE);
     };
     let options = RunOptions {

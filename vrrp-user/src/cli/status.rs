@@ -23,21 +23,21 @@ const UNKNOWN: u8 = 2;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Instance or sync group to show, with all that is known of it
+    /// Instance or sync group to show, in full
     name: Option<String>,
-    /// Show every instance, also where there are more than 20
+    /// Show every instance, even if there are more than 20
     #[arg(short, long)]
     all: bool,
-    /// Show all that is known: receive paths, timers, peers, checks, routers of others
+    /// Add receive paths, timers, peers, checks and unknown routers
     #[arg(short, long)]
     verbose: bool,
-    /// Show it again each second, until interrupted
+    /// Repeat each second until interrupted
     #[arg(short, long, conflicts_with = "json")]
     watch: bool,
-    /// As JSON, one line; exits with 0 whatever the state is
+    /// Print JSON, on one line; exits with 0 in every state
     #[arg(long)]
     json: bool,
-    /// Folder of the daemon that is asked
+    /// Runtime folder of the daemon
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
 }

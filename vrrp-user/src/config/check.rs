@@ -1,4 +1,4 @@
-//! What a check looks at.
+//! Targets of health checks.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,29 +10,29 @@ use std::time::Duration;
 
 use super::model::ScriptCommand;
 
-/// One way to learn whether a service is well.
+/// One way to check a service.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CheckTarget {
-    /// Exit status 0 is good. A `vrrp_script`, or `exec`, which never takes a shell.
+    /// Good on exit status 0. A `vrrp_script`, or `exec`, which never uses a shell.
     Command(ScriptCommand),
-    /// A connection is accepted.
+    /// Good if a connection is accepted.
     Tcp(Endpoint),
     Unix(PathBuf),
     Http(HttpTarget),
     Haproxy(HaproxyTarget),
     Dns(DnsTarget),
-    /// An echo request is answered.
+    /// Good if an ICMP echo request is answered.
     Ping(Host),
     Docker(DockerTarget),
-    /// A unit of systemd is active.
+    /// Good if the systemd unit is active.
     Systemd(Arc<str>),
     Process(ProcessTarget),
-    /// The number in a file counts, times the weight.
+    /// Adds the number in a file, times the weight, to the priority.
     File(FileTarget),
 }
 
 impl CheckTarget {
-    /// The keyword, for people.
+    /// The keyword, for display.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Command(_) => "command",
@@ -60,30 +60,30 @@ pub struct Endpoint {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Host {
     Address(IpAddr),
-    /// Looked up anew for each attempt.
+    /// Resolved again for each attempt.
     Name(Arc<str>),
 }
 
-/// A request, and what its answer must be.
+/// A request and the answer it must get.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HttpTarget {
     pub url: Arc<str>,
     pub method: Arc<str>,
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     pub status: RangeInclusive<u16>,
-    /// Text that the body must hold within its first [`BODY`] bytes.
+    /// Text that the first [`BODY`] bytes of the body must contain.
     pub body: Option<Arc<str>>,
     pub verify_tls: bool,
 }
 
-/// Bytes of an answer's body that are looked at.
+/// Bytes of an answer's body that are searched.
 pub const BODY: usize = 64 * 1024;
 
-/// An HAProxy process, by the socket of its `stats socket` line.
+/// An HAProxy process, by its `stats socket`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HaproxyTarget {
     pub socket: PathBuf,
-    /// A backend that must be up too, and how many of its servers.
+    /// A backend that must be up too, and the least number of its servers that must be.
     pub backend: Option<(Arc<str>, u32)>,
 }
 
@@ -91,7 +91,7 @@ pub struct HaproxyTarget {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DnsTarget {
     pub name: Arc<str>,
-    /// As in `resolv.conf` where none is given.
+    /// `None`: the servers of `resolv.conf`.
     pub server: Option<(IpAddr, u16)>,
 }
 
@@ -115,34 +115,35 @@ pub enum Containers {
 pub struct ProcessTarget {
     pub which: Processes,
     pub quorum: u32,
-    /// And no more than these.
+    /// Most processes that may run.
     pub quorum_max: Option<u32>,
-    /// How long there must be enough of them before that counts, and how long too few of them.
+    /// Time for which enough processes must run before the check is good.
     pub fork_delay: Duration,
+    /// Time for which too few must run before it has failed.
     pub terminate_delay: Duration,
 }
 
-/// Which processes are meant.
+/// The processes to count.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Processes {
-    /// By name, as in `/proc/PID/comm`: the first 15 bytes of the program's.
+    /// By name, as in `/proc/PID/comm`: the first 15 bytes of the program's name.
     Named(Arc<str>),
-    /// By program, as it was called or its last part, and by arguments.
+    /// By program (`argv[0]`, or its last path component) and arguments.
     Called { program: Arc<str>, arguments: Vec<Arc<str>>, matching: Matching },
     /// Text anywhere in the command line.
     CommandLine(Arc<str>),
-    /// The one whose number is in this file.
+    /// The process whose pid is in this file.
     PidFile(PathBuf),
 }
 
 /// How arguments are compared.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Matching {
-    /// These and no others.
+    /// Exactly these.
     Exact,
-    /// The first ones are these.
+    /// These come first; others may follow.
     Initial,
-    /// The first ones are these, and the last of these may go on.
+    /// As `Initial`, and the last of these needs to match a prefix only.
     Partial,
 }
 
@@ -150,19 +151,19 @@ pub enum Matching {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FileTarget {
     pub path: PathBuf,
-    /// Written where there is no such file; and even where there is one.
+    /// Number to write if the file does not exist; `true`: also if it does.
     pub initial: Option<(i32, bool)>,
 }
 
-/// What keeps a check that has failed from counting as good again.
+/// Conditions under which a failed check stays failed although its results are good.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct HoldSettings {
-    /// Least time that it counts as failed.
+    /// Least time for which it counts as failed.
     pub least: Duration,
     pub damping: Option<Damping>,
 }
 
-/// So many changes within a span are too many: it counts as failed until there was none for `quiet`.
+/// Flap damping: after `changes` within a span, the check counts as failed until `quiet` passes without a change.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Damping {
     pub changes: u32,
@@ -170,7 +171,7 @@ pub struct Damping {
     pub quiet: Duration,
 }
 
-/// A place that is not `HOST:PORT`, with IPv6 addresses in brackets.
+/// The text is not `HOST:PORT`, with IPv6 addresses in brackets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NotAnEndpoint;
 
@@ -184,7 +185,7 @@ impl FromStr for Endpoint {
             Some(address) => Host::Address(address.parse::<Ipv6Addr>().map_err(|_| NotAnEndpoint)?.into()),
             None => host.parse()?,
         };
-        // Without brackets nobody can say where the address ends.
+        // Without brackets, the end of an IPv6 address is ambiguous.
         let is_clear = text.starts_with('[') || !matches!(host, Host::Address(IpAddr::V6(_)));
         if is_clear { Ok(Self { host, port }) } else { Err(NotAnEndpoint) }
     }

@@ -1,14 +1,14 @@
-//! The command line of a script, as keepalived takes it apart.
+//! Command lines of scripts, split as keepalived splits them.
 
 use std::sync::Arc;
 
 use super::model::ScriptCommand;
 
-/// Letters that only a shell gives a meaning, outside quotes.
+/// Characters that have a meaning to a shell only, outside quotes.
 const SHELL_LETTERS: &str = "|&;<>()$`*?[]{}";
 
-/// Takes a command apart: words, quotes and C escapes (`\n`, `\x41`, `\101`). What needs a shell is left to one.
-/// `None` for an empty command, `Err` for a quote that is not closed.
+/// Splits a command into words, with quotes and C escapes (`\n`, `\x41`, `\101`). A command that needs a shell stays
+/// whole. `None` for an empty command, `Err` for a quote that is not closed.
 pub(super) fn parse(text: &str) -> Result<Option<ScriptCommand>, UnclosedQuote> {
     let mut splitter = Splitter { rest: text.chars().peekable(), words: Vec::new(), shell: false };
     splitter.split()?;
@@ -29,7 +29,7 @@ pub(super) struct UnclosedQuote(pub(super) char);
 struct Splitter<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
     words: Vec<String>,
-    /// A letter for the shell was met.
+    /// A character for the shell was found.
     shell: bool,
 }
 
@@ -96,7 +96,7 @@ impl Splitter<'_> {
         }
     }
 
-    /// Up to `most` further digits of a letter's code.
+    /// Reads up to `most` more digits of a character code.
     fn number(&mut self, start: u32, radix: u32, most: u32) -> char {
         let mut code = start;
         for _ in 0..most {

@@ -1,4 +1,4 @@
-//! What is wrong with a file, where, and what to write instead.
+//! Findings about a file: fault, place, remedy.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt::{self, Write as _};
@@ -8,13 +8,13 @@ use super::source::{Position, Sources};
 use super::tolerance::{Tolerance, digest};
 use super::tree::Statement;
 
-/// One finding, for a person to read.
+/// One finding, for the user.
 ///
-/// Displayed as `file:line:column: error: message`, with a second line `help: …` where there is advice.
+/// Displayed as `file:line:column: error: message`, with a second line `help: …` if there is advice.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Diagnostic {
     pub severity: Severity,
-    /// The file as it was named.
+    /// The file, as given.
     pub file: Arc<str>,
     /// From 1.
     pub line: u32,
@@ -22,16 +22,16 @@ pub struct Diagnostic {
     pub column: u32,
     pub message: String,
     pub help: Option<String>,
-    /// A warning of something that is sound as it is, and that keepalived does as well.
+    /// A warning about something valid that keepalived does too.
     pub is_harmless: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Severity {
-    /// The configuration can be used; something in it does less, or other, than its author may think.
+    /// The configuration can be used; something in it may not do what its author expects.
     #[default]
     Warning,
-    /// The line is not used, as with keepalived; the rest of the configuration is.
+    /// The line is ignored, as keepalived does; the rest of the configuration is used.
     LeftOut,
     /// The configuration is refused as a whole.
     Error,
@@ -61,8 +61,8 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// A text that may quote the file: what would move the cursor or hide letters of a terminal is escaped, and a quotation
-/// without end is cut.
+/// A text that may quote the file: control characters, which could steer the terminal, are escaped, and an overlong
+/// quotation is cut.
 pub(super) struct Printable<'a>(pub(super) &'a str);
 
 impl Printable<'_> {
@@ -81,30 +81,30 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Findings of a severity that are kept. A wrong file has no end of them, and the first ones are mended first.
+/// Most findings kept of each severity: a broken file has no end of them, and the first ones are fixed first.
 const KEPT_MAX: usize = 100;
 
-/// Bytes of a message that are kept; it may quote a word of any length.
+/// Bytes kept of a message, which may quote a word of any length.
 const MESSAGE_MAX: usize = 4 * Printable::MOST;
 
-/// Findings in the making: positions are still numbers, and repeated ones are counted.
+/// Findings being collected: positions are still numbers, and repeated findings are counted.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     findings: Vec<Finding>,
-    /// Index of the first finding of a kind that is told only once.
+    /// Index of the first finding of each kind that is reported only once.
     counted: HashMap<&'static str, usize>,
     errors: usize,
-    /// What is kept, as a sequence or a definition may be read several times.
+    /// Findings that are kept: a sequence or a definition may be read several times.
     told: HashSet<(Severity, Position, String)>,
     kept: BTreeMap<Severity, usize>,
-    /// Those beyond [`KEPT_MAX`]: where the first one is.
+    /// Place of the first finding beyond [`KEPT_MAX`].
     more: BTreeMap<Severity, Position>,
-    /// Takes the help of a finding that is not kept.
+    /// Receives the help of findings that are not kept.
     dropped: Finding,
     tolerance: Tolerance,
-    /// Digests of all that was left out.
+    /// Digests of the findings left out.
     left_out: HashSet<u64>,
-    /// Lines behind a brace that keepalived ignores: for the block around this one, the one around that, and so on.
+    /// Lines after a brace that keepalived ignores: for the enclosing block, the one enclosing that, and so on.
     pub(super) moved: VecDeque<Vec<Statement>>,
 }
 
@@ -117,7 +117,7 @@ pub(super) struct Finding {
     /// Later findings of the same kind.
     more: usize,
     is_kept: bool,
-    /// It is left out, and who is master may depend on it.
+    /// It is left out, and the election may depend on it.
     elects: bool,
     is_harmless: bool,
 }
@@ -135,7 +135,7 @@ impl Finding {
         self.is_kept && self.severity == Severity::LeftOut
     }
 
-    /// Who is master may depend on what is left out: it is said first.
+    /// Marks a left-out line that the election may depend on; it is reported first.
     pub(super) fn elects(&mut self, elects: bool) -> &mut Self {
         if elects && self.severity == Severity::LeftOut && !self.elects {
             self.elects = true;
@@ -144,13 +144,13 @@ impl Finding {
         self
     }
 
-    /// It is no reason for `--strict` to refuse a file.
+    /// Marks a warning for which `--strict` does not refuse the file.
     pub(super) fn harmless(&mut self) -> &mut Self {
         self.is_harmless = true;
         self
     }
 
-    /// Help that takes its time to find: none is looked for where the finding is not kept.
+    /// Help that is costly to find: `find` runs only if the finding is kept.
     pub(super) fn help_with(&mut self, find: impl FnOnce() -> Option<String>) {
         if self.is_kept {
             self.help = find();
@@ -163,7 +163,7 @@ impl Report {
         Self { tolerance, ..Self::default() }
     }
 
-    /// Something that keepalived ignores, and so a line to leave out or an error.
+    /// A line that keepalived ignores: left out, or an error, by the tolerance.
     pub(super) fn left_out(&mut self, at: Position, message: impl Into<String>) -> &mut Finding {
         let message = message.into();
         if !self.tolerance.leaves_out(&message) {
@@ -178,7 +178,7 @@ impl Report {
         self.tolerance != Tolerance::Strict
     }
 
-    /// What the next reading of the same file leaves out.
+    /// The tolerance for the next reading of the same file.
     pub(super) fn known(&self) -> Tolerance {
         match &self.tolerance {
             Tolerance::Strict => Tolerance::Strict,
@@ -198,7 +198,7 @@ impl Report {
         self.add(Severity::Unreadable, at, message.into())
     }
 
-    /// A warning that is told where it is met first; later ones of the same `kind` only count.
+    /// A warning reported at its first place; later ones of the same `kind` are only counted.
     pub(super) fn warning_once(
         &mut self,
         kind: &'static str,
@@ -222,20 +222,23 @@ impl Report {
         self.errors
     }
 
-    /// Whether there are so many errors that reading on would show no other ones.
+    /// Whether no further error would be shown.
     pub(super) fn is_full(&self) -> bool {
         self.more.keys().any(|severity| *severity >= Severity::Error)
     }
 
-    /// First what may change who is master, all in the order of the files and lines, and then whether there are more. What is read several times, by a sequence or a definition, is told once.
+    /// Findings that may change the master first, then the rest, each in the order of files and lines; last, a note if
+    /// there are more. A line read several times, by a sequence or a definition, is reported once.
     pub(super) fn into_diagnostics(mut self, sources: &Sources) -> Vec<Diagnostic> {
         self.findings.sort_by_key(|finding| (!finding.elects, finding.at));
         let more = self.more.into_iter().rev().map(|(severity, at)| Finding {
             severity,
             at,
             message: match severity {
-                Severity::LeftOut => format!("more lines than the {KEPT_MAX} above, from here on"),
-                _ => format!("there are more {severity}s than the {KEPT_MAX} above, from here on"),
+                Severity::LeftOut => {
+                    format!("more than {KEPT_MAX} lines are left out; from here on they are not shown")
+                }
+                _ => format!("more than {KEPT_MAX} {severity}s; from here on they are not shown"),
             },
             ..Finding::default()
         });
@@ -289,7 +292,7 @@ impl Finding {
     }
 }
 
-/// Help that names the known word nearest to an unknown one, where one is near enough to be meant.
+/// The known word most similar to an unknown one, if it is similar enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const NEAR: f64 = 0.7;
     // Comparing takes time in proportion to the length; no keyword is this long.

@@ -1,8 +1,8 @@
-//! Files that a configuration consists of, or names.
+//! Reading of configuration files and the files they name.
 //!
-//! Enters: a path. Leaves: what the file holds, up to a limit, or why it is not read. Only regular files are read: a
-//! FIFO, a socket or a device may keep its reader waiting, and a device may act when it is opened. Absent: a file system
-//! that does not answer. It holds `open` itself, so a running daemon reads beside its main thread.
+//! Enters: a path. Leaves: the contents, up to a limit, or an error. Only regular files are read: a FIFO, a socket or a
+//! device may block its reader, and opening a device may have effects. Absent: protection against a file system that
+//! does not answer. `open` itself blocks on it, so a running daemon reads in another thread than its main one.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -23,34 +23,34 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// What to do.
+    /// Advice for the user.
     pub(super) fn help(&self) -> Option<String> {
         match self {
-            Self::NotRegular(_) => Some("write what it holds to a regular file, and name that".to_owned()),
+            Self::NotRegular(_) => Some("copy its contents to a regular file, and name that file".to_owned()),
             Self::TooLong(_) | Self::Io(_) => None,
         }
     }
 }
 
-/// Opens a regular file for reading; waits for no writer.
+/// Opens a regular file for reading, without waiting for a writer.
 ///
 /// # Errors
-/// It is something else, or cannot be opened.
+/// It is not a regular file, or cannot be opened.
 pub fn open(path: &Path) -> Result<File, FileError> {
-    // Looked at before it is opened: opening a device may act.
+    // Checked before it is opened: opening a device may have effects.
     regular(&fs::metadata(path)?)?;
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    // Another file may have taken its place meanwhile.
+    // Another file may have replaced it meanwhile.
     regular(&file.metadata()?)?;
     Ok(file)
 }
 
-/// All of a regular file, with what the file system says of it.
+/// Contents and metadata of a regular file.
 pub(super) fn read(path: &Path, most: u64) -> Result<(Vec<u8>, Metadata), FileError> {
     let file = open(path)?;
     let metadata = file.metadata()?;
     let mut bytes = Vec::new();
-    // A file of /proc tells no length beforehand, and one that is written to meanwhile tells another.
+    // The length in the metadata is 0 for files of /proc, and stale for a file being written.
     let length = file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(length).is_ok_and(|length| length <= most) {
         Ok((bytes, metadata))

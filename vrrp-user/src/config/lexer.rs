@@ -1,7 +1,7 @@
-//! The letters of a line to words and braces.
+//! Lexer: characters of a line to words and braces.
 //!
-//! `"…"` and `'…'` hold a word together; a backslash in them takes the next character as it is. A brace is one where
-//! it stands at the edge of a word; a pair inside a word (`{a,b}.conf`, `${NAME}`) belongs to the word.
+//! `"…"` and `'…'` hold a word together; a backslash in them takes the next character as it is. A brace is a token
+//! at the edge of a word; a pair inside a word (`{a,b}.conf`, `${NAME}`) belongs to the word.
 
 use std::iter::{Copied, Peekable};
 use std::slice::Iter;
@@ -32,7 +32,7 @@ pub(super) struct Word {
     /// As written.
     pub(super) raw: String,
     pub(super) at: Position,
-    /// A comment begins right behind it, without a blank.
+    /// A comment follows it directly, without a blank.
     pub(super) comment_follows: bool,
 }
 
@@ -89,7 +89,7 @@ impl Lexer<'_> {
                     plain = false;
                     self.quoted(&mut word);
                 }
-                // What stands behind a closing quote is a brace, not a letter.
+                // After a closing quote, a brace is a token.
                 '{' | '}' if word.quote().is_some() => break,
                 char => {
                     self.rest.next();
@@ -107,30 +107,23 @@ impl Lexer<'_> {
         }
     }
 
-    /// What looks like a quote or a blank, as text that was copied from a page of the web has it, is a letter as with
-    /// keepalived.
+    /// Typographic quotes and blanks, common in text copied from a web page, are part of the word, as with keepalived.
     fn odd_letters(&mut self, letters: &[Letter]) {
         if let Some(Letter { char, at }) =
             letters.first().filter(|first| TYPOGRAPHIC_QUOTES.contains(&first.char))
         {
             self.report
-                .warning(
-                    *at,
-                    format!("the typographic quote {char} is a letter of the word, and quotes nothing"),
-                )
+                .warning(*at, format!("the typographic quote {char} does not quote: it is part of the word"))
                 .help("write \" instead");
         }
         if let Some(Letter { char, at }) = letters.iter().find(|letter| is_odd_blank(letter.char)) {
             self.report
-                .warning(
-                    *at,
-                    format!("a blank of another kind (U+{:04X}) is a letter of the word", u32::from(*char)),
-                )
+                .warning(*at, format!("U+{:04X} is not a blank: it is part of the word", u32::from(*char)))
                 .help("write an ordinary blank instead");
         }
     }
 
-    /// From the opening quote to behind the closing one.
+    /// Reads from the opening quote through the closing one.
     fn quoted(&mut self, word: &mut Word) {
         let Some(Letter { char: quote, at: opened }) = self.rest.next() else { return };
         word.raw.push(quote);
@@ -149,13 +142,13 @@ impl Lexer<'_> {
         }
         self.report
             .error(opened, format!("the quote {quote} is not closed on this line"))
-            .help(format!("close it with {quote}, or write \\{quote} where it is a letter"));
+            .help(format!("close it with {quote}, or write \\{quote} for a literal one"));
     }
 }
 
 const TYPOGRAPHIC_QUOTES: [char; 8] = ['“', '”', '„', '«', '»', '‘', '’', '‚'];
 
-/// No-break spaces and what has no width.
+/// No-break, wide and zero-width spaces.
 fn is_odd_blank(letter: char) -> bool {
     matches!(letter, '\u{a0}' | '\u{2000}'..='\u{200b}' | '\u{202f}' | '\u{3000}' | '\u{feff}')
 }
@@ -164,12 +157,12 @@ fn is_quote(letter: char) -> bool {
     matches!(letter, '"' | '\'')
 }
 
-/// The names of files to include may hold braces anywhere.
+/// File names after `include` may contain braces anywhere.
 fn is_include(line: &Line) -> bool {
     matches!(line.tokens.first(), Some(Token::Word(first)) if first.raw.starts_with("include"))
 }
 
-/// Takes braces off the edges of an unquoted word.
+/// Splits braces off the edges of an unquoted word.
 fn split_braces(letters: &[Letter], keep: bool, tokens: &mut Vec<Token>) {
     let count = |brace| letters.iter().filter(|letter| letter.char == brace).count();
     let (mut opens, mut closes) = (count('{'), count('}'));

@@ -1,6 +1,6 @@
-//! Findings about more than one keyword: what clashes, and traps that are easy to fall into.
+//! Findings about more than one keyword: conflicts and common traps.
 //!
-//! What is changed before it is used is told where it is changed, in `resolve`.
+//! A value that is changed before use is reported where it is changed, in `resolve`.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,7 +24,7 @@ pub(super) fn check(draft: &Draft, sources: &Sources, report: &mut Report) {
         report.error(instance.name.at, format!("more than {INSTANCES_MAX} instances"));
     }
     if draft.instances.is_empty() && !report.has_errors() {
-        report.warning(Position::default(), "there is no vrrp_instance: nothing will be done");
+        report.warning(Position::default(), "there is no vrrp_instance: the daemon has nothing to do");
     }
     for class in [Class::Check, Class::Process, Class::File] {
         let scripts = draft.scripts.iter().filter(|script| script.class() == class);
@@ -61,7 +61,7 @@ fn names<'a>(
     }
 }
 
-/// A `vrrp_check` of a file or a process is known by its name and its kind, as those of the blocks of their own are.
+/// A `vrrp_check` of a file or a process shares the names of `track_file` or `vrrp_track_process`.
 fn kinds(scripts: &[ScriptDraft], sources: &Sources, report: &mut Report) {
     for check in scripts.iter().filter(|script| script.class() == Class::Check) {
         let class = match check.target.as_ref().map(|target| &target.value) {
@@ -72,13 +72,13 @@ fn kinds(scripts: &[ScriptDraft], sources: &Sources, report: &mut Report) {
         let name = &check.name.value;
         if let Some(other) = scripts.iter().find(|it| it.class() == class && it.name.value == *name) {
             report
-                .error(check.name.at, format!("there is a block `{} {name}` as well", class.blocks().1))
-                .help(format!("it is at {}; give each a name of its own", sources.place(other.name.at)));
+                .error(check.name.at, format!("there is also a block `{} {name}`", class.blocks().1))
+                .help(format!("it is at {}; give each its own name", sources.place(other.name.at)));
         }
     }
 }
 
-/// One VRID on one interface and family is one router, to the peers and in the maps.
+/// A VRID on one interface and family identifies one virtual router, to the peers and in the BPF maps.
 fn routers(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) {
     let mut first = HashMap::new();
     for instance in instances {
@@ -98,7 +98,7 @@ fn routers(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) 
     }
 }
 
-/// The same address may be on two interfaces, as link-local ones often are.
+/// The same address may be on two interfaces, as is common for link-local ones.
 fn addresses(instances: &[InstanceDraft], sources: &Sources, report: &mut Report) {
     let mut first = HashMap::new();
     for (index, instance) in instances.iter().enumerate() {
@@ -106,7 +106,7 @@ fn addresses(instances: &[InstanceDraft], sources: &Sources, report: &mut Report
             let AddressDraft { address: At { value, at }, .. } = again;
             report
                 .warning(*at, format!("{value} is written twice: this line is not used, as with keepalived"))
-                .help(format!("it is set as at {}", sources.place(earlier.address.at)));
+                .help(format!("the line at {} is used", sources.place(earlier.address.at)));
         }
         for address in instance.addresses.iter().chain(&instance.excluded) {
             let device = address.device.as_ref().or(instance.interface.as_ref()).map(|name| &name.value);
@@ -137,7 +137,7 @@ fn unused_scripts(draft: &Draft, report: &mut Report) {
         let (name, keyword) = (&script.name.value, script.class().track());
         report
             .warning(script.name.at, format!("no instance tracks `{name}`, so it is not run"))
-            .help(format!("write `{keyword} {{ {name} }}` into a vrrp_instance"));
+            .help(format!("write `{keyword} {{ {name} }}` in a vrrp_instance"));
     }
 }
 
@@ -146,7 +146,7 @@ fn pauses(draft: &Draft, report: &mut Report) {
         if pause.value >= Duration::from_secs(1) {
             report.warning(
                 pause.at,
-                format!("each announcement waits {} s for the one before it", pause.value.as_secs_f64()),
+                format!("each announcement waits {} s after the previous one", pause.value.as_secs_f64()),
             );
         }
     }
@@ -163,8 +163,8 @@ fn host_prefixes(instance: &InstanceDraft, report: &mut Report) {
             kind,
             address.address.at,
             format!(
-                "{} has no prefix, so it is a /{host} as with keepalived; add the subnet's, such as {example}, \
-                 if that is meant",
+                "{} has no prefix, so it is a /{host}, as with keepalived; write the subnet's, such as {example}, \
+                 if that is intended",
                 address.address.value
             ),
         )
@@ -172,18 +172,18 @@ fn host_prefixes(instance: &InstanceDraft, report: &mut Report) {
     }
 }
 
-/// The kernel would take most of them.
+/// Addresses that clients cannot use. The kernel would accept most of them.
 fn odd_addresses(instance: &InstanceDraft, report: &mut Report) {
     for draft in instance.addresses.iter().chain(&instance.excluded) {
         let At { value: address, at } = draft.address;
         let kind = match address {
-            _ if address.is_unspecified() => "stands for no address",
-            _ if address.is_loopback() => "is a host's own loopback address",
+            _ if address.is_unspecified() => "is the unspecified address",
+            _ if address.is_loopback() => "is a loopback address",
             _ if address.is_multicast() && !draft.autojoin => "is a multicast group",
-            IpAddr::V4(Ipv4Addr::BROADCAST) => "is everybody's broadcast address",
+            IpAddr::V4(Ipv4Addr::BROADCAST) => "is the limited broadcast address",
             _ => continue,
         };
-        report.warning(at, format!("{address} {kind}: no client can reach a router by it"));
+        report.warning(at, format!("{address} {kind}: no client can reach a router with it"));
     }
 }
 
@@ -192,11 +192,11 @@ fn link_local_first(instance: &InstanceDraft, strict: bool, report: &mut Report)
     if strict {
         report
             .error(at, "strict mode: the first IPv6 address must be link-local (RFC 9568 §5.2.9)")
-            .help("write one such as `fe80::1/64` before it, the same on all nodes");
+            .help("write a link-local address before it, for example `fe80::1/64`, the same on all nodes");
     } else if instance.peers.is_empty() && !instance.addresses.iter().any(is_link_local) {
         report
-            .warning(at, "one IPv6 address should be link-local, which is advertised first (RFC 9568 §5.2.9)")
-            .help("other routers may refuse the adverts; keepalived takes them");
+            .warning(at, "the first IPv6 address should be link-local (RFC 9568 §5.2.9)")
+            .help("other routers may refuse the adverts; keepalived accepts them");
     }
 }
 
@@ -204,7 +204,7 @@ fn is_link_local(address: &AddressDraft) -> bool {
     matches!(address.address.value, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// The effective priority stays within 1–254, so a weight that would carry it further has less effect than written.
+/// The effective priority stays within 1–254, so a weight that would take it further has less effect than written.
 fn reach_of_weights(instance: &InstanceDraft, scripts: &[ScriptDraft], report: &mut Report) {
     let Some(priority) = instance.priority.filter(|priority| priority.value != 255) else { return };
     let own = instance.interface.as_ref().map(|name| &name.value);
@@ -225,8 +225,8 @@ fn reach_of_weights(instance: &InstanceDraft, scripts: &[ScriptDraft], report: &
         report
             .warning(
                 priority.at,
-                format!("weights carry the priority from {lowest} to {highest}; it is held within 1 to 254"),
+                format!("weights take the priority from {lowest} to {highest}; it is limited to 1 to 254"),
             )
-            .help("nodes that are held at the same end are told apart by their addresses only");
+            .help("between nodes at the same limit only their addresses decide");
     }
 }

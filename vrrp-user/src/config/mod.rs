@@ -1,9 +1,9 @@
 //! keepalived.conf to settings.
 //!
-//! Enters: the text of a file and what it includes. Leaves: a [`Config`], or [`Diagnostic`]s that say what is wrong,
-//! where (file:line:column) and what to write. Absent: sockets, interfaces, running anything.
+//! Enters: the text of a file and of its includes. Leaves: a [`Config`], or [`Diagnostic`]s with the fault, its place
+//! (file:line:column) and the remedy. Absent: sockets, interfaces, running anything.
 //!
-//! The way of a line: `text` (comments, continuation) → `expand` (conditions, definitions, sequences, include)
+//! Stages: `text` (comments, continuation) → `expand` (conditions, definitions, sequences, include)
 //! → `lexer` (words, quotes) → `tree` (blocks) → `schema` (tables of keywords) → `resolve` (names, defaults, units).
 
 mod check;
@@ -62,13 +62,13 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings, and lines that are left out.
     pub diagnostics: Vec<Diagnostic>,
-    /// What a later reading leaves out.
+    /// Lines that a later reading leaves out.
     pub tolerance: Tolerance,
     file: Arc<str>,
     outline: Vec<Written>,
 }
 
-/// Reads a file and what it includes, as the node with the host's name.
+/// Reads a file and its includes, for the node with the host's name.
 ///
 /// # Errors
 /// As [`Reader::load`].
@@ -76,7 +76,7 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     Reader::new(None).load(path)
 }
 
-/// Reads a text that is named `name` in the findings, as the node with the host's name.
+/// Reads a text, called `name` in the findings, for the node with the host's name.
 ///
 /// # Errors
 /// As [`Reader::parse`].
@@ -93,25 +93,24 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Lines that begin with `@ID` are for the node with this name; without one it is the host's name up to its first
-    /// dot.
+    /// `config_id` selects the lines that begin with `@ID`; the default is the host's name up to its first dot.
     pub fn new(config_id: Option<&str>) -> Self {
         let config_id = config_id.map_or_else(host, Into::into);
         Self { config_id, progress: Progress::default(), tolerance: Tolerance::Strict }
     }
 
-    /// Leaves these lines out instead of refusing the file for them.
+    /// Leaves these lines out instead of refusing the file.
     #[must_use]
     pub fn tolerating(self, tolerance: Tolerance) -> Self {
         Self { tolerance, ..self }
     }
 
-    /// What is read at the moment, for whoever waits for the end.
+    /// The file being read now, for a thread that waits for the end of the reading.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
-    /// Reads a file and what it includes.
+    /// Reads a file and its includes.
     ///
     /// # Errors
     /// All findings, warnings among them, when at least one is an error. [`Severity::Unreadable`] is among them when
@@ -132,7 +131,7 @@ impl Reader {
         }
     }
 
-    /// Reads a text that is named `name` in the findings. Opens no files: an `include` in it is a warning.
+    /// Reads a text, called `name` in the findings. Opens no files: an `include` in it is a warning.
     ///
     /// # Errors
     /// All findings, warnings among them, when at least one is an error.
@@ -154,9 +153,9 @@ impl Reader {
             report
                 .error(
                     Position::start_of(file),
-                    "lines end with CR alone, so that the whole file is one line",
+                    "the lines end with CR only, so the whole file counts as one line",
                 )
-                .help("end them with LF: tr '\\r' '\\n'");
+                .help("convert the line ends to LF: tr '\\r' '\\n'");
         }
         let opens_files = matches!(includes, Includes::Follow(_));
         let config_id = Arc::clone(&self.config_id);

@@ -1,4 +1,4 @@
-//! A whole configuration, checked and resolved.
+//! Configuration, checked and resolved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +18,16 @@ pub struct Config {
     pub instances: Vec<Instance>,
     /// In the order of the file; a group's index is its [`crate::protocol::GroupId`].
     pub groups: Vec<Group>,
-    /// Checks that some instance tracks.
+    /// Checks that an instance tracks.
     pub checks: Vec<CheckSettings>,
     pub statics: Statics,
-    /// Interfaces that some instance tracks, beside its own.
+    /// Interfaces that an instance tracks, other than its own.
     pub tracked_interfaces: Vec<(TrackId, Arc<str>)>,
-    /// Of interfaces that bounce.
+    /// Link delays by interface, from `interface_up_down_delays`.
     pub link_delays: Vec<(Arc<str>, LinkDelays)>,
 }
 
-/// How long a link must be down, or up again, before that counts.
+/// Time that a link must be down, or up again, before the change counts.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct LinkDelays {
     pub down: Duration,
@@ -36,7 +36,7 @@ pub struct LinkDelays {
 
 impl Config {
     pub fn instance(&self, id: InstanceId) -> Option<&Instance> {
-        // Without a reload in between, everyone is in his place.
+        // Until the first reload, ids equal positions.
         let in_place = self.instances.get(id.index()).filter(|instance| instance.id == id);
         in_place.or_else(|| self.instances.iter().find(|instance| instance.id == id))
     }
@@ -44,44 +44,44 @@ impl Config {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Globals {
-    /// Name of this node in hooks and status; the host name where it is not set.
+    /// Name of this node in hooks and status; `None`: the host name.
     pub router_id: Option<Arc<str>>,
-    /// Who runs scripts that name no user themselves.
+    /// Default user of scripts.
     pub script_user: Option<ScriptUser>,
-    /// Refuse scripts run as root when somebody else may write to a part of their path.
+    /// Refuse scripts run as root if another user may write to a part of their path.
     pub script_security: bool,
     /// From the start of the daemon to the first election.
     pub startup_delay: Duration,
-    /// From the boot of the machine to the first election.
+    /// From the boot of the host to the first election.
     pub delay_after_boot: Duration,
-    /// Told every change; no two have the same path.
+    /// FIFOs that receive every change; no two have the same path.
     pub fifos: Vec<FifoSettings>,
     pub dumps: DumpSettings,
-    /// Tell FIFOs after a reload where everyone stands.
+    /// After a reload, write all states to the FIFOs.
     pub fifo_states_on_reload: bool,
     pub firewall: FirewallSettings,
     /// Log adverts of virtual routers that are not configured.
     pub log_unknown_vrids: bool,
-    /// No IGMP reports for 224.0.0.0/24.
+    /// Suppress IGMP reports for 224.0.0.0/24.
     pub silent_igmp: bool,
     pub process: ProcessSettings,
-    /// `None` where no mail is sent.
+    /// `None` if no mail is sent.
     pub mail: Option<MailSettings>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
-    /// Its place in the file, from 0; after a reload, the number that it has kept. See [`super::succeed`].
+    /// Its position in the file, from 0; after a reload, the number it had before. See [`super::succeed`].
     pub id: InstanceId,
     pub settings: InstanceSettings,
     pub notify: NotifySettings,
-    /// The kernel is to keep the other addresses of a subnet of `interface` when the first one goes.
+    /// Keep the other addresses of a subnet on `interface` when the first one is removed.
     pub promote_secondaries: bool,
-    /// In strict mode; what follows from that is in the settings.
+    /// In strict mode; its consequences are in the settings.
     pub is_strict: bool,
 }
 
-/// Set at the start and removed at the end.
+/// Addresses, routes and rules set at the start and removed at the end.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Statics {
     /// Each with its interface.
@@ -98,23 +98,23 @@ pub struct Group {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NotifySettings {
-    /// Run with exactly the arguments written.
+    /// Run with exactly the arguments written, as the next three.
     pub master: Option<NotifyCommand>,
     pub backup: Option<NotifyCommand>,
     pub fault: Option<NotifyCommand>,
     pub stop: Option<NotifyCommand>,
-    /// Run with four more arguments: `INSTANCE` or `GROUP`, name, state, priority, which is 0 for a group.
+    /// Run with four more arguments: `INSTANCE` or `GROUP`, name, state, priority (0 for a group).
     pub any: Option<NotifyCommand>,
-    /// An instance that a reload removes is told as `DELETED`, not as `FAULT`.
+    /// Report an instance that a reload removes as `DELETED`, not as `FAULT`.
     pub tell_deleted: bool,
     pub deleted: Option<NotifyCommand>,
-    /// Run when a lower master is heard while master.
+    /// Run when a master receives an advert of a master with lower priority.
     pub lower: Option<NotifyCommand>,
-    /// FIFOs are told of changes of the priority.
+    /// Write changes of the priority to the FIFOs.
     pub priority_changes: bool,
-    /// Mail is sent, where there is a server for it.
+    /// Send mail, if a server is configured.
     pub mail: bool,
-    /// Told of changes of the state; no two are the same.
+    /// Webhooks for changes of the state; no two are the same.
     pub webhooks: Vec<WebhookSettings>,
 }
 
@@ -126,94 +126,94 @@ impl NotifySettings {
     }
 }
 
-/// A FIFO for the changes of all instances.
+/// A FIFO that receives the changes of all instances.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FifoSettings {
     pub path: Arc<str>,
-    /// Who owns it where the daemon makes it; the daemon itself where not set.
+    /// Owner if the daemon creates it; `None`: the daemon's user.
     pub user: Option<ScriptUser>,
-    /// Reads it; the path is its last argument.
+    /// Reader of the FIFO; the path is its last argument.
     pub script: Option<NotifyCommand>,
 }
 
-/// The process itself. All but `reload_file` counts from the start of the daemon.
+/// Settings of the process. All except `reload_file` take effect at the start of the daemon only.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessSettings {
-    /// Nice value of engine and effect thread; that of the daemon where not set.
+    /// Nice value of engine and effect thread; `None`: inherited.
     pub nice: Option<i8>,
     /// SCHED_FIFO priority of the engine.
     pub realtime: Option<u8>,
-    /// CPUs of engine and effect thread; all where empty.
+    /// CPUs of engine and effect thread; empty: all.
     pub cpus: Vec<usize>,
-    /// Longest time that one of them may compute as a real-time thread without waiting for anything.
+    /// Longest time that one of them may run as a real-time thread without blocking.
     pub unbroken: Option<Duration>,
     pub name: Option<Arc<str>>,
     pub umask: Option<u32>,
-    /// Scripts of another user get all groups of that user.
+    /// Scripts of another user run with all groups of that user.
     pub supplementary_groups: bool,
     /// Run before the start, and after the end.
     pub startup: Option<Errand>,
     pub shutdown: Option<Errand>,
-    /// Is there while a reload reads the configuration.
+    /// File that exists while a reload reads the configuration.
     pub reload_file: Option<Arc<str>>,
     /// Name of this daemon among several.
     pub instance: Option<Arc<str>>,
-    /// Pid files that are not named are in a folder of their own.
+    /// Pid files without a configured path are in a folder of their own.
     pub pid_folder: bool,
-    /// The name of this daemon is part of the names of dump files.
+    /// Dump files have the name of this daemon in theirs.
     pub dumps_by_instance: bool,
 }
 
-/// A command that is waited for.
+/// A command that the daemon waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Errand {
     pub command: NotifyCommand,
-    /// It is ended after this time.
+    /// Longest run time; then the command is terminated.
     pub limit: Duration,
 }
 
-/// How mail about changes is sent.
+/// Settings for mail about changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MailSettings {
-    /// A name is looked up anew for each connection.
+    /// A name is resolved again for each connection.
     pub server: Endpoint,
     /// At least one.
     pub to: Vec<Mailbox>,
-    /// The user of the daemon at the host where not set.
+    /// `None`: the daemon's user at this host.
     pub from: Option<Mailbox>,
-    /// What the server is greeted with; the host's name where not set.
+    /// Name in the greeting; `None`: the host's name.
     pub helo: Option<Arc<str>>,
-    /// Longest time for each step: to connect, to greet, to encrypt, to hand over a mail.
+    /// Longest time for each step: connection, greeting, encryption, transfer of a mail.
     pub patience: Duration,
-    /// Mail is sent about FAULT too.
+    /// Send mail about FAULT too.
     pub faults: bool,
-    /// Mail is sent about refused peers too.
+    /// Send mail about rejected peers too.
     pub rejections: bool,
 }
 
-/// Files written on a signal; where no path is set they are in `TMPDIR`, else in /tmp, under keepalived's names.
+/// Files written on a signal. By default they are in `TMPDIR`, else in /tmp, under keepalived's names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DumpSettings {
     pub state: Option<Arc<str>>,
     pub stats: Option<Arc<str>>,
     pub json: Option<Arc<str>>,
-    /// `json_version 2`: the list of instances within an object.
+    /// `json_version 2`: the list of instances is inside an object.
     pub nested_json: bool,
 }
 
 impl DumpSettings {
-    /// Those that are set.
+    /// The paths that are set.
     pub fn paths(&self) -> impl Iterator<Item = &Arc<str>> {
         [&self.state, &self.stats, &self.json].into_iter().flatten()
     }
 }
 
-/// nftables rules for instances whose addresses do not answer.
+/// nftables rules for instances with `no_accept`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FirewallSettings {
-    /// Of the family inet; the daemon's own.
+    /// Table of the family inet, owned by the daemon.
     pub table: Arc<str>,
-    /// Of its chains.
+    /// Priority of its chains.
     pub priority: i32,
     pub counters: bool,
 }
@@ -235,7 +235,7 @@ pub struct NotifyCommand {
 pub enum ScriptCommand {
     /// Program and arguments, run directly.
     Direct(Vec<Arc<str>>),
-    /// Anything that needs a shell, handed to `/bin/sh -c`.
+    /// A line for a shell, run with `/bin/sh -c`.
     Shell(Arc<str>),
 }
 
@@ -250,11 +250,11 @@ pub struct CheckSettings {
     pub id: TrackId,
     pub name: Arc<str>,
     pub target: CheckTarget,
-    /// Between two starts, or between two looks at what tells of its changes itself.
+    /// Time between two starts; for a target that notifies its changes, between two polls.
     pub interval: Duration,
-    /// A run, or a look, that lasts longer has failed.
+    /// A run or poll that lasts longer has failed.
     pub timeout: Duration,
-    /// Weight for instances that name none themselves.
+    /// Default weight.
     pub weight: Weight,
     pub reverse: bool,
     /// Results in a row that change the state.

@@ -1,4 +1,4 @@
-//! What is written where, kept beside the settings for those who ask where one of them comes from.
+//! Statements as written, with their places, kept so that a setting can be traced to its line.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::tree::Statement;
 /// Displayed and serialized as `file:line:column`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Place {
-    /// The file as it was named.
+    /// The file, as given.
     pub file: Arc<str>,
     /// From 1.
     pub line: u32,
@@ -57,7 +57,7 @@ pub(super) struct Text {
     pub(super) place: Place,
 }
 
-/// Copies the tree, as positions mean nothing without their sources.
+/// Copies the tree, with places instead of positions, which mean nothing without their sources.
 pub(super) fn outline(statements: &[Statement], sources: &Sources) -> Vec<Written> {
     let text = |word: &Word| Text { text: word.text.as_str().into(), place: Place::of(word.at, sources) };
     let written = |statement: &Statement| Written {
@@ -78,7 +78,7 @@ impl Written {
         self.args.first().map(|first| &*first.text)
     }
 
-    /// Where the value stands, or the keyword where that is all.
+    /// Place of the value, or of the keyword if it has none.
     pub(super) fn place(&self) -> &Place {
         self.args.first().map_or(&self.keyword.place, |first| &first.place)
     }
@@ -87,7 +87,7 @@ impl Written {
         self.block.as_deref().unwrap_or_default()
     }
 
-    /// Whether a word of the statement, or of one in its block, begins there.
+    /// Whether a word of the statement, or of its block, begins at `place`.
     pub(super) fn holds(&self, place: &Place) -> bool {
         std::iter::once(&self.keyword).chain(&self.args).any(|word| word.place == *place)
             || self.inner().iter().any(|inner| inner.holds(place))

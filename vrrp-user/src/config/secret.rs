@@ -1,7 +1,7 @@
-//! Keys that a configuration names by a file.
+//! Key files named by a configuration.
 //!
 //! Enters: drafts, when a file is loaded. Leaves: the same with the bytes of the keys. They are read with the
-//! configuration, and again with every reload of it.
+//! configuration, and again with every reload.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::protocol::auth::KEY_MAX;
 /// `hex:`, the digits of the longest key, and ends of lines.
 const FILE_MAX: u64 = 4 + 2 * KEY_MAX as u64 + 8;
 
-/// Reads the files, or tells that a text alone opens none.
+/// Reads the files; an error if the configuration is a text alone, which opens none.
 pub(super) fn open(draft: &mut Draft, opens_files: bool, sources: &Sources, report: &mut Report) {
     let hmacs = draft.instances.iter_mut().filter_map(|instance| instance.hmac.as_mut());
     for key in hmacs.flat_map(|hmac| &mut hmac.value.keys) {
@@ -26,7 +26,7 @@ pub(super) fn open(draft: &mut Draft, opens_files: bool, sources: &Sources, repo
                 .waits_for(|| format!("the key file `{}` (named by {})", path.display(), sources.place(at)));
             read(path, at, report)
         } else {
-            report.error(at, "a configuration that is no file itself names no key file");
+            report.error(at, "a configuration that is not a file cannot name a key file");
             None
         };
     }
@@ -49,7 +49,7 @@ fn read(path: &Path, at: Position, report: &mut Report) -> Option<Secret> {
     };
     if metadata.mode() & 0o077 != 0 {
         report
-            .warning(at, format!("the key file `{name}` is open to its group or to everybody"))
+            .warning(at, format!("the key file `{name}` is accessible to its group or to others"))
             .help(format!("chmod 600 {name}"));
     }
     let end = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);

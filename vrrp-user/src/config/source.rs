@@ -1,16 +1,16 @@
-//! Files by number, and places in them.
+//! Files by number, and positions in them.
 
 use std::sync::{Arc, Mutex};
 
-/// Number of a file in the order of reading; 0 is the one that was asked for.
+/// Number of a file in the order of reading; 0 is the configuration file itself.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct FileId(u32);
 
-/// Number of a definition's text that is read in the place of its name; 0 is none.
+/// Number of a definition whose text replaces its name; 0 is none.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct OriginId(u32);
 
-/// Where a word begins. What comes from a definition stands where the definition is used.
+/// Start of a word. Text of a definition has the position where the definition is used.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Position {
     pub(super) file: FileId,
@@ -33,14 +33,14 @@ impl Default for Position {
     }
 }
 
-/// A value and the place that gave it.
+/// A value and the position where it is written.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct At<T> {
     pub(super) value: T,
     pub(super) at: Position,
 }
 
-/// Names of the files read, and the definitions that text came from.
+/// Names of the files read, and the definitions used.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     names: Vec<Arc<str>>,
@@ -48,7 +48,7 @@ pub(super) struct Sources {
     progress: Progress,
 }
 
-/// The file that is read at the moment, for another thread that waits for the end of the reading.
+/// The file being read now, for a thread that waits for the end of the reading.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Mutex<String>>);
 
@@ -63,7 +63,7 @@ impl Progress {
 struct Origin {
     /// Of the definition.
     name: Arc<str>,
-    /// Where its text is written.
+    /// Position of its text.
     at: Position,
 }
 
@@ -72,7 +72,7 @@ impl Sources {
         Self { progress, ..Self::default() }
     }
 
-    /// Before the file system is asked for something, which may never answer.
+    /// Called before each access to the file system, which may never answer.
     pub(super) fn waits_for(&self, what: impl FnOnce() -> String) {
         if let Ok(mut now) = self.progress.0.lock() {
             *now = what();
@@ -99,7 +99,7 @@ impl Sources {
         format!("{}:{}", self.name(at.file), at.line)
     }
 
-    /// Text that is written `at` for the definition `name`, and read in another place.
+    /// Records text of the definition `name`, written `at` and used elsewhere.
     pub(super) fn originate(&mut self, name: &Arc<str>, at: Position) -> OriginId {
         let origin = Origin { name: Arc::clone(name), at };
         if self.origins.last() != Some(&origin) {
@@ -108,7 +108,7 @@ impl Sources {
         OriginId(u32::try_from(self.origins.len()).unwrap_or(u32::MAX))
     }
 
-    /// The definition that the text came from, for messages: "`$NAME`, line 3".
+    /// The definition that gave the text, for messages: "`$NAME`, line 3".
     pub(super) fn origin(&self, at: Position) -> Option<String> {
         let index = usize::try_from(at.origin.0).ok()?.checked_sub(1)?;
         let Origin { name, at: written } = self.origins.get(index)?;

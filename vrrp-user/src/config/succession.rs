@@ -1,8 +1,8 @@
-//! A configuration that takes the place of another one: the same things keep their numbers.
+//! Stable numbers of instances and tracked objects across a reload.
 //!
 //! An instance is the same if its interface, VRID, family and virtual MAC interfaces are; its name and its sync group
-//! may change. A tracked thing is the same if its kind and name are. Whatever compares settings by
-//! number afterwards finds what has changed; a new setting needs nothing more than to be compared.
+//! may change. A tracked object is the same if its kind and name are. Comparing settings by number then finds all
+//! changes; a new setting needs only to take part in the comparison.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,15 +13,17 @@ use vrrp_ebpf::wire::Family;
 use super::model::{Config, Instance};
 use crate::protocol::{InstanceId, InstanceSettings, Track, TrackId, Vmac, Vrid};
 
-/// The running daemon was made for fewer instances.
+/// The running daemon has room for fewer instances.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("there is room for {0} instances, those that leave now among them, until the daemon is restarted")]
+#[error(
+    "until it is restarted, the daemon has room for {0} instances, including those that this reload removes"
+)]
 pub struct NoRoom(pub usize);
 
-/// Numbers `after` as what follows `before`, with instances below `capacity`.
+/// Numbers `after`, the successor of `before`, with instance numbers below `capacity`.
 ///
 /// # Errors
-/// There are more instances than numbers; `after` is of no use then.
+/// There are more instances than numbers; `after` must not be used then.
 pub fn succeed(before: &Config, after: &mut Config, capacity: usize) -> Result<(), NoRoom> {
     number_tracks(before, after);
     number_instances(before, after, capacity)
@@ -49,17 +51,17 @@ fn number_tracks(before: &Config, after: &mut Config) {
     after.tracked_interfaces.iter_mut().for_each(|(id, _)| renumber(id));
 }
 
-/// What makes an instance the same.
+/// Identity of an instance across a reload.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Identity {
     interface: Arc<str>,
     vrid: Vrid,
     family: Family,
-    /// The one that adverts may leave from, and the further ones.
+    /// The interface that may send adverts, and the others.
     vmacs: (Option<VmacIdentity>, Vec<VmacIdentity>),
 }
 
-/// What makes an interface with a virtual MAC address the same: its name, what it is made on, and the address.
+/// Identity of a virtual MAC interface across a reload: its name, its parent, and the MAC address.
 type VmacIdentity = (Arc<str>, Arc<str>, [u8; 6]);
 
 fn identity(instance: &Instance) -> Identity {
@@ -83,7 +85,7 @@ fn number_instances(before: &Config, after: &mut Config, capacity: usize) -> Res
     let same: Vec<Option<InstanceId>> = same.collect();
     let used: HashSet<InstanceId> = before.instances.iter().map(|instance| instance.id).collect();
     let numbers = (0..u32::try_from(capacity).unwrap_or(u32::MAX)).map(InstanceId);
-    // Not those that are left only now: their instances are still leaving.
+    // Numbers freed by this reload are not reused yet: their instances are still leaving.
     let mut free = numbers.filter(|id| !used.contains(id));
     let mut renumbered = HashMap::new();
     for (instance, same) in after.instances.iter_mut().zip(same) {

@@ -1,7 +1,7 @@
-//! Templates that a configuration names by a file.
+//! Template files named by a configuration.
 //!
 //! Enters: drafts, when a file is loaded. Leaves: settings of webhooks with their templates. They are read with the
-//! configuration, and again with every reload of it.
+//! configuration, and again with every reload.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::webhook::{Template, TemplateError, WebhookSettings};
 
 const FILE_MAX: u64 = 64 * 1024;
 
-/// Reads the files, or tells that a text alone opens none.
+/// Reads the files; an error if the configuration is a text alone, which opens none.
 pub(super) fn open(draft: &mut Draft, opens_files: bool, sources: &Sources, report: &mut Report) {
     let instances = draft.instances.iter_mut().map(|it| &mut it.webhooks);
     let groups = draft.groups.iter_mut().map(|it| &mut it.webhooks);
@@ -21,14 +21,14 @@ pub(super) fn open(draft: &mut Draft, opens_files: bool, sources: &Sources, repo
         let Some(file) = webhook.file.take() else { continue };
         sources.waits_for(|| format!("the template `{}` (named by {})", file.value, sources.place(file.at)));
         if !opens_files {
-            report.error(file.at, "a configuration that is no file itself names no template");
+            report.error(file.at, "a configuration that is not a file cannot name a template");
         } else if let Some(template) = read(&file.value, file.at, report) {
             webhook.settings.template = template;
         }
     }
 }
 
-/// Those of `global_defs`, then its own; the same URL with the same options counts once.
+/// The webhooks of `global_defs`, then the block's own; the same URL with the same options counts once.
 pub(super) fn joined(global: &[WebhookSettings], own: Vec<WebhookDraft>) -> Vec<WebhookSettings> {
     let mut all = global.to_vec();
     for WebhookDraft { settings, .. } in own {
@@ -60,7 +60,7 @@ fn read(path: &str, at: Position, report: &mut Report) -> Option<Template> {
                 TemplateError::Unknown { name, .. } => did_you_mean(name, Template::fields()),
                 TemplateError::Open { .. } => None,
                 TemplateError::NotJson(_) => {
-                    Some("words stand in quotes: `\"state\": \"${state}\"`".to_owned())
+                    Some("put words in quotes: `\"state\": \"${state}\"`".to_owned())
                 }
             };
             report.error(at, format!("the template `{path}`: {error}")).help_maybe(help);

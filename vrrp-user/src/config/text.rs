@@ -1,7 +1,7 @@
-//! The text of a file to its lines: comments taken off, continued lines together.
+//! Text of a file to lines: comments removed, continued lines joined.
 //!
-//! A `#` or `!` outside quotes begins a comment; `\#` and `\!` are letters. A backslash at the end of a line goes on
-//! with the next one, also inside quotes. Which line a row came from is kept, because a definition of several lines
+//! A `#` or `!` outside quotes begins a comment; `\#` and `\!` are literal. A backslash at the end of a line continues
+//! it with the next one, also inside quotes. The rows of a line stay apart, because a definition of several lines
 //! consists of its rows.
 
 use std::iter::Peekable;
@@ -9,7 +9,7 @@ use std::str::Chars;
 
 use super::source::{FileId, Position};
 
-/// A letter and the place that it is read from.
+/// A character and its position.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Letter {
     pub(super) char: char,
@@ -22,22 +22,22 @@ impl Letter {
     }
 }
 
-/// A line with those that continue it.
+/// A line with its continuation lines.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text {
-    /// One for each line as written, without backslash and comment; a quote that goes on below stays in one row.
+    /// One for each line as written, without backslash and comment; a quote over several lines stays in one row.
     pub(super) rows: Vec<Vec<Letter>>,
-    /// A comment begins right behind the last letter, without a blank.
+    /// A comment follows the last character directly, without a blank.
     pub(super) comment_follows: bool,
-    /// Where it begins, if it has more than [`LETTERS_MAX`] letters; what is beyond them is left out.
+    /// Start of the line, if it has more than [`LETTERS_MAX`] characters; the excess is left out.
     pub(super) too_long: Option<Position>,
 }
 
-/// Letters of a line with those that continue it. No word or definition is that long.
+/// Most characters of a line with its continuation lines. No word or definition is that long.
 pub(super) const LETTERS_MAX: usize = 1 << 20;
 
 impl Text {
-    /// The rows as one, blanks between them.
+    /// Joins the rows, with blanks between them.
     pub(super) fn joined(self) -> Vec<Letter> {
         let mut rows = self.rows.into_iter();
         let mut joined = rows.next().unwrap_or_default();
@@ -49,14 +49,14 @@ impl Text {
     }
 }
 
-/// Without the blanks at both ends.
+/// Strips the blanks at both ends.
 pub(super) fn trim(letters: &[Letter]) -> &[Letter] {
     let letters = trim_start(letters);
     let blanks = letters.iter().rev().take_while(|letter| letter.is_blank()).count();
     letters.split_at(letters.len().saturating_sub(blanks)).0
 }
 
-/// Without the blanks before it.
+/// Strips the leading blanks.
 pub(super) fn trim_start(letters: &[Letter]) -> &[Letter] {
     let blanks = letters.iter().take_while(|letter| letter.is_blank()).count();
     letters.split_at(blanks).1
@@ -107,7 +107,7 @@ impl Reader<'_> {
             let is_empty = row.iter().all(|letter: &Letter| letter.is_blank());
             text.comment_follows =
                 matches!(end, End::Comment) && row.last().is_some_and(|last| !last.is_blank());
-            // A comment between continued lines is not the end of them.
+            // A comment between continued lines does not end them.
             let only_comment = matches!(end, End::Comment) && is_empty && !text.rows.is_empty();
             text.rows.push(std::mem::take(&mut row));
             if !(only_comment || matches!(end, End::Continued)) || self.rest.peek().is_none() {
@@ -151,7 +151,7 @@ impl Reader<'_> {
         End::Line
     }
 
-    /// What a backslash makes of the letter behind it.
+    /// Reads the character after a backslash.
     fn escape(&mut self, row: &mut Vec<Letter>, backslash: Letter, quoted: bool) {
         match self.rest.peek().copied() {
             Some(next) if quoted => {
@@ -167,7 +167,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Behind a backslash: takes the end of the line where it stands there.
+    /// After a backslash: consumes the end of the line, if it is next.
     fn is_end_of_line(&mut self) -> bool {
         let mut ahead = self.rest.clone();
         let found = match ahead.next() {

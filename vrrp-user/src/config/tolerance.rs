@@ -1,7 +1,7 @@
-//! What is wrong in a file and is left out, as keepalived does, instead of refusing the file.
+//! Tolerance of wrong lines: left out as keepalived does, instead of refusing the file.
 //!
-//! Enters: the name that the program runs under and the path of the file; and what an earlier reading has left out.
-//! Leaves: whether one more line is left out. A reload leaves out what the start has left out, and refuses what is new.
+//! Enters: the name the program runs under, the path of the file, and the lines left out by an earlier reading.
+//! Leaves: whether a line is left out. A reload leaves out the lines that the start left out, and refuses new ones.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,14 +17,14 @@ pub enum Tolerance {
     /// None: each is an error.
     #[default]
     Strict,
-    /// Those of which keepalived says that it ignores them.
+    /// Those that keepalived reports as ignored.
     AsKeepalived,
-    /// Of these, those that were left out before, by a digest of what was said of them.
+    /// Of these, the ones that were left out before, by digest of their message.
     Known(Arc<HashSet<u64>>),
 }
 
 impl Tolerance {
-    /// Of a file that is read under keepalived's name, or lies at keepalived's own path.
+    /// `AsKeepalived` if the program runs under keepalived's name or the file is at keepalived's own path.
     pub fn of(path: &Path, as_keepalived: bool) -> Self {
         if as_keepalived || path == Path::new(KEEPALIVED_CONF) { Self::AsKeepalived } else { Self::Strict }
     }
@@ -38,7 +38,7 @@ impl Tolerance {
     }
 }
 
-/// Lines move with each edit of a file, so places are no part of it.
+/// Without positions, as each edit of a file moves its lines.
 pub(super) fn digest(message: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     message.hash(&mut hasher);

@@ -1,10 +1,10 @@
-//! Lines to nested blocks. What a keyword means is not known here, so unknown blocks stay whole.
+//! Parser: lines to nested blocks. Keywords have no meaning here, so unknown blocks stay whole.
 
 use super::diagnostic::Report;
 use super::lexer::{Line, Token, Word};
 use super::source::Position;
 
-/// Deeper nesting means nothing in this language.
+/// No valid block nests deeper.
 const DEPTH_MAX: usize = 16;
 
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl Builder<'_> {
         } else {
             let head = self.current.pop_if(|statement| statement.block.is_none()).unwrap_or_else(|| {
                 self.report.error(at, "`{` without a keyword before it");
-                // Holds the block until it closes, and is dropped then.
+                // Holds the block until it closes, then it is dropped.
                 Statement { keyword: Word { at, ..Word::default() }, args: Vec::new(), block: None }
             });
             self.open.push((head, std::mem::take(&mut self.current)));
@@ -89,7 +89,7 @@ impl Builder<'_> {
                 self.current.push(head);
             }
         } else {
-            self.report.left_out(at, "`}` without a block that it could close").elects(true);
+            self.report.left_out(at, "`}` without a block to close").elects(true);
         }
     }
 
@@ -152,7 +152,7 @@ mod tests {
             built("a {\n b {\n c\n }\n").1,
             ["t:1:1: error: the block of `a` is not closed\nhelp: a `}` is missing"]
         );
-        assert_eq!(built("a\n}\nb").1, ["t:2:1: error: `}` without a block that it could close"]);
+        assert_eq!(built("a\n}\nb").1, ["t:2:1: error: `}` without a block to close"]);
         let (shown, found) = built("{ x }\na");
         assert_eq!((shown.as_str(), found.len()), ("a", 1));
     }

@@ -1,4 +1,4 @@
-//! What a webhook is told, and how: URLs that keep their secrets, and templates of what is posted.
+//! Webhook payloads, their templates, and URLs that hide their secrets when shown.
 //!
 //! Enters: the text of a template, when a configuration is read. Leaves: JSON for one change. Absent: HTTP.
 
@@ -12,7 +12,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;
 use thiserror::Error;
 
-/// Where changes are posted.
+/// A webhook that receives changes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WebhookSettings {
     pub url: WebhookUrl,
@@ -28,18 +28,18 @@ pub struct WebhookSettings {
     pub rejections: bool,
 }
 
-/// A URL whose path may be a password, as Slack's is. Shows scheme, host and port only.
+/// A URL whose path may be a secret, as Slack's is. Shows scheme, host and port only.
 #[derive(Clone, Eq, PartialEq)]
 pub struct WebhookUrl(Url);
 
 impl WebhookUrl {
-    /// `None` for what is not a URL of HTTP.
+    /// `None` if `text` is not an HTTP URL.
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(Self(url))
     }
 
-    /// As it is, for the request.
+    /// The whole URL, for the request.
     pub fn expose(&self) -> &Url {
         &self.0
     }
@@ -63,18 +63,18 @@ impl fmt::Debug for WebhookUrl {
     }
 }
 
-/// What happened.
+/// Kind of event that is posted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Occurrence {
     #[default]
     Transition,
-    /// Adverts of a router that should be a peer are refused.
+    /// Adverts of a router that should be a peer are rejected.
     PeerRejected,
     PeerRejectionOver,
 }
 
 impl Occurrence {
-    /// As in the list of events.
+    /// The name, as in the event log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Transition => "transition",
@@ -84,7 +84,7 @@ impl Occurrence {
     }
 }
 
-/// A change of one instance or group, or a refused peer, as it is told.
+/// A change of one instance or group, or a rejected peer, with all fields of a payload.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Told {
     pub event: Occurrence,
@@ -97,38 +97,38 @@ pub struct Told {
     /// `MASTER`, `BACKUP`, `FAULT`, `STOP` or `DELETED`.
     pub state: &'static str,
     pub previous: &'static str,
-    /// Of a refused peer as in status.
+    /// For a rejected peer, as in status.
     pub reason: Cow<'static, str>,
-    /// What two nodes differ in; empty of a transition.
+    /// The difference between the two nodes; empty for a transition.
     pub detail: Cow<'static, str>,
-    /// 0 of a group.
+    /// 0 for a group.
     pub priority: u8,
     pub epoch: u64,
     /// Sender of the advert that caused it; empty without one.
     pub peer: String,
-    /// Empty of a group, as the next two.
+    /// Empty for a group, as the next two.
     pub interface: Arc<str>,
     pub vrid: Option<u8>,
     pub addresses: Vec<String>,
-    /// Earlier changes of the same one that were not posted, because this one came before they were.
+    /// Earlier changes of the same instance or group that this one overtook before they were posted.
     pub skipped: u64,
 }
 
 impl Told {
-    /// One sentence for people.
+    /// One sentence, for display.
     pub fn text(&self) -> String {
         let Self { router_id, name, state, reason, peer, detail, .. } = self;
         let mut text = match self.event {
             Occurrence::Transition => self.transition_text(),
             Occurrence::PeerRejected => {
-                format!("{router_id}: {name} ({state}) does not hear {peer}: {detail}")
+                format!("{router_id}: {name} ({state}) rejects adverts from {peer}: {detail}")
             }
             Occurrence::PeerRejectionOver => {
-                format!("{router_id}: {name} ({state}) has no refused advert of {peer} any more ({reason})")
+                format!("{router_id}: {name} ({state}) no longer rejects adverts from {peer} ({reason})")
             }
         };
         if self.skipped > 0 {
-            text.push_str(&format!("; {} earlier changes were not told", self.skipped));
+            text.push_str(&format!("; {} earlier changes were not posted", self.skipped));
         }
         text
     }
@@ -145,8 +145,8 @@ impl Told {
         text
     }
 
-    /// Whether the later one of the two makes the earlier one needless: of each instance and group one transition, of each
-    /// refused peer one change.
+    /// Whether this, the later of the two, makes `other` obsolete: one transition is kept for each instance and group,
+    /// one change for each rejected peer.
     pub fn replaces(&self, other: &Self) -> bool {
         let of_peer =
             |it: &Self| (it.event != Occurrence::Transition).then(|| (it.peer.clone(), it.reason.clone()));
@@ -154,7 +154,7 @@ impl Told {
     }
 }
 
-/// What may stand in a template, by its name in `${…}`.
+/// A field of a template, `${…}`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Field {
     Event,
@@ -220,21 +220,21 @@ impl Field {
     }
 }
 
-/// What is posted.
+/// Form of the posted payload.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Template {
-    /// `{"text": …}` as Slack and those who imitate it take it.
+    /// `{"text": …}`, as Slack and compatible services accept it.
     Slack,
-    /// Every field.
+    /// JSON with every field.
     Generic,
-    /// That of a file.
+    /// Read from a file.
     Own(Arc<Own>),
 }
 
-/// The text of a file, taken apart.
+/// A template file, split into its parts.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Own {
-    /// As it was named.
+    /// The file, as given.
     file: Arc<str>,
     parts: Vec<Part>,
 }
@@ -247,18 +247,18 @@ enum Part {
 
 #[derive(Debug, Eq, Error, PartialEq)]
 pub enum TemplateError {
-    #[error("line {line}: there is no `${{{name}}}`")]
+    #[error("line {line}: unknown field `${{{name}}}`")]
     Unknown { line: usize, name: String },
     #[error("line {line}: `${{` without `}}`")]
     Open { line: usize },
-    /// With what stands for the fields.
-    #[error("it does not give JSON: {0}")]
+    /// Checked with sample values for the fields.
+    #[error("its result is not JSON: {0}")]
     NotJson(String),
 }
 
 impl Template {
     /// # Errors
-    /// A `${…}` in it is not known, or what comes of it is not JSON.
+    /// A `${…}` in it is unknown, or its result is not JSON.
     pub fn parse(file: &str, text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -280,12 +280,12 @@ impl Template {
         }
     }
 
-    /// The names that may stand in `${…}`.
+    /// Names of the fields.
     pub fn fields() -> impl Iterator<Item = &'static str> {
         FIELDS.iter().map(|(name, _)| *name)
     }
 
-    /// The JSON that tells a change.
+    /// The JSON for a change.
     pub fn fill(&self, told: &Told) -> String {
         match self {
             Self::Slack => json!({ "text": escaped_for_slack(&told.text()) }).to_string(),
@@ -309,7 +309,7 @@ impl Part {
     fn fill(&self, told: &Told) -> String {
         match self {
             Self::Text(text) => text.clone(),
-            // A JSON string without its quotes, which stand in the template.
+            // A JSON string without its quotes, which are in the template.
             Self::Field(field) => {
                 let quoted = json!(field.of(told)).to_string();
                 quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or_default().to_owned()
@@ -348,7 +348,7 @@ fn generic(told: &Told) -> String {
     .to_string()
 }
 
-/// Three letters steer its markup.
+/// Escapes the three characters of Slack's markup.
 fn escaped_for_slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -422,7 +422,7 @@ mod tests {
             detail: "it has another password".into(),
             ..told()
         };
-        let text = "node1: a \"<b>\" & c (MASTER) does not hear 192.0.2.2: it has another password";
+        let text = "node1: a \"<b>\" & c (MASTER) rejects adverts from 192.0.2.2: it has another password";
         assert_eq!(rejected.text(), text);
         let generic: serde_json::Value = serde_json::from_str(&Template::Generic.fill(&rejected)).unwrap();
         assert_eq!((&generic["event"], &generic["reason"]), (&json!("peer_rejected"), &json!("auth_data")));
@@ -442,10 +442,10 @@ mod tests {
     #[test]
     fn a_template_that_gives_no_json_is_refused() {
         for (text, why) in [
-            ("{\n\"a\": \"${nmae}\"}", "line 2: there is no `${nmae}`"),
+            ("{\n\"a\": \"${nmae}\"}", "line 2: unknown field `${nmae}`"),
             ("{\"a\": \"${name\"", "line 1: `${` without `}`"),
-            ("{\"a\": ${name}}", "it does not give JSON: expected value at line 1 column 7"),
-            ("", "it does not give JSON: EOF while parsing a value at line 1 column 0"),
+            ("{\"a\": ${name}}", "its result is not JSON: expected value at line 1 column 7"),
+            ("", "its result is not JSON: EOF while parsing a value at line 1 column 0"),
         ] {
             assert_eq!(Template::parse("f", text).unwrap_err().to_string(), why, "{text}");
         }

@@ -1,7 +1,7 @@
-//! The program under keepalived's name: its options, its exit codes, its files.
+//! Command line of keepalived: its options, exit codes and files.
 //!
 //! Enters: arguments as keepalived takes them. Leaves: a daemon in the background or the foreground, or an answer.
-//! Absent: another way of running; all ends in the same daemon as `vrrpx run`.
+//! Absent: a daemon of its own; it is the same as that of `vrrpx run`.
 
 mod options;
 mod table;
@@ -27,21 +27,21 @@ use crate::daemon::process::options::{Places, ProcessOptions, RunOptions};
 use crate::daemon::process::preflight;
 use crate::daemon::run;
 
-/// The name that makes the program take these options.
+/// Program name that selects these options.
 pub(super) const NAME: &str = "keepalived";
 
-/// The version of keepalived whose ways these are; programs that ask decide by it what they may ask for.
+/// Version of keepalived that this command line follows; programs read it to choose options.
 const LIKE: &str = "2.4.3";
 
-/// keepalived's codes for what the check of a configuration finds, each one above that of its manual: there are errors,
-/// lines are left out or scripts would not be run, or anyone may change them.
+/// keepalived's exit codes for a configuration check, each one above that of its manual: errors, lines left out or
+/// scripts that would not run; and scripts that other users may change.
 const DISABLED: u8 = 5;
 const UNGUARDED: u8 = 6;
 
-/// Its code where there is no configuration to run with.
+/// keepalived's exit code without a readable configuration.
 const UNREADABLE: u8 = 2;
 
-/// Runs with everything behind the program's name.
+/// Runs with the arguments after the program's name.
 pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match read(arguments) {
         Ok(options) => options,
@@ -55,7 +55,7 @@ pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Task::Test(file) => test(&options, file.as_deref()),
         Task::Signum(word) => signum(word),
         Task::Version => {
-            // On stderr, where keepalived has it and programs look for it.
+            // On stderr, as keepalived prints it and programs expect it.
             eprintln!("Keepalived v{LIKE} ({})\n\nvrrpx {0}, in its place", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
@@ -67,7 +67,7 @@ pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn daemon(mut options: Options) -> ExitCode {
-    // The background works in the root folder.
+    // The background process runs in `/`, so relative paths are resolved here.
     let paths = [&mut options.config, &mut options.pid, &mut options.vrrp_pid, &mut options.runtime_dir];
     for path in paths.into_iter().flatten() {
         *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
@@ -75,7 +75,7 @@ fn daemon(mut options: Options) -> ExitCode {
     let waiting = if options.foreground {
         None
     } else {
-        // SAFETY: this is the first thread, and has started no other.
+        // SAFETY: this is the first thread and has started no other.
         match unsafe { divide() } {
             Ok(Side::Foreground(code)) => return ExitCode::from(code),
             Ok(Side::Background(waiting)) => Some(waiting),
@@ -103,7 +103,7 @@ fn daemon(mut options: Options) -> ExitCode {
     }
 }
 
-/// By syslog as keepalived does, except where that would come to the journal twice or to nobody.
+/// Logs to syslog as keepalived does, unless the journal would get each line twice or there is no syslog.
 fn start_log(options: &Options) -> Result<Sink, LogError> {
     let detail = options.detail.then_some("info,vrrp_user=debug");
     let level = options.log.as_deref().or(detail);
@@ -137,7 +137,7 @@ fn run_options(options: Options) -> RunOptions {
     }
 }
 
-/// Checks a configuration; findings go to the file where one is named.
+/// Checks a configuration; findings go to `file`, or to stderr.
 fn test(options: &Options, file: Option<&Path>) -> ExitCode {
     let config = options.config.clone().unwrap_or_else(|| KEEPALIVED_CONF.into());
     let reader = Reader::new(options.config_id.as_deref()).tolerating(Tolerance::AsKeepalived);
@@ -192,7 +192,7 @@ fn signum(word: &str) -> ExitCode {
         print(&format!("{number}\n"));
         ExitCode::SUCCESS
     } else {
-        complain(&format!("`{word}` is none of STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON"));
+        complain(&format!("unknown signal `{word}`; use STOP, RELOAD, DATA, STATS, STATS_CLEAR or JSON"));
         ExitCode::FAILURE
     }
 }

@@ -1,8 +1,7 @@
-//! keepalived's options, read as `getopt_long` reads them: short ones together (`-nlD`), values attached or apart,
-//! optional values attached only, long names cut short as far as one alone begins so.
+//! Parser of keepalived's options, as `getopt_long`: short ones combined (`-nlD`), values attached or separate, optional
+//! values attached only, long names abbreviated to a unique prefix.
 //!
-//! Enters: arguments. Leaves: what is wanted, and a notice for each option that does nothing here. Absent: files and
-//! the daemon.
+//! Enters: arguments. Leaves: options, and a notice for each option without effect here. Absent: files and the daemon.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -15,7 +14,7 @@ use super::table::{Meaning, ROWS, Row, Takes};
 use crate::daemon::log::syslog::Facility;
 use crate::daemon::process::options::XdpMode;
 
-/// What the arguments come to.
+/// Parsed options.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Options {
     pub(super) task: Task,
@@ -35,11 +34,11 @@ pub(super) struct Options {
     pub(super) log: Option<String>,
     pub(super) no_realtime: bool,
     pub(super) umask: Option<u32>,
-    /// What will not happen, in words for people.
+    /// Options without effect and their consequences, for display.
     pub(super) notices: Vec<String>,
 }
 
-/// The last one that was asked for counts.
+/// What to do; the last option that selects a task counts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) enum Task {
     #[default]
@@ -56,13 +55,13 @@ pub(super) enum Task {
 pub(super) enum OptionError {
     #[error("unknown option `{0}`")]
     Unknown(String),
-    #[error("`{0}` may be `--{1}` or `--{2}`")]
+    #[error("`{0}` is ambiguous: `--{1}` or `--{2}`")]
     Ambiguous(String, &'static str, &'static str),
     #[error("`--{0}` needs a value")]
     NoValue(&'static str),
     #[error("`--{0}` takes no value")]
     Value(&'static str),
-    #[error("`{0}` is not an option; the value of an option that may do without is attached to it")]
+    #[error("`{0}` is not an option; attach an optional value to its option, as in `-tFILE`")]
     Positional(String),
     #[error("`{0}` is not a facility: 0 to 7, local0 to local7, user or daemon")]
     Facility(String),
@@ -72,7 +71,7 @@ pub(super) enum OptionError {
     Refused(&'static str, &'static str),
 }
 
-/// Reads everything behind the program's name.
+/// Reads the arguments after the program's name.
 pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, OptionError> {
     let mut options = Options::default();
     let mut rest = arguments.into_iter();
@@ -121,7 +120,7 @@ fn find_long(name: &[u8]) -> Result<&'static Row, OptionError> {
     }
 }
 
-/// Letters behind one hyphen; the first that takes a value takes what follows it.
+/// Letters after one hyphen; the first that takes a value takes the rest.
 fn read_short(
     letters: &[u8],
     rest: &mut impl Iterator<Item = OsString>,
@@ -208,7 +207,7 @@ mod tests {
         let error = |arguments: &[&str]| of(arguments).unwrap_err().to_string();
         assert_eq!(error(&["--bogus"]), "unknown option `--bogus`");
         assert_eq!(error(&["-Z"]), "unknown option `-Z`");
-        assert_eq!(error(&["--log-"]), "`--log-` may be `--log-console` or `--log-detail`");
+        assert_eq!(error(&["--log-"]), "`--log-` is ambiguous: `--log-console` or `--log-detail`");
         assert_eq!(error(&["-f"]), "`--use-file` needs a value");
         assert_eq!(error(&["--vrrp=yes"]), "`--vrrp` takes no value");
         assert_eq!(
@@ -223,7 +222,7 @@ mod tests {
     fn what_does_nothing_is_noticed_and_what_asks_for_nothing_is_not() {
         let options = of(&["-P", "-x", "-u", "022", "-c", "/pid", "--perf=all", "-I"]).unwrap();
         assert_eq!((options.notices.len(), options.umask), (3, Some(0o22)), "{:?}", options.notices);
-        assert_eq!(options.notices[0], "--snmp has no effect: SNMP is not served");
+        assert_eq!(options.notices[0], "--snmp has no effect: there is no SNMP");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The table of keepalived's options: what each takes, and what it does here.
+//! Table of keepalived's options, with their values and effects here.
 
 use std::ffi::OsString;
 
@@ -30,18 +30,18 @@ pub(super) enum Takes {
 pub(super) enum Meaning {
     Flag(fn(&mut Options)),
     Value(fn(&mut Options, OsString) -> Result<(), OptionError>),
-    /// Asks for what is so anyway.
+    /// Requests the only behaviour there is.
     Moot,
-    /// What does not happen.
+    /// Ignored, with the consequence.
     Ignored(&'static str),
-    /// Why it would do harm to go on without it.
+    /// An error, with the reason: running without it would do harm.
     Refused(&'static str),
 }
 
-const NO_CHILD: &str = "no child process does VRRP, checks or BFD";
+const NO_CHILD: &str = "there are no child processes for VRRP, checks or BFD";
 const NO_FILE: &str = "logs go to syslog or to stderr";
-const NO_SNMP: &str = "SNMP is not served";
-const NO_CORE: &str = "core files are as the system has them";
+const NO_SNMP: &str = "there is no SNMP";
+const NO_CORE: &str = "the system's settings for core files apply";
 const AS_RUN: &str = "as for `vrrpx run`";
 
 pub(super) const ROWS: &[Row] = &[
@@ -55,21 +55,27 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         },
     ),
-    moot(b'P', "vrrp", "VRRP only, which is all there is"),
+    moot(b'P', "vrrp", "VRRP only, as always"),
     refused(b'C', "check", "", "there is no health checker"),
-    moot(b'B', "no_bfd", "no BFD, of which there is none"),
-    moot(0, "all", "run all child processes, of which there are none"),
-    flag(b'l', "log-console", "log to stderr and not to syslog", |it| it.console = true),
+    moot(b'B', "no_bfd", "no BFD, as always"),
+    moot(0, "all", "run all child processes; there are none"),
+    flag(b'l', "log-console", "log to stderr, not to syslog", |it| it.console = true),
     flag(b'D', "log-detail", "log more", |it| it.detail = true),
-    value(b'S', "log-facility", "FACILITY", "of syslog: 0-7, local0-local7, user, daemon", |it, value| {
-        let name = value.to_string_lossy().into_owned();
-        it.facility = Facility::of(&name).ok_or(OptionError::Facility(name))?;
-        Ok(())
-    }),
+    value(
+        b'S',
+        "log-facility",
+        "FACILITY",
+        "syslog facility: 0-7, local0-local7, user, daemon",
+        |it, value| {
+            let name = value.to_string_lossy().into_owned();
+            it.facility = Facility::of(&name).ok_or(OptionError::Facility(name))?;
+            Ok(())
+        },
+    ),
     ignored(b'g', "log-file", "FILE", NO_FILE),
     ignored(0, "flush-log-file", "", NO_FILE),
     flag(b'G', "no-syslog", "do not log to syslog", |it| it.no_syslog = true),
-    value(b'u', "umask", "MASK", "rights that files do not get, such as 0177 or IRWXG|IRWXO", |it, value| {
+    value(b'u', "umask", "MASK", "file mode creation mask, such as 0177 or IRWXG|IRWXO", |it, value| {
         let text = value.to_string_lossy().into_owned();
         it.umask = Some(umask(&text).ok_or(OptionError::Bad("umask", text))?);
         Ok(())
@@ -84,7 +90,7 @@ pub(super) const ROWS: &[Row] = &[
         it.pid = Some(value.into());
         Ok(())
     }),
-    value(b'r', "vrrp_pid", "FILE", "further pid file [default: /run/keepalived_vrrp.pid]", |it, value| {
+    value(b'r', "vrrp_pid", "FILE", "second pid file [default: /run/keepalived_vrrp.pid]", |it, value| {
         it.vrrp_pid = Some(value.into());
         Ok(())
     }),
@@ -96,7 +102,7 @@ pub(super) const ROWS: &[Row] = &[
         b's',
         "namespace",
         "NAME",
-        "start it with `ip netns exec NAME`, or NetworkNamespacePath= of systemd",
+        "start the daemon with `ip netns exec NAME`, or with NetworkNamespacePath= of systemd",
     ),
     ignored(b'e', "all-config", "", "a missing included file is a warning"),
     value(
@@ -129,7 +135,7 @@ pub(super) const ROWS: &[Row] = &[
             b't',
             "config-test",
             "LOG_FILE",
-            "check the configuration; 0: good, 3: cannot be read, 4: errors, 5: scripts not secure",
+            "check the configuration; 0: good, 2: cannot be read, 5: errors, 6: scripts not secure",
             |it, value| {
                 it.task = Task::Test((!value.is_empty()).then(|| value.into()));
                 Ok(())
@@ -138,15 +144,15 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row { takes: Takes::Optional, ..ignored(0, "perf", "WHAT", "the daemon does not profile itself") },
     Row { takes: Takes::Optional, ..ignored(0, "debug", "WHAT", "use `--log debug`") },
-    ignored(0, "no-mem-check", "", "there is no such check"),
+    ignored(0, "no-mem-check", "", "there is no memory check"),
     ignored(0, "ignore-sigint", "", "SIGINT ends the daemon"),
     flag(b'v', "version", "print the version", |it| it.task = Task::Version),
-    flag(b'h', "help", "print this", |it| it.task = Task::Help),
+    flag(b'h', "help", "print this help", |it| it.task = Task::Help),
     value(
         0,
         "runtime-dir",
         "DIR",
-        "as for `vrrpx run` [default: /run/vrrpx, with -p beside its file]",
+        "as for `vrrpx run` [default: /run/vrrpx; with -p, next to its file]",
         |it, value| {
             it.runtime_dir = Some(value.into());
             Ok(())
@@ -169,7 +175,7 @@ pub(super) const ROWS: &[Row] = &[
     flag(0, "no-realtime", AS_RUN, |it| it.no_realtime = true),
 ];
 
-/// `short` 0: there is none. `value` empty: it takes none.
+/// `short` 0: no short option. `value` empty: it takes no value.
 const fn row(
     short: u8,
     long: &'static str,

@@ -1,8 +1,8 @@
-//! Definitions: names that stand for a text.
+//! Definitions: names for a text.
 //!
-//! `$NAME=text` defines; `${NAME}`, or `$NAME` with a blank behind it, uses. The text is kept as written: names in it
-//! are looked up when it is used, so a later definition may change what an earlier one means. Names that begin with
-//! `_` and are not defined in the file are defined here.
+//! `$NAME=text` defines; `${NAME}`, or `$NAME` before a blank, uses. The text is kept as written: names in it are
+//! looked up when it is used, so a later definition may change the meaning of an earlier one. Predefined names begin
+//! with `_`; a definition in the file replaces them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -27,7 +27,7 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    /// Reads the rows of a line as `$NAME=text`, where they are one.
+    /// Reads the rows of a line as `$NAME=text`, if they have that form.
     pub(super) fn read(rows: &[impl AsRef<[Letter]>]) -> Option<Self> {
         let (head, below) = rows.split_first()?;
         let (name, at, text) = Self::head(trim(head.as_ref()))?;
@@ -45,20 +45,20 @@ impl Definition {
     }
 }
 
-/// A place where a definition is used.
+/// One use of a definition.
 #[derive(Debug, PartialEq)]
 pub(super) struct Use {
     pub(super) name: String,
     parameters: Vec<String>,
     pub(super) at: Position,
-    /// In letters, from the `$`.
+    /// In characters, from the `$`.
     pub(super) length: usize,
-    /// Without braces, what follows has to part the name from it.
+    /// Without braces, the next character must delimit the name.
     braced: bool,
 }
 
 impl Use {
-    /// Reads the use that the letters begin with.
+    /// Reads the use at the start of `letters`.
     pub(super) fn read(letters: &[Letter]) -> Option<Self> {
         let (dollar, rest) = letters.split_first().filter(|(first, _)| first.char == '$')?;
         let Some((_, inside)) = rest.split_first().filter(|(first, _)| first.char == '{') else {
@@ -75,13 +75,13 @@ impl Use {
         (close.char == '}').then_some(Self { name, parameters, at: dollar.at, length, braced: true })
     }
 
-    /// Whether `next`, the letter behind it, lets it be one.
+    /// Whether `next`, the character after it, makes it a valid use.
     pub(super) fn ends_before(&self, next: Option<Letter>) -> bool {
         self.braced || next.is_none_or(|next| next.is_blank() || matches!(next.char, ',' | ')'))
     }
 }
 
-/// What the names mean at this point of the reading.
+/// Meanings of the names at the current point of reading.
 #[derive(Debug)]
 pub(super) struct Definitions {
     named: HashMap<Arc<str>, Arc<Definition>>,
@@ -106,12 +106,12 @@ impl Definitions {
         self.named.contains_key(name)
     }
 
-    /// Names like this one, as help.
+    /// Help with a similar name.
     pub(super) fn like(&self, name: &str) -> Option<String> {
         did_you_mean(name, self.named.keys().map(AsRef::as_ref))
     }
 
-    /// What a name stands for; `None` where it is not defined, which leaves it as it is.
+    /// The definition of a name; `None` if it is not defined, so that the text stays.
     pub(super) fn find(
         &mut self,
         used: &Use,
@@ -129,7 +129,7 @@ impl Definitions {
             ("_RANDOM", bounds) => self.random(bounds, used.at, report),
             ("_ENV", [name]) => environment(name, used.at, report),
             ("_ENV", _) => {
-                report.error(used.at, "`${_ENV NAME}` takes the name of one variable");
+                report.error(used.at, "`${_ENV NAME}` takes the name of one environment variable");
                 String::new()
             }
             _ => return None,
@@ -137,14 +137,14 @@ impl Definitions {
         Some(Arc::new(Definition::of(used.name.as_str().into(), &text, used.at)))
     }
 
-    /// One number for each use: the bounds are the lowest and the highest.
+    /// A new number for each use; the bounds are the lowest and the highest.
     fn random(&mut self, bounds: &[String], at: Position, report: &mut Report) -> String {
         let number =
             |index: usize, default| bounds.get(index).map_or(Some(default), |word| word.parse().ok());
         let (Some(low), Some(high), 0..=2) =
             (number(0, RANDOM_DEFAULT.0), number(1, RANDOM_DEFAULT.1), bounds.len())
         else {
-            report.error(at, "`${_RANDOM}` takes up to two numbers, the lowest and the highest");
+            report.error(at, "`${_RANDOM}` takes at most two numbers, the lowest and the highest");
             return String::new();
         };
         let Some(span) = high.checked_sub(low) else {
@@ -154,7 +154,7 @@ impl Definitions {
             );
             return String::new();
         };
-        // Xorshift: enough to spread nodes, and no secret hangs on it.
+        // Xorshift: good enough to spread nodes; no secret depends on it.
         self.random = self.random.max(1);
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -165,7 +165,7 @@ impl Definitions {
 }
 
 impl Definition {
-    /// One that is not written in a file.
+    /// A definition that is not written in a file.
     pub(super) fn of(name: Arc<str>, text: &str, at: Position) -> Self {
         let first = text.chars().map(|char| Letter { char, at }).collect();
         Self { name, first, below: Vec::new(), at }
@@ -180,21 +180,24 @@ fn absolute(directory: &Path) -> String {
 fn environment(name: &str, at: Position, report: &mut Report) -> String {
     std::env::var_os(name).map_or_else(
         || {
-            report.warning(at, format!("the environment has no `{name}`; `${{_ENV {name}}}` is empty"));
+            report.warning(
+                at,
+                format!("the environment variable `{name}` is not set; `${{_ENV {name}}}` is empty"),
+            );
             String::new()
         },
         |value| value.to_string_lossy().replace('\n', " "),
     )
 }
 
-/// The name that the letters begin with, and what follows it.
+/// Splits the name off the start of `letters`.
 fn split_name(letters: &[Letter]) -> Option<(String, &[Letter])> {
     let name: String = letters.iter().map(|letter| letter.char).take_while(|char| is_name(*char)).collect();
     let (_, rest) = letters.split_at_checked(name.len())?;
     is_valid_name(&name).then_some((name, rest))
 }
 
-/// Letters, digits and underlines, no digit first.
+/// Letters, digits and underscores, no digit first.
 pub(super) fn is_valid_name(name: &str) -> bool {
     !name.starts_with(|first: char| first.is_ascii_digit()) && !name.is_empty() && name.chars().all(is_name)
 }

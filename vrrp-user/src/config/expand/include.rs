@@ -1,19 +1,19 @@
-//! `include`: the names of files that a line asks for.
+//! `include`: file names of a line.
 //!
 //! A name is a pattern (`*`, `?`, `[…]`, `{a,b}`), relative to the directory of the file that includes it. Opens no
-//! file: what is found is handed on, and what is missing is judged by the keyword.
+//! file: it returns the files found, and the missing ones with their severity, which the keyword decides.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::lexer::{Line, Token, Word};
 
-/// File names that one pattern may stand for through its braces.
+/// Most file names from the braces of one pattern.
 const ALTERNATIVES_MAX: usize = 256;
 
-/// What makes an included file's absence an error instead of a warning.
+/// Cases in which a missing included file is an error instead of a warning.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Strictness {
-    /// It is there and cannot be read.
+    /// It exists and cannot be read.
     pub(super) readable: bool,
     /// A plain name.
     plain: bool,
@@ -24,7 +24,7 @@ pub(super) struct Strictness {
 }
 
 impl Strictness {
-    /// Of the keyword that a line begins with, where it is one that includes.
+    /// Strictness of an including keyword; `None` for other keywords.
     pub(super) fn of(keyword: &Word) -> Option<Self> {
         let readable = Self { readable: true, ..Self::default() };
         match keyword.raw.as_str() {
@@ -38,7 +38,7 @@ impl Strictness {
         }
     }
 
-    /// What either of them requires.
+    /// The requirements of both.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             readable: self.readable | other.readable,
@@ -48,10 +48,10 @@ impl Strictness {
         }
     }
 
-    /// Takes in the words behind `include_check`: one without a sign sets the rest back, none at all stands for all.
+    /// Applies the words after `include_check`: a word without a sign resets all others; no word at all sets all.
     ///
     /// # Errors
-    /// The first word that is none of its.
+    /// The first unknown word.
     pub(super) fn set<'w>(&mut self, words: &[&'w Word]) -> Result<(), &'w Word> {
         if words.is_empty() {
             *self = Self { readable: true, plain: true, wildcard: true, brace: true };
@@ -73,7 +73,7 @@ impl Strictness {
     }
 }
 
-/// What a pattern stands for.
+/// Result of a pattern.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
     pub(super) files: Vec<PathBuf>,
@@ -81,17 +81,17 @@ pub(super) struct Found {
     pub(super) missing: Vec<(String, bool)>,
 }
 
-/// Looks for the files that `pattern` names from `directory`.
+/// Finds the files that match `pattern` in `directory`.
 ///
 /// # Errors
-/// One that says why a name is not a pattern.
+/// Why a name is not a valid pattern.
 pub(super) fn find(pattern: &str, directory: &Path, strictness: Strictness) -> Result<Found, String> {
     let names = alternatives(pattern);
     let in_braces = names.len() > 1;
     let mut found = Found::default();
     for name in names {
         let paths = glob::glob(&absolute(directory, &name))
-            .map_err(|error| format!("`{name}` is not a pattern for files: {}", error.msg))?;
+            .map_err(|error| format!("`{name}` is not a valid file name pattern: {}", error.msg))?;
         let before = found.files.len();
         found.files.extend(paths.flatten());
         if found.files.len() == before {
@@ -107,13 +107,13 @@ pub(super) fn find(pattern: &str, directory: &Path, strictness: Strictness) -> R
     Ok(found)
 }
 
-/// What follows the keyword. Names with blanks are quoted, so the words are joined only where they are not.
+/// The text after the keyword. A name with blanks is normally quoted, as one word; unquoted words are joined.
 pub(super) fn pattern(line: &Line) -> String {
     let words: Vec<&str> = arguments(line).iter().map(|word| word.text.as_str()).collect();
     words.join(" ")
 }
 
-/// The words behind the keyword, up to a brace.
+/// The words after the keyword, up to a brace.
 pub(super) fn arguments(line: &Line) -> Vec<&Word> {
     let words = line.tokens.iter().map_while(|token| match token {
         Token::Word(word) => Some(word),
@@ -122,7 +122,7 @@ pub(super) fn arguments(line: &Line) -> Vec<&Word> {
     words.skip(1).collect()
 }
 
-/// The pattern as seen from the working directory; letters of the directory's own name stand for themselves.
+/// The pattern relative to the working directory; pattern characters in the directory's own name are escaped.
 fn absolute(directory: &Path, pattern: &str) -> String {
     if directory.as_os_str().is_empty() || Path::new(pattern).is_absolute() {
         return pattern.to_owned();

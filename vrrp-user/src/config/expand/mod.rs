@@ -1,7 +1,7 @@
-//! Makes one sequence of lines of all that a configuration consists of.
+//! Expansion of a configuration into one sequence of lines.
 //!
-//! Follows `include`, reads the lines that are for this node (`@id`, `@^id`), keeps definitions (`$NAME=text`) and puts
-//! them where they are used, and repeats lines (`~SEQ`, `~LST`). A name means what was defined last above its use.
+//! Follows `include`, selects the lines for this node (`@id`, `@^id`), stores definitions (`$NAME=text`) and
+//! substitutes them, and repeats lines (`~SEQ`, `~LST`). A name has its last definition above the use.
 
 mod define;
 mod include;
@@ -25,11 +25,11 @@ use super::text::{self, Letter, Text, trim, trim_start};
 
 /// Bytes of one file, and of all together.
 const FILE_MAX: u64 = 64 << 20;
-/// Words and braces, with what definitions and sequences make: a few hundred for each instance that there may be.
+/// Words and braces, including those from definitions and sequences: a few hundred for each possible instance.
 const WORDS_MAX: usize = 1 << 20;
-/// Files that one configuration may consist of.
+/// Most files of one configuration.
 const FILES_MAX: usize = 4096;
-/// Files that include one another.
+/// Most nested includes.
 const INCLUDES_MAX: usize = 64;
 
 /// Whether files may be opened.
@@ -49,9 +49,9 @@ impl<'a> Includes<'a> {
     }
 }
 
-/// Lines of `text` and of all that it includes, in reading order, as the node `config_id` reads them.
+/// Lines of `text` and of all its includes, in reading order, for the node `config_id`.
 ///
-/// None where the reading stopped at an error: what remains of a file is no sound one.
+/// Empty if the reading stopped at an error, since a part of a file is not a valid one.
 pub(super) fn expand(
     text: &str,
     file: FileId,
@@ -89,10 +89,10 @@ struct Expander<'a> {
     substitution: Substitution<'a>,
     /// Files that are open, outermost first.
     reading: Vec<PathBuf>,
-    /// Of `include_check`, in this file and in those that it includes.
+    /// Set by `include_check`, for this file and the files it includes.
     strictness: Strictness,
     lines: Vec<Line>,
-    /// Read so far, of all files.
+    /// Read so far, from all files.
     bytes: u64,
     words: usize,
 }
@@ -101,13 +101,13 @@ impl Expander<'_> {
     fn file(&mut self, text: &str, file: FileId, includes: Includes<'_>) -> Result<(), Stop> {
         if let Some(at) = zero(text, file) {
             let report = &mut *self.substitution.report;
-            report.error(at, "there is a zero byte: this is no text").help("save it as UTF-8");
+            report.error(at, "a zero byte: this is not a text file").help("save it as UTF-8");
             return Err(Stop);
         }
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > FILE_MAX {
-            let message = format!("the files have more than {} MiB together", FILE_MAX >> 20);
+            let message = format!("the files together exceed {} MiB", FILE_MAX >> 20);
             self.substitution.report.error(Position::start_of(file), message);
             return Err(Stop);
         }
@@ -116,8 +116,8 @@ impl Expander<'_> {
                 return Err(Stop);
             }
             if let Some(at) = text.too_long {
-                let message = format!("a line of more than {} letters", text::LETTERS_MAX);
-                self.substitution.report.error(at, message).help("this is no configuration of keepalived");
+                let message = format!("a line of more than {} characters", text::LETTERS_MAX);
+                self.substitution.report.error(at, message).help("this is not a keepalived configuration");
                 return Err(Stop);
             }
             self.text(text, includes)?;
@@ -125,7 +125,7 @@ impl Expander<'_> {
         Ok(())
     }
 
-    /// A line as written, with those that continue it.
+    /// Reads a line as written, with its continuation lines.
     fn text(&mut self, mut text: Text, includes: Includes<'_>) -> Result<(), Stop> {
         if let Some(first) = text.rows.first_mut() {
             match self.for_this_node(first) {
@@ -141,7 +141,7 @@ impl Expander<'_> {
         self.line(text.joined(), comment_follows, includes, 0)
     }
 
-    /// The line behind its conditions; `None` where they leave it out.
+    /// The line after its conditions; `None` if they exclude it.
     fn for_this_node<'l>(&self, line: &'l [Letter]) -> Option<&'l [Letter]> {
         let mut line = trim_start(line);
         while let Some((_, condition)) = line.split_first().filter(|(first, _)| first.char == '@') {
@@ -160,7 +160,7 @@ impl Expander<'_> {
         Some(line)
     }
 
-    /// A line by itself: of a file, of a definition, or of a sequence.
+    /// Reads one line of a file, a definition, or a sequence.
     fn line(
         &mut self,
         letters: Vec<Letter>,
@@ -171,7 +171,7 @@ impl Expander<'_> {
         let directory = includes.directory();
         let mut letters = letters;
         let mut tails = Vec::new();
-        // What the line begins with decides what it is, so definitions there come first.
+        // The start of a line decides its kind, so definitions there are replaced first.
         for heads in 0.. {
             let Some(line) = self.for_this_node(&letters).map(trim) else { return Ok(()) };
             if let Some(definition) = Definition::read(&[line]) {
@@ -206,7 +206,7 @@ impl Expander<'_> {
         Ok(())
     }
 
-    /// The rest of a line, once for each value.
+    /// Reads the rest of a line once for each value.
     fn sequence(
         &mut self,
         line: &[Letter],
@@ -238,7 +238,7 @@ impl Expander<'_> {
         Ok(())
     }
 
-    /// One line inside another, which is at `depth`.
+    /// Checks that a line at `depth` may contain another one.
     fn deeper(&mut self, depth: usize, at: Position) -> Result<(), Stop> {
         if depth < DEPTH_MAX {
             return Ok(());
@@ -255,7 +255,7 @@ impl Expander<'_> {
         Err(Stop)
     }
 
-    /// A line of which every name is replaced.
+    /// Reads a line with all names replaced.
     fn read(
         &mut self,
         letters: &[Letter],
@@ -292,7 +292,7 @@ impl Expander<'_> {
             self.substitution
                 .report
                 .error(unknown.at, format!("`include_check` does not know `{}`", unknown.text))
-                .help("it takes `readable`, `match`, `wildcard_match` and `brace_match`, with `+` or `-` before them");
+                .help("it takes `readable`, `match`, `wildcard_match` and `brace_match`, each with an optional `+` or `-`");
         }
     }
 
@@ -306,11 +306,11 @@ impl Expander<'_> {
         let strictness = strictness.and(self.strictness);
         let report = &mut *self.substitution.report;
         if let Includes::Refuse = includes {
-            report.warning(at, format!("`{pattern}` is not included: this text does not come from a file"));
+            report.warning(at, format!("`{pattern}` is not included: this text is not from a file"));
             return Ok(());
         }
         if pattern.is_empty() {
-            report.error(at, "`include` needs the name of a file");
+            report.error(at, "`include` needs a file name");
             return Ok(());
         }
         let sources = &*self.substitution.sources;
@@ -376,7 +376,7 @@ impl Expander<'_> {
     }
 }
 
-/// Where the first zero byte is. Binary files have some, and text as UTF-16.
+/// Position of the first zero byte, as in binary files and UTF-16.
 fn zero(text: &str, file: FileId) -> Option<Position> {
     let (before, _) = text.split_once('\0')?;
     let count = |letters: usize| u32::try_from(letters).unwrap_or(u32::MAX).saturating_add(1);

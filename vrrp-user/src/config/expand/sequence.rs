@@ -1,7 +1,7 @@
 //! `~SEQ(NAME, first, step, last)` and `~LST(NAME, value, …)`: a line once for each number or value.
 //!
-//! Enters: what stands between the parentheses. Leaves: names and their values, one set after the other. A sequence
-//! may be longer than anything that could be kept, so it is counted out while it is read.
+//! Enters: the text between the parentheses. Leaves: names and their values, one set after the other. A sequence
+//! may be too long to store, so its values are made one at a time.
 
 use super::define::is_valid_name;
 use crate::config::source::Position;
@@ -16,7 +16,7 @@ pub(super) struct Sequence {
 #[derive(Debug)]
 enum Values {
     Numbers {
-        /// `None` behind the last one.
+        /// `None` after the last one.
         next: Option<i64>,
         step: i64,
         last: i64,
@@ -25,17 +25,17 @@ enum Values {
     Sets(std::vec::IntoIter<Vec<String>>),
 }
 
-/// What is wrong, and where.
+/// An error and its position.
 pub(super) type Wrong = (Position, String);
 
 impl Sequence {
-    /// Whether a line begins with one.
+    /// Whether a line begins with `~SEQ` or `~LST`.
     pub(super) fn begins(letters: &[Letter]) -> bool {
         let word = letters.iter().take(4).map(|letter| letter.char);
         word.clone().eq("~SEQ".chars()) || word.eq("~LST".chars())
     }
 
-    /// Reads a line's beginning, up to and including its closing parenthesis.
+    /// Reads the start of a line, up to and including its closing parenthesis.
     pub(super) fn read(head: &[Letter]) -> Result<Self, Wrong> {
         let at = head.first().map(|first| first.at).unwrap_or_default();
         let text: String = head.iter().map(|letter| letter.char).collect();
@@ -49,12 +49,12 @@ impl Sequence {
             "~SEQ" => numbers(inside, false),
             "~SEQx" => numbers(inside, true),
             "~LST" => list(inside),
-            _ => Err(format!("`{word}` is none of `~SEQ`, `~SEQx` and `~LST`")),
+            _ => Err(format!("unknown `{word}`; use `~SEQ`, `~SEQx` or `~LST`")),
         };
         let sequence = sequence.map_err(|message| (at, message))?;
         match sequence.names.iter().find(|name| !is_valid_name(name)) {
             Some(name) => Err(wrong(&format!(
-                "`{name}` is not a name: it takes letters, digits and underlines, and no digit first"
+                "`{name}` is not a name: use letters, digits and underscores, and no digit first"
             ))),
             None => Ok(sequence),
         }
@@ -128,7 +128,7 @@ fn list(inside: &str) -> Result<Sequence, String> {
         if set.len() > names.len() {
             return Err(format!("{} values for {} names: {}", set.len(), names.len(), set.join(", ")));
         }
-        // Those that are missing are empty.
+        // Missing values are empty.
         set.resize(names.len(), String::new());
         Ok(set)
     });
@@ -158,7 +158,7 @@ fn sets(inside: &str) -> Result<Vec<Vec<String>>, String> {
     }
 }
 
-/// Splits a line behind the first closing parenthesis.
+/// Splits a line after the first closing parenthesis.
 pub(super) fn split(letters: &[Letter]) -> Option<(&[Letter], &[Letter])> {
     let close = letters.iter().position(|letter| letter.char == ')')?;
     let (head, rest) = letters.split_at_checked(close.checked_add(1)?)?;
@@ -226,18 +226,15 @@ mod tests {
             ("~SEQ(N,--1,3)", "`--1` is not a number"),
             ("~SEQ(N,09,3)", "`09` is not a number"),
             ("~SEQ(N,99999999999999999999)", "`99999999999999999999` is not a number"),
-            (
-                "~SEQ({N},1,3)",
-                "`{N}` is not a name: it takes letters, digits and underlines, and no digit first",
-            ),
+            ("~SEQ({N},1,3)", "`{N}` is not a name: use letters, digits and underscores, and no digit first"),
             ("~SEQx(N,-1,3)", "`~SEQx` takes no negative numbers"),
-            ("~SEQy(N,1,3)", "`~SEQy` is none of `~SEQ`, `~SEQx` and `~LST`"),
+            ("~SEQy(N,1,3)", "unknown `~SEQy`; use `~SEQ`, `~SEQx` or `~LST`"),
             ("~SEQ N)", "`~SEQ` and `~LST` need `(`, a name, values, and `)`"),
             ("~LST(A)", "`~LST` takes a name, or names in braces, and values"),
             ("~LST({A,B},{1,2,3})", "3 values for 2 names: 1, 2, 3"),
             ("~LST({A,B},{1,2)", "a `}` is missing in `~LST`"),
             ("~LST({A,B} {1,2})", "a `,` is missing before `{1,2}`"),
-            ("~LST(1A,2)", "`1A` is not a name: it takes letters, digits and underlines, and no digit first"),
+            ("~LST(1A,2)", "`1A` is not a name: use letters, digits and underscores, and no digit first"),
         ];
         for (text, expected) in rows {
             assert_eq!(read(text), Err(expected.to_owned()), "{text}");

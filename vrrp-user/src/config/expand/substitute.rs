@@ -1,8 +1,8 @@
-//! Names in a line replaced by what they stand for.
+//! Substitution of definitions in a line.
 //!
-//! Enters: the letters of a line. Leaves: the letters with every definition in its place, and the lines that follow
-//! where one goes on below. What is read this way is bounded: definitions in definitions and sequences in sequences
-//! grow without limit, a configuration does not.
+//! Enters: the characters of a line. Leaves: the characters with every definition substituted, and the further lines
+//! of definitions that have several. The result is bounded, as nested definitions and sequences could grow without
+//! limit.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use crate::config::diagnostic::Report;
 use crate::config::source::{Position, Sources};
 use crate::config::text::Letter;
 
-/// Definitions within definitions, and sequences within sequences.
+/// Deepest nesting of definitions, and of sequences.
 pub(super) const DEPTH_MAX: usize = 32;
-/// Letters that definitions and sequences may add to a configuration: room for as many instances as there are slots,
-/// at 512 letters each.
+/// Characters that definitions and sequences may add to a configuration: enough for an instance in every slot, at 512
+/// characters each.
 const LETTERS_MAX: usize = 2 << 20;
-/// Counted for each use besides its letters, so that those without any are bounded too.
+/// Charged for each use in addition to its characters, which bounds empty definitions too.
 const USE_COST: usize = 8;
 
-/// Nothing more is read: an error has been reported that would make all that follows another text.
+/// Reading ends: after the reported error, the rest would be a different text.
 #[derive(Debug)]
 pub(super) struct Stop;
 
-/// A definition that goes on below the line, and where it is used.
+/// A definition with further lines, and the position of its use.
 pub(super) type Tail = (Arc<Definition>, Position);
 
-/// What names mean while a configuration is read, and where findings go.
+/// Definitions while a configuration is read, and the report for findings.
 pub(super) struct Substitution<'a> {
     pub(super) sources: &'a mut Sources,
     pub(super) report: &'a mut Report,
     pub(super) definitions: Definitions,
-    /// Letters that may still be added.
+    /// Characters that may still be added.
     left: usize,
 }
 
@@ -41,8 +41,8 @@ impl<'a> Substitution<'a> {
         Self { sources, report, definitions, left: LETTERS_MAX }
     }
 
-    /// Replaces all uses in a line. `after` is what follows it where it is a part, and `tails` takes what follows it
-    /// below, innermost last.
+    /// Replaces all uses in `letters`. `after` is the next character if they are only a part of a line; `tails`
+    /// receives the definitions with further lines, innermost last.
     pub(super) fn replace(
         &mut self,
         letters: &[Letter],
@@ -73,7 +73,7 @@ impl<'a> Substitution<'a> {
         Ok(replaced)
     }
 
-    /// Reads the use that the letters begin with, and what it stands for; `None` where it is text that stays.
+    /// Reads the use at the start of `letters`, and its definition; `None` if the text stays as it is.
     pub(super) fn used(
         &mut self,
         letters: &[Letter],
@@ -87,19 +87,17 @@ impl<'a> Substitution<'a> {
         if !used.ends_before(next) {
             if self.definitions.is_defined(name) {
                 self.report
-                    .warning(used.at, format!("`${name}` stays as it is: no blank follows it"))
-                    .help(format!("write `${{{name}}}` for what the definition says"));
+                    .warning(used.at, format!("`${name}` is not replaced: no blank follows it"))
+                    .help(format!("write `${{{name}}}` to use the definition"));
             }
             return None;
         }
         let Some(definition) = self.definitions.find(&used, directory, self.report) else {
-            // In quotes it is a variable of the shell as likely as not.
+            // In quotes it may well be a shell variable.
             if let Some(help) =
                 self.definitions.like(name).filter(|_| !quoted && !self.definitions.is_defined(name))
             {
-                self.report
-                    .warning(used.at, format!("`${name}` is not defined and stays as it is"))
-                    .help(help);
+                self.report.warning(used.at, format!("`${name}` is not defined and not replaced")).help(help);
             }
             return None;
         };
@@ -112,7 +110,7 @@ impl<'a> Substitution<'a> {
         Some((used, definition))
     }
 
-    /// A line of a definition as it reads where it is used.
+    /// A line of a definition, with the position of its use.
     pub(super) fn place(
         &mut self,
         definition: &Definition,
@@ -125,13 +123,13 @@ impl<'a> Substitution<'a> {
         Ok(line.iter().map(|letter| Letter { at: Position { origin, ..at }, ..*letter }).collect())
     }
 
-    /// Takes letters off what may still be added.
+    /// Deducts characters from those that may still be added.
     pub(super) fn spend(&mut self, letters: usize, at: Position) -> Result<(), Stop> {
         let Some(left) = self.left.checked_sub(letters.saturating_add(USE_COST)) else {
             self.report.error(
                 at,
                 format!(
-                    "definitions and sequences make more than {LETTERS_MAX} letters; nothing further is read"
+                    "definitions and sequences add more than {LETTERS_MAX} characters; nothing further is read"
                 ),
             );
             return Err(Stop);
@@ -140,7 +138,7 @@ impl<'a> Substitution<'a> {
         Ok(())
     }
 
-    /// Goes into a definition from `depth`.
+    /// Checks that a definition may be entered from `depth`.
     pub(super) fn enter(&mut self, depth: usize, used: &Use) -> Result<(), Stop> {
         if depth < DEPTH_MAX {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Rows of text and what the node `main` reads.
+//! Rows of text and the lines that the node `main` reads.
 
 use super::*;
 use crate::config::diagnostic::Diagnostic;
@@ -136,15 +136,13 @@ fn what_is_not_replaced_though_it_looks_like_it_is_named() {
             "$A=b\nx $A.1",
             "x $A.1",
             &[
-                "t:2:3: warning: `$A` stays as it is: no blank follows it\nhelp: write `${A}` for what the definition says",
+                "t:2:3: warning: `$A` is not replaced: no blank follows it\nhelp: write `${A}` to use the definition",
             ],
         ),
         (
             "$PRIORITY=1\nx ${PRIORTIY}",
             "x ${PRIORTIY}",
-            &[
-                "t:2:3: warning: `$PRIORTIY` is not defined and stays as it is\nhelp: did you mean `PRIORITY`?",
-            ],
+            &["t:2:3: warning: `$PRIORTIY` is not defined and not replaced\nhelp: did you mean `PRIORITY`?"],
         ),
         ("$PRIORITY=1\nx \"echo ${PRIORTIY}\"", "x echo ${PRIORTIY}", &[]),
         (
@@ -157,9 +155,11 @@ fn what_is_not_replaced_though_it_looks_like_it_is_named() {
         (
             "x ${_ENV VRRPX_NOT_SET}y",
             "x y",
-            &["t:1:3: warning: the environment has no `VRRPX_NOT_SET`; `${_ENV VRRPX_NOT_SET}` is empty"],
+            &[
+                "t:1:3: warning: the environment variable `VRRPX_NOT_SET` is not set; `${_ENV VRRPX_NOT_SET}` is empty",
+            ],
         ),
-        ("x ${_ENV}", "x", &["t:1:3: error: `${_ENV NAME}` takes the name of one variable"]),
+        ("x ${_ENV}", "x", &["t:1:3: error: `${_ENV NAME}` takes the name of one environment variable"]),
         (
             "x ${_RANDOM 2 1}",
             "x",
@@ -175,7 +175,7 @@ fn findings_point_to_the_use_and_name_the_definition() {
             "a\n$Q= \\\n b \"c\n\n $Q",
             "a; b c",
             &[
-                "t:5:2: error: the quote \" is not closed on this line (from `$Q`, line 3)\nhelp: close it with \", or write \\\" where it is a letter",
+                "t:5:2: error: the quote \" is not closed on this line (from `$Q`, line 3)\nhelp: close it with \", or write \\\" for a literal one",
             ],
         ),
         ("\n ~SEQ(N,1) ~SEQ(M,x)", "", &["t:2:12: error: `x` is not a number"]),

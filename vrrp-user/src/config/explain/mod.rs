@@ -1,9 +1,8 @@
-//! What a configuration comes to: every effective value and where it comes from, the times that follow from them, and
-//! the traps.
+//! Explanation of a configuration: effective values and their origins, the times that follow from them, and traps.
 //!
-//! Enters: a [`Loaded`] and what is known of the [`Surroundings`]. Leaves: an [`Explanation`], which is the JSON of
-//! `vrrpx explain --json`; [`text`] writes it for people. Absent: reading files and settings of the kernel, and
-//! whatever only the peers know: what depends on their priority is told for the priorities for which it holds.
+//! Enters: a [`Loaded`] and the [`Surroundings`]. Leaves: an [`Explanation`], which is the JSON of `vrrpx explain
+//! --json`; [`text`] formats it for display. Absent: reading files and settings of the kernel, and the settings of the
+//! peers: an effect that depends on a peer's priority is given with the priorities for which it holds.
 
 mod text;
 mod time;
@@ -23,10 +22,10 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::outline::{Place, Written};
 use super::{Group, Instance, Loaded};
 
-/// Of this machine.
+/// Kernel settings of this host.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Surroundings {
-    /// `net.ipv4.ip_nonlocal_bind`; `None` where it cannot be read.
+    /// `net.ipv4.ip_nonlocal_bind`; `None` if it cannot be read.
     pub nonlocal_bind_v4: Option<bool>,
     /// `net.ipv6.ip_nonlocal_bind`.
     pub nonlocal_bind_v6: Option<bool>,
@@ -34,15 +33,15 @@ pub struct Surroundings {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
-    /// As it was named.
+    /// The file, as given.
     #[serde(serialize_with = "arc")]
     pub file: Arc<str>,
-    /// It has errors: no part of it would be applied, and only `findings` tells anything.
+    /// It has errors: no part of it would be applied, and only `findings` is filled.
     pub refused: bool,
     pub global_defs: Vec<Value>,
     pub instances: Vec<Explained>,
     pub groups: Vec<ExplainedGroup>,
-    /// What concerns no instance in particular.
+    /// Findings that belong to no instance.
     pub findings: Vec<Finding>,
 }
 
@@ -57,12 +56,12 @@ pub struct Explained {
     pub paths: Vec<Value>,
     pub tracked: Vec<Tracked>,
     pub timers: Timers,
-    /// How long this node needs as a backup whose master has the same settings.
+    /// Takeover times of this node as a backup whose master has the same settings.
     pub takeovers: Vec<Takeover>,
     pub findings: Vec<Finding>,
 }
 
-/// One `vrrp_sync_group`; what it tracks is told with its members.
+/// One `vrrp_sync_group`; the objects it tracks are listed with its members.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExplainedGroup {
     #[serde(serialize_with = "arc")]
@@ -77,15 +76,15 @@ pub struct Value {
     pub keyword: String,
     pub value: String,
     pub from: Origin,
-    /// Some finding stands where it is written.
+    /// A finding refers to its line.
     pub noted: bool,
 }
 
-/// What gave a value.
+/// Origin of a value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", content = "place", rename_all = "snake_case")]
 pub enum Origin {
-    /// The block itself.
+    /// Written in the block itself.
     Written(Place),
     /// `global_defs`.
     Globals(Place),
@@ -101,7 +100,7 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gravity {
-    /// `vrrpx check` does not tell it: it may be just what is meant.
+    /// Not reported by `vrrpx check`: it may be intended.
     Note,
     Warning,
     Error,
@@ -169,7 +168,7 @@ impl Loaded {
 }
 
 impl Explanation {
-    /// Of a file that was not accepted.
+    /// Explanation of a refused file.
     pub fn refused(file: &str, diagnostics: &[Diagnostic]) -> Self {
         Self {
             file: file.into(),

@@ -1,4 +1,4 @@
-//! An explanation for people, in plain text.
+//! Explanations as plain text.
 
 use std::fmt::{self, Display, Write};
 
@@ -7,7 +7,7 @@ use super::track::Effect;
 use super::value::span;
 use super::{Explained, Explanation, Finding, Gravity, Origin, Tracked, Value};
 
-/// The whole, by instance. Values that are defaults are left out unless `all` are wanted.
+/// Formats an explanation by instance. Default values are left out unless `all` is set.
 pub fn text(explanation: &Explanation, all: bool) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -17,7 +17,7 @@ pub fn text(explanation: &Explanation, all: bool) -> String {
 
 fn write_all(f: &mut String, explanation: &Explanation, all: bool) -> fmt::Result {
     if explanation.refused {
-        writeln!(f, "{} has errors; nothing of it would be used", explanation.file)?;
+        writeln!(f, "{} has errors; no part of it would be used", explanation.file)?;
     } else {
         writeln!(f, "{}", explanation.file)?;
         values(f, "global_defs", &explanation.global_defs, all)?;
@@ -106,7 +106,7 @@ fn findings(f: &mut String, findings: &[Finding]) -> fmt::Result {
 
 fn effect(track: &Tracked) -> String {
     let effect = match track.reaction {
-        Some(Effect::Fault) => "failed: Fault".to_owned(),
+        Some(Effect::Fault) => "failed: FAULT".to_owned(),
         Some(Effect::Priority { good, failed }) => format!("good: {good}, failed: {failed}"),
         Some(Effect::None) => "changes nothing".to_owned(),
         None => format!("adds its number times {}", track.weight),
@@ -128,7 +128,7 @@ fn origin(origin: &Origin) -> String {
     }
 }
 
-/// Columns as wide as their widest cell, but for the last one.
+/// Pads the columns to their widest cell, except the last one.
 fn table(f: &mut String, rows: &[[String; 3]]) -> fmt::Result {
     let printable = |cell: &String| Printable(cell).to_string();
     let rows: Vec<[String; 3]> = rows.iter().map(|row| row.each_ref().map(printable)).collect();

@@ -1,4 +1,4 @@
-//! The times that follow from the settings.
+//! Election times that follow from the settings.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::track::{Effect, Tracked};
 use crate::protocol::{InstanceSettings, master_down_interval, skew};
 
-/// With the advert interval of the file; in version 3 that of the master counts.
+/// Computed with the advert interval of the file; in version 3 a backup uses the master's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Timers {
     #[serde(rename = "advert_interval_seconds", serialize_with = "seconds")]
@@ -19,14 +19,14 @@ pub struct Timers {
     pub master_down_interval: Duration,
 }
 
-/// From an event at the master until this node has taken over.
+/// Time from an event at the master until this node has taken over.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Takeover {
-    /// What happens to the master.
+    /// The event at the master.
     pub after: String,
-    /// `None` where this node does not take over.
+    /// `None` if this node does not take over.
     pub within: Option<Within>,
-    /// What adds to it.
+    /// A qualification.
     pub remark: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl Timers {
 
 pub(super) fn takeovers(settings: &InstanceSettings, tracked: &[Tracked]) -> Vec<Takeover> {
     let Timers { advert_interval, skew, master_down_interval } = Timers::of(settings);
-    // The last advert may have left at any time within the interval before.
+    // The last advert was sent at some time within the interval before.
     let silence = Within { least: master_down_interval - advert_interval, most: master_down_interval };
     let takeover = |after: &str, within| Takeover { after: after.to_owned(), within, remark: None };
     let mut takeovers = vec![
@@ -69,7 +69,7 @@ pub(super) fn takeovers(settings: &InstanceSettings, tracked: &[Tracked]) -> Vec
         let more = match track.reaction {
             Some(Effect::Fault) => Some(Within { least: skew, most: skew }),
             _ if !settings.preempt => None,
-            // Its lowered priority is not obeyed, and the deadline set by the advert before runs on.
+            // This node ignores the lowered priority, and the deadline of the previous advert stays.
             _ => Some(Within {
                 least: silence.least + settings.preempt_delay,
                 most: silence.most + settings.preempt_delay,
@@ -80,10 +80,10 @@ pub(super) fn takeovers(settings: &InstanceSettings, tracked: &[Tracked]) -> Vec
             within: more.map(|more| Within { least: found.least + more.least, most: found.most + more.most }),
             remark: match (more, track.rhythm) {
                 (None, _) => {
-                    Some("never, as of `nopreempt`: the master stays with a lower priority".to_owned())
+                    Some("because of `nopreempt`: the master stays, with a lower priority".to_owned())
                 }
                 (Some(more), Some(rhythm)) => Some(format!(
-                    "up to {} where the script hangs until its `timeout`",
+                    "up to {} if the script hangs until its `timeout`",
                     super::value::span(rhythm.found_hanging() + more.most)
                 )),
                 (Some(_), None) => None,
@@ -93,7 +93,7 @@ pub(super) fn takeovers(settings: &InstanceSettings, tracked: &[Tracked]) -> Vec
     takeovers
 }
 
-/// For reading; nothing is reckoned with it.
+/// For display only; no calculation uses the float.
 pub(super) fn seconds<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(span.as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! What is tracked, and what its failure does to whom.
+//! Tracked objects and the effect of their failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,15 @@ pub struct Tracked {
     pub weight: i16,
     pub reverse: bool,
     pub from: Origin,
-    /// Where the weight comes from.
+    /// Origin of the weight.
     pub weight_from: Origin,
-    /// What is run; for a script.
+    /// The command; for a script.
     pub command: Option<String>,
-    /// When a script is run and counted; `None` for what is told by the kernel.
+    /// When a check runs and how its results count; `None` if it is not polled.
     pub rhythm: Option<Rhythm>,
-    /// What keeps it from counting as good again.
+    /// Conditions that keep it failed.
     pub held: Option<String>,
-    /// What it does to this node; `None` where that hangs on more than good and failed.
+    /// Effect on this node; `None` if it depends on more than good and failed.
     #[serde(rename = "effect")]
     pub reaction: Option<Effect>,
 }
@@ -43,26 +43,26 @@ pub struct Rhythm {
     pub fall: u32,
 }
 
-/// What the failure of one tracked thing does while all others are good.
+/// Effect of the failure of one tracked object while all others are good.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// It leaves the election; any other node takes over.
     Fault,
-    /// It changes the priority; who takes over hangs on the peer's.
+    /// It changes the priority; a takeover depends on the peer's.
     Priority { good: u8, failed: u8 },
-    /// The priority is held where it is.
+    /// The priority stays, held at its limit.
     None,
 }
 
 impl Rhythm {
-    /// From the failure of what a script looks at to the result, where the script tells at once.
+    /// Time from the failure of a checked service to the result, if the script returns at once.
     pub(super) fn found(self) -> Within {
         let (interval, fall) = (self.interval, self.fall);
         Within { least: interval.saturating_mul(fall.saturating_sub(1)), most: interval.saturating_mul(fall) }
     }
 
-    /// The same, at most, where every run hangs until its time limit. Starts that fall into a run are skipped.
+    /// The same, at most, if every run hangs until its time limit. Starts that fall into a run are skipped.
     pub(super) fn found_hanging(self) -> Duration {
         let mut period = self.interval;
         while period < self.timeout && !self.interval.is_zero() {
@@ -75,7 +75,8 @@ impl Rhythm {
 }
 
 impl Effect {
-    /// Priorities of a peer that takes over when it fails, whoever was master by address before. `None`: there is none.
+    /// Range of peer priorities for which a failure changes the master, whatever the addresses of the nodes. `None`: no
+    /// priority.
     pub fn decides_against(self) -> Option<(u8, u8)> {
         let Self::Priority { good, failed } = self else { return None };
         let (low, high) = (good.min(failed), good.max(failed));
@@ -161,7 +162,7 @@ fn line_of<'a>(kind: &str, name: &str, block: &'a Written, outline: &'a [Written
     let group = outline.iter().find(|group| is_group_of(group, member));
     let of_group = group.and_then(within).map(|written| Line { written, of_group: true });
     match (own, of_group) {
-        // Of two lines, that of the group counts, unless the other one is without a weight.
+        // Of two lines the group's counts, unless the instance's has no weight.
         (Some(own), Some(of_group)) if is_weighted(own.written, kind, name, outline) => Some(of_group),
         (own, of_group) => own.or(of_group),
     }
@@ -179,7 +180,7 @@ fn is_group_of(block: &Written, member: &str) -> bool {
     block.is("vrrp_sync_group") && names.any(|word| &*word.text == member)
 }
 
-/// The value behind an option.
+/// The value after an option.
 fn word_of<'a>(words: &'a [Text], option: &str) -> Option<&'a Text> {
     let at = words.iter().position(|word| &*word.text == option)?;
     words.get(at + 1)
@@ -192,7 +193,7 @@ fn weight_of_check<'a>(name: &str, outline: &'a [Written]) -> Option<&'a Written
     block.inner().iter().rev().find(|line| line.is("weight"))
 }
 
-/// Whether it is noticed by looking, and not told by the kernel or the service.
+/// Whether the check polls, instead of being notified by the kernel or the service.
 fn is_polled(target: &CheckTarget) -> bool {
     !matches!(
         target,
@@ -221,7 +222,7 @@ fn effect(base: Priority, tracks: &[TrackSettings], track: &TrackSettings) -> Ef
     if track.weight.0 == 0 {
         return Effect::Fault;
     }
-    // What is reversed is good while it is down.
+    // A reversed track is good while it is down.
     let worth = |track: &TrackSettings, good: bool| track.adds(i32::from(good != track.reverse));
     let others: i32 = tracks.iter().filter(|other| *other != track).map(|other| worth(other, true)).sum();
     let with = |good| base.weighted(others + worth(track, good)).0;

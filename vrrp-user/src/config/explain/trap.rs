@@ -1,4 +1,4 @@
-//! Traps: what is legal, and easily not what is meant. What `vrrpx check` warns of is not repeated.
+//! Traps: settings that are legal but often not intended. Warnings of `vrrpx check` are not repeated.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub(super) fn of_globals(outline: &[Written]) -> Vec<Finding> {
     zero_pauses.map(finding).collect()
 }
 
-/// keepalived's own sample names a server and receivers, and has nobody write to them.
+/// keepalived's own sample configures a server and receivers, but no instance that sends mail.
 pub(super) fn of_mail(config: &Config, outline: &[Written]) -> Option<Finding> {
     let instances = config.instances.iter().map(|instance| &instance.notify);
     let mut notified = instances.chain(config.groups.iter().map(|group| &group.notify));
@@ -38,7 +38,7 @@ pub(super) fn of_mail(config: &Config, outline: &[Written]) -> Option<Finding> {
     Some(Finding { help, ..note(server.place(), message.to_owned()) })
 }
 
-/// What the kernel's settings do to services that listen on a virtual address.
+/// Kernel settings that affect services bound to a virtual address.
 pub(super) fn of_host(instances: &[Instance], host: Surroundings) -> Vec<Finding> {
     let addresses = || instances.iter().flat_map(|instance| instance.settings.addresses.all());
     let rows = [
@@ -50,7 +50,7 @@ pub(super) fn of_host(instances: &[Instance], host: Surroundings) -> Vec<Finding
         gravity: Gravity::Note,
         place: None,
         message: format!("{key} is 0: a service that binds to a virtual address does not start on a backup"),
-        help: Some(format!("have it bind to all addresses, or set {key} to 1")),
+        help: Some(format!("bind the service to all addresses, or set {key} to 1")),
     })
     .collect()
 }
@@ -66,21 +66,22 @@ pub(super) fn of_instance(instance: &Instance, block: &Written, tracked: &[Track
         findings.push(note(state.place(), message.to_owned()));
     }
     if let Some(nopreempt) = line("nopreempt").filter(|_| !settings.preempt) {
-        let message = "`nopreempt` leaves a lower master alone; as master this node yields to a higher one all the same";
+        let message = "`nopreempt` does not replace a master of lower priority; as master, this node still yields to a \
+                       higher one";
         findings.push(note(nopreempt.place(), message.to_owned()));
     }
     if let Some(version) = line("version").or_else(|| line("advert_int"))
         && settings.version == Version::V2
     {
-        let message = "version 2 counts whole seconds, so silence is noticed after 3 s at best";
-        let help = "version 3 with `advert_int 0.1` on all nodes notices it in 0.4 s";
+        let message = "version 2 counts whole seconds, so a backup detects a silent master after 3 s at best";
+        let help = "version 3 with `advert_int 0.1` on all nodes detects it in 0.4 s";
         findings.push(Finding { help: Some(help.to_owned()), ..note(version.place(), message.to_owned()) });
     }
     findings.extend(off_subnet(instance, block));
     findings
 }
 
-/// Whether a failure can change the master hangs on the peer's priority.
+/// Whether a failure can change the master depends on the peer's priority.
 fn weights(tracked: &[Tracked]) -> Vec<Finding> {
     let weighted = tracked.iter().filter_map(|track| Some((track, track.reaction?)));
     let finding = |(track, reaction): (&Tracked, Effect)| {
@@ -96,13 +97,15 @@ fn weights(tracked: &[Tracked]) -> Vec<Finding> {
             Some((low, high)) => note(
                 place,
                 format!(
-                    "`{name}` moves the priority between {good} and {failed}, which changes the master only for a peer \
-                     of {low} to {high}"
+                    "`{name}` moves the priority between {good} and {failed}, which changes the master only if a peer \
+                     has priority {low} to {high}"
                 ),
             ),
             None => Finding {
                 gravity: Gravity::Warning,
-                help: Some("use a weight above the difference of the nodes' priorities, or none".to_owned()),
+                help: Some(
+                    "use a weight above the difference of the nodes' priorities, or no weight".to_owned(),
+                ),
                 ..note(
                     place,
                     format!(
@@ -115,7 +118,7 @@ fn weights(tracked: &[Tracked]) -> Vec<Finding> {
     weighted.filter_map(finding).collect()
 }
 
-/// Addresses of more than one subnet in one instance, which is sometimes a slip.
+/// Addresses of more than one subnet in one instance, which may be a mistake.
 fn off_subnet(instance: &Instance, block: &Written) -> Option<Finding> {
     let mut subnets = BTreeSet::new();
     for address in &instance.settings.addresses.advertised {
@@ -125,7 +128,7 @@ fn off_subnet(instance: &Instance, block: &Written) -> Option<Finding> {
     }
     let devices: BTreeSet<_> = subnets.iter().map(|(_, _, device)| device).collect();
     (subnets.len() > 1 && devices.len() == 1).then(|| {
-        note(block.place(), format!("its addresses are in {} subnets on one interface", subnets.len()))
+        note(block.place(), format!("the addresses are in {} subnets on one interface", subnets.len()))
     })
 }
 

@@ -1,4 +1,4 @@
-//! Effective values by keyword, and where each comes from.
+//! Effective values by keyword, with their origins.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::protocol::{Auth, InstanceSettings, Order, Version, VirtualAddress};
 
 /// A value of one block.
 struct Row<T> {
-    /// As it is shown, and how it may be written.
+    /// The keyword shown, then its other spellings.
     keywords: &'static [&'static str],
-    /// Keywords of `global_defs` that give its default, the first one that is written before the others.
+    /// Keywords of `global_defs` that give its default; the first one written counts.
     globals: &'static [&'static str],
-    /// `None` where it means nothing to this one.
+    /// `None` if it does not apply.
     show: fn(&T) -> Option<String>,
 }
 
@@ -55,7 +55,7 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["state"], &[], |it| Some(if it.settings.initial_master { "MASTER" } else { "BACKUP" }.to_owned())),
     row(&["interface"], &[], |it| {
         let name = Some(&it.settings.interface).filter(|name| !name.is_empty());
-        Some(name.map_or_else(|| "that of the source address".to_owned(), ToString::to_string))
+        Some(name.map_or_else(|| "the one with the source address".to_owned(), ToString::to_string))
     }),
     row(&["virtual_router_id"], &[], |it| Some(it.settings.vrid.to_string())),
     row(&["version"], &["vrrp_version"], |it| Some(version(&it.settings).to_owned())),
@@ -77,7 +77,7 @@ const INSTANCE: &[Row<Instance>] = &[
                 let bytes = password.iter().filter(|byte| **byte != 0).count();
                 format!("AH, {bytes} of 8 bytes")
             }
-            Auth::Hmac(_) => "none beside `auth_hmac`".to_owned(),
+            Auth::Hmac(_) => "none (`auth_hmac` is used)".to_owned(),
         })
     }),
     row(&["auth_hmac"], &[], |it| {
@@ -159,7 +159,7 @@ const INSTANCE: &[Row<Instance>] = &[
     row(&["gna_interval"], &["vrrp_gna_interval"], |it| Some(span(it.settings.announce.gna_interval))),
 ];
 
-/// Of an instance and of a sync group.
+/// Rows of both instances and sync groups.
 const NOTIFY: &[Row<NotifySettings>] = &[
     row(&["notify_master"], &[], |it| it.master.as_ref().map(command)),
     row(&["notify_backup"], &[], |it| it.backup.as_ref().map(command)),
@@ -177,7 +177,7 @@ const NOTIFY: &[Row<NotifySettings>] = &[
 const SHOWN_ELSEWHERE: &[&str] =
     &["virtual_ipaddress", "virtual_ipaddress_excluded", "virtual_routes", "virtual_rules"];
 
-/// What holds for all instances, and every further keyword that is written. Defaults of instances are shown with the
+/// Global settings, and every other keyword written in `global_defs`. Defaults of instances are shown with the
 /// instances.
 pub(super) fn globals(outline: &[Written], config: &Config, findings: &[Finding]) -> Vec<Value> {
     let block: Vec<&Written> = global_lines(outline).collect();
@@ -191,7 +191,7 @@ pub(super) fn globals(outline: &[Written], config: &Config, findings: &[Finding]
     values
 }
 
-/// Every setting of an instance, and every further keyword that is written.
+/// Every setting of an instance, and every other keyword written in its block.
 pub(super) fn instance(
     instance: &Instance,
     block: &Written,
@@ -222,7 +222,7 @@ pub(super) fn instance(
     values
 }
 
-/// The members of a sync group, whom it tells, and every further keyword that is written.
+/// The members of a sync group, its notifications, and every other keyword written in its block.
 pub(super) fn group(
     group: &Group,
     config: &Config,
@@ -249,7 +249,7 @@ pub(super) fn group(
     values
 }
 
-/// Addresses with their options; the keyword tells whether adverts hold them.
+/// Addresses with their options; the keyword says whether adverts hold them.
 pub(super) fn addresses(instance: &Instance, block: &Written, findings: &[Finding]) -> Vec<Value> {
     let addresses = &instance.settings.addresses;
     let advertised = addresses.advertised.iter().map(|address| ("advertised", address));
@@ -275,7 +275,7 @@ pub(super) fn addresses(instance: &Instance, block: &Written, findings: &[Findin
     advertised.chain(excluded).filter_map(value).collect()
 }
 
-/// Routes and rules as they are written; rules with the preference that they get.
+/// Routes and rules as written; rules with their preference.
 pub(super) fn paths(instance: &Instance, block: &Written, findings: &[Finding]) -> Vec<Value> {
     let lines = |keyword: &'static str| {
         block.inner().iter().filter(move |inner| inner.is(keyword)).flat_map(Written::inner)
@@ -290,7 +290,7 @@ pub(super) fn paths(instance: &Instance, block: &Written, findings: &[Finding]) 
         }
     };
     let routes = lines("virtual_routes").map(|line| value("route", line, String::new()));
-    // Every line is a rule, or the file would be refused.
+    // Every line is a rule; otherwise the file is refused.
     let rules = lines("virtual_rules").zip(instance.settings.rules.iter()).map(|(line, rule)| {
         let names_it = |word: &str| ["preference", "priority", "order"].contains(&word);
         let mut words = std::iter::once(&line.keyword).chain(&line.args);
@@ -329,7 +329,7 @@ fn rows<T>(
     values
 }
 
-/// Where a keyword is written twice, the last one counts.
+/// The line of a keyword; if it is written twice, the last one counts.
 fn last<'a>(lines: &[&'a Written], keywords: &[&str]) -> Option<&'a Written> {
     lines.iter().rev().find(|line| keywords.contains(&&*line.keyword.text)).copied()
 }
@@ -342,7 +342,7 @@ fn global_lines(outline: &[Written]) -> impl Iterator<Item = &Written> {
     outline.iter().filter(|block| block.is("global_defs")).flat_map(Written::inner)
 }
 
-/// A keyword that no row knows. What its block holds may be secret, and is not shown.
+/// A keyword without a row. Its block is not shown, as it may hold secrets.
 fn as_written(line: &Written, findings: &[Finding]) -> Value {
     let words = line.args.iter().map(|word| &*word.text);
     let block = line.block.as_ref().map(|_| "{ … }");
@@ -416,7 +416,7 @@ pub(super) fn command_line(command: &ScriptCommand) -> String {
     }
 }
 
-/// Exact to the microsecond, without zeros that say nothing.
+/// Exact to the microsecond, without trailing zeros.
 pub(super) fn span(span: Duration) -> String {
     let trimmed = |whole: u64, part: u32, digits: usize| {
         let fraction = format!("{part:0digits$}");

@@ -15,8 +15,8 @@ use crate::protocol::{Addresses, VirtualAddress};
 /// Bytes of an interface name or a label, without the closing zero (IFNAMSIZ).
 pub(super) const NAME_MAX: usize = 15;
 
-/// Addresses that an advert of 1500 bytes holds. keepalived counts the Ethernet header as a part of them, and both
-/// must advertise the same list: 8 bytes of VRRP and an IP header beside it, and at most 255 by the count field.
+/// Most addresses in an advert of 1500 bytes: 8 bytes of VRRP and an IP header are deducted, and the count field allows
+/// 255. keepalived deducts the Ethernet header too, and both must advertise the same list.
 const fn most(family: Family) -> usize {
     match family {
         Family::V4 => 255,
@@ -24,8 +24,8 @@ const fn most(family: Family) -> usize {
     }
 }
 
-/// Addresses of an instance that are written a second time, each with the first one: neither set nor advertised again, as
-/// with keepalived. One that is not advertised may stand on several interfaces.
+/// Addresses of an instance that are written a second time, each with the first one: neither set nor advertised again,
+/// as with keepalived. An excluded address may be on several interfaces.
 pub(in crate::config) fn repeated(instance: &InstanceDraft) -> Vec<(&AddressDraft, &AddressDraft)> {
     let advertised = instance.addresses.iter().map(|draft| (draft, true));
     let mut written: Vec<_> =
@@ -59,16 +59,16 @@ pub(super) fn resolve(instance: &InstanceDraft, family: Family, report: &mut Rep
             report
                 .left_out(
                     draft.address.at,
-                    format!("{} is not of the family of the first address", draft.address.value),
+                    format!("{} is not of the same family as the first address", draft.address.value),
                 )
-                .help("put it into `virtual_ipaddress_excluded`, or into an instance of its own");
+                .help("move it to `virtual_ipaddress_excluded`, or to an instance of its own");
             continue;
         }
         if addresses.advertised.len() == most(family) {
             report.warning_once(
                 "too many addresses",
                 draft.address.at,
-                format!("an advert holds {} addresses; this one is set but not in the adverts", most(family)),
+                format!("an advert holds {} addresses; this one is set but not advertised", most(family)),
             );
             addresses.excluded.push(address(draft, report));
         } else {
@@ -79,7 +79,7 @@ pub(super) fn resolve(instance: &InstanceDraft, family: Family, report: &mut Rep
     addresses
 }
 
-/// One that stands on an interface for good.
+/// A static address, with its interface.
 pub(super) fn on_device(
     draft: &AddressDraft,
     default: &Arc<str>,
@@ -120,13 +120,13 @@ fn address(draft: &AddressDraft, report: &mut Report) -> VirtualAddress {
 fn peer(draft: &AddressDraft, report: &mut Report) -> Option<(IpAddr, Option<u8>)> {
     let At { value, at } = draft.peer?;
     if value.0.is_ipv6() != draft.address.value.is_ipv6() {
-        report.error(at, "the peer is not of the address's family");
+        report.error(at, "the peer is not of the same family as the address");
         return None;
     }
     if draft.prefix.is_some() {
         report
             .warning(draft.address.at, "with a `peer` the prefix is the peer's, as with keepalived")
-            .help("write the prefix behind the peer");
+            .help("write the prefix after the peer");
     }
     if let Some(broadcast) = draft.broadcast {
         report.warning(broadcast.at, "a point-to-point link has no broadcast address; none is set");
@@ -144,7 +144,7 @@ fn for_ipv6_only(draft: &AddressDraft, report: &mut Report) {
         ("mngtmpaddr", draft.temporary),
     ];
     for (word, at) in words.into_iter().filter_map(|(word, at)| Some((word, at?))) {
-        report.warning(at, format!("`{word}` means nothing for IPv4"));
+        report.warning(at, format!("`{word}` has no effect for IPv4"));
     }
 }
 
@@ -164,7 +164,7 @@ fn label(draft: &AddressDraft, report: &mut Report) -> Option<Arc<str>> {
 fn scope(draft: &AddressDraft, report: &mut Report) -> u8 {
     match draft.scope {
         Some(scope) if draft.address.value.is_ipv6() => {
-            report.warning(scope.at, "the kernel chooses the scope of an IPv6 address; it is ignored");
+            report.warning(scope.at, "the kernel chooses the scope of an IPv6 address; `scope` is ignored");
             0
         }
         scope => scope.map_or(0, |scope| scope.value),

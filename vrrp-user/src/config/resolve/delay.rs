@@ -1,4 +1,4 @@
-//! Delays of links, as short as the instances on them need them.
+//! Link delays, limited to what the instances on the link allow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use super::super::model::{Instance, LinkDelays};
 use super::super::source::At;
 use super::instance::interface_name;
 
-/// A backup whose link is down must know it before it misses its master: a delay ends before the last advert but one
-/// could have come, as with keepalived.
+/// A backup must notice a lost link before its master_down_interval ends. A delay is therefore shorter than
+/// `down_timer_adverts` − 1 intervals, by 1/256 of an interval, as with keepalived.
 pub(super) fn resolve(
     written: &[(At<Arc<str>>, LinkDelays)],
     instances: &[Instance],
@@ -31,8 +31,8 @@ pub(super) fn resolve(
             report.warning(
                 name.at,
                 format!(
-                    "for vrrp_instance `{}` the delay of `{interface}` is cut to {} s, as with keepalived: its \
-                     patience would end before",
+                    "the delay of `{interface}` is cut to {1} s, as with keepalived: the master_down_interval of \
+                     vrrp_instance `{0}` would end before it",
                     settings.name,
                     most.as_secs_f64()
                 ),

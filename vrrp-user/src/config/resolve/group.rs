@@ -1,4 +1,4 @@
-//! `vrrp_sync_group`: who is in which one, and what its members track for it.
+//! `vrrp_sync_group`: members, and the objects they track for the group.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::super::webhook::WebhookSettings;
 use super::tracking;
 use crate::protocol::{GroupSettings, InstanceId, Priority};
 
-/// Finds the members of each group and lets them track what it tracks. Leaves their names.
+/// Finds the members of each group and adds its tracked objects to theirs. Returns the names of the members.
 pub(super) fn join(
     groups: &[GroupDraft],
     instances: &mut [InstanceDraft],
@@ -49,7 +49,7 @@ pub(super) fn join(
     joined
 }
 
-/// Groups with the members that could be resolved; `members` are their names, group by group.
+/// Groups with the members that were resolved; `members` are their names, group by group.
 pub(super) fn resolve(
     groups: Vec<GroupDraft>,
     members: Vec<Vec<Arc<str>>>,
@@ -87,13 +87,13 @@ fn count(group: &GroupDraft, report: &mut Report) {
     if group.members.is_empty() {
         report
             .warning(*at, format!("vrrp_sync_group `{name}` has no members, so it does nothing"))
-            .help("write `group { … }` with names of instances");
+            .help("list its instances in `group { … }`");
     } else if group.members.len() == 1 {
         report.warning(*at, format!("vrrp_sync_group `{name}` has one member only"));
     }
 }
 
-/// An owner never waits and never yields, the others do both.
+/// An address owner never waits and never yields; the others do both.
 fn owners(group: &GroupDraft, members: &[InstanceId], instances: &[Instance], report: &mut Report) {
     let priorities = members.iter().filter_map(|member| instances.get(member.index()));
     let owners = priorities.filter(|member| member.settings.priority == Priority::OWNER).count();
@@ -103,6 +103,6 @@ fn owners(group: &GroupDraft, members: &[InstanceId], instances: &[Instance], re
                 group.name.at,
                 format!("vrrp_sync_group `{}` has members with and without priority 255", group.name.value),
             )
-            .help("as they move together, those with 255 wait like the others; use less than 255 for all");
+            .help("members move together, so those with 255 wait like the others; use less than 255 for all");
     }
 }

@@ -9,13 +9,13 @@ use super::super::source::At;
 use crate::protocol::auth::{AntiReplay, HmacMode, HmacSettings, KEY_MAX, KEY_MIN, Key, WINDOW_MAX};
 use crate::protocol::{Auth, Interval};
 
-/// Shortest `time_window` that is taken from the interval.
+/// Shortest default `time_window`.
 const WINDOW_MIN: Duration = Duration::from_secs(5);
 
-/// Most unicast peers of an instance whose marks are kept.
+/// Most unicast peers of an instance with anti-replay state.
 const PEERS_MAX: usize = 64;
 
-/// `None` where something is wrong, which has been reported.
+/// `None` after an error, which has been reported.
 pub(super) fn resolve(
     hmac: &At<HmacDraft>,
     draft: &InstanceDraft,
@@ -29,7 +29,7 @@ pub(super) fn resolve(
             .help("remove `authentication`");
     }
     if draft.peers.len() > PEERS_MAX {
-        report.error(hmac.at, format!("`auth_hmac` serves at most {PEERS_MAX} unicast peers"));
+        report.error(hmac.at, format!("`auth_hmac` supports at most {PEERS_MAX} unicast peers"));
     }
     let Some(first) = keys.first() else {
         if !draft.flawed {
@@ -39,7 +39,7 @@ pub(super) fn resolve(
     };
     let active = match active {
         Some(id) if keys.iter().all(|key| i64::from(key.id.value) != id.value) => {
-            report.error(id.at, format!("`active_key` names key {}, which is not there", id.value));
+            report.error(id.at, format!("`active_key` names key {}, which is not defined", id.value));
             return None;
         }
         Some(id) => u8::try_from(id.value).ok()?,
@@ -48,9 +48,13 @@ pub(super) fn resolve(
             report
                 .warning(
                     hmac.at,
-                    format!("without `active_key`, key {id} signs here, while keepalived neither signs nor verifies"),
+                    format!(
+                        "without `active_key`, key {id} signs here; keepalived would neither sign nor verify"
+                    ),
                 )
-                .help(format!("write `active_key {id}`: a node of each kind would both be masters"));
+                .help(format!(
+                    "write `active_key {id}`; without it, this node and a keepalived node both become master"
+                ));
             id
         }
     };

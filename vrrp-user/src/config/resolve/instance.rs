@@ -17,10 +17,10 @@ use crate::protocol::{
     Version, VmacSettings, Vrid, Weight,
 };
 
-/// Seconds of the VRRP version 3 field, at most (RFC 9568 §5.2.7).
+/// Longest interval of the VRRP version 3 field (RFC 9568 §5.2.7).
 const V3_MAX: Duration = Duration::from_millis(40_950);
 
-/// That of the first address; without addresses, that of what adverts are sent from or to.
+/// Family of the first address; without addresses, of the source or the first peer.
 pub(in crate::config) fn family(draft: &InstanceDraft) -> Family {
     let first = draft.addresses.first().map(|address| address.address.value);
     let any = first
@@ -37,7 +37,7 @@ pub(super) fn priority(draft: &InstanceDraft) -> Priority {
     }
 }
 
-/// `None` where something that is required is missing or wrong, which has been reported.
+/// `None` if something required is missing or wrong, which has been reported.
 pub(super) fn settings(
     draft: InstanceDraft,
     priority: Priority,
@@ -66,14 +66,14 @@ pub(super) fn settings(
         (None, None) => Auth::None,
     };
     if let (Auth::Ah(_), Version::V3, Some(written)) = (&auth, version, &draft.auth) {
-        report.error(written.at, "`auth_type AH` and `also_version_2` are not used together");
+        report.error(written.at, "`auth_type AH` and `also_version_2` cannot be combined");
     }
     let (checksum, answers_checksum) = checksum(&draft, version, family, globals);
     let down_timer_adverts = draft.down_timer_adverts.or(globals.down_timer_adverts);
     if let Some(At { at, .. }) = down_timer_adverts.filter(|count| count.value == 1) {
         report
-            .warning(at, "`down_timer_adverts` 1 is taken as 2")
-            .help("with 1, a master would have to give its addresses up before its next advert is due");
+            .warning(at, "`down_timer_adverts 1` is raised to 2")
+            .help("with 1, a master would have to remove its addresses before its next advert is due");
     }
     let down_timer_adverts = down_timer_adverts.map_or(3, |count| count.value.max(2));
     let announce = super::announce(&draft.announce, announce, report);
@@ -119,12 +119,12 @@ pub(super) fn settings(
     })
 }
 
-/// The VRRP group of its family.
+/// Whether it is the standard VRRP group of its family.
 fn is_common(group: IpAddr) -> bool {
     group == IpAddr::from(ipv4::GROUP) || group == IpAddr::from(ipv6::GROUP)
 }
 
-/// A name that the kernel can have.
+/// Checks that the kernel allows the name.
 pub(super) fn interface_name(name: &At<Arc<str>>, report: &mut Report) -> Arc<str> {
     if name.value.is_empty() || name.value.len() > NAME_MAX || name.value.contains('/') {
         report.error(
@@ -135,8 +135,8 @@ pub(super) fn interface_name(name: &At<Arc<str>>, report: &mut Report) -> Arc<st
     name.value.clone()
 }
 
-/// Whether it may go without a name, as with keepalived: unicast from an address that some interface has. What is made
-/// on an interface needs its name.
+/// Whether `interface` may be missing, as with keepalived: unicast from an address by which the interface is found. A
+/// virtual MAC interface needs the name of its parent.
 pub(super) fn finds_interface(draft: &InstanceDraft) -> bool {
     let makes_one = draft.vmacs.own.is_some()
         || draft.vmacs.further
@@ -159,7 +159,7 @@ fn required<'a, T>(
     report: &mut Report,
 ) -> Option<&'a T> {
     if value.is_none() {
-        // Where it was written but could not be read, this is the second finding about it.
+        // If it was written but not valid, this is the second finding about it.
         report
             .error(draft.name.at, format!("vrrp_instance `{}` has no usable `{keyword}`", draft.name.value));
     }
@@ -193,19 +193,21 @@ fn also_version_2(draft: &InstanceDraft, family: Family, version: Version, repor
         return false;
     }
     if version == Version::V2 {
-        report.warning(at, "version 2 is spoken already, and nothing else").help("write `version 3`");
+        report
+            .warning(at, "`also_version_2` has no effect: the instance uses version 2")
+            .help("write `version 3`");
         return false;
     }
     let interval = draft.advert_interval.map_or(Duration::from_secs(1), |interval| interval.value);
     if interval.subsec_nanos() != 0 {
         report
-            .warning(at, "version 2 counts whole seconds: its adverts tell the next greater interval")
-            .help("keep `advert_int` at whole seconds until no node speaks version 2 any more");
+            .warning(at, "version 2 counts whole seconds: its adverts carry the interval rounded up")
+            .help("use whole seconds for `advert_int` as long as a node uses version 2");
     }
     true
 }
 
-/// Only version 3 over IPv4 has a choice; whether it answers in the form that it hears comes second.
+/// The checksum form, and whether to answer in the form received. Only version 3 over IPv4 has a choice.
 fn checksum(
     draft: &InstanceDraft,
     version: Version,
@@ -242,10 +244,10 @@ fn preemption(
                 report
                     .warning(
                         written.at,
-                        "`nopreempt` leaves a master alone whose priority has fallen: where all nodes have it, a weight \
-                         never moves the master",
+                        "with `nopreempt` a master stays although its priority has fallen: if all nodes have it, a \
+                         weight never moves the master",
                     )
-                    .help("track without a weight: a failure is a Fault, which another node takes over from");
+                    .help("track without a weight: a failure is then FAULT, and another node takes over");
             }
         }
     }
@@ -275,7 +277,7 @@ fn interval(draft: &InstanceDraft, version: Version, report: &mut Report) -> Opt
         Err(error) => {
             report
                 .error(written.at, format!("`advert_int`: {error}"))
-                .help("write whole seconds, or `version 3` into the vrrp_instance on all nodes");
+                .help("write whole seconds, or `version 3` in the vrrp_instance on all nodes");
             None
         }
     }
@@ -290,7 +292,7 @@ fn centiseconds(written: At<Duration>, report: &mut Report) -> Duration {
         report.warning(
             written.at,
             format!(
-                "version 3 counts steps of 0.01 s up to 40.95 s; {} s is used, as keepalived does",
+                "version 3 counts in steps of 0.01 s up to 40.95 s; {} s is used, as with keepalived",
                 rounded.as_secs_f64()
             ),
         );
@@ -342,7 +344,7 @@ fn padded(password: &At<String>, report: &mut Report) -> [u8; 8] {
         report
             .warning(password.at, "only the first 8 bytes of `auth_pass` are used")
             .harmless()
-            .help("keepalived cuts it as well, so the nodes still agree");
+            .help("keepalived truncates it too, so the nodes still agree");
     }
     padded
 }
@@ -357,15 +359,12 @@ fn unicast(draft: &InstanceDraft, policy: Policy, family: Family, report: &mut R
         })
         .collect();
     if let Some(At { at, .. }) = draft.ttl.filter(|ttl| ttl.value == 0) {
-        report.warning(
-            at,
-            "`unicast_ttl` 0 is taken as 1: the kernel sends nothing that is to live for no hop",
-        );
+        report.warning(at, "`unicast_ttl 0` is raised to 1: the kernel sends no packet with TTL 0");
     }
     let ttl = draft.ttl.map_or(255, |ttl| u8::try_from(ttl.value.max(1)).unwrap_or(255));
     match draft.unicast {
         Some(at) if draft.peers.is_empty() && draft.needs_peer => {
-            report.warning(at, "without a `unicast_peer` the instance stays in Fault");
+            report.warning(at, "without a `unicast_peer` the instance stays in FAULT");
             Some(Unicast { peers, ttl, checks_source: policy.checks_source })
         }
         Some(at) if draft.peers.is_empty() => {
@@ -387,7 +386,10 @@ fn same_family(
 ) -> Option<IpAddr> {
     let address = address?;
     if address.value.is_ipv6() != (family == Family::V6) {
-        report.error(address.at, format!("the {what} {} is not of the instance's family", address.value));
+        report.error(
+            address.at,
+            format!("the {what} {} is not of the same family as the instance", address.value),
+        );
         return None;
     }
     Some(address.value)
@@ -399,7 +401,7 @@ fn count_addresses(draft: &InstanceDraft, version: Version, report: &mut Report)
         return;
     }
     let message = format!("vrrp_instance `{}` has no address in `virtual_ipaddress`", name.value);
-    let help = "write `no_virtual_ipaddress` if that is meant";
+    let help = "write `no_virtual_ipaddress` if that is intended";
     match version {
         Version::V2 => report.warning(name.at, message).help(help),
         Version::V3 => report.error(name.at, message).help(help),

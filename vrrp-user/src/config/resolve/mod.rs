@@ -1,6 +1,6 @@
-//! Drafts to settings: defaults, units, names in any order.
+//! Resolution of drafts to settings: defaults, units, names in any order.
 //!
-//! Values that cannot be used as written are changed the way keepalived changes them, with a warning, or refused.
+//! Values that cannot be used as written are changed as keepalived changes them, with a warning, or refused.
 
 mod address;
 mod delay;
@@ -31,7 +31,7 @@ use super::source::At;
 use super::template;
 use crate::protocol::{AnnounceSettings, InstanceId, Priority, Track, TrackId, TrackSettings, Weight};
 
-/// What is returned counts only where the report has no errors.
+/// The result is valid only if the report has no errors.
 pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
     rule::number(&mut draft, report);
     let mut vmacs = vmac::Names::new(&draft, report);
@@ -79,7 +79,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
     }
     let groups = group::resolve(groups, members, &resolved, (mail_by_default, &webhooks), report);
     let Names { mut tracked_scripts, mut tracked_interfaces, .. } = names;
-    // Groups have left some out. What nobody tracks keeps no number.
+    // Groups have dropped some tracks. An object that no instance tracks is not checked.
     let tracks = |id| resolved.iter().any(|it| it.settings.tracks.iter().any(|track| track.id == id));
     tracked_scripts.retain(|script| tracks(script.id));
     tracked_interfaces.retain(|(id, _)| tracks(*id));
@@ -112,19 +112,19 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Config {
     }
 }
 
-/// Whether the kernel must be told: interfaces with virtual MAC addresses are made so.
+/// Whether to set `promote_secondaries`; virtual MAC interfaces are created with it.
 fn promotes(draft: &InstanceDraft, report: &mut Report) -> bool {
     let Some(at) = draft.promote_secondaries else { return false };
     let has_vmac = draft.vmacs.own.is_some();
     if has_vmac {
-        report.warning(at, "with `use_vmac` it is so anyway, as with keepalived");
+        report.warning(at, "with `use_vmac` it is always set, as with keepalived");
     }
     !has_vmac
 }
 
-/// Scripts by name, and the numbers of what is tracked.
+/// Scripts by name, and the numbers of tracked objects.
 struct Names {
-    /// By kind and name; `None` where the block could not be read.
+    /// By kind and name; `None` if the block is invalid.
     scripts: HashMap<(Class, Arc<str>), Option<CheckSettings>>,
     /// A track's index is its number.
     tracked: Vec<Track>,
@@ -183,7 +183,7 @@ impl Names {
                 report.warning(
                     track.name.at,
                     format!(
-                        "`{name}` counts without a weight: priority 255 never changes, as with keepalived"
+                        "`{name}` is tracked without a weight: priority 255 never changes, as with keepalived"
                     ),
                 );
                 Weight(0)
@@ -195,7 +195,7 @@ impl Names {
             weight => weight,
         };
         let reverse = track.reverse.unwrap_or(script.reverse);
-        // A file counts by its number, wherever it is tracked.
+        // A file counts by its number, whichever keyword tracks it.
         let track = match (&script.target, class) {
             (CheckTarget::File(_), _) => Track::File(name.clone()),
             (_, Class::Process) => Track::Process(name.clone()),
@@ -229,7 +229,7 @@ impl Names {
             self.tracked_interfaces.push((id, name.clone()));
         }
         let reverse = track.reverse.unwrap_or(false);
-        // The state of a link is known before the election begins.
+        // The link state is known before the election begins.
         Some(TrackSettings { id, track: Track::Interface(name), weight, reverse, initial: None })
     }
 
@@ -242,8 +242,8 @@ impl Names {
     }
 }
 
-/// As keepalived has it: without a weight the instance waits for the first result; with one it takes part at once,
-/// at the priority that it has while the script adds nothing.
+/// As in keepalived: without a weight the instance waits for the first result; with one it takes part at once, at its
+/// priority without the script's contribution.
 fn before_first_result(init_fail: bool, weight: Weight) -> Option<bool> {
     match weight.0 {
         _ if init_fail => Some(false),
@@ -268,7 +268,7 @@ fn script(draft: &ScriptDraft, report: &mut Report) -> Option<CheckSettings> {
     }
     let is_file = matches!(&draft.target, Some(At { value: CheckTarget::File(_), .. }));
     if let (true, Some((keyword, at))) = (is_file, draft.hold.written()) {
-        report.error(at, format!("`{keyword}` has no meaning with `file`, whose number counts as it is"));
+        report.error(at, format!("`{keyword}` has no effect with `file`: its number counts as it is"));
     }
     let default = Weight(i16::from(is_file));
     let interval = draft.interval.map_or(Duration::from_secs(1), |span| positive("interval", span, report));
@@ -291,7 +291,7 @@ fn script(draft: &ScriptDraft, report: &mut Report) -> Option<CheckSettings> {
 
 fn positive(keyword: &str, span: At<Duration>, report: &mut Report) -> Duration {
     if span.value.is_zero() {
-        report.warning(span.at, format!("`{keyword}` 0 is taken as 1, as keepalived takes it"));
+        report.warning(span.at, format!("`{keyword} 0` is raised to 1, as with keepalived"));
         return Duration::from_secs(1);
     }
     span.value
@@ -307,7 +307,7 @@ fn weight_of(class: Class, written: At<i64>, report: &mut Report) -> Weight {
 fn weight(written: At<i64>, report: &mut Report) -> Weight {
     let within = written.value.clamp(-253, 253);
     if within != written.value {
-        report.warning(written.at, format!("a weight is -253 to 253; {within} is used, as keepalived does"));
+        report.warning(written.at, format!("a weight is -253 to 253; {within} is used, as with keepalived"));
     }
     Weight(i16::try_from(within).unwrap_or_default())
 }
@@ -319,7 +319,7 @@ fn ignored_by_owner(name: &At<Arc<str>>, report: &mut Report) {
     );
 }
 
-/// What instances take where they set nothing themselves.
+/// Defaults for instances that set nothing themselves.
 fn announce_defaults(globals: &GlobalsDraft, report: &mut Report) -> AnnounceSettings {
     let standard = AnnounceSettings::default();
     let base = if globals.min_garp {
@@ -357,7 +357,7 @@ fn announce(draft: &AnnounceDraft, base: &AnnounceSettings, report: &mut Report)
 
 fn at_least_one(count: At<i64>, report: &mut Report) -> u32 {
     if count.value == 0 {
-        report.warning(count.at, "0 announcements are taken as 1, as keepalived takes them");
+        report.warning(count.at, "0 announcements are raised to 1, as with keepalived");
     }
     clamped_u32(count.value).max(1)
 }

@@ -1,4 +1,4 @@
-//! Strict mode, and whom an instance hears and answers.
+//! Strict mode, and the senders that an instance accepts and answers.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::super::source::{At, Position};
 use crate::protocol::auth::HmacMode;
 use crate::protocol::{Order, Priority};
 
-/// What follows for the settings.
+/// Settings that strict mode decides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
     pub(super) accept: bool,
@@ -24,7 +24,7 @@ pub(in crate::config) fn is_strict(draft: &InstanceDraft, globals: &GlobalsDraft
 }
 
 impl Policy {
-    /// Changes the draft where strict mode asks for it.
+    /// Changes the draft as strict mode requires.
     pub(super) fn new(
         draft: &mut InstanceDraft,
         priority: Priority,
@@ -50,7 +50,7 @@ impl Policy {
     }
 }
 
-/// What strict mode does not allow is an error where keepalived leaves the instance out, and otherwise set back.
+/// A setting that strict mode forbids is an error if keepalived leaves the instance out for it, else it is reset.
 fn restrict(draft: &mut InstanceDraft, priority: Priority, globals: &GlobalsDraft, report: &mut Report) {
     let at = draft.policy.strict.or(globals.policies.strict).map_or(draft.name.at, |strict| strict.at);
     if draft.addresses.is_empty() && !draft.flawed {
@@ -61,8 +61,8 @@ fn restrict(draft: &mut InstanceDraft, priority: Priority, globals: &GlobalsDraf
     }
     if let Some(at) = draft.unicast {
         report
-            .warning(at, "strict mode: VRRP knows no unicast; adverts are sent to the peers all the same")
-            .help("newer versions of keepalived leave such an instance out; write `strict_mode off` into it");
+            .warning(at, "strict mode: the RFC has no unicast; adverts are still sent to the peers")
+            .help("newer versions of keepalived leave the instance out; write `strict_mode off` in it");
     }
     if let Some(hmac) = &mut draft.hmac
         && let Some(mode) = hmac.value.mode.take_if(|mode| mode.value != HmacMode::Enforce)
@@ -120,8 +120,8 @@ fn restrict(draft: &mut InstanceDraft, priority: Priority, globals: &GlobalsDraf
             "strict",
             at,
             format!(
-                "strict mode: `{name}` does not answer for its addresses, not even to ping; write `accept` and \
-                 `version 3` into it, or leave strict mode out, if that is not meant"
+                "strict mode: `{name}` drops packets to its addresses, even ping; if that is not intended, write \
+                 `accept` and `version 3` in it, or turn strict mode off"
             ),
         );
     }

@@ -1,4 +1,4 @@
-//! Preferences of rules that have none.
+//! Default preferences of rules.
 
 use vrrp_ebpf::wire::Family;
 
@@ -6,8 +6,8 @@ use super::super::diagnostic::Report;
 use super::super::schema::{Draft, RuleDraft};
 use crate::protocol::Rule;
 
-/// The first rule without a preference gets this one, the next one less, as with keepalived; each family counts for
-/// itself.
+/// Preference of the first rule without one; each further rule gets one less, as with keepalived. The families count
+/// separately.
 const FIRST: u32 = 16384;
 
 /// In the order of the file.
@@ -29,7 +29,7 @@ pub(super) fn number(draft: &mut Draft, report: &mut Report) {
                 *at,
                 format!("without `preference` the rule gets {}, as with keepalived", rule.preference),
             )
-            .help("write a `preference`: rules count in their order, and this one is before those above it");
+            .help("write a `preference`: this default puts the rule before those above it");
     }
 }
 

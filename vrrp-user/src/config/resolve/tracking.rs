@@ -1,5 +1,4 @@
-//! What an instance tracks, and its sync group for it. Where two lines name the same thing, and where a weight counts, is
-//! as keepalived has it.
+//! Tracked objects of an instance and of its sync group. Conflicting lines and weights are resolved as in keepalived.
 
 use std::sync::Arc;
 
@@ -9,13 +8,13 @@ use super::super::schema::{Class, GroupDraft, InstanceDraft, ScriptDraft, TrackD
 use super::super::source::At;
 use super::instance;
 
-/// What a list tracks; `None` for interfaces.
+/// Kind of objects in a list; `None` for interfaces.
 type Kind = Option<Class>;
 
-/// The weight of a file where none is written.
+/// Default weight of a file.
 const FILE_DEFAULT: i64 = 1;
 
-/// Takes the own interface out of what an instance tracks.
+/// Removes an instance's own interface from its tracked objects.
 pub(super) fn leave_own_interface_out(instance: &mut InstanceDraft, report: &mut Report) {
     let Some(own) = instance.interface.as_ref().map(|name| name.value.clone()) else { return };
     instance.interfaces.retain(|track| {
@@ -24,14 +23,14 @@ pub(super) fn leave_own_interface_out(instance: &mut InstanceDraft, report: &mut
             report
                 .warning(
                     track.name.at,
-                    format!("`{own}` is the own interface: its weight does not count, as with keepalived"),
+                    format!("`{own}` is the instance's own interface: its weight is ignored, as with keepalived"),
                 )
-                .help("without its link the instance is in Fault, unless it has `dont_track_primary`");
+                .help("without its link the instance is in FAULT, unless it has `dont_track_primary`");
         } else if is_own && instance.ignore_own_link {
             report.warning(
                 track.name.at,
                 format!(
-                    "`{own}` is the own interface, which `dont_track_primary` leaves out, as with keepalived"
+                    "`{own}` is the instance's own interface, which `dont_track_primary` excludes, as with keepalived"
                 ),
             );
         }
@@ -39,7 +38,7 @@ pub(super) fn leave_own_interface_out(instance: &mut InstanceDraft, report: &mut
     });
 }
 
-/// Lets the members of a group track what it tracks.
+/// Adds the tracked objects of a group to its members.
 pub(super) fn share(
     group: &GroupDraft,
     members: &[Arc<str>],
@@ -86,7 +85,7 @@ fn lists_of_group(group: &GroupDraft) -> [(Kind, &Vec<TrackDraft>); 4] {
     ]
 }
 
-/// The weight that is written, or that of the block.
+/// The weight of the line, or of the block.
 fn weight(kind: Kind, track: &TrackDraft, scripts: &[ScriptDraft]) -> i64 {
     let of_block = || {
         let name = &track.name.value;
@@ -97,7 +96,7 @@ fn weight(kind: Kind, track: &TrackDraft, scripts: &[ScriptDraft]) -> i64 {
     track.weight.map(|weight| weight.value).or_else(of_block).unwrap_or(0)
 }
 
-/// A priority of 255 never changes, and the members move together.
+/// Clears weights for a group with an owner: priority 255 never changes, and the members move together.
 fn clear_weights(
     kind: Kind,
     tracks: &mut [TrackDraft],
@@ -110,8 +109,8 @@ fn clear_weights(
             report.warning(
                 track.name.at,
                 format!(
-                    "`{}` counts without a weight, as vrrp_sync_group `{}` has a member of priority 255, as with \
-                     keepalived",
+                    "`{}` is tracked without a weight, because vrrp_sync_group `{}` has a member of priority 255, as \
+                     with keepalived",
                     track.name.value, group.name.value
                 ),
             );
@@ -122,13 +121,13 @@ fn clear_weights(
 
 struct Member<'a> {
     name: &'a str,
-    /// The interface whose link counts anyway.
+    /// The member's own interface, if its link counts.
     own_link: Option<&'a str>,
     group: &'a GroupDraft,
 }
 
 impl Member<'_> {
-    /// Of a member's own lines, in a group without `sync_group_tracking_weight`.
+    /// Clears weights of a member's own lines, in a group without `sync_group_tracking_weight`.
     fn leave_weights_out(
         &self,
         kind: Kind,
@@ -142,24 +141,22 @@ impl Member<'_> {
             let (At { value: name, at }, written) = (&track.name, track.weight);
             let (message, stays) = match kind {
                 _ if weight == 0 => return true,
-                // keepalived says that it ignores the weight of an interface, and counts it.
-                None | Some(Class::Process) => {
-                    (format!("the weight of `{name}` counts in vrrp_sync_group `{group}` all the same"), true)
-                }
+                // keepalived logs that it ignores the weight of an interface, but counts it.
+                None | Some(Class::Process) => (
+                    format!("the weight of `{name}` counts although it is in vrrp_sync_group `{group}`"),
+                    true,
+                ),
                 Some(Class::File) if weight == FILE_DEFAULT => {
                     track.weight = Some(At { value: 0, at: written.map_or(*at, |weight| weight.at) });
-                    (format!("`{name}` counts without a weight in vrrp_sync_group `{group}`"), true)
+                    (format!("`{name}` is tracked without a weight in vrrp_sync_group `{group}`"), true)
                 }
-                Some(_) => (
-                    format!(
-                        "`{name}` is not tracked: its weight does not count in vrrp_sync_group `{group}`"
-                    ),
-                    false,
-                ),
+                Some(_) => {
+                    (format!("`{name}` is not tracked: vrrp_sync_group `{group}` ignores its weight"), false)
+                }
             };
             report
                 .warning(*at, format!("{message}, as with keepalived"))
-                .help("write `sync_group_tracking_weight` into the group, or no weight here");
+                .help("write `sync_group_tracking_weight` in the group, or no weight here");
             stays
         });
     }
@@ -180,7 +177,7 @@ impl Member<'_> {
                     report.warning(
                         *at,
                         format!(
-                            "`{name}` is the own interface of `{member}`: its weight does not count there, as with \
+                            "`{name}` is the own interface of `{member}`: its weight is ignored there, as with \
                              keepalived"
                         ),
                     );
@@ -192,14 +189,14 @@ impl Member<'_> {
                 continue;
             };
             let counts = if weight(kind, of_member, scripts) == 0 {
-                "the line of the instance, which has no weight, counts"
+                "the instance's line counts, as it has no weight"
             } else {
                 of_member.weight = track.weight;
-                // keepalived leaves the sign of a process as the member has it.
+                // keepalived keeps the member's sign of a process.
                 if kind != Some(Class::Process) {
                     of_member.reverse = track.reverse;
                 }
-                "the line of the group counts"
+                "the group's line counts"
             };
             report
                 .warning(

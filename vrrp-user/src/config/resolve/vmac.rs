@@ -1,4 +1,4 @@
-//! Virtual MAC addresses of an instance: names, MAC addresses, and what goes where.
+//! Virtual MAC addresses of an instance: interface names, MAC addresses, and placement of addresses.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -13,19 +13,19 @@ use super::super::source::At;
 use super::instance::interface_name;
 use crate::protocol::{Addresses, InstanceSettings, Name, Vmac, VmacSettings, Vrid};
 
-/// What the instances of one file have named so far.
+/// Interface names used so far by the instances of one file.
 pub(super) struct Names {
     own: Arc<str>,
     further: Arc<str>,
     taken: HashSet<Arc<str>>,
-    /// Interfaces that instances stand on, each with one of these.
+    /// Interfaces that instances run on, each with one of the instances.
     parents: HashMap<Arc<str>, Arc<str>>,
-    /// Names that are written for an interface to be made, each with its instance.
+    /// Names written for virtual MAC interfaces, each with its instance.
     written: HashMap<Arc<str>, Arc<str>>,
 }
 
 impl Names {
-    /// An interface that an instance stands on is not ours to make. One that an address names may be just this.
+    /// The interface of an instance must not be created. The `dev` of an address may name a created one.
     pub(super) fn new(draft: &Draft, report: &mut Report) -> Self {
         let (mut taken, mut parents) = (HashSet::new(), HashMap::new());
         for instance in &draft.instances {
@@ -69,7 +69,7 @@ impl Names {
             } else if is_marked {
                 address.device = Some(self.further(&mut vmacs.further, &parent, family, settings.vrid));
             } else if vmacs.own.is_some() {
-                // The virtual MAC address of one family is not that of the other.
+                // The two families have different virtual MAC addresses.
                 address.device = Some(parent);
             }
         }
@@ -96,7 +96,7 @@ impl Names {
             report.error(
                 draft.at,
                 format!(
-                    "`{}` cannot be made on itself: `use_vmac` takes a name of its own",
+                    "`{}` cannot be created on itself: `use_vmac` needs another name",
                     settings.interface
                 ),
             );
@@ -106,8 +106,8 @@ impl Names {
             && let Some(instance) = self.parents.get(name)
         {
             let message =
-                format!("`{name}` cannot be made: it is the interface of vrrp_instance `{instance}`");
-            report.error(draft.at, message).help("give `use_vmac` a name of its own, or none");
+                format!("`{name}` cannot be created: it is the interface of vrrp_instance `{instance}`");
+            report.error(draft.at, message).help("give `use_vmac` another name, or none");
             return None;
         }
         let mac = draft.mac.as_ref().and_then(|mac| written_mac(mac, settings.vrid, report));
@@ -125,13 +125,13 @@ impl Names {
         let At { value: name, at } = name;
         let holder = self.written.get(name).map_or("?", |instance| &**instance);
         let message = format!(
-            "`{name}` is the interface of vrrp_instance `{holder}` already; `{}` is made instead, as with keepalived",
+            "vrrp_instance `{holder}` already uses the name `{name}`; `{}` is created instead, as with keepalived",
             chosen.as_arc()
         );
         report.warning(*at, message).help("give each instance a name of its own, or none");
     }
 
-    /// One for each interface and family.
+    /// The name of a further virtual MAC interface, one for each interface and family.
     fn further(
         &mut self,
         further: &mut Vec<Vmac>,
@@ -152,7 +152,7 @@ impl Names {
 
     fn choose(&mut self, prefix: &Arc<str>, vrid: Vrid, family: Family) -> Name {
         let taken = &self.taken;
-        // A prefix is short enough for 999 names, of which a file cannot use up those of one VRID but on purpose.
+        // A prefix leaves room for 999 names; only a contrived file uses up those of one VRID.
         let name = Name::choose(prefix, vrid, family, |name| taken.contains(name))
             .unwrap_or_else(|| Name::Written(Arc::clone(prefix)));
         self.taken.insert(Arc::clone(name.as_arc()));
@@ -160,12 +160,12 @@ impl Names {
     }
 }
 
-/// What a draft says of virtual MAC addresses; taken out before the draft is used up.
+/// The virtual MAC settings of a draft, extracted before the draft is consumed.
 #[derive(Debug)]
 pub(super) struct Plan {
     own: Option<VmacDraft>,
     transmit_base: bool,
-    /// `use_vmac` stands behind them.
+    /// Addresses with the option `use_vmac`.
     marked: HashSet<IpAddr>,
     /// `use_vmac_addr`.
     all_marked: bool,
@@ -191,7 +191,7 @@ fn addresses(draft: &InstanceDraft) -> impl Iterator<Item = &AddressDraft> {
     draft.addresses.iter().chain(&draft.excluded)
 }
 
-/// Room for a digit, a point and the VRID behind it.
+/// Leaves room for a digit, a point and the VRID.
 const PREFIX_MAX: usize = 10;
 
 fn read_prefix(prefix: &At<Arc<str>>, report: &mut Report) -> Arc<str> {
@@ -206,15 +206,15 @@ fn standard_mac(vrid: Vrid, family: Family) -> [u8; 6] {
     Mac::of_instance(family, vrid.number()).0
 }
 
-/// `None` where keepalived takes the standard address instead.
+/// `None` if keepalived uses the standard address instead.
 fn written_mac(mac: &At<Vec<u8>>, vrid: Vrid, report: &mut Report) -> Option<[u8; 6]> {
     let mut octets = mac.value.clone();
     octets.resize(6, vrid.number());
     let octets: [u8; 6] = octets.try_into().ok()?;
     let why = match octets {
-        [0, 0, 0x5e, 0, 1 | 2, _] => "an address of RFC 9568 follows from the VRID",
+        [0, 0, 0x5e, 0, 1 | 2, _] => "the VRID determines an address of RFC 9568",
         [first, ..] if first & 1 != 0 => "it is a multicast address",
-        [0, 0, 0, 0, 0, 0] => "it is no address",
+        [0, 0, 0, 0, 0, 0] => "it is all zeros",
         _ => return Some(octets),
     };
     report.warning(mac.at, format!("the MAC address is ignored, as with keepalived: {why}"));

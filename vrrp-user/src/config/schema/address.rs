@@ -40,13 +40,13 @@ pub(in crate::config) enum Broadcast {
     Address(Ipv4Addr),
 }
 
-/// Options behind an address.
+/// Options after an address.
 pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
     Row::works(
         "dev",
         Kind::Text(|address, name| address.device = Some(name)),
         "the instance's `interface`",
-        "interface that carries it",
+        "interface of the address",
     ),
     Row::works(
         "label",
@@ -72,50 +72,50 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
         "noprefixroute",
         Kind::Flag(|address, _| address.no_prefix_route = true),
         "",
-        "the kernel adds no route for the prefix",
+        "the kernel adds no prefix route",
     ),
     Row::works(
         "peer",
         Kind::Own("ADDRESS[/PREFIX]", peer),
         "",
-        "the other end of a point-to-point link, whose prefix counts",
+        "the other end of a point-to-point link; its prefix counts",
     ),
     Row::works(
         "preferred_lft",
         Kind::Own("seconds or forever", preferred),
         "0 for a /128, else forever",
-        "how long the kernel may choose the address as a source; IPv6 only",
+        "time for which the kernel prefers the address as a source; IPv6 only",
     ),
     Row::works(
         "home",
         Kind::Flag(|address, at| address.home = Some(at.at)),
         "",
-        "mark of a home address; IPv6 only",
+        "marks a Mobile IPv6 home address; IPv6 only",
     ),
     Row::works(
         "mngtmpaddr",
         Kind::Flag(|address, at| address.temporary = Some(at.at)),
         "",
-        "the kernel makes temporary addresses of this one; IPv6 with /64 only",
+        "the kernel derives temporary addresses from this one; IPv6 with /64 only",
     ),
     Row::works(
         "autojoin",
         Kind::Flag(|address, _| address.autojoin = true),
         "",
-        "a multicast address is joined on its interface",
+        "joins a multicast address on its interface",
     ),
     Row::works(
         "no_track",
         Kind::Flag(|address, _| address.untracked = true),
         "",
-        "the address is not put back when somebody else removes it",
+        "the address is not restored if another program removes it",
     ),
     Row::missing("track_group", "of static addresses", "no instance follows the address"),
     Row::works(
         "use_vmac",
         Kind::Flag(|address, _| address.vmac = true),
         "",
-        "a macvlan with the virtual MAC address carries it, on the interface that it would stand on",
+        "a macvlan with the virtual MAC address carries it, on the interface it would otherwise be on",
     ),
 ];
 
@@ -132,7 +132,7 @@ pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], repor
         let Some((value, prefix)) = value::address(&word.text) else {
             report
                 .error(word.at, format!("`{}` is not an IP address with a prefix", word.text))
-                .help("write `192.0.2.1/24` or `2001:db8::1/64`, one per line");
+                .help("write an address such as `192.0.2.1/24` or `2001:db8::1/64`, one per line");
             continue;
         };
         let mut address = AddressDraft {
@@ -152,7 +152,7 @@ pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], repor
             autojoin: false,
             untracked: false,
         };
-        super::read_options(OPTIONS, "behind an address", &statement.args, &mut address, report);
+        super::read_options(OPTIONS, "after an address", &statement.args, &mut address, report);
         addresses.push(address);
     }
 }
@@ -174,7 +174,7 @@ pub(super) fn scope_number(word: &Word, report: &mut Report) -> Option<u8> {
     if number.is_none() {
         report
             .error(word.at, format!("`{}` is not a scope", word.text))
-            .help("site, link, host, nowhere, global, or a number from 0 to 255");
+            .help("write site, link, host, nowhere, global, or a number from 0 to 255");
     }
     number
 }
@@ -189,7 +189,7 @@ fn broadcast(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: 
             Err(_) => {
                 report
                     .error(word.at, format!("`{text}` is not an IPv4 broadcast address"))
-                    .help("an address, + or -");
+                    .help("write an address, + or -");
                 return;
             }
         },
@@ -221,6 +221,6 @@ fn preferred(address: &mut AddressDraft, keyword: &Word, args: &[Word], report: 
             }
         },
     };
-    // The kernel's word for ever.
+    // The kernel's value for forever.
     address.preferred = Some(At { value: value.filter(|seconds| *seconds < u32::MAX), at: word.at });
 }

@@ -1,4 +1,4 @@
-//! Adverts: from where, to whom and in what form.
+//! Keywords for adverts: source, destination and form.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "unicast_peer",
         Kind::Block("", unicast_peer),
         "",
-        "send to each of these instead of the group",
+        "send adverts to each of these instead of the group",
     ),
     Row::works(
         "unicast_ttl",
@@ -53,7 +53,7 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "mcast_dst_ip",
         Kind::Own("ADDRESS", multicast_group),
         "`vrrp_mcast_group4`, `vrrp_mcast_group6`",
-        "group that adverts go to",
+        "group for adverts",
     ),
     Row::works(
         "v3_checksum_as_v2",
@@ -65,30 +65,30 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "checksum",
         Kind::Own("auto, pseudo or plain", checksum),
         "`v3_checksum_as_v2`",
-        "version 3 over IPv4: send the checksum with pseudo-header, without, or `auto`: as the other router sends its \
-         own; not a keyword of keepalived",
+        "version 3 over IPv4: send the checksum with pseudo-header, without, or `auto`: in the form of the other \
+         router; not a keyword of keepalived",
     ),
     Row::works(
         "also_version_2",
         Kind::Flag(|it, at| it.also_version_2 = Some(at.at)),
         "off",
-        "speak and hear version 2 beside version 3, while a migration lasts; not a keyword of keepalived",
+        "send and accept version 2 in addition to version 3, during a migration; not a keyword of keepalived",
     ),
 ];
 
-/// Options behind a unicast peer.
+/// Options after a unicast peer.
 pub(super) const PEER_OPTIONS: &[Row<PeerDraft>] = &[
     Row::works(
         "min_ttl",
         Kind::Integer(0, 255, |peer, n| peer.min_ttl = u8::try_from(n.value).unwrap_or_default()),
         "0",
-        "least TTL or hop limit of its adverts; those of others are refused then",
+        "least TTL or hop limit of its adverts; adverts of unlisted senders are then refused",
     ),
     Row::works(
         "max_ttl",
         Kind::Integer(0, 255, |peer, n| peer.max_ttl = u8::try_from(n.value).unwrap_or(u8::MAX)),
         "255",
-        "the most of the same",
+        "most TTL or hop limit of its adverts; as `min_ttl`",
     ),
 ];
 
@@ -105,12 +105,15 @@ fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statemen
             continue;
         };
         let mut peer = PeerDraft { address, min_ttl: 0, max_ttl: u8::MAX };
-        super::read_options(PEER_OPTIONS, "behind a peer", &line.args, &mut peer, report);
+        super::read_options(PEER_OPTIONS, "after a peer", &line.args, &mut peer, report);
         if it.peers.iter().any(|other| other.address.value == address.value) {
             report.warning(address.at, format!("the peer {} is listed already", address.value));
         } else {
             if peer.min_ttl > peer.max_ttl {
-                report.error(address.at, format!("no TTL is {} to {}", peer.min_ttl, peer.max_ttl));
+                report.error(
+                    address.at,
+                    format!("`min_ttl` {} is above `max_ttl` {}", peer.min_ttl, peer.max_ttl),
+                );
             }
             it.peers.push(peer);
         }

@@ -1,4 +1,4 @@
-//! `vrrp_check`: what a script would look at, without one.
+//! `vrrp_check`: built-in checks.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::root::Draft;
 use super::script::{self, ScriptDraft};
 use super::{Kind, Row, Tables, hold, value, watch};
 
-/// What the keywords beside `http` say; they may stand before it.
+/// Keywords that belong to `http`; they may precede it.
 #[derive(Debug, Default)]
 pub(in crate::config) struct HttpDraft {
     method: Option<At<Arc<str>>>,
@@ -42,7 +42,7 @@ const TARGETS: &[Row<ScriptDraft>] = &[
         "a connection is accepted; IPv6 addresses in brackets",
     ),
     Row::works("unix", Kind::Own("PATH", unix), "", "a connection to this socket is accepted"),
-    Row::works("http", Kind::Own("URL", http), "", "the answer has a status of `status` and holds `body`"),
+    Row::works("http", Kind::Own("URL", http), "", "the answer has a status of `status` and contains `body`"),
     Row::works("method", Kind::Own("METHOD", method), "`GET`", "of `http`"),
     Row::works("header", Kind::Own("\"NAME: VALUE\"", header), "", "of `http`; may be repeated"),
     Row::works(
@@ -61,7 +61,7 @@ const TARGETS: &[Row<ScriptDraft>] = &[
         "tls_verify",
         Kind::Bool(|check, on| check.http.verify_tls = Some(on)),
         "on",
-        "of `http`: the certificate must be one that this host trusts",
+        "of `http`: this host must trust the certificate",
     ),
     Row::works(
         "haproxy",
@@ -73,7 +73,7 @@ const TARGETS: &[Row<ScriptDraft>] = &[
         "docker",
         Kind::Own("NAME… or label KEY[=VALUE]", docker),
         "",
-        "all these containers run, and are healthy where they have a health check; noticed by the engine's events",
+        "all these containers run, and those with a health check are healthy; follows the Docker engine's events",
     ),
     Row::works(
         "docker_socket",
@@ -81,19 +81,19 @@ const TARGETS: &[Row<ScriptDraft>] = &[
         "`/var/run/docker.sock`",
         "of `docker`",
     ),
-    Row::works("systemd", Kind::Own("UNIT", systemd), "", "the unit is active; noticed by systemd's signals"),
+    Row::works("systemd", Kind::Own("UNIT", systemd), "", "the unit is active; follows systemd's signals"),
     Row::works(
         "dns",
         Kind::Own("NAME [SERVER[:PORT]]", dns),
         "",
-        "the server, or one of this host's, knows an address of NAME",
+        "the server, or one of this host's, resolves NAME to an address",
     ),
     Row::works("ping", Kind::Own("HOST", ping), "", "an ICMP echo request is answered"),
     Row::works(
         "process",
         Kind::Own("NAME, pidfile PATH or cmdline TEXT", process),
         "",
-        "it runs; its end is noticed at once. NAME is the program's, or the 15 bytes that the kernel keeps of it",
+        "it runs; its end is detected at once. NAME is that of the program, or the 15 bytes of it that the kernel keeps",
     ),
     Row::works(
         "exec",
@@ -110,7 +110,7 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
     }
 }
 
-/// Brings the keywords of one target together.
+/// Combines the keywords of one target.
 fn finish(check: &mut ScriptDraft, report: &mut Report) {
     let http = std::mem::take(&mut check.http);
     let socket = check.docker_socket.take();
@@ -172,7 +172,7 @@ fn tcp(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Repo
         Err(_) => {
             report
                 .error(word.at, format!("`tcp` needs HOST:PORT, not `{}`", word.text))
-                .help("an IPv6 address stands in brackets: `[2001:db8::1]:443`");
+                .help("put an IPv6 address in brackets: `[2001:db8::1]:443`");
         }
     }
 }
@@ -207,7 +207,7 @@ fn http(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Rep
 fn method(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word("method", keyword.at, args, report) else { return };
     if Method::from_bytes(word.text.as_bytes()).is_err() {
-        report.error(word.at, format!("`{}` is not a method of HTTP", word.text));
+        report.error(word.at, format!("`{}` is not an HTTP method", word.text));
         return;
     }
     check.http.method = Some(At { value: word.text.as_str().into(), at: keyword.at });
@@ -224,7 +224,7 @@ fn header(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut R
         _ => {
             report
                 .error(word.at, format!("`header` needs NAME: VALUE, not `{}`", word.text))
-                .help("in quotes, as there is a blank in it");
+                .help("put it in quotes, as it contains a blank");
         }
     }
 }
@@ -272,7 +272,7 @@ fn haproxy(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
 fn docker(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let containers = match args {
         [] => {
-            report.error(keyword.at, "`docker` needs names of containers, or `label KEY=VALUE`");
+            report.error(keyword.at, "`docker` needs container names, or `label KEY=VALUE`");
             return;
         }
         [word, label, extra @ ..] if word.text == "label" => {
@@ -307,7 +307,7 @@ fn dns(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Repo
                 _ => None,
             };
             let Some(place) = address.or_else(endpoint) else {
-                report.error(server.at, format!("`{}` is not the address of a server", server.text));
+                report.error(server.at, format!("`{}` is not the address of a DNS server", server.text));
                 return;
             };
             (name, Some(place))
@@ -318,7 +318,7 @@ fn dns(check: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Repo
             script::set_target(check, keyword, CheckTarget::Dns(DnsTarget { name, server }), report);
         }
         _ => {
-            report.error(name.at, format!("`{}` is not a name that a server knows", name.text));
+            report.error(name.at, format!("`{}` is not a host name", name.text));
         }
     }
 }
@@ -373,17 +373,17 @@ fn absolute(keyword: &str, word: &Word, report: &mut Report) -> Option<PathBuf> 
     if path.is_absolute() {
         return Some(path.to_owned());
     }
-    report.error(word.at, format!("`{keyword}` needs a path from the root, not `{}`", word.text));
+    report.error(word.at, format!("`{keyword}` needs an absolute path, not `{}`", word.text));
     None
 }
 
 fn surplus(keyword: &str, extra: &[Word], report: &mut Report) {
     if let Some(extra) = extra.first() {
-        report.warning(extra.at, format!("`{}` behind `{keyword}` is ignored", extra.text));
+        report.warning(extra.at, format!("`{}` after `{keyword}` is ignored", extra.text));
     }
 }
 
-/// The keywords of targets, for people.
+/// The keywords of targets, for display.
 pub(in crate::config) fn targets() -> String {
     let names: Vec<String> = TARGETS
         .iter()

@@ -1,4 +1,4 @@
-//! `global_defs`: the process itself: its scheduling, its name, scripts around it, and how it is reloaded.
+//! `global_defs`, keywords for the process: scheduling, name, startup and shutdown scripts, reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::notify::{self, FORM};
 use super::root::Draft;
 use super::{Kind, Row, value};
 
-/// What is written about the process, as far as it goes.
+/// Keywords for the process, as written.
 #[derive(Debug, Default)]
 pub(in crate::config) struct DaemonDraft {
     nice: Option<i8>,
     realtime: Option<u8>,
     cpus: Vec<usize>,
     unbroken: Option<Duration>,
-    /// `vrrp_process_name`, which counts before `process_name`, and that before `process_names`.
+    /// `vrrp_process_name`; takes precedence over `process_name`, and that over `process_names`.
     vrrp_name: Option<Arc<str>>,
     name: Option<Arc<str>>,
     keepalived_name: bool,
@@ -42,14 +42,14 @@ const LIMIT: Duration = Duration::from_secs(10);
 const LIMIT_MIN: Duration = Duration::from_secs(1);
 const LIMIT_MAX: Duration = Duration::from_secs(1000);
 
-/// Of the process that does VRRP in keepalived.
+/// Name of keepalived's VRRP process.
 const PROCESS_NAME: &str = "keepalived_vrrp";
 const RELOAD_FILE: &str = "/run/keepalived.reload";
 
-/// More than any kernel numbers.
+/// Above the number of any CPU.
 const CPUS: usize = 1024;
 
-const FROM_THE_START: &str = "the engine is of the real-time class from the start, where that is permitted";
+const FROM_THE_START: &str = "the engine is real-time from the start, if permitted";
 
 pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
@@ -61,23 +61,23 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "vrrp_priority",
         Kind::Integer(-20, 19, |globals, n| globals.daemon.nice = i8::try_from(n.value).ok()),
-        "as the daemon was started",
-        "nice value of engine and effect thread where they are not of the real-time class",
+        "inherited",
+        "nice value of engine and effect thread if they are not real-time",
     ),
     Row::works(
         "vrrp_cpu_affinity",
         Kind::Own("CPU …", cpus),
         "all",
-        "CPUs, from 0, that engine and effect thread run on; scripts and all else run anywhere",
+        "CPUs, from 0, for engine and effect thread; scripts and all other threads run anywhere",
     ),
-    Row::moot("vrrp_no_swap", "lock memory", "memory is locked where that is permitted"),
+    Row::moot("vrrp_no_swap", "lock memory", "memory is locked if permitted"),
     Row::works(
         "vrrp_rlimit_rttime",
         Kind::Integer(2, 4_294_967_295, |globals: &mut GlobalsDraft, n| {
             globals.daemon.unbroken = u64::try_from(n.value).ok().map(Duration::from_micros);
         }),
         "1000000",
-        "µs that engine or effect thread may compute without a pause; then both are ordinary for 10 s",
+        "µs that engine or effect thread may run without blocking; then both leave the real-time class for 10 s",
     )
     .alias(&["vrrp_rlimit_rtime"]),
     Row::moot("max_auto_priority", "raise the priority when late", FROM_THE_START),
@@ -98,13 +98,13 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "process_name",
         Kind::Text(|globals, name| globals.daemon.name = Some(name.value)),
         "vrrpx",
-        "the same where `vrrp_process_name` is not written, as one process does all work",
+        "the same if `vrrp_process_name` is not written, as there is only one process",
     ),
     Row::works(
         "umask",
         Kind::Own("NUMBER or BITS", umask),
-        "as the daemon was started",
-        "of the daemon and its scripts; bits as in `IRGRP\\|IWGRP\\|IRWXO`; `-u` counts before it",
+        "inherited",
+        "umask of the daemon and its scripts; bits as in `IRGRP\\|IWGRP\\|IRWXO`; `-u` takes precedence",
     ),
     Row::works(
         "set_supplementary_groups",
@@ -112,7 +112,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "off",
         "scripts of another user run with all groups of that user",
     ),
-    Row::moot("use_symlink_paths", "run scripts by the path as written", "they always are"),
+    Row::moot("use_symlink_paths", "run scripts by the path as written", "they always run so"),
     Row::works(
         "startup_script",
         Kind::Own(FORM, |globals, keyword, args, report| {
@@ -125,7 +125,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "startup_script_timeout",
         Kind::Seconds(LIMIT_MIN, LIMIT_MAX, |globals, t| globals.daemon.startup.limit = Some(t.value)),
         "10",
-        "longest time for `startup_script`, which is ended then",
+        "longest time for `startup_script`; it is terminated then",
     ),
     Row::works(
         "shutdown_script",
@@ -133,13 +133,13 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
             notify::hook(&mut globals.daemon.shutdown.command, keyword, args, report);
         }),
         "",
-        "run when all else has ended",
+        "run after everything else has ended",
     ),
     Row::works(
         "shutdown_script_timeout",
         Kind::Seconds(LIMIT_MIN, LIMIT_MAX, |globals, t| globals.daemon.shutdown.limit = Some(t.value)),
         "10",
-        "longest time for `shutdown_script`, which is ended then",
+        "longest time for `shutdown_script`; it is terminated then",
     ),
     Row::works(
         "data_use_instance",
@@ -151,7 +151,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "reload_file",
         Kind::Own("[PATH]", reload_file),
         "off; /run/keepalived.reload",
-        "there while a reload reads the configuration, so that nobody changes it meanwhile",
+        "file that exists while a reload reads the configuration, so that tools do not change it meanwhile",
     ),
 ];
 
@@ -160,15 +160,15 @@ pub(super) const TOP: &[Row<Draft>] = &[
         "instance",
         Kind::Own("NAME", instance),
         "",
-        "name of this daemon among several, under keepalived's command line: of its pid files and runtime folder",
+        "name of this daemon among several, with keepalived's command line: part of its pid files and runtime folder",
     ),
     Row::works(
         "use_pid_dir",
         Kind::Flag(|draft, _| draft.globals.daemon.pid_folder = true),
         "on with `instance`",
-        "pid files are in /run/keepalived, under keepalived's command line and without -p and -r",
+        "pid files are in /run/keepalived, with keepalived's command line and without -p and -r",
     ),
-    Row::moot("child_wait_time", "wait for child processes", "there are none to wait for"),
+    Row::moot("child_wait_time", "wait for child processes", "there are no child processes to wait for"),
 ];
 
 impl DaemonDraft {
@@ -201,13 +201,13 @@ impl ErrandDraft {
 
 fn cpus(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     if args.is_empty() {
-        report.error(keyword.at, "`vrrp_cpu_affinity` needs numbers of CPUs");
+        report.error(keyword.at, "`vrrp_cpu_affinity` needs CPU numbers");
     }
     for word in args {
         match word.text.parse::<usize>() {
             Ok(cpu) if cpu < CPUS => globals.daemon.cpus.push(cpu),
             _ => {
-                report.error(word.at, format!("`{}` is not the number of a CPU, from 0", word.text));
+                report.error(word.at, format!("`{}` is not a CPU number", word.text));
             }
         }
     }
@@ -224,7 +224,7 @@ fn umask(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut
     }
 }
 
-/// A number as in C, or names of bits with `|` between them.
+/// Parses a number as in C, or names of bits separated by `|`.
 pub fn mask(text: &str) -> Option<u32> {
     let number = match text {
         hex if hex.starts_with("0x") || hex.starts_with("0X") => u32::from_str_radix(hex.get(2..)?, 16).ok(),
@@ -261,18 +261,18 @@ fn bit(name: &str) -> Option<u32> {
 fn reload_file(globals: &mut GlobalsDraft, _: &Word, args: &[Word], report: &mut Report) {
     let path = args.first().map_or(RELOAD_FILE, |word| &*word.text);
     if let Some(word) = args.first().filter(|word| !word.text.starts_with('/')) {
-        report.error(word.at, format!("`reload_file` takes a path from the root, not `{}`", word.text));
+        report.error(word.at, format!("`reload_file` takes an absolute path, not `{}`", word.text));
     }
     globals.daemon.reload_file = Some(path.into());
 }
 
-/// A name of files.
+/// The name becomes part of file names.
 fn instance(draft: &mut Draft, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
     if word.text.contains('/') {
         report.error(
             word.at,
-            format!("`instance` is part of the names of files, so `{}` cannot be", word.text),
+            format!("`instance` becomes part of file names, so `{}` must not contain `/`", word.text),
         );
     }
     draft.globals.daemon.instance = Some(word.text.as_str().into());

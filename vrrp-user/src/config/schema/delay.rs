@@ -17,12 +17,12 @@ pub(super) fn read(delays: &mut Vec<(At<Arc<str>>, LinkDelays)>, inner: &[Statem
         let name = &line.keyword;
         let errors = report.errors();
         if line.args.is_empty() {
-            report.error(name.at, format!("`{}` has no delay", name.text)).help(
-                "write the seconds that it must be down, and those that it must be up, behind its name",
-            );
+            report
+                .error(name.at, format!("`{}` has no delay", name.text))
+                .help("write after its name the seconds that it must be down, then those that it must be up");
         }
         if let Some(extra) = line.args.get(2) {
-            report.warning(extra.at, format!("`{}` is ignored: two delays are enough", extra.text));
+            report.warning(extra.at, format!("`{}` is ignored: a line has at most two delays", extra.text));
         }
         let mut delay = |index: usize| {
             let word = line.args.get(index).map(std::slice::from_ref)?;

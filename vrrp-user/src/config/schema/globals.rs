@@ -1,4 +1,4 @@
-//! `global_defs`: what works.
+//! `global_defs`: supported keywords.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(in crate::config) struct GlobalsDraft {
     pub(in crate::config) daemon: DaemonDraft,
 }
 
-/// Longer pauses than this hold up a takeover of many addresses.
+/// Longest pause between two announcements.
 const PAUSE_MAX: Duration = Duration::from_secs(1_000);
 const DELAY_MAX: Duration = Duration::from_secs(4294);
 
@@ -67,25 +67,20 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "include_check",
         Kind::Own("[[+\\|-]readable, match, wildcard_match, brace_match …]", |_, _, _, _| {}),
         "",
-        "what makes a missing file an error in the lines below it; all of them without a word",
+        "cases in which a missing file is an error, in the lines below; without a word, all of them",
     ),
     Row::works(
         "default_interface",
         Kind::Text(|globals, name| globals.default_interface = Some(name)),
         "eth0",
-        "carries static addresses that name no `dev`",
+        "interface of static addresses without `dev`",
     ),
-    Row::works(
-        "script_user",
-        Kind::Own("USER [GROUP]", script_user),
-        "",
-        "who runs scripts that name no user",
-    ),
+    Row::works("script_user", Kind::Own("USER [GROUP]", script_user), "", "default user of scripts"),
     Row::works(
         "enable_script_security",
         Kind::Flag(|globals, _| globals.script_security = true),
         "off",
-        "refuse scripts run as root when others may write to a part of their path, links and interpreters included, and lines for a shell",
+        "refuse a script run as root if other users may write to a part of its path, including links and interpreters, or if it needs a shell",
     ),
     Row::works(
         "vrrp_version",
@@ -145,7 +140,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "vrrp_min_garp",
         Kind::Bool(|globals, on| globals.min_garp = on.value),
         "off",
-        "one announcement per address and no second set, where nothing else is set",
+        "by default one announcement per address and no second set",
     ),
     Row::works(
         "vrrp_lower_prio_no_advert",
@@ -175,20 +170,20 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "vrrp_mcast_group4",
         Kind::Own("ADDRESS", group4),
         "224.0.0.18",
-        "group that adverts over IPv4 go to",
+        "group for adverts over IPv4",
     ),
     Row::works("vrrp_mcast_group6", Kind::Own("ADDRESS", group6), "ff02::12", "the same over IPv6"),
     Row::works(
         "vrrp_startup_delay",
         Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.startup_delay = Some(t)),
         "0",
-        "from the start of the daemon to the first election; adverts heard before count for nothing",
+        "time from the start of the daemon to the first election; earlier adverts are ignored",
     ),
     Row::works(
         "vrrp_delay_after_boot",
         Kind::Seconds(Duration::ZERO, DELAY_MAX, |globals, t| globals.delay_after_boot = Some(t)),
         "0",
-        "the same from the boot of the machine; the longer one counts",
+        "the same from the boot of the host; the longer one counts",
     ),
 ];
 
@@ -214,17 +209,17 @@ fn group(
     Some(group)
 }
 
-/// Reads `USER [[:]GROUP]`; `keyword` is what they stand behind.
+/// Reads `USER [[:]GROUP]` after `keyword`.
 pub(super) fn user(keyword: &Word, args: &[Word], report: &mut Report) -> Option<ScriptUser> {
     let (first, rest) = match args {
         [] => {
-            report.error(keyword.at, format!("`{}` needs the name of a user", keyword.text));
+            report.error(keyword.at, format!("`{}` needs a user name", keyword.text));
             return None;
         }
         [first, rest @ ..] => (first, rest),
     };
     if let [_, extra, ..] = rest {
-        report.error(extra.at, format!("`{}` is one word too many behind a user and a group", extra.text));
+        report.error(extra.at, format!("unexpected `{}` after a user and a group", extra.text));
         return None;
     }
     let (name, group) = match (first.text.split_once(':'), rest.first()) {

@@ -18,7 +18,7 @@ use super::{Kind, Row, Tables, mail, notify, track};
 pub(in crate::config) struct GroupDraft {
     pub(in crate::config) name: At<Arc<str>>,
     pub(in crate::config) members: Vec<At<Arc<str>>>,
-    /// What every member tracks.
+    /// Tracked by every member.
     pub(in crate::config) scripts: Vec<TrackDraft>,
     pub(in crate::config) interfaces: Vec<TrackDraft>,
     pub(in crate::config) processes: Vec<TrackDraft>,
@@ -29,7 +29,7 @@ pub(in crate::config) struct GroupDraft {
     pub(in crate::config) webhooks: Vec<WebhookDraft>,
     /// `smtp_alert`.
     pub(in crate::config) mail: Option<At<bool>>,
-    /// Something in the block could not be read; what seems to be missing may be just that.
+    /// The block has errors; a keyword that seems to be missing may be one of them.
     pub(in crate::config) flawed: bool,
 }
 
@@ -38,7 +38,7 @@ const ROWS: &[Row<GroupDraft>] = &[
         "group",
         Kind::Block("", members),
         "required",
-        "names of instances; each may be in one group only",
+        "instance names; each may be in one group only",
     ),
     Row::works(
         "track_script",
@@ -98,7 +98,7 @@ const ROWS: &[Row<GroupDraft>] = &[
             notify::hook(&mut it.notify.fault, word, args, report);
         }),
         "",
-        "run when all members have entered Fault",
+        "run when all members have entered FAULT",
     ),
     Row::works(
         "notify_stop",
@@ -114,10 +114,10 @@ const ROWS: &[Row<GroupDraft>] = &[
             notify::hook(&mut it.notify.any, word, args, report);
         }),
         "",
-        "run on every change, with `GROUP`, name, state and 0 behind its arguments",
+        "run on every change, with `GROUP`, name, state and 0 appended to its arguments",
     ),
     Row::missing("track_bfd", "BFD session", NO_BFD),
-    Row::missing("notify_priority_changes", "priorities to FIFOs", "write it into the instances"),
+    Row::missing("notify_priority_changes", "priorities to FIFOs", "write it in the instances"),
 ];
 
 pub(super) const TABLES: Tables<GroupDraft> = &[ROWS, webhook::GROUP, mail::GROUP];
@@ -147,7 +147,7 @@ fn members(it: &mut GroupDraft, _: &Statement, inner: &[Statement], report: &mut
 
 fn global_tracking(it: &mut GroupDraft, keyword: &Word, _: &[Word], report: &mut Report) {
     report
-        .warning(keyword.at, "`global_tracking` is taken as `sync_group_tracking_weight`, as keepalived does")
+        .warning(keyword.at, "`global_tracking` means `sync_group_tracking_weight`, as with keepalived")
         .help("write `sync_group_tracking_weight`");
     it.tracking_weight = true;
 }

@@ -22,7 +22,7 @@ pub(in crate::config) struct HmacDraft {
 }
 
 impl HmacDraft {
-    /// Whether only what is signed is heard.
+    /// Whether unsigned adverts are refused.
     pub(in crate::config) fn demands(&self) -> bool {
         self.mode.is_none_or(|mode| mode.value == HmacMode::Enforce)
     }
@@ -32,14 +32,14 @@ impl HmacDraft {
 pub(in crate::config) struct KeyDraft {
     /// From 1.
     pub(in crate::config) id: At<u8>,
-    /// `None`: it could not be read, which has been told.
+    /// `None` after an error, which has been reported.
     pub(in crate::config) secret: At<Option<Secret>>,
 }
 
-/// Where the bytes of a key come from.
+/// Source of a key's bytes.
 pub(in crate::config) enum Secret {
     Bytes(Vec<u8>),
-    /// To be opened by [`super::super::secret`].
+    /// Read later by [`super::super::secret`].
     File(PathBuf),
 }
 
@@ -53,7 +53,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// `hex:` and digits, or the text itself. `None` for what are no pairs of digits.
+    /// Decodes `hex:` and digits, or the text itself. `None` if the digits are not hexadecimal pairs.
     pub(in crate::config) fn decode(text: &[u8]) -> Option<Self> {
         let Some(digits) = text.strip_prefix(b"hex:") else { return Some(Self::Bytes(text.to_vec())) };
         let (pairs, []) = digits.as_chunks::<2>() else { return None };
@@ -70,7 +70,7 @@ pub(super) const ROWS: &[Row<HmacDraft>] = &[
         "key",
         Kind::Own("ID `hex:`DIGITS, ID TEXT or ID `file:`PATH", key),
         "required",
-        "a key of 32 to 64 bytes and its id, 1 to 255; several may be there",
+        "a key of 32 to 64 bytes and its id, 1 to 255; may be repeated",
     ),
     Row::works(
         "active_key",
@@ -82,19 +82,19 @@ pub(super) const ROWS: &[Row<HmacDraft>] = &[
         "time_window",
         Kind::Integer(1, 300, |it, seconds| it.window = Some(seconds)),
         "3 × `advert_int`, at least 5",
-        "seconds that a sender's clock may differ from ours",
+        "seconds by which a sender's clock may differ from this node's",
     ),
     Row::works(
         "anti_replay",
         Kind::Own("time or monotonic", anti_replay),
         "time",
-        "what shows that an advert is not an old one: its time and its order, or its order alone",
+        "how replayed adverts are detected: by time and order, or by order alone",
     ),
     Row::works(
         "mode",
         Kind::Own("enforce, permissive or receive-only", mode),
         "enforce",
-        "permissive hears unsigned adverts too; receive-only does not sign either",
+        "permissive also accepts unsigned adverts; receive-only, in addition, does not sign",
     ),
 ];
 
@@ -105,7 +105,7 @@ pub(super) fn read(it: &mut InstanceDraft, statement: &Statement, inner: &[State
     it.hmac = Some(hmac);
 }
 
-/// No finding repeats what is written: it may be a part of the key.
+/// No finding quotes the line: it may hold a part of the key.
 fn key(it: &mut HmacDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let [id, secret, extra @ ..] = args else {
         report
@@ -116,7 +116,7 @@ fn key(it: &mut HmacDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     if let Some(extra) = extra.first() {
         report
             .error(extra.at, "`key` takes an id and one word")
-            .help("put a key that holds blanks in double quotes");
+            .help("put a key that contains blanks in double quotes");
     }
     let Some(number) = id.text.parse().ok().filter(|id| *id > 0) else {
         report.error(id.at, "the id of a key is a number from 1 to 255");
@@ -138,7 +138,7 @@ fn key(it: &mut HmacDraft, keyword: &Word, args: &[Word], report: &mut Report) {
 }
 
 pub(in crate::config) fn not_hex(at: super::super::source::Position, report: &mut Report) {
-    report.error(at, "behind `hex:` a key has pairs of hexadecimal digits and nothing else");
+    report.error(at, "after `hex:` a key has pairs of hexadecimal digits only");
 }
 
 fn anti_replay(it: &mut HmacDraft, keyword: &Word, args: &[Word], report: &mut Report) {

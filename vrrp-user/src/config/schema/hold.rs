@@ -20,13 +20,13 @@ pub(super) const ROWS: &[Row<ScriptDraft>] = &[
         "min_hold",
         Kind::Seconds(Duration::ZERO, SPAN_MAX, |check, span| check.hold.least = Some(span)),
         "0",
-        "least time that it counts as failed, from when it fails",
+        "least time that a failed check counts as failed",
     ),
     Row::works(
         "damping",
         Kind::Own("N SECONDS [hold SECONDS]", damping),
         "none; hold as the first SECONDS",
-        "from the Nth change (2 to 100) within that time on it counts as failed, until it has not changed for `hold`",
+        "after N changes (2 to 100) within that time it counts as failed, until it has not changed for `hold`",
     ),
 ];
 
@@ -38,7 +38,7 @@ impl HoldDraft {
         }
     }
 
-    /// What was written first.
+    /// The first keyword written.
     pub(in crate::config) fn written(&self) -> Option<(&'static str, Position)> {
         let least = self.least.map(|it| ("min_hold", it.at));
         least.or(self.damping.map(|it| ("damping", it.at)))

@@ -1,27 +1,23 @@
-//! Keywords of keepalived that are known and have no effect here, with what does not happen.
+//! Keywords of keepalived without effect here, each with the consequence.
 
 use super::root::Draft;
 use super::{GlobalsDraft, InstanceDraft, Row};
 
-const OWN_TABLE: &str = "rules are those of nftables, in a table of their own";
-const NO_SNMP: &str = "SNMP is not served";
-const NO_DBUS: &str = "D-Bus is not served";
-pub(super) const NO_BFD: &str = "BFD is not spoken";
+const OWN_TABLE: &str = "the rules are nftables rules, in a table of their own";
+const NO_SNMP: &str = "there is no SNMP";
+const NO_DBUS: &str = "there is no D-Bus service";
+pub(super) const NO_BFD: &str = "there is no BFD";
 const LINKS_BY_NETLINK: &str =
-    "nothing is polled: the kernel tells link states, and of a driver that does not tell them none is known";
+    "link states come from the kernel, without polling; of a driver that does not report them none is known";
 const NAMES_STAY: &str = "processes keep their names";
 const BUFFERS_STAY: &str = "the kernel's buffer sizes stay";
 
 pub(super) const TOP: &[Row<Draft>] = &[
     Row::missing("bfd_instance", "BFD session", NO_BFD),
-    Row::missing(
-        "garp_group",
-        "pace of announcements over interfaces",
-        "the pace is that of `vrrp_garp_interval`",
-    ),
+    Row::missing("garp_group", "pace of announcements over interfaces", "`vrrp_garp_interval` sets the pace"),
     Row::missing(
         "track_group",
-        "instances in Fault while a static item cannot be set",
+        "instances in FAULT while a static item cannot be set",
         "no instance follows static addresses, routes and rules",
     ),
     Row::missing("linkbeat_interfaces", "poll link states", LINKS_BY_NETLINK),
@@ -41,27 +37,27 @@ pub(super) const TOP: &[Row<Draft>] = &[
 pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::missing(
         "log_level",
-        "not a keyword of keepalived either; found in tutorials",
-        "the level of the log stays",
+        "found in tutorials, but not a keyword of keepalived either",
+        "the log level does not change",
     ),
     Row::missing("bfd_process_name", "name of the process", NAMES_STAY),
     Row::missing("random_seed", "for tests", "the seed is not used"),
-    Row::missing("tmp_config_directory", "place of the flattened file", "no such file is made"),
-    Row::missing("config_save_dir", "keep each file read", "files read are not kept"),
+    Row::missing("tmp_config_directory", "place of the flattened file", "no flattened file is written"),
+    Row::missing("config_save_dir", "keep a copy of each file read", "no copies are kept"),
     Row::missing(
         "iproute_usr_dir",
         "folder of rt_tables and others",
-        "names are read in /etc, /usr/share and /usr/lib",
+        "names are read from /etc, /usr/share and /usr/lib",
     ),
     Row::missing(
         "iproute_etc_dir",
         "folder of rt_tables and others",
-        "names are read in /etc, /usr/share and /usr/lib",
+        "names are read from /etc, /usr/share and /usr/lib",
     ),
-    Row::moot("reload_check_config", "check before a reload", "a file with errors is never taken over"),
-    Row::missing("reload_time_file", "reload at a time", "no reload is timed"),
-    Row::missing("reload_repeat", "reload every day", "no reload is timed"),
-    Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may"),
+    Row::moot("reload_check_config", "check before a reload", "a file with errors is never applied"),
+    Row::missing("reload_time_file", "reload at a time", "there are no timed reloads"),
+    Row::missing("reload_repeat", "reload every day", "there are no timed reloads"),
+    Row::moot("dynamic_interfaces", "interfaces may appear later", "they always may appear later"),
     Row::moot(
         "vrrp_skip_check_adv_addr",
         "do not compare address lists",
@@ -126,17 +122,17 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::missing(
         "old_unicast_checksum",
         "checksum of keepalived before 1.3",
-        "the checksum has the destination in it",
+        "the checksum includes the destination",
     ),
     Row::refused(
         "use_ipvlan",
         "ipvlan interface",
-        "no ipvlan is made; without the line the addresses stand on `interface`, with the same MAC address",
+        "no ipvlan is created; without the line the addresses are on `interface`, with the same MAC address",
     ),
     Row::missing("linkbeat_use_polling", "poll the link state", LINKS_BY_NETLINK),
     Row::moot(
         "native_ipv6",
-        "of old versions",
+        "for old versions of keepalived",
         "the first address decides the family; keepalived refuses IPv4 addresses with it",
     ),
     Row::moot(
@@ -144,7 +140,7 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "do not compare address lists",
         "no advert is dropped for its addresses",
     ),
-    Row::missing("timer_expired_backup", "leave after a stall", "the setting is not used")
+    Row::missing("timer_expired_backup", "become backup after a stall", "the setting is not used")
         .alias(&["thread_timer_expired"]),
     Row::missing("kernel_rx_buf_size", "socket buffer", BUFFERS_STAY),
     Row::moot("debug", "nothing", "keepalived does nothing either"),

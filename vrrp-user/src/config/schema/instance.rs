@@ -1,4 +1,4 @@
-//! `vrrp_instance`: what works.
+//! `vrrp_instance`: supported keywords.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -45,11 +45,11 @@ pub(in crate::config) struct InstanceDraft {
     pub(in crate::config) no_addresses: bool,
     pub(in crate::config) source: Option<At<IpAddr>>,
     pub(in crate::config) group: Option<At<IpAddr>>,
-    /// The first keyword that asks for unicast.
+    /// The first keyword that selects unicast.
     pub(in crate::config) unicast: Option<Position>,
     pub(in crate::config) peers: Vec<PeerDraft>,
     pub(in crate::config) ttl: Option<At<i64>>,
-    /// Without a peer: Fault, and not multicast.
+    /// Without a peer: FAULT instead of multicast.
     pub(in crate::config) needs_peer: bool,
     pub(in crate::config) promote_secondaries: Option<Position>,
     pub(in crate::config) checksum_as_v2: Option<At<bool>>,
@@ -70,9 +70,9 @@ pub(in crate::config) struct InstanceDraft {
     /// `smtp_alert`.
     pub(in crate::config) mail: Option<At<bool>>,
     pub(in crate::config) policy: PolicyDraft,
-    /// Without `interface`, which is that of the source address.
+    /// Without `interface`: it is found by the source address.
     pub(in crate::config) finds_interface: bool,
-    /// Something in the block could not be read; what seems to be missing may be just that.
+    /// The block has errors; a keyword that seems to be missing may be one of them.
     pub(in crate::config) flawed: bool,
 }
 
@@ -85,14 +85,14 @@ pub(in crate::config) struct AnnounceDraft {
     pub(in crate::config) refresh_repeat: Option<At<i64>>,
     pub(in crate::config) lower_prio_delay: Option<At<Duration>>,
     pub(in crate::config) lower_prio_repeat: Option<At<i64>>,
-    /// A period of zero: none.
+    /// A period of zero disables it.
     pub(in crate::config) elsewhere: Option<Elsewhere>,
 }
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct AuthDraft {
     pub(in crate::config) kind: Option<At<AuthType>>,
-    /// As it goes on the wire, before it is cut.
+    /// As sent, before truncation to eight bytes.
     pub(in crate::config) password: Option<At<String>>,
 }
 
@@ -138,33 +138,33 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
             it.advert_interval = Some(t);
         }),
         "1",
-        "between two adverts; version 2: whole seconds; version 3: steps of 0.01, at most 40.95",
+        "time between two adverts; version 2: whole seconds; version 3: steps of 0.01, at most 40.95",
     ),
     Row::works(
         "version",
         Kind::Integer(2, 3, |it, n| it.version = Some(n)),
         "`vrrp_version`; 3 for IPv6",
-        "of the protocol",
+        "VRRP version",
     ),
     Row::works(
         "preempt",
         Kind::Flag(|it, at| it.preempt = Some(At { value: true, at: at.at })),
         "on",
-        "take over from a lower master",
+        "take over from a master with lower priority",
     ),
     Row::works(
         "nopreempt",
         Kind::Flag(|it, at| it.preempt = Some(At { value: false, at: at.at })),
         "off",
-        "do not take over from a lower master; needs `state BACKUP`",
+        "do not take over from a master with lower priority; needs `state BACKUP`",
     ),
     Row::works(
         "preempt_delay",
         Kind::Seconds(Duration::ZERO, Duration::from_secs(1000), |it, t| it.preempt_delay = Some(t)),
         "0",
-        "how long a lower master is endured",
+        "delay before taking over from a master with lower priority",
     ),
-    Row::works("authentication", Kind::Block("", authentication), "none", "version 2 only"),
+    Row::works("authentication", Kind::Block("", authentication), "none", "password; version 2 only"),
     Row::works(
         "auth_hmac",
         Kind::Block("", hmac::read),
@@ -188,19 +188,19 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "virtual_ipaddress_excluded",
         Kind::Block("", excluded),
         "",
-        "addresses that are set but not in the adverts; either family",
+        "addresses that are set but not advertised; either family",
     ),
     Row::works(
         "no_virtual_ipaddress",
         Kind::Flag(|it, _| it.no_addresses = true),
         "off",
-        "no address is meant, not forgotten",
+        "confirms that the instance has no addresses",
     ),
     Row::works(
         "unicast_fault_no_peer",
         Kind::Flag(|it, _| it.needs_peer = true),
         "off",
-        "with unicast and an empty list of peers: Fault, and not multicast",
+        "with unicast and an empty list of peers: FAULT instead of multicast",
     ),
     Row::works(
         "track_script",
@@ -225,14 +225,14 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "track_interface",
         Kind::Block("", track_interface),
         "",
-        "further interfaces that count, one per line",
+        "other interfaces that count, one per line",
     ),
-    Row::moot("track_src_ip", "Fault while the machine lacks the source address", "it always is so").flag(),
+    Row::moot("track_src_ip", "FAULT while the host lacks the source address", "it always is").flag(),
     Row::works(
         "promote_secondaries",
         Kind::Flag(|it, at| it.promote_secondaries = Some(at.at)),
         "off",
-        "while the daemon runs, `interface` keeps the other IPv4 addresses of a subnet when the first one goes",
+        "while the daemon runs, `interface` keeps the other IPv4 addresses of a subnet when the first one is removed",
     ),
     Row::works(
         "dont_track_primary",
@@ -244,25 +244,25 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "down_timer_adverts",
         Kind::Integer(1, 100, |it, n| it.down_timer_adverts = Some(n)),
         "`vrrp_down_timer_adverts`",
-        "adverts that may be missed before a master counts as silent",
+        "advert intervals in the master_down_interval, after which a silent master is replaced",
     ),
     Row::works(
         "lower_prio_no_advert",
         Kind::Bool(|it, on| it.lower_prio_no_advert = Some(on)),
         "global",
-        "do not answer a lower master at once",
+        "do not answer a master with lower priority at once",
     ),
     Row::works(
         "higher_prio_send_advert",
         Kind::Bool(|it, on| it.higher_prio_send_advert = Some(on)),
         "global",
-        "send one advert before yielding to a higher master, which announces itself again then",
+        "send one advert before yielding to a master with higher priority, which then announces itself again",
     ),
     Row::works(
         "garp_master_delay",
         Kind::Seconds(Duration::ZERO, DELAY_MAX, |it, t| it.announce.delay = Some(t)),
         "global",
-        "from becoming master to the second set of announcements; 0: no second set",
+        "time from becoming master to the second set of announcements; 0: no second set",
     ),
     Row::works(
         "garp_master_repeat",
@@ -286,23 +286,23 @@ pub(super) const ROWS: &[Row<InstanceDraft>] = &[
         "garp_lower_prio_delay",
         Kind::Seconds(Duration::ZERO, DELAY_MAX, |it, t| it.announce.lower_prio_delay = Some(t)),
         "global",
-        "from hearing a lower master to the second set",
+        "time from an advert of a master with lower priority to the second set",
     ),
     Row::works(
         "garp_lower_prio_repeat",
         Kind::Integer(0, u32::MAX as i64, |it, n| it.announce.lower_prio_repeat = Some(n)),
         "global",
-        "announcements per address after hearing a lower master",
+        "announcements per address after an advert of a master with lower priority",
     ),
     Row::works("notify_master", Kind::Own(notify::FORM, notify::master), "", "run on becoming master"),
     Row::works("notify_backup", Kind::Own(notify::FORM, notify::backup), "", "run on becoming backup"),
-    Row::works("notify_fault", Kind::Own(notify::FORM, notify::fault), "", "run on entering Fault"),
+    Row::works("notify_fault", Kind::Own(notify::FORM, notify::fault), "", "run on entering FAULT"),
     Row::works("notify_stop", Kind::Own(notify::FORM, notify::stop), "", "run when the daemon ends"),
     Row::works(
         "notify",
         Kind::Own(notify::FORM, notify::any),
         "",
-        "run on every change, with `INSTANCE`, name, state and priority behind its arguments",
+        "run on every change, with `INSTANCE`, name, state and priority appended to its arguments",
     ),
 ];
 
@@ -322,9 +322,9 @@ pub(super) const AUTH_ROWS: &[Row<AuthDraft>] = &[
         "auth_type",
         Kind::Own("PASS or AH", auth_type),
         "none",
-        "PASS sends the password; AH signs with it, in a header of IPsec",
+        "PASS sends the password; AH signs with it, in an IPsec authentication header",
     ),
-    Row::works("auth_pass", Kind::Own("TEXT", auth_pass), "", "its first 8 bytes"),
+    Row::works("auth_pass", Kind::Own("TEXT", auth_pass), "", "password; its first 8 bytes count"),
 ];
 
 pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
@@ -361,10 +361,10 @@ fn authentication(it: &mut InstanceDraft, statement: &Statement, inner: &[Statem
     if it.auth.is_some() {
         report.warning(
             at,
-            "a second `authentication` block: what it says replaces the same lines of the first one",
+            "a second `authentication` block: its lines replace the same lines of the first one",
         );
     }
-    // keepalived keeps what the second one does not name.
+    // keepalived keeps lines that the second block does not repeat.
     let mut auth = it.auth.take().unwrap_or(At { value: AuthDraft::default(), at });
     super::read_block(&[AUTH_ROWS], "authentication", inner, &mut auth.value, report);
     it.auth = Some(auth);
@@ -394,9 +394,9 @@ fn auth_pass(auth: &mut AuthDraft, keyword: &Word, args: &[Word], report: &mut R
     auth.password = Some(At { value: text.to_owned(), at: word.at });
 }
 
-/// The bytes are keepalived's: double quotes are taken off, single quotes and backslashes are part of the password.
+/// The same bytes as in keepalived: double quotes are removed, single quotes and backslashes are part of the password.
 pub(super) fn password<'a>(word: &'a Word, what: &str, report: &mut Report) -> &'a str {
-    // To keepalived a backslash is a letter here, and the next quote, or outside of quotes a blank, is the end.
+    // In keepalived a backslash is a literal here; the next quote, or outside of quotes a blank, ends the password.
     let (written, text) = if word.quote() == Some('"') {
         (word.inner(), word.inner().split('"').next())
     } else {
@@ -407,27 +407,22 @@ pub(super) fn password<'a>(word: &'a Word, what: &str, report: &mut Report) -> &
         report
             .warning(
                 word.at,
-                format!(
-                    "keepalived ends the {what} at the first quote or blank in it, and so it is done here"
-                ),
+                format!("the {what} ends at the first quote or blank in it, as with keepalived"),
             )
-            .help(format!("a {what} that holds neither is read alike everywhere"));
+            .help(format!("use a {what} without quotes and blanks"));
     }
     if word.quote() == Some('\'') {
         report
-            .warning(
-                word.at,
-                format!("keepalived takes single quotes as a part of the {what}, and so it is done here"),
-            )
-            .help("use double quotes, or none");
+            .warning(word.at, format!("single quotes are part of the {what}, as with keepalived"))
+            .help("use double quotes, or no quotes");
     }
     if word.comment_follows {
         report
-            .warning(word.at, format!("the {what} ends where a comment begins right behind it"))
-            .help(format!("put the {what} in double quotes if `#` or `!` is a part of it"));
+            .warning(word.at, format!("the {what} ends at the comment that directly follows it"))
+            .help(format!("put the {what} in double quotes if `#` or `!` is part of it"));
     }
     if text.contains('\u{fffd}') {
-        report.error(word.at, format!("the {what} holds bytes that are not UTF-8"));
+        report.error(word.at, format!("the {what} contains bytes that are not UTF-8"));
     }
     text
 }

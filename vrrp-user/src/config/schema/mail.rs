@@ -1,4 +1,4 @@
-//! `global_defs`, instances and groups: mail about changes.
+//! Mail about changes: keywords of `global_defs`, instances and groups.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use super::group::GroupDraft;
 use super::instance::InstanceDraft;
 use super::{Kind, Row};
 
-/// What is written about mail, as far as it goes.
+/// Keywords for mail, as written.
 #[derive(Debug, Default)]
 pub(in crate::config) struct MailDraft {
     server: Option<At<Endpoint>>,
-    /// The first place that names receivers, and all of them.
+    /// All receivers, with the position of the first block.
     to: Option<At<Vec<Mailbox>>>,
     from: Option<Mailbox>,
     helo: Option<Arc<str>>,
@@ -29,7 +29,7 @@ pub(in crate::config) struct MailDraft {
     rejections: bool,
     /// `smtp_alert`.
     alert: Option<At<bool>>,
-    /// `smtp_alert_vrrp`, which counts before `smtp_alert`.
+    /// `smtp_alert_vrrp`; takes precedence over `smtp_alert`.
     alert_vrrp: Option<At<bool>>,
 }
 
@@ -38,11 +38,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
 const PATIENCE_MAX: Duration = Duration::from_secs(4294);
 
-/// Stands behind a name without a domain.
+/// Domain for a name without one.
 const DOMAIN: &str = "localhost";
 
 pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
-    Row::works("notification_email", Kind::Block("", receivers), "", "who gets mail, an address per line"),
+    Row::works(
+        "notification_email",
+        Kind::Block("", receivers),
+        "",
+        "receivers of mail, one address per line",
+    ),
     Row::works(
         "notification_email_from",
         Kind::Own("ADDRESS", |globals, keyword, args, report| {
@@ -55,19 +60,19 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "smtp_server",
         Kind::Own("HOST [PORT]", server),
         "none; port 25",
-        "takes the mail; looked up anew for each connection",
+        "mail server; its name is resolved again for each connection",
     ),
     Row::works(
         "smtp_helo_name",
         Kind::Text(|globals, name| globals.mail.helo = Some(name.value)),
         "host name",
-        "name that the mail server is greeted with",
+        "name in the greeting to the mail server",
     ),
     Row::works(
         "smtp_connect_timeout",
         Kind::Seconds(PATIENCE_MIN, PATIENCE_MAX, |globals, t| globals.mail.patience = Some(t.value)),
         "30",
-        "patience with each step of the mail server",
+        "time limit for each step with the mail server",
     ),
     Row::works(
         "smtp_alert",
@@ -79,7 +84,7 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "smtp_alert_vrrp",
         Kind::Bool(|globals, on| globals.mail.alert_vrrp = Some(on)),
         "`smtp_alert`",
-        "as `smtp_alert`, and counts before it",
+        "as `smtp_alert`; takes precedence",
     ),
     Row::works(
         "no_email_faults",
@@ -91,7 +96,8 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "smtp_alert_peer_rejected",
         Kind::Bool(|globals, on| globals.mail.rejections = on.value),
         "off",
-        "mail of instances with `smtp_alert` also when a router that should be a peer is refused, and when no more",
+        "instances with `smtp_alert` also send mail when adverts of a router that should be a peer are rejected, and \
+         when that ends",
     ),
 ];
 
@@ -110,12 +116,12 @@ pub(super) const GROUP: &[Row<GroupDraft>] = &[Row::works(
 )];
 
 impl MailDraft {
-    /// Whether those that do not say are told about.
+    /// Default of `smtp_alert` for instances and groups.
     pub(in crate::config) fn default_alert(&self) -> bool {
         self.alert_vrrp.or(self.alert).is_some_and(|on| on.value)
     }
 
-    /// `None` where no mail can be sent. `wanted`: alerts that instances and groups ask for themselves.
+    /// `None` if no mail can be sent. `wanted`: the `smtp_alert` of instances and groups.
     pub(in crate::config) fn settings(
         self,
         wanted: impl Iterator<Item = At<bool>>,
@@ -140,11 +146,11 @@ impl MailDraft {
                 None
             }
             (Some(server), None) => {
-                nothing_sent(server.at, "no `notification_email` says who gets it", report);
+                nothing_sent(server.at, "there is no `notification_email`", report);
                 None
             }
             (None, Some(to)) => {
-                nothing_sent(to.at, "there is no `smtp_server` to take it", report);
+                nothing_sent(to.at, "there is no `smtp_server`", report);
                 None
             }
         }
@@ -154,24 +160,24 @@ impl MailDraft {
 fn nothing_sent(at: Position, why: &str, report: &mut Report) {
     report
         .warning(at, format!("no mail is sent: {why}"))
-        .help("write both `smtp_server` and `notification_email { … }` into global_defs");
+        .help("write both `smtp_server` and `notification_email { … }` in global_defs");
 }
 
 fn server(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     let (host, port) = match args {
         [] => {
-            report.error(keyword.at, "`smtp_server` needs the name or address of a host");
+            report.error(keyword.at, "`smtp_server` needs a host name or address");
             return;
         }
         [host] => (host, None),
         [host, port] => (host, Some(port)),
         [_, _, extra, ..] => {
-            report.error(extra.at, format!("`{}` is one word too many behind a host and a port", extra.text));
+            report.error(extra.at, format!("unexpected `{}` after a host and a port", extra.text));
             return;
         }
     };
     let Ok(name) = host.text.parse::<Host>() else {
-        report.error(host.at, format!("`{}` is neither a name nor an address of a host", host.text));
+        report.error(host.at, format!("`{}` is neither a host name nor an address", host.text));
         return;
     };
     let number = match port {
@@ -187,7 +193,7 @@ fn server(globals: &mut GlobalsDraft, keyword: &Word, args: &[Word], report: &mu
     globals.mail.server = Some(At { value: Endpoint { host: name, port: number }, at: host.at });
 }
 
-/// More than one block adds up, as with keepalived.
+/// Several blocks add up, as with keepalived.
 fn receivers(globals: &mut GlobalsDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
     let at = statement.keyword.at;
     let to = &mut globals.mail.to.get_or_insert_with(|| At { value: Vec::new(), at }).value;
@@ -217,15 +223,15 @@ fn joined(words: &[&Word]) -> String {
     words.iter().map(|word| &*word.text).collect::<Vec<_>>().join(" ")
 }
 
-/// `ADDRESS` or `NAME <ADDRESS>`. What cannot be one must not keep addresses from being held.
+/// `ADDRESS` or `NAME <ADDRESS>`. An invalid one is a warning only: mail must not prevent the daemon from running.
 fn mailbox(text: &str, at: Position, report: &mut Report) -> Option<Mailbox> {
     if let Ok(mailbox) = text.parse() {
         return Some(mailbox);
     }
     let local = format!("{text}@{DOMAIN}").parse().ok().filter(|_| !text.contains('@'));
     match &local {
-        Some(local) => report.warning(at, format!("`{text}` has no domain; mail names it as {local}")),
-        None => report.warning(at, format!("`{text}` is no mail address; it is left out")),
+        Some(local) => report.warning(at, format!("`{text}` has no domain; {local} is used")),
+        None => report.warning(at, format!("`{text}` is not a mail address; it is left out")),
     };
     local
 }

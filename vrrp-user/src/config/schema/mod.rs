@@ -1,8 +1,8 @@
-//! The keywords: one table per block, one row per keyword.
+//! Keywords: one table per block, one row per keyword.
 //!
-//! Enters: the tree. Leaves: drafts, that is values with the places that gave them. Absent: defaults, and whatever
-//! concerns two keywords at once; `resolve` adds them. Known keywords are never "unknown": a row says whether its
-//! keyword works, is accepted without effect, or is refused, and `docs/configuration.md` is made from the rows.
+//! Enters: the tree. Leaves: drafts, which are values with their positions. Absent: defaults and relations between
+//! keywords; `resolve` adds them. Known keywords are never "unknown": a row says whether its keyword works, is accepted
+//! without effect, or is refused. The tables in `docs/configuration.md` are generated from the rows.
 
 mod address;
 mod adverts;
@@ -65,19 +65,19 @@ pub(super) fn read(statements: &[Statement], report: &mut Report) -> Draft {
     draft
 }
 
-/// A keyword of one block; `T` is the draft that it fills.
+/// A keyword of one block; `T` is the draft it fills.
 struct Row<T: 'static> {
     keyword: &'static str,
-    /// Older spellings, and others that mean the same.
+    /// Older and equivalent spellings.
     aliases: &'static [&'static str],
     kind: Kind<T>,
     effect: Effect,
-    /// For people; empty where there is none.
+    /// For display; empty if there is none.
     default: &'static str,
     summary: &'static str,
 }
 
-/// What follows a keyword, and where it is put.
+/// Values of a keyword, and the function that stores them.
 enum Kind<T> {
     /// Nothing.
     Flag(fn(&mut T, At<()>)),
@@ -97,17 +97,17 @@ enum Kind<T> {
     Any,
 }
 
-/// What a keyword does here.
+/// Effect of a keyword here.
 #[derive(Clone, Copy)]
 enum Effect {
     Works,
-    /// Accepted with a warning that says what does not happen.
+    /// Accepted with a warning that names the consequence.
     Missing(&'static str),
-    /// Accepted in silence, as it asks for what is so anyway.
+    /// Accepted silently, as the requested behaviour is the only one here.
     Moot(&'static str),
-    /// An error: running without it would part this node from its peers.
+    /// An error: without it, this node would not work with its peers.
     Refused(&'static str),
-    /// Of keepalived's load balancer, or of its other processes.
+    /// Belongs to keepalived's load balancer or its other processes.
     Foreign,
 }
 
@@ -142,7 +142,7 @@ impl<T> Row<T> {
         self
     }
 
-    /// Takes no value, so that options behind it are read.
+    /// Takes no value, so that the options after it are read.
     const fn flag(mut self) -> Self {
         self.kind = Kind::Flag(|_, _| {});
         self
@@ -158,7 +158,7 @@ impl<T> Row<T> {
 }
 
 impl<T> Kind<T> {
-    /// One value; a second one would replace it.
+    /// Whether it holds one value, which a second one replaces.
     fn is_single(&self) -> bool {
         !matches!(self, Self::Own(..) | Self::Block(..) | Self::Open(..) | Self::Any)
     }
@@ -195,7 +195,7 @@ fn read_lines<T>(
         let keyword = &statement.keyword;
         let Some(row) = tables.iter().copied().flatten().find(|row| row.is(&keyword.text)) else {
             unknown(tables, place, statement, report);
-            // keepalived ignores the brace as well: the lines belong to this block, and their `}` closes it.
+            // keepalived ignores the brace too: the lines belong to this block, and their `}` closes it.
             if let Some(inner) = statement.block.as_ref().filter(|_| report.is_tolerant()) {
                 read_lines(tables, place, inner, seen, target, report);
                 if place != root::TOP_LEVEL {
@@ -211,12 +211,12 @@ fn read_lines<T>(
                 format!("`{}` is written twice in this block; the last one counts", row.keyword),
             );
         }
-        // What is for the blocks around this one is not for those in it.
+        // Lines moved to the enclosing blocks do not apply to the inner ones.
         let pending = std::mem::take(&mut report.moved);
         read_statement(row, statement, target, report);
         let mut moved = std::mem::replace(&mut report.moved, pending);
         if place == root::TOP_LEVEL {
-            // No brace closes it.
+            // No brace closes the top level.
             moved.iter().for_each(|lines| read_lines(tables, place, lines, seen, target, report));
         } else if let Some(lines) = moved.pop_front() {
             read_lines(tables, place, &lines, seen, target, report);
@@ -227,7 +227,7 @@ fn read_lines<T>(
     }
 }
 
-/// Keywords that an election, or the understanding with its peers, depends on.
+/// Keywords that affect the election, or compatibility with the peers.
 const ELECTING: &[&str] = &[
     "advert_int",
     "auth_hmac",
@@ -262,7 +262,7 @@ const ELECTING: &[&str] = &[
     "weight",
 ];
 
-/// Whether a word that is left out is one of them, or was meant to be.
+/// Whether a left-out word is one of them, or a misspelling of one.
 fn elects(word: &str) -> bool {
     nearest(word, ELECTING.iter().copied()).is_some()
 }
@@ -272,7 +272,7 @@ fn unknown<T>(tables: Tables<T>, place: &str, statement: &Statement, report: &mu
     let what = if statement.block.is_some() { "block" } else { "keyword" };
     let help = || match root::home_of(&keyword.text) {
         Some(home) if home == root::TOP_LEVEL => {
-            Some(format!("`{}` belongs to the top level; is a `}}` missing before it?", keyword.text))
+            Some(format!("`{}` belongs at the top level; is a `}}` missing before it?", keyword.text))
         }
         Some(home) => Some(format!("`{}` belongs in `{home}`", keyword.text)),
         None => did_you_mean(&keyword.text, tables.iter().copied().flatten().map(|row| row.keyword)),
@@ -306,13 +306,13 @@ fn read_statement<T>(row: &Row<T>, statement: &Statement, target: &mut T, report
     }
 }
 
-/// Whether the row reads values; where it does not, says so.
+/// Whether the keyword takes effect; if not, reports the consequence.
 fn takes_effect<T>(row: &Row<T>, keyword: &Word, args: &[Word], report: &mut Report) -> bool {
     let name = row.keyword;
     match row.effect {
         Effect::Works => return true,
         Effect::Moot(_) => {}
-        // Switched off, or set to what it is anyway, it asks for nothing.
+        // Switched off, or set to its default, it has no consequence.
         Effect::Missing(_) | Effect::Refused(_) if is_off(args) || is_default(row, args) => {}
         Effect::Missing(consequence) => {
             report.warning_once(name, keyword.at, format!("`{name}` is not supported yet: {consequence}"));
@@ -322,7 +322,7 @@ fn takes_effect<T>(row: &Row<T>, keyword: &Word, args: &[Word], report: &mut Rep
         }
         Effect::Foreign => {
             let message = format!(
-                "`{name}` is skipped: it belongs to keepalived's load balancer, and this daemon does VRRP only"
+                "`{name}` is skipped: it belongs to keepalived's load balancer; this daemon does VRRP only"
             );
             report.warning_once("load balancer", keyword.at, message).harmless();
         }
@@ -375,7 +375,7 @@ fn read_value<T>(row: &Row<T>, keyword: &Word, args: &[Word], target: &mut T, re
     }
 }
 
-/// Reads `option [value] …` behind an address or a name.
+/// Reads `option [value] …` after an address or a name.
 fn read_options<T>(
     rows: &'static [Row<T>],
     place: &str,
@@ -389,7 +389,7 @@ fn read_options<T>(
         let Some(row) = rows.iter().find(|row| row.is(&option.text)) else {
             report.error(option.at, format!("unknown option `{}` {place}", option.text)).help_with(|| {
                 let known = did_you_mean(&option.text, rows.iter().map(|row| row.keyword));
-                known.or_else(|| Some("one entry per line, its options behind it".to_owned()))
+                known.or_else(|| Some("write one entry per line, followed by its options".to_owned()))
             });
             return;
         };

@@ -1,4 +1,4 @@
-//! Numbers that have names, as the `ip` command knows them: a number, a well-known name, or one of its files.
+//! Named numbers, as in the `ip` command: a number, a well-known name, or a name from its files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,20 @@ use super::super::source::Position;
 #[derive(Debug)]
 pub(super) struct Names {
     what: &'static str,
-    /// Known without any file.
+    /// Built in.
     known: &'static [(&'static str, u32)],
-    /// In the folders of iproute2: `NUMBER NAME` per line. Files that end in `.conf` in the folder `FILE.d` count too.
+    /// File in the folders of iproute2: `NUMBER NAME` per line. Files `FILE.d/*.conf` count too.
     file: &'static str,
     most: u32,
 }
 
-/// Bytes of a file of names.
+/// Most bytes of a file of names.
 const FILE_MAX: u64 = 1 << 20;
 
 /// RT_TABLE_MAIN.
 pub(super) const MAIN: u32 = 254;
 
-/// Who has set a route or rule, unless its line says otherwise (RTPROT_KEEPALIVED).
+/// Default protocol of routes and rules: RTPROT_KEEPALIVED.
 pub(super) const KEEPALIVED: u8 = 18;
 
 pub(super) const TABLES: Names = Names {
@@ -54,10 +54,10 @@ pub(super) const TOS: Names = Names { what: "tos", known: &[], file: "rt_dsfield
 pub(super) const REALMS: Names = Names { what: "realm", known: &[], file: "rt_realms", most: 0xffff };
 
 pub(super) const GROUPS: Names =
-    Names { what: "group of interfaces", known: &[("default", 0)], file: "group", most: u32::MAX };
+    Names { what: "interface group", known: &[("default", 0)], file: "group", most: u32::MAX };
 
 pub(super) const IP_PROTOCOLS: Names = Names {
-    what: "protocol of IP",
+    what: "IP protocol",
     known: &[
         ("icmp", 1),
         ("igmp", 2),
@@ -77,7 +77,7 @@ pub(super) const IP_PROTOCOLS: Names = Names {
     most: 255,
 };
 
-/// What is set there goes before what the distribution has.
+/// In order of precedence: the administrator's files before the distribution's.
 const FOLDERS: [&str; 3] = ["/etc/iproute2", "/usr/share/iproute2", "/usr/lib/iproute2"];
 
 impl Names {
@@ -94,19 +94,19 @@ impl Names {
                 help.push_str(&format!(", or one of {}", names.join(", ")));
             }
             if !self.file.is_empty() {
-                help.push_str(&format!("; other names are those of {}/{}", FOLDERS[0], self.file));
+                help.push_str(&format!(", or a name from {}/{}", FOLDERS[0], self.file));
             }
-            report.error(word.at, format!("`{}` is not a {what} that is known", word.text)).help(help);
+            report.error(word.at, format!("unknown {what} `{}`", word.text)).help(help);
         }
         found
     }
 
-    /// As [`Self::number`], for what has eight bits.
+    /// As [`Self::number`], for eight bits.
     pub(super) fn octet(&self, word: &Word, report: &mut Report) -> Option<u8> {
         u8::try_from(self.number(word, report)?).ok()
     }
 
-    /// Files that cannot be read hold no names.
+    /// Looks in the files; unreadable ones are skipped.
     fn of_files(&self, name: &str) -> Option<u32> {
         if self.file.is_empty() {
             return None;
@@ -136,7 +136,7 @@ fn named(text: &str, name: &str) -> Option<u32> {
     })
 }
 
-/// Decimal, or hexadecimal behind `0x`.
+/// Decimal, or hexadecimal after `0x`.
 pub(super) fn digits(text: &str) -> Option<u32> {
     match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),

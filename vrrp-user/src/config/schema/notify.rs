@@ -1,4 +1,4 @@
-//! `notify` and its relatives.
+//! `notify` and the other hooks of an instance.
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
@@ -8,25 +8,25 @@ use super::{Kind, Row, globals, script};
 
 pub(super) const FORM: &str = "COMMAND [USER [GROUP]]";
 
-/// Beyond the states.
+/// Hooks other than those for states.
 pub(super) const MORE: &[Row<InstanceDraft>] = &[
     Row::works(
         "notify_deleted",
         Kind::Own("[COMMAND [USER [GROUP]]]", deleted),
         "off",
-        "an instance that a reload removes is told as `DELETED` and not as `FAULT`; the command is run",
+        "an instance that a reload removes is reported as `DELETED`, not as `FAULT`; runs the command",
     ),
     Row::works(
         "notify_master_rx_lower_pri",
         Kind::Own(FORM, lower),
         "",
-        "run when a master with less priority is heard while master",
+        "run when a master receives an advert of a master with lower priority",
     ),
     Row::works(
         "notify_priority_changes",
         Kind::Bool(|it, on| it.notify_priority_changes = Some(on)),
         "`vrrp_notify_priority_changes`",
-        "tell FIFOs of changes of the priority",
+        "write changes of the priority to FIFOs",
     ),
 ];
 
@@ -61,7 +61,7 @@ fn lower(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Rep
     hook(&mut it.notify.lower, keyword, args, report);
 }
 
-/// As keepalived has it, the first word is the whole command; a user and a group may follow.
+/// As in keepalived, the first word is the whole command; a user and a group may follow.
 pub(super) fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Word], report: &mut Report) {
     let Some((first, user)) = args.split_first() else {
         report.error(keyword.at, format!("`{}` needs a command", keyword.text));
@@ -81,7 +81,7 @@ pub(super) fn hook(slot: &mut Option<NotifyCommand>, keyword: &Word, args: &[Wor
     *slot = script::command(first.inner(), first.at, report).map(|command| NotifyCommand { command, user });
 }
 
-/// What may be a user or a group.
+/// Whether `text` may be a user or a group.
 fn is_name(text: &str) -> bool {
     !text.starts_with('-')
         && text.chars().all(|letter| letter.is_alphanumeric() || "_-.:$@\\".contains(letter))

@@ -1,4 +1,4 @@
-//! Whom an instance hears and whom its addresses answer: keywords of `vrrp_instance` and `global_defs`.
+//! Keywords for strict mode, accepted senders and packets to the addresses, of `vrrp_instance` and `global_defs`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::protocol::Order;
 
 const ORDERS: &str = "overlap or strict";
 
-/// Of one instance; `None`: what `global_defs` say.
+/// Of one instance; `None`: as in `global_defs`.
 #[derive(Debug, Default)]
 pub(in crate::config) struct PolicyDraft {
     pub(in crate::config) strict: Option<At<bool>>,
@@ -38,14 +38,13 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "accept",
         Kind::Flag(|it, at| it.policy.accept = Some(At { value: true, at: at.at })),
         "on; off with `strict_mode`",
-        "a master answers for the addresses although it does not own them",
+        "a master accepts packets to the addresses although it does not own them",
     ),
     Row::works(
         "no_accept",
         Kind::Flag(|it, at| it.policy.accept = Some(At { value: false, at: at.at })),
         "off",
-        "nftables drops what goes to the addresses and comes from them, but for neighbour discovery; not with \
-         priority 255",
+        "nftables drops packets to and from the addresses, except neighbour discovery; not with priority 255",
     ),
     Row::works(
         "strict_mode",
@@ -56,14 +55,14 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::works(
         "check_unicast_src",
         Kind::Bool(|it, on| it.policy.check_source = Some(on)),
-        "`vrrp_check_unicast_src`; on where a peer has TTL limits",
-        "with unicast, hear the configured peers only",
+        "`vrrp_check_unicast_src`; on if a peer has TTL limits",
+        "with unicast, accept adverts of the configured peers only",
     ),
     Row::works(
         "owner_ignore_adverts",
         Kind::Bool(|it, on| it.policy.owner_ignores = Some(on)),
         "`vrrp_owner_ignore_adverts`",
-        "with priority 255, take no notice of other masters",
+        "with priority 255, ignore other masters",
     ),
     Row::works(
         "handover",
@@ -73,7 +72,7 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
             }
         }),
         "`vrrp_handover`",
-        "a master that leaves serves its addresses until its heir is there, or removes them first; see \
+        "a master that leaves serves its addresses until the new master has taken over, or removes them first; see \
          [handover](#handover)",
     ),
 ];
@@ -111,7 +110,7 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "log_unknown_vrids",
         Kind::Flag(|globals, _| globals.policies.log_unknown_vrids = true),
         "off",
-        "log adverts of virtual routers that are not configured, once each; status and metrics always have them",
+        "log adverts of virtual routers that are not configured, once each; status and metrics always show them",
     ),
     Row::works(
         "nftables",
@@ -119,15 +118,15 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
             let Some(first) = args.first() else { return };
             let table = Arc::from(first.text.as_str());
             if !is_identifier(&first.text) {
-                report.error(first.at, format!("`{table}` cannot be a table of nftables")).help(
-                    "a letter, `_` or `.`, then letters, digits, `_`, `.`, `-` or `/`; 255 of them at most",
+                report.error(first.at, format!("`{table}` cannot be an nftables table")).help(
+                    "write a letter, `_` or `.`, then letters, digits, `_`, `.`, `-` or `/`; at most 255 characters",
                 );
             } else if value::read_only_word(&keyword.text, keyword.at, args, report).is_some() {
                 globals.policies.firewall.table = table;
             }
         }),
         "vrrpx",
-        "table for the rules of `no_accept`, which is made anew and removed as a whole",
+        "table for the rules of `no_accept`; it is created and removed as a whole",
     ),
     Row::works(
         "nftables_priority",
@@ -141,7 +140,7 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "nftables_counters",
         Kind::Flag(|globals, _| globals.policies.firewall.counters = true),
         "off",
-        "its rules count",
+        "adds counters to its rules",
     ),
     Row::moot("nftables_ifindex", "match interfaces by index", "they are matched by name"),
 ];
@@ -161,7 +160,7 @@ fn order(keyword: &Word, args: &[Word], report: &mut Report) -> Option<Order> {
     }
 }
 
-/// As the scanner of nft takes a name without quotes; NFT_NAME_MAXLEN of the kernel.
+/// A name that nft's scanner accepts without quotes, within the kernel's NFT_NAME_MAXLEN.
 fn is_identifier(text: &str) -> bool {
     let begins = |first: char| first.is_ascii_alphabetic() || "_.".contains(first);
     text.len() <= 255

@@ -1,4 +1,4 @@
-//! `global_defs`: FIFOs for changes, and the files that are written on a signal.
+//! `global_defs`: FIFOs for changes, and dump files.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::notify::{self, FORM};
 use super::value;
 use super::{Kind, Row};
 
-/// One FIFO, as far as it is written: name and script stand apart and in any order.
+/// One FIFO as written: name and script are separate keywords, in any order.
 #[derive(Debug, Default)]
 pub(in crate::config) struct FifoDraft {
     path: Option<At<Arc<str>>>,
@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
             fifo(&mut globals.fifo, keyword, args, report);
         }),
         "",
-        "FIFO that is told every change, a line each",
+        "FIFO that receives every change, one line each",
     ),
     Row::works(
         "notify_fifo_script",
@@ -64,7 +64,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "fifo_write_vrrp_states_on_reload",
         Kind::Flag(|globals, _| globals.fifo_states_on_reload = true),
         "off",
-        "tell FIFOs after a reload where everyone stands",
+        "write all states to the FIFOs after a reload",
     ),
     Row::works(
         "state_dump_file",
@@ -94,11 +94,11 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "json_version",
         Kind::Integer(1, 2, |globals, n| globals.dumps.nested_json = n.value == 2),
         "1",
-        "1: a list of instances; 2: an object that holds it as `vrrp`",
+        "1: a list of instances; 2: an object with the list in `vrrp`",
     ),
 ];
 
-/// What two drafts come to; a FIFO that cannot be is reported and left out.
+/// The FIFOs of two drafts; an invalid one is reported and left out.
 pub(in crate::config) fn fifos(
     drafts: [FifoDraft; 2],
     dumps: &DumpSettings,
@@ -113,16 +113,13 @@ pub(in crate::config) fn fifos(
             }
             (Some(path), _) if fifos.iter().any(|other| other.path == path.value) => {
                 report
-                    .error(path.at, format!("`{}` is the other FIFO already", path.value))
-                    .help("give each a path of its own");
+                    .error(path.at, format!("`{}` is already the other FIFO", path.value))
+                    .help("give each its own path");
             }
             (Some(path), _) if dumps.paths().any(|dump| *dump == path.value) => {
                 report
-                    .error(
-                        path.at,
-                        format!("`{}` is the file of a dump, which would replace the FIFO", path.value),
-                    )
-                    .help("give each a path of its own");
+                    .error(path.at, format!("`{}` is a dump file, which would replace the FIFO", path.value))
+                    .help("give each its own path");
             }
             (Some(path), script) => {
                 fifos.push(FifoSettings {
@@ -168,8 +165,9 @@ fn file(
     *slot(dumps) = None;
     if let Some(At { value: path, at }) = path {
         if dumps.paths().any(|other| *other == path) {
-            let message = format!("`{path}` is another dump's file already: one would replace the other");
-            report.error(at, message).help("give each a path of its own");
+            let message =
+                format!("`{path}` is already the file of another dump: one would replace the other");
+            report.error(at, message).help("give each its own path");
         }
         *slot(dumps) = Some(path);
     }
@@ -177,7 +175,7 @@ fn file(
 
 fn absolute(keyword: &Word, word: &Word, report: &mut Report) -> Option<At<Arc<str>>> {
     if !word.text.starts_with('/') {
-        report.error(word.at, format!("`{}` takes a path from the root, not `{}`", keyword.text, word.text));
+        report.error(word.at, format!("`{}` takes an absolute path, not `{}`", keyword.text, word.text));
         return None;
     }
     Some(At { value: word.text.as_str().into(), at: word.at })

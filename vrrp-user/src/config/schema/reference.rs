@@ -1,4 +1,4 @@
-//! The tables of keywords as text, for the documentation.
+//! Keyword tables as Markdown, for the documentation.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub struct KeywordTable {
     pub markdown: String,
 }
 
-/// All keywords that a file may hold, by block.
+/// All keywords of a file, by block.
 pub fn keywords() -> Vec<KeywordTable> {
     vec![
         table(root::TOP_LEVEL, root::TABLES),

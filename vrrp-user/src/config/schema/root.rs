@@ -1,4 +1,4 @@
-//! The top level of a file.
+//! Top level of a file.
 
 use std::sync::Arc;
 
@@ -34,18 +34,18 @@ pub(super) const TOP_LEVEL: &str = "the top level";
 pub(super) const TABLES: Tables<Draft> = &[ROWS, daemon::TOP, ignored::TOP];
 
 pub(super) const ROWS: &[Row<Draft>] = &[
-    Row::works("global_defs", Kind::Block("", read_globals), "", "what holds for all instances"),
+    Row::works("global_defs", Kind::Block("", read_globals), "", "settings for all instances"),
     Row::works(
         "vrrp_script",
         Kind::Block("NAME", script::read),
         "",
-        "a check that instances track by its name",
+        "a script check, tracked by NAME in `track_script`",
     ),
     Row::works(
         "vrrp_check",
         Kind::Block("NAME", check::read),
         "",
-        "a check that is built in, tracked by its name as a script is",
+        "a built-in check, tracked by NAME in `track_script`",
     ),
     Row::works(
         "vrrp_track_process",
@@ -66,7 +66,7 @@ pub(super) const ROWS: &[Row<Draft>] = &[
             address::read(&mut draft.static_addresses, inner, report);
         }),
         "",
-        "addresses that are set at the start and removed at the end, and never move",
+        "addresses set at the start and removed at the end; they never move",
     ),
     Row::works(
         "static_routes",
@@ -84,15 +84,15 @@ pub(super) const ROWS: &[Row<Draft>] = &[
         "interface_up_down_delays",
         Kind::Block("", |draft, _, inner, report| delay::read(&mut draft.link_delays, inner, report)),
         "",
-        "how many seconds a link must be down, and up again, before that counts: `INTERFACE DOWN [UP]` per line, \
-         each 0 to 255, UP 0 where it is not written",
+        "seconds that a link must be down, or up again, before the change counts: `INTERFACE DOWN [UP]` per line, \
+         each 0 to 255; default of UP: 0",
     ),
     Row::works("vrrp_instance", Kind::Block("NAME", instance::read), "", "one virtual router"),
     Row::works(
         "vrrp_sync_group",
         Kind::Block("NAME", group::read),
         "",
-        "instances that are masters together or not at all",
+        "instances that are master together or not at all",
     ),
 ];
 
@@ -111,7 +111,7 @@ fn read_globals(draft: &mut Draft, _: &Statement, inner: &[Statement], report: &
     super::read_block(GLOBALS, "global_defs", inner, &mut draft.globals, report);
 }
 
-/// The block that a keyword belongs to, for those that belong to one only.
+/// The block of a keyword that belongs to one block only.
 pub(super) fn home_of(keyword: &str) -> Option<&'static str> {
     let homes = [
         (TOP_LEVEL, has(TABLES, keyword)),

@@ -1,4 +1,4 @@
-//! Lines of `virtual_routes` and `static_routes`, as keepalived and the `ip` command have them.
+//! Lines of `virtual_routes` and `static_routes`, as in keepalived and the `ip` command.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use super::names::{KEEPALIVED, MAIN, PROTOCOLS, REALMS, TABLES, TOS, number};
 use super::{address, value};
 use crate::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 
-/// Words that keepalived knows and whose effect is missing here, and how many values follow them.
+/// Words of keepalived without effect here, with their number of values.
 const MISSING: [(&str, usize); 3] = [("expires", 1), ("ttl-propagate", 1), ("track_group", 1)];
 
-/// Words that make another route of it, so that it is not set at all.
+/// Words that change the route itself, so that it is not set at all.
 const ELSEWHERE: [&str; 2] = ["encap", "vrf"];
 
-/// All that a line may hold, for suggestions and the documentation.
+/// All words of a line, for suggestions and the documentation.
 pub(super) const WORDS: [&str; 25] = [
     "to", "via", "gw", "dev", "oif", "src", "from", "table", "metric", "scope", "tos", "protocol", "nexthop",
     "weight", "onlink", "or", "realms", "features", "congctl", "pref", "add", "append", "prepend",
@@ -54,7 +54,7 @@ struct Draft {
     placement: Placement,
     /// `inet6`.
     is_v6: bool,
-    /// It is named, and not set.
+    /// It has a word of [`ELSEWHERE`] and is not set.
     is_elsewhere: bool,
     untracked: bool,
 }
@@ -67,7 +67,7 @@ struct HopDraft {
     onlink: bool,
 }
 
-/// `None` where a word cannot be read; the rest of the line is of no use then.
+/// `None` if a word is invalid; the rest of the line is then meaningless.
 fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
     let mut draft = Draft::default();
     let mut rest = words.iter().copied();
@@ -114,7 +114,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             "to" => draft.set_destination(value(report)?, report)?,
             "via" | "gw" => {
                 let mut gateway = value(report)?;
-                // The address tells it.
+                // The address implies the family.
                 if matches!(gateway.text.as_str(), "inet" | "inet6") {
                     gateway = value(report)?;
                 }
@@ -198,7 +198,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
 }
 
 impl Draft {
-    /// The hop that words of hops belong to.
+    /// The hop that the next words belong to.
     fn hop(&mut self) -> &mut HopDraft {
         if self.hops.is_empty() {
             self.hops.push(HopDraft::default());
@@ -251,7 +251,7 @@ impl Draft {
             return None;
         }
         if !kind.has_hops() && hops.iter().any(|hop| hop.gateway.is_some()) {
-            report.error(at, "a route of this kind leads nowhere, so it takes no `via`");
+            report.error(at, "a route of this kind has no next hop, so it takes no `via`");
             return None;
         }
         Some(Route {
@@ -277,7 +277,7 @@ impl Draft {
     }
 }
 
-/// An address with a prefix, whose other bits are cleared as the kernel wants them.
+/// An address with a prefix; its host bits are cleared, as the kernel requires.
 pub(super) fn network(word: &Word, report: &mut Report) -> Option<(IpAddr, u8)> {
     let Some((address, prefix)) = value::address(&word.text) else {
         report.error(word.at, format!("`{}` is not an IP address with a prefix", word.text));

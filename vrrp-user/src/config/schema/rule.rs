@@ -1,4 +1,4 @@
-//! Lines of `virtual_rules` and `static_rules`, as keepalived and the `ip` command have them.
+//! Lines of `virtual_rules` and `static_rules`, as in keepalived and the `ip` command.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use super::names::{self, GROUPS, IP_PROTOCOLS, KEEPALIVED, PROTOCOLS, TABLES, TO
 use super::{route, value};
 use crate::protocol::{Lookup, Rule, RuleAction};
 
-/// A rule, and where it is written.
+/// A rule and its position.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct RuleDraft {
     pub(in crate::config) at: Position,
-    /// Without a preference of its own where that is not written.
+    /// Its preference is unset if none is written.
     pub(in crate::config) rule: Rule,
     pub(in crate::config) has_preference: bool,
 }
 
-/// All that a line may hold, for suggestions.
+/// All words of a line, for suggestions.
 const WORDS: [&str; 31] = [
     "from",
     "to",
@@ -80,15 +80,15 @@ struct Draft {
     destination_ports: Option<(u16, u16)>,
     protocol: Option<u8>,
     untracked: bool,
-    /// What is done, where it was written.
+    /// The action, with its position.
     action: Option<At<RuleAction>>,
-    /// Of the table that is looked up.
+    /// Options of the table lookup.
     lookup: Lookup,
-    /// The first word that only a table has.
+    /// The first word that needs a table.
     for_table: Option<Position>,
 }
 
-/// `None` where a word cannot be read; the rest of the line is of no use then.
+/// `None` if a word is invalid; the rest of the line is then meaningless.
 fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
     let mut draft = Draft::default();
     let mut rest = words.iter().copied();
@@ -142,7 +142,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
             "blackhole" => draft.set_action(RuleAction::Blackhole, at, report)?,
             "unreachable" => draft.set_action(RuleAction::Unreachable, at, report)?,
             "prohibit" => draft.set_action(RuleAction::Prohibit, at, report)?,
-            // One of the above follows.
+            // One of the actions above follows.
             "type" => {}
             "realms" => {
                 draft.lookup.realms = Some(route::realms(value(report)?, report)?);
@@ -179,7 +179,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
 impl Draft {
     fn set_family(&mut self, family: Family, at: Position, report: &mut Report) -> Option<()> {
         if *self.family.get_or_insert(family) != family {
-            report.error(at, "a rule is for IPv4 or for IPv6, and its words must agree");
+            report.error(at, "a rule is for IPv4 or for IPv6, but its words name both");
             return None;
         }
         Some(())
@@ -187,9 +187,9 @@ impl Draft {
 
     fn set_action(&mut self, action: RuleAction, at: Position, report: &mut Report) -> Option<()> {
         if self.action.is_some() {
-            report
-                .error(at, "a rule does one thing only")
-                .help("one of `table`, `l3mdev`, `goto`, `nop`, `blackhole`, `unreachable` and `prohibit`");
+            report.error(at, "a rule has one action only").help(
+                "write one of `table`, `l3mdev`, `goto`, `nop`, `blackhole`, `unreachable` and `prohibit`",
+            );
             return None;
         }
         self.action = Some(At { value: action, at });
@@ -197,32 +197,32 @@ impl Draft {
     }
 
     /// The inner `None`: all addresses.
-    #[expect(clippy::option_option, reason = "what cannot be read is another thing than all addresses")]
+    #[expect(clippy::option_option, reason = "an invalid network differs from all addresses")]
     fn network(&mut self, word: &Word, report: &mut Report) -> Option<Option<(IpAddr, u8)>> {
         if matches!(word.text.as_str(), "all" | "any" | "default") {
             return Some(None);
         }
         let network = route::network(word, report)?;
         self.set_family(if network.0.is_ipv4() { Family::V4 } else { Family::V6 }, word.at, report)?;
-        // The kernel takes no address without a prefix.
+        // The kernel accepts no address with prefix length 0.
         Some(Some(network).filter(|(_, prefix)| *prefix > 0))
     }
 
     fn rule(self, at: Position, report: &mut Report) -> Option<RuleDraft> {
         let Some(At { value: mut action, at: action_at }) = self.action else {
-            report.error(at, "a rule needs `table`, or something else to do");
+            report.error(at, "a rule needs an action, such as `table`");
             return None;
         };
         match (&mut action, self.for_table) {
             (RuleAction::Lookup(lookup), _) => *lookup = Lookup { table: lookup.table, ..self.lookup },
             (_, Some(at)) => {
-                report.error(at, "only a rule with `table` or `l3mdev` has this");
+                report.error(at, "this word needs `table` or `l3mdev` in the rule");
                 return None;
             }
             (RuleAction::Goto(target), None) if self.preference.is_none_or(|own| own >= *target) => {
                 report
-                    .error(action_at, format!("`goto {target}` leads to a rule further down only"))
-                    .help("write a `preference` that is less");
+                    .error(action_at, format!("`goto {target}` must lead to a later rule"))
+                    .help(format!("write a `preference` below {target}"));
                 return None;
             }
             _ => {}
@@ -276,7 +276,7 @@ fn mark(word: &Word, report: &mut Report) -> Option<(u32, Option<u32>)> {
 fn ports(word: &Word, report: &mut Report) -> Option<(u16, u16)> {
     let (first, last) = range("a port, or ports as `5000-5999`", word, true, report)?;
     match (u16::try_from(first), u16::try_from(last)) {
-        // Port 0 is no port, to the kernel too.
+        // The kernel too refuses port 0.
         (Ok(first @ 1..), Ok(last)) => Some((first, last)),
         _ => {
             report.error(word.at, format!("a port is 1 to 65535, not `{}`", word.text));
@@ -285,7 +285,7 @@ fn ports(word: &Word, report: &mut Report) -> Option<(u16, u16)> {
     }
 }
 
-/// `FIRST-LAST`, or one number where that will do.
+/// `FIRST-LAST`, or with `one` a single number.
 fn range(what: &str, word: &Word, one: bool, report: &mut Report) -> Option<(u32, u32)> {
     let (first, last) = match word.text.split_once('-') {
         Some((first, last)) => (first.parse().ok(), last.parse().ok()),

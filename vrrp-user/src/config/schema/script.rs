@@ -27,7 +27,7 @@ pub(in crate::config) struct ScriptDraft {
     pub(in crate::config) docker_socket: Option<At<Arc<str>>>,
     /// `vrrp_script`, `vrrp_check`, `vrrp_track_process` or `track_file`.
     pub(in crate::config) block: &'static str,
-    /// Something in the block could not be read; what seems to be missing may be just that.
+    /// The block has errors; a keyword that seems to be missing may be one of them.
     pub(in crate::config) flawed: bool,
     pub(in crate::config) interval: Option<At<Duration>>,
     pub(in crate::config) timeout: Option<At<Duration>>,
@@ -40,7 +40,7 @@ pub(in crate::config) struct ScriptDraft {
     pub(in crate::config) hold: HoldDraft,
 }
 
-/// Kinds of checks; each has names of its own.
+/// Kinds of checks; each kind has its own names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(in crate::config) enum Class {
     /// `vrrp_script` and `vrrp_check`, tracked alike.
@@ -50,7 +50,7 @@ pub(in crate::config) enum Class {
 }
 
 impl Class {
-    /// For people: its blocks, and the one to write.
+    /// For display: its blocks, and the one to suggest.
     pub(in crate::config) fn blocks(self) -> (&'static str, &'static str) {
         match self {
             Self::Check => ("vrrp_script or vrrp_check", "vrrp_script"),
@@ -85,15 +85,15 @@ pub(super) const SPAN_MAX: Duration = Duration::from_secs(4294);
 pub(super) const TABLES: Tables<ScriptDraft> = &[SCRIPT, ROWS, hold::ROWS];
 
 const SCRIPT: &[Row<ScriptDraft>] =
-    &[Row::works("script", Kind::Own("COMMAND", script), "", "exit status 0 is good")];
+    &[Row::works("script", Kind::Own("COMMAND", script), "", "good on exit status 0")];
 
-/// Of every check.
+/// Keywords of every check.
 pub(super) const ROWS: &[Row<ScriptDraft>] = &[
     Row::works(
         "interval",
         Kind::Seconds(Duration::ZERO, SPAN_MAX, |script, t| script.interval = Some(t)),
         "1",
-        "between two starts",
+        "time between two starts",
     ),
     Row::works(
         "timeout",
@@ -105,7 +105,7 @@ pub(super) const ROWS: &[Row<ScriptDraft>] = &[
         "weight",
         Kind::Own("-253 to 253 [`reverse`]", weight),
         "0",
-        "0: Fault while failed; positive: added while good; negative: added while failed",
+        "0: FAULT while failed; positive: added while good; negative: added while failed",
     ),
     Row::works(
         "rise",
@@ -119,7 +119,7 @@ pub(super) const ROWS: &[Row<ScriptDraft>] = &[
         "1",
         "failures in a row that make it failed",
     ),
-    Row::works("user", Kind::Own("USER [GROUP]", user), "`script_user`", "who runs it"),
+    Row::works("user", Kind::Own("USER [GROUP]", user), "`script_user`", "user that runs it"),
     Row::works(
         "init_fail",
         Kind::Flag(|script, _| script.init_fail = true),
@@ -132,7 +132,7 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
     read_as("vrrp_script", TABLES, draft, statement, inner, report);
 }
 
-/// Reads a check by the tables of its kind of block.
+/// Reads a check with the tables of its kind of block.
 pub(super) fn read_as(
     block: &'static str,
     tables: Tables<ScriptDraft>,
@@ -174,8 +174,8 @@ fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut 
     };
     let text = if let Some(second) = more.first() {
         report
-            .warning(second.at, format!("keepalived would run `{}` without what follows it", first.text))
-            .help("put the command and its arguments in quotes; here all of them are used");
+            .warning(second.at, format!("keepalived would run `{}` without the words after it", first.text))
+            .help("put the command and its arguments in quotes; here all words are used");
         let words: Vec<&str> = args.iter().map(|word| word.raw.as_str()).collect();
         words.join(" ")
     } else {
@@ -201,11 +201,11 @@ pub(super) fn weight(script: &mut ScriptDraft, keyword: &Word, args: &[Word], re
     }
 }
 
-/// The first target of a block stays.
+/// Sets the target; a second one in a block is an error.
 pub(super) fn set_target(check: &mut ScriptDraft, keyword: &Word, target: CheckTarget, report: &mut Report) {
     if check.target.is_some() {
         report
-            .error(keyword.at, format!("a check looks at one thing; `{}` is one too many", keyword.text))
+            .error(keyword.at, format!("a check has one target; `{}` is a second one", keyword.text))
             .help("write a second `vrrp_check` and track both");
         return;
     }

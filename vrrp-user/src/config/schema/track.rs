@@ -16,19 +16,19 @@ pub(in crate::config) struct TrackDraft {
     pub(in crate::config) reverse: Option<bool>,
 }
 
-/// Options behind a name.
+/// Options after a name.
 pub(super) const OPTIONS: &[Row<TrackDraft>] = &[
     Row::works(
         "weight",
         Kind::Own("-253 to 253", weight),
         "that of the script, or 0",
-        "0: Fault while down; positive: added while up; negative: added while down",
+        "0: FAULT while down; positive: added while up; negative: added while down",
     ),
     Row::works(
         "reverse",
         Kind::Flag(|track, _| track.reverse = Some(true)),
         "",
-        "the weight counts with the other sign; weight 0: Fault while up",
+        "inverts the sign of the weight; weight 0: FAULT while up",
     ),
     Row::works(
         "noreverse",
@@ -51,17 +51,17 @@ pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &m
             continue;
         }
         let mut track = TrackDraft { name, ..TrackDraft::default() };
-        super::read_options(OPTIONS, "behind a tracked name", &statement.args, &mut track, report);
+        super::read_options(OPTIONS, "after a tracked name", &statement.args, &mut track, report);
         if track.weight.is_none() && track.reverse.is_some() {
             report
                 .warning(
                     track.name.at,
                     format!(
-                        "keepalived does not track `{}`: its option stands behind no `weight`",
+                        "keepalived does not track `{}`: its option needs a `weight` before it",
                         track.name.value
                     ),
                 )
-                .help("write `weight N` before it, on all nodes");
+                .help("write `weight N` before the option, on all nodes");
         }
         if tracks.iter().any(|other| other.name.value == track.name.value) {
             report.warning(

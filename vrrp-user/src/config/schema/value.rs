@@ -16,7 +16,7 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Digits, a point, and at most nanoseconds; no sign, no exponent, no floating point.
+/// Digits, a point, and at most nine decimals; no sign, no exponent, no floating point.
 pub(super) fn seconds(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -32,7 +32,7 @@ pub(super) fn seconds(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds, nanos))
 }
 
-/// One thing per line, of which the first word is a part. A line with an error gives none.
+/// Reads one item per line, from all its words. A line with an error yields none.
 pub(super) fn read_lines<T>(
     list: &mut Vec<T>,
     inner: &[Statement],
@@ -117,7 +117,7 @@ pub(super) fn read_integer(
     }
 }
 
-/// A weight; ±254, which old files hold, is left to be cut.
+/// A weight; ±254, found in old files, is accepted here and limited later.
 pub(super) fn read_weight(at: Position, args: &[Word], report: &mut Report) -> Option<At<i64>> {
     match args {
         [word] if matches!(word.text.as_str(), "254" | "-254") => {

@@ -14,7 +14,7 @@ use crate::protocol::Elsewhere;
 pub(in crate::config) struct VmacsDraft {
     pub(in crate::config) own: Option<VmacDraft>,
     pub(in crate::config) transmit_base: Option<Position>,
-    /// For every other interface that has addresses of the instance.
+    /// Also on every other interface with addresses of the instance.
     pub(in crate::config) further: bool,
 }
 
@@ -28,7 +28,7 @@ pub(in crate::config) struct VmacDraft {
     pub(in crate::config) notify: bool,
 }
 
-/// Names of the interfaces made, of `global_defs`.
+/// Name prefixes of the created interfaces, of `global_defs`.
 #[derive(Debug, Default)]
 pub(in crate::config) struct PrefixesDraft {
     pub(in crate::config) own: Option<At<Arc<str>>>,
@@ -52,7 +52,7 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
         "use_vmac_addr",
         Kind::Flag(|it, _| it.vmacs.further = true),
         "off",
-        "a macvlan with the virtual MAC address on every other interface that has addresses of the instance",
+        "a macvlan with the virtual MAC address on every other interface with addresses of the instance",
     ),
     Row::works(
         "garp_extra_if",
@@ -60,8 +60,8 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
             it.announce.elsewhere = read_extra(keyword, args, report).or(it.announce.elsewhere);
         }),
         "global",
-        "announce periodically on other interfaces than that of the adverts, if they have a virtual MAC address, or \
-         on all of them; 0: do not",
+        "announce periodically on interfaces other than that of the adverts: on those with a virtual MAC address, or \
+         on all; 0: never",
     )
     .alias(&["vmac_garp_intvl"]),
 ];
@@ -71,13 +71,13 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
         "vmac_prefix",
         Kind::Text(|globals, text| globals.vmac_prefixes.own = Some(text)),
         "vrrp",
-        "interfaces of `use_vmac` are named PREFIX.VRID; where that is taken PREFIX6.VRID (IPv6), PREFIX1.VRID, …",
+        "interfaces of `use_vmac` are named PREFIX.VRID; if that is taken, PREFIX6.VRID (IPv6), PREFIX1.VRID, …",
     ),
     Row::works(
         "vmac_addr_prefix",
         Kind::Text(|globals, text| globals.vmac_prefixes.further = Some(text)),
         "`vmac_prefix`",
-        "the same for `use_vmac_addr` and `use_vmac` behind an address",
+        "the same for `use_vmac_addr` and `use_vmac` after an address",
     ),
     Row::works(
         "disable_local_igmp",
@@ -120,14 +120,14 @@ fn use_vmac(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut 
             },
             "name" => match words.next() {
                 Some(name) => set_name(&mut vmac, name, report),
-                None => drop(report.error(word.at, "`name` needs the name of an interface")),
+                None => drop(report.error(word.at, "`name` needs an interface name")),
             },
             text if text.contains(':') => match mac(text) {
                 Some(value) => vmac.mac = Some(At { value, at: word.at }),
                 None => {
                     report
                         .error(word.at, format!("`{text}` is not a MAC address"))
-                        .help("six octets, or five, to which the VRID is added: `02:00:00:00:01`");
+                        .help("write six octets, or five, to which the VRID is added: `02:00:00:00:01`");
                 }
             },
             _ => set_name(&mut vmac, word, report),

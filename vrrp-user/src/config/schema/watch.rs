@@ -1,4 +1,4 @@
-//! `vrrp_track_process`, `track_file`, and the same within `vrrp_check`.
+//! `vrrp_track_process` and `track_file`, also inside `vrrp_check`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::root::Draft;
 use super::script::{self, ScriptDraft};
 use super::{Kind, Row, Tables, hold, value};
 
-/// What the keywords beside `process` say; they may stand before it.
+/// Keywords that belong to `process`; they may precede it.
 #[derive(Debug, Default)]
 pub(in crate::config) struct ProcessDraft {
     program: Option<Arc<str>>,
@@ -39,23 +39,23 @@ const CALL: &[Row<ScriptDraft>] = &[
         "process",
         Kind::Own("PROGRAM [ARGUMENT…]", call),
         "",
-        "the program's name, or how it was called",
+        "the program's name, or its path as called",
     ),
     Row::works(
         "param_match",
         Kind::Own("initial or partial", param_match),
         "all",
-        "the first arguments are these; with `partial` the last of them may go on",
+        "compare the first arguments only; with `partial` the last of them may be a prefix",
     ),
     Row::works(
         "full_command",
         Kind::Flag(|it, _| it.process.full_command = true),
         "off; on with arguments",
-        "compare how it was called, and not the 15 bytes that the kernel keeps as its name",
+        "compare the path as called, not the 15 bytes that the kernel keeps as its name",
     ),
 ];
 
-/// Of `process` in `vrrp_check` too.
+/// Also for `process` in `vrrp_check`.
 pub(super) const PROCESS_ROWS: &[Row<ScriptDraft>] = &[
     Row::works(
         "quorum",
@@ -81,24 +81,24 @@ pub(super) const PROCESS_ROWS: &[Row<ScriptDraft>] = &[
         "fork_delay",
         Kind::Seconds(DELAY_MIN, DELAY_MAX, |it, span| it.process.fork_delay = Some(span)),
         "none",
-        "of `process`: how long enough must run before that counts",
+        "of `process`: time for which enough must run before that counts",
     ),
     Row::works(
         "terminate_delay",
         Kind::Seconds(DELAY_MIN, DELAY_MAX, |it, span| it.process.terminate_delay = Some(span)),
         "none",
-        "of `process`: how long too few must run before that counts",
+        "of `process`: time for which too few must run before that counts",
     ),
 ];
 
-/// In `vrrp_check` too.
+/// Also in `vrrp_check`.
 pub(super) const FILE_ROWS: &[Row<ScriptDraft>] = &[
-    Row::works("file", Kind::Own("PATH", file), "", "holds a number, which counts times the weight"),
+    Row::works("file", Kind::Own("PATH", file), "", "file with a number; number times weight counts"),
     Row::works(
         "init_file",
         Kind::Own("[NUMBER] [overwrite]", init_file),
         "not written",
-        "of `file`: write NUMBER (0) at the start, where there is no file, or in any case",
+        "of `file`: write NUMBER (0) at the start if the file does not exist; with `overwrite` in any case",
     ),
 ];
 
@@ -106,7 +106,7 @@ const WEIGHT: &[Row<ScriptDraft>] = &[Row::works(
     "weight",
     Kind::Own("-254 to 254 [`reverse`]", script::weight),
     "0; of files 1",
-    "0: Fault while failed, or while the number is not 0; of files, a product of -254 or less is Fault too",
+    "0: FAULT while failed, or while the number is not 0; of files, a product of -254 or less is FAULT too",
 )];
 
 pub(super) fn read_process(
@@ -144,7 +144,7 @@ impl ProcessDraft {
         let quorum_max = self.quorum_max.map(count);
         ProcessTarget {
             which,
-            // None may run.
+            // `quorum_max 0`: no process may run.
             quorum: self.quorum.map_or(u32::from(quorum_max != Some(0)), count),
             quorum_max,
             fork_delay: span(self.fork_delay),
@@ -152,7 +152,7 @@ impl ProcessDraft {
         }
     }
 
-    /// Where something was written that is of use to a process only.
+    /// The first keyword written that only a process uses.
     pub(super) fn first_written(&self) -> Option<(&'static str, super::super::source::Position)> {
         let quorum = self.quorum.map(|it| ("quorum", it.at));
         let quorum_max = self.quorum_max.map(|it| ("quorum_max", it.at));
@@ -162,7 +162,7 @@ impl ProcessDraft {
     }
 }
 
-/// Brings `init_file` to its file.
+/// Stores `init_file` in its file.
 pub(super) fn finish_file(it: &mut ScriptDraft, report: &mut Report) {
     let Some(At { value: initial, at }) = it.init_file.take() else { return };
     match it.target.as_mut().map(|target| &mut target.value) {
@@ -174,7 +174,7 @@ pub(super) fn finish_file(it: &mut ScriptDraft, report: &mut Report) {
 }
 
 fn call(it: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
-    // In one pair of quotes, as for a script, or in words.
+    // One quoted word, as for a script, or several words.
     let mut words = args.iter().flat_map(|word| {
         let quoted = args.len() == 1;
         let parts: Vec<&str> = if quoted { word.text.split_whitespace().collect() } else { vec![&word.text] };
@@ -206,7 +206,7 @@ pub(super) fn file(it: &mut ScriptDraft, keyword: &Word, args: &[Word], report: 
     let Some(word) = value::read_only_word("file", keyword.at, args, report) else { return };
     let path = Path::new(&word.text);
     if !path.is_absolute() {
-        report.error(word.at, format!("`file` needs a path from the root, not `{}`", word.text));
+        report.error(word.at, format!("`file` needs an absolute path, not `{}`", word.text));
         return;
     }
     let target = CheckTarget::File(FileTarget { path: path.to_owned(), initial: None });

@@ -1,4 +1,4 @@
-//! `notify_webhook`, and what may stand behind it or in its block.
+//! `notify_webhook` and its options.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::group::GroupDraft;
 use super::instance::InstanceDraft;
 use super::{Kind, Row, value};
 
-/// A webhook whose template may be in a file that is not read yet.
+/// A webhook whose template may be in a file not read yet.
 #[derive(Debug)]
 pub(in crate::config) struct WebhookDraft {
     pub(in crate::config) settings: WebhookSettings,
@@ -32,21 +32,21 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[Row::works(
     "notify_webhook",
     Kind::Open(FORM, |globals, statement, report| read(&mut globals.webhooks, statement, report)),
     "",
-    "changes of all instances and groups are posted there; may be repeated; see [webhooks](#webhooks)",
+    "URL to post changes of all instances and groups to; may be repeated; see [webhooks](#webhooks)",
 )];
 
 pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[Row::works(
     "notify_webhook",
     Kind::Open(FORM, |it, statement, report| read(&mut it.webhooks, statement, report)),
     "",
-    "changes are posted there, beside those of `global_defs`; may be repeated",
+    "URL to post changes to, in addition to those of `global_defs`; may be repeated",
 )];
 
 pub(super) const GROUP: &[Row<GroupDraft>] = &[Row::works(
     "notify_webhook",
     Kind::Open(FORM, |it, statement, report| read(&mut it.webhooks, statement, report)),
     "",
-    "changes of the group are posted there, beside those of `global_defs`; may be repeated",
+    "URL to post changes of the group to, in addition to those of `global_defs`; may be repeated",
 )];
 
 pub(super) const OPTIONS: &[Row<WebhookDraft>] = &[
@@ -54,9 +54,9 @@ pub(super) const OPTIONS: &[Row<WebhookDraft>] = &[
         "template",
         Kind::Own("`slack`, `generic` or PATH", template),
         "`generic`",
-        "what is posted: one text, all fields, or a file with placeholders",
+        "form of the payload: one text, all fields, or a file with placeholders",
     ),
-    Row::works("header", Kind::Own("\"NAME: VALUE\"", header), "", "sent with it; may be repeated"),
+    Row::works("header", Kind::Own("\"NAME: VALUE\"", header), "", "HTTP header; may be repeated"),
     Row::works(
         "retries",
         Kind::Integer(0, 20, |it, n| it.settings.retries = u32::try_from(n.value).unwrap_or(RETRIES)),
@@ -67,23 +67,24 @@ pub(super) const OPTIONS: &[Row<WebhookDraft>] = &[
         "timeout",
         Kind::Seconds(PATIENCE_MIN, PATIENCE_MAX, |it, t| it.settings.patience = t.value),
         "5",
-        "for one attempt",
+        "time limit of one attempt",
     ),
     Row::works(
         "tls_verify",
         Kind::Bool(|it, on| it.settings.verify_tls = on.value),
         "on",
-        "the certificate must be one that this host trusts",
+        "this host must trust the certificate",
     ),
     Row::works(
         "peer_rejected",
         Kind::Bool(|it, on| it.settings.rejections = on.value),
         "off",
-        "also posted: a router that should be a peer is refused (`peer_rejected`), and no more (`peer_rejection_over`)",
+        "also post when adverts of a router that should be a peer are rejected (`peer_rejected`), and when that ends \
+         (`peer_rejection_over`)",
     ),
 ];
 
-/// No finding repeats the URL or a header: they may be secret.
+/// No finding quotes the URL or a header: they may be secret.
 fn read(webhooks: &mut Vec<WebhookDraft>, statement: &Statement, report: &mut Report) {
     let Statement { keyword, args, block } = statement;
     let Some((url, options)) = args.split_first() else {
@@ -92,7 +93,7 @@ fn read(webhooks: &mut Vec<WebhookDraft>, statement: &Statement, report: &mut Re
     };
     let Some(parsed) = WebhookUrl::parse(&url.text) else {
         report
-            .error(url.at, "`notify_webhook` needs a URL of HTTP")
+            .error(url.at, "`notify_webhook` needs an HTTP URL")
             .help("it begins with `http://` or `https://`");
         return;
     };
@@ -115,7 +116,7 @@ fn read(webhooks: &mut Vec<WebhookDraft>, statement: &Statement, report: &mut Re
         no_header(value.at, report);
         return;
     }
-    super::read_options(OPTIONS, "behind a URL", options, &mut draft, report);
+    super::read_options(OPTIONS, "after a URL", options, &mut draft, report);
     if let Some(inner) = block {
         super::read_block(&[OPTIONS], "notify_webhook", inner, &mut draft, report);
     }
@@ -123,7 +124,7 @@ fn read(webhooks: &mut Vec<WebhookDraft>, statement: &Statement, report: &mut Re
     webhooks.push(draft);
 }
 
-/// A secret in a header that everybody on the way can read.
+/// Warns of headers sent unencrypted, which may hold a secret.
 fn told_in_clear(draft: &WebhookDraft, at: Position, report: &mut Report) {
     let url = draft.settings.url.expose();
     let is_local = url.host_str().is_some_and(|host| {
@@ -132,8 +133,8 @@ fn told_in_clear(draft: &WebhookDraft, at: Position, report: &mut Report) {
     });
     if url.scheme() == "http" && !draft.settings.headers.is_empty() && !is_local {
         report
-            .warning(at, "headers are sent in clear over `http://`")
-            .help("use `https://`, or a host of your own only");
+            .warning(at, "headers are sent unencrypted over `http://`")
+            .help("use `https://`, or `http://` to this host only");
     }
 }
 
@@ -147,12 +148,12 @@ fn template(it: &mut WebhookDraft, keyword: &Word, args: &[Word], report: &mut R
         other => {
             report
                 .error(word.at, format!("`template` is slack, generic or a path, not `{other}`"))
-                .help("a path begins with `/`; `${_PWD}/NAME` is beside the configuration");
+                .help("a path begins with `/`; `${_PWD}/NAME` is next to the configuration");
         }
     }
 }
 
-/// More words than one would be parts of it that nobody has put in quotes.
+/// Takes one word: several are a header without quotes.
 fn header(it: &mut WebhookDraft, keyword: &Word, args: &[Word], report: &mut Report) {
     match args {
         [word] if pair(word).is_some() => it.settings.headers.extend(pair(word)),
@@ -161,7 +162,7 @@ fn header(it: &mut WebhookDraft, keyword: &Word, args: &[Word], report: &mut Rep
 }
 
 fn no_header(at: Position, report: &mut Report) {
-    report.error(at, "`header` needs NAME: VALUE").help("in quotes, as there is a blank in it");
+    report.error(at, "`header` needs NAME: VALUE").help("put it in quotes, as it contains a blank");
 }
 
 fn pair(word: &Word) -> Option<(HeaderName, HeaderValue)> {
