@@ -1,4 +1,4 @@
-//! Options behind an address.
+//! Options after an address.
 
 use std::net::IpAddr;
 
@@ -57,11 +57,11 @@ fn options_are_read_as_keepalived_reads_them() {
 fn what_an_option_cannot_do_is_told_where_it_is() {
     let rows = [
         ("192.0.2.1/24 peer 192.0.2.2/30", 1, "with a `peer` the prefix is the peer's, as with keepalived"),
-        ("192.0.2.1 peer 2001:db8::1", 16, "the peer is not of the address's family"),
+        ("192.0.2.1 peer 2001:db8::1", 16, "the peer is not of the same family as the address"),
         ("192.0.2.1/24 peer there", 19, "`there` is not an IP address with a prefix"),
         ("192.0.2.1 peer 192.0.2.2 brd +", 30, "a point-to-point link has no broadcast address; none is set"),
-        ("192.0.2.1/24 preferred_lft 9", 28, "`preferred_lft` means nothing for IPv4"),
-        ("192.0.2.1/24 home", 14, "`home` means nothing for IPv4"),
+        ("192.0.2.1/24 preferred_lft 9", 28, "`preferred_lft` has no effect for IPv4"),
+        ("192.0.2.1/24 home", 14, "`home` has no effect for IPv4"),
         (
             "2001:db8::1/64 preferred_lft soon",
             30,

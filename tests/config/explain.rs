@@ -66,7 +66,7 @@ fn findings(text: &str) -> Vec<String> {
 fn traps_are_told_where_they_are_and_not_where_they_are_not() {
     let rows = [
         ("state MASTER", "changes nothing with a priority below 255", ""),
-        ("nopreempt", "leaves a lower master alone", "preempt"),
+        ("nopreempt", "does not replace a master of lower priority", "preempt"),
         ("track_script {\nup weight -20\n}", "only for a peer of 81 to 99", "track_script {\nup\n}"),
         ("track_script {\nup weight -1\n}", "can never change the master", "track_script {\nup weight -2\n}"),
         ("track_script {\nup weight 1\n}", "can never change the master", "track_script {\nup weight 3\n}"),
@@ -108,7 +108,7 @@ fn what_holds_a_check_is_told_beside_its_effect() {
     let text = instance("track_script {\nup\n}").replace("fall 3", "min_hold 10\ndamping 5 60 hold 120");
     let shown = explain_text(&explain(&text), false);
     let words =
-        "failed: Fault; held failed for 10 s at least, after 5 changes within 60 s until 120 s without one";
+        "failed: FAULT; held failed for 10 s at least, after 5 changes within 60 s until 120 s without one";
     assert!(shown.contains(words), "{shown}");
 }
 
@@ -122,7 +122,7 @@ fn nothing_of_a_file_steers_the_terminal() {
 fn a_refused_file_is_explained_by_its_findings() {
     let findings = Reader::new(None).parse("t", "vrrp_instance a {\n}\n").unwrap_err();
     let shown = explain_text(&Explanation::refused("t", &findings), false);
-    assert!(shown.starts_with("t has errors; nothing of it would be used\n"), "{shown}");
+    assert!(shown.starts_with("t has errors; no part of it would be used\n"), "{shown}");
     assert!(shown.contains("error: t:1:"), "{shown}");
 }
 

@@ -94,7 +94,7 @@ fn the_whole_load_balancer_is_one_warning() {
         }";
     let diagnostics = read("node1", text).diagnostics;
     let messages: Vec<&str> = diagnostics.iter().map(|found| found.message.as_str()).collect();
-    let ["there is no vrrp_instance: nothing will be done", skipped] = messages[..] else {
+    let ["there is no vrrp_instance: the daemon has nothing to do", skipped] = messages[..] else {
         panic!("{messages:?}");
     };
     assert!(
@@ -195,9 +195,9 @@ fn what_looks_like_a_quote_or_a_blank_is_told() {
     for (line, expected) in [
         (
             "interface “eth0”",
-            "t:2:11: warning: the typographic quote “ is a letter of the word, and quotes nothing",
+            "t:2:11: warning: the typographic quote “ does not quote: it is part of the word",
         ),
-        ("\u{a0}interface eth0", "t:2:1: warning: a blank of another kind (U+00A0) is a letter of the word"),
+        ("\u{a0}interface eth0", "t:2:1: warning: U+00A0 is not a blank: it is part of the word"),
         ("interface eth0", "t:5:20: warning: `dev` is written twice on this line; the last one counts"),
     ] {
         let found = found(&instance(line));

@@ -73,8 +73,8 @@ fn weights_of_members_count_as_with_keepalived() {
     let check = (Track::Script("check".into()), Weight(0));
     assert_eq!(tracks(0), [check.clone(), (Track::Interface("tun0".into()), Weight(-5))]);
     assert_eq!(tracks(1), [check]);
-    let expected = "t:5:20: warning: the weight of `tun0` counts in vrrp_sync_group `G` all the same, as with \
-                    keepalived\nhelp: write `sync_group_tracking_weight` into the group, or no weight here";
+    let expected = "t:5:20: warning: the weight of `tun0` counts although it is in vrrp_sync_group `G`, as with \
+                    keepalived\nhelp: write `sync_group_tracking_weight` in the group, or no weight here";
     assert_eq!(findings(text), [expected]);
 }
 
@@ -84,53 +84,51 @@ fn what_counts_otherwise_than_written_is_told() {
         (
             "track_script { check }",
             "",
-            "t:5:17: warning: `check` is not tracked: its weight does not count in vrrp_sync_group `G`, as with \
-             keepalived",
+            "t:5:17: warning: `check` is not tracked: vrrp_sync_group `G` ignores its weight, as with keepalived",
         ),
         (
             "track_file { number }",
             "",
-            "t:5:15: warning: `number` counts without a weight in vrrp_sync_group `G`, as with keepalived",
+            "t:5:15: warning: `number` is tracked without a weight in vrrp_sync_group `G`, as with keepalived",
         ),
         (
             "track_file { number weight 5 }",
             "",
-            "t:5:15: warning: `number` is not tracked: its weight does not count in vrrp_sync_group `G`, as with \
-             keepalived",
+            "t:5:15: warning: `number` is not tracked: vrrp_sync_group `G` ignores its weight, as with keepalived",
         ),
         (
             "track_interface { eth0 weight 5 }",
             "",
-            "t:5:20: warning: `eth0` is the own interface: its weight does not count, as with keepalived",
+            "t:5:20: warning: `eth0` is the instance's own interface: its weight is ignored, as with keepalived",
         ),
         (
             "dont_track_primary\n track_interface { eth0 }",
             "",
-            "t:6:20: warning: `eth0` is the own interface, which `dont_track_primary` leaves out, as with keepalived",
+            "t:6:20: warning: `eth0` is the instance's own interface, which `dont_track_primary` excludes, as with \
+             keepalived",
         ),
         (
             "",
             "track_interface { eth0 weight 5 }",
-            "t:24:20: warning: `eth0` is the own interface of `a`: its weight does not count there, as with \
-             keepalived",
+            "t:24:20: warning: `eth0` is the own interface of `a`: its weight is ignored there, as with keepalived",
         ),
         (
             "track_interface { tun0 weight 5 }",
             "sync_group_tracking_weight\n track_interface { tun0 weight 7 }",
-            "t:5:20: warning: `tun0` is tracked by `a` and by vrrp_sync_group `G`: the line of the group counts, as \
-             with keepalived",
+            "t:5:20: warning: `tun0` is tracked by `a` and by vrrp_sync_group `G`: the group's line counts, as with \
+             keepalived",
         ),
         (
             "track_interface { tun0 }",
             "track_interface { tun0 weight 7 }",
-            "t:5:20: warning: `tun0` is tracked by `a` and by vrrp_sync_group `G`: the line of the instance, which has \
-             no weight, counts, as with keepalived",
+            "t:5:20: warning: `tun0` is tracked by `a` and by vrrp_sync_group `G`: the instance's line, which has no \
+             weight, counts, as with keepalived",
         ),
         (
             "priority 255",
             "track_script { check }",
-            "t:24:17: warning: `check` counts without a weight, as vrrp_sync_group `G` has a member of priority 255, \
-             as with keepalived",
+            "t:24:17: warning: `check` is tracked without a weight, because vrrp_sync_group `G` has a member of \
+             priority 255, as with keepalived",
         ),
     ];
     for (member, group, expected) in cases {
@@ -159,7 +157,7 @@ fn what_is_wrong_is_told_where_it_is() {
         ("smtp_alert", "t:23:2: warning: no mail is sent: there is neither `smtp_server` nor"),
         (
             "global_tracking",
-            "t:23:2: warning: `global_tracking` is taken as `sync_group_tracking_weight`, as keepalived does",
+            "t:23:2: warning: `global_tracking` means `sync_group_tracking_weight`, as with keepalived",
         ),
     ];
     for (line, expected) in cases {

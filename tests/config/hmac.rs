@@ -40,8 +40,8 @@ fn key(id: u8, secret: &[u8]) -> Key {
 #[test]
 fn defaults() {
     let (hmac, found) = settings(&format!("key 7 {TEXT}"), "advert_int 1");
-    let unsigned = "t:7:1: warning: without `active_key`, key 7 signs here, while keepalived neither signs nor verifies\n\
-                    help: write `active_key 7`: a node of each kind would both be masters";
+    let unsigned = "t:7:1: warning: without `active_key`, key 7 signs here; keepalived would neither sign nor verify\n\
+                    help: write `active_key 7`; without it, this node and a keepalived node both become master";
     assert_eq!(found, [unsigned]);
     let (_, found) = settings(&format!("key 7 {TEXT}\nactive_key 7"), "advert_int 1");
     assert_eq!(found, [""; 0]);
@@ -85,21 +85,21 @@ fn what_is_wrong_is_said_and_no_key_with_it() {
         (
             &format!("key 1 hex:{secret}"),
             "",
-            "behind `hex:` a key has pairs of hexadecimal digits and nothing else".to_owned(),
+            "after `hex:` a key has pairs of hexadecimal digits only".to_owned(),
         ),
         (&format!("key 1 {TEXT} {secret}"), "", "`key` takes an id and one word".to_owned()),
         (&format!("key 1 {TEXT}\nkey 1 {TEXT}"), "", "there are two keys with id 1".to_owned()),
         (
             &format!("key 1 {TEXT}\nactive_key 2"),
             "",
-            "`active_key` names key 2, which is not there".to_owned(),
+            "`active_key` names key 2, which is not defined".to_owned(),
         ),
         (
             &format!("key 1 {TEXT}"),
             "authentication {\nauth_type PASS\nauth_pass abc\n}",
             "`authentication` and `auth_hmac` are not used together".to_owned(),
         ),
-        ("key 1 file:/nowhere", "", "a configuration that is no file itself names no key file".to_owned()),
+        ("key 1 file:/nowhere", "", "a configuration that is not a file cannot name a key file".to_owned()),
         (
             &format!("key 1 {TEXT}\nmode enforced"),
             "",
@@ -164,7 +164,7 @@ fn keys_from_files() {
     assert_eq!(hmac(folder.load(&raw, 0o600).unwrap()).0.keys, [key(1, &raw[..34])]);
     for mode in [0o640, 0o604, 0o620, 0o644] {
         let (_, found) = hmac(folder.load(TEXT.as_bytes(), mode).unwrap());
-        assert!(found[0].contains("is open to its group or to everybody"), "{mode:o}: {found:?}");
+        assert!(found[0].contains("is accessible to its group or to others"), "{mode:o}: {found:?}");
     }
 }
 

@@ -146,7 +146,7 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
     let socket = files.path("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let help = "help: write what it holds to a regular file, and name that";
+    let help = "help: copy its contents to a regular file, and name that file";
     for (path, kind) in [(&*fifo, "a FIFO"), (&socket, "a socket"), (Path::new("/dev/zero"), "a device")] {
         let path = path.display();
         files.write("main.conf", &format!("\n  include {path}\n{}", instance("a", 1)));

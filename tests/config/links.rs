@@ -64,7 +64,7 @@ fn what_an_instance_asks_of_its_interface_reaches_it() {
     assert_eq!(loaded.diagnostics, []);
     let loaded = parse("t", &file("", "use_vmac\npromote_secondaries")).unwrap();
     assert!(!loaded.config.instances[0].promote_secondaries);
-    assert_eq!(loaded.diagnostics[0].message, "with `use_vmac` it is so anyway, as with keepalived");
+    assert_eq!(loaded.diagnostics[0].message, "with `use_vmac` it is always set, as with keepalived");
 }
 
 /// Without the keyword, keepalived takes the group.

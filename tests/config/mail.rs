@@ -30,7 +30,7 @@ fn alerts(config: &Config) -> [bool; 3] {
 fn the_settings_are_those_written() {
     let more = "smtp_connect_timeout 5\nsmtp_helo_name lab\nnotification_email_from VRRP <vrrp@example.org>";
     let (findings, config) = read(&format!("{BOTH}\n{more}\nno_email_faults\nsmtp_alert"), "");
-    assert_eq!(findings, ["t:6:2: warning: `root` has no domain; mail names it as root@localhost"]);
+    assert_eq!(findings, ["t:6:2: warning: `root` has no domain; root@localhost is used"]);
     let mail = config.globals.mail.as_ref().unwrap();
     assert_eq!(mail.server.to_string(), "mail.example.org:587");
     let to: Vec<String> = mail.to.iter().map(ToString::to_string).collect();
@@ -62,25 +62,21 @@ fn who_is_mailed_about_follows_the_nearest_word() {
 #[test]
 fn half_a_setting_sends_nothing_and_says_so() {
     for (globals, line, expected) in [
-        (
-            "smtp_server 192.0.2.25",
-            "",
-            "t:2:13: warning: no mail is sent: no `notification_email` says who gets it",
-        ),
+        ("smtp_server 192.0.2.25", "", "t:2:13: warning: no mail is sent: there is no `notification_email`"),
         (
             "notification_email {\n a@example.org\n}",
             "",
-            "t:2:1: warning: no mail is sent: there is no `smtp_server` to take it",
+            "t:2:1: warning: no mail is sent: there is no `smtp_server`",
         ),
         (
             "smtp_server ::1\nnotification_email {\n a b@\n}",
             "",
-            "t:4:2: warning: `a` has no domain; mail names it as a@localhost",
+            "t:4:2: warning: `a` has no domain; a@localhost is used",
         ),
         (
             "smtp_server ::1\nnotification_email {\n b@\n}",
             "",
-            "t:4:2: warning: `b@` is no mail address; it is left out",
+            "t:4:2: warning: `b@` is not a mail address; it is left out",
         ),
         (
             "",
@@ -99,10 +95,10 @@ fn half_a_setting_sends_nothing_and_says_so() {
 #[test]
 fn a_server_is_a_host_and_a_port() {
     for (line, expected) in [
-        ("smtp_server", "needs the name or address of a host"),
-        ("smtp_server mail:25", "is neither a name nor an address of a host"),
+        ("smtp_server", "needs a host name or address"),
+        ("smtp_server mail:25", "is neither a host name nor an address"),
         ("smtp_server mail 0", "a port is a number from 1 to 65535"),
-        ("smtp_server mail 25 tls", "is one word too many"),
+        ("smtp_server mail 25 tls", "unexpected `tls` after"),
         ("smtp_connect_timeout 0", "is a number of seconds from 1 to 4294"),
     ] {
         let findings = parse("t", &format!("global_defs {{\n{line}\n}}")).unwrap_err();

@@ -50,7 +50,7 @@ fn an_interface_that_an_instance_stands_on_is_not_made() {
     for lines in ["use_vmac eth1", "use_vmac eth0"] {
         let text = instance("a", "eth0", 10, lines) + &instance("b", "eth1", 11, "");
         let errors = errors(&text);
-        assert!(errors.contains("cannot be made"), "{lines}: {errors}");
+        assert!(errors.contains("cannot be created"), "{lines}: {errors}");
     }
 }
 
@@ -100,7 +100,7 @@ fn a_check_of_a_file_or_a_process_is_no_other_block_of_it() {
         let text = format!("vrrp_check x {{\n{target}\n}}\n{block} x {{\n{body}\n}}\n")
             + &instance("a", "eth0", 10, "track_check {\nx\n}");
         let errors = errors(&text);
-        assert!(errors.contains(&format!("there is a block `{block} x` as well")), "{errors}");
+        assert!(errors.contains(&format!("there is also a block `{block} x`")), "{errors}");
         assert_eq!(self::errors(&text.replace("vrrp_check x", "vrrp_check y").replace("\nx\n", "\ny\n")), "");
     }
 }
@@ -109,10 +109,10 @@ fn a_check_of_a_file_or_a_process_is_no_other_block_of_it() {
 fn no_file_is_written_for_two_purposes() {
     let file = |lines: &str| format!("global_defs {{\n{lines}\n}}\n") + &instance("a", "eth0", 10, "");
     for (lines, why) in [
-        ("state_dump_file /tmp/a\njson_dump_file /tmp/a", "is another dump's file already"),
-        ("stats_dump_file /tmp/a\nstate_dump_file /tmp/a", "is another dump's file already"),
+        ("state_dump_file /tmp/a\njson_dump_file /tmp/a", "is already the file of another dump"),
+        ("stats_dump_file /tmp/a\nstate_dump_file /tmp/a", "is already the file of another dump"),
         ("vrrp_notify_fifo /tmp/a\nstats_dump_file /tmp/a", "which would replace the FIFO"),
-        ("notify_fifo /tmp/a\nvrrp_notify_fifo /tmp/a", "is the other FIFO already"),
+        ("notify_fifo /tmp/a\nvrrp_notify_fifo /tmp/a", "is already the other FIFO"),
     ] {
         let errors = errors(&file(lines));
         assert!(errors.contains(why), "{lines}: {errors}");

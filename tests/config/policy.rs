@@ -53,8 +53,8 @@ fn the_least_that_can_work_is_taken() {
     let it = settings("", &unicast);
     assert_eq!((it.down_timer_adverts, it.unicast.unwrap().ttl), (2, 1));
     let found = findings("", &unicast);
-    assert!(found[0].contains("`down_timer_adverts` 1 is taken as 2"), "{found:?}");
-    assert!(found[1].contains("`unicast_ttl` 0 is taken as 1"), "{found:?}");
+    assert!(found[0].contains("`down_timer_adverts 1` is raised to 2"), "{found:?}");
+    assert!(found[1].contains("`unicast_ttl 0` is raised to 1"), "{found:?}");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn peers_may_be_the_only_ones_that_are_heard() {
     assert!(peer.checks_source);
     assert_eq!((peer.peers[0].min_ttl, peer.peers[0].max_ttl), (60, 64));
     let none = findings("", &format!("{V4}; unicast_peer {{ 192.0.2.7 min_ttl 65 max_ttl 64 }}"));
-    assert_eq!(none, ["t:4:17: error: no TTL is 65 to 64"]);
+    assert_eq!(none, ["t:4:17: error: `min_ttl` 65 is above `max_ttl` 64"]);
 }
 
 #[test]
@@ -136,11 +136,11 @@ fn version_2_is_spoken_beside_version_3_only() {
     let both = settings("", &format!("version 3; also_version_2; {pass}; {V4}"));
     assert_eq!((both.also_v2, both.auth), (true, Auth::Pass(*b"secret\0\0")));
     for (lines, expected) in [
-        (V4.to_owned(), "t:3:2: warning: version 2 is spoken already, and nothing else"),
+        (V4.to_owned(), "t:3:2: warning: `also_version_2` has no effect: the instance uses version 2"),
         ("virtual_ipaddress { fe80::1/64 }".to_owned(), "t:3:2: error: version 2 has no IPv6"),
         (
             format!("version 3; advert_int 0.5; {V4}"),
-            "t:3:2: warning: version 2 counts whole seconds: its adverts tell the next greater interval",
+            "t:3:2: warning: version 2 counts whole seconds: its adverts carry the interval rounded up",
         ),
     ] {
         assert_eq!(findings("", &format!("also_version_2; {lines}")), [expected]);
@@ -179,7 +179,7 @@ fn the_table_of_the_firewall_has_a_name_that_nftables_takes() {
     }
     assert_eq!((&*firewall("nftables").table, firewall("").priority), ("vrrpx", -1));
     let found = findings("nftables \"x; flush ruleset\"", V4);
-    assert_eq!(found, ["t:1:24: error: `x; flush ruleset` cannot be a table of nftables"]);
+    assert_eq!(found, ["t:1:24: error: `x; flush ruleset` cannot be an nftables table"]);
     for name in ["-a", "1a", "a*b", "ä"] {
         assert_eq!(findings(&format!("nftables {name}"), V4).len(), 1, "{name}");
     }

@@ -59,7 +59,7 @@ fn what_is_so_anyway_is_taken_in_silence_and_what_is_not_done_is_said() {
     let (_, findings) = settings("vrrp_no_swap\nmax_auto_priority 99\nuse_symlink_paths off");
     assert_eq!(findings, Vec::<String>::new());
     let (_, findings) = settings("bfd_rlimit_rttime 10000");
-    assert_eq!(findings, ["`bfd_rlimit_rttime` is not supported yet: BFD is not spoken"]);
+    assert_eq!(findings, ["`bfd_rlimit_rttime` is not supported yet: there is no BFD"]);
     for line in ["vrrp_rt_priority 0", "vrrp_cpu_affinity x", "umask 01000", "reload_file here"] {
         assert!(parse("t", &format!("global_defs {{\n{line}\n}}\n")).is_err(), "{line}");
     }

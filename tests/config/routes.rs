@@ -133,7 +133,7 @@ fn what_is_wrong_in_a_route_is_told_where_it_is() {
         ("198.51.100.0/24 via", 17, "`via` needs a value"),
         ("198.51.100.0/24 via here", 21, "`here` is not an IP address"),
         ("198.51.100.0/24 vai 192.0.2.1", 17, "unknown word `vai` in a route"),
-        ("198.51.100.0/24 dev eth0 table mine", 32, "`mine` is not a table that is known"),
+        ("198.51.100.0/24 dev eth0 table mine", 32, "unknown table `mine`"),
         ("198.51.100.0/24 dev eth0 weight 0", 33, "`weight` is 1 to 256, not `0`"),
         ("198.51.100.0/24 dev eth0 metric x", 33, "`x` is not a number"),
         ("198.51.100.0/24 dev eth0 pref best", 31, "`pref` is low, medium or high, not `best`"),
@@ -142,7 +142,7 @@ fn what_is_wrong_in_a_route_is_told_where_it_is() {
         (
             "blackhole 198.51.100.0/24 via 192.0.2.1",
             1,
-            "a route of this kind leads nowhere, so it takes no `via`",
+            "a route of this kind has no next hop, so it takes no `via`",
         ),
     ];
     for (line, column, message) in rows {

@@ -128,26 +128,26 @@ fn rules_without_a_preference_get_one_and_a_warning() {
 #[test]
 fn what_is_wrong_in_a_rule_is_told_where_it_is() {
     let rows = [
-        ("from 192.0.2.0/24", 1, "a rule needs `table`, or something else to do"),
+        ("from 192.0.2.0/24", 1, "a rule needs an action, such as `table`"),
         ("from", 1, "`from` needs a value"),
         ("from 192.0.2.0/33 table 7", 6, "`192.0.2.0/33` is not an IP address with a prefix"),
         (
             "from 192.0.2.1 to 2001:db8::1 table 7",
             19,
-            "a rule is for IPv4 or for IPv6, and its words must agree",
+            "a rule is for IPv4 or for IPv6, but its words name both",
         ),
         ("form 192.0.2.1 table 7", 1, "unknown word `form` in a rule"),
-        ("table 7 nop", 9, "a rule does one thing only"),
-        ("table mine", 7, "`mine` is not a table that is known"),
+        ("table 7 nop", 9, "a rule has one action only"),
+        ("table mine", 7, "unknown table `mine`"),
         ("table 0", 7, "table 0 cannot be looked up"),
-        ("preference 9 goto 9", 14, "`goto 9` leads to a rule further down only"),
-        ("goto 9", 1, "`goto 9` leads to a rule further down only"),
-        ("nop realms 3", 5, "only a rule with `table` or `l3mdev` has this"),
+        ("preference 9 goto 9", 14, "`goto 9` must lead to a later rule"),
+        ("goto 9", 1, "`goto 9` must lead to a later rule"),
+        ("nop realms 3", 5, "this word needs `table` or `l3mdev` in the rule"),
         ("table 7 sport 9-8", 15, "`9-8` is not a port, or ports as `5000-5999`"),
         ("table 7 sport 65536", 15, "a port is 1 to 65535, not `65536`"),
         ("table 7 uidrange 9", 18, "`9` is not users, as `1000-1999`"),
         ("table 7 fwmark x/3", 16, "`x` is not a number"),
-        ("table 7 tos 256", 13, "`256` is not a tos that is known"),
+        ("table 7 tos 256", 13, "unknown tos `256`"),
     ];
     for (line, column, message) in rows {
         let findings = parse("t", &file(line)).unwrap_err();

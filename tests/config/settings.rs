@@ -188,9 +188,7 @@ fn addresses_that_do_not_fit_an_advert_are_excluded() {
     assert_eq!((addresses.advertised.len(), addresses.excluded.len()), (89, 11));
     assert_eq!(
         diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        [
-            "t:94:1: warning: an advert holds 89 addresses; this one is set but not in the adverts (and 10 more)"
-        ]
+        ["t:94:1: warning: an advert holds 89 addresses; this one is set but not advertised (and 10 more)"]
     );
 }
 

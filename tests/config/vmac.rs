@@ -113,19 +113,19 @@ fn what_cannot_be_a_virtual_mac_address_is_told() {
     assert_eq!(
         found("use_vmac 00:00:5e:00:01:07"),
         [
-            "t:6:10: warning: the MAC address is ignored, as with keepalived: an address of RFC 9568 follows from the VRID"
+            "t:6:10: warning: the MAC address is ignored, as with keepalived: the VRID determines an address of RFC 9568"
         ]
     );
     assert_eq!(found("use_vmac 02:00"), ["t:6:10: error: `02:00` is not a MAC address"]);
     assert_eq!(
         found("use_vmac eth0"),
-        ["t:6:1: error: `eth0` cannot be made on itself: `use_vmac` takes a name of its own"]
+        ["t:6:1: error: `eth0` cannot be created on itself: `use_vmac` needs another name"]
     );
     assert_eq!(
         found("use_ipvlan"),
         [
-            "t:6:1: error: `use_ipvlan` is not supported yet: no ipvlan is made; without the line the addresses stand \
-          on `interface`, with the same MAC address"
+            "t:6:1: error: `use_ipvlan` is not supported yet: no ipvlan is created; without the line the addresses are \
+             on `interface`, with the same MAC address"
         ]
     );
 }

@@ -61,7 +61,7 @@ fn own_ones_are_told_beside_those_of_all() {
 fn mistakes_are_told_where_they_are_and_without_secrets() {
     for (line, place, expected) in [
         ("notify_webhook", "2:1", "needs a URL"),
-        ("notify_webhook hooks.example/SECRET", "2:16", "needs a URL of HTTP"),
+        ("notify_webhook hooks.example/SECRET", "2:16", "needs an HTTP URL"),
         (
             "notify_webhook https://h/ template slak",
             "2:36",
@@ -72,7 +72,7 @@ fn mistakes_are_told_where_they_are_and_without_secrets() {
         ("notify_webhook https://h/ header \"SECRET\"", "2:34", "`header` needs NAME: VALUE"),
         ("notify_webhook https://h/ retries 21", "2:35", "a number from 0 to 20"),
         ("notify_webhook https://h/ {\n tries 2\n}", "3:2", "unknown keyword `tries` in notify_webhook"),
-        ("notify_webhook https://h/ template /x", "2:36", "that is no file itself names no template"),
+        ("notify_webhook https://h/ template /x", "2:36", "that is not a file cannot name a template"),
     ] {
         let findings = parse("t", &text(line, "", "")).unwrap_err();
         let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
@@ -85,7 +85,7 @@ fn mistakes_are_told_where_they_are_and_without_secrets() {
         parse("t", &text("notify_webhook http://h.example/ header \"A: SECRET\"", "", "")).unwrap();
     let told: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     assert!(
-        told.concat().contains("headers are sent in clear") && !told.concat().contains("SECRET"),
+        told.concat().contains("headers are sent unencrypted") && !told.concat().contains("SECRET"),
         "{told:?}"
     );
 }
@@ -146,6 +146,9 @@ fn a_template_is_read_with_the_configuration() {
     let (_folder, loaded) = Beside::load("{\"content\":\n \"${nam}\"}");
     let findings = loaded.unwrap_err();
     let told = findings[0].to_string();
-    assert!(told.contains("t.conf:2:44: error:") && told.contains("line 2: there is no `${nam}`"), "{told}");
+    assert!(
+        told.contains("t.conf:2:44: error:") && told.contains("line 2: unknown field `${nam}`"),
+        "{told}"
+    );
     assert!(told.contains("did you mean `name`?"), "{told}");
 }

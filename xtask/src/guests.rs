@@ -38,8 +38,8 @@ struct Row {
 const CARDS: [&str; 4] = ["vmxnet3", "virtio-net-pci", "virtio-net-pci", "virtio-net-pci"];
 
 const ROWS: [Row; 4] = [
-    // The verifier takes seconds for each load, and each of these tests loads the program several times. The gate runs a
-    // check of each kind on each entry.
+    // The verifier takes seconds for each load, and each of these tests loads the program several times. The gate runs
+    // a check of each kind on each entry.
     Row { program: "xdp", on_paths: false, threads: 2, tests: &[], gate: &["fence::tags"] },
     // Written for emulation, with generous times.
     Row {

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     destdir: Option<PathBuf>,
     #[arg(long, default_value = "/usr")]
     prefix: PathBuf,
-    /// Install the debug information, which is stripped from the binary, under PREFIX/lib/debug, where debuggers find it
+    /// Install the debug information, stripped from the binary, under PREFIX/lib/debug, where debuggers find it
     #[arg(long)]
     debug: bool,
 }

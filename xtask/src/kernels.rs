@@ -35,8 +35,8 @@ pub(crate) fn get(name: &str) -> Result<()> {
     let got = Download::new(name, &place).and_then(|download| download.get());
     got.with_context(|| {
         format!(
-            "kernel {name} is not in {} and cannot be downloaded. Run this on Debian with network, or copy that directory \
-             from another machine",
+            "kernel {name} is not in {} and cannot be downloaded. Run this on Debian with network, or copy that \
+             directory from another machine",
             place.display()
         )
     })

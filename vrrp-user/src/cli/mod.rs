@@ -39,7 +39,7 @@ struct Cli {
 enum Command {
     /// Run the daemon in the foreground
     Run(run::Arguments),
-    /// Check a configuration; exits with 0, 3 (cannot be read), 4 (has errors) or 5 (lines left out, as keepalived does)
+    /// Check a configuration; exits with 0, 3 (cannot be read), 4 (errors) or 5 (lines left out, as keepalived does)
     Check(check::Arguments),
     /// Explain a configuration: effective values and their origins, election times, traps
     Explain(explain::Arguments),

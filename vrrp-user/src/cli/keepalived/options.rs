@@ -1,5 +1,5 @@
-//! Parser of keepalived's options, as `getopt_long`: short ones combined (`-nlD`), values attached or separate, optional
-//! values attached only, long names abbreviated to a unique prefix.
+//! Parser of keepalived's options, as `getopt_long`: short ones combined (`-nlD`), values attached or separate,
+//! optional values attached only, long names abbreviated to a unique prefix.
 //!
 //! Enters: arguments. Leaves: options, and a notice for each option without effect here. Absent: files and the daemon.
 
@@ -214,7 +214,7 @@ mod tests {
             error(&["-S", "mail"]),
             "`mail` is not a facility: 0 to 7, local0 to local7, user or daemon"
         );
-        assert!(error(&["-s", "blue"]).starts_with("`--namespace` is not supported: start it with"));
+        assert!(error(&["-s", "blue"]).starts_with("`--namespace` is not supported: start the daemon with"));
         assert_eq!(error(&["--", "-n"]).split(' ').next(), Some("`-n`"));
     }
 

@@ -292,7 +292,7 @@ impl Expander<'_> {
             self.substitution
                 .report
                 .error(unknown.at, format!("`include_check` does not know `{}`", unknown.text))
-                .help("it takes `readable`, `match`, `wildcard_match` and `brace_match`, each with an optional `+` or `-`");
+                .help("it takes `readable`, `match`, `wildcard_match` and `brace_match`, with optional `+` or `-`");
         }
     }
 

@@ -189,7 +189,7 @@ impl Member<'_> {
                 continue;
             };
             let counts = if weight(kind, of_member, scripts) == 0 {
-                "the instance's line counts, as it has no weight"
+                "the instance's line, which has no weight, counts"
             } else {
                 of_member.weight = track.weight;
                 // keepalived keeps the member's sign of a process.

@@ -93,7 +93,7 @@ const TARGETS: &[Row<ScriptDraft>] = &[
         "process",
         Kind::Own("NAME, pidfile PATH or cmdline TEXT", process),
         "",
-        "it runs; its end is detected at once. NAME is that of the program, or the 15 bytes of it that the kernel keeps",
+        "it runs; its end is detected at once. NAME is the program's, or the 15 bytes of it that the kernel keeps",
     ),
     Row::works(
         "exec",

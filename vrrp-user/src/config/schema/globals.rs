@@ -80,7 +80,8 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "enable_script_security",
         Kind::Flag(|globals, _| globals.script_security = true),
         "off",
-        "refuse a script run as root if other users may write to a part of its path, including links and interpreters, or if it needs a shell",
+        "refuse a script run as root if other users may write to a part of its path, including links and interpreters, \
+         or if it needs a shell",
     ),
     Row::works(
         "vrrp_version",
