@@ -222,7 +222,7 @@ impl Draft {
             (RuleAction::Goto(target), None) if self.preference.is_none_or(|own| own >= *target) => {
                 report
                     .error(action_at, format!("`goto {target}` must lead to a later rule"))
-                    .help(format!("write a `preference` below {target}"));
+                    .help("write a `preference` lower than its target");
                 return None;
             }
             _ => {}
