@@ -1,4 +1,4 @@
-//! `cargo xtask`: one file per verb.
+//! `cargo xtask`: one file for each verb.
 
 mod bench;
 mod build;

@@ -94,7 +94,7 @@ fn print(text: &str) -> bool {
     !is_lost(&stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
-/// Whether output was lost, after reporting it. A closed pipe is no error.
+/// Reports an error of stdout and returns whether there was one. A closed pipe is no error.
 fn is_lost(written: &io::Result<()>) -> bool {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

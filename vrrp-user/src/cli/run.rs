@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     /// Serve Prometheus metrics on this address, at /metrics
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
-    /// Receive path for adverts: auto, native, tcx, generic or socket
+    /// Receive path for adverts: auto, native, tcx, tc, generic or socket
     #[arg(long, value_name = "MODE", default_value = "auto")]
     xdp_mode: XdpMode,
     /// Log level: error, warn, info, debug or trace [default: VRRPX_LOG, else info]

@@ -50,7 +50,7 @@ impl CheckTarget {
     }
 }
 
-/// Where a service listens.
+/// Host and port of a service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Endpoint {
     pub host: Host,
@@ -95,7 +95,7 @@ pub struct DnsTarget {
     pub server: Option<(IpAddr, u16)>,
 }
 
-/// Containers of a Docker engine, all of which must run and be healthy.
+/// Containers of a Docker engine; all must run and be healthy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DockerTarget {
     pub socket: PathBuf,
@@ -106,11 +106,11 @@ pub struct DockerTarget {
 pub enum Containers {
     /// By name or id.
     Named(Vec<Arc<str>>),
-    /// All that carry this label, `KEY` or `KEY=VALUE`, and at least one.
+    /// All containers with this label, `KEY` or `KEY=VALUE`; at least one must exist.
     Labelled(Arc<str>),
 }
 
-/// Processes, at least `quorum` of which must run.
+/// Processes; at least `quorum` of them must run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProcessTarget {
     pub which: Processes,
@@ -136,7 +136,7 @@ pub enum Processes {
     PidFile(PathBuf),
 }
 
-/// How arguments are compared.
+/// Comparison of arguments.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Matching {
     /// Exactly these.

@@ -295,7 +295,7 @@ impl Finding {
 /// The known word most similar to an unknown one, if it is similar enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const NEAR: f64 = 0.7;
-    // Comparing takes time in proportion to the length; no keyword is this long.
+    // The comparison takes time in proportion to the length; no keyword is this long.
     if word.len() > 64 {
         return None;
     }

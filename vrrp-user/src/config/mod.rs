@@ -1,4 +1,4 @@
-//! keepalived.conf to settings.
+//! Configuration: keepalived.conf to settings.
 //!
 //! Enters: the text of a file and of its includes. Leaves: a [`Config`], or [`Diagnostic`]s with the fault, its place
 //! (file:line:column) and the remedy. Absent: sockets, interfaces, running anything.
@@ -84,7 +84,7 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     Reader::new(None).parse(name, text)
 }
 
-/// The node that a configuration is read for.
+/// Reader of a configuration, for one node.
 #[derive(Clone, Debug)]
 pub struct Reader {
     config_id: Arc<str>,
@@ -113,8 +113,8 @@ impl Reader {
     /// Reads a file and its includes.
     ///
     /// # Errors
-    /// All findings, warnings among them, when at least one is an error. [`Severity::Unreadable`] is among them when
-    /// the file itself cannot be read; an included file that cannot be read is a warning.
+    /// All findings, including warnings, if at least one is an error. [`Severity::Unreadable`] is among them if the file
+    /// itself cannot be read; an included file that cannot be read is a warning.
     pub fn load(&self, path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         let mut sources = Sources::watched(self.progress.clone());
         let file = sources.add(path.display().to_string().into());
@@ -134,7 +134,7 @@ impl Reader {
     /// Reads a text, called `name` in the findings. Opens no files: an `include` in it is a warning.
     ///
     /// # Errors
-    /// All findings, warnings among them, when at least one is an error.
+    /// All findings, including warnings, if at least one is an error.
     pub fn parse(&self, name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
         let mut sources = Sources::default();
         let file = sources.add(name.into());
@@ -178,7 +178,7 @@ impl Reader {
     }
 }
 
-/// The first part of the host's name.
+/// The host's name up to its first dot.
 fn host() -> Arc<str> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().split('.').next().unwrap_or_default().into()

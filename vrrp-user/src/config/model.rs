@@ -156,7 +156,7 @@ pub struct ProcessSettings {
     pub shutdown: Option<Errand>,
     /// File that exists while a reload reads the configuration.
     pub reload_file: Option<Arc<str>>,
-    /// Name of this daemon among several.
+    /// Name of this daemon, if several run.
     pub instance: Option<Arc<str>>,
     /// Pid files without a configured path are in a folder of their own.
     pub pid_folder: bool,

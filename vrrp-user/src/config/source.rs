@@ -53,7 +53,7 @@ pub(super) struct Sources {
 pub struct Progress(Arc<Mutex<String>>);
 
 impl Progress {
-    /// The file, and the place that names it.
+    /// The file, and the position that names it.
     pub fn now(&self) -> String {
         self.0.lock().map(|now| now.clone()).unwrap_or_default()
     }

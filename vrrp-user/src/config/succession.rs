@@ -16,7 +16,7 @@ use crate::protocol::{InstanceId, InstanceSettings, Track, TrackId, Vmac, Vrid};
 /// The running daemon has room for fewer instances.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error(
-    "until it is restarted, the daemon has room for {0} instances, including those that this reload removes"
+    "the daemon has room for {0} instances, including those that this reload removes; restart it to change that"
 )]
 pub struct NoRoom(pub usize);
 

@@ -66,7 +66,7 @@ pub(super) fn is_blank(letter: char) -> bool {
     matches!(letter, ' ' | '\t' | '\r' | '\u{b}' | '\u{c}')
 }
 
-/// The lines of a text, also empty ones.
+/// The lines of a text, including empty ones.
 pub(super) fn lines(text: &str, file: FileId) -> impl Iterator<Item = Text> + '_ {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader { rest: text.chars().peekable(), next: Position::start_of(file) };
@@ -116,7 +116,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Up to and including the end of the line.
+    /// Reads up to and including the end of the line.
     fn row(&mut self, row: &mut Vec<Letter>, mut quote: Option<char>) -> End {
         while let Some(char) = self.rest.peek().copied()
             && row.len() <= LETTERS_MAX
@@ -206,7 +206,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    /// Rows of a line between `/`, a comment right behind it as `#`.
+    /// Rows of a line separated by `/`; `#` for a comment that directly follows.
     fn shown(text: &str) -> Vec<String> {
         lines(text, FileId::default())
             .map(|text| {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// keepalived's own path: a file there was written for it.
 pub const KEEPALIVED_CONF: &str = "/etc/keepalived/keepalived.conf";
 
-/// Which wrong lines are left out.
+/// Wrong lines to leave out.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Tolerance {
     /// None: each is an error.

@@ -26,7 +26,7 @@ pub(super) fn build(lines: Vec<Line>, report: &mut Report) -> Vec<Statement> {
 }
 
 struct Builder<'a> {
-    /// Blocks that are open: their heads, and the statements before them.
+    /// Open blocks: their heads, and the statements before them.
     open: Vec<(Statement, Vec<Statement>)>,
     /// Statements of the innermost block.
     current: Vec<Statement>,

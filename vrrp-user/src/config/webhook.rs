@@ -17,14 +17,14 @@ use thiserror::Error;
 pub struct WebhookSettings {
     pub url: WebhookUrl,
     pub template: Template,
-    /// Their values are marked as sensitive.
+    /// With their values marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Attempts after the first one.
     pub retries: u32,
     /// Longest time for one attempt.
     pub patience: Duration,
     pub verify_tls: bool,
-    /// Refused peers are posted as well.
+    /// Post rejected peers too.
     pub rejections: bool,
 }
 

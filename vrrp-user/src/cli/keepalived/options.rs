@@ -43,7 +43,7 @@ pub(super) struct Options {
 pub(super) enum Task {
     #[default]
     Run,
-    /// Check the configuration; findings go to the file, else to stderr.
+    /// Check the configuration; findings go to the file, or to stderr.
     Test(Option<PathBuf>),
     /// Print the number of a signal.
     Signum(String),

@@ -77,7 +77,7 @@ impl Strictness {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
     pub(super) files: Vec<PathBuf>,
-    /// Names that match nothing, and whether that is an error.
+    /// Names without a match; `true`: that is an error.
     pub(super) missing: Vec<(String, bool)>,
 }
 

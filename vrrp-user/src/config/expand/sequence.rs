@@ -62,7 +62,7 @@ impl Sequence {
 }
 
 impl Iterator for Sequence {
-    /// One for each name.
+    /// One value for each name.
     type Item = Vec<String>;
 
     fn next(&mut self) -> Option<Vec<String>> {

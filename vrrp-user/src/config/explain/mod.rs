@@ -86,14 +86,14 @@ pub struct Value {
 pub enum Origin {
     /// Written in the block itself.
     Written(Place),
-    /// `global_defs`.
+    /// Written in `global_defs`.
     Globals(Place),
-    /// The `vrrp_script`, or another block that is tracked.
+    /// Written in the `vrrp_script`, or another tracked block.
     Check(Place),
-    /// The `vrrp_sync_group` of the instance.
+    /// Written in the `vrrp_sync_group` of the instance.
     Group(Place),
     Default,
-    /// Another keyword of the same block decides it.
+    /// Follows from another keyword of the same block.
     Follows(&'static str),
 }
 

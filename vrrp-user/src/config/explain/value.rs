@@ -398,7 +398,7 @@ fn command(hook: &NotifyCommand) -> String {
     hook.user.as_ref().map_or_else(|| line.clone(), |by| format!("{line} (as {})", user(by)))
 }
 
-/// Without what may be secret.
+/// A webhook without the parts that may be secret.
 fn webhook(it: &WebhookSettings) -> String {
     let mut shown = format!("{} ({}, {} retries, {}", it.url, it.template, it.retries, span(it.patience));
     if !it.headers.is_empty() {

@@ -84,7 +84,7 @@ fn key(draft: &KeyDraft, report: &mut Report) -> Option<Key> {
     key
 }
 
-/// keepalived counts whole seconds of the interval.
+/// Three intervals. As keepalived does, it uses the whole seconds of the interval only.
 fn default_window(interval: Interval) -> Duration {
     let seconds = interval.duration().as_secs().saturating_mul(3);
     Duration::from_secs(seconds).clamp(WINDOW_MIN, WINDOW_MAX)

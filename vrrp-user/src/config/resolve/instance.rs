@@ -185,7 +185,7 @@ fn version(draft: &InstanceDraft, family: Family, globals: &GlobalsDraft, report
     }
 }
 
-/// RFC 9568 §8.4.
+/// Whether to use version 2 in addition to version 3 (RFC 9568 §8.4).
 fn also_version_2(draft: &InstanceDraft, family: Family, version: Version, report: &mut Report) -> bool {
     let Some(at) = draft.also_version_2 else { return false };
     if family == Family::V6 {
@@ -283,7 +283,7 @@ fn interval(draft: &InstanceDraft, version: Version, report: &mut Report) -> Opt
     }
 }
 
-/// The nearest span that version 3 can advertise, as keepalived rounds.
+/// Rounds to the nearest span that version 3 can advertise, as keepalived does.
 fn centiseconds(written: At<Duration>, report: &mut Report) -> Duration {
     let nearest = (written.value.as_nanos() + 5_000_000) / 10_000_000;
     let rounded =
@@ -334,7 +334,7 @@ fn authentication(auth: &At<AuthDraft>, speaks_v2: bool, flawed: bool, report: &
     }
 }
 
-/// RFC 2338 §5.3.10: eight bytes.
+/// Pads or truncates a password to eight bytes (RFC 2338 §5.3.10).
 fn padded(password: &At<String>, report: &mut Report) -> [u8; 8] {
     let mut padded = [0; 8];
     for (to, from) in padded.iter_mut().zip(password.value.bytes()) {

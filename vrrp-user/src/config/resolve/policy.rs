@@ -109,7 +109,7 @@ fn restrict(draft: &mut InstanceDraft, priority: Priority, globals: &GlobalsDraf
     draft.announce.lower_prio_delay = Some(At { value: Duration::ZERO, at });
     draft.lower_prio_no_advert = Some(At { value: true, at });
     if let Some(accept) = draft.policy.accept.filter(|accept| accept.value && is_version_2(draft, globals)) {
-        // RFC 3768 §6.4.3.
+        // RFC 3768 §6.4.3: only the address owner accepts packets.
         report
             .warning(accept.at, "strict mode: version 2 has no `accept`; it is not used, as with keepalived");
         draft.policy.accept = None;
@@ -132,7 +132,7 @@ fn is_version_2(draft: &InstanceDraft, globals: &GlobalsDraft) -> bool {
     version == 2 && super::family(draft) == Family::V4
 }
 
-/// RFC 9568 §5.2.9.
+/// Position of the first IPv6 address if it is not link-local (RFC 9568 §5.2.9).
 pub(in crate::config) fn lacks_link_local(draft: &InstanceDraft) -> Option<Position> {
     let AddressDraft { address: At { value: std::net::IpAddr::V6(first), at }, .. } =
         draft.addresses.first()?

@@ -10,7 +10,7 @@ use crate::protocol::Rule;
 /// separately.
 const FIRST: u32 = 16384;
 
-/// In the order of the file.
+/// Sets the missing preferences, in the order of the file.
 pub(super) fn number(draft: &mut Draft, report: &mut Report) {
     let lists = draft.instances.iter_mut().map(|instance| &mut instance.rules);
     let mut rules: Vec<&mut RuleDraft> =

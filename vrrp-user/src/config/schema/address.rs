@@ -23,7 +23,7 @@ pub(in crate::config) struct AddressDraft {
     pub(in crate::config) vmac: bool,
     /// With its prefix.
     pub(in crate::config) peer: Option<At<(IpAddr, Option<u8>)>>,
-    /// Seconds; the inner `None`: for ever.
+    /// Seconds; the inner `None`: forever.
     pub(in crate::config) preferred: Option<At<Option<u32>>>,
     pub(in crate::config) home: Option<Position>,
     pub(in crate::config) temporary: Option<Position>,
@@ -119,7 +119,7 @@ pub(super) const OPTIONS: &[Row<AddressDraft>] = &[
     ),
 ];
 
-/// One per line.
+/// Reads addresses, one per line.
 pub(super) fn read(addresses: &mut Vec<AddressDraft>, inner: &[Statement], report: &mut Report) {
     for statement in inner {
         let word = &statement.keyword;

@@ -17,7 +17,7 @@ pub(in crate::config) struct PeerDraft {
     pub(in crate::config) max_ttl: u8,
 }
 
-/// Of version 3 over IPv4.
+/// Checksum form of version 3 over IPv4.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::config) enum Checksum {
     Auto,

@@ -62,7 +62,7 @@ pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
         "host name",
         "name of this node in status",
     ),
-    // Read while files are included, long before the tables.
+    // Handled while files are included, before the tables are read.
     Row::works(
         "include_check",
         Kind::Own("[[+\\|-]readable, match, wildcard_match, brace_match …]", |_, _, _, _| {}),

@@ -23,7 +23,7 @@ pub(in crate::config) struct GroupDraft {
     pub(in crate::config) interfaces: Vec<TrackDraft>,
     pub(in crate::config) processes: Vec<TrackDraft>,
     pub(in crate::config) files: Vec<TrackDraft>,
-    /// Weights of members count.
+    /// `sync_group_tracking_weight`: weights of members count.
     pub(in crate::config) tracking_weight: bool,
     pub(in crate::config) notify: NotifySettings,
     pub(in crate::config) webhooks: Vec<WebhookDraft>,
@@ -133,7 +133,7 @@ pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement]
     draft.groups.push(group);
 }
 
-/// One or more per line.
+/// Reads names of members, one or more per line.
 fn members(it: &mut GroupDraft, _: &Statement, inner: &[Statement], report: &mut Report) {
     for line in inner {
         if line.block.is_some() {

@@ -15,7 +15,7 @@ use crate::protocol::auth::{AntiReplay, HmacMode};
 pub(in crate::config) struct HmacDraft {
     pub(in crate::config) keys: Vec<KeyDraft>,
     pub(in crate::config) active: Option<At<i64>>,
-    /// Seconds.
+    /// In seconds.
     pub(in crate::config) window: Option<At<i64>>,
     pub(in crate::config) anti_replay: Option<AntiReplay>,
     pub(in crate::config) mode: Option<At<HmacMode>>,

@@ -104,7 +104,7 @@ pub(in crate::config) enum AuthType {
 }
 
 const DELAY_MAX: Duration = Duration::from_secs(4294);
-/// keepalived counts these in whole seconds, the others in microseconds.
+/// keepalived stores these in whole seconds, the others in microseconds.
 pub(super) const REFRESH_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(super) const ROWS: &[Row<InstanceDraft>] = &[

@@ -79,7 +79,7 @@ struct Row<T: 'static> {
 
 /// Values of a keyword, and the function that stores them.
 enum Kind<T> {
-    /// Nothing.
+    /// No value.
     Flag(fn(&mut T, At<()>)),
     /// `on`, `off`, `true`, `false`, `yes`, `no`, or nothing, which is `on`.
     Bool(fn(&mut T, At<bool>)),
@@ -93,7 +93,7 @@ enum Kind<T> {
     Block(&'static str, fn(&mut T, &Statement, &[Statement], &mut Report)),
     /// Words, then a block or none.
     Open(&'static str, fn(&mut T, &Statement, &mut Report)),
-    /// Anything.
+    /// Any words.
     Any,
 }
 
@@ -167,7 +167,7 @@ impl<T> Kind<T> {
 /// The keywords of one block, in one or more tables.
 type Tables<T> = &'static [&'static [Row<T>]];
 
-/// Reads the statements of a block by the tables of its keywords.
+/// Reads the statements of a block with the tables of its keywords.
 fn read_block<T>(
     tables: Tables<T>,
     place: &str,

@@ -127,7 +127,7 @@ fn files(folder: &Path, file: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// The number of a name in the text of a file.
+/// Number of a name in the text of a file.
 fn named(text: &str, name: &str) -> Option<u32> {
     text.lines().find_map(|line| {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();

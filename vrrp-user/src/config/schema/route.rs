@@ -27,7 +27,7 @@ pub(super) const WORDS: [&str; 25] = [
 /// RTAX_FEATURE_ECN.
 const ECN: u32 = 1;
 
-/// One per line.
+/// Reads routes, one per line.
 pub(super) fn read(routes: &mut Vec<Route>, inner: &[Statement], report: &mut Report) {
     value::read_lines(routes, inner, report, |at, words, report| line(words, report)?.route(at, report));
 }
@@ -120,7 +120,7 @@ fn line(words: &[&Word], report: &mut Report) -> Option<Draft> {
                 }
                 draft.hop().gateway = Some(plain_address(gateway, report)?);
             }
-            // A second gateway of the same weight.
+            // Another gateway of the same weight.
             "or" => {
                 let gateway = Some(plain_address(value(report)?, report)?);
                 draft.hops.push(HopDraft { gateway, ..HopDraft::default() });

@@ -57,7 +57,7 @@ const WORDS: [&str; 31] = [
     "track_group",
 ];
 
-/// One per line.
+/// Reads rules, one per line.
 pub(super) fn read(rules: &mut Vec<RuleDraft>, inner: &[Statement], report: &mut Report) {
     value::read_lines(rules, inner, report, |at, words, report| line(words, report)?.rule(at, report));
 }
@@ -196,7 +196,7 @@ impl Draft {
         Some(())
     }
 
-    /// The inner `None`: all addresses.
+    /// Parses a network; the inner `None`: all addresses.
     #[expect(clippy::option_option, reason = "an invalid network differs from all addresses")]
     fn network(&mut self, word: &Word, report: &mut Report) -> Option<Option<(IpAddr, u8)>> {
         if matches!(word.text.as_str(), "all" | "any" | "default") {

@@ -152,7 +152,7 @@ pub(super) fn read_as(
     draft.scripts.push(script);
 }
 
-/// The command of a word; quotes around it are the file's, those inside it are the command's.
+/// Parses the command in a word; quotes inside it belong to the command.
 pub(super) fn command(text: &str, at: Position, report: &mut Report) -> Option<ScriptCommand> {
     match command::parse(text) {
         Ok(Some(command)) => Some(command),

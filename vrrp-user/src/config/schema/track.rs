@@ -42,7 +42,7 @@ fn weight(track: &mut TrackDraft, keyword: &Word, args: &[Word], report: &mut Re
     track.weight = value::read_weight(keyword.at, args, report);
 }
 
-/// One per line.
+/// Reads tracked objects, one per line.
 pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &mut Report) {
     for statement in inner {
         let name = At { value: statement.keyword.text.as_str().into(), at: statement.keyword.at };

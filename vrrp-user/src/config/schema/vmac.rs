@@ -1,4 +1,4 @@
-//! Virtual MAC addresses: keywords of `vrrp_instance` and `global_defs`.
+//! Keywords for virtual MAC addresses, of `vrrp_instance` and `global_defs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::super::source::{At, Position};
 use super::{GlobalsDraft, InstanceDraft, Kind, Row, value};
 use crate::protocol::Elsewhere;
 
-/// Of one instance.
+/// Virtual MAC keywords of one instance.
 #[derive(Debug, Default)]
 pub(in crate::config) struct VmacsDraft {
     pub(in crate::config) own: Option<VmacDraft>,

@@ -30,7 +30,7 @@ pub(super) const PROCESS: Tables<ScriptDraft> = &[CALL, PROCESS_ROWS, WEIGHT, ho
 
 pub(super) const FILE: Tables<ScriptDraft> = &[FILE_ROWS, WEIGHT];
 
-/// keepalived's bounds.
+/// keepalived's bounds for the delays.
 const DELAY_MIN: Duration = Duration::from_micros(1);
 const DELAY_MAX: Duration = Duration::from_secs(3600);
 
