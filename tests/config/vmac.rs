@@ -113,7 +113,7 @@ fn what_cannot_be_a_virtual_mac_address_is_told() {
     assert_eq!(
         found("use_vmac 00:00:5e:00:01:07"),
         [
-            "t:6:10: warning: the MAC address is ignored, as with keepalived: the VRID determines an address of RFC 9568"
+            "t:6:10: warning: the MAC address is ignored, as with keepalived: the VRID determines an RFC 9568 address"
         ]
     );
     assert_eq!(found("use_vmac 02:00"), ["t:6:10: error: `02:00` is not a MAC address"]);

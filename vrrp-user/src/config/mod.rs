@@ -113,8 +113,8 @@ impl Reader {
     /// Reads a file and its includes.
     ///
     /// # Errors
-    /// All findings, including warnings, if at least one is an error. [`Severity::Unreadable`] is among them if the file
-    /// itself cannot be read; an included file that cannot be read is a warning.
+    /// All findings, including warnings, if at least one is an error. [`Severity::Unreadable`] is among them if the
+    /// file itself cannot be read; an included file that cannot be read is a warning.
     pub fn load(&self, path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         let mut sources = Sources::watched(self.progress.clone());
         let file = sources.add(path.display().to_string().into());

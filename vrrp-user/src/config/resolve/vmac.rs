@@ -212,7 +212,7 @@ fn written_mac(mac: &At<Vec<u8>>, vrid: Vrid, report: &mut Report) -> Option<[u8
     octets.resize(6, vrid.number());
     let octets: [u8; 6] = octets.try_into().ok()?;
     let why = match octets {
-        [0, 0, 0x5e, 0, 1 | 2, _] => "the VRID determines an address of RFC 9568",
+        [0, 0, 0x5e, 0, 1 | 2, _] => "the VRID determines an RFC 9568 address",
         [first, ..] if first & 1 != 0 => "it is a multicast address",
         [0, 0, 0, 0, 0, 0] => "it is all zeros",
         _ => return Some(octets),
