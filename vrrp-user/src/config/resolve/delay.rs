@@ -8,8 +8,8 @@ use super::super::model::{Instance, LinkDelays};
 use super::super::source::At;
 use super::instance::interface_name;
 
-/// A backup must notice a lost link before its master_down_interval ends. A delay is therefore shorter than
-/// `down_timer_adverts` − 1 intervals, by 1/256 of an interval, as with keepalived.
+/// A backup must notice a lost link before its master_down_interval ends. A down delay is therefore limited to
+/// `down_timer_adverts` − 1 advert intervals less 1/256 of one, as with keepalived.
 pub(super) fn resolve(
     written: &[(At<Arc<str>>, LinkDelays)],
     instances: &[Instance],
