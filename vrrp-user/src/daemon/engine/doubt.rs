@@ -1,11 +1,11 @@
-//! Whether the silence of a master may be believed.
+//! Reception check: whether a silent master may be believed silent.
 //!
-//! Enters: backups whose master is overdue. Leaves: that the program cannot have heard it, for somebody has detached the
-//! program, or the host's own stack has heard adverts meanwhile of which the program has counted none. Absent: remedies,
-//! which are the main thread's; until it has found one, the backup listens.
+//! Enters: backups whose master is overdue. Leaves: a verdict that the program cannot have heard the master, because it
+//! was detached, or because the host's own stack has received adverts of which the program has counted none. Absent:
+//! remedies, which are the main thread's work; until it has found one, the backup listens.
 //!
-//! A socket like that of any other program is open from the first suspicion until the master is heard or replaced, so
-//! that a steady master costs nothing here.
+//! From the first suspicion until the master is heard or replaced, an ordinary raw socket is open on the interface. A
+//! steady master costs nothing here.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::driver::locals::Locals;
 use crate::driver::socket::{Heard, Witness};
 use crate::protocol::{Instance, InstanceId, State};
 
-/// For how long adverts that only sockets hear hold a takeover off. The remedies are done within it. What is heard beyond
-/// it comes by a way around the program that nobody knows of, and no service is to wait for that.
+/// The longest time for which adverts that only sockets receive hold off a takeover. The remedies are done within it.
+/// Adverts received beyond it bypass the program in an unknown way, and no service is to wait for that.
 pub(super) const HOLD_MAX: Duration = Duration::from_secs(10);
 
-/// What comes to sockets on an interface.
+/// The reference socket of an interface and what it has received.
 #[derive(Debug)]
 pub(super) struct Ear {
     ifindex: u32,
@@ -29,7 +29,7 @@ pub(super) struct Ear {
     witness: Witness,
     /// Adverts by VRID. A backup's own are not among them: it sends none.
     heard: Box<[u64; 256]>,
-    /// In which turn they were counted last.
+    /// Turn in which they were counted last.
     listened: Option<Timestamp>,
 }
 
@@ -37,15 +37,15 @@ pub(super) struct Ear {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doubt {
     since: Timestamp,
-    /// What sockets had heard, and the program counted, when they were compared last.
+    /// What sockets had received, and the program counted, at the last comparison.
     heard: u64,
     counted: u64,
-    /// Since when its takeover is held off.
+    /// Start of the time for which its takeover is held off.
     held: Option<Timestamp>,
 }
 
 impl Engine {
-    /// That nothing is heard says nothing.
+    /// Whether the silence proves nothing: the program is detached, or sockets receive what it does not.
     pub(super) fn is_deaf(&mut self, instance: InstanceId, now: Timestamp) -> bool {
         let Some(ifindex) = self.links.get(instance.index()).and_then(|link| link.ifindex) else {
             return false;
@@ -66,7 +66,7 @@ impl Engine {
         let listened = ear.listen(maps.locals(), now);
         let heard = ear.heard.get(usize::from(settings.vrid.number())).copied().unwrap_or(0);
         let Some(link) = links.get_mut(instance.index()) else { return false };
-        // After the socket: what has come there, the program has counted before.
+        // After the socket: the program has already counted whatever has reached the socket.
         let counted = || maps.counters(Some(instance.0)).adverts();
         match &mut link.doubt {
             Some(doubt) => listened && doubt.is_outheard(heard, counted, now),
@@ -77,7 +77,7 @@ impl Engine {
         }
     }
 
-    /// Closes the sockets when no silence is in doubt any more.
+    /// Closes the sockets once no silence is in doubt.
     pub(super) fn settle_doubts(&mut self) {
         if self.ears.is_empty() {
             return;
@@ -94,7 +94,7 @@ impl Engine {
 }
 
 impl Ear {
-    /// Opened where it is not there yet. `None` where that cannot be: then nothing speaks against the silence.
+    /// Opens the socket if it is not open yet. `None` if that fails: then nothing speaks against the silence.
     fn of(ears: &mut Vec<Self>, (ifindex, family): (u32, Family)) -> Option<&mut Self> {
         let known = ears.iter().position(|ear| (ear.ifindex, ear.family) == (ifindex, family));
         let index = match known {
@@ -108,7 +108,7 @@ impl Ear {
         ears.get_mut(index)
     }
 
-    /// Counts what has come, once in a turn. False where that cannot be: the interface goes.
+    /// Counts what has arrived, once in a turn. False if that fails, as when the interface goes.
     fn listen(&mut self, locals: &Locals, now: Timestamp) -> bool {
         let Self { witness, heard, listened, .. } = self;
         if listened.replace(now) == Some(now) {
@@ -124,7 +124,8 @@ impl Ear {
 }
 
 impl Doubt {
-    /// Sockets have heard adverts since the last time, and the program has not: a takeover would be a mistake.
+    /// Whether sockets, and not the program, have received adverts since the last comparison: a takeover would be a
+    /// mistake.
     fn is_outheard(&mut self, heard: u64, counted: impl FnOnce() -> u64, now: Timestamp) -> bool {
         if std::mem::replace(&mut self.heard, heard) == heard {
             return false;
@@ -150,7 +151,7 @@ mod tests {
         let mut doubt = Doubt { since: at(0), heard: 0, counted: 7, held: None };
         assert!(!doubt.is_outheard(0, || unreachable!("nothing was heard"), at(1)));
         assert!(doubt.is_outheard(1, || 7, at(2)));
-        // Heard by both; and refused or passed by the program, as one of a lower master.
+        // Received by both; the program has refused it or passed it on, as it does with one of a lower master.
         assert!(!doubt.is_outheard(2, || 8, at(3)));
         assert!(doubt.is_outheard(3, || 8, at(4)));
         assert!(!doubt.is_outheard(3, || 8, at(5)));

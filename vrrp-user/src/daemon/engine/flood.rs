@@ -1,9 +1,9 @@
-//! A flood of adverts that claim a signature, and have a wrong or an old one.
+//! Floods of adverts that claim a signature and have a wrong or an old one.
 //!
 //! Enters: adverts that the gate has refused, and adverts that it could not judge: dropped over the budget or because a
-//! queue was full, or still waiting in one. Leaves: looks at the queues by the clock instead of a wake-up for each advert,
-//! and takeovers that wait while the master may be among what was not judged. Absent: whose flood it is; what is refused is
-//! counted and noted by its source elsewhere.
+//! queue was full, or still waiting in one. Leaves: a timer that polls the queues, in place of a wake-up for each
+//! advert, and takeovers that wait while an unjudged advert may be the master's. Absent: the source of the flood;
+//! refused adverts are counted and recorded by source elsewhere.
 
 use std::time::Duration;
 
@@ -14,38 +14,39 @@ use super::doubt::HOLD_MAX;
 use super::{APPROACH, Engine, TOKEN_LISTENER, TOKEN_RING};
 use crate::protocol::{InstanceId, Timer};
 
-/// So many refused adverts within [`WINDOW`] are a flood.
+/// This many refused adverts within [`WINDOW`] are a flood.
 const MANY: u32 = BUDGET_WATCHED;
 const WINDOW: Duration = Duration::from_nanos(BUDGET_WINDOW_NS);
-/// Between two looks at the queues in a flood: short beside any patience. What the program lets through meanwhile has room.
+/// Between two polls of the queues in a flood: short compared with any master_down_interval. The queues have room for
+/// what the program lets through meanwhile.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// How the queues of adverts are looked at.
+/// How the queues of adverts are read: by wake-up or by polling.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     window: Timestamp,
     /// Adverts refused within the window.
     refused: u32,
-    /// Until when it counts as a flood.
+    /// End of the flood, unless it goes on.
     until: Option<Timestamp>,
-    /// The queues wake nobody.
+    /// The queues do not wake the engine.
     is_muted: bool,
     next: Option<Timestamp>,
-    /// When a queue was left with more than one turn takes.
+    /// When a queue was last left with more than one turn takes.
     behind: Option<Timestamp>,
 }
 
 /// The silence of a master in a flood.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flooded {
-    /// Since when its takeover is held off.
+    /// Start of the time for which its takeover is held off.
     held: Timestamp,
-    /// When it was last asked whether anything was missed.
+    /// When missed adverts were last looked up.
     looked: Timestamp,
 }
 
 impl Pace {
-    /// An advert had no right signature.
+    /// Counts an advert without a right signature.
     pub(super) fn refuse(&mut self, now: Timestamp) {
         if now.since(self.window) >= WINDOW {
             (self.window, self.refused) = (now, 0);
@@ -56,17 +57,17 @@ impl Pace {
         }
     }
 
-    /// A queue may hold more.
+    /// Notes that a queue may hold more.
     pub(super) fn fall_behind(&mut self, now: Timestamp) {
         self.behind = Some(now);
     }
 
-    /// The queues that there are now wake, whatever others do.
+    /// Notes a new queue, which still wakes the engine, even if the others are muted.
     pub(super) fn mind_new_queue(&mut self) {
         self.is_muted = false;
     }
 
-    /// The next look at the queues, where they do not wake by themselves.
+    /// The next poll of the queues, while they do not wake the engine.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.next
     }
@@ -77,14 +78,15 @@ impl Pace {
 }
 
 impl Flooded {
-    /// What is told of `missed` adverts holds the takeover off, but not for ever. `from` is when the master was heard.
+    /// Missed adverts hold off the takeover, but not for ever. `from` is when the master was heard, `missed` when an
+    /// advert was last missed.
     fn hold(
         before: Option<Self>,
         from: Timestamp,
         missed: Option<Timestamp>,
         now: Timestamp,
     ) -> (Option<Self>, bool) {
-        // Heard since, or another mastership: another silence.
+        // The master was heard since, or it is another mastership: another silence.
         let before = before.filter(|before| from <= before.held);
         let looked = before.map_or(from, |before| before.looked);
         let held = before.map_or(now, |before| before.held);
@@ -96,14 +98,14 @@ impl Flooded {
 }
 
 impl Engine {
-    /// Whether the silence of a master whose time is up proves nothing, for signed adverts were missed that may have been
-    /// its own.
+    /// Whether the silence of a master whose time is up proves nothing, because signed adverts were missed that may
+    /// have been its own.
     pub(super) fn is_flooded(&mut self, instance: InstanceId, now: Timestamp) -> bool {
         let Self { router, links, maps, pace, .. } = self;
         let (Some(view), Some(link)) = (router.instance(instance), links.get_mut(instance.index())) else {
             return false;
         };
-        // One that has released, or is a lower one, need not be heard.
+        // A master that has released, or is a lower one, need not be heard.
         let is_silence = view.watches() || view.remote_master().is_none();
         let is_due = view.deadline(Timer::MasterDown).is_some_and(|due| due <= now + APPROACH);
         if link.gate.is_none() || !is_silence || !is_due {
@@ -117,7 +119,7 @@ impl Engine {
         is_held
     }
 
-    /// At the end of a turn: in a flood, the queues are looked at by the clock.
+    /// Switches, at the end of a turn, between wake-ups and polling (in a flood).
     pub(super) fn settle_pace(&mut self, now: Timestamp) {
         let Self { pace, wait, ring, listeners, .. } = self;
         let is_flood = pace.is_flood(now);
@@ -126,7 +128,7 @@ impl Engine {
             return;
         }
         pace.is_muted = is_flood;
-        // What is gone meanwhile wakes nobody either.
+        // A queue that is gone meanwhile sends no wake-ups either.
         if let Some(ring) = ring {
             let _ = wait.mute(&*ring, TOKEN_RING, is_flood);
         }

@@ -1,6 +1,6 @@
-//! Adverts of others: from the ring and from packet sockets, and from the records of those whose silence is due.
+//! Adverts of others: from the ring, from packet sockets, and from the records of senders that are overdue.
 //!
-//! Enters: what the program or the socket has sighted. Leaves: inputs for the router, and what it makes of them.
+//! Enters: adverts that the program or the socket has seen. Leaves: inputs for the router, and the actions it returns.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -44,7 +44,7 @@ impl Engine {
                 stamp,
             };
             self.take_advert(event.slot, sighted, now);
-            // Whatever was to be sent because of it has been.
+            // Adverts that had to be sent because of this one have been sent.
             self.maps.settle_challenge(event.slot, stamp);
         });
         self.ring = Some(ring);
@@ -63,7 +63,7 @@ impl Engine {
                     self.take_advert(slot, Sighted { source, peer, message, checksum, stamp }, now);
                 }
             });
-            // Only a long queue can have been full.
+            // A queue can have been full only if it is long.
             if taken.is_ok_and(|taken| taken == DRAIN_MAX) {
                 self.pace.fall_behind(now);
                 if listener.has_lost() {
@@ -74,7 +74,7 @@ impl Engine {
         self.listeners = listeners;
     }
 
-    /// Adverts were lost at an interface, of whatever instance.
+    /// Adverts were lost at an interface; they may be of any instance on it.
     fn miss_all(&self, ifindex: u32, now: Timestamp) {
         for (link, slot) in self.links.iter().zip(0..) {
             if link.ifindex == Some(ifindex) && link.gate.is_some() {
@@ -119,7 +119,7 @@ impl Engine {
         self.act(Some((instance, sighted)), now);
     }
 
-    /// What is sent from now on has the form that was heard last.
+    /// Adverts sent from now on use the checksum form that was heard last.
     fn answer_form(&mut self, instance: InstanceId, form: ChecksumForm) {
         let Some(view) = self.router.instance(instance) else { return };
         if let Some(link) = self.links.get_mut(instance.index()) {
@@ -128,7 +128,7 @@ impl Engine {
         }
     }
 
-    /// A sender for which the program had no room has a record from now on, where another one has gone.
+    /// Gives a sender for which the program had no room a record, if another sender's record has become free.
     fn with_record<'a>(&self, instance: InstanceId, sighted: Sighted<'a>, family: Family) -> Sighted<'a> {
         let is_signed = self.links.get(instance.index()).is_some_and(|link| link.gate.is_some());
         if sighted.peer != NO_PEER || is_signed {
@@ -142,8 +142,8 @@ impl Engine {
         Sighted { peer, ..sighted }
     }
 
-    /// A signed advert is nobody's before its signature was verified: only then its sender is recorded. Others pass as
-    /// they are.
+    /// Verifies the signature of an advert and records its sender only then. Unsigned instances' adverts pass as they
+    /// are.
     fn admit<'a>(
         &mut self,
         instance: InstanceId,
@@ -172,8 +172,8 @@ impl Engine {
         Some(Sighted { message: admitted.message, peer, ..sighted })
     }
 
-    /// Masters whose silence is due may have been heard by the program meanwhile. Looks at every one that would be
-    /// due within an advert interval, so that many instances cost one wake-up.
+    /// The program may have heard overdue masters meanwhile. Looks at every master that would be due within an advert
+    /// interval, so that many instances cost one wake-up.
     pub(super) fn hear_silent(&mut self, now: Timestamp) {
         let due = now + APPROACH;
         if self.router.silent_from(InstanceId(0), due).is_none() {
@@ -195,7 +195,7 @@ impl Engine {
         }
     }
 
-    /// What the watched master has sent since the last look comes before whatever may end the watch.
+    /// Adverts that the watched master has sent since the last look are handled before an input that may end the watch.
     fn catch_up(&mut self, instance: InstanceId, now: Timestamp) {
         let Some(seen) = self.maps.last_seen(instance.0) else { return };
         let latest = self.router.instance(instance).and_then(Instance::latest_heard);
@@ -207,7 +207,7 @@ impl Engine {
         self.router.handle(&Event::Seen(instance, seen), now);
     }
 
-    /// The same of every watched master.
+    /// Catches up on every watched master.
     pub(super) fn catch_all_up(&mut self, now: Timestamp) {
         for index in 0..self.links.len() {
             if let Ok(index) = u32::try_from(index) {
@@ -217,7 +217,7 @@ impl Engine {
         self.act(None, now);
     }
 
-    /// An advert whose ring entry was lost is found in the record of its sender: map is state, ring is wake-up.
+    /// Recovers an advert whose ring entry was lost from the record of its sender: map is state, ring is wake-up.
     fn recall(&mut self, instance: InstanceId, now: Timestamp) {
         let Some(view) = self.router.instance(instance) else { return };
         let family = view.settings().family;
@@ -247,7 +247,7 @@ impl Engine {
             };
             *place = Some((heard, ChecksumForm::of(peer.checksum)));
         }
-        // In the order of their sending.
+        // In the order in which they were sent.
         found.sort_unstable_by_key(|found| found.map(|(heard, _)| heard.stamp));
         for (heard, form) in found.into_iter().flatten() {
             self.answer_form(instance, form);
@@ -255,7 +255,7 @@ impl Engine {
         }
     }
 
-    /// So are the adverts for the rest of its group, which would take over with it.
+    /// Recovers adverts for the rest of its group too, which would take over with it.
     fn recall_ready(&mut self, instance: InstanceId, now: Timestamp) {
         let mut next = InstanceId(0);
         while let Some(ready) = self.router.ready_with(instance, next) {
@@ -276,7 +276,7 @@ fn sighting(source: [u8; 16], advert: &Advert<'_>) -> Sighting {
     }
 }
 
-/// The meaning of an advert whose form was judged already.
+/// Decodes an advert whose form was judged already.
 fn heard(sighted: &Sighted<'_>, family: Family) -> Option<Heard> {
     let advert = Advert::parse(sighted.message, family).ok()?;
     let version = if advert.version() == Version::V2 as u8 { Version::V2 } else { Version::V3 };

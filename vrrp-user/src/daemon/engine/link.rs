@@ -1,7 +1,8 @@
-//! What an instance sends with.
+//! Sending state of an instance: interface, source, checksum form, signature, lease.
 //!
-//! Enters: interfaces and source addresses as they come and go, adverts that are due. Leaves: one send for all that are
-//! due together, and the leases that they entitle to: a master whose adverts do not leave stops owning its addresses.
+//! Enters: interfaces and source addresses as they come and go, adverts that are due. Leaves: one send for all adverts
+//! that are due together, and the leases that they renew: a master whose adverts do not leave stops owning its
+//! addresses.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,7 +23,7 @@ use crate::protocol::{InstanceId, InstanceSettings, Priority};
 /// Between two reports of the same instance's send failures.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What an instance sends with.
+/// Sending state of an instance.
 #[derive(Debug, Default)]
 pub(super) struct Link {
     pub(super) ifindex: Option<u32>,
@@ -33,21 +34,21 @@ pub(super) struct Link {
     /// Form of the checksum that was heard last.
     pub(super) heard_form: Option<ChecksumForm>,
     pub(super) failure_reported: Option<Timestamp>,
-    /// Where its adverts are signed.
+    /// The signature's gate, if its adverts are signed.
     pub(super) gate: Option<Gate>,
     /// How long an advert entitles it to its addresses.
     pub(super) lease: Duration,
-    /// It holds its addresses.
+    /// The instance holds its addresses.
     pub(super) serving: bool,
-    /// What was said last renews the lease: it was no release.
+    /// The last advert renews the lease: it was not a release.
     pub(super) renewing: bool,
-    /// Since when each advert, or a part of each, was refused by this host.
+    /// Since when this host has refused each advert, or a part of each.
     pub(super) refused_since: Option<Timestamp>,
-    /// The latest one was.
+    /// This host has refused the latest advert.
     pub(super) is_refused: bool,
-    /// It was said too late to renew anything.
+    /// The latest advert left after the lease had run out.
     pub(super) lapsed: bool,
-    /// Its master is overdue.
+    /// The silence of its master, once the master is overdue.
     pub(super) doubt: Option<Doubt>,
     /// Its takeover waits, or has waited, because signed adverts were missed.
     pub(super) flooded: Option<Flooded>,
@@ -57,7 +58,7 @@ impl Link {
     fn build(&mut self, settings: &InstanceSettings) {
         let ifindex = if settings.vmacs.sender().is_some() { self.sender } else { self.ifindex };
         self.outgoing = match (ifindex, self.source) {
-            // Illegal only for settings that the configuration refuses.
+            // Fails only for settings that the configuration refuses.
             (Some(ifindex), Some(source)) => Outgoing::new(settings, ifindex, source).ok(),
             _ => None,
         };
@@ -65,7 +66,8 @@ impl Link {
         self.answer_checksum(settings);
     }
 
-    /// Somebody who should have heard this instance may have waited in vain.
+    /// Adverts have been refused for a whole lease: a router that should have heard this instance may have timed it
+    /// out.
     pub(super) fn is_refused(&self, now: Timestamp) -> bool {
         self.is_refused && self.refused_since.is_some_and(|since| now.since(since) >= self.lease)
     }
@@ -108,7 +110,7 @@ impl Engine {
             let Err(errno) = outcome else {
                 let serving = links.get_mut(instance.index()).filter(|it| it.serving && it.renewing);
                 if let Some(link) = serving {
-                    // From before it was sent: peers cannot have heard it earlier.
+                    // The lease runs from before the send: peers cannot have heard the advert earlier.
                     link.lapsed = maps.lease(instance.0).is_none_or(|until| until <= now);
                     *has_lapsed |= link.lapsed;
                     if !link.lapsed {
@@ -132,7 +134,7 @@ impl Engine {
         });
     }
 
-    /// An instance whose lease has run out before its latest advert was sent.
+    /// Takes an instance whose lease has run out before its latest advert was sent.
     pub(super) fn take_lapsed(&mut self) -> Option<InstanceId> {
         let lapsed =
             |(link, id): (&mut Link, u32)| std::mem::take(&mut link.lapsed).then_some(InstanceId(id));
@@ -141,7 +143,7 @@ impl Engine {
         found
     }
 
-    /// The instance may answer for its addresses, whatever becomes of its first advert; or may not any more.
+    /// Starts the lease, before the first advert has left and whether or not it does, or ends it.
     pub(super) fn serve(&mut self, instance: InstanceId, serving: bool, now: Timestamp) {
         let Some(link) = self.links.get_mut(instance.index()) else { return };
         link.serving = serving;
@@ -179,7 +181,7 @@ impl Engine {
         }
     }
 
-    /// The first advert under other settings is theirs.
+    /// Applies new settings, so that the first advert under them is already theirs.
     pub(super) fn prepare(&mut self, instance: InstanceId, settings: &InstanceSettings) {
         if let Some(link) = self.links.get_mut(instance.index()) {
             link.gate = gate(&self.board, instance.index(), settings);
@@ -192,7 +194,8 @@ pub(super) fn gate(board: &Board, index: usize, settings: &InstanceSettings) -> 
     Gate::open(settings, board.instances.get(index).and_then(|board| board.ledger.get()))
 }
 
-/// By this host, and not for want of a way: a peer without a route, or whose neighbour entry has failed, may be dead.
+/// Refused by this host, as opposed to unreachable: a peer without a route, or whose neighbour entry has failed, may be
+/// dead.
 fn is_refusal(errno: i32) -> bool {
     matches!(errno, libc::EPERM | libc::EACCES | libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN)
 }

@@ -1,11 +1,11 @@
 //! The engine: one real-time thread that owns the router and the advert sockets.
 //!
-//! Enters: adverts from the ring or from packet sockets, inputs of other threads, the timer. Leaves: adverts, at
-//! once; commands for the effect thread; reports for the ordinary threads. Absent: logs, files, names, netlink, and
-//! in the steady state allocation.
+//! Enters: adverts from the ring or from packet sockets, inputs of other threads, the timer. Leaves: adverts, at once;
+//! commands for the effect thread; reports for the ordinary threads. Absent: logs, files, names, netlink, and in the
+//! steady state allocation.
 //!
-//! One turn, in a fixed order: read the clock → inputs → adverts → peers of what is due → timeouts → actions → the
-//! one timer. Actions are carried out after every input, so that what one decides the next one finds done.
+//! One turn, in a fixed order: read the clock → inputs → adverts → peers of what is due → timeouts → actions → the one
+//! timer. Actions are carried out after every input, so that each input finds the actions of the one before done.
 
 mod doubt;
 mod flood;
@@ -43,17 +43,17 @@ use crate::protocol::{
     TrackId,
 };
 
-/// Inputs, and adverts per source, taken in one turn: what is left waits for the next one, behind due timers.
+/// Inputs, and adverts per source, taken in one turn: the rest waits for the next turn, behind due timers.
 const DRAIN_MAX: usize = 256;
 
-/// How long before a takeover the engine wakes to wait for the instant itself. A timer alone is 50–100 µs late.
+/// How long before a takeover the engine wakes, to spin until the instant itself. A timer alone is 50–100 µs late.
 const APPROACH: Duration = Duration::from_micros(120);
 
 const TOKEN_INPUT: u64 = 0;
 const TOKEN_RING: u64 = 1;
 const TOKEN_LISTENER: u64 = 2;
 
-/// What the engine is given to work with.
+/// Everything an engine is made of.
 #[derive(Debug)]
 pub struct Parts {
     pub instances: Vec<InstanceSettings>,
@@ -72,27 +72,27 @@ pub struct Engine {
     maps: Arc<Maps>,
     board: Arc<Board>,
     ring: Option<Ring>,
-    /// One per interface on the socket rung.
+    /// Packet sockets by interface index, for interfaces whose receive path is `socket`.
     listeners: Vec<(u32, Listener)>,
-    /// The program by interface, where the kernel can be asked for it.
+    /// The program's attachments by interface index, if the kernel can report on them.
     hooks: Vec<(u32, Hook)>,
-    /// Sockets of the interfaces on which a master's silence is in doubt.
+    /// Reference sockets of the interfaces on which a master's silence is in doubt.
     ears: Vec<Ear>,
     pace: Pace,
     sender: AdvertSender,
     links: Vec<Link>,
-    /// Some of them have [`Link::lapsed`].
+    /// Some links have [`Link::lapsed`].
     has_lapsed: bool,
     wait: Wait,
     inputs: Queue<Input>,
     commands: Queue<Command>,
     reports: Queue<Report>,
-    /// Shortest advert interval of all instances: how far ahead silence is looked for while awake anyway.
+    /// Shortest advert interval of all instances: how far ahead the engine, once awake, looks for silent masters.
     coalesce: Duration,
     ending: bool,
-    /// Hooks that hear of the end may stop what is served until then.
+    /// Shutdown transitions, held back until the last handover is done: their hooks may stop the service.
     last_words: Vec<Report>,
-    /// While another daemon is about to go on in its place: what has come since.
+    /// Inputs kept during a hot restart, while another daemon is about to take over.
     paused: Option<Vec<Input>>,
 }
 
@@ -100,7 +100,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub struct Spawned {
     pub thread: JoinHandle<io::Result<()>>,
-    /// What became of the real-time class.
+    /// Whether the thread entered the real-time class.
     pub class: Result<(), RealtimeError>,
 }
 
@@ -146,7 +146,8 @@ impl Engine {
         })
     }
 
-    /// Runs on a thread of its own, in the real-time class where asked for. Also returns what became of that.
+    /// Runs on a thread of its own, in the real-time class if `priority` is given. The result includes the outcome of
+    /// that.
     ///
     /// # Errors
     /// No thread could be started.
@@ -154,7 +155,7 @@ impl Engine {
         let (tell, told) = mpsc::channel();
         let thread = Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(move || {
             let class = priority.map_or(Ok(()), become_realtime);
-            // The starter waits for it.
+            // Cannot fail: `spawn` waits for it.
             let _ = tell.send(class);
             self.run()
         })?;
@@ -162,7 +163,7 @@ impl Engine {
         Ok(Spawned { thread, class })
     }
 
-    /// Turns until the router was shut down and nothing is served any more; then the effect thread is told to finish.
+    /// Turns until the router was shut down and the last handover is done; then stops the effect thread.
     ///
     /// # Errors
     /// The wait itself failed.
@@ -204,7 +205,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Sets the one timer to what is due next. A takeover is approached early, and then met by [`Self::approach`].
+    /// Sets the one timer to what is due next. Before a takeover it fires early, and [`Self::approach`] waits for the
+    /// instant.
     fn arm(&mut self) -> io::Result<Option<Timestamp>> {
         let takeover = self.router.next_takeover().map(|due| due - APPROACH);
         let due = takeover.or_else(|| self.router.poll_timeout()).filter(|_| self.paused.is_none());
@@ -213,8 +215,8 @@ impl Engine {
         Ok(due)
     }
 
-    /// A master is silent and its time is up within [`APPROACH`]: waits for that instant, awake. Adverts that come
-    /// meanwhile are seen, for the program goes on writing.
+    /// If a takeover is due within [`APPROACH`], spins until that instant. Adverts that arrive meanwhile are seen,
+    /// because the program goes on recording them.
     fn approach(&mut self, now: Timestamp) -> Timestamp {
         let Some(due) = self.router.next_takeover().filter(|due| *due > now && due.since(now) <= APPROACH)
         else {
@@ -250,12 +252,13 @@ impl Engine {
                 }
                 Input::Unlisten(gone) => {
                     for (_, listener) in self.listeners.extract_if(.., |(ifindex, _)| *ifindex == gone) {
-                        // Main keeps a descriptor of it for a while.
+                        // The main thread keeps a descriptor of it for a while.
                         let _ = self.wait.remove(&listener);
                     }
                 }
                 Input::Event(event) => {
-                    // Only these can make a watched master a lower one; others end a watch in Fault, or find none.
+                    // Only tracking can turn a watched master into a lower one; other events end a watch in Fault, or
+                    // find none.
                     if matches!(event, Event::Track(..) | Event::Value(..)) {
                         self.catch_all_up(now);
                     }
@@ -269,7 +272,7 @@ impl Engine {
                 }
                 Input::Pause(answer) => {
                     self.catch_all_up(now);
-                    // Whoever asked has gone, and nobody takes over.
+                    // The requester has gone: no daemon takes over.
                     if answer.send(self.pause()).is_err() {
                         self.go_on();
                     }
@@ -285,7 +288,7 @@ impl Engine {
         self.inputs.wake();
     }
 
-    /// Those that leave go first: others may get their addresses.
+    /// Removed instances go first: others may get their addresses.
     fn reconfigure(&mut self, changes: Changes, now: Timestamp) {
         for id in changes.removed {
             self.router.remove(id, now);
@@ -294,7 +297,7 @@ impl Engine {
                 *link = Link::default();
             }
         }
-        // New ones are there before their groups are, and groups before a member that changes.
+        // New instances exist before their groups do, and groups before a member that changes.
         let is_new = |change: &Configured| self.router.instance(change.id).is_none_or(Instance::is_removed);
         let (new, changed): (Vec<_>, Vec<_>) = changes.configured.into_iter().partition(is_new);
         self.configure(new, &changes.known, now);
@@ -304,7 +307,7 @@ impl Engine {
         self.configure(changed, &changes.known, now);
         let intervals = self.router.instances().iter().map(|it| it.settings().advert_interval.duration());
         self.coalesce = intervals.min().unwrap_or(Duration::ZERO);
-        // What groups do about it is told under their new names and numbers.
+        // From here on, transitions of groups are reported under their new names and numbers.
         self.reports.push(Report::Reconfigured);
         self.router.agree(now);
         self.act(None, now);
@@ -324,7 +327,7 @@ impl Engine {
         }
     }
 
-    /// What the board tells of a group goes with it to its other number.
+    /// Moves a group's entry on the board to its new number.
     fn regroup(&mut self, groups: Vec<GroupSettings>) {
         let before: Vec<GroupBoard> = self.board.groups.iter().map(GroupBoard::copy).collect();
         let succeeded = self.router.regroup(groups);
@@ -335,7 +338,7 @@ impl Engine {
     }
 
     fn take_event(&mut self, event: &Event, now: Timestamp) {
-        // A new source is there before the router may send from it; a lost one serves the release.
+        // A new source is set before the router may send from it; a lost one is kept for the release.
         if let Event::Source(instance, Some(source)) = *event {
             self.set_source(instance, Some(source));
         }
@@ -347,7 +350,7 @@ impl Engine {
         self.ending |= *event == Event::Shutdown;
     }
 
-    /// Carries out what the router wants. `cause` is the advert that was handled last, for the kernel to compare with.
+    /// Carries out the router's actions. `cause` is the advert that was handled last, for the kernel to compare with.
     fn act(&mut self, cause: Option<(InstanceId, Sighted<'_>)>, now: Timestamp) {
         self.carry_out(cause, now);
         while self.has_lapsed
@@ -416,7 +419,7 @@ impl Engine {
         self.flush(now);
     }
 
-    /// Transitions of the end are told when it has come.
+    /// Holds transitions of a shutdown back until the end.
     fn report(&mut self, reason: Reason, report: Report) {
         if reason == Reason::Shutdown {
             self.last_words.push(report);
@@ -429,7 +432,7 @@ impl Engine {
         self.ending && !self.router.is_handing_over()
     }
 
-    /// Without a fence, the kernel answers for an address for as long as it is set.
+    /// Without a fence, the kernel answers for an address as long as it is set.
     fn stop_answering(&mut self, instance: InstanceId, epoch: Epoch, now: Timestamp) {
         self.serve(instance, false, now);
         let is_fenced = self.board.instances.get(instance.index()).is_some_and(|it| it.fenced.load(Relaxed));
@@ -445,19 +448,20 @@ impl Engine {
     fn watch(&self, instance: InstanceId, cause: Option<(InstanceId, Sighted<'_>)>) {
         let is_signed = self.links.get(instance.index()).is_some_and(|link| link.gate.is_some());
         match cause {
-            // No two are alike: each is an event, within a budget that others have no part in.
+            // No two signed adverts are alike: each is an event, within a budget that is the sender's own.
             Some((cause, sighted)) if cause == instance && is_signed => {
                 self.maps.favour(instance.0, sighted.source);
             }
             Some((cause, sighted)) if cause == instance => {
                 self.maps.arm(instance.0, sighted.source, sighted.peer, sighted.message, sighted.stamp);
             }
-            // Found in a peer's record, without its message: the next one is an event again and is watched then.
+            // Found in a peer's record, without its message: the next one is an event again and is watched from then
+            // on.
             _ => self.maps.disarm(instance.0),
         }
     }
 
-    /// The master's advert came as an event although nothing about it changed: it is not watched yet.
+    /// Watches a master whose advert came as an event although nothing about it changed: it was not watched yet.
     fn watch_known(&self, cause: Option<(InstanceId, Sighted<'_>)>) {
         let Some((instance, sighted)) = cause else { return };
         let Some(view) = self.router.instance(instance) else { return };

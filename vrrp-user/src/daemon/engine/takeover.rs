@@ -1,7 +1,7 @@
-//! One daemon leaves, another goes on: what the engines of both do.
+//! Hot restart in the engine: the old daemon's engine pauses and leaves, the new one's resumes.
 //!
-//! The one that leaves is silent from the moment on at which it has told how everything stands, until it is told to
-//! leave for good or to go on. Meanwhile it hears nothing and keeps what it is given.
+//! The leaving engine is silent from the moment at which it has reported its state, until it receives the order to
+//! leave for good or to go on. Meanwhile it handles no adverts and keeps its inputs.
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -12,8 +12,8 @@ use crate::daemon::takeover::Legacy;
 use crate::protocol::{Epoch, GroupId, InstanceId};
 
 impl Engine {
-    /// How everything stands, after which this engine says nothing more; `None`: something is handed over just now, and
-    /// it goes on.
+    /// Takes the state of all instances and groups, after which this engine sends nothing more. `None`: a handover is
+    /// in progress, and the engine goes on.
     pub(super) fn pause(&mut self) -> Option<Legacy> {
         let instances = self.router.stance()?;
         let groups = (0..).map(GroupId).map_while(|id| Some((id, self.router.group(id)?.epoch()))).collect();
@@ -21,11 +21,11 @@ impl Engine {
         Some(Legacy { instances, groups })
     }
 
-    /// Nobody listens: what came is found in the records of its senders, or comes again.
+    /// Empties the queues unread: adverts are recovered from the records of their senders, or are sent again.
     pub(super) fn discard(&mut self) {
         let Self { ring, maps, .. } = self;
         if let Some(ring) = ring {
-            // An advert that is not judged must not end a lease for longer than it takes to judge one.
+            // An unjudged advert must not end a lease for longer than it takes to judge one.
             let stamp = |event: &vrrp_ebpf::map::Event| Timestamp::from_nanos(event.stamp);
             ring.drain(DRAIN_MAX, |event| maps.settle_challenge(event.slot, stamp(event)));
         }
@@ -34,15 +34,15 @@ impl Engine {
         }
     }
 
-    /// Nobody has taken over: what has come meanwhile is handled now.
+    /// No daemon has taken over: handles the inputs kept meanwhile.
     pub(super) fn go_on(&mut self) {
         for input in self.paused.take().into_iter().flatten() {
-            // There was room for it before.
+            // They had room in the queue before.
             self.inputs.push(input);
         }
     }
 
-    /// Keeps for [`Self::go_on`] what comes while it is paused.
+    /// While paused, keeps an input for [`Self::go_on`].
     pub(super) fn keep(&mut self, input: Input) -> Option<Input> {
         match &mut self.paused {
             Some(kept) if !matches!(input, Input::GoOn | Input::Leave) => {
@@ -53,10 +53,10 @@ impl Engine {
         }
     }
 
-    /// Goes on where another daemon has paused.
+    /// Resumes from the state of the daemon that has paused.
     pub(super) fn resume(&mut self, legacy: &Legacy, now: Timestamp) {
         for (id, _) in &legacy.instances {
-            // Its ledger has come with the rest.
+            // Its ledger has come with the rest of the state.
             if let (Some(link), Some(view)) = (self.links.get_mut(id.index()), self.router.instance(*id)) {
                 link.gate = gate(&self.board, id.index(), view.settings());
             }
@@ -80,7 +80,7 @@ impl Engine {
         self.act(None, now);
     }
 
-    /// The lease is that of the latest advert, which the other daemon has sent.
+    /// The lease continues from the latest advert, which the other daemon has sent.
     pub(super) fn hold(&mut self, instance: InstanceId, epoch: Epoch) {
         self.command(Command::Hold(instance, epoch));
         let Some(link) = self.links.get_mut(instance.index()) else { return };
@@ -89,10 +89,10 @@ impl Engine {
         self.maps.set_lease(instance.0, until);
     }
 
-    /// Ends without a word: what is set and who is master are another daemon's now.
+    /// Ends without sending anything: the addresses and the mastership are now another daemon's.
     pub(super) fn leave(&mut self) {
         self.ending = true;
-        // Its program may be attached for a moment longer than it lives.
+        // The program may stay attached for a moment after this process ends.
         self.maps.open_fence();
         self.paused = Some(Vec::new());
     }
