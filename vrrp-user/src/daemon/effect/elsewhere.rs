@@ -1,6 +1,7 @@
-//! Periodic announcements where no adverts are sent: a switch forgets a MAC address that it does not hear.
+//! Periodic announcements on interfaces without adverts, where a switch would forget an unused MAC address.
 //!
-//! Enters: which addresses of an instance stand elsewhere. Leaves: when they are due. Absent: sending, clocks.
+//! Enters: the addresses of an instance that are on other interfaces. Leaves: when they are due. Absent: sending,
+//! clocks.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ pub(super) struct Refresh {
 }
 
 impl Refresh {
-    /// `None` where nothing is to be announced so.
+    /// `None` if no address needs periodic announcements.
     pub(super) fn of(settings: &InstanceSettings) -> Option<Self> {
         let elsewhere = settings.announce.elsewhere?;
         let addresses = settings.addresses.advertised.iter().chain(&settings.addresses.excluded);
@@ -26,7 +27,7 @@ impl Refresh {
         any.then_some(Self { period: elsewhere.period, chosen, due: Timestamp::ZERO })
     }
 
-    /// The addresses are announced now, for the first time.
+    /// The addresses are announced for the first time, now.
     pub(super) fn start(&mut self, now: Timestamp) {
         self.due = now + self.period;
     }
@@ -35,7 +36,7 @@ impl Refresh {
         self.due
     }
 
-    /// Whether it is time; if so, the next time is a period from now.
+    /// Whether they are due; if so, they are due again a period from now.
     pub(super) fn take_due(&mut self, now: Timestamp) -> bool {
         let is_due = now >= self.due;
         if is_due {

@@ -1,4 +1,4 @@
-//! What went wrong within one command: the first fault, and how many.
+//! Faults within one command: the first one, and their number.
 
 use std::io;
 
@@ -18,7 +18,7 @@ impl Faults {
         self.count += 1;
     }
 
-    /// Netlink itself failed at this one, or at another one of its send.
+    /// Netlink itself failed: at this object, or at another one of the same send.
     pub(super) fn note_failure(&mut self, id: InstanceId, object: Object, error: &io::Error) {
         self.note(id, object, error.into());
     }

@@ -1,24 +1,24 @@
-//! What a master lacks: what it has tried to set, and the kernel has refused.
+//! Missing objects of a master: those that the kernel has refused to set.
 //!
-//! Enters: what comes of each attempt. Leaves: the same by object, for the next attempt and for people. Absent: when that
-//! is made.
+//! Enters: the outcome of each attempt. Leaves: refusals by object, for the next attempt and for the operator. Absent:
+//! the time of that attempt.
 
 use std::io;
 
 use crate::daemon::queue::{Lack, Object};
 use crate::driver::netlink::refusal::Refusal;
 
-/// What came of an attempt.
+/// Outcome of an attempt.
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
     /// Was missing, and is set now.
     pub(super) set: Vec<Object>,
-    /// Is missing.
+    /// Is still missing.
     pub(super) refused: Vec<Lack>,
 }
 
 impl Attempt {
-    /// By one send for all. Returns the errno of each: 0 where it was missing and is set, EEXIST where it was there.
+    /// Makes one send for all. Returns the errno of each: 0 if it was missing and is set now, EEXIST if it was there.
     pub(super) fn run<T>(
         &mut self,
         list: &[T],
@@ -34,7 +34,7 @@ impl Attempt {
                 *known = Some(refusal);
             }
         });
-        // What became of any of them is not known.
+        // The outcome of each is unknown.
         if let Err(error) = done {
             refusals.fill(Some(Refusal::from(&error)));
         }
@@ -42,7 +42,7 @@ impl Attempt {
         noted.collect()
     }
 
-    /// Returns the errno, as above.
+    /// Returns the errno, as [`Self::run`].
     pub(super) fn note(&mut self, object: Object, refusal: Option<Refusal>) -> i32 {
         let Some(refusal) = refusal else {
             self.set.push(object);
@@ -56,11 +56,11 @@ impl Attempt {
     }
 }
 
-/// What is missing since the last attempt.
+/// Objects missing since the last attempt.
 #[derive(Debug, Default)]
 pub(super) struct Lacks {
     known: Vec<Lack>,
-    /// The reporter has heard of these.
+    /// The list that was reported last.
     told: Vec<Lack>,
 }
 
@@ -69,7 +69,7 @@ impl Lacks {
         self.known.iter().any(|lack| lack.object == object)
     }
 
-    /// Takes what came of another attempt. Returns what had gone since the one before.
+    /// Takes the outcome of another attempt. Returns the objects that had been lost since the one before.
     pub(super) fn take(&mut self, attempt: Attempt) -> Vec<Object> {
         let gone = attempt.set.into_iter().filter(|object| !self.has(*object)).collect();
         self.known = attempt.refused;
@@ -80,12 +80,12 @@ impl Lacks {
         self.known.len()
     }
 
-    /// Those that the reporter has not heard of.
+    /// The number of missing objects that are not reported yet.
     pub(super) fn fresh(&self) -> usize {
         self.known.iter().filter(|lack| !self.told.contains(lack)).count()
     }
 
-    /// Has `tell` take all of them, where they are others than those that it has taken last.
+    /// Passes the list to `tell` if it differs from the list that `tell` last accepted.
     pub(super) fn tell(&mut self, tell: impl FnOnce(Box<[Lack]>) -> bool) {
         if self.told != self.known && tell(self.known.clone().into_boxed_slice()) {
             self.told.clone_from(&self.known);

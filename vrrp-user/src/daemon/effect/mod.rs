@@ -1,6 +1,6 @@
-//! The effect thread: puts addresses on interfaces and tells the neighbours.
+//! The effect thread: adds and removes addresses, and announces them.
 //!
-//! Enters: [`Command`]s of the engine. Leaves: addresses set or removed, each instance's in one send, then its
+//! Enters: [`Command`]s of the engine. Leaves: addresses added or removed, each instance's in one send, then its
 //! announcements: every address once at once, repeats later. Commands are carried out in order, and before any repeat,
 //! so that no takeover waits for another's repeats. Absent: decisions, and sleep other than in the wait set.
 
@@ -41,7 +41,7 @@ use crate::protocol::{
 
 const COMMANDS: u64 = 0;
 
-/// What is done for one instance.
+/// What an instance's mastership sets and announces.
 #[derive(Clone, Debug)]
 pub struct Charge {
     interface: Arc<str>,
@@ -79,7 +79,7 @@ pub struct Effect {
 #[derive(Debug)]
 struct Instance {
     charge: Charge,
-    /// While its addresses are set: since which epoch.
+    /// Since which epoch its addresses are set, while they are.
     held: Option<Epoch>,
     stood: Stood,
     lacks: Lacks,
@@ -116,8 +116,8 @@ impl Effect {
         })
     }
 
-    /// Runs until [`Command::Stop`], in the real-time class where asked for and permitted. A refusal is not told: the
-    /// engine, which asks for more, has told its own.
+    /// Runs until [`Command::Stop`], in the real-time class if `priority` is given and permitted. A refusal is not
+    /// reported here: the engine, which needs the higher priority, has already reported it.
     ///
     /// # Errors
     /// No thread could be started.
@@ -140,7 +140,7 @@ impl Effect {
         }
     }
 
-    /// Carries out what is queued. False: the last of it was to stop.
+    /// Carries out the queued commands. False after [`Command::Stop`].
     fn obey(&mut self) -> bool {
         self.commands.acknowledge();
         while let Some(command) = self.commands.pop() {
@@ -195,7 +195,7 @@ impl Effect {
     }
 
     fn remove(&mut self, id: InstanceId) {
-        // Not only those of earlier epochs: whatever is queued by now announces addresses that leave.
+        // Whatever is queued by now, of any epoch, announces addresses that leave.
         self.repeats.void(id);
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         if instance.held.take().is_none() {
@@ -211,7 +211,7 @@ impl Effect {
         self.settle(id, Attempt::default(), None);
     }
 
-    /// Takes another charge.
+    /// Changes over to a new charge.
     fn charge(&mut self, id: InstanceId, mut charge: Charge) {
         while self.instances.len() <= id.index() {
             self.instances.push(Instance::new(charge.clone()));
@@ -230,14 +230,14 @@ impl Effect {
         let (new, stood) = (instance.charge.clone(), instance.stood.clone());
         let unshared = unshared.unwrap_or_else(|| old.clone());
         let gone = unshared.only(|address| !new.holds(&old, address));
-        // What is queued may announce addresses that leave.
+        // Queued announcements may be for addresses that leave.
         self.repeats.void(id);
         let (mut attempt, mut faults) = (Attempt::default(), Faults::default());
         let stale = unshared.paths.where_differing(&old.paths, &new.paths);
         stale.remove(id, &mut self.netlink, &mut faults);
         let places = gone.places(&mut self.netlink);
         remove_all(&mut self.netlink, id, &stood, &places, &mut faults);
-        // All of them: the first address of a subnet takes the others along when it goes.
+        // All of them: removing the first address of a subnet removes the others as well.
         let places = new.places(&mut self.netlink);
         if let Some(instance) = self.instances.get_mut(id.index()) {
             instance.stood.note(&places);
@@ -260,7 +260,7 @@ impl Effect {
         self.settle(id, attempt, None);
     }
 
-    /// The charge of an instance without what other masters hold as well, which stays as long as one of them does.
+    /// The charge of an instance without what other masters also hold; that stays as long as one of them does.
     fn unshared(&self, id: InstanceId) -> Option<Charge> {
         let charge = &self.instances.get(id.index())?.charge;
         let others = self.instances.iter().enumerate().filter(|(index, _)| *index != id.index());
@@ -274,8 +274,8 @@ impl Effect {
         Some(Charge { paths: charge.paths.without(&paths), ..charge.only(|address| !is_held(address)) })
     }
 
-    /// Sets what is missing of what is tracked, and what could not be set before. What is missing is not known before it
-    /// is tried.
+    /// Sets again what is tracked and missing, and what could not be set before. Only the attempt shows what is
+    /// missing.
     fn put_back(&mut self, id: InstanceId, epoch: Epoch, missing: Missing) {
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         if instance.held != Some(epoch) {
@@ -304,7 +304,7 @@ impl Effect {
         self.settle(id, attempt, Some(missing.loss));
     }
 
-    /// Remembers what is missing still, and tells what has changed.
+    /// Remembers what is still missing, and reports changes.
     fn settle(&mut self, id: InstanceId, attempt: Attempt, loss: Option<Loss>) {
         let (Some(instance), Some(board)) =
             (self.instances.get_mut(id.index()), self.board.instances.get(id.index()))
@@ -328,7 +328,7 @@ impl Effect {
 
     fn announce(&mut self, id: InstanceId, announcement: Announcement) {
         let Some(instance) = self.instances.get(id.index()) else { return };
-        // Of an earlier mastership, or after its end.
+        // Announcements of an earlier mastership, or ones that come after its end.
         if instance.held.is_none_or(|since| announcement.epoch < since) {
             return;
         }
@@ -392,20 +392,20 @@ impl Charge {
         address.device.as_ref().unwrap_or(&self.interface)
     }
 
-    /// Whether the kernel keeps an address there once for this charge and for another one: an IPv4 address by its
-    /// prefix, an IPv6 address alone.
+    /// Whether the kernel keeps one address on `device` for this charge and for another one: IPv4 addresses are the
+    /// same by address and prefix, IPv6 addresses by address alone.
     fn has(&self, device: &str, address: &VirtualAddress) -> bool {
         let named =
             |it: &VirtualAddress| (it.address, Some((it.prefix, it.peer)).filter(|_| it.address.is_ipv4()));
         self.addresses.all().any(|it| named(it) == named(address) && self.device(it) == device)
     }
 
-    /// Whether it has the same address of another charge, in the same form and place.
+    /// Whether it has an address of another charge, in the same form and on the same interface.
     fn holds(&self, other: &Self, address: &VirtualAddress) -> bool {
         self.addresses.all().any(|it| it == address && self.device(it) == other.device(address))
     }
 
-    /// The same for some of its addresses.
+    /// The same charge with some of its addresses only.
     fn only(&self, is_wanted: impl Fn(&VirtualAddress) -> bool) -> Self {
         let wanted = |list: &[VirtualAddress]| -> Vec<VirtualAddress> {
             list.iter().filter(|address| is_wanted(address)).cloned().collect()
@@ -415,13 +415,13 @@ impl Charge {
         Self { addresses: Arc::new(addresses), ..self.clone() }
     }
 
-    /// Those of its places that are announced periodically.
+    /// The places that are announced periodically.
     fn chosen<'a>(&self, places: &'a [Place<'a>]) -> impl Iterator<Item = &'a Place<'a>> {
         let chosen = self.refresh.as_ref().map_or(&[][..], Refresh::chosen);
         places.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(place, _)| place)
     }
 
-    /// Its addresses, each with its interface as it is at this moment.
+    /// Its addresses, each with the present state of its interface.
     fn places(&self, netlink: &mut RouteSocket) -> Vec<Place<'_>> {
         let mut links: Vec<(&str, Option<Rc<Device>>)> = Vec::new();
         let addresses = self.addresses.advertised.iter().chain(&self.addresses.excluded);

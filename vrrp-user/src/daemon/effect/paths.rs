@@ -1,4 +1,4 @@
-//! Routes and rules of an instance, which need its addresses: set after them, and removed before them.
+//! Routes and rules of an instance, which need its addresses: set after the addresses, and removed before them.
 
 use std::io;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Paths {
         each(routes, Object::of_route, id, faults, |failed| route::remove(netlink, routes, failed));
     }
 
-    /// Those that are tracked, and those that could not be set.
+    /// Routes and rules that are tracked, or that could not be set.
     pub(super) fn wanted(&self, lacks: &Lacks) -> Self {
         self.only(
             |route| route.tracked || lacks.has(Object::of_route(route)),
@@ -43,7 +43,7 @@ impl Paths {
         )
     }
 
-    /// Without those that the kernel keeps once for this and for others.
+    /// Without the routes and rules that the kernel keeps once for this instance and for others.
     pub(super) fn without(&self, others: &[&Self]) -> Self {
         self.only(
             |route| !others.iter().any(|other| other.routes.iter().any(|it| it.is_one_with(route))),
@@ -57,8 +57,7 @@ impl Paths {
         Self { routes: Arc::new(routes), rules: Arc::new(rules) }
     }
 
-    /// What of it has to go where `old` gives way to `new`: where routes differ in anything, all of them; and so for
-    /// rules.
+    /// What has to be removed when `old` gives way to `new`: all routes if any differs, and likewise all rules.
     pub(super) fn where_differing(&self, old: &Self, new: &Self) -> Self {
         Self {
             routes: if old.routes == new.routes { Arc::default() } else { Arc::clone(&self.routes) },
@@ -67,7 +66,7 @@ impl Paths {
     }
 }
 
-/// One send for all; each fault is told with what it concerns.
+/// One send for all; each fault is noted with its object.
 fn each<T>(
     list: &[T],
     object: fn(&T) -> Object,

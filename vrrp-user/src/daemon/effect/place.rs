@@ -1,6 +1,6 @@
-//! Addresses of an instance, each with its interface as it is at the moment.
+//! Addresses of an instance, each with the present state of its interface.
 //!
-//! Enters: what is to be set or removed. Leaves: one send of netlink for all, and what the kernel has refused of it.
+//! Enters: addresses to be set or removed. Leaves: one send of netlink for all, and the kernel's refusals.
 
 use std::io;
 use std::rc::Rc;
@@ -24,18 +24,18 @@ use crate::protocol::{AnnounceSettings, InstanceId, VirtualAddress};
 #[derive(Clone, Debug)]
 pub(super) struct Place<'a> {
     pub(super) address: &'a VirtualAddress,
-    /// Of the interface.
+    /// Name of the interface.
     pub(super) name: &'a Arc<str>,
-    /// `None` where it is gone.
+    /// `None` if the interface is gone.
     pub(super) device: Option<Rc<Device>>,
 }
 
 impl Place<'_> {
-    /// `None` where nobody would understand an announcement: without Ethernet, or without ARP.
+    /// `None` where an announcement makes no sense: on an interface without Ethernet, or without ARP.
     pub(super) fn target(&self, announce: &AnnounceSettings) -> Option<Target> {
         let device = self.device.as_ref()?;
         let address = self.address.address;
-        // One that is set down sends nothing.
+        // An interface that is set down sends nothing.
         if !device.link.set_up {
             return None;
         }
@@ -61,8 +61,8 @@ pub(super) fn remove_all(
     note_all(faults, id, places, done);
 }
 
-/// Sets the addresses that are missing, by one send, and returns the errno of each as [`Attempt::run`]. The kernel takes
-/// IPv6 addresses off an interface that is set down: they wait until it is up, and are announced then.
+/// Sets the addresses that are missing, by one send, and returns the errno of each as [`Attempt::run`]. The kernel
+/// takes IPv6 addresses off an interface that is set down: they wait until it is up, and are announced then.
 pub(super) fn fill(netlink: &mut RouteSocket, places: &[Place<'_>], attempt: &mut Attempt) -> Vec<i32> {
     let is_down = |place: &Place<'_>| {
         let device = place.device.as_ref();
@@ -82,7 +82,7 @@ pub(super) fn fill(netlink: &mut RouteSocket, places: &[Place<'_>], attempt: &mu
     all.collect()
 }
 
-/// For the kernel, which answers ENODEV to interface 0.
+/// The kernel's form of the places; it answers ENODEV to interface 0.
 fn placed<'a>(places: &[Place<'a>]) -> Vec<Placed<'a>> {
     let ifindex = |place: &Place<'_>| place.device.as_ref().map_or(0, |device| device.link.ifindex);
     places.iter().map(|place| Placed { ifindex: ifindex(place), address: place.address }).collect()
@@ -91,7 +91,7 @@ fn placed<'a>(places: &[Place<'a>]) -> Vec<Placed<'a>> {
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) link: Link,
-    /// Forwards IPv6, which its neighbour advertisements say (RFC 4861 §4.4).
+    /// Whether the interface forwards IPv6, which its neighbour advertisements say (RFC 4861 §4.4).
     router: bool,
 }
 
@@ -102,7 +102,7 @@ impl Device {
     }
 }
 
-/// Netlink itself failed: what became of any of the addresses is not known.
+/// Netlink itself failed: the outcome of each address is unknown.
 fn note_all(faults: &mut Faults, id: InstanceId, places: &[Place<'_>], done: io::Result<()>) {
     if let (Err(error), Some(place)) = (done, places.first()) {
         faults.note_failure(id, Object::Address(place.address.address), &error);

@@ -1,8 +1,8 @@
-//! Announcements that are still to be repeated.
+//! Repeats of announcements, and the time of each.
 //!
-//! Enters: how often an instance's addresses are to be announced again. Leaves: which address is due now, and when the
-//! next one is. Absent: sending, clocks. One set is handed out at a time, so that its owner can look after newcomers
-//! between two sets.
+//! Enters: how often an instance's addresses are to be announced again. Leaves: the addresses that are due, and the
+//! time of the next one. Absent: sending, clocks. One set is handed out at a time, so that the caller can handle new
+//! commands between two sets.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -13,12 +13,12 @@ use vrrp_ebpf::time::Timestamp;
 use crate::driver::socket::Station;
 use crate::protocol::InstanceId;
 
-/// From the end of one set to the next one, at least. What the master before had in its queues, an answer with the virtual
-/// MAC address as its source among it, reaches the switch or a neighbour after the first set where that host is busy; a
-/// set behind it puts that right.
+/// Shortest time from the end of one set to the next. If the old master's host is busy, frames from its queues (such as
+/// an ARP reply with the virtual MAC address as its source) reach the switch or a neighbour after the first set; a
+/// later set corrects that.
 const BETWEEN_SETS: Duration = Duration::from_millis(20);
 
-/// An address, where to announce it, and how long to pause before the next one of its family there.
+/// An address, where to announce it, and the pause before the next one of its family on that interface.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Target {
     pub(super) address: IpAddr,
@@ -29,7 +29,7 @@ pub(super) struct Target {
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
     queue: VecDeque<Repeat>,
-    /// When an interface may carry the next announcement, by index and IPv4 or not.
+    /// When an interface may carry the next announcement, by index and whether IPv4.
     free: HashMap<(u32, bool), Timestamp>,
 }
 
@@ -39,7 +39,7 @@ struct Repeat {
     targets: Vec<Target>,
     sets: u32,
     next: usize,
-    /// When the present set may begin; the first one at once.
+    /// When the present set may begin; `None`: at once, for the first.
     begins: Option<Timestamp>,
 }
 
@@ -54,14 +54,14 @@ impl Repeats {
         self.queue.retain(|repeat| repeat.instance != instance);
     }
 
-    /// Hands out what is due, at most one set of each repeat, and says when to call again.
+    /// Hands out what is due, at most one set of each repeat, and returns when to call again.
     pub(super) fn step(
         &mut self,
         now: Timestamp,
         mut send: impl FnMut(InstanceId, &Target),
     ) -> Option<Timestamp> {
         let Self { queue, free } = self;
-        // Interfaces come and go; what they have long been free of needs no memory.
+        // Interfaces come and go: forgets those whose pause is over.
         free.retain(|_, at| *at > now);
         let mut wake = None;
         queue.retain_mut(|repeat| {
@@ -76,7 +76,7 @@ impl Repeats {
 }
 
 impl Repeat {
-    /// `None` once all is done.
+    /// `None` once all sets are handed out.
     fn step(
         &mut self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! On which interfaces the addresses of an instance stand.
+//! Interfaces that the addresses of an instance have been set on.
 //!
 //! Enters: each place that was found for an address while it was set. Leaves: where to remove them. An interface that
 //! was renamed meanwhile has another name and the same index, and still has the addresses.
@@ -10,7 +10,7 @@ use crate::driver::netlink::address::Placed;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stood {
-    /// Names as they were, with the indexes that they stood for.
+    /// Each name as it was, with the index that it had.
     devices: Vec<(Arc<str>, u32)>,
 }
 
@@ -24,7 +24,7 @@ impl Stood {
         }
     }
 
-    /// Every interface that an address may stand on, with the number of its place.
+    /// Every interface that an address may be on, with the number of its place.
     pub(super) fn all<'a>(&self, places: &[Place<'a>]) -> Vec<(usize, Placed<'a>)> {
         let on = |(index, place): (usize, &Place<'a>)| {
             let (name, address) = (place.name, place.address);
