@@ -60,7 +60,7 @@ fn a_program_that_hides_adverts_moves_nobody_and_is_gone_around() -> Result<()> 
                 Ok(pair.running(1)?.status()?["interfaces"][0]["rung"].take())
             };
             let _first = Hider::before_all(pair.node(1)?)?;
-            let overtaken = "another program kept adverts from ours, which is attached before it";
+            let overtaken = "another program kept adverts from ours; attaching ours before it";
             until("the program to be first again", SETTLE, || {
                 pair.running(1).is_ok_and(|it| it.log().contains(overtaken))
             })?;

@@ -44,7 +44,7 @@ fn it_holds_the_fence_when_all_processes_are_killed_and_the_next_daemon_removes_
         pair.restart(0, Signal::SIGKILL)?;
         pair.wait_for_master(0)?;
         let log = pair.running(0)?.log();
-        ensure!(log.contains("detached the program of a daemon that was killed"), "{log}");
+        ensure!(log.contains("detached the program of a killed daemon"), "{log}");
         let after = filters(&pair.lab)?;
         ensure!(after.len() == 1, "filters: {after:?}");
         std::thread::sleep(Duration::from_millis(300));
@@ -90,7 +90,7 @@ fn one_that_is_removed_by_hand_is_no_silence_and_comes_back() -> Result<()> {
             node.namespace.run("tc", &[words, &["dev", INTERFACE, place]].concat())?;
             poll("the program to be attached again", SETTLE, || {
                 let log = pair.running(1)?.log();
-                let told = log.lines().filter(|line| line.contains("is attached again")).count();
+                let told = log.lines().filter(|line| line.contains("attaching it again")).count();
                 Ok((told > last).then(|| last = told))
             })?;
             std::thread::sleep(Duration::from_millis(500));

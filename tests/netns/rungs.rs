@@ -204,7 +204,7 @@ fn a_program_that_is_detached_is_no_silence_and_comes_back() -> Result<()> {
             }
             ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
             let log = pair.running(1)?.log();
-            let told = log.lines().filter(|line| line.contains("is attached again")).count();
+            let told = log.lines().filter(|line| line.contains("attaching it again")).count();
             ensure!(told == 3, "told {told} times");
             // It hears again, so that it is a heir again.
             pair.die(0)?;

@@ -241,7 +241,7 @@ fn a_successor_is_guarded_before_the_old_one_has_ended() -> Result<()> {
     Pair::settled([role(master), role(Instance::v3(100))])?.check(|pair| {
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         let next = pair.successor(0)?;
-        until("the switch", SETTLE, || next.log().contains("took over from the daemon that ran before"))?;
+        until("the switch", SETTLE, || next.log().contains("took over from the previous daemon"))?;
         let old = pair.running(0)?.process();
         // It may have ended already on a machine that is fast now and slow then.
         let _ended = old.signal(Signal::SIGSTOP);

@@ -1,8 +1,9 @@
-//! Which addresses are answered for only while their instance holds its lease.
+//! The fence: addresses that are answered for only while their instance holds its lease.
 //!
-//! Enters: the instances, and where each is attached. Leaves: the program's map of leases, changed by what differs. An
-//! address is fenced where its instance hears adverts, where its own interface is heard on, and so on the parent of an
-//! interface with a virtual MAC address. One that two instances have there is not: either may hold it.
+//! Enters: the instances, and where each is attached. Leaves: changes of the program's map of leases. An address is
+//! fenced on the interface where its instance receives adverts, and on its own interface if instances receive adverts
+//! there; so an address on an interface with a virtual MAC address is fenced on the parent. An address that two
+//! instances have on one interface is not fenced: either may hold it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,17 +16,17 @@ use vrrp_ebpf::wire::address::widen;
 use crate::driver::xdp::Program;
 use crate::protocol::{InstanceId, InstanceSettings};
 
-/// What the program has been told.
+/// The present content of the program's map.
 #[derive(Debug, Default)]
 pub struct Fence {
     leases: HashMap<LeaseKey, u32>,
 }
 
 impl Fence {
-    /// These instances stand on interfaces of these indexes now.
+    /// Fences the addresses of these instances, each with the index of its interface.
     ///
     /// # Errors
-    /// There is no room for some of the addresses, which are answered for by whoever has them.
+    /// There is no room for some addresses, which are then answered for by any host that has them.
     pub fn set<'a>(
         &mut self,
         program: &mut Program,
@@ -51,7 +52,7 @@ impl Fence {
         outcome
     }
 
-    /// Whether every address of an instance on this interface is fenced, there and on its own interface.
+    /// Whether every address of an instance is fenced on this interface, and none is on another one.
     pub fn encloses(&self, settings: &InstanceSettings, ifindex: u32) -> bool {
         settings.addresses.all().all(|address| {
             let stands_here = address.device.as_ref().is_none_or(|device| *device == settings.interface);

@@ -1,8 +1,8 @@
-//! Rules for instances that do not accept: their addresses answer nothing while this node is their master.
+//! nftables rules for instances that do not accept: their addresses answer nothing while this node is their master.
 //!
-//! Enters: the configuration. Leaves: the table, from before the first election until the last address is gone; whether
-//! an instance is master does not change it, as an address that is not here gets no traffic. A run that is killed
-//! leaves it, and its name in a file of the runtime directory, for the next one. Runs on the main thread.
+//! Enters: the configuration. Leaves: the table, from before the first election until the last address is gone. It does
+//! not depend on the state of an instance, as an address that is not here gets no traffic. A run that is killed leaves
+//! the table, and its name in a file of the runtime directory, for the next one. Runs on the main thread.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,10 @@ pub struct Firewall {
 }
 
 impl Firewall {
-    /// Of a daemon with this runtime directory, with the rules for its configuration.
+    /// Sets the rules for `config`; `folder` is the runtime directory.
     pub fn new(folder: &Path, config: &Config) -> Self {
         let mut this = Self { file: folder.join("firewall"), set: None };
-        // That of a daemon that still runs is replaced as a whole, or is the same.
+        // The table of a daemon that still runs is replaced as a whole, or is the same.
         if ownership::is_ours()
             && let Ok(table) = fs::read_to_string(&this.file)
         {
@@ -35,7 +35,7 @@ impl Firewall {
         this
     }
 
-    /// Sets the rules for another configuration, where they are others.
+    /// Sets the rules for another configuration, if they differ.
     pub fn adopt(&mut self, config: &Config) {
         let denied = denied(config);
         let wanted = (!denied.is_empty()).then(|| (config.globals.firewall.clone(), denied));
@@ -57,9 +57,9 @@ impl Firewall {
                 Err(error) => {
                     warn!(
                         %error,
-                        "traffic to addresses is not dropped, although strict mode or `no_accept` asks for it"
+                        "cannot set the firewall: traffic to addresses is accepted despite strict mode or `no_accept`"
                     );
-                    // The rules of before are there still, and better than none.
+                    // The earlier rules are still set, and better than none.
                     self.set = before;
                     return;
                 }
@@ -76,7 +76,7 @@ impl Firewall {
         match firewall::remove(table) {
             Ok(()) if self.set.is_none() => drop(fs::remove_file(&self.file)),
             Ok(()) => {}
-            Err(error) => warn!(table, %error, "the table of nftables cannot be removed"),
+            Err(error) => warn!(table, %error, "cannot remove the nftables table"),
         }
     }
 }
@@ -91,7 +91,7 @@ impl Drop for Firewall {
     }
 }
 
-/// Addresses of owners answer in any case (RFC 9568 §6.1).
+/// An owner accepts in any case (RFC 9568 §6.1).
 fn denied(config: &Config) -> Vec<Denied> {
     let refusing =
         config.instances.iter().map(|instance| &instance.settings).filter(|settings| !settings.accept);

@@ -1,7 +1,7 @@
-//! Whether the program and the host's own sockets hear the same adverts.
+//! Reception monitor: compares the adverts that the program sees with those that the host's own sockets receive.
 //!
-//! Enters: what the maps and a witness socket per interface have heard since the last look. Leaves: what is [`Amiss`]
-//! of each instance. Absent: remedies. It looks each two seconds on the main thread, and each second while
+//! Enters: what the maps and a reference socket per interface have received since the last look. Leaves: what is
+//! [`Amiss`] for each instance. Absent: remedies. It looks every two seconds on the main thread, and every second while
 //! something differs; nothing waits for it.
 
 use std::collections::HashMap;
@@ -16,28 +16,28 @@ use crate::driver::maps::Maps;
 use crate::driver::socket::{Testimony, Witness, is_member};
 use crate::protocol::{InstanceId, InstanceSettings};
 
-/// Looks until a difference counts. An advert may be on its way from the program to the socket at one.
+/// Looks until a difference counts. At one look an advert may still be on its way from the program to the socket.
 const DEAF_LOOKS: u8 = 2;
 const UNHEARD_LOOKS: u8 = 3;
 
-/// Looks at which nobody heard anything, after which what was found is past. Longer than any advert interval.
+/// Looks without any advert after which a finding expires. Longer than any advert interval.
 const QUIET_LOOKS: u8 = 60;
 
-/// Who does not hear what the other one does.
+/// A reception fault: which receiver misses adverts that the other one receives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Amiss {
-    /// Sockets hear adverts that the program did not see.
+    /// Sockets receive adverts that the program did not see.
     Program,
-    /// The program hears adverts that no socket does, for nobody is a member of the group.
+    /// The program receives adverts that no socket does, because no socket is a member of the group.
     Membership,
-    /// The program hears adverts that no socket does.
+    /// The program receives adverts that no socket does.
     Host,
 }
 
 impl Amiss {
     pub const WHO: [&'static str; 2] = ["program", "host"];
 
-    /// Who is deaf, as status and metrics name it.
+    /// The deaf receiver, as status and metrics name it.
     pub const fn who(self) -> &'static str {
         match self {
             Self::Program => "program",
@@ -50,27 +50,27 @@ impl fmt::Display for Amiss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Program => {
-                "adverts reach the sockets of this host and not the program: another program is before it"
+                "adverts reach the sockets of this host and not the program: another BPF program runs before it"
             }
             Self::Membership => {
-                "adverts reach the program and no socket of this host: nobody is a member of the group, and a \
-                 switch may cease to forward it"
+                "adverts reach the program and no socket of this host: no socket is a member of the group, and a \
+                 switch may stop forwarding it"
             }
             Self::Host => {
                 "adverts reach the program and no socket of this host: look for a firewall or rp_filter. Elections \
-                 do not suffer; other programs hear nothing"
+                 are not affected; other programs receive nothing"
             }
         })
     }
 }
 
-/// An instance whose interface the program is on.
+/// An instance whose interface has the program attached.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     pub id: InstanceId,
     pub settings: &'a InstanceSettings,
     pub ifindex: u32,
-    /// Its own source address.
+    /// The instance's own source address.
     pub source: Option<IpAddr>,
 }
 
@@ -81,37 +81,37 @@ pub struct Hearing {
     is_resting: bool,
 }
 
-/// What was found at earlier looks.
+/// Findings of earlier looks.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mark {
-    /// The latest advert that the maps know.
+    /// Stamp of the latest advert in the maps.
     seen: Timestamp,
-    /// Looks at which sockets heard and the program did not.
+    /// Looks at which sockets received adverts and the program did not.
     deaf: u8,
-    /// Adverts that the program had counted at the latest of them.
+    /// Adverts that the program had counted at the latest of those looks.
     counted: u64,
-    /// Looks at which the program heard and sockets did not.
+    /// Looks at which the program received adverts and sockets did not.
     unheard: u8,
-    /// Looks at which nobody heard anything.
+    /// Looks at which neither received any.
     quiet: u8,
 }
 
 impl Hearing {
-    /// Whether this second's look may be left out: each other one, while nothing is suspicious.
+    /// Whether to skip this second's look: every other one, while nothing is suspicious.
     pub fn rests(&mut self) -> bool {
         let is_suspicious = self.marks.values().any(|mark| mark.deaf > 0 || mark.unheard > 0);
         self.is_resting = !self.is_resting && !is_suspicious;
         self.is_resting
     }
 
-    /// What is amiss with instances, by their numbers. Takes a few system calls per interface, and one per instance
-    /// that sockets hear and that watches no master.
+    /// The fault of each instance that has one. Takes a few system calls per interface, and one per instance that
+    /// watches no master and whose adverts reach sockets.
     pub fn look<'a>(
         &mut self,
         places: impl Iterator<Item = Place<'a>> + Clone,
         maps: &Maps,
     ) -> HashMap<InstanceId, Amiss> {
-        // Before the sockets: what the program has seen by now has come to them, or soon will.
+        // Before the sockets: adverts that the program has seen by now have reached them, or soon will.
         let seen: Vec<Timestamp> = places.clone().map(|place| seen(maps, place.id.0)).collect();
         let testimonies = self.ask(places.clone(), maps.locals());
         let mut marks = HashMap::new();
@@ -140,7 +140,7 @@ impl Hearing {
         found
     }
 
-    /// The program of these is elsewhere in the chain now.
+    /// Forgets the findings of instances whose program has another position in the chain now.
     pub fn forget(&mut self, ids: &[InstanceId]) {
         self.marks.retain(|id, _| !ids.contains(id));
     }
@@ -156,7 +156,7 @@ impl Hearing {
             if testimonies.contains_key(&place) {
                 continue;
             }
-            // One that is not to be had now, as for an interface that goes, is asked for again at the next look.
+            // A socket that cannot be opened now, as for an interface that goes, is tried again at the next look.
             let witness =
                 self.witnesses.remove(&place).map_or_else(|| Witness::open(settings.family, ifindex), Ok);
             let asked = witness.and_then(|mut witness| Ok((witness.take(locals)?, witness)));
@@ -180,7 +180,7 @@ impl Mark {
             self.deaf = 0;
             return;
         }
-        // Unverified senders, and those without room, are counted only.
+        // Unverified senders, and senders without room for a record, are only counted.
         let counted = counted();
         let stands_still = self.deaf > 0 && self.counted == counted;
         self.deaf = if stands_still { self.deaf.saturating_add(1) } else { 1 };
@@ -205,7 +205,7 @@ impl Mark {
     }
 }
 
-/// When the program, or the daemon for signed adverts, heard anybody last.
+/// When the program, or the daemon for signed adverts, last received an advert of any sender.
 fn seen(maps: &Maps, slot: u32) -> Timestamp {
     maps.last_seen(slot).unwrap_or_else(|| {
         let peers = maps.peers(slot).map(|(_, peer)| Timestamp::from_nanos(peer.last_seen));

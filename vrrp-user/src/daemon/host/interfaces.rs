@@ -1,7 +1,8 @@
-//! Brings what becomes of links and addresses to the engine, and other configurations to everything between.
+//! Driver of the host side: carries changes of links and addresses to the engine, and new configurations to every part.
 //!
-//! Enters: the kernel's news, and configurations that are to be used. Leaves: interfaces with virtual MAC addresses,
-//! programs and slots, and then [`Input`]s for the engine, which finds everything ready. Runs on the main thread.
+//! Enters: the kernel's notifications, and configurations to change over to. Leaves: interfaces with virtual MAC
+//! addresses, programs and slots, and then [`Input`]s for the engine, which finds everything ready. Runs on the main
+//! thread.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashSet};
@@ -40,29 +41,29 @@ use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::protocol::{Event, InstanceId, Loss, TrackId};
 
-/// Until it is looked again whether there is a guard.
+/// Between two looks for a guard while there is none.
 const GUARD_LOOK: Duration = Duration::from_secs(1);
 
-/// Until a full queue is tried again.
+/// Between two attempts to push into a full queue.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Until new instances take part although an interface with a virtual MAC address is not up.
+/// The longest time that new instances wait for an interface with a virtual MAC address to come up.
 const MADE_WAIT: Duration = Duration::from_millis(500);
 
-/// Between two looks at whether programs are still attached. No kernel tells.
+/// Between two looks at whether programs are still attached. No kernel notifies of that.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// From the service.
+/// Orders of the service.
 #[derive(Debug)]
 pub enum Order {
     /// Use another configuration from now on. The answer is the configuration with its numbers, or why it cannot be
     /// used and the present one stays.
     Adopt(Box<Config>, oneshot::Sender<Result<Arc<Config>, AdoptError>>),
-    /// Nothing of an earlier configuration is in use any more.
+    /// No earlier configuration is in use any more.
     Prune,
-    /// Answer when the engine has been told how all links stand.
+    /// Answer once the state of all links was passed to the engine.
     Report(oneshot::Sender<()>),
-    /// Another daemon has been taken over: all instances take part now, and what it had pinned here is followed.
+    /// Another daemon has been replaced: start all instances now, and take over what it had pinned here.
     Start(PathBuf),
 }
 
@@ -70,13 +71,13 @@ pub enum Order {
 pub enum AdoptError {
     #[error(transparent)]
     Room(#[from] NoRoom),
-    #[error("interfaces with virtual MAC addresses cannot be made: {0}")]
+    #[error("cannot make interfaces with virtual MAC addresses: {0}")]
     Vmacs(#[source] io::Error),
-    #[error("the addresses of the host cannot be read: {0}")]
+    #[error("cannot read the addresses of the host: {0}")]
     Residue(#[source] io::Error),
 }
 
-/// Everything that stands between the kernel's interfaces and the engine.
+/// Everything between the kernel's interfaces and the engine.
 #[derive(Debug)]
 pub struct Interfaces<'a> {
     pub sources: &'a Sources,
@@ -87,7 +88,7 @@ pub struct Interfaces<'a> {
     pub store: Arc<Store>,
     pub secondaries: Secondaries,
     pub firewall: Firewall,
-    /// Empty where none can be started.
+    /// Empty while no guard could be started.
     pub guard: &'a OnceCell<Guard>,
     pub config: Arc<Config>,
     /// Names of instances' interfaces that are not there.
@@ -95,8 +96,8 @@ pub struct Interfaces<'a> {
 }
 
 impl Interfaces<'_> {
-    /// Tells the engine the present state of all interfaces, starts the router after `delay` or by [`Order::Start`],
-    /// and tells every change, until reading fails. Needs a tokio runtime with I/O and time.
+    /// Reports the present state of all interfaces to the engine, starts the router after `delay` or by
+    /// [`Order::Start`], and reports every change, until reading fails. Needs a tokio runtime with I/O and time.
     ///
     /// # Errors
     /// Links and addresses cannot be read.
@@ -120,7 +121,7 @@ impl Interfaces<'_> {
             if !stirred.is_empty() {
                 mending.stir();
             }
-            // Before static routes are looked at.
+            // Before static routes are set.
             if statics.is_some() {
                 self.statics.renew_paths();
             }
@@ -130,12 +131,12 @@ impl Interfaces<'_> {
                 tokio::time::sleep(RETRY).await;
             }
             self.tell_missing(monitor.table());
-            // After what becomes of links: addresses of a link that is down need not be put back.
+            // After the changes of links: addresses of a link that is down need not be put back.
             let removed = monitor.take_removed();
             self.tell_lost(belongings.of_addresses(&removed, monitor.table()), removed.by).await;
             self.tell_lost(instances, None).await;
             let mend_in = self.mend(&mut mending).await;
-            // After what becomes of links: programs go with them.
+            // After the changes of links: programs go with them.
             if clock::now() >= look {
                 look = clock::now() + LOOK;
                 looks = self.attachments.mend();
@@ -144,8 +145,8 @@ impl Interfaces<'_> {
             self.bequeath(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain(settled).chain(look_in).chain(mend_in).min();
-            // New instances take part when all about them is told. One that joins a sync group would have it fail by an
-            // interface that was made for it and comes up only a moment later.
+            // New instances take part once their links are reported. Otherwise an instance that joins a sync group
+            // would fail it by an interface that was just made for it and comes up a moment later.
             let made_in = new_since
                 .filter(|_| tracker.awaits_vmacs(monitor.table()))
                 .and_then(|since| MADE_WAIT.checked_sub(clock::now().since(since)));
@@ -193,12 +194,12 @@ impl Interfaces<'_> {
                         let _ = answer.send(adopted);
                     }
                     Order::Report(answer) => {
-                        // Whoever asked may have gone.
+                        // The requester may have gone.
                         let _ = answer.send(());
                     }
                     Order::Start(folder) => {
                         is_told = true;
-                        // What the other one lacked is not known.
+                        // What the other daemon lacked is unknown.
                         let all = self.config.instances.iter().map(|it| (it.id, Loss::Flushed)).collect();
                         self.tell_lost(all, None).await;
                         if let Err(error) = self.attachments.follow(&folder) {
@@ -230,7 +231,7 @@ impl Interfaces<'_> {
         guard.bequeath(&self.config, table, is_fenced, pins, filters);
     }
 
-    /// Makes again what is missing of the interfaces with virtual MAC addresses. Returns when to look again.
+    /// Makes missing interfaces with virtual MAC addresses again. Returns when to look again.
     fn keep(&mut self, table: &Table) -> Option<Duration> {
         let mut vmacs = self.vmacs.borrow_mut();
         let again = vmacs.keep(table);
@@ -241,13 +242,13 @@ impl Interfaces<'_> {
         again
     }
 
-    /// A name that is mistyped looks like any link that is down otherwise.
+    /// A mistyped name would otherwise look like a link that is down.
     fn tell_missing(&mut self, table: &Table) {
         let names = self.config.instances.iter().map(|instance| &instance.settings.interface);
         let missing: BTreeSet<_> = names.filter(|name| table.link(name).is_none()).cloned().collect();
         for interface in missing.difference(&self.missing) {
-            warn!(%interface, "there is no such interface: its instances are in Fault until there is");
-            let why = "there is no such interface".to_owned();
+            warn!(%interface, "interface not found; its instances stay in FAULT until it appears");
+            let why = "interface not found".to_owned();
             self.sources.record.rung(Arc::clone(interface), RungNote { rung: Rung::None, why });
         }
         self.missing = missing;
@@ -283,16 +284,16 @@ impl Interfaces<'_> {
         Ok(Arc::clone(&self.config))
     }
 
-    /// The numbers that its instances keep, and nothing in their way.
+    /// Gives the instances their numbers, and clears what an earlier run has left in the way of new ones.
     fn make_room(&self, config: &mut Config) -> Result<(), AdoptError> {
         succeed(&self.config, config, self.sources.board.instances.len())?;
         run::remove_residue(config, Some(&self.config)).map_err(AdoptError::Residue)
     }
 
-    /// What is known of tracked things.
+    /// Latest results of everything that is tracked.
     fn results(&self) -> Vec<(TrackId, i32)> {
         let record = self.sources.record.read();
-        // Numbers of interfaces that earlier files have tracked may be another thing's by now.
+        // The number of an interface that an earlier file tracked may belong to something else by now.
         let is_tracked = |id: &TrackId| self.config.tracked_interfaces.iter().any(|(known, _)| known == id);
         let checks =
             record.checks.values().filter(|round| round.is_known).map(|round| (round.track, round.result()));
@@ -300,7 +301,7 @@ impl Interfaces<'_> {
         checks.chain(links.map(|(track, up)| (*track, i32::from(*up)))).collect()
     }
 
-    /// Has masters try what they lack, where it is time. Returns when to look again.
+    /// Has masters retry what they lack, if it is time. Returns when to look again.
     async fn mend(&self, mending: &mut Mending) -> Option<Duration> {
         let ids = self.config.instances.iter().map(|instance| instance.id);
         let board = |id: &InstanceId| self.sources.board.instances.get(id.index());
@@ -320,7 +321,7 @@ impl Interfaces<'_> {
         if lost.is_empty() {
             return;
         }
-        // While it still lives.
+        // While that process still lives.
         let culprit = by.and_then(Culprit::of).filter(|culprit| culprit.pid != std::process::id());
         for (instance, loss) in lost {
             if loss != Loss::Flushed {
@@ -332,7 +333,7 @@ impl Interfaces<'_> {
         }
     }
 
-    /// A program is attached before the engine hears of the interface.
+    /// A program is attached before the engine learns of the interface.
     fn tell(&mut self, change: Change) -> bool {
         let input = match change {
             Change::Interface(instance, ifindex) => {
@@ -353,7 +354,7 @@ impl Interfaces<'_> {
     }
 }
 
-/// Returns where there is none, to look again whether there is one.
+/// Keeps the guard running; without one, returns after a while, to look again.
 async fn keep(guard: &OnceCell<Guard>) {
     match guard.get() {
         Some(guard) => guard.keep().await,

@@ -1,16 +1,16 @@
-//! When what masters lack is tried again.
+//! Timing of attempts to set again what masters lack.
 //!
-//! Enters: that something lacks, and that links, addresses or routes have changed. Leaves: the time of the next attempt,
-//! where anything lacks. Absent: what lacks, and the attempt.
+//! Enters: that something is missing, and that links, addresses or routes have changed. Leaves: the time of the next
+//! attempt, while anything is missing. Absent: what is missing, and the attempt.
 
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-/// Between two attempts, whatever happens.
+/// Between two attempts, if nothing changes.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Between two attempts where changes follow each other: another daemon may bring a million routes.
+/// Between two attempts while changes follow each other: a routing daemon may bring a million routes.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Mending {
 }
 
 impl Mending {
-    /// Something has changed that what lacks may hang on.
+    /// Notes a change that may let a missing object be set.
     pub(super) fn stir(&mut self) {
         self.is_stirred = true;
     }
@@ -29,13 +29,13 @@ impl Mending {
         self.is_stirred
     }
 
-    /// The next attempt.
+    /// The time of the next attempt.
     pub(super) fn due(&self, now: Timestamp) -> Timestamp {
         let wait = if self.is_stirred { PAUSE } else { PERIOD };
         self.tried.map_or(now, |tried| tried + wait)
     }
 
-    /// Whether it is time for one, which is made now.
+    /// Whether an attempt is due; if so, the caller makes it now.
     pub(super) fn take_due(&mut self, now: Timestamp) -> bool {
         let is_due = now >= self.due(now);
         if is_due {

@@ -1,4 +1,4 @@
-//! What stands on the host beside the virtual addresses: interfaces, programs, rules, settings of the kernel.
+//! State of the host other than the virtual addresses: interfaces, programs, rules, kernel settings.
 //!
 //! [`interfaces`] follows the host's links and addresses, and drives the others.
 

@@ -1,7 +1,7 @@
-//! Instances that name no interface stand on the one with the address that they send from.
+//! Interfaces for instances that name none: the one that has their source address.
 //!
-//! Enters: a configuration, as it is read. Leaves: the same with an interface for each instance. An address that moves
-//! to another interface later is followed by a reload only.
+//! Enters: a configuration, as it is read. Leaves: the same with an interface for each instance. If the address moves
+//! to another interface later, only a reload follows it.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +15,7 @@ use crate::driver::netlink::address;
 use crate::driver::netlink::link::Link;
 use crate::driver::netlink::socket::RouteSocket;
 
-/// Why an instance has no place.
+/// Why no interface can be chosen for an instance.
 #[derive(Debug, Error)]
 pub enum PlaceError {
     #[error(
@@ -24,14 +24,14 @@ pub enum PlaceError {
     Missing { instance: Arc<str>, address: IpAddr },
     #[error("vrrp_instance `{first}` and `{second}` have the same virtual_router_id on {interface}")]
     Clash { first: Arc<str>, second: Arc<str>, interface: Arc<str> },
-    #[error("the addresses of the host cannot be read: {0}")]
+    #[error("cannot read the addresses of the host: {0}")]
     Unreadable(#[from] io::Error),
 }
 
-/// Looks once, and only where some instance needs it.
+/// Reads the addresses once, and only if an instance needs it.
 ///
 /// # Errors
-/// An instance has no place, or that of another one.
+/// No interface has an instance's source address, or two instances have the same VRID on one interface.
 pub(crate) fn find(config: &mut Config) -> Result<(), PlaceError> {
     if config.instances.iter().all(|instance| !instance.settings.interface.is_empty()) {
         return Ok(());

@@ -1,6 +1,6 @@
-//! `promote_secondaries`: interfaces whose other addresses stay when the first one of their subnet goes.
+//! `promote_secondaries`: keeps the other addresses of a subnet when the first one is removed.
 //!
-//! Enters: the configuration, and what becomes of links. Leaves: the setting of the kernel on each such interface while
+//! Enters: the configuration, and changes of links. Leaves: the kernel's setting on each interface that needs it, while
 //! the daemon runs. Runs on the main thread.
 
 use std::collections::HashSet;
@@ -21,7 +21,7 @@ pub struct Secondaries {
     socket: RouteSocket,
     sysctls: Sysctls,
     wanted: HashSet<Arc<str>>,
-    /// Interfaces that refuse.
+    /// Interfaces on which the setting was refused.
     refused: HashSet<u32>,
 }
 
@@ -38,20 +38,20 @@ impl Secondaries {
         Ok(this)
     }
 
-    /// What another configuration wants in addition.
+    /// Adds the interfaces of another configuration.
     pub fn adopt(&mut self, config: &Config) {
         let wanted = config.instances.iter().filter(|instance| instance.promote_secondaries);
         self.wanted.extend(wanted.map(|instance| Arc::clone(&instance.settings.interface)));
     }
 
-    /// Sets back what only an earlier configuration wanted.
+    /// Restores interfaces that only an earlier configuration wanted.
     pub fn prune(&mut self, config: &Config) {
         self.wanted.clear();
         self.adopt(config);
         self.sysctls.retain(|interface| self.wanted.contains(interface));
     }
 
-    /// Gives the setting to interfaces that have come, and sets back what an earlier run has left.
+    /// Changes the setting on interfaces that have come, and restores what an earlier run has left.
     pub fn keep(&mut self, table: &Table) {
         for interface in &self.wanted {
             let Some(ifindex) = table.link(interface).map(|link| link.ifindex) else { continue };
@@ -59,7 +59,7 @@ impl Secondaries {
                 continue;
             }
             if let Err(error) = self.sysctls.hold(&mut self.socket, interface) {
-                warn!(%interface, %error, "promote_secondaries cannot be set");
+                warn!(%interface, %error, "cannot set promote_secondaries");
                 self.refused.insert(ifindex);
             }
         }

@@ -1,8 +1,8 @@
 //! Static addresses, routes and rules, for as long as the daemon runs.
 //!
-//! Enters: the configuration, and what becomes of links and addresses. Leaves: addresses and routes, set as soon as
-//! their interface is there and again when they are removed; removed at the end, except those that were there before.
-//! What cannot be set is tried each time that [`Statics::keep`] is called. Runs on the main thread.
+//! Enters: the configuration, and changes of links and addresses. Leaves: addresses and routes, set once their
+//! interface is there, set again when they are removed, and removed at the end except those that were there before.
+//! Each call of [`Statics::keep`] tries again what could not be set. Runs on the main thread.
 
 use std::io;
 use std::sync::Arc;
@@ -51,19 +51,19 @@ impl<T> Path<T> {
         Self { wanted, is_set: false, refusal: None }
     }
 
-    /// Takes what came of an attempt.
+    /// Records the outcome of an attempt.
     fn note(&mut self, refusal: Option<Refusal>) -> News {
         self.is_set = refusal.is_none();
         News::replace(&mut self.refusal, refusal)
     }
 }
 
-/// What is new about an attempt.
+/// Change of the outcome since the attempt before.
 #[derive(Debug)]
 enum News {
     /// It failed, and the one before did not.
     Failed(Refusal),
-    /// It did not fail, and the one before did.
+    /// It succeeded, and the one before did not.
     Healed,
     None,
 }
@@ -89,7 +89,7 @@ impl Statics {
         Ok(this)
     }
 
-    /// Takes others: what is not among them is removed, and what is new is set by [`Self::keep`].
+    /// Takes another configuration: removes what is not in it; [`Self::keep`] sets what is new.
     pub fn adopt(&mut self, wanted: &config::Statics) {
         let gone = |it: &Static| {
             !wanted.addresses.iter().any(|(device, address)| (device, address) == (&it.device, &it.address))
@@ -134,18 +134,18 @@ impl Statics {
                 rules.push(Path::new(rule.clone()));
             }
         }
-        // Those that were left alone, too.
+        // Routes and rules that were given up are tried again, too.
         self.renew();
     }
 
-    /// Something could not be set, though its interface is there.
+    /// Whether something could not be set although its interface is there.
     pub fn is_lacking(&self) -> bool {
         self.addresses.iter().any(|it| it.refusal.is_some())
             || self.routes.iter().any(|it| it.refusal.is_some())
             || self.rules.iter().any(|it| it.refusal.is_some())
     }
 
-    /// Sets what is missing, as far as its interface is there.
+    /// Sets what is missing, if its interface is there.
     pub fn keep(&mut self, table: &Table) {
         let Self { socket, addresses, routes, rules, .. } = self;
         let mut changed = false;
@@ -169,7 +169,7 @@ impl Statics {
             let is_taken = refusal.is_none();
             let (address, interface) = (it.address.address, &it.device);
             match News::replace(&mut it.refusal, refusal) {
-                News::Failed(error) => warn!(%address, %interface, %error, "a static address cannot be set"),
+                News::Failed(error) => warn!(%address, %interface, %error, "cannot set static address"),
                 News::Healed => info!(%address, %interface, "a static address is set now"),
                 News::None => {}
             }
@@ -184,7 +184,7 @@ impl Statics {
             let ((destination, prefix), table) = (it.wanted.destination, it.wanted.table);
             match news {
                 News::Failed(error) => {
-                    warn!(%destination, prefix, table, %error, "a static route cannot be set");
+                    warn!(%destination, prefix, table, %error, "cannot set static route");
                 }
                 News::Healed => info!(%destination, prefix, table, "a static route is set now"),
                 News::None => {}
@@ -197,28 +197,28 @@ impl Statics {
             let news = it.note(refusal.or_else(|| failure(done)));
             let preference = it.wanted.preference;
             match news {
-                News::Failed(error) => warn!(preference, %error, "a static rule cannot be set"),
+                News::Failed(error) => warn!(preference, %error, "cannot set static rule"),
                 News::Healed => info!(preference, "a static rule is set now"),
                 News::None => {}
             }
         }
     }
 
-    /// Another process has removed a route or a rule: all are set again by [`Self::keep`], unless that happens again
-    /// and again.
+    /// Another process has removed a route or a rule: [`Self::keep`] sets all again, unless that happens again and
+    /// again.
     pub fn lose_paths(&mut self) {
         match self.losses.note(clock::now()) {
             Verdict::PutBack => self.renew(),
             Verdict::GiveUp => {
                 warn!(
-                    "static routes and rules are removed by somebody else again and again, and are left alone"
+                    "another process keeps removing static routes and rules; they are not set again"
                 );
             }
             Verdict::Leave => {}
         }
     }
 
-    /// The kernel may have dropped routes: what is missing is set again by [`Self::keep`].
+    /// The kernel may have dropped routes: [`Self::keep`] sets the missing ones again.
     pub fn renew_paths(&mut self) {
         if self.losses.verdict() == Verdict::PutBack {
             self.renew();
@@ -241,7 +241,7 @@ impl Drop for Statics {
     }
 }
 
-/// Of netlink itself.
+/// The error of netlink itself.
 fn failure(done: io::Result<()>) -> Option<Refusal> {
     done.err().map(|error| Refusal::from(&error))
 }
@@ -250,6 +250,6 @@ fn remove(socket: &mut RouteSocket, it: &Static) {
     let Ok(link) = crate::driver::netlink::link::Link::by_name(socket, &it.device) else { return };
     let placed = [Placed { ifindex: link.ifindex, address: &it.address }];
     let _ = address::remove(socket, &placed, |_, error| {
-        warn!(address = %it.address.address, interface = %it.device, %error, "a static address cannot be removed");
+        warn!(address = %it.address.address, interface = %it.device, %error, "cannot remove static address");
     });
 }

@@ -1,7 +1,7 @@
-//! Settings of the kernel for interfaces, and for the host.
+//! Kernel settings of interfaces and of the host, changed for a time.
 //!
-//! Enters: which interfaces need them, and whether the host does. Leaves: the settings changed meanwhile and set back
-//! afterwards, also by the next run where this one is killed: what they were before is kept in files of the runtime
+//! Enters: the interfaces that need them, and whether the host does. Leaves: the settings changed meanwhile and
+//! restored afterwards, by the next run if this one is killed: the values from before are kept in files of the runtime
 //! directory.
 
 use std::collections::BTreeMap;
@@ -22,18 +22,18 @@ use crate::driver::sysctl::Changed;
 /// Settings that go together.
 #[derive(Debug)]
 pub(crate) struct Purpose {
-    /// By name and number: containers may not write the one and may send the other.
+    /// By name in `/proc/sys`, and by number for netlink: containers may not write the one and may send the other.
     settings: &'static [(&'static str, &'static str, (Setting, u32))],
     file: &'static str,
 }
 
-/// So that an interface does not answer for addresses that macvlans on it carry.
+/// Keeps a parent from answering for addresses on its macvlans.
 pub(crate) const PARENT: Purpose = Purpose {
     settings: &[("arp_ignore", "1", (Setting::ArpIgnore, 1)), ("arp_filter", "1", (Setting::ArpFilter, 1))],
     file: "sysctl",
 };
 
-/// So that the kernel keeps the other addresses of a subnet when the first one goes.
+/// Has the kernel keep the other addresses of a subnet when the first one is removed.
 pub(crate) const SECONDARIES: Purpose = Purpose {
     settings: &[("promote_secondaries", "1", (Setting::PromoteSecondaries, 1))],
     file: "sysctl-secondaries",
@@ -44,7 +44,7 @@ pub(crate) struct Sysctls {
     purpose: &'static Purpose,
     file: PathBuf,
     held: BTreeMap<Arc<str>, Held>,
-    /// Values before an earlier run that did not set them back, by interface and key.
+    /// Values from before an earlier run that did not restore them, by interface and key.
     earlier: BTreeMap<(String, String), String>,
 }
 
@@ -55,7 +55,7 @@ struct Held {
 }
 
 impl Sysctls {
-    /// Of a daemon with this runtime directory.
+    /// `folder` is the runtime directory.
     pub(crate) fn new(purpose: &'static Purpose, folder: &Path) -> Self {
         let file = folder.join(purpose.file);
         // Missing after a boot, and after a run that has ended well.
@@ -63,7 +63,7 @@ impl Sysctls {
         Self { purpose, file, held: BTreeMap::new(), earlier: earlier.lines().filter_map(entry).collect() }
     }
 
-    /// Whether this is the interface that was given its settings, if one of the name was.
+    /// Whether this interface has been given its settings, or no interface of this name has.
     pub(crate) fn is_current(&self, interface: &str, ifindex: u32) -> bool {
         self.held.get(interface).is_none_or(|held| held.ifindex == ifindex)
     }
@@ -81,14 +81,14 @@ impl Sysctls {
         if self.held.get(interface).is_some_and(|held| held.ifindex == link.ifindex) {
             return Ok(());
         }
-        // Of an interface of this name that is gone.
+        // The entry of an earlier interface of this name.
         self.held.remove(interface);
         let mut changed = Vec::new();
         for (key, value, by_netlink) in self.purpose.settings {
             let earlier = self.earlier.remove(&(interface.to_string(), (*key).to_owned()));
             match Changed::of_interface(Family::V4, interface, key, value, earlier) {
                 Ok(done) => changed.extend(done.map(|done| (*key, done))),
-                // A container that may not write here ends with its interfaces: nothing needs to be set back.
+                // The interfaces of a container that may not write there end with it: nothing needs to be restored.
                 Err(_) => devconf::set(socket, link.ifindex, &[*by_netlink])?,
             }
         }
@@ -97,21 +97,21 @@ impl Sysctls {
         Ok(())
     }
 
-    /// Sets back what an earlier run has left, of interfaces that are not held now.
+    /// Restores what an earlier run has left, on interfaces that are not held now.
     pub(crate) fn set_back_earlier(&mut self) {
         if self.earlier.is_empty() {
             return;
         }
         for ((interface, key), before) in std::mem::take(&mut self.earlier) {
             if let Some((key, value, _)) = self.purpose.settings.iter().find(|(known, ..)| *known == key) {
-                // Where the interface is gone, so is the setting.
+                // If the interface is gone, so is the setting.
                 drop(Changed::of_interface(Family::V4, &interface, key, value, Some(before)));
             }
         }
         self.remember();
     }
 
-    /// Sets the others back.
+    /// Restores the settings of all other interfaces.
     pub(crate) fn retain(&mut self, is_kept: impl Fn(&Arc<str>) -> bool) {
         self.held.retain(|interface, _| is_kept(interface));
         self.remember();
@@ -125,12 +125,12 @@ impl Sysctls {
                 let _ = writeln!(text, "{interface} {key} {}", changed.before());
             }
         }
-        // Without it, a run that is killed leaves the settings as they are, which harms nothing.
+        // Without the file, a run that is killed leaves the settings changed, which harms nothing.
         let _ = if text.is_empty() { fs::remove_file(&self.file) } else { fs::write(&self.file, text) };
     }
 }
 
-/// No reports of IGMP for groups of the link; Linux 4.3.
+/// Suppresses IGMP reports for link-local groups; Linux 4.3.
 pub(crate) const SILENT_IGMP: HostPurpose =
     HostPurpose { key: "ipv4/igmp_link_local_mcast_reports", value: "0", file: "sysctl-igmp" };
 
@@ -148,12 +148,12 @@ pub(crate) struct HostSysctl {
     file: PathBuf,
     is_wanted: bool,
     changed: Option<Changed>,
-    /// The value before an earlier run that did not set it back, or before the daemon that is taken over from.
+    /// The value from before an earlier run that did not restore it, or from before the daemon that this one replaces.
     earlier: Option<String>,
 }
 
 impl HostSysctl {
-    /// Of a daemon with this runtime directory.
+    /// `folder` is the runtime directory.
     pub(crate) fn new(purpose: &'static HostPurpose, folder: &Path) -> Self {
         let file = folder.join(purpose.file);
         // Missing after a boot, and after a run that has ended well.
@@ -162,7 +162,7 @@ impl HostSysctl {
         Self { purpose, file, is_wanted: false, changed: None, earlier }
     }
 
-    /// Changes the setting, or sets it back.
+    /// Changes the setting, or restores it.
     ///
     /// # Errors
     /// The kernel lacks it, or `/proc/sys` may not be written.
@@ -175,21 +175,21 @@ impl HostSysctl {
             self.changed = Changed::of_host(key, value, self.earlier.clone())?;
             self.earlier = None;
             if let Some(changed) = &self.changed {
-                // Without it, a run that is killed leaves the setting as it is, which harms nothing.
+                // Without the file, a run that is killed leaves the setting changed, which harms nothing.
                 let _ = fs::write(&self.file, changed.before());
             }
         }
         Ok(())
     }
 
-    /// Sets back what the daemon that has been taken over from has left, where nobody wants it any more.
+    /// Restores what the replaced daemon has left, if this configuration does not want it.
     pub(crate) fn keep(&mut self) {
         if !self.is_wanted {
             self.set_back();
         }
     }
 
-    /// Later, where another daemon still answers for it.
+    /// Restores the setting, unless another daemon still owns it.
     pub(crate) fn set_back(&mut self) {
         if !ownership::is_ours() {
             return;

@@ -1,8 +1,8 @@
 //! Interfaces with virtual MAC addresses, for as long as the daemon runs.
 //!
-//! Enters: the configuration, and what becomes of links. Leaves: the interfaces, made before any instance starts, made
-//! again when their parent comes or somebody deletes them, removed at the end; and the settings that their parents need
-//! meanwhile. Runs on the main thread: the kernel takes milliseconds for an interface.
+//! Enters: the configuration, and changes of links. Leaves: the interfaces, made before any instance starts, made again
+//! when their parent comes or another process deletes them, removed at the end; and the settings that their parents
+//! need meanwhile. Runs on the main thread: the kernel takes milliseconds for an interface.
 
 use std::collections::HashSet;
 use std::io;
@@ -23,7 +23,7 @@ use crate::driver::netlink::vmac::{self, Origin, VmacError};
 use crate::driver::{clock, ownership};
 use crate::protocol::{Addresses, InstanceSettings, Name, Vmac};
 
-/// Between two attempts to make one interface: an attempt that fails half-way is a change of links itself.
+/// Between two attempts to make one interface: an attempt that fails half-way is itself a change of links.
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Vmacs {
     silent_igmp: HostSysctl,
 }
 
-/// An interface with a virtual MAC address that is there.
+/// A present interface with a virtual MAC address.
 #[derive(Clone, Debug)]
 pub struct Carrier {
     pub ifindex: u32,
@@ -45,16 +45,16 @@ pub struct Carrier {
 #[derive(Debug)]
 struct Wanted {
     vmac: Vmac,
-    /// Why it could not be made, and when that was if it is to be tried again.
+    /// Why it could not be made, and when the attempt was if it is to be repeated.
     failed: Option<(Option<Timestamp>, String)>,
 }
 
 impl Vmacs {
-    /// Makes what can be made now of all that the configuration wants, under names that nobody else has. `folder` is
-    /// the runtime directory.
+    /// Makes what can be made now of all that the configuration wants, under names that are free. `folder` is the
+    /// runtime directory.
     ///
     /// # Errors
-    /// The kernel could not be asked. Interfaces that cannot be made are told and tried again.
+    /// The kernel could not be queried. Interfaces that cannot be made are logged and tried again.
     pub fn prepare(config: &mut Config, folder: &Path) -> io::Result<Self> {
         let (wanted, parents) = (Vec::new(), Sysctls::new(&PARENT, folder));
         let silent_igmp = HostSysctl::new(&SILENT_IGMP, folder);
@@ -64,7 +64,7 @@ impl Vmacs {
         Ok(this)
     }
 
-    /// Those that could not be made, by name, and why.
+    /// Interfaces that could not be made, by name, and why.
     pub fn missing(&self) -> impl Iterator<Item = (Arc<str>, String)> {
         self.wanted.iter().filter_map(|Wanted { vmac, failed }| {
             let (_, reason) = failed.as_ref()?;
@@ -72,7 +72,7 @@ impl Vmacs {
         })
     }
 
-    /// Those that the kernel reports groups from: each IPv6 address is a member of one.
+    /// Interfaces from which the kernel sends MLD reports: each IPv6 address is a member of a group.
     pub fn carriers(&self, table: &Table) -> Vec<Carrier> {
         let reporting =
             self.wanted.iter().map(|wanted| &wanted.vmac).filter(|vmac| vmac.family == Family::V6);
@@ -84,7 +84,7 @@ impl Vmacs {
         reporting.filter_map(carrier).collect()
     }
 
-    /// Makes what another configuration wants in addition; what it shares with the present one stays as it is.
+    /// Makes what another configuration wants in addition; what both want stays as it is.
     ///
     /// # Errors
     /// As [`Self::prepare`].
@@ -105,18 +105,18 @@ impl Vmacs {
             }
         }
         if let Err(error) = self.silent_igmp.want(config.globals.silent_igmp) {
-            warn!(%error, "IGMP reports cannot be disabled");
+            warn!(%error, "cannot disable IGMP reports");
         }
         Ok(())
     }
 
-    /// Removes what a configuration that was added since does not want, and sets back parents that nothing stands on.
+    /// Removes what only an earlier configuration wanted, and restores the parents that carry no interface any more.
     pub fn prune(&mut self, config: &Config) {
         let kept: Vec<_> =
             config.instances.iter().flat_map(|instance| instance.settings.vmacs.all()).collect();
         let Self { socket, wanted, parents, .. } = self;
         let identity = |vmac: &Vmac| (Arc::clone(vmac.name.as_arc()), Arc::clone(&vmac.parent), vmac.mac);
-        // Of one that has changed otherwise the interface stays.
+        // If only other settings have changed, the interface stays.
         let staying: HashSet<_> = kept.iter().map(|vmac| identity(vmac)).collect();
         let (old, new) = wanted.drain(..).partition(|wanted| !kept.contains(&&wanted.vmac));
         *wanted = new;
@@ -127,7 +127,7 @@ impl Vmacs {
         parents.retain(stands_on);
     }
 
-    /// Removes all, and sets all parents back.
+    /// Removes all, and restores all parents.
     pub fn clear(&mut self) {
         if !ownership::is_ours() {
             return;
@@ -138,7 +138,7 @@ impl Vmacs {
         parents.retain(|_| false);
     }
 
-    /// Makes again what is missing, where its parent is there. Returns when to try again what could not be made.
+    /// Makes missing interfaces again, if their parent is there. Returns when to repeat failed attempts.
     pub fn keep(&mut self, table: &Table) -> Option<Duration> {
         let Self { socket, wanted, parents, silent_igmp } = self;
         silent_igmp.keep();
@@ -162,7 +162,7 @@ impl Vmacs {
 impl Drop for Vmacs {
     fn drop(&mut self) {
         self.clear();
-        // Only now: sockets and interfaces that are gone leave their groups in silence.
+        // Last: sockets and interfaces that are gone leave their groups in silence.
         self.silent_igmp.set_back();
     }
 }
@@ -201,17 +201,17 @@ fn make(socket: &mut RouteSocket, parents: &mut Sysctls, wanted: &mut Wanted) {
         Err(error) => {
             let reason = error.to_string();
             if wanted.failed.as_ref().is_none_or(|(_, last)| *last != reason) {
-                warn!("no interface with the virtual MAC address: {reason}");
+                warn!("cannot make an interface with a virtual MAC address: {reason}");
             }
-            // A parent that comes is a change of links.
+            // A parent that comes is a change of links, which leads here again.
             let at = if matches!(error, VmacError::NoParent { .. }) { None } else { Some(clock::now()) };
             wanted.failed = Some((at, reason));
         }
     }
 }
 
-/// A name that was chosen is that of an interface left by an earlier run, or gives way to one of somebody else, or to
-/// one in use here.
+/// Settles chosen names: takes that of an interface left by an earlier run, and gives way to interfaces of others and
+/// to names in use here.
 fn settle_names(instances: &mut [Instance], links: &[Link], in_use: &[Wanted]) {
     let vmacs = instances.iter().flat_map(|instance| instance.settings.vmacs.all());
     let written = vmacs.filter(|vmac| matches!(vmac.name, Name::Written(_)));
@@ -221,7 +221,7 @@ fn settle_names(instances: &mut [Instance], links: &[Link], in_use: &[Wanted]) {
     {
         for vmac in vmacs.own.iter_mut().chain(&mut vmacs.further) {
             let Name::Chosen { name, prefix, vrid } = vmac.name.clone() else { continue };
-            // On another parent or in another mode, it is made anew.
+            // On another parent or in another mode, it is made again.
             let is_left = |link: &Link| {
                 let is_in_use = in_use.iter().any(|wanted| **wanted.vmac.name.as_arc() == *link.name);
                 !is_in_use && link.macvlan.is_some() && link.mac == Some(vmac.mac)
@@ -234,7 +234,7 @@ fn settle_names(instances: &mut [Instance], links: &[Link], in_use: &[Wanted]) {
             } else if is_taken(&name)
                 && let Some(free) = Name::choose(&prefix, vrid, vmac.family, is_taken)
             {
-                warn!("there is an interface {name} already; {} is made instead", free.as_arc());
+                warn!("interface {name} exists already; making {} instead", free.as_arc());
                 vmac.name = free;
             }
             taken.insert(Arc::clone(vmac.name.as_arc()));
@@ -243,7 +243,7 @@ fn settle_names(instances: &mut [Instance], links: &[Link], in_use: &[Wanted]) {
     }
 }
 
-/// Addresses that stand on a further interface follow its name.
+/// Addresses on a further interface follow its new name.
 fn rename(addresses: &mut Arc<Addresses>, from: &Arc<str>, to: &Arc<str>) {
     if from == to {
         return;

@@ -1,7 +1,7 @@
-//! Interfaces that stand on others: the kernel refuses XDP on an interface while one above it has a program of XDP
-//! (`dev_xdp_attach`), and takes both where the lower one comes first.
+//! XDP on interfaces below others: the kernel refuses XDP on an interface while one above it has an XDP program
+//! (`dev_xdp_attach`), and accepts both if the lower one comes first.
 //!
-//! Enters: an interface that is to be attached to. Leaves: those above it detached for that moment, and attached again.
+//! Enters: an interface to attach to. Leaves: the programs above it detached for that moment, and attached again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::driver::Rung;
 use crate::driver::xdp::{Attached, Card};
 use crate::protocol::InstanceId;
 
-/// VLAN on VLAN on bond, and some more.
+/// VLAN on VLAN on bond, with room to spare.
 const DEPTH: usize = 8;
 
 impl Attachments {
-    /// Attaches the program to an interface, and keeps out of its own way.
+    /// Attaches the program to an interface; our own programs above it are detached meanwhile.
     pub(super) fn attach_below(&mut self, ifindex: u32, interface: &str) -> Result<Attached, Vec<String>> {
         let above = self.above(ifindex);
         if let Some(program) = &mut self.program {
@@ -24,7 +24,7 @@ impl Attachments {
         }
         let attached = self.attach(ifindex, interface);
         for (ifindex, interface) in above {
-            // What it finds is no worse than before: its own hook is free.
+            // It finds at least what it had: its own hook is free.
             let rung = self.climb_on(ifindex, &interface);
             let here = self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex));
             let ids: Vec<InstanceId> = here.map(|(id, _)| *id).collect();
@@ -35,7 +35,7 @@ impl Attachments {
         attached
     }
 
-    /// Interfaces with our program of XDP that stand on this one, by index.
+    /// Interfaces above this one that have our XDP program, by index.
     fn above(&self, ifindex: u32) -> HashMap<u32, Arc<str>> {
         let has_xdp = |other: &u32| matches!(self.rungs.get(other), Some(Rung::Native | Rung::Generic));
         let places =

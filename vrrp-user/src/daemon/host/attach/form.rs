@@ -1,4 +1,4 @@
-//! What the program is told of an instance: the form that its adverts must have, and who may send them.
+//! The program's rules for an instance: the form that its adverts must have, and who may send them.
 
 use std::net::IpAddr;
 
@@ -38,7 +38,7 @@ pub(super) fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> S
     }
 }
 
-/// The peers, where no others are heard.
+/// The unicast peers, if no other sender is accepted.
 pub(super) fn permits(instance: InstanceId, settings: &InstanceSettings) -> Vec<(PermitKey, Permit)> {
     let unicast = settings.unicast.as_ref().filter(|unicast| unicast.checks_source);
     let peers = unicast.into_iter().flat_map(|unicast| &unicast.peers);

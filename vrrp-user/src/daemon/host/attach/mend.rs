@@ -1,7 +1,8 @@
-//! What others do to the program and to the host's own sockets, and what is done about it.
+//! Repair of the receive path after other processes have changed it.
 //!
-//! Enters: once a second, how hooks are, and what [`hearing`] finds. Leaves: the program attached again, or before those
-//! that kept adverts from it, or a packet socket in its place; groups joined again; who is deaf, in log and record.
+//! Enters: once a second, the state of the attachments, and the findings of [`hearing`]. Leaves: the program attached
+//! again, or before programs that kept adverts from it, or a packet socket in its place; groups joined again; reception
+//! faults in log and record.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,16 +17,16 @@ use crate::daemon::queue::Input;
 use crate::driver::clock;
 use crate::protocol::{Event, InstanceId};
 
-/// Kept from adverts again so soon, the program is not put before others once more.
+/// If adverts are kept from the program again within this time, it is not put before the other once more.
 const PRECEDES: Duration = Duration::from_secs(60);
 
 impl Attachments {
-    /// Attaches the program again where somebody has detached it. Returns whether there are such places to look at.
+    /// Attaches the program again where another process has detached it. Returns whether any interface has the program.
     pub fn mend(&mut self) -> bool {
         self.retired = std::mem::take(&mut self.retiring);
         let detached = self.hooks.iter().filter(|(_, hook)| !hook.is_attached());
         let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
-        let by_others = "the program was detached by somebody else, and is attached again";
+        let by_others = "another process detached the program; attaching it again";
         detached.into_iter().for_each(|ifindex| self.reattach(ifindex, by_others));
         if !self.hearing.rests() {
             self.compare();
@@ -33,7 +34,7 @@ impl Attachments {
         self.rungs.values().any(|rung| rung.is_program())
     }
 
-    /// Tells who does not hear what the other one does, and mends what can be mended.
+    /// Logs reception faults, and repairs what can be repaired.
     fn compare(&mut self) {
         let Self { instances, places, rungs, hearing, maps, .. } = self;
         let place = |(id, place): (&InstanceId, &Place)| {
@@ -47,7 +48,7 @@ impl Attachments {
             match now {
                 Some(now) if before != Some(now) => warn!(instance = %settings.name, "{now}"),
                 None if before.is_some() => {
-                    info!(instance = %settings.name, "program and sockets hear the same again");
+                    info!(instance = %settings.name, "program and sockets receive the same adverts again");
                 }
                 _ => {}
             }
@@ -64,15 +65,15 @@ impl Attachments {
         lost.into_iter().for_each(|id| self.join(id));
     }
 
-    /// Another program keeps adverts from ours: ours goes before it. Where that was in vain, a packet socket hears what
-    /// programs of tcx and XDP's stack leave.
+    /// Another program keeps adverts from ours: attaches ours before it. If that was in vain, a packet socket receives
+    /// what programs of tcx and XDP's stack leave.
     fn precede(&mut self, ifindex: u32) {
         let now = clock::now();
         let before = self.preceded.insert(ifindex, now);
         if before.is_some_and(|before| now.since(before) < PRECEDES) {
             self.hidden.insert(ifindex);
         }
-        self.reattach(ifindex, "another program kept adverts from ours, which is attached before it");
+        self.reattach(ifindex, "another program kept adverts from ours; attaching ours before it");
         for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
             self.inputs.push(Input::Event(Event::Deaf(*id)));
         }

@@ -1,4 +1,4 @@
-//! Which interface is heard by which rung.
+//! Attachment to interfaces: the receive path of each.
 //!
 //! Enters: interfaces and source addresses as the netlink monitor finds them. Leaves: slots and keys in the maps,
 //! programs and group memberships on interfaces, listeners for the engine. Runs on the ordinary threads: attaching
@@ -40,7 +40,7 @@ use crate::protocol::{InstanceId, InstanceSettings};
 #[derive(Debug)]
 pub struct Attachments {
     instances: BTreeMap<InstanceId, InstanceSettings>,
-    /// `None` where the socket rung was asked for or nothing could be loaded.
+    /// `None` if the socket was asked for, or the program could not be loaded.
     program: Option<Program>,
     /// Why there is no program.
     without_program: Option<String>,
@@ -53,10 +53,10 @@ pub struct Attachments {
     rungs: HashMap<u32, Rung>,
     /// Where each instance is attached now.
     places: BTreeMap<InstanceId, Place>,
-    /// The program by interface, where the kernel can be asked for it.
+    /// The program's attachments by interface, if the kernel can report on them.
     hooks: HashMap<u32, Hook>,
-    /// The engine's packet sockets by interface. To close the last descriptor of one waits for all processors, which is
-    /// not for the engine: those that it has given up are kept for a while longer.
+    /// The engine's packet sockets by interface. Closing the last descriptor of one waits for all processors, which the
+    /// engine must not: those that it has given up are kept a while longer.
     listeners: HashMap<u32, OwnedFd>,
     retiring: Vec<OwnedFd>,
     retired: Vec<OwnedFd>,
@@ -66,7 +66,7 @@ pub struct Attachments {
     hearing: Hearing,
     /// When the program was put before others that kept adverts from it, by interface index.
     preceded: HashMap<u32, Timestamp>,
-    /// Interfaces where others keep adverts from it nevertheless.
+    /// Interfaces on which others keep adverts from it nevertheless.
     hidden: HashSet<u32>,
 }
 
@@ -75,7 +75,7 @@ struct Place {
     ifindex: Option<u32>,
     membership: Option<Membership>,
     source: Option<IpAddr>,
-    /// It was told that the group cannot be joined.
+    /// The failure to join the group was logged.
     is_refused: bool,
 }
 
@@ -119,7 +119,7 @@ impl Attachments {
         this
     }
 
-    /// Takes other settings. What is new waits for its interface.
+    /// Takes other settings. New instances wait for their interfaces.
     pub fn adopt(&mut self, changes: &Changes) {
         for &instance in &changes.removed {
             let place = self.places.remove(&instance);
@@ -129,7 +129,7 @@ impl Attachments {
             self.instances.remove(&instance);
             let gone = self.maps.set_permits(instance.0, &[]);
             if let Some(program) = &mut self.program {
-                // Only ever removes, which does not fail.
+                // Removal does not fail.
                 let _ = program.set_permits(&[], &gone);
             }
         }
@@ -177,7 +177,7 @@ impl Attachments {
         self.program.as_ref().is_some_and(|program| programs.all(|(ifindex, _)| program.outlives(*ifindex)))
     }
 
-    /// Filters of tc, which stay until they are removed.
+    /// The program's tc filters, which stay until they are removed.
     pub fn filters(&self) -> Vec<Filter> {
         self.program.as_ref().map_or_else(Vec::new, Program::filters)
     }
@@ -188,7 +188,7 @@ impl Attachments {
         };
         let placed = places.iter().filter_map(|(id, place)| Some((*id, instances.get(id)?, place.ifindex?)));
         if let Err(error) = fence.set(program, placed.clone()) {
-            warn!(%error, "some addresses are answered for without a lease");
+            warn!(%error, "some addresses are not fenced: they are answered for without a lease");
         }
         for (instance, settings, ifindex) in placed {
             let is_program = rungs.get(&ifindex).is_some_and(|rung| rung.is_program());
@@ -198,10 +198,10 @@ impl Attachments {
         }
     }
 
-    /// The instance's own source address: an advert from it is a loop.
+    /// Sets the instance's own source address: an advert from it is a loop.
     pub fn set_source(&mut self, instance: InstanceId, source: Option<IpAddr>) {
         let before = std::mem::replace(&mut self.places.entry(instance).or_default().source, source);
-        // The kernel forgets memberships with the addresses of a family, as for an MTU that is too small for it.
+        // The kernel forgets memberships when a family loses its addresses, as with an MTU that is too small for it.
         if before.is_none() && source.is_some() {
             self.join(instance);
         }
@@ -214,7 +214,7 @@ impl Attachments {
             return;
         };
         let (interface, group) = (&settings.interface, settings.group());
-        // The kernel counts members: an old socket that closes later would leave in place of the new one.
+        // The kernel counts members: an old socket that closes later would end the membership of the new one.
         place.membership = None;
         place.membership = match (&settings.unicast, place.ifindex) {
             (None, Some(ifindex)) => Membership::join(group, ifindex)
@@ -229,7 +229,7 @@ impl Attachments {
         };
     }
 
-    /// These interfaces with virtual MAC addresses are there now, and no others.
+    /// Sets the present interfaces with virtual MAC addresses.
     pub fn set_carriers(&mut self, carriers: &[Carrier]) {
         let Some(program) = &mut self.program else { return };
         let there: HashSet<u32> = carriers.iter().map(|carrier| carrier.ifindex).collect();
@@ -245,13 +245,13 @@ impl Attachments {
         }
     }
 
-    /// This is what links and addresses say. Told before what they mean to the instances.
+    /// Sets the host's own addresses. Call it before instances learn of a change.
     pub fn set_locals(&mut self, table: &Table) {
         let (new, gone) = self.maps.locals().set(locals(table));
         if let Some(program) = &mut self.program
             && let Err(error) = program.set_locals(&new, &gone)
         {
-            warn!(%error, "unicast adverts to some addresses of this host are not heard");
+            warn!(%error, "cannot receive unicast adverts to some addresses of this host");
         }
     }
 
@@ -266,7 +266,7 @@ impl Attachments {
             && let Err(error) =
                 program.insert(InstanceKey::new(ifindex, 0, family, vrid.number()), instance.0)
         {
-            warn!(%interface, %error, "cannot tell the program about the instance");
+            warn!(%interface, %error, "cannot add the instance to the program");
         }
         let known = self.rungs.get(&ifindex).copied();
         let rung = known.unwrap_or_else(|| self.climb(ifindex, &interface));
@@ -275,7 +275,7 @@ impl Attachments {
         }
     }
 
-    /// Takes the best rung that the interface gives.
+    /// Attaches the best receive path that the interface offers.
     fn climb(&mut self, ifindex: u32, interface: &Arc<str>) -> Rung {
         let attached = self.attach_below(ifindex, interface);
         self.stand(ifindex, interface, attached)
@@ -286,7 +286,7 @@ impl Attachments {
         self.stand(ifindex, interface, attached)
     }
 
-    /// Adverts of the interface are heard by what is attached now, or else by a packet socket.
+    /// Records the receive path of an interface: what is attached now, or else a packet socket.
     fn stand(&mut self, ifindex: u32, interface: &Arc<str>, attached: Result<Attached, Vec<String>>) -> Rung {
         self.observe(ifindex);
         let (rung, reasons) = match attached {
@@ -315,7 +315,7 @@ impl Attachments {
         rung
     }
 
-    /// From now on main thread and engine ask the kernel for the program there.
+    /// Has the main thread and the engine query the kernel for the program there, from now on.
     fn observe(&mut self, ifindex: u32) {
         self.hooks.remove(&ifindex);
         let hook = || self.program.as_ref().and_then(|program| program.hook(ifindex));
@@ -338,7 +338,7 @@ impl Attachments {
             return Err(vec!["another program is before ours and keeps adverts from it".to_owned()]);
         }
         let attached = program.attach(ifindex, interface, mode).map_err(|error| error.refusals)?;
-        // Another daemon's pins are in the way until it has been followed.
+        // Another daemon's pins are in the way until this one has replaced it.
         if !program.outlives(ifindex) && (program.pins().is_some() || !program.keeps_pins()) {
             warn!(%interface, rung = attached.rung.as_str(), "the program ends with the daemon here: a killed daemon's \
                 addresses are answered for until they are removed");
@@ -347,15 +347,15 @@ impl Attachments {
         Ok(attached)
     }
 
-    /// Follows the program of another daemon that has left: on its XDP hooks, which were taken until now, and beside
-    /// nothing more of it.
+    /// Replaces the program of a daemon that has left: takes its XDP hooks, which were in use until now, and removes
+    /// its attachments beside ours.
     ///
     /// # Errors
-    /// What it had attached or pinned cannot be removed, or ours not be pinned.
+    /// Its attachments or pins cannot be removed, or ours cannot be pinned.
     pub fn follow(&mut self, runtime_dir: &Path) -> Result<(), PinError> {
         let own = self.filters();
         if let Err(error) = remove_filters(runtime_dir, |filter| !own.contains(filter)) {
-            warn!(%error, "the filter of tc of the daemon that ran before cannot be removed: adverts are judged twice");
+            warn!(%error, "cannot remove the tc filter of the previous daemon: adverts are judged twice");
         }
         let pins = match Pins::open(runtime_dir) {
             Err(PinError::Private) => return Ok(()),
@@ -387,7 +387,7 @@ impl Attachments {
         outcome
     }
 
-    /// Detaches from interfaces that no instance is on any more.
+    /// Detaches from interfaces that no instance uses any more.
     pub fn prune(&mut self) {
         let rungs: Vec<u32> = self.rungs.keys().copied().collect();
         rungs.into_iter().for_each(|ifindex| self.abandon(ifindex));
@@ -402,12 +402,12 @@ impl Attachments {
         let Some(settings) = self.instances.get(&instance) else { return };
         self.maps.disarm(instance.0);
         if let Some(program) = &mut self.program {
-            // Gone already where the interface never came to be known.
+            // It is not there if the interface was never known.
             let _ = program.remove(InstanceKey::new(ifindex, 0, settings.family, settings.vrid.number()));
         }
     }
 
-    /// Detaches from an interface, unless an instance is on it.
+    /// Detaches from an interface, unless an instance uses it.
     fn abandon(&mut self, ifindex: u32) {
         if self.places.values().any(|place| place.ifindex == Some(ifindex)) {
             return;
@@ -423,7 +423,7 @@ impl Attachments {
         self.hidden.remove(&ifindex);
     }
 
-    /// The senders that it knows are there before it asks for them.
+    /// Writes the slot after its allowed senders, so that they are there before the program looks them up.
     fn write_slot(&mut self, instance: InstanceId) {
         let Some(settings) = self.instances.get(&instance) else { return };
         let source = self.places.get(&instance).and_then(|place| place.source);
