@@ -1,4 +1,4 @@
-//! The ordinary thread: everything that may wait, on one tokio runtime.
+//! The main thread: everything that may wait, on one tokio runtime.
 //!
 //! Enters: reports of the engine, signals, requests and scrapes. Leaves: logs, hooks, answers, and [`Input`]s for the
 //! engine: results of checks, and the shutdown. Absent: anything that the engine would have to wait for.
@@ -41,13 +41,14 @@ use crate::driver::ownership;
 use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
 
-/// Longest time that the engine may take to hand its addresses over; the protocol gives an heir 10 s at most.
+/// Longest time that the engine may take to hand its addresses over; the protocol waits 10 s at most for the new
+/// master.
 const ENGINE_LIMIT: Duration = Duration::from_secs(15);
 
-/// Between two looks at what systemd is told.
+/// Between two updates of the status that systemd shows.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
-/// Everything of the ordinary thread, bound and ready.
+/// Everything of the main thread, bound and ready.
 #[derive(Debug)]
 pub struct Service {
     reloader: Reloader,
@@ -79,14 +80,14 @@ pub enum ServiceError {
     Check(#[from] CheckError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
-    #[error("the engine has stopped by itself")]
+    #[error("the engine has stopped unexpectedly")]
     EngineStopped,
     #[error("the engine has not stopped within {ENGINE_LIMIT:?}; its addresses may still be set")]
     EngineStuck,
 }
 
 impl Service {
-    /// Binds everything that can be refused. Must be called within a runtime.
+    /// Binds every address and socket. Must be called within a runtime.
     ///
     /// # Errors
     /// An address or socket is taken, or a script's user does not exist.
@@ -102,11 +103,11 @@ impl Service {
         let (config, record) = (&sources.config, &sources.record);
         let checks = Checks::new(inputs.clone());
         checks.prepare(config).await?;
-        // A node that is taken over has begun before.
+        // In a hot restart, the state begins with the other daemon's.
         if ownership::is_ours() {
             checks.begin(config)?;
         }
-        // The address of a daemon that is taken over is free when that has gone.
+        // In a hot restart, the address is free once the other daemon has gone.
         let metrics = match options.metrics.filter(|_| ownership::is_ours()) {
             Some(address) => Some(Metrics::bind(address).await?),
             None => None,
@@ -133,7 +134,7 @@ impl Service {
         })
     }
 
-    /// What another daemon was told is told no more, and its checks go on with their results.
+    /// Restores the previous daemon's state: its notifications are not repeated, and its checks keep their results.
     pub fn resume(&mut self, legacy: &Legacy) {
         self.checks.resume(legacy, &self.reloader.live.now().config);
         for (id, stance) in &legacy.instances {
@@ -141,12 +142,12 @@ impl Service {
         }
     }
 
-    /// Works until SIGTERM or SIGINT, then has the engine release its addresses and tells hooks `STOP`; or until
-    /// another daemon has taken over, which hooks are not told. Call it when the engine runs: it tells systemd that the
-    /// daemon is ready.
+    /// Works until SIGTERM or SIGINT, then has the engine release its addresses and notifies hooks of `STOP`; or until
+    /// another daemon has taken over, of which hooks are not notified. Call it when the engine runs: it notifies
+    /// systemd that the daemon is ready.
     ///
     /// # Errors
-    /// The engine stopped without being told to, or does not stop.
+    /// The engine stopped unasked, or does not stop.
     pub async fn run(self, folder: &RuntimeDir) -> Result<(), ServiceError> {
         let Self {
             reloader,
@@ -185,7 +186,7 @@ impl Service {
                 info!("{line}");
             }
         }
-        // The process that systemd knows may be the one that this one was forked from.
+        // systemd may know the process that this one was forked from.
         systemd::tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 
         let (mut has_stand_in, mut limit) = (false, reloader.options.stand_in);
@@ -211,14 +212,14 @@ impl Service {
                 }
                 _ = interrupt.recv() => break End::Told,
                 () = &mut due, if limit.is_some() => {
-                    warn!("nobody has taken over within {:?}", limit.unwrap_or_default());
+                    warn!("no daemon has taken over within {:?}", limit.unwrap_or_default());
                     break End::Told;
                 }
                 Some(client) = successors.recv() => {
                     match give_way(client, live, &inputs, folder, &store, has_stand_in).await {
                         Ok(true) => break End::Followed,
                         Ok(false) => {}
-                        Err(error) => warn!(%error, "another daemon has not taken over; this one goes on"),
+                        Err(error) => warn!(%error, "the new daemon has not taken over; this one goes on"),
                     }
                     continue;
                 }
@@ -264,8 +265,8 @@ impl Service {
     }
 }
 
-/// Has the engine release its addresses, and waits until it has ended. Told again by one of `signals`, it waits for no
-/// heir.
+/// Has the engine release its addresses, and waits until it has ended. After another of `signals`, it does not wait for
+/// a new master.
 async fn release(
     reporter: &mut Reporter,
     notifier: &mut Notifier,
@@ -299,7 +300,7 @@ enum End {
     Followed,
 }
 
-/// Lets another daemon take over, if it wants to. Then nothing on the host is this one's any more.
+/// Lets another daemon take over, if it wants to. From then on this one owns nothing on the host.
 async fn give_way(
     client: UnixStream,
     live: &Live,
@@ -314,7 +315,7 @@ async fn give_way(
         return Ok(false);
     }
     ownership::set_ours(false);
-    // Told by the process that systemd knows, before that ends. A restart waits for its end.
+    // Reported by the process that systemd knows, before it ends. A restart waits for its end.
     if let Some(pid) = pid.filter(|_| !restarting) {
         systemd::tell(&[NotifyState::MainPid(pid)]);
     }
@@ -337,7 +338,7 @@ fn serve_metrics(tasks: &mut JoinSet<()>, metrics: Metrics, live: Live) {
     tasks.spawn(async move { match metrics.serve(live).await {} });
 }
 
-/// When the daemon that serves them there has gone.
+/// Serves metrics once the daemon that serves them at this address has gone.
 fn serve_metrics_soon(tasks: &mut JoinSet<()>, address: SocketAddr, live: Live) {
     tasks.spawn(async move {
         for _ in 0..50 {
@@ -359,7 +360,7 @@ async fn serve_dumps(dumps: Dumps, live: Live) {
     }
 }
 
-/// Keeps the status line of the unit true.
+/// Keeps the status line of the unit up to date.
 async fn tell_systemd(live: Live) {
     let mut due = interval(STATUS_EVERY);
     let mut told = String::new();

@@ -1,7 +1,7 @@
-//! What the guard is to do, from the configuration and the interfaces that are there.
+//! The guard's plan, from the configuration and the interfaces that are there.
 //!
-//! Addresses that are fenced stay until the heir has announced them: traffic of neighbours that know them goes on until
-//! then, and no new one asks for them in vain. Others go when the lease ends, before a peer takes them.
+//! Fenced addresses stay until the new master has announced them: neighbours that know them go on sending until then,
+//! and no neighbour resolves them here. Other addresses go when the lease ends, before a peer takes them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::driver::netlink::{route, rule, vmac};
 use crate::driver::will::Part;
 use crate::protocol::{InstanceId, InstanceSettings, Priority, skew};
 
-/// For the heir to set and announce its addresses.
+/// Time for the new master to set and announce its addresses.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// Everything that the instances of a configuration may have set, by when it is to go.
+/// Everything that the instances of a configuration may have set, by when it is removed.
 pub(super) fn parts(
     socket: &mut RouteSocket,
     config: &Config,
@@ -45,7 +45,7 @@ pub(super) fn parts(
     due.into_iter().map(|(after, requests)| Part { after, requests: socket.encoded(requests) }).collect()
 }
 
-/// How long after the daemon's death, which is not before its last advert.
+/// How long after the daemon's death, which does not precede its last advert.
 fn moment(settings: &InstanceSettings, is_fenced: bool) -> Duration {
     if !is_fenced {
         return settings.lease();

@@ -1,11 +1,10 @@
-//! The guard: a process of its own that removes what the daemon has set, where the daemon dies and cannot do so itself.
+//! The guard: a separate process that removes what the daemon has set, if the daemon dies and cannot do so itself.
 //!
-//! Enters: the runtime directory, configurations, interfaces. Leaves: a child process, and what it is to do, in a file
-//! that both have mapped ([`crate::driver::will`]). Absent: the fence, which holds without it; see
-//! [`super::host::fence`].
+//! Enters: the runtime directory, configurations, interfaces. Leaves: a child process, and its plan, in a file that
+//! both have mapped ([`crate::driver::will`]). Absent: the fence, which holds without it; see [`super::host::fence`].
 //!
-//! The lock on that file is the guard's: it shares the descriptor, and so outlives the daemon with it. A new daemon
-//! that finds it locked ends the guard of the dead one, and does the rest for itself.
+//! The guard keeps the lock on that file: it shares the descriptor, and so the lock outlives the daemon. A new daemon
+//! that finds the file locked ends the guard of the dead one, and does the removal itself.
 
 mod bequest;
 pub mod process;
@@ -44,7 +43,7 @@ const FILE: &str = "guard";
 const PROGRAM: &str = "/proc/self/exe";
 const LOOK: Duration = Duration::from_millis(5);
 
-/// At least between two guards, should somebody keep killing them.
+/// Shortest time between two guards, in case another process keeps killing them.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The daemon's side.
@@ -57,11 +56,11 @@ pub struct Guard {
     netlink: RefCell<RouteSocket>,
     written: RefCell<Option<Written>>,
     refused: Cell<bool>,
-    /// The runtime directory, until the daemon before has been followed.
+    /// The runtime directory, until the previous daemon has been replaced.
     beside: RefCell<Option<PathBuf>>,
 }
 
-/// What the latest will was made from.
+/// Everything that the latest plan was made from.
 #[derive(Debug, PartialEq)]
 struct Written {
     config: *const Config,
@@ -71,10 +70,10 @@ struct Written {
     filters: Vec<Filter>,
 }
 
-/// The guard of a daemon that was killed is ended; whatever it had to do is to be done by the caller.
+/// Ends the guard of a killed daemon; the caller must remove what that guard would have.
 ///
 /// # Errors
-/// It has not ended in time, or the runtime directory cannot be written.
+/// The guard has not ended in time, or the runtime directory cannot be written.
 pub async fn relieve(runtime_dir: &Path, within: Duration) -> io::Result<Will> {
     relieve_at(&runtime_dir.join(FILE), within).await
 }
@@ -102,7 +101,7 @@ async fn relieve_at(file: &Path, within: Duration) -> io::Result<Will> {
 }
 
 impl Guard {
-    /// Needs a runtime.
+    /// Starts the guard. Must be called within a runtime.
     ///
     /// # Errors
     /// No process can be started.
@@ -121,8 +120,8 @@ impl Guard {
         Ok(this)
     }
 
-    /// For a daemon that is about to follow another one, whose guard holds the lock of its own file. It does nothing
-    /// before [`Self::succeed`].
+    /// Starts a guard for a daemon that is about to replace another one, whose guard holds the lock of its own file.
+    /// The new guard does nothing before [`Self::succeed`].
     ///
     /// # Errors
     /// As [`relieve`] and [`Self::start`].
@@ -134,10 +133,9 @@ impl Guard {
         Ok(this)
     }
 
-    /// The other daemon has been followed: this will counts from now on, and that one's no more, however it ends.
-    ///
+    /// The other daemon has been replaced: activates this plan, and deactivates that daemon's, however it ends.
     /// # Errors
-    /// The file cannot be put in the place of the other one.
+    /// The file cannot be renamed over the other one.
     pub fn succeed(&self) -> io::Result<()> {
         let Some(folder) = self.beside.take() else { return Ok(()) };
         self.will.enforce();
@@ -172,30 +170,30 @@ impl Guard {
         Ok(())
     }
 
-    /// Has another guard where one ends, and returns each time something about it has changed. May be dropped and
-    /// called again at any time.
+    /// Starts another guard when one ends, and returns each time its state has changed. May be dropped and called again
+    /// at any time.
     pub async fn keep(&self) {
         let exit = self.exit.borrow().clone();
         if let Some(exit) = exit {
-            // Cannot fail for a descriptor that is there.
+            // Cannot fail for an open descriptor.
             let _ = exit.readable().await;
             self.exit.replace(None);
             if let Some(mut child) = self.child.take() {
                 let _ = child.wait();
             }
             if ownership::is_ours() {
-                warn!("the guard was ended by somebody; another one is started");
+                warn!("another process ended the guard; starting it again");
             }
             return;
         }
         sleep(PAUSE).await;
         if ownership::is_ours() {
-            // Tried again, and missing in the status until then.
+            // If it fails, it is tried again, and the status lacks the guard until then.
             let _ = self.spawn();
         }
     }
 
-    /// This is in use from now on, on these interfaces, with these pins and filters of tc.
+    /// Updates the plan: this configuration is in use, on these interfaces, with these pins and tc filters.
     pub fn bequeath(
         &self,
         config: &Arc<Config>,
@@ -226,7 +224,7 @@ impl Guard {
             .collect();
         match self.will.write(&parts, names.iter().map(CString::as_c_str)) {
             Err(error) if !self.refused.replace(true) => {
-                warn!(%error, "the guard does not know all that is to be removed where the daemon is killed");
+                warn!(%error, "cannot update the guard's plan: it will not remove everything if the daemon is killed");
             }
             outcome => self.refused.set(outcome.is_err()),
         }
@@ -237,12 +235,12 @@ impl Guard {
     pub fn dismiss(self) {
         self.will.end();
         if let Some(mut child) = self.child.take() {
-            // It has ended already where this fails.
+            // Fails if it has ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
         if let Some(folder) = self.beside.take() {
-            // Nobody looks for it.
+            // No other process looks for it.
             let _ = fs::remove_file(runtime_dir::next(&folder, FILE));
         }
     }

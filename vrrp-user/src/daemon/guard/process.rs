@@ -1,5 +1,5 @@
-//! What the guard itself does. It allocates nothing once it waits, and knows nothing of addresses: it sends requests
-//! that are written already, and removes names.
+//! The guard process. Once it waits, it allocates nothing. It knows nothing of addresses: it sends requests that are
+//! encoded already, and removes files by name.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -20,14 +20,14 @@ use crate::daemon::log;
 use crate::driver::clock;
 use crate::driver::will::Will;
 
-/// As ps shows it; it was started by another name than that of its file.
+/// The name that ps shows; without it, that would be the name by which the kernel started it.
 const NAME: &CStr = c"vrrpx-guard";
 
-/// Waits for the end of the daemon that has started this process, with its will at the standard input and a descriptor
-/// of itself at the standard output; and carries the will out where the daemon has not ended in order.
+/// Waits for the end of the daemon that has started this process, with the plan at the standard input and a pidfd of
+/// the daemon at the standard output; carries out the plan unless the daemon has ended in order.
 ///
 /// # Errors
-/// It was started by somebody else.
+/// It was not started by a daemon.
 pub fn run() -> io::Result<()> {
     let will = Will::inherit(File::from(io::stdin().as_fd().try_clone_to_owned()?))?;
     let daemon = io::stdout().as_fd().try_clone_to_owned()?;
@@ -36,7 +36,7 @@ pub fn run() -> io::Result<()> {
     stand_apart()?;
     let netlink =
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
-    // Where it is not permitted, a page may have to be read before the addresses can go.
+    // If locking is not permitted, a page may have to be read before the addresses can go.
     let _ = mlockall(MlockAllFlags::MCL_CURRENT);
     wait_for_end(daemon.as_fd())?;
     if !will.has_ended() {
@@ -45,7 +45,8 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
-/// systemd ends what is left of a service by SIGTERM, and a terminal what it has started.
+/// Ignores the SIGTERM by which systemd ends the rest of a service, and the signals of a terminal to what it has
+/// started.
 fn stand_apart() -> io::Result<()> {
     // It may lead its session already.
     let _ = setsid();
@@ -65,7 +66,7 @@ fn wait_for_end(daemon: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// What fails is gone already, or will be found by the next daemon.
+/// Requests that fail concern what is gone already, or what the next daemon will find.
 fn carry_out(will: &Will, netlink: &OwnedFd, last_words: &str) {
     let died = clock::now();
     let Some((parts, names)) = will.read() else { return };

@@ -1,8 +1,8 @@
-//! What the engine is told of another configuration: only what differs.
+//! Difference between two configurations, as the engine receives it.
 //!
-//! Enters: two configurations whose numbers agree ([`crate::config::succeed`]). Leaves: instances that are removed, and
-//! those that are new or have other settings, each with what the effect thread does for it. Absent: what each setting
-//! means to a running instance; that is told in [`crate::protocol`] and [`crate::daemon::effect`].
+//! Enters: two configurations whose numbers agree ([`crate::config::succeed`]). Leaves: removed instances, and
+//! instances that are new or have other settings, each with its charge for the effect thread. Absent: what each setting
+//! means to a running instance; see [`crate::protocol`] and [`crate::daemon::effect`].
 
 use crate::config::Config;
 use crate::daemon::effect::Charge;
@@ -11,11 +11,11 @@ use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, TrackId};
 #[derive(Debug, Default)]
 pub struct Changes {
     pub removed: Vec<InstanceId>,
-    /// New ones in the order of their numbers, so that none leaves a gap.
+    /// New instances come in the order of their numbers, so that none leaves a gap.
     pub configured: Vec<Configured>,
-    /// All sync groups, where one of them is another.
+    /// All sync groups, if any of them differs.
     pub groups: Option<Vec<GroupSettings>>,
-    /// Latest results of what is tracked.
+    /// Latest results of everything that is tracked.
     pub known: Vec<(TrackId, i32)>,
 }
 

@@ -1,8 +1,8 @@
-//! Another configuration for a running daemon.
+//! Reload: another configuration for a running daemon.
 //!
-//! Enters: SIGHUP, or a request on the control socket. Leaves: the file read aside and taken over as a whole, or not at
-//! all, and then a configuration that is [`Stale`]. Absent: what the parts do with it; each settles by itself:
-//! interfaces and programs first, then the engine at one moment, then hooks and checks.
+//! Enters: SIGHUP, or a request on the control socket. Leaves: the new file in use as a whole, or not at all; then the
+//! configuration is [`Stale`]. Absent: what the parts do with it; each changes over by itself: interfaces and programs
+//! first, then the engine at one moment, then hooks and checks.
 
 pub mod change;
 mod reading;
@@ -30,7 +30,7 @@ use crate::config::{Config, ProcessSettings};
 /// Longest time that the engine may take to change over.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why the file in use is not the one on the disk.
+/// Why the configuration in use is not that of the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stale {
     pub since: SystemTime,
@@ -38,10 +38,10 @@ pub struct Stale {
     pub findings: Vec<String>,
 }
 
-/// A request to reload; the answer is what [`Reloader::end`] returns.
+/// A request to reload; the answer is the result of [`Reloader::end`].
 pub type Request = oneshot::Sender<Result<(), Vec<String>>>;
 
-/// What it takes.
+/// Everything that a reload needs.
 #[derive(Debug)]
 pub struct Reloader {
     pub options: RunOptions,
@@ -50,7 +50,7 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Has the file read again, beside this thread.
+    /// Starts to read the file again, beside this thread.
     pub fn begin(&self, readings: &mut Readings) {
         systemd::tell(&[
             NotifyState::Reloading,
@@ -63,7 +63,7 @@ impl Reloader {
     /// Changes over to what was read.
     ///
     /// # Errors
-    /// What is wrong with it, one finding each; the daemon goes on as it was.
+    /// The findings of the configuration, one each; the daemon goes on as it was.
     pub async fn end(
         &self,
         read: Outcome,
@@ -86,7 +86,7 @@ impl Reloader {
                 for finding in findings {
                     error!("{finding}");
                 }
-                warn!("the configuration is not reloaded; the daemon goes on with the one before");
+                warn!("configuration not reloaded; the previous one stays in use");
                 record.stale(Stale { since: SystemTime::now(), findings: findings.clone() });
             }
         }
@@ -108,19 +108,19 @@ impl Reloader {
         }
         checks.prepare(&config).await.map_err(|error| vec![error.to_string()])?;
         let config = self.adopt(config).await.map_err(|error| vec![error])?;
-        // What the engine told before is told under the names of before.
+        // Earlier reports of the engine are handled under the names of the earlier configuration.
         match timeout(ENGINE_LIMIT, reporter.run(notifier)).await {
             Ok(Ok(Passed::Reconfigured)) => {}
-            Ok(Ok(Passed::Stopped)) => return Err(vec!["the engine has stopped by itself".to_owned()]),
+            Ok(Ok(Passed::Stopped)) => return Err(vec!["the engine has stopped unexpectedly".to_owned()]),
             Ok(Err(error)) => return Err(vec![error.to_string()]),
             Err(_) => warn!("the engine has not changed over within {ENGINE_LIMIT:?}"),
         }
         let now = self.live.now();
         if now.config.globals.router_id != config.globals.router_id {
-            warn!("router_id has changed; hooks and status tell the new one after a restart");
+            warn!("router_id has changed; hooks and status use the new one after a restart");
         }
         if start_only(&now.config.globals.process) != start_only(&config.globals.process) {
-            warn!("settings of the process have changed; they count after a restart");
+            warn!("settings of the process have changed; they take effect after a restart");
         }
         self.live.replace(Sources { config: Arc::clone(&config), ..(*now).clone() });
         reporter.settle(Arc::clone(&config));
@@ -131,20 +131,20 @@ impl Reloader {
             notifier.repeat_states();
         }
         checks.settle(&config, &self.live);
-        // Addresses on them have gone before them, or go with them.
+        // Addresses on removed interfaces have gone before them, or go with them.
         let _ = self.orders.send(Order::Prune).await;
         Ok(())
     }
 
     async fn adopt(&self, config: Config) -> Result<Arc<Config>, String> {
         let (answer, answered) = oneshot::channel();
-        let gone = || "interfaces are not followed any more".to_owned();
+        let gone = || "interface monitoring has stopped".to_owned();
         self.orders.send(Order::Adopt(Box::new(config), answer)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?.map_err(|error| error.to_string())
     }
 }
 
-/// What counts from the start on.
+/// Settings that only take effect at a start.
 fn start_only(settings: &ProcessSettings) -> ProcessSettings {
     ProcessSettings { reload_file: None, ..settings.clone() }
 }

@@ -1,8 +1,8 @@
-//! The reading of another configuration, beside the main thread.
+//! Reading of a new configuration, beside the main thread.
 //!
-//! Enters: requests to reload. Leaves: by the deadline, what was read for which of them. Absent: what is done with it.
-//! One reading goes on at a time. A request that comes meanwhile is answered by the next one, as the files may have
-//! changed behind the reading that goes on.
+//! Enters: requests to reload. Leaves: by the deadline, the outcome of a reading, and the requests that it answers.
+//! Absent: the use of the outcome. Readings run one at a time. A request that comes meanwhile is answered by the next
+//! one, as the files may have changed behind the present one.
 
 use std::fs::{self, OpenOptions};
 use std::future::pending;
@@ -21,13 +21,14 @@ use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight;
 use crate::daemon::run::{self, Usable};
 
-/// For the files. The largest configuration is read in a few seconds; a mount whose server is gone never answers.
+/// Time limit for the files. The largest configuration is read in a few seconds; a mount whose server is gone never
+/// answers.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Readings that have missed the deadline and still hold a thread each.
 const HANGING_MAX: usize = 8;
 
-/// What a reading has found: a configuration to change over to, or what is wrong with it, one finding each.
+/// Outcome of a reading: a configuration to change over to, or its findings, one each.
 pub type Outcome = Result<Ready, Vec<String>>;
 
 /// A configuration that can be used here.
@@ -35,17 +36,17 @@ pub type Outcome = Result<Ready, Vec<String>>;
 pub struct Ready {
     pub(super) config: Config,
     pub(super) warnings: Vec<Diagnostic>,
-    /// What was taken out of it.
+    /// Findings about what was removed from it.
     pub(super) notices: Vec<String>,
 }
 
-/// The reading that goes on, and who waits for it and for the next.
+/// The present reading, the requests that it answers, and those for the next.
 #[derive(Debug, Default)]
 pub struct Readings {
     current: Option<Current>,
     served: Vec<Request>,
     next: Option<Vec<Request>>,
-    /// Each thread that reads has one more.
+    /// Each reading thread holds a reference.
     threads: Arc<()>,
 }
 
@@ -57,12 +58,12 @@ struct Current {
 }
 
 impl Readings {
-    /// Asks for a reading that begins from now on; by a signal nobody waits for an answer.
+    /// Asks for a reading that begins from now on; `None` is a signal, which awaits no answer.
     pub fn ask(&mut self, request: Option<Request>) {
         self.next.get_or_insert_default().extend(request);
     }
 
-    /// Whether a reading is to begin, and none goes on.
+    /// Whether a reading is to begin, and none is running.
     pub fn is_due(&self) -> bool {
         self.current.is_none() && self.next.is_some()
     }
@@ -74,7 +75,7 @@ impl Readings {
         let progress = reader.progress();
         let (answer, answered) = oneshot::channel();
         if Arc::strong_count(&self.threads) > HANGING_MAX {
-            // It is waited for below.
+            // Awaited below.
             let _ = answer.send(Err(vec![format!(
                 "{HANGING_MAX} earlier readings still wait for a file system that does not answer; unmount it \
                  (umount -l), then reload"
@@ -85,19 +86,19 @@ impl Readings {
                 let sign = sign.as_deref().map(Sign::set);
                 let outcome = prepare(&reader, &options);
                 drop((sign, held));
-                // Nobody waits any more where it came too late.
+                // Fails after the deadline: the result is discarded.
                 let _ = answer.send(outcome);
             });
         }
         self.current = Some(Current { answered, due: Instant::now() + LIMIT, progress });
     }
 
-    /// The outcome of the reading that goes on, and the requests that it answers; never, while none goes on.
+    /// The outcome of the present reading, and the requests that it answers; pending while there is none.
     pub async fn ended(&mut self) -> (Outcome, Vec<Request>) {
         let Some(Current { answered, due, progress }) = &mut self.current else { return pending().await };
         let outcome = match timeout_at(*due, answered).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(vec!["the reading of the configuration has failed; see the log".to_owned()]),
+            Ok(Err(_)) => Err(vec!["reading the configuration has failed; see the log".to_owned()]),
             Err(_) => Err(vec![format!(
                 "{} has not been read within {LIMIT:?}: its file system does not answer, or the configuration is \
                  too large; mend that, or name another file, and reload",
@@ -115,16 +116,16 @@ fn prepare(reader: &Reader, options: &RunOptions) -> Outcome {
     Ok(Ready { config, warnings, notices })
 }
 
-/// The file that is there while the configuration is read.
+/// The file of `reload_file`, which exists while the configuration is read.
 struct Sign<'a>(&'a str);
 
 impl<'a> Sign<'a> {
     fn set(path: &'a str) -> Self {
-        // A FIFO in its place would wait for a reader.
+        // Opening a FIFO in its place would wait for a reader.
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK);
         if let Err(error) = options.open(path) {
-            warn!(path, %error, "the file of reload_file cannot be made");
+            warn!(path, %error, "cannot create the file of reload_file");
         }
         Self(path)
     }
@@ -132,7 +133,7 @@ impl<'a> Sign<'a> {
 
 impl Drop for Sign<'_> {
     fn drop(&mut self) {
-        // Another process may have taken it away.
+        // Another process may have removed it.
         let _ = fs::remove_file(self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! Why the daemon did not start, and its exit code.
+//! Errors of a start, and the exit code.
 
 use std::io;
 
@@ -31,7 +31,7 @@ pub enum RunError {
     Service(#[from] ServiceError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
-    #[error("interfaces cannot be followed any more: {0}")]
+    #[error("interface monitoring has failed: {0}")]
     Interfaces(#[source] io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! From a command line to a running daemon, in order.
+//! Start of the daemon, from its options to its threads, in order.
 
 mod error;
 mod prepare;
@@ -40,30 +40,30 @@ use crate::driver::shortage;
 use crate::driver::time_namespace::{self, UnknownOffset};
 use crate::driver::xdp::{Program, Ring};
 
-/// Instances that a reload may bring a small configuration to.
+/// Least room for instances: a reload may bring that many to a small configuration.
 const ROOM_MIN: usize = 64;
 
-/// For the guard of a dead daemon to end.
+/// Time limit for the end of a dead daemon's guard.
 const GUARD_ENDS: Duration = Duration::from_secs(1);
 
-/// Runs the daemon until it is told to end. `ready` is called when it has started.
+/// Runs the daemon until it is stopped. `ready` is called when it has started.
 ///
 /// # Errors
 /// It could not start, or its engine failed.
 pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Result<(), RunError> {
     if let Err(error) = shortage::raise_descriptor_limit() {
-        warn!(%error, "the limit of descriptors (RLIMIT_NOFILE) stays as it is");
+        warn!(%error, "cannot raise the limit of descriptors (RLIMIT_NOFILE)");
     }
     let offset = settle_clock();
     let started = clock::now();
     let (mut config, tolerance) = prepare::load_first(options)?;
     prepare::prepare(&mut config)?;
     prepare::present(&config.globals.process, options);
-    // A reload refuses what is new and wrong.
+    // A reload refuses new mistakes.
     let options = &RunOptions { tolerance, ..prepare::placed(options, &config.globals.process) };
     runtime_dir::trust(&options.runtime_dir)?;
     let predecessor = if options.takeover { takeover::meet(&options.runtime_dir, &config)? } else { None };
-    // Until it has left, all that is set on the host is the other one's.
+    // Until the other daemon has left, it owns everything that is set on the host.
     ownership::set_ours(predecessor.is_none());
     let folder = match &predecessor {
         Some(_) => RuntimeDir::beside(&options.runtime_dir),
@@ -73,18 +73,18 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     let _pid_files = PidFiles::write(pid_files.as_ref().map_or(&[], |paths| &paths[..]))?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (guard, is_silent) = (OnceCell::new(), options.process.is_silent);
-    // First of all: that of a dead daemon would remove what is made here.
+    // First of all: the guard of a dead daemon would remove what is made here.
     runtime.block_on(start_guard(&guard, folder.path(), predecessor.is_some(), is_silent));
     if predecessor.is_none() {
         runtime.block_on(errand::startup(&config.globals));
     }
     let globals = config.globals.clone();
-    // Gone again at the end, after the engine has sent its last advert.
+    // They are removed at the end, after the engine has sent its last advert.
     let vmacs = RefCell::new(Vmacs::prepare(&mut config, &options.runtime_dir)?);
     let slots = slots(config.instances.len());
     let (program, ring, maps) = load_program(options.mode, slots, offset)?;
     if predecessor.is_some() {
-        // The other daemon says who is answered until it leaves.
+        // The other daemon's fence decides until it leaves.
         maps.open_fence();
     }
     let room = usize::try_from(slots).unwrap_or(usize::MAX);
@@ -113,9 +113,9 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     if ownership::is_ours() {
         runtime.block_on(errand::shutdown(&globals));
     }
-    // A thread that reads from a file system that does not answer has no end.
+    // A thread that reads from a hanging file system never ends.
     runtime.shutdown_background();
-    // Otherwise it removes what may be left.
+    // Not after a failure: then the guard removes what may be left.
     if let Some(guard) = guard.into_inner().filter(|_| outcome.is_ok() || !ownership::is_ours()) {
         guard.dismiss();
     }
@@ -126,25 +126,25 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
 
 type Loaded = (Result<Program, String>, Option<Ring>, Arc<Maps>);
 
-/// Before anything reads the clock.
+/// Must run before anything reads the clock.
 fn settle_clock() -> Result<(), UnknownOffset> {
     let offset = time_namespace::settle()?;
     if offset != 0 {
-        // A measured one is not exact.
+        // A measured offset is not exact.
         let millis = offset.unsigned_abs().saturating_add(500_000) / 1_000_000;
         let seconds = Duration::from_millis(millis).as_secs_f64();
         let direction = if offset > 0 { "ahead of" } else { "behind" };
-        info!(seconds, "the clock of this time namespace is {direction} the host's, and that is counted in");
+        info!(seconds, "the clock of this time namespace is {direction} the host's; the daemon allows for it");
     }
     Ok(())
 }
 
-/// The program with its maps; without one, maps of the same layout in private memory. Where the offset of the clock is
-/// not known, the program's stamps mean nothing here.
+/// The program with its maps; without a program, maps of the same layout in private memory. If the offset of the clock
+/// is unknown, the program's stamps mean nothing here.
 fn load_program(mode: XdpMode, slots: u32, offset: Result<(), UnknownOffset>) -> io::Result<Loaded> {
     let private = |reason| Ok((Err(reason), None, Arc::new(Maps::anonymous(slots)?)));
     if mode == XdpMode::Socket {
-        return private("the socket was asked for".to_owned());
+        return private("the socket was requested".to_owned());
     }
     let loaded = Program::load(slots).and_then(|mut program| Ok((program.ring()?, program)));
     match loaded {
@@ -157,7 +157,7 @@ fn load_program(mode: XdpMode, slots: u32, offset: Result<(), UnknownOffset>) ->
     }
 }
 
-/// After that of a dead daemon has been ended, or beside that of a living one.
+/// Starts a guard after ending that of a dead daemon, or beside that of a running one.
 async fn start_guard(guard: &OnceCell<Guard>, runtime_dir: &Path, is_beside: bool, is_silent: bool) {
     let started = if is_beside {
         Guard::start_beside(runtime_dir, GUARD_ENDS, is_silent).await
@@ -166,9 +166,9 @@ async fn start_guard(guard: &OnceCell<Guard>, runtime_dir: &Path, is_beside: boo
         will.and_then(|will| Guard::start(will, is_silent))
     };
     match started {
-        // There is none yet.
+        // Cannot fail: the cell is empty.
         Ok(started) => drop(guard.set(started)),
-        Err(error) => warn!(%error, "no guard can be started: addresses stay where the daemon is killed"),
+        Err(error) => warn!(%error, "cannot start the guard: addresses stay set if the daemon is killed"),
     }
 }
 

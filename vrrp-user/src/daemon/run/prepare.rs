@@ -1,4 +1,4 @@
-//! What comes before the daemon has anything of its own: its configuration, its place and its name.
+//! First steps of a start: configuration, runtime directory and process name.
 
 use std::env;
 use std::ffi::{CStr, CString};
@@ -18,7 +18,7 @@ use crate::daemon::process::fit::Host;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::preflight::{self, MissingCapabilities};
 
-/// A configuration that can be used here, and what is to be said about it.
+/// A configuration that can be used here, and its warnings.
 #[derive(Debug)]
 pub(in crate::daemon) struct Usable {
     pub(in crate::daemon) config: Config,
@@ -33,7 +33,7 @@ pub(in crate::daemon) fn load(reader: &Reader, options: &RunOptions) -> Result<U
     Ok(Usable { config, warnings: loaded.diagnostics, tolerance: loaded.tolerance })
 }
 
-/// Reads the configuration of a start; a signal ends the process as long as a file system does not answer.
+/// Reads the configuration of a start; a signal ends the process even while a file system does not answer.
 pub(super) fn load_first(options: &RunOptions) -> Result<(Config, Tolerance), RunError> {
     let Usable { config, warnings, tolerance } = load(&options.reader(), options)?;
     let left_out = warnings.iter().filter(|warning| warning.severity == Severity::LeftOut).count();
@@ -57,7 +57,7 @@ pub(super) fn prepare(config: &mut Config) -> Result<(), MissingCapabilities> {
     for line in preflight::scripts(config) {
         warn!("{line}");
     }
-    // What lacks its own interface is told when its instances are looked at.
+    // A missing interface of an instance is logged later, when instances are matched with interfaces.
     match Host::read() {
         Ok(host) => host.misfits(config).iter().for_each(|line| warn!("{line}")),
         Err(error) => warn!(%error, "cannot compare the configuration with the interfaces of the host"),
@@ -65,7 +65,7 @@ pub(super) fn prepare(config: &mut Config) -> Result<(), MissingCapabilities> {
     Ok(())
 }
 
-/// A daemon among several has a runtime folder of its own, `/run/vrrpx_NAME`, where none is named.
+/// Gives a daemon among several its own runtime directory, `/run/vrrpx_NAME`, if none is named.
 pub(super) fn placed(options: &RunOptions, process: &ProcessSettings) -> RunOptions {
     let mut options = options.clone();
     if let (Some(places), Some(instance)) = (&options.process.places, &process.instance)
@@ -78,7 +78,7 @@ pub(super) fn placed(options: &RunOptions, process: &ProcessSettings) -> RunOpti
     options
 }
 
-/// What the kernel calls a process that was started by `/proc/self/exe`.
+/// The kernel's name for a process that was started by `/proc/self/exe`.
 const NAMELESS: &CStr = c"exe";
 
 /// The name by which the program was called, as the kernel would have taken it.
@@ -99,7 +99,7 @@ pub(super) fn present(settings: &ProcessSettings, options: &RunOptions) {
         && let Err(error) =
             CString::new(&*name).map_err(io::Error::from).and_then(|name| Ok(set_name(&name)?))
     {
-        warn!(%name, %error, "the process keeps its name");
+        warn!(%name, %error, "cannot set the process name");
     }
 }
 

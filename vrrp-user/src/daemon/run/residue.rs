@@ -1,4 +1,4 @@
-//! What an earlier daemon has left on the host.
+//! Residue of an earlier daemon on the host, and its removal.
 //!
 //! Enters: a configuration. Leaves: a host without the addresses, routes, rules and programs of a killed daemon.
 
@@ -14,8 +14,8 @@ use crate::driver::netlink::{residue, route, rule};
 use crate::driver::xdp::{PinError, Pins, Program, remove_filters};
 use crate::protocol::InstanceSettings;
 
-/// Takes away what an earlier run has left behind, before anything may be announced. Addresses of a configuration that
-/// is in use are not touched.
+/// Removes what an earlier run has left, before anything may be announced. Addresses of a configuration in use are not
+/// touched.
 pub(in crate::daemon) fn remove_residue(config: &Config, in_use: Option<&Config>) -> io::Result<()> {
     let in_use = in_use.map_or(&[][..], |config| &config.instances);
     let is_used = |address: IpAddr| {
@@ -27,23 +27,23 @@ pub(in crate::daemon) fn remove_residue(config: &Config, in_use: Option<&Config>
         match residue.refusal {
             None if residue.is_kept => warn!(
                 %address,
-                "a virtual address is the only address of its interface and was not set by VRRP; it is left there. If \
+                "a virtual address is the only address of its interface and was not set by VRRP; it stays. If \
                  it is this host's own, write priority 255; if not, give the interface another address to send from"
             ),
-            None => info!(%address, "removed an address that an earlier run has left behind"),
+            None => info!(%address, "removed an address that an earlier run has left"),
             Some(error) => {
-                warn!(%address, %error, "cannot remove an address that an earlier run has left behind");
+                warn!(%address, %error, "cannot remove an address that an earlier run has left");
             }
         }
     }
-    // Only those that VRRP has set, by their protocol.
+    // Only routes and rules that VRRP has set, by their protocol.
     let mut socket = RouteSocket::open()?;
     rule::remove(&mut socket, &left(config, in_use, |it| &it.rules), |_, _| {})?;
     route::remove(&mut socket, &left(config, in_use, |it| &it.routes), |_, _| {})?;
     Ok(())
 }
 
-/// What a configuration names and no instance in use has.
+/// Items of a configuration that no instance in use has.
 fn left<T: Clone + PartialEq>(
     config: &Config,
     in_use: &[Instance],
@@ -54,27 +54,27 @@ fn left<T: Clone + PartialEq>(
     all.filter(|it| !is_used(it)).cloned().collect()
 }
 
-/// Has the program outlive the daemon, after one that has outlived an earlier daemon was taken away. Without a program
-/// there is nothing to do but that.
+/// Removes the program and pins of a killed daemon, and pins ours, if there is one, so that it outlives this daemon.
 pub(super) fn outlive(program: &mut Result<Program, String>, runtime_dir: &Path) -> Result<(), PinError> {
     let filters = remove_filters(runtime_dir, |_| true).unwrap_or_else(|error| {
-        warn!(%error, "cannot remove the filter of tc of a daemon that was killed: remove it with tc(8)");
+        warn!(%error, "cannot remove the tc filter of a killed daemon: remove it with tc(8)");
         0
     });
-    // Where none last there are none, and which interface is worse off for it is found when it is attached to.
+    // If pins do not last here, there are none; interfaces that are worse off for it are logged when they are attached
+    // to.
     let pins = match Pins::open(runtime_dir) {
         Err(PinError::Private) => None,
         opened => Some(opened?),
     };
     let orphans = filters + pins.as_ref().map_or(Ok(0), Pins::clear)?;
     if orphans > 0 {
-        info!(interfaces = orphans, "detached the program of a daemon that was killed");
+        info!(interfaces = orphans, "detached the program of a killed daemon");
     }
     let others = pins.as_ref().map_or(0, Pins::remove_orphans);
     if others > 0 {
         info!(
             daemons = others,
-            "removed the pins of daemons that were killed, and whose interfaces are gone"
+            "removed the pins of killed daemons whose interfaces are gone"
         );
     }
     match (program, pins) {

@@ -1,7 +1,8 @@
-//! From everything that is prepared to the end of the daemon's work.
+//! The daemon's work, from complete preparation to its end.
 //!
-//! Enters: configuration, folder, maps, program, queues, and perhaps a daemon to take over from. Leaves: the outcome, with
-//! the threads ended and the interfaces with virtual MAC addresses gone. Absent: what stands before and after on the host.
+//! Enters: configuration, folder, maps, program, queues, and in a hot restart the daemon to replace. Leaves: the
+//! outcome, with the threads ended and the interfaces with virtual MAC addresses gone. Absent: the state of the host
+//! before and after.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
@@ -39,10 +40,10 @@ use crate::driver::ownership;
 use crate::driver::xdp::{Program, Ring};
 
 /// How long the program stays attached after a master has left. To detach it, the kernel holds the lock under which
-/// addresses are set for some 10 ms: an heir in another network namespace of this host would wait for it.
+/// addresses are set for some 10 ms: a new master in another network namespace of this host would wait for it.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// What outlives the work.
+/// Everything that outlives the work.
 pub(super) struct Prepared<'a> {
     pub(super) options: &'a RunOptions,
     pub(super) folder: &'a RuntimeDir,
@@ -50,13 +51,13 @@ pub(super) struct Prepared<'a> {
     pub(super) store: &'a Arc<Store>,
     pub(super) queues: &'a Queues,
     pub(super) vmacs: &'a RefCell<Vmacs>,
-    /// Empty where none can be started.
+    /// Empty while no guard could be started.
     pub(super) guard: &'a OnceCell<Guard>,
 }
 
 impl Prepared<'_> {
-    /// Works until the daemon is told to end. `ready` is called when it has started, and has taken over where there is
-    /// somebody to take over from.
+    /// Works until the daemon is stopped. `ready` is called when it has started and, in a hot restart, has replaced the
+    /// other daemon.
     ///
     /// # Errors
     /// It could not start, or its engine or the reading of interfaces failed.
@@ -109,7 +110,7 @@ impl Prepared<'_> {
         if self.sources.board.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
             tokio::time::sleep(LINGER).await;
         }
-        // Before the program on them, which sees to what they send until then.
+        // Before the program on them is detached, which corrects what they send until then.
         self.vmacs.borrow_mut().clear();
         outcome
     }
@@ -122,10 +123,10 @@ impl Prepared<'_> {
         Ok(service)
     }
 
-    /// Nothing that an earlier daemon has left is in the way.
+    /// Removes what an earlier daemon has left.
     fn clear(&self, program: &mut Result<Program, String>) -> Result<(), RunError> {
         remove_residue(&self.sources.config, None)?;
-        // Only now: what an earlier program has fenced is gone.
+        // After the residue: addresses that an earlier program has fenced are gone.
         if let Err(error) = outlive(program, self.folder.path()) {
             warn!(%error, "a killed daemon's addresses are answered for until they are removed");
             self.sources.record.unpinned(error.to_string());
@@ -133,7 +134,7 @@ impl Prepared<'_> {
         Ok(())
     }
 
-    /// Until instances take part; `None` where another daemon's do.
+    /// Time until instances take part; `None` if those of another daemon do.
     fn delay(&self, is_first: bool) -> Option<Duration> {
         let delay = is_first.then(|| startup_delay(&self.sources.config.globals));
         if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
@@ -170,13 +171,13 @@ impl Prepared<'_> {
         })
     }
 
-    /// Goes on where the other daemon leaves, when everything is ready for it.
+    /// Takes over from the other daemon once everything is ready.
     async fn follow(
         &self,
         predecessor: Predecessor,
         orders: &mpsc::Sender<Order>,
     ) -> Result<Legacy, RunError> {
-        let gone = || io::Error::other("interfaces are not followed any more");
+        let gone = || io::Error::other("interface monitoring has stopped");
         let (answer, told) = oneshot::channel();
         orders.send(Order::Report(answer)).await.map_err(|_| gone())?;
         told.await.map_err(|_| gone())?;
@@ -193,7 +194,7 @@ impl Prepared<'_> {
                     thread::sleep(Duration::from_millis(1));
                 }
             });
-            // What the engine may have begun to say ends with it.
+            // Ends an engine that may have begun to send.
             if lock.is_err() {
                 inputs.push(Input::Leave);
             }
@@ -202,16 +203,16 @@ impl Prepared<'_> {
         let (lock, legacy) = followed.await.map_err(io::Error::other)??;
         ownership::set_ours(true);
         if let Some(Err(error)) = self.guard.get().map(Guard::succeed) {
-            warn!(%error, "the next daemon will not know the guard of this one");
+            warn!(%error, "cannot register the guard: the next daemon will not find it");
         }
         self.folder.inherit(lock)?;
         orders.send(Order::Start(self.folder.path().to_owned())).await.map_err(|_| gone())?;
-        info!(instances = legacy.instances.len(), "took over from the daemon that ran before");
+        info!(instances = legacy.instances.len(), "took over from the previous daemon");
         Ok(legacy)
     }
 }
 
-/// What is left of it; the kernel counts the time since the boot in CLOCK_BOOTTIME.
+/// The rest of the startup delay; CLOCK_BOOTTIME counts from the boot.
 fn startup_delay(globals: &Globals) -> Duration {
     let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::MAX, Duration::from);
     globals.startup_delay.max(globals.delay_after_boot.saturating_sub(since_boot))

@@ -26,7 +26,7 @@ use crate::protocol::Event;
 /// Entries of the queues to and from the engine; 4096 instances may change state at once.
 const QUEUE: usize = 8192;
 
-/// Between the threads.
+/// The queues between the threads.
 pub(super) struct Queues {
     pub(super) inputs: Queue<Input>,
     pub(super) commands: Queue<Command>,
@@ -35,7 +35,7 @@ pub(super) struct Queues {
 
 impl Queues {
     /// # Errors
-    /// There is no descriptor left for one.
+    /// No descriptor is left.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self { inputs: queue()?, commands: queue()?, reports: queue()? })
     }
@@ -48,14 +48,14 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Waits until all addresses are released, unless they are another daemon's.
+    /// Waits until all addresses are released, unless another daemon owns them.
     pub(super) fn end(self, inputs: &Queue<Input>) {
-        // Without effect where the engine has ended already.
+        // No effect if the engine has ended already.
         inputs.push(if ownership::is_ours() { Input::Event(Event::Shutdown) } else { Input::Leave });
         if let Ok(Err(error)) = self.engine.join() {
             warn!(%error, "the engine failed");
         }
-        // Panics are told by the runtime.
+        // The runtime logs panics.
         let _ = self.effect.join();
     }
 }
@@ -91,7 +91,7 @@ pub(super) fn start_threads(
     if options.realtime {
         match Overruns::watch(process.unbroken.unwrap_or(UNBROKEN)) {
             Ok(overruns) => drop(tokio::spawn(overrun::follow(overruns, Arc::clone(&sources.record)))),
-            Err(error) => warn!(%error, "real-time threads may compute without a limit"),
+            Err(error) => warn!(%error, "cannot limit the computing time of real-time threads"),
         }
     }
     let Spawned { thread: engine, class } = engine.spawn(options.realtime.then_some(priority))?;

@@ -1,4 +1,4 @@
-//! The new daemon's side. Everything here blocks.
+//! Hot restart, the new daemon's side. Everything here blocks.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, IoSliceMut, Write};
@@ -21,20 +21,20 @@ use crate::config::Config;
 use crate::daemon::process::runtime_dir;
 use crate::driver::clock;
 
-/// For each answer of the old daemon.
+/// Time limit for each answer of the old daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// For the end of one that hands over to its peer.
+/// Time limit for the end of an old daemon that hands over to its peer.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
-/// A daemon that can be followed.
+/// A running daemon that this one can replace.
 #[derive(Debug)]
 pub struct Predecessor {
     path: PathBuf,
     offer: Offer,
 }
 
-/// As many formats have it.
+/// The part of the first line that all formats share.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Greeting {
@@ -42,7 +42,7 @@ enum Greeting {
     Error(String),
 }
 
-/// What the first line of every format says.
+/// The part of the offer that all formats share.
 #[derive(Deserialize)]
 struct Outline {
     format: u32,
@@ -56,8 +56,8 @@ enum Line {
     Error(String),
 }
 
-/// Asks the daemon of a runtime directory whether it can be followed by one with this configuration. `None` where there
-/// is none, or where it cannot; then it has been told to end, as it would be for an ordinary restart.
+/// Asks the daemon of a runtime directory whether one with this configuration can replace it. `None` if no daemon runs
+/// there, or if it cannot be replaced; then it was sent SIGTERM, as in an ordinary restart, and has ended.
 ///
 /// # Errors
 /// It runs with another configuration, or does not answer.
@@ -76,7 +76,7 @@ pub fn meet(runtime_dir: &Path, config: &Config) -> Result<Option<Predecessor>, 
                 offer.heirs(config)?;
                 return Ok(Some(Predecessor { path, offer }));
             }
-            _ => "its offer is not understood".to_owned(),
+            _ => "its offer cannot be parsed".to_owned(),
         },
         Ok(Greeting::Offer(Outline { format })) => format!("its format is {format}, ours is {FORMAT}"),
         Ok(Greeting::Error(error)) => error,
@@ -84,17 +84,17 @@ pub fn meet(runtime_dir: &Path, config: &Config) -> Result<Option<Predecessor>, 
     };
     warn!(
         reason,
-        "the running daemon cannot be followed; it is told to end, and its peer takes over meanwhile"
+        "cannot replace the running daemon without a gap; stopping it, and its peer takes over meanwhile"
     );
     dismiss(runtime_dir).map_err(failed(runtime_dir))?;
     await_end(runtime_dir)?;
     Ok(None)
 }
 
-/// Waits until nobody has the lock of the directory.
+/// Waits until no process has the lock of the directory.
 ///
 /// # Errors
-/// Somebody has it for too long.
+/// The lock is held for too long.
 pub fn await_end(runtime_dir: &Path) -> Result<(), TakeoverError> {
     let path = runtime_dir::lock(runtime_dir);
     let pause = Duration::from_millis(10);
@@ -111,11 +111,11 @@ pub fn await_end(runtime_dir: &Path) -> Result<(), TakeoverError> {
 }
 
 impl Predecessor {
-    /// Takes everything over. `adopt` is given how everything stands; the old daemon is silent by then. Returns the
-    /// lock of the directory.
+    /// Takes everything over. `adopt` receives the state of the old daemon, which is silent by then. Returns the lock
+    /// of the directory.
     ///
     /// # Errors
-    /// The old daemon goes on, or is taken to: whatever `adopt` has done must be undone without a word.
+    /// The old daemon goes on, or is assumed to: undo silently whatever `adopt` has done.
     pub fn follow(self, config: &Config, adopt: impl FnOnce(Legacy)) -> Result<OwnedFd, TakeoverError> {
         let Self { path, offer } = self;
         let heirs = offer.heirs(config)?;
@@ -132,7 +132,7 @@ impl Predecessor {
         let estate = match serde_json::from_str(&text) {
             Ok(Line::Estate(estate)) => estate,
             Ok(Line::Error(error)) => return Err(TakeoverError::Refused(error)),
-            _ => return Err(refused("its estate is not understood")),
+            _ => return Err(refused("its state cannot be parsed")),
         };
         adopt(estate.legacy(&heirs, config, clock::now())?);
         stream.write_all(b"\"adopted\"\n").map_err(failed(&path))?;
@@ -147,7 +147,7 @@ fn ask(stream: &mut UnixStream) -> io::Result<String> {
     read_line(stream)
 }
 
-/// Nothing follows a line before it is answered, so none of what follows is lost with the buffer.
+/// The peer sends nothing after a line before it is answered, so the buffer holds no further bytes that would be lost.
 fn read_line(stream: &UnixStream) -> io::Result<String> {
     let mut text = String::new();
     if BufReader::new(stream).read_line(&mut text)? == 0 {
@@ -156,7 +156,7 @@ fn read_line(stream: &UnixStream) -> io::Result<String> {
     Ok(text)
 }
 
-/// The last line, with its descriptor.
+/// Receives the last line, with its descriptor.
 fn receive(stream: &UnixStream) -> io::Result<OwnedFd> {
     let mut text = [0; 64];
     let mut control = cmsg_space!([i32; 1]);
@@ -172,7 +172,7 @@ fn receive(stream: &UnixStream) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// The number in the pid file, which is there for as long as its daemon has the lock.
+/// Sends SIGTERM to the process in the pid file, which is there as long as its daemon has the lock.
 fn dismiss(runtime_dir: &Path) -> io::Result<()> {
     let pid = runtime_dir::read_pid(runtime_dir).and_then(|pid| i32::try_from(pid).ok());
     let pid = pid.ok_or_else(|| io::Error::other("no daemon is named in its pid file"))?;

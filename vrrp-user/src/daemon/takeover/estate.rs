@@ -1,7 +1,8 @@
-//! What passes between two daemons, perhaps of different versions: numbers and words, no types of this build.
+//! Messages between two daemons in a hot restart, perhaps of different versions: numbers and words, no types of this
+//! build.
 //!
 //! Enters: instances by the numbers and names of one daemon. Leaves: the same by those of the other. Instances are
-//! known by interface, family and VRID, groups by their names, what is tracked by its kind and name.
+//! identified by interface, family and VRID, groups by their names, tracked objects by kind and name.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,14 +21,14 @@ use crate::protocol::{
 /// Raised when the meaning of anything here changes. A daemon of another format ends before this one starts.
 pub const FORMAT: u32 = 3;
 
-/// What a daemon has, before it says how it stands.
+/// Identities of a daemon's instances, before it sends its state.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Offer {
     pub format: u32,
-    /// Of the program.
+    /// Version of the program.
     pub version: String,
     pub instances: Vec<Card>,
-    /// What is set on the host for no instance, in the words of this version.
+    /// Settings of the host that belong to no instance, in the words of this version.
     pub host: Vec<String>,
 }
 
@@ -40,21 +41,21 @@ pub struct Card {
     pub addresses: Vec<String>,
     pub vmacs: Vec<String>,
     pub group: Option<String>,
-    /// What else is set for it, in the words of this version.
+    /// Other settings made for it, in the words of this version.
     pub further: Vec<String>,
 }
 
-/// How everything stands. Instances are in the order of the [`Offer`].
+/// The state of all instances and groups. Instances are in the order of the [`Offer`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Estate {
     /// When this was written.
     now: u64,
     instances: Vec<Bequest>,
-    /// By name, with its epoch.
+    /// Epochs by name.
     groups: Vec<(String, u64)>,
 }
 
-/// Times are ns of the host's CLOCK_MONOTONIC: each daemon has counted in the offset of its own time namespace.
+/// Times are ns of the host's CLOCK_MONOTONIC: each daemon has added the offset of its own time namespace.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct Bequest {
     state: String,
@@ -89,13 +90,13 @@ impl Offer {
     /// The instances of a configuration that go on, in this order.
     ///
     /// # Errors
-    /// One of them is missing there or is another one.
+    /// One of them is missing there or differs.
     pub(super) fn heirs<'a>(&self, config: &'a Config) -> Result<Vec<&'a Instance>, TakeoverError> {
         let own = Self::of(config);
         // Another version may have other words for the same.
         let is_alike = self.version == own.version;
         if is_alike && self.host != own.host {
-            let what = "static addresses, routes or rules, or the firewall, are others";
+            let what = "static addresses, routes or rules, or the firewall, differ";
             return Err(TakeoverError::Differs(what.to_owned()));
         }
         let heir = |card: &Card| {
@@ -144,7 +145,7 @@ impl Card {
         }
     }
 
-    /// What of it would stay set that `other` does not know of.
+    /// Settings on the host that would stay although `other` lacks them.
     fn difference(&self, other: &Self, is_alike: bool) -> Option<&'static str> {
         if self.addresses != other.addresses {
             Some("addresses")
@@ -168,7 +169,7 @@ fn address(address: &VirtualAddress) -> String {
     format!("{address}/{prefix} {device} {label} {scope} {} {}", text(broadcast), text(peer))
 }
 
-/// A name that gives way to others may have done so.
+/// A chosen name is left out: it may have given way to others.
 fn vmac(vmac: &Vmac) -> String {
     let name = match &vmac.name {
         Name::Written(name) => name.to_string(),

@@ -1,9 +1,9 @@
-//! `systemctl restart` is a stop and then a start. A process in between keeps the states until the new daemon takes
-//! over.
+//! Bridge process for `systemctl restart`, which is a stop and then a start: it keeps the states until the new daemon
+//! takes over.
 //!
 //! Enters: SIGTERM. Leaves: a process of the same program that takes over from this one, for [`LIFE`] at most; this one
-//! ends, systemd starts the unit again, and its daemon takes over from that process. Where the new one does not come
-//! up, the process hands over to the peer. Absent: anything where systemd does not restart the unit.
+//! ends, systemd starts the unit again, and its daemon takes over from that process. If the new daemon does not start,
+//! the process hands over to the peer. Absent: anything if systemd does not restart the unit.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,18 +17,18 @@ use tracing::{info, warn};
 use crate::daemon::process::options::RunOptions;
 use crate::driver::restart;
 
-/// Until the process in between must have taken over.
+/// Time limit for the bridge process to take over.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long it waits for the new daemon, in seconds.
+/// How long the bridge process waits for the new daemon, in seconds.
 const LIFE: &str = "30";
 
 const TAKEOVER: &str = "--takeover";
 const STAND_IN: &str = "--stand-in";
 
-/// Starts the process in between where this one is about to be started again by systemd. False: the end is the end.
+/// Starts the bridge process if systemd is about to start this unit again. False: the daemon is to stop.
 pub(crate) async fn begin(options: &RunOptions) -> bool {
-    // In keepalived's place the options are others, and whoever runs it that way restarts it as keepalived.
+    // As keepalived's drop-in, the daemon has other options, and such a unit restarts it as keepalived.
     let is_told = env::var_os("NOTIFY_SOCKET").is_some() && options.process.places.is_none();
     if !is_told || options.stand_in.is_some() {
         return false;
@@ -37,29 +37,29 @@ pub(crate) async fn begin(options: &RunOptions) -> bool {
         Ok(Some(job)) if job == "restart" => {}
         Ok(_) => return false,
         Err(error) => {
-            warn!(%error, "systemd does not tell whether this is a restart; it is taken for a stop");
+            warn!(%error, "cannot ask systemd whether this is a restart; stopping");
             return false;
         }
     }
     match start() {
         Ok(pid) => {
-            info!(pid, "systemd restarts the unit; a process in between keeps the states");
+            info!(pid, "systemd restarts the unit; a bridge process keeps the states");
             true
         }
         Err(error) => {
-            warn!(%error, "no process can be started to keep the states over the restart");
+            warn!(%error, "cannot start a bridge process to keep the states over the restart");
             false
         }
     }
 }
 
-/// The program that runs, even where its file is another one by now.
+/// Starts the running program, even if its file is another one by now.
 fn start() -> io::Result<u32> {
     let mut command = Command::new("/proc/self/exe");
     // The kernel names it after the path, which ps would show.
     command.arg0(env::args_os().next().unwrap_or_else(|| "vrrpx".into()));
     command.args(arguments(env::args_os().skip(1)));
-    // To systemd it is nobody.
+    // systemd does not know the process.
     command.env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
     command.spawn().map(|child| child.id())
 }

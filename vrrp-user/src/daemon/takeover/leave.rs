@@ -1,4 +1,4 @@
-//! The old daemon's side.
+//! Hot restart, the old daemon's side.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -16,7 +16,7 @@ use crate::daemon::queue::{Input, Queue};
 use crate::daemon::status::Sources;
 use crate::driver::clock;
 
-/// For the new daemon's answer to the offer, while this one still works.
+/// Time limit for the new daemon's answer to the offer, while this one still works.
 const OFFER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Longest line of the new daemon.
@@ -31,11 +31,11 @@ enum Line<'a> {
 }
 
 /// Hands everything over to the daemon behind `client`, with the lock of the runtime directory. `prepare` is called
-/// while nothing more is sent or heard. When this returns true, the engine is to be told to leave; false is a client
-/// that wanted to know the offer and no more, as each does before it gets ready.
+/// while nothing more is sent or heard. After true, the caller must have the engine leave; false is a client that only
+/// asked for the offer, as each does before it prepares.
 ///
 /// # Errors
-/// The new daemon did not come so far; this one goes on.
+/// The new daemon did not complete the exchange; this one goes on.
 pub(in crate::daemon) async fn hand_over(
     client: UnixStream,
     sources: &Sources,
@@ -52,8 +52,8 @@ pub(in crate::daemon) async fn hand_over(
     let (answer, told) = oneshot::channel();
     push(inputs, Input::Pause(answer)).await;
     let Ok(Some(legacy)) = told.await else {
-        say(&mut client, &Line::Error("addresses are just being handed over")).await?;
-        return Err(io::Error::other("asked while addresses are handed over"));
+        say(&mut client, &Line::Error("addresses are being handed over; try again")).await?;
+        return Err(io::Error::other("it asked while addresses are being handed over"));
     };
     prepare();
     let estate = Estate::of(&legacy, &sources.config, clock::now());
@@ -69,7 +69,7 @@ pub(in crate::daemon) async fn hand_over(
         }
     }
     give(client.get_ref(), lock).await.inspect_err(|_| {
-        // It hears the end of the connection and leaves.
+        // The new daemon sees the end of the connection and leaves.
         inputs.push(Input::GoOn);
     })?;
     Ok(true)
@@ -93,16 +93,16 @@ async fn hear(client: &mut BufReader<UnixStream>, word: &str, patience: Duration
     let mut line = String::new();
     let length = timeout(patience, client.take(LINE_MAX).read_line(&mut line)).await??;
     if length == 0 {
-        let error = format!("the new daemon has gone instead of saying {word:?}");
+        let error = format!("the new daemon closed the connection before sending {word:?}");
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
     }
     if line.trim_end() == format!("\"{word}\"") {
         return Ok(());
     }
-    Err(io::Error::other(format!("the new daemon says {:?} instead of {word:?}", line.trim_end())))
+    Err(io::Error::other(format!("the new daemon sent {:?} instead of {word:?}", line.trim_end())))
 }
 
-/// The descriptor shares the lock with ours: it stays locked when this process ends.
+/// The descriptor shares our lock, which stays held when this process ends.
 async fn give(client: &UnixStream, lock: BorrowedFd<'_>) -> io::Result<()> {
     let descriptors = [lock.as_raw_fd()];
     let send = || {

@@ -1,4 +1,4 @@
-//! One daemon goes on where another leaves: a restart that nobody on the LAN notices.
+//! Hot restart: one daemon takes the place of another, and no other host on the LAN notices.
 //!
 //! Enters: a runtime directory in which a daemon runs already. Leaves: the new daemon in the same states and epochs,
 //! with the same deadlines, and the lock of the directory; the old one gone, with everything on the host as it was.
@@ -15,9 +15,9 @@
 //! "adopted"                                ─►        is over
 //!                                          ◄─        "yours"          with the lock of the directory
 //! ```
-//! Until "adopted" has come, the old one goes on by itself when the new one fails, closes or takes longer than
-//! [`PATIENCE`]. A new one that does not hear "yours" falls silent and leaves. So one of the two is there at any time,
-//! and both at no time.
+//! Until "adopted" has come, the old daemon goes on by itself if the new one fails, closes the connection or takes
+//! longer than [`PATIENCE`]. A new one that does not receive "yours" falls silent and leaves. So one of the two works
+//! at any time, and both at no time.
 
 mod arrive;
 mod estate;
@@ -39,14 +39,14 @@ use crate::protocol::{Epoch, GroupId, InstanceId, Stance};
 /// How long the old daemon is silent at most before it goes on by itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How everything stands, by the numbers of one daemon.
+/// State of all instances and groups, by the numbers of one daemon.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Legacy {
     pub instances: Vec<(InstanceId, Stance)>,
     pub groups: Vec<(GroupId, Epoch)>,
 }
 
-/// Why the old daemon stays; it is not disturbed.
+/// Why the old daemon goes on undisturbed.
 #[derive(Debug, Error)]
 pub enum TakeoverError {
     #[error("{}: {error}", .path.display())]
@@ -55,7 +55,7 @@ pub enum TakeoverError {
     Gone(PathBuf),
     #[error("the running daemon has another configuration: {0}; reload it first")]
     Differs(String),
-    #[error("the running daemon does not hand over: {0}")]
+    #[error("the running daemon refuses to hand over: {0}")]
     Refused(String),
     #[error(
         "the clocks of the two daemons are {0:?} apart: they are in different time namespaces, and one of them cannot \
