@@ -1,4 +1,4 @@
-//! The engine's side: what one instance admits and signs, written down as it happens.
+//! The gate of an instance in the engine: verifies and signs adverts, and writes the ledger.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ enum Kind {
 }
 
 impl Gate {
-    /// With what the ledger knows. `None` for an instance whose adverts are not signed.
+    /// Starts from the ledger. `None` for an instance whose adverts are not signed.
     pub fn open(settings: &InstanceSettings, ledger: Option<&Arc<Ledger>>) -> Option<Self> {
         let ledger = Arc::clone(ledger?);
         let unicast = settings.unicast.as_ref();
@@ -52,7 +52,7 @@ impl Gate {
         Some(this)
     }
 
-    /// Some marks may have been left out, and places be others.
+    /// Writes all marks to the ledger: some may have been dropped, and places may have changed.
     fn write_down(&self, known: &[Note]) {
         let marks: Vec<Mark> = match &self.guard {
             Kind::Hmac(guard) => guard.marks().collect(),
@@ -77,7 +77,7 @@ impl Gate {
     ) -> Result<Admitted<'a>, Reject> {
         let admitted = match &mut self.guard {
             Kind::Hmac(guard) => {
-                // What waited to be handled is no older for that.
+                // The age counts from the arrival, not from the handling.
                 let seen = clock::time_of_day().saturating_sub(clock::now().since(stamp));
                 guard.admit(octets, source, seen)?
             }
@@ -91,7 +91,7 @@ impl Gate {
         Ok(admitted)
     }
 
-    /// Queues an advert as it leaves now.
+    /// Queues an advert, signed at this moment.
     pub fn send(
         &mut self,
         sender: &mut AdvertSender,
@@ -120,7 +120,7 @@ impl Gate {
         sent.into_iter().for_each(|sequence| self.ledger.note_sent(sequence));
     }
 
-    /// The least proof for which a record of a peer may be believed.
+    /// The least proof with which a peer's record may be believed.
     pub fn least_proof(&self) -> u8 {
         match &self.guard {
             Kind::Hmac(guard) if !guard.settings().demands() => Peer::TOLERATED,

@@ -1,7 +1,7 @@
-//! What signed adverts of one instance leave behind, for anybody to read: how far each sender has come, and how far its
-//! clock is from ours.
+//! Ledger of an instance's signed adverts, for any thread to read: the latest sequence of each sender, and the offset
+//! of its clock from ours.
 //!
-//! An ordinary thread fills it before the engine uses it; then the engine alone writes.
+//! An ordinary thread fills it before the engine uses it; from then on only the engine writes.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{
@@ -12,7 +12,7 @@ use std::sync::atomic::{
 
 use crate::protocol::auth::{Mark, Sequence};
 
-/// In place of a skew that was not measured.
+/// Stands for a skew that was not measured.
 const UNKNOWN: i64 = i64::MIN;
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct Ledger {
     entries: Box<[Entry]>,
 }
 
-/// One sender, read without waiting: a writer makes `generation` odd, and even again when it is done. 0: vacant.
+/// One sender. Readers do not wait: the writer makes `generation` odd, and even again when it is done. 0: vacant.
 #[derive(Debug)]
 struct Entry {
     generation: AtomicU64,
@@ -76,7 +76,7 @@ impl Ledger {
         entry.generation.store((generation | 1).wrapping_add(1), Release);
     }
 
-    /// Everyone, in the order of their places. Leaves out who is being written.
+    /// All senders, in the order of their places, without one that is being written.
     pub fn notes(&self) -> impl Iterator<Item = Note> + '_ {
         self.entries.iter().filter_map(|entry| entry.read())
     }
@@ -95,7 +95,7 @@ impl Ledger {
 
 impl Entry {
     fn read(&self) -> Option<Note> {
-        // A writer is done within a moment, and comes back after an advert interval at the earliest.
+        // A writer is done within a moment, and writes again after an advert interval at the earliest.
         for _ in 0..8 {
             let before = self.generation.load(Acquire);
             let source = [self.source[0].load(Relaxed), self.source[1].load(Relaxed)];
@@ -114,7 +114,7 @@ impl Entry {
     }
 }
 
-/// IPv4 as its mapped address, which no IPv6 host sends from.
+/// IPv4 addresses in mapped form, which no IPv6 host sends from.
 #[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
 fn halves(address: IpAddr) -> [u64; 2] {
     let address = match address {
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(ledger.notes().collect::<Vec<_>>(), [six]);
     }
 
-    /// What is read was written in one piece.
+    /// Every note read was written in one piece.
     #[test]
     fn nothing_is_torn() {
         let ledger = Arc::new(Ledger::new(1));

@@ -5,8 +5,8 @@
 //!                                                          │ every 200 ms
 //! ordinary  Store: a file in the runtime directory  ◄──────┘, and back into the ledgers when the daemon starts
 //! ```
-//! So the marks against replayed adverts outlive a reload, a restart and a crash, and the engine touches no file. What
-//! was heard between the last writing and a crash is made up for when the file is read.
+//! So the marks against replayed adverts survive a reload, a restart and a crash, and the engine touches no file. When
+//! the file is read, the adverts between the last write and a crash are allowed for.
 
 mod gate;
 mod ledger;

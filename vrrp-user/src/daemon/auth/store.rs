@@ -1,8 +1,8 @@
-//! The ledgers as a file in the runtime directory, so that a restart does not let old adverts pass.
+//! File of the ledgers in the runtime directory, which keeps a restart from accepting old adverts.
 //!
 //! One line per mark: `INTERFACE FAMILY VRID heard ADDRESS SEQUENCE`, and `INTERFACE FAMILY VRID sent SEQUENCE` for our
-//! own adverts; the first line says whether the daemon that wrote it ended in order. Sequences are hexadecimal. Lines
-//! that mean nothing are passed over: without a mark, the window alone judges.
+//! own adverts; the first line says whether the daemon that wrote it ended in order. Sequences are hexadecimal. Invalid
+//! lines are skipped: without a mark, the window alone decides.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -29,19 +29,19 @@ const NAME: &str = "marks";
 const CLOSED: &str = "closed";
 const RUNNING: &str = "running";
 
-/// Between two writings, while some instance signs.
+/// Between two writes, while any instance signs.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// Between two looks at whether some instance does.
+/// Between two looks at whether any instance does.
 const IDLE_PERIOD: Duration = Duration::from_secs(2);
 
-/// What one second adds to a sequence.
+/// One second, as a difference of sequences.
 const SECOND: u64 = 1 << 32;
 
 /// Senders whose marks are kept, per instance.
 const SENDERS: usize = 64;
 
-/// All that was ever known, by interface, family and VRID: also of instances that a reload has removed, which may come
+/// All known marks, by interface, family and VRID: also those of instances that a reload has removed, which may come
 /// back.
 #[derive(Debug)]
 pub struct Store {
@@ -74,22 +74,22 @@ fn hmac(instance: &config::Instance) -> Option<&HmacSettings> {
 }
 
 impl Store {
-    /// With what an earlier daemon has left.
+    /// Reads what an earlier daemon has left.
     pub fn open(runtime_dir: &Path) -> Self {
         let path = runtime_dir.join(NAME);
         let known = match fs::read_to_string(&path) {
             Ok(text) => parse(&text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => {
-                warn!(path = %path.display(), %error, "marks against replayed adverts cannot be read");
+                warn!(path = %path.display(), %error, "cannot read the marks against replayed adverts");
                 BTreeMap::new()
             }
         };
         Self { path, known: Mutex::new(known) }
     }
 
-    /// Makes the ledgers of instances that have none yet, with what is known. To be called before the engine hears of
-    /// the instances.
+    /// Makes the ledgers of instances that have none yet, from the known marks. Call it before the engine learns of the
+    /// instances.
     pub fn prepare(&self, config: &Config, board: &Board) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for instance in &config.instances {
@@ -105,7 +105,7 @@ impl Store {
         }
     }
 
-    /// Reads again what another daemon has written last, for ledgers that this one has not used yet.
+    /// Reads again what the previous daemon has written last, for ledgers that this one has not used yet.
     pub fn refresh(&self, config: &Config, board: &Board) {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = parse(&text);
@@ -117,7 +117,7 @@ impl Store {
         self.prepare(config, board);
     }
 
-    /// Writes the file where something has changed, and warns of clocks that part, until it is dropped.
+    /// Until it is dropped: writes the file when marks have changed, and warns of clocks that drift apart.
     pub async fn keep(self: Arc<Self>, live: Live) {
         let mut told = HashSet::new();
         loop {
@@ -131,7 +131,7 @@ impl Store {
         }
     }
 
-    /// The engine has ended: writes what it left.
+    /// Writes the final marks; the engine has ended.
     pub fn close(&self, sources: &Sources) {
         if sources.config.instances.iter().any(signs) {
             self.write(sources, CLOSED);
@@ -151,20 +151,20 @@ impl Store {
         if (*known != before || first == CLOSED)
             && let Err(error) = replace(&self.path, &text(&known, first))
         {
-            warn!(path = %self.path.display(), %error, "marks against replayed adverts cannot be kept");
-            // Tried again when something has changed.
+            warn!(path = %self.path.display(), %error, "cannot write the marks against replayed adverts");
+            // Tried again when a mark has changed.
         }
     }
 }
 
-/// Puts what is known into a ledger that nobody uses yet.
+/// Fills a ledger that is not in use yet.
 fn fill(ledger: &Ledger, kept: &Kept, hmac: Option<&HmacSettings>) {
     let marks = kept.heard.iter().map(|(source, sequence)| Mark { source: *source, sequence: *sequence });
     for (place, mark) in marks.take(ledger.room()).enumerate() {
         ledger.note(place, Note { mark, skew: None });
     }
     if let Some(sent) = kept.sent {
-        // Where only growth counts, what was sent since the last writing must not be sent again.
+        // If only growth counts, sequences sent since the last write must not be sent again.
         let margin = match hmac.map(|hmac| hmac.anti_replay) {
             Some(AntiReplay::Monotonic) => SECOND,
             Some(AntiReplay::Time) => 0,
@@ -188,7 +188,7 @@ fn text(known: &BTreeMap<Key, Kept>, first: &str) -> String {
     text
 }
 
-/// After a crash, marks are moved on by what may have been heard since the last writing: those adverts are older than
+/// After a crash, advances the marks by the time since the last write: adverts that were heard within it are older than
 /// any that are sent from now on.
 fn parse(text: &str) -> BTreeMap<Key, Kept> {
     let mut lines = text.lines();
@@ -204,7 +204,7 @@ fn parse(text: &str) -> BTreeMap<Key, Kept> {
             ["sent", digits] => kept.sent = sequence(digits).map(Sequence),
             ["heard", source, digits] => {
                 if let (Ok(source), Some(sequence)) = (source.parse(), sequence(digits)) {
-                    // A counter says nothing of time.
+                    // A counter is independent of time.
                     let lost = if Sequence(sequence).is_counter() { 0 } else { lost };
                     kept.heard.insert(source, Sequence(sequence.wrapping_add(lost)));
                 }
@@ -223,7 +223,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&aside, path)
 }
 
-/// Once when a sender's clock comes to be more than half of the window away, and once when it is back.
+/// Warns once when a sender's clock comes to be more than half of the window off, and reports once when it is back.
 fn warn_of_skew(sources: &Sources, told: &mut HashSet<(u32, IpAddr)>) {
     for (instance, board) in sources.instances() {
         let (Some(hmac), Some(ledger)) = (hmac(instance), board.ledger.get()) else { continue };
@@ -237,11 +237,11 @@ fn warn_of_skew(sources: &Sources, told: &mut HashSet<(u32, IpAddr)>) {
                 if told.insert(key) {
                     warn!(
                         instance = name, %peer, seconds, window,
-                        "the clock of a peer is far from ours; beyond the window its adverts are refused"
+                        "the clock of a peer differs much from ours; beyond the window its adverts are refused"
                     );
                 }
             } else if told.remove(&key) {
-                info!(instance = name, %peer, seconds, window, "the clock of a peer is near ours again");
+                info!(instance = name, %peer, seconds, window, "the clock of a peer agrees with ours again");
             }
         }
     }

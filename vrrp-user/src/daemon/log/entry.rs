@@ -1,6 +1,6 @@
-//! An event of `tracing` taken apart: its message, and its fields behind it as `key=value`.
+//! Formatting of a `tracing` event: its message, and its fields behind it as `key=value`.
 //!
-//! Enters: events. Leaves: one line each, whatever their texts hold. Absent: time, level, and where the line goes.
+//! Enters: events. Leaves: one line each, whatever their texts contain. Absent: time, level, and where the line goes.
 
 use std::fmt::{self, Debug, Write};
 
@@ -33,7 +33,7 @@ impl Entry {
     fn take(&mut self, field: &Field, value: String) {
         match field.name() {
             "message" => self.message = value,
-            // Added by the bridge from the crate `log`: places in its source.
+            // Added by the bridge from the crate `log`: positions in its source.
             name if name.starts_with("log.") => {}
             name => self.fields.push((name.strip_prefix("r#").unwrap_or(name), value)),
         }
@@ -52,7 +52,7 @@ impl Visit for Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The parts of a finding stand on lines of their own, which would be entries of their own here.
+        // A finding has several lines, which would be separate entries here.
         let mut parts = self.message.lines().map(str::trim).filter(|part| !part.is_empty());
         if let Some(first) = parts.next() {
             escape(f, first)?;
@@ -70,7 +70,7 @@ impl fmt::Display for Entry {
     }
 }
 
-/// A value as `logfmt` reads it: in quotes where it would not be one word.
+/// A value in the form of `logfmt`: quoted if it is not one word.
 struct Value<'a>(&'a str);
 
 impl fmt::Display for Value<'_> {
@@ -94,7 +94,7 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// Control characters as JSON writes them: they end lines, and move the cursor of a terminal.
+/// Escapes control characters as JSON does: they would end lines, or move the cursor of a terminal.
 fn escape(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     for letter in text.chars() {
         match letter {
@@ -108,7 +108,7 @@ fn escape(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// Writes events so for `tracing_subscriber::fmt`, which puts time and level before them.
+/// This format for `tracing_subscriber::fmt`, which puts time and level before it.
 #[derive(Debug)]
 pub(super) struct Fields;
 
@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// What `log` writes by this format.
+    /// What `log` writes in this format.
     fn written(log: impl FnOnce()) -> String {
         #[derive(Clone, Default)]
         struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -1,7 +1,7 @@
 //! Logs by the journal's own protocol (systemd.journal-fields(7)), which takes fields as well as a message.
 //!
-//! Enters: events. Leaves: one entry each, by datagram. Where the journal has no socket here, a line on stderr with its
-//! level before it (sd-daemon(3)). Absent: waiting for a journal that stands still, but once and for [`PATIENCE`].
+//! Enters: events. Leaves: one datagram each. If the journal has no socket here, a line on stderr with its level before
+//! it (sd-daemon(3)). Absent: waiting for a blocked journal, except once and for [`PATIENCE`].
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ use super::severity;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// For a journal that has more to do than its queue holds.
+/// How long to wait for a journal whose queue is full.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Facility `daemon`, as the journal has it for stderr.
@@ -30,7 +30,7 @@ const WARNING: u8 = 4;
 
 #[derive(Debug)]
 pub(super) struct Journal {
-    /// As `journalctl -t` finds it.
+    /// Identifier for `journalctl -t`.
     identifier: String,
     link: Mutex<Link>,
 }
@@ -46,13 +46,13 @@ impl Journal {
         Self { identifier, link: Mutex::new(Link::new(path)) }
     }
 
-    /// False where the journal cannot take it.
+    /// False if the journal cannot take it.
     fn send(&self, severity: u8, entry: &Entry) -> bool {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         let is_taken = link.send(&self.datagram(severity, &entry.to_string(), &entry.fields));
         if let Some(lost) = link.recovered() {
-            let message = format!("the journal stood still; {lost} entries before this one are lost");
-            // It is told again with the next ones.
+            let message = format!("the journal was blocked; {lost} entries before this one are lost");
+            // On failure, the loss is reported with the next entries.
             let _ = link.send(&self.datagram(WARNING, &message, &[]));
         }
         is_taken
@@ -80,14 +80,14 @@ impl<S: Subscriber> Layer<S> for Journal {
     }
 }
 
-/// `instance` is `VRRP_INSTANCE`: the journal takes capital letters, digits and underscores.
+/// `instance` becomes `VRRP_INSTANCE`: the journal takes capital letters, digits and underscores.
 fn field_name(name: &str) -> String {
     let letter =
         |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' };
     std::iter::once("VRRP_").flat_map(str::chars).chain(name.chars().map(letter)).collect()
 }
 
-/// A value of several lines has its length before it.
+/// The length precedes a value of several lines.
 fn put(datagram: &mut Vec<u8>, name: &str, value: &str) {
     datagram.extend_from_slice(name.as_bytes());
     if value.contains('\n') {
@@ -101,12 +101,12 @@ fn put(datagram: &mut Vec<u8>, name: &str, value: &str) {
     datagram.push(b'\n');
 }
 
-/// The way to the journal.
+/// The connection to the journal.
 #[derive(Debug)]
 struct Link {
     path: PathBuf,
     socket: Option<UnixDatagram>,
-    /// Entries that a journal which stands still has not taken.
+    /// Entries that a blocked journal has not taken.
     lost: u64,
     is_stuck: bool,
 }
@@ -116,9 +116,9 @@ impl Link {
         Self { path: path.to_owned(), socket: None, lost: 0, is_stuck: false }
     }
 
-    /// False where there is no journal, or the datagram is too long for it. One that is lost counts as sent.
+    /// False if there is no journal, or the datagram is too long for it. A lost one counts as sent.
     fn send(&mut self, datagram: &[u8]) -> bool {
-        // A journal that was started again may have another socket.
+        // A restarted journal may have another socket.
         for _ in 0..2 {
             if self.socket.is_none() {
                 self.socket = connect(&self.path).ok();
@@ -150,7 +150,7 @@ impl Link {
         false
     }
 
-    /// How many were lost, where the journal takes entries again.
+    /// The number of lost entries, once the journal takes entries again.
     fn recovered(&mut self) -> Option<u64> {
         (!self.is_stuck && self.lost > 0).then(|| std::mem::take(&mut self.lost))
     }
@@ -165,7 +165,7 @@ fn connect(path: &Path) -> io::Result<UnixDatagram> {
 
 fn wait(socket: &UnixDatagram) {
     let limit = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO);
-    // What comes of it shows when it is sent.
+    // The next send shows the outcome.
     let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], limit);
 }
 
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use crate::driver::clock;
 
-    /// Of a journal that nobody else has.
+    /// The socket of a journal of the test's own.
     struct Place(PathBuf);
 
     impl Place {
@@ -250,7 +250,7 @@ mod tests {
         assert!(journal.send(6, &Entry::new("the sun shines", &[])));
         assert!(take(&server).starts_with("MESSAGE=the sun shines\n"));
         let told = take(&server);
-        assert!(told.starts_with("MESSAGE=the journal stood still; 1000 entries"), "{told}");
+        assert!(told.starts_with("MESSAGE=the journal was blocked; 1000 entries"), "{told}");
         assert!(told.contains("\nPRIORITY=4\n"), "{told}");
     }
 }

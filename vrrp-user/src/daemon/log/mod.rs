@@ -1,7 +1,7 @@
 //! Logs: one line per event on stderr, or an entry of the journal or of syslog.
 //!
-//! Journal and syslog keep time and level by themselves, so both go into a line only on stderr, and colours only where
-//! that is a terminal.
+//! Journal and syslog record time and level by themselves, so lines have both only on stderr, and colours only on a
+//! terminal.
 
 mod entry;
 mod journal;
@@ -27,7 +27,7 @@ use self::syslog::Syslog;
 /// Device and inode of the journal that systemd has connected (systemd.exec(5)).
 pub const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
 
-/// Environment variable that gives the filter where the command line does not.
+/// Environment variable that gives the filter if the command line does not.
 const VARIABLE: &str = "VRRPX_LOG";
 
 /// Where logs go.
@@ -46,7 +46,7 @@ pub enum LogError {
         "log level `{0}`: `{1}` is no level; write error, warn, info, debug or trace, or target=level pairs"
     )]
     Level(String, String),
-    #[error("logs are set up already")]
+    #[error("logging is set up already")]
     Twice,
 }
 
@@ -60,7 +60,7 @@ pub fn start(level: Option<&str>) -> Result<Sink, LogError> {
     if stderr_is_journal() {
         let layers = tracing_subscriber::registry().with(filter).with(Journal::new());
         layers.try_init().map_err(|_| LogError::Twice)?;
-        // On stderr a panic would have the level of all that has none.
+        // A panic's line on stderr would have the journal's default level.
         panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         return Ok(Sink::Journal);
     }
@@ -74,12 +74,12 @@ pub fn start(level: Option<&str>) -> Result<Sink, LogError> {
     lines.try_init().map(|()| Sink::Stderr).map_err(|_| LogError::Twice)
 }
 
-/// A line on stderr that is no event, with its level before it where the journal reads that (sd-daemon(3)).
+/// A line on stderr that is no event, with its level before it if stderr is the journal (sd-daemon(3)).
 pub fn plain(level: Level, text: &str) -> String {
     if stderr_is_journal() { format!("<{}>{text}\n", severity(level)) } else { format!("{text}\n") }
 }
 
-/// As [`start`], but by syslog, which stamps lines by itself.
+/// As [`start`], but to syslog, which stamps lines by itself.
 ///
 /// # Errors
 /// As for [`start`].
@@ -95,7 +95,7 @@ pub fn start_syslog(level: Option<&str>, syslog: Syslog) -> Result<Sink, LogErro
     lines.try_init().map(|()| Sink::Syslog).map_err(|_| LogError::Twice)
 }
 
-/// As syslog numbers levels (RFC 5424 §6.2.1).
+/// Syslog's number of a level (RFC 5424 §6.2.1).
 fn severity(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -108,7 +108,7 @@ fn severity(level: Level) -> u8 {
 fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {
     let variable = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
     let text = level.map(str::to_owned).or(variable).unwrap_or_else(|| "info".to_owned());
-    // A filter takes any other word for a target, and then says nothing at all.
+    // A filter takes any other word for a target, and then logs nothing at all.
     let is_level = |word: &str| word.contains('=') || word.parse::<LevelFilter>().is_ok();
     if let Some(word) = text.split(',').map(str::trim).find(|word| !is_level(word)) {
         let word = word.to_owned();
@@ -117,12 +117,12 @@ fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {
     EnvFilter::try_new(&text).map_err(|error| LogError::Filter(text, error))
 }
 
-/// On a terminal, unless its user asks for none (no-color.org).
+/// On a terminal, unless `NO_COLOR` is set (no-color.org).
 fn has_colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Whether systemd connected stderr to the journal, and nothing else has been put in its place since.
+/// Whether stderr is still the journal that systemd connected.
 pub fn stderr_is_journal() -> bool {
     let Ok(stream) = std::env::var(JOURNAL_STREAM) else { return false };
     let Ok(stat) = fstat(io::stderr().as_fd()) else { return false };

@@ -1,6 +1,7 @@
 //! Logs by syslog: datagrams to `/dev/log`.
 //!
-//! Enters: lines with their level. Leaves: one datagram each. Absent: waiting; where nobody takes a line, it is lost.
+//! Enters: lines with their level. Leaves: one datagram each. Absent: waiting; a line that is not taken at once is
+//! lost.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
@@ -13,7 +14,7 @@ use super::severity;
 
 const SOCKET: &str = "/dev/log";
 
-/// Where a message belongs (RFC 5424 §6.2.1).
+/// Facility of a message (RFC 5424 §6.2.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Facility(pub u8);
 
@@ -46,12 +47,12 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    /// `name` stands before each message. Nothing need listen yet.
+    /// `name` precedes each message. The socket need not exist yet.
     pub fn new(facility: Facility, name: &'static str) -> Self {
         Self { facility, name, socket: Arc::default() }
     }
 
-    /// Whether somebody could listen.
+    /// Whether the socket exists.
     pub fn is_there() -> bool {
         std::path::Path::new(SOCKET).exists()
     }

@@ -1,19 +1,19 @@
-//! Commands around the life of the daemon: `startup_script` and `shutdown_script`.
+//! Lifecycle scripts: `startup_script` and `shutdown_script`.
 //!
 //! Enters: the configuration. Leaves: a run that has ended, or was ended at its limit, and a line about it in the log.
-//! Absent: a say in what follows; the daemon starts and ends whatever they come to, as keepalived does.
+//! Absent: influence; the daemon starts and ends whatever their outcome, as keepalived does.
 
 use tracing::{info, warn};
 
 use crate::config::{Errand, Globals};
 use crate::driver::process::{Identity, IdentityError, Job};
 
-/// Before anything is announced or listened for.
+/// Runs before anything is announced or received.
 pub(crate) async fn startup(globals: &Globals) {
     run("startup_script", globals.process.startup.as_ref(), globals).await;
 }
 
-/// After everything is released.
+/// Runs after everything is released.
 pub(crate) async fn shutdown(globals: &Globals) {
     run("shutdown_script", globals.process.shutdown.as_ref(), globals).await;
 }
@@ -23,15 +23,15 @@ async fn run(keyword: &'static str, errand: Option<&Errand>, globals: &Globals) 
     let job = match job(errand, globals) {
         Ok(job) => job,
         Err(error) => {
-            warn!(keyword, %error, "not run");
+            warn!(keyword, %error, "cannot run the script");
             return;
         }
     };
     let run = job.run(&[], &[]).await;
     if run.end.is_success() {
-        info!(keyword, lasted = ?run.lasted, "done");
+        info!(keyword, lasted = ?run.lasted, "script done");
     } else {
-        warn!(keyword, lasted = ?run.lasted, end = %run.end, "failed; the daemon goes on");
+        warn!(keyword, lasted = ?run.lasted, end = %run.end, "script failed; the daemon goes on");
     }
 }
 

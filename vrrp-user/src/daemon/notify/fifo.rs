@@ -1,8 +1,7 @@
-//! FIFOs that are told every change, one line each, in the order of the changes.
+//! FIFOs that receive every change, one line each, in the order of the changes.
 //!
-//! Enters: who changed, to what, with which priority. Leaves: lines of keepalived's form, and the scripts that read
-//! them. Absent: waiting. A FIFO that is full loses the line, which is counted and said; hooks, other FIFOs and the
-//! engine do not notice.
+//! Enters: subject, new state and priority. Leaves: lines of keepalived's form, and the scripts that read them. Absent:
+//! waiting. If a FIFO is full, the line is lost, counted and logged; hooks, other FIFOs and the engine do not notice.
 
 use std::fmt;
 use std::path::Path;
@@ -20,24 +19,24 @@ use crate::driver::fifo::Fifo;
 use crate::driver::process::{Identity, Job};
 use crate::protocol::Priority;
 
-/// Longest time that a script may take to read what is left when its FIFO is closed; then it gets SIGTERM.
+/// Longest time that a script may take to read the rest when its FIFO is closed; then it gets SIGTERM.
 pub const READ_LIMIT: Duration = Duration::from_millis(500);
 
-/// Until a script that failed is started again: the first pause; each further one is twice as long.
+/// Pause before a failed script is started again: the first one; each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Least time between two warnings about lost lines of one FIFO.
+/// Shortest time between two warnings about lost lines of one FIFO.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Whom a line is about.
+/// The subject of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Subject<'a> {
     Instance(&'a str),
     Group(&'a str),
 }
 
-/// What a line tells.
+/// The word of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Word {
     Master,
@@ -100,7 +99,7 @@ struct Outlet {
     fifo: Fifo,
     reader: JoinSet<()>,
     lost: u64,
-    /// When a loss was told, and how many lines were lost until then.
+    /// When a loss was last logged, and how many lines were lost until then.
     told: Option<(Timestamp, u64)>,
 }
 
@@ -113,8 +112,8 @@ impl Fifos {
         fifos
     }
 
-    /// Takes over another configuration. A FIFO that is in both stays open for those who read it, and its script goes
-    /// on where it is the same.
+    /// Changes over to another configuration. A FIFO in both stays open for its readers, and its script goes on if it
+    /// is the same.
     pub fn settle(&mut self, globals: &Globals) {
         let mut before = std::mem::take(&mut self.outlets);
         for settings in &globals.fifos {
@@ -138,7 +137,7 @@ impl Fifos {
         }
     }
 
-    /// Lines that found their FIFO full, over all.
+    /// Lines lost to full FIFOs, in total.
     pub fn lost(&self) -> u64 {
         self.outlets.iter().map(|outlet| outlet.lost).sum()
     }
@@ -147,7 +146,7 @@ impl Fifos {
     pub async fn close(self) {
         let mut readers = Vec::new();
         for Outlet { fifo, reader, .. } in self.outlets {
-            // A reader that has come to the end of the lines learns that no more will follow.
+            // A reader at the end of the lines sees that no more will follow.
             drop(fifo);
             readers.push(reader);
         }
@@ -156,7 +155,7 @@ impl Fifos {
                 while reader.join_next().await.is_some() {}
             }
         };
-        // Those that go on get SIGTERM with the end of their task.
+        // Scripts that are still running get SIGTERM when their task ends.
         let _ = timeout(READ_LIMIT, finished).await;
         for mut reader in readers {
             reader.shutdown().await;
@@ -172,7 +171,7 @@ impl Outlet {
         let fifo = match fifo {
             Ok(fifo) => fifo,
             Err(error) => {
-                warn!("nothing is written to a FIFO: {error}");
+                warn!("cannot use a FIFO: {error}");
                 return None;
             }
         };
@@ -194,7 +193,7 @@ impl Outlet {
         let (last, before) = self.told.map_or((None, 0), |(at, count)| (Some(at), count));
         if last.is_none_or(|last| now.since(last) >= QUIET) {
             let lost = self.lost.saturating_sub(before);
-            warn!(fifo = %self.settings.path, %error, lost, "lines are lost, as nobody reads the FIFO");
+            warn!(fifo = %self.settings.path, %error, lost, "lines are lost: no process reads the FIFO");
             self.told = Some((now, self.lost));
         }
     }
@@ -206,7 +205,7 @@ fn owner(settings: &FifoSettings) -> Result<Option<(Uid, Gid)>, String> {
     Ok(Some((identity.uid, identity.gid)))
 }
 
-/// Starts the script, where there is one.
+/// Starts the script, if there is one.
 fn reader(settings: &FifoSettings, globals: &Globals) -> JoinSet<()> {
     let mut reader = JoinSet::new();
     match job(settings, globals) {
@@ -214,7 +213,7 @@ fn reader(settings: &FifoSettings, globals: &Globals) -> JoinSet<()> {
             reader.spawn(read(job, settings.path.to_string()));
         }
         Ok(None) => {}
-        Err(error) => warn!(fifo = %settings.path, "its script is not run: {error}"),
+        Err(error) => warn!(fifo = %settings.path, "cannot run its script: {error}"),
     }
     reader
 }
@@ -225,11 +224,11 @@ fn job(settings: &FifoSettings, globals: &Globals) -> Result<Option<Job>, String
         .and_then(|identity| identity.with_groups(globals.process.supplementary_groups))
         .map_err(|error| error.to_string())?;
     let command = script.command.clone();
-    // It runs for as long as the daemon, and ends with it.
+    // It runs as long as the daemon, and ends with it.
     Ok(Some(Job { command, identity, limit: Duration::MAX, leashed: true }))
 }
 
-/// Runs the script of a FIFO until it ends by itself in good order. One that fails is started again.
+/// Runs the script of a FIFO until it succeeds. A script that fails is started again.
 async fn read(job: Job, fifo: String) {
     let mut pause = PAUSE;
     loop {

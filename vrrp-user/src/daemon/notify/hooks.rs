@@ -1,6 +1,7 @@
-//! The commands of `notify_*` and `notify`, of one instance or group: a lane.
+//! Hooks: the commands of `notify_*` and `notify`, in one lane per instance or group.
 //!
-//! Enters: what waits for the lane. Leaves: runs of commands, one after the other, noted in the [`Record`].
+//! Enters: the occasions that wait for the lane. Leaves: runs of commands, one after the other, noted in the
+//! [`Record`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ const HOOK_LIMIT: Duration = Duration::from_secs(60);
 /// How long a hook that is still running may hold up the `STOP` of its instance.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
-/// One thing to tell.
+/// One change to report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Occasion {
     pub(crate) word: Word,
@@ -36,7 +37,7 @@ pub(crate) struct Occasion {
     pub(crate) peer: Option<IpAddr>,
 }
 
-/// Of whom something is told.
+/// The subject of an occasion.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Subject {
     Instance(InstanceId),
@@ -44,7 +45,7 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    /// As keepalived writes it.
+    /// The word that keepalived writes.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Instance(_) => "INSTANCE",
@@ -53,7 +54,7 @@ impl Subject {
     }
 }
 
-/// What waits for a lane, each with its number among all that the lane was given.
+/// Occasions that wait for a lane, each with its number among all that the lane was given.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Waiting {
     given: u64,
@@ -74,14 +75,14 @@ impl Waiting {
     }
 }
 
-/// The hooks of one instance or group at work.
+/// The running hooks of one instance or group.
 #[derive(Debug)]
 pub(crate) struct Lane {
     told: watch::Sender<Waiting>,
     ended: Ended,
 }
 
-/// Comes when a lane has ended.
+/// Resolves when a lane has ended.
 #[derive(Debug)]
 pub(crate) struct Ended(oneshot::Receiver<()>);
 
@@ -103,7 +104,7 @@ impl Lane {
         Self { told, ended: Ended(ended) }
     }
 
-    /// Nothing more is told; it ends after what waits.
+    /// Closes the lane: it ends after the occasions that wait.
     pub(crate) fn close(self) -> Ended {
         self.ended
     }
@@ -129,7 +130,7 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// `None` where there are none.
+    /// `None` if there are none.
     pub(crate) fn new(
         subject: Subject,
         name: &Arc<str>,
@@ -163,7 +164,7 @@ impl Hooks {
         Ok(some.iter().any(|job| job.is_some()).then_some(hooks))
     }
 
-    /// One occasion after the other, until nobody can bring a further one and none is waiting. Begins when the lanes of
+    /// Handles one occasion after the other, until the lane is closed and none is waiting. Begins when the lanes of
     /// earlier configurations have ended.
     pub(crate) async fn run(self, mut told: watch::Receiver<Waiting>, before: Vec<Ended>) {
         for Ended(before) in before {
@@ -176,7 +177,7 @@ impl Hooks {
         while told.changed().await.is_ok() {
             let waiting = *told.borrow_and_update();
             for (number, occasion) in [waiting.state, waiting.contest].into_iter().flatten() {
-                // A contest that a transition has overtaken meanwhile is void.
+                // A contest is void if a transition has overtaken it meanwhile.
                 let void = occasion.word == Word::MasterRxLowerPri && told.borrow().contest.is_none();
                 if number <= done || void {
                     continue;
@@ -193,7 +194,7 @@ impl Hooks {
             () = self.tell(occasion) => {}
             () = stop_overdue(told.clone()), if occasion.word != Word::Stop => {
                 let (instance, group) = self.labels();
-                warn!(instance, group, "a hook is still running at the end; it goes on alone");
+                warn!(instance, group, "a hook is still running while the daemon stops; it is left running");
             }
         }
     }
@@ -213,7 +214,7 @@ impl Hooks {
         if let Some(job) = specific {
             self.call(keyword, job, occasion, &[], &environment).await;
         }
-        // As in keepalived, `notify` is told of states only.
+        // As in keepalived, `notify` is called for states only.
         if let Some(job) = self.any.as_ref().filter(|_| occasion.word != Word::MasterRxLowerPri) {
             let priority = occasion.priority.to_string();
             let more = [self.subject.as_str(), &*self.name, occasion.word.as_str(), &*priority];
@@ -278,14 +279,14 @@ impl Hooks {
     }
 }
 
-/// Ends when a `STOP` has waited for too long.
+/// Returns when a `STOP` has waited for too long.
 async fn stop_overdue(mut told: watch::Receiver<Waiting>) {
     let is_stop = |waiting: &Waiting| waiting.state.is_some_and(|(_, occasion)| occasion.word == Word::Stop);
     let waits = told.wait_for(is_stop).await.is_ok();
     if waits {
         tokio::time::sleep(STOP_PATIENCE).await;
     } else {
-        // Nobody is left who could bring one.
+        // The lane is closed: none can come.
         std::future::pending::<()>().await;
     }
 }

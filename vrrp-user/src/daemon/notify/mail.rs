@@ -1,11 +1,11 @@
 //! Mail about changes, as keepalived words it.
 //!
-//! Enters: who changed, to what. Leaves: mails for one server, in the order of the changes, and counts of them in the
-//! [`Record`]. Absent: waiting. Mails stand in a bounded queue, so that neither hooks nor FIFOs nor the engine notice a
-//! server that is away or hangs.
+//! Enters: subject and new state. Leaves: mails for one server, in the order of the changes, and their counts in the
+//! [`Record`]. Absent: waiting. Mails wait in a bounded queue, so that neither hooks nor FIFOs nor the engine notice a
+//! server that is unreachable or hangs.
 //!
-//! A mail that the server does not take is tried again after pauses that grow, [`PAUSES`] times in all, and then given
-//! up with one warning; those behind it wait. Mails that wait together go over one connection.
+//! A refused mail is tried again after growing pauses, [`PAUSES`] times in all, and then given up with one warning;
+//! those behind it wait. Mails that wait together go over one connection.
 
 use std::borrow::Cow;
 use std::fs;
@@ -28,31 +28,31 @@ use crate::daemon::tasks::Tasks;
 use crate::driver::probe::attempt::{Failure, Names};
 use crate::driver::smtp::{Letter, Refusal, Server, Session};
 
-/// Mails that may wait: every instance and group of a large configuration, once.
+/// Most mails that may wait: one for every instance and group of a large configuration.
 const WAITING: usize = 4096;
 
 /// Before each further attempt to send a mail.
 pub const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
 
-/// What takes mails, if any does.
+/// The mail queue and its couriers.
 #[derive(Debug)]
 pub struct Mailer {
     node: Arc<str>,
     record: Arc<Record>,
     post: Option<Post>,
-    /// Those of earlier configurations send what was told under them.
+    /// Couriers of earlier configurations still send their mails.
     couriers: Tasks,
 }
 
-/// Where mails are put for a courier.
+/// The queue to a courier.
 #[derive(Debug)]
 struct Post {
     settings: MailSettings,
     mails: mpsc::Sender<Mail>,
 }
 
-/// A change that is to be told.
+/// A change to be mailed.
 #[derive(Debug)]
 struct Mail {
     subject: String,
@@ -67,7 +67,7 @@ impl Mailer {
         Self { node, record, post: None, couriers: Tasks::default() }
     }
 
-    /// Takes over another configuration. Must be called within a runtime.
+    /// Changes over to another configuration. Must be called within a runtime.
     pub fn settle(&mut self, settings: Option<&MailSettings>) {
         if self.post.as_ref().map(|post| &post.settings) == settings {
             return;
@@ -79,7 +79,7 @@ impl Mailer {
         });
     }
 
-    /// Whether a mail tells this. Never waits.
+    /// Queues a mail; false if none is sent for this change. Never waits.
     pub fn tell(&self, subject: Subject<'_>, word: Word) -> bool {
         let Some(post) = &self.post else { return false };
         if word == Word::Fault && !post.settings.faults {
@@ -95,13 +95,13 @@ impl Mailer {
         true
     }
 
-    /// A refused peer of an instance; without `detail` it is over. Never waits.
+    /// A refused peer of an instance; without `detail`, the refusal is over. Never waits.
     pub fn tell_rejection(&self, instance: &str, peer: &str, detail: Option<&str>) {
         let Some(post) = self.post.as_ref().filter(|post| post.settings.rejections) else { return };
-        let what = if detail.is_some() { "is not heard" } else { "is refused no more" };
+        let what = if detail.is_some() { "is not heard" } else { "is no longer refused" };
         let subject = format!("[{}] VRRP Instance {instance} - {peer} {what}", self.node);
         let body = detail.map_or_else(
-            || format!("No refused advert of {peer} has come of late."),
+            || format!("No refused advert of {peer} has arrived recently."),
             |detail| format!("Adverts of {peer}, which should be a peer, are refused:\r\n{detail}."),
         );
         self.put(post, instance, subject, body.into());
@@ -111,11 +111,11 @@ impl Mailer {
         let told = post.mails.try_send(Mail { subject, body, at: SystemTime::now() });
         self.record.mails(|mails| if told.is_ok() { mails.waiting += 1 } else { mails.lost += 1 });
         if told.is_err() {
-            warn!(instance = name, "no mail is sent: {WAITING} others wait already");
+            warn!(instance = name, "mail dropped: {WAITING} others wait already");
         }
     }
 
-    /// Waits until all is sent; what is not when this is dropped is lost, with a warning.
+    /// Waits until all are sent; mails that are unsent when this is dropped are lost, with a warning.
     pub async fn stop(mut self) {
         self.post = None;
         self.couriers.finish().await;
@@ -126,14 +126,14 @@ impl Drop for Mailer {
     fn drop(&mut self) {
         let waiting = self.record.read().mails.waiting;
         if waiting > 0 {
-            warn!(mails = waiting, "mails are not sent, as the daemon ends");
+            warn!(mails = waiting, "mails are lost: the daemon is stopping");
         }
     }
 }
 
 const LOST: &str = "=> VRRP Instance is no longer owning VRRP VIPs <=";
 
-/// Of which changes mail is sent, and in which words: programs sort mail by them.
+/// Subject and text of the changes that are mailed; programs sort mail by these words.
 fn wording(subject: Subject<'_>, word: Word) -> Option<(&'static str, &'static str)> {
     let is_group = matches!(subject, Subject::Group(_));
     let body = |group, instance| if is_group { group } else { instance };
@@ -161,10 +161,10 @@ fn wording(subject: Subject<'_>, word: Word) -> Option<(&'static str, &'static s
     }
 }
 
-/// Brings mails to the server.
+/// Sends mails to the server.
 struct Courier {
     server: Server,
-    /// `None` where the host's name makes no address.
+    /// `None` if the host's name makes no address.
     from: Option<Mailbox>,
     to: Mailboxes,
     receivers: Vec<Address>,
@@ -190,7 +190,7 @@ impl Courier {
         }
     }
 
-    /// Until nobody can tell anything more, and all is told.
+    /// Runs until the queue is closed and empty.
     async fn run(self, mut told: mpsc::Receiver<Mail>) {
         let mut session = None;
         while let Some(mail) = told.recv().await {
@@ -203,7 +203,7 @@ impl Courier {
         }
     }
 
-    /// Returns the session for the next mail.
+    /// Sends one mail; returns the session for the next.
     async fn bring(&self, mail: &Mail, mut session: Option<Session>) -> Option<Session> {
         let mut pauses = PAUSES.into_iter();
         let outcome = loop {
@@ -213,7 +213,7 @@ impl Courier {
             };
             match pauses.next().filter(|_| !refusal.is_final) {
                 Some(pause) => {
-                    debug!(subject = mail.subject, why = %refusal.why, again_in = ?pause, "a mail is not sent yet");
+                    debug!(subject = mail.subject, why = %refusal.why, again_in = ?pause, "mail not sent yet; trying again");
                     sleep(pause).await;
                 }
                 None => break Err(refusal.why),
@@ -235,7 +235,7 @@ impl Courier {
                 Some(open)
             }
             Err(why) => {
-                warn!(subject = mail.subject, %why, "a mail is given up");
+                warn!(subject = mail.subject, %why, "mail not sent; giving up");
                 let (subject, why) = (mail.subject.clone(), why.to_string());
                 self.record.events.push(What::MailFailed { subject, why });
                 None
@@ -251,7 +251,7 @@ impl Courier {
             None => self.server.open().await?,
         };
         for (receiver, why) in session.send(&letter).await? {
-            warn!(%receiver, %why, "a receiver of mail is refused");
+            warn!(%receiver, %why, "the mail server refuses a receiver");
         }
         Ok(session)
     }
@@ -264,7 +264,7 @@ impl Courier {
             .from(from)
             .subject(&*mail.subject)
             .mailbox(header::To::from(self.to.clone()))
-            // RFC 3834 §5: nobody shall answer it by himself.
+            // RFC 3834 §5: automatic responders do not answer it.
             .raw_header(raw("Auto-Submitted", "auto-generated"))
             .raw_header(raw("X-Mailer", concat!("vrrpx/", env!("CARGO_PKG_VERSION"))))
             .body(format!("{}\r\n", mail.body))
@@ -277,7 +277,7 @@ fn raw(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-/// The host's name, with its domain where `/etc/hosts` tells it: mail servers want it whole.
+/// The host's name, with its domain if `/etc/hosts` has it: mail servers want the full name.
 fn local_name() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     if host.contains('.') {
@@ -286,7 +286,7 @@ fn local_name() -> String {
     with_domain(&host, &fs::read_to_string("/etc/hosts").unwrap_or_default()).unwrap_or(host)
 }
 
-/// The first name of a line of `/etc/hosts` that has the host's name in it.
+/// The first name on the line of `/etc/hosts` that contains the host's name.
 fn with_domain(host: &str, hosts: &str) -> Option<String> {
     let names = hosts.lines().map(|line| {
         let line = line.split('#').next().unwrap_or_default();
@@ -296,7 +296,7 @@ fn with_domain(host: &str, hosts: &str) -> Option<String> {
     own.find_map(|mut names| names.next().filter(|name| name.contains('.'))).map(str::to_owned)
 }
 
-/// The user of the daemon at its host, where that makes an address.
+/// The daemon's user at its host, if that makes an address.
 fn own_mailbox(host: &str) -> Option<Mailbox> {
     let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| "root".to_owned(), |user| user.name);
     let own = Address::new(&*user, host).or_else(|_| Address::new(&*user, "localhost"));

@@ -1,13 +1,13 @@
-//! Who is told of changes: the commands of `notify_*` and `notify`, the FIFOs, mail, and webhooks.
+//! Notification of changes: the commands of `notify_*` and `notify`, FIFOs, mail, and webhooks.
 //!
 //! Enters: transitions, contests, priorities. Leaves: lines in FIFOs, mails and posts to be sent at once, and runs of
 //! commands, noted in the [`Record`]. Absent: any influence on the router.
 //!
 //! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
-//! general one. While a command runs, only the latest transition waits, so a slow hook learns where things stand and
-//! not the whole way there; a contest waits behind the transition that it follows, and is void with the next one. A
-//! reload that changes the hooks lets the lane of before come to its end first, and so does the return of an instance
-//! or a group that an earlier reload removed. At the end of the daemon everyone is told `STOP`.
+//! general one. While a command runs, only the latest transition waits, so a slow hook gets the present state and not
+//! every step to it; a contest waits behind the transition that it follows, and is void with the next one. When a
+//! reload changes the hooks, the earlier lane ends first; so it does when an instance or a group that an earlier reload
+//! removed returns. At the end of the daemon, every lane gets `STOP`.
 
 pub(crate) mod errand;
 pub mod fifo;
@@ -40,7 +40,7 @@ use crate::protocol::{
 /// Longest time that the end of the daemon waits for hooks, all together.
 pub const STOP_LIMIT: Duration = Duration::from_secs(1);
 
-/// What is told of a group, as by keepalived: its members may have different ones.
+/// The priority reported for a group, as by keepalived: its members may have different ones.
 const GROUP_PRIORITY: Priority = Priority(0);
 
 /// The lanes of all instances and groups, the FIFOs, mail, and webhooks.
@@ -65,7 +65,7 @@ struct Departed {
     ended: Ended,
 }
 
-/// Who is told by a line, without waiting.
+/// Receivers of lines, which are served without waiting.
 #[derive(Debug)]
 struct Outlets {
     fifos: Fifos,
@@ -73,7 +73,7 @@ struct Outlets {
     webhooks: Webhooks,
 }
 
-/// Nothing is told of Init, except that it is the end.
+/// The word of a transition. Init has none, except at the end of the daemon.
 fn word_of(to: State, reason: Reason) -> Option<Word> {
     match to {
         State::Master => Some(Word::Master),
@@ -83,20 +83,20 @@ fn word_of(to: State, reason: Reason) -> Option<Word> {
     }
 }
 
-/// What one instance or group tells, and has told.
+/// Notification of one instance or group, and what was reported last.
 #[derive(Debug)]
 struct Voice {
     subject: Subject,
     name: Arc<str>,
-    /// What is always the same for webhooks.
+    /// The constant fields for webhooks.
     profile: Told,
     notify: NotifySettings,
     /// `script_user` of the configuration.
     user: Option<ScriptUser>,
     latest: Option<Occasion>,
-    /// How it has left by a reload, which is told when that is done.
+    /// How a reload has removed it; reported when the reload is done.
     removed: Option<(Reason, Epoch)>,
-    /// What mail told last: it does not tell the same twice.
+    /// The word mailed last: it is not mailed twice in a row.
     mailed: Option<Word>,
     priority: Priority,
     /// `None` without hooks.
@@ -121,8 +121,8 @@ impl Notifier {
         Ok(this)
     }
 
-    /// Takes over another configuration: who is in it still goes on, others are told that they are deleted. FIFOs stay
-    /// open for those who read them.
+    /// Changes over to another configuration: subjects in both go on, removed ones are reported as deleted. FIFOs stay
+    /// open for their readers.
     ///
     /// # Errors
     /// The user of a hook does not exist.
@@ -177,7 +177,7 @@ impl Notifier {
         self.departed.extend(departed);
     }
 
-    /// A voice that goes on where it was; its lane too, unless its hooks have changed.
+    /// Makes the voice of a subject, which continues an earlier one; its lane too, unless its hooks have changed.
     fn voice(
         &mut self,
         subject: Subject,
@@ -224,7 +224,7 @@ impl Notifier {
         })
     }
 
-    /// Tells FIFOs where everyone stands.
+    /// Writes the state of every instance and group to the FIFOs.
     pub fn repeat_states(&mut self) {
         let Self { instances, groups, outlets, .. } = self;
         for voice in instances.values().chain(groups.iter()) {
@@ -269,7 +269,7 @@ impl Notifier {
         voice.tell(occasion, outlets);
     }
 
-    /// While master, a lower one was heard. Never waits.
+    /// A lower master was heard while master. Never waits.
     pub fn contest(&mut self, instance: InstanceId, peer: IpAddr) {
         let Self { instances, outlets, .. } = self;
         let Some(voice) = instances.get_mut(&instance) else { return };
@@ -283,7 +283,7 @@ impl Notifier {
         }
     }
 
-    /// A router that should be a peer is refused, or no more. Never waits.
+    /// A router that should be a peer is refused, or no longer is. Never waits.
     pub fn peer_news(&self, news: &PeerNews) {
         let Some(voice) = self.instances.values().find(|voice| *voice.name == *news.instance) else { return };
         if voice.notify.mail {
@@ -319,7 +319,7 @@ impl Notifier {
         voice.tell(voice.last_occasion(word), outlets);
     }
 
-    /// As left by an earlier process: hooks have been told.
+    /// Takes over the state of an earlier process, whose hooks have run for it.
     pub fn resume(&mut self, instance: InstanceId, stance: &Stance) {
         let reason = stance.reason.unwrap_or(Reason::Startup);
         if let (Some(voice), Some(word)) = (self.instances.get_mut(&instance), word_of(stance.state, reason))
@@ -331,7 +331,7 @@ impl Notifier {
         }
     }
 
-    /// Another daemon tells everything from now on. Hooks that still run are left to themselves.
+    /// Ends without notification: another daemon takes over. Hooks that still run are left running.
     pub async fn leave(mut self) {
         self.instances.clear();
         self.groups.clear();
@@ -339,15 +339,15 @@ impl Notifier {
         self.running.detach_all();
     }
 
-    /// Tells `STOP` to those that have not heard it and waits [`STOP_LIMIT`] at most. Hooks that still run then are
-    /// left to themselves; scripts of FIFOs are ended; mail that is not sent and what webhooks have not taken is lost.
+    /// Reports `STOP` for every subject that has not had it, and waits [`STOP_LIMIT`] at most. Hooks that still run
+    /// then are left running; scripts of FIFOs are ended; unsent mails and posts are lost.
     pub async fn stop(mut self) {
         for voice in self.instances.values_mut().chain(&mut self.groups) {
             if let Some(occasion) = voice.stop() {
                 voice.tell(occasion, &mut self.outlets);
             }
         }
-        // Without its sender a lane ends after what waits.
+        // Without its sender a lane ends after the occasions that wait.
         self.instances.clear();
         self.groups.clear();
         let finished = self.running.finish();
@@ -356,7 +356,7 @@ impl Notifier {
         let posted = timeout(STOP_LIMIT, webhooks.stop());
         let (finished, (), ..) = tokio::join!(timeout(STOP_LIMIT, finished), fifos.close(), mailed, posted);
         if finished.is_err() {
-            warn!("some hooks have not ended after {STOP_LIMIT:?}; they go on alone");
+            warn!("some hooks have not ended after {STOP_LIMIT:?}; they are left running");
         }
         self.running.detach_all();
     }
@@ -419,13 +419,13 @@ impl Voice {
         }
     }
 
-    /// `STOP`, where it has not been told.
+    /// `STOP`, if it has not been reported.
     fn stop(&self) -> Option<Occasion> {
         let told = self.latest.is_some_and(|latest| latest.word == Word::Stop);
         (!told).then(|| self.last_occasion(Word::Stop))
     }
 
-    /// An end that no transition of the router tells.
+    /// The occasion of an end for which the router has no transition.
     fn last_occasion(&self, word: Word) -> Occasion {
         let (previous, epoch) = self.latest.map_or((State::Init, Epoch::default()), |latest| {
             let previous = match latest.word {

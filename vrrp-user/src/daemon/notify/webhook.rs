@@ -1,12 +1,12 @@
 //! Webhooks: changes posted as JSON.
 //!
-//! Enters: who changed, and to what. Leaves: requests, one at a time for each webhook, and what came of them in the
-//! [`Record`]. Absent: waiting. What is to be told stands in a bounded [`Outbox`], so that neither hooks nor FIFOs nor
-//! the engine notice a server that is away or hangs.
+//! Enters: subject and new state. Leaves: requests, one at a time for each webhook, and their outcome in the
+//! [`Record`]. Absent: waiting. Changes wait in a bounded [`Outbox`], so that neither hooks nor FIFOs nor the engine
+//! notice a server that is unreachable or hangs.
 //!
-//! Of one instance or group one change waits: the next one takes its place and counts it. A change that the server
-//! does not take is tried again after pauses that grow; those behind it wait. A webhook that the configuration has no
-//! more, and every one at the end of the daemon, tries what waits once more and ends.
+//! One change of each instance or group waits: the next one takes its place and counts it. A refused change is tried
+//! again after growing pauses; those behind it wait. A webhook that a reload has removed, and every one at the end of
+//! the daemon, tries its waiting changes once more and ends.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -24,7 +24,7 @@ use crate::daemon::tasks::Tasks;
 use crate::driver::probe::attempt::Names;
 use crate::driver::webhook::{Refusal, Webhook};
 
-/// Changes that may wait for one webhook: every instance of a large configuration, once.
+/// Most changes that may wait for one webhook: one for every instance of a large configuration.
 const WAITING: usize = 4096;
 
 /// Before the second attempt; each further pause is twice as long.
@@ -37,27 +37,27 @@ pub struct Webhooks {
     record: Arc<Record>,
     names: Names,
     posts: Vec<Post>,
-    /// Those of earlier configurations too, for as long as they have something to tell.
+    /// Couriers, including those of earlier configurations that still have changes to post.
     couriers: Tasks,
 }
 
-/// Where changes are put for a courier.
+/// The outbox of a courier.
 #[derive(Debug)]
 struct Post {
     settings: WebhookSettings,
-    /// For people.
+    /// The name that status shows.
     name: Arc<str>,
     outbox: Arc<Outbox>,
 }
 
 impl Webhooks {
-    /// Tells nobody before it is [settled](Self::settle). Must be called within a runtime.
+    /// Posts nothing before it is [settled](Self::settle). Must be called within a runtime.
     pub fn new(record: &Arc<Record>) -> Self {
         let (posts, couriers) = (Vec::new(), Tasks::default());
         Self { record: Arc::clone(record), names: Names::new(), posts, couriers }
     }
 
-    /// Takes over another configuration. Must be called within a runtime.
+    /// Changes over to another configuration. Must be called within a runtime.
     pub fn settle(&mut self, config: &Config) {
         let instances = config.instances.iter().map(|instance| &instance.notify);
         let groups = config.groups.iter().map(|group| &group.notify);
@@ -86,7 +86,7 @@ impl Webhooks {
         let webhook = match Webhook::new(settings, &self.names) {
             Ok(webhook) => webhook,
             Err(why) => {
-                warn!(webhook = &*name, %why, "nothing is posted");
+                warn!(webhook = &*name, %why, "cannot post to the webhook");
                 return;
             }
         };
@@ -103,7 +103,7 @@ impl Webhooks {
         self.posts.push(Post { settings: settings.clone(), name, outbox });
     }
 
-    /// Several URLs look the same without what is secret in them.
+    /// Numbers URLs that look the same without their secrets.
     fn free_name(&self, shown: &str) -> Arc<str> {
         let mut name = shown.to_owned();
         let mut number = 1_u32;
@@ -124,12 +124,16 @@ impl Webhooks {
                 Put::Lost => posts.lost += 1,
             });
             if put == Put::Lost {
-                warn!(webhook = &*post.name, name = &*told.name, "not told: {WAITING} others wait already");
+                warn!(
+                    webhook = &*post.name,
+                    name = &*told.name,
+                    "change dropped: {WAITING} others wait already"
+                );
             }
         }
     }
 
-    /// Waits until all have tried; what is not taken when this is dropped is lost, with a warning.
+    /// Waits until every change was tried; unsent ones are lost when this is dropped, with a warning.
     pub async fn stop(mut self) {
         self.posts.iter().for_each(|post| post.outbox.close());
         self.couriers.finish().await;
@@ -140,12 +144,12 @@ impl Drop for Webhooks {
     fn drop(&mut self) {
         let waiting: u64 = self.record.read().webhooks.values().map(|posts| posts.waiting).sum();
         if waiting > 0 {
-            warn!(changes = waiting, "webhooks are not told, as the daemon ends");
+            warn!(changes = waiting, "changes for webhooks are lost: the daemon is stopping");
         }
     }
 }
 
-/// What waits for one webhook.
+/// Changes that wait for one webhook.
 #[derive(Debug, Default)]
 struct Outbox {
     waiting: Mutex<Waiting>,
@@ -155,24 +159,24 @@ struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     messages: VecDeque<Message>,
-    /// Nothing more is put.
+    /// No more changes will come.
     closed: bool,
-    /// The configuration has it no more.
+    /// The configuration no longer has the webhook.
     gone: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Message {
     told: Told,
-    /// That have failed.
+    /// Failed attempts.
     attempts: u32,
 }
 
-/// What became of a change that was put into an outbox.
+/// Outcome of putting a change into an outbox.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Put {
     Added,
-    /// In place of an earlier one.
+    /// In place of an earlier change of the same subject.
     Replaced,
     Lost,
 }
@@ -202,7 +206,7 @@ impl Outbox {
         put
     }
 
-    /// To be tried again before all others, unless the same one has changed meanwhile.
+    /// Puts a change back before all others, unless its subject has changed again meanwhile.
     fn put_back(&self, message: Message) -> Put {
         let mut waiting = self.lock();
         if let Some(later) = waiting.of_same(&message.told) {
@@ -213,7 +217,7 @@ impl Outbox {
         Put::Added
     }
 
-    /// `None` when there is nothing more, and will not be.
+    /// `None` once the outbox is closed and empty.
     async fn take(&self) -> Option<Message> {
         loop {
             {
@@ -251,7 +255,7 @@ impl Waiting {
     }
 }
 
-/// Brings changes to one webhook.
+/// Posts changes to one webhook.
 #[derive(Debug)]
 struct Courier {
     webhook: Webhook,
@@ -259,7 +263,7 @@ struct Courier {
     name: Arc<str>,
     outbox: Arc<Outbox>,
     record: Arc<Record>,
-    /// In a row, over all changes.
+    /// Failures in a row, over all changes.
     failures: u32,
 }
 
@@ -271,7 +275,7 @@ impl Courier {
                 Ok(status) => self.taken(&message, status),
                 Err(refusal) => {
                     if let Some(pause) = self.refused(message, &refusal) {
-                        // Over at once where it is closed.
+                        // Over at once if the outbox is closed.
                         let _ = timeout(pause, self.outbox.closed()).await;
                     }
                 }
@@ -287,10 +291,10 @@ impl Courier {
             posts.status = Some(status);
         });
         let Told { name, state, .. } = &message.told;
-        info!(webhook = &*self.name, name = &**name, state, status, "webhook told");
+        info!(webhook = &*self.name, name = &**name, state, status, "change posted");
     }
 
-    /// How long to wait before the next attempt, for this one or whatever has taken its place.
+    /// How long to wait before the next attempt, for this change or the one that has taken its place.
     fn refused(&mut self, message: Message, refusal: &Refusal) -> Option<Duration> {
         let Refusal { why, status, is_final, after } = refusal;
         let (name, state) = (Arc::clone(&message.told.name), message.told.state);
@@ -315,7 +319,7 @@ impl Courier {
             }
         });
         if ends {
-            warn!(webhook = &*self.name, name = &*name, state, %why, "a change is not told, and given up");
+            warn!(webhook = &*self.name, name = &*name, state, %why, "change not posted; giving up");
             self.record.events.push(What::WebhookFailed {
                 webhook: self.name.to_string(),
                 name: name.to_string(),
@@ -323,19 +327,19 @@ impl Courier {
                 why: why.to_string(),
             });
         } else {
-            debug!(webhook = &*self.name, name = &*name, state, %why, again_in = ?pause, "not told yet");
+            debug!(webhook = &*self.name, name = &*name, state, %why, again_in = ?pause, "change not posted yet; trying again");
         }
         (!ends).then_some(pause)
     }
 
-    /// Between half and all of what its place in the row gives, so that many nodes do not come back together.
+    /// Between half and all of the pause for this many failures, so that many nodes do not come back together.
     fn pause(&self) -> Duration {
         let whole = PAUSE.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(PAUSE_MAX);
         let share = u32::try_from(RandomState::new().hash_one(self.failures) % 1024).unwrap_or_default();
         whole / 2 + (whole / 2) * share / 1024
     }
 
-    /// A webhook that is gone may share its name with its successor.
+    /// Not for a removed webhook: its successor may have the same name.
     fn note(&self, change: impl FnOnce(&mut Posts)) {
         if !self.outbox.lock().gone {
             self.record.webhook(&self.name, change);
