@@ -14,7 +14,8 @@ use crate::daemon::wall::local;
 use crate::protocol::auth::AntiReplay;
 use crate::protocol::{Auth, State, Track, Version};
 
-/// The whole file. What programs look for has keepalived's words and order; a blank before a line tells its depth.
+/// The whole file. Lines that programs look for have keepalived's words and order; a blank before a line shows its
+/// depth.
 pub fn data(sources: &Sources) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -289,7 +290,7 @@ impl Display for Script<'_> {
     }
 }
 
-/// What stands behind a weight.
+/// The word after a weight.
 fn reversed(is_reversed: bool) -> &'static str {
     if is_reversed { " reverse" } else { "" }
 }

@@ -21,7 +21,7 @@ pub(super) fn json(sources: &Sources, tallies: &[Tally]) -> String {
     } else {
         serde_json::to_string(&vrrp)
     };
-    // Strings and numbers always have a form.
+    // Cannot fail for strings and numbers.
     text.unwrap_or_default() + "\n"
 }
 

@@ -1,8 +1,8 @@
 //! The files that keepalived writes on a signal, for the programs that parse them.
 //!
-//! Enters: signals, and what [`Sources`](super::status::Sources) know. Leaves: keepalived.data, keepalived.stats and
-//! keepalived.json, each replaced as a whole. Absent: the engine, which is never asked, and the thread of the other
-//! services: a disk that stalls holds up this module's own thread and nothing else.
+//! Enters: signals, and the [`Sources`](super::status::Sources). Leaves: keepalived.data, keepalived.stats and
+//! keepalived.json, each replaced as a whole. Absent: the engine, which is not involved, and the main thread: a disk
+//! that stalls blocks only this module's own thread.
 
 mod data;
 mod json;
@@ -31,10 +31,10 @@ use tally::Tally;
 
 pub use data::data;
 
-/// Signals that may wait for the disk; further ones of a kind that waits already would tell the same.
+/// Signals that may wait for the disk; another one of a kind that already waits would write the same.
 const WAITING: usize = 8;
 
-/// What can be asked for.
+/// The dumps that can be requested.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Dump {
     Data,
@@ -57,7 +57,7 @@ impl Dump {
         }
     }
 
-    /// The number of its signal; that of the real-time ones depends on the C library.
+    /// The number of its signal; that of a real-time signal depends on the C library.
     pub fn signal(self) -> i32 {
         match self {
             Self::Data => libc::SIGUSR1,
@@ -84,13 +84,13 @@ impl Dumps {
         Ok(Self { signals: Dump::ALL.into_iter().map(caught).collect::<io::Result<_>>()? })
     }
 
-    /// Serves signals for as long as it is polled.
+    /// Serves signals as long as it is polled.
     ///
     /// # Errors
     /// No thread can be started.
     pub async fn serve(mut self, sources: Live) -> io::Result<()> {
         let (orders, taken) = sync_channel(WAITING);
-        // Not joined: at the end of the daemon, what a disk holds up is left.
+        // Not joined: the end of the daemon does not wait for the disk.
         Builder::new().name("dump".to_owned()).spawn(move || write_on_order(&taken, &sources))?;
         loop {
             let dump = self.next().await;
@@ -111,18 +111,18 @@ impl Dumps {
 
 fn order(orders: &SyncSender<Dump>, dump: Dump) {
     if orders.try_send(dump).is_err() {
-        warn!(what = dump.word(), "a dump is not written: earlier ones wait for the disk");
+        warn!(what = dump.word(), "dump dropped: earlier ones wait for the disk");
     }
 }
 
-/// Ends when nobody can order any more.
+/// Ends when the sender is dropped.
 fn write_on_order(orders: &Receiver<Dump>, sources: &Live) {
     let mut writer = Writer::new(sources);
     for dump in orders {
         let (path, outcome) = writer.write(dump);
         match outcome {
             Ok(()) => debug!(path = %path.display(), "dump written"),
-            Err(error) => warn!(path = %path.display(), %error, "a dump cannot be written"),
+            Err(error) => warn!(path = %path.display(), %error, "cannot write the dump"),
         }
     }
 }
@@ -131,7 +131,7 @@ fn write_on_order(orders: &Receiver<Dump>, sources: &Live) {
 #[derive(Debug)]
 pub struct Writer<'a> {
     sources: &'a Live,
-    /// What was counted when the statistics were cleared.
+    /// The counts when the statistics were cleared.
     cleared: HashMap<InstanceId, Tally>,
 }
 
@@ -176,8 +176,8 @@ fn named(file: &str, process: &ProcessSettings) -> String {
     }
 }
 
-/// Puts a file in the place of another, so that a reader has the one or the other whole. Mode 0600, as keepalived's
-/// own are; links at either path are replaced and not followed, as anybody may place some in /tmp.
+/// Replaces a file as a whole, so that a reader sees either the old or the new one. Mode 0600, as keepalived's own are;
+/// symbolic links at either path are replaced and not followed, as any user may place some in /tmp.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".{}", std::process::id()));

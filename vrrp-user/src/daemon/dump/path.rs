@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use crate::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference, Rule, RuleAction};
 
-/// RT_TABLE_MAIN, which is not named.
+/// RT_TABLE_MAIN, which is left out.
 const MAIN: u32 = 254;
-/// RTPROT_KEEPALIVED, which is not named where nothing is tracked.
+/// RTPROT_KEEPALIVED, which is left out if nothing is tracked.
 const KEEPALIVED: u8 = 18;
 
-/// In this order; the others that a route may have are the words of their keywords.
+/// In this order; other options of a route are written as their keywords.
 const METRICS: [RouteOption; 15] = [
     RouteOption::Rtt,
     RouteOption::RttVar,
@@ -29,7 +29,7 @@ const METRICS: [RouteOption; 15] = [
     RouteOption::FastOpenNoCookie,
 ];
 
-/// A line that grows by what there is.
+/// A line under construction.
 struct Line(String);
 
 impl Line {
@@ -89,7 +89,7 @@ pub(super) fn route(route: &Route) -> String {
             line.add("onlink");
         }
     }
-    // keepalived tracks none without an interface of its own, and we do; its word for it stays.
+    // keepalived tracks only routes with an interface of their own, and we track all; its word stays.
     line.end(route.tracked && single.is_some_and(|hop| hop.device.is_some()))
 }
 
@@ -176,7 +176,7 @@ fn prefixed((address, length): (IpAddr, u8)) -> String {
     format!("{address}/{length}")
 }
 
-/// Without the length of a single address.
+/// Without the prefix length of a single address.
 fn short((address, length): (IpAddr, u8)) -> String {
     let whole = if address.is_ipv4() { 32 } else { 128 };
     if length == whole { address.to_string() } else { prefixed((address, length)) }

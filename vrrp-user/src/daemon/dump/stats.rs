@@ -1,4 +1,4 @@
-//! keepalived.stats: what was counted, as text.
+//! keepalived.stats: counters as text.
 
 use std::fmt::{self, Display, Write};
 
@@ -21,8 +21,8 @@ pub(super) fn stats(sources: &Sources, tallies: &[Tally]) -> String {
 struct Paragraph<'a> {
     name: &'a str,
     tally: &'a Tally,
-    /// Only then its errors are told, which keepalived does in any case since 2.4.0: what reads these files may know no
-    /// such section.
+    /// Only then is the section of its errors written. keepalived since 2.4.0 always writes it, which programs that
+    /// read these files may not know.
     is_signed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The counters of keepalived's statistics, from ours.
+//! Counters of keepalived's statistics, from ours.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -8,7 +8,7 @@ use vrrp_ebpf::wire::Reject;
 use crate::daemon::status::{Sources, received};
 use crate::protocol::{Auth, InstanceId};
 
-/// Of one instance; the names are those of keepalived.json.
+/// Counters of one instance; the names are those of keepalived.json.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub(super) struct Tally {
     pub(super) advert_rcvd: u64,
@@ -21,7 +21,7 @@ pub(super) struct Tally {
     pub(super) invalid_type_rcvd: u64,
     /// Always 0: an advert with other addresses is a valid one.
     pub(super) addr_list_err: u64,
-    /// Always 0: a type that nobody knows is another one than ours.
+    /// Always 0: an unknown type is just another one than ours.
     pub(super) invalid_authtype: u64,
     pub(super) authtype_mismatch: u64,
     pub(super) auth_failure: u64,
@@ -35,7 +35,7 @@ pub(super) struct Tally {
     pub(super) pri_zero_sent: u64,
 }
 
-/// Of all instances, in the order of the file.
+/// Tallies of all instances, in the order of the file.
 pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
     let past = |id: InstanceId| {
         let record = sources.record.read();
@@ -47,7 +47,7 @@ pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
             let (become_master, release_master) = past(instance.id);
             let counters = sources.maps.counters(Some(instance.id.0));
             let rejects = |words: &[Reject]| words.iter().map(|&word| counters.reject(word)).sum();
-            // keepalived has one word for all that is wrong with a header of IPsec.
+            // keepalived has one counter for all errors of an AH header.
             let is_ah = matches!(instance.settings.auth, Auth::Ah(_));
             let tally = Tally {
                 advert_rcvd: received(&counters),
@@ -86,7 +86,7 @@ pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
 }
 
 impl Tally {
-    /// What was counted after an earlier moment.
+    /// The counts since an earlier moment.
     pub(super) fn since(self, before: &Self) -> Self {
         Self {
             advert_rcvd: self.advert_rcvd.saturating_sub(before.advert_rcvd),

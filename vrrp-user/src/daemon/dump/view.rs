@@ -1,4 +1,4 @@
-//! How one instance stands, as both keepalived.data and keepalived.json tell it.
+//! State of one instance, as both keepalived.data and keepalived.json have it.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -20,11 +20,11 @@ pub(super) struct View<'a> {
     pub(super) group: Option<&'a str>,
     pub(super) state: State,
     pub(super) effective: Priority,
-    /// Of the last transition; the start of the daemon where there was none. Since 1970.
+    /// Time of the last transition; the start of the daemon if there was none. Since 1970.
     pub(super) since: Duration,
-    /// Of a backup that hears one.
+    /// The master of a backup, if it is heard.
     pub(super) master: Option<Peer>,
-    /// Where adverts are sent from, once it is known.
+    /// Source address of adverts, once known.
     pub(super) source: Option<IpAddr>,
 }
 
@@ -63,7 +63,7 @@ impl View<'_> {
         self.master.as_ref().map(|peer| narrow(self.instance.settings.family, peer.source))
     }
 
-    /// What counts for the patience of a backup: the master's in version 3, else its own.
+    /// The interval of master_down_interval: the master's in version 3, else its own.
     pub(super) fn master_interval(&self) -> Duration {
         let settings = &self.instance.settings;
         let own = settings.advert_interval.duration();
@@ -104,7 +104,7 @@ impl View<'_> {
             (!entry.tracked, " no_track"),
         ];
         options.iter().filter(|(is_set, _)| *is_set).for_each(|(_, word)| text.push_str(word));
-        // As it is set: the address of one host is never chosen as a source.
+        // As it is set: an address with a full prefix is never chosen as a source.
         match (entry.address, entry.prefix) {
             (IpAddr::V6(_), 128) => text.push_str(" preferred_lft 0"),
             (IpAddr::V6(_), _) => text.push_str(" preferred_lft forever"),
@@ -144,7 +144,7 @@ fn scope(number: u8) -> String {
     }
 }
 
-/// Each word of a command in quotes of its own, as keepalived writes it; a line for the shell as it is.
+/// Each word of a command in its own quotes, as keepalived writes it; a shell line as it is.
 pub(super) fn command(command: &ScriptCommand) -> String {
     match command {
         ScriptCommand::Direct(words) => {
@@ -154,7 +154,7 @@ pub(super) fn command(command: &ScriptCommand) -> String {
     }
 }
 
-/// What a check looks at; of those that keepalived does not know, the keyword alone.
+/// The target of a check; only the keyword if keepalived does not know the kind.
 pub(super) fn target(target: &CheckTarget) -> String {
     match target {
         CheckTarget::Command(line) => command(line),

@@ -1,7 +1,7 @@
-//! Events for one client of the control socket, line by line.
+//! Event stream of one client of the control socket, line by line.
 //!
-//! Enters: the number after which it wants them, and whether it stays for more. Leaves: [`Line`]s. Absent: waiting for
-//! the client: one that does not read is sent away with a last line, for which room is kept.
+//! Enters: the number after which events are wanted, and whether the client follows. Leaves: [`Line`]s. Absent: waiting
+//! for the client: one that does not read is disconnected with a last line, for which room is kept.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -19,14 +19,14 @@ use super::{Event, Events, Gap};
 /// Events that are copied at a time.
 const PAGE: usize = 64;
 
-/// What the kernel holds for a client that does not read, in bytes, as it counts them.
+/// What the kernel buffers for a client that does not read, in bytes, as it counts them.
 const BUFFER: usize = 64 * 1024;
 
-/// The same with room for the rest of a line and the last line.
+/// The same, with room for the rest of a line and the last line.
 const BUFFER_AT_END: usize = 4 * BUFFER;
 
-/// One line of the answer, in this order: `events`, a `gap` where there is one, the events. Then `end`, or, for those
-/// who follow, nothing but `dropped`.
+/// One line of the answer, in this order: `events`, a `gap` if there is one, the events. Then `end`, or, for a
+/// follower, nothing but `dropped`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
@@ -36,7 +36,7 @@ pub enum Line {
     },
     Gap(Gap),
     End {
-        /// The number of the latest event that was told, for the next question.
+        /// The number of the latest event sent, for the next request.
         latest: u64,
     },
     /// Why nothing more follows.
@@ -46,7 +46,7 @@ pub enum Line {
     Event(Event),
 }
 
-/// Tells events after `since`, or all that are kept. Ends when the client does, or is sent away.
+/// Sends events after `since`, or all that are kept. Ends when the client does, or is disconnected.
 ///
 /// # Errors
 /// The client is gone.
@@ -59,7 +59,7 @@ pub(crate) async fn tell(
     mut read: impl AsyncBufRead + Unpin,
 ) -> io::Result<()> {
     let stream: &tokio::net::UnixStream = client.as_ref();
-    // Only bounds what a client may leave unread.
+    // Failure is harmless: this only bounds what a client may leave unread.
     let _ = setsockopt(stream, SndBuf, &(BUFFER / 2));
     let mut news = events.watch();
     let mut seen = since;
@@ -85,7 +85,7 @@ pub(crate) async fn tell(
             changed = news.changed() => if changed.is_err() {
                 return Ok(());
             },
-            // Whatever a follower sends, it has had enough.
+            // A follower ends the stream by sending anything.
             _ = read.fill_buf() => return Ok(()),
         }
     }
@@ -99,13 +99,13 @@ async fn send(client: &OwnedWriteHalf, line: &Line, patience: Duration) -> io::R
         return Ok(());
     }
     let seen = match line {
-        Line::Event(event) => format!("; go on after {}", event.seq),
+        Line::Event(event) => format!("; continue after {}", event.seq),
         _ => String::new(),
     };
-    let last = encode(&Line::Dropped(format!("nothing was read for {patience:?}{seen}")))?;
+    let last = encode(&Line::Dropped(format!("the client has read nothing for {patience:?}{seen}")))?;
     let stream: &tokio::net::UnixStream = client.as_ref();
     let _ = setsockopt(stream, SndBuf, &(BUFFER_AT_END / 2));
-    // Past tokio, which waits to hear of the room.
+    // Not through tokio, which would wait for a notification of the room.
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     let _ = socket::send(stream.as_raw_fd(), &[rest, &last].concat(), flags);
     Err(io::ErrorKind::TimedOut.into())
@@ -117,7 +117,7 @@ fn encode(line: &Line) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// What is not written is left, whenever this is dropped.
+/// Leaves in `rest` what is not written, whenever this is dropped.
 async fn write(client: &OwnedWriteHalf, rest: &mut &[u8]) -> io::Result<()> {
     while !rest.is_empty() {
         client.writable().await?;

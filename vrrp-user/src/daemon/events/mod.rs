@@ -1,11 +1,11 @@
-//! What happened, numbered, for those who follow.
+//! Numbered events, for followers.
 //!
 //! Enters: events, from the ordinary threads. Leaves: the same by their numbers, as long as they are kept, and a
-//! wake-up for each follower. Absent: anybody that an event waits for. The latest [`KEPT`] are in memory; older ones
-//! are gone, and whoever asks for them is told so.
+//! wake-up for each follower. Absent: waiting; no event waits for a reader. The latest [`KEPT`] are in memory; older
+//! ones are gone, which a reader sees as a gap.
 //!
 //! Numbers grow by one and begin with the time of the start in microseconds, so that they grow over restarts as well
-//! and no number of an earlier run is taken for one of this.
+//! and no number of an earlier run is valid in this one.
 
 pub mod follow;
 
@@ -22,7 +22,7 @@ use super::wall::rfc3339;
 /// Events that are kept: a transition of every instance of a large configuration.
 pub const KEPT: usize = 4096;
 
-/// Findings that an event tells.
+/// Most findings in an event.
 const FINDINGS: usize = 20;
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Events {
 struct Ring {
     /// Number before the first one of this run.
     base: u64,
-    /// Of the latest.
+    /// Number of the latest event.
     latest: u64,
     kept: VecDeque<Arc<Event>>,
 }
@@ -50,7 +50,7 @@ pub struct Event {
     pub what: What,
 }
 
-/// By `event`.
+/// The kind of an event, tagged by `event`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
@@ -63,7 +63,7 @@ pub enum What {
         epoch: u64,
         peer: Option<String>,
     },
-    /// After those of its members; `member` moved the others.
+    /// Follows the transitions of its members; `member` moved the others.
     GroupTransition {
         group: String,
         from: String,
@@ -72,12 +72,12 @@ pub enum What {
         member: String,
         epoch: u64,
     },
-    /// The effective one has changed.
+    /// The effective priority has changed.
     Priority {
         instance: String,
         priority: u8,
     },
-    /// A lower master was heard while master; `more` such were not told since the last one, as below.
+    /// A lower master was heard while master; `more` were left out since the last event, as below.
     Contest {
         instance: String,
         peer: String,
@@ -90,13 +90,13 @@ pub enum What {
         reason: String,
         detail: String,
     },
-    /// No such advert is heard any more.
+    /// Its adverts are no longer refused.
     PeerRejectionOver {
         instance: String,
         peer: String,
         reason: String,
     },
-    /// The result of a check, when it is known first and when it changes.
+    /// The result of a check: the first one, and each change.
     Check {
         check: String,
         up: bool,
@@ -114,19 +114,19 @@ pub enum What {
         error: String,
         more: u64,
     },
-    /// `object`, and `more`, could not be set, and are set now.
+    /// `object`, and `more` others, could not be set, and are set now.
     Restored {
         instance: String,
         object: String,
         more: u64,
     },
-    /// `object`, and `more`, had gone; they are set again.
+    /// `object`, and `more` others, were lost; they are set again.
     PutBack {
         instance: String,
         object: String,
         more: u64,
     },
-    /// Routes and rules are removed again and again, and left alone.
+    /// Another process keeps removing routes and rules; they are not set again.
     Abandoned {
         instance: String,
     },
@@ -137,19 +137,19 @@ pub enum What {
         state: String,
         end: String,
     },
-    /// A change is given up.
+    /// A change was given up.
     WebhookFailed {
         webhook: String,
         name: String,
         state: String,
         why: String,
     },
-    /// A mail is given up.
+    /// A mail was given up.
     MailFailed {
         subject: String,
         why: String,
     },
-    /// `findings` are empty where the configuration was taken over.
+    /// `findings` are empty if the configuration is in use.
     Reload {
         done: bool,
         findings: Vec<String>,
@@ -163,21 +163,21 @@ impl What {
     }
 }
 
-/// What follows a number.
+/// Events that follow a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// Whether events between the number and the first of these are gone.
+    /// Lost events between the number and the first of these.
     pub gap: Option<Gap>,
     pub events: Vec<Arc<Event>>,
 }
 
-/// Events that are gone.
+/// Lost events.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Gap {
-    /// The first that may be gone, and the first that is not.
+    /// The first one that may be lost, and the first one that is not.
     pub from: u64,
     pub until: u64,
-    /// `None` where they were those of an earlier run, and nobody knows how many.
+    /// `None` if they are of an earlier run, and their number is unknown.
     pub lost: Option<u64>,
 }
 
@@ -221,7 +221,7 @@ impl Events {
     pub fn after(&self, seq: Option<u64>, most: usize) -> Page {
         let ring = self.lock();
         let oldest = ring.kept.front().map_or(ring.latest.saturating_add(1), |event| event.seq);
-        // Of a clock that has been set back, which says as little as a gap.
+        // The number of a clock that has been set back; it is ignored.
         let seq = seq.filter(|seq| *seq <= ring.latest);
         let gap = seq.filter(|seq| seq.saturating_add(1) < oldest).map(|seq| {
             let from = seq.saturating_add(1);
@@ -256,19 +256,19 @@ impl fmt::Display for What {
             }
             Self::Priority { instance, priority } => write!(f, "{instance}: priority {priority}"),
             Self::Contest { instance, peer, more } => {
-                write!(f, "{instance}: {peer} is master too, with less priority{}", others(more))
+                write!(f, "{instance}: {peer} is also master, with lower priority{}", others(more))
             }
             Self::PeerRejected { instance, peer, detail, .. } => {
                 write!(f, "{instance}: {peer} is not heard: {detail}")
             }
             Self::PeerRejectionOver { instance, peer, reason } => {
-                write!(f, "{instance}: no refused advert of {peer} any more ({reason})")
+                write!(f, "{instance}: adverts of {peer} are no longer refused ({reason})")
             }
             Self::Check { check, up, outcome } => {
                 write!(f, "check {check} is {}: {outcome}", if *up { "up" } else { "down" })
             }
             Self::SendFailed { instance, interface, error, more } => {
-                write!(f, "{instance}: no advert on {interface}: {error}{}", others(more))
+                write!(f, "{instance}: cannot send an advert on {interface}: {error}{}", others(more))
             }
             Self::EffectFailed { instance, object, error, more } => {
                 write!(f, "{instance}: {object}: {error}{}", others(more))
@@ -280,15 +280,18 @@ impl fmt::Display for What {
                 write!(f, "{instance}: {object} was removed and is set again{}", others(more))
             }
             Self::Abandoned { instance } => {
-                write!(f, "{instance}: routes and rules are removed again and again, and left alone")
+                write!(
+                    f,
+                    "{instance}: another process keeps removing routes and rules; they are not set again"
+                )
             }
             Self::HookFailed { name, keyword, state, end } => {
                 write!(f, "{name}: {keyword} for {state} failed: {end}")
             }
             Self::WebhookFailed { webhook, name, state, why } => {
-                write!(f, "{name}: {webhook} is not told of {state}: {why}")
+                write!(f, "{name}: {state} not posted to {webhook}: {why}")
             }
-            Self::MailFailed { subject, why } => write!(f, "mail {subject:?} is given up: {why}"),
+            Self::MailFailed { subject, why } => write!(f, "mail {subject:?} not sent: {why}"),
             Self::Reload { done: true, .. } => f.write_str("reloaded"),
             Self::Reload { findings, .. } => {
                 write!(f, "the configuration is refused: {}", findings.join("; "))
@@ -338,7 +341,7 @@ mod tests {
         let gap = |events: &Events| events.after(Some(700), 9).gap;
         assert_eq!(gap(&filled(2)), Some(Gap { from: 701, until: 1001, lost: None }));
         assert_eq!(gap(&filled(0)), Some(Gap { from: 701, until: 1001, lost: None }));
-        // The clock was set back: all that is kept is new.
+        // The clock was set back: all kept events are new.
         assert_eq!(numbers(&filled(2).after(Some(5000), 9)), [1001, 1002]);
     }
 

@@ -33,7 +33,7 @@ pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt:
     gauge(
         out,
         "vrrpx_check_skipped",
-        "1 while a check cannot look, for want of descriptors or the like",
+        "1 while a check cannot run for lack of descriptors, memory or processes",
         |row| {
             checks.iter().try_for_each(|(name, kind, round)| {
                 let labels = vec![("check", *name), ("kind", *kind)];
@@ -41,12 +41,12 @@ pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt:
             })
         },
     )?;
-    gauge(out, "vrrpx_check_duration_seconds", "Duration of the latest look", |row| {
+    gauge(out, "vrrpx_check_duration_seconds", "Duration of the latest run of a check", |row| {
         checks.iter().try_for_each(|(name, kind, round)| {
             row(&vec![("check", *name), ("kind", *kind)], round.lasted.as_secs_f64())
         })
     })?;
-    counter(out, "vrrpx_check_looks", "Looks of a check", |row| {
+    counter(out, "vrrpx_check_looks", "Runs of a check", |row| {
         checks
             .iter()
             .try_for_each(|(name, kind, round)| row(&vec![("check", *name), ("kind", *kind)], round.runs))

@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 
 pub(super) type Labels<'a> = Vec<(&'static str, &'a str)>;
 
-/// A family of gauges; `rows` calls its argument for each.
+/// A family of gauges; `rows` calls its argument for each row.
 pub(super) fn gauge(
     out: &mut DescriptorEncoder<'_>,
     name: &str,

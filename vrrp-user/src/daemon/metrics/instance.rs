@@ -30,9 +30,12 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
         }
         Ok(())
     })?;
-    gauge(out, "vrrpx_lease_seconds", "What is left of the right to answer for the addresses", |row| {
-        readings.iter().try_for_each(|reading| row(&reading.labels(), reading.lease.as_secs_f64()))
-    })?;
+    gauge(
+        out,
+        "vrrpx_lease_seconds",
+        "Time left of the lease, the right to answer for the addresses",
+        |row| readings.iter().try_for_each(|reading| row(&reading.labels(), reading.lease.as_secs_f64())),
+    )?;
     gauge(out, "vrrpx_instance_priority", "Effective priority", |row| {
         readings.iter().try_for_each(|reading| row(&reading.labels(), f64::from(reading.board.priority().0)))
     })?;
@@ -44,7 +47,7 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
         }
         Ok(())
     })?;
-    gauge(out, "vrrpx_instance_takeover_seconds", "Length of the latest takeover's effects", |row| {
+    gauge(out, "vrrpx_instance_takeover_seconds", "Duration of the effects of the latest takeover", |row| {
         let taken = readings.iter().filter(|reading| reading.board.takeover_nanos.load(Relaxed) > 0);
         for reading in taken {
             row(&reading.labels(), nanos(reading.board.takeover_nanos.load(Relaxed)))?;
@@ -81,7 +84,7 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
             "Gratuitous ARPs and unsolicited neighbour advertisements sent",
             |reading| reading.board.announcements_sent.load(Relaxed),
         ),
-        ("vrrpx_put_back", "Addresses, routes and rules set again that had gone", |reading| {
+        ("vrrpx_put_back", "Addresses, routes and rules that were lost and set again", |reading| {
             reading.board.put_back.load(Relaxed)
         }),
         ("vrrpx_send_errors", "Adverts that could not be sent", |reading| {
@@ -99,7 +102,7 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
     gauge(
         out,
         "vrrpx_deaf",
-        "1 while the program, or the host, does not hear what the other one does",
+        "1 while the program, or the host, misses adverts that the other one receives",
         |row| {
             for reading in readings {
                 for who in Amiss::WHO {
@@ -110,21 +113,21 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
             Ok(())
         },
     )?;
-    let help = "Addresses, routes and rules that it could not set, as master";
+    let help = "Addresses, routes and rules that a master could not set";
     gauge(out, "vrrpx_lacking", help, |row| {
         let count = |reading: &Reading<'_>| u32::try_from(reading.board.lacking.load(Relaxed));
         readings
             .iter()
             .try_for_each(|reading| row(&reading.labels(), f64::from(count(reading).unwrap_or(u32::MAX))))
     })?;
-    let (name, help) = ("vrrpx_dual_master_seconds", "For how long other masters were heard while master");
+    let (name, help) = ("vrrpx_dual_master_seconds", "Time for which other masters were heard while master");
     counter(out, name, help, |row| {
         let span = |reading: &Reading<'_>| nanos(reading.board.dual_master_nanos());
         readings.iter().try_for_each(|reading| row(&reading.labels(), span(reading)))
     })
 }
 
-/// What the program, or the socket in its place, counted.
+/// Counters of the program, or of the socket in its place.
 pub(super) fn counted(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
     counter(out, "vrrpx_rejects", "Refused adverts by reason", |row| {
         for reading in readings {
@@ -134,7 +137,7 @@ pub(super) fn counted(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>])
         }
         Ok(())
     })?;
-    counter(out, "vrrpx_drops", "Adverts, or records of them, lost for want of room or budget", |row| {
+    counter(out, "vrrpx_drops", "Adverts, or records of senders, lost for lack of room or budget", |row| {
         for reading in readings {
             for word in [Counter::OverBudget, Counter::RingFull, Counter::PeersFull] {
                 row(&reading.labels_and("reason", word.as_str()), reading.counters.counter(word))?;
@@ -143,7 +146,11 @@ pub(super) fn counted(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>])
         Ok(())
     })?;
     let totals = [
-        ("vrrpx_steady_adverts", "Adverts equal to the watched one, which woke nobody", Counter::Steady),
+        (
+            "vrrpx_steady_adverts",
+            "Adverts equal to the watched one, which did not wake the engine",
+            Counter::Steady,
+        ),
         ("vrrpx_event_adverts", "Valid adverts that woke the engine", Counter::Event),
         ("vrrpx_fenced", "ARP requests and neighbour solicitations without a live lease", Counter::Fenced),
     ];

@@ -1,6 +1,6 @@
 //! Prometheus metrics over HTTP, as OpenMetrics text or in the text format 0.0.4.
 //!
-//! Enters: a scrape. Leaves: what [`Sources`] hold at that moment; nothing is gathered between scrapes, and the
+//! Enters: a scrape. Leaves: the values of [`Sources`] at that moment; nothing is gathered between scrapes, and the
 //! engine does not notice one.
 
 mod checks;
@@ -49,13 +49,13 @@ use crate::protocol::InstanceSettings;
 /// Prometheus calls the scraped host `instance`, and would give ours another name.
 const INSTANCE: &str = "vrrp_instance";
 
-/// Clients at a time. Enough for one that asks to be heard before a crowd of idle ones makes it the oldest.
+/// Clients at a time. Enough that a client with a request is served before a crowd of idle ones makes it the oldest.
 const CLIENTS_MAX: usize = 128;
 
-/// For the head of a request, from the connection on.
+/// Time limit for the head of a request, from the connection on.
 const HEAD: Duration = Duration::from_secs(5);
 
-/// For one scrape as a whole, however slowly it is taken.
+/// Time limit for one scrape as a whole.
 const SCRAPE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Error)]
@@ -80,7 +80,7 @@ impl Metrics {
     }
 
     /// # Errors
-    /// The listener has no address any more.
+    /// The listener no longer has an address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -96,7 +96,7 @@ impl Metrics {
     }
 }
 
-/// What a request finds.
+/// State of a request.
 #[derive(Clone, Debug)]
 struct Served {
     live: Live,
@@ -153,7 +153,7 @@ struct Reading<'a> {
     settings: &'a InstanceSettings,
     board: &'a InstanceBoard,
     counters: Counters,
-    /// What is left of it.
+    /// The rest of its lease.
     lease: Duration,
     /// See [`Amiss::who`].
     deaf: Option<&'static str>,

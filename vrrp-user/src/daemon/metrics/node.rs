@@ -1,4 +1,4 @@
-//! Metrics of the node: the daemon itself, what it tells others, and its interfaces.
+//! Metrics of the node: the daemon, its notifications, and its interfaces.
 
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,7 +28,7 @@ impl Scrape {
         let unheard = self.sources.maps.counters(None);
         let totals = [
             ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),
-            ("vrrpx_away", "Times that this node found itself to have been away", board.away.load(Relaxed)),
+            ("vrrpx_away", "Times that this node detected its own suspension", board.away.load(Relaxed)),
             ("vrrpx_effect_errors", "Failed netlink requests and sends", board.effect_errors.load(Relaxed)),
             (
                 "vrrpx_unknown_vrid",
@@ -37,7 +37,7 @@ impl Scrape {
             ),
             (
                 "vrrpx_nested_tags",
-                "Dropped frames with more tags than are read, none of which names a VLAN",
+                "Dropped frames with more tags than are read, none with a VLAN id",
                 unheard.counter(Counter::NestedTags),
             ),
         ];
@@ -54,10 +54,10 @@ impl Scrape {
         gauge(
             out,
             "vrrpx_config_stale",
-            "1 while the file was refused and the one before is in use",
+            "1 while the file was refused and the previous configuration is in use",
             |row| row(&vec![], f64::from(u8::from(loads.stale.is_some()))),
         )?;
-        counter(out, "vrrpx_reloads", "Reloads by what came of them", |row| {
+        counter(out, "vrrpx_reloads", "Reloads by result", |row| {
             row(&vec![("result", "done")], loads.reloaded)?;
             row(&vec![("result", "refused")], loads.refused)
         })
@@ -101,13 +101,18 @@ impl Scrape {
 
     fn interfaces(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let reattached = self.sources.record.read().reattached.clone();
-        counter(out, "vrrpx_reattached", "Programs attached again that somebody had detached", |row| {
-            reattached
-                .iter()
-                .try_for_each(|(interface, count)| row(&vec![("interface", &**interface)], *count))
-        })?;
+        counter(
+            out,
+            "vrrpx_reattached",
+            "Programs attached again after another process had detached them",
+            |row| {
+                reattached
+                    .iter()
+                    .try_for_each(|(interface, count)| row(&vec![("interface", &**interface)], *count))
+            },
+        )?;
         let rungs = self.sources.record.read().rungs.clone();
-        gauge(out, "vrrpx_rung", "1 for the way in which adverts of an interface arrive", |row| {
+        gauge(out, "vrrpx_rung", "1 for the receive path of an interface", |row| {
             for (interface, note) in &rungs {
                 for rung in Rung::ALL {
                     let labels = vec![("interface", &**interface), ("rung", rung.as_str())];
@@ -125,7 +130,7 @@ impl Scrape {
                 .iter()
                 .try_for_each(|(webhook, posts)| row(&vec![("webhook", webhook)], posts.waiting as f64))
         })?;
-        counter(out, "vrrpx_webhook_posts", "Changes told to a webhook by what came of them", |row| {
+        counter(out, "vrrpx_webhook_posts", "Changes for a webhook by result", |row| {
             for (webhook, posts) in &webhooks {
                 let results = [
                     ("sent", posts.sent),
@@ -139,7 +144,7 @@ impl Scrape {
             }
             Ok(())
         })?;
-        counter(out, "vrrpx_webhook_refusals", "Attempts that a webhook did not take", |row| {
+        counter(out, "vrrpx_webhook_refusals", "Failed attempts of a webhook", |row| {
             webhooks.iter().try_for_each(|(webhook, posts)| row(&vec![("webhook", webhook)], posts.refusals))
         })
     }
@@ -149,7 +154,7 @@ impl Scrape {
         gauge(out, "vrrpx_mails_waiting", "Mails about changes that are not sent yet", |row| {
             row(&vec![], mails.waiting as f64)
         })?;
-        counter(out, "vrrpx_mails", "Mails about changes by what came of them", |row| {
+        counter(out, "vrrpx_mails", "Mails about changes by result", |row| {
             row(&vec![("result", "sent")], mails.sent)?;
             row(&vec![("result", "failed")], mails.failed)?;
             row(&vec![("result", "lost")], mails.lost)

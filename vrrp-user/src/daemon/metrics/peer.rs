@@ -1,4 +1,4 @@
-//! Metrics of peers, each by the instance that hears it.
+//! Metrics of peers, by the instance that receives their adverts.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,8 +12,8 @@ use super::family::{Labels, counter, gauge, nanos, total};
 use super::{INSTANCE, Reading, Scrape};
 use crate::daemon::status::{gap_bound, skew, skew_seconds};
 
-/// Bounds of the inter-arrival histogram that are shown: 1 ms to 69 s. Adverts come no more often than every 10 ms
-/// and no less often than every 41 s, save for version 2.
+/// Bounds of the inter-arrival histogram that are exported: 1 ms to 69 s. Adverts come no more often than every 10 ms
+/// and no less often than every 41 s, except with version 2.
 const GAP_BOUNDS: RangeInclusive<u64> = 1 << 20..=1 << 36;
 
 impl Scrape {
@@ -35,7 +35,7 @@ impl Scrape {
         gauge(
             out,
             "vrrpx_peer_clock_skew_seconds",
-            "Clock of a peer ahead of ours, by its signed adverts",
+            "How far the clock of a peer is ahead of ours, by its signed adverts",
             |row| {
                 for reading in readings {
                     for (address, peer) in &reading.peers {
@@ -48,7 +48,7 @@ impl Scrape {
             },
         )?;
         let differing = self.sources.differing();
-        gauge(out, "vrrpx_peer_differs", "1 while adverts of a peer say otherwise than ours", |row| {
+        gauge(out, "vrrpx_peer_differs", "1 while adverts of a peer differ from ours", |row| {
             for (instance, it) in &differing {
                 let labels =
                     vec![(INSTANCE, *instance), ("peer", it.peer.as_str()), ("what", it.what.as_str())];
@@ -98,7 +98,7 @@ fn each_peer(
     Ok(())
 }
 
-/// Buckets of a peer's gaps, with the bounds that are not shown merged into the next one that is.
+/// Buckets of a peer's gaps; those with bounds that are not exported are merged into the next one.
 fn gap_buckets(peer: &Peer) -> Vec<(f64, u64)> {
     let mut buckets = Vec::new();
     let mut merged = 0;

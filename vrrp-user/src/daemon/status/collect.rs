@@ -1,4 +1,4 @@
-//! Reads a [`Status`] from its sources.
+//! Collection of a [`Status`] from its sources.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -28,17 +28,17 @@ use crate::protocol::{
     self, Auth, GroupId, InstanceId, InstanceSettings, Interval, State, Track, TrackSettings, Version,
 };
 
-/// A peer that was silent for this many of its intervals is no master any more.
+/// A peer that was silent for this many of its intervals is no longer master.
 const PATIENCE: u32 = 4;
 
-/// What comes with adverts lasts for this time at least: the interval of others may be longer than ours.
+/// Shortest time for which findings about adverts last: the interval of others may be longer than ours.
 const LASTS: Duration = Duration::from_secs(10);
 
 /// Addresses of this host, each with its interface.
 type Present = HashMap<IpAddr, String>;
 
 impl Sources {
-    /// Takes a system call per instance where a program counts; for ordinary threads only.
+    /// Takes a system call per instance if a program counts; for ordinary threads only.
     pub fn status(&self) -> Status {
         let now = clock::now();
         let strangers = self.maps.strangers();
@@ -173,7 +173,7 @@ impl Sources {
         }
     }
 
-    /// What is left of the lease of an instance.
+    /// The rest of an instance's lease.
     pub(crate) fn lease(&self, id: InstanceId, now: Timestamp) -> Option<Duration> {
         self.maps.lease(id.0).filter(|until| *until > now).map(|until| until.since(now))
     }
@@ -217,10 +217,10 @@ pub(crate) fn source(peer: &PeerEntry, family: Family) -> String {
     }
 }
 
-/// Valid adverts of others, whatever became of them.
+/// Valid adverts of others, including those that were lost afterwards.
 pub(crate) fn received(counters: &Counters) -> u64 {
     let heard = [Counter::Steady, Counter::Event, Counter::RingFull].map(|word| counters.counter(word));
-    // The daemon refuses these when they have come through.
+    // The daemon refuses these after the program has let them through.
     let refused =
         [Reject::AuthMalformed, Reject::AuthKey, Reject::AuthHmac, Reject::AuthStale, Reject::AuthReplay];
     let refused = refused.map(|word| counters.reject(word));
@@ -262,12 +262,12 @@ pub(crate) fn interval(peer: &PeerEntry) -> Option<Duration> {
     Interval::from_wire(peer.interval, version).map(Interval::duration)
 }
 
-/// The best of those that are heard: it is the one that a backup obeys once an election has settled.
+/// The best of the heard peers: the one that a backup obeys once an election has settled.
 pub(crate) fn master(peers: &[PeerEntry], now: Timestamp) -> Option<&PeerEntry> {
     peers.iter().filter(|peer| is_heard(peer, now)).max_by_key(|peer| (peer.priority, peer.source))
 }
 
-/// A master, as only masters send adverts.
+/// Whether the peer is still master, as only masters send adverts.
 pub(super) fn is_heard(peer: &PeerEntry, now: Timestamp) -> bool {
     let silence = now.since(Timestamp::from_nanos(peer.last_seen));
     peer.priority > 0 && interval(peer).is_some_and(|interval| silence <= interval * PATIENCE)
@@ -280,7 +280,7 @@ pub(crate) fn skew(settings: &InstanceSettings, board: &InstanceBoard, peer: &Pe
     ledger.notes().find(|note| note.mark.source == source)?.skew
 }
 
-/// For people to read.
+/// Skew in seconds, for display.
 pub(crate) fn skew_seconds(micros: i64) -> f64 {
     Duration::from_micros(micros.unsigned_abs()).as_secs_f64().copysign(if micros < 0 { -1.0 } else { 1.0 })
 }
@@ -316,7 +316,7 @@ fn peer(peer: &PeerEntry, settings: &InstanceSettings, skew: Option<i64>, now: T
     }
 }
 
-/// For how long something that comes with adverts is taken to last: what is refused, and what is not sent.
+/// For how long a finding about adverts lasts: a refusal, or a failure to send.
 pub(super) fn lasts(settings: &InstanceSettings) -> Duration {
     (settings.advert_interval.duration() * PATIENCE).max(LASTS)
 }

@@ -1,4 +1,4 @@
-//! Where to find the sources of this moment, as a reload puts others in their place.
+//! Handle on the present sources, which a reload replaces.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,7 +9,7 @@ use super::Sources;
 pub struct Live(Arc<RwLock<Arc<Sources>>>);
 
 impl Live {
-    /// The present sources. Who keeps them keeps an old configuration after a reload.
+    /// The present sources. A caller that keeps them keeps an old configuration after a reload.
     pub fn now(&self) -> Arc<Sources> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,8 +1,8 @@
-//! How things stand, for people and machines.
+//! Status of the daemon, as JSON and as text.
 //!
 //! Enters: configuration, [`Board`], [`Maps`], [`Record`], and the addresses of this host. Leaves: a [`Status`], which is
-//! the JSON of `vrrpx status --json`; [`overview`] and [`table`] write it for people. Absent: the engine, which is never
-//! asked.
+//! the JSON of `vrrpx status --json`; [`overview`] and [`table`] write it as text. Absent: the engine, which is not
+//! involved.
 
 mod collect;
 mod live;
@@ -64,12 +64,12 @@ pub struct Status {
     pub groups: Vec<Group>,
     pub checks: Vec<Check>,
     pub strangers: Vec<Stranger>,
-    /// `None` where no mail is sent about changes.
+    /// `None` if no mail is sent about changes.
     pub mail: Option<Mail>,
     pub webhooks: Vec<Webhook>,
 }
 
-/// A router on the wire that is none of ours and no peer: its VRID is not configured here, or it speaks CARP.
+/// An unknown router on the wire, neither ours nor a peer: its VRID is not configured here, or it uses CARP.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Stranger {
     pub interface: String,
@@ -78,56 +78,57 @@ pub struct Stranger {
     /// `ipv4` or `ipv6`.
     pub family: String,
     pub vrid: u8,
-    /// `carp`, `vrrp2`, `vrrp3`, or `unknown` for what says that it is none of them.
+    /// `carp`, `vrrp2`, `vrrp3`, or `unknown` for any other version.
     pub kind: String,
-    /// Of the latest advert.
+    /// Source of the latest advert.
     pub source: String,
     pub adverts: u64,
     pub last_advert_seconds: f64,
 }
 
-/// What a peer's adverts say otherwise than ours.
+/// A difference between a peer's adverts and ours.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Differing {
     pub peer: String,
     /// `addresses`, `interval` or `owner`.
     pub what: String,
-    /// For people.
+    /// Text for the operator.
     pub detail: String,
 }
 
-/// A router whose adverts are refused although they are for the instance, or that has an address of it under another VRID.
+/// A router whose adverts are refused although they are for the instance, or that has one of its addresses under
+/// another VRID.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Rejected {
-    /// Sender of the latest such advert.
+    /// Sender of the latest of these adverts.
     pub peer: String,
-    /// That of the reject, or `other_vrid`.
+    /// The reject's word, or `other_vrid`.
     pub reason: String,
-    /// For people.
+    /// Text for the operator.
     pub detail: String,
     pub last_advert_seconds: f64,
 }
 
-/// The program, or the sockets of this host, do not hear what the other one does.
+/// Either the program or the sockets of this host miss adverts that the other one receives.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Deaf {
     /// `program` or `host`.
     pub who: String,
-    /// For people.
+    /// Text for the operator.
     pub detail: String,
 }
 
-/// The file that is in use.
+/// The configuration in use.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Configuration {
     /// When it was read, RFC 3339 in UTC.
     pub loaded: String,
-    /// Times that it was taken over by a reload, and that a reload was refused.
+    /// Successful reloads, and refused ones.
     pub reloads: u64,
     pub refused: u64,
-    /// The file was refused last time, when this was; the one before is in use.
+    /// When the file was last refused; the previous configuration is in use.
     pub stale_since: Option<String>,
-    /// What is wrong with it, one finding each.
+    /// Findings of the refused file, one each.
     pub findings: Vec<String>,
 }
 
@@ -142,18 +143,18 @@ pub struct Node {
     /// Whether the engine runs in the real-time class; `None` before that is known.
     pub realtime: Option<bool>,
     pub memory_locked: Option<bool>,
-    /// What keeps it from real time, and what that costs.
+    /// Why there is no real-time scheduling, and what that costs.
     pub realtime_note: Option<String>,
 }
 
-/// What holds when the daemon is killed.
+/// Protection in case the daemon is killed.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Fence {
-    /// Process id of the guard, which removes the addresses then; `None` where there is none.
+    /// Process id of the guard, which then removes the addresses; `None` if there is none.
     pub guard: Option<u32>,
-    /// Nobody answers for an address without a lease then, even before the guard has removed it.
+    /// Whether addresses without a lease are then no longer answered for, even before the guard has removed them.
     pub pinned: bool,
-    /// Why that is not so.
+    /// Why not.
     pub note: Option<String>,
 }
 
@@ -161,7 +162,7 @@ pub struct Fence {
 pub struct Engine {
     /// How often the engine woke up.
     pub turns: u64,
-    /// How often it found that this node had been away.
+    /// How often it detected that this node had been suspended.
     pub away: u64,
     /// Failed netlink requests and announcements.
     pub effect_errors: u64,
@@ -181,9 +182,9 @@ pub struct Lateness {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Interface {
     pub name: String,
-    /// How adverts arrive: `native`, `tcx`, `generic`, `socket` or `none`.
+    /// The receive path: `native`, `tcx`, `generic`, `socket` or `none`.
     pub rung: String,
-    /// Why no better one.
+    /// Why there is no better one.
     pub why: Option<String>,
 }
 
@@ -199,11 +200,11 @@ pub struct Instance {
     pub version: u8,
     /// `INIT`, `BACKUP`, `MASTER` or `FAULT`.
     pub state: String,
-    /// Of the latest transition.
+    /// Reason of the latest transition.
     pub reason: String,
     /// Why it is in this state now, for people.
     pub why: String,
-    /// What keeps it in Fault now, or would: words as of `reason`.
+    /// Causes of Fault that hold now, in the words of `reason`.
     pub faults: Vec<String>,
     /// Wall-clock time of the latest transition, RFC 3339 in UTC.
     pub since: Option<String>,
@@ -212,26 +213,26 @@ pub struct Instance {
     pub epoch: u64,
     pub priority: PriorityPair,
     pub advert_interval_seconds: f64,
-    /// For how long its addresses may still be answered for, should it send no more adverts; `None` without a lease.
+    /// Time for which its addresses are still answered for if it sends no more adverts; `None` without a lease.
     pub lease_seconds: Option<f64>,
-    /// Without one, questions for any of its addresses are dropped.
+    /// Without a lease, ARP requests and neighbour solicitations for any of its addresses are dropped.
     pub fenced: bool,
     /// The peer whose adverts count while backup; `None` while master, or when none is heard.
     pub master: Option<String>,
     pub peers: Vec<Peer>,
     pub differences: Vec<Differing>,
-    /// While such adverts are heard.
+    /// Routers whose adverts are refused at present.
     pub rejected: Vec<Rejected>,
-    /// Who on this host does not hear its adverts; `None` where all hear the same.
+    /// The receiver on this host that misses adverts; `None` if program and sockets receive the same.
     pub deaf: Option<Deaf>,
     pub addresses: Vec<Address>,
-    /// The process that removed an address, route or rule of it last, where the kernel named it.
+    /// The process that last removed an address, route or rule of it, if the kernel named it.
     pub removed_by: Option<String>,
-    /// What it could not set, as master, and tries again.
+    /// Objects that it could not set, as master, and retries.
     pub lacks: Vec<Lacking>,
-    /// Routes and rules are left to another process that keeps removing them, until the next takeover or reload.
+    /// Another process keeps removing routes and rules; they are not set again until the next takeover or reload.
     pub paths_left_alone: bool,
-    /// Why adverts cannot be sent, while that is so.
+    /// Why adverts cannot be sent at present.
     pub send_error: Option<String>,
     pub tracks: Vec<Tracked>,
     pub hooks: Vec<Hook>,
@@ -255,7 +256,7 @@ pub struct Address {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Lacking {
     pub object: String,
-    /// The kernel's.
+    /// The kernel's error.
     pub error: String,
 }
 
@@ -264,7 +265,7 @@ pub struct Vmac {
     pub interface: String,
     pub parent: String,
     pub mac: String,
-    /// Why it is not there.
+    /// Why it is missing.
     pub missing: Option<String>,
 }
 
@@ -272,9 +273,9 @@ pub struct Vmac {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Group {
     pub name: String,
-    /// That of all members: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
+    /// State of all members: `INIT`, `BACKUP`, `MASTER` or `FAULT`.
     pub state: String,
-    /// Of the member that moved the others.
+    /// Reason of the member that moved the others.
     pub reason: String,
     /// Wall-clock time of the latest transition, RFC 3339 in UTC.
     pub since: Option<String>,
@@ -289,11 +290,11 @@ pub struct Group {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct PriorityPair {
     pub configured: u8,
-    /// With the weights of what is tracked.
+    /// Including the weights of what is tracked.
     pub effective: u8,
 }
 
-/// A sender of valid adverts, as the maps know it.
+/// A sender of valid adverts, from the maps.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Peer {
     pub address: String,
@@ -307,9 +308,9 @@ pub struct Peer {
     /// Smoothed difference of successive gaps.
     pub jitter_seconds: f64,
     pub gap_max_seconds: f64,
-    /// How far its clock is ahead of ours, where its adverts are signed.
+    /// How far its clock is ahead of ours, if its adverts are signed.
     pub clock_skew_seconds: Option<f64>,
-    /// That is more than half of the window beyond which its adverts are refused.
+    /// The skew is more than half of the window beyond which its adverts are refused.
     pub clock_skew_alarm: bool,
     /// Gaps between adverts; empty buckets are left out.
     pub gaps: Vec<Gaps>,
@@ -349,7 +350,7 @@ pub struct Hook {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Counts {
     pub adverts_sent: u64,
-    /// Of these, with priority 0.
+    /// Those with priority 0.
     pub releases_sent: u64,
     pub send_errors: u64,
     pub announcements_sent: u64,
@@ -360,7 +361,7 @@ pub struct Counts {
     /// For how long they, and masters whose adverts are refused, were heard.
     pub dual_master_seconds: f64,
     pub takeover_seconds: Option<f64>,
-    /// What the program or the socket counted, by word; zeros are left out.
+    /// Counters of the program or the socket, by word; zeros are left out.
     pub received: Vec<Count>,
     /// Refused adverts by reason; zeros are left out.
     pub rejects: Vec<Count>,
@@ -395,24 +396,24 @@ pub struct Check {
     pub noticed_by: Option<String>,
     pub runs: u64,
     pub ended: Option<String>,
-    /// Of a command that ended by itself.
+    /// Exit code of a command that ended by itself.
     pub exit_code: Option<i32>,
     pub lasted_seconds: Option<f64>,
     /// The last 512 bytes that a command printed, control characters escaped.
     pub output: Option<String>,
-    /// Why it counts as failed although what it looks at may be well.
+    /// Why it counts as failed although it may succeed.
     pub held: Option<Held>,
-    /// Why no look can be taken, while that is so: this machine lacks descriptors, memory or processes. The result
-    /// before it counts.
+    /// Why it cannot run at present: this machine lacks descriptors, memory or processes. Its last result stays in
+    /// force.
     pub skipped: Option<String>,
 }
 
-/// What keeps a check from counting as good.
+/// Why a check is held as failed.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Held {
     /// `flapping` (`damping`) or `min_hold`.
     pub reason: String,
-    /// How much longer, unless it changes again.
+    /// Time left, unless it changes again.
     pub seconds: f64,
 }
 
@@ -425,12 +426,12 @@ pub struct Mail {
     pub sent: u64,
     /// Given up after the last attempt.
     pub failed: u64,
-    /// Found no room to wait.
+    /// Dropped because the queue was full.
     pub lost: u64,
     pub latest_failure: Option<Failure>,
 }
 
-/// A mail that was given up, or an attempt that a webhook did not take.
+/// A mail that was given up, or a failed attempt of a webhook.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Failure {
     /// RFC 3339 in UTC.
@@ -438,22 +439,22 @@ pub struct Failure {
     pub why: String,
 }
 
-/// What became of changes that a webhook is told, since it is configured.
+/// Counts of a webhook's changes, since it is configured.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Webhook {
-    /// Scheme, host and port; with a number where several look the same.
+    /// Scheme, host and port; with a number if several look the same.
     pub webhook: String,
     pub waiting: u64,
     pub sent: u64,
     /// Given up.
     pub failed: u64,
-    /// Not told, as a later change of the same instance or group came first.
+    /// Not sent, because a later change of the same instance or group came first.
     pub superseded: u64,
-    /// Found no room to wait.
+    /// Dropped because the queue was full.
     pub lost: u64,
-    /// Attempts that were not taken.
+    /// Failed attempts.
     pub refusals: u64,
-    /// HTTP status of the latest attempt; `None` before the first one, and where there was no answer.
+    /// HTTP status of the latest attempt; `None` before the first one, and if there was no answer.
     pub latest_status: Option<u16>,
     pub latest_failure: Option<Failure>,
 }

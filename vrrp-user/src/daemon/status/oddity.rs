@@ -1,4 +1,4 @@
-//! What is odd on the wire, read from the maps.
+//! Peers that differ and unknown routers, read from the maps.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -17,7 +17,7 @@ use crate::daemon::difference::differences;
 use crate::driver::clock;
 
 impl Sources {
-    /// Differences to the peers that are heard, of every instance by its name.
+    /// Differences of the heard peers of every instance, by its name.
     pub fn differing(&self) -> Vec<(&str, Differing)> {
         let now = clock::now();
         let of = |(config, board)| {
@@ -49,13 +49,13 @@ impl Sources {
         all
     }
 
-    /// Routers that are none of ours and no peers. Takes system calls where a program is loaded.
+    /// Unknown routers: neither ours nor peers. Takes system calls if a program is loaded.
     pub fn strangers(&self) -> Vec<Stranger> {
         named(&self.maps.strangers(), clock::now())
     }
 }
 
-/// As the maps know them.
+/// The maps' records of unknown routers.
 pub(super) type Strangers = HashMap<InstanceKey, Entry>;
 
 pub(super) fn named(strangers: &Strangers, now: Timestamp) -> Vec<Stranger> {
@@ -83,7 +83,7 @@ fn stranger(key: InstanceKey, entry: &Entry, now: Timestamp) -> Stranger {
     }
 }
 
-/// The protocol number is not VRRP's alone, and there may be rubbish under it.
+/// Other protocols may use VRRP's protocol number, with any content.
 fn kind(version: u8) -> String {
     match version {
         Entry::CARP => "carp".to_owned(),

@@ -1,4 +1,4 @@
-//! What of a [`Status`] needs a look: for the screen, and for the exit code of `vrrpx status`.
+//! Problems in a [`Status`], for the screen and for the exit code of `vrrpx status`.
 
 use super::{Check, Deaf, Differing, Held, Hook, Instance, Lacking, Peer, Rejected, Status, span};
 
@@ -115,22 +115,22 @@ impl Instance {
             add(format!("{culprit} has removed an address, route or rule of it"));
         }
         for Lacking { object, error } in self.lacks.iter().take(LACKS) {
-            add(format!("lacks {object}: {error}; tried each second"));
+            add(format!("lacks {object}: {error}; retried every second"));
         }
         if self.lacks.len() > LACKS {
             add(format!("lacks {} more", self.lacks.len() - LACKS));
         }
         if self.paths_left_alone {
-            let until = "left alone until the next takeover or reload";
+            let until = "not set again until the next takeover or reload";
             add(format!("another process keeps removing its routes or rules: {until}"));
         }
         if is_master && self.lease_seconds.is_none() {
             let fate =
-                if self.fenced { "no request is answered" } else { "requests are answered all the same" };
-            add(format!("no lease, for its adverts do not leave: {fate}"));
+                if self.fenced { "no request is answered" } else { "requests are still answered" };
+            add(format!("no lease, because its adverts do not leave: {fate}"));
         }
         if let Some(why) = &self.send_error {
-            add(format!("adverts cannot be sent: {why}"));
+            add(format!("cannot send adverts: {why}"));
         }
         all.extend(failed_hooks(&self.name, &self.hooks));
         all
@@ -138,19 +138,19 @@ impl Instance {
 }
 
 impl Check {
-    /// What holds it, and what it printed last while it is down.
+    /// The reason for holding it, and the last line it printed while it is down.
     pub(super) fn problems(&self) -> Vec<Problem<'_>> {
         let mut all = Vec::new();
         let mut add = |text: String| all.push(Problem { about: &self.name, text });
         if let Some(Held { reason, seconds }) = &self.held {
             let left = span(*seconds);
             add(match reason.as_str() {
-                "flapping" => format!("held down, as it flaps; {left} of quiet to go"),
+                "flapping" => format!("held down because it flaps; {left} without a change to go"),
                 _ => format!("held down by {reason}; {left} to go"),
             });
         }
         if let Some(why) = &self.skipped {
-            add(format!("cannot look at it ({why}); its last result counts"));
+            add(format!("cannot run ({why}); its last result stays in force"));
         }
         let last = self.output.as_deref().and_then(|output| output.lines().last());
         if let (Some(false), Some(last)) = (self.up, last) {

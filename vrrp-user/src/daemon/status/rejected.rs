@@ -1,7 +1,8 @@
-//! Routers that should be peers and are not heard: each may be a second master.
+//! Refused routers that should be peers: each may be a second master.
 //!
-//! Enters: what the program and the daemon refused last, and the strangers. Leaves: who is refused now, and why. A router
-//! whose adverts the stack throws away is none of them, and CARP is named as a stranger.
+//! Enters: the latest refusals of the program and the daemon, and the unknown routers. Leaves: the routers that are
+//! refused now, and why. Absent: routers whose adverts the network stack drops, and CARP, which is listed with the
+//! unknown routers.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,11 +20,11 @@ use crate::daemon::board::InstanceBoard;
 use crate::driver::clock;
 use crate::protocol::InstanceSettings;
 
-/// In place of a reject: an address of the instance is advertised under another VRID.
+/// The reason if an address of the instance is advertised under another VRID.
 const OTHER_VRID: &str = "other_vrid";
 
 impl Sources {
-    /// Who is refused now, by which instance.
+    /// The routers that are refused now, by instance.
     pub fn rejected(&self) -> Vec<(&config::Instance, &InstanceBoard, Rejected)> {
         let (now, strangers) = (clock::now(), self.maps.strangers());
         let of = |(config, board)| {
@@ -66,14 +67,14 @@ impl Sources {
                 last_advert_seconds: since(stranger.last_seen)?,
             })
         });
-        // One row, however many VRIDs are made up: the one that was heard last.
+        // One row, however many VRIDs are made up: the latest one.
         let claimant =
             claimants.min_by(|one, other| one.last_advert_seconds.total_cmp(&other.last_advert_seconds));
         refused.chain(claimant).collect()
     }
 }
 
-/// The first address of the instance that a stranger says it has.
+/// The first address of the instance that an unknown router claims to have.
 fn claimed_of(settings: &InstanceSettings, stranger: &Stranger) -> Option<IpAddr> {
     let length = match settings.family {
         Family::V4 => 4,
@@ -84,33 +85,33 @@ fn claimed_of(settings: &InstanceSettings, stranger: &Stranger) -> Option<IpAddr
     stranger.claimed(length).find_map(|claimed| own().find(|own| widen(*own).get(..length) == Some(claimed)))
 }
 
-/// What is to be compared on the two nodes. `None` where no router is named by it.
+/// What to compare on the two nodes. `None` if the reject names no router.
 const fn detail(reject: Reject) -> Option<&'static str> {
     Some(match reject {
-        // Damaged on their way, or named as a stranger.
+        // Damaged on the way, or listed with the unknown routers.
         Reject::IpHeader | Reject::IpChecksum | Reject::Carp => return None,
         Reject::Truncated => "its adverts are cut short",
         Reject::Ttl => "the TTL of its adverts is not 255, or not that of its `unicast_peer`",
         Reject::Destination => "it sends by unicast where we do not, the reverse, or to another group",
-        Reject::Source => "the source of its adverts is no address of a host",
+        Reject::Source => "the source of its adverts is not a host address",
         Reject::OwnSource => "it sends from our own address: a duplicate address, or a loop",
         Reject::Version => "it speaks a version that is neither 2 nor 3, or 2 over IPv6",
         Reject::VersionMismatch => "it speaks another version of VRRP (`vrrp_version`)",
-        Reject::Type => "its messages are no adverts",
+        Reject::Type => "its messages are not adverts",
         Reject::CountZero => "its adverts have no addresses, and ours have some",
         Reject::Length => "its adverts are longer or shorter than they say",
-        Reject::TooLong => "its adverts are too long to be judged",
+        Reject::TooLong => "its adverts are too long to be checked",
         Reject::Checksum => "the checksum of its adverts is wrong in every known form",
         Reject::AuthType => "it has another `auth_type`",
         Reject::AuthData => "it has another password (`auth_pass`)",
         Reject::IntervalZero => "its advert interval is 0",
-        Reject::Peer => "it is no `unicast_peer` of ours",
+        Reject::Peer => "it is not a `unicast_peer` of ours",
         Reject::AuthMissing => "its adverts are not signed (`auth_hmac`)",
         Reject::AuthMalformed => "its adverts are signed in an unknown way",
         Reject::AuthKey => "its adverts are signed with a key that is not configured here",
         Reject::AuthHmac => "its adverts are signed with another secret, or forged",
-        Reject::AuthStale => "its clock differs by more than `time_window`, or it is sent again",
-        Reject::AuthReplay => "its adverts are no newer than those that were heard before",
+        Reject::AuthStale => "its clock differs by more than `time_window`, or adverts are replayed",
+        Reject::AuthReplay => "its adverts are no newer than those heard before",
     })
 }
 
@@ -118,7 +119,7 @@ const fn detail(reject: Reject) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    /// Every reject but those that are told otherwise has words for a person, which leave room for two names in a line.
+    /// Every reject but those that are listed elsewhere has a detail, short enough for a line with two names.
     #[test]
     fn every_reject_has_words() {
         let silent = [Reject::IpHeader, Reject::IpChecksum, Reject::Carp];

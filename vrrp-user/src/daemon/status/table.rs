@@ -1,4 +1,4 @@
-//! A [`Status`] as text for people, at most 100 columns wide where names are short.
+//! A [`Status`] as text, at most 100 columns wide if names are short.
 
 use std::fmt::Write;
 
@@ -123,11 +123,13 @@ fn head(out: &mut String, status: &Status) {
         let _ = writeln!(out, "  {note}");
     }
     if let Some(note) = &status.fence.note {
-        let _ =
-            writeln!(out, "  addresses of a killed daemon are answered for until they are removed: {note}");
+        let _ = writeln!(
+            out,
+            "  if the daemon is killed, its addresses are answered for until they are removed: {note}"
+        );
     }
     if status.fence.guard.is_none() {
-        let _ = writeln!(out, "  no guard: addresses of a killed daemon stay");
+        let _ = writeln!(out, "  no guard: if the daemon is killed, its addresses stay");
     }
     let configuration = &status.configuration;
     if let Some(since) = &configuration.stale_since {
@@ -170,7 +172,7 @@ fn instances(out: &mut String, instances: &[Instance]) {
     }
 }
 
-/// What is not as it should be.
+/// Indented lines, one for each problem.
 fn remarks(out: &mut String, problems: &[Problem<'_>]) {
     for Problem { about, text } in problems {
         let _ = writeln!(out, "  {about}: {text}");
@@ -226,7 +228,7 @@ fn peer_row(instance: &Instance, peer: &Peer) -> [String; 8] {
     ]
 }
 
-/// The clock of a peer whose adverts are signed, against ours.
+/// Clock of a peer whose adverts are signed, relative to ours.
 fn clock_row(instance: &Instance, peer: &Peer) -> Option<[String; 4]> {
     let skew = peer.clock_skew_seconds?;
     let word = if skew < 0.0 { "behind" } else { "ahead" };
