@@ -156,7 +156,7 @@ fn a_check_that_is_held_shows_why() {
     let held = status.checks[0].held.as_ref().unwrap();
     assert!(held.reason == "flapping" && (80.0..=90.0).contains(&held.seconds), "{held:?}");
     let text = table(&status);
-    assert!(text.contains("  check: held down, as it flaps; 1m "), "{text}");
+    assert!(text.contains("  check: held down because it flaps; 1m "), "{text}");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_check_that_cannot_look_shows_why_and_keeps_its_result() {
         let samples = parse(&render(&sources, Format::OpenMetrics).unwrap());
         assert_eq!(value(&samples, "vrrpx_check_skipped", &[("check", "check")]), 1.0);
         let text = table(&sources.status());
-        let line = "  check: cannot look at it (not started: Too many open files); its last result counts\n";
+        let line = "  check: cannot run (not started: Too many open files); its last result stays in force\n";
         assert!(text.contains(line), "{text}");
         (samples, sources.status().checks[0].up)
     };

@@ -168,11 +168,11 @@ fn notes_tell_what_is_wrong_now() {
     sources.board.instances[0].send_errors.store(3, Ordering::Relaxed);
     let status = sources.status();
     let text = table(&status);
-    assert!(!text.contains("10.0.0.4") && !text.contains("cannot be sent"), "{text}");
+    assert!(!text.contains("10.0.0.4") && !text.contains("cannot send adverts"), "{text}");
     assert_eq!((status.instances[0].counters.send_errors, &status.instances[0].send_error), (3, &None));
     assert!(status.instances[0].counters.rejects.iter().any(|it| it.word == "ttl" && it.count == 1));
 
     sources.record.send_failed(InstanceId(0), 1);
     let text = table(&sources.status());
-    assert!(text.contains("VI_1: adverts cannot be sent: Operation not permitted"), "{text}");
+    assert!(text.contains("VI_1: cannot send adverts: Operation not permitted"), "{text}");
 }

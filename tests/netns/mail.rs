@@ -112,7 +112,9 @@ fn a_receiver_who_is_refused_does_not_keep_the_others_from_mail() -> Result<()> 
         let to = receiver.letters().into_iter().next().map(|letter| letter.to);
         ensure!(to.as_deref().is_some_and(|to| to == ["ops@example.org", "night@example.org"]), "{to:?}");
         let running = pair.running(0)?;
-        until("a word about the refusal", SETTLE, || running.log().contains("a receiver of mail is refused"))
+        until("a word about the refusal", SETTLE, || {
+            running.log().contains("the mail server refuses a receiver")
+        })
     })
 }
 

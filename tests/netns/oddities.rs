@@ -52,7 +52,7 @@ fn another_list_and_another_interval_are_named() -> Result<()> {
         let output = pair.running(1)?.reload(&alike.to_string())?;
         ensure!(output.status.success(), "reload: {}", String::from_utf8_lossy(&output.stderr));
         until("no difference", SETTLE, || differences(pair, 1).is_ok_and(|found| found.is_empty()))?;
-        told(pair, "no difference any more")
+        told(pair, "the difference is gone")
     })
 }
 

@@ -216,7 +216,7 @@ fn a_rule_that_is_removed_again_and_again_is_left_alone_and_told() -> Result<()>
         until("it gives up", SETTLE, || {
             let namespace = pair.node(0).map(|node| &node.namespace);
             let _ = namespace.and_then(|namespace| namespace.ip("rule delete preference 500"));
-            pair.running(0).is_ok_and(|running| running.log().contains("are left alone"))
+            pair.running(0).is_ok_and(|running| running.log().contains("they are not set again until"))
         })?;
         let state = instance_field(pair, "state")?;
         ensure!(state == "MASTER", "{state}");

@@ -77,7 +77,8 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
             ensure!(!log.contains("check is down"), "{log}");
             for (name, ..) in &CHECKS {
                 let of = format!("check={name}");
-                let told = log.lines().filter(|line| line.contains("cannot look") && line.contains(&of));
+                let told =
+                    log.lines().filter(|line| line.contains("the check cannot run") && line.contains(&of));
                 let told = told.count();
                 ensure!(told == 1, "{name}: told {told} times");
             }

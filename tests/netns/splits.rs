@@ -45,8 +45,11 @@ fn rejected(pair: &mut Pair, node: usize) -> Result<Vec<(String, String)>> {
 /// What a node has told in its log of refusals: beginnings, ends.
 fn told(pair: &mut Pair, node: usize) -> [usize; 2] {
     let log = pair.running(node).map(|it| it.log()).unwrap_or_default();
-    ["a router that should be a peer is not heard", "no such advert is heard any more"]
-        .map(|line| log.matches(line).count())
+    [
+        "adverts of a router that should be a peer are refused",
+        "a router that should be a peer are no longer refused",
+    ]
+    .map(|line| log.matches(line).count())
 }
 
 /// Both masters; node 0 says that it refuses node 1, and for what.
@@ -157,7 +160,7 @@ fn a_split_is_posted_and_mailed() -> Result<()> {
         pair.die(1)?;
         until("a post of the end", OVER, || posts().len() == 2)?;
         ensure!(posts()[1]["event"] == "peer_rejection_over" && posts()[1]["peer"] == PEER, "{:?}", posts());
-        let subject = format!("[lab] VRRP Instance VI_1 - {PEER} is refused no more");
+        let subject = format!("[lab] VRRP Instance VI_1 - {PEER} is no longer refused");
         until("a mail of the end", SETTLE, || mail.subjects().contains(&subject))?;
         ensure!(asks_not.told("event").iter().all(|event| event == "transition"), "{:?}", asks_not.posted());
         Ok(())

@@ -88,7 +88,7 @@ fn a_certificate_that_the_host_trusts_is_taken_for_its_name_only() -> Result<()>
         command.arg("run").arg("--config").arg(&file).arg("--runtime-dir").arg(directory.path());
         command.env("SSL_CERT_FILE", &pair.0);
         let process = Process::start(command, directory.path().join("log"))?;
-        let done = if is_taken { "webhook told" } else { "a change is not told" };
+        let done = if is_taken { "change posted" } else { "change not posted; giving up" };
         until(done, SETTLE, || process.log().contains(done)).with_context(|| process.log())?;
         ensure!(is_taken != receiver.posted().is_empty(), "{name}: {}", process.log());
     }

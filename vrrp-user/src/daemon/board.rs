@@ -1,7 +1,7 @@
-//! What anybody may read at any time without asking the engine: counters and the present state, as atomics.
+//! The board: counters and the present state as atomics, which any thread may read at any time.
 //!
-//! The engine and the effect thread write, status and metrics read. Single values are exact; two of them may belong
-//! to different moments.
+//! The engine and the effect thread write, status and metrics read. Single values are exact; two of them may belong to
+//! different moments.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -22,7 +22,7 @@ pub struct Board {
     /// How late the engine's timer fired.
     pub engine_lateness: Lateness,
     pub turns: AtomicU64,
-    /// Turns that found this node to have been away: its own timer was late by too much to be believed.
+    /// Turns that found this node to have been suspended: its own timer was too late.
     pub away: AtomicU64,
     /// Errors of netlink or packet sends in the effect thread.
     pub effect_errors: AtomicU64,
@@ -48,7 +48,7 @@ pub struct InstanceBoard {
     pub release_heard: AtomicU64,
     pub send_errors: AtomicU64,
     pub announcements_sent: AtomicU64,
-    /// Addresses, routes and rules that were gone, and were set again.
+    /// Addresses, routes and rules that were lost, and were set again.
     pub put_back: AtomicU64,
     /// Addresses, routes and rules that it could not set, as master.
     pub lacking: AtomicU64,
@@ -58,12 +58,13 @@ pub struct InstanceBoard {
     pub contests: AtomicU64,
     /// For how long they were heard, ns.
     pub rivalled_nanos: AtomicU64,
-    /// For how long others were heard while master whose adverts are refused, ns.
+    /// For how long rivals whose adverts are refused were heard while master, ns.
     pub unheard_rival_nanos: AtomicU64,
     pub ifindex: AtomicU32,
-    /// See `driver::Rung`.
+    /// Receive path; see `driver::Rung`.
     pub rung: AtomicU8,
-    /// Questions for each of its addresses reach the program, which drops them without a lease.
+    /// ARP requests and neighbour solicitations for each of its addresses reach the program, which drops them without a
+    /// lease.
     pub fenced: AtomicBool,
     /// Made when the instance first signs.
     pub ledger: OnceLock<Arc<Ledger>>,
@@ -99,7 +100,7 @@ pub struct GroupBoard {
 }
 
 impl GroupBoard {
-    /// As left by an earlier process.
+    /// Takes over the values of an earlier process.
     pub fn resume(&self, group: &Group, now: Timestamp) {
         self.state.store(group.state() as u8, Relaxed);
         self.epoch.store(group.epoch().0, Relaxed);
@@ -114,7 +115,7 @@ impl GroupBoard {
         copy
     }
 
-    /// For another group under the same number.
+    /// Takes the values of another group, which gets this number.
     pub fn set(&self, other: &Self) {
         self.state.store(other.state.load(Relaxed), Relaxed);
         self.reason.store(other.reason.load(Relaxed), Relaxed);
@@ -140,7 +141,7 @@ impl GroupBoard {
 }
 
 impl InstanceBoard {
-    /// For another instance under the same number.
+    /// Resets the board for another instance under the same number.
     pub fn clear(&self) {
         for byte in [&self.state, &self.reason, &self.priority, &self.faults, &self.rung] {
             byte.store(0, Relaxed);
@@ -187,7 +188,7 @@ impl InstanceBoard {
         }
     }
 
-    /// As left by an earlier process, whose counters are its own.
+    /// Takes over the values of an earlier process, except its counters.
     pub fn resume(&self, stance: &Stance, priority: Priority) {
         self.state.store(stance.state as u8, Relaxed);
         self.reason.store(stance.reason.unwrap_or(Reason::Startup) as u8, Relaxed);

@@ -1,7 +1,8 @@
-//! The checks that run, one task each.
+//! The running checks, one task each.
 //!
 //! Enters: configurations. Leaves: results, for the record and as events for the engine. A check that is the same in
-//! the next configuration goes on, with its result; so does one of a daemon that was taken over from, by its name.
+//! the next configuration goes on, with its result; after a hot restart, so does the previous daemon's check of the
+//! same name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,14 +28,14 @@ use crate::driver::probe::watch::prepare_file;
 use crate::driver::process::{Identity, IdentityError};
 use crate::protocol::{Event, InstanceId, Stance, TrackId};
 
-/// For the file of a new check; a file system that does not answer would hold the main thread.
+/// Time limit for the file of a new check; a hanging file system would block the main thread.
 const FILE_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct Checks {
     inputs: Queue<Input>,
     running: HashMap<TrackId, Running>,
-    /// Until the checks start.
+    /// Results of the previous daemon, until the checks start.
     known: HashMap<TrackId, Known>,
     tasks: Tasks,
     names: Names,
@@ -51,16 +52,16 @@ pub enum CheckError {
 #[derive(Debug)]
 struct Running {
     settings: CheckSettings,
-    /// `script_user` of the configuration, where it counts.
+    /// `script_user` of the configuration, if the check uses it.
     user: Option<ScriptUser>,
     task: AbortHandle,
 }
 
-/// What a daemon that was taken over from has found.
+/// Result of the previous daemon.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Known {
     result: i32,
-    /// Every instance that tracks it has the result.
+    /// Every instance that tracks the check has this result.
     to_all: bool,
 }
 
@@ -71,10 +72,10 @@ impl Checks {
         Self { inputs, running, known, tasks: Tasks::default(), names: Names::new() }
     }
 
-    /// Finds out whether the checks of a configuration can be run.
+    /// Verifies that the checks of a configuration can run.
     ///
     /// # Errors
-    /// The user of a script does not exist, or what a check needs is not to be had.
+    /// The user of a script does not exist, or something that a check needs is missing.
     pub async fn prepare(&self, config: &Config) -> Result<(), CheckError> {
         config.checks.iter().try_for_each(|script| self.probe(script, config).map(drop))?;
         let is_new = |script: &&CheckSettings| {
@@ -84,7 +85,7 @@ impl Checks {
         for script in config.checks.iter().filter(is_new) {
             let name = Arc::clone(&script.name);
             let script = script.clone();
-            // What another process has written meanwhile counts.
+            // What another process has written meanwhile stays.
             let writing = spawn_blocking(move || initialise(&script, false));
             match timeout(FILE_LIMIT, writing).await {
                 Ok(Ok(written)) => written?,
@@ -98,7 +99,7 @@ impl Checks {
         Ok(())
     }
 
-    /// Brings the files of checks to what they are to hold at the start of a node.
+    /// Writes the files of checks with their values for a start.
     ///
     /// # Errors
     /// One cannot be written.
@@ -113,7 +114,7 @@ impl Checks {
         probe.map_err(|failure| CheckError::Probe(Arc::clone(&script.name), failure))
     }
 
-    /// The checks that start next go on from the results of another daemon.
+    /// Has the checks that start next continue from the previous daemon's results.
     pub fn resume(&mut self, legacy: &Legacy, config: &Config) {
         self.known = known(legacy, config);
     }
@@ -131,11 +132,11 @@ impl Checks {
                     if let Some(old) = old {
                         old.task.abort();
                     }
-                    // Prepared before, it is to be had again.
+                    // Cannot fail: it was prepared before.
                     let Ok(mut probe) = self.probe(script, config) else { continue };
                     if let Some(Known { result, to_all }) = known.remove(&script.id) {
                         probe.resume(result, |round| {
-                            // An instance that a reload adds before the first look asks there.
+                            // An instance that a reload adds before the first look finds the result there.
                             live.now().record.check(round.clone());
                             to_all
                         });
@@ -147,7 +148,7 @@ impl Checks {
             };
             self.running.insert(script.id, running);
         }
-        // A run that is going on ends with its task.
+        // A script that is running ends with its task.
         before.values().for_each(|old| old.task.abort());
         live.now().record.keep_checks(|track| self.running.contains_key(&track));
     }
@@ -158,7 +159,7 @@ impl Checks {
     }
 }
 
-/// Writes `init_file`, over what is there only where that is asked for and permitted.
+/// Writes `init_file`, over an existing file only if that is configured and permitted.
 fn initialise(script: &CheckSettings, may_overwrite: bool) -> Result<(), CheckError> {
     let CheckTarget::File(target) = &script.target else { return Ok(()) };
     let initial = target.initial.map(|(number, overwrites)| (number, overwrites && may_overwrite));
@@ -168,13 +169,13 @@ fn initialise(script: &CheckSettings, may_overwrite: bool) -> Result<(), CheckEr
     })
 }
 
-/// `script_user` of the configuration, where it says who runs the check.
+/// `script_user` of the configuration, if that decides which user runs the check.
 fn user<'a>(script: &CheckSettings, config: &'a Config) -> Option<&'a ScriptUser> {
     let counts = matches!(script.target, CheckTarget::Command(_)) && script.user.is_none();
     config.globals.script_user.as_ref().filter(|_| counts)
 }
 
-/// By what is tracked, interfaces too.
+/// Results by tracked object, interfaces included.
 fn known(legacy: &Legacy, config: &Config) -> HashMap<TrackId, Known> {
     let stances: HashMap<InstanceId, &Stance> =
         legacy.instances.iter().map(|(id, stance)| (*id, stance)).collect();
@@ -190,7 +191,7 @@ fn known(legacy: &Legacy, config: &Config) -> HashMap<TrackId, Known> {
     for (track, result) in &trackers {
         let Some(result) = *result else { continue };
         let known = known.entry(track.id).or_insert(Known { result, to_all: true });
-        // What counts before the first look may not have been found; another instance may know better.
+        // Before the first look an initial value counts, which is no result; another instance may have one.
         if track.initial.map(i32::from) != Some(result) {
             known.result = result;
         }
@@ -203,7 +204,7 @@ fn known(legacy: &Legacy, config: &Config) -> HashMap<TrackId, Known> {
     known
 }
 
-/// What becomes of the rounds of a check.
+/// Handles the rounds of a check.
 fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Round) -> bool + Send + use<> {
     let mut cause = None;
     let mut skipped = Skipped::default();
@@ -213,8 +214,8 @@ fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Rou
             warn!(
                 check = &*check,
                 why = round.skipped.as_deref(),
-                "the check cannot look at its service, as this machine lacks descriptors, memory or processes; its \
-                 last result counts"
+                "the check cannot run: this machine is out of descriptors, memory or processes; its \
+                 last result stays in force"
             );
         }
         let held = round.held.map(|held| held.cause);
@@ -222,15 +223,15 @@ fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Rou
             match held {
                 Some(Cause::Flapping) => warn!(
                     check = &*check,
-                    "the check changes too often; it counts as failed until it has been quiet"
+                    "the check changes too often; it counts as failed until it is stable"
                 ),
                 Some(Cause::MinHold) => {
                     info!(
                         check = &*check,
-                        "the check is good again, and counts as failed until `min_hold` is over"
+                        "the check succeeds again; it counts as failed until `min_hold` is over"
                     );
                 }
-                None => info!(check = &*check, "the check is held no longer"),
+                None => info!(check = &*check, "the check is no longer held"),
             }
         }
         if !round.news {
@@ -242,7 +243,7 @@ fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Rou
             outcome: round.outcome.to_string(),
         });
         if let Outcome::Number(number) = round.outcome {
-            info!(check = &*check, number, "the number in the file");
+            info!(check = &*check, number, "the number in the file has changed");
         } else if round.up {
             info!(check = &*check, outcome = %round.outcome, "check is up");
         } else {
@@ -256,10 +257,10 @@ fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Rou
     }
 }
 
-/// Between two lines about a check that cannot look, however often that begins and ends.
+/// Shortest time between two lines about a check that cannot run, however often that begins and ends.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Looks that could not be taken.
+/// Rounds that could not run.
 #[derive(Debug, Default)]
 struct Skipped {
     lasts: bool,
@@ -267,7 +268,7 @@ struct Skipped {
 }
 
 impl Skipped {
-    /// Once where it begins.
+    /// True once, when skipping begins.
     fn is_to_be_told(&mut self, lasts: bool, now: Timestamp) -> bool {
         let lasted = std::mem::replace(&mut self.lasts, lasts);
         let told = lasts && !lasted && self.told.is_none_or(|told| now.since(told) >= QUIET);
@@ -311,7 +312,7 @@ mod tests {
             master: None,
             results: vec![(web, result)],
         };
-        // A counts 0 before the first look.
+        // A has 0 before the first look.
         let rows = [
             ([Some(1), Some(1)], Some((1, true))),
             ([Some(0), Some(0)], Some((0, true))),

@@ -1,7 +1,7 @@
 //! Clients of a listener, bounded in number.
 //!
-//! Enters: connections. Leaves: a task for each. Where no place is left, the client gives way that has been idle for
-//! longest, so that idle ones keep nobody out. Absent: what clients say, and how long they may take for it.
+//! Enters: connections. Leaves: a task for each. If no place is left, the client that has been idle for longest is
+//! disconnected, so that idle clients keep no other out. Absent: the conversation, and its time limits.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -19,13 +19,13 @@ use vrrp_ebpf::time::Timestamp;
 
 use crate::driver::{clock, shortage};
 
-/// From a connection that could not be accepted to the next try.
+/// From a failed accept to the next try.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two lines about connections that cannot be accepted.
+/// Shortest time between two lines about failed accepts.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Whether a client is being served, and since when it is, or is idle.
+/// Whether a client is being served, and since when it has been served or idle.
 #[derive(Clone, Debug)]
 pub(super) struct Activity(Arc<Shown>);
 
@@ -40,12 +40,12 @@ impl Activity {
         Self(Arc::new(Shown { busy: AtomicBool::new(false), since: AtomicU64::new(clock::now().as_nanos()) }))
     }
 
-    /// It has asked for something.
+    /// Its request has begun.
     pub(super) fn begin(&self) {
         self.note(true);
     }
 
-    /// It has got what it asked for.
+    /// Its request is answered.
     pub(super) fn end(&self) {
         self.note(false);
     }
@@ -60,7 +60,7 @@ impl Activity {
     }
 }
 
-/// Has each client served by a task, `most` at a time. `what` names the listener in the log.
+/// Serves each client in a task, `most` at a time. `what` names the listener in the log.
 pub(super) async fn serve<S, F>(
     what: &str,
     most: usize,
@@ -76,24 +76,24 @@ where
     loop {
         match poll_fn(&mut accept).await {
             Ok(client) => {
-                // One client always gets through, so that a person can see what is wrong.
+                // One client always gets through, so that an operator can find the cause.
                 let room = if shortage::is_kept_back(&client) { 1 } else { most };
                 let gave_way = clients.make_room(room);
                 let activity = Activity::idle_from_now();
                 let task = tokio::spawn(converse(client, activity.clone()));
                 clients.present.push((task.abort_handle(), activity));
                 if gave_way {
-                    // Their connections close before the next one is accepted.
+                    // Lets their connections close before the next one is accepted.
                     yield_now().await;
                 }
             }
-            // The client has gone again.
+            // The client has already gone.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 let now = clock::now();
                 if told.is_none_or(|told| now.since(told) >= QUIET) {
                     told = Some(now);
-                    warn!(listener = what, %error, "a client cannot be accepted; the one idle for longest is cut off");
+                    warn!(listener = what, %error, "cannot accept a client; disconnecting the one idle for longest");
                 }
                 let present = clients.count();
                 clients.make_room(present);
@@ -114,7 +114,7 @@ impl Clients {
         self.present.len()
     }
 
-    /// Fewer than `most` are left; whether one had to give way. Those that are being served do so last.
+    /// Disconnects clients until fewer than `most` are left, idle ones first. Returns whether any was.
     fn make_room(&mut self, most: usize) -> bool {
         let mut gave_way = false;
         while self.count() >= most.max(1) {
@@ -155,7 +155,7 @@ mod tests {
         first.begin();
         second.begin();
         second.end();
-        // Third, then fourth, then second have been idle for longest; first is served.
+        // Third, then fourth, then second have been idle for longest; first is being served.
         for gone in [&third, &fourth, &second] {
             let before = clients.count();
             assert!(clients.make_room(before));
@@ -178,7 +178,7 @@ mod tests {
         assert!(!clients.make_room(3));
     }
 
-    /// The kernel's refusals come without end, and so does the pause between two tries.
+    /// The kernel refuses every time; tries are a pause apart.
     #[tokio::test(flavor = "current_thread")]
     async fn refusals_do_not_spin() {
         let mut tries = 0;

@@ -7,8 +7,8 @@
 //! {"command":"events"}        ─►  lines of events; see [`Line`]
 //! anything else               ─►  {"error":"…"}
 //! ```
-//! Whoever may open the socket may ask; its mode is 0600. Requests are bounded in length, and clients in number and
-//! patience: where no place is left, the one idle for longest gives way.
+//! Only processes that may open the socket have access; its mode is 0600. Requests are bounded in length, clients in
+//! number and in time: if no place is left, the client that has been idle for longest is disconnected.
 
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -35,13 +35,13 @@ use super::status::{Live, Status};
 /// Longest request in bytes, its line feed included.
 pub const LINE_MAX: u64 = 4096;
 
-/// Clients at a time. Enough for one that asks to be heard before a crowd of idle ones makes it the oldest.
+/// Clients at a time. Enough that a client with a request is served before a crowd of idle ones makes it the oldest.
 const CLIENTS_MAX: usize = 128;
 
-/// Of these, followers of events at a time; further ones are refused.
+/// Followers of events among them; further followers are refused.
 const FOLLOWERS_MAX: usize = 16;
 
-/// A client that sends nothing for so long, or takes no response, is cut off.
+/// A client that sends nothing for this long, or takes no response, is disconnected.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A reload makes interfaces and reads files before it is answered.
@@ -53,14 +53,14 @@ pub enum Request {
     Status,
     /// Read the configuration again.
     Reload,
-    /// Let a new daemon go on; the rest of the connection is told in [`super::takeover`].
+    /// Let a new daemon take over; for the rest of the connection see [`super::takeover`].
     TakeOver,
-    /// What happened.
+    /// The daemon's events.
     Events {
-        /// Number of the last event that is known; without it, all that are kept.
+        /// Number of the last known event; without it, all that are kept.
         #[serde(default)]
         since: Option<u64>,
-        /// Stay, and be told what happens from then on.
+        /// Stay connected and receive new events.
         #[serde(default)]
         follow: bool,
     },
@@ -71,7 +71,7 @@ pub enum Request {
 pub enum Response {
     Status(Box<Status>),
     Reloaded,
-    /// The configuration was not taken over; what is wrong with it, one finding each.
+    /// The configuration is not in use; its findings, one each.
     Refused(Vec<String>),
     Error(String),
 }
@@ -85,7 +85,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Listens in a claimed folder; a socket that an earlier daemon left there is replaced. Must be called within a
+    /// Listens in a claimed folder; replaces a socket that an earlier daemon left there. Must be called within a
     /// runtime.
     ///
     /// # Errors
@@ -102,13 +102,13 @@ impl Control {
         Ok(Self { listener, reloads: None, successors: None })
     }
 
-    /// Passes requests to reload on.
+    /// Forwards requests to reload.
     #[must_use]
     pub fn with_reloads(self, reloads: mpsc::Sender<reload::Request>) -> Self {
         Self { reloads: Some(reloads), ..self }
     }
 
-    /// Passes clients on that want to take over.
+    /// Forwards clients that want to take over.
     #[must_use]
     pub fn with_successors(self, successors: mpsc::Sender<UnixStream>) -> Self {
         Self { successors: Some(successors), ..self }
@@ -126,7 +126,7 @@ impl Control {
                 let (reloads, successors) = (reloads.as_ref(), successors.as_ref());
                 let talk = converse(client, &activity, &sources, reloads, successors, &followers);
                 if let Err(error) = talk.await {
-                    debug!(%error, "a control client was cut off");
+                    debug!(%error, "disconnected a control client");
                 }
             }
         };
@@ -134,7 +134,7 @@ impl Control {
     }
 }
 
-/// Answers requests of one client until it closes, dawdles or sends too long a line.
+/// Answers requests of one client until it closes, takes too long or sends too long a line.
 async fn converse(
     client: UnixStream,
     activity: &Activity,
@@ -168,7 +168,7 @@ async fn converse(
                     activity.end();
                     continue;
                 }
-                Err(_) => Response::Error(format!("{FOLLOWERS_MAX} others follow already")),
+                Err(_) => Response::Error(format!("{FOLLOWERS_MAX} clients follow already")),
             }
         } else if complete {
             answer(&line, sources, reloads).await
@@ -187,16 +187,18 @@ async fn converse(
 
 async fn answer(line: &[u8], sources: &Live, reloads: Option<&mpsc::Sender<reload::Request>>) -> Response {
     match serde_json::from_slice(line) {
-        Ok(Request::Reload) => reload(reloads).await.unwrap_or_else(|| Response::Error("it ends".to_owned())),
-        Ok(Request::TakeOver) => Response::Error("it hands nothing over".to_owned()),
-        // Answered by more than one line, elsewhere.
+        Ok(Request::Reload) => {
+            reload(reloads).await.unwrap_or_else(|| Response::Error("the daemon is stopping".to_owned()))
+        }
+        Ok(Request::TakeOver) => Response::Error("this daemon does not hand over".to_owned()),
+        // Handled above: it has more than one line of answer.
         Ok(Request::Events { .. }) => Response::Error("a request ends with a line feed".to_owned()),
         Ok(Request::Status) => Response::Status(Box::new(sources.now().status())),
         Err(error) => Response::Error(format!("not a request: {error}")),
     }
 }
 
-/// `None` where nobody reloads any more.
+/// `None` if the daemon no longer reloads.
 async fn reload(reloads: Option<&mpsc::Sender<reload::Request>>) -> Option<Response> {
     let (request, answered) = oneshot::channel();
     reloads?.send(request).await.ok()?;
@@ -215,16 +217,16 @@ pub enum ControlError {
     Silent(PathBuf),
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
-    #[error("{}: not understood: {error}", .path.display())]
+    #[error("{}: cannot parse the response: {error}", .path.display())]
     Garbled { path: PathBuf, error: serde_json::Error },
     #[error("{0}")]
     Refused(String),
-    /// The findings in a configuration.
+    /// The findings of a configuration.
     #[error("{}", .0.join("\n"))]
     Findings(Vec<String>),
 }
 
-/// Asks the daemon of a runtime folder how things stand; for clients.
+/// Asks the daemon of a runtime folder for its status; for clients.
 ///
 /// # Errors
 /// No daemon runs there, we may not ask it, or it does not answer in time.
@@ -238,7 +240,7 @@ pub fn status(runtime_dir: &Path) -> Result<Status, ControlError> {
 /// Has the daemon of a runtime folder read its configuration again.
 ///
 /// # Errors
-/// The daemon refuses it and goes on with the one before; or as for [`status`].
+/// The daemon refuses it and keeps the previous one; or as for [`status`].
 pub fn request_reload(runtime_dir: &Path) -> Result<(), ControlError> {
     match ask(runtime_dir, Request::Reload)? {
         Response::Reloaded => Ok(()),
@@ -247,11 +249,11 @@ pub fn request_reload(runtime_dir: &Path) -> Result<(), ControlError> {
     }
 }
 
-/// Has `told` hear each event after `since`, or all that are kept, and with `follows` what happens from then on; each
-/// line as it came too. Ends when the daemon has told all, or `told` returns false.
+/// Passes each event after `since`, or all that are kept, to `told`, and with `follows` also new ones; each with its
+/// line as received. Ends after the last event, or when `told` returns false.
 ///
 /// # Errors
-/// As for [`status`]; or the daemon has sent us away.
+/// As for [`status`]; or the daemon has disconnected us.
 pub fn events(
     runtime_dir: &Path,
     since: Option<u64>,
@@ -280,7 +282,7 @@ pub fn events(
 fn unexpected(response: Response) -> ControlError {
     ControlError::Refused(match response {
         Response::Error(error) => error,
-        _ => "an answer to another question".to_owned(),
+        _ => "unexpected response".to_owned(),
     })
 }
 
@@ -296,7 +298,7 @@ fn refused(error: io::Error, path: &Path, runtime_dir: &Path) -> ControlError {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             ControlError::NotRunning(runtime_dir.to_owned())
         }
-        // As a socket calls it when its timeout has passed.
+        // The error of a socket whose timeout has passed.
         io::ErrorKind::WouldBlock => ControlError::Silent(path.to_owned()),
         _ => ControlError::Io { path: path.to_owned(), error },
     }

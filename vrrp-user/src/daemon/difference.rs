@@ -1,7 +1,7 @@
-//! What the adverts of another master say otherwise than ours. It moves nobody, and is told to people.
+//! Differences between a peer's adverts and our own, for the operator.
 //!
-//! Enters: settings, and what the maps hold of a peer. Leaves: [`Difference`]s. Absent: who is master; any advert is a
-//! sign of life.
+//! Enters: settings, and what the maps hold of a peer. Leaves: [`Difference`]s. Absent: any effect on elections; every
+//! advert is a sign of life.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,12 +15,12 @@ use crate::protocol::{InstanceSettings, Priority};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Difference {
-    /// Addresses of ours that its adverts lack, and others that they have instead or beside.
+    /// Addresses of ours that its adverts lack, and others that they have instead or in addition.
     Addresses {
         lacks: Vec<IpAddr>,
         has: Vec<IpAddr>,
     },
-    /// How many addresses its adverts have, where more is not known.
+    /// Numbers of addresses, if the addresses themselves are unknown.
     AddressCount {
         theirs: usize,
         ours: usize,
@@ -29,14 +29,14 @@ pub enum Difference {
         theirs: Duration,
         ours: Duration,
     },
-    /// It owns the addresses as we do: both have priority 255.
+    /// Both have priority 255, as owners of the addresses.
     Owner,
 }
 
 impl Difference {
     pub const WORDS: [&'static str; 3] = ["addresses", "interval", "owner"];
 
-    /// As it is named in status and metrics.
+    /// Name in status and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Addresses { .. } | Self::AddressCount { .. } => "addresses",
@@ -56,7 +56,7 @@ impl fmt::Display for Difference {
         match self {
             Self::Addresses { lacks, has } if has.is_empty() => write!(f, "its adverts lack {}", list(lacks)),
             Self::Addresses { lacks, has } if lacks.is_empty() => {
-                write!(f, "its adverts have {}, which we have not", list(has))
+                write!(f, "its adverts have {}, which ours lack", list(has))
             }
             Self::Addresses { lacks, has } => {
                 write!(f, "its adverts have {} and lack {}", list(has), list(lacks))
@@ -66,14 +66,14 @@ impl fmt::Display for Difference {
             }
             Self::Interval { theirs, ours } => {
                 let (theirs, ours) = (theirs.as_secs_f64(), ours.as_secs_f64());
-                write!(f, "it sends an advert each {theirs} s, and we do each {ours} s")
+                write!(f, "it sends an advert every {theirs} s, and we do every {ours} s")
             }
-            Self::Owner => write!(f, "it has priority 255 as we have: two nodes own the addresses"),
+            Self::Owner => write!(f, "it has priority 255, as we have: two nodes own the addresses"),
         }
     }
 }
 
-/// What the latest advert of a peer says otherwise. `message` is that advert, where it is known.
+/// Differences of a peer's latest advert. `message` is that advert, if known.
 pub fn differences(
     settings: &InstanceSettings,
     priority: Priority,
@@ -92,7 +92,7 @@ pub fn differences(
     found
 }
 
-/// In whatever order they stand.
+/// In any order.
 fn addresses(settings: &InstanceSettings, peer: &Peer, message: Option<&[u8]>) -> Option<Difference> {
     let ours: Vec<IpAddr> = settings.addresses.advertised.iter().map(|address| address.address).collect();
     if let Some(advert) = message.and_then(|message| Advert::parse(message, settings.family).ok()) {

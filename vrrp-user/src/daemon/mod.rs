@@ -1,4 +1,4 @@
-//! The running daemon: which thread does what, and how they reach each other.
+//! The running daemon: threads, their work, and the queues between them.
 //!
 //! ```text
 //! engine  (SCHED_FIFO)   ring, timer, sockets ─► router ─► adverts
@@ -6,9 +6,9 @@
 //!    ▼                                  ▼                                 │
 //! effect  (SCHED_FIFO − 1)           tokio (ordinary): notify, status, metrics, scripts, netlink monitor
 //! ```
-//! [`board`] is what all may read at any time without asking the engine. [`run`] starts all of it, in order;
-//! [`service`] is the ordinary thread, which keeps the host as it is configured ([`host`]), tells of changes
-//! ([`notify`], [`events`], [`metrics`], [`status`]), and answers whoever asks ([`control`]).
+//! [`board`] holds what every thread may read at any time. [`run`] starts all of it, in order; [`service`] is the main
+//! thread, which keeps the host as it is configured ([`host`]), reports changes ([`notify`], [`events`], [`metrics`],
+//! [`status`]), and answers requests ([`control`]).
 
 pub mod auth;
 pub mod board;

@@ -1,8 +1,8 @@
-//! What is odd on the wire, told once: peers that differ, routers that should be peers and are refused, CARP, and routers
-//! that nobody here knows.
+//! Warnings about the wire, each logged once: peers that differ, refused routers that should be peers, CARP, and
+//! unknown routers.
 //!
-//! Enters: the maps. Leaves: lines of the log, events, and how long a refused router was a second master. It looks every
-//! few seconds and wakes nobody else.
+//! Enters: the maps. Leaves: lines of the log, events, and the time for which a refused router was a second master. It
+//! looks every few seconds and wakes no other thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,33 +22,33 @@ use crate::protocol::State;
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Lines told about strangers in all: they can be made up.
+/// Most lines about unknown routers in all: they can be made up.
 const STRANGERS_TOLD: usize = 64;
 
-/// Beginnings of refusals that are told of an instance within [`WINDOW`]: they can be made up as well.
+/// Most refusals of an instance that are reported within [`WINDOW`]: they can be made up as well.
 const REJECTIONS_TOLD: u32 = 8;
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// Those that wait for the notifier; more than this come of a forger.
+/// Most reports that wait for the notifier; only a forger causes more.
 const WAITING: usize = 256;
 
-/// A router that should be a peer is refused, or no more.
+/// A router that should be a peer is refused, or no longer is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PeerNews {
     pub instance: String,
     pub peer: String,
-    /// As in status.
+    /// The reason, as in status.
     pub reason: String,
-    /// What is to be compared on the two nodes; `None` when it is over.
+    /// What to compare on the two nodes; `None` when the refusal is over.
     pub detail: Option<String>,
 }
 
-/// What the notifier hears of.
+/// The channel to the notifier.
 pub(super) fn channel() -> (mpsc::Sender<PeerNews>, mpsc::Receiver<PeerNews>) {
     mpsc::channel(WAITING)
 }
 
-/// Tells for ever.
+/// Looks and reports for ever.
 pub(super) async fn tell(live: Live, news: mpsc::Sender<PeerNews>) {
     let mut due = interval(EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -56,7 +56,7 @@ pub(super) async fn tell(live: Live, news: mpsc::Sender<PeerNews>) {
     loop {
         due.tick().await;
         for told in notices.look(&live) {
-            // It is in the log and among the events all the same.
+            // If the channel is full, it is still in the log and among the events.
             let _ = news.try_send(told);
         }
     }
@@ -74,11 +74,11 @@ struct Notices {
 /// Routers that should be peers and are refused.
 #[derive(Debug, Default)]
 struct Rejections {
-    /// By instance and reason: the peer with which it began, and whether that was told.
+    /// By instance and reason: the first peer that was refused, and whether that was reported.
     known: BTreeMap<[String; 2], (String, bool)>,
-    /// By instance: when a window began, and what was told within it.
+    /// By instance: the start of its window, and the number of reports within it.
     told: BTreeMap<String, (Timestamp, u32)>,
-    /// By instance that is master: the latest refused advert of a rival.
+    /// By instance that is master: time of the latest refused advert of a rival.
     rivals: BTreeMap<String, Timestamp>,
 }
 
@@ -97,7 +97,9 @@ impl Notices {
                 if is_carp {
                     warn!(
                         interface,
-                        vrid, source, "CARP is spoken here, with the virtual MAC address of this VRID"
+                        vrid,
+                        source,
+                        "CARP is in use on this link, with the virtual MAC address of this VRID"
                     );
                 } else {
                     info!(
@@ -119,7 +121,7 @@ impl Notices {
             }
         }
         for [instance, peer, what] in self.differences.keys().filter(|key| !found.contains_key(*key)) {
-            info!(instance, peer, what, "no difference any more");
+            info!(instance, peer, what, "the difference is gone");
         }
         self.differences = found;
     }
@@ -149,7 +151,7 @@ impl Rejections {
         self.compare(found, &sources.record.events, now)
     }
 
-    /// Tells what has begun and what has ended.
+    /// Reports the refusals that have begun and ended.
     fn compare(
         &mut self,
         found: impl Iterator<Item = (String, Rejected)>,
@@ -164,7 +166,10 @@ impl Rejections {
                 let [instance, reason] = key.clone();
                 let is_told = self.admit(&instance, now);
                 if is_told {
-                    warn!(instance, peer, reason, "a router that should be a peer is not heard: {detail}");
+                    warn!(
+                        instance,
+                        peer, reason, "adverts of a router that should be a peer are refused: {detail}"
+                    );
                     news.push(PeerNews {
                         instance: instance.clone(),
                         peer: peer.clone(),
@@ -179,7 +184,10 @@ impl Rejections {
         }
         for ([instance, reason], (peer, is_told)) in before {
             if is_told {
-                info!(instance, peer, reason, "no such advert is heard any more");
+                info!(
+                    instance,
+                    peer, reason, "adverts of a router that should be a peer are no longer refused"
+                );
                 news.push(PeerNews {
                     instance: instance.clone(),
                     peer: peer.clone(),
@@ -200,7 +208,7 @@ impl Rejections {
     }
 }
 
-/// From our own source, it may be our own that has come back.
+/// An advert from our own source address may be one of ours that has come back.
 fn is_rival(rejected: &Rejected) -> bool {
     rejected.reason != Reject::OwnSource.as_str()
 }
@@ -239,7 +247,7 @@ mod tests {
         assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL", ended]);
     }
 
-    /// A forger of every kind, again and again.
+    /// A forger sends every kind of advert, repeatedly.
     #[test]
     fn what_is_told_is_bounded_in_time() {
         let (mut rejections, events) = (Rejections::default(), Events::default());
@@ -248,7 +256,7 @@ mod tests {
             rejections.compare(words.map(rejected).into_iter(), &events, at(1000 + second));
             rejections.compare([].into_iter(), &events, at(1005 + second));
         }
-        // 10 minutes, each beginning with its end.
+        // 10 minutes; each beginning is reported with its end.
         assert_eq!(told(&events).len(), 10 * 2 * REJECTIONS_TOLD as usize);
     }
 }

@@ -20,10 +20,10 @@ use crate::protocol::{
     Announcement, Epoch, Event, GroupId, GroupTransition, InstanceId, Loss, Missing, Priority, Transition,
 };
 
-/// RT_TABLE_MAIN: of routes that name no table.
+/// RT_TABLE_MAIN: the table of routes that name none.
 const MAIN: u32 = 254;
 
-/// To the engine, from anywhere.
+/// To the engine, from any thread.
 #[derive(Debug)]
 pub enum Input {
     Event(Event),
@@ -37,41 +37,41 @@ pub enum Input {
         instance: InstanceId,
         ifindex: Option<u32>,
     },
-    /// An interface that is heard on a packet socket.
+    /// Receive adverts of this interface on a packet socket.
     Listen {
         ifindex: u32,
         listener: Box<Listener>,
     },
-    /// An interface that is no longer heard on a packet socket.
+    /// Close the packet socket of this interface.
     Unlisten(u32),
-    /// The program on an interface, or none that could be asked for.
+    /// The program on an interface; `None` if the kernel cannot report on it.
     Hook {
         ifindex: u32,
         hook: Option<Hook>,
     },
     /// Another configuration; [`Report::Reconfigured`] follows.
     Reconfigure(Box<Changes>),
-    /// Tell how everything stands and be silent until [`Input::GoOn`] or [`Input::Leave`] comes; `None`: not now.
+    /// Report the state and be silent until [`Input::GoOn`] or [`Input::Leave`] comes; the answer is `None` during a
+    /// handover.
     Pause(oneshot::Sender<Option<Legacy>>),
     GoOn,
     /// End without releasing anything.
     Leave,
-    /// Go on where another daemon has paused.
+    /// Continue from the state of another daemon, which has paused.
     Resume(Box<Legacy>),
 }
 
 /// From the engine to the effect thread.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// What is done for the instance from now on. While its addresses are set, those that are new or gone are set or
-    /// removed at once.
+    /// The instance's charge from now on. While its addresses are set, new ones are set and others removed at once.
     Charge(InstanceId, Box<Charge>),
     /// The addresses of the instance are set and announced already.
     Hold(InstanceId, Epoch),
     /// Set the addresses of the instance, then announce each once.
     Add(InstanceId, Epoch),
     Remove(InstanceId, Epoch),
-    /// The addresses stay, and are announced no more.
+    /// The addresses stay, and are no longer announced.
     Hush(InstanceId),
     Announce(InstanceId, Announcement),
     /// Set what is missing, and announce each address that was.
@@ -95,41 +95,41 @@ pub enum Report {
         object: Object,
         refusal: Refusal,
     },
-    /// This was gone, and is set again; and how many more.
+    /// An object was lost and is set again, and so are `more` others.
     PutBack {
         instance: InstanceId,
         object: Object,
         more: u64,
         loss: Loss,
     },
-    /// All that the instance could not set, and tries to. Not master any more, it lacks nothing.
+    /// Everything that the instance could not set, and retries. Once no longer master, it lacks nothing.
     Lacks {
         instance: InstanceId,
         lacks: Box<[Lack]>,
         is_master: bool,
     },
-    /// Routes and rules are removed again and again, and are not set again.
+    /// Another process keeps removing routes and rules; they are not set again.
     Abandoned(InstanceId),
-    /// All that another configuration asked for is decided and sent.
+    /// All effects of a new configuration are decided and sent.
     Reconfigured,
     /// The engine has left its loop.
     Stopped,
 }
 
-/// What could not be set, and why.
+/// An object that could not be set, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Lack {
     pub object: Object,
     pub refusal: Refusal,
 }
 
-/// What the effect thread sets and removes for an instance.
+/// An object that the effect thread sets and removes for an instance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Object {
     Address(IpAddr),
-    /// By its destination and its table.
+    /// By destination and table.
     Route((IpAddr, u8), u32),
-    /// By its preference.
+    /// By preference.
     Rule(u32),
 }
 
@@ -146,7 +146,7 @@ impl fmt::Display for Object {
     }
 }
 
-/// One direction between two threads. Full: the newest entry is lost and counted.
+/// One direction between two threads. When it is full, the newest entry is lost and counted.
 #[derive(Debug)]
 pub struct Queue<T> {
     entries: Arc<Shared<T>>,
@@ -175,7 +175,7 @@ impl<T> Queue<T> {
         })
     }
 
-    /// Never blocks. False where the entry was lost.
+    /// Never blocks. False if the entry was lost.
     pub fn push(&self, entry: T) -> bool {
         let taken = self.offer(entry).is_ok();
         if !taken {
@@ -184,7 +184,7 @@ impl<T> Queue<T> {
         taken
     }
 
-    /// As [`Self::push`], for those who try again.
+    /// As [`Self::push`], for callers that try again.
     ///
     /// # Errors
     /// The entry, as the queue is full.
@@ -199,7 +199,7 @@ impl<T> Queue<T> {
         self.entries.ring.pop()
     }
 
-    /// Wakes the reader, who has left entries behind.
+    /// Wakes the reader again, which has left entries behind.
     pub fn wake(&self) {
         let _ = self.entries.wake.write(1);
     }

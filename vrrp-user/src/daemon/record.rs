@@ -1,4 +1,4 @@
-//! What happened, kept for people to ask about: transitions, hooks, results of checks, rungs.
+//! The record of events for status and metrics: transitions, hooks, results of checks, receive paths.
 //!
 //! Written and read by the ordinary threads only. Nothing here decides anything.
 
@@ -29,7 +29,7 @@ const HISTORY: usize = 16;
 pub struct Record {
     inner: Mutex<Inner>,
     pub events: Events,
-    /// Some master lacks something now that it has not lacked before.
+    /// A master lacks an object that it did not lack before.
     pub lacking: Notify,
 }
 
@@ -38,15 +38,15 @@ pub struct Record {
 pub struct Inner {
     instances: Vec<InstanceRecord>,
     pub groups: BTreeMap<GroupId, GroupRecord>,
-    /// By their numbers.
+    /// Names of the groups by number.
     group_names: Vec<Arc<str>>,
     pub checks: BTreeMap<TrackId, Round>,
     /// Latest known state of tracked interfaces.
     pub links: BTreeMap<TrackId, bool>,
     pub rungs: BTreeMap<Arc<str>, RungNote>,
-    /// How often the program was attached again that somebody had detached, by interface.
+    /// How often the program was attached again after another process had detached it, by interface.
     pub reattached: BTreeMap<Arc<str>, u64>,
-    /// Why interfaces with virtual MAC addresses are not there, by name.
+    /// Why interfaces with virtual MAC addresses are missing, by name.
     pub missing_vmacs: BTreeMap<Arc<str>, String>,
     pub realtime: Option<Realtime>,
     /// Process id of the guard.
@@ -55,50 +55,50 @@ pub struct Inner {
     pub unpinned: Option<String>,
     pub loads: Loads,
     pub mails: Mails,
-    /// By the names that are shown.
+    /// By the names that status shows.
     pub webhooks: BTreeMap<Arc<str>, Posts>,
 }
 
-/// What became of changes that one webhook is told.
+/// Counts of one webhook's changes.
 #[derive(Clone, Debug, Default)]
 pub struct Posts {
     pub waiting: u64,
     pub sent: u64,
     /// Given up.
     pub failed: u64,
-    /// Not told, as a later change of the same one came first.
+    /// Not sent, because a later change of the same instance or group came first.
     pub superseded: u64,
-    /// Found no room to wait.
+    /// Dropped because the queue was full.
     pub lost: u64,
-    /// Attempts that were not taken.
+    /// Failed attempts.
     pub refusals: u64,
-    /// Of the latest attempt; `None` where there was no answer.
+    /// HTTP status of the latest attempt; `None` if there was no answer.
     pub status: Option<u16>,
-    /// When an attempt was not taken last, and why.
+    /// Time and reason of the latest failed attempt.
     pub failure: Option<(SystemTime, String)>,
 }
 
-/// What became of mail about changes.
+/// Counts of mails about changes.
 #[derive(Clone, Debug, Default)]
 pub struct Mails {
     pub waiting: u64,
     pub sent: u64,
     /// Given up after the last attempt.
     pub failed: u64,
-    /// Found no room to wait.
+    /// Dropped because the queue was full.
     pub lost: u64,
-    /// When one was given up last, and why.
+    /// Time and reason of the latest mail that was given up.
     pub failure: Option<(SystemTime, String)>,
 }
 
-/// What became of the configuration file.
+/// Loads of the configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct Loads {
-    /// When the one in use was read; the start of the daemon where it was not reloaded.
+    /// When the configuration in use was read; the start of the daemon if it was not reloaded.
     pub at: Option<SystemTime>,
     pub reloaded: u64,
     pub refused: u64,
-    /// The file was refused last time.
+    /// Set while the latest reload was refused.
     pub stale: Option<Stale>,
 }
 
@@ -110,17 +110,17 @@ pub struct InstanceRecord {
     pub hooks: BTreeMap<&'static str, HookRun>,
     /// Lower master heard last while master.
     pub contest: Option<IpAddr>,
-    /// Who removed something of it last, where that is known.
+    /// The process that last removed something of it, if known.
     pub culprit: Option<Culprit>,
-    /// What it could not set, as master, and tries again.
+    /// Objects that it could not set, as master, and retries.
     pub lacks: Box<[Lack]>,
-    /// Routes and rules are left to another process that keeps removing them.
+    /// Another process keeps removing routes and rules, and they are not set again.
     pub is_abandoned: bool,
-    /// When a send failed last, and its errno.
+    /// Time and errno of the latest failed send.
     pub send_failure: Option<(Timestamp, i32)>,
-    /// Who does not hear its adverts.
+    /// Its reception fault.
     pub amiss: Option<Amiss>,
-    /// Times that it became master, and that it was master no more.
+    /// Times that it became master, and that it ceased to be master.
     pub became_master: u64,
     pub released_master: u64,
 }
@@ -143,25 +143,25 @@ pub struct Passed {
 
 #[derive(Clone, Copy, Debug)]
 pub struct HookRun {
-    /// The state that it was told, as keepalived writes it.
+    /// The state that the hook was run for, as keepalived writes it.
     pub state: &'static str,
     pub run: Run,
     pub at: SystemTime,
 }
 
-/// How adverts of an interface arrive, and why not better.
+/// The receive path of an interface, and why it is not a better one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RungNote {
     pub rung: Rung,
     pub why: String,
 }
 
-/// What became of real-time scheduling.
+/// Outcome of real-time scheduling.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Realtime {
     pub scheduled: bool,
     pub memory_locked: bool,
-    /// What is missing, and what that costs; empty where nothing is.
+    /// What is missing, and what that costs; empty if nothing is.
     pub why: String,
 }
 
@@ -208,12 +208,12 @@ impl Record {
         before
     }
 
-    /// Until the next transition, or the next reload.
+    /// Lasts until the next transition or reload.
     pub fn abandoned(&self, instance: InstanceId) {
         self.of(instance, |record| record.is_abandoned = true);
     }
 
-    /// Returns what it was before.
+    /// Returns the earlier fault.
     pub fn amiss(&self, instance: InstanceId, amiss: Option<Amiss>) -> Option<Amiss> {
         let mut before = None;
         self.of(instance, |record| before = std::mem::replace(&mut record.amiss, amiss));
@@ -241,7 +241,7 @@ impl Record {
         self.read().groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
     }
 
-    /// Those of a configuration, under their numbers in it, and no others.
+    /// Keeps the groups of a configuration, under their new numbers, and forgets others.
     pub fn keep_groups(&self, names: Vec<Arc<str>>) {
         let mut inner = self.read();
         let Inner { groups, group_names, .. } = &mut *inner;
@@ -259,7 +259,7 @@ impl Record {
         self.of(instance, |record| *record = InstanceRecord::default());
     }
 
-    /// The file was taken over.
+    /// The file was loaded.
     pub fn loaded(&self, at: SystemTime) {
         self.events.push(What::reload(None));
         let mut inner = self.read();
@@ -280,14 +280,14 @@ impl Record {
         change(&mut self.read().mails);
     }
 
-    /// Of a webhook that is [kept](Self::keep_webhooks).
+    /// Changes the counts of a webhook that is [kept](Self::keep_webhooks).
     pub fn webhook(&self, name: &str, change: impl FnOnce(&mut Posts)) {
         if let Some(posts) = self.read().webhooks.get_mut(name) {
             change(posts);
         }
     }
 
-    /// Those of a configuration, and no others.
+    /// Keeps the webhooks of a configuration, and forgets others.
     pub fn keep_webhooks(&self, names: &[Arc<str>]) {
         let webhooks = &mut self.read().webhooks;
         webhooks.retain(|name, _| names.contains(name));
@@ -301,7 +301,7 @@ impl Record {
         self.read().checks.retain(|track, _| is_kept(*track));
     }
 
-    /// Interfaces with virtual MAC addresses that could not be made, and no others.
+    /// Replaces the list of interfaces with virtual MAC addresses that could not be made.
     pub fn missing_vmacs(&self, missing: impl Iterator<Item = (Arc<str>, String)>) {
         self.read().missing_vmacs = missing.collect();
     }
@@ -322,7 +322,7 @@ impl Record {
         self.read().rungs.insert(interface, note);
     }
 
-    /// Forgets interfaces that no instance is on any more.
+    /// Forgets interfaces that no instance uses any more.
     pub fn retain_rungs(&self, config: &Config) {
         let is_used = |name: &Arc<str>| config.instances.iter().any(|it| it.settings.interface == *name);
         self.read().rungs.retain(|name, _| is_used(name));

@@ -1,4 +1,4 @@
-//! From the engine to people: drains its reports into log, hooks, events and the [`Record`].
+//! The reporter: drains the engine's reports into log, hooks, events and the [`Record`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,20 +19,20 @@ use crate::config::Config;
 use crate::driver::clock;
 use crate::protocol::{GroupId, GroupTransition, InstanceId, Loss, Reason, Transition};
 
-/// Least time between two warnings of one kind and instance.
+/// Shortest time between two warnings of one kind and instance.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Things that are told one by one when they cannot be set.
+/// Objects that are logged one by one when they cannot be set.
 const SINGLE: usize = 16;
 
-/// Why passing on has ended.
+/// Why [`Reporter::run`] has returned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Passed {
     Stopped,
     Reconfigured,
 }
 
-/// Reads what the engine reports.
+/// Reads the engine's reports.
 #[derive(Debug)]
 pub struct Reporter {
     reports: AsyncFd<Queue<Report>>,
@@ -63,7 +63,7 @@ impl Reporter {
         })
     }
 
-    /// Names and settings of another configuration.
+    /// Uses the names and settings of another configuration.
     pub fn settle(&mut self, config: Arc<Config>) {
         self.config = config;
     }
@@ -93,7 +93,7 @@ impl Reporter {
             if lost > self.lost {
                 warn!(
                     reports = lost - self.lost,
-                    "the engine reported faster than could be told; some are lost"
+                    "the engine reported faster than reports were handled; some are lost"
                 );
                 self.lost = lost;
             }
@@ -122,7 +122,7 @@ impl Reporter {
                 notifier.contest(instance, peer);
                 if let Some(more) = self.contests.admit(instance, clock::now()) {
                     let name = self.name(instance);
-                    warn!(instance = name, %peer, more, "another router is master too, with less priority");
+                    warn!(instance = name, %peer, more, "another router with lower priority is also master");
                     let peer = peer.to_string();
                     self.event(instance, |instance| What::Contest { instance, peer, more });
                 }
@@ -132,7 +132,7 @@ impl Reporter {
                 if let Some(more) = self.sends.admit(instance, clock::now()) {
                     let (name, interface) = (self.name(instance), self.interface(instance));
                     let error = Errno::from_raw(errno);
-                    warn!(instance = name, interface, %error, more, "an advert could not be sent");
+                    warn!(instance = name, interface, %error, more, "cannot send an advert");
                     let (interface, error) = (interface.to_owned(), error.desc().to_owned());
                     self.event(instance, |instance| What::SendFailed { instance, interface, error, more });
                 }
@@ -140,7 +140,7 @@ impl Reporter {
             Report::EffectFailed { instance, object, ref refusal } => {
                 if let Some(more) = self.effects.admit(instance, clock::now()) {
                     let name = self.name(instance);
-                    warn!(instance = name, %object, error = %refusal, more, "could not be removed or announced");
+                    warn!(instance = name, %object, error = %refusal, more, "cannot be removed or announced");
                     let (object, error) = (object.to_string(), refusal.plain());
                     self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
                 }
@@ -148,11 +148,11 @@ impl Reporter {
             Report::PutBack { instance, object, more, loss } => {
                 let name = self.name(instance);
                 if loss == Loss::Flushed {
-                    let why = "went with an interface or another address, and is set again";
+                    let why = "was lost with an interface or another address; it is set again";
                     info!(instance = name, %object, more, "{why}");
                 } else {
                     let by = self.culprit(instance);
-                    warn!(instance = name, %object, more, by, "was removed by another process, and is set again");
+                    warn!(instance = name, %object, more, by, "was removed by another process; it is set again");
                 }
                 let object = object.to_string();
                 self.event(instance, |instance| What::PutBack { instance, object, more });
@@ -164,12 +164,12 @@ impl Reporter {
                 warn!(
                     instance = name,
                     by,
-                    "routes and rules are removed by another process again and again, and are left alone until \
+                    "another process keeps removing routes and rules; they are not set again until \
                      the next takeover or reload"
                 );
                 self.event(instance, |instance| What::Abandoned { instance });
             }
-            Report::Reconfigured | Report::Stopped => debug!("an end of passing on is passed on"),
+            Report::Reconfigured | Report::Stopped => debug!("Reconfigured or Stopped was passed on"),
         }
     }
 
@@ -187,7 +187,7 @@ impl Reporter {
         );
         if transition.reason == Reason::TakenAway {
             let by = self.culprit(instance);
-            warn!(instance = name, by, "addresses are removed by another process again and again");
+            warn!(instance = name, by, "another process keeps removing addresses");
         }
         self.event(instance, |instance| What::Transition {
             instance,
@@ -200,7 +200,7 @@ impl Reporter {
         });
     }
 
-    /// Each thing once when it cannot be set, and once when it can.
+    /// Logs each object once when it cannot be set, and once when it is set.
     fn tell_lacks(&self, instance: InstanceId, lacks: &[Lack], is_master: bool) {
         let before = self.record.lacks(instance, lacks.into());
         let name = self.name(instance);
@@ -214,7 +214,7 @@ impl Reporter {
                 object,
                 error = %lack.refusal,
                 more,
-                "cannot be set; tried again each second, and when links, addresses or routes change"
+                "cannot be set; retrying every second, and when links, addresses or routes change"
             );
             let error = lack.refusal.plain();
             self.event(instance, |instance| What::EffectFailed { instance, object, error, more });
@@ -229,7 +229,7 @@ impl Reporter {
     fn culprit(&self, instance: InstanceId) -> String {
         let record = self.record.read();
         let culprit = record.instance(instance).and_then(|record| record.culprit.as_ref());
-        culprit.map_or_else(|| "a process that is gone".to_owned(), ToString::to_string)
+        culprit.map_or_else(|| "a process that has ended".to_owned(), ToString::to_string)
     }
 
     fn tell_group(&self, group: GroupId, transition: &GroupTransition) {
@@ -266,7 +266,7 @@ impl Reporter {
     }
 }
 
-/// As many as are told one by one; with the last, how many more there are.
+/// The objects that are logged one by one; with the last, the number of the others.
 fn first<'a>(all: &'a [&'a Lack]) -> impl Iterator<Item = (&'a Lack, u64)> {
     let told = all.len().min(SINGLE);
     let more = u64::try_from(all.len() - told).unwrap_or(u64::MAX);
@@ -281,7 +281,7 @@ struct Quieting {
 }
 
 impl Quieting {
-    /// How many were held back since the last one, where it is time to tell again.
+    /// The number of repetitions held back since the last one, if it is time to report again.
     fn admit(&mut self, instance: InstanceId, now: Timestamp) -> Option<u64> {
         match self.told.get_mut(&instance) {
             Some((at, held)) if now.since(*at) < QUIET => {

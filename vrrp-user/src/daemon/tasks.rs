@@ -1,4 +1,4 @@
-//! Tasks of which nothing is kept once they have ended.
+//! Task set that frees ended tasks.
 
 use std::future::Future;
 
@@ -27,7 +27,7 @@ impl Tasks {
         self.0.shutdown().await;
     }
 
-    /// They go on without the set.
+    /// Lets them go on without the set.
     pub(crate) fn detach_all(&mut self) {
         self.0.detach_all();
     }

@@ -1,4 +1,4 @@
-//! Wall-clock time for people; nothing is decided by it.
+//! Wall-clock time for display; no decision depends on it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,7 +28,7 @@ pub fn local(time: SystemTime) -> String {
     format!("{day} {month} {:2} {hour:02}:{minute:02}:{second:02}.{micros:06} {year}", parts.tm_mday)
 }
 
-/// By the time zone of the machine, which is read from a file the first time.
+/// By the machine's time zone, which is read from a file the first time.
 fn local_parts(seconds: u64) -> libc::tm {
     let seconds = libc::time_t::try_from(seconds).unwrap_or(libc::time_t::MAX);
     // SAFETY: all numbers are allowed to be 0, and the pointer to the name of the zone to be null.
@@ -40,14 +40,14 @@ fn local_parts(seconds: u64) -> libc::tm {
 
 /// Year, month and day of a day counted from 1 January 1970, in the Gregorian calendar.
 ///
-/// Years are taken to begin in March, so that the leap day is the last one; 400 of them have 146 097 days.
+/// Years begin in March here, so that the leap day is the last one; 400 of them have 146 097 days.
 fn civil(days: u64) -> (u64, u64, u64) {
     // 719 468 days lie between 1 March of the year 0 and 1 January 1970.
     let days = days.saturating_add(719_468);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months of 31, 30, 31, 30, 31 days repeat, which 153 days per five months says.
+    // Months of 31, 30, 31, 30, 31 days repeat: 153 days per five months.
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };

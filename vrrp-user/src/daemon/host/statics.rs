@@ -210,9 +210,7 @@ impl Statics {
         match self.losses.note(clock::now()) {
             Verdict::PutBack => self.renew(),
             Verdict::GiveUp => {
-                warn!(
-                    "another process keeps removing static routes and rules; they are not set again"
-                );
+                warn!("another process keeps removing static routes and rules; they are not set again");
             }
             Verdict::Leave => {}
         }

@@ -1,7 +1,7 @@
-//! Into the background, and telling whoever waits in the foreground when the daemon works.
+//! Background mode: forks, and lets the foreground process end once the daemon works.
 //!
-//! Enters: nothing but the wish. Leaves: a second process that goes on, and a first one that ends when the second is
-//! ready, or with its exit code. Absent: threads; there must be none yet.
+//! Enters: nothing. Leaves: a second process that goes on, and a first one that ends when the second is ready, or with
+//! its exit code. Absent: threads; there must be none yet.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,20 +13,20 @@ use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, 
 /// Which of the two processes this is.
 #[derive(Debug)]
 pub enum Side {
-    /// The first one: all it has left to do is to end with this code.
+    /// The first one: it must end with this code.
     Foreground(u8),
     /// The second one, in a session of its own.
     Background(Waiting),
 }
 
-/// Somebody waits for the daemon to be ready, or to end.
+/// The foreground process, which waits for the daemon to be ready, or to end.
 #[derive(Debug)]
 pub struct Waiting(OwnedFd);
 
-/// Divides the process. The first waits until the second is ready or has ended.
+/// Forks the process. The first one waits until the second is ready or has ended.
 ///
 /// # Errors
-/// The system has no room for a process.
+/// No process can be made.
 ///
 /// # Safety
 /// The process has one thread.
@@ -47,7 +47,7 @@ pub unsafe fn divide() -> io::Result<Side> {
     }
 }
 
-/// The end of the pipe without a word in it is that of the process, which has said why.
+/// A pipe that ends without a byte means that the process has ended; it has logged why.
 fn wait(child: Pid, heard: OwnedFd) -> u8 {
     let ready = File::from(heard).read(&mut [0]).is_ok_and(|read| read == 1);
     if ready {
@@ -60,10 +60,10 @@ fn wait(child: Pid, heard: OwnedFd) -> u8 {
 }
 
 impl Waiting {
-    /// Lets the foreground end, and the terminal go.
+    /// Lets the foreground end, and releases the terminal.
     ///
     /// # Errors
-    /// `/dev/null` cannot take the place of the standard streams.
+    /// `/dev/null` cannot replace the standard streams.
     pub fn ready(self, keep_stderr: bool) -> io::Result<()> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         dup2_stdin(&null)?;
@@ -71,7 +71,7 @@ impl Waiting {
         if !keep_stderr {
             dup2_stderr(&null)?;
         }
-        // Nobody may be left to wait.
+        // Fails if the foreground process is gone.
         let _ = File::from(self.0).write_all(b"r");
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! What of a configuration does not fit the host: interfaces that are not there, addresses outside of all subnets of
-//! their interface, addresses of the host itself.
+//! Mismatches of a configuration and the host: missing interfaces, addresses outside of all subnets of their interface,
+//! addresses of the host itself.
 //!
-//! Enters: a configuration. Leaves: lines for people. The daemon runs with all of it: an interface may come later, and
-//! a virtual address may have a subnet of its own.
+//! Enters: a configuration. Leaves: lines for the operator. The daemon runs all the same: an interface may come later,
+//! and a virtual address may have a subnet of its own.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,14 +18,14 @@ use crate::protocol::{InstanceSettings, Priority, VirtualAddress};
 /// Interfaces and addresses of this host.
 #[derive(Debug, Default)]
 pub struct Host {
-    /// Names by their numbers.
+    /// Names by index.
     pub links: Vec<(u32, String)>,
     pub addresses: Vec<Address>,
 }
 
 impl Host {
     /// # Errors
-    /// The kernel could not be asked.
+    /// The kernel could not be queried.
     pub fn read() -> io::Result<Self> {
         let mut socket = RouteSocket::open()?;
         let links = Link::list(&mut socket)?.into_iter().map(|link| (link.ifindex, link.name)).collect();
@@ -34,14 +34,14 @@ impl Host {
         Ok(Self { links, addresses })
     }
 
-    /// Instances whose own interface is not there.
+    /// Instances whose own interface is missing.
     pub fn lacks_interfaces_of(&self, config: &Config) -> Vec<String> {
         let settings = config.instances.iter().map(|instance| &instance.settings);
         let lacking = settings.filter(|it| !it.interface.is_empty() && self.index(&it.interface).is_none());
         lacking
             .map(|it| {
                 format!(
-                    "vrrp_instance {}: there is no interface {}: it is in Fault until there is",
+                    "vrrp_instance {}: interface {} not found: the instance stays in FAULT until it appears",
                     it.name, it.interface
                 )
             })
@@ -52,13 +52,13 @@ impl Host {
     pub fn misfits(&self, config: &Config) -> Vec<String> {
         let mut lines = BTreeSet::new();
         for (_, name) in config.tracked_interfaces.iter().filter(|(_, name)| self.index(name).is_none()) {
-            lines.insert(format!("track_interface: there is no interface {name}: it counts as down"));
+            lines.insert(format!("track_interface: interface {name} not found: it counts as down"));
         }
         for (device, address) in
             config.statics.addresses.iter().filter(|(device, _)| self.index(device).is_none())
         {
             let address = address.address;
-            lines.insert(format!("static_ipaddress {address}: there is no interface {device}"));
+            lines.insert(format!("static_ipaddress {address}: interface {device} not found"));
         }
         for settings in config.instances.iter().map(|instance| &instance.settings) {
             for address in settings.addresses.all() {
@@ -71,11 +71,11 @@ impl Host {
     fn misfit(&self, settings: &InstanceSettings, address: &VirtualAddress) -> Option<String> {
         let (name, it) = (&settings.name, address.address);
         let has_vmacs = settings.vmacs.own.is_some() || !settings.vmacs.further.is_empty();
-        // What carries a virtual MAC address is made at the start.
+        // Interfaces with virtual MAC addresses are made at the start.
         let device = if has_vmacs { &settings.interface } else { settings.device_of(address) };
         let Some(index) = self.index(device) else {
             return (device != &settings.interface && !device.is_empty())
-                .then(|| format!("vrrp_instance {name}: there is no interface {device} for {it}"));
+                .then(|| format!("vrrp_instance {name}: interface {device} for {it} not found"));
         };
         let own = self.addresses.iter().find(|own| own.address == it && !own.marked);
         if let Some(own) = own.filter(|_| settings.priority != Priority::OWNER) {
@@ -83,7 +83,7 @@ impl Host {
             let holder = holder.map_or("an interface", |(_, name)| name);
             return Some(format!(
                 "vrrp_instance {name}: {it} is on {holder} already, and VRRP has not set it: if it is this host's own, write \
-                 priority 255; a backup has it removed"
+                 priority 255; a backup removes it"
             ));
         }
         let subnets = || {
@@ -102,7 +102,7 @@ impl Host {
         is_outside.then(|| {
             let subnets: Vec<String> = subnets().map(|own| format!("{}/{}", own.address, own.prefix)).collect();
             format!(
-                "vrrp_instance {name}: {it} is in no subnet of {device}, which has {}: clients there reach it by a route only",
+                "vrrp_instance {name}: {it} is in no subnet of {device}, which has {}: clients there reach it only by a route",
                 subnets.join(", ")
             )
         })
@@ -113,7 +113,7 @@ impl Host {
     }
 }
 
-/// By rule, a virtual one has the subnet that every interface has.
+/// A virtual link-local address has, by rule, the subnet that every interface has.
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
@@ -174,41 +174,44 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_told() {
-        let none = |what: &str| format!("vrrp_instance web: there is no interface {what}");
+        let none = |what: &str| format!("vrrp_instance web: interface {what} not found");
         for (lines, addresses, expected) in [
             (
                 "",
                 "192.0.3.1/24",
-                "vrrp_instance web: 192.0.3.1 is in no subnet of eth0, which has 192.0.2.10/24: clients there reach it by a \
-                 route only"
+                "vrrp_instance web: 192.0.3.1 is in no subnet of eth0, which has 192.0.2.10/24: clients there reach it only by \
+                 a route"
                     .to_owned(),
             ),
             (
                 "use_vmac",
                 "2001:db8:1::1/64",
                 "vrrp_instance web: 2001:db8:1::1 is in no subnet of eth0, which has 2001:db8::10/64: clients there reach \
-                 it by a route only"
+                 it only by a route"
                     .to_owned(),
             ),
             (
                 "",
                 "192.0.2.10/24",
                 "vrrp_instance web: 192.0.2.10 is on eth0 already, and VRRP has not set it: if it is this host's own, \
-                 write priority 255; a backup has it removed"
+                 write priority 255; a backup removes it"
                     .to_owned(),
             ),
             ("", "192.0.2.30/24 dev eth7", none("eth7 for 192.0.2.30")),
             (
                 "track_interface {\neth7\n}",
                 "192.0.2.30/24",
-                "track_interface: there is no interface eth7: it counts as down".to_owned(),
+                "track_interface: interface eth7 not found: it counts as down".to_owned(),
             ),
         ] {
             assert_eq!(host().misfits(&instance(lines, addresses)), [expected]);
         }
         let bare = Host::default();
         let config = instance("", "192.0.3.1/24");
-        assert_eq!(bare.lacks_interfaces_of(&config), [none("eth0: it is in Fault until there is")]);
+        assert_eq!(
+            bare.lacks_interfaces_of(&config),
+            [none("eth0") + ": the instance stays in FAULT until it appears"]
+        );
         assert_eq!(bare.misfits(&config), [""; 0], "the interface is told alone");
     }
 }

@@ -1,4 +1,4 @@
-//! The process, and whoever has started it: a terminal, systemd, another daemon's pid files.
+//! The process and its parents: terminal, systemd, pid files of other daemons.
 
 pub mod background;
 pub mod fit;

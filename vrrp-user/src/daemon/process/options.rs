@@ -1,4 +1,4 @@
-//! What the command line may ask of a running daemon.
+//! Options of a daemon, from the command line.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use crate::driver::xdp::Mode;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunOptions {
     pub config: PathBuf,
-    /// Name of this node in the lines `@ID …`, where it is not the host's.
+    /// Name of this node in the lines `@ID …`, if it is not the host's.
     pub config_id: Option<String>,
-    /// Wrong lines of it that are left out.
+    /// Wrong lines that are left out.
     pub tolerance: Tolerance,
     /// Lock, pid and control socket; no two daemons share one.
     pub runtime_dir: PathBuf,
-    /// Where metrics are served, if at all.
+    /// Address of the metrics listener, if any.
     pub metrics: Option<SocketAddr>,
     pub mode: XdpMode,
-    /// Go on where the daemon of the runtime folder leaves, if there is one.
+    /// Replace the daemon of the runtime folder, if there is one.
     pub takeover: bool,
-    /// Only until the daemon that follows has taken over, and so long at most.
+    /// Run as a bridge process: only until the next daemon has taken over, and for this time at most.
     pub stand_in: Option<Duration>,
     /// Try for the real-time class and locked memory.
     pub realtime: bool,
@@ -32,37 +32,37 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// For the configuration.
+    /// The reader of the configuration.
     pub fn reader(&self) -> Reader {
         Reader::new(self.config_id.as_deref()).tolerating(self.tolerance.clone())
     }
 }
 
-/// How the process shows itself to the system; all off for `vrrpx run`.
+/// How the process appears to the system; all off for `vrrpx run`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ProcessOptions {
-    /// Places of files; `None`: none but those in the runtime folder.
+    /// Paths of files; `None`: none but those in the runtime folder.
     pub places: Option<Places>,
     /// Log the state of everything once at the start.
     pub dump_at_start: bool,
-    /// Rights that files do not get; counts before that of the configuration.
+    /// File mode mask; overrides that of the configuration.
     pub umask: Option<u32>,
-    /// It works in the background, where nobody is to wait for the end of its standard error.
+    /// It runs in the background, and its children must not keep its standard error open.
     pub is_silent: bool,
 }
 
-/// Where keepalived's users look; what is not named is where keepalived has it for its configuration.
+/// Paths that keepalived's users know; one that is not given is keepalived's default for its configuration.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Places {
-    /// Both hold the process's number while it runs.
+    /// Both hold the process id while it runs.
     pub pid: Option<PathBuf>,
     pub vrrp_pid: Option<PathBuf>,
-    /// The runtime folder was named, or follows from a pid file.
+    /// The runtime folder was given, or follows from a pid file.
     pub folder: bool,
 }
 
-/// Which rung of the ladder is tried first; those below it follow, save for the first variant, which starts at the
-/// best for the kind of interface.
+/// The receive path that is tried first; those below it follow. `Auto` starts with the best one for the kind of
+/// interface.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum XdpMode {
     #[default]
@@ -94,7 +94,7 @@ impl XdpMode {
 }
 
 impl XdpMode {
-    /// What it asks of the program; `None` where none is to be attached.
+    /// The mode of the program; `None` if none is to be attached.
     pub const fn of_program(self) -> Option<Mode> {
         match self {
             Self::Auto => Some(Mode::Auto),

@@ -1,7 +1,7 @@
-//! Tells of real-time threads that computed without a pause, and lets them back into their class.
+//! Overruns: logs real-time threads that computed without a pause, and returns them to their class.
 //!
 //! Enters: a wake-up of [`Overruns`]. Leaves: lines in the log, and the record of the real-time class. Absent: the
-//! taking out itself, which the kernel's signal does at once.
+//! demotion itself, which the handler of the kernel's signal does at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tracing::{error, info};
 use crate::daemon::record::{Realtime, Record};
 use crate::driver::overrun::Overruns;
 
-/// A machine on which it happens again and again answers for most of the time.
+/// Time as ordinary threads. Even with repeated overruns, the machine responds for most of the time.
 const REST: Duration = Duration::from_secs(10);
 
 /// Runs until it is dropped.
@@ -32,7 +32,7 @@ pub(crate) async fn follow(overruns: Overruns, record: Arc<Record>) {
                 info!("engine and effect thread are in the real-time class again");
                 record.realtime(before);
             }
-            Err(error) => error!(%error, "engine and effect thread stay ordinary"),
+            Err(error) => error!(%error, "cannot return engine and effect thread to the real-time class"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Files that hold the number of the process, where keepalived's users look for it.
+//! Pid files, at the paths that keepalived's users know.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -14,7 +14,7 @@ use crate::driver::ownership;
 const FOLDER: &str = "/run";
 const FOLDER_OF_ITS_OWN: &str = "/run/keepalived";
 
-/// Where the number of the process is kept.
+/// Paths of the pid files.
 pub fn paths(places: &Places, process: &ProcessSettings) -> [PathBuf; 2] {
     let suffix = process.instance.as_ref().map_or_else(String::new, |name| format!("_{name}"));
     let by_default = |name: &str| {
@@ -28,13 +28,13 @@ pub fn paths(places: &Places, process: &ProcessSettings) -> [PathBuf; 2] {
     ]
 }
 
-/// Dropped, it takes the files away.
+/// When dropped, it removes the files.
 #[derive(Debug, Default)]
 pub struct PidFiles(Vec<PathBuf>);
 
 #[derive(Debug, Error)]
 pub enum PidFileError {
-    #[error("{}: {name} (pid {pid}) runs already; end it, or give this one files of its own by -p and -r", .path.display())]
+    #[error("{}: {name} (pid {pid}) runs already; stop it, or give this one its own files with -p and -r", .path.display())]
     Taken { path: PathBuf, name: String, pid: u32 },
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
@@ -44,7 +44,7 @@ impl PidFiles {
     /// Writes them all, or none.
     ///
     /// # Errors
-    /// One names a daemon that runs, or cannot be written.
+    /// One names a running daemon, or cannot be written.
     pub fn write(paths: &[PathBuf]) -> Result<Self, PidFileError> {
         for path in paths {
             if let Some((pid, name)) = running(path) {
@@ -74,13 +74,13 @@ impl Drop for PidFiles {
     }
 }
 
-/// For everybody to read, whatever the umask.
+/// Readable by every user, whatever the umask.
 fn write(path: &Path) -> io::Result<()> {
     fs::write(path, format!("{}\n", std::process::id()))?;
     fs::set_permissions(path, Permissions::from_mode(0o644))
 }
 
-/// The daemon of ours or keepalived's that a file names. Numbers are used again, so its program is looked at.
+/// The running daemon of ours or keepalived's that a file names. Process ids are reused, so its program is checked.
 fn running(path: &Path) -> Option<(u32, String)> {
     let pid: u32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned();
@@ -116,7 +116,7 @@ mod tests {
     fn files_come_and_go_with_the_daemon() {
         let path = |name: &str| std::env::temp_dir().join(format!("vrrpx-{name}-{}", std::process::id()));
         let paths = [path("one.pid"), path("two.pid")];
-        // Left behind by a process that has ended: numbers are at most 2^22.
+        // Left by a process that has ended: process ids are at most 2^22.
         fs::write(&paths[0], "4194305\n").unwrap();
         let files = PidFiles::write(&paths).unwrap();
         for path in &paths {

@@ -1,4 +1,4 @@
-//! What is checked before anything starts: capabilities, and who may change what we run.
+//! Preflight checks before anything starts: capabilities, and who may change the scripts that we run.
 
 use std::fs;
 
@@ -46,12 +46,12 @@ pub struct MissingCapabilities {
     missing: String,
 }
 
-/// Checks what this process may do. Leaves one line per capability that is missing and can be done without.
+/// Checks the capabilities of this process. Returns one line per missing capability that is not essential.
 ///
 /// # Errors
-/// Without `CAP_NET_ADMIN` or `CAP_NET_RAW` there is nothing that the daemon could do.
+/// Without `CAP_NET_ADMIN` or `CAP_NET_RAW` the daemon cannot work.
 pub fn capabilities() -> Result<Vec<String>, MissingCapabilities> {
-    // Without /proc nothing is known; what is missing then fails where it is used.
+    // Without /proc nothing is known; a missing capability then fails when it is used.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     effective(&status).map_or_else(|| Ok(Vec::new()), judge)
 }
@@ -76,11 +76,11 @@ fn judge(effective: u64) -> Result<Vec<String>, MissingCapabilities> {
     Ok(missing().map(|capability| format!("no {}: {}", capability.name, capability.cost)).collect())
 }
 
-/// Takes scripts that cannot be run safely out of a configuration, as keepalived does, and says so: a check that is
-/// taken out counts nowhere, as if it were not tracked.
+/// Removes scripts that cannot be run safely from a configuration, as keepalived does, and returns a line for each. A
+/// check that is removed counts nowhere, as if it were not tracked.
 ///
-/// A script is taken out where it or its user does not exist, or this user may not run it, and, with
-/// `enable_script_security`, where it runs as root and others may change it, or has no user.
+/// A script is removed if it or its user does not exist, or if this user may not run it; and, with
+/// `enable_script_security`, if it runs as root and others may change it, or if it has no user.
 pub fn scripts(config: &mut Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let globals = config.globals.clone();
@@ -128,12 +128,12 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
     }
     if !as_root.is_empty() {
         let all = as_root.join(", ");
-        warnings.push(format!("run as root, as no user is given (script_user in global_defs): {all}"));
+        warnings.push(format!("run as root because no user is given (script_user in global_defs): {all}"));
     }
     warnings
 }
 
-/// What keepalived's check of a configuration finds wrong with its scripts.
+/// Findings of keepalived's configuration test about its scripts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ScriptFindings {
     /// One each.
@@ -147,7 +147,7 @@ pub fn script_findings(config: &Config) -> ScriptFindings {
     let mut lines = scripts(&mut checked);
     if config.globals.script_security {
         if checked == *config {
-            // Run as root, but nobody else can change them.
+            // They run as root, but no other user can change them.
             lines.clear();
         }
         return ScriptFindings { lines, unguarded: false };
@@ -167,7 +167,7 @@ pub fn script_findings(config: &Config) -> ScriptFindings {
     ScriptFindings { lines, unguarded: true }
 }
 
-/// Takes the hooks of one instance or group out that do not pass.
+/// Removes the hooks of one instance or group that do not pass.
 fn hooks(
     name: &str,
     notify: &mut NotifySettings,

@@ -1,7 +1,7 @@
 //! The runtime folder: one daemon's place for its lock, pid and control socket.
 //!
-//! Whoever holds the lock owns the folder; what an earlier daemon left in it is of no worth then. The kernel lets go
-//! of the lock with the process, however that ends.
+//! The process with the lock owns the folder, and the files of an earlier daemon in it are void. The kernel releases
+//! the lock with the process, however that ends.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -19,14 +19,14 @@ use thiserror::Error;
 use crate::driver::ownership;
 use crate::driver::security::Weakness;
 
-/// In names of files of a daemon that does not have the folder yet, before its pid.
+/// Part of file names of a daemon that does not own the folder yet; its pid follows.
 const NEXT: &str = ".next.";
 
-/// A claimed folder. Dropped, it takes pid file and socket away and frees the folder.
+/// A claimed folder. When dropped, it removes pid file and socket and frees the folder.
 #[derive(Debug)]
 pub struct RuntimeDir {
     path: PathBuf,
-    /// Empty until the daemon that has the folder hands it over.
+    /// Empty until the daemon that owns the folder hands it over.
     lock: OnceLock<Flock<File>>,
 }
 
@@ -37,17 +37,17 @@ pub enum ClaimError {
     Taken { path: PathBuf, pid: Option<u32> },
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
-    #[error("the runtime directory {} {weakness}, who could stand in for this daemon there; {}, or name another \
+    #[error("the runtime directory {} {weakness}: another user could impersonate this daemon there; {}, or name another \
         --runtime-dir", .path.display(), .weakness.remedy(&.path.display().to_string()))]
     Untrusted { path: PathBuf, weakness: Weakness },
 }
 
-/// Checks that no other user may change what lies in a runtime folder, where it is there already.
+/// Checks that no other user may change the files in a runtime folder, if it exists.
 ///
 /// # Errors
-/// Somebody other than root and this process's user may.
+/// A user other than root and this process's user may change them.
 pub fn trust(path: &Path) -> Result<(), ClaimError> {
-    // What cannot be looked at cannot be used either; the error of that says more.
+    // A folder without access cannot be used either; that error is more precise.
     let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
     let (user, group) = (Uid::effective().as_raw(), Gid::effective().as_raw());
     let is_ours = |id: u32, own: u32| id == 0 || id == own;
@@ -64,16 +64,15 @@ pub fn trust(path: &Path) -> Result<(), ClaimError> {
 }
 
 impl RuntimeDir {
-    /// The folder of a daemon that is still there. Until [`Self::inherit`], what is made in it stands beside that
-    /// one's.
+    /// The folder while another daemon owns it. Until [`Self::inherit`], files of this one are beside that one's.
     pub fn beside(path: &Path) -> Self {
         Self { path: path.to_owned(), lock: OnceLock::new() }
     }
 
-    /// Makes the folder this daemon's, by the lock that the other one has given.
+    /// Makes the folder this daemon's, with the lock that the other one has given.
     ///
     /// # Errors
-    /// The pid or the socket could not be put in their places.
+    /// The pid file or the socket could not be put in place.
     pub fn inherit(&self, lock: OwnedFd) -> Result<(), ClaimError> {
         let beside = self.socket();
         // Locked already, by the same open file.
@@ -86,7 +85,7 @@ impl RuntimeDir {
         Ok(())
     }
 
-    /// To give to a successor: whoever has a copy keeps it locked.
+    /// The lock for a successor: each copy keeps it locked.
     ///
     /// # Errors
     /// No descriptor is left.
@@ -95,10 +94,10 @@ impl RuntimeDir {
         lock.as_fd().try_clone_to_owned()
     }
 
-    /// Makes the folder where it is missing, takes its lock and writes the pid.
+    /// Makes the folder if it is missing, takes its lock and writes the pid.
     ///
     /// # Errors
-    /// Another daemon has it, another user may change what is in it, or it cannot be written.
+    /// Another daemon has it, another user may change the files in it, or it cannot be written.
     pub fn claim(path: &Path) -> Result<Self, ClaimError> {
         let failed = |at: &Path| {
             let at = at.to_owned();
@@ -124,7 +123,7 @@ impl RuntimeDir {
         Ok(claimed)
     }
 
-    /// Removes what successors that were killed have left.
+    /// Removes what killed successors have left.
     fn tidy(&self) {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let name = entry.file_name();
@@ -168,23 +167,23 @@ impl Drop for RuntimeDir {
             let _ = fs::remove_file(self.socket());
             let _ = fs::remove_file(self.pid_file());
         } else {
-            // Its successor has it by the same open file. Dropped, it would be unlocked for both.
+            // The successor has the lock by the same open file. Dropping it here would unlock it for both.
             mem::forget(self.lock.take());
         }
     }
 }
 
-/// A file of this process until it has the folder. Several may stand beside a daemon at a time.
+/// A file of this process until it owns the folder. Several processes may have one at a time.
 pub fn next(runtime_dir: &Path, name: &str) -> PathBuf {
     runtime_dir.join(format!("{name}{NEXT}{}", std::process::id()))
 }
 
-/// Where the daemon of a runtime folder listens.
+/// Control socket of the daemon of a runtime folder.
 pub fn socket(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("control.sock")
 }
 
-/// Locked by the daemon that has the folder.
+/// Locked by the daemon that owns the folder.
 pub fn lock(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("vrrpx.lock")
 }
@@ -228,7 +227,7 @@ mod tests {
         trust(&path).unwrap();
         fs::create_dir(&path).unwrap();
         let name = path.display();
-        let end = "who could stand in for this daemon there";
+        let end = "another user could impersonate this daemon there";
         for (user, group, mode, why, remedy) in [
             (65534, 65534, 0o755, "belongs to user 65534", "chown root"),
             (0, 0, 0o777, "is world-writable", "chmod o-w"),
@@ -239,7 +238,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let error = RuntimeDir::claim(&path).unwrap_err().to_string();
             let expected = format!(
-                "the runtime directory {name} {why}, {end}; {remedy} {name}, or name another --runtime-dir"
+                "the runtime directory {name} {why}: {end}; {remedy} {name}, or name another --runtime-dir"
             );
             assert_eq!(error, expected);
             assert!(!lock(&path).exists(), "something was made in it");

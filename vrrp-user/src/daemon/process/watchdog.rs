@@ -1,8 +1,8 @@
-//! Tells systemd's watchdog that the daemon lives, for as long as its engine answers.
+//! systemd's watchdog, notified as long as the engine responds.
 //!
 //! Enters: `WATCHDOG_USEC` and `WATCHDOG_PID` of the environment, which systemd sets with `WatchdogSec=`. Leaves:
-//! `WATCHDOG=1` twice per period. Absent: signs of life of this thread alone. An engine that hangs is not vouched for,
-//! so systemd restarts the daemon.
+//! `WATCHDOG=1` twice per period. Absent: notifications for this thread alone. If the engine hangs, none is sent, and
+//! systemd restarts the daemon.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,26 +15,26 @@ use tracing::warn;
 use crate::daemon::queue::{Input, Queue};
 use crate::daemon::status::Sources;
 
-/// How often, and for how long, an answer of the engine is looked for.
+/// How often, and at what interval, to look for a response of the engine.
 const LOOKS: u32 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// Runs until it is dropped; at once at its end where no watchdog is wanted.
+/// Runs until it is dropped; returns at once if no watchdog is configured.
 pub(crate) async fn feed(sources: Arc<Sources>, inputs: Queue<Input>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     let mut due = interval((period / 2).max(LOOK_EVERY));
     loop {
         due.tick().await;
         if answers(&sources, &inputs).await {
-            // Where systemd cannot be told, that was said at the start.
+            // A failure to notify systemd was logged at the start.
             let _ = sd_notify::notify(&[NotifyState::Watchdog]);
         } else {
-            warn!("the engine does not answer; systemd's watchdog is not told of life");
+            warn!("the engine does not respond; systemd's watchdog is not notified");
         }
     }
 }
 
-/// Wakes the engine and sees whether it turns.
+/// Wakes the engine and returns whether it turns.
 async fn answers(sources: &Sources, inputs: &Queue<Input>) -> bool {
     let before = sources.board.turns.load(Relaxed);
     inputs.wake();

@@ -134,7 +134,10 @@ fn settle_clock() -> Result<(), UnknownOffset> {
         let millis = offset.unsigned_abs().saturating_add(500_000) / 1_000_000;
         let seconds = Duration::from_millis(millis).as_secs_f64();
         let direction = if offset > 0 { "ahead of" } else { "behind" };
-        info!(seconds, "the clock of this time namespace is {direction} the host's; the daemon allows for it");
+        info!(
+            seconds,
+            "the clock of this time namespace is {direction} the host's; the daemon allows for it"
+        );
     }
     Ok(())
 }

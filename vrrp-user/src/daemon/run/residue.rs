@@ -72,10 +72,7 @@ pub(super) fn outlive(program: &mut Result<Program, String>, runtime_dir: &Path)
     }
     let others = pins.as_ref().map_or(0, Pins::remove_orphans);
     if others > 0 {
-        info!(
-            daemons = others,
-            "removed the pins of killed daemons whose interfaces are gone"
-        );
+        info!(daemons = others, "removed the pins of killed daemons whose interfaces are gone");
     }
     match (program, pins) {
         (Ok(program), Some(pins)) => program.pin(pins),
