@@ -85,7 +85,7 @@ impl Checks {
         for script in config.checks.iter().filter(is_new) {
             let name = Arc::clone(&script.name);
             let script = script.clone();
-            // What another process has written meanwhile stays.
+            // A value that another process has written meanwhile stays.
             let writing = spawn_blocking(move || initialise(&script, false));
             match timeout(FILE_LIMIT, writing).await {
                 Ok(Ok(written)) => written?,
@@ -102,7 +102,7 @@ impl Checks {
     /// Writes the files of checks with their values for a start.
     ///
     /// # Errors
-    /// One cannot be written.
+    /// A file cannot be written.
     pub fn begin(&self, config: &Config) -> Result<(), CheckError> {
         config.checks.iter().try_for_each(|script| initialise(script, true))
     }

@@ -41,7 +41,7 @@ use crate::protocol::{
 
 const COMMANDS: u64 = 0;
 
-/// What an instance's mastership sets and announces.
+/// Addresses, routes and rules of an instance, and how to announce them.
 #[derive(Clone, Debug)]
 pub struct Charge {
     interface: Arc<str>,

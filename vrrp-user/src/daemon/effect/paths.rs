@@ -57,7 +57,7 @@ impl Paths {
         Self { routes: Arc::new(routes), rules: Arc::new(rules) }
     }
 
-    /// What has to be removed when `old` gives way to `new`: all routes if any differs, and likewise all rules.
+    /// The routes and rules to remove when `old` gives way to `new`: all routes if any differs, and likewise all rules.
     pub(super) fn where_differing(&self, old: &Self, new: &Self) -> Self {
         Self {
             routes: if old.routes == new.routes { Arc::default() } else { Arc::clone(&self.routes) },

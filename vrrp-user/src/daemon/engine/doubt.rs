@@ -37,7 +37,7 @@ pub(super) struct Ear {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doubt {
     since: Timestamp,
-    /// What sockets had received, and the program counted, at the last comparison.
+    /// Adverts that sockets had received, and the program counted, at the last comparison.
     heard: u64,
     counted: u64,
     /// Start of the time for which its takeover is held off.

@@ -142,8 +142,8 @@ impl Engine {
         Sighted { peer, ..sighted }
     }
 
-    /// Verifies the signature of an advert and records its sender only then. Unsigned instances' adverts pass as they
-    /// are.
+    /// Verifies the signature of an advert, and only then records its sender. Adverts of unsigned instances pass
+    /// unchanged.
     fn admit<'a>(
         &mut self,
         instance: InstanceId,

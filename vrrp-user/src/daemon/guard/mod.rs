@@ -134,6 +134,7 @@ impl Guard {
     }
 
     /// The other daemon has been replaced: activates this plan, and deactivates that daemon's, however it ends.
+    ///
     /// # Errors
     /// The file cannot be renamed over the other one.
     pub fn succeed(&self) -> io::Result<()> {
@@ -182,7 +183,7 @@ impl Guard {
                 let _ = child.wait();
             }
             if ownership::is_ours() {
-                warn!("another process ended the guard; starting it again");
+                warn!("the guard has ended; starting another one");
             }
             return;
         }

@@ -213,7 +213,7 @@ impl Courier {
             };
             match pauses.next().filter(|_| !refusal.is_final) {
                 Some(pause) => {
-                    debug!(subject = mail.subject, why = %refusal.why, again_in = ?pause, "mail not sent yet; trying again");
+                    debug!(subject = mail.subject, why = %refusal.why, again_in = ?pause, "mail not sent yet");
                     sleep(pause).await;
                 }
                 None => break Err(refusal.why),

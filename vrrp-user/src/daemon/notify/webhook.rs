@@ -327,7 +327,7 @@ impl Courier {
                 why: why.to_string(),
             });
         } else {
-            debug!(webhook = &*self.name, name = &*name, state, %why, again_in = ?pause, "change not posted yet; trying again");
+            debug!(webhook = &*self.name, name = &*name, state, %why, again_in = ?pause, "change not posted yet");
         }
         (!ends).then_some(pause)
     }

@@ -34,7 +34,7 @@ pub struct PidFiles(Vec<PathBuf>);
 
 #[derive(Debug, Error)]
 pub enum PidFileError {
-    #[error("{}: {name} (pid {pid}) runs already; stop it, or give this one its own files with -p and -r", .path.display())]
+    #[error("{}: {name} (pid {pid}) runs already; stop it, or use other files with -p and -r", .path.display())]
     Taken { path: PathBuf, name: String, pid: u32 },
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },

@@ -1,4 +1,4 @@
-//! Preflight checks before anything starts: capabilities, and who may change the scripts that we run.
+//! Preflight checks: capabilities, and scripts that are safe to run.
 
 use std::fs;
 

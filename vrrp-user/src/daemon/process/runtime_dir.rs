@@ -37,8 +37,8 @@ pub enum ClaimError {
     Taken { path: PathBuf, pid: Option<u32> },
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
-    #[error("the runtime directory {} {weakness}: another user could impersonate this daemon there; {}, or name another \
-        --runtime-dir", .path.display(), .weakness.remedy(&.path.display().to_string()))]
+    #[error("the runtime directory {} {weakness}: another user could impersonate this daemon there; {}, or name \
+        another --runtime-dir", .path.display(), .weakness.remedy(&.path.display().to_string()))]
     Untrusted { path: PathBuf, weakness: Weakness },
 }
 

@@ -195,7 +195,7 @@ impl Estate {
         }
     }
 
-    /// For these heirs, in the order of the offer.
+    /// The state of these instances, which are in the order of the offer.
     ///
     /// # Errors
     /// It is not from just before `now`: one of the daemons does not know the offset of its time namespace.

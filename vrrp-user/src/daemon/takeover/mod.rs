@@ -10,9 +10,9 @@
 //! {"command":"take_over"}                  ─►
 //!                                          ◄─        {"offer":{…}}    format, instances
 //! "go"                                     ─►        its engine falls silent
-//!                                          ◄─        {"estate":{…}}   how everything stands
-//! its engine goes on
-//! "adopted"                                ─►        is over
+//!                                          ◄─        {"estate":{…}}   state of all instances
+//! its engine resumes
+//! "adopted"                                ─►        ends
 //!                                          ◄─        "yours"          with the lock of the directory
 //! ```
 //! Until "adopted" has come, the old daemon goes on by itself if the new one fails, closes the connection or takes

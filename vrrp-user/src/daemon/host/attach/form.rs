@@ -1,4 +1,4 @@
-//! The program's rules for an instance: the form that its adverts must have, and who may send them.
+//! The program's rules for an instance: the form of its adverts, and its allowed senders.
 
 use std::net::IpAddr;
 
