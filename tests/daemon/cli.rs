@@ -139,8 +139,8 @@ fn check_tells_what_does_not_fit_this_host() {
     std::fs::write(&file, text).unwrap();
     let output = vrrpx(&["check", "--strict", file.to_str().unwrap()]);
     let lines = [
-        "vrrp_instance a: there is no interface gone0: it is in Fault until there is",
-        "track_interface: there is no interface gone1: it counts as down",
+        "vrrp_instance a: interface gone0 not found: the instance stays in FAULT until it appears",
+        "track_interface: interface gone1 not found: it counts as down",
         "vrrp_script gone is disabled: /no/such/script: No such file or directory (os error 2)",
     ]
     .map(|line| format!("note: on this host: {line}\n"));

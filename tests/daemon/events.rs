@@ -119,7 +119,7 @@ fn a_follower_who_does_not_read_is_sent_away_with_a_last_line() {
         let Some(Line::Dropped(why)) = lines.pop() else { panic!("no last line") };
         let Some(Line::Event(last)) = lines.last() else { panic!("no event") };
         assert!(lines.len() < KEPT / 2, "all was buffered");
-        assert_eq!(why, format!("nothing was read for 5s; go on after {}", last.seq));
+        assert_eq!(why, format!("the client has read nothing for 5s; continue after {}", last.seq));
         let rest = told(path, Some(last.seq));
         assert_eq!(lines.len() + rest.len() - 2, KEPT / 2, "the rest can be asked for");
     });
@@ -131,7 +131,7 @@ fn followers_are_limited_and_those_who_leave_make_room() {
         let mut followers: Vec<_> = (0..16).map(|_| follower(path)).collect();
         assert!(followers.iter_mut().all(|it| matches!(next(it), Some(Line::Events { .. }))));
         let refused = next(&mut follower(path));
-        assert_eq!(refused, Some(Line::Error("16 others follow already".to_owned())));
+        assert_eq!(refused, Some(Line::Error("16 clients follow already".to_owned())));
         control::status(path).unwrap();
         followers.pop();
         let mut tries = 0;

@@ -166,6 +166,8 @@ fn what_runs_as_root_for_want_of_a_user_is_said_once() {
     let warnings = preflight::scripts(&mut tracking(vec![script(1, "true")], notify));
     assert_eq!(
         warnings,
-        ["run as root, as no user is given (script_user in global_defs): vrrp_script check, notify of VI_1"]
+        [
+            "run as root because no user is given (script_user in global_defs): vrrp_script check, notify of VI_1"
+        ]
     );
 }

@@ -36,7 +36,7 @@ fn another_list_and_another_interval_are_named() -> Result<()> {
     Pair::settled_in_turn([role(master.clone()), role(backup)])?.check(|pair| {
         let expected = [
             ("addresses", "its adverts have 10.77.0.201 and lack 10.77.0.202"),
-            ("interval", "it sends an advert each 0.05 s, and we do each 0.1 s"),
+            ("interval", "it sends an advert every 0.05 s, and we do every 0.1 s"),
         ];
         let expected = expected.map(|(what, detail)| (what.to_owned(), detail.to_owned()));
         until("both differences", SETTLE, || differences(pair, 1).is_ok_and(|found| found == expected))?;

@@ -243,7 +243,7 @@ mod tests {
         let over = rejections.compare([].into_iter(), &events, at(115));
         assert_eq!(over.iter().map(|news| &news.detail).collect::<Vec<_>>(), [&None]);
         rejections.compare([].into_iter(), &events, at(120));
-        let ended = "VI_1: no refused advert of 192.0.2.2 any more (ttl)";
+        let ended = "VI_1: adverts of 192.0.2.2 are no longer refused (ttl)";
         assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL", ended]);
     }
 
