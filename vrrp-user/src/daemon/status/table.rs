@@ -123,13 +123,11 @@ fn head(out: &mut String, status: &Status) {
         let _ = writeln!(out, "  {note}");
     }
     if let Some(note) = &status.fence.note {
-        let _ = writeln!(
-            out,
-            "  if the daemon is killed, its addresses are answered for until they are removed: {note}"
-        );
+        let _ =
+            writeln!(out, "  a killed daemon's addresses are answered for until they are removed: {note}");
     }
     if status.fence.guard.is_none() {
-        let _ = writeln!(out, "  no guard: if the daemon is killed, its addresses stay");
+        let _ = writeln!(out, "  no guard: a killed daemon's addresses stay set");
     }
     let configuration = &status.configuration;
     if let Some(since) = &configuration.stale_since {
