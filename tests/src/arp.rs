@@ -1,7 +1,7 @@
-//! A client that asks by ARP who has a virtual address, at a steady pace, and who answered.
+//! A client that sends ARP requests for a virtual address at a steady pace, and records which nodes answer.
 //!
-//! It does what a neighbour does whose cache has no entry: requests go to everybody on the link. Two answers to one
-//! request are two owners of one address.
+//! It behaves like a neighbour without a cache entry: requests are broadcast. Two answers to one request mean two
+//! owners of one address.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::lab::{CLIENT_MAC, CLIENT_V4, INTERFACE, Lab, index_of, node_of};
 use crate::observe::{packet_socket, send, sending_socket};
 use crate::worker::{Workers, lock};
 
-/// Asks until dropped.
+/// Sends requests until dropped.
 #[derive(Debug)]
 pub struct ArpProber {
     asks: Arc<Mutex<Vec<Ask>>>,
@@ -31,7 +31,7 @@ pub struct Ask {
 }
 
 impl ArpProber {
-    /// Asks for `target` from the client of `lab` once each `period`.
+    /// Sends an ARP request for `target` from the client of `lab` once each `period`.
     ///
     /// # Errors
     /// When the sockets are refused.
@@ -39,7 +39,8 @@ impl ArpProber {
         Self::start(lab, target, period, false)
     }
 
-    /// As [`ArpProber::new`], by another client each time, so that a late answer belongs to its own request.
+    /// As [`ArpProber::new`], but each request has its own sender address, so a late answer is matched to its own
+    /// request.
     ///
     /// # Errors
     /// When the sockets are refused.
@@ -63,7 +64,7 @@ impl ArpProber {
                 if let (true, Some(sender)) = (by_many, request.get_mut(ASKER)) {
                     sender.copy_from_slice(&asker(number).octets());
                 }
-                // A request that is not sent is one that nobody answers.
+                // A request that was not sent counts as unanswered.
                 let _refused = send(&sender, interface, &request);
             })?
             .with_frames(receiver, move |got, frame| {
@@ -78,24 +79,24 @@ impl ArpProber {
         Ok(Self { asks, _asking: asking, period })
     }
 
-    /// Those sent since `since` (CLOCK_REALTIME).
+    /// Requests sent since `since` (CLOCK_REALTIME).
     pub fn asks(&self, since: u64) -> Vec<Ask> {
         lock(&self.asks).iter().filter(|ask| ask.sent >= since).cloned().collect()
     }
 
-    /// For how long two nodes answered, all requests since `since` taken together.
+    /// Total time during which two nodes answered, over all requests since `since`.
     pub fn answered_twice(&self, since: u64) -> Duration {
         let twice = self.asks(since).iter().filter(|ask| ask.by.len() > 1).count();
         self.period * u32::try_from(twice).unwrap_or(u32::MAX)
     }
 
-    /// How many requests since `since` a node answered.
+    /// Number of requests since `since` that `node` answered.
     pub fn answers(&self, node: usize, since: u64) -> usize {
         self.asks(since).iter().filter(|ask| ask.by.contains(&node)).count()
     }
 }
 
-/// The answer belongs to the latest request before it.
+/// Assigns an answer to the latest request before it.
 fn record(asks: &mut [Ask], node: usize, at: u64) {
     if let Some(ask) = asks.iter_mut().rev().find(|ask| ask.sent <= at)
         && !ask.by.contains(&node)
@@ -106,20 +107,20 @@ fn record(asks: &mut [Ask], node: usize, at: u64) {
 
 /// The sender's protocol address in a request.
 const ASKER: std::ops::Range<usize> = 28..32;
-/// First of many clients; they are none of the lab's network, which hosts answer all the same.
+/// First of the many sender addresses. They are outside the lab's network; hosts answer all the same.
 const ASKERS: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 0);
 
 fn asker(number: usize) -> Ipv4Addr {
     Ipv4Addr::from_bits(ASKERS.to_bits() | u32::from(u16::try_from(number).unwrap_or(u16::MAX)))
 }
 
-/// Which request an answer is to.
+/// Number of the request that an answer belongs to.
 fn number(frame: &[u8]) -> Option<usize> {
     let asker = Ipv4Addr::from(<[u8; 4]>::try_from(frame.get(38..42)?).ok()?);
     usize::try_from(asker.to_bits().checked_sub(ASKERS.to_bits())?).ok().filter(|number| *number <= 0xffff)
 }
 
-/// RFC 826, to everybody.
+/// A broadcast ARP request (RFC 826).
 fn request(target: Ipv4Addr) -> Vec<u8> {
     let mut frame = vec![0xff; 6];
     frame.extend(CLIENT_MAC);
@@ -131,7 +132,7 @@ fn request(target: Ipv4Addr) -> Vec<u8> {
     frame
 }
 
-/// The node that says in this frame that it has `target`, and says so to the client alone.
+/// The node that sent this frame, if it is an ARP reply for `target`, addressed to the client alone.
 fn answerer(frame: &[u8], target: Ipv4Addr) -> Option<usize> {
     let is_reply = frame.get(12..14)? == [0x08, 0x06] && frame.get(20..22)? == [0, 2];
     let is_ours = frame.get(..6)? == CLIENT_MAC && frame.get(28..32)? == target.octets();

@@ -1,6 +1,6 @@
-//! What the program costs, by BPF_PROG_TEST_RUN: each kind of frame beside an empty program in the same run.
+//! Cost of the BPF program by BPF_PROG_TEST_RUN: each kind of frame beside an empty program in the same run.
 //!
-//! Only differences count: how long an empty run takes depends on the machine of the day.
+//! Only differences count: the time of an empty run depends on the machine.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -35,15 +35,15 @@ struct Row {
     state: State,
 }
 
-/// What the maps say when the frame comes.
+/// State of the maps when the frame arrives.
 #[derive(Clone, Copy)]
 enum State {
     Plain,
-    /// The message, which lies there, is the watched one.
+    /// The message at this offset is the watched one.
     Watched(usize),
     /// The instance may answer for its address.
     Leased,
-    /// It may not any more.
+    /// Its lease has expired.
     Lapsed,
 }
 
@@ -111,7 +111,7 @@ fn measure(program: &mut Program, entry: Entry, row: &Row) -> Result<()> {
     let expected = match row.state {
         State::Plain => None,
         State::Watched(at) => {
-            // The first one makes the peer known.
+            // The first run records the peer.
             program.run(entry, &row.frame, 1)?;
             let message = row.frame.get(at..).context("no message")?;
             let source = source(&row.frame, slot)?;
@@ -131,7 +131,7 @@ fn measure(program: &mut Program, entry: Entry, row: &Row) -> Result<()> {
             Some(Counter::Fenced)
         }
     };
-    // Adverts of the rows before have ended the lease until the daemon would have judged them.
+    // Adverts of the rows before have suspended the lease until the daemon would have judged them.
     maps.settle_challenge(slot, clock::now());
     let counted = || {
         let counters = maps.counters(Some(slot));

@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use nix::time::{ClockId, clock_gettime};
 
 const POLL: Duration = Duration::from_millis(2);
-/// How many times as long as elsewhere things take here: set in an emulated machine.
+/// Variable with the factor by which this machine is slower than usual; set in an emulated machine.
 pub(crate) const SLOWNESS: &str = "VRRPX_SLOWNESS";
 
-/// A moment to give up at.
+/// A moment after which a wait is given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     at: u64,
@@ -29,11 +29,11 @@ impl Deadline {
     }
 }
 
-/// Asks `ready` every 2 ms until it has an answer. Where all is slow it waits so much longer; what a test measures by stamps
-/// keeps its bound.
+/// Calls `ready` every 2 ms until it returns a value. On a slow machine it waits longer by its factor; bounds that a
+/// test checks by stamps stay the same.
 ///
 /// # Errors
-/// When `within` has passed, naming `what` was waited for; and whatever `ready` fails with.
+/// When `within` has passed, naming `what` it waited for; and any error of `ready`.
 pub fn poll<T>(what: &str, within: Duration, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let within = within * slowness();
     let deadline = Deadline::after(within);

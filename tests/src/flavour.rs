@@ -1,4 +1,4 @@
-//! The forms of an instance that every daemon must get along with, and the life it must lead in each.
+//! The forms of an instance that every daemon must support, and the life cycle it must complete in each.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use crate::pair::{Pair, Role, SETTLE};
 pub enum Flavour {
     /// Version 2 with a password.
     V2,
-    /// Version 2 without one.
+    /// Version 2 without a password.
     V2Open,
-    /// Version 2 behind an authentication header of IPsec.
+    /// Version 2 behind an IPsec authentication header (AH).
     Ah,
     AhUnicast,
     V3,
     /// Version 3 over IPv6.
     V6,
-    /// Version 3 to another group than the common one.
+    /// Version 3 to a multicast group other than 224.0.0.18.
     Group,
     Unicast,
     UnicastV6,
     /// Version 3 with the virtual MAC address.
     Vmac,
     VmacV6,
-    /// The same, with adverts from the interface itself.
+    /// Version 3 with the virtual MAC address, adverts from the interface itself.
     VmacBase,
 }
 
 impl Flavour {
-    /// For node 0 the master's, for node 1 the heir's.
+    /// The master's instance for node 0, the heir's for node 1.
     pub fn instance(self, node: usize) -> Instance {
         let (priority, own, peer) = if node == 0 { (200, 1, 2) } else { (100, 2, 1) };
         match self {
@@ -60,7 +60,7 @@ impl Flavour {
         }
     }
 
-    /// Both roles, by daemon.
+    /// Roles of both nodes, for these daemons.
     pub fn roles(self, master: Daemon, heir: Daemon) -> [Role; 2] {
         let globals = match self {
             Self::Group => vec!["vrrp_mcast_group4 224.0.0.99".to_owned()],
@@ -74,14 +74,14 @@ impl Flavour {
 /// Election, death of the master's host, its return, and its clean stop.
 ///
 /// # Errors
-/// With the first thing that did not happen.
+/// With the first step that did not happen.
 pub fn lifecycle(pair: &mut Pair) -> Result<()> {
     let heir = pair.roles.get(1).and_then(|role| role.config.instances.first()).context("no heir")?.clone();
     let address = *heir.virtual_addresses().last().context("no virtual address")?;
     let patience = heir.master_down_interval();
 
     serves(pair, 0, address).context("at first")?;
-    // Whoever is up first may be master until the other is heard; from here on the heir is silent.
+    // The first node to start may be master until it hears the other; from here on the heir is silent.
     pair.observer.clear();
     std::thread::sleep(2 * patience);
     let early = pair.observer.adverts().iter().filter(|advert| advert.1 == 1).count();
@@ -91,7 +91,7 @@ pub fn lifecycle(pair: &mut Pair) -> Result<()> {
     pair.die(0)?;
     let heard = pair.observer.wait_for_advert(1, death, patience + SETTLE)?;
     ensure!(heard - death < nanos(patience) + nanos(Duration::from_secs(1)), "the heir was too late");
-    // The dead host may keep the address; nobody can reach it there.
+    // The dead host may keep the address, but is unreachable.
     pair.wait_for_address(1, address, true).context("after the death")?;
     announced(pair, 1, address)?;
 
@@ -111,10 +111,10 @@ pub fn lifecycle(pair: &mut Pair) -> Result<()> {
     serves(pair, 1, address).context("after the stop")
 }
 
-/// `node` alone holds the address and has announced it.
+/// Waits until `node` alone holds the address and has announced it.
 ///
 /// # Errors
-/// When it does not come so.
+/// When that does not happen in time.
 pub fn serves(pair: &Pair, node: usize, address: IpAddr) -> Result<()> {
     pair.wait_for_address(node, address, true)?;
     pair.wait_for_address(1 - node, address, false)?;

@@ -1,4 +1,4 @@
-//! As many frames as one thread can send, or so many a second, until it is dropped.
+//! Floods of frames, at full rate or at a fixed rate, until dropped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::observe::{send, sending_socket};
 use crate::packet::{Frame, V3_IPV4, V3_IPV6, addresses};
 use crate::worker::Workers;
 
-/// What the frames are.
+/// Kind of the frames.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Flood {
-    /// Adverts with a wrong checksum, a foreign hop count and so on, in turn.
+    /// Adverts with a wrong checksum, a wrong TTL and so on, in turn.
     Malformed,
-    /// Right ones of a virtual router that nobody here is.
+    /// Valid adverts with a VRID that is not configured.
     OtherVrid,
-    /// Right ones of less than every priority here, each from another source.
+    /// Valid adverts of the lowest priority on the link, each from another source.
     Sources,
-    /// Version 2 with an authentication type that nobody here has.
+    /// Version 2 with an authentication type that no instance has.
     Auth,
 }
 
@@ -43,7 +43,7 @@ impl Flood {
         }
     }
 
-    /// A round of frames, for the instance `vrid`.
+    /// One round of frames, for the instance `vrid`.
     fn frames(self, vrid: u8) -> Result<Vec<Vec<u8>>> {
         const SOURCES: u16 = 1000;
         match self {
@@ -67,10 +67,10 @@ fn right(vrid: u8, priority: u8, source: Ipv4Addr) -> Result<Vec<u8>> {
     Ok(Frame::new(source.into(), group).advert(&advert).build())
 }
 
-/// An advert of version 3 whose signature is of now and wrong, as one that has no key would forge it.
+/// An advert of version 3 with a current time stamp and a wrong signature, as a forger without the key would send it.
 ///
 /// # Errors
-/// When no such advert can be.
+/// When no legal advert has these values.
 pub fn forged(vrid: u8, priority: u8, source: IpAddr) -> Result<Vec<u8>> {
     let (dialect, group): (Dialect, IpAddr) = match source {
         IpAddr::V4(_) => (V3_IPV4, Ipv4Addr::from(GROUP).into()),
@@ -91,7 +91,7 @@ pub struct Flooder {
 }
 
 impl Flooder {
-    /// From the client of `lab`, for the instance `vrid`.
+    /// From the client of `lab` at full rate, for the instance `vrid`.
     ///
     /// # Errors
     /// When the packet socket is refused.
@@ -102,7 +102,7 @@ impl Flooder {
         let count = Arc::clone(&sent);
         let sending = Workers::default().with(move |stop| {
             for frame in frames.iter().cycle().take_while(|_| !stop.is_set()) {
-                // A full queue is a pause.
+                // A full queue makes a pause.
                 if send(&socket, interface, frame).is_ok() {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
@@ -111,8 +111,8 @@ impl Flooder {
         Ok(Self { sent, _sending: sending })
     }
 
-    /// From the client of `lab`, `rate` frames in a second, as evenly as the machine lets it: what `next` gives, each for a
-    /// millisecond.
+    /// From the client of `lab`, `rate` frames a second, as evenly as the machine permits. Each frame of `next` is
+    /// repeated for a millisecond.
     ///
     /// # Errors
     /// When the packet socket or the timer is refused.
@@ -121,7 +121,7 @@ impl Flooder {
         rate: u64,
         mut next: impl FnMut() -> Option<Vec<u8>> + Send + 'static,
     ) -> Result<Self> {
-        /// What it lags behind is made up for by no more than that at a time.
+        /// Most frames sent at a time to make up a lag.
         const BURST: u64 = 64;
         let (socket, interface) = lab.client.enter(|| Ok((sending_socket()?, index_of(INTERFACE)?)))?;
         let sent = Arc::new(AtomicU64::new(0));
@@ -140,7 +140,7 @@ impl Flooder {
         Ok(Self { sent, _sending: sending })
     }
 
-    /// Frames so far.
+    /// Number of frames sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }

@@ -11,11 +11,11 @@ use crate::lab::{Lab, VIRTUAL_V4};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::process::Directory;
 
-/// Interface of every node on it.
+/// The nodes' interface on the second LAN.
 pub const SECOND: &str = "lan1";
 const VIRTUAL_SECOND: &str = "10.78.0.200";
 
-/// The file in which the group's hook writes what it is told, on node 0.
+/// File to which the group's hook on node 0 writes its arguments.
 const TOLD: &str = "told";
 
 /// Priorities 200 and 100, adverts each 100 ms; the group of node 0 has a hook.
@@ -23,7 +23,7 @@ fn roles(daemons: [Daemon; 2], directory: &Path) -> [Role; 2] {
     let told = directory.join(TOLD);
     let hook = format!("    notify \"/bin/sh {}\"\n", directory.join("hook.sh").display());
     let script = format!("echo \"$*\" >> {}\n", told.display());
-    // Where it cannot be written, the hook is missed later.
+    // If it cannot be written, the hook's output is missing later.
     let _unwritten = std::fs::write(directory.join("hook.sh"), script);
     let role = |daemon, priority, hook: &str| {
         let second = Instance::v3(priority).vrid(52).on(SECOND);
@@ -35,11 +35,11 @@ fn roles(daemons: [Daemon; 2], directory: &Path) -> [Role; 2] {
     [role(daemons[0], 200, &hook), role(daemons[1], 100, "")]
 }
 
-/// A failed link of one member moves both, and its return moves both back; a member that hears nothing of its master
-/// moves nobody, until the other one does not either.
+/// A failed link of one member moves both, and its return moves both back. A member that loses its master's adverts
+/// moves neither, until the other member loses them too.
 ///
 /// # Errors
-/// With the first thing that did not happen.
+/// With the first step that did not happen.
 pub fn lifecycle(daemons: [Daemon; 2]) -> Result<()> {
     let directory = Directory::new()?;
     let pair = Pair::idle(roles(daemons, directory.path()))?;
@@ -54,7 +54,7 @@ pub fn lifecycle(daemons: [Daemon; 2]) -> Result<()> {
         pair.lab.lan.ip("link set second0 up")?;
         serves(pair, 0).context("it is back")?;
 
-        // Nothing of the second LAN comes to node 1, whose link stays up.
+        // No frame of the second LAN reaches node 1, whose link stays up.
         pair.lab.lan.ip("link set second1 nomaster")?;
         pair.observer.clear();
         std::thread::sleep(10 * Instance::v3(100).master_down_interval());

@@ -1,5 +1,5 @@
-//! A program of somebody else that comes first at tcx and ends the chain: those behind it see nothing, and the host's
-//! stack sees all.
+//! A foreign BPF program that is first at tcx and ends the chain: the programs behind it see no frame, the host's stack
+//! sees all.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::lab::{INTERFACE, Node, index_of};
 
-/// Of bpf(2), `linux/bpf.h`.
+/// Commands of bpf(2), `linux/bpf.h`.
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
@@ -45,7 +45,7 @@ struct Create {
 }
 
 impl Hider {
-    /// Before all that is at the interface of a node now; gone when dropped.
+    /// Attaches before all programs at the interface of a node; detached when dropped.
     ///
     /// # Errors
     /// Those of the kernel; EINVAL before Linux 6.6.
@@ -69,10 +69,10 @@ impl Hider {
 }
 
 fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {
-    // SAFETY: the attributes, and what they point to, live through the call, and the kernel is told their size.
+    // SAFETY: the attributes and what they point to outlive the call, and their size is passed to the kernel.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>()) };
     let fd = RawFd::try_from(result).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: just opened, and nobody else knows it.
+    // SAFETY: a fresh descriptor without another owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -1,4 +1,4 @@
-//! The network of tests and benches: a bridge in a namespace of its own, nodes and a client on it.
+//! The network of tests and benches: a bridge in its own namespace, with nodes and a client.
 //!
 //! ```text
 //!  node 0 ─ lan0 ┐                       10.77.0.1/24   fd77::1/64   02:00:00:00:00:01
@@ -17,7 +17,7 @@ use crate::netns::Namespace;
 
 /// Interface of every node and of the client.
 pub const INTERFACE: &str = "lan0";
-/// Addresses no machine has by itself, for instances to hold.
+/// Virtual addresses, which no machine has at the start.
 pub const VIRTUAL_V4: &str = "10.77.0.200";
 pub const VIRTUAL_V6: &str = "fd77::200";
 
@@ -27,7 +27,7 @@ pub struct Lab {
     pub lan: Namespace,
     pub nodes: Vec<Node>,
     pub client: Namespace,
-    /// Ports that are taps, for as many virtual machines as nodes.
+    /// Number of tap ports, each for a virtual machine in a node's place.
     machines: usize,
 }
 
@@ -47,7 +47,7 @@ impl Lab {
         let lan = Namespace::new("lan")?;
         lan.ip("link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set br0 up")?;
         for family in ["iptables", "ip6tables", "arptables"] {
-            // Present only where br_netfilter is.
+            // Present only with br_netfilter.
             let _absent = lan.sysctl(&format!("bridge/bridge-nf-call-{family}"), "0");
         }
         let nodes = (0..nodes)
@@ -62,8 +62,8 @@ impl Lab {
         Ok(Self { lan, nodes, client, machines: 0 })
     }
 
-    /// A bridge with a client, and a tap for each of `machines` virtual machines, which take the places of nodes. Behind
-    /// a tap as many frames wait as `queue` has room for, while the machine takes none.
+    /// A bridge with a client, and a tap for each of `machines` virtual machines, in the place of nodes. A tap queues
+    /// up to `queue` frames while its machine reads none.
     ///
     /// # Errors
     /// Those of [`Lab::new`], or when the kernel lacks taps.
@@ -76,18 +76,18 @@ impl Lab {
         Ok(lab)
     }
 
-    /// The tap of a machine, as QEMU's `-netdev` has it.
+    /// The tap of a machine, in the form of QEMU's `-netdev`.
     pub fn wire(machine: usize) -> String {
         format!("tap,ifname={},script=no,downscript=no", port(machine))
     }
 
-    /// Hardware address and own IPv4 address of a node or machine.
+    /// Hardware address and own IPv4 address of a node or machine, without a prefix length.
     pub fn addresses_of(node: usize) -> (String, String) {
         (format!("02:00:00:00:00:{:02x}", node + 1), format!("10.77.0.{}", node + 1))
     }
 
-    /// Nodes and a client with a network card of this machine each, all on one wire: card `cards[0]` is that of node 0, and
-    /// the last one that of the client. [`card_address`] numbers them.
+    /// Nodes and a client with one physical card of this machine each, all on one wire. Card `cards[0]` belongs to node
+    /// 0, the last one to the client. [`card_address`] numbers them.
     ///
     /// # Errors
     /// This machine has no such cards.
@@ -105,7 +105,7 @@ impl Lab {
         Ok(Self { lan, nodes, client, machines: 0 })
     }
 
-    /// Keeps the nodes from hearing one another, with their links up, or lets them.
+    /// Isolates the nodes from one another with their links up, or ends that.
     ///
     /// # Errors
     /// When a bridge port cannot be set.
@@ -116,7 +116,7 @@ impl Lab {
         })
     }
 
-    /// Takes the cable of a node away, or plugs it in again.
+    /// Pulls the cable of a node, or plugs it in again.
     ///
     /// # Errors
     /// Those of `ip`.
@@ -125,7 +125,7 @@ impl Lab {
         self.lan.ip(&format!("link set {} {state}", port(node)))
     }
 
-    /// Deletes the interface of a node, bridge port and all.
+    /// Deletes the interface of a node together with its bridge port.
     ///
     /// # Errors
     /// Those of `ip`.
@@ -133,7 +133,7 @@ impl Lab {
         self.lan.ip(&format!("link delete {}", port(node)))
     }
 
-    /// Makes a deleted interface anew, on a bridge port of the index that its old one had.
+    /// Makes a deleted interface again, with its bridge port at `index`, the index of the old one.
     ///
     /// # Errors
     /// Those of `ip`.
@@ -145,13 +145,13 @@ impl Lab {
     /// Interface indexes of the nodes' bridge ports, by node.
     ///
     /// # Errors
-    /// When one is gone.
+    /// When a port does not exist.
     pub fn ports(&self) -> Result<Vec<u32>> {
         self.lan
             .enter(|| (0..self.nodes.len().max(self.machines)).map(|node| index_of(&port(node))).collect())
     }
 
-    /// Whether `address` is on a node.
+    /// Whether a node has `address`.
     ///
     /// # Errors
     /// Those of `ip`.
@@ -177,7 +177,7 @@ impl Node {
         format!("fd77::{:x}", self.index + 1)
     }
 
-    /// What addresses it holds now.
+    /// Addresses on its interfaces now.
     ///
     /// # Errors
     /// Those of `ip`.
@@ -201,7 +201,7 @@ impl Node {
     }
 }
 
-/// An address on an interface, as `ip` shows it.
+/// An address on an interface, as `ip` prints it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Held {
     pub interface: String,
@@ -211,7 +211,7 @@ pub struct Held {
     pub label: String,
 }
 
-/// Who uses a hardware address of the lab: a node's index.
+/// Index of the node that uses a hardware address of the lab.
 pub fn node_of(mac: [u8; 6]) -> Option<usize> {
     match mac {
         [2, 0, 0, 0, 0, host] if usize::from(host) != CLIENT => usize::from(host).checked_sub(1),
@@ -219,7 +219,7 @@ pub fn node_of(mac: [u8; 6]) -> Option<usize> {
     }
 }
 
-/// Address of the client in the family of `like`.
+/// Address of the client, in the family of `like`.
 pub fn client_address(like: IpAddr) -> IpAddr {
     match like {
         IpAddr::V4(_) => IpAddr::from(CLIENT_V4),
@@ -241,13 +241,13 @@ fn port(node: usize) -> String {
     format!("port{node}")
 }
 
-/// Hardware address that a machine's card must have for [`Lab::of_cards`]: that of the node which uses it, as vmxnet3 of
-/// QEMU hears nothing under another one.
+/// Hardware address that a machine's card must have for [`Lab::of_cards`]: that of the node which uses it, because
+/// QEMU's vmxnet3 receives nothing under another one.
 pub fn card_address(card: u8) -> String {
     format!("02:00:00:00:00:{:02x}", card + 1)
 }
 
-/// For a card to come back from a namespace that is gone.
+/// Time for a card to return from a deleted namespace.
 const RETURNED: Duration = Duration::from_secs(20);
 
 /// Gives a card to a host, under the name and the addresses of the lab.
@@ -258,7 +258,7 @@ fn move_card(card: u8, host: &Namespace, number: usize) -> Result<()> {
         let output = Command::new("ip").args(["-json", "link", "show"]).output().context("cannot run ip")?;
         let links: serde_json::Value =
             serde_json::from_slice(&output.stdout).context("output of ip -json")?;
-        // Told apart from the one in use where an earlier lab has changed that.
+        // By the permanent address, as an earlier lab may have changed the one in use.
         let is_it = |link: &&serde_json::Value| {
             text(link, "permaddr").or_else(|| text(link, "address")).as_ref() == Some(&own)
         };
@@ -278,7 +278,7 @@ fn move_card(card: u8, host: &Namespace, number: usize) -> Result<()> {
     host.ip(&set_up(number))
 }
 
-/// Lines that give a host's interface its addresses.
+/// `ip` lines that configure a host's interface.
 fn set_up(number: usize) -> String {
     format!(
         "link set {INTERFACE} up\n\
@@ -287,7 +287,7 @@ fn set_up(number: usize) -> String {
     )
 }
 
-/// `new` is the port with what it is made with.
+/// `new` is the port's name with the parameters to make it.
 fn plug(lan: &Namespace, host: &Namespace, new: &str, port: &str, number: usize) -> Result<()> {
     lan.ip(&format!(
         "link add {new} type veth peer name {INTERFACE} address 02:00:00:00:00:{number:02x} netns {}\n\

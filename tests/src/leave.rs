@@ -1,6 +1,6 @@
-//! A master that leaves on purpose, with a client that probes its address meanwhile.
+//! Planned departure of a master, with a client that probes its address.
 //!
-//! Node 0 leaves in one of four ways, node 1 is its heir. Tests look at who answers, the bench at how long nobody does.
+//! Node 0 leaves in one of four ways; node 1 is its heir. Tests check which node answers, the bench measures the gap.
 
 use std::fs;
 use std::net::IpAddr;
@@ -16,16 +16,16 @@ use crate::pair::{Pair, Role, SETTLE};
 use crate::probe::Prober;
 use crate::process::Directory;
 
-/// Why it leaves.
+/// Reason for leaving.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Leaving {
-    /// Its daemon is told to end.
+    /// Its daemon receives SIGTERM.
     Stop,
-    /// A tracked file says that it cannot serve.
+    /// A tracked file puts it into FAULT.
     FailedCheck,
     /// A tracked file lowers its priority below the heir's.
     LoweredPriority,
-    /// The heir is the better one and comes back.
+    /// The heir has the higher priority and comes back.
     BetterNode,
 }
 
@@ -34,11 +34,11 @@ pub enum Leaving {
 pub struct Handover {
     /// Longest time without an answer, see [`Prober::longest_outage`].
     pub gap: Duration,
-    /// Probes that were answered by both.
+    /// Probes that both nodes answered.
     pub twice: usize,
 }
 
-/// Two roles, a file that decides, and what happens.
+/// Two roles, and the tracked file that makes node 0 leave.
 #[derive(Debug)]
 pub struct Scene {
     leaving: Leaving,
@@ -46,21 +46,21 @@ pub struct Scene {
     pub pair: Pair,
 }
 
-/// Milliseconds between adverts in tests. An heir waits for its skew of 609 ms; somebody has to serve meanwhile.
+/// Milliseconds between adverts in tests. The heir waits for its skew of 609 ms, in which the address must be served.
 pub const INTERVAL: u64 = 1000;
 
-/// Longest gap that a client hardly notices.
+/// Longest gap that a client tolerates.
 const GAP_MAX: Duration = Duration::from_millis(150);
 
 const PROBE: Duration = Duration::from_millis(1);
 
-/// So that a late loss still counts, and the removal of the old one's addresses is among what is watched.
+/// Long enough to see a late loss, and the removal of the old master's addresses.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Node 0 of these daemons leaves, and the client hardly notices.
+/// Runs a departure of node 0 and checks the client's gap.
 ///
 /// # Errors
-/// When it does, or the address does not move.
+/// When the gap is too long, or the address does not move.
 pub fn unnoticed(leaving: Leaving, daemons: [Daemon; 2]) -> Result<()> {
     let mut scene = Scene::new(leaving, daemons, INTERVAL, "")?;
     let outcome = scene.leave();
@@ -101,15 +101,15 @@ impl Scene {
         Ok(Self { leaving, directory, pair })
     }
 
-    /// Lets it leave, and waits until the heir alone has the address.
+    /// Makes node 0 leave, and waits until the heir alone has the address.
     ///
     /// # Errors
-    /// When it does not come so.
+    /// When that does not happen in time.
     pub fn leave(&mut self) -> Result<Handover> {
         let target: IpAddr = VIRTUAL_V4.parse()?;
         let prober = Prober::new(&self.pair.lab, target, PROBE)?;
         poll("answers of the master", SETTLE, || Ok((prober.served_by() == Some(0)).then_some(())))?;
-        // Announcements of its takeover are still going out for some milliseconds.
+        // Announcements of its takeover continue for some milliseconds.
         std::thread::sleep(QUIET);
         self.pair.observer.clear();
         let start = realtime();
@@ -135,7 +135,7 @@ impl Scene {
     /// Makes node 0 the master again, for another round.
     ///
     /// # Errors
-    /// When it does not become so.
+    /// When that does not happen in time.
     pub fn come_back(&mut self) -> Result<()> {
         match self.leaving {
             Leaving::Stop => self.pair.start(0)?,

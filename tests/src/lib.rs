@@ -1,12 +1,12 @@
-//! What tests, the lab and the benches share: namespaces, daemons in them, an observer, a prober.
+//! Harness of tests, lab and benches: namespaces, daemons in them, an observer, a prober.
 //!
-//! [`netns`] and [`lab`] make the network, [`daemon`] runs ours or a peer's daemon on a node of it, [`observe`] sees
-//! every frame the nodes send with the kernel's time, [`probe`] asks the virtual address who serves it. Everything is
-//! a guard: what it made goes when it is dropped, also on panic. Nothing here touches the host's own interfaces.
+//! [`netns`] and [`lab`] make the network, [`daemon`] runs ours or a peer's daemon on a node, [`observe`] sees every
+//! frame of the nodes with the kernel's time stamp, [`probe`] finds the node that answers for a virtual address. Every
+//! object is a guard: what it made goes when it is dropped, also on panic. The host's own interfaces are not touched.
 //!
-//! [`packet`] builds frames, right ones and wrong ones.
+//! [`packet`] builds frames, valid ones and faulty ones.
 //!
-//! The observer reads adverts with a parser of its own on purpose: it must not share a mistake with the daemon.
+//! The observer has its own parser of adverts on purpose: it must not share a mistake with the daemon.
 
 pub mod arp;
 pub mod bench;

@@ -1,4 +1,4 @@
-//! Adverts that no daemon may believe, for an instance that exists.
+//! Faulty adverts, which every daemon must reject, for an instance that exists.
 
 use std::os::fd::OwnedFd;
 
@@ -8,19 +8,19 @@ use crate::lab::{INTERFACE, index_of};
 use crate::netns::Namespace;
 use crate::observe::{send, sending_socket};
 
-/// What is wrong with an advert.
+/// Fault of an advert.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Flaw {
     Checksum,
-    /// 64 hops to go: from another network.
+    /// TTL 64: the advert may come from another network.
     Ttl,
     Version,
     Type,
-    /// Version 2 with an authentication type no instance of version 3 has.
+    /// Version 2 with an authentication type, which an instance of version 3 does not accept.
     Auth,
-    /// Ends before its addresses do.
+    /// Ends before its last address.
     Length,
-    /// Of the IPv4 header: no stack hears it.
+    /// Wrong checksum of the IPv4 header: the kernel's IP stack drops it.
     HeaderChecksum,
 }
 
@@ -36,7 +36,7 @@ impl Flaw {
     ];
 }
 
-/// Sends flawed adverts from a namespace of the lab.
+/// Sends faulty adverts from a namespace of the lab.
 #[derive(Debug)]
 pub struct Forger {
     socket: OwnedFd,
@@ -68,7 +68,7 @@ impl Forger {
     }
 }
 
-/// A frame from the lab's client to the IPv4 group, right but for its flaw.
+/// A frame from the lab's client to the IPv4 group, valid but for its fault.
 pub(crate) fn frame(vrid: u8, flaw: Flaw) -> Vec<u8> {
     const SOURCE: [u8; 4] = [10, 77, 0, 100];
     const GROUP: [u8; 4] = [224, 0, 0, 18];

@@ -1,8 +1,8 @@
 //! Network namespaces as guards.
 //!
-//! Names carry the pid of their maker, so that what a killed run left behind is known to be dead and is removed by
-//! the next one. Only the network is separate: a process entered here keeps the host's mounts, bpffs among them,
-//! which `ip netns exec` would hide. Its clock may be another one, for what is run there.
+//! Names carry the pid of their maker, so that the next run recognises and removes what a killed run left behind. Only
+//! the network is separate: a process entered here keeps the host's mounts, including bpffs, which `ip netns exec`
+//! would hide. Commands may run with a shifted clock.
 
 use std::fs::File;
 use std::io::Write;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// Begins the names of all that is ours and would outlive us.
+/// Prefix of the names of everything of ours that could outlive us.
 pub(crate) const PREFIX: &str = "vrrpx";
 const NAMES: &str = "/run/netns";
 const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
@@ -23,12 +23,12 @@ const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(libc::CLONE_NEWTI
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static REAP: Once = Once::new();
 
-/// A network namespace of our own; gone when dropped, with all that is in it.
+/// A network namespace; deleted when dropped, with all that is in it.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
     file: File,
-    /// A time namespace.
+    /// Time namespace of its commands.
     clock: Option<File>,
 }
 
@@ -61,7 +61,7 @@ impl Namespace {
     /// Runs lines of `ip` commands here, in one process.
     ///
     /// # Errors
-    /// With the first line that failed, as `ip` tells it.
+    /// With the first line that failed, and the message of `ip`.
     pub fn ip(&self, lines: &str) -> Result<()> {
         let mut child = Command::new("ip")
             .args(["-n", &self.name, "-batch", "-"])
@@ -84,16 +84,16 @@ impl Namespace {
         Ok(())
     }
 
-    /// Commands from now on run in a time namespace that is `seconds` ahead of this process, or behind it.
+    /// Later commands run in a time namespace that is `seconds` ahead of this process, or behind it.
     ///
     /// # Errors
-    /// Without root; before Linux 5.6; when the machine has not been up for so long.
+    /// Without root; before Linux 5.6; when the machine has been up for less than that.
     pub fn shift_clock(&mut self, seconds: i64) -> Result<()> {
         self.clock = Some(time_namespace(seconds)?);
         Ok(())
     }
 
-    /// A command that will run here.
+    /// A command to be run here.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
         let (file, clock) = (self.file.try_clone()?, self.clock.as_ref().map(File::try_clone).transpose()?);
         let mut command = Command::new(program);
@@ -109,7 +109,7 @@ impl Namespace {
         Ok(command)
     }
 
-    /// Runs a program here to its end and gives its standard output.
+    /// Runs a program here to its end and returns its standard output.
     ///
     /// # Errors
     /// When it cannot be run or fails, with its standard error.
@@ -140,7 +140,7 @@ impl Namespace {
         })
     }
 
-    /// Sets `key`, written as a path below `/proc/sys/net`.
+    /// Sets the sysctl `key`, a path below `/proc/sys/net`.
     ///
     /// # Errors
     /// When the kernel has no such setting or refuses the value.
@@ -158,7 +158,7 @@ impl Drop for Namespace {
     }
 }
 
-/// On a thread of its own: what unshares its time is to have no more threads.
+/// On its own thread: CLONE_NEWTIME affects the children of the thread that unshares.
 fn time_namespace(seconds: i64) -> Result<File> {
     let make = || {
         unshare(CLONE_NEWTIME).context("a time namespace")?;
@@ -174,7 +174,7 @@ fn time_namespace(seconds: i64) -> Result<File> {
     })
 }
 
-/// Removes what runs that did not live to clean up have left.
+/// Removes the leftovers of killed runs.
 fn reap() {
     for entry in std::fs::read_dir(NAMES).into_iter().flatten().flatten() {
         if let Some(name) = entry.file_name().to_str().filter(|name| is_leftover(name)) {
@@ -184,7 +184,7 @@ fn reap() {
     }
 }
 
-/// Whether something is named as ours are, after a process that is gone.
+/// Whether a name is one of ours whose process is gone.
 pub(crate) fn is_leftover(name: &str) -> bool {
     let mut parts = name.split('-');
     let (Some(PREFIX), Some(Ok(pid))) = (parts.next(), parts.next().map(str::parse::<u32>)) else {

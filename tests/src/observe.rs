@@ -1,8 +1,8 @@
-//! What the nodes really send, with the kernel's time of it.
+//! The frames that the nodes send, with the kernel's time stamps.
 //!
 //! A packet socket on the bridge takes every frame as it leaves a node's cable. The kernel stamps it in the sender's
 //! own transmit call (veth hands it over there), so neither a busy processor nor the observer's own lateness blurs
-//! the times, and the port tells the sender, whatever the frame claims.
+//! the times. The bridge port identifies the sender, whatever the frame claims.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -41,7 +41,7 @@ pub enum What {
     Advert(Advert),
     /// Gratuitous ARP or unsolicited neighbour advertisement for this address.
     Announce(IpAddr),
-    /// Answer to an ARP request for this address.
+    /// Reply to an ARP request for this address.
     Answer(IpAddr),
 }
 
@@ -52,7 +52,7 @@ pub struct Advert {
     pub version: u8,
     pub vrid: u8,
     pub priority: u8,
-    /// How many addresses it lists.
+    /// Number of addresses it lists.
     pub addresses: u8,
 }
 
@@ -77,17 +77,17 @@ impl Observer {
         Ok(Self { seen, _watching: watching })
     }
 
-    /// All so far.
+    /// All frames so far.
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.seen).clone()
     }
 
-    /// Forgets all so far.
+    /// Forgets all frames so far.
     pub fn clear(&self) {
         lock(&self.seen).clear();
     }
 
-    /// Adverts so far, those of leaving masters too.
+    /// Adverts so far, including those of priority 0.
     pub fn adverts(&self) -> Vec<(u64, usize, Advert)> {
         let advert = |seen: &Seen| match seen.what {
             What::Advert(advert) => Some((seen.at, seen.node, advert)),
@@ -96,14 +96,14 @@ impl Observer {
         lock(&self.seen).iter().filter_map(advert).collect()
     }
 
-    /// Longest time between two adverts, of whichever node, sent since `since`; `None` where there are fewer.
+    /// Longest time between two adverts of any node sent since `since`; `None` if there are fewer than two.
     pub fn longest_silence(&self, since: u64) -> Option<Duration> {
         let adverts = self.adverts();
         let sent = || adverts.iter().map(|advert| advert.0).filter(|&at| at > since);
         sent().zip(sent().skip(1)).map(|(one, next)| Duration::from_nanos(next.saturating_sub(one))).max()
     }
 
-    /// Node of the latest advert that was no farewell.
+    /// Node of the latest advert whose priority is not 0.
     pub fn master(&self) -> Option<usize> {
         let adverts = self.adverts();
         adverts.iter().rev().find(|(_, _, advert)| advert.priority != 0).map(|&(_, node, _)| node)
@@ -114,7 +114,7 @@ impl Observer {
         self.adverts().iter().rev().take(count).map(|advert| advert.1).collect()
     }
 
-    /// Waits for the first advert of `node` after `since`, farewells not counted, and gives its time.
+    /// Waits for the first advert of `node` after `since` whose priority is not 0, and returns its time.
     ///
     /// # Errors
     /// When none comes within the time.
@@ -127,11 +127,11 @@ impl Observer {
         })
     }
 
-    /// From the last answer of node `loser` about `address` since `since` to the next announcement of node `winner`, from
-    /// which every client learns the right one; `None` where there was no answer.
+    /// From the last ARP reply of node `loser` about `address` since `since` to the next announcement of node `winner`,
+    /// which corrects every client's cache; `None` if there was no reply.
     ///
     /// # Errors
-    /// There was none within the time.
+    /// There was no announcement within the time.
     pub fn wait_until_mended(
         &self,
         [loser, winner]: [usize; 2],
@@ -156,7 +156,7 @@ impl Observer {
         )
     }
 
-    /// Nodes that have announced `address` so far, in order.
+    /// Nodes that have announced `address` so far, in order of time.
     pub fn announcers(&self, address: IpAddr) -> Vec<usize> {
         let seen = self.seen();
         seen.iter().filter(|seen| seen.what == What::Announce(address)).map(|seen| seen.node).collect()
@@ -170,11 +170,11 @@ pub(crate) struct Received {
     /// Nanoseconds of CLOCK_REALTIME.
     pub(crate) at: u64,
     pub(crate) interface: u32,
-    /// Sent by this namespace itself.
+    /// Sent by this namespace.
     pub(crate) outgoing: bool,
 }
 
-/// Takes all frames of the namespace this thread is in, stamped by the kernel. It waits 20 ms for each.
+/// A packet socket for all frames of this thread's namespace, stamped by the kernel. A read waits for up to 20 ms.
 pub(crate) fn packet_socket() -> Result<OwnedFd> {
     let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)?;
     setsockopt(&socket, sockopt::RcvBufForce, &(32 << 20))?;
@@ -183,13 +183,13 @@ pub(crate) fn packet_socket() -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// From now on the socket takes only what comes in by these interfaces: a flood by another one, or out by these, does
-/// not fill it.
+/// Restricts the socket to frames received on these interfaces, so that a flood on another one, or frames sent, do not
+/// fill it.
 fn only_from(socket: &OwnedFd, interfaces: &[u32]) -> Result<()> {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const EQUALS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     const GIVE: u32 = libc::BPF_RET | libc::BPF_K;
-    /// Not a place in the frame, but the number of its interface (linux/filter.h).
+    /// Not an offset in the frame, but the ancillary offset for the interface's index (linux/filter.h).
     const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX).cast_unsigned();
     let mut program = Vec::new();
     let mut push = |code, jt, k| -> Result<()> {
@@ -209,19 +209,19 @@ fn only_from(socket: &OwnedFd, interfaces: &[u32]) -> Result<()> {
 
 fn set<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) -> Result<()> {
     let length = u32::try_from(size_of::<T>())?;
-    // SAFETY: the value, and what it points to, lives through the call, which is told its length.
+    // SAFETY: the value and what it points to outlive the call, and its length is passed.
     Errno::result(unsafe {
         libc::setsockopt(socket.as_raw_fd(), level, option, std::ptr::from_ref(value).cast(), length)
     })?;
     Ok(())
 }
 
-/// Sends frames of the namespace this thread is in, and takes none.
+/// A packet socket that sends frames in this thread's namespace, and receives none.
 pub(crate) fn sending_socket() -> Result<OwnedFd> {
     Ok(socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?)
 }
 
-/// The next frame, or `None` when the wait was over.
+/// The next frame, or `None` when the wait has ended.
 pub(crate) fn receive(socket: &OwnedFd, frame: &mut [u8]) -> Result<Option<Received>> {
     let mut control = nix::cmsg_space!(libc::timespec);
     let mut parts = [std::io::IoSliceMut::new(frame)];
@@ -247,7 +247,7 @@ pub(crate) fn receive(socket: &OwnedFd, frame: &mut [u8]) -> Result<Option<Recei
 /// Sends a frame as it is.
 ///
 /// # Errors
-/// With the errno of the packet socket; EAGAIN where it would have to wait.
+/// With the errno of the packet socket; EAGAIN if it would block.
 pub(crate) fn send(socket: &OwnedFd, interface: u32, frame: &[u8]) -> Result<()> {
     let to = libc::sockaddr_ll {
         sll_family: u16::try_from(libc::AF_PACKET)?,
@@ -273,7 +273,7 @@ pub(crate) fn send(socket: &OwnedFd, interface: u32, frame: &[u8]) -> Result<()>
     Ok(())
 }
 
-/// What an untagged frame is, if it is of interest.
+/// Classifies an untagged frame, if it is of interest.
 fn read(frame: &[u8]) -> Option<What> {
     let packet = frame.get(14..)?;
     match frame.get(12..14)? {
@@ -281,18 +281,18 @@ fn read(frame: &[u8]) -> Option<What> {
             let header = usize::from(packet.first()? & 0xf) * 4;
             advert(v4(packet, 12)?, v4(packet, 16)?, packet.get(header..)?)
         }
-        // Behind an authentication header of IPsec (RFC 2402 §2).
+        // Behind an IPsec authentication header (RFC 2402 §2).
         [0x08, 0x00] if packet.get(9) == Some(&51) && packet.get(20) == Some(&112) => {
             advert(v4(packet, 12)?, v4(packet, 16)?, packet.get(20 + 24..)?)
         }
         [0x86, 0xdd] if packet.get(6) == Some(&112) => {
             advert(v6(packet, 8)?, v6(packet, 24)?, packet.get(40..)?)
         }
-        // Neighbour advertisement (RFC 4861 §4.4) that nobody asked for.
+        // Unsolicited neighbour advertisement (RFC 4861 §4.4).
         [0x86, 0xdd] if packet.get(6) == Some(&58) && packet.get(40) == Some(&136) => {
             (packet.get(44)? & 0x40 == 0).then_some(What::Announce(v6(packet, 48)?))
         }
-        // ARP whose sender and target are one and the same (RFC 5227 §3).
+        // ARP with the same sender and target address (RFC 5227 §3).
         [0x08, 0x06] => {
             let (sender, target) = (v4(packet, 14)?, v4(packet, 24)?);
             let is_reply = packet.get(6..8)? == [0, 2];

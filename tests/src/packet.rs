@@ -1,4 +1,4 @@
-//! Frames as rows of a table want them: right by default, and wrong in exactly what the row names.
+//! Frames for table-driven tests: valid by default, wrong in exactly the field that the row names.
 //!
 //! ```
 //! use vrrp_tests::packet::{Frame, V3_IPV4, addresses};
@@ -29,10 +29,10 @@ pub const V3_IPV4: Dialect = Dialect::V3 { family: Family::V4, centiseconds: 100
 /// Version 3 at 1 s.
 pub const V3_IPV6: Dialect = Dialect::V3 { family: Family::V6, centiseconds: 100 };
 
-/// Of every advert that [`advert`] makes.
+/// VRID of every advert that [`advert`] makes.
 pub const VRID: u8 = 51;
 
-/// That of the loopback device, as which BPF_PROG_TEST_RUN presents every frame.
+/// MAC address of the loopback device; BPF_PROG_TEST_RUN presents every frame as received there.
 pub const OWN_MAC: Mac = Mac([0; 6]);
 
 /// Shortest frame on a wire, without its check sequence.
@@ -42,7 +42,7 @@ const PADDED: usize = 60;
 #[derive(Clone, Debug)]
 pub struct Frame {
     source_mac: Mac,
-    /// Else that of the group, or [`OWN_MAC`].
+    /// By default that of the group, or [`OWN_MAC`].
     destination_mac: Option<Mac>,
     tags: Vec<(u16, u16)>,
     source: IpAddr,
@@ -54,12 +54,12 @@ pub struct Frame {
     extension: Option<u8>,
     authentication: Option<AhRepr>,
     payload: Vec<u8>,
-    /// Bytes at the end of the payload that a checksum over IPv4 does not cover.
+    /// Bytes at the end of the payload that the checksum over IPv4 leaves out.
     unsummed: usize,
     checksum: Checksum,
-    /// First byte of the IP header, where it is not the right one.
+    /// First byte of the IP header, if it is not the right one.
     version_ihl: Option<u8>,
-    /// What its checksum over IPv4 is wrong by.
+    /// Error of its checksum over IPv4.
     header_flaw: u8,
     announced: Option<usize>,
     cut: Option<usize>,
@@ -85,7 +85,7 @@ impl Frame {
         }
     }
 
-    /// `source` and `destination` have to be of one family when the frame is built.
+    /// `source` and `destination` must be of one family when the frame is built.
     pub fn new(source: IpAddr, destination: IpAddr) -> Self {
         Self {
             source_mac: Mac([0x02, 0, 0, 0, 0, 1]),
@@ -130,12 +130,12 @@ impl Frame {
         Self { destination, ..self }
     }
 
-    /// One more 802.1Q tag, within those before.
+    /// Adds an 802.1Q tag, inside those before.
     pub fn vlan(self, id: u16) -> Self {
         self.tag(ethernet::VLAN, id)
     }
 
-    /// One more tag of this ethertype, within those before.
+    /// Adds a tag of this ethertype, inside those before.
     pub fn tag(mut self, ethertype: u16, control: u16) -> Self {
         self.tags.push((ethertype, control));
         self
@@ -150,7 +150,7 @@ impl Frame {
         Self { protocol, ..self }
     }
 
-    /// IPv4 options of so many words, at most 10.
+    /// IPv4 options of this many 32-bit words, at most 10.
     pub fn options(self, words: u8) -> Self {
         assert!(words <= 10, "the header holds 10 words of options");
         Self { option_words: words, ..self }
@@ -161,7 +161,7 @@ impl Frame {
         Self { fragment: bits, ..self }
     }
 
-    /// IPv4: an authentication header of IPsec before the message.
+    /// IPv4: an IPsec authentication header (AH) before the message.
     pub fn authentication(self, header: AhRepr) -> Self {
         Self { authentication: Some(header), ..self }
     }
@@ -171,7 +171,7 @@ impl Frame {
         Self { extension: Some(kind), ..self }
     }
 
-    /// With the checksum that includes the pseudo-header, where the version leaves a choice.
+    /// With the checksum that includes the pseudo-header, if the version permits both forms.
     pub fn advert(mut self, advert: &AdvertRepr<'_>) -> Self {
         self.payload = vec![0; advert.buffer_len()];
         assert!(advert.emit(&mut self.payload).is_some());
@@ -183,19 +183,19 @@ impl Frame {
         Self { payload: bytes.into(), checksum: Checksum::AsGiven, ..self }
     }
 
-    /// Sets a byte of the message. The checksum is made right afterwards.
+    /// Sets a byte of the message. The checksum is computed afterwards.
     pub fn byte(mut self, at: usize, value: u8) -> Self {
         self.payload[at] = value;
         self
     }
 
-    /// Puts bytes behind the message, within the length that IP announces.
+    /// Appends bytes to the message, within the length in the IP header.
     pub fn trailer(mut self, bytes: &[u8]) -> Self {
         self.payload.extend_from_slice(bytes);
         self
     }
 
-    /// Puts the trailer of a signed advert behind the message.
+    /// Appends the trailer of a signed advert to the message.
     pub fn signed(self, trailer: &Trailer) -> Self {
         Self { unsummed: TRAILER_LEN, ..self.trailer(&trailer.emit()) }
     }
@@ -204,32 +204,32 @@ impl Frame {
         Self { checksum: Checksum::Right(form), ..self }
     }
 
-    /// Right in no form.
+    /// A checksum that is wrong in every form.
     pub fn wrong_checksum(self) -> Self {
         Self { checksum: Checksum::Wrong, ..self }
     }
 
-    /// Of the IPv4 header.
+    /// A wrong checksum of the IPv4 header.
     pub fn wrong_header_checksum(self) -> Self {
         Self { header_flaw: 0x80, ..self }
     }
 
-    /// First byte of the IP header. Its checksum is made right.
+    /// First byte of the IP header. The header's checksum is computed with it.
     pub fn version_ihl(self, first: u8) -> Self {
         Self { version_ihl: Some(first), ..self }
     }
 
-    /// Makes IP announce another length of the message than it has.
+    /// Sets another length of the message in the IP header than it has.
     pub fn announced(self, length: usize) -> Self {
         Self { announced: Some(length), ..self }
     }
 
-    /// Cuts the frame after so many bytes.
+    /// Truncates the frame to this many bytes.
     pub fn cut(self, length: usize) -> Self {
         Self { cut: Some(length), ..self }
     }
 
-    /// Pads the frame to 60 bytes, with other bytes than zeros.
+    /// Pads the frame to 60 bytes, with bytes other than zero.
     pub fn padded(self) -> Self {
         Self { padded: true, ..self }
     }
@@ -345,8 +345,8 @@ impl Frame {
     }
 }
 
-/// A neighbour's question who has an address, behind these tags (ethertype and control), padded: ARP from 192.0.2.1, or
-/// a solicitation from fe80::1 with its link-layer option.
+/// A neighbour's request for an address, behind these tags (ethertype and control), padded: an ARP request from
+/// 192.0.2.1, or a neighbour solicitation from fe80::1 with its link-layer option.
 #[expect(clippy::panic, reason = "a mistake in a test ends that test")]
 pub fn question(target: IpAddr, tags: &[(u16, u16)]) -> Vec<u8> {
     let asker = Frame::to_group(Family::of(target));
@@ -389,7 +389,7 @@ pub fn addresses(family: Family, count: u8) -> Vec<IpAddr> {
     (0..count).map(one).collect()
 }
 
-/// An advert with VRID 51 and priority 100 to the group, right in everything.
+/// A valid advert with VRID 51 and priority 100 to the group.
 #[expect(clippy::panic, reason = "a mistake in a test ends that test")]
 pub fn advert(dialect: Dialect, address_count: u8) -> Frame {
     let addresses = addresses(dialect.family(), address_count);

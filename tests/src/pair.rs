@@ -14,15 +14,15 @@ use crate::lab::{Held, INTERFACE, Lab, Node, VIRTUAL_V4};
 use crate::observe::Observer;
 use crate::process::Process;
 
-/// A start of a daemon, the election after it and a second's interval of version 2 fit into this.
+/// Enough for the start of a daemon, the election after it and a one-second interval of version 2.
 pub const SETTLE: Duration = Duration::from_secs(15);
 
-/// What runs on one node.
+/// The daemon of one node.
 #[derive(Clone, Debug)]
 pub struct Role {
     pub daemon: Daemon,
     pub config: Config,
-    /// Processor to hold it on.
+    /// Processor to pin it to.
     pub cpu: Option<usize>,
     /// Variables for its environment.
     pub environment: Vec<(&'static str, String)>,
@@ -34,7 +34,7 @@ impl Role {
     }
 }
 
-/// Nodes from 0 on with their daemons, watched.
+/// Nodes from 0 on with their daemons, observed.
 #[derive(Debug)]
 pub struct Pair {
     // Fields drop in this order: processes before the namespaces they are in.
@@ -45,7 +45,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The lab with no daemon started yet.
+    /// A lab without a running daemon.
     ///
     /// # Errors
     /// Those of [`Lab::new`] and [`Observer::new`].
@@ -56,10 +56,10 @@ impl Pair {
         Ok(Self { running: roles.iter().map(|_| None).collect(), observer, lab, roles })
     }
 
-    /// All started and up, and node 0 found to be the only master.
+    /// Starts all daemons, and waits until node 0 is the only master.
     ///
     /// # Errors
-    /// When it does not become so.
+    /// When that does not happen in time.
     pub fn settled(roles: impl Into<Vec<Role>>) -> Result<Self> {
         let mut pair = Self::idle(roles)?;
         let mut nodes = 0..pair.roles.len();
@@ -68,10 +68,10 @@ impl Pair {
         Ok(pair)
     }
 
-    /// As [`Pair::settled`], where nobody may be ahead of node 0: the others are started when it is the master.
+    /// As [`Pair::settled`], but starts the others when node 0 is master, so that none is master before it.
     ///
     /// # Errors
-    /// When it does not become so.
+    /// When that does not happen in time.
     pub fn settled_in_turn(roles: impl Into<Vec<Role>>) -> Result<Self> {
         let mut pair = Self::idle(roles)?;
         let mut others = 1..pair.roles.len();
@@ -81,7 +81,7 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Five fast adverts may be over before another node has begun: its daemon is waited for, too.
+    /// Waits for the daemons too: five fast adverts may be over before another node has begun.
     fn wait_until_settled(&self) -> Result<()> {
         for (node, running) in self.running.iter().enumerate() {
             let Some(running) = running else { continue };
@@ -90,7 +90,7 @@ impl Pair {
         self.wait_for_master(0)
     }
 
-    /// Runs `scenario`, and adds the daemons' logs to what it fails with.
+    /// Runs `scenario`, and adds the daemons' logs to its error.
     ///
     /// # Errors
     /// Those of `scenario`.
@@ -98,7 +98,7 @@ impl Pair {
         self.check_with(scenario)
     }
 
-    /// As [`Pair::check`], for a scenario that finds something out.
+    /// As [`Pair::check`], for a scenario with a result.
     ///
     /// # Errors
     /// Those of `scenario`.
@@ -106,7 +106,7 @@ impl Pair {
         scenario(&mut self).map_err(|error| self.with_logs(&error))
     }
 
-    /// An error that ends with what the running daemons have printed.
+    /// The error followed by the output of the running daemons.
     pub fn with_logs(&self, error: &anyhow::Error) -> anyhow::Error {
         anyhow!("{error:#}\n{}", self.logs())
     }
@@ -123,7 +123,7 @@ impl Pair {
         Ok(())
     }
 
-    /// The host dies: its cable is dead first, so that nothing it does after its last advert is heard.
+    /// The host dies: its cable first, so that nothing after its last advert is heard.
     ///
     /// # Errors
     /// When the bridge port cannot be set.
@@ -133,14 +133,14 @@ impl Pair {
         Ok(())
     }
 
-    /// The daemon alone dies, without a goodbye; its addresses stay.
+    /// Kills only the daemon, without a farewell; its addresses stay.
     pub fn kill(&mut self, node: usize) {
         if let Some(running) = self.running.get_mut(node) {
             *running = None;
         }
     }
 
-    /// The daemon of a node is ended by a signal and started again, with what it has left in its directory.
+    /// Ends the daemon of a node by a signal and starts it again in the same directory.
     ///
     /// # Errors
     /// When it does not end or cannot be run.
@@ -151,17 +151,17 @@ impl Pair {
         running.restart(host, &role.config, by)
     }
 
-    /// Another daemon takes over from that of a node, whose end is waited for.
+    /// Hot restart of a node's daemon; waits for the end of the old process.
     ///
     /// # Errors
-    /// When it does not come so.
+    /// When it does not end, or the newer process cannot be run.
     pub fn take_over(&mut self, node: usize, arguments: &[&str]) -> Result<ExitStatus> {
         let host = self.lab.nodes.get(node).context("no such node")?;
         let running = self.running.get_mut(node).and_then(Option::as_mut).context("not running")?;
         running.take_over(host, arguments)
     }
 
-    /// Starts one that is to take over, and does not wait.
+    /// Starts the newer process of a hot restart, and does not wait.
     ///
     /// # Errors
     /// When it cannot be run.
@@ -170,7 +170,7 @@ impl Pair {
         running.successor(self.node(node)?, &[])
     }
 
-    /// The host comes back and starts its daemon. What the dead one held is gone, as after a boot.
+    /// The host comes back and starts its daemon. The dead daemon's addresses are gone, as after a boot.
     ///
     /// # Errors
     /// When it cannot be run.
@@ -189,7 +189,7 @@ impl Pair {
         self.start(node)
     }
 
-    /// Asks the daemon of a node to stop and waits for its end.
+    /// Sends SIGTERM to the daemon of a node and waits for its end.
     ///
     /// # Errors
     /// When it does not end or was not running.
@@ -206,7 +206,7 @@ impl Pair {
         self.running.get_mut(node).and_then(Option::as_mut).context("not running")
     }
 
-    /// Started, and neither killed nor stopped since.
+    /// Whether it was started, and neither killed nor stopped since.
     pub fn is_running(&self, node: usize) -> bool {
         self.running.get(node).is_some_and(Option::is_some)
     }
@@ -220,7 +220,7 @@ impl Pair {
     /// Waits until `node` alone has sent the last five adverts.
     ///
     /// # Errors
-    /// When it does not come so within [`SETTLE`] and some adverts, or a daemon ends.
+    /// When that does not happen within [`SETTLE`] and some adverts, or a daemon ends.
     pub fn wait_for_master(&self, node: usize) -> Result<()> {
         self.poll(&format!("node {node} as the only master"), || Ok(self.observer.latest(5) == [node; 5]))
     }
@@ -228,7 +228,7 @@ impl Pair {
     /// Waits until a node holds `address`, or does not.
     ///
     /// # Errors
-    /// When it does not come so within [`SETTLE`] and some adverts, or a daemon ends.
+    /// When that does not happen within [`SETTLE`] and some adverts, or a daemon ends.
     pub fn wait_for_address(&self, node: usize, address: IpAddr, held: bool) -> Result<()> {
         let word = if held { "on" } else { "off" };
         let (host, role) = (self.node(node)?, self.roles.get(node).context("no such role")?);
@@ -240,11 +240,11 @@ impl Pair {
         })
     }
 
-    /// Parts the nodes until node 1 answers a client for [`VIRTUAL_V4`], brings them together so many milliseconds later, and
-    /// waits until node 0, which is the better one, has told the client again.
+    /// Isolates the nodes until node 1 answers a client for [`VIRTUAL_V4`], connects them again `moment` milliseconds
+    /// later, and waits until node 0, of higher priority, has corrected the client's cache.
     ///
     /// # Errors
-    /// When one of that does not come.
+    /// When one of these steps does not happen in time.
     pub fn split(&self, moment: u64) -> Result<()> {
         let address = VIRTUAL_V4.parse()?;
         self.lab.part(true)?;
@@ -259,7 +259,7 @@ impl Pair {
     }
 
     /// # Errors
-    /// When a daemon that was started and neither killed nor stopped is no more.
+    /// When a daemon that was started, and neither killed nor stopped, has ended.
     pub fn ensure_alive(&self) -> Result<()> {
         for (node, running) in self.running.iter().enumerate() {
             let alive = running.as_ref().is_none_or(Running::is_alive);
@@ -268,10 +268,10 @@ impl Pair {
         Ok(())
     }
 
-    /// Waits for a condition as long as both daemons live.
+    /// Waits for a condition while the daemons live.
     fn poll(&self, what: &str, holds: impl Fn() -> Result<bool>) -> Result<()> {
         let instances = self.roles.iter().flat_map(|role| &role.config.instances);
-        // Five adverts of the slowest, and what comes before them.
+        // Five adverts of the slowest instance, and the election before them.
         let adverts = instances.map(|instance| 2 * instance.master_down_interval()).max().unwrap_or_default();
         poll(what, SETTLE + adverts, || {
             self.ensure_alive().with_context(|| format!("waited for: {what}"))?;
@@ -279,7 +279,7 @@ impl Pair {
         })
     }
 
-    /// Time to compare stamps with; everything before it was caused earlier.
+    /// Time to compare stamps with; stamps before it have earlier causes.
     pub fn mark(&self) -> u64 {
         realtime()
     }

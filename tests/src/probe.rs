@@ -1,8 +1,8 @@
-//! A client that asks a virtual address at a steady pace, and what it got: outages, and who answered.
+//! A client that probes a virtual address at a steady pace, and its results: outages, and the nodes that answered.
 //!
-//! Echo requests go out through the client's own stack, neighbour cache and all, as traffic of a user would; the
-//! kernel of the node that holds the address answers. Replies are taken by a packet socket, which also sees the
-//! hardware address they came from.
+//! Echo requests go out through the client's own stack, neighbour cache and all, like a user's traffic; the kernel of
+//! the node that holds the address answers. A packet socket receives the replies, and also sees the hardware address
+//! they came from.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -19,12 +19,12 @@ use crate::lab::{Lab, node_of};
 use crate::observe::packet_socket;
 use crate::worker::{Workers, lock};
 
-/// Marks our echo requests.
+/// Identifier of our echo requests.
 const IDENTIFIER: u16 = 0x5658;
-/// The sequence number on the wire has 16 bits; replies later than half its range are not told apart.
+/// The sequence number on the wire has 16 bits; replies later than half its range are ambiguous.
 const HALF: usize = 1 << 15;
 
-/// Asks until dropped.
+/// Sends requests until dropped.
 #[derive(Debug)]
 pub struct Prober {
     probes: Arc<Mutex<Vec<Probe>>>,
@@ -32,7 +32,7 @@ pub struct Prober {
     period: Duration,
 }
 
-/// A request and its fate.
+/// A request and its outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
     /// Nanoseconds of CLOCK_REALTIME.
@@ -41,12 +41,12 @@ pub struct Probe {
     pub answered: Option<u64>,
     /// Node of the first reply.
     pub by: Option<usize>,
-    /// Whether a second node replied too.
+    /// Whether a second node replied, too.
     pub twice: bool,
 }
 
 impl Prober {
-    /// Asks `target` from the client of `lab` once each `period`.
+    /// Probes `target` from the client of `lab` once each `period`.
     ///
     /// # Errors
     /// When the sockets are refused.
@@ -66,7 +66,7 @@ impl Prober {
         Ok(Self { probes, _asking: asking, period })
     }
 
-    /// All so far.
+    /// All probes so far.
     pub fn probes(&self) -> Vec<Probe> {
         lock(&self.probes).clone()
     }
@@ -83,12 +83,12 @@ impl Prober {
         probes.iter().rev().take_while(|probe| probe.sent >= since).any(|probe| probe.answered.is_some())
     }
 
-    /// Who answered the latest answered probe.
+    /// Node that answered the latest answered probe.
     pub fn served_by(&self) -> Option<usize> {
         lock(&self.probes).iter().rev().find_map(|probe| probe.by)
     }
 
-    /// Node of the first answer to a probe sent after `since` by another node than `old`, with the time it came.
+    /// Node and time of the first answer to a probe sent after `since` by a node other than `old`.
     pub fn heir(&self, old: usize, since: u64) -> Option<(usize, u64)> {
         let probes = lock(&self.probes);
         let heir = |probe: &Probe| Some((probe.by.filter(|&by| by != old)?, probe.answered?));
@@ -100,8 +100,8 @@ impl Prober {
     }
 }
 
-/// From the first unanswered probe to the next answered one. Ended outages only: the last probes may still be
-/// answered.
+/// From the first unanswered probe to the next answered one. Only outages that have ended count: the last probes may
+/// still be answered.
 pub fn longest_outage(probes: &[Probe]) -> Duration {
     let mut longest = 0;
     let mut since = None;
@@ -118,7 +118,7 @@ pub fn longest_outage(probes: &[Probe]) -> Duration {
     Duration::from_nanos(longest)
 }
 
-/// Nodes that answered, in the order they first did.
+/// Nodes that answered, in the order of their first answers.
 pub fn servers(probes: &[Probe]) -> Vec<usize> {
     let mut known = BTreeSet::new();
     probes.iter().filter_map(|probe| probe.by).filter(|&node| known.insert(node)).collect()
@@ -130,7 +130,7 @@ fn ask(socket: &OwnedFd, target: &SockaddrStorage, probes: &Mutex<Vec<Probe>>) {
     probes.push(Probe { sent: realtime(), answered: None, by: None, twice: false });
     drop(probes);
     let request = request(target.as_sockaddr_in6().is_some(), sequence);
-    // Unreachable addresses are what is being measured.
+    // Unreachable addresses are part of the measurement.
     let _unreachable = sendto(socket.as_raw_fd(), &request, target, MsgFlags::MSG_DONTWAIT);
 }
 
@@ -159,7 +159,7 @@ fn request(v6: bool, sequence: u16) -> [u8; 8] {
     [kind, 0, sum0, sum1, id0, id1, seq0, seq1]
 }
 
-/// Sender's hardware address and sequence number, if the frame is a reply to one of ours.
+/// Sender's hardware address and sequence number, if the frame is a reply to one of our requests.
 fn reply(frame: &[u8]) -> Option<([u8; 6], u16)> {
     let mac = frame.get(6..12)?.try_into().ok()?;
     let packet = frame.get(14..)?;
@@ -183,7 +183,7 @@ fn echo_socket(target: IpAddr) -> Result<OwnedFd> {
     // SAFETY: socket takes no pointers; its result is checked and owned once.
     let fd = Errno::result(unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) })?;
     ensure!(fd >= 0, "echo socket");
-    // SAFETY: fd is a fresh descriptor nobody else owns.
+    // SAFETY: fd is a fresh descriptor without another owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

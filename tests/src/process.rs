@@ -21,19 +21,19 @@ const PRIVATE: &str = "/run";
 pub(crate) const PINS: &str = "/sys/fs/bpf/vrrpx";
 static REAP: Once = Once::new();
 
-/// A running process and what it printed. It dies with its owner, even where the owner is killed.
+/// A running process and its output. It dies with its owner, even if the owner is killed.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     log: PathBuf,
     ended: Option<ExitStatus>,
-    /// Where the log is, if it shall go with the process.
+    /// Directory of the log, if it is to be removed with the process.
     _directory: Option<Directory>,
 }
 
 impl Process {
-    /// Starts `command` with both outputs in the file `log`. A process group of its own keeps the terminal's Ctrl-C
-    /// for the owner, who then cleans up.
+    /// Starts `command` with both outputs in the file `log`, in its own process group: the terminal's Ctrl-C reaches
+    /// only the owner, which then cleans up.
     ///
     /// # Errors
     /// When the program or the log cannot be opened.
@@ -49,7 +49,7 @@ impl Process {
         Ok(Self { child, log, ended: None, _directory: None })
     }
 
-    /// As [`Process::start`], with the log in a directory that goes with the process.
+    /// As [`Process::start`], with the log in a directory that is removed with the process.
     ///
     /// # Errors
     /// As [`Process::start`].
@@ -76,13 +76,13 @@ impl Process {
         kill(self.pid(), signal).with_context(|| format!("{signal} to {}", self.pid()))
     }
 
-    /// Whether it is still at work; asks without taking its exit status.
+    /// Whether it still runs; does not take its exit status.
     pub fn is_alive(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait()?;
@@ -90,20 +90,20 @@ impl Process {
         Ok(self.ended)
     }
 
-    /// Waits for it to end by itself.
+    /// Waits until it ends by itself.
     ///
     /// # Errors
-    /// When it has not within the time.
+    /// When it has not ended within the time.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
         poll("the end of a process", within, || self.ended())
     }
 
-    /// Kills it and its descendants at once, without a chance to say goodbye.
+    /// Kills it and its descendants at once, without a farewell.
     pub fn kill(&mut self) {
         if self.ended().is_ok_and(|ended| ended.is_some()) {
             return;
         }
-        // One that outlives another for a moment would do something about it: each is stopped, the youngest first.
+        // A survivor could react to another's death: each is stopped before, the youngest first.
         let tree = self.tree();
         let stops = tree.iter().rev().map(|pid| (pid, Signal::SIGSTOP));
         for (pid, signal) in stops.chain(tree.iter().map(|pid| (pid, Signal::SIGKILL))) {
@@ -113,10 +113,10 @@ impl Process {
         self.ended = Some(self.child.wait().unwrap_or_else(|_| ExitStatus::from_raw(Signal::SIGKILL as i32)));
     }
 
-    /// Processor time of it and its descendants so far, all threads.
+    /// CPU time of it and its descendants so far, all threads.
     ///
     /// # Errors
-    /// When one has ended meanwhile.
+    /// When one of them has ended meanwhile.
     pub fn cpu_time(&self) -> Result<Duration> {
         self.tree().into_iter().map(cpu_time).sum()
     }
@@ -128,7 +128,7 @@ impl Drop for Process {
     }
 }
 
-/// A directory under the temporary one, removed when dropped.
+/// A directory below the temporary one, removed when dropped.
 #[derive(Debug)]
 pub struct Directory(PathBuf);
 
@@ -137,7 +137,7 @@ impl Directory {
         Self::within(&std::env::temp_dir())
     }
 
-    /// In a directory that nobody else can write to, as scripts run by root need.
+    /// Below a directory that only root can write to, as scripts run by root require.
     pub fn private() -> Result<Self> {
         Self::within(Path::new(PRIVATE))
     }
@@ -163,7 +163,7 @@ impl Drop for Directory {
     }
 }
 
-/// Removes what runs that did not live to clean up have left.
+/// Removes the leftovers of killed runs.
 fn reap() {
     let parents = [std::env::temp_dir(), PRIVATE.into()];
     for entry in parents.into_iter().flat_map(std::fs::read_dir).flatten().flatten() {
@@ -175,13 +175,13 @@ fn reap() {
     unpin(is_leftover);
 }
 
-/// Removes what killed daemons of earlier runs have pinned; that of this run may be what is looked at.
+/// Removes the pins of daemons that earlier runs have killed; those of this run may still be in use.
 fn unpin(is_meant: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(PINS).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        // The last part of the path stands behind the last plus.
+        // The name contains the path with a plus for each slash.
         if name.to_str().and_then(|name| name.rsplit('+').next()).is_some_and(&is_meant) {
-            // Its guard may be at it.
+            // Its guard may be removing it.
             let _gone = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -207,7 +207,7 @@ fn children(pid: Pid) -> Vec<Pid> {
         .collect()
 }
 
-/// Time all threads of a process have run, from `schedstat`: exact, where `stat` counts in steps of 10 ms.
+/// Run time of all threads of a process, from `schedstat`: exact, while `stat` counts in steps of 10 ms.
 fn cpu_time(pid: Pid) -> Result<Duration> {
     let mut total = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {

@@ -1,4 +1,4 @@
-//! What a test needs of the machine.
+//! Requirements of a test on the machine.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 
 use crate::daemon;
 
-/// Why `need` is not met here, if so. It is `root`, `vrrpx` (the built daemon), or a program in PATH.
+/// The reason, if `need` is not met here. It is `root`, `vrrpx` (the built daemon), or a program in PATH.
 pub fn missing(need: &str) -> Option<String> {
     match need {
         "root" => (!geteuid().is_root()).then(|| "must run as root to make network namespaces".to_owned()),
@@ -31,7 +31,7 @@ pub fn require(need: &str) -> bool {
     false
 }
 
-/// Says that `test` is skipped, past libtest's capture.
+/// Reports `test` as skipped, past libtest's capture.
 #[expect(clippy::panic, reason = "in CI a skipped test is a failed one")]
 fn skip(test: &str, reason: &str) {
     if std::env::var_os("CI").is_some() {
@@ -41,7 +41,7 @@ fn skip(test: &str, reason: &str) {
     let _closed = writeln!(std::io::stderr(), "skipped: {test} ({reason})");
 }
 
-/// Where `program` is, looked for as a shell does, and in the places an unprivileged PATH lacks.
+/// Path of `program`, found as a shell does, and in the directories that an unprivileged PATH lacks.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

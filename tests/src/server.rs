@@ -1,4 +1,4 @@
-//! A server of the tests that listens until it is dropped.
+//! A TCP server of the tests that listens until it is dropped.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::worker::Workers;
 
-/// Between two looks for a connection.
+/// Interval between two polls for a connection.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Longest that a client may be silent.
@@ -24,7 +24,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Gives each connection to `serve`, with how many came before.
+    /// Passes each connection to `serve`, with the number of those before.
     ///
     /// # Errors
     /// When the listener cannot be used.
@@ -43,7 +43,7 @@ impl Server {
                     continue;
                 };
                 let before = counted.fetch_add(1, Ordering::Relaxed);
-                // One that cannot be waited for has gone.
+                // A connection whose socket options cannot be set is gone.
                 if client.set_nonblocking(false).and_then(|()| client.set_read_timeout(Some(SILENCE))).is_ok()
                 {
                     serve(client, before);
@@ -57,7 +57,7 @@ impl Server {
         self.address
     }
 
-    /// Connections so far.
+    /// Number of connections so far.
     pub(crate) fn clients(&self) -> u32 {
         self.clients.load(Ordering::Relaxed)
     }

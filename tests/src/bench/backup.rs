@@ -1,4 +1,4 @@
-//! Row g: processor time of a backup that hears 250 steady masters.
+//! Row g: CPU time of a backup that receives the adverts of 250 steady masters.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn run(daemon: Daemon, span: Duration) -> Result<String> {
     pair.start(0)?;
     until("a master of all instances", 2 * SETTLE, || masters(&pair, 0) == usize::from(INSTANCES))?;
     pair.start(1)?;
-    // The backup reads its configuration and settles; nothing it does then is what is measured.
+    // The backup reads its configuration and settles; that work is not part of the measurement.
     std::thread::sleep(Duration::from_secs(3));
     pair.observer.clear();
     let before = pair.running(1)?.cpu_time()?;
@@ -54,7 +54,7 @@ fn run(daemon: Daemon, span: Duration) -> Result<String> {
     Ok(format!("{:.3} s ({heard} adverts{note})", used.as_secs_f64()))
 }
 
-/// Instances whose adverts `node` has sent.
+/// Number of instances whose adverts `node` has sent.
 fn masters(pair: &Pair, node: usize) -> usize {
     let adverts = pair.observer.adverts();
     let mut vrids: Vec<_> =

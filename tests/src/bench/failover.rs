@@ -1,8 +1,8 @@
 //! Rows a, b, c: a dead host, and a clean stop, at 10 ms adverts.
 //!
-//! One round for each daemon in turn, so that the machine's moods meet all of them alike. In a round the master's
-//! host dies (its cable first: its last advert is really the last), comes back and takes over again, is stopped, and
-//! comes back again.
+//! The daemons take turns, one round each, so that changes of the machine's load affect all of them alike. In a round
+//! the master's host dies (its cable first, so that no later advert is sent), comes back and takes over, is stopped,
+//! and comes back again.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -32,7 +32,7 @@ struct Bench {
     answered_twice: usize,
 }
 
-/// Measures all three.
+/// Measures all three rows.
 ///
 /// # Errors
 /// When a daemon does not fail over at all.
@@ -41,7 +41,7 @@ pub fn rows(plan: &Plan) -> Result<Vec<Row>> {
     let mut benches = plan.daemons.iter().map(|&daemon| Bench::new(daemon)).collect::<Result<Vec<_>>>()?;
     for round in 1..=rounds {
         for bench in &mut benches {
-            // Deaths spread over the whole advert interval.
+            // Spreads the deaths over the whole advert interval.
             let phase = heir().advert_interval() * (round * 7 % rounds) / rounds;
             let done = bench.round(phase);
             done.map_err(|error| bench.pair.with_logs(&error.context(format!("round {round}"))))?;
@@ -112,11 +112,11 @@ impl Bench {
         self.come_back()
     }
 
-    /// A prober whose answers come from the master, with the other's adverts over.
+    /// A prober that is answered by the master, once the heir's adverts have ended.
     fn prober(&self) -> Result<Prober> {
         let prober = Prober::new(&self.pair.lab, self.target, PROBE)?;
         poll("answers of the master", PATIENCE, || Ok((prober.served_by() == Some(MASTER)).then_some(())))?;
-        // Announcements of the takeover are still going out for some milliseconds.
+        // Announcements of the takeover continue for some milliseconds.
         std::thread::sleep(QUIET);
         self.pair.observer.clear();
         self.pair.wait_for_master(MASTER)?;
@@ -126,12 +126,12 @@ impl Bench {
     fn wait_for_heir(&self, prober: &Prober, start: u64) -> Result<()> {
         self.pair.observer.wait_for_advert(HEIR, start, PATIENCE)?;
         poll("answers of the heir", PATIENCE, || Ok(prober.heir(MASTER, start)))?;
-        // So that a late loss would still count.
+        // A late loss would still count.
         std::thread::sleep(QUIET);
         Ok(())
     }
 
-    /// From the last advert of the master to the first of the heir, in seconds.
+    /// Seconds from the last advert of the master to the first of the heir.
     fn silence(&self) -> Result<f64> {
         let adverts = self.pair.observer.adverts();
         let first = adverts.iter().position(|advert| advert.1 == HEIR).context("no advert of the heir")?;

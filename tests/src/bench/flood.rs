@@ -1,4 +1,4 @@
-//! Row f: what malformed adverts for its VRID do to a master.
+//! Row f: the effect of malformed adverts for its VRID on a master.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Rows i and j: what reloads and transitions leave behind in a daemon that lives for years.
+//! Rows i and j: growth of a long-running daemon over many reloads and transitions.
 
 use std::fmt;
 use std::fs;
@@ -14,17 +14,17 @@ use crate::daemon::{Config, Daemon, Instance, Running};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::process::Directory;
 
-/// keepalived forgets a signal that comes while it reads a file.
+/// keepalived loses a signal that arrives while it reads a file.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long it is looked, in rounds. Both numbers are even.
+/// Number of rounds. Both counts are even.
 #[derive(Clone, Copy, Debug)]
 pub struct Rounds {
-    /// Before the first look.
+    /// Before the first sample.
     pub before: u32,
-    /// Between the two.
+    /// Between the two samples.
     pub count: u32,
-    /// Before each look.
+    /// Idle time before each sample.
     pub rest: Duration,
 }
 
@@ -33,8 +33,8 @@ impl Rounds {
         if plan.quick {
             return Self { before: 100, count: 100, rest: Duration::ZERO };
         }
-        // The daemon keeps 4096 events, and grows until it has them. A thread that read a file ends when it has had nothing
-        // to do for 10 s (tokio).
+        // The daemon keeps 4096 events and grows until it has them. A thread that has read a file ends after 10 s
+        // without work (tokio).
         Self { before: 4200, count: 2000, rest: Duration::from_secs(12) }
     }
 
@@ -43,7 +43,7 @@ impl Rounds {
     }
 }
 
-/// What a process has of the host.
+/// Resources that a process holds.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Holding {
     /// Resident memory.
@@ -53,7 +53,7 @@ pub struct Holding {
 }
 
 impl Holding {
-    /// Of a process alone: children come and go.
+    /// Of one process, without children, which come and go.
     fn of(pid: Pid) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let field = |name: &str| -> Result<i64> {
@@ -68,7 +68,7 @@ impl Holding {
         })
     }
 
-    /// Of the process that does the work: ours is the first, keepalived's that of VRRP is a child.
+    /// Of the working process: of ours the first, of keepalived the VRRP child.
     fn of_daemon(daemon: Daemon, running: &mut Running) -> Result<Self> {
         let tree = running.process().tree();
         let place = usize::from(daemon == Daemon::Keepalived);
@@ -112,7 +112,7 @@ fn row(plan: &Plan, what: String, measure: impl Fn(Daemon) -> Result<Holding>) -
     Ok(Row::new(format!("{what}: growth of memory / descriptors / threads"), "≤ 200 KiB / 0 / 0", values))
 }
 
-/// Two configurations in turn, in which nothing but the instance is the same.
+/// Alternates two configurations that have only the instance in common.
 ///
 /// # Errors
 /// When the daemon does not start, or refuses one of them.
@@ -138,7 +138,7 @@ pub fn after_reloads(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
             }
         }
         std::thread::sleep(rounds.rest);
-        // Both looks are taken with the plain configuration.
+        // Both samples are taken with the plain configuration.
         Ok(Holding::of_daemon(daemon, pair.running(0)?)?.since(first))
     })
 }
@@ -148,7 +148,7 @@ fn plain() -> Config {
     Config { globals, ..Config::of(Instance::v3(200)) }
 }
 
-/// Checks of several kinds, hooks and mail, none of which has anything to do.
+/// Checks of several kinds, hooks and mail, all of them idle.
 fn full(directory: &Path) -> Config {
     let file = directory.join("number");
     let mut config = plain();
@@ -170,8 +170,8 @@ fn full(directory: &Path) -> Config {
     config
 }
 
-/// A tracked file has the first of two nodes lead and follow in turn; the growth is that of the node that grows
-/// more.
+/// A tracked file makes the first of two nodes master and backup in turn. The result is the growth of the node that
+/// grows more.
 ///
 /// # Errors
 /// When a daemon does not start, or a node does not become master.
@@ -194,7 +194,7 @@ pub fn after_transitions(daemon: Daemon, rounds: Rounds) -> Result<Holding> {
             pair.observer.clear();
             fs::write(&file, number)?;
             pair.observer.wait_for_advert(master, since, SETTLE)?;
-            // The other one is silent, so that the next change is a transition too.
+            // The other node is silent, so that the next change is a transition too.
             until("the other node to be silent", SETTLE, || {
                 let adverts = pair.observer.adverts();
                 adverts.iter().rev().take(2).all(|(_, node, _)| *node == master) && adverts.len() >= 2

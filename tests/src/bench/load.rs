@@ -1,4 +1,4 @@
-//! Rows d and e: processors with more to do than they can.
+//! Rows d and e: overloaded processors.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::worker::Workers;
 const INTERVAL: Duration = Duration::from_millis(10);
 const LOOPS: usize = 8;
 
-/// Both daemons and eight busy loops on one processor; the observer's stamps are made by the senders, so it may run
-/// anywhere.
+/// Both daemons and eight busy loops on one processor. The observer may run anywhere: its stamps are made in the
+/// senders' context.
 ///
 /// # Errors
 /// When a daemon does not start.
@@ -40,7 +40,7 @@ pub fn one_busy(plan: &Plan) -> Result<Row> {
     ))
 }
 
-/// Busy loops on every processor, daemons on none in particular.
+/// Busy loops on every processor; daemons are not pinned.
 ///
 /// # Errors
 /// When a daemon does not start.
@@ -95,13 +95,13 @@ fn each(plan: &Plan, cpu: Option<usize>, loops: &[usize], span: Duration) -> Res
     plan.daemons.iter().map(run).collect()
 }
 
-/// How often node 1 begins to send. Node 0 lives all the while, so each is a false one.
+/// Number of times that node 1 begins to send. Node 0 lives throughout, so each is a false takeover.
 pub(super) fn takeovers(nodes: &[usize]) -> usize {
     let before = [0].iter().chain(nodes);
     before.zip(nodes).filter(|&(&before, &now)| before == 0 && now == 1).count()
 }
 
-/// Threads that do nothing but run, one per entry, each on the processor it names, until dropped.
+/// Busy threads, one per entry, each pinned to the processor it names, until dropped.
 #[derive(Debug)]
 pub struct Busy {
     _threads: Workers,

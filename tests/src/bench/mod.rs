@@ -2,9 +2,9 @@
 //!
 //! [`checks`] and [`faults`] are tables of their own. Each other module is some rows of the table: [`failover`] the
 //! dead host and the clean stop, [`load`] busy processors, [`flood`] malformed adverts, [`backup`] the cost of
-//! listening, [`reload`] changes of the configuration, [`growth`] what they leave behind, [`patience`] priorities that
-//! move. All times are the kernel's stamps on frames as they leave a node's cable, so the tool's own lateness is in none of
-//! them.
+//! listening, [`reload`] changes of the configuration, [`growth`] what they leave behind, [`patience`] changing
+//! priorities. All times are the kernel's stamps on frames as they leave a node's cable, so the tool's own lateness is
+//! in none of them.
 
 pub mod backup;
 pub mod checks;
@@ -31,7 +31,7 @@ pub use stats::Samples;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub daemons: Vec<Daemon>,
-    /// Fewer rounds and shorter runs, to see that everything works.
+    /// Fewer rounds and shorter runs, to check that everything works.
     pub quick: bool,
 }
 
@@ -50,9 +50,9 @@ pub enum Measure {
     Backup,
     /// h: reloads.
     Reload,
-    /// i: what many reloads leave behind.
+    /// i: growth over many reloads.
     Reloads,
-    /// j: what many transitions leave behind.
+    /// j: growth over many transitions.
     Transitions,
     /// k: a master whose priority falls.
     Falling,

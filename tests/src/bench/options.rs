@@ -1,4 +1,4 @@
-//! What the benches' command lines have in common.
+//! Command-line options shared by the benches.
 
 use std::process::ExitCode;
 
@@ -27,7 +27,7 @@ pub enum Choice {
 
 impl Options {
     /// # Errors
-    /// A program is not there, or this is not root.
+    /// A program is missing, or the user is not root.
     pub fn plan(&self) -> Result<Plan> {
         let daemons = match self.daemon {
             Choice::Keepalived => vec![Daemon::Keepalived],
@@ -42,7 +42,7 @@ impl Options {
     }
 }
 
-/// The rows of `all` that `words` name, each once; all of them where there are no words.
+/// The rows of `all` that `words` name, each once; all rows if there are no words.
 ///
 /// # Errors
 /// A word names none.
@@ -66,7 +66,7 @@ pub fn chosen<T: Copy + PartialEq>(words: &[String], all: &[(&str, T)]) -> Resul
     Ok(chosen)
 }
 
-/// Tells what went wrong, after the name of the bench.
+/// Prints the error, after the name of the bench.
 pub fn end(name: &str, outcome: Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

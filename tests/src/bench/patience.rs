@@ -1,8 +1,8 @@
-//! Rows k and l: the takeover where the master's priority falls below that of two backups, and where a backup's rises
+//! Rows k and l: takeovers by priority, when the master's falls below that of two backups, and when a backup's rises
 //! above the master's.
 //!
-//! Nobody has died, and no advert wakes a backup before: it has to remember when the last one came that it obeys (RFC 9568
-//! §6.4.2). Tracked files move the priorities, between two adverts of the master.
+//! No node has died, and no advert wakes a backup before the takeover: it has to remember the arrival of the last
+//! advert that it obeyed (RFC 9568 §6.4.2). Tracked files change the priorities, between two adverts of the master.
 
 use std::fs;
 use std::path::Path;
@@ -21,12 +21,12 @@ const MASTER: usize = 0;
 const HEIR: usize = 1;
 const LOWER: usize = 2;
 const PRIORITIES: [u8; 3] = [200, 150, 140];
-/// What the heir's priority rises to.
+/// Priority that the heir's rises to.
 const RISEN: u8 = 250;
-/// What counts as on time.
+/// Seconds that count as on time.
 const CLOSE: f64 = 0.001;
 
-/// Whose priority moves.
+/// The node whose priority changes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Mover {
     Master,
@@ -97,7 +97,7 @@ fn config(priority: u8, file: Option<&Path>) -> Config {
 fn one(pair: &Pair, mover: Mover, file: &Path, round: u32, found: &mut Found) -> Result<()> {
     pair.observer.clear();
     pair.observer.wait_for_advert(MASTER, 0, SETTLE)?;
-    // From a tenth to seven tenths of an interval behind an advert: none comes while the file is read.
+    // A tenth to seven tenths of an interval after an advert: no advert arrives while the file is read.
     let interval = instance(0).advert_interval();
     std::thread::sleep(interval * (10 + round * 7 % 60) / 100);
     let moved = realtime();
@@ -107,7 +107,7 @@ fn one(pair: &Pair, mover: Mover, file: &Path, round: u32, found: &mut Found) ->
     };
     fs::write(file, number)?;
     let taken = pair.observer.wait_for_advert(HEIR, moved, SETTLE)?;
-    // For the lower one to be seen, should it take over as well.
+    // Time for the lower one to show up, should it take over as well.
     std::thread::sleep(interval);
     let adverts = pair.observer.adverts();
     let obeyed = adverts

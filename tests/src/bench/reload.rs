@@ -12,7 +12,7 @@ use crate::pair::{Pair, Role};
 
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// Between two reloads; keepalived takes some milliseconds for one and forgets a signal that comes meanwhile.
+/// Between two reloads; keepalived takes some milliseconds for one and loses a signal that arrives meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// # Errors
@@ -41,7 +41,7 @@ fn run(daemon: Daemon, rounds: u8) -> Result<(Samples, usize)> {
     Pair::settled([role(200), role(100)])?.check_with(|pair| {
         pair.observer.clear();
         for round in 0..rounds {
-            // An own VRID on an own interval: nobody but the node itself hears of it.
+            // A VRID and an interval of its own: it affects only the node itself.
             let address = format!("10.77.0.{}/24", 100 + round % 50);
             let other = Instance::v3(100 + round).vrid(77).addresses(&[&address]);
             let config = Config { instances: vec![instance(200), other], ..Config::default() };

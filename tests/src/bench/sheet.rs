@@ -1,7 +1,7 @@
-//! The table of a bench, printed line by line: a run that is cut has shown what it had measured.
+//! The table of a bench, printed line by line: a run that is cut short has printed what it had measured.
 //!
-//! Enters: rows, in their order. Leaves: the table in Markdown on standard output, under a line that tells the machine.
-//! Absent: progress, which goes to standard error.
+//! Enters: rows, in their order. Leaves: the table in Markdown on standard output, under a line that describes the
+//! machine. Absent: progress, which goes to standard error.
 
 use std::io::{IsTerminal, stdout};
 use std::time::Duration;
@@ -15,20 +15,20 @@ use super::{Plan, stats};
 pub struct Row {
     pub measure: String,
     pub goal: String,
-    /// One for each of the plan's daemons.
+    /// One value for each of the plan's daemons.
     pub values: Vec<String>,
 }
 
-/// A table that grows.
+/// A table under construction.
 #[derive(Debug)]
 pub struct Sheet {
     lines: Vec<String>,
-    /// What the host had taken from this machine when the last row was there.
+    /// Total time stolen by the hypervisor when the last row was added.
     steal: Duration,
     failed: usize,
 }
 
-/// Stands where a value could not be had.
+/// Cell for a value that could not be measured.
 pub(super) const FAILED: &str = "failed";
 
 impl Sheet {
@@ -43,7 +43,7 @@ impl Sheet {
         sheet
     }
 
-    /// Prints a row that has just been measured, with the time that the host has taken since the one before.
+    /// Prints a row that has just been measured, with the time stolen by the hypervisor since the previous one.
     pub fn add(&mut self, row: &Row) {
         let before = std::mem::replace(&mut self.steal, stats::steal());
         let steal = self.steal.saturating_sub(before);
@@ -51,7 +51,7 @@ impl Sheet {
         self.print(format!("| {} | {} | {} | {steal:.0?} |", row.measure, row.goal, row.values.join(" | ")));
     }
 
-    /// Prints it whole where progress stands between its lines, on a terminal.
+    /// Prints the whole table again if progress stands between its lines, on a terminal.
     ///
     /// # Errors
     /// Values are missing.

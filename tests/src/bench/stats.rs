@@ -1,4 +1,4 @@
-//! Numbers about numbers, and about the machine they were taken on.
+//! Percentiles of measured times, and a description of the machine.
 
 use std::fs::read_to_string;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub(super) fn machine() -> String {
     format!("Linux {kernel}, {} × {model}, load {load}, {}", models.len(), date())
 }
 
-/// Time the host has not given to this machine although it wanted to run, all processors.
+/// Time that the hypervisor has withheld from this machine (steal), over all processors.
 pub(super) fn steal() -> Duration {
     let stat = read_to_string("/proc/stat").unwrap_or_default();
     let ticks = stat.lines().next().and_then(|line| line.split_whitespace().nth(8)?.parse::<u64>().ok());

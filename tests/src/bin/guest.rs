@@ -1,4 +1,4 @@
-//! Runs inside a virtual machine and does what the host asks for; see `vrrp_tests::vm`.
+//! The agent inside a virtual machine, which runs what the host requests; see `vrrp_tests::vm`.
 
 fn main() -> anyhow::Result<()> {
     vrrp_tests::vm::serve()

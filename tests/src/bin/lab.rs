@@ -1,4 +1,4 @@
-//! The demonstration behind `cargo xtask run`: two daemons, a client that asks the address each millisecond, the
+//! The demonstration behind `cargo xtask run`: two daemons, a client that probes the address each millisecond, the
 //! death of the master's host, and a clean stop.
 
 use std::io::{IsTerminal, Write};
@@ -28,10 +28,10 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 #[derive(Debug, Parser)]
 #[command(about = "Shows a failover between two daemons in network namespaces")]
 struct Arguments {
-    /// Whose failover to show
+    /// Daemon whose failover is shown
     #[arg(long, value_enum, default_value = "vrrpx")]
     daemon: Choice,
-    /// How ours sees adverts
+    /// Receive path of ours
     #[arg(long, value_enum, default_value = "native")]
     xdp_mode: Rung,
     /// Milliseconds between adverts
@@ -160,7 +160,7 @@ fn is_steady(pair: &Pair, prober: &Prober, node: usize) -> bool {
     pair.observer.latest(5) == [node; 5] && prober.served_by() == Some(node)
 }
 
-/// From the last advert of the dead master to the first of the heir.
+/// From the last advert of the dead master to the first advert of the heir.
 fn silence(pair: &Pair, death: u64) -> Option<Duration> {
     let adverts = pair.observer.adverts();
     let first = adverts.iter().position(|&(at, node, _)| node == HEIR && at > death)?;
@@ -172,7 +172,7 @@ fn twice(prober: &Prober) -> usize {
     prober.probes().iter().filter(|probe| probe.twice).count()
 }
 
-/// The daemon's own view, from `vrrpx status --json`.
+/// Record of the daemon, from `vrrpx status --json`.
 fn record(status: &Value) -> String {
     let mut lines = Vec::new();
     for interface in list(&status["interfaces"]) {
@@ -221,7 +221,7 @@ fn ms(span: Duration) -> String {
     format!("{:7.2} ms", span.as_secs_f64() * 1e3)
 }
 
-/// The live line: rewritten in place on a terminal, else printed when it has changed.
+/// The live line: rewritten in place on a terminal, else printed when it changes.
 struct View<'a> {
     prober: &'a Prober,
     terminal: bool,
@@ -233,7 +233,7 @@ impl<'a> View<'a> {
         Self { prober, terminal: std::io::stdout().is_terminal(), last: String::new() }
     }
 
-    /// Shows until `ready`.
+    /// Shows it until `ready`.
     fn until(&mut self, what: &str, pair: &Pair, ready: impl Fn(&Pair) -> bool) -> Result<()> {
         let deadline = Deadline::after(SETTLE);
         while !ready(pair) {
@@ -245,7 +245,7 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// Shows for a while.
+    /// Shows it for `span`.
     fn pass(&mut self, pair: &Pair, span: Duration) -> Result<()> {
         let deadline = Deadline::after(span);
         while !deadline.passed() {
@@ -267,7 +267,7 @@ impl<'a> View<'a> {
         );
         if self.terminal {
             let probes = self.prober.probes();
-            // The latest are still on their way.
+            // The latest probes may still be answered.
             let settled = probes.get(..probes.len().saturating_sub(100)).unwrap_or_default();
             let lost = settled.iter().filter(|probe| probe.answered.is_none()).count();
             print!("\r\x1b[K  {line}; {} probes, {lost} lost", probes.len());
@@ -293,7 +293,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Ctrl-C and a polite kill end the demonstration at its next tick, and with it everything it has made.
+/// SIGINT and SIGTERM end the demonstration at its next tick, and with it everything it has made.
 fn catch_interrupts() -> Result<()> {
     extern "C" fn note(_: libc::c_int) {
         INTERRUPTED.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! `cargo xtask verify`: loads the BPF program on the running kernel and prints what its verifier did for each entry.
+//! `cargo xtask verify`: loads the BPF program on the running kernel and prints the verifier's work for each entry.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use nix::sys::utsname::uname;
 use vrrp_user::driver::xdp::{Entry, Program};
 
-/// A program of more is refused by every kernel since 5.2 (BPF_COMPLEXITY_LIMIT_INSNS).
+/// Every kernel since 5.2 refuses a program of more (BPF_COMPLEXITY_LIMIT_INSNS).
 const INSTRUCTIONS: u32 = 1_000_000;
-/// On the slowest kernel that is tried; a start waits for it.
+/// On the slowest kernel in use; the daemon's start waits for it.
 const TIME: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Runs programs of this host, mostly tests, in a virtual machine with a kernel of its own; see `vrrp_tests::vm`.
+//! Runs programs of this host, mostly tests, in a virtual machine with its own kernel; see `vrrp_tests::vm`.
 //!
 //! As cargo's runner for the host's target it runs any test program: docs/testing.md has the command.
 
@@ -29,10 +29,10 @@ struct Arguments {
     /// Add a network card of this model, card0 the first one; all are on one hub
     #[arg(long)]
     card: Vec<String>,
-    /// One more program of this host
+    /// Another program of this host
     #[arg(long)]
     with: Vec<String>,
-    /// One more module of the kernel
+    /// Another module of the kernel
     #[arg(long)]
     module: Vec<String>,
     /// A program with its arguments, separated by spaces, after variables as NAME=VALUE; several run in turn
@@ -43,7 +43,7 @@ struct Arguments {
     program: Vec<String>,
 }
 
-/// What is run in the guest.
+/// A program to run in the guest.
 #[derive(Debug)]
 struct Run {
     environment: Vec<(String, String)>,
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all have ended well.
+/// Whether all have exited successfully.
 fn run(arguments: &Arguments) -> Result<bool> {
     let words = |run: &String| run.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let mut lines: Vec<Vec<String>> = arguments.run.iter().map(words).collect();
@@ -111,7 +111,7 @@ impl Run {
             .take(count)
             .filter_map(|word| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
             .collect();
-        // In CI nothing is skipped.
+        // In CI no test is skipped.
         environment.extend(std::env::var("CI").ok().map(|value| ("CI".to_owned(), value)));
         let program = words.next().context("no program to run")?;
         Ok(Self { environment, program, arguments: words.collect() })
@@ -124,7 +124,7 @@ impl Run {
             self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let job = guest.start_program(&place.to_string_lossy(), &arguments, &environment)?;
         job.follow(within, |line, is_error| {
-            // A reader who is gone misses nothing.
+            // The reader may have gone.
             let _closed = if is_error {
                 std::io::stderr().write_all(line.as_bytes())
             } else {

@@ -1,4 +1,4 @@
-//! Configuration files that every daemon here understands.
+//! Configuration files that every daemon of the tests reads.
 //!
 //! Enters: instances, one setting at a time. Leaves: the text of a file, and the times that follow from it
 //! (RFC 9568 §6.1).
@@ -20,7 +20,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Of one instance.
+    /// With one instance.
     pub fn of(instance: Instance) -> Self {
         Self { instances: vec![instance], ..Self::default() }
     }
@@ -73,12 +73,12 @@ impl Instance {
         Self { addresses, ..Self::v3(priority) }
     }
 
-    /// Version 2, which counts in seconds.
+    /// Version 2, whose intervals are whole seconds.
     pub fn v2(priority: u8) -> Self {
         Self { version: 2, interval: Duration::from_secs(1), ..Self::v3(priority) }
     }
 
-    /// `state MASTER`, which matters to owners only.
+    /// `state MASTER`, which matters only to address owners.
     #[must_use]
     pub fn master(mut self) -> Self {
         self.state = "MASTER";
@@ -110,7 +110,7 @@ impl Instance {
         self
     }
 
-    /// On another interface than the lab's.
+    /// On an interface other than the lab's.
     #[must_use]
     pub fn on(mut self, interface: &'static str) -> Self {
         self.interface = interface;
@@ -123,7 +123,7 @@ impl Instance {
         self.line(&format!("authentication {{\n        auth_type PASS\n        auth_pass {password}\n    }}"))
     }
 
-    /// Authentication by a header of IPsec, of version 2.
+    /// Authentication by an IPsec header (AH), of version 2.
     #[must_use]
     pub fn ah(self, password: &str) -> Self {
         self.line(&format!("authentication {{\n        auth_type AH\n        auth_pass {password}\n    }}"))
@@ -135,27 +135,27 @@ impl Instance {
         self.line(&format!("auth_hmac {{\n        {}\n    }}", lines.join("\n        ")))
     }
 
-    /// Speaks to `peer` alone instead of to the group.
+    /// Sends to `peer` alone instead of to the group.
     #[must_use]
     pub fn unicast(self, own: &str, peer: &str) -> Self {
         self.line(&format!("unicast_src_ip {own}\n    unicast_peer {{\n        {peer}\n    }}"))
     }
 
-    /// One more line, or block, as it stands in the file.
+    /// Another line, or block, as it stands in the file.
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {
         self.lines.push(line.to_owned());
         self
     }
 
-    /// How long a backup of `self`'s priority bears silence: three intervals and the skew (RFC 9568 §6.1; one
-    /// second's part in version 2).
+    /// Master_Down_Interval of a backup of this priority: three intervals and the skew (RFC 9568 §6.1; in version 2 a
+    /// part of one second).
     pub fn master_down_interval(&self) -> Duration {
         let base = if self.version == 2 { Duration::from_secs(1) } else { self.interval };
         3 * self.interval + self.skew_of(base)
     }
 
-    /// How long it waits when the master leaves with priority 0.
+    /// Skew_Time, the wait of a backup after a master's priority 0.
     pub fn skew(&self) -> Duration {
         let base = if self.version == 2 { Duration::from_secs(1) } else { self.interval };
         self.skew_of(base)
@@ -173,7 +173,7 @@ impl Instance {
         base * (256 - u32::from(self.priority)) / 256
     }
 
-    /// Its virtual addresses without prefix lengths and options.
+    /// Virtual addresses without prefix lengths and options.
     pub fn virtual_addresses(&self) -> Vec<IpAddr> {
         self.addresses.iter().filter_map(|text| text.split(['/', ' ']).next()?.parse().ok()).collect()
     }

@@ -1,7 +1,7 @@
 //! FRR's vrrpd on a node, with zebra beside it.
 //!
-//! It holds its addresses on macvlan devices with the virtual MAC, which somebody else must make, and takes the
-//! devices down while it is no master (protodown). An instance has one family and no authentication.
+//! It holds its addresses on macvlan devices with the virtual MAC, which must exist before, and takes the devices down
+//! while it is not master (protodown). An instance has one family and no authentication.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::process::{Directory, Process};
 
 const USER: &str = "frr";
 
-/// Where Debian puts a daemon of FRR.
+/// Path of an FRR daemon in Debian.
 pub(super) fn path(daemon: &str) -> PathBuf {
     Path::new("/usr/lib/frr").join(daemon)
 }
@@ -29,7 +29,7 @@ fn device(instance: &Instance) -> String {
     format!("vrrp{family}-{}", instance.vrid)
 }
 
-/// Starts zebra, then vrrpd; the devices are made first where they are not there yet.
+/// Starts zebra, then vrrpd; first makes the devices that do not exist.
 pub(super) fn start(node: &Node, config: &Config, directory: &Directory) -> Result<(Process, Process)> {
     config.instances.iter().try_for_each(|instance| plug(node, instance))?;
     let user = User::from_name(USER)?.context("no user frr")?;
@@ -83,7 +83,7 @@ fn plug(node: &Node, instance: &Instance) -> Result<()> {
     node.namespace.ip(lines.trim_end())
 }
 
-/// Whether vrrpd has the device up, which is when it is master.
+/// Whether vrrpd has set the device up, as it does while it is master.
 pub(super) fn serves(node: &Node, instance: &Instance) -> Result<bool> {
     let shown = node.namespace.run("ip", &["-json", "link", "show", "dev", &device(instance)])?;
     let shown: serde_json::Value = serde_json::from_str(&shown).context("output of ip -json")?;

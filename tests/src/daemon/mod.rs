@@ -31,7 +31,7 @@ pub enum Daemon {
     Vrrpx(Mode),
 }
 
-/// Rung of the ladder that ours is told to take.
+/// Receive path that ours is started with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
     Auto,
@@ -43,7 +43,7 @@ pub enum Mode {
 }
 
 impl Daemon {
-    /// Program that must be there; see [`crate::require`].
+    /// Program that must be present; see [`crate::require`].
     pub fn need(self) -> &'static str {
         match self {
             Self::Keepalived => "keepalived",
@@ -52,7 +52,7 @@ impl Daemon {
         }
     }
 
-    /// Name and version, as the program tells it.
+    /// Name and version, as the program prints them.
     pub fn version(self) -> String {
         let output = match self {
             Self::Keepalived => Command::new("keepalived").arg("--version").output(),
@@ -74,7 +74,7 @@ impl Daemon {
         self.start_on(node, config, None)
     }
 
-    /// As [`Daemon::start`], with a configuration as somebody wrote it.
+    /// As [`Daemon::start`], with the text of a configuration file.
     ///
     /// # Errors
     /// As [`Daemon::start`].
@@ -84,7 +84,7 @@ impl Daemon {
         Ok(Running { daemon: self, process, _beside: None, directory })
     }
 
-    /// As [`Daemon::start`], held on one processor if told so.
+    /// As [`Daemon::start`], pinned to processor `cpu` if there is one.
     ///
     /// # Errors
     /// As [`Daemon::start`].
@@ -112,7 +112,7 @@ impl Daemon {
         Ok(Running { daemon: self, process, _beside: None, directory })
     }
 
-    /// Whether a node holds an address of this instance so that it answers for it.
+    /// Whether a node holds an address of this instance and answers for it.
     ///
     /// # Errors
     /// Those of `ip`.
@@ -186,12 +186,12 @@ impl Mode {
     }
 }
 
-/// A daemon at work. Dropped, it is killed without a goodbye.
+/// A running daemon. Dropped, it is killed without a farewell.
 #[derive(Debug)]
 pub struct Running {
     daemon: Daemon,
     process: Process,
-    /// Ends after it.
+    /// Dropped after it.
     _beside: Option<Process>,
     directory: Directory,
 }
@@ -209,8 +209,8 @@ impl Running {
         self.process.is_alive()
     }
 
-    /// Whether its instances have a state: ours answers for them, keepalived has logged the first one. Of FRR only that it
-    /// runs.
+    /// Whether its instances have a state: ours reports them, keepalived has logged the first one. Of FRR only whether
+    /// it runs.
     pub fn is_up(&self) -> bool {
         match self.daemon {
             Daemon::Vrrpx(_) => self.status().is_ok(),
@@ -223,21 +223,21 @@ impl Running {
         self.process.log()
     }
 
-    /// Where its configuration, pid files and control socket are.
+    /// Directory of its configuration, pid files and control socket.
     pub fn directory(&self) -> &std::path::Path {
         self.directory.path()
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM and waits for its end.
     ///
     /// # Errors
-    /// When it has not after ten seconds.
+    /// When it has not ended after ten seconds.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;
         self.process.wait(STOP)
     }
 
-    /// Writes another configuration and has it read: ours by `vrrpx reload`, whose outcome is returned; keepalived by
+    /// Writes another configuration and reloads it: ours by `vrrpx reload`, whose outcome is returned; keepalived by
     /// SIGHUP.
     ///
     /// # Errors
@@ -253,7 +253,7 @@ impl Running {
         Command::new("true").output().context("cannot run true")
     }
 
-    /// Ends it by this signal, if it has not ended, and starts it again with what it has left in its directory.
+    /// Ends it by this signal, if it runs, and starts it again in the same directory.
     ///
     /// # Errors
     /// When it does not end, or cannot be run.
@@ -266,7 +266,8 @@ impl Running {
         Ok(())
     }
 
-    /// Starts another one that takes over from it, with these further arguments, and waits for its end. Ours only.
+    /// Starts a newer process for a hot restart, with these arguments added, and waits for the old one's end. Ours
+    /// only.
     ///
     /// # Errors
     /// When it does not end, or cannot be run.
@@ -276,7 +277,7 @@ impl Running {
         next.wait(STOP).with_context(|| format!("{}\n--- its successor\n{}", next.log(), self.process.log()))
     }
 
-    /// Starts another one beside it that is to take over.
+    /// Starts a newer process beside it for a hot restart.
     ///
     /// # Errors
     /// When it cannot be run.
@@ -288,28 +289,28 @@ impl Running {
         Process::start(command, path.join(format!("log.{}", COUNT.fetch_add(1, Ordering::Relaxed))))
     }
 
-    /// Its guard's process, as the daemon tells it.
+    /// Pid of its guard, as the daemon reports it.
     ///
     /// # Errors
-    /// There is none, or no daemon of ours.
+    /// There is no guard, or the daemon is not ours.
     pub fn guard(&self) -> Result<Pid> {
         let pid = self.status()?["fence"]["guard"].as_i64().context("there is no guard")?;
         Ok(Pid::from_raw(i32::try_from(pid)?))
     }
 
-    /// Folders of what is pinned for it, which name its directory.
+    /// Folders of its pinned BPF objects; their names contain its directory.
     pub fn pins(&self) -> Vec<PathBuf> {
         let directory = self.directory().to_string_lossy().replace('/', "+");
         let folders = std::fs::read_dir(PINS).into_iter().flatten().flatten().map(|folder| folder.path());
         folders.filter(|path| path.to_string_lossy().ends_with(&directory)).collect()
     }
 
-    /// Kills it, its children too, without a goodbye.
+    /// Kills it and its children without a farewell.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Processor time so far, see [`Process::cpu_time`].
+    /// CPU time so far, see [`Process::cpu_time`].
     ///
     /// # Errors
     /// When it has ended.
@@ -317,10 +318,10 @@ impl Running {
         self.process.cpu_time()
     }
 
-    /// What `vrrpx status --json` says.
+    /// Output of `vrrpx status --json`.
     ///
     /// # Errors
-    /// When it is not ours, does not answer, or answers with something else than JSON.
+    /// When it is not ours, does not answer, or its answer is not JSON.
     pub fn status(&self) -> Result<serde_json::Value> {
         ensure!(matches!(self.daemon, Daemon::Vrrpx(_)), "only ours has a status");
         let output = Command::new(vrrpx())
@@ -354,7 +355,7 @@ pub fn vrrpx() -> PathBuf {
 pub(crate) fn built(program: &str) -> PathBuf {
     let mut directory = std::env::current_exe().unwrap_or_default();
     directory.pop();
-    // Test programs lie one deeper.
+    // Test programs are one directory deeper.
     if directory.ends_with("deps") {
         directory.pop();
     }

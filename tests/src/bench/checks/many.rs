@@ -1,4 +1,4 @@
-//! What 200 checks cost, each once a second: processor time and memory, children counted.
+//! CPU time and memory of 200 checks at one a second, child processes included.
 
 use std::fs::read_to_string;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::service::Nginx;
 
 const CHECKS: usize = 200;
 
-/// As scripts on both sides, and ours by connections of its own beside.
+/// With scripts for both daemons, and once more for ours with built-in TCP checks.
 ///
 /// # Errors
 /// When a daemon does not start.
@@ -62,7 +62,7 @@ fn cost(daemon: Daemon, built_in: bool, span: Duration) -> Result<String> {
     Ok(format!("{share:.1} % of a CPU, {:.1} MB", memory / 1e6))
 }
 
-/// Of a process, of those below it, and of all that have ended and were waited for.
+/// CPU time of a process, of its descendants, and of the children they have waited for.
 fn processor_time(root: Pid) -> Result<Duration> {
     let unit = sysconf(SysconfVar::CLK_TCK)?.and_then(|unit| u64::try_from(unit).ok()).unwrap_or(100);
     let ticks = |pid: Pid| -> Option<u64> {
@@ -72,12 +72,12 @@ fn processor_time(root: Pid) -> Result<Duration> {
         rest.split(' ').skip(11).take(4).map(|field| field.parse::<u64>().ok()).sum()
     };
     ticks(root).context("the daemon has ended")?;
-    // A script that ends meanwhile is counted by who waits for it.
+    // A script that ends meanwhile is counted by its parent, which waits for it.
     let total: u64 = tree(root).into_iter().filter_map(ticks).sum();
     Ok(Duration::from_millis(total * 1000 / unit))
 }
 
-/// Resident bytes of the daemon's own processes; scripts are other programs.
+/// Resident bytes of the daemon's own processes, without scripts, which are other programs.
 fn memory(root: Pid) -> Result<f64> {
     let name = |pid: Pid| read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let own = name(root);

@@ -1,9 +1,9 @@
-//! `bench checks`: from the death of a service to the first answer of the heir, at 10 ms adverts, and what many
-//! checks cost.
+//! `bench checks`: time from the death of a service to the heir's first answer, at 10 ms adverts, and the cost of many
+//! checks.
 //!
-//! Ours looks at the service by a `vrrp_check`; keepalived by a script each second, `fall 1`. One round for each
-//! daemon in turn. The heir's answer has the kernel's stamp; the death that of the moment before the signal is sent,
-//! and of a container that of the engine's own event.
+//! Ours checks the service by a `vrrp_check`, keepalived by a script each second with `fall 1`. The daemons take turns,
+//! one round each. The heir's answer has the kernel's stamp. The death is the moment before the signal is sent, or for
+//! a container the time of the engine's own event.
 
 mod many;
 mod victim;
@@ -27,13 +27,13 @@ const HEIR: usize = 1;
 const PROBE: Duration = Duration::from_micros(500);
 const PATIENCE: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_millis(300);
-/// Between two looks of keepalived's scripts; deaths are spread over it.
+/// Interval of keepalived's scripts; deaths are spread over it.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// All rows.
 ///
 /// # Errors
-/// When a daemon or a service does not start, or nobody takes over.
+/// When a daemon or a service does not start, or no node takes over.
 pub fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let rounds = if plan.quick { 3 } else { 10 };
     for kind in Kind::ALL {
@@ -43,7 +43,7 @@ pub fn measure(plan: &Plan, sheet: &mut Sheet) -> Result<()> {
 }
 
 fn latency(plan: &Plan, kind: Kind, rounds: u32) -> Result<Row> {
-    // Where nothing can be asked by a script there is no bench of keepalived.
+    // A kind without a script has no bench of keepalived.
     let able = |daemon: Daemon| daemon != Daemon::Keepalived || kind.has_script();
     let benches = plan.daemons.iter().map(|&daemon| able(daemon).then(|| Bench::new(daemon, kind)));
     let mut benches = benches.map(Option::transpose).collect::<Result<Vec<_>>>()?;
@@ -62,7 +62,7 @@ fn latency(plan: &Plan, kind: Kind, rounds: u32) -> Result<Row> {
 
 #[derive(Debug)]
 struct Bench {
-    // Ends before the network it is in.
+    // Dropped before the network that it uses.
     victim: Victim,
     pair: Pair,
     target: IpAddr,
@@ -107,7 +107,7 @@ fn tracking(blocks: String) -> Config {
     Config { globals: globals(), blocks, instances: vec![instance] }
 }
 
-/// Scripts run as root, as the tools they use want.
+/// Scripts run as root, as the tools they call require.
 pub(super) fn globals() -> Vec<String> {
     vec!["script_user root".to_owned()]
 }

@@ -1,4 +1,4 @@
-//! Services that a bench lets die, how they are checked, and when they died.
+//! Services that a bench kills, their checks, and their times of death.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -18,15 +18,15 @@ use crate::service::{Engine, Nginx, Systemd};
 /// Where nginx listens.
 pub(super) const WEB: &str = "127.0.0.1:8080";
 
-/// How keepalived looks, as fast as it can.
+/// Settings of keepalived's script, the fastest that it has.
 const SCRIPT: [&str; 3] = ["interval 1", "fall 1", "rise 1"];
 
-/// So that no two sleep equally long, and each is known by it.
+/// Gives each sleeping process its own duration, by which its command line is found.
 static SLEEPERS: AtomicU32 = AtomicU32::new(0);
 
 const CONTAINER: &str = "service";
 
-/// What dies.
+/// Kind of service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Process,
@@ -67,7 +67,7 @@ impl Kind {
         })
     }
 
-    /// The stand-in for systemd answers no `systemctl`.
+    /// Whether a script can check it: the stand-in for systemd does not answer `systemctl`.
     pub(super) fn has_script(self) -> bool {
         self != Self::Unit
     }
@@ -77,7 +77,7 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Victim {
     kind: Kind,
-    /// Seconds that the process sleeps.
+    /// Seconds that the process sleeps, unique to it.
     seconds: String,
     directory: Directory,
     process: Option<Process>,
@@ -86,11 +86,11 @@ pub(super) struct Victim {
     nginx: Option<Nginx>,
 }
 
-/// When it died.
+/// Time of death, in nanoseconds of CLOCK_REALTIME.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Death {
     At(u64),
-    /// The engine says so, of an event since then.
+    /// The engine has an event for it, not earlier than this.
     Told(u64),
 }
 
@@ -113,7 +113,7 @@ impl Victim {
         })
     }
 
-    /// Starts it, or starts it again.
+    /// Starts it, for the first time or again.
     pub(super) fn start(&mut self, namespace: &Namespace) -> Result<()> {
         match self.kind {
             Kind::Process => {
@@ -150,7 +150,7 @@ impl Victim {
         bus.into_iter().collect()
     }
 
-    /// The check, by the name `service`.
+    /// The check, named `service`.
     pub(super) fn block(&self, daemon: Daemon) -> Result<String> {
         if daemon == Daemon::Keepalived {
             let script = format!("script {}", self.script()?);
@@ -168,7 +168,7 @@ impl Victim {
         Ok(block("vrrp_check", "service", &[&target]))
     }
 
-    /// What people write for it.
+    /// A script as a user would write it.
     fn script(&self) -> Result<String> {
         let body = match self.kind {
             Kind::Process => format!("exec pgrep -f -x 'sleep {}'", self.seconds),
@@ -195,7 +195,7 @@ impl Victim {
 }
 
 impl Death {
-    /// In nanoseconds of CLOCK_REALTIME.
+    /// Nanoseconds of CLOCK_REALTIME.
     pub(super) fn at(self, victim: &Victim) -> Result<u64> {
         let since = match self {
             Self::At(at) => return Ok(at),
@@ -211,12 +211,12 @@ impl Death {
     }
 }
 
-/// Whether somebody accepts connections.
+/// A script that succeeds if the port accepts connections.
 pub(super) fn port_script() -> String {
     format!("exec 3<>/dev/tcp/{}", WEB.replace(':', "/"))
 }
 
-/// An executable script of bash, which knows `/dev/tcp`.
+/// Writes an executable script for bash, which has `/dev/tcp`.
 pub(super) fn script(directory: &Directory, body: &str) -> Result<String> {
     let path = directory.path().join("check");
     std::fs::write(&path, format!("#!/bin/bash\n{body}\n"))?;

@@ -1,4 +1,4 @@
-//! A master's daemon that dies without a goodbye, or stands still: who answers for the address then.
+//! Death without a farewell, or suspension, of a master's daemon: which nodes answer for the address.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use crate::bench::{Plan, Row, Sheet, millis};
 use crate::clock::realtime;
 use crate::daemon::Daemon;
 
-/// Watched at least, once the heir is there.
+/// Minimum time of observation after the heir's first advert.
 const AFTER: Duration = Duration::from_millis(700);
 
-/// What the client saw, of several times the worst.
+/// What the client saw: the worst of several rounds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     /// How long both nodes answered the same ARP requests.
     twice: Duration,
     watched: Duration,
     gap: Duration,
-    /// Requests that both answered when the master had been let go on.
+    /// Requests that both nodes answered after the master had been continued.
     late: usize,
 }
 

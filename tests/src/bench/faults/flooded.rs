@@ -1,4 +1,4 @@
-//! Adverts at full rate, of kinds that nobody may act upon.
+//! Adverts at full rate, of kinds that no daemon may act upon.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
 fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<String> {
     pair(daemon, INTERVAL)?.check_with(|pair| {
         let flooder = Flooder::new(&pair.lab, flood, VRID)?;
-        // What is new is told once.
+        // New events are logged once; let that pass.
         sleep(Duration::from_secs(1));
         pair.observer.clear();
         let (sent, used, start) = (flooder.sent(), cpu_times(pair)?, realtime());
@@ -75,12 +75,12 @@ fn run(daemon: Daemon, flood: Flood, span: Duration) -> Result<String> {
     })
 }
 
-/// Of the master's daemon and the backup's.
+/// CPU time of the master's daemon and of the backup's.
 fn cpu_times(pair: &mut Pair) -> Result<[Duration; 2]> {
     Ok([pair.running(MASTER)?.cpu_time()?, pair.running(HEIR)?.cpu_time()?])
 }
 
-/// The longest time without one of `stamps`, from `start` to `end`.
+/// Longest gap between `stamps`, from `start` to `end`.
 fn longest_gap(stamps: impl Iterator<Item = u64>, start: u64, end: u64) -> Duration {
     let mut last = start;
     let gaps = stamps.chain([end]).map(|at| at.saturating_sub(std::mem::replace(&mut last, at)));

@@ -1,4 +1,4 @@
-//! A better node with many addresses joins a pair at work.
+//! A node of higher priority with many addresses joins a running pair.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;
@@ -14,10 +14,10 @@ use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
 
 const ADDRESSES: u16 = 1000;
-/// Those in the adverts; the others are excluded from them.
+/// Number of addresses in the adverts; the others are excluded.
 const ADVERTISED: u16 = 20;
 const INTERVAL: u64 = 10;
-/// The other one of the pair, which has nothing to do with it.
+/// The second backup, which is not involved.
 const THIRD: usize = 2;
 
 pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {

@@ -1,4 +1,4 @@
-//! A master that leaves on purpose: how long nobody answers.
+//! Planned departure of a master: how long the address is unanswered.
 
 use std::time::Duration;
 

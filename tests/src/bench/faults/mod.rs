@@ -1,9 +1,9 @@
 //! Measures what a client sees of faults, ours beside keepalived, in one run on one machine.
 //!
-//! Each module is some rows of the table: [`death`] daemons that are killed or stand still, [`leaving`] masters that go
-//! on purpose, [`restart`] one that is started again, [`starved`] machines that have no time, [`joining`] a better node
-//! with many addresses, [`flooded`] more adverts than anybody wants, [`removal`] an address that somebody removes. The
-//! client sends an echo request each millisecond and asks by ARP each two.
+//! Each module is some rows of the table: [`death`] daemons that are killed or suspended, [`leaving`] masters that stop
+//! on purpose, [`restart`] a daemon that is restarted, [`starved`] machines short of CPU time, [`joining`] a node of
+//! higher priority with many addresses, [`flooded`] adverts at full rate, [`removal`] an address that is removed by
+//! hand. The client sends an echo request each millisecond and an ARP request each two.
 
 mod death;
 mod flooded;
@@ -28,7 +28,7 @@ use crate::lab::{Lab, VIRTUAL_V4};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::probe::Prober;
 
-/// Between two echo requests, and between two ARP requests.
+/// Period of echo requests, and below it that of ARP requests.
 const ECHO: Duration = Duration::from_millis(1);
 const ARP: Duration = Duration::from_millis(2);
 
@@ -40,20 +40,20 @@ const INTERVALS: [Duration; 3] =
 const MASTER: usize = 0;
 const HEIR: usize = 1;
 
-/// Rows of the table by their word.
+/// A row of the table, named by its word.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
     /// SIGKILL to all processes of the master.
     Kill,
     /// SIGSTOP to all processes of the master, and SIGCONT later.
     Hang,
-    /// The master stops, a check of it fails, a better node comes back.
+    /// The master stops, a check of it fails, a node of higher priority comes back.
     Leave,
-    /// The master's daemon is started again.
+    /// The master's daemon is restarted.
     Restart,
-    /// Busy loops, memory and disk.
+    /// Load on processors, memory and disk.
     Load,
-    /// A better node with 1000 addresses joins.
+    /// A node of higher priority with 1000 addresses joins.
     Join,
     /// SIGSTOP to the backup, again and again.
     Pause,
@@ -76,7 +76,7 @@ impl Fault {
         ("removal", Self::Removal),
     ];
 
-    /// Measures it. A value that cannot be had is told on standard error, and counted by the sheet.
+    /// Measures it. A value that cannot be measured is reported on standard error, and counted by the sheet.
     pub fn measure(self, plan: &Plan, sheet: &mut Sheet) {
         match self {
             Self::Kill => death::killed(plan, sheet),
@@ -102,12 +102,12 @@ fn pair(daemon: Daemon, interval: Duration) -> Result<Pair> {
     Pair::settled(roles.map(|instance| Role::new(daemon, Config::of(instance))))
 }
 
-/// Longest time that a backup of the pair bears silence.
+/// Longest silence that a backup of the pair tolerates.
 fn patience(interval: Duration) -> Result<Duration> {
     Ok(instance(100, interval)?.master_down_interval())
 }
 
-/// The client.
+/// The client's probes.
 #[derive(Debug)]
 struct Probes {
     echo: Prober,
@@ -115,18 +115,18 @@ struct Probes {
 }
 
 impl Probes {
-    /// Ready when the master answers.
+    /// Returns when the master answers.
     fn new(lab: &Lab) -> Result<Self> {
         let target: Ipv4Addr = VIRTUAL_V4.parse()?;
         let probes =
             Self { echo: Prober::new(lab, target.into(), ECHO)?, arp: ArpProber::new(lab, target, ARP)? };
         until("answers of the master", SETTLE, || probes.echo.served_by() == Some(MASTER))?;
-        // Announcements of the takeover are still going out for some milliseconds.
+        // Announcements of the takeover continue for some milliseconds.
         sleep(QUIET);
         Ok(probes)
     }
 
-    /// Longest time without an answer since `since` (CLOCK_REALTIME); waits for answers where there are none now.
+    /// Longest time without an answer since `since` (CLOCK_REALTIME); waits for answers if there are none now.
     fn gap(&self, since: u64) -> Result<Duration> {
         let now = realtime();
         until("answers at last", SETTLE, || self.echo.answered_since(now))?;
@@ -134,7 +134,7 @@ impl Probes {
     }
 }
 
-/// One value per daemon of the plan, one after the other.
+/// One value per daemon of the plan, measured one after the other.
 fn cells(plan: &Plan, what: &str, measure: impl Fn(Daemon) -> Result<String>) -> Vec<String> {
     let cell = |daemon: &Daemon| {
         eprintln!("{what}: {}", daemon.need());
@@ -143,7 +143,7 @@ fn cells(plan: &Plan, what: &str, measure: impl Fn(Daemon) -> Result<String>) ->
     plan.daemons.iter().map(cell).collect()
 }
 
-/// As [`cells`], all at the same time.
+/// As [`cells`], measured at the same time.
 fn cells_side_by_side(
     plan: &Plan,
     what: &str,
@@ -162,7 +162,7 @@ fn cells_side_by_side(
     })
 }
 
-/// What cannot be measured keeps nothing else from being measured.
+/// A failed measurement does not stop the others.
 fn cell(what: &str, daemon: Daemon, measured: Result<String>) -> String {
     measured.unwrap_or_else(|error| {
         eprintln!("{what}: {}: {error:#}", daemon.need());

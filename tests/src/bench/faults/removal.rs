@@ -13,7 +13,7 @@ use crate::daemon::Daemon;
 use crate::lab::{INTERFACE, VIRTUAL_V4};
 
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Fewer than who keeps removing it may do.
+/// Below the number of removals that the daemon treats as persistent.
 const TIMES: usize = 4;
 
 pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {

@@ -1,4 +1,4 @@
-//! The master's daemon is started again, as for an upgrade: ours by `--takeover`, others by SIGTERM and a start.
+//! Restart of the master's daemon, as for an upgrade: ours by `--takeover`, others by SIGTERM and a start.
 
 use std::thread::sleep;
 use std::time::Duration;

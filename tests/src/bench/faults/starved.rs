@@ -1,4 +1,4 @@
-//! Machines that have no time: busy processors, short memory, a busy disk, and backups that stand still.
+//! Machines short of CPU time: busy processors, short memory, a busy disk, and suspended backups.
 
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -19,10 +19,10 @@ use crate::worker::Workers;
 
 const INTERVAL: Duration = Duration::from_millis(10);
 const LOOPS: usize = 8;
-/// What the disk is written with, again and again.
+/// Bytes of the file that is written again and again.
 const FILE: usize = 64 << 20;
 
-/// All daemons at the same time: none has a better machine than the other.
+/// All daemons at the same time, so that all have the same machine.
 pub(super) fn loaded(plan: &Plan, sheet: &mut Sheet) {
     let span = Duration::from_secs(if plan.quick { 15 } else { 600 });
     let scenes: Vec<Result<Scene>> = plan.daemons.iter().map(|daemon| Scene::new(*daemon)).collect();
@@ -72,7 +72,7 @@ impl Scene {
     }
 }
 
-/// Keeps the machine busy for `span`; from when to when (CLOCK_REALTIME).
+/// Keeps the machine busy for `span`; returns start and end (CLOCK_REALTIME).
 fn press(span: Duration) -> Result<(u64, u64)> {
     let processors = std::thread::available_parallelism()?.get();
     let loops: Vec<usize> = (0..LOOPS).map(|number| number % processors).collect();
@@ -82,7 +82,7 @@ fn press(span: Duration) -> Result<(u64, u64)> {
     sleep(span);
     drop(busy);
     let end = realtime();
-    // Those who watch have frames left to read.
+    // The observers have frames left to read.
     sleep(QUIET);
     Ok((start, end))
 }
@@ -118,7 +118,7 @@ impl Greedy {
         let threads = Workers::default()
             .with(move |stop| {
                 while !stop.is_set() {
-                    // A full disk is as busy.
+                    // A full disk loads it as well.
                     let _full = (0..FILE / block.len()).try_for_each(|_| file.write_all(&block));
                     let _synced = file.sync_all().and_then(|()| file.rewind());
                 }
@@ -140,7 +140,7 @@ impl Greedy {
     }
 }
 
-/// Bytes that the kernel says could be had without swapping.
+/// Bytes that the kernel reports as available without swapping.
 fn free_memory() -> usize {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
