@@ -1,4 +1,4 @@
-//! A mail server of the tests: it takes mails and remembers them, or is in one of the ways in which servers fail.
+//! A mail server of the tests: it accepts and records mails, or fails as real servers do.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,34 +10,34 @@ use crate::netns::Namespace;
 use crate::server::Server;
 use crate::worker::lock;
 
-/// How it treats its clients.
+/// Behaviour towards its clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Manner {
-    /// Takes everything, save for receivers whose name begins with `nobody`.
+    /// Accepts everything, except receivers whose name begins with `nobody`.
     Takes,
-    /// Sends the first ones away until later.
+    /// Refuses this many connections with a temporary error.
     BusyFor(u32),
-    /// Accepts connections, and says nothing.
+    /// Accepts connections, and sends nothing.
     Hangs,
-    /// Offers encryption and cannot do it.
+    /// Offers STARTTLS and fails in it.
     BrokenTls,
 }
 
-/// What somebody has sent.
+/// A mail as received.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Letter {
-    /// The name that it greeted with.
+    /// Name in the client's greeting.
     pub hello: String,
     pub from: String,
-    /// Receivers that were taken.
+    /// Accepted receivers.
     pub to: Vec<String>,
-    /// Lines of the head, each whole.
+    /// Header lines, unfolded.
     pub head: Vec<String>,
     pub body: String,
 }
 
 impl Letter {
-    /// The value of a line of the head, empty where there is none.
+    /// Value of a header line, empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.head.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
     }
@@ -55,7 +55,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// On a port of the loopback of `namespace`.
+    /// Listens on a port of the loopback of `namespace`.
     ///
     /// # Errors
     /// When no port is free.
@@ -71,14 +71,14 @@ impl Receiver {
             }
             _ => {
                 let letters = Arc::clone(&taken);
-                // A client may leave at any time.
+                // A client may disconnect at any time.
                 std::thread::spawn(move || talk(&client, manner, &letters));
             }
         })?;
         Ok(Self { server, letters })
     }
 
-    /// The lines of `global_defs` that have a daemon send to it.
+    /// Lines of `global_defs` that make a daemon send to it.
     pub fn globals(&self) -> Vec<String> {
         vec![
             format!("smtp_server 127.0.0.1 {}", self.server.address().port()),
@@ -88,12 +88,12 @@ impl Receiver {
         ]
     }
 
-    /// Connections so far.
+    /// Number of connections so far.
     pub fn clients(&self) -> u32 {
         self.server.clients()
     }
 
-    /// In the order in which they came to an end.
+    /// Mails in the order in which they were completed.
     pub fn letters(&self) -> Vec<Letter> {
         lock(&self.letters).clone()
     }
@@ -146,7 +146,7 @@ fn talk(client: &TcpStream, manner: Manner, letters: &Mutex<Vec<Letter>>) -> std
     Ok(())
 }
 
-/// What stands in angle brackets.
+/// Text between angle brackets.
 fn address(text: &str) -> String {
     text.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
 }

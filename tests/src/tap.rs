@@ -1,4 +1,4 @@
-//! Adverts as they were on the wire, to be sent again.
+//! A recorder of adverts as they were on the wire, for replay.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::clock::poll;
 use crate::lab::Lab;
 use crate::observe::{packet_socket, receive};
 
-/// Takes the frames of one node from the bridge.
+/// Takes the frames of one node at the bridge.
 #[derive(Debug)]
 pub struct Tap {
     socket: OwnedFd,
@@ -24,7 +24,7 @@ impl Tap {
         Ok(Self { socket: lab.lan.enter(packet_socket)?, port })
     }
 
-    /// The next adverts of the node over IPv4, from their first byte on.
+    /// The next adverts of the node over IPv4, each as a whole frame.
     ///
     /// # Errors
     /// When there are fewer within the time.

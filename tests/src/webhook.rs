@@ -1,4 +1,4 @@
-//! A webhook of the tests: it takes what is posted and remembers it, or is in one of the ways in which servers fail.
+//! A webhook receiver of the tests: it accepts and records requests, or fails as real servers do.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,27 +15,27 @@ use serde_json::Value;
 use crate::server::Server;
 use crate::worker::lock;
 
-/// How it treats its clients.
+/// Behaviour towards its clients.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Manner {
     Takes,
-    /// Answers the first ones with 503.
+    /// Answers this many requests with 503.
     BusyFor(u32),
-    /// Answers all with this status.
+    /// Answers every request with this status.
     Says(u16),
-    /// Accepts connections, and says nothing.
+    /// Accepts connections, and sends nothing.
     Hangs,
 }
 
-/// What somebody has posted.
+/// A request as received.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Posted {
-    /// The first line.
+    /// Request line.
     pub request: String,
-    /// Lines of the head, as they came.
+    /// Header lines, as received.
     pub head: Vec<String>,
     pub body: Value,
-    /// What it was answered.
+    /// Status of the answer.
     pub status: u16,
 }
 
@@ -55,7 +55,7 @@ impl Receiver {
         Self::start(listener, manner, None)
     }
 
-    /// With a certificate that [`certificate`] has made.
+    /// With a certificate from [`certificate`].
     ///
     /// # Errors
     /// When the listener or the certificate cannot be used.
@@ -64,7 +64,7 @@ impl Receiver {
         manner: Manner,
         (certificate, key): &(PathBuf, PathBuf),
     ) -> Result<Self> {
-        // The first to name a provider wins; all of them name the same.
+        // The first caller installs the provider; all callers install the same.
         let _told = rustls::crypto::ring::default_provider().install_default();
         let chain = vec![CertificateDer::from_pem_file(certificate).context("certificate")?];
         let key = PrivateKeyDer::from_pem_file(key).context("key")?;
@@ -85,40 +85,40 @@ impl Receiver {
                 Manner::BusyFor(_) | Manner::Takes => 200,
             };
             let (tls, posted) = (tls.clone(), Arc::clone(&taken));
-            // A client may leave at any time.
+            // A client may disconnect at any time.
             std::thread::spawn(move || take(client, tls, &posted, status));
         })?;
         Ok(Self { server, scheme, manner, posted })
     }
 
-    /// What it is told at; `secret` is a part of the path.
+    /// URL of the receiver; `secret` is part of the path.
     pub fn url(&self, secret: &str) -> String {
         format!("{}://{}/{secret}", self.scheme, self.server.address())
     }
 
-    /// From the next request on.
+    /// Changes the behaviour from the next request on.
     pub fn becomes(&self, manner: Manner) {
         *lock(&self.manner) = manner;
     }
 
-    /// Connections so far.
+    /// Number of connections so far.
     pub fn clients(&self) -> u32 {
         self.server.clients()
     }
 
-    /// All requests, also those that were refused, in the order in which they came to an end.
+    /// All requests, including refused ones, in the order in which they were completed.
     pub fn posted(&self) -> Vec<Posted> {
         lock(&self.posted).clone()
     }
 
-    /// The values of one field in what was taken.
+    /// Values of one field in the accepted requests.
     pub fn told(&self, field: &str) -> Vec<Value> {
         let posted = self.posted();
         posted.iter().filter(|it| it.status < 300).map(|it| it.body[field].clone()).collect()
     }
 }
 
-/// Makes a certificate of `name` that nobody has signed, and its key.
+/// Makes a self-signed certificate for `name`, and its key.
 ///
 /// # Errors
 /// Without openssl, or when it fails.

@@ -1,6 +1,6 @@
 //! Threads that work until they are dropped.
 //!
-//! Enters: what one does. Absent: a result; what a worker finds out goes to something it shares with its owner.
+//! Enters: the work of each. Absent: a result; a worker writes its findings to memory shared with its owner.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +14,14 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use crate::observe::{Received, receive};
 
-/// See the module. Dropped, it waits for their end.
+/// The threads. Drop waits for their end.
 #[derive(Debug, Default)]
 pub struct Workers {
     stop: Stop,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Whether a worker is to end.
+/// Whether a worker should end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
@@ -32,7 +32,7 @@ impl Stop {
 }
 
 impl Workers {
-    /// One that looks at [`Stop`] itself.
+    /// Adds a worker that polls [`Stop`] itself.
     #[must_use]
     pub(crate) fn with(mut self, work: impl FnOnce(&Stop) + Send + 'static) -> Self {
         let stop = self.stop.clone();
@@ -40,15 +40,15 @@ impl Workers {
         self
     }
 
-    /// One that does this once each `period`, in the real-time class where that is allowed.
+    /// Adds a worker that runs `step` once each `period`, in the real-time class if that is permitted.
     ///
     /// # Errors
-    /// When there is no timer.
+    /// When no timer can be made.
     pub fn with_pace(self, period: Duration, mut step: impl FnMut() + Send + 'static) -> Result<Self> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
         timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty())?;
         Ok(self.with(move |stop| {
-            // An ordinary class makes the pace rougher, no more.
+            // In an ordinary class only the pace is less even.
             let _refused = real_time();
             while !stop.is_set() && timer.wait().is_ok() {
                 step();
@@ -56,7 +56,7 @@ impl Workers {
         }))
     }
 
-    /// One that takes what comes to a [`packet_socket`](crate::observe::packet_socket) from others.
+    /// Adds a worker that reads frames of other hosts from a [`packet_socket`](crate::observe::packet_socket).
     #[must_use]
     pub(crate) fn with_frames(
         self,
@@ -85,7 +85,7 @@ impl Drop for Workers {
     }
 }
 
-/// What a worker shares, also with one that has panicked.
+/// Locks data shared with a worker, also after a worker has panicked.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

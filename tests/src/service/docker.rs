@@ -1,5 +1,5 @@
-//! A Docker engine of its own: private socket, data in a directory that goes with it, no bridge, no firewall rules,
-//! no change of the host's forwarding. Containers have no network.
+//! A Docker engine for tests: private socket, data in a directory that is removed with it, no bridge, no firewall
+//! rules, no change of the host's forwarding. Containers have no network.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,17 +17,17 @@ use crate::process::{Directory, Process, tree};
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(10);
 
-/// In the image; statically linked, as nothing else is there.
+/// In the image; statically linked, as the image has no libraries.
 const BUSYBOX: &str = "/bin/busybox";
 const IMAGE: &str = "busybox";
 
-/// Containers end by themselves, should nobody be left to end them.
+/// Seconds until containers end by themselves, should the test be killed.
 const LIFETIME: &str = "300";
 
 /// A running `dockerd` with an image of busybox.
 #[derive(Debug)]
 pub struct Engine {
-    // Ends before its directory goes.
+    // Dropped before its directory.
     process: Process,
     directory: Directory,
 }
@@ -39,7 +39,7 @@ impl Engine {
         Self::start_by(Command::new("dockerd"))
     }
 
-    /// One whose host, as far as the network goes, is this namespace: `--network host` of a container is that.
+    /// As [`Self::start`], in a network namespace: that of a container with `--network host`.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -78,10 +78,10 @@ impl Engine {
         self.docker(&[&before, options, &after].concat()).map(drop)
     }
 
-    /// What `docker` prints.
+    /// Runs `docker` and returns its output.
     ///
     /// # Errors
-    /// What it complains of.
+    /// When it fails, with its standard error.
     pub fn docker(&self, args: &[&str]) -> Result<String> {
         let output = self.command().args(args).output().context("cannot run docker")?;
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -89,14 +89,14 @@ impl Engine {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// `docker`, told to ask this engine.
+    /// `docker`, directed to this engine.
     pub fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.arg("--host").arg(format!("unix://{}", self.socket().display()));
         command
     }
 
-    /// Kills the engine; its containers go on.
+    /// Kills the engine; its containers continue.
     pub fn die(&mut self) {
         self.process.kill();
     }
@@ -138,8 +138,8 @@ impl Drop for Engine {
     }
 }
 
-/// Ends what an engine that was killed has left, which all is called by its directory: the keepers of its containers
-/// and these themselves, and mounts. Control groups are called by the containers.
+/// Ends what a killed engine has left: the shims of its containers, found by its directory in their command lines, with
+/// the containers below them, its mounts, and the control groups, which have the containers' names.
 fn sweep(directory: &Path) {
     let containers = std::fs::read_dir(directory.join("data/containers")).into_iter().flatten().flatten();
     let containers: Vec<_> = containers.map(|entry| entry.file_name()).collect();
@@ -150,7 +150,7 @@ fn sweep(directory: &Path) {
             && String::from_utf8_lossy(&line).contains(&*directory.to_string_lossy())
         {
             for pid in tree(pid) {
-                // It may be gone already.
+                // It may have ended.
                 let _gone = kill(pid, Signal::SIGKILL);
             }
         }
@@ -161,7 +161,7 @@ fn sweep(directory: &Path) {
             let _busy = umount2(place, MntFlags::MNT_DETACH);
         }
     }
-    // The killed take a moment.
+    // Killed processes take a moment to end.
     let gone = until("control groups to be empty", Duration::from_secs(3), || {
         let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
         let folders = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);

@@ -12,7 +12,7 @@ use crate::clock::until;
 use crate::netns::Namespace;
 use crate::process::{Directory, Process};
 
-/// Backend `app` with server `one`, which it does not check by itself.
+/// Backend `app` with server `one`, which HAProxy itself does not check.
 #[derive(Debug)]
 pub struct Haproxy {
     process: Process,
@@ -45,7 +45,7 @@ impl Haproxy {
         self.directory.path().join("socket")
     }
 
-    /// What it answers to a command.
+    /// Sends a command and returns the answer.
     ///
     /// # Errors
     /// When it does not answer.

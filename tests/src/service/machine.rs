@@ -1,6 +1,6 @@
-//! A systemd that is the first process of a machine of its own: its processes, mounts and control groups are in
-//! namespaces, its files lie over those of this machine, which it does not change. It runs nothing but what is asked
-//! for, and the daemon by the unit that is shipped.
+//! A systemd that is process 1 of a machine of its own: its processes, mounts and control groups are in namespaces, and
+//! its files are an overlay over those of this machine, which stays unchanged. It runs only what the test starts, and
+//! the daemon by the shipped unit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ const BOOT: Duration = Duration::from_secs(30);
 /// Killed with all that is in it when dropped.
 #[derive(Debug)]
 pub struct Machine {
-    /// Of the namespaces; its child is systemd.
+    /// Parent of systemd, in the same namespaces.
     process: Process,
     systemd: Pid,
-    /// Of its control groups.
+    /// Name of its control group.
     name: String,
     folder: Directory,
 }
@@ -35,7 +35,7 @@ impl Machine {
     /// Boots it in the network of `namespace`; the daemon is not started.
     ///
     /// # Errors
-    /// The kernel has no overlay, or systemd does not come up.
+    /// The kernel has no overlayfs, or systemd does not come up.
     pub fn boot(namespace: &Namespace, config: &Config) -> Result<Self> {
         let (folder, log) = (Directory::new()?, Directory::new()?);
         let name =
@@ -60,7 +60,7 @@ impl Machine {
     /// Runs a program in it to its end.
     ///
     /// # Errors
-    /// It fails, with what it has said.
+    /// It fails, with its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
         let Output { status, stdout, stderr } = Command::new("nsenter")
             .args(["--target", &self.systemd.to_string(), "--all", "--root", "--wd=/", program])
@@ -80,7 +80,7 @@ impl Machine {
         Ok(value.trim().to_owned())
     }
 
-    /// What the daemon answers.
+    /// Status of the daemon.
     ///
     /// # Errors
     /// Those of [`Self::run`].
@@ -88,12 +88,12 @@ impl Machine {
         Ok(serde_json::from_str(&self.run("vrrpx", &["status", "--json"])?)?)
     }
 
-    /// Of the daemon.
+    /// Log of the daemon.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("/run/vrrpx.log")).unwrap_or_default()
     }
 
-    /// Starts its journal, which has the daemon's log from the next start on.
+    /// Starts its journal, which records the daemon's log from the next start on.
     ///
     /// # Errors
     /// Those of [`Self::run`].
@@ -102,7 +102,7 @@ impl Machine {
         self.drop_in("journal", "[Service]\nStandardOutput=journal\nStandardError=journal\n")
     }
 
-    /// Adds to the daemon's unit.
+    /// Adds a drop-in file to the daemon's unit.
     ///
     /// # Errors
     /// Those of [`Self::run`], and the file cannot be written.
@@ -111,7 +111,7 @@ impl Machine {
         self.run("systemctl", &["daemon-reload"]).map(drop)
     }
 
-    /// What `journalctl` finds of the daemon with these arguments.
+    /// Journal entries of the daemon that `journalctl` prints for these arguments.
     ///
     /// # Errors
     /// Those of [`Self::run`].
@@ -121,7 +121,7 @@ impl Machine {
         lines.lines().map(|line| serde_json::from_str(line).context("journalctl")).collect()
     }
 
-    /// Another configuration file.
+    /// Writes another configuration file.
     ///
     /// # Errors
     /// It cannot be written.
@@ -129,7 +129,7 @@ impl Machine {
         self.write_config(&config.to_string())
     }
 
-    /// The same as text.
+    /// Writes another configuration file, from text.
     ///
     /// # Errors
     /// It cannot be written.
@@ -137,7 +137,7 @@ impl Machine {
         Ok(fs::write(self.path("/etc/vrrpx/vrrpx.conf"), text)?)
     }
 
-    /// A file of it, from outside.
+    /// Path of one of its files on this machine.
     fn path(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{file}", self.systemd))
     }
@@ -146,7 +146,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.process.kill();
-        // They are empty when the last process is gone.
+        // Control groups are empty when the last process has ended.
         let script = "mount -t cgroup2 cgroup2 \"$1\" && find \"$1/$2\" -depth -type d -exec rmdir {} +";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
@@ -160,7 +160,7 @@ impl Drop for Machine {
     }
 }
 
-/// Whether it is the first process of a namespace.
+/// Whether a process is the first of a PID namespace.
 fn is_first(pid: Pid) -> Result<bool> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).context("no NSpid")?;

@@ -1,8 +1,8 @@
-//! Services for checks to look at, each a guard that ends what it has started.
+//! Services for checks, each a guard that ends what it has started.
 //!
-//! Docker engine, nginx and HAProxy are the real ones. There are two of systemd: a stand-in on a private bus, which
-//! answers the calls and sends the signals that the daemon uses and starts nothing, and the real one as the first process
-//! of a [`Machine`].
+//! Docker engine, nginx and HAProxy are the real ones. systemd exists twice: a stand-in on a private bus, which answers
+//! the calls and sends the signals that the daemon uses and starts nothing, and the real one as the first process of a
+//! [`Machine`].
 
 mod docker;
 mod haproxy;

@@ -9,7 +9,7 @@ use crate::clock::until;
 use crate::netns::Namespace;
 use crate::process::{Directory, Process};
 
-/// Answers `/health` with `ready`, as long as it lives.
+/// Answers `/health` with `ready` while it runs.
 #[derive(Debug)]
 pub struct Nginx {
     process: Process,

@@ -1,5 +1,5 @@
-//! A stand-in for systemd on a private bus: `LoadUnit`, `GetUnitByPID` and `Subscribe` of its manager, and one unit
-//! whose states are set by the test, and which is being restarted.
+//! A stand-in for systemd on a private bus: `LoadUnit`, `GetUnitByPID` and `Subscribe` of its manager, and one unit,
+//! with states that the test sets and a restart job.
 
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -22,17 +22,17 @@ const JOB: &str = "/org/freedesktop/systemd1/job/7";
 const UNIT: &str = "/org/freedesktop/systemd1/unit/one";
 const START: Duration = Duration::from_secs(10);
 
-/// All units are one and the same.
+/// Every unit name leads to the same unit.
 #[derive(Debug)]
 pub struct Systemd {
     orders: Option<mpsc::UnboundedSender<Order>>,
     thread: Option<JoinHandle<()>>,
-    // Ends after those who are on it.
+    // Dropped after its clients.
     bus: Process,
     directory: Directory,
 }
 
-/// States, and whom to tell when the signal is sent.
+/// New states, and a channel for the reply when the signal is sent.
 type Order = ([&'static str; 2], answers::Sender<()>);
 
 impl Systemd {
@@ -54,7 +54,7 @@ impl Systemd {
         let mut command = Command::new("dbus-daemon");
         command.arg("--nofork").arg(format!("--config-file={}", file.display()));
         let bus = Process::start(command, directory.path().join("log"))?;
-        // The file is there a moment before it is listened on.
+        // The socket's file exists a moment before the bus listens.
         until("the bus", START, || UnixStream::connect(&socket).is_ok()).with_context(|| bus.log())?;
         let (orders, taken) = mpsc::unbounded_channel();
         let (ready, is_ready) = answers::channel();
@@ -62,7 +62,7 @@ impl Systemd {
         let address = systemd.address();
         systemd.thread = Some(std::thread::spawn(move || {
             let outcome = serve(address, taken, &ready);
-            // Nobody waits any more where it ended later.
+            // If it ends later, the caller no longer waits.
             let _nobody = ready.send(outcome);
         }));
         is_ready.recv_timeout(START).with_context(|| systemd.bus.log())??;
@@ -74,7 +74,7 @@ impl Systemd {
         format!("unix:path={}", self.directory.path().join("bus").display())
     }
 
-    /// Puts the unit into a state, and tells it as systemd does.
+    /// Sets the state of the unit, and emits the signal as systemd does.
     ///
     /// # Errors
     /// When the stand-in has ended.
@@ -84,7 +84,7 @@ impl Systemd {
         is_done.recv_timeout(START).context("the signal was not sent")
     }
 
-    /// The bus goes, and systemd with it.
+    /// The bus ends, and systemd with it.
     pub fn die(&mut self) {
         self.bus.kill();
     }
@@ -143,7 +143,7 @@ impl Manager {
     }
 }
 
-/// What systemd has to do with the unit.
+/// Pending job of the unit.
 struct Job;
 
 #[interface(name = "org.freedesktop.systemd1.Job")]

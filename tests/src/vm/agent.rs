@@ -1,4 +1,4 @@
-//! The guest's side: does what the host asks for.
+//! The guest's agent, which runs what the host requests.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,10 +24,10 @@ struct Agent {
     running: Arc<Mutex<BTreeMap<u64, Pid>>>,
 }
 
-/// Serves the host until it goes away.
+/// Serves the host until it closes the port.
 ///
 /// # Errors
-/// The port is not there, or what comes is no request.
+/// The port does not exist, or a line is not a request.
 pub fn serve() -> Result<()> {
     let port = File::options().read(true).write(true).open(PORT).context(PORT)?;
     let requests = BufReader::new(port.try_clone()?);
@@ -80,7 +80,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Tells of a process to its end.
+    /// Reports a process's output, and its end.
     fn follow(&self, id: u64, mut child: Child) {
         std::thread::scope(|scope| {
             if let Some(output) = child.stderr.take() {
@@ -114,7 +114,7 @@ impl Agent {
     fn tell(&self, report: &Report) {
         let Ok(mut line) = serde_json::to_vec(report) else { return };
         line.push(b'\n');
-        // Without a host there is none who misses it.
+        // Without a host, no reader is left.
         let _closed = lock(&self.port).write_all(&line);
     }
 }

@@ -1,5 +1,5 @@
-//! An archive that the kernel unpacks as its first root: cpio in the form "newc", uncompressed, as under emulation
-//! reading is cheaper than unpacking.
+//! An archive that the kernel unpacks as its initial root: cpio in the format "newc", uncompressed, as under emulation
+//! reading is cheaper than decompressing.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,12 +14,12 @@ const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_777;
 const END: &str = "TRAILER!!!";
 
-/// Entries with absolute paths; directories above them are made on the way.
+/// Entries with absolute paths; parent directories are added on the way.
 #[derive(Debug)]
 pub(super) struct Archive<W: Write> {
     output: W,
     directories: BTreeSet<PathBuf>,
-    /// Numbers of files, and what has been written.
+    /// Number of entries, and number of bytes written.
     count: u32,
     length: usize,
 }

@@ -1,4 +1,4 @@
-//! A machine that runs.
+//! A running virtual machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,44 +23,43 @@ use crate::process::{Directory, Process};
 use crate::worker::lock;
 
 const QEMU: &str = "qemu-system-x86_64";
-/// The processor's counter is calibrated at the start, wrongly where other machines are busy then; this one is the host's
-/// clock.
+/// At boot the kernel calibrates the TSC, wrongly if other machines are busy then; the HPET follows the host's clock.
 const CLOCK: &str = "clocksource=hpet";
-/// Far more than the ten seconds that it takes on an idle machine.
+/// Far more than the ten seconds of a boot on an idle machine.
 const BOOT: Duration = Duration::from_secs(300);
-/// The emulator's processors may run code that the kernel is just patching, as it does at its start.
+/// The emulator's processors may run code that the kernel is patching at boot, which makes it panic.
 const PANIC: &str = "Kernel panic - not syncing";
 const PANICS_MAX: u32 = 2;
-/// A program that does no more than look or set something.
+/// Limit for a program that only reads or sets something.
 const SHORT: Duration = Duration::from_secs(60);
-/// How many times as long waits are in a guest.
+/// Factor for waits in a guest.
 const EMULATED: &str = "4";
-/// Lines of the console that an error ends with.
+/// Number of lines of the console at the end of an error.
 const TAIL: usize = 40;
 
-/// What the machine is made of, beside its files.
+/// Hardware of the machine.
 #[derive(Clone, Debug)]
 pub struct Hardware {
     pub processors: u32,
     /// MiB.
     pub memory: u32,
     pub cards: Vec<Card>,
-    /// More for QEMU, as on its command line.
+    /// Additional arguments of QEMU.
     pub arguments: Vec<String>,
-    /// More for the kernel, as on its command line.
+    /// Additional arguments of the kernel.
     pub kernel: Vec<String>,
 }
 
 /// A network card.
 #[derive(Clone, Debug)]
 pub struct Card {
-    /// Of its interface in the guest.
+    /// Name of its interface in the guest.
     pub name: String,
-    /// As QEMU knows it, such as `virtio-net-pci` or `vmxnet3`.
+    /// QEMU's name of it, such as `virtio-net-pci` or `vmxnet3`.
     pub model: String,
     pub address: String,
-    /// A backend of QEMU's `-netdev` with its options, without `id`, such as `tap,ifname=tap0,script=no,downscript=no` or
-    /// `dgram,local.type=unix,local.path=/x,remote.type=unix,remote.path=/y`.
+    /// A backend of QEMU's `-netdev` with its options, without `id`, such as `tap,ifname=tap0,script=no,downscript=no`
+    /// or `dgram,local.type=unix,local.path=/x,remote.type=unix,remote.path=/y`.
     pub wire: String,
 }
 
@@ -75,7 +74,7 @@ impl Default for Hardware {
 pub struct Guest {
     name: String,
     release: String,
-    // Before the directory with what it uses.
+    // Dropped before the directory with its files.
     process: Process,
     port: UnixStream,
     inboxes: Inboxes,
@@ -86,7 +85,7 @@ pub struct Guest {
 
 type Inboxes = Arc<Mutex<BTreeMap<u64, Sender<Report>>>>;
 
-/// A program that runs in a guest.
+/// A program running in a guest.
 #[derive(Debug)]
 pub struct Job<'a> {
     guest: &'a Guest,
@@ -94,10 +93,10 @@ pub struct Job<'a> {
     inbox: Receiver<Report>,
 }
 
-/// A program that has run.
+/// A program that has ended.
 #[derive(Clone, Debug, Default)]
 pub struct Finished {
-    /// Exit status, or the number of a signal below zero.
+    /// Exit status, or minus the number of the signal.
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
@@ -112,7 +111,7 @@ impl Guest {
         Self::start(image, hardware, || Ok(Command::new(QEMU)))
     }
 
-    /// As [`Guest::boot`], with QEMU in a namespace, whose taps it then finds by name.
+    /// As [`Guest::boot`], with QEMU in a namespace, where it finds the taps by name.
     ///
     /// # Errors
     /// Those of [`Guest::boot`].
@@ -173,7 +172,7 @@ impl Guest {
             monitor,
             directory,
         };
-        // Number 0 is that of what was not asked for.
+        // Number 0 is for reports that answer no request.
         let (sender, ready) = channel();
         lock(&guest.inboxes).insert(0, sender);
         let inboxes = Arc::clone(&guest.inboxes);
@@ -186,7 +185,7 @@ impl Guest {
         Ok(guest)
     }
 
-    /// The kernel numbers them as their modules are loaded.
+    /// Names the interfaces; the kernel numbers them in the order in which their modules are loaded.
     fn name_cards(&self, cards: &[Card]) -> Result<()> {
         let mut lines = [String::new(), String::new()];
         for (index, card) in cards.iter().enumerate() {
@@ -202,7 +201,7 @@ impl Guest {
         self.run("ip", &["-batch", "/tmp/cards"]).map(drop)
     }
 
-    /// Of its kernel, as the guest itself tells it.
+    /// Release of its kernel, as the guest reports it.
     pub fn release(&self) -> &str {
         &self.release
     }
@@ -211,12 +210,12 @@ impl Guest {
         &mut self.monitor
     }
 
-    /// QEMU's process, to be killed as a machine is that loses its power.
+    /// QEMU's process; killing it is a power failure of the machine.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// Runs a program to its end and gives its standard output.
+    /// Runs a program to its end and returns its standard output.
     ///
     /// # Errors
     /// It fails, with its standard error, or takes more than a minute.
@@ -227,7 +226,7 @@ impl Guest {
         Ok(stdout)
     }
 
-    /// Starts a program, with these variables beside PATH, HOME and one that lets tests wait longer.
+    /// Starts a program with these variables, PATH, HOME, and the variable that makes tests wait longer.
     ///
     /// # Errors
     /// The guest is gone.
@@ -261,7 +260,7 @@ impl Guest {
         job.wait(SHORT).map(drop)
     }
 
-    /// All that its console has shown.
+    /// All output of its console.
     pub fn console(&self) -> String {
         let text = fs::read(self.directory.path().join("console")).unwrap_or_default();
         String::from_utf8_lossy(&text).into_owned()
@@ -280,7 +279,7 @@ impl Guest {
         (&self.port).write_all(&line).map_err(|error| self.with_console(&error.to_string()))
     }
 
-    /// An error that ends with what the console has shown last.
+    /// An error that ends with the latest lines of the console.
     fn with_console(&self, why: &str) -> anyhow::Error {
         let (console, log) = (self.console(), self.process.log());
         let lines: Vec<&str> = console.lines().chain(log.lines()).collect();
@@ -290,8 +289,8 @@ impl Guest {
 }
 
 impl Job<'_> {
-    /// Hands each line that it prints, and its end, to `each`, and gives its status: that of exit, or the number of a
-    /// signal below zero.
+    /// Passes each line that it prints to `each`, and returns its status at the end: the exit status, or minus the
+    /// number of the signal.
     ///
     /// # Errors
     /// It cannot be run, does not end within the time, or the guest ends; with the last lines of the console.
@@ -313,7 +312,7 @@ impl Job<'_> {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and collects the output.
     ///
     /// # Errors
     /// Those of [`Self::follow`].
@@ -338,20 +337,20 @@ impl Drop for Job<'_> {
     }
 }
 
-/// Brings what the guest tells to those who wait for it. At its end all who wait learn of it.
+/// Passes the guest's reports to the jobs that wait for them. At the guest's end all of them receive an error.
 fn sort(port: UnixStream, inboxes: &Inboxes) {
     for line in BufReader::new(port).lines().map_while(Result::ok) {
         if let Ok(report) = serde_json::from_str::<Report>(&line)
             && let Some(inbox) = lock(inboxes).get(&report.id().unwrap_or(0))
         {
-            // A job that is dropped has no interest.
+            // The job may have been dropped.
             let _gone = inbox.send(report);
         }
     }
     lock(inboxes).clear();
 }
 
-/// To a socket that QEMU makes soon after its start.
+/// Connects to a socket that QEMU makes soon after its start.
 fn connect(qemu: &mut Process, path: &Path) -> Result<UnixStream> {
     poll("a socket of QEMU", SHORT, || {
         if let Some(status) = qemu.ended()? {

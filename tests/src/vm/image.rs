@@ -1,4 +1,4 @@
-//! The files of a guest.
+//! Files of a guest.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use super::kernel::{self, Kernel};
 use crate::daemon::{built, vrrpx};
 use crate::require::find;
 
-/// What busybox is called by. Its shell takes its own `ip` before any other, so it is given none.
+/// Names that busybox is linked by. Its shell prefers its own `ip` to any other, so `ip` is not among them.
 const APPLETS: [&str; 45] = [
     "[", "awk", "cat", "chmod", "cp", "cut", "date", "dmesg", "echo", "env", "false", "find", "grep", "head",
     "id", "insmod", "kill", "ln", "ls", "lsmod", "mkdir", "mount", "mv", "poweroff", "printf", "ps", "pwd",
@@ -22,7 +22,7 @@ const APPLETS: [&str; 45] = [
     "true", "umount", "uname", "wc", "which", "yes",
 ];
 
-/// The agent's port, a card of each kind, and what tests make networks of.
+/// Modules for the agent's port, a card of each kind, and the networks of the tests.
 const MODULES: [&str; 25] = [
     "virtio_pci",
     "virtio_console",
@@ -51,10 +51,10 @@ const MODULES: [&str; 25] = [
     "ip_vs_rr",
 ];
 
-/// Programs that tests call; each is there if this host has it.
+/// Programs that tests call; each is included if this host has it.
 const TOOLS: [&str; 8] = ["bridge", "ethtool", "keepalived", "nft", "ping", "setpriv", "tc", "bpftool"];
 
-/// Programs above this have their debugging symbols taken out.
+/// Size in bytes above which a program's debugging symbols are stripped.
 const LARGE: u64 = 8 << 20;
 
 const INIT: &str = include_str!("init.sh");
@@ -70,10 +70,10 @@ pub struct Image {
 }
 
 impl Image {
-    /// A shell, iproute2, the built daemon, and those programs that tests call and this host has.
+    /// A shell, iproute2, the built daemon, and those of the programs called by tests that this host has.
     ///
     /// # Errors
-    /// One of the first is missing on this host.
+    /// One of the first three is missing on this host.
     pub fn new(kernel: &Kernel) -> Result<Self> {
         let image = Self {
             kernel: kernel.clone(),
@@ -97,11 +97,11 @@ impl Image {
         &self.kernel
     }
 
-    /// A program of this host with its libraries, found as a shell does. It is in `/usr/bin`, a test program without the
-    /// number that cargo gives it.
+    /// Adds a program of this host with its libraries, found as a shell does. It is installed in `/usr/bin`, a test
+    /// program without cargo's number.
     ///
     /// # Errors
-    /// It is not there.
+    /// It does not exist.
     pub fn program(mut self, program: impl AsRef<Path>) -> Result<Self> {
         let program = program.as_ref();
         let name = program.to_string_lossy();
@@ -114,7 +114,7 @@ impl Image {
         Ok(self)
     }
 
-    /// One more module of the kernel, loaded at the start, with parameters if there are some: `bonding max_bonds=0`.
+    /// Adds a module of the kernel, loaded at boot, with its parameters if there are any: `bonding max_bonds=0`.
     #[must_use]
     pub fn module(mut self, name: &str) -> Self {
         self.modules.push(name.to_owned());
@@ -127,12 +127,12 @@ impl Image {
         self
     }
 
-    /// Path of a program inside.
+    /// Path of a program in the guest.
     pub fn place(program: &Path) -> PathBuf {
         Path::new(PLACE).join(called(program))
     }
 
-    /// The archive, for the kernel to unpack.
+    /// Writes the archive that the kernel unpacks.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         let mut archive = Archive::create(path)?;
         for directory in [PLACE, "/root", "/proc", "/sys", "/dev", "/tmp", "/run", "/var/lib", "/etc"] {
@@ -180,7 +180,7 @@ impl Image {
     }
 }
 
-/// Its name, without the number that cargo gives test programs.
+/// Name of a program, without the number that cargo gives test programs.
 fn called(program: &Path) -> String {
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let is_number = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -190,7 +190,7 @@ fn called(program: &Path) -> String {
     }
 }
 
-/// What a program holds, without debugging symbols where it is large. The small one is kept beside it.
+/// Content of a program, without debugging symbols if it is large. The stripped copy is kept beside the program.
 fn stripped(program: &Path) -> Result<Vec<u8>> {
     let whole = fs::metadata(program).with_context(|| program.display().to_string())?;
     if whole.size() < LARGE {
@@ -209,9 +209,9 @@ fn stripped(program: &Path) -> Result<Vec<u8>> {
     Ok(fs::read(&kept)?)
 }
 
-/// Paths of the libraries that a program is started with, and of what starts it.
+/// Paths of the libraries that a program needs, and of its dynamic loader.
 fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {
-    // It fails for a program that needs none.
+    // ldd fails for a static program.
     let output = Command::new("ldd").arg(program).output().context("cannot run ldd")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())

@@ -15,10 +15,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::daemon::built;
 
-/// Where kernels are instead.
+/// Variable with another directory of kernels.
 const VARIABLE: &str = "VRRPX_KERNELS";
 
-/// One that can be booted.
+/// A kernel that can be booted.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     name: String,
@@ -27,10 +27,10 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// By the name that `cargo xtask test --kernel` has for it, such as `6.1`.
+    /// Finds it by its name in `cargo xtask test --kernel`, such as `6.1`.
     ///
     /// # Errors
-    /// It is not there.
+    /// It does not exist.
     pub fn find(name: &str) -> Result<Self> {
         let directory = directory()?.join(name);
         ensure!(
@@ -48,7 +48,7 @@ impl Kernel {
         &self.name
     }
 
-    /// As `uname -r` says it.
+    /// Output of `uname -r`.
     pub fn release(&self) -> String {
         self.modules.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -57,15 +57,15 @@ impl Kernel {
         self.directory.join("vmlinuz")
     }
 
-    /// Files of these modules and of all that they need, in the order to load them; none of what is built in.
+    /// Files of these modules and of their dependencies, in the order to load them, without those that are built in.
     ///
     /// # Errors
-    /// A module is not of this kernel.
+    /// A module does not belong to this kernel.
     pub(super) fn modules(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
         let dependencies = self.modules.join("modules.dep");
         let dependencies =
             fs::read_to_string(&dependencies).with_context(|| dependencies.display().to_string())?;
-        // Without the list of what is built in, all that is no file is taken to be so.
+        // Without the list of built-in modules, every module without a file counts as built in.
         let builtin = fs::read_to_string(self.modules.join("modules.builtin")).ok();
         let order = in_order(&dependencies, builtin.as_deref(), names);
         let order = order.with_context(|| format!("kernel {}", self.name))?;
@@ -73,7 +73,7 @@ impl Kernel {
     }
 }
 
-/// Below the build directory, whichever the program is.
+/// Below the build directory, for every program of the workspace.
 fn directory() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(VARIABLE) {
         return Ok(path.into());
@@ -83,7 +83,7 @@ fn directory() -> Result<PathBuf> {
     Ok(target.join("kernels"))
 }
 
-/// `modules.dep` has a line for each file: what it needs, the last of them first to be loaded.
+/// Sorts by `modules.dep`, which has a line for each file: its dependencies, of which the last is loaded first.
 fn in_order(dependencies: &str, builtin: Option<&str>, names: &[&str]) -> Result<Vec<String>> {
     let lines = dependencies.lines().filter_map(|line| line.split_once(':'));
     let known: BTreeMap<String, (&str, &str)> = lines.map(|line| (module(line.0), line)).collect();
@@ -104,13 +104,13 @@ fn in_order(dependencies: &str, builtin: Option<&str>, names: &[&str]) -> Result
     Ok(order)
 }
 
-/// Name of the module in a file, which may be written with hyphens.
+/// Name of the module in a file; the file's name may have hyphens.
 pub(super) fn module(file: &str) -> String {
     let name = Path::new(file).file_name().and_then(OsStr::to_str).unwrap_or_default();
     name.split('.').next().unwrap_or_default().replace('-', "_")
 }
 
-/// What a module's file holds, unpacked where it is compressed.
+/// Content of a module's file, decompressed if necessary.
 pub(super) fn content(file: &Path) -> Result<Vec<u8>> {
     if file.extension() != Some(OsStr::new("xz")) {
         return fs::read(file).with_context(|| file.display().to_string());

@@ -1,4 +1,4 @@
-//! QEMU's monitor: stops a machine as a hypervisor does, lets it go on, and takes its cables away.
+//! QEMU's monitor: stops a machine as a hypervisor does, resumes it, and pulls its cables.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-/// QEMU answers from its main loop, which a busy guest may keep for a while.
+/// QEMU answers from its main loop, which a busy guest may block for a while.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// See the module. It speaks QMP.
+/// A connection that speaks QMP.
 #[derive(Debug)]
 pub struct Monitor {
     output: UnixStream,
@@ -29,7 +29,7 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Any command of QMP, and what it returns.
+    /// Runs a QMP command and returns its result.
     ///
     /// # Errors
     /// QEMU refuses it, or does not answer.
@@ -45,11 +45,11 @@ impl Monitor {
             if let Some(error) = answer.get("error") {
                 bail!("monitor: {name}: {error}");
             }
-            // Else it is an event.
+            // Any other message is an event.
         }
     }
 
-    /// The machine stands still, its clock too.
+    /// Stops the machine, its clock too.
     ///
     /// # Errors
     /// Those of [`Self::command`].
@@ -57,7 +57,7 @@ impl Monitor {
         self.command("stop", &json!({})).map(drop)
     }
 
-    /// It goes on.
+    /// Resumes the machine.
     ///
     /// # Errors
     /// Those of [`Self::command`].
@@ -65,7 +65,7 @@ impl Monitor {
         self.command("cont", &json!({})).map(drop)
     }
 
-    /// Plugs the cable of a card, by its place in the hardware, or pulls it.
+    /// Plugs in or pulls the cable of a card, which is named by its position in the hardware.
     ///
     /// # Errors
     /// Those of [`Self::command`].

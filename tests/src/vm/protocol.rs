@@ -1,8 +1,8 @@
-//! What host and guest say to each other: a line of JSON each, by a port of virtio.
+//! Messages between host and guest: one line of JSON each, over a virtio port.
 
 use serde::{Deserialize, Serialize};
 
-/// To the guest. Numbers name what is asked for, and come back with all that follows from it.
+/// Host to guest. All reports about a request carry its number.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Request {
@@ -11,21 +11,21 @@ pub(super) enum Request {
     Write { id: u64, path: String, content: String },
 }
 
-/// From the guest.
+/// Guest to host.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Report {
-    /// Once, when it can be asked.
+    /// Once, when it accepts requests.
     Ready {
         release: String,
     },
-    /// A line, with its end, or the last part of one.
+    /// A line, with its line feed, or the last part of one.
     Printed {
         id: u64,
         error: bool,
         text: String,
     },
-    /// Exit status, or the number of a signal below zero.
+    /// Exit status, or minus the number of the signal.
     Ended {
         id: u64,
         status: i32,
