@@ -37,7 +37,7 @@ fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
 #[test]
 fn the_only_address_of_an_interface_is_not_taken_for_what_an_earlier_run_has_left() -> Result<()> {
     if !ours() {
-        // keepalived takes it away.
+        // keepalived removes it.
         return Ok(());
     }
     let own = "10.77.0.1";
@@ -57,11 +57,11 @@ fn the_only_address_of_an_interface_is_not_taken_for_what_an_earlier_run_has_lef
             let reason: Result<serde_json::Value> = reason(pair);
             reason.is_ok_and(|reason| reason == "no_source")
         })?;
-        ensure!(pair.lab.has_address(0, own)?, "it is gone");
+        ensure!(pair.lab.has_address(0, own)?, "the address is gone");
         let output = pair.running(0)?.reload(&owner)?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         pair.wait_for_master(0)?;
-        ensure!(pair.lab.has_address(0, own)?, "it is gone");
+        ensure!(pair.lab.has_address(0, own)?, "the address is gone");
         Ok(())
     })
 }
@@ -79,7 +79,7 @@ fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
     })
 }
 
-/// An advert need not name what it is about: addresses may be somebody else's to move, as in a cloud.
+/// An advert need not list addresses: they may be moved by other means, as in a cloud.
 #[test]
 fn an_instance_that_advertises_none_has_one_master() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
@@ -109,7 +109,7 @@ fn leftovers_of_an_earlier_run_are_removed_at_start() -> Result<()> {
         pair.wait_for_master(0)?;
         pair.start(1)?;
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
-        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master in between");
+        ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master meanwhile");
         Ok(())
     })
 }
@@ -142,8 +142,8 @@ fn a_stop_leaves_nothing_behind() -> Result<()> {
     Pair::settled([master, heir])?.check(|pair| {
         pair.wait_for_address(0, "10.77.2.20".parse()?, true)?;
         let status = pair.stop(0)?;
-        ensure!(status.success(), "it ended with {status}");
-        // Link-local addresses and the like are the kernel's, and the same in every lab.
+        ensure!(status.success(), "the daemon exited with {status}");
+        // Link-local and similar addresses are the kernel's, and the same in every lab.
         let after = pair.node(0)?.addresses()?;
         ensure!(after == before, "before {before:#?}, after {after:#?}");
         let links = pair.node(0)?.namespace.run("ip", &["-json", "-details", "link", "show", INTERFACE])?;
@@ -167,8 +167,8 @@ fn several_instances_have_masters_of_their_own() -> Result<()> {
         pair.start(0)?;
         pair.start(1)?;
         for (node, address) in [(0, "10.77.0.201"), (1, "10.77.0.202")] {
-            pair.wait_for_address(node, address.parse()?, true).context("each its own")?;
-            pair.wait_for_address(1 - node, address.parse()?, false).context("not the other's")?;
+            pair.wait_for_address(node, address.parse()?, true).context("the master's own address")?;
+            pair.wait_for_address(1 - node, address.parse()?, false).context("the other's address")?;
         }
         pair.die(1)?;
         pair.wait_for_address(0, "10.77.0.202".parse()?, true)

@@ -1,5 +1,5 @@
-//! Signed adverts: failover, keys that differ and that change, the way there from unsigned ones, old adverts sent
-//! again, floods of forged ones.
+//! Signed adverts: failover, differing and changing keys, the migration from unsigned adverts, replayed adverts, floods
+//! of forged ones.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn status(pair: &mut Pair, node: usize) -> Result<serde_json::Value> {
     Ok(pair.running(node)?.status()?["instances"][0].take())
 }
 
-/// How many adverts a node has refused for this reason.
+/// Number of adverts that a node has refused for this reason.
 fn refused(pair: &mut Pair, node: usize, word: &str) -> Result<u64> {
     let status = status(pair, node)?;
     let rejects = status["counters"]["rejects"].as_array().context("no rejects")?;
@@ -73,7 +73,7 @@ fn a_signing_master_is_replaced() -> Result<()> {
     Ok(())
 }
 
-/// Each holds the other's adverts for forged: both are masters, and both count why.
+/// Each rejects the other's adverts as forged: both are masters, and both count the reason.
 #[test]
 fn with_another_key_nobody_is_heard() -> Result<()> {
     if !ours() {
@@ -97,18 +97,18 @@ fn with_another_key_nobody_is_heard() -> Result<()> {
     Ok(())
 }
 
-/// Has every node of the pair read this, one after the other, and waits until a change would show.
+/// Reloads every node of the pair with this instance, one after the other, and waits long enough for a change to show.
 fn reload(pair: &mut Pair, instance: impl Fn(u8) -> Instance) -> Result<()> {
     for (node, priority) in [(0, 200), (1, 100)] {
         let output = pair.running(node)?.reload(&Config::of(instance(priority)).to_string())?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        // More than the patience of a backup.
+        // Longer than Master_Down_Interval.
         sleep(Duration::from_millis(700));
     }
     Ok(())
 }
 
-/// Nobody but node 0 has sent anything, and it is where it was.
+/// Only node 0 has sent adverts, and both states are as before.
 fn unmoved(pair: &mut Pair) -> Result<()> {
     let adverts = pair.observer.adverts();
     ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "node 1 has sent adverts");
@@ -131,8 +131,8 @@ fn a_key_is_replaced_without_a_takeover() -> Result<()> {
         reload(pair, |priority| Instance::v3(priority).hmac(&[OLD, NEW, "active_key 2"]))?;
         reload(pair, |priority| Instance::v3(priority).hmac(&[NEW]))?;
         unmoved(pair)?;
-        ensure!(refused(pair, 1, "auth_key")? == 0, "an unknown key was met");
-        // The key that is left is the one that signs.
+        ensure!(refused(pair, 1, "auth_key")? == 0, "a key was unknown");
+        // The remaining key signs.
         let tap = Tap::new(&pair.lab, 0)?;
         let advert = tap.adverts(1, SETTLE)?.remove(0);
         ensure!(advert.get(14 + 20 + 12 + 1) == Some(&2), "signed with another key: {advert:x?}");
@@ -160,14 +160,14 @@ fn a_pair_comes_to_sign_without_a_takeover() -> Result<()> {
             ensure!(lengths(&tap)? == [length], "{mode}: {:?}", lengths(&tap)?);
         }
         unmoved(pair)?;
-        ensure!(refused(pair, 1, "auth_missing")? == 0, "an unsigned advert was met too late");
+        ensure!(refused(pair, 1, "auth_missing")? == 0, "an unsigned advert came too late");
         pair.die(0)?;
         pair.wait_for_master(1)
     })
 }
 
-/// The dead master's adverts, sent again: they must neither make the heir yield nor count as a sign of life; and not
-/// after a reload, a restart or a crash either. The window is so wide that it is not what keeps them out.
+/// Replayed adverts of the dead master must neither make the heir yield nor count as a sign of life, also after a
+/// reload, a restart or a crash. The time window is so wide that it does not exclude them.
 #[test]
 fn old_adverts_are_refused_for_good() -> Result<()> {
     if !ours() {
@@ -177,7 +177,7 @@ fn old_adverts_are_refused_for_good() -> Result<()> {
     refuses_old_adverts(&signed, 10)
 }
 
-/// W03: the same with a counter instead of the time.
+/// W03: the same with a counter in place of the time.
 #[test]
 fn old_numbers_are_refused_for_good() -> Result<()> {
     if !ours() {
@@ -192,7 +192,7 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
         .map(|priority| Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance(priority, "VI_1"))));
     Pair::settled(roles)?.check(|pair| {
         let adverts = Tap::new(&pair.lab, 0)?.adverts(count, SETTLE)?;
-        // What was heard is written down within 200 ms, and what was just heard is made up for.
+        // The daemon saves what it has heard within 200 ms, and allows for what it has not saved yet.
         sleep(Duration::from_millis(300));
         pair.die(0)?;
         pair.wait_for_master(1)?;
@@ -209,7 +209,7 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
             })
             .with_context(|| when.to_owned())?;
             pair.wait_for_master(1)?;
-            ensure!(is_master(pair, 1), "{when}: an old advert was believed");
+            ensure!(is_master(pair, 1), "{when}: an old advert was accepted");
             Ok(())
         };
         replay(pair, "while running")?;
@@ -227,19 +227,19 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
     })
 }
 
-/// What an attacker without the key floods the link with.
+/// Flood of an attacker without the key.
 #[derive(Clone, Copy, Debug)]
 enum Attack {
-    /// Wrong signatures of now, from the master's address.
+    /// Current time stamps and wrong signatures, from the master's address.
     Forged,
-    /// The same from an address of no router here, of a higher priority.
+    /// The same from an unknown address, of a higher priority.
     Foreign,
-    /// The master's own adverts, recorded before.
+    /// The master's own recorded adverts.
     Replayed,
 }
 
 impl Attack {
-    /// So many frames in a second.
+    /// Starts it at `rate` frames a second.
     fn begin(self, pair: &mut Pair, rate: u64) -> Result<Flooder> {
         let source = status(pair, 1)?["master"].as_str().context("no master")?.parse()?;
         match self {
@@ -256,16 +256,15 @@ impl Attack {
     }
 }
 
-/// keepalived 2.4.3 takes nothing over at this rate.
+/// Frames a second; at this rate keepalived 2.4.3 does not take over.
 const JUDGED: u64 = 20_000;
-/// More than the daemon judges.
+/// Frames a second; more than the daemon judges.
 const BEYOND: u64 = 60_000;
 
-/// The takeover may wait for 10 s and two intervals beyond the master's own time, which is at most 4 s here.
+/// The takeover may be up to 10 s and two intervals later than Master_Down_Interval, which is at most 4 s here.
 const NOTICED: Duration = Duration::from_secs(15);
 
-/// A living master keeps its place and its pace, and a dead one is replaced.
-/// `due` adverts are to be sent in 3 s.
+/// A living master stays master at its interval, and a dead one is replaced. `due` adverts are to be sent in 3 s.
 fn outlasts(mode: Mode, instance: fn(u8) -> Instance, due: usize, attack: Attack, rate: u64) -> Result<()> {
     let roles = roles(Daemon::Vrrpx(mode), instance(200), instance(100));
     Pair::settled(roles)?
@@ -280,7 +279,7 @@ fn outlasts(mode: Mode, instance: fn(u8) -> Instance, due: usize, attack: Attack
             let adverts = pair.observer.adverts();
             ensure!(sent > rate * 3 / 4, "the flood was one of {sent} frames/s");
             ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 was master");
-            // Other processes may have had the processors for a while.
+            // Other processes may have used the processors for a while.
             ensure!(adverts.len() >= due * 4 / 5, "the master has sent only {} adverts", adverts.len());
             pair.observer.clear();
             let death = clock::now();
@@ -307,7 +306,7 @@ fn forged_adverts_move_nobody_and_hide_no_death() -> Result<()> {
     outlasts(Mode::Auto, |priority| Instance::v2(priority).ah("secret"), 3, Attack::Replayed, JUDGED)
 }
 
-/// Some of the master's adverts are among what is not judged: its silence is doubted.
+/// Some of the master's adverts are among those that are not judged, so its silence is uncertain.
 #[test]
 fn more_forged_adverts_than_can_be_judged_move_nobody() -> Result<()> {
     if !ours() {

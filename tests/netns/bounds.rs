@@ -1,4 +1,4 @@
-//! Check scripts that misbehave harm nobody: they fail, are ended with all their children, and adverts go on.
+//! Misbehaving check scripts: they fail, are ended with all their children, and adverts continue.
 
 use std::fs;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use vrrp_tests::process::Directory;
 use crate::ours;
 use crate::tracks::script;
 
-/// In the command lines of what the scripts start.
+/// Mark in the command lines of the scripts' children.
 const MARK: &str = "86017.125";
 
 /// Long enough for each script to be started and ended several times.
 const WATCH: Duration = Duration::from_secs(4);
 
-/// Without scripts, for comparison.
+/// Time without scripts, for comparison.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// What it does, how it ends, and what it printed last.
+/// Script, its result, and the end of its output.
 struct Row {
     name: &'static str,
     body: &'static str,
@@ -32,7 +32,7 @@ struct Row {
 const ROWS: [Row; 4] = [
     Row { name: "hangs", body: "echo begun; exec sleep MARK", ended: "timed out", printed: "begun" },
     Row { name: "deaf", body: "trap '' TERM; while :; do sleep 0.1; done", ended: "timed out", printed: "" },
-    // Printed at the pace of a plain pipe this is over within its second.
+    // At the speed of a plain pipe this output would end within the script's second.
     Row {
         name: "floods",
         body: "exec head -c 1000000000 /dev/zero",
@@ -103,14 +103,14 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
     })
 }
 
-/// A check of node 0, as its status tells it.
+/// A check of node 0, from its status.
 fn check(pair: &mut Pair, name: &str) -> Result<serde_json::Value> {
     let status = pair.running(0)?.status()?;
     let checks = status["checks"].as_array().context("no checks")?;
     checks.iter().find(|check| check["name"] == name).cloned().context("no such check")
 }
 
-/// Between two adverts of node 0 since the observer was cleared.
+/// Longest time between two adverts of node 0 since the observer was cleared.
 fn longest_gap(pair: &Pair) -> Duration {
     let adverts = pair.observer.adverts();
     let times: Vec<u64> = adverts.iter().filter(|(_, node, _)| *node == 0).map(|it| it.0).collect();

@@ -1,4 +1,4 @@
-//! What the kernel takes from a master, or this daemon with another instance: no contest with another process.
+//! Removals by the kernel, or by this daemon for another instance, which are no contest with another process.
 
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -15,12 +15,12 @@ use crate::ours;
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
-/// More often than another process may take something away.
+/// More rounds than removals that another process is allowed.
 const ROUNDS: usize = 7;
 
 const LAN1: &str = "link add lan1 type veth peer name far1\nlink set far1 up\nlink set lan1 up";
 
-/// Node 0 alone, with what these lines make.
+/// Node 0 alone, after these `ip` lines.
 fn alone(config: Config, lines: &str) -> Result<Pair> {
     let mut pair = Pair::idle([Role::new(DAEMON, config)])?;
     pair.node(0)?.namespace.ip(lines)?;
@@ -28,7 +28,7 @@ fn alone(config: Config, lines: &str) -> Result<Pair> {
     Ok(pair)
 }
 
-/// All that node 0 shows of its addresses, routes and rules.
+/// Addresses, routes and rules of node 0, as `ip` prints them.
 fn shown(pair: &Pair) -> String {
     let Ok(node) = pair.node(0) else { return String::new() };
     let commands = [&["address"][..], &["route"], &["-6", "route"], &["rule"], &["-6", "rule"]];
@@ -79,7 +79,7 @@ impl Watch {
         command.args(["monitor", "address", "route", "rule"]).stdin(Stdio::null());
         let child = command.stdout(output).spawn().context("cannot run ip monitor")?;
         let watch = Self { child, file };
-        // It is listening when it sees this.
+        // ip is listening when it prints this address.
         let mut number = 0;
         until("ip monitor", SETTLE, || {
             number += 1;
@@ -93,7 +93,7 @@ impl Watch {
         Ok(std::fs::read_to_string(&self.file)?)
     }
 
-    /// What was removed of these.
+    /// Removals that it has printed of these.
     fn removals(&self, of: &[&str]) -> Result<Vec<String>> {
         let text = self.text()?;
         let gone = text.lines().filter(|line| line.starts_with("Deleted"));
@@ -207,7 +207,7 @@ fn addresses_that_go_with_the_first_one_of_their_subnet_move_nobody() -> Result<
     let blocks = format!("track_file tf {{\n    file {}\n    weight 0\n}}\n", file.display());
     let first = Instance::v3(200).vrid(5).addresses(&["192.168.50.10/24"]);
     let first = first.line("track_file {\n        tf\n    }");
-    // The host has an address of each of these subnets itself, before the virtual one.
+    // The host itself has an address in each of these subnets, before the virtual one.
     let subnets = 60..60 + ROUNDS;
     let further: Vec<String> = subnets.clone().map(|net| format!("192.168.{net}.11/24")).collect();
     let further = ["192.168.50.11/24"].into_iter().chain(further.iter().map(String::as_str));

@@ -1,4 +1,4 @@
-//! Daemons in time namespaces: the program stamps with the host's clock, and the daemon is shown another one.
+//! Daemons in time namespaces: the BPF program stamps with the host's clock, the daemon has a shifted one.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::fence::{asked, ensure_fenced};
 use crate::{ours, roles, stance};
 
 const AHEAD: i64 = 1000;
-/// Many times the patience of a peer at 100 ms adverts.
+/// Many times a peer's Master_Down_Interval at 100 ms adverts.
 const PEACE: Duration = Duration::from_secs(3);
 
-/// Seconds; a clock cannot be shown as before the boot.
+/// Seconds of a backward shift; a clock cannot be set before the boot.
 fn behind() -> i64 {
     -i64::try_from(monotonic() / 2_000_000_000).unwrap_or(0).min(100)
 }
@@ -30,7 +30,7 @@ fn shifted(mode: Mode, seconds: [i64; 2]) -> Result<Pair> {
     Ok(pair)
 }
 
-/// Node 0 alone sends, and in time.
+/// Node 0 alone sends, and on time.
 fn ensure_peace(pair: &mut Pair, span: Duration) -> Result<()> {
     pair.observer.clear();
     let since = realtime();
@@ -67,14 +67,14 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
         let spent = [pair.running(0)?.cpu_time()?, pair.running(1)?.cpu_time()?];
         ensure_peace(pair, PEACE)?;
         for (node, spent) in spent.into_iter().enumerate() {
-            // A deadline that has always passed already would keep a processor busy.
+            // A deadline that is always in the past would keep a processor busy.
             let spent = pair.running(node)?.cpu_time()?.saturating_sub(spent);
             ensure!(spent < PEACE / 4, "node {node} has computed for {spent:?}");
         }
-        // Each goes on in the time of the other one.
+        // Each newer process runs with the other node's shift.
         for (node, seconds) in [1, 0].into_iter().zip(seconds) {
             pair.lab.nodes[node].namespace.shift_clock(seconds)?;
-            ensure!(pair.take_over(node, &[])?.success(), "the old one has ended with an error");
+            ensure!(pair.take_over(node, &[])?.success(), "the old process ended with an error");
         }
         ensure_peace(pair, PEACE)?;
         ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
@@ -86,7 +86,7 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
         }
         for (node, seconds) in [1, 0].into_iter().zip(seconds) {
             let told = if seconds > 0 { "is ahead of the host's" } else { "is behind the host's" };
-            ensure!(pair.running(node)?.log().contains(told), "node {node} does not tell of its clock");
+            ensure!(pair.running(node)?.log().contains(told), "node {node} does not log its clock's offset");
         }
         Ok(())
     })
@@ -112,7 +112,7 @@ fn on_sockets() -> Result<()> {
     live(Mode::Socket)
 }
 
-/// In a container that hides the file.
+/// In a container that hides /proc/self/timens_offsets.
 #[test]
 fn an_offset_that_proc_does_not_tell_is_measured() -> Result<()> {
     if !ours() || !require("unshare") {

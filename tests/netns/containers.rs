@@ -1,5 +1,5 @@
-//! Our daemon in containers of a real Docker engine: its mount namespace, and a bpffs in it, end with the container, while
-//! the network namespace goes on, as that of the host or of a pod.
+//! Our daemon in containers of a real Docker engine. Its mount namespace, and a bpffs in it, end with the container,
+//! while the network namespace continues, as that of the host or of a pod.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -19,16 +19,16 @@ use crate::ours;
 
 const NAME: &str = "vrrpx";
 const PERIOD: Duration = Duration::from_millis(2);
-/// Longer than the patience of a peer at 100 ms adverts.
+/// Longer than a peer's Master_Down_Interval at 100 ms adverts.
 const AWHILE: Duration = Duration::from_millis(700);
-/// For a container to start on a busy machine, and to be the master.
+/// Time for a container to start on a busy machine and become master.
 const START: Duration = Duration::from_secs(30);
 /// SYS_ADMIN stands for BPF and PERFMON, which engines before 23 do not know.
 const CAPABILITIES: [&str; 5] = ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_NICE", "IPC_LOCK"];
 
 /// A daemon in a container on node 0, and one of the same kind on node 1.
 struct Scene {
-    // The engine ends before the lab goes.
+    // Dropped before the lab.
     engine: Engine,
     _heir: Running,
     observer: Observer,
@@ -51,7 +51,7 @@ impl Scene {
         Ok(Self { engine, _heir: heir, observer, prober, directory, _lab: lab })
     }
 
-    /// A container with nothing of bpffs.
+    /// Starts a container without the host's bpffs.
     fn run(&self) -> Result<()> {
         let mut words = vec!["run", "--detach", "--network", "host", "--name", NAME, "--cap-drop", "ALL"];
         CAPABILITIES.iter().for_each(|capability| words.extend(["--cap-add", capability]));
@@ -66,7 +66,7 @@ impl Scene {
         self.engine.docker(&words).map(drop)
     }
 
-    /// The container is the only master and answers, whatever an earlier one has left.
+    /// Waits until the container is the only master and answers, whatever an earlier one has left.
     fn wait_for_master(&self) -> Result<()> {
         self.observer.clear();
         let is_master = until("the container to be the master", START, || {
@@ -80,7 +80,7 @@ impl Scene {
             .with_context(|| self.engine.docker(&["logs", NAME]).unwrap_or_default())
     }
 
-    /// From when node 1 is the master on, node 0 answers no more.
+    /// Node 0 does not answer after node 1 has become master.
     fn ends_by(&self, words: &[&str]) -> Result<()> {
         let since = realtime();
         self.engine.docker(words)?;
@@ -116,7 +116,7 @@ fn a_container_that_ends_in_any_way_leaves_no_second_owner() -> Result<()> {
     scene.wait_for_master()?;
     let twice = scene.prober.answered_twice(since);
     ensure!(twice <= PERIOD * 2, "restart: two nodes have answered for {twice:?}");
-    // What it leaves is found by a container that knows nothing of it.
+    // A container without knowledge of the last one finds what it left.
     scene.ends_by(&["rm", "--force", NAME])?;
     scene.run()?;
     scene.wait_for_master()

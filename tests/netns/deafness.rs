@@ -1,4 +1,4 @@
-//! The program and the host's own sockets hear the same, or it is told who does not.
+//! Differences between the adverts that the BPF program sees and those on the host's own sockets.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use vrrp_tests::worker::Workers;
 
 use crate::{ours, roles};
 
-/// Who is deaf by the status of node 1.
+/// Receiver of node 1 that misses adverts, by its status.
 fn deaf(pair: &mut Pair) -> Result<Value> {
     Ok(pair.running(1)?.status()?["instances"][0]["deaf"]["who"].take())
 }
@@ -31,7 +31,7 @@ fn a_firewall_that_keeps_adverts_from_sockets_is_named_and_moves_nobody() -> Res
     for instance in [Instance::v3, Instance::v6] {
         Pair::settled(roles(Daemon::Vrrpx(Mode::Native), instance(200), instance(100)))?.check(|pair| {
             pair.observer.clear();
-            ensure!(deaf(pair)?.is_null(), "something is amiss before anything is");
+            ensure!(deaf(pair)?.is_null(), "a difference is reported before there is one");
             let rules = "add table inet deafness; \
                          add chain inet deafness input { type filter hook input priority 0; }; \
                          add rule inet deafness input meta l4proto 112 drop";
@@ -47,7 +47,7 @@ fn a_firewall_that_keeps_adverts_from_sockets_is_named_and_moves_nobody() -> Res
     Ok(())
 }
 
-/// Whoever comes before us at tcx may end the chain. That nothing is heard then must not become a second master.
+/// A program before ours at tcx may end the chain. Silence for that reason must not cause a second master.
 #[test]
 fn a_program_that_hides_adverts_moves_nobody_and_is_gone_around() -> Result<()> {
     if !ours() {
@@ -64,20 +64,21 @@ fn a_program_that_hides_adverts_moves_nobody_and_is_gone_around() -> Result<()> 
             until("the program to be first again", SETTLE, || {
                 pair.running(1).is_ok_and(|it| it.log().contains(overtaken))
             })?;
-            ensure!(rung(pair)? == "tcx", "another rung");
+            ensure!(rung(pair)? == "tcx", "another receive path");
             let _second = Hider::before_all(pair.node(1)?)?;
             until("the packet socket", SETTLE, || rung(pair).is_ok_and(|rung| rung == "socket"))?;
-            ensure!(deaf(pair)?.is_null(), "still told deaf");
+            ensure!(deaf(pair)?.is_null(), "the difference is still reported");
             pair.wait_for_master(0)?;
             ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
             pair.die(0)?;
-            pair.wait_for_master(1).context("it hears on the packet socket that nobody sends")
+            pair.wait_for_master(1).context("takeover by the packet socket")
         })?;
     }
     Ok(())
 }
 
-/// What sockets hear and the program does not read would be a way to keep an heir back, and to have the program given up.
+/// Adverts that sockets receive and the program does not read must neither delay an heir nor make the daemon give the
+/// program up.
 #[test]
 fn adverts_that_only_the_stack_puts_together_hold_no_takeover_off() -> Result<()> {
     const MORE_FRAGMENTS: u16 = 0x2000;
@@ -91,9 +92,9 @@ fn adverts_that_only_the_stack_puts_together_hold_no_takeover_off() -> Result<()
     let v4 = vec![v4().fragment(MORE_FRAGMENTS).payload(first), v4().fragment(1).payload(second)];
     let v6 = vec![Frame::to_group(Family::V6).extension(DESTINATION_OPTIONS).payload(message)];
     let whole = || Frame::to_group(Family::V4).source([10, 77, 0, 100].into()).payload(message);
-    // To all hosts of the subnet: sockets hear it, and it is addressed to no router.
+    // A subnet broadcast: sockets receive it, but it is not addressed to the VRRP routers.
     let subnet = whole().destination([10, 77, 0, 255].into()).destination_mac(Mac::BROADCAST);
-    // The stack has taken off one before tcx.
+    // The stack removes one tag before tcx.
     let tagged = (4..7).map(|count| (0..count).fold(whole(), |frame, _| frame.vlan(0))).collect();
     let v3: fn(u8) -> Instance = Instance::v3;
     for (instance, frames) in [(v3, v4), (Instance::v6, v6), (v3, tagged), (v3, vec![subnet])] {
@@ -101,22 +102,22 @@ fn adverts_that_only_the_stack_puts_together_hold_no_takeover_off() -> Result<()
             let forger = Forger::new(&pair.lab.client, 51)?;
             let frames: Vec<_> = frames.iter().map(Frame::build).collect();
             let _forging = Workers::default().with_pace(Duration::from_millis(20), move || {
-                // A full queue is a pause.
+                // A full queue makes a pause.
                 frames.iter().for_each(|frame| drop(forger.send_frame(frame)));
             })?;
             sleep(Duration::from_millis(100));
             let death = pair.mark();
             pair.die(0)?;
             pair.observer.wait_for_advert(1, death, Duration::from_secs(2))?;
-            ensure!(pair.running(1)?.status()?["interfaces"][0]["rung"] == "tcx", "another rung");
+            ensure!(pair.running(1)?.status()?["interfaces"][0]["rung"] == "tcx", "another receive path");
             Ok(())
         })?;
     }
     Ok(())
 }
 
-/// The macvlan with the virtual MAC address takes what a master sends from its own, and the parent's sockets hear nothing of
-/// it: that is no firewall's doing.
+/// The macvlan with the virtual MAC address drops frames that a master sends from the same address, so the parent's
+/// sockets do not receive them: no firewall is the cause.
 #[test]
 fn a_backup_with_a_virtual_mac_address_is_not_told_to_look_for_a_firewall() -> Result<()> {
     if !ours() {
@@ -129,14 +130,14 @@ fn a_backup_with_a_virtual_mac_address_is_not_told_to_look_for_a_firewall() -> R
     ] {
         let instance = |priority| instance(priority).line("use_vmac");
         Pair::settled(roles(Daemon::Vrrpx(mode), instance(200), instance(100)))?.check(|pair| {
-            // A difference counts after three looks, two seconds apart at most.
+            // A difference counts after three comparisons, at most two seconds apart.
             let end = Deadline::after(Duration::from_secs(9));
             while !end.passed() {
                 ensure!(deaf(pair)?.is_null(), "{}", deaf(pair)?);
                 sleep(Duration::from_millis(500));
             }
             let log = pair.running(1)?.log();
-            ensure!(!log.contains("no socket of this host"), "told in the log");
+            ensure!(!log.contains("no socket of this host"), "the log has a warning");
             pair.wait_for_master(0)
         })?;
     }

@@ -1,4 +1,4 @@
-//! Who becomes master, and who stays it.
+//! Elections: which node becomes master, and which one stays it.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn preempt_delay_holds_the_better_one_back() -> Result<()> {
 fn of_two_masters_the_lower_one_yields() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     pair(daemon)?.check(|pair| {
-        // A master cut off from its peers goes on; frames of both meet again when the bridge forwards again.
+        // An isolated master continues; the frames of both meet when the bridge forwards again.
         pair.lab.lan.ip("link set port0 nomaster")?;
         let cut = pair.mark();
         pair.observer.wait_for_advert(1, cut, SETTLE)?;
@@ -61,7 +61,7 @@ fn of_two_masters_the_lower_one_yields() -> Result<()> {
     })
 }
 
-/// Whichever of the two hears the other one first.
+/// Regardless of which node hears the other first.
 #[test]
 fn after_a_split_each_client_learns_who_is_master() -> Result<()> {
     if !ours() {

@@ -1,4 +1,4 @@
-//! What `vrrpx events` tells of a daemon at work.
+//! Output of `vrrpx events` for a running daemon.
 
 use std::process::Command;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn events(running: &Running, arguments: &[&str]) -> Result<(String, String)> {
     Ok((text(&output.stdout), text(&output.stderr)))
 }
 
-/// The events after `since`, by their `event`.
+/// Events after number `since`, by their `event`.
 pub(crate) fn told(running: &Running, since: u64) -> Result<Vec<Value>> {
     let (text, _) = events(running, &["--json", "--since", &since.to_string()])?;
     let lines: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! What goes wrong around a daemon: links, addresses, adverts of liars.
+//! Faults around a daemon: links, interfaces, addresses, malformed adverts, refused sends.
 
 use std::time::Duration;
 
@@ -72,18 +72,18 @@ fn another_instance_of_the_same_number_changes_nothing_in_ours() -> Result<()> {
 fn an_interface_may_appear_late() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     late(daemon)?.check(|pair| {
-        // Under another name it is not there for the daemon.
+        // The daemon does not find it under another name.
         pair.node(0)?.namespace.ip(&format!("link set {INTERFACE} down\nlink set {INTERFACE} name away0"))?;
         pair.start(0)?;
         std::thread::sleep(Duration::from_millis(1500));
-        ensure!(pair.observer.adverts().is_empty(), "it advertises without its interface");
+        ensure!(pair.observer.adverts().is_empty(), "the daemon advertises without its interface");
         pair.node(0)?.namespace.ip(&format!("link set away0 name {INTERFACE}\nlink set {INTERFACE} up"))?;
         pair.wait_for_master(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)
     })
 }
 
-/// Of the only interface of a node.
+/// Receive path of the only interface of a node.
 fn rung(pair: &mut Pair, node: usize) -> Result<String> {
     let status = pair.running(node)?.status()?;
     Ok(status["interfaces"][0]["rung"].as_str().context("no rung")?.to_owned())
@@ -100,11 +100,11 @@ fn an_interface_that_is_deleted_and_made_anew_is_used_again() -> Result<()> {
         let index = *pair.lab.ports()?.first().context("no port")?;
         pair.lab.unplug(0)?;
         pair.wait_for_address(1, address, true)?;
-        ensure!(rung(pair, 0)? == "none", "the status does not tell that it is gone");
+        ensure!(rung(pair, 0)? == "none", "the status does not show that the interface is gone");
         pair.observer.clear();
         pair.lab.plug_again(0, index)?;
         pair.wait_for_master(0)?;
-        ensure!(rung(pair, 0)? != "none", "the status does not tell that it is back");
+        ensure!(rung(pair, 0)? != "none", "the status does not show that the interface is back");
         pair.wait_for_address(0, address, true)?;
         pair.wait_for_address(1, address, false)
     })
@@ -183,13 +183,13 @@ fn the_source_address_may_appear_late() -> Result<()> {
         pair.node(0)?.namespace.ip(&format!("address del {own} dev {INTERFACE}"))?;
         pair.start(0)?;
         std::thread::sleep(Duration::from_millis(1500));
-        ensure!(pair.observer.adverts().is_empty(), "it advertises without an address");
+        ensure!(pair.observer.adverts().is_empty(), "the daemon advertises without an address");
         pair.node(0)?.namespace.ip(&format!("address add {own} dev {INTERFACE}"))?;
         pair.wait_for_master(0)
     })
 }
 
-/// Node 0 with nothing started yet.
+/// A pair of which no node is started.
 fn late(daemon: Daemon) -> Result<Pair> {
     let mut config = Config::of(Instance::v3(200));
     if daemon == Daemon::Keepalived {
@@ -199,7 +199,7 @@ fn late(daemon: Daemon) -> Result<Pair> {
     Pair::idle([role.clone(), role])
 }
 
-/// Whether by the group or by unicast, and then to one of two peers only.
+/// By multicast, or by unicast with sends to one of two peers refused.
 #[test]
 fn who_is_not_let_send_leaves_to_the_master_that_it_hears() -> Result<()> {
     type Make = fn(u8, usize) -> Instance;

@@ -1,4 +1,4 @@
-//! Who answers for the address while its master hangs, or has been killed, and what is left of one that was.
+//! The fence: ARP answers of a master that hangs or has been killed, and the leftovers of a killed daemon.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use vrrp_tests::probe::Prober;
 use crate::{ours, pair, roles};
 
 const PERIOD: Duration = Duration::from_millis(2);
-/// Longer than the patience of a peer at 100 ms adverts.
+/// Longer than a peer's Master_Down_Interval at 100 ms adverts.
 const AWHILE: Duration = Duration::from_millis(700);
 
 pub(crate) fn asked(pair: &Pair) -> Result<ArpProber> {
@@ -26,7 +26,7 @@ pub(crate) fn asked(pair: &Pair) -> Result<ArpProber> {
     Ok(prober)
 }
 
-/// From when node 1 is the master on, node 0 answers no more.
+/// Node 0 does not answer after node 1 has become master.
 pub(crate) fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
     let heir = pair.observer.wait_for_advert(1, since, Duration::from_secs(2))?;
     std::thread::sleep(AWHILE);
@@ -67,7 +67,7 @@ fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<
         let answers = prober.answers(0, back);
         ensure!(answers <= 1, "node 0 has answered {answers} times after its return");
         let adverts = pair.observer.adverts();
-        ensure!(adverts.iter().all(|advert| advert.0 < back || advert.1 == 1), "it has sent adverts");
+        ensure!(adverts.iter().all(|advert| advert.0 < back || advert.1 == 1), "node 0 has sent adverts");
         Ok(())
     })
 }
@@ -84,12 +84,12 @@ fn a_lone_master_that_hung_is_the_master_again() -> Result<()> {
         std::thread::sleep(AWHILE);
         let silent = realtime();
         std::thread::sleep(AWHILE);
-        ensure!(prober.answers(0, silent) == 0, "it answers without a lease");
+        ensure!(prober.answers(0, silent) == 0, "node 0 answers without a lease");
         let back = realtime();
         pair.running(0)?.process().signal(Signal::SIGCONT)?;
         pair.observer.wait_for_advert(0, back, Duration::from_secs(2))?;
         std::thread::sleep(AWHILE);
-        ensure!(prober.answers(0, back) > 100, "it does not answer");
+        ensure!(prober.answers(0, back) > 100, "node 0 does not answer");
         let status = pair.running(0)?.status()?;
         let instance = &status["instances"][0];
         ensure!(
@@ -114,7 +114,7 @@ pub(crate) fn is_there(pid: Pid) -> bool {
     state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// What ps calls it.
+/// Name of a process, as ps prints it.
 pub(crate) fn name(pid: i32) -> Result<String> {
     Ok(std::fs::read_to_string(format!("/proc/{pid}/comm"))?.trim().to_owned())
 }
@@ -169,13 +169,13 @@ fn a_daemon_that_is_killed_and_started_again_is_not_disturbed_by_its_guard() -> 
         ensure!(!is_there(before), "the guard of the dead daemon is still there");
         let after = pair.running(0)?.guard()?;
         ensure!(after != before, "there is no new guard");
-        // The dead one's addresses would go now.
+        // The guard would remove the dead daemon's addresses by now.
         std::thread::sleep(Duration::from_secs(1));
         pair.wait_for_master(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         ensure!(pair.running(0)?.pins().len() == 1, "pins: {:?}", pair.running(0)?.pins());
         let rung = &pair.running(0)?.status()?["interfaces"][0]["rung"];
-        ensure!(rung == "native", "it is on rung {rung}");
+        ensure!(rung == "native", "the receive path is {rung}");
         Ok(())
     })
 }
@@ -196,11 +196,11 @@ fn without_its_guard_the_fence_holds_all_the_same() -> Result<()> {
         pair.running(0)?.kill();
         ensure!(!is_there(second), "another guard has outlived the daemon");
         ensure_fenced(pair, &prober, since)?;
-        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "somebody has removed the address");
+        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address has been removed");
         let answers = prober.asks(since);
         let twice = answers.iter().filter(|ask| ask.by.len() > 1).count();
         ensure!(twice == 0, "{twice} requests were answered twice");
-        // What is left is found by the next one.
+        // The next daemon finds what is left.
         pair.start(0)?;
         pair.wait_for_master(0)
     })
@@ -230,7 +230,7 @@ fn a_daemon_that_takes_over_has_a_guard_of_its_own() -> Result<()> {
     }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let before = pair.running(0)?.guard()?;
-        ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
+        ensure!(pair.take_over(0, &[])?.success(), "the old process ended with an error");
         let within = Duration::from_secs(5);
         let after =
             poll("another guard", within, || Ok(pair.running(0)?.guard().ok().filter(|it| *it != before)))?;

@@ -1,4 +1,4 @@
-//! The program as a filter of tc: it outlives every process without a pin, and is found by the next daemon.
+//! The program as a tc filter: it outlives every process without a pin, and the next daemon finds it.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn able() -> bool {
     ours() && require("tc")
 }
 
-/// The names of the filters at the ingress of node 0.
+/// Names of the ingress filters of node 0.
 fn filters(lab: &Lab) -> Result<Vec<String>> {
     let node = lab.nodes.first().context("no node")?;
     let shown = node.namespace.run("tc", &["filter", "show", "dev", INTERFACE, "ingress"])?;
@@ -38,7 +38,7 @@ fn it_holds_the_fence_when_all_processes_are_killed_and_the_next_daemon_removes_
         let since = realtime();
         pair.running(0)?.kill();
         ensure_fenced(pair, &prober, since)?;
-        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address is gone, so that nothing is shown");
+        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address is gone, so the test shows nothing");
         let left = filters(&pair.lab)?;
         ensure!(left.len() == 1, "filters: {left:?}");
         pair.restart(0, Signal::SIGKILL)?;
@@ -50,7 +50,7 @@ fn it_holds_the_fence_when_all_processes_are_killed_and_the_next_daemon_removes_
         std::thread::sleep(Duration::from_millis(300));
         let back = realtime();
         std::thread::sleep(Duration::from_millis(300));
-        ensure!(prober.answers(0, back) > 50, "the master is fenced by what was left");
+        ensure!(prober.answers(0, back) > 50, "the leftover filter fences the master");
         Ok(())
     })
 }
@@ -129,7 +129,7 @@ fn another_filter_and_another_daemon_are_left_alone() -> Result<()> {
     Ok(())
 }
 
-/// As `ip netns exec` and container engines start it: with a mount namespace of its own and no bpffs of the host's.
+/// As `ip netns exec` and container engines start it: in its own mount namespace, without the host's bpffs.
 #[test]
 fn where_no_pin_outlives_the_daemon_a_filter_is_taken() -> Result<()> {
     if !able() || !require("unshare") {
@@ -141,7 +141,7 @@ fn where_no_pin_outlives_the_daemon_a_filter_is_taken() -> Result<()> {
     let path = directory.path();
     let config = path.join("vrrpx.conf");
     std::fs::write(&config, Config::of(Instance::v3(100)).to_string())?;
-    // What is mounted there hides the host's.
+    // The new mount hides the host's.
     let script = "umount -l /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf; exec \"$@\"";
     for prepare in ["umount -l /sys/fs/bpf 2>/dev/null; exec \"$@\"", script] {
         let mut command = node.namespace.command("unshare")?;

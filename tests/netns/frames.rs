@@ -1,5 +1,5 @@
-//! Frames that are not addressed to the node, or that no stack would hear, move nothing; those that are addressed to it in
-//! ways less common do.
+//! Frames that are not addressed to the node, or that no stack would accept, have no effect; those that are addressed
+//! to it in less common ways have.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use crate::{ours, stance};
 
 const MODES: [Mode; 4] = [Mode::Native, Mode::Tcx, Mode::Generic, Mode::Socket];
 
-/// Of node 0 in the lab.
+/// MAC address of node 0 in the lab.
 const NODE_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 const NODE: [u8; 4] = [10, 77, 0, 1];
-/// The bridge is to know where node 0 is.
+/// MAC address of the client, as the bridge must learn the client's port.
 const CLIENT_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x64]);
-/// No bridge port leads there: a switch floods it.
+/// No bridge port leads to it: a switch floods the frame.
 const OTHER_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x55]);
 
-/// Of the client, with a priority that every instance here obeys.
+/// An advert of the client, with a priority above every instance here.
 fn better() -> Result<Frame> {
     let addresses = addresses(Family::V4, 1);
     let repr = AdvertRepr::new(51, 250, V3_IPV4, &addresses)?;
@@ -38,7 +38,7 @@ fn better() -> Result<Frame> {
     Ok(frame.advert(&repr))
 }
 
-/// One that hears the group, and one that hears any unicast sender.
+/// An instance that accepts multicast, and one that accepts any unicast sender.
 fn instances() -> [Instance; 2] {
     [Instance::v3(100), Instance::v3(100).unicast("10.77.0.1", "10.77.0.100")]
 }
@@ -66,7 +66,7 @@ fn send(pair: &Pair, frames: &[Frame]) -> Result<()> {
     Ok(())
 }
 
-/// It has not ceased to be the master that it was, and says of no frame that there was one.
+/// The node is still master in the same epoch, and neither reports nor counts a frame.
 fn is_unmoved(pair: &mut Pair, before: &(String, u64)) -> Result<()> {
     is_still(pair, before)?;
     let status = pair.running(0)?.status()?;
@@ -99,7 +99,7 @@ fn a_router_forwards_adverts_between_two_other_hosts() -> Result<()> {
             node.sysctl("ipv4/ip_forward", "1")?;
             let mut heard = beyond.enter(|| Ok(Listener::open(nix::net::if_::if_nametoindex("far1")?)?))?;
             let frame = better()?.destination([10, 78, 0, 2].into()).destination_mac(NODE_MAC);
-            // Among them one of a VRID that nobody has here, and one that comes from beyond a router itself.
+            // Among them one with an unknown VRID, and one with TTL 64.
             let frames = [frame.clone(), frame.clone().byte(1, 52), frame.ttl(64)];
             send(pair, &frames)?;
             let mut count = 0;
@@ -130,7 +130,7 @@ fn frames_for_another_mac_address_move_nothing() -> Result<()> {
     Ok(())
 }
 
-/// R04: no master is deposed by noise that the stack would have thrown away, and none kept alive.
+/// R04: adverts that the stack would drop neither depose a master nor count as a sign of life.
 #[test]
 fn a_wrong_checksum_of_the_ip_header_is_refused() -> Result<()> {
     if !ours() {
@@ -152,7 +152,7 @@ fn a_wrong_checksum_of_the_ip_header_is_refused() -> Result<()> {
     })
 }
 
-/// P28, 802.1p: a tag of priority, or two of them, is a frame of the untagged LAN.
+/// P28, IEEE 802.1p: a frame with one or two priority tags belongs to the untagged LAN.
 #[test]
 fn a_priority_tagged_master_is_heard() -> Result<()> {
     const PRIORITY_7: u16 = 0xe000;
@@ -162,13 +162,13 @@ fn a_priority_tagged_master_is_heard() -> Result<()> {
     let tagged = |tags: &[(u16, u16)]| -> Result<Frame> {
         Ok(tags.iter().fold(better()?, |frame, (kind, control)| frame.tag(*kind, *control)))
     };
-    // XDP of veth does not see the outer tag, which the kernel has taken out of the frame.
+    // XDP on veth does not see the outer tag, which the kernel has removed from the frame.
     alone_in(&[Mode::Tcx, Mode::Socket], &Instance::v3(100), |pair| {
         let before = stance(pair, 0)?;
         for vlan in [&[(0x8100, 7)][..], &[(0x8100, PRIORITY_7), (0x8100, 7)]] {
             send(pair, &[tagged(vlan)?])?;
         }
-        is_still(pair, &before).context("it hears another VLAN")
+        is_still(pair, &before).context("the node accepts an advert of another VLAN")
     })?;
     alone(&Instance::v3(100), |pair| {
         let once = [(0x8100, PRIORITY_7)];
@@ -176,7 +176,7 @@ fn a_priority_tagged_master_is_heard() -> Result<()> {
         for tags in [&once[..], &twice] {
             let (frame, forger) = (tagged(tags)?.build(), Forger::new(&pair.lab.client, 51)?);
             let master = Workers::default().with_pace(Duration::from_millis(50), move || {
-                // A full queue is a pause.
+                // A full queue makes a pause.
                 drop(forger.send_frame(&frame));
             })?;
             let state = |pair: &mut Pair, word| stance(pair, 0).is_ok_and(|(state, _)| state == word);
@@ -188,7 +188,7 @@ fn a_priority_tagged_master_is_heard() -> Result<()> {
     })
 }
 
-/// The kernel delivers to an address of any interface, from when it is there.
+/// The kernel delivers to an address of any interface, from the moment it is set.
 #[test]
 fn unicast_to_an_address_that_came_later_is_heard() -> Result<()> {
     if !ours() {

@@ -1,4 +1,4 @@
-//! A daemon that lives for years is as large as it was.
+//! Memory and descriptors of a daemon over many reloads and transitions.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use vrrp_tests::daemon::{Daemon, Mode};
 
 use crate::ours;
 
-/// KiB. Every second reload brings four checks: 15 KiB kept of each would be 3000.
+/// KiB. Every second reload adds four checks: a leak of 15 KiB each would be 3000.
 const BOUND: i64 = 400;
 
 #[test]
@@ -32,6 +32,6 @@ fn rounds(count: u32) -> Rounds {
 }
 
 fn bounded(grown: Holding) -> Result<()> {
-    ensure!(grown.kibibytes <= BOUND && grown.descriptors <= 0, "grown by {grown}");
+    ensure!(grown.kibibytes <= BOUND && grown.descriptors <= 0, "the daemon has grown by {grown}");
     Ok(())
 }

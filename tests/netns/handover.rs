@@ -1,4 +1,4 @@
-//! Planned handover: a client that asks each millisecond hardly notices it.
+//! Planned handover, hardly noticed by a client that sends a request each millisecond.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ fn in_strict_order_nobody_serves_until_the_heir_is_there() -> Result<()> {
     Ok(())
 }
 
-/// Nobody is there to take over, and it would wait for 10 s.
+/// No node is there to take over; the daemon would wait for 10 s.
 #[test]
 fn told_twice_to_end_it_waits_for_no_heir() -> Result<()> {
     if !ours() {
@@ -61,7 +61,7 @@ fn told_twice_to_end_it_waits_for_no_heir() -> Result<()> {
         let process = pair.running(0)?.process();
         process.signal(Signal::SIGTERM)?;
         std::thread::sleep(Duration::from_millis(500));
-        ensure!(process.is_alive(), "it has not waited at all");
+        ensure!(process.is_alive(), "the daemon did not wait");
         process.signal(Signal::SIGTERM)?;
         process.wait(Duration::from_secs(5)).context("the second signal")?;
         ensure!(!pair.lab.has_address(0, VIRTUAL_V4)?, "the address is left behind");

@@ -1,4 +1,4 @@
-//! Files that keep their reader waiting: the daemon goes on, answers, and ends.
+//! Files that block their reader: the daemon continues, answers, and ends.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -17,13 +17,13 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::ours;
 
-/// What a daemon that is not held needs for an answer, on a busy machine.
+/// Time of an answer of a daemon that is not blocked, on a busy machine.
 const SOON: Duration = Duration::from_secs(4);
 
-/// A file system whose server never answers, as NFS without its server.
+/// A file system without an answering server, like NFS without its server.
 pub(crate) struct DeadMount {
     path: PathBuf,
-    /// Its end wakes those who wait.
+    /// Closing it wakes the blocked readers.
     _server: File,
 }
 
@@ -52,7 +52,7 @@ fn pair() -> Result<Pair> {
     Pair::settled([200, 100].map(|priority| Role::new(daemon, Config::of(instance(priority)))))
 }
 
-/// Begins a reload of node 0 with this file.
+/// Begins a reload of node 0 with this configuration.
 fn begin_reload(pair: &mut Pair, text: &str) -> Result<Child> {
     let directory = pair.running(0)?.directory().to_owned();
     fs::write(directory.join("keepalived.conf"), text)?;
@@ -81,19 +81,19 @@ fn a_fifo_behind_an_include_is_refused_at_once() -> Result<()> {
         let output = begin_reload(pair, &text)?.wait_with_output()?;
         refused(&output, "keepalived.conf:1:1: error: `")?;
         refused(&output, "it is a FIFO, not a regular file")?;
-        ensure!(!soon.passed(), "the refusal took long");
+        ensure!(!soon.passed(), "the refusal came late");
         pair.wait_for_master(0)
     })
 }
 
-/// The reload is refused by its deadline; status, a reload after it and the end of the daemon do not wait for the mount.
+/// The deadline fails the reload; status, another reload and the end of the daemon do not wait for the mount.
 #[test]
 fn a_dead_mount_behind_an_include_holds_nothing_but_its_reload() -> Result<()> {
     if !ours() {
         return Ok(());
     }
     pair()?.check(|pair| {
-        // Not in the folder of the daemon, which is removed with it.
+        // Not in the daemon's directory, which is removed with it.
         let folder = std::env::temp_dir().join(format!("vrrpx-dead-{}", std::process::id()));
         let dead = DeadMount::over(&folder)?;
         let sound = Config::of(instance(200)).to_string();
@@ -112,7 +112,7 @@ fn a_dead_mount_behind_an_include_holds_nothing_but_its_reload() -> Result<()> {
         refused(&first, "keepalived.conf:1) has not been read within 10s")?;
         let second = second.wait_with_output()?;
         ensure!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
-        ensure!(!deadline.passed(), "the reloads took long");
+        ensure!(!deadline.passed(), "the reloads came late");
         let silence = pair.observer.longest_silence(since);
         ensure!(silence.is_some_and(|it| it < Duration::from_millis(300)), "adverts are {silence:?} apart");
 
@@ -128,7 +128,7 @@ fn a_dead_mount_behind_an_include_holds_nothing_but_its_reload() -> Result<()> {
     })
 }
 
-/// The mount dies under a file that is tracked: its last number counts.
+/// The mount below a tracked file dies: its last number counts.
 #[test]
 fn a_dead_mount_behind_a_track_file_holds_nothing() -> Result<()> {
     if !ours() {
@@ -152,7 +152,7 @@ fn a_dead_mount_behind_a_track_file_holds_nothing() -> Result<()> {
         };
         until("the number counts", SETTLE, || priority(pair).is_ok_and(|it| it == 170))?;
         let dead = DeadMount::over(&folder)?;
-        // It looks at the folder each time that something happens there, and before each look at the number.
+        // The daemon checks the folder at each change there, and before it reads the number.
         sleep(Duration::from_secs(7));
         let soon = Deadline::after(SOON);
         ensure!(priority(pair)? == 170, "another priority");

@@ -1,4 +1,4 @@
-//! A check that flaps moves the address once, and gives it back when it has been quiet.
+//! A flapping check moves the address once; the address returns when the check has been quiet.
 
 use std::fs;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use vrrp_tests::process::Directory;
 
 use crate::ours;
 
-/// Long enough to see that nothing happens, and well within `hold`.
+/// Long enough to show that nothing happens, and well within `hold`.
 const WATCH: Duration = Duration::from_millis(1500);
 
 #[test]
@@ -41,7 +41,7 @@ fn a_check_that_flaps_is_held_over_a_reload_until_it_is_quiet() -> Result<()> {
         fs::remove_file(&well)?;
         pair.wait_for_master(1)?;
         ensure!(held(pair)?.is_null(), "held: {}", held(pair)?);
-        // The return is one change too many.
+        // The recovery is one change too many.
         fs::write(&well, "")?;
         until("the check is held", SETTLE, || held(pair).is_ok_and(|held| held["reason"] == "flapping"))?;
         let reloaded = pair.running(0)?.reload(&config(210).to_string())?;
@@ -58,7 +58,7 @@ fn a_check_that_flaps_is_held_over_a_reload_until_it_is_quiet() -> Result<()> {
     })
 }
 
-/// What holds the check of node 0.
+/// The hold on the check of node 0.
 fn held(pair: &mut Pair) -> Result<serde_json::Value> {
     let status = pair.running(0)?.status()?;
     Ok(status["checks"].get(0).context("no check")?["held"].clone())

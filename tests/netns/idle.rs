@@ -1,4 +1,4 @@
-//! Idle clients of the listeners keep nobody out, and cost a node neither descriptors nor its address.
+//! Idle clients of the listeners: they lock out no other client, and cost a node neither descriptors nor its address.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -20,16 +20,16 @@ use crate::{ours, stance};
 
 const PORT: u16 = 9112;
 
-/// That many are open at each listener at a time; twice what a daemon may have open.
+/// Idle connections at each listener; twice the descriptors that a daemon may have open.
 const IDLE: usize = 2000;
 
-/// As systemd gives by default.
+/// systemd's default.
 const DESCRIPTORS: u64 = 1024;
 
-/// Long enough for all of them to come, and many times what two failed checks in a row take.
+/// Long enough for all of them to connect, and many times the duration of two failed checks in a row.
 const WATCH: Duration = Duration::from_secs(8);
 
-/// For a person who asks, and a scraper.
+/// Limit for an answer to an operator or a scraper.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[test]
@@ -58,7 +58,7 @@ fn thousands_of_idle_clients_change_nothing() -> Result<()> {
         let before = [stance(pair, 0)?, stance(pair, 1)?];
         pair.observer.clear();
         let opened = crowd(pair)?;
-        ensure!(opened > 4 * IDLE, "only {opened} clients came");
+        ensure!(opened > 4 * IDLE, "only {opened} clients connected");
         ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "a node has changed its state");
         let strangers = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
         ensure!(strangers == 0, "the backup sent {strangers} adverts");
@@ -70,7 +70,7 @@ fn thousands_of_idle_clients_change_nothing() -> Result<()> {
     })
 }
 
-/// Idle clients come for [`WATCH`] while a person and a scraper ask. Returns how many came.
+/// Idle clients connect for [`WATCH`] while an operator and a scraper ask. Returns the number of clients.
 fn crowd(pair: &mut Pair) -> Result<usize> {
     let (stop, opened) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut targets = Vec::new();
@@ -99,7 +99,7 @@ fn crowd(pair: &mut Pair) -> Result<usize> {
     Ok(opened.load(Relaxed))
 }
 
-/// Keeps [`IDLE`] connections open, newer ones in place of older ones.
+/// Keeps [`IDLE`] connections open, replacing the oldest.
 fn come<S>(
     namespace: &Namespace,
     stop: &AtomicBool,

@@ -1,4 +1,4 @@
-//! What an instance asks of its interface, and what is set there for it.
+//! Requirements of an instance on its interface, and the settings that the daemon makes there.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn a_link_that_bounces_is_no_fault_and_one_that_stays_down_is() -> Result<()> {
         pair.wait_for_address(0, address, true)?;
         pair.lab.set_cable(0, true)?;
         sleep(Duration::from_millis(1200));
-        ensure!(pair.node(0)?.addresses()?.iter().any(|held| held.address == VIRTUAL_V4), "it has left");
+        ensure!(pair.node(0)?.addresses()?.iter().any(|held| held.address == VIRTUAL_V4), "the address is gone");
         pair.lab.set_cable(0, false)?;
         pair.wait_for_address(0, address, false)?;
         pair.wait_for_address(1, address, true)
@@ -82,14 +82,14 @@ fn the_group_is_joined_again_when_the_kernel_has_left_it() -> Result<()> {
                 .run("ip", &["-6", "maddress", "show", "dev", "lan0"])?
                 .contains("ff02::12"))
         };
-        ensure!(is_member(pair)?, "no member at first");
-        // IPv6 needs 1280 bytes and is gone without them.
+        ensure!(is_member(pair)?, "not a member at first");
+        // IPv6 needs an MTU of 1280 and is gone with a smaller one.
         pair.node(1)?.namespace.ip("link set lan0 mtu 1000")?;
         wait_for(pair, 1, "FAULT", "no_source")?;
         ensure!(!is_member(pair)?, "the kernel has not left the group");
         pair.node(1)?.namespace.ip("link set lan0 mtu 1500")?;
         wait_for(pair, 1, "BACKUP", "recovered")?;
-        ensure!(is_member(pair)?, "no member any more");
+        ensure!(is_member(pair)?, "no longer a member");
         pair.wait_for_master(0)
     })
 }

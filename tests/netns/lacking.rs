@@ -1,4 +1,4 @@
-//! What a master could not set: shown, tried again, and set as soon as the kernel takes it.
+//! Settings that a master could not make: shown, tried again, and made as soon as the kernel accepts them.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const ROUTE_V6: &str = "2001:db8:7::/48 via fd78::fe dev lan1";
 const STATIC: &str = "192.0.2.64/26 via 10.78.0.254 dev lan1";
 const ADDRESS: &str = "fd79::200/64";
 
-/// Over another interface than its own.
+/// With routes over interfaces other than its own.
 fn instance() -> Instance {
     Instance::v3(200).line(&format!(
         "virtual_ipaddress_excluded {{
@@ -38,7 +38,7 @@ fn config() -> Config {
     Config { blocks, instances: vec![instance()], ..Config::default() }
 }
 
-/// Node 0 alone, with another interface that has no address.
+/// Node 0 alone, with a second interface that has no address.
 fn alone(config: Config) -> Result<Pair> {
     let mut pair = Pair::idle([Role::new(DAEMON, config)])?;
     pair.node(0)?
@@ -55,12 +55,12 @@ fn has_route(pair: &Pair, route: &str) -> bool {
     shown.into_iter().flatten().any(|text| text.contains(route))
 }
 
-/// What the status says of the only instance.
+/// A field of the only instance in the status.
 fn field(pair: &mut Pair, key: &str) -> Result<Value> {
     Ok(pair.running(0)?.status()?["instances"][0][key].clone())
 }
 
-/// The things that it lacks, and why.
+/// Missing objects, with the reasons.
 fn lacks(pair: &mut Pair) -> Result<Vec<(String, String)>> {
     let shown = field(pair, "lacks")?;
     let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
@@ -74,7 +74,7 @@ fn lacks_just(pair: &mut Pair, objects: &[&str]) -> Result<()> {
     })
 }
 
-/// Lines of the log that say this of it.
+/// Number of log lines about this object with these words.
 fn lines(pair: &mut Pair, object: &str, says: &str) -> Result<usize> {
     let log = pair.running(0)?.log();
     Ok(log.lines().filter(|line| line.contains(says) && line.contains(object)).count())
@@ -103,28 +103,28 @@ fn what_could_not_be_set_is_shown_and_set_when_it_can_be() -> Result<()> {
         ensure!(busy < Duration::from_millis(250), "the attempts take {busy:?}");
         let told =
             all.iter().map(|object| lines(pair, object, "cannot be set")).collect::<Result<Vec<_>>>()?;
-        ensure!(told == [1; 4], "told {told:?} times");
+        ensure!(told == [1; 4], "logged {told:?} times");
         let node = |pair: &Pair, lines: &str| pair.node(0)?.namespace.ip(lines);
         node(pair, "address add 10.78.0.1/24 dev lan1")?;
         until("IPv4", SETTLE, || has_route(pair, ROUTE_V4) && has_route(pair, STATIC))?;
         node(pair, "address add fd78::1/64 dev lan1 nodad")?;
         until("IPv6", SETTLE, || has_route(pair, ROUTE_V6))?;
-        // A route that makes the gateway of another one a neighbour.
+        // A route that makes another route's gateway a neighbour.
         node(pair, "route add 10.78.1.0/24 dev lan1 scope link")?;
         until("the one over another one", SETTLE, || has_route(pair, "203.0.113.0/24 via 10.78.1.254"))?;
         node(pair, "link add lan2 type veth peer name far2\nlink set far2 up\nlink set lan2 up")?;
         until("the address", SETTLE, || pair.lab.has_address(0, "fd79::200").unwrap_or(false))?;
         lacks_just(pair, &[])?;
         let told = all.iter().map(|object| lines(pair, object, "is set now")).collect::<Result<Vec<_>>>()?;
-        ensure!(told == [1; 4], "told {told:?} times");
-        ensure!(lines(pair, "", "a static route is set now")? == 1, "the static one is not told");
+        ensure!(told == [1; 4], "logged {told:?} times");
+        ensure!(lines(pair, "", "a static route is set now")? == 1, "the static route is not logged");
         ensure!(field(pair, "epoch")? == epoch, "the state has changed");
-        ensure!(!pair.running(0)?.log().contains("another process"), "it is blamed on another process");
+        ensure!(!pair.running(0)?.log().contains("another process"), "another process is blamed");
         Ok(())
     })
 }
 
-/// Route, gateway that the kernel refuses, and its words.
+/// Route, gateway that the kernel refuses, and the kernel's message.
 const REFUSED: [(&str, &str, &str); 2] = [
     ("198.51.100.0/24", "10.77.0.9 scope host", "Route with host scope can not have a gateway"),
     ("2001:db8:7::/48", "ff02::1", "Invalid gateway address"),
@@ -163,7 +163,7 @@ fn an_ipv6_route_that_went_with_its_link_comes_with_the_address_that_comes_later
     alone(Config::of(instance))?.check(|pair| {
         let node = |pair: &Pair, lines: &str| pair.node(0)?.namespace.ip(lines);
         let epoch = field(pair, "epoch")?;
-        // More often than another process may remove it.
+        // More often than another process is allowed to remove it.
         for _ in 0..7 {
             node(pair, "address add fd78::1/64 dev lan1 nodad")?;
             until("the route", SETTLE, || has_route(pair, ROUTE_V6))?;
@@ -172,7 +172,7 @@ fn an_ipv6_route_that_went_with_its_link_comes_with_the_address_that_comes_later
             node(pair, "link set lan1 up")?;
         }
         ensure!(field(pair, "epoch")? == epoch, "the state has changed");
-        ensure!(!pair.running(0)?.log().contains("another process"), "it is blamed on another process");
+        ensure!(!pair.running(0)?.log().contains("another process"), "another process is blamed");
         Ok(())
     })
 }
@@ -193,13 +193,14 @@ fn a_route_comes_back_with_the_address_that_it_leads_over() -> Result<()> {
         pair.wait_for_master(0)?;
         for _ in 0..7 {
             until("the route", SETTLE, || has_route(pair, "198.51.100.0/24 via 10.78.0.254"))?;
-            // As a DHCP client does. With the only address of an interface the kernel drops its routes without a word.
+            // As a DHCP client does. With an interface's last address the kernel drops its routes without a
+            // notification.
             pair.node(0)?.namespace.ip("address del 10.78.0.1/24 dev lan1")?;
             lacks_just(pair, &["route to 198.51.100.0/24"])?;
             pair.node(0)?.namespace.ip(lease)?;
         }
         until("the route", SETTLE, || has_route(pair, "198.51.100.0/24 via 10.78.0.254"))?;
-        ensure!(!pair.running(0)?.log().contains("another process"), "it is blamed on another process");
+        ensure!(!pair.running(0)?.log().contains("another process"), "another process is blamed");
         Ok(())
     })
 }
@@ -212,7 +213,7 @@ fn what_a_master_lacks_ends_with_its_mastership_and_goes_to_its_successor() -> R
     let instance = Instance::v3(200).line(&format!("virtual_routes {{\n        {ROUTE_V4}\n    }}"));
     alone(Config::of(instance))?.check(|pair| {
         lacks_just(pair, &["route to 198.51.100.0/24"])?;
-        ensure!(pair.take_over(0, &[])?.success(), "the old one has failed");
+        ensure!(pair.take_over(0, &[])?.success(), "the old process has failed");
         lacks_just(pair, &["route to 198.51.100.0/24"])?;
         pair.node(0)?.namespace.ip("address add 10.78.0.1/24 dev lan1")?;
         until("the route", SETTLE, || has_route(pair, ROUTE_V4))?;
@@ -245,7 +246,7 @@ fn a_reload_sets_what_was_left_alone() -> Result<()> {
             left_alone(pair)
         })?;
         let _ = pair.node(0)?.namespace.ip("rule delete preference 500");
-        ensure!(!has_rule(pair), "it is not left alone");
+        ensure!(!has_rule(pair), "the rule is not left alone");
         let output = pair.running(0)?.reload(&file)?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         until("the rule again", SETTLE, || has_rule(pair))?;

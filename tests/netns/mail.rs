@@ -1,4 +1,4 @@
-//! Mail about changes, to servers of every temper.
+//! Mail about changes of state, to working and failing servers.
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
@@ -9,7 +9,7 @@ use vrrp_tests::smtp::{Manner, Receiver};
 
 use crate::{goes_on_and_ends_soon, ours, roles};
 
-/// A pair of which node 0, with the higher priority, sends mail.
+/// A pair in which node 0, of higher priority, sends mail.
 fn pair(manner: Manner, lines: &[&str]) -> Result<(Pair, Receiver)> {
     let mut pair = Pair::idle(roles(Daemon::Vrrpx(Mode::Auto), Instance::v3(200), Instance::v3(100)))?;
     let receiver = Receiver::new(&pair.node(0)?.namespace, manner)?;
@@ -64,7 +64,7 @@ fn a_server_that_is_busy_is_asked_again() -> Result<()> {
         let status = pair.running(0)?.status()?;
         let mail = &status["mail"];
         ensure!(mail["sent"] == 2 && mail["failed"] == 0 && mail["waiting"] == 0, "{mail}");
-        ensure!(receiver.clients() == 3, "what waits together goes together: {}", receiver.clients());
+        ensure!(receiver.clients() == 3, "waiting mails do not share a connection: {}", receiver.clients());
         Ok(())
     })
 }
@@ -135,7 +135,7 @@ fn a_reload_changes_where_mail_goes() -> Result<()> {
         pair.lab.set_cable(0, false)?;
         let fault = subject("Entering FAULT state");
         until("a mail at the second server", SETTLE, || second.subjects() == [fault.as_str()])?;
-        ensure!(!first.subjects().contains(&fault), "the first server is told too");
+        ensure!(!first.subjects().contains(&fault), "the first server gets the mail too");
         Ok(())
     })
 }

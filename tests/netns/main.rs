@@ -1,7 +1,8 @@
-//! Two daemons of ours in network namespaces: what happens on the wire and on the interfaces.
+//! Two of our daemons in network namespaces: their effects on the wire and on the interfaces.
 //!
-//! `VRRPX_SUBJECT` takes another daemon or rung instead: `keepalived` (which shows that a test asks for what the field
-//! does), `native`, `tcx`, `tc`, `generic`, `socket`. Times here are generous; `cargo xtask bench failover` measures.
+//! `VRRPX_SUBJECT` selects another daemon or receive path: `keepalived` (which shows that a test asks for the field's
+//! behaviour), `native`, `tcx`, `tc`, `generic`, `socket`. Times here are generous; `cargo xtask bench failover`
+//! measures.
 
 mod addresses;
 mod authentication;
@@ -57,7 +58,7 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::pair::{Pair, Role};
 use vrrp_tests::require;
 
-/// The daemon under test, if this machine can run it.
+/// Daemon under test, if this machine can run it.
 fn subject() -> Option<Daemon> {
     let daemon = match std::env::var("VRRPX_SUBJECT").as_deref() {
         Ok("keepalived") => Daemon::Keepalived,
@@ -71,7 +72,7 @@ fn subject() -> Option<Daemon> {
     able(daemon).then_some(daemon)
 }
 
-/// For tests of what only ours does.
+/// Whether ours is the daemon under test, for tests of features that only ours has.
 fn ours() -> bool {
     std::env::var_os("VRRPX_SUBJECT").is_none() && able(Daemon::Vrrpx(Mode::Auto))
 }
@@ -80,7 +81,7 @@ fn able(daemon: Daemon) -> bool {
     ["root", "ip", daemon.need()].into_iter().all(require)
 }
 
-/// One daemon in both roles.
+/// The same daemon in both roles.
 fn roles(daemon: Daemon, master: Instance, heir: Instance) -> [Role; 2] {
     [master, heir].map(|instance| Role::new(daemon, Config::of(instance)))
 }
@@ -95,14 +96,14 @@ fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
     stance_in(&pair.running(node)?.status()?)
 }
 
-/// The same, as a status tells it.
+/// State and epoch of the only instance in a status.
 fn stance_in(status: &Value) -> Result<(String, u64)> {
     let instance = &status["instances"][0];
     let state = instance["state"].as_str().context("no state")?.to_owned();
     Ok((state, instance["epoch"].as_u64().context("no epoch")?))
 }
 
-/// Of a master that tells somebody of changes who hangs: its adverts do not wait, nor does its end.
+/// A master with a hanging receiver of notifications: neither its adverts nor its end wait for it.
 fn goes_on_and_ends_soon(pair: &mut Pair) -> Result<()> {
     let since = pair.mark();
     std::thread::sleep(Duration::from_secs(3));
@@ -110,6 +111,6 @@ fn goes_on_and_ends_soon(pair: &mut Pair) -> Result<()> {
     ensure!(silence.is_some_and(|it| it < Duration::from_millis(200)), "adverts are {silence:?} apart");
     let soon = Deadline::after(Duration::from_secs(3));
     pair.stop(0)?;
-    ensure!(!soon.passed(), "its end waits for who hangs");
+    ensure!(!soon.passed(), "the daemon's end waits for the receiver");
     pair.wait_for_master(1)
 }

@@ -1,4 +1,4 @@
-//! What is odd on the wire is named, and moves nobody.
+//! Configuration differences and unknown routers on the wire: reported, without a takeover.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -17,7 +17,7 @@ fn role(instance: Instance) -> Role {
     Role::new(SUBJECT, Config::of(instance))
 }
 
-/// Words and details of the differences that a node sees.
+/// Words and details of the differences that a node reports.
 fn differences(pair: &mut Pair, node: usize) -> Result<Vec<(String, String)>> {
     let status = pair.running(node)?.status()?;
     let found = status["instances"][0]["differences"].as_array().context("no differences")?;
@@ -46,7 +46,7 @@ fn another_list_and_another_interval_are_named() -> Result<()> {
         told(pair, "its adverts have 10.77.0.201 and lack 10.77.0.202")?;
         pair.wait_for_master(0)?;
 
-        // The backup is told the master's list by a reload.
+        // A reload gives the backup the master's list.
         let alike =
             Config::of(Instance::v3(100).interval(50).addresses(&["10.77.0.201/24", "10.77.0.200/24"]));
         let output = pair.running(1)?.reload(&alike.to_string())?;
@@ -66,7 +66,7 @@ fn two_owners_are_named() -> Result<()> {
     Pair::idle([owner(), owner()])?.check(|pair| {
         pair.start(0)?;
         pair.start(1)?;
-        // The higher address stays.
+        // The node with the higher address stays master.
         pair.wait_for_master(1)?;
         until("the difference", SETTLE, || {
             differences(pair, 0).is_ok_and(|found| found.iter().any(|(what, _)| what == "owner"))
@@ -102,8 +102,8 @@ fn strangers_are_named() -> Result<()> {
     })
 }
 
-/// P21: node 2 tells how it hears the heir, to which a third router has sent one advert of the other form since the
-/// master became steady.
+/// P21: node 2 reports the heir's form. A third router has sent the heir one advert of the other form since the master
+/// became steady.
 #[test]
 fn the_checksum_is_answered_as_it_was_heard() -> Result<()> {
     if !ours() {
@@ -121,7 +121,7 @@ fn the_checksum_is_answered_as_it_was_heard() -> Result<()> {
             until("an advert of the master", SETTLE, || steady(pair).is_ok_and(|it| it > before))?;
             pair.die(0)?;
             pair.wait_for_master(1)?;
-            // The wire is ahead of what a daemon shows.
+            // The status may lag behind the wire.
             let heard = poll("node 2 to have heard the heir", SETTLE, || {
                 let status = pair.running(2)?.status()?;
                 let peers = status["instances"][0]["peers"].as_array().context("no peers")?;

@@ -1,4 +1,4 @@
-//! What killed daemons leave in bpffs, which all network namespaces share.
+//! Leftovers of killed daemons in bpffs, which all network namespaces share.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use vrrp_tests::pair::SETTLE;
 
 use crate::ours;
 
-/// The folder of pins of a daemon.
+/// Pin folder of a daemon.
 fn pins(running: &Running) -> Result<PathBuf> {
     let directory = running.directory().to_string_lossy().replace('/', "+");
     let folders = std::fs::read_dir("/sys/fs/bpf/vrrpx")?.flatten().map(|folder| folder.path());
@@ -33,7 +33,7 @@ fn leaves_only_what_is_needed(mode: Mode) -> Result<()> {
     let lab = Lab::new(3)?;
     let (mut dead, mut lives) = (start(&lab, 0, mode)?, start(&lab, 1, mode)?);
     let (of_dead, of_lives) = (pins(&dead)?, pins(&lives)?);
-    // Its guard too.
+    // Kills its guard too.
     dead.kill();
     start(&lab, 2, mode)?.stop()?;
     ensure!(of_dead.exists(), "the fence of a killed daemon is gone, and its interface is there");

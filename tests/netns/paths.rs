@@ -1,4 +1,4 @@
-//! Routes and rules that go with the addresses.
+//! Virtual routes and rules, which are set and removed with the addresses.
 
 use anyhow::{Result, ensure};
 use vrrp_tests::clock::until;
@@ -18,7 +18,7 @@ fn with(priority: u8, lines: &str) -> Instance {
     Instance::v3(priority).line(lines)
 }
 
-/// What `ip rule` and `ip route` show of it.
+/// Whether `ip rule` and `ip route` show them.
 fn shown(pair: &Pair, node: usize) -> Result<(bool, bool)> {
     let namespace = &pair.node(node)?.namespace;
     let rules = namespace.run("ip", &["rule", "show"])?;
@@ -80,7 +80,7 @@ fn a_reload_sets_other_rules_without_another_election() -> Result<()> {
     })
 }
 
-/// As `ip route get` finds it.
+/// Output of `ip route get`.
 fn way(pair: &Pair, to: &str) -> Result<String> {
     pair.node(0)?.namespace.run("ip", &["route", "get", to])
 }

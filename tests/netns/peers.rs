@@ -1,4 +1,4 @@
-//! Senders that are heard and gone again leave room for the master.
+//! Senders that come and go leave room for the master in the table of peers.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::ours;
 
-/// Ten adverts of the master.
+/// Ten advert intervals of the master.
 const SOON: Duration = Duration::from_secs(1);
 
-/// As often as they please, and as seldom as version 3 knows.
+/// A short interval, and the longest one of version 3.
 const CENTISECONDS: [u16; 2] = [10, 4095];
 
 #[test]
@@ -53,12 +53,12 @@ fn eight_forged_sources_do_not_hide_the_master() -> Result<()> {
     Ok(())
 }
 
-/// An advert of priority 1 of each of eight routers that there are not.
+/// Sends an advert of priority 1 from each of eight routers that do not exist.
 fn forge(pair: &Pair, centiseconds: u16) -> Result<()> {
     (1..=8).try_for_each(|host| forge_one(pair, host, centiseconds, ChecksumForm::Pseudo))
 }
 
-/// An advert of priority 1 of 10.77.9.`host`.
+/// Sends an advert of priority 1 from 10.77.9.`host`.
 pub(crate) fn forge_one(pair: &Pair, host: u8, centiseconds: u16, form: ChecksumForm) -> Result<()> {
     let listed = addresses(Family::V4, 1);
     let dialect = Dialect::V3 { family: Family::V4, centiseconds };
@@ -68,14 +68,14 @@ pub(crate) fn forge_one(pair: &Pair, host: u8, centiseconds: u16, form: Checksum
     Forger::new(&pair.lab.client, 51)?.send_frame(&frame.build())
 }
 
-/// Addresses of the peers that node 1 knows.
+/// Addresses of the peers of node 1.
 pub(crate) fn peers(pair: &mut Pair) -> Result<Vec<String>> {
     let status = pair.running(1)?.status()?;
     let peers = status["instances"][0]["peers"].as_array().context("no peers")?;
     Ok(peers.iter().filter_map(|peer| peer["address"].as_str()).map(str::to_owned).collect())
 }
 
-/// Adverts that did not wake node 1.
+/// Number of adverts that did not wake node 1.
 pub(crate) fn steady(pair: &mut Pair) -> Result<u64> {
     let status = pair.running(1)?.status()?;
     let received = status["instances"][0]["counters"]["received"].as_array().context("no counters")?;

@@ -1,4 +1,4 @@
-//! Whom an instance hears, and whom its addresses answer.
+//! Accepted senders of an instance, and accepted clients of its addresses.
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
@@ -9,12 +9,12 @@ use vrrp_tests::require;
 
 use crate::{ours, subject};
 
-/// Whether the client gets an echo of the virtual address.
+/// Whether the virtual address answers the client's echo request.
 fn answers(pair: &Pair) -> bool {
     pair.lab.client.run("ping", &["-c", "1", "-W", "1", VIRTUAL_V4]).is_ok()
 }
 
-/// Whether the client learns the MAC address of the virtual one.
+/// Whether the client resolves the virtual address to a MAC address.
 fn resolves(pair: &Pair) -> bool {
     let neighbours = pair.lab.client.run("ip", &["neigh", "show", "to", VIRTUAL_V4]).unwrap_or_default();
     neighbours.contains("lladdr")
@@ -32,7 +32,7 @@ fn roles(line: &str) -> [Role; 2] {
     })
 }
 
-/// Only neighbour discovery goes on. The rules come and go with the keyword, also across a death.
+/// Only neighbour discovery works. The rules come and go with the keyword, also after a crash.
 #[test]
 fn addresses_that_are_not_accepted_are_silent() -> Result<()> {
     if !ours() || !["nft", "ping"].into_iter().all(require) {
@@ -41,7 +41,7 @@ fn addresses_that_are_not_accepted_are_silent() -> Result<()> {
     Pair::settled(roles("no_accept"))?.check(|pair| {
         ensure!(has_table(pair, "vrrpx")?, "there is no table");
         ensure!(!answers(pair), "the address answers");
-        ensure!(resolves(pair), "the address has no neighbour entry");
+        ensure!(resolves(pair), "the client has no neighbour entry");
 
         let file = |globals: &[&str], line: &str| {
             let mut config = Config::of(Instance::v3(200).line(line));
@@ -102,7 +102,7 @@ fn a_stranger_is_not_heard() -> Result<()> {
         pair.observer.clear();
         std::thread::sleep(5 * Instance::v3(100).master_down_interval());
         let senders: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
-        ensure!([0, 2].iter().all(|node| senders.contains(node)), "not both are masters: {senders:?}");
+        ensure!([0, 2].iter().all(|node| senders.contains(node)), "nodes 0 and 2 are not both masters: {senders:?}");
         ensure!(!senders.contains(&1), "node 1 is master too");
         if matches!(daemon, Daemon::Vrrpx(_)) {
             for node in [0, 1] {

@@ -1,5 +1,5 @@
-//! Priorities that change beside a steady master, of whose latest adverts no daemon has heard: the patience of a backup
-//! counts from the last advert that it obeyed (RFC 9568 §6.4.2).
+//! Changes of priority beside a steady master, whose latest adverts wake no daemon: Master_Down_Interval counts from
+//! the last advert that the backup obeyed (RFC 9568 §6.4.2).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::subject;
 
 const INTERVAL: u64 = 200;
 const ROUNDS: u32 = 5;
-/// The observer's clock is read where the frame passes it, a moment before the backup's.
+/// The observer's stamp of a frame is a moment earlier than the backup's.
 const EARLY: Duration = Duration::from_millis(2);
 
-/// Nodes of these priorities, of which the last one's moves with a number in a file.
+/// Nodes of these priorities; that of the last one follows a number in a file.
 struct Scene {
     lab: Lab,
     observer: Observer,
@@ -48,21 +48,21 @@ impl Scene {
         Ok(std::fs::write(&self.number, number.to_string())?)
     }
 
-    /// Until this node alone is the master, for a while.
+    /// Waits until this node has sent the latest five adverts.
     fn wait_for(&self, node: usize) -> Result<()> {
         poll(&format!("node {node} to be master"), SETTLE, || {
             Ok((self.observer.latest(5) == [node; 5]).then_some(()))
         })
     }
 
-    /// When this node has sent its first advert since then, and the last one before it of `of` with this priority.
+    /// Time from the last advert of `of` with this priority to the first advert of `node` after `since`.
     fn takeover(&self, node: usize, since: u64, of: usize, priority: u8) -> Result<Duration> {
         let first = self.observer.wait_for_advert(node, since, SETTLE)?;
         let adverts = self.observer.adverts();
         let obeyed = adverts
             .iter()
             .filter(|(at, from, advert)| *at < first && *from == of && advert.priority == priority);
-        let last = obeyed.map(|advert| advert.0).max().context("the master was never heard")?;
+        let last = obeyed.map(|advert| advert.0).max().context("no advert of the master")?;
         Ok(Duration::from_nanos(first - last))
     }
 }
@@ -81,7 +81,7 @@ fn a_master_that_becomes_a_lower_one_is_followed_by_the_best_when_its_patience_e
     let scene = Scene::new(daemon, &[200, 150, 140], 0, 0)?;
     let patience = Instance::v3(150).interval(INTERVAL).master_down_interval();
     for round in 0..ROUNDS {
-        // At any moment of three intervals.
+        // At changing phases of three intervals.
         std::thread::sleep(Duration::from_millis(u64::from(round) * 110));
         let since = realtime();
         scene.set(-150)?;
@@ -111,11 +111,11 @@ fn a_backup_that_becomes_the_better_one_takes_over_when_its_patience_ends() -> R
         let since = realtime();
         scene.set(150)?;
         let first = scene.observer.wait_for_advert(1, since, SETTLE)?;
-        // The file was read a moment after it was written: an advert of the master may lie between.
+        // The daemon reads the file a moment after it was written: an advert of the master may lie between.
         let adverts = scene.observer.adverts();
         let obeyed =
             adverts.iter().filter(|advert| advert.1 == 0 && advert.0 <= since).map(|advert| advert.0);
-        let waited = Duration::from_nanos(first - obeyed.max().context("the master was never heard")?);
+        let waited = Duration::from_nanos(first - obeyed.max().context("no advert of the master")?);
         ensure!(
             waited + EARLY >= patience,
             "round {round}: {waited:?} of {patience:?}: {}",

@@ -1,4 +1,4 @@
-//! The process itself: scheduling, name, mask, and scripts around it.
+//! Properties of the process: scheduling, name, umask, and scripts around its life.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ fn node(globals: Vec<String>, instance: Instance) -> Result<Pair> {
     Pair::idle([Role::new(Daemon::Vrrpx(Rung::Auto), config)])
 }
 
-/// A script that others cannot change.
+/// A script that only root can change.
 fn script(directory: &Path, name: &str, body: &str) -> Result<String> {
     let path = directory.join(name);
     fs::write(&path, format!("#!/bin/sh\n{body}\n"))?;
@@ -29,7 +29,7 @@ fn script(directory: &Path, name: &str, body: &str) -> Result<String> {
     Ok(path.display().to_string())
 }
 
-/// What the kernel says of a thread.
+/// Scheduling of a thread, from /proc.
 #[derive(Debug)]
 struct Thread {
     policy: i32,
@@ -38,13 +38,13 @@ struct Thread {
     cpus: String,
 }
 
-/// By name.
+/// Threads by name.
 fn threads(pid: nix::unistd::Pid) -> Result<BTreeMap<String, Thread>> {
     let mut threads = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
         let read = |file: &str| fs::read_to_string(task.path().join(file));
         let (stat, status) = (read("stat")?, read("status")?);
-        // Behind the name: state is field 3 (proc(5)).
+        // After the name; state is field 3 (proc(5)).
         let fields: Vec<&str> = stat.rsplit_once(") ").context("form of stat")?.1.split(' ').collect();
         let field = |number: usize| -> Result<i32> {
             Ok(fields.get(number - 3).context("form of stat")?.trim().parse()?)
@@ -127,7 +127,7 @@ fn a_script_runs_before_the_start_and_one_after_the_end() -> Result<()> {
     node(globals, Instance::v3(200))?.check(|pair| {
         pair.start(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
-        ensure!(pair.running(0)?.log().contains("timed out"), "nobody says that the script is ended");
+        ensure!(pair.running(0)?.log().contains("timed out"), "the log does not report the script's timeout");
         Ok(())
     })
 }
@@ -155,7 +155,7 @@ fn scripts_have_the_mask_and_the_groups_that_are_written() -> Result<()> {
     })
 }
 
-/// A user with a group beside his own, and its number.
+/// A user with a supplementary group, and the group's number.
 fn member() -> Option<(String, String)> {
     let groups = fs::read_to_string("/etc/group").ok()?;
     groups.lines().find_map(|line| {
@@ -176,14 +176,14 @@ fn a_file_is_there_while_a_reload_reads() -> Result<()> {
     node(globals, Instance::v3(200))?.check(|pair| {
         pair.start(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
-        ensure!(!reading.exists(), "it is there without a reload");
+        ensure!(!reading.exists(), "the file exists without a reload");
         let config = pair.roles.first().context("no node")?.config.to_string();
         let file = pair.running(0)?.directory().join("keepalived.conf");
         let dead = DeadMount::over(&folder)?;
         fs::write(file, format!("{config}include {}/part.conf\n", folder.display()))?;
         pair.running(0)?.process().signal(nix::sys::signal::Signal::SIGHUP)?;
         until("the file", SETTLE, || reading.exists())?;
-        // The reader waits no more.
+        // Wakes the blocked reader.
         drop(dead);
         until("its end", SETTLE, || !reading.exists())
     })

@@ -1,4 +1,4 @@
-//! Reloads that change sync groups, or settings that are no reason to leave a mastership: what goes on does not notice.
+//! Reloads that change sync groups, or settings that do not justify giving up a mastership.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -24,10 +24,10 @@ const VIRTUAL_SECOND: &str = "10.78.0.200";
 
 const DAEMON: Daemon = Daemon::Vrrpx(Mode::Auto);
 
-/// Between the reloads of the two nodes, and after them: several times the patience of a backup.
+/// Between the reloads of the two nodes, and after them: several times a backup's Master_Down_Interval.
 const APART: Duration = Duration::from_secs(1);
 
-/// Members on the lab's LAN, 51 and 52, and one on the other, 53; adverts each 100 ms.
+/// Members on the lab's LAN, 51 and 52, and one on the second LAN, 53; adverts each 100 ms.
 fn member(priority: u8, vrid: u8) -> Instance {
     let instance = Instance::v3(priority).vrid(vrid);
     match vrid {
@@ -41,7 +41,7 @@ fn name(vrid: u8) -> String {
     format!("VI_{vrid}")
 }
 
-/// Instances of which some are one group.
+/// Instances, of which `members` form a sync group.
 fn config(priority: u8, instances: &[u8], members: &[u8], hook: &str) -> Config {
     let names: Vec<String> = members.iter().map(|vrid| name(*vrid)).collect();
     let group =
@@ -51,7 +51,7 @@ fn config(priority: u8, instances: &[u8], members: &[u8], hook: &str) -> Config 
     Config { globals: vec!["script_user root".to_owned()], blocks, instances }
 }
 
-/// All in one group; node 0 has the hook.
+/// All instances in one group; node 0 has the hook.
 fn settled(instances: &[u8], hook: &str) -> Result<Pair> {
     let roles = [(200, hook), (100, "")]
         .map(|(priority, hook)| Role::new(DAEMON, config(priority, instances, instances, hook)));
@@ -86,7 +86,7 @@ fn stances(pair: &mut Pair, node: usize) -> Result<BTreeMap<String, (String, u64
     instances.iter().map(|it| stance(it).context("no epoch")).collect()
 }
 
-/// The hook of the instances writes into `told` who is what in which epoch.
+/// A hook that appends instance, state and epoch to `told`.
 fn hook(directory: &Path) -> Result<String> {
     let told = directory.join("told");
     let script = format!("echo \"$VRRPX_INSTANCE $3 $VRRPX_EPOCH\" >> {}\n", told.display());
@@ -103,12 +103,12 @@ fn told(directory: &Path) -> Vec<(String, String, u64)> {
     text.lines().filter_map(line).collect()
 }
 
-/// What of one instance the hooks were told comes in the order of its epochs, none twice.
+/// The hook calls of each instance come in the order of its epochs, none twice.
 fn ensure_growing(told: &[(String, String, u64)]) -> Result<()> {
     let mut latest: BTreeMap<&str, u64> = BTreeMap::new();
     for (instance, _, epoch) in told {
         let before = latest.insert(instance, *epoch).unwrap_or(0);
-        ensure!(*epoch > before, "{instance} is told of epoch {epoch} after {before}: {told:?}");
+        ensure!(*epoch > before, "{instance}: epoch {epoch} after {before}: {told:?}");
     }
     Ok(())
 }
@@ -143,18 +143,18 @@ fn a_member_that_joins_and_leaves_is_noticed_by_no_client() -> Result<()> {
         }
         for client in &clients {
             let probes = client.probes();
-            // Those just sent may still be answered.
+            // The latest probes may still be answered.
             let settled = probes.get(..probes.len().saturating_sub(20)).unwrap_or_default();
             let lost = settled.iter().filter(|probe| probe.answered.is_none()).count();
-            ensure!(settled.len() > 2000, "only {} questions", settled.len());
-            ensure!(lost == 0, "{lost} of {} questions have no answer", settled.len());
+            ensure!(settled.len() > 2000, "only {} probes", settled.len());
+            ensure!(lost == 0, "{lost} of {} probes have no answer", settled.len());
             ensure!(settled.iter().all(|probe| probe.by == Some(0) && !probe.twice), "another node answers");
         }
         ensure_growing(&told(directory.path()))
     })
 }
 
-/// An instance that leaves and comes back, is made anew under other settings, or is in another group.
+/// An instance is removed and added, recreated under other settings, or moved to another group.
 #[test]
 fn epochs_in_hooks_only_grow() -> Result<()> {
     if !ours() {
@@ -199,7 +199,7 @@ fn epochs_in_hooks_only_grow() -> Result<()> {
     })
 }
 
-/// The interface that is made for it comes up only a moment after the reload.
+/// The daemon makes the interface for it, which comes up a moment after the reload.
 #[test]
 fn a_member_with_a_virtual_mac_address_joins_a_mastership() -> Result<()> {
     if !ours() {
@@ -249,7 +249,7 @@ fn adverts_leave_from_another_interface_without_another_election() -> Result<()>
     })
 }
 
-/// Each of these lines is taken in and out again by a reload of a master that has no peer.
+/// Each of these lines is added and removed by a reload of a master without a peer.
 const LINES: &[&str] = &[
     "accept",
     "no_accept",

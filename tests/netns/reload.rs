@@ -1,4 +1,4 @@
-//! Reload: another file for a running daemon.
+//! Reload of a running daemon with another file.
 
 use std::net::IpAddr;
 use std::process::Output;
@@ -16,7 +16,7 @@ use crate::subject;
 const SECOND: &str = "10.77.0.201";
 const THIRD: &str = "10.77.0.202";
 
-/// Priorities 200 and 100, adverts each 10 ms, and this address beside the lab's.
+/// Priorities 200 and 100, adverts each 10 ms, and these addresses in addition to the lab's.
 fn roles(daemon: Daemon, more: &[&str]) -> [Role; 2] {
     [200, 100].map(|priority| Role::new(daemon, Config::of(instance(priority, more))))
 }
@@ -87,7 +87,7 @@ fn addresses_come_and_go_without_another_election() -> Result<()> {
     })
 }
 
-/// The first one goes and comes, and the kernel removes the others of its subnet with it.
+/// The first address is removed and set again, and the kernel removes the others of its subnet with it.
 #[test]
 fn an_address_takes_its_other_prefix_and_label() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
@@ -148,7 +148,7 @@ fn instances_come_go_and_change_their_names() -> Result<()> {
         let both = states(pair)?;
         ensure!(both.len() == 2 && is_master(&both), "{both:?}");
 
-        // The address moves to the other instance, and that has another name.
+        // The address moves to the other instance, and this one gets another name.
         let renamed = file(vec![instance(200, &[SECOND])]).replace("VI_1", "renamed");
         done(&pair.running(0)?.reload(&renamed)?)?;
         let expected = vec![("renamed".to_owned(), "MASTER".to_owned())];
@@ -156,7 +156,7 @@ fn instances_come_go_and_change_their_names() -> Result<()> {
         pair.wait_for_address(0, SECOND.parse()?, true)?;
         ensure!(epoch(pair)? == before, "the state has changed");
 
-        // As after a start: a lower one, and then gone for good.
+        // As after a start: first of lower priority, then removed for good.
         done(&pair.running(0)?.reload(&file(vec![added()]))?)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)?;
@@ -164,7 +164,7 @@ fn instances_come_go_and_change_their_names() -> Result<()> {
     })
 }
 
-/// What node 0 tells of a group, except for what passes with time.
+/// Fields of a group of node 0 that do not change with time.
 fn group(pair: &mut Pair, name: &str) -> Result<[serde_json::Value; 4]> {
     let status = pair.running(0)?.status()?;
     let groups = status["groups"].as_array().context("no groups")?;
@@ -202,7 +202,7 @@ fn groups_keep_their_states_in_other_places() -> Result<()> {
             let now = [group(pair, "first")?, group(pair, "second")?];
             ensure!(now == before, "{before:?} has become {now:?}");
         }
-        ensure!(group(pair, "added").is_err(), "the group is told of still");
+        ensure!(group(pair, "added").is_err(), "the status still has the group");
         pair.wait_for_master(0)
     })
 }
@@ -218,7 +218,7 @@ fn another_priority_moves_the_master() -> Result<()> {
     })
 }
 
-/// Each time another instance changes; the peer of the one that does not must not notice.
+/// Each reload changes another instance; the peer of the unchanged one must not notice.
 #[test]
 fn a_hundred_reloads_move_nobody() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
@@ -261,10 +261,10 @@ fn signals_and_checks_survive() -> Result<()> {
         let before = epoch(pair)?;
         until("some runs", SETTLE, || runs(pair, "alive").is_ok_and(|runs| runs > 5))?;
         done(&pair.running(0)?.reload(&tracking(190, "alive").to_string())?)?;
-        ensure!(runs(pair, "alive")? > 5, "the check has begun anew");
+        ensure!(runs(pair, "alive")? > 5, "the check has started again");
         done(&pair.running(0)?.reload(&tracking(190, "other").to_string())?)?;
         until("runs of the other", SETTLE, || runs(pair, "other").is_ok_and(|runs| runs > 2))?;
-        ensure!(runs(pair, "alive").is_err(), "the check is still run");
+        ensure!(runs(pair, "alive").is_err(), "the check still runs");
         ensure!(epoch(pair)? == before, "the state has changed");
         pair.wait_for_master(0)
     })

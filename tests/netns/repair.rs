@@ -1,4 +1,4 @@
-//! Addresses, routes and rules that somebody else removes from a master.
+//! Addresses, routes and rules that another process removes from a master.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -33,7 +33,7 @@ fn with(priority: u8) -> Instance {
     )
 }
 
-/// All that node 0 shows of its addresses, routes and rules.
+/// Addresses, routes and rules of node 0, as `ip` prints them.
 fn shown(pair: &Pair) -> Result<String> {
     let namespace = &pair.node(0)?.namespace;
     let mut text = String::new();
@@ -78,7 +78,7 @@ fn what_somebody_removes_is_back_without_another_election() -> Result<()> {
         let log = pair.running(0)?.log();
         for object in ["address 10.77.0.200", "address fd77::201", "route to 192.0.2.0", "rule 501"] {
             let told = log.lines().any(|line| line.contains("is set again") && line.contains(object));
-            ensure!(told, "{object} is not told");
+            ensure!(told, "{object} is not reported");
         }
         Ok(())
     })
@@ -119,7 +119,7 @@ fn what_is_not_tracked_stays_away() -> Result<()> {
     settled()?.check(|pair| {
         pair.node(0)?.namespace.ip("address delete 10.77.0.202/24 dev lan0")?;
         pair.node(0)?.namespace.ip("route delete 198.51.100.0/24")?;
-        // Something that is put back, so that the others would be by now.
+        // This one is set again; by then the others would be too.
         pair.node(0)?.namespace.ip("address delete 10.77.0.201/24 dev lan0")?;
         until("the tracked one", SETTLE, || shown(pair).is_ok_and(|text| text.contains("10.77.0.201/24")))?;
         let text = shown(pair)?;
@@ -177,7 +177,7 @@ fn routes_that_went_with_another_interface_come_back_with_it() -> Result<()> {
             |pair: &Pair| shown(pair).is_ok_and(|text| ROUTES.iter().all(|route| text.contains(route)));
         until("all routes", SETTLE, || are_set(pair))?;
         let epoch = instance_field(pair, "epoch")?;
-        // More often than somebody may remove them.
+        // More often than another process is allowed to remove them.
         for _ in 0..7 {
             pair.node(0)?.namespace.ip("link set lan1 down")?;
             let text = shown(pair)?;

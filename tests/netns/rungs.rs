@@ -1,4 +1,4 @@
-//! The ladder: each rung works, and what keeps the daemon off one is told.
+//! Receive paths: each of them works, and the daemon reports why it does not use one.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -69,7 +69,7 @@ fn daemons_of_their_own_runtime_directories_share_an_interface() -> Result<()> {
         ensure!(state(running)? == "MASTER", "{}", running.status()?);
     }
     first.stop()?;
-    ensure!(!lab.has_address(0, "10.77.0.201")?, "the first has left its address");
+    ensure!(!lab.has_address(0, "10.77.0.201")?, "the first still has its address");
     ensure!(lab.has_address(0, "10.77.0.202")?, "the second has lost its address");
     ensure!(state(&second)? == "MASTER", "{}", second.status()?);
     Ok(())
@@ -133,7 +133,7 @@ fn without_cap_net_raw_it_ends_and_says_so() -> Result<()> {
     }
     let (_lab, mut process) = without("-cap_13")?;
     let status = process.wait(Duration::from_secs(10)).with_context(|| process.log())?;
-    ensure!(!status.success(), "it ended well: {}", process.log());
+    ensure!(!status.success(), "the daemon succeeded: {}", process.log());
     ensure!(process.log().contains("CAP_NET_RAW"), "{}", process.log());
     Ok(())
 }
@@ -146,7 +146,7 @@ fn on(mode: Mode, flavour: Flavour) -> Result<()> {
     Pair::settled(flavour.roles(daemon, daemon))?.check(|pair| {
         for node in [0, 1] {
             let rung = rung(pair.running(node)?)?;
-            ensure!(rung == mode.word(), "on {rung} instead of {}", mode.word());
+            ensure!(rung == mode.word(), "receive path {rung} instead of {}", mode.word());
         }
         lifecycle(pair)
     })
@@ -171,7 +171,7 @@ fn state(running: &Running) -> Result<String> {
     Ok(status["instances"][0]["state"].as_str().unwrap_or_default().to_uppercase())
 }
 
-/// Rung of its first interface, once there is one.
+/// Receive path of its first interface, once the status has it.
 fn rung(running: &Running) -> Result<String> {
     let found = poll("a rung in the status", SETTLE, || {
         let status = running.status().ok();
@@ -180,7 +180,7 @@ fn rung(running: &Running) -> Result<String> {
     found.with_context(|| running.log())
 }
 
-/// Whoever may detach programs can make a node deaf. Its silence must not become a second master.
+/// Another process may detach the program. Silence for that reason must not cause a second master.
 #[test]
 fn a_program_that_is_detached_is_no_silence_and_comes_back() -> Result<()> {
     if !ours() {
@@ -192,7 +192,7 @@ fn a_program_that_is_detached_is_no_silence_and_comes_back() -> Result<()> {
         let instance = |priority| Instance::v3(priority).interval(20);
         Pair::settled(roles(Daemon::Vrrpx(mode), instance(200), instance(100)))?.check(|pair| {
             if is_successor {
-                ensure!(pair.take_over(1, &[])?.success(), "the old one has ended with an error");
+                ensure!(pair.take_over(1, &[])?.success(), "the old process ended with an error");
             }
             rung(pair.running(1)?)?;
             pair.observer.clear();
@@ -205,8 +205,8 @@ fn a_program_that_is_detached_is_no_silence_and_comes_back() -> Result<()> {
             ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
             let log = pair.running(1)?.log();
             let told = log.lines().filter(|line| line.contains("attaching it again")).count();
-            ensure!(told == 3, "told {told} times");
-            // It hears again, so that it is a heir again.
+            ensure!(told == 3, "logged {told} times");
+            // It receives again, so it is an heir again.
             pair.die(0)?;
             pair.wait_for_master(1)
         })?;

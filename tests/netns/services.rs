@@ -1,4 +1,4 @@
-//! Real services that end, and what the pair makes of it: the check fails, and the address goes to the other node.
+//! Checks of real services: when one ends, the check fails and the address moves to the other node.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use vrrp_tests::service::{Engine, Haproxy, Nginx, Systemd};
 
 use crate::ours;
 
-/// Far longer than a takeover lasts, and far shorter than [`INTERVAL`].
+/// Far longer than a takeover takes, and far shorter than [`INTERVAL`].
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// Between two looks of checks that are told of changes, so that nobody can mistake one for the other.
+/// Interval of checks that receive events, so long that no failure can come from polling.
 const INTERVAL: &str = "interval 600\n    timeout 5";
 
 #[test]
@@ -56,7 +56,7 @@ fn containers_are_missed_by_the_events_of_the_engine() -> Result<()> {
         engine.docker(&["unpause", "web"])?;
         pair.wait_for_master(0)?;
 
-        // Nothing is known of containers whose engine is gone.
+        // Without the engine, nothing is known of its containers.
         engine.docker(&["kill", "web", "db"])?;
         engine.docker(&["start", "web", "db"])?;
         pair.wait_for_master(0)?;
@@ -159,10 +159,10 @@ fn role(instance: Instance, blocks: String) -> Role {
     Role::new(Daemon::Vrrpx(Mode::Auto), Config { blocks, ..Config::of(instance) })
 }
 
-/// What a check of node 0 came to last.
+/// Latest result of a check of node 0.
 fn ended(pair: &mut Pair, name: &str) -> Result<String> {
     let status = pair.running(0)?.status()?;
     let checks = status["checks"].as_array().context("no checks")?;
     let check = checks.iter().find(|check| check["name"] == name).context("no such check")?;
-    Ok(check["ended"].as_str().context("it has not ended")?.to_owned())
+    Ok(check["ended"].as_str().context("the check has no result")?.to_owned())
 }

@@ -1,4 +1,4 @@
-//! A node that lacks descriptors or processes: its checks find nothing out, and that is no news of the services.
+//! Nodes without free descriptors or processes: checks get no result, which says nothing about the services.
 
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::{ours, stance};
 
-/// Ten times what a failure takes to count.
+/// Ten times the duration of a failure that counts.
 const WATCH: Duration = Duration::from_secs(3);
 
-/// Its number on Linux.
+/// Its user id on Linux.
 const NOBODY: u32 = 65534;
 
-/// Name, block and list of checks that look at what is well on every node.
+/// Name, block and list of checks that succeed on every node.
 const CHECKS: [(&str, &str, &str); 6] = [
     ("command", "vrrp_script command {\n    script /bin/true\n    interval 0.2\n}\n", "track_script"),
     ("port", "vrrp_check port {\n    tcp 10.77.0.1:9113\n    interval 0.2\n}\n", "track_check"),
@@ -31,7 +31,7 @@ const CHECKS: [(&str, &str, &str); 6] = [
     ("process", "vrrp_track_process process {\n    process vrrpx\n}\n", "track_process"),
 ];
 
-/// Sets a limit of a running daemon, as `prlimit` has it.
+/// Sets a limit of a running daemon; `limit` is an option of prlimit.
 pub(crate) fn limit(pair: &mut Pair, node: usize, limit: &str) -> Result<()> {
     let pid = pair.running(node)?.process().pid().to_string();
     let output = std::process::Command::new("prlimit").args(["--pid", &pid, limit]).output()?;
@@ -58,7 +58,7 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
     let heir = Config::of(Instance::v3(100));
     let outcome = Pair::idle([config, heir].map(|config| Role::new(Daemon::Vrrpx(Mode::Auto), config)))?
         .check(|pair| {
-            // What the checks look at: the metrics of the other one's successor.
+            // The checks test the metrics port of the other node's next daemon.
             pair.start(1)?;
             until("the other node", SETTLE, || pair.running(1).is_ok_and(|it| it.is_up()))?;
             pair.start(0)?;
@@ -68,7 +68,7 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
             until("all checks are up", SETTLE, || all(pair, |check| check["up"] == true).is_ok_and(|it| it))?;
             pair.wait_for_master(0)?;
             let before = stance(pair, 0)?;
-            // All below are in use: none can be opened.
+            // All descriptors below are in use: none can be opened.
             limit(pair, 0, "--nofile=10:")?;
             pair.observer.clear();
             std::thread::sleep(WATCH);
@@ -80,7 +80,7 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
                 let told =
                     log.lines().filter(|line| line.contains("the check cannot run") && line.contains(&of));
                 let told = told.count();
-                ensure!(told == 1, "{name}: told {told} times");
+                ensure!(told == 1, "{name}: logged {told} times");
             }
             ensure!(stance(pair, 0)? == before, "{before:?} is now {:?}", stance(pair, 0)?);
             let strangers = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
@@ -102,7 +102,7 @@ fn a_script_without_processes_says_so_while_that_lasts() -> Result<()> {
     let tracking = Instance::v3(200).line("track_script {\n        c\n    }");
     let config = Config { globals: vec![], blocks: block.to_owned(), instances: vec![tracking] };
     let roles = [config, Config::of(Instance::v3(100))];
-    // The kernel counts what runs as the user, wherever it was started.
+    // The kernel counts all processes of the user, wherever they were started.
     let mut other = std::process::Command::new("sleep").arg("120").uid(NOBODY).spawn()?;
     let outcome =
         Pair::settled(roles.map(|config| Role::new(Daemon::Vrrpx(Mode::Auto), config)))?.check(|pair| {
@@ -113,7 +113,7 @@ fn a_script_without_processes_says_so_while_that_lasts() -> Result<()> {
                 all(pair, |check| check["skipped"] == "not started: Try again").is_ok_and(|it| it)
             })?;
             std::thread::sleep(WATCH);
-            ensure!(all(pair, |check| check["up"] == true && !check["skipped"].is_null())?, "it is down");
+            ensure!(all(pair, |check| check["up"] == true && !check["skipped"].is_null())?, "the check is down");
             limit(pair, 0, "--nproc=1000:")?;
             until("it looks again", SETTLE, || {
                 all(pair, |check| check["skipped"].is_null()).is_ok_and(|it| it)
@@ -126,7 +126,7 @@ fn a_script_without_processes_says_so_while_that_lasts() -> Result<()> {
     outcome
 }
 
-/// Whether it holds of all checks of node 0.
+/// Whether `holds` is true of all checks of node 0.
 fn all(pair: &mut Pair, holds: impl Fn(&Value) -> bool) -> Result<bool> {
     let status = pair.running(0)?.status()?;
     let checks = status["checks"].as_array().context("no checks")?;

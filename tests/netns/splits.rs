@@ -1,4 +1,4 @@
-//! Two masters that do not understand each other: each names the other, and why.
+//! Two masters that reject each other's adverts: each names the other, and the reason.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::ours;
 const AUTO: Daemon = Daemon::Vrrpx(Mode::Auto);
 const SOCKET: Daemon = Daemon::Vrrpx(Mode::Socket);
 
-/// For a refusal to be over: its silence, two looks of the daemon, and a slow machine.
+/// Time for a rejection to end: its silence, two polls of the daemon, and a slow machine.
 const OVER: Duration = Duration::from_secs(40);
 
-/// Node 1.
+/// Address of node 1.
 const PEER: &str = "10.77.0.2";
 
 const KEYS: [&str; 2] = [
@@ -34,15 +34,15 @@ fn instance(pair: &mut Pair, node: usize) -> Result<Value> {
     Ok(pair.running(node)?.status()?["instances"][0].take())
 }
 
-/// Whom a node refuses, and why.
+/// Peers that a node rejects, and the reasons.
 fn rejected(pair: &mut Pair, node: usize) -> Result<Vec<(String, String)>> {
     let shown = instance(pair, node)?;
-    let rows = shown["rejected"].as_array().context("no list of the refused")?;
+    let rows = shown["rejected"].as_array().context("no list of rejected peers")?;
     let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
     Ok(rows.iter().map(|it| (text(it, "peer"), text(it, "reason"))).collect())
 }
 
-/// What a node has told in its log of refusals: beginnings, ends.
+/// Log lines of a node about rejections: beginnings, ends.
 fn told(pair: &mut Pair, node: usize) -> [usize; 2] {
     let log = pair.running(node).map(|it| it.log()).unwrap_or_default();
     [
@@ -52,7 +52,7 @@ fn told(pair: &mut Pair, node: usize) -> [usize; 2] {
     .map(|line| log.matches(line).count())
 }
 
-/// Both masters; node 0 says that it refuses node 1, and for what.
+/// Waits until both are masters and node 0 reports that it rejects node 1, and why.
 fn begins(pair: &mut Pair, peer: &str, reason: &str) -> Result<()> {
     pair.start(0)?;
     pair.start(1)?;
@@ -93,7 +93,7 @@ fn a_peer_that_is_refused_is_named_with_the_reason() -> Result<()> {
     )
 }
 
-/// Log, status and time as two masters, from the beginning to the end; and again when it comes again.
+/// Log, status and duration of two masters, from the beginning to the end, and again at the next split.
 #[test]
 fn a_split_by_passwords_begins_and_ends() -> Result<()> {
     if !ours() {
@@ -121,7 +121,7 @@ fn a_split_by_passwords_begins_and_ends() -> Result<()> {
     Ok(())
 }
 
-/// Those that ask for it, when it begins and when it ends; the others hear of states alone.
+/// Only to receivers that ask for it, at the beginning and at the end; the others get transitions alone.
 #[test]
 fn a_split_is_posted_and_mailed() -> Result<()> {
     if !ours() {

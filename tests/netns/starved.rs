@@ -1,4 +1,4 @@
-//! Nodes without time, and nodes that hear more than anybody wants: none of it makes a second master.
+//! Nodes short of CPU time, and nodes in a flood: neither causes a second master.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 
 use crate::{ours, roles, stance, subject};
 
-/// Nobody but node 0 has said that it is master.
+/// Node 0 alone has sent adverts.
 fn ensure_one_master(pair: &Pair, what: &str) -> Result<()> {
     ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "{what}: node 1 was master");
     Ok(())
@@ -38,7 +38,7 @@ fn a_backup_that_stood_still_takes_nothing() -> Result<()> {
             sleep(Duration::from_millis(200));
         }
         ensure_one_master(pair, "standing still")?;
-        // And it is a heir all the same.
+        // It is still an heir.
         pair.die(0)?;
         pair.wait_for_master(1)
     })
@@ -81,14 +81,14 @@ fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
         pair.wait_for_master(1)?;
         let last = "10.77.129.149".parse()?;
         pair.wait_for_address(1, last, true)?;
-        // The repeats of its announcements.
+        // The announcements are repeated.
         sleep(Duration::from_millis(500));
         pair.start(0)?;
         pair.wait_for_address(0, last, true)?;
         pair.wait_for_address(1, last, false)?;
         sleep(Duration::from_millis(500));
-        // Not counted on the wire, where an advert of the old master may cross the first one of the new. The new one
-        // may have stood still and returned.
+        // Not counted on the wire, where an advert of the old master may cross the first one of the new one. The new
+        // one may have been suspended and returned.
         let (better, old) = (stance(pair, 0)?, stance(pair, 1)?);
         let is_once = better.0 == "MASTER" && old == ("BACKUP".to_owned(), 3);
         ensure!(is_once, "more than one takeover: {better:?}, {old:?}");
@@ -110,7 +110,7 @@ fn a_flood_moves_nobody_and_hides_no_death() -> Result<()> {
             sleep(Duration::from_secs(2));
             ensure_one_master(pair, flood.word())?;
             let sent = pair.observer.adverts().len();
-            // 20 are due; somebody may have had the processors for a while.
+            // 20 are due; other processes may have used the processors for a while.
             ensure!(sent >= 16, "{}: the master has sent only {sent} adverts", flood.word());
             let before = flooder.sent();
             pair.die(0)?;

@@ -1,4 +1,4 @@
-//! The unit that is shipped, run by systemd itself.
+//! The shipped unit, run by systemd itself.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn stance(machine: &Machine) -> Result<(String, u64)> {
     stance_in(&machine.status()?)
 }
 
-/// Node 0 is the machine, of priority 200.
+/// Node 0 is the machine, with priority 200.
 fn booted(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
     if !(ours() && require("systemctl") && require("dbus-daemon") && require("nsenter")) {
         return Ok(());
@@ -35,7 +35,7 @@ fn booted(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
     })
 }
 
-/// Over the system bus, and where there is none over systemd's own socket.
+/// Over the system bus, and without a bus over systemd's own socket.
 #[test]
 fn a_restart_moves_nobody_with_and_without_a_bus() -> Result<()> {
     booted(|pair, machine| {
@@ -48,17 +48,17 @@ fn a_restart_moves_nobody_with_and_without_a_bus() -> Result<()> {
             let pid = machine.unit("MainPID")?;
             machine.run("systemctl", &["restart", "vrrpx"])?;
             sleep(Duration::from_millis(800));
-            ensure!(machine.unit("MainPID")? != pid, "it was not restarted");
+            ensure!(machine.unit("MainPID")? != pid, "the daemon was not restarted");
             ensure!(stance(machine)? == before, "bus {has_bus}: {:?} was {before:?}", stance(machine)?);
         }
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
-        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "a release was sent");
+        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
         Ok(())
     })
 }
 
-/// As `_TRANSPORT` names the journal's own protocol.
+/// Value of `_TRANSPORT` for the journal's native protocol.
 const NATIVE: &str = "journal";
 
 /// Levels, fields, one entry for each finding, and keepalived's words for a transition.
@@ -97,7 +97,7 @@ fn the_journal_knows_levels_and_fields() -> Result<()> {
         ensure!(master["PRIORITY"] == "6" && master["VRRP_FROM"] == "BACKUP", "{master}");
 
         machine.write_config(&file.replace("priority", "prioirty"))?;
-        ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is taken");
+        ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is accepted");
         let finding = machine.journal(&["--priority=err", "--grep=unknown keyword `prioirty`"])?;
         let [finding] = &finding[..] else { bail!("{finding:?}") };
         let message = finding["MESSAGE"].as_str().unwrap_or_default();
@@ -111,7 +111,7 @@ fn the_journal_knows_levels_and_fields() -> Result<()> {
     })
 }
 
-/// What the unit says of levels counts.
+/// The unit's LogLevelMax applies.
 #[test]
 fn a_unit_bounds_the_levels_of_its_log() -> Result<()> {
     if !require("journalctl") {
@@ -122,7 +122,7 @@ fn a_unit_bounds_the_levels_of_its_log() -> Result<()> {
         machine.drop_in("levels", "[Service]\nLogLevelMax=warning\n")?;
         machine.run("systemctl", &["restart", "vrrpx"])?;
         machine.configure(&Config::of(Instance::v3(210).line("nonsense")))?;
-        ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is taken");
+        ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is accepted");
         let priorities: Vec<String> =
             machine.journal(&["_COMM=vrrpx"])?.iter().map(|entry| entry["PRIORITY"].to_string()).collect();
         ensure!(!priorities.is_empty(), "nothing is logged");
@@ -141,8 +141,8 @@ fn a_reload_and_a_killed_daemon_and_a_stop() -> Result<()> {
             || Ok::<_, anyhow::Error>(machine.status()?["instances"][0]["priority"]["effective"].take());
         until("the other priority", SETTLE, || priority().is_ok_and(|it| it == 210))?;
         machine.configure(&Config::of(Instance::v3(210).line("nonsense")))?;
-        ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is taken");
-        ensure!(stance(machine)? == before, "a reload has moved it");
+        ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is accepted");
+        ensure!(stance(machine)? == before, "a reload has changed the state");
         machine.configure(&Config::of(Instance::v3(210)))?;
 
         let pid = machine.unit("MainPID")?;

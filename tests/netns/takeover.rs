@@ -1,4 +1,4 @@
-//! `vrrpx run --takeover`: a restart that neither the peer nor a client notices.
+//! Hot restart by `vrrpx run --takeover`, noticed by neither the peer nor a client.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -28,10 +28,10 @@ use vrrp_tests::service::Systemd;
 use crate::fence::name;
 use crate::{able, ours, pair, stance};
 
-/// Longer than any adverts of the peer need to show.
+/// Long enough for adverts of the peer to show.
 const AFTERWARDS: Duration = Duration::from_millis(800);
 
-/// Node 0 is restarted, and the peer hears its adverts as if nothing were.
+/// Node 0 is restarted; the peer receives its adverts without interruption.
 fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
     let daemon = Daemon::Vrrpx(mode);
     let address = *instances[0].virtual_addresses().last().context("no address")?;
@@ -41,11 +41,11 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
         let before = [stance(pair, 0)?, stance(pair, 1)?];
         let prober = Prober::new(&pair.lab, address, Duration::from_millis(1))?;
         until("answers", SETTLE, || prober.served_by() == Some(0))?;
-        // Announcements of its takeover are still going out for some milliseconds.
+        // Announcements of its takeover continue for some milliseconds.
         sleep(Duration::from_millis(300));
         pair.observer.clear();
         let start = pair.mark();
-        ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
+        ensure!(pair.take_over(0, &[])?.success(), "the old process ended with an error");
         sleep(AFTERWARDS);
         if mode == Mode::Native {
             let status = pair.running(0)?.status()?;
@@ -54,16 +54,16 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
         ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
-        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "a release was sent");
+        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
         let times: Vec<u64> = adverts.iter().map(|(at, ..)| *at).collect();
         let gap = times.windows(2).filter_map(|pair| pair[1].checked_sub(pair[0])).max().unwrap_or(u64::MAX);
         ensure!(gap < 250_000_000, "no advert for {} ms", gap / 1_000_000);
         ensure!(pair.observer.announcers(address).is_empty(), "addresses were announced again");
         let outage = prober.longest_outage(start);
-        ensure!(outage < Duration::from_millis(60), "nobody has answered for {outage:?}");
-        // And it is a daemon like any other, beside which none can start.
+        ensure!(outage < Duration::from_millis(60), "no node answered for {outage:?}");
+        // It is locked like any other daemon: no second one can start beside it.
         ensure_locked(pair.running(0)?.directory())?;
-        ensure!(pair.stop(0)?.success(), "the new one has ended with an error");
+        ensure!(pair.stop(0)?.success(), "the newer process ended with an error");
         pair.wait_for_master(1)?;
         pair.wait_for_address(0, address, false)
     })
@@ -71,7 +71,7 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
 
 fn ensure_locked(runtime_dir: &Path) -> Result<()> {
     let lock = File::open(runtime_dir.join("vrrpx.lock"))?;
-    ensure!(Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err(), "nobody has the runtime directory");
+    ensure!(Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err(), "the runtime directory is not locked");
     Ok(())
 }
 
@@ -138,11 +138,11 @@ fn a_backup_stays_backup_and_still_notices_a_death() -> Result<()> {
         let before = stance(pair, 1)?;
         pair.observer.clear();
         for _ in 0..3 {
-            ensure!(pair.take_over(1, &[])?.success(), "the old one has ended with an error");
+            ensure!(pair.take_over(1, &[])?.success(), "the old process ended with an error");
         }
         sleep(AFTERWARDS);
         ensure!(stance(pair, 1)? == before, "its state or epoch has changed: {before:?}");
-        ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "it has sent adverts");
+        ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "node 1 has sent adverts");
         pair.die(0)?;
         pair.wait_for_master(1)?;
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)
@@ -162,7 +162,7 @@ fn a_broken_file_leaves_the_old_one() -> Result<()> {
         fs::write(&file, text.replace("priority", "priorty"))?;
         let mut broken = pair.successor(0)?;
         ensure!(broken.wait(SETTLE)?.code() == Some(4), "{}", broken.log());
-        // One with other addresses would leave those of the old one behind.
+        // A newer process with other addresses would leave those of the old one behind.
         fs::write(&file, text.replace(VIRTUAL_V4, "10.77.0.201"))?;
         let mut other = pair.successor(0)?;
         ensure!(other.wait(SETTLE)?.code() == Some(1), "{}", other.log());
@@ -170,14 +170,14 @@ fn a_broken_file_leaves_the_old_one() -> Result<()> {
         fs::write(&file, text)?;
         sleep(AFTERWARDS);
         pair.ensure_alive()?;
-        ensure!(stance(pair, 0)? == before, "the old one has changed");
+        ensure!(stance(pair, 0)? == before, "the old process has changed its state");
         ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
         let address: IpAddr = VIRTUAL_V4.parse()?;
         pair.wait_for_address(0, address, true)
     })
 }
 
-/// Somebody asks twice, or more often than that: one daemon comes out of it, which answers whoever asks it.
+/// Several hot restarts at once end with one daemon, which answers on the control socket.
 #[test]
 fn successors_at_once_leave_one_that_answers() -> Result<()> {
     if !vrrpx() {
@@ -207,7 +207,7 @@ fn successors_at_once_leave_one_that_answers() -> Result<()> {
     })
 }
 
-/// It falls before the old one hears "adopted".
+/// It is killed before the old process receives "adopted".
 #[test]
 fn a_successor_that_is_killed_leaves_the_old_one() -> Result<()> {
     if !vrrpx() {
@@ -224,12 +224,12 @@ fn a_successor_that_is_killed_leaves_the_old_one() -> Result<()> {
             next.kill();
         }
         pair.wait_for_master(0)?;
-        ensure!(stance(pair, 0)? == before, "the old one has changed");
+        ensure!(stance(pair, 0)? == before, "the old process has changed its state");
         Ok(())
     })
 }
 
-/// The old one may take its time to end: here a hook runs, and then it is stopped.
+/// The old process may end late: here it runs a hook, and then it is stopped.
 #[test]
 fn a_successor_is_guarded_before_the_old_one_has_ended() -> Result<()> {
     if !vrrpx() {
@@ -243,7 +243,7 @@ fn a_successor_is_guarded_before_the_old_one_has_ended() -> Result<()> {
         let next = pair.successor(0)?;
         until("the switch", SETTLE, || next.log().contains("took over from the previous daemon"))?;
         let old = pair.running(0)?.process();
-        // It may have ended already on a machine that is fast now and slow then.
+        // It may have ended already.
         let _ended = old.signal(Signal::SIGSTOP);
         next.signal(Signal::SIGKILL)?;
         let removed =
@@ -265,13 +265,12 @@ fn without_a_daemon_it_is_an_ordinary_start() -> Result<()> {
         pair.observer.clear();
         let _killed = pair.take_over(0, &[])?;
         pair.wait_for_master(0)?;
-        ensure!(stance(pair, 0)?.0 == "MASTER", "it is no master");
+        ensure!(stance(pair, 0)?.0 == "MASTER", "node 0 is not master");
         Ok(())
     })
 }
 
-/// A daemon of another version, whose offer means something else. It is told to end, and then it is a restart like any
-/// other.
+/// A daemon of another version, whose offer has another format: it receives SIGTERM, and the start is an ordinary one.
 #[test]
 fn another_format_is_an_ordinary_restart() -> Result<()> {
     if !vrrpx() {
@@ -293,7 +292,7 @@ fn another_format_is_an_ordinary_restart() -> Result<()> {
         let next = pair.successor(0)?;
         let (mut client, _) = socket.accept()?;
         client.write_all(b"{\"offer\":{\"format\":999,\"estate\":[]}}\n")?;
-        other.wait(SETTLE).context("the other one is not told to end")?;
+        other.wait(SETTLE).context("the other daemon receives no SIGTERM")?;
         let free = pair.mark();
         drop(lock);
         pair.observer.wait_for_advert(0, free, SETTLE)?;
@@ -303,7 +302,7 @@ fn another_format_is_an_ordinary_restart() -> Result<()> {
     })
 }
 
-/// A master whose systemd is told by a socket in `folder`, and its backup.
+/// A master whose systemd is a socket in `folder`, and its backup.
 fn supervised(folder: &Directory, bus: Option<String>) -> Result<(Pair, UnixDatagram)> {
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path)?;
@@ -323,7 +322,7 @@ fn systemd_is_told_who_is_the_main_process() -> Result<()> {
     let folder = Directory::new()?;
     let (pair, socket) = supervised(&folder, None)?;
     pair.check(|pair| {
-        ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
+        ensure!(pair.take_over(0, &[])?.success(), "the old process ended with an error");
         let expected = format!("MAINPID={}", pair.running(0)?.process().pid());
         let mut text = [0; 4096];
         loop {
@@ -335,7 +334,8 @@ fn systemd_is_told_who_is_the_main_process() -> Result<()> {
     })
 }
 
-/// systemd stops the daemon and starts it again, with nothing of it left in between but a process that nobody told of.
+/// systemd stops the daemon and starts it again; meanwhile only a process runs that systemd does not know as the main
+/// one.
 #[test]
 fn a_restart_by_systemd_moves_nobody() -> Result<()> {
     if !(vrrpx() && require("dbus-daemon")) {
@@ -364,7 +364,7 @@ fn a_restart_by_systemd_moves_nobody() -> Result<()> {
         ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
-        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "a release was sent");
+        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
         Ok(())
     })
 }
@@ -375,16 +375,16 @@ fn who_only_stands_in_hands_over_when_nobody_comes() -> Result<()> {
         return Ok(());
     }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
-        ensure!(pair.take_over(0, &["--stand-in", "1"])?.success(), "the old one has ended with an error");
-        ensure!(pair.running(0)?.process().wait(SETTLE)?.success(), "it has ended with an error");
+        ensure!(pair.take_over(0, &["--stand-in", "1"])?.success(), "the old process ended with an error");
+        ensure!(pair.running(0)?.process().wait(SETTLE)?.success(), "the stand-in ended with an error");
         pair.kill(0);
         pair.wait_for_master(1)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
     })
 }
 
-/// How long threads of the ordinary class wait for a processor while it lives: what moves a peer at such moments is the
-/// machine, and no fault of a takeover.
+/// Measures how long ordinary threads wait for a processor: a takeover by the peer in that time is due to the machine,
+/// not to the hot restart.
 struct Starvation {
     ends: Arc<AtomicBool>,
     watch: JoinHandle<Duration>,
@@ -414,8 +414,8 @@ impl Starvation {
     }
 }
 
-/// A peer is patient for 30 ms and its skew here. Where the machine itself stood still for a good part of that, the whole is
-/// tried again.
+/// The peer's Master_Down_Interval is 30 ms and its skew. If the machine itself was suspended for a good part of that,
+/// the test is repeated.
 #[test]
 fn at_adverts_each_10_ms_the_peer_stays_backup() -> Result<()> {
     const ATTEMPTS: usize = 5;
@@ -432,13 +432,13 @@ fn at_adverts_each_10_ms_the_peer_stays_backup() -> Result<()> {
             let before = [stance(pair, 0)?, stance(pair, 1)?];
             pair.observer.clear();
             let starvation = Starvation::watch();
-            ensure!(pair.take_over(0, &[])?.success(), "the old one has ended with an error");
+            ensure!(pair.take_over(0, &[])?.success(), "the old process ended with an error");
             sleep(AFTERWARDS);
             longest = starvation.longest()?;
             let adverts = pair.observer.adverts();
             moved = [stance(pair, 0)?, stance(pair, 1)?] != before
                 || adverts.iter().any(|(_, node, advert)| *node != 0 || advert.priority == 0);
-            ensure!(!moved || longest > EXCUSE, "the peer has moved, and nobody starved ({longest:?})");
+            ensure!(!moved || longest > EXCUSE, "the peer has changed its state without starvation ({longest:?})");
             Ok(())
         })?;
         if !moved {

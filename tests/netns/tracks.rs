@@ -1,4 +1,4 @@
-//! Checks that weigh on the priority, tracked interfaces, and hooks.
+//! Checks with weights on the priority, tracked interfaces, and hooks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -69,7 +69,7 @@ fn hooks_are_told_what_keepalived_tells_them() -> Result<()> {
                 lines().lines().any(|heard| heard == line)
             })?;
         }
-        ensure!(lines().lines().count() == 6, "hooks heard\n{}", lines());
+        ensure!(lines().lines().count() == 6, "the hooks received\n{}", lines());
         Ok(())
     })
 }
@@ -106,7 +106,7 @@ fn a_number_in_a_file_moves_the_master() -> Result<()> {
     })
 }
 
-/// The master's check fails, the heir takes over; it succeeds again, the master is back.
+/// The master's check fails and the heir takes over; the check succeeds and the master is back.
 fn fails_over(weight: &str) -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let directory = Directory::new()?;
@@ -125,7 +125,7 @@ fn fails_over(weight: &str) -> Result<()> {
     })
 }
 
-/// Whatever it does about signals: nothing else would end it.
+/// Even a script that ignores signals; nothing else would end it.
 #[test]
 fn a_running_script_ends_with_the_daemon_that_is_killed() -> Result<()> {
     if !ours() {

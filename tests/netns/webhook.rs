@@ -1,4 +1,4 @@
-//! Webhooks of a daemon at work.
+//! Webhooks of a running daemon.
 
 use std::net::TcpListener;
 
@@ -18,7 +18,7 @@ fn listener(namespace: &Namespace) -> Result<TcpListener> {
     namespace.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?))
 }
 
-/// A pair of which node 0, with the higher priority, tells a webhook.
+/// A pair in which node 0, of higher priority, posts to a webhook.
 fn pair(manner: Manner, options: &str) -> Result<(Pair, Receiver)> {
     let mut pair = Pair::idle(roles(Daemon::Vrrpx(Mode::Auto), Instance::v3(200), Instance::v3(100)))?;
     let receiver = Receiver::new(listener(&pair.node(0)?.namespace)?, manner)?;
@@ -44,7 +44,7 @@ fn states_and_the_end_are_told_after_two_refusals() -> Result<()> {
         ensure!(status["refusals"] == 2 && status["latest_status"] == 200, "{status}");
         ensure!(status["waiting"] == 0 && status["failed"] == 0, "{status}");
         ensure!(!status.to_string().contains("SECRET"), "{status}");
-        ensure!(!pair.running(0)?.log().contains("SECRET"), "the log tells the path of the URL");
+        ensure!(!pair.running(0)?.log().contains("SECRET"), "the log has the path of the URL");
         pair.stop(0)?;
         let text = receiver.told("text");
         let last = text.last().and_then(|it| it.as_str()).unwrap_or_default();
@@ -68,7 +68,7 @@ fn one_that_hangs_holds_up_nothing() -> Result<()> {
     })
 }
 
-/// The test hands the certificate over as one that the host trusts.
+/// The test installs the certificate as one that the host trusts.
 #[test]
 fn a_certificate_that_the_host_trusts_is_taken_for_its_name_only() -> Result<()> {
     if !ours() || !require("openssl") {

@@ -22,7 +22,7 @@ fn pair(daemon: Daemon) -> Result<Pair> {
     Pair::settled(roles(daemon, instance(200), instance(100)))
 }
 
-/// What `ip` says of an interface; `None`: there is none.
+/// An interface in the output of `ip`; `None` if it does not exist.
 fn link(node: &Node, name: &str) -> Option<Value> {
     let text = node.namespace.run("ip", &["-json", "-details", "link", "show", "dev", name]).ok()?;
     serde_json::from_str::<Vec<Value>>(&text).ok()?.pop()
@@ -32,7 +32,7 @@ fn setting(node: &Node, key: &str) -> Result<String> {
     node.namespace.enter(|| Ok(std::fs::read_to_string(format!("/proc/sys/net/{key}"))?.trim().to_owned()))
 }
 
-/// The interface that carries an address.
+/// The interface that has an address.
 fn carrier(pair: &Pair, node: usize, address: &str) -> Result<String> {
     let address: IpAddr = address.parse()?;
     poll(&format!("{address} on node {node}"), SETTLE, || {
@@ -71,7 +71,7 @@ fn a_stop_removes_the_interface_and_sets_the_parent_back() -> Result<()> {
         pair.wait_for_master(0)?;
         ensure!(settings(pair)? == ["1", "1"], "meanwhile: {:?}", settings(pair)?);
         let status = pair.stop(0)?;
-        ensure!(status.success(), "it ended with {status}");
+        ensure!(status.success(), "the daemon exited with {status}");
         ensure!(link(pair.node(0)?, VMAC).is_none(), "{VMAC} is still there");
         ensure!(settings(pair)? == ["0", "2"], "afterwards: {:?}", settings(pair)?);
         pair.wait_for_master(1)
@@ -88,12 +88,12 @@ fn a_killed_daemon_s_interface_is_taken_over() -> Result<()> {
         let before = index(pair)?;
         pair.kill(0);
         pair.wait_for_master(1)?;
-        ensure!(before.is_some() && index(pair)? == before, "nothing is left to be taken over");
+        ensure!(before.is_some() && index(pair)? == before, "no interface is left to be reused");
         pair.observer.clear();
         pair.start(0)?;
         pair.wait_for_master(0)?;
         ensure!(index(pair)? == before, "another one was made");
-        ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
+        ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address is on another interface");
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
         pair.stop(0)?;
         ensure!(link(pair.node(0)?, VMAC).is_none(), "{VMAC} is still there");
@@ -129,7 +129,7 @@ fn a_name_that_is_taken_is_left_alone() -> Result<()> {
     pair.start(1)?;
     pair.check(|pair| {
         pair.wait_for_master(0)?;
-        ensure!(carrier(pair, 0, VIRTUAL_V4)? == "vrrp1.51", "the address stands elsewhere");
+        ensure!(carrier(pair, 0, VIRTUAL_V4)? == "vrrp1.51", "the address is on another interface");
         pair.stop(0)?;
         ensure!(link(pair.node(0)?, "vrrp1.51").is_none(), "vrrp1.51 is still there");
         ensure!(link(pair.node(0)?, VMAC).is_some(), "{VMAC} was not ours to remove");
@@ -152,7 +152,7 @@ fn a_written_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
         pair.observer.clear();
         pair.node(0)?.namespace.ip("link del carrier0")?;
         pair.wait_for_master(0)?;
-        ensure!(carrier(pair, 0, VIRTUAL_V4)? == "carrier0", "the address stands elsewhere");
+        ensure!(carrier(pair, 0, VIRTUAL_V4)? == "carrier0", "the address is on another interface");
         Ok(())
     })
 }
@@ -164,7 +164,7 @@ fn a_deleted_interface_is_a_fault_and_is_made_again() -> Result<()> {
         pair.observer.clear();
         pair.node(0)?.namespace.ip(&format!("link del {VMAC}"))?;
         pair.wait_for_master(0)?;
-        ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
+        ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address is on another interface");
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
         let log = pair.running(0)?.log();
         ensure!(log.contains("FAULT"), "{log}");
@@ -193,14 +193,12 @@ fn it_follows_a_parent_that_goes_down_or_is_made_anew() -> Result<()> {
         ))?;
         pair.lab.lan.ip("link set port0 master br0 up")?;
         let carried = carrier(pair, 0, VIRTUAL_V4)?;
-        ensure!(carried == VMAC, "the address stands on {carried}");
+        ensure!(carried == VMAC, "the address is on {carried}");
         ensure!(setting(pair.node(0)?, &format!("ipv4/conf/{INTERFACE}/arp_ignore"))? == "1", "arp_ignore");
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)
     })
 }
 
-/// Whoever asks for addresses of the parent is never answered with the virtual MAC address, which would draw the
-/// traffic of the master to a backup.
 #[test]
 fn further_interfaces_have_the_virtual_mac_address_where_asked() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
@@ -216,7 +214,7 @@ fn further_interfaces_have_the_virtual_mac_address_where_asked() -> Result<()> {
     pair.start(1)?;
     pair.check(|pair| {
         pair.wait_for_master(0)?;
-        ensure!(carrier(pair, 0, "10.77.0.200")? == VMAC, "the first address stands elsewhere");
+        ensure!(carrier(pair, 0, "10.77.0.200")? == VMAC, "the first address is on another interface");
         let further = carrier(pair, 0, "10.78.0.200")?;
         let shown = link(pair.node(0)?, &further).unwrap_or_default();
         ensure!(shown["address"] == MAC && shown["link"] == "spare0", "{shown}");
@@ -244,7 +242,6 @@ fn adverts_are_heard_on_every_rung() -> Result<()> {
     Ok(())
 }
 
-/// Packets to the address come in at the macvlan, while the way back is its parent's.
 #[test]
 fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
     let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
@@ -270,9 +267,6 @@ fn a_mac_address_in_use_is_a_fault_that_names_the_user() -> Result<()> {
     })
 }
 
-/// A master that goes tells which groups it has left. A switch must not look for the new master behind that report.
-/// A switch learns at every frame where a MAC address is: nothing that the old master sends after the new one's first
-/// advert may come from it.
 #[test]
 fn a_reload_makes_and_removes_interfaces() -> Result<()> {
     let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };

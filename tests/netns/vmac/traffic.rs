@@ -1,4 +1,4 @@
-//! What leaves with the virtual MAC address, what does not, and what comes through.
+//! Frames with the virtual MAC address, frames that must not have it, and traffic through it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Stdio};
@@ -16,15 +16,15 @@ use vrrp_tests::require;
 use super::{MAC, VMAC, carrier, setting};
 use crate::{ours, roles, subject};
 
-/// What comes over a node's cable, as tcpdump prints it.
+/// Frames on a node's cable, as tcpdump prints them.
 struct Dump {
     process: Child,
-    /// tcpdump writes to it once more at its end, and must be able to.
+    /// tcpdump writes its summary here at the end, and would fail if it were closed.
     _told: BufReader<ChildStderr>,
 }
 
 impl Dump {
-    /// Frames are caught from its return on, for as many seconds.
+    /// Captures for as many seconds; the capture runs when this returns.
     fn start(lan: &Namespace, port: &str, seconds: u32, filter: &str) -> Result<Self> {
         let mut command = lan.command("timeout")?;
         command.arg(seconds.to_string());
@@ -38,13 +38,13 @@ impl Dump {
         Ok(Self { process, _told: told })
     }
 
-    /// At its end.
+    /// Output at the end of the capture.
     fn seen(self) -> Result<String> {
         Ok(String::from_utf8(self.process.wait_with_output()?.stdout)?)
     }
 }
 
-/// The daemon under test, where tcpdump is there too.
+/// The daemon under test, if tcpdump is installed.
 fn seen_by_tcpdump() -> Option<Daemon> {
     subject().filter(|_| require("tcpdump"))
 }
@@ -62,7 +62,7 @@ fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
         pair.start(1)?;
         pair.check(|pair| {
             pair.wait_for_master(0)?;
-            ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address stands elsewhere");
+            ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address is on another interface");
             let seen = dump.seen()?;
             let (adverts, announcements): (Vec<_>, Vec<_>) =
                 seen.lines().filter(|line| !line.is_empty()).partition(|line| line.contains("VRRPv3"));
@@ -77,6 +77,8 @@ fn adverts_and_announcements_come_from_the_virtual_mac_address() -> Result<()> {
     Ok(())
 }
 
+/// ARP requests for addresses of the parent are never answered with the virtual MAC address, which would draw the
+/// master's traffic to a backup.
 #[test]
 fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
     let Some(daemon) = seen_by_tcpdump().filter(|_| ours()) else { return Ok(()) };
@@ -91,7 +93,7 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
     pair.check(|pair| {
         let of_a_router = "ether src 00:00:5e:00:01:33 or 00:00:5e:00:02:33";
         let dump = Dump::start(&pair.lab.lan, "port1", 6, of_a_router)?;
-        // The better one first: the other is backup all the time.
+        // The higher priority first, so that the other is backup all the time.
         pair.start(0)?;
         pair.wait_for_address(0, VIRTUAL_V6.parse()?, true)?;
         pair.start(1)?;
@@ -109,6 +111,7 @@ fn a_backup_never_uses_the_virtual_mac_address() -> Result<()> {
     })
 }
 
+/// Packets to the address arrive at the macvlan, while the route back leads through its parent.
 #[test]
 fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
@@ -134,9 +137,11 @@ fn a_strict_reverse_path_filter_lets_traffic_through() -> Result<()> {
     })
 }
 
+/// A departing master reports the groups that it leaves. A switch learns the port of a MAC address from every frame, so
+/// nothing that the old master sends after the new one's first advert may come from the virtual MAC address.
 #[test]
 fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
-    // Without a program they do.
+    // Without a BPF program they do.
     let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
     let Some(daemon) = seen_by_tcpdump().filter(with_program) else { return Ok(()) };
     let instance = |priority| Instance::v6(priority).line("use_vmac");
@@ -153,7 +158,7 @@ fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
         let seen = dump.seen()?;
         // keepalived's macvlan sends from the link-local address of its parent.
         let from_it = !ours() || seen.contains("fe80::200 > ");
-        ensure!(from_it && !seen.is_empty(), "there are no reports, which shows nothing: {seen}");
+        ensure!(from_it && !seen.is_empty(), "no reports were seen, so the test shows nothing: {seen}");
         ensure!(!seen.contains("00:00:5e"), "{seen}");
         Ok(())
     })
@@ -161,12 +166,12 @@ fn group_reports_do_not_come_from_the_virtual_mac_address() -> Result<()> {
 
 #[test]
 fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
-    // On sockets, reports of the old master lead the switch astray.
+    // In mode `socket`, reports of the old master mislead the switch.
     let with_program = |daemon: &Daemon| *daemon != Daemon::Vrrpx(Mode::Socket);
     let Some(daemon) = subject().filter(with_program) else { return Ok(()) };
     for (instance, address) in [(Instance::v3 as fn(u8) -> Instance, VIRTUAL_V4), (Instance::v6, VIRTUAL_V6)]
     {
-        // The next advert, by which the switch would learn better, is far away.
+        // The next advert, which would correct the switch, is far away.
         let instance = |priority| instance(priority).interval(1000).line("use_vmac");
         let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
         pair.start(1)?;
@@ -180,7 +185,7 @@ fn a_return_of_the_master_loses_no_traffic() -> Result<()> {
             // Reports are repeated within a second.
             std::thread::sleep(Duration::from_millis(1500));
             let outage = prober.longest_outage(since);
-            ensure!(outage < Duration::from_millis(100), "{address} was away for {outage:?}");
+            ensure!(outage < Duration::from_millis(100), "{address} was unreachable for {outage:?}");
             Ok(())
         })?;
     }
