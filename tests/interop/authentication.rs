@@ -1,4 +1,4 @@
-//! Headers of IPsec that are not believed.
+//! IPsec authentication headers that are rejected.
 
 use anyhow::{Context, Result};
 use vrrp_tests::clock::until;
@@ -7,7 +7,7 @@ use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::require;
 
-/// keepalived has another password, or another way: both nodes are masters, and ours counts why.
+/// keepalived has another password, or another type: both nodes are masters, and ours counts the reason.
 #[test]
 fn another_password_is_counted() -> Result<()> {
     let ours = Daemon::Vrrpx(Mode::Auto);
@@ -35,7 +35,7 @@ fn another_password_is_counted() -> Result<()> {
                 instance["state"] == "MASTER" && rejects.iter().any(|count| count["word"] == word)
             })
             .with_context(|| word.to_owned())?;
-            // keepalived 2.2.7 falls silent where it hears what it does not believe, and keeps the address.
+            // keepalived 2.2.7 falls silent when it hears adverts that it rejects, and keeps the address.
             [0, 1].into_iter().try_for_each(|node| pair.wait_for_address(node, VIRTUAL_V4.parse()?, true))
         })?;
     }

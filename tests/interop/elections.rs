@@ -1,4 +1,4 @@
-//! Who becomes master among daemons of different kinds.
+//! Elections among daemons of different kinds.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ fn can_run(daemons: &[Daemon]) -> bool {
     ["root", "ip"].into_iter().chain(daemons.iter().map(|daemon| daemon.need())).all(require)
 }
 
-/// Runs `scenario` with ours and keepalived on node 0 and 1, then the other way round.
+/// Runs `scenario` with ours on node 0 and keepalived on node 1, then with both exchanged.
 fn both_ways(scenario: impl Fn([Daemon; 2]) -> Result<()>) -> Result<()> {
     if !can_run(&[OURS, Daemon::Keepalived]) {
         return Ok(());
@@ -30,8 +30,8 @@ fn role(daemon: Daemon, instance: Instance) -> Role {
     Role::new(daemon, Config::of(instance))
 }
 
-/// Ours, keepalived and FRR on one wire, each at each rank: the best of those alive is master, also when a better one
-/// comes back.
+/// Ours, keepalived and FRR on one wire, each at each rank: the highest priority alive is master, also when a higher
+/// one comes back.
 #[test]
 fn three_kinds_succeed_one_another() -> Result<()> {
     let kinds = [OURS, Daemon::Keepalived, Daemon::Frr];
@@ -63,7 +63,7 @@ fn three_kinds_succeed_one_another() -> Result<()> {
     Ok(())
 }
 
-/// As both send adverts without addresses, and hear them.
+/// Both kinds send adverts without addresses, and accept them.
 #[test]
 fn instances_that_advertise_no_addresses_have_one_master() -> Result<()> {
     let excluded = "virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }";
@@ -79,7 +79,7 @@ fn instances_that_advertise_no_addresses_have_one_master() -> Result<()> {
     })
 }
 
-/// Two masters of one priority, after a wire was cut and mended: the higher address stays (RFC 9568 §6.4.3).
+/// Two masters of one priority, after a cable was cut and repaired: the higher address stays master (RFC 9568 §6.4.3).
 #[test]
 fn the_higher_address_wins_a_tie() -> Result<()> {
     both_ways(|daemons| {
@@ -100,7 +100,7 @@ fn the_higher_address_wins_a_tie() -> Result<()> {
     })
 }
 
-/// A check that fails takes priority away, and the other node takes over; it passes, and the master is back.
+/// A failing check lowers the priority, and the other node takes over; the check succeeds, and the master is back.
 #[test]
 fn a_weight_moves_the_master() -> Result<()> {
     both_ways(|daemons| {
@@ -125,7 +125,7 @@ fn a_weight_moves_the_master() -> Result<()> {
     })
 }
 
-/// With `nopreempt` a better node that comes back leaves the master alone.
+/// With `nopreempt` a returning node of higher priority does not preempt the master.
 #[test]
 fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
     both_ways(|daemons| {
@@ -149,8 +149,8 @@ fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
     })
 }
 
-/// Ours has answered clients while it was cut off from keepalived, and yields with an advert: keepalived announces itself
-/// again because of that.
+/// Ours answers clients while it is isolated from keepalived, and yields with an advert: keepalived then announces its
+/// addresses again.
 #[test]
 fn after_a_split_keepalived_tells_the_clients_of_ours() -> Result<()> {
     if !can_run(&[OURS, Daemon::Keepalived]) {

@@ -1,4 +1,4 @@
-//! Sync groups, one of ours and one of keepalived's.
+//! Sync groups, one of ours and one of keepalived.
 
 use anyhow::{Context, Result};
 use vrrp_tests::daemon::{Daemon, Mode};

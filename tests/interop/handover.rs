@@ -1,4 +1,4 @@
-//! Ours hands over to keepalived as to its own kind, and keepalived need not know.
+//! Handover from ours to keepalived, without support from keepalived.
 
 use anyhow::Result;
 use vrrp_tests::daemon::{Daemon, Mode};

@@ -1,4 +1,4 @@
-//! Mail about changes: the same file has keepalived and ours send the same.
+//! Mail about changes: keepalived and ours send the same for the same file.
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
@@ -28,7 +28,7 @@ fn the_same_file_sends_the_same_mail() -> Result<()> {
     Ok(())
 }
 
-/// What is sent from the start over a lost and a found cable; without what tells the programs apart and the time.
+/// Mails from the start over a pulled and replugged cable, without the program's name and the time.
 fn told_by(daemon: Daemon) -> Result<Vec<Letter>> {
     let instances = vec![
         Instance::v3(200),

@@ -20,7 +20,7 @@ fn get_along(mode: Mode, flavour: Flavour) -> Result<()> {
     get_along_with(Daemon::Keepalived, mode, flavour)
 }
 
-/// Ours as the master and as the heir.
+/// Ours as master and as heir.
 fn get_along_with(theirs: Daemon, mode: Mode, flavour: Flavour) -> Result<()> {
     let ours = Daemon::Vrrpx(mode);
     if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {

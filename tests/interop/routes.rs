@@ -1,4 +1,4 @@
-//! Addresses, routes, rules and static items: the same file sets the same with ours and with keepalived.
+//! Addresses, routes, rules and static items: ours and keepalived set the same for the same file.
 
 use std::net::IpAddr;
 
@@ -111,7 +111,7 @@ fn the_same_file_sets_the_same_addresses_routes_and_rules() -> Result<()> {
     Ok(())
 }
 
-/// Of both families and all tables, without those of the kernel and of the lab.
+/// Routes of both families and all tables, without those of the kernel and of the lab.
 fn routes(pair: &Pair) -> Result<String> {
     let namespace = &pair.node(0)?.namespace;
     let all = ["-4", "-6"].map(|family| {
@@ -124,7 +124,7 @@ fn routes(pair: &Pair) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// Of both families, in their order.
+/// Rules of both families, in their order.
 fn rules(pair: &Pair) -> Result<String> {
     let namespace = &pair.node(0)?.namespace;
     let all = ["-4", "-6"].map(|family| namespace.run("ip", &[family, "-details", "rule", "show"]));
@@ -138,7 +138,7 @@ fn is_ours(line: &str) -> bool {
     ["proto keepalived", "proto 18"].iter().any(|word| line.contains(word))
 }
 
-/// With their options, and lifetimes as far as they are the same each time.
+/// Addresses with their options, and with those lifetimes that are the same each time.
 fn addresses(pair: &Pair) -> Result<String> {
     let text =
         pair.node(0)?.namespace.run("ip", &["-oneline", "-details", "address", "show", "dev", "lan0"])?;

@@ -1,11 +1,11 @@
-//! A migration: one that speaks both versions, beside those that speak one.
+//! Migration between versions: a node that speaks both beside nodes that speak one.
 
 use anyhow::{Result, ensure};
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::pair::{Pair, Role};
 use vrrp_tests::require;
 
-/// Version 2 counts in seconds.
+/// Both versions; version 2 has whole seconds.
 fn both(priority: u8) -> Role {
     let instance = Instance::v3(priority).interval(1000).line("also_version_2").pass("migrate");
     Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(instance))

@@ -1,4 +1,4 @@
-//! Virtual MAC addresses: the interfaces are keepalived's, and an address moves without a neighbour noticing.
+//! Virtual MAC addresses: the interfaces are like keepalived's, and an address moves unnoticed by neighbours.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -55,7 +55,7 @@ fn frr_version_3_over_ipv6() -> Result<()> {
     get_along_with(Daemon::Frr, Mode::Auto, Flavour::VmacV6)
 }
 
-/// The client believes in the virtual MAC address whatever is announced: it reaches each master in turn by it.
+/// The client has a permanent neighbour entry with the virtual MAC address, by which it reaches each master in turn.
 fn a_neighbour_needs_no_change(flavour: Flavour, mac: &str) -> Result<()> {
     for theirs in [OURS, Daemon::Keepalived, Daemon::Frr] {
         if !can_run(&[OURS, theirs]) {
@@ -99,11 +99,11 @@ fn a_neighbour_needs_no_change_over_ipv6() -> Result<()> {
     a_neighbour_needs_no_change(Flavour::VmacV6, "00:00:5e:00:02:33")
 }
 
-/// What is left out of the comparison, or differs on purpose.
+/// Settings left out of the comparison, or different on purpose.
 const DIFFERENT: &[&str] = &[
-    // Or it would answer for the parent's IPv4 addresses with the virtual MAC address, as keepalived's does.
+    // Otherwise it would answer for the parent's IPv4 addresses with the virtual MAC address, as keepalived's does.
     "ipv4/conf/vrrp6.51/arp_ignore",
-    // Routers are asked and heard on the parent only; keepalived drops the question by nftables.
+    // Router discovery uses only the parent; keepalived drops the router solicitation by nftables.
     "ipv6/conf/vrrp6.51/accept_ra",
 ];
 
@@ -128,7 +128,7 @@ fn interfaces_are_as_keepalived_makes_them() -> Result<()> {
     let [ours, theirs] = [OURS, Daemon::Keepalived].map(|daemon| -> Result<_> {
         let mut pair = Pair::idle([Role::new(daemon, config.clone())])?;
         for key in ["accept_dad", "accept_ra"] {
-            // As the kernel has it; the lab does without.
+            // The kernel's default, which the lab changes.
             pair.node(0)?.namespace.sysctl(&format!("ipv6/conf/default/{key}"), "1")?;
         }
         pair.start(0)?;
@@ -151,7 +151,7 @@ fn interfaces_are_as_keepalived_makes_them() -> Result<()> {
     Ok(())
 }
 
-/// What `ip -details link` says of each interface, without what is another one each time.
+/// Output of `ip -details link` for each interface, without values that differ each time.
 fn links(node: &Node) -> Result<BTreeMap<String, Value>> {
     let text = node.namespace.run("ip", &["-json", "-details", "link", "show"])?;
     let mut links = BTreeMap::new();
@@ -179,7 +179,7 @@ fn links(node: &Node) -> Result<BTreeMap<String, Value>> {
     Ok(links)
 }
 
-/// Everything below `conf` of the interfaces, by path.
+/// Settings below `conf` of the interfaces, by path.
 fn settings(node: &Node) -> Result<BTreeMap<String, String>> {
     node.namespace.enter(|| {
         let mut settings = BTreeMap::new();
@@ -189,7 +189,7 @@ fn settings(node: &Node) -> Result<BTreeMap<String, String>> {
                 let interface = interface?;
                 for file in std::fs::read_dir(interface.path())? {
                     let path = file?.path();
-                    // Not all can be read.
+                    // Some cannot be read.
                     let Ok(value) = std::fs::read_to_string(&path) else { continue };
                     let key = path.strip_prefix("/proc/sys/net")?.display().to_string();
                     settings.insert(key, value.trim().to_owned());
@@ -200,7 +200,7 @@ fn settings(node: &Node) -> Result<BTreeMap<String, String>> {
     })
 }
 
-/// Which virtual address stands where.
+/// Virtual addresses with their interfaces.
 fn places(node: &Node) -> Result<Vec<(String, String, u64)>> {
     let mut places: Vec<_> = node
         .addresses()?

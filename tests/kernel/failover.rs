@@ -1,4 +1,4 @@
-//! The address goes to the heir when the master dies, leaves or fails, and comes back.
+//! Failover: the address moves to the heir when the master dies, leaves or fails, and comes back.
 
 use std::fs;
 use std::net::IpAddr;
@@ -15,10 +15,10 @@ use vrrp_tests::process::Directory;
 
 use crate::{INTERVAL, answers, asked, ensure_silent, is_clean, patience, role, settled, subject};
 
-/// What an emulated machine may take beside the protocol's own times.
+/// Allowance for an emulated machine, in addition to the protocol's own times.
 const LATE: Duration = Duration::from_secs(1);
 
-/// The host dies, is missed in time, and takes the address back when it returns.
+/// The host dies, the heir takes over in time, and the host gets the address back when it returns.
 fn death(flavour: Flavour) -> Result<()> {
     let Some(mode) = subject() else { return Ok(()) };
     let instances = [0, 1].map(|node| flavour.instance(node).interval(INTERVAL));
@@ -56,7 +56,7 @@ fn a_death_is_noticed_with_a_virtual_mac_address() -> Result<()> {
     death(Flavour::Vmac)
 }
 
-/// Longest time without an answer by any node.
+/// Longest time without an answer by either node.
 fn gap(prober: &ArpProber, since: u64) -> Duration {
     let asks = prober.asks(since);
     let mut longest = 0;
@@ -68,13 +68,13 @@ fn gap(prober: &ArpProber, since: u64) -> Duration {
     Duration::from_nanos(longest)
 }
 
-/// The heir does not wait until it misses the master.
+/// The heir takes over before Master_Down_Interval.
 fn ensure_handed_over(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
     answers(prober, 1, since)?;
     pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)?;
     let gap = gap(prober, since);
     let limit = patience() - Duration::from_millis(INTERVAL);
-    ensure!(gap < limit, "no answer for {gap:?}, where a death would take {:?}", patience());
+    ensure!(gap < limit, "no answer for {gap:?}; a death would take {:?}", patience());
     Ok(())
 }
 
@@ -86,7 +86,7 @@ fn a_stop_hands_over_and_leaves_nothing() -> Result<()> {
         let since = pair.mark();
         ensure!(pair.running(0)?.stop()?.success(), "node 0 has ended with an error");
         is_clean(pair)?;
-        // It is not missed as one that has ended by itself.
+        // Clears the harness's record of a daemon that has ended by itself.
         pair.kill(0);
         ensure_handed_over(pair, &prober, since)
     })

@@ -1,4 +1,4 @@
-//! A node whose daemon hangs or is dead does not answer for what its heir has.
+//! The fence: a node with a hung or dead daemon does not answer for addresses that its heir has.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use vrrp_tests::pair::{Pair, SETTLE};
 
 use crate::{AWHILE, INTERVAL, answers, asked, is_clean, role, settled, subject, with_program};
 
-/// From when node 1 is the master on, node 0 answers no more, and no request is answered by both.
+/// Node 0 does not answer after node 1 has become master, and no request is answered by both.
 fn ensure_fenced(pair: &Pair, prober: &ArpProber, since: u64) -> Result<()> {
     let heir = pair.observer.wait_for_advert(1, since, SETTLE)?;
     answers(prober, 1, heir)?;
@@ -32,8 +32,8 @@ fn a_killed_master_answers_no_more_when_its_heir_does() -> Result<()> {
         // The guard too, so that the addresses stay.
         pair.running(0)?.kill();
         ensure_fenced(pair, &prober, since)?;
-        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address was removed by others");
-        // What is left is found by the next daemon of the same directory.
+        ensure!(pair.lab.has_address(0, VIRTUAL_V4)?, "the address has been removed");
+        // The next daemon with the same directory finds what is left.
         pair.restart(0, Signal::SIGKILL)?;
         pair.observer.clear();
         pair.wait_for_master(0)?;
@@ -60,12 +60,12 @@ fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<
         let count = prober.answers(0, back);
         ensure!(count <= 1, "node 0 has answered {count} times after its return");
         let adverts = pair.observer.adverts();
-        ensure!(adverts.iter().all(|advert| advert.0 < back || advert.1 == 1), "it has sent adverts");
+        ensure!(adverts.iter().all(|advert| advert.0 < back || advert.1 == 1), "node 0 has sent adverts");
         Ok(())
     })
 }
 
-/// With a program or without one.
+/// With a BPF program or without one.
 #[test]
 fn the_guard_of_a_killed_daemon_removes_what_it_has_set() -> Result<()> {
     let Some(mode) = subject() else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! The program is taken by the verifier, and its path is the one that was asked for.
+//! The verifier accepts the program, and the receive path is the requested one.
 
 use anyhow::{Result, ensure};
 use vrrp_tests::daemon::Mode;
@@ -13,7 +13,7 @@ fn the_path_is_the_one_that_is_asked_for() -> Result<()> {
             let rung = rung(pair, node)?;
             match mode {
                 Mode::Auto => ensure!(rung != Mode::Socket.word(), "no program is loaded"),
-                _ => ensure!(rung == mode.word(), "on {rung} instead of {}", mode.word()),
+                _ => ensure!(rung == mode.word(), "receive path {rung} instead of {}", mode.word()),
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
-//! What each kernel must keep: the program loads, a death is noticed, a handover leaves no gap, a node that is no master any
-//! more does not answer, a restart moves nothing. Real daemons in namespaces.
+//! Guarantees on every kernel: the program loads, a death is noticed, a handover leaves no gap, a former master does
+//! not answer, a hot restart causes no takeover. Real daemons in namespaces.
 //!
-//! `cargo xtask test --kernel` runs these in virtual machines with other kernels, on each path by `VRRPX_SUBJECT`: `native`,
-//! `tcx`, `tc`, `generic`, `socket`. Adverts go each 300 ms and times are wide, so that they hold under emulation; what is
-//! finer than that is in `netns`.
+//! `cargo xtask test --kernel` runs these in virtual machines with other kernels, for each receive path by
+//! `VRRPX_SUBJECT`: `native`, `tcx`, `tc`, `generic`, `socket`. Adverts are sent each 300 ms and time limits are wide,
+//! so that they hold under emulation; finer times are tested in `netns`.
 
 mod failover;
 mod fence;
@@ -22,12 +22,12 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::require;
 
 const INTERVAL: u64 = 300;
-/// Of a client that asks.
+/// Interval of the client's requests.
 const PERIOD: Duration = Duration::from_millis(10);
-/// Longer than the patience of a peer.
+/// Longer than a peer's Master_Down_Interval.
 const AWHILE: Duration = Duration::from_millis(1500);
 
-/// The path under test, if this machine can run the daemon.
+/// Receive path under test, if this machine can run the daemon.
 fn subject() -> Option<Mode> {
     let word = std::env::var("VRRPX_SUBJECT").unwrap_or_default();
     let modes = [Mode::Native, Mode::Tcx, Mode::Tc, Mode::Generic, Mode::Socket];
@@ -35,7 +35,7 @@ fn subject() -> Option<Mode> {
     ["root", "ip", "vrrpx"].into_iter().all(require).then_some(mode)
 }
 
-/// The same, where there is a program to fence with.
+/// The same, if it has a BPF program for the fence.
 fn with_program() -> Option<Mode> {
     subject().filter(|mode| *mode != Mode::Socket)
 }
@@ -53,19 +53,19 @@ fn patience() -> Duration {
     Instance::v3(100).interval(INTERVAL).master_down_interval()
 }
 
-/// A client that asks for the address, which node 0 has.
+/// A client that sends ARP requests for the address of node 0.
 fn asked(pair: &Pair) -> Result<ArpProber> {
     let prober = ArpProber::new(&pair.lab, VIRTUAL_V4.parse::<Ipv4Addr>()?, PERIOD)?;
     until("answers of node 0", SETTLE, || prober.answers(0, 0) > 20)?;
     Ok(prober)
 }
 
-/// Waits until a node answers again and again, from `since` on.
+/// Waits until a node answers repeatedly, from `since` on.
 fn answers(prober: &ArpProber, node: usize, since: u64) -> Result<()> {
     until(&format!("answers of node {node}"), SETTLE, || prober.answers(node, since) > 20)
 }
 
-/// Nothing of node 0 is left: neither address nor pin.
+/// Node 0 has left neither address nor pin.
 fn is_clean(pair: &mut Pair) -> Result<()> {
     poll("addresses and pins of node 0 gone", SETTLE, || {
         let gone = !pair.lab.has_address(0, VIRTUAL_V4)? && pair.running(0)?.pins().is_empty();
@@ -81,7 +81,7 @@ fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
     Ok((state, instance["epoch"].as_u64().context("no epoch")?))
 }
 
-/// Rung of a node's interface, once there is one.
+/// Receive path of a node's interface, once the status has it.
 fn rung(pair: &mut Pair, node: usize) -> Result<String> {
     poll("a rung in the status", SETTLE, || {
         let status = pair.running(node)?.status().ok();
@@ -89,7 +89,7 @@ fn rung(pair: &mut Pair, node: usize) -> Result<String> {
     })
 }
 
-/// A single node sends adverts from here on, as long as is looked at.
+/// `node` sends no adverts from here on, while another node does.
 fn ensure_silent(pair: &Pair, node: usize) -> Result<()> {
     let adverts = pair.observer.adverts();
     ensure!(adverts.iter().all(|advert| advert.1 != node), "node {node} has sent adverts");

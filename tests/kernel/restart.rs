@@ -1,4 +1,4 @@
-//! A restart that takes over: neither the peer nor a client notices.
+//! Hot restart, noticed by neither the peer nor a client.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{AWHILE, INTERVAL, answers, asked, ensure_silent, role, rung, stance,
 #[test]
 fn a_daemon_that_takes_over_stays_master_and_its_heir_backup() -> Result<()> {
     let Some(mode) = subject() else { return Ok(()) };
-    // No second set of announcements, which would be due meanwhile where all takes longer.
+    // No second set of announcements, which would be sent meanwhile on a slow machine.
     let instance = |priority| Instance::v3(priority).interval(INTERVAL).line("garp_master_delay 0");
     Pair::settled([200, 100].map(|priority| role(mode, instance(priority))))?.check(|pair| {
         let prober = asked(pair)?;
@@ -20,21 +20,21 @@ fn a_daemon_that_takes_over_stays_master_and_its_heir_backup() -> Result<()> {
         let paths = [rung(pair, 0)?, rung(pair, 1)?];
         pair.observer.clear();
         for node in [0, 1] {
-            ensure!(pair.take_over(node, &[])?.success(), "the old one has ended with an error");
+            ensure!(pair.take_over(node, &[])?.success(), "the old process ended with an error");
         }
         std::thread::sleep(AWHILE);
         let after = [stance(pair, 0)?, stance(pair, 1)?];
         ensure!(after == before, "states or epochs have changed: {before:?}, {after:?}");
-        ensure!([rung(pair, 0)?, rung(pair, 1)?] == paths, "not on {paths:?} any more");
+        ensure!([rung(pair, 0)?, rung(pair, 1)?] == paths, "no longer on {paths:?}");
         ensure_silent(pair, 1)?;
         let adverts = pair.observer.adverts();
-        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "a release was sent");
+        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
         let silence = pair.observer.longest_silence(0);
         let limit = Duration::from_millis(2 * INTERVAL);
         ensure!(silence.is_some_and(|it| it < limit), "adverts are {silence:?} apart");
         ensure!(pair.observer.announcers(VIRTUAL_V4.parse()?).is_empty(), "addresses were announced again");
         answers(&prober, 0, pair.mark())?;
-        // And it hears a death as before.
+        // It still notices a death.
         pair.die(0)?;
         pair.wait_for_master(1)
     })

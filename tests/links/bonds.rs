@@ -1,4 +1,4 @@
-//! Bonds: active-backup, of two cables to the same bridge.
+//! Bonds in mode active-backup, with two cables to the same bridge.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use vrrp_tests::lab::{INTERFACE, Lab};
 
 use crate::{INTERVAL, dies_fenced, entry, rung, start, state, wait_for};
 
-/// Each node's interface of the lab is a bond of its old cable and another one.
+/// On each node a bond of the old cable and another one takes the place of the lab's interface.
 fn lab() -> Result<Lab> {
     let lab = Lab::new(2)?;
     for node in &lab.nodes {
@@ -56,7 +56,7 @@ fn a_slave_that_fails_moves_nobody_and_a_killed_master_answers_no_more() -> Resu
     let lab = lab()?;
     let (first, second) = pair(&lab, Mode::Auto, &[])?;
     let rung = rung(&first, INTERFACE)?;
-    ensure!(rung.starts_with("tc"), "on {rung}");
+    ensure!(rung.starts_with("tc"), "receive path {rung}");
     let before = (epoch(&first)?, epoch(&second)?);
     let slave = active(&lab)?;
     lab.nodes[0].namespace.ip(&format!("link set {slave} down"))?;

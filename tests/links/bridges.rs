@@ -1,4 +1,4 @@
-//! A host whose address is on a bridge of its own, as hosts of virtual machines and containers have it.
+//! A host whose address is on a bridge, as on hosts of virtual machines and containers.
 
 use anyhow::{Result, ensure};
 use vrrp_tests::daemon::{Instance, Mode};
@@ -34,11 +34,11 @@ fn a_killed_master_on_a_bridge_answers_no_more() -> Result<()> {
         wait_for(&master, "VI_1", "MASTER")?;
         wait_for(&heir, "VI_1", "BACKUP")?;
         let rung = rung(&master, INTERFACE)?;
-        ensure!(rung.starts_with("tc"), "on {rung}");
+        ensure!(rung.starts_with("tc"), "receive path {rung}");
         if lines.is_empty() {
             dies_fenced(&lab, master, &heir, "VI_1")?;
         } else {
-            // Who answers cannot be told from the MAC address there.
+            // On a bridge the MAC address does not identify the answering node.
             drop(master);
             wait_for(&heir, "VI_1", "MASTER")?;
         }

@@ -1,5 +1,4 @@
-//! Network cards, as an emulator makes them: vmxnet3, which takes the tags of VLANs out of frames, and virtio_net, which
-//! leaves them in.
+//! Emulated network cards: vmxnet3, which strips VLAN tags from frames, and virtio_net, which leaves them in.
 
 use std::fs::DirEntry;
 
@@ -15,7 +14,7 @@ use crate::{INTERVAL, SETTLE, dies_fenced, entry, rung, start, wait_for};
 const VMXNET3: [u8; 3] = [0, 1, 2];
 const VIRTIO: [u8; 3] = [1, 2, 3];
 
-/// Of these cards, when the daemons of the lab before have ended with their guards.
+/// A lab of these cards, after the daemons of the lab before have ended with their guards.
 fn lab(cards: &[u8]) -> Result<Lab> {
     let daemon = std::fs::canonicalize(vrrpx())?;
     let is_daemon =
@@ -23,7 +22,7 @@ fn lab(cards: &[u8]) -> Result<Lab> {
     until("the end of earlier daemons", SETTLE, || {
         !std::fs::read_dir("/proc").into_iter().flatten().flatten().any(is_daemon)
     })?;
-    // The fence of a daemon that was killed goes with its card to the next lab, under another name.
+    // The fence of a killed daemon would follow its card into the next lab, under another name.
     let _none = std::fs::remove_dir_all("/sys/fs/bpf/vrrpx");
     Lab::of_cards(cards)
 }
@@ -37,7 +36,7 @@ fn each_lan_elects_its_own_master_where_a_card_takes_tags_out() -> Result<()> {
     ensure!(entry["rung"].as_str().is_some_and(|rung| rung.starts_with("tc")), "{entry}");
     ensure!(entry["why"].as_str().is_some_and(|why| why.contains("rx-vlan-offload")), "{entry}");
     let rung = rung(&second, INTERFACE)?;
-    ensure!(rung == "native", "virtio_net on {rung}: {}", second.log());
+    ensure!(rung == "native", "virtio_net: receive path {rung}: {}", second.log());
     Ok(())
 }
 

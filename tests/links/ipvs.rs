@@ -1,4 +1,4 @@
-//! IPVS beside this daemon: `keepalived -C` with the file that both read. keepalived keeps the table of servers, this daemon
+//! IPVS beside this daemon: `keepalived -C` reads the same file. keepalived maintains the table of servers, this daemon
 //! moves the address.
 
 use std::io::{Read, Write};
@@ -14,11 +14,11 @@ use vrrp_tests::require;
 
 use crate::{INTERVAL, SETTLE, wait_for};
 
-/// The virtual address and its port as the kernel shows them.
+/// Virtual address and port, as the kernel prints them.
 const VIRTUAL_SERVER: &str = "0A4D00C8:0050";
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A node with a server on an address of its own, both daemons, and one file for both.
+/// A node with a server on its own address, both daemons, and one file for both.
 struct Balancer<'a> {
     node: &'a Node,
     ours: Running,
@@ -32,7 +32,7 @@ impl<'a> Balancer<'a> {
         let name = node.index.to_string();
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                // One that has gone has its answer or wants none.
+                // A closed connection has its answer or needs none.
                 let _gone = client.and_then(|mut client| client.write_all(name.as_bytes()));
             }
         });
@@ -61,9 +61,9 @@ impl<'a> Balancer<'a> {
         Ok(balancer)
     }
 
-    /// Whether the kernel has the virtual server, with its real one.
+    /// Whether the kernel has the virtual server and its real server.
     fn is_in_table(&self) -> Result<bool> {
-        // That of the thread, which is in the node's namespace.
+        // The table of the thread, which is in the node's namespace.
         let table =
             self.node.namespace.enter(|| Ok(std::fs::read_to_string("/proc/thread-self/net/ip_vs")?))?;
         Ok(table.contains(VIRTUAL_SERVER)
@@ -71,7 +71,7 @@ impl<'a> Balancer<'a> {
     }
 }
 
-/// The node whose server a client gets to at the virtual address.
+/// The node whose server answers a client at the virtual address.
 fn served_by(lab: &Lab) -> Result<String> {
     poll("a served client", SETTLE, || {
         lab.client.enter(|| {

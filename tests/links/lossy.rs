@@ -1,4 +1,4 @@
-//! A network that loses, delays, doubles and reorders frames, by netem.
+//! A network that loses, delays, duplicates and reorders frames, by netem.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::{entry, start, wait_for};
 
 const INTERVAL: u64 = 100;
 const WATCHED: Duration = Duration::from_secs(60);
-/// What the backup of priority 100 waits for: three intervals and the skew. netem loses three adverts in a row once in 8000,
-/// and a backup has to take over then.
+/// Master_Down_Interval of the backup, whose priority is 100: three intervals and the skew. netem loses three adverts
+/// in a row once in 8000, and then the backup has to take over.
 const PATIENCE: Duration = Duration::from_millis(360);
 
 #[test]
@@ -31,7 +31,7 @@ fn loss_jitter_and_disorder_move_nobody() -> Result<()> {
         let status = second.status()?;
         entry(&status, "instances", "VI_1")?["epoch"].as_u64().context("no epoch")
     };
-    // Behind the queue that loses.
+    // Behind the lossy queue.
     let observer = Observer::new(&lab)?;
     let (before, since) = (epoch()?, realtime());
     std::thread::sleep(WATCHED);
@@ -40,7 +40,7 @@ fn loss_jitter_and_disorder_move_nobody() -> Result<()> {
     let times: Vec<u64> = adverts.iter().filter(|advert| advert.1 == 0).map(|advert| advert.0).collect();
     let gaps = times.windows(2).map(|pair| Duration::from_nanos(pair[1].saturating_sub(pair[0])));
     let longest = gaps.max().unwrap_or_default();
-    ensure!(times.last().is_some_and(|last| *last > since), "the master sends nothing: {}", first.log());
+    ensure!(times.last().is_some_and(|last| *last > since), "the master is silent: {}", first.log());
     ensure!(
         taken == 0 || longest >= PATIENCE,
         "a takeover although no gap was longer than {longest:?}: {}",

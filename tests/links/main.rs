@@ -1,8 +1,8 @@
-//! What many hosts have and few kernels of test machines: VLANs, bonds, bridges, cards, a lossy network, IPVS. Real daemons
-//! in namespaces.
+//! Links common in the field and rare on test machines: VLANs, bonds, bridges, cards, a lossy network, IPVS. Real
+//! daemons in namespaces.
 //!
-//! `cargo xtask test --kernel` runs these in virtual machines, where the modules are: 8021q, bonding, sch_netem, ip_vs. They are no
-//! part of a plain `cargo test`. Times are wide, so that they hold under emulation.
+//! `cargo xtask test --kernel` runs these in virtual machines, which have the modules 8021q, bonding, sch_netem and
+//! ip_vs. They are not part of a plain `cargo test`. Time limits are wide, so that they hold under emulation.
 
 mod bonds;
 mod bridges;
@@ -22,9 +22,9 @@ use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running};
 use vrrp_tests::lab::{Lab, VIRTUAL_V4};
 
 const INTERVAL: u64 = 300;
-/// Longer than the patience of a peer.
+/// Longer than a peer's Master_Down_Interval.
 const AWHILE: Duration = Duration::from_millis(1500);
-/// For daemons to start, and to elect, under emulation.
+/// Time for start and election under emulation.
 const SETTLE: Duration = Duration::from_secs(60);
 const PERIOD: Duration = Duration::from_millis(10);
 
@@ -33,7 +33,7 @@ fn start(lab: &Lab, node: usize, mode: Mode, instances: Vec<Instance>) -> Result
     Daemon::Vrrpx(mode).start(lab.nodes.get(node).context("no node")?, &config)
 }
 
-/// Its entry in the status, by name.
+/// An entry of a list in the status, by name.
 fn entry<'a>(status: &'a Value, list: &str, name: &str) -> Result<&'a Value> {
     let all = status[list].as_array().with_context(|| format!("no {list}: {status}"))?;
     all.iter().find(|it| it["name"] == name).with_context(|| format!("no {name}: {status}"))
@@ -56,13 +56,13 @@ fn wait_for(running: &Running, instance: &str, wanted: &str) -> Result<()> {
     reached.map(drop).with_context(|| running.log())
 }
 
-/// Node 0 dies with all its processes: node 1 is the master, and node 0 answers no more.
+/// All processes of node 0 are killed: node 1 becomes master, and node 0 no longer answers.
 fn dies_fenced(lab: &Lab, mut master: Running, heir: &Running, instance: &str) -> Result<()> {
     let prober = ArpProber::new(lab, VIRTUAL_V4.parse::<Ipv4Addr>()?, PERIOD)?;
     poll("answers of node 0", SETTLE, || Ok((prober.answers(0, 0) > 20).then_some(())))?;
     master.kill();
     wait_for(heir, instance, "MASTER")?;
-    // Answers that were on their way.
+    // Time for answers on their way.
     std::thread::sleep(PERIOD * 5);
     let since = realtime();
     std::thread::sleep(AWHILE);

@@ -1,4 +1,4 @@
-//! VLAN interfaces beside their parent: whose an advert is, by its tag.
+//! VLAN interfaces beside their parent: the tag decides which instance an advert belongs to.
 
 use anyhow::{Result, ensure};
 use vrrp_tests::daemon::{Instance, Mode, Running};
@@ -13,7 +13,7 @@ fn lab() -> Result<Lab> {
     with_vlans(Lab::new(2)?)
 }
 
-/// Hosts with these VLANs, whose addresses are 10.N.0.x in VLAN N.
+/// Hosts with these VLANs, with addresses 10.N.0.x in VLAN N.
 pub(crate) fn with_vlans(lab: Lab) -> Result<Lab> {
     let hosts = lab.nodes.iter().map(|node| &node.namespace).chain([&lab.client]);
     for (index, host) in hosts.enumerate() {
@@ -38,13 +38,13 @@ fn tagged(interface: &'static str, name: &str, priority: u8) -> Instance {
     plain(priority).named(name).on(interface).addresses(&[&address])
 }
 
-/// One VRID everywhere, as most people have it. The better node differs from one LAN to the next.
+/// The same VRID on each LAN, as is common. The node of higher priority differs from LAN to LAN.
 fn each_lan_elects_its_own(mode: Mode) -> Result<()> {
     let lab = lab()?;
     let (first, _second) = elect_on_each_lan(&lab, mode)?;
     for interface in [INTERFACE, VLAN, OTHER] {
         let rung = rung(&first, interface)?;
-        ensure!(rung == mode.word() || mode == Mode::Auto && rung.starts_with("tc"), "{interface} on {rung}");
+        ensure!(rung == mode.word() || mode == Mode::Auto && rung.starts_with("tc"), "{interface}: receive path {rung}");
     }
     Ok(())
 }
@@ -98,7 +98,7 @@ pub(crate) fn notice_a_death_beside_a_vlan(lab: &Lab) -> Result<()> {
     wait_for(&master, "v10", "MASTER")
 }
 
-/// XDP was asked for by name where it does not see tags: that is said.
+/// If XDP is configured where it does not see tags, the status says so.
 #[test]
 fn xdp_by_name_says_what_it_does_not_see() -> Result<()> {
     let lab = lab()?;
@@ -115,7 +115,7 @@ fn xdp_by_name_says_what_it_does_not_see() -> Result<()> {
 
 #[test]
 fn a_killed_master_of_a_vlan_answers_no_more() -> Result<()> {
-    // The lab of probes is untagged: here the VLAN is the other way round, under the addresses of the lab.
+    // The lab's probes are untagged: here the VLAN interface has the lab's name and addresses.
     let lab = Lab::new(2)?;
     let hosts = lab.nodes.iter().map(|node| &node.namespace).chain([&lab.client]);
     for (host, number) in hosts.zip([1, 2, 100]) {
@@ -137,7 +137,7 @@ fn a_killed_master_of_a_vlan_answers_no_more() -> Result<()> {
         wait_for(&first, "plain", "MASTER")?;
         wait_for(&second, "plain", "BACKUP")?;
         if use_vmac {
-            // Who answers cannot be told from the MAC address there.
+            // With the virtual MAC address, the answering node cannot be identified.
             drop(first);
             wait_for(&second, "plain", "MASTER")?;
         } else {

@@ -1,4 +1,4 @@
-//! A machine that loses its power.
+//! A power failure of the master's machine.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use vrrp_tests::lab::VIRTUAL_V4;
 
 use crate::scene::{PERIOD, SETTLE, Scene};
 
-/// Room for the heir's processor, which is emulated.
+/// Allowance for the heir's emulated processor.
 const SLOW: Duration = Duration::from_secs(2);
 
 #[test]
@@ -29,7 +29,7 @@ fn the_heir_answers_when_its_patience_is_over() -> Result<()> {
         let outage = Duration::from_nanos(first.sent.saturating_sub(died));
         let patience = of(100).master_down_interval();
         eprintln!("| {interval} ms | killed | {} ms |", outage.as_millis());
-        ensure!(outage <= patience + SLOW, "nobody has answered for {outage:?}: {}", scene.log(1));
+        ensure!(outage <= patience + SLOW, "no node answered for {outage:?}: {}", scene.log(1));
         ensure!(client.answers(0, first.sent) == 0, "a dead machine answers");
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! Whole machines with a hypervisor above them, which does to them what no program on them can.
+//! Whole machines under a hypervisor, which can do to them what no program on them can.
 //!
 //! `cargo xtask test --kernel 6.12` runs these; by hand: `VRRPX_KERNEL=6.12 cargo test -p vrrp-tests --test machines --
-//! --test-threads=1 --nocapture`, which prints what was measured. They boot two machines each by QEMU's emulator. It makes a
-//! machine some ten times slower, so the times are bounds of the field.
+//! --test-threads=1 --nocapture`, which prints the measured times. They boot two machines each by QEMU's emulator.
+//! It makes a machine some ten times slower, so the times are bounds of the field.
 
 mod killed;
 mod paused;

@@ -1,4 +1,4 @@
-//! A master that its hypervisor pauses: its clock stands still with it, and it returns as the master that it was.
+//! A master paused by its hypervisor: its clock stops too, and it returns with its state unchanged.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use vrrp_tests::daemon::Instance;
 
 use crate::scene::{Outcome, Scene};
 
-/// Both may answer for as long under emulation, where a machine that has returned takes a while for what waits, and a loaded
-/// host multiplies that. An advert interval of a second would be seen.
+/// Longest time that both may answer. Under emulation a resumed machine needs a while for its queue, and a loaded host
+/// multiplies that. Both answering for an advert interval of a second would still fail.
 const BOTH_MAX: Duration = Duration::from_millis(250);
-/// The heir announces itself again well before it would do so anyway, 5 s after its takeover.
+/// The heir announces its addresses again well before the regular time, 5 s after its takeover.
 const MENDED_MAX: Duration = Duration::from_millis(1500);
 
-/// Milliseconds of intervals, and of pauses, of which the first is shorter than the patience of a peer.
+/// Milliseconds of intervals and of pauses; the first pause is shorter than a peer's Master_Down_Interval.
 const CASES: [(u64, &[u64]); 2] = [(100, &[150, 500, 3000, 6000]), (1000, &[500, 4000, 6000])];
 
-/// The machine that is paused first: it is the better one, or the worse one of two that do not preempt.
+/// The machine that is paused has the higher priority, or the lower one of two with `nopreempt`.
 fn roles(interval: u64) -> [(&'static str, [Instance; 2]); 2] {
     let of = |priority: u8| Instance::v3(priority).interval(interval);
     [("better", [of(150), of(100)]), ("worse", [of(100).line("nopreempt"), of(150).line("nopreempt")])]
 }
 
-/// Frames that wait for the machine: more than come, or so few that its heir's adverts are not among them.
+/// `queue`: frames that wait for the machine; more than arrive, or too few to include its heir's adverts.
 fn check(queue: u32) -> Result<()> {
     let mut scene = Scene::new(queue)?;
     let mut failures = Vec::new();
@@ -59,8 +59,8 @@ fn judge(outcome: &Outcome) -> Result<()> {
         return Ok(());
     }
     ensure!(*both <= BOTH_MAX, "both have answered for {both:?}");
-    // What is asked just as the heir says that it is master may come to the machine before its advert.
-    ensure!(*master == 0 || *stolen <= 2, "it has answered {stolen} questions that its heir had");
+    // A request sent just as the heir becomes master may reach the paused machine before the heir's advert.
+    ensure!(*master == 0 || *stolen <= 2, "it answered {stolen} requests of its heir's time");
     let is_mended = last.is_none() || mended.is_some_and(|span| span < MENDED_MAX);
     ensure!(is_mended, "clients keep the wrong address: {mended:?} after {last:?}");
     Ok(())

@@ -1,4 +1,4 @@
-//! Two machines with a daemon each, and what a client sees of them.
+//! Two machines with a daemon each, and a client that observes them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,9 +12,9 @@ use vrrp_tests::lab::{INTERFACE, Lab, VIRTUAL_V4};
 use vrrp_tests::observe::{Observer, Seen, What};
 use vrrp_tests::vm::{Card, Guest, Hardware, Image, Kernel};
 
-/// How often the client asks.
+/// Interval of the client's requests.
 pub(crate) const PERIOD: Duration = Duration::from_millis(10);
-/// For a daemon under emulation to become what it has to be.
+/// Time for a daemon under emulation to reach a state.
 pub(crate) const SETTLE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Scene {
@@ -22,22 +22,22 @@ pub(crate) struct Scene {
     pub(crate) lab: Lab,
 }
 
-/// What became of a pause.
+/// Result of a pause.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The master in the end.
+    /// The master at the end.
     pub(crate) master: usize,
-    /// The other one became master during the pause.
+    /// Whether the other machine became master during the pause.
     pub(crate) had_heir: bool,
-    /// For how long both answered what the client asked after the return.
+    /// How long both answered requests sent after the return.
     pub(crate) both: Duration,
-    /// How many questions from before the return the machine that had been paused answered after it, and how many of these
-    /// from after its heir's first advert.
+    /// Number of requests sent before the return that the paused machine answered after it. `stolen` counts those of
+    /// them that were sent after its heir's first advert.
     pub(crate) late: usize,
     pub(crate) stolen: usize,
-    /// When the one that is no master in the end has answered last, after the return.
+    /// Time from the return to the last answer of the machine that is not master at the end.
     pub(crate) last: Option<Duration>,
-    /// From then to the next announcement of the master, which gives every client the right address again; `None`: there
+    /// From that answer to the next announcement of the master, which corrects every client's cache; `None` if there
     /// was none.
     pub(crate) mended: Option<Duration>,
 }
@@ -57,7 +57,7 @@ impl fmt::Display for Outcome {
 }
 
 impl Scene {
-    /// Boots two machines; behind the wire of each as many frames wait as `queue` says, while it stands still.
+    /// Boots two machines; the tap of each queues up to `queue` frames while its machine is paused.
     pub(crate) fn new(queue: u32) -> Result<Self> {
         let kernel = std::env::var("VRRPX_KERNEL").unwrap_or_else(|_| "6.12".to_owned());
         let image = Image::new(&Kernel::find(&kernel)?)?;
@@ -81,7 +81,7 @@ impl Scene {
         Ok(Self { guests, lab })
     }
 
-    /// Starts both, so that machine 0 is the master.
+    /// Starts both daemons, so that machine 0 becomes master.
     pub(crate) fn start(&mut self, instances: [Instance; 2]) -> Result<()> {
         for (index, instance) in instances.into_iter().enumerate() {
             let guest = &self.guests[index];
@@ -94,7 +94,7 @@ impl Scene {
         Ok(())
     }
 
-    /// The machine is gone in the midst of what it does.
+    /// Kills the machine in the midst of its work.
     pub(crate) fn power_off(&mut self, index: usize) -> Result<()> {
         self.guests.get_mut(index).context("no such machine")?.process().kill();
         Ok(())
@@ -126,7 +126,7 @@ impl Scene {
         self.guests[index].run("cat", &["/run/log"]).unwrap_or_default()
     }
 
-    /// The hypervisor pauses machine 0 for that long, and the client goes on asking for `after` its return.
+    /// The hypervisor pauses machine 0 for `span`; the client continues until `after` its return.
     pub(crate) fn pause(&mut self, span: Duration, after: Duration) -> Result<Outcome> {
         let target: Ipv4Addr = VIRTUAL_V4.parse()?;
         let observer = Observer::new(&self.lab)?;

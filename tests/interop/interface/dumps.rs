@@ -1,4 +1,4 @@
-//! The files that are written on a signal, as programs that watch keepalived parse them.
+//! Files written on a signal, in the form that programs which watch keepalived parse.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -112,7 +112,7 @@ vrrp_instance VI_6 {
 }
 ";
 
-/// One of each form. Beside it, an instance of keepalived 2.2.7 does not hear its master any more: a file of its own.
+/// One of each form. In a file of its own, as with it an instance of keepalived 2.2.7 no longer hears its master.
 const PATHS: &str = "vrrp_instance VI_1 {
     interface lan0
     version 3
@@ -140,7 +140,7 @@ const PATHS: &str = "vrrp_instance VI_1 {
 }
 ";
 
-/// The other node is master of VI_3 alone.
+/// The other node is master of VI_3 only.
 const PEER: &str = "vrrp_instance VI_3 {
     interface lan0
     version 3
@@ -163,13 +163,13 @@ fn dumped_by(program: Program) -> Result<[String; 3]> {
         until(address, SOON, || lab.has_address(0, address).is_ok_and(|held| held))
             .with_context(|| started.log())?;
     }
-    // The check has had its results, and the peer's adverts are heard.
+    // The check has results by then, and the peer's adverts have arrived.
     std::thread::sleep(std::time::Duration::from_secs(3));
     let texts = [("DATA", "keepalived.data"), ("STATS", "keepalived.stats"), ("JSON", "keepalived.json")]
         .map(|(word, name)| started.ordered(signum(program, word)?, name).with_context(|| name.to_owned()));
     let [data, stats, json] = texts;
     let texts = [data?, stats?, json?];
-    ensure!(started.stop()? == Some(0), "{program:?} ends badly");
+    ensure!(started.stop()? == Some(0), "{program:?} ends with an error");
     Ok(texts)
 }
 
@@ -197,7 +197,7 @@ fn routes_and_rules_are_written_alike() -> Result<()> {
             .with_context(|| started.log())?;
         let text = started.ordered(signum(program, "JSON")?, "keepalived.json")?;
         let data = started.ordered(signum(program, "DATA")?, "keepalived.data")?;
-        ensure!(started.stop()? == Some(0), "{program:?} ends badly");
+        ensure!(started.stop()? == Some(0), "{program:?} ends with an error");
         let members = as_written(&serde_json::from_str::<Value>(&text)?[0]["data"]);
         let lines = ["vroutes", "vrules"].map(|name| members[name].clone());
         for line in lines.iter().flat_map(|lines| lines.as_array().into_iter().flatten()) {
@@ -231,7 +231,7 @@ fn a_daemon_among_several_names_its_files_after_itself() -> Result<()> {
     Ok(())
 }
 
-/// What the programs in the field look for, by the beginning of the line.
+/// Beginnings of the lines that programs in the field look for.
 const LOOKED_FOR: &[&str] = &[
     " VRRP Instance = ",
     "   State = ",
@@ -252,17 +252,17 @@ const LOOKED_FOR: &[&str] = &[
     "   Status = ",
 ];
 
-/// Every line of ours is one of keepalived's, in its order, and none is missing that programs look for.
+/// Every line of ours is one of keepalived's, in the same order, and no line is missing that programs look for.
 fn same_data(ours: &str, theirs: &str) -> Result<()> {
     let their_lines: Vec<String> = theirs.lines().map(without_moments).collect();
     let mut rest = their_lines.iter();
     for line in ours.lines().map(without_moments) {
         let found = rest.any(|theirs| *theirs == line);
-        ensure!(found, "keepalived has no {line:?} there\nours:\n{ours}\nkeepalived's:\n{theirs}");
+        ensure!(found, "keepalived has no {line:?} in this place\nours:\n{ours}\nkeepalived's:\n{theirs}");
     }
     for beginning in LOOKED_FOR {
         let count = |text: &str| {
-            // Ours tells nothing of these.
+            // Ours has no such lines.
             let shared =
                 |section: &&str| !section.starts_with("VRRP Sockpool") && !section.starts_with("Interfaces");
             let sections = text.split("------< ").filter(shared);
@@ -274,14 +274,14 @@ fn same_data(ours: &str, theirs: &str) -> Result<()> {
     Ok(())
 }
 
-/// Times, users of scripts, numbers of interfaces and paths behind links are another matter.
+/// Removes times, users of scripts, interface indexes and the targets of links, which differ.
 fn without_moments(line: &str) -> String {
     let line = line.replace("/usr/bin/", "/bin/");
     let line = [", uid:gid", ", ifindex", " [installed ifindex"]
         .iter()
         .fold(&*line, |line, end| line.split(end).next().unwrap_or_default());
     match line.split_once("Last transition = ") {
-        // `1795250214.382304 (Sat Nov 21 08:36:54.382304 2026)`: digits by their number, the words gone.
+        // `1795250214.382304 (Sat Nov 21 08:36:54.382304 2026)`: every digit becomes 0.
         Some((before, moment)) => {
             let form = moment.chars().map(|it| if it.is_ascii_digit() { '0' } else { it });
             format!("{before}Last transition = {}", form.collect::<String>())
@@ -290,10 +290,10 @@ fn without_moments(line: &str) -> String {
     }
 }
 
-/// Members that keepalived has since 2.4.0.
+/// Prefix of the members that keepalived has since 2.4.0.
 const SINCE_2_4: &str = "auth_ext_";
 
-/// Adverts are counted from another moment on.
+/// Numbers of adverts differ, as counting starts at another time.
 fn same_stats(ours: &str, theirs: &str) -> Result<()> {
     let lines = |text: &str| -> Vec<String> {
         let mut section = String::new();
@@ -315,7 +315,7 @@ fn same_stats(ours: &str, theirs: &str) -> Result<()> {
     Ok(())
 }
 
-/// The same members with the same types, and with the same values but for times and counts.
+/// The same members with the same types, and with the same values except for times and counts.
 fn same_json(ours: &Value, theirs: &Value) -> Result<()> {
     let list = |value: &Value| value.as_array().cloned().context("no list");
     let (ours, theirs) = (list(ours)?, list(theirs)?);
@@ -347,7 +347,7 @@ fn same_json(ours: &Value, theirs: &Value) -> Result<()> {
     Ok(())
 }
 
-/// A command by the path as written, where keepalived follows links, and a route without its interface of now.
+/// A command with the path as written, while keepalived follows links, and a route without its current interface.
 fn as_written(value: &Value) -> Value {
     match value {
         Value::String(text) => without_moments(text).into(),

@@ -1,4 +1,4 @@
-//! Lines in FIFOs over failovers, byte for byte.
+//! FIFO lines over failovers, byte for byte.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -15,7 +15,7 @@ use vrrp_tests::process::Directory;
 
 use super::{BOTH, Program, SOON, able};
 
-/// The far end of a FIFO that was there before the daemon.
+/// The reading end of a FIFO that existed before the daemon.
 struct Reader {
     file: File,
     text: String,
@@ -28,10 +28,10 @@ impl Reader {
         Ok(Self { file, text: String::new() })
     }
 
-    /// All so far. Whether the lower master is heard on the way is a matter of milliseconds.
+    /// Text so far, without `MASTER_RX_LOWER_PRI`: it depends on milliseconds whether the lower master is heard.
     fn text(&mut self) -> String {
         let mut bytes = Vec::new();
-        // Nothing more to read, or nobody to write.
+        // Nothing more to read, or no writer.
         let _empty = self.file.read_to_end(&mut bytes);
         self.text.push_str(&String::from_utf8_lossy(&bytes));
         let lines = self.text.split_inclusive('\n');
@@ -40,11 +40,11 @@ impl Reader {
 
     fn wait_for(&mut self, end: &str) -> Result<()> {
         let waited = until(&format!("{end:?}"), SOON, || self.text().ends_with(end));
-        waited.with_context(|| format!("told: {:?}", self.text))
+        waited.with_context(|| format!("read: {:?}", self.text))
     }
 }
 
-/// Instance or group on priority 200 and 100; `bad` takes 150 off.
+/// Instance or group with priority 200 and 100; `bad` lowers it by 150.
 fn config(priority: u8, fifo: &Path, bad: &Path, grouped: bool) -> String {
     let instance = |vrid: u8| {
         format!(
@@ -90,8 +90,8 @@ vrrp_script chk {{
     )
 }
 
-/// What the FIFO of the better node tells from its start to its end, through a check that fails and recovers, and a
-/// cable that is lost and found. The other node is always keepalived's.
+/// FIFO output of the node of higher priority from its start to its end, over a check that fails and recovers, and a
+/// cable that is pulled and plugged in. The other node is always keepalived.
 fn told_by(program: Program, grouped: bool) -> Result<String> {
     let folder = Directory::private()?;
     let path = |name: &str| folder.path().join(name);
@@ -126,12 +126,12 @@ fn an_instance_tells_the_same_bytes() -> Result<()> {
     }
     let [ours, theirs] = BOTH.map(|program| told_by(program, false).with_context(|| format!("{program:?}")));
     let (ours, theirs) = (ours?, theirs?);
-    ensure!(theirs.lines().count() == 10, "keepalived tells:\n{theirs}");
+    ensure!(theirs.lines().count() == 10, "keepalived writes:\n{theirs}");
     ensure!(ours == theirs, "ours:\n{ours}\nkeepalived's:\n{theirs}");
     Ok(())
 }
 
-/// Who is told first of a group and its members is another thing in keepalived from case to case.
+/// In keepalived the order of the lines of a group and its members varies from case to case.
 #[test]
 fn a_group_and_its_members_tell_the_same_each() -> Result<()> {
     if !able() {
@@ -143,7 +143,7 @@ fn a_group_and_its_members_tell_the_same_each() -> Result<()> {
     Ok(())
 }
 
-/// Lines by whom they are about.
+/// Lines by their subject.
 fn each(text: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut each: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in text.lines() {

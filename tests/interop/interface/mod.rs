@@ -1,4 +1,4 @@
-//! The process interface: the same command line, file and signals for keepalived and for ours in its place.
+//! The process interface: the same command line, file and signals for keepalived, and for ours in its place.
 
 mod dumps;
 mod fifo;
@@ -20,10 +20,10 @@ use vrrp_tests::netns::Namespace;
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::require;
 
-/// A start, an election and a signal fit into this.
+/// Enough for a start, an election and a signal.
 const SOON: Duration = Duration::from_secs(15);
 
-/// Whose program answers to keepalived's command line.
+/// The program that is run with keepalived's command line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Program {
     Theirs,
@@ -39,7 +39,7 @@ fn able() -> bool {
 }
 
 impl Program {
-    /// To be given keepalived's options.
+    /// A command that takes keepalived's options.
     fn command(self, namespace: Option<&Namespace>) -> Result<Command> {
         let program = match self {
             Self::Theirs => PathBuf::from("keepalived"),
@@ -66,7 +66,7 @@ impl Program {
         Ok(started)
     }
 
-    /// With its files in `folder`.
+    /// Command with its files in `folder`.
     fn at(self, node: &Node, config: &str, folder: &Path) -> Result<Command> {
         let file = folder.join("keepalived.conf");
         fs::write(&file, config)?;
@@ -77,7 +77,7 @@ impl Program {
     }
 }
 
-/// At work in the foreground. Dropped, it is killed.
+/// A daemon running in the foreground. Dropped, it is killed.
 struct Started {
     process: Process,
     folder: Directory,
@@ -88,12 +88,12 @@ impl Started {
         self.folder.path().join(name)
     }
 
-    /// From the pid file that scripts look into.
+    /// Pid from the pid file that scripts read.
     fn pid(&self) -> Result<Pid> {
         written_pid(&self.path("parent.pid")).with_context(|| self.log())
     }
 
-    /// Sends the signal of a number, as scripts do with what `--signum` prints.
+    /// Sends a signal by number, as scripts do with the output of `--signum`.
     fn signal(&self, number: i32) -> Result<()> {
         send(self.pid()?, number)
     }
@@ -102,12 +102,12 @@ impl Started {
         self.process.log()
     }
 
-    /// Waits until a file is written after it was not there.
+    /// Sends a signal and waits until it has written a file, which must not exist before.
     fn ordered(&self, number: i32, name: &str) -> Result<String> {
         let path = self.path(name);
         ensure!(!path.exists(), "{} is there already", path.display());
         self.signal(number)?;
-        // keepalived writes in place: what is read too early is too short.
+        // keepalived writes in place: a file that is read too early is incomplete.
         until(name, SOON, || path.exists())?;
         let mut before = String::new();
         poll("the end of a file", SOON, || {
@@ -119,7 +119,7 @@ impl Started {
         })
     }
 
-    /// Ends it by SIGTERM; the exit code.
+    /// Ends it by SIGTERM and returns the exit code.
     fn stop(&mut self) -> Result<Option<i32>> {
         self.signal(libc::SIGTERM)?;
         Ok(self.process.wait(SOON)?.code())
@@ -134,7 +134,7 @@ fn written_pid(path: &Path) -> Result<Pid> {
     })
 }
 
-/// Also signals of real time, which have no names.
+/// Sends any signal, including real-time signals, which have no names.
 fn send(pid: Pid, number: i32) -> Result<()> {
     // SAFETY: kill is a bare system call.
     let failed = unsafe { libc::kill(pid.as_raw(), number) } != 0;
@@ -146,7 +146,7 @@ fn is_running(pid: Pid) -> bool {
     kill(pid, None).is_ok()
 }
 
-/// What `--signum=WORD` prints.
+/// Output of `--signum=WORD`.
 fn signum(program: Program, word: &str) -> Result<i32> {
     let output = program.command(None)?.arg(format!("--signum={word}")).output()?;
     ensure!(output.status.success(), "--signum={word}: {}", String::from_utf8_lossy(&output.stderr));

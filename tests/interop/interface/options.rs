@@ -1,4 +1,4 @@
-//! What ends at once: the check of a file, numbers of signals, the version.
+//! Options that end at once: the check of a file, signal numbers, the version.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ vrrp_instance VI_1 {
 }
 ";
 
-/// Exit codes of keepalived, which its manual has one lower.
+/// Exit code of keepalived; its manual gives one less.
 const ERRORS: i32 = 5;
 const INSECURE: i32 = 6;
 
@@ -79,7 +79,7 @@ fn findings_go_to_the_file_that_is_attached() -> Result<()> {
     for program in BOTH {
         let attached = format!("--config-test={}", found.display());
         let output = program.command(None)?.arg(attached).arg("-f").arg(&file).output()?;
-        ensure!(output.stderr.is_empty() && output.stdout.is_empty(), "{program:?} talks: {output:?}");
+        ensure!(output.stderr.is_empty() && output.stdout.is_empty(), "{program:?} prints: {output:?}");
         let text = fs::read_to_string(&found)?;
         ensure!(text.contains("bogus"), "{program:?}: {text}");
         fs::remove_file(&found)?;

@@ -1,4 +1,4 @@
-//! A daemon and its signals, pid files and background.
+//! Signals, pid files and the background.
 
 use std::fs;
 use std::path::Path;
@@ -39,8 +39,8 @@ fn a_signal_reads_the_file_again_and_another_ends_the_daemon() -> Result<()> {
         scenario("the second address alone", &|| holds("10.77.0.201") && !holds("10.77.0.200"))?;
         ensure!(started.pid()? == pid, "{program:?}: a reload changes the pid file");
         let vrrp = written_pid(&started.path("vrrp.pid"))?;
-        ensure!(is_running(vrrp), "{program:?}: nobody has the number in the file of -r");
-        // Nobody reads the pipe: not the end of a daemon.
+        ensure!(is_running(vrrp), "{program:?}: no process has the pid in the file of -r");
+        // No reader of the pipe: the daemon must not end.
         started.signal(libc::SIGPIPE)?;
         ensure!(started.stop()? == Some(0), "{program:?}: {}", started.log());
         ensure!(!holds("10.77.0.201"), "{program:?} leaves its address");
@@ -51,7 +51,7 @@ fn a_signal_reads_the_file_again_and_another_ends_the_daemon() -> Result<()> {
     Ok(())
 }
 
-/// Ends a daemon in the background by its number.
+/// A daemon in the background, killed by its pid when dropped.
 struct Background(Pid);
 
 impl Drop for Background {
@@ -80,7 +80,7 @@ fn without_n_it_goes_to_the_background_and_holds_its_pid_file() -> Result<()> {
         let pid = written_pid(&file("parent.pid"))?;
         let background = Background(pid);
         until("the address", SOON, || lab.has_address(0, "10.77.0.200").is_ok_and(|held| held))?;
-        ensure!(own_session(pid)?, "{program:?} stays in the session of who started it");
+        ensure!(own_session(pid)?, "{program:?} stays in its parent's session");
         let second = start()?;
         let code = second.status.code();
         ensure!(written_pid(&file("parent.pid"))? == pid, "{program:?}: a second one takes the pid file");
