@@ -1,4 +1,4 @@
-//! The command line through the built binary: exit codes, and one clear line for each mistake.
+//! The command line of the built binary: exit codes, and one clear line for each mistake.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::setup::Folder;
 
-/// The binary beside this test's, built first.
+/// The binary in this test's build directory, built first.
 fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -118,7 +118,7 @@ fn check_tells_what_is_left_out_and_what_matters() {
         "{text}"
     );
     assert_eq!(check(&lost, &["--keepalived", "--strict"]).0, Some(4));
-    // Under keepalived's name, without its option.
+    // Under keepalived's name, without our option.
     let file = folder.file("k.conf");
     let test = vrrpx(&["keepalived", "-t", "-f", file.to_str().unwrap()]);
     assert_eq!(test.status.code(), Some(5), "{}", stderr(&test));
@@ -145,7 +145,7 @@ fn check_tells_what_does_not_fit_this_host() {
     ]
     .map(|line| format!("note: on this host: {line}\n"));
     assert_eq!(stderr(&output), lines.concat());
-    assert_eq!(output.status.code(), Some(0), "the file may be another host's");
+    assert_eq!(output.status.code(), Some(0), "the file may be for another host");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The control socket, talked to byte by byte.
+//! The control socket, byte by byte.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use vrrp_user::driver::clock;
 
 use crate::setup::{Folder, filled};
 
-/// Serves filled sources while clients run on a thread of their own.
+/// Serves filled sources while clients run on their own thread.
 fn with_daemon<T: Send + 'static>(folder: &Folder, clients: impl FnOnce(&Path) -> T + Send + 'static) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -94,12 +94,12 @@ fn idle_clients_give_way_to_those_that_ask() {
             let asked = clock::now();
             assert_eq!(control::status(path).unwrap().instances.len(), 2);
             let took = clock::now().since(asked);
-            // Their patience is 5 s.
+            // Idle clients are cut off after 5 s.
             assert!(took < Duration::from_secs(2), "{took:?}");
         }
         let mut oldest = idle.swap_remove(0);
         let mut rest = Vec::new();
-        assert_eq!(oldest.read_to_end(&mut rest).unwrap_or(0), 0, "the one idle for longest has given way");
+        assert_eq!(oldest.read_to_end(&mut rest).unwrap_or(0), 0, "the client idle for longest is closed");
     });
 }
 
@@ -113,7 +113,7 @@ fn a_socket_left_behind_is_replaced_and_ours_is_private() {
         assert_eq!(mode & 0o777, 0o600);
         control::status(path).unwrap();
     });
-    assert!(!folder.file("control.sock").exists(), "taken away at the end");
+    assert!(!folder.file("control.sock").exists(), "removed at the end");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Events over the control socket: replay, gaps, followers who keep up and who do not.
+//! Events over the control socket: replay, gaps, and followers that read or do not read.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ use vrrp_user::driver::clock;
 
 use crate::setup::{Folder, filled};
 
-/// Serves filled sources while clients run on a thread of their own.
+/// Serves filled sources while clients run on their own thread.
 fn with_daemon(clients: impl FnOnce(&Path, &Sources) + Send + 'static) {
     let folder = Folder::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -36,7 +36,7 @@ fn happens(sources: &Sources, count: usize) {
     }
 }
 
-/// All that is told, and what was said at the end.
+/// All lines of an answer.
 fn told(path: &Path, since: Option<u64>) -> Vec<Line> {
     let mut lines = Vec::new();
     control::events(path, since, false, |line, _| {
@@ -107,9 +107,9 @@ fn a_follower_who_does_not_read_is_sent_away_with_a_last_line() {
         assert!(matches!(next(&mut other), Some(Line::Events { .. })));
         happens(sources, KEPT / 2);
         for _ in 0..KEPT / 2 {
-            assert!(matches!(next(&mut other), Some(Line::Event(_))), "a reader is not held up");
+            assert!(matches!(next(&mut other), Some(Line::Event(_))), "a reader is not delayed");
         }
-        // Longer than its patience: what it has not read by now is lost to it.
+        // Longer than the limit for an unread line: what is unread by now is dropped.
         std::thread::sleep(Duration::from_secs(6));
         control::status(path).unwrap();
         let mut lines = Vec::new();
@@ -121,7 +121,7 @@ fn a_follower_who_does_not_read_is_sent_away_with_a_last_line() {
         assert!(lines.len() < KEPT / 2, "all was buffered");
         assert_eq!(why, format!("the client has read nothing for 5s; continue after {}", last.seq));
         let rest = told(path, Some(last.seq));
-        assert_eq!(lines.len() + rest.len() - 2, KEPT / 2, "the rest can be asked for");
+        assert_eq!(lines.len() + rest.len() - 2, KEPT / 2, "the rest can be requested");
     });
 }
 

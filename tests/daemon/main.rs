@@ -1,4 +1,4 @@
-//! The ordinary threads of the daemon: probes, hooks, status, metrics, control socket and command line.
+//! Ordinary threads of the daemon: probes, hooks, status, metrics, control socket and command line.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! The metrics are valid OpenMetrics text and say what the sources hold.
+//! Metrics: valid OpenMetrics text with the values of the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -19,7 +19,7 @@ use vrrp_user::driver::process::End;
 
 use crate::setup::{config, filled, sources};
 
-/// Name, labels and value of every sample, after checking the text against the rules of OpenMetrics 1.0.
+/// Name, labels and value of every sample, parsed with a check of the text against OpenMetrics 1.0.
 type Samples = Vec<(String, BTreeMap<String, String>, f64)>;
 
 fn parse(text: &str) -> Samples {
@@ -92,7 +92,7 @@ fn value(samples: &Samples, name: &str, labels: &[(&str, &str)]) -> f64 {
     *value
 }
 
-/// Buckets of one histogram in the order of the text.
+/// Buckets of a histogram in the order of the text.
 fn buckets(samples: &Samples, name: &str) -> Vec<(String, f64)> {
     let name = format!("{name}_bucket");
     let of = samples.iter().filter(|(have, ..)| *have == name);
@@ -188,7 +188,7 @@ fn a_check_that_cannot_look_shows_why_and_keeps_its_result() {
     assert_eq!((value(&samples, "vrrpx_check_up", &[("check", "check")]), up), (1.0, Some(true)));
     sources.record.check(Round { up: false, runs: 0, is_known: false, ..round });
     let (samples, up) = shown();
-    assert!(samples.iter().all(|(name, ..)| name != "vrrpx_check_up"), "there is no result");
+    assert!(samples.iter().all(|(name, ..)| name != "vrrpx_check_up"), "no sample without a result");
     assert_eq!(up, None);
 }
 
@@ -288,16 +288,16 @@ async fn idle_clients_give_way_and_are_cut_off_in_time() {
     let began = clock::now();
     let mut ends = Vec::new();
     for mut client in idle {
-        // Half a head holds a place no longer.
+        // An incomplete request no longer holds a place.
         let _ = client.write_all(b"GET /metrics HT").await;
         let mut rest = Vec::new();
-        // A reset is an end as well.
+        // A reset also counts as an end.
         let _ = client.read_to_end(&mut rest).await;
         ends.push(clock::now().since(began));
     }
     let soon = ends.iter().filter(|end| **end < Duration::from_secs(2)).count();
-    // All but the 128 that may be there.
-    assert!((270..=400).contains(&soon), "{soon} of 400 gave way at once");
+    // All except the 128 that are allowed.
+    assert!((270..=400).contains(&soon), "{soon} of 400 were closed at once");
     let last = *ends.last().unwrap();
     assert!((3..10).contains(&last.as_secs()), "the last one is cut off after {last:?}");
     server.abort();

@@ -1,4 +1,4 @@
-//! Scripts that cannot be run safely are taken out of the configuration, with a word why.
+//! Scripts that cannot be run safely: they are removed from the configuration, with a warning.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -83,7 +83,7 @@ fn with_script_security_root_runs_nothing_that_others_may_change() {
     assert_eq!((kept.checks.len(), warnings.len()), (1, 0), "{warnings:?}");
 }
 
-/// Only a user without root's rights may run what is not known.
+/// Only an unprivileged user may run a command whose program cannot be checked.
 #[test]
 fn with_script_security_a_line_for_a_shell_is_not_run_as_root() {
     let line = "cd /open && ./p";

@@ -150,7 +150,7 @@ async fn too_many_processes_are_ended_at_once() {
         let folder = Folder::new();
         let line = format!("echo $$ >> {}; {line}", folder.file("groups").display());
         let settings = CheckSettings { timeout: Duration::from_secs(20), ..script(1, line) };
-        // The next run begins when the first one is gone.
+        // The next run begins when the processes of the first have ended.
         for round in rounds(&settings, 2).await {
             assert_eq!(round.outcome, Outcome::Ended(End::Crowded));
         }
@@ -178,7 +178,7 @@ async fn what_a_script_leaves_in_the_background_may_go_on_printing() {
 async fn no_descriptor_but_the_three_streams_is_inherited() {
     let folder = Folder::new();
     let file = fs::File::create(folder.file("open")).unwrap();
-    // Unlike the standard library's, this one would survive exec.
+    // Unlike the standard library's descriptors, this one would survive exec.
     nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let line = format!("ls -l /proc/$$/fd > {}", folder.file("fds").display());
     rounds(&script(1, line), 1).await;
@@ -225,7 +225,7 @@ async fn starts_with_default_signals_and_leaves_the_daemon_as_it_was() {
     for field in ["SigBlk:", "SigIgn:", "SigCgt:"] {
         let line = folder.lines("out").into_iter().find(|line| line.starts_with(field)).unwrap();
         let set = u64::from_str_radix(line.trim_start_matches(field).trim(), 16).unwrap();
-        // Beyond the 31 standard ones the C library keeps some for itself.
+        // Of the signals above the 31 standard ones, the C library reserves some.
         assert_eq!(set & 0x7fff_ffff, 0, "{line}");
     }
     let user = Some(ScriptUser { name: "nobody".into(), group: None });
@@ -233,7 +233,7 @@ async fn starts_with_default_signals_and_leaves_the_daemon_as_it_was() {
         rounds(&CheckSettings { user, ..script(1, "true") }, 1).await;
     }
     assert_eq!(["Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt"].map(status), before);
-    assert!(nix::sys::prctl::get_dumpable().unwrap(), "still leaves a core");
+    assert!(nix::sys::prctl::get_dumpable().unwrap(), "core dumps are still enabled");
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -1,4 +1,4 @@
-//! The ordinary thread as a whole, with a thread in the engine's place.
+//! The ordinary thread as a whole, with a test thread in the engine's place.
 
 use std::sync::Arc;
 use std::thread;
@@ -21,7 +21,7 @@ use crate::setup::{Folder, backup, config, eventually, hook, instance, script, s
 
 const FIRST: InstanceId = InstanceId(0);
 
-/// A signal reaches every service of the process, so they run one after the other.
+/// A signal reaches every service of the process, so these tests run one after the other.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 async fn open(
@@ -44,7 +44,7 @@ async fn open(
     let (inputs, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
     let claimed = RuntimeDir::claim(folder.path()).unwrap();
     let store = Arc::new(Store::open(folder.path()));
-    // Nobody reloads.
+    // No reload takes place.
     let (orders, _) = tokio::sync::mpsc::channel(1);
     let service = Service::open(
         &options,
@@ -60,7 +60,7 @@ async fn open(
     (service, claimed, sources, inputs, reports)
 }
 
-/// Waits for an input that is wanted, outside of the runtime.
+/// Waits for an input for which `wanted` is true, outside of the runtime.
 fn await_input(inputs: &Queue<Input>, wanted: impl Fn(&Input) -> bool) {
     let start = clock::now();
     while clock::now().since(start) < Duration::from_secs(10) {
@@ -70,7 +70,7 @@ fn await_input(inputs: &Queue<Input>, wanted: impl Fn(&Input) -> bool) {
             None => thread::sleep(Duration::from_millis(5)),
         }
     }
-    panic!("the input never came");
+    panic!("the input did not arrive");
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -99,7 +99,7 @@ async fn from_the_first_check_to_the_stop_hook() {
         assert!(table(&status).contains(&format!("  {}: printed: broken\n", check.name)));
         assert_eq!(status.instances[0].history.len(), 1);
         assert_eq!(status.instances[0].hooks[0].state, "MASTER");
-        // Not ours, and not the end.
+        // Neither signal ends the service.
         raise(Signal::SIGHUP).unwrap();
         raise(Signal::SIGUSR1).unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;

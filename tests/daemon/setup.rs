@@ -25,7 +25,7 @@ use vrrp_user::protocol::{
     Version, VirtualAddress, VmacSettings, Vrid, Weight,
 };
 
-/// A folder of its own for one test, gone afterwards.
+/// A folder for one test, removed when dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -45,7 +45,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// Lines of a file; none where there is no file.
+    /// Lines of a file; none if it does not exist.
     pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.file(name)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
@@ -124,7 +124,7 @@ pub(crate) fn group(name: &str, members: Vec<InstanceId>, notify: NotifySettings
     Group { settings: GroupSettings { name: name.into(), members }, notify }
 }
 
-/// A transition of a group by its second member.
+/// A transition of a group, caused by its second member.
 pub(crate) fn moved(to: State, at: Timestamp, epoch: u64) -> GroupTransition {
     let (from, reason, member) = (State::Backup, Reason::LinkDown, InstanceId(1));
     GroupTransition { from, to, reason, member, epoch: Epoch(epoch), at }
@@ -149,8 +149,8 @@ pub(crate) fn sources(config: Config) -> Arc<Sources> {
     })
 }
 
-/// Two instances in a group that is in Fault: `VI_1` is a backup that hears 10.0.0.2 and refuses the adverts of 10.0.0.3,
-/// `VI "2"` has never left Init.
+/// Two instances in a group in Fault: `VI_1` is a backup that hears 10.0.0.2 and rejects the adverts of 10.0.0.3,
+/// `VI "2"` is still in Init.
 pub(crate) fn filled() -> Arc<Sources> {
     let mut first = instance("VI_1", 51, NotifySettings::default());
     first.settings.tracks = vec![TrackSettings {
@@ -207,7 +207,7 @@ pub(crate) fn backup(at: Timestamp, epoch: u64) -> Transition {
     }
 }
 
-/// Waits until something holds; fails the test after 10 s.
+/// Waits until `holds` returns true; fails the test after 10 s.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if holds() {
@@ -218,7 +218,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process exists and is not a zombie.
 pub(crate) fn alive(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))

@@ -1,4 +1,4 @@
-//! Shape of the status, for machines and people.
+//! Shape of the status, as JSON and as a table.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -159,7 +159,7 @@ fn the_table_is_narrow_and_shows_what_matters() {
     }
 }
 
-/// What has passed is in the totals of the JSON.
+/// Past events are in the totals of the JSON.
 #[test]
 fn notes_tell_what_is_wrong_now() {
     let sources = filled();

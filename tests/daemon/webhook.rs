@@ -1,4 +1,4 @@
-//! Webhooks of every temper, on the loopback.
+//! Webhooks to working and failing servers, on the loopback.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn settings(url: &str) -> WebhookSettings {
     }
 }
 
-/// Two instances in a group; all tell `webhook`.
+/// Two instances in a group; all of them post to `webhook`.
 fn told_of(webhook: WebhookSettings) -> (Notifier, Arc<Record>) {
     let notify = NotifySettings { webhooks: vec![webhook], ..NotifySettings::default() };
     let instances = vec![instance("a", 51, notify.clone()), instance("b", 52, notify.clone())];
@@ -49,7 +49,7 @@ fn to(state: State, epoch: u64) -> Transition {
     Transition { to: state, from: State::Backup, reason: Reason::MasterSilent, ..backup(clock::now(), epoch) }
 }
 
-/// Of the only webhook.
+/// Record of the only webhook.
 fn posts(record: &Record) -> Posts {
     record.read().webhooks.values().next().cloned().unwrap()
 }
@@ -201,12 +201,12 @@ async fn a_reload_lets_the_same_go_on_and_posts_what_waits_for_others() {
     notifier.transition(FIRST, &to(State::Backup, 1));
     eventually("an attempt is refused", || posts(&record).refusals == 1).await;
     notifier.settle(&before).unwrap();
-    assert_eq!(posts(&record).refusals, 1, "the same goes on");
+    assert_eq!(posts(&record).refusals, 1, "the unchanged webhook continues");
     old.becomes(Manner::Takes);
     notifier.settle(&after).unwrap();
     notifier.transition(FIRST, &to(State::Master, 2));
     eventually("both are told", || old.told("state") == ["BACKUP"] && new.told("state") == ["MASTER"]).await;
-    // It is counted when the answer has come.
+    // The post is counted when the answer has arrived.
     eventually("only the new one is counted", || {
         (posts(&record).sent, record.read().webhooks.len()) == (1, 1)
     })

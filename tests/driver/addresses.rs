@@ -27,7 +27,7 @@ fn perform(cable: &Cable, ifindex: u32, addresses: &[VirtualAddress], set: bool)
     cable.left.enter(work).unwrap()
 }
 
-/// What VRRP has set, as the kernel knows.
+/// Addresses that the kernel has marked as set by VRRP (IFA_PROTO).
 fn marked(cable: &Cable) -> Vec<IpAddr> {
     let work = || {
         let mut marked = Vec::new();
@@ -90,16 +90,16 @@ fn every_option_reaches_the_kernel() {
     let marked = marked(&cable);
     assert!(all.iter().all(|address| marked.contains(&address.address)), "{marked:?}");
 
-    assert!(perform(&cable, ifindex, &all, true).is_empty(), "what is there already is no fault");
+    assert!(perform(&cable, ifindex, &all, true).is_empty(), "an address that exists is no fault");
     assert!(perform(&cable, ifindex, &all, false).is_empty());
     assert!(all.iter().all(|address| !cable.has("eth0", &address.address.to_string())));
-    assert!(perform(&cable, ifindex, &all, false).is_empty(), "nor is what is gone already");
+    assert!(perform(&cable, ifindex, &all, false).is_empty(), "nor is an address that is gone");
 }
 
 #[test]
 fn removing_leaves_the_addresses_of_others() {
     let Some(cable) = Cable::new() else { return };
-    // Set before the machine's own address, a virtual one is the subnet's primary.
+    // Set before the machine's own address, a virtual one is the primary of the subnet.
     let addresses = ["192.0.2.100/24", "192.0.2.101/24"].map(virtual_address);
     cable.left.sysctl("ipv4/conf/all/promote_secondaries", "1").unwrap();
     assert!(perform(&cable, cable.ifindex(), &addresses, true).is_empty());
@@ -117,7 +117,7 @@ fn hundreds_go_on_and_off_together() {
     let ifindex = cable.ifindex();
     assert!(perform(&cable, ifindex, &addresses, true).is_empty());
     assert_eq!(cable.addresses("eth0").iter().filter(|shown| shown["family"] == "inet").count(), 600);
-    // One that is refused does not keep the others away.
+    // A refused address does not affect the others.
     addresses[300].prefix = 33;
     assert!(perform(&cable, ifindex, &addresses, false).is_empty());
     assert_eq!(perform(&cable, ifindex, &addresses, true), [(300, libc::EINVAL)]);
@@ -158,5 +158,5 @@ fn residue_of_an_earlier_run_goes_and_the_rest_stays() {
     assert!(!cable.has("eth0", "192.0.2.100") && !cable.has("spare0", "203.0.113.1"));
     assert!(cable.has("eth0", "192.0.2.1") && cable.has("eth0", "192.0.2.101"), "another prefix");
     assert!(cable.has("spare0", "192.0.2.102"), "another interface");
-    assert!(cable.has("spare0", "198.51.100.1"), "the owner's");
+    assert!(cable.has("spare0", "198.51.100.1"), "the host's own");
 }

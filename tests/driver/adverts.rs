@@ -1,4 +1,4 @@
-//! Adverts as they arrive at the other end.
+//! Adverts as received at the other end.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ struct Arrived {
     ttl: u8,
     source: IpAddr,
     destination: IpAddr,
-    /// With the checksum cut out.
+    /// Without its checksum field.
     message: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ fn arrived(frame: &[u8]) -> Option<Arrived> {
     Some(Arrived { destination_mac, traffic_class, ttl, source, destination, message })
 }
 
-/// The sum of message and, but in version 2, pseudo-header.
+/// Sum over the message and, except in version 2, the pseudo-header.
 fn checksum(message: &[u8], source: IpAddr, destination: IpAddr) -> u32 {
     let mut bytes = message.to_vec();
     if message[0] >> 4 == 3 {
@@ -63,7 +63,7 @@ fn checksum(message: &[u8], source: IpAddr, destination: IpAddr) -> u32 {
     sum
 }
 
-/// Sends one advert from a namespace; the errnos that were told.
+/// Sends one advert from a namespace and returns the errnos.
 fn send(namespace: &Namespace, settings: &InstanceSettings, source: &str, priority: Priority) -> Vec<i32> {
     let source = source.parse().unwrap();
     let sent = || -> Result<_> {

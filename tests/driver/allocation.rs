@@ -1,4 +1,4 @@
-//! The engine's turn allocates nothing: an allocation can wait for a lock, or for the kernel.
+//! Absence of allocations in the engine's turn: an allocation can wait for a lock, or for the kernel.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -21,7 +21,7 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: hands everything on as it is.
+// SAFETY: passes all calls to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Allocations of the calling thread while `work` is done.
+/// Number of allocations of the calling thread during `work`.
 fn allocations(work: impl FnOnce()) -> u64 {
     let before = COUNT.get();
     work();

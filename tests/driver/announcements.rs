@@ -1,4 +1,4 @@
-//! Gratuitous ARP and unsolicited neighbour advertisements as a neighbour sees and believes them.
+//! Gratuitous ARP and unsolicited neighbour advertisements, as a neighbour receives and accepts them.
 
 use std::net::IpAddr;
 

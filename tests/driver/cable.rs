@@ -1,4 +1,4 @@
-//! Two namespaces joined by a cable, and what can be seen at its right end.
+//! Two namespaces connected by a cable, and observation of its right end.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,9 +17,9 @@ use vrrp_user::protocol::{
 };
 
 pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-/// Longer than anything here takes, also on a busy machine.
+/// Longer than any step here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// Long enough for what should not come.
+/// Long enough to show that nothing arrives.
 pub(crate) const SILENCE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Cable {
@@ -28,7 +28,7 @@ pub(crate) struct Cable {
 }
 
 impl Cable {
-    /// `eth0` in both namespaces, up, without addresses but the link-local ones. `None`: this machine cannot.
+    /// `eth0` in both namespaces, up, with link-local addresses only. `None` if this machine lacks the means.
     pub(crate) fn new() -> Option<Self> {
         if !(vrrp_tests::require("root") && vrrp_tests::require("ip")) {
             return None;
@@ -47,12 +47,12 @@ impl Cable {
         Some(cable)
     }
 
-    /// Waits for both ends: a link comes up a moment after its other end, and drops what is sent until then.
+    /// Waits for both ends: a link comes up a moment after its other end, and drops frames until then.
     pub(crate) fn settle(&self) {
         eventually(|| [&self.left, &self.right].iter().all(|namespace| is_ready(namespace)));
     }
 
-    /// Addresses at the left end, as `ip` describes them.
+    /// Addresses at the left end, as `ip` prints them.
     pub(crate) fn addresses(&self, interface: &str) -> Vec<Value> {
         let shown = self.left.run("ip", &["-j", "addr", "show", "dev", interface]).unwrap();
         let shown: Value = serde_json::from_str(&shown).unwrap();
@@ -75,12 +75,12 @@ fn is_ready(namespace: &Namespace) -> bool {
     link[0]["operstate"] == "UP" && link[0]["qdisc"] != "noop"
 }
 
-/// Index of `eth0` where the calling thread is.
+/// Index of `eth0` in the namespace of the calling thread.
 pub(crate) fn ifindex() -> Result<u32> {
     Ok(nix::net::if_::if_nametoindex("eth0")?)
 }
 
-/// Sees every frame that arrives at `eth0` of a namespace.
+/// Receives every frame that arrives at `eth0` of a namespace.
 pub(crate) struct Tap(OwnedFd);
 
 impl Tap {
@@ -88,13 +88,13 @@ impl Tap {
         namespace.enter(|| Ok(Self(packet_socket(true)?))).unwrap()
     }
 
-    /// The next frame that `wanted` makes something of.
+    /// The next frame for which `wanted` returns a value.
     pub(crate) fn next<T>(&self, wanted: impl Fn(&[u8]) -> Option<T>) -> T {
-        self.next_within(PATIENCE, wanted).expect("the frame has come")
+        self.next_within(PATIENCE, wanted).expect("the frame has arrived")
     }
 
     pub(crate) fn next_within<T>(&self, span: Duration, wanted: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
-        #[expect(clippy::disallowed_methods, reason = "the test's own patience")]
+        #[expect(clippy::disallowed_methods, reason = "the test's own time limit")]
         let end = Instant::now() + span;
         loop {
             #[expect(clippy::disallowed_methods, reason = "as above")]
@@ -111,7 +111,7 @@ impl Tap {
     }
 }
 
-/// Puts frames on the wire as they are.
+/// Sends frames as they are.
 pub(crate) fn inject(namespace: &Namespace, frames: &[Vec<u8>]) {
     namespace
         .enter(|| {
@@ -143,7 +143,7 @@ pub(crate) fn eventually(condition: impl Fn() -> bool) {
 
 fn packet_socket(receive: bool) -> io::Result<OwnedFd> {
     let protocol = if receive { u16::try_from(libc::ETH_P_ALL).unwrap().to_be() } else { 0 };
-    // SAFETY: takes numbers only; the descriptor is nobody else's.
+    // SAFETY: takes numbers only; the descriptor has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)) };
     // SAFETY: an address of zeros is valid, and it lives across the call.
     let bound = unsafe {
@@ -198,7 +198,7 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
     }
 }
 
-/// As the configuration makes it of `ADDRESS[/PREFIX]`.
+/// A virtual address as the configuration makes it of `ADDRESS[/PREFIX]`.
 pub(crate) fn virtual_address(text: &str) -> VirtualAddress {
     let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
     let address: IpAddr = address.parse().unwrap();

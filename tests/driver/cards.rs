@@ -1,4 +1,4 @@
-//! What interfaces are, by the namespace of the thread that asks.
+//! Kinds of interfaces, in the namespace of the calling thread.
 
 use nix::net::if_::if_nametoindex;
 use vrrp_tests::netns::Namespace;
@@ -17,7 +17,7 @@ fn index(namespace: &Namespace, interface: &str) -> u32 {
     namespace.enter(|| Ok(if_nametoindex(interface)?)).unwrap()
 }
 
-/// An interface that has a device in the sysfs of this process, which shows the namespace it was mounted in.
+/// An interface with a device in this process's sysfs, which shows the namespace of its mount.
 fn card_of_the_host() -> Option<String> {
     let names = std::fs::read_dir("/sys/class/net").ok()?.flatten();
     let mut names = names.filter(|entry| entry.path().join("device").exists());
@@ -32,13 +32,13 @@ fn a_veth_by_the_name_of_a_card_is_a_veth() {
     let veth = card(&namespace, &name);
     assert_eq!(veth.kind.as_deref(), Some("veth"));
     assert!(!veth.is_hardware() && veth.strips_tags);
-    // The other end is none to stand on.
+    // The other end of a veth is not its parent.
     assert_eq!((veth.parent, veth.master), (None, None));
 }
 
 #[test]
 fn a_card_of_the_host_is_hardware() {
-    // A container shows devices of its host, and has none of them.
+    // A container sees devices of its host in sysfs, and has none of them.
     let Some(index) = card_of_the_host().and_then(|name| if_nametoindex(&*name).ok()) else { return };
     let card = Card::of(index).unwrap();
     assert!(card.is_hardware() && card.kind.is_none(), "{card:?}");
@@ -74,7 +74,7 @@ fn software_devices_tell_what_they_stand_on() {
 #[test]
 fn a_parent_in_another_namespace_is_none_here() {
     let (Some(host), Some(container)) = (namespace("host"), namespace("container")) else { return };
-    // In the container an interface has the index that the parent has on its host.
+    // In the container another interface has the index that the parent has on its host.
     host.ip("link add eth0 index 77 type bridge").unwrap();
     container.ip("link add other index 77 type bridge").unwrap();
     host.ip(&format!("link add link eth0 name mv0 netns {} type macvlan mode bridge", container.name()))

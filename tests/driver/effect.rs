@@ -1,4 +1,4 @@
-//! The effect thread: what comes first, what is repeated, what is void.
+//! The effect thread: order of commands, repeated announcements, void commands.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ struct Running {
 }
 
 impl Running {
-    /// The thread, with these commands waiting for it.
+    /// Starts the thread, with these commands in its queue.
     fn start(cable: &Cable, instances: &[InstanceSettings], waiting: &[Command]) -> Self {
         let (commands, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
         let board = Arc::new(Board::new(instances.len()));
@@ -106,7 +106,7 @@ fn removal_voids_what_is_still_to_be_repeated() {
     eventually(|| !cable.has("eth0", "192.0.2.100"));
     while tap.next_within(SILENCE, announced).is_some() {}
     let sent = running.board.instances[0].announcements_sent.load(Relaxed);
-    // Neither after the end of a mastership nor in the next one does an earlier one's announcement count.
+    // Announcements of an earlier mastership are void, after its end and in the next one.
     running.push(Command::Announce(ZERO, announce(1, 1)));
     running.push(Command::Add(ZERO, Epoch(3)));
     running.push(Command::Announce(ZERO, announce(1, 1)));
@@ -140,7 +140,7 @@ fn one_missing_interface_does_not_keep_the_others_addresses_away() {
     let Some(Report::Lacks { instance: ZERO, lacks, is_master: true }) = report else { panic!("{report:?}") };
     let [Lack { object, refusal }] = &*lacks else { panic!("{lacks:?}") };
     assert_eq!((*object, refusal.errno), (Object::Address([192, 0, 2, 102].into()), libc::ENODEV));
-    // The instance's own interface goes, comes back, and is used again.
+    // The instance's own interface is deleted, made again, and used again.
     cable.left.ip("link del eth0").unwrap();
     running.push(Command::Remove(ZERO, Epoch(2)));
     running.push(Command::Announce(ZERO, announce(2, 1)));

@@ -1,4 +1,4 @@
-//! The socket rung.
+//! The receive path by socket.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use vrrp_user::protocol::{InstanceId, Priority};
 
 use crate::cable::{Cable, PATIENCE, SILENCE, ifindex, inject, readable, settings};
 
-/// An Ethernet frame with an IPv4 packet of this protocol, tagged with VLAN 7 if asked for.
+/// An Ethernet frame with an IPv4 packet of this protocol, on demand tagged with VLAN 7.
 fn frame(protocol: u8, tagged: bool) -> Vec<u8> {
     let mut frame = vec![0x01, 0, 0x5e, 0, 0, 0x12, 2, 0, 0, 0, 0, 1];
     if tagged {
@@ -58,7 +58,7 @@ fn other_traffic_wakes_nobody() {
     let mut to_another = frame(112, false);
     to_another[..6].copy_from_slice(&[2, 0, 0, 0, 0, 0x55]);
     inject(&cable.left, &[frame(17, false), frame(112, true), to_another]);
-    // Our own are not heard either.
+    // Frames that this host sends are not received either.
     inject(&cable.right, &[frame(112, false)]);
     assert!(!readable(&listener, SILENCE));
     inject(&cable.left, &[frame(112, false)]);
@@ -66,7 +66,7 @@ fn other_traffic_wakes_nobody() {
     assert_eq!(listener.drain(64, |heard, _| assert_eq!(heard, frame(112, false))).unwrap(), 1);
 }
 
-/// Of both families, behind as many tags as the program looks behind; the kernel has taken the outer one out.
+/// Both families, behind as many tags as the program skips; the kernel has removed the outer one.
 #[test]
 fn tags_of_priority_are_looked_behind() {
     const PRIORITY: [u8; 4] = [0x81, 0, 0xe0, 0];

@@ -1,5 +1,5 @@
-//! Sockets and netlink against the kernel: two namespaces joined by a cable, the drivers on its left end, and a tap or
-//! a listener on its right.
+//! Sockets and netlink against the kernel: two namespaces connected by a cable, the drivers on its left end, and a tap
+//! or a listener on its right.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Links and addresses as they change, and what of it the engine is told.
+//! Changes of links and addresses, and the engine's inputs that follow from them.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -12,12 +12,12 @@ use vrrp_user::protocol::{Event, InstanceId, InstanceSettings, TrackId};
 
 use crate::cable::{Cable, PATIENCE, SILENCE, readable, settings};
 
-/// What the engine is told while `test` runs.
+/// Collects the engine's inputs while `test` runs.
 fn follow(cable: &Cable, instances: &[InstanceSettings], tracked: &[&str], test: impl FnOnce(&Told)) {
     follow_slowly(cable, instances, tracked, || {}, test);
 }
 
-/// The same, where following is held up by `pause` before each change is told.
+/// The same, with `pause` before each change is delivered.
 fn follow_slowly(
     cable: &Cable,
     instances: &[InstanceSettings],
@@ -31,7 +31,7 @@ fn follow_slowly(
     let told = Told(Queue::new(64).unwrap());
     let inputs = told.0.clone();
     std::thread::scope(|scope| {
-        // Dropped when the test ends, also on panic.
+        // Ends the task when the test ends, also on panic.
         let (_running, ended) = oneshot::channel::<()>();
         scope.spawn(|| {
             let work = || {
@@ -50,7 +50,7 @@ fn follow_slowly(
     });
 }
 
-/// Tells every change, and after the first ones that all is known.
+/// Delivers every change, and after the first ones the end of the start-up.
 async fn tell(mut tracker: Tracker, inputs: Queue<Input>, pause: impl Fn()) -> io::Result<()> {
     let mut monitor = Monitor::open()?;
     let mut started = false;
@@ -194,7 +194,7 @@ fn lost_notifications_cost_a_new_reading() {
         told.all([&index, "0 from nowhere", "0 up true", "startup"]);
         let closed = gate.lock().unwrap();
         cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
-        // Following has stopped at the gate once this is in its buffer; the rest overruns that.
+        // The monitor waits at the gate with this one in its buffer; the rest overflows the socket.
         std::thread::sleep(SILENCE);
         let lines: String = (0..250).map(|n| format!("addr add 10.0.0.{n}/32 dev eth0\n")).collect();
         let flood = lines.clone() + &lines.replace("addr add", "addr del");
@@ -206,7 +206,7 @@ fn lost_notifications_cost_a_new_reading() {
     });
 }
 
-/// Notifications lost by all netlink sockets of the left end.
+/// Notifications lost by all netlink sockets in the left namespace.
 fn drops(cable: &Cable) -> u64 {
     let sockets = cable.left.run("cat", &["/proc/net/netlink"]).unwrap();
     let column = sockets.lines().next().unwrap().split_whitespace().position(|name| name == "Drops").unwrap();

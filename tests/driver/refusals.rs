@@ -1,4 +1,4 @@
-//! Why the kernel refuses something, in its own words.
+//! Reasons of refusals, in the kernel's own words.
 
 use vrrp_ebpf::wire::Family;
 use vrrp_user::driver::netlink::address::{self, Placed};
@@ -47,7 +47,7 @@ fn each_refusal_of_a_send_has_its_own_words() {
     assert_eq!(refused, [(1, backward.clone()), (3, backward)]);
 }
 
-/// Older kernels have no words for it.
+/// Older kernels give no words for it.
 #[test]
 fn an_address_is_refused_in_the_words_that_ip_shows() {
     let Some(cable) = Cable::new() else { return };

@@ -1,4 +1,4 @@
-//! Programs of users who are not trusted.
+//! Scripts run as untrusted users.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -13,15 +13,15 @@ use vrrp_tests::require;
 use vrrp_user::config::ScriptCommand;
 use vrrp_user::driver::process::{End, Identity, Job};
 
-/// Of this test alone, and of no account.
+/// A user id of this test alone, without an account.
 const USER: u32 = 54_321;
 
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// What a stopped start holds up is over after its limit and the grace of the runs.
+/// A start that is stopped must end after its time limit and the grace period of the runs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Stops whatever the user has, again and again.
+/// Stops all processes of the user, again and again.
 struct Stopper(Child);
 
 impl Stopper {
@@ -39,18 +39,18 @@ impl Drop for Stopper {
     }
 }
 
-/// A script's user may stop it between the change of user and the program, where it still borrows the daemon's memory.
+/// The user may stop a script between the change of user and exec, when it still shares the daemon's memory.
 #[test]
 fn a_user_who_stops_a_script_on_its_way_holds_up_that_script_alone() -> Result<()> {
     if !require("root") {
         return Ok(());
     }
     let (done, finished) = channel();
-    // A thread of its own, as it might never end.
+    // On its own thread, as it may never end.
     spawn(move || done.send(runs()));
     match finished.recv_timeout(PATIENCE) {
         Ok(outcome) => outcome,
-        Err(RecvTimeoutError::Timeout) => bail!("the thread that starts scripts stands still"),
+        Err(RecvTimeoutError::Timeout) => bail!("the thread that starts scripts is blocked"),
         Err(RecvTimeoutError::Disconnected) => bail!("the runs have panicked"),
     }
 }
@@ -66,7 +66,7 @@ fn runs() -> Result<()> {
     };
     let (victim, other) = (job(stranger, "/bin/true"), job(Identity::daemon(), "/bin/pwd"));
     Builder::new_current_thread().enable_all().build()?.block_on(async {
-        ensure!(victim.run(&[], &[]).await.end == End::Exited(0), "it does not run at all");
+        ensure!(victim.run(&[], &[]).await.end == End::Exited(0), "the script does not run at all");
         let _stopper = Stopper::new()?;
         let mut stopped = 0;
         for _ in 0..8 {
@@ -74,7 +74,7 @@ fn runs() -> Result<()> {
             stopped += usize::from(run.end == End::TimedOut);
             ensure!(beside.end == End::Exited(0), "the other script ended with {}", beside.end);
         }
-        ensure!(stopped > 0, "no script was stopped, so nothing is shown");
+        ensure!(stopped > 0, "no script was stopped, so the test shows nothing");
         Ok(())
     })
 }

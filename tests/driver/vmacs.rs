@@ -21,7 +21,7 @@ fn instance(vrid: u8, lines: &str) -> String {
     )
 }
 
-/// Names of all macvlans, with their index and group.
+/// Names of all macvlans, with index and group.
 fn macvlans(cable: &Cable) -> Vec<(String, u64, String)> {
     let text = cable.left.run("ip", &["-j", "-d", "link", "show", "type", "macvlan"]).unwrap();
     let links: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -100,7 +100,7 @@ fn several_go_together_and_no_others() {
         let mut vmacs = Vmacs::prepare(&mut parse("t", &text).unwrap().config, folder.path())?;
         let before = macvlans(&cable);
         assert_eq!(before.len(), 6);
-        // Somebody else has been quicker with one of them.
+        // Another process has removed one of them before.
         cable.left.ip("link del vrrp.3")?;
         let text: String = [1, 2].map(|vrid| instance(vrid, "use_vmac")).concat();
         let mut fewer = parse("t", &text).unwrap().config;
@@ -128,14 +128,14 @@ fn the_next_run_sets_back_what_a_killed_one_has_changed() {
         std::mem::forget(killed);
         assert_eq!(arp_ignore(&cable), "1");
         let next = prepare()?;
-        assert_eq!(macvlans(&cable), before, "the interface is taken over");
+        assert_eq!(macvlans(&cable), before, "the interface is reused");
         drop(next);
         assert_eq!((names(&cable), arp_ignore(&cable).as_str()), (vec![], "2"));
-        // Also where the next configuration has nothing to do with the interface.
+        // Also if the next configuration does not use the interface.
         std::mem::forget(prepare()?);
         drop(Vmacs::prepare(&mut config(""), folder.path())?);
         assert_eq!(arp_ignore(&cable), "2");
-        // Nothing is remembered of a run that has ended well.
+        // No settings are saved of a run that has ended cleanly.
         cable.left.sysctl("ipv4/conf/eth0/arp_ignore", "1")?;
         drop(prepare()?);
         assert_eq!(arp_ignore(&cable), "1");
@@ -149,7 +149,7 @@ fn settings_reach_the_kernel_without_a_writable_proc() {
     let Some(cable) = Cable::new() else { return };
     let folder = Directory::new().unwrap();
     let work = || {
-        // Of this thread alone.
+        // For this thread only.
         unshare(CloneFlags::CLONE_NEWNS)?;
         let flags = |flags| -> Result<()> { Ok(mount(Some("/proc/sys"), "/proc/sys", NONE, flags, NONE)?) };
         mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;

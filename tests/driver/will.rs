@@ -1,4 +1,4 @@
-//! The file that a daemon and its guard have mapped, on file systems that are full.
+//! The file that daemon and guard map, on full file systems.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -12,7 +12,7 @@ use vrrp_tests::process::Directory;
 use vrrp_tests::require;
 use vrrp_user::driver::will::{Part, Will};
 
-/// Runs on a file system of its own of this many bytes, which goes with the thread.
+/// Runs on a separate file system of this many bytes, which ends with the thread.
 fn on_a_file_system_of(bytes: u32, test: impl FnOnce(&Path) + Send + 'static) {
     thread::spawn(move || {
         let directory = Directory::new().unwrap();
@@ -28,7 +28,7 @@ fn on_a_file_system_of(bytes: u32, test: impl FnOnce(&Path) + Send + 'static) {
     .unwrap();
 }
 
-/// Takes what room is left.
+/// Uses up the free space.
 fn fill(path: &Path) {
     let mut file = File::create(path.join("filler")).unwrap();
     let error = loop {
@@ -59,7 +59,7 @@ fn a_file_system_that_fills_up_later_does_no_harm() {
         return;
     }
     on_a_file_system_of(10 << 20, |path| {
-        // As an earlier release has left it: long, and without a single block.
+        // As an earlier release has left it: of full length, without an allocated block.
         File::create(path.join("guard")).unwrap().set_len(4096 + (8 << 20)).unwrap();
         let will = Will::open(&path.join("guard")).unwrap();
         fill(path);

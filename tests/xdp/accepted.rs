@@ -1,4 +1,4 @@
-//! What the program takes for a valid advert, and what it leaves alone.
+//! Adverts that the program accepts as valid, and frames that it leaves alone.
 
 use vrrp_ebpf::map::{BUDGET_WATCHED, Counter, InstanceKey, STRANGERS_MAX, Slot, Stranger};
 use vrrp_ebpf::wire::address::widen;
@@ -11,7 +11,7 @@ use crate::stand::{LOOPBACK, Outcome, Stand, on_each_entry, slot};
 const EVENT: Outcome = Outcome::Passed(Counter::Event);
 const TCP: u8 = 6;
 
-/// Each is an event with the message and a record of its sender.
+/// Each makes an event with the message, and a record of its sender.
 #[test]
 fn valid_adverts_wake_the_daemon() {
     let cases = [
@@ -38,7 +38,7 @@ fn valid_adverts_wake_the_daemon() {
     }
 }
 
-/// An instance that advertises no addresses hears those that name some as well.
+/// An instance that advertises no addresses also accepts adverts with addresses.
 #[test]
 fn adverts_without_addresses() {
     let none = |dialect| advert(dialect, 0).checksum(ChecksumForm::Plain);
@@ -52,12 +52,12 @@ fn adverts_without_addresses() {
     }
 }
 
-/// Every number of addresses, so that no length is taken for another.
+/// Every number of addresses, so that each length is checked.
 #[test]
 fn every_length() {
     for (dialect, most) in [(V2, 255), (V3_IPV4, 255), (V3_IPV6, 92)] {
         on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
-            // The budget is not what this is about: a watched source has the larger one.
+            // The budget is not under test: a watched source has the larger one.
             stand.program.maps().favour(0, widen(advert(dialect, 1).source_address()));
             for count in 1..=most {
                 let frame = advert(dialect, count);
@@ -82,14 +82,14 @@ fn tags_name_the_instance() {
             (5, plain().vlan(5), EVENT),
             (5, plain().vlan(7).vlan(5), EVENT),
             (5, service(plain(), 7).vlan(5), EVENT),
-            // A tag of priority only.
+            // A tag that carries only a priority.
             (0, plain().vlan(0), EVENT),
             (7, service(plain(), 7).vlan(0), EVENT),
             (0, plain().vlan(5), Outcome::Passed(Counter::UnknownVrid)),
             (5, plain(), Outcome::Passed(Counter::UnknownVrid)),
             (7, plain().vlan(7).vlan(5), Outcome::Passed(Counter::UnknownVrid)),
             (5, plain().vlan(1).vlan(2).vlan(5), Outcome::Other),
-            // The stack takes off as many as there are.
+            // The stack removes any number of tags.
             (0, plain().vlan(0).vlan(0), EVENT),
             (0, plain().vlan(0).vlan(0).vlan(0).vlan(0), Outcome::Dropped(Counter::NestedTags)),
         ] {
@@ -145,7 +145,7 @@ fn another_group_is_an_instance_s_choice() {
     }
 }
 
-/// P08, P27: not VRRP, or not to be told from it: none of ours, and not counted.
+/// P08, P27: not VRRP, or not recognisable as VRRP: it belongs to no instance, and is not counted.
 #[test]
 fn other_traffic_passes() {
     for dialect in [V3_IPV4, V3_IPV6] {

@@ -1,4 +1,4 @@
-//! Whose a frame is: what is not addressed to this host passes, and neither a count nor a record tells of it.
+//! The addressee of a frame: frames for other hosts pass, and are neither counted nor recorded.
 
 use std::net::IpAddr;
 
@@ -12,12 +12,12 @@ use vrrp_tests::packet::{Frame, OWN_MAC, V2, V3_IPV4, V3_IPV6, VRID, advert};
 use crate::stand::{FURTHER, LOOPBACK, OWN_IPV4, OWN_IPV6, Outcome, Stand, on_each_entry, slot};
 
 const EVENT: Outcome = Outcome::Passed(Counter::Event);
-/// Flooded by a switch.
+/// A MAC address whose frames a switch floods.
 const OTHER_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x55]);
-/// Of a virtual router, whose frames a macvlan takes.
+/// Virtual router MAC address, whose frames a macvlan takes.
 const VIRTUAL_MAC: Mac = Mac([0, 0, 0x5e, 0, 1, VRID]);
 
-/// This host's source address, a further one of this host, and two of other hosts.
+/// Source address of this host, another address of it, and two addresses of other hosts.
 fn addresses(dialect: Dialect) -> [IpAddr; 4] {
     let texts = match dialect.family() {
         Family::V4 => [OWN_IPV4, FURTHER[0], "192.0.2.8", "192.0.2.255"],
@@ -30,7 +30,7 @@ fn instances(dialect: Dialect) -> [Slot; 3] {
     [0, 1, Slot::LISTED].map(|unicast| Slot { unicast, ..slot(dialect) })
 }
 
-/// Whatever of it would be refused.
+/// The frame and variants that would be rejected pass, uncounted.
 fn untouched(stand: &mut Stand, frame: &Frame) {
     for frame in [
         frame.clone(),
@@ -46,7 +46,7 @@ fn untouched(stand: &mut Stand, frame: &Frame) {
     assert!(maps.peers(0).next().is_none() && maps.strangers().is_empty());
 }
 
-/// R20: as a router sees it that has an instance of the same VRID.
+/// R20: as seen by a router that has an instance with the same VRID.
 #[test]
 fn adverts_between_two_other_hosts_pass() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
@@ -78,7 +78,8 @@ fn frames_for_another_mac_address_pass() {
     }
 }
 
-/// The kernel delivers to any address of the host, on any interface, and what IP addresses to it in frames for groups too.
+/// The kernel delivers to any address of the host on any interface, also in frames to a broadcast or multicast MAC
+/// address.
 #[test]
 fn unicast_to_any_address_of_this_host_is_judged() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
@@ -113,7 +114,7 @@ fn an_address_is_this_host_s_from_when_it_comes_until_it_goes() {
             assert_eq!(stand.run(&frame), EVENT);
             stand.program.set_locals(&[], &[key(LOOPBACK)]).unwrap();
             assert_eq!(stand.run(&frame), Outcome::Other);
-            // A link-local address means nothing on another link.
+            // A link-local address has no meaning on another link.
             stand.program.set_locals(&[key(LOOPBACK + 1)], &[]).unwrap();
             let expected = if dialect.family() == Family::V4 { EVENT } else { Outcome::Other };
             assert_eq!(stand.run(&frame), expected);
@@ -121,7 +122,7 @@ fn an_address_is_this_host_s_from_when_it_comes_until_it_goes() {
     }
 }
 
-/// R21: noise may have made any VRID of it.
+/// R21: in a damaged frame any VRID is possible.
 #[test]
 fn no_unknown_router_is_known_by_what_the_stack_throws_away() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
@@ -140,7 +141,7 @@ fn no_unknown_router_is_known_by_what_the_stack_throws_away() {
     }
 }
 
-/// R04: each bit, also where the message is the watched one.
+/// R04: each bit, also if the message is the watched one.
 #[test]
 fn a_damaged_header_keeps_no_master_alive() {
     for count in [1, 20] {
@@ -149,7 +150,7 @@ fn a_damaged_header_keeps_no_master_alive() {
             stand.watch(&frame, 34);
             let before = stand.program.maps().last_seen(0);
             let bytes = frame.build();
-            // TOS, identification, TTL, checksum: nothing that says what it is, or where it goes.
+            // TOS, identification, TTL, checksum: no field of the frame's type or its destination.
             for at in [15, 18, 19, 22, 24, 25] {
                 for bit in 0..8 {
                     let mut damaged = bytes.clone();

@@ -1,4 +1,4 @@
-//! The program and the library on the host judge alike: frames that are nearly right, changed at random.
+//! Agreement of the program and the library on the host: nearly valid frames, changed at random.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -14,12 +14,12 @@ use vrrp_user::driver::xdp::Entry;
 use crate::signed::TRAILER;
 use crate::stand::{FURTHER, OWN_IPV4, OWN_IPV6, Outcome, Stand, slot};
 
-/// Per dialect and entry.
+/// Number of cases per dialect and entry.
 const CASES: u32 = 1500;
 
 const MACS: [Mac; 3] = [OWN_MAC, Mac([2, 0, 0, 0, 0, 0x55]), Mac::BROADCAST];
 
-/// This host's source address, a further one of this host, and another host's.
+/// Source address of this host, another address of it, and another host's.
 fn hosts(dialect: Dialect) -> [std::net::IpAddr; 3] {
     let hosts = match dialect.family() {
         Family::V4 => [OWN_IPV4, FURTHER[0], "192.0.2.8"],
@@ -28,7 +28,7 @@ fn hosts(dialect: Dialect) -> [std::net::IpAddr; 3] {
     hosts.map(|address| address.parse().unwrap())
 }
 
-/// What the library makes of the frame.
+/// Outcome of the frame by the library.
 fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
     let frame = match dissect(bytes, 0) {
         Ok(frame) => frame,
@@ -96,7 +96,7 @@ fn any_change_is_judged_as_by_the_library() {
                     && let Ok(frame) = dissect(bytes.as_slice(), 0)
                     && frame.family == Family::V4
                 {
-                    // Else next to nothing gets past the checksums.
+                    // Otherwise almost no frame would pass the checksums.
                     let header = frame.ip..frame.ip + frame.ip_len();
                     if let Some(header) = bytes.get_mut(header) {
                         checksum::fill(header, 10, 0);
@@ -112,7 +112,7 @@ fn any_change_is_judged_as_by_the_library() {
                 prop_assume!(stand.takes(&bytes));
                 let expected = expected(&bytes, &slot, dialect);
                 match stand.run_bytes(&bytes) {
-                    // As many of these as the budget and the peers have room for.
+                    // The budget and the table of peers may be full.
                     Outcome::Dropped(Counter::OverBudget) => {
                         prop_assert_eq!(expected, Outcome::Passed(Counter::Event));
                     }

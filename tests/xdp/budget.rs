@@ -1,4 +1,4 @@
-//! What a flood of valid adverts may cost.
+//! Budgets: limits on the cost of a flood of valid adverts.
 
 use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Slot};
 use vrrp_ebpf::time::Timestamp;
@@ -14,7 +14,7 @@ fn from(host: u32) -> Frame {
     advert(V3_IPV4, 1).source(std::net::Ipv4Addr::from(0x0a00_0000 + host).into())
 }
 
-/// Within a window; and the watched master is heard whatever else is.
+/// The limit holds within a window; the watched master is heard in any flood.
 #[test]
 fn events_are_limited() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
@@ -34,7 +34,7 @@ fn events_are_limited() {
     });
 }
 
-/// A flood of lower routers hides no better one, and the other way round.
+/// A flood of lower priorities hides no higher one, and the reverse.
 #[test]
 fn a_better_router_is_heard_in_a_flood_of_lower_ones() {
     for flooding in [99, 100] {
@@ -50,7 +50,7 @@ fn a_better_router_is_heard_in_a_flood_of_lower_ones() {
     }
 }
 
-/// The first senders keep their records; a further one is counted beside its event.
+/// The first senders keep their records; another one makes an event and is counted.
 #[test]
 fn strangers_displace_nobody() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
@@ -69,7 +69,8 @@ fn strangers_displace_nobody() {
     });
 }
 
-/// The program finds no room, and the daemon makes it where a sender has gone; from then on the program finds the record.
+/// The program finds no room. The daemon makes room in the record of a sender that has gone, and then the program finds
+/// it.
 #[test]
 fn who_has_gone_makes_room_for_the_next_one() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
@@ -91,7 +92,7 @@ fn who_has_gone_makes_room_for_the_next_one() {
             let now = Timestamp::from_nanos(stamp + seconds * 1_000_000_000);
             stand.program.maps().make_room(0, &sighting, ChecksumForm::Pseudo, now, false)
         };
-        // Adverts of a second allow for a silence of less than four.
+        // At an interval of one second, a sender counts as alive for less than four.
         assert_eq!(make_room(stand, 1), NO_PEER, "all others are alive");
         let place = make_room(stand, 5);
         assert_ne!(place, NO_PEER);
@@ -101,10 +102,10 @@ fn who_has_gone_makes_room_for_the_next_one() {
     });
 }
 
-/// Together they may wake more than the ring has room for.
+/// Number of instances; together their budgets exceed the ring.
 const SLOTS: u8 = 32;
 
-/// The records say what the ring has lost.
+/// The records count what the ring has lost.
 #[test]
 fn a_full_ring_is_counted() {
     for entry in Entry::ALL {

@@ -1,4 +1,4 @@
-//! Who asks for an address of ours is heard while its lease runs, and no longer.
+//! The fence: ARP requests and neighbour solicitations for our addresses are dropped when the lease has expired.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn key(address: IpAddr) -> LeaseKey {
     LeaseKey { ifindex: LOOPBACK, family: Family::of(address) as u32, address: widen(address) }
 }
 
-/// Each entry, with slot 1 for each of the addresses.
+/// Runs `check` for each entry, with slot 1 for each of the addresses.
 fn on_each_entry(check: impl Fn(&mut Stand)) {
     for entry in Entry::ALL {
         let Some(mut stand) = Stand::new(entry, 2) else { return };
@@ -64,7 +64,7 @@ fn a_lease_ends_by_itself() {
     });
 }
 
-/// Each entry, with an instance of priority 100 that has a lease for its address; the question for it.
+/// Runs `check` for each entry, with an instance of priority 100 that has a lease, and a request for its address.
 fn on_each_owner(slot: &Slot, check: impl Fn(&mut Stand, &[u8])) {
     stand::on_each_entry(slot, Family::V4, 0, |stand| {
         let target = address(ADDRESSES[0]);
@@ -85,7 +85,7 @@ fn an_advert_of_a_router_that_may_be_better_ends_a_lease_until_it_is_judged() {
     let form = Slot { priority: 100, ..slot(V3_IPV4) };
     on_each_owner(&form, |stand, ask| {
         let of = |priority: u8| advert(V3_IPV4, 1).byte(2, priority);
-        // A lower one has to yield, and a release claims nothing.
+        // A lower priority has to yield, and priority 0 claims nothing.
         for lower in [0, 1, 99] {
             assert_eq!(stand.run(&of(lower)), EVENT);
             assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}: priority {lower}", stand.entry);
@@ -98,7 +98,7 @@ fn an_advert_of_a_router_that_may_be_better_ends_a_lease_until_it_is_judged() {
             assert_eq!(stand.run_bytes(ask), FENCED, "{:?}: priority {better}", stand.entry);
             let stamps = stamps(stand);
             let [first, second] = stamps[..] else { panic!("{stamps:?}") };
-            // That the daemon renews the lease says nothing of an advert that it has not heard yet.
+            // The daemon's renewal of the lease does not settle an advert that it has not received yet.
             lease_of(stand, 0, Some(Duration::from_secs(60)));
             stand.program.maps().settle_challenge(0, first);
             assert_eq!(stand.run_bytes(ask), FENCED, "{:?}: priority {better}", stand.entry);
@@ -111,7 +111,7 @@ fn an_advert_of_a_router_that_may_be_better_ends_a_lease_until_it_is_judged() {
     });
 }
 
-/// What the daemon does not hear of, it could not judge either.
+/// The daemon does not receive the advert, so it could not judge it.
 #[test]
 fn an_advert_beyond_the_budget_ends_no_lease() {
     let form = Slot { priority: 100, ..slot(V3_IPV4) };
@@ -133,7 +133,7 @@ fn an_advert_beyond_the_budget_ends_no_lease() {
     });
 }
 
-/// Nor does a signed one, before its signature is looked at; nor what is refused.
+/// Neither does a signed advert before its signature is checked, nor a rejected one.
 #[test]
 fn what_anybody_can_have_sent_ends_no_lease() {
     for trailer in [Slot::SIGNED, Slot::MAYBE_SIGNED] {
@@ -151,7 +151,7 @@ fn what_anybody_can_have_sent_ends_no_lease() {
     });
 }
 
-/// Once, from its time on, and only one that is answered.
+/// Once, from the given time on, and only for a request that is answered.
 #[test]
 fn a_question_wakes_the_daemon_that_asked_for_it() {
     on_each_owner(&slot(V3_IPV4), |stand, ask| {
@@ -178,7 +178,7 @@ fn a_question_wakes_the_daemon_that_asked_for_it() {
     });
 }
 
-/// A tag that names a VLAN leads to another interface; one of priority only does not.
+/// A VLAN tag leads to another interface; a priority tag does not.
 #[test]
 fn tags() {
     let (customer, service) = (ethernet::VLAN, ethernet::SERVICE_VLAN);
@@ -198,7 +198,7 @@ fn tags() {
     });
 }
 
-/// Nothing but questions for these addresses is dropped; B03: nor is a frame to the virtual MAC address.
+/// Only requests for these addresses are dropped; B03: a frame to the virtual MAC address is not.
 #[test]
 fn others_pass() {
     on_each_entry(|stand| {
@@ -212,12 +212,12 @@ fn others_pass() {
             question(address("192.0.2.101"), &[]),
             question(address("fe80::101"), &[]),
             changed(&arp, &[(21, 2)]),
-            // From the address that it asks for: an announcement of the heir.
+            // Sender and target are the same: an announcement of the heir.
             changed(&arp, &[(31, 100)]),
             changed(&arp, &[(15, 6)]),
             changed(&solicitation, &[(54, 136)]),
             changed(&solicitation, &[(54, 128)]),
-            // No neighbour's.
+            // Hop limit 254: not from a neighbour.
             changed(&solicitation, &[(21, 254)]),
             // Behind an extension header.
             changed(&solicitation, &[(20, 0)]),
@@ -235,7 +235,7 @@ fn others_pass() {
     });
 }
 
-/// On another interface, or as a number of another family, an address is not ours.
+/// On another interface, or as the same number of another family, an address is not ours.
 #[test]
 fn keys_are_exact() {
     on_each_entry(|stand| {

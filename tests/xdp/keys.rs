@@ -1,4 +1,4 @@
-//! Instances that share a place among the shortcuts are told apart.
+//! Instances with the same place in the table of shortcuts.
 
 use vrrp_ebpf::map::{Counter, InstanceKey};
 use vrrp_ebpf::wire::Family;
@@ -10,7 +10,7 @@ use crate::stand::{LOOPBACK, Outcome, Stand, slot};
 const EVENT: Outcome = Outcome::Passed(Counter::Event);
 const UNKNOWN: Outcome = Outcome::Passed(Counter::UnknownVrid);
 
-/// Two keys of one place, by VLAN and VRID.
+/// Two keys with the same place, by VLAN and VRID.
 fn pair() -> [InstanceKey; 2] {
     let first = InstanceKey::new(LOOPBACK, 1, Family::V4, 1);
     let keys = (1..4095)
@@ -37,7 +37,7 @@ fn a_shared_place_serves_both() {
         stand.program.remove(keys[0]).unwrap();
         assert_eq!(stand.run(&frame(keys[0])), UNKNOWN);
         assert_eq!(stand.run(&frame(keys[1])), EVENT);
-        // Back, in the other's slot: the place does not remember the old one.
+        // Back in the other's slot: the place must not lead to the old one.
         stand.program.remove(keys[1]).unwrap();
         stand.insert(1, &slot(V3_IPV4), keys[0]);
         assert_eq!(stand.run(&frame(keys[0])), EVENT);

@@ -1,4 +1,4 @@
-//! The program itself, frame by frame: BPF_PROG_TEST_RUN, both entries, its maps and its ring. No network is needed.
+//! Tests of the BPF program, frame by frame: BPF_PROG_TEST_RUN, both entries, its maps and its ring. No network needed.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! A row for each receive check, in each version and family that can fail it.
+//! Receive checks: a row for each, in each version and family that can fail it.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn row(reject: Reject, what: &'static str, dialect: Dialect, change: impl FnOnce
     Row { reject, what, dialect, slot: slot(dialect), frame: change(advert(dialect, 2)) }
 }
 
-/// What every dialect refuses.
+/// Rows for every dialect.
 fn common(dialect: Dialect) -> Vec<Row> {
     let (own, host, nobody) = match dialect.family() {
         Family::V4 => (OWN_IPV4, "192.0.2.9", ["127.0.0.1", "0.0.0.0", "224.0.0.18", "255.255.255.255"]),
@@ -136,7 +136,7 @@ fn each_is_counted_and_dropped() {
             });
         }
     }
-    // The daemon's, for the program has no keys.
+    // Checked by the daemon, as the program has no keys.
     let elsewhere =
         [Reject::AuthMalformed, Reject::AuthKey, Reject::AuthHmac, Reject::AuthStale, Reject::AuthReplay];
     let covered =
@@ -152,7 +152,7 @@ fn own(dialect: Dialect) -> &'static str {
     }
 }
 
-/// A reload gives the place of an instance to another one.
+/// A reload gives the slot of an instance to another one.
 #[test]
 fn another_instance_in_its_place_begins_at_zero() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
@@ -190,18 +190,18 @@ fn listed_senders_are_heard_from_where_they_are() {
 }
 
 fn check(stand: &mut Stand, row: &Row, tags: &[u16]) {
-    // A cut counts from the start of the frame.
+    // The length counts from the start of the frame.
     if row.what == CUT && !tags.is_empty() {
         return;
     }
     let frame = tags.iter().fold(row.frame.clone(), |frame, &id| frame.vlan(id));
     let told = format!("{:?}, {:?}, tags {tags:?}: {}", stand.entry, row.dialect, row.what);
     assert_eq!(stand.run(&frame), Outcome::Rejected(row.reject), "{told}");
-    assert!(stand.woken().is_empty(), "{told}: nobody is woken");
+    assert!(stand.woken().is_empty(), "{told}: the daemon is not woken");
     let maps = stand.program.maps();
     let noted = maps.rejected(0).find(|(reject, _)| *reject == row.reject).map(|(_, noted)| noted).unwrap();
     assert_eq!(noted.source, widen(frame.source_address()), "{told}: its sender is noted");
     assert_eq!(noted.adverts, maps.counters(Some(0)).reject(row.reject), "{told}");
     assert!(clock::now() - Duration::from_secs(5) < Timestamp::from_nanos(noted.last_seen), "{told}");
-    assert!(maps.peers(0).all(|(_, peer)| peer.is_free()), "{told}: nobody is remembered");
+    assert!(maps.peers(0).all(|(_, peer)| peer.is_free()), "{told}: no peer is recorded");
 }

@@ -1,4 +1,4 @@
-//! Signed adverts: judged by their form, told to the daemon, and nobody is known by them.
+//! Signed adverts: the program checks their form and passes them to the daemon, and records no peer.
 
 use vrrp_ebpf::map::{BUDGET_OTHERS, BUDGET_WATCHED, Counter, InstanceKey, NO_PEER, Slot};
 use vrrp_ebpf::time::Timestamp;
@@ -18,7 +18,7 @@ fn signing(dialect: Dialect, trailer: u8) -> Slot {
     Slot { trailer, ..slot(dialect) }
 }
 
-/// With the trailer, whatever it says: whether the signature is right, only the daemon can tell.
+/// With the trailer, whatever its content: only the daemon can verify the signature.
 #[test]
 fn the_daemon_gets_them_whole() {
     for (dialect, count) in [(V2, 1), (V2, 255), (V3_IPV4, 1), (V3_IPV4, 20), (V3_IPV6, 1), (V3_IPV6, 90)] {
@@ -65,7 +65,7 @@ fn nobody_else_waits_for_a_trailer() {
     }
 }
 
-/// Of the master of the tests below, and of another router.
+/// A signed advert of the master in the tests below, or of another router.
 fn from(host: u8) -> Frame {
     advert(V3_IPV4, 1).signed(&TRAILER).source([10, 0, 0, host].into())
 }
@@ -80,7 +80,7 @@ fn missed(stand: &Stand) -> [Option<Timestamp>; 2] {
     [false, true].map(|of_watched| stand.program.maps().missed(0, of_watched))
 }
 
-/// A flood from anywhere else takes nothing from the master that is obeyed.
+/// A flood from another source takes nothing from the budget of the master.
 #[test]
 fn the_master_has_a_budget_of_its_own() {
     on_each_entry(&signing(V3_IPV4, Slot::SIGNED), Family::V4, 0, |stand| {
@@ -90,14 +90,14 @@ fn the_master_has_a_budget_of_its_own() {
         assert!(events >= BUDGET_OTHERS && dropped > 0, "{events} events, {dropped} dropped");
         assert_eq!(stand.run(&from(1)), EVENT);
         let [others, of_master] = missed(stand);
-        assert!(others.is_some() && of_master.is_none(), "whose were missed: {others:?}, {of_master:?}");
+        assert!(others.is_some() && of_master.is_none(), "missed adverts: {others:?}, {of_master:?}");
     });
 }
 
-/// More than half of the ring has room for, and few enough to come within a window.
+/// Number of adverts: more than half of the ring, and few enough to fit into a window.
 const FLOOD: u32 = 200;
 
-/// How many of so many adverts became events, and how many were over the budget, while nothing reads the ring.
+/// Sends a flood while the ring is not read; returns the number of events, and of adverts over the budget.
 fn flood(stand: &Stand, host: u8) -> (u32, u32) {
     let maps = stand.program.maps();
     let counts = || [Counter::Event, Counter::OverBudget].map(|it| maps.counters(Some(0)).counter(it));
@@ -108,7 +108,7 @@ fn flood(stand: &Stand, host: u8) -> (u32, u32) {
     (events, dropped)
 }
 
-/// As long as the daemon comes along, each is judged: which one is the master's, nothing else tells.
+/// While the daemon keeps up, each advert is judged, as only the signature identifies the master's.
 #[test]
 fn a_flood_from_the_master_s_address_is_judged_while_the_daemon_reads() {
     on_each_entry(&signing(V3_IPV4, Slot::SIGNED), Family::V4, 0, |stand| {
@@ -125,7 +125,7 @@ fn a_flood_from_the_master_s_address_is_judged_while_the_daemon_reads() {
     });
 }
 
-/// Half of the ring is left for all others, and that something of the master was missed is known.
+/// Half of the ring is left for the others, and the program records that adverts of the master were missed.
 #[test]
 fn a_flood_that_is_not_read_leaves_room_and_is_remembered() {
     for entry in Entry::ALL {
@@ -138,7 +138,7 @@ fn a_flood_that_is_not_read_leaves_room_and_is_remembered() {
         let (events, dropped) = flood(&stand, 1);
         assert!(events > BUDGET_WATCHED && dropped > 0, "{events} events, {dropped} dropped");
         let [others, of_master] = missed(&stand);
-        assert!(others.is_none() && of_master.is_some(), "whose were missed: {others:?}, {of_master:?}");
+        assert!(others.is_none() && of_master.is_some(), "missed adverts: {others:?}, {of_master:?}");
         assert_eq!(stand.run(&from(1).byte(1, VRID + 1)), EVENT, "the signed advert of another instance");
         assert_eq!(u32::try_from(stand.woken().len()).unwrap(), events + 1);
         next_window();
@@ -149,7 +149,7 @@ fn a_flood_that_is_not_read_leaves_room_and_is_remembered() {
 const V2_AH: Dialect = Dialect::V2 { seconds: 1, auth: Auth::Ah };
 const HEADER: AhRepr = AhRepr { spi: [192, 0, 2, 1], sequence: 7, icv: *b"not lookedat" };
 
-/// From the IP header on, which the header of IPsec covers.
+/// From the IP header on, which the IPsec header covers.
 #[test]
 fn behind_ipsec_the_daemon_gets_the_whole_packet() {
     for (count, words) in [(1, 0), (1, 10), (20, 0), (255, 3)] {

@@ -1,4 +1,4 @@
-//! A loaded program with one instance, and what a frame does to it.
+//! A loaded program with one instance, and the effect of a frame on it.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use vrrp_user::driver::xdp::{Entry, Program, Ring};
 
 /// BPF_PROG_TEST_RUN presents frames as those of the loopback device.
 pub(crate) const LOOPBACK: u32 = 1;
-/// Nobody's source in the frames of [`packet`].
+/// An address that is no source in the frames of [`packet`].
 pub(crate) const OWN_IPV4: &str = "192.0.2.7";
 pub(crate) const OWN_IPV6: &str = "fe80::7";
 
-/// This host's on another interface, those of IPv6 on the same.
+/// Another address of this host, of IPv4 on another interface, of IPv6 on the same.
 pub(crate) const FURTHER: [&str; 2] = ["192.0.2.9", "fe80::9"];
 
-/// What became of a frame: verdict, and the only count that went up.
+/// Outcome of a frame: the verdict, and the only counter that rose.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
     /// Passed and not counted: not VRRP.
@@ -35,7 +35,7 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// `None`: this machine cannot load it.
+    /// `None` if this machine cannot load it.
     pub(crate) fn new(entry: Entry, slots: u32) -> Option<Self> {
         if !vrrp_tests::require("root") {
             return None;
@@ -49,7 +49,7 @@ impl Stand {
         Some(Self { program, ring, entry })
     }
 
-    /// With slot 0 for VRID 51 of one dialect.
+    /// A stand with slot 0 for VRID 51 of one dialect.
     pub(crate) fn of(entry: Entry, slot: &Slot, family: Family, vlan: u16) -> Option<Self> {
         let mut stand = Self::new(entry, 1)?;
         stand.insert(0, slot, InstanceKey::new(LOOPBACK, vlan, family, packet::VRID));
@@ -61,7 +61,7 @@ impl Stand {
         self.program.insert(key, index).unwrap();
     }
 
-    /// Whether the kernel runs this entry on it: tcx only on whole headers.
+    /// Whether the kernel runs this entry on the frame: tcx only with complete headers.
     pub(crate) fn takes(&self, bytes: &[u8]) -> bool {
         const LONGEST: usize = 14 + 40;
         self.entry == Entry::Xdp || bytes.len() >= LONGEST
@@ -75,7 +75,7 @@ impl Stand {
         let before = self.counts();
         let verdict = self.program.run(self.entry, bytes, 1).unwrap().verdict;
         let after = self.counts();
-        // A sender without a record is counted beside what becomes of his advert.
+        // A sender without a record is counted in addition to the advert's own outcome.
         let beside = |index: usize| index % ROW == Counter::PeersFull as usize;
         let raised: Vec<_> =
             (0..after.len()).filter(|&index| after[index] != before[index] && !beside(index)).collect();
@@ -95,21 +95,21 @@ impl Stand {
         }
     }
 
-    /// Counts of no instance, then of each slot.
+    /// Counters without an instance, then those of each slot.
     fn counts(&self) -> Vec<u64> {
         let maps = self.program.maps();
         let rows = [None].into_iter().chain((0..maps.slots()).map(Some));
         rows.flat_map(|slot| maps.counters(slot).counts).collect()
     }
 
-    /// Messages that wait in the ring.
+    /// Messages waiting in the ring.
     pub(crate) fn woken(&mut self) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
         self.ring.drain(usize::MAX, |event| messages.push(event.message().to_vec()));
         messages
     }
 
-    /// Watches what `frame` carries at `at`, as the daemon does after the event it makes.
+    /// Watches the message of `frame` at offset `at`, as the daemon does after its event.
     pub(crate) fn watch(&mut self, frame: &Frame, at: usize) {
         assert_eq!(self.run(frame), Outcome::Passed(Counter::Event));
         let mut arm = None;
@@ -131,7 +131,7 @@ fn counted(index: usize, passed: bool) -> Outcome {
     if passed { Outcome::Passed(counter) } else { Outcome::Dropped(counter) }
 }
 
-/// What an instance of this dialect expects.
+/// Settings of an instance of this dialect.
 pub(crate) fn slot(dialect: Dialect) -> Slot {
     let own = match dialect.family() {
         Family::V4 => OWN_IPV4,
@@ -147,7 +147,7 @@ pub(crate) fn slot(dialect: Dialect) -> Slot {
     }
 }
 
-/// Each entry on a stand of its own.
+/// Runs `check` for each entry, on a stand of its own.
 pub(crate) fn on_each_entry(slot: &Slot, family: Family, vlan: u16, mut check: impl FnMut(&mut Stand)) {
     for entry in Entry::ALL {
         if let Some(mut stand) = Stand::of(entry, slot, family, vlan) {
@@ -156,7 +156,7 @@ pub(crate) fn on_each_entry(slot: &Slot, family: Family, vlan: u16, mut check: i
     }
 }
 
-/// Longer than the window of the budget.
+/// Sleeps for longer than the window of the budget.
 pub(crate) fn next_window() {
     std::thread::sleep(Duration::from_nanos(vrrp_ebpf::map::BUDGET_WINDOW_NS) * 11 / 10);
 }

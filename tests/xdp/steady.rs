@@ -1,4 +1,4 @@
-//! The watched advert: it refreshes a time stamp and wakes nobody; anything else does.
+//! Watched adverts: they refresh a time stamp and do not wake the daemon; all others do.
 
 use vrrp_ebpf::map::Counter;
 use vrrp_ebpf::wire::advert::Dialect;
@@ -53,7 +53,7 @@ fn of_an_address_that_has_become_ours_it_is_refused() {
     }
 }
 
-/// Whatever differs, in any byte, in length or in its sender, is judged anew.
+/// A difference in any byte, in length or in the sender leads to full checks.
 #[test]
 fn a_difference_is_seen() {
     for (dialect, count, other) in
@@ -66,7 +66,7 @@ fn a_difference_is_seen() {
             for place in at(dialect)..bytes.len() {
                 let mut changed = bytes.clone();
                 changed[place] ^= 1;
-                // The VRID names another instance.
+                // The VRID selects another instance.
                 if place == at(dialect) + 1 {
                     continue;
                 }
