@@ -1,4 +1,4 @@
-//! What must change nothing (R18, R19): a run with it is the same, to the nanosecond, as a run without it.
+//! Inputs that must change nothing (R18, R19): a run with them is the same, to the nanosecond, as a run without.
 
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use vrrp_user::protocol::{
 
 use super::setup::{Bench, ID, Variant, describe, tracked};
 
-/// An input without meaning for the instance in its present state.
+/// An input that has no effect on the instance in its present state.
 #[derive(Clone, Copy, Debug)]
 enum Noise {
     EarlyTimeout,
@@ -19,7 +19,7 @@ enum Noise {
     OwnAdvert {
         priority: u8,
     },
-    /// Of a lower master; disturbs nobody but a Master, who answers it.
+    /// Of a lower master; has an effect only on a Master, which answers it.
     LowerAdvert {
         priority: u8,
         interval: u16,
@@ -28,7 +28,7 @@ enum Noise {
     UnknownTrack {
         up: bool,
     },
-    /// Link, source and track as they are already.
+    /// Link, source and track unchanged.
     NoChange,
     StartedAlready,
 }
@@ -159,7 +159,7 @@ impl Life {
 }
 
 #[test]
-fn the_undisturbed_life_is_eventful() {
+fn the_undisturbed_life_has_transitions() {
     for variant in Variant::ALL {
         let trace = Life::run(variant, &[]);
         let takeovers: Vec<_> = trace
@@ -172,7 +172,7 @@ fn the_undisturbed_life_is_eventful() {
     }
 }
 
-/// Both lie in one turn: the priority rises so far that the deadline is now, and a sighting is older than that.
+/// Both happen in one turn: the priority rises so far that the deadline is now, and a sighting is older than that.
 #[test]
 fn a_sighting_never_moves_the_deadline_backwards() {
     let mut settings = Variant::V3Ipv4.settings();
@@ -192,7 +192,7 @@ proptest! {
     #[test]
     fn noise_changes_nothing(noise in prop::collection::vec((0_u64..16_000_000, noise()), 0..200)) {
         for variant in Variant::ALL {
-            // Once the router is shut down, another start would be one.
+            // After a shutdown, another start would have an effect.
             prop_assert_eq!(Life::run(variant, &noise), Life::run(variant, &[]));
         }
     }

@@ -1,8 +1,8 @@
 //! The state machine against its requirements.
 //!
-//! [`rows`] holds them one by one, keyed by their number in `docs/requirements.md`; [`matrix`] all combinations of an
-//! advert and a state; [`disturbance`] what must change nothing; [`random`] what holds for any sequence of events;
-//! [`lan`] several nodes on a simulated LAN that delays, loses and freezes; [`group`] the sync groups;
+//! [`rows`] tests them one by one, keyed by their number in `docs/requirements.md`; [`matrix`] all combinations of an
+//! advert and a state; [`disturbance`] inputs that must change nothing; [`random`] invariants of any sequence of
+//! events; [`lan`] several nodes on a simulated LAN with latency, loss and frozen nodes; [`group`] the sync groups;
 //! [`requirements`] the page itself.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]

@@ -28,11 +28,11 @@ struct Cell {
     interval: Interval,
 }
 
-/// What the table says.
+/// Outcome by the table.
 #[derive(Debug, Eq, PartialEq)]
 struct Outcome {
     state: State,
-    /// The timer that matters in that state, from the advert on.
+    /// The timer that matters in that state, counted from the advert.
     timer: Duration,
     actions: String,
 }
@@ -56,7 +56,7 @@ fn every_cell_has_the_outcome_of_the_table() {
                 for preempt in [true, false] {
                     for is_owner in [true, false] {
                         for interval in [100, 5, 4095].map(centiseconds) {
-                            // Nothing is higher than the owner.
+                            // No priority is higher than the owner's.
                             if is_owner && matches!(kind, Kind::Higher) {
                                 continue;
                             }

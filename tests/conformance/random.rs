@@ -1,4 +1,4 @@
-//! What holds for any sequence of events.
+//! Invariants of any sequence of events.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::setup::{Variant, tracked};
 enum Input {
     Event(Event),
     Timeout,
-    /// An advert whose stamp lies that many µs before its handling.
+    /// An advert stamped that many µs before its handling.
     Advert {
         id: u32,
         from: u8,
@@ -36,13 +36,13 @@ enum Input {
 /// Another configuration.
 #[derive(Clone, Debug)]
 struct Reload {
-    /// Priority of each instance; it is not there without.
+    /// Priority of each instance; `None` if it is not configured.
     priorities: [Option<u8>; 3],
-    /// Number of the group that each is in, of two; any other is none.
+    /// Group of each instance, 0 or 1; any other number means no group.
     groups: [usize; 3],
-    /// The groups change their names, places or both.
+    /// Names of the groups, which a reload may change or exchange.
     names: [&'static str; 2],
-    /// The new ones take part, with their links as they are.
+    /// New instances take part, with their links unchanged.
     starts: bool,
 }
 
@@ -57,7 +57,7 @@ fn reload() -> impl Strategy<Value = Input> {
 }
 
 fn input() -> impl Strategy<Value = Input> {
-    // One more instance than there are.
+    // One instance more than exist.
     let id = 0..4_u32;
     prop_oneof![
         4 => Just(Input::Timeout),
@@ -77,7 +77,7 @@ fn input() -> impl Strategy<Value = Input> {
     ]
 }
 
-/// Time to the next input in µs: nothing, a little, an interval, an age.
+/// Time to the next input in µs: none, short, an interval, long.
 fn pause() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), 0..5_000_u64, 0..1_500_000_u64, 0..60_000_000_u64]
 }
@@ -103,14 +103,14 @@ fn settings() -> Vec<InstanceSettings> {
     vec![plain, patient, owner]
 }
 
-/// What the actions told so far, and what they may not contradict.
+/// Effects of the actions so far, which later actions must not contradict.
 #[derive(Default)]
 struct Account {
     states: HashMap<InstanceId, (State, Epoch)>,
     has_addresses: HashMap<InstanceId, bool>,
     watches: HashMap<InstanceId, bool>,
     groups: HashMap<GroupId, (State, Epoch)>,
-    /// Highest epoch of each name that there was.
+    /// Highest epoch of each name so far.
     epochs: HashMap<Arc<str>, Epoch>,
 }
 
@@ -133,7 +133,7 @@ impl Account {
                     id
                 }
                 Action::AddAddresses(id, _) | Action::HoldAddresses(id, _) => {
-                    // They may be those of a mastership whose heir did not come.
+                    // They may belong to a mastership whose heir did not appear.
                     self.has_addresses.insert(id, true);
                     id
                 }
@@ -211,8 +211,8 @@ impl Account {
 }
 
 impl Account {
-    /// As the engine takes another configuration over. Instances that stay in the state of all in their group, before and
-    /// after, notice nothing.
+    /// Applies another configuration, as the engine does. Instances that are in the state of all in their group, before
+    /// and after, notice nothing.
     fn reload(&mut self, router: &mut Router, reload: &Reload, now: Timestamp) -> Result<(), TestCaseError> {
         let is_there =
             |router: &Router, id: InstanceId| router.instance(id).is_some_and(|it| !it.is_removed());
@@ -260,7 +260,7 @@ impl Account {
         self.enter(router)
     }
 
-    /// Members are in the state of their group, and ready ones are in one that has others that are not.
+    /// Members are in the state of their group, and ready ones are in a group with others that are not ready.
     fn agree(&self, router: &Router) -> Result<(), TestCaseError> {
         for group in (0..).map(GroupId).map_while(|id| router.group(id)) {
             let has_joined = |member: &&Instance| group.state() == State::Init || member.reason().is_some();

@@ -1,8 +1,8 @@
-//! `docs/requirements.md` against the project: it has a line for each number that is cited, each of its numbers is cited,
-//! and the tests that it names are there.
+//! `docs/requirements.md` against the project: the page has a line for each number that is cited, each of its numbers
+//! is cited, and the tests that it names exist.
 //!
-//! A number is a letter and two digits. It is cited by a line of comment, by a string of nothing but numbers, as in the
-//! rows, and by the name of a function that begins with it.
+//! A number is a letter and two digits. It is cited by a comment line, by a string that contains only numbers, as in
+//! the rows, and by the name of a function that begins with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -13,21 +13,21 @@ const PAGE: &str = include_str!("../../docs/requirements.md");
 
 const CODE: [&str; 3] = ["vrrp-ebpf/src", "vrrp-user/src", "tests"];
 
-/// Cites numbers only to try itself.
+/// This file, whose numbers only test the parser.
 const SELF: &str = "conformance/requirements.rs";
 
-/// Where "row" leads.
+/// Folder of the tests that "row" refers to.
 const ROWS: &str = "tests/conformance/rows";
 
 struct Line {
     number: &'static str,
-    /// Names in backticks of the last column, and whether it says "row".
+    /// Names in backticks in the last column, and whether the column has "row".
     tests: Vec<&'static str>,
     is_row: bool,
 }
 
 struct File {
-    /// From the root of the project.
+    /// Path from the root of the project.
     path: PathBuf,
     text: String,
 }
@@ -44,7 +44,7 @@ fn what_is_cited_is_explained_and_what_is_explained_is_cited() {
     let explained: BTreeSet<_> = page.iter().map(|line| line.number).collect();
     assert_eq!(explained.len(), page.len(), "a number has two lines");
     for line in &page {
-        assert!(cited.contains_key(line.number), "{} is cited nowhere", line.number);
+        assert!(cited.contains_key(line.number), "{} is not cited", line.number);
         let has_row = cited[line.number].iter().any(|path| path.starts_with(ROWS));
         assert_eq!(line.is_row, has_row, "{} and its row", line.number);
     }
@@ -56,7 +56,7 @@ fn what_is_cited_is_explained_and_what_is_explained_is_cited() {
 fn the_tests_that_are_named_are_there() {
     let code = code();
     for Line { number, tests, is_row } in page() {
-        assert!(is_row || !tests.is_empty(), "{number} is shown by nothing");
+        assert!(is_row || !tests.is_empty(), "no test shows {number}");
         for test in tests {
             let (places, function) = test.rsplit_once("::").unwrap();
             let is_there = |file: &File| {

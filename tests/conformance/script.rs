@@ -1,4 +1,4 @@
-//! A requirement as text: one input to a line, and behind `->` the actions that it must cause.
+//! Scripts of requirements: one input to a line, and behind `->` the actions that it must cause.
 //!
 //! ```text
 //! startup
@@ -7,14 +7,13 @@
 //! wait 1ns                 -> advert 100, add, unwatch, MASTER master_silent
 //! is MASTER
 //! ```
-//! Inputs: `startup`, `shutdown`, `restart` (another process goes on), `link up|down`, `source N|none`,
-//! `track N up|down`, `hear P from N [every Ncs]`, `lost address|path`, `lapsed`, `refused`, `deaf`,
-//! `hear P from N sent T ago`, `seen` (the watched advert, now), `seen T ago`, `ask` (a question for an address, of which
-//! the router hears if it wants to). Time: `wait T` wakes at every timeout,
-//! `sleep T` lets time pass
-//! unhandled, `freeze T` too but then handles what was due, `call` handles what is due now. Assertions: `is STATE`,
-//! `epoch N`, `away N`, `rivalled T`, `effective P`. T is a sum of terms: `down` and `skew` (for the interval known),
-//! `A` (own interval), and numbers with `ns`, `us`, `ms`, `cs` or `s`.
+//! Inputs: `startup`, `shutdown`, `restart` (hot restart), `link up|down`, `source N|none`, `track N up|down`, `hear P
+//! from N [every Ncs]`, `lost address|path`, `lapsed`, `refused`, `deaf`, `hear P from N sent T ago`, `seen` (the
+//! watched advert, now), `seen T ago`, `ask` (an ARP request, which reaches the router if it has asked for that). Time:
+//! `wait T` wakes at every timeout, `sleep T` lets time pass unhandled, `freeze T` does so and then handles what was
+//! due, `call` handles what is due now. Assertions: `is STATE`, `epoch N`, `away N`, `rivalled T`, `effective P`. T is
+//! a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and numbers with `ns`, `us`, `ms`,
+//! `cs` or `s`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use vrrp_user::protocol::{
 
 use super::setup::{Bench, ID, Variant, centiseconds, tracked};
 
-/// Runs the script; panics at the first line that does otherwise.
+/// Runs the script; panics at the first line with other actions.
 pub(crate) fn run(what: &str, variant: Variant, settings: InstanceSettings, script: &str) {
     let mut bench = Bench::new(variant, settings);
     for (number, line) in (1..).zip(script.lines()) {
@@ -110,7 +109,7 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
     }
 }
 
-/// Other settings from now on.
+/// Applies changed settings.
 fn configure(bench: &mut Bench, change: &[&str]) -> Vec<String> {
     let mut settings = bench.instance().settings().clone();
     match *change {

@@ -14,7 +14,7 @@ use vrrp_user::protocol::{
 
 pub(crate) const ID: InstanceId = InstanceId(0);
 
-/// The combinations of version and family that there are.
+/// Valid combinations of version and family.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Variant {
     V3Ipv4,
@@ -33,7 +33,7 @@ impl Variant {
         if self == Self::V3Ipv6 { Family::V6 } else { Family::V4 }
     }
 
-    /// An address of the family that grows with the number; 128 and more are negative to signed bytes.
+    /// Address of the family that grows with the number; as a signed byte, 128 and more are negative.
     pub(crate) fn address(self, number: u8) -> IpAddr {
         match self.family() {
             Family::V4 => IpAddr::from([number, 0, 0, 1]),
@@ -41,7 +41,7 @@ impl Variant {
         }
     }
 
-    /// Priority 100, one second, first announcements only, addresses removed at once.
+    /// Priority 100, one second, first announcements only, addresses removed without handover.
     pub(crate) fn settings(self) -> InstanceSettings {
         InstanceSettings {
             name: "test".into(),
@@ -97,22 +97,22 @@ pub(crate) fn tracked(id: u32, weight: i16) -> TrackSettings {
     }
 }
 
-/// A file whose number is not known yet.
+/// A tracked file whose number is not known yet.
 pub(crate) fn file(id: u32, weight: i16) -> TrackSettings {
     TrackSettings { track: Track::File("file".into()), initial: None, ..tracked(id, weight) }
 }
 
-/// A router with one instance, and the time.
+/// A router with one instance, and the current time.
 pub(crate) struct Bench {
     pub(crate) router: Router,
     pub(crate) variant: Variant,
     pub(crate) now: Timestamp,
-    /// From when on the router wants to hear of a question.
+    /// Time from which an ARP request reaches the router.
     pub(crate) heed: Option<Timestamp>,
 }
 
 impl Bench {
-    /// Our address is that of number 100. Link and source are there, the daemon is not ready yet.
+    /// Our address is that of number 100. Link and source are known, the daemon is not ready yet.
     pub(crate) fn new(variant: Variant, settings: InstanceSettings) -> Self {
         let mut router = Router::new(vec![settings]);
         let now = Timestamp::from_nanos(1_000_000_000_000);
@@ -127,15 +127,15 @@ impl Bench {
         bench
     }
 
-    /// The actions, as [`describe`] writes them.
+    /// Handles an event and returns the actions, as [`describe`] writes them.
     pub(crate) fn handle(&mut self, event: &Event) -> Vec<String> {
         self.router.handle(event, self.now);
-        // What fell due with the event is handled in the same turn.
+        // Timers due at the event's time are handled in the same turn.
         self.router.handle_timeout(self.now);
         self.drain()
     }
 
-    /// Other settings.
+    /// Applies other settings.
     pub(crate) fn configure(&mut self, settings: InstanceSettings) -> Vec<String> {
         self.router.configure(ID, settings, &[], self.now);
         self.router.handle_timeout(self.now);
@@ -147,7 +147,7 @@ impl Bench {
         self.drain()
     }
 
-    /// Another process goes on; it knows the link and the source already.
+    /// Hot restart; the newer process knows the link and the source already.
     pub(crate) fn restart(&mut self) -> Vec<String> {
         let stances = self.router.stance().unwrap();
         let settings = self.instance().settings().clone();
@@ -162,7 +162,7 @@ impl Bench {
         self.drain()
     }
 
-    /// An advert that the kernel saw that long ago.
+    /// An advert that the kernel received `age` ago.
     pub(crate) fn hear(&mut self, priority: u8, from: u8, interval: Interval, age: Duration) -> Vec<String> {
         self.hear_in(self.variant.version(), priority, from, interval, age)
     }
@@ -198,14 +198,14 @@ impl Bench {
         actions
     }
 
-    /// Stands still for a while: all that was due meanwhile is handled late.
+    /// Suspends the router for a while: everything due meanwhile is handled late.
     pub(crate) fn freeze(&mut self, span: Duration) -> Vec<String> {
         self.now = self.now + span;
         self.router.handle_timeout(self.now);
         self.drain()
     }
 
-    /// The configuration is read again.
+    /// Reloads the configuration.
     pub(crate) fn renew(&mut self) -> Vec<String> {
         self.router.renew(self.now);
         self.drain()
@@ -219,7 +219,7 @@ impl Bench {
         self.instance().state()
     }
 
-    /// A question, of which the router hears if it wants to.
+    /// An ARP request, which reaches the router if it has asked for that.
     pub(crate) fn ask(&mut self) -> Vec<String> {
         match self.heed.take_if(|from| *from <= self.now) {
             Some(_) => self.handle(&Event::Asked(ID)),

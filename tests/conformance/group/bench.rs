@@ -1,9 +1,10 @@
-//! A node whose instances are `a`, `b` and so on, under a virtual clock, by scripts in the form of [`crate::script`]: inputs
-//! of one member have its name before them, and so have its actions. In spans `a.down` and the like are those of that
-//! member.
+//! A node with the instances `a`, `b` and so on under a virtual clock, driven by scripts in the form of
+//! [`crate::script`]. A member's inputs and actions have its name before them. In spans, `a.down` and the like belong
+//! to that member.
 //!
-//! `reload` takes another configuration over, item by item: `remove a`, `add c` (which `c joins` when its link and source
-//! are known), `set a priority 150`, `set a peers none|one`, and `group NAME a b` for each group that there is from then on.
+//! `reload` applies another configuration, item by item: `remove a`, `add c` (which `c joins` when its link and source
+//! are known), `set a priority 150`, `set a peers none|one`, and `group NAME a b` for each group of the new
+//! configuration.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::setup::{Variant, describe};
 
 const MEMBERS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Runs the script; panics at the first line that does otherwise, or that leaves members of a group in other states than its
-/// own.
+/// Runs the script; panics at the first line with other actions, or with members of a group in other states than the
+/// group's.
 pub(super) fn run<const COUNT: usize>(what: &str, settings: [InstanceSettings; COUNT], script: &str) {
     let mut bench = Bench::new(settings);
     for (number, line) in (1..).zip(script.lines()) {
@@ -41,7 +42,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// All in one group, with links and sources.
+    /// All instances in one group, with links and sources.
     pub(super) fn new<const COUNT: usize>(settings: [InstanceSettings; COUNT]) -> Self {
         let ids: Vec<InstanceId> = (0..).map(InstanceId).take(COUNT).collect();
         let group = GroupSettings { name: "G".into(), members: ids.clone() };
@@ -59,7 +60,7 @@ impl Bench {
         actions
     }
 
-    /// Each member is in the state of its group, unless it is still to join.
+    /// Whether each member is in the state of its group, unless it has not joined yet.
     fn are_in_step(&self) -> bool {
         self.router.instances().iter().all(|member| {
             let group = member.group().and_then(|group| self.router.group(group));
@@ -67,7 +68,7 @@ impl Bench {
         })
     }
 
-    /// Another configuration, as the engine takes it over.
+    /// Applies another configuration, as the engine does.
     pub(super) fn reload(&mut self, items: &str) -> Vec<String> {
         let items: Vec<Vec<&str>> = items.split(',').map(|item| item.split_whitespace().collect()).collect();
         let mut groups = Vec::new();
@@ -131,7 +132,7 @@ impl Bench {
         while let Some(action) = self.router.poll_action() {
             match action {
                 Action::ReportGroup(_, transition) => self.groups.push(transition),
-                // Each member hears of questions for itself, as without a group.
+                // Requests wake each member separately, as without a group.
                 Action::Heed(..) => continue,
                 _ => {}
             }

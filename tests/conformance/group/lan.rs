@@ -1,5 +1,5 @@
-//! Two nodes, each with one group of two members. That a node holds the addresses of all members or of none is asserted
-//! after every input.
+//! Two nodes, each with one group of two members. After every input an assertion checks that a node holds the addresses
+//! of all members or of none.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use super::world::World;
 const MASTER: usize = 0;
 const BACKUP: usize = 1;
 
-/// Longest way of an advert, and of the engine to it.
+/// Longest transit of an advert, with the engine's wake-up.
 const HEARING: Duration = Duration::from_micros(280);
 
-/// Patience of priority 100 with adverts each second: three intervals and the skew.
+/// Master_Down_Interval of priority 100 with adverts each second: three intervals and the skew.
 const DOWN: Duration = Duration::from_nanos(3_609_375_000);
 
 fn secs(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// Both members every second.
+/// Both members send every second.
 fn node(address: u8, priority: u8) -> Node {
     Node::new(vec![Member::new(address, priority, 100), Member::new(address, priority, 100)])
 }
@@ -48,7 +48,7 @@ fn a_failed_link_of_one_member_moves_all_and_back() {
             [(MASTER, State::Fault, Reason::LinkDown), (BACKUP, State::Master, Reason::MasterSilent)];
         assert_eq!(moves(&world), expected, "seed {seed}");
         assert_eq!(world.shared, Duration::ZERO, "seed {seed}");
-        assert!(world.orphaned <= DOWN + HEARING, "seed {seed}: nobody for {:?}", world.orphaned);
+        assert!(world.orphaned <= DOWN + HEARING, "seed {seed}: no master for {:?}", world.orphaned);
         world.forget();
         world.set_link(MASTER, 1, true);
         world.run(secs(10));
@@ -89,7 +89,7 @@ fn a_lan_of_one_member_that_loses_all_moves_nobody_until_the_master_leaves() {
     }
 }
 
-/// Adverts of two LANs are hardly ever lost at the same time, so a group is moved by loss less often than an instance.
+/// Adverts on two LANs are rarely lost at the same time, so loss moves a group less often than an instance.
 #[test]
 fn loss_on_both_lans_moves_a_group_less_than_it_moves_an_instance() {
     let takeovers = |members: usize| {
@@ -164,7 +164,7 @@ fn members_that_join_and_leave_move_nobody() {
     }
 }
 
-/// Each node has lost the link of another member: neither can serve all, so none does, until one link is back.
+/// Each node has lost the link of a different member: neither can serve all, so none does until a link is back.
 #[test]
 fn crossed_failures_leave_no_master_until_one_is_mended() {
     for seed in 0..50 {
@@ -188,7 +188,7 @@ fn crossed_failures_leave_no_master_until_one_is_mended() {
     }
 }
 
-/// Started together, with one the better for this member and the other for that: by priority, or by address alone.
+/// Started together, with each node better for one member: by priority, or by address alone.
 #[test]
 fn a_tie_is_settled_by_the_first_member() {
     let node = |[first, second]: [(u8, u8); 2]| {

@@ -1,5 +1,4 @@
-//! Sync groups: [`rows`] what one node does, [`reload`] what a reload makes of them, [`lan`] two nodes with a LAN for each
-//! member.
+//! Sync groups: [`rows`] one node, [`reload`] changes by a reload, [`lan`] two nodes with a LAN for each member.
 
 mod bench;
 mod lan;

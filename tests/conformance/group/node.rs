@@ -1,5 +1,5 @@
-//! A node whose instances are one group, with an engine that turns as the daemon's does, and a kernel that keeps the
-//! steady masters' adverts to itself.
+//! A node whose instances are one group, with an engine that runs turns like the daemon's, and a kernel that does not
+//! wake it for the steady masters' adverts.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -14,14 +14,14 @@ use crate::setup::{Variant, centiseconds};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Frame {
-    /// Of which LAN.
+    /// The member whose LAN the frame is on.
     pub(crate) member: InstanceId,
     source: IpAddr,
     priority: Priority,
     interval: Interval,
 }
 
-/// What leaves a turn.
+/// Results of a turn.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) sent: Vec<Frame>,
@@ -39,7 +39,7 @@ pub(crate) struct Node {
 
 pub(crate) struct Member {
     settings: InstanceSettings,
-    /// It is in the configuration.
+    /// Whether it is in the configuration.
     pub(crate) present: bool,
     source: IpAddr,
     pub(crate) link: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Adverts every `interval` centiseconds.
+    /// Sends adverts every `interval` centiseconds.
     pub(crate) fn new(address: u8, priority: u8, interval: u16) -> Self {
         let mut settings = Variant::V3Ipv4.settings();
         settings.priority = Priority(priority);
@@ -97,7 +97,7 @@ impl Node {
         std::mem::take(&mut self.outcome)
     }
 
-    /// A configuration with these members and no others, those of the start among them.
+    /// Applies a configuration with exactly these members; those of the start are always present.
     pub(crate) fn reload(&mut self, present: &[bool], now: Timestamp) -> Outcome {
         let before: Vec<InstanceId> = self.ids().collect();
         for (member, present) in self.members.iter_mut().zip(present) {
@@ -135,7 +135,7 @@ impl Node {
         std::mem::take(&mut self.outcome)
     }
 
-    /// The kernel has a frame. True where it wakes the engine.
+    /// The kernel receives a frame. Returns whether it wakes the engine.
     pub(crate) fn receive(&mut self, frame: Frame, now: Timestamp) -> bool {
         let member = &mut self.members[frame.member.index()];
         if self.router.is_none() || !member.link || !member.present {
@@ -219,7 +219,7 @@ impl Node {
         assert!(holding == 0 || holding == members().count(), "only some members are masters");
         assert!(
             self.members.iter().all(|member| member.present || !member.has_addresses),
-            "one is left behind"
+            "a removed member has addresses"
         );
     }
 }

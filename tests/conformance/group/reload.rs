@@ -1,4 +1,4 @@
-//! Reloads that change sync groups: what has not changed does not notice.
+//! Reloads that change sync groups: unchanged instances do not notice.
 
 use vrrp_user::protocol::{Event, InstanceId, State};
 
@@ -7,7 +7,7 @@ use crate::setup::Variant;
 
 struct Row {
     what: &'static str,
-    /// How the two members of the group `G` come to be as they are before the reload.
+    /// Script that brings the two members of group `G` to their states before the reload.
     before: &'static str,
     script: &'static str,
 }
@@ -59,7 +59,7 @@ const ROWS: &[Row] = &[
             wait 100ms          -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, c advert 100, c add, c MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
-        what: "a new member about which something is unknown holds no takeover up",
+        what: "a new member with unknown inputs delays no takeover",
         before: BACKUPS,
         script: "
             reload add c, group G a b c
@@ -75,7 +75,7 @@ const ROWS: &[Row] = &[
             b link up           -> a BACKUP recovered, b BACKUP recovered, c BACKUP recovered, GROUP BACKUP recovered",
     },
     Row {
-        what: "a new member that cannot take part takes all with it, and lets them go",
+        what: "a new member in Fault takes the others along until it recovers",
         before: MASTERS,
         script: "
             reload add c, group G a b c
@@ -84,7 +84,7 @@ const ROWS: &[Row] = &[
             c link up           -> a BACKUP recovered, b BACKUP recovered, c BACKUP recovered, GROUP BACKUP recovered",
     },
     Row {
-        what: "a member that leaves its group goes on as the master that it is",
+        what: "a member that leaves its group stays master",
         before: MASTERS,
         script: "
             reload group G a
@@ -95,7 +95,7 @@ const ROWS: &[Row] = &[
             wait 1s             -> a advert 100",
     },
     Row {
-        what: "a member that is taken out of the file releases for itself alone, and comes back with a later epoch",
+        what: "a removed member releases alone, and returns with a later epoch",
         before: MASTERS,
         script: "
             reload remove b, group G a -> b advert 0, b remove, b INIT removed
@@ -133,7 +133,7 @@ const ROWS: &[Row] = &[
             wait 1ns            -> a unwatch, a advert 100, a add, a MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
-        what: "those that are ready take over when the one that is not leaves their group",
+        what: "ready members take over when the unready one leaves their group",
         before: BACKUPS,
         script: "
             wait 2s
@@ -143,14 +143,14 @@ const ROWS: &[Row] = &[
             a seen",
     },
     Row {
-        what: "the cause of a Fault that leaves lets the others go, and takes them with it where it comes back",
+        what: "a failed member that leaves lets the others recover, and takes them along when it returns",
         before: FAULTS,
         script: "
             reload group G a    -> a BACKUP recovered, GROUP BACKUP recovered
             reload group G a b  -> a FAULT group_fault, GROUP FAULT link_down",
     },
     Row {
-        what: "members of a group that is deleted go on, each for itself",
+        what: "members of a deleted group continue separately",
         before: MASTERS,
         script: "
             reload no groups
@@ -166,7 +166,7 @@ const ROWS: &[Row] = &[
             b link up           -> b BACKUP recovered",
     },
     Row {
-        what: "a group under another name goes on",
+        what: "a renamed group continues",
         before: MASTERS,
         script: "
             reload group H b a
@@ -174,7 +174,7 @@ const ROWS: &[Row] = &[
             wait 1s             -> a advert 100, b advert 100",
     },
     Row {
-        what: "masters that come to be a group go on",
+        what: "masters that form a group stay master",
         before: MASTERS,
         script: "
             reload no groups
@@ -183,7 +183,7 @@ const ROWS: &[Row] = &[
             wait 1s             -> a advert 100, b advert 100",
     },
     Row {
-        what: "a master that comes to be in a group with one that obeys another yields",
+        what: "a master that joins a group with a member that obeys another master yields",
         before: MASTERS,
         script: "
             reload no groups
@@ -192,7 +192,7 @@ const ROWS: &[Row] = &[
             a hear 150 from 120 -> a watch",
     },
     Row {
-        what: "a master that comes to be in a group with one that is ready takes that along",
+        what: "a master that joins a group with a ready member takes it along",
         before: MASTERS,
         script: "
             reload add c, add d, group G a b, group H c d
@@ -207,7 +207,7 @@ const ROWS: &[Row] = &[
             reload group G a b c, group H d -> c advert 100, c add, c MASTER master_silent",
     },
     Row {
-        what: "a member moves from one mastership to another, and falls with that from then on",
+        what: "a member moves from one master group to another, and then fails with that one",
         before: MASTERS,
         script: "
             reload add c, add d, group G a b, group H c d
@@ -222,7 +222,7 @@ const ROWS: &[Row] = &[
             d link down         -> b advert 0, b remove, b FAULT group_fault, c advert 0, c remove, c FAULT group_fault, d advert 0, d remove, d FAULT link_down, GROUP FAULT link_down",
     },
     Row {
-        what: "a member that moves to a group that obeys another master yields with it",
+        what: "a member that moves to a group that obeys another master yields",
         before: MASTERS,
         script: "
             reload add c, group G a b, group H c
@@ -239,14 +239,14 @@ const ROWS: &[Row] = &[
             reload set b peers one, group G a b -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered",
     },
     Row {
-        what: "a member that fails by its settings falls alone where it leaves its group with them",
+        what: "a member that fails by its settings and leaves its group with them fails alone",
         before: MASTERS,
         script: "
             reload set b peers none, group G a -> b advert 0, b remove, b FAULT no_peer
             wait 1s             -> a advert 100",
     },
     Row {
-        what: "what is new about a member that others can see is said at once",
+        what: "a visible change of a member is advertised at once",
         before: MASTERS,
         script: "
             reload set b priority 150, group G a b -> b advert 150, b priority 150
@@ -273,7 +273,7 @@ fn a_group_goes_on_in_its_epoch_under_any_name_and_with_other_members() {
     assert_eq!(epoch(&bench), Some((2, State::Backup, State::Fault)));
     bench.reload("group H b");
     assert_eq!(epoch(&bench), Some((3, State::Fault, State::Backup)));
-    // A group that is made later, of the same name or of another one, comes after it.
+    // A group that is added later, under the same name or another one, has a later epoch.
     bench.reload("no groups");
     bench.reload("group G a b");
     assert_eq!(epoch(&bench), Some((4, State::Init, State::Fault)));

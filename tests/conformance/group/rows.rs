@@ -1,4 +1,4 @@
-//! What a node with two members does, `a` and `b`, in the form of [`super::bench`].
+//! A node with two members, `a` and `b`, in the form of [`super::bench`].
 
 use vrrp_user::protocol::{Event, InstanceId, InstanceSettings, Order, Priority, State};
 
@@ -31,7 +31,7 @@ const ROWS: &[Row] = &[
             wait 1ns            -> a advert 100, a add, a MASTER master_silent, b advert 50, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
-        what: "late adverts of one member's master move nobody",
+        what: "late adverts of one member's master cause no takeover",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -48,7 +48,7 @@ const ROWS: &[Row] = &[
             is BACKUP",
     },
     Row {
-        what: "a member that was ready and then hears its master is ready no more",
+        what: "a ready member that hears its master is no longer ready",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -64,7 +64,7 @@ const ROWS: &[Row] = &[
             wait 1ns            -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_released, GROUP MASTER master_released",
     },
     Row {
-        what: "an advert of a lower master ends no readiness, and a lowered priority does",
+        what: "a lowered priority ends readiness, an advert of a lower master does not",
         settings: |[a, _]| a.tracks = vec![tracked(1, -60)],
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -80,7 +80,7 @@ const ROWS: &[Row] = &[
             wait 1ns            -> a advert 40, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_released, GROUP MASTER master_silent",
     },
     Row {
-        what: "who yields takes the others along, who release their addresses",
+        what: "a member that yields takes the others along, which release their addresses",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -89,7 +89,7 @@ const ROWS: &[Row] = &[
             a hear 150 from 120 -> a watch",
     },
     Row {
-        what: "Fault of one is Fault of all, until none has a cause",
+        what: "Fault of one member is Fault of all, until no cause is left",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -105,7 +105,7 @@ const ROWS: &[Row] = &[
             wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
-        what: "a member whose addresses are taken away again and again takes the others along",
+        what: "a member whose addresses are removed repeatedly takes the others along",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -125,7 +125,7 @@ const ROWS: &[Row] = &[
             wait 1ns            -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered",
     },
     Row {
-        what: "a thing that all track gives each its own reason",
+        what: "a failed track of all members is each one's own reason",
         settings: |members| members.iter_mut().for_each(|member| member.tracks = vec![tracked(1, 0)]),
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -133,7 +133,7 @@ const ROWS: &[Row] = &[
             track 1 up          -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered",
     },
     Row {
-        what: "a group starts when all is known, and in Fault where one is",
+        what: "a group starts when all inputs are known, and in Fault if a member is",
         settings: |[_, b]| {
             b.tracks = vec![tracked(1, 0)];
             b.tracks[0].initial = None;
@@ -147,7 +147,7 @@ const ROWS: &[Row] = &[
             a link up           -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered",
     },
     Row {
-        what: "a group of owners waits for nobody",
+        what: "a group of owners is master at once",
         settings: |members| members.iter_mut().for_each(|member| member.priority = Priority::OWNER),
         script: "
             startup             -> a advert 255, a add, a MASTER owner, b advert 255, b add, b MASTER owner, GROUP MASTER owner
@@ -155,14 +155,14 @@ const ROWS: &[Row] = &[
             b link up           -> a advert 255, a add, a MASTER recovered, b advert 255, b add, b MASTER recovered, GROUP MASTER recovered",
     },
     Row {
-        what: "beside others an owner waits too",
+        what: "an owner in a group with others waits",
         settings: |[a, _]| a.priority = Priority::OWNER,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait b.down         -> a advert 255, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
-        what: "the end is told by each, then by the group, and nothing else moves",
+        what: "the shutdown is reported by each member, then by the group",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -173,7 +173,7 @@ const ROWS: &[Row] = &[
             is INIT",
     },
     Row {
-        what: "a lower master of one member has all announced",
+        what: "a lower master of one member makes all members announce",
         settings: |members| members.iter_mut().for_each(|member| member.announce.lower_prio_repeat = 2),
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -183,7 +183,7 @@ const ROWS: &[Row] = &[
             a hear 50 from 120  -> a advert 100",
     },
     Row {
-        what: "one member that does not preempt holds all back",
+        what: "one member without preemption holds back all",
         settings: |[_, b]| b.preempt = false,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -198,7 +198,7 @@ const ROWS: &[Row] = &[
             wait a.skew         -> a advert 100, a add, a MASTER master_released, b advert 100, b add, b MASTER master_released, GROUP MASTER master_released",
     },
     Row {
-        what: "after an absence those that were ready listen again",
+        what: "after a suspension, ready members listen again",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -211,7 +211,7 @@ const ROWS: &[Row] = &[
             wait 1ns            -> b unwatch, a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
-        what: "a group that was away returns with the last of its members",
+        what: "a suspended group returns with the last of its members",
         settings: |[_, b]| b.priority = Priority(50),
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -222,7 +222,7 @@ const ROWS: &[Row] = &[
             wait 1ns            -> b advert 50, b add, b MASTER returned, GROUP MASTER returned",
     },
     Row {
-        what: "who lost a tie by its first member listens an interval longer",
+        what: "a group that lost a tie by its first member listens an interval longer",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -235,7 +235,7 @@ const ROWS: &[Row] = &[
             wait 1ns            -> a advert 100, a add, a MASTER master_released, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
-        what: "and who lost by another one does not",
+        what: "a group that lost a tie by another member does not",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -246,7 +246,7 @@ const ROWS: &[Row] = &[
             wait 1ns            -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_released, GROUP MASTER master_silent",
     },
     Row {
-        what: "a better master that was heard twice was no tie",
+        what: "a higher master heard twice is no tie",
         settings: plain,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -258,7 +258,7 @@ const ROWS: &[Row] = &[
             wait a.down         -> a unwatch, b unwatch, a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent",
     },
     Row {
-        what: "those that fall with a member hand over, while it has nothing to serve",
+        what: "members in Fault with a failed one hand over, while that one cannot serve",
         settings: overlap,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
@@ -281,7 +281,7 @@ const ROWS: &[Row] = &[
             wait 50ms           -> a remove, b remove",
     },
     Row {
-        what: "one that yields with its group serves until its own heir is heard",
+        what: "a member that yields with its group serves until its own heir is heard",
         settings: overlap,
         script: "
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup

@@ -1,4 +1,4 @@
-//! Nodes under one virtual clock, with a LAN for each member. Every run repeats exactly from its seed.
+//! Nodes under one virtual clock, with a LAN for each member. Every run is reproducible from its seed.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use vrrp_user::protocol::{GroupTransition, State};
 use super::node::{Frame, Node, Outcome};
 use crate::lan::random::Random;
 
-/// From a timeout or an advert to the engine's turn.
+/// Time from a timeout or an advert to the engine's turn.
 const WAKE: Range<Duration> = Duration::from_micros(5)..Duration::from_micros(80);
 
 const LATENCY: Range<Duration> = Duration::from_micros(20)..Duration::from_micros(200);
@@ -25,14 +25,14 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) nodes: Vec<Node>,
     pub(crate) random: Random,
-    /// By LAN: how long an advert takes, and how many are lost, in permille.
+    /// By LAN: transit time of an advert, and loss in permille.
     pub(crate) latency: Vec<Range<Duration>>,
     pub(crate) loss: Vec<u64>,
     pub(crate) log: Vec<(usize, GroupTransition)>,
-    /// How long more than one node, and how long none, was master.
+    /// Time with more than one master, and time with none.
     pub(crate) shared: Duration,
     pub(crate) orphaned: Duration,
-    /// When the latest frame from one to another arrives: none overtakes it.
+    /// Arrival of the latest frame from one node to another: none overtakes it.
     latest: BTreeMap<(usize, usize, usize), Timestamp>,
     future: BTreeMap<(Timestamp, u64), Happening>,
     scheduled: u64,
@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    /// All nodes started, and time for one to become master.
+    /// Starts all nodes, and runs long enough for one to become master.
     pub(crate) fn settled(seed: u64, nodes: Vec<Node>) -> Self {
         let mut world = Self::new(seed, nodes);
         for node in 0..world.nodes.len() {

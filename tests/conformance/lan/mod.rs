@@ -18,7 +18,7 @@ use crate::setup::ID;
 const MASTER: usize = 0;
 const BACKUP: usize = 1;
 
-/// Longest wake-up, longest way of an advert and its wake-up; how long addresses stay when the heir is heard.
+/// Longest wake-up; longest transit of an advert and its wake-up; time that addresses stay after the heir is heard.
 const WAKE: Duration = Duration::from_micros(80);
 const SETTLE: Duration = Duration::from_millis(50);
 const HEARING: Duration = Duration::from_micros(280);
@@ -56,7 +56,7 @@ fn a_dead_master_is_followed_exactly_when_its_patience_ends() {
         let moment = Duration::from_nanos(world.random.below(100_000_000));
         world.run(moment);
         world.kill(MASTER);
-        // What is on its way still counts.
+        // Frames in transit still count.
         world.run(Duration::from_millis(1));
         let last = world.nodes[BACKUP].last_seen();
         let patience =
@@ -82,7 +82,7 @@ fn a_stopped_master_is_followed_within_skew() {
         assert_eq!(moves(&world), expected, "seed {seed}");
         let skew = Duration::from_nanos(6_093_750);
         let waited = world.log[1].1.at.since(stopped);
-        // The skew begins anew with each release, and two follow the first one, which may all be heard.
+        // The skew starts again with each release, and two more follow the first one; all of them may be heard.
         let latest = skew + Duration::from_micros(2 * 1250) + 2 * WAKE + HEARING + WAKE;
         assert!(waited >= skew && waited <= latest, "seed {seed}: {waited:?}");
         assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
@@ -104,7 +104,7 @@ fn a_handover_under_loss_ends_with_one_master_that_alone_has_the_addresses() {
         assert_eq!(world.masters(), [1], "seed {seed}");
         let having: Vec<_> = (0..3).filter(|&node| world.nodes[node].has_addresses).collect();
         assert_eq!(having, [1], "seed {seed}");
-        // Patience of the better backup ends an interval after that of the one who left.
+        // The higher backup's Master_Down_Interval ends up to an interval after that of the departed master.
         assert!(world.orphaned <= ms(100) + HEARING + WAKE, "seed {seed}: {:?}", world.orphaned);
     }
 }
@@ -148,8 +148,8 @@ fn without_preemption_the_better_one_returns_as_backup() {
     }
 }
 
-/// Machines that freeze whole: both nodes stand still together for up to 100 ms, at 10 ms adverts. The master listens
-/// after the longer ones.
+/// Whole machines freeze: both nodes are suspended together for up to 100 ms, at 10 ms adverts. After the longer
+/// suspensions the master listens.
 #[test]
 fn nodes_frozen_together_stay_what_they_are() {
     for seed in 0..60 {
@@ -190,13 +190,13 @@ fn a_death_during_a_freeze_is_found_one_listening_time_after_it() {
         world.run(moment);
         let span = ms(40) + Duration::from_micros(world.random.below(60_000));
         world.kill(MASTER);
-        // An advert still on its way would be heard after the freeze.
+        // An advert still in transit would be heard after the freeze.
         world.run(ms(1));
         world.freeze(BACKUP, span);
         let thaw = world.now + span;
         world.run(Duration::from_secs(1));
         assert_eq!(moves(&world), [(BACKUP, State::Master, Reason::MasterSilent)], "seed {seed}");
-        // Thawing takes up to 2 ms, listening two intervals and skew.
+        // Thawing takes up to 2 ms, listening two intervals and the skew.
         let limit = ms(2) + ms(20) + Duration::from_nanos(6_093_750) + WAKE;
         let waited = world.log[0].1.at.since(thaw);
         assert!(waited <= limit, "seed {seed}: {waited:?}");
@@ -222,7 +222,7 @@ fn a_frozen_master_is_followed_and_returns_when_it_has_listened() {
     }
 }
 
-/// Starved: its kernel lives, and answers for the addresses as long as the lease runs.
+/// Starved: its kernel runs, and answers for the addresses until the lease expires.
 #[test]
 fn a_starved_master_without_preemption_finds_its_heir_and_never_speaks() {
     for seed in 0..100 {
@@ -253,7 +253,7 @@ fn a18_of_two_equal_ones_started_together_one_is_master() {
         world.run(Duration::from_secs(5));
         assert_eq!(world.masters().len(), 1, "seed {seed}");
         let other = 1 - world.masters()[0];
-        // The second is the one with which it yields.
+        // The second advert is the one with which it yields.
         assert!(world.sent[other] <= 2, "seed {seed}: {} adverts", world.sent[other]);
         assert!(world.shared <= 2 * HEARING, "seed {seed}: both for {:?}", world.shared);
     }
@@ -283,7 +283,7 @@ fn loss_leaves_no_lasting_confusion() {
         let mut world = World::settled(seed, vec![node(10, 200, 10), node(20, 150, 10), node(30, 100, 10)]);
         world.loss = 300;
         world.run(Duration::from_secs(60));
-        // A false takeover lasts until one advert of the better master comes through.
+        // A false takeover lasts until one advert of the higher master arrives.
         assert!(world.shared < Duration::from_secs(3), "seed {seed}: {:?}", world.shared);
         assert_eq!(world.orphaned, Duration::ZERO, "seed {seed}");
         world.loss = 0;
@@ -308,7 +308,7 @@ fn a_healed_split_leaves_the_better_master_who_tells_of_it() {
         world.run(Duration::from_secs(1));
         assert_eq!(moves(&world)[before..], [(BACKUP, State::Backup, Reason::HigherPriority)], "seed {seed}");
         assert!(world.shared <= ms(100) + HEARING + WAKE, "seed {seed}: {:?}", world.shared);
-        // The better one's advert may come first, and then nothing is contested.
+        // The higher one's advert may arrive first, and then there is no contest.
         assert!(world.contests <= 1, "seed {seed}");
     }
 }

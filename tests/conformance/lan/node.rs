@@ -1,5 +1,5 @@
-//! A node: a router, an engine that turns as the daemon's does, and a kernel that keeps the steady master's adverts
-//! to itself, answers questions, and does not after an advert of a better master.
+//! A node: a router, an engine that runs turns like the daemon's, and a kernel. The kernel does not wake the engine for
+//! the steady master's adverts, answers ARP requests, and stops answering after an advert of a higher master.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -20,17 +20,17 @@ pub(crate) struct Frame {
     pub(crate) interval: Interval,
 }
 
-/// What leaves a turn.
+/// Results of a turn.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) sent: Vec<Frame>,
     pub(crate) transitions: Vec<Transition>,
     pub(crate) contests: usize,
-    /// It has announced its addresses.
+    /// Whether it has announced its addresses.
     pub(crate) announced: bool,
 }
 
-/// What the kernel has for the engine.
+/// Inputs that the kernel has for the engine.
 #[derive(Clone, Copy, Debug)]
 enum Waiting {
     Advert(Frame, Timestamp),
@@ -42,26 +42,26 @@ pub(crate) struct Node {
     pub(crate) source: IpAddr,
     /// `None` while the daemon does not run.
     pub(crate) router: Option<Router>,
-    /// Nothing of the host runs before.
+    /// Until then nothing on the host runs.
     pub(crate) frozen_until: Timestamp,
-    /// The daemon does not run before, the kernel does.
+    /// Until then the daemon does not run, but the kernel does.
     pub(crate) starved_until: Timestamp,
-    /// How far its clock is behind that of the world: as long as its hypervisor has paused it.
+    /// Lag of its clock behind the world's: total time that its hypervisor has paused it.
     pub(crate) behind: Duration,
     pub(crate) next_turn: Option<Timestamp>,
     pub(crate) has_addresses: bool,
-    /// It has them, and no heir has been heard.
+    /// It has the addresses, and has heard no heir.
     pub(crate) answers: bool,
-    /// The daemon ends when it has handed over.
+    /// The daemon ends after its handover.
     is_ending: bool,
     pub(crate) turns: u64,
     watch: Option<Frame>,
     last_seen: Timestamp,
     last_handled: Option<(Frame, Timestamp)>,
     ring: VecDeque<Waiting>,
-    /// The latest advert of each priority of each sender, as it came.
+    /// Arrival of the latest advert of each sender and priority.
     pub(crate) arrivals: BTreeMap<(IpAddr, u8), Timestamp>,
-    /// From when on a question wakes the engine.
+    /// Time from which an ARP request wakes the engine.
     heed: Option<Timestamp>,
     outcome: Outcome,
 }
@@ -94,7 +94,7 @@ impl Node {
         self.router.as_ref().and_then(|router| router.instance(ID)).map_or(State::Init, |i| i.state())
     }
 
-    /// When the watched master was seen last, by the kernel.
+    /// Time at which the kernel last saw the watched master.
     pub(crate) fn last_seen(&self) -> Timestamp {
         self.last_seen
     }
@@ -131,7 +131,7 @@ impl Node {
         }
     }
 
-    /// The kernel has a frame. True where it wakes the engine.
+    /// The kernel receives a frame. Returns whether it wakes the engine.
     pub(crate) fn receive(&mut self, frame: Frame, now: Timestamp) -> bool {
         if self.router.is_none() {
             return false;
@@ -145,7 +145,7 @@ impl Node {
         true
     }
 
-    /// The kernel has a question for an address: whether it answers, and whether it wakes the engine.
+    /// The kernel receives an ARP request. Returns whether it answers, and whether it wakes the engine.
     pub(crate) fn ask(&mut self, now: Timestamp) -> (bool, bool) {
         let own = self.settings.priority;
         let challenges =
@@ -188,14 +188,14 @@ impl Node {
         std::mem::take(&mut self.outcome)
     }
 
-    /// A track goes up or down.
+    /// Sets the state of a track.
     pub(crate) fn track(&mut self, track: TrackId, up: bool, now: Timestamp) -> Outcome {
         self.catch_up(now);
         self.input(&Event::Track(track, up), now);
         std::mem::take(&mut self.outcome)
     }
 
-    /// What the kernel has kept to itself.
+    /// Handles sightings that did not wake the engine.
     fn catch_up(&mut self, now: Timestamp) {
         if self.watch.is_some() {
             self.input(&Event::Seen(ID, self.last_seen), now);
@@ -243,7 +243,7 @@ impl Node {
     }
 }
 
-/// A node's settings and source: version 3 over IPv4, the interval in centiseconds, with overlap.
+/// Settings and source of a node: version 3 over IPv4, the interval in centiseconds, handover by overlap.
 pub(crate) fn node(address: u8, priority: u8, interval: u16) -> Node {
     let mut settings = Variant::V3Ipv4.settings();
     settings.priority = Priority(priority);

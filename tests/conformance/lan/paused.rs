@@ -1,4 +1,4 @@
-//! A node that its hypervisor pauses: its clock stands still, so that it returns as the master that it was.
+//! A node paused by its hypervisor: its clock stops too, so it returns with its state unchanged.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{MASTER, ms};
 
 const PERIOD: Duration = Duration::from_millis(2);
 
-/// Settled with the first one as master, and with the announcements of the product.
+/// A settled world with the first node as master, and with the product's announcements.
 fn world(seed: u64, mut nodes: Vec<Node>) -> World {
     for node in &mut nodes {
         node.settings.announce.lower_prio_repeat = 1;
@@ -21,15 +21,15 @@ fn world(seed: u64, mut nodes: Vec<Node>) -> World {
         world.run(Duration::from_secs(5));
     }
     assert_eq!(world.masters(), [MASTER], "seed {seed}");
-    // A machine that has returned has much to do.
+    // A resumed machine has much to do.
     world.wake = Duration::from_micros(5)..ms(3);
     let moment = Duration::from_nanos(world.random.below(1_000_000_000));
     world.run(moment);
     world
 }
 
-/// The better one, and the worse one of two that do not preempt; at 100 ms and 1 s; where all that comes waits for it,
-/// and where nothing of its heir does. Also with a third, which has not heard of anything wrong.
+/// The paused node has the higher priority, or the lower one of two with `nopreempt`, at 100 ms and 1 s. All frames
+/// wait for it, or none of its heir's. Also with a third node, which has noticed nothing.
 fn scenes(seed: u64) -> Vec<(&'static str, World)> {
     let mut scenes = Vec::new();
     for interval in [10, 100] {
@@ -67,16 +67,16 @@ fn a_paused_master_that_returns_answers_beside_its_heir_for_one_question() {
             let masters = world.masters();
             assert_eq!(masters.len(), 1, "seed {seed}, {what}");
             if what == "worse" {
-                // What was asked since the heir's first advert, behind which it has waited, is the heir's to answer. The
-                // last question may have been on its way at the return.
+                // Requests sent since the heir's first advert are queued behind it, and the heir answers them. The last
+                // request may have been in transit at the return.
                 let waited = &world.answered[..asked - 1];
                 assert!(waited.iter().all(|by| *by == 1), "seed {seed}: late answers: {waited:?}");
             }
             let twice = world.answered[asked..].iter().filter(|by| **by > 1).count();
-            // One is asked and answers before it hears the advert that the question has caused; a question that is on
-            // its way meanwhile is answered too. The heir has to have been silent for 20 ms before.
+            // The returned node answers one request before it receives the heir's advert that the request causes, and
+            // any request in transit meanwhile. Before that, the heir must have been silent for 20 ms.
             let limit = 1 + ms(20).as_nanos() / PERIOD.as_nanos();
-            assert!(twice as u128 <= limit, "seed {seed}, {what}: {twice} questions");
+            assert!(twice as u128 <= limit, "seed {seed}, {what}: {twice} requests");
             world.run(Duration::from_secs(2));
             assert_eq!(world.masters(), masters, "seed {seed}, {what}");
             assert_eq!(world.believed, Some(masters[0]), "seed {seed}, {what}: clients");
@@ -84,7 +84,7 @@ fn a_paused_master_that_returns_answers_beside_its_heir_for_one_question() {
     }
 }
 
-/// A client that does not ask again has only the announcements to learn from.
+/// A client that sends no further request learns only from announcements.
 #[test]
 fn each_client_that_asked_the_wrong_one_learns_the_right_one() {
     for seed in 0..20 {

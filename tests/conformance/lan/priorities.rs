@@ -1,5 +1,5 @@
-//! Priorities that change beside a steady master, whose latest adverts no engine has heard of: each takes over when the
-//! patience that counts from the last advert it obeyed has ended, and never before (RFC 9568 §6.4.2).
+//! Changes of priority beside a steady master, whose latest adverts have woken no engine: each backup takes over when
+//! the Master_Down_Interval since the last advert that it obeyed has passed, and never before (RFC 9568 §6.4.2).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,14 +20,14 @@ fn with_weight(mut node: Node, weight: i16) -> Node {
     node
 }
 
-/// Runs to any moment of a few intervals.
+/// Runs for a random part of a few intervals.
 fn settle(world: &mut World) {
     let moment = Duration::from_nanos(world.random.below(2_000_000_000));
     world.run(moment);
     world.log.clear();
 }
 
-/// When `node` has become master, and how long its patience was then.
+/// Time at which `node` became master, and its Master_Down_Interval then.
 fn takeover(world: &World, node: usize) -> Option<(Timestamp, Duration)> {
     let entry = world.log.iter().find(|(who, change)| *who == node && change.to == State::Master);
     let patience = world.nodes[node].router.as_ref()?.instance(ID)?.master_down_interval();
@@ -70,7 +70,7 @@ fn a_backup_that_becomes_the_better_one_takes_over_when_its_patience_ends() {
         world.run(Duration::from_secs(10));
         assert_eq!(world.masters(), [MASTER], "seed {seed}");
         settle(&mut world);
-        // What is on its way would be obeyed no more.
+        // Frames in transit would no longer be obeyed.
         world.run(ms(1));
         let of = world.nodes[MASTER].source;
         let last = arrival(&world, 1, of, 200);
@@ -81,7 +81,7 @@ fn a_backup_that_becomes_the_better_one_takes_over_when_its_patience_ends() {
     }
 }
 
-/// It releases, or releases after it fell, each beside a better and a worse backup.
+/// The master releases, or releases after its priority fell, each beside a higher and a lower backup.
 #[test]
 fn a_release_after_steady_adverts_is_followed_within_the_skew() {
     for seed in 0..200 {

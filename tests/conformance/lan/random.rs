@@ -1,4 +1,4 @@
-//! Repeatable chance.
+//! Reproducible random numbers.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -19,7 +19,7 @@ impl Random {
         (z ^ (z >> 31)) % bound
     }
 
-    /// In whole nanoseconds.
+    /// A duration in whole nanoseconds.
     pub(crate) fn span(&mut self, range: &Range<Duration>) -> Duration {
         let width = u64::try_from((range.end - range.start).as_nanos()).unwrap();
         range.start + Duration::from_nanos(self.below(width.max(1)))

@@ -1,4 +1,4 @@
-//! Nodes on a LAN under one virtual clock. Every run repeats exactly from its seed.
+//! Nodes on a LAN under one virtual clock. Every run is reproducible from its seed.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,17 +23,17 @@ enum Happening {
     Turn {
         node: usize,
     },
-    /// A client asks everybody for the addresses.
+    /// A client broadcasts an ARP request.
     Ask,
     Question {
         to: usize,
         number: usize,
     },
-    /// The client learns that a node has them: by its answer, or by its announcement.
+    /// The client receives a node's answer or announcement.
     Word {
         of: usize,
     },
-    /// A paused node goes on.
+    /// A paused node resumes.
     Return {
         node: usize,
     },
@@ -45,30 +45,30 @@ pub(crate) struct World {
     pub(crate) random: Random,
     /// Adverts lost on the way to one receiver, in permille.
     pub(crate) loss: u64,
-    /// No frame passes.
+    /// Whether all frames are blocked.
     pub(crate) is_split: bool,
     pub(crate) log: Vec<(usize, Transition)>,
     pub(crate) sent: Vec<u64>,
     pub(crate) contests: usize,
-    /// How long more than one node answered for the addresses, and had them, and how long none had them.
+    /// Time with more than one node answering for the addresses, time with more than one holding them, time with none.
     pub(crate) shared: Duration,
     pub(crate) overlap: Duration,
     pub(crate) orphaned: Duration,
-    /// How often the client asks, how many nodes have answered each of its questions, and whom it believes.
+    /// Period of the client's requests, number of nodes that answered each of them, and the node in the client's cache.
     pub(crate) asking: Option<Duration>,
     pub(crate) answered: Vec<usize>,
     pub(crate) believed: Option<usize>,
-    /// What waits for a node that is paused, and how much of it is kept.
+    /// Frames queued for paused nodes, and the size of the queue.
     backlog: BTreeMap<usize, Vec<Happening>>,
     pub(crate) queue: usize,
     latency: Range<Duration>,
-    /// From an advert of a new master to its announcement.
+    /// Time from a new master's advert to its announcement.
     announcing: Range<Duration>,
-    /// When the latest frame from one to another arrives: none overtakes it.
+    /// Arrival of the latest frame from one node to another: none overtakes it.
     latest: BTreeMap<(usize, usize), Timestamp>,
-    /// From a timeout or an advert to the engine's turn.
+    /// Time from a timeout or an advert to the engine's turn.
     pub(crate) wake: Range<Duration>,
-    /// From the end of a freeze to the first turn, and to the first frame out of the NIC, in any order.
+    /// Time from the end of a freeze to the first turn, and to the first frame from the NIC, in any order.
     thaw: Range<Duration>,
     future: BTreeMap<(Timestamp, u64), Happening>,
     scheduled: u64,
@@ -103,7 +103,7 @@ impl World {
         }
     }
 
-    /// All nodes started, and time for one to become master.
+    /// Starts all nodes, and runs long enough for one to become master.
     pub(crate) fn settled(seed: u64, nodes: Vec<Node>) -> Self {
         let mut world = Self::new(seed, nodes);
         for node in 0..world.nodes.len() {
@@ -142,7 +142,7 @@ impl World {
         self.follow(node, outcome);
     }
 
-    /// A node's track goes up or down.
+    /// Sets the state of a node's track.
     pub(crate) fn track(&mut self, node: usize, track: TrackId, up: bool) {
         let local = self.local(node);
         let outcome = self.nodes[node].track(track, up, local);
@@ -153,12 +153,12 @@ impl World {
         self.nodes[node].kill();
     }
 
-    /// Host and daemon stand still.
+    /// Suspends host and daemon.
     pub(crate) fn freeze(&mut self, node: usize, span: Duration) {
         self.nodes[node].frozen_until = self.now + span;
     }
 
-    /// A hypervisor pauses the host, and its clock stands still too. What comes meanwhile waits for it in order.
+    /// The hypervisor pauses the host, and its clock stops too. Frames that arrive meanwhile are queued in order.
     pub(crate) fn pause(&mut self, node: usize, span: Duration) {
         self.backlog.insert(node, Vec::new());
         self.freeze(node, span);
@@ -166,7 +166,7 @@ impl World {
         self.schedule(self.now + span, Happening::Return { node });
     }
 
-    /// A client asks from now on.
+    /// Starts the client's requests.
     pub(crate) fn ask(&mut self, period: Duration) {
         self.asking = Some(period);
         self.schedule(self.now, Happening::Ask);
@@ -176,7 +176,7 @@ impl World {
         self.now - self.nodes[node].behind
     }
 
-    /// The daemon stands still, its kernel does not.
+    /// Suspends the daemon, not its kernel.
     pub(crate) fn starve(&mut self, node: usize, span: Duration) {
         self.nodes[node].starved_until = self.now + span;
     }
@@ -227,7 +227,7 @@ impl World {
             }
             Happening::Word { of } => self.believed = Some(of),
             Happening::Return { node } => {
-                // In order, each a moment after the one before, and what comes meanwhile behind them.
+                // In order, each a moment after the one before; frames that arrive meanwhile come after them.
                 let mut waiting = self.backlog.remove(&node).unwrap_or_default().into_iter();
                 if let Some(first) = waiting.next() {
                     self.backlog.insert(node, waiting.collect());
@@ -254,7 +254,7 @@ impl World {
         }
     }
 
-    /// A frame arrives.
+    /// Delivers a frame.
     fn happen_to(&mut self, to: usize, happening: Happening) {
         let thawed = self.nodes[to].frozen_until;
         if thawed > self.now {
@@ -302,14 +302,14 @@ impl World {
         }
     }
 
-    /// When a frame sent now arrives: none overtakes another on its way. The client comes after the nodes.
+    /// Arrival of a frame sent now: none overtakes another. The client's number follows the nodes'.
     fn arrival(&mut self, from: usize, to: usize) -> Timestamp {
         let latest = self.latest.entry((from, to)).or_default();
         *latest = (self.now + self.random.span(&self.latency)).max(*latest);
         *latest
     }
 
-    /// The client is about to learn that a node has the addresses.
+    /// Schedules an answer or announcement of a node for the client.
     fn tell(&mut self, node: usize, after: Duration) {
         let at = self.arrival(node, self.nodes.len()).max(self.now + after);
         self.schedule(at, Happening::Word { of: node });

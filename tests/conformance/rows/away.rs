@@ -1,4 +1,4 @@
-//! Silence that proves nothing: timers handled early or late, and a master's own silence.
+//! Suspension: timers handled early or late, and adverts that a master could not send.
 
 use vrrp_user::protocol::Priority;
 
@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a backup that stood still listens for two intervals and skew, for its master may listen too",
+        what: "a suspended backup listens for two intervals and skew, as its master may be listening too",
         variants: ALL,
         settings: plain,
         script: "
@@ -39,7 +39,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a backup that nobody listened for does not judge, and listens anew",
+        what: "a backup without reception does not take over, and listens again",
         variants: ALL,
         settings: plain,
         script: "
@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "deafness is nothing to a master",
+        what: "lost reception has no effect on a master",
         variants: ALL,
         settings: plain,
         script: "
@@ -66,7 +66,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "for one where it knows of no master",
+        what: "a suspended backup without a known master listens for one interval and skew",
         variants: ALL,
         settings: plain,
         script: "
@@ -78,7 +78,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "and again if it stands still again, until the master is heard",
+        what: "a backup suspended again listens again, until the master is heard",
         variants: ALL,
         settings: plain,
         script: "
@@ -95,7 +95,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "an absence is noticed by whatever comes first, also by an old sighting",
+        what: "the first input after a suspension detects it, even an old sighting",
         variants: ALL,
         settings: plain,
         script: "
@@ -110,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "or by a changed priority",
+        what: "a changed priority detects a suspension",
         variants: ALL,
         settings: |settings| settings.tracks = vec![tracked(1, -64)],
         script: "
@@ -124,7 +124,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "an absence that ends just after the deadline is noticed by what it missed before",
+        what: "a suspension that ends just after the deadline is detected by an earlier timer",
         variants: ALL,
         settings: plain,
         script: "
@@ -138,7 +138,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a release is judged as carefully",
+        what: "a suspension after a release is detected too",
         variants: ALL,
         settings: plain,
         script: "
@@ -152,7 +152,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a little lateness is no absence",
+        what: "a short delay is no suspension",
         variants: ALL,
         settings: plain,
         script: "
@@ -164,7 +164,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a master that was late by less than its peers' patience goes on",
+        what: "a master late by less than its peers' master_down_interval continues",
         variants: ALL,
         settings: plain,
         script: "
@@ -176,7 +176,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "one that was away for longer listens, and takes over anew where nobody has",
+        what: "a master suspended for longer listens, and returns if no other has taken over",
         variants: ALL,
         settings: plain,
         script: "
@@ -191,7 +191,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "and listens again where it is away again",
+        what: "a master suspended again listens again",
         variants: ALL,
         settings: plain,
         script: "
@@ -204,7 +204,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "it obeys a better master, and says nothing before",
+        what: "a returning master obeys a higher one, without an advert before",
         variants: ALL,
         settings: |settings| settings.higher_prio_send_advert = Some(true),
         script: "
@@ -216,7 +216,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "one of equal priority and higher address too",
+        what: "a returning master obeys one of equal priority and higher address",
         variants: ALL,
         settings: plain,
         script: "
@@ -227,7 +227,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a lower one, and its goodbye, change nothing",
+        what: "a lower master, and its release, change nothing for a returning one",
         variants: ALL,
         settings: plain,
         script: "
@@ -240,7 +240,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "but without preemption it is obeyed",
+        what: "without preemption a returning master obeys a lower one",
         variants: ALL,
         settings: no_preempt,
         script: "
@@ -251,7 +251,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "not by the owner",
+        what: "a returning owner obeys no lower master",
         variants: ALL,
         settings: |settings| (settings.preempt, settings.priority) = (false, Priority::OWNER),
         script: "
@@ -262,7 +262,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "whatever else happens, it says nothing while it listens",
+        what: "a returning master sends nothing while it listens",
         variants: ALL,
         settings: |settings| settings.tracks = vec![tracked(1, -64)],
         script: "
@@ -276,7 +276,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "it ends as any other master",
+        what: "a returning master releases on shutdown",
         variants: ALL,
         settings: plain,
         script: "
@@ -287,7 +287,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "adverts that could not be sent are an absence too",
+        what: "a lapsed lease counts as a suspension",
         variants: ALL,
         settings: plain,
         script: "

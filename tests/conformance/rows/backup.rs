@@ -1,4 +1,4 @@
-//! Backup (RFC 9568 §6.4.2): whom it obeys, and when it takes over.
+//! Backup (RFC 9568 §6.4.2): the masters that it obeys, and the time of its takeover.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::setup::tracked;
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: "B05",
-        what: "a Backup leaves in silence",
+        what: "a Backup stops without an advert",
         variants: ALL,
         settings: plain,
         script: "
@@ -46,7 +46,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "B07",
-        what: "with the interval known from the master",
+        what: "the skew after a release follows the interval learned from the master",
         variants: V3,
         settings: plain,
         script: "
@@ -98,7 +98,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "B10",
-        what: "its interval is not learned",
+        what: "the interval of a lower master is not learned",
         variants: V3,
         settings: plain,
         script: "
@@ -110,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "B10",
-        what: "a master that became lower is watched no more",
+        what: "a master whose priority falls below ours is no longer watched",
         variants: ALL,
         settings: plain,
         script: "
@@ -148,7 +148,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "V09",
-        what: "in version 2 another interval is a sign of life, and the longer one counts",
+        what: "in version 2 an advert with another interval counts, and the longer interval applies",
         variants: V2,
         settings: plain,
         script: "
@@ -159,7 +159,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "I04",
-        what: "of a master that speaks both versions, version 2 says nothing, until it speaks no other any more",
+        what: "version 2 adverts of a master that speaks both versions are ignored, until it sends only these",
         variants: V3,
         settings: |settings| settings.also_v2 = true,
         script: "
@@ -216,7 +216,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "T05",
-        what: "the owner preempts without being told to",
+        what: "the owner preempts in spite of nopreempt and preempt_delay",
         variants: ALL,
         settings: |settings| {
             owner(settings);
@@ -255,7 +255,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "T09",
-        what: "but not into the past",
+        what: "a changed priority moves the deadline no further than now",
         variants: ALL,
         settings: |settings| {
             settings.priority = Priority(1);
@@ -341,7 +341,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "an older advert handled after a sighting takes nothing back",
+        what: "an older advert handled after a sighting does not move the deadline back",
         variants: ALL,
         settings: plain,
         script: "
@@ -400,7 +400,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "patience counts from when the kernel saw the advert, not from when it was handled",
+        what: "master_down_interval counts from the kernel's stamp of the advert, not from its handling",
         variants: ALL,
         settings: plain,
         script: "
@@ -411,7 +411,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "after a release only an advert counts, no sighting",
+        what: "after a release a sighting does not count, only an advert",
         variants: ALL,
         settings: plain,
         script: "

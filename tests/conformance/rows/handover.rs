@@ -34,7 +34,7 @@ fn virtual_mac(settings: &mut InstanceSettings) {
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: "own",
-        what: "a master that ends serves until its heir was heard, and a moment more",
+        what: "a master that ends serves until shortly after its heir is heard",
         variants: ALL,
         settings: overlap,
         script: "
@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "where nobody comes, it serves for its skew and two intervals",
+        what: "without an heir it serves for its skew and two intervals",
         variants: ALL,
         settings: overlap,
         script: "
@@ -70,7 +70,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "an heir that is heard is told no more to take over",
+        what: "after the heir's advert the release is not repeated",
         variants: ALL,
         settings: overlap,
         script: "
@@ -84,7 +84,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "told twice to end, it waits for nobody",
+        what: "a second shutdown ends the wait for an heir",
         variants: ALL,
         settings: overlap,
         script: "
@@ -98,7 +98,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a failed check hands over, and the heir is obeyed when the check is well again",
+        what: "a failed check hands over, and the heir is obeyed when the check succeeds again",
         variants: ALL,
         settings: checked,
         script: "
@@ -113,7 +113,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a link that goes while the addresses are still served takes them along",
+        what: "a link failure during the handover removes the addresses at once",
         variants: ALL,
         settings: checked,
         script: "
@@ -127,7 +127,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "without a link or a source there is nothing to serve",
+        what: "without a link or a source there is no handover",
         variants: ALL,
         settings: overlap,
         script: "
@@ -140,7 +140,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a lowered priority is said and served on, until the better one is heard",
+        what: "a master with a lowered priority advertises it and serves until the higher one is heard",
         variants: ALL,
         settings: weighed,
         script: "
@@ -153,7 +153,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "who becomes master again while it still serves has never stopped",
+        what: "a node that becomes master again during its handover serves without a gap",
         variants: V3,
         settings: checked,
         script: "
@@ -168,7 +168,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "one that the configuration knows no more serves no more",
+        what: "a removed instance stops serving at once",
         variants: ALL,
         settings: overlap,
         script: "
@@ -179,7 +179,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a virtual MAC address moves with the heir's advert, and nothing may move it back",
+        what: "with a virtual MAC address the addresses are removed at the heir's advert",
         variants: ALL,
         settings: virtual_mac,
         script: "

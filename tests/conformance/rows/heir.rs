@@ -1,4 +1,4 @@
-//! An heir, and the master before it that may come back without knowing of it.
+//! An heir, and a former master that may return without having heard it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{ALL, Row, V3, no_preempt, owner, plain};
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: "own",
-        what: "one that took over from silence says so when it is asked, at most each 20 ms",
+        what: "a master after silence answers a request with an advert, at most each 20 ms",
         variants: ALL,
         settings: plain,
         script: "
@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "so does one that has never heard another",
+        what: "a master that has never heard another one does so too",
         variants: ALL,
         settings: plain,
         script: "
@@ -44,7 +44,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "for five minutes",
+        what: "adverts on request end after five minutes",
         variants: ALL,
         settings: |settings| {
             settings.advert_interval = Interval::new(Duration::from_secs(40), settings.version).unwrap();
@@ -60,7 +60,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "until another master is heard, who knows of it then",
+        what: "adverts on request end when another master is heard, which then knows of it",
         variants: ALL,
         settings: plain,
         script: "
@@ -73,7 +73,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "not where the master has released, was overruled, or is nobody",
+        what: "no adverts on request after a release",
         variants: ALL,
         settings: plain,
         script: "
@@ -87,7 +87,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "an owner, which nobody was before, is not asked",
+        what: "an owner that was master at once sends no adverts on request",
         variants: ALL,
         settings: owner,
         script: "
@@ -97,7 +97,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "adverts as frequent as that say enough",
+        what: "no adverts on request at intervals of 20 ms",
         variants: V3,
         settings: |settings| {
             settings.advert_interval = Interval::new(Duration::from_millis(20), settings.version).unwrap();
@@ -110,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "one that is asked after its own absence says nothing",
+        what: "no adverts on request after its own suspension",
         variants: ALL,
         settings: plain,
         script: "
@@ -124,7 +124,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "the last advert of one that was overruled is no contest, a later one is",
+        what: "the last advert of a preempted master is no contest, a later one is",
         variants: ALL,
         settings: plain,
         script: "
@@ -138,7 +138,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "that of another one is a contest at once",
+        what: "an advert of another master is a contest at once",
         variants: ALL,
         settings: plain,
         script: "
@@ -149,7 +149,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "one that does not preempt, and is better than a master that was paused, announces itself again when that yields",
+        what: "a higher master without preemption announces again when a paused lower master yields",
         variants: ALL,
         settings: |settings| {
             no_preempt(settings);
@@ -164,7 +164,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a lower master that is heard again just after it was announced about is announced about once more, and a third time after a second",
+        what: "a lower master heard again just after our announcement causes another one, and a third after a second",
         variants: ALL,
         settings: |settings| {
             owner(settings);

@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "S01",
-        what: "also where trackers speak against it",
+        what: "the owner starts as master even if a track is down",
         variants: ALL,
         settings: |settings| {
             owner(settings);
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "S02",
-        what: "others wait for master_down_interval with their own interval and send nothing",
+        what: "other routers wait for master_down_interval by their own interval, and send nothing",
         variants: ALL,
         settings: plain,
         script: "
@@ -40,7 +40,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "S03",
-        what: "adverts in Init mean nothing",
+        what: "adverts in Init have no effect",
         variants: ALL,
         settings: plain,
         script: "
@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "S04",
-        what: "a second start has forgotten the learned interval",
+        what: "a second start does not use the learned interval",
         variants: V3,
         settings: plain,
         script: "

@@ -1,11 +1,11 @@
-//! What somebody else removes from a master.
+//! Addresses and paths that another process removes from a master.
 
 use super::{ALL, Row, V3, plain};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: "own",
-        what: "what a backup loses concerns nobody",
+        what: "a loss has no effect on a backup",
         variants: ALL,
         settings: plain,
         script: "
@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a master gets its addresses back, and gives up after repeated loss, for a minute",
+        what: "a master sets its addresses again, and gives up for a minute after repeated loss",
         variants: ALL,
         settings: plain,
         script: "
@@ -43,7 +43,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "routes and rules that are lost again and again are left alone until the next mastership",
+        what: "routes and rules lost repeatedly are abandoned until the next mastership",
         variants: ALL,
         settings: plain,
         script: "
@@ -75,7 +75,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "what the kernel takes is put back as often as it goes",
+        what: "addresses flushed by the kernel are set again each time",
         variants: ALL,
         settings: plain,
         script: "
@@ -94,7 +94,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a reload has a master set what is missing, and concerns no other",
+        what: "a reload makes only a master set what is missing",
         variants: ALL,
         settings: plain,
         script: "
@@ -107,7 +107,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "who must not send leaves to another master that does not hear it, for a minute",
+        what: "a master whose sends are refused yields for a minute to another master, which does not hear it",
         variants: V3,
         settings: plain,
         script: "
@@ -125,7 +125,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "it is another one only when it is heard again, and a better one is obeyed",
+        what: "another master counts when it is heard again, and a higher one is obeyed",
         variants: V3,
         settings: plain,
         script: "
@@ -140,7 +140,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a link that goes meanwhile is the cause that is told, and the other one outlasts it",
+        what: "a link failure in the minute after repeated loss does not end the Fault",
         variants: ALL,
         settings: plain,
         script: "

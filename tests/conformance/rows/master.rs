@@ -9,7 +9,7 @@ use super::{ALL, Row, V3, no_preempt, owner, plain};
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: "A07",
-        what: "a master releases its addresses, then takes them off",
+        what: "a master sends a release, then removes its addresses",
         variants: ALL,
         settings: owner,
         script: "
@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "A09",
-        what: "a release heard is answered at once, and the interval starts anew",
+        what: "a release is answered at once, and the interval starts again",
         variants: ALL,
         settings: owner,
         script: "
@@ -31,7 +31,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "A10",
-        what: "a higher master is obeyed, after an advert by which it learns that there were two",
+        what: "a higher master is obeyed, after an advert that shows it that there were two",
         variants: ALL,
         settings: plain,
         script: "
@@ -44,7 +44,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "A17",
-        what: "its interval counts until we are master again, then ours",
+        what: "the higher master's interval applies until we are master again, then ours",
         variants: V3,
         settings: plain,
         script: "
@@ -68,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "the time of two masters is counted from advert to advert of the lower one, less its absences",
+        what: "the time of two masters is counted between adverts of the lower one, without its gaps",
         variants: V3,
         settings: plain,
         script: "
@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "A12",
-        what: "of two equal masters the higher address stays, and says so",
+        what: "of two equal masters the higher address stays, and sends an advert",
         variants: ALL,
         settings: plain,
         script: "
@@ -131,7 +131,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "A15",
-        what: "our own advert come back changes nothing",
+        what: "our own looped advert changes nothing",
         variants: ALL,
         settings: plain,
         script: "
@@ -159,7 +159,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "V12",
-        what: "a lower master can be left without an answer",
+        what: "a lower master gets no answer with lower_prio_no_advert",
         variants: ALL,
         settings: |settings| settings.lower_prio_no_advert = true,
         script: "
@@ -172,7 +172,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "it can yield in silence",
+        what: "a master yields without an advert if configured",
         variants: ALL,
         settings: |settings| settings.higher_prio_send_advert = Some(false),
         script: "
@@ -223,7 +223,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "an owner may be told to take no notice of others, whoever they are",
+        what: "an owner can be configured to ignore all other masters",
         variants: ALL,
         settings: |settings| {
             owner(settings);
@@ -240,7 +240,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "A08",
-        what: "adverts keep their phase when sent late, and start anew when a whole interval was lost",
+        what: "adverts keep their phase when sent late, and start again when a whole interval was lost",
         variants: ALL,
         settings: owner,
         script: "

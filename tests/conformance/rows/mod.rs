@@ -1,5 +1,5 @@
-//! Requirements one by one, with their numbers in `docs/requirements.md`; `own` marks what no RFC lays down and that page
-//! does not list.
+//! Requirements one by one, with their numbers in `docs/requirements.md`; `own` marks behaviour that no RFC specifies
+//! and that page does not list.
 
 mod away;
 mod backup;

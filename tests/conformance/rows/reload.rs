@@ -1,4 +1,4 @@
-//! Other settings for a running instance.
+//! Changed settings of a running instance.
 
 use super::{ALL, Row, V2, V3, plain};
 use crate::setup::tracked;
@@ -25,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a master says at once what is new in its adverts, and goes on from there",
+        what: "a master sends a changed advert at once, and continues from there",
         variants: ALL,
         settings: plain,
         script: "
@@ -42,7 +42,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "what others cannot see moves no advert",
+        what: "changes invisible to others shift no advert",
         variants: ALL,
         settings: plain,
         script: "
@@ -56,7 +56,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a backup raised above its master lets its patience run out",
+        what: "a backup raised above its master waits for the rest of master_down_interval",
         variants: ALL,
         settings: plain,
         script: "
@@ -70,7 +70,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "in version 2 the longer interval counts, ours or the master's",
+        what: "in version 2 the longer interval applies, ours or the master's",
         variants: V2,
         settings: plain,
         script: "
@@ -85,7 +85,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "in version 3 the master's interval goes on to count",
+        what: "in version 3 the master's interval still applies",
         variants: V3,
         settings: plain,
         script: "
@@ -98,7 +98,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a new track fails the instance by its first result, and its end recovers it",
+        what: "a new track fails the instance by its first result, and its removal recovers it",
         variants: ALL,
         settings: plain,
         script: "
@@ -110,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a track that stays keeps its result",
+        what: "an unchanged track keeps its result",
         variants: ALL,
         settings: |settings| settings.tracks = vec![tracked(1, -60)],
         script: "

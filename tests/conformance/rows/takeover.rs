@@ -1,4 +1,4 @@
-//! Another process goes on where one leaves: nothing is said, announced or forgotten because of it.
+//! Hot restart: the newer process sends, announces and forgets nothing because of it.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "an advert that fell due meanwhile is sent at once",
+        what: "an advert due during the restart is sent at once",
         variants: ALL,
         settings: plain,
         script: "
@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "periodic announcements go on",
+        what: "periodic announcements continue",
         variants: ALL,
         settings: refreshed,
         script: "
@@ -66,7 +66,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "the second set of announcements comes when it would have come",
+        what: "the second set of announcements is sent at its original time",
         variants: V3,
         settings: announced_again,
         script: "
@@ -82,7 +82,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a backup still obeys its master, and gives it the time in which one must be heard",
+        what: "a backup still obeys its master, and listens for an interval and skew if the deadline was near",
         variants: ALL,
         settings: plain,
         script: "
@@ -101,7 +101,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a fault is one still, until its cause is gone",
+        what: "a fault persists until its cause ends",
         variants: ALL,
         settings: checked,
         script: "
@@ -118,7 +118,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a master whose results are not known again yet keeps those that it had",
+        what: "a master keeps its check results until new ones are known",
         variants: ALL,
         settings: checked,
         script: "

@@ -6,7 +6,7 @@ use crate::setup::{file, tracked};
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: "own",
-        what: "risen above the watched master we watch it no more and take over",
+        what: "a backup raised above the watched master no longer watches it and takes over",
         variants: ALL,
         settings: |settings| settings.tracks = vec![tracked(1, -60)],
         script: "
@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "fallen below the lower master we obey it again",
+        what: "a router whose priority falls below the lower master obeys it again",
         variants: ALL,
         settings: |settings| settings.tracks = vec![tracked(1, -60)],
         script: "
@@ -35,7 +35,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a master says at once that its priority fell, and not that it rose",
+        what: "a master advertises a lower priority at once, a higher one with the next advert",
         variants: ALL,
         settings: |settings| settings.tracks = vec![tracked(1, 20)],
         script: "
@@ -51,7 +51,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "weights add while up or take while down, reversed too, within 1 and 254",
+        what: "weights add while up or subtract while down, reversed too, within 1 and 254",
         variants: ALL,
         settings: |settings| {
             let mut reversed = tracked(3, 10);
@@ -82,7 +82,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "losing what weight 0 tracks is Fault: release, addresses off, silence, then a full wait",
+        what: "a failed track of weight 0 is Fault: release, addresses removed, silence, then a full wait",
         variants: ALL,
         settings: |settings| settings.tracks = vec![tracked(1, 0)],
         script: "
@@ -98,7 +98,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "a file counts by its number times the weight, and fails at -254",
+        what: "a file adds its number times the weight, and fails at -254",
         variants: ALL,
         settings: |settings| settings.tracks = vec![file(1, 2), file(2, -100)],
         script: "
@@ -148,7 +148,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "nothing can be released without a source to send from",
+        what: "without a source no release is sent",
         variants: ALL,
         settings: owner,
         script: "
@@ -158,7 +158,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "the own link can be ignored",
+        what: "a failure of the instance's own link can be ignored",
         variants: ALL,
         settings: |settings| settings.ignore_own_link = true,
         script: "
@@ -170,7 +170,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         number: "own",
-        what: "Init lasts until what is tracked is known",
+        what: "Init lasts until all track results are known",
         variants: ALL,
         settings: |settings| {
             settings.tracks = vec![tracked(1, 0), tracked(2, 10)];
