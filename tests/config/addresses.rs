@@ -1,4 +1,4 @@
-//! Options after an address.
+//! Options of an address.
 
 use std::net::IpAddr;
 
@@ -89,7 +89,7 @@ fn what_follows_a_static_item_is_named_once() {
     assert_eq!(&*loaded.config.statics.addresses[0].0, "eth1");
 }
 
-/// As keepalived 2.4 has it; 2.2.7 advertises each line.
+/// As in keepalived 2.4; 2.2.7 advertises each line.
 #[test]
 fn an_address_that_is_written_twice_is_set_and_advertised_once() {
     let text = "vrrp_instance a {\ninterface lan0\nvirtual_router_id 1\n\

@@ -1,4 +1,4 @@
-//! `vrrp_check`: each target, and what is refused.
+//! `vrrp_check`: each target, and refused targets.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -82,7 +82,7 @@ fn every_target_is_read() {
     }
 }
 
-/// A block, and what tracks it.
+/// A block, and an instance that tracks it.
 fn tracking(block: &str, keyword: &str) -> String {
     format!(
         "{block}\nvrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\n\
@@ -239,7 +239,7 @@ fn none_may_run_where_the_most_is_0() {
     assert_eq!((target.quorum, target.quorum_max), (0, Some(0)));
 }
 
-/// Without a weight, it swaps when the instance is in Fault.
+/// Without a weight, it decides whether the instance is in Fault.
 #[test]
 fn a_reversed_file_fails_while_it_holds_0() {
     let text = file("file /run/ready").replace("weight -5", "weight 0 reverse");

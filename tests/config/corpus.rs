@@ -1,4 +1,4 @@
-//! Every file of the corpus, with the findings that are expected beside it in `NAME.expected`.
+//! Every file of the corpus, with its expected findings in `NAME.expected`.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ enum Verdict {
     Refused,
 }
 
-/// Compares all files of a directory; the number of files.
+/// Compares all files of a directory and returns their number.
 fn each(directory: &str, expected: Verdict) -> usize {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(directory);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&directory)

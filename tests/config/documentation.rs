@@ -1,4 +1,4 @@
-//! `docs/configuration.md` and the parser know the same keywords.
+//! Agreement of `docs/configuration.md` and the parser about the keywords.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn the_tables_of_keywords_are_those_of_the_parser() {
     }
 }
 
-/// The text with the table of a block between its marks.
+/// The text, with the table of a block between its marks replaced.
 fn replaced(text: &str, block: &str, table: &str) -> String {
     let begin = format!("<!-- keywords: {block} -->\n");
     let end = "<!-- end -->";

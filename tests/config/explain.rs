@@ -1,5 +1,4 @@
-//! What `vrrpx explain` says: of each guide's configuration word for word, and each trap where it is and where it is
-//! not.
+//! Output of `vrrpx explain`: for each guide's configuration word for word, and for each trap with and without it.
 
 use std::path::Path;
 
@@ -13,7 +12,7 @@ fn explain(text: &str) -> Explanation {
     loaded.explain(Surroundings::default())
 }
 
-/// The one that the documentation shows.
+/// The file that the documentation shows.
 const SHOWN: &str = "docker-primary.conf";
 
 #[test]
@@ -54,7 +53,7 @@ fn instance(lines: &str) -> String {
     )
 }
 
-/// All that is found, in words.
+/// All findings, in words.
 fn findings(text: &str) -> Vec<String> {
     let explanation = explain(text);
     let own = explanation.instances.iter().flat_map(|instance| &instance.findings);

@@ -1,4 +1,4 @@
-//! What definitions, conditional lines and sequences lead to.
+//! Results of definitions, conditional lines and sequences.
 
 use std::net::IpAddr;
 
@@ -131,7 +131,7 @@ fn an_unknown_block_is_named_and_skipped_whole() {
     );
 }
 
-/// Errors and warnings of a text, and the last finding.
+/// Numbers of errors and of warnings of a text, and the last finding.
 fn counted(text: &str) -> (usize, usize, String) {
     let findings = match config::parse("t", text) {
         Ok(loaded) => loaded.diagnostics,
@@ -156,10 +156,10 @@ fn a_wrong_file_has_no_end_of_findings_and_the_first_are_told() {
         )
     };
     assert_eq!(counted(&many("")).1, 101);
-    // Warnings keep no error from being told.
+    // Warnings displace no error.
     let (errors, warnings, _) = counted(&many("priorty 7\n"));
     assert_eq!((errors, warnings), (1, 101));
-    // What a sequence repeats is one finding.
+    // A finding repeated by a sequence is reported once.
     assert_eq!(counted("~SEQ(i, 1, 3000) foo bar\n").0, 1);
 }
 

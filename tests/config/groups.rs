@@ -1,9 +1,9 @@
-//! `vrrp_sync_group`: what its members become, and what is found wrong with it.
+//! `vrrp_sync_group`: settings that its members get, and findings.
 
 use vrrp_user::config::{Group, Loaded, NotifyCommand, ScriptCommand, parse};
 use vrrp_user::protocol::{InstanceId, Track, TrackSettings, Weight};
 
-/// The text, below three instances on the lines from 1 on.
+/// The text after three instances, which begin on line 1.
 fn with_instances(text: &str) -> String {
     let instances: String = [("a", "track_interface { tun0 weight -5 }"), ("b", ""), ("c", "priority 255")]
         .iter()
@@ -23,7 +23,7 @@ fn findings(text: &str) -> Vec<String> {
         Ok(loaded) => loaded.diagnostics,
         Err(diagnostics) => diagnostics,
     };
-    // Of this block; the script of the setup may be without a use.
+    // Findings of this block only; the script of the setup may be unused.
     let found = found.iter().map(ToString::to_string);
     found.filter(|finding| !finding.contains("no instance tracks")).collect()
 }

@@ -1,4 +1,4 @@
-//! `auth_hmac`: keys, what goes with what, and that no key is ever shown.
+//! `auth_hmac`: keys, combinations with other keywords, and secrecy of the keys.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -119,7 +119,7 @@ fn strict_mode_demands_signatures() {
     assert!(found.iter().any(|line| line.contains("`mode` of `auth_hmac` is enforce")), "{found:?}");
 }
 
-/// A folder that goes with the test.
+/// A folder that is removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -129,7 +129,7 @@ impl Folder {
         Self(path)
     }
 
-    /// Loads a configuration whose key is in a file of this folder.
+    /// Loads a configuration with its key in a file of this folder.
     fn load(&self, content: &[u8], mode: u32) -> Result<Loaded, Vec<Diagnostic>> {
         let secret = self.0.join("key");
         fs::write(&secret, content).unwrap();

@@ -1,4 +1,4 @@
-//! Files that include others.
+//! Included files.
 
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ fn each_strict_form_requires_what_its_letter_says() {
     let files = Files::new("strict");
     files.write("there.conf", "");
     std::fs::create_dir_all(files.path("folder.conf")).unwrap();
-    // Which of the patterns are errors; the others are warnings, or nothing.
+    // The patterns that are errors; the others are warnings, or no finding.
     let patterns = ["plain", "none*.conf", "{there.conf,not}", "folder.conf", "there.conf"];
     let rows = [
         ("include", [false, false, false, false, false]),
@@ -196,7 +196,7 @@ fn shown(findings: &[Diagnostic]) -> Vec<String> {
     findings.iter().map(ToString::to_string).collect()
 }
 
-/// A directory of its own, removed at the end.
+/// A directory, removed when dropped.
 struct Files(PathBuf);
 
 impl Files {

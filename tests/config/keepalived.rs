@@ -1,4 +1,4 @@
-//! The same text read by keepalived: every line in it begins with a word that is no keyword, so both name it.
+//! The same text read by keepalived: every line begins with an unknown keyword, so both report each of them.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,7 @@ fn the_grammar_is_read_as_keepalived_reads_it() {
     let theirs = String::from_utf8_lossy(&theirs.stdout) + String::from_utf8_lossy(&theirs.stderr);
     let mut theirs =
         theirs.lines().filter_map(|line| line.split_once("Unknown keyword '")?.1.strip_suffix('\''));
-    // Each of its processes reads the file once more.
+    // Each of keepalived's processes reads the file again.
     let first = theirs.next().unwrap();
     let theirs: Vec<&str> = std::iter::once(first).chain(theirs.take_while(|word| *word != first)).collect();
     let ours: Vec<&str> = ours

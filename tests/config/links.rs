@@ -1,4 +1,4 @@
-//! Links, and what an instance asks of its interface.
+//! Link delays, and an instance's requirements on its interface.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn what_an_instance_asks_of_its_interface_reaches_it() {
     assert_eq!(loaded.diagnostics[0].message, "with `use_vmac` it is always set, as with keepalived");
 }
 
-/// Without the keyword, keepalived takes the group.
+/// Without the keyword, keepalived uses multicast.
 #[test]
 fn unicast_without_a_peer_is_multicast_or_a_fault() {
     let peers = |lines: &str| {

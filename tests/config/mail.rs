@@ -1,10 +1,10 @@
-//! Mail about changes: what the keywords lead to, and what is told where no mail can be sent.
+//! Mail about changes: settings from the keywords, and findings if no mail can be sent.
 
 use std::time::Duration;
 
 use vrrp_user::config::{Config, Loaded, parse};
 
-/// Findings and configuration for an instance and a group after `globals`; `line` stands in the instance.
+/// Findings and configuration for an instance and a group after `globals`; `line` is part of the instance.
 fn read(globals: &str, line: &str) -> (Vec<String>, Config) {
     let instance = |name: &str, vrid: u8, line: &str| {
         format!(
@@ -21,7 +21,7 @@ fn read(globals: &str, line: &str) -> (Vec<String>, Config) {
 const BOTH: &str = "smtp_server mail.example.org 587\nnotification_email {\n ops@example.org\n\
     Night <night@example.org>\n root\n}";
 
-/// Whether `a`, `b` and the group are mailed about.
+/// Whether changes of `a`, `b` and the group are mailed.
 fn alerts(config: &Config) -> [bool; 3] {
     [config.instances[0].notify.mail, config.instances[1].notify.mail, config.groups[0].notify.mail]
 }

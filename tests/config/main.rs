@@ -1,6 +1,6 @@
-//! Configurations as users write them, sound and broken, and what is said about them.
+//! Configurations as users write them, valid and broken, and the findings about them.
 //!
-//! `UPDATE_EXPECTED=1` writes the expectations anew; read the difference before it is committed.
+//! `UPDATE_EXPECTED=1` rewrites the expectations; read the difference before it is committed.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers as well")]
 

@@ -1,4 +1,4 @@
-//! Names that two blocks of a file share: refused, or what keepalived makes of them.
+//! Names shared by two blocks of a file: refused, or treated as in keepalived.
 
 use vrrp_user::config::{Loaded, parse};
 
@@ -9,7 +9,7 @@ fn instance(name: &str, interface: &str, vrid: u8, lines: &str) -> String {
     )
 }
 
-/// Names of the interfaces with virtual MAC addresses, and what is found.
+/// Names of the interfaces with virtual MAC addresses, and the findings.
 fn vmacs(text: &str) -> (Vec<String>, Vec<String>) {
     let Loaded { config, diagnostics, .. } = parse("t", text).unwrap();
     let all = config.instances.iter().flat_map(|instance| instance.settings.vmacs.all());
@@ -17,7 +17,7 @@ fn vmacs(text: &str) -> (Vec<String>, Vec<String>) {
     (names, diagnostics.iter().map(ToString::to_string).collect())
 }
 
-/// What is wrong with it.
+/// Errors of a text.
 fn errors(text: &str) -> String {
     let found = parse("t", text).err().unwrap_or_default();
     found.iter().map(|it| format!("{it}\n")).collect()
@@ -71,7 +71,7 @@ fn a_block_of_a_kind_has_a_name_of_its_own() {
         "vrrp_track_process x {\nprocess sleep\n}\n",
         "track_file x {\nfile /tmp/x\n}\n",
     ];
-    // keepalived keeps the kinds apart, and so do status and metrics.
+    // keepalived distinguishes the kinds, and so do status and metrics.
     let file = blocks.concat() + &tracked + group;
     assert_eq!(errors(&file), "");
     let config = parse("t", &file).unwrap().config;

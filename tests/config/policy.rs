@@ -1,4 +1,4 @@
-//! Strict mode, and whom an instance hears and answers.
+//! Strict mode, and the senders and clients that an instance accepts.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use vrrp_ebpf::wire::ChecksumForm;
 use vrrp_user::config::{Loaded, parse};
 use vrrp_user::protocol::{Auth, InstanceSettings, Order};
 
-/// One instance with these lines, on the lines from 3 on, below these global ones.
+/// One instance with these lines, which begin on line 3, after these global ones.
 fn read(globals: &str, lines: &str) -> Result<Loaded, Vec<String>> {
     let text = format!(
         "global_defs {{ {globals} }}\nvrrp_instance V {{\n {}\n interface eth0\n virtual_router_id 51\n}}\n",
@@ -19,7 +19,7 @@ fn settings(globals: &str, lines: &str) -> InstanceSettings {
     read(globals, lines).unwrap().config.instances.remove(0).settings
 }
 
-/// What is found, one line each, without advice.
+/// Findings, one line each, without advice.
 fn findings(globals: &str, lines: &str) -> Vec<String> {
     let found = match read(globals, lines) {
         Ok(loaded) => loaded.diagnostics.iter().map(ToString::to_string).collect(),

@@ -1,4 +1,4 @@
-//! The process itself: what the keywords lead to.
+//! Settings of the process from the keywords.
 
 use std::time::Duration;
 

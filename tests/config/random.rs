@@ -1,4 +1,4 @@
-//! Any text at all, by the body of the fuzz target: no panic, and every finding points into it.
+//! Any text, by the body of the fuzz target: no panic, and every finding points into the text.
 
 #[path = "../fuzz/src/config.rs"]
 #[expect(unreachable_pub, reason = "the fuzzer calls it from outside")]

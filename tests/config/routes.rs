@@ -20,7 +20,7 @@ fn hop(gateway: Option<&str>, device: Option<&str>) -> Hop {
     Hop { gateway: gateway.map(address), device: device.map(Into::into), weight: 1, onlink: false }
 }
 
-/// To 198.51.100.0/24, unless said otherwise.
+/// A route to 198.51.100.0/24.
 fn route(hops: Vec<Hop>) -> Route {
     Route {
         kind: RouteKind::Unicast,
@@ -152,7 +152,7 @@ fn what_is_wrong_in_a_route_is_told_where_it_is() {
     }
 }
 
-/// Without them it would be another route.
+/// Without these options it would be another route.
 #[test]
 fn routes_that_cannot_be_set_as_written_are_named_and_not_set() {
     for line in ["198.51.100.0/24 encap mpls 7 via 192.0.2.1", "198.51.100.0/24 dev eth0 vrf blue"] {

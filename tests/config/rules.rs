@@ -21,7 +21,7 @@ fn lookup(table: u32) -> RuleAction {
     RuleAction::Lookup(Lookup { table: Some(table), ..Lookup::default() })
 }
 
-/// For all packets, with preference 5.
+/// A rule for all packets, with preference 5.
 fn rule(action: RuleAction) -> Rule {
     Rule {
         family: Family::V4,
@@ -109,7 +109,7 @@ fn rules_are_read_as_ip_reads_them() {
     }
 }
 
-/// Downwards from keepalived's first one, each family for itself, in the order of the file.
+/// Downwards from keepalived's first preference, per family, in the order of the file.
 #[test]
 fn rules_without_a_preference_get_one_and_a_warning() {
     let text = "static_rules {\nfrom 192.0.2.1 table 7\n}\n".to_owned()

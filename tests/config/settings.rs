@@ -1,4 +1,4 @@
-//! What the settings are that a configuration leads to.
+//! Settings that a configuration leads to.
 
 use std::net::IpAddr;
 use std::sync::Arc;

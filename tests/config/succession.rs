@@ -1,8 +1,8 @@
-//! Which instance of a reload is which of before.
+//! Identity of instances over a reload.
 
 use vrrp_user::config::{Config, NoRoom, parse, succeed};
 
-/// Instances of these VRIDs.
+/// Instances with these VRIDs.
 fn config(vrids: impl IntoIterator<Item = u8>) -> Config {
     let instance = |vrid| {
         format!(
@@ -25,7 +25,7 @@ fn an_instance_keeps_its_number_and_no_other_one_gets_it() {
     assert_eq!(numbers(&after), [(4, 3), (3, 2), (1, 0)]);
 }
 
-/// The one that leaves is still there when the new one comes.
+/// A removed instance still exists when a new one is added.
 #[test]
 fn without_an_unused_number_there_is_no_room() {
     let before = config(1..=3);

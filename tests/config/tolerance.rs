@@ -1,4 +1,4 @@
-//! Files with faults that keepalived logs and runs with: the same instances come of them here.
+//! Files with faults that keepalived logs and runs with: they give the same instances here.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,11 +10,11 @@ use vrrp_user::config::{Config, Diagnostic, Loaded, Reader, Severity, Tolerance}
 
 use crate::corpus::compare;
 
-/// By name: VRID, priority, and the addresses that are advertised.
+/// By name: VRID, priority, and the advertised addresses.
 type Instances = BTreeMap<String, (u8, u8, Vec<String>)>;
 
-/// Runs keepalived with the configuration on its standard input, in a network and a `/tmp` of its own, and prints what
-/// it writes of its state; its exit code is the script's where it does not run.
+/// Runs keepalived with the configuration on standard input, in its own network namespace and `/tmp`, and prints its
+/// dump of the state. If keepalived does not run, its exit code is the script's.
 const RUN: &str = r#"
 mount --make-rprivate / && mount -t tmpfs tolerance /tmp && cat > /tmp/k.conf || exit 99
 ip link set lo up
@@ -131,7 +131,7 @@ fn ours(config: &Config) -> Instances {
     instances.collect()
 }
 
-/// `None` where keepalived does not run.
+/// `None` if keepalived does not run.
 fn theirs(text: &str) -> Option<Instances> {
     let mut run = Command::new("unshare")
         .args(["--net", "--mount", "bash", "-c", RUN])

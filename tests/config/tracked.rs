@@ -1,4 +1,4 @@
-//! What tracked things do to the priority, as with keepalived: the same file, the same priorities and faults.
+//! Effects of tracked objects on the priority: the same file gives the same priorities and faults as with keepalived.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,8 +12,8 @@ use vrrp_user::protocol::Track;
 /// By name: the effective priority, and whether it is in Fault.
 type Instances = BTreeMap<String, (u8, bool)>;
 
-/// Runs keepalived with the configuration on its standard input, and prints what it writes of its state. `up0` to `up9`
-/// have a link, `down0` to `down9` have none.
+/// Runs keepalived with the configuration on standard input, and prints its dump of the state. `up0` to `up9` have a
+/// link, `down0` to `down9` have none.
 const RUN: &str = r#"
 mount --make-rprivate / && mount -t tmpfs tracked /tmp && cat > /tmp/k.conf || exit 99
 ip link set lo up
@@ -110,7 +110,7 @@ fn of_the_weights_of_group_and_member_the_same_one_counts_as_with_keepalived() {
     let others = ["weight -7", "weight 7 reverse", "weight -3"];
     let none = ["weight 0 reverse", "weight 0", "weight 0 reverse"];
     let nothing = String::new;
-    // What a file adds without a word is its number.
+    // Without options, a file adds its number.
     let defaults = one("file", "three") + &one("interface", "up3 weight -5");
     for keyword in ["", "sync_group_tracking_weight"] {
         let group =
@@ -148,7 +148,7 @@ fn one(list: &str, line: &str) -> String {
     format!("track_{list} {{\n{}\n}}\n", line.trim_end())
 }
 
-/// Compares instances with these lines, `V0` and up, each on one of three interfaces.
+/// Compares instances with these lines, named `V0` and up, each on one of three interfaces.
 fn compare(instances: &[String], more: &str) {
     if !["root", "ip", "keepalived"].into_iter().all(require) {
         return;
@@ -198,7 +198,7 @@ fn ours(config: &Config) -> Instances {
     instances.collect()
 }
 
-/// One member's Fault is that of its group, whenever the others are told.
+/// Extends one member's Fault to its group, regardless of when keepalived reports the others.
 fn with_groups(config: &Config, mut instances: Instances) -> Instances {
     for group in &config.groups {
         let members = group.settings.members.iter();
@@ -210,7 +210,7 @@ fn with_groups(config: &Config, mut instances: Instances) -> Instances {
     instances
 }
 
-/// When these many scripts have had a result.
+/// keepalived's instances after this many scripts have a result.
 fn theirs(text: &str, scripts: usize) -> Instances {
     let mut run = Command::new("unshare")
         .args(["--net", "--mount", "bash", "-c", RUN])

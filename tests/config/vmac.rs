@@ -1,4 +1,4 @@
-//! Virtual MAC addresses: names, MAC addresses and places that a configuration leads to.
+//! Virtual MAC addresses: interface names, MAC addresses and placement of addresses from a configuration.
 
 use vrrp_user::config::{Loaded, parse};
 use vrrp_user::protocol::{InstanceSettings, VmacSettings};
@@ -22,7 +22,7 @@ fn shown(vmacs: &VmacSettings) -> Vec<String> {
     vmacs.all().map(|vmac| format!("{} {} {}", vmac.name.as_arc(), vmac.parent, mac(vmac.mac))).collect()
 }
 
-/// Where each address goes.
+/// Interface of each address.
 fn places(settings: &InstanceSettings) -> Vec<String> {
     let addresses = settings.addresses.advertised.iter().chain(&settings.addresses.excluded);
     let device =

@@ -1,4 +1,4 @@
-//! Webhooks: what the keywords lead to, and findings that do not repeat secrets.
+//! Webhooks: settings from the keywords, and findings without secrets.
 
 use std::fs;
 use std::path::PathBuf;
@@ -113,7 +113,7 @@ fn those_of_groups_are_explained() {
     assert!(group.lines().any(|line| line.contains("group") && line.contains("a b")), "{shown}");
 }
 
-/// A configuration beside its template, gone afterwards.
+/// A configuration beside its template, removed when dropped.
 struct Beside(PathBuf);
 
 impl Beside {

@@ -1,7 +1,7 @@
-//! The pairs that people build after the usual guides to keepalived, with their configurations as they are written
-//! down: a pair of Docker hosts, of nginx, of HAProxy, and two nodes that are both at work.
+//! Pairs from common guides to keepalived, with their configurations as published: a pair of Docker hosts, of nginx, of
+//! HAProxy, and two nodes that are both active.
 //!
-//! A flag file stands for the service that each check asks for.
+//! A flag file stands for the service that each check tests.
 
 mod pair;
 
@@ -113,7 +113,7 @@ notify @DIRECTORY@/notify.sh
         guide.serves(0, SERVICE)?;
         ensure!(guide.label(0, SERVICE)? == "eth0:1", "the label");
         guide.fails(0)?;
-        // 100 - 20 is less than 90, but the other node may not preempt: it waits for the master to fall silent.
+        // 100 - 20 is less than 90, but the other node must not preempt: it waits for the master to fall silent.
         guide.keeps_serving(0, SERVICE)?;
         guide.stop(0)?;
         guide.serves(1, SERVICE)?;

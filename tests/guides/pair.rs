@@ -1,4 +1,4 @@
-//! Two hosts as the guides have them: `eth0`, 192.168.1.10 and 192.168.1.11.
+//! Two hosts as in the guides: `eth0`, 192.168.1.10 and 192.168.1.11.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,15 +12,15 @@ use vrrp_tests::lab::{Held, INTERFACE, Lab};
 use vrrp_tests::process::Directory;
 use vrrp_tests::require;
 
-/// Addresses that clients use.
+/// Addresses for the clients.
 pub(crate) const VIRTUAL: [&str; 2] = ["192.168.1.100", "192.168.1.101"];
 
 /// Two checks of the slowest guide, 5 s apart, and a takeover in version 2.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Two checks, 2 s apart, and the time for a wrong takeover.
+/// Two checks, 2 s apart, and time for a wrong takeover to show.
 const QUIET: Duration = Duration::from_secs(9);
 
-/// See the module.
+/// Two nodes with a daemon each.
 pub(crate) struct Guide {
     // Fields drop in this order: processes before the namespaces they are in.
     running: [Option<Running>; 2],
@@ -30,8 +30,8 @@ pub(crate) struct Guide {
 }
 
 impl Guide {
-    /// Starts a daemon on each node. `@DIRECTORY@` in a configuration is where its scripts are. `None`: this machine
-    /// cannot.
+    /// Starts a daemon on each node. `@DIRECTORY@` in a configuration stands for the directory of its scripts. `None`
+    /// if this machine lacks something.
     pub(crate) fn new(configs: [String; 2]) -> Result<Option<Self>> {
         if !["root", "ip", "vrrpx"].into_iter().all(require) {
             return Ok(None);
@@ -55,7 +55,7 @@ impl Guide {
         Ok(Some(guide))
     }
 
-    /// Adds the daemons' logs to what `scenario` fails with.
+    /// Runs `scenario`, and adds the daemons' logs to its error.
     pub(crate) fn check(&mut self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         scenario(self).map_err(|error| {
             let logs = self.running.iter().flatten().map(Running::log).collect::<Vec<_>>().join("\n---\n");
@@ -76,20 +76,20 @@ impl Guide {
         Ok(())
     }
 
-    /// The host loses its network and its daemon.
+    /// Takes network and daemon from the host.
     pub(crate) fn dies(&mut self, node: usize) -> Result<()> {
         self.lab.set_cable(node, false)?;
         self.running[node] = None;
         Ok(())
     }
 
-    /// It boots again.
+    /// Boots the host again.
     pub(crate) fn returns(&mut self, node: usize) -> Result<()> {
         self.lab.set_cable(node, true)?;
         self.start(node)
     }
 
-    /// The service that the check of this node asks for is gone.
+    /// Makes this node's check fail.
     pub(crate) fn fails(&self, node: usize) -> Result<()> {
         Ok(fs::remove_file(self.file(node, "healthy"))?)
     }
@@ -98,7 +98,7 @@ impl Guide {
         Ok(fs::write(self.file(node, "healthy"), "")?)
     }
 
-    /// This node holds the address, and the other one does not.
+    /// Waits until only this node has the address.
     pub(crate) fn serves(&self, node: usize, address: &str) -> Result<()> {
         self.holds(node, address)?;
         until(&format!("node {} without {address}", 1 - node), PATIENCE, || {
@@ -110,7 +110,7 @@ impl Guide {
         poll(&format!("{address} on node {node}"), PATIENCE, || Ok(self.held(node, address)?.map(drop)))
     }
 
-    /// No takeover although there has been time for it.
+    /// Checks that no takeover happens within the time of one.
     pub(crate) fn keeps_serving(&self, node: usize, address: &str) -> Result<()> {
         std::thread::sleep(QUIET);
         ensure!(self.held(node, address)?.is_some(), "node {node} has given {address} up");
@@ -122,7 +122,7 @@ impl Guide {
         Ok(self.held(node, address)?.context("not held")?.label)
     }
 
-    /// The notify script has been run with these arguments, in this order, first of all.
+    /// Checks that the notify script's first runs had these arguments, in this order.
     pub(crate) fn notified(&self, node: usize, expected: &[&str]) -> Result<()> {
         let file = self.file(node, "notified");
         until(&format!("{expected:?} in the log of node {node}"), PATIENCE, || {
@@ -133,7 +133,7 @@ impl Guide {
     }
 
     fn held(&self, node: usize, address: &str) -> Result<Option<Held>> {
-        // A dead host's addresses reach nobody.
+        // A dead host's addresses are unreachable.
         if self.running[node].is_none() {
             return Ok(None);
         }

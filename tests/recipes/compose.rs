@@ -1,6 +1,6 @@
 //! A Compose application, with Debian's docker-compose and an engine on each host.
 //!
-//! The image is one of busybox that is imported, as there is no registry here; pulling fails.
+//! The image is imported from busybox, as there is no registry here; pulling fails.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::host::{PATIENCE, Recipe};
 
 const ADDRESS: &str = "192.0.2.60";
 
-/// Of an engine on a busy machine.
+/// Time for an engine on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 fn start_engine(recipe: &mut Recipe, host: usize) -> Result<()> {
@@ -20,7 +20,8 @@ fn start_engine(recipe: &mut Recipe, host: usize) -> Result<()> {
     recipe.start(host, "dockerd", &options)
 }
 
-/// The next engine would take the containerd that a killed one has left for its own, and wait for it in vain.
+/// Waits for the end of a killed engine's containerd: the next engine would take it for its own, and wait for it in
+/// vain.
 fn is_gone(recipe: &Recipe, host: usize) -> Result<()> {
     let line = "! kill -0 $(cat /run/docker/containerd/containerd.pid) 2>/dev/null";
     until("the end of containerd", PATIENCE, || recipe.sh(host, line).is_ok())
@@ -30,7 +31,7 @@ fn answers(recipe: &Recipe, host: usize) -> Result<()> {
     until("the Docker engine", START, || recipe.run(host, "docker", &["version"]).is_ok())
 }
 
-/// A web server that says where it is.
+/// Imports a web server that answers with its host.
 fn import(recipe: &Recipe, host: usize) -> Result<()> {
     let line = format!(
         "mkdir -p /var/lib/tree/bin /var/lib/tree/www; cp /bin/busybox /var/lib/tree/bin\n\
@@ -75,11 +76,11 @@ fn containers_run_where_the_address_is() -> Result<()> {
         answers(recipe, 0)?;
         rests(recipe, 0)?;
         ensure!(recipe.lab.has_address(1, ADDRESS)?, "the address is back");
-        // A container is gone for good.
+        // A container is removed for good.
         recipe.sh(1, "docker kill $(docker ps -q)")?;
         recipe.serves(0, ADDRESS)?;
         recipe.gets(ADDRESS, "app1")?;
-        // The host is shut down: nobody is left.
+        // The host is shut down: no host is left.
         recipe.end(0, "vrrpx", Signal::SIGTERM)?;
         rests(recipe, 0)?;
         (0..2).try_for_each(|host| recipe.end(host, "dockerd", Signal::SIGTERM))

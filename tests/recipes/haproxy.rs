@@ -1,4 +1,4 @@
-//! The HAProxy pair.
+//! Recipe of an HAProxy pair.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use crate::host::{PATIENCE, Recipe};
 
 const ADDRESS: &str = "192.0.2.90";
 
-/// A server behind HAProxy; it stands in for somebody's application.
+/// A server behind HAProxy, in place of an application.
 struct Server {
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -35,7 +35,7 @@ impl Server {
                     std::thread::sleep(Duration::from_millis(5));
                     continue;
                 };
-                // A client may leave at any time.
+                // A client may disconnect at any time.
                 let _left = client
                     .set_nonblocking(false)
                     .and_then(|()| client.read(&mut [0; 1024]))
@@ -50,7 +50,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.ends.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It tells its panic by itself.
+            // A panic has been printed by the thread.
             let _told = thread.join();
         }
     }
@@ -77,7 +77,7 @@ fn the_address_follows_haproxy_and_its_servers() -> Result<()> {
         }
         recipe.serves(0, ADDRESS)?;
         recipe.gets(ADDRESS, first)?;
-        // A server dies: HAProxy itself leaves it out.
+        // A server dies: HAProxy itself takes it out of rotation.
         drop(one);
         recipe.gets(ADDRESS, second)?;
         recipe.serves(0, ADDRESS)?;
@@ -87,7 +87,7 @@ fn the_address_follows_haproxy_and_its_servers() -> Result<()> {
         recipe.gets(ADDRESS, second)?;
         start_haproxy(recipe, 0)?;
         recipe.serves(0, ADDRESS)?;
-        // This one cannot reach the servers, the other one can.
+        // This host cannot reach the servers, the other one can.
         recipe
             .namespace(0)
             .ip("route add unreachable 192.0.2.202/32\nroute add unreachable 192.0.2.201/32")?;
@@ -95,7 +95,7 @@ fn the_address_follows_haproxy_and_its_servers() -> Result<()> {
         recipe.gets(ADDRESS, second)?;
         recipe.namespace(0).ip("route del 192.0.2.202/32\nroute del 192.0.2.201/32")?;
         recipe.serves(0, ADDRESS)?;
-        // No server at all: the address stays, and HAProxy tells its clients.
+        // Without any server the address stays, and HAProxy answers the clients with an error.
         drop(other);
         until("no answer", PATIENCE, || recipe.get(ADDRESS).is_err_and(|it| it.to_string() == "status 503"))?;
         recipe.serves(0, ADDRESS)

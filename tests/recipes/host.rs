@@ -1,4 +1,4 @@
-//! Hosts as the recipes have them: `eth0`, files of their own below /etc, /srv, /var, /usr/local and /run.
+//! Hosts as in the recipes: `eth0`, and separate files below /etc, /srv, /var, /usr/local and /run.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -20,13 +20,13 @@ use vrrp_tests::netns::Namespace;
 use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::require;
 
-/// A start of a service, or a takeover after it.
+/// Time for the start of a service, or for a takeover after it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Ends by itself, should nobody be left to end it.
+/// Seconds until it ends by itself, should the test be killed.
 const LIFETIME: &str = "300";
 
-/// See the module.
+/// Hosts and a client with the files of a recipe.
 pub(crate) struct Recipe {
     // Fields drop in this order: processes before the namespaces they are in.
     pub(crate) hosts: Vec<Host>,
@@ -36,7 +36,7 @@ pub(crate) struct Recipe {
 /// One of its hosts.
 pub(crate) struct Host {
     pub(crate) name: &'static str,
-    /// The latest first: who was started last ends first.
+    /// Services, the latest first: the last one started ends first.
     running: Vec<(&'static str, Process)>,
     holder: Process,
     files: File,
@@ -45,7 +45,7 @@ pub(crate) struct Host {
 }
 
 impl Recipe {
-    /// Hosts at 192.0.2.11 and up, and a client at 192.0.2.100. `None`: this machine lacks something.
+    /// Hosts at 192.0.2.11 and up, and a client at 192.0.2.100. `None` if this machine lacks something.
     pub(crate) fn new(recipe: &str, names: &[&'static str], needs: &[&str]) -> Result<Option<Self>> {
         if !["root", "ip", "unshare", "vrrpx"].iter().chain(needs).all(|need| require(need)) {
             return Ok(None);
@@ -64,7 +64,7 @@ impl Recipe {
         Ok(Some(Self { hosts: hosts.collect::<Result<_>>()?, lab }))
     }
 
-    /// Adds what the hosts have printed to what `scenario` fails with.
+    /// Runs `scenario`, and adds the output of the hosts to its error.
     pub(crate) fn check(mut self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         scenario(&mut self).map_err(|error| {
             let logs: String = self.hosts.iter().map(Host::logs).collect();
@@ -76,7 +76,7 @@ impl Recipe {
         &self.lab.nodes[host].namespace
     }
 
-    /// Puts a file of the recipe where it belongs on all hosts.
+    /// Installs a file of the recipe on all hosts.
     pub(crate) fn install(&self, file: &str, place: &str) -> Result<()> {
         (0..self.hosts.len()).try_for_each(|host| self.install_on(host, file, place))
     }
@@ -87,7 +87,7 @@ impl Recipe {
         self.run(host, "install", &["-D", "-m", mode, &from.display().to_string(), place]).map(drop)
     }
 
-    /// What a program prints that runs on a host to its end.
+    /// Runs a program on a host to its end and returns its output.
     pub(crate) fn run(&self, host: usize, program: &str, args: &[&str]) -> Result<String> {
         let mut command = self.command(host, program)?;
         let output = command.args(args).output().with_context(|| format!("cannot run {program}"))?;
@@ -101,7 +101,7 @@ impl Recipe {
         Ok(text(&output.stdout))
     }
 
-    /// A line of shell.
+    /// Runs a shell command.
     pub(crate) fn sh(&self, host: usize, line: &str) -> Result<String> {
         self.run(host, "sh", &["-ec", line])
     }
@@ -116,7 +116,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// Starts the daemon of each host, with the configuration where it looks for it.
+    /// Starts the daemon of a host, with the configuration at its default path.
     pub(crate) fn start_vrrpx(&mut self, host: usize) -> Result<()> {
         self.run(host, &vrrpx().display().to_string(), &["check", "--strict", "/etc/vrrpx/vrrpx.conf"])?;
         let mut command = self.command(host, &vrrpx().display().to_string())?;
@@ -144,7 +144,7 @@ impl Recipe {
         process.tree().into_iter().try_for_each(|pid| Ok(kill(pid, signal)?))
     }
 
-    /// Waits until this host has the address, and no other one.
+    /// Waits until only this host has the address.
     pub(crate) fn serves(&self, host: usize, address: &str) -> Result<()> {
         until(&format!("{address} on {} alone", self.hosts[host].name), PATIENCE, || {
             let holds = |node| self.lab.has_address(node, address).unwrap_or(node != host);
@@ -152,12 +152,12 @@ impl Recipe {
         })
     }
 
-    /// The body that the client gets.
+    /// Body that the client receives.
     pub(crate) fn get(&self, address: &str) -> Result<String> {
         get(&self.lab.client, address)
     }
 
-    /// Waits until the client gets this.
+    /// Waits until the client receives `expected`.
     pub(crate) fn gets(&self, address: &str, expected: &str) -> Result<()> {
         let mut last = String::new();
         let got = until("an answer", PATIENCE, || {
@@ -183,7 +183,7 @@ impl Host {
     fn new(name: &'static str, recipe: &str, namespace: &Namespace) -> Result<Self> {
         let root = Directory::new()?;
         let path = root.path().display();
-        // Overlays need a file system of their own for what is written.
+        // Overlays need a separate file system for the changes.
         let script = format!(
             "mount -t tmpfs tmpfs {path}\n\
              for folder in etc srv var usr/local; do\n\
@@ -219,14 +219,13 @@ impl Host {
     }
 }
 
-/// Services that have gone into the background are found by whose files they see, and containers by whose children they
-/// are.
+/// Finds services in the background by the mount namespace that they share, and containers by their parent processes.
 impl Drop for Host {
     fn drop(&mut self) {
         let network = std::fs::metadata(format!("/proc/{}/ns/net", self.holder.pid()));
         self.running.clear();
         if let Ok(network) = network {
-            // A daemon that was killed leaves its pins.
+            // A killed daemon leaves its pins.
             let _none = std::fs::remove_dir_all(format!("/sys/fs/bpf/vrrpx/{}+run+vrrpx", network.ino()));
         }
         let view = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
@@ -271,7 +270,7 @@ pub(crate) fn get(namespace: &Namespace, address: &str) -> Result<String> {
     })
 }
 
-/// The latest value of something that has one sooner or later.
+/// Value of an operation that succeeds after some time.
 pub(crate) fn eventually<T>(what: &str, value: impl Fn() -> Result<T>) -> Result<T> {
     poll(what, PATIENCE, || Ok(value().ok()))
 }

@@ -1,7 +1,7 @@
-//! The configurations of docs/recipes, from these very files, with the services that they are for.
+//! Configurations of docs/recipes, read from these files, with the services that they are for.
 //!
-//! Hosts are network namespaces that see the files of this machine, with whatever they write kept apart. Services are
-//! those of Debian's packages.
+//! Hosts are network namespaces that see the files of this machine; their changes are kept separate. Services come from
+//! Debian's packages.
 
 mod compose;
 mod haproxy;

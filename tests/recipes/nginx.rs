@@ -1,4 +1,4 @@
-//! The nginx pair.
+//! Recipe of an nginx pair.
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
@@ -28,13 +28,13 @@ fn the_address_follows_nginx() -> Result<()> {
         }
         recipe.serves(0, ADDRESS)?;
         recipe.gets(ADDRESS, "web1")?;
-        // It dies.
+        // nginx dies.
         recipe.end(0, "nginx", Signal::SIGKILL)?;
         recipe.serves(1, ADDRESS)?;
         recipe.gets(ADDRESS, "web2")?;
         start_nginx(recipe, 0)?;
         recipe.serves(0, ADDRESS)?;
-        // It hangs.
+        // nginx hangs.
         recipe.signal_all(0, "nginx", Signal::SIGSTOP)?;
         recipe.serves(1, ADDRESS)?;
         recipe.gets(ADDRESS, "web2")?;
@@ -43,7 +43,7 @@ fn the_address_follows_nginx() -> Result<()> {
         // The host is shut down.
         recipe.end(0, "vrrpx", Signal::SIGTERM)?;
         recipe.serves(1, ADDRESS)?;
-        // The other one loses its network.
+        // The other host loses its network.
         recipe.start_vrrpx(0)?;
         recipe.serves(0, ADDRESS)?;
         recipe.lab.set_cable(0, false)?;

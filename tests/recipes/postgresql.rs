@@ -1,4 +1,4 @@
-//! PostgreSQL with a standby.
+//! Recipe of PostgreSQL with a standby.
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -10,7 +10,7 @@ const ADDRESS: &str = "192.0.2.70";
 const SCRIPT: &str = "/usr/local/sbin/vrrp-postgresql";
 const STALE: &str = "/var/lib/vrrp-postgresql/stale";
 
-/// As the page has it, up to a primary on the first host and a standby on the second.
+/// Follows the page up to a primary on the first host and a standby on the second.
 fn set_up(recipe: &mut Recipe) -> Result<()> {
     recipe.install("vrrpx.conf", "/etc/vrrpx/vrrpx.conf")?;
     recipe.install("vrrp-postgresql", SCRIPT)?;
@@ -35,12 +35,12 @@ fn set_up(recipe: &mut Recipe) -> Result<()> {
     recipe.start_vrrpx(1)
 }
 
-/// On the first host, as its administrator.
+/// Runs a statement on the first host, as its administrator.
 fn sql(recipe: &Recipe, statement: &str) -> Result<()> {
     recipe.run(0, "runuser", &["-u", "postgres", "--", "psql", "-qc", statement]).map(drop)
 }
 
-/// What an application gets at the address.
+/// Result of a statement by an application at the address.
 fn ask(recipe: &Recipe, statement: &str) -> Result<String> {
     let to = format!("host={ADDRESS} dbname=app user=app password=secret connect_timeout=2");
     let answer = recipe.lab.client.run("psql", &["-qtAX", &to, "-c", statement])?;
@@ -57,7 +57,7 @@ fn lines(recipe: &Recipe) -> Result<String> {
     ask(recipe, "SELECT number FROM lines ORDER BY number")
 }
 
-/// The standby has all that the primary has written.
+/// Waits until the standby has all changes of the primary.
 fn caught_up(recipe: &Recipe, standby: usize) -> Result<()> {
     let count = |recipe: &Recipe| -> Result<String> {
         let query = "SELECT pg_is_in_recovery(), count(*) FROM lines";
@@ -91,11 +91,11 @@ fn the_standby_is_promoted_and_the_primary_comes_back_as_a_standby_only() -> Res
         recipe.serves(0, ADDRESS)?;
         write(recipe, 3)?;
         ensure!(lines(recipe)? == "1 2 3", "{}", lines(recipe)?);
-        // It boots, with the data of a primary but for the mark, as if it had lost its power.
+        // It boots with the data of a primary but without the mark, as after a power failure.
         recipe.sh(1, &format!("rm {STALE}; pg_ctlcluster 15 main start"))?;
         recipe.start_vrrpx(1)?;
         until("a mark", PATIENCE, || recipe.run(1, "test", &["-s", STALE]).is_ok())?;
-        // The mark comes first, so that nothing can come between.
+        // The mark comes first, so that nothing can happen in between.
         let runs = |recipe: &Recipe| recipe.run(1, "pg_ctlcluster", &["15", "main", "status"]);
         until("the end of the second primary", PATIENCE, || runs(recipe).is_err())?;
         recipe.serves(0, ADDRESS)?;

@@ -1,4 +1,4 @@
-//! The router pair: hosts inside, a provider outside, and a service behind it.
+//! Recipe of a router pair: hosts inside, a provider outside, and a service behind it.
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
@@ -9,7 +9,7 @@ use crate::host::{PATIENCE, Recipe, eventually};
 
 const INSIDE: &str = "192.0.2.1";
 const OUTSIDE: &str = "198.51.100.10";
-/// Somewhere beyond the provider.
+/// A service beyond the provider.
 const SERVICE: &str = "203.0.113.7";
 
 /// The second network: a bridge at the provider, and `eth1` of each router.
@@ -51,7 +51,7 @@ fn hosts_inside_reach_the_outside_by_the_router_at_work() -> Result<()> {
             recipe.serves(host, INSIDE)?;
             recipe.serves(host, OUTSIDE)?;
             until("an echo from outside", PATIENCE, || reaches(&recipe.lab.client, SERVICE))?;
-            // The one at rest, by the one at work.
+            // From the standby router through the active one.
             until("an echo at rest", PATIENCE, || reaches(recipe.namespace(1 - host), SERVICE))?;
             eventually("the route", || {
                 recipe.run(host, "ip", &["route", "show", "default", "metric", "50"])
@@ -61,7 +61,7 @@ fn hosts_inside_reach_the_outside_by_the_router_at_work() -> Result<()> {
             Ok(())
         };
         works(recipe, 0)?;
-        // The line to the provider is cut: both sides move.
+        // The line to the provider is cut: both addresses move.
         provider.ip("link set port0 down")?;
         recipe.serves(1, INSIDE)?;
         recipe.serves(1, OUTSIDE)?;

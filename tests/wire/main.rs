@@ -1,4 +1,4 @@
-//! What we write, as others read it, and what others may write, as we read it.
+//! Wire formats: our messages read by others, and others' messages read by us.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 

@@ -1,4 +1,4 @@
-//! The fuzz targets on every compiler: the seeds, and each seed cut and changed a little.
+//! Fuzz targets on every compiler: the seeds, and each seed truncated and changed slightly.
 
 #[path = "../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "the fuzzer's package calls them from outside")]
@@ -26,14 +26,14 @@ fn replay() {
         let seeds = read(name);
         assert!(seeds.len() >= 8, "{name} has seeds");
         for (path, bytes) in seeds {
-            // Names the file when the target fails.
+            // Prints the file's name if the target fails.
             eprintln!("{}", path.display());
             target(&bytes);
         }
     }
 }
 
-/// A little of what a fuzzer does.
+/// A few of a fuzzer's mutations.
 #[test]
 fn replay_changed() {
     for (_, target) in TARGETS {
@@ -50,7 +50,7 @@ fn replay_changed() {
     }
 }
 
-/// The files are what this table says; `WRITE_SEEDS=1` writes them.
+/// The files contain what this table says; `WRITE_SEEDS=1` writes them.
 #[test]
 fn written() {
     for (target, name, bytes) in table() {
@@ -158,7 +158,7 @@ fn neighbor_advertisement() -> Vec<u8> {
     frame
 }
 
-/// The type apart it is like an advertisement.
+/// Like an advertisement, except for the type.
 fn neighbor_solicitation() -> Vec<u8> {
     let mut frame = neighbor_advertisement();
     frame[54] = 135;

@@ -1,4 +1,4 @@
-//! Wireshark's dissectors read our frames: another mind's reading of the same RFCs.
+//! Our frames read by Wireshark's dissectors, an independent implementation of the same RFCs.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, addresses, advert};
 use vrrp_tests::require;
 
-/// Wireshark's word for a checksum that is right.
+/// Wireshark's value for a correct checksum.
 const GOOD: &str = "1";
 const BAD: &str = "0";
 
@@ -55,7 +55,7 @@ fn ends_of_ranges() {
     }
 }
 
-/// P19, P21: each form is right for those who expect it, and wrong for the others.
+/// P19, P21: each form is correct for receivers that expect it, and wrong for the others.
 #[test]
 fn checksum_forms() {
     if !require("tshark") {
@@ -207,7 +207,7 @@ fn expect(packet: &Packet, dialect: Dialect, vrid: u8, priority: u8, addresses: 
     }
 }
 
-/// One frame, as tshark lays it out: layers of fields, each with a list of values.
+/// One frame in tshark's form: layers of fields, each with a list of values.
 struct Packet(Value);
 
 impl Packet {
@@ -243,7 +243,7 @@ fn collect(value: &Value, field: &str, values: &mut Vec<String>) {
     }
 }
 
-/// What tshark makes of the frames. None of them may be malformed or incomplete.
+/// Dissects the frames by tshark. None of them may be malformed or incomplete.
 fn dissect(name: &str, frames: &[Vec<u8>], options: &[&str]) -> Vec<Packet> {
     let capture = Capture::write(name, frames);
     let output = Command::new("tshark")
@@ -264,7 +264,7 @@ fn dissect(name: &str, frames: &[Vec<u8>], options: &[&str]) -> Vec<Packet> {
     packets.into_iter().map(Packet).collect()
 }
 
-/// A file in the old pcap format, deleted afterwards.
+/// A file in the old pcap format, removed when dropped.
 struct Capture(PathBuf);
 
 impl Capture {

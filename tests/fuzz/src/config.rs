@@ -1,10 +1,11 @@
-//! What has to hold for any text that is read as a configuration.
+//! Invariants of any text read as a configuration.
 
 use std::collections::HashSet;
 
 use vrrp_user::config::{Diagnostic, Reader, Surroundings, explain_text};
 
-/// Reads a text: it ends, nothing panics, it can be explained, and every finding is told once and points into the text.
+/// Reads a text: reading ends, nothing panics, it can be explained, and every finding is unique and points into the
+/// text.
 pub fn read(text: &str) {
     let findings = match Reader::new(Some("x")).parse("text", text) {
         Ok(loaded) => {

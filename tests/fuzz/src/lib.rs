@@ -1,4 +1,4 @@
-//! What has to hold for any bytes. Each function panics where it does not.
+//! Invariants of any bytes. Each function panics if one is broken.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +18,7 @@ use vrrp_ebpf::wire::{ChecksumForm, Family, PROTOCOL, Reject, TRAILER_LEN, check
 
 const PASSWORD: [u8; 8] = *b"s3cret\0\0";
 
-/// A frame, met by instances of every kind.
+/// A frame, received by instances of every kind.
 pub fn dissect(bytes: &[u8]) {
     for stripped in [0, 5] {
         if let Ok(frame) = frame::dissect(bytes, stripped) {
@@ -131,8 +131,8 @@ pub fn parse(bytes: &[u8]) {
     }
 }
 
-/// An advert made of: flags (1 version 2, 2 IPv6, 4 plain checksum, 8 password), VRID, priority, interval (2 bytes),
-/// the password (8 bytes), then addresses.
+/// An advert from these fields: flags (1 version 2, 2 IPv6, 4 plain checksum, 8 password), VRID, priority, interval
+/// (2 bytes), password (8 bytes), addresses.
 pub fn roundtrip(bytes: &[u8]) {
     let Some((&[flags, vrid, priority, high, low], rest)) = bytes.split_first_chunk::<5>() else { return };
     let Some((password, rest)) = rest.split_first_chunk::<8>() else { return };
@@ -190,7 +190,7 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
         Dialect::V3 { .. } => Slot { version: 3, ..Slot::UNUSED },
     };
     let slot = Slot { no_addresses: u8::from(repr.addresses().is_empty()), ..slot };
-    // There is no IP header before it.
+    // No IP header precedes it.
     let judged = judge_envelope(&*message, &frame, &slot)
         .and_then(|()| judge_message(&*message, &frame, &slot, |_| Some(checksum::sum(message))));
     if message.len() > PAYLOAD_MAX {
