@@ -54,7 +54,7 @@ fn options_are_read_as_keepalived_reads_them() {
 }
 
 #[test]
-fn what_an_option_cannot_do_is_told_where_it_is() {
+fn impossible_options_are_reported_with_their_place() {
     let rows = [
         ("192.0.2.1/24 peer 192.0.2.2/30", 1, "with a `peer` the prefix is the peer's, as with keepalived"),
         ("192.0.2.1 peer 2001:db8::1", 16, "the peer is not of the same family as the address"),
@@ -76,7 +76,7 @@ fn what_an_option_cannot_do_is_told_where_it_is() {
 }
 
 #[test]
-fn what_follows_a_static_item_is_named_once() {
+fn excess_words_after_a_static_item_are_named_once() {
     let text =
         "track_group all {\ngroup { a }\n}\nstatic_ipaddress {\n192.0.2.9/24 track_group all dev eth1\n}\n\
         static_rules {\nnop preference 3 track_group all\n}\n"

@@ -148,7 +148,7 @@ fn processes_and_files_are_read() {
 }
 
 #[test]
-fn what_holds_a_check_is_read_in_each_kind_of_block() {
+fn hold_settings_are_read_in_each_kind_of_block() {
     let seconds = Duration::from_secs;
     let damping = |changes, within, quiet| Some(Damping { changes, within, quiet });
     let rows = [
@@ -182,7 +182,7 @@ fn what_holds_a_check_is_read_in_each_kind_of_block() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_refused_where_it_stands() {
+fn impossible_targets_are_refused_with_their_place() {
     let rows = [
         ("tcp localhost", (2, 5), "`tcp` needs HOST:PORT, not `localhost`"),
         ("tcp 2001:db8::1:80", (2, 5), "`tcp` needs HOST:PORT, not `2001:db8::1:80`"),
@@ -232,7 +232,7 @@ fn what_cannot_be_looked_at_is_refused_where_it_stands() {
 }
 
 #[test]
-fn none_may_run_where_the_most_is_0() {
+fn a_quorum_max_of_0_forbids_the_process() {
     let text = file("process nginx\nquorum_max 0");
     let config = parse("t", &text).unwrap().config;
     let CheckTarget::Process(target) = &config.checks[0].target else { panic!("{:?}", config.checks) };
@@ -249,7 +249,7 @@ fn a_reversed_file_fails_while_it_holds_0() {
 }
 
 #[test]
-fn what_a_group_leaves_out_is_no_check_either() {
+fn checks_that_a_group_ignores_are_dropped() {
     let group = "vrrp_sync_group G {\ngroup { a }\n}\n";
     let text = format!("{}{group}", file("tcp 192.0.2.1:80"));
     assert_eq!(parse("t", &text).unwrap().config.checks, []);

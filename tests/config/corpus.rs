@@ -10,7 +10,7 @@ fn the_guides_configurations_are_accepted() {
 }
 
 #[test]
-fn sound_configurations_are_accepted_and_their_traps_told() {
+fn valid_configurations_are_accepted_and_their_traps_reported() {
     assert_eq!(each("valid", Verdict::Accepted), 5);
 }
 

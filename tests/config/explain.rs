@@ -62,7 +62,7 @@ fn findings(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn traps_are_told_where_they_are_and_not_where_they_are_not() {
+fn traps_are_reported_only_where_they_are() {
     let rows = [
         ("state MASTER", "changes nothing with a priority below 255", ""),
         ("nopreempt", "does not replace a master of lower priority", "preempt"),
@@ -103,7 +103,7 @@ fn times_follow_from_the_settings() {
 }
 
 #[test]
-fn what_holds_a_check_is_told_beside_its_effect() {
+fn the_hold_of_a_check_is_explained_beside_its_effect() {
     let text = instance("track_script {\nup\n}").replace("fall 3", "min_hold 10\ndamping 5 60 hold 120");
     let shown = explain_text(&explain(&text), false);
     let words =
@@ -112,7 +112,7 @@ fn what_holds_a_check_is_told_beside_its_effect() {
 }
 
 #[test]
-fn nothing_of_a_file_steers_the_terminal() {
+fn terminal_escapes_in_a_file_are_not_printed() {
     let shown = explain_text(&explain(&instance("notify \"/bin/x \u{1b}[2J\"")), true);
     assert!(!shown.contains('\u{1b}') && shown.contains("\\u{1b}"), "{shown}");
 }

@@ -48,7 +48,7 @@ fn a_sequence_of_a_definition_makes_instances() {
 }
 
 #[test]
-fn without_an_id_a_node_goes_by_the_hosts_name() {
+fn without_an_id_the_host_name_identifies_a_node() {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let short = host.trim().split('.').next().unwrap();
     let text = format!("global_defs {{\n@{short} router_id this\n@^{short} router_id other\n}}");
@@ -57,7 +57,7 @@ fn without_an_id_a_node_goes_by_the_hosts_name() {
 }
 
 #[test]
-fn variables_of_the_environment_are_put_in() {
+fn environment_variables_are_substituted() {
     let path = std::env::var("PATH").unwrap();
     let config = read("node1", "global_defs {\nrouter_id \"${_ENV PATH}\"\n}").config;
     assert_eq!(config.globals.router_id.as_deref(), Some(path.as_str()));
@@ -142,7 +142,7 @@ fn counted(text: &str) -> (usize, usize, String) {
 }
 
 #[test]
-fn a_wrong_file_has_no_end_of_findings_and_the_first_are_told() {
+fn findings_are_limited_to_the_first_hundred_of_a_kind() {
     let more = |kind: &str, line: u32| {
         format!("t:{line}:1: {kind}: more than 100 {kind}s; from here on they are not shown")
     };
@@ -164,7 +164,7 @@ fn a_wrong_file_has_no_end_of_findings_and_the_first_are_told() {
 }
 
 #[test]
-fn sizes_that_no_configuration_has_are_refused_before_they_fill_the_memory() {
+fn huge_files_are_refused_before_they_fill_the_memory() {
     for (text, message) in [
         ("x".repeat(3 << 20), "a line of more than 1048576 letters"),
         (format!("\"{}", "x\\\n".repeat(2 << 20)), "a line of more than 1048576 letters"),
@@ -179,7 +179,7 @@ fn sizes_that_no_configuration_has_are_refused_before_they_fill_the_memory() {
 }
 
 #[test]
-fn what_looks_like_a_quote_or_a_blank_is_told() {
+fn lookalikes_of_quotes_and_blanks_are_reported() {
     let found = |text: &str| -> Vec<String> {
         let found = match config::parse("t", text) {
             Ok(loaded) => loaded.diagnostics,

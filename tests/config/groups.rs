@@ -79,7 +79,7 @@ fn weights_of_members_count_as_with_keepalived() {
 }
 
 #[test]
-fn what_counts_otherwise_than_written_is_told() {
+fn settings_that_count_otherwise_than_written_are_reported() {
     let cases = [
         (
             "track_script { check }",
@@ -145,7 +145,7 @@ fn what_counts_otherwise_than_written_is_told() {
 }
 
 #[test]
-fn what_is_wrong_is_told_where_it_is() {
+fn mistakes_are_reported_with_their_place() {
     let cases = [
         ("group { b bb }", "t:23:12: error: there is no vrrp_instance `bb`"),
         ("group { b b }", "t:23:12: warning: `b` is listed already"),

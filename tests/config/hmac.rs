@@ -72,7 +72,7 @@ fn keys_by_digits_and_by_text() {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_no_key_with_it() {
+fn mistakes_are_reported_without_keys() {
     let secret = "Zq3";
     for (lines, rest, message) in [
         ("", "", "`auth_hmac` needs a `key`".to_owned()),

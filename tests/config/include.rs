@@ -57,7 +57,7 @@ fn a_missing_file_is_a_warning_unless_it_is_required() {
 }
 
 #[test]
-fn each_strict_form_requires_what_its_letter_says() {
+fn each_strict_form_of_include_requires_what_its_letter_means() {
     let files = Files::new("strict");
     files.write("there.conf", "");
     std::fs::create_dir_all(files.path("folder.conf")).unwrap();
@@ -139,7 +139,7 @@ fn the_file_itself_must_be_readable() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+fn only_regular_files_are_read_and_none_is_waited_for() {
     let files = Files::new("kinds");
     std::fs::create_dir_all(&files.0).unwrap();
     let fifo = files.path("fifo");

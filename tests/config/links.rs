@@ -17,7 +17,7 @@ fn delays(down: u64, up: u64) -> LinkDelays {
 }
 
 #[test]
-fn delays_are_cut_to_what_the_instances_bear() {
+fn delays_are_limited_by_the_instances_intervals() {
     const MOST: u64 = 2_000_000_000 - 1_000_000_000 / 256;
     let rows = [
         ("eth0 1.5 0.2", "", Some(delays(1_500_000_000, 200_000_000)), false),
@@ -39,7 +39,7 @@ fn delays_are_cut_to_what_the_instances_bear() {
 }
 
 #[test]
-fn what_is_no_delay_is_refused_where_it_stands() {
+fn malformed_delays_are_refused_with_their_place() {
     let rows = [
         ("eth0", 1, "`eth0` has no delay"),
         ("eth0 256", 6, "`eth0` is a number of seconds from 0 to 255, not `256`"),
@@ -58,7 +58,7 @@ fn what_is_no_delay_is_refused_where_it_stands() {
 }
 
 #[test]
-fn what_an_instance_asks_of_its_interface_reaches_it() {
+fn interface_requirements_of_an_instance_are_read() {
     let loaded = parse("t", &file("", "promote_secondaries\ntrack_src_ip\nunicast_fault_no_peer")).unwrap();
     assert!(loaded.config.instances[0].promote_secondaries);
     assert_eq!(loaded.diagnostics, []);

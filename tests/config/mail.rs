@@ -42,7 +42,7 @@ fn the_settings_are_those_written() {
 }
 
 #[test]
-fn who_is_mailed_about_follows_the_nearest_word() {
+fn the_nearest_smtp_alert_decides() {
     for (globals, line, expected) in [
         ("", "", [false; 3]),
         ("", "smtp_alert", [true, false, false]),
@@ -60,7 +60,7 @@ fn who_is_mailed_about_follows_the_nearest_word() {
 }
 
 #[test]
-fn half_a_setting_sends_nothing_and_says_so() {
+fn incomplete_mail_settings_send_nothing_and_are_reported() {
     for (globals, line, expected) in [
         ("smtp_server 192.0.2.25", "", "t:2:13: warning: no mail is sent: there is no `notification_email`"),
         (

@@ -121,7 +121,7 @@ fn no_file_is_written_for_two_purposes() {
 }
 
 #[test]
-fn virtual_servers_share_what_they_like() {
+fn virtual_servers_may_share_addresses() {
     let server = "virtual_server 192.0.2.80 80 {\nreal_server 192.0.2.81 80 {\n}\n}\n";
     assert_eq!(errors(&(server.repeat(2) + &instance("a", "eth0", 10, ""))), "");
 }

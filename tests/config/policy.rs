@@ -31,7 +31,7 @@ fn findings(globals: &str, lines: &str) -> Vec<String> {
 const V4: &str = "virtual_ipaddress { 192.0.2.1/24 }";
 
 #[test]
-fn masters_hand_over_with_overlap_unless_told_otherwise() {
+fn handover_is_overlap_by_default() {
     for (globals, lines, order) in [
         ("", "", Order::Overlap),
         ("", "handover strict", Order::Strict),
@@ -46,7 +46,7 @@ fn masters_hand_over_with_overlap_unless_told_otherwise() {
 }
 
 #[test]
-fn the_least_that_can_work_is_taken() {
+fn values_too_small_are_raised_to_the_minimum() {
     let one = settings("vrrp_down_timer_adverts 1", V4);
     assert_eq!((one.down_timer_adverts, settings("", V4).down_timer_adverts), (2, 3));
     let unicast = format!("down_timer_adverts 1; unicast_ttl 0; unicast_peer {{ 192.0.2.7 }}; {V4}");
@@ -58,7 +58,7 @@ fn the_least_that_can_work_is_taken() {
 }
 
 #[test]
-fn addresses_answer_unless_told_otherwise() {
+fn addresses_accept_by_default() {
     for (globals, lines, accept) in [
         ("", "", true),
         ("", "no_accept", false),
@@ -77,7 +77,7 @@ fn addresses_answer_unless_told_otherwise() {
 }
 
 #[test]
-fn strict_mode_sets_back_what_it_does_not_know() {
+fn strict_mode_resets_unsupported_settings() {
     let lines = format!(
         "{V4}; state MASTER; priority 100; preempt_delay 5; down_timer_adverts 5; garp_lower_prio_repeat 3; \
          garp_lower_prio_delay 2; lower_prio_no_advert off; owner_ignore_adverts off; \
@@ -98,7 +98,7 @@ fn strict_mode_sets_back_what_it_does_not_know() {
 }
 
 #[test]
-fn strict_mode_refuses_what_keepalived_leaves_out() {
+fn strict_mode_refuses_instances_that_keepalived_leaves_out() {
     for (lines, expected) in [
         ("no_virtual_ipaddress", "t:2:15: error: strict mode: `V` needs a `virtual_ipaddress`"),
         (

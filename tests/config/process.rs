@@ -55,7 +55,7 @@ fn the_nearest_name_counts() {
 }
 
 #[test]
-fn what_is_so_anyway_is_taken_in_silence_and_what_is_not_done_is_said() {
+fn defaults_cause_no_finding_and_unsupported_keywords_do() {
     let (_, findings) = settings("vrrp_no_swap\nmax_auto_priority 99\nuse_symlink_paths off");
     assert_eq!(findings, Vec::<String>::new());
     let (_, findings) = settings("bfd_rlimit_rttime 10000");

@@ -125,7 +125,7 @@ fn routes_are_read_as_ip_reads_them() {
 }
 
 #[test]
-fn what_is_wrong_in_a_route_is_told_where_it_is() {
+fn mistakes_in_a_route_are_reported_with_their_place() {
     let rows = [
         ("198.51.100.0/33 via 192.0.2.1", 1, "`198.51.100.0/33` is not an IP address with a prefix"),
         ("198.51.100.0/24", 1, "a route needs `via` or `dev`"),

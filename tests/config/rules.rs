@@ -126,7 +126,7 @@ fn rules_without_a_preference_get_one_and_a_warning() {
 }
 
 #[test]
-fn what_is_wrong_in_a_rule_is_told_where_it_is() {
+fn mistakes_in_a_rule_are_reported_with_their_place() {
     let rows = [
         ("from 192.0.2.0/24", 1, "a rule needs an action, such as `table`"),
         ("from", 1, "`from` needs a value"),

@@ -137,7 +137,7 @@ fn every_keyword_that_works_reaches_its_setting() {
 }
 
 #[test]
-fn what_is_not_written_is_as_with_keepalived() {
+fn defaults_are_keepalived_s() {
     let text = "vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress { 192.0.2.1 }\n}";
     let Loaded { config, .. } = parse("t", text).unwrap();
     let it = &config.instances[0].settings;
@@ -236,7 +236,7 @@ fn groups_and_delays_come_from_the_globals_unless_an_instance_has_its_own() {
 }
 
 #[test]
-fn what_is_no_group_is_refused_where_it_stands() {
+fn a_group_that_is_not_multicast_is_refused_with_its_place() {
     for (text, told) in [
         (
             "global_defs {\nvrrp_mcast_group4 192.0.2.1\n}",
@@ -278,7 +278,7 @@ fn authentication_of_version_2() {
 
 /// As keepalived 2.2.7 reads them.
 #[test]
-fn a_second_block_of_authentication_changes_what_it_names() {
+fn a_second_authentication_block_changes_only_its_keywords() {
     let text = "vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\nauthentication {\nauth_type PASS\n\
          auth_pass abc\n}\nauthentication {\nauth_pass def\n}\nvirtual_ipaddress {\n192.0.2.1/24\n}\n}\n";
     let loaded = parse("t", text).unwrap();
@@ -290,7 +290,7 @@ fn a_second_block_of_authentication_changes_what_it_names() {
 
 /// As keepalived 2.2.7 sends each.
 #[test]
-fn a_password_is_what_keepalived_sends() {
+fn passwords_are_encoded_as_keepalived_sends_them() {
     for (written, sent) in [
         (r#""a\"b\\c""#, r"a\"),
         (r#""a\\b""#, r"a\\b"),

@@ -36,7 +36,7 @@ cat /tmp/keepalived.data
 "#;
 
 #[test]
-fn what_keepalived_starts_on_starts_here_with_the_same_instances() {
+fn files_that_keepalived_starts_on_give_the_same_instances() {
     if !["root", "ip", "keepalived"].into_iter().all(require) {
         return;
     }
@@ -70,7 +70,7 @@ fn each_line_that_is_left_out_is_named_and_a_strict_reading_refuses_it() {
 }
 
 #[test]
-fn what_may_change_who_is_master_is_said_first() {
+fn findings_that_may_change_the_master_come_first() {
     let text = "vrrp_instance a {\nfoo 1\ninterface lan0\nvirtual_router_id 1\nprioirty 200\nvirtual_ipaddress {\n\
                 192.0.2.1/24\nfd00::1/64\n}\n}\n";
     let loaded = tolerant("t", text).unwrap();
@@ -80,7 +80,7 @@ fn what_may_change_who_is_master_is_said_first() {
 }
 
 #[test]
-fn a_later_reading_leaves_out_what_was_known_and_refuses_what_is_new() {
+fn a_reload_tolerates_known_faults_and_refuses_new_ones() {
     let instance = |more: &str| {
         format!(
             "vrrp_instance a {{\ninterface lan0\nvirtual_router_id 1\n{more}\nvirtual_ipaddress {{\n192.0.2.1/24\n}}\n}}\n"

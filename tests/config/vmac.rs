@@ -100,7 +100,7 @@ fn adverts_leave_from_the_virtual_mac_address_unless_they_cannot() {
 }
 
 #[test]
-fn what_cannot_be_a_virtual_mac_address_is_told() {
+fn impossible_virtual_mac_addresses_are_reported() {
     let found = |lines: &str| -> Vec<String> {
         let text = instance("a", 1, lines, "192.0.2.1/24");
         let found = parse("t", &text).map_or_else(|found| found, |loaded| loaded.diagnostics);
@@ -131,7 +131,7 @@ fn what_cannot_be_a_virtual_mac_address_is_told() {
 }
 
 #[test]
-fn switches_are_told_where_adverts_do_not_tell_them() {
+fn garp_extra_if_selects_addresses_that_adverts_do_not_cover() {
     let elsewhere = |globals: &str, lines: &str| {
         let text = format!("global_defs {{\n{globals}\n}}\n") + &instance("a", 1, lines, "192.0.2.1/24");
         let settings = settings(&text).0.remove(0);

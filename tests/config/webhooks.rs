@@ -45,7 +45,7 @@ fn options_stand_behind_the_url_or_in_a_block() {
 }
 
 #[test]
-fn own_ones_are_told_beside_those_of_all() {
+fn webhooks_of_an_instance_add_to_the_global_ones() {
     let [all, own, groups] = ["a", "b", "c"].map(|name| format!("notify_webhook https://{name}.example/"));
     let config = read(&all, &format!("{own}\n{all}"), &groups);
     let (a, b, c) = ("https://a.example/", "https://b.example/", "https://c.example/");
@@ -58,7 +58,7 @@ fn own_ones_are_told_beside_those_of_all() {
 }
 
 #[test]
-fn mistakes_are_told_where_they_are_and_without_secrets() {
+fn mistakes_are_reported_with_their_place_and_without_secrets() {
     for (line, place, expected) in [
         ("notify_webhook", "2:1", "needs a URL"),
         ("notify_webhook hooks.example/SECRET", "2:16", "needs an HTTP URL"),
@@ -104,7 +104,7 @@ fn explain_shows_no_secret() {
 }
 
 #[test]
-fn those_of_groups_are_explained() {
+fn webhooks_of_groups_are_explained() {
     let loaded = parse("t", &text("", "", "notify_webhook https://c.example/SECRET")).unwrap();
     let shown = explain_text(&loaded.explain(Surroundings::default()), false);
     let (instances, group) = shown.split_once("vrrp_sync_group G  (").unwrap();

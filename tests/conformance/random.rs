@@ -288,7 +288,7 @@ proptest! {
     }
 
     #[test]
-    fn so_it_does_over_reloads(
+    fn the_account_balances_over_reloads(
         inputs in prop::collection::vec((pause(), prop_oneof![8 => input(), 1 => reload()]), 1..150),
     ) {
         let members = vec![InstanceId(0), InstanceId(1)];
@@ -297,7 +297,7 @@ proptest! {
     }
 
     #[test]
-    fn so_it_does_in_groups(
+    fn the_account_balances_in_groups(
         inputs in prop::collection::vec((pause(), input()), 1..150),
         members in prop::sample::subsequence(vec![0, 1, 2], 2..=3),
     ) {

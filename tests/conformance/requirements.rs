@@ -33,7 +33,7 @@ struct File {
 }
 
 #[test]
-fn what_is_cited_is_explained_and_what_is_explained_is_cited() {
+fn each_cited_number_is_on_the_page_and_each_number_is_cited() {
     let mut cited = BTreeMap::<String, BTreeSet<PathBuf>>::new();
     for File { path, text } in code() {
         for number in text.lines().flat_map(citations) {
@@ -53,7 +53,7 @@ fn what_is_cited_is_explained_and_what_is_explained_is_cited() {
 }
 
 #[test]
-fn the_tests_that_are_named_are_there() {
+fn the_tests_named_on_the_page_exist() {
     let code = code();
     for Line { number, tests, is_row } in page() {
         assert!(is_row || !tests.is_empty(), "no test shows {number}");

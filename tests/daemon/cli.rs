@@ -97,7 +97,7 @@ fn a_good_file_is_exit_code_0() {
 }
 
 #[test]
-fn check_tells_what_is_left_out_and_what_matters() {
+fn check_reports_ignored_lines_by_severity() {
     let folder = Folder::new();
     let check = |text: &str, options: &[&str]| {
         let file = folder.file("k.conf");
@@ -131,7 +131,7 @@ fn check_tells_what_is_left_out_and_what_matters() {
 }
 
 #[test]
-fn check_tells_what_does_not_fit_this_host() {
+fn check_reports_mismatches_with_this_host() {
     let folder = Folder::new();
     let file = folder.file("k.conf");
     let text = "vrrp_script gone {\nscript /no/such/script\n}\nvrrp_instance a {\ninterface gone0\nvirtual_router_id 1\n\
@@ -149,7 +149,7 @@ fn check_tells_what_does_not_fit_this_host() {
 }
 
 #[test]
-fn a_wrong_file_is_told_in_a_few_lines() {
+fn findings_of_a_wrong_file_are_limited() {
     let folder = Folder::new();
     let file = folder.file("k.conf");
     std::fs::write(&file, "foo bar\n".repeat(400_000)).unwrap();

@@ -60,7 +60,7 @@ fn next(client: &mut BufReader<UnixStream>) -> Option<Line> {
 }
 
 #[test]
-fn what_is_kept_is_told_after_a_number_and_a_gap_is_said() {
+fn events_after_a_number_are_replayed_and_gaps_are_reported() {
     with_daemon(|path, sources| {
         let base = sources.record.events.latest();
         assert_eq!(told(path, None), [Line::Events { latest: base }, Line::End { latest: base }]);
@@ -80,7 +80,7 @@ fn what_is_kept_is_told_after_a_number_and_a_gap_is_said() {
 }
 
 #[test]
-fn a_follower_is_told_at_once_and_one_client_may_ask_more_than_once() {
+fn a_follower_gets_events_at_once_and_one_client_may_ask_repeatedly() {
     with_daemon(|path, sources| {
         let mut client = follower(path);
         assert!(matches!(next(&mut client), Some(Line::Events { .. })));
@@ -99,7 +99,7 @@ fn a_follower_is_told_at_once_and_one_client_may_ask_more_than_once() {
 }
 
 #[test]
-fn a_follower_who_does_not_read_is_sent_away_with_a_last_line() {
+fn a_follower_that_does_not_read_is_dropped_with_a_last_line() {
     with_daemon(|path, sources| {
         let mut client = follower(path);
         assert!(matches!(next(&mut client), Some(Line::Events { .. })));
@@ -126,7 +126,7 @@ fn a_follower_who_does_not_read_is_sent_away_with_a_last_line() {
 }
 
 #[test]
-fn followers_are_limited_and_those_who_leave_make_room() {
+fn followers_are_limited_and_departures_make_room() {
     with_daemon(|path, _| {
         let mut followers: Vec<_> = (0..16).map(|_| follower(path)).collect();
         assert!(followers.iter_mut().all(|it| matches!(next(it), Some(Line::Events { .. }))));

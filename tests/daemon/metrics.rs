@@ -160,7 +160,7 @@ fn a_check_that_is_held_shows_why() {
 }
 
 #[test]
-fn a_check_that_cannot_look_shows_why_and_keeps_its_result() {
+fn a_check_that_cannot_run_shows_why_and_keeps_its_result() {
     let sources = filled();
     let round = Round {
         track: sources.config.checks[0].id,
@@ -215,7 +215,7 @@ fn histograms_are_cumulative_and_end_at_their_count() {
 }
 
 #[test]
-fn nothing_configured_is_valid_too() {
+fn an_empty_configuration_gives_valid_metrics() {
     let samples = parse(&render(&sources(config(vec![], vec![])), Format::OpenMetrics).unwrap());
     assert_eq!(value(&samples, "vrrpx_away_total", &[]), 0.0);
 }

@@ -83,7 +83,7 @@ async fn a_shell_line_gets_the_arguments_too() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_environment_tells_why() {
+async fn the_environment_has_the_reason() {
     let folder = Folder::new();
     let line =
         format!("env | grep ^VRRPX_ | sort > {0}/env.new; mv {0}/env.new {0}/env", folder.path().display());
@@ -105,7 +105,7 @@ async fn the_environment_tells_why() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_slow_hook_misses_what_is_past_but_never_the_latest() {
+async fn a_slow_hook_skips_to_the_latest_transition() {
     let folder = Folder::new();
     let line = format!(
         "echo $VRRPX_EPOCH start >> {0}/log; sleep 0.4; echo $VRRPX_EPOCH end >> {0}/log; true",
@@ -125,7 +125,7 @@ async fn a_slow_hook_misses_what_is_past_but_never_the_latest() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn other_hooks_after_a_reload_wait_for_those_of_before() {
+async fn hooks_after_a_reload_wait_for_those_before() {
     let folder = Folder::new();
     let line = |name: &str, seconds: &str| {
         let log = folder.file("log");
@@ -143,7 +143,7 @@ async fn other_hooks_after_a_reload_wait_for_those_of_before() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_contest_is_told_with_its_peer_and_is_void_after_the_next_transition() {
+async fn a_contest_hook_gets_the_peer_and_is_void_after_the_next_transition() {
     let folder = Folder::new();
     let line = |text: &str| hook(format!("echo {text} >> {}; sleep 0.3; true", folder.file("log").display()));
     let notify = NotifySettings {
@@ -178,7 +178,7 @@ async fn instances_do_not_wait_for_each_other() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn hooks_of_a_group_are_told_its_name_and_no_priority() {
+async fn hooks_of_a_group_get_its_name_and_no_priority() {
     let folder = Folder::new();
     let line = format!(
         "{} $VRRPX_GROUP $VRRPX_PREVIOUS $VRRPX_REASON $VRRPX_EPOCH ${{VRRPX_INSTANCE-none}}",
@@ -199,7 +199,7 @@ async fn hooks_of_a_group_are_told_its_name_and_no_priority() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn everybody_is_told_stop_once_at_the_end() {
+async fn all_hooks_run_once_with_stop_at_the_end() {
     let folder = Folder::new();
     let notify = |name| {
         let line = |keyword| {
@@ -230,7 +230,7 @@ async fn everybody_is_told_stop_once_at_the_end() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_end_waits_a_second_at_most_and_still_tells_stop() {
+async fn the_end_waits_a_second_at_most_and_still_runs_stop_hooks() {
     let folder = Folder::new();
     let notify = NotifySettings {
         master: hook("sleep 5; true"),

@@ -41,7 +41,7 @@ fn a_script_of_an_unknown_user_is_taken_out_with_its_tracks() {
 }
 
 #[test]
-fn with_script_security_root_runs_nothing_that_others_may_change() {
+fn script_security_keeps_root_from_scripts_that_others_may_change() {
     if !Uid::effective().is_root() {
         eprintln!("skipped: needs root");
         return;
@@ -104,7 +104,7 @@ fn with_script_security_a_line_for_a_shell_is_not_run_as_root() {
 }
 
 #[test]
-fn what_cannot_be_run_is_taken_out() {
+fn scripts_that_cannot_run_are_removed() {
     let folder = Folder::new();
     let path = folder.file("check.sh");
     fs::write(&path, "#!/bin/sh\n").unwrap();
@@ -140,7 +140,7 @@ fn what_cannot_be_run_is_taken_out() {
 }
 
 #[test]
-fn with_script_security_what_has_no_user_is_not_run_as_root() {
+fn script_security_keeps_scripts_without_a_user_from_root() {
     if nix::unistd::User::from_name("keepalived_script").unwrap().is_some() {
         eprintln!("skipped: there is a user keepalived_script");
         return;
@@ -157,7 +157,7 @@ fn with_script_security_what_has_no_user_is_not_run_as_root() {
 }
 
 #[test]
-fn what_runs_as_root_for_want_of_a_user_is_said_once() {
+fn scripts_run_as_root_for_lack_of_a_user_are_reported_once() {
     if !Uid::effective().is_root() || nix::unistd::User::from_name("keepalived_script").unwrap().is_some() {
         eprintln!("skipped: needs root, and no user keepalived_script");
         return;

@@ -70,7 +70,7 @@ async fn results_change_after_rise_and_fall() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn news_that_could_not_be_delivered_come_again() {
+async fn undelivered_news_are_delivered_again() {
     let settings = script(1, "true");
     let seen = RefCell::new(Vec::new());
     let probe = probe(&settings).run(|round| {
@@ -161,7 +161,7 @@ async fn too_many_processes_are_ended_at_once() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_a_script_leaves_in_the_background_may_go_on_printing() {
+async fn background_processes_of_a_script_may_go_on_printing() {
     let folder = Folder::new();
     let mark = folder.file("mark");
     let line = format!("(sleep 0.3; echo late; echo late; echo $? > {}) & exit 0", mark.display());

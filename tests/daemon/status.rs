@@ -13,7 +13,7 @@ use vrrp_user::protocol::InstanceId;
 use crate::setup::filled;
 
 #[test]
-fn the_json_says_what_the_sources_hold() {
+fn the_json_has_the_values_of_the_sources() {
     let status = filled().status();
     let shown = serde_json::to_value(&status).unwrap();
     assert_eq!(serde_json::from_value::<Status>(shown.clone()).unwrap(), status, "survives a round trip");
@@ -161,7 +161,7 @@ fn the_table_is_narrow_and_shows_what_matters() {
 
 /// Past events are in the totals of the JSON.
 #[test]
-fn notes_tell_what_is_wrong_now() {
+fn notes_show_present_faults_only() {
     let sources = filled();
     let past = clock::now() - Duration::from_secs(60);
     sources.maps.reject(0, Reject::Ttl, widen([10, 0, 0, 4].into()), past);

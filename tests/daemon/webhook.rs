@@ -87,7 +87,7 @@ async fn each_change_is_posted_in_order_with_all_that_is_known() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn one_that_fails_twice_is_told_in_the_end_and_what_came_after_in_its_order() {
+async fn a_failing_webhook_gets_all_posts_in_order_in_the_end() {
     let receiver = receiver(Manner::BusyFor(2));
     let (mut notifier, record) = told_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Backup, 1));
@@ -105,7 +105,7 @@ async fn one_that_fails_twice_is_told_in_the_end_and_what_came_after_in_its_orde
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn while_nobody_answers_only_the_latest_of_each_waits() {
+async fn without_answers_only_the_latest_post_of_each_waits() {
     let receiver = receiver(Manner::Says(503));
     let (mut notifier, record) = told_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Backup, 1));
@@ -126,7 +126,7 @@ async fn while_nobody_answers_only_the_latest_of_each_waits() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_will_not_change_is_given_up_at_once_and_the_next_one_is_told() {
+async fn permanent_refusals_are_not_retried_and_the_next_post_is_sent() {
     let receiver = receiver(Manner::Says(404));
     let (mut notifier, record) = told_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Master, 1));
@@ -141,7 +141,7 @@ async fn what_will_not_change_is_given_up_at_once_and_the_next_one_is_told() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn one_that_refuses_connections_is_tried_as_often_as_asked() {
+async fn refused_connections_are_retried_as_often_as_configured() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (mut notifier, record) =
         told_of(WebhookSettings { retries: 1, ..settings(&format!("http://{closed}/SECRET")) });
@@ -154,7 +154,7 @@ async fn one_that_refuses_connections_is_tried_as_often_as_asked() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn one_that_hangs_delays_neither_other_webhooks_nor_the_end() {
+async fn a_hanging_webhook_delays_neither_others_nor_the_end() {
     let (hangs, takes) = (receiver(Manner::Hangs), receiver(Manner::Takes));
     let webhooks = [&hangs, &takes].map(|it| settings(&it.url("")));
     let notify = NotifySettings { webhooks: webhooks.to_vec(), ..NotifySettings::default() };
@@ -170,7 +170,7 @@ async fn one_that_hangs_delays_neither_other_webhooks_nor_the_end() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_end_tries_what_waits_once_more_without_a_pause() {
+async fn waiting_posts_are_tried_once_more_at_the_end() {
     let receiver = receiver(Manner::Says(503));
     let (mut notifier, record) = told_of(WebhookSettings { retries: 20, ..settings(&receiver.url("")) });
     notifier.transition(FIRST, &to(State::Master, 1));
@@ -189,7 +189,7 @@ fn list(value: Value) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_reload_lets_the_same_go_on_and_posts_what_waits_for_others() {
+async fn a_reload_keeps_unchanged_webhooks_and_posts_what_waits_for_others() {
     let (old, new) = (receiver(Manner::Says(503)), receiver(Manner::Takes));
     let with = |webhook: WebhookSettings| {
         let notify = NotifySettings { webhooks: vec![webhook], ..NotifySettings::default() };
@@ -214,7 +214,7 @@ async fn a_reload_lets_the_same_go_on_and_posts_what_waits_for_others() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_certificate_that_nobody_has_signed_is_refused_unless_asked_otherwise() {
+async fn an_untrusted_certificate_is_refused_by_default() {
     if !require("openssl") {
         return;
     }

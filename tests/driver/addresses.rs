@@ -125,7 +125,7 @@ fn hundreds_go_on_and_off_together() {
 }
 
 #[test]
-fn a_missing_interface_is_told_for_each_address() {
+fn a_missing_interface_is_reported_for_each_address() {
     let Some(cable) = Cable::new() else { return };
     let addresses = [virtual_address("192.0.2.100"), virtual_address("2001:db8::100")];
     assert_eq!(perform(&cable, 0, &addresses, true), [(0, libc::ENODEV), (1, libc::ENODEV)]);
@@ -133,7 +133,7 @@ fn a_missing_interface_is_told_for_each_address() {
 }
 
 #[test]
-fn residue_of_an_earlier_run_goes_and_the_rest_stays() {
+fn leftovers_of_an_earlier_run_go_and_other_addresses_stay() {
     let Some(cable) = Cable::new() else { return };
     cable
         .left

@@ -37,7 +37,7 @@ fn gratuitous_arp_is_a_broadcast_request_for_itself() {
 
 /// L18.
 #[test]
-fn unsolicited_advertisement_overrides_and_tells_a_router() {
+fn unsolicited_advertisement_has_override_and_router_flags() {
     let Some(cable) = Cable::new() else { return };
     let tap = Tap::new(&cable.right);
     let advertisement = |frame: &[u8]| {
@@ -74,7 +74,7 @@ fn a_neighbour_moves_to_the_new_station() {
 }
 
 #[test]
-fn an_interface_that_is_down_is_told() {
+fn an_interface_that_is_down_is_an_error() {
     let Some(cable) = Cable::new() else { return };
     cable.left.ip("link set eth0 down").unwrap();
     assert_eq!(announce(&cable, &["192.0.2.100"], false), [([192, 0, 2, 100].into(), Err(libc::ENETDOWN))]);

@@ -46,7 +46,7 @@ fn a_card_of_the_host_is_hardware() {
 }
 
 #[test]
-fn software_devices_tell_what_they_stand_on() {
+fn software_devices_have_their_parents() {
     let Some(namespace) = namespace("stack") else { return };
     namespace
         .ip("link add br0 type bridge\n\

@@ -92,7 +92,7 @@ fn every_takeover_comes_before_any_repeat() {
 }
 
 #[test]
-fn removal_voids_what_is_still_to_be_repeated() {
+fn removal_voids_outstanding_repeats() {
     let Some(cable) = Cable::new() else { return };
     let tap = Tap::new(&cable.right);
     let mut instance = settings(&["192.0.2.100"]);

@@ -23,7 +23,7 @@ fn frame(protocol: u8, tagged: bool) -> Vec<u8> {
 }
 
 #[test]
-fn adverts_come_with_the_time_they_came_at() {
+fn adverts_have_their_arrival_time() {
     let Some(cable) = Cable::new() else { return };
     cable.left.ip("addr add 192.0.2.1/24 dev eth0").unwrap();
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
@@ -52,7 +52,7 @@ fn adverts_come_with_the_time_they_came_at() {
 }
 
 #[test]
-fn other_traffic_wakes_nobody() {
+fn other_traffic_does_not_wake_the_listener() {
     let Some(cable) = Cable::new() else { return };
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     let mut to_another = frame(112, false);
@@ -68,7 +68,7 @@ fn other_traffic_wakes_nobody() {
 
 /// Both families, behind as many tags as the program skips; the kernel has removed the outer one.
 #[test]
-fn tags_of_priority_are_looked_behind() {
+fn priority_tags_are_skipped() {
     const PRIORITY: [u8; 4] = [0x81, 0, 0xe0, 0];
     const SERVICE_PRIORITY: [u8; 4] = [0x88, 0xa8, 0xe0, 0];
     const VLAN_7: [u8; 4] = [0x81, 0, 0xe0, 7];
@@ -92,7 +92,7 @@ fn tags_of_priority_are_looked_behind() {
 }
 
 #[test]
-fn what_a_full_queue_has_lost_is_told_once() {
+fn a_full_queue_is_reported_once() {
     let Some(cable) = Cable::new() else { return };
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     inject(&cable.left, &[frame(112, false)]);
@@ -131,7 +131,7 @@ fn a_burst_comes_in_order_and_in_parts() {
 }
 
 #[test]
-fn an_interface_that_goes_down_is_told_once_and_heard_again() {
+fn an_interface_that_goes_down_is_reported_once_and_recovers() {
     let Some(cable) = Cable::new() else { return };
     let mut listener = cable.right.enter(|| Ok(Listener::open(ifindex()?)?)).unwrap();
     cable.right.ip("link set eth0 down").unwrap();

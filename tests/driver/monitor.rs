@@ -104,7 +104,7 @@ impl Told {
 }
 
 #[test]
-fn an_instance_hears_of_its_link_and_its_source() {
+fn an_instance_gets_its_link_and_its_source() {
     let Some(cable) = Cable::new() else { return };
     let left = &cable.left;
     let index = format!("0 is Some({})", cable.ifindex());
@@ -185,7 +185,7 @@ fn a_configured_source_counts_once_the_machine_has_it() {
 }
 
 #[test]
-fn lost_notifications_cost_a_new_reading() {
+fn lost_notifications_cause_a_new_dump() {
     let Some(cable) = Cable::new() else { return };
     let gate = Mutex::new(());
     let index = format!("0 is Some({})", cable.ifindex());

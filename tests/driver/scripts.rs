@@ -41,7 +41,7 @@ impl Drop for Stopper {
 
 /// The user may stop a script between the change of user and exec, when it still shares the daemon's memory.
 #[test]
-fn a_user_who_stops_a_script_on_its_way_holds_up_that_script_alone() -> Result<()> {
+fn a_script_stopped_by_its_user_before_exec_delays_no_other() -> Result<()> {
     if !require("root") {
         return Ok(());
     }

@@ -42,7 +42,7 @@ fn arp_ignore(cable: &Cable) -> String {
 }
 
 #[test]
-fn what_two_configurations_share_stays() {
+fn interfaces_of_both_configurations_stay() {
     let Some(cable) = Cable::new() else { return };
     let folder = Directory::new().unwrap();
     let work = || {
@@ -77,7 +77,7 @@ fn what_two_configurations_share_stays() {
 }
 
 #[test]
-fn an_end_removes_all() {
+fn the_end_removes_all_macvlans() {
     let Some(cable) = Cable::new() else { return };
     let folder = Directory::new().unwrap();
     let work = || {
@@ -91,7 +91,7 @@ fn an_end_removes_all() {
 }
 
 #[test]
-fn several_go_together_and_no_others() {
+fn several_macvlans_are_removed_together_and_no_others() {
     let Some(cable) = Cable::new() else { return };
     let folder = Directory::new().unwrap();
     cable.left.ip("link add other0 link eth0 type macvlan mode private").unwrap();
@@ -117,7 +117,7 @@ fn several_go_together_and_no_others() {
 }
 
 #[test]
-fn the_next_run_sets_back_what_a_killed_one_has_changed() {
+fn the_next_run_restores_settings_after_a_kill() {
     let Some(cable) = Cable::new() else { return };
     let folder = Directory::new().unwrap();
     cable.left.sysctl("ipv4/conf/eth0/arp_ignore", "2").unwrap();

@@ -40,7 +40,7 @@ fn fill(path: &Path) {
 }
 
 #[test]
-fn a_full_file_system_refuses_it_at_the_start() {
+fn a_full_file_system_is_an_error_at_the_start() {
     if !require("root") {
         return;
     }

@@ -9,7 +9,7 @@ use vrrp_tests::require;
 
 /// keepalived has another password, or another type: both nodes are masters, and ours counts the reason.
 #[test]
-fn another_password_is_counted() -> Result<()> {
+fn a_wrong_ipsec_password_or_type_is_counted() -> Result<()> {
     let ours = Daemon::Vrrpx(Mode::Auto);
     let theirs = Daemon::Keepalived;
     if !["root", "ip", ours.need(), theirs.need()].into_iter().all(require) {

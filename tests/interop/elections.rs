@@ -33,7 +33,7 @@ fn role(daemon: Daemon, instance: Instance) -> Role {
 /// Ours, keepalived and FRR on one wire, each at each rank: the highest priority alive is master, also when a higher
 /// one comes back.
 #[test]
-fn three_kinds_succeed_one_another() -> Result<()> {
+fn three_kinds_of_daemon_succeed_one_another() -> Result<()> {
     let kinds = [OURS, Daemon::Keepalived, Daemon::Frr];
     if !can_run(&kinds) {
         return Ok(());
@@ -152,7 +152,7 @@ fn nopreempt_leaves_a_lower_master_alone() -> Result<()> {
 /// Ours answers clients while it is isolated from keepalived, and yields with an advert: keepalived then announces its
 /// addresses again.
 #[test]
-fn after_a_split_keepalived_tells_the_clients_of_ours() -> Result<()> {
+fn after_a_split_keepalived_corrects_the_clients_of_ours() -> Result<()> {
     if !can_run(&[OURS, Daemon::Keepalived]) {
         return Ok(());
     }

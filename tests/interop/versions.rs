@@ -41,7 +41,7 @@ fn both_versions_hear_the_one_master() -> Result<()> {
 }
 
 #[test]
-fn each_version_is_obeyed_and_succeeded() -> Result<()> {
+fn each_version_is_obeyed_and_followed() -> Result<()> {
     if !able() {
         return Ok(());
     }

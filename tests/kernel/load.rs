@@ -6,7 +6,7 @@ use vrrp_tests::daemon::Mode;
 use crate::{rung, settled, subject};
 
 #[test]
-fn the_path_is_the_one_that_is_asked_for() -> Result<()> {
+fn the_receive_path_is_the_requested_one() -> Result<()> {
     let Some(mode) = subject() else { return Ok(()) };
     settled(mode)?.check(|pair| {
         for node in [0, 1] {

@@ -10,7 +10,7 @@ use vrrp_tests::pair::Pair;
 use crate::{AWHILE, INTERVAL, answers, asked, ensure_silent, role, rung, stance, subject};
 
 #[test]
-fn a_daemon_that_takes_over_stays_master_and_its_heir_backup() -> Result<()> {
+fn a_hot_restart_keeps_master_and_backup() -> Result<()> {
     let Some(mode) = subject() else { return Ok(()) };
     // No second set of announcements, which would be sent meanwhile on a slow machine.
     let instance = |priority| Instance::v3(priority).interval(INTERVAL).line("garp_master_delay 0");

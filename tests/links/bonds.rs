@@ -52,7 +52,7 @@ fn active(lab: &Lab) -> Result<String> {
 }
 
 #[test]
-fn a_slave_that_fails_moves_nobody_and_a_killed_master_answers_no_more() -> Result<()> {
+fn a_failed_slave_causes_no_takeover_and_a_killed_master_answers_no_more() -> Result<()> {
     let lab = lab()?;
     let (first, second) = pair(&lab, Mode::Auto, &[])?;
     let rung = rung(&first, INTERFACE)?;
@@ -67,7 +67,7 @@ fn a_slave_that_fails_moves_nobody_and_a_killed_master_answers_no_more() -> Resu
 }
 
 #[test]
-fn native_xdp_of_a_bond_is_tcx_or_tc_and_says_why() -> Result<()> {
+fn native_xdp_of_a_bond_falls_back_to_tcx_or_tc_with_a_reason() -> Result<()> {
     let lab = lab()?;
     let (first, second) = pair(&lab, Mode::Native, &[])?;
     let status = first.status()?;

@@ -28,7 +28,7 @@ fn lab(cards: &[u8]) -> Result<Lab> {
 }
 
 #[test]
-fn each_lan_elects_its_own_master_where_a_card_takes_tags_out() -> Result<()> {
+fn each_lan_elects_its_own_master_on_a_card_that_strips_tags() -> Result<()> {
     let lab = with_vlans(lab(&VMXNET3)?)?;
     let (first, second) = elect_on_each_lan(&lab, Mode::Auto)?;
     let status = first.status()?;

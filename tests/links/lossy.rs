@@ -17,7 +17,7 @@ const WATCHED: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_millis(360);
 
 #[test]
-fn loss_jitter_and_disorder_move_nobody() -> Result<()> {
+fn loss_jitter_and_disorder_cause_no_takeover() -> Result<()> {
     let lab = Lab::new(2)?;
     let instance = |priority| vec![Instance::v3(priority).interval(INTERVAL)];
     let first = start(&lab, 0, Mode::Auto, instance(200))?;

@@ -44,7 +44,10 @@ fn each_lan_elects_its_own(mode: Mode) -> Result<()> {
     let (first, _second) = elect_on_each_lan(&lab, mode)?;
     for interface in [INTERFACE, VLAN, OTHER] {
         let rung = rung(&first, interface)?;
-        ensure!(rung == mode.word() || mode == Mode::Auto && rung.starts_with("tc"), "{interface}: receive path {rung}");
+        ensure!(
+            rung == mode.word() || mode == Mode::Auto && rung.starts_with("tc"),
+            "{interface}: receive path {rung}"
+        );
     }
     Ok(())
 }
@@ -71,12 +74,12 @@ fn each_lan_elects_its_own_master() -> Result<()> {
 }
 
 #[test]
-fn so_it_does_by_filters_of_tc() -> Result<()> {
+fn tc_filters_separate_the_lans() -> Result<()> {
     each_lan_elects_its_own(Mode::Tc)
 }
 
 #[test]
-fn so_it_does_on_sockets() -> Result<()> {
+fn sockets_separate_the_lans() -> Result<()> {
     each_lan_elects_its_own(Mode::Socket)
 }
 
@@ -100,7 +103,7 @@ pub(crate) fn notice_a_death_beside_a_vlan(lab: &Lab) -> Result<()> {
 
 /// If XDP is configured where it does not see tags, the status says so.
 #[test]
-fn xdp_by_name_says_what_it_does_not_see() -> Result<()> {
+fn explicit_xdp_reports_the_tags_it_does_not_see() -> Result<()> {
     let lab = lab()?;
     let running = start(&lab, 0, Mode::Generic, vec![tagged(VLAN, "v10", 100), plain(100)])?;
     wait_for(&running, "plain", "MASTER")?;

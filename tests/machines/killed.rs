@@ -14,7 +14,7 @@ use crate::scene::{PERIOD, SETTLE, Scene};
 const SLOW: Duration = Duration::from_secs(2);
 
 #[test]
-fn the_heir_answers_when_its_patience_is_over() -> Result<()> {
+fn the_heir_answers_after_master_down_interval() -> Result<()> {
     for interval in [100, 1000] {
         let mut scene = Scene::new(1000)?;
         let of = |priority: u8| Instance::v3(priority).interval(interval);

@@ -67,11 +67,11 @@ fn judge(outcome: &Outcome) -> Result<()> {
 }
 
 #[test]
-fn what_waits_tells_it_of_its_heir() -> Result<()> {
+fn queued_adverts_show_a_paused_master_its_heir() -> Result<()> {
     check(1000)
 }
 
 #[test]
-fn where_nothing_of_the_heir_waits_the_heir_says_so_when_it_is_asked() -> Result<()> {
+fn an_heir_sends_an_advert_on_request_if_none_is_queued() -> Result<()> {
     check(10)
 }

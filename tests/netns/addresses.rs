@@ -35,7 +35,7 @@ fn label_scope_prefix_and_device_are_as_written() -> Result<()> {
 }
 
 #[test]
-fn the_only_address_of_an_interface_is_not_taken_for_what_an_earlier_run_has_left() -> Result<()> {
+fn the_only_address_of_an_interface_is_not_taken_for_a_leftover() -> Result<()> {
     if !ours() {
         // keepalived removes it.
         return Ok(());
@@ -81,7 +81,7 @@ fn excluded_addresses_are_not_advertised_but_held() -> Result<()> {
 
 /// An advert need not list addresses: they may be moved by other means, as in a cloud.
 #[test]
-fn an_instance_that_advertises_none_has_one_master() -> Result<()> {
+fn an_instance_without_advertised_addresses_has_one_master() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let excluded = "virtual_ipaddress_excluded {\n        10.77.0.210/24\n    }";
     for (instance, line) in [

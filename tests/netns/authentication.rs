@@ -75,7 +75,7 @@ fn a_signing_master_is_replaced() -> Result<()> {
 
 /// Each rejects the other's adverts as forged: both are masters, and both count the reason.
 #[test]
-fn with_another_key_nobody_is_heard() -> Result<()> {
+fn adverts_under_another_key_are_refused() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -141,7 +141,7 @@ fn a_key_is_replaced_without_a_takeover() -> Result<()> {
 }
 
 #[test]
-fn a_pair_comes_to_sign_without_a_takeover() -> Result<()> {
+fn a_pair_starts_to_sign_without_a_takeover() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -292,7 +292,7 @@ fn outlasts(mode: Mode, instance: fn(u8) -> Instance, due: usize, attack: Attack
 }
 
 #[test]
-fn forged_adverts_move_nobody_and_hide_no_death() -> Result<()> {
+fn forged_adverts_cause_no_takeover_and_hide_no_death() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -308,7 +308,7 @@ fn forged_adverts_move_nobody_and_hide_no_death() -> Result<()> {
 
 /// Some of the master's adverts are among those that are not judged, so its silence is uncertain.
 #[test]
-fn more_forged_adverts_than_can_be_judged_move_nobody() -> Result<()> {
+fn more_forged_adverts_than_can_be_judged_cause_no_takeover() -> Result<()> {
     if !ours() {
         return Ok(());
     }

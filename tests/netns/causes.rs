@@ -109,7 +109,7 @@ impl Drop for Watch {
 }
 
 #[test]
-fn addresses_on_another_interface_that_bounces_or_is_made_anew_move_nobody() -> Result<()> {
+fn a_bouncing_or_recreated_second_interface_causes_no_takeover() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -159,7 +159,7 @@ fn twins(file: &Path) -> Config {
 }
 
 #[test]
-fn what_two_masters_hold_stays_while_one_of_them_does() -> Result<()> {
+fn routes_and_rules_of_two_masters_stay_while_one_is_master() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -197,7 +197,7 @@ fn what_two_masters_hold_stays_while_one_of_them_does() -> Result<()> {
 }
 
 #[test]
-fn addresses_that_go_with_the_first_one_of_their_subnet_move_nobody() -> Result<()> {
+fn addresses_removed_with_the_first_of_their_subnet_cause_no_takeover() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -114,7 +114,7 @@ fn on_sockets() -> Result<()> {
 
 /// In a container that hides /proc/self/timens_offsets.
 #[test]
-fn an_offset_that_proc_does_not_tell_is_measured() -> Result<()> {
+fn a_clock_offset_missing_in_proc_is_measured() -> Result<()> {
     if !ours() || !require("unshare") {
         return Ok(());
     }

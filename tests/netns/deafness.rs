@@ -24,7 +24,7 @@ fn deaf(pair: &mut Pair) -> Result<Value> {
 }
 
 #[test]
-fn a_firewall_that_keeps_adverts_from_sockets_is_named_and_moves_nobody() -> Result<()> {
+fn a_firewall_that_hides_adverts_from_sockets_is_named_without_a_takeover() -> Result<()> {
     if !ours() || !require("nft") {
         return Ok(());
     }
@@ -49,7 +49,7 @@ fn a_firewall_that_keeps_adverts_from_sockets_is_named_and_moves_nobody() -> Res
 
 /// A program before ours at tcx may end the chain. Silence for that reason must not cause a second master.
 #[test]
-fn a_program_that_hides_adverts_moves_nobody_and_is_gone_around() -> Result<()> {
+fn a_program_that_hides_adverts_is_bypassed_without_a_takeover() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -80,7 +80,7 @@ fn a_program_that_hides_adverts_moves_nobody_and_is_gone_around() -> Result<()> 
 /// Adverts that sockets receive and the program does not read must neither delay an heir nor make the daemon give the
 /// program up.
 #[test]
-fn adverts_that_only_the_stack_puts_together_hold_no_takeover_off() -> Result<()> {
+fn adverts_that_only_the_stack_accepts_delay_no_takeover() -> Result<()> {
     const MORE_FRAGMENTS: u16 = 0x2000;
     const DESTINATION_OPTIONS: u8 = 60;
     if !ours() {
@@ -119,7 +119,7 @@ fn adverts_that_only_the_stack_puts_together_hold_no_takeover_off() -> Result<()
 /// The macvlan with the virtual MAC address drops frames that a master sends from the same address, so the parent's
 /// sockets do not receive them: no firewall is the cause.
 #[test]
-fn a_backup_with_a_virtual_mac_address_is_not_told_to_look_for_a_firewall() -> Result<()> {
+fn a_backup_with_a_virtual_mac_address_suspects_no_firewall() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -31,7 +31,7 @@ fn nopreempt_leaves_the_lower_master_in_place() -> Result<()> {
 }
 
 #[test]
-fn preempt_delay_holds_the_better_one_back() -> Result<()> {
+fn preempt_delay_delays_the_higher_priority() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let patient = Instance::v3(200).line("preempt_delay 2");
     Pair::settled(roles(daemon, patient, Instance::v3(100)))?.check(|pair| {
@@ -63,7 +63,7 @@ fn of_two_masters_the_lower_one_yields() -> Result<()> {
 
 /// Regardless of which node hears the other first.
 #[test]
-fn after_a_split_each_client_learns_who_is_master() -> Result<()> {
+fn after_a_split_each_client_learns_the_master() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -41,7 +41,7 @@ pub(crate) fn told(running: &Running, since: u64) -> Result<Vec<Value>> {
 }
 
 #[test]
-fn transitions_checks_failures_put_backs_and_reloads_are_told_in_their_order() -> Result<()> {
+fn transitions_checks_failures_repairs_and_reloads_are_events_in_order() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -50,7 +50,7 @@ fn malformed_adverts_do_not_disturb_the_master() -> Result<()> {
 }
 
 #[test]
-fn another_instance_of_the_same_number_changes_nothing_in_ours() -> Result<()> {
+fn malformed_adverts_of_another_vrid_have_no_effect() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -90,7 +90,7 @@ fn rung(pair: &mut Pair, node: usize) -> Result<String> {
 }
 
 #[test]
-fn an_interface_that_is_deleted_and_made_anew_is_used_again() -> Result<()> {
+fn a_recreated_interface_is_used_again() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -201,7 +201,7 @@ fn late(daemon: Daemon) -> Result<Pair> {
 
 /// By multicast, or by unicast with sends to one of two peers refused.
 #[test]
-fn who_is_not_let_send_leaves_to_the_master_that_it_hears() -> Result<()> {
+fn a_master_whose_sends_are_refused_yields_to_one_it_hears() -> Result<()> {
     type Make = fn(u8, usize) -> Instance;
     if !ours() || !require("nft") {
         return Ok(());

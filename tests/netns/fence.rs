@@ -144,7 +144,7 @@ fn the_guard_of_a_killed_daemon_removes_what_it_has_set() -> Result<()> {
 }
 
 #[test]
-fn on_sockets_too() -> Result<()> {
+fn the_guard_removes_addresses_on_sockets_too() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -181,7 +181,7 @@ fn a_daemon_that_is_killed_and_started_again_is_not_disturbed_by_its_guard() -> 
 }
 
 #[test]
-fn without_its_guard_the_fence_holds_all_the_same() -> Result<()> {
+fn the_fence_holds_without_the_guard() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -224,7 +224,7 @@ fn a_stop_leaves_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_daemon_that_takes_over_has_a_guard_of_its_own() -> Result<()> {
+fn a_hot_restart_starts_a_new_guard() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -29,7 +29,7 @@ fn filters(lab: &Lab) -> Result<Vec<String>> {
 }
 
 #[test]
-fn it_holds_the_fence_when_all_processes_are_killed_and_the_next_daemon_removes_it() -> Result<()> {
+fn a_filter_outlives_all_processes_as_a_fence_until_the_next_daemon() -> Result<()> {
     if !able() {
         return Ok(());
     }
@@ -56,7 +56,7 @@ fn it_holds_the_fence_when_all_processes_are_killed_and_the_next_daemon_removes_
 }
 
 #[test]
-fn the_guard_and_a_clean_stop_leave_none() -> Result<()> {
+fn the_guard_and_a_clean_stop_leave_no_filter() -> Result<()> {
     if !able() {
         return Ok(());
     }
@@ -77,7 +77,7 @@ fn the_guard_and_a_clean_stop_leave_none() -> Result<()> {
 }
 
 #[test]
-fn one_that_is_removed_by_hand_is_no_silence_and_comes_back() -> Result<()> {
+fn a_filter_removed_by_hand_is_attached_again_without_a_takeover() -> Result<()> {
     if !able() {
         return Ok(());
     }
@@ -131,7 +131,7 @@ fn another_filter_and_another_daemon_are_left_alone() -> Result<()> {
 
 /// As `ip netns exec` and container engines start it: in its own mount namespace, without the host's bpffs.
 #[test]
-fn where_no_pin_outlives_the_daemon_a_filter_is_taken() -> Result<()> {
+fn a_filter_is_used_if_no_pin_outlives_the_daemon() -> Result<()> {
     if !able() || !require("unshare") {
         return Ok(());
     }

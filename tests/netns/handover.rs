@@ -36,7 +36,7 @@ fn a_better_node_is_not_noticed() -> Result<()> {
 }
 
 #[test]
-fn in_strict_order_nobody_serves_until_the_heir_is_there() -> Result<()> {
+fn in_strict_order_the_address_is_unserved_until_the_heir_takes_over() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -50,7 +50,7 @@ fn in_strict_order_nobody_serves_until_the_heir_is_there() -> Result<()> {
 
 /// No node is there to take over; the daemon would wait for 10 s.
 #[test]
-fn told_twice_to_end_it_waits_for_no_heir() -> Result<()> {
+fn a_second_sigterm_ends_the_wait_for_an_heir() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -88,7 +88,7 @@ fn a_fifo_behind_an_include_is_refused_at_once() -> Result<()> {
 
 /// The deadline fails the reload; status, another reload and the end of the daemon do not wait for the mount.
 #[test]
-fn a_dead_mount_behind_an_include_holds_nothing_but_its_reload() -> Result<()> {
+fn a_dead_mount_behind_an_include_blocks_only_its_reload() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -130,7 +130,7 @@ fn a_dead_mount_behind_an_include_holds_nothing_but_its_reload() -> Result<()> {
 
 /// The mount below a tracked file dies: its last number counts.
 #[test]
-fn a_dead_mount_behind_a_track_file_holds_nothing() -> Result<()> {
+fn a_dead_mount_behind_a_track_file_blocks_nothing() -> Result<()> {
     if !ours() {
         return Ok(());
     }

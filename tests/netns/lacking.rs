@@ -81,7 +81,7 @@ fn lines(pair: &mut Pair, object: &str, says: &str) -> Result<usize> {
 }
 
 #[test]
-fn what_could_not_be_set_is_shown_and_set_when_it_can_be() -> Result<()> {
+fn failed_settings_are_shown_and_set_when_possible() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -132,7 +132,7 @@ const REFUSED: [(&str, &str, &str); 2] = [
 
 /// In status, log and events alike.
 #[test]
-fn the_kernels_own_words_are_shown() -> Result<()> {
+fn the_kernel_s_own_words_are_shown() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -155,7 +155,7 @@ fn the_kernels_own_words_are_shown() -> Result<()> {
 }
 
 #[test]
-fn an_ipv6_route_that_went_with_its_link_comes_with_the_address_that_comes_later() -> Result<()> {
+fn an_ipv6_route_lost_with_its_link_returns_with_the_address() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -206,7 +206,7 @@ fn a_route_comes_back_with_the_address_that_it_leads_over() -> Result<()> {
 }
 
 #[test]
-fn what_a_master_lacks_ends_with_its_mastership_and_goes_to_its_successor() -> Result<()> {
+fn missing_settings_end_with_mastership_and_survive_a_hot_restart() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -226,7 +226,7 @@ fn what_a_master_lacks_ends_with_its_mastership_and_goes_to_its_successor() -> R
 }
 
 #[test]
-fn a_reload_sets_what_was_left_alone() -> Result<()> {
+fn a_reload_sets_abandoned_rules() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -25,7 +25,7 @@ fn subject(state: &str) -> String {
 }
 
 #[test]
-fn each_state_is_told_once_and_the_end_too() -> Result<()> {
+fn each_state_and_the_end_are_mailed_once() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -52,7 +52,7 @@ fn each_state_is_told_once_and_the_end_too() -> Result<()> {
 }
 
 #[test]
-fn a_server_that_is_busy_is_asked_again() -> Result<()> {
+fn a_busy_server_is_tried_again() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -70,7 +70,7 @@ fn a_server_that_is_busy_is_asked_again() -> Result<()> {
 }
 
 #[test]
-fn a_server_that_hangs_holds_up_nothing() -> Result<()> {
+fn a_hanging_server_delays_nothing() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -89,7 +89,7 @@ fn a_server_that_hangs_holds_up_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_server_that_cannot_encrypt_though_it_offers_it_gets_mail_all_the_same() -> Result<()> {
+fn a_server_with_broken_starttls_still_gets_mail() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -101,7 +101,7 @@ fn a_server_that_cannot_encrypt_though_it_offers_it_gets_mail_all_the_same() -> 
 }
 
 #[test]
-fn a_receiver_who_is_refused_does_not_keep_the_others_from_mail() -> Result<()> {
+fn a_refused_receiver_does_not_keep_mail_from_the_others() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -76,7 +76,7 @@ fn two_owners_are_named() -> Result<()> {
 }
 
 #[test]
-fn strangers_are_named() -> Result<()> {
+fn unknown_routers_are_named() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -105,7 +105,7 @@ fn strangers_are_named() -> Result<()> {
 /// P21: node 2 reports the heir's form. A third router has sent the heir one advert of the other form since the master
 /// became steady.
 #[test]
-fn the_checksum_is_answered_as_it_was_heard() -> Result<()> {
+fn the_checksum_is_answered_in_the_form_received() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -51,11 +51,11 @@ fn leaves_only_what_is_needed(mode: Mode) -> Result<()> {
 }
 
 #[test]
-fn pins_of_the_dead_go_with_their_interfaces() -> Result<()> {
+fn pins_of_dead_daemons_go_with_their_interfaces() -> Result<()> {
     leaves_only_what_is_needed(Mode::Tcx)
 }
 
 #[test]
-fn so_they_do_on_the_native_hook() -> Result<()> {
+fn pins_of_dead_daemons_go_on_the_native_hook() -> Result<()> {
     leaves_only_what_is_needed(Mode::Native)
 }

@@ -46,7 +46,7 @@ fn routes_and_rules_move_with_the_addresses() -> Result<()> {
 }
 
 #[test]
-fn what_an_earlier_run_has_left_is_removed_and_what_others_set_stays() -> Result<()> {
+fn leftover_paths_are_removed_and_foreign_ones_stay() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     Pair::idle(roles(daemon, with(200, PATHS), with(100, PATHS)))?.check(|pair| {
         let namespace = &pair.node(1)?.namespace;

@@ -81,7 +81,7 @@ fn the_table_goes_with_the_daemon() -> Result<()> {
 
 /// Node 2 would win, and sends its adverts to both.
 #[test]
-fn a_stranger_is_not_heard() -> Result<()> {
+fn an_unknown_router_is_not_heard() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let member = |priority, own: &str, peers: &str| {
         let instance = Instance::v3(priority).unicast(own, peers).line("check_unicast_src");
@@ -102,7 +102,10 @@ fn a_stranger_is_not_heard() -> Result<()> {
         pair.observer.clear();
         std::thread::sleep(5 * Instance::v3(100).master_down_interval());
         let senders: Vec<usize> = pair.observer.adverts().iter().map(|advert| advert.1).collect();
-        ensure!([0, 2].iter().all(|node| senders.contains(node)), "nodes 0 and 2 are not both masters: {senders:?}");
+        ensure!(
+            [0, 2].iter().all(|node| senders.contains(node)),
+            "nodes 0 and 2 are not both masters: {senders:?}"
+        );
         ensure!(!senders.contains(&1), "node 1 is master too");
         if matches!(daemon, Daemon::Vrrpx(_)) {
             for node in [0, 1] {

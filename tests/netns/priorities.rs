@@ -76,7 +76,7 @@ fn config(priority: u8, file: Option<&Path>) -> Config {
 }
 
 #[test]
-fn a_master_that_becomes_a_lower_one_is_followed_by_the_best_when_its_patience_ends() -> Result<()> {
+fn a_master_that_falls_below_is_followed_by_the_highest_after_master_down_interval() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let scene = Scene::new(daemon, &[200, 150, 140], 0, 0)?;
     let patience = Instance::v3(150).interval(INTERVAL).master_down_interval();
@@ -102,7 +102,7 @@ fn a_master_that_becomes_a_lower_one_is_followed_by_the_best_when_its_patience_e
 }
 
 #[test]
-fn a_backup_that_becomes_the_better_one_takes_over_when_its_patience_ends() -> Result<()> {
+fn a_backup_that_rises_above_takes_over_after_master_down_interval() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let scene = Scene::new(daemon, &[200, 100], 1, 0)?;
     let patience = Instance::v3(250).interval(INTERVAL).master_down_interval();

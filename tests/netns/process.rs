@@ -62,7 +62,7 @@ fn threads(pid: nix::unistd::Pid) -> Result<BTreeMap<String, Thread>> {
 }
 
 #[test]
-fn engine_and_effect_thread_stand_where_they_are_told_to() -> Result<()> {
+fn engine_and_effect_thread_have_the_configured_scheduling() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -133,7 +133,7 @@ fn a_script_runs_before_the_start_and_one_after_the_end() -> Result<()> {
 }
 
 #[test]
-fn scripts_have_the_mask_and_the_groups_that_are_written() -> Result<()> {
+fn scripts_have_the_configured_umask_and_groups() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -114,7 +114,7 @@ fn ensure_growing(told: &[(String, String, u64)]) -> Result<()> {
 }
 
 #[test]
-fn a_member_that_joins_and_leaves_is_noticed_by_no_client() -> Result<()> {
+fn a_member_joins_and_leaves_unnoticed_by_clients() -> Result<()> {
     if !ours() {
         return Ok(());
     }

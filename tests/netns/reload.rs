@@ -114,7 +114,7 @@ fn an_address_takes_its_other_prefix_and_label() -> Result<()> {
 }
 
 #[test]
-fn an_address_is_set_anew_with_other_options() -> Result<()> {
+fn an_address_is_set_again_with_other_options() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let with = |priority, options: &str| {
         let line = format!("virtual_ipaddress_excluded {{\n        fd99::1/64 {options}\n    }}");
@@ -173,7 +173,7 @@ fn group(pair: &mut Pair, name: &str) -> Result<[serde_json::Value; 4]> {
 }
 
 #[test]
-fn groups_keep_their_states_in_other_places() -> Result<()> {
+fn reordered_groups_keep_their_states() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let with = |priority: u8, groups: &[(&str, u8)]| {
         let block = |(name, vrid): &(&str, u8)| {
@@ -220,7 +220,7 @@ fn another_priority_moves_the_master() -> Result<()> {
 
 /// Each reload changes another instance; the peer of the unchanged one must not notice.
 #[test]
-fn a_hundred_reloads_move_nobody() -> Result<()> {
+fn a_hundred_reloads_cause_no_takeover() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     Pair::settled(roles(daemon, &[]))?.check(|pair| {
         let before = epoch(pair)?;

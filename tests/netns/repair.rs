@@ -54,7 +54,7 @@ fn settled() -> Result<Pair> {
 }
 
 #[test]
-fn what_somebody_removes_is_back_without_another_election() -> Result<()> {
+fn a_removed_address_is_set_again_without_an_election() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -85,7 +85,7 @@ fn what_somebody_removes_is_back_without_another_election() -> Result<()> {
 }
 
 #[test]
-fn who_has_removed_it_is_named_while_it_lives() -> Result<()> {
+fn the_removing_process_is_named_while_it_runs() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -112,7 +112,7 @@ fn who_has_removed_it_is_named_while_it_lives() -> Result<()> {
 }
 
 #[test]
-fn what_is_not_tracked_stays_away() -> Result<()> {
+fn untracked_objects_stay_removed() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -191,7 +191,7 @@ fn routes_that_went_with_another_interface_come_back_with_it() -> Result<()> {
 }
 
 #[test]
-fn who_keeps_removing_the_address_gets_another_master() -> Result<()> {
+fn repeated_removal_of_the_address_moves_the_master() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -208,7 +208,7 @@ fn who_keeps_removing_the_address_gets_another_master() -> Result<()> {
 }
 
 #[test]
-fn a_rule_that_is_removed_again_and_again_is_left_alone_and_told() -> Result<()> {
+fn a_rule_removed_repeatedly_is_abandoned_and_reported() -> Result<()> {
     if !ours() {
         return Ok(());
     }

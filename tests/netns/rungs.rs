@@ -51,7 +51,7 @@ fn socket_with_password() -> Result<()> {
 }
 
 #[test]
-fn daemons_of_their_own_runtime_directories_share_an_interface() -> Result<()> {
+fn daemons_with_separate_runtime_directories_share_an_interface() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -97,7 +97,7 @@ fn a_runtime_directory_serves_one_daemon() -> Result<()> {
 }
 
 #[test]
-fn a_taken_hook_is_told_and_gone_around() -> Result<()> {
+fn a_taken_hook_is_reported_and_bypassed() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -114,7 +114,7 @@ fn a_taken_hook_is_told_and_gone_around() -> Result<()> {
 }
 
 #[test]
-fn without_cap_bpf_it_works_on_sockets_and_says_why() -> Result<()> {
+fn without_cap_bpf_the_daemon_uses_sockets_and_logs_why() -> Result<()> {
     if !ours() || !require("setpriv") {
         return Ok(());
     }
@@ -127,7 +127,7 @@ fn without_cap_bpf_it_works_on_sockets_and_says_why() -> Result<()> {
 }
 
 #[test]
-fn without_cap_net_raw_it_ends_and_says_so() -> Result<()> {
+fn without_cap_net_raw_the_daemon_exits_and_logs_why() -> Result<()> {
     if !ours() || !require("setpriv") {
         return Ok(());
     }
@@ -182,7 +182,7 @@ fn rung(running: &Running) -> Result<String> {
 
 /// Another process may detach the program. Silence for that reason must not cause a second master.
 #[test]
-fn a_program_that_is_detached_is_no_silence_and_comes_back() -> Result<()> {
+fn a_detached_program_is_attached_again_without_a_takeover() -> Result<()> {
     if !ours() {
         return Ok(());
     }

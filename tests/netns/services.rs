@@ -18,7 +18,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 const INTERVAL: &str = "interval 600\n    timeout 5";
 
 #[test]
-fn containers_are_missed_by_the_events_of_the_engine() -> Result<()> {
+fn engine_events_detect_dead_containers() -> Result<()> {
     if !(ours() && ["dockerd", "docker", "busybox"].into_iter().all(require)) {
         return Ok(());
     }
@@ -69,7 +69,7 @@ fn containers_are_missed_by_the_events_of_the_engine() -> Result<()> {
 }
 
 #[test]
-fn a_web_server_is_missed_by_http_and_tcp() -> Result<()> {
+fn http_and_tcp_checks_detect_a_dead_web_server() -> Result<()> {
     if !(ours() && require("nginx")) {
         return Ok(());
     }
@@ -92,7 +92,7 @@ fn a_web_server_is_missed_by_http_and_tcp() -> Result<()> {
 }
 
 #[test]
-fn haproxy_is_missed_by_its_socket_and_so_are_its_servers() -> Result<()> {
+fn the_haproxy_socket_detects_a_dead_haproxy_and_dead_servers() -> Result<()> {
     if !(ours() && require("haproxy")) {
         return Ok(());
     }
@@ -116,7 +116,7 @@ fn haproxy_is_missed_by_its_socket_and_so_are_its_servers() -> Result<()> {
 }
 
 #[test]
-fn a_unit_is_missed_by_the_signals_of_systemd() -> Result<()> {
+fn systemd_signals_detect_a_failed_unit() -> Result<()> {
     if !(ours() && require("dbus-daemon")) {
         return Ok(());
     }

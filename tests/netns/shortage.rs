@@ -94,7 +94,7 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
 }
 
 #[test]
-fn a_script_without_processes_says_so_while_that_lasts() -> Result<()> {
+fn a_script_without_processes_is_reported_as_skipped() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -113,7 +113,10 @@ fn a_script_without_processes_says_so_while_that_lasts() -> Result<()> {
                 all(pair, |check| check["skipped"] == "not started: Try again").is_ok_and(|it| it)
             })?;
             std::thread::sleep(WATCH);
-            ensure!(all(pair, |check| check["up"] == true && !check["skipped"].is_null())?, "the check is down");
+            ensure!(
+                all(pair, |check| check["up"] == true && !check["skipped"].is_null())?,
+                "the check is down"
+            );
             limit(pair, 0, "--nproc=1000:")?;
             until("it looks again", SETTLE, || {
                 all(pair, |check| check["skipped"].is_null()).is_ok_and(|it| it)

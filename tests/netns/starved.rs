@@ -22,7 +22,7 @@ fn ensure_one_master(pair: &Pair, what: &str) -> Result<()> {
 }
 
 #[test]
-fn a_backup_that_stood_still_takes_nothing() -> Result<()> {
+fn a_suspended_backup_does_not_take_over() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -45,7 +45,7 @@ fn a_backup_that_stood_still_takes_nothing() -> Result<()> {
 }
 
 #[test]
-fn busy_processors_move_nobody() -> Result<()> {
+fn busy_processors_cause_no_takeover() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -97,7 +97,7 @@ fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
 }
 
 #[test]
-fn a_flood_moves_nobody_and_hides_no_death() -> Result<()> {
+fn a_flood_causes_no_takeover_and_hides_no_death() -> Result<()> {
     if !ours() {
         return Ok(());
     }

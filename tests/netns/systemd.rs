@@ -37,7 +37,7 @@ fn booted(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
 
 /// Over the system bus, and without a bus over systemd's own socket.
 #[test]
-fn a_restart_moves_nobody_with_and_without_a_bus() -> Result<()> {
+fn a_unit_restart_causes_no_takeover_with_and_without_a_bus() -> Result<()> {
     booted(|pair, machine| {
         let before = stance(machine)?;
         pair.observer.clear();
@@ -63,7 +63,7 @@ const NATIVE: &str = "journal";
 
 /// Levels, fields, one entry for each finding, and keepalived's words for a transition.
 #[test]
-fn the_journal_knows_levels_and_fields() -> Result<()> {
+fn journal_entries_have_levels_and_fields() -> Result<()> {
     if !require("journalctl") {
         return Ok(());
     }

@@ -71,7 +71,10 @@ fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
 
 fn ensure_locked(runtime_dir: &Path) -> Result<()> {
     let lock = File::open(runtime_dir.join("vrrpx.lock"))?;
-    ensure!(Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err(), "the runtime directory is not locked");
+    ensure!(
+        Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err(),
+        "the runtime directory is not locked"
+    );
     Ok(())
 }
 
@@ -88,7 +91,7 @@ fn a_master_stays_master() -> Result<()> {
 }
 
 #[test]
-fn so_it_does_over_ipv6() -> Result<()> {
+fn a_master_stays_master_over_ipv6() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -96,7 +99,7 @@ fn so_it_does_over_ipv6() -> Result<()> {
 }
 
 #[test]
-fn so_it_does_on_the_native_hook() -> Result<()> {
+fn a_master_stays_master_on_the_native_hook() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -104,7 +107,7 @@ fn so_it_does_on_the_native_hook() -> Result<()> {
 }
 
 #[test]
-fn so_it_does_with_a_filter_of_tc() -> Result<()> {
+fn a_master_stays_master_with_a_tc_filter() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -112,7 +115,7 @@ fn so_it_does_with_a_filter_of_tc() -> Result<()> {
 }
 
 #[test]
-fn so_it_does_on_sockets() -> Result<()> {
+fn a_master_stays_master_on_sockets() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -120,7 +123,7 @@ fn so_it_does_on_sockets() -> Result<()> {
 }
 
 #[test]
-fn so_it_does_with_a_virtual_mac_address_and_signed_adverts() -> Result<()> {
+fn a_master_stays_master_with_a_virtual_mac_address_and_signed_adverts() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -150,7 +153,7 @@ fn a_backup_stays_backup_and_still_notices_a_death() -> Result<()> {
 }
 
 #[test]
-fn a_broken_file_leaves_the_old_one() -> Result<()> {
+fn a_broken_file_leaves_the_old_process() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -179,7 +182,7 @@ fn a_broken_file_leaves_the_old_one() -> Result<()> {
 
 /// Several hot restarts at once end with one daemon, which answers on the control socket.
 #[test]
-fn successors_at_once_leave_one_that_answers() -> Result<()> {
+fn simultaneous_hot_restarts_leave_one_daemon() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -209,7 +212,7 @@ fn successors_at_once_leave_one_that_answers() -> Result<()> {
 
 /// It is killed before the old process receives "adopted".
 #[test]
-fn a_successor_that_is_killed_leaves_the_old_one() -> Result<()> {
+fn a_killed_newer_process_leaves_the_old_one() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -231,7 +234,7 @@ fn a_successor_that_is_killed_leaves_the_old_one() -> Result<()> {
 
 /// The old process may end late: here it runs a hook, and then it is stopped.
 #[test]
-fn a_successor_is_guarded_before_the_old_one_has_ended() -> Result<()> {
+fn the_newer_process_has_a_guard_before_the_old_one_ends() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -255,7 +258,7 @@ fn a_successor_is_guarded_before_the_old_one_has_ended() -> Result<()> {
 }
 
 #[test]
-fn without_a_daemon_it_is_an_ordinary_start() -> Result<()> {
+fn takeover_without_a_daemon_is_an_ordinary_start() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -315,7 +318,7 @@ fn supervised(folder: &Directory, bus: Option<String>) -> Result<(Pair, UnixData
 }
 
 #[test]
-fn systemd_is_told_who_is_the_main_process() -> Result<()> {
+fn systemd_is_notified_of_the_main_process() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -337,7 +340,7 @@ fn systemd_is_told_who_is_the_main_process() -> Result<()> {
 /// systemd stops the daemon and starts it again; meanwhile only a process runs that systemd does not know as the main
 /// one.
 #[test]
-fn a_restart_by_systemd_moves_nobody() -> Result<()> {
+fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
     if !(vrrpx() && require("dbus-daemon")) {
         return Ok(());
     }
@@ -370,7 +373,7 @@ fn a_restart_by_systemd_moves_nobody() -> Result<()> {
 }
 
 #[test]
-fn who_only_stands_in_hands_over_when_nobody_comes() -> Result<()> {
+fn a_stand_in_hands_over_if_no_daemon_comes() -> Result<()> {
     if !vrrpx() {
         return Ok(());
     }
@@ -438,7 +441,10 @@ fn at_adverts_each_10_ms_the_peer_stays_backup() -> Result<()> {
             let adverts = pair.observer.adverts();
             moved = [stance(pair, 0)?, stance(pair, 1)?] != before
                 || adverts.iter().any(|(_, node, advert)| *node != 0 || advert.priority == 0);
-            ensure!(!moved || longest > EXCUSE, "the peer has changed its state without starvation ({longest:?})");
+            ensure!(
+                !moved || longest > EXCUSE,
+                "the peer has changed its state without starvation ({longest:?})"
+            );
             Ok(())
         })?;
         if !moved {

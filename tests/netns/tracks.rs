@@ -45,7 +45,7 @@ fn a_tracked_interface_without_carrier_is_a_fault() -> Result<()> {
 }
 
 #[test]
-fn hooks_are_told_what_keepalived_tells_them() -> Result<()> {
+fn hooks_get_keepalived_s_arguments() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let directory = Directory::new()?;
     let heard = directory.path().join("heard");

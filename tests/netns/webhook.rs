@@ -28,7 +28,7 @@ fn pair(manner: Manner, options: &str) -> Result<(Pair, Receiver)> {
 }
 
 #[test]
-fn states_and_the_end_are_told_after_two_refusals() -> Result<()> {
+fn states_and_the_end_are_posted_after_two_refusals() -> Result<()> {
     if !ours() {
         return Ok(());
     }
@@ -54,7 +54,7 @@ fn states_and_the_end_are_told_after_two_refusals() -> Result<()> {
 }
 
 #[test]
-fn one_that_hangs_holds_up_nothing() -> Result<()> {
+fn a_hanging_webhook_delays_nothing() -> Result<()> {
     if !ours() {
         return Ok(());
     }

@@ -36,7 +36,7 @@ fn reaches(namespace: &Namespace, address: &str) -> bool {
 }
 
 #[test]
-fn hosts_inside_reach_the_outside_by_the_router_at_work() -> Result<()> {
+fn hosts_inside_reach_the_outside_by_the_active_router() -> Result<()> {
     let Some(recipe) = Recipe::new("router", &["router1", "router2"], &["ping"])? else { return Ok(()) };
     let provider = provider(&recipe)?;
     recipe.check(|recipe| {

@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn right_by_default() {
+    fn frames_are_valid_by_default() {
         for dialect in [V2, V2_PASS, V3_IPV4, V3_IPV6] {
             let (sighting, _) = judged(&advert(dialect, 3), &slot(dialect)).unwrap();
             assert_eq!((sighting.vrid, sighting.priority, sighting.address_count), (51, 100, 3));
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn right_in_the_wanted_form() {
+    fn checksums_have_the_wanted_form() {
         for form in [ChecksumForm::Plain, ChecksumForm::Pseudo] {
             let (_, found) = judged(&advert(V3_IPV4, 1).checksum(form), &slot(V3_IPV4)).unwrap();
             assert_eq!(found, form);
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn one_fault_each() {
+    fn each_fault_has_its_own_reject() {
         let other: IpAddr = Ipv4Addr::new(192, 0, 2, 9).into();
         for (frame, reject) in [
             (advert(V3_IPV4, 1).cut(45), Reject::Truncated),

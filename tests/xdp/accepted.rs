@@ -169,7 +169,7 @@ fn other_traffic_passes() {
 }
 
 #[test]
-fn another_vrid_or_family_is_nobody_s() {
+fn another_vrid_or_family_belongs_to_no_instance() {
     for entry in Entry::ALL {
         let Some(mut stand) = Stand::new(entry, 1) else { return };
         stand.insert(0, &slot(V3_IPV4), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
@@ -181,7 +181,7 @@ fn another_vrid_or_family_is_nobody_s() {
 }
 
 #[test]
-fn strangers_are_remembered_as_far_as_there_is_room() {
+fn unknown_routers_are_recorded_while_there_is_room() {
     for entry in Entry::ALL {
         let Some(mut stand) = Stand::new(entry, 1) else { return };
         stand.insert(0, &slot(V2), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));

@@ -124,7 +124,7 @@ fn an_address_is_this_host_s_from_when_it_comes_until_it_goes() {
 
 /// R21: in a damaged frame any VRID is possible.
 #[test]
-fn no_unknown_router_is_known_by_what_the_stack_throws_away() {
+fn frames_that_the_stack_drops_record_no_unknown_router() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
             let unknown = advert(dialect, 2).byte(1, VRID + 1);

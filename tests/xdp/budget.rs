@@ -36,7 +36,7 @@ fn events_are_limited() {
 
 /// A flood of lower priorities hides no higher one, and the reverse.
 #[test]
-fn a_better_router_is_heard_in_a_flood_of_lower_ones() {
+fn a_higher_priority_is_heard_in_a_flood_of_lower_ones() {
     for flooding in [99, 100] {
         on_each_entry(&Slot { priority: 100, ..slot(V3_IPV4) }, Family::V4, 0, |stand| {
             let of = |priority: u8| from(1).byte(2, priority);
@@ -52,7 +52,7 @@ fn a_better_router_is_heard_in_a_flood_of_lower_ones() {
 
 /// The first senders keep their records; another one makes an event and is counted.
 #[test]
-fn strangers_displace_nobody() {
+fn new_senders_displace_no_record() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
         for host in 0..PEERS_PER_SLOT {
             assert_eq!(stand.run(&from(host)), EVENT);
@@ -72,7 +72,7 @@ fn strangers_displace_nobody() {
 /// The program finds no room. The daemon makes room in the record of a sender that has gone, and then the program finds
 /// it.
 #[test]
-fn who_has_gone_makes_room_for_the_next_one() {
+fn a_departed_sender_makes_room_for_a_new_one() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
         for host in 0..PEERS_PER_SLOT {
             assert_eq!(stand.run(&from(host)), EVENT);

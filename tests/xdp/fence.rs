@@ -81,7 +81,7 @@ fn stamps(stand: &mut Stand) -> Vec<Timestamp> {
 }
 
 #[test]
-fn an_advert_of_a_router_that_may_be_better_ends_a_lease_until_it_is_judged() {
+fn a_higher_advert_suspends_a_lease_until_it_is_judged() {
     let form = Slot { priority: 100, ..slot(V3_IPV4) };
     on_each_owner(&form, |stand, ask| {
         let of = |priority: u8| advert(V3_IPV4, 1).byte(2, priority);
@@ -113,7 +113,7 @@ fn an_advert_of_a_router_that_may_be_better_ends_a_lease_until_it_is_judged() {
 
 /// The daemon does not receive the advert, so it could not judge it.
 #[test]
-fn an_advert_beyond_the_budget_ends_no_lease() {
+fn an_advert_beyond_the_budget_suspends_no_lease() {
     let form = Slot { priority: 100, ..slot(V3_IPV4) };
     on_each_owner(&form, |stand, ask| {
         next_window();
@@ -135,7 +135,7 @@ fn an_advert_beyond_the_budget_ends_no_lease() {
 
 /// Neither does a signed advert before its signature is checked, nor a rejected one.
 #[test]
-fn what_anybody_can_have_sent_ends_no_lease() {
+fn unverified_adverts_suspend_no_lease() {
     for trailer in [Slot::SIGNED, Slot::MAYBE_SIGNED] {
         let form = Slot { priority: 100, trailer, ..slot(V3_IPV4) };
         on_each_owner(&form, |stand, ask| {
@@ -153,7 +153,7 @@ fn what_anybody_can_have_sent_ends_no_lease() {
 
 /// Once, from the given time on, and only for a request that is answered.
 #[test]
-fn a_question_wakes_the_daemon_that_asked_for_it() {
+fn a_request_wakes_the_daemon_on_demand() {
     on_each_owner(&slot(V3_IPV4), |stand, ask| {
         let asked = |stand: &mut Stand| {
             let outcome = stand.run_bytes(ask);

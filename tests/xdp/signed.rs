@@ -37,7 +37,7 @@ fn the_daemon_gets_them_whole() {
 }
 
 #[test]
-fn without_a_trailer_they_pass_only_where_that_is_allowed() {
+fn adverts_without_a_trailer_pass_only_if_allowed() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         let missing = Outcome::Rejected(Reject::AuthMissing);
         for (trailer, outcome) in [(Slot::SIGNED, missing), (Slot::MAYBE_SIGNED, EVENT)] {
@@ -56,7 +56,7 @@ fn without_a_trailer_they_pass_only_where_that_is_allowed() {
 }
 
 #[test]
-fn nobody_else_waits_for_a_trailer() {
+fn unsigned_instances_expect_no_trailer() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
             let outcome = stand.run(&advert(dialect, 2).signed(&TRAILER));

@@ -15,7 +15,7 @@ fn at(dialect: Dialect) -> usize {
 }
 
 #[test]
-fn nobody_is_woken() {
+fn watched_adverts_wake_no_daemon() {
     for (dialect, count) in [(V2, 1), (V2_PASS, 3), (V3_IPV4, 1), (V3_IPV4, 20), (V3_IPV6, 1), (V3_IPV6, 92)]
     {
         on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
@@ -39,7 +39,7 @@ fn nobody_is_woken() {
 }
 
 #[test]
-fn of_an_address_that_has_become_ours_it_is_refused() {
+fn a_watched_advert_from_an_own_address_is_refused() {
     for dialect in [V3_IPV4, V3_IPV6] {
         let form = slot(dialect);
         on_each_entry(&form, dialect.family(), 0, |stand| {
@@ -85,7 +85,7 @@ fn a_difference_is_seen() {
 }
 
 #[test]
-fn disarmed_it_is_an_event_again() {
+fn a_disarmed_advert_is_an_event_again() {
     on_each_entry(&slot(V3_IPV4), Family::V4, 0, |stand| {
         let frame = advert(V3_IPV4, 2);
         stand.watch(&frame, at(V3_IPV4));

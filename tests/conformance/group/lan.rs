@@ -64,7 +64,7 @@ fn a_failed_link_of_one_member_moves_all_and_back() {
 }
 
 #[test]
-fn late_adverts_of_one_member_move_nobody() {
+fn late_adverts_of_one_member_cause_no_takeover() {
     for seed in 0..50 {
         let mut world = pair(seed);
         let late = if world.random.below(2) == 0 { 0 } else { 1 };
@@ -75,7 +75,7 @@ fn late_adverts_of_one_member_move_nobody() {
 }
 
 #[test]
-fn a_lan_of_one_member_that_loses_all_moves_nobody_until_the_master_leaves() {
+fn total_loss_on_one_lan_causes_no_takeover_until_the_master_leaves() {
     for seed in 0..50 {
         let mut world = pair(seed);
         world.loss[0] = 1000;
@@ -132,7 +132,7 @@ fn a_stopped_master_is_followed_by_all_members_within_skew() {
 
 /// Both nodes are reloaded one after the other, in either order, with a third member and then without it.
 #[test]
-fn members_that_join_and_leave_move_nobody() {
+fn members_that_join_and_leave_cause_no_takeover() {
     for seed in 0..50 {
         let node = |address, priority| {
             let mut members: Vec<_> = (0..3).map(|_| Member::new(address, priority, 100)).collect();
@@ -166,7 +166,7 @@ fn members_that_join_and_leave_move_nobody() {
 
 /// Each node has lost the link of a different member: neither can serve all, so none does until a link is back.
 #[test]
-fn crossed_failures_leave_no_master_until_one_is_mended() {
+fn crossed_failures_leave_no_master_until_one_is_repaired() {
     for seed in 0..50 {
         let mut world = pair(seed);
         world.set_link(BACKUP, 0, false);

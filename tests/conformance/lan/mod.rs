@@ -38,7 +38,7 @@ fn moves(world: &World) -> Vec<(usize, State, Reason)> {
 }
 
 #[test]
-fn a_steady_master_wakes_its_backup_once_per_patience_less_an_interval() {
+fn a_steady_master_wakes_its_backup_once_per_master_down_interval_less_an_interval() {
     let mut world = pair(1, 10);
     let (turns, sent) = (world.nodes[BACKUP].turns, world.sent[MASTER]);
     world.run(Duration::from_secs(100));
@@ -50,7 +50,7 @@ fn a_steady_master_wakes_its_backup_once_per_patience_less_an_interval() {
 }
 
 #[test]
-fn a_dead_master_is_followed_exactly_when_its_patience_ends() {
+fn a_dead_master_is_followed_exactly_after_master_down_interval() {
     for seed in 0..300 {
         let mut world = pair(seed, if seed % 2 == 0 { 1 } else { 10 });
         let moment = Duration::from_nanos(world.random.below(100_000_000));
@@ -151,7 +151,7 @@ fn without_preemption_the_better_one_returns_as_backup() {
 /// Whole machines freeze: both nodes are suspended together for up to 100 ms, at 10 ms adverts. After the longer
 /// suspensions the master listens.
 #[test]
-fn nodes_frozen_together_stay_what_they_are() {
+fn nodes_frozen_together_keep_their_states() {
     for seed in 0..60 {
         let mut world = pair(seed, 1);
         for _ in 0..100 {
@@ -296,7 +296,7 @@ fn loss_leaves_no_lasting_confusion() {
 }
 
 #[test]
-fn a_healed_split_leaves_the_better_master_who_tells_of_it() {
+fn a_healed_split_leaves_the_higher_master() {
     for seed in 0..100 {
         let mut world = pair(seed, 10);
         world.is_split = true;

@@ -86,7 +86,7 @@ fn a_paused_master_that_returns_answers_beside_its_heir_for_one_question() {
 
 /// A client that sends no further request learns only from announcements.
 #[test]
-fn each_client_that_asked_the_wrong_one_learns_the_right_one() {
+fn each_client_with_the_wrong_node_in_its_cache_is_corrected() {
     for seed in 0..20 {
         for (what, mut world) in scenes(seed) {
             let interval = world.nodes[0].settings.advert_interval;
@@ -105,7 +105,7 @@ fn each_client_that_asked_the_wrong_one_learns_the_right_one() {
 }
 
 #[test]
-fn a_pause_that_nobody_noticed_changes_nothing() {
+fn a_pause_shorter_than_master_down_interval_changes_nothing() {
     for seed in 0..20 {
         for (what, mut world) in scenes(seed) {
             let patience = 2 * world.nodes[0].settings.advert_interval.duration();

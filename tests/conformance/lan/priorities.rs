@@ -45,7 +45,7 @@ fn arrival(world: &World, node: usize, of: IpAddr, priority: u8) -> Timestamp {
 }
 
 #[test]
-fn a_master_that_becomes_a_lower_one_is_followed_by_the_best_when_its_patience_ends() {
+fn a_master_that_falls_below_is_followed_by_the_highest_after_master_down_interval() {
     for seed in 0..200 {
         let falling = with_weight(node(10, 200, INTERVAL), -150);
         let mut world = World::settled(seed, vec![falling, node(20, 150, INTERVAL), node(30, 140, INTERVAL)]);
@@ -60,7 +60,7 @@ fn a_master_that_becomes_a_lower_one_is_followed_by_the_best_when_its_patience_e
 }
 
 #[test]
-fn a_backup_that_becomes_the_better_one_takes_over_when_its_patience_ends() {
+fn a_backup_that_rises_above_takes_over_after_master_down_interval() {
     for seed in 0..200 {
         let rising = with_weight(node(20, 100, INTERVAL), 150);
         let mut world = World::new(seed, vec![node(10, 200, INTERVAL), rising]);

@@ -174,7 +174,7 @@ fn dumped_by(program: Program) -> Result<[String; 3]> {
 }
 
 #[test]
-fn what_programs_parse_is_the_same() -> Result<()> {
+fn dumps_parse_the_same() -> Result<()> {
     if !able() {
         return Ok(());
     }

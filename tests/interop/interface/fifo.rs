@@ -120,7 +120,7 @@ fn told_by(program: Program, grouped: bool) -> Result<String> {
 }
 
 #[test]
-fn an_instance_tells_the_same_bytes() -> Result<()> {
+fn an_instance_writes_the_same_bytes() -> Result<()> {
     if !able() {
         return Ok(());
     }
@@ -133,7 +133,7 @@ fn an_instance_tells_the_same_bytes() -> Result<()> {
 
 /// In keepalived the order of the lines of a group and its members varies from case to case.
 #[test]
-fn a_group_and_its_members_tell_the_same_each() -> Result<()> {
+fn a_group_and_its_members_write_the_same_lines_each() -> Result<()> {
     if !able() {
         return Ok(());
     }

@@ -69,7 +69,7 @@ fn the_check_of_a_file_ends_as_keepalived_s_does() -> Result<()> {
 }
 
 #[test]
-fn findings_go_to_the_file_that_is_attached() -> Result<()> {
+fn findings_go_to_the_log_file() -> Result<()> {
     if !able() {
         return Ok(());
     }

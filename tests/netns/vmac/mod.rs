@@ -42,7 +42,7 @@ fn carrier(pair: &Pair, node: usize, address: &str) -> Result<String> {
 }
 
 #[test]
-fn ours_succeed_one_another() -> Result<()> {
+fn the_life_cycle_completes_with_virtual_mac_addresses() -> Result<()> {
     for flavour in [Flavour::Vmac, Flavour::VmacV6, Flavour::VmacBase] {
         let Some(daemon) = subject() else { return Ok(()) };
         Pair::settled(flavour.roles(daemon, daemon))?.check(lifecycle)?;
@@ -51,7 +51,7 @@ fn ours_succeed_one_another() -> Result<()> {
 }
 
 #[test]
-fn a_stop_removes_the_interface_and_sets_the_parent_back() -> Result<()> {
+fn a_stop_removes_the_interface_and_restores_the_parent() -> Result<()> {
     if !ours() {
         // keepalived 2.2.7 leaves the settings of the parent changed.
         return Ok(());
@@ -79,7 +79,7 @@ fn a_stop_removes_the_interface_and_sets_the_parent_back() -> Result<()> {
 }
 
 #[test]
-fn a_killed_daemon_s_interface_is_taken_over() -> Result<()> {
+fn a_killed_daemon_s_interface_is_reused() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     pair(daemon)?.check(|pair| {
         let index = |pair: &Pair| -> Result<Option<u64>> {
@@ -102,7 +102,7 @@ fn a_killed_daemon_s_interface_is_taken_over() -> Result<()> {
 }
 
 #[test]
-fn an_interface_of_another_mode_is_made_anew() -> Result<()> {
+fn an_interface_of_another_mode_is_replaced() -> Result<()> {
     let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
     let instance = |priority| Instance::v3(priority).line("use_vmac");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
@@ -138,7 +138,7 @@ fn a_name_that_is_taken_is_left_alone() -> Result<()> {
 }
 
 #[test]
-fn a_written_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
+fn a_configured_name_that_is_taken_is_a_fault_until_it_is_free() -> Result<()> {
     let Some(daemon) = subject().filter(|_| ours()) else { return Ok(()) };
     let instance = |priority| Instance::v3(priority).line("use_vmac carrier0");
     let mut pair = Pair::idle(roles(daemon, instance(200), instance(100)))?;
@@ -173,7 +173,7 @@ fn a_deleted_interface_is_a_fault_and_is_made_again() -> Result<()> {
 }
 
 #[test]
-fn it_follows_a_parent_that_goes_down_or_is_made_anew() -> Result<()> {
+fn the_macvlan_follows_a_parent_that_goes_down_or_is_recreated() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     pair(daemon)?.check(|pair| {
         pair.lab.set_cable(0, false)?;
@@ -200,7 +200,7 @@ fn it_follows_a_parent_that_goes_down_or_is_made_anew() -> Result<()> {
 }
 
 #[test]
-fn further_interfaces_have_the_virtual_mac_address_where_asked() -> Result<()> {
+fn use_vmac_addr_gives_other_interfaces_the_virtual_mac_address() -> Result<()> {
     let Some(daemon) = subject() else { return Ok(()) };
     let addresses = ["10.77.0.200/24", "10.78.0.200/24 dev spare0"];
     let instance =
@@ -225,7 +225,7 @@ fn further_interfaces_have_the_virtual_mac_address_where_asked() -> Result<()> {
 }
 
 #[test]
-fn adverts_are_heard_on_every_rung() -> Result<()> {
+fn adverts_are_heard_on_every_receive_path() -> Result<()> {
     for mode in [Mode::Native, Mode::Tcx, Mode::Generic, Mode::Socket] {
         if !ours() {
             return Ok(());
