@@ -161,7 +161,7 @@ fn the_traps_are_taken_as_keepalived_takes_them() {
     assert_eq!(hint.tracks[0].weight, Weight(253));
     assert_eq!(config.checks[0].target, run(&["/usr/bin/killall", "-0", "haproxy"]));
     assert_eq!(config.checks[0].interval, Duration::from_secs(1));
-    assert_eq!(config.checks.len(), 1, "a script that nobody tracks is not run");
+    assert_eq!(config.checks.len(), 1, "an untracked script is not run");
     assert_eq!(hint.announce.repeat, 1);
     assert_eq!(hint.announce.garp_interval, Duration::from_secs(2));
 

@@ -100,7 +100,7 @@ fn explain_shows_no_secret() {
     assert!(!shown.contains("SECRET"), "{shown}");
     assert!(shown.contains("https://hooks.slack.com/… (generic, 5 retries, 5 s, headers: 1)"), "{shown}");
     assert!(shown.contains("https://b.example/… (slack, 5 retries, 5 s)"), "{shown}");
-    assert!(!format!("{:?}", loaded.config).contains("SECRET"), "Debug tells it");
+    assert!(!format!("{:?}", loaded.config).contains("SECRET"), "Debug output has the secret");
 }
 
 #[test]

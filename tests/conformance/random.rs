@@ -344,7 +344,7 @@ fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCas
         prop_assert!(router.poll_timeout().is_none_or(|due| due > now), "a timer stays in the past");
         account.enter(&mut router)?;
         router.handle_timeout(now);
-        prop_assert_eq!(router.poll_action(), None, "a second call did something");
+        prop_assert_eq!(router.poll_action(), None, "a second call had an effect");
         let due = router.poll_timeout();
         let earliest = router
             .instances()

@@ -155,11 +155,11 @@ async fn a_contest_hook_gets_the_peer_and_is_void_after_the_next_transition() {
     let peer = |last| std::net::IpAddr::from([10, 0, 0, last]);
     notifier.transition(FIRST, &to(State::Master, 4));
     notifier.contest(FIRST, peer(9));
-    eventually("the contest is told", || folder.lines("log").len() == 2).await;
+    eventually("the contest's hook runs", || folder.lines("log").len() == 2).await;
     notifier.contest(FIRST, peer(8));
     notifier.transition(FIRST, &to(State::Backup, 5));
     notifier.contest(FIRST, peer(7));
-    eventually("the transition is told", || folder.lines("log").len() == 3).await;
+    eventually("the transition's hook runs", || folder.lines("log").len() == 3).await;
     notifier.stop().await;
     assert_eq!(folder.lines("log"), ["MASTER", "MASTER_RX_LOWER_PRI MASTER 10.0.0.9 4", "BACKUP", "STOP"]);
 }
@@ -213,7 +213,7 @@ async fn all_hooks_run_once_with_stop_at_the_end() {
     let instances = vec![instance("one", 51, notify("one")), instance("two", 52, notify("two"))];
     let (mut notifier, _record) = notifier(&config(instances, vec![]));
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("master is told", || folder.lines("log").len() == 1).await;
+    eventually("the master hooks run", || folder.lines("log").len() == 1).await;
     let end = Transition { from: State::Master, reason: Reason::Shutdown, ..to(State::Init, 2) };
     notifier.transition(FIRST, &end);
     notifier.stop().await;

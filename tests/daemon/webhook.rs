@@ -60,10 +60,10 @@ async fn each_change_is_posted_in_order_with_all_that_is_known() {
     let headers = vec![("x-token".parse().unwrap(), "abc".parse().unwrap())];
     let (mut notifier, record) = told_of(WebhookSettings { headers, ..settings(&receiver.url("a?b=c")) });
     notifier.transition(FIRST, &backup(clock::now(), 7));
-    eventually("the first is taken", || receiver.posted().len() == 1).await;
+    eventually("the first post is accepted", || receiver.posted().len() == 1).await;
     notifier.transition(FIRST, &to(State::Master, 8));
     notifier.group_transition(GroupId(0), &moved(State::Fault, clock::now(), 3));
-    eventually("all are taken", || posts(&record).sent == 3).await;
+    eventually("all posts are accepted", || posts(&record).sent == 3).await;
     let posted = receiver.posted();
     assert_eq!(posted[0].request, "POST /a?b=c HTTP/1.1");
     for line in ["content-type: application/json", "x-token: abc"] {
@@ -92,7 +92,7 @@ async fn a_failing_webhook_gets_all_posts_in_order_in_the_end() {
     let (mut notifier, record) = told_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Backup, 1));
     notifier.transition(SECOND, &to(State::Backup, 1));
-    eventually("both are taken", || posts(&record).sent == 2).await;
+    eventually("both posts are accepted", || posts(&record).sent == 2).await;
     let names: Vec<(Value, u16)> =
         receiver.posted().into_iter().map(|it| (it.body["name"].clone(), it.status)).collect();
     assert_eq!(
@@ -116,7 +116,7 @@ async fn without_answers_only_the_latest_post_of_each_waits() {
     }
     assert_eq!(posts(&record).waiting, 2);
     receiver.becomes(Manner::Takes);
-    eventually("both are taken", || posts(&record).sent == 2).await;
+    eventually("both posts are accepted", || posts(&record).sent == 2).await;
     assert_eq!(receiver.told("state"), ["MASTER", "MASTER"]);
     assert_eq!(
         (receiver.told("epoch"), receiver.told("skipped")),
@@ -130,14 +130,14 @@ async fn permanent_refusals_are_not_retried_and_the_next_post_is_sent() {
     let receiver = receiver(Manner::Says(404));
     let (mut notifier, record) = told_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("it is given up", || posts(&record).failed == 1).await;
+    eventually("the post is given up", || posts(&record).failed == 1).await;
     assert_eq!((receiver.clients(), posts(&record).status), (1, Some(404)));
     receiver.becomes(Manner::Says(302));
     notifier.transition(FIRST, &to(State::Backup, 2));
     eventually("no redirect is followed", || posts(&record).failed == 2).await;
     receiver.becomes(Manner::Takes);
     notifier.transition(FIRST, &to(State::Fault, 3));
-    eventually("the next is taken", || posts(&record).sent == 1).await;
+    eventually("the next post is accepted", || posts(&record).sent == 1).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -146,7 +146,7 @@ async fn refused_connections_are_retried_as_often_as_configured() {
     let (mut notifier, record) =
         told_of(WebhookSettings { retries: 1, ..settings(&format!("http://{closed}/SECRET")) });
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("it is given up", || posts(&record).failed == 1).await;
+    eventually("the post is given up", || posts(&record).failed == 1).await;
     let Posts { refusals: 2, waiting: 0, status: None, failure: Some((_, why)), .. } = posts(&record) else {
         panic!("{:?}", posts(&record));
     };
@@ -162,10 +162,10 @@ async fn a_hanging_webhook_delays_neither_others_nor_the_end() {
     let config = config(vec![instance("a", 51, notify)], vec![]);
     let mut notifier = Notifier::new(&config, &"node1".into(), &record).unwrap();
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("the other is told", || takes.told("state") == ["MASTER"]).await;
+    eventually("the other webhook has its post", || takes.told("state") == ["MASTER"]).await;
     assert_eq!(hangs.clients(), 1);
     let stop = timeout(STOP_LIMIT + Duration::from_millis(300), notifier.stop()).await;
-    assert!(stop.is_ok(), "the end waits");
+    assert!(stop.is_ok(), "the end waits for the hanging webhook");
     assert_eq!(takes.told("state"), ["MASTER", "STOP"]);
 }
 
@@ -205,9 +205,12 @@ async fn a_reload_keeps_unchanged_webhooks_and_posts_what_waits_for_others() {
     old.becomes(Manner::Takes);
     notifier.settle(&after).unwrap();
     notifier.transition(FIRST, &to(State::Master, 2));
-    eventually("both are told", || old.told("state") == ["BACKUP"] && new.told("state") == ["MASTER"]).await;
+    eventually("both posts are accepted", || {
+        old.told("state") == ["BACKUP"] && new.told("state") == ["MASTER"]
+    })
+    .await;
     // The post is counted when the answer has arrived.
-    eventually("only the new one is counted", || {
+    eventually("only the new webhook has posts", || {
         (posts(&record).sent, record.read().webhooks.len()) == (1, 1)
     })
     .await;
@@ -224,12 +227,12 @@ async fn an_untrusted_certificate_is_refused_by_default() {
         Receiver::with_tls(TcpListener::bind("127.0.0.1:0").unwrap(), Manner::Takes, &pair).unwrap();
     let (mut notifier, record) = told_of(WebhookSettings { retries: 0, ..settings(&receiver.url("")) });
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("it is given up", || posts(&record).failed == 1).await;
+    eventually("the post is given up", || posts(&record).failed == 1).await;
     let why = posts(&record).failure.unwrap().1;
     assert!(why.contains("certificate"), "{why}");
     assert_eq!(receiver.posted(), []);
     let (mut notifier, record) =
         told_of(WebhookSettings { verify_tls: false, ..settings(&receiver.url("")) });
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("it is told", || posts(&record).sent == 1).await;
+    eventually("the post is accepted", || posts(&record).sent == 1).await;
 }

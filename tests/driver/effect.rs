@@ -101,7 +101,7 @@ fn removal_voids_outstanding_repeats() {
     running.push(Command::Add(ZERO, Epoch(1)));
     running.push(Command::Announce(ZERO, announce(1, 1000)));
     (0..5).for_each(|_| _ = tap.next(announced));
-    assert!(running.board.instances[0].announcements_sent.load(Relaxed) < 100, "they come one by one");
+    assert!(running.board.instances[0].announcements_sent.load(Relaxed) < 100, "repeats are sent one by one");
     running.push(Command::Remove(ZERO, Epoch(2)));
     eventually(|| !cable.has("eth0", "192.0.2.100"));
     while tap.next_within(SILENCE, announced).is_some() {}

@@ -89,7 +89,7 @@ impl Told {
                 };
             }
             self.0.acknowledge();
-            assert!(readable(&self.0, PATIENCE), "nothing was told");
+            assert!(readable(&self.0, PATIENCE), "no input arrived");
         }
     }
 

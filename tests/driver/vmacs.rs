@@ -61,7 +61,7 @@ fn interfaces_of_both_configurations_stay() {
 
         let mut other = config("use_vmac web0 02:00:00:00:00:99");
         vmacs.add(&mut other)?;
-        assert_eq!(names(&cable).len(), 2, "the old one is in use until it is pruned");
+        assert_eq!(names(&cable).len(), 2, "the old interface is in use until it is pruned");
         vmacs.prune(&other);
         assert_eq!(names(&cable), ["web0"]);
         assert_eq!(arp_ignore(&cable), "1");

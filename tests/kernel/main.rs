@@ -83,7 +83,7 @@ fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
 
 /// Receive path of a node's interface, once the status has it.
 fn rung(pair: &mut Pair, node: usize) -> Result<String> {
-    poll("a rung in the status", SETTLE, || {
+    poll("a receive path in the status", SETTLE, || {
         let status = pair.running(node)?.status().ok();
         Ok(status.and_then(|status| Some(status["interfaces"][0]["rung"].as_str()?.to_owned())))
     })

@@ -73,7 +73,7 @@ impl<'a> Balancer<'a> {
 
 /// The node whose server answers a client at the virtual address.
 fn served_by(lab: &Lab) -> Result<String> {
-    poll("a served client", SETTLE, || {
+    poll("an answer to a client", SETTLE, || {
         lab.client.enter(|| {
             let address: SocketAddr = format!("{VIRTUAL_V4}:80").parse()?;
             let Ok(mut stream) = TcpStream::connect_timeout(&address, PATIENCE) else { return Ok(None) };

@@ -204,7 +204,7 @@ fn refuses_old_adverts(signed: &dyn Fn(u8) -> Instance, count: usize) -> Result<
                 sleep(Duration::from_millis(10));
             }
             let counted = before + u64::try_from(adverts.len())?;
-            until("their count", SETTLE, || {
+            until("the count of the rejected adverts", SETTLE, || {
                 refused(pair, 1, "auth_replay").is_ok_and(|count| count == counted)
             })
             .with_context(|| when.to_owned())?;
@@ -277,7 +277,7 @@ fn outlasts(mode: Mode, instance: fn(u8) -> Instance, due: usize, attack: Attack
             let sent =
                 (flooder.sent() - before) * 1000 / u64::try_from(clock::now().since(start).as_millis())?;
             let adverts = pair.observer.adverts();
-            ensure!(sent > rate * 3 / 4, "the flood was one of {sent} frames/s");
+            ensure!(sent > rate * 3 / 4, "the flood had only {sent} frames/s");
             ensure!(adverts.iter().all(|advert| advert.1 == 0), "node 1 was master");
             // Other processes may have used the processors for a while.
             ensure!(adverts.len() >= due * 4 / 5, "the master has sent only {} adverts", adverts.len());

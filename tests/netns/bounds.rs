@@ -88,7 +88,7 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
             ensure!(printed.ends_with(row.printed) && printed.len() <= 2048, "{it}");
         }
         let gone = "not started: No such file or directory";
-        until("the script is missed", SETTLE, || {
+        until("the failure of the removed script", SETTLE, || {
             check(pair, "vanishes").is_ok_and(|it| it["ended"] == gone)
         })?;
         std::thread::sleep(WATCH);
@@ -99,7 +99,7 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
         ensure!(gap < quiet + interval, "{gap:?} between two adverts, {quiet:?} without scripts");
         pair.stop(0)?;
         let marks = [MARK, directory.path().to_str().context("path")?];
-        until("nobody of them is left", SETTLE, || left(marks).is_empty())
+        until("the end of all script processes", SETTLE, || left(marks).is_empty())
     })
 }
 

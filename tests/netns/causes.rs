@@ -176,20 +176,20 @@ fn routes_and_rules_of_two_masters_stay_while_one_is_master() -> Result<()> {
         for _ in 0..ROUNDS {
             std::fs::write(&file, "1\n")?;
             wait_for_states(pair, &["MASTER", "FAULT"])?;
-            until("its own address to go", SETTLE, || !shown(pair).contains("10.77.0.206/24"))?;
+            until("the removal of its own address", SETTLE, || !shown(pair).contains("10.77.0.206/24"))?;
             std::fs::write(&file, "0\n")?;
             wait_for_states(pair, &["MASTER", "MASTER"])?;
         }
         let output = pair.running(0)?.reload(&first_alone.to_string())?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        until("the second to go", SETTLE, || !shown(pair).contains("10.77.0.206/24"))?;
+        until("the removal of the second instance", SETTLE, || !shown(pair).contains("10.77.0.206/24"))?;
         wait_for(pair, &SHARED)?;
         let named = ["default via 10.77.0.254", "2001:db8::/48", "from 10.77.0.210", "from fd77::210"];
         let removals = watch.removals(&named)?;
         ensure!(removals.is_empty(), "{removals:?}");
         blames_nobody(pair)?;
         pair.node(0)?.namespace.ip("link set lan0 down")?;
-        until("all to go with the last master", SETTLE, || {
+        until("the removal of all paths with the last master", SETTLE, || {
             let shown = shown(pair);
             SHARED.iter().all(|one| !shown.contains(one))
         })
@@ -229,7 +229,7 @@ fn addresses_removed_with_the_first_of_their_subnet_cause_no_takeover() -> Resul
             wait_for(pair, &["192.168.50.10/24", "192.168.50.11/24"])?;
             std::fs::write(&file, "1\n")?;
             wait_for_states(pair, &["FAULT", "MASTER"])?;
-            until("its address to go", SETTLE, || !shown(pair).contains("192.168.50.10/24"))?;
+            until("the removal of its address", SETTLE, || !shown(pair).contains("192.168.50.10/24"))?;
             wait_for(pair, &["192.168.50.11/24"])?;
             std::fs::write(&file, "0\n")?;
             wait_for_states(pair, &["MASTER", "MASTER"])?;

@@ -58,7 +58,7 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
         pair.wait_for_master(0)?;
         for node in [0, 1] {
             let running = pair.running(node)?;
-            until("the rung", SETTLE, || {
+            until("the receive path", SETTLE, || {
                 running.status().is_ok_and(|status| status["interfaces"][0]["rung"] == mode.word())
             })?;
         }

@@ -36,10 +36,10 @@ fn a_firewall_that_hides_adverts_from_sockets_is_named_without_a_takeover() -> R
                          add chain inet deafness input { type filter hook input priority 0; }; \
                          add rule inet deafness input meta l4proto 112 drop";
             pair.node(1)?.namespace.run("nft", &[rules])?;
-            until("the host to be told deaf", SETTLE, || deaf(pair).is_ok_and(|who| who == "host"))?;
+            until("the host in the status as deaf", SETTLE, || deaf(pair).is_ok_and(|who| who == "host"))?;
             ensure!(pair.running(1)?.log().contains("look for a firewall"), "not in the log");
             pair.node(1)?.namespace.run("nft", &["delete table inet deafness"])?;
-            until("nobody to be told deaf", SETTLE, || deaf(pair).is_ok_and(|who| who.is_null()))?;
+            until("the end of the difference", SETTLE, || deaf(pair).is_ok_and(|who| who.is_null()))?;
             ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
             Ok(())
         })?;
@@ -61,7 +61,7 @@ fn a_program_that_hides_adverts_is_bypassed_without_a_takeover() -> Result<()> {
             };
             let _first = Hider::before_all(pair.node(1)?)?;
             let overtaken = "another program kept adverts from ours; attaching ours before it";
-            until("the program to be first again", SETTLE, || {
+            until("the program to be attached first again", SETTLE, || {
                 pair.running(1).is_ok_and(|it| it.log().contains(overtaken))
             })?;
             ensure!(rung(pair)? == "tcx", "another receive path");

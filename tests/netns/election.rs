@@ -40,7 +40,7 @@ fn preempt_delay_delays_the_higher_priority() -> Result<()> {
         let back = pair.mark();
         pair.revive(0)?;
         let heard = pair.observer.wait_for_advert(0, back, SETTLE)?;
-        ensure!(heard - back >= nanos(Duration::from_secs(2)), "it took over after {} ns", heard - back);
+        ensure!(heard - back >= nanos(Duration::from_secs(2)), "node 0 took over after {} ns", heard - back);
         pair.wait_for_master(0)
     })
 }
@@ -94,7 +94,7 @@ fn startup_delay_keeps_a_node_out_of_the_election() -> Result<()> {
         let start = pair.mark();
         pair.start(0)?;
         let heard = pair.observer.wait_for_advert(0, start, SETTLE)?;
-        ensure!(heard - start >= nanos(DELAY), "it took over after {} ns", heard - start);
+        ensure!(heard - start >= nanos(DELAY), "node 0 took over after {} ns", heard - start);
         pair.wait_for_master(0)
     })
 }

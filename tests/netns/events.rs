@@ -72,7 +72,7 @@ fn transitions_checks_failures_repairs_and_reloads_are_events_in_order() -> Resu
         }
         node.namespace.ip(&format!("address delete {VIRTUAL_V4}/24 dev lan0"))?;
         let object = Value::from(format!("address {VIRTUAL_V4}"));
-        until("a put-back", SOON, || has(running, &[("put_back", "object", object.clone())]))
+        until("a repair", SOON, || has(running, &[("put_back", "object", object.clone())]))
     };
     check(&running).with_context(|| format!("{:#?}\n{}", told(&running, 0), running.log()))?;
     running.reload("nonsense")?;

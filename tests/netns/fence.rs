@@ -22,7 +22,7 @@ const AWHILE: Duration = Duration::from_millis(700);
 pub(crate) fn asked(pair: &Pair) -> Result<ArpProber> {
     let prober = ArpProber::new(&pair.lab, VIRTUAL_V4.parse::<Ipv4Addr>()?, PERIOD)?;
     std::thread::sleep(AWHILE);
-    ensure!(prober.answers(0, 0) > 100, "the master answers");
+    ensure!(prober.answers(0, 0) > 100, "the master does not answer");
     Ok(prober)
 }
 

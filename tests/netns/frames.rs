@@ -180,9 +180,9 @@ fn a_priority_tagged_master_is_heard() -> Result<()> {
                 drop(forger.send_frame(&frame));
             })?;
             let state = |pair: &mut Pair, word| stance(pair, 0).is_ok_and(|(state, _)| state == word);
-            until("it to hear the master", SETTLE, || state(pair, "BACKUP"))?;
+            until("the node to hear the master", SETTLE, || state(pair, "BACKUP"))?;
             drop(master);
-            until("it to be master again", SETTLE, || state(pair, "MASTER"))?;
+            until("the node to be master again", SETTLE, || state(pair, "MASTER"))?;
         }
         Ok(())
     })
@@ -201,7 +201,7 @@ fn unicast_to_an_address_that_came_later_is_heard() -> Result<()> {
         is_unmoved(pair, &before)?;
         pair.node(0)?.namespace.ip("address add 10.77.9.9/32 dev lo")?;
         let forger = Forger::new(&pair.lab.client, 51)?;
-        until("it to hear a better master", SETTLE, || {
+        until("node 0 to hear a higher master", SETTLE, || {
             let sent = forger.send_frame(&frame.build()).is_ok();
             sent && stance(pair, 0).is_ok_and(|(state, _)| state == "BACKUP")
         })

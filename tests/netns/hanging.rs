@@ -150,7 +150,7 @@ fn a_dead_mount_behind_a_track_file_blocks_nothing() -> Result<()> {
             let status = pair.running(0)?.status()?;
             status["instances"][0]["priority"]["effective"].as_u64().context("no priority")
         };
-        until("the number counts", SETTLE, || priority(pair).is_ok_and(|it| it == 170))?;
+        until("the number to count", SETTLE, || priority(pair).is_ok_and(|it| it == 170))?;
         let dead = DeadMount::over(&folder)?;
         // The daemon checks the folder at each change there, and before it reads the number.
         sleep(Duration::from_secs(7));

@@ -111,7 +111,7 @@ fn failed_settings_are_shown_and_set_when_possible() -> Result<()> {
         until("IPv6", SETTLE, || has_route(pair, ROUTE_V6))?;
         // A route that makes another route's gateway a neighbour.
         node(pair, "route add 10.78.1.0/24 dev lan1 scope link")?;
-        until("the one over another one", SETTLE, || has_route(pair, "203.0.113.0/24 via 10.78.1.254"))?;
+        until("the route over another route", SETTLE, || has_route(pair, "203.0.113.0/24 via 10.78.1.254"))?;
         node(pair, "link add lan2 type veth peer name far2\nlink set far2 up\nlink set lan2 up")?;
         until("the address", SETTLE, || pair.lab.has_address(0, "fd79::200").unwrap_or(false))?;
         lacks_just(pair, &[])?;
@@ -240,7 +240,7 @@ fn a_reload_sets_abandoned_rules() -> Result<()> {
         };
         let left_alone = |pair: &mut Pair| field(pair, "paths_left_alone").is_ok_and(|it| it == true);
         until("the rule", SETTLE, || has_rule(pair))?;
-        until("it gives up", SETTLE, || {
+        until("the daemon to give up", SETTLE, || {
             let node = pair.node(0).map(|node| &node.namespace);
             let _ = node.and_then(|namespace| namespace.ip("rule delete preference 500"));
             left_alone(pair)
@@ -250,7 +250,7 @@ fn a_reload_sets_abandoned_rules() -> Result<()> {
         let output = pair.running(0)?.reload(&file)?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         until("the rule again", SETTLE, || has_rule(pair))?;
-        ensure!(!left_alone(pair), "the status says that it is left alone");
+        ensure!(!left_alone(pair), "the status still has the rule as left alone");
         Ok(())
     })
 }

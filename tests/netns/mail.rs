@@ -112,7 +112,7 @@ fn a_refused_receiver_does_not_keep_mail_from_the_others() -> Result<()> {
         let to = receiver.letters().into_iter().next().map(|letter| letter.to);
         ensure!(to.as_deref().is_some_and(|to| to == ["ops@example.org", "night@example.org"]), "{to:?}");
         let running = pair.running(0)?;
-        until("a word about the refusal", SETTLE, || {
+        until("the refusal in the log", SETTLE, || {
             running.log().contains("the mail server refuses a receiver")
         })
     })

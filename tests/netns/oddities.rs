@@ -95,7 +95,7 @@ fn unknown_routers_are_named() -> Result<()> {
                 |it: &Value| it["vrid"] == 77 && it["kind"] == "vrrp3" && it["source"] == "10.77.0.2";
             Ok(strangers.iter().any(is_other))
         };
-        until("the stranger", SETTLE, || named(pair).unwrap_or(false))?;
+        until("the unknown router", SETTLE, || named(pair).unwrap_or(false))?;
         until("a line in the log", SETTLE, || {
             pair.running(0).is_ok_and(|it| it.log().contains("a virtual router that is not configured here"))
         })
@@ -122,7 +122,7 @@ fn the_checksum_is_answered_in_the_form_received() -> Result<()> {
             pair.die(0)?;
             pair.wait_for_master(1)?;
             // The status may lag behind the wire.
-            let heard = poll("node 2 to have heard the heir", SETTLE, || {
+            let heard = poll("the heir among the peers of node 2", SETTLE, || {
                 let status = pair.running(2)?.status()?;
                 let peers = status["instances"][0]["peers"].as_array().context("no peers")?;
                 let heir = peers.iter().find(|peer| peer["address"] == "10.77.0.2");

@@ -36,7 +36,7 @@ fn leaves_only_what_is_needed(mode: Mode) -> Result<()> {
     // Kills its guard too.
     dead.kill();
     start(&lab, 2, mode)?.stop()?;
-    ensure!(of_dead.exists(), "the fence of a killed daemon is gone, and its interface is there");
+    ensure!(of_dead.exists(), "the fence of a killed daemon is gone while its interface exists");
     ensure!(of_lives.exists(), "the pins of a living daemon are gone");
 
     lab.unplug(0)?;

@@ -95,7 +95,7 @@ fn a_route_goes_before_another_one_with_the_same_destination() -> Result<()> {
     Pair::idle(roles(daemon, with(200, lines), with(100, lines)))?.check(|pair| {
         pair.node(0)?.namespace.ip("route add 198.51.100.0/24 via 10.77.0.2")?;
         pair.start(0)?;
-        until("the way of the master", SETTLE, || {
+        until("the master's routes", SETTLE, || {
             way(pair, "198.51.100.1").is_ok_and(|way| way.contains("via 10.77.0.254"))
                 && way(pair, "203.0.113.1").is_ok_and(|way| way.contains("via inet6 fd77::fe"))
         })?;

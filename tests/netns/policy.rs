@@ -40,7 +40,7 @@ fn addresses_that_are_not_accepted_are_silent() -> Result<()> {
     }
     Pair::settled(roles("no_accept"))?.check(|pair| {
         ensure!(has_table(pair, "vrrpx")?, "there is no table");
-        ensure!(!answers(pair), "the address answers");
+        ensure!(!answers(pair), "the address answers a ping");
         ensure!(resolves(pair), "the client has no neighbour entry");
 
         let file = |globals: &[&str], line: &str| {
@@ -58,7 +58,7 @@ fn addresses_that_are_not_accepted_are_silent() -> Result<()> {
         until("an echo", SETTLE, || answers(pair))?;
         reload(pair, &file(&["vrrp_strict", "nftables other"], ""))?;
         ensure!(has_table(pair, "other")?, "strict mode makes no table");
-        ensure!(!answers(pair), "the address answers in strict mode");
+        ensure!(!answers(pair), "the address answers a ping in strict mode");
 
         pair.kill(0);
         ensure!(has_table(pair, "other")?, "the kernel has forgotten the table");

@@ -130,7 +130,7 @@ fn an_address_is_set_again_with_other_options() -> Result<()> {
         };
         until("deprecated", SETTLE, || is_shown(pair, "deprecated"))?;
         done(&pair.running(0)?.reload(&file(vec![with(200, "mngtmpaddr")]))?)?;
-        until("marked", SETTLE, || is_shown(pair, "mngtmpaddr") && !is_shown(pair, "deprecated"))?;
+        until("the new options", SETTLE, || is_shown(pair, "mngtmpaddr") && !is_shown(pair, "deprecated"))?;
         ensure!(epoch(pair)? == before, "the state has changed");
         pair.wait_for_master(0)
     })

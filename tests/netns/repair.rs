@@ -49,7 +49,7 @@ fn instance_field(pair: &mut Pair, key: &str) -> Result<serde_json::Value> {
 
 fn settled() -> Result<Pair> {
     let pair = Pair::settled(roles(DAEMON, with(200), with(100)))?;
-    until("all of it", SETTLE, || shown(&pair).is_ok_and(|text| text.contains("501:")))?;
+    until("all objects", SETTLE, || shown(&pair).is_ok_and(|text| text.contains("501:")))?;
     Ok(pair)
 }
 
@@ -102,7 +102,7 @@ fn the_removing_process_is_named_while_it_runs() -> Result<()> {
                 instance_field(pair, "removed_by").is_ok_and(|named| named == expected.as_str())
             })?;
             pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
-            ensure!(pair.running(0)?.log().contains(&expected), "the log does not name it");
+            ensure!(pair.running(0)?.log().contains(&expected), "the log does not name the process");
             Ok(())
         })();
         drop(input);
@@ -196,7 +196,7 @@ fn repeated_removal_of_the_address_moves_the_master() -> Result<()> {
         return Ok(());
     }
     settled()?.check(|pair| {
-        until("it gives up", SETTLE, || {
+        until("the daemon to give up", SETTLE, || {
             // It may be gone already.
             let namespace = pair.node(0).map(|node| &node.namespace);
             let _ = namespace.and_then(|it| it.ip("address delete 10.77.0.200/24 dev lan0"));
@@ -213,7 +213,7 @@ fn a_rule_removed_repeatedly_is_abandoned_and_reported() -> Result<()> {
         return Ok(());
     }
     settled()?.check(|pair| {
-        until("it gives up", SETTLE, || {
+        until("the daemon to give up", SETTLE, || {
             let namespace = pair.node(0).map(|node| &node.namespace);
             let _ = namespace.and_then(|namespace| namespace.ip("rule delete preference 500"));
             pair.running(0).is_ok_and(|running| running.log().contains("they are not set again until"))

@@ -69,8 +69,8 @@ fn daemons_with_separate_runtime_directories_share_an_interface() -> Result<()> 
         ensure!(state(running)? == "MASTER", "{}", running.status()?);
     }
     first.stop()?;
-    ensure!(!lab.has_address(0, "10.77.0.201")?, "the first still has its address");
-    ensure!(lab.has_address(0, "10.77.0.202")?, "the second has lost its address");
+    ensure!(!lab.has_address(0, "10.77.0.201")?, "the first daemon has left its address");
+    ensure!(lab.has_address(0, "10.77.0.202")?, "the second daemon has lost its address");
     ensure!(state(&second)? == "MASTER", "{}", second.status()?);
     Ok(())
 }
@@ -83,7 +83,7 @@ fn a_runtime_directory_serves_one_daemon() -> Result<()> {
     let lab = Lab::new(1)?;
     let node = lab.nodes.first().context("no node")?;
     let first = Daemon::Vrrpx(Mode::Socket).start(node, &Config::of(Instance::v3(100)))?;
-    until("the first to be at work", SETTLE, || first.status().is_ok()).with_context(|| first.log())?;
+    until("the first daemon to run", SETTLE, || first.status().is_ok()).with_context(|| first.log())?;
     let mut second = node.namespace.command(vrrpx())?;
     second.args(["run", "--config"]).arg(first.directory().join("keepalived.conf"));
     second.arg("--runtime-dir").arg(first.directory());
@@ -173,7 +173,7 @@ fn state(running: &Running) -> Result<String> {
 
 /// Receive path of its first interface, once the status has it.
 fn rung(running: &Running) -> Result<String> {
-    let found = poll("a rung in the status", SETTLE, || {
+    let found = poll("a receive path in the status", SETTLE, || {
         let status = running.status().ok();
         Ok(status.and_then(|status| Some(status["interfaces"][0]["rung"].as_str()?.to_owned())))
     });

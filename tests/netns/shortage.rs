@@ -85,7 +85,7 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
             ensure!(stance(pair, 0)? == before, "{before:?} is now {:?}", stance(pair, 0)?);
             let strangers = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
             ensure!(strangers == 0, "the backup sent {strangers} adverts");
-            until("all checks look again", SETTLE, || {
+            until("all checks to run again", SETTLE, || {
                 all(pair, |check| check["up"] == true && check["skipped"].is_null()).is_ok_and(|it| it)
             })
         });
@@ -109,7 +109,7 @@ fn a_script_without_processes_is_reported_as_skipped() -> Result<()> {
             until("the check is up", SETTLE, || all(pair, |check| check["up"] == true).is_ok_and(|it| it))?;
             let before = stance(pair, 0)?;
             limit(pair, 0, "--nproc=0:")?;
-            until("it says so", SETTLE, || {
+            until("the warning in the log", SETTLE, || {
                 all(pair, |check| check["skipped"] == "not started: Try again").is_ok_and(|it| it)
             })?;
             std::thread::sleep(WATCH);
@@ -118,7 +118,7 @@ fn a_script_without_processes_is_reported_as_skipped() -> Result<()> {
                 "the check is down"
             );
             limit(pair, 0, "--nproc=1000:")?;
-            until("it looks again", SETTLE, || {
+            until("the check to run again", SETTLE, || {
                 all(pair, |check| check["skipped"].is_null()).is_ok_and(|it| it)
             })?;
             ensure!(stance(pair, 0)? == before, "{before:?} is now {:?}", stance(pair, 0)?);

@@ -59,7 +59,7 @@ fn begins(pair: &mut Pair, peer: &str, reason: &str) -> Result<()> {
     let expected = [(peer.to_owned(), reason.to_owned())];
     until("the refused peer", SETTLE, || rejected(pair, 0).is_ok_and(|found| found == expected))?;
     until("a line in the log", SETTLE, || told(pair, 0) == [1, 0])?;
-    until("its mastership", SETTLE, || instance(pair, 0).is_ok_and(|it| it["state"] == "MASTER"))
+    until("the instance to be master", SETTLE, || instance(pair, 0).is_ok_and(|it| it["state"] == "MASTER"))
 }
 
 fn names(roles: [Role; 2], peer: &str, reason: &str) -> Result<()> {

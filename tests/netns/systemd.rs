@@ -105,7 +105,7 @@ fn journal_entries_have_levels_and_fields() -> Result<()> {
 
         machine.run("systemctl", &["kill", "--kill-whom=main", "--signal=KILL", "vrrpx"])?;
         let told = || machine.journal(&["--priority=err", "--grep=the daemon has died"]).unwrap_or_default();
-        until("the guard's words", SETTLE, || !told().is_empty())?;
+        until("the guard's lines in the log", SETTLE, || !told().is_empty())?;
         let fatal = || machine.journal(&["--priority=err", "--grep=unknown keyword"]).unwrap_or_default();
         until("the error of a start", SETTLE, || fatal().len() == 2)
     })

@@ -144,7 +144,7 @@ fn a_backup_stays_backup_and_still_notices_a_death() -> Result<()> {
             ensure!(pair.take_over(1, &[])?.success(), "the old process ended with an error");
         }
         sleep(AFTERWARDS);
-        ensure!(stance(pair, 1)? == before, "its state or epoch has changed: {before:?}");
+        ensure!(stance(pair, 1)? == before, "the state or epoch has changed: {before:?}");
         ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "node 1 has sent adverts");
         pair.die(0)?;
         pair.wait_for_master(1)?;
@@ -193,7 +193,7 @@ fn simultaneous_hot_restarts_leave_one_daemon() -> Result<()> {
             all.push(pair.successor(0)?);
             sleep(Duration::from_millis(30));
         }
-        until("one that is left", SETTLE, || {
+        until("one remaining process", SETTLE, || {
             !pair.running(0).is_ok_and(|it| it.process().is_alive())
                 && all.iter_mut().filter(|next| next.is_alive()).count() == 1
         })?;

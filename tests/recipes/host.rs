@@ -140,7 +140,7 @@ impl Recipe {
     /// Stops or continues a service with all its processes.
     pub(crate) fn signal_all(&self, host: usize, program: &str, signal: Signal) -> Result<()> {
         let process = self.hosts[host].running.iter().find(|(name, _)| *name == program);
-        let (_, process) = process.context("it does not run")?;
+        let (_, process) = process.context("the service does not run")?;
         process.tree().into_iter().try_for_each(|pid| Ok(kill(pid, signal)?))
     }
 
@@ -164,7 +164,7 @@ impl Recipe {
             last = self.get(address).unwrap_or_else(|error| format!("{error:#}"));
             last.trim() == expected
         });
-        got.with_context(|| format!("{address}: {expected:?} is wanted, {last:?} came"))
+        got.with_context(|| format!("{address}: {expected:?} is expected, got {last:?}"))
     }
 
     fn command(&self, host: usize, program: &str) -> Result<Command> {

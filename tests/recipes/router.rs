@@ -52,7 +52,9 @@ fn hosts_inside_reach_the_outside_by_the_active_router() -> Result<()> {
             recipe.serves(host, OUTSIDE)?;
             until("an echo from outside", PATIENCE, || reaches(&recipe.lab.client, SERVICE))?;
             // From the standby router through the active one.
-            until("an echo at rest", PATIENCE, || reaches(recipe.namespace(1 - host), SERVICE))?;
+            until("an echo from the standby router", PATIENCE, || {
+                reaches(recipe.namespace(1 - host), SERVICE)
+            })?;
             eventually("the route", || {
                 recipe.run(host, "ip", &["route", "show", "default", "metric", "50"])
             })?;

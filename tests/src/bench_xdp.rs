@@ -96,7 +96,7 @@ fn rows() -> Result<Vec<Row>> {
         steady("steady, IPv6, 20 addresses", packet::advert(V3_IPV6, 20), 54),
         plain("TTL 64", packet::advert(V3_IPV4, 1).ttl(64)),
         plain("wrong checksum", packet::advert(V3_IPV4, 1).wrong_checksum()),
-        plain("VRID of nobody", packet::advert(V3_IPV4, 1).byte(1, packet::VRID + 1)),
+        plain("unknown VRID", packet::advert(V3_IPV4, 1).byte(1, packet::VRID + 1)),
         asks("ARP for another address", "192.0.2.101".parse()?, State::Plain),
         asks("ARP, live lease", v4, State::Leased),
         asks("ARP, ended lease: drop", v4, State::Lapsed),
@@ -145,7 +145,7 @@ fn measure(program: &mut Program, entry: Entry, row: &Row) -> Result<()> {
     }
     let raised = counted().iter().zip(before).map(|(after, before)| *after > before).collect::<Vec<_>>();
     let meant = [Counter::Steady, Counter::Fenced].map(|counter| Some(counter) == expected);
-    ensure!(raised == meant, "{}: not taken for what it is", row.name);
+    ensure!(raised == meant, "{}: unexpected counters", row.name);
     maps.disarm(slot);
     let (empty, ours) = (spread(empty), spread(ours));
     let hook = format!("{entry:?}").to_lowercase();

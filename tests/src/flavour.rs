@@ -107,7 +107,7 @@ pub fn lifecycle(pair: &mut Pair) -> Result<()> {
         pair.observer.adverts().into_iter().find(|(_, node, advert)| *node == 0 && advert.priority == 0);
     let (left, ..) = farewell.context("the master left without an advert of priority 0")?;
     let limit = patience - heir.advert_interval();
-    ensure!(heard.saturating_sub(left) < nanos(limit), "the heir did not heed the farewell");
+    ensure!(heard.saturating_sub(left) < nanos(limit), "the heir did not take over in time after priority 0");
     serves(pair, 1, address).context("after the stop")
 }
 

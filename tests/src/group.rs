@@ -52,7 +52,7 @@ pub fn lifecycle(daemons: [Daemon; 2]) -> Result<()> {
         pair.lab.lan.ip("link set second0 down")?;
         serves(pair, 1).context("the second link of the master has failed")?;
         pair.lab.lan.ip("link set second0 up")?;
-        serves(pair, 0).context("it is back")?;
+        serves(pair, 0).context("the second link is back")?;
 
         // No frame of the second LAN reaches node 1, whose link stays up.
         pair.lab.lan.ip("link set second1 nomaster")?;
@@ -65,7 +65,7 @@ pub fn lifecycle(daemons: [Daemon; 2]) -> Result<()> {
         let told = || std::fs::read_to_string(directory.path().join(TOLD)).unwrap_or_default();
         let expected =
             ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"].map(|state| format!("GROUP both {state} 0"));
-        until("the hook of the group told of all changes", SETTLE, || told().lines().eq(&expected))
+        until("the group's hook to have all changes", SETTLE, || told().lines().eq(&expected))
             .with_context(told)?;
         pair.die(0)?;
         serves(pair, 1).context("the master has died")

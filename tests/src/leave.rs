@@ -65,7 +65,7 @@ pub fn unnoticed(leaving: Leaving, daemons: [Daemon; 2]) -> Result<()> {
     let mut scene = Scene::new(leaving, daemons, INTERVAL, "")?;
     let outcome = scene.leave();
     let handover = outcome.map_err(|error| scene.pair.with_logs(&error))?;
-    ensure!(handover.gap < GAP_MAX, "{leaving:?}: nobody has answered for {:?}", handover.gap);
+    ensure!(handover.gap < GAP_MAX, "{leaving:?}: no node answered for {:?}", handover.gap);
     Ok(())
 }
 
@@ -127,7 +127,7 @@ impl Scene {
         self.pair.wait_for_address(1, target, true)?;
         self.pair.wait_for_address(0, target, false)?;
         std::thread::sleep(QUIET);
-        ensure!(prober.served_by() == Some(1), "node {:?} answers at last", prober.served_by());
+        ensure!(prober.served_by() == Some(1), "node {:?} answers at the end", prober.served_by());
         let twice = prober.probes().iter().filter(|probe| probe.twice).count();
         Ok(Handover { gap: prober.longest_outage(start), twice })
     }

@@ -93,7 +93,7 @@ fn a_departed_sender_makes_room_for_a_new_one() {
             stand.program.maps().make_room(0, &sighting, ChecksumForm::Pseudo, now, false)
         };
         // At an interval of one second, a sender counts as alive for less than four.
-        assert_eq!(make_room(stand, 1), NO_PEER, "all others are alive");
+        assert_eq!(make_room(stand, 1), NO_PEER, "all other senders are alive");
         let place = make_room(stand, 5);
         assert_ne!(place, NO_PEER);
         assert_eq!(told(stand).1, place);

@@ -37,7 +37,7 @@ fn common(dialect: Dialect) -> Vec<Row> {
     let mut rows = vec![
         row(Reject::IpHeader, "IP of another version", &|frame| frame.version_ihl(0x75)),
         row(Reject::Truncated, CUT, &|frame| frame.cut(whole - 1)),
-        row(Reject::Truncated, "IP announces less than a header", &|frame| frame.announced(7)),
+        row(Reject::Truncated, "IP length below that of a header", &|frame| frame.announced(7)),
         row(Reject::Ttl, "TTL 254", &|frame| frame.ttl(254)),
         row(Reject::Ttl, "TTL 0", &|frame| frame.ttl(0)),
         row(Reject::Destination, "to a host", &|frame| frame.destination(host.parse().unwrap())),
@@ -45,8 +45,8 @@ fn common(dialect: Dialect) -> Vec<Row> {
         row(Reject::Version, "version 1", &|frame| frame.byte(0, 0x11)),
         row(Reject::Version, "version 4", &|frame| frame.byte(0, 0x41)),
         row(Reject::CountZero, "no address", &|frame| frame.byte(3, 0)),
-        row(Reject::Length, "an address more than told", &|frame| frame.byte(3, 1)),
-        row(Reject::Length, "an address less than told", &|frame| frame.byte(3, 3)),
+        row(Reject::Length, "an address more than counted", &|frame| frame.byte(3, 1)),
+        row(Reject::Length, "an address less than counted", &|frame| frame.byte(3, 3)),
         row(Reject::Length, "a trailer", &|frame| frame.trailer(&[0; 4])),
         row(Reject::Checksum, "wrong checksum", &|frame| frame.wrong_checksum()),
     ];
@@ -76,7 +76,7 @@ fn version_2() -> Vec<Row> {
         row(Reject::Carp, "CARP", V2, |frame| frame.payload(carp)),
         row(Reject::VersionMismatch, "version 3", V2, |_| advert(V3_IPV4, 2)),
         row(Reject::Type, "type 2", V2, |frame| frame.byte(0, 0x22)),
-        row(Reject::AuthType, "a password that nobody asked for", V2, |_| advert(V2_PASS, 2)),
+        row(Reject::AuthType, "an unexpected password", V2, |_| advert(V2_PASS, 2)),
         row(Reject::AuthType, "no password", V2_PASS, |_| advert(V2, 2)),
         row(Reject::AuthData, "another password", V2_PASS, |frame| frame.byte(16, b'S')),
         row(Reject::AuthData, "a longer password", V2_PASS, |frame| frame.byte(23, b'!')),

@@ -30,7 +30,7 @@ fn the_daemon_gets_them_whole() {
                 stand.ring.drain(1, |event| events.push((event.message().to_vec(), event.peer)));
                 let at = if dialect.family() == Family::V4 { 34 } else { 54 };
                 assert_eq!(events, [(frame.build()[at..].to_vec(), NO_PEER)]);
-                assert_eq!(stand.program.maps().peers(0).count(), 0, "nobody is known by it");
+                assert_eq!(stand.program.maps().peers(0).count(), 0, "no peer is recorded");
             });
         }
     }
@@ -104,7 +104,7 @@ fn flood(stand: &Stand, host: u8) -> (u32, u32) {
     let before = counts();
     stand.program.run(stand.entry, &from(host).build(), FLOOD).unwrap();
     let [events, dropped] = [0, 1].map(|at| u32::try_from(counts()[at] - before[at]).unwrap());
-    assert_eq!(events + dropped, FLOOD, "and the ring was never full");
+    assert_eq!(events + dropped, FLOOD, "the ring was never full");
     (events, dropped)
 }
 
@@ -159,7 +159,7 @@ fn behind_ipsec_the_daemon_gets_the_whole_packet() {
             let mut events = Vec::new();
             stand.ring.drain(1, |event| events.push((event.message().to_vec(), event.peer)));
             assert_eq!(events, [(frame.build()[14..].to_vec(), NO_PEER)]);
-            assert_eq!(stand.program.maps().peers(0).count(), 0, "nobody is known by it");
+            assert_eq!(stand.program.maps().peers(0).count(), 0, "no peer is recorded");
         });
     }
 }

@@ -30,7 +30,7 @@ fn watched_adverts_wake_no_daemon() {
                 assert_eq!(maps.watch_hits(0), heard);
             }
             let peer = maps.peer(0, 0).unwrap();
-            assert_eq!(peer.adverts, 4, "the sender's record goes on");
+            assert_eq!(peer.adverts, 4, "the sender's record is continued");
             assert_eq!(u64::from(peer.gaps.iter().sum::<u32>()), 3);
             assert!(peer.last_seen > armed.as_nanos());
             assert!(stand.woken().is_empty());
@@ -75,7 +75,7 @@ fn a_difference_is_seen() {
             }
             assert_eq!(stand.run(&frame), STEADY);
             assert_eq!(stand.run(&frame.clone().byte(2, 99)), EVENT, "another priority");
-            assert_eq!(stand.run(&frame.clone().byte(2, 0)), EVENT, "it gives the address up");
+            assert_eq!(stand.run(&frame.clone().byte(2, 0)), EVENT, "priority 0");
             assert_eq!(stand.run(&frame.clone().source(other.parse().unwrap())), EVENT, "another sender");
             assert_eq!(stand.run(&advert(dialect, count - 1)), EVENT, "an address less");
             assert_eq!(stand.run(&frame.ttl(64)), Outcome::Rejected(Reject::Ttl), "from beyond a router");

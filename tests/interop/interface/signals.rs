@@ -83,7 +83,7 @@ fn without_n_it_goes_to_the_background_and_holds_its_pid_file() -> Result<()> {
         ensure!(own_session(pid)?, "{program:?} stays in its parent's session");
         let second = start()?;
         let code = second.status.code();
-        ensure!(written_pid(&file("parent.pid"))? == pid, "{program:?}: a second one takes the pid file");
+        ensure!(written_pid(&file("parent.pid"))? == pid, "{program:?}: a second daemon takes the pid file");
         ensure!(is_running(pid) && code.is_some(), "{program:?}: {second:?}");
         send(pid, libc::SIGTERM)?;
         until("the end", SOON, || !is_running(pid))?;

@@ -92,7 +92,7 @@ fn a_killed_daemon_s_interface_is_reused() -> Result<()> {
         pair.observer.clear();
         pair.start(0)?;
         pair.wait_for_master(0)?;
-        ensure!(index(pair)? == before, "another one was made");
+        ensure!(index(pair)? == before, "another interface was made");
         ensure!(carrier(pair, 0, VIRTUAL_V4)? == VMAC, "the address is on another interface");
         pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
         pair.stop(0)?;

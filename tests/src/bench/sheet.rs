@@ -59,7 +59,7 @@ impl Sheet {
         if stdout().is_terminal() {
             println!("\n{}", self.lines.join("\n"));
         }
-        ensure!(self.failed == 0, "{} values could not be had", self.failed);
+        ensure!(self.failed == 0, "{} values could not be measured", self.failed);
         Ok(())
     }
 

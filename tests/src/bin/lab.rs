@@ -259,7 +259,7 @@ impl<'a> View<'a> {
             bail!("interrupted");
         }
         pair.ensure_alive()?;
-        let name = |node: Option<usize>| node.map_or("nobody".to_owned(), |node| format!("node {node}"));
+        let name = |node: Option<usize>| node.map_or("no node".to_owned(), |node| format!("node {node}"));
         let line = format!(
             "master: {}; the client is served by {}",
             name(pair.observer.master()),

@@ -80,7 +80,7 @@ impl Systemd {
     /// When the stand-in has ended.
     pub fn set(&self, active: &'static str, sub: &'static str) -> Result<()> {
         let (done, is_done) = answers::channel();
-        self.orders.as_ref().context("it has ended")?.send(([active, sub], done))?;
+        self.orders.as_ref().context("the stand-in has ended")?.send(([active, sub], done))?;
         is_done.recv_timeout(START).context("the signal was not sent")
     }
 
@@ -120,7 +120,7 @@ fn serve(
             let shown = unit.get().await;
             shown.active_state_changed(unit.signal_emitter()).await?;
             if done.send(()).is_err() {
-                bail!("nobody waits for the signal");
+                bail!("no receiver for the outcome");
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ const THIRD: usize = 2;
 pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
     let values = cells(plan, "join", join);
     let measure = format!(
-        "a better node with {ADDRESSES} addresses joins a pair, {INTERVAL} ms adverts: takeovers besides its own / \
+        "a node of higher priority with {ADDRESSES} addresses joins a pair, {INTERVAL} ms adverts: other takeovers / \
          two answered ARP, the longer of first and last address"
     );
     sheet.add(&Row::new(measure, "0 / ≤ 20 ms", values));

@@ -13,7 +13,7 @@ pub(super) fn measure(plan: &Plan, sheet: &mut Sheet) {
     for (leaving, what, heirs) in [
         (Leaving::Stop, "stop", &[None, Some(Daemon::Keepalived)][..]),
         (Leaving::FailedCheck, "failed check, from its verdict on", &[None, Some(Daemon::Keepalived)]),
-        (Leaving::BetterNode, "a better node comes back", &[None]),
+        (Leaving::BetterNode, "a node of higher priority comes back", &[None]),
     ] {
         for (interval, heir) in
             INTERVALS.iter().flat_map(|interval| heirs.iter().map(move |heir| (interval, heir)))

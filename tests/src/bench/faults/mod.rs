@@ -129,7 +129,7 @@ impl Probes {
     /// Longest time without an answer since `since` (CLOCK_REALTIME); waits for answers if there are none now.
     fn gap(&self, since: u64) -> Result<Duration> {
         let now = realtime();
-        until("answers at last", SETTLE, || self.echo.answered_since(now))?;
+        until("an answer", SETTLE, || self.echo.answered_since(now))?;
         Ok(self.echo.longest_outage(since))
     }
 }

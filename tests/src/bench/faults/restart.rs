@@ -32,7 +32,7 @@ fn restart(daemon: Daemon, interval: Duration) -> Result<String> {
         let start = realtime();
         match daemon {
             Daemon::Vrrpx(_) => {
-                ensure!(pair.take_over(MASTER, &[])?.success(), "the old one has ended with an error");
+                ensure!(pair.take_over(MASTER, &[])?.success(), "the old process ended with an error");
             }
             _ => pair.restart(MASTER, Signal::SIGTERM)?,
         }
