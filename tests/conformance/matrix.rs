@@ -1,6 +1,6 @@
 //! Every kind of advert in Backup and in Master, with and without preemption, for the owner and others, with the
 //! sender's interval equal, shorter and longer. The expectation is the state table of RFC 9568 §6.4.2 and §6.4.3,
-//! written down once more.
+//! written a second time.
 
 use std::time::Duration;
 

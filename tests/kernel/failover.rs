@@ -86,7 +86,7 @@ fn a_stop_hands_over_and_leaves_nothing() -> Result<()> {
         let since = pair.mark();
         ensure!(pair.running(0)?.stop()?.success(), "node 0 has ended with an error");
         is_clean(pair)?;
-        // Clears the harness's record of a daemon that has ended by itself.
+        // Otherwise the harness would report it as a daemon that has ended by itself.
         pair.kill(0);
         ensure_handed_over(pair, &prober, since)
     })

@@ -23,7 +23,7 @@ const ROUNDS: usize = 7;
 const LOOPBACK: u32 = 1;
 /// Longer than a row takes.
 const LEASE: Duration = Duration::from_secs(3600);
-/// TCP, as an example of everything else.
+/// TCP, as an example of other traffic.
 const TCP: u8 = 6;
 
 /// Addresses of the instances, one per family.

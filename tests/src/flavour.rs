@@ -9,7 +9,7 @@ use crate::clock::{nanos, until};
 use crate::daemon::{Config, Daemon, Instance};
 use crate::pair::{Pair, Role, SETTLE};
 
-/// See the module.
+/// Version, transport and options of an instance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Flavour {
     /// Version 2 with a password.

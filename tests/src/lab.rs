@@ -21,7 +21,7 @@ pub const INTERFACE: &str = "lan0";
 pub const VIRTUAL_V4: &str = "10.77.0.200";
 pub const VIRTUAL_V6: &str = "fd77::200";
 
-/// See the module.
+/// The network; removed when dropped.
 #[derive(Debug)]
 pub struct Lab {
     pub lan: Namespace,
@@ -90,7 +90,7 @@ impl Lab {
     /// 0, the last one to the client. [`card_address`] numbers them.
     ///
     /// # Errors
-    /// This machine has no such cards.
+    /// This machine lacks one of the cards.
     pub fn of_cards(cards: &[u8]) -> Result<Self> {
         let (client_card, node_cards) = cards.split_last().context("no card for the client")?;
         let lan = Namespace::new("lan")?;
@@ -250,7 +250,7 @@ pub fn card_address(card: u8) -> String {
 /// Time for a card to return from a deleted namespace.
 const RETURNED: Duration = Duration::from_secs(20);
 
-/// Gives a card to a host, under the name and the addresses of the lab.
+/// Moves a card to a host, and gives it the lab's name and addresses.
 fn move_card(card: u8, host: &Namespace, number: usize) -> Result<()> {
     let own = card_address(card);
     let text = |link: &serde_json::Value, key: &str| link[key].as_str().map(str::to_owned);

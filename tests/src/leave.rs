@@ -29,7 +29,7 @@ pub enum Leaving {
     BetterNode,
 }
 
-/// What the client saw.
+/// Outage and double answers that the client saw.
 #[derive(Clone, Copy, Debug)]
 pub struct Handover {
     /// Longest time without an answer, see [`Prober::longest_outage`].

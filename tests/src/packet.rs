@@ -333,7 +333,7 @@ impl Frame {
             Checksum::Wrong => {
                 let right = [sealed(ChecksumForm::Plain), sealed(ChecksumForm::Pseudo)];
                 let mut payload = self.payload.clone();
-                // One of three differs from both.
+                // One of the three differs from both correct checksums.
                 for wrong in [[0x11; 2], [0x22; 2], [0x33; 2]] {
                     if right.iter().all(|right| right[6..8] != wrong) {
                         payload[6..8].copy_from_slice(&wrong);

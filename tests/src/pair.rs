@@ -133,7 +133,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Kills only the daemon, without a farewell; its addresses stay.
+    /// Kills only the daemon, which sends no release; its addresses stay.
     pub fn kill(&mut self, node: usize) {
         if let Some(running) = self.running.get_mut(node) {
             *running = None;

@@ -98,7 +98,7 @@ impl Process {
         poll("the end of a process", within, || self.ended())
     }
 
-    /// Kills it and its descendants at once, without a farewell.
+    /// Kills it and its descendants at once, without a clean stop.
     pub fn kill(&mut self) {
         if self.ended().is_ok_and(|ended| ended.is_some()) {
             return;

@@ -15,7 +15,7 @@ const POLL: Duration = Duration::from_millis(5);
 /// Longest that a client may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// See the module.
+/// A listening server; closed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,

@@ -47,7 +47,7 @@ impl Letter {
     }
 }
 
-/// A listening server; gone when dropped.
+/// A listening server; closed when dropped.
 #[derive(Debug)]
 pub struct Receiver {
     server: Server,

@@ -39,7 +39,7 @@ pub struct Posted {
     pub status: u16,
 }
 
-/// A listening server; gone when dropped.
+/// A listening server; closed when dropped.
 #[derive(Debug)]
 pub struct Receiver {
     server: Server,

@@ -46,7 +46,7 @@ pub enum Measure {
     AllBusy,
     /// f: malformed adverts.
     Flood,
-    /// g: processor time of a backup.
+    /// g: CPU time of a backup.
     Backup,
     /// h: reloads.
     Reload,

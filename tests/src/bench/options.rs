@@ -45,7 +45,7 @@ impl Options {
 /// The rows of `all` that `words` name, each once; all rows if there are no words.
 ///
 /// # Errors
-/// A word names none.
+/// A word names no row.
 pub fn chosen<T: Copy + PartialEq>(words: &[String], all: &[(&str, T)]) -> Result<Vec<T>> {
     let mut chosen = Vec::new();
     let mut choose = |row| {

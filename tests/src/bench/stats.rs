@@ -10,7 +10,7 @@ use nix::unistd::{SysconfVar, sysconf};
 pub struct Samples(Vec<f64>);
 
 impl Samples {
-    /// Adds one, in seconds; it may be negative.
+    /// Adds a time in seconds, which may be negative.
     pub fn push(&mut self, seconds: f64) {
         self.0.push(seconds);
     }

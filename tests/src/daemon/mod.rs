@@ -186,7 +186,7 @@ impl Mode {
     }
 }
 
-/// A running daemon. Dropped, it is killed without a farewell.
+/// A running daemon, killed when dropped: it sends no release.
 #[derive(Debug)]
 pub struct Running {
     daemon: Daemon,
@@ -305,7 +305,7 @@ impl Running {
         folders.filter(|path| path.to_string_lossy().ends_with(&directory)).collect()
     }
 
-    /// Kills it and its children without a farewell.
+    /// Kills it and its children: it sends no release.
     pub fn kill(&mut self) {
         self.process.kill();
     }

@@ -20,7 +20,7 @@ const SCRIPT: &str = include_str!("machine.sh");
 const UNIT: &str = "vrrp-user/dist/vrrpx.service";
 const BOOT: Duration = Duration::from_secs(30);
 
-/// Killed with all that is in it when dropped.
+/// Killed with all its processes when dropped.
 #[derive(Debug)]
 pub struct Machine {
     /// Parent of systemd, in the same namespaces.

@@ -69,7 +69,7 @@ impl Default for Hardware {
     }
 }
 
-/// See the module. Killed when dropped.
+/// A running machine; killed when dropped.
 #[derive(Debug)]
 pub struct Guest {
     name: String,

@@ -60,7 +60,7 @@ const LARGE: u64 = 8 << 20;
 const INIT: &str = include_str!("init.sh");
 const PLACE: &str = "/usr/bin";
 
-/// See the module.
+/// Files of a guest, to be unpacked as its root.
 #[derive(Clone, Debug)]
 pub struct Image {
     kernel: Kernel,

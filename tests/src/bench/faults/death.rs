@@ -1,4 +1,4 @@
-//! Death without a farewell, or suspension, of a master's daemon: which nodes answer for the address.
+//! Killed or suspended daemon of a master, and the nodes that answer for the address.
 
 use std::thread::sleep;
 use std::time::Duration;

@@ -28,8 +28,9 @@ use crate::lab::{Lab, VIRTUAL_V4};
 use crate::pair::{Pair, Role, SETTLE};
 use crate::probe::Prober;
 
-/// Period of echo requests, and below it that of ARP requests.
+/// Interval of echo requests.
 const ECHO: Duration = Duration::from_millis(1);
+/// Interval of ARP requests.
 const ARP: Duration = Duration::from_millis(2);
 
 const QUIET: Duration = Duration::from_millis(300);
