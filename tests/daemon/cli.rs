@@ -118,7 +118,7 @@ fn check_reports_ignored_lines_by_severity() {
         "{text}"
     );
     assert_eq!(check(&lost, &["--keepalived", "--strict"]).0, Some(4));
-    // Under keepalived's name, without our option.
+    // Under keepalived's name, without `--keepalived`.
     let file = folder.file("k.conf");
     let test = vrrpx(&["keepalived", "-t", "-f", file.to_str().unwrap()]);
     assert_eq!(test.status.code(), Some(5), "{}", stderr(&test));

@@ -10,7 +10,7 @@ use vrrp_user::protocol::{InstanceId, Priority};
 
 use crate::cable::{Cable, PATIENCE, SILENCE, ifindex, inject, readable, settings};
 
-/// An Ethernet frame with an IPv4 packet of this protocol, on demand tagged with VLAN 7.
+/// An Ethernet frame with an IPv4 packet of this protocol, tagged with VLAN 7 if `tagged`.
 fn frame(protocol: u8, tagged: bool) -> Vec<u8> {
     let mut frame = vec![0x01, 0, 0x5e, 0, 0, 0x12, 2, 0, 0, 0, 0, 1];
     if tagged {

@@ -116,7 +116,7 @@ fn adverts_that_only_the_stack_accepts_delay_no_takeover() -> Result<()> {
     Ok(())
 }
 
-/// The macvlan with the virtual MAC address drops frames that a master sends from the same address, so the parent's
+/// The macvlan with the virtual MAC address takes frames that a master sends from the same address, so the parent's
 /// sockets do not receive them: no firewall is the cause.
 #[test]
 fn a_backup_with_a_virtual_mac_address_suspects_no_firewall() -> Result<()> {

@@ -148,7 +148,7 @@ fn instances_come_go_and_change_their_names() -> Result<()> {
         let both = states(pair)?;
         ensure!(both.len() == 2 && is_master(&both), "{both:?}");
 
-        // The address moves to the other instance, and this one gets another name.
+        // The address moves to the remaining instance, which gets another name.
         let renamed = file(vec![instance(200, &[SECOND])]).replace("VI_1", "renamed");
         done(&pair.running(0)?.reload(&renamed)?)?;
         let expected = vec![("renamed".to_owned(), "MASTER".to_owned())];

@@ -112,7 +112,7 @@ vrrp_instance VI_6 {
 }
 ";
 
-/// One of each form. In a file of its own, as with it an instance of keepalived 2.2.7 no longer hears its master.
+/// One of each form, in a file of its own: beside it, an instance of keepalived 2.2.7 no longer hears its master.
 const PATHS: &str = "vrrp_instance VI_1 {
     interface lan0
     version 3
