@@ -81,7 +81,7 @@ fn each_strict_form_of_include_requires_what_its_letter_means() {
 }
 
 #[test]
-fn include_check_adds_to_every_include_below_it_in_its_file() {
+fn include_check_applies_to_later_includes_of_its_file() {
     let files = Files::new("check");
     files.write("sets.conf", "global_defs { include_check }\n");
     let rows = [

@@ -46,7 +46,7 @@ fn two_families_on_one_interface_share_no_virtual_mac() {
 }
 
 #[test]
-fn an_interface_that_an_instance_stands_on_is_not_made() {
+fn the_interface_of_an_instance_is_not_made() {
     for lines in ["use_vmac eth1", "use_vmac eth0"] {
         let text = instance("a", "eth0", 10, lines) + &instance("b", "eth1", 11, "");
         let errors = errors(&text);
@@ -55,7 +55,7 @@ fn an_interface_that_an_instance_stands_on_is_not_made() {
 }
 
 #[test]
-fn an_address_may_stand_on_a_virtual_mac_that_another_instance_makes() {
+fn an_address_may_use_another_instance_s_virtual_mac() {
     let text = instance("a", "eth0", 10, "use_vmac vip0")
         + &instance("b", "eth1", 11, "virtual_ipaddress_excluded {\n192.0.2.99/24 dev vip0\n}");
     assert_eq!(vmacs(&text), (vec!["vip0 on eth0".to_owned()], vec![]));
@@ -92,7 +92,7 @@ fn a_block_of_a_kind_has_a_name_of_its_own() {
 }
 
 #[test]
-fn a_check_of_a_file_or_a_process_is_no_other_block_of_it() {
+fn a_check_shares_no_name_with_a_tracked_file_or_process() {
     for (target, block, body) in [
         ("file /tmp/y", "track_file", "file /tmp/x"),
         ("process sleep", "vrrp_track_process", "process sleep"),

@@ -113,7 +113,7 @@ fn strict_mode_refuses_instances_that_keepalived_leaves_out() {
 }
 
 #[test]
-fn peers_may_be_the_only_ones_that_are_heard() {
+fn unicast_peers_may_be_the_only_accepted_senders() {
     let unicast = |globals, lines: &str| {
         settings(globals, &format!("{V4}; {lines}")).unicast.map(|unicast| unicast.checks_source)
     };

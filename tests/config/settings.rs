@@ -151,7 +151,7 @@ fn defaults_are_keepalived_s() {
 }
 
 #[test]
-fn the_traps_are_taken_as_keepalived_takes_them() {
+fn traps_are_read_as_keepalived_reads_them() {
     let Loaded { config, .. } = parse("traps.conf", include_str!("../corpus/valid/traps.conf")).unwrap();
     let settings: Vec<_> = config.instances.iter().map(|instance| &instance.settings).collect();
     let hint = settings[0];

@@ -51,7 +51,7 @@ fn files_that_keepalived_starts_on_give_the_same_instances() {
 }
 
 #[test]
-fn each_line_that_is_left_out_is_named_and_a_strict_reading_refuses_it() {
+fn ignored_lines_are_named_and_refused_in_strict_mode() {
     for path in files() {
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

@@ -30,7 +30,7 @@ fn urls(webhooks: &[WebhookSettings]) -> Vec<&str> {
 }
 
 #[test]
-fn options_stand_behind_the_url_or_in_a_block() {
+fn options_follow_the_url_or_are_in_a_block() {
     let behind = "notify_webhook https://h.example/x template slack header \"X-Token: abc\" retries 3 timeout 2 \
                   tls_verify off";
     let block = "notify_webhook https://h.example/x {\n template slack\n header \"X-Token: abc\"\n retries 3\n \

@@ -70,7 +70,7 @@ fn the_tests_named_on_the_page_exist() {
 }
 
 #[test]
-fn citations_are_told_from_other_words() {
+fn citations_are_distinguished_from_other_words() {
     let rows: [(&str, &[&str]); 10] = [
         ("    /// Q01, Q02: both.", &["Q01", "Q02"]),
         ("//! (Q01)", &["Q01"]),

@@ -29,7 +29,7 @@ fn user(name: &str) -> Option<ScriptUser> {
 }
 
 #[test]
-fn a_script_of_an_unknown_user_is_taken_out_with_its_tracks() {
+fn a_script_of_an_unknown_user_is_removed_with_its_tracks() {
     let unknown = CheckSettings { user: user("no such user"), ..script(1, "true") };
     let known = CheckSettings { user: user("nobody"), ..script(2, "true") };
     let mut config = tracking(vec![unknown, known], NotifySettings::default());

@@ -112,7 +112,7 @@ async fn a_script_deaf_to_sigterm_is_killed_two_seconds_later() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn intervals_that_find_it_running_are_skipped() {
+async fn intervals_during_a_run_are_skipped() {
     let folder = Folder::new();
     let path = folder.path().display();
     let line = format!("echo start >> {path}/log; sleep 0.12; echo end >> {path}/log");
@@ -122,7 +122,7 @@ async fn intervals_that_find_it_running_are_skipped() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_end_of_what_a_script_prints_is_kept() {
+async fn the_end_of_a_script_s_output_is_kept() {
     let line =
         "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; echo; printf 'why\\033[1m' >&2; exit 3";
     let round = rounds(&script(1, line), 1).await.remove(0);

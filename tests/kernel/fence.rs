@@ -67,7 +67,7 @@ fn a_hung_master_answers_no_more_and_finds_its_heir_when_it_returns() -> Result<
 
 /// With a BPF program or without one.
 #[test]
-fn the_guard_of_a_killed_daemon_removes_what_it_has_set() -> Result<()> {
+fn the_guard_of_a_killed_daemon_removes_its_settings() -> Result<()> {
     let Some(mode) = subject() else { return Ok(()) };
     settled(mode)?.check(|pair| {
         let prober = asked(pair)?;

@@ -120,7 +120,7 @@ pub(crate) fn name(pid: i32) -> Result<String> {
 }
 
 #[test]
-fn the_guard_of_a_killed_daemon_removes_what_it_has_set() -> Result<()> {
+fn the_guard_of_a_killed_daemon_removes_its_settings() -> Result<()> {
     if !ours() {
         return Ok(());
     }

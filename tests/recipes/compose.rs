@@ -50,7 +50,7 @@ fn rests(recipe: &Recipe, host: usize) -> Result<()> {
 }
 
 #[test]
-fn containers_run_where_the_address_is() -> Result<()> {
+fn containers_run_on_the_host_with_the_address() -> Result<()> {
     let needs = ["dockerd", "docker", "docker-compose", "busybox"];
     let Some(recipe) = Recipe::new("compose", &["app1", "app2"], &needs)? else { return Ok(()) };
     recipe.check(|recipe| {

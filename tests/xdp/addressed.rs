@@ -102,7 +102,7 @@ fn unicast_to_any_address_of_this_host_is_judged() {
 }
 
 #[test]
-fn an_address_is_this_host_s_from_when_it_comes_until_it_goes() {
+fn an_address_belongs_to_this_host_while_it_is_set() {
     for dialect in [V3_IPV4, V3_IPV6] {
         let [.., other, _] = addresses(dialect);
         let form = Slot { unicast: 1, ..slot(dialect) };

@@ -168,7 +168,7 @@ fn another_instance_in_its_place_begins_at_zero() {
 }
 
 #[test]
-fn listed_senders_are_heard_from_where_they_are() {
+fn listed_senders_are_accepted_within_their_ttl_range() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         let listed = Slot { unicast: Slot::LISTED, ..slot(dialect) };
         on_each_entry(&listed, dialect.family(), 0, |stand| {

@@ -52,7 +52,7 @@ fn scenes(seed: u64) -> Vec<(&'static str, World)> {
 }
 
 #[test]
-fn a_paused_master_that_returns_answers_beside_its_heir_for_one_question() {
+fn a_paused_master_answers_one_request_beside_its_heir_on_return() {
     for seed in 0..20 {
         for (what, mut world) in scenes(seed) {
             let interval = world.nodes[0].settings.advert_interval;

@@ -62,7 +62,7 @@ impl Drop for Background {
 }
 
 #[test]
-fn without_n_it_goes_to_the_background_and_holds_its_pid_file() -> Result<()> {
+fn without_n_the_daemon_runs_in_the_background_with_its_pid_file() -> Result<()> {
     if !able() {
         return Ok(());
     }
