@@ -125,8 +125,7 @@ impl Instance {
             add(format!("another process keeps removing its routes or rules: {until}"));
         }
         if is_master && self.lease_seconds.is_none() {
-            let fate =
-                if self.fenced { "no request is answered" } else { "requests are still answered" };
+            let fate = if self.fenced { "no request is answered" } else { "requests are still answered" };
             add(format!("no lease, because its adverts do not leave: {fate}"));
         }
         if let Some(why) = &self.send_error {
