@@ -66,7 +66,7 @@ fn traps_are_reported_only_where_they_are() {
     let rows = [
         ("state MASTER", "changes nothing with a priority below 255", ""),
         ("nopreempt", "does not replace a master of lower priority", "preempt"),
-        ("track_script {\nup weight -20\n}", "only for a peer of 81 to 99", "track_script {\nup\n}"),
+        ("track_script {\nup weight -20\n}", "only if a peer has priority 81 to 99", "track_script {\nup\n}"),
         ("track_script {\nup weight -1\n}", "can never change the master", "track_script {\nup weight -2\n}"),
         ("track_script {\nup weight 1\n}", "can never change the master", "track_script {\nup weight 3\n}"),
     ];

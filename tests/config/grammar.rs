@@ -166,8 +166,8 @@ fn findings_are_limited_to_the_first_hundred_of_a_kind() {
 #[test]
 fn huge_files_are_refused_before_they_fill_the_memory() {
     for (text, message) in [
-        ("x".repeat(3 << 20), "a line of more than 1048576 letters"),
-        (format!("\"{}", "x\\\n".repeat(2 << 20)), "a line of more than 1048576 letters"),
+        ("x".repeat(3 << 20), "a line of more than 1048576 characters"),
+        (format!("\"{}", "x\\\n".repeat(2 << 20)), "a line of more than 1048576 characters"),
         ("a a a a a a a a\n".repeat(150_000), "more than 1048576 words; nothing further is read"),
     ] {
         let (errors, _, last) = counted(&text);
@@ -205,5 +205,5 @@ fn lookalikes_of_quotes_and_blanks_are_reported() {
     }
     assert!(found(&instance("interface \"“eth0”\"")).iter().all(|finding| !finding.contains("typographic")));
     let found = found(&instance("interface eth0").replace('\n', "\r"));
-    assert!(found[0].starts_with("t:1:1: error: lines end with CR alone"), "{found:?}");
+    assert!(found[0].starts_with("t:1:1: error: the lines end with CR only"), "{found:?}");
 }

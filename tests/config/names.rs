@@ -31,7 +31,7 @@ fn a_second_virtual_mac_of_a_name_gets_another_one() {
     let (names, found) = vmacs(&text);
     assert_eq!(names, ["vrrp on eth0", "vrrp1.11 on eth1", "vrrp.11 on eth0"]);
     let [found] = &found[..] else { panic!("{found:?}") };
-    for part in ["`vrrp` is the interface of vrrp_instance `a` already", "`vrrp1.11` is made instead"] {
+    for part in ["vrrp_instance `a` already uses the name `vrrp`", "`vrrp1.11` is created instead"] {
         assert!(found.contains(part), "{found}");
     }
 }

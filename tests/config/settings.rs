@@ -307,8 +307,7 @@ fn passwords_are_encoded_as_keepalived_sends_them() {
         let mut bytes = [0; 8];
         bytes[..sent.len()].copy_from_slice(sent.as_bytes());
         assert_eq!(loaded.config.instances[0].settings.auth, Auth::Pass(bytes), "{written}");
-        let cut =
-            loaded.diagnostics.iter().any(|it| it.message.contains("ends the password at the first quote"));
+        let cut = loaded.diagnostics.iter().any(|it| it.message.contains("password ends at the first quote"));
         assert_eq!(cut, ["a\\", "'x", "ab"].contains(&sent), "{written}: {:?}", loaded.diagnostics);
     }
 }
