@@ -1,9 +1,10 @@
-//! What kernel and user share: the clock, the wire formats and the layouts of the BPF maps.
+//! Code shared by the BPF program and the daemon: the clock, the wire formats and the layouts of the BPF maps.
 //!
-//! Enters: bytes of a frame. Leaves: a judged advert, or the one [`wire::Reject`] that names the failed check.
-//! Absent: sockets, clocks, allocation, protocol rules. The program in `main.rs` adds only packet and map access.
+//! Enters: the bytes of a frame. Leaves: a valid advert, or the [`wire::Reject`] that names the failed check.
+//! Absent: sockets, reading a clock, allocation, protocol rules. The program in `main.rs` adds only packet and map
+//! access.
 //!
-//! The order of use is the order of the modules: [`time`], [`wire`], [`map`].
+//! Read the modules in this order: [`time`], [`wire`], [`map`].
 
 #![cfg_attr(not(test), no_std)]
 

@@ -1,5 +1,5 @@
-//! The XDP and tcx programs. Built for bpf only; on the host this is an empty program, so that the workspace's
-//! commands work with all targets.
+//! The XDP and tcx programs. They are built for BPF only; for the host this file is an empty program, so that cargo
+//! commands on the whole workspace work.
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 

@@ -1,26 +1,29 @@
-//! One clock for kernel and user: CLOCK_MONOTONIC of the host, which is also what `bpf_ktime_get_ns` reads.
+//! The clock of program and daemon: CLOCK_MONOTONIC of the host, which `bpf_ktime_get_ns` reads too.
 
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-/// Nanoseconds of CLOCK_MONOTONIC, whatever a time namespace shows. Zero is the boot of the machine; time asleep is not
-/// counted.
+/// Nanoseconds of the host's CLOCK_MONOTONIC, without the offset of a time namespace. Zero is the boot of the machine;
+/// time in suspend does not count.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The boot of the machine.
     pub const ZERO: Self = Self(0);
 
+    /// From nanoseconds since boot.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
+    /// Nanoseconds since boot.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// How long ago `earlier` was, or zero where it lies ahead.
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

@@ -1,29 +1,32 @@
-//! How many adverts of an instance may wake the daemon.
+//! The budget of wake-ups: adverts of an instance that may wake the daemon per window.
 
-/// How many adverts of the watched source may wake the daemon within a window of [`BUDGET_WINDOW_NS`]: several times
-/// what it sends at the shortest interval, signed or in change.
+/// Adverts of the watched source that may wake the daemon per [`BUDGET_WINDOW_NS`]: several times the number that it
+/// sends at the shortest interval, if they are signed or change.
 pub const BUDGET_WATCHED: u32 = BUDGET_OTHERS << 2;
-/// How many of all other sources together, those of lower priority than ours and the rest apart: enough for a link full
-/// of routers that have not settled, each heard at its turn. In a flood each further one would cost time of a processor
-/// and tell nothing.
+/// The budget shared by all other senders, counted separately for those below our priority and for the rest. Enough for
+/// a link full of routers that are still electing; beyond it, more adverts cost CPU time and add no information.
 pub const BUDGET_OTHERS: u32 = 16;
-/// How many of each [`Rank`] where adverts are signed, as long as the ring has room: any host can send a wrong signature
-/// from any address, and only the daemon can tell it from a right one, by a hash each.
+/// The budget of each [`Rank`] if adverts are signed, as long as the ring has room: any host can send a wrong signature
+/// from any address, and only the daemon can verify one, at the cost of a hash each.
 pub const BUDGET_SIGNED: u32 = BUDGET_OTHERS << 8;
+/// Length of a window, ns.
 pub const BUDGET_WINDOW_NS: u64 = 100_000_000;
 
-/// Whose an advert is. A flood of one of these takes nothing from the others: neither from the master that is obeyed, nor
-/// from a better one that nobody has heard yet.
+/// Class of an advert's sender; each has a budget of its own. A flood of one class takes nothing from the others:
+/// neither from the master that is obeyed, nor from a better one that has not been heard before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum Rank {
+    /// Its priority is below ours.
     Lower = 0,
-    /// It may be a better master than we are.
+    /// Its priority is ours or higher: it may be a better master.
     Better = 1,
+    /// The source of the watched advert.
     Watched = 2,
 }
 
 impl Rank {
+    /// The class of an advert of this priority; `own` is the priority of the instance.
     #[inline(always)]
     pub const fn of(priority: u8, own: u8, is_watched: bool) -> Self {
         if is_watched {
@@ -36,20 +39,22 @@ impl Rank {
     }
 }
 
-/// Events spent in the running window, by [`Rank`]. What is beyond [`BUDGET_WATCHED`] and [`BUDGET_OTHERS`], and beyond
-/// [`BUDGET_SIGNED`] where adverts are signed, is dropped and counted.
+/// Events spent in the current window, by [`Rank`]. Adverts beyond [`BUDGET_WATCHED`] or [`BUDGET_OTHERS`], or beyond
+/// [`BUDGET_SIGNED`] if adverts are signed, are dropped and counted.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Budget {
+    /// Start of the window, ns of CLOCK_MONOTONIC.
     pub window: u64,
+    /// Indexed by [`Rank`]; the last element is unused.
     pub spent: [u32; 4],
 }
 
 const _: () = assert!(size_of::<Budget>() == 24);
 
 impl Budget {
-    /// Spends one event of a [`Rank`], as a number; false when none is left in the running window. `has_room` says for
-    /// signed adverts whether there may be more than for others.
+    /// Spends one event of `rank`, a [`Rank`] as a number; false if none is left in the current window. `has_room` says
+    /// whether the larger budget of signed adverts applies.
     #[inline(always)]
     pub fn spend(&mut self, rank: usize, has_room: impl FnOnce() -> bool, now: u64) -> bool {
         if now.wrapping_sub(self.window) >= BUDGET_WINDOW_NS {
@@ -57,7 +62,7 @@ impl Budget {
         }
         let rank = rank & 3;
         let spent = &mut self.spent[rank];
-        // Computed, for the verifier would follow each branch to the end of the program.
+        // Branchless: the verifier would follow each branch to the end of the program.
         let is_left = *spent < BUDGET_OTHERS << (rank & 2) || *spent < BUDGET_SIGNED && has_room();
         *spent += u32::from(is_left);
         is_left

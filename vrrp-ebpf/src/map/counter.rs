@@ -1,21 +1,21 @@
-//! What was counted, per instance and CPU.
+//! Counters per instance and CPU.
 
 use crate::wire::Reject;
 
 /// Entries of [`Counters`].
 pub const COUNTERS: usize = 64;
 
-/// What is counted beside the rejects, whose numbers lie below [`Reject::COUNT`].
+/// Counters other than the rejects, whose numbers are below [`Reject::COUNT`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum Counter {
-    /// Adverts equal to the watched one.
+    /// Adverts that equal the watched one.
     Steady = 56,
     /// Valid adverts put into the ring.
     Event = 57,
-    /// The ring had no room; the peers' records hold the advert nevertheless.
+    /// The ring had no room; the record of the peer holds the advert nevertheless.
     RingFull = 58,
-    /// A further sender found no room among the peers.
+    /// No peer record was left for a new sender.
     PeersFull = 59,
     /// Adverts beyond the budget of their instance.
     OverBudget = 60,
@@ -23,11 +23,12 @@ pub enum Counter {
     UnknownVrid = 61,
     /// ARP requests and neighbour solicitations without a live lease.
     Fenced = 62,
-    /// Frames with more tags than are read, none of which names a VLAN.
+    /// Frames with more tags than the program reads, none of which names a VLAN.
     NestedTags = 63,
 }
 
 impl Counter {
+    /// All of them, in the order of their numbers.
     pub const ALL: [Self; 8] = [
         Self::Steady,
         Self::Event,
@@ -39,6 +40,7 @@ impl Counter {
         Self::NestedTags,
     ];
 
+    /// The word in metrics and status.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Steady => "steady",
@@ -53,27 +55,31 @@ impl Counter {
     }
 }
 
-/// Indexed by [`Reject`] and [`Counter`].
+/// The counters of one instance on one CPU.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Counters {
+    /// Indexed by [`Reject`] and [`Counter`].
     pub counts: [u64; COUNTERS],
 }
 
 const _: () = assert!(Reject::COUNT <= Counter::Steady as usize && size_of::<Counters>() == 8 * COUNTERS);
 
 impl Counters {
+    /// Nothing counted.
     pub const ZERO: Self = Self { counts: [0; COUNTERS] };
 
+    /// Adverts refused by this check.
     pub fn reject(&self, reject: Reject) -> u64 {
         self.counts.get(reject as usize).copied().unwrap_or(0)
     }
 
+    /// The value of one counter.
     pub fn counter(&self, counter: Counter) -> u64 {
         self.counts.get(counter as usize).copied().unwrap_or(0)
     }
 
-    /// Adverts of an instance, whatever became of them.
+    /// All adverts of an instance: refused, unchanged, put into the ring, or lost for want of room or budget.
     pub fn adverts(&self) -> u64 {
         const PASSED: [Counter; 4] =
             [Counter::Steady, Counter::Event, Counter::RingFull, Counter::OverBudget];
@@ -111,7 +117,7 @@ mod tests {
         counters.counts[Counter::Steady as usize] = 7;
         assert_eq!((counters.reject(Reject::Ttl), counters.counter(Counter::Steady)), (3, 7));
         assert_eq!((counters.reject(Reject::Checksum), counters.counter(Counter::Event)), (0, 0));
-        // A question for an address is no advert.
+        // An ARP request is no advert.
         counters.counts[Counter::Fenced as usize] = 5;
         assert_eq!(counters.adverts(), 10);
     }

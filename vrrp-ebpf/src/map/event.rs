@@ -1,10 +1,10 @@
-//! What wakes the daemon.
+//! Ring entries, which wake the daemon.
 
 use super::PAYLOAD_MAX;
 use crate::wire::ChecksumForm;
 
-/// A valid advert that is not the watched one: a new sender, a changed content, priority 0. Or a question that is heeded
-/// ([`super::Lease::heed`]), without source and message.
+/// A valid advert that is not the watched one: a new sender, changed content, priority 0. Or an ARP request or
+/// neighbour solicitation that the daemon has asked for ([`super::Lease::heed`]), without source and message.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Event {
@@ -12,6 +12,7 @@ pub struct Event {
     pub stamp: u64,
     /// IPv4 in the first four bytes.
     pub source: [u8; 16],
+    /// Index of the instance.
     pub slot: u32,
     /// The source's index among the peers of the slot, or [`super::NO_PEER`].
     pub peer: u32,
@@ -19,23 +20,26 @@ pub struct Event {
     pub length: u32,
     /// See [`ChecksumForm`].
     pub checksum: u8,
+    /// 0.
     pub reserved: [u8; 3],
-    /// The VRRP message, from its first byte on.
+    /// The VRRP message; before it the IP and authentication headers if the advert has one of IPsec.
     pub payload: [u8; PAYLOAD_MAX],
 }
 
 const _: () = assert!(size_of::<Event>() == 40 + PAYLOAD_MAX);
 
 impl Event {
+    /// The bytes of `payload` in use; empty if `length` is more than it holds.
     pub fn message(&self) -> &[u8] {
         self.payload.get(..self.length as usize).unwrap_or(&[])
     }
 
-    /// No advert is empty.
+    /// Whether this is an ARP request or neighbour solicitation: no advert is empty.
     pub const fn is_question(&self) -> bool {
         self.length == 0
     }
 
+    /// The form of the advert's checksum.
     pub const fn checksum_form(&self) -> ChecksumForm {
         ChecksumForm::of(self.checksum)
     }

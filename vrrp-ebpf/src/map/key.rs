@@ -1,48 +1,54 @@
-//! Which instance an advert belongs to.
+//! Keys of instances: from interface, VLAN, family and VRID to the slot.
 
 use crate::wire::Family;
 
-/// An instance as seen on the wire.
+/// An instance as a frame identifies it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C)]
 pub struct InstanceKey {
+    /// Interface that the frame arrived on.
     pub ifindex: u32,
     /// VLAN id of the inner tag, 0 without a tag.
     pub vlan: u16,
     /// 4 or 6; see [`Family`].
     pub family: u8,
+    /// 1 to 255.
     pub vrid: u8,
 }
 
 const _: () = assert!(size_of::<InstanceKey>() == 8);
 
-/// Places for shortcuts; a power of two.
+/// Elements of the array of shortcuts; a power of two.
 pub const SHORTCUTS: u32 = 1 << SHORTCUT_BITS;
 const SHORTCUT_BITS: u32 = 10;
 
-/// One place in the array that answers for the hash map of keys where no two instances share the place, in a tenth of
-/// the time. Who finds another key here asks the hash map.
+/// One element of the array that replaces the hash map of keys for an instance that shares its element with no other:
+/// the look-up takes a tenth of the time. If the element holds another key, the hash map decides.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Shortcut {
     /// [`InstanceKey::bits`]; 0 while vacant.
     pub key: u64,
+    /// Index of the instance.
     pub slot: u32,
+    /// 0.
     pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Shortcut>() == 16);
 
 impl Shortcut {
+    /// No key.
     pub const VACANT: Self = Self { key: 0, slot: 0, reserved: 0 };
 }
 
 impl InstanceKey {
+    /// The key of an instance.
     pub const fn new(ifindex: u32, vlan: u16, family: Family, vrid: u8) -> Self {
         Self { ifindex, vlan, family: family as u8, vrid }
     }
 
-    /// The key as a number; never 0, for no interface has index 0.
+    /// The key as a number; never 0, because no interface has index 0.
     #[inline(always)]
     pub const fn bits(self) -> u64 {
         (self.ifindex as u64) << 32 | (self.vlan as u64) << 16 | (self.family as u64) << 8 | self.vrid as u64
@@ -60,7 +66,7 @@ impl InstanceKey {
         }
     }
 
-    /// The key's place among [`SHORTCUTS`], by Fibonacci hashing.
+    /// The key's index among [`SHORTCUTS`], by Fibonacci hashing.
     #[inline(always)]
     pub const fn shortcut(self) -> u32 {
         (self.bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SHORTCUT_BITS)) as u32
@@ -71,7 +77,7 @@ impl InstanceKey {
 mod tests {
     use super::*;
 
-    /// The instances of a large host rarely share a place, however its VRIDs are given out.
+    /// The instances of a large host rarely share an element, however its VRIDs are assigned.
     #[test]
     fn few_collide() {
         let by_vrid: Vec<_> = (1..=255).map(|vrid| InstanceKey::new(2, 0, Family::V4, vrid)).collect();

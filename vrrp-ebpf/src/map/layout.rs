@@ -1,5 +1,5 @@
-//! Where each field lies, byte by byte: what one side compiled is what the other side reads. A change here is a change
-//! of [`super::LAYOUT_VERSION`].
+//! Offsets of all fields of the maps: program and daemon are compiled separately and must agree. A change here needs a
+//! new [`super::LAYOUT_VERSION`].
 
 use core::mem::{align_of, offset_of, size_of};
 
@@ -35,7 +35,7 @@ fn lease() {
     assert_eq!((offset_of!(Lease, judged), offset_of!(Lease, heed)), (16, 24));
 }
 
-/// The program compares and copies whole words from here.
+/// The program compares and copies payloads by whole words.
 #[test]
 fn payloads_are_aligned() {
     assert_eq!((offset_of!(Watch, payload) % 8, align_of::<Watch>(), size_of::<Watch>() % 8), (0, 8, 0));
@@ -48,7 +48,7 @@ fn payloads_are_aligned() {
     assert_eq!((offset_of!(Event, stamp), offset_of!(Event, source), offset_of!(Event, slot)), (0, 8, 24));
 }
 
-/// The last field ends where the type does, so that no byte is padding.
+/// The last field ends at the end of the type, so that no byte is padding.
 #[test]
 fn nothing_is_hidden() {
     assert_eq!(offset_of!(Peer, gaps) + 4 * GAP_BUCKETS, size_of::<Peer>());

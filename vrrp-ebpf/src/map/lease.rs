@@ -1,10 +1,11 @@
 //! The right to answer for an address.
 
-/// An address of ours. Its value is the slot whose lease decides whether it is answered for. Aligned, for the program
-/// writes it by whole words.
+/// An address of an instance. Its value is the slot whose lease decides whether requests for it are answered. Aligned,
+/// because the program writes it by whole words.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C, align(8))]
 pub struct LeaseKey {
+    /// Interface that the request arrives on.
     pub ifindex: u32,
     /// 4 or 6.
     pub family: u32,
@@ -14,36 +15,36 @@ pub struct LeaseKey {
 
 const _: () = assert!(size_of::<LeaseKey>() == 24);
 
-/// How far the right of an instance reaches; times in ns of CLOCK_MONOTONIC. Each word has one writer but the last.
+/// The lease of an instance; times in ns of CLOCK_MONOTONIC. Each word but the last has one writer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Lease {
-    /// Until when the latest advert of ours entitles to the addresses; 0: to none. Written by the daemon.
+    /// End of the lease that our latest advert gives; 0: no lease. Written by the daemon.
     pub until: u64,
-    /// When the program saw the latest advert of a router that may be a better master. Written before the daemon is woken
-    /// by it.
+    /// When the program saw the latest advert of a router that may be a better master. Written by the program, before
+    /// the advert wakes the daemon.
     pub challenged: u64,
-    /// Stamp of the latest advert that the daemon has drawn its conclusions from. Written by the daemon.
+    /// Stamp of the latest advert that the daemon has handled. Written by the daemon.
     pub judged: u64,
-    /// From when on a question wakes the daemon; 0: none does. Written by the daemon, and taken back by the program with
-    /// the question that wakes it.
+    /// From this time on an ARP request or neighbour solicitation wakes the daemon; 0: none does. Written by the
+    /// daemon; the program resets it to 0 with the request that wakes the daemon.
     pub heed: u64,
 }
 
 const _: () = assert!(size_of::<Lease>() == 32);
 
 impl Lease {
-    /// In `until`: for ever, for another daemon says who may answer.
+    /// In `until`: the lease never ends, because another daemon decides who may answer.
     pub const OPEN: u64 = u64::MAX;
 
-    /// Whether questions are answered. An advert of a better master ends that at once, although its daemon has still to
-    /// find out: a node that stood still with its clock has a lease by that clock, and an heir.
+    /// Whether requests are answered. An advert of a better master ends the lease at once, before the daemon has
+    /// handled it: a node whose clock stopped with it still has a lease by that clock, and already an heir.
     #[inline(always)]
     pub const fn holds(&self, now: u64) -> bool {
         self.until == Self::OPEN || self.until > now && self.challenged <= self.judged
     }
 
-    /// Whether a question is to wake the daemon.
+    /// Whether a request wakes the daemon.
     #[inline(always)]
     pub const fn heeds(&self, now: u64) -> bool {
         self.heed != 0 && self.heed <= now

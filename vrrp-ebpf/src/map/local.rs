@@ -1,12 +1,12 @@
-//! What this host is addressed by.
+//! MAC and IP addresses of this host.
 
 use crate::wire::Family;
 
-/// A MAC address of an interface, or an IP address of the host. Aligned, for the program writes it by whole words.
+/// A MAC address of an interface, or an IP address of the host. Aligned, because the program writes it by whole words.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C, align(8))]
 pub struct LocalKey {
-    /// 0 for an address that the host takes on any interface, as the kernel does with all but the link-local ones of IPv6.
+    /// 0 for an address that the host accepts on any interface: the kernel does for all but link-local IPv6 addresses.
     pub ifindex: u32,
     /// 4, 6, or [`Self::LINK`].
     pub kind: u32,
@@ -20,13 +20,14 @@ impl LocalKey {
     /// In `kind`: a MAC address.
     pub const LINK: u32 = 0;
 
+    /// A MAC address of an interface.
     #[inline(always)]
     pub const fn of_mac(ifindex: u32, mac: [u8; 6]) -> Self {
         let [a, b, c, d, e, f] = mac;
         Self { ifindex, kind: Self::LINK, address: [a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] }
     }
 
-    /// `address` as maps hold it, seen on this interface.
+    /// The key of `address`, in map form, for a frame on this interface.
     #[inline(always)]
     pub const fn of_address(ifindex: u32, family: Family, address: [u8; 16]) -> Self {
         // fe80::/10 (RFC 4291 §2.5.6).

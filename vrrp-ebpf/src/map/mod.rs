@@ -1,7 +1,7 @@
-//! Layouts of the BPF maps, one file each, known to both sides.
+//! Layouts of the BPF maps, one file each, shared by program and daemon.
 //!
-//! Map is state, ring is wake-up: whatever the ring says can be read again from the maps, so that a lost ring
-//! entry delays a decision and never makes one. Every type is `repr(C)`, without implicit padding, and valid for
+//! Maps hold the state, the ring wakes the daemon: the contents of a ring entry can be read from the maps too, so that
+//! a lost entry delays a decision and never makes one. Every type is `repr(C)`, without implicit padding, and valid for
 //! any bit pattern; the arrays are indexed by slot and mapped into the daemon (`BPF_F_MMAPABLE`, Linux 5.5).
 //!
 //! | map | type | key → value | writer |
@@ -15,11 +15,12 @@
 //! | `EVENTS` | ring | → [`Event`] | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
 //! | `PERMITS` | hash | [`PermitKey`] → [`Permit`] | user |
-//! | `REJECTED` | array, mapped | slot × [`REJECTS_PER_SLOT`] + [`crate::wire::Reject`] → [`Rejected`] | program; the daemon for what it refuses itself |
+//! | `REJECTED` | array, mapped | slot × [`REJECTS_PER_SLOT`] + [`crate::wire::Reject`] → [`Rejected`] | program; the daemon for adverts that it refuses itself |
 //! | `STRANGERS` | hash | [`InstanceKey`] → [`Stranger`] | program |
 //! | `LOCALS` | hash | [`LocalKey`] → nothing | user |
 //! | `LEASES` | hash | [`LeaseKey`] → slot | user |
 //! | `LEASE_STATE` | array, mapped | slot → [`Lease`] | both, by words |
+//! | `REPORTERS` | hash | interface index → MAC address that its MLD reports leave with | user |
 
 mod budget;
 mod counter;
@@ -48,8 +49,8 @@ pub use rejected::{REJECTS_PER_SLOT, Rejected};
 pub use stranger::{STRANGER_ADDRESSES, STRANGERS_MAX, Stranger};
 pub use watch::Watch;
 
-/// Raised with every change of a layout here; part of the name of the pin folder.
+/// Incremented with every change of a layout here; part of the name of the pin folder.
 pub const LAYOUT_VERSION: u32 = 8;
 
-/// Most instances that one daemon runs; the maps are sized to what the configuration needs.
+/// Most instances of one daemon; the maps are sized to the number that the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

@@ -1,16 +1,16 @@
-//! What was heard of each sender.
+//! Records of senders.
 
 use crate::wire::{ChecksumForm, Sighting};
 
-/// Senders remembered per instance. A further one is counted, and its adverts are still judged. The program evicts none;
-/// the daemon gives it the record of a sender that has gone, and never that of the watched master.
+/// Sender records per instance. If all are taken, a new sender is only counted, and its adverts are still checked. The
+/// program evicts no record; the daemon frees that of a sender that has gone, and never that of the watched master.
 pub const PEERS_PER_SLOT: u32 = 8;
 
-/// In place of an index: no room was left.
+/// In place of an index: no record was left.
 pub const NO_PEER: u32 = u32::MAX;
 
-/// A silence of more than this many of its intervals ends a mastership, whatever the priority of a backup: what comes
-/// after it begins another one.
+/// A silence of more than this many of the sender's intervals ends its mastership, whatever the priority of a backup;
+/// the next advert begins another one.
 const PATIENCE: u64 = 4;
 
 /// Buckets of the inter-arrival histogram: bucket i counts gaps of [2^i, 2^(i+1)) × 1024 ns, the last one all
@@ -21,44 +21,52 @@ pub const GAP_BUCKETS: usize = 32;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Peer {
-    /// When its latest valid advert came, ns of CLOCK_MONOTONIC; 0 while the entry is free.
+    /// When its latest valid advert arrived, ns of CLOCK_MONOTONIC; 0 while the record is free.
     pub last_seen: u64,
+    /// Valid adverts.
     pub adverts: u64,
-    /// Longest and summed gap between two adverts of one mastership, ns.
+    /// Longest gap between two adverts of one mastership, ns.
     pub gap_max: u64,
+    /// Sum of these gaps, ns.
     pub gap_sum: u64,
     /// Smoothed difference of successive gaps, ns (RFC 3550 §6.4.1, gain 1/16).
     pub jitter: u64,
-    /// 0 where a mastership begins.
+    /// The latest gap, ns; 0 at the beginning of a mastership.
     pub last_gap: u64,
-    /// A longer gap is none between adverts of one mastership, ns.
+    /// A longer gap ends a mastership, ns.
     pub patience: u64,
     /// IPv4 in the first four bytes.
     pub source: [u8; 16],
     /// As advertised: centiseconds in version 3, seconds in version 2.
     pub interval: u16,
+    /// 2 or 3.
     pub version: u8,
+    /// As advertised; 0 releases the addresses.
     pub priority: u8,
+    /// As advertised.
     pub address_count: u8,
     /// See [`ChecksumForm`].
     pub checksum: u8,
-    /// What shows that its latest advert is this sender's: [`Self::FORM`], [`Self::TOLERATED`] or [`Self::SIGNED`].
+    /// How its latest advert was authenticated: [`Self::FORM`], [`Self::TOLERATED`] or [`Self::SIGNED`].
     pub proof: u8,
-    /// Not 0 where its mastership has ended: it has said so, or another master was obeyed. The daemon writes it too.
+    /// Not 0 if its mastership has ended: by priority 0, or because another master was obeyed. Also written by the
+    /// daemon.
     pub ended: u8,
+    /// Histogram of the gaps, see [`GAP_BUCKETS`].
     pub gaps: [u32; GAP_BUCKETS],
 }
 
 const _: () = assert!(size_of::<Peer>() == 80 + 4 * GAP_BUCKETS);
 
 impl Peer {
-    /// Its form, a password included.
+    /// By its form, a password included.
     pub const FORM: u8 = 0;
-    /// Its form, where a signature is looked at but not demanded.
+    /// By its form, on an instance that verifies signatures but does not require them.
     pub const TOLERATED: u8 = 1;
-    /// Its signature.
+    /// By its signature.
     pub const SIGNED: u8 = 2;
 
+    /// A record without a sender.
     pub const FREE: Self = Self {
         last_seen: 0,
         adverts: 0,
@@ -78,21 +86,22 @@ impl Peer {
         gaps: [0; GAP_BUCKETS],
     };
 
+    /// Whether the record has no sender.
     pub const fn is_free(&self) -> bool {
         self.last_seen == 0
     }
 
-    /// Notes a valid advert, heard at `now`.
+    /// Records a valid advert received at `now`, ns of CLOCK_MONOTONIC.
     #[inline(always)]
     pub fn record(&mut self, sighting: &Sighting, checksum: ChecksumForm, now: u64) {
         self.describe(sighting, checksum);
         self.touch(now);
     }
 
-    /// Notes what a valid advert says.
+    /// Records the contents of a valid advert.
     #[inline(always)]
     pub fn describe(&mut self, sighting: &Sighting, checksum: ChecksumForm) {
-        // Computed, as each branch would be followed.
+        // Branchless: the verifier would follow each branch.
         self.ended |= u8::from(self.priority == 0) | u8::from(sighting.priority == 0);
         let unit = 10_000_000 * (1 + 99 * u64::from(sighting.version == 2));
         self.patience = PATIENCE * unit * sighting.interval as u64;
@@ -105,7 +114,7 @@ impl Peer {
         self.proof = Self::FORM;
     }
 
-    /// Notes that a valid advert was heard at `now`.
+    /// Records the time of a valid advert, ns of CLOCK_MONOTONIC.
     #[inline(always)]
     pub fn touch(&mut self, now: u64) {
         if self.last_seen != 0 && now > self.last_seen {
@@ -124,7 +133,7 @@ impl Peer {
     #[inline(always)]
     fn note_gap(&mut self, gap: u64) {
         let bucket = gap_bucket(gap);
-        // The mask holds no meaning beyond the bound that the verifier needs.
+        // The mask only gives the verifier the bound.
         if let Some(count) = self.gaps.get_mut(bucket & (GAP_BUCKETS - 1)) {
             *count = count.wrapping_add(1);
         }
@@ -140,8 +149,8 @@ impl Peer {
     }
 }
 
-/// ⌊log2(gap in µs)⌋ by halving, for the BPF instruction set has no leading-zero count. A µs is taken as 1024 ns, so
-/// that a shift replaces the division.
+/// ⌊log2(gap in µs)⌋ by halving, because the BPF instruction set has no leading-zero count. A µs is taken as 1024 ns,
+/// so that a shift replaces the division.
 #[inline(always)]
 const fn gap_bucket(gap_ns: u64) -> usize {
     let mut rest = gap_ns >> 10;
@@ -259,7 +268,7 @@ mod tests {
         Sighting { source: [7; 16], interval, version, vrid: 51, priority, address_count: 1 }
     }
 
-    /// A backup is rightly silent.
+    /// A backup is silent by right, so its silence is no gap.
     #[test]
     fn a_gap_lies_within_one_mastership() {
         for (version, interval, unit) in [(3, 10, 100 * MS), (2, 1, 1000 * MS)] {
@@ -296,7 +305,7 @@ mod tests {
         assert_eq!((peer.gap_sum, peer.jitter), (200 * MS, 0), "another master was obeyed meanwhile");
     }
 
-    /// Two CPUs may hand their stamps over in the wrong order.
+    /// Stamps of two CPUs may arrive in the wrong order.
     #[test]
     fn backward_stamps() {
         let peer = heard([20 * MS, 10 * MS, 10 * MS]);

@@ -1,11 +1,12 @@
-//! Who may send adverts to an instance that hears only configured peers.
+//! Keys of the allowlist of unicast peers (`check_unicast_src`).
 
 pub use crate::wire::Permit;
 
-/// A sender of one instance.
+/// An allowed sender of one instance.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C)]
 pub struct PermitKey {
+    /// Index of the instance.
     pub slot: u32,
     /// IPv4 in the first four bytes.
     pub source: [u8; 16],

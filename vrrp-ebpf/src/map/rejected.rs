@@ -1,16 +1,16 @@
-//! Whose adverts an instance refuses, and why.
+//! Rejected adverts, by instance and failed check.
 
-/// Entries of an instance, by [`crate::wire::Reject`] as a number.
+/// Entries per instance, indexed by [`crate::wire::Reject`] as a number.
 pub const REJECTS_PER_SLOT: u32 = 32;
 
-/// The latest advert that an instance refused for one reason. A further sender takes the place of the one before, so that
-/// senders that are made up take no room.
+/// The latest advert of an instance that failed one check. The latest sender replaces the one before, so that forged
+/// senders take no room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Rejected {
-    /// ns of CLOCK_MONOTONIC; 0 where none was.
+    /// When it arrived, ns of CLOCK_MONOTONIC; 0: there was none.
     pub last_seen: u64,
-    /// Refused for this reason, whoever has sent them.
+    /// Adverts that failed this check, of all senders.
     pub adverts: u64,
     /// IPv4 in the first four bytes.
     pub source: [u8; 16],
@@ -19,8 +19,10 @@ pub struct Rejected {
 const _: () = assert!(size_of::<Rejected>() == 32 && crate::wire::Reject::COUNT <= REJECTS_PER_SLOT as usize);
 
 impl Rejected {
+    /// No advert failed this check.
     pub const NONE: Self = Self { last_seen: 0, adverts: 0, source: [0; 16] };
 
+    /// Records an advert of `source` received at `now`, ns of CLOCK_MONOTONIC.
     #[inline(always)]
     pub fn note(&mut self, source: [u8; 16], now: u64) {
         self.last_seen = now;

@@ -1,8 +1,8 @@
-//! Who asks for an address of ours is heard only while its lease runs.
+//! The fence: drops ARP requests and neighbour solicitations for an instance's addresses while its lease does not run.
 //!
-//! Enters: ARP, and ICMPv6. Leaves: a verdict, and the wake-up of a daemon that asked for it. The daemon renews the lease
-//! with the adverts that it sends; an advert that may be a better master's ends it until the daemon has judged it. Tagged
-//! frames are those of a VLAN interface, which stands for itself.
+//! Enters: ARP and ICMPv6 frames. Leaves: a verdict, and a wake-up if the daemon asked for it. The daemon renews the
+//! lease with the adverts that it sends; an advert that may be a better master's ends it until the daemon has handled
+//! it. Tagged frames belong to a VLAN interface and pass here.
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::programs::{TcContext, XdpContext};

@@ -1,4 +1,4 @@
-//! How many adverts of an instance may wake the daemon.
+//! The budget of adverts that may wake the daemon.
 
 use vrrp_ebpf::map::Rank;
 use vrrp_ebpf::wire::Sighting;
@@ -6,7 +6,7 @@ use vrrp_ebpf::wire::Sighting;
 use super::maps;
 use super::opaque::forget;
 
-/// Whose an advert is, a [`Rank`] as a number. `own` is the priority of the instance, and `unknown` as in [`forget`].
+/// The [`Rank`] of an advert, as a number. `own` is the priority of the instance, and `unknown` as in [`forget`].
 #[inline(always)]
 pub(super) fn rank(slot: u32, sighting: &Sighting, own: u8, unknown: u64) -> usize {
     // SAFETY: the kernel keeps array elements for ever. Half of an old source and half of a new one equals neither.
@@ -14,8 +14,8 @@ pub(super) fn rank(slot: u32, sighting: &Sighting, own: u8, unknown: u64) -> usi
     forget(Rank::of(sighting.priority, own, is_watched) as usize, unknown)
 }
 
-/// Spends one event of the slot's budget for an advert of this rank; false when none is left in the running window. What
-/// signed adverts may spend beyond the others' budget takes no more than half of the ring, which is there for all.
+/// Spends one event of the slot's budget for an advert of this rank; false if none is left in the current window. The
+/// larger budget of signed adverts applies only while the ring, which all instances share, is less than half full.
 #[inline(always)]
 pub(super) fn spend(slot: u32, rank: usize, is_signed: bool, unknown: u64, now: u64) -> bool {
     let Some(budget) = maps::budget(slot) else {

@@ -1,7 +1,7 @@
-//! What of this host's is addressed by a frame: everything else passes, whatever it says.
+//! Local addresses: frames that are not addressed to this host pass, whatever they contain.
 //!
-//! Enters: a dissected frame. Leaves: whether the stack of this host would take it for its own. The daemon keeps the map of
-//! what the host has.
+//! Enters: a dissected frame. Leaves: whether the stack of this host would accept it. The daemon maintains the map of
+//! the host's addresses.
 
 use vrrp_ebpf::map::LocalKey;
 use vrrp_ebpf::wire::frame::Frame;
@@ -9,7 +9,7 @@ use vrrp_ebpf::wire::frame::Frame;
 use super::maps;
 use super::packet::{Packet, View};
 
-/// `own` is an address that is known to be this host's; most unicast goes there.
+/// Whether the frame is addressed to this host. `own` is known to be an address of it; most unicast goes there.
 #[inline(always)]
 pub(super) fn is_to_us(packet: &impl Packet, view: &View, frame: &Frame, own: &[u8; 16]) -> bool {
     packet.is_to_mac(view)
@@ -19,7 +19,7 @@ pub(super) fn is_to_us(packet: &impl Packet, view: &View, frame: &Frame, own: &[
 
 #[inline(always)]
 pub(super) fn has_mac(ifindex: u32, mac: [u8; 6]) -> bool {
-    // As a number, for bytes would be put on the stack one by one.
+    // As a number, because bytes would be put on the stack one by one.
     let [a, b, c, d, e, f] = mac;
     is_local(ifindex, LocalKey::LINK, u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]), 0) != 0
 }
@@ -30,7 +30,7 @@ fn holds(key: &LocalKey) -> bool {
     is_local(key.ifindex, key.kind, address as u64, (address >> 64) as u64) != 0
 }
 
-/// A global function: the verifier follows its callers without regard to what it returned.
+/// A global function: the verifier assumes nothing about its result in its callers.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn is_local(ifindex: u32, kind: u32, low: u64, high: u64) -> u32 {

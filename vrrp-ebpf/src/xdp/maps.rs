@@ -1,7 +1,7 @@
 //! The maps, and every access to them.
 //!
-//! Sizes below are placeholders: the loader sets them to what the configuration needs. An index beyond them finds
-//! nothing, and nothing is what the caller then does.
+//! The sizes below are placeholders: the loader sets them to those that the configuration needs. For an index beyond
+//! them the look-up returns `None`, and the caller does nothing.
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
@@ -62,14 +62,14 @@ static LEASE_STATE: Array<Lease, 1, MAPPED> = Array::new();
 #[btf_map]
 static REPORTERS: HashMap<u32, [u8; 6], 64, ON_DEMAND> = HashMap::new();
 
-/// Whether this host is addressed by it.
+/// Whether this is an address of the host.
 #[inline(always)]
 pub(super) fn is_local(key: &LocalKey) -> bool {
-    // SAFETY: the value is not looked at.
+    // SAFETY: the value is not read.
     unsafe { LOCALS.get(key).is_some() }
 }
 
-/// Whether its address may be answered for; `None` for one that is not ours.
+/// The slot and lease of an address; `None` for an address of no instance.
 #[inline(always)]
 pub(super) fn lease(key: &LeaseKey) -> Option<(u32, Lease)> {
     // SAFETY: copied at once; it is replaced as a whole.
@@ -79,7 +79,7 @@ pub(super) fn lease(key: &LeaseKey) -> Option<(u32, Lease)> {
     Some((slot, lease))
 }
 
-/// An advert of a router that may be a better master is about to be told.
+/// Records that an advert of a router that may be a better master is about to wake the daemon.
 #[inline(always)]
 pub(super) fn challenge(slot: u32, now: u64) {
     if let Some(lease) = LEASE_STATE.get_ptr_mut(slot) {
@@ -88,7 +88,7 @@ pub(super) fn challenge(slot: u32, now: u64) {
     }
 }
 
-/// A question is about to be told: the daemon says from when on the next one is.
+/// Records that a request is about to wake the daemon, which then sets from when on the next one does.
 #[inline(always)]
 pub(super) fn heeded(slot: u32) {
     if let Some(lease) = LEASE_STATE.get_ptr_mut(slot) {
@@ -97,7 +97,7 @@ pub(super) fn heeded(slot: u32) {
     }
 }
 
-/// The MAC address that reports leave this interface with.
+/// The source MAC address of MLD reports that leave this interface.
 #[inline(always)]
 pub(super) fn reporter(ifindex: u32) -> Option<[u8; 6]> {
     // SAFETY: copied at once; half of an old address in one report does no harm.
@@ -115,13 +115,13 @@ pub(super) fn slot_of(key: &InstanceKey) -> Option<u32> {
     unsafe { KEYS.get(key).copied() }
 }
 
-/// Written by the daemon before the slot's key.
+/// The rules of an instance, which the daemon writes before the slot's key.
 #[inline(always)]
 pub(super) fn form(slot: u32) -> Option<&'static Slot> {
     SLOTS.get(slot)
 }
 
-/// `None` for a sender that the instance does not know.
+/// The entry of an allowed sender; `None` for others.
 #[inline(always)]
 pub(super) fn permit(slot: u32, source: [u8; 16]) -> Option<Permit> {
     // SAFETY: copied at once; it is replaced as a whole.
@@ -136,15 +136,15 @@ pub(super) fn rejected(slot: u32, reject: u32) -> Option<&'static mut Rejected> 
     Some(unsafe { &mut *entry })
 }
 
-/// `None` where it was not heard before.
+/// The record of an unknown router; `None` if it was not heard before.
 #[inline(always)]
 pub(super) fn stranger(key: &InstanceKey) -> Option<&'static mut Stranger> {
     let entry = STRANGERS.get_ptr_mut(key)?;
-    // SAFETY: the daemon removes none. Another CPU may write the same record, which can garble what people read there.
+    // SAFETY: the daemon removes none. Another CPU may write the same record, which can garble what it shows to people.
     Some(unsafe { &mut *entry })
 }
 
-/// Has no effect where there is no room.
+/// Inserts the record of an unknown router; without effect if the map is full.
 #[inline(always)]
 pub(super) fn insert_stranger(key: &InstanceKey, stranger: &Stranger) {
     let _ = STRANGERS.insert(key, stranger, 0);
@@ -162,14 +162,14 @@ pub(super) fn peer(slot: u32, index: u32) -> Option<&'static mut Peer> {
     }
     let entry = PEERS.get_ptr_mut(slot * PEERS_PER_SLOT + index)?;
     // SAFETY: the kernel keeps array elements for ever. Another CPU may write the same record at the same time, which
-    // can garble what people read there, and nothing else.
+    // can garble what it shows to people, and nothing else.
     Some(unsafe { &mut *entry })
 }
 
 #[inline(always)]
 pub(super) fn budget(slot: u32) -> Option<&'static mut Budget> {
     let entry = BUDGETS.get_ptr_mut(slot)?;
-    // SAFETY: as for `peer`; a race lets a few events more pass.
+    // SAFETY: as for `peer`; a race lets a few more events pass.
     Some(unsafe { &mut *entry })
 }
 
@@ -179,7 +179,7 @@ pub(super) fn event() -> Option<RingBufEntry<Event>> {
     EVENTS.reserve(0)
 }
 
-/// Whether less than half of the ring waits for the daemon.
+/// Whether less than half of the ring is unread.
 #[inline(always)]
 pub(super) fn is_half_empty() -> bool {
     let ring = (&raw const EVENTS).cast_mut().cast();
@@ -190,7 +190,7 @@ pub(super) fn is_half_empty() -> bool {
     waiting < size / 2
 }
 
-/// A signed advert of this [`vrrp_ebpf::map::Rank`], as a number, was dropped before anything was known of it.
+/// Records that a signed advert of this [`vrrp_ebpf::map::Rank`], as a number, was dropped unchecked.
 #[inline(always)]
 pub(super) fn miss(slot: u32, rank: usize, now: u64) {
     if let Some(watch) = WATCH.get_ptr_mut(slot) {

@@ -1,7 +1,7 @@
-//! Whole messages: compared with the watched one, summed, and copied.
+//! Whole messages: comparison with the watched one, checksum, copy.
 //!
-//! These are loops over packet memory, and so they are global functions: the verifier walks each once, not once for each
-//! way that leads to it. A global function knows the type of its context, hence one of each per kind of entry.
+//! These are loops over packet memory, therefore global functions: the verifier checks each once, on its own, instead
+//! of once per path that leads to it. A global function has one context type, hence one of each per kind of entry.
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use vrrp_ebpf::map::{PAYLOAD_MAX, Watch};
@@ -9,7 +9,7 @@ use vrrp_ebpf::map::{PAYLOAD_MAX, Watch};
 use super::opaque::{self, at_most, beyond, differ, forget, pin, word};
 use super::packet::View;
 
-/// What [`sum`] gives for a message that is not wholly there. No sum of PAYLOAD_MAX bytes comes near.
+/// The result of [`sum`] for a message that is not completely in reach. No sum of PAYLOAD_MAX bytes comes near it.
 pub(super) const NO_SUM: u64 = u64::MAX;
 
 /// Headers before a message: Ethernet, two tags, the longest IPv4 header; rounded up.
@@ -36,19 +36,19 @@ pub(super) extern "C" fn sum_skb(skb: *mut __sk_buff, at: u32, length: u32) -> u
 pub(super) unsafe fn equals(view: View, at: usize, length: usize, watch: *const Watch) -> bool {
     // SAFETY: the caller's promise.
     let theirs = unsafe { (&raw const (*watch).payload).cast() };
-    // Unknown to the verifier anew, for each comparison before told it more.
+    // Made unknown to the verifier again: each comparison before has narrowed the values.
     visit(view, forget(at, view.unknown), forget(length, view.unknown), &mut Difference { theirs })
 }
 
-/// The one's complement sum of the message's words in the machine's byte order, not folded; [`NO_SUM`] where the
-/// message does not lie in the first buffer or is longer than the maps hold.
+/// The one's complement sum of the message's words in the machine's byte order, not folded; [`NO_SUM`] if the
+/// message is not completely in the first buffer or is longer than the maps hold.
 #[inline(always)]
 fn sum(view: View, at: u32, length: u32) -> u64 {
     let mut sum = Sum(0);
     if visit(view, pin(at as usize), pin(length as usize), &mut sum) { sum.0 } else { NO_SUM }
 }
 
-/// Copies the message of `length` bytes at `at` to `to`. False where it does not lie in the first buffer.
+/// Copies the message of `length` bytes at `at` to `to`. False if it is not completely in the first buffer.
 ///
 /// # Safety
 /// `to` must be writable for PAYLOAD_MAX bytes.
@@ -57,8 +57,8 @@ pub(super) unsafe fn copy(view: View, at: usize, length: usize, to: *mut u8) -> 
     visit(view, at, length, &mut Copy { to })
 }
 
-/// Hands the message out in pieces of 64, then 32, 16, 8 and 4 bytes. False as soon as one is refused or lies beyond
-/// the buffer. The length is taken for a multiple of 4, as that of every valid message is.
+/// Passes the message to `visitor` in pieces of 64, then 32, 16, 8 and 4 bytes. False as soon as a piece is refused or
+/// lies beyond the buffer. The length is assumed to be a multiple of 4, as for every valid message.
 #[inline(always)]
 fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> bool {
     if from > HEADERS_MAX || length > PAYLOAD_MAX {
@@ -66,8 +66,8 @@ fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> 
     }
     let mut place = pin(view.start + at_most::<HEADERS_MAX>(from));
     let mut at = 0;
-    // What is left is compared, not what was visited: kernels before 6.8 see the end of the loop only where a range is
-    // compared with a number.
+    // The loop counts the remaining bytes down: kernels before 6.8 see the end of a loop only if a range is compared
+    // with a constant.
     let mut left = at_most::<PAYLOAD_MAX>(length);
     while left >= BLOCK {
         if beyond(place, BLOCK, view.end) {
@@ -81,7 +81,7 @@ fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> 
         at = pin(at + BLOCK);
         left = pin(left - BLOCK);
     }
-    // Else the rest would be verified anew for each number of blocks before it.
+    // Otherwise the rest would be verified again for each number of blocks before it.
     let mut rest = Rest { view, from, at: forget(at, view.unknown), length: forget(left, view.unknown) };
     visitor.forget(view.unknown);
     rest.visit::<32>(visitor)
@@ -106,7 +106,7 @@ impl Rest {
         if self.at > PAYLOAD_MAX - SIZE {
             return false;
         }
-        // Not from the place of the first block, which by now differs with the number of blocks.
+        // Not relative to `place` of the blocks, which by now differs with their number.
         let place = pin(self.view.start + at_most::<{ HEADERS_MAX + PAYLOAD_MAX }>(self.from + self.at));
         if beyond(place, SIZE, self.view.end) {
             return false;
@@ -120,14 +120,14 @@ impl Rest {
 
 trait Visitor {
     /// # Safety
-    /// `SIZE` bytes from `place` on can be read, which lie at `at` in the message.
+    /// `SIZE` bytes from `place` on must be readable; they lie at `at` in the message.
     unsafe fn visit<const SIZE: usize>(&mut self, place: usize, at: usize) -> bool;
 
-    /// Hides from the verifier what it knows of the state.
+    /// Makes the state unknown to the verifier.
     fn forget(&mut self, _unknown: u64) {}
 }
 
-/// Refuses what differs from `theirs`, which lies at a multiple of 8 and has PAYLOAD_MAX bytes.
+/// Refuses a piece that differs from `theirs`, which is aligned to 8 and has PAYLOAD_MAX bytes.
 struct Difference {
     theirs: *const u8,
 }

@@ -1,24 +1,24 @@
-//! The program: one judgement for two entries.
+//! The BPF program: one decision for the XDP and the tcx entry.
 //!
-//! Enters: a frame. Leaves: a verdict, and what the maps and the ring now say. Absent: the meaning of an advert; no
-//! priority, state or timer of the protocol is known here.
+//! Enters: a frame. Leaves: a verdict, and updates of the maps and the ring. Absent: the meaning of an advert; states
+//! and timers of the protocol are the daemon's, and a priority counts only for budget and lease.
 //!
 //! ```text
-//! dissect ─► not VRRP, not to us, or a VRID of nobody here ─► pass
-//!    │   └ ARP, ICMPv6 ─► fence: asks for an address of ours without a live lease ─► count it ─► drop
-//!    │                       └ with one, of which the daemon wants to hear ─► ring ─► pass
+//! dissect ─► not VRRP, not addressed to us, or unknown VRID ─► pass
+//!    │   └ ARP, ICMPv6 ─► fence: request for an address of ours without a live lease ─► count it ─► drop
+//!    │                       └ with a lease, and the daemon has asked for requests ─► ring ─► pass
 //!    ├ the watched advert again ─► watch: refresh its time stamp ─► pass
 //!    ├ a failed check ─► count it ─► drop
 //!    └ valid ─► record: peers ─► limit ─► ring ─► pass
 //! ```
-//! [`report`] is a program of its own, for what leaves interfaces with virtual MAC addresses.
+//! [`report`] is a program of its own, for frames that leave interfaces with virtual MAC addresses.
 
 #![expect(
     clippy::cast_possible_truncation,
     reason = "lengths and places lie within a frame, indexes within a map"
 )]
 
-/// Logs at level debug in builds with the feature `log`, and is nothing in all others.
+/// Logs at level debug in builds with the feature `log`; expands to nothing in all others.
 macro_rules! tell {
     ($packet:expr, $format:literal $(, $value:expr)*) => {
         #[cfg(feature = "log")]
@@ -62,7 +62,8 @@ fn vrrp_xdp(context: XdpContext) -> u32 {
     judge_xdp(&context)
 }
 
-/// For kernels before 5.18, which know no frames of several buffers: their drivers refuse XDP where such could come.
+/// For kernels before 5.18, which have no XDP frames of several buffers: their drivers refuse XDP if frames could need
+/// them.
 #[xdp]
 fn vrrp_xdp_linear(context: XdpContext) -> u32 {
     judge_xdp(&context)
@@ -84,10 +85,10 @@ fn vrrp_tc(context: TcContext) -> i32 {
     }
 }
 
-/// The destination of nothing that is heard.
+/// No address: the own address of an unknown VRID.
 const NO_ADDRESS: [u8; 16] = [0; 16];
 
-/// As a number between functions that the verifier walks separately.
+/// The verdict; a number between functions that the verifier checks separately.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 enum Verdict {
@@ -95,7 +96,7 @@ enum Verdict {
     Drop = 1,
 }
 
-/// The short way: what other traffic and a steady master take.
+/// The fast path: other traffic and the watched advert end here.
 #[inline(always)]
 fn judge(packet: &impl Packet) -> Verdict {
     let (frame, view) = match dissect(packet) {
@@ -110,7 +111,7 @@ fn judge(packet: &impl Packet) -> Verdict {
     let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
     let header = || advert::judge_header(&frame, |at, length| header_sum(packet, &view, at, length));
     let Some(slot) = maps::slot_of(&key) else {
-        // What the stack throws away may have been any other advert.
+        // An advert that the stack drops may be damaged, and so may its VRID.
         if locals::is_to_us(packet, &view, &frame, &NO_ADDRESS) && header().is_ok() {
             packet.note_stranger();
             maps::count(None, Counter::UnknownVrid as u32);
@@ -130,7 +131,7 @@ fn judge(packet: &impl Packet) -> Verdict {
         refuse(slot, reject, &frame, &view);
         return Verdict::Drop;
     }
-    // The address of the watched master may have become ours.
+    // The address of the watched master may be ours by now.
     if frame.source != form.source && watch::is_steady(view, slot, &frame, now) {
         tell!(packet, "slot {}: the watched advert", slot);
         return Verdict::Pass;
@@ -139,14 +140,13 @@ fn judge(packet: &impl Packet) -> Verdict {
     if sighting == REFUSED || packet.note(slot, sighting) != 0 { Verdict::Drop } else { Verdict::Pass }
 }
 
-/// What [`examine`] gives for an advert that failed a check.
+/// The result of [`examine`] for an advert that failed a check.
 const REFUSED: u64 = 0;
 
-/// The rest of the checks, for adverts that passed [`advert::judge_envelope`]; gives [`Sighting::to_bits`].
+/// Makes the remaining checks of an advert that passed [`advert::judge_envelope`]; returns [`Sighting::to_bits`].
 ///
-/// A global function, as all that loops or branches much: the verifier walks it once, not once for each way that leads
-/// to it, and follows its callers without regard to what it returned. It knows the type of its context, hence one per
-/// kind of entry.
+/// A BPF global function, like everything with loops or many branches: the verifier checks it once, on its own, and
+/// assumes nothing about its result in its callers. It has one context type, hence one per kind of entry.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn examine_xdp(context: *mut xdp_md, slot: u32) -> u64 {
@@ -178,8 +178,8 @@ fn examine(packet: &impl Packet, slot: u32) -> u64 {
     }
 }
 
-/// What follows from a valid advert that is not the watched one. Global functions, as [`examine_xdp`] is: what the checks
-/// have told the verifier is not followed here.
+/// Records a valid advert that is not the watched one, and wakes the daemon. Global functions, as [`examine_xdp`] is: the
+/// verifier does not carry over what it learned from the checks.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn note_xdp(context: *mut xdp_md, slot: u32, sighting: u64) -> u32 {
@@ -200,7 +200,7 @@ fn note(packet: &impl Packet, slot: u32, sighting: u64) -> Verdict {
     let (sighting, checksum) = Sighting::of_bits(sighting, frame.source, frame.vrid);
     tell!(packet, "slot {}: an advert of priority {}", slot, sighting.priority);
     let now = now();
-    // Whether a signed advert is its sender's, the daemon finds out: nobody is known by it before.
+    // Only the daemon can verify a signature: before, the advert adds no peer.
     let peer = if form.is_signed() { NO_PEER } else { record::peer(slot, &sighting, checksum, now) };
     let rank = limit::rank(slot, &sighting, form.priority, view.unknown);
     if !limit::spend(slot, rank, form.is_signed(), view.unknown, now) {
@@ -210,10 +210,10 @@ fn note(packet: &impl Packet, slot: u32, sighting: u64) -> Verdict {
         }
         return Verdict::Drop;
     }
-    // A header of IPsec covers the one of IP, so that the daemon needs both.
+    // The IPsec header authenticates the IP header, so the daemon needs both.
     let from = frame.at.wrapping_sub(frame.prefix);
     let place = (forget(from, view.unknown), forget(frame.length + frame.prefix, view.unknown));
-    // An unverified signature ends no lease: anybody can have sent it.
+    // An unverified signature ends no lease: any host can have sent it.
     let may_be_better = matches!(Rank::of(sighting.priority, form.priority, false), Rank::Better);
     let sender = Sender { source: &sighting.source, peer, challenges: may_be_better && !form.is_signed() };
     if !record::event(packet.headers(), slot, sender, checksum, place, now) && form.is_signed() {
@@ -222,7 +222,7 @@ fn note(packet: &impl Packet, slot: u32, sighting: u64) -> Verdict {
     Verdict::Pass
 }
 
-/// The sum of an IPv4 header; one with options takes a loop.
+/// The sum of an IPv4 header; a header with options takes a loop.
 #[inline(always)]
 fn header_sum(packet: &impl Packet, view: &View, at: usize, length: usize) -> Option<u64> {
     match length {
@@ -231,7 +231,7 @@ fn header_sum(packet: &impl Packet, view: &View, at: usize, length: usize) -> Op
     }
 }
 
-/// Counts it, and notes whose it was: a router that should be a peer may be a second master.
+/// Counts a rejected advert and records its sender: a router that should be a peer may be a second master.
 #[inline(always)]
 fn refuse(slot: u32, reject: Reject, frame: &Frame, view: &View) {
     let source = u128::from_ne_bytes(frame.source);
@@ -239,7 +239,7 @@ fn refuse(slot: u32, reject: Reject, frame: &Frame, view: &View) {
     record::reject(slot, reject, source as u64, (source >> 64) as u64);
 }
 
-/// A router that is no peer of ours. Global functions, as [`examine_xdp`] is.
+/// Records an unknown router. Global functions, as [`examine_xdp`] is.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn stranger_xdp(context: *mut xdp_md) -> u32 {
@@ -263,8 +263,8 @@ fn note_stranger(packet: &impl Packet) -> u32 {
     0
 }
 
-/// A frame and what of it can be read in place: the whole message, where it is there. The verifier forgets the kind of
-/// its headers: what follows is verified once, not once for each kind.
+/// A frame and its bytes that can be read in place: the whole message, if the frame has it. The kind of its headers is
+/// made unknown to the verifier: the code behind is verified once, not once for each kind.
 #[inline(always)]
 fn dissect(packet: &impl Packet) -> Result<(Frame, View), NotAdvert> {
     let headers = frame::headers(&packet.headers(), packet.stripped_vlan())?;
@@ -278,11 +278,11 @@ fn dissect(packet: &impl Packet) -> Result<(Frame, View), NotAdvert> {
         family: family(forget(frame.family as usize, view.unknown)),
         ..frame
     };
-    // Not the view by which the headers were read, for of that the verifier knows too much.
+    // Not the view that the headers were read from: the verifier knows too much of it.
     Ok((frame, packet.headers()))
 }
 
-/// The reverse of a cast; a `match` would tell the verifier again.
+/// The reverse of a cast; a `match` would make the value known to the verifier again.
 #[inline(always)]
 fn family(number: usize) -> Family {
     // SAFETY: the number was made from a family.
@@ -295,7 +295,7 @@ fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// What a run costs in itself.
+/// Does nothing: measures the cost of a run itself.
 #[xdp]
 fn empty_xdp(_context: XdpContext) -> u32 {
     XDP_PASS

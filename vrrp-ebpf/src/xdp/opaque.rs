@@ -1,8 +1,8 @@
-//! Operations that neither LLVM nor the verifier sees through.
+//! Operations opaque to LLVM and the verifier.
 //!
 //! LLVM would turn `p + n > end` into `end - p`, which the verifier refuses, and would add the parts of an index to a
-//! packet pointer one by one. The verifier would follow each kind of header separately to the end of the program, were
-//! the place of the message not made unknown to it.
+//! packet pointer one by one. The verifier would follow each kind of header separately to the end of the program if it
+//! knew the place of the message.
 
 use core::arch::asm;
 
@@ -14,8 +14,8 @@ pub(super) fn pin(mut value: usize) -> usize {
     value
 }
 
-/// The same value, of which the verifier knows nothing any more: what follows is verified once, not once for each
-/// value. `unknown` may be any value that the verifier does not know.
+/// The same value, unknown to the verifier: the code behind is verified once, not once for each value. `unknown` may be
+/// any value that the verifier does not know.
 #[inline(always)]
 pub(super) fn forget(mut value: usize, unknown: u64) -> usize {
     // SAFETY: arithmetic on a register.
@@ -23,10 +23,10 @@ pub(super) fn forget(mut value: usize, unknown: u64) -> usize {
     value
 }
 
-/// The smaller one of `value` and `MOST`, bounded by the instruction before its use: kernels before 6.18 forget the bound
-/// of a register when LLVM compares a copy of it, and those before 6.9 when it was on the stack meanwhile.
+/// The smaller one of `value` and `MOST`, bounded by the instruction before its use: kernels before 6.18 forget the
+/// bound of a register when LLVM compares a copy of it, and those before 6.9 when it was on the stack meanwhile.
 ///
-/// The way within the bound is walked first, so that the other one, which comes to a value within it, is known by then.
+/// The verifier walks the path within the bound first; it then prunes the other one, whose value lies within the bound.
 #[inline(always)]
 pub(super) fn at_most<const MOST: usize>(mut value: usize) -> usize {
     // SAFETY: compares and moves a register.
@@ -53,13 +53,15 @@ pub(super) fn masked<const MASK: usize>(mut value: usize) -> usize {
 #[inline(always)]
 pub(super) fn beyond(place: usize, size: usize, end: usize) -> bool {
     let mut last = place;
-    // SAFETY: arithmetic on a register. It is opaque, so that the comparison stays one of two packet pointers.
+    // SAFETY: arithmetic on a register. Opaque, so that LLVM still compares two packet pointers.
     unsafe { asm!("{0} += {1}", inout(reg) last, in(reg) size, options(pure, nomem, nostack)) };
     last > end
 }
 
+/// Loads four bytes at `place` + `AT`.
+///
 /// # Safety
-/// Four bytes from `place` + `AT` on can be read.
+/// They must be readable.
 #[inline(always)]
 pub(super) unsafe fn word<const AT: usize>(place: usize) -> u64 {
     let value: u64;
@@ -72,10 +74,10 @@ pub(super) unsafe fn word<const AT: usize>(place: usize) -> u64 {
 
 /// Whether `BYTES` bytes, a multiple of 8 up to 64, differ at the two places.
 ///
-/// In one piece, for LLVM would spread the loads over more registers than there are.
+/// In one piece, because LLVM would spread the loads over more registers than there are.
 ///
 /// # Safety
-/// They can be read.
+/// They must be readable.
 #[inline(always)]
 pub(super) unsafe fn differ<const BYTES: usize>(one: usize, other: usize) -> bool {
     macro_rules! pieces {
@@ -110,7 +112,7 @@ pub(super) unsafe fn differ<const BYTES: usize>(one: usize, other: usize) -> boo
 /// Copies `BYTES` bytes, 4 or a multiple of 8 up to 64; in one piece, as [`differ`].
 ///
 /// # Safety
-/// They can be read at `from` and written at `to`.
+/// They must be readable at `from` and writable at `to`.
 #[inline(always)]
 pub(super) unsafe fn copy<const BYTES: usize>(from: usize, to: usize) {
     macro_rules! pieces {

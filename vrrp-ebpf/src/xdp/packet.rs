@@ -1,9 +1,8 @@
-//! A frame as each entry is given it, and the only way to its bytes.
+//! Packet access for XDP and tcx: the only way to a frame's bytes.
 //!
-//! Enters: the context of an entry. Leaves: [`View`] for the shared dissector, and what [`super::message`] makes of a
-//! message. Bytes are read in place and only from the first buffer; what lies beyond
-//! reads as the end of the frame. Drivers and generic XDP put far more than a VRRP message there; for tcx it is pulled
-//! in.
+//! Enters: the context of an entry. Leaves: [`View`] for the shared dissector, and the results of [`super::message`].
+//! Bytes are read in place and only from the first buffer; its end counts as the end of the frame. Drivers and generic
+//! XDP put far more than a VRRP message there; for tcx the message is pulled in.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
@@ -18,21 +17,21 @@ use super::message::{sum_skb, sum_xdp};
 use super::opaque::{beyond, masked, pin, word};
 use super::{examine_skb, examine_xdp, locals, note_skb, note_xdp, stranger_skb, stranger_xdp};
 
-/// What the kernel calls a frame that the link layer addresses to another host (`pkt_type`).
+/// The kernel's `pkt_type` of a frame that the link layer addresses to another host.
 const PACKET_OTHERHOST: u32 = 3;
 
-/// A frame as an entry was given it.
+/// A frame, as its entry received it.
 pub(super) trait Packet: EbpfContext {
-    /// What can be read in place: the headers at least, for drivers and the stack look at them too.
+    /// The bytes that can be read in place: the headers at least, because drivers and the stack read them too.
     fn headers(&self) -> View;
 
-    /// What can be read in place: the first `length` bytes, where the frame is long enough. Views taken before are void
-    /// then.
+    /// The bytes that can be read in place: the first `length` at least if the frame is long enough. Invalidates all
+    /// earlier views.
     fn first(&self, length: u32) -> View;
 
     fn ifindex(&self) -> u32;
 
-    /// Id of the VLAN whose tag the kernel has taken out of the frame already, or 0.
+    /// Id of the VLAN whose tag the kernel has already removed from the frame, or 0.
     fn stripped_vlan(&self) -> u16;
 
     /// Whether the link layer addresses the frame to this host or to a group.
@@ -76,7 +75,7 @@ impl Packet for XdpContext {
         0
     }
 
-    /// Compared here, for drivers and generic XDP hand on whatever comes while a card is promiscuous.
+    /// Compared here, because drivers and generic XDP pass every frame on while a card is promiscuous.
     #[inline(always)]
     fn is_to_mac(&self, view: &View) -> bool {
         is_to_mac(view, |mac| locals::has_mac(self.ifindex(), mac))
@@ -122,7 +121,7 @@ impl Packet for TcContext {
         if !beyond(view.start, length as usize, view.end) {
             return view;
         }
-        // SAFETY: the context is the kernel's. A frame that ends before is pulled whole.
+        // SAFETY: the context is the kernel's. A shorter frame is pulled whole.
         unsafe {
             if (*skb).data_end - (*skb).data < (*skb).len {
                 bpf_skb_pull_data(skb, length.min((*skb).len));
@@ -143,7 +142,7 @@ impl Packet for TcContext {
         unsafe { if (*self.skb.skb).vlan_present == 0 { 0 } else { (*self.skb.skb).vlan_tci as u16 & 0xfff } }
     }
 
-    /// The kernel has compared.
+    /// The kernel has already compared the address.
     #[inline(always)]
     fn is_to_mac(&self, _view: &View) -> bool {
         // SAFETY: as above.
@@ -181,14 +180,14 @@ impl Packet for TcContext {
 pub(super) struct View {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// What the verifier does not know: the index of the interface.
+    /// A value that the verifier does not know: the index of the interface.
     pub(super) unknown: u64,
 }
 
 impl View {
     #[inline(always)]
     pub(super) fn of_xdp(context: *mut xdp_md) -> Self {
-        // SAFETY: the context is the kernel's. Volatile, for a second view must know nothing of the first.
+        // SAFETY: the context is the kernel's. Volatile, so that a second view does not reuse the first.
         let (start, end) = unsafe {
             ((&raw const (*context).data).read_volatile(), (&raw const (*context).data_end).read_volatile())
         };
@@ -224,15 +223,15 @@ impl View {
     }
 }
 
-/// How far into a frame is read: beyond any header, and a mask.
+/// How far into a frame bytes are read: beyond any header; also a mask.
 const REACH: usize = 0x7fff;
 
 impl Octets for View {
     #[inline(always)]
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        // In one piece, for `a + b - 8` must not be added to the packet pointer part by part.
+        // In one piece: the parts of `a + b - 8` must not be added to the packet pointer one by one.
         let at = pin(at);
-        // Beyond, the verifier gives a packet pointer up (its MAX_PACKET_OFF is 65535).
+        // Beyond this the verifier rejects a packet pointer (its MAX_PACKET_OFF is 65535).
         if at > REACH {
             return None;
         }

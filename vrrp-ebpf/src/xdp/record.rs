@@ -1,4 +1,4 @@
-//! A valid advert that is not the watched one: into the peers, then into the ring.
+//! Records in the maps and the ring: peers, rejected adverts, unknown routers, events.
 
 use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Stranger};
 use vrrp_ebpf::wire::{ChecksumForm, Sighting};
@@ -6,8 +6,8 @@ use vrrp_ebpf::wire::{ChecksumForm, Sighting};
 use super::packet::View;
 use super::{maps, message, now};
 
-/// Notes the advert in the record of its source and returns its index, or [`NO_PEER`] where neither a record of this
-/// source nor a free one is left.
+/// Writes the advert to the record of its source and returns its index, or [`NO_PEER`] if neither a record of this
+/// source nor a free one exists.
 #[inline(always)]
 pub(super) fn peer(slot: u32, sighting: &Sighting, checksum: ChecksumForm, now: u64) -> u32 {
     let source = u128::from_ne_bytes(sighting.source);
@@ -22,8 +22,8 @@ pub(super) fn peer(slot: u32, sighting: &Sighting, checksum: ChecksumForm, now: 
 
 /// The record of this source, else the first free one, else [`NO_PEER`].
 ///
-/// A global function, as all that loops or branches much: the verifier walks it once, not once for each way that leads
-/// to it, and follows its callers without regard to what it returned.
+/// A BPF global function, like everything with loops or many branches: the verifier checks it once, on its own, and
+/// assumes nothing about its result in its callers.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn find_peer(slot: u32, source_low: u64, source_high: u64) -> u32 {
@@ -42,7 +42,7 @@ extern "C" fn find_peer(slot: u32, source_low: u64, source_high: u64) -> u32 {
     free
 }
 
-/// Notes the time of an advert of this peer, if there is one.
+/// Records the time of an advert of this peer; without effect for [`NO_PEER`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(super) extern "C" fn touch_peer(slot: u32, index: u32, now: u64) -> u32 {
@@ -55,7 +55,7 @@ pub(super) extern "C" fn touch_peer(slot: u32, index: u32, now: u64) -> u32 {
     }
 }
 
-/// Counts an advert that failed a check, and notes its sender. The check is a [`vrrp_ebpf::wire::Reject`] as a number.
+/// Counts an advert that failed a check, and records its sender. `reject` is a [`vrrp_ebpf::wire::Reject`] as a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(super) extern "C" fn reject(slot: u32, reject: u32, source_low: u64, source_high: u64) -> u32 {
@@ -66,7 +66,7 @@ pub(super) extern "C" fn reject(slot: u32, reject: u32, source_low: u64, source_
     0
 }
 
-/// What is known of the sender of an advert that is meant for nobody here; `None` where there is no room.
+/// The record of an unknown router, created if need be; `None` if the map is full.
 #[inline(always)]
 pub(super) fn stranger(key: &InstanceKey) -> Option<&'static mut Stranger> {
     if maps::stranger(key).is_none() {
@@ -75,7 +75,7 @@ pub(super) fn stranger(key: &InstanceKey) -> Option<&'static mut Stranger> {
     maps::stranger(key)
 }
 
-/// Wakes the daemon by a question. Where the ring is full, the next one does.
+/// Wakes the daemon because of an ARP request or neighbour solicitation. If the ring is full, the next one does.
 #[inline(always)]
 pub(super) fn question(slot: u32, now: u64) {
     let Some(mut entry) = maps::event() else {
@@ -106,8 +106,9 @@ pub(super) struct Sender<'a> {
     pub(super) challenges: bool,
 }
 
-/// Wakes the daemon. A full ring is counted; the peers hold the advert nevertheless. That of a challenger ends the lease
-/// until the daemon has judged it, and ends nothing where the daemon does not hear of it: false then.
+/// Wakes the daemon with an advert. False if it cannot: a full ring is counted, and the record of the peer holds the
+/// advert nevertheless. An advert that wakes the daemon and may be a better master's ends the lease until the daemon
+/// has handled it.
 #[inline(always)]
 pub(super) fn event(
     view: View,
@@ -134,7 +135,7 @@ pub(super) fn event(
         message::copy(view, at, length, (&raw mut (*event).payload).cast())
     };
     if copied {
-        // Before the daemon can have judged it.
+        // Before the daemon can handle it.
         if sender.challenges {
             maps::challenge(slot, now);
         }

@@ -1,6 +1,7 @@
-//! What leaves a macvlan with a virtual MAC address and does not come from the virtual router: reports of group
-//! membership. A switch that saw the MAC address in one, sent by a master that has just left, would send the new
-//! master's traffic there. They leave with the MAC address of the parent, as if it had sent them.
+//! MLD reports that leave a macvlan: their source becomes the MAC address of the parent.
+//!
+//! The host sends them, not the virtual router. A switch that saw the virtual MAC address in one, sent by a master that
+//! has just left, would send the new master's traffic there.
 
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
@@ -15,7 +16,7 @@ fn vrrp_report(context: TcContext) -> i32 {
     if mld::is_report(&context.first(mld::RECOGNISED_LEN as u32))
         && let Some(mac) = maps::reporter(context.ifindex())
     {
-        // Where the kernel refuses, the frame leaves as it is.
+        // If the kernel refuses, the frame leaves as it is.
         let _ = context.store(SOURCE, &mac, 0);
     }
     TC_NEXT

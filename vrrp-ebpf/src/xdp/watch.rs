@@ -1,4 +1,4 @@
-//! The watched master: its unchanged adverts refresh a time stamp, and nobody is woken.
+//! The watched master: its unchanged adverts refresh a time stamp and do not wake the daemon.
 
 use vrrp_ebpf::map::{Counter, Watch};
 use vrrp_ebpf::wire::frame::Frame;
@@ -7,7 +7,7 @@ use super::maps;
 use super::message::equals;
 use super::packet::View;
 
-/// Whether this is the watched advert; it is noted then.
+/// Whether this is the watched advert; if so, it is recorded.
 #[inline(always)]
 pub(super) fn is_steady(view: View, slot: u32, frame: &Frame, now: impl FnOnce() -> u64) -> bool {
     let Some(watch) = maps::watch(slot) else {
@@ -19,7 +19,7 @@ pub(super) fn is_steady(view: View, slot: u32, frame: &Frame, now: impl FnOnce()
         if Watch::length_of(armed) != frame.length as u32
             || (*watch).source != frame.source
             || !equals(view, frame.at, frame.length, watch)
-            // Written anew while it was read: what was compared may be half of one message and half of another.
+            // Written again during the comparison: the bytes compared may be of two messages.
             || (&raw const (*watch).armed).read_volatile() != armed
         {
             return false;
