@@ -24,8 +24,8 @@ pub struct Watch {
     pub peer: u32,
     /// 0.
     pub reserved: u32,
-    /// For signed adverts: when the latest one was dropped unchecked, ns of CLOCK_MONOTONIC; 0: none was. First those of
-    /// other sources, then those of `source`, whose silence proves nothing then.
+    /// For signed adverts: when the latest one was dropped unchecked, ns of CLOCK_MONOTONIC; 0: none was. First those
+    /// of other sources, then those of `source`, whose silence proves nothing then.
     pub missed: [u64; 2],
     /// The VRRP message.
     pub payload: [u8; PAYLOAD_MAX],

@@ -1,10 +1,11 @@
-//! Addresses of both families in one shape: 16 bytes, IPv4 in the first four. Keys and records hold them so.
+//! Map form of addresses of both families: 16 bytes, IPv4 in the first four. Keys and records use it.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Family;
 
 impl Family {
+    /// The family of an address.
     pub const fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(_) => Self::V4,
@@ -22,6 +23,7 @@ impl Family {
     }
 }
 
+/// The map form of an address.
 pub const fn widen(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => widen_ipv4(address.octets()),
@@ -29,6 +31,7 @@ pub const fn widen(address: IpAddr) -> [u8; 16] {
     }
 }
 
+/// The map form of an IPv4 address.
 #[inline(always)]
 pub const fn widen_ipv4(address: [u8; 4]) -> [u8; 16] {
     ((u32::from_be_bytes(address) as u128) << 96).to_be_bytes()

@@ -20,10 +20,10 @@ pub const HEADER_LEN: usize = 24;
 /// Bytes of the integrity check value, at the end of the header.
 pub const ICV_LEN: usize = 12;
 
-/// Where it begins.
+/// Offset of the integrity check value.
 pub const ICV: usize = HEADER_LEN - ICV_LEN;
 
-/// Next header and length, with VRRP behind.
+/// Next header and length if VRRP follows.
 pub(super) const BEGINNING: [u8; 2] = [super::PROTOCOL, 4];
 
 mod field {
@@ -33,16 +33,19 @@ mod field {
     pub(super) const SEQUENCE: usize = 8;
 }
 
-/// A header with VRRP behind it; whether its check value is right, only who has the key can tell.
+/// A header that VRRP follows; verifying its check value takes the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AhRepr {
+    /// Security parameters index: the sender's address.
     pub spi: [u8; 4],
+    /// Sequence number.
     pub sequence: u32,
+    /// Integrity check value: the first 96 bits of the HMAC-MD5.
     pub icv: [u8; ICV_LEN],
 }
 
 impl AhRepr {
-    /// `None` where something else is behind it, or its check value has another length.
+    /// Reads a header; `None` if another protocol follows, or the check value has another length.
     pub fn parse<O: Octets + ?Sized>(octets: &O) -> Option<Self> {
         let is_ours = octets.get::<2>(field::BEGINNING)? == BEGINNING;
         is_ours.then_some(Self {
@@ -52,7 +55,7 @@ impl AhRepr {
         })
     }
 
-    /// Writes the first [`HEADER_LEN`] bytes of `buffer`; `None` where it is shorter.
+    /// Writes the first [`HEADER_LEN`] bytes of `buffer`; `None` if it is shorter.
     pub fn emit(&self, buffer: &mut [u8]) -> Option<()> {
         let buffer = buffer.get_mut(..HEADER_LEN)?;
         put(buffer, field::BEGINNING, BEGINNING)?;

@@ -1,4 +1,4 @@
-//! ARP for IPv4 over Ethernet (RFC 826): written to announce an address, read to know who asks for one.
+//! ARP for IPv4 over Ethernet (RFC 826): writes gratuitous ARP, reads requests.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -24,24 +24,33 @@ mod field {
     pub(super) const TARGET_ADDRESS: usize = 24;
 }
 
+/// Operation of a packet (RFC 826).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u16)]
 pub enum Operation {
+    /// Asks for the MAC address of the target.
     Request = 1,
+    /// Gives the MAC address of the sender.
     Reply = 2,
 }
 
+/// A packet of ARP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ArpRepr {
+    /// Request or reply.
     pub operation: Operation,
+    /// MAC address of the sender.
     pub sender_mac: Mac,
+    /// IP address of the sender.
     pub sender_address: Ipv4Addr,
+    /// MAC address of the target.
     pub target_mac: Mac,
+    /// IP address of the target.
     pub target_address: Ipv4Addr,
 }
 
 impl ArpRepr {
-    /// Gratuitous ARP as keepalived sends it: a request of the address for itself (L19).
+    /// Gratuitous ARP (RFC 9568 §6.4.1, L19) as keepalived sends it: a request of the address for itself.
     pub const fn announcement(mac: Mac, address: Ipv4Addr) -> Self {
         Self {
             operation: Operation::Request,
@@ -74,7 +83,7 @@ impl ArpRepr {
         })
     }
 
-    /// The address that somebody asks for. Announcements and probes for duplicates (RFC 5227 §2.1.1) ask too.
+    /// The address that a request asks for, also in gratuitous ARP and in probes for duplicates (RFC 5227 §2.1.1).
     #[inline(always)]
     pub const fn requested(&self) -> Option<Ipv4Addr> {
         match self.operation {
@@ -83,11 +92,12 @@ impl ArpRepr {
         }
     }
 
+    /// Whether sender and target have the same IP address: gratuitous ARP.
     pub const fn is_announcement(&self) -> bool {
         self.sender_address.to_bits() == self.target_address.to_bits()
     }
 
-    /// Writes the first [`PACKET_LEN`] bytes of `buffer`; `None` where it is shorter.
+    /// Writes the first [`PACKET_LEN`] bytes of `buffer`; `None` if it is shorter.
     pub fn emit(&self, buffer: &mut [u8]) -> Option<()> {
         let buffer = buffer.get_mut(..PACKET_LEN)?;
         put(buffer, field::FORMAT, FORMAT)?;
@@ -98,7 +108,7 @@ impl ArpRepr {
         put(buffer, field::TARGET_ADDRESS, self.target_address.octets())
     }
 
-    /// Writes a whole frame to everybody; `None` where `buffer` is shorter than [`FRAME_LEN`].
+    /// Writes a whole broadcast frame; `None` if `buffer` is shorter than [`FRAME_LEN`].
     pub fn emit_frame(&self, buffer: &mut [u8]) -> Option<()> {
         let ethernet =
             EthernetRepr { destination: Mac::BROADCAST, source: self.sender_mac, ethertype: ethernet::ARP };
@@ -107,7 +117,7 @@ impl ArpRepr {
         ethernet.emit(header)
     }
 
-    /// Reads an untagged frame.
+    /// Reads an untagged frame; `None` also for another ethertype.
     pub fn parse_frame<O: Octets + ?Sized>(octets: &O) -> Option<(EthernetRepr, Self)> {
         let ethernet = EthernetRepr::parse(octets)?;
         if ethernet.ethertype != ethernet::ARP {

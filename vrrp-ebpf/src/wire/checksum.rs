@@ -1,12 +1,12 @@
 //! The internet checksum (RFC 1071).
 //!
-//! A sum is taken in the byte order of the machine and folded at the end: the one's complement sum does not care
-//! (RFC 1071 §2 B), and neither does the test for a right one, all bits set.
+//! Sums are in the byte order of the machine and folded at the end: the one's complement sum is independent of byte
+//! order (RFC 1071 §2 B), and so is the test for a correct one, all bits set.
 
 use super::put;
 
 /// The one's complement sum of a pseudo-header (RFC 9293 §3.1, RFC 8200 §8.1), not folded. IPv4 addresses fill the
-/// first four bytes; the zeros behind them count for nothing, so that both families share this.
+/// first four bytes; the zeros behind them do not change the sum, so that both families share this.
 #[inline(always)]
 pub const fn pseudo(protocol: u8, source: &[u8; 16], destination: &[u8; 16], length: u16) -> u64 {
     address(source) + address(destination) + length.to_be() as u64 + (protocol as u16).to_be() as u64
@@ -20,7 +20,7 @@ const fn address(address: &[u8; 16]) -> u64 {
     (low & 0xffff_ffff) + (low >> 32) + (high & 0xffff_ffff) + (high >> 32)
 }
 
-/// The 16-bit sum.
+/// Folds a sum to 16 bits.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "nothing is left above the lower half")]
 pub const fn fold(sum: u64) -> u16 {
@@ -32,7 +32,7 @@ pub const fn fold(sum: u64) -> u16 {
     sum as u16
 }
 
-/// Whether bytes that hold their own checksum sum up rightly.
+/// Whether the sum of bytes that include their checksum is correct.
 #[inline(always)]
 pub const fn is_right(sum: u64) -> bool {
     fold(sum) == 0xffff
@@ -48,8 +48,8 @@ pub fn sum(bytes: &[u8]) -> u64 {
     })
 }
 
-/// Writes the checksum of `bytes` at `at`, where its field lies. `extra` is the sum of what else it covers. `None`
-/// where the field does not fit.
+/// Writes the checksum of `bytes` to its field at `at`. `extra` is the sum of other bytes that it covers. `None` if the
+/// field does not fit.
 pub fn fill(bytes: &mut [u8], at: usize, extra: u64) -> Option<()> {
     put(bytes, at, [0; 2])?;
     let sum = fold(sum(bytes) + extra);
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(sum(&[]), 0);
     }
 
-    /// Whatever carries there are, nothing is lost.
+    /// No carry is lost.
     #[test]
     fn carries() {
         for (sum, folded) in [
@@ -93,7 +93,7 @@ mod tests {
         }
     }
 
-    /// A field of 0 and one of all bits both verify what sums up to all bits without it.
+    /// If the other bytes sum up to all bits, a checksum of 0 and one of all bits are both correct.
     #[test]
     fn two_zeros() {
         assert!(is_right(sum(&[0xff, 0xff, 0x00, 0x00])));
@@ -111,7 +111,8 @@ mod tests {
         assert_eq!(fill(&mut bytes, usize::MAX, 0), None);
     }
 
-    /// From fe80::10 to fe80::20, with the trailer of keepalived's auth_hmac: P20.
+    /// RFC 9568 §5.2.8: over IPv6 the checksum covers a pseudo-header too (P20). From fe80::10 to fe80::20, with the
+    /// trailer of keepalived's auth_hmac.
     #[test]
     fn ipv6() {
         let message = [

@@ -10,10 +10,13 @@ pub const HEADER_LEN: usize = 14;
 /// Bytes that a VLAN tag puts before the ethertype.
 pub const TAG_LEN: usize = 4;
 
+/// Ethertype of IPv4.
 pub const IPV4: u16 = 0x0800;
+/// Ethertype of ARP.
 pub const ARP: u16 = 0x0806;
 /// Customer tag, 802.1Q.
 pub const VLAN: u16 = 0x8100;
+/// Ethertype of IPv6.
 pub const IPV6: u16 = 0x86dd;
 /// Service tag, 802.1ad.
 pub const SERVICE_VLAN: u16 = 0x88a8;
@@ -21,8 +24,10 @@ pub const SERVICE_VLAN: u16 = 0x88a8;
 /// The id within a tag; priority and drop eligibility lie above.
 pub const VLAN_ID: u16 = 0x0fff;
 
+/// Offsets of the fields, bytes.
 pub mod field {
     pub(in crate::wire) const DESTINATION: usize = 0;
+    /// Source MAC address.
     pub const SOURCE: usize = 6;
     pub(in crate::wire) const ETHERTYPE: usize = 12;
 }
@@ -32,6 +37,7 @@ pub mod field {
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
+    /// ff:ff:ff:ff:ff:ff.
     pub const BROADCAST: Self = Self([0xff; 6]);
 
     /// The virtual MAC of an instance (RFC 9568 §7.3).
@@ -43,12 +49,12 @@ impl Mac {
         Self([0x00, 0x00, 0x5e, 0x00, group, vrid])
     }
 
-    /// Where frames to an IPv4 group go (RFC 1112 §6.4).
+    /// The destination of frames to an IPv4 group (RFC 1112 §6.4).
     pub const fn of_ipv4_group([_, b, c, d]: [u8; 4]) -> Self {
         Self([0x01, 0x00, 0x5e, b & 0x7f, c, d])
     }
 
-    /// Where frames to an IPv6 group go (RFC 2464 §7).
+    /// The destination of frames to an IPv6 group (RFC 2464 §7).
     pub const fn of_ipv6_group(group: [u8; 16]) -> Self {
         let [.., a, b, c, d] = group;
         Self([0x33, 0x33, a, b, c, d])
@@ -58,12 +64,16 @@ impl Mac {
 /// An untagged header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct EthernetRepr {
+    /// Destination address.
     pub destination: Mac,
+    /// Source address.
     pub source: Mac,
+    /// Protocol of the payload.
     pub ethertype: u16,
 }
 
 impl EthernetRepr {
+    /// Reads a header.
     pub fn parse<O: Octets + ?Sized>(octets: &O) -> Option<Self> {
         Some(Self {
             destination: Mac(octets.get(field::DESTINATION)?),
@@ -72,7 +82,7 @@ impl EthernetRepr {
         })
     }
 
-    /// Writes the first [`HEADER_LEN`] bytes of `buffer`; `None` where it is shorter.
+    /// Writes the first [`HEADER_LEN`] bytes of `buffer`; `None` if it is shorter.
     pub fn emit(&self, buffer: &mut [u8]) -> Option<()> {
         let buffer = buffer.get_mut(..HEADER_LEN)?;
         put(buffer, field::DESTINATION, self.destination.0)?;
@@ -126,7 +136,7 @@ mod tests {
         assert_eq!(repr().emit(&mut [0; 13]), None);
     }
 
-    /// P03, P04, X02.
+    /// RFC 9568: MAC addresses of the groups (§5.1.1.2, P03; §5.1.2.2, P04) and of the virtual router (§7.3, X02).
     #[test]
     fn addresses() {
         assert_eq!(Mac::of_ipv4_group([224, 128, 0, 18]).to_string(), "01:00:5e:00:00:12");

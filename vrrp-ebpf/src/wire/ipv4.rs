@@ -1,6 +1,6 @@
 //! IPv4 headers (RFC 791 §3.1).
 //!
-//! Receiving is [`super::frame`]'s; what is written here has no options and is never a fragment.
+//! Received frames are read by [`super::frame`]; headers written here have no options and belong to no fragment.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -13,10 +13,10 @@ pub const HEADER_LEN: usize = 20;
 /// 224.0.0.18 (RFC 9568 §5.1.1.2).
 pub const GROUP: [u8; 4] = [224, 0, 0, 18];
 
-/// Class of service of routing protocols, as keepalived sends adverts (RFC 791: internetwork control).
+/// Type of service of routing protocols (RFC 791: internetwork control); keepalived sends adverts with it.
 pub const INTERNETWORK_CONTROL: u8 = 0xc0;
 
-/// More fragments, or an offset.
+/// The bits of a fragment: more fragments, or an offset.
 pub(super) const IS_FRAGMENT: u16 = 0x3fff;
 
 pub(super) mod field {
@@ -35,18 +35,24 @@ pub(super) mod field {
 /// A header without options, of a packet that is no fragment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Ipv4Repr {
+    /// Source address.
     pub source: Ipv4Addr,
+    /// Destination address.
     pub destination: Ipv4Addr,
+    /// IP protocol number.
     pub protocol: u8,
+    /// Time to live, hops.
     pub ttl: u8,
+    /// Type of service.
     pub tos: u8,
+    /// Identification of the packet.
     pub identification: u16,
     /// Bytes behind the header, at most 65515.
     pub payload_len: usize,
 }
 
 impl Ipv4Repr {
-    /// `None` also for options, fragments and a wrong checksum.
+    /// Reads a header; `None` also for options, fragments and a wrong checksum.
     pub fn parse<O: Octets + ?Sized>(octets: &O) -> Option<Self> {
         let header = octets.get::<HEADER_LEN>(0)?;
         let [version_ihl] = octets.get(field::VERSION_IHL)?;
@@ -69,8 +75,8 @@ impl Ipv4Repr {
         })
     }
 
-    /// Writes the first [`HEADER_LEN`] bytes of `buffer`, checksum included; `None` where it is shorter, or the payload
-    /// is longer than a packet can be.
+    /// Writes the first [`HEADER_LEN`] bytes of `buffer`, checksum included; `None` if it is shorter, or the payload is
+    /// longer than a packet can be.
     pub fn emit(&self, buffer: &mut [u8]) -> Option<()> {
         let buffer = buffer.get_mut(..HEADER_LEN)?;
         let total = u16::try_from(self.payload_len.checked_add(HEADER_LEN)?).ok()?;

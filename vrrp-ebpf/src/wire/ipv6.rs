@@ -1,12 +1,13 @@
 //! IPv6 headers (RFC 8200 §3).
 //!
-//! Receiving is [`super::frame`]'s; no extension header is written here.
+//! Received frames are read by [`super::frame`]; headers written here are followed by no extension header.
 
 use core::fmt;
 use core::net::Ipv6Addr;
 
 use super::{Octets, put};
 
+/// Bytes of a header.
 pub const HEADER_LEN: usize = 40;
 
 /// ff02::12 (RFC 9568 §5.1.2.2).
@@ -24,19 +25,25 @@ pub(super) mod field {
     pub(in crate::wire) const DESTINATION: usize = 24;
 }
 
-/// A header of flow 0.
+/// A header with flow label 0.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Ipv6Repr {
+    /// Source address.
     pub source: Ipv6Addr,
+    /// Destination address.
     pub destination: Ipv6Addr,
+    /// IP protocol number of the next header.
     pub next_header: u8,
+    /// Hop limit, hops.
     pub hop_limit: u8,
+    /// Traffic class.
     pub traffic_class: u8,
     /// Bytes behind the header, at most 65535.
     pub payload_len: usize,
 }
 
 impl Ipv6Repr {
+    /// Reads a header; `None` also for another version. The flow label is ignored.
     pub fn parse<O: Octets + ?Sized>(octets: &O) -> Option<Self> {
         let [version_class, class_flow] = octets.get(field::VERSION_CLASS_FLOW)?;
         let [next_header] = octets.get(field::NEXT_HEADER)?;
@@ -54,7 +61,7 @@ impl Ipv6Repr {
         })
     }
 
-    /// Writes the first [`HEADER_LEN`] bytes of `buffer`; `None` where it is shorter, or the payload is longer than a
+    /// Writes the first [`HEADER_LEN`] bytes of `buffer`; `None` if it is shorter, or the payload is longer than a
     /// packet can be.
     pub fn emit(&self, buffer: &mut [u8]) -> Option<()> {
         let buffer = buffer.get_mut(..HEADER_LEN)?;

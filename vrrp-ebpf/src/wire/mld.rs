@@ -1,11 +1,11 @@
-//! Multicast listener discovery (RFC 2710, RFC 3810): reports recognised, no more.
+//! Multicast listener discovery (RFC 2710, RFC 3810): recognition of reports.
 
 use super::Octets;
 use super::ethernet::{self, field::ETHERTYPE};
 use super::ipv6::{self, field::NEXT_HEADER};
 use super::ndisc::ICMPV6;
 
-/// Reports are preceded by hop-by-hop options of this length, a router alert (RFC 2710 §3, RFC 3810 §5).
+/// Bytes of the hop-by-hop options before a report, a router alert (RFC 2710 §3, RFC 3810 §5).
 const OPTIONS_LEN: usize = 8;
 const HOP_BY_HOP: u8 = 0;
 
@@ -13,13 +13,13 @@ const REPORT: u8 = 131;
 const DONE: u8 = 132;
 const REPORT_V2: u8 = 143;
 
-/// Bytes of an untagged frame that must be there to recognise a report.
+/// Bytes of an untagged frame that recognising a report takes.
 pub const RECOGNISED_LEN: usize = TYPE + 1;
 
 const OPTIONS: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN;
 const TYPE: usize = OPTIONS + OPTIONS_LEN;
 
-/// Whether an untagged frame tells a router which groups its sender listens to, or no longer does.
+/// Whether an untagged frame reports groups that its sender listens to, or no longer does.
 #[inline(always)]
 pub fn is_report<O: Octets + ?Sized>(frame: &O) -> bool {
     let is = |at, value: &[u8]| value.iter().zip(at..).all(|(byte, at)| frame.get(at) == Some([*byte]));

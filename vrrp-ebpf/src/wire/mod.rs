@@ -1,11 +1,11 @@
-//! Bytes to adverts and back.
+//! Wire formats: parsing, checking and writing adverts and announcements.
 //!
-//! One dissector serves kernel and user: it is generic over [`Octets`], and what fuzzers break on the host is what
-//! runs in the kernel. Nothing here panics, allocates or indexes without a check.
+//! Program and daemon share one dissector, generic over [`Octets`]: fuzzers test on the host the code that runs in the
+//! kernel. Nothing here panics, allocates or indexes without a check.
 //!
 //! [`frame`] walks Ethernet, VLAN tags and IP to the VRRP message. [`advert::judge`] makes every receive check of
 //! RFC 9568 §7.1 on it, one [`Reject`] each. [`advert`] also reads and writes whole messages; [`arp`] and [`ndisc`]
-//! write announcements, [`mld`] recognises reports. [`address`] turns addresses into the form that maps hold.
+//! write announcements, [`mld`] recognises reports. [`address`] converts addresses to and from map form.
 
 pub mod address;
 pub mod advert;
@@ -31,16 +31,16 @@ pub use permit::{Permit, judge_sender};
 pub use reject::Reject;
 pub use trailer::{TRAILER_LEN, Trailer};
 
-/// Longest VRRP message that the maps hold. 255 IPv4 addresses need 1036 bytes; more than 90 IPv6 addresses do not
-/// fit a 1500-byte link.
+/// Longest VRRP message that the maps hold, bytes. 255 IPv4 addresses need 1036 bytes; more than 90 IPv6 addresses do
+/// not fit a 1500-byte link.
 pub const PAYLOAD_MAX: usize = 1480;
 
 /// IP protocol number of VRRP.
 pub const PROTOCOL: u8 = 112;
 
-/// Bytes that may end anywhere. `None` where they do.
+/// Checked access to bytes.
 pub trait Octets {
-    /// `N` bytes from `at` on.
+    /// `N` bytes from `at` on; `None` if they are not all there.
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
 }
 
@@ -51,7 +51,7 @@ impl Octets for [u8] {
     }
 }
 
-/// The reverse of [`Octets::get`] for buffers: `None` where the bytes do not fit.
+/// The reverse of [`Octets::get`] for buffers: `None` if the bytes do not fit.
 fn put<const N: usize>(buffer: &mut [u8], at: usize, bytes: [u8; N]) -> Option<()> {
     *buffer.get_mut(at..)?.first_chunk_mut::<N>()? = bytes;
     Some(())
@@ -61,44 +61,50 @@ fn put<const N: usize>(buffer: &mut [u8], at: usize, bytes: [u8; N]) -> Option<(
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum Family {
+    /// IPv4.
     V4 = 4,
+    /// IPv6.
     V6 = 6,
 }
 
-/// What the checksum of an advert covers (RFC 9568 §5.2.8).
+/// Coverage of an advert's checksum (RFC 9568 §5.2.8).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(u8)]
 pub enum ChecksumForm {
     /// Pseudo-header and message: RFC 5798, keepalived and FRR by default; the only form over IPv6.
     #[default]
     Pseudo = 0,
-    /// The message alone: version 2, and version 3 over IPv4 after RFC 9568.
+    /// The message alone: version 2, and version 3 over IPv4 according to RFC 9568.
     Plain = 1,
 }
 
 impl ChecksumForm {
-    /// As records hold it.
+    /// From the number in map records.
     pub const fn of(number: u8) -> Self {
         if number == Self::Plain as u8 { Self::Plain } else { Self::Pseudo }
     }
 }
 
-/// A valid advert, as far as the maps keep it.
+/// The fields of a valid advert that the maps keep.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Sighting {
     /// IPv4 in the first four bytes.
     pub source: [u8; 16],
     /// As advertised: centiseconds in version 3, seconds in version 2.
     pub interval: u16,
+    /// 2 or 3.
     pub version: u8,
+    /// 1 to 255.
     pub vrid: u8,
+    /// 0 releases the addresses.
     pub priority: u8,
+    /// As advertised.
     pub address_count: u8,
 }
 
 impl Sighting {
-    /// All but source and VRID, which the headers say too, and the form of the checksum: as much as one part of the program
-    /// can hand to the next. Never 0, for the interval of a valid advert is not.
+    /// The fields but source and VRID, which the headers contain, and the form of the checksum: one word, which a BPF
+    /// function can pass to the next. Never 0, because the interval of a valid advert is not 0.
     #[inline(always)]
     pub const fn to_bits(self, checksum: ChecksumForm) -> u64 {
         let [high, low] = self.interval.to_be_bytes();
@@ -106,7 +112,7 @@ impl Sighting {
         u64::from_be_bytes([0, 0, checksum as u8, version, priority, count, high, low])
     }
 
-    /// The reverse.
+    /// The reverse of [`Self::to_bits`].
     #[inline(always)]
     pub const fn of_bits(bits: u64, source: [u8; 16], vrid: u8) -> (Self, ChecksumForm) {
         let [_, _, checksum, version, priority, address_count, high, low] = bits.to_be_bytes();

@@ -1,5 +1,4 @@
-//! Neighbour discovery (RFC 4861): advertisements written to announce an address, solicitations read to know who asks
-//! for one.
+//! Neighbour discovery (RFC 4861): writes advertisements that announce an address, reads solicitations.
 
 use core::fmt;
 use core::net::Ipv6Addr;
@@ -14,7 +13,7 @@ pub const ICMPV6: u8 = 58;
 /// Bytes of an advertisement with the target's link-layer address, behind the IPv6 header.
 pub const PACKET_LEN: usize = 32;
 
-/// Bytes of a whole untagged frame that announces.
+/// Bytes of a whole untagged announcement frame.
 pub const FRAME_LEN: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN + PACKET_LEN;
 
 /// Bytes from the IPv6 header to the end of a solicitation's target.
@@ -44,9 +43,11 @@ mod field {
 /// An unsolicited advertisement to all nodes (RFC 9568 §6.4.1; L18): the override flag is set.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AnnouncementRepr {
+    /// Source of the frame, and link-layer address of the target.
     pub mac: Mac,
     /// A link-local address of the interface; keepalived takes the target itself.
     pub source: Ipv6Addr,
+    /// The address announced.
     pub target: Ipv6Addr,
     /// Whether the target forwards packets.
     pub router: bool,
@@ -83,7 +84,7 @@ impl AnnouncementRepr {
         })
     }
 
-    /// Writes a whole frame; `None` where `buffer` is shorter than [`FRAME_LEN`].
+    /// Writes a whole frame; `None` if `buffer` is shorter than [`FRAME_LEN`].
     pub fn emit_frame(&self, buffer: &mut [u8]) -> Option<()> {
         let (header, packet) = buffer.split_at_mut_checked(ethernet::HEADER_LEN)?;
         let (ip_header, body) = packet.split_at_mut_checked(ipv6::HEADER_LEN)?;
@@ -113,8 +114,8 @@ impl AnnouncementRepr {
     }
 }
 
-/// The address that a neighbour solicitation asks for. `at` is where the IPv6 header begins. Probes for duplicates ask
-/// too. The checksum is not looked at: whoever answers does so.
+/// The address that a neighbour solicitation asks for, duplicate address detection included. `at` is the offset of the
+/// IPv6 header. The checksum is not verified: the stack that answers does so.
 #[inline(always)]
 pub fn solicited<O: Octets + ?Sized>(octets: &O, at: usize) -> Option<[u8; 16]> {
     let [next_header, hop_limit] = octets.get(at + ipv6::field::NEXT_HEADER)?;
@@ -171,7 +172,7 @@ mod tests {
         }
     }
 
-    /// L18: R=1 S=0 O=1, and no flag but the router's makes a difference.
+    /// RFC 9568 §6.4.1: an announcement has the flags R and O, and not S (L18). Only R depends on the target.
     #[test]
     fn flags() {
         let mut buffer = [0xa5; FRAME_LEN];

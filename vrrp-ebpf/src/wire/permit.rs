@@ -1,22 +1,22 @@
-//! Senders that an instance hears, where it does not hear just anybody.
+//! The allowlist of unicast peers (`check_unicast_src`).
 
 use super::Reject;
 use super::frame::Frame;
 
-/// What is known of a sender beforehand.
+/// Bounds for the adverts of an allowed sender.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Permit {
     /// Least TTL or hop limit of its adverts.
     pub min_ttl: u8,
-    /// The most of the same.
+    /// Greatest TTL or hop limit of its adverts.
     pub max_ttl: u8,
 }
 
-/// The last check of what surrounds a message; it is for instances with [`super::Slot::LISTED`] senders only.
+/// The check that follows [`super::advert::judge_envelope`] for instances with [`super::Slot::LISTED`] senders.
 ///
 /// # Errors
-/// [`Reject::Peer`] without a permit, [`Reject::Ttl`] outside its bounds.
+/// [`Reject::Peer`] for a sender that is not on the list, [`Reject::Ttl`] outside its bounds.
 #[inline(always)]
 pub fn judge_sender(frame: &Frame, permit: Option<Permit>) -> Result<(), Reject> {
     let Some(permit) = permit else { return Err(Reject::Peer) };

@@ -1,21 +1,22 @@
-//! Why an advert was refused: one variant per receive check, which is also its counter, metric label and log word.
+//! Receive checks: one variant each, which is also the counter, the metric label and the log word.
 
-/// The first receive check that an advert failed, in the order in which they are made (RFC 9568 §7.1).
+/// The first receive check that an advert failed, in the order of the checks (RFC 9568 §7.1).
 ///
-/// Any of them leaves states, timers and peers as they are.
+/// A rejected advert leaves states, timers and peers as they are.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum Reject {
-    /// The IP header is of another version than the frame says, or shorter than any. The stack throws the packet away.
+    /// The IP header has another version than the ethertype says, or less than the minimum length. The stack drops the
+    /// packet.
     IpHeader = 0,
-    /// The checksum of the IPv4 header is wrong (RFC 791 §3.1). The stack throws the packet away.
+    /// The checksum of the IPv4 header is wrong (RFC 791 §3.1). The stack drops the packet.
     IpChecksum = 1,
     /// Fewer bytes than the IP header announces, or fewer than 8 bytes of VRRP.
     Truncated = 2,
     /// Multicast with TTL or hop limit other than 255 (RFC 9568 §5.1.1.3, §5.1.2.3), or unicast outside a peer's
     /// bounds.
     Ttl = 3,
-    /// A group's instance was addressed by unicast, or the reverse.
+    /// Unicast to a multicast instance, or the reverse.
     Destination = 4,
     /// The source is unspecified, multicast, broadcast or loopback.
     Source = 5,
@@ -25,17 +26,17 @@ pub enum Reject {
     Carp = 7,
     /// Neither version 2 nor 3, or version 2 over IPv6.
     Version = 8,
-    /// A version that this instance does not speak.
+    /// Version 2 or 3, but this instance does not speak it.
     VersionMismatch = 9,
     /// Not an advertisement (RFC 9568 §5.2.2).
     Type = 10,
-    /// No address in it (RFC 9568 erratum 8299).
+    /// It has no address (RFC 9568 erratum 8299).
     CountZero = 11,
     /// Longer or shorter than its address count and version say (RFC 9568 §7.1).
     Length = 12,
-    /// More than the maps hold; see [`super::PAYLOAD_MAX`].
+    /// Longer than the maps hold; see [`super::PAYLOAD_MAX`].
     TooLong = 13,
-    /// Wrong in every form met in the field; see [`super::ChecksumForm`].
+    /// The checksum is wrong in every form in use; see [`super::ChecksumForm`].
     Checksum = 14,
     /// Authentication of another type than ours (RFC 2338 §5.3.6).
     AuthType = 15,
@@ -43,9 +44,9 @@ pub enum Reject {
     AuthData = 16,
     /// Interval 0 (RFC 9568 erratum 8301).
     IntervalZero = 17,
-    /// A unicast sender that is none of the peers, where only those are heard.
+    /// A unicast sender that is none of the peers, on an instance that accepts only those.
     Peer = 18,
-    /// No trailer behind the message, where one must be; see [`super::Trailer`].
+    /// The message has no trailer, which the instance requires; see [`super::Trailer`].
     AuthMissing = 19,
     /// A trailer of another type, or with reserved bits set.
     AuthMalformed = 20,
@@ -55,13 +56,15 @@ pub enum Reject {
     AuthHmac = 22,
     /// Signed too long ago, or by a clock too far ahead.
     AuthStale = 23,
-    /// Not newer than what was heard of its sender.
+    /// Not newer than an advert already received from its sender.
     AuthReplay = 24,
 }
 
 impl Reject {
+    /// Number of checks.
     pub const COUNT: usize = Self::ALL.len();
 
+    /// All of them, in the order of their numbers.
     pub const ALL: [Self; 25] = [
         Self::IpHeader,
         Self::IpChecksum,

@@ -1,4 +1,4 @@
-//! What keepalived's `auth_hmac` puts behind a message (2.4.2 and later).
+//! The trailer that keepalived's `auth_hmac` appends to a message (2.4.2 and later).
 //!
 //! ```text
 //! 0   type 1: HMAC-SHA256, its first 128 bits
@@ -7,33 +7,36 @@
 //! 4   sequence: seconds of UTC (32 bits), 1/65536 seconds (16 bits), a counter within them (16 bits)
 //! 12  HMAC
 //! ```
-//! Nothing in the message announces it: it shows in the length alone. Keys and clocks are the daemon's.
+//! No field of the message announces it: only the length shows it. Keys and clocks are the daemon's.
 
 /// Bytes of a trailer.
 pub const TRAILER_LEN: usize = 28;
 
-/// Of these, the bytes before the HMAC, which it covers.
+/// Bytes before the HMAC, which covers them.
 const HEAD_LEN: usize = 12;
 
 const HMAC_SHA256_128: u8 = 1;
 
-/// A legal trailer; whether its HMAC is right, only who has the key can tell.
+/// A well-formed trailer; checking its HMAC takes the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Trailer {
+    /// 1 to 255.
     pub key_id: u8,
+    /// Seconds of UTC, 1/65536 seconds and a counter, see above.
     pub sequence: u64,
+    /// The first 128 bits of the HMAC-SHA256.
     pub hmac: [u8; 16],
 }
 
 impl Trailer {
-    /// `None` where the type is another one or reserved bits are set.
+    /// `None` if the type is another one or reserved bits are set.
     pub fn parse(bytes: &[u8; TRAILER_LEN]) -> Option<Self> {
         let (head, hmac) = bytes.split_first_chunk::<HEAD_LEN>()?;
         let [HMAC_SHA256_128, key_id, 0, 0, sequence @ ..] = *head else { return None };
         Some(Self { key_id, sequence: u64::from_be_bytes(sequence), hmac: *hmac.first_chunk()? })
     }
 
-    /// Type, key id and sequence, as they lie before the HMAC.
+    /// The bytes before the HMAC: type, key id and sequence.
     pub fn head(&self) -> [u8; HEAD_LEN] {
         let mut head = [0; HEAD_LEN];
         [head[0], head[1]] = [HMAC_SHA256_128, self.key_id];
@@ -41,6 +44,7 @@ impl Trailer {
         head
     }
 
+    /// The bytes of the trailer.
     pub fn emit(&self) -> [u8; TRAILER_LEN] {
         let mut bytes = [0; TRAILER_LEN];
         let (head, hmac) = bytes.split_at_mut(HEAD_LEN);

@@ -17,7 +17,7 @@ use super::Family;
 /// Bytes before the addresses.
 pub const HEADER_LEN: usize = 8;
 
-/// Bytes behind the addresses in version 2, whatever the authentication type.
+/// Bytes behind the addresses in version 2, of any authentication type (RFC 3768 §5.3).
 pub const AUTH_LEN: usize = 8;
 
 /// The only message type.
@@ -40,38 +40,43 @@ pub(super) mod field {
     pub(in crate::wire) const CHECKSUM: usize = 6;
 }
 
-/// What a message begins with, whatever it means. `vrid`, `priority`, `address_count` and the checksum have one place
-/// in both versions.
+/// The first eight bytes of a message, unchecked. `vrid`, `priority`, `address_count` and the checksum have the same
+/// place in both versions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Header(pub [u8; HEADER_LEN]);
 
 impl Header {
+    /// 2 or 3 in a valid message.
     #[inline(always)]
     pub const fn version(self) -> u8 {
         self.0[field::VERSION_TYPE] >> 4
     }
 
+    /// The message type, [`ADVERTISEMENT`] in a valid message.
     #[inline(always)]
     pub const fn kind(self) -> u8 {
         self.0[field::VERSION_TYPE] & 0x0f
     }
 
+    /// The VRID.
     #[inline(always)]
     pub const fn vrid(self) -> u8 {
         self.0[field::VRID]
     }
 
+    /// 0 releases the addresses (RFC 9568 §5.2.4).
     #[inline(always)]
     pub const fn priority(self) -> u8 {
         self.0[field::PRIORITY]
     }
 
+    /// The number of addresses that should follow.
     #[inline(always)]
     pub const fn address_count(self) -> u8 {
         self.0[field::ADDRESS_COUNT]
     }
 
-    /// Meant for version 2 only.
+    /// The authentication type; valid in version 2 only.
     #[inline(always)]
     pub const fn auth_type(self) -> u8 {
         self.0[field::AUTH_TYPE]
@@ -86,19 +91,20 @@ impl Header {
         }
     }
 
+    /// The checksum field.
     #[inline(always)]
     pub const fn checksum(self) -> u16 {
         u16::from_be_bytes([self.0[field::CHECKSUM], self.0[field::CHECKSUM + 1]])
     }
 
-    /// CARP has protocol number, group and the first byte in common with version 2. Its advert has 7 where VRRP counts
-    /// the addresses, and 36 bytes where VRRP with 7 addresses has 44.
+    /// Whether this is CARP, which has protocol number, group and the first byte in common with version 2. Its advert
+    /// has 7 in the field of the address count, and 36 bytes; VRRP with 7 addresses has 44.
     #[inline(always)]
     pub const fn is_carp(self, length: usize) -> bool {
         self.0[field::VERSION_TYPE] == 0x21 && self.address_count() == 7 && length == 36
     }
 
-    /// Bytes that a message of this header has (P26).
+    /// Bytes of a message with this header (RFC 9568 §5.2, RFC 3768 §5.3; P26).
     #[inline(always)]
     pub const fn message_len(self, family: Family) -> usize {
         message_len(self.version(), family, self.address_count())
@@ -136,7 +142,7 @@ mod tests {
         assert_eq!((header.address_count(), header.interval(), header.checksum()), (2, 10, 0xa954));
     }
 
-    /// P26, V02.
+    /// RFC 9568 §5.2, RFC 3768 §5.3: 8 bytes, then 4 or 16 for each address (P26), and in version 2 another 8 (V02).
     #[test]
     fn lengths() {
         for (version, family, count, length) in [
@@ -151,7 +157,7 @@ mod tests {
         }
     }
 
-    /// vhid 5, advskew 100, authlen 7, as FreeBSD's and OpenBSD's `struct carp_header` lie on the wire.
+    /// vhid 5, advskew 100, authlen 7, as in `struct carp_header` of FreeBSD and OpenBSD.
     #[test]
     fn carp() {
         let mut bytes = [0; 36];

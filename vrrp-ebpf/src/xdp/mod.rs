@@ -178,8 +178,8 @@ fn examine(packet: &impl Packet, slot: u32) -> u64 {
     }
 }
 
-/// Records a valid advert that is not the watched one, and wakes the daemon. Global functions, as [`examine_xdp`] is: the
-/// verifier does not carry over what it learned from the checks.
+/// Records a valid advert that is not the watched one, and wakes the daemon. Global functions, as [`examine_xdp`] is:
+/// the verifier does not carry over what it learned from the checks.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn note_xdp(context: *mut xdp_md, slot: u32, sighting: u64) -> u32 {

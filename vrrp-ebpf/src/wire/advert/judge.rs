@@ -1,12 +1,11 @@
-//! Every receive check (RFC 9568 §7.1, RFC 3768 §7.1), in the order of [`Reject`]: the first that fails names the
+//! The receive checks (RFC 9568 §7.1, RFC 3768 §7.1), in the order of [`Reject`]: the first that fails names the
 //! counter.
 //!
-//! Enters: a dissected frame that is addressed to this host, the form that its instance expects, and sums on demand.
-//! Leaves: what was sighted, or the failed check. Absent: states and priorities; a valid advert may still mean nothing
-//! to anybody.
+//! Enters: a dissected frame that is addressed to this host, the rules of its instance, and sums on demand. Leaves: the
+//! fields of the advert, or the failed check. Absent: states and priorities; a valid advert may still have no effect.
 //!
-//! The sum is the caller's, for the program must not loop over a message here: each way into an inlined loop would be
-//! verified by itself.
+//! The caller computes the sum, because the program must not loop over a message here: the verifier would check an
+//! inlined loop once per path that leads to it.
 
 use crate::wire::frame::Frame;
 use crate::wire::vrrp::{ADVERTISEMENT, AUTH_LEN, HEADER_LEN, Header};
@@ -14,10 +13,9 @@ use crate::wire::{
     ChecksumForm, Family, Octets, PAYLOAD_MAX, PROTOCOL, Reject, Sighting, Slot, TRAILER_LEN, checksum,
 };
 
-/// Judges the message of `frame`, which lies in `octets`. `sum` is the one's complement sum of the message's first
-/// bytes, as many as it is asked for, in the machine's byte order, not folded, as by [`checksum::sum`]; `None` where
-/// the caller cannot reach all of them. It is asked for only when the cheaper checks have passed, and for a length that
-/// is a multiple of 4.
+/// Checks the message of `frame` in `octets`. `sum` returns the one's complement sum of the message's first bytes, as
+/// many as its argument says, in the machine's byte order, not folded, as by [`checksum::sum`]; `None` if the caller
+/// cannot reach all of them. It is called only when the cheaper checks have passed, with a multiple of 4.
 ///
 /// # Errors
 /// The first check that failed.
@@ -33,9 +31,9 @@ pub fn judge<O: Octets + ?Sized>(
     judge_message(octets, frame, slot, sum)
 }
 
-/// What the stack asks of an IP header before it looks behind it (`ip_rcv_core`, `ip6_rcv_core` of Linux): what fails here
-/// is heard by nothing else on the host. `sum` is the one's complement sum of bytes of the frame, from the first
-/// place for the second many.
+/// The checks that the stack makes on an IP header (`ip_rcv_core`, `ip6_rcv_core` of Linux): it delivers a packet that
+/// fails here to no socket of the host. `sum` returns the one's complement sum of bytes of the frame; its arguments are
+/// offset and length.
 ///
 /// # Errors
 /// [`Reject::IpHeader`], [`Reject::IpChecksum`].
@@ -50,28 +48,28 @@ pub fn judge_header(frame: &Frame, sum: impl FnOnce(usize, usize) -> Option<u64>
     Ok(())
 }
 
-/// What [`judge_header`] asks for, where loops are free.
+/// The sum for [`judge_header`], for callers that may loop.
 pub fn header_sum<O: Octets + ?Sized>(octets: &O, at: usize, length: usize) -> Option<u64> {
     (at..at + length).step_by(2).try_fold(0, |sum, at| Some(sum + checksum::sum(&octets.get::<2>(at)?)))
 }
 
-/// What shows without the message. With [`judge_header`] it is all that an advert has to pass whose source and message
-/// equal those of one that was judged already.
+/// The checks that do not need the message. An advert whose source and message equal those of a valid one has to pass
+/// only these and [`judge_header`].
 ///
 /// # Errors
 /// The first check that failed, from [`Reject::Truncated`] to [`Reject::Destination`].
 #[inline(always)]
 pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot) -> Result<(), Reject> {
-    // R05.
+    // RFC 9568 §7.1: the message is complete (R05).
     if frame.length < HEADER_LEN || octets.get::<1>(frame.at + frame.length - 1).is_none() {
         return Err(Reject::Truncated);
     }
     if slot.unicast == 0 {
-        // R01: whatever comes from beyond a router has less.
+        // RFC 9568 §5.1.1.3, §5.1.2.3: TTL or hop limit 255 (R01); a packet that passed a router has less.
         if frame.ttl != 255 {
             return Err(Reject::Ttl);
         }
-        // R16.
+        // As keepalived: a multicast instance takes no unicast, and the reverse (R16).
         let expected = slot.group == [0; 16] && frame.is_to_group() || slot.group == frame.destination;
         if !expected {
             return Err(Reject::Destination);
@@ -85,7 +83,7 @@ pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot
 /// The rest of [`judge`].
 ///
 /// # Errors
-/// The first check that failed, from [`Reject::Source`] on; [`Reject::Truncated`] where the message is not there.
+/// The first check that failed, from [`Reject::Source`] on; [`Reject::Truncated`] if the message is out of reach.
 #[inline(always)]
 pub fn judge_message<O: Octets + ?Sized>(
     octets: &O,
@@ -97,7 +95,7 @@ pub fn judge_message<O: Octets + ?Sized>(
     let header = Header(octets.get::<HEADER_LEN>(frame.at).ok_or(Reject::Truncated)?);
     check_version(header, frame.family, frame.length)?;
     let (version, length) = (header.version(), frame.length);
-    // I01, I09.
+    // RFC 9568 §7.1, RFC 3768 §7.1: the version is the instance's (I09), or its second one (RFC 9568 §8.4; I01).
     if version != slot.version && version != slot.other_version {
         return Err(Reject::VersionMismatch);
     }
@@ -107,20 +105,20 @@ pub fn judge_message<O: Octets + ?Sized>(
     if length > PAYLOAD_MAX {
         return Err(Reject::TooLong);
     }
-    // A trailer lies beyond what keepalived sums up over IPv4, and within what the kernel does over IPv6.
+    // Over IPv4 keepalived's checksum ends before the trailer; over IPv6 the kernel's covers it.
     let summed = if matches!(frame.family, Family::V4) { body } else { length };
     let sum = sum(summed).ok_or(Reject::Truncated)?;
     let form = checksum_form(frame, version, summed, sum).ok_or(Reject::Checksum)?;
-    // A header of IPsec with nobody to look at it is none of ours.
+    // An IPsec header is there exactly if the instance verifies it.
     if (frame.prefix != 0) != (slot.auth_type == Slot::AH) {
         return Err(Reject::AuthType);
     }
     if version == 2 {
-        // V03, W02, W03.
+        // RFC 3768 §7.1: the authentication type is ours (V03), also types 1 and 2 of RFC 2338 §5.3.6 (W02, W03).
         if header.auth_type() != slot.auth_type {
             return Err(Reject::AuthType);
         }
-        // V04: without authentication the data says nothing, and neither behind a header of IPsec.
+        // RFC 3768 §5.3.10: without authentication its data is ignored (V04); behind an IPsec header too.
         if slot.auth_type == 1 {
             let at = frame.at + length - AUTH_LEN;
             if octets.get::<AUTH_LEN>(at).ok_or(Reject::Truncated)? != slot.auth_data {
@@ -129,7 +127,7 @@ pub fn judge_message<O: Octets + ?Sized>(
         }
     }
     let interval = header.interval();
-    // R08: learned, it would make every backup master at once.
+    // RFC 9568 §7.1, erratum 8301: no interval 0 (R08). A backup that learned it would become master at once.
     if interval == 0 {
         return Err(Reject::IntervalZero);
     }
@@ -150,11 +148,11 @@ pub fn judge_message<O: Octets + ?Sized>(
 /// [`Reject::Source`] and [`Reject::OwnSource`].
 #[inline(always)]
 fn check_source(frame: &Frame, slot: &Slot) -> Result<(), Reject> {
-    // R17.
+    // The source is a host (R17).
     if !frame.is_from_host() {
         return Err(Reject::Source);
     }
-    // A15, R17.
+    // The source is another host (R17): our own advert that comes back changes nothing (A15).
     if frame.source == slot.source {
         return Err(Reject::OwnSource);
     }
@@ -164,11 +162,11 @@ fn check_source(frame: &Frame, slot: &Slot) -> Result<(), Reject> {
 /// [`Reject::Carp`] and [`Reject::Version`].
 #[inline(always)]
 pub(super) fn check_version(header: Header, family: Family, length: usize) -> Result<(), Reject> {
-    // R14.
+    // CARP must not pass for version 2: only its length tells them apart (R14).
     if header.is_carp(length) {
         return Err(Reject::Carp);
     }
-    // R02, V01.
+    // RFC 9568 §7.1: a version that we know (R02). RFC 3768 §5: version 2 is IPv4 only (V01).
     match (header.version(), family) {
         (3, _) | (2, Family::V4) => Ok(()),
         _ => Err(Reject::Version),
@@ -183,15 +181,15 @@ pub(super) fn check_layout(
     length: usize,
     may_be_empty: bool,
 ) -> Result<(), Reject> {
-    // R03.
+    // RFC 9568 §7.1: type 1 (R03).
     if header.kind() != ADVERTISEMENT {
         return Err(Reject::Type);
     }
-    // R07.
+    // RFC 9568 §7.1, erratum 8299: at least one address (R07).
     if header.address_count() == 0 && !may_be_empty {
         return Err(Reject::CountZero);
     }
-    // R05, R14: exact, or version 2 and 3 could be taken for each other.
+    // RFC 9568 §7.1: the message is complete (R05), and no longer: version 2 and 3 must not pass for each other (R14).
     if length != header.message_len(family) {
         return Err(Reject::Length);
     }
@@ -201,8 +199,9 @@ pub(super) fn check_layout(
     Ok(())
 }
 
-/// The form in which the checksum is right, if any: P19, P20, P21, V06. Where both are, the sender is taken for one that
-/// includes the pseudo-header, as most do.
+/// The form in which the checksum is correct, if any. In version 3 (RFC 9568 §5.2.8) it covers a pseudo-header over IPv6
+/// (P20), and may over IPv4 (P19, P21); in version 2 it covers the message alone (RFC 3768 §5.3.8; V06). If both forms
+/// are correct, the sender is taken to include the pseudo-header, as most do.
 #[inline(always)]
 fn checksum_form(frame: &Frame, version: u8, length: usize, sum: u64) -> Option<ChecksumForm> {
     let may_be_plain = matches!(frame.family, Family::V4);

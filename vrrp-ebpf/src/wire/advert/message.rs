@@ -1,4 +1,4 @@
-//! A message as received, for those who want more of it than a [`crate::wire::Sighting`] has.
+//! Received messages in full; a [`crate::wire::Sighting`] has only some of the fields.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,7 +9,7 @@ use super::{AdvertRepr, Auth, Dialect};
 use crate::wire::vrrp::{AUTH_LEN, HEADER_LEN, Header};
 use crate::wire::{Family, Octets, Reject};
 
-/// A message that says what it is: every check that needs neither the IP header nor the instance has passed.
+/// A well-formed message: it has passed every check that needs neither the IP header nor the instance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Advert<'a> {
     header: Header,
@@ -19,14 +19,15 @@ pub struct Advert<'a> {
 }
 
 impl<'a> Advert<'a> {
-    /// `family` is that of the IP header (P23). The checksum is not looked at.
+    /// Reads a message. `family` is that of the IP header, which the addresses share (RFC 9568 §5.2.9; P23). The
+    /// checksum is not verified.
     ///
     /// # Errors
-    /// Those of [`super::judge`], in its order, as far as they show in the message.
+    /// Those of [`super::judge`], in its order, as far as the message alone shows them.
     pub fn parse(message: &'a [u8], family: Family) -> Result<Self, Reject> {
         let header = Header(Octets::get(message, 0).ok_or(Reject::Truncated)?);
         check_version(header, family, message.len())?;
-        // Whether that may be is a matter of the instance, which has judged it.
+        // Whether it may have no address depends on the instance, which has been checked before.
         check_layout(header, family, message.len(), true)?;
         if header.interval() == 0 {
             return Err(Reject::IntervalZero);
@@ -39,18 +40,22 @@ impl<'a> Advert<'a> {
         Ok(Self { header, family, addresses, auth_data: *auth_data })
     }
 
+    /// 2 or 3.
     pub const fn version(&self) -> u8 {
         self.header.version()
     }
 
+    /// Of the addresses, and of the IP header.
     pub const fn family(&self) -> Family {
         self.family
     }
 
+    /// As advertised.
     pub const fn vrid(&self) -> u8 {
         self.header.vrid()
     }
 
+    /// 0 releases the addresses.
     pub const fn priority(&self) -> u8 {
         self.header.priority()
     }
@@ -60,7 +65,7 @@ impl<'a> Advert<'a> {
         self.header.interval()
     }
 
-    /// 0 with an instance that advertises none.
+    /// 0 if the sender advertises no address.
     pub const fn address_count(&self) -> u8 {
         self.header.address_count()
     }
@@ -81,13 +86,13 @@ impl<'a> Advert<'a> {
         }
     }
 
-    /// Zeros in version 3. Says something only where `auth_type` is not 0 (V04).
+    /// Zeros in version 3. Without authentication (`auth_type` 0) the receiver ignores it (RFC 3768 §5.3.10; V04).
     pub const fn auth_data(&self) -> [u8; AUTH_LEN] {
         self.auth_data
     }
 
-    /// The same advert as we would write it. `addresses` are its own. `None` where we do not write such: the VRID is 0,
-    /// or the authentication is of another type than ours.
+    /// The same advert as we would write it; `addresses` must be its own. `None` if we do not write it: the VRID is 0,
+    /// or the authentication has another type than 0 and 1.
     pub fn to_repr<'b>(&self, addresses: &'b [IpAddr]) -> Option<AdvertRepr<'b>> {
         let dialect = match (self.version(), self.auth_type()) {
             (2, 0) => Dialect::V2 { seconds: u8::try_from(self.interval()).ok()?, auth: Auth::None },

@@ -1,7 +1,7 @@
-//! Adverts: judged as they come in, read and written as a whole.
+//! Adverts: receive checks, reading and writing.
 //!
-//! [`judge()`] is what kernel and user make of a frame; of what passed, the daemon reads the message by [`Advert`]. Its
-//! own adverts it writes by [`AdvertRepr`] and completes by [`fill_checksum`], once per destination.
+//! Program and daemon check a frame with [`judge()`]; the daemon reads a message that passed with [`Advert`]. It writes
+//! its own adverts with [`AdvertRepr`] and completes them with [`fill_checksum`], once per destination.
 
 mod judge;
 mod message;

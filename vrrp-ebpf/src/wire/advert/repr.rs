@@ -1,4 +1,4 @@
-//! Adverts as we write them.
+//! Adverts to send.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -7,16 +7,21 @@ use crate::wire::address::widen;
 use crate::wire::vrrp::{ADVERTISEMENT, AUTH_LEN, HEADER_LEN, INTERVAL_MAX, field, message_len};
 use crate::wire::{ChecksumForm, Family, PROTOCOL, checksum, put};
 
-/// What the versions say in ways of their own.
+/// The fields that differ between the versions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Dialect {
-    /// IPv4 only.
+    /// Version 2 (RFC 3768); IPv4 only.
     V2 {
+        /// The interval, 1 to 255.
         seconds: u8,
+        /// Authentication.
         auth: Auth,
     },
+    /// Version 3 (RFC 9568).
     V3 {
+        /// Of the addresses.
         family: Family,
+        /// The interval, 1 to 4095.
         centiseconds: u16,
     },
 }
@@ -24,6 +29,7 @@ pub enum Dialect {
 /// Authentication in version 2 (RFC 2338 §5.3.6).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Auth {
+    /// Type 0.
     #[default]
     None,
     /// Type 1: the password in clear, padded with zeros.
@@ -32,7 +38,7 @@ pub enum Auth {
     Ah,
 }
 
-/// A legal advert.
+/// A legal advert, by construction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AdvertRepr<'a> {
     vrid: u8,
@@ -42,22 +48,24 @@ pub struct AdvertRepr<'a> {
     address_count: u8,
 }
 
-/// Why no such advert can be.
+/// The rule that an advert would break.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Illegal {
-    /// VRID 0 (RFC 9568 §5.2.3; P11).
+    /// VRID 0; it must be 1 to 255 (RFC 9568 §5.2.3; P11).
     Vrid,
-    /// Interval 0, or more than 4095 centiseconds (P18).
+    /// Interval 0, or more than 4095 centiseconds, 12 bits (RFC 9568 §5.2.7; P18).
     Interval,
-    /// More than 255 (P16).
+    /// More than 255 addresses, which the count cannot say (RFC 9568 §5.2.5; P16).
     AddressCount,
-    /// An address of the other family (P23).
+    /// An address of another family than the IP header (RFC 9568 §5.2.9; P23).
     AddressFamily,
 }
 
 impl<'a> AdvertRepr<'a> {
+    /// Checks and makes an advert.
+    ///
     /// # Errors
-    /// What makes it illegal.
+    /// The first rule that it breaks.
     pub fn new(vrid: u8, priority: u8, dialect: Dialect, addresses: &'a [IpAddr]) -> Result<Self, Illegal> {
         if vrid == 0 {
             return Err(Illegal::Vrid);
@@ -76,19 +84,22 @@ impl<'a> AdvertRepr<'a> {
         Ok(Self { vrid, priority, dialect, addresses, address_count })
     }
 
+    /// 1 to 255.
     pub const fn vrid(&self) -> u8 {
         self.vrid
     }
 
-    /// 0 releases the addresses (P14).
+    /// 0 releases the addresses (RFC 9568 §5.2.4; P14).
     pub const fn priority(&self) -> u8 {
         self.priority
     }
 
+    /// The fields that differ between the versions.
     pub const fn dialect(&self) -> Dialect {
         self.dialect
     }
 
+    /// In the order of the message.
     pub const fn addresses(&self) -> &'a [IpAddr] {
         self.addresses
     }
@@ -98,7 +109,7 @@ impl<'a> AdvertRepr<'a> {
         message_len(self.dialect.version(), self.dialect.family(), self.address_count)
     }
 
-    /// Writes the message at the head of `buffer` and returns it; `None` where it does not fit. Its checksum is 0 until
+    /// Writes the message at the head of `buffer` and returns it; `None` if it does not fit. Its checksum is 0 until
     /// [`fill_checksum`].
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
         let message = buffer.get_mut(..self.buffer_len())?;
@@ -122,7 +133,7 @@ impl<'a> AdvertRepr<'a> {
                 put(message, field::ADVERT_INT, [seconds])?;
                 put(message, at, auth_data)?;
             }
-            // Not above 12 bits, so that the reserved ones are 0 (P17).
+            // RFC 9568 §5.2.6: the reserved bits are 0 when sent (P17), as the interval has at most 12 bits.
             Dialect::V3 { centiseconds, .. } => {
                 put(message, field::INTERVAL, centiseconds.to_be_bytes())?;
             }
@@ -131,8 +142,9 @@ impl<'a> AdvertRepr<'a> {
     }
 }
 
-/// Completes an emitted message for one destination. `form` is a choice in version 3 over IPv4 only: version 2 has no
-/// pseudo-header (V06), and IPv6 has always one (P20). Leaves alone what is shorter than a message.
+/// Completes an emitted message for one destination. `form` counts in version 3 over IPv4 only: version 2 has no
+/// pseudo-header (RFC 3768 §5.3.8; V06), IPv6 always has one (RFC 9568 §5.2.8; P20). Without effect on a message
+/// shorter than its header.
 pub fn fill_checksum(message: &mut [u8], form: ChecksumForm, source: IpAddr, destination: IpAddr) {
     let is_version_2 = message.first().is_some_and(|first| first >> 4 == 2);
     let plain = is_version_2 || form == ChecksumForm::Plain && source.is_ipv4();
@@ -146,6 +158,7 @@ pub fn fill_checksum(message: &mut [u8], form: ChecksumForm, source: IpAddr, des
 }
 
 impl Dialect {
+    /// 2 or 3.
     pub const fn version(self) -> u8 {
         match self {
             Self::V2 { .. } => 2,
@@ -153,6 +166,7 @@ impl Dialect {
         }
     }
 
+    /// Of the addresses.
     pub const fn family(self) -> Family {
         match self {
             Self::V2 { .. } => Family::V4,
@@ -162,7 +176,8 @@ impl Dialect {
 }
 
 impl Auth {
-    /// Type and data on the wire (V03, V04, W02).
+    /// Type and data on the wire: zeros without authentication (RFC 3768 §5.3.10; V03, V04), for type 1 the password
+    /// (RFC 2338 §5.3.10; W02).
     pub const fn encode(self) -> (u8, [u8; AUTH_LEN]) {
         match self {
             Self::None => (0, [0; AUTH_LEN]),

@@ -1,10 +1,10 @@
-//! From the first byte of an Ethernet frame to its VRRP message.
+//! Dissection of frames: from the first byte of Ethernet to the VRRP message.
 //!
-//! Enters: a frame, and the VLAN tag that the kernel has taken out of it already. Leaves: where the message lies, and
-//! what the IP header says of it. Absent: any judgement; whether the frame is an advert of ours, or legal, is decided
-//! by [`super::advert::judge`].
+//! Enters: a frame, and the VLAN tag that the kernel has already removed from it. Leaves: the place of the message, and
+//! the fields of the IP header. Absent: any check; [`super::advert::judge`] decides whether the frame is an advert for
+//! an instance, and legal.
 //!
-//! Most frames are not VRRP. Those leave after the ethertype and the protocol number were read.
+//! Most frames are not VRRP. They leave once the ethertype and the protocol number are read.
 
 mod question;
 #[cfg(test)]
@@ -18,9 +18,10 @@ use super::ipv6::field as ipv6_field;
 use super::vrrp::field as vrrp_field;
 use super::{Family, Octets, PROTOCOL, ah, ethernet, ipv4, ipv6, ndisc};
 
-/// What leads to a VRRP message. Lengths are those of the IP header: padding of the link does not count.
+/// The headers before a VRRP message. Lengths are those of the IP header: padding of the link does not count.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Frame {
+    /// Of the IP header.
     pub family: Family,
     /// TTL or hop limit.
     pub ttl: u8,
@@ -30,15 +31,17 @@ pub struct Frame {
     pub version_ihl: u8,
     /// IPv4 in the first four bytes.
     pub source: [u8; 16],
+    /// The same.
     pub destination: [u8; 16],
-    /// Where the IP header begins in the frame.
+    /// Offset of the IP header in the frame.
     pub ip: usize,
-    /// Where the message begins in the frame.
+    /// Offset of the message in the frame.
     pub at: usize,
     /// Bytes of the message; some may lie beyond the end of the frame. At least 2.
     pub length: usize,
-    /// Bytes from the IP header to the message where an authentication header is between them; 0 without one.
+    /// Bytes from the IP header to the message if an authentication header is between them; 0 without one.
     pub prefix: usize,
+    /// As in the message.
     pub vrid: u8,
 }
 
@@ -52,7 +55,7 @@ impl Frame {
         }
     }
 
-    /// Whether the IP header is of the version that the frame says, and has the length of one.
+    /// Whether the IP header has the version that the ethertype says, and at least the minimum length.
     #[inline(always)]
     pub fn has_ip_header(&self) -> bool {
         match self.family {
@@ -70,21 +73,21 @@ impl Frame {
         }
     }
 
-    /// Whether the stack of this host takes its IP packet for its own: it went to a group or to everybody, or to `own`, or
-    /// to another address that this host `holds`. A router forwards all others, and a host throws them away.
+    /// Whether the stack of this host accepts the IP packet: its destination is multicast or broadcast, or `own`, or
+    /// another address that this host `holds`. A router forwards all others, and a host drops them.
     #[inline(always)]
     pub fn is_to_us(&self, own: &[u8; 16], holds: impl FnOnce() -> bool) -> bool {
         !self.is_to_host() || self.destination == *own || holds()
     }
 
-    /// Whether it is addressed to one host, as far as that shows.
+    /// Whether it is addressed to one host, as far as the address shows.
     #[inline(always)]
     pub fn is_to_host(&self) -> bool {
         is_host(self.family, &self.destination)
     }
 
-    /// Whether one host can have sent it, as far as that shows: the source is neither unspecified, nor multicast, nor
-    /// broadcast, nor loopback.
+    /// Whether a host can have sent it, as far as the address shows: the source is neither unspecified, nor multicast,
+    /// nor broadcast, nor loopback.
     #[inline(always)]
     pub fn is_from_host(&self) -> bool {
         is_host(self.family, &self.source)
@@ -94,34 +97,34 @@ impl Frame {
 /// Words of the shortest IPv4 header.
 const MIN_IHL: u8 = 5;
 
-/// Whether the link layer addresses the frame to this interface, whose MAC addresses `owns` knows, or to a group. A switch
-/// that does not know where another host is sends the frames for it to all ports.
+/// Whether the link layer addresses the frame to a group or to this interface, whose MAC addresses `owns` knows. A
+/// switch that does not know the port of another host sends frames for it to all ports.
 #[inline(always)]
 pub fn is_to_mac<O: Octets + ?Sized>(octets: &O, owns: impl FnOnce([u8; 6]) -> bool) -> bool {
     let Some(destination) = octets.get::<6>(ethernet::field::DESTINATION) else { return false };
     destination[0] & 1 != 0 || owns(destination)
 }
 
-/// Why a frame leads to no message.
+/// The reason that a frame has no message to check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotAdvert {
     /// Another protocol; also a fragment, an IPv6 extension header before VRRP, or more tags than are read.
     Other,
-    /// More tags than are read, and none of them names a VLAN. The stack takes off any number of such (Linux 5.3), so that
-    /// it would hear an advert that nobody has judged.
+    /// More tags than are read, and none of them names a VLAN. The stack removes any number of those (Linux 5.3), and
+    /// would deliver an advert that was not checked.
     Nested,
-    /// It may ask who has an address; see [`asked_for`].
+    /// ARP or ICMPv6: it may ask for an address; see [`asked_for`].
     Neighbour,
-    /// VRRP, but cut off before the VRID, so that it can be counted for no instance.
+    /// VRRP, but cut off before the VRID, so that it counts for no instance.
     Truncated,
 }
 
-/// A frame of which no byte behind the IP header was looked at yet: only that much has to be in reach.
+/// A frame whose bytes behind the IP header are not read yet: only the headers have to be in reach.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers(Frame);
 
 impl Headers {
-    /// Where the message ends, as the IP header says.
+    /// Offset of the end of the message, by the IP header.
     #[inline(always)]
     pub fn end(&self) -> usize {
         self.0.at + self.0.length
@@ -133,7 +136,7 @@ impl Headers {
     /// [`NotAdvert::Truncated`].
     #[inline(always)]
     pub fn frame<O: Octets + ?Sized>(self, octets: &O) -> Result<Frame, NotAdvert> {
-        // Within the length of the IP header: what lies behind it is padding.
+        // Within the length in the IP header: the bytes behind it are padding.
         if self.0.length <= vrrp_field::VRID {
             return Err(NotAdvert::Truncated);
         }
@@ -145,20 +148,20 @@ impl Headers {
 /// Walks Ethernet, tags and IP, as [`headers`] does, and reads the VRID.
 ///
 /// # Errors
-/// [`NotAdvert`]: nothing here to judge.
+/// [`NotAdvert`]: no message to check.
 #[inline(always)]
 pub fn dissect<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Frame, NotAdvert> {
     headers(octets, stripped)?.frame(octets)
 }
 
-/// Walks Ethernet, tags and IP. `stripped` is the VLAN id of the tag that is no longer in the frame, 0 without; it was
-/// the outer one.
+/// Walks Ethernet, tags and IP. `stripped` is the VLAN id of the tag that the kernel has removed, 0 without; it was the
+/// outer one.
 ///
-/// Neither a fragment nor a message behind an IPv6 extension header is read: no VRRP router sends such, and the program
-/// can not put fragments together.
+/// Neither a fragment nor a message behind an IPv6 extension header is read: no VRRP router sends them, and the program
+/// cannot reassemble fragments.
 ///
 /// # Errors
-/// [`NotAdvert`]: nothing here to judge.
+/// [`NotAdvert`]: no message to check.
 #[inline(always)]
 pub fn headers<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Headers, NotAdvert> {
     let (ethertype, at, vlan) = link(octets, stripped)?;
@@ -170,7 +173,7 @@ pub fn headers<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<Headers,
     }
 }
 
-/// The ethertype behind all tags, where what it names begins, and the VLAN.
+/// The ethertype behind all tags, the offset of its header, and the VLAN id.
 #[inline(always)]
 fn link<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Result<(u16, usize, u16), NotAdvert> {
     let mut at = ethernet::field::ETHERTYPE;
@@ -196,7 +199,7 @@ fn is_tag(ethertype: u16) -> bool {
 }
 
 /// The ethertype behind the tag whose own ethertype is at `at`, and the VLAN it names. Id 0 names none (802.1Q §9.6):
-/// such a tag carries a priority only.
+/// the tag carries a priority only.
 #[inline(always)]
 fn behind_tag<O: Octets + ?Sized>(octets: &O, at: usize, outer: u16) -> Result<(u16, u16), NotAdvert> {
     let [control_high, control_low, type_high, type_low] = octets.get::<4>(at + 2).ok_or(NotAdvert::Other)?;
@@ -218,7 +221,7 @@ fn dissect_ipv4<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
     }
     let mut prefix = 0;
     if protocol == ah::PROTOCOL {
-        // Of another protocol, or of an algorithm that nobody uses with VRRP.
+        // Another protocol behind it, or another algorithm, which no VRRP router uses.
         if octets.get::<2>(at + header).ok_or(NotAdvert::Other)? != ah::BEGINNING {
             return Err(NotAdvert::Other);
         }
@@ -269,7 +272,7 @@ fn dissect_ipv6<O: Octets + ?Sized>(octets: &O, at: usize, vlan: u16) -> Result<
     }))
 }
 
-/// Bytes of an IPv4 header; of one that claims to be shorter than any, those of the shortest.
+/// Bytes of an IPv4 header; the minimum if the header claims less.
 #[inline(always)]
 fn ipv4_len(version_ihl: u8) -> usize {
     usize::from((version_ihl & 0x0f).max(MIN_IHL)) * 4
@@ -280,7 +283,7 @@ fn read_u16<O: Octets + ?Sized>(octets: &O, at: usize) -> Result<u16, NotAdvert>
     octets.get::<2>(at).map(u16::from_be_bytes).ok_or(NotAdvert::Other)
 }
 
-/// Compares the address as one number: taken apart into bytes, it would be kept in as many registers.
+/// Whether it is the address of one host. Compares it as one number: LLVM would keep its bytes in a register each.
 #[inline(always)]
 fn is_host(family: Family, address: &[u8; 16]) -> bool {
     let number = u128::from_be_bytes(*address);

@@ -1,6 +1,6 @@
-//! Who asks for an address.
+//! ARP requests and neighbour solicitations: the address that they ask for.
 //!
-//! Enters: a frame that [`headers`](super::headers) has called [`NotAdvert::Neighbour`](super::NotAdvert::Neighbour).
+//! Enters: a frame that is [`NotAdvert::Neighbour`](super::NotAdvert::Neighbour) by [`headers`](super::headers).
 //! Leaves: the address. Absent: whose it is.
 
 use super::link;
@@ -8,13 +8,14 @@ use crate::wire::address::widen_ipv4;
 use crate::wire::arp::ArpRepr;
 use crate::wire::{Family, Octets, ethernet, ndisc};
 
-/// Longest frame that [`asked_for`] looks at.
+/// Bytes of a frame that [`asked_for`] reads at most.
 pub const QUESTION_LEN: usize = ethernet::HEADER_LEN + 2 * ethernet::TAG_LEN + ndisc::SOLICITATION_LEN;
 
-/// The address that a neighbour asks for, by ARP or by a solicitation right behind the IPv6 header, as maps hold it.
+/// The address, in map form, of an ARP request, or of a neighbour solicitation directly behind the IPv6 header.
+/// `stripped` is as in [`headers`](super::headers).
 ///
-/// An announcement by ARP asks for its own address, and wants no answer. A tag that names a VLAN leads to another
-/// interface.
+/// `None` for gratuitous ARP, which asks for its own address and wants no answer, and for a tag that names a VLAN: the
+/// frame is for another interface.
 #[inline(always)]
 pub fn asked_for<O: Octets + ?Sized>(octets: &O, stripped: u16) -> Option<(Family, [u8; 16])> {
     let (ethertype, at, vlan) = link(octets, stripped).ok()?;

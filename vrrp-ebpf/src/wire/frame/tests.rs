@@ -1,4 +1,4 @@
-//! Frames with tags, options, fragments, extension headers and padding; cut off anywhere; and at random.
+//! Frames with tags, options, fragments, extension headers and padding; truncated frames; random frames.
 
 use core::cell::Cell;
 
@@ -56,7 +56,7 @@ fn ipv6() {
     assert!(frame.is_to_group() && !frame.is_to_host() && frame.is_from_host());
 }
 
-/// P28.
+/// VLAN tags are not part of the message (P28).
 #[test]
 fn tags() {
     for (tags, stripped, vlan) in [
@@ -93,7 +93,7 @@ fn too_many_tags() {
     }
 }
 
-/// P28.
+/// IP options are not part of the message (P28).
 #[test]
 fn options() {
     for words in 0..=10 {
@@ -103,7 +103,7 @@ fn options() {
     }
 }
 
-/// What is no IP header is found out behind, where it counts for the instance that a header would lead to.
+/// The dissector passes wrong IP headers: the receive checks refuse them later, and count them for the instance.
 #[test]
 fn headers_of_no_kind() {
     for (bytes, first, is_header) in [
@@ -141,7 +141,7 @@ fn what_the_link_layer_addresses_to_us() {
     assert!(!is_to_mac(&V2_PASS[..5], |_| true));
 }
 
-/// A group is everybody's; of hosts, only the addresses of this one.
+/// Every group address is accepted, and of host addresses only those of this host.
 #[test]
 fn what_ip_addresses_to_us() {
     let own = widen_ipv4([192, 0, 2, 7]);
@@ -161,7 +161,7 @@ fn what_ip_addresses_to_us() {
     }
 }
 
-/// P27.
+/// A fragment is not an advert (P27).
 #[test]
 fn fragments() {
     for (high, low) in [(0x20, 0x00), (0x00, 0x01), (0x1f, 0xff), (0x20, 0xb9)] {
@@ -174,7 +174,8 @@ fn fragments() {
     assert!(dissect(unfragmented.as_slice(), 0).is_ok(), "don't fragment");
 }
 
-/// P08, P27: hop-by-hop, routing, fragment, authentication, destination options.
+/// RFC 9568 §5.1.2.4: the next header is 112 (P08), with no fragment (P27) or other extension header before it:
+/// hop-by-hop, routing, fragment, authentication, destination options.
 #[test]
 fn extension_headers() {
     for next_header in [0, 43, 44, 51, 60] {
@@ -184,13 +185,13 @@ fn extension_headers() {
     }
 }
 
-/// P28: the IP length decides.
+/// Padding is not part of the message: the IP length decides (P28).
 #[test]
 fn padding() {
     let mut bytes = V3_IPV4.to_vec();
     bytes.resize(60, 0xa5);
     assert_eq!(dissect(bytes.as_slice(), 0), dissect(V3_IPV4.as_slice(), 0));
-    // No message at all: the VRID is not to be found in the padding.
+    // No message at all: the padding has no VRID.
     bytes[17] = 20;
     assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Truncated));
     bytes[17] = 21;
@@ -201,7 +202,7 @@ fn padding() {
     assert_eq!(dissect(bytes.as_slice(), 0), Err(NotAdvert::Truncated));
 }
 
-/// R05.
+/// RFC 9568 §7.1: the message is complete (R05).
 #[test]
 fn every_length() {
     for (bytes, protocol, vrid) in [(V2_PASS.as_slice(), 22..24, 35), (V3_IPV6.as_slice(), 20..22, 55)] {
@@ -228,7 +229,7 @@ impl Octets for Reads<'_> {
     }
 }
 
-/// What other traffic pays.
+/// The bytes read of other traffic.
 #[test]
 fn others_leave_early() {
     let mut tcp = V2_PASS;
@@ -275,7 +276,7 @@ fn questions() {
     assert_eq!(asked_for(request.as_slice(), 0), None, "a reply");
 }
 
-/// R17.
+/// The source is a host (R17).
 #[test]
 fn hosts() {
     for (address, host) in [
@@ -304,7 +305,7 @@ fn hosts() {
 }
 
 proptest! {
-    /// Whatever comes, and the message lies behind the headers.
+    /// Any bytes: no panic, and a message lies behind its headers.
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..120), stripped in 0u16..4096) {
         if let Ok(frame) = dissect(bytes.as_slice(), stripped) {
@@ -313,7 +314,7 @@ proptest! {
         }
     }
 
-    /// The same from frames that are nearly right.
+    /// The same for frames that are nearly valid.
     #[test]
     fn any_change(
         at in 0usize..V3_IPV6.len(),

@@ -8,7 +8,8 @@ use crate::wire::frame::{NotAdvert, dissect};
 use crate::wire::vectors::{SIGNED_IPV4, SIGNED_IPV6, V2_PASS, V3_IPV4, V3_IPV6};
 use crate::wire::{PROTOCOL, TRAILER_LEN};
 
-/// keepalived's, with both checksums of its IPv4 (P19, P20, P21, V06).
+/// keepalived's adverts, with both forms of the IPv4 checksum. RFC 9568 §5.2.8: over IPv4 without pseudo-header (P19),
+/// with it as well (P21), over IPv6 always with it (P20); version 2 without (RFC 3768 §5.3.8; V06).
 #[test]
 fn captured() {
     let cases = [
@@ -29,7 +30,7 @@ fn captured() {
     }
 }
 
-/// test/auth_hmac_test.c of keepalived 2.4.3, without the trailer: the sum does without the pseudo-header.
+/// test/auth_hmac_test.c of keepalived 2.4.3, without the trailer: the checksum does not cover the pseudo-header.
 #[test]
 fn known_answer() {
     let message = [0x31, 0x33, 0xc8, 0x01, 0x00, 0x64, 0x44, 0x02, 0xc0, 0x00, 0x02, 0x64];
@@ -46,7 +47,7 @@ fn known_answer() {
     assert_eq!(buffer, message);
 }
 
-/// test/auth_hmac_test.c of keepalived 2.4.3: over IPv4 the sum ends before the trailer, over IPv6 behind it.
+/// test/auth_hmac_test.c of keepalived 2.4.3: over IPv4 the checksum ends before the trailer, over IPv6 behind it.
 #[test]
 fn trailers() {
     let v4 = |case: &mut Case| {
@@ -73,7 +74,7 @@ fn trailers() {
     }
 }
 
-/// One trailer or none, and none only where that is let pass.
+/// One trailer or none, and none only if the instance accepts that.
 #[test]
 fn trailer_lengths() {
     for dialect in [V2_PLAIN, V3_CS, V3_V6] {
@@ -92,7 +93,7 @@ fn trailer_lengths() {
     }
 }
 
-/// The message fits, the trailer behind it does not.
+/// The message fits, its trailer does not.
 #[test]
 fn trailer_too_long() {
     let case = Case::new(V3_V6, 91, ChecksumForm::Pseudo).with(|case| {
@@ -103,7 +104,8 @@ fn trailer_too_long() {
     assert_eq!(case.judge(), Err(Reject::TooLong));
 }
 
-/// P19, P20, P21, V06: which form is written and which is found.
+/// The form written is the form found: P19 and P21 over IPv4, P20 over IPv6 (RFC 9568 §5.2.8), V06 in version 2
+/// (RFC 3768 §5.3.8).
 #[test]
 fn checksum_forms() {
     use ChecksumForm::{Plain, Pseudo};
@@ -120,7 +122,7 @@ fn checksum_forms() {
     }
 }
 
-/// A valid sum of the other form is wrong where only one form is.
+/// A checksum of the other form is wrong if only one form is legal.
 #[test]
 fn foreign_forms() {
     let mut v2 = Case::new(V2, 3, ChecksumForm::Plain);
@@ -131,7 +133,7 @@ fn foreign_forms() {
     assert_eq!(v6.judge(), Err(Reject::Checksum));
 }
 
-/// A message whose two sums are both right counts as of the common form.
+/// A message whose checksum is correct in both forms counts as one of the common form.
 #[test]
 fn both_forms() {
     let mut case = Case::new(V3_CS, 1, ChecksumForm::Plain);
@@ -144,7 +146,7 @@ fn both_forms() {
     assert_eq!(case.judge().map(|(_, form)| form), Ok(ChecksumForm::Pseudo));
 }
 
-/// P17, P18.
+/// RFC 9568 §5.2.6, §5.2.7: reserved bits are ignored (P17), and the interval has 12 bits (P18).
 #[test]
 fn reserved_and_longest_interval() {
     let longest = Dialect::V3 { family: Family::V4, centiseconds: 4095 };
@@ -155,7 +157,7 @@ fn reserved_and_longest_interval() {
     assert_eq!(reserved.judge().unwrap().0.interval, 4095);
 }
 
-/// P14, R15: none of these is a reason to refuse.
+/// Accepted: priority 0 (RFC 9568 §5.2.4; P14), and a first IPv6 address that is not link-local (§5.2.9; R15).
 #[test]
 fn accepted() {
     for dialect in [V2, V3_CS, V3_V6] {
@@ -175,7 +177,7 @@ fn accepted() {
     assert!(global.judge().is_ok(), "first address not link-local");
 }
 
-/// R01: one hop less is one too few.
+/// RFC 9568 §5.1.1.3, §5.1.2.3: one hop less than 255 is refused (R01).
 #[test]
 fn hops() {
     for dialect in [V2, V3_CS, V3_V6] {
@@ -186,7 +188,7 @@ fn hops() {
     }
 }
 
-/// R16 and the limits of unicast.
+/// As keepalived: no unicast to a multicast instance, and the reverse (R16); and the checks of unicast.
 #[test]
 fn unicast() {
     for (family, dialect, host) in [(Family::V4, V3_CS, "192.0.2.9"), (Family::V6, V3_V6, "fe80::9")] {
@@ -209,7 +211,7 @@ fn unicast() {
 
 type Fault = (Reject, &'static str, fn(&mut Case));
 
-/// One way to fail each check; where it comes after the checksum, the sum is right again.
+/// One way to fail each check; for a check after the checksum, the checksum is corrected.
 const FAULTS: [Fault; 17] = [
     (Reject::Truncated, "R05", |case| case.frame.length += 4),
     (Reject::Ttl, "R01", |case| case.frame.ttl = 64),
@@ -255,7 +257,7 @@ fn reseal(case: &mut Case) {
 /// Each check alone.
 #[test]
 fn every_reject() {
-    // What takes more than the message and its form to see.
+    // These take more than the message and the rules of its form.
     let elsewhere = [
         Reject::IpHeader,
         Reject::IpChecksum,
@@ -274,7 +276,7 @@ fn every_reject() {
     }
 }
 
-/// What the stack would throw away, whatever is in it: each bit of an IPv4 header counts, and the version of either.
+/// Headers of packets that the stack drops: each bit of an IPv4 header counts, and the version in both families.
 #[test]
 fn ip_headers() {
     let judged = |bytes: &[u8], version| {
@@ -282,7 +284,7 @@ fn ip_headers() {
         let slot = Slot { version, auth_type: u8::from(version == 2), auth_data: PASSWORD, ..Slot::UNUSED };
         judge(bytes, &frame, &slot, |length| bytes.get(frame.at..frame.at + length).map(checksum::sum))
     };
-    // Of the fields behind, none makes another frame of it: TOS, identification, TTL, checksum.
+    // Fields that do not change the frame otherwise: TOS, identification, TTL, checksum.
     for at in [15, 18, 19, 22, 24, 25] {
         for bit in 0..8 {
             let mut bytes = V2_PASS;
@@ -297,7 +299,7 @@ fn ip_headers() {
         let expected = if is_header { Reject::IpChecksum } else { Reject::IpHeader };
         match dissect(bytes.as_slice(), 0) {
             Ok(_) => assert_eq!(judged(&bytes, 2), Err(expected), "{first:#x}"),
-            // The header would end where the message does.
+            // The header would end at or behind the end of the message.
             Err(error) => {
                 assert!(first & 0x0f > 10 && error == NotAdvert::Truncated, "{first:#x}: {error:?}");
             }
@@ -311,8 +313,8 @@ fn ip_headers() {
     assert!(judged(&V2_PASS, 2).is_ok() && judged(&V3_IPV6, 3).is_ok());
 }
 
-/// Of two faults the earlier one is named. The later is made first, for CARP and the longest message replace what was
-/// there.
+/// Of two faults the earlier one is named. The later is made first, because CARP and the longest message replace the
+/// message.
 #[test]
 fn order() {
     for (index, (later, _, late_fault)) in FAULTS.iter().enumerate() {
@@ -323,7 +325,7 @@ fn order() {
     }
 }
 
-/// The expensive sum is asked for once, and not for what is refused without it.
+/// The expensive sum is computed once, and not for an advert that fails an earlier check.
 #[test]
 fn sum_is_lazy() {
     for (reject, _, fault) in FAULTS {
@@ -340,7 +342,7 @@ fn sum_is_lazy() {
     assert_eq!(case.judge_with(|_| None), Err(Reject::Truncated));
 }
 
-/// R05: cut at every length, in the packet and in what its IP header says.
+/// RFC 9568 §7.1: the message is complete (R05); truncated at every length, in the packet and in its IP header.
 #[test]
 fn every_length() {
     for dialect in [V2, V3_CS, V3_V6] {
@@ -355,7 +357,7 @@ fn every_length() {
     }
 }
 
-/// R05: many addresses are promised, few are there.
+/// RFC 9568 §7.1: the message is complete (R05); the count says many addresses, few are there.
 #[test]
 fn promised_addresses() {
     let case = Case::new(V3_V6, 1, ChecksumForm::Pseudo)
@@ -365,7 +367,8 @@ fn promised_addresses() {
     assert_eq!(Advert::parse(&case.message, Family::V6), Err(Reject::Length));
 }
 
-/// R14, I09, V01, W04: neither version passes for the other.
+/// Neither version passes for the other (RFC 9568 §7.1; R14, I09); version 2 is IPv4 only (RFC 3768 §5; V01), and only
+/// version 2 has authentication data (RFC 9568 §5.2; W04).
 #[test]
 fn versions() {
     let v2 = Case::new(V2, 1, ChecksumForm::Plain);
@@ -389,7 +392,7 @@ fn versions() {
     assert_eq!(v2.with(|case| case.slot.version = 3).judge(), Err(Reject::VersionMismatch));
 }
 
-/// R14: only the length tells 7 addresses from CARP.
+/// Only the length distinguishes 7 addresses from CARP (R14).
 #[test]
 fn seven_addresses_are_no_carp() {
     let case = Case::new(Dialect::V2 { seconds: 1, auth: Auth::None }, 7, ChecksumForm::Plain);
@@ -397,7 +400,8 @@ fn seven_addresses_are_no_carp() {
     assert!(case.judge().is_ok());
 }
 
-/// V03, V04, W02.
+/// RFC 3768 §7.1: the type must be ours (V03), and without authentication the data is ignored (§5.3.10; V04).
+/// RFC 2338 §5.3.10: type 1 needs our password (W02).
 #[test]
 fn authentication() {
     let open = Dialect::V2 { seconds: 1, auth: Auth::None };

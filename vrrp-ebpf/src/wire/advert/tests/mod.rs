@@ -1,4 +1,4 @@
-//! Adverts as written and read, as judged, and both at random.
+//! Tests of adverts: writing and reading, receive checks, random input.
 
 mod judged;
 mod random;
@@ -17,7 +17,7 @@ const V2_PLAIN: Dialect = Dialect::V2 { seconds: 1, auth: Auth::None };
 const V3_CS: Dialect = Dialect::V3 { family: Family::V4, centiseconds: 100 };
 const V3_V6: Dialect = Dialect::V3 { family: Family::V6, centiseconds: 100 };
 
-/// An advert on its way in.
+/// A received advert.
 #[derive(Clone, Debug)]
 struct Case {
     message: Vec<u8>,
@@ -65,13 +65,13 @@ impl Case {
         self.judge_with(|length| self.message.get(..length).map(checksum::sum))
     }
 
-    /// There is no IP header before it.
+    /// Without [`judge_header`](super::judge_header): the case has no IP header.
     fn judge_with(&self, sum: impl FnOnce(usize) -> Option<u64>) -> Result<(Sighting, ChecksumForm), Reject> {
         judge_envelope(self.message.as_slice(), &self.frame, &self.slot)?;
         judge_message(self.message.as_slice(), &self.frame, &self.slot, sum)
     }
 
-    /// Puts the checksum right after a change.
+    /// Corrects the checksum after a change.
     fn sealed(mut self, form: ChecksumForm) -> Self {
         let (source, destination) = ends(self.frame.family);
         fill_checksum(&mut self.message, form, source, destination);

@@ -1,4 +1,4 @@
-//! What holds for every advert, and for every other sequence of bytes.
+//! Properties of every advert, and of every other sequence of bytes.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -57,7 +57,7 @@ fn content() -> impl Strategy<Value = (Dialect, Vec<IpAddr>)> {
 }
 
 proptest! {
-    /// What is written is judged valid and read back as it was.
+    /// A written advert is valid, and is read back as it was.
     #[test]
     fn round_trip(vrid in 1_u8.., priority in any::<u8>(), (dialect, addresses) in content(), form in form()) {
         let repr = AdvertRepr::new(vrid, priority, dialect, &addresses).unwrap();
@@ -74,7 +74,7 @@ proptest! {
         prop_assert_eq!(advert.to_repr(&read), Some(repr));
     }
 
-    /// A flipped bit is noticed, unless the sum is truly right again.
+    /// A flipped bit is detected, unless the checksum is correct again.
     #[test]
     fn flipped_bit((dialect, addresses) in content(), form in form(), at in any::<prop::sample::Index>()) {
         let repr = AdvertRepr::new(51, 100, dialect, &addresses).unwrap();
@@ -84,7 +84,7 @@ proptest! {
         prop_assert!(case.judge().is_err() || is_naively_right(&case));
     }
 
-    /// The verdict on any checksum is that of the definition.
+    /// Any checksum is correct exactly if it is by the definition.
     #[test]
     fn any_checksum((dialect, addresses) in content(), sum in any::<[u8; 2]>()) {
         let repr = AdvertRepr::new(51, 100, dialect, &addresses).unwrap();
@@ -93,7 +93,7 @@ proptest! {
         prop_assert_eq!(case.judge().is_ok(), is_naively_right(&case));
     }
 
-    /// Nothing panics on anything, and what passes says what it is.
+    /// No input causes a panic, and an advert that passes is well-formed.
     #[test]
     fn any_bytes(
         bytes in vec(any::<u8>(), 0..200),
