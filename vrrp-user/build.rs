@@ -1,8 +1,7 @@
 //! Compiles the BPF program of `vrrp-ebpf` into `$OUT_DIR/vrrp-ebpf`.
 //!
-//! Enters: the sources of `vrrp-ebpf`, the pinned toolchain, bpf-linker. Leaves: the object, and `cfg(bpf_object)` to
-//! say that it is one. Where bpf-linker or rust-src is missing the object is empty: the daemon then runs on sockets
-//! and says so.
+//! Enters: the sources of `vrrp-ebpf`, the pinned toolchain, bpf-linker. Leaves: the object, and `cfg(bpf_object)`
+//! unless it is empty. Without bpf-linker or rust-src the object is empty: the daemon then runs on sockets and logs so.
 
 use std::env;
 use std::ffi::OsString;
@@ -31,7 +30,7 @@ fn main() -> Result<()> {
     }
 
     let object = PathBuf::from(variable("OUT_DIR")?).join(PACKAGE);
-    // An object of an earlier build must not pass for one of this build.
+    // An object of an earlier build must not be taken for one of this build.
     fs::write(&object, []).with_context(|| format!("cannot write {}", object.display()))?;
     let toolchain = pinned_toolchain(&pin)?;
     let missing = missing_tools(root, &toolchain)?;
@@ -44,14 +43,14 @@ fn main() -> Result<()> {
             println!("cargo::warning=  {command}");
         }
     }
-    // It also stays empty where AYA_BUILD_SKIP is set.
+    // It also stays empty if AYA_BUILD_SKIP is set.
     if fs::metadata(&object).is_ok_and(|file| file.len() > 0) {
         println!("cargo::rustc-cfg=bpf_object");
     }
     Ok(())
 }
 
-/// The commands that install what is missing. Puts the project's own bpf-linker in front of PATH.
+/// The commands that install missing tools. Puts the project's own bpf-linker in front of PATH.
 fn missing_tools(root: &Path, toolchain: &str) -> Result<Vec<String>> {
     let mut missing = Vec::new();
     let own = root.join("target").join(LINKER);
@@ -64,7 +63,7 @@ fn missing_tools(root: &Path, toolchain: &str) -> Result<Vec<String>> {
     match which::which(LINKER) {
         Ok(linker) => println!("cargo::rerun-if-changed={}", linker.display()),
         Err(_) => {
-            // Cargo takes a path that does not exist for a changed one, so that the next build looks again.
+            // Cargo treats a path that does not exist as changed, so that the next build checks again.
             println!("cargo::rerun-if-changed={}", bin.join(LINKER).display());
             missing.push(format!(
                 "cargo install {LINKER} --version {LINKER_VERSION} --locked --root {}",
@@ -83,19 +82,19 @@ fn missing_tools(root: &Path, toolchain: &str) -> Result<Vec<String>> {
 fn compile(source: &Path, toolchain: &str) -> Result<()> {
     let features: &[&str] = if env::var_os("CARGO_FEATURE_BPF_LOG").is_some() { &["log"] } else { &[] };
     let root_dir = source.to_str().ok_or_else(|| anyhow!("{} is not UTF-8", source.display()))?;
-    // The standard library is built for bpf from its sources, which stable cargo does only when told so. Both
+    // The standard library is built for BPF from its sources, which stable cargo does only with RUSTC_BOOTSTRAP. Both
     // variables end with this script: they reach the build of the program and no other crate.
     // SAFETY: a build script has one thread here.
     unsafe {
         env::set_var("RUSTC_BOOTSTRAP", "1");
-        // aya-build turns each line of progress into a warning, which cargo then repeats for ever.
+        // aya-build turns each line of progress into a warning, which cargo then repeats in every build.
         env::set_var("CARGO_TERM_QUIET", "true");
     }
     let package = Package { name: PACKAGE, root_dir, features, ..Package::default() };
     aya_build::build_ebpf([package], Toolchain::Custom(toolchain))
 }
 
-/// The channel of `rust-toolchain.toml`: bpf-linker links only what an LLVM of its own age made.
+/// The channel of `rust-toolchain.toml`: bpf-linker links only the output of an LLVM of its own age.
 fn pinned_toolchain(pin: &Path) -> Result<String> {
     let text = fs::read_to_string(pin).with_context(|| format!("cannot read {}", pin.display()))?;
     text.lines()
@@ -105,7 +104,7 @@ fn pinned_toolchain(pin: &Path) -> Result<String> {
         .ok_or_else(|| anyhow!("{} names no channel", pin.display()))
 }
 
-/// Where the toolchain lives that will compile the program: the pinned one under rustup, else the one in use.
+/// The root of the toolchain that compiles the program: the pinned one if rustup exists, else the one in use.
 fn sysroot(toolchain: &str) -> Result<PathBuf> {
     let mut rustc = match which::which("rustup") {
         Ok(rustup) => {

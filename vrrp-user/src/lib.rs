@@ -1,6 +1,6 @@
 //! The VRRP daemon `vrrpx`: protocol, configuration, drivers, threads and command line.
 //!
-//! Layers, each using only those before it: [`protocol`] ─► [`config`] ─► [`driver`] ─► [`daemon`] ─► [`cli`].
+//! Layers; each uses only those before it: [`protocol`] ─► [`config`] ─► [`driver`] ─► [`daemon`] ─► [`cli`].
 
 pub mod cli;
 pub mod config;

@@ -1,4 +1,4 @@
-//! What the router wants done.
+//! Outputs of the router: actions, states and transitions.
 
 use std::net::IpAddr;
 
@@ -7,45 +7,46 @@ use vrrp_ebpf::time::Timestamp;
 use super::event::Loss;
 use super::units::{Epoch, GroupId, InstanceId, Priority};
 
+/// Something that the caller of [`super::Router`] is to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
     /// Send an advert with this priority now.
     Advertise(InstanceId, Priority),
-    /// The advert handled last is the master's: let the kernel refresh it by sameness.
+    /// The advert handled last is the master's: watch for equal ones in the kernel.
     Watch(InstanceId),
-    /// No master is watched any more: every advert is to be an event.
+    /// Stop watching: every advert is an event again.
     Unwatch(InstanceId),
-    /// Put the addresses on their interfaces, then announce each once.
+    /// Add the addresses to their interfaces, then announce each once.
     AddAddresses(InstanceId, Epoch),
-    /// The addresses were set by an earlier process, and are as good as set by this one.
+    /// Treat the addresses as set: an earlier process has set them.
     HoldAddresses(InstanceId, Epoch),
-    /// The heir is there: the addresses are still set, but it alone answers for them and announces them from now on.
+    /// The heir is there: keep the addresses set, but no longer answer for them nor announce them.
     StopAnswering(InstanceId, Epoch),
-    /// Take the addresses off. Announcements still queued for an earlier epoch are void.
+    /// Remove the addresses. Announcements still queued for an earlier epoch are void.
     RemoveAddresses(InstanceId, Epoch),
     /// Announce every address again.
     Announce(InstanceId, Announcement),
-    /// Tell the first question for an address that is answered from then on.
+    /// Report the first ARP request or neighbour solicitation that is answered from this time on, by `Event::Asked`.
     Heed(InstanceId, Timestamp),
-    /// Set what is missing of addresses, routes and rules, and announce each address that was.
+    /// Set missing addresses, routes and rules, and announce each address that was missing.
     PutBack(InstanceId, Epoch, Missing),
-    /// Routes and rules are taken away again and again, and are left alone until the next takeover.
+    /// Report that routes and rules keep being removed, and are not set again until the next takeover.
     ReportAbandoned(InstanceId),
-    /// Tell people and hooks.
+    /// Log a transition and run its hooks.
     Report(InstanceId, Transition),
-    /// The effective priority changed.
+    /// Report a change of the effective priority.
     ReportPriority(InstanceId, Priority),
-    /// While master, a lower one was heard; its advert was answered (keepalived's notify_master_rx_lower_pri).
+    /// Report that a master heard a lower one; its advert was answered (keepalived's notify_master_rx_lower_pri).
     ReportContest(InstanceId, IpAddr),
-    /// All members of a sync group have changed their state; each of them has been reported.
+    /// Report that all members of a sync group have changed their state; each of them has been reported.
     ReportGroup(GroupId, GroupTransition),
 }
 
-/// What may be missing of a master's addresses, routes and rules.
+/// The kinds of a master's objects that may be missing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Missing {
     pub loss: Loss,
-    /// Routes and rules are to be set, too, and not left to another process that keeps removing them.
+    /// Set routes and rules too; false if they are left to another process that keeps removing them.
     pub paths: bool,
 }
 
@@ -53,11 +54,11 @@ pub struct Missing {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Announcement {
     pub epoch: Epoch,
-    /// Messages per address; every address is announced once before any is repeated.
+    /// Messages per address; all addresses are announced once before any is repeated.
     pub repeat: u32,
 }
 
-/// RFC 9568 §6.3, and Fault.
+/// The states of RFC 9568 §6.3, and Fault.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum State {
@@ -91,7 +92,7 @@ pub struct Transition {
     pub at: Timestamp,
     /// Effective priority at that moment.
     pub priority: Priority,
-    /// The other router concerned: the master that was heard, fell silent, released or was overruled.
+    /// The other router concerned: the master that was heard, fell silent, released its addresses or was preempted.
     pub peer: Option<IpAddr>,
 }
 
@@ -100,10 +101,10 @@ pub struct Transition {
 pub struct GroupTransition {
     pub from: State,
     pub to: State,
-    /// That of the member that moved the others.
+    /// The reason of the member that moved the others.
     pub reason: Reason,
     pub member: InstanceId,
-    /// Of the group: raised by each of its transitions.
+    /// Of the group: incremented by each of its transitions.
     pub epoch: Epoch,
     pub at: Timestamp,
 }
@@ -120,7 +121,7 @@ pub enum Reason {
     MasterSilent = 2,
     /// The master released its addresses by priority 0.
     MasterReleased = 3,
-    /// A lower master was endured for preempt_delay, or was never accepted.
+    /// A lower master was obeyed for preempt_delay, or not at all.
     Preempted = 4,
     /// A master with a higher priority was heard.
     HigherPriority = 5,
@@ -134,25 +135,25 @@ pub enum Reason {
     TrackDown = 9,
     /// Every cause of Fault is gone.
     Recovered = 10,
-    /// The daemon ends.
+    /// The daemon stops.
     Shutdown = 11,
     /// A member of its sync group is in Fault.
     GroupFault = 12,
     /// A member of its sync group has yielded to a better master.
     GroupYielded = 13,
-    /// The configuration knows the instance no more.
+    /// The instance is no longer in the configuration.
     Removed = 14,
     /// Unicast without a peer.
     NoPeer = 15,
-    /// Somebody removes the addresses again and again.
+    /// Another process keeps removing the addresses.
     TakenAway = 16,
-    /// This node was away while it was master, and nobody has taken over.
+    /// This node was suspended while it was master, and no other router has taken over.
     Returned = 17,
-    /// While this node was away, a master took over that it does not preempt.
+    /// While this node was suspended, a master took over that it does not preempt.
     Superseded = 18,
-    /// This host has refused to send the adverts for so long that another master is there, which does not hear ours.
+    /// This host has refused to send the adverts for so long that another router is master and does not hear ours.
     Refused = 19,
-    /// It has joined a sync group that is master.
+    /// The instance has joined a sync group that is master.
     GroupJoined = 20,
 }
 
@@ -181,7 +182,7 @@ impl Reason {
         Self::GroupJoined,
     ];
 
-    /// Whether it lies with the instance itself, and not with another member of its sync group.
+    /// Whether the cause is the instance itself, not another member of its sync group.
     pub(super) const fn is_own(self) -> bool {
         !matches!(self, Self::GroupFault | Self::GroupYielded | Self::GroupJoined)
     }

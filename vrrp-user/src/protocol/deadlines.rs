@@ -1,9 +1,9 @@
-//! Which instance is due next, for thousands of them: a tournament of their earliest timers.
+//! The earliest deadline among thousands of instances: a tournament tree.
 
 use vrrp_ebpf::time::Timestamp;
 
 /// A complete binary tree in an array, root at 1: every node holds the earlier deadline of its two children. Setting
-/// one costs the height of the tree, the earliest of all is at hand.
+/// a deadline costs the height of the tree, reading the earliest a look at the root.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     leaves: usize,
@@ -44,7 +44,7 @@ impl Deadlines {
         }
         let mut node = self.leaves + from;
         while !is_due(node) {
-            // A right child has nothing to its right within its parent; the root has nothing at all.
+            // A right child has no sibling to its right, and neither has the root.
             while node % 2 == 1 {
                 node /= 2;
             }

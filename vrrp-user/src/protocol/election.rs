@@ -1,4 +1,4 @@
-//! Who of two masters stays (RFC 9568 §6.4.3).
+//! The election between two masters (RFC 9568 §6.4.3).
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -7,8 +7,8 @@ use super::action::Reason;
 use super::event::Heard;
 use super::units::Priority;
 
-/// Why a master must yield to the sender of an advert, or `None` where it stays. Between equal priorities the higher
-/// address wins, compared in network order; preemption plays no part.
+/// The reason for a master to yield to the sender of an advert; `None` if it stays master. Between equal priorities the
+/// higher address wins, compared in network order; the preempt setting does not count.
 pub(super) fn yields_to(priority: Priority, source: Option<IpAddr>, heard: &Heard) -> Option<Reason> {
     match heard.priority.cmp(&priority) {
         Ordering::Greater => Some(Reason::HigherPriority),

@@ -1,4 +1,4 @@
-//! What happens to the router.
+//! Inputs of the router: events.
 
 use std::net::IpAddr;
 
@@ -6,61 +6,62 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::units::{InstanceId, Interval, Priority, Version};
 
-/// A thing whose state counts: a script or an interface, numbered by the configuration. Instances that name the
-/// same thing share the number.
+/// A tracked object (script, interface, process, file), numbered by the configuration. Instances that track the same
+/// object share the number.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TrackId(pub u32);
 
+/// An input.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
-    /// The daemon is ready: every instance leaves Init (RFC 9568 §6.4.1). Those that have left it do not notice.
+    /// The daemon is ready: every instance leaves Init (RFC 9568 §6.4.1). No effect on those that have left it.
     Startup,
-    /// The daemon ends: masters release their addresses (RFC 9568 §6.4.3).
+    /// The daemon stops: masters release their addresses (RFC 9568 §6.4.3).
     Shutdown,
     /// A valid advert.
     Advert(InstanceId, Heard),
     /// The watched advert was seen again, last at the given time; it was equal to the one reported last.
     Seen(InstanceId, Timestamp),
-    /// Adverts on the instance's interface do not come to us: that nothing is heard there says nothing.
+    /// Adverts do not reach us on the instance's interface: silence there proves nothing.
     Deaf(InstanceId),
-    /// An advert was sent, after none could be for so long that the lease has run out.
+    /// An advert was sent, after none could be sent for so long that the lease has expired.
     Lapsed(InstanceId),
-    /// An advert is about to be told, and ours have been refused by this host for as long as a lease.
+    /// An advert follows, and this host has refused to send ours for as long as a lease.
     Refused(InstanceId),
-    /// A question for an address is being answered, of which the instance wanted to hear.
+    /// The ARP request or neighbour solicitation that `Action::Heed` asked for is being answered.
     Asked(InstanceId),
     /// The instance's own interface can carry traffic, or cannot.
     Link(InstanceId, bool),
     /// The address that adverts are sent from, or its loss.
     Source(InstanceId, Option<IpAddr>),
-    /// A tracked thing is up or down; it holds for every instance that tracks it.
+    /// A tracked object is up or down, for every instance that tracks it.
     Track(TrackId, bool),
     /// The number in a tracked file.
     Value(TrackId, i32),
-    /// Something that the instance sets as master was removed, maybe by this daemon itself.
+    /// An address, route or rule that the instance sets as master was removed, maybe by this daemon itself.
     Lost(InstanceId, Loss),
 }
 
-/// What was removed.
+/// The kind of object that was removed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Loss {
     Address,
     /// A route or a rule.
     Path,
-    /// What the kernel may have dropped with an interface or another address, what this daemon itself has removed with
-    /// another instance, and what could not be set before. No other process is to blame.
+    /// Objects that the kernel may have dropped with an interface or another address, that this daemon itself has
+    /// removed with another instance, or that could not be set before. No other process is the cause.
     Flushed,
 }
 
-/// A valid advert of another router, as heard.
+/// A valid advert of another router.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Heard {
     pub source: IpAddr,
-    /// Of the protocol that the advert speaks; a sender may speak both (RFC 9568 §8.4).
+    /// Version of the advert; a sender may speak both (RFC 9568 §8.4).
     pub version: Version,
     pub priority: Priority,
     /// As advertised by the sender.
     pub interval: Interval,
-    /// When the kernel saw it. May lie before the time of handling.
+    /// When the kernel saw it; may lie before the time of handling.
     pub stamp: Timestamp,
 }

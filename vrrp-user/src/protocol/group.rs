@@ -1,18 +1,18 @@
 //! Sync groups: instances that are masters together or not at all. RFC 9568 has none; they are keepalived's.
 //!
 //! Enters: a member that has just handled an event. Leaves: the same state for all members, in the same input. Absent:
-//! what an advert or a timer means; that is decided by each member for itself.
+//! the meaning of adverts and timers, which each member decides for itself.
 //!
-//! A member in Fault takes all with it, and they leave it when none has a cause of its own. A master that yields takes
-//! all with it. Nobody becomes master alone: a Backup whose master's time is up is *ready* and goes on listening, and
-//! when all are ready they take over together. So late or lost adverts of one member move nobody, and the advert that
-//! comes after all ends its readiness.
+//! A member in Fault takes all others with it, and they leave Fault when none has a cause of its own. A master that
+//! yields takes all with it. No member becomes master alone: a Backup whose master-down timer has fired is *ready* and
+//! goes on listening, and when all are ready they take over together. So late or lost adverts of one member move no
+//! instance, and an advert that arrives after all ends the readiness.
 //!
-//! Two nodes may tie: both take over at once, one is the better one for this member and the other for that one, and
-//! both yield. They would do so for ever in step. Therefore the node that lost by its first member, which only one of
-//! the two can have done, listens for an interval more before it tries again.
+//! Two nodes may tie: both take over at once, each is better for one member, and both yield. They would repeat it for
+//! ever in step. Therefore the node that lost by its first member, which only one of the two can have done, listens for
+//! one more interval before it tries again.
 //!
-//! What a reload makes of a group is told in [`super::regroup`].
+//! For reloads see [`super::regroup`].
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -23,23 +23,23 @@ use super::state::{self, Turn, backup, master};
 use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};
 
-/// Read it for status; only the router changes it.
+/// A sync group. Read it for status; only the router changes it.
 #[derive(Debug)]
 pub struct Group {
     id: GroupId,
     settings: GroupSettings,
     /// Sorted.
     members: Vec<InstanceId>,
-    /// How many of them are ready.
+    /// Number of ready members.
     pub(super) ready: usize,
     pub(super) state: State,
     pub(super) epoch: Epoch,
-    /// When the first member yielded to a better master, while that may have been a tie.
+    /// When the first member yielded to a better master, as long as that may have been a tie.
     lost: Option<Timestamp>,
 }
 
 impl Group {
-    /// Also tells its members. Unknown ones, and those of an earlier group, are left out.
+    /// Also sets the group of its members. Unknown members, and those of an earlier group, are left out.
     pub(super) fn new(
         id: GroupId,
         settings: GroupSettings,
@@ -57,15 +57,15 @@ impl Group {
         Self { id, settings, members, ready: 0, state: State::Init, epoch, lost: None }
     }
 
-    /// Goes on where an earlier group stood that shares members with it. Its next epoch is later than those of any other
-    /// that had its name.
+    /// Continues an earlier group that shares members with it. Its next epoch is later than those of all groups that
+    /// had its name.
     pub(super) fn continuing(self, old: &Self) -> Self {
         let epoch = if self.settings.name == old.settings.name { old.epoch } else { self.epoch };
         let is_first_same = self.settings.members.first() == old.settings.members.first();
         Self { state: old.state, epoch, lost: old.lost.filter(|_| is_first_same), ..self }
     }
 
-    /// Goes on where its members have been put.
+    /// Takes the state of its members, which have been resumed.
     pub(super) fn resume(&mut self, epoch: Epoch, instances: &[Instance]) {
         let Some(member) = self.present(instances).find(|member| member.reason().is_some()) else { return };
         (self.state, self.epoch) = (member.state(), epoch);
@@ -84,7 +84,7 @@ impl Group {
         &self.settings
     }
 
-    /// The state of all members, apart from those that are still to join.
+    /// The state of all members, except those that are still to join.
     pub fn state(&self) -> State {
         self.state
     }
@@ -103,7 +103,7 @@ impl Group {
         rest.find(|member| instances.get(member.index()).is_some_and(Instance::is_ready))
     }
 
-    /// Brings all members to one state after `cause` has handled an event. True where others than it have changed.
+    /// Brings all members to one state after `cause` has handled an event. True if other members may have changed.
     pub(super) fn settle(
         &mut self,
         cause: InstanceId,
@@ -114,7 +114,7 @@ impl Group {
         let Some(instance) = instances.get(cause.index()) else { return false };
         self.ready = self.ready + usize::from(instance.is_ready()) - usize::from(before.ready);
         let moved = match self.state {
-            // Each member handles the end for itself.
+            // Each member handles the shutdown for itself.
             _ if !instance.started => false,
             _ if !self.has_joined(instance) => instance.may_leave_init() && self.join(cause, instances, turn),
             State::Init if self.all(instances, Instance::may_leave_init) => self.begin(instances, turn),
@@ -137,13 +137,13 @@ impl Group {
         moved
     }
 
-    /// What all depend on is known: the way out of Init, or of a Fault that is over.
+    /// Leaves Init, once the tracked objects of all are known, or a Fault that is over.
     pub(super) fn begin(&mut self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
         self.lost = None;
         if self.present(instances).any(|member| member.faults().reason().is_some()) {
             return self.fail(instances, turn);
         }
-        // Beside members that wait, an owner has to wait too.
+        // If other members wait, an owner has to wait too.
         let are_owners = self.all(instances, |member| member.priority().is_owner());
         let to = if are_owners { State::Master } else { State::Backup };
         self.each(instances, |member| {
@@ -156,7 +156,7 @@ impl Group {
         })
     }
 
-    /// Those that are in Fault already learn what keeps them there now.
+    /// Moves all members to Fault. Members already in Fault get the current reason.
     pub(super) fn fail(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
         self.each(instances, |member| {
             let reason = member.faults().reason().unwrap_or(Reason::GroupFault);
@@ -192,14 +192,14 @@ impl Group {
         if !self.present(instances).any(fails) {
             return self.begin(instances, turn);
         }
-        // Another cause is no transition, but it is what keeps the member here now.
+        // Another cause is no transition, but it is the current reason.
         if let Some(member) = instances.get_mut(cause.index()) {
             member.reason = Some(member.faults().reason().unwrap_or(Reason::GroupFault));
         }
         false
     }
 
-    /// This node was away: those that were ready before must hear for themselves whether a master has come back.
+    /// This node was suspended: members that were ready before must listen again, in case a master has come back.
     pub(super) fn listen(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
         self.each(instances, |member| {
             if member.is_ready() {
@@ -218,7 +218,7 @@ impl Group {
         self.each(instances, |member| backup::take_over(member, turn))
     }
 
-    /// Those for whom no better master was heard release their addresses, as nobody may have taken them yet.
+    /// Members that heard no better master release their addresses, which may have no new master yet.
     fn yield_all(&mut self, cause: InstanceId, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
         self.lost = (self.settings.members.first() == Some(&cause)).then_some(turn.now);
         self.each(instances, |member| {
@@ -228,7 +228,7 @@ impl Group {
         })
     }
 
-    /// The better master has left at once, so it lost too. Told once.
+    /// Whether the first member's better master yielded at once, so that it lost too. True once per tie.
     fn has_tied(&mut self, instances: &[Instance]) -> bool {
         let Some(lost) = self.lost.take() else { return false };
         let first = self.settings.members.first().and_then(|first| instances.get(first.index()));
@@ -238,10 +238,10 @@ impl Group {
         })
     }
 
-    /// Whoever listened to another master of one member may have listened to one of the others too.
+    /// A host that followed another master of one member may have followed one of the others too: all announce.
     fn announce(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
         self.each(instances, |member| {
-            // The cause has done so.
+            // The cause has announced already.
             if member.master.contest_announced() != Some(turn.now) {
                 master::announce_contest(member, turn);
             }
@@ -272,7 +272,7 @@ impl Group {
         turn.actions.push_back(Action::ReportGroup(self.id, transition));
     }
 
-    /// The last of the members that were away as masters has taken over anew.
+    /// The last of the members that were suspended as masters has taken over again.
     fn has_returned(&self, cause: InstanceId, before: Before, instances: &[Instance]) -> bool {
         let is_anew = instances
             .get(cause.index())
@@ -280,12 +280,12 @@ impl Group {
         is_anew && self.all(instances, |member| member.deadline(Timer::Return).is_none())
     }
 
-    /// A member moves with the others once it has left Init: one that a reload has added does so later than they.
+    /// A member moves with the others once it has left Init; a member that a reload added does so later than they.
     pub(super) fn has_joined(&self, member: &Instance) -> bool {
         self.state == State::Init || member.reason().is_some()
     }
 
-    /// All that move together.
+    /// All members that move together.
     pub(super) fn present<'a>(&self, instances: &'a [Instance]) -> impl Iterator<Item = &'a Instance> {
         let members = self.members.iter().filter_map(|member| instances.get(member.index()));
         members.filter(|member| self.has_joined(member))
@@ -309,7 +309,7 @@ impl Group {
     }
 }
 
-/// What a member was before it handled an event.
+/// A member before it handled an event.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     pub(super) ready: bool,

@@ -1,21 +1,21 @@
-//! Planned handover: a master that leaves goes on serving its addresses until its heir does.
+//! Planned handover: a master that leaves serves its addresses until its heir does.
 //!
 //! Enters: the end of a mastership, adverts of others, the time. Leaves: [`Action::StopAnswering`] when the heir is
-//! heard, [`Action::RemoveAddresses`] when it has had time to announce itself. Absent: states. A handover outlives the
-//! mastership in whatever state comes after it, and ends early where the instance becomes master again.
+//! heard, [`Action::RemoveAddresses`] when it has had time to announce itself. Absent: states. A handover continues in
+//! the state that follows the mastership, and ends early if the instance becomes master again.
 //!
 //! ```text
-//! released ─► serving ── heir heard ──► settling ── its moment is over ──► removed
-//!        ▲       ├─ skew and two intervals, nobody came ─────────────────────▲
+//! released ─► serving ── heir heard ──► settling ── settling time over ──► removed
+//!        ▲       ├─ skew and two intervals without an heir ──────────────────▲
 //!        └───────┘ released again, twice
 //! yielded ─────────────────────────────► settling
 //! ```
-//! A release that gets lost would have the heir wait for longer than the addresses are served. It begins its skew anew
-//! with each that it hears (RFC 9568 §6.4.2), so they follow within a part of it, and cost nobody anything: the
-//! addresses are served meanwhile.
+//! After a lost release the heir would wait for longer than the addresses are served, so the release is repeated. The
+//! heir restarts its skew with each one that it hears (RFC 9568 §6.4.2): the repeats follow within a part of it, and
+//! cost no outage, because the addresses are served meanwhile.
 //!
-//! Nothing is left to serve where the instance cannot be reached any more, or where somebody else holds its addresses
-//! by force; then they go at once, as with [`Order::Strict`].
+//! If the instance cannot be reached any more, or another process keeps removing its addresses, there is nothing to
+//! serve: the addresses go at once, as with [`Order::Strict`].
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use super::state::Turn;
 use super::timers::Timer;
 use super::units::Priority;
 
-/// What comes first when a master leaves.
+/// The order of steps when a master leaves.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Order {
     /// The heir takes the addresses, then they are removed.
@@ -39,27 +39,27 @@ pub enum Order {
     Strict,
 }
 
-/// How far the handover of an instance is.
+/// Progress of an instance's handover.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Handover {
-    /// There is none.
+    /// No handover.
     #[default]
     Idle,
-    /// The addresses are released and still served; nobody has taken them yet.
+    /// The addresses are released and still served; no heir is heard yet.
     Serving,
-    /// The heir is there; the addresses stay for those who have not heard its announcement yet.
+    /// The heir is there; the addresses stay for hosts that have not received its announcement yet.
     Settling,
 }
 
-/// From the heir's first advert to the removal of the addresses, and how much longer for each of them: what an heir
-/// needs to set and announce them, with much to spare.
+/// Time from the heir's first advert to the removal of the addresses, and the time added for each of them: ample for an
+/// heir to set and announce them.
 const SETTLE: Duration = Duration::from_millis(50);
 const SETTLE_EACH: Duration = Duration::from_micros(100);
 
-/// How often a release is said again, while no heir is heard. The first may be lost, and so may one after it.
+/// Repeats of a release while no heir is heard. The first may be lost, and so may one after it.
 const AGAIN: u8 = 2;
 
-/// Between two of them, as a part of the interval, and at most.
+/// Pause between two releases: this fraction of the interval, and at most.
 const AGAIN_PART: u32 = 8;
 const AGAIN_MAX: Duration = Duration::from_millis(50);
 
@@ -67,14 +67,14 @@ const AGAIN_MAX: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Serving {
     until: Timestamp,
-    /// Releases that are still to be said.
+    /// Releases still to be sent.
     again: u8,
 }
 
-/// Nobody waits longer for an heir, whatever the interval: the end of the daemon waits for this.
+/// Longest wait for an heir, whatever the interval: the daemon's shutdown waits for it.
 const SERVE_MAX: Duration = Duration::from_secs(10);
 
-/// A mastership has ended: says so where nobody is there to take over yet.
+/// A mastership has ended: sends priority 0 if there is no heir yet.
 pub(super) fn begin(instance: &mut Instance, to: State, reason: Reason, turn: &mut Turn<'_>) {
     let has_heir = to == State::Backup && reason != Reason::GroupYielded;
     if !has_heir && instance.source().is_some() {
@@ -98,14 +98,14 @@ fn await_heir(instance: &mut Instance, turn: &Turn<'_>) {
     instance.timers.set(Timer::Handover, due);
 }
 
-/// Somebody sends adverts: where the addresses are released, it is the heir.
+/// Another router sends adverts: after a release, it is the heir.
 pub(super) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     if instance.handover == Handover::Serving && heard.priority != Priority::RELEASE {
         settle(instance, turn);
     }
 }
 
-/// The heir's moment is over, or nobody came yet.
+/// The settling time is over, or no heir is heard yet.
 pub(super) fn fired(instance: &mut Instance, turn: &mut Turn<'_>) {
     let Serving { until, again } = instance.serving;
     if instance.handover != Handover::Serving || turn.now >= until {
@@ -118,7 +118,7 @@ pub(super) fn fired(instance: &mut Instance, turn: &mut Turn<'_>) {
     await_heir(instance, turn);
 }
 
-/// Ends a handover, if there is one, without its heir: nothing can be served any more, or nobody may wait.
+/// Ends a handover, if there is one, without its heir: nothing can be served any more, or waiting is over.
 pub(super) fn abort(instance: &mut Instance, turn: &mut Turn<'_>) {
     if instance.handover != Handover::Idle {
         forget(instance);
@@ -132,7 +132,7 @@ pub(super) fn forget(instance: &mut Instance) {
     instance.timers.stop(Timer::Handover);
 }
 
-/// Whether an instance that leaves for this reason can be reached until its heir is there.
+/// Whether an instance that leaves for this reason can serve its addresses until its heir is there.
 pub(super) fn can_serve(reason: Reason) -> bool {
     !matches!(
         reason,
@@ -145,7 +145,8 @@ pub(super) fn can_serve(reason: Reason) -> bool {
     )
 }
 
-/// Not where what is served has failed: each release that the heir hears would put its takeover off.
+/// Whether the release is repeated. Not if the service has failed: each release that the heir hears restarts its skew
+/// and delays its takeover.
 fn says_again(reason: Reason) -> bool {
     !matches!(reason, Reason::TrackDown | Reason::GroupFault)
 }
@@ -164,8 +165,8 @@ fn settle(instance: &mut Instance, turn: &mut Turn<'_>) {
     }
 }
 
-/// The heir's advert moves a virtual MAC address to it at once: what is sent there does not come here any more, and
-/// anything sent from here would move it back.
+/// How long the addresses stay once the heir is heard. Zero with a virtual MAC address, which the heir's advert moves
+/// to it at once: frames no longer arrive here, and a frame sent from here would move it back.
 fn settling_time(settings: &InstanceSettings) -> Duration {
     if settings.vmacs.all().next().is_some() {
         return Duration::ZERO;
@@ -174,8 +175,8 @@ fn settling_time(settings: &InstanceSettings) -> Duration {
     SETTLE.saturating_add(SETTLE_EACH.saturating_mul(count))
 }
 
-/// An heir waits for its skew after the last release that it has heard; it is another one than ours but by less than an
-/// interval.
+/// How long to serve without an heir. An heir waits for its skew after the last release that it hears; that differs
+/// from ours by less than an interval.
 fn patience(instance: &Instance) -> Duration {
     let interval = instance.settings().advert_interval.duration();
     let releases = pause(instance).saturating_mul(AGAIN.into());

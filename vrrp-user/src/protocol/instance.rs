@@ -1,6 +1,6 @@
-//! One VRID on one interface and family: everything that all its states share.
+//! One VRID on one interface and family: the data and inputs that its states share.
 //!
-//! What an event means in a state is told by that state's file under [`super::state`].
+//! The files under [`super::state`] say what an event means in each state.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::timing;
 use super::track::{Faults, Tracking};
 use super::units::{Epoch, GroupId, InstanceId, Interval, Priority, Version};
 
-/// Read it for status and to build adverts; only the router changes it.
+/// An instance. Read it for status and to build adverts; only the router changes it.
 #[derive(Debug)]
 pub struct Instance {
     id: InstanceId,
@@ -27,7 +27,7 @@ pub struct Instance {
     /// Effective: with the weights.
     priority: Priority,
     pub(super) started: bool,
-    /// No event concerns it any more; its number is free.
+    /// It ignores all events; its number is free.
     removed: bool,
     pub(super) state: State,
     pub(super) epoch: Epoch,
@@ -41,24 +41,23 @@ pub struct Instance {
     pub(super) stats: Stats,
 }
 
-/// What happened that no transition tells.
+/// Counters of events that cause no transition.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Stats {
-    /// This node must have been absent: a timer of the watch over the master was so late, or as master its own adverts
-    /// were.
+    /// How often this node was found to have been suspended: as a backup by late timers, as a master by late adverts.
     pub away: u64,
     /// Adverts from our own address: a loop, or the address is in use twice.
     pub own_heard: u64,
     /// Adverts of masters that lost against us, or released while we were master.
     pub contests: u64,
-    /// For how long lower masters were heard while this one was master.
+    /// Total time in which lower masters were heard while this one was master.
     pub rivalled: Duration,
     /// Answers to them that the rate limit held back.
     pub answers_withheld: u64,
 }
 
 impl Instance {
-    /// `epoch` is that of earlier instances: what comes after them has a higher one.
+    /// `epoch` is the highest of earlier instances: transitions from here on have a higher one.
     pub(super) fn new(id: InstanceId, settings: InstanceSettings, epoch: Epoch) -> Self {
         let tracking = Tracking::new(&settings);
         Self {
@@ -90,17 +89,17 @@ impl Instance {
         &self.settings
     }
 
-    /// A reload has taken it out; its number is free.
+    /// Whether a reload has removed it; its number is free.
     pub fn is_removed(&self) -> bool {
         self.removed
     }
 
-    /// The sync group that it moves with.
+    /// Its sync group.
     pub fn group(&self) -> Option<GroupId> {
         self.group
     }
 
-    /// A Backup whose master's time is up, and which waits for the other members of its group.
+    /// Whether it is a Backup whose master-down timer has fired, and which waits for the other members of its group.
     pub fn is_ready(&self) -> bool {
         self.state == State::Backup && self.timers.due(Timer::MasterDown).is_none()
     }
@@ -109,7 +108,7 @@ impl Instance {
         self.state
     }
 
-    /// Effective priority: with the weights of what is tracked.
+    /// Effective priority: with the weights of tracked objects.
     pub fn priority(&self) -> Priority {
         self.priority
     }
@@ -123,12 +122,12 @@ impl Instance {
         self.reason
     }
 
-    /// Until when a Master's latest advert entitles it to its addresses.
+    /// End of the lease of a Master.
     pub fn entitled_until(&self) -> Option<Timestamp> {
         self.master.entitled_until.filter(|_| self.state == State::Master)
     }
 
-    /// How far the addresses of its last mastership are on their way to the heir.
+    /// Progress of the handover after its last mastership.
     pub fn handover(&self) -> Handover {
         self.handover
     }
@@ -148,12 +147,12 @@ impl Instance {
         self.backup.master()
     }
 
-    /// Stamp of the latest advert that this Backup rests on; older ones are no news.
+    /// Stamp of the latest advert that this Backup relies on; older ones are ignored.
     pub fn latest_heard(&self) -> Option<Timestamp> {
         self.backup.latest()
     }
 
-    /// This Backup obeys a master whose equal adverts are reported by `Event::Seen`.
+    /// Whether this Backup obeys a master whose equal adverts are reported by `Event::Seen`.
     pub fn watches(&self) -> bool {
         self.remote_master().is_some_and(|master| master.watched)
     }
@@ -162,7 +161,7 @@ impl Instance {
         self.tracking.faults(&self.settings)
     }
 
-    /// The tracked things and their latest results.
+    /// The tracked objects and their latest results.
     pub fn tracks(&self) -> impl Iterator<Item = (&TrackSettings, Option<i32>)> {
         self.settings.tracks.iter().zip(self.tracking.results().iter().copied())
     }
@@ -175,9 +174,9 @@ impl Instance {
         self.stats
     }
 
-    /// Interval that counts for our patience: our own while no master is known, the master's in version 3, and the
-    /// longer one in version 2. That knows one interval only (RFC 3768 §7.1), but to take over from a master that is
-    /// heard, because its interval was changed first, would make two of it.
+    /// The interval for skew and master_down_interval: our own while no master is known, the master's in version 3, and
+    /// the longer one in version 2. Version 2 has one interval for all routers (RFC 3768 §7.1), but taking over from a
+    /// master that is heard, because its interval was changed first, would make two masters.
     pub fn master_interval(&self) -> Interval {
         let own = self.settings.advert_interval;
         match (self.settings.version, self.remote_master()) {
@@ -204,17 +203,17 @@ impl Instance {
         self.timers.next()
     }
 
-    /// Started, and what it tracks is known.
+    /// Whether it is started, and the results of all tracked objects are known.
     pub(super) fn may_leave_init(&self) -> bool {
         self.started && self.tracking.is_known()
     }
 
-    /// Takes the result of something tracked without drawing conclusions yet.
+    /// Stores the result of a tracked object, without acting on it yet.
     pub(super) fn record(&mut self, id: TrackId, value: i32) {
         self.tracking.record(&self.settings.tracks, id, value);
     }
 
-    /// As [`Self::record`], with the priority that follows from it.
+    /// As [`Self::record`], and updates the priority.
     pub(super) fn record_and_weigh(&mut self, id: TrackId, value: i32) {
         self.record(id, value);
         self.priority = self.tracking.priority(&self.settings);
@@ -225,8 +224,8 @@ impl Instance {
         self.reconsider(turn);
     }
 
-    /// Other settings for the same VRID, interface and family. What they do not touch goes on: timers, the master that
-    /// is obeyed, the mastership. In a group, a Fault that begins or ends is for the group to find.
+    /// Takes other settings for the same VRID, interface and family. Unchanged parts continue: timers, the master that
+    /// is obeyed, the mastership. In a group, the group handles a Fault that begins or ends.
     pub(super) fn reconfigure(
         &mut self,
         settings: InstanceSettings,
@@ -249,19 +248,19 @@ impl Instance {
         }
     }
 
-    /// Results that others know already, for a new one.
+    /// Gives a new instance the results that other instances know already.
     pub(super) fn carry_results(&mut self, known: impl Fn(TrackId) -> Option<i32>) {
         self.tracking.carry(&[], &self.settings.tracks, known);
         self.priority = self.tracking.priority(&self.settings);
     }
 
-    /// It takes part in the election: it has left Init, and the daemon does not end.
+    /// Whether it takes part in the election: it has left Init, and the daemon is not stopping.
     pub(super) fn takes_part(&self) -> bool {
         self.started && self.reason.is_some()
     }
 
-    /// The configuration has been read again, and the instance moves alone now, maybe since then: a Fault of its group
-    /// is over, and so is the waiting for others.
+    /// After a reload, for an instance without a group: a Fault of an earlier group ends, and so does waiting for its
+    /// members.
     pub(super) fn stand_alone(&mut self, turn: &mut Turn<'_>) {
         self.reconsider(turn);
         if self.is_ready() {
@@ -269,7 +268,7 @@ impl Instance {
         }
     }
 
-    /// The configuration knows it no more.
+    /// Removes the instance: it is no longer in the configuration.
     pub(super) fn remove(&mut self, turn: &mut Turn<'_>) {
         self.started = false;
         self.removed = true;
@@ -279,7 +278,7 @@ impl Instance {
         }
     }
 
-    /// Told twice, it does not wait for an heir.
+    /// Ends the instance. A second call ends the wait for an heir.
     pub(super) fn shutdown(&mut self, turn: &mut Turn<'_>) {
         self.started = false;
         if self.state == State::Init {
@@ -361,8 +360,7 @@ impl Instance {
         turn.actions.push_back(Action::ReportPriority(self.id, self.priority));
     }
 
-    /// Somebody has removed an address, a route or a rule, which is of interest to a Master only: another state has
-    /// none of them.
+    /// An address, a route or a rule was removed. Only a Master has them.
     pub(super) fn lost(&mut self, loss: Loss, turn: &mut Turn<'_>) {
         if self.state == State::Master {
             state::master::lost(self, loss, turn);
@@ -375,29 +373,29 @@ impl Instance {
         }
     }
 
-    /// Somebody keeps removing the addresses: a Fault.
+    /// Another process keeps removing the addresses: a Fault.
     pub(super) fn set_taken_away(&mut self, turn: &mut Turn<'_>) {
         self.tracking.taken_away = true;
         self.reconsider(turn);
     }
 
-    /// As found by an earlier process.
+    /// The same, found by an earlier daemon process.
     pub(super) fn hold_taken_away(&mut self) {
         self.tracking.taken_away = true;
     }
 
-    /// Another master does not hear this one, whose adverts this host refuses to send: a Fault.
+    /// This host refuses to send the adverts, and another master does not hear them: a Fault.
     pub(super) fn set_refused(&mut self, turn: &mut Turn<'_>) {
         self.tracking.refused = true;
         self.reconsider(turn);
     }
 
-    /// As found by an earlier process.
+    /// The same, found by an earlier daemon process.
     pub(super) fn hold_refused(&mut self) {
         self.tracking.refused = true;
     }
 
-    /// Tries again what somebody has prevented.
+    /// Ends these Faults, to try again.
     pub(super) fn reclaim(&mut self, turn: &mut Turn<'_>) {
         (self.tracking.taken_away, self.tracking.refused) = (false, false);
         self.reconsider(turn);
@@ -417,8 +415,7 @@ impl Instance {
         }
     }
 
-    /// Enters or leaves Fault, or leaves Init, where what the instance depends on asks for it. In a group, that is for
-    /// the group to do.
+    /// Enters or leaves Fault, or leaves Init, if the faults require it. In a group, the group does it.
     fn reconsider(&mut self, turn: &mut Turn<'_>) {
         if self.faults().reason().is_some_and(|reason| !handover::can_serve(reason)) {
             handover::abort(self, turn);

@@ -1,27 +1,29 @@
-//! How often somebody else takes something away, and when to give up.
+//! Removals by other processes: how often an object is put back, and when to give up.
 
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
-/// What goes together counts once: the kernel removes all addresses of a subnet one by one.
+/// Removals closer than this count once: the kernel removes all addresses of a subnet one by one.
 const GAP: Duration = Duration::from_millis(100);
 
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Within [`WINDOW`].
+/// Removals within [`WINDOW`] that are put back.
 const MOST: u32 = 5;
 
+/// The reaction to a removal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
+    /// Set the object again.
     PutBack,
-    /// Told once.
+    /// Too often; returned once.
     GiveUp,
     /// Given up before.
     Leave,
 }
 
-/// Of one kind of things, by one holder.
+/// Removals of one kind of object of one instance.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Losses {
     first: Option<Timestamp>,
@@ -31,11 +33,12 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// On what is gone without another process's doing, which does not count.
+    /// The verdict on an object that no other process has removed; it does not count.
     pub fn verdict(&self) -> Verdict {
         if self.given_up { Verdict::Leave } else { Verdict::PutBack }
     }
 
+    /// Counts a removal by another process.
     pub fn note(&mut self, now: Timestamp) -> Verdict {
         if self.given_up {
             return Verdict::Leave;

@@ -1,14 +1,14 @@
-//! Other sync groups for instances that run, by a reload.
+//! Changes of sync groups by a reload, for running instances.
 //!
-//! Enters: the groups of another configuration, whose instances are configured already. Leaves: members of each group
-//! in one state, by as few transitions as there can be. Absent: what a member hears or tracks, see [`super::group`].
+//! Enters: the groups of another configuration, whose instances are configured already. Leaves: the members of each
+//! group in one state, by as few transitions as possible. Absent: adverts and tracked objects, see [`super::group`].
 //!
-//! Members that go on in the state that all have notice nothing. Where they differ, the rule is that of an event: a cause
-//! of Fault keeps all in Fault, and one that obeys another master keeps all from being one. A new member waits in Init
-//! until all about it is known, while the others go on, and then follows them: into a mastership too, as the node that is
-//! master of the other members is to be master of this one.
+//! Members that share a state keep it without a transition. If they differ, the rules of an event apply: a cause of
+//! Fault keeps all in Fault, and a member that obeys another master keeps all from being master. A new member waits in
+//! Init until its tracked objects are known, while the others continue, and then follows them; into a mastership too,
+//! because the node that is master of the other members is to be master of this one.
 //!
-//! An instance that is left without a group goes on as what it is.
+//! An instance that no longer has a group keeps its state.
 
 use std::cmp::Reverse;
 
@@ -23,8 +23,8 @@ use super::state::{self, Turn, backup};
 use super::units::{GroupId, InstanceId};
 
 impl Router {
-    /// The groups from now on, of instances that are there; [`Self::agree`] must follow. A group goes on from an
-    /// earlier one, that of its name or else the one that it shares most members with. Returns those, group by group.
+    /// Replaces the groups; [`Self::agree`] must follow. A group continues an earlier one: that of its name, or else
+    /// the one that it shares most members with. Returns these, group by group.
     pub fn regroup(&mut self, groups: Vec<GroupSettings>) -> Vec<Option<GroupId>> {
         for instance in &mut self.instances {
             instance.group = None;
@@ -44,8 +44,8 @@ impl Router {
         succeeded
     }
 
-    /// The configuration was read again, and everything is as it is in it: groups come to one state, and instances that
-    /// have none any more go on for themselves.
+    /// Ends a reload, once all instances and groups are configured: groups come to one state, and instances without a
+    /// group move alone.
     pub fn agree(&mut self, now: Timestamp) {
         let mut turn = Turn { now, actions: &mut self.actions };
         for instance in self.instances.iter_mut().filter(|instance| instance.group().is_none()) {
@@ -57,7 +57,7 @@ impl Router {
         self.schedule();
     }
 
-    /// For each group the earlier one that it goes on from.
+    /// For each group the earlier one that it continues.
     fn succeeded(&self, before: &[Group], groups: &[GroupSettings]) -> Vec<Option<GroupId>> {
         let is_shared = |old: &Group, id: &InstanceId| {
             let takes_part = self.instance(*id).is_some_and(Instance::takes_part);
@@ -86,13 +86,13 @@ impl Router {
 }
 
 impl Group {
-    /// Brings its members to one state, whatever has been configured.
+    /// Brings its members to one state after a reload.
     fn agree(&mut self, instances: &mut [Instance], turn: &mut Turn<'_>) {
         let before = self.state;
         let has_begun = self.present(instances).any(Instance::takes_part);
         if has_begun {
             if before == State::Init {
-                // Of any other state, members in Init are still to join.
+                // In any other state, members in Init are still to join.
                 self.state = State::Backup;
             }
             for member in self.waiting(instances) {
@@ -117,14 +117,14 @@ impl Group {
         self.ready = self.present(instances).filter(|member| member.is_ready()).count();
     }
 
-    /// Those that are still to join, and that nothing keeps from it.
+    /// Members that are still to join and may leave Init.
     fn waiting(&self, instances: &[Instance]) -> Vec<InstanceId> {
         let members = self.members().iter().filter_map(|member| instances.get(member.index()));
         let waiting = members.filter(|member| !self.has_joined(member) && member.may_leave_init());
         waiting.map(Instance::id).collect()
     }
 
-    /// Enters the state in which its members are.
+    /// Enters the state of its members.
     fn follow(&mut self, cause: InstanceId, instances: &[Instance], turn: &mut Turn<'_>) {
         let Some(member) = instances.get(cause.index()) else { return };
         if member.state() != self.state
@@ -150,7 +150,7 @@ impl Group {
         let has_idle = self.present(instances).any(is_idle);
         self.each(instances, |member| match member.state() {
             State::Backup if !has_idle => backup::take_over(member, turn),
-            // As with one that yields: there may be no heir yet.
+            // As after yielding: there may be no heir yet.
             State::Master if has_idle => state::go(member, State::Backup, Reason::GroupYielded, None, turn),
             _ => {}
         });

@@ -1,4 +1,4 @@
-//! Routes that go with the addresses of an instance.
+//! Routes of an instance, set and removed with its addresses.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,38 +10,38 @@ pub struct Route {
     pub destination: (IpAddr, u8),
     /// Only for packets from here; IPv6.
     pub from: Option<(IpAddr, u8)>,
-    /// Source address of what this host sends over it.
+    /// Source address of packets that this host sends over it.
     pub source: Option<IpAddr>,
-    /// None for the kinds that forward nothing.
+    /// Empty for the kinds that forward nothing.
     pub hops: Vec<Hop>,
     pub table: u32,
     pub metric: Option<u32>,
     pub tos: u8,
     /// rtnetlink scope; `None`: global, and the least that the kernel takes for `local` and `broadcast`. IPv4 only.
     pub scope: Option<u8>,
-    /// rtnetlink protocol: who has set it.
+    /// rtnetlink protocol: the origin of the route.
     pub protocol: u8,
     pub options: Vec<(RouteOption, u32)>,
-    /// Those that the kernel is not to change by what it learns.
+    /// Options that the kernel must not adapt (`lock`).
     pub locked: Vec<RouteOption>,
     /// Of TCP connections over it.
     pub congestion_control: Option<Arc<str>>,
-    /// The congestion control is not to be chosen by a connection.
+    /// Connections cannot choose another congestion control.
     pub congestion_locked: bool,
     /// Source realm in the upper half, destination realm in the lower one; IPv4.
     pub realms: Option<u32>,
     /// Among routers of the same metric; IPv6 (RFC 4191 §2.1).
     pub preference: Option<RoutePreference>,
     pub placement: Placement,
-    /// Put back when somebody else removes it.
+    /// Put back if another process removes it.
     pub tracked: bool,
 }
 
 impl Route {
-    /// Whether the kernel keeps both as one: to remove either is to remove the other.
+    /// Whether the kernel keeps both as one route: removing either removes the other.
     pub fn is_one_with(&self, other: &Self) -> bool {
         if self.destination.0.is_ipv6() {
-            // Options do not tell IPv6 routes apart.
+            // Options do not distinguish IPv6 routes.
             let named = |it: &Self| (it.kind, it.destination, it.from, it.table, it.metric, it.protocol);
             return named(self) == named(other) && self.hops == other.hops;
         }
@@ -50,14 +50,14 @@ impl Route {
     }
 }
 
-/// Where it goes among those with the same destination, metric and TOS; IPv4.
+/// Position among routes with the same destination, metric and TOS; IPv4.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Placement {
-    /// Before them, so that it is the one that counts.
+    /// Before them, so that it is used.
     #[default]
     Prepend,
     Append,
-    /// Only where there is none.
+    /// Only if there is none.
     Alone,
 }
 
@@ -75,7 +75,7 @@ pub struct Hop {
     pub device: Option<Arc<str>>,
     /// 1 to 256.
     pub weight: u16,
-    /// The gateway counts as on the link, whatever the addresses there are.
+    /// The gateway counts as on the link, whatever addresses the interface has.
     pub onlink: bool,
 }
 
@@ -103,13 +103,13 @@ impl RouteKind {
         ("blackhole", Self::Blackhole),
     ];
 
-    /// Whether it leads anywhere.
+    /// Whether it forwards packets.
     pub fn has_hops(self) -> bool {
         !matches!(self, Self::Throw | Self::Unreachable | Self::Prohibit | Self::Blackhole)
     }
 }
 
-/// Numbers that the kernel keeps with a route (RTAX_*), as they are written: times in milliseconds.
+/// Numeric route attributes of the kernel (RTAX_*), as in the configuration: times in milliseconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RouteOption {
     Mtu,
@@ -132,7 +132,7 @@ pub enum RouteOption {
 }
 
 impl RouteOption {
-    /// Those whose value is a number.
+    /// The options whose value is written as a number.
     pub const ALL: [(&'static str, Self); 14] = [
         ("mtu", Self::Mtu),
         ("advmss", Self::AdvMss),

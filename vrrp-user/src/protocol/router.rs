@@ -1,4 +1,4 @@
-//! All instances of this node: hands each event to those it concerns and knows who is due next.
+//! The router: all instances of this node, their events, actions and deadlines.
 
 use std::collections::VecDeque;
 use std::iter;
@@ -17,7 +17,7 @@ use super::state::Turn;
 use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};
 
-/// The most that one instance wants done in one input: a takeover with announcements and the end of a watch.
+/// Most actions of one instance in one input: a takeover with announcements and the end of a watch.
 const ACTIONS_PER_INSTANCE: usize = 6;
 
 /// The machine. Inputs: [`handle`](Self::handle), [`handle_timeout`](Self::handle_timeout). Outputs, to be drained
@@ -27,18 +27,18 @@ const ACTIONS_PER_INSTANCE: usize = 6;
 pub struct Router {
     pub(super) instances: Vec<Instance>,
     pub(super) groups: Vec<Group>,
-    /// Who tracks what, sorted.
+    /// Tracked objects and the instances that track them, sorted.
     trackers: Vec<(TrackId, InstanceId)>,
     pub(super) deadlines: Deadlines,
     /// Allocated once for the largest input.
     pub(super) actions: VecDeque<Action>,
     away: u64,
-    /// Highest of all that there have been until the latest reload: what is new goes on from there.
+    /// Highest epoch of all instances and groups until the latest reload; new ones continue from it.
     pub(super) latest: Epoch,
 }
 
 impl Router {
-    /// Instances are numbered in the given order, all in Init, each for itself.
+    /// Instances are numbered in the given order, all in Init, without groups.
     pub fn new(instances: Vec<InstanceSettings>) -> Self {
         Self::with_groups(instances, Vec::new())
     }
@@ -67,9 +67,9 @@ impl Router {
         this
     }
 
-    /// Other settings for an instance, which keeps its state; or a new instance, in Init, under a number that is free
-    /// or the next one, which takes part from the next [`Event::Startup`] on. `known` are the latest results of what is
-    /// tracked. What this means to a group is found by [`Self::agree`], which must follow.
+    /// Changes the settings of an instance, which keeps its state; or adds an instance, in Init, under a free number or
+    /// the next one: it takes part from the next [`Event::Startup`] on. `known` are the latest results of tracked
+    /// objects. [`Self::agree`] must follow; it applies the change to groups.
     pub fn configure(
         &mut self,
         id: InstanceId,
@@ -95,27 +95,27 @@ impl Router {
         self.index_trackers();
     }
 
-    /// Names may change, and come back: whatever has one, its epochs only grow.
+    /// Updates and returns `latest`. Names may change and come back: the epochs of each name only grow.
     pub(super) fn note_epochs(&mut self) -> Epoch {
         let instances = self.instances.iter().map(Instance::epoch);
         self.latest = instances.chain(self.groups.iter().map(Group::epoch)).fold(self.latest, Epoch::max);
         self.latest
     }
 
-    /// Takes an instance out: a master releases its addresses. Its number is free.
+    /// Removes an instance: a master releases its addresses. Its number is free.
     pub fn remove(&mut self, id: InstanceId, now: Timestamp) {
         self.on(id, now, Instance::remove);
         self.index_trackers();
     }
 
-    /// How everything stands, for another process; `None` while something is handed over.
+    /// Snapshots of all instances for the next process; `None` while [`Stance`] is not available for one of them.
     pub fn stance(&self) -> Option<Vec<(InstanceId, Stance)>> {
         let present = self.instances.iter().filter(|instance| !instance.is_removed());
         present.map(|instance| Some((instance.id(), instance.stance()?))).collect()
     }
 
-    /// Goes on where another process has left, with instances that are still in Init and know their links and sources.
-    /// [`Event::Startup`] must follow. All members of a group go on, or none.
+    /// Continues from the snapshots of another process, with instances that are still in Init and know their links and
+    /// sources. [`Event::Startup`] must follow. All members of a group continue, or none.
     pub fn resume(&mut self, stances: &[(InstanceId, Stance)], groups: &[(GroupId, Epoch)], now: Timestamp) {
         for (id, stance) in stances {
             let Some(instance) = self.instances.get_mut(id.index()) else { continue };
@@ -129,8 +129,8 @@ impl Router {
         }
     }
 
-    /// [`Event::Seen`] of a watched master comes before an advert of its instance, and before a track that changes a
-    /// priority: these may end the watch.
+    /// Handles an event. Call it with [`Event::Seen`] of a watched master before an advert of its instance, and before a
+    /// track that changes a priority: these may end the watch.
     pub fn handle(&mut self, event: &Event, now: Timestamp) {
         match *event {
             Event::Startup => self.on_all(now, Instance::startup),
@@ -149,12 +149,12 @@ impl Router {
         }
     }
 
-    /// The configuration was read again, whether it has changed or not: masters set what they lack.
+    /// Call it after each reload, changed or not: masters set missing addresses, routes and rules.
     pub fn renew(&mut self, now: Timestamp) {
         self.on_all(now, Instance::renew);
     }
 
-    /// Fires what is due. Calling early or twice is harmless.
+    /// Fires all timers that are due. Calling early or twice is harmless.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         let mut from = 0;
         while let Some(index) = self.deadlines.due_from(from, now) {
@@ -163,6 +163,7 @@ impl Router {
         }
     }
 
+    /// The next action; drain them after each input.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -172,9 +173,8 @@ impl Router {
         self.deadlines.earliest()
     }
 
-    /// Backups with a timer not after `until` whose master is watched: it may have been seen since, which
-    /// [`Event::Seen`] must tell before that timer is handled. A time well ahead lets one wake-up serve many
-    /// instances.
+    /// Backups with a timer not after `until` whose master is watched: it may have been seen since, which [`Event::Seen`]
+    /// must report before that timer is handled. A time well ahead lets one wake-up serve many instances.
     pub fn silence_due(&self, until: Timestamp) -> impl Iterator<Item = InstanceId> + '_ {
         let mut from = 0;
         iter::from_fn(move || {
@@ -187,8 +187,8 @@ impl Router {
         .map(Instance::id)
     }
 
-    /// Like [`silence_due`](Self::silence_due), one at a time: the first of them not below `from`. For callers that
-    /// handle events on the way.
+    /// The first Backup not below `from` with a timer not after `until`, watched or not. For callers that handle events
+    /// between two calls.
     pub fn silent_from(&self, from: InstanceId, until: Timestamp) -> Option<InstanceId> {
         let mut from = from.index();
         loop {
@@ -201,14 +201,14 @@ impl Router {
         }
     }
 
-    /// The first instance not below `from` that would take over together with this one: its master's time is up, and
-    /// its group waits. It may have been heard since, if the news of that was lost.
+    /// The first instance not below `from` that would take over together with this one: its master-down timer has fired,
+    /// and its group waits. Its master may have been heard since, if a ring entry was lost.
     pub fn ready_with(&self, instance: InstanceId, from: InstanceId) -> Option<InstanceId> {
         let group = self.instance(instance)?.group()?;
         self.group(group)?.ready_from(from, &self.instances)
     }
 
-    /// When a Backup takes over unless its master is heard before; only where nothing else is due earlier.
+    /// When a Backup takes over unless its master is heard before; `None` if another timer is due earlier.
     pub fn next_takeover(&self) -> Option<Timestamp> {
         let next = self.poll_timeout()?;
         let id = self.silent_from(InstanceId(0), next)?;
@@ -232,7 +232,7 @@ impl Router {
         self.instances.iter().any(|instance| instance.handover() != Handover::Idle)
     }
 
-    /// How often an instance found that this node had been away; see [`super::Stats::away`].
+    /// How often an instance found that this node had been suspended; see [`super::Stats::away`].
     pub fn away(&self) -> u64 {
         self.away
     }
@@ -251,7 +251,7 @@ impl Router {
 
     fn track(&mut self, id: TrackId, value: i32, now: Timestamp) {
         let first = self.trackers.partition_point(|&(track, _)| track < id);
-        // Where a group falls with one member, the others know already whether they would have fallen by themselves.
+        // All instances store the result first: if a group goes to Fault with one member, the others' own reasons count.
         for (_, instance) in self.trackers.iter().skip(first).take_while(|&&(track, _)| track == id) {
             if let Some(instance) = self.instances.get_mut(instance.index()) {
                 instance.record(id, value);
@@ -276,7 +276,7 @@ impl Router {
         self.on_index(id.index(), now, act);
     }
 
-    /// As [`Self::on`], while its group takes no notice of more than an absence.
+    /// As [`Self::on`], but its group reacts to a suspension only.
     fn alone(&mut self, id: InstanceId, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         let away = instance.stats().away;

@@ -1,43 +1,43 @@
-//! Routing policy rules that go with the addresses of an instance.
+//! Routing policy rules of an instance, set and removed with its addresses.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
 
-/// Which packets look up which table. What is `None` does not matter to the rule.
+/// A rule: which packets look up which table. A field that is `None` matches all packets.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rule {
     pub family: Family,
     /// Rules with lower numbers come first.
     pub preference: u32,
-    /// `not`: for all packets that do not match.
+    /// `not`: applies to all packets that do not match.
     pub inverted: bool,
     /// With its prefix.
     pub from: Option<(IpAddr, u8)>,
     pub to: Option<(IpAddr, u8)>,
-    /// The interface that a packet came in on; `lo` for those of this host.
+    /// The interface that a packet arrived on; `lo` for packets of this host.
     pub input: Option<Arc<str>>,
     /// The interface that a local socket is bound to.
     pub output: Option<Arc<str>>,
-    /// A firewall mark, and which of its bits count.
+    /// A firewall mark, and the mask of the bits that count.
     pub mark: Option<(u32, Option<u32>)>,
     pub tos: u8,
     pub tunnel: Option<u64>,
-    /// First and last.
+    /// First and last user id.
     pub users: Option<(u32, u32)>,
     pub ip_protocol: Option<u8>,
     pub source_ports: Option<(u16, u16)>,
     pub destination_ports: Option<(u16, u16)>,
     pub action: RuleAction,
-    /// rtnetlink protocol: who has set it.
+    /// rtnetlink protocol: the origin of the rule.
     pub protocol: u8,
-    /// Put back when somebody else removes it.
+    /// Put back if another process removes it.
     pub tracked: bool,
 }
 
 impl Rule {
-    /// Whether the kernel keeps both as one: to remove either is to remove the other.
+    /// Whether the kernel keeps both as one rule: removing either removes the other.
     pub fn is_one_with(&self, other: &Self) -> bool {
         Self { tracked: other.tracked, ..self.clone() } == *other
     }
@@ -46,7 +46,7 @@ impl Rule {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RuleAction {
     Lookup(Lookup),
-    /// Go on with the first rule of this preference.
+    /// Continue with the first rule of this preference.
     Goto(u32),
     Nop,
     Blackhole,
@@ -56,7 +56,7 @@ pub enum RuleAction {
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Lookup {
-    /// `None`: that of the VRF which the packet belongs to (`l3mdev`).
+    /// `None`: the table of the packet's VRF (`l3mdev`).
     pub table: Option<u32>,
     /// Source realm in the upper half, destination realm in the lower one; IPv4.
     pub realms: Option<u32>,

@@ -1,4 +1,4 @@
-//! What an instance is told by the configuration. Legal by construction: the configuration has checked it.
+//! Settings of instances and groups. Legal by construction: the configuration has checked them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,22 +15,23 @@ use super::timing;
 use super::units::{InstanceId, Interval, Priority, Version, Vrid, Weight};
 use super::vmac::VmacSettings;
 
+/// Settings of one instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceSettings {
     pub name: Arc<str>,
-    /// Empty until the daemon has found the one with the source address, where the file names none.
+    /// If the file names none: empty until the daemon has found the interface with the source address.
     pub interface: Arc<str>,
     pub vrid: Vrid,
     pub family: Family,
     pub version: Version,
-    /// Speak and hear version 2 beside version 3, for a migration (RFC 9568 §8.4).
+    /// Send and accept version 2 in addition to version 3, for a migration (RFC 9568 §8.4).
     pub also_v2: bool,
     pub priority: Priority,
     pub advert_interval: Interval,
     /// keepalived's `state MASTER`: with priority 255 it starts as master, otherwise it changes nothing.
     pub initial_master: bool,
     pub preempt: bool,
-    /// How long a lower master is endured, counted from its first advert.
+    /// How long a lower master is obeyed, counted from its first advert.
     pub preempt_delay: Duration,
     pub auth: Auth,
     /// Shared with the effects, which outlive a reload.
@@ -43,11 +44,11 @@ pub struct InstanceSettings {
     /// IPv6).
     pub source: Option<IpAddr>,
     pub unicast: Option<Unicast>,
-    /// Where multicast adverts go; `None`: to the VRRP group of the family.
+    /// Destination of multicast adverts; `None`: the VRRP group of the family.
     pub group: Option<IpAddr>,
     /// Form of the checksum that we send; received ones may have either.
     pub checksum: ChecksumForm,
-    /// Send the form that was heard last instead, once one was heard.
+    /// Send the form of the latest advert received instead, once one was received.
     pub answers_checksum: bool,
     /// The 3 in master_down_interval = 3 × advert_interval + skew.
     pub down_timer_adverts: u8,
@@ -56,32 +57,32 @@ pub struct InstanceSettings {
     pub lower_prio_no_advert: bool,
     /// Send one advert before yielding to a higher master. `None`: not configured; it is sent, and keepalived sends none.
     pub higher_prio_send_advert: Option<bool>,
-    /// What a master that leaves does first.
+    /// The order of steps when a master leaves.
     pub handover: Order,
     /// Ignore the link state of the instance's own interface (`dont_track_primary`).
     pub ignore_own_link: bool,
-    /// Answer for the addresses without owning them (Accept_Mode, RFC 9568 §6.1). An owner does in any case.
+    /// Accept packets for the addresses without owning them (Accept_Mode, RFC 9568 §6.1). An owner does in any case.
     pub accept: bool,
-    /// As an owner, take no notice of other masters.
+    /// As an owner, ignore other masters.
     pub owner_ignores: bool,
     pub tracks: Vec<TrackSettings>,
     pub vmacs: VmacSettings,
 }
 
 impl InstanceSettings {
-    /// A master that yields sends an advert before.
+    /// Whether a master sends an advert before it yields.
     pub fn yields_with_advert(&self) -> bool {
         self.higher_prio_send_advert.unwrap_or(true)
     }
 
-    /// Whether the adverts of others are judged alike under these settings and others.
+    /// Whether both settings accept the same adverts of other routers.
     pub fn judges_like(&self, other: &Self) -> bool {
         let senders = |it: &Self| it.unicast.as_ref().map(|unicast| unicast.checks_source);
         let form = |it: &Self| (it.version, it.also_v2, it.group, senders(it));
         form(self) == form(other) && self.auth.judges_like(&other.auth)
     }
 
-    /// Whether the adverts of a master are the same on the wire, but for its priority.
+    /// Whether both settings send the same adverts, but for the priority.
     pub fn speaks_like(&self, other: &Self) -> bool {
         let list = |it: &Self| -> Vec<IpAddr> {
             it.addresses.advertised.iter().map(|address| address.address).collect()
@@ -94,29 +95,29 @@ impl InstanceSettings {
             && list(self) == list(other)
     }
 
-    /// How long one of our adverts entitles us to the addresses.
+    /// The lease that one of our adverts gives.
     pub fn lease(&self) -> Duration {
         timing::lease(self.advert_interval, self.down_timer_adverts)
     }
 
-    /// Where addresses go that name no interface.
+    /// The interface of addresses that name none.
     pub fn address_interface(&self) -> &Arc<str> {
         self.vmacs.own.as_ref().map_or(&self.interface, |vmac| vmac.name.as_arc())
     }
 
-    /// Where this address of the instance goes.
+    /// The interface of this address.
     pub fn device_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a Arc<str> {
         address.device.as_ref().unwrap_or_else(|| self.address_interface())
     }
 
-    /// Whether an address stands where [`Elsewhere`] announces it.
+    /// Whether an address is on an interface whose addresses [`Elsewhere`] announces.
     pub fn is_elsewhere(&self, address: &VirtualAddress, elsewhere: Elsewhere) -> bool {
         let carrier = self.device_of(address);
         let sender = self.vmacs.sender().unwrap_or(&self.interface);
         carrier != sender && (elsewhere.all || self.vmacs.all().any(|vmac| vmac.name.as_arc() == carrier))
     }
 
-    /// Where multicast adverts go.
+    /// Destination of multicast adverts.
     pub fn group(&self) -> IpAddr {
         self.group.unwrap_or_else(|| match self.family {
             Family::V4 => ipv4::GROUP.into(),
@@ -124,18 +125,18 @@ impl InstanceSettings {
         })
     }
 
-    /// Whether the kernel gives its adverts to sockets for VRRP: those behind a header of IPsec are another protocol.
+    /// Whether the kernel delivers its adverts to sockets of protocol VRRP. Behind an IPsec header they have another
+    /// protocol number.
     pub fn reaches_sockets(&self) -> bool {
         !matches!(self.auth, Auth::Ah(_))
     }
 }
 
-/// Instances that are masters together or not at all.
+/// A sync group: instances that are masters together or not at all.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GroupSettings {
     pub name: Arc<str>,
-    /// At least one, and none that is in another group. The first one counts where two nodes tie; see
-    /// [`super::group`].
+    /// At least one, and none that is in another group. The first one decides a tie of two nodes; see [`super::group`].
     pub members: Vec<InstanceId>,
 }
 
@@ -146,12 +147,12 @@ pub enum Auth {
     Pass([u8; 8]),
     /// Signed adverts.
     Hmac(Arc<HmacSettings>),
-    /// Version 2 behind an authentication header of IPsec (RFC 2338 §5.3.6), by the password padded with zeros.
+    /// Version 2 behind an authentication header of IPsec (RFC 2338 §5.3.6); the password, padded with zeros.
     Ah([u8; 8]),
 }
 
 impl Auth {
-    /// Whether what is heard under one is heard under the other. Other keys are no reason to hear a master anew.
+    /// Whether both accept the same adverts. Keys do not count: a master need not be heard again for new ones.
     fn judges_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Hmac(one), Self::Hmac(other)) => one.demands() == other.demands(),
@@ -191,22 +192,22 @@ pub struct VirtualAddress {
     pub dad: bool,
     /// `noprefixroute`: the kernel adds no route for the prefix.
     pub no_prefix_route: bool,
-    /// The other end of a point-to-point link. The prefix is its then.
+    /// The other end of a point-to-point link, which the prefix then belongs to.
     pub peer: Option<IpAddr>,
-    /// IPv6: seconds until the kernel takes it for sources no more; `None`: never.
+    /// IPv6: seconds until the kernel stops choosing it as a source address; `None`: never.
     pub preferred: Option<u32>,
     /// IPv6: `home`, for mobile hosts (RFC 6275).
     pub home: bool,
-    /// IPv6: `mngtmpaddr`, the kernel makes temporary addresses of it (RFC 8981).
+    /// IPv6: `mngtmpaddr`, the kernel derives temporary addresses from it (RFC 8981).
     pub temporary: bool,
     /// The kernel joins a multicast address on its interface.
     pub autojoin: bool,
-    /// Put back when somebody else removes it.
+    /// Put back if another process removes it.
     pub tracked: bool,
 }
 
 impl VirtualAddress {
-    /// As it is without any option. An IPv6 address alone in its prefix is not to be chosen as the source of other
+    /// An address without options. An IPv6 address with prefix length 128 is not to be chosen as the source of other
     /// traffic, as with keepalived.
     pub fn new(address: IpAddr, prefix: u8) -> Self {
         Self {
@@ -230,30 +231,30 @@ impl VirtualAddress {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unicast {
-    /// None: the instance is in Fault.
+    /// Empty: the instance is in Fault.
     pub peers: Vec<UnicastPeer>,
     /// TTL or hop limit sent.
     pub ttl: u8,
-    /// Adverts of others than the peers are refused.
+    /// Refuse adverts of other senders than the peers.
     pub checks_source: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnicastPeer {
     pub address: IpAddr,
-    /// Bounds of the TTL or hop limit of its adverts, where the source is checked.
+    /// Bounds of the TTL or hop limit of its adverts, if the source is checked.
     pub min_ttl: u8,
     pub max_ttl: u8,
 }
 
 impl UnicastPeer {
-    /// At any distance.
+    /// A peer with any TTL.
     pub fn new(address: IpAddr) -> Self {
         Self { address, min_ttl: 0, max_ttl: u8::MAX }
     }
 }
 
-/// keepalived's `garp_*` options; they hold for gratuitous ARP and unsolicited NA alike.
+/// keepalived's `garp_*` options; they apply to gratuitous ARP and unsolicited NA.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AnnounceSettings {
     /// From becoming master to the second set; zero: none.
@@ -270,7 +271,7 @@ pub struct AnnounceSettings {
     pub garp_interval: Duration,
     /// Pause between two unsolicited neighbour advertisements on one interface.
     pub gna_interval: Duration,
-    /// Announce what adverts do not keep alive in the tables of switches.
+    /// Announce addresses that adverts do not keep in the tables of switches.
     pub elsewhere: Option<Elsewhere>,
 }
 
@@ -278,7 +279,7 @@ pub struct AnnounceSettings {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Elsewhere {
     pub period: Duration,
-    /// On every such interface, and not only on those with a virtual MAC address.
+    /// On every interface of that kind, not only on those with a virtual MAC address.
     pub all: bool,
 }
 
@@ -307,16 +308,16 @@ pub struct TrackSettings {
     pub weight: Weight,
     /// The weight counts with the other sign; 0: Fault while up.
     pub reverse: bool,
-    /// What counts before the first result. `None` keeps the instance out of the election until it is known.
+    /// The result before the first one. `None` keeps the instance out of the election until there is one.
     pub initial: Option<bool>,
 }
 
-/// What a [`TrackId`] stands for; for people to read.
+/// The kind and name of a [`TrackId`], for people to read.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Track {
     Script(Arc<str>),
     Interface(Arc<str>),
     Process(Arc<str>),
-    /// Counts by the number in it, times the weight.
+    /// Adds the number in it, times the weight.
     File(Arc<str>),
 }

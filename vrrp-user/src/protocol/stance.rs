@@ -1,7 +1,7 @@
-//! How an instance stands, for a process that goes on where another one leaves.
+//! Snapshot of an instance, for the next process at a hot restart.
 //!
-//! Enters and leaves: a [`Stance`]. Absent: transitions. The successor is in the same state, in the same epoch, with
-//! the same deadlines, and nothing is said or announced because of it; a Master's addresses are set already.
+//! Enters and leaves: a [`Stance`]. Absent: transitions. The next process continues in the same state and epoch with
+//! the same deadlines, and sends neither adverts nor announcements because of it; a Master's addresses are set already.
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -13,7 +13,7 @@ use super::state::{self, Turn};
 use super::timers::Timer;
 use super::units::Epoch;
 
-/// Times are those of CLOCK_MONOTONIC, which both processes share.
+/// The snapshot. Times are those of CLOCK_MONOTONIC, which both processes share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stance {
     pub state: State,
@@ -22,17 +22,17 @@ pub struct Stance {
     pub since: Timestamp,
     /// Master: when the next advert is due.
     pub advert: Option<Timestamp>,
-    /// Backup: until when the master may be silent; `None` where its time is up and the group waits.
+    /// Backup: when the master-down timer fires; `None` if it has fired and the group waits.
     pub master_down: Option<Timestamp>,
-    /// Backup: the master that it obeys, as heard last.
+    /// Backup: the latest advert of the master that it obeys.
     pub master: Option<Heard>,
-    /// Latest results of what is tracked.
+    /// Latest results of tracked objects.
     pub results: Vec<(TrackId, i32)>,
 }
 
 impl Instance {
-    /// `None` while it hands over, or listens after an absence: that is soon done, and is for the process that began
-    /// it.
+    /// The snapshot; `None` during a handover, or while it listens after a suspension: that is soon over, and the
+    /// process that began it finishes it.
     pub(super) fn stance(&self) -> Option<Stance> {
         let results = self.tracks().filter_map(|(track, result)| Some((track.id, result?))).collect();
         let is_settled = self.handover() == Handover::Idle && self.timers.due(Timer::Return).is_none();
@@ -48,7 +48,7 @@ impl Instance {
         })
     }
 
-    /// Goes on from Init. What has changed about its link, its source and what it tracks is found when it starts.
+    /// Continues from a snapshot, in Init. Changes of link, source and tracked objects are found when it starts.
     pub(super) fn resume(&mut self, stance: &Stance, turn: &mut Turn<'_>) {
         if self.state != State::Init || self.is_removed() {
             return;

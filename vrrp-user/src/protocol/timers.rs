@@ -1,7 +1,8 @@
-//! All that an instance waits for, as data.
+//! Timers of an instance, as data.
 
 use vrrp_ebpf::time::Timestamp;
 
+/// The timers, each with its state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Timer {
@@ -9,9 +10,9 @@ pub enum Timer {
     Advert = 0,
     /// Backup: the master was silent for too long.
     MasterDown = 1,
-    /// Backup: the master has not been seen lately; look again, and notice whether this node was away.
+    /// Backup: the master has not been seen lately; look again, and detect whether this node was suspended.
     Suspect = 2,
-    /// Backup: a lower master has been endured for `preempt_delay`.
+    /// Backup: a lower master has been obeyed for `preempt_delay`.
     PreemptDelay = 3,
     /// Master: the second set of announcements after the takeover.
     AnnounceAgain = 4,
@@ -19,13 +20,13 @@ pub enum Timer {
     AnnounceRefresh = 5,
     /// Master: the second set of announcements after a lower master was heard.
     AnnounceContest = 6,
-    /// Fault: addresses that somebody kept removing are tried again.
+    /// Fault: try again after another process kept removing the addresses, or the host refused adverts.
     Reclaim = 7,
-    /// After a mastership, in any state: the addresses are to be removed.
+    /// After a mastership, in any state: release again, or remove the addresses.
     Handover = 8,
-    /// Master: it was away, and nobody was heard whom it would obey; it takes over anew.
+    /// Master: it was suspended, and no master that it would obey was heard; it takes over again.
     Return = 9,
-    /// Master: the set of announcements for a lower master that was heard just after one for it.
+    /// Master: the set of announcements for a lower master that was heard again just after a set for it.
     FollowContest = 10,
 }
 
@@ -60,7 +61,7 @@ impl Timers {
         self.due[timer as usize] = None;
     }
 
-    /// Those of a state. A handover goes on in the next one.
+    /// Stops the timers of a state. A handover continues in the next one.
     pub(super) fn stop_all(&mut self) {
         let handover = self.due(Timer::Handover);
         *self = Self::default();

@@ -1,4 +1,4 @@
-//! Formulas of time (RFC 9568 §6.1, RFC 3768 §6.1), in whole nanoseconds.
+//! Time formulas (RFC 9568 §6.1, RFC 3768 §6.1), in whole nanoseconds.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use vrrp_ebpf::time::Timestamp;
 
 use super::units::{Interval, Priority, Version};
 
-/// How much longer a backup of this priority waits: (256 − P)/256 of the master's interval in version 3, of one
-/// second in version 2. The half nanosecond of an odd priority at 10 ms is dropped.
+/// The skew of a backup of this priority: (256 − P)/256 of the master's interval in version 3, of one second in
+/// version 2. The half nanosecond of an odd priority at 10 ms is dropped.
 pub fn skew(version: Version, priority: Priority, interval: Interval) -> Duration {
     let unit = match version {
         Version::V2 => Duration::from_secs(1),
@@ -16,7 +16,7 @@ pub fn skew(version: Version, priority: Priority, interval: Interval) -> Duratio
     unit.saturating_mul(256 - u32::from(priority.0)) / 256
 }
 
-/// How long a master may be silent: `adverts` of its intervals and the skew.
+/// How long a master may be silent: `adverts` intervals and the skew.
 pub fn master_down_interval(
     version: Version,
     priority: Priority,
@@ -26,26 +26,25 @@ pub fn master_down_interval(
     interval.duration().saturating_mul(u32::from(adverts)).saturating_add(skew(version, priority, interval))
 }
 
-/// How long an advert entitles its sender to the addresses: a peer's patience without its skew, which no priority makes
-/// 0, and less than that by as much as two clocks may differ that are slewed by 500 ppm each, the kernel's most.
+/// The lease that an advert gives its sender: a peer's master_down_interval without its skew, which no priority makes 0,
+/// less the drift of two clocks that are slewed by 500 ppm each, the kernel's maximum.
 pub(super) fn lease(interval: Interval, adverts: u8) -> Duration {
     let patience = interval.duration().saturating_mul(u32::from(adverts));
     patience - patience / 1000
 }
 
-/// The next time of a period, without drift. Late by more than a period, it starts anew from now rather than catch
-/// up in a burst.
+/// The next time of a period, without drift. If late by a period or more, it restarts from now, without a burst.
 pub(super) fn following(due: Timestamp, period: Duration, now: Timestamp) -> Timestamp {
     let next = due + period;
     if next > now { next } else { now + period }
 }
 
-/// Pause between two looks at a silent master.
+/// Pause between two checks of a silent master.
 pub(super) fn tick(interval: Interval) -> Duration {
     (interval.duration() / 10).max(Duration::from_millis(1))
 }
 
-/// A timer later than this was not delayed but slept through: this node was away.
+/// A timer later than this was not merely delayed: this node was suspended.
 pub(super) fn away_threshold(interval: Interval) -> Duration {
     (interval.duration() / 4).clamp(Duration::from_millis(2), Duration::from_millis(100))
 }

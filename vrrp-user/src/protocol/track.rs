@@ -1,4 +1,4 @@
-//! What an instance depends on: its link, its source address and the tracked things.
+//! Dependencies of an instance: its link, its source address and the tracked objects.
 
 use std::net::IpAddr;
 
@@ -7,18 +7,18 @@ use super::event::TrackId;
 use super::settings::{InstanceSettings, Track, TrackSettings};
 use super::units::Priority;
 
-/// What keeps an instance out of the election; all false: nothing.
+/// Causes that keep an instance out of the election.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Faults {
     pub link_down: bool,
     pub no_source: bool,
-    /// There is nobody to send to (`unicast_fault_no_peer`).
+    /// Unicast without a peer (`unicast_fault_no_peer`).
     pub no_peer: bool,
-    /// A tracked thing of weight 0 is down.
+    /// A tracked object of weight 0 is down.
     pub track_down: bool,
-    /// Somebody removes the addresses again and again.
+    /// Another process keeps removing the addresses.
     pub taken_away: bool,
-    /// This host refuses to send the adverts, and another master is there.
+    /// This host refuses to send the adverts, and another router is master.
     pub refused: bool,
 }
 
@@ -42,7 +42,7 @@ impl Faults {
         }
     }
 
-    /// The first that holds, from the wire upwards.
+    /// The first cause, from the wire upwards.
     pub fn reason(self) -> Option<Reason> {
         if self.link_down {
             Some(Reason::LinkDown)
@@ -62,10 +62,10 @@ impl Faults {
     }
 }
 
-/// What a file must add to fail its instance, as with keepalived.
+/// A file that adds this or less is a Fault, as with keepalived.
 const FILE_FAULT: i32 = -254;
 
-/// What a file adds at most, as with keepalived.
+/// Most that a file adds, as with keepalived.
 const FILE_MOST: i32 = 253;
 
 impl TrackSettings {
@@ -78,8 +78,8 @@ impl TrackSettings {
         }
     }
 
-    /// What this result adds to the priority. A positive weight counts while up, a negative one while down; reversed,
-    /// each counts with the other sign.
+    /// The effect of this result on the priority. A positive weight counts while up, a negative one while down;
+    /// reversed, each counts with the other sign.
     pub fn adds(&self, value: i32) -> i32 {
         let weight = i32::from(self.weight.0);
         let weight = if self.reverse { -weight } else { weight };
@@ -91,14 +91,14 @@ impl TrackSettings {
     }
 }
 
-/// Link and source are not there until they are reported.
+/// The dependencies of an instance. Link and source count as missing until they are reported.
 #[derive(Clone, Debug)]
 pub(super) struct Tracking {
     pub(super) link: bool,
     pub(super) source: Option<IpAddr>,
     /// Until [`super::Timer::Reclaim`].
     pub(super) taken_away: bool,
-    /// The same.
+    /// Until [`super::Timer::Reclaim`], too.
     pub(super) refused: bool,
     /// Latest result of each of the settings' tracks, in their order: 1 for up and 0 for down, or the number of a file.
     results: Vec<Option<i32>>,
@@ -110,8 +110,8 @@ impl Tracking {
         Self { link: false, source: None, taken_away: false, refused: false, results }
     }
 
-    /// For other settings of the same instance. What is tracked still keeps its result; what is new has the result that
-    /// another instance knows, or starts from `initial`.
+    /// Updates the results for other settings of the same instance. An object that is still tracked keeps its result; a
+    /// new one has the result that another instance knows, or `initial`.
     pub(super) fn carry(
         &mut self,
         old: &[TrackSettings],
@@ -139,7 +139,7 @@ impl Tracking {
         &self.results
     }
 
-    /// Every tracked thing has had a first result, or needs none.
+    /// Whether every tracked object has had a first result, or needs none.
     pub(super) fn is_known(&self) -> bool {
         self.results.iter().all(Option::is_some)
     }

@@ -1,4 +1,4 @@
-//! Units as types: what is legal is constructed here and nowhere else.
+//! Units as types: only legal values can be constructed.
 
 use std::fmt;
 use std::num::NonZeroU8;
@@ -11,7 +11,7 @@ use thiserror::Error;
 pub struct InstanceId(pub u32);
 
 impl InstanceId {
-    /// Most instances of one router, as the maps have room for.
+    /// Most instances of one router; the maps have room for as many.
     pub const COUNT_MAX: u32 = 4096;
 
     pub fn index(self) -> usize {
@@ -29,7 +29,7 @@ impl GroupId {
     }
 }
 
-/// Number of a mastership: raised by every transition, carried by hooks, metrics and effects.
+/// Number of a mastership: incremented by every transition, carried by hooks, metrics and effects.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Epoch(pub u64);
 
@@ -61,7 +61,7 @@ pub enum Version {
     V3 = 3,
 }
 
-/// Priority, 0–255 (RFC 9568 §5.2.4): 255 owns the addresses, 0 gives them up, the others elect.
+/// Priority, 0–255 (RFC 9568 §5.2.4): 255 owns the addresses, 0 releases them, the others elect.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Priority(pub u8);
 
@@ -75,7 +75,7 @@ impl Priority {
         self == Self::OWNER
     }
 
-    /// Priority plus the sum of weights, held within 1–254; an owner's never changes.
+    /// Priority plus the sum of weights, clamped to 1–254; an owner's never changes.
     pub fn weighted(self, sum: i32) -> Self {
         if self.is_owner() {
             return self;
@@ -91,12 +91,12 @@ impl fmt::Display for Priority {
     }
 }
 
-/// Effect of a tracked thing on the priority, −253…253; 0 means Fault while it is down.
+/// Effect of a tracked object on the priority, −253…253; 0 means Fault while it is down.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Weight(pub i16);
 
-/// Time between two adverts of a master. Version 2 counts seconds, version 3 centiseconds on the wire; both meet
-/// here (RFC 9568 §5.2.7, RFC 3768 §5.3.7).
+/// Time between two adverts of a master, in one unit for both versions. The wire has seconds in version 2 and
+/// centiseconds in version 3 (RFC 9568 §5.2.7, RFC 3768 §5.3.7).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Interval(Duration);
 

@@ -10,26 +10,26 @@ use super::units::Vrid;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Vmac {
     pub name: Name,
-    /// What it is made on.
+    /// The interface that it is created on.
     pub parent: Arc<str>,
     pub mac: [u8; 6],
     /// Of the addresses that it carries.
     pub family: Family,
-    /// Group of interfaces that it joins (`ip link set group`); 0 is the default one.
+    /// Interface group that it joins (`ip link set group`); 0 is the default one.
     pub group: u32,
-    /// Have the kernel tell the parent's state again once it is made: a parent that cannot filter by address, such as
-    /// a bridge, becomes promiscuous without a notification.
+    /// Have the kernel report the parent's state again once it is created: a parent that cannot filter by address, for
+    /// example a bridge, becomes promiscuous without a notification.
     pub notify: bool,
 }
 
-/// What an instance has virtual MAC addresses for.
+/// The virtual MAC addresses of an instance, and their use.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct VmacSettings {
     /// Carries the addresses that name no interface of their own, and sends the adverts.
     pub own: Option<Vmac>,
     /// Adverts leave from the parent of `own`, with its MAC address.
     pub transmit_base: bool,
-    /// Carry addresses that name this interface.
+    /// For addresses that name one of these interfaces.
     pub further: Vec<Vmac>,
 }
 
@@ -38,24 +38,24 @@ impl VmacSettings {
         self.own.iter().chain(&self.further)
     }
 
-    /// Whether the kernel keeps adverts on `interface` from its sockets: a macvlan in private mode takes each group's frames
-    /// that come with its own MAC address, which is that of every master with a virtual one (`macvlan_handle_frame`).
+    /// Whether the kernel keeps adverts on `interface` from its sockets: a macvlan in private mode takes multicast frames
+    /// from its own MAC address, which every master with a virtual one sends from (`macvlan_handle_frame`).
     pub fn keep_from_sockets(&self, interface: &Arc<str>) -> bool {
         self.all().any(|vmac| vmac.parent == *interface)
     }
 
-    /// The interface that adverts leave from, where it is not the instance's.
+    /// The interface that adverts leave from, if it is not the instance's.
     pub fn sender(&self) -> Option<&Arc<str>> {
         self.own.as_ref().filter(|_| !self.transmit_base).map(|vmac| vmac.name.as_arc())
     }
 }
 
-/// Name of an interface that is ours to make.
+/// Name of an interface that the daemon creates.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Name {
     /// As written in the configuration.
     Written(Arc<str>),
-    /// Made of `prefix`; it gives way to an interface of somebody else.
+    /// Made from `prefix`; another name is chosen if an interface of this name exists.
     Chosen { name: Arc<str>, prefix: Arc<str>, vrid: Vrid },
 }
 
@@ -66,8 +66,8 @@ impl Name {
         }
     }
 
-    /// The first name that is free, in keepalived's order: PREFIX.VRID, for IPv6 PREFIX6.VRID, then PREFIX1.VRID and
-    /// so on. `None` where all are taken or too long.
+    /// The first free name, in keepalived's order: PREFIX.VRID, for IPv6 PREFIX6.VRID, then PREFIX1.VRID and so on.
+    /// `None` if all are taken or too long.
     pub fn choose(
         prefix: &Arc<str>,
         vrid: Vrid,

@@ -199,9 +199,9 @@ pub(super) fn check_layout(
     Ok(())
 }
 
-/// The form in which the checksum is correct, if any. In version 3 (RFC 9568 §5.2.8) it covers a pseudo-header over IPv6
-/// (P20), and may over IPv4 (P19, P21); in version 2 it covers the message alone (RFC 3768 §5.3.8; V06). If both forms
-/// are correct, the sender is taken to include the pseudo-header, as most do.
+/// The form in which the checksum is correct, if any. In version 3 (RFC 9568 §5.2.8) it covers a pseudo-header over
+/// IPv6 (P20), and may over IPv4 (P19, P21); in version 2 it covers the message alone (RFC 3768 §5.3.8; V06). If both
+/// forms are correct, the sender is taken to include the pseudo-header, as most do.
 #[inline(always)]
 fn checksum_form(frame: &Frame, version: u8, length: usize, sum: u64) -> Option<ChecksumForm> {
     let may_be_plain = matches!(frame.family, Family::V4);

@@ -65,7 +65,7 @@ impl Case {
         self.judge_with(|length| self.message.get(..length).map(checksum::sum))
     }
 
-    /// Without [`judge_header`](super::judge_header): the case has no IP header.
+    /// Without `judge_header`: the case has no IP header.
     fn judge_with(&self, sum: impl FnOnce(usize) -> Option<u64>) -> Result<(Sighting, ChecksumForm), Reject> {
         judge_envelope(self.message.as_slice(), &self.frame, &self.slot)?;
         judge_message(self.message.as_slice(), &self.frame, &self.slot, sum)

@@ -8,8 +8,8 @@ use crate::wire::advert::{Advert, Illegal};
 use crate::wire::frame::dissect;
 use crate::wire::vectors::{V2_PASS, V3_IPV4, V3_IPV6};
 
-/// RFC 9568 §5.2: the version (P09), the address count (P16), reserved bits 0 (P17), the length (P26); RFC 3768 §5.3: the
-/// authentication data (V02). A byte that is not written would still be 0xa5.
+/// RFC 9568 §5.2: the version (P09), the address count (P16), reserved bits 0 (P17), the length (P26); RFC 3768 §5.3:
+/// the authentication data (V02). A byte that is not written would still be 0xa5.
 #[test]
 fn emit() {
     let v2: [IpAddr; 2] = ["10.0.9.100".parse().unwrap(), "10.0.9.101".parse().unwrap()];
@@ -55,7 +55,7 @@ fn parse() {
     assert_eq!(Advert::parse(&V3_IPV6[54..], Family::V4), Err(Reject::Length));
 }
 
-/// A message alone does not show the faults of the first six rejects.
+/// The faults that a message alone shows, without the headers before it.
 #[test]
 fn parse_refuses() {
     for length in 0..V3_IPV4[34..].len() {
@@ -76,8 +76,8 @@ fn parse_refuses() {
     }
 }
 
-/// RFC 9568: VRID 0 (§5.2.3; P11), more than 255 addresses (§5.2.5; P16), an interval outside 12 bits or 0 (§5.2.7; P18),
-/// an address of the other family (§5.2.9; P23).
+/// RFC 9568: VRID 0 (§5.2.3; P11), more than 255 addresses (§5.2.5; P16), interval 0 or above 12 bits (§5.2.7; P18), an
+/// address of the other family (§5.2.9; P23).
 #[test]
 fn illegal() {
     let (v4, v6) = (addresses(Family::V4, 1), addresses(Family::V6, 1));
