@@ -129,8 +129,8 @@ impl Router {
         }
     }
 
-    /// Handles an event. Call it with [`Event::Seen`] of a watched master before an advert of its instance, and before a
-    /// track that changes a priority: these may end the watch.
+    /// Handles an event. Call it with [`Event::Seen`] of a watched master before an advert of its instance, and before
+    /// a track that changes a priority: these may end the watch.
     pub fn handle(&mut self, event: &Event, now: Timestamp) {
         match *event {
             Event::Startup => self.on_all(now, Instance::startup),
@@ -173,8 +173,9 @@ impl Router {
         self.deadlines.earliest()
     }
 
-    /// Backups with a timer not after `until` whose master is watched: it may have been seen since, which [`Event::Seen`]
-    /// must report before that timer is handled. A time well ahead lets one wake-up serve many instances.
+    /// Backups with a timer not after `until` whose master is watched: it may have been seen since, which
+    /// [`Event::Seen`] must report before that timer is handled. A time well ahead lets one wake-up serve many
+    /// instances.
     pub fn silence_due(&self, until: Timestamp) -> impl Iterator<Item = InstanceId> + '_ {
         let mut from = 0;
         iter::from_fn(move || {
@@ -201,8 +202,8 @@ impl Router {
         }
     }
 
-    /// The first instance not below `from` that would take over together with this one: its master-down timer has fired,
-    /// and its group waits. Its master may have been heard since, if a ring entry was lost.
+    /// The first instance not below `from` that would take over together with this one: its master-down timer has
+    /// fired, and its group waits. Its master may have been heard since, if a ring entry was lost.
     pub fn ready_with(&self, instance: InstanceId, from: InstanceId) -> Option<InstanceId> {
         let group = self.instance(instance)?.group()?;
         self.group(group)?.ready_from(from, &self.instances)
@@ -251,7 +252,7 @@ impl Router {
 
     fn track(&mut self, id: TrackId, value: i32, now: Timestamp) {
         let first = self.trackers.partition_point(|&(track, _)| track < id);
-        // All instances store the result first: if a group goes to Fault with one member, the others' own reasons count.
+        // All store the result first: if a group goes to Fault with one member, the others' own reasons count.
         for (_, instance) in self.trackers.iter().skip(first).take_while(|&&(track, _)| track == id) {
             if let Some(instance) = self.instances.get_mut(instance.index()) {
                 instance.record(id, value);

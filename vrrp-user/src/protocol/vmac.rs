@@ -38,8 +38,8 @@ impl VmacSettings {
         self.own.iter().chain(&self.further)
     }
 
-    /// Whether the kernel keeps adverts on `interface` from its sockets: a macvlan in private mode takes multicast frames
-    /// from its own MAC address, which every master with a virtual one sends from (`macvlan_handle_frame`).
+    /// Whether the kernel keeps adverts on `interface` from its sockets: a macvlan in private mode takes multicast
+    /// frames from its own MAC address, which every master with a virtual one sends from (`macvlan_handle_frame`).
     pub fn keep_from_sockets(&self, interface: &Arc<str>) -> bool {
         self.all().any(|vmac| vmac.parent == *interface)
     }

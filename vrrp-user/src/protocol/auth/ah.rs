@@ -1,8 +1,8 @@
 //! keepalived's `auth_type AH`: adverts of version 2 behind an authentication header of IPsec, HMAC-MD5-96.
 //!
-//! It covers the IP header as well, but for what routers change. Its sequence is a plain counter, which master and
-//! backups share: whoever sends goes on from the highest number that was heard, so that a peer with one counter for all
-//! senders, as keepalived has it, hears the next master too. Here each sender has a mark of his own.
+//! It covers the IP header too, except for fields that routers change. Its sequence is a plain counter, which master
+//! and backups share: a sender continues from the highest number that it has heard, so that a peer with one counter for
+//! all senders, as keepalived, accepts the next master too. Here each sender has a mark of its own.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,14 +13,14 @@ use vrrp_ebpf::wire::ah::{AhRepr, HEADER_LEN, ICV, ICV_LEN};
 
 use super::{Admitted, Mark, Marks, Proof, Sequence};
 
-/// An IPv4 header at its longest, and ours.
+/// Bytes of the longest IPv4 header.
 const IP_MAX: usize = 60;
 
-/// Keeps out what is not signed with the password.
+/// Verifies adverts that are signed with the password, and signs ours.
 #[derive(Clone)]
 pub struct AhGuard {
     keyed: Hmac<Md5>,
-    /// By unicast, routers count the TTL down on the way.
+    /// Not by unicast: routers on the path decrement the TTL.
     covers_ttl: bool,
     marks: Marks,
     /// The highest number sent or heard.
@@ -34,13 +34,13 @@ impl std::fmt::Debug for AhGuard {
 }
 
 impl AhGuard {
-    /// `room` is how many senders are remembered. `None` cannot be: the hash takes keys of any length.
+    /// `room` is the number of senders with a mark. Never `None`: the hash takes keys of any length.
     pub fn new(password: &[u8; 8], unicast: bool, room: usize) -> Option<Self> {
         let keyed = Hmac::new_from_slice(password).ok()?;
         Some(Self { keyed, covers_ttl: !unicast, marks: Marks::new(room), counter: 0 })
     }
 
-    /// Takes what was heard and sent before, under other settings or in another process.
+    /// Restores the marks and the sequence sent, from other settings or another process.
     pub fn recall(&mut self, marks: impl Iterator<Item = Mark>, sent: Option<Sequence>) {
         for mark in marks {
             self.marks.recall(mark);
@@ -53,11 +53,11 @@ impl AhGuard {
         self.marks.iter()
     }
 
-    /// Judges a packet from its IP header on.
+    /// Verifies a packet from its IP header on.
     ///
     /// # Errors
-    /// [`Reject::AuthHmac`] where it is not signed with the password or not by its source, [`Reject::AuthReplay`] where
-    /// its number is not beyond that source's latest; [`Reject::Truncated`] for what is no such packet.
+    /// [`Reject::AuthHmac`] if it is not signed with the password or not by its source, [`Reject::AuthReplay`] if its
+    /// number is not above that source's latest; [`Reject::Truncated`] if it is not a packet with this header.
     pub fn admit<'a>(&mut self, packet: &'a [u8], source: IpAddr) -> Result<Admitted<'a>, Reject> {
         let at = ip_header_len(packet).ok_or(Reject::Truncated)?;
         let (_, behind) = packet.split_at_checked(at).ok_or(Reject::Truncated)?;
@@ -67,7 +67,7 @@ impl AhGuard {
             return Err(Reject::AuthHmac);
         }
         let sequence = Sequence(header.sequence.into());
-        // Before the hash, which costs more.
+        // Before the hash, which is more expensive.
         if self.marks.is_behind(source, sequence, |_| false) {
             return Err(Reject::AuthReplay);
         }
@@ -78,7 +78,7 @@ impl AhGuard {
         Ok(Admitted { message, proof: Proof::Counted { mark: Mark { source, sequence }, place } })
     }
 
-    /// The header of the next advert, for all its destinations. Its check value is made by [`Self::seal`].
+    /// The header of the next advert, for all its destinations. [`Self::seal`] computes its check value.
     pub fn next(&mut self, source: Ipv4Addr) -> AhRepr {
         self.counter = self.counter.saturating_add(1);
         AhRepr { spi: source.octets(), sequence: self.counter, icv: [0; ICV_LEN] }
@@ -88,7 +88,7 @@ impl AhGuard {
         Sequence(self.counter.into())
     }
 
-    /// Completes a packet, from its IP header on, that holds a header of [`Self::next`].
+    /// Completes a packet, from its IP header on, that contains a header of [`Self::next`].
     pub fn seal(&self, packet: &mut [u8]) {
         let Some(at) = ip_header_len(packet) else { return };
         let Some(hmac) = self.over(packet, at) else { return };
@@ -102,8 +102,8 @@ impl AhGuard {
         self.counter = self.counter.max(u32::try_from(sequence.0).unwrap_or(0));
     }
 
-    /// The hash over a packet whose IP header ends at `at`. What routers change counts as zeros (RFC 2402 §3.3.3), but
-    /// for the TTL of multicast, which is 255 all the way.
+    /// The hash over a packet whose IP header ends at `at`. Fields that routers change count as zeros
+    /// (RFC 2402 §3.3.3), except for the TTL of multicast, which stays 255.
     fn over(&self, packet: &[u8], at: usize) -> Option<Hmac<Md5>> {
         let mut header = [0; IP_MAX];
         let header = header.get_mut(..at)?;
@@ -124,7 +124,7 @@ impl AhGuard {
     }
 }
 
-/// `None` where it is none of IPv4.
+/// Bytes of the IPv4 header; `None` if it claims less than the minimum.
 fn ip_header_len(packet: &[u8]) -> Option<usize> {
     let length = usize::from(packet.first()? & 0x0f) * 4;
     (length >= 20).then_some(length)
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(packet(&mut hearer)[20 + 8..20 + 12], [0, 0, 0, 3]);
     }
 
-    /// What routers change on the way does not count; everything else does.
+    /// Fields that routers change are not covered; everything else is.
     #[test]
     fn what_is_covered() {
         for unicast in [false, true] {

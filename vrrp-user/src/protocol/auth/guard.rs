@@ -1,4 +1,4 @@
-//! What one instance believes, and how it signs.
+//! Verification and signing of one instance's adverts.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use vrrp_ebpf::wire::{Family, Reject, TRAILER_LEN, Trailer};
 
 use super::{HmacSettings, Mark, Marks, Senders, Sequence, TimeOfDay};
 
-/// Keeps out what is not signed as the settings demand.
+/// Verifies that adverts are signed as the settings require, and signs ours.
 #[derive(Clone, Debug)]
 pub struct Guard {
     settings: Arc<HmacSettings>,
@@ -19,7 +19,7 @@ pub struct Guard {
     sent: Option<Sequence>,
 }
 
-/// An advert that may be believed.
+/// A verified advert.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Admitted<'a> {
     /// Without its trailer.
@@ -27,23 +27,25 @@ pub struct Admitted<'a> {
     pub proof: Proof,
 }
 
+/// How an advert was verified.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Proof {
     /// It is not signed, and need not be.
     Tolerated,
+    /// It is signed with a key.
     Signed {
         mark: Mark,
-        /// Of the mark among [`Guard::marks`].
+        /// Index of the mark in [`Guard::marks`].
         place: usize,
-        /// How far the sender's clock is ahead of ours, and what it took the advert to get here, in µs.
+        /// How far the sender's clock is ahead of ours, less the transit time of the advert, µs.
         skew: i64,
     },
-    /// Signed, and numbered instead of timed.
+    /// It is signed, and has a number instead of a time.
     Counted { mark: Mark, place: usize },
 }
 
 impl Guard {
-    /// `room` is how many senders are remembered.
+    /// `room` is the number of senders with a mark.
     pub fn new(settings: Arc<HmacSettings>, family: Family, senders: Senders, room: usize) -> Self {
         Self { settings, family, senders, marks: Marks::new(room), sent: None }
     }
@@ -52,8 +54,8 @@ impl Guard {
         &self.settings
     }
 
-    /// Takes what was heard and sent before, under other settings or in another process. Marks of those that may not be
-    /// heard any more are left out.
+    /// Restores the marks and the sequence sent, from other settings or another process. Marks of senders that are no
+    /// longer accepted are left out.
     pub fn recall(&mut self, marks: impl Iterator<Item = Mark>, sent: Option<Sequence>) {
         let Self { senders, marks: own, .. } = self;
         let may_send = |mark: &Mark| senders.as_ref().is_none_or(|senders| senders.contains(&mark.source));
@@ -69,12 +71,12 @@ impl Guard {
         self.sent
     }
 
-    /// Judges an advert that came from `source` at `now`: what costs a hash comes after what does not, so that adverts sent
-    /// again cost none, and a sender's mark moves only by what it signed.
+    /// Verifies an advert that came from `source` at `now`. The hash follows the cheaper checks, so that replayed
+    /// adverts cost none, and only adverts that a sender signed move its mark.
     ///
     /// # Errors
     /// [`Reject::AuthMissing`] to [`Reject::AuthReplay`]; [`Reject::Peer`] for a unicast sender that is none of the
-    /// peers; [`Reject::Truncated`] for what is no message.
+    /// peers; [`Reject::Truncated`] if there is no complete message.
     pub fn admit<'a>(
         &mut self,
         octets: &'a [u8],
@@ -110,8 +112,8 @@ impl Guard {
         if !key.verifies(message, source, &trailer) {
             return Err(Reject::AuthHmac);
         }
-        // A mark outside the window tells apart only what the window keeps out anyway. Without it, a sender whose clock
-        // was put right is heard again.
+        // A mark outside the window rejects only adverts that the window rejects anyway. Ignored, it lets us accept a
+        // sender again whose clock was corrected.
         let place = marks.advance(source, sequence, is_far).map_err(|_| Reject::AuthReplay)?;
         let skew = sequence.micros_ahead(clock);
         Ok(Admitted { message, proof: Proof::Signed { mark: Mark { source, sequence }, place, skew } })
@@ -128,8 +130,8 @@ impl Guard {
         trailer.emit()
     }
 
-    /// The time, or the one after the latest. Where the clock was put back, peers that judge by the time refuse what is
-    /// ahead of it by more than the window; where they do not, only what goes on growing is heard.
+    /// The sequence of the time, or the one after the latest sent. After the clock was set back, peers that check the
+    /// time refuse a sequence ahead of it by more than the window; peers that do not accept only growing ones.
     fn next(&self, now: TimeOfDay) -> Sequence {
         let clock = Sequence::at(now);
         let Some(sent) = self.sent.filter(|sent| !clock.is_after(*sent)) else { return clock };
@@ -216,8 +218,8 @@ mod tests {
         }
     }
 
-    /// Whoever copies the number of a right advert takes nothing from it, whether before it or behind it; an old number is
-    /// refused before the key is asked for.
+    /// A forged advert with the number of a valid one does not displace it, whether sent before or after it; an old
+    /// number is refused before the key is looked up.
     #[test]
     fn a_forged_number_takes_nothing_from_the_right_one() {
         let (mut sender, mut hearer) = (guard(&[1], HmacMode::Enforce), guard(&[1], HmacMode::Enforce));
@@ -303,8 +305,8 @@ mod tests {
         assert_eq!(judge(&mut after, &second, NOW), Ok(()));
     }
 
-    /// In time mode a sender whose clock was put back starts from it anew, and is heard: its old mark is out of the
-    /// window by then. In monotonic mode it goes on growing.
+    /// In time mode a sender whose clock was set back restarts from the clock, and is accepted: its old mark is outside
+    /// the window by then. In monotonic mode its sequence keeps growing.
     #[test]
     fn a_clock_put_back() {
         let back = NOW - Duration::from_secs(100);
@@ -325,7 +327,7 @@ mod tests {
         assert!(restarted.sent().unwrap().is_after(sender.sent().unwrap()));
     }
 
-    /// A little ahead of the clock, the count goes on.
+    /// A little ahead of the clock, the counter continues.
     #[test]
     fn many_in_one_moment() {
         let mut sender = guard(&[1], HmacMode::Enforce);

@@ -1,4 +1,4 @@
-//! A shared key, and what it makes of an advert.
+//! Shared keys: signing and verifying adverts.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,25 +8,26 @@ use sha2::Sha256;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{Family, Trailer};
 
-/// Bytes of a key.
+/// Least bytes of a key.
 pub const KEY_MIN: usize = 32;
+/// Most bytes of a key.
 pub const KEY_MAX: usize = 64;
 
-/// Where a message has its checksum, which counts as zeros: it is made after the signature, and per destination.
+/// Bytes of the checksum in a message. They count as zeros: it is computed after the signature, per destination.
 const CHECKSUM: std::ops::Range<usize> = 6..8;
 
-/// A key, of which only what it signs leaves. It is kept as the state that its bytes bring the hash to, and wiped with
-/// it.
+/// A key, which gives out nothing but signatures. It is kept as the state of the hash after the key's bytes, and wiped
+/// with it.
 #[derive(Clone)]
 pub struct Key {
     id: u8,
     keyed: Hmac<Sha256>,
-    /// What the key makes of nothing: equal for equal keys.
+    /// The HMAC of no bytes: equal for equal keys.
     fingerprint: [u8; 32],
 }
 
 impl Key {
-    /// `None` where the id is 0 or there are fewer than [`KEY_MIN`] bytes or more than [`KEY_MAX`].
+    /// `None` if the id is 0 or there are fewer than [`KEY_MIN`] bytes or more than [`KEY_MAX`].
     pub fn new(id: u8, secret: &[u8]) -> Option<Self> {
         if id == 0 || !(KEY_MIN..=KEY_MAX).contains(&secret.len()) {
             return None;
@@ -40,7 +41,7 @@ impl Key {
         self.id
     }
 
-    /// Signs `message`, sent from `source`, whose trailer begins as `trailer` does.
+    /// Signs `message`, sent from `source`: writes the HMAC of `trailer`, whose other fields it covers.
     pub fn sign(&self, message: &[u8], source: IpAddr, trailer: &mut Trailer) {
         let hmac = self.over(message, source, trailer).finalize().into_bytes();
         if let Some(half) = hmac.first_chunk() {
@@ -48,12 +49,12 @@ impl Key {
         }
     }
 
-    /// Whether `trailer` is what [`Self::sign`] makes. Takes the same time for every wrong one.
+    /// Whether `trailer` has the HMAC that [`Self::sign`] writes. Takes the same time for every wrong one.
     pub fn verifies(&self, message: &[u8], source: IpAddr, trailer: &Trailer) -> bool {
         self.over(message, source, trailer).verify_truncated_left(&trailer.hmac).is_ok()
     }
 
-    /// The destination is not covered, so that one signature serves all unicast peers.
+    /// The hash over all fields but the destination, so that one signature serves all unicast peers.
     fn over(&self, message: &[u8], source: IpAddr, trailer: &Trailer) -> Hmac<Sha256> {
         let byte = |at: usize| message.get(at).copied().unwrap_or(0);
         let (before, rest) = message.split_at(CHECKSUM.start.min(message.len()));

@@ -1,10 +1,10 @@
-//! How far each sender has come: what is not beyond its mark has been heard before.
+//! Marks against replay: the newest sequence of each sender; an advert that is not newer was heard before.
 
 use std::net::IpAddr;
 
 use super::Sequence;
 
-/// Senders to a group that are remembered; whoever has the key and was silent longest makes room.
+/// Senders to a multicast group with a mark; the one that has been silent longest makes room.
 pub const GROUP_SENDERS: usize = 4;
 
 /// The newest advert of one sender.
@@ -14,7 +14,7 @@ pub struct Mark {
     pub sequence: Sequence,
 }
 
-/// Marks of one instance's senders. Touched only by adverts whose signature is right, so that strangers move none.
+/// Marks of one instance's senders. Only adverts with a valid signature move them: no sender without the key can.
 #[derive(Clone, Debug)]
 pub struct Marks {
     entries: Vec<Entry>,
@@ -28,7 +28,7 @@ struct Entry {
     used: u64,
 }
 
-/// It was heard before.
+/// The advert was heard before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Replay;
 
@@ -38,7 +38,7 @@ impl Marks {
         Self { entries: Vec::with_capacity(room), room: room.max(1), uses: 0 }
     }
 
-    /// Takes a mark from before, unless that of its sender is further on. Without effect where no room is left.
+    /// Restores a mark, unless that of its sender is newer. Without effect if no room is left.
     pub fn recall(&mut self, mark: Mark) {
         match self.entries.iter_mut().find(|entry| entry.mark.source == mark.source) {
             Some(entry) if mark.sequence.is_after(entry.mark.sequence) => entry.mark = mark,
@@ -51,17 +51,16 @@ impl Marks {
         }
     }
 
-    /// Whether [`Self::advance`] would refuse it: shows without a key.
+    /// Whether [`Self::advance`] would refuse it; this takes no key.
     pub fn is_behind(&self, source: IpAddr, sequence: Sequence, is_void: impl Fn(Sequence) -> bool) -> bool {
         let known = self.entries.iter().find(|known| known.mark.source == source);
         known.is_some_and(|known| !is_void(known.mark.sequence) && !sequence.is_after(known.mark.sequence))
     }
 
-    /// Moves the sender's mark on to a signed advert, and returns its place. A mark for which `is_void` says so counts
-    /// no more.
+    /// Moves the sender's mark to a signed advert, and returns its index. A mark is ignored if `is_void` says so.
     ///
     /// # Errors
-    /// The advert is not beyond the mark.
+    /// The advert is not newer than the mark.
     pub fn advance(
         &mut self,
         source: IpAddr,
@@ -89,7 +88,7 @@ impl Marks {
         Ok(place)
     }
 
-    /// In the order of their places.
+    /// All marks, by index.
     pub fn iter(&self) -> impl Iterator<Item = Mark> + '_ {
         self.entries.iter().map(|entry| entry.mark)
     }

@@ -1,11 +1,10 @@
 //! Adverts signed with a shared key: keepalived's `auth_hmac` (2.4.2 and later).
 //!
-//! Enters: adverts with what lies behind them, the address they came from, and the time of day. Leaves: adverts that
-//! may be believed, or the check that failed; and trailers for our own adverts. Absent: clocks, sockets, maps; what a
-//! believed advert means.
+//! Enters: adverts with the bytes behind them, their source address, and the time of day. Leaves: verified adverts, or
+//! the check that failed; and trailers for our own adverts. Absent: clocks, sockets, maps; the meaning of an advert.
 //!
-//! [`Key`] signs and verifies, [`Sequence`] orders adverts, [`Marks`] remember how far each sender has come. [`Guard`]
-//! joins them for one instance. [`AhGuard`] does the same for `auth_type AH`.
+//! [`Key`] signs and verifies, [`Sequence`] orders adverts, [`Marks`] keep the newest sequence of each sender.
+//! [`Guard`] joins them for one instance. [`AhGuard`] does the same for `auth_type AH`.
 
 mod ah;
 mod guard;
@@ -29,12 +28,12 @@ pub const WINDOW_MAX: Duration = Duration::from_secs(300);
 /// The time of day: since 1970-01-01 UTC.
 pub type TimeOfDay = Duration;
 
-/// What a [`Guard`] is told by the configuration.
+/// Settings of a [`Guard`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct HmacSettings {
-    /// Any of them may sign what is heard; no two have the same id.
+    /// An advert may be signed with any of them; no two have the same id.
     pub keys: Vec<Key>,
-    /// Id of the one that signs our adverts; one of `keys`.
+    /// Id of the key that signs our adverts; one of `keys`.
     pub active: u8,
     /// How far a sender's clock may differ from ours, in whole seconds.
     pub window: Duration,
@@ -42,23 +41,23 @@ pub struct HmacSettings {
     pub mode: HmacMode,
 }
 
-/// What shows that an advert is not an old one.
+/// The protection against replayed adverts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AntiReplay {
-    /// It is newer than those before it, and its time is ours, within the window.
+    /// An advert must be newer than those before it, and its time must be ours, within the window.
     Time,
-    /// It is newer than those before it. Nothing protects the first one.
+    /// An advert must be newer than those before it. Nothing protects the first one.
     Monotonic,
 }
 
 /// Steps of a migration, in the order of the way back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HmacMode {
-    /// Sign, and hear only what is signed.
+    /// Sign, and accept only signed adverts.
     Enforce,
-    /// Sign, and hear also what is not signed.
+    /// Sign, and accept unsigned adverts too.
     Permissive,
-    /// Do not sign, and hear both.
+    /// Do not sign, and accept both.
     ReceiveOnly,
 }
 
@@ -71,7 +70,7 @@ impl HmacSettings {
         self.mode == HmacMode::Enforce
     }
 
-    /// Whether a clock that is `skew` µs ahead of ours is past half of the window: time to put one of them right.
+    /// Whether a clock that is `skew` µs ahead of ours is past half of the window: time to correct one of them.
     pub fn is_near_the_edge(&self, skew: i64) -> bool {
         self.anti_replay == AntiReplay::Time && Duration::from_micros(skew.unsigned_abs()) * 2 > self.window
     }
@@ -80,7 +79,7 @@ impl HmacSettings {
         self.keys.iter().find(|key| key.id() == id)
     }
 
-    /// `None` where any distance is allowed.
+    /// `None` if any distance is allowed.
     fn window_seconds(&self) -> Option<i64> {
         let seconds = i64::try_from(self.window.as_secs()).ok();
         seconds.filter(|_| self.anti_replay == AntiReplay::Time)
@@ -106,5 +105,5 @@ impl AntiReplay {
     }
 }
 
-/// Who may be heard by unicast; `None`: whoever has the key.
+/// Unicast senders that are accepted; `None`: all that have the key.
 pub type Senders = Option<Arc<[IpAddr]>>;

@@ -7,14 +7,14 @@ use super::TimeOfDay;
 pub struct Sequence(pub u64);
 
 impl Sequence {
-    /// The first one of a moment. Seconds wrap around in 2106.
+    /// The first sequence of a point in time. Seconds wrap around in 2106.
     #[expect(clippy::cast_possible_truncation, reason = "seconds wrap around")]
     pub fn at(time: TimeOfDay) -> Self {
         let fraction = (u64::from(time.subsec_nanos()) << 16) / 1_000_000_000;
         Self((time.as_secs() as u32 as u64) << 32 | fraction << 16)
     }
 
-    /// The number of an `AhGuard`, which has 32 bits; a time is beyond them since 1970.
+    /// Whether it is a number of an `AhGuard`, which has 32 bits; every time since 1970 is above them.
     pub const fn is_counter(self) -> bool {
         self.0 >> 32 == 0
     }
@@ -28,13 +28,13 @@ impl Sequence {
         self.0.wrapping_sub(other.0).cast_signed() > 0
     }
 
-    /// Whole seconds that it lies ahead of `other`; negative behind it.
+    /// Whole seconds that it is ahead of `other`; negative if behind.
     pub const fn seconds_ahead(self, other: Self) -> i64 {
         let (seconds, others) = ((self.0 >> 32) as u32, (other.0 >> 32) as u32);
         seconds.wrapping_sub(others).cast_signed() as i64
     }
 
-    /// Microseconds that it lies ahead of `other`; negative behind it.
+    /// Microseconds that it is ahead of `other`; negative if behind.
     pub const fn micros_ahead(self, other: Self) -> i64 {
         // In 1/65536 s, of which there are 48 bits.
         let ahead = self.0.wrapping_sub(other.0).cast_signed() >> 16;

@@ -1,8 +1,8 @@
-//! A Master that was away: nothing was said for so long that its peers' patience is over, and one of them may be master
-//! by now. It says nothing and announces nothing, and listens for an interval and the skew; its lease has run out by
-//! itself meanwhile. If nobody is heard that it would obey as a Backup, it takes over anew.
+//! A Master that was suspended: it sent no advert for longer than its peers wait, and one of them may be master by now.
+//! Its lease has expired meanwhile. It sends neither adverts nor announcements, and listens for an interval and the
+//! skew. If it hears no master that it would obey as a Backup, it takes over again.
 //!
-//! Starvation, a stopped process, a frozen machine and adverts that could not be sent all come to this.
+//! Starvation, a stopped process, a frozen machine and adverts that could not be sent all lead here.
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::protocol::instance::Instance;
 use crate::protocol::timers::Timer;
 use crate::protocol::units::Priority;
 
-/// Whether it listens, which begins here where the latest advert entitles to nothing any more.
+/// Whether it listens. It starts to listen here if the lease of the latest advert has expired.
 pub(in crate::protocol) fn notice(instance: &mut Instance, turn: &Turn<'_>) -> bool {
     let is_listening = instance.timers.due(Timer::Return).is_some();
     let has_lapsed = instance.master.entitled_until.is_some_and(|until| until <= turn.now);
@@ -24,7 +24,7 @@ pub(in crate::protocol) fn notice(instance: &mut Instance, turn: &Turn<'_>) -> b
     is_listening || has_lapsed
 }
 
-/// Adverts could not be sent, and the peers' patience is over.
+/// Adverts could not be sent until the lease expired.
 pub(in crate::protocol) fn lapsed(instance: &mut Instance, turn: &Turn<'_>) {
     if instance.timers.due(Timer::Return).is_none() {
         listen(instance, turn);
@@ -44,8 +44,8 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
     }
 }
 
-/// It is time to take over anew, unless this node was away again: for so long that a backup that stood still with it
-/// has noticed too, and waits for it.
+/// Takes over again, unless this node was suspended again, for so long that a backup that was suspended with it has
+/// detected it too, and waits for it.
 pub(in crate::protocol) fn fired(instance: &mut Instance, due: Timestamp, turn: &mut Turn<'_>) {
     if turn.now.since(due) > instance.settings().advert_interval.duration() {
         listen(instance, turn);

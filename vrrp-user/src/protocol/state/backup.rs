@@ -1,10 +1,11 @@
-//! Backup (RFC 9568 §6.4.2): waits for the master's silence, and takes care that it is the master's.
+//! Backup (RFC 9568 §6.4.2): waits for the master to fall silent, and makes sure that the silence is not our own
+//! suspension.
 //!
-//! Three timers watch. MasterDown is the deadline of the RFC. Suspect fires one interval before it and then every
-//! tenth of an interval until it: a healthy master moves both by being seen, so that it costs at most one wake-up
-//! per master_down_interval − interval; a silent one makes them tick. One of them firing far too late means that
-//! this node stood still meanwhile (starved, stopped, or frozen with the whole machine), so that the silence proves
-//! nothing. Then the node listens for two more intervals and skew.
+//! MasterDown is the timer of the RFC. Suspect fires one interval before it and then every tenth of an interval until
+//! it. Each advert of a healthy master moves both, so that it costs at most one wake-up per master_down_interval −
+//! interval; while the master is silent, Suspect ticks. If one of them fires far too late, this node was suspended
+//! (starved, stopped, or frozen with the whole machine), and the silence proves nothing. Then the node listens for two
+//! more intervals and skew.
 
 use std::time::Duration;
 
@@ -23,27 +24,27 @@ use crate::protocol::units::{Priority, Version};
 /// The master that a Backup obeys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RemoteMaster {
-    /// Its latest advert; the stamp is that of the last one seen.
+    /// Its latest advert; the stamp is that of the latest equal one.
     pub heard: Heard,
     /// Adverts equal to this one come as `Event::Seen`.
     pub watched: bool,
 }
 
-/// What a Backup remembers beside its timers.
+/// Data of a Backup, apart from its timers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::protocol) struct Backup {
     master: Option<RemoteMaster>,
     grounds: Grounds,
-    /// Stamp of the latest advert that the timer or the choice of the master rests on.
+    /// Stamp of the latest advert that the timer or the choice of the master relies on.
     latest: Option<Timestamp>,
-    /// Until then a lower master is endured; `None` while none is heard.
+    /// Until then a lower master is obeyed; `None` while none is heard.
     endure_until: Option<Timestamp>,
-    /// When this node was last found to have been away.
+    /// When this node was last found to have been suspended.
     returned: Option<Timestamp>,
 }
 
 impl RemoteMaster {
-    /// Of a watched master that speaks version 3 as well, version 2 says nothing more (RFC 9568 §8.4.2, I04).
+    /// Whether to ignore an advert: version 2 of a watched master that speaks version 3 too (RFC 9568 §8.4.2, I04).
     fn says_better(&self, heard: &Heard) -> bool {
         let versions = (self.heard.version, heard.version);
         self.watched && self.heard.source == heard.source && versions == (Version::V3, Version::V2)
@@ -71,7 +72,7 @@ impl Backup {
 /// Why the master-down timer is running out.
 #[derive(Clone, Copy, Debug, Default)]
 enum Grounds {
-    /// Nobody is heard.
+    /// No master is heard.
     #[default]
     Silence,
     /// The master released its addresses.
@@ -94,7 +95,7 @@ pub(super) fn leave(instance: &mut Instance, turn: &mut Turn<'_>) {
 }
 
 pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
-    // RFC 9568 §6.4.2 takes adverts as they come: an older one undoes nothing of what was sent since.
+    // RFC 9568 §6.4.2 assumes adverts in order: an older one must not undo a later one.
     if instance.backup.latest.is_some_and(|latest| heard.stamp < latest) {
         return;
     }
@@ -110,7 +111,7 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
     }
 }
 
-/// The watched master was seen; its adverts never move the deadline backwards.
+/// The watched master was seen; its equal adverts never move the deadline backwards.
 pub(in crate::protocol) fn seen(instance: &mut Instance, stamp: Timestamp, turn: &mut Turn<'_>) {
     let is_news = |master: &&mut RemoteMaster| master.watched && master.heard.stamp < stamp;
     let Some(master) = instance.backup.master.as_mut().filter(is_news) else { return };
@@ -137,7 +138,8 @@ pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority,
     reconsider_master(instance, turn);
 }
 
-/// Other settings: whoever is judged otherwise now must be heard anew. Patience is the longer one of before and after.
+/// Other settings: if they accept other adverts than before, the master must be heard again, within the longer one of
+/// both master_down_intervals.
 pub(in crate::protocol) fn reconfigured(
     instance: &mut Instance,
     old: &InstanceSettings,
@@ -181,7 +183,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
                 instance.timers.set(Timer::Suspect, next);
             }
         }
-        // Its group decides. Meanwhile a master that comes back must not be kept from us by the watch.
+        // The group decides. Meanwhile adverts of a master that comes back must be events again.
         Timer::MasterDown if instance.group().is_some() => dismiss(instance, turn),
         Timer::MasterDown => take_over(instance, turn),
         Timer::PreemptDelay => reconsider_master(instance, turn),
@@ -196,7 +198,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
     }
 }
 
-/// Goes on where another process has left. What was sent meanwhile may have been heard by neither of them.
+/// Continues from the snapshot of another process. Adverts sent meanwhile may have reached neither of them.
 pub(in crate::protocol) fn resume(instance: &mut Instance, stance: &Stance, turn: &mut Turn<'_>) {
     instance.backup = Backup::default();
     instance.backup.master = stance.master.map(|heard| RemoteMaster { heard, watched: false });
@@ -204,7 +206,7 @@ pub(in crate::protocol) fn resume(instance: &mut Instance, stance: &Stance, turn
     arm(instance, stance.master_down.map_or(listen, |deadline| deadline.max(listen)), turn.now);
 }
 
-/// The master's time is up.
+/// Becomes master.
 pub(in crate::protocol) fn take_over(instance: &mut Instance, turn: &mut Turn<'_>) {
     let master = instance.backup.master.map(|master| master.heard);
     let (reason, peer) = match instance.backup.grounds {
@@ -215,32 +217,32 @@ pub(in crate::protocol) fn take_over(instance: &mut Instance, turn: &mut Turn<'_
     go(instance, State::Master, reason, peer.as_ref(), turn);
 }
 
-/// Listens for a while longer although the master's time is up.
+/// Sets the master-down timer to `span` from now.
 pub(in crate::protocol) fn listen(instance: &mut Instance, span: Duration, turn: &mut Turn<'_>) {
     arm(instance, turn.now + span, turn.now);
 }
 
-/// Another member of the group found that this node was away: what this one knows of its master is old.
+/// Another member of the group found that this node was suspended: this one's knowledge of its master is old.
 pub(in crate::protocol) fn listen_after_absence(instance: &mut Instance, turn: &mut Turn<'_>) {
     instance.backup.returned = Some(turn.now);
     listen(instance, patience_after_absence(instance), turn);
 }
 
-/// Nothing could be heard: as after an absence.
+/// No advert could be received: as after a suspension.
 pub(in crate::protocol) fn deaf(instance: &mut Instance, turn: &mut Turn<'_>) {
     note_absence(instance, turn.now);
     listen(instance, patience_after_absence(instance), turn);
 }
 
-/// True where a master of this priority is to be obeyed. The first advert of a lower one starts `preempt_delay`, one
-/// that is not lower ends it.
+/// Whether to obey a master of this priority. The first advert of a lower one starts `preempt_delay`, one that is not
+/// lower ends it.
 fn judge(instance: &mut Instance, priority: Priority, stamp: Timestamp, now: Timestamp) -> bool {
     if priority >= instance.priority() {
         instance.backup.endure_until = None;
         instance.timers.stop(Timer::PreemptDelay);
         return true;
     }
-    // The owner preempts whatever is configured (RFC 9568 §6.1).
+    // The owner preempts independently of the configuration (RFC 9568 §6.1).
     if instance.priority().is_owner() {
         return false;
     }
@@ -264,7 +266,7 @@ fn obey(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     instance.backup.master = Some(RemoteMaster { heard: Heard { stamp: last, ..*heard }, watched: true });
     instance.backup.note(heard.stamp);
     instance.backup.grounds = Grounds::Silence;
-    // Also for the master watched already: that its advert became an event shows that the watch does not know it.
+    // Also for a master that is watched already: its advert became an event, so it differs from the watched one.
     turn.actions.push_back(Action::Watch(instance.id()));
     let deadline = deadline(instance, last, instance.master_down_interval());
     arm(instance, deadline, turn.now);
@@ -272,7 +274,7 @@ fn obey(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
 
 fn released(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     notice_absence(instance, turn.now);
-    // Whoever is master after this must be heard anew.
+    // Every later master must be heard first.
     dismiss(instance, turn);
     instance.backup.note(heard.stamp);
     instance.backup.grounds = Grounds::Released(*heard);
@@ -280,7 +282,7 @@ fn released(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     arm(instance, deadline, turn.now);
 }
 
-/// A lower master: nothing is learned from it and the timer runs on.
+/// A lower master is not obeyed: nothing is learned from it and the timer runs on.
 fn overrule(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     let is_ours = |master: &RemoteMaster| master.heard.source == heard.source;
     if instance.backup.master().is_some_and(is_ours) {
@@ -292,7 +294,7 @@ fn overrule(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     }
 }
 
-/// The watched master may have become a lower one, by our priority or by the end of `preempt_delay`.
+/// The watched master may no longer be obeyed, because our priority changed or `preempt_delay` ended.
 fn reconsider_master(instance: &mut Instance, turn: &mut Turn<'_>) {
     let Some(master) = instance.backup.master.filter(|master| master.watched) else { return };
     if !judge(instance, master.heard.priority, turn.now, turn.now) {
@@ -301,7 +303,8 @@ fn reconsider_master(instance: &mut Instance, turn: &mut Turn<'_>) {
     }
 }
 
-/// A lower master whose time is up while the group is not ready may be no lower one any more.
+/// After a change of our priority, a lower master may no longer be lower. For members whose master-down timer has fired
+/// while the group is not ready.
 fn reconsider_overruled(instance: &mut Instance, turn: &mut Turn<'_>) {
     let Grounds::Overruled(heard) = instance.backup.grounds else { return };
     if judge(instance, heard.priority, heard.stamp, turn.now) {
@@ -316,8 +319,8 @@ fn dismiss(instance: &mut Instance, turn: &mut Turn<'_>) {
     }
 }
 
-/// When patience ends that counts from an advert. One sent before this node was away says nothing about the time
-/// since.
+/// The deadline that follows from an advert: `span` after it. An advert from before a suspension proves nothing about
+/// the time since.
 fn deadline(instance: &Instance, stamp: Timestamp, span: Duration) -> Timestamp {
     let deadline = stamp + span;
     match instance.backup.returned {
@@ -326,8 +329,8 @@ fn deadline(instance: &Instance, stamp: Timestamp, span: Duration) -> Timestamp 
     }
 }
 
-/// The master's next advert is due within its interval; the skew keeps backups apart. A master that stood still as well
-/// may listen first itself, for less than another interval.
+/// How long to listen after a suspension. The master's next advert is due within its interval; the skew keeps backups
+/// apart. A master that was suspended too may itself listen first, for less than another interval.
 fn patience_after_absence(instance: &Instance) -> Duration {
     let interval = instance.master_interval().duration();
     let may_listen = instance.backup.master.is_some() && matches!(instance.backup.grounds, Grounds::Silence);
@@ -336,7 +339,7 @@ fn patience_after_absence(instance: &Instance) -> Duration {
 
 fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
     let interval = instance.master_interval();
-    // After an absence another one is looked out for from the start.
+    // After a suspension look for another one from the start.
     let returned = instance.backup.returned;
     let heard_since = instance.backup.master.is_some_and(|it| returned.is_none_or(|at| it.heard.stamp >= at));
     let suspicion = if returned.is_none() || heard_since { deadline - interval.duration() } else { now };
@@ -349,7 +352,7 @@ fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
     }
 }
 
-/// Inputs are handled before timers: an overdue one must be judged before an input moves it.
+/// Detects a suspension before an input moves the timers: inputs are handled before timers, also overdue ones.
 fn notice_absence(instance: &mut Instance, now: Timestamp) -> bool {
     let due =
         [Timer::Suspect, Timer::MasterDown].into_iter().filter_map(|timer| instance.timers.due(timer)).min();

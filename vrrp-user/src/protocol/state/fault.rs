@@ -1,4 +1,4 @@
-//! Fault: kept out of the election; adverts are neither sent nor learned from. RFC 9568 has no such state; this is
+//! Fault: kept out of the election; adverts are neither sent nor learned from. RFC 9568 does not have this state; it is
 //! its Init with a cause.
 
 use std::time::Duration;
@@ -8,10 +8,10 @@ use crate::protocol::action::{Reason, State};
 use crate::protocol::instance::Instance;
 use crate::protocol::timers::Timer;
 
-/// Until addresses that somebody kept removing are tried again, and sending that was refused.
+/// Time until the next try, after another process kept removing the addresses or this host refused the adverts.
 const RECLAIM: Duration = Duration::from_secs(60);
 
-/// Goes on where another process has left.
+/// Continues from the snapshot of another process.
 pub(in crate::protocol) fn resume(instance: &mut Instance, turn: &mut Turn<'_>) {
     match instance.reason {
         Some(Reason::TakenAway) => instance.hold_taken_away(),
@@ -36,7 +36,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, turn: &m
 
 pub(in crate::protocol) fn reconsider(instance: &mut Instance, turn: &mut Turn<'_>) {
     match instance.faults().reason() {
-        // Another cause is no transition, but it is what keeps us here now.
+        // Another cause is no transition, but it is the current reason.
         Some(reason) => instance.reason = Some(reason),
         None if instance.priority().is_owner() => go(instance, State::Master, Reason::Recovered, None, turn),
         None => go(instance, State::Backup, Reason::Recovered, None, turn),

@@ -1,11 +1,11 @@
-//! A Master and the one before it, which may not know that it has an heir.
+//! A new Master and the silent one before it, which may return without knowing that it has an heir.
 //!
-//! A machine whose hypervisor pauses it stands still with its clock. When it goes on, its lease is as long as before, and
-//! it answers for the addresses beside its heir until one of them hears the other. Adverts that have waited for it in a
-//! queue are heard at once; where the queue was full before the heir sent any, it would take up to an interval.
+//! The clock of a machine stops while its hypervisor pauses it. When the machine resumes, its lease is as long as
+//! before, and it answers for the addresses beside its heir until one of them hears the other. It hears adverts that
+//! have waited in a queue at once; if the queue was full before the heir sent any, that takes up to an interval.
 //!
-//! So an heir that has taken over from silence says that it is master whenever it is asked for an address. The other one
-//! was asked as well, by the same broadcast, and hears the advert right behind it.
+//! Therefore an heir that has taken over from a silent master sends an advert at each ARP request or neighbour
+//! solicitation for an address. The other one received the same broadcast, and hears the advert directly behind it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,18 +18,19 @@ use crate::protocol::action::{Action, Reason};
 use crate::protocol::event::Heard;
 use crate::protocol::instance::Instance;
 
-/// For how long the one that fell silent is expected back.
+/// How long the silent master is expected back.
 const EXPECTED: Duration = Duration::from_secs(300);
 
-/// Between two adverts of which the later one is sent because of a question. A shorter interval needs none of these.
+/// Least time between an advert and the next one that is sent because of a request. With a shorter advert interval no
+/// request needs one.
 const ASKED_PAUSE: Duration = Duration::from_millis(20);
 
-/// What an heir remembers of the master before it.
+/// What an heir knows of the master before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Heir {
-    /// It fell silent, and may come back until then.
+    /// The master fell silent, and is expected back until then.
     expected_until: Option<Timestamp>,
-    /// It was heard all the while, as a lower master, until this one took over.
+    /// The source of the lower master, which was heard until this one preempted it.
     overruled: Option<IpAddr>,
 }
 
@@ -42,19 +43,19 @@ pub(super) fn enter(instance: &mut Instance, heard: Option<&Heard>, turn: &mut T
     heed(instance, turn.now + ASKED_PAUSE, turn);
 }
 
-/// Another master is heard: both know of each other.
+/// Another master is heard: it is no longer expected.
 pub(super) fn met(instance: &mut Instance) {
     instance.master.heir.expected_until = None;
 }
 
-/// Whether this is the advert with which the lower master leaves, which this one has taken over from before its very eyes.
-/// It has heard our first advert then, and the addresses are being announced.
+/// Whether this is the last advert of the lower master that this one has just preempted. That master has heard our
+/// first advert then, and the addresses are being announced.
 pub(super) fn is_farewell(instance: &Instance, heard: &Heard) -> bool {
     let pause = instance.settings().advert_interval.duration().min(ANSWER_PAUSE);
     instance.master.heir.overruled == Some(heard.source) && heard.stamp.since(instance.since) <= pause
 }
 
-/// The one before it may be asked too, and answer.
+/// An address was requested: the master before may have received the request too, and answer it.
 pub(super) fn asked(instance: &mut Instance, turn: &mut Turn<'_>) {
     if away::notice(instance, turn) {
         return;

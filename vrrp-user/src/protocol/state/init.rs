@@ -1,5 +1,5 @@
-//! Init (RFC 9568 §6.4.1): nothing is sent and nothing is learned until the daemon is ready and the first results
-//! of what the instance tracks are there.
+//! Init (RFC 9568 §6.4.1): nothing is sent and nothing is learned until the daemon is ready and every tracked object
+//! has a first result.
 
 use super::{Turn, go};
 use crate::protocol::action::{Reason, State};

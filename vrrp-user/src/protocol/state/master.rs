@@ -1,4 +1,4 @@
-//! Master (RFC 9568 §6.4.3): sends adverts, answers those who contest, yields to the better one.
+//! Master (RFC 9568 §6.4.3): sends adverts, answers lower masters, yields to better ones.
 
 use std::time::Duration;
 
@@ -17,27 +17,27 @@ use crate::protocol::timers::Timer;
 use crate::protocol::timing;
 use crate::protocol::units::Priority;
 
-/// Every advert may be forged: answers are an amplifier and are spaced by this or by the interval, if shorter.
+/// Least time between two answers, or the interval, if shorter. Every advert may be forged, and answers amplify them.
 pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(100);
 
-/// Announcing all addresses for every contesting advert would be a storm.
+/// Least time between two sets of announcements for lower masters; one for every advert would be a storm.
 const CONTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a Master remembers beside its timers.
+/// Data of a Master, apart from its timers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::protocol) struct Master {
-    /// How far the latest advert reaches.
+    /// End of the lease that the latest advert gives.
     pub(in crate::protocol) entitled_until: Option<Timestamp>,
     /// When it was sent.
     pub(super) advertised: Option<Timestamp>,
     pub(super) heir: Heir,
     answered: Option<Timestamp>,
     contest_announced: Option<Timestamp>,
-    /// When that was done for a lower master that was heard just after.
+    /// When the addresses were announced once more, for a lower master that was heard again just after.
     contest_followed: Option<Timestamp>,
     /// When a lower master was heard last.
     rivalled: Option<Timestamp>,
-    /// This host has refused our adverts, or those to one of several peers, until the advert that is told next.
+    /// This host has refused our adverts, or those to one of several peers, before the advert that is handled next.
     pub(in crate::protocol) refused: bool,
     addresses_lost: Losses,
     paths_lost: Losses,
@@ -65,14 +65,14 @@ pub(in crate::protocol) fn enter(instance: &mut Instance, heard: Option<&Heard>,
     heir::enter(instance, heard, turn);
 }
 
-/// Goes on where another process has left: the next advert is due when it would have been.
+/// Continues from the snapshot of another process: the next advert is due at the same time.
 pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, turn: &mut Turn<'_>) {
     instance.master = Master::default();
     let sent = advert - instance.settings().advert_interval.duration();
     instance.master.entitled_until = Some(sent + instance.settings().lease());
     instance.master.advertised = Some(sent);
     instance.timers.set(Timer::Advert, advert);
-    // The second set, where it is still to come.
+    // The second set, if it is still due.
     let settings = instance.settings().announce;
     let again = instance.since + settings.delay;
     if settings.repeat > 0 && again > turn.now {
@@ -91,13 +91,13 @@ pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &
         instance.stats.contests += 1;
         answer(instance, turn);
     } else if let Some(reason) = election::yields_to(instance.priority(), instance.source(), heard) {
-        // Clients may have asked this one while the other one was master: only if it knows, it announces itself again.
+        // Clients may have got answers of this one while the other was master: this advert makes it announce again.
         if instance.settings().yields_with_advert() {
             advertise(instance, turn);
         }
         go(instance, State::Backup, reason, Some(heard), turn);
     } else if is_refused && instance.master.rivalled.is_some() {
-        // One that does not give way after an advert of ours does not hear us, and has the addresses as well.
+        // A lower master that does not yield to our advert does not hear us, and has the addresses too.
         instance.set_refused(turn);
     } else {
         contested(instance, heard, turn);
@@ -108,10 +108,10 @@ pub(in crate::protocol) fn asked(instance: &mut Instance, turn: &mut Turn<'_>) {
     heir::asked(instance, turn);
 }
 
-/// What somebody removes is put back. Where they do so again and again, addresses are not ours to hold, while routes
-/// and rules are left to them.
+/// Puts removed objects back. If another process keeps removing them, addresses are a Fault, while routes and rules are
+/// left to it.
 pub(in crate::protocol) fn lost(instance: &mut Instance, loss: Loss, turn: &mut Turn<'_>) {
-    // Taking over anew puts everything back.
+    // Taking over again puts everything back.
     if away::notice(instance, turn) {
         return;
     }
@@ -131,29 +131,29 @@ pub(in crate::protocol) fn lost(instance: &mut Instance, loss: Loss, turn: &mut 
     }
 }
 
-/// A person has had the configuration read again: what is missing is set, routes and rules that were left alone too.
+/// After a reload: sets missing objects, also routes and rules that had been left to another process.
 pub(in crate::protocol) fn renew(instance: &mut Instance, turn: &mut Turn<'_>) {
     instance.master.paths_lost = Losses::default();
     lost(instance, Loss::Flushed, turn);
 }
 
-/// What depends on us must learn of a lowered priority at once: it is how a failed check hands over. A raised one
-/// changes nobody's mind about who is master and goes out with the next advert.
+/// Sends a lowered priority at once: this is how a failed check hands over. A raised one does not change the master and
+/// goes out with the next advert.
 pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority, turn: &mut Turn<'_>) {
     if instance.priority() < old {
         advertise(instance, turn);
     }
 }
 
-/// Other settings: what others can see of them is said at once. New addresses are announced when they are set, and
-/// again after the delay.
+/// Other settings: changes that other routers can see are sent at once. New addresses are announced when they are set,
+/// and again after the delay.
 pub(in crate::protocol) fn reconfigured(
     instance: &mut Instance,
     old: &InstanceSettings,
     priority: Priority,
     turn: &mut Turn<'_>,
 ) {
-    // Setting things anew removes them first.
+    // Setting objects again removes them first.
     (instance.master.addresses_lost, instance.master.paths_lost) = Default::default();
     let new = instance.settings();
     let (announce, speaks_alike) = (new.announce, new.speaks_like(old));
@@ -211,7 +211,7 @@ pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Tim
     }
 }
 
-/// Another master lost against us. Whoever listened to it has to learn whose the addresses are.
+/// A lower master was heard. Hosts that followed it must learn again who has the addresses.
 fn contested(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     if heir::is_farewell(instance, heard) {
         return;
@@ -226,7 +226,7 @@ fn contested(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
     }
 }
 
-/// Between two adverts of a lower master it was master all the while, unless one of them was due and did not come.
+/// Adds the time between two adverts of a lower master, unless one was due between them and missed.
 fn note_rival(instance: &mut Instance, heard: &Heard) {
     let before = instance.master.rivalled.replace(heard.stamp);
     let span = before.map_or(Duration::ZERO, |before| heard.stamp.since(before));
@@ -235,8 +235,8 @@ fn note_rival(instance: &mut Instance, heard: &Heard) {
     }
 }
 
-/// Announces all addresses, because of another master that lost against us or against a member of our group. False
-/// where that was done just before.
+/// Announces all addresses, because of another master that lost against us or against a member of our group. False if
+/// they were announced for that just before.
 pub(in crate::protocol) fn announce_contest(instance: &mut Instance, turn: &mut Turn<'_>) -> bool {
     if !is_over(instance.master.contest_announced, CONTEST_PAUSE, turn.now) {
         follow_contest(instance, turn.now);
@@ -252,7 +252,7 @@ pub(in crate::protocol) fn announce_contest(instance: &mut Instance, turn: &mut 
     true
 }
 
-/// The other one may have answered clients since the addresses were announced, which is done once more soon.
+/// The other master may have answered clients since the addresses were announced: announces them once more, soon.
 fn follow_contest(instance: &mut Instance, now: Timestamp) {
     let is_waiting = instance.timers.due(Timer::FollowContest).is_some();
     if !is_waiting && instance.settings().announce.lower_prio_repeat > 0 {
@@ -261,7 +261,7 @@ fn follow_contest(instance: &mut Instance, now: Timestamp) {
     }
 }
 
-/// Says at once who is master, within the limit. A withheld answer leaves the timer as it is.
+/// Sends an advert at once, within the rate limit. A withheld answer leaves the timer as it is.
 fn answer(instance: &mut Instance, turn: &mut Turn<'_>) {
     let pause = instance.settings().advert_interval.duration().min(ANSWER_PAUSE);
     if is_over(instance.master.answered, pause, turn.now) {
@@ -272,7 +272,7 @@ fn answer(instance: &mut Instance, turn: &mut Turn<'_>) {
     }
 }
 
-/// An advert now; the next one follows after a whole interval.
+/// Sends an advert now; the next one follows after a whole interval.
 pub(super) fn advertise(instance: &mut Instance, turn: &mut Turn<'_>) {
     if away::notice(instance, turn) {
         return;

@@ -1,7 +1,7 @@
-//! The states, one file each, and the one way from each to another.
+//! The states, one file each, and the transitions between them.
 //!
-//! Leaving a state stops all its timers; entering one arms those it needs. The addresses of a mastership may outlive
-//! it; see [`super::handover`].
+//! Leaving a state stops all its timers; entering one arms those it needs. The addresses may stay after the end of a
+//! mastership; see [`super::handover`].
 
 pub(super) mod away;
 pub(super) mod backup;
@@ -23,7 +23,7 @@ use super::handover;
 use super::instance::Instance;
 use super::units::Epoch;
 
-/// One input being handled.
+/// The time and the output of one input.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     pub(super) now: Timestamp,
@@ -45,7 +45,7 @@ const ENDS: &[Reason] = &[Reason::Shutdown, Reason::Removed];
 const YIELDS: &[Reason] =
     &[Reason::HigherPriority, Reason::HigherAddress, Reason::GroupYielded, Reason::Superseded];
 
-/// Every legal move with its reasons. There is no other.
+/// Every legal transition with its reasons.
 const MOVES: [(State, State, &[Reason]); 13] = [
     (State::Init, State::Backup, &[Reason::Startup]),
     (State::Init, State::Master, &[Reason::Owner, Reason::GroupJoined]),
@@ -54,7 +54,7 @@ const MOVES: [(State, State, &[Reason]); 13] = [
     (State::Backup, State::Fault, FAULTS),
     (State::Backup, State::Init, ENDS),
     (State::Master, State::Backup, YIELDS),
-    // Taking over anew.
+    // Taking over again after a suspension.
     (State::Master, State::Master, &[Reason::Returned]),
     (State::Master, State::Fault, LOSSES),
     (State::Master, State::Init, ENDS),
@@ -63,8 +63,8 @@ const MOVES: [(State, State, &[Reason]); 13] = [
     (State::Fault, State::Init, ENDS),
 ];
 
-/// Every transition. `heard` is the advert of the router concerned, if one is. The report comes last, so that
-/// whoever reads it finds the rest under way.
+/// Makes a transition; there is no other way. `heard` is the advert of the other router concerned, if any. The report
+/// comes last, when all other actions are queued.
 pub(super) fn go(
     instance: &mut Instance,
     to: State,
