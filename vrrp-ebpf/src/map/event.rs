@@ -22,7 +22,7 @@ pub struct Event {
     pub checksum: u8,
     /// 0.
     pub reserved: [u8; 3],
-    /// The VRRP message; before it the IP and authentication headers if the advert has one of IPsec.
+    /// The VRRP message; with an authentication header of IPsec, the packet from its IP header on.
     pub payload: [u8; PAYLOAD_MAX],
 }
 

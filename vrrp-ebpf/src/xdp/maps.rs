@@ -74,7 +74,7 @@ pub(super) fn is_local(key: &LocalKey) -> bool {
 pub(super) fn lease(key: &LeaseKey) -> Option<(u32, Lease)> {
     // SAFETY: copied at once; it is replaced as a whole.
     let slot = unsafe { LEASES.get(key).copied() }?;
-    // SAFETY: the kernel keeps array elements for ever; each word is written as a whole and judged by itself.
+    // SAFETY: the kernel keeps array elements for ever; each word is written as a whole and used by itself.
     let lease = unsafe { LEASE_STATE.get_ptr(slot)?.read_volatile() };
     Some((slot, lease))
 }
@@ -88,7 +88,7 @@ pub(super) fn challenge(slot: u32, now: u64) {
     }
 }
 
-/// Records that a request is about to wake the daemon, which then sets from when on the next one does.
+/// Records that a request is about to wake the daemon. No later one does until the daemon sets the time again.
 #[inline(always)]
 pub(super) fn heeded(slot: u32) {
     if let Some(lease) = LEASE_STATE.get_ptr_mut(slot) {
@@ -104,6 +104,7 @@ pub(super) fn reporter(ifindex: u32) -> Option<[u8; 6]> {
     unsafe { REPORTERS.get(ifindex).copied() }
 }
 
+/// The slot of an instance.
 #[inline(always)]
 pub(super) fn slot_of(key: &InstanceKey) -> Option<u32> {
     if let Some(shortcut) = SHORTCUTS.get(key.shortcut())
@@ -128,7 +129,7 @@ pub(super) fn permit(slot: u32, source: [u8; 16]) -> Option<Permit> {
     unsafe { PERMITS.get(PermitKey { slot, source }).copied() }
 }
 
-/// `reject` is a [`vrrp_ebpf::wire::Reject`] as a number.
+/// The record of adverts that failed a check; `reject` is a [`vrrp_ebpf::wire::Reject`] as a number.
 #[inline(always)]
 pub(super) fn rejected(slot: u32, reject: u32) -> Option<&'static mut Rejected> {
     let entry = REJECTED.get_ptr_mut(slot * REJECTS_PER_SLOT + reject % REJECTS_PER_SLOT)?;
@@ -150,11 +151,13 @@ pub(super) fn insert_stranger(key: &InstanceKey, stranger: &Stranger) {
     let _ = STRANGERS.insert(key, stranger, 0);
 }
 
+/// The watched advert of an instance.
 #[inline(always)]
 pub(super) fn watch(slot: u32) -> Option<*mut Watch> {
     WATCH.get_ptr_mut(slot)
 }
 
+/// The record of a sender; `None` for [`vrrp_ebpf::map::NO_PEER`].
 #[inline(always)]
 pub(super) fn peer(slot: u32, index: u32) -> Option<&'static mut Peer> {
     if index >= PEERS_PER_SLOT {
@@ -166,6 +169,7 @@ pub(super) fn peer(slot: u32, index: u32) -> Option<&'static mut Peer> {
     Some(unsafe { &mut *entry })
 }
 
+/// The budget of an instance.
 #[inline(always)]
 pub(super) fn budget(slot: u32) -> Option<&'static mut Budget> {
     let entry = BUDGETS.get_ptr_mut(slot)?;

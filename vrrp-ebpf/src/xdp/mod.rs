@@ -54,7 +54,7 @@ use self::record::Sender;
 
 /// Leaves the frame to the next program and then to the stack: TCX_NEXT at tcx (Linux 6.6), TC_ACT_UNSPEC of a filter.
 const TC_NEXT: i32 = -1;
-/// TCX_DROP, TC_ACT_SHOT.
+/// Drops the frame: TCX_DROP, TC_ACT_SHOT.
 const TC_DROP: i32 = 2;
 
 #[xdp(frags)]
@@ -200,7 +200,7 @@ fn note(packet: &impl Packet, slot: u32, sighting: u64) -> Verdict {
     let (sighting, checksum) = Sighting::of_bits(sighting, frame.source, frame.vrid);
     tell!(packet, "slot {}: an advert of priority {}", slot, sighting.priority);
     let now = now();
-    // Only the daemon can verify a signature: before, the advert adds no peer.
+    // Only the daemon can verify a signature: until then the advert adds no peer.
     let peer = if form.is_signed() { NO_PEER } else { record::peer(slot, &sighting, checksum, now) };
     let rank = limit::rank(slot, &sighting, form.priority, view.unknown);
     if !limit::spend(slot, rank, form.is_signed(), view.unknown, now) {

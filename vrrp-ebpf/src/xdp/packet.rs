@@ -231,7 +231,7 @@ impl Octets for View {
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         // In one piece: the parts of `a + b - 8` must not be added to the packet pointer one by one.
         let at = pin(at);
-        // Beyond this the verifier rejects a packet pointer (its MAX_PACKET_OFF is 65535).
+        // Beyond, the verifier no longer tracks a packet pointer (its MAX_PACKET_OFF is 65535).
         if at > REACH {
             return None;
         }

@@ -83,6 +83,7 @@ impl State {
     }
 }
 
+/// A transition of an instance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Transition {
     pub from: State,
@@ -131,7 +132,7 @@ pub enum Reason {
     LinkDown = 7,
     /// The interface has no address to send from.
     NoSource = 8,
-    /// A tracked script or interface with weight 0 is down.
+    /// A tracked object fails the instance; see [`super::TrackSettings::fails`].
     TrackDown = 9,
     /// Every cause of Fault is gone.
     Recovered = 10,

@@ -2,8 +2,8 @@
 
 use vrrp_ebpf::time::Timestamp;
 
-/// A complete binary tree in an array, root at 1: every node holds the earlier deadline of its two children. Setting
-/// a deadline costs the height of the tree, reading the earliest a look at the root.
+/// A complete binary tree in an array, root at 1: every node holds the earlier deadline of its two children. Setting a
+/// deadline costs the height of the tree; the root is the earliest of all.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     leaves: usize,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// A route.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Route {
     pub kind: RouteKind,
@@ -61,6 +62,7 @@ pub enum Placement {
     Alone,
 }
 
+/// Preference of an IPv6 route (RFC 4191 §2.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RoutePreference {
     Low,
@@ -68,6 +70,7 @@ pub enum RoutePreference {
     High,
 }
 
+/// A next hop.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hop {
     /// Of either family: IPv4 routes may lead over an IPv6 gateway (RFC 5549).
@@ -79,6 +82,7 @@ pub struct Hop {
     pub onlink: bool,
 }
 
+/// Type of a route (RTN_*).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RouteKind {
     Unicast,

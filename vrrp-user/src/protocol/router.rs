@@ -20,9 +20,9 @@ use super::units::{Epoch, GroupId, InstanceId};
 /// Most actions of one instance in one input: a takeover with announcements and the end of a watch.
 const ACTIONS_PER_INSTANCE: usize = 6;
 
-/// The machine. Inputs: [`handle`](Self::handle), [`handle_timeout`](Self::handle_timeout). Outputs, to be drained
-/// after each input: [`poll_action`](Self::poll_action), then [`poll_timeout`](Self::poll_timeout). Unknown
-/// instances in events are ignored.
+/// The state machine. Inputs: [`handle`](Self::handle), [`handle_timeout`](Self::handle_timeout). Outputs, to be
+/// drained after each input: [`poll_action`](Self::poll_action), then [`poll_timeout`](Self::poll_timeout). Events of
+/// unknown instances are ignored.
 #[derive(Debug)]
 pub struct Router {
     pub(super) instances: Vec<Instance>,
@@ -108,7 +108,8 @@ impl Router {
         self.index_trackers();
     }
 
-    /// Snapshots of all instances for the next process; `None` while [`Stance`] is not available for one of them.
+    /// Snapshots of all instances for the next process; `None` while one of them hands over, or listens after a
+    /// suspension.
     pub fn stance(&self) -> Option<Vec<(InstanceId, Stance)>> {
         let present = self.instances.iter().filter(|instance| !instance.is_removed());
         present.map(|instance| Some((instance.id(), instance.stance()?))).collect()

@@ -43,6 +43,7 @@ impl Rule {
     }
 }
 
+/// The action on packets that match.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RuleAction {
     Lookup(Lookup),
@@ -54,6 +55,7 @@ pub enum RuleAction {
     Prohibit,
 }
 
+/// A look-up in a routing table.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Lookup {
     /// `None`: the table of the packet's VRF (`l3mdev`).

@@ -55,7 +55,7 @@ pub struct InstanceSettings {
     pub announce: AnnounceSettings,
     /// Do not answer a lower master's advert at once.
     pub lower_prio_no_advert: bool,
-    /// Send one advert before yielding to a higher master. `None`: not configured; it is sent, and keepalived sends none.
+    /// Send one advert before yielding to a higher master. `None`: not configured; we send it, and keepalived does not.
     pub higher_prio_send_advert: Option<bool>,
     /// The order of steps when a master leaves.
     pub handover: Order,
@@ -140,6 +140,7 @@ pub struct GroupSettings {
     pub members: Vec<InstanceId>,
 }
 
+/// Authentication of adverts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Auth {
     None,
@@ -162,6 +163,7 @@ impl Auth {
     }
 }
 
+/// The virtual addresses of an instance.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Addresses {
     /// In the adverts, in this order.
@@ -176,11 +178,12 @@ impl Addresses {
     }
 }
 
+/// A virtual address.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VirtualAddress {
     pub address: IpAddr,
     pub prefix: u8,
-    /// Interface that carries it; [`InstanceSettings::address_interface`] where `None`.
+    /// Interface that carries it; `None`: [`InstanceSettings::address_interface`].
     pub device: Option<Arc<str>>,
     /// IPv4 alias name such as `eth0:1`, at most 15 bytes.
     pub label: Option<Arc<str>>,
@@ -229,6 +232,7 @@ impl VirtualAddress {
     }
 }
 
+/// Adverts by unicast.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unicast {
     /// Empty: the instance is in Fault.
@@ -239,6 +243,7 @@ pub struct Unicast {
     pub checks_source: bool,
 }
 
+/// A unicast peer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnicastPeer {
     pub address: IpAddr,
@@ -299,6 +304,7 @@ impl Default for AnnounceSettings {
     }
 }
 
+/// A tracked object of an instance, and its effect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TrackSettings {
     pub id: TrackId,

@@ -14,7 +14,7 @@ pub struct Faults {
     pub no_source: bool,
     /// Unicast without a peer (`unicast_fault_no_peer`).
     pub no_peer: bool,
-    /// A tracked object of weight 0 is down.
+    /// A tracked object fails the instance; see [`TrackSettings::fails`].
     pub track_down: bool,
     /// Another process keeps removing the addresses.
     pub taken_away: bool,

@@ -112,6 +112,8 @@ pub enum IntervalError {
 impl Interval {
     pub const SECOND: Self = Self(Duration::from_secs(1));
 
+    /// # Errors
+    /// The version cannot carry this interval.
     pub fn new(span: Duration, version: Version) -> Result<Self, IntervalError> {
         let nanos = span.as_nanos();
         match version {

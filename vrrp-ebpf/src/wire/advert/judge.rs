@@ -162,7 +162,7 @@ fn check_source(frame: &Frame, slot: &Slot) -> Result<(), Reject> {
 /// [`Reject::Carp`] and [`Reject::Version`].
 #[inline(always)]
 pub(super) fn check_version(header: Header, family: Family, length: usize) -> Result<(), Reject> {
-    // CARP must not pass for version 2: only its length tells them apart (R14).
+    // CARP must not pass for version 2: only the length distinguishes them (R14).
     if header.is_carp(length) {
         return Err(Reject::Carp);
     }

@@ -50,7 +50,7 @@ pub enum AntiReplay {
     Monotonic,
 }
 
-/// Steps of a migration, in the order of the way back.
+/// Steps of a migration, the last one first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HmacMode {
     /// Sign, and accept only signed adverts.

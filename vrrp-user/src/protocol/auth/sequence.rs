@@ -2,7 +2,7 @@
 
 use super::TimeOfDay;
 
-/// Seconds of UTC in the upper half, then 1/65536 seconds, then a counter; each half of the lower half 16 bits.
+/// Seconds of UTC (32 bits), 1/65536 seconds (16 bits), a counter within them (16 bits); or the number of an `AhGuard`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Sequence(pub u64);
 

@@ -303,8 +303,8 @@ fn reconsider_master(instance: &mut Instance, turn: &mut Turn<'_>) {
     }
 }
 
-/// After a change of our priority, a lower master may no longer be lower. For members whose master-down timer has fired
-/// while the group is not ready.
+/// A lower master that was not obeyed may no longer be lower after a change of our priority. This is for a member whose
+/// master-down timer has fired while the group is not ready.
 fn reconsider_overruled(instance: &mut Instance, turn: &mut Turn<'_>) {
     let Grounds::Overruled(heard) = instance.backup.grounds else { return };
     if judge(instance, heard.priority, heard.stamp, turn.now) {
