@@ -65,7 +65,7 @@ fn every_keyword_that_works_reaches_its_setting() {
             lower_prio_repeat: 2,
             garp_interval: Duration::from_millis(1),
             gna_interval: Duration::from_micros(1),
-            elsewhere: None,
+            extra_announce: None,
         }
     );
     assert_eq!(

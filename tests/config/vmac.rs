@@ -132,21 +132,21 @@ fn impossible_virtual_mac_addresses_are_reported() {
 
 #[test]
 fn garp_extra_if_selects_addresses_that_adverts_do_not_cover() {
-    let elsewhere = |globals: &str, lines: &str| {
+    let extra_announce = |globals: &str, lines: &str| {
         let text = format!("global_defs {{\n{globals}\n}}\n") + &instance("a", 1, lines, "192.0.2.1/24");
         let settings = settings(&text).0.remove(0);
-        settings.announce.elsewhere.map(|it| (it.period.as_secs(), it.all))
+        settings.announce.extra_announce.map(|it| (it.period.as_secs(), it.all))
     };
-    assert_eq!(elsewhere("", ""), None);
-    assert_eq!(elsewhere("vrrp_garp_extra_if all 100", ""), Some((100, true)));
-    assert_eq!(elsewhere("vrrp_garp_extra_if 100", "garp_extra_if all 7"), Some((7, true)));
-    assert_eq!(elsewhere("vrrp_garp_extra_if 100", "garp_extra_if 0"), None);
-    assert_eq!(elsewhere("vrrp_vmac_garp_intvl 5", "vmac_garp_intvl 6"), Some((6, false)));
+    assert_eq!(extra_announce("", ""), None);
+    assert_eq!(extra_announce("vrrp_garp_extra_if all 100", ""), Some((100, true)));
+    assert_eq!(extra_announce("vrrp_garp_extra_if 100", "garp_extra_if all 7"), Some((7, true)));
+    assert_eq!(extra_announce("vrrp_garp_extra_if 100", "garp_extra_if 0"), None);
+    assert_eq!(extra_announce("vrrp_vmac_garp_intvl 5", "vmac_garp_intvl 6"), Some((6, false)));
     let addresses = "192.0.2.1/24\n192.0.2.2/24 dev eth1\n192.0.2.3/24 dev eth2 use_vmac";
     let chosen = |lines: &str| {
         let settings = settings(&instance("a", 1, lines, addresses)).0.remove(0);
-        let elsewhere = settings.announce.elsewhere.unwrap();
-        let is_chosen = |address| settings.is_elsewhere(address, elsewhere);
+        let extra_announce = settings.announce.extra_announce.unwrap();
+        let is_chosen = |address| settings.is_elsewhere(address, extra_announce);
         settings.addresses.advertised.iter().map(is_chosen).collect::<Vec<_>>()
     };
     assert_eq!(chosen("use_vmac\ngarp_extra_if 1"), [false, false, true]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Event, Heard, InstanceId, Interval, Priority, Router, State, Timer, TrackId, Version,
+    Event, InstanceId, Interval, PeerAdvert, Priority, Router, State, Timer, TrackId, Version,
 };
 
 use super::setup::{Bench, ID, Variant, describe, tracked};
@@ -97,7 +97,7 @@ impl Life {
         let (source, version) = (self.variant.address(120), self.variant.version());
         Event::Advert(
             ID,
-            Heard { source, version, priority: Priority(priority), interval: Interval::SECOND, stamp },
+            PeerAdvert { source, version, priority: Priority(priority), interval: Interval::SECOND, stamp },
         )
     }
 
@@ -116,7 +116,7 @@ impl Life {
     fn disturb(&mut self, noise: Noise, now: Timestamp) {
         let instance = self.router.instance(ID).unwrap();
         let state = instance.state();
-        let from = |number, priority, interval| Heard {
+        let from = |number, priority, interval| PeerAdvert {
             source: self.variant.address(number),
             version: self.variant.version(),
             priority: Priority(priority),

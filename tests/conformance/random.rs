@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Epoch, Event, Group, GroupId, GroupSettings, Handover, Heard, Instance, InstanceId,
-    InstanceSettings, Interval, Loss, Order, Priority, Router, State, Timer, TrackId, Version,
+    Action, Epoch, Event, Group, GroupId, GroupSettings, Handover, Instance, InstanceId, InstanceSettings,
+    Interval, Loss, Order, PeerAdvert, Priority, Router, State, Timer, TrackId, Version,
 };
 
 use super::setup::{Variant, tracked};
@@ -323,7 +323,7 @@ fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCas
             Input::Event(event) => router.handle(&event, now),
             Input::Timeout => router.handle_timeout(now),
             Input::Advert { id, from, priority, interval, age } => {
-                let heard = Heard {
+                let heard = PeerAdvert {
                     source: Variant::V3Ipv4.address(from),
                     version: Version::V3,
                     priority: Priority(priority),

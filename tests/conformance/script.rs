@@ -11,9 +11,9 @@
 //! from N [every Ncs]`, `lost address|path`, `lapsed`, `refused`, `deaf`, `hear P from N sent T ago`, `seen` (the
 //! watched advert, now), `seen T ago`, `ask` (an ARP request, which reaches the router if it has asked for that). Time:
 //! `wait T` wakes at every timeout, `sleep T` lets time pass unhandled, `freeze T` does so and then handles what was
-//! due, `call` handles what is due now. Assertions: `is STATE`, `epoch N`, `away N`, `rivalled T`, `effective P`. T is
-//! a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and numbers with `ns`, `us`, `ms`,
-//! `cs` or `s`.
+//! due, `call` handles what is due now. Assertions: `is STATE`, `epoch N`, `suspensions N`, `rivalled T`, `effective
+//! P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and numbers with `ns`,
+//! `us`, `ms`, `cs` or `s`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
             bench.handle(&Event::Value(TrackId(id.parse().unwrap()), value.parse().unwrap()))
         }
         ["lost", "address"] => bench.handle(&Event::Lost(ID, Loss::Address)),
-        ["deaf"] => bench.handle(&Event::Deaf(ID)),
+        ["deaf"] => bench.handle(&Event::NotReceiving(ID)),
         ["ask"] => bench.ask(),
         ["lapsed"] => bench.handle(&Event::Lapsed(ID)),
         ["refused"] => bench.handle(&Event::Refused(ID)),
@@ -93,8 +93,8 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
             assert_eq!(bench.state().as_str(), state);
             Vec::new()
         }
-        ["away", count] => {
-            assert_eq!(bench.instance().stats().away, count.parse::<u64>().unwrap());
+        ["suspensions", count] => {
+            assert_eq!(bench.instance().stats().suspensions, count.parse::<u64>().unwrap());
             Vec::new()
         }
         ["rivalled", ref terms @ ..] => {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::{ChecksumForm, Family};
 use vrrp_user::protocol::{
-    Action, AnnounceSettings, Auth, Event, Heard, Instance, InstanceId, InstanceSettings, Interval, Missing,
-    Order, Priority, Router, State, Track, TrackId, TrackSettings, Version, VmacSettings, Vrid, Weight,
+    Action, AnnounceSettings, Auth, Event, Instance, InstanceId, InstanceSettings, Interval, Missing, Order,
+    PeerAdvert, Priority, Router, State, Track, TrackId, TrackSettings, Version, VmacSettings, Vrid, Weight,
 };
 
 pub(crate) const ID: InstanceId = InstanceId(0);
@@ -149,14 +149,14 @@ impl Bench {
 
     /// Hot restart; the newer process knows the link and the source already.
     pub(crate) fn restart(&mut self) -> Vec<String> {
-        let stances = self.router.stance().unwrap();
+        let snapshots = self.router.snapshot().unwrap();
         let settings = self.instance().settings().clone();
         let source = self.instance().source();
         self.router = Router::new(vec![settings]);
         self.router.handle(&Event::Link(ID, true), self.now);
         self.router.handle(&Event::Source(ID, source), self.now);
         assert_eq!(self.router.poll_action(), None);
-        self.router.resume(&stances, &[], self.now);
+        self.router.restore(&snapshots, &[], self.now);
         self.router.handle(&Event::Startup, self.now);
         self.router.handle_timeout(self.now);
         self.drain()
@@ -175,7 +175,7 @@ impl Bench {
         interval: Interval,
         age: Duration,
     ) -> Vec<String> {
-        let heard = Heard {
+        let heard = PeerAdvert {
             source: self.variant.address(from),
             version,
             priority: Priority(priority),

@@ -10,29 +10,29 @@ use vrrp_user::daemon::control::{self, Control};
 use vrrp_user::daemon::events::follow::Line;
 use vrrp_user::daemon::events::{KEPT, What};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
-use vrrp_user::daemon::status::Sources;
+use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::clock;
 
 use crate::setup::{Folder, filled};
 
 /// Serves filled sources while clients run on their own thread.
-fn with_daemon(clients: impl FnOnce(&Path, &Sources) + Send + 'static) {
+fn with_daemon(clients: impl FnOnce(&Path, &DaemonContext) + Send + 'static) {
     let folder = Folder::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let claimed = RuntimeDir::claim(folder.path()).unwrap();
-        let sources = filled();
-        let server = tokio::spawn(Control::bind(&claimed).unwrap().serve(Arc::clone(&sources)));
+        let context = filled();
+        let server = tokio::spawn(Control::bind(&claimed).unwrap().serve(Arc::clone(&context)));
         let path = folder.path().to_owned();
-        tokio::task::spawn_blocking(move || clients(&path, &sources)).await.unwrap();
+        tokio::task::spawn_blocking(move || clients(&path, &context)).await.unwrap();
         server.abort();
     });
 }
 
-fn happens(sources: &Sources, count: usize) {
+fn happens(context: &DaemonContext, count: usize) {
     for number in 0..count {
         let (check, outcome) = (format!("check {number}"), "exit 1 ".repeat(8));
-        sources.record.events.push(What::Check { check, up: false, outcome });
+        context.history.events.push(What::Check { check, up: false, outcome });
     }
 }
 
@@ -61,17 +61,17 @@ fn next(client: &mut BufReader<UnixStream>) -> Option<Line> {
 
 #[test]
 fn events_after_a_number_are_replayed_and_gaps_are_reported() {
-    with_daemon(|path, sources| {
-        let base = sources.record.events.latest();
+    with_daemon(|path, context| {
+        let base = context.history.events.latest();
         assert_eq!(told(path, None), [Line::Events { latest: base }, Line::End { latest: base }]);
-        happens(sources, 3);
+        happens(context, 3);
         let latest = base + 3;
         let lines = told(path, Some(base + 1));
         assert_eq!(lines[0], Line::Events { latest });
         assert!(matches!(&lines[1], Line::Event(event) if event.seq == base + 2), "{lines:?}");
         assert!(matches!(&lines[2], Line::Event(event) if event.seq == latest), "{lines:?}");
         assert_eq!(lines[3..], [Line::End { latest }]);
-        happens(sources, KEPT);
+        happens(context, KEPT);
         let lines = told(path, Some(latest - 1));
         let Line::Gap(gap) = &lines[1] else { panic!("{:?}", &lines[..3]) };
         assert_eq!((gap.from, gap.until, gap.lost), (latest, latest + 1, Some(1)));
@@ -81,12 +81,12 @@ fn events_after_a_number_are_replayed_and_gaps_are_reported() {
 
 #[test]
 fn a_follower_gets_events_at_once_and_one_client_may_ask_repeatedly() {
-    with_daemon(|path, sources| {
+    with_daemon(|path, context| {
         let mut client = follower(path);
         assert!(matches!(next(&mut client), Some(Line::Events { .. })));
         for _ in 0..3 {
             let before = clock::now();
-            happens(sources, 1);
+            happens(context, 1);
             assert!(matches!(next(&mut client), Some(Line::Event(_))));
             assert!(clock::now().since(before) < Duration::from_secs(1));
         }
@@ -100,12 +100,12 @@ fn a_follower_gets_events_at_once_and_one_client_may_ask_repeatedly() {
 
 #[test]
 fn a_follower_that_does_not_read_is_dropped_with_a_last_line() {
-    with_daemon(|path, sources| {
+    with_daemon(|path, context| {
         let mut client = follower(path);
         assert!(matches!(next(&mut client), Some(Line::Events { .. })));
         let mut other = follower(path);
         assert!(matches!(next(&mut other), Some(Line::Events { .. })));
-        happens(sources, KEPT / 2);
+        happens(context, KEPT / 2);
         for _ in 0..KEPT / 2 {
             assert!(matches!(next(&mut other), Some(Line::Event(_))), "a reader is not delayed");
         }

@@ -12,12 +12,12 @@ use vrrp_tests::require;
 use vrrp_user::daemon::metrics::{Format, Metrics, render};
 use vrrp_user::daemon::status::table;
 use vrrp_user::driver::clock;
-use vrrp_user::driver::probe::check::{Outcome, Round};
+use vrrp_user::driver::probe::check::{Outcome, ProbeResult};
 use vrrp_user::driver::probe::watch::By;
 use vrrp_user::driver::probe::{Cause, Held};
 use vrrp_user::driver::process::End;
 
-use crate::setup::{config, filled, sources};
+use crate::setup::{config, context, filled};
 
 /// Name, labels and value of every sample, parsed with a check of the text against OpenMetrics 1.0.
 type Samples = Vec<(String, BTreeMap<String, String>, f64)>;
@@ -122,22 +122,25 @@ fn values_are_those_of_the_sources() {
     let group = |state| value(&samples, "vrrpx_group_state", &[("group", "both"), ("state", state)]);
     assert_eq!(["INIT", "BACKUP", "MASTER", "FAULT"].map(group), [0.0, 0.0, 0.0, 1.0]);
     assert_eq!(value(&samples, "vrrpx_unknown_vrid_total", &[]), 1.0);
-    assert_eq!(value(&samples, "vrrpx_rung", &[("interface", "eth0"), ("rung", "socket")]), 1.0);
-    assert_eq!(value(&samples, "vrrpx_rung", &[("rung", "native")]), 0.0);
+    assert_eq!(
+        value(&samples, "vrrpx_receive_path", &[("interface", "eth0"), ("receive_path", "socket")]),
+        1.0
+    );
+    assert_eq!(value(&samples, "vrrpx_receive_path", &[("receive_path", "native")]), 0.0);
     assert_eq!(value(&samples, "vrrpx_build_info", &[("router_id", "node1")]), 1.0);
     assert_eq!(value(&samples, "vrrpx_instance_priority", &[("vrrp_instance", "VI \"2\"")]), 0.0);
 }
 
 #[test]
 fn a_check_that_is_held_shows_why() {
-    let sources = filled();
+    let context = filled();
     let until = clock::now() + Duration::from_secs(90);
-    sources.record.check(Round {
-        track: sources.config.checks[0].id,
+    context.history.check(ProbeResult {
+        track: context.config.checks[0].id,
         outcome: Outcome::Ended(End::Exited(0)),
         lasted: Duration::from_millis(250),
         printed: None,
-        by: By::Looks,
+        by: By::Polling,
         runs: 7,
         up: false,
         held: Some(Held { cause: Cause::Flapping, until }),
@@ -145,14 +148,14 @@ fn a_check_that_is_held_shows_why() {
         skipped: None,
         is_known: true,
     });
-    let samples = parse(&render(&sources, Format::OpenMetrics).unwrap());
+    let samples = parse(&render(&context, Format::OpenMetrics).unwrap());
     let of = |name, labels: &[(&str, &str)]| value(&samples, name, &[&[("check", "check")], labels].concat());
     assert_eq!(of("vrrpx_check_up", &[("kind", "command")]), 0.0);
     assert_eq!(of("vrrpx_check_held", &[("reason", "flapping")]), 1.0);
     assert_eq!(of("vrrpx_check_held", &[("reason", "min_hold")]), 0.0);
     assert_eq!(of("vrrpx_check_duration_seconds", &[]), 0.25);
-    assert_eq!(of("vrrpx_check_looks_total", &[]), 7.0);
-    let status = sources.status();
+    assert_eq!(of("vrrpx_check_polls_total", &[]), 7.0);
+    let status = context.status();
     let held = status.checks[0].held.as_ref().unwrap();
     assert!(held.reason == "flapping" && (80.0..=90.0).contains(&held.seconds), "{held:?}");
     let text = table(&status);
@@ -161,13 +164,13 @@ fn a_check_that_is_held_shows_why() {
 
 #[test]
 fn a_check_that_cannot_run_shows_why_and_keeps_its_result() {
-    let sources = filled();
-    let round = Round {
-        track: sources.config.checks[0].id,
+    let context = filled();
+    let round = ProbeResult {
+        track: context.config.checks[0].id,
         outcome: Outcome::Well,
         lasted: Duration::from_millis(250),
         printed: None,
-        by: By::Looks,
+        by: By::Polling,
         runs: 7,
         up: true,
         held: None,
@@ -176,17 +179,17 @@ fn a_check_that_cannot_run_shows_why_and_keeps_its_result() {
         is_known: true,
     };
     let shown = || {
-        let samples = parse(&render(&sources, Format::OpenMetrics).unwrap());
+        let samples = parse(&render(&context, Format::OpenMetrics).unwrap());
         assert_eq!(value(&samples, "vrrpx_check_skipped", &[("check", "check")]), 1.0);
-        let text = table(&sources.status());
+        let text = table(&context.status());
         let line = "  check: cannot run (not started: Too many open files); its last result stays in force\n";
         assert!(text.contains(line), "{text}");
-        (samples, sources.status().checks[0].up)
+        (samples, context.status().checks[0].up)
     };
-    sources.record.check(round.clone());
+    context.history.check(round.clone());
     let (samples, up) = shown();
     assert_eq!((value(&samples, "vrrpx_check_up", &[("check", "check")]), up), (1.0, Some(true)));
-    sources.record.check(Round { up: false, runs: 0, is_known: false, ..round });
+    context.history.check(ProbeResult { up: false, runs: 0, is_known: false, ..round });
     let (samples, up) = shown();
     assert!(samples.iter().all(|(name, ..)| name != "vrrpx_check_up"), "no sample without a result");
     assert_eq!(up, None);
@@ -216,8 +219,8 @@ fn histograms_are_cumulative_and_end_at_their_count() {
 
 #[test]
 fn an_empty_configuration_gives_valid_metrics() {
-    let samples = parse(&render(&sources(config(vec![], vec![])), Format::OpenMetrics).unwrap());
-    assert_eq!(value(&samples, "vrrpx_away_total", &[]), 0.0);
+    let samples = parse(&render(&context(config(vec![], vec![])), Format::OpenMetrics).unwrap());
+    assert_eq!(value(&samples, "vrrpx_suspensions_total", &[]), 0.0);
 }
 
 #[tokio::test(flavor = "current_thread")]

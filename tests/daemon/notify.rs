@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_user::config::{Config, NotifyCommand, NotifySettings, ScriptCommand};
+use vrrp_user::daemon::history::History;
 use vrrp_user::daemon::notify::{Notifier, STOP_LIMIT};
-use vrrp_user::daemon::record::Record;
 use vrrp_user::driver::clock;
 use vrrp_user::driver::process::End;
 use vrrp_user::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State, Transition};
@@ -14,9 +14,9 @@ use crate::setup::{Folder, backup, config, eventually, group, hook, instance, mo
 
 const FIRST: InstanceId = InstanceId(0);
 
-fn notifier(config: &Config) -> (Notifier, Arc<Record>) {
-    let record = Arc::new(Record::new(config.instances.len()));
-    (Notifier::new(config, &"node1".into(), &record).unwrap(), record)
+fn notifier(config: &Config) -> (Notifier, Arc<History>) {
+    let history = Arc::new(History::new(config.instances.len()));
+    (Notifier::new(config, &"node1".into(), &history).unwrap(), history)
 }
 
 fn one(notify: NotifySettings) -> Config {
@@ -54,9 +54,9 @@ async fn arguments_are_keepalived_s_and_the_specific_hook_is_first() {
         any: direct(&[&general, "own"]),
         ..NotifySettings::default()
     };
-    let (mut notifier, record) = notifier(&one(notify));
+    let (mut notifier, history) = notifier(&one(notify));
     notifier.transition(FIRST, &Transition { priority: Priority(120), ..to(State::Master, 1) });
-    eventually("both hooks ran", || record.read().instance(FIRST).unwrap().hooks.len() == 2).await;
+    eventually("both hooks ran", || history.read().instance(FIRST).unwrap().hooks.len() == 2).await;
     let expected = [
         "specific:a b",
         "specific:$HOME",
@@ -67,7 +67,7 @@ async fn arguments_are_keepalived_s_and_the_specific_hook_is_first() {
         "general:120",
     ];
     assert_eq!(folder.lines("log"), expected);
-    let hooks = record.read().instance(FIRST).unwrap().hooks.clone();
+    let hooks = history.read().instance(FIRST).unwrap().hooks.clone();
     assert!(hooks.values().all(|hook| hook.run.end == End::Exited(0) && hook.state == "MASTER"));
 }
 
@@ -75,10 +75,10 @@ async fn arguments_are_keepalived_s_and_the_specific_hook_is_first() {
 async fn a_shell_line_gets_the_arguments_too() {
     let folder = Folder::new();
     let line = format!("{} 'x y' && true; {} last", writer(&folder, "a"), writer(&folder, "b"));
-    let (mut notifier, record) =
+    let (mut notifier, history) =
         notifier(&one(NotifySettings { any: hook(line), ..NotifySettings::default() }));
     notifier.transition(FIRST, &to(State::Fault, 1));
-    eventually("the hook ran", || !record.read().instance(FIRST).unwrap().hooks.is_empty()).await;
+    eventually("the hook ran", || !history.read().instance(FIRST).unwrap().hooks.is_empty()).await;
     assert_eq!(folder.lines("log"), ["a:x y", "b:last", "b:INSTANCE", "b:VI 1", "b:FAULT", "b:100"]);
 }
 
@@ -186,15 +186,15 @@ async fn hooks_of_a_group_get_its_name_and_no_priority() {
     );
     let notify = NotifySettings { any: hook(line), ..NotifySettings::default() };
     let config = Config { groups: vec![group("G 1", vec![FIRST], notify)], ..one(NotifySettings::default()) };
-    let (mut notifier, record) = notifier(&config);
+    let (mut notifier, history) = notifier(&config);
     notifier.group_transition(GroupId(0), &moved(State::Fault, clock::now(), 3));
-    eventually("the hook ran", || record.read().groups.contains_key(&GroupId(0))).await;
+    eventually("the hook ran", || history.read().groups.contains_key(&GroupId(0))).await;
     let environment = ["any:G", "any:1", "any:BACKUP", "any:link_down", "any:3", "any:none"];
     let arguments = ["any:GROUP", "any:G 1", "any:FAULT", "any:0"];
     assert_eq!(folder.lines("log"), [&environment[..], &arguments[..]].concat());
     notifier.stop().await;
     assert_eq!(folder.lines("log")[16..], ["any:GROUP", "any:G 1", "any:STOP", "any:0"]);
-    let hooks = record.read().groups[&GroupId(0)].hooks.clone();
+    let hooks = history.read().groups[&GroupId(0)].hooks.clone();
     assert!(hooks.values().all(|hook| hook.run.end == End::Exited(0) && hook.state == "STOP"));
 }
 

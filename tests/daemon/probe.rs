@@ -8,8 +8,8 @@ use nix::unistd::{Uid, User};
 use tokio::time::timeout;
 use vrrp_user::config::{CheckSettings, CheckTarget, ScriptCommand, ScriptUser};
 use vrrp_user::driver::clock;
-use vrrp_user::driver::probe::attempt::Names;
-use vrrp_user::driver::probe::check::{CheckProbe, Outcome, Round};
+use vrrp_user::driver::probe::attempt::Resolver;
+use vrrp_user::driver::probe::check::{CheckProbe, Outcome, ProbeResult};
 use vrrp_user::driver::process::{End, Identity};
 
 use crate::setup::{Folder, alive, eventually, script};
@@ -19,11 +19,11 @@ fn probe(settings: &CheckSettings) -> CheckProbe {
 }
 
 fn probe_as(settings: &CheckSettings, identity: Identity) -> CheckProbe {
-    CheckProbe::new(settings, identity, &Names::new()).unwrap()
+    CheckProbe::new(settings, identity, &Resolver::new()).unwrap()
 }
 
 /// The first rounds of a check.
-async fn rounds(settings: &CheckSettings, count: usize) -> Vec<Round> {
+async fn rounds(settings: &CheckSettings, count: usize) -> Vec<ProbeResult> {
     let identity = Identity::resolve(settings.user.as_ref(), None).unwrap();
     let seen = RefCell::new(Vec::new());
     let enough = tokio::sync::Notify::new();

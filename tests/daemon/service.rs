@@ -13,11 +13,11 @@ use vrrp_user::daemon::process::options::{ProcessOptions, RunOptions, XdpMode};
 use vrrp_user::daemon::process::runtime_dir::RuntimeDir;
 use vrrp_user::daemon::queue::{Input, Queue, Report};
 use vrrp_user::daemon::service::{Service, ServiceError};
-use vrrp_user::daemon::status::{Sources, table};
+use vrrp_user::daemon::status::{DaemonContext, table};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::{Event, InstanceId, State, TrackId, Transition};
 
-use crate::setup::{Folder, backup, config, eventually, hook, instance, script, sources};
+use crate::setup::{Folder, backup, config, context, eventually, hook, instance, script};
 
 const FIRST: InstanceId = InstanceId(0);
 
@@ -27,7 +27,7 @@ static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 async fn open(
     folder: &Folder,
     config: Config,
-) -> (Service, RuntimeDir, Arc<Sources>, Queue<Input>, Queue<Report>) {
+) -> (Service, RuntimeDir, Arc<DaemonContext>, Queue<Input>, Queue<Report>) {
     let options = RunOptions {
         config: folder.file("none"),
         tolerance: Tolerance::Strict,
@@ -35,12 +35,12 @@ async fn open(
         runtime_dir: folder.path().to_owned(),
         metrics: None,
         mode: XdpMode::Auto,
-        takeover: false,
-        stand_in: None,
+        hot_restart: false,
+        bridge: None,
         realtime: false,
         process: ProcessOptions::default(),
     };
-    let sources = sources(config);
+    let context = context(config);
     let (inputs, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
     let claimed = RuntimeDir::claim(folder.path()).unwrap();
     let store = Arc::new(Store::open(folder.path()));
@@ -49,7 +49,7 @@ async fn open(
     let service = Service::open(
         &options,
         &claimed,
-        Arc::clone(&sources),
+        Arc::clone(&context),
         inputs.clone(),
         reports.clone(),
         orders,
@@ -57,7 +57,7 @@ async fn open(
     )
     .await
     .unwrap();
-    (service, claimed, sources, inputs, reports)
+    (service, claimed, context, inputs, reports)
 }
 
 /// Waits for an input for which `wanted` is true, outside of the runtime.
@@ -80,7 +80,7 @@ async fn from_the_first_check_to_the_stop_hook() {
     let line = format!("echo $VRRPX_STATE >> {}; true", folder.file("log").display());
     let notify = NotifySettings { any: hook(line), ..NotifySettings::default() };
     let config = config(vec![instance("VI_1", 51, notify)], vec![script(9, "echo broken; exit 1")]);
-    let (service, claimed, sources, inputs, reports) = open(&folder, config).await;
+    let (service, claimed, context, inputs, reports) = open(&folder, config).await;
 
     let engine = thread::spawn(move || {
         await_input(&inputs, |input| matches!(input, Input::Event(Event::Track(TrackId(9), false))));
@@ -109,7 +109,7 @@ async fn from_the_first_check_to_the_stop_hook() {
     outcome.unwrap();
     engine.join().unwrap();
     assert_eq!(folder.lines("log"), ["MASTER", "STOP"]);
-    assert!(sources.record.read().checks.contains_key(&TrackId(9)));
+    assert!(context.history.read().checks.contains_key(&TrackId(9)));
 }
 
 #[tokio::test(flavor = "current_thread")]

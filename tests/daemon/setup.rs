@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
-use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, Sighting};
+use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family, Reject};
 use vrrp_user::config::{
     CheckSettings, CheckTarget, Config, Globals, Group, HoldSettings, Instance, NotifyCommand,
     NotifySettings, ScriptCommand,
 };
-use vrrp_user::daemon::board::Board;
-use vrrp_user::daemon::record::{Realtime, Record, RungNote};
-use vrrp_user::daemon::status::Sources;
+use vrrp_user::daemon::history::{History, Realtime, RxPathNote};
+use vrrp_user::daemon::live::LiveState;
+use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::maps::Maps;
-use vrrp_user::driver::{Rung, clock};
+use vrrp_user::driver::{RxPath, clock};
 use vrrp_user::protocol::{
     Addresses, AnnounceSettings, Auth, Epoch, GroupId, GroupSettings, GroupTransition, InstanceId,
     InstanceSettings, Interval, Order, Priority, Reason, State, Track, TrackId, TrackSettings, Transition,
@@ -137,12 +137,12 @@ pub(crate) fn config(instances: Vec<Instance>, scripts: Vec<CheckSettings>) -> C
     Config { globals, instances, checks: scripts, ..Config::default() }
 }
 
-pub(crate) fn sources(config: Config) -> Arc<Sources> {
+pub(crate) fn context(config: Config) -> Arc<DaemonContext> {
     let count = config.instances.len();
-    Arc::new(Sources {
-        board: Arc::new(Board::new(count).with_groups(config.groups.len())),
+    Arc::new(DaemonContext {
+        live: Arc::new(LiveState::new(count).with_groups(config.groups.len())),
         maps: Arc::new(Maps::anonymous(u32::try_from(count.max(1)).unwrap()).unwrap()),
-        record: Arc::new(Record::new(count)),
+        history: Arc::new(History::new(count)),
         router_id: config.globals.router_id.clone().unwrap(),
         started: clock::now(),
         config: Arc::new(config),
@@ -151,7 +151,7 @@ pub(crate) fn sources(config: Config) -> Arc<Sources> {
 
 /// Two instances in a group in Fault: `VI_1` is a backup that hears 10.0.0.2 and rejects the adverts of 10.0.0.3,
 /// `VI "2"` is still in Init.
-pub(crate) fn filled() -> Arc<Sources> {
+pub(crate) fn filled() -> Arc<DaemonContext> {
     let mut first = instance("VI_1", 51, NotifySettings::default());
     first.settings.tracks = vec![TrackSettings {
         id: TrackId(7),
@@ -161,38 +161,38 @@ pub(crate) fn filled() -> Arc<Sources> {
         initial: None,
     }];
     let both = group("both", vec![InstanceId(0), InstanceId(1)], NotifySettings::default());
-    let sources = sources(Config {
+    let context = context(Config {
         groups: vec![both],
         ..config(vec![first, instance("VI \"2\"", 52, NotifySettings::default())], vec![script(7, "false")])
     });
     let now = clock::now();
     let failed = moved(State::Fault, now - Duration::from_secs(90), 2);
-    sources.board.groups[0].record(&failed);
-    sources.record.group_transition(GroupId(0), &failed);
+    context.live.groups[0].record(&failed);
+    context.history.group_transition(GroupId(0), &failed);
     let transition = backup(now - Duration::from_secs(90), 3);
-    let board = &sources.board.instances[0];
-    board.record(&transition);
-    board.adverts_sent.store(12, Ordering::Relaxed);
-    board.set_priority(Priority(80));
-    sources.record.transition(InstanceId(0), transition);
-    sources.board.engine_lateness.record(Duration::from_micros(5));
-    sources.board.engine_lateness.record(Duration::from_micros(300));
+    let live = &context.live.instances[0];
+    live.record(&transition);
+    live.adverts_sent.store(12, Ordering::Relaxed);
+    live.set_priority(Priority(80));
+    context.history.transition(InstanceId(0), transition);
+    context.live.engine_lateness.record(Duration::from_micros(5));
+    context.live.engine_lateness.record(Duration::from_micros(300));
     let mut source = [0; 16];
     source[..4].copy_from_slice(&[10, 0, 0, 2]);
-    let sighting = Sighting { source, interval: 10, version: 3, vrid: 51, priority: 150, address_count: 1 };
+    let info = AdvertInfo { source, interval: 10, version: 3, vrid: 51, priority: 150, address_count: 1 };
     for back in [300, 200, 100, 0] {
         let stamp = now - Duration::from_millis(back);
-        sources.maps.record(0, &sighting, ChecksumForm::Plain, &[1, 2, 3], stamp);
+        context.maps.record(0, &info, ChecksumForm::Plain, &[1, 2, 3], stamp);
     }
     let refused = widen([10, 0, 0, 3].into());
     for _ in 0..3 {
-        sources.maps.reject(0, Reject::Checksum, refused, now);
+        context.maps.reject(0, Reject::Checksum, refused, now);
     }
-    sources.maps.count_unknown();
-    sources.record.rung("eth0".into(), RungNote { rung: Rung::Socket, why: "no CAP_BPF".into() });
+    context.maps.count_unknown();
+    context.history.rx_path("eth0".into(), RxPathNote { rx_path: RxPath::Socket, why: "no CAP_BPF".into() });
     let why = "no CAP_SYS_NICE".into();
-    sources.record.realtime(Realtime { scheduled: false, memory_locked: true, why });
-    sources
+    context.history.realtime(Realtime { scheduled: false, memory_locked: true, why });
+    context
 }
 
 pub(crate) fn backup(at: Timestamp, epoch: u64) -> Transition {

@@ -21,7 +21,7 @@ fn the_json_has_the_values_of_the_sources() {
     assert_eq!(shown["node"]["router_id"], "node1");
     assert_eq!(shown["node"]["realtime"], false);
     assert_eq!(shown["node"]["realtime_note"], "no CAP_SYS_NICE");
-    assert_eq!(shown["interfaces"], json!([{"name": "eth0", "rung": "socket", "why": "no CAP_BPF"}]));
+    assert_eq!(shown["interfaces"], json!([{"name": "eth0", "receive_path": "socket", "why": "no CAP_BPF"}]));
     assert_eq!(shown["engine"]["lateness"]["p50_microseconds"], 8);
     assert_eq!(shown["checks"][0]["up"], Value::Null);
 
@@ -162,17 +162,17 @@ fn the_table_is_narrow_and_shows_what_matters() {
 /// Past events are in the totals of the JSON.
 #[test]
 fn notes_show_present_faults_only() {
-    let sources = filled();
+    let context = filled();
     let past = clock::now() - Duration::from_secs(60);
-    sources.maps.reject(0, Reject::Ttl, widen([10, 0, 0, 4].into()), past);
-    sources.board.instances[0].send_errors.store(3, Ordering::Relaxed);
-    let status = sources.status();
+    context.maps.reject(0, Reject::Ttl, widen([10, 0, 0, 4].into()), past);
+    context.live.instances[0].send_errors.store(3, Ordering::Relaxed);
+    let status = context.status();
     let text = table(&status);
     assert!(!text.contains("10.0.0.4") && !text.contains("cannot send adverts"), "{text}");
     assert_eq!((status.instances[0].counters.send_errors, &status.instances[0].send_error), (3, &None));
     assert!(status.instances[0].counters.rejects.iter().any(|it| it.word == "ttl" && it.count == 1));
 
-    sources.record.send_failed(InstanceId(0), 1);
-    let text = table(&sources.status());
+    context.history.send_failed(InstanceId(0), 1);
+    let text = table(&context.status());
     assert!(text.contains("VI_1: cannot send adverts: Operation not permitted"), "{text}");
 }

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use vrrp_tests::require;
 use vrrp_tests::webhook::{Manner, Receiver, certificate};
 use vrrp_user::config::{Config, NotifySettings, Template, WebhookSettings, WebhookUrl};
+use vrrp_user::daemon::history::{History, Posts};
 use vrrp_user::daemon::notify::{Notifier, STOP_LIMIT};
-use vrrp_user::daemon::record::{Posts, Record};
 use vrrp_user::driver::clock;
 use vrrp_user::protocol::{GroupId, InstanceId, Reason, State, Transition};
 
@@ -36,13 +36,13 @@ fn settings(url: &str) -> WebhookSettings {
 }
 
 /// Two instances in a group; all of them post to `webhook`.
-fn told_of(webhook: WebhookSettings) -> (Notifier, Arc<Record>) {
+fn told_of(webhook: WebhookSettings) -> (Notifier, Arc<History>) {
     let notify = NotifySettings { webhooks: vec![webhook], ..NotifySettings::default() };
     let instances = vec![instance("a", 51, notify.clone()), instance("b", 52, notify.clone())];
     let config =
         Config { groups: vec![group("both", vec![FIRST, SECOND], notify)], ..config(instances, vec![]) };
-    let record = Arc::new(Record::new(2));
-    (Notifier::new(&config, &"node1".into(), &record).unwrap(), record)
+    let history = Arc::new(History::new(2));
+    (Notifier::new(&config, &"node1".into(), &history).unwrap(), history)
 }
 
 fn to(state: State, epoch: u64) -> Transition {
@@ -50,20 +50,20 @@ fn to(state: State, epoch: u64) -> Transition {
 }
 
 /// Record of the only webhook.
-fn posts(record: &Record) -> Posts {
-    record.read().webhooks.values().next().cloned().unwrap()
+fn posts(history: &History) -> Posts {
+    history.read().webhooks.values().next().cloned().unwrap()
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn each_change_is_posted_in_order_with_all_that_is_known() {
     let receiver = receiver(Manner::Takes);
     let headers = vec![("x-token".parse().unwrap(), "abc".parse().unwrap())];
-    let (mut notifier, record) = told_of(WebhookSettings { headers, ..settings(&receiver.url("a?b=c")) });
+    let (mut notifier, history) = told_of(WebhookSettings { headers, ..settings(&receiver.url("a?b=c")) });
     notifier.transition(FIRST, &backup(clock::now(), 7));
     eventually("the first post is accepted", || receiver.posted().len() == 1).await;
     notifier.transition(FIRST, &to(State::Master, 8));
     notifier.group_transition(GroupId(0), &moved(State::Fault, clock::now(), 3));
-    eventually("all posts are accepted", || posts(&record).sent == 3).await;
+    eventually("all posts are accepted", || posts(&history).sent == 3).await;
     let posted = receiver.posted();
     assert_eq!(posted[0].request, "POST /a?b=c HTTP/1.1");
     for line in ["content-type: application/json", "x-token: abc"] {
@@ -81,25 +81,25 @@ async fn each_change_is_posted_in_order_with_all_that_is_known() {
     assert_eq!(first, expected);
     assert_eq!(receiver.told("name"), ["a", "a", "both"]);
     assert_eq!(posted[2].body["text"], "node1: group both is FAULT, was BACKUP (link_down)");
-    let Posts { waiting: 0, failed: 0, refusals: 0, status: Some(200), .. } = posts(&record) else {
-        panic!("{:?}", posts(&record));
+    let Posts { waiting: 0, failed: 0, refusals: 0, status: Some(200), .. } = posts(&history) else {
+        panic!("{:?}", posts(&history));
     };
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_failing_webhook_gets_all_posts_in_order_in_the_end() {
     let receiver = receiver(Manner::BusyFor(2));
-    let (mut notifier, record) = told_of(settings(&receiver.url("")));
+    let (mut notifier, history) = told_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Backup, 1));
     notifier.transition(SECOND, &to(State::Backup, 1));
-    eventually("both posts are accepted", || posts(&record).sent == 2).await;
+    eventually("both posts are accepted", || posts(&history).sent == 2).await;
     let names: Vec<(Value, u16)> =
         receiver.posted().into_iter().map(|it| (it.body["name"].clone(), it.status)).collect();
     assert_eq!(
         names,
         [("a", 503), ("a", 503), ("a", 200), ("b", 200)].map(|(name, status)| (json!(name), status))
     );
-    let posts = posts(&record);
+    let posts = posts(&history);
     assert_eq!((posts.refusals, posts.failed, posts.waiting), (2, 0, 0));
     assert_eq!(posts.failure.unwrap().1, "503 Service Unavailable");
 }
@@ -107,48 +107,48 @@ async fn a_failing_webhook_gets_all_posts_in_order_in_the_end() {
 #[tokio::test(flavor = "current_thread")]
 async fn without_answers_only_the_latest_post_of_each_waits() {
     let receiver = receiver(Manner::Says(503));
-    let (mut notifier, record) = told_of(settings(&receiver.url("")));
+    let (mut notifier, history) = told_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Backup, 1));
-    eventually("an attempt is refused", || posts(&record).refusals == 1).await;
+    eventually("an attempt is refused", || posts(&history).refusals == 1).await;
     for epoch in 2..=20 {
         notifier.transition(FIRST, &to(if epoch % 2 == 0 { State::Master } else { State::Fault }, epoch));
         notifier.transition(SECOND, &to(State::Master, epoch));
     }
-    assert_eq!(posts(&record).waiting, 2);
+    assert_eq!(posts(&history).waiting, 2);
     receiver.becomes(Manner::Takes);
-    eventually("both posts are accepted", || posts(&record).sent == 2).await;
+    eventually("both posts are accepted", || posts(&history).sent == 2).await;
     assert_eq!(receiver.told("state"), ["MASTER", "MASTER"]);
     assert_eq!(
         (receiver.told("epoch"), receiver.told("skipped")),
         (vec![json!(20); 2], vec![json!(19), json!(18)])
     );
-    assert_eq!((posts(&record).superseded, posts(&record).waiting), (37, 0));
+    assert_eq!((posts(&history).superseded, posts(&history).waiting), (37, 0));
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn permanent_refusals_are_not_retried_and_the_next_post_is_sent() {
     let receiver = receiver(Manner::Says(404));
-    let (mut notifier, record) = told_of(settings(&receiver.url("")));
+    let (mut notifier, history) = told_of(settings(&receiver.url("")));
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("the post is given up", || posts(&record).failed == 1).await;
-    assert_eq!((receiver.clients(), posts(&record).status), (1, Some(404)));
+    eventually("the post is given up", || posts(&history).failed == 1).await;
+    assert_eq!((receiver.clients(), posts(&history).status), (1, Some(404)));
     receiver.becomes(Manner::Says(302));
     notifier.transition(FIRST, &to(State::Backup, 2));
-    eventually("no redirect is followed", || posts(&record).failed == 2).await;
+    eventually("no redirect is followed", || posts(&history).failed == 2).await;
     receiver.becomes(Manner::Takes);
     notifier.transition(FIRST, &to(State::Fault, 3));
-    eventually("the next post is accepted", || posts(&record).sent == 1).await;
+    eventually("the next post is accepted", || posts(&history).sent == 1).await;
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn refused_connections_are_retried_as_often_as_configured() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (mut notifier, record) =
+    let (mut notifier, history) =
         told_of(WebhookSettings { retries: 1, ..settings(&format!("http://{closed}/SECRET")) });
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("the post is given up", || posts(&record).failed == 1).await;
-    let Posts { refusals: 2, waiting: 0, status: None, failure: Some((_, why)), .. } = posts(&record) else {
-        panic!("{:?}", posts(&record));
+    eventually("the post is given up", || posts(&history).failed == 1).await;
+    let Posts { refusals: 2, waiting: 0, status: None, failure: Some((_, why)), .. } = posts(&history) else {
+        panic!("{:?}", posts(&history));
     };
     assert!(why.contains("refused") && !why.contains("SECRET"), "{why}");
 }
@@ -158,9 +158,9 @@ async fn a_hanging_webhook_delays_neither_others_nor_the_end() {
     let (hangs, takes) = (receiver(Manner::Hangs), receiver(Manner::Takes));
     let webhooks = [&hangs, &takes].map(|it| settings(&it.url("")));
     let notify = NotifySettings { webhooks: webhooks.to_vec(), ..NotifySettings::default() };
-    let record = Arc::new(Record::new(1));
+    let history = Arc::new(History::new(1));
     let config = config(vec![instance("a", 51, notify)], vec![]);
-    let mut notifier = Notifier::new(&config, &"node1".into(), &record).unwrap();
+    let mut notifier = Notifier::new(&config, &"node1".into(), &history).unwrap();
     notifier.transition(FIRST, &to(State::Master, 1));
     eventually("the other webhook has its post", || takes.told("state") == ["MASTER"]).await;
     assert_eq!(hangs.clients(), 1);
@@ -172,9 +172,9 @@ async fn a_hanging_webhook_delays_neither_others_nor_the_end() {
 #[tokio::test(flavor = "current_thread")]
 async fn waiting_posts_are_tried_once_more_at_the_end() {
     let receiver = receiver(Manner::Says(503));
-    let (mut notifier, record) = told_of(WebhookSettings { retries: 20, ..settings(&receiver.url("")) });
+    let (mut notifier, history) = told_of(WebhookSettings { retries: 20, ..settings(&receiver.url("")) });
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("three attempts are refused", || posts(&record).refusals == 3).await;
+    eventually("three attempts are refused", || posts(&history).refusals == 3).await;
     receiver.becomes(Manner::Takes);
     notifier.stop().await;
     let names = [receiver.told("name"), receiver.told("state"), receiver.told("skipped")];
@@ -196,12 +196,12 @@ async fn a_reload_keeps_unchanged_webhooks_and_posts_what_waits_for_others() {
         config(vec![instance("a", 51, notify)], vec![])
     };
     let (before, after) = (with(settings(&old.url("old"))), with(settings(&new.url("new"))));
-    let record = Arc::new(Record::new(1));
-    let mut notifier = Notifier::new(&before, &"node1".into(), &record).unwrap();
+    let history = Arc::new(History::new(1));
+    let mut notifier = Notifier::new(&before, &"node1".into(), &history).unwrap();
     notifier.transition(FIRST, &to(State::Backup, 1));
-    eventually("an attempt is refused", || posts(&record).refusals == 1).await;
+    eventually("an attempt is refused", || posts(&history).refusals == 1).await;
     notifier.settle(&before).unwrap();
-    assert_eq!(posts(&record).refusals, 1, "the unchanged webhook continues");
+    assert_eq!(posts(&history).refusals, 1, "the unchanged webhook continues");
     old.becomes(Manner::Takes);
     notifier.settle(&after).unwrap();
     notifier.transition(FIRST, &to(State::Master, 2));
@@ -211,7 +211,7 @@ async fn a_reload_keeps_unchanged_webhooks_and_posts_what_waits_for_others() {
     .await;
     // The post is counted when the answer has arrived.
     eventually("only the new webhook has posts", || {
-        (posts(&record).sent, record.read().webhooks.len()) == (1, 1)
+        (posts(&history).sent, history.read().webhooks.len()) == (1, 1)
     })
     .await;
 }
@@ -225,14 +225,14 @@ async fn an_untrusted_certificate_is_refused_by_default() {
     let pair = certificate(folder.path(), "IP:127.0.0.1").unwrap();
     let receiver =
         Receiver::with_tls(TcpListener::bind("127.0.0.1:0").unwrap(), Manner::Takes, &pair).unwrap();
-    let (mut notifier, record) = told_of(WebhookSettings { retries: 0, ..settings(&receiver.url("")) });
+    let (mut notifier, history) = told_of(WebhookSettings { retries: 0, ..settings(&receiver.url("")) });
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("the post is given up", || posts(&record).failed == 1).await;
-    let why = posts(&record).failure.unwrap().1;
+    eventually("the post is given up", || posts(&history).failed == 1).await;
+    let why = posts(&history).failure.unwrap().1;
     assert!(why.contains("certificate"), "{why}");
     assert_eq!(receiver.posted(), []);
-    let (mut notifier, record) =
+    let (mut notifier, history) =
         told_of(WebhookSettings { verify_tls: false, ..settings(&receiver.url("")) });
     notifier.transition(FIRST, &to(State::Master, 1));
-    eventually("the post is accepted", || posts(&record).sent == 1).await;
+    eventually("the post is accepted", || posts(&history).sent == 1).await;
 }

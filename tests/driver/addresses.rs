@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use vrrp_user::driver::netlink::address::{self, Placed};
-use vrrp_user::driver::netlink::refusal::Refusal;
-use vrrp_user::driver::netlink::residue;
+use vrrp_user::driver::netlink::leftovers;
+use vrrp_user::driver::netlink::refusal::NetlinkError;
 use vrrp_user::driver::netlink::socket::RouteSocket;
 use vrrp_user::driver::netlink::table::Address;
 use vrrp_user::protocol::{Addresses, Priority, VirtualAddress};
@@ -21,7 +21,9 @@ fn perform(cable: &Cable, ifindex: u32, addresses: &[VirtualAddress], set: bool)
         let placed: Vec<_> = addresses.iter().map(|address| Placed { ifindex, address }).collect();
         let mut refused = Vec::new();
         let perform = if set { address::add } else { address::remove };
-        perform(&mut socket, &placed, &mut |index, refusal: Refusal| refused.push((index, refusal.errno)))?;
+        perform(&mut socket, &placed, &mut |index, refusal: NetlinkError| {
+            refused.push((index, refusal.errno));
+        })?;
         Ok(refused)
     };
     cable.left.enter(work).unwrap()
@@ -148,7 +150,7 @@ fn leftovers_of_an_earlier_run_go_and_other_addresses_stay() {
     owner.priority = Priority::OWNER;
     let owned = VirtualAddress { device: Some("spare0".into()), ..virtual_address("198.51.100.1/24") };
     owner.addresses = Arc::new(Addresses { advertised: vec![owned], excluded: Vec::new() });
-    let found = cable.left.enter(|| Ok(residue::remove([&backup, &owner], |_| true)?)).unwrap();
+    let found = cable.left.enter(|| Ok(leftovers::remove([&backup, &owner], |_| true)?)).unwrap();
     let mut removed: Vec<_> = found
         .iter()
         .map(|found| (found.address.address.to_string(), found.refusal.as_ref().map(|it| it.errno)))

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use vrrp_user::daemon::board::Board;
-use vrrp_user::daemon::effect::{Charge, Effect};
+use vrrp_user::daemon::effect::{Effect, InstanceEffects};
+use vrrp_user::daemon::live::LiveState;
 use vrrp_user::daemon::queue::{Command, Lack, Object, Queue, Report};
 use vrrp_user::driver::realtime::EFFECT_PRIORITY;
-use vrrp_user::protocol::{Announcement, Elsewhere, Epoch, InstanceId, InstanceSettings, VirtualAddress};
+use vrrp_user::protocol::{Announcement, Epoch, ExtraAnnounce, InstanceId, InstanceSettings, VirtualAddress};
 
 use crate::cable::{Cable, SILENCE, Tap, eventually, settings, virtual_address};
 
@@ -21,20 +21,20 @@ struct Running {
     thread: Option<JoinHandle<()>>,
     commands: Queue<Command>,
     reports: Queue<Report>,
-    board: Arc<Board>,
+    live: Arc<LiveState>,
 }
 
 impl Running {
     /// Starts the thread, with these commands in its queue.
     fn start(cable: &Cable, instances: &[InstanceSettings], waiting: &[Command]) -> Self {
         let (commands, reports) = (Queue::new(64).unwrap(), Queue::new(64).unwrap());
-        let board = Arc::new(Board::new(instances.len()));
-        let running = Self { thread: None, commands, reports, board };
+        let live = Arc::new(LiveState::new(instances.len()));
+        let running = Self { thread: None, commands, reports, live };
         waiting.iter().for_each(|command| running.push(command.clone()));
         let open = || {
-            let charges = instances.iter().map(Charge::from);
+            let effects = instances.iter().map(InstanceEffects::from);
             let (commands, reports) = (running.commands.clone(), running.reports.clone());
-            Ok(Effect::open(charges, commands, reports, Arc::clone(&running.board))?
+            Ok(Effect::open(effects, commands, reports, Arc::clone(&running.live))?
                 .spawn(Some(EFFECT_PRIORITY))?)
         };
         let thread = cable.left.enter(open).unwrap();
@@ -81,10 +81,10 @@ fn every_takeover_comes_before_any_repeat() {
     let seen: Vec<_> = expected.iter().map(|_| tap.next(announced).to_string()).collect();
     assert_eq!(seen, expected);
     assert!(zero.iter().chain(["192.0.2.200"].iter()).all(|address| cable.has("eth0", address)));
-    eventually(|| running.board.instances[0].announcements_sent.load(Relaxed) == 9);
-    assert_eq!(running.board.instances[1].announcements_sent.load(Relaxed), 1);
-    assert!(running.board.instances.iter().all(|board| board.takeover_nanos.load(Relaxed) > 0));
-    assert_eq!(running.board.effect_errors.load(Relaxed), 0);
+    eventually(|| running.live.instances[0].announcements_sent.load(Relaxed) == 9);
+    assert_eq!(running.live.instances[1].announcements_sent.load(Relaxed), 1);
+    assert!(running.live.instances.iter().all(|live| live.takeover_nanos.load(Relaxed) > 0));
+    assert_eq!(running.live.effect_errors.load(Relaxed), 0);
     running.push(Command::Remove(ZERO, Epoch(2)));
     running.push(Command::Remove(ONE, Epoch(2)));
     running.stop();
@@ -101,11 +101,11 @@ fn removal_voids_outstanding_repeats() {
     running.push(Command::Add(ZERO, Epoch(1)));
     running.push(Command::Announce(ZERO, announce(1, 1000)));
     (0..5).for_each(|_| _ = tap.next(announced));
-    assert!(running.board.instances[0].announcements_sent.load(Relaxed) < 100, "repeats are sent one by one");
+    assert!(running.live.instances[0].announcements_sent.load(Relaxed) < 100, "repeats are sent one by one");
     running.push(Command::Remove(ZERO, Epoch(2)));
     eventually(|| !cable.has("eth0", "192.0.2.100"));
     while tap.next_within(SILENCE, announced).is_some() {}
-    let sent = running.board.instances[0].announcements_sent.load(Relaxed);
+    let sent = running.live.instances[0].announcements_sent.load(Relaxed);
     // Announcements of an earlier mastership are void, after its end and in the next one.
     running.push(Command::Announce(ZERO, announce(1, 1)));
     running.push(Command::Add(ZERO, Epoch(3)));
@@ -114,7 +114,7 @@ fn removal_voids_outstanding_repeats() {
     tap.next(announced);
     tap.next(announced);
     assert!(tap.next_within(SILENCE, announced).is_none());
-    assert_eq!(running.board.instances[0].announcements_sent.load(Relaxed), sent + 2);
+    assert_eq!(running.live.instances[0].announcements_sent.load(Relaxed), sent + 2);
     running.stop();
 }
 
@@ -127,8 +127,8 @@ fn one_missing_interface_does_not_keep_the_others_addresses_away() {
     let running = Running::start(&cable, &[instance], &[Command::Add(ZERO, Epoch(1))]);
     eventually(|| cable.has("eth0", "192.0.2.101"));
     assert!(cable.has("eth0", "192.0.2.100"));
-    eventually(|| running.board.effect_errors.load(Relaxed) == 1);
-    eventually(|| running.board.instances[0].announcements_sent.load(Relaxed) == 2);
+    eventually(|| running.live.effect_errors.load(Relaxed) == 1);
+    eventually(|| running.live.instances[0].announcements_sent.load(Relaxed) == 2);
     let mut report = None;
     for _ in 0..100 {
         report = running.reports.pop();
@@ -156,7 +156,7 @@ fn addresses_where_no_adverts_are_sent_are_announced_periodically() {
     let tap = Tap::new(&cable.right);
     let mut instance = settings(&["192.0.2.100"]);
     instance.interface = "lo".into();
-    instance.announce.elsewhere = Some(Elsewhere { period: Duration::from_millis(50), all: true });
+    instance.announce.extra_announce = Some(ExtraAnnounce { period: Duration::from_millis(50), all: true });
     Arc::make_mut(&mut instance.addresses).advertised[0].device = Some("eth0".into());
     let running = Running::start(&cable, &[instance], &[Command::Add(ZERO, Epoch(1))]);
     for _ in 0..5 {

@@ -2,7 +2,7 @@
 
 use vrrp_ebpf::wire::Family;
 use vrrp_user::driver::netlink::address::{self, Placed};
-use vrrp_user::driver::netlink::refusal::Refusal;
+use vrrp_user::driver::netlink::refusal::NetlinkError;
 use vrrp_user::driver::netlink::rule;
 use vrrp_user::driver::netlink::socket::RouteSocket;
 use vrrp_user::protocol::{Rule, RuleAction};
@@ -43,7 +43,7 @@ fn each_refusal_of_a_send_has_its_own_words() {
         Ok(refused)
     };
     let refused = cable.left.enter(work).unwrap();
-    let backward = Refusal { errno: libc::EINVAL, words: Some("Backward goto not supported".into()) };
+    let backward = NetlinkError { errno: libc::EINVAL, words: Some("Backward goto not supported".into()) };
     assert_eq!(refused, [(1, backward.clone()), (3, backward)]);
 }
 
@@ -60,7 +60,7 @@ fn an_address_is_refused_in_the_words_that_ip_shows() {
         Ok(refused)
     };
     let refused = cable.left.enter(work).unwrap();
-    let [Refusal { errno: libc::EADDRNOTAVAIL, words }] = &refused[..] else { panic!("{refused:?}") };
+    let [NetlinkError { errno: libc::EADDRNOTAVAIL, words }] = &refused[..] else { panic!("{refused:?}") };
     let shown =
         cable.left.run("ip", &["address", "add", "ff02::5/64", "dev", "eth0"]).unwrap_err().to_string();
     match words {

@@ -3,17 +3,17 @@
 use anyhow::{Result, ensure};
 use vrrp_tests::daemon::Mode;
 
-use crate::{rung, settled, subject};
+use crate::{rx_path, settled, subject};
 
 #[test]
 fn the_receive_path_is_the_requested_one() -> Result<()> {
     let Some(mode) = subject() else { return Ok(()) };
     settled(mode)?.check(|pair| {
         for node in [0, 1] {
-            let rung = rung(pair, node)?;
+            let rx_path = rx_path(pair, node)?;
             match mode {
-                Mode::Auto => ensure!(rung != Mode::Socket.word(), "no program is loaded"),
-                _ => ensure!(rung == mode.word(), "receive path {rung} instead of {}", mode.word()),
+                Mode::Auto => ensure!(rx_path != Mode::Socket.word(), "no program is loaded"),
+                _ => ensure!(rx_path == mode.word(), "receive path {rx_path} instead of {}", mode.word()),
             }
         }
         Ok(())

@@ -74,7 +74,7 @@ fn is_clean(pair: &mut Pair) -> Result<()> {
 }
 
 /// State and epoch of a node's instance.
-fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
+fn standing(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
     let status = pair.running(node)?.status()?;
     let instance = &status["instances"][0];
     let state = instance["state"].as_str().context("no state")?.to_owned();
@@ -82,10 +82,10 @@ fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
 }
 
 /// Receive path of a node's interface, once the status has it.
-fn rung(pair: &mut Pair, node: usize) -> Result<String> {
+fn rx_path(pair: &mut Pair, node: usize) -> Result<String> {
     poll("a receive path in the status", SETTLE, || {
         let status = pair.running(node)?.status().ok();
-        Ok(status.and_then(|status| Some(status["interfaces"][0]["rung"].as_str()?.to_owned())))
+        Ok(status.and_then(|status| Some(status["interfaces"][0]["receive_path"].as_str()?.to_owned())))
     })
 }
 

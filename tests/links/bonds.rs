@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use vrrp_tests::daemon::{Instance, Mode, Running};
 use vrrp_tests::lab::{INTERFACE, Lab};
 
-use crate::{INTERVAL, dies_fenced, entry, rung, start, state, wait_for};
+use crate::{INTERVAL, dies_fenced, entry, rx_path, start, state, wait_for};
 
 /// On each node a bond of the old cable and another one takes the place of the lab's interface.
 fn lab() -> Result<Lab> {
@@ -55,8 +55,8 @@ fn active(lab: &Lab) -> Result<String> {
 fn a_failed_slave_causes_no_takeover_and_a_killed_master_answers_no_more() -> Result<()> {
     let lab = lab()?;
     let (first, second) = pair(&lab, Mode::Auto, &[])?;
-    let rung = rung(&first, INTERFACE)?;
-    ensure!(rung.starts_with("tc"), "receive path {rung}");
+    let rx_path = rx_path(&first, INTERFACE)?;
+    ensure!(rx_path.starts_with("tc"), "receive path {rx_path}");
     let before = (epoch(&first)?, epoch(&second)?);
     let slave = active(&lab)?;
     lab.nodes[0].namespace.ip(&format!("link set {slave} down"))?;
@@ -72,7 +72,7 @@ fn native_xdp_of_a_bond_falls_back_to_tcx_or_tc_with_a_reason() -> Result<()> {
     let (first, second) = pair(&lab, Mode::Native, &[])?;
     let status = first.status()?;
     let entry = entry(&status, "interfaces", INTERFACE)?;
-    ensure!(entry["rung"].as_str().is_some_and(|rung| rung.starts_with("tc")), "{entry}");
+    ensure!(entry["receive_path"].as_str().is_some_and(|rx_path| rx_path.starts_with("tc")), "{entry}");
     ensure!(entry["why"].as_str().is_some_and(|why| why.contains("runs in its slaves")), "{entry}");
     dies_fenced(&lab, first, &second, "VI_1")
 }

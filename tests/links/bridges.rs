@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use vrrp_tests::daemon::{Instance, Mode};
 use vrrp_tests::lab::{INTERFACE, Lab};
 
-use crate::{INTERVAL, dies_fenced, rung, start, wait_for};
+use crate::{INTERVAL, dies_fenced, rx_path, start, wait_for};
 
 /// Each node's cable is a port of a bridge, which has the node's addresses.
 fn lab() -> Result<Lab> {
@@ -33,8 +33,8 @@ fn a_killed_master_on_a_bridge_answers_no_more() -> Result<()> {
             (start(&lab, 0, Mode::Auto, instance(200))?, start(&lab, 1, Mode::Auto, instance(100))?);
         wait_for(&master, "VI_1", "MASTER")?;
         wait_for(&heir, "VI_1", "BACKUP")?;
-        let rung = rung(&master, INTERFACE)?;
-        ensure!(rung.starts_with("tc"), "receive path {rung}");
+        let rx_path = rx_path(&master, INTERFACE)?;
+        ensure!(rx_path.starts_with("tc"), "receive path {rx_path}");
         if lines.is_empty() {
             dies_fenced(&lab, master, &heir, "VI_1")?;
         } else {

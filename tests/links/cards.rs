@@ -8,7 +8,7 @@ use vrrp_tests::daemon::{Instance, Mode, vrrpx};
 use vrrp_tests::lab::{INTERFACE, Lab};
 
 use crate::vlans::{elect_on_each_lan, notice_a_death_beside_a_vlan, with_vlans};
-use crate::{INTERVAL, SETTLE, dies_fenced, entry, rung, start, wait_for};
+use crate::{INTERVAL, SETTLE, dies_fenced, entry, rx_path, start, wait_for};
 
 /// Cards of two nodes and the client; the first one is vmxnet3, the others are virtio_net.
 const VMXNET3: [u8; 3] = [0, 1, 2];
@@ -33,10 +33,10 @@ fn each_lan_elects_its_own_master_on_a_card_that_strips_tags() -> Result<()> {
     let (first, second) = elect_on_each_lan(&lab, Mode::Auto)?;
     let status = first.status()?;
     let entry = entry(&status, "interfaces", INTERFACE)?;
-    ensure!(entry["rung"].as_str().is_some_and(|rung| rung.starts_with("tc")), "{entry}");
+    ensure!(entry["receive_path"].as_str().is_some_and(|rx_path| rx_path.starts_with("tc")), "{entry}");
     ensure!(entry["why"].as_str().is_some_and(|why| why.contains("rx-vlan-offload")), "{entry}");
-    let rung = rung(&second, INTERFACE)?;
-    ensure!(rung == "native", "virtio_net: receive path {rung}: {}", second.log());
+    let rx_path = rx_path(&second, INTERFACE)?;
+    ensure!(rx_path == "native", "virtio_net: receive path {rx_path}: {}", second.log());
     Ok(())
 }
 

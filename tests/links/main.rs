@@ -44,9 +44,9 @@ fn state(running: &Running, instance: &str) -> Result<String> {
     Ok(entry(&status, "instances", instance)?["state"].as_str().unwrap_or_default().to_owned())
 }
 
-fn rung(running: &Running, interface: &str) -> Result<String> {
+fn rx_path(running: &Running, interface: &str) -> Result<String> {
     let status = running.status()?;
-    Ok(entry(&status, "interfaces", interface)?["rung"].as_str().unwrap_or_default().to_owned())
+    Ok(entry(&status, "interfaces", interface)?["receive_path"].as_str().unwrap_or_default().to_owned())
 }
 
 fn wait_for(running: &Running, instance: &str, wanted: &str) -> Result<()> {

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use vrrp_tests::daemon::{Instance, Mode, Running};
 use vrrp_tests::lab::{INTERFACE, Lab};
 
-use crate::{AWHILE, INTERVAL, dies_fenced, entry, rung, start, state, wait_for};
+use crate::{AWHILE, INTERVAL, dies_fenced, entry, rx_path, start, state, wait_for};
 
 const VLAN: &str = "lan0.10";
 const OTHER: &str = "lan0.20";
@@ -43,10 +43,10 @@ fn each_lan_elects_its_own(mode: Mode) -> Result<()> {
     let lab = lab()?;
     let (first, _second) = elect_on_each_lan(&lab, mode)?;
     for interface in [INTERFACE, VLAN, OTHER] {
-        let rung = rung(&first, interface)?;
+        let rx_path = rx_path(&first, interface)?;
         ensure!(
-            rung == mode.word() || mode == Mode::Auto && rung.starts_with("tc"),
-            "{interface}: receive path {rung}"
+            rx_path == mode.word() || mode == Mode::Auto && rx_path.starts_with("tc"),
+            "{interface}: receive path {rx_path}"
         );
     }
     Ok(())
@@ -110,7 +110,7 @@ fn explicit_xdp_reports_the_tags_it_does_not_see() -> Result<()> {
     let status = running.status()?;
     for interface in [INTERFACE, VLAN] {
         let entry = entry(&status, "interfaces", interface)?;
-        ensure!(entry["rung"] == "generic", "{entry}: {}", running.log());
+        ensure!(entry["receive_path"] == "generic", "{entry}: {}", running.log());
         ensure!(entry["why"].as_str().is_some_and(|why| why.contains("tags of VLANs")), "{entry}");
     }
     Ok(())

@@ -31,7 +31,12 @@ struct Row {
 
 const ROWS: [Row; 4] = [
     Row { name: "hangs", body: "echo begun; exec sleep MARK", ended: "timed out", printed: "begun" },
-    Row { name: "deaf", body: "trap '' TERM; while :; do sleep 0.1; done", ended: "timed out", printed: "" },
+    Row {
+        name: "reception_fault",
+        body: "trap '' TERM; while :; do sleep 0.1; done",
+        ended: "timed out",
+        printed: "",
+    },
     // At the speed of a plain pipe this output would end within the script's second.
     Row {
         name: "floods",
@@ -92,8 +97,8 @@ fn scripts_that_misbehave_are_bounded_and_reported() -> Result<()> {
             check(pair, "vanishes").is_ok_and(|it| it["ended"] == gone)
         })?;
         std::thread::sleep(WATCH);
-        let strangers = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
-        ensure!(strangers == 0, "the peer sent {strangers} adverts");
+        let foreign = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
+        ensure!(foreign == 0, "the peer sent {foreign} adverts");
         let gap = longest_gap(pair);
         let interval = Instance::v3(200).advert_interval();
         ensure!(gap < quiet + interval, "{gap:?} between two adverts, {quiet:?} without scripts");

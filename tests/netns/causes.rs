@@ -43,7 +43,7 @@ fn wait_for(pair: &Pair, all: &[&str]) -> Result<()> {
 }
 
 /// Name, state and epoch of each instance.
-fn stances(pair: &mut Pair) -> Result<Vec<(String, String, u64)>> {
+fn standings(pair: &mut Pair) -> Result<Vec<(String, String, u64)>> {
     let status = pair.running(0)?.status()?;
     let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
     let all = status["instances"].as_array().context("no instances")?;
@@ -55,7 +55,7 @@ fn stances(pair: &mut Pair) -> Result<Vec<(String, String, u64)>> {
 
 fn wait_for_states(pair: &mut Pair, states: &[&str]) -> Result<()> {
     until(&format!("states {states:?}"), SETTLE, || {
-        stances(pair).is_ok_and(|all| all.iter().map(|(_, state, _)| state).eq(states))
+        standings(pair).is_ok_and(|all| all.iter().map(|(_, state, _)| state).eq(states))
     })
 }
 
@@ -125,7 +125,7 @@ fn a_bouncing_or_recreated_second_interface_causes_no_takeover() -> Result<()> {
     );
     alone(Config::of(instance), LAN1)?.check(|pair| {
         pair.wait_for_master(0)?;
-        let before = stances(pair)?;
+        let before = standings(pair)?;
         for _ in 0..ROUNDS {
             wait_for(pair, &ALL)?;
             pair.node(0)?.namespace.ip("link set lan1 down")?;
@@ -137,7 +137,7 @@ fn a_bouncing_or_recreated_second_interface_causes_no_takeover() -> Result<()> {
             pair.node(0)?.namespace.ip(&format!("link del lan1\n{LAN1}"))?;
         }
         wait_for(pair, &ALL)?;
-        ensure!(stances(pair)? == before, "the state has changed");
+        ensure!(standings(pair)? == before, "the state has changed");
         blames_nobody(pair)
     })
 }
@@ -224,7 +224,7 @@ fn addresses_removed_with_the_first_of_their_subnet_cause_no_takeover() -> Resul
     pair.start(0)?;
     pair.check(|pair| {
         wait_for_states(pair, &["MASTER", "MASTER"])?;
-        let before = stances(pair)?.pop();
+        let before = standings(pair)?.pop();
         for net in subnets {
             wait_for(pair, &["192.168.50.10/24", "192.168.50.11/24"])?;
             std::fs::write(&file, "1\n")?;
@@ -241,7 +241,7 @@ fn addresses_removed_with_the_first_of_their_subnet_cause_no_takeover() -> Resul
                 shown.lines().any(|line| line.contains(&virtual_one) && !line.contains("secondary"))
             })?;
         }
-        ensure!(stances(pair)?.pop() == before, "the state has changed");
+        ensure!(standings(pair)?.pop() == before, "the state has changed");
         blames_nobody(pair)
     })
 }

@@ -11,7 +11,7 @@ use vrrp_tests::process::{Directory, Process};
 use vrrp_tests::require;
 
 use crate::fence::{asked, ensure_fenced};
-use crate::{ours, roles, stance};
+use crate::{ours, roles, standing};
 
 const AHEAD: i64 = 1000;
 /// Many times a peer's Master_Down_Interval at 100 ms adverts.
@@ -59,11 +59,11 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
         for node in [0, 1] {
             let running = pair.running(node)?;
             until("the receive path", SETTLE, || {
-                running.status().is_ok_and(|status| status["interfaces"][0]["rung"] == mode.word())
+                running.status().is_ok_and(|status| status["interfaces"][0]["receive_path"] == mode.word())
             })?;
         }
         let prober = asked(pair)?;
-        let before = [stance(pair, 0)?, stance(pair, 1)?];
+        let before = [standing(pair, 0)?, standing(pair, 1)?];
         let spent = [pair.running(0)?.cpu_time()?, pair.running(1)?.cpu_time()?];
         ensure_peace(pair, PEACE)?;
         for (node, spent) in spent.into_iter().enumerate() {
@@ -74,10 +74,13 @@ fn live_with(mode: Mode, seconds: [i64; 2]) -> Result<()> {
         // Each newer process runs with the other node's shift.
         for (node, seconds) in [1, 0].into_iter().zip(seconds) {
             pair.lab.nodes[node].namespace.shift_clock(seconds)?;
-            ensure!(pair.take_over(node, &[])?.success(), "the old process ended with an error");
+            ensure!(pair.hot_restart(node, &[])?.success(), "the old process ended with an error");
         }
         ensure_peace(pair, PEACE)?;
-        ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "states or epochs have changed: {before:?}");
+        ensure!(
+            [standing(pair, 0)?, standing(pair, 1)?] == before,
+            "states or epochs have changed: {before:?}"
+        );
         let since = realtime();
         pair.running(0)?.kill();
         match mode {
@@ -129,7 +132,7 @@ fn a_clock_offset_missing_in_proc_is_measured() -> Result<()> {
         command.args(["run", "--xdp-mode", "tcx", "--config"]).arg(&file);
         command.arg("--runtime-dir").arg(directory.path());
         let backup = Process::start_in(command, directory)?;
-        for told in [format!("seconds={AHEAD}.0"), "rung=tcx".to_owned()] {
+        for told in [format!("seconds={AHEAD}.0"), "receive_path=tcx".to_owned()] {
             until(&told, SETTLE, || backup.log().contains(&told)).with_context(|| backup.log())?;
         }
         pair.wait_for_master(0)?;

@@ -106,7 +106,7 @@ fn a_container_that_ends_in_any_way_leaves_no_second_owner() -> Result<()> {
         let told = scene.engine.docker(&words).ok();
         Ok(told.and_then(|told| serde_json::from_str::<serde_json::Value>(&told).ok()))
     })?;
-    ensure!(status["interfaces"][0]["rung"] == "tc", "{:#}", status["interfaces"]);
+    ensure!(status["interfaces"][0]["receive_path"] == "tc", "{:#}", status["interfaces"]);
     ensure!(status["fence"]["pinned"] == true, "{:#}", status["fence"]);
     scene.ends_by(&["kill", NAME])?;
     scene.engine.docker(&["start", NAME])?;

@@ -84,9 +84,9 @@ fn an_interface_may_appear_late() -> Result<()> {
 }
 
 /// Receive path of the only interface of a node.
-fn rung(pair: &mut Pair, node: usize) -> Result<String> {
+fn rx_path(pair: &mut Pair, node: usize) -> Result<String> {
     let status = pair.running(node)?.status()?;
-    Ok(status["interfaces"][0]["rung"].as_str().context("no rung")?.to_owned())
+    Ok(status["interfaces"][0]["receive_path"].as_str().context("no rung")?.to_owned())
 }
 
 #[test]
@@ -100,11 +100,11 @@ fn a_recreated_interface_is_used_again() -> Result<()> {
         let index = *pair.lab.ports()?.first().context("no port")?;
         pair.lab.unplug(0)?;
         pair.wait_for_address(1, address, true)?;
-        ensure!(rung(pair, 0)? == "none", "the status does not show that the interface is gone");
+        ensure!(rx_path(pair, 0)? == "none", "the status does not show that the interface is gone");
         pair.observer.clear();
         pair.lab.plug_again(0, index)?;
         pair.wait_for_master(0)?;
-        ensure!(rung(pair, 0)? != "none", "the status does not show that the interface is back");
+        ensure!(rx_path(pair, 0)? != "none", "the status does not show that the interface is back");
         pair.wait_for_address(0, address, true)?;
         pair.wait_for_address(1, address, false)
     })

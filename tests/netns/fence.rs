@@ -93,7 +93,7 @@ fn a_lone_master_that_hung_is_the_master_again() -> Result<()> {
         let status = pair.running(0)?.status()?;
         let instance = &status["instances"][0];
         ensure!(
-            instance["state"] == "MASTER" && instance["reason"] == "returned",
+            instance["state"] == "MASTER" && instance["reason"] == "resumed",
             "it is {}, by {}",
             instance["state"],
             instance["reason"]
@@ -174,8 +174,8 @@ fn a_daemon_that_is_killed_and_started_again_is_not_disturbed_by_its_guard() -> 
         pair.wait_for_master(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         ensure!(pair.running(0)?.pins().len() == 1, "pins: {:?}", pair.running(0)?.pins());
-        let rung = &pair.running(0)?.status()?["interfaces"][0]["rung"];
-        ensure!(rung == "native", "the receive path is {rung}");
+        let rx_path = &pair.running(0)?.status()?["interfaces"][0]["receive_path"];
+        ensure!(rx_path == "native", "the receive path is {rx_path}");
         Ok(())
     })
 }
@@ -230,7 +230,7 @@ fn a_hot_restart_starts_a_new_guard() -> Result<()> {
     }
     pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
         let before = pair.running(0)?.guard()?;
-        ensure!(pair.take_over(0, &[])?.success(), "the old process ended with an error");
+        ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
         let within = Duration::from_secs(5);
         let after =
             poll("another guard", within, || Ok(pair.running(0)?.guard().ok().filter(|it| *it != before)))?;

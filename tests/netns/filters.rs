@@ -155,7 +155,7 @@ fn a_filter_is_used_if_no_pin_outlives_the_daemon() -> Result<()> {
             .arg(path)
             .output()?;
         let status: serde_json::Value = serde_json::from_slice(&status.stdout)?;
-        ensure!(status["interfaces"][0]["rung"] == "tc", "{:#}", status["interfaces"]);
+        ensure!(status["interfaces"][0]["receive_path"] == "tc", "{:#}", status["interfaces"]);
         ensure!(status["fence"]["pinned"] == true, "{:#}", status["fence"]);
         ensure!(filters(&lab)?.len() == 1, "filters: {:?}", filters(&lab)?);
         process.signal(Signal::SIGTERM)?;

@@ -18,7 +18,7 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::worker::Workers;
 use vrrp_user::driver::socket::Listener;
 
-use crate::{ours, stance};
+use crate::{ours, standing};
 
 const MODES: [Mode; 4] = [Mode::Native, Mode::Tcx, Mode::Generic, Mode::Socket];
 
@@ -72,12 +72,12 @@ fn is_unmoved(pair: &mut Pair, before: &(String, u64)) -> Result<()> {
     let status = pair.running(0)?.status()?;
     let counters = &status["instances"][0]["counters"];
     ensure!(counters["rejects"].as_array().is_some_and(Vec::is_empty), "{counters}");
-    ensure!(status["strangers"].as_array().is_some_and(Vec::is_empty), "{}", status["strangers"]);
+    ensure!(status["unknown_routers"].as_array().is_some_and(Vec::is_empty), "{}", status["unknown_routers"]);
     Ok(())
 }
 
 fn is_still(pair: &mut Pair, before: &(String, u64)) -> Result<()> {
-    let now = stance(pair, 0)?;
+    let now = standing(pair, 0)?;
     ensure!(before.0 == "MASTER" && now == *before, "{now:?} was {before:?}");
     Ok(())
 }
@@ -90,7 +90,7 @@ fn a_router_forwards_adverts_between_two_other_hosts() -> Result<()> {
     }
     for instance in instances() {
         alone(&instance, |pair| {
-            let before = stance(pair, 0)?;
+            let before = standing(pair, 0)?;
             let node = &pair.node(0)?.namespace;
             let beyond = Namespace::new("beyond")?;
             node.ip(&format!("link add far0 type veth peer name far1 netns {}", beyond.name()))?;
@@ -120,7 +120,7 @@ fn frames_for_another_mac_address_move_nothing() -> Result<()> {
     }
     for instance in instances() {
         alone(&instance, |pair| {
-            let before = stance(pair, 0)?;
+            let before = standing(pair, 0)?;
             let frame = better()?.destination_mac(OTHER_MAC);
             let to_node = frame.clone().destination(NODE.into());
             send(pair, &[frame.clone().byte(1, 52), to_node.clone().byte(1, 52), frame, to_node])?;
@@ -137,7 +137,7 @@ fn a_wrong_checksum_of_the_ip_header_is_refused() -> Result<()> {
         return Ok(());
     }
     alone(&Instance::v3(100), |pair| {
-        let before = stance(pair, 0)?;
+        let before = standing(pair, 0)?;
         let forger = Forger::new(&pair.lab.client, 51)?;
         for _ in 0..20 {
             forger.send(Flaw::HeaderChecksum)?;
@@ -164,7 +164,7 @@ fn a_priority_tagged_master_is_heard() -> Result<()> {
     };
     // XDP on veth does not see the outer tag, which the kernel has removed from the frame.
     alone_in(&[Mode::Tcx, Mode::Socket], &Instance::v3(100), |pair| {
-        let before = stance(pair, 0)?;
+        let before = standing(pair, 0)?;
         for vlan in [&[(0x8100, 7)][..], &[(0x8100, PRIORITY_7), (0x8100, 7)]] {
             send(pair, &[tagged(vlan)?])?;
         }
@@ -179,7 +179,7 @@ fn a_priority_tagged_master_is_heard() -> Result<()> {
                 // A full queue makes a pause.
                 drop(forger.send_frame(&frame));
             })?;
-            let state = |pair: &mut Pair, word| stance(pair, 0).is_ok_and(|(state, _)| state == word);
+            let state = |pair: &mut Pair, word| standing(pair, 0).is_ok_and(|(state, _)| state == word);
             until("the node to hear the master", SETTLE, || state(pair, "BACKUP"))?;
             drop(master);
             until("the node to be master again", SETTLE, || state(pair, "MASTER"))?;
@@ -195,7 +195,7 @@ fn unicast_to_an_address_that_came_later_is_heard() -> Result<()> {
         return Ok(());
     }
     alone(&Instance::v3(100).unicast("10.77.0.1", "10.77.0.100"), |pair| {
-        let before = stance(pair, 0)?;
+        let before = standing(pair, 0)?;
         let frame = better()?.destination([10, 77, 9, 9].into()).destination_mac(NODE_MAC);
         send(pair, std::slice::from_ref(&frame))?;
         is_unmoved(pair, &before)?;
@@ -203,7 +203,7 @@ fn unicast_to_an_address_that_came_later_is_heard() -> Result<()> {
         let forger = Forger::new(&pair.lab.client, 51)?;
         until("node 0 to hear a higher master", SETTLE, || {
             let sent = forger.send_frame(&frame.build()).is_ok();
-            sent && stance(pair, 0).is_ok_and(|(state, _)| state == "BACKUP")
+            sent && standing(pair, 0).is_ok_and(|(state, _)| state == "BACKUP")
         })
     })
 }

@@ -16,7 +16,7 @@ use vrrp_tests::netns::Namespace;
 use vrrp_tests::pair::{Pair, Role};
 
 use crate::shortage::limit;
-use crate::{ours, stance};
+use crate::{ours, standing};
 
 const PORT: u16 = 9112;
 
@@ -51,17 +51,17 @@ fn thousands_of_idle_clients_change_nothing() -> Result<()> {
     Pair::settled(roles)?.check(|pair| {
         for node in 0..2 {
             let metrics = format!("{}:{PORT}", pair.node(node)?.v4());
-            pair.take_over(node, &["--metrics", &metrics])?;
+            pair.hot_restart(node, &["--metrics", &metrics])?;
             limit(pair, node, &format!("--nofile={DESCRIPTORS}:{DESCRIPTORS}"))?;
         }
         pair.wait_for_master(0)?;
-        let before = [stance(pair, 0)?, stance(pair, 1)?];
+        let before = [standing(pair, 0)?, standing(pair, 1)?];
         pair.observer.clear();
         let opened = crowd(pair)?;
         ensure!(opened > 4 * IDLE, "only {opened} clients connected");
-        ensure!([stance(pair, 0)?, stance(pair, 1)?] == before, "a node has changed its state");
-        let strangers = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
-        ensure!(strangers == 0, "the backup sent {strangers} adverts");
+        ensure!([standing(pair, 0)?, standing(pair, 1)?] == before, "a node has changed its state");
+        let foreign = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
+        ensure!(foreign == 0, "the backup sent {foreign} adverts");
         for node in 0..2 {
             let log = pair.running(node)?.log();
             ensure!(!log.contains("Too many open files") && !log.contains("check is down"), "{log}");
@@ -134,10 +134,13 @@ fn ask(targets: &[(String, PathBuf, nix::unistd::Pid)], inside: [&Namespace; 2])
     Ok(())
 }
 
+/// OpenMetrics, as its end can be recognized.
+const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\n\r\n";
+
 fn scrape(address: &str) -> Result<()> {
     let mut client = TcpStream::connect(address)?;
     client.set_read_timeout(Some(PATIENCE))?;
-    client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    client.write_all(REQUEST)?;
     let mut answer = String::new();
     client.read_to_string(&mut answer)?;
     ensure!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("# EOF\n"), "{answer:.80}");

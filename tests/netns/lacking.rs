@@ -213,7 +213,7 @@ fn missing_settings_end_with_mastership_and_survive_a_hot_restart() -> Result<()
     let instance = Instance::v3(200).line(&format!("virtual_routes {{\n        {ROUTE_V4}\n    }}"));
     alone(Config::of(instance))?.check(|pair| {
         lacks_just(pair, &["route to 198.51.100.0/24"])?;
-        ensure!(pair.take_over(0, &[])?.success(), "the old process has failed");
+        ensure!(pair.hot_restart(0, &[])?.success(), "the old process has failed");
         lacks_just(pair, &["route to 198.51.100.0/24"])?;
         pair.node(0)?.namespace.ip("address add 10.78.0.1/24 dev lan1")?;
         until("the route", SETTLE, || has_route(pair, ROUTE_V4))?;

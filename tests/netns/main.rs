@@ -10,7 +10,6 @@ mod bounds;
 mod causes;
 mod clocks;
 mod containers;
-mod deafness;
 mod election;
 mod events;
 mod faults;
@@ -22,6 +21,7 @@ mod growth;
 mod handover;
 mod hanging;
 mod hold;
+mod hot_restart;
 mod idle;
 mod interfaces;
 mod lacking;
@@ -34,17 +34,17 @@ mod peers;
 mod policy;
 mod priorities;
 mod process;
+mod receive_paths;
+mod reception;
 mod regroup;
 mod reload;
 mod repair;
-mod rungs;
 mod screen;
 mod services;
 mod shortage;
 mod splits;
 mod starved;
 mod systemd;
-mod takeover;
 mod tracks;
 mod vmac;
 mod webhook;
@@ -92,12 +92,12 @@ fn pair(daemon: Daemon) -> Result<Pair> {
 }
 
 /// State and epoch of a node's only instance.
-fn stance(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
-    stance_in(&pair.running(node)?.status()?)
+fn standing(pair: &mut Pair, node: usize) -> Result<(String, u64)> {
+    standing_in(&pair.running(node)?.status()?)
 }
 
 /// State and epoch of the only instance in a status.
-fn stance_in(status: &Value) -> Result<(String, u64)> {
+fn standing_in(status: &Value) -> Result<(String, u64)> {
     let instance = &status["instances"][0];
     let state = instance["state"].as_str().context("no state")?.to_owned();
     Ok((state, instance["epoch"].as_u64().context("no epoch")?))

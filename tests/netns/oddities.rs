@@ -90,10 +90,10 @@ fn unknown_routers_are_named() -> Result<()> {
         pair.start(1)?;
         let named = |pair: &mut Pair| -> Result<bool> {
             let status = pair.running(0)?.status()?;
-            let strangers = status["strangers"].as_array().context("no strangers")?;
+            let unknown_routers = status["unknown_routers"].as_array().context("no unknown routers")?;
             let is_other =
                 |it: &Value| it["vrid"] == 77 && it["kind"] == "vrrp3" && it["source"] == "10.77.0.2";
-            Ok(strangers.iter().any(is_other))
+            Ok(unknown_routers.iter().any(is_other))
         };
         until("the unknown router", SETTLE, || named(pair).unwrap_or(false))?;
         until("a line in the log", SETTLE, || {

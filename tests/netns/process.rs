@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use vrrp_tests::clock::until;
-use vrrp_tests::daemon::{Config, Daemon, Instance, Mode as Rung};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::process::Directory;
@@ -18,7 +18,7 @@ use crate::ours;
 /// One node with these lines in `global_defs`.
 fn node(globals: Vec<String>, instance: Instance) -> Result<Pair> {
     let config = Config { globals, ..Config::of(instance) };
-    Pair::idle([Role::new(Daemon::Vrrpx(Rung::Auto), config)])
+    Pair::idle([Role::new(Daemon::Vrrpx(Mode::Auto), config)])
 }
 
 /// A script that only root can change.

@@ -61,7 +61,9 @@ fn settled(instances: &[u8], hook: &str) -> Result<Pair> {
     pair.start(1)?;
     pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
     pair.wait_for_address(1, VIRTUAL_V4.parse()?, false)?;
-    until("both daemons to answer", SETTLE, || [0, 1].iter().all(|node| stances(&mut pair, *node).is_ok()))?;
+    until("both daemons to answer", SETTLE, || {
+        [0, 1].iter().all(|node| standings(&mut pair, *node).is_ok())
+    })?;
     Ok(pair)
 }
 
@@ -76,14 +78,14 @@ fn reload(pair: &mut Pair, node: usize, config: &Config) -> Result<()> {
 }
 
 /// State and epoch of each instance of a node, by name.
-fn stances(pair: &mut Pair, node: usize) -> Result<BTreeMap<String, (String, u64)>> {
+fn standings(pair: &mut Pair, node: usize) -> Result<BTreeMap<String, (String, u64)>> {
     let status = pair.running(node)?.status()?;
     let instances = status["instances"].as_array().context("no instances")?;
-    let stance = |it: &Value| {
+    let standing = |it: &Value| {
         let text = |key: &str| it[key].as_str().unwrap_or_default().to_owned();
         Some((text("name"), (text("state"), it["epoch"].as_u64()?)))
     };
-    instances.iter().map(|it| stance(it).context("no epoch")).collect()
+    instances.iter().map(|it| standing(it).context("no epoch")).collect()
 }
 
 /// A hook that appends instance, state and epoch to `told`.
@@ -121,7 +123,7 @@ fn a_member_joins_and_leaves_unnoticed_by_clients() -> Result<()> {
     let directory = Directory::new()?;
     let hook = hook(directory.path())?;
     settled(&[51, 52], &hook)?.check(|pair| {
-        let before = [stances(pair, 0)?, stances(pair, 1)?];
+        let before = [standings(pair, 0)?, standings(pair, 1)?];
         let clients = [VIRTUAL_V4, VIRTUAL_OTHER]
             .map(|address| Prober::new(&pair.lab, address.parse::<IpAddr>()?, Duration::from_millis(1)));
         let clients = clients.into_iter().collect::<Result<Vec<_>>>()?;
@@ -130,7 +132,7 @@ fn a_member_joins_and_leaves_unnoticed_by_clients() -> Result<()> {
                 reload(pair, node, &config(priority, all, all, hook))?;
                 sleep(APART);
             }
-            let now = [stances(pair, 0)?, stances(pair, 1)?];
+            let now = [standings(pair, 0)?, standings(pair, 1)?];
             for (now, before) in now.iter().zip(&before) {
                 let stayed: BTreeMap<_, _> =
                     now.iter().filter(|(name, _)| before.contains_key(*name)).collect();
@@ -179,8 +181,8 @@ fn epochs_in_hooks_only_grow() -> Result<()> {
             config(200, &[51, 52, 53], &[53, 51], &hook),
         ];
         let are_masters = |pair: &mut Pair, count: usize| {
-            let stances = stances(pair, 0).unwrap_or_default();
-            stances.len() == count && stances.values().all(|(state, _)| state == "MASTER")
+            let standings = standings(pair, 0).unwrap_or_default();
+            standings.len() == count && standings.values().all(|(state, _)| state == "MASTER")
         };
         until("masters at first", SETTLE, || are_masters(pair, 3))?;
         for (file, number) in files.iter().zip(1..) {
@@ -188,7 +190,7 @@ fn epochs_in_hooks_only_grow() -> Result<()> {
             let what = format!("masters after reload {number}");
             until(&what, SETTLE, || are_masters(pair, file.instances.len()))?;
         }
-        let now = stances(pair, 0)?;
+        let now = standings(pair, 0)?;
         let is_told = |name: &str, epoch: u64| {
             told(directory.path()).iter().any(|(instance, _, told)| instance == name && *told == epoch)
         };
@@ -206,17 +208,18 @@ fn a_member_with_a_virtual_mac_address_joins_a_mastership() -> Result<()> {
         return Ok(());
     }
     settled(&[51, 52], "")?.check(|pair| {
-        let before = stances(pair, 0)?;
+        let before = standings(pair, 0)?;
         for round in 0..5 {
             let mut joined = config(200, &[51, 52], &[51, 52, 53], "");
             joined.instances.push(member(200, 53).line("use_vmac"));
             reload(pair, 0, &joined)?;
             let is_master = |pair: &mut Pair| {
-                stances(pair, 0).is_ok_and(|now| now.get("VI_53").is_some_and(|(state, _)| state == "MASTER"))
+                standings(pair, 0)
+                    .is_ok_and(|now| now.get("VI_53").is_some_and(|(state, _)| state == "MASTER"))
             };
             until("the new member as master", SETTLE, || is_master(pair))?;
             reload(pair, 0, &config(200, &[51, 52], &[51, 52], ""))?;
-            let now = stances(pair, 0)?;
+            let now = standings(pair, 0)?;
             ensure!(now == before, "round {round}: {before:?} has become {now:?}");
         }
         Ok(())
@@ -234,14 +237,14 @@ fn adverts_leave_from_another_interface_without_another_election() -> Result<()>
     let base = &["use_vmac", "vmac_xmit_base"][..];
     let roles = [200, 100].map(|priority| Role::new(DAEMON, with(priority, base)));
     Pair::settled(roles)?.check(|pair| {
-        let before = stances(pair, 0)?;
+        let before = standings(pair, 0)?;
         let since = pair.mark();
         pair.observer.clear();
         for lines in [&["use_vmac"][..], base, &["use_vmac"][..]] {
             reload(pair, 0, &with(200, lines))?;
             sleep(APART);
         }
-        ensure!(stances(pair, 0)? == before, "{before:?} has become {:?}", stances(pair, 0)?);
+        ensure!(standings(pair, 0)? == before, "{before:?} has become {:?}", standings(pair, 0)?);
         ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 has sent adverts");
         let silence = pair.observer.longest_silence(since);
         ensure!(silence.is_some_and(|it| it < Duration::from_millis(200)), "adverts are {silence:?} apart");
@@ -298,7 +301,7 @@ fn no_setting_costs_the_mastership_without_need() -> Result<()> {
     pair.check(|pair| {
         pair.start(0)?;
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
-        let before = stances(pair, 0)?;
+        let before = standings(pair, 0)?;
         let mut refused = Vec::new();
         for line in LINES {
             if let Err(error) = reload(pair, 0, &with(line)) {
@@ -306,9 +309,9 @@ fn no_setting_costs_the_mastership_without_need() -> Result<()> {
                 continue;
             }
             sleep(Duration::from_millis(150));
-            let inside = stances(pair, 0)?;
+            let inside = standings(pair, 0)?;
             reload(pair, 0, &with(""))?;
-            let after = stances(pair, 0)?;
+            let after = standings(pair, 0)?;
             ensure!([&inside, &after] == [&before; 2], "{line}: {before:?}, {inside:?}, {after:?}");
         }
         ensure!(refused.is_empty(), "{refused:#?}");

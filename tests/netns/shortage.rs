@@ -9,7 +9,7 @@ use vrrp_tests::clock::until;
 use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::{ours, stance};
+use crate::{ours, standing};
 
 /// Ten times the duration of a failure that counts.
 const WATCH: Duration = Duration::from_secs(3);
@@ -64,10 +64,10 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
             pair.start(0)?;
             until("the node", SETTLE, || pair.running(0).is_ok_and(|it| it.is_up()))?;
             let metrics = format!("{}:9113", pair.node(0)?.v4());
-            pair.take_over(0, &["--metrics", &metrics])?;
+            pair.hot_restart(0, &["--metrics", &metrics])?;
             until("all checks are up", SETTLE, || all(pair, |check| check["up"] == true).is_ok_and(|it| it))?;
             pair.wait_for_master(0)?;
-            let before = stance(pair, 0)?;
+            let before = standing(pair, 0)?;
             // All descriptors below are in use: none can be opened.
             limit(pair, 0, "--nofile=10:")?;
             pair.observer.clear();
@@ -82,9 +82,9 @@ fn checks_without_descriptors_keep_their_results() -> Result<()> {
                 let told = told.count();
                 ensure!(told == 1, "{name}: logged {told} times");
             }
-            ensure!(stance(pair, 0)? == before, "{before:?} is now {:?}", stance(pair, 0)?);
-            let strangers = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
-            ensure!(strangers == 0, "the backup sent {strangers} adverts");
+            ensure!(standing(pair, 0)? == before, "{before:?} is now {:?}", standing(pair, 0)?);
+            let foreign = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
+            ensure!(foreign == 0, "the backup sent {foreign} adverts");
             until("all checks to run again", SETTLE, || {
                 all(pair, |check| check["up"] == true && check["skipped"].is_null()).is_ok_and(|it| it)
             })
@@ -107,7 +107,7 @@ fn a_script_without_processes_is_reported_as_skipped() -> Result<()> {
     let outcome =
         Pair::settled(roles.map(|config| Role::new(Daemon::Vrrpx(Mode::Auto), config)))?.check(|pair| {
             until("the check is up", SETTLE, || all(pair, |check| check["up"] == true).is_ok_and(|it| it))?;
-            let before = stance(pair, 0)?;
+            let before = standing(pair, 0)?;
             limit(pair, 0, "--nproc=0:")?;
             until("the warning in the log", SETTLE, || {
                 all(pair, |check| check["skipped"] == "not started: Try again").is_ok_and(|it| it)
@@ -121,7 +121,7 @@ fn a_script_without_processes_is_reported_as_skipped() -> Result<()> {
             until("the check to run again", SETTLE, || {
                 all(pair, |check| check["skipped"].is_null()).is_ok_and(|it| it)
             })?;
-            ensure!(stance(pair, 0)? == before, "{before:?} is now {:?}", stance(pair, 0)?);
+            ensure!(standing(pair, 0)? == before, "{before:?} is now {:?}", standing(pair, 0)?);
             Ok(())
         });
     other.kill()?;

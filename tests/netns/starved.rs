@@ -13,7 +13,7 @@ use vrrp_tests::flood::{Flood, Flooder};
 use vrrp_tests::lab::VIRTUAL_V4;
 use vrrp_tests::pair::{Pair, Role, SETTLE};
 
-use crate::{ours, roles, stance, subject};
+use crate::{ours, roles, standing, subject};
 
 /// Node 0 alone has sent adverts.
 fn ensure_one_master(pair: &Pair, what: &str) -> Result<()> {
@@ -89,7 +89,7 @@ fn a_better_node_with_many_addresses_takes_over_once() -> Result<()> {
         sleep(Duration::from_millis(500));
         // Not counted on the wire, where an advert of the old master may cross the first one of the new one. The new
         // one may have been suspended and returned.
-        let (better, old) = (stance(pair, 0)?, stance(pair, 1)?);
+        let (better, old) = (standing(pair, 0)?, standing(pair, 1)?);
         let is_once = better.0 == "MASTER" && old == ("BACKUP".to_owned(), 3);
         ensure!(is_once, "more than one takeover: {better:?}, {old:?}");
         Ok(())

@@ -12,11 +12,11 @@ use vrrp_tests::pair::{Pair, Role, SETTLE};
 use vrrp_tests::require;
 use vrrp_tests::service::Machine;
 
-use crate::{ours, stance_in};
+use crate::{ours, standing_in};
 
 /// State and epoch of its instance.
-fn stance(machine: &Machine) -> Result<(String, u64)> {
-    stance_in(&machine.status()?)
+fn standing(machine: &Machine) -> Result<(String, u64)> {
+    standing_in(&machine.status()?)
 }
 
 /// Node 0 is the machine, with priority 200.
@@ -39,7 +39,7 @@ fn booted(scenario: impl Fn(&mut Pair, &Machine) -> Result<()>) -> Result<()> {
 #[test]
 fn a_unit_restart_causes_no_takeover_with_and_without_a_bus() -> Result<()> {
     booted(|pair, machine| {
-        let before = stance(machine)?;
+        let before = standing(machine)?;
         pair.observer.clear();
         for has_bus in [false, true] {
             if has_bus {
@@ -49,7 +49,7 @@ fn a_unit_restart_causes_no_takeover_with_and_without_a_bus() -> Result<()> {
             machine.run("systemctl", &["restart", "vrrpx"])?;
             sleep(Duration::from_millis(800));
             ensure!(machine.unit("MainPID")? != pid, "the daemon was not restarted");
-            ensure!(stance(machine)? == before, "bus {has_bus}: {:?} was {before:?}", stance(machine)?);
+            ensure!(standing(machine)? == before, "bus {has_bus}: {:?} was {before:?}", standing(machine)?);
         }
         let adverts = pair.observer.adverts();
         ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
@@ -134,7 +134,7 @@ fn a_unit_bounds_the_levels_of_its_log() -> Result<()> {
 #[test]
 fn a_reload_and_a_killed_daemon_and_a_stop() -> Result<()> {
     booted(|pair, machine| {
-        let before = stance(machine)?;
+        let before = standing(machine)?;
         machine.configure(&Config::of(Instance::v3(210)))?;
         machine.run("systemctl", &["reload", "vrrpx"])?;
         let priority =
@@ -142,7 +142,7 @@ fn a_reload_and_a_killed_daemon_and_a_stop() -> Result<()> {
         until("the other priority", SETTLE, || priority().is_ok_and(|it| it == 210))?;
         machine.configure(&Config::of(Instance::v3(210).line("nonsense")))?;
         ensure!(machine.run("systemctl", &["reload", "vrrpx"]).is_err(), "a broken file is accepted");
-        ensure!(stance(machine)? == before, "a reload has changed the state");
+        ensure!(standing(machine)? == before, "a reload has changed the state");
         machine.configure(&Config::of(Instance::v3(210)))?;
 
         let pid = machine.unit("MainPID")?;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use vrrp_ebpf::map::{Counter, InstanceKey, LeaseKey, Slot};
+use vrrp_ebpf::map::{Counter, InstanceKey, InstanceRules, LeaseKey};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::widen;
@@ -56,7 +56,7 @@ pub fn run() -> Result<()> {
     let mut program = Program::load(2)?;
     let load = clock::now().since(started);
     for (slot, family) in [(0, Family::V4), (1, Family::V6)] {
-        program.maps().set_slot(slot, &Slot { version: 3, ..Slot::UNUSED });
+        program.maps().set_slot(slot, &InstanceRules { version: 3, ..InstanceRules::UNUSED });
         program.insert(InstanceKey::new(LOOPBACK, 0, family, packet::VRID), slot)?;
     }
     for (slot, address) in (0..).zip(OURS) {

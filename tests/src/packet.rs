@@ -401,24 +401,24 @@ pub fn advert(dialect: Dialect, address_count: u8) -> Frame {
 
 #[cfg(test)]
 mod tests {
-    use vrrp_ebpf::map::Slot;
+    use vrrp_ebpf::map::InstanceRules;
     use vrrp_ebpf::wire::advert::judge;
     use vrrp_ebpf::wire::frame::{self, NotAdvert, dissect};
-    use vrrp_ebpf::wire::{Reject, Sighting};
+    use vrrp_ebpf::wire::{AdvertInfo, Reject};
 
     use super::*;
 
-    fn slot(dialect: Dialect) -> Slot {
+    fn slot(dialect: Dialect) -> InstanceRules {
         match dialect {
             Dialect::V2 { auth, .. } => {
                 let (auth_type, auth_data) = auth.encode();
-                Slot { version: 2, auth_type, auth_data, ..Slot::UNUSED }
+                InstanceRules { version: 2, auth_type, auth_data, ..InstanceRules::UNUSED }
             }
-            Dialect::V3 { .. } => Slot { version: 3, ..Slot::UNUSED },
+            Dialect::V3 { .. } => InstanceRules { version: 3, ..InstanceRules::UNUSED },
         }
     }
 
-    fn judged(frame: &Frame, slot: &Slot) -> Result<(Sighting, ChecksumForm), Reject> {
+    fn judged(frame: &Frame, slot: &InstanceRules) -> Result<(AdvertInfo, ChecksumForm), Reject> {
         let bytes = frame.build();
         let dissected = dissect(bytes.as_slice(), 0).unwrap();
         judge(bytes.as_slice(), &dissected, slot, |length| {
@@ -429,9 +429,9 @@ mod tests {
     #[test]
     fn frames_are_valid_by_default() {
         for dialect in [V2, V2_PASS, V3_IPV4, V3_IPV6] {
-            let (sighting, _) = judged(&advert(dialect, 3), &slot(dialect)).unwrap();
-            assert_eq!((sighting.vrid, sighting.priority, sighting.address_count), (51, 100, 3));
-            assert_eq!(sighting.interval, if sighting.version == 2 { 1 } else { 100 });
+            let (info, _) = judged(&advert(dialect, 3), &slot(dialect)).unwrap();
+            assert_eq!((info.vrid, info.priority, info.address_count), (51, 100, 3));
+            assert_eq!(info.interval, if info.version == 2 { 1 } else { 100 });
         }
     }
 

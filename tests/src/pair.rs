@@ -155,10 +155,10 @@ impl Pair {
     ///
     /// # Errors
     /// When it does not end, or the newer process cannot be run.
-    pub fn take_over(&mut self, node: usize, arguments: &[&str]) -> Result<ExitStatus> {
+    pub fn hot_restart(&mut self, node: usize, arguments: &[&str]) -> Result<ExitStatus> {
         let host = self.lab.nodes.get(node).context("no such node")?;
         let running = self.running.get_mut(node).and_then(Option::as_mut).context("not running")?;
-        running.take_over(host, arguments)
+        running.hot_restart(host, arguments)
     }
 
     /// Starts the newer process of a hot restart, and does not wait.

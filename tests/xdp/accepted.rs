@@ -1,6 +1,8 @@
 //! Adverts that the program accepts as valid, and frames that it leaves alone.
 
-use vrrp_ebpf::map::{BUDGET_WATCHED, Counter, InstanceKey, STRANGERS_MAX, Slot, Stranger};
+use vrrp_ebpf::map::{
+    BUDGET_WATCHED, Counter, InstanceKey, InstanceRules, UNKNOWN_ROUTERS_MAX, UnknownRouter,
+};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject, ethernet};
 use vrrp_tests::packet::{Frame, V2, V2_PASS, V3_IPV4, V3_IPV6, VRID, advert};
@@ -44,7 +46,7 @@ fn adverts_without_addresses() {
     let none = |dialect| advert(dialect, 0).checksum(ChecksumForm::Plain);
     for dialect in [V2, V2_PASS, V3_IPV4] {
         for (no_addresses, outcome) in [(1, EVENT), (0, Outcome::Rejected(Reject::CountZero))] {
-            on_each_entry(&Slot { no_addresses, ..slot(dialect) }, dialect.family(), 0, |stand| {
+            on_each_entry(&InstanceRules { no_addresses, ..slot(dialect) }, dialect.family(), 0, |stand| {
                 assert_eq!(stand.run(&none(dialect)), outcome, "{dialect:?}");
                 assert_eq!(stand.run(&advert(dialect, 1)), EVENT, "{dialect:?}");
             });
@@ -58,7 +60,7 @@ fn every_length() {
     for (dialect, most) in [(V2, 255), (V3_IPV4, 255), (V3_IPV6, 92)] {
         on_each_entry(&slot(dialect), dialect.family(), 0, |stand| {
             // The budget is not under test: a watched source has the larger one.
-            stand.program.maps().favour(0, widen(advert(dialect, 1).source_address()));
+            stand.program.maps().reserve_budget_for(0, widen(advert(dialect, 1).source_address()));
             for count in 1..=most {
                 let frame = advert(dialect, count);
                 if u32::from(count).is_multiple_of(BUDGET_WATCHED) {
@@ -115,7 +117,7 @@ fn options_and_padding_do_not_matter() {
 #[test]
 fn unicast_may_have_come_through_routers() {
     for (dialect, own) in [(V2, "192.0.2.7"), (V3_IPV4, "192.0.2.7"), (V3_IPV6, "fe80::7")] {
-        let form = Slot { unicast: 1, ..slot(dialect) };
+        let form = InstanceRules { unicast: 1, ..slot(dialect) };
         on_each_entry(&form, dialect.family(), 0, |stand| {
             for ttl in [255, 64, 1] {
                 let frame = advert(dialect, 2).destination(own.parse().unwrap()).ttl(ttl);
@@ -128,7 +130,7 @@ fn unicast_may_have_come_through_routers() {
 /// I01.
 #[test]
 fn two_versions_may_be_spoken() {
-    let both = Slot { other_version: 2, ..slot(V3_IPV4) };
+    let both = InstanceRules { other_version: 2, ..slot(V3_IPV4) };
     on_each_entry(&both, Family::V4, 0, |stand| {
         assert_eq!([V2, V3_IPV4].map(|dialect| stand.run(&advert(dialect, 2))), [EVENT, EVENT]);
     });
@@ -138,7 +140,7 @@ fn two_versions_may_be_spoken() {
 fn another_group_is_an_instance_s_choice() {
     for (dialect, group) in [(V2, "239.1.2.3"), (V3_IPV4, "224.0.0.99"), (V3_IPV6, "ff02::99")] {
         let address = group.parse().unwrap();
-        let form = Slot { group: widen(address), ..slot(dialect) };
+        let form = InstanceRules { group: widen(address), ..slot(dialect) };
         on_each_entry(&form, dialect.family(), 0, |stand| {
             assert_eq!(stand.run(&advert(dialect, 2).destination(address)), EVENT, "{dialect:?}");
         });
@@ -193,10 +195,10 @@ fn unknown_routers_are_recorded_while_there_is_room() {
         let other = advert(V3_IPV4, 1).byte(1, VRID + 1);
         stand.run(&other);
         stand.run(&other);
-        let found = maps.strangers();
+        let found = maps.unknown_routers();
         assert_eq!(found.len(), 4, "{found:?}");
         let heard = |family, vrid| found[&InstanceKey::new(LOOPBACK, 0, family, vrid)];
-        assert_eq!((heard(Family::V4, VRID).version, heard(Family::V4, 0).version), (Stranger::CARP, 0));
+        assert_eq!((heard(Family::V4, VRID).version, heard(Family::V4, 0).version), (UnknownRouter::CARP, 0));
         assert_eq!((heard(Family::V6, VRID).version, heard(Family::V6, VRID).adverts), (3, 1));
         let twice = heard(Family::V4, VRID + 1);
         assert_eq!((twice.version, twice.adverts, twice.source[..4].to_vec()), (3, 2, vec![192, 0, 2, 1]));
@@ -209,14 +211,14 @@ fn unknown_routers_are_recorded_while_there_is_room() {
         for count in [2, 3, 8, 20] {
             let longer = advert(V3_IPV4, count).byte(1, VRID + 1);
             stand.run(&longer);
-            let stranger = maps.strangers()[&InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + 1)];
-            let known: Vec<&[u8]> = stranger.claimed(4).collect();
+            let unknown_router = maps.unknown_routers()[&InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + 1)];
+            let known: Vec<&[u8]> = unknown_router.claimed(4).collect();
             let count = usize::from(count).min(8);
             assert_eq!(known.concat(), longer.build()[42..42 + 4 * count], "{:?}", stand.entry);
         }
         for tag in 1..400 {
             stand.run(&advert(V3_IPV4, 1).vlan(tag));
         }
-        assert_eq!(maps.strangers().len(), STRANGERS_MAX as usize);
+        assert_eq!(maps.unknown_routers().len(), UNKNOWN_ROUTERS_MAX as usize);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vrrp_ebpf::map::{Counter, LocalKey, Permit, PermitKey, Slot};
+use vrrp_ebpf::map::{AllowedPeer, AllowedPeerKey, Counter, InstanceRules, LocalKey};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
 use vrrp_ebpf::wire::ethernet::Mac;
@@ -26,8 +26,8 @@ fn addresses(dialect: Dialect) -> [IpAddr; 4] {
     texts.map(|text| text.parse().unwrap())
 }
 
-fn instances(dialect: Dialect) -> [Slot; 3] {
-    [0, 1, Slot::LISTED].map(|unicast| Slot { unicast, ..slot(dialect) })
+fn instances(dialect: Dialect) -> [InstanceRules; 3] {
+    [0, 1, InstanceRules::ALLOWED_PEERS_ONLY].map(|unicast| InstanceRules { unicast, ..slot(dialect) })
 }
 
 /// The frame and variants that would be rejected pass, uncounted.
@@ -43,7 +43,7 @@ fn untouched(stand: &mut Stand, frame: &Frame) {
     }
     assert!(stand.woken().is_empty());
     let maps = stand.program.maps();
-    assert!(maps.peers(0).next().is_none() && maps.strangers().is_empty());
+    assert!(maps.peers(0).next().is_none() && maps.unknown_routers().is_empty());
 }
 
 /// R20: as seen by a router that has an instance with the same VRID.
@@ -87,8 +87,9 @@ fn unicast_to_any_address_of_this_host_is_judged() {
         for form in instances(dialect) {
             on_each_entry(&form, dialect.family(), 0, |stand| {
                 let sender = widen(advert(dialect, 1).source_address());
-                let permit = (PermitKey { slot: 0, source: sender }, Permit { min_ttl: 0, max_ttl: 255 });
-                stand.program.set_permits(&[permit], &[]).unwrap();
+                let allowed_peer =
+                    (AllowedPeerKey { slot: 0, source: sender }, AllowedPeer { min_ttl: 0, max_ttl: 255 });
+                stand.program.set_allowed_peers(&[allowed_peer], &[]).unwrap();
                 let expected = if form.unicast == 0 { Outcome::Rejected(Reject::Destination) } else { EVENT };
                 for address in [own, further] {
                     for mac in [OWN_MAC, Mac::BROADCAST, Mac::of_ipv4_group([224, 0, 0, 18])] {
@@ -105,7 +106,7 @@ fn unicast_to_any_address_of_this_host_is_judged() {
 fn an_address_belongs_to_this_host_while_it_is_set() {
     for dialect in [V3_IPV4, V3_IPV6] {
         let [.., other, _] = addresses(dialect);
-        let form = Slot { unicast: 1, ..slot(dialect) };
+        let form = InstanceRules { unicast: 1, ..slot(dialect) };
         on_each_entry(&form, dialect.family(), 0, |stand| {
             let frame = advert(dialect, 2).destination(other);
             let key = |ifindex| LocalKey::of_address(ifindex, dialect.family(), widen(other));
@@ -135,7 +136,7 @@ fn frames_that_the_stack_drops_record_no_unknown_router() {
             for frame in &damaged {
                 assert_eq!(stand.run(frame), Outcome::Other, "{:?}: {frame:?}", stand.entry);
             }
-            assert!(stand.program.maps().strangers().is_empty());
+            assert!(stand.program.maps().unknown_routers().is_empty());
             assert_eq!(stand.run(&unknown), Outcome::Passed(Counter::UnknownVrid));
         });
     }

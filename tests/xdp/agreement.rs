@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use vrrp_ebpf::map::{Counter, Slot};
+use vrrp_ebpf::map::{Counter, InstanceRules};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{Dialect, header_sum, judge, judge_header};
 use vrrp_ebpf::wire::ethernet::Mac;
@@ -29,7 +29,7 @@ fn hosts(dialect: Dialect) -> [std::net::IpAddr; 3] {
 }
 
 /// Outcome of the frame by the library.
-fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
+fn expected(bytes: &[u8], slot: &InstanceRules, dialect: Dialect) -> Outcome {
     let frame = match dissect(bytes, 0) {
         Ok(frame) => frame,
         Err(NotAdvert::Nested) => return Outcome::Dropped(Counter::NestedTags),
@@ -57,15 +57,15 @@ fn expected(bytes: &[u8], slot: &Slot, dialect: Dialect) -> Outcome {
 
 #[test]
 fn any_change_is_judged_as_by_the_library() {
-    let unsigned = [V2, V2_PASS, V3_IPV4, V3_IPV6].map(|dialect| (dialect, Slot::UNSIGNED));
-    let signed = [V2, V3_IPV4, V3_IPV6]
-        .into_iter()
-        .flat_map(|dialect| [Slot::SIGNED, Slot::MAYBE_SIGNED].map(|trailer| (dialect, trailer)));
+    let unsigned = [V2, V2_PASS, V3_IPV4, V3_IPV6].map(|dialect| (dialect, InstanceRules::UNSIGNED));
+    let signed = [V2, V3_IPV4, V3_IPV6].into_iter().flat_map(|dialect| {
+        [InstanceRules::SIGNED, InstanceRules::MAYBE_SIGNED].map(|trailer| (dialect, trailer))
+    });
     let multicast = unsigned.into_iter().chain(signed).map(|(dialect, trailer)| (dialect, trailer, 0));
-    let unicast = [V2, V3_IPV4, V3_IPV6].map(|dialect| (dialect, Slot::UNSIGNED, 1));
+    let unicast = [V2, V3_IPV4, V3_IPV6].map(|dialect| (dialect, InstanceRules::UNSIGNED, 1));
     for (dialect, trailer, unicast) in multicast.chain(unicast) {
         for entry in Entry::ALL {
-            let slot = Slot { trailer, unicast, ..slot(dialect) };
+            let slot = InstanceRules { trailer, unicast, ..slot(dialect) };
             let Some(stand) = Stand::of(entry, &slot, dialect.family(), 0) else { return };
             let stand = std::cell::RefCell::new(stand);
             let change = (0usize..200, any::<u8>(), prop::bool::weighted(0.3));
@@ -82,7 +82,7 @@ fn any_change_is_judged_as_by_the_library() {
                 let frame = advert(dialect, count);
                 let frame = to.map_or(frame.clone(), |to| frame.destination(hosts(dialect)[to]));
                 let frame = mac.map_or(frame.clone(), |mac| frame.destination_mac(MACS[mac]));
-                let is_signed = trailer != Slot::UNSIGNED && changes.len() != 1;
+                let is_signed = trailer != InstanceRules::UNSIGNED && changes.len() != 1;
                 let frame = if is_signed { frame.signed(&TRAILER) } else { frame };
                 let mut bytes = frame.build();
                 for (at, value, is_header) in changes {

@@ -1,8 +1,8 @@
 //! Budgets: limits on the cost of a flood of valid adverts.
 
-use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Slot};
+use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceKey, InstanceRules, NO_PEER, PEERS_PER_SLOT};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{ChecksumForm, Family, Sighting};
+use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family};
 use vrrp_tests::packet::{Frame, V3_IPV4, VRID, advert};
 use vrrp_user::driver::xdp::Entry;
 
@@ -38,7 +38,7 @@ fn events_are_limited() {
 #[test]
 fn a_higher_priority_is_heard_in_a_flood_of_lower_ones() {
     for flooding in [99, 100] {
-        on_each_entry(&Slot { priority: 100, ..slot(V3_IPV4) }, Family::V4, 0, |stand| {
+        on_each_entry(&InstanceRules { priority: 100, ..slot(V3_IPV4) }, Family::V4, 0, |stand| {
             let of = |priority: u8| from(1).byte(2, priority);
             next_window();
             let over = (0..4 * BUDGET_OTHERS)
@@ -86,11 +86,11 @@ fn a_departed_sender_makes_room_for_a_new_one() {
         };
         let (source, peer, stamp) = told(stand);
         assert_eq!(peer, NO_PEER);
-        let sighting =
-            Sighting { source, interval: 100, version: 3, vrid: VRID, priority: 100, address_count: 1 };
+        let info =
+            AdvertInfo { source, interval: 100, version: 3, vrid: VRID, priority: 100, address_count: 1 };
         let make_room = |stand: &Stand, seconds: u64| {
             let now = Timestamp::from_nanos(stamp + seconds * 1_000_000_000);
-            stand.program.maps().make_room(0, &sighting, ChecksumForm::Pseudo, now, false)
+            stand.program.maps().make_room(0, &info, ChecksumForm::Pseudo, now, false)
         };
         // At an interval of one second, a sender counts as alive for less than four.
         assert_eq!(make_room(stand, 1), NO_PEER, "all other senders are alive");

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, LeaseKey, Slot};
+use vrrp_ebpf::map::{BUDGET_OTHERS, Counter, InstanceRules, LeaseKey};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::ethernet::Mac;
@@ -65,7 +65,7 @@ fn a_lease_ends_by_itself() {
 }
 
 /// Runs `check` for each entry, with an instance of priority 100 that has a lease, and a request for its address.
-fn on_each_owner(slot: &Slot, check: impl Fn(&mut Stand, &[u8])) {
+fn on_each_owner(slot: &InstanceRules, check: impl Fn(&mut Stand, &[u8])) {
     stand::on_each_entry(slot, Family::V4, 0, |stand| {
         let target = address(ADDRESSES[0]);
         stand.program.fence(key(target), 0).unwrap();
@@ -82,7 +82,7 @@ fn stamps(stand: &mut Stand) -> Vec<Timestamp> {
 
 #[test]
 fn a_higher_advert_suspends_a_lease_until_it_is_judged() {
-    let form = Slot { priority: 100, ..slot(V3_IPV4) };
+    let form = InstanceRules { priority: 100, ..slot(V3_IPV4) };
     on_each_owner(&form, |stand, ask| {
         let of = |priority: u8| advert(V3_IPV4, 1).byte(2, priority);
         // A lower priority has to yield, and priority 0 claims nothing.
@@ -114,7 +114,7 @@ fn a_higher_advert_suspends_a_lease_until_it_is_judged() {
 /// The daemon does not receive the advert, so it could not judge it.
 #[test]
 fn an_advert_beyond_the_budget_suspends_no_lease() {
-    let form = Slot { priority: 100, ..slot(V3_IPV4) };
+    let form = InstanceRules { priority: 100, ..slot(V3_IPV4) };
     on_each_owner(&form, |stand, ask| {
         next_window();
         let better = advert(V3_IPV4, 1).byte(2, 200);
@@ -136,15 +136,15 @@ fn an_advert_beyond_the_budget_suspends_no_lease() {
 /// Neither does a signed advert before its signature is checked, nor a rejected one.
 #[test]
 fn unverified_adverts_suspend_no_lease() {
-    for trailer in [Slot::SIGNED, Slot::MAYBE_SIGNED] {
-        let form = Slot { priority: 100, trailer, ..slot(V3_IPV4) };
+    for trailer in [InstanceRules::SIGNED, InstanceRules::MAYBE_SIGNED] {
+        let form = InstanceRules { priority: 100, trailer, ..slot(V3_IPV4) };
         on_each_owner(&form, |stand, ask| {
             let signed = advert(V3_IPV4, 1).byte(2, 200).signed(&TRAILER);
             assert_eq!(stand.run(&signed), EVENT);
             assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}", stand.entry);
         });
     }
-    on_each_owner(&Slot { priority: 100, ..slot(V3_IPV4) }, |stand, ask| {
+    on_each_owner(&InstanceRules { priority: 100, ..slot(V3_IPV4) }, |stand, ask| {
         let wrong = advert(V3_IPV4, 1).byte(2, 200).wrong_checksum();
         assert_eq!(stand.run(&wrong), Outcome::Rejected(Reject::Checksum));
         assert_eq!(stand.run_bytes(ask), Outcome::Other, "{:?}", stand.entry);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vrrp_ebpf::map::{Counter, Permit, PermitKey, Slot};
+use vrrp_ebpf::map::{AllowedPeer, AllowedPeerKey, Counter, InstanceRules};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::Dialect;
@@ -18,7 +18,7 @@ struct Row {
     reject: Reject,
     what: &'static str,
     dialect: Dialect,
-    slot: Slot,
+    slot: InstanceRules,
     frame: Frame,
 }
 
@@ -100,12 +100,12 @@ fn each_is_counted_and_dropped() {
     rows.push(row(Reject::Version, "version 2 over IPv6", V3_IPV6, |frame| frame.byte(0, 0x21)));
     rows.push(row(Reject::TooLong, "93 addresses", V3_IPV6, |_| advert(V3_IPV6, 93)));
     for dialect in [V2, V3_IPV4, V3_IPV6] {
-        let unicast = Slot { unicast: 1, ..slot(dialect) };
+        let unicast = InstanceRules { unicast: 1, ..slot(dialect) };
         rows.push(Row {
             slot: unicast,
             ..row(Reject::Destination, "to the group of a unicast instance", dialect, |frame| frame)
         });
-        let listed = Slot { unicast: Slot::LISTED, ..slot(dialect) };
+        let listed = InstanceRules { unicast: InstanceRules::ALLOWED_PEERS_ONLY, ..slot(dialect) };
         let to_us = |frame: Frame| frame.destination(own(dialect).parse().unwrap());
         rows.push(Row {
             slot: listed,
@@ -114,13 +114,13 @@ fn each_is_counted_and_dropped() {
     }
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         rows.push(Row {
-            slot: Slot { trailer: Slot::SIGNED, ..slot(dialect) },
+            slot: InstanceRules { trailer: InstanceRules::SIGNED, ..slot(dialect) },
             ..row(Reject::AuthMissing, "unsigned", dialect, |frame| frame)
         });
     }
     let other = [239, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     rows.push(Row {
-        slot: Slot { group: other, ..slot(V3_IPV4) },
+        slot: InstanceRules { group: other, ..slot(V3_IPV4) },
         ..row(Reject::Destination, "to the common group instead of another", V3_IPV4, |frame| frame)
     });
     rows.push(row(Reject::Destination, "to another group", V3_IPV4, |frame| {
@@ -170,20 +170,20 @@ fn another_instance_in_its_place_begins_at_zero() {
 #[test]
 fn listed_senders_are_accepted_within_their_ttl_range() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
-        let listed = Slot { unicast: Slot::LISTED, ..slot(dialect) };
+        let listed = InstanceRules { unicast: InstanceRules::ALLOWED_PEERS_ONLY, ..slot(dialect) };
         on_each_entry(&listed, dialect.family(), 0, |stand| {
             let frame = |ttl| advert(dialect, 1).destination(own(dialect).parse().unwrap()).ttl(ttl);
             let sender = if dialect.family() == Family::V4 { "192.0.2.1" } else { "fe80::1" };
-            let peer = PermitKey { slot: 0, source: widen(sender.parse().unwrap()) };
-            let far = Permit { min_ttl: 60, max_ttl: 64 };
-            stand.program.set_permits(&[(peer, far)], &[]).unwrap();
+            let peer = AllowedPeerKey { slot: 0, source: widen(sender.parse().unwrap()) };
+            let far = AllowedPeer { min_ttl: 60, max_ttl: 64 };
+            stand.program.set_allowed_peers(&[(peer, far)], &[]).unwrap();
             for ttl in [60, 64] {
                 assert_eq!(stand.run(&frame(ttl)), Outcome::Passed(Counter::Event), "TTL {ttl}");
             }
             for ttl in [0, 59, 65, 255] {
                 assert_eq!(stand.run(&frame(ttl)), Outcome::Rejected(Reject::Ttl), "TTL {ttl}");
             }
-            stand.program.set_permits(&[], &[peer]).unwrap();
+            stand.program.set_allowed_peers(&[], &[peer]).unwrap();
             assert_eq!(stand.run(&frame(64)), Outcome::Rejected(Reject::Peer));
         });
     }

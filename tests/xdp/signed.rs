@@ -1,6 +1,6 @@
 //! Signed adverts: the program checks their form and passes them to the daemon, and records no peer.
 
-use vrrp_ebpf::map::{BUDGET_OTHERS, BUDGET_WATCHED, Counter, InstanceKey, NO_PEER, Slot};
+use vrrp_ebpf::map::{BUDGET_OTHERS, BUDGET_WATCHED, Counter, InstanceKey, InstanceRules, NO_PEER};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::advert::{Auth, Dialect};
 use vrrp_ebpf::wire::ah::AhRepr;
@@ -14,8 +14,8 @@ const EVENT: Outcome = Outcome::Passed(Counter::Event);
 pub(crate) const TRAILER: Trailer =
     Trailer { key_id: 1, sequence: 0x6800_0000_8000_0000, hmac: *b"not looked at..." };
 
-fn signing(dialect: Dialect, trailer: u8) -> Slot {
-    Slot { trailer, ..slot(dialect) }
+fn signing(dialect: Dialect, trailer: u8) -> InstanceRules {
+    InstanceRules { trailer, ..slot(dialect) }
 }
 
 /// With the trailer, whatever its content: only the daemon can verify the signature.
@@ -24,7 +24,7 @@ fn the_daemon_gets_them_whole() {
     for (dialect, count) in [(V2, 1), (V2, 255), (V3_IPV4, 1), (V3_IPV4, 20), (V3_IPV6, 1), (V3_IPV6, 90)] {
         for form in [ChecksumForm::Pseudo, ChecksumForm::Plain] {
             let frame = advert(dialect, count).signed(&TRAILER).checksum(form);
-            on_each_entry(&signing(dialect, Slot::SIGNED), dialect.family(), 0, |stand| {
+            on_each_entry(&signing(dialect, InstanceRules::SIGNED), dialect.family(), 0, |stand| {
                 assert_eq!(stand.run(&frame), EVENT, "{dialect:?}, {count} addresses");
                 let mut events = Vec::new();
                 stand.ring.drain(1, |event| events.push((event.message().to_vec(), event.peer)));
@@ -40,7 +40,7 @@ fn the_daemon_gets_them_whole() {
 fn adverts_without_a_trailer_pass_only_if_allowed() {
     for dialect in [V2, V3_IPV4, V3_IPV6] {
         let missing = Outcome::Rejected(Reject::AuthMissing);
-        for (trailer, outcome) in [(Slot::SIGNED, missing), (Slot::MAYBE_SIGNED, EVENT)] {
+        for (trailer, outcome) in [(InstanceRules::SIGNED, missing), (InstanceRules::MAYBE_SIGNED, EVENT)] {
             on_each_entry(&signing(dialect, trailer), dialect.family(), 0, |stand| {
                 assert_eq!(stand.run(&advert(dialect, 2)), outcome, "{dialect:?}");
                 assert_eq!(stand.program.maps().peers(0).count(), 0);
@@ -73,7 +73,7 @@ fn from(host: u8) -> Frame {
 fn favour_the_master(stand: &Stand) {
     let mut master = [0; 16];
     master[..4].copy_from_slice(&[10, 0, 0, 1]);
-    stand.program.maps().favour(0, master);
+    stand.program.maps().reserve_budget_for(0, master);
 }
 
 fn missed(stand: &Stand) -> [Option<Timestamp>; 2] {
@@ -83,7 +83,7 @@ fn missed(stand: &Stand) -> [Option<Timestamp>; 2] {
 /// A flood from another source takes nothing from the budget of the master.
 #[test]
 fn the_master_has_a_budget_of_its_own() {
-    on_each_entry(&signing(V3_IPV4, Slot::SIGNED), Family::V4, 0, |stand| {
+    on_each_entry(&signing(V3_IPV4, InstanceRules::SIGNED), Family::V4, 0, |stand| {
         favour_the_master(stand);
         next_window();
         let (events, dropped) = flood(stand, 2);
@@ -111,7 +111,7 @@ fn flood(stand: &Stand, host: u8) -> (u32, u32) {
 /// While the daemon keeps up, each advert is judged, as only the signature identifies the master's.
 #[test]
 fn a_flood_from_the_master_s_address_is_judged_while_the_daemon_reads() {
-    on_each_entry(&signing(V3_IPV4, Slot::SIGNED), Family::V4, 0, |stand| {
+    on_each_entry(&signing(V3_IPV4, InstanceRules::SIGNED), Family::V4, 0, |stand| {
         favour_the_master(stand);
         for host in [1, 2] {
             next_window();
@@ -131,8 +131,12 @@ fn a_flood_that_is_not_read_leaves_room_and_is_remembered() {
     for entry in Entry::ALL {
         let Some(mut stand) = Stand::new(entry, 2) else { return };
         let other = InstanceKey::new(LOOPBACK, 0, Family::V4, VRID + 1);
-        stand.insert(0, &signing(V3_IPV4, Slot::SIGNED), InstanceKey::new(LOOPBACK, 0, Family::V4, VRID));
-        stand.insert(1, &signing(V3_IPV4, Slot::SIGNED), other);
+        stand.insert(
+            0,
+            &signing(V3_IPV4, InstanceRules::SIGNED),
+            InstanceKey::new(LOOPBACK, 0, Family::V4, VRID),
+        );
+        stand.insert(1, &signing(V3_IPV4, InstanceRules::SIGNED), other);
         favour_the_master(&stand);
         next_window();
         let (events, dropped) = flood(&stand, 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vrrp_ebpf::map::{Counter, Counters, InstanceKey, LocalKey, Slot};
+use vrrp_ebpf::map::{Counter, Counters, InstanceKey, InstanceRules, LocalKey};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{Auth, Dialect};
 use vrrp_ebpf::wire::{Family, Reject};
@@ -50,13 +50,13 @@ impl Stand {
     }
 
     /// A stand with slot 0 for VRID 51 of one dialect.
-    pub(crate) fn of(entry: Entry, slot: &Slot, family: Family, vlan: u16) -> Option<Self> {
+    pub(crate) fn of(entry: Entry, slot: &InstanceRules, family: Family, vlan: u16) -> Option<Self> {
         let mut stand = Self::new(entry, 1)?;
         stand.insert(0, slot, InstanceKey::new(LOOPBACK, vlan, family, packet::VRID));
         Some(stand)
     }
 
-    pub(crate) fn insert(&mut self, index: u32, slot: &Slot, key: InstanceKey) {
+    pub(crate) fn insert(&mut self, index: u32, slot: &InstanceRules, key: InstanceKey) {
         self.program.maps().set_slot(index, slot);
         self.program.insert(key, index).unwrap();
     }
@@ -132,23 +132,28 @@ fn counted(index: usize, passed: bool) -> Outcome {
 }
 
 /// Settings of an instance of this dialect.
-pub(crate) fn slot(dialect: Dialect) -> Slot {
+pub(crate) fn slot(dialect: Dialect) -> InstanceRules {
     let own = match dialect.family() {
         Family::V4 => OWN_IPV4,
         Family::V6 => OWN_IPV6,
     };
-    let slot = Slot { source: widen(own.parse().unwrap()), ..Slot::UNUSED };
+    let slot = InstanceRules { source: widen(own.parse().unwrap()), ..InstanceRules::UNUSED };
     match dialect {
         Dialect::V2 { auth, .. } => {
             let (auth_type, auth_data) = Auth::encode(auth);
-            Slot { version: 2, auth_type, auth_data, ..slot }
+            InstanceRules { version: 2, auth_type, auth_data, ..slot }
         }
-        Dialect::V3 { .. } => Slot { version: 3, ..slot },
+        Dialect::V3 { .. } => InstanceRules { version: 3, ..slot },
     }
 }
 
 /// Runs `check` for each entry, on a stand of its own.
-pub(crate) fn on_each_entry(slot: &Slot, family: Family, vlan: u16, mut check: impl FnMut(&mut Stand)) {
+pub(crate) fn on_each_entry(
+    slot: &InstanceRules,
+    family: Family,
+    vlan: u16,
+    mut check: impl FnMut(&mut Stand),
+) {
     for entry in Entry::ALL {
         if let Some(mut stand) = Stand::of(entry, slot, family, vlan) {
             check(&mut stand);

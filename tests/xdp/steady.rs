@@ -2,7 +2,7 @@
 
 use vrrp_ebpf::map::Counter;
 use vrrp_ebpf::wire::advert::Dialect;
-use vrrp_ebpf::wire::{Family, Reject, Slot};
+use vrrp_ebpf::wire::{Family, InstanceRules, Reject};
 use vrrp_tests::packet::{V2, V2_PASS, V3_IPV4, V3_IPV6, advert};
 
 use crate::stand::{Outcome, on_each_entry, slot};
@@ -47,7 +47,7 @@ fn a_watched_advert_from_an_own_address_is_refused() {
             stand.watch(&frame, at(dialect));
             assert_eq!(stand.run(&frame), STEADY, "{dialect:?}");
             let source = stand.program.maps().peer(0, 0).unwrap().source;
-            stand.program.maps().set_slot(0, &Slot { source, ..form });
+            stand.program.maps().set_slot(0, &InstanceRules { source, ..form });
             assert_eq!(stand.run(&frame), Outcome::Rejected(Reject::OwnSource), "{dialect:?}");
         });
     }

@@ -67,11 +67,11 @@ const ROWS: [Row; 4] = [
         tests: &[
             "election::",
             "paths::",
-            "rungs::daemons_with_separate_runtime_directories_share_an_interface",
-            "rungs::a_runtime_directory_serves_one_daemon",
-            "rungs::a_taken_hook_is_reported_and_bypassed",
-            "rungs::without_cap_bpf_the_daemon_uses_sockets_and_logs_why",
-            "rungs::without_cap_net_raw_the_daemon_exits_and_logs_why",
+            "receive_paths::daemons_with_separate_runtime_directories_share_an_interface",
+            "receive_paths::a_runtime_directory_serves_one_daemon",
+            "receive_paths::a_taken_hook_is_reported_and_bypassed",
+            "receive_paths::without_cap_bpf_the_daemon_uses_sockets_and_logs_why",
+            "receive_paths::without_cap_net_raw_the_daemon_exits_and_logs_why",
             "faults::an_interface_may_appear_late",
             "faults::a_recreated_interface_is_used_again",
             "faults::an_interface_that_is_renamed_is_gone_until_it_has_its_name_again",
@@ -127,10 +127,10 @@ fn guest(name: &str, programs: &[(String, String)], is_gate: bool) -> Result<Com
         if is_gate && tests.is_empty() {
             continue;
         }
-        for (rung, since) in PATHS {
-            let is_chosen = rung.is_none() || (row.on_paths && !is_gate);
+        for (rx_path, since) in PATHS {
+            let is_chosen = rx_path.is_none() || (row.on_paths && !is_gate);
             if is_chosen && age(name) >= age(since) {
-                let subject = rung.map(|rung| format!("VRRPX_SUBJECT={rung} ")).unwrap_or_default();
+                let subject = rx_path.map(|rx_path| format!("VRRPX_SUBJECT={rx_path} ")).unwrap_or_default();
                 let words = tests.join(" ");
                 command.arg("--run");
                 command.arg(format!("{subject}{path} --test-threads={} {words}", row.threads));

@@ -224,7 +224,7 @@ mod tests {
     fn arrows_forward_are_right() {
         assert_eq!(faults("config", "use crate::protocol::Vrid;"), 0);
         assert_eq!(faults("daemon", "use crate::{config::Model, driver, protocol::{Event, Action}};"), 0);
-        assert_eq!(faults("driver", "use vrrp_ebpf::map::{Peer, Slot};"), 0);
+        assert_eq!(faults("driver", "use vrrp_ebpf::map::{Peer, InstanceRules};"), 0);
         assert_eq!(faults("map", "use crate::time::Timestamp;"), 0);
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Event, GroupSettings, GroupTransition, Heard, Instance, InstanceId, InstanceSettings, Interval,
-    Loss, Priority, Router, TrackId, Unicast, UnicastPeer, Version,
+    Action, Event, GroupSettings, GroupTransition, Instance, InstanceId, InstanceSettings, Interval, Loss,
+    PeerAdvert, Priority, Router, TrackId, Unicast, UnicastPeer, Version,
 };
 
 use crate::script;
@@ -223,7 +223,7 @@ fn step_member(bench: &mut Bench, id: InstanceId, words: &[&str]) -> Vec<String>
             let priority = Priority(priority.parse().unwrap());
             let stamp = bench.now;
             let (source, version, interval) = (address(from), Version::V3, Interval::SECOND);
-            Event::Advert(id, Heard { source, version, priority, interval, stamp })
+            Event::Advert(id, PeerAdvert { source, version, priority, interval, stamp })
         }
         _ => panic!("not an input: {words:?}"),
     };

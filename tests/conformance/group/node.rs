@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Event, GroupId, GroupSettings, GroupTransition, Heard, InstanceId, InstanceSettings, Interval,
-    Priority, Router, State, Version,
+    Action, Event, GroupId, GroupSettings, GroupTransition, InstanceId, InstanceSettings, Interval,
+    PeerAdvert, Priority, Router, State, Version,
 };
 
 use crate::setup::{Variant, centiseconds};
@@ -157,7 +157,7 @@ impl Node {
             kernel.last_handled = Some(frame);
             kernel.last_seen = stamp;
             let version = Version::V3;
-            let heard = Heard { source, version, priority, interval, stamp };
+            let heard = PeerAdvert { source, version, priority, interval, stamp };
             self.input(&Event::Advert(member, heard), now);
         }
         let silent: Vec<InstanceId> =

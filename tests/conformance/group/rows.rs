@@ -217,9 +217,9 @@ const ROWS: &[Row] = &[
             startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
             wait b.down         -> a advert 100, a add, a MASTER master_silent, b advert 50, b add, b MASTER master_silent, GROUP MASTER master_silent
             freeze 10s
-            wait a.A + a.skew   -> a advert 100, a add, a MASTER returned
+            wait a.A + a.skew   -> a advert 100, a add, a MASTER resumed
             wait b.skew - a.skew - 1ns
-            wait 1ns            -> b advert 50, b add, b MASTER returned, GROUP MASTER returned",
+            wait 1ns            -> b advert 50, b add, b MASTER resumed, GROUP MASTER resumed",
     },
     Row {
         what: "a group that lost a tie by its first member listens an interval longer",

@@ -160,8 +160,8 @@ fn nodes_frozen_together_keep_their_states() {
             world.freeze(BACKUP, Duration::from_micros(span));
             world.run(Duration::from_micros(span + pause));
         }
-        let returned = (MASTER, State::Master, Reason::Returned);
-        assert!(moves(&world).iter().all(|change| *change == returned), "seed {seed}: {:?}", moves(&world));
+        let resumed = (MASTER, State::Master, Reason::Resumed);
+        assert!(moves(&world).iter().all(|change| *change == resumed), "seed {seed}: {:?}", moves(&world));
     }
 }
 
@@ -212,7 +212,7 @@ fn a_frozen_master_is_followed_and_returns_when_it_has_listened() {
         world.run(Duration::from_secs(2));
         let expected = [
             (BACKUP, State::Master, Reason::MasterSilent),
-            (MASTER, State::Master, Reason::Returned),
+            (MASTER, State::Master, Reason::Resumed),
             (BACKUP, State::Backup, Reason::HigherPriority),
         ];
         assert_eq!(moves(&world), expected, "seed {seed}");

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
-    Action, Event, Heard, InstanceId, InstanceSettings, Interval, Order, Priority, Router, State, TrackId,
-    Transition, Version,
+    Action, Event, InstanceId, InstanceSettings, Interval, Order, PeerAdvert, Priority, Router, State,
+    TrackId, Transition, Version,
 };
 
 use crate::setup::{ID, Variant};
@@ -172,7 +172,7 @@ impl Node {
             self.last_handled = Some((frame, stamp));
             let Frame { source, priority, interval } = frame;
             let version = Version::V3;
-            let heard = Heard { source, version, priority, interval, stamp };
+            let heard = PeerAdvert { source, version, priority, interval, stamp };
             self.input(&Event::Advert(ID, heard), now);
         }
         let silent: Vec<InstanceId> =

@@ -266,7 +266,7 @@ pub(super) const ROWS: &[Row] = &[
             startup             -> BACKUP startup
             wait 3900ms
             track 1 up          -> priority 254, advert 254, add, MASTER master_silent
-            away 0",
+            suspensions 0",
     },
     Row {
         number: "V07",

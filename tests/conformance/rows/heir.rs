@@ -118,8 +118,8 @@ pub(super) const ROWS: &[Row] = &[
             wait down           -> advert 100, add, MASTER master_silent
             sleep 10s
             ask
-            away 1
-            wait A + skew       -> advert 100, add, MASTER returned
+            suspensions 1
+            wait A + skew       -> advert 100, add, MASTER resumed
             ask",
     },
     Row {

@@ -1,15 +1,15 @@
 //! Requirements one by one, with their numbers in `docs/requirements.md`; `own` marks behaviour that no RFC specifies
 //! and that page does not list.
 
-mod away;
 mod backup;
 mod handover;
 mod heir;
+mod hot_restart;
 mod init;
 mod lost;
 mod master;
 mod reload;
-mod takeover;
+mod suspended;
 mod track;
 
 use vrrp_user::protocol::{InstanceSettings, Priority};
@@ -45,11 +45,11 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         backup::ROWS,
         master::ROWS,
         track::ROWS,
-        away::ROWS,
+        suspended::ROWS,
         lost::ROWS,
         handover::ROWS,
         heir::ROWS,
-        takeover::ROWS,
+        hot_restart::ROWS,
         reload::ROWS,
     ]
     .into_iter()

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use vrrp_ebpf::map::{PAYLOAD_MAX, Slot};
+use vrrp_ebpf::map::{InstanceRules, PAYLOAD_MAX};
 use vrrp_ebpf::wire::address::widen;
 use vrrp_ebpf::wire::advert::{
     Advert, AdvertRepr, Auth, Dialect, Illegal, fill_checksum, judge, judge_envelope, judge_message,
@@ -31,17 +31,17 @@ pub fn dissect(bytes: &[u8]) {
     }
 }
 
-fn slots() -> impl Iterator<Item = Slot> {
-    let v3 = Slot { version: 3, ..Slot::UNUSED };
-    let v2 = Slot { version: 2, ..Slot::UNUSED };
-    let pass = Slot { auth_type: 1, auth_data: PASSWORD, ..v2 };
-    let signed = [v3, v2]
-        .into_iter()
-        .flat_map(|slot| [Slot::SIGNED, Slot::MAYBE_SIGNED].map(|trailer| Slot { trailer, ..slot }));
-    [v3, v2, pass].into_iter().chain(signed).flat_map(|slot| [slot, Slot { unicast: 1, ..slot }])
+fn slots() -> impl Iterator<Item = InstanceRules> {
+    let v3 = InstanceRules { version: 3, ..InstanceRules::UNUSED };
+    let v2 = InstanceRules { version: 2, ..InstanceRules::UNUSED };
+    let pass = InstanceRules { auth_type: 1, auth_data: PASSWORD, ..v2 };
+    let signed = [v3, v2].into_iter().flat_map(|slot| {
+        [InstanceRules::SIGNED, InstanceRules::MAYBE_SIGNED].map(|trailer| InstanceRules { trailer, ..slot })
+    });
+    [v3, v2, pass].into_iter().chain(signed).flat_map(|slot| [slot, InstanceRules { unicast: 1, ..slot }])
 }
 
-fn judge_one(bytes: &[u8], frame: &Frame, slot: &Slot) {
+fn judge_one(bytes: &[u8], frame: &Frame, slot: &InstanceRules) {
     let message = bytes.get(frame.at..).and_then(|rest| rest.get(..frame.length));
     let mut asked = 0;
     let judged = judge(bytes, frame, slot, |length| {
@@ -55,7 +55,7 @@ fn judge_one(bytes: &[u8], frame: &Frame, slot: &Slot) {
         }
         (Err(_), Some(_)) => {}
         (Ok(_), None) => panic!("valid, but not there"),
-        (Ok((sighting, form)), Some(message)) => {
+        (Ok((info, form)), Some(message)) => {
             assert!(message.len() <= PAYLOAD_MAX && message.len().is_multiple_of(4));
             assert!(frame.has_ip_header() && frame.at >= frame.ip + frame.ip_len());
             assert!(slot.unicast == 1 || frame.ttl == 255);
@@ -64,8 +64,8 @@ fn judge_one(bytes: &[u8], frame: &Frame, slot: &Slot) {
             let body = message.get(..header.message_len(frame.family)).expect("as long as it says");
             let extra = message.len() - body.len();
             assert!(
-                extra == 0 && slot.trailer != Slot::SIGNED
-                    || extra == TRAILER_LEN && slot.trailer != Slot::UNSIGNED
+                extra == 0 && slot.trailer != InstanceRules::SIGNED
+                    || extra == TRAILER_LEN && slot.trailer != InstanceRules::UNSIGNED
             );
             let summed = if frame.family == Family::V4 { body } else { message };
             let pseudo = match form {
@@ -78,9 +78,9 @@ fn judge_one(bytes: &[u8], frame: &Frame, slot: &Slot) {
             assert!(checksum::is_right(checksum::sum(summed) + pseudo));
             let advert = Advert::parse(body, frame.family).expect("what is valid can be read");
             assert_eq!(advert.vrid(), frame.vrid);
-            assert_eq!((advert.version(), advert.priority()), (slot.version, sighting.priority));
-            assert_eq!(advert.addresses().count(), usize::from(sighting.address_count));
-            assert!(advert.interval() == sighting.interval && sighting.interval != 0);
+            assert_eq!((advert.version(), advert.priority()), (slot.version, info.priority));
+            assert_eq!(advert.addresses().count(), usize::from(info.address_count));
+            assert!(advert.interval() == info.interval && info.interval != 0);
         }
     }
 }
@@ -185,11 +185,11 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
     let slot = match dialect {
         Dialect::V2 { auth, .. } => {
             let (auth_type, auth_data) = auth.encode();
-            Slot { version: 2, auth_type, auth_data, ..Slot::UNUSED }
+            InstanceRules { version: 2, auth_type, auth_data, ..InstanceRules::UNUSED }
         }
-        Dialect::V3 { .. } => Slot { version: 3, ..Slot::UNUSED },
+        Dialect::V3 { .. } => InstanceRules { version: 3, ..InstanceRules::UNUSED },
     };
-    let slot = Slot { no_addresses: u8::from(repr.addresses().is_empty()), ..slot };
+    let slot = InstanceRules { no_addresses: u8::from(repr.addresses().is_empty()), ..slot };
     // No IP header precedes it.
     let judged = judge_envelope(&*message, &frame, &slot)
         .and_then(|()| judge_message(&*message, &frame, &slot, |_| Some(checksum::sum(message))));
@@ -197,8 +197,8 @@ fn roundtrip_one(repr: &AdvertRepr<'_>, form: ChecksumForm) {
         assert_eq!(judged, Err(Reject::TooLong));
         return;
     }
-    let (sighting, _) = judged.expect("what we write is valid");
-    assert_eq!((sighting.vrid, sighting.priority), (repr.vrid(), repr.priority()));
+    let (info, _) = judged.expect("what we write is valid");
+    assert_eq!((info.vrid, info.priority), (repr.vrid(), repr.priority()));
     let advert = Advert::parse(message, dialect.family()).expect("what is valid can be read");
     let addresses: Vec<_> = advert.addresses().collect();
     assert_eq!(addresses, repr.addresses());

@@ -33,7 +33,7 @@ struct Arguments {
     daemon: Choice,
     /// Receive path of ours
     #[arg(long, value_enum, default_value = "native")]
-    xdp_mode: Rung,
+    xdp_mode: Path,
     /// Milliseconds between adverts
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(10..=1000))]
     interval: u64,
@@ -46,7 +46,7 @@ enum Choice {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Rung {
+enum Path {
     Native,
     Tcx,
     Tc,
@@ -79,11 +79,11 @@ impl Arguments {
     fn daemon(&self) -> Daemon {
         match (self.daemon, self.xdp_mode) {
             (Choice::Keepalived, _) => Daemon::Keepalived,
-            (Choice::Vrrpx, Rung::Native) => Daemon::Vrrpx(Mode::Native),
-            (Choice::Vrrpx, Rung::Tcx) => Daemon::Vrrpx(Mode::Tcx),
-            (Choice::Vrrpx, Rung::Tc) => Daemon::Vrrpx(Mode::Tc),
-            (Choice::Vrrpx, Rung::Generic) => Daemon::Vrrpx(Mode::Generic),
-            (Choice::Vrrpx, Rung::Socket) => Daemon::Vrrpx(Mode::Socket),
+            (Choice::Vrrpx, Path::Native) => Daemon::Vrrpx(Mode::Native),
+            (Choice::Vrrpx, Path::Tcx) => Daemon::Vrrpx(Mode::Tcx),
+            (Choice::Vrrpx, Path::Tc) => Daemon::Vrrpx(Mode::Tc),
+            (Choice::Vrrpx, Path::Generic) => Daemon::Vrrpx(Mode::Generic),
+            (Choice::Vrrpx, Path::Socket) => Daemon::Vrrpx(Mode::Socket),
         }
     }
 }
@@ -176,7 +176,7 @@ fn twice(prober: &Prober) -> usize {
 fn record(status: &Value) -> String {
     let mut lines = Vec::new();
     for interface in list(&status["interfaces"]) {
-        lines.push(format!("  {} on rung {}", word(&interface["name"]), word(&interface["rung"])));
+        lines.push(format!("  {} on rung {}", word(&interface["name"]), word(&interface["receive_path"])));
     }
     for instance in list(&status["instances"]) {
         lines.push(format!(

@@ -271,7 +271,7 @@ impl Running {
     ///
     /// # Errors
     /// When it does not end, or cannot be run.
-    pub fn take_over(&mut self, node: &Node, arguments: &[&str]) -> Result<ExitStatus> {
+    pub fn hot_restart(&mut self, node: &Node, arguments: &[&str]) -> Result<ExitStatus> {
         let mut next = self.successor(node, arguments)?;
         std::mem::swap(&mut self.process, &mut next);
         next.wait(STOP).with_context(|| format!("{}\n--- its successor\n{}", next.log(), self.process.log()))
@@ -285,7 +285,7 @@ impl Running {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let path = self.directory.path();
         let mut command = self.daemon.command(node, path)?;
-        command.arg("--takeover").args(arguments);
+        command.arg("--hot-restart").args(arguments);
         Process::start(command, path.join(format!("log.{}", COUNT.fetch_add(1, Ordering::Relaxed))))
     }
 

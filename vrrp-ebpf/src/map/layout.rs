@@ -16,16 +16,16 @@ fn keys() {
     );
     assert_eq!((offset_of!(LeaseKey, family), offset_of!(LeaseKey, address)), (4, 8));
     assert_eq!((offset_of!(LocalKey, kind), offset_of!(LocalKey, address)), (4, 8));
-    assert_eq!((offset_of!(PermitKey, source), offset_of!(Permit, max_ttl)), (4, 1));
+    assert_eq!((offset_of!(AllowedPeerKey, source), offset_of!(AllowedPeer, max_ttl)), (4, 1));
 }
 
 #[test]
 fn slot() {
-    assert_eq!((offset_of!(Slot, auth_data), offset_of!(Slot, group)), (16, 24));
-    assert_eq!((offset_of!(Slot, version), offset_of!(Slot, auth_type)), (40, 41));
-    assert_eq!((offset_of!(Slot, unicast), offset_of!(Slot, trailer)), (42, 43));
-    assert_eq!((offset_of!(Slot, other_version), offset_of!(Slot, priority)), (44, 45));
-    assert_eq!((offset_of!(Slot, no_addresses), offset_of!(Slot, reserved)), (46, 47));
+    assert_eq!((offset_of!(InstanceRules, auth_data), offset_of!(InstanceRules, group)), (16, 24));
+    assert_eq!((offset_of!(InstanceRules, version), offset_of!(InstanceRules, auth_type)), (40, 41));
+    assert_eq!((offset_of!(InstanceRules, unicast), offset_of!(InstanceRules, trailer)), (42, 43));
+    assert_eq!((offset_of!(InstanceRules, other_version), offset_of!(InstanceRules, priority)), (44, 45));
+    assert_eq!((offset_of!(InstanceRules, no_addresses), offset_of!(InstanceRules, reserved)), (46, 47));
     assert_eq!(offset_of!(Budget, spent), 8);
 }
 
@@ -53,8 +53,8 @@ fn payloads_are_aligned() {
 fn nothing_is_hidden() {
     assert_eq!(offset_of!(Peer, gaps) + 4 * GAP_BUCKETS, size_of::<Peer>());
     assert_eq!((offset_of!(Peer, patience), offset_of!(Peer, source)), (48, 56));
-    assert_eq!((offset_of!(Stranger, source), offset_of!(Stranger, version)), (16, 32));
-    assert_eq!((offset_of!(Stranger, count), offset_of!(Stranger, addresses)), (33, 40));
+    assert_eq!((offset_of!(UnknownRouter, source), offset_of!(UnknownRouter, version)), (16, 32));
+    assert_eq!((offset_of!(UnknownRouter, count), offset_of!(UnknownRouter, addresses)), (33, 40));
     assert_eq!((offset_of!(Rejected, adverts), offset_of!(Rejected, source)), (8, 16));
     assert_eq!((offset_of!(Peer, interval), offset_of!(Peer, proof), offset_of!(Peer, ended)), (72, 78, 79));
     assert_eq!(offset_of!(Watch, payload) + PAYLOAD_MAX, size_of::<Watch>());

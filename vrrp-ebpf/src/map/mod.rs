@@ -8,20 +8,21 @@
 //! |---|---|---|---|
 //! | `KEYS` | hash | [`InstanceKey`] → slot | user |
 //! | `SHORTCUTS` | array | [`InstanceKey::shortcut`] → [`Shortcut`] | user |
-//! | `SLOTS` | array, mapped | slot → [`Slot`] | user |
+//! | `SLOTS` | array, mapped | slot → [`InstanceRules`] | user |
 //! | `WATCH` | array, mapped | slot → [`Watch`] | user; `last_seen`, `hits`, `missed` by the program |
 //! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program; `ended` by both |
 //! | `BUDGETS` | array | slot → [`Budget`] | program |
 //! | `EVENTS` | ring | → [`Event`] | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
-//! | `PERMITS` | hash | [`PermitKey`] → [`Permit`] | user |
+//! | `ALLOWED_PEERS` | hash | [`AllowedPeerKey`] → [`AllowedPeer`] | user |
 //! | `REJECTED` | array, mapped | slot × [`REJECTS_PER_SLOT`] + [`crate::wire::Reject`] → [`Rejected`] | program; the daemon for adverts that it refuses itself |
-//! | `STRANGERS` | hash | [`InstanceKey`] → [`Stranger`] | program |
+//! | `UNKNOWN_ROUTERS` | hash | [`InstanceKey`] → [`UnknownRouter`] | program |
 //! | `LOCALS` | hash | [`LocalKey`] → nothing | user |
 //! | `LEASES` | hash | [`LeaseKey`] → slot | user |
 //! | `LEASE_STATE` | array, mapped | slot → [`Lease`] | both, by words |
-//! | `REPORTERS` | hash | interface index → MAC address that its MLD reports leave with | user |
+//! | `MLD_SOURCE_MACS` | hash | interface index → MAC address that its MLD reports leave with | user |
 
+mod allowed_peer;
 mod budget;
 mod counter;
 mod event;
@@ -31,26 +32,25 @@ mod layout;
 mod lease;
 mod local;
 mod peer;
-mod permit;
 mod rejected;
-mod stranger;
+mod unknown_router;
 mod watch;
 
-pub use crate::wire::{PAYLOAD_MAX, Slot};
-pub use budget::{BUDGET_OTHERS, BUDGET_SIGNED, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget, Rank};
+pub use crate::wire::{InstanceRules, PAYLOAD_MAX};
+pub use allowed_peer::{AllowedPeer, AllowedPeerKey};
+pub use budget::{BUDGET_OTHERS, BUDGET_SIGNED, BUDGET_WATCHED, BUDGET_WINDOW_NS, Budget, SenderClass};
 pub use counter::{COUNTERS, Counter, Counters};
 pub use event::Event;
 pub use key::{InstanceKey, SHORTCUTS, Shortcut};
 pub use lease::{Lease, LeaseKey};
 pub use local::LocalKey;
 pub use peer::{GAP_BUCKETS, NO_PEER, PEERS_PER_SLOT, Peer};
-pub use permit::{Permit, PermitKey};
 pub use rejected::{REJECTS_PER_SLOT, Rejected};
-pub use stranger::{STRANGER_ADDRESSES, STRANGERS_MAX, Stranger};
+pub use unknown_router::{UNKNOWN_ROUTER_ADDRESSES, UNKNOWN_ROUTERS_MAX, UnknownRouter};
 pub use watch::Watch;
 
 /// Incremented with every change of a layout here; part of the name of the pin folder.
-pub const LAYOUT_VERSION: u32 = 8;
+pub const LAYOUT_VERSION: u32 = 9;
 
 /// Most instances of one daemon; the maps are sized to the number that the configuration needs.
 pub const SLOTS_MAX: u32 = 4096;

@@ -1,6 +1,6 @@
 //! Records of senders.
 
-use crate::wire::{ChecksumForm, Sighting};
+use crate::wire::{AdvertInfo, ChecksumForm};
 
 /// Sender records per instance. If all are taken, a new sender is only counted, and its adverts are still checked. The
 /// program evicts no record; the daemon frees that of a sender that has gone, and never that of the watched master.
@@ -93,23 +93,23 @@ impl Peer {
 
     /// Records a valid advert received at `now`, ns of CLOCK_MONOTONIC.
     #[inline(always)]
-    pub fn record(&mut self, sighting: &Sighting, checksum: ChecksumForm, now: u64) {
-        self.describe(sighting, checksum);
+    pub fn record(&mut self, info: &AdvertInfo, checksum: ChecksumForm, now: u64) {
+        self.describe(info, checksum);
         self.touch(now);
     }
 
     /// Records the contents of a valid advert.
     #[inline(always)]
-    pub fn describe(&mut self, sighting: &Sighting, checksum: ChecksumForm) {
+    pub fn describe(&mut self, info: &AdvertInfo, checksum: ChecksumForm) {
         // Branchless: the verifier would follow each branch.
-        self.ended |= u8::from(self.priority == 0) | u8::from(sighting.priority == 0);
-        let unit = 10_000_000 * (1 + 99 * u64::from(sighting.version == 2));
-        self.patience = PATIENCE * unit * sighting.interval as u64;
-        self.source = sighting.source;
-        self.interval = sighting.interval;
-        self.version = sighting.version;
-        self.priority = sighting.priority;
-        self.address_count = sighting.address_count;
+        self.ended |= u8::from(self.priority == 0) | u8::from(info.priority == 0);
+        let unit = 10_000_000 * (1 + 99 * u64::from(info.version == 2));
+        self.patience = PATIENCE * unit * info.interval as u64;
+        self.source = info.source;
+        self.interval = info.interval;
+        self.version = info.version;
+        self.priority = info.priority;
+        self.address_count = info.address_count;
         self.checksum = checksum as u8;
         self.proof = Self::FORM;
     }
@@ -264,8 +264,8 @@ mod tests {
         assert_eq!((peer.gap_max, peer.last_gap, peer.gaps[16], peer.gaps[13]), (100 * MS, 10 * MS, 1, 1));
     }
 
-    fn sighting(priority: u8, version: u8, interval: u16) -> Sighting {
-        Sighting { source: [7; 16], interval, version, vrid: 51, priority, address_count: 1 }
+    fn info(priority: u8, version: u8, interval: u16) -> AdvertInfo {
+        AdvertInfo { source: [7; 16], interval, version, vrid: 51, priority, address_count: 1 }
     }
 
     /// A backup is silent by right, so its silence is no gap.
@@ -274,7 +274,7 @@ mod tests {
         for (version, interval, unit) in [(3, 10, 100 * MS), (2, 1, 1000 * MS)] {
             let mut peer = Peer::FREE;
             let mut at = |intervals: u64| {
-                peer.record(&sighting(100, version, interval), ChecksumForm::Plain, intervals * unit);
+                peer.record(&info(100, version, interval), ChecksumForm::Plain, intervals * unit);
                 peer
             };
             let [_, _, before] = [1, 2, 6].map(&mut at);
@@ -294,7 +294,7 @@ mod tests {
     fn a_release_ends_a_mastership() {
         let mut peer = Peer::FREE;
         for (at, priority) in [(100, 100), (150, 0), (160, 0), (250, 100)] {
-            peer.record(&sighting(priority, 3, 10), ChecksumForm::Plain, at * MS);
+            peer.record(&info(priority, 3, 10), ChecksumForm::Plain, at * MS);
         }
         assert_eq!((peer.adverts, peer.gap_sum, peer.jitter), (4, 0, 0));
         peer.touch(350 * MS);
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn records_content() {
         let mut peer = heard([10 * MS]);
-        let sighting = Sighting {
+        let info = AdvertInfo {
             source: [7; 16],
             interval: 4095,
             version: 3,
@@ -332,7 +332,7 @@ mod tests {
             priority: 254,
             address_count: 20,
         };
-        peer.record(&sighting, ChecksumForm::Plain, 20 * MS);
+        peer.record(&info, ChecksumForm::Plain, 20 * MS);
         assert_eq!((peer.source, peer.interval, peer.version), ([7; 16], 4095, 3));
         assert_eq!((peer.priority, peer.address_count, peer.checksum), (254, 20, 1));
         assert_eq!((peer.adverts, peer.last_seen, peer.gaps[13]), (2, 20 * MS, 1));

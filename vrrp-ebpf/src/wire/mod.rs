@@ -10,25 +10,25 @@
 pub mod address;
 pub mod advert;
 pub mod ah;
+mod allowed_peer;
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
-mod form;
 pub mod frame;
 pub mod ipv4;
 pub mod ipv6;
 pub mod mld;
 pub mod ndisc;
-mod permit;
 mod reject;
+mod rules;
 mod trailer;
 #[cfg(test)]
 mod vectors;
 pub mod vrrp;
 
-pub use form::Slot;
-pub use permit::{Permit, judge_sender};
+pub use allowed_peer::{AllowedPeer, judge_sender};
 pub use reject::Reject;
+pub use rules::InstanceRules;
 pub use trailer::{TRAILER_LEN, Trailer};
 
 /// Longest VRRP message that the maps hold, bytes. 255 IPv4 addresses need 1036 bytes; more than 90 IPv6 addresses do
@@ -87,7 +87,7 @@ impl ChecksumForm {
 
 /// The fields of a valid advert that the maps keep.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Sighting {
+pub struct AdvertInfo {
     /// IPv4 in the first four bytes.
     pub source: [u8; 16],
     /// As advertised: centiseconds in version 3, seconds in version 2.
@@ -102,7 +102,7 @@ pub struct Sighting {
     pub address_count: u8,
 }
 
-impl Sighting {
+impl AdvertInfo {
     /// The fields but source and VRID, which the headers contain, and the form of the checksum: one word, which a BPF
     /// function can pass to the next. Never 0, because the interval of a valid advert is not 0.
     #[inline(always)]
@@ -117,8 +117,8 @@ impl Sighting {
     pub const fn of_bits(bits: u64, source: [u8; 16], vrid: u8) -> (Self, ChecksumForm) {
         let [_, _, checksum, version, priority, address_count, high, low] = bits.to_be_bytes();
         let interval = u16::from_be_bytes([high, low]);
-        let sighting = Self { source, interval, version, vrid, priority, address_count };
-        (sighting, ChecksumForm::of(checksum))
+        let info = Self { source, interval, version, vrid, priority, address_count };
+        (info, ChecksumForm::of(checksum))
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_sighting_is_what_its_bits_say() {
-        let sighting = Sighting {
+        let info = AdvertInfo {
             source: [7; 16],
             interval: 0x0102,
             version: 3,
@@ -137,10 +137,10 @@ mod tests {
             address_count: 20,
         };
         for form in [ChecksumForm::Pseudo, ChecksumForm::Plain] {
-            let bits = sighting.to_bits(form);
-            assert_eq!(Sighting::of_bits(bits, sighting.source, sighting.vrid), (sighting, form));
+            let bits = info.to_bits(form);
+            assert_eq!(AdvertInfo::of_bits(bits, info.source, info.vrid), (info, form));
         }
-        let least = Sighting { interval: 1, version: 0, priority: 0, address_count: 0, ..sighting };
+        let least = AdvertInfo { interval: 1, version: 0, priority: 0, address_count: 0, ..info };
         assert_ne!(least.to_bits(ChecksumForm::Pseudo), 0);
     }
 }

@@ -9,9 +9,9 @@ use aya_ebpf::helpers::bpf_ringbuf_query;
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use vrrp_ebpf::map::{
-    Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey, Lease, LeaseKey, LocalKey,
-    PEERS_PER_SLOT, Peer, Permit, PermitKey, REJECTS_PER_SLOT, Rejected, SHORTCUTS as SHORTCUT_COUNT,
-    STRANGERS_MAX, Shortcut, Slot, Stranger, Watch,
+    AllowedPeer, AllowedPeerKey, Budget, COUNTERS as COUNTER_COUNT, Counters, Event, InstanceKey,
+    InstanceRules, Lease, LeaseKey, LocalKey, PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected,
+    SHORTCUTS as SHORTCUT_COUNT, Shortcut, UNKNOWN_ROUTERS_MAX, UnknownRouter, Watch,
 };
 
 const MAPPED: usize = BPF_F_MMAPABLE as usize;
@@ -24,7 +24,7 @@ static KEYS: HashMap<InstanceKey, u32, 64> = HashMap::new();
 static SHORTCUTS: Array<Shortcut, { SHORTCUT_COUNT as usize }> = Array::new();
 
 #[btf_map]
-static SLOTS: Array<Slot, 1, MAPPED> = Array::new();
+static SLOTS: Array<InstanceRules, 1, MAPPED> = Array::new();
 
 #[btf_map]
 static WATCH: Array<Watch, 1, MAPPED> = Array::new();
@@ -42,13 +42,14 @@ static EVENTS: RingBuf<Event, 262_144> = RingBuf::new();
 static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
 
 #[btf_map]
-static PERMITS: HashMap<PermitKey, Permit, 256, ON_DEMAND> = HashMap::new();
+static ALLOWED_PEERS: HashMap<AllowedPeerKey, AllowedPeer, 256, ON_DEMAND> = HashMap::new();
 
 #[btf_map]
 static REJECTED: Array<Rejected, { REJECTS_PER_SLOT as usize }, MAPPED> = Array::new();
 
 #[btf_map]
-static STRANGERS: HashMap<InstanceKey, Stranger, { STRANGERS_MAX as usize }> = HashMap::new();
+static UNKNOWN_ROUTERS: HashMap<InstanceKey, UnknownRouter, { UNKNOWN_ROUTERS_MAX as usize }> =
+    HashMap::new();
 
 #[btf_map]
 static LOCALS: HashMap<LocalKey, u32, 64, ON_DEMAND> = HashMap::new();
@@ -60,7 +61,7 @@ static LEASES: HashMap<LeaseKey, u32, 256, ON_DEMAND> = HashMap::new();
 static LEASE_STATE: Array<Lease, 1, MAPPED> = Array::new();
 
 #[btf_map]
-static REPORTERS: HashMap<u32, [u8; 6], 64, ON_DEMAND> = HashMap::new();
+static MLD_SOURCE_MACS: HashMap<u32, [u8; 6], 64, ON_DEMAND> = HashMap::new();
 
 /// Whether this is an address of the host.
 #[inline(always)]
@@ -99,9 +100,9 @@ pub(super) fn heeded(slot: u32) {
 
 /// The source MAC address of MLD reports that leave this interface.
 #[inline(always)]
-pub(super) fn reporter(ifindex: u32) -> Option<[u8; 6]> {
+pub(super) fn mld_source_mac(ifindex: u32) -> Option<[u8; 6]> {
     // SAFETY: copied at once; half of an old address in one report does no harm.
-    unsafe { REPORTERS.get(ifindex).copied() }
+    unsafe { MLD_SOURCE_MACS.get(ifindex).copied() }
 }
 
 /// The slot of an instance.
@@ -118,37 +119,37 @@ pub(super) fn slot_of(key: &InstanceKey) -> Option<u32> {
 
 /// The rules of an instance, which the daemon writes before the slot's key.
 #[inline(always)]
-pub(super) fn form(slot: u32) -> Option<&'static Slot> {
+pub(super) fn rules(slot: u32) -> Option<&'static InstanceRules> {
     SLOTS.get(slot)
 }
 
 /// The entry of an allowed sender; `None` for others.
 #[inline(always)]
-pub(super) fn permit(slot: u32, source: [u8; 16]) -> Option<Permit> {
+pub(super) fn allowed_peer(slot: u32, source: [u8; 16]) -> Option<AllowedPeer> {
     // SAFETY: copied at once; it is replaced as a whole.
-    unsafe { PERMITS.get(PermitKey { slot, source }).copied() }
+    unsafe { ALLOWED_PEERS.get(AllowedPeerKey { slot, source }).copied() }
 }
 
 /// The record of adverts that failed a check; `reject` is a [`vrrp_ebpf::wire::Reject`] as a number.
 #[inline(always)]
 pub(super) fn rejected(slot: u32, reject: u32) -> Option<&'static mut Rejected> {
     let entry = REJECTED.get_ptr_mut(slot * REJECTS_PER_SLOT + reject % REJECTS_PER_SLOT)?;
-    // SAFETY: the kernel keeps array elements for ever; as for `stranger`.
+    // SAFETY: the kernel keeps array elements for ever; as for `unknown_router`.
     Some(unsafe { &mut *entry })
 }
 
 /// The record of an unknown router; `None` if it was not heard before.
 #[inline(always)]
-pub(super) fn stranger(key: &InstanceKey) -> Option<&'static mut Stranger> {
-    let entry = STRANGERS.get_ptr_mut(key)?;
+pub(super) fn unknown_router(key: &InstanceKey) -> Option<&'static mut UnknownRouter> {
+    let entry = UNKNOWN_ROUTERS.get_ptr_mut(key)?;
     // SAFETY: the daemon removes none. Another CPU may write the same record, which can garble what it shows to people.
     Some(unsafe { &mut *entry })
 }
 
 /// Inserts the record of an unknown router; without effect if the map is full.
 #[inline(always)]
-pub(super) fn insert_stranger(key: &InstanceKey, stranger: &Stranger) {
-    let _ = STRANGERS.insert(key, stranger, 0);
+pub(super) fn insert_unknown_router(key: &InstanceKey, unknown_router: &UnknownRouter) {
+    let _ = UNKNOWN_ROUTERS.insert(key, unknown_router, 0);
 }
 
 /// The watched advert of an instance.
@@ -194,13 +195,13 @@ pub(super) fn is_half_empty() -> bool {
     waiting < size / 2
 }
 
-/// Records that a signed advert of this [`vrrp_ebpf::map::Rank`], as a number, was dropped unchecked.
+/// Records that a signed advert of this [`vrrp_ebpf::map::SenderClass`], as a number, was dropped unchecked.
 #[inline(always)]
-pub(super) fn miss(slot: u32, rank: usize, now: u64) {
+pub(super) fn miss(slot: u32, class: usize, now: u64) {
     if let Some(watch) = WATCH.get_ptr_mut(slot) {
         // SAFETY: the kernel keeps array elements for ever; a word is written as a whole, and the mask keeps the index
         // within the two.
-        unsafe { (&raw mut (*watch).missed).cast::<u64>().add(rank >> 1 & 1).write_volatile(now) };
+        unsafe { (&raw mut (*watch).missed).cast::<u64>().add(class >> 1 & 1).write_volatile(now) };
     }
 }
 

@@ -6,7 +6,7 @@
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use vrrp_ebpf::map::{PAYLOAD_MAX, Watch};
 
-use super::opaque::{self, at_most, beyond, differ, forget, pin, word};
+use super::opaque::{self, at_most, barrier, bytes_differ, launder, load32, past_end};
 use super::packet::View;
 
 /// The result of [`sum`] for a message that is not completely in reach. No sum of PAYLOAD_MAX bytes comes near it.
@@ -37,7 +37,7 @@ pub(super) unsafe fn equals(view: View, at: usize, length: usize, watch: *const 
     // SAFETY: the caller's promise.
     let theirs = unsafe { (&raw const (*watch).payload).cast() };
     // Made unknown to the verifier again: each comparison before has narrowed the values.
-    visit(view, forget(at, view.unknown), forget(length, view.unknown), &mut Difference { theirs })
+    visit(view, launder(at, view.unknown), launder(length, view.unknown), &mut Difference { theirs })
 }
 
 /// The one's complement sum of the message's words in the machine's byte order, not folded; [`NO_SUM`] if the
@@ -45,7 +45,7 @@ pub(super) unsafe fn equals(view: View, at: usize, length: usize, watch: *const 
 #[inline(always)]
 fn sum(view: View, at: u32, length: u32) -> u64 {
     let mut sum = Sum(0);
-    if visit(view, pin(at as usize), pin(length as usize), &mut sum) { sum.0 } else { NO_SUM }
+    if visit(view, barrier(at as usize), barrier(length as usize), &mut sum) { sum.0 } else { NO_SUM }
 }
 
 /// Copies the message of `length` bytes at `at` to `to`. False if it is not completely in the first buffer.
@@ -64,26 +64,26 @@ fn visit(view: View, from: usize, length: usize, visitor: &mut impl Visitor) -> 
     if from > HEADERS_MAX || length > PAYLOAD_MAX {
         return false;
     }
-    let mut place = pin(view.start + at_most::<HEADERS_MAX>(from));
+    let mut place = barrier(view.start + at_most::<HEADERS_MAX>(from));
     let mut at = 0;
     // The loop counts the remaining bytes down: kernels before 6.8 see the end of a loop only if a range is compared
     // with a constant.
     let mut left = at_most::<PAYLOAD_MAX>(length);
     while left >= BLOCK {
-        if beyond(place, BLOCK, view.end) {
+        if past_end(place, BLOCK, view.end) {
             return false;
         }
         // SAFETY: BLOCK bytes from `place` on lie within the buffer; `at` + BLOCK is at most PAYLOAD_MAX.
         if !unsafe { visitor.visit::<BLOCK>(place, at) } {
             return false;
         }
-        place = pin(place + BLOCK);
-        at = pin(at + BLOCK);
-        left = pin(left - BLOCK);
+        place = barrier(place + BLOCK);
+        at = barrier(at + BLOCK);
+        left = barrier(left - BLOCK);
     }
     // Otherwise the rest would be verified again for each number of blocks before it.
-    let mut rest = Rest { view, from, at: forget(at, view.unknown), length: forget(left, view.unknown) };
-    visitor.forget(view.unknown);
+    let mut rest = Rest { view, from, at: launder(at, view.unknown), length: launder(left, view.unknown) };
+    visitor.launder(view.unknown);
     rest.visit::<32>(visitor)
         && rest.visit::<16>(visitor)
         && rest.visit::<8>(visitor)
@@ -107,13 +107,13 @@ impl Rest {
             return false;
         }
         // Not relative to `place` of the blocks, which by now differs with their number.
-        let place = pin(self.view.start + at_most::<{ HEADERS_MAX + PAYLOAD_MAX }>(self.from + self.at));
-        if beyond(place, SIZE, self.view.end) {
+        let place = barrier(self.view.start + at_most::<{ HEADERS_MAX + PAYLOAD_MAX }>(self.from + self.at));
+        if past_end(place, SIZE, self.view.end) {
             return false;
         }
         // SAFETY: SIZE bytes from `place` on lie within the buffer; `at` + SIZE is at most PAYLOAD_MAX.
         let taken = unsafe { visitor.visit::<SIZE>(place, at_most::<{ PAYLOAD_MAX - 4 }>(self.at)) };
-        self.at = pin(self.at + SIZE);
+        self.at = barrier(self.at + SIZE);
         taken
     }
 }
@@ -124,7 +124,7 @@ trait Visitor {
     unsafe fn visit<const SIZE: usize>(&mut self, place: usize, at: usize) -> bool;
 
     /// Makes the state unknown to the verifier.
-    fn forget(&mut self, _unknown: u64) {}
+    fn launder(&mut self, _unknown: u64) {}
 }
 
 /// Refuses a piece that differs from `theirs`, which is aligned to 8 and has PAYLOAD_MAX bytes.
@@ -139,8 +139,8 @@ impl Visitor for Difference {
         unsafe {
             let theirs = self.theirs.add(at).addr();
             match SIZE {
-                4 => word::<0>(place) == word::<0>(theirs),
-                _ => !differ::<SIZE>(place, theirs),
+                4 => load32::<0>(place) == load32::<0>(theirs),
+                _ => !bytes_differ::<SIZE>(place, theirs),
             }
         }
     }
@@ -166,26 +166,29 @@ impl Visitor for Sum {
     unsafe fn visit<const SIZE: usize>(&mut self, place: usize, _at: usize) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            self.0 += word::<0>(place);
+            self.0 += load32::<0>(place);
             if SIZE >= 8 {
-                self.0 += word::<4>(place);
+                self.0 += load32::<4>(place);
             }
             if SIZE >= 16 {
-                self.0 += word::<8>(place) + word::<12>(place);
+                self.0 += load32::<8>(place) + load32::<12>(place);
             }
             if SIZE >= 32 {
-                self.0 += word::<16>(place) + word::<20>(place) + word::<24>(place) + word::<28>(place);
+                self.0 +=
+                    load32::<16>(place) + load32::<20>(place) + load32::<24>(place) + load32::<28>(place);
             }
             if SIZE >= 64 {
-                self.0 += word::<32>(place) + word::<36>(place) + word::<40>(place) + word::<44>(place);
-                self.0 += word::<48>(place) + word::<52>(place) + word::<56>(place) + word::<60>(place);
+                self.0 +=
+                    load32::<32>(place) + load32::<36>(place) + load32::<40>(place) + load32::<44>(place);
+                self.0 +=
+                    load32::<48>(place) + load32::<52>(place) + load32::<56>(place) + load32::<60>(place);
             }
         }
         true
     }
 
     #[inline(always)]
-    fn forget(&mut self, unknown: u64) {
-        self.0 = forget(self.0 as usize, unknown) as u64;
+    fn launder(&mut self, unknown: u64) {
+        self.0 = launder(self.0 as usize, unknown) as u64;
     }
 }

@@ -31,10 +31,10 @@ mod limit;
 mod locals;
 mod maps;
 mod message;
+mod mld_rewrite;
 mod opaque;
 mod packet;
 mod record;
-mod report;
 mod watch;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
@@ -42,13 +42,13 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, Rank, Slot};
+use vrrp_ebpf::map::{Counter, InstanceKey, InstanceRules, NO_PEER, SenderClass};
 use vrrp_ebpf::wire::frame::{Frame, NotAdvert};
 use vrrp_ebpf::wire::vrrp::{HEADER_LEN, Header};
-use vrrp_ebpf::wire::{Family, Octets, Reject, Sighting, advert, frame, ipv4, judge_sender};
+use vrrp_ebpf::wire::{AdvertInfo, Family, Octets, Reject, advert, frame, ipv4, judge_sender};
 
 use self::message::NO_SUM;
-use self::opaque::forget;
+use self::opaque::launder;
 use self::packet::{Packet, View};
 use self::record::Sender;
 
@@ -113,18 +113,18 @@ fn judge(packet: &impl Packet) -> Verdict {
     let Some(slot) = maps::slot_of(&key) else {
         // An advert that the stack drops may be damaged, and so may its VRID.
         if locals::is_to_us(packet, &view, &frame, &NO_ADDRESS) && header().is_ok() {
-            packet.note_stranger();
+            packet.note_unknown_router();
             maps::count(None, Counter::UnknownVrid as u32);
         }
         return Verdict::Pass;
     };
-    let Some(form) = maps::form(slot) else { return Verdict::Pass };
-    if !locals::is_to_us(packet, &view, &frame, &form.source) {
+    let Some(rules) = maps::rules(slot) else { return Verdict::Pass };
+    if !locals::is_to_us(packet, &view, &frame, &rules.source) {
         return Verdict::Pass;
     }
-    let mut judged = header().and_then(|()| advert::judge_envelope(&view, &frame, form));
-    if judged.is_ok() && form.unicast == Slot::LISTED {
-        judged = judge_sender(&frame, maps::permit(slot, frame.source));
+    let mut judged = header().and_then(|()| advert::judge_envelope(&view, &frame, rules));
+    if judged.is_ok() && rules.unicast == InstanceRules::ALLOWED_PEERS_ONLY {
+        judged = judge_sender(&frame, maps::allowed_peer(slot, frame.source));
     }
     if let Err(reject) = judged {
         tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
@@ -132,18 +132,18 @@ fn judge(packet: &impl Packet) -> Verdict {
         return Verdict::Drop;
     }
     // The address of the watched master may be ours by now.
-    if frame.source != form.source && watch::is_steady(view, slot, &frame, now) {
+    if frame.source != rules.source && watch::is_steady(view, slot, &frame, now) {
         tell!(packet, "slot {}: the watched advert", slot);
         return Verdict::Pass;
     }
-    let sighting = packet.examine(slot);
-    if sighting == REFUSED || packet.note(slot, sighting) != 0 { Verdict::Drop } else { Verdict::Pass }
+    let info = packet.examine(slot);
+    if info == REFUSED || packet.note(slot, info) != 0 { Verdict::Drop } else { Verdict::Pass }
 }
 
 /// The result of [`examine`] for an advert that failed a check.
 const REFUSED: u64 = 0;
 
-/// Makes the remaining checks of an advert that passed [`advert::judge_envelope`]; returns [`Sighting::to_bits`].
+/// Makes the remaining checks of an advert that passed [`advert::judge_envelope`]; returns [`AdvertInfo::to_bits`].
 ///
 /// A BPF global function, like everything with loops or many branches: the verifier checks it once, on its own, and
 /// assumes nothing about its result in its callers. It has one context type, hence one per kind of entry.
@@ -161,15 +161,15 @@ extern "C" fn examine_skb(skb: *mut __sk_buff, slot: u32) -> u64 {
 
 #[inline(always)]
 fn examine(packet: &impl Packet, slot: u32) -> u64 {
-    let (Ok((frame, view)), Some(form)) = (dissect(packet), maps::form(slot)) else {
+    let (Ok((frame, view)), Some(rules)) = (dissect(packet), maps::rules(slot)) else {
         return REFUSED;
     };
     let sum = |length| Some(packet.sum(frame.at as u32, length as u32)).filter(|sum| *sum != NO_SUM);
-    match advert::judge_message(&view, &frame, form, sum) {
-        Ok((sighting, checksum)) => sighting.to_bits(checksum),
+    match advert::judge_message(&view, &frame, rules, sum) {
+        Ok((info, checksum)) => info.to_bits(checksum),
         Err(reject) => {
             if reject == Reject::Carp {
-                packet.note_stranger();
+                packet.note_unknown_router();
             }
             tell!(packet, "slot {}: refused by check {}", slot, reject as u32);
             refuse(slot, reject, &frame, &view);
@@ -182,42 +182,42 @@ fn examine(packet: &impl Packet, slot: u32) -> u64 {
 /// the verifier does not carry over what it learned from the checks.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn note_xdp(context: *mut xdp_md, slot: u32, sighting: u64) -> u32 {
-    note(&XdpContext::new(context), slot, sighting) as u32
+extern "C" fn note_xdp(context: *mut xdp_md, slot: u32, info: u64) -> u32 {
+    note(&XdpContext::new(context), slot, info) as u32
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn note_skb(skb: *mut __sk_buff, slot: u32, sighting: u64) -> u32 {
-    note(&TcContext::new(skb), slot, sighting) as u32
+extern "C" fn note_skb(skb: *mut __sk_buff, slot: u32, info: u64) -> u32 {
+    note(&TcContext::new(skb), slot, info) as u32
 }
 
 #[inline(always)]
-fn note(packet: &impl Packet, slot: u32, sighting: u64) -> Verdict {
-    let (Ok((frame, view)), Some(form)) = (dissect(packet), maps::form(slot)) else {
+fn note(packet: &impl Packet, slot: u32, info: u64) -> Verdict {
+    let (Ok((frame, view)), Some(rules)) = (dissect(packet), maps::rules(slot)) else {
         return Verdict::Pass;
     };
-    let (sighting, checksum) = Sighting::of_bits(sighting, frame.source, frame.vrid);
-    tell!(packet, "slot {}: an advert of priority {}", slot, sighting.priority);
+    let (info, checksum) = AdvertInfo::of_bits(info, frame.source, frame.vrid);
+    tell!(packet, "slot {}: an advert of priority {}", slot, info.priority);
     let now = now();
     // Only the daemon can verify a signature: until then the advert adds no peer.
-    let peer = if form.is_signed() { NO_PEER } else { record::peer(slot, &sighting, checksum, now) };
-    let rank = limit::rank(slot, &sighting, form.priority, view.unknown);
-    if !limit::spend(slot, rank, form.is_signed(), view.unknown, now) {
+    let peer = if rules.is_signed() { NO_PEER } else { record::peer(slot, &info, checksum, now) };
+    let class = limit::class(slot, &info, rules.priority, view.unknown);
+    if !limit::spend(slot, class, rules.is_signed(), view.unknown, now) {
         maps::count(Some(slot), Counter::OverBudget as u32);
-        if form.is_signed() {
-            maps::miss(slot, rank, now);
+        if rules.is_signed() {
+            maps::miss(slot, class, now);
         }
         return Verdict::Drop;
     }
     // The IPsec header authenticates the IP header, so the daemon needs both.
     let from = frame.at.wrapping_sub(frame.prefix);
-    let place = (forget(from, view.unknown), forget(frame.length + frame.prefix, view.unknown));
+    let place = (launder(from, view.unknown), launder(frame.length + frame.prefix, view.unknown));
     // An unverified signature ends no lease: any host can have sent it.
-    let may_be_better = matches!(Rank::of(sighting.priority, form.priority, false), Rank::Better);
-    let sender = Sender { source: &sighting.source, peer, challenges: may_be_better && !form.is_signed() };
-    if !record::event(packet.headers(), slot, sender, checksum, place, now) && form.is_signed() {
-        maps::miss(slot, rank, now);
+    let may_be_better = matches!(SenderClass::of(info.priority, rules.priority, false), SenderClass::Better);
+    let sender = Sender { source: &info.source, peer, challenges: may_be_better && !rules.is_signed() };
+    if !record::event(packet.headers(), slot, sender, checksum, place, now) && rules.is_signed() {
+        maps::miss(slot, class, now);
     }
     Verdict::Pass
 }
@@ -235,30 +235,30 @@ fn header_sum(packet: &impl Packet, view: &View, at: usize, length: usize) -> Op
 #[inline(always)]
 fn refuse(slot: u32, reject: Reject, frame: &Frame, view: &View) {
     let source = u128::from_ne_bytes(frame.source);
-    let reject = forget(reject as usize, view.unknown) as u32;
+    let reject = launder(reject as usize, view.unknown) as u32;
     record::reject(slot, reject, source as u64, (source >> 64) as u64);
 }
 
 /// Records an unknown router. Global functions, as [`examine_xdp`] is.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn stranger_xdp(context: *mut xdp_md) -> u32 {
-    note_stranger(&XdpContext::new(context))
+extern "C" fn unknown_router_xdp(context: *mut xdp_md) -> u32 {
+    note_unknown_router(&XdpContext::new(context))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn stranger_skb(skb: *mut __sk_buff) -> u32 {
-    note_stranger(&TcContext::new(skb))
+extern "C" fn unknown_router_skb(skb: *mut __sk_buff) -> u32 {
+    note_unknown_router(&TcContext::new(skb))
 }
 
 #[inline(always)]
-fn note_stranger(packet: &impl Packet) -> u32 {
+fn note_unknown_router(packet: &impl Packet) -> u32 {
     let Ok((frame, view)) = dissect(packet) else { return 0 };
     let key = InstanceKey::new(packet.ifindex(), frame.vlan, frame.family, frame.vrid);
     let Some(header) = view.get::<HEADER_LEN>(frame.at) else { return 0 };
-    if let Some(stranger) = record::stranger(&key) {
-        stranger.note(Header(header), &view, &frame, now());
+    if let Some(unknown_router) = record::unknown_router(&key) {
+        unknown_router.note(Header(header), &view, &frame, now());
     }
     0
 }
@@ -271,11 +271,11 @@ fn dissect(packet: &impl Packet) -> Result<(Frame, View), NotAdvert> {
     let view = packet.first(headers.end() as u32);
     let frame = headers.frame(&view)?;
     let frame = Frame {
-        at: forget(frame.at, view.unknown),
-        length: forget(frame.length, view.unknown),
-        prefix: forget(frame.prefix, view.unknown),
-        ip: forget(frame.ip, view.unknown),
-        family: family(forget(frame.family as usize, view.unknown)),
+        at: launder(frame.at, view.unknown),
+        length: launder(frame.length, view.unknown),
+        prefix: launder(frame.prefix, view.unknown),
+        ip: launder(frame.ip, view.unknown),
+        family: family(launder(frame.family as usize, view.unknown)),
         ..frame
     };
     // Not the view that the headers were read from: the verifier knows too much of it.

@@ -8,7 +8,7 @@ use core::arch::asm;
 
 /// A value that LLVM neither computes a second time nor merges with another.
 #[inline(always)]
-pub(super) fn pin(mut value: usize) -> usize {
+pub(super) fn barrier(mut value: usize) -> usize {
     // SAFETY: moves a register; an empty template would confuse the line table.
     unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack)) };
     value
@@ -17,7 +17,7 @@ pub(super) fn pin(mut value: usize) -> usize {
 /// The same value, unknown to the verifier: the code behind is verified once, not once for each value. `unknown` may be
 /// any value that the verifier does not know.
 #[inline(always)]
-pub(super) fn forget(mut value: usize, unknown: u64) -> usize {
+pub(super) fn launder(mut value: usize, unknown: u64) -> usize {
     // SAFETY: arithmetic on a register.
     unsafe { asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) value, in(reg) unknown, options(nomem, nostack)) };
     value
@@ -51,7 +51,7 @@ pub(super) fn masked<const MASK: usize>(mut value: usize) -> usize {
 
 /// Whether `size` bytes from `place` on reach past `end`.
 #[inline(always)]
-pub(super) fn beyond(place: usize, size: usize, end: usize) -> bool {
+pub(super) fn past_end(place: usize, size: usize, end: usize) -> bool {
     let mut last = place;
     // SAFETY: arithmetic on a register. Opaque, so that LLVM still compares two packet pointers.
     unsafe { asm!("{0} += {1}", inout(reg) last, in(reg) size, options(pure, nomem, nostack)) };
@@ -63,7 +63,7 @@ pub(super) fn beyond(place: usize, size: usize, end: usize) -> bool {
 /// # Safety
 /// They must be readable.
 #[inline(always)]
-pub(super) unsafe fn word<const AT: usize>(place: usize) -> u64 {
+pub(super) unsafe fn load32<const AT: usize>(place: usize) -> u64 {
     let value: u64;
     // SAFETY: the caller's promise.
     unsafe {
@@ -79,7 +79,7 @@ pub(super) unsafe fn word<const AT: usize>(place: usize) -> u64 {
 /// # Safety
 /// They must be readable.
 #[inline(always)]
-pub(super) unsafe fn differ<const BYTES: usize>(one: usize, other: usize) -> bool {
+pub(super) unsafe fn bytes_differ<const BYTES: usize>(one: usize, other: usize) -> bool {
     macro_rules! pieces {
         ($($at:literal)*) => {{
             let mut difference: u64;
@@ -109,7 +109,7 @@ pub(super) unsafe fn differ<const BYTES: usize>(one: usize, other: usize) -> boo
     }
 }
 
-/// Copies `BYTES` bytes, 4 or a multiple of 8 up to 64; in one piece, as [`differ`].
+/// Copies `BYTES` bytes, 4 or a multiple of 8 up to 64; in one piece, as [`bytes_differ`].
 ///
 /// # Safety
 /// They must be readable at `from` and writable at `to`.

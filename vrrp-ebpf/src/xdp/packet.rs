@@ -14,8 +14,8 @@ use vrrp_ebpf::wire::ipv4::HEADER_LEN;
 
 use super::fence::{fence_skb, fence_xdp};
 use super::message::{sum_skb, sum_xdp};
-use super::opaque::{beyond, masked, pin, word};
-use super::{examine_skb, examine_xdp, locals, note_skb, note_xdp, stranger_skb, stranger_xdp};
+use super::opaque::{barrier, load32, masked, past_end};
+use super::{examine_skb, examine_xdp, locals, note_skb, note_xdp, unknown_router_skb, unknown_router_xdp};
 
 /// The kernel's `pkt_type` of a frame that the link layer addresses to another host.
 const PACKET_OTHERHOST: u32 = 3;
@@ -41,10 +41,10 @@ pub(super) trait Packet: EbpfContext {
     fn examine(&self, slot: u32) -> u64;
 
     /// See [`super::note`].
-    fn note(&self, slot: u32, sighting: u64) -> u32;
+    fn note(&self, slot: u32, info: u64) -> u32;
 
-    /// See [`super::note_stranger`].
-    fn note_stranger(&self) -> u32;
+    /// See [`super::note_unknown_router`].
+    fn note_unknown_router(&self) -> u32;
 
     /// See [`super::fence`].
     fn fence(&self) -> u32;
@@ -87,13 +87,13 @@ impl Packet for XdpContext {
     }
 
     #[inline(always)]
-    fn note(&self, slot: u32, sighting: u64) -> u32 {
-        note_xdp(self.ctx, slot, sighting)
+    fn note(&self, slot: u32, info: u64) -> u32 {
+        note_xdp(self.ctx, slot, info)
     }
 
     #[inline(always)]
-    fn note_stranger(&self) -> u32 {
-        stranger_xdp(self.ctx)
+    fn note_unknown_router(&self) -> u32 {
+        unknown_router_xdp(self.ctx)
     }
 
     #[inline(always)]
@@ -118,7 +118,7 @@ impl Packet for TcContext {
         let skb = self.skb.skb;
         let view = View::of_skb(skb);
         let length = masked::<0xffff>(length as usize) as u32;
-        if !beyond(view.start, length as usize, view.end) {
+        if !past_end(view.start, length as usize, view.end) {
             return view;
         }
         // SAFETY: the context is the kernel's. A shorter frame is pulled whole.
@@ -155,13 +155,13 @@ impl Packet for TcContext {
     }
 
     #[inline(always)]
-    fn note(&self, slot: u32, sighting: u64) -> u32 {
-        note_skb(self.skb.skb, slot, sighting)
+    fn note(&self, slot: u32, info: u64) -> u32 {
+        note_skb(self.skb.skb, slot, info)
     }
 
     #[inline(always)]
-    fn note_stranger(&self) -> u32 {
-        stranger_skb(self.skb.skb)
+    fn note_unknown_router(&self) -> u32 {
+        unknown_router_skb(self.skb.skb)
     }
 
     #[inline(always)]
@@ -212,13 +212,17 @@ impl View {
     /// The one's complement sum of an IPv4 header without options, in the machine's byte order, not folded.
     #[inline(always)]
     pub(super) fn sum_of_header(&self, at: usize) -> Option<u64> {
-        let place = pin(self.start + masked::<REACH>(pin(at)));
-        if beyond(place, HEADER_LEN, self.end) {
+        let place = barrier(self.start + masked::<REACH>(barrier(at)));
+        if past_end(place, HEADER_LEN, self.end) {
             return None;
         }
         // SAFETY: HEADER_LEN bytes from `place` on lie within the buffer.
         Some(unsafe {
-            word::<0>(place) + word::<4>(place) + word::<8>(place) + word::<12>(place) + word::<16>(place)
+            load32::<0>(place)
+                + load32::<4>(place)
+                + load32::<8>(place)
+                + load32::<12>(place)
+                + load32::<16>(place)
         })
     }
 }
@@ -230,13 +234,13 @@ impl Octets for View {
     #[inline(always)]
     fn get<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         // In one piece: the parts of `a + b - 8` must not be added to the packet pointer one by one.
-        let at = pin(at);
+        let at = barrier(at);
         // Beyond, the verifier no longer tracks a packet pointer (its MAX_PACKET_OFF is 65535).
         if at > REACH {
             return None;
         }
-        let place = pin(self.start + masked::<REACH>(at));
-        if beyond(place, N, self.end) {
+        let place = barrier(self.start + masked::<REACH>(at));
+        if past_end(place, N, self.end) {
             return None;
         }
         // SAFETY: N bytes from `place` on lie within the buffer.

@@ -1,7 +1,7 @@
 //! Records in the maps and the ring: peers, rejected adverts, unknown routers, events.
 
-use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, Stranger};
-use vrrp_ebpf::wire::{ChecksumForm, Sighting};
+use vrrp_ebpf::map::{Counter, InstanceKey, NO_PEER, PEERS_PER_SLOT, UnknownRouter};
+use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm};
 
 use super::packet::View;
 use super::{maps, message, now};
@@ -9,11 +9,11 @@ use super::{maps, message, now};
 /// Writes the advert to the record of its source and returns its index, or [`NO_PEER`] if neither a record of this
 /// source nor a free one exists.
 #[inline(always)]
-pub(super) fn peer(slot: u32, sighting: &Sighting, checksum: ChecksumForm, now: u64) -> u32 {
-    let source = u128::from_ne_bytes(sighting.source);
+pub(super) fn peer(slot: u32, info: &AdvertInfo, checksum: ChecksumForm, now: u64) -> u32 {
+    let source = u128::from_ne_bytes(info.source);
     let index = find_peer(slot, source as u64, (source >> 64) as u64);
     match maps::peer(slot, index) {
-        Some(peer) => peer.describe(sighting, checksum),
+        Some(peer) => peer.describe(info, checksum),
         None => maps::count(Some(slot), Counter::PeersFull as u32),
     }
     touch_peer(slot, index, now);
@@ -68,11 +68,11 @@ pub(super) extern "C" fn reject(slot: u32, reject: u32, source_low: u64, source_
 
 /// The record of an unknown router, created if need be; `None` if the map is full.
 #[inline(always)]
-pub(super) fn stranger(key: &InstanceKey) -> Option<&'static mut Stranger> {
-    if maps::stranger(key).is_none() {
-        maps::insert_stranger(key, &Stranger::NONE);
+pub(super) fn unknown_router(key: &InstanceKey) -> Option<&'static mut UnknownRouter> {
+    if maps::unknown_router(key).is_none() {
+        maps::insert_unknown_router(key, &UnknownRouter::NONE);
     }
-    maps::stranger(key)
+    maps::unknown_router(key)
 }
 
 /// Wakes the daemon because of an ARP request or neighbour solicitation. If the ring is full, the next one does.

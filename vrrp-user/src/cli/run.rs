@@ -41,10 +41,10 @@ pub(super) struct Arguments {
     log: Option<String>,
     /// Hot restart: replace the daemon that runs with this folder, if there is one, without a gap
     #[arg(long)]
-    takeover: bool,
+    hot_restart: bool,
     /// End after this time unless another daemon replaces this one before
     #[arg(long, value_name = "SECONDS", hide = true)]
-    stand_in: Option<u64>,
+    bridge: Option<u64>,
     /// Stay in the ordinary scheduling class and leave memory unlocked
     #[arg(long)]
     no_realtime: bool,
@@ -70,8 +70,8 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         runtime_dir: arguments.runtime_dir,
         metrics: arguments.metrics,
         mode: arguments.xdp_mode,
-        takeover: arguments.takeover,
-        stand_in: arguments.stand_in.map(Duration::from_secs),
+        hot_restart: arguments.hot_restart,
+        bridge: arguments.bridge.map(Duration::from_secs),
         realtime: !arguments.no_realtime,
         process: ProcessOptions::default(),
     };

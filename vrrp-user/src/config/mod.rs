@@ -41,15 +41,15 @@ pub use explain::{
 };
 pub use file::{FileError, open as open_file};
 pub use model::{
-    CheckSettings, Config, DumpSettings, Errand, FifoSettings, FirewallSettings, Globals, Group, Instance,
-    LinkDelays, MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand, ScriptUser,
-    Statics,
+    CheckSettings, Config, DumpSettings, FifoSettings, FirewallSettings, Globals, Group, Instance,
+    LifecycleScript, LinkDelays, MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand,
+    ScriptUser, Statics,
 };
 pub use schema::{KeywordTable, keywords, mask as umask};
 pub use source::Progress;
 pub use succession::{NoRoom, succeed};
 pub use tolerance::{KEEPALIVED_CONF, Tolerance};
-pub use webhook::{Occurrence, Template, TemplateError, Told, WebhookSettings, WebhookUrl};
+pub use webhook::{Occurrence, Template, TemplateError, WebhookPayload, WebhookSettings, WebhookUrl};
 
 use diagnostic::Report;
 use expand::Includes;

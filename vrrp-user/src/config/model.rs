@@ -152,8 +152,8 @@ pub struct ProcessSettings {
     /// Scripts of another user run with all groups of that user.
     pub supplementary_groups: bool,
     /// Run before the start, and after the end.
-    pub startup: Option<Errand>,
-    pub shutdown: Option<Errand>,
+    pub startup: Option<LifecycleScript>,
+    pub shutdown: Option<LifecycleScript>,
     /// File that exists while a reload reads the configuration.
     pub reload_file: Option<Arc<str>>,
     /// Name of this daemon, if several run.
@@ -166,7 +166,7 @@ pub struct ProcessSettings {
 
 /// A command that the daemon waits for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Errand {
+pub struct LifecycleScript {
     pub command: NotifyCommand,
     /// Longest run time; then the command is terminated.
     pub limit: Duration,

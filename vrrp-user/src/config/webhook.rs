@@ -86,7 +86,7 @@ impl Occurrence {
 
 /// A change of one instance or group, or a rejected peer, with all fields of a payload.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Told {
+pub struct WebhookPayload {
     pub event: Occurrence,
     /// RFC 3339 in UTC.
     pub time: String,
@@ -114,7 +114,7 @@ pub struct Told {
     pub skipped: u64,
 }
 
-impl Told {
+impl WebhookPayload {
     /// One sentence, for display.
     pub fn text(&self) -> String {
         let Self { router_id, name, state, reason, peer, detail, .. } = self;
@@ -197,7 +197,7 @@ const FIELDS: [(&str, Field); 17] = [
 ];
 
 impl Field {
-    fn of(self, told: &Told) -> String {
+    fn of(self, told: &WebhookPayload) -> String {
         match self {
             Self::Event => told.event.as_str().to_owned(),
             Self::Time => told.time.clone(),
@@ -273,7 +273,12 @@ impl Template {
         }
         parts.push(Part::Text(rest.to_owned()));
         let template = Self::Own(Arc::new(Own { file: file.into(), parts }));
-        let sample = Told { name: "a".into(), state: "MASTER", peer: "::1".to_owned(), ..Told::default() };
+        let sample = WebhookPayload {
+            name: "a".into(),
+            state: "MASTER",
+            peer: "::1".to_owned(),
+            ..WebhookPayload::default()
+        };
         match serde_json::from_str::<serde_json::Value>(&template.fill(&sample)) {
             Ok(_) => Ok(template),
             Err(error) => Err(TemplateError::NotJson(error.to_string())),
@@ -286,7 +291,7 @@ impl Template {
     }
 
     /// The JSON for a change.
-    pub fn fill(&self, told: &Told) -> String {
+    pub fn fill(&self, told: &WebhookPayload) -> String {
         match self {
             Self::Slack => json!({ "text": escaped_for_slack(&told.text()) }).to_string(),
             Self::Generic => generic(told),
@@ -306,7 +311,7 @@ impl fmt::Display for Template {
 }
 
 impl Part {
-    fn fill(&self, told: &Told) -> String {
+    fn fill(&self, told: &WebhookPayload) -> String {
         match self {
             Self::Text(text) => text.clone(),
             // A JSON string without its quotes, which are in the template.
@@ -322,7 +327,7 @@ fn newlines(text: &str, before: usize) -> usize {
     text.bytes().take(before).filter(|byte| *byte == b'\n').count()
 }
 
-fn generic(told: &Told) -> String {
+fn generic(told: &WebhookPayload) -> String {
     let is_group = told.kind == "group";
     let peer = Some(&told.peer).filter(|peer| !peer.is_empty());
     let detail = Some(&told.detail).filter(|detail| !detail.is_empty());
@@ -357,8 +362,8 @@ fn escaped_for_slack(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told() -> Told {
-        Told {
+    fn told() -> WebhookPayload {
+        WebhookPayload {
             time: "2026-11-21T10:00:00.000Z".to_owned(),
             router_id: "node1".into(),
             kind: "instance",
@@ -370,7 +375,7 @@ mod tests {
             epoch: 3,
             addresses: vec!["192.0.2.1/24".to_owned()],
             vrid: Some(51),
-            ..Told::default()
+            ..WebhookPayload::default()
         }
     }
 
@@ -408,14 +413,14 @@ mod tests {
         }
         assert!(generic["peer"].is_null() && generic["detail"].is_null());
         assert_eq!((&generic["vrid"], &generic["priority"]), (&json!(51), &json!(100)));
-        let group = Told { kind: "group", vrid: None, ..told() };
+        let group = WebhookPayload { kind: "group", vrid: None, ..told() };
         let group: serde_json::Value = serde_json::from_str(&Template::Generic.fill(&group)).unwrap();
         assert!(group["priority"].is_null() && group["interface"].is_null() && group["vrid"].is_null());
     }
 
     #[test]
     fn a_refused_peer_is_named_with_what_differs() {
-        let rejected = Told {
+        let rejected = WebhookPayload {
             event: Occurrence::PeerRejected,
             peer: "192.0.2.2".to_owned(),
             reason: "auth_data".into(),
@@ -427,9 +432,10 @@ mod tests {
         let generic: serde_json::Value = serde_json::from_str(&Template::Generic.fill(&rejected)).unwrap();
         assert_eq!((&generic["event"], &generic["reason"]), (&json!("peer_rejected"), &json!("auth_data")));
         assert_eq!(generic["detail"], json!("it has another password"));
-        let over = Told { event: Occurrence::PeerRejectionOver, detail: "".into(), ..rejected.clone() };
+        let over =
+            WebhookPayload { event: Occurrence::PeerRejectionOver, detail: "".into(), ..rejected.clone() };
         assert!(over.replaces(&rejected) && !over.replaces(&told()) && told().replaces(&told()));
-        assert!(!over.replaces(&Told { peer: "192.0.2.3".to_owned(), ..rejected }));
+        assert!(!over.replaces(&WebhookPayload { peer: "192.0.2.3".to_owned(), ..rejected }));
     }
 
     #[test]

@@ -15,18 +15,18 @@ use tracing::{info, warn};
 use vrrp_ebpf::time::Timestamp;
 
 use super::events::What;
+use super::hot_restart::RouterSnapshot;
 use super::queue::{Input, Queue};
-use super::status::Live;
-use super::takeover::Legacy;
+use super::status::SharedContext;
 use super::tasks::Tasks;
 use crate::config::{CheckSettings, CheckTarget, Config, FileTarget, ScriptUser};
 use crate::driver::clock;
 use crate::driver::probe::Cause;
-use crate::driver::probe::attempt::{Failure, Names};
-use crate::driver::probe::check::{CheckProbe, Outcome, Round};
+use crate::driver::probe::attempt::{Failure, Resolver};
+use crate::driver::probe::check::{CheckProbe, Outcome, ProbeResult};
 use crate::driver::probe::watch::prepare_file;
 use crate::driver::process::{Identity, IdentityError};
-use crate::protocol::{Event, InstanceId, Stance, TrackId};
+use crate::protocol::{Event, InstanceId, InstanceSnapshot, TrackId};
 
 /// Time limit for the file of a new check; a hanging file system would block the main thread.
 const FILE_LIMIT: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ pub struct Checks {
     /// Results of the previous daemon, until the checks start.
     known: HashMap<TrackId, Known>,
     tasks: Tasks,
-    names: Names,
+    names: Resolver,
 }
 
 #[derive(Debug, Error)]
@@ -69,7 +69,7 @@ impl Checks {
     /// Must be called within a runtime.
     pub fn new(inputs: Queue<Input>) -> Self {
         let (running, known) = (HashMap::new(), HashMap::new());
-        Self { inputs, running, known, tasks: Tasks::default(), names: Names::new() }
+        Self { inputs, running, known, tasks: Tasks::default(), names: Resolver::new() }
     }
 
     /// Verifies that the checks of a configuration can run.
@@ -115,12 +115,12 @@ impl Checks {
     }
 
     /// Has the checks that start next continue from the previous daemon's results.
-    pub fn resume(&mut self, legacy: &Legacy, config: &Config) {
-        self.known = known(legacy, config);
+    pub fn restore(&mut self, snapshot: &RouterSnapshot, config: &Config) {
+        self.known = known(snapshot, config);
     }
 
     /// Starts and ends checks so that those of the configuration run. Must be called within a runtime.
-    pub fn settle(&mut self, config: &Config, live: &Live) {
+    pub fn settle(&mut self, config: &Config, shared: &SharedContext) {
         let mut before = std::mem::take(&mut self.running);
         let mut known = std::mem::take(&mut self.known);
         for script in &config.checks {
@@ -135,13 +135,13 @@ impl Checks {
                     // Cannot fail: it was prepared before.
                     let Ok(mut probe) = self.probe(script, config) else { continue };
                     if let Some(Known { result, to_all }) = known.remove(&script.id) {
-                        probe.resume(result, |round| {
+                        probe.restore(result, |round| {
                             // An instance that a reload adds before the first look finds the result there.
-                            live.now().record.check(round.clone());
+                            shared.now().history.check(round.clone());
                             to_all
                         });
                     }
-                    let deliver = deliver(Arc::clone(&script.name), live.clone(), self.inputs.clone());
+                    let deliver = deliver(Arc::clone(&script.name), shared.clone(), self.inputs.clone());
                     let task = self.tasks.spawn(probe.run(deliver));
                     Running { settings: script.clone(), user: user.cloned(), task }
                 }
@@ -150,7 +150,7 @@ impl Checks {
         }
         // A script that is running ends with its task.
         before.values().for_each(|old| old.task.abort());
-        live.now().record.keep_checks(|track| self.running.contains_key(&track));
+        shared.now().history.keep_checks(|track| self.running.contains_key(&track));
     }
 
     /// Ends checks that are running.
@@ -176,12 +176,13 @@ fn user<'a>(script: &CheckSettings, config: &'a Config) -> Option<&'a ScriptUser
 }
 
 /// Results by tracked object, interfaces included.
-fn known(legacy: &Legacy, config: &Config) -> HashMap<TrackId, Known> {
-    let stances: HashMap<InstanceId, &Stance> =
-        legacy.instances.iter().map(|(id, stance)| (*id, stance)).collect();
+fn known(snapshot: &RouterSnapshot, config: &Config) -> HashMap<TrackId, Known> {
+    let snapshots: HashMap<InstanceId, &InstanceSnapshot> =
+        snapshot.instances.iter().map(|(id, snapshot)| (*id, snapshot)).collect();
     let mut trackers = Vec::new();
     for instance in &config.instances {
-        let results = stances.get(&instance.id).map(|stance| stance.results.as_slice()).unwrap_or_default();
+        let results =
+            snapshots.get(&instance.id).map(|snapshot| snapshot.results.as_slice()).unwrap_or_default();
         for track in &instance.settings.tracks {
             let result = results.iter().find(|(id, _)| *id == track.id).map(|(_, result)| *result);
             trackers.push((track, result));
@@ -205,11 +206,15 @@ fn known(legacy: &Legacy, config: &Config) -> HashMap<TrackId, Known> {
 }
 
 /// Handles the rounds of a check.
-fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Round) -> bool + Send + use<> {
+fn deliver(
+    check: Arc<str>,
+    shared: SharedContext,
+    inputs: Queue<Input>,
+) -> impl FnMut(&ProbeResult) -> bool + Send + use<> {
     let mut cause = None;
     let mut skipped = Skipped::default();
     move |round| {
-        live.now().record.check(round.clone());
+        shared.now().history.check(round.clone());
         if skipped.is_to_be_told(round.skipped.is_some(), clock::now()) {
             warn!(
                 check = &*check,
@@ -237,7 +242,7 @@ fn deliver(check: Arc<str>, live: Live, inputs: Queue<Input>) -> impl FnMut(&Rou
         if !round.news {
             return true;
         }
-        live.now().record.events.push(What::Check {
+        shared.now().history.events.push(What::Check {
             check: check.to_string(),
             up: round.up,
             outcome: round.outcome.to_string(),
@@ -302,7 +307,7 @@ mod tests {
     fn what_an_instance_has_found_is_known() {
         let config = parse("t", FILE).unwrap().config;
         let web = script(&config, "web").id;
-        let stance = |result: i32| Stance {
+        let snapshot = |result: i32| InstanceSnapshot {
             state: State::Master,
             epoch: Epoch(1),
             reason: None,
@@ -323,10 +328,10 @@ mod tests {
         ];
         for (results, expected) in rows {
             let instances = config.instances.iter().zip(results);
-            let instances = instances.filter_map(|(it, result)| Some((it.id, stance(result?))));
-            let legacy = Legacy { instances: instances.collect(), groups: vec![] };
+            let instances = instances.filter_map(|(it, result)| Some((it.id, snapshot(result?))));
+            let snapshot = RouterSnapshot { instances: instances.collect(), groups: vec![] };
             let expected = expected.map(|(result, to_all)| Known { result, to_all });
-            assert_eq!(known(&legacy, &config).get(&web).copied(), expected, "{results:?}");
+            assert_eq!(known(&snapshot, &config).get(&web).copied(), expected, "{results:?}");
         }
     }
 

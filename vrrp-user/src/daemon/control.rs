@@ -3,7 +3,7 @@
 //! ```text
 //! {"command":"status"}        ─►  {"status":{…}}
 //! {"command":"reload"}        ─►  "reloaded" or {"refused":["…"]}
-//! {"command":"take_over"}     ─►  see the module takeover
+//! {"command":"hot_restart"}   ─►  see the module hot_restart
 //! {"command":"events"}        ─►  lines of events; see [`Line`]
 //! anything else               ─►  {"error":"…"}
 //! ```
@@ -30,7 +30,7 @@ use super::clients::{self, Activity};
 use super::events::follow::{self, Line};
 use super::process::runtime_dir::{self, RuntimeDir};
 use super::reload;
-use super::status::{Live, Status};
+use super::status::{SharedContext, Status};
 
 /// Longest request in bytes, its line feed included.
 pub const LINE_MAX: u64 = 4096;
@@ -53,8 +53,8 @@ pub enum Request {
     Status,
     /// Read the configuration again.
     Reload,
-    /// Let a new daemon take over; for the rest of the connection see [`super::takeover`].
-    TakeOver,
+    /// Let a new daemon take over; for the rest of the connection see [`super::hot_restart`].
+    HotRestart,
     /// The daemon's events.
     Events {
         /// Number of the last known event; without it, all that are kept.
@@ -115,16 +115,16 @@ impl Control {
     }
 
     /// Serves clients until it is dropped.
-    pub async fn serve(self, sources: impl Into<Live>) {
-        let sources = sources.into();
+    pub async fn serve(self, context: impl Into<SharedContext>) {
+        let context = context.into();
         let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
         let accept = |cx: &mut Context<'_>| self.listener.poll_accept(cx).map_ok(|(client, _)| client);
         let converse = |client, activity| {
-            let (sources, reloads) = (sources.clone(), self.reloads.clone());
+            let (context, reloads) = (context.clone(), self.reloads.clone());
             let (successors, followers) = (self.successors.clone(), Arc::clone(&followers));
             async move {
                 let (reloads, successors) = (reloads.as_ref(), successors.as_ref());
-                let talk = converse(client, &activity, &sources, reloads, successors, &followers);
+                let talk = converse(client, &activity, &context, reloads, successors, &followers);
                 if let Err(error) = talk.await {
                     debug!(%error, "disconnected a control client");
                 }
@@ -138,7 +138,7 @@ impl Control {
 async fn converse(
     client: UnixStream,
     activity: &Activity,
-    sources: &Live,
+    context: &SharedContext,
     reloads: Option<&mpsc::Sender<reload::Request>>,
     successors: Option<&mpsc::Sender<UnixStream>>,
     followers: &Semaphore,
@@ -153,15 +153,15 @@ async fn converse(
         }
         activity.begin();
         let complete = line.ends_with(b"\n");
-        if let (Ok(Request::TakeOver), Some(successors)) = (serde_json::from_slice(&line), successors) {
+        if let (Ok(Request::HotRestart), Some(successors)) = (serde_json::from_slice(&line), successors) {
             let client = read.into_inner().reunite(write).map_err(io::Error::other)?;
             return successors.send(client).await.map_err(io::Error::other);
         }
         let response = if let Ok(Request::Events { since, follow: follows }) = serde_json::from_slice(&line) {
             match followers.try_acquire() {
                 Ok(_place) => {
-                    let record = Arc::clone(&sources.now().record);
-                    follow::tell(&record.events, since, follows, PATIENCE, &write, &mut read).await?;
+                    let history = Arc::clone(&context.now().history);
+                    follow::tell(&history.events, since, follows, PATIENCE, &write, &mut read).await?;
                     if follows {
                         return Ok(());
                     }
@@ -171,7 +171,7 @@ async fn converse(
                 Err(_) => Response::Error(format!("{FOLLOWERS_MAX} clients follow already")),
             }
         } else if complete {
-            answer(&line, sources, reloads).await
+            answer(&line, context, reloads).await
         } else {
             Response::Error(format!("a request is one line of at most {LINE_MAX} bytes"))
         };
@@ -185,15 +185,19 @@ async fn converse(
     }
 }
 
-async fn answer(line: &[u8], sources: &Live, reloads: Option<&mpsc::Sender<reload::Request>>) -> Response {
+async fn answer(
+    line: &[u8],
+    context: &SharedContext,
+    reloads: Option<&mpsc::Sender<reload::Request>>,
+) -> Response {
     match serde_json::from_slice(line) {
         Ok(Request::Reload) => {
             reload(reloads).await.unwrap_or_else(|| Response::Error("the daemon is stopping".to_owned()))
         }
-        Ok(Request::TakeOver) => Response::Error("this daemon does not hand over".to_owned()),
+        Ok(Request::HotRestart) => Response::Error("this daemon does not hand over".to_owned()),
         // Handled above: it has more than one line of answer.
         Ok(Request::Events { .. }) => Response::Error("a request ends with a line feed".to_owned()),
-        Ok(Request::Status) => Response::Status(Box::new(sources.now().status())),
+        Ok(Request::Status) => Response::Status(Box::new(context.now().status())),
         Err(error) => Response::Error(format!("not a request: {error}")),
     }
 }

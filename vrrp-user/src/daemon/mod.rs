@@ -6,34 +6,34 @@
 //!    ▼                                  ▼                                 │
 //! effect  (SCHED_FIFO − 1)           tokio (ordinary): notify, status, metrics, scripts, netlink monitor
 //! ```
-//! [`board`] holds what every thread may read at any time. [`run`] starts all of it, in order; [`service`] is the main
+//! [`live`] holds what every thread may read at any time. [`run`] starts all of it, in order; [`service`] is the main
 //! thread, which keeps the host as it is configured ([`host`]), reports changes ([`notify`], [`events`], [`metrics`],
 //! [`status`]), and answers requests ([`control`]).
 
 pub mod auth;
-pub mod board;
 pub mod checks;
 mod clients;
 pub mod control;
-pub mod difference;
 pub mod dump;
 pub mod effect;
 pub mod engine;
 pub mod events;
 pub mod guard;
+pub mod history;
 pub mod host;
+pub mod hot_restart;
+pub mod live;
 pub mod log;
 pub mod metrics;
-mod notice;
+pub mod mismatch;
 pub mod notify;
 pub mod process;
 pub mod queue;
-pub mod record;
 pub mod reload;
 pub mod report;
 pub mod run;
 pub mod service;
 pub mod status;
-pub mod takeover;
 mod tasks;
 pub mod wall;
+mod wire_warnings;

@@ -10,10 +10,10 @@ use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
 
-use super::effect::Charge;
+use super::effect::InstanceEffects;
+use super::hot_restart::RouterSnapshot;
 use super::reload::change::Changes;
-use super::takeover::Legacy;
-use crate::driver::netlink::refusal::Refusal;
+use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::socket::Listener;
 use crate::driver::xdp::Hook;
 use crate::protocol::{
@@ -53,26 +53,26 @@ pub enum Input {
     Reconfigure(Box<Changes>),
     /// Report the state and be silent until [`Input::GoOn`] or [`Input::Leave`] comes; the answer is `None` during a
     /// handover.
-    Pause(oneshot::Sender<Option<Legacy>>),
+    Pause(oneshot::Sender<Option<RouterSnapshot>>),
     GoOn,
     /// End without releasing anything.
     Leave,
     /// Continue from the state of another daemon, which has paused.
-    Resume(Box<Legacy>),
+    Restore(Box<RouterSnapshot>),
 }
 
 /// From the engine to the effect thread.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// The instance's charge from now on. While its addresses are set, new ones are set and others removed at once.
-    Charge(InstanceId, Box<Charge>),
+    SetEffects(InstanceId, Box<InstanceEffects>),
     /// The addresses of the instance are set and announced already.
     Hold(InstanceId, Epoch),
     /// Set the addresses of the instance, then announce each once.
     Add(InstanceId, Epoch),
     Remove(InstanceId, Epoch),
     /// The addresses stay, and are no longer announced.
-    Hush(InstanceId),
+    StopAnnouncing(InstanceId),
     Announce(InstanceId, Announcement),
     /// Set what is missing, and announce each address that was.
     PutBack(InstanceId, Epoch, Missing),
@@ -93,7 +93,7 @@ pub enum Report {
     EffectFailed {
         instance: InstanceId,
         object: Object,
-        refusal: Refusal,
+        refusal: NetlinkError,
     },
     /// An object was lost and is set again, and so are `more` others.
     PutBack {
@@ -120,7 +120,7 @@ pub enum Report {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Lack {
     pub object: Object,
-    pub refusal: Refusal,
+    pub refusal: NetlinkError,
 }
 
 /// An object that the effect thread sets and removes for an instance.

@@ -1,4 +1,4 @@
-//! The reporter: drains the engine's reports into log, hooks, events and the [`Record`].
+//! The reporter: drains the engine's reports into log, hooks, events and the [`History`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,9 +12,9 @@ use tracing::{debug, info, warn};
 use vrrp_ebpf::time::Timestamp;
 
 use super::events::What;
+use super::history::History;
 use super::notify::Notifier;
 use super::queue::{Lack, Queue, Report};
-use super::record::Record;
 use crate::config::Config;
 use crate::driver::clock;
 use crate::protocol::{GroupId, GroupTransition, InstanceId, Loss, Reason, Transition};
@@ -27,7 +27,7 @@ const SINGLE: usize = 16;
 
 /// Why [`Reporter::run`] has returned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Passed {
+pub enum ReporterEvent {
     Stopped,
     Reconfigured,
 }
@@ -37,7 +37,7 @@ pub enum Passed {
 pub struct Reporter {
     reports: AsyncFd<Queue<Report>>,
     config: Arc<Config>,
-    record: Arc<Record>,
+    history: Arc<History>,
     sends: Quieting,
     contests: Quieting,
     effects: Quieting,
@@ -49,13 +49,13 @@ impl Reporter {
     ///
     /// # Errors
     /// The queue's descriptor could not be registered.
-    pub fn new(reports: Queue<Report>, config: Arc<Config>, record: Arc<Record>) -> io::Result<Self> {
+    pub fn new(reports: Queue<Report>, config: Arc<Config>, history: Arc<History>) -> io::Result<Self> {
         // SAFETY: a queue keeps its eventfd open and the same for as long as it lives.
         let reports = unsafe { AsyncFd::register_with_interest(reports, Interest::READABLE)? };
         Ok(Self {
             reports,
             config,
-            record,
+            history,
             sends: Quieting::default(),
             contests: Quieting::default(),
             effects: Quieting::default(),
@@ -73,18 +73,18 @@ impl Reporter {
     ///
     /// # Errors
     /// The descriptor of the queue failed.
-    pub async fn run(&mut self, notifier: &mut Notifier) -> io::Result<Passed> {
+    pub async fn run(&mut self, notifier: &mut Notifier) -> io::Result<ReporterEvent> {
         loop {
             let mut ready = self.reports.readable().await?;
             self.reports.get_ref().acknowledge();
             ready.clear_ready();
             while let Some(report) = self.reports.get_ref().pop() {
                 match report {
-                    Report::Stopped => return Ok(Passed::Stopped),
+                    Report::Stopped => return Ok(ReporterEvent::Stopped),
                     Report::Reconfigured => {
                         // More may be waiting.
                         self.reports.get_ref().wake();
-                        return Ok(Passed::Reconfigured);
+                        return Ok(ReporterEvent::Reconfigured);
                     }
                     _ => self.pass(&report, notifier),
                 }
@@ -103,12 +103,12 @@ impl Reporter {
     fn pass(&mut self, report: &Report, notifier: &mut Notifier) {
         match *report {
             Report::Transition(instance, transition) => {
-                self.record.transition(instance, transition);
+                self.history.transition(instance, transition);
                 self.tell(instance, &transition);
                 notifier.transition(instance, &transition);
             }
             Report::Group(group, transition) => {
-                self.record.group_transition(group, &transition);
+                self.history.group_transition(group, &transition);
                 self.tell_group(group, &transition);
                 notifier.group_transition(group, &transition);
             }
@@ -118,7 +118,7 @@ impl Reporter {
                 self.event(instance, |instance| What::Priority { instance, priority: priority.0 });
             }
             Report::Contest(instance, peer) => {
-                self.record.contest(instance, peer);
+                self.history.contest(instance, peer);
                 notifier.contest(instance, peer);
                 if let Some(more) = self.contests.admit(instance, clock::now()) {
                     let name = self.name(instance);
@@ -128,7 +128,7 @@ impl Reporter {
                 }
             }
             Report::SendFailed(instance, errno) => {
-                self.record.send_failed(instance, errno);
+                self.history.send_failed(instance, errno);
                 if let Some(more) = self.sends.admit(instance, clock::now()) {
                     let (name, interface) = (self.name(instance), self.interface(instance));
                     let error = Errno::from_raw(errno);
@@ -151,7 +151,7 @@ impl Reporter {
                     let why = "was lost with an interface or another address; it is set again";
                     info!(instance = name, %object, more, "{why}");
                 } else {
-                    let by = self.culprit(instance);
+                    let by = self.removed_by(instance);
                     warn!(instance = name, %object, more, by, "was removed by another process; it is set again");
                 }
                 let object = object.to_string();
@@ -159,8 +159,8 @@ impl Reporter {
             }
             Report::Lacks { instance, ref lacks, is_master } => self.tell_lacks(instance, lacks, is_master),
             Report::Abandoned(instance) => {
-                let (name, by) = (self.name(instance), self.culprit(instance));
-                self.record.abandoned(instance);
+                let (name, by) = (self.name(instance), self.removed_by(instance));
+                self.history.abandoned(instance);
                 warn!(
                     instance = name,
                     by,
@@ -186,7 +186,7 @@ impl Reporter {
             "({name}) Entering {state} STATE",
         );
         if transition.reason == Reason::TakenAway {
-            let by = self.culprit(instance);
+            let by = self.removed_by(instance);
             warn!(instance = name, by, "another process keeps removing addresses");
         }
         self.event(instance, |instance| What::Transition {
@@ -202,7 +202,7 @@ impl Reporter {
 
     /// Logs each object once when it cannot be set, and once when it is set.
     fn tell_lacks(&self, instance: InstanceId, lacks: &[Lack], is_master: bool) {
-        let before = self.record.lacks(instance, lacks.into());
+        let before = self.history.lacks(instance, lacks.into());
         let name = self.name(instance);
         let among = |list: &[Lack], lack: &Lack| list.iter().any(|known| known.object == lack.object);
         let fresh: Vec<&Lack> = lacks.iter().filter(|lack| !among(&before, lack)).collect();
@@ -226,10 +226,10 @@ impl Reporter {
         }
     }
 
-    fn culprit(&self, instance: InstanceId) -> String {
-        let record = self.record.read();
-        let culprit = record.instance(instance).and_then(|record| record.culprit.as_ref());
-        culprit.map_or_else(|| "a process that has ended".to_owned(), ToString::to_string)
+    fn removed_by(&self, instance: InstanceId) -> String {
+        let history = self.history.read();
+        let removed_by = history.instance(instance).and_then(|history| history.removed_by.as_ref());
+        removed_by.map_or_else(|| "a process that has ended".to_owned(), ToString::to_string)
     }
 
     fn tell_group(&self, group: GroupId, transition: &GroupTransition) {
@@ -243,7 +243,7 @@ impl Reporter {
             "VRRP_Group({group}) Syncing instances to {} state",
             transition.to.as_str(),
         );
-        self.record.events.push(What::GroupTransition {
+        self.history.events.push(What::GroupTransition {
             group: group.to_owned(),
             from: transition.from.as_str().to_owned(),
             to: transition.to.as_str().to_owned(),
@@ -254,7 +254,7 @@ impl Reporter {
     }
 
     fn event(&self, instance: InstanceId, what: impl FnOnce(String) -> What) {
-        self.record.events.push(what(self.name(instance).to_owned()));
+        self.history.events.push(what(self.name(instance).to_owned()));
     }
 
     fn name(&self, instance: InstanceId) -> &str {

@@ -24,8 +24,9 @@ use super::checks::{CheckError, Checks};
 use super::control::{Control, ControlError};
 use super::dump::{self, Dumps};
 use super::host::interfaces::Order;
+use super::hot_restart::bridge;
+use super::hot_restart::{self, RouterSnapshot};
 use super::metrics::{BindError, Metrics};
-use super::notice;
 use super::notify::Notifier;
 use super::process::options::RunOptions;
 use super::process::runtime_dir::RuntimeDir;
@@ -33,10 +34,9 @@ use super::process::systemd;
 use super::process::watchdog;
 use super::queue::{Input, Queue, Report};
 use super::reload::{Readings, Reloader, Request};
-use super::report::{Passed, Reporter};
-use super::status::{Live, Sources};
-use super::takeover::interim;
-use super::takeover::{self, Legacy};
+use super::report::{Reporter, ReporterEvent};
+use super::status::{DaemonContext, SharedContext};
+use super::wire_warnings;
 use crate::driver::ownership;
 use crate::driver::process::IdentityError;
 use crate::protocol::{Event, State};
@@ -94,13 +94,13 @@ impl Service {
     pub async fn open(
         options: &RunOptions,
         folder: &RuntimeDir,
-        sources: Arc<Sources>,
+        context: Arc<DaemonContext>,
         inputs: Queue<Input>,
         reports: Queue<Report>,
         orders: mpsc::Sender<Order>,
         store: Arc<Store>,
     ) -> Result<Self, ServiceError> {
-        let (config, record) = (&sources.config, &sources.record);
+        let (config, history) = (&context.config, &context.history);
         let checks = Checks::new(inputs.clone());
         checks.prepare(config).await?;
         // In a hot restart, the state begins with the other daemon's.
@@ -114,10 +114,10 @@ impl Service {
         };
         let (request, requests) = mpsc::channel(1);
         let (successor, successors) = mpsc::channel(1);
-        let live = Live::from(Arc::clone(&sources));
+        let shared = SharedContext::from(Arc::clone(&context));
         Ok(Self {
-            reporter: Reporter::new(reports, Arc::clone(config), Arc::clone(record))?,
-            notifier: Notifier::new(config, &sources.router_id, record)?,
+            reporter: Reporter::new(reports, Arc::clone(config), Arc::clone(history))?,
+            notifier: Notifier::new(config, &context.router_id, history)?,
             checks,
             control: Control::bind(folder)?.with_reloads(request).with_successors(successor),
             metrics,
@@ -126,7 +126,7 @@ impl Service {
             hangup: signal(SignalKind::hangup())?,
             dumps: Dumps::open()?,
             dump_at_start: options.process.dump_at_start,
-            reloader: Reloader { options: options.clone(), live, orders },
+            reloader: Reloader { options: options.clone(), shared, orders },
             requests,
             successors,
             inputs,
@@ -135,10 +135,10 @@ impl Service {
     }
 
     /// Restores the previous daemon's state: its notifications are not repeated, and its checks keep their results.
-    pub fn resume(&mut self, legacy: &Legacy) {
-        self.checks.resume(legacy, &self.reloader.live.now().config);
-        for (id, stance) in &legacy.instances {
-            self.notifier.resume(*id, stance);
+    pub fn restore(&mut self, snapshot: &RouterSnapshot) {
+        self.checks.restore(snapshot, &self.reloader.shared.now().config);
+        for (id, instance_snapshot) in &snapshot.instances {
+            self.notifier.restore(*id, instance_snapshot);
         }
     }
 
@@ -167,29 +167,29 @@ impl Service {
             store,
         } = self;
         let mut tasks = JoinSet::new();
-        let live = &reloader.live;
-        tasks.spawn(control.serve(live.clone()));
+        let shared = &reloader.shared;
+        tasks.spawn(control.serve(shared.clone()));
         match (metrics, reloader.options.metrics) {
-            (Some(metrics), _) => serve_metrics(&mut tasks, metrics, live.clone()),
-            (None, Some(address)) => serve_metrics_soon(&mut tasks, address, live.clone()),
+            (Some(metrics), _) => serve_metrics(&mut tasks, metrics, shared.clone()),
+            (None, Some(address)) => serve_metrics_soon(&mut tasks, address, shared.clone()),
             (None, None) => {}
         }
-        checks.settle(&live.now().config, live);
-        tasks.spawn(tell_systemd(live.clone()));
-        let (news, mut peers) = notice::channel();
-        tasks.spawn(notice::tell(live.clone(), news));
-        tasks.spawn(serve_dumps(dumps, live.clone()));
-        tasks.spawn(Arc::clone(&store).keep(live.clone()));
-        tasks.spawn(watchdog::feed(live.now(), inputs.clone()));
+        checks.settle(&shared.now().config, shared);
+        tasks.spawn(tell_systemd(shared.clone()));
+        let (news, mut peers) = wire_warnings::channel();
+        tasks.spawn(wire_warnings::tell(shared.clone(), news));
+        tasks.spawn(serve_dumps(dumps, shared.clone()));
+        tasks.spawn(Arc::clone(&store).keep(shared.clone()));
+        tasks.spawn(watchdog::feed(shared.now(), inputs.clone()));
         if dump_at_start {
-            for line in dump::data(&live.now()).lines() {
+            for line in dump::data(&shared.now()).lines() {
                 info!("{line}");
             }
         }
         // systemd may know the process that this one was forked from.
         systemd::tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 
-        let (mut has_stand_in, mut limit) = (false, reloader.options.stand_in);
+        let (mut has_bridge, mut limit) = (false, reloader.options.bridge);
         let mut due = pin!(sleep(limit.unwrap_or_default()));
         let mut readings = Readings::default();
         let end = loop {
@@ -198,25 +198,25 @@ impl Service {
             }
             let (read, requests) = tokio::select! {
                 passed = reporter.run(&mut notifier) => match passed? {
-                    Passed::Stopped => break End::ByItself,
-                    Passed::Reconfigured => continue,
+                    ReporterEvent::Stopped => break End::ByItself,
+                    ReporterEvent::Reconfigured => continue,
                 },
                 _ = terminate.recv() => {
-                    if has_stand_in || !interim::begin(&reloader.options).await {
-                        break End::Told;
+                    if has_bridge || !bridge::begin(&reloader.options).await {
+                        break End::Requested;
                     }
-                    has_stand_in = true;
-                    limit = Some(interim::PATIENCE);
-                    due.as_mut().reset(Instant::now() + interim::PATIENCE);
+                    has_bridge = true;
+                    limit = Some(bridge::PATIENCE);
+                    due.as_mut().reset(Instant::now() + bridge::PATIENCE);
                     continue;
                 }
-                _ = interrupt.recv() => break End::Told,
+                _ = interrupt.recv() => break End::Requested,
                 () = &mut due, if limit.is_some() => {
                     warn!("no daemon has taken over within {:?}", limit.unwrap_or_default());
-                    break End::Told;
+                    break End::Requested;
                 }
                 Some(client) = successors.recv() => {
-                    match give_way(client, live, &inputs, folder, &store, has_stand_in).await {
+                    match give_way(client, shared, &inputs, folder, &store, has_bridge).await {
                         Ok(true) => break End::Followed,
                         Ok(false) => {}
                         Err(error) => warn!(%error, "the new daemon has not taken over; this one goes on"),
@@ -259,7 +259,7 @@ impl Service {
         };
         checks.end().await;
         tasks.shutdown().await;
-        store.close(&reloader.live.now());
+        store.close(&reloader.shared.now());
         notifier.stop().await;
         outcome
     }
@@ -277,7 +277,7 @@ async fn release(
         shut_down(inputs).await;
         loop {
             tokio::select! {
-                passed = reporter.run(notifier) => if passed? == Passed::Stopped {
+                passed = reporter.run(notifier) => if passed? == ReporterEvent::Stopped {
                     return Ok(());
                 },
                 _ = terminate.recv() => shut_down(inputs).await,
@@ -293,7 +293,7 @@ async fn release(
 
 /// Why the service ends.
 enum End {
-    Told,
+    Requested,
     /// The engine has left its loop.
     ByItself,
     /// Another daemon has taken over.
@@ -303,15 +303,16 @@ enum End {
 /// Lets another daemon take over, if it wants to. From then on this one owns nothing on the host.
 async fn give_way(
     client: UnixStream,
-    live: &Live,
+    shared: &SharedContext,
     inputs: &Queue<Input>,
     folder: &RuntimeDir,
     store: &Store,
     restarting: bool,
 ) -> io::Result<bool> {
     let pid = client.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
-    let (sources, lock) = (live.now(), folder.lock()?);
-    if !takeover::hand_over(client, &sources, inputs, lock.as_fd(), || store.close(&sources)).await? {
+    let (context, lock) = (shared.now(), folder.lock()?);
+    if !hot_restart::serve_successor(client, &context, inputs, lock.as_fd(), || store.close(&context)).await?
+    {
         return Ok(false);
     }
     ownership::set_ours(false);
@@ -331,21 +332,21 @@ async fn shut_down(inputs: &Queue<Input>) {
     }
 }
 
-fn serve_metrics(tasks: &mut JoinSet<()>, metrics: Metrics, live: Live) {
+fn serve_metrics(tasks: &mut JoinSet<()>, metrics: Metrics, shared: SharedContext) {
     if let Ok(address) = metrics.address() {
         info!(%address, "metrics are served");
     }
-    tasks.spawn(async move { match metrics.serve(live).await {} });
+    tasks.spawn(async move { match metrics.serve(shared).await {} });
 }
 
 /// Serves metrics once the daemon that serves them at this address has gone.
-fn serve_metrics_soon(tasks: &mut JoinSet<()>, address: SocketAddr, live: Live) {
+fn serve_metrics_soon(tasks: &mut JoinSet<()>, address: SocketAddr, shared: SharedContext) {
     tasks.spawn(async move {
         for _ in 0..50 {
             match Metrics::bind(address).await {
                 Ok(metrics) => {
                     info!(%address, "metrics are served");
-                    match metrics.serve(live).await {}
+                    match metrics.serve(shared).await {}
                 }
                 Err(_) => sleep(Duration::from_millis(100)).await,
             }
@@ -354,19 +355,19 @@ fn serve_metrics_soon(tasks: &mut JoinSet<()>, address: SocketAddr, live: Live) 
     });
 }
 
-async fn serve_dumps(dumps: Dumps, live: Live) {
-    if let Err(error) = dumps.serve(live).await {
+async fn serve_dumps(dumps: Dumps, shared: SharedContext) {
+    if let Err(error) = dumps.serve(shared).await {
         warn!(%error, "no dumps are written");
     }
 }
 
 /// Keeps the status line of the unit up to date.
-async fn tell_systemd(live: Live) {
+async fn tell_systemd(shared: SharedContext) {
     let mut due = interval(STATUS_EVERY);
     let mut told = String::new();
     loop {
         due.tick().await;
-        let summary = summary(&live.now());
+        let summary = summary(&shared.now());
         if summary != told {
             systemd::tell(&[NotifyState::Status(&summary)]);
             told = summary;
@@ -374,8 +375,8 @@ async fn tell_systemd(live: Live) {
     }
 }
 
-fn summary(sources: &Sources) -> String {
-    let count = |state| sources.instances().filter(|(_, board)| board.state() == state).count();
+fn summary(context: &DaemonContext) -> String {
+    let count = |state| context.instances().filter(|(_, live)| live.state() == state).count();
     let counts = State::ALL.map(|state| (state, count(state)));
     let words = counts
         .iter()

@@ -2,8 +2,8 @@
 //! packets and messages into events, and actions into packets and messages.
 
 pub mod addresses;
+pub mod cleanup_plan;
 pub mod clock;
-mod crowd;
 pub mod fifo;
 pub mod firewall;
 pub mod locals;
@@ -15,6 +15,7 @@ pub mod ownership;
 pub mod pidfd;
 pub mod probe;
 pub mod process;
+mod process_limit;
 pub mod realtime;
 pub mod restart;
 pub mod security;
@@ -27,13 +28,12 @@ pub mod sysctl;
 pub mod time_namespace;
 pub mod wait;
 pub mod webhook;
-pub mod will;
 pub mod xdp;
 
 /// Receive paths for the adverts of an interface, best first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(u8)]
-pub enum Rung {
+pub enum RxPath {
     /// Nothing is attached yet.
     #[default]
     None = 0,
@@ -49,7 +49,7 @@ pub enum Rung {
     Socket = 5,
 }
 
-impl Rung {
+impl RxPath {
     pub const ALL: [Self; 6] = [Self::None, Self::Native, Self::Tcx, Self::Tc, Self::Generic, Self::Socket];
 
     /// Whether the BPF program sees incoming packets on this path and can drop them.

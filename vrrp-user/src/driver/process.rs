@@ -24,8 +24,8 @@ use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist};
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
-use super::crowd::{self, CROWD};
 use super::output::Output;
+use super::process_limit::{self, CROWD};
 use super::spawn::{Child, Plan, spawn};
 use super::starter;
 use crate::config::{ScriptCommand, ScriptUser};
@@ -119,40 +119,42 @@ impl Job {
                 begun => break begun,
             }
         };
-        let (end, remains) = match begun {
+        let (end, lingering) = match begun {
             Ok(child) => self.wait(child, pending()).await,
             Err(errno) => (End::of_start(errno), None),
         };
         let run = Run { end, lasted: clock::now().since(started) };
-        if let Some(remains) = remains {
-            remains.end().await;
+        if let Some(lingering) = lingering {
+            lingering.end().await;
         }
         run
     }
 
     /// Runs the command as configured and watches it: keeps its output and counts its processes. Reports a limit as
     /// soon as it is reached; the caller ends the rest.
-    pub async fn run_watched(&self, output: &mut Output) -> (Run, Option<Remains>) {
+    pub async fn run_watched(&self, output: &mut Output) -> (Run, Option<Lingering>) {
         let started = clock::now();
         output.begin();
-        let (end, remains) = match self.spawn(&[], &[], Some(output)).await {
+        let (end, lingering) = match self.spawn(&[], &[], Some(output)).await {
             Ok(child) => {
                 let group = child.group();
-                let crowd = async {
+                let process_limit = async {
                     tokio::select! {
-                        () = crowd::gathers(group) => {}
+                        () = process_limit::gathers(group) => {}
                         never = output.follow() => match never {},
                     }
                 };
-                match self.wait(child, crowd).await {
+                match self.wait(child, process_limit).await {
                     // Background processes of a run may continue, up to the limit.
-                    (_, None) if crowd::is_left(group).await => (End::Crowded, Some(Remains::of(group))),
+                    (_, None) if process_limit::is_left(group).await => {
+                        (End::Crowded, Some(Lingering::of(group)))
+                    }
                     ended => ended,
                 }
             }
             Err(errno) => (End::of_start(errno), None),
         };
-        (Run { end, lasted: clock::now().since(started) }, remains)
+        (Run { end, lasted: clock::now().since(started) }, lingering)
     }
 
     /// Starts the command within its time limit.
@@ -193,12 +195,12 @@ impl Job {
     }
 
     /// `crowded` completes when there are too many processes.
-    async fn wait(&self, child: Child, crowded: impl Future<Output = ()>) -> (End, Option<Remains>) {
-        let leash = Leash(self.leashed.then_some(child.group()));
+    async fn wait(&self, child: Child, crowded: impl Future<Output = ()>) -> (End, Option<Lingering>) {
+        let kill_on_drop = KillOnDrop(self.leashed.then_some(child.group()));
         let limit = tokio::select! {
             biased;
             status = child.wait() => {
-                leash.release();
+                kill_on_drop.release();
                 let end = match status {
                     Ok(WaitStatus::Exited(_, code)) => End::Exited(code),
                     Ok(WaitStatus::Signaled(_, signal, _)) => End::Signalled(signal as i32),
@@ -211,25 +213,25 @@ impl Job {
             () = crowded => End::Crowded,
         };
         let grace = if limit == End::Crowded { Duration::ZERO } else { GRACE };
-        (limit, Some(Remains { group: child.group(), child: Some(child), leash, grace }))
+        (limit, Some(Lingering { group: child.group(), child: Some(child), kill_on_drop, grace }))
     }
 }
 
 /// A run that has reached a limit and still has processes.
 #[derive(Debug)]
-pub struct Remains {
+pub struct Lingering {
     group: Pid,
     /// Its leader, if still to be reaped.
     child: Option<Child>,
-    leash: Leash,
+    kill_on_drop: KillOnDrop,
     /// From SIGTERM to SIGKILL.
     grace: Duration,
 }
 
-impl Remains {
+impl Lingering {
     /// Background processes of an ended run, over the limit.
     fn of(group: Pid) -> Self {
-        Self { group, child: None, leash: Leash(Some(group)), grace: Duration::ZERO }
+        Self { group, child: None, kill_on_drop: KillOnDrop(Some(group)), grace: Duration::ZERO }
     }
 
     /// Ends the whole group and waits for its end.
@@ -251,7 +253,7 @@ impl Remains {
                 let _ = child.wait().await;
             }
         }
-        self.leash.release();
+        self.kill_on_drop.release();
     }
 }
 
@@ -408,15 +410,15 @@ fn c_string(text: impl Into<OsString>) -> nix::Result<CString> {
 
 /// Sends the group SIGTERM on drop. A command that ignores it is killed with the daemon.
 #[derive(Debug)]
-struct Leash(Option<Pid>);
+struct KillOnDrop(Option<Pid>);
 
-impl Leash {
+impl KillOnDrop {
     fn release(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Leash {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
             let _ = killpg(group, Signal::SIGTERM);

@@ -1,6 +1,6 @@
 //! SMTP client (RFC 5321).
 //!
-//! Enters: the server, and mails in wire format. Leaves: mails accepted by the server, or a [`Refusal`]. Absent: when
+//! Enters: the server, and mails in wire format. Leaves: mails accepted by the server, or a [`SmtpError`]. Absent: when
 //! to send mail, retries, and its contents.
 //!
 //! Uses STARTTLS if the server offers it and accepts any certificate, as the configuration names none; if the handshake
@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::probe::attempt::{Failure, Names};
+use super::probe::attempt::{Failure, Resolver};
 use crate::config::Endpoint;
 
 /// Most bytes from the server in one session; it must not fill the memory.
@@ -40,7 +40,7 @@ pub struct Server {
     pub hello: String,
     /// Time limit for each step: connection, greeting, TLS handshake, handing over a mail.
     pub patience: Duration,
-    pub names: Names,
+    pub names: Resolver,
 }
 
 /// A connection after the greeting, ready for any number of mails.
@@ -51,7 +51,7 @@ pub struct Session {
 
 /// One mail.
 #[derive(Clone, Debug)]
-pub struct Letter {
+pub struct MailMessage {
     pub from: Address,
     pub to: Vec<Address>,
     /// Header and body, ASCII, lines ended by CR LF.
@@ -60,7 +60,7 @@ pub struct Letter {
 
 /// Why the server did not accept a mail, or not for all receivers.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
+pub struct SmtpError {
     pub why: Failure,
     /// A retry would get the same answer.
     pub is_final: bool,
@@ -71,7 +71,7 @@ impl Server {
     ///
     /// # Errors
     /// The server is not found, does not answer in time, or refuses the session.
-    pub async fn open(&self) -> Result<Session, Refusal> {
+    pub async fn open(&self) -> Result<Session, SmtpError> {
         let hello = ClientId::Domain(self.hello.clone());
         let mut connection = self.greet(&hello).await?;
         if connection.can_starttls() && self.encrypt(&mut connection, &hello).await.is_err() {
@@ -81,15 +81,15 @@ impl Server {
         Ok(Session { connection, patience: self.patience })
     }
 
-    async fn greet(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, Refusal> {
+    async fn greet(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, SmtpError> {
         let stream = self.connect().await?;
         let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello);
         // A refusal here concerns the server and not a mail.
         let opened = self.step("greeting", greeting).await;
-        opened.map_err(|refusal| Refusal { is_final: false, ..refusal })
+        opened.map_err(|refusal| SmtpError { is_final: false, ..refusal })
     }
 
-    async fn connect(&self) -> Result<Bounded, Refusal> {
+    async fn connect(&self) -> Result<Bounded, SmtpError> {
         let named = async {
             let addresses = self.names.addresses(&self.endpoint.host).await?;
             let connects = addresses
@@ -100,12 +100,12 @@ impl Server {
         };
         match timeout(self.patience, named).await {
             Ok(Ok((stream, _))) => Ok(Bounded { stream, left: ANSWERS }),
-            Ok(Err(why)) => Err(Refusal { why, is_final: false }),
+            Ok(Err(why)) => Err(SmtpError { why, is_final: false }),
             Err(_) => Err(self.late("connection")),
         }
     }
 
-    async fn encrypt(&self, connection: &mut AsyncSmtpConnection, hello: &ClientId) -> Result<(), Refusal> {
+    async fn encrypt(&self, connection: &mut AsyncSmtpConnection, hello: &ClientId) -> Result<(), SmtpError> {
         let parameters = self.tls().map_err(|error| refusal(&self.endpoint, &error))?;
         self.step("TLS handshake", connection.starttls(parameters, hello)).await
     }
@@ -118,16 +118,20 @@ impl Server {
             .build()
     }
 
-    async fn step<T>(&self, what: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Refusal> {
+    async fn step<T>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, SmtpError> {
         match timeout(self.patience, work).await {
             Ok(done) => done.map_err(|error| refusal(&self.endpoint, &error)),
             Err(_) => Err(self.late(what)),
         }
     }
 
-    fn late(&self, what: &str) -> Refusal {
+    fn late(&self, what: &str) -> SmtpError {
         let why = format_args!("{}: no {what} within {:?}", self.endpoint, self.patience);
-        Refusal { why: Failure::new(why), is_final: false }
+        SmtpError { why: Failure::new(why), is_final: false }
     }
 }
 
@@ -136,22 +140,22 @@ impl Session {
     ///
     /// # Errors
     /// The server does not accept it for any receiver; the session is then unusable.
-    pub async fn send(&mut self, letter: &Letter) -> Result<Vec<(Address, Failure)>, Refusal> {
-        match timeout(self.patience, self.hand_over(letter)).await {
+    pub async fn send(&mut self, message: &MailMessage) -> Result<Vec<(Address, Failure)>, SmtpError> {
+        match timeout(self.patience, self.hand_over(message)).await {
             Ok(sent) => sent.map_err(|error| refusal("the mail server", &error)),
             Err(_) => {
                 let why = format_args!("the mail server did not accept a mail within {:?}", self.patience);
-                Err(Refusal { why: Failure::new(why), is_final: false })
+                Err(SmtpError { why: Failure::new(why), is_final: false })
             }
         }
     }
 
-    async fn hand_over(&mut self, letter: &Letter) -> Result<Vec<(Address, Failure)>, Error> {
+    async fn hand_over(&mut self, message: &MailMessage) -> Result<Vec<(Address, Failure)>, Error> {
         let connection = &mut self.connection;
-        connection.command(Mail::new(Some(letter.from.clone()), Vec::new())).await?;
+        connection.command(Mail::new(Some(message.from.clone()), Vec::new())).await?;
         let mut refused = Vec::new();
         let mut latest = None;
-        for to in &letter.to {
+        for to in &message.to {
             match connection.command(Rcpt::new(to.clone(), Vec::new())).await {
                 Ok(_) => {}
                 Err(error) if error.status().is_some() => {
@@ -161,11 +165,11 @@ impl Session {
                 Err(error) => return Err(error),
             }
         }
-        if let Some(error) = latest.filter(|_| refused.len() == letter.to.len()) {
+        if let Some(error) = latest.filter(|_| refused.len() == message.to.len()) {
             return Err(error);
         }
         connection.command(Data).await?;
-        connection.message(&letter.text).await?;
+        connection.message(&message.text).await?;
         Ok(refused)
     }
 
@@ -176,8 +180,8 @@ impl Session {
     }
 }
 
-fn refusal(by: impl fmt::Display, error: &Error) -> Refusal {
-    Refusal { why: Failure::new(format_args!("{by}: {error}")), is_final: error.is_permanent() }
+fn refusal(by: impl fmt::Display, error: &Error) -> SmtpError {
+    SmtpError { why: Failure::new(format_args!("{by}: {error}")), is_final: error.is_permanent() }
 }
 
 impl fmt::Debug for Session {

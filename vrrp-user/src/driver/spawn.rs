@@ -99,15 +99,15 @@ pub(super) fn spawn(plan: &Plan, attempt: &Attempt) -> nix::Result<Begun> {
     let streams = [null.as_raw_fd(), output, output];
     let limits = [overrun::inherited(), shortage::inherited_descriptor_limit()];
     let limits = limits.map(|limit| limit.map(|(rlim_cur, rlim_max)| libc::rlimit { rlim_cur, rlim_max }));
-    let mut birth = Birth { plan, attempt, arguments, environment, streams, limits, errno: 0 };
-    let born = birth.clone_child();
+    let mut args = CloneArgs { plan, attempt, arguments, environment, streams, limits, errno: 0 };
+    let born = args.clone_child();
     attempt.is_over();
     let pid = born?;
     // Frees a descriptor for the pidfd: a running program cannot be taken back.
     drop(null);
-    if birth.errno != 0 {
+    if args.errno != 0 {
         let _ = waitpid(pid, None);
-        return Err(Errno::from_raw(birth.errno));
+        return Err(Errno::from_raw(args.errno));
     }
     // SAFETY: a plain system call (Linux 5.3). The process is not reaped yet, so the number is still its own.
     let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
@@ -159,7 +159,7 @@ impl Drop for Borrower {
 }
 
 /// Data shared by parent and child; the child touches nothing else.
-struct Birth<'a> {
+struct CloneArgs<'a> {
     plan: &'a Plan,
     attempt: &'a Attempt,
     arguments: Vec<*const c_char>,
@@ -174,7 +174,7 @@ struct Birth<'a> {
 /// More than the deepest of the child's calls needs.
 const STACK: usize = 64 * 1024;
 
-impl Birth<'_> {
+impl CloneArgs<'_> {
     /// Returns when the child has become the program or has failed.
     fn clone_child(&mut self) -> nix::Result<Pid> {
         let mut stack = vec![0_u128; STACK / size_of::<u128>()];
@@ -196,12 +196,12 @@ impl Birth<'_> {
 }
 
 /// The child until exec: system calls only, on memory prepared by the parent.
-extern "C" fn child(birth: *mut c_void) -> c_int {
-    let birth = birth.cast::<Birth<'_>>();
-    // SAFETY: the parent passes its `Birth` and waits, so this is the only user.
+extern "C" fn child(args: *mut c_void) -> c_int {
+    let args = args.cast::<CloneArgs<'_>>();
+    // SAFETY: the parent passes its `CloneArgs` and waits, so this is the only user.
     unsafe {
-        let failed = become_program(&*birth);
-        (*birth).errno = failed as c_int;
+        let failed = become_program(&*args);
+        (*args).errno = failed as c_int;
     }
     127
 }
@@ -210,25 +210,25 @@ extern "C" fn child(birth: *mut c_void) -> c_int {
 ///
 /// # Safety
 /// Between clone and exec only.
-unsafe fn become_program(birth: &Birth<'_>) -> Errno {
-    let plan = birth.plan;
+unsafe fn become_program(args: &CloneArgs<'_>) -> Errno {
+    let plan = args.plan;
     let ordinary = libc::sched_param { sched_priority: 0 };
     // SAFETY: system calls on prepared memory; the pointer arrays end with null. Bare system calls change the user, as
     // those of the C library would change all threads of the daemon.
     unsafe {
         let done = |result: i64| Errno::result(result).map(drop);
-        if birth.attempt.is_given_up() {
+        if args.attempt.is_given_up() {
             return Errno::ECANCELED;
         }
         let prepare = || -> nix::Result<()> {
-            for (stream, from) in (0..).zip(birth.streams) {
+            for (stream, from) in (0..).zip(args.streams) {
                 done(libc::dup2(from, stream).into())?;
             }
             done(libc::setpgid(0, 0).into())?;
             // If sched_setscheduler is refused, the daemon's thread was ordinary already. Without close_range (before
             // Linux 5.9) only descriptors without close-on-exec are inherited.
             libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary);
-            let [real_time, descriptors] = &birth.limits;
+            let [real_time, descriptors] = &args.limits;
             if let Some(limit) = real_time {
                 libc::setrlimit(libc::RLIMIT_RTTIME, ptr::from_ref(limit));
             }
@@ -258,7 +258,7 @@ unsafe fn become_program(birth: &Birth<'_>) -> Errno {
         let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
-        libc::execve(plan.program.as_ptr(), birth.arguments.as_ptr(), birth.environment.as_ptr());
+        libc::execve(plan.program.as_ptr(), args.arguments.as_ptr(), args.environment.as_ptr());
     }
     Errno::last()
 }

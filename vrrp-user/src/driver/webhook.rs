@@ -1,6 +1,6 @@
 //! HTTP client for webhooks.
 //!
-//! Enters: the URL, and JSON. Leaves: the status of a successful answer, or a [`Refusal`]. Absent: when to post,
+//! Enters: the URL, and JSON. Leaves: the status of a successful answer, or a [`PostError`]. Absent: when to post,
 //! retries, contents, and the body of the answer.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
 
-use super::probe::attempt::{Failure, Names, cause, client};
+use super::probe::attempt::{Failure, Resolver, cause, client};
 use crate::config::{WebhookSettings, WebhookUrl};
 
 /// The target of the requests.
@@ -21,7 +21,7 @@ pub struct Webhook {
 
 /// Why a post was not accepted.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
+pub struct PostError {
     pub why: Failure,
     /// `None` if there was no answer.
     pub status: Option<u16>,
@@ -34,7 +34,7 @@ pub struct Refusal {
 impl Webhook {
     /// # Errors
     /// TLS cannot be initialised.
-    pub fn new(settings: &WebhookSettings, names: &Names) -> Result<Self, Failure> {
+    pub fn new(settings: &WebhookSettings, names: &Resolver) -> Result<Self, Failure> {
         let mut headers =
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let mut own = HeaderMap::new();
@@ -48,7 +48,7 @@ impl Webhook {
 
     /// # Errors
     /// The server is not found, does not answer in time, or answers with a status other than 2xx.
-    pub async fn post(&self, json: String) -> Result<u16, Refusal> {
+    pub async fn post(&self, json: String) -> Result<u16, PostError> {
         let Self { client, url, patience } = self;
         let answer = client.post(url.expose().clone()).timeout(*patience).body(json).send().await;
         let answer = answer.map_err(|error| {
@@ -56,14 +56,14 @@ impl Webhook {
             // The error's own text would contain the URL.
             let why = cause(&error.without_url());
             let why = if late { format!("no answer within {patience:?}") } else { why };
-            Refusal { why: Failure::new(why), status: None, is_final: false, after: None }
+            PostError { why: Failure::new(why), status: None, is_final: false, after: None }
         })?;
         let status = answer.status();
         if status.is_success() {
             return Ok(status.as_u16());
         }
         let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        Err(Refusal {
+        Err(PostError {
             why: Failure::new(status),
             status: Some(status.as_u16()),
             is_final: !may_change(status),

@@ -149,7 +149,7 @@ pub enum Reason {
     /// Another process keeps removing the addresses.
     TakenAway = 16,
     /// This node was suspended while it was master, and no other router has taken over.
-    Returned = 17,
+    Resumed = 17,
     /// While this node was suspended, a master took over that it does not preempt.
     Superseded = 18,
     /// This host has refused to send the adverts for so long that another router is master and does not hear ours.
@@ -177,7 +177,7 @@ impl Reason {
         Self::Removed,
         Self::NoPeer,
         Self::TakenAway,
-        Self::Returned,
+        Self::Resumed,
         Self::Superseded,
         Self::Refused,
         Self::GroupJoined,
@@ -208,7 +208,7 @@ impl Reason {
             Self::Removed => "removed",
             Self::NoPeer => "no_peer",
             Self::TakenAway => "taken_away",
-            Self::Returned => "returned",
+            Self::Resumed => "resumed",
             Self::Superseded => "superseded",
             Self::Refused => "refused",
             Self::GroupJoined => "group_joined",

@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use super::action::Reason;
-use super::event::Heard;
+use super::event::PeerAdvert;
 use super::units::Priority;
 
 /// The reason for a master to yield to the sender of an advert; `None` if it stays master. Between equal priorities the
 /// higher address wins, compared in network order; the preempt setting does not count.
-pub(super) fn yields_to(priority: Priority, source: Option<IpAddr>, heard: &Heard) -> Option<Reason> {
+pub(super) fn yields_to(priority: Priority, source: Option<IpAddr>, heard: &PeerAdvert) -> Option<Reason> {
     match heard.priority.cmp(&priority) {
         Ordering::Greater => Some(Reason::HigherPriority),
         Ordering::Equal if source.is_none_or(|source| heard.source > source) => Some(Reason::HigherAddress),
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     fn verdict(own: (u8, &str), other: (u8, &str)) -> Option<Reason> {
-        let heard = Heard {
+        let heard = PeerAdvert {
             version: crate::protocol::Version::V3,
             source: other.1.parse().unwrap(),
             priority: Priority(other.0),

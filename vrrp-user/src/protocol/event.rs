@@ -19,11 +19,11 @@ pub enum Event {
     /// The daemon stops: masters release their addresses (RFC 9568 §6.4.3).
     Shutdown,
     /// A valid advert.
-    Advert(InstanceId, Heard),
+    Advert(InstanceId, PeerAdvert),
     /// The watched advert was seen again, last at the given time; it was equal to the one reported last.
     Seen(InstanceId, Timestamp),
     /// Adverts do not reach us on the instance's interface: silence there proves nothing.
-    Deaf(InstanceId),
+    NotReceiving(InstanceId),
     /// An advert was sent, after none could be sent for so long that the lease has expired.
     Lapsed(InstanceId),
     /// An advert follows, and this host has refused to send ours for as long as a lease.
@@ -55,7 +55,7 @@ pub enum Loss {
 
 /// A valid advert of another router.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Heard {
+pub struct PeerAdvert {
     pub source: IpAddr,
     /// Version of the advert; a sender may speak both (RFC 9568 §8.4).
     pub version: Version,

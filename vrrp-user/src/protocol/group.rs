@@ -19,7 +19,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::action::{Action, GroupTransition, Reason, State};
 use super::instance::Instance;
 use super::settings::GroupSettings;
-use super::state::{self, Turn, backup, master};
+use super::state::{self, Cx, backup, master};
 use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};
 
@@ -66,7 +66,7 @@ impl Group {
     }
 
     /// Takes the state of its members, which have been resumed.
-    pub(super) fn resume(&mut self, epoch: Epoch, instances: &[Instance]) {
+    pub(super) fn restore(&mut self, epoch: Epoch, instances: &[Instance]) {
         let Some(member) = self.present(instances).find(|member| member.reason().is_some()) else { return };
         (self.state, self.epoch) = (member.state(), epoch);
         self.ready = self.present(instances).filter(|member| member.is_ready()).count();
@@ -109,39 +109,37 @@ impl Group {
         cause: InstanceId,
         before: Before,
         instances: &mut [Instance],
-        turn: &mut Turn<'_>,
+        cx: &mut Cx<'_>,
     ) -> bool {
         let Some(instance) = instances.get(cause.index()) else { return false };
         self.ready = self.ready + usize::from(instance.is_ready()) - usize::from(before.ready);
         let moved = match self.state {
             // Each member handles the shutdown for itself.
             _ if !instance.started => false,
-            _ if !self.has_joined(instance) => instance.may_leave_init() && self.join(cause, instances, turn),
-            State::Init if self.all(instances, Instance::may_leave_init) => self.begin(instances, turn),
+            _ if !self.has_joined(instance) => instance.may_leave_init() && self.join(cause, instances, cx),
+            State::Init if self.all(instances, Instance::may_leave_init) => self.begin(instances, cx),
             State::Init => false,
-            State::Fault => self.reconsider_fault(cause, instances, turn),
-            State::Backup | State::Master if instance.faults().reason().is_some() => {
-                self.fail(instances, turn)
-            }
-            State::Backup if instance.stats().away > before.away => self.listen(instances, turn),
-            State::Backup => self.are_ready(instances) && self.take_over(cause, instances, turn),
-            State::Master if instance.state() == State::Backup => self.yield_all(cause, instances, turn),
+            State::Fault => self.reconsider_fault(cause, instances, cx),
+            State::Backup | State::Master if instance.faults().reason().is_some() => self.fail(instances, cx),
+            State::Backup if instance.stats().suspensions > before.suspensions => self.listen(instances, cx),
+            State::Backup => self.are_ready(instances) && self.take_over(cause, instances, cx),
+            State::Master if instance.state() == State::Backup => self.yield_all(cause, instances, cx),
             State::Master => {
-                instance.master.contest_announced() == Some(turn.now) && self.announce(instances, turn)
+                instance.master.contest_announced() == Some(cx.now) && self.announce(instances, cx)
             }
         };
         if moved {
             self.ready = self.present(instances).filter(|member| member.is_ready()).count();
         }
-        self.report(cause, before, instances, turn);
+        self.report(cause, before, instances, cx);
         moved
     }
 
     /// Leaves Init, once the tracked objects of all are known, or a Fault that is over.
-    pub(super) fn begin(&mut self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+    pub(super) fn begin(&mut self, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
         self.lost = None;
         if self.present(instances).any(|member| member.faults().reason().is_some()) {
-            return self.fail(instances, turn);
+            return self.fail(instances, cx);
         }
         // If other members wait, an owner has to wait too.
         let are_owners = self.all(instances, |member| member.priority().is_owner());
@@ -152,24 +150,24 @@ impl Group {
                 _ if are_owners => Reason::Owner,
                 _ => Reason::Startup,
             };
-            state::go(member, to, reason, None, turn);
+            state::go(member, to, reason, None, cx);
         })
     }
 
     /// Moves all members to Fault. Members already in Fault get the current reason.
-    pub(super) fn fail(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+    pub(super) fn fail(&self, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
         self.each(instances, |member| {
             let reason = member.faults().reason().unwrap_or(Reason::GroupFault);
             if member.state() == State::Fault {
                 member.reason = Some(reason);
             } else {
-                state::go(member, State::Fault, reason, None, turn);
+                state::go(member, State::Fault, reason, None, cx);
             }
         })
     }
 
     /// A new member follows the others, unless it has a cause of Fault, which they follow.
-    pub(super) fn join(&self, cause: InstanceId, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+    pub(super) fn join(&self, cause: InstanceId, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
         let Some(member) = instances.get_mut(cause.index()) else { return false };
         let fault = member.faults().reason();
         let (to, reason) = match (fault, self.state) {
@@ -178,19 +176,14 @@ impl Group {
             (None, State::Master) => (State::Master, Reason::GroupJoined),
             (None, State::Backup | State::Init) => (State::Backup, Reason::Startup),
         };
-        state::go(member, to, reason, None, turn);
-        fault.is_none() || self.state == State::Fault || self.fail(instances, turn)
+        state::go(member, to, reason, None, cx);
+        fault.is_none() || self.state == State::Fault || self.fail(instances, cx)
     }
 
-    fn reconsider_fault(
-        &mut self,
-        cause: InstanceId,
-        instances: &mut [Instance],
-        turn: &mut Turn<'_>,
-    ) -> bool {
+    fn reconsider_fault(&mut self, cause: InstanceId, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
         let fails = |member: &Instance| member.faults().reason().is_some();
         if !self.present(instances).any(fails) {
-            return self.begin(instances, turn);
+            return self.begin(instances, cx);
         }
         // Another cause is no transition, but it is the current reason.
         if let Some(member) = instances.get_mut(cause.index()) {
@@ -200,30 +193,30 @@ impl Group {
     }
 
     /// This node was suspended: members that were ready before must listen again, in case a master has come back.
-    pub(super) fn listen(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+    pub(super) fn listen(&self, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
         self.each(instances, |member| {
             if member.is_ready() {
-                backup::listen_after_absence(member, turn);
+                backup::listen_after_suspension(member, cx);
             }
         })
     }
 
-    fn take_over(&mut self, cause: InstanceId, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+    fn take_over(&mut self, cause: InstanceId, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
         if self.has_tied(instances) {
             if let Some(member) = instances.get_mut(cause.index()) {
-                backup::listen(member, member.settings().advert_interval.duration(), turn);
+                backup::listen(member, member.settings().advert_interval.duration(), cx);
             }
             return true;
         }
-        self.each(instances, |member| backup::take_over(member, turn))
+        self.each(instances, |member| backup::take_over(member, cx))
     }
 
     /// Members that heard no better master release their addresses, which may have no new master yet.
-    fn yield_all(&mut self, cause: InstanceId, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
-        self.lost = (self.settings.members.first() == Some(&cause)).then_some(turn.now);
+    fn yield_all(&mut self, cause: InstanceId, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
+        self.lost = (self.settings.members.first() == Some(&cause)).then_some(cx.now);
         self.each(instances, |member| {
             if member.state() == State::Master {
-                state::go(member, State::Backup, Reason::GroupYielded, None, turn);
+                state::go(member, State::Backup, Reason::GroupYielded, None, cx);
             }
         })
     }
@@ -239,19 +232,19 @@ impl Group {
     }
 
     /// A host that followed another master of one member may have followed one of the others too: all announce.
-    fn announce(&self, instances: &mut [Instance], turn: &mut Turn<'_>) -> bool {
+    fn announce(&self, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
         self.each(instances, |member| {
             // The cause has announced already.
-            if member.master.contest_announced() != Some(turn.now) {
-                master::announce_contest(member, turn);
+            if member.master.contest_announced() != Some(cx.now) {
+                master::announce_contest(member, cx);
             }
         })
     }
 
-    fn report(&mut self, cause: InstanceId, before: Before, instances: &[Instance], turn: &mut Turn<'_>) {
+    fn report(&mut self, cause: InstanceId, before: Before, instances: &[Instance], cx: &mut Cx<'_>) {
         let Some(to) = self.present(instances).next().map(Instance::state) else { return };
-        let has_returned = self.has_returned(cause, before, instances);
-        if (to == self.state && !has_returned) || !self.all(instances, |member| member.state() == to) {
+        let has_resumed = self.has_resumed(cause, before, instances);
+        if (to == self.state && !has_resumed) || !self.all(instances, |member| member.state() == to) {
             return;
         }
         let own_reason = |member: &InstanceId| {
@@ -259,25 +252,25 @@ impl Group {
             reason.is_own().then_some((*member, reason))
         };
         if let Some(by) = std::iter::once(&cause).chain(&self.members).find_map(own_reason) {
-            self.enter(to, by, turn);
+            self.enter(to, by, cx);
         }
     }
 
     /// `by` is the member that moved the others, and why.
-    pub(super) fn enter(&mut self, to: State, by: (InstanceId, Reason), turn: &mut Turn<'_>) {
+    pub(super) fn enter(&mut self, to: State, by: (InstanceId, Reason), cx: &mut Cx<'_>) {
         let (member, reason) = by;
         let from = std::mem::replace(&mut self.state, to);
         self.epoch = Epoch(self.epoch.0.saturating_add(1));
-        let transition = GroupTransition { from, to, reason, member, epoch: self.epoch, at: turn.now };
-        turn.actions.push_back(Action::ReportGroup(self.id, transition));
+        let transition = GroupTransition { from, to, reason, member, epoch: self.epoch, at: cx.now };
+        cx.actions.push_back(Action::ReportGroup(self.id, transition));
     }
 
     /// The last of the members that were suspended as masters has taken over again.
-    fn has_returned(&self, cause: InstanceId, before: Before, instances: &[Instance]) -> bool {
+    fn has_resumed(&self, cause: InstanceId, before: Before, instances: &[Instance]) -> bool {
         let is_anew = instances
             .get(cause.index())
-            .is_some_and(|member| member.epoch != before.epoch && member.reason() == Some(Reason::Returned));
-        is_anew && self.all(instances, |member| member.deadline(Timer::Return).is_none())
+            .is_some_and(|member| member.epoch != before.epoch && member.reason() == Some(Reason::Resumed));
+        is_anew && self.all(instances, |member| member.deadline(Timer::Resume).is_none())
     }
 
     /// A member moves with the others once it has left Init; a member that a reload added does so later than they.
@@ -313,6 +306,6 @@ impl Group {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     pub(super) ready: bool,
-    pub(super) away: u64,
+    pub(super) suspensions: u64,
     pub(super) epoch: Epoch,
 }

@@ -22,10 +22,10 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};
-use super::event::Heard;
+use super::event::PeerAdvert;
 use super::instance::Instance;
 use super::settings::InstanceSettings;
-use super::state::Turn;
+use super::state::Cx;
 use super::timers::Timer;
 use super::units::Priority;
 
@@ -75,54 +75,54 @@ pub(super) struct Serving {
 const SERVE_MAX: Duration = Duration::from_secs(10);
 
 /// A mastership has ended: sends priority 0 if there is no heir yet.
-pub(super) fn begin(instance: &mut Instance, to: State, reason: Reason, turn: &mut Turn<'_>) {
+pub(super) fn begin(instance: &mut Instance, to: State, reason: Reason, cx: &mut Cx<'_>) {
     let has_heir = to == State::Backup && reason != Reason::GroupYielded;
     if !has_heir && instance.source().is_some() {
-        turn.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
+        cx.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
     }
     if instance.settings().handover == Order::Strict || !can_serve(reason) {
-        remove(instance, turn);
+        remove(instance, cx);
     } else if has_heir {
-        settle(instance, turn);
+        settle(instance, cx);
     } else {
         instance.handover = Handover::Serving;
         let again = if says_again(reason) { AGAIN } else { 0 };
-        instance.serving = Serving { until: turn.now + patience(instance), again };
-        await_heir(instance, turn);
+        instance.serving = Serving { until: cx.now + patience(instance), again };
+        await_heir(instance, cx);
     }
 }
 
-fn await_heir(instance: &mut Instance, turn: &Turn<'_>) {
+fn await_heir(instance: &mut Instance, cx: &Cx<'_>) {
     let Serving { until, again } = instance.serving;
-    let due = if again > 0 { until.min(turn.now + pause(instance)) } else { until };
+    let due = if again > 0 { until.min(cx.now + pause(instance)) } else { until };
     instance.timers.set(Timer::Handover, due);
 }
 
 /// Another router sends adverts: after a release, it is the heir.
-pub(super) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+pub(super) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
     if instance.handover == Handover::Serving && heard.priority != Priority::RELEASE {
-        settle(instance, turn);
+        settle(instance, cx);
     }
 }
 
 /// The settling time is over, or no heir is heard yet.
-pub(super) fn fired(instance: &mut Instance, turn: &mut Turn<'_>) {
+pub(super) fn fired(instance: &mut Instance, cx: &mut Cx<'_>) {
     let Serving { until, again } = instance.serving;
-    if instance.handover != Handover::Serving || turn.now >= until {
-        return abort(instance, turn);
+    if instance.handover != Handover::Serving || cx.now >= until {
+        return abort(instance, cx);
     }
     if instance.source().is_some() {
-        turn.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
+        cx.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
     }
     instance.serving.again = again.saturating_sub(1);
-    await_heir(instance, turn);
+    await_heir(instance, cx);
 }
 
 /// Ends a handover, if there is one, without its heir: nothing can be served any more, or waiting is over.
-pub(super) fn abort(instance: &mut Instance, turn: &mut Turn<'_>) {
+pub(super) fn abort(instance: &mut Instance, cx: &mut Cx<'_>) {
     if instance.handover != Handover::Idle {
         forget(instance);
-        remove(instance, turn);
+        remove(instance, cx);
     }
 }
 
@@ -151,16 +151,16 @@ fn says_again(reason: Reason) -> bool {
     !matches!(reason, Reason::TrackDown | Reason::GroupFault)
 }
 
-fn settle(instance: &mut Instance, turn: &mut Turn<'_>) {
-    turn.actions.push_back(Action::StopAnswering(instance.id(), instance.epoch));
+fn settle(instance: &mut Instance, cx: &mut Cx<'_>) {
+    cx.actions.push_back(Action::StopAnswering(instance.id(), instance.epoch));
     match settling_time(instance.settings()) {
         Duration::ZERO => {
             forget(instance);
-            remove(instance, turn);
+            remove(instance, cx);
         }
         time => {
             instance.handover = Handover::Settling;
-            instance.timers.set(Timer::Handover, turn.now + time);
+            instance.timers.set(Timer::Handover, cx.now + time);
         }
     }
 }
@@ -187,6 +187,6 @@ fn pause(instance: &Instance) -> Duration {
     (instance.settings().advert_interval.duration() / AGAIN_PART).min(AGAIN_MAX)
 }
 
-fn remove(instance: &Instance, turn: &mut Turn<'_>) {
-    turn.actions.push_back(Action::RemoveAddresses(instance.id(), instance.epoch));
+fn remove(instance: &Instance, cx: &mut Cx<'_>) {
+    cx.actions.push_back(Action::RemoveAddresses(instance.id(), instance.epoch));
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};
-use super::event::{Heard, Loss, TrackId};
+use super::event::{Loss, PeerAdvert, TrackId};
 use super::handover::{self, Handover, Serving};
 use super::settings::{InstanceSettings, TrackSettings};
-use super::state::{self, Backup, Master, RemoteMaster, Turn};
+use super::state::{self, Backup, Cx, Master, RemoteMaster};
 use super::timers::{Timer, Timers};
 use super::timing;
 use super::track::{Faults, Tracking};
@@ -45,7 +45,7 @@ pub struct Instance {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Stats {
     /// How often this node was found to have been suspended: as a backup by late timers, as a master by late adverts.
-    pub away: u64,
+    pub suspensions: u64,
     /// Adverts from our own address: a loop, or the address is in use twice.
     pub own_heard: u64,
     /// Adverts of masters that lost against us, or released while we were master.
@@ -219,9 +219,9 @@ impl Instance {
         self.priority = self.tracking.priority(&self.settings);
     }
 
-    pub(super) fn startup(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn startup(&mut self, cx: &mut Cx<'_>) {
         self.started = !self.removed;
-        self.reconsider(turn);
+        self.reconsider(cx);
     }
 
     /// Takes other settings for the same VRID, interface and family. Unchanged parts continue: timers, the master that
@@ -230,21 +230,21 @@ impl Instance {
         &mut self,
         settings: InstanceSettings,
         known: impl Fn(TrackId) -> Option<i32>,
-        turn: &mut Turn<'_>,
+        cx: &mut Cx<'_>,
     ) {
         let (priority, epoch) = (self.priority, self.epoch);
         let old = std::mem::replace(&mut self.settings, settings);
         self.tracking.carry(&old.tracks, &self.settings.tracks, known);
         self.priority = self.tracking.priority(&self.settings);
-        self.reconsider(turn);
+        self.reconsider(cx);
         match self.state {
             _ if self.epoch != epoch => {}
-            State::Backup => state::backup::reconfigured(self, &old, priority, turn),
-            State::Master => state::master::reconfigured(self, &old, priority, turn),
+            State::Backup => state::backup::reconfigured(self, &old, priority, cx),
+            State::Master => state::master::reconfigured(self, &old, priority, cx),
             State::Init | State::Fault => {}
         }
         if self.priority != priority {
-            turn.actions.push_back(Action::ReportPriority(self.id, self.priority));
+            cx.actions.push_back(Action::ReportPriority(self.id, self.priority));
         }
     }
 
@@ -261,70 +261,70 @@ impl Instance {
 
     /// After a reload, for an instance without a group: a Fault of an earlier group ends, and so does waiting for its
     /// members.
-    pub(super) fn stand_alone(&mut self, turn: &mut Turn<'_>) {
-        self.reconsider(turn);
+    pub(super) fn stand_alone(&mut self, cx: &mut Cx<'_>) {
+        self.reconsider(cx);
         if self.is_ready() {
-            state::backup::take_over(self, turn);
+            state::backup::take_over(self, cx);
         }
     }
 
     /// Removes the instance: it is no longer in the configuration.
-    pub(super) fn remove(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn remove(&mut self, cx: &mut Cx<'_>) {
         self.started = false;
         self.removed = true;
-        handover::abort(self, turn);
+        handover::abort(self, cx);
         if self.state != State::Init {
-            state::go(self, State::Init, Reason::Removed, None, turn);
+            state::go(self, State::Init, Reason::Removed, None, cx);
         }
     }
 
     /// Ends the instance. A second call ends the wait for an heir.
-    pub(super) fn shutdown(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn shutdown(&mut self, cx: &mut Cx<'_>) {
         self.started = false;
         if self.state == State::Init {
-            handover::abort(self, turn);
+            handover::abort(self, cx);
         } else {
-            state::go(self, State::Init, Reason::Shutdown, None, turn);
+            state::go(self, State::Init, Reason::Shutdown, None, cx);
         }
     }
 
-    pub(super) fn heard(&mut self, heard: &Heard, turn: &mut Turn<'_>) {
+    pub(super) fn heard(&mut self, heard: &PeerAdvert, cx: &mut Cx<'_>) {
         if self.source() == Some(heard.source) {
             self.stats.own_heard += 1;
             return;
         }
-        handover::heard(self, heard, turn);
+        handover::heard(self, heard, cx);
         if self.settings.owner_ignores && self.priority.is_owner() {
             return;
         }
         match self.state {
-            State::Backup => state::backup::heard(self, heard, turn),
-            State::Master => state::master::heard(self, heard, turn),
+            State::Backup => state::backup::heard(self, heard, cx),
+            State::Master => state::master::heard(self, heard, cx),
             State::Init | State::Fault => {}
         }
     }
 
-    pub(super) fn seen(&mut self, stamp: Timestamp, turn: &mut Turn<'_>) {
+    pub(super) fn seen(&mut self, stamp: Timestamp, cx: &mut Cx<'_>) {
         if self.state == State::Backup {
-            state::backup::seen(self, stamp, turn);
+            state::backup::seen(self, stamp, cx);
         }
     }
 
-    pub(super) fn deaf(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn not_receiving(&mut self, cx: &mut Cx<'_>) {
         if self.state == State::Backup {
-            state::backup::deaf(self, turn);
+            state::backup::not_receiving(self, cx);
         }
     }
 
-    pub(super) fn lapsed(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn lapsed(&mut self, cx: &mut Cx<'_>) {
         if self.state == State::Master {
-            state::away::lapsed(self, turn);
+            state::suspended::lapsed(self, cx);
         }
     }
 
-    pub(super) fn asked(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn asked(&mut self, cx: &mut Cx<'_>) {
         if self.state == State::Master {
-            state::master::asked(self, turn);
+            state::master::asked(self, cx);
         }
     }
 
@@ -332,51 +332,51 @@ impl Instance {
         self.master.refused = self.state == State::Master;
     }
 
-    pub(super) fn link(&mut self, up: bool, turn: &mut Turn<'_>) {
+    pub(super) fn link(&mut self, up: bool, cx: &mut Cx<'_>) {
         self.tracking.link = up;
-        self.reconsider(turn);
+        self.reconsider(cx);
     }
 
-    pub(super) fn source_is(&mut self, source: Option<IpAddr>, turn: &mut Turn<'_>) {
+    pub(super) fn source_is(&mut self, source: Option<IpAddr>, cx: &mut Cx<'_>) {
         self.tracking.source = source;
-        self.reconsider(turn);
+        self.reconsider(cx);
     }
 
-    pub(super) fn track(&mut self, id: TrackId, value: i32, turn: &mut Turn<'_>) {
+    pub(super) fn track(&mut self, id: TrackId, value: i32, cx: &mut Cx<'_>) {
         self.record(id, value);
         let (old, epoch) = (self.priority, self.epoch);
         self.priority = self.tracking.priority(&self.settings);
-        self.reconsider(turn);
+        self.reconsider(cx);
         if self.priority == old {
             return;
         }
         match self.state {
             // A state entered just now has started with the new priority.
             _ if self.epoch != epoch => {}
-            State::Backup => state::backup::reprioritised(self, old, turn),
-            State::Master => state::master::reprioritised(self, old, turn),
+            State::Backup => state::backup::reprioritised(self, old, cx),
+            State::Master => state::master::reprioritised(self, old, cx),
             State::Init | State::Fault => {}
         }
-        turn.actions.push_back(Action::ReportPriority(self.id, self.priority));
+        cx.actions.push_back(Action::ReportPriority(self.id, self.priority));
     }
 
     /// An address, a route or a rule was removed. Only a Master has them.
-    pub(super) fn lost(&mut self, loss: Loss, turn: &mut Turn<'_>) {
+    pub(super) fn lost(&mut self, loss: Loss, cx: &mut Cx<'_>) {
         if self.state == State::Master {
-            state::master::lost(self, loss, turn);
+            state::master::lost(self, loss, cx);
         }
     }
 
-    pub(super) fn renew(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn renew(&mut self, cx: &mut Cx<'_>) {
         if self.state == State::Master {
-            state::master::renew(self, turn);
+            state::master::renew(self, cx);
         }
     }
 
     /// Another process keeps removing the addresses: a Fault.
-    pub(super) fn set_taken_away(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn set_taken_away(&mut self, cx: &mut Cx<'_>) {
         self.tracking.taken_away = true;
-        self.reconsider(turn);
+        self.reconsider(cx);
     }
 
     /// The same, found by an earlier daemon process.
@@ -385,9 +385,9 @@ impl Instance {
     }
 
     /// This host refuses to send the adverts, and another master does not hear them: a Fault.
-    pub(super) fn set_refused(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn set_refused(&mut self, cx: &mut Cx<'_>) {
         self.tracking.refused = true;
-        self.reconsider(turn);
+        self.reconsider(cx);
     }
 
     /// The same, found by an earlier daemon process.
@@ -396,39 +396,39 @@ impl Instance {
     }
 
     /// Ends these Faults, to try again.
-    pub(super) fn reclaim(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn reclaim(&mut self, cx: &mut Cx<'_>) {
         (self.tracking.taken_away, self.tracking.refused) = (false, false);
-        self.reconsider(turn);
+        self.reconsider(cx);
     }
 
-    pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn timeout(&mut self, cx: &mut Cx<'_>) {
         // Each handler arms its timers beyond now, so one round is enough.
         for _ in Timer::ALL {
-            let Some((timer, due)) = self.timers.take_due(turn.now) else { break };
+            let Some((timer, due)) = self.timers.take_due(cx.now) else { break };
             match self.state {
-                _ if timer == Timer::Handover => handover::fired(self, turn),
-                State::Backup => state::backup::fired(self, timer, due, turn),
-                State::Master => state::master::fired(self, timer, due, turn),
-                State::Fault => state::fault::fired(self, timer, turn),
+                _ if timer == Timer::Handover => handover::fired(self, cx),
+                State::Backup => state::backup::fired(self, timer, due, cx),
+                State::Master => state::master::fired(self, timer, due, cx),
+                State::Fault => state::fault::fired(self, timer, cx),
                 State::Init => {}
             }
         }
     }
 
     /// Enters or leaves Fault, or leaves Init, if the faults require it. In a group, the group does it.
-    fn reconsider(&mut self, turn: &mut Turn<'_>) {
+    fn reconsider(&mut self, cx: &mut Cx<'_>) {
         if self.faults().reason().is_some_and(|reason| !handover::can_serve(reason)) {
-            handover::abort(self, turn);
+            handover::abort(self, cx);
         }
         if self.group.is_some() {
             return;
         }
         match self.state {
-            State::Init => state::init::reconsider(self, turn),
-            State::Fault => state::fault::reconsider(self, turn),
+            State::Init => state::init::reconsider(self, cx),
+            State::Fault => state::fault::reconsider(self, cx),
             State::Backup | State::Master => {
                 if let Some(reason) = self.faults().reason() {
-                    state::go(self, State::Fault, reason, None, turn);
+                    state::go(self, State::Fault, reason, None, cx);
                 }
             }
         }

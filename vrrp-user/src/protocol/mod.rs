@@ -18,13 +18,13 @@ mod event;
 mod group;
 mod handover;
 mod instance;
-mod losses;
 mod regroup;
+mod removals;
 mod route;
 mod router;
 mod rule;
 mod settings;
-mod stance;
+mod snapshot;
 mod state;
 mod timers;
 mod timing;
@@ -33,19 +33,19 @@ mod units;
 mod vmac;
 
 pub use action::{Action, Announcement, GroupTransition, Missing, Reason, State, Transition};
-pub use event::{Event, Heard, Loss, TrackId};
+pub use event::{Event, Loss, PeerAdvert, TrackId};
 pub use group::Group;
 pub use handover::{Handover, Order};
 pub use instance::{Instance, Stats};
-pub use losses::{Losses, Verdict};
+pub use removals::{RemovalCounter, RemovalResponse};
 pub use route::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 pub use router::Router;
 pub use rule::{Lookup, Rule, RuleAction};
 pub use settings::{
-    Addresses, AnnounceSettings, Auth, Elsewhere, GroupSettings, InstanceSettings, Track, TrackSettings,
+    Addresses, AnnounceSettings, Auth, ExtraAnnounce, GroupSettings, InstanceSettings, Track, TrackSettings,
     Unicast, UnicastPeer, VirtualAddress,
 };
-pub use stance::Stance;
+pub use snapshot::InstanceSnapshot;
 pub use state::RemoteMaster;
 pub use timers::Timer;
 pub use timing::{master_down_interval, skew};

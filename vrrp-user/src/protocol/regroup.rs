@@ -19,7 +19,7 @@ use super::group::Group;
 use super::instance::Instance;
 use super::router::Router;
 use super::settings::GroupSettings;
-use super::state::{self, Turn, backup};
+use super::state::{self, Cx, backup};
 use super::units::{GroupId, InstanceId};
 
 impl Router {
@@ -47,12 +47,12 @@ impl Router {
     /// Ends a reload, once all instances and groups are configured: groups come to one state, and instances without a
     /// group move alone.
     pub fn agree(&mut self, now: Timestamp) {
-        let mut turn = Turn { now, actions: &mut self.actions };
+        let mut cx = Cx { now, actions: &mut self.actions };
         for instance in self.instances.iter_mut().filter(|instance| instance.group().is_none()) {
-            instance.stand_alone(&mut turn);
+            instance.stand_alone(&mut cx);
         }
         for group in &mut self.groups {
-            group.agree(&mut self.instances, &mut turn);
+            group.agree(&mut self.instances, &mut cx);
         }
         self.schedule();
     }
@@ -87,7 +87,7 @@ impl Router {
 
 impl Group {
     /// Brings its members to one state after a reload.
-    fn agree(&mut self, instances: &mut [Instance], turn: &mut Turn<'_>) {
+    fn agree(&mut self, instances: &mut [Instance], cx: &mut Cx<'_>) {
         let before = self.state;
         let has_begun = self.present(instances).any(Instance::takes_part);
         if has_begun {
@@ -99,20 +99,20 @@ impl Group {
                 if let Some(member) = instances.get_mut(member.index())
                     && let Some(reason) = member.faults().reason()
                 {
-                    state::go(member, State::Fault, reason, None, turn);
+                    state::go(member, State::Fault, reason, None, cx);
                 }
             }
-            self.unite(instances, turn);
+            self.unite(instances, cx);
         } else if self.all(instances, Instance::may_leave_init) {
-            self.begin(instances, turn);
+            self.begin(instances, cx);
         }
         let cause = self.present(instances).find(|member| member.reason().is_some_and(Reason::is_own));
         let cause = cause.or_else(|| self.present(instances).next()).map(Instance::id);
         self.state = before;
         let Some(cause) = cause else { return };
-        self.follow(cause, instances, turn);
+        self.follow(cause, instances, cx);
         for member in self.waiting(instances) {
-            self.join(member, instances, turn);
+            self.join(member, instances, cx);
         }
         self.ready = self.present(instances).filter(|member| member.is_ready()).count();
     }
@@ -125,33 +125,33 @@ impl Group {
     }
 
     /// Enters the state of its members.
-    fn follow(&mut self, cause: InstanceId, instances: &[Instance], turn: &mut Turn<'_>) {
+    fn follow(&mut self, cause: InstanceId, instances: &[Instance], cx: &mut Cx<'_>) {
         let Some(member) = instances.get(cause.index()) else { return };
         if member.state() != self.state
             && let Some(reason) = member.reason()
         {
-            self.enter(member.state(), (cause, reason), turn);
+            self.enter(member.state(), (cause, reason), cx);
         }
     }
 
-    fn unite(&self, instances: &mut [Instance], turn: &mut Turn<'_>) {
+    fn unite(&self, instances: &mut [Instance], cx: &mut Cx<'_>) {
         if self.present(instances).any(|member| member.faults().reason().is_some()) {
-            self.fail(instances, turn);
+            self.fail(instances, cx);
             return;
         }
         let are_owners = self.all(instances, |member| member.priority().is_owner());
         let recovered = if are_owners { State::Master } else { State::Backup };
         self.each(instances, |member| {
             if member.state() == State::Fault {
-                state::go(member, recovered, Reason::Recovered, None, turn);
+                state::go(member, recovered, Reason::Recovered, None, cx);
             }
         });
         let is_idle = |member: &Instance| member.state() == State::Backup && !member.is_ready();
         let has_idle = self.present(instances).any(is_idle);
         self.each(instances, |member| match member.state() {
-            State::Backup if !has_idle => backup::take_over(member, turn),
+            State::Backup if !has_idle => backup::take_over(member, cx),
             // As after yielding: there may be no heir yet.
-            State::Master if has_idle => state::go(member, State::Backup, Reason::GroupYielded, None, turn),
+            State::Master if has_idle => state::go(member, State::Backup, Reason::GroupYielded, None, cx),
             _ => {}
         });
     }

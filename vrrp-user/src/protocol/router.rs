@@ -12,8 +12,8 @@ use super::group::{Before, Group};
 use super::handover::Handover;
 use super::instance::Instance;
 use super::settings::{GroupSettings, InstanceSettings};
-use super::stance::Stance;
-use super::state::Turn;
+use super::snapshot::InstanceSnapshot;
+use super::state::Cx;
 use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};
 
@@ -32,7 +32,7 @@ pub struct Router {
     pub(super) deadlines: Deadlines,
     /// Allocated once for the largest input.
     pub(super) actions: VecDeque<Action>,
-    away: u64,
+    suspensions: u64,
     /// Highest epoch of all instances and groups until the latest reload; new ones continue from it.
     pub(super) latest: Epoch,
 }
@@ -60,7 +60,7 @@ impl Router {
             actions: VecDeque::with_capacity(instances.len() * ACTIONS_PER_INSTANCE + groups.len()),
             instances,
             groups,
-            away: 0,
+            suspensions: 0,
             latest,
         };
         this.index_trackers();
@@ -80,7 +80,7 @@ impl Router {
         let is_live = self.instance(id).is_some_and(|instance| !instance.is_removed());
         let known = |id| known.iter().find(|(known, _)| *known == id).map(|(_, value)| *value);
         if is_live {
-            self.alone(id, now, |instance, turn| instance.reconfigure(settings, known, turn));
+            self.alone(id, now, |instance, cx| instance.reconfigure(settings, known, cx));
         } else if id.index() <= self.instances.len() {
             let mut instance = Instance::new(id, settings, self.note_epochs());
             instance.carry_results(known);
@@ -110,22 +110,27 @@ impl Router {
 
     /// Snapshots of all instances for the next process; `None` while one of them hands over, or listens after a
     /// suspension.
-    pub fn stance(&self) -> Option<Vec<(InstanceId, Stance)>> {
+    pub fn snapshot(&self) -> Option<Vec<(InstanceId, InstanceSnapshot)>> {
         let present = self.instances.iter().filter(|instance| !instance.is_removed());
-        present.map(|instance| Some((instance.id(), instance.stance()?))).collect()
+        present.map(|instance| Some((instance.id(), instance.snapshot()?))).collect()
     }
 
     /// Continues from the snapshots of another process, with instances that are still in Init and know their links and
     /// sources. [`Event::Startup`] must follow. All members of a group continue, or none.
-    pub fn resume(&mut self, stances: &[(InstanceId, Stance)], groups: &[(GroupId, Epoch)], now: Timestamp) {
-        for (id, stance) in stances {
+    pub fn restore(
+        &mut self,
+        snapshots: &[(InstanceId, InstanceSnapshot)],
+        groups: &[(GroupId, Epoch)],
+        now: Timestamp,
+    ) {
+        for (id, snapshot) in snapshots {
             let Some(instance) = self.instances.get_mut(id.index()) else { continue };
-            instance.resume(stance, &mut Turn { now, actions: &mut self.actions });
+            instance.restore(snapshot, &mut Cx { now, actions: &mut self.actions });
             self.deadlines.set(id.index(), instance.next_timeout());
         }
         for (id, epoch) in groups {
             if let Some(group) = self.groups.get_mut(id.index()) {
-                group.resume(*epoch, &self.instances);
+                group.restore(*epoch, &self.instances);
             }
         }
     }
@@ -136,17 +141,17 @@ impl Router {
         match *event {
             Event::Startup => self.on_all(now, Instance::startup),
             Event::Shutdown => self.on_all(now, Instance::shutdown),
-            Event::Advert(id, ref heard) => self.on(id, now, |instance, turn| instance.heard(heard, turn)),
-            Event::Seen(id, stamp) => self.on(id, now, |instance, turn| instance.seen(stamp, turn)),
-            Event::Deaf(id) => self.on(id, now, Instance::deaf),
+            Event::Advert(id, ref heard) => self.on(id, now, |instance, cx| instance.heard(heard, cx)),
+            Event::Seen(id, stamp) => self.on(id, now, |instance, cx| instance.seen(stamp, cx)),
+            Event::NotReceiving(id) => self.on(id, now, Instance::not_receiving),
             Event::Refused(id) => self.on(id, now, |instance, _| instance.refused()),
             Event::Lapsed(id) => self.on(id, now, Instance::lapsed),
             Event::Asked(id) => self.on(id, now, Instance::asked),
-            Event::Link(id, up) => self.on(id, now, |instance, turn| instance.link(up, turn)),
-            Event::Source(id, source) => self.on(id, now, |instance, turn| instance.source_is(source, turn)),
+            Event::Link(id, up) => self.on(id, now, |instance, cx| instance.link(up, cx)),
+            Event::Source(id, source) => self.on(id, now, |instance, cx| instance.source_is(source, cx)),
             Event::Track(track, up) => self.track(track, i32::from(up), now),
             Event::Value(track, value) => self.track(track, value, now),
-            Event::Lost(id, loss) => self.on(id, now, |instance, turn| instance.lost(loss, turn)),
+            Event::Lost(id, loss) => self.on(id, now, |instance, cx| instance.lost(loss, cx)),
         }
     }
 
@@ -234,9 +239,9 @@ impl Router {
         self.instances.iter().any(|instance| instance.handover() != Handover::Idle)
     }
 
-    /// How often an instance found that this node had been suspended; see [`super::Stats::away`].
-    pub fn away(&self) -> u64 {
-        self.away
+    /// How often an instance found that this node had been suspended; see [`super::Stats::suspensions`].
+    pub fn suspensions(&self) -> u64 {
+        self.suspensions
     }
 
     fn index_trackers(&mut self) {
@@ -263,32 +268,32 @@ impl Router {
         while let Some(&(track, instance)) = self.trackers.get(next)
             && track == id
         {
-            self.on(instance, now, |instance, turn| instance.track(id, value, turn));
+            self.on(instance, now, |instance, cx| instance.track(id, value, cx));
             next += 1;
         }
     }
 
-    fn on_all(&mut self, now: Timestamp, act: impl Fn(&mut Instance, &mut Turn<'_>)) {
+    fn on_all(&mut self, now: Timestamp, act: impl Fn(&mut Instance, &mut Cx<'_>)) {
         for index in 0..self.instances.len() {
             self.on_index(index, now, &act);
         }
     }
 
-    fn on(&mut self, id: InstanceId, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
+    fn on(&mut self, id: InstanceId, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Cx<'_>)) {
         self.on_index(id.index(), now, act);
     }
 
     /// As [`Self::on`], but its group reacts to a suspension only.
-    fn alone(&mut self, id: InstanceId, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
+    fn alone(&mut self, id: InstanceId, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Cx<'_>)) {
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
-        let away = instance.stats().away;
-        let mut turn = Turn { now, actions: &mut self.actions };
-        act(instance, &mut turn);
-        let absences = instance.stats().away - away;
-        self.away += absences;
+        let suspensions = instance.stats().suspensions;
+        let mut cx = Cx { now, actions: &mut self.actions };
+        act(instance, &mut cx);
+        let suspensions = instance.stats().suspensions - suspensions;
+        self.suspensions += suspensions;
         let group = instance.group().and_then(|group| self.groups.get(group.index()));
-        if let Some(group) = group.filter(|_| absences > 0) {
-            group.listen(&mut self.instances, &mut turn);
+        if let Some(group) = group.filter(|_| suspensions > 0) {
+            group.listen(&mut self.instances, &mut cx);
             self.schedule();
         } else {
             self.deadlines.set(id.index(), instance.next_timeout());
@@ -302,17 +307,20 @@ impl Router {
         }
     }
 
-    fn on_index(&mut self, index: usize, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
+    fn on_index(&mut self, index: usize, now: Timestamp, act: impl FnOnce(&mut Instance, &mut Cx<'_>)) {
         let Some(instance) = self.instances.get_mut(index) else { return };
-        let before =
-            Before { ready: instance.is_ready(), away: instance.stats().away, epoch: instance.epoch() };
-        let mut turn = Turn { now, actions: &mut self.actions };
-        act(instance, &mut turn);
-        self.away += instance.stats().away - before.away;
+        let before = Before {
+            ready: instance.is_ready(),
+            suspensions: instance.stats().suspensions,
+            epoch: instance.epoch(),
+        };
+        let mut cx = Cx { now, actions: &mut self.actions };
+        act(instance, &mut cx);
+        self.suspensions += instance.stats().suspensions - before.suspensions;
         let id = instance.id();
         let group = instance.group().and_then(|group| self.groups.get_mut(group.index()));
         if let Some(group) = group
-            && group.settle(id, before, &mut self.instances, &mut turn)
+            && group.settle(id, before, &mut self.instances, &mut cx)
         {
             for member in group.members() {
                 if let Some(member) = self.instances.get(member.index()) {

@@ -110,11 +110,12 @@ impl InstanceSettings {
         address.device.as_ref().unwrap_or_else(|| self.address_interface())
     }
 
-    /// Whether an address is on an interface whose addresses [`Elsewhere`] announces.
-    pub fn is_elsewhere(&self, address: &VirtualAddress, elsewhere: Elsewhere) -> bool {
+    /// Whether an address is on an interface whose addresses [`ExtraAnnounce`] announces.
+    pub fn is_elsewhere(&self, address: &VirtualAddress, extra_announce: ExtraAnnounce) -> bool {
         let carrier = self.device_of(address);
         let sender = self.vmacs.sender().unwrap_or(&self.interface);
-        carrier != sender && (elsewhere.all || self.vmacs.all().any(|vmac| vmac.name.as_arc() == carrier))
+        carrier != sender
+            && (extra_announce.all || self.vmacs.all().any(|vmac| vmac.name.as_arc() == carrier))
     }
 
     /// Destination of multicast adverts.
@@ -277,12 +278,12 @@ pub struct AnnounceSettings {
     /// Pause between two unsolicited neighbour advertisements on one interface.
     pub gna_interval: Duration,
     /// Announce addresses that adverts do not keep in the tables of switches.
-    pub elsewhere: Option<Elsewhere>,
+    pub extra_announce: Option<ExtraAnnounce>,
 }
 
 /// Periodic announcements of addresses on interfaces that adverts do not leave from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Elsewhere {
+pub struct ExtraAnnounce {
     pub period: Duration,
     /// On every interface of that kind, not only on those with a virtual MAC address.
     pub all: bool,
@@ -299,7 +300,7 @@ impl Default for AnnounceSettings {
             lower_prio_repeat: 5,
             garp_interval: Duration::ZERO,
             gna_interval: Duration::ZERO,
-            elsewhere: None,
+            extra_announce: None,
         }
     }
 }

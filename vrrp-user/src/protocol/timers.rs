@@ -25,7 +25,7 @@ pub enum Timer {
     /// After a mastership, in any state: release again, or remove the addresses.
     Handover = 8,
     /// Master: it was suspended, and no master that it would obey was heard; it takes over again.
-    Return = 9,
+    Resume = 9,
     /// Master: the set of announcements for a lower master that was heard again just after a set for it.
     FollowContest = 10,
 }
@@ -41,7 +41,7 @@ impl Timer {
         Self::AnnounceContest,
         Self::Reclaim,
         Self::Handover,
-        Self::Return,
+        Self::Resume,
         Self::FollowContest,
     ];
 }

@@ -45,7 +45,7 @@ pub(super) fn tick(interval: Interval) -> Duration {
 }
 
 /// A timer later than this was not merely delayed: this node was suspended.
-pub(super) fn away_threshold(interval: Interval) -> Duration {
+pub(super) fn suspension_threshold(interval: Interval) -> Duration {
     (interval.duration() / 4).clamp(Duration::from_millis(2), Duration::from_millis(100))
 }
 
@@ -114,10 +114,10 @@ mod tests {
     }
 
     #[test]
-    fn away_is_a_quarter_interval_within_bounds() {
-        assert_eq!(away_threshold(v3(10)), Duration::from_micros(2500));
-        assert_eq!(away_threshold(v3(100)), Duration::from_millis(25));
-        assert_eq!(away_threshold(v3(1000)), Duration::from_millis(100));
+    fn suspension_threshold_is_a_quarter_interval_within_bounds() {
+        assert_eq!(suspension_threshold(v3(10)), Duration::from_micros(2500));
+        assert_eq!(suspension_threshold(v3(100)), Duration::from_millis(25));
+        assert_eq!(suspension_threshold(v3(1000)), Duration::from_millis(100));
         assert_eq!(tick(v3(10)), Duration::from_millis(1));
         assert_eq!(tick(v3(1000)), Duration::from_millis(100));
     }

@@ -1,4 +1,4 @@
-//! Restart of the master's daemon, as for an upgrade: ours by `--takeover`, others by SIGTERM and a start.
+//! Restart of the master's daemon, as for an upgrade: ours by `--hot-restart`, others by SIGTERM and a start.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn restart(daemon: Daemon, interval: Duration) -> Result<String> {
         let start = realtime();
         match daemon {
             Daemon::Vrrpx(_) => {
-                ensure!(pair.take_over(MASTER, &[])?.success(), "the old process ended with an error");
+                ensure!(pair.hot_restart(MASTER, &[])?.success(), "the old process ended with an error");
             }
             _ => pair.restart(MASTER, Signal::SIGTERM)?,
         }

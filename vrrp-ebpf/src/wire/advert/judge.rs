@@ -10,7 +10,8 @@
 use crate::wire::frame::Frame;
 use crate::wire::vrrp::{ADVERTISEMENT, AUTH_LEN, HEADER_LEN, Header};
 use crate::wire::{
-    ChecksumForm, Family, Octets, PAYLOAD_MAX, PROTOCOL, Reject, Sighting, Slot, TRAILER_LEN, checksum,
+    AdvertInfo, ChecksumForm, Family, InstanceRules, Octets, PAYLOAD_MAX, PROTOCOL, Reject, TRAILER_LEN,
+    checksum,
 };
 
 /// Checks the message of `frame` in `octets`. `sum` returns the one's complement sum of the message's first bytes, as
@@ -23,9 +24,9 @@ use crate::wire::{
 pub fn judge<O: Octets + ?Sized>(
     octets: &O,
     frame: &Frame,
-    slot: &Slot,
+    slot: &InstanceRules,
     sum: impl FnOnce(usize) -> Option<u64>,
-) -> Result<(Sighting, ChecksumForm), Reject> {
+) -> Result<(AdvertInfo, ChecksumForm), Reject> {
     judge_header(frame, |at, length| header_sum(octets, at, length))?;
     judge_envelope(octets, frame, slot)?;
     judge_message(octets, frame, slot, sum)
@@ -59,7 +60,11 @@ pub fn header_sum<O: Octets + ?Sized>(octets: &O, at: usize, length: usize) -> O
 /// # Errors
 /// The first check that failed, from [`Reject::Truncated`] to [`Reject::Destination`].
 #[inline(always)]
-pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot) -> Result<(), Reject> {
+pub fn judge_envelope<O: Octets + ?Sized>(
+    octets: &O,
+    frame: &Frame,
+    slot: &InstanceRules,
+) -> Result<(), Reject> {
     // RFC 9568 §7.1: the message is complete (R05).
     if frame.length < HEADER_LEN || octets.get::<1>(frame.at + frame.length - 1).is_none() {
         return Err(Reject::Truncated);
@@ -88,9 +93,9 @@ pub fn judge_envelope<O: Octets + ?Sized>(octets: &O, frame: &Frame, slot: &Slot
 pub fn judge_message<O: Octets + ?Sized>(
     octets: &O,
     frame: &Frame,
-    slot: &Slot,
+    slot: &InstanceRules,
     sum: impl FnOnce(usize) -> Option<u64>,
-) -> Result<(Sighting, ChecksumForm), Reject> {
+) -> Result<(AdvertInfo, ChecksumForm), Reject> {
     check_source(frame, slot)?;
     let header = Header(octets.get::<HEADER_LEN>(frame.at).ok_or(Reject::Truncated)?);
     check_version(header, frame.family, frame.length)?;
@@ -99,7 +104,8 @@ pub fn judge_message<O: Octets + ?Sized>(
     if version != slot.version && version != slot.other_version {
         return Err(Reject::VersionMismatch);
     }
-    let signed = slot.trailer != Slot::UNSIGNED && length == header.message_len(frame.family) + TRAILER_LEN;
+    let signed =
+        slot.trailer != InstanceRules::UNSIGNED && length == header.message_len(frame.family) + TRAILER_LEN;
     let body = if signed { length - TRAILER_LEN } else { length };
     check_layout(header, frame.family, body, slot.no_addresses != 0)?;
     if length > PAYLOAD_MAX {
@@ -110,7 +116,7 @@ pub fn judge_message<O: Octets + ?Sized>(
     let sum = sum(summed).ok_or(Reject::Truncated)?;
     let form = checksum_form(frame, version, summed, sum).ok_or(Reject::Checksum)?;
     // An IPsec header is there exactly if the instance verifies it.
-    if (frame.prefix != 0) != (slot.auth_type == Slot::AH) {
+    if (frame.prefix != 0) != (slot.auth_type == InstanceRules::AH) {
         return Err(Reject::AuthType);
     }
     if version == 2 {
@@ -131,10 +137,10 @@ pub fn judge_message<O: Octets + ?Sized>(
     if interval == 0 {
         return Err(Reject::IntervalZero);
     }
-    if slot.trailer == Slot::SIGNED && !signed {
+    if slot.trailer == InstanceRules::SIGNED && !signed {
         return Err(Reject::AuthMissing);
     }
-    let sighting = Sighting {
+    let info = AdvertInfo {
         source: frame.source,
         interval,
         version,
@@ -142,12 +148,12 @@ pub fn judge_message<O: Octets + ?Sized>(
         priority: header.priority(),
         address_count: header.address_count(),
     };
-    Ok((sighting, form))
+    Ok((info, form))
 }
 
 /// [`Reject::Source`] and [`Reject::OwnSource`].
 #[inline(always)]
-fn check_source(frame: &Frame, slot: &Slot) -> Result<(), Reject> {
+fn check_source(frame: &Frame, slot: &InstanceRules) -> Result<(), Reject> {
     // The source is a host (R17).
     if !frame.is_from_host() {
         return Err(Reject::Source);

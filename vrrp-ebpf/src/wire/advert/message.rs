@@ -1,4 +1,4 @@
-//! Received messages in full; a [`crate::wire::Sighting`] has only some of the fields.
+//! Received messages in full; a [`crate::wire::AdvertInfo`] has only some of the fields.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -125,8 +125,8 @@ fn run_options(options: Options) -> RunOptions {
         runtime_dir: folder.clone().unwrap_or_else(|| RUNTIME_DIR.into()),
         metrics: options.metrics,
         mode: options.mode,
-        takeover: false,
-        stand_in: None,
+        hot_restart: false,
+        bridge: None,
         realtime: !options.no_realtime,
         process: ProcessOptions {
             places: Some(Places { pid: options.pid, vrrp_pid: options.vrrp_pid, folder: folder.is_some() }),

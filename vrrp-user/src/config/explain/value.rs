@@ -214,10 +214,10 @@ pub(super) fn instance(
     {
         version.from = Origin::Follows("virtual_ipaddress");
     }
-    let elsewhere = |line: &Written| {
+    let extra_announce = |line: &Written| {
         SHOWN_ELSEWHERE.contains(&&*line.keyword.text) || line.keyword.text.starts_with("track_")
     };
-    let further = |line: &&&Written| !known(INSTANCE, line) && !known(NOTIFY, line) && !elsewhere(line);
+    let further = |line: &&&Written| !known(INSTANCE, line) && !known(NOTIFY, line) && !extra_announce(line);
     values.extend(lines.iter().filter(further).map(|line| as_written(line, findings)));
     values
 }
@@ -243,8 +243,8 @@ pub(super) fn group(
         noted: is_noted(line, findings),
     }));
     values.extend(rows(NOTIFY, &group.notify, &lines, &globals, findings));
-    let elsewhere = |line: &Written| line.is("group") || line.keyword.text.starts_with("track_");
-    let further = |line: &&&Written| !known(NOTIFY, line) && !elsewhere(line);
+    let extra_announce = |line: &Written| line.is("group") || line.keyword.text.starts_with("track_");
+    let further = |line: &&&Written| !known(NOTIFY, line) && !extra_announce(line);
     values.extend(lines.iter().filter(further).map(|line| as_written(line, findings)));
     values
 }

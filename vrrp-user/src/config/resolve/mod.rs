@@ -350,7 +350,9 @@ fn announce(draft: &AnnounceDraft, base: &AnnounceSettings, report: &mut Report)
         lower_prio_repeat: draft
             .lower_prio_repeat
             .map_or(base.lower_prio_repeat, |count| clamped_u32(count.value)),
-        elsewhere: draft.elsewhere.map_or(base.elsewhere, |it| Some(it).filter(|it| !it.period.is_zero())),
+        extra_announce: draft
+            .extra_announce
+            .map_or(base.extra_announce, |it| Some(it).filter(|it| !it.period.is_zero())),
         ..*base
     }
 }

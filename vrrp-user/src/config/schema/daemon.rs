@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::diagnostic::Report;
 use super::super::lexer::Word;
-use super::super::model::{Errand, NotifyCommand, ProcessSettings};
+use super::super::model::{LifecycleScript, NotifyCommand, ProcessSettings};
 use super::globals::GlobalsDraft;
 use super::notify::{self, FORM};
 use super::root::Draft;
@@ -193,9 +193,9 @@ impl DaemonDraft {
 }
 
 impl ErrandDraft {
-    fn settings(self) -> Option<Errand> {
+    fn settings(self) -> Option<LifecycleScript> {
         let command = self.command?;
-        Some(Errand { command, limit: self.limit.unwrap_or(LIMIT) })
+        Some(LifecycleScript { command, limit: self.limit.unwrap_or(LIMIT) })
     }
 }
 

@@ -20,7 +20,7 @@ use super::value;
 use super::vmac::{self, VmacsDraft};
 use super::webhook::{self, WebhookDraft};
 use super::{Kind, Row, Tables, ignored, mail, notify};
-use crate::protocol::{Elsewhere, Route};
+use crate::protocol::{ExtraAnnounce, Route};
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct InstanceDraft {
@@ -86,7 +86,7 @@ pub(in crate::config) struct AnnounceDraft {
     pub(in crate::config) lower_prio_delay: Option<At<Duration>>,
     pub(in crate::config) lower_prio_repeat: Option<At<i64>>,
     /// A period of zero disables it.
-    pub(in crate::config) elsewhere: Option<Elsewhere>,
+    pub(in crate::config) extra_announce: Option<ExtraAnnounce>,
 }
 
 #[derive(Debug, Default)]

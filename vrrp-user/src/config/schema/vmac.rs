@@ -7,7 +7,7 @@ use super::super::diagnostic::Report;
 use super::super::lexer::Word;
 use super::super::source::{At, Position};
 use super::{GlobalsDraft, InstanceDraft, Kind, Row, value};
-use crate::protocol::Elsewhere;
+use crate::protocol::ExtraAnnounce;
 
 /// Virtual MAC keywords of one instance.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ pub(super) const INSTANCE: &[Row<InstanceDraft>] = &[
     Row::works(
         "garp_extra_if",
         Kind::Own(EXTRA, |it: &mut InstanceDraft, keyword, args, report| {
-            it.announce.elsewhere = read_extra(keyword, args, report).or(it.announce.elsewhere);
+            it.announce.extra_announce = read_extra(keyword, args, report).or(it.announce.extra_announce);
         }),
         "global",
         "announce periodically on interfaces other than that of the adverts: on those with a virtual MAC address, or \
@@ -88,7 +88,8 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
     Row::works(
         "vrrp_garp_extra_if",
         Kind::Own(EXTRA, |globals: &mut GlobalsDraft, keyword, args, report| {
-            globals.announce.elsewhere = read_extra(keyword, args, report).or(globals.announce.elsewhere);
+            globals.announce.extra_announce =
+                read_extra(keyword, args, report).or(globals.announce.extra_announce);
         }),
         "0",
         "default `garp_extra_if`",
@@ -99,13 +100,13 @@ pub(super) const GLOBALS: &[Row<GlobalsDraft>] = &[
 const EXTRA: &str = "[all] seconds, 0 to 86400";
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn read_extra(keyword: &Word, args: &[Word], report: &mut Report) -> Option<Elsewhere> {
+fn read_extra(keyword: &Word, args: &[Word], report: &mut Report) -> Option<ExtraAnnounce> {
     let (all, rest) = match args.split_first() {
         Some((first, rest)) if first.text == "all" => (true, rest),
         _ => (false, args),
     };
     let period = value::read_seconds(&keyword.text, keyword.at, rest, Duration::ZERO, DAY, report)?;
-    Some(Elsewhere { period: period.value, all })
+    Some(ExtraAnnounce { period: period.value, all })
 }
 
 fn use_vmac(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {

@@ -10,18 +10,18 @@ use vrrp_ebpf::wire::Reject;
 use super::ledger::{Ledger, Note};
 use crate::driver::clock;
 use crate::driver::socket::{AdvertSender, Outgoing};
-use crate::protocol::auth::{Admitted, AhGuard, GROUP_SENDERS, Guard, Mark, Proof};
+use crate::protocol::auth::{Admitted, AhGuard, GROUP_SENDERS, Mark, Proof, Verifier};
 use crate::protocol::{Auth, InstanceId, InstanceSettings, Priority};
 
 #[derive(Debug)]
 pub struct Gate {
-    guard: Kind,
+    verifier: Kind,
     ledger: Arc<Ledger>,
 }
 
 #[derive(Debug)]
 enum Kind {
-    Hmac(Guard),
+    Hmac(Verifier),
     Ah(AhGuard),
 }
 
@@ -31,32 +31,32 @@ impl Gate {
         let ledger = Arc::clone(ledger?);
         let unicast = settings.unicast.as_ref();
         let known: Vec<Note> = ledger.notes().collect();
-        let mut guard = match &settings.auth {
+        let mut verifier = match &settings.auth {
             Auth::Hmac(hmac) => {
                 let senders = unicast.map(|unicast| unicast.peers.iter().map(|peer| peer.address).collect());
                 let room = if unicast.is_some() { ledger.room() } else { GROUP_SENDERS };
-                Kind::Hmac(Guard::new(Arc::clone(hmac), settings.family, senders, room))
+                Kind::Hmac(Verifier::new(Arc::clone(hmac), settings.family, senders, room))
             }
             Auth::Ah(password) => Kind::Ah(AhGuard::new(password, unicast.is_some(), ledger.room())?),
             Auth::None | Auth::Pass(_) => return None,
         };
-        let is_ah = matches!(guard, Kind::Ah(_));
+        let is_ah = matches!(verifier, Kind::Ah(_));
         let marks = known.iter().map(|note| note.mark).filter(|mark| mark.sequence.is_counter() == is_ah);
         let sent = ledger.sent().filter(|sent| sent.is_counter() == is_ah);
-        match &mut guard {
-            Kind::Hmac(guard) => guard.recall(marks, sent),
-            Kind::Ah(guard) => guard.recall(marks, sent),
+        match &mut verifier {
+            Kind::Hmac(verifier) => verifier.recall(marks, sent),
+            Kind::Ah(verifier) => verifier.recall(marks, sent),
         }
-        let this = Self { guard, ledger };
+        let this = Self { verifier, ledger };
         this.write_down(&known);
         Some(this)
     }
 
     /// Writes all marks to the ledger: some may have been dropped, and places may have changed.
     fn write_down(&self, known: &[Note]) {
-        let marks: Vec<Mark> = match &self.guard {
-            Kind::Hmac(guard) => guard.marks().collect(),
-            Kind::Ah(guard) => guard.marks().collect(),
+        let marks: Vec<Mark> = match &self.verifier {
+            Kind::Hmac(verifier) => verifier.marks().collect(),
+            Kind::Ah(verifier) => verifier.marks().collect(),
         };
         for (place, mark) in marks.iter().enumerate() {
             let skew = known.iter().find(|note| note.mark.source == mark.source).and_then(|note| note.skew);
@@ -68,20 +68,20 @@ impl Gate {
     /// Judges an advert that the kernel saw at `stamp`.
     ///
     /// # Errors
-    /// As [`Guard::admit`] and [`AhGuard::admit`].
+    /// As [`Verifier::admit`] and [`AhGuard::admit`].
     pub fn admit<'a>(
         &mut self,
         octets: &'a [u8],
         source: IpAddr,
         stamp: Timestamp,
     ) -> Result<Admitted<'a>, Reject> {
-        let admitted = match &mut self.guard {
-            Kind::Hmac(guard) => {
+        let admitted = match &mut self.verifier {
+            Kind::Hmac(verifier) => {
                 // The age counts from the arrival, not from the handling.
                 let seen = clock::time_of_day().saturating_sub(clock::now().since(stamp));
-                guard.admit(octets, source, seen)?
+                verifier.admit(octets, source, seen)?
             }
-            Kind::Ah(guard) => guard.admit(octets, source)?,
+            Kind::Ah(verifier) => verifier.admit(octets, source)?,
         };
         match admitted.proof {
             Proof::Tolerated => {}
@@ -99,22 +99,22 @@ impl Gate {
         instance: InstanceId,
         priority: Priority,
     ) {
-        let sent = match &mut self.guard {
-            Kind::Hmac(guard) if !guard.settings().signs() => {
+        let sent = match &mut self.verifier {
+            Kind::Hmac(verifier) if !verifier.settings().signs() => {
                 sender.queue(outgoing, instance, priority);
                 return;
             }
-            Kind::Hmac(guard) => {
+            Kind::Hmac(verifier) => {
                 sender.queue_signed(outgoing, instance, priority, |message, source| {
-                    guard.sign(message, source, clock::time_of_day())
+                    verifier.sign(message, source, clock::time_of_day())
                 });
-                guard.sent()
+                verifier.sent()
             }
-            Kind::Ah(guard) => {
+            Kind::Ah(verifier) => {
                 let IpAddr::V4(source) = outgoing.source() else { return };
-                let header = guard.next(source);
-                sender.queue_sealed(outgoing, instance, priority, &header, |packet| guard.seal(packet));
-                Some(guard.sent())
+                let header = verifier.next(source);
+                sender.queue_sealed(outgoing, instance, priority, &header, |packet| verifier.seal(packet));
+                Some(verifier.sent())
             }
         };
         sent.into_iter().for_each(|sequence| self.ledger.note_sent(sequence));
@@ -122,8 +122,8 @@ impl Gate {
 
     /// The least proof with which a peer's record may be believed.
     pub fn least_proof(&self) -> u8 {
-        match &self.guard {
-            Kind::Hmac(guard) if !guard.settings().demands() => Peer::TOLERATED,
+        match &self.verifier {
+            Kind::Hmac(verifier) if !verifier.settings().demands() => Peer::TOLERATED,
             Kind::Hmac(_) | Kind::Ah(_) => Peer::SIGNED,
         }
     }

@@ -20,8 +20,8 @@ use vrrp_ebpf::wire::Family;
 
 use super::ledger::{Ledger, Note};
 use crate::config::{self, Config};
-use crate::daemon::board::Board;
-use crate::daemon::status::{Live, Sources, family};
+use crate::daemon::live::LiveState;
+use crate::daemon::status::{DaemonContext, SharedContext, family};
 use crate::protocol::Auth;
 use crate::protocol::auth::{AntiReplay, HmacSettings, Mark, Sequence};
 
@@ -90,13 +90,13 @@ impl Store {
 
     /// Makes the ledgers of instances that have none yet, from the known marks. Call it before the engine learns of the
     /// instances.
-    pub fn prepare(&self, config: &Config, board: &Board) {
+    pub fn prepare(&self, config: &Config, live: &LiveState) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for instance in &config.instances {
-            let Some(board) = board.instances.get(instance.id.index()).filter(|_| signs(instance)) else {
+            let Some(live) = live.instances.get(instance.id.index()).filter(|_| signs(instance)) else {
                 continue;
             };
-            let ledger = board.ledger.get_or_init(|| Arc::new(Ledger::new(SENDERS)));
+            let ledger = live.ledger.get_or_init(|| Arc::new(Ledger::new(SENDERS)));
             if ledger.notes().next().is_none()
                 && let Some(kept) = known.get(&key(instance))
             {
@@ -106,43 +106,43 @@ impl Store {
     }
 
     /// Reads again what the previous daemon has written last, for ledgers that this one has not used yet.
-    pub fn refresh(&self, config: &Config, board: &Board) {
+    pub fn refresh(&self, config: &Config, live: &LiveState) {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = parse(&text);
         for instance in &config.instances {
-            if let Some(ledger) = board.instances.get(instance.id.index()).and_then(|it| it.ledger.get()) {
+            if let Some(ledger) = live.instances.get(instance.id.index()).and_then(|it| it.ledger.get()) {
                 ledger.clear();
             }
         }
-        self.prepare(config, board);
+        self.prepare(config, live);
     }
 
     /// Until it is dropped: writes the file when marks have changed, and warns of clocks that drift apart.
-    pub async fn keep(self: Arc<Self>, live: Live) {
+    pub async fn keep(self: Arc<Self>, shared: SharedContext) {
         let mut told = HashSet::new();
         loop {
-            let sources = live.now();
-            let signs = sources.config.instances.iter().any(signs);
+            let context = shared.now();
+            let signs = context.config.instances.iter().any(signs);
             if signs {
-                warn_of_skew(&sources, &mut told);
-                self.write(&sources, RUNNING);
+                warn_of_skew(&context, &mut told);
+                self.write(&context, RUNNING);
             }
             sleep(if signs { PERIOD } else { IDLE_PERIOD }).await;
         }
     }
 
     /// Writes the final marks; the engine has ended.
-    pub fn close(&self, sources: &Sources) {
-        if sources.config.instances.iter().any(signs) {
-            self.write(sources, CLOSED);
+    pub fn close(&self, context: &DaemonContext) {
+        if context.config.instances.iter().any(signs) {
+            self.write(context, CLOSED);
         }
     }
 
-    fn write(&self, sources: &Sources, first: &str) {
+    fn write(&self, context: &DaemonContext, first: &str) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let before = known.clone();
-        for (instance, board) in sources.instances() {
-            if let Some(ledger) = board.ledger.get().filter(|_| signs(instance)) {
+        for (instance, live) in context.instances() {
+            if let Some(ledger) = live.ledger.get().filter(|_| signs(instance)) {
                 let kept = known.entry(key(instance)).or_default();
                 kept.sent = ledger.sent().or(kept.sent);
                 kept.heard.extend(ledger.notes().map(|note| (note.mark.source, note.mark.sequence)));
@@ -224,9 +224,9 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Warns once when a sender's clock comes to be more than half of the window off, and reports once when it is back.
-fn warn_of_skew(sources: &Sources, told: &mut HashSet<(u32, IpAddr)>) {
-    for (instance, board) in sources.instances() {
-        let (Some(hmac), Some(ledger)) = (hmac(instance), board.ledger.get()) else { continue };
+fn warn_of_skew(context: &DaemonContext, told: &mut HashSet<(u32, IpAddr)>) {
+    for (instance, live) in context.instances() {
+        let (Some(hmac), Some(ledger)) = (hmac(instance), live.ledger.get()) else { continue };
         for Note { mark, skew } in ledger.notes() {
             let Some(skew) = skew else { continue };
             let (name, peer) = (&*instance.settings.name, mark.source);

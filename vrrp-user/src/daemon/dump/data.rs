@@ -8,25 +8,25 @@ use nix::net::if_::if_nametoindex;
 use super::path;
 use super::view::{self, View};
 use crate::config::{self, CheckSettings, NotifySettings};
-use crate::daemon::record::Inner;
-use crate::daemon::status::Sources;
+use crate::daemon::history::Inner;
+use crate::daemon::status::DaemonContext;
 use crate::daemon::wall::local;
 use crate::protocol::auth::AntiReplay;
 use crate::protocol::{Auth, State, Track, Version};
 
 /// The whole file. Lines that programs look for have keepalived's words and order; a blank before a line shows its
 /// depth.
-pub fn data(sources: &Sources) -> String {
+pub fn data(context: &DaemonContext) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write_all(&mut text, sources);
+    let _ = write_all(&mut text, context);
     text
 }
 
-fn write_all(f: &mut String, sources: &Sources) -> fmt::Result {
-    let globals = &sources.config.globals;
+fn write_all(f: &mut String, context: &DaemonContext) -> fmt::Result {
+    let globals = &context.config.globals;
     writeln!(f, "------< Global definitions >------")?;
-    writeln!(f, " Router ID = {}", sources.router_id)?;
+    writeln!(f, " Router ID = {}", context.router_id)?;
     for fifo in &globals.fifos {
         writeln!(f, " VRRP notify fifo = {}", fifo.path)?;
         if let Some(script) = view::hook(fifo.script.as_ref()) {
@@ -35,20 +35,20 @@ fn write_all(f: &mut String, sources: &Sources) -> fmt::Result {
     }
     writeln!(f, " Script security {}", if globals.script_security { "enabled" } else { "disabled" })?;
     writeln!(f, "------< VRRP Topology >------")?;
-    for view in view::all(sources) {
+    for view in view::all(context) {
         write!(f, "{}", Instance(&view))?;
     }
-    if !sources.config.groups.is_empty() {
+    if !context.config.groups.is_empty() {
         writeln!(f, "------< VRRP Sync groups >------")?;
-        for (group, board) in sources.config.groups.iter().zip(&sources.board.groups) {
-            write!(f, "{}", Group { group, state: board.state(), sources })?;
+        for (group, live) in context.config.groups.iter().zip(&context.live.groups) {
+            write!(f, "{}", Group { group, state: live.state(), context })?;
         }
     }
-    if !sources.config.checks.is_empty() {
+    if !context.config.checks.is_empty() {
         writeln!(f, "------< VRRP Scripts >------")?;
-        let record = sources.record.read();
-        for settings in &sources.config.checks {
-            write!(f, "{}", Script { settings, record: &record, sources })?;
+        let history = context.history.read();
+        for settings in &context.config.checks {
+            write!(f, "{}", Script { settings, history: &history, context })?;
         }
     }
     Ok(())
@@ -240,15 +240,15 @@ impl Instance<'_> {
 struct Group<'a> {
     group: &'a config::Group,
     state: State,
-    sources: &'a Sources,
+    context: &'a DaemonContext,
 }
 
 impl Display for Group<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { group, state, sources } = self;
+        let Self { group, state, context } = self;
         writeln!(f, " VRRP Sync Group = {}, {}", group.settings.name, state.as_str())?;
         writeln!(f, "   VRRP member instances :")?;
-        let members = group.settings.members.iter().filter_map(|member| sources.config.instance(*member));
+        let members = group.settings.members.iter().filter_map(|member| context.config.instance(*member));
         list(f, members.map(|member| member.settings.name.to_string()))?;
         writeln!(f, "   Using smtp notification = {}", if group.notify.mail { "yes" } else { "no" })?;
         hooks(f, &group.notify)
@@ -257,14 +257,14 @@ impl Display for Group<'_> {
 
 struct Script<'a> {
     settings: &'a CheckSettings,
-    record: &'a Inner,
-    sources: &'a Sources,
+    history: &'a Inner,
+    context: &'a DaemonContext,
 }
 
 impl Display for Script<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { settings, record, sources } = self;
-        let status = match record.check(settings.id).map(|round| round.up) {
+        let Self { settings, history, context } = self;
+        let status = match history.check(settings.id).map(|round| round.up) {
             Some(true) => "GOOD",
             Some(false) => "BAD",
             None if settings.init_fail => "BAD",
@@ -280,7 +280,7 @@ impl Display for Script<'_> {
         writeln!(f, "   Insecure = no")?;
         writeln!(f, "   Status = {status}")?;
         writeln!(f, "   Tracking instances :")?;
-        for instance in &sources.config.instances {
+        for instance in &context.config.instances {
             for track in instance.settings.tracks.iter().filter(|track| track.id == settings.id) {
                 let way = reversed(track.reverse);
                 writeln!(f, "     {}, weight {}{way}", instance.settings.name, track.weight.0)?;

@@ -5,18 +5,18 @@ use serde::{Serialize, Serializer};
 use super::path;
 use super::tally::Tally;
 use super::view::{self, View};
-use crate::daemon::status::Sources;
+use crate::daemon::status::DaemonContext;
 use crate::protocol::{Auth, State, Track};
 
 /// The whole file: a list of instances, or with `json_version 2` an object that holds it.
-pub(super) fn json(sources: &Sources, tallies: &[Tally]) -> String {
-    let views = view::all(sources);
+pub(super) fn json(context: &DaemonContext, tallies: &[Tally]) -> String {
+    let views = view::all(context);
     let vrrp: Vec<Entry<'_>> = views
         .iter()
         .zip(tallies)
-        .map(|(view, &stats)| Entry { data: Data::of(view, sources), stats })
+        .map(|(view, &stats)| Entry { data: Data::of(view, context), stats })
         .collect();
-    let text = if sources.config.globals.dumps.nested_json {
+    let text = if context.config.globals.dumps.nested_json {
         serde_json::to_string(&Nested { vrrp, track_process: [] })
     } else {
         serde_json::to_string(&vrrp)
@@ -111,12 +111,12 @@ struct Scripts {
 }
 
 impl<'a> Data<'a> {
-    fn of(view: &View<'a>, sources: &'a Sources) -> Self {
+    fn of(view: &View<'a>, context: &'a DaemonContext) -> Self {
         let settings = &view.instance.settings;
         let announce = &settings.announce;
         let state = view.state as u8;
         let tracked_scripts = settings.tracks.iter().filter_map(|track| {
-            let script = sources.config.checks.iter().find(|script| script.id == track.id)?;
+            let script = context.config.checks.iter().find(|script| script.id == track.id)?;
             matches!(track.track, Track::Script(_)).then(|| view::target(&script.target))
         });
         Self {

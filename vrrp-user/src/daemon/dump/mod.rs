@@ -1,8 +1,8 @@
 //! The files that keepalived writes on a signal, for the programs that parse them.
 //!
-//! Enters: signals, and the [`Sources`](super::status::Sources). Leaves: keepalived.data, keepalived.stats and
-//! keepalived.json, each replaced as a whole. Absent: the engine, which is not involved, and the main thread: a disk
-//! that stalls blocks only this module's own thread.
+//! Enters: signals, and the [`DaemonContext`](super::status::DaemonContext). Leaves: keepalived.data, keepalived.stats
+//! and keepalived.json, each replaced as a whole. Absent: the engine, which is not involved, and the main thread: a
+//! disk that stalls blocks only this module's own thread.
 
 mod data;
 mod json;
@@ -24,7 +24,7 @@ use futures::future::select_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, warn};
 
-use super::status::Live;
+use super::status::SharedContext;
 use crate::config::ProcessSettings;
 use crate::protocol::InstanceId;
 use tally::Tally;
@@ -88,10 +88,10 @@ impl Dumps {
     ///
     /// # Errors
     /// No thread can be started.
-    pub async fn serve(mut self, sources: Live) -> io::Result<()> {
+    pub async fn serve(mut self, context: SharedContext) -> io::Result<()> {
         let (orders, taken) = sync_channel(WAITING);
         // Not joined: the end of the daemon does not wait for the disk.
-        Builder::new().name("dump".to_owned()).spawn(move || write_on_order(&taken, &sources))?;
+        Builder::new().name("dump".to_owned()).spawn(move || write_on_order(&taken, &context))?;
         loop {
             let dump = self.next().await;
             order(&orders, dump);
@@ -116,8 +116,8 @@ fn order(orders: &SyncSender<Dump>, dump: Dump) {
 }
 
 /// Ends when the sender is dropped.
-fn write_on_order(orders: &Receiver<Dump>, sources: &Live) {
-    let mut writer = Writer::new(sources);
+fn write_on_order(orders: &Receiver<Dump>, context: &SharedContext) {
+    let mut writer = Writer::new(context);
     for dump in orders {
         let (path, outcome) = writer.write(dump);
         match outcome {
@@ -130,33 +130,33 @@ fn write_on_order(orders: &Receiver<Dump>, sources: &Live) {
 /// The files of one daemon.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    sources: &'a Live,
+    context: &'a SharedContext,
     /// The counts when the statistics were cleared.
     cleared: HashMap<InstanceId, Tally>,
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(sources: &'a Live) -> Self {
-        Self { sources, cleared: HashMap::new() }
+    pub fn new(context: &'a SharedContext) -> Self {
+        Self { context, cleared: HashMap::new() }
     }
 
     /// Replaces one file. Also returns its path.
     pub fn write(&mut self, dump: Dump) -> (PathBuf, io::Result<()>) {
-        let sources = &*self.sources.now();
-        let settings = &sources.config.globals.dumps;
+        let context = &*self.context.now();
+        let settings = &context.config.globals.dumps;
         let path = |configured: &Option<Arc<str>>, name: &str| match configured {
             Some(path) => PathBuf::from(&**path),
-            None => std::env::temp_dir().join(named(name, &sources.config.globals.process)),
+            None => std::env::temp_dir().join(named(name, &context.config.globals.process)),
         };
-        let now = tally::all(sources);
+        let now = tally::all(context);
         let cleared = |id| self.cleared.get(&id).copied().unwrap_or_default();
         let tallies: Vec<Tally> = now.iter().map(|(id, now)| now.since(&cleared(*id))).collect();
         let (path, text) = match dump {
-            Dump::Data => (path(&settings.state, "keepalived.data"), data(sources)),
+            Dump::Data => (path(&settings.state, "keepalived.data"), data(context)),
             Dump::Stats | Dump::StatsClear => {
-                (path(&settings.stats, "keepalived.stats"), stats::stats(sources, &tallies))
+                (path(&settings.stats, "keepalived.stats"), stats::stats(context, &tallies))
             }
-            Dump::Json => (path(&settings.json, "keepalived.json"), json::json(sources, &tallies)),
+            Dump::Json => (path(&settings.json, "keepalived.json"), json::json(context, &tallies)),
         };
         if dump == Dump::StatsClear {
             self.cleared = now.into_iter().collect();

@@ -3,13 +3,13 @@
 use std::fmt::{self, Display, Write};
 
 use super::tally::Tally;
-use crate::daemon::status::Sources;
+use crate::daemon::status::DaemonContext;
 use crate::protocol::Auth;
 
 /// The whole file: a paragraph per instance, in the order of the configuration.
-pub(super) fn stats(sources: &Sources, tallies: &[Tally]) -> String {
+pub(super) fn stats(context: &DaemonContext, tallies: &[Tally]) -> String {
     let mut text = String::new();
-    for (instance, tally) in sources.config.instances.iter().zip(tallies) {
+    for (instance, tally) in context.config.instances.iter().zip(tallies) {
         let settings = &instance.settings;
         let is_signed = matches!(settings.auth, Auth::Hmac(_));
         // Writing to a string cannot fail.

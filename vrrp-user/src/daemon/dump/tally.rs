@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
 use vrrp_ebpf::wire::Reject;
 
-use crate::daemon::status::{Sources, received};
+use crate::daemon::status::{DaemonContext, received};
 use crate::protocol::{Auth, InstanceId};
 
 /// Counters of one instance; the names are those of keepalived.json.
@@ -36,22 +36,22 @@ pub(super) struct Tally {
 }
 
 /// Tallies of all instances, in the order of the file.
-pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
+pub(super) fn all(context: &DaemonContext) -> Vec<(InstanceId, Tally)> {
     let past = |id: InstanceId| {
-        let record = sources.record.read();
-        record.instance(id).map_or((0, 0), |past| (past.became_master, past.released_master))
+        let history = context.history.read();
+        history.instance(id).map_or((0, 0), |past| (past.became_master, past.released_master))
     };
-    sources
+    context
         .instances()
-        .map(|(instance, board)| {
+        .map(|(instance, live)| {
             let (become_master, release_master) = past(instance.id);
-            let counters = sources.maps.counters(Some(instance.id.0));
+            let counters = context.maps.counters(Some(instance.id.0));
             let rejects = |words: &[Reject]| words.iter().map(|&word| counters.reject(word)).sum();
             // keepalived has one counter for all errors of an AH header.
             let is_ah = matches!(instance.settings.auth, Auth::Ah(_));
             let tally = Tally {
                 advert_rcvd: received(&counters),
-                advert_sent: board.adverts_sent.load(Relaxed),
+                advert_sent: live.adverts_sent.load(Relaxed),
                 become_master,
                 release_master,
                 packet_len_err: rejects(&[
@@ -77,8 +77,8 @@ pub(super) fn all(sources: &Sources) -> Vec<(InstanceId, Tally)> {
                 auth_ext_invalid_hmac: if is_ah { 0 } else { rejects(&[Reject::AuthHmac]) },
                 auth_ext_stale: rejects(&[Reject::AuthStale]),
                 auth_ext_replay: if is_ah { 0 } else { rejects(&[Reject::AuthReplay]) },
-                pri_zero_rcvd: board.release_heard.load(Relaxed),
-                pri_zero_sent: board.release_sent.load(Relaxed),
+                pri_zero_rcvd: live.release_heard.load(Relaxed),
+                pri_zero_sent: live.release_sent.load(Relaxed),
             };
             (instance.id, tally)
         })

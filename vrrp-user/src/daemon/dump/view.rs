@@ -10,7 +10,7 @@ use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::narrow;
 
 use crate::config::{CheckTarget, Group, Instance, NotifyCommand, ScriptCommand};
-use crate::daemon::status::{Sources, interval, master};
+use crate::daemon::status::{DaemonContext, interval, master};
 use crate::driver::clock;
 use crate::protocol::{Interval, Priority, State, Version, VirtualAddress, master_down_interval};
 
@@ -29,27 +29,27 @@ pub(super) struct View<'a> {
 }
 
 /// All instances, in the order of the configuration.
-pub(super) fn all(sources: &Sources) -> Vec<View<'_>> {
+pub(super) fn all(context: &DaemonContext) -> Vec<View<'_>> {
     let now = clock::now();
-    let start = SystemTime::now().checked_sub(now.since(sources.started)).unwrap_or(SystemTime::UNIX_EPOCH);
-    let record = sources.record.read();
-    sources
+    let start = SystemTime::now().checked_sub(now.since(context.started)).unwrap_or(SystemTime::UNIX_EPOCH);
+    let history = context.history.read();
+    context
         .instances()
-        .map(|(instance, board)| {
+        .map(|(instance, live)| {
             let slot = instance.id.0;
-            let state = board.state();
-            let past = record.instance(instance.id);
+            let state = live.state();
+            let past = history.instance(instance.id);
             let at = past.and_then(|past| past.history.back()).map_or(start, |passed| passed.at);
-            let peers: Vec<Peer> = sources.maps.peers(slot).map(|(_, peer)| peer).collect();
-            let moved = board.since.load(std::sync::atomic::Ordering::Relaxed) != Timestamp::ZERO.as_nanos();
-            let source = sources.maps.slot(slot).source;
+            let peers: Vec<Peer> = context.maps.peers(slot).map(|(_, peer)| peer).collect();
+            let moved = live.since.load(std::sync::atomic::Ordering::Relaxed) != Timestamp::ZERO.as_nanos();
+            let source = context.maps.slot(slot).source;
             let member = |group: &&Group| group.settings.members.contains(&instance.id);
-            let group = sources.config.groups.iter().find(member);
+            let group = context.config.groups.iter().find(member);
             View {
                 instance,
                 group: group.map(|group| &*group.settings.name),
                 state,
-                effective: if moved { board.priority() } else { instance.settings.priority },
+                effective: if moved { live.priority() } else { instance.settings.priority },
                 since: at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
                 master: (state == State::Backup).then(|| master(&peers, now).copied()).flatten(),
                 source: (source != [0; 16]).then(|| narrow(instance.settings.family, source)),

@@ -6,7 +6,7 @@
 use std::io;
 
 use crate::daemon::queue::{Lack, Object};
-use crate::driver::netlink::refusal::Refusal;
+use crate::driver::netlink::refusal::NetlinkError;
 
 /// Outcome of an attempt.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ impl Attempt {
         &mut self,
         list: &[T],
         object: fn(&T) -> Object,
-        act: impl FnOnce(&mut dyn FnMut(usize, Refusal)) -> io::Result<()>,
+        act: impl FnOnce(&mut dyn FnMut(usize, NetlinkError)) -> io::Result<()>,
     ) -> Vec<i32> {
         let mut refusals = vec![None; list.len()];
         if list.is_empty() {
@@ -36,14 +36,14 @@ impl Attempt {
         });
         // The outcome of each is unknown.
         if let Err(error) = done {
-            refusals.fill(Some(Refusal::from(&error)));
+            refusals.fill(Some(NetlinkError::from(&error)));
         }
         let noted = list.iter().zip(refusals).map(|(item, refusal)| self.note(object(item), refusal));
         noted.collect()
     }
 
     /// Returns the errno, as [`Self::run`].
-    pub(super) fn note(&mut self, object: Object, refusal: Option<Refusal>) -> i32 {
+    pub(super) fn note(&mut self, object: Object, refusal: Option<NetlinkError>) -> i32 {
         let Some(refusal) = refusal else {
             self.set.push(object);
             return 0;

@@ -4,13 +4,13 @@
 //! announcements: every address once at once, repeats later. Commands are carried out in order, and before any repeat,
 //! so that no takeover waits for another's repeats. Absent: decisions, and sleep other than in the wait set.
 
-mod elsewhere;
-mod fault;
+mod extra_announce;
+mod failures;
 mod lacks;
+mod last_interfaces;
 mod paths;
 mod place;
 mod repeat;
-mod stood;
 
 use std::io;
 use std::rc::Rc;
@@ -20,14 +20,14 @@ use std::thread::{Builder, JoinHandle};
 
 use vrrp_ebpf::time::Timestamp;
 
-use self::elsewhere::Refresh;
-use self::fault::Faults;
+use self::extra_announce::Refresh;
+use self::failures::Failures;
 use self::lacks::{Attempt, Lacks};
+use self::last_interfaces::LastInterfaces;
 use self::paths::Paths;
-use self::place::{Device, Place, fill, remove_all};
+use self::place::{AddressPlace, Device, fill, remove_all};
 use self::repeat::{Repeats, Target};
-use self::stood::Stood;
-use super::board::Board;
+use super::live::LiveState;
 use super::queue::{Command, Object, Queue, Report};
 use crate::driver::clock;
 use crate::driver::netlink::socket::RouteSocket;
@@ -43,7 +43,7 @@ const COMMANDS: u64 = 0;
 
 /// Addresses, routes and rules of an instance, and how to announce them.
 #[derive(Clone, Debug)]
-pub struct Charge {
+pub struct InstanceEffects {
     interface: Arc<str>,
     addresses: Arc<Addresses>,
     paths: Paths,
@@ -51,7 +51,7 @@ pub struct Charge {
     refresh: Option<Refresh>,
 }
 
-impl From<&InstanceSettings> for Charge {
+impl From<&InstanceSettings> for InstanceEffects {
     fn from(settings: &InstanceSettings) -> Self {
         Self {
             interface: Arc::clone(settings.address_interface()),
@@ -69,7 +69,7 @@ pub struct Effect {
     instances: Vec<Instance>,
     commands: Queue<Command>,
     reports: Queue<Report>,
-    board: Arc<Board>,
+    live: Arc<LiveState>,
     wait: Wait,
     netlink: RouteSocket,
     announcer: Announcer,
@@ -78,16 +78,16 @@ pub struct Effect {
 
 #[derive(Debug)]
 struct Instance {
-    charge: Charge,
+    effects: InstanceEffects,
     /// Since which epoch its addresses are set, while they are.
     held: Option<Epoch>,
-    stood: Stood,
+    last_interfaces: LastInterfaces,
     lacks: Lacks,
 }
 
 impl Instance {
-    fn new(charge: Charge) -> Self {
-        Self { charge, held: None, stood: Stood::default(), lacks: Lacks::default() }
+    fn new(effects: InstanceEffects) -> Self {
+        Self { effects, held: None, last_interfaces: LastInterfaces::default(), lacks: Lacks::default() }
     }
 }
 
@@ -97,18 +97,18 @@ impl Effect {
     /// # Errors
     /// No file descriptor is left, or CAP_NET_RAW is missing.
     pub fn open(
-        charges: impl IntoIterator<Item = Charge>,
+        effects: impl IntoIterator<Item = InstanceEffects>,
         commands: Queue<Command>,
         reports: Queue<Report>,
-        board: Arc<Board>,
+        live: Arc<LiveState>,
     ) -> io::Result<Self> {
         let mut wait = Wait::new()?;
         wait.add(&commands, COMMANDS)?;
         Ok(Self {
-            instances: charges.into_iter().map(Instance::new).collect(),
+            instances: effects.into_iter().map(Instance::new).collect(),
             commands,
             reports,
-            board,
+            live,
             wait,
             netlink: RouteSocket::open()?,
             announcer: Announcer::open()?,
@@ -145,11 +145,11 @@ impl Effect {
         self.commands.acknowledge();
         while let Some(command) = self.commands.pop() {
             match command {
-                Command::Charge(instance, charge) => self.charge(instance, *charge),
+                Command::SetEffects(instance, effects) => self.set_effects(instance, *effects),
                 Command::Hold(instance, epoch) => self.hold(instance, epoch),
                 Command::Add(instance, epoch) => self.add(instance, epoch),
                 Command::Remove(instance, _) => self.remove(instance),
-                Command::Hush(instance) => self.repeats.void(instance),
+                Command::StopAnnouncing(instance) => self.repeats.void(instance),
                 Command::Announce(instance, announcement) => self.announce(instance, announcement),
                 Command::PutBack(instance, epoch, missing) => self.put_back(instance, epoch, missing),
                 Command::Stop => return false,
@@ -161,9 +161,9 @@ impl Effect {
     fn hold(&mut self, id: InstanceId, epoch: Epoch) {
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         instance.held = Some(epoch);
-        let places = instance.charge.places(&mut self.netlink);
-        instance.stood.note(&places);
-        if let Some(refresh) = &mut instance.charge.refresh {
+        let places = instance.effects.places(&mut self.netlink);
+        instance.last_interfaces.note(&places);
+        if let Some(refresh) = &mut instance.effects.refresh {
             refresh.start(clock::now());
         }
     }
@@ -173,24 +173,24 @@ impl Effect {
         self.repeats.void(id);
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         instance.held = Some(epoch);
-        if let Some(refresh) = &mut instance.charge.refresh {
+        if let Some(refresh) = &mut instance.effects.refresh {
             refresh.start(begun);
         }
-        let places = instance.charge.places(&mut self.netlink);
-        instance.stood.note(&places);
-        let (mut attempt, mut faults) = (Attempt::default(), Faults::default());
+        let places = instance.effects.places(&mut self.netlink);
+        instance.last_interfaces.note(&places);
+        let (mut attempt, mut failures) = (Attempt::default(), Failures::default());
         let errnos = fill(&mut self.netlink, &places, &mut attempt);
-        instance.charge.paths.set(&mut self.netlink, &mut attempt);
+        instance.effects.paths.set(&mut self.netlink, &mut attempt);
         let set = places.iter().zip(errnos).filter(|(_, errno)| matches!(*errno, 0 | libc::EEXIST));
-        for target in set.filter_map(|(place, _)| place.target(&instance.charge.announce)) {
+        for target in set.filter_map(|(place, _)| place.target(&instance.effects.announce)) {
             self.announcer.queue(id, target.station, target.address);
         }
-        send(&mut self.announcer, &self.board, &mut faults);
-        if let Some(board) = self.board.instances.get(id.index()) {
+        send(&mut self.announcer, &self.live, &mut failures);
+        if let Some(live) = self.live.instances.get(id.index()) {
             let took = clock::now().since(begun).as_nanos();
-            board.takeover_nanos.store(u64::try_from(took).unwrap_or(u64::MAX), Relaxed);
+            live.takeover_nanos.store(u64::try_from(took).unwrap_or(u64::MAX), Relaxed);
         }
-        self.tell(&faults);
+        self.tell(&failures);
         self.settle(id, attempt, None);
     }
 
@@ -201,50 +201,50 @@ impl Effect {
         if instance.held.take().is_none() {
             return;
         }
-        let stood = std::mem::take(&mut instance.stood);
-        let mut faults = Faults::default();
-        let Some(charge) = self.unshared(id) else { return };
-        charge.paths.remove(id, &mut self.netlink, &mut faults);
-        let places = charge.places(&mut self.netlink);
-        remove_all(&mut self.netlink, id, &stood, &places, &mut faults);
-        self.tell(&faults);
+        let last_interfaces = std::mem::take(&mut instance.last_interfaces);
+        let mut failures = Failures::default();
+        let Some(effects) = self.unshared(id) else { return };
+        effects.paths.remove(id, &mut self.netlink, &mut failures);
+        let places = effects.places(&mut self.netlink);
+        remove_all(&mut self.netlink, id, &last_interfaces, &places, &mut failures);
+        self.tell(&failures);
         self.settle(id, Attempt::default(), None);
     }
 
     /// Changes over to a new charge.
-    fn charge(&mut self, id: InstanceId, mut charge: Charge) {
+    fn set_effects(&mut self, id: InstanceId, mut effects: InstanceEffects) {
         while self.instances.len() <= id.index() {
-            self.instances.push(Instance::new(charge.clone()));
+            self.instances.push(Instance::new(effects.clone()));
         }
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
         if instance.held.is_none() {
-            instance.charge = charge;
+            instance.effects = effects;
             return;
         }
-        if let Some(refresh) = &mut charge.refresh {
+        if let Some(refresh) = &mut effects.refresh {
             refresh.start(clock::now());
         }
         let unshared = self.unshared(id);
         let Some(instance) = self.instances.get_mut(id.index()) else { return };
-        let old = std::mem::replace(&mut instance.charge, charge);
-        let (new, stood) = (instance.charge.clone(), instance.stood.clone());
+        let old = std::mem::replace(&mut instance.effects, effects);
+        let (new, last_interfaces) = (instance.effects.clone(), instance.last_interfaces.clone());
         let unshared = unshared.unwrap_or_else(|| old.clone());
         let gone = unshared.only(|address| !new.holds(&old, address));
         // Queued announcements may be for addresses that leave.
         self.repeats.void(id);
-        let (mut attempt, mut faults) = (Attempt::default(), Faults::default());
+        let (mut attempt, mut failures) = (Attempt::default(), Failures::default());
         let stale = unshared.paths.where_differing(&old.paths, &new.paths);
-        stale.remove(id, &mut self.netlink, &mut faults);
+        stale.remove(id, &mut self.netlink, &mut failures);
         let places = gone.places(&mut self.netlink);
-        remove_all(&mut self.netlink, id, &stood, &places, &mut faults);
+        remove_all(&mut self.netlink, id, &last_interfaces, &places, &mut failures);
         // All of them: removing the first address of a subnet removes the others as well.
         let places = new.places(&mut self.netlink);
         if let Some(instance) = self.instances.get_mut(id.index()) {
-            instance.stood.note(&places);
+            instance.last_interfaces.note(&places);
         }
         let errnos = fill(&mut self.netlink, &places, &mut attempt);
         new.paths.set(&mut self.netlink, &mut attempt);
-        let is_new = |place: &Place<'_>, errno| match errno {
+        let is_new = |place: &AddressPlace<'_>, errno| match errno {
             0 => true,
             libc::EEXIST => !old.holds(&new, place.address),
             _ => false,
@@ -254,24 +254,27 @@ impl Effect {
         for target in &targets {
             self.announcer.queue(id, target.station, target.address);
         }
-        send(&mut self.announcer, &self.board, &mut faults);
+        send(&mut self.announcer, &self.live, &mut failures);
         self.repeats.push(id, targets, new.announce.repeat.saturating_sub(1));
-        self.tell(&faults);
+        self.tell(&failures);
         self.settle(id, attempt, None);
     }
 
     /// The charge of an instance without what other masters also hold; that stays as long as one of them does.
-    fn unshared(&self, id: InstanceId) -> Option<Charge> {
-        let charge = &self.instances.get(id.index())?.charge;
+    fn unshared(&self, id: InstanceId) -> Option<InstanceEffects> {
+        let effects = &self.instances.get(id.index())?.effects;
         let others = self.instances.iter().enumerate().filter(|(index, _)| *index != id.index());
-        let held = others.filter(|(_, other)| other.held.is_some()).map(|(_, other)| &other.charge);
-        let others: Vec<&Charge> = held.collect();
+        let held = others.filter(|(_, other)| other.held.is_some()).map(|(_, other)| &other.effects);
+        let others: Vec<&InstanceEffects> = held.collect();
         let is_held = |address: &VirtualAddress| {
-            let device = charge.device(address);
+            let device = effects.device(address);
             others.iter().any(|other| other.has(device, address))
         };
         let paths: Vec<&Paths> = others.iter().map(|other| &other.paths).collect();
-        Some(Charge { paths: charge.paths.without(&paths), ..charge.only(|address| !is_held(address)) })
+        Some(InstanceEffects {
+            paths: effects.paths.without(&paths),
+            ..effects.only(|address| !is_held(address))
+        })
     }
 
     /// Sets again what is tracked and missing, and what could not be set before. Only the attempt shows what is
@@ -282,45 +285,45 @@ impl Effect {
             return;
         }
         let lacks = &instance.lacks;
-        let charge =
-            instance.charge.only(|address| address.tracked || lacks.has(Object::Address(address.address)));
-        let (mut attempt, mut faults) = (Attempt::default(), Faults::default());
-        let places = charge.places(&mut self.netlink);
-        instance.stood.note(&places);
+        let effects =
+            instance.effects.only(|address| address.tracked || lacks.has(Object::Address(address.address)));
+        let (mut attempt, mut failures) = (Attempt::default(), Failures::default());
+        let places = effects.places(&mut self.netlink);
+        instance.last_interfaces.note(&places);
         let errnos = fill(&mut self.netlink, &places, &mut attempt);
         let set = places.iter().zip(errnos).filter(|(_, errno)| *errno == 0).map(|(place, _)| place);
-        let targets: Vec<Target> = set.filter_map(|place| place.target(&charge.announce)).collect();
+        let targets: Vec<Target> = set.filter_map(|place| place.target(&effects.announce)).collect();
         for target in &targets {
             self.announcer.queue(id, target.station, target.address);
         }
-        send(&mut self.announcer, &self.board, &mut faults);
+        send(&mut self.announcer, &self.live, &mut failures);
         if missing.paths {
-            charge.paths.wanted(&instance.lacks).set(&mut self.netlink, &mut attempt);
+            effects.paths.wanted(&instance.lacks).set(&mut self.netlink, &mut attempt);
         }
         if !targets.is_empty() {
-            self.repeats.push(id, targets, charge.announce.repeat.saturating_sub(1));
+            self.repeats.push(id, targets, effects.announce.repeat.saturating_sub(1));
         }
-        self.tell(&faults);
+        self.tell(&failures);
         self.settle(id, attempt, Some(missing.loss));
     }
 
     /// Remembers what is still missing, and reports changes.
     fn settle(&mut self, id: InstanceId, attempt: Attempt, loss: Option<Loss>) {
-        let (Some(instance), Some(board)) =
-            (self.instances.get_mut(id.index()), self.board.instances.get(id.index()))
+        let (Some(instance), Some(live)) =
+            (self.instances.get_mut(id.index()), self.live.instances.get(id.index()))
         else {
             return;
         };
         let gone = instance.lacks.take(attempt);
         if let (Some(object), Some(loss)) = (gone.first(), loss) {
             let count = u64::try_from(gone.len()).unwrap_or(u64::MAX);
-            board.put_back.fetch_add(count, Relaxed);
+            live.put_back.fetch_add(count, Relaxed);
             let more = count.saturating_sub(1);
             self.reports.push(Report::PutBack { instance: id, object: *object, more, loss });
         }
         let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
-        self.board.effect_errors.fetch_add(count(instance.lacks.fresh()), Relaxed);
-        board.lacking.store(count(instance.lacks.count()), Relaxed);
+        self.live.effect_errors.fetch_add(count(instance.lacks.fresh()), Relaxed);
+        live.lacking.store(count(instance.lacks.count()), Relaxed);
         let is_master = instance.held.is_some();
         let reports = &self.reports;
         instance.lacks.tell(|lacks| reports.push(Report::Lacks { instance: id, lacks, is_master }));
@@ -332,8 +335,8 @@ impl Effect {
         if instance.held.is_none_or(|since| announcement.epoch < since) {
             return;
         }
-        let places = instance.charge.places(&mut self.netlink);
-        let targets = places.iter().filter_map(|place| place.target(&instance.charge.announce)).collect();
+        let places = instance.effects.places(&mut self.netlink);
+        let targets = places.iter().filter_map(|place| place.target(&instance.effects.announce)).collect();
         self.repeats.push(id, targets, announcement.repeat);
     }
 
@@ -344,9 +347,9 @@ impl Effect {
         let next = self.repeats.step(clock::now(), |id, target| {
             announcer.queue(id, target.station, target.address);
         });
-        let mut faults = Faults::default();
-        send(announcer, &self.board, &mut faults);
-        self.tell(&faults);
+        let mut failures = Failures::default();
+        send(announcer, &self.live, &mut failures);
+        self.tell(&failures);
         next.into_iter().chain(refresh).min()
     }
 
@@ -354,40 +357,40 @@ impl Effect {
     fn refresh(&mut self, now: Timestamp) -> Option<Timestamp> {
         let mut next = None;
         for (instance, id) in self.instances.iter_mut().zip(0..) {
-            let Instance { charge, held: Some(_), .. } = instance else { continue };
-            let Some(refresh) = &mut charge.refresh else { continue };
+            let Instance { effects, held: Some(_), .. } = instance else { continue };
+            let Some(refresh) = &mut effects.refresh else { continue };
             if refresh.take_due(now) {
-                let places = charge.places(&mut self.netlink);
-                let targets = charge.chosen(&places).filter_map(|place| place.target(&charge.announce));
+                let places = effects.places(&mut self.netlink);
+                let targets = effects.chosen(&places).filter_map(|place| place.target(&effects.announce));
                 self.repeats.push(InstanceId(id), targets.collect(), 1);
             }
-            let due = charge.refresh.as_ref().map(Refresh::due);
+            let due = effects.refresh.as_ref().map(Refresh::due);
             next = next.into_iter().chain(due).min();
         }
         next
     }
 
-    fn tell(&self, faults: &Faults) {
-        self.board.effect_errors.fetch_add(faults.count(), Relaxed);
-        if let Some((instance, object, refusal)) = faults.first() {
+    fn tell(&self, failures: &Failures) {
+        self.live.effect_errors.fetch_add(failures.count(), Relaxed);
+        if let Some((instance, object, refusal)) = failures.first() {
             self.reports.push(Report::EffectFailed { instance, object, refusal });
         }
     }
 }
 
 /// Sends the announcements that are queued, and counts them.
-fn send(announcer: &mut Announcer, board: &Board, faults: &mut Faults) {
+fn send(announcer: &mut Announcer, live: &LiveState, failures: &mut Failures) {
     announcer.flush(|id, address, outcome| match outcome {
         Ok(()) => {
-            if let Some(board) = board.instances.get(id.index()) {
-                board.announcements_sent.fetch_add(1, Relaxed);
+            if let Some(live) = live.instances.get(id.index()) {
+                live.announcements_sent.fetch_add(1, Relaxed);
             }
         }
-        Err(errno) => faults.note(id, Object::Address(address), errno.into()),
+        Err(errno) => failures.note(id, Object::Address(address), errno.into()),
     });
 }
 
-impl Charge {
+impl InstanceEffects {
     fn device<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
         address.device.as_ref().unwrap_or(&self.interface)
     }
@@ -416,13 +419,13 @@ impl Charge {
     }
 
     /// The places that are announced periodically.
-    fn chosen<'a>(&self, places: &'a [Place<'a>]) -> impl Iterator<Item = &'a Place<'a>> {
+    fn chosen<'a>(&self, places: &'a [AddressPlace<'a>]) -> impl Iterator<Item = &'a AddressPlace<'a>> {
         let chosen = self.refresh.as_ref().map_or(&[][..], Refresh::chosen);
         places.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(place, _)| place)
     }
 
     /// Its addresses, each with the present state of its interface.
-    fn places(&self, netlink: &mut RouteSocket) -> Vec<Place<'_>> {
+    fn places(&self, netlink: &mut RouteSocket) -> Vec<AddressPlace<'_>> {
         let mut links: Vec<(&str, Option<Rc<Device>>)> = Vec::new();
         let addresses = self.addresses.advertised.iter().chain(&self.addresses.excluded);
         let v6 = addresses.clone().any(|address| address.address.is_ipv6());
@@ -434,7 +437,7 @@ impl Charge {
                 links.push((name, device.clone()));
                 device
             });
-            Place { address, name, device }
+            AddressPlace { address, name, device }
         });
         places.collect()
     }

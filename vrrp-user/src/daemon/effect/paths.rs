@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::fault::Faults;
+use super::failures::Failures;
 use super::lacks::{Attempt, Lacks};
 use crate::daemon::queue::Object;
-use crate::driver::netlink::refusal::Refusal;
+use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::{route, rule};
 use crate::protocol::{InstanceId, InstanceSettings, Route, Rule};
@@ -29,10 +29,10 @@ impl Paths {
         attempt.run(rules, Object::of_rule, |failed| rule::add_missing(netlink, rules, failed));
     }
 
-    pub(super) fn remove(&self, id: InstanceId, netlink: &mut RouteSocket, faults: &mut Faults) {
+    pub(super) fn remove(&self, id: InstanceId, netlink: &mut RouteSocket, failures: &mut Failures) {
         let Self { routes, rules } = self;
-        each(rules, Object::of_rule, id, faults, |failed| rule::remove(netlink, rules, failed));
-        each(routes, Object::of_route, id, faults, |failed| route::remove(netlink, routes, failed));
+        each(rules, Object::of_rule, id, failures, |failed| rule::remove(netlink, rules, failed));
+        each(routes, Object::of_route, id, failures, |failed| route::remove(netlink, routes, failed));
     }
 
     /// Routes and rules that are tracked, or that could not be set.
@@ -71,15 +71,15 @@ fn each<T>(
     list: &[T],
     object: fn(&T) -> Object,
     id: InstanceId,
-    faults: &mut Faults,
-    act: impl FnOnce(&mut dyn FnMut(usize, Refusal)) -> io::Result<()>,
+    failures: &mut Failures,
+    act: impl FnOnce(&mut dyn FnMut(usize, NetlinkError)) -> io::Result<()>,
 ) {
     let Some(first) = list.first() else { return };
     let done = act(&mut |index, refusal| {
-        faults.note(id, object(list.get(index).unwrap_or(first)), refusal);
+        failures.note(id, object(list.get(index).unwrap_or(first)), refusal);
     });
     if let Err(error) = done {
-        faults.note_failure(id, object(first), &error);
+        failures.note_failure(id, object(first), &error);
     }
 }
 

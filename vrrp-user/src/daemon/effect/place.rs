@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use vrrp_ebpf::wire::Family;
 
-use super::fault::Faults;
+use super::failures::Failures;
 use super::lacks::Attempt;
+use super::last_interfaces::LastInterfaces;
 use super::repeat::Target;
-use super::stood::Stood;
 use crate::daemon::queue::Object;
 use crate::driver::netlink::address::{self, Placed};
 use crate::driver::netlink::link::Link;
@@ -22,7 +22,7 @@ use crate::protocol::{AnnounceSettings, InstanceId, VirtualAddress};
 
 /// A virtual address and its interface.
 #[derive(Clone, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct AddressPlace<'a> {
     pub(super) address: &'a VirtualAddress,
     /// Name of the interface.
     pub(super) name: &'a Arc<str>,
@@ -30,7 +30,7 @@ pub(super) struct Place<'a> {
     pub(super) device: Option<Rc<Device>>,
 }
 
-impl Place<'_> {
+impl AddressPlace<'_> {
     /// `None` where an announcement makes no sense: on an interface without Ethernet, or without ARP.
     pub(super) fn target(&self, announce: &AnnounceSettings) -> Option<Target> {
         let device = self.device.as_ref()?;
@@ -48,28 +48,32 @@ impl Place<'_> {
 pub(super) fn remove_all(
     netlink: &mut RouteSocket,
     id: InstanceId,
-    stood: &Stood,
-    places: &[Place<'_>],
-    faults: &mut Faults,
+    last_interfaces: &LastInterfaces,
+    places: &[AddressPlace<'_>],
+    failures: &mut Failures,
 ) {
-    let (numbers, placed): (Vec<usize>, Vec<Placed<'_>>) = stood.all(places).into_iter().unzip();
+    let (numbers, placed): (Vec<usize>, Vec<Placed<'_>>) = last_interfaces.all(places).into_iter().unzip();
     let done = address::remove(netlink, &placed, |index, refusal| {
         if let Some(place) = numbers.get(index).and_then(|number| places.get(*number)) {
-            faults.note(id, Object::Address(place.address.address), refusal);
+            failures.note(id, Object::Address(place.address.address), refusal);
         }
     });
-    note_all(faults, id, places, done);
+    note_all(failures, id, places, done);
 }
 
 /// Sets the addresses that are missing, by one send, and returns the errno of each as [`Attempt::run`]. The kernel
 /// takes IPv6 addresses off an interface that is set down: they wait until it is up, and are announced then.
-pub(super) fn fill(netlink: &mut RouteSocket, places: &[Place<'_>], attempt: &mut Attempt) -> Vec<i32> {
-    let is_down = |place: &Place<'_>| {
+pub(super) fn fill(
+    netlink: &mut RouteSocket,
+    places: &[AddressPlace<'_>],
+    attempt: &mut Attempt,
+) -> Vec<i32> {
+    let is_down = |place: &AddressPlace<'_>| {
         let device = place.device.as_ref();
         place.address.address.is_ipv6() && device.is_some_and(|device| !device.link.set_up)
     };
-    let object = |place: &Place<'_>| Object::Address(place.address.address);
-    let ready: Vec<Place<'_>> = places.iter().filter(|place| !is_down(place)).cloned().collect();
+    let object = |place: &AddressPlace<'_>| Object::Address(place.address.address);
+    let ready: Vec<AddressPlace<'_>> = places.iter().filter(|place| !is_down(place)).cloned().collect();
     let placed = placed(&ready);
     let errnos = attempt.run(&ready, object, |failed| address::add_missing(netlink, &placed, failed));
     let mut errnos = errnos.into_iter();
@@ -83,8 +87,8 @@ pub(super) fn fill(netlink: &mut RouteSocket, places: &[Place<'_>], attempt: &mu
 }
 
 /// The kernel's form of the places; it answers ENODEV to interface 0.
-fn placed<'a>(places: &[Place<'a>]) -> Vec<Placed<'a>> {
-    let ifindex = |place: &Place<'_>| place.device.as_ref().map_or(0, |device| device.link.ifindex);
+fn placed<'a>(places: &[AddressPlace<'a>]) -> Vec<Placed<'a>> {
+    let ifindex = |place: &AddressPlace<'_>| place.device.as_ref().map_or(0, |device| device.link.ifindex);
     places.iter().map(|place| Placed { ifindex: ifindex(place), address: place.address }).collect()
 }
 
@@ -103,8 +107,8 @@ impl Device {
 }
 
 /// Netlink itself failed: the outcome of each address is unknown.
-fn note_all(faults: &mut Faults, id: InstanceId, places: &[Place<'_>], done: io::Result<()>) {
+fn note_all(failures: &mut Failures, id: InstanceId, places: &[AddressPlace<'_>], done: io::Result<()>) {
     if let (Err(error), Some(place)) = (done, places.first()) {
-        faults.note_failure(id, Object::Address(place.address.address), &error);
+        failures.note_failure(id, Object::Address(place.address.address), &error);
     }
 }

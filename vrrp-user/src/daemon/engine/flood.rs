@@ -10,7 +10,7 @@ use std::time::Duration;
 use vrrp_ebpf::map::{BUDGET_WATCHED, BUDGET_WINDOW_NS};
 use vrrp_ebpf::time::Timestamp;
 
-use super::doubt::HOLD_MAX;
+use super::silence_check::HOLD_MAX;
 use super::{APPROACH, Engine, TOKEN_LISTENER, TOKEN_RING};
 use crate::protocol::{InstanceId, Timer};
 

@@ -8,18 +8,18 @@ use vrrp_ebpf::map::{InstanceKey, NO_PEER, PEERS_PER_SLOT, Peer};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::advert::Advert;
-use vrrp_ebpf::wire::{ChecksumForm, Family, Sighting};
+use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family};
 
 use super::link::Link;
 use super::{APPROACH, DRAIN_MAX, Engine};
 use crate::daemon::auth::Gate;
 use crate::driver::socket;
 use crate::protocol::auth::Proof;
-use crate::protocol::{Event, Heard, Instance, InstanceId, Interval, Priority, Version};
+use crate::protocol::{Event, Instance, InstanceId, Interval, PeerAdvert, Priority, Version};
 
 /// The advert under handling, as the kernel recorded it.
 #[derive(Clone, Copy)]
-pub(super) struct Sighted<'a> {
+pub(super) struct ReceivedAdvert<'a> {
     pub(super) source: [u8; 16],
     pub(super) peer: u32,
     pub(super) message: &'a [u8],
@@ -36,14 +36,14 @@ impl Engine {
                 return self.act(None, now);
             }
             let stamp = Timestamp::from_nanos(event.stamp);
-            let sighted = Sighted {
+            let received = ReceivedAdvert {
                 source: event.source,
                 peer: event.peer,
                 message: event.message(),
                 checksum: event.checksum_form(),
                 stamp,
             };
-            self.take_advert(event.slot, sighted, now);
+            self.take_advert(event.slot, received, now);
             // Adverts that had to be sent because of this one have been sent.
             self.maps.settle_challenge(event.slot, stamp);
         });
@@ -57,10 +57,11 @@ impl Engine {
         let mut listeners = std::mem::take(&mut self.listeners);
         for (ifindex, listener) in &mut listeners {
             let taken = listener.drain(DRAIN_MAX, |frame, stamp| {
-                let sight = socket::sight(frame, *ifindex, stamp, &self.maps, |key| self.slot_of(key));
-                if let Some(socket::Sighted { slot, peer, message, sighting, checksum, stamp }) = sight {
-                    let source = sighting.source;
-                    self.take_advert(slot, Sighted { source, peer, message, checksum, stamp }, now);
+                let classify = socket::classify(frame, *ifindex, stamp, &self.maps, |key| self.slot_of(key));
+                if let Some(socket::ReceivedAdvert { slot, peer, message, info, checksum, stamp }) = classify
+                {
+                    let source = info.source;
+                    self.take_advert(slot, ReceivedAdvert { source, peer, message, checksum, stamp }, now);
                 }
             });
             // A queue can have been full only if it is long.
@@ -96,27 +97,27 @@ impl Engine {
         self.links.iter().enumerate().find_map(matches)
     }
 
-    fn take_advert(&mut self, slot: u32, sighted: Sighted<'_>, now: Timestamp) {
+    fn take_advert(&mut self, slot: u32, received: ReceivedAdvert<'_>, now: Timestamp) {
         let instance = InstanceId(slot);
         self.catch_up(instance, now);
         let Some(view) = self.router.instance(instance) else { return };
         let family = view.settings().family;
-        let Some(sighted) = self.admit(instance, sighted, family, now) else { return };
-        let Some(heard) = heard(&sighted, family) else { return };
-        if let Some(board) =
-            self.board.instances.get(instance.index()).filter(|_| heard.priority == Priority::RELEASE)
+        let Some(received) = self.admit(instance, received, family, now) else { return };
+        let Some(heard) = heard(&received, family) else { return };
+        if let Some(live) =
+            self.live.instances.get(instance.index()).filter(|_| heard.priority == Priority::RELEASE)
         {
-            board.release_heard.fetch_add(1, Relaxed);
+            live.release_heard.fetch_add(1, Relaxed);
         }
-        self.answer_form(instance, sighted.checksum);
+        self.answer_form(instance, received.checksum);
         let is_refused = self.links.get(instance.index()).is_some_and(|link| link.is_refused(now));
         let own = self.router.instance(instance).and_then(Instance::source);
         if is_refused && heard.priority != Priority::RELEASE && Some(heard.source) != own {
             self.router.handle(&Event::Refused(instance), now);
         }
         self.router.handle(&Event::Advert(instance, heard), now);
-        let sighted = self.with_record(instance, sighted, family);
-        self.act(Some((instance, sighted)), now);
+        let received = self.with_record(instance, received, family);
+        self.act(Some((instance, received)), now);
     }
 
     /// Adverts sent from now on use the checksum form that was heard last.
@@ -129,17 +130,22 @@ impl Engine {
     }
 
     /// Gives a sender for which the program had no room a record, if another sender's record has become free.
-    fn with_record<'a>(&self, instance: InstanceId, sighted: Sighted<'a>, family: Family) -> Sighted<'a> {
+    fn with_record<'a>(
+        &self,
+        instance: InstanceId,
+        received: ReceivedAdvert<'a>,
+        family: Family,
+    ) -> ReceivedAdvert<'a> {
         let is_signed = self.links.get(instance.index()).is_some_and(|link| link.gate.is_some());
-        if sighted.peer != NO_PEER || is_signed {
-            return sighted;
+        if received.peer != NO_PEER || is_signed {
+            return received;
         }
-        let Ok(advert) = Advert::parse(sighted.message, family) else { return sighted };
+        let Ok(advert) = Advert::parse(received.message, family) else { return received };
         let master = self.router.instance(instance).and_then(Instance::remote_master);
-        let is_master = master.is_some_and(|it| it.heard.source == narrow(family, sighted.source));
-        let sighting = sighting(sighted.source, &advert);
-        let peer = self.maps.make_room(instance.0, &sighting, sighted.checksum, sighted.stamp, is_master);
-        Sighted { peer, ..sighted }
+        let is_master = master.is_some_and(|it| it.heard.source == narrow(family, received.source));
+        let info = info(received.source, &advert);
+        let peer = self.maps.make_room(instance.0, &info, received.checksum, received.stamp, is_master);
+        ReceivedAdvert { peer, ..received }
     }
 
     /// Verifies the signature of an advert, and only then records its sender. Adverts of unsigned instances pass
@@ -147,29 +153,29 @@ impl Engine {
     fn admit<'a>(
         &mut self,
         instance: InstanceId,
-        sighted: Sighted<'a>,
+        received: ReceivedAdvert<'a>,
         family: Family,
         now: Timestamp,
-    ) -> Option<Sighted<'a>> {
+    ) -> Option<ReceivedAdvert<'a>> {
         let Self { links, maps, pace, .. } = self;
         let Some(gate) = links.get_mut(instance.index()).and_then(|link| link.gate.as_mut()) else {
-            return Some(sighted);
+            return Some(received);
         };
         let admitted = gate
-            .admit(sighted.message, narrow(family, sighted.source), sighted.stamp)
+            .admit(received.message, narrow(family, received.source), received.stamp)
             .inspect_err(|reject| {
                 pace.refuse(now);
-                maps.reject(instance.0, *reject, sighted.source, sighted.stamp);
+                maps.reject(instance.0, *reject, received.source, received.stamp);
             })
             .ok()?;
         let advert = Advert::parse(admitted.message, family).ok()?;
-        let sighting = sighting(sighted.source, &advert);
+        let info = info(received.source, &advert);
         let proof = match admitted.proof {
             Proof::Signed { .. } | Proof::Counted { .. } => Peer::SIGNED,
             Proof::Tolerated => Peer::TOLERATED,
         };
-        let peer = maps.note(instance.0, &sighting, sighted.checksum, proof, sighted.stamp);
-        Some(Sighted { message: admitted.message, peer, ..sighted })
+        let peer = maps.note(instance.0, &info, received.checksum, proof, received.stamp);
+        Some(ReceivedAdvert { message: admitted.message, peer, ..received })
     }
 
     /// The program may have heard overdue masters meanwhile. Looks at every master that would be due within an advert
@@ -186,8 +192,8 @@ impl Engine {
             if self.router.silent_from(instance, due) == Some(instance) {
                 self.recall(instance, now);
                 self.recall_ready(instance, now);
-                if self.is_deaf(instance, now) || self.is_flooded(instance, now) {
-                    self.router.handle(&Event::Deaf(instance), now);
+                if self.misses_adverts(instance, now) || self.is_flooded(instance, now) {
+                    self.router.handle(&Event::NotReceiving(instance), now);
                 }
             }
             self.act(None, now);
@@ -238,7 +244,7 @@ impl Engine {
             else {
                 continue;
             };
-            let heard = Heard {
+            let heard = PeerAdvert {
                 version,
                 source: narrow(family, peer.source),
                 priority: Priority(peer.priority),
@@ -265,8 +271,8 @@ impl Engine {
     }
 }
 
-fn sighting(source: [u8; 16], advert: &Advert<'_>) -> Sighting {
-    Sighting {
+fn info(source: [u8; 16], advert: &Advert<'_>) -> AdvertInfo {
+    AdvertInfo {
         source,
         interval: advert.interval(),
         version: advert.version(),
@@ -277,14 +283,14 @@ fn sighting(source: [u8; 16], advert: &Advert<'_>) -> Sighting {
 }
 
 /// Decodes an advert whose form was judged already.
-fn heard(sighted: &Sighted<'_>, family: Family) -> Option<Heard> {
-    let advert = Advert::parse(sighted.message, family).ok()?;
+fn heard(received: &ReceivedAdvert<'_>, family: Family) -> Option<PeerAdvert> {
+    let advert = Advert::parse(received.message, family).ok()?;
     let version = if advert.version() == Version::V2 as u8 { Version::V2 } else { Version::V3 };
-    Some(Heard {
+    Some(PeerAdvert {
         version,
-        source: narrow(family, sighted.source),
+        source: narrow(family, received.source),
         priority: Priority(advert.priority()),
         interval: Interval::from_wire(advert.interval(), version)?,
-        stamp: sighted.stamp,
+        stamp: received.stamp,
     })
 }

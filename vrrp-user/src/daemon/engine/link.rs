@@ -12,10 +12,10 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::ChecksumForm;
 
 use super::Engine;
-use super::doubt::Doubt;
 use super::flood::Flooded;
+use super::silence_check::SilenceCheck;
 use crate::daemon::auth::Gate;
-use crate::daemon::board::Board;
+use crate::daemon::live::LiveState;
 use crate::daemon::queue::Report;
 use crate::driver::socket::Outgoing;
 use crate::protocol::{InstanceId, InstanceSettings, Priority};
@@ -49,7 +49,7 @@ pub(super) struct Link {
     /// The latest advert left after the lease had run out.
     pub(super) lapsed: bool,
     /// The silence of its master, once the master is overdue.
-    pub(super) doubt: Option<Doubt>,
+    pub(super) silence_check: Option<SilenceCheck>,
     /// Its takeover waits, or has waited, because signed adverts were missed.
     pub(super) flooded: Option<Flooded>,
 }
@@ -96,16 +96,16 @@ impl Engine {
             Some(gate) => gate.send(&mut self.sender, outgoing, instance, priority),
             None => self.sender.queue(outgoing, instance, priority),
         }
-        if let Some(board) = self.board.instances.get(instance.index()) {
-            board.adverts_sent.fetch_add(1, Relaxed);
+        if let Some(live) = self.live.instances.get(instance.index()) {
+            live.adverts_sent.fetch_add(1, Relaxed);
             if priority == Priority::RELEASE {
-                board.release_sent.fetch_add(1, Relaxed);
+                live.release_sent.fetch_add(1, Relaxed);
             }
         }
     }
 
     pub(super) fn flush(&mut self, now: Timestamp) {
-        let Self { sender, board, links, has_lapsed, reports, maps, .. } = self;
+        let Self { sender, live, links, has_lapsed, reports, maps, .. } = self;
         sender.flush(|instance, outcome| {
             let Err(errno) = outcome else {
                 let serving = links.get_mut(instance.index()).filter(|it| it.serving && it.renewing);
@@ -119,8 +119,8 @@ impl Engine {
                 }
                 return;
             };
-            if let Some(board) = board.instances.get(instance.index()) {
-                board.send_errors.fetch_add(1, Relaxed);
+            if let Some(live) = live.instances.get(instance.index()) {
+                live.send_errors.fetch_add(1, Relaxed);
             }
             let Some(link) = links.get_mut(instance.index()) else { return };
             if is_refusal(errno) {
@@ -154,8 +154,8 @@ impl Engine {
         if let Some(link) = self.links.get_mut(instance.index()) {
             link.ifindex = ifindex;
         }
-        if let Some(board) = self.board.instances.get(instance.index()) {
-            board.ifindex.store(ifindex.unwrap_or(0), Relaxed);
+        if let Some(live) = self.live.instances.get(instance.index()) {
+            live.ifindex.store(ifindex.unwrap_or(0), Relaxed);
         }
         self.rebuild(instance);
     }
@@ -184,14 +184,14 @@ impl Engine {
     /// Applies new settings, so that the first advert under them is already theirs.
     pub(super) fn prepare(&mut self, instance: InstanceId, settings: &InstanceSettings) {
         if let Some(link) = self.links.get_mut(instance.index()) {
-            link.gate = gate(&self.board, instance.index(), settings);
+            link.gate = gate(&self.live, instance.index(), settings);
             link.build(settings);
         }
     }
 }
 
-pub(super) fn gate(board: &Board, index: usize, settings: &InstanceSettings) -> Option<Gate> {
-    Gate::open(settings, board.instances.get(index).and_then(|board| board.ledger.get()))
+pub(super) fn gate(live: &LiveState, index: usize, settings: &InstanceSettings) -> Option<Gate> {
+    Gate::open(settings, live.instances.get(index).and_then(|live| live.ledger.get()))
 }
 
 /// Refused by this host, as opposed to unreachable: a peer without a route, or whose neighbour entry has failed, may be

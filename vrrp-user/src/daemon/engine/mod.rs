@@ -7,12 +7,12 @@
 //! One turn, in a fixed order: read the clock → inputs → adverts → peers of what is due → timeouts → actions → the one
 //! timer. Actions are carried out after every input, so that each input finds the actions of the one before done.
 
-mod doubt;
 mod flood;
 mod hear;
+mod hot_restart;
 mod link;
 mod show;
-mod takeover;
+mod silence_check;
 
 use std::io;
 use std::iter;
@@ -25,11 +25,11 @@ use vrrp_ebpf::map::NO_PEER;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 
-use self::doubt::Ear;
 use self::flood::Pace;
-use self::hear::Sighted;
+use self::hear::ReceivedAdvert;
 use self::link::{Link, gate};
-use super::board::{Board, GroupBoard};
+use self::silence_check::SilenceSocket;
+use super::live::{LiveGroup, LiveState};
 use super::queue::{Command, Input, Queue, Report};
 use super::reload::change::{Changes, Configured};
 use crate::driver::clock;
@@ -59,7 +59,7 @@ pub struct Parts {
     pub instances: Vec<InstanceSettings>,
     pub groups: Vec<GroupSettings>,
     pub maps: Arc<Maps>,
-    pub board: Arc<Board>,
+    pub live: Arc<LiveState>,
     pub ring: Option<Ring>,
     pub inputs: Queue<Input>,
     pub commands: Queue<Command>,
@@ -70,14 +70,14 @@ pub struct Parts {
 pub struct Engine {
     router: Router,
     maps: Arc<Maps>,
-    board: Arc<Board>,
+    live: Arc<LiveState>,
     ring: Option<Ring>,
     /// Packet sockets by interface index, for interfaces whose receive path is `socket`.
     listeners: Vec<(u32, Listener)>,
     /// The program's attachments by interface index, if the kernel can report on them.
     hooks: Vec<(u32, Hook)>,
     /// Reference sockets of the interfaces on which a master's silence is in doubt.
-    ears: Vec<Ear>,
+    silence_sockets: Vec<SilenceSocket>,
     pace: Pace,
     sender: AdvertSender,
     links: Vec<Link>,
@@ -120,7 +120,7 @@ impl Engine {
                 .iter()
                 .enumerate()
                 .map(|(index, settings)| Link {
-                    gate: gate(&parts.board, index, settings),
+                    gate: gate(&parts.live, index, settings),
                     lease: settings.lease(),
                     ..Link::default()
                 })
@@ -128,11 +128,11 @@ impl Engine {
             has_lapsed: false,
             router: Router::with_groups(parts.instances, parts.groups),
             maps: parts.maps,
-            board: parts.board,
+            live: parts.live,
             ring: parts.ring,
             listeners: Vec::new(),
             hooks: Vec::new(),
-            ears: Vec::new(),
+            silence_sockets: Vec::new(),
             pace: Pace::default(),
             sender: AdvertSender::new()?,
             wait,
@@ -184,9 +184,9 @@ impl Engine {
         let armed = self.arm()?;
         let fired = self.wait.wait()?.any(|token| token == TIMER);
         let now = clock::now();
-        self.board.turns.fetch_add(1, Relaxed);
+        self.live.turns.fetch_add(1, Relaxed);
         if let Some(due) = armed.filter(|due| fired && now >= *due) {
-            self.board.engine_lateness.record(now.since(due));
+            self.live.engine_lateness.record(now.since(due));
         }
         self.take_inputs(now);
         if self.paused.is_some() {
@@ -200,7 +200,7 @@ impl Engine {
         let now = self.approach(now);
         self.router.handle_timeout(now);
         self.act(None, now);
-        self.settle_doubts();
+        self.settle_silence_checks();
         self.settle_pace(now);
         Ok(())
     }
@@ -279,8 +279,8 @@ impl Engine {
                 }
                 Input::GoOn => self.go_on(),
                 Input::Leave => self.leave(),
-                Input::Resume(legacy) => {
-                    self.resume(&legacy, now);
+                Input::Restore(snapshot) => {
+                    self.restore(&snapshot, now);
                     self.show_all();
                 }
             }
@@ -316,8 +316,8 @@ impl Engine {
     }
 
     fn configure(&mut self, configured: Vec<Configured>, known: &[(TrackId, i32)], now: Timestamp) {
-        for Configured { id, settings, charge } in configured {
-            self.command(Command::Charge(id, Box::new(charge)));
+        for Configured { id, settings, effects } in configured {
+            self.command(Command::SetEffects(id, Box::new(effects)));
             if id.index() == self.links.len() {
                 self.links.push(Link::default());
             }
@@ -329,11 +329,11 @@ impl Engine {
 
     /// Moves a group's entry on the board to its new number.
     fn regroup(&mut self, groups: Vec<GroupSettings>) {
-        let before: Vec<GroupBoard> = self.board.groups.iter().map(GroupBoard::copy).collect();
+        let before: Vec<LiveGroup> = self.live.groups.iter().map(LiveGroup::copy).collect();
         let succeeded = self.router.regroup(groups);
-        for (entry, old) in self.board.groups.iter().zip(succeeded.into_iter().chain(iter::repeat(None))) {
+        for (entry, old) in self.live.groups.iter().zip(succeeded.into_iter().chain(iter::repeat(None))) {
             let old = old.and_then(|old| before.get(old.index()));
-            entry.set(old.unwrap_or(&GroupBoard::default()));
+            entry.set(old.unwrap_or(&LiveGroup::default()));
         }
     }
 
@@ -351,7 +351,7 @@ impl Engine {
     }
 
     /// Carries out the router's actions. `cause` is the advert that was handled last, for the kernel to compare with.
-    fn act(&mut self, cause: Option<(InstanceId, Sighted<'_>)>, now: Timestamp) {
+    fn act(&mut self, cause: Option<(InstanceId, ReceivedAdvert<'_>)>, now: Timestamp) {
         self.carry_out(cause, now);
         while self.has_lapsed
             && let Some(instance) = self.take_lapsed()
@@ -363,7 +363,7 @@ impl Engine {
         self.count(cause.map(|(instance, _)| instance));
     }
 
-    fn carry_out(&mut self, cause: Option<(InstanceId, Sighted<'_>)>, now: Timestamp) {
+    fn carry_out(&mut self, cause: Option<(InstanceId, ReceivedAdvert<'_>)>, now: Timestamp) {
         while let Some(action) = self.router.poll_action() {
             match action {
                 Action::Advertise(instance, priority) => self.advertise(instance, priority),
@@ -393,15 +393,15 @@ impl Engine {
                     self.reports.push(Report::Abandoned(instance));
                 }
                 Action::Report(instance, transition) => {
-                    if let Some(board) = self.board.instances.get(instance.index()) {
-                        board.record(&transition);
+                    if let Some(live) = self.live.instances.get(instance.index()) {
+                        live.record(&transition);
                     }
                     self.show(instance);
                     self.report(transition.reason, Report::Transition(instance, transition));
                 }
                 Action::ReportPriority(instance, priority) => {
-                    if let Some(board) = self.board.instances.get(instance.index()) {
-                        board.set_priority(priority);
+                    if let Some(live) = self.live.instances.get(instance.index()) {
+                        live.set_priority(priority);
                     }
                     self.reports.push(Report::Priority(instance, priority));
                 }
@@ -409,8 +409,8 @@ impl Engine {
                     self.reports.push(Report::Contest(instance, peer));
                 }
                 Action::ReportGroup(group, transition) => {
-                    if let Some(board) = self.board.groups.get(group.index()) {
-                        board.record(&transition);
+                    if let Some(live) = self.live.groups.get(group.index()) {
+                        live.record(&transition);
                     }
                     self.report(transition.reason, Report::Group(group, transition));
                 }
@@ -435,25 +435,29 @@ impl Engine {
     /// Without a fence, the kernel answers for an address as long as it is set.
     fn stop_answering(&mut self, instance: InstanceId, epoch: Epoch, now: Timestamp) {
         self.serve(instance, false, now);
-        let is_fenced = self.board.instances.get(instance.index()).is_some_and(|it| it.fenced.load(Relaxed));
-        self.command(if is_fenced { Command::Hush(instance) } else { Command::Remove(instance, epoch) });
+        let is_fenced = self.live.instances.get(instance.index()).is_some_and(|it| it.fenced.load(Relaxed));
+        self.command(if is_fenced {
+            Command::StopAnnouncing(instance)
+        } else {
+            Command::Remove(instance, epoch)
+        });
     }
 
     fn command(&self, command: Command) {
         if !self.commands.push(command) {
-            self.board.effect_errors.fetch_add(1, Relaxed);
+            self.live.effect_errors.fetch_add(1, Relaxed);
         }
     }
 
-    fn watch(&self, instance: InstanceId, cause: Option<(InstanceId, Sighted<'_>)>) {
+    fn watch(&self, instance: InstanceId, cause: Option<(InstanceId, ReceivedAdvert<'_>)>) {
         let is_signed = self.links.get(instance.index()).is_some_and(|link| link.gate.is_some());
         match cause {
             // No two signed adverts are alike: each is an event, within a budget that is the sender's own.
-            Some((cause, sighted)) if cause == instance && is_signed => {
-                self.maps.favour(instance.0, sighted.source);
+            Some((cause, received)) if cause == instance && is_signed => {
+                self.maps.reserve_budget_for(instance.0, received.source);
             }
-            Some((cause, sighted)) if cause == instance => {
-                self.maps.arm(instance.0, sighted.source, sighted.peer, sighted.message, sighted.stamp);
+            Some((cause, received)) if cause == instance => {
+                self.maps.arm(instance.0, received.source, received.peer, received.message, received.stamp);
             }
             // Found in a peer's record, without its message: the next one is an event again and is watched from then
             // on.
@@ -462,15 +466,15 @@ impl Engine {
     }
 
     /// Watches a master whose advert came as an event although nothing about it changed: it was not watched yet.
-    fn watch_known(&self, cause: Option<(InstanceId, Sighted<'_>)>) {
-        let Some((instance, sighted)) = cause else { return };
+    fn watch_known(&self, cause: Option<(InstanceId, ReceivedAdvert<'_>)>) {
+        let Some((instance, received)) = cause else { return };
         let Some(view) = self.router.instance(instance) else { return };
         let master = view.remote_master().filter(|_| view.state() == State::Backup);
         let is_master = master.is_some_and(|master| {
-            let source = narrow(view.settings().family, sighted.source);
-            master.heard.source == source && master.heard.stamp == sighted.stamp
+            let source = narrow(view.settings().family, received.source);
+            master.heard.source == source && master.heard.stamp == received.stamp
         });
-        if is_master && sighted.peer != NO_PEER && self.maps.last_seen(instance.0).is_none() {
+        if is_master && received.peer != NO_PEER && self.maps.last_seen(instance.0).is_none() {
             self.watch(instance, cause);
         }
     }

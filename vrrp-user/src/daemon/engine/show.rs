@@ -8,23 +8,23 @@ use crate::protocol::{Instance, InstanceId, Timer};
 impl Engine {
     /// Counters, and what holds back the instance whose advert was handled.
     pub(super) fn count(&self, cause: Option<InstanceId>) {
-        self.board.away.store(self.router.away(), Relaxed);
+        self.live.suspensions.store(self.router.suspensions(), Relaxed);
         let Some(instance) = cause else { return };
-        if let (Some(view), Some(board)) =
-            (self.router.instance(instance), self.board.instances.get(instance.index()))
+        if let (Some(view), Some(live)) =
+            (self.router.instance(instance), self.live.instances.get(instance.index()))
         {
             let stats = view.stats();
-            board.contests.store(stats.contests, Relaxed);
+            live.contests.store(stats.contests, Relaxed);
             let rivalled = u64::try_from(stats.rivalled.as_nanos()).unwrap_or(u64::MAX);
-            board.rivalled_nanos.store(rivalled, Relaxed);
+            live.rivalled_nanos.store(rivalled, Relaxed);
         }
         self.show(instance);
     }
 
     pub(super) fn show(&self, instance: InstanceId) {
         let view = self.router.instance(instance).filter(|view| !view.is_removed());
-        if let (Some(view), Some(board)) = (view, self.board.instances.get(instance.index())) {
-            board.set_obstacles(view.faults(), view.deadline(Timer::PreemptDelay));
+        if let (Some(view), Some(live)) = (view, self.live.instances.get(instance.index())) {
+            live.set_obstacles(view.faults(), view.deadline(Timer::PreemptDelay));
         }
     }
 

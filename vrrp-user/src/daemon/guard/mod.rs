@@ -1,12 +1,13 @@
 //! The guard: a separate process that removes what the daemon has set, if the daemon dies and cannot do so itself.
 //!
 //! Enters: the runtime directory, configurations, interfaces. Leaves: a child process, and its plan, in a file that
-//! both have mapped ([`crate::driver::will`]). Absent: the fence, which holds without it; see [`super::host::fence`].
+//! both have mapped ([`crate::driver::cleanup_plan`]). Absent: the fence, which holds without it; see
+//! [`super::host::fence`].
 //!
 //! The guard keeps the lock on that file: it shares the descriptor, and so the lock outlives the daemon. A new daemon
 //! that finds the file locked ends the guard of the dead one, and does the removal itself.
 
-mod bequest;
+mod plan;
 pub mod process;
 
 use std::cell::{Cell, RefCell};
@@ -32,10 +33,10 @@ use tracing::warn;
 use super::log::JOURNAL_STREAM;
 use super::process::runtime_dir;
 use crate::config::Config;
+use crate::driver::cleanup_plan::CleanupPlan;
 use crate::driver::netlink::filter::Filter;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
-use crate::driver::will::Will;
 use crate::driver::{clock, ownership, pidfd};
 use crate::protocol::InstanceId;
 
@@ -49,7 +50,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The daemon's side.
 #[derive(Debug)]
 pub struct Guard {
-    will: Will,
+    plan: CleanupPlan,
     is_silent: bool,
     child: RefCell<Option<Child>>,
     exit: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
@@ -74,25 +75,25 @@ struct Written {
 ///
 /// # Errors
 /// The guard has not ended in time, or the runtime directory cannot be written.
-pub async fn relieve(runtime_dir: &Path, within: Duration) -> io::Result<Will> {
+pub async fn relieve(runtime_dir: &Path, within: Duration) -> io::Result<CleanupPlan> {
     relieve_at(&runtime_dir.join(FILE), within).await
 }
 
-async fn relieve_at(file: &Path, within: Duration) -> io::Result<Will> {
-    let will = Will::open(file)?;
+async fn relieve_at(file: &Path, within: Duration) -> io::Result<CleanupPlan> {
+    let plan = CleanupPlan::open(file)?;
     let started = clock::now();
     let mut is_first = true;
     while clock::now().since(started) < within {
-        match will.file().try_lock() {
+        match plan.file().try_lock() {
             Ok(()) => {
-                will.clear();
-                return Ok(will);
+                plan.clear();
+                return Ok(plan);
             }
             Err(TryLockError::Error(error)) => return Err(error),
             // The daemon that set this number is dead or has left, for its directory is ours.
             Err(TryLockError::WouldBlock) if is_first => {
                 is_first = false;
-                let _ = will.guard().map(|guard| kill(guard, Signal::SIGKILL));
+                let _ = plan.guard().map(|guard| kill(guard, Signal::SIGKILL));
             }
             Err(TryLockError::WouldBlock) => sleep(LOOK).await,
         }
@@ -105,9 +106,9 @@ impl Guard {
     ///
     /// # Errors
     /// No process can be started.
-    pub fn start(will: Will, is_silent: bool) -> io::Result<Self> {
+    pub fn start(plan: CleanupPlan, is_silent: bool) -> io::Result<Self> {
         let this = Self {
-            will,
+            plan,
             is_silent,
             child: RefCell::default(),
             exit: RefCell::default(),
@@ -126,9 +127,9 @@ impl Guard {
     /// # Errors
     /// As [`relieve`] and [`Self::start`].
     pub async fn start_beside(runtime_dir: &Path, within: Duration, is_silent: bool) -> io::Result<Self> {
-        let will = relieve_at(&runtime_dir::next(runtime_dir, FILE), within).await?;
-        will.end();
-        let this = Self::start(will, is_silent)?;
+        let plan = relieve_at(&runtime_dir::next(runtime_dir, FILE), within).await?;
+        plan.deactivate();
+        let this = Self::start(plan, is_silent)?;
         this.beside.replace(Some(runtime_dir.to_owned()));
         Ok(this)
     }
@@ -139,8 +140,8 @@ impl Guard {
     /// The file cannot be renamed over the other one.
     pub fn succeed(&self) -> io::Result<()> {
         let Some(folder) = self.beside.take() else { return Ok(()) };
-        self.will.enforce();
-        Will::open(&folder.join(FILE))?.end();
+        self.plan.activate();
+        CleanupPlan::open(&folder.join(FILE))?.deactivate();
         fs::rename(runtime_dir::next(&folder, FILE), folder.join(FILE))
     }
 
@@ -157,12 +158,12 @@ impl Guard {
             .env_clear()
             .envs(env::var_os(JOURNAL_STREAM).map(|stream| (JOURNAL_STREAM, stream)))
             .current_dir("/")
-            .stdin(Stdio::from(self.will.file().try_clone()?))
+            .stdin(Stdio::from(self.plan.file().try_clone()?))
             .stdout(Stdio::from(daemon))
             .stderr(if self.is_silent { Stdio::null() } else { Stdio::inherit() })
             .spawn()?;
         let pid = child.id();
-        self.will.set_guard(pid);
+        self.plan.set_guard(pid);
         let exit = pidfd::open(pid.cast_signed())?;
         // SAFETY: the descriptor is owned by what is returned, and closed with it.
         let exit = unsafe { AsyncFd::register_with_interest(exit, Interest::READABLE) }?;
@@ -195,7 +196,7 @@ impl Guard {
     }
 
     /// Updates the plan: this configuration is in use, on these interfaces, with these pins and tc filters.
-    pub fn bequeath(
+    pub fn update_plan(
         &self,
         config: &Arc<Config>,
         table: &Table,
@@ -216,14 +217,13 @@ impl Guard {
         if self.written.borrow().as_ref() == Some(&written) {
             return;
         }
-        let parts =
-            bequest::parts(&mut self.netlink.borrow_mut(), config, table, is_fenced, &written.filters);
-        let names: Vec<CString> = written
+        let stages = plan::stages(&mut self.netlink.borrow_mut(), config, table, is_fenced, &written.filters);
+        let pin_paths: Vec<CString> = written
             .pins
             .iter()
             .filter_map(|pin| CString::new(pin.clone().into_os_string().into_vec()).ok())
             .collect();
-        match self.will.write(&parts, names.iter().map(CString::as_c_str)) {
+        match self.plan.write(&stages, pin_paths.iter().map(CString::as_c_str)) {
             Err(error) if !self.refused.replace(true) => {
                 warn!(%error, "cannot update the guard's plan: it will not remove everything if the daemon is killed");
             }
@@ -234,7 +234,7 @@ impl Guard {
 
     /// The daemon has removed everything itself.
     pub fn dismiss(self) {
-        self.will.end();
+        self.plan.deactivate();
         if let Some(mut child) = self.child.take() {
             // Fails if it has ended already.
             let _ = child.kill();

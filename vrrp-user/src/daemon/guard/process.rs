@@ -17,8 +17,8 @@ use nix::unistd::setsid;
 use tracing::Level;
 
 use crate::daemon::log;
+use crate::driver::cleanup_plan::CleanupPlan;
 use crate::driver::clock;
-use crate::driver::will::Will;
 
 /// The name that ps shows; without it, that would be the name by which the kernel started it.
 const NAME: &CStr = c"vrrpx-guard";
@@ -29,7 +29,7 @@ const NAME: &CStr = c"vrrpx-guard";
 /// # Errors
 /// It was not started by a daemon.
 pub fn run() -> io::Result<()> {
-    let will = Will::inherit(File::from(io::stdin().as_fd().try_clone_to_owned()?))?;
+    let plan = CleanupPlan::inherit(File::from(io::stdin().as_fd().try_clone_to_owned()?))?;
     let daemon = io::stdout().as_fd().try_clone_to_owned()?;
     let _ = set_name(NAME);
     let last_words = log::plain(Level::ERROR, "vrrpx guard: the daemon has died; its addresses are removed");
@@ -39,8 +39,8 @@ pub fn run() -> io::Result<()> {
     // If locking is not permitted, a page may have to be read before the addresses can go.
     let _ = mlockall(MlockAllFlags::MCL_CURRENT);
     wait_for_end(daemon.as_fd())?;
-    if !will.has_ended() {
-        carry_out(&will, &netlink, &last_words);
+    if !plan.is_deactivated() {
+        carry_out(&plan, &netlink, &last_words);
     }
     Ok(())
 }
@@ -67,16 +67,16 @@ fn wait_for_end(daemon: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Requests that fail concern what is gone already, or what the next daemon will find.
-fn carry_out(will: &Will, netlink: &OwnedFd, last_words: &str) {
+fn carry_out(plan: &CleanupPlan, netlink: &OwnedFd, last_words: &str) {
     let died = clock::now();
-    let Some((parts, names)) = will.read() else { return };
-    for (after, messages) in parts {
+    let Some((stages, pin_paths)) = plan.read() else { return };
+    for (after, messages) in stages {
         thread::sleep((died + after).since(clock::now()));
         for message in messages {
             let _ = send(netlink.as_raw_fd(), message, MsgFlags::empty());
         }
     }
-    names.for_each(remove);
+    pin_paths.for_each(remove);
     let _ = nix::unistd::write(io::stderr(), last_words.as_bytes());
 }
 

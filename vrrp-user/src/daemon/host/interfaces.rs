@@ -27,16 +27,16 @@ use super::vmacs::Vmacs;
 use crate::config::{Config, NoRoom, succeed};
 use crate::daemon::auth::Store;
 use crate::daemon::guard::Guard;
+use crate::daemon::history::RxPathNote;
 use crate::daemon::queue::{Input, Queue};
-use crate::daemon::record::RungNote;
 use crate::daemon::reload::change::Changes;
 use crate::daemon::run;
-use crate::daemon::status::Sources;
-use crate::driver::Rung;
+use crate::daemon::status::DaemonContext;
+use crate::driver::RxPath;
 use crate::driver::clock;
-use crate::driver::netlink::culprit::Culprit;
 use crate::driver::netlink::monitor::Monitor;
-use crate::driver::netlink::removal::{Belongings, Lost, PathMonitor};
+use crate::driver::netlink::removal::{Lost, Owned, PathMonitor};
+use crate::driver::netlink::removed_by::RemovedBy;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::tracker::{Change, Tracker};
 use crate::protocol::{Event, InstanceId, Loss, TrackId};
@@ -80,7 +80,7 @@ pub enum AdoptError {
 /// Everything between the kernel's interfaces and the engine.
 #[derive(Debug)]
 pub struct Interfaces<'a> {
-    pub sources: &'a Sources,
+    pub context: &'a DaemonContext,
     pub inputs: Queue<Input>,
     pub attachments: Attachments,
     pub vmacs: &'a RefCell<Vmacs>,
@@ -142,7 +142,7 @@ impl Interfaces<'_> {
                 looks = self.attachments.mend();
             }
             let look_in = looks.then(|| look.since(clock::now()));
-            self.bequeath(monitor.table());
+            self.update_plan(monitor.table());
             let settled = tracker.next().map(|at| at.since(clock::now()));
             let again = again.into_iter().chain(settled).chain(look_in).chain(mend_in).min();
             // New instances take part once their links are reported. Otherwise an instance that joins a sync group
@@ -172,7 +172,7 @@ impl Interfaces<'_> {
                     }
                     self.tell_lost(instances, by).await;
                 }
-                () = self.sources.record.lacking.notified() => {}
+                () = self.context.history.lacking.notified() => {}
                 () = keep(self.guard) => {}
                 () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
                 () = &mut start, if is_told && !started => {
@@ -204,12 +204,12 @@ impl Interfaces<'_> {
                         self.tell_lost(all, None).await;
                         if let Err(error) = self.attachments.follow(&folder) {
                             warn!(%error, "the program ends with the daemon");
-                            self.sources.record.unpinned(error.to_string());
+                            self.context.history.unpinned(error.to_string());
                         }
                     }
                     Order::Prune => {
                         self.attachments.prune();
-                        self.sources.record.retain_rungs(&self.config);
+                        self.context.history.retain_rx_paths(&self.config);
                         self.vmacs.borrow_mut().prune(&self.config);
                         self.secondaries.prune(&self.config);
                     }
@@ -218,17 +218,17 @@ impl Interfaces<'_> {
         }
     }
 
-    fn bequeath(&self, table: &Table) {
+    fn update_plan(&self, table: &Table) {
         let guard = self.guard.get();
-        self.sources.record.guard(guard.and_then(Guard::pid));
+        self.context.history.guard(guard.and_then(Guard::pid));
         let Some(guard) = guard else { return };
         let outlives = self.attachments.outlive();
         let is_fenced = |id: InstanceId| {
-            let board = self.sources.board.instances.get(id.index());
-            outlives && board.is_some_and(|board| board.fenced.load(Relaxed))
+            let live = self.context.live.instances.get(id.index());
+            outlives && live.is_some_and(|live| live.fenced.load(Relaxed))
         };
         let (pins, filters) = (self.attachments.pins(), self.attachments.filters());
-        guard.bequeath(&self.config, table, is_fenced, pins, filters);
+        guard.update_plan(&self.config, table, is_fenced, pins, filters);
     }
 
     /// Makes missing interfaces with virtual MAC addresses again. Returns when to look again.
@@ -238,7 +238,7 @@ impl Interfaces<'_> {
         self.statics.keep(table);
         self.secondaries.keep(table);
         self.attachments.set_carriers(&vmacs.carriers(table));
-        self.sources.record.missing_vmacs(vmacs.missing());
+        self.context.history.missing_vmacs(vmacs.missing());
         again
     }
 
@@ -249,7 +249,7 @@ impl Interfaces<'_> {
         for interface in missing.difference(&self.missing) {
             warn!(%interface, "interface not found; its instances stay in FAULT until it appears");
             let why = "interface not found".to_owned();
-            self.sources.record.rung(Arc::clone(interface), RungNote { rung: Rung::None, why });
+            self.context.history.rx_path(Arc::clone(interface), RxPathNote { rx_path: RxPath::None, why });
         }
         self.missing = missing;
     }
@@ -265,13 +265,13 @@ impl Interfaces<'_> {
         let changes = Changes::between(&self.config, &config, self.results());
         for configured in &changes.configured {
             if self.config.instance(configured.id).is_none() {
-                if let Some(board) = self.sources.board.instances.get(configured.id.index()) {
-                    board.clear();
+                if let Some(live) = self.context.live.instances.get(configured.id.index()) {
+                    live.clear();
                 }
-                self.sources.record.forget(configured.id);
+                self.context.history.forget(configured.id);
             }
         }
-        self.store.prepare(&config, &self.sources.board);
+        self.store.prepare(&config, &self.context.live);
         self.attachments.adopt(&changes);
         let mut input = Input::Reconfigure(Box::new(changes));
         while let Err(refused) = self.inputs.offer(input) {
@@ -286,26 +286,26 @@ impl Interfaces<'_> {
 
     /// Gives the instances their numbers, and clears what an earlier run has left in the way of new ones.
     fn make_room(&self, config: &mut Config) -> Result<(), AdoptError> {
-        succeed(&self.config, config, self.sources.board.instances.len())?;
+        succeed(&self.config, config, self.context.live.instances.len())?;
         run::remove_residue(config, Some(&self.config)).map_err(AdoptError::Residue)
     }
 
     /// Latest results of everything that is tracked.
     fn results(&self) -> Vec<(TrackId, i32)> {
-        let record = self.sources.record.read();
+        let history = self.context.history.read();
         // The number of an interface that an earlier file tracked may belong to something else by now.
         let is_tracked = |id: &TrackId| self.config.tracked_interfaces.iter().any(|(known, _)| known == id);
         let checks =
-            record.checks.values().filter(|round| round.is_known).map(|round| (round.track, round.result()));
-        let links = record.links.iter().filter(|(track, _)| is_tracked(track));
+            history.checks.values().filter(|round| round.is_known).map(|round| (round.track, round.result()));
+        let links = history.links.iter().filter(|(track, _)| is_tracked(track));
         checks.chain(links.map(|(track, up)| (*track, i32::from(*up)))).collect()
     }
 
     /// Has masters retry what they lack, if it is time. Returns when to look again.
     async fn mend(&self, mending: &mut Mending) -> Option<Duration> {
         let ids = self.config.instances.iter().map(|instance| instance.id);
-        let board = |id: &InstanceId| self.sources.board.instances.get(id.index());
-        let lacking = ids.filter(|id| board(id).is_some_and(|board| board.lacking.load(Relaxed) > 0));
+        let live = |id: &InstanceId| self.context.live.instances.get(id.index());
+        let lacking = ids.filter(|id| live(id).is_some_and(|live| live.lacking.load(Relaxed) > 0));
         let lacking: HashSet<_> = lacking.map(|id| (id, Loss::Flushed)).collect();
         if lacking.is_empty() && !self.statics.is_lacking() {
             return None;
@@ -322,10 +322,10 @@ impl Interfaces<'_> {
             return;
         }
         // While that process still lives.
-        let culprit = by.and_then(Culprit::of).filter(|culprit| culprit.pid != std::process::id());
+        let removed_by = by.and_then(RemovedBy::of).filter(|removed_by| removed_by.pid != std::process::id());
         for (instance, loss) in lost {
             if loss != Loss::Flushed {
-                self.sources.record.culprit(instance, culprit.clone());
+                self.context.history.removed_by(instance, removed_by.clone());
             }
             while !self.inputs.push(Input::Event(Event::Lost(instance, loss))) {
                 tokio::time::sleep(RETRY).await;
@@ -344,7 +344,7 @@ impl Interfaces<'_> {
             Change::Event(event) => {
                 match event {
                     Event::Source(instance, source) => self.attachments.set_source(instance, source),
-                    Event::Track(track, up) => self.sources.record.link(track, up),
+                    Event::Track(track, up) => self.context.history.link(track, up),
                     _ => {}
                 }
                 Input::Event(event)
@@ -362,9 +362,9 @@ async fn keep(guard: &OnceCell<Guard>) {
     }
 }
 
-fn belongings(config: &Config) -> Belongings {
+fn belongings(config: &Config) -> Owned {
     let settings = config.instances.iter().map(|instance| (instance.id, &instance.settings));
-    Belongings::new(settings, &config.statics.routes, &config.statics.rules)
+    Owned::new(settings, &config.statics.routes, &config.statics.rules)
 }
 
 fn tracker(config: &Config) -> Tracker {

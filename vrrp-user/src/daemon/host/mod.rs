@@ -5,10 +5,10 @@
 pub mod attach;
 pub mod fence;
 pub mod firewall;
-pub mod hearing;
 pub mod interfaces;
 mod mending;
 pub mod places;
+pub mod reception;
 pub mod secondaries;
 pub mod statics;
 pub(crate) mod sysctls;

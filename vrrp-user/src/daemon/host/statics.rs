@@ -11,12 +11,12 @@ use tracing::{info, warn};
 
 use crate::config;
 use crate::driver::netlink::address::{self, Placed};
-use crate::driver::netlink::refusal::Refusal;
+use crate::driver::netlink::refusal::NetlinkError;
 use crate::driver::netlink::socket::RouteSocket;
 use crate::driver::netlink::table::Table;
 use crate::driver::netlink::{route, rule};
 use crate::driver::{clock, ownership};
-use crate::protocol::{Losses, Route, Rule, Verdict, VirtualAddress};
+use crate::protocol::{RemovalCounter, RemovalResponse, Route, Rule, VirtualAddress};
 
 #[derive(Debug)]
 pub struct Statics {
@@ -24,7 +24,7 @@ pub struct Statics {
     addresses: Vec<Static>,
     routes: Vec<Path<Route>>,
     rules: Vec<Path<Rule>>,
-    losses: Losses,
+    removals: RemovalCounter,
 }
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ struct Static {
     /// Set by this daemon, or by an earlier run of it.
     ours: bool,
     /// Why it could not be set.
-    refusal: Option<Refusal>,
+    refusal: Option<NetlinkError>,
 }
 
 /// A route or a rule.
@@ -43,7 +43,7 @@ struct Path<T> {
     wanted: T,
     is_set: bool,
     /// Why it could not be set.
-    refusal: Option<Refusal>,
+    refusal: Option<NetlinkError>,
 }
 
 impl<T> Path<T> {
@@ -52,7 +52,7 @@ impl<T> Path<T> {
     }
 
     /// Records the outcome of an attempt.
-    fn note(&mut self, refusal: Option<Refusal>) -> News {
+    fn note(&mut self, refusal: Option<NetlinkError>) -> News {
         self.is_set = refusal.is_none();
         News::replace(&mut self.refusal, refusal)
     }
@@ -62,14 +62,14 @@ impl<T> Path<T> {
 #[derive(Debug)]
 enum News {
     /// It failed, and the one before did not.
-    Failed(Refusal),
+    Failed(NetlinkError),
     /// It succeeded, and the one before did not.
     Healed,
     None,
 }
 
 impl News {
-    fn replace(before: &mut Option<Refusal>, now: Option<Refusal>) -> Self {
+    fn replace(before: &mut Option<NetlinkError>, now: Option<NetlinkError>) -> Self {
         match (std::mem::replace(before, now.clone()), now) {
             (None, Some(refusal)) => Self::Failed(refusal),
             (Some(_), None) => Self::Healed,
@@ -83,8 +83,9 @@ impl Statics {
     /// No file descriptor is left.
     pub fn new(wanted: &config::Statics) -> io::Result<Self> {
         let socket = RouteSocket::open()?;
-        let losses = Losses::default();
-        let mut this = Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new(), losses };
+        let removals = RemovalCounter::default();
+        let mut this =
+            Self { socket, addresses: Vec::new(), routes: Vec::new(), rules: Vec::new(), removals };
         this.adopt(wanted);
         Ok(this)
     }
@@ -94,7 +95,7 @@ impl Statics {
         let gone = |it: &Static| {
             !wanted.addresses.iter().any(|(device, address)| (device, address) == (&it.device, &it.address))
         };
-        self.losses = Losses::default();
+        self.removals = RemovalCounter::default();
         let Self { socket, addresses, routes, rules, .. } = self;
         rules.retain(|Path { wanted: rule, .. }| {
             let kept = wanted.rules.contains(rule);
@@ -207,18 +208,18 @@ impl Statics {
     /// Another process has removed a route or a rule: [`Self::keep`] sets all again, unless that happens again and
     /// again.
     pub fn lose_paths(&mut self) {
-        match self.losses.note(clock::now()) {
-            Verdict::PutBack => self.renew(),
-            Verdict::GiveUp => {
+        match self.removals.note(clock::now()) {
+            RemovalResponse::PutBack => self.renew(),
+            RemovalResponse::GiveUp => {
                 warn!("another process keeps removing static routes and rules; they are not set again");
             }
-            Verdict::Leave => {}
+            RemovalResponse::Leave => {}
         }
     }
 
     /// The kernel may have dropped routes: [`Self::keep`] sets the missing ones again.
     pub fn renew_paths(&mut self) {
-        if self.losses.verdict() == Verdict::PutBack {
+        if self.removals.verdict() == RemovalResponse::PutBack {
             self.renew();
         }
     }
@@ -240,8 +241,8 @@ impl Drop for Statics {
 }
 
 /// The error of netlink itself.
-fn failure(done: io::Result<()>) -> Option<Refusal> {
-    done.err().map(|error| Refusal::from(&error))
+fn failure(done: io::Result<()>) -> Option<NetlinkError> {
+    done.err().map(|error| NetlinkError::from(&error))
 }
 
 fn remove(socket: &mut RouteSocket, it: &Static) {

@@ -5,13 +5,13 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{counter, gauge};
-use crate::daemon::status::Sources;
+use crate::daemon::status::DaemonContext;
 use crate::driver::probe::Cause;
 
 /// Checks that have not begun yet have no rows.
-pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let rounds = sources.record.read().checks.clone();
-    let checks = sources.config.checks.iter();
+pub(super) fn encode(context: &DaemonContext, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let rounds = context.history.read().checks.clone();
+    let checks = context.config.checks.iter();
     let checks: Vec<_> = checks
         .filter_map(|check| Some((&*check.name, check.target.kind(), rounds.get(&check.id)?)))
         .collect();
@@ -46,7 +46,7 @@ pub(super) fn encode(sources: &Sources, out: &mut DescriptorEncoder<'_>) -> fmt:
             row(&vec![("check", *name), ("kind", *kind)], round.lasted.as_secs_f64())
         })
     })?;
-    counter(out, "vrrpx_check_looks", "Runs of a check", |row| {
+    counter(out, "vrrpx_check_polls", "Runs of a check", |row| {
         checks
             .iter()
             .try_for_each(|(name, kind, round)| row(&vec![("check", *name), ("kind", *kind)], round.runs))

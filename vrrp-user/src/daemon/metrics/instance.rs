@@ -9,7 +9,7 @@ use vrrp_ebpf::wire::Reject;
 
 use super::family::{counter, gauge, nanos};
 use super::{Reading, Scrape};
-use crate::daemon::host::hearing::Amiss;
+use crate::daemon::host::reception::ReceptionFault;
 use crate::daemon::status::{family, received};
 use crate::protocol::{Reason, State};
 
@@ -25,7 +25,7 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
                     ("family", family(reading.settings.family)),
                     ("state", state.as_str()),
                 ]);
-                row(&labels, f64::from(u8::from(state == reading.board.state())))?;
+                row(&labels, f64::from(u8::from(state == reading.live.state())))?;
             }
         }
         Ok(())
@@ -37,20 +37,20 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
         |row| readings.iter().try_for_each(|reading| row(&reading.labels(), reading.lease.as_secs_f64())),
     )?;
     gauge(out, "vrrpx_instance_priority", "Effective priority", |row| {
-        readings.iter().try_for_each(|reading| row(&reading.labels(), f64::from(reading.board.priority().0)))
+        readings.iter().try_for_each(|reading| row(&reading.labels(), f64::from(reading.live.priority().0)))
     })?;
     counter(out, "vrrpx_instance_transitions", "Transitions by reason", |row| {
         for reading in readings {
-            for (reason, count) in Reason::ALL.iter().zip(&reading.board.transitions) {
+            for (reason, count) in Reason::ALL.iter().zip(&reading.live.transitions) {
                 row(&reading.labels_and("reason", reason.as_str()), count.load(Relaxed))?;
             }
         }
         Ok(())
     })?;
     gauge(out, "vrrpx_instance_takeover_seconds", "Duration of the effects of the latest takeover", |row| {
-        let taken = readings.iter().filter(|reading| reading.board.takeover_nanos.load(Relaxed) > 0);
+        let taken = readings.iter().filter(|reading| reading.live.takeover_nanos.load(Relaxed) > 0);
         for reading in taken {
-            row(&reading.labels(), nanos(reading.board.takeover_nanos.load(Relaxed)))?;
+            row(&reading.labels(), nanos(reading.live.takeover_nanos.load(Relaxed)))?;
         }
         Ok(())
     })
@@ -58,12 +58,12 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
 
 impl Scrape {
     pub(super) fn groups(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let groups = self.sources.config.groups.iter().zip(&self.sources.board.groups);
+        let groups = self.context.config.groups.iter().zip(&self.context.live.groups);
         gauge(out, "vrrpx_group_state", "1 for the present state of a sync group", |row| {
-            for (group, board) in groups {
+            for (group, live) in groups {
                 for state in State::ALL {
                     let labels = vec![("group", &*group.settings.name), ("state", state.as_str())];
-                    row(&labels, f64::from(u8::from(state == board.state())))?;
+                    row(&labels, f64::from(u8::from(state == live.state())))?;
                 }
             }
             Ok(())
@@ -74,24 +74,24 @@ impl Scrape {
 pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
     type Total = fn(&Reading<'_>) -> u64;
     let totals: [(&str, &str, Total); 7] = [
-        ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.board.adverts_sent.load(Relaxed)),
+        ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.live.adverts_sent.load(Relaxed)),
         ("vrrpx_releases_sent", "Adverts sent with priority 0", |reading| {
-            reading.board.release_sent.load(Relaxed)
+            reading.live.release_sent.load(Relaxed)
         }),
         ("vrrpx_adverts_received", "Valid adverts received", |reading| received(&reading.counters)),
         (
             "vrrpx_announcements_sent",
             "Gratuitous ARPs and unsolicited neighbour advertisements sent",
-            |reading| reading.board.announcements_sent.load(Relaxed),
+            |reading| reading.live.announcements_sent.load(Relaxed),
         ),
         ("vrrpx_put_back", "Addresses, routes and rules that were lost and set again", |reading| {
-            reading.board.put_back.load(Relaxed)
+            reading.live.put_back.load(Relaxed)
         }),
         ("vrrpx_send_errors", "Adverts that could not be sent", |reading| {
-            reading.board.send_errors.load(Relaxed)
+            reading.live.send_errors.load(Relaxed)
         }),
         ("vrrpx_contests", "Adverts of lower masters heard while master", |reading| {
-            reading.board.contests.load(Relaxed)
+            reading.live.contests.load(Relaxed)
         }),
     ];
     for (name, help, value) in totals {
@@ -101,12 +101,12 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
     }
     gauge(
         out,
-        "vrrpx_deaf",
+        "vrrpx_reception_fault",
         "1 while the program, or the host, misses adverts that the other one receives",
         |row| {
             for reading in readings {
-                for who in Amiss::WHO {
-                    let is_deaf = reading.deaf == Some(who);
+                for who in ReceptionFault::WHO {
+                    let is_deaf = reading.reception_fault == Some(who);
                     row(&reading.labels_and("who", who), f64::from(u8::from(is_deaf)))?;
                 }
             }
@@ -115,14 +115,14 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
     )?;
     let help = "Addresses, routes and rules that a master could not set";
     gauge(out, "vrrpx_lacking", help, |row| {
-        let count = |reading: &Reading<'_>| u32::try_from(reading.board.lacking.load(Relaxed));
+        let count = |reading: &Reading<'_>| u32::try_from(reading.live.lacking.load(Relaxed));
         readings
             .iter()
             .try_for_each(|reading| row(&reading.labels(), f64::from(count(reading).unwrap_or(u32::MAX))))
     })?;
     let (name, help) = ("vrrpx_dual_master_seconds", "Time for which other masters were heard while master");
     counter(out, name, help, |row| {
-        let span = |reading: &Reading<'_>| nanos(reading.board.dual_master_nanos());
+        let span = |reading: &Reading<'_>| nanos(reading.live.dual_master_nanos());
         readings.iter().try_for_each(|reading| row(&reading.labels(), span(reading)))
     })
 }

@@ -1,7 +1,7 @@
 //! Prometheus metrics over HTTP, as OpenMetrics text or in the text format 0.0.4.
 //!
-//! Enters: a scrape. Leaves: the values of [`Sources`] at that moment; nothing is gathered between scrapes, and the
-//! engine does not notice one.
+//! Enters: a scrape. Leaves: the values of [`DaemonContext`] at that moment; nothing is gathered between scrapes, and
+//! the engine does not notice one.
 
 mod checks;
 mod family;
@@ -39,10 +39,10 @@ use vrrp_ebpf::time::Timestamp;
 use family::Labels;
 pub use text::Format;
 
-use super::board::InstanceBoard;
 use super::clients::{self, Activity};
-use super::host::hearing::Amiss;
-use super::status::{Live, Sources, source};
+use super::host::reception::ReceptionFault;
+use super::live::LiveInstance;
+use super::status::{DaemonContext, SharedContext, source};
 use crate::driver::clock;
 use crate::protocol::InstanceSettings;
 
@@ -86,11 +86,11 @@ impl Metrics {
     }
 
     /// Serves scrapes until it is dropped: one for each connection, so that no connection stays for long.
-    pub async fn serve(self, sources: impl Into<Live>) -> Infallible {
-        let (listener, live) = (self.listener, sources.into());
+    pub async fn serve(self, context: impl Into<SharedContext>) -> Infallible {
+        let (listener, shared) = (self.listener, context.into());
         let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
         clients::serve("metrics", CLIENTS_MAX, accept, |client, activity| {
-            answer(client, Served { live: live.clone(), activity })
+            answer(client, Served { shared: shared.clone(), activity })
         })
         .await
     }
@@ -99,7 +99,7 @@ impl Metrics {
 /// State of a request.
 #[derive(Clone, Debug)]
 struct Served {
-    live: Live,
+    shared: SharedContext,
     activity: Activity,
 }
 
@@ -120,7 +120,7 @@ async fn scrape(Shared(served): Shared<Served>, headers: HeaderMap) -> Response 
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok()).collect();
     let format = Format::accepted(&accept.join(","));
-    match render(&served.live.now(), format) {
+    match render(&served.shared.now(), format) {
         Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
         Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -130,9 +130,9 @@ async fn scrape(Shared(served): Shared<Served>, headers: HeaderMap) -> Response 
 ///
 /// # Errors
 /// A value could not be formatted.
-pub fn render(sources: &Arc<Sources>, format: Format) -> Result<String, fmt::Error> {
+pub fn render(context: &Arc<DaemonContext>, format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape { sources: Arc::clone(sources), now: clock::now() }));
+    registry.register_collector(Box::new(Scrape { context: Arc::clone(context), now: clock::now() }));
     let mut text = String::new();
     encoding::text::encode(&mut text, &registry)?;
     Ok(match format {
@@ -144,19 +144,19 @@ pub fn render(sources: &Arc<Sources>, format: Format) -> Result<String, fmt::Err
 /// One reading of all sources.
 #[derive(Debug)]
 struct Scrape {
-    sources: Arc<Sources>,
+    context: Arc<DaemonContext>,
     now: Timestamp,
 }
 
 /// Everything about one instance, read once.
 struct Reading<'a> {
     settings: &'a InstanceSettings,
-    board: &'a InstanceBoard,
+    live: &'a LiveInstance,
     counters: Counters,
     /// The rest of its lease.
     lease: Duration,
-    /// See [`Amiss::who`].
-    deaf: Option<&'static str>,
+    /// See [`ReceptionFault::who`].
+    reception_fault: Option<&'static str>,
     peers: Vec<(String, Peer)>,
 }
 
@@ -167,7 +167,7 @@ impl Collector for Scrape {
         self.node(out)?;
         instance::states(out, &readings)?;
         self.groups(out)?;
-        checks::encode(&self.sources, out)?;
+        checks::encode(&self.context, out)?;
         instance::activity(out, &readings)?;
         instance::counted(out, &readings)?;
         self.peers(out, &readings)
@@ -176,18 +176,21 @@ impl Collector for Scrape {
 
 impl Scrape {
     fn readings(&self) -> Vec<Reading<'_>> {
-        let sources = &self.sources;
-        let record = sources.record.read();
-        let readings = sources.instances().map(|(config, board)| {
+        let context = &self.context;
+        let history = context.history.read();
+        let readings = context.instances().map(|(config, live)| {
             let slot = config.id.0;
             let family = config.settings.family;
             Reading {
                 settings: &config.settings,
-                board,
-                counters: sources.maps.counters(Some(slot)),
-                lease: sources.lease(config.id, self.now).unwrap_or_default(),
-                deaf: record.instance(config.id).and_then(|past| past.amiss).map(Amiss::who),
-                peers: sources.maps.peers(slot).map(|(_, peer)| (source(&peer, family), peer)).collect(),
+                live,
+                counters: context.maps.counters(Some(slot)),
+                lease: context.lease(config.id, self.now).unwrap_or_default(),
+                reception_fault: history
+                    .instance(config.id)
+                    .and_then(|past| past.reception_fault)
+                    .map(ReceptionFault::who),
+                peers: context.maps.peers(slot).map(|(_, peer)| (source(&peer, family), peer)).collect(),
             }
         });
         readings.collect()

@@ -10,26 +10,30 @@ use vrrp_ebpf::map::Counter;
 
 use super::Scrape;
 use super::family::{counter, gauge, nanos, total};
-use crate::daemon::board::LATENESS_BUCKETS;
-use crate::driver::Rung;
+use crate::daemon::live::LATENESS_BUCKETS;
+use crate::driver::RxPath;
 
 impl Scrape {
     pub(super) fn node(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let board = &self.sources.board;
-        let build = vec![("version", env!("CARGO_PKG_VERSION")), ("router_id", &*self.sources.router_id)];
+        let live = &self.context.live;
+        let build = vec![("version", env!("CARGO_PKG_VERSION")), ("router_id", &*self.context.router_id)];
         out.encode_descriptor("vrrpx_build", "Version and node", None, MetricType::Info)?
             .encode_info(&build)?;
         gauge(out, "vrrpx_uptime_seconds", "Time since the daemon started", |row| {
-            row(&vec![], self.now.since(self.sources.started).as_secs_f64())
+            row(&vec![], self.now.since(self.context.started).as_secs_f64())
         })?;
         self.loads(out)?;
         self.mails(out)?;
         self.webhooks(out)?;
-        let unheard = self.sources.maps.counters(None);
+        let unheard = self.context.maps.counters(None);
         let totals = [
-            ("vrrpx_engine_turns", "Wake-ups of the engine", board.turns.load(Relaxed)),
-            ("vrrpx_away", "Times that this node detected its own suspension", board.away.load(Relaxed)),
-            ("vrrpx_effect_errors", "Failed netlink requests and sends", board.effect_errors.load(Relaxed)),
+            ("vrrpx_engine_turns", "Wake-ups of the engine", live.turns.load(Relaxed)),
+            (
+                "vrrpx_suspensions",
+                "Times that this node detected its own suspension",
+                live.suspensions.load(Relaxed),
+            ),
+            ("vrrpx_effect_errors", "Failed netlink requests and sends", live.effect_errors.load(Relaxed)),
             (
                 "vrrpx_unknown_vrid",
                 "Adverts of a VRID that is not configured",
@@ -44,13 +48,13 @@ impl Scrape {
         for (name, help, total) in totals {
             counter(out, name, help, |row| row(&vec![], total))?;
         }
-        self.strangers(out)?;
+        self.unknown_routers(out)?;
         self.lateness(out)?;
         self.interfaces(out)
     }
 
     fn loads(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let loads = self.sources.record.read().loads.clone();
+        let loads = self.context.history.read().loads.clone();
         gauge(
             out,
             "vrrpx_config_stale",
@@ -63,26 +67,31 @@ impl Scrape {
         })
     }
 
-    fn strangers(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let strangers = self.sources.strangers();
-        counter(out, "vrrpx_stranger_adverts", "Adverts of a router that is not configured, or CARP", |row| {
-            for stranger in &strangers {
-                let (vlan, vrid) = (stranger.vlan.to_string(), stranger.vrid.to_string());
-                let labels = vec![
-                    ("interface", stranger.interface.as_str()),
-                    ("vlan", &vlan),
-                    ("family", &stranger.family),
-                    ("vrid", &vrid),
-                    ("kind", &stranger.kind),
-                ];
-                row(&labels, stranger.adverts)?;
-            }
-            Ok(())
-        })
+    fn unknown_routers(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let unknown_routers = self.context.unknown_routers();
+        counter(
+            out,
+            "vrrpx_unknown_router_adverts",
+            "Adverts of a router that is not configured, or CARP",
+            |row| {
+                for unknown_router in &unknown_routers {
+                    let (vlan, vrid) = (unknown_router.vlan.to_string(), unknown_router.vrid.to_string());
+                    let labels = vec![
+                        ("interface", unknown_router.interface.as_str()),
+                        ("vlan", &vlan),
+                        ("family", &unknown_router.family),
+                        ("vrid", &vrid),
+                        ("kind", &unknown_router.kind),
+                    ];
+                    row(&labels, unknown_router.adverts)?;
+                }
+                Ok(())
+            },
+        )
     }
 
     fn lateness(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let late = &self.sources.board.engine_lateness;
+        let late = &self.context.live.engine_lateness;
         let buckets: Vec<(f64, u64)> = late
             .buckets
             .iter()
@@ -100,7 +109,7 @@ impl Scrape {
     }
 
     fn interfaces(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let reattached = self.sources.record.read().reattached.clone();
+        let reattached = self.context.history.read().reattached.clone();
         counter(
             out,
             "vrrpx_reattached",
@@ -111,12 +120,12 @@ impl Scrape {
                     .try_for_each(|(interface, count)| row(&vec![("interface", &**interface)], *count))
             },
         )?;
-        let rungs = self.sources.record.read().rungs.clone();
-        gauge(out, "vrrpx_rung", "1 for the receive path of an interface", |row| {
-            for (interface, note) in &rungs {
-                for rung in Rung::ALL {
-                    let labels = vec![("interface", &**interface), ("rung", rung.as_str())];
-                    row(&labels, f64::from(u8::from(rung == note.rung)))?;
+        let rx_paths = self.context.history.read().rx_paths.clone();
+        gauge(out, "vrrpx_receive_path", "1 for the receive path of an interface", |row| {
+            for (interface, note) in &rx_paths {
+                for rx_path in RxPath::ALL {
+                    let labels = vec![("interface", &**interface), ("receive_path", rx_path.as_str())];
+                    row(&labels, f64::from(u8::from(rx_path == note.rx_path)))?;
                 }
             }
             Ok(())
@@ -124,7 +133,7 @@ impl Scrape {
     }
 
     fn webhooks(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let webhooks = self.sources.record.read().webhooks.clone();
+        let webhooks = self.context.history.read().webhooks.clone();
         gauge(out, "vrrpx_webhook_waiting", "Changes that a webhook has not taken yet", |row| {
             webhooks
                 .iter()
@@ -150,7 +159,7 @@ impl Scrape {
     }
 
     fn mails(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mails = self.sources.record.read().mails.clone();
+        let mails = self.context.history.read().mails.clone();
         gauge(out, "vrrpx_mails_waiting", "Mails about changes that are not sent yet", |row| {
             row(&vec![], mails.waiting as f64)
         })?;

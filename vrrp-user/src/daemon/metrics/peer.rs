@@ -39,7 +39,7 @@ impl Scrape {
             |row| {
                 for reading in readings {
                     for (address, peer) in &reading.peers {
-                        if let Some(micros) = skew(reading.settings, reading.board, peer) {
+                        if let Some(micros) = skew(reading.settings, reading.live, peer) {
                             row(&reading.labels_and("peer", address), skew_seconds(micros))?;
                         }
                     }
@@ -47,7 +47,7 @@ impl Scrape {
                 Ok(())
             },
         )?;
-        let differing = self.sources.differing();
+        let differing = self.context.differing();
         gauge(out, "vrrpx_peer_differs", "1 while adverts of a peer differ from ours", |row| {
             for (instance, it) in &differing {
                 let labels =
@@ -56,7 +56,7 @@ impl Scrape {
             }
             Ok(())
         })?;
-        let rejected = self.sources.rejected();
+        let rejected = self.context.rejected();
         let help = "1 while adverts of a router that should be a peer are refused";
         gauge(out, "vrrpx_peer_rejected", help, |row| {
             for (config, _, it) in &rejected {

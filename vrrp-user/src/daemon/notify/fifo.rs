@@ -38,7 +38,7 @@ pub enum Subject<'a> {
 
 /// The word of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Word {
+pub enum NotifyState {
     Master,
     Backup,
     Fault,
@@ -54,7 +54,7 @@ pub enum Word {
     BackupPriority,
 }
 
-impl Word {
+impl NotifyState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Master => "MASTER",
@@ -73,7 +73,7 @@ impl Word {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Line<'a> {
     pub subject: Subject<'a>,
-    pub word: Word,
+    pub word: NotifyState,
     pub priority: Priority,
 }
 
@@ -251,12 +251,12 @@ mod tests {
     fn lines_are_keepalived_s() {
         let line = |subject, word, priority| Line { subject, word, priority: Priority(priority) }.to_string();
         let instance = Subject::Instance("VI_1");
-        assert_eq!(line(instance, Word::Master, 100), "INSTANCE \"VI_1\" MASTER 100\n");
-        assert_eq!(line(Subject::Group("G1"), Word::Backup, 0), "GROUP \"G1\" BACKUP 0\n");
+        assert_eq!(line(instance, NotifyState::Master, 100), "INSTANCE \"VI_1\" MASTER 100\n");
+        assert_eq!(line(Subject::Group("G1"), NotifyState::Backup, 0), "GROUP \"G1\" BACKUP 0\n");
         assert_eq!(
-            line(instance, Word::MasterRxLowerPri, 255),
+            line(instance, NotifyState::MasterRxLowerPri, 255),
             "INSTANCE \"VI_1\" MASTER_RX_LOWER_PRI 255\n"
         );
-        assert_eq!(line(instance, Word::BackupPriority, 1), "INSTANCE \"VI_1\" BACKUP_PRIORITY 1\n");
+        assert_eq!(line(instance, NotifyState::BackupPriority, 1), "INSTANCE \"VI_1\" BACKUP_PRIORITY 1\n");
     }
 }

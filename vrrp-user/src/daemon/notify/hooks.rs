@@ -1,7 +1,7 @@
 //! Hooks: the commands of `notify_*` and `notify`, in one lane per instance or group.
 //!
 //! Enters: the occasions that wait for the lane. Leaves: runs of commands, one after the other, noted in the
-//! [`Record`].
+//! [`History`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::sync::{oneshot, watch};
 use tracing::field::{DisplayValue, display};
 use tracing::{info, warn};
 
-use super::fifo::Word;
+use super::fifo::NotifyState;
 use crate::config::{Globals, NotifyCommand, NotifySettings};
 use crate::daemon::events::What;
-use crate::daemon::record::Record;
+use crate::daemon::history::History;
 use crate::daemon::tasks::Tasks;
 use crate::driver::process::{Identity, IdentityError, Job};
 use crate::protocol::{Epoch, GroupId, InstanceId, Priority, Reason, State};
@@ -28,8 +28,8 @@ const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// One change to report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Occasion {
-    pub(crate) word: Word,
+pub(crate) struct Notification {
+    pub(crate) word: NotifyState,
     pub(crate) previous: State,
     pub(crate) reason: Reason,
     pub(crate) epoch: Epoch,
@@ -58,26 +58,26 @@ impl Subject {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Waiting {
     given: u64,
-    state: Option<(u64, Occasion)>,
-    contest: Option<(u64, Occasion)>,
+    state: Option<(u64, Notification)>,
+    contest: Option<(u64, Notification)>,
 }
 
 impl Waiting {
-    pub(crate) fn give_state(&mut self, occasion: Occasion) {
+    pub(crate) fn give_state(&mut self, notification: Notification) {
         self.given += 1;
-        self.state = Some((self.given, occasion));
+        self.state = Some((self.given, notification));
         self.contest = None;
     }
 
-    pub(crate) fn give_contest(&mut self, occasion: Occasion) {
+    pub(crate) fn give_contest(&mut self, notification: Notification) {
         self.given += 1;
-        self.contest = Some((self.given, occasion));
+        self.contest = Some((self.given, notification));
     }
 }
 
 /// The running hooks of one instance or group.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct HookQueue {
     told: watch::Sender<Waiting>,
     ended: Ended,
 }
@@ -92,7 +92,7 @@ impl Ended {
     }
 }
 
-impl Lane {
+impl HookQueue {
     /// Must be called within a runtime.
     pub(crate) fn start(hooks: Hooks, before: Vec<Ended>, running: &mut Tasks) -> Self {
         let (told, hears) = watch::channel(Waiting::default());
@@ -126,7 +126,7 @@ pub(crate) struct Hooks {
     deleted: Option<Job>,
     lower: Option<Job>,
     any: Option<Job>,
-    record: Arc<Record>,
+    history: Arc<History>,
 }
 
 impl Hooks {
@@ -137,7 +137,7 @@ impl Hooks {
         notify: &NotifySettings,
         globals: &Globals,
         node: &Arc<str>,
-        record: &Arc<Record>,
+        history: &Arc<History>,
     ) -> Result<Option<Self>, IdentityError> {
         let job = |hook: &Option<NotifyCommand>| -> Result<Option<Job>, IdentityError> {
             let Some(hook) = hook else { return Ok(None) };
@@ -157,7 +157,7 @@ impl Hooks {
             deleted: job(&notify.deleted)?,
             lower: job(&notify.lower)?,
             any: job(&notify.any)?,
-            record: Arc::clone(record),
+            history: Arc::clone(history),
         };
         let Self { master, backup, fault, stop, deleted, lower, any, .. } = &hooks;
         let some = [master, backup, fault, stop, deleted, lower, any];
@@ -176,49 +176,50 @@ impl Hooks {
         let mut done = 0;
         while told.changed().await.is_ok() {
             let waiting = *told.borrow_and_update();
-            for (number, occasion) in [waiting.state, waiting.contest].into_iter().flatten() {
+            for (number, notification) in [waiting.state, waiting.contest].into_iter().flatten() {
                 // A contest is void if a transition has overtaken it meanwhile.
-                let void = occasion.word == Word::MasterRxLowerPri && told.borrow().contest.is_none();
+                let void =
+                    notification.word == NotifyState::MasterRxLowerPri && told.borrow().contest.is_none();
                 if number <= done || void {
                     continue;
                 }
                 done = number;
-                self.tell_unless_ending(&occasion, &told).await;
+                self.tell_unless_ending(&notification, &told).await;
             }
         }
     }
 
     /// The end does not wait for a slow hook of an earlier state.
-    async fn tell_unless_ending(&self, occasion: &Occasion, told: &watch::Receiver<Waiting>) {
+    async fn tell_unless_ending(&self, notification: &Notification, told: &watch::Receiver<Waiting>) {
         tokio::select! {
-            () = self.tell(occasion) => {}
-            () = stop_overdue(told.clone()), if occasion.word != Word::Stop => {
+            () = self.tell(notification) => {}
+            () = stop_overdue(told.clone()), if notification.word != NotifyState::Stop => {
                 let (instance, group) = self.labels();
                 warn!(instance, group, "a hook is still running while the daemon stops; it is left running");
             }
         }
     }
 
-    async fn tell(&self, occasion: &Occasion) {
-        let (keyword, specific) = match occasion.word {
-            Word::Master => ("notify_master", &self.master),
-            Word::Backup => ("notify_backup", &self.backup),
-            Word::Fault => ("notify_fault", &self.fault),
-            Word::Stop => ("notify_stop", &self.stop),
-            Word::Deleted => ("notify_deleted", &self.deleted),
-            Word::MasterRxLowerPri => ("notify_master_rx_lower_pri", &self.lower),
+    async fn tell(&self, notification: &Notification) {
+        let (keyword, specific) = match notification.word {
+            NotifyState::Master => ("notify_master", &self.master),
+            NotifyState::Backup => ("notify_backup", &self.backup),
+            NotifyState::Fault => ("notify_fault", &self.fault),
+            NotifyState::Stop => ("notify_stop", &self.stop),
+            NotifyState::Deleted => ("notify_deleted", &self.deleted),
+            NotifyState::MasterRxLowerPri => ("notify_master_rx_lower_pri", &self.lower),
             // For FIFOs only.
-            Word::MasterPriority | Word::BackupPriority => return,
+            NotifyState::MasterPriority | NotifyState::BackupPriority => return,
         };
-        let environment = self.environment(occasion);
+        let environment = self.environment(notification);
         if let Some(job) = specific {
-            self.call(keyword, job, occasion, &[], &environment).await;
+            self.call(keyword, job, notification, &[], &environment).await;
         }
         // As in keepalived, `notify` is called for states only.
-        if let Some(job) = self.any.as_ref().filter(|_| occasion.word != Word::MasterRxLowerPri) {
-            let priority = occasion.priority.to_string();
-            let more = [self.subject.as_str(), &*self.name, occasion.word.as_str(), &*priority];
-            self.call("notify", job, occasion, &more, &environment).await;
+        if let Some(job) = self.any.as_ref().filter(|_| notification.word != NotifyState::MasterRxLowerPri) {
+            let priority = notification.priority.to_string();
+            let more = [self.subject.as_str(), &*self.name, notification.word.as_str(), &*priority];
+            self.call("notify", job, notification, &more, &environment).await;
         }
     }
 
@@ -226,22 +227,22 @@ impl Hooks {
         &self,
         keyword: &'static str,
         job: &Job,
-        occasion: &Occasion,
+        notification: &Notification,
         more: &[&str],
         environment: &[(&str, String)],
     ) {
-        let state = occasion.word.as_str();
+        let state = notification.word.as_str();
         let run = job.run(more, environment).await;
         match self.subject {
-            Subject::Instance(instance) => self.record.hook(instance, keyword, state, run),
-            Subject::Group(group) => self.record.group_hook(group, keyword, state, run),
+            Subject::Instance(instance) => self.history.hook(instance, keyword, state, run),
+            Subject::Group(group) => self.history.group_hook(group, keyword, state, run),
         }
         let (instance, group) = self.labels();
         if run.end.is_success() {
             info!(instance, group, keyword, state, lasted = ?run.lasted, "hook done");
         } else {
             warn!(instance, group, keyword, state, lasted = ?run.lasted, end = %run.end, "hook failed");
-            self.record.events.push(What::HookFailed {
+            self.history.events.push(What::HookFailed {
                 name: self.name.to_string(),
                 keyword: keyword.to_owned(),
                 state: state.to_owned(),
@@ -259,7 +260,7 @@ impl Hooks {
         }
     }
 
-    fn environment(&self, occasion: &Occasion) -> [(&'static str, String); 8] {
+    fn environment(&self, notification: &Notification) -> [(&'static str, String); 8] {
         [
             ("VRRPX_ROUTER_ID", self.node.to_string()),
             (
@@ -269,19 +270,21 @@ impl Hooks {
                 },
                 self.name.to_string(),
             ),
-            ("VRRPX_STATE", occasion.word.as_str().to_owned()),
-            ("VRRPX_PREVIOUS", occasion.previous.as_str().to_owned()),
-            ("VRRPX_PRIORITY", occasion.priority.to_string()),
-            ("VRRPX_REASON", occasion.reason.as_str().to_owned()),
-            ("VRRPX_EPOCH", occasion.epoch.0.to_string()),
-            ("VRRPX_PEER", occasion.peer.map(|peer| peer.to_string()).unwrap_or_default()),
+            ("VRRPX_STATE", notification.word.as_str().to_owned()),
+            ("VRRPX_PREVIOUS", notification.previous.as_str().to_owned()),
+            ("VRRPX_PRIORITY", notification.priority.to_string()),
+            ("VRRPX_REASON", notification.reason.as_str().to_owned()),
+            ("VRRPX_EPOCH", notification.epoch.0.to_string()),
+            ("VRRPX_PEER", notification.peer.map(|peer| peer.to_string()).unwrap_or_default()),
         ]
     }
 }
 
 /// Returns when a `STOP` has waited for too long.
 async fn stop_overdue(mut told: watch::Receiver<Waiting>) {
-    let is_stop = |waiting: &Waiting| waiting.state.is_some_and(|(_, occasion)| occasion.word == Word::Stop);
+    let is_stop = |waiting: &Waiting| {
+        waiting.state.is_some_and(|(_, notification)| notification.word == NotifyState::Stop)
+    };
     let waits = told.wait_for(is_stop).await.is_ok();
     if waits {
         tokio::time::sleep(STOP_PATIENCE).await;

@@ -1,7 +1,7 @@
 //! Mail about changes, as keepalived words it.
 //!
 //! Enters: subject and new state. Leaves: mails for one server, in the order of the changes, and their counts in the
-//! [`Record`]. Absent: waiting. Mails wait in a bounded queue, so that neither hooks nor FIFOs nor the engine notice a
+//! [`History`]. Absent: waiting. Mails wait in a bounded queue, so that neither hooks nor FIFOs nor the engine notice a
 //! server that is unreachable or hangs.
 //!
 //! A refused mail is tried again after growing pauses, [`PAUSES`] times in all, and then given up with one warning;
@@ -20,13 +20,13 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use super::fifo::{Subject, Word};
+use super::fifo::{NotifyState, Subject};
 use crate::config::MailSettings;
 use crate::daemon::events::What;
-use crate::daemon::record::Record;
+use crate::daemon::history::History;
 use crate::daemon::tasks::Tasks;
-use crate::driver::probe::attempt::{Failure, Names};
-use crate::driver::smtp::{Letter, Refusal, Server, Session};
+use crate::driver::probe::attempt::{Failure, Resolver};
+use crate::driver::smtp::{MailMessage, Server, Session, SmtpError};
 
 /// Most mails that may wait: one for every instance and group of a large configuration.
 const WAITING: usize = 4096;
@@ -39,7 +39,7 @@ pub const PAUSES: [Duration; 4] =
 #[derive(Debug)]
 pub struct Mailer {
     node: Arc<str>,
-    record: Arc<Record>,
+    history: Arc<History>,
     post: Option<Post>,
     /// Couriers of earlier configurations still send their mails.
     couriers: Tasks,
@@ -62,9 +62,9 @@ struct Mail {
 
 impl Mailer {
     /// Sends nothing before it is [settled](Self::settle).
-    pub fn new(node: &Arc<str>, record: &Arc<Record>) -> Self {
-        let (node, record) = (Arc::clone(node), Arc::clone(record));
-        Self { node, record, post: None, couriers: Tasks::default() }
+    pub fn new(node: &Arc<str>, history: &Arc<History>) -> Self {
+        let (node, history) = (Arc::clone(node), Arc::clone(history));
+        Self { node, history, post: None, couriers: Tasks::default() }
     }
 
     /// Changes over to another configuration. Must be called within a runtime.
@@ -74,15 +74,15 @@ impl Mailer {
         }
         self.post = settings.map(|settings| {
             let (mails, told) = mpsc::channel(WAITING);
-            self.couriers.spawn(Courier::new(settings, &self.record).run(told));
+            self.couriers.spawn(Courier::new(settings, &self.history).run(told));
             Post { settings: settings.clone(), mails }
         });
     }
 
     /// Queues a mail; false if none is sent for this change. Never waits.
-    pub fn tell(&self, subject: Subject<'_>, word: Word) -> bool {
+    pub fn tell(&self, subject: Subject<'_>, word: NotifyState) -> bool {
         let Some(post) = &self.post else { return false };
-        if word == Word::Fault && !post.settings.faults {
+        if word == NotifyState::Fault && !post.settings.faults {
             return false;
         }
         let Some((what, body)) = wording(subject, word) else { return false };
@@ -109,7 +109,7 @@ impl Mailer {
 
     fn put(&self, post: &Post, name: &str, subject: String, body: Cow<'static, str>) {
         let told = post.mails.try_send(Mail { subject, body, at: SystemTime::now() });
-        self.record.mails(|mails| if told.is_ok() { mails.waiting += 1 } else { mails.lost += 1 });
+        self.history.mails(|mails| if told.is_ok() { mails.waiting += 1 } else { mails.lost += 1 });
         if told.is_err() {
             warn!(instance = name, "mail dropped: {WAITING} others wait already");
         }
@@ -124,7 +124,7 @@ impl Mailer {
 
 impl Drop for Mailer {
     fn drop(&mut self) {
-        let waiting = self.record.read().mails.waiting;
+        let waiting = self.history.read().mails.waiting;
         if waiting > 0 {
             warn!(mails = waiting, "mails are lost: the daemon is stopping");
         }
@@ -134,30 +134,33 @@ impl Drop for Mailer {
 const LOST: &str = "=> VRRP Instance is no longer owning VRRP VIPs <=";
 
 /// Subject and text of the changes that are mailed; programs sort mail by these words.
-fn wording(subject: Subject<'_>, word: Word) -> Option<(&'static str, &'static str)> {
+fn wording(subject: Subject<'_>, word: NotifyState) -> Option<(&'static str, &'static str)> {
     let is_group = matches!(subject, Subject::Group(_));
     let body = |group, instance| if is_group { group } else { instance };
     match word {
-        Word::Master => Some((
+        NotifyState::Master => Some((
             "Entering MASTER state",
             body(
                 "=> All VRRP group instances are now in MASTER state <=",
                 "=> VRRP Instance is now owning VRRP VIPs <=",
             ),
         )),
-        Word::Backup => Some((
+        NotifyState::Backup => Some((
             "Entering BACKUP state",
             body("=> All VRRP group instances are now in BACKUP state <=", LOST),
         )),
-        Word::Fault => Some((
+        NotifyState::Fault => Some((
             "Entering FAULT state",
             body("=> All VRRP group instances are now in FAULT state <=", LOST),
         )),
-        Word::Stop => Some((
+        NotifyState::Stop => Some((
             "Stopping",
             body("=> All VRRP group instances are now stopping <=", "=> VRRP Instance stopping <="),
         )),
-        Word::Deleted | Word::MasterRxLowerPri | Word::MasterPriority | Word::BackupPriority => None,
+        NotifyState::Deleted
+        | NotifyState::MasterRxLowerPri
+        | NotifyState::MasterPriority
+        | NotifyState::BackupPriority => None,
     }
 }
 
@@ -168,11 +171,11 @@ struct Courier {
     from: Option<Mailbox>,
     to: Mailboxes,
     receivers: Vec<Address>,
-    record: Arc<Record>,
+    history: Arc<History>,
 }
 
 impl Courier {
-    fn new(settings: &MailSettings, record: &Arc<Record>) -> Self {
+    fn new(settings: &MailSettings, history: &Arc<History>) -> Self {
         let MailSettings { server, to, from, helo, patience, .. } = settings;
         let host = local_name();
         let receivers = to.iter().map(|mailbox| mailbox.email.clone()).collect();
@@ -184,9 +187,9 @@ impl Courier {
                 endpoint: server.clone(),
                 hello: helo.as_deref().map_or(host, str::to_owned),
                 patience: *patience,
-                names: Names::new(),
+                names: Resolver::new(),
             },
-            record: Arc::clone(record),
+            history: Arc::clone(history),
         }
     }
 
@@ -219,7 +222,7 @@ impl Courier {
                 None => break Err(refusal.why),
             }
         };
-        self.record.mails(|mails| {
+        self.history.mails(|mails| {
             mails.waiting = mails.waiting.saturating_sub(1);
             match &outcome {
                 Ok(_) => mails.sent += 1,
@@ -237,15 +240,15 @@ impl Courier {
             Err(why) => {
                 warn!(subject = mail.subject, %why, "mail not sent; giving up");
                 let (subject, why) = (mail.subject.clone(), why.to_string());
-                self.record.events.push(What::MailFailed { subject, why });
+                self.history.events.push(What::MailFailed { subject, why });
                 None
             }
         }
     }
 
-    async fn attempt(&self, mail: &Mail, session: Option<Session>) -> Result<Session, Refusal> {
+    async fn attempt(&self, mail: &Mail, session: Option<Session>) -> Result<Session, SmtpError> {
         let letter =
-            self.letter(mail).map_err(|error| Refusal { why: Failure::new(error), is_final: true })?;
+            self.letter(mail).map_err(|error| SmtpError { why: Failure::new(error), is_final: true })?;
         let mut session = match session {
             Some(open) => open,
             None => self.server.open().await?,
@@ -256,7 +259,7 @@ impl Courier {
         Ok(session)
     }
 
-    fn letter(&self, mail: &Mail) -> Result<Letter, Failure> {
+    fn letter(&self, mail: &Mail) -> Result<MailMessage, Failure> {
         let from = self.from.clone().ok_or_else(|| Failure::new("`notification_email_from` is not set"))?;
         let sender = from.email.clone();
         let message = Message::builder()
@@ -269,7 +272,7 @@ impl Courier {
             .raw_header(raw("X-Mailer", concat!("vrrpx/", env!("CARGO_PKG_VERSION"))))
             .body(format!("{}\r\n", mail.body))
             .map_err(Failure::new)?;
-        Ok(Letter { from: sender, to: self.receivers.clone(), text: message.formatted() })
+        Ok(MailMessage { from: sender, to: self.receivers.clone(), text: message.formatted() })
     }
 }
 
@@ -318,14 +321,19 @@ mod tests {
     #[test]
     fn each_state_has_its_words_and_what_is_no_state_has_none() {
         let (instance, group) = (Subject::Instance("VI_1"), Subject::Group("G1"));
-        for word in [Word::Master, Word::Backup, Word::Fault] {
+        for word in [NotifyState::Master, NotifyState::Backup, NotifyState::Fault] {
             let entering = format!("Entering {} state", word.as_str());
             for subject in [instance, group] {
                 assert_eq!(wording(subject, word).map(|(what, _)| what), Some(&*entering));
             }
         }
-        assert_eq!(wording(group, Word::Stop).map(|(what, _)| what), Some("Stopping"));
-        for word in [Word::Deleted, Word::MasterRxLowerPri, Word::MasterPriority, Word::BackupPriority] {
+        assert_eq!(wording(group, NotifyState::Stop).map(|(what, _)| what), Some("Stopping"));
+        for word in [
+            NotifyState::Deleted,
+            NotifyState::MasterRxLowerPri,
+            NotifyState::MasterPriority,
+            NotifyState::BackupPriority,
+        ] {
             assert_eq!(wording(instance, word), None);
         }
     }

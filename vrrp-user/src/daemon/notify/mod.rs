@@ -1,7 +1,7 @@
 //! Notification of changes: the commands of `notify_*` and `notify`, FIFOs, mail, and webhooks.
 //!
 //! Enters: transitions, contests, priorities. Leaves: lines in FIFOs, mails and posts to be sent at once, and runs of
-//! commands, noted in the [`Record`]. Absent: any influence on the router.
+//! commands, noted in the [`History`]. Absent: any influence on the router.
 //!
 //! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
 //! general one. While a command runs, only the latest transition waits, so a slow hook gets the present state and not
@@ -9,9 +9,9 @@
 //! reload changes the hooks, the earlier lane ends first; so it does when an instance or a group that an earlier reload
 //! removed returns. At the end of the daemon, every lane gets `STOP`.
 
-pub(crate) mod errand;
 pub mod fifo;
 pub mod hooks;
+pub(crate) mod lifecycle_script;
 pub mod mail;
 pub mod webhook;
 
@@ -23,18 +23,18 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use tracing::warn;
 
-use self::fifo::{Fifos, Line, Word};
-use self::hooks::{Ended, Hooks, Lane, Occasion, Subject};
+use self::fifo::{Fifos, Line, NotifyState};
+use self::hooks::{Ended, HookQueue, Hooks, Notification, Subject};
 use self::mail::Mailer;
 use self::webhook::Webhooks;
-use super::notice::PeerNews;
-use super::record::Record;
+use super::history::History;
 use super::tasks::Tasks;
 use super::wall::rfc3339;
-use crate::config::{Config, Globals, NotifySettings, Occurrence, ScriptUser, Told};
+use super::wire_warnings::PeerNews;
+use crate::config::{Config, Globals, NotifySettings, Occurrence, ScriptUser, WebhookPayload};
 use crate::driver::process::IdentityError;
 use crate::protocol::{
-    Epoch, GroupId, GroupTransition, InstanceId, Priority, Reason, Stance, State, Transition,
+    Epoch, GroupId, GroupTransition, InstanceId, InstanceSnapshot, Priority, Reason, State, Transition,
 };
 
 /// Longest time that the end of the daemon waits for hooks, all together.
@@ -46,14 +46,14 @@ const GROUP_PRIORITY: Priority = Priority(0);
 /// The lanes of all instances and groups, the FIFOs, mail, and webhooks.
 #[derive(Debug)]
 pub struct Notifier {
-    instances: BTreeMap<InstanceId, Voice>,
-    groups: Vec<Voice>,
+    instances: BTreeMap<InstanceId, SubjectNotifier>,
+    groups: Vec<SubjectNotifier>,
     /// Lanes of instances and groups that reloads removed, while their last hooks run.
     departed: Vec<Departed>,
-    outlets: Outlets,
+    sinks: Sinks,
     running: Tasks,
     node: Arc<str>,
-    record: Arc<Record>,
+    history: Arc<History>,
 }
 
 /// The lane of an instance or a group that a reload removed.
@@ -67,40 +67,40 @@ struct Departed {
 
 /// Receivers of lines, which are served without waiting.
 #[derive(Debug)]
-struct Outlets {
+struct Sinks {
     fifos: Fifos,
     mailer: Mailer,
     webhooks: Webhooks,
 }
 
 /// The word of a transition. Init has none, except at the end of the daemon.
-fn word_of(to: State, reason: Reason) -> Option<Word> {
+fn word_of(to: State, reason: Reason) -> Option<NotifyState> {
     match to {
-        State::Master => Some(Word::Master),
-        State::Backup => Some(Word::Backup),
-        State::Fault => Some(Word::Fault),
-        State::Init => (reason == Reason::Shutdown).then_some(Word::Stop),
+        State::Master => Some(NotifyState::Master),
+        State::Backup => Some(NotifyState::Backup),
+        State::Fault => Some(NotifyState::Fault),
+        State::Init => (reason == Reason::Shutdown).then_some(NotifyState::Stop),
     }
 }
 
 /// Notification of one instance or group, and what was reported last.
 #[derive(Debug)]
-struct Voice {
+struct SubjectNotifier {
     subject: Subject,
     name: Arc<str>,
     /// The constant fields for webhooks.
-    profile: Told,
+    profile: WebhookPayload,
     notify: NotifySettings,
     /// `script_user` of the configuration.
     user: Option<ScriptUser>,
-    latest: Option<Occasion>,
+    latest: Option<Notification>,
     /// How a reload has removed it; reported when the reload is done.
     removed: Option<(Reason, Epoch)>,
     /// The word mailed last: it is not mailed twice in a row.
-    mailed: Option<Word>,
+    mailed: Option<NotifyState>,
     priority: Priority,
     /// `None` without hooks.
-    lane: Option<Lane>,
+    hook_queue: Option<HookQueue>,
 }
 
 impl Notifier {
@@ -108,15 +108,15 @@ impl Notifier {
     ///
     /// # Errors
     /// The user of a hook does not exist.
-    pub fn new(config: &Config, node: &Arc<str>, record: &Arc<Record>) -> Result<Self, IdentityError> {
-        let (node, record) = (Arc::clone(node), Arc::clone(record));
-        let outlets = Outlets {
+    pub fn new(config: &Config, node: &Arc<str>, history: &Arc<History>) -> Result<Self, IdentityError> {
+        let (node, history) = (Arc::clone(node), Arc::clone(history));
+        let sinks = Sinks {
             fifos: Fifos::open(&config.globals),
-            mailer: Mailer::new(&node, &record),
-            webhooks: Webhooks::new(&record),
+            mailer: Mailer::new(&node, &history),
+            webhooks: Webhooks::new(&history),
         };
         let (instances, groups, running) = (BTreeMap::new(), Vec::new(), Tasks::default());
-        let mut this = Self { instances, groups, departed: Vec::new(), outlets, running, node, record };
+        let mut this = Self { instances, groups, departed: Vec::new(), sinks, running, node, history };
         this.settle(config)?;
         Ok(this)
     }
@@ -131,22 +131,22 @@ impl Notifier {
             self.instances.keys().copied().filter(|id| config.instance(*id).is_none()).collect();
         for id in deleted {
             self.deleted(id);
-            if let Some(voice) = self.instances.remove(&id) {
-                self.depart(voice);
+            if let Some(notifier) = self.instances.remove(&id) {
+                self.depart(notifier);
             }
         }
         let groups = config.groups.iter().map(|group| Arc::clone(&group.settings.name));
-        self.record.keep_groups(groups.collect());
-        self.outlets.fifos.settle(&config.globals);
-        self.outlets.mailer.settle(config.globals.mail.as_ref());
-        self.outlets.webhooks.settle(config);
+        self.history.keep_groups(groups.collect());
+        self.sinks.fifos.settle(&config.globals);
+        self.sinks.mailer.settle(config.globals.mail.as_ref());
+        self.sinks.webhooks.settle(config);
         for instance in &config.instances {
             let (id, settings) = (instance.id, &instance.settings);
             let old = self.instances.remove(&id);
-            let voice =
-                self.voice(Subject::Instance(id), &settings.name, &instance.notify, &config.globals, old)?;
-            let priority = if voice.latest.is_some() { voice.priority } else { settings.priority };
-            let profile = Told {
+            let notifier =
+                self.notifier(Subject::Instance(id), &settings.name, &instance.notify, &config.globals, old)?;
+            let priority = if notifier.latest.is_some() { notifier.priority } else { settings.priority };
+            let profile = WebhookPayload {
                 kind: "instance",
                 interface: Arc::clone(&settings.interface),
                 vrid: Some(settings.vrid.number()),
@@ -155,64 +155,66 @@ impl Notifier {
                     .all()
                     .map(|it| format!("{}/{}", it.address, it.prefix))
                     .collect(),
-                ..voice.profile
+                ..notifier.profile
             };
-            self.instances.insert(id, Voice { priority, profile, ..voice });
+            self.instances.insert(id, SubjectNotifier { priority, profile, ..notifier });
         }
         let mut before = std::mem::take(&mut self.groups);
         for (group, id) in config.groups.iter().zip((0..).map(GroupId)) {
             let name = &group.settings.name;
             let old = before.iter().position(|old| old.name == *name).map(|index| before.swap_remove(index));
-            let voice = self.voice(Subject::Group(id), name, &group.notify, &config.globals, old)?;
-            self.groups.push(voice);
+            let notifier = self.notifier(Subject::Group(id), name, &group.notify, &config.globals, old)?;
+            self.groups.push(notifier);
         }
-        before.into_iter().for_each(|voice| self.depart(voice));
+        before.into_iter().for_each(|notifier| self.depart(notifier));
         self.departed.retain_mut(|departed| !departed.ended.has_come());
         Ok(())
     }
 
-    fn depart(&mut self, voice: Voice) {
-        let (kind, name) = (voice.subject.as_str(), voice.name);
-        let departed = voice.lane.map(|lane| Departed { kind, name, ended: lane.close() });
+    fn depart(&mut self, notifier: SubjectNotifier) {
+        let (kind, name) = (notifier.subject.as_str(), notifier.name);
+        let departed =
+            notifier.hook_queue.map(|hook_queue| Departed { kind, name, ended: hook_queue.close() });
         self.departed.extend(departed);
     }
 
     /// Makes the voice of a subject, which continues an earlier one; its lane too, unless its hooks have changed.
-    fn voice(
+    fn notifier(
         &mut self,
         subject: Subject,
         name: &Arc<str>,
         notify: &NotifySettings,
         globals: &Globals,
-        old: Option<Voice>,
-    ) -> Result<Voice, IdentityError> {
+        old: Option<SubjectNotifier>,
+    ) -> Result<SubjectNotifier, IdentityError> {
         let user = globals.script_user.clone();
         let (latest, mailed, priority) =
             old.as_ref().map_or((None, None, GROUP_PRIORITY), |old| (old.latest, old.mailed, old.priority));
-        let is_same =
-            |old: &Voice| (&old.notify, &old.user, &old.name, old.subject) == (notify, &user, name, subject);
-        let lane = match old {
-            Some(old) if is_same(&old) => old.lane,
+        let is_same = |old: &SubjectNotifier| {
+            (&old.notify, &old.user, &old.name, old.subject) == (notify, &user, name, subject)
+        };
+        let hook_queue = match old {
+            Some(old) if is_same(&old) => old.hook_queue,
             old => {
                 if let Some(old) = old {
-                    self.depart(Voice { name: Arc::clone(name), ..old });
+                    self.depart(SubjectNotifier { name: Arc::clone(name), ..old });
                 }
-                let hooks = Hooks::new(subject, name, notify, globals, &self.node, &self.record)?;
+                let hooks = Hooks::new(subject, name, notify, globals, &self.node, &self.history)?;
                 hooks.map(|hooks| {
                     let is_same = |it: &mut Departed| it.kind == subject.as_str() && it.name == *name;
                     let before = self.departed.extract_if(.., is_same).map(|departed| departed.ended);
-                    Lane::start(hooks, before.collect(), &mut self.running)
+                    HookQueue::start(hooks, before.collect(), &mut self.running)
                 })
             }
         };
-        Ok(Voice {
+        Ok(SubjectNotifier {
             subject,
             name: Arc::clone(name),
-            profile: Told {
+            profile: WebhookPayload {
                 kind: "group",
                 router_id: Arc::clone(&self.node),
                 name: Arc::clone(name),
-                ..Told::default()
+                ..WebhookPayload::default()
             },
             notify: notify.clone(),
             user,
@@ -220,29 +222,29 @@ impl Notifier {
             removed: None,
             mailed,
             priority,
-            lane,
+            hook_queue,
         })
     }
 
     /// Writes the state of every instance and group to the FIFOs.
     pub fn repeat_states(&mut self) {
-        let Self { instances, groups, outlets, .. } = self;
-        for voice in instances.values().chain(groups.iter()) {
-            if let Some(latest) = voice.latest {
-                outlets.fifos.tell(voice.line(latest.word));
+        let Self { instances, groups, sinks, .. } = self;
+        for notifier in instances.values().chain(groups.iter()) {
+            if let Some(latest) = notifier.latest {
+                sinks.fifos.tell(notifier.line(latest.word));
             }
         }
     }
 
     /// Never waits.
     pub fn transition(&mut self, instance: InstanceId, transition: &Transition) {
-        let Self { instances, outlets, .. } = self;
-        let Some(voice) = instances.get_mut(&instance) else { return };
+        let Self { instances, sinks, .. } = self;
+        let Some(notifier) = instances.get_mut(&instance) else { return };
         let Some(word) = word_of(transition.to, transition.reason) else {
-            voice.removed = Some((transition.reason, transition.epoch));
+            notifier.removed = Some((transition.reason, transition.epoch));
             return;
         };
-        let occasion = Occasion {
+        let notification = Notification {
             word,
             previous: transition.from,
             reason: transition.reason,
@@ -250,15 +252,15 @@ impl Notifier {
             priority: transition.priority,
             peer: transition.peer,
         };
-        voice.tell(occasion, outlets);
+        notifier.tell(notification, sinks);
     }
 
     /// Never waits.
     pub fn group_transition(&mut self, group: GroupId, transition: &GroupTransition) {
         let Some(word) = word_of(transition.to, transition.reason) else { return };
-        let Self { groups, outlets, .. } = self;
-        let Some(voice) = groups.get_mut(group.index()) else { return };
-        let occasion = Occasion {
+        let Self { groups, sinks, .. } = self;
+        let Some(notifier) = groups.get_mut(group.index()) else { return };
+        let notification = Notification {
             word,
             previous: transition.from,
             reason: transition.reason,
@@ -266,68 +268,74 @@ impl Notifier {
             priority: GROUP_PRIORITY,
             peer: None,
         };
-        voice.tell(occasion, outlets);
+        notifier.tell(notification, sinks);
     }
 
     /// A lower master was heard while master. Never waits.
     pub fn contest(&mut self, instance: InstanceId, peer: IpAddr) {
-        let Self { instances, outlets, .. } = self;
-        let Some(voice) = instances.get_mut(&instance) else { return };
-        let Some(latest) = voice.latest.filter(|latest| latest.word == Word::Master) else { return };
-        let word = Word::MasterRxLowerPri;
-        outlets.fifos.tell(voice.line(word));
+        let Self { instances, sinks, .. } = self;
+        let Some(notifier) = instances.get_mut(&instance) else { return };
+        let Some(latest) = notifier.latest.filter(|latest| latest.word == NotifyState::Master) else {
+            return;
+        };
+        let word = NotifyState::MasterRxLowerPri;
+        sinks.fifos.tell(notifier.line(word));
         let peer = Some(peer);
-        let occasion = Occasion { word, previous: State::Master, priority: voice.priority, peer, ..latest };
-        if let Some(lane) = &voice.lane {
-            lane.give(|waiting| waiting.give_contest(occasion));
+        let notification =
+            Notification { word, previous: State::Master, priority: notifier.priority, peer, ..latest };
+        if let Some(hook_queue) = &notifier.hook_queue {
+            hook_queue.give(|waiting| waiting.give_contest(notification));
         }
     }
 
     /// A router that should be a peer is refused, or no longer is. Never waits.
     pub fn peer_news(&self, news: &PeerNews) {
-        let Some(voice) = self.instances.values().find(|voice| *voice.name == *news.instance) else { return };
-        if voice.notify.mail {
-            self.outlets.mailer.tell_rejection(&news.instance, &news.peer, news.detail.as_deref());
+        let Some(notifier) = self.instances.values().find(|notifier| *notifier.name == *news.instance) else {
+            return;
+        };
+        if notifier.notify.mail {
+            self.sinks.mailer.tell_rejection(&news.instance, &news.peer, news.detail.as_deref());
         }
-        let mut webhooks = voice.notify.webhooks.clone();
+        let mut webhooks = notifier.notify.webhooks.clone();
         webhooks.retain(|webhook| webhook.rejections);
         if !webhooks.is_empty() {
-            self.outlets.webhooks.tell(&webhooks, &voice.told_of_peer(news));
+            self.sinks.webhooks.tell(&webhooks, &notifier.told_of_peer(news));
         }
     }
 
     /// The effective priority has changed.
     pub fn priority(&mut self, instance: InstanceId, priority: Priority) {
-        let Self { instances, outlets, .. } = self;
-        let Some(voice) = instances.get_mut(&instance) else { return };
-        voice.priority = priority;
-        if voice.notify.priority_changes {
-            let is_master = voice.latest.is_some_and(|latest| latest.word == Word::Master);
-            outlets.fifos.tell(voice.line(if is_master {
-                Word::MasterPriority
+        let Self { instances, sinks, .. } = self;
+        let Some(notifier) = instances.get_mut(&instance) else { return };
+        notifier.priority = priority;
+        if notifier.notify.priority_changes {
+            let is_master = notifier.latest.is_some_and(|latest| latest.word == NotifyState::Master);
+            sinks.fifos.tell(notifier.line(if is_master {
+                NotifyState::MasterPriority
             } else {
-                Word::BackupPriority
+                NotifyState::BackupPriority
             }));
         }
     }
 
     /// A reload has removed the instance: `DELETED` where `notify_deleted` is set, else `FAULT`.
     fn deleted(&mut self, instance: InstanceId) {
-        let Self { instances, outlets, .. } = self;
-        let Some(voice) = instances.get_mut(&instance) else { return };
-        let word = if voice.notify.tell_deleted { Word::Deleted } else { Word::Fault };
-        voice.tell(voice.last_occasion(word), outlets);
+        let Self { instances, sinks, .. } = self;
+        let Some(notifier) = instances.get_mut(&instance) else { return };
+        let word = if notifier.notify.tell_deleted { NotifyState::Deleted } else { NotifyState::Fault };
+        notifier.tell(notifier.last_occasion(word), sinks);
     }
 
     /// Takes over the state of an earlier process, whose hooks have run for it.
-    pub fn resume(&mut self, instance: InstanceId, stance: &Stance) {
-        let reason = stance.reason.unwrap_or(Reason::Startup);
-        if let (Some(voice), Some(word)) = (self.instances.get_mut(&instance), word_of(stance.state, reason))
+    pub fn restore(&mut self, instance: InstanceId, snapshot: &InstanceSnapshot) {
+        let reason = snapshot.reason.unwrap_or(Reason::Startup);
+        if let (Some(notifier), Some(word)) =
+            (self.instances.get_mut(&instance), word_of(snapshot.state, reason))
         {
-            let (epoch, priority) = (stance.epoch, voice.priority);
-            voice.latest =
-                Some(Occasion { word, previous: State::Init, reason, epoch, priority, peer: None });
-            voice.mailed = Some(word);
+            let (epoch, priority) = (snapshot.epoch, notifier.priority);
+            notifier.latest =
+                Some(Notification { word, previous: State::Init, reason, epoch, priority, peer: None });
+            notifier.mailed = Some(word);
         }
     }
 
@@ -335,23 +343,23 @@ impl Notifier {
     pub async fn leave(mut self) {
         self.instances.clear();
         self.groups.clear();
-        self.outlets.fifos.close().await;
+        self.sinks.fifos.close().await;
         self.running.detach_all();
     }
 
     /// Reports `STOP` for every subject that has not had it, and waits [`STOP_LIMIT`] at most. Hooks that still run
     /// then are left running; scripts of FIFOs are ended; unsent mails and posts are lost.
     pub async fn stop(mut self) {
-        for voice in self.instances.values_mut().chain(&mut self.groups) {
-            if let Some(occasion) = voice.stop() {
-                voice.tell(occasion, &mut self.outlets);
+        for notifier in self.instances.values_mut().chain(&mut self.groups) {
+            if let Some(notification) = notifier.stop() {
+                notifier.tell(notification, &mut self.sinks);
             }
         }
         // Without its sender a lane ends after the occasions that wait.
         self.instances.clear();
         self.groups.clear();
         let finished = self.running.finish();
-        let Outlets { fifos, mailer, webhooks } = self.outlets;
+        let Sinks { fifos, mailer, webhooks } = self.sinks;
         let mailed = timeout(STOP_LIMIT, mailer.stop());
         let posted = timeout(STOP_LIMIT, webhooks.stop());
         let (finished, (), ..) = tokio::join!(timeout(STOP_LIMIT, finished), fifos.close(), mailed, posted);
@@ -362,25 +370,25 @@ impl Notifier {
     }
 }
 
-impl Voice {
-    fn tell(&mut self, occasion: Occasion, outlets: &mut Outlets) {
-        self.latest = Some(occasion);
-        self.priority = occasion.priority;
-        let line = self.line(occasion.word);
-        outlets.fifos.tell(line);
-        let mailer = &outlets.mailer;
+impl SubjectNotifier {
+    fn tell(&mut self, notification: Notification, sinks: &mut Sinks) {
+        self.latest = Some(notification);
+        self.priority = notification.priority;
+        let line = self.line(notification.word);
+        sinks.fifos.tell(line);
+        let mailer = &sinks.mailer;
         if self.notify.mail && self.mailed != Some(line.word) && mailer.tell(line.subject, line.word) {
-            self.mailed = Some(occasion.word);
+            self.mailed = Some(notification.word);
         }
         if !self.notify.webhooks.is_empty() {
-            outlets.webhooks.tell(&self.notify.webhooks, &self.told(&occasion));
+            sinks.webhooks.tell(&self.notify.webhooks, &self.told(&notification));
         }
-        if let Some(lane) = &self.lane {
-            lane.give(|waiting| waiting.give_state(occasion));
+        if let Some(hook_queue) = &self.hook_queue {
+            hook_queue.give(|waiting| waiting.give_state(notification));
         }
     }
 
-    fn line(&self, word: Word) -> Line<'_> {
+    fn line(&self, word: NotifyState) -> Line<'_> {
         let subject = match self.subject {
             Subject::Instance(_) => fifo::Subject::Instance(&self.name),
             Subject::Group(_) => fifo::Subject::Group(&self.name),
@@ -388,24 +396,24 @@ impl Voice {
         Line { subject, word, priority: self.priority }
     }
 
-    fn told(&self, occasion: &Occasion) -> Told {
-        Told {
+    fn told(&self, notification: &Notification) -> WebhookPayload {
+        WebhookPayload {
             time: rfc3339(SystemTime::now()),
-            state: occasion.word.as_str(),
-            previous: occasion.previous.as_str(),
-            reason: occasion.reason.as_str().into(),
-            priority: occasion.priority.0,
-            epoch: occasion.epoch.0,
-            peer: occasion.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            state: notification.word.as_str(),
+            previous: notification.previous.as_str(),
+            reason: notification.reason.as_str().into(),
+            priority: notification.priority.0,
+            epoch: notification.epoch.0,
+            peer: notification.peer.map(|peer| peer.to_string()).unwrap_or_default(),
             ..self.profile.clone()
         }
     }
 
-    fn told_of_peer(&self, news: &PeerNews) -> Told {
+    fn told_of_peer(&self, news: &PeerNews) -> WebhookPayload {
         let state = self.latest.map_or("", |latest| latest.word.as_str());
         let event =
             if news.detail.is_some() { Occurrence::PeerRejected } else { Occurrence::PeerRejectionOver };
-        Told {
+        WebhookPayload {
             event,
             time: rfc3339(SystemTime::now()),
             state,
@@ -420,23 +428,23 @@ impl Voice {
     }
 
     /// `STOP`, if it has not been reported.
-    fn stop(&self) -> Option<Occasion> {
-        let told = self.latest.is_some_and(|latest| latest.word == Word::Stop);
-        (!told).then(|| self.last_occasion(Word::Stop))
+    fn stop(&self) -> Option<Notification> {
+        let told = self.latest.is_some_and(|latest| latest.word == NotifyState::Stop);
+        (!told).then(|| self.last_occasion(NotifyState::Stop))
     }
 
     /// The occasion of an end for which the router has no transition.
-    fn last_occasion(&self, word: Word) -> Occasion {
+    fn last_occasion(&self, word: NotifyState) -> Notification {
         let (previous, epoch) = self.latest.map_or((State::Init, Epoch::default()), |latest| {
             let previous = match latest.word {
-                Word::Master => State::Master,
-                Word::Backup => State::Backup,
-                Word::Fault => State::Fault,
+                NotifyState::Master => State::Master,
+                NotifyState::Backup => State::Backup,
+                NotifyState::Fault => State::Fault,
                 _ => State::Init,
             };
             (previous, latest.epoch)
         });
         let (reason, epoch) = self.removed.unwrap_or((Reason::Shutdown, epoch));
-        Occasion { word, previous, reason, epoch, priority: self.priority, peer: None }
+        Notification { word, previous, reason, epoch, priority: self.priority, peer: None }
     }
 }

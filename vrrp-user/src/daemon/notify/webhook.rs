@@ -1,7 +1,7 @@
 //! Webhooks: changes posted as JSON.
 //!
 //! Enters: subject and new state. Leaves: requests, one at a time for each webhook, and their outcome in the
-//! [`Record`]. Absent: waiting. Changes wait in a bounded [`Outbox`], so that neither hooks nor FIFOs nor the engine
+//! [`History`]. Absent: waiting. Changes wait in a bounded [`Outbox`], so that neither hooks nor FIFOs nor the engine
 //! notice a server that is unreachable or hangs.
 //!
 //! One change of each instance or group waits: the next one takes its place and counts it. A refused change is tried
@@ -17,12 +17,12 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, Told, WebhookSettings};
+use crate::config::{Config, WebhookPayload, WebhookSettings};
 use crate::daemon::events::What;
-use crate::daemon::record::{Posts, Record};
+use crate::daemon::history::{History, Posts};
 use crate::daemon::tasks::Tasks;
-use crate::driver::probe::attempt::Names;
-use crate::driver::webhook::{Refusal, Webhook};
+use crate::driver::probe::attempt::Resolver;
+use crate::driver::webhook::{PostError, Webhook};
 
 /// Most changes that may wait for one webhook: one for every instance of a large configuration.
 const WAITING: usize = 4096;
@@ -34,8 +34,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// All webhooks of a configuration.
 #[derive(Debug)]
 pub struct Webhooks {
-    record: Arc<Record>,
-    names: Names,
+    history: Arc<History>,
+    names: Resolver,
     posts: Vec<Post>,
     /// Couriers, including those of earlier configurations that still have changes to post.
     couriers: Tasks,
@@ -52,9 +52,9 @@ struct Post {
 
 impl Webhooks {
     /// Posts nothing before it is [settled](Self::settle). Must be called within a runtime.
-    pub fn new(record: &Arc<Record>) -> Self {
+    pub fn new(history: &Arc<History>) -> Self {
         let (posts, couriers) = (Vec::new(), Tasks::default());
-        Self { record: Arc::clone(record), names: Names::new(), posts, couriers }
+        Self { history: Arc::clone(history), names: Resolver::new(), posts, couriers }
     }
 
     /// Changes over to another configuration. Must be called within a runtime.
@@ -78,7 +78,7 @@ impl Webhooks {
             }
         }
         let names = self.posts.iter().map(|post| &post.name);
-        self.record.keep_webhooks(&names.cloned().collect::<Vec<_>>());
+        self.history.keep_webhooks(&names.cloned().collect::<Vec<_>>());
     }
 
     fn open(&mut self, settings: &WebhookSettings) {
@@ -96,7 +96,7 @@ impl Webhooks {
             settings: settings.clone(),
             name: Arc::clone(&name),
             outbox: Arc::clone(&outbox),
-            record: Arc::clone(&self.record),
+            history: Arc::clone(&self.history),
             failures: 0,
         };
         self.couriers.spawn(courier.run());
@@ -115,10 +115,10 @@ impl Webhooks {
     }
 
     /// Never waits.
-    pub fn tell(&self, webhooks: &[WebhookSettings], told: &Told) {
+    pub fn tell(&self, webhooks: &[WebhookSettings], told: &WebhookPayload) {
         for post in self.posts.iter().filter(|post| webhooks.contains(&post.settings)) {
             let put = post.outbox.put(told.clone());
-            self.record.webhook(&post.name, |posts| match put {
+            self.history.webhook(&post.name, |posts| match put {
                 Put::Added => posts.waiting += 1,
                 Put::Replaced => posts.superseded += 1,
                 Put::Lost => posts.lost += 1,
@@ -142,7 +142,7 @@ impl Webhooks {
 
 impl Drop for Webhooks {
     fn drop(&mut self) {
-        let waiting: u64 = self.record.read().webhooks.values().map(|posts| posts.waiting).sum();
+        let waiting: u64 = self.history.read().webhooks.values().map(|posts| posts.waiting).sum();
         if waiting > 0 {
             warn!(changes = waiting, "changes for webhooks are lost: the daemon is stopping");
         }
@@ -167,7 +167,7 @@ struct Waiting {
 
 #[derive(Clone, Debug)]
 struct Message {
-    told: Told,
+    told: WebhookPayload,
     /// Failed attempts.
     attempts: u32,
 }
@@ -186,13 +186,13 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, told: Told) -> Put {
+    fn put(&self, told: WebhookPayload) -> Put {
         let mut waiting = self.lock();
         let is_full = waiting.messages.len() >= WAITING;
         let put = match waiting.of_same(&told) {
             Some(earlier) => {
                 let skipped = earlier.told.skipped.saturating_add(1);
-                *earlier = Message { told: Told { skipped, ..told }, attempts: 0 };
+                *earlier = Message { told: WebhookPayload { skipped, ..told }, attempts: 0 };
                 Put::Replaced
             }
             None if is_full => Put::Lost,
@@ -250,7 +250,7 @@ impl Outbox {
 }
 
 impl Waiting {
-    fn of_same(&mut self, told: &Told) -> Option<&mut Message> {
+    fn of_same(&mut self, told: &WebhookPayload) -> Option<&mut Message> {
         self.messages.iter_mut().find(|it| told.replaces(&it.told))
     }
 }
@@ -262,7 +262,7 @@ struct Courier {
     settings: WebhookSettings,
     name: Arc<str>,
     outbox: Arc<Outbox>,
-    record: Arc<Record>,
+    history: Arc<History>,
     /// Failures in a row, over all changes.
     failures: u32,
 }
@@ -290,13 +290,13 @@ impl Courier {
             posts.sent += 1;
             posts.status = Some(status);
         });
-        let Told { name, state, .. } = &message.told;
+        let WebhookPayload { name, state, .. } = &message.told;
         info!(webhook = &*self.name, name = &**name, state, status, "change posted");
     }
 
     /// How long to wait before the next attempt, for this change or the one that has taken its place.
-    fn refused(&mut self, message: Message, refusal: &Refusal) -> Option<Duration> {
-        let Refusal { why, status, is_final, after } = refusal;
+    fn refused(&mut self, message: Message, refusal: &PostError) -> Option<Duration> {
+        let PostError { why, status, is_final, after } = refusal;
         let (name, state) = (Arc::clone(&message.told.name), message.told.state);
         let pause = self.pause().max(after.unwrap_or_default().min(PAUSE_MAX));
         self.failures = self.failures.saturating_add(1);
@@ -320,7 +320,7 @@ impl Courier {
         });
         if ends {
             warn!(webhook = &*self.name, name = &*name, state, %why, "change not posted; giving up");
-            self.record.events.push(What::WebhookFailed {
+            self.history.events.push(What::WebhookFailed {
                 webhook: self.name.to_string(),
                 name: name.to_string(),
                 state: state.to_owned(),
@@ -342,7 +342,7 @@ impl Courier {
     /// Not for a removed webhook: its successor may have the same name.
     fn note(&self, change: impl FnOnce(&mut Posts)) {
         if !self.outbox.lock().gone {
-            self.record.webhook(&self.name, change);
+            self.history.webhook(&self.name, change);
         }
     }
 }
@@ -351,8 +351,8 @@ impl Courier {
 mod tests {
     use super::*;
 
-    fn told(name: &str, state: &'static str) -> Told {
-        Told { kind: "instance", name: name.into(), state, ..Told::default() }
+    fn told(name: &str, state: &'static str) -> WebhookPayload {
+        WebhookPayload { kind: "instance", name: name.into(), state, ..WebhookPayload::default() }
     }
 
     async fn taken(outbox: &Outbox) -> (String, &'static str, u64) {

@@ -23,9 +23,9 @@ pub struct RunOptions {
     pub metrics: Option<SocketAddr>,
     pub mode: XdpMode,
     /// Replace the daemon of the runtime folder, if there is one.
-    pub takeover: bool,
+    pub hot_restart: bool,
     /// Run as a bridge process: only until the next daemon has taken over, and for this time at most.
-    pub stand_in: Option<Duration>,
+    pub bridge: Option<Duration>,
     /// Try for the real-time class and locked memory.
     pub realtime: bool,
     pub process: ProcessOptions,

@@ -104,11 +104,11 @@ pub fn scripts(config: &mut Config) -> Vec<String> {
         verdict(format!("vrrp_script {}", script.name), command, script.user.as_ref())
     });
     let process = &mut config.globals.process;
-    for (what, errand) in
+    for (what, lifecycle_script) in
         [("startup_script", &mut process.startup), ("shutdown_script", &mut process.shutdown)]
     {
-        errand.take_if(|errand| {
-            let NotifyCommand { command, user } = &errand.command;
+        lifecycle_script.take_if(|lifecycle_script| {
+            let NotifyCommand { command, user } = &lifecycle_script.command;
             !verdict(what.to_owned(), command, user.as_ref())
         });
     }

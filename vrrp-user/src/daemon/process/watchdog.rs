@@ -13,19 +13,19 @@ use tokio::time::{interval, sleep};
 use tracing::warn;
 
 use crate::daemon::queue::{Input, Queue};
-use crate::daemon::status::Sources;
+use crate::daemon::status::DaemonContext;
 
 /// How often, and at what interval, to look for a response of the engine.
 const LOOKS: u32 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Runs until it is dropped; returns at once if no watchdog is configured.
-pub(crate) async fn feed(sources: Arc<Sources>, inputs: Queue<Input>) {
+pub(crate) async fn feed(context: Arc<DaemonContext>, inputs: Queue<Input>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     let mut due = interval((period / 2).max(LOOK_EVERY));
     loop {
         due.tick().await;
-        if answers(&sources, &inputs).await {
+        if answers(&context, &inputs).await {
             // A failure to notify systemd was logged at the start.
             let _ = sd_notify::notify(&[NotifyState::Watchdog]);
         } else {
@@ -35,12 +35,12 @@ pub(crate) async fn feed(sources: Arc<Sources>, inputs: Queue<Input>) {
 }
 
 /// Wakes the engine and returns whether it turns.
-async fn answers(sources: &Sources, inputs: &Queue<Input>) -> bool {
-    let before = sources.board.turns.load(Relaxed);
+async fn answers(context: &DaemonContext, inputs: &Queue<Input>) -> bool {
+    let before = context.live.turns.load(Relaxed);
     inputs.wake();
     for _ in 0..LOOKS {
         sleep(LOOK_EVERY).await;
-        if sources.board.turns.load(Relaxed) != before {
+        if context.live.turns.load(Relaxed) != before {
             return true;
         }
     }
@@ -50,28 +50,28 @@ async fn answers(sources: &Sources, inputs: &Queue<Input>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::board::Board;
-    use crate::daemon::record::Record;
+    use crate::daemon::history::History;
+    use crate::daemon::live::LiveState;
     use crate::driver::clock;
     use crate::driver::maps::Maps;
 
     #[tokio::test(flavor = "current_thread")]
     async fn only_an_engine_that_turns_is_alive() {
-        let sources = Arc::new(Sources {
+        let context = Arc::new(DaemonContext {
             config: Arc::default(),
-            board: Arc::new(Board::new(0)),
+            live: Arc::new(LiveState::new(0)),
             maps: Arc::new(Maps::anonymous(1).unwrap()),
-            record: Arc::new(Record::new(0)),
+            history: Arc::new(History::new(0)),
             router_id: "node1".into(),
             started: clock::now(),
         });
         let inputs = Queue::new(1).unwrap();
-        assert!(!answers(&sources, &inputs).await);
-        let engine = Arc::clone(&sources);
+        assert!(!answers(&context, &inputs).await);
+        let engine = Arc::clone(&context);
         tokio::spawn(async move {
             sleep(Duration::from_millis(10)).await;
-            engine.board.turns.fetch_add(1, Relaxed);
+            engine.live.turns.fetch_add(1, Relaxed);
         });
-        assert!(answers(&sources, &inputs).await);
+        assert!(answers(&context, &inputs).await);
     }
 }

@@ -5,7 +5,7 @@
 //! means to a running instance; see [`crate::protocol`] and [`crate::daemon::effect`].
 
 use crate::config::Config;
-use crate::daemon::effect::Charge;
+use crate::daemon::effect::InstanceEffects;
 use crate::protocol::{GroupSettings, InstanceId, InstanceSettings, TrackId};
 
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Changes {
 pub struct Configured {
     pub id: InstanceId,
     pub settings: InstanceSettings,
-    pub charge: Charge,
+    pub effects: InstanceEffects,
 }
 
 impl Changes {
@@ -37,7 +37,7 @@ impl Changes {
             .map(|instance| Configured {
                 id: instance.id,
                 settings: instance.settings.clone(),
-                charge: Charge::from(&instance.settings),
+                effects: InstanceEffects::from(&instance.settings),
             })
             .collect();
         configured.sort_unstable_by_key(|change| change.id);

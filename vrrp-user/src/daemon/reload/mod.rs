@@ -23,8 +23,8 @@ use super::host::interfaces::Order;
 use super::notify::Notifier;
 use super::process::options::RunOptions;
 use super::process::systemd;
-use super::report::{Passed, Reporter};
-use super::status::{Live, Sources};
+use super::report::{Reporter, ReporterEvent};
+use super::status::{DaemonContext, SharedContext};
 use crate::config::{Config, ProcessSettings};
 
 /// Longest time that the engine may take to change over.
@@ -45,7 +45,7 @@ pub type Request = oneshot::Sender<Result<(), Vec<String>>>;
 #[derive(Debug)]
 pub struct Reloader {
     pub options: RunOptions,
-    pub live: Live,
+    pub shared: SharedContext,
     pub orders: mpsc::Sender<Order>,
 }
 
@@ -56,7 +56,7 @@ impl Reloader {
             NotifyState::Reloading,
             NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Ready),
         ]);
-        let sign = self.live.now().config.globals.process.reload_file.clone();
+        let sign = self.shared.now().config.globals.process.reload_file.clone();
         readings.begin(&self.options, sign);
     }
 
@@ -76,10 +76,10 @@ impl Reloader {
             Err(findings) => Err(findings),
         };
         systemd::tell(&[NotifyState::Ready]);
-        let record = &self.live.now().record;
+        let history = &self.shared.now().history;
         match &outcome {
             Ok(()) => {
-                record.loaded(SystemTime::now());
+                history.loaded(SystemTime::now());
                 info!(config = %self.options.config.display(), "reloaded");
             }
             Err(findings) => {
@@ -87,7 +87,7 @@ impl Reloader {
                     error!("{finding}");
                 }
                 warn!("configuration not reloaded; the previous one stays in use");
-                record.stale(Stale { since: SystemTime::now(), findings: findings.clone() });
+                history.stale(Stale { since: SystemTime::now(), findings: findings.clone() });
             }
         }
         outcome
@@ -110,19 +110,21 @@ impl Reloader {
         let config = self.adopt(config).await.map_err(|error| vec![error])?;
         // Earlier reports of the engine are handled under the names of the earlier configuration.
         match timeout(ENGINE_LIMIT, reporter.run(notifier)).await {
-            Ok(Ok(Passed::Reconfigured)) => {}
-            Ok(Ok(Passed::Stopped)) => return Err(vec!["the engine has stopped unexpectedly".to_owned()]),
+            Ok(Ok(ReporterEvent::Reconfigured)) => {}
+            Ok(Ok(ReporterEvent::Stopped)) => {
+                return Err(vec!["the engine has stopped unexpectedly".to_owned()]);
+            }
             Ok(Err(error)) => return Err(vec![error.to_string()]),
             Err(_) => warn!("the engine has not changed over within {ENGINE_LIMIT:?}"),
         }
-        let now = self.live.now();
+        let now = self.shared.now();
         if now.config.globals.router_id != config.globals.router_id {
             warn!("router_id has changed; hooks and status use the new one after a restart");
         }
         if start_only(&now.config.globals.process) != start_only(&config.globals.process) {
             warn!("settings of the process have changed; they take effect after a restart");
         }
-        self.live.replace(Sources { config: Arc::clone(&config), ..(*now).clone() });
+        self.shared.replace(DaemonContext { config: Arc::clone(&config), ..(*now).clone() });
         reporter.settle(Arc::clone(&config));
         if let Err(error) = notifier.settle(&config) {
             warn!(%error, "some hooks are not run");
@@ -130,7 +132,7 @@ impl Reloader {
         if config.globals.fifo_states_on_reload {
             notifier.repeat_states();
         }
-        checks.settle(&config, &self.live);
+        checks.settle(&config, &self.shared);
         // Addresses on removed interfaces have gone before them, or go with them.
         let _ = self.orders.send(Order::Prune).await;
         Ok(())

@@ -6,11 +6,11 @@ use thiserror::Error;
 
 use crate::config::{Diagnostic, Severity};
 use crate::daemon::host::places::PlaceError;
+use crate::daemon::hot_restart::HotRestartError;
 use crate::daemon::process::pid_files::PidFileError;
 use crate::daemon::process::preflight::MissingCapabilities;
 use crate::daemon::process::runtime_dir::ClaimError;
 use crate::daemon::service::ServiceError;
-use crate::daemon::takeover::TakeoverError;
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, Error)]
@@ -24,7 +24,7 @@ pub enum RunError {
     #[error(transparent)]
     Place(#[from] PlaceError),
     #[error(transparent)]
-    Takeover(#[from] TakeoverError),
+    HotRestart(#[from] HotRestartError),
     #[error(transparent)]
     PidFile(#[from] PidFileError),
     #[error(transparent)]

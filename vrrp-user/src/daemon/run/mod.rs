@@ -1,8 +1,8 @@
 //! Start of the daemon, from its options to its threads, in order.
 
 mod error;
+mod leftovers;
 mod prepare;
-mod residue;
 mod serve;
 mod threads;
 
@@ -17,22 +17,22 @@ use tracing::{info, warn};
 use vrrp_ebpf::map::SLOTS_MAX;
 
 pub use error::{RunError, config_exit_code};
+pub(super) use leftovers::remove_residue;
 pub(super) use prepare::{Usable, load};
-pub(super) use residue::remove_residue;
 use serve::Prepared;
 use threads::Queues;
 
 use super::auth::Store;
-use super::board::Board;
 use super::guard::{self, Guard};
+use super::history::History;
 use super::host::vmacs::Vmacs;
-use super::notify::errand;
+use super::hot_restart;
+use super::live::LiveState;
+use super::notify::lifecycle_script;
 use super::process::options::{RunOptions, XdpMode};
 use super::process::pid_files::{self, PidFiles};
 use super::process::runtime_dir::{self, RuntimeDir};
-use super::record::Record;
-use super::status::Sources;
-use super::takeover;
+use super::status::DaemonContext;
 use crate::driver::clock;
 use crate::driver::maps::Maps;
 use crate::driver::ownership;
@@ -62,7 +62,8 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     // A reload refuses new mistakes.
     let options = &RunOptions { tolerance, ..prepare::placed(options, &config.globals.process) };
     runtime_dir::trust(&options.runtime_dir)?;
-    let predecessor = if options.takeover { takeover::meet(&options.runtime_dir, &config)? } else { None };
+    let predecessor =
+        if options.hot_restart { hot_restart::meet(&options.runtime_dir, &config)? } else { None };
     // Until the other daemon has left, it owns everything that is set on the host.
     ownership::set_ours(predecessor.is_none());
     let folder = match &predecessor {
@@ -76,7 +77,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     // First of all: the guard of a dead daemon would remove what is made here.
     runtime.block_on(start_guard(&guard, folder.path(), predecessor.is_some(), is_silent));
     if predecessor.is_none() {
-        runtime.block_on(errand::startup(&config.globals));
+        runtime.block_on(lifecycle_script::startup(&config.globals));
     }
     let globals = config.globals.clone();
     // They are removed at the end, after the engine has sent its last advert.
@@ -88,22 +89,22 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
         maps.open_fence();
     }
     let room = usize::try_from(slots).unwrap_or(usize::MAX);
-    let sources = Arc::new(Sources {
+    let context = Arc::new(DaemonContext {
         // Every group has a member.
-        board: Arc::new(Board::new(room).with_groups(room)),
+        live: Arc::new(LiveState::new(room).with_groups(room)),
         maps,
-        record: Arc::new(Record::new(room)),
+        history: Arc::new(History::new(room)),
         router_id: prepare::router_id(&config),
         started,
         config: Arc::new(config),
     });
     let store = Arc::new(Store::open(&options.runtime_dir));
-    store.prepare(&sources.config, &sources.board);
+    store.prepare(&context.config, &context.live);
     let queues = Queues::new()?;
     let prepared = Prepared {
         options,
         folder: &folder,
-        sources: &sources,
+        context: &context,
         store: &store,
         queues: &queues,
         vmacs: &vmacs,
@@ -111,7 +112,7 @@ pub fn run(options: &RunOptions, ready: impl FnOnce() -> io::Result<()>) -> Resu
     };
     let outcome = runtime.block_on(prepared.serve(program, ring, predecessor, ready));
     if ownership::is_ours() {
-        runtime.block_on(errand::shutdown(&globals));
+        runtime.block_on(lifecycle_script::shutdown(&globals));
     }
     // A thread that reads from a hanging file system never ends.
     runtime.shutdown_background();
@@ -165,8 +166,8 @@ async fn start_guard(guard: &OnceCell<Guard>, runtime_dir: &Path, is_beside: boo
     let started = if is_beside {
         Guard::start_beside(runtime_dir, GUARD_ENDS, is_silent).await
     } else {
-        let will = guard::relieve(runtime_dir, GUARD_ENDS).await;
-        will.and_then(|will| Guard::start(will, is_silent))
+        let plan = guard::relieve(runtime_dir, GUARD_ENDS).await;
+        plan.and_then(|plan| Guard::start(plan, is_silent))
     };
     match started {
         // Cannot fail: the cell is empty.

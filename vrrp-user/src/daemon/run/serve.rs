@@ -19,7 +19,7 @@ use tokio::task;
 use tracing::{info, warn};
 
 use super::error::RunError;
-use super::residue::{outlive, remove_residue};
+use super::leftovers::{outlive, remove_residue};
 use super::threads::{Queues, start_threads};
 use crate::config::Globals;
 use crate::daemon::auth::Store;
@@ -30,12 +30,12 @@ use crate::daemon::host::interfaces::{Interfaces, Order};
 use crate::daemon::host::secondaries::Secondaries;
 use crate::daemon::host::statics::Statics;
 use crate::daemon::host::vmacs::Vmacs;
+use crate::daemon::hot_restart::{Predecessor, RouterSnapshot};
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::runtime_dir::RuntimeDir;
 use crate::daemon::queue::Input;
 use crate::daemon::service::Service;
-use crate::daemon::status::Sources;
-use crate::daemon::takeover::{Legacy, Predecessor};
+use crate::daemon::status::DaemonContext;
 use crate::driver::ownership;
 use crate::driver::xdp::{Program, Ring};
 
@@ -47,7 +47,7 @@ const LINGER: Duration = Duration::from_millis(100);
 pub(super) struct Prepared<'a> {
     pub(super) options: &'a RunOptions,
     pub(super) folder: &'a RuntimeDir,
-    pub(super) sources: &'a Arc<Sources>,
+    pub(super) context: &'a Arc<DaemonContext>,
     pub(super) store: &'a Arc<Store>,
     pub(super) queues: &'a Queues,
     pub(super) vmacs: &'a RefCell<Vmacs>,
@@ -78,7 +78,7 @@ impl Prepared<'_> {
         let (orders, ordered) = mpsc::channel(1);
         let mut service = self.service(&orders).await?;
         if program.is_err() {
-            self.sources.record.unpinned("adverts are heard on sockets".to_owned());
+            self.context.history.unpinned("adverts are heard on sockets".to_owned());
         }
         if let Ok(program) = &mut program {
             program.belong_to(self.folder.path());
@@ -86,18 +86,18 @@ impl Prepared<'_> {
         if predecessor.is_none() {
             self.clear(&mut program)?;
         }
-        let threads = start_threads(self.options, self.sources, self.queues, ring)?;
+        let threads = start_threads(self.options, self.context, self.queues, ring)?;
         let interfaces = self.interfaces(program)?;
         let mut interfaces = pin!(interfaces.follow(self.delay(predecessor.is_none()), ordered));
         info!(
             version = env!("CARGO_PKG_VERSION"),
-            router_id = &*self.sources.router_id,
-            instances = self.sources.config.instances.len(),
+            router_id = &*self.context.router_id,
+            instances = self.context.config.instances.len(),
             "started"
         );
         let work = async {
             if let Some(predecessor) = predecessor {
-                service.resume(&self.follow(predecessor, &orders).await?);
+                service.restore(&self.follow(predecessor, &orders).await?);
             }
             ready()?;
             service.run(self.folder).await.map_err(RunError::from)
@@ -107,7 +107,7 @@ impl Prepared<'_> {
             Err(error) = &mut interfaces => Err(RunError::Interfaces(error)),
         };
         threads.end(&self.queues.inputs);
-        if self.sources.board.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
+        if self.context.live.instances.iter().any(|instance| instance.release_sent.load(Relaxed) > 0) {
             tokio::time::sleep(LINGER).await;
         }
         // Before the program on them is detached, which corrects what they send until then.
@@ -117,26 +117,26 @@ impl Prepared<'_> {
 
     async fn service(&self, orders: &mpsc::Sender<Order>) -> Result<Service, RunError> {
         let (inputs, reports) = (self.queues.inputs.clone(), self.queues.reports.clone());
-        let (sources, store) = (Arc::clone(self.sources), Arc::clone(self.store));
+        let (context, store) = (Arc::clone(self.context), Arc::clone(self.store));
         let service =
-            Service::open(self.options, self.folder, sources, inputs, reports, orders.clone(), store).await?;
+            Service::open(self.options, self.folder, context, inputs, reports, orders.clone(), store).await?;
         Ok(service)
     }
 
     /// Removes what an earlier daemon has left.
     fn clear(&self, program: &mut Result<Program, String>) -> Result<(), RunError> {
-        remove_residue(&self.sources.config, None)?;
+        remove_residue(&self.context.config, None)?;
         // After the residue: addresses that an earlier program has fenced are gone.
         if let Err(error) = outlive(program, self.folder.path()) {
             warn!(%error, "a killed daemon's addresses are answered for until they are removed");
-            self.sources.record.unpinned(error.to_string());
+            self.context.history.unpinned(error.to_string());
         }
         Ok(())
     }
 
     /// Time until instances take part; `None` if those of another daemon do.
     fn delay(&self, is_first: bool) -> Option<Duration> {
-        let delay = is_first.then(|| startup_delay(&self.sources.config.globals));
+        let delay = is_first.then(|| startup_delay(&self.context.config.globals));
         if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
             info!(seconds = delay.as_secs_f64(), "instances wait before they take part");
         }
@@ -144,20 +144,20 @@ impl Prepared<'_> {
     }
 
     fn interfaces(&self, program: Result<Program, String>) -> io::Result<Interfaces<'_>> {
-        let Self { options, sources, queues, .. } = self;
-        let config = &sources.config;
+        let Self { options, context, queues, .. } = self;
+        let config = &context.config;
         let settings = config.instances.iter().map(|instance| (instance.id, instance.settings.clone()));
         let attachments = Attachments::new(
             settings.collect(),
             program,
             options.mode,
-            Arc::clone(&sources.maps),
-            Arc::clone(&sources.board),
-            Arc::clone(&sources.record),
+            Arc::clone(&context.maps),
+            Arc::clone(&context.live),
+            Arc::clone(&context.history),
             queues.inputs.clone(),
         );
         Ok(Interfaces {
-            sources,
+            context,
             inputs: queues.inputs.clone(),
             attachments,
             vmacs: self.vmacs,
@@ -176,19 +176,19 @@ impl Prepared<'_> {
         &self,
         predecessor: Predecessor,
         orders: &mpsc::Sender<Order>,
-    ) -> Result<Legacy, RunError> {
+    ) -> Result<RouterSnapshot, RunError> {
         let gone = || io::Error::other("interface monitoring has stopped");
         let (answer, told) = oneshot::channel();
         orders.send(Order::Report(answer)).await.map_err(|_| gone())?;
         told.await.map_err(|_| gone())?;
-        let (sources, inputs) = (Arc::clone(self.sources), self.queues.inputs.clone());
+        let (context, inputs) = (Arc::clone(self.context), self.queues.inputs.clone());
         let store = Arc::clone(self.store);
         let followed = task::spawn_blocking(move || {
-            let mut taken = Legacy::default();
-            let lock = predecessor.follow(&sources.config, |legacy| {
-                store.refresh(&sources.config, &sources.board);
-                taken = legacy.clone();
-                let mut input = Input::Resume(Box::new(legacy));
+            let mut taken = RouterSnapshot::default();
+            let lock = predecessor.follow(&context.config, |snapshot| {
+                store.refresh(&context.config, &context.live);
+                taken = snapshot.clone();
+                let mut input = Input::Restore(Box::new(snapshot));
                 while let Err(refused) = inputs.offer(input) {
                     input = refused;
                     thread::sleep(Duration::from_millis(1));
@@ -200,15 +200,15 @@ impl Prepared<'_> {
             }
             lock.map(|lock| (lock, taken))
         });
-        let (lock, legacy) = followed.await.map_err(io::Error::other)??;
+        let (lock, snapshot) = followed.await.map_err(io::Error::other)??;
         ownership::set_ours(true);
         if let Some(Err(error)) = self.guard.get().map(Guard::succeed) {
             warn!(%error, "cannot register the guard: the next daemon will not find it");
         }
         self.folder.inherit(lock)?;
         orders.send(Order::Start(self.folder.path().to_owned())).await.map_err(|_| gone())?;
-        info!(instances = legacy.instances.len(), "took over from the previous daemon");
-        Ok(legacy)
+        info!(instances = snapshot.instances.len(), "took over from the previous daemon");
+        Ok(snapshot)
     }
 }
 

@@ -10,13 +10,13 @@ use std::thread::JoinHandle;
 use tracing::warn;
 
 use super::error::RunError;
-use crate::daemon::effect::{Charge, Effect};
+use crate::daemon::effect::{Effect, InstanceEffects};
 use crate::daemon::engine::{Engine, Parts, Spawned};
+use crate::daemon::history::Realtime;
 use crate::daemon::process::options::RunOptions;
 use crate::daemon::process::overrun;
 use crate::daemon::queue::{Command, Input, Queue, Report};
-use crate::daemon::record::Realtime;
-use crate::daemon::status::Sources;
+use crate::daemon::status::DaemonContext;
 use crate::driver::overrun::{Overruns, UNBROKEN};
 use crate::driver::ownership;
 use crate::driver::realtime::{EFFECT_PRIORITY, ENGINE_PRIORITY, Standing, lock_memory};
@@ -62,24 +62,24 @@ impl Threads {
 
 pub(super) fn start_threads(
     options: &RunOptions,
-    sources: &Sources,
+    context: &DaemonContext,
     queues: &Queues,
     ring: Option<Ring>,
 ) -> Result<Threads, RunError> {
-    let config = &sources.config;
+    let config = &context.config;
     let engine = Engine::new(Parts {
         instances: config.instances.iter().map(|instance| instance.settings.clone()).collect(),
         groups: config.groups.iter().map(|group| group.settings.clone()).collect(),
-        maps: Arc::clone(&sources.maps),
-        board: Arc::clone(&sources.board),
+        maps: Arc::clone(&context.maps),
+        live: Arc::clone(&context.live),
         ring,
         inputs: queues.inputs.clone(),
         commands: queues.commands.clone(),
         reports: queues.reports.clone(),
     })?;
-    let charges = config.instances.iter().map(|instance| Charge::from(&instance.settings));
+    let effects = config.instances.iter().map(|instance| InstanceEffects::from(&instance.settings));
     let (commands, reports) = (queues.commands.clone(), queues.reports.clone());
-    let effect = Effect::open(charges, commands, reports, Arc::clone(&sources.board))?;
+    let effect = Effect::open(effects, commands, reports, Arc::clone(&context.live))?;
     let locked = if options.realtime { lock_memory() } else { Ok(()) };
     let process = &config.globals.process;
     let priority = process.realtime.map_or(ENGINE_PRIORITY, i32::from);
@@ -90,7 +90,7 @@ pub(super) fn start_threads(
     }
     if options.realtime {
         match Overruns::watch(process.unbroken.unwrap_or(UNBROKEN)) {
-            Ok(overruns) => drop(tokio::spawn(overrun::follow(overruns, Arc::clone(&sources.record)))),
+            Ok(overruns) => drop(tokio::spawn(overrun::follow(overruns, Arc::clone(&context.history)))),
             Err(error) => warn!(%error, "cannot limit the computing time of real-time threads"),
         }
     }
@@ -108,7 +108,7 @@ pub(super) fn start_threads(
             warn!("{line}");
         }
     }
-    sources.record.realtime(Realtime {
+    context.history.realtime(Realtime {
         scheduled: options.realtime && class.is_ok(),
         memory_locked: options.realtime && locked.is_ok(),
         why: why.join("; "),

@@ -11,17 +11,17 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::narrow;
 use vrrp_ebpf::wire::{ChecksumForm, Family, Reject};
 
-use super::oddity::{Strangers, named};
+use super::oddity::{UnknownRouters, named};
 use super::why::{self, Facts};
 use super::{
-    Address, Check, Configuration, Count, Counts, Deaf, Engine, Failure, Fence, Gaps, Group, Held, Hook,
-    Instance, Interface, Lacking, Lateness, Mail, Node, Passed, Peer, PriorityPair, Sources, Status, Tracked,
-    Vmac, Webhook,
+    Address, Check, Configuration, Count, Counts, DaemonContext, Engine, Failure, Fence, Gaps, Group, Held,
+    Hook, Instance, Interface, Lacking, Lateness, Mail, Node, PastTransition, Peer, PriorityPair,
+    ReceptionFault, Status, Tracked, Vmac, Webhook,
 };
 use crate::config;
-use crate::daemon::board::{self, GroupBoard, InstanceBoard};
+use crate::daemon::history::{HookRun, Inner, InstanceRecord, Posts};
+use crate::daemon::live::{self, LiveGroup, LiveInstance};
 use crate::daemon::queue::Lack;
-use crate::daemon::record::{HookRun, Inner, InstanceRecord, Posts};
 use crate::daemon::wall::rfc3339;
 use crate::driver::{addresses, clock};
 use crate::protocol::{
@@ -37,43 +37,43 @@ const LASTS: Duration = Duration::from_secs(10);
 /// Addresses of this host, each with its interface.
 type Present = HashMap<IpAddr, String>;
 
-impl Sources {
+impl DaemonContext {
     /// Takes a system call per instance if a program counts; for ordinary threads only.
     pub fn status(&self) -> Status {
         let now = clock::now();
-        let strangers = self.maps.strangers();
+        let unknown_routers = self.maps.unknown_routers();
         let present = addresses::present().ok().map(|all| all.into_iter().collect::<Present>());
-        let record = self.record.read();
+        let history = self.history.read();
         Status {
-            node: self.node(&record, now),
-            configuration: self.configuration(&record, now),
+            node: self.node(&history, now),
+            configuration: self.configuration(&history, now),
             engine: self.engine(),
-            fence: self.fence(&record),
-            interfaces: record
-                .rungs
+            fence: self.fence(&history),
+            interfaces: history
+                .rx_paths
                 .iter()
                 .map(|(name, note)| Interface {
                     name: name.to_string(),
-                    rung: note.rung.as_str().to_owned(),
+                    receive_path: note.rx_path.as_str().to_owned(),
                     why: some_text(&note.why),
                 })
                 .collect(),
             instances: self
                 .instances()
-                .map(|(config, board)| {
-                    self.instance(config, board, &record, &strangers, present.as_ref(), now)
+                .map(|(config, live)| {
+                    self.instance(config, live, &history, &unknown_routers, present.as_ref(), now)
                 })
                 .collect(),
-            groups: self.groups(&record, now),
-            checks: self.config.checks.iter().map(|script| check(script, &record, now)).collect(),
-            strangers: named(&strangers, now),
-            mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &record)),
-            webhooks: record.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
+            groups: self.groups(&history, now),
+            checks: self.config.checks.iter().map(|script| check(script, &history, now)).collect(),
+            unknown_routers: named(&unknown_routers, now),
+            mail: self.config.globals.mail.as_ref().map(|settings| mail(settings, &history)),
+            webhooks: history.webhooks.iter().map(|(name, posts)| webhook(name, posts)).collect(),
         }
     }
 
-    fn configuration(&self, record: &Inner, now: Timestamp) -> Configuration {
-        let loads = &record.loads;
+    fn configuration(&self, history: &Inner, now: Timestamp) -> Configuration {
+        let loads = &history.loads;
         let start =
             || SystemTime::now().checked_sub(now.since(self.started)).unwrap_or(SystemTime::UNIX_EPOCH);
         Configuration {
@@ -85,8 +85,8 @@ impl Sources {
         }
     }
 
-    fn node(&self, record: &Inner, now: Timestamp) -> Node {
-        let realtime = record.realtime.as_ref();
+    fn node(&self, history: &Inner, now: Timestamp) -> Node {
+        let realtime = history.realtime.as_ref();
         Node {
             router_id: self.router_id.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -99,77 +99,77 @@ impl Sources {
         }
     }
 
-    fn fence(&self, record: &Inner) -> Fence {
-        Fence { guard: record.guard, pinned: record.unpinned.is_none(), note: record.unpinned.clone() }
+    fn fence(&self, history: &Inner) -> Fence {
+        Fence { guard: history.guard, pinned: history.unpinned.is_none(), note: history.unpinned.clone() }
     }
 
     fn engine(&self) -> Engine {
         Engine {
-            turns: self.board.turns.load(Relaxed),
-            away: self.board.away.load(Relaxed),
-            effect_errors: self.board.effect_errors.load(Relaxed),
-            lateness: lateness(&self.board.engine_lateness),
+            turns: self.live.turns.load(Relaxed),
+            suspensions: self.live.suspensions.load(Relaxed),
+            effect_errors: self.live.effect_errors.load(Relaxed),
+            lateness: lateness(&self.live.engine_lateness),
         }
     }
 
     fn instance(
         &self,
         config: &config::Instance,
-        board: &InstanceBoard,
-        record: &Inner,
-        strangers: &Strangers,
+        live: &LiveInstance,
+        history: &Inner,
+        unknown_routers: &UnknownRouters,
         present: Option<&Present>,
         now: Timestamp,
     ) -> Instance {
         let (id, settings) = (config.id, &config.settings);
-        let past = record.instance(id);
+        let past = history.instance(id);
         let latest = past.and_then(|past| past.history.back());
-        let since = Timestamp::from_nanos(board.since.load(Relaxed));
+        let since = Timestamp::from_nanos(live.since.load(Relaxed));
         let peers: Vec<PeerEntry> = self.maps.peers(id.0).map(|(_, peer)| peer).collect();
-        let master = (board.state() == State::Backup).then(|| master(&peers, now)).flatten();
+        let master = (live.state() == State::Backup).then(|| master(&peers, now)).flatten();
         Instance {
             name: settings.name.to_string(),
             interface: settings.interface.to_string(),
-            vmacs: settings.vmacs.all().map(|vmac| self::vmac(vmac, record)).collect(),
+            vmacs: settings.vmacs.all().map(|vmac| self::vmac(vmac, history)).collect(),
             vrid: settings.vrid.number(),
             family: family(settings.family).to_owned(),
             version: settings.version as u8,
-            state: board.state().as_str().to_owned(),
-            reason: board.reason().as_str().to_owned(),
-            why: self.why(&Facts { config, board, record, master, now }),
-            faults: why::words(board.faults()),
+            state: live.state().as_str().to_owned(),
+            reason: live.reason().as_str().to_owned(),
+            why: self.why(&Facts { config, live, history, master, now }),
+            faults: why::words(live.faults()),
             since: latest.map(|passed| rfc3339(passed.at)),
             since_seconds: (since != Timestamp::ZERO).then(|| now.since(since).as_secs_f64()),
-            epoch: board.epoch.load(Relaxed),
+            epoch: live.epoch.load(Relaxed),
             priority: PriorityPair {
                 configured: settings.priority.0,
-                effective: if since == Timestamp::ZERO { settings.priority.0 } else { board.priority().0 },
+                effective: if since == Timestamp::ZERO { settings.priority.0 } else { live.priority().0 },
             },
             advert_interval_seconds: settings.advert_interval.duration().as_secs_f64(),
             lease_seconds: self.lease(id, now).map(|lease| lease.as_secs_f64()),
-            fenced: board.fenced.load(Relaxed),
+            fenced: live.fenced.load(Relaxed),
             master: master.map(|peer| source(peer, settings.family)),
             peers: peers
                 .iter()
-                .map(|peer| self::peer(peer, settings, skew(settings, board, peer), now))
+                .map(|peer| self::peer(peer, settings, skew(settings, live, peer), now))
                 .collect(),
-            differences: self.differing_from(config, board, now),
-            rejected: self.rejected_by(config, board, strangers, now),
-            deaf: past
-                .and_then(|past| past.amiss)
-                .map(|amiss| Deaf { who: amiss.who().to_owned(), detail: amiss.to_string() }),
+            differences: self.differing_from(config, live, now),
+            rejected: self.rejected_by(config, live, unknown_routers, now),
+            reception_fault: past.and_then(|past| past.reception_fault).map(|reception_fault| {
+                ReceptionFault { who: reception_fault.who().to_owned(), detail: reception_fault.to_string() }
+            }),
             addresses: addresses(config, present),
-            removed_by: past.and_then(|past| past.culprit.as_ref()).map(ToString::to_string),
+            removed_by: past.and_then(|past| past.removed_by.as_ref()).map(ToString::to_string),
             lacks: past.map(|past| past.lacks.iter().map(lacking).collect()).unwrap_or_default(),
             paths_left_alone: past.is_some_and(|past| past.is_abandoned),
             send_error: past
                 .and_then(|past| past.send_failure)
                 .filter(|(at, _)| now.since(*at) <= lasts(settings))
                 .map(|(_, errno)| Errno::from_raw(errno).desc().to_owned()),
-            tracks: settings.tracks.iter().map(|track| tracked(track, record)).collect(),
+            tracks: settings.tracks.iter().map(|track| tracked(track, history)).collect(),
             hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
-            counters: counts(board, &self.maps.counters(Some(id.0))),
-            history: past.map(history).unwrap_or_default(),
+            counters: counts(live, &self.maps.counters(Some(id.0))),
+            history: past.map(transitions).unwrap_or_default(),
         }
     }
 
@@ -178,20 +178,20 @@ impl Sources {
         self.maps.lease(id.0).filter(|until| *until > now).map(|until| until.since(now))
     }
 
-    fn groups(&self, record: &Inner, now: Timestamp) -> Vec<Group> {
-        let groups = self.config.groups.iter().zip(&self.board.groups).zip((0..).map(GroupId));
-        let group = |((config, board), id): ((&config::Group, &GroupBoard), GroupId)| {
-            let past = record.groups.get(&id);
-            let since = Timestamp::from_nanos(board.since.load(Relaxed));
+    fn groups(&self, history: &Inner, now: Timestamp) -> Vec<Group> {
+        let groups = self.config.groups.iter().zip(&self.live.groups).zip((0..).map(GroupId));
+        let group = |((config, live), id): ((&config::Group, &LiveGroup), GroupId)| {
+            let past = history.groups.get(&id);
+            let since = Timestamp::from_nanos(live.since.load(Relaxed));
             let members = config.settings.members.iter();
             let members = members.filter_map(|member| self.config.instance(*member));
             Group {
                 name: config.settings.name.to_string(),
-                state: board.state().as_str().to_owned(),
-                reason: board.reason().as_str().to_owned(),
+                state: live.state().as_str().to_owned(),
+                reason: live.reason().as_str().to_owned(),
                 since: past.and_then(|past| past.since).map(rfc3339),
                 since_seconds: (since != Timestamp::ZERO).then(|| now.since(since).as_secs_f64()),
-                epoch: board.epoch.load(Relaxed),
+                epoch: live.epoch.load(Relaxed),
                 members: members.map(|member| member.settings.name.to_string()).collect(),
                 hooks: past.map(|past| hooks(&past.hooks)).unwrap_or_default(),
             }
@@ -236,7 +236,7 @@ fn some_text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn lateness(lateness: &board::Lateness) -> Lateness {
+fn lateness(lateness: &live::Lateness) -> Lateness {
     let buckets: Vec<u64> = lateness.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
     let count: u64 = buckets.iter().sum();
     // The bound below which the given share of samples lies.
@@ -274,9 +274,9 @@ pub(super) fn is_heard(peer: &PeerEntry, now: Timestamp) -> bool {
 }
 
 /// How far the clock of a peer whose adverts are signed is ahead of ours, in µs.
-pub(crate) fn skew(settings: &InstanceSettings, board: &InstanceBoard, peer: &PeerEntry) -> Option<i64> {
+pub(crate) fn skew(settings: &InstanceSettings, live: &LiveInstance, peer: &PeerEntry) -> Option<i64> {
     let source = narrow(settings.family, peer.source);
-    let ledger = board.ledger.get().filter(|_| matches!(settings.auth, Auth::Hmac(_)))?;
+    let ledger = live.ledger.get().filter(|_| matches!(settings.auth, Auth::Hmac(_)))?;
     ledger.notes().find(|note| note.mark.source == source)?.skew
 }
 
@@ -325,13 +325,13 @@ fn lacking(lack: &Lack) -> Lacking {
     Lacking { object: lack.object.to_string(), error: lack.refusal.plain() }
 }
 
-fn vmac(vmac: &protocol::Vmac, record: &Inner) -> Vmac {
+fn vmac(vmac: &protocol::Vmac, history: &Inner) -> Vmac {
     let interface = vmac.name.as_arc();
     Vmac {
         interface: interface.to_string(),
         parent: vmac.parent.to_string(),
         mac: vmac.mac.map(|octet| format!("{octet:02x}")).join(":"),
-        missing: record.missing_vmacs.get(interface).cloned(),
+        missing: history.missing_vmacs.get(interface).cloned(),
     }
 }
 
@@ -345,15 +345,15 @@ fn addresses(config: &config::Instance, present: Option<&Present>) -> Vec<Addres
     addresses.advertised.iter().chain(&addresses.excluded).map(address).collect()
 }
 
-pub(super) fn tracked(track: &TrackSettings, record: &Inner) -> Tracked {
+pub(super) fn tracked(track: &TrackSettings, history: &Inner) -> Tracked {
     let (kind, name, up) = match &track.track {
-        Track::Script(name) => ("script", name, record.check(track.id).map(|round| round.up)),
-        Track::Process(name) => ("process", name, record.check(track.id).map(|round| round.up)),
+        Track::Script(name) => ("script", name, history.check(track.id).map(|round| round.up)),
+        Track::Process(name) => ("process", name, history.check(track.id).map(|round| round.up)),
         Track::File(name) => {
-            let round = record.check(track.id);
+            let round = history.check(track.id);
             ("file", name, round.map(|round| !track.fails(round.result())))
         }
-        Track::Interface(name) => ("interface", name, record.links.get(&track.id).copied()),
+        Track::Interface(name) => ("interface", name, history.links.get(&track.id).copied()),
     };
     Tracked {
         name: name.to_string(),
@@ -376,17 +376,17 @@ fn hooks(latest: &BTreeMap<&'static str, HookRun>) -> Vec<Hook> {
     latest.iter().map(hook).collect()
 }
 
-fn counts(board: &InstanceBoard, counters: &Counters) -> Counts {
-    let takeover = board.takeover_nanos.load(Relaxed);
+fn counts(live: &LiveInstance, counters: &Counters) -> Counts {
+    let takeover = live.takeover_nanos.load(Relaxed);
     let count = |word: &str, count| (count > 0).then(|| Count { word: word.to_owned(), count });
     Counts {
-        adverts_sent: board.adverts_sent.load(Relaxed),
-        releases_sent: board.release_sent.load(Relaxed),
-        send_errors: board.send_errors.load(Relaxed),
-        announcements_sent: board.announcements_sent.load(Relaxed),
+        adverts_sent: live.adverts_sent.load(Relaxed),
+        releases_sent: live.release_sent.load(Relaxed),
+        send_errors: live.send_errors.load(Relaxed),
+        announcements_sent: live.announcements_sent.load(Relaxed),
         adverts_received: received(counters),
-        contests: board.contests.load(Relaxed),
-        dual_master_seconds: Duration::from_nanos(board.dual_master_nanos()).as_secs_f64(),
+        contests: live.contests.load(Relaxed),
+        dual_master_seconds: Duration::from_nanos(live.dual_master_nanos()).as_secs_f64(),
         takeover_seconds: (takeover > 0).then(|| Duration::from_nanos(takeover).as_secs_f64()),
         received: Counter::ALL
             .iter()
@@ -396,8 +396,8 @@ fn counts(board: &InstanceBoard, counters: &Counters) -> Counts {
     }
 }
 
-fn history(past: &InstanceRecord) -> Vec<Passed> {
-    let passed = |passed: &crate::daemon::record::Passed| Passed {
+fn transitions(past: &InstanceRecord) -> Vec<PastTransition> {
+    let passed = |passed: &crate::daemon::history::PastTransition| PastTransition {
         at: rfc3339(passed.at),
         from: passed.transition.from.as_str().to_owned(),
         to: passed.transition.to.as_str().to_owned(),
@@ -409,9 +409,9 @@ fn history(past: &InstanceRecord) -> Vec<Passed> {
     past.history.iter().map(passed).collect()
 }
 
-fn check(script: &config::CheckSettings, record: &Inner, now: Timestamp) -> Check {
-    let latest = record.checks.get(&script.id);
-    let round = record.check(script.id);
+fn check(script: &config::CheckSettings, history: &Inner, now: Timestamp) -> Check {
+    let latest = history.checks.get(&script.id);
+    let round = history.check(script.id);
     let held = round.and_then(|round| round.held);
     Check {
         name: script.name.to_string(),
@@ -431,8 +431,8 @@ fn check(script: &config::CheckSettings, record: &Inner, now: Timestamp) -> Chec
     }
 }
 
-fn mail(settings: &config::MailSettings, record: &Inner) -> Mail {
-    let mails = &record.mails;
+fn mail(settings: &config::MailSettings, history: &Inner) -> Mail {
+    let mails = &history.mails;
     let failure = mails.failure.as_ref();
     Mail {
         server: settings.server.to_string(),
@@ -465,7 +465,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_bounds_of_buckets() {
-        let kept = board::Lateness::default();
+        let kept = live::Lateness::default();
         assert_eq!(lateness(&kept).p50_microseconds, None);
         for micros in [0, 3, 3, 3, 3, 3, 3, 3, 3, 100] {
             kept.record(Duration::from_micros(micros));

@@ -1,16 +1,16 @@
 //! Status of the daemon, as JSON and as text.
 //!
-//! Enters: configuration, [`Board`], [`Maps`], [`Record`], and the addresses of this host. Leaves: a [`Status`], which is
+//! Enters: configuration, [`LiveState`], [`Maps`], [`History`], and the addresses of this host. Leaves: a [`Status`], which is
 //! the JSON of `vrrpx status --json`; [`overview`] and [`table`] write it as text. Absent: the engine, which is not
 //! involved.
 
 mod collect;
-mod live;
 mod oddity;
 mod overview;
 mod problem;
 mod rejected;
 mod select;
+mod shared;
 mod span;
 mod table;
 mod why;
@@ -21,35 +21,35 @@ use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
 pub(crate) use collect::{family, gap_bound, interval, master, received, skew, skew_seconds, source};
-pub use live::Live;
 pub use overview::{View, overview};
 pub use problem::Verdict;
+pub use shared::SharedContext;
 use span::span;
 pub use table::table;
 
-use super::board::{Board, InstanceBoard};
-use super::record::Record;
+use super::history::History;
+use super::live::{LiveInstance, LiveState};
 use crate::config::{self, Config};
 use crate::driver::maps::Maps;
 
 /// Everything that status and metrics are read from.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub struct DaemonContext {
     pub config: Arc<Config>,
-    pub board: Arc<Board>,
+    pub live: Arc<LiveState>,
     pub maps: Arc<Maps>,
-    pub record: Arc<Record>,
+    pub history: Arc<History>,
     /// Name of this node: `router_id`, or the host's name.
     pub router_id: Arc<str>,
     /// When the daemon started.
     pub started: Timestamp,
 }
 
-impl Sources {
+impl DaemonContext {
     /// The instances in the order of the file, each with its board.
-    pub fn instances(&self) -> impl Iterator<Item = (&config::Instance, &InstanceBoard)> {
-        let board = |instance: &config::Instance| self.board.instances.get(instance.id.index());
-        self.config.instances.iter().filter_map(move |instance| Some((instance, board(instance)?)))
+    pub fn instances(&self) -> impl Iterator<Item = (&config::Instance, &LiveInstance)> {
+        let live = |instance: &config::Instance| self.live.instances.get(instance.id.index());
+        self.config.instances.iter().filter_map(move |instance| Some((instance, live(instance)?)))
     }
 }
 
@@ -63,7 +63,7 @@ pub struct Status {
     pub instances: Vec<Instance>,
     pub groups: Vec<Group>,
     pub checks: Vec<Check>,
-    pub strangers: Vec<Stranger>,
+    pub unknown_routers: Vec<UnknownRouter>,
     /// `None` if no mail is sent about changes.
     pub mail: Option<Mail>,
     pub webhooks: Vec<Webhook>,
@@ -71,7 +71,7 @@ pub struct Status {
 
 /// An unknown router on the wire, neither ours nor a peer: its VRID is not configured here, or it uses CARP.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Stranger {
+pub struct UnknownRouter {
     pub interface: String,
     /// 0 without a tag.
     pub vlan: u16,
@@ -111,7 +111,7 @@ pub struct Rejected {
 
 /// Either the program or the sockets of this host miss adverts that the other one receives.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Deaf {
+pub struct ReceptionFault {
     /// `program` or `host`.
     pub who: String,
     /// Text for the operator.
@@ -163,7 +163,7 @@ pub struct Engine {
     /// How often the engine woke up.
     pub turns: u64,
     /// How often it detected that this node had been suspended.
-    pub away: u64,
+    pub suspensions: u64,
     /// Failed netlink requests and announcements.
     pub effect_errors: u64,
     pub lateness: Lateness,
@@ -183,7 +183,7 @@ pub struct Lateness {
 pub struct Interface {
     pub name: String,
     /// The receive path: `native`, `tcx`, `generic`, `socket` or `none`.
-    pub rung: String,
+    pub receive_path: String,
     /// Why there is no better one.
     pub why: Option<String>,
 }
@@ -224,7 +224,7 @@ pub struct Instance {
     /// Routers whose adverts are refused at present.
     pub rejected: Vec<Rejected>,
     /// The receiver on this host that misses adverts; `None` if program and sockets receive the same.
-    pub deaf: Option<Deaf>,
+    pub reception_fault: Option<ReceptionFault>,
     pub addresses: Vec<Address>,
     /// The process that last removed an address, route or rule of it, if the kernel named it.
     pub removed_by: Option<String>,
@@ -238,7 +238,7 @@ pub struct Instance {
     pub hooks: Vec<Hook>,
     pub counters: Counts,
     /// Latest last.
-    pub history: Vec<Passed>,
+    pub history: Vec<PastTransition>,
 }
 
 /// A virtual address.
@@ -374,7 +374,7 @@ pub struct Count {
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Passed {
+pub struct PastTransition {
     pub at: String,
     pub from: String,
     pub to: String,
@@ -392,7 +392,7 @@ pub struct Check {
     pub kind: String,
     /// `None` before the first run.
     pub up: Option<bool>,
-    /// How a change is noticed: `looks`, `pidfd`, `inotify`, `events` or `signals`.
+    /// How a change is noticed: `polling`, `pidfd`, `inotify`, `events` or `signals`.
     pub noticed_by: Option<String>,
     pub runs: u64,
     pub ended: Option<String>,

@@ -4,24 +4,24 @@ use std::collections::HashMap;
 use std::ffi::CString;
 
 use nix::net::if_::if_indextoname;
-use vrrp_ebpf::map::{InstanceKey, Stranger as Entry};
+use vrrp_ebpf::map::{InstanceKey, UnknownRouter as Entry};
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::narrow;
 
 use super::collect::is_heard;
-use super::{Differing, Sources, Stranger, family};
+use super::{DaemonContext, Differing, UnknownRouter, family};
 use crate::config;
-use crate::daemon::board::InstanceBoard;
-use crate::daemon::difference::differences;
+use crate::daemon::live::LiveInstance;
+use crate::daemon::mismatch::differences;
 use crate::driver::clock;
 
-impl Sources {
+impl DaemonContext {
     /// Differences of the heard peers of every instance, by its name.
     pub fn differing(&self) -> Vec<(&str, Differing)> {
         let now = clock::now();
-        let of = |(config, board)| {
-            let found = self.differing_from(config, board, now);
+        let of = |(config, live)| {
+            let found = self.differing_from(config, live, now);
             found.into_iter().map(|it| (&*config.settings.name, it))
         };
         self.instances().flat_map(of).collect()
@@ -30,7 +30,7 @@ impl Sources {
     pub(super) fn differing_from(
         &self,
         config: &config::Instance,
-        board: &InstanceBoard,
+        live: &LiveInstance,
         now: Timestamp,
     ) -> Vec<Differing> {
         let (slot, settings) = (config.id.0, &config.settings);
@@ -39,7 +39,7 @@ impl Sources {
         for (_, peer) in self.maps.peers(slot).filter(|(_, peer)| is_heard(peer, now)) {
             let message = watched.as_ref().filter(|(source, _)| *source == peer.source);
             let message = message.map(|(_, message)| &**message);
-            let found = differences(settings, board.priority(), &peer, message);
+            let found = differences(settings, live.priority(), &peer, message);
             all.extend(found.iter().map(|difference| Differing {
                 peer: narrow(settings.family, peer.source).to_string(),
                 what: difference.as_str().to_owned(),
@@ -50,28 +50,29 @@ impl Sources {
     }
 
     /// Unknown routers: neither ours nor peers. Takes system calls if a program is loaded.
-    pub fn strangers(&self) -> Vec<Stranger> {
-        named(&self.maps.strangers(), clock::now())
+    pub fn unknown_routers(&self) -> Vec<UnknownRouter> {
+        named(&self.maps.unknown_routers(), clock::now())
     }
 }
 
 /// The maps' records of unknown routers.
-pub(super) type Strangers = HashMap<InstanceKey, Entry>;
+pub(super) type UnknownRouters = HashMap<InstanceKey, Entry>;
 
-pub(super) fn named(strangers: &Strangers, now: Timestamp) -> Vec<Stranger> {
-    let mut all: Vec<Stranger> = strangers.iter().map(|(key, entry)| stranger(*key, entry, now)).collect();
+pub(super) fn named(unknown_routers: &UnknownRouters, now: Timestamp) -> Vec<UnknownRouter> {
+    let mut all: Vec<UnknownRouter> =
+        unknown_routers.iter().map(|(key, entry)| unknown_router(*key, entry, now)).collect();
     all.sort_by(|one, other| {
-        let place = |it: &Stranger| (it.interface.clone(), it.vrid, it.family.clone());
+        let place = |it: &UnknownRouter| (it.interface.clone(), it.vrid, it.family.clone());
         place(one).cmp(&place(other))
     });
     all
 }
 
-fn stranger(key: InstanceKey, entry: &Entry, now: Timestamp) -> Stranger {
+fn unknown_router(key: InstanceKey, entry: &Entry, now: Timestamp) -> UnknownRouter {
     let of = if key.family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
     let name = if_indextoname(key.ifindex).map_or_else(|_| CString::default(), Into::into);
     let name = name.to_string_lossy();
-    Stranger {
+    UnknownRouter {
         interface: if name.is_empty() { format!("index {}", key.ifindex) } else { name.into_owned() },
         vlan: key.vlan,
         family: family(of).to_owned(),

@@ -1,6 +1,6 @@
 //! Problems in a [`Status`], for the screen and for the exit code of `vrrpx status`.
 
-use super::{Check, Deaf, Differing, Held, Hook, Instance, Lacking, Peer, Rejected, Status, span};
+use super::{Check, Differing, Held, Hook, Instance, Lacking, Peer, ReceptionFault, Rejected, Status, span};
 
 /// A master that was silent for this many of its intervals is no master any more.
 const PATIENCE: f64 = 4.0;
@@ -108,11 +108,11 @@ impl Instance {
             let two = if is_master { ": two masters" } else { "" };
             add(format!("{peer} is not heard{two}: {detail}"));
         }
-        if let Some(Deaf { detail, .. }) = &self.deaf {
+        if let Some(ReceptionFault { detail, .. }) = &self.reception_fault {
             add(detail.clone());
         }
-        if let Some(culprit) = &self.removed_by {
-            add(format!("{culprit} has removed an address, route or rule of it"));
+        if let Some(removed_by) = &self.removed_by {
+            add(format!("{removed_by} has removed an address, route or rule of it"));
         }
         for Lacking { object, error } in self.lacks.iter().take(LACKS) {
             add(format!("lacks {object}: {error}; retried every second"));

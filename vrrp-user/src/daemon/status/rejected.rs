@@ -7,29 +7,29 @@
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use vrrp_ebpf::map::Stranger;
+use vrrp_ebpf::map::UnknownRouter;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::address::{narrow, widen};
 use vrrp_ebpf::wire::{Family, Reject};
 
 use super::collect::lasts;
-use super::oddity::Strangers;
-use super::{Rejected, Sources};
+use super::oddity::UnknownRouters;
+use super::{DaemonContext, Rejected};
 use crate::config;
-use crate::daemon::board::InstanceBoard;
+use crate::daemon::live::LiveInstance;
 use crate::driver::clock;
 use crate::protocol::InstanceSettings;
 
 /// The reason if an address of the instance is advertised under another VRID.
 const OTHER_VRID: &str = "other_vrid";
 
-impl Sources {
+impl DaemonContext {
     /// The routers that are refused now, by instance.
-    pub fn rejected(&self) -> Vec<(&config::Instance, &InstanceBoard, Rejected)> {
-        let (now, strangers) = (clock::now(), self.maps.strangers());
-        let of = |(config, board)| {
-            let found = self.rejected_by(config, board, &strangers, now);
-            found.into_iter().map(move |it| (config, board, it))
+    pub fn rejected(&self) -> Vec<(&config::Instance, &LiveInstance, Rejected)> {
+        let (now, unknown_routers) = (clock::now(), self.maps.unknown_routers());
+        let of = |(config, live)| {
+            let found = self.rejected_by(config, live, &unknown_routers, now);
+            found.into_iter().map(move |it| (config, live, it))
         };
         self.instances().flat_map(of).collect()
     }
@@ -37,8 +37,8 @@ impl Sources {
     pub(super) fn rejected_by(
         &self,
         config: &config::Instance,
-        board: &InstanceBoard,
-        strangers: &Strangers,
+        live: &LiveInstance,
+        unknown_routers: &UnknownRouters,
         now: Timestamp,
     ) -> Vec<Rejected> {
         let settings = &config.settings;
@@ -54,17 +54,17 @@ impl Sources {
                 last_advert_seconds: since(latest.last_seen)?,
             })
         });
-        let ifindex = board.ifindex.load(Relaxed);
-        let of_instance = strangers.iter().filter(|(key, _)| {
+        let ifindex = live.ifindex.load(Relaxed);
+        let of_instance = unknown_routers.iter().filter(|(key, _)| {
             key.ifindex == ifindex && key.vlan == 0 && key.family == settings.family as u8
         });
-        let claimants = of_instance.filter_map(|(key, stranger)| {
-            let address = claimed_of(settings, stranger)?;
+        let claimants = of_instance.filter_map(|(key, unknown_router)| {
+            let address = claimed_of(settings, unknown_router)?;
             Some(Rejected {
-                peer: narrow(settings.family, stranger.source).to_string(),
+                peer: narrow(settings.family, unknown_router.source).to_string(),
                 reason: OTHER_VRID.to_owned(),
                 detail: format!("it has {address} under VRID {}", key.vrid),
-                last_advert_seconds: since(stranger.last_seen)?,
+                last_advert_seconds: since(unknown_router.last_seen)?,
             })
         });
         // One row, however many VRIDs are made up: the latest one.
@@ -75,14 +75,16 @@ impl Sources {
 }
 
 /// The first address of the instance that an unknown router claims to have.
-fn claimed_of(settings: &InstanceSettings, stranger: &Stranger) -> Option<IpAddr> {
+fn claimed_of(settings: &InstanceSettings, unknown_router: &UnknownRouter) -> Option<IpAddr> {
     let length = match settings.family {
         Family::V4 => 4,
         Family::V6 => 16,
     };
     let addresses = &settings.addresses;
     let own = || addresses.advertised.iter().chain(&addresses.excluded).map(|entry| entry.address);
-    stranger.claimed(length).find_map(|claimed| own().find(|own| widen(*own).get(..length) == Some(claimed)))
+    unknown_router
+        .claimed(length)
+        .find_map(|claimed| own().find(|own| widen(*own).get(..length) == Some(claimed)))
 }
 
 /// What to compare on the two nodes. `None` if the reject names no router.

@@ -37,7 +37,7 @@ impl Status {
             })
         };
         let interfaces = self.interfaces.into_iter().filter(|it| is_used(&it.name)).collect();
-        let strangers = self.strangers.into_iter().filter(|it| is_used(&it.interface)).collect();
-        Self { instances, groups, checks, interfaces, strangers, ..self }
+        let unknown_routers = self.unknown_routers.into_iter().filter(|it| is_used(&it.interface)).collect();
+        Self { instances, groups, checks, interfaces, unknown_routers, ..self }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::problem::{Problem, failed_hooks};
-use super::{Group, Instance, Mail, Peer, Status, Stranger, Webhook, span};
+use super::{Group, Instance, Mail, Peer, Status, UnknownRouter, Webhook, span};
 
 /// The whole status; ends with a line feed.
 pub fn table(status: &Status) -> String {
@@ -11,9 +11,13 @@ pub fn table(status: &Status) -> String {
     head(&mut out, status);
     if !status.interfaces.is_empty() {
         out.push('\n');
-        let mut rows = vec![["INTERFACE", "RUNG", "WHY"].map(str::to_owned)];
+        let mut rows = vec![["INTERFACE", "PATH", "WHY"].map(str::to_owned)];
         rows.extend(status.interfaces.iter().map(|interface| {
-            [interface.name.clone(), interface.rung.clone(), interface.why.clone().unwrap_or_default()]
+            [
+                interface.name.clone(),
+                interface.receive_path.clone(),
+                interface.why.clone().unwrap_or_default(),
+            ]
         }));
         columns(&mut out, &rows);
     }
@@ -44,9 +48,9 @@ pub fn table(status: &Status) -> String {
         out.push('\n');
         columns(&mut out, &[vec![["CLOCK", "OF", "SKEW", ""].map(str::to_owned)], clocks].concat());
     }
-    if !status.strangers.is_empty() {
+    if !status.unknown_routers.is_empty() {
         out.push('\n');
-        strangers(&mut out, &status.strangers);
+        unknown_routers(&mut out, &status.unknown_routers);
     }
     if !status.checks.is_empty() {
         out.push('\n');
@@ -111,13 +115,13 @@ fn head(out: &mut String, status: &Status) {
     let bound = |bound: Option<u64>| bound.map_or("-".to_owned(), |bound| format!("<{bound}µs"));
     let _ = writeln!(
         out,
-        "realtime {}  memory locked {}  timer late p50 {} p99 {} max {}µs  away {}",
+        "realtime {}  memory locked {}  timer late p50 {} p99 {} max {}µs  suspensions {}",
         known(node.realtime),
         known(node.memory_locked),
         bound(late.p50_microseconds),
         bound(late.p99_microseconds),
         late.max_microseconds,
-        engine.away,
+        engine.suspensions,
     );
     if let Some(note) = &node.realtime_note {
         let _ = writeln!(out, "  {note}");
@@ -177,20 +181,20 @@ fn remarks(out: &mut String, problems: &[Problem<'_>]) {
     }
 }
 
-fn strangers(out: &mut String, strangers: &[Stranger]) {
+fn unknown_routers(out: &mut String, unknown_routers: &[UnknownRouter]) {
     let mut rows =
-        vec![["STRANGER", "INTERFACE", "VRID", "KIND", "ADVERTS", "LAST ADVERT"].map(str::to_owned)];
-    rows.extend(strangers.iter().map(|stranger| {
+        vec![["UNKNOWN ROUTER", "INTERFACE", "VRID", "KIND", "ADVERTS", "LAST ADVERT"].map(str::to_owned)];
+    rows.extend(unknown_routers.iter().map(|unknown_router| {
         [
-            stranger.source.clone(),
-            match stranger.vlan {
-                0 => stranger.interface.clone(),
-                vlan => format!("{} vlan {vlan}", stranger.interface),
+            unknown_router.source.clone(),
+            match unknown_router.vlan {
+                0 => unknown_router.interface.clone(),
+                vlan => format!("{} vlan {vlan}", unknown_router.interface),
             },
-            stranger.vrid.to_string(),
-            stranger.kind.clone(),
-            stranger.adverts.to_string(),
-            span(stranger.last_advert_seconds),
+            unknown_router.vrid.to_string(),
+            unknown_router.kind.clone(),
+            unknown_router.adverts.to_string(),
+            span(unknown_router.last_advert_seconds),
         ]
     }));
     columns(out, &rows);

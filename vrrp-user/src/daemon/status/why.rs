@@ -12,25 +12,25 @@ use vrrp_ebpf::map::Peer as PeerEntry;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 
-use super::{Sources, collect};
+use super::{DaemonContext, collect};
 use crate::config;
-use crate::daemon::board::InstanceBoard;
-use crate::daemon::record::{Inner, InstanceRecord};
+use crate::daemon::history::{Inner, InstanceRecord};
+use crate::daemon::live::LiveInstance;
 use crate::protocol::{Faults, InstanceSettings, Reason, State, Track, TrackSettings};
 
 /// What is known of one instance.
 pub(super) struct Facts<'a> {
     pub(super) config: &'a config::Instance,
-    pub(super) board: &'a InstanceBoard,
-    pub(super) record: &'a Inner,
+    pub(super) live: &'a LiveInstance,
+    pub(super) history: &'a Inner,
     /// The master that is heard.
     pub(super) master: Option<&'a PeerEntry>,
     pub(super) now: Timestamp,
 }
 
-impl Sources {
+impl DaemonContext {
     pub(super) fn why(&self, facts: &Facts<'_>) -> String {
-        match facts.board.state() {
+        match facts.live.state() {
             State::Init => facts.waits_for(),
             State::Backup => facts.obeys(),
             State::Master => facts.has_become_master(),
@@ -44,8 +44,8 @@ impl Sources {
         let group = self.config.groups.iter().find(|group| group.settings.members.contains(&id));
         let Some(group) = group else { return "no cause any more; it is about to leave FAULT".to_owned() };
         let is_faulty = |member: &&config::Instance| {
-            let board = self.board.instances.get(member.id.index());
-            board.is_some_and(|board| board.faults() != Faults::default())
+            let live = self.live.instances.get(member.id.index());
+            live.is_some_and(|live| live.faults() != Faults::default())
         };
         let mut members = group.settings.members.iter().filter_map(|member| self.config.instance(*member));
         let name = &group.settings.name;
@@ -68,12 +68,12 @@ impl Facts<'_> {
     }
 
     fn past(&self) -> Option<&InstanceRecord> {
-        self.record.instance(self.config.id)
+        self.history.instance(self.config.id)
     }
 
     fn waits_for(&self) -> String {
         let is_pending = |track: &&TrackSettings| {
-            track.initial.is_none() && collect::tracked(track, self.record).up.is_none()
+            track.initial.is_none() && collect::tracked(track, self.history).up.is_none()
         };
         let pending = self.settings().tracks.iter().find(is_pending);
         pending.map_or_else(
@@ -87,8 +87,8 @@ impl Facts<'_> {
         let settings = self.settings();
         let Some(master) = self.master else { return "no master is heard".to_owned() };
         let source = collect::source(master, settings.family);
-        let (its, ours) = (master.priority, self.board.priority().0);
-        let left = self.board.preempts_at().filter(|at| *at > self.now).map(|at| at.since(self.now));
+        let (its, ours) = (master.priority, self.live.priority().0);
+        let left = self.live.preempts_at().filter(|at| *at > self.now).map(|at| at.since(self.now));
         match (its.cmp(&ours), left) {
             (Ordering::Greater, _) => format!("{source} is master: {its} against our {ours}"),
             (Ordering::Equal, _) => format!("{source} is master: {its} as ours, and it came first"),
@@ -107,8 +107,8 @@ impl Facts<'_> {
     fn has_become_master(&self) -> String {
         let latest = self.past().and_then(|past| past.history.back());
         let peer = latest.and_then(|passed| passed.transition.peer).map(|peer| peer.to_string());
-        let ours = self.board.priority();
-        match (self.board.reason(), peer) {
+        let ours = self.live.priority();
+        match (self.live.reason(), peer) {
             (Reason::MasterSilent, Some(peer)) => format!("{peer} fell silent"),
             (Reason::MasterSilent, None) => "no other master was heard".to_owned(),
             (Reason::MasterReleased, Some(peer)) => format!("{peer} released the addresses"),
@@ -118,7 +118,7 @@ impl Facts<'_> {
             (Reason::Owner, _) => "it owns the addresses (priority 255)".to_owned(),
             (Reason::Recovered, _) => "it owns the addresses, and its fault is over".to_owned(),
             (Reason::GroupJoined, _) => "it joined a sync group that is master".to_owned(),
-            (Reason::Returned, _) => {
+            (Reason::Resumed, _) => {
                 "this node was suspended as master, and no other one took over".to_owned()
             }
             (reason, _) => reason.as_str().to_owned(),
@@ -129,7 +129,7 @@ impl Facts<'_> {
     fn causes(&self) -> Option<String> {
         let settings = self.settings();
         let interface = &settings.interface;
-        Some(match self.board.faults().reason()? {
+        Some(match self.live.faults().reason()? {
             Reason::LinkDown if !self.is_there() => format!("there is no interface {interface}"),
             Reason::LinkDown => format!("the link of {interface} is down"),
             Reason::NoSource => {
@@ -141,9 +141,9 @@ impl Facts<'_> {
             }
             Reason::NoPeer => "it has no unicast_peer".to_owned(),
             Reason::TrackDown => self.failing(),
-            Reason::TakenAway => match self.past().and_then(|past| past.culprit.as_ref()) {
-                Some(culprit) => {
-                    format!("{culprit} keeps removing its addresses; tried again within a minute")
+            Reason::TakenAway => match self.past().and_then(|past| past.removed_by.as_ref()) {
+                Some(removed_by) => {
+                    format!("{removed_by} keeps removing its addresses; tried again within a minute")
                 }
                 None => {
                     "another process keeps removing its addresses; tried again within a minute".to_owned()
@@ -157,15 +157,15 @@ impl Facts<'_> {
     }
 
     fn is_there(&self) -> bool {
-        self.board.ifindex.load(Relaxed) != 0
+        self.live.ifindex.load(Relaxed) != 0
     }
 
     /// The first tracked thing whose result is a Fault.
     fn failing(&self) -> String {
-        let fails = |track: &&TrackSettings| match self.record.check(track.id) {
+        let fails = |track: &&TrackSettings| match self.history.check(track.id) {
             Some(round) => track.fails(round.result()),
             None => {
-                let up = self.record.links.get(&track.id).copied();
+                let up = self.history.links.get(&track.id).copied();
                 up.is_some_and(|up| track.fails(i32::from(up)))
             }
         };
@@ -173,7 +173,7 @@ impl Facts<'_> {
             return "a tracked object is down".to_owned();
         };
         let way = if track.reverse { "up (reverse)" } else { "down" };
-        let outcome = self.record.check(track.id).map(|round| round.outcome.to_string());
+        let outcome = self.history.check(track.id).map(|round| round.outcome.to_string());
         match (&track.track, outcome) {
             (Track::Script(_), Some(outcome)) => format!("{} is {way}: {outcome}", named(track)),
             (Track::File(_), Some(number)) => format!("{} holds {number}", named(track)),

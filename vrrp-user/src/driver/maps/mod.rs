@@ -15,11 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use vrrp_ebpf::map::{
-    Budget, COUNTERS, Counter, Counters, InstanceKey, Lease, NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer,
-    Permit, PermitKey, REJECTS_PER_SLOT, Rejected, SLOTS_MAX, STRANGERS_MAX, Slot, Stranger, Watch,
+    AllowedPeer, AllowedPeerKey, Budget, COUNTERS, Counter, Counters, InstanceKey, InstanceRules, Lease,
+    NO_PEER, PAYLOAD_MAX, PEERS_PER_SLOT, Peer, REJECTS_PER_SLOT, Rejected, SLOTS_MAX, UNKNOWN_ROUTERS_MAX,
+    UnknownRouter, Watch,
 };
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{ChecksumForm, Reject, Sighting};
+use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Reject};
 
 use self::mapped::{Mapped, word};
 use super::locals::Locals;
@@ -33,7 +34,7 @@ pub trait ProgramMaps: Send + Sync + std::fmt::Debug {
     /// Resets the counters of an instance.
     fn clear(&self, slot: u32);
 
-    fn strangers(&self) -> Vec<(InstanceKey, Stranger)>;
+    fn unknown_routers(&self) -> Vec<(InstanceKey, UnknownRouter)>;
 }
 
 const _: () = assert!(InstanceId::COUNT_MAX == SLOTS_MAX);
@@ -41,7 +42,7 @@ const _: () = assert!(InstanceId::COUNT_MAX == SLOTS_MAX);
 /// State shared between the program and the daemon's threads, indexed by slot.
 #[derive(Debug)]
 pub struct Maps {
-    slots: Mapped<Slot>,
+    slots: Mapped<InstanceRules>,
     watch: Mapped<Watch>,
     peers: Mapped<Peer>,
     rejected: Mapped<Rejected>,
@@ -49,8 +50,8 @@ pub struct Maps {
     /// For the socket path only; the program has its own.
     budgets: Mapped<Budget>,
     /// For the socket path; the program has a map of permits, and its own map of unknown routers.
-    permits: RwLock<HashMap<PermitKey, Permit>>,
-    strangers: Mutex<HashMap<InstanceKey, Stranger>>,
+    allowed_peers: RwLock<HashMap<AllowedPeerKey, AllowedPeer>>,
+    unknown_routers: Mutex<HashMap<InstanceKey, UnknownRouter>>,
     locals: Locals,
     /// Counters of the socket path: one row for adverts of no instance, then one per slot.
     counted: Box<[[AtomicU64; COUNTERS]]>,
@@ -79,8 +80,8 @@ impl Maps {
             rejected: Mapped::anonymous(slots * REJECTS_PER_SLOT)?,
             leases: Mapped::anonymous(slots)?,
             budgets: Mapped::anonymous(slots)?,
-            permits: RwLock::default(),
-            strangers: Mutex::default(),
+            allowed_peers: RwLock::default(),
+            unknown_routers: Mutex::default(),
             locals: Locals::default(),
             counted: counted(slots),
             program: None,
@@ -103,8 +104,8 @@ impl Maps {
             rejected: Mapped::of_map(rejected_map, slots * REJECTS_PER_SLOT)?,
             leases: Mapped::of_map(lease_map, slots)?,
             budgets: Mapped::anonymous(slots)?,
-            permits: RwLock::default(),
-            strangers: Mutex::default(),
+            allowed_peers: RwLock::default(),
+            unknown_routers: Mutex::default(),
             locals: Locals::default(),
             counted: counted(slots),
             program: Some(program),
@@ -115,27 +116,32 @@ impl Maps {
         u32::try_from(self.slots.len()).unwrap_or(0)
     }
 
-    pub fn slot(&self, slot: u32) -> Slot {
-        self.slots.read(slot).unwrap_or(Slot::UNUSED)
+    pub fn slot(&self, slot: u32) -> InstanceRules {
+        self.slots.read(slot).unwrap_or(InstanceRules::UNUSED)
     }
 
-    pub fn set_slot(&self, slot: u32, value: &Slot) {
+    pub fn set_slot(&self, slot: u32, value: &InstanceRules) {
         self.slots.write(slot, *value);
     }
 
     /// The entry of a sender, for an instance with a list of allowed senders.
-    pub fn permit(&self, slot: u32, source: [u8; 16]) -> Option<Permit> {
-        let permits = self.permits.read().unwrap_or_else(PoisonError::into_inner);
-        permits.get(&PermitKey { slot, source }).copied()
+    pub fn allowed_peer(&self, slot: u32, source: [u8; 16]) -> Option<AllowedPeer> {
+        let allowed_peers = self.allowed_peers.read().unwrap_or_else(PoisonError::into_inner);
+        allowed_peers.get(&AllowedPeerKey { slot, source }).copied()
     }
 
     /// Replaces the allowed senders of an instance, and returns the removed ones.
-    pub fn set_permits(&self, slot: u32, known: &[(PermitKey, Permit)]) -> Vec<PermitKey> {
-        let mut permits = self.permits.write().unwrap_or_else(PoisonError::into_inner);
-        let is_gone = |key: &&PermitKey| key.slot == slot && known.iter().all(|(other, _)| other != *key);
-        let gone: Vec<PermitKey> = permits.keys().filter(is_gone).copied().collect();
-        permits.retain(|key, _| !gone.contains(key));
-        permits.extend(known.iter().copied());
+    pub fn set_allowed_peers(
+        &self,
+        slot: u32,
+        known: &[(AllowedPeerKey, AllowedPeer)],
+    ) -> Vec<AllowedPeerKey> {
+        let mut allowed_peers = self.allowed_peers.write().unwrap_or_else(PoisonError::into_inner);
+        let is_gone =
+            |key: &&AllowedPeerKey| key.slot == slot && known.iter().all(|(other, _)| other != *key);
+        let gone: Vec<AllowedPeerKey> = allowed_peers.keys().filter(is_gone).copied().collect();
+        allowed_peers.retain(|key, _| !gone.contains(key));
+        allowed_peers.extend(known.iter().copied());
         gone
     }
 
@@ -209,7 +215,7 @@ impl Maps {
 
     /// Sets the source whose adverts have a budget of their own, for instances whose messages cannot be watched because
     /// no two are equal.
-    pub fn favour(&self, slot: u32, source: [u8; 16]) {
+    pub fn reserve_budget_for(&self, slot: u32, source: [u8; 16]) {
         self.disarm(slot);
         self.end_masterships(slot, Some(source));
         if let Some(watch) = self.watch.entry(slot) {
@@ -268,7 +274,7 @@ impl Maps {
     pub fn record(
         &self,
         slot: u32,
-        sighting: &Sighting,
+        info: &AdvertInfo,
         checksum: ChecksumForm,
         message: &[u8],
         stamp: Timestamp,
@@ -276,7 +282,7 @@ impl Maps {
         let now = stamp.as_nanos();
         if let Some(watch) = self.watch.read(slot)
             && Watch::length_of(watch.armed) as usize == message.len()
-            && watch.source == sighting.source
+            && watch.source == info.source
             && watch.payload.get(..message.len()) == Some(message)
         {
             if let Some(entry) = self.watch.entry(slot) {
@@ -294,7 +300,7 @@ impl Maps {
             return Recorded::Steady;
         }
         self.count(Some(slot), Counter::Event as usize);
-        Recorded::Event { peer: self.note(slot, sighting, checksum, Peer::FORM, stamp) }
+        Recorded::Event { peer: self.note(slot, info, checksum, Peer::FORM, stamp) }
     }
 
     /// Records an advert in the entry of its sender, with the proof of its origin. Returns the entry's index, or
@@ -302,30 +308,30 @@ impl Maps {
     pub fn note(
         &self,
         slot: u32,
-        sighting: &Sighting,
+        info: &AdvertInfo,
         checksum: ChecksumForm,
         proof: u8,
         stamp: Timestamp,
     ) -> u32 {
-        let Some(index) = self.place(slot, sighting.source, stamp) else {
+        let Some(index) = self.place(slot, info.source, stamp) else {
             self.count(Some(slot), Counter::PeersFull as usize);
             return NO_PEER;
         };
-        self.set_peer(slot, index, sighting, checksum, proof, stamp)
+        self.set_peer(slot, index, info, checksum, proof, stamp)
     }
 
     fn set_peer(
         &self,
         slot: u32,
         index: u32,
-        sighting: &Sighting,
+        info: &AdvertInfo,
         checksum: ChecksumForm,
         proof: u8,
         stamp: Timestamp,
     ) -> u32 {
-        let before = self.peer(slot, index).filter(|peer| peer.source == sighting.source);
+        let before = self.peer(slot, index).filter(|peer| peer.source == info.source);
         let mut peer = before.unwrap_or(Peer::FREE);
-        peer.record(sighting, checksum, stamp.as_nanos());
+        peer.record(info, checksum, stamp.as_nanos());
         peer.proof = proof;
         self.peers.write(slot * PEERS_PER_SLOT + index, peer);
         index
@@ -354,17 +360,17 @@ impl Maps {
     }
 
     /// Records an advert of no instance here, on the socket path. Ignored if there is no room.
-    pub fn note_stranger(&self, key: InstanceKey, note: impl FnOnce(&mut Stranger)) {
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        if strangers.len() < STRANGERS_MAX as usize || strangers.contains_key(&key) {
-            note(strangers.entry(key).or_insert(Stranger::NONE));
+    pub fn note_unknown_router(&self, key: InstanceKey, note: impl FnOnce(&mut UnknownRouter)) {
+        let mut unknown_routers = self.unknown_routers.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown_routers.len() < UNKNOWN_ROUTERS_MAX as usize || unknown_routers.contains_key(&key) {
+            note(unknown_routers.entry(key).or_insert(UnknownRouter::NONE));
         }
     }
 
     /// Unknown routers, as recorded by program and daemon. Not for the engine.
-    pub fn strangers(&self) -> HashMap<InstanceKey, Stranger> {
-        let own = self.strangers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let program = self.program.as_ref().map(|program| program.strangers()).unwrap_or_default();
+    pub fn unknown_routers(&self) -> HashMap<InstanceKey, UnknownRouter> {
+        let own = self.unknown_routers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let program = self.program.as_ref().map(|program| program.unknown_routers()).unwrap_or_default();
         own.into_iter().chain(program).collect()
     }
 
@@ -413,10 +419,10 @@ fn counted(slots: u32) -> Box<[[AtomicU64; COUNTERS]]> {
 mod tests {
     use super::*;
 
-    fn sighting(source: u8, priority: u8) -> Sighting {
+    fn info(source: u8, priority: u8) -> AdvertInfo {
         let mut address = [0; 16];
         address[0] = source;
-        Sighting { source: address, interval: 1, version: 3, vrid: 51, priority, address_count: 1 }
+        AdvertInfo { source: address, interval: 1, version: 3, vrid: 51, priority, address_count: 1 }
     }
 
     #[test]
@@ -424,14 +430,14 @@ mod tests {
         let maps = Maps::anonymous(2).unwrap();
         let message = [0x31, 51, 100, 1];
         let at = Timestamp::from_nanos;
-        let first = maps.record(1, &sighting(7, 100), ChecksumForm::Pseudo, &message, at(10));
+        let first = maps.record(1, &info(7, 100), ChecksumForm::Pseudo, &message, at(10));
         assert_eq!(first, Recorded::Event { peer: 0 });
-        maps.arm(1, sighting(7, 100).source, 0, &message, at(10));
-        let again = maps.record(1, &sighting(7, 100), ChecksumForm::Pseudo, &message, at(20));
+        maps.arm(1, info(7, 100).source, 0, &message, at(10));
+        let again = maps.record(1, &info(7, 100), ChecksumForm::Pseudo, &message, at(20));
         assert_eq!((again, maps.last_seen(1)), (Recorded::Steady, Some(at(20))));
-        let changed = maps.record(1, &sighting(7, 90), ChecksumForm::Pseudo, &[0x31, 51, 90, 1], at(30));
+        let changed = maps.record(1, &info(7, 90), ChecksumForm::Pseudo, &[0x31, 51, 90, 1], at(30));
         assert_eq!((changed, maps.last_seen(1)), (Recorded::Event { peer: 0 }, Some(at(20))));
-        let other = maps.record(1, &sighting(8, 100), ChecksumForm::Pseudo, &message, at(40));
+        let other = maps.record(1, &info(8, 100), ChecksumForm::Pseudo, &message, at(40));
         assert_eq!((other, maps.peers(1).count()), (Recorded::Event { peer: 1 }, 2));
         maps.disarm(1);
         assert_eq!(maps.last_seen(1), None);
@@ -441,7 +447,7 @@ mod tests {
     #[test]
     fn what_is_refused_is_known_by_its_latest_sender() {
         let maps = Maps::anonymous(2).unwrap();
-        let [one, other] = [7, 8].map(|source| sighting(source, 100).source);
+        let [one, other] = [7, 8].map(|source| info(source, 100).source);
         maps.reject(1, Reject::AuthData, one, Timestamp::from_nanos(10));
         maps.reject(1, Reject::AuthData, other, Timestamp::from_nanos(20));
         maps.reject(1, Reject::Ttl, one, Timestamp::from_nanos(30));
@@ -459,9 +465,9 @@ mod tests {
     fn a_further_sender_does_not_displace_a_known_one() {
         let maps = Maps::anonymous(1).unwrap();
         for source in 1..=u8::try_from(PEERS_PER_SLOT).unwrap() {
-            maps.record(0, &sighting(source, 1), ChecksumForm::Plain, &[], Timestamp::from_nanos(1));
+            maps.record(0, &info(source, 1), ChecksumForm::Plain, &[], Timestamp::from_nanos(1));
         }
-        let full = maps.record(0, &sighting(200, 1), ChecksumForm::Plain, &[], Timestamp::from_nanos(2));
+        let full = maps.record(0, &info(200, 1), ChecksumForm::Plain, &[], Timestamp::from_nanos(2));
         assert_eq!(full, Recorded::Event { peer: NO_PEER });
         assert!(maps.peers(0).all(|(_, peer)| peer.source[0] <= 8));
         assert_eq!(maps.counters(Some(0)).counter(Counter::PeersFull), 1);

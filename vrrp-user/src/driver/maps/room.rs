@@ -5,7 +5,7 @@
 
 use vrrp_ebpf::map::{NO_PEER, PEERS_PER_SLOT, Peer, Watch};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{ChecksumForm, Sighting};
+use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm};
 
 use super::Maps;
 use crate::protocol::{Interval, Version};
@@ -30,16 +30,16 @@ impl Maps {
     pub fn make_room(
         &self,
         slot: u32,
-        sighting: &Sighting,
+        info: &AdvertInfo,
         checksum: ChecksumForm,
         stamp: Timestamp,
         is_master: bool,
     ) -> u32 {
-        let place = self.place(slot, sighting.source, stamp);
+        let place = self.place(slot, info.source, stamp);
         let place = place.or_else(|| {
             self.longest_silent(slot, |peer| is_master && peer.adverts == 1 && !seen_at(peer, stamp))
         });
-        place.map_or(NO_PEER, |index| self.set_peer(slot, index, sighting, checksum, Peer::FORM, stamp))
+        place.map_or(NO_PEER, |index| self.set_peer(slot, index, info, checksum, Peer::FORM, stamp))
     }
 
     /// The longest silent sender that may be evicted, never the watched master.
@@ -68,10 +68,10 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn sighting(source: u8, centiseconds: u16) -> Sighting {
+    fn info(source: u8, centiseconds: u16) -> AdvertInfo {
         let mut address = [0; 16];
         address[0] = source;
-        Sighting {
+        AdvertInfo {
             source: address,
             interval: centiseconds,
             version: 3,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn hear(maps: &Maps, source: u8, second: u64) -> u32 {
-        maps.note(0, &sighting(source, 100), ChecksumForm::Pseudo, Peer::FORM, at(second))
+        maps.note(0, &info(source, 100), ChecksumForm::Pseudo, Peer::FORM, at(second))
     }
 
     fn known(maps: &Maps) -> Vec<u8> {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn make_room(maps: &Maps, second: u64, is_master: bool) -> u32 {
-        maps.make_room(0, &sighting(9, 100), ChecksumForm::Pseudo, at(second), is_master)
+        maps.make_room(0, &info(9, 100), ChecksumForm::Pseudo, at(second), is_master)
     }
 
     #[test]
@@ -126,11 +126,11 @@ mod tests {
     #[test]
     fn a_flood_evicts_neither_the_watched_master_nor_living_peers() {
         let maps = full();
-        maps.arm(0, sighting(3, 100).source, 2, &[0x31, 51, 1, 1], at(100));
+        maps.arm(0, info(3, 100).source, 2, &[0x31, 51, 1, 1], at(100));
         for second in 101..130 {
             hear(&maps, 5, second);
             for source in 20..120 {
-                maps.make_room(0, &sighting(source, 100), ChecksumForm::Pseudo, at(second), true);
+                maps.make_room(0, &info(source, 100), ChecksumForm::Pseudo, at(second), true);
             }
         }
         let known = known(&maps);
@@ -142,15 +142,9 @@ mod tests {
     fn for_the_master_one_that_was_heard_once_makes_room() {
         let maps = Maps::anonymous(1).unwrap();
         for source in 1..=8 {
-            maps.note(
-                0,
-                &sighting(source, 4095),
-                ChecksumForm::Pseudo,
-                Peer::FORM,
-                at(100 + u64::from(source)),
-            );
+            maps.note(0, &info(source, 4095), ChecksumForm::Pseudo, Peer::FORM, at(100 + u64::from(source)));
         }
-        maps.note(0, &sighting(1, 4095), ChecksumForm::Pseudo, Peer::FORM, at(110));
+        maps.note(0, &info(1, 4095), ChecksumForm::Pseudo, Peer::FORM, at(110));
         assert_eq!(make_room(&maps, 111, false), NO_PEER);
         assert_eq!(make_room(&maps, 111, true), 1, "of these the one silent for longest");
         assert_eq!(known(&maps), [1, 9, 3, 4, 5, 6, 7, 8]);

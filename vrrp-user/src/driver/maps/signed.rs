@@ -5,9 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use vrrp_ebpf::map::{Counter, Rank};
+use vrrp_ebpf::map::{Counter, SenderClass};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::Sighting;
+use vrrp_ebpf::wire::AdvertInfo;
 
 use super::Maps;
 use super::mapped::word;
@@ -15,12 +15,12 @@ use super::mapped::word;
 impl Maps {
     /// For the socket path, as the program does with signed adverts: records no sender before its signature is
     /// verified. False beyond the budget of the instance.
-    pub fn pass_signed(&self, slot: u32, sighting: &Sighting, own: u8, stamp: Timestamp) -> bool {
-        let is_watched = self.watch.read(slot).is_some_and(|watch| watch.source == sighting.source);
-        let rank = Rank::of(sighting.priority, own, is_watched);
+    pub fn pass_signed(&self, slot: u32, info: &AdvertInfo, own: u8, stamp: Timestamp) -> bool {
+        let is_watched = self.watch.read(slot).is_some_and(|watch| watch.source == info.source);
+        let class = SenderClass::of(info.priority, own, is_watched);
         let mut budget = self.budgets.read(slot).unwrap_or_default();
         // Always has room: unlike the ring, the socket's queue is not shared.
-        let is_left = budget.spend(rank as usize, || true, stamp.as_nanos());
+        let is_left = budget.spend(class as usize, || true, stamp.as_nanos());
         self.budgets.write(slot, budget);
         let counter = if is_left { Counter::Event } else { Counter::OverBudget };
         self.count(Some(slot), counter as usize);
@@ -66,16 +66,23 @@ mod tests {
 
     use super::*;
 
-    fn sighting(source: u8) -> Sighting {
-        Sighting { source: [source; 16], interval: 1, version: 3, vrid: 51, priority: 200, address_count: 1 }
+    fn info(source: u8) -> AdvertInfo {
+        AdvertInfo {
+            source: [source; 16],
+            interval: 1,
+            version: 3,
+            vrid: 51,
+            priority: 200,
+            address_count: 1,
+        }
     }
 
     #[test]
     fn what_is_over_the_budget_is_remembered_by_whose_it_may_be() {
         let maps = Maps::anonymous(2).unwrap();
         let at = Timestamp::from_nanos(1 << 40);
-        maps.favour(1, sighting(7).source);
-        let passed = |source| (0..5000).filter(|_| maps.pass_signed(1, &sighting(source), 100, at)).count();
+        maps.reserve_budget_for(1, info(7).source);
+        let passed = |source| (0..5000).filter(|_| maps.pass_signed(1, &info(source), 100, at)).count();
         assert_eq!(passed(8), BUDGET_SIGNED as usize);
         assert_eq!((maps.missed(1, true), maps.missed(1, false)), (None, Some(at)));
         assert_eq!(passed(7), BUDGET_SIGNED as usize, "others have taken nothing from it");

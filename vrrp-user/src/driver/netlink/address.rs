@@ -12,7 +12,7 @@ use rtnetlink::packet_route::address::{
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::refusal::Refusal;
+use super::refusal::NetlinkError;
 use super::socket::{Request, RouteSocket};
 use super::table::Address;
 use crate::protocol::VirtualAddress;
@@ -36,7 +36,7 @@ pub struct Placed<'a> {
 pub fn add(
     socket: &mut RouteSocket,
     placed: &[Placed<'_>],
-    mut failed: impl FnMut(usize, Refusal),
+    mut failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     add_missing(socket, placed, |index, refusal| {
         if refusal.errno != libc::EEXIST {
@@ -52,7 +52,7 @@ pub fn add(
 pub fn add_missing(
     socket: &mut RouteSocket,
     placed: &[Placed<'_>],
-    failed: impl FnMut(usize, Refusal),
+    failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     let requests = placed.iter().map(|placed| Request {
         message: RouteNetlinkMessage::NewAddress(added(placed)),
@@ -69,7 +69,7 @@ pub fn add_missing(
 pub fn remove(
     socket: &mut RouteSocket,
     placed: &[Placed<'_>],
-    mut failed: impl FnMut(usize, Refusal),
+    mut failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     socket.perform(removals(placed), |index, refusal| {
         if refusal.errno != libc::EADDRNOTAVAIL && refusal.errno != libc::ENODEV {
@@ -106,7 +106,7 @@ pub fn list(socket: &mut RouteSocket, mut f: impl FnMut(Address)) -> io::Result<
 pub fn clear(
     socket: &mut RouteSocket,
     present: &[Address],
-    mut failed: impl FnMut(usize, Refusal),
+    mut failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     let requests = present.iter().rev().map(|present| Request {
         message: RouteNetlinkMessage::DelAddress(base(

@@ -16,13 +16,13 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 const HEADER: usize = 16;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
+pub struct NetlinkError {
     pub errno: i32,
     /// The kernel's message, for example "Nexthop has invalid gateway".
     pub words: Option<Arc<str>>,
 }
 
-impl Refusal {
+impl NetlinkError {
     /// Parses an answer: the flags of its message, and the bytes after the errno.
     pub(super) fn parse(errno: i32, flags: u16, rest: &[u8]) -> Self {
         Self { errno, words: words(flags, rest) }
@@ -56,33 +56,33 @@ fn words(flags: u16, rest: &[u8]) -> Option<Arc<str>> {
     (!text.is_empty()).then(|| text.into())
 }
 
-impl From<i32> for Refusal {
+impl From<i32> for NetlinkError {
     fn from(errno: i32) -> Self {
         Self { errno, words: None }
     }
 }
 
 /// For errors of netlink itself.
-impl From<&io::Error> for Refusal {
+impl From<&io::Error> for NetlinkError {
     fn from(error: &io::Error) -> Self {
         Self::from(Self::errno_of(error).unwrap_or(libc::EIO))
     }
 }
 
-impl From<Refusal> for io::Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<NetlinkError> for io::Error {
+    fn from(refusal: NetlinkError) -> Self {
         let plain = Self::from_raw_os_error(refusal.errno);
         if refusal.words.is_some() { Self::new(plain.kind(), refusal) } else { plain }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for NetlinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", Errno::from_raw(self.errno), self.plain())
     }
 }
 
-impl Error for Refusal {}
+impl Error for NetlinkError {}
 
 #[cfg(test)]
 mod tests {
@@ -103,7 +103,7 @@ mod tests {
         let (capped, whole) =
             ([&header[..], &attributes].concat(), [&header[..], &[7; 4], &attributes].concat());
         for (flags, bytes) in [(NLM_F_ACK_TLVS | NLM_F_CAPPED, &capped), (NLM_F_ACK_TLVS, &whole)] {
-            let refusal = Refusal::parse(libc::EINVAL, flags, bytes);
+            let refusal = NetlinkError::parse(libc::EINVAL, flags, bytes);
             assert_eq!(refusal.words.as_deref(), Some("Invalid scope value"));
             assert_eq!(refusal.plain(), "Invalid argument: Invalid scope value");
             assert_eq!(refusal.to_string(), "EINVAL: Invalid argument: Invalid scope value");
@@ -121,17 +121,17 @@ mod tests {
             (NLM_F_ACK_TLVS | NLM_F_CAPPED, &cut),
             (NLM_F_ACK_TLVS | NLM_F_CAPPED, &[&header[..], &attribute(1, b"\0")].concat()),
         ] {
-            assert_eq!(Refusal::parse(libc::EPERM, flags, bytes), Refusal::from(libc::EPERM));
+            assert_eq!(NetlinkError::parse(libc::EPERM, flags, bytes), NetlinkError::from(libc::EPERM));
         }
-        assert_eq!(Refusal::from(libc::EPERM).to_string(), "EPERM: Operation not permitted");
+        assert_eq!(NetlinkError::from(libc::EPERM).to_string(), "EPERM: Operation not permitted");
     }
 
     #[test]
     fn an_error_keeps_its_errno() {
-        let told = Refusal { errno: libc::EBUSY, words: Some("Device is busy".into()) };
-        for refusal in [told, Refusal::from(libc::EBUSY)] {
+        let told = NetlinkError { errno: libc::EBUSY, words: Some("Device is busy".into()) };
+        for refusal in [told, NetlinkError::from(libc::EBUSY)] {
             let error = io::Error::from(refusal.clone());
-            assert_eq!(Refusal::errno_of(&error), Some(libc::EBUSY));
+            assert_eq!(NetlinkError::errno_of(&error), Some(libc::EBUSY));
             assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
             assert!(error.to_string().contains(refusal.words.as_deref().unwrap_or("busy")), "{error}");
         }

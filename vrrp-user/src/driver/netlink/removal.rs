@@ -55,7 +55,7 @@ type Place = (InstanceId, Arc<str>);
 
 /// Everything whose loss is to be detected.
 #[derive(Debug, Default)]
-pub struct Belongings {
+pub struct Owned {
     /// By address and prefix.
     addresses: HashMap<(IpAddr, u8), Vec<Place>>,
     routes: Vec<(InstanceId, Arc<Vec<Route>>)>,
@@ -64,7 +64,7 @@ pub struct Belongings {
     static_rules: Vec<Rule>,
 }
 
-impl Belongings {
+impl Owned {
     pub fn new<'a>(
         settings: impl IntoIterator<Item = (InstanceId, &'a InstanceSettings)>,
         static_routes: &[Route],
@@ -254,7 +254,7 @@ impl PathMonitor {
     ///
     /// # Errors
     /// No file descriptor is left.
-    pub fn open(belongings: &Belongings) -> io::Result<Self> {
+    pub fn open(belongings: &Owned) -> io::Result<Self> {
         if !belongings.has_paths() {
             return Ok(Self { changes: None });
         }
@@ -268,7 +268,7 @@ impl PathMonitor {
     ///
     /// # Errors
     /// Reading failed.
-    pub async fn lost(&mut self, belongings: &Belongings, matters: bool) -> io::Result<Lost> {
+    pub async fn lost(&mut self, belongings: &Owned, matters: bool) -> io::Result<Lost> {
         let Some(changes) = &mut self.changes else { return std::future::pending().await };
         loop {
             let mut ready = changes.readable_mut().await?;

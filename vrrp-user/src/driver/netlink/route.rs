@@ -14,7 +14,7 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::link::Link;
-use super::refusal::Refusal;
+use super::refusal::NetlinkError;
 use super::socket::{Request, RouteSocket};
 use crate::protocol::{Hop, Placement, Route, RouteKind, RouteOption, RoutePreference};
 
@@ -29,7 +29,7 @@ const SCOPE_HOST: u8 = 254;
 pub fn add(
     socket: &mut RouteSocket,
     routes: &[Route],
-    mut failed: impl FnMut(usize, Refusal),
+    mut failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     add_missing(socket, routes, |index, refusal| {
         if refusal.errno != libc::EEXIST {
@@ -45,7 +45,7 @@ pub fn add(
 pub fn add_missing(
     socket: &mut RouteSocket,
     routes: &[Route],
-    failed: impl FnMut(usize, Refusal),
+    failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     let added = |message, route: &Route| Request {
         message: RouteNetlinkMessage::NewRoute(message),
@@ -67,7 +67,7 @@ pub fn add_missing(
 pub fn remove(
     socket: &mut RouteSocket,
     routes: &[Route],
-    mut failed: impl FnMut(usize, Refusal),
+    mut failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     send(socket, routes.iter().rev(), removal, |index, refusal| {
         if refusal.errno != libc::ESRCH && refusal.errno != libc::ENODEV {
@@ -91,7 +91,7 @@ fn send<'a>(
     socket: &mut RouteSocket,
     routes: impl Iterator<Item = &'a Route>,
     request: impl Fn(RouteMessage, &Route) -> Request,
-    mut failed: impl FnMut(usize, Refusal),
+    mut failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     let (mut requests, mut places) = (Vec::new(), Vec::new());
     for (index, route) in routes.enumerate() {

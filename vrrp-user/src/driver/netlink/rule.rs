@@ -13,7 +13,7 @@ use rtnetlink::packet_route::rule::{
 use rtnetlink::packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
 use vrrp_ebpf::wire::Family;
 
-use super::refusal::Refusal;
+use super::refusal::NetlinkError;
 use super::route::realm;
 use super::socket::{Request, RouteSocket};
 use crate::protocol::{Rule, RuleAction};
@@ -26,7 +26,7 @@ use crate::protocol::{Rule, RuleAction};
 pub fn add(
     socket: &mut RouteSocket,
     rules: &[Rule],
-    mut failed: impl FnMut(usize, Refusal),
+    mut failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     add_missing(socket, rules, |index, refusal| {
         if refusal.errno != libc::EEXIST {
@@ -42,7 +42,7 @@ pub fn add(
 pub fn add_missing(
     socket: &mut RouteSocket,
     rules: &[Rule],
-    failed: impl FnMut(usize, Refusal),
+    failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     let requests = rules.iter().map(|rule| Request {
         message: RouteNetlinkMessage::NewRule(message(rule)),
@@ -61,7 +61,7 @@ pub fn add_missing(
 pub fn remove(
     socket: &mut RouteSocket,
     rules: &[Rule],
-    mut failed: impl FnMut(usize, Refusal),
+    mut failed: impl FnMut(usize, NetlinkError),
 ) -> io::Result<()> {
     socket.perform(removals(rules), |index, refusal| {
         if refusal.errno != libc::ENOENT {

@@ -11,7 +11,7 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::refusal::Refusal;
+use super::refusal::NetlinkError;
 use crate::driver::socket::option::{set, set_buffer};
 
 /// Requests per send. Even if each fails, the answers fit into a receive buffer of default size.
@@ -93,7 +93,7 @@ impl RouteSocket {
     pub fn perform(
         &mut self,
         requests: Vec<Request>,
-        mut failed: impl FnMut(usize, Refusal),
+        mut failed: impl FnMut(usize, NetlinkError),
     ) -> io::Result<()> {
         let mut requests = requests.into_iter().peekable();
         let mut done = 0;
@@ -116,7 +116,7 @@ impl RouteSocket {
                     && let Some(code) = error.code
                     && index < count
                 {
-                    failed(done + index, Refusal::parse(-code.get(), header.flags, &error.header));
+                    failed(done + index, NetlinkError::parse(-code.get(), header.flags, &error.header));
                 }
             })?;
             done += count;

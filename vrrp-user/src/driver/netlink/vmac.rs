@@ -19,7 +19,7 @@ use vrrp_ebpf::wire::Family;
 
 use super::devconf::{self, Setting};
 use super::link::Link;
-use super::refusal::Refusal;
+use super::refusal::NetlinkError;
 use super::socket::{Request, RouteSocket};
 use crate::driver::sysctl;
 use crate::protocol::Vmac;
@@ -72,7 +72,7 @@ pub fn ensure(socket: &mut RouteSocket, vmac: &Vmac) -> Result<Origin, VmacError
     if let Err(error) = done {
         // Only the original error is reported.
         let _ = delete(socket, made.ifindex);
-        return Err(match Refusal::errno_of(&error) {
+        return Err(match NetlinkError::errno_of(&error) {
             Some(libc::EBUSY | libc::EADDRINUSE) => busy(socket, vmac, &parent),
             _ => refused("cannot be set up")(error),
         });

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::attempt::{Attempt, Dns, Failure, Http, Names, Ping};
-use super::bench::{Bench, Look};
+use super::attempt::{Attempt, Dns, Failure, Http, Ping, Resolver};
 use super::hold::Held;
+use super::rise_fall::{Look, RiseFall};
 use super::watch::{By, News, Watch};
 use crate::config::{CheckSettings, CheckTarget};
 use crate::driver::clock;
@@ -28,12 +28,12 @@ pub struct CheckProbe {
     every: Duration,
     limit: Duration,
     source: Source,
-    bench: Bench,
+    rise_fall: RiseFall,
 }
 
 /// Result of one poll.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Round {
+pub struct ProbeResult {
     pub track: TrackId,
     pub outcome: Outcome,
     /// Duration of the poll; zero for an event.
@@ -94,7 +94,7 @@ impl Outcome {
     }
 }
 
-impl Round {
+impl ProbeResult {
     /// The value for the router: the number of a file, or 1 for up and 0 for down.
     pub fn result(&self) -> i32 {
         match self.outcome {
@@ -138,7 +138,7 @@ impl CheckProbe {
     ///
     /// # Errors
     /// TLS or the list of the system's DNS servers is not available.
-    pub fn new(settings: &CheckSettings, identity: Identity, names: &Names) -> Result<Self, Failure> {
+    pub fn new(settings: &CheckSettings, identity: Identity, names: &Resolver) -> Result<Self, Failure> {
         let limit = settings.timeout;
         let attempt = |attempt| Source::Attempt(Box::new(attempt));
         let source = match &settings.target {
@@ -166,39 +166,39 @@ impl CheckProbe {
             every: settings.interval.max(Duration::from_millis(1)),
             limit,
             source,
-            bench: Bench::new(settings),
+            rise_fall: RiseFall::new(settings),
         })
     }
 
-    /// Continues from a result known before the first poll, encoded as by [`Round::result`]. `deliver` is as in
+    /// Continues from a result known before the first poll, encoded as by [`ProbeResult::result`]. `deliver` is as in
     /// [`Self::run`].
-    pub fn resume(&mut self, result: i32, deliver: impl FnMut(&Round) -> bool) {
+    pub fn restore(&mut self, result: i32, deliver: impl FnMut(&ProbeResult) -> bool) {
         let outcome = match self.source {
             Source::Watch(Watch::File(_)) => Outcome::Number(result),
             _ if result != 0 => Outcome::Well,
             _ => Outcome::Failed(Failure::new("it was down before")),
         };
-        self.bench.resume(outcome, deliver);
+        self.rise_fall.restore(outcome, deliver);
     }
 
     /// Runs for ever; dropping the future ends a running poll. `deliver` returns false if it could not pass a change
     /// on; the next round repeats it.
-    pub async fn run(self, mut deliver: impl FnMut(&Round) -> bool) {
-        let Self { every, limit, source, mut bench } = self;
+    pub async fn run(self, mut deliver: impl FnMut(&ProbeResult) -> bool) {
+        let Self { every, limit, source, mut rise_fall } = self;
         let mut due = interval(every);
         due.set_missed_tick_behavior(MissedTickBehavior::Skip);
         match source {
             Source::Watch(watch) => {
-                let tell = |news: News| bench.judge(news.into(), &mut deliver);
+                let tell = |news: News| rise_fall.judge(news.into(), &mut deliver);
                 match watch.run(every, limit, tell).await {}
             }
             Source::Attempt(attempt) => loop {
                 due.tick().await;
                 let started = clock::now();
-                let outcome = timeout(limit, attempt.make(bench.runs)).await;
+                let outcome = timeout(limit, attempt.make(rise_fall.runs)).await;
                 let outcome = outcome.map_or(Outcome::TimedOut, Outcome::from);
                 let lasted = clock::now().since(started);
-                bench.judge(Look { lasted, ..outcome.into() }, &mut deliver);
+                rise_fall.judge(Look { lasted, ..outcome.into() }, &mut deliver);
             },
             Source::Command(job, mut output) => loop {
                 tokio::select! {
@@ -208,7 +208,7 @@ impl CheckProbe {
                 let (run, remains) = job.run_watched(&mut output).await;
                 let printed = Some(output.tail()).filter(|tail| !tail.is_empty());
                 let look = Look { lasted: run.lasted, printed, ..Outcome::Ended(run.end).into() };
-                bench.judge(look, &mut deliver);
+                rise_fall.judge(look, &mut deliver);
                 if let Some(remains) = remains {
                     remains.end().await;
                 }

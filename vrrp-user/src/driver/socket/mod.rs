@@ -4,21 +4,21 @@
 //! instances, waiting: every socket is non-blocking, and a packet that cannot be sent now is reported and dropped.
 //!
 //! `advert` sends adverts, `announce` gratuitous ARP and unsolicited neighbour advertisements, each as one `batch`.
-//! `membership` joins the group; if no program is attached, `listen` receives adverts and `sight` judges them.
-//! `witness` observes which adverts other programs of this host receive.
+//! `membership` joins the group; if no program is attached, `listen` receives adverts and `classify` judges them.
+//! `reference` observes which adverts other programs of this host receive.
 
 mod advert;
 mod announce;
 mod batch;
+mod classify;
 mod listen;
 mod membership;
 pub(in crate::driver) mod option;
-mod sight;
-mod witness;
+mod reference;
 
 pub use advert::{AdvertSender, Outgoing};
 pub use announce::{Announcer, Station};
+pub use classify::{ReceivedAdvert, classify};
 pub use listen::Listener;
 pub use membership::{Membership, is_member};
-pub use sight::{Sighted, sight};
-pub use witness::{Heard, Testimony, Witness};
+pub use reference::{HeardVrid, HeardVrids, ReferenceSocket};

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::entry::Entry;
 use super::occupant;
-use crate::driver::Rung;
+use crate::driver::RxPath;
 
 /// The configured mode.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -39,24 +39,24 @@ const BOND: &str = "bond";
 
 impl Ground {
     /// The paths to try, best first, and the reasons against better ones.
-    fn paths(&self, mode: Mode, interface: &str) -> (Vec<Rung>, Vec<String>) {
+    fn paths(&self, mode: Mode, interface: &str) -> (Vec<RxPath>, Vec<String>) {
         match mode {
             Mode::Auto => self.automatic(interface),
             Mode::Native if self.kind.as_deref() == Some(BOND) => {
                 let why =
                     format!("native: XDP of {interface}, a bond, runs in its slaves and under their indexes");
-                (vec![Rung::Tcx, Rung::Tc], vec![why])
+                (vec![RxPath::Tcx, RxPath::Tc], vec![why])
             }
-            Mode::Native => (vec![Rung::Native], self.blind(Rung::Native)),
-            Mode::Tcx => (vec![Rung::Tcx], Vec::new()),
-            Mode::Tc => (vec![Rung::Tc], Vec::new()),
-            Mode::Generic => (vec![Rung::Generic], self.blind(Rung::Generic)),
+            Mode::Native => (vec![RxPath::Native], self.blind(RxPath::Native)),
+            Mode::Tcx => (vec![RxPath::Tcx], Vec::new()),
+            Mode::Tc => (vec![RxPath::Tc], Vec::new()),
+            Mode::Generic => (vec![RxPath::Generic], self.blind(RxPath::Generic)),
         }
     }
 
     /// XDP is for network cards that keep tags in frames. On veth native XDP cuts bulk TCP to less than half; tcx costs
     /// nothing measurable. A tc filter outlives the daemon without a pin.
-    fn automatic(&self, interface: &str) -> (Vec<Rung>, Vec<String>) {
+    fn automatic(&self, interface: &str) -> (Vec<RxPath>, Vec<String>) {
         let (mut paths, mut why) = (Vec::new(), Vec::new());
         match &self.kind {
             Some(kind) => why.push(format!("native: slows down bulk traffic of {interface}, a software device ({kind})")),
@@ -65,33 +65,33 @@ impl Ground {
                  an advert belongs to"
                     .to_owned(),
             ),
-            None => paths.push(Rung::Native),
+            None => paths.push(RxPath::Native),
         }
-        paths.extend([Rung::Tcx, Rung::Tc]);
+        paths.extend([RxPath::Tcx, RxPath::Tc]);
         if !self.strips_tags {
-            paths.push(Rung::Generic);
+            paths.push(RxPath::Generic);
         }
         if !self.keeps_pins {
             why.push("pins do not outlive the daemon here, but a tc filter does".to_owned());
-            paths.retain(|rung| *rung != Rung::Tc);
-            paths.insert(0, Rung::Tc);
+            paths.retain(|rx_path| *rx_path != RxPath::Tc);
+            paths.insert(0, RxPath::Tc);
         }
         (paths, why)
     }
 
     /// The XDP path that `mode` puts first, if any.
-    pub(super) fn xdp_first(&self, mode: Mode) -> Option<Rung> {
+    pub(super) fn xdp_first(&self, mode: Mode) -> Option<RxPath> {
         let first = self.paths(mode, "").0.first().copied();
-        first.filter(|rung| matches!(rung, Rung::Native | Rung::Generic))
+        first.filter(|rx_path| matches!(rx_path, RxPath::Native | RxPath::Generic))
     }
 
     /// The warning for an XDP mode configured explicitly.
-    fn blind(&self, rung: Rung) -> Vec<String> {
+    fn blind(&self, rx_path: RxPath) -> Vec<String> {
         let why = || {
             format!(
                 "{}: VLAN tags are stripped before XDP, so that adverts of a VLAN with the same VRID count here; \
                  tcx and tc see the tag",
-                rung.as_str()
+                rx_path.as_str()
             )
         };
         self.strips_tags.then(why).into_iter().collect()
@@ -99,9 +99,9 @@ impl Ground {
 }
 
 /// The program entry of a path.
-pub(super) const fn entry(rung: Rung) -> Entry {
-    match rung {
-        Rung::Tcx | Rung::Tc => Entry::Tc,
+pub(super) const fn entry(rx_path: RxPath) -> Entry {
+    match rx_path {
+        RxPath::Tcx | RxPath::Tc => Entry::Tc,
         _ => Entry::Xdp,
     }
 }
@@ -109,7 +109,7 @@ pub(super) const fn entry(rung: Rung) -> Entry {
 /// The current path of an interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attached {
-    pub rung: Rung,
+    pub rx_path: RxPath,
     /// Reasons against each better path, and limits of this one; a sentence each.
     pub skipped: Vec<String>,
 }
@@ -160,17 +160,17 @@ impl From<io::Error> for Obstacle {
 
 /// A path that is not available.
 #[derive(Debug)]
-struct Refusal {
-    rung: Rung,
+struct NotAttached {
+    rx_path: RxPath,
     obstacle: Obstacle,
     /// The program on the XDP hook of the interface, if any.
     occupant: Option<u32>,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for NotAttached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rung = self.rung;
-        write!(f, "{}: ", rung.as_str())?;
+        let rx_path = self.rx_path;
+        write!(f, "{}: ", rx_path.as_str())?;
         let errno = match &self.obstacle {
             Obstacle::NotLoaded(why) => return f.write_str(why),
             Obstacle::Refused(errno) => *errno,
@@ -183,12 +183,12 @@ impl fmt::Display for Refusal {
                      (before Linux 6.6 put instances on the lower interface, or use tc)",
                 )?,
             },
-            Errno::EOPNOTSUPP if rung == Rung::Native => f.write_str("the driver has no native XDP")?,
+            Errno::EOPNOTSUPP if rx_path == RxPath::Native => f.write_str("the driver has no native XDP")?,
             Errno::ERANGE => f.write_str("the MTU is larger than the driver supports with XDP")?,
             Errno::EPERM | Errno::EACCES => f.write_str("not permitted; CAP_NET_ADMIN and CAP_BPF are needed")?,
             Errno::ENODEV => f.write_str("the interface is gone")?,
-            Errno::EINVAL if rung == Rung::Tcx => f.write_str("the kernel has no tcx (Linux 6.6)")?,
-            Errno::ENOENT | Errno::EOPNOTSUPP if rung == Rung::Tc => {
+            Errno::EINVAL if rx_path == RxPath::Tcx => f.write_str("the kernel has no tcx (Linux 6.6)")?,
+            Errno::ENOENT | Errno::EOPNOTSUPP if rx_path == RxPath::Tc => {
                 f.write_str("the kernel has no tc filters (CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF)")?;
             }
             other => f.write_str(other.desc())?,
@@ -206,25 +206,25 @@ pub(super) fn climb(
     interface: &str,
     mode: Mode,
     ground: &Ground,
-    mut take: impl FnMut(Rung) -> Result<(), Obstacle>,
+    mut take: impl FnMut(RxPath) -> Result<(), Obstacle>,
 ) -> Result<Attached, AttachError> {
     let (paths, mut skipped) = ground.paths(mode, interface);
-    for rung in paths {
-        match take(rung) {
-            Ok(()) => return Ok(Attached { rung, skipped }),
+    for rx_path in paths {
+        match take(rx_path) {
+            Ok(()) => return Ok(Attached { rx_path, skipped }),
             Err(obstacle) => {
                 let busy = matches!(obstacle, Obstacle::Refused(Errno::EBUSY | Errno::EEXIST));
                 let occupant = if busy { occupant::xdp_program(ifindex) } else { None };
-                skipped.push(Refusal { rung, obstacle, occupant }.to_string());
+                skipped.push(NotAttached { rx_path, obstacle, occupant }.to_string());
             }
         }
     }
     Err(AttachError { interface: interface.to_owned(), refusals: skipped })
 }
 
-pub(super) const fn xdp_mode(rung: Rung) -> XdpMode {
-    match rung {
-        Rung::Generic => XdpMode::Skb,
+pub(super) const fn xdp_mode(rx_path: RxPath) -> XdpMode {
+    match rx_path {
+        RxPath::Generic => XdpMode::Skb,
         _ => XdpMode::Driver,
     }
 }
@@ -245,45 +245,45 @@ mod tests {
         Ground { kind: Some(kind.to_owned()), strips_tags: true, keeps_pins: true }
     }
 
-    fn automatic(ground: &Ground) -> Vec<Rung> {
+    fn automatic(ground: &Ground) -> Vec<RxPath> {
         ground.paths(Mode::Auto, "eth7").0
     }
 
     #[test]
     fn xdp_is_for_cards_that_leave_tags_in_place() {
-        assert_eq!(automatic(&card(false)), [Rung::Native, Rung::Tcx, Rung::Tc, Rung::Generic]);
-        assert_eq!(automatic(&card(true)), [Rung::Tcx, Rung::Tc]);
-        assert_eq!(automatic(&software("veth")), [Rung::Tcx, Rung::Tc]);
+        assert_eq!(automatic(&card(false)), [RxPath::Native, RxPath::Tcx, RxPath::Tc, RxPath::Generic]);
+        assert_eq!(automatic(&card(true)), [RxPath::Tcx, RxPath::Tc]);
+        assert_eq!(automatic(&software("veth")), [RxPath::Tcx, RxPath::Tc]);
     }
 
     #[test]
     fn without_pins_a_filter_of_tc_comes_first() {
         let ground = Ground { keeps_pins: false, ..card(false) };
-        assert_eq!(automatic(&ground), [Rung::Tc, Rung::Native, Rung::Tcx, Rung::Generic]);
+        assert_eq!(automatic(&ground), [RxPath::Tc, RxPath::Native, RxPath::Tcx, RxPath::Generic]);
     }
 
     #[test]
     fn xdp_by_name_tells_what_it_does_not_see() {
         let (paths, why) = software("veth").paths(Mode::Generic, "eth7");
-        assert_eq!(paths, [Rung::Generic]);
+        assert_eq!(paths, [RxPath::Generic]);
         assert!(why[0].starts_with("generic: VLAN tags are stripped before XDP"), "{why:?}");
-        assert_eq!(card(false).paths(Mode::Native, "eth7"), (vec![Rung::Native], vec![]));
+        assert_eq!(card(false).paths(Mode::Native, "eth7"), (vec![RxPath::Native], vec![]));
     }
 
     #[test]
     fn native_on_a_bond_is_tc() {
         let (paths, why) = software(BOND).paths(Mode::Native, "bond0");
-        assert_eq!(paths, [Rung::Tcx, Rung::Tc]);
+        assert_eq!(paths, [RxPath::Tcx, RxPath::Tc]);
         assert!(why[0].contains("runs in its slaves"), "{why:?}");
     }
 
     #[test]
     fn the_first_path_that_takes_it_wins_and_names_the_others() {
-        let tried = climb(u32::MAX, "eth7", Mode::Auto, &software("veth"), |rung| {
-            if rung == Rung::Tc { Ok(()) } else { refused(Errno::EINVAL) }
+        let tried = climb(u32::MAX, "eth7", Mode::Auto, &software("veth"), |rx_path| {
+            if rx_path == RxPath::Tc { Ok(()) } else { refused(Errno::EINVAL) }
         });
         let attached = tried.unwrap();
-        assert_eq!(attached.rung, Rung::Tc);
+        assert_eq!(attached.rx_path, RxPath::Tc);
         assert_eq!(
             attached.skipped,
             [
@@ -295,12 +295,12 @@ mod tests {
 
     #[test]
     fn an_entry_that_was_refused_takes_its_own_path_only() {
-        let attached = climb(u32::MAX, "eth7", Mode::Auto, &card(false), |rung| match entry(rung) {
+        let attached = climb(u32::MAX, "eth7", Mode::Auto, &card(false), |rx_path| match entry(rx_path) {
             Entry::Xdp => Err(Obstacle::NotLoaded("the verifier of this kernel refuses it".to_owned())),
             Entry::Tc => Ok(()),
         });
         let attached = attached.unwrap();
-        assert_eq!(attached.rung, Rung::Tcx);
+        assert_eq!(attached.rx_path, RxPath::Tcx);
         assert_eq!(attached.skipped, ["native: the verifier of this kernel refuses it"]);
     }
 
@@ -315,9 +315,12 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_without_an_occupant_is_no_stranger() {
-        let refusal =
-            Refusal { rung: Rung::Generic, obstacle: Obstacle::Refused(Errno::EEXIST), occupant: None };
+    fn a_hook_without_an_occupant_names_none() {
+        let refusal = NotAttached {
+            rx_path: RxPath::Generic,
+            obstacle: Obstacle::Refused(Errno::EEXIST),
+            occupant: None,
+        };
         assert!(refusal.to_string().contains("an upper or lower interface has an XDP program"), "{refusal}");
     }
 }

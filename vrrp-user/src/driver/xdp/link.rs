@@ -16,7 +16,7 @@ use aya::programs::xdp::XdpLink;
 use super::attach::{Obstacle, xdp_mode};
 use super::entry::{classifier, xdp};
 use super::pin::{PinError, Pins};
-use crate::driver::Rung;
+use crate::driver::RxPath;
 use crate::driver::netlink::filter::{self, Filter, Name};
 use crate::driver::netlink::socket::RouteSocket;
 
@@ -36,21 +36,21 @@ impl Link {
         program: &str,
         ifindex: u32,
         interface: &str,
-        rung: Rung,
+        rx_path: RxPath,
         owner: &Name,
     ) -> Result<Self, Obstacle> {
-        match rung {
-            Rung::Tcx => {
+        match rx_path {
+            RxPath::Tcx => {
                 let program = classifier(ebpf, program)?;
                 // First, so that a program which ends the chain does not hide the adverts.
                 let order = TcAttachOptions::TcxOrder(LinkOrder::first());
                 let id = program.attach_with_options(interface, TcAttachType::Ingress, order)?;
                 Ok(Self::Tcx(program.take_link(id)?))
             }
-            Rung::Tc => Ok(Self::Filter(add_filter(ebpf, program, ifindex, owner)?)),
+            RxPath::Tc => Ok(Self::Filter(add_filter(ebpf, program, ifindex, owner)?)),
             _ => {
                 let program = xdp(ebpf, program)?;
-                let id = program.attach_to_if_index(ifindex, xdp_mode(rung))?;
+                let id = program.attach_to_if_index(ifindex, xdp_mode(rx_path))?;
                 Ok(Self::Xdp(program.take_link(id)?))
             }
         }

@@ -1,7 +1,8 @@
 //! The BPF program from the daemon's side: loading, attaching, its maps and its ring.
 //!
 //! Enters: interfaces and instance keys. Leaves: [`Maps`](super::maps::Maps), a [`Ring`] of events, and the receive
-//! path ([`Rung`](super::Rung)) of each interface. Absent: decisions, and the adverts of interfaces without a program.
+//! path ([`RxPath`](super::RxPath)) of each interface. Absent: decisions, and the adverts of interfaces without a
+//! program.
 
 pub mod attach;
 pub mod capabilities;
@@ -14,12 +15,12 @@ pub(in crate::driver) mod ktime;
 mod link;
 mod load_error;
 mod local;
+mod mld_rewrite;
 mod occupant;
 mod orphan;
 pub mod pin;
 mod pod;
 pub mod program;
-mod report;
 pub mod ring;
 mod trial;
 mod unmapped;

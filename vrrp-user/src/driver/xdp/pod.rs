@@ -4,7 +4,9 @@
 //! aya.
 
 use aya::Pod;
-use vrrp_ebpf::map::{Counters, InstanceKey, LeaseKey, LocalKey, Permit, PermitKey, Shortcut, Stranger};
+use vrrp_ebpf::map::{
+    AllowedPeer, AllowedPeerKey, Counters, InstanceKey, LeaseKey, LocalKey, Shortcut, UnknownRouter,
+};
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -22,14 +24,14 @@ unsafe impl Pod for Place {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct Sender(pub(super) PermitKey);
+pub(super) struct Sender(pub(super) AllowedPeerKey);
 
 // SAFETY: as above.
 unsafe impl Pod for Sender {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct Known(pub(super) Permit);
+pub(super) struct Known(pub(super) AllowedPeer);
 
 // SAFETY: as above.
 unsafe impl Pod for Known {}
@@ -50,7 +52,7 @@ unsafe impl Pod for Local {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct Other(pub(super) Stranger);
+pub(super) struct Other(pub(super) UnknownRouter);
 
 // SAFETY: as above.
 unsafe impl Pod for Other {}

@@ -17,7 +17,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use vrrp_ebpf::map::{
-    Event, InstanceKey, PEERS_PER_SLOT, Permit, PermitKey, REJECTS_PER_SLOT, SLOTS_MAX, Shortcut,
+    AllowedPeer, AllowedPeerKey, Event, InstanceKey, PEERS_PER_SLOT, REJECTS_PER_SLOT, SLOTS_MAX, Shortcut,
 };
 
 use super::attach::{self, AttachError, Attached, Ground, Mode, Obstacle};
@@ -28,13 +28,13 @@ use super::hook::Hook;
 use super::link::Link;
 use super::load_error::LoadError;
 use super::local::LOCALS_MAX;
+use super::mld_rewrite::MldRewrite;
 use super::orphan::Claim;
 use super::pin::{self, PinError, Pins};
 use super::pod::{Key, Known, Leased, Local, Place, Sender};
-use super::report::Reporter;
 use super::ring::Ring;
 use super::unmapped::{Unmapped, second};
-use crate::driver::Rung;
+use crate::driver::RxPath;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::{self, Filter, Name};
 use crate::driver::netlink::socket::RouteSocket;
@@ -59,7 +59,7 @@ pub struct Program {
     pub(super) entries: Entries,
     keys: BpfHashMap<MapData, Key, u32>,
     shortcuts: Array<MapData, Place>,
-    permits: BpfHashMap<MapData, Sender, Known>,
+    allowed_peers: BpfHashMap<MapData, Sender, Known>,
     pub(super) leases: BpfHashMap<MapData, Leased, u32>,
     pub(super) locals: BpfHashMap<MapData, Local, u32>,
     maps: Arc<Maps>,
@@ -71,9 +71,9 @@ pub struct Program {
     keeps_pins: bool,
     claim: Option<Claim>,
     links: HashMap<u32, Link>,
-    /// See [`super::report`].
+    /// See [`super::mld_rewrite`].
     pub(super) macs: BpfHashMap<MapData, u32, [u8; 6]>,
-    pub(super) reporters: HashMap<u32, Reporter>,
+    pub(super) mld_rewrites: HashMap<u32, MldRewrite>,
 }
 
 impl Program {
@@ -104,11 +104,11 @@ impl Program {
             .map_max_entries("BUDGETS", slots)
             .map_max_entries("EVENTS", ring_bytes(slots))
             .map_max_entries("COUNTERS", slots.saturating_add(1))
-            .map_max_entries("PERMITS", slots.saturating_mul(PERMITS_PER_SLOT))
+            .map_max_entries("ALLOWED_PEERS", slots.saturating_mul(PERMITS_PER_SLOT))
             .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT).max(LEASES_MIN))
             .map_max_entries("LEASE_STATE", slots)
             .map_max_entries("LOCALS", LOCALS_MAX)
-            .map_max_entries("REPORTERS", slots.saturating_mul(REPORTERS_PER_SLOT))
+            .map_max_entries("MLD_SOURCE_MACS", slots.saturating_mul(REPORTERS_PER_SLOT))
             .load(OBJECT)
             .map_err(|error| LoadError::from_ebpf(&error))?;
         let entries = Entries::load(&mut ebpf)?;
@@ -117,13 +117,13 @@ impl Program {
             BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
         let shortcuts =
             Array::try_from(take(&mut ebpf, "SHORTCUTS")?).map_err(|error| LoadError::from_map(&error))?;
-        let permits =
-            BpfHashMap::try_from(take(&mut ebpf, "PERMITS")?).map_err(|error| LoadError::from_map(&error))?;
+        let allowed_peers = BpfHashMap::try_from(take(&mut ebpf, "ALLOWED_PEERS")?)
+            .map_err(|error| LoadError::from_map(&error))?;
         let leases =
             BpfHashMap::try_from(take(&mut ebpf, "LEASES")?).map_err(|error| LoadError::from_map(&error))?;
         let locals =
             BpfHashMap::try_from(take(&mut ebpf, "LOCALS")?).map_err(|error| LoadError::from_map(&error))?;
-        let macs = BpfHashMap::try_from(take(&mut ebpf, "REPORTERS")?)
+        let macs = BpfHashMap::try_from(take(&mut ebpf, "MLD_SOURCE_MACS")?)
             .map_err(|error| LoadError::from_map(&error))?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
         Ok(Self {
@@ -131,7 +131,7 @@ impl Program {
             entries,
             keys,
             shortcuts,
-            permits,
+            allowed_peers,
             leases,
             locals,
             maps,
@@ -142,7 +142,7 @@ impl Program {
             claim: None,
             links: HashMap::new(),
             macs,
-            reporters: HashMap::new(),
+            mld_rewrites: HashMap::new(),
         })
     }
 
@@ -176,10 +176,11 @@ impl Program {
         let ground = self.ground(ifindex);
         let Self { ebpf, entries, pins, owner, .. } = self;
         let mut taken = None;
-        let attached = attach::climb(ifindex, interface, mode, &ground, |rung| {
-            let loaded =
-                entries.get(attach::entry(rung)).map_err(|error| Obstacle::NotLoaded(error.to_string()))?;
-            let mut fresh = || Link::attach(ebpf, loaded.name, ifindex, interface, rung, owner);
+        let attached = attach::climb(ifindex, interface, mode, &ground, |rx_path| {
+            let loaded = entries
+                .get(attach::entry(rx_path))
+                .map_err(|error| Obstacle::NotLoaded(error.to_string()))?;
+            let mut fresh = || Link::attach(ebpf, loaded.name, ifindex, interface, rx_path, owner);
             taken = Some(match pins {
                 // A refused pin ends the link; a new one serves as long as the daemon lives.
                 Some(pins) => fresh()?.pin(ifindex, pins).or_else(|_| fresh())?,
@@ -252,7 +253,7 @@ impl Program {
         pins: Pins,
         mode: Mode,
         wanted: impl Fn(u32) -> bool,
-    ) -> (Vec<(u32, Rung)>, Result<(), PinError>) {
+    ) -> (Vec<(u32, RxPath)>, Result<(), PinError>) {
         let mut taken = Vec::new();
         let outcome = self.succeed(pins, mode, wanted, &mut taken);
         (taken, outcome)
@@ -263,10 +264,10 @@ impl Program {
         pins: Pins,
         mode: Mode,
         wanted: impl Fn(u32) -> bool,
-        taken: &mut Vec<(u32, Rung)>,
+        taken: &mut Vec<(u32, RxPath)>,
     ) -> Result<(), PinError> {
         for (ifindex, path) in pins.links()?.into_iter().filter(|(ifindex, _)| wanted(*ifindex)) {
-            let Some(rung) = self.ground(ifindex).xdp_first(mode) else { continue };
+            let Some(rx_path) = self.ground(ifindex).xdp_first(mode) else { continue };
             // A tcx link runs beside ours, and is removed with the rest.
             let Ok(Ok(link)) = PinnedLink::from_pin(&path).map(|it| XdpLink::try_from(FdLink::from(it)))
             else {
@@ -280,7 +281,7 @@ impl Program {
             {
                 self.detach(ifindex);
                 self.links.insert(ifindex, Link::Xdp(link));
-                taken.push((ifindex, rung));
+                taken.push((ifindex, rx_path));
             }
         }
         pins.clear()?;
@@ -355,13 +356,17 @@ impl Program {
     ///
     /// # Errors
     /// The kernel's; E2BIG if there are too many.
-    pub fn set_permits(&mut self, known: &[(PermitKey, Permit)], gone: &[PermitKey]) -> io::Result<()> {
+    pub fn set_allowed_peers(
+        &mut self,
+        known: &[(AllowedPeerKey, AllowedPeer)],
+        gone: &[AllowedPeerKey],
+    ) -> io::Result<()> {
         for key in gone {
             // Missing if there was no room for it.
-            let _ = self.permits.remove(&Sender(*key));
+            let _ = self.allowed_peers.remove(&Sender(*key));
         }
-        for (key, permit) in known {
-            self.permits.insert(Sender(*key), Known(*permit), 0).map_err(io::Error::other)?;
+        for (key, allowed_peer) in known {
+            self.allowed_peers.insert(Sender(*key), Known(*allowed_peer), 0).map_err(io::Error::other)?;
         }
         Ok(())
     }
@@ -474,15 +479,15 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
     let [counters, zeroed] = [counters, zeroed].map(PerCpuArray::try_from);
     let counters = counters.map_err(|error| LoadError::from_map(&error))?;
     let zeroed = Mutex::new(zeroed.map_err(|error| LoadError::from_map(&error))?);
-    let strangers =
-        BpfHashMap::try_from(take(ebpf, "STRANGERS")?).map_err(|error| LoadError::from_map(&error))?;
+    let unknown_routers =
+        BpfHashMap::try_from(take(ebpf, "UNKNOWN_ROUTERS")?).map_err(|error| LoadError::from_map(&error))?;
     let arrays = ["SLOTS", "WATCH", "PEERS", "REJECTED", "LEASE_STATE"].map(|name| array(ebpf, name));
     let [slot, watch, peers, rejected, leases] = arrays;
     let arrays = [slot?, watch?, peers?, rejected?, leases?];
     Maps::of_program(
         slots,
         arrays.each_ref().map(|array| array.fd().as_fd()),
-        Box::new(Unmapped { counters, zeroed, strangers }),
+        Box::new(Unmapped { counters, zeroed, unknown_routers }),
     )
     .map_err(|error| LoadError::Kernel {
         doing: "map the arrays".to_owned(),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
-use vrrp_ebpf::map::{Counters, InstanceKey, Stranger};
+use vrrp_ebpf::map::{Counters, InstanceKey, UnknownRouter};
 
 use super::load_error::LoadError;
 use super::pod::{Key, Other, Row};
@@ -22,7 +22,7 @@ pub(super) struct Unmapped {
     pub(super) counters: PerCpuArray<MapData, Row>,
     /// A second descriptor of the counters, for writing.
     pub(super) zeroed: Mutex<PerCpuArray<MapData, Row>>,
-    pub(super) strangers: HashMap<MapData, Key, Other>,
+    pub(super) unknown_routers: HashMap<MapData, Key, Other>,
 }
 
 impl fmt::Debug for Unmapped {
@@ -53,7 +53,7 @@ impl ProgramMaps for Unmapped {
         }
     }
 
-    fn strangers(&self) -> Vec<(InstanceKey, Stranger)> {
-        self.strangers.iter().flatten().map(|(key, stranger)| (key.0, stranger.0)).collect()
+    fn unknown_routers(&self) -> Vec<(InstanceKey, UnknownRouter)> {
+        self.unknown_routers.iter().flatten().map(|(key, unknown_router)| (key.0, unknown_router.0)).collect()
     }
 }

@@ -140,7 +140,7 @@ mod tests {
     const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
     const MESSAGE: [u8; 20] = [0x21, 51, 100, 1, 2, 1, 0, 0, 192, 0, 2, 100, 0, 0, 0, 0, 0, 0, 0, 0];
 
-    fn guard(password: &[u8; 8], unicast: bool) -> AhGuard {
+    fn verifier(password: &[u8; 8], unicast: bool) -> AhGuard {
         AhGuard::new(password, unicast, 4).unwrap()
     }
 
@@ -168,12 +168,12 @@ mod tests {
 
     #[test]
     fn hears_what_a_peer_signs_and_nothing_twice() {
-        let (mut sender, mut hearer) = (guard(b"s3cret\0\0", false), guard(b"s3cret\0\0", false));
+        let (mut sender, mut hearer) = (verifier(b"s3cret\0\0", false), verifier(b"s3cret\0\0", false));
         let (first, second) = (packet(&mut sender), packet(&mut sender));
         assert_eq!(judge(&mut hearer, &first), Ok(()));
         assert_eq!(judge(&mut hearer, &first), Err(Reject::AuthReplay));
         assert_eq!(judge(&mut hearer, &second), Ok(()));
-        assert_eq!(judge(&mut guard(b"s3creT\0\0", false), &second), Err(Reject::AuthHmac));
+        assert_eq!(judge(&mut verifier(b"s3creT\0\0", false), &second), Err(Reject::AuthHmac));
         assert_eq!(hearer.sent(), Sequence(2), "it goes on from there");
         assert_eq!(packet(&mut hearer)[20 + 8..20 + 12], [0, 0, 0, 3]);
     }
@@ -182,12 +182,12 @@ mod tests {
     #[test]
     fn what_is_covered() {
         for unicast in [false, true] {
-            let packet = packet(&mut guard(b"s3cret\0\0", unicast));
+            let packet = packet(&mut verifier(b"s3cret\0\0", unicast));
             for at in 1..packet.len() {
                 let mut changed = packet.clone();
                 changed[at] ^= 1;
                 let covered = !(matches!(at, 1 | 6 | 7 | 10 | 11) || unicast && at == 8);
-                let outcome = guard(b"s3cret\0\0", unicast).admit(&changed, SOURCE.into()).map(drop);
+                let outcome = verifier(b"s3cret\0\0", unicast).admit(&changed, SOURCE.into()).map(drop);
                 assert_eq!(outcome.is_err(), covered, "byte {at}, unicast {unicast}");
             }
         }
@@ -195,16 +195,16 @@ mod tests {
 
     #[test]
     fn another_s_address_is_not_signed() {
-        let packet = packet(&mut guard(b"s3cret\0\0", false));
+        let packet = packet(&mut verifier(b"s3cret\0\0", false));
         let other = [192, 0, 2, 9].into();
-        assert_eq!(guard(b"s3cret\0\0", false).admit(&packet, other).map(drop), Err(Reject::AuthHmac));
+        assert_eq!(verifier(b"s3cret\0\0", false).admit(&packet, other).map(drop), Err(Reject::AuthHmac));
     }
 
     #[test]
     fn what_is_no_packet_is_refused() {
-        let packet = packet(&mut guard(b"s3cret\0\0", false));
+        let packet = packet(&mut verifier(b"s3cret\0\0", false));
         for length in 0..20 + HEADER_LEN {
-            let outcome = guard(b"s3cret\0\0", false).admit(&packet[..length], SOURCE.into()).map(drop);
+            let outcome = verifier(b"s3cret\0\0", false).admit(&packet[..length], SOURCE.into()).map(drop);
             assert_eq!(outcome, Err(Reject::Truncated), "{length}");
         }
     }

@@ -4,23 +4,23 @@
 //! the check that failed; and trailers for our own adverts. Absent: clocks, sockets, maps; the meaning of an advert.
 //!
 //! [`Key`] signs and verifies, [`Sequence`] orders adverts, [`Marks`] keep the newest sequence of each sender.
-//! [`Guard`] joins them for one instance. [`AhGuard`] does the same for `auth_type AH`.
+//! [`Verifier`] joins them for one instance. [`AhGuard`] does the same for `auth_type AH`.
 
 mod ah;
-mod guard;
 mod key;
 mod marks;
 mod sequence;
+mod verifier;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use ah::AhGuard;
-pub use guard::{Admitted, Guard, Proof};
 pub use key::{KEY_MAX, KEY_MIN, Key};
 pub use marks::{GROUP_SENDERS, Mark, Marks};
 pub use sequence::Sequence;
+pub use verifier::{Admitted, Proof, Verifier};
 
 /// Longest `time_window`.
 pub const WINDOW_MAX: Duration = Duration::from_secs(300);
@@ -28,7 +28,7 @@ pub const WINDOW_MAX: Duration = Duration::from_secs(300);
 /// The time of day: since 1970-01-01 UTC.
 pub type TimeOfDay = Duration;
 
-/// Settings of a [`Guard`].
+/// Settings of a [`Verifier`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct HmacSettings {
     /// An advert may be signed with any of them; no two have the same id.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Turn, go};
+use super::{Cx, go};
 use crate::protocol::action::{Reason, State};
 use crate::protocol::instance::Instance;
 use crate::protocol::timers::Timer;
@@ -12,33 +12,33 @@ use crate::protocol::timers::Timer;
 const RECLAIM: Duration = Duration::from_secs(60);
 
 /// Continues from the snapshot of another process.
-pub(in crate::protocol) fn resume(instance: &mut Instance, turn: &mut Turn<'_>) {
+pub(in crate::protocol) fn restore(instance: &mut Instance, cx: &mut Cx<'_>) {
     match instance.reason {
         Some(Reason::TakenAway) => instance.hold_taken_away(),
         Some(Reason::Refused) => instance.hold_refused(),
         _ => {}
     }
-    enter(instance, turn);
+    enter(instance, cx);
 }
 
-pub(super) fn enter(instance: &mut Instance, turn: &mut Turn<'_>) {
+pub(super) fn enter(instance: &mut Instance, cx: &mut Cx<'_>) {
     let faults = instance.faults();
     if faults.taken_away || faults.refused {
-        instance.timers.set(Timer::Reclaim, turn.now + RECLAIM);
+        instance.timers.set(Timer::Reclaim, cx.now + RECLAIM);
     }
 }
 
-pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, turn: &mut Turn<'_>) {
+pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, cx: &mut Cx<'_>) {
     if timer == Timer::Reclaim {
-        instance.reclaim(turn);
+        instance.reclaim(cx);
     }
 }
 
-pub(in crate::protocol) fn reconsider(instance: &mut Instance, turn: &mut Turn<'_>) {
+pub(in crate::protocol) fn reconsider(instance: &mut Instance, cx: &mut Cx<'_>) {
     match instance.faults().reason() {
         // Another cause is no transition, but it is the current reason.
         Some(reason) => instance.reason = Some(reason),
-        None if instance.priority().is_owner() => go(instance, State::Master, Reason::Recovered, None, turn),
-        None => go(instance, State::Backup, Reason::Recovered, None, turn),
+        None if instance.priority().is_owner() => go(instance, State::Master, Reason::Recovered, None, cx),
+        None => go(instance, State::Backup, Reason::Recovered, None, cx),
     }
 }

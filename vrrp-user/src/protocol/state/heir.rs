@@ -13,9 +13,9 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use super::master::{self, ANSWER_PAUSE};
-use super::{Turn, away};
+use super::{Cx, suspended};
 use crate::protocol::action::{Action, Reason};
-use crate::protocol::event::Heard;
+use crate::protocol::event::PeerAdvert;
 use crate::protocol::instance::Instance;
 
 /// How long the silent master is expected back.
@@ -34,13 +34,13 @@ pub(super) struct Heir {
     overruled: Option<IpAddr>,
 }
 
-pub(super) fn enter(instance: &mut Instance, heard: Option<&Heard>, turn: &mut Turn<'_>) {
+pub(super) fn enter(instance: &mut Instance, heard: Option<&PeerAdvert>, cx: &mut Cx<'_>) {
     instance.master.heir = match instance.reason {
-        Some(Reason::MasterSilent) => Heir { expected_until: Some(turn.now + EXPECTED), overruled: None },
+        Some(Reason::MasterSilent) => Heir { expected_until: Some(cx.now + EXPECTED), overruled: None },
         Some(Reason::Preempted) => Heir { expected_until: None, overruled: heard.map(|heard| heard.source) },
         _ => Heir::default(),
     };
-    heed(instance, turn.now + ASKED_PAUSE, turn);
+    heed(instance, cx.now + ASKED_PAUSE, cx);
 }
 
 /// Another master is heard: it is no longer expected.
@@ -50,30 +50,30 @@ pub(super) fn met(instance: &mut Instance) {
 
 /// Whether this is the last advert of the lower master that this one has just preempted. That master has heard our
 /// first advert then, and the addresses are being announced.
-pub(super) fn is_farewell(instance: &Instance, heard: &Heard) -> bool {
+pub(super) fn is_farewell(instance: &Instance, heard: &PeerAdvert) -> bool {
     let pause = instance.settings().advert_interval.duration().min(ANSWER_PAUSE);
     instance.master.heir.overruled == Some(heard.source) && heard.stamp.since(instance.since) <= pause
 }
 
 /// An address was requested: the master before may have received the request too, and answer it.
-pub(super) fn asked(instance: &mut Instance, turn: &mut Turn<'_>) {
-    if away::notice(instance, turn) {
+pub(super) fn asked(instance: &mut Instance, cx: &mut Cx<'_>) {
+    if suspended::notice(instance, cx) {
         return;
     }
     let latest = instance.master.advertised.unwrap_or_default();
     let next = latest + ASKED_PAUSE;
-    if next > turn.now {
-        return heed(instance, next, turn);
+    if next > cx.now {
+        return heed(instance, next, cx);
     }
-    if is_expecting(instance, turn.now) {
-        master::advertise(instance, turn);
+    if is_expecting(instance, cx.now) {
+        master::advertise(instance, cx);
     }
-    heed(instance, turn.now + ASKED_PAUSE, turn);
+    heed(instance, cx.now + ASKED_PAUSE, cx);
 }
 
-fn heed(instance: &Instance, from: Timestamp, turn: &mut Turn<'_>) {
-    if is_expecting(instance, turn.now) && instance.settings().advert_interval.duration() > ASKED_PAUSE {
-        turn.actions.push_back(Action::Heed(instance.id(), from));
+fn heed(instance: &Instance, from: Timestamp, cx: &mut Cx<'_>) {
+    if is_expecting(instance, cx.now) && instance.settings().advert_interval.duration() > ASKED_PAUSE {
+        cx.actions.push_back(Action::Heed(instance.id(), from));
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 use vrrp_ebpf::time::Timestamp;
 
 use super::heir::{self, Heir};
-use super::{Turn, away, go};
+use super::{Cx, go, suspended};
 use crate::protocol::action::{Action, Announcement, Missing, State};
 use crate::protocol::election;
-use crate::protocol::event::{Heard, Loss};
+use crate::protocol::event::{Loss, PeerAdvert};
 use crate::protocol::handover;
 use crate::protocol::instance::Instance;
-use crate::protocol::losses::{Losses, Verdict};
+use crate::protocol::removals::{RemovalCounter, RemovalResponse};
 use crate::protocol::settings::InstanceSettings;
 use crate::protocol::timers::Timer;
 use crate::protocol::timing;
@@ -39,8 +39,8 @@ pub(in crate::protocol) struct Master {
     rivalled: Option<Timestamp>,
     /// This host has refused our adverts, or those to one of several peers, before the advert that is handled next.
     pub(in crate::protocol) refused: bool,
-    addresses_lost: Losses,
-    paths_lost: Losses,
+    addresses_lost: RemovalCounter,
+    paths_lost: RemovalCounter,
 }
 
 impl Master {
@@ -50,23 +50,23 @@ impl Master {
     }
 }
 
-pub(in crate::protocol) fn enter(instance: &mut Instance, heard: Option<&Heard>, turn: &mut Turn<'_>) {
+pub(in crate::protocol) fn enter(instance: &mut Instance, heard: Option<&PeerAdvert>, cx: &mut Cx<'_>) {
     instance.master = Master::default();
     handover::forget(instance);
-    advertise(instance, turn);
-    turn.actions.push_back(Action::AddAddresses(instance.id(), instance.epoch));
+    advertise(instance, cx);
+    cx.actions.push_back(Action::AddAddresses(instance.id(), instance.epoch));
     let settings = instance.settings().announce;
     // Adding the addresses announces each once.
-    announce(instance, settings.repeat.saturating_sub(1), turn);
+    announce(instance, settings.repeat.saturating_sub(1), cx);
     if !settings.delay.is_zero() && settings.repeat > 0 {
-        instance.timers.set(Timer::AnnounceAgain, turn.now + settings.delay);
+        instance.timers.set(Timer::AnnounceAgain, cx.now + settings.delay);
     }
-    refresh(instance, turn.now);
-    heir::enter(instance, heard, turn);
+    refresh(instance, cx.now);
+    heir::enter(instance, heard, cx);
 }
 
 /// Continues from the snapshot of another process: the next advert is due at the same time.
-pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, turn: &mut Turn<'_>) {
+pub(in crate::protocol) fn restore(instance: &mut Instance, advert: Timestamp, cx: &mut Cx<'_>) {
     instance.master = Master::default();
     let sent = advert - instance.settings().advert_interval.duration();
     instance.master.entitled_until = Some(sent + instance.settings().lease());
@@ -75,73 +75,73 @@ pub(in crate::protocol) fn resume(instance: &mut Instance, advert: Timestamp, tu
     // The second set, if it is still due.
     let settings = instance.settings().announce;
     let again = instance.since + settings.delay;
-    if settings.repeat > 0 && again > turn.now {
+    if settings.repeat > 0 && again > cx.now {
         instance.timers.set(Timer::AnnounceAgain, again);
     }
-    refresh(instance, turn.now);
+    refresh(instance, cx.now);
 }
 
-pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+pub(in crate::protocol) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
     let is_refused = std::mem::take(&mut instance.master.refused);
     heir::met(instance);
-    if away::notice(instance, turn) {
-        return away::heard(instance, heard, turn);
+    if suspended::notice(instance, cx) {
+        return suspended::heard(instance, heard, cx);
     }
     if heard.priority == Priority::RELEASE {
         instance.stats.contests += 1;
-        answer(instance, turn);
+        answer(instance, cx);
     } else if let Some(reason) = election::yields_to(instance.priority(), instance.source(), heard) {
         // Clients may have got answers of this one while the other was master: this advert makes it announce again.
         if instance.settings().yields_with_advert() {
-            advertise(instance, turn);
+            advertise(instance, cx);
         }
-        go(instance, State::Backup, reason, Some(heard), turn);
+        go(instance, State::Backup, reason, Some(heard), cx);
     } else if is_refused && instance.master.rivalled.is_some() {
         // A lower master that does not yield to our advert does not hear us, and has the addresses too.
-        instance.set_refused(turn);
+        instance.set_refused(cx);
     } else {
-        contested(instance, heard, turn);
+        contested(instance, heard, cx);
     }
 }
 
-pub(in crate::protocol) fn asked(instance: &mut Instance, turn: &mut Turn<'_>) {
-    heir::asked(instance, turn);
+pub(in crate::protocol) fn asked(instance: &mut Instance, cx: &mut Cx<'_>) {
+    heir::asked(instance, cx);
 }
 
 /// Puts removed objects back. If another process keeps removing them, addresses are a Fault, while routes and rules are
 /// left to it.
-pub(in crate::protocol) fn lost(instance: &mut Instance, loss: Loss, turn: &mut Turn<'_>) {
+pub(in crate::protocol) fn lost(instance: &mut Instance, loss: Loss, cx: &mut Cx<'_>) {
     // Taking over again puts everything back.
-    if away::notice(instance, turn) {
+    if suspended::notice(instance, cx) {
         return;
     }
     let verdict = match loss {
-        Loss::Address => instance.master.addresses_lost.note(turn.now),
-        Loss::Path => instance.master.paths_lost.note(turn.now),
-        Loss::Flushed => Verdict::PutBack,
+        Loss::Address => instance.master.addresses_lost.note(cx.now),
+        Loss::Path => instance.master.paths_lost.note(cx.now),
+        Loss::Flushed => RemovalResponse::PutBack,
     };
     match (verdict, loss) {
-        (Verdict::PutBack, _) => {
-            let paths = instance.master.paths_lost.verdict() == Verdict::PutBack;
-            turn.actions.push_back(Action::PutBack(instance.id(), instance.epoch, Missing { loss, paths }));
+        (RemovalResponse::PutBack, _) => {
+            let paths = instance.master.paths_lost.verdict() == RemovalResponse::PutBack;
+            cx.actions.push_back(Action::PutBack(instance.id(), instance.epoch, Missing { loss, paths }));
         }
-        (Verdict::GiveUp, Loss::Address) => instance.set_taken_away(turn),
-        (Verdict::GiveUp, _) => turn.actions.push_back(Action::ReportAbandoned(instance.id())),
-        (Verdict::Leave, _) => {}
+        (RemovalResponse::GiveUp, Loss::Address) => instance.set_taken_away(cx),
+        (RemovalResponse::GiveUp, _) => cx.actions.push_back(Action::ReportAbandoned(instance.id())),
+        (RemovalResponse::Leave, _) => {}
     }
 }
 
 /// After a reload: sets missing objects, also routes and rules that had been left to another process.
-pub(in crate::protocol) fn renew(instance: &mut Instance, turn: &mut Turn<'_>) {
-    instance.master.paths_lost = Losses::default();
-    lost(instance, Loss::Flushed, turn);
+pub(in crate::protocol) fn renew(instance: &mut Instance, cx: &mut Cx<'_>) {
+    instance.master.paths_lost = RemovalCounter::default();
+    lost(instance, Loss::Flushed, cx);
 }
 
 /// Sends a lowered priority at once: this is how a failed check hands over. A raised one does not change the master and
 /// goes out with the next advert.
-pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority, turn: &mut Turn<'_>) {
+pub(in crate::protocol) fn reprioritised(instance: &mut Instance, old: Priority, cx: &mut Cx<'_>) {
     if instance.priority() < old {
-        advertise(instance, turn);
+        advertise(instance, cx);
     }
 }
 
@@ -151,7 +151,7 @@ pub(in crate::protocol) fn reconfigured(
     instance: &mut Instance,
     old: &InstanceSettings,
     priority: Priority,
-    turn: &mut Turn<'_>,
+    cx: &mut Cx<'_>,
 ) {
     // Setting objects again removes them first.
     (instance.master.addresses_lost, instance.master.paths_lost) = Default::default();
@@ -159,13 +159,13 @@ pub(in crate::protocol) fn reconfigured(
     let (announce, speaks_alike) = (new.announce, new.speaks_like(old));
     let has_new_addresses = !new.addresses.all().all(|address| old.addresses.all().any(|it| it == address));
     if !speaks_alike || instance.priority() != priority {
-        advertise(instance, turn);
+        advertise(instance, cx);
     }
     if has_new_addresses && !announce.delay.is_zero() && announce.repeat > 0 {
-        instance.timers.set(Timer::AnnounceAgain, turn.now + announce.delay);
+        instance.timers.set(Timer::AnnounceAgain, cx.now + announce.delay);
     }
     if (announce.refresh, announce.refresh_repeat) != (old.announce.refresh, old.announce.refresh_repeat) {
-        refresh(instance, turn.now);
+        refresh(instance, cx.now);
     }
 }
 
@@ -178,56 +178,56 @@ fn refresh(instance: &mut Instance, now: Timestamp) {
     }
 }
 
-pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, turn: &mut Turn<'_>) {
-    if timer == Timer::Return {
-        return away::fired(instance, due, turn);
+pub(in crate::protocol) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &mut Cx<'_>) {
+    if timer == Timer::Resume {
+        return suspended::fired(instance, due, cx);
     }
-    if away::notice(instance, turn) {
+    if suspended::notice(instance, cx) {
         return;
     }
     let settings = instance.settings().announce;
     match timer {
         Timer::Advert => {
             let period = instance.settings().advert_interval.duration();
-            say(instance, turn);
-            instance.timers.set(Timer::Advert, timing::following(due, period, turn.now));
+            say(instance, cx);
+            instance.timers.set(Timer::Advert, timing::following(due, period, cx.now));
         }
-        Timer::AnnounceAgain => announce(instance, settings.repeat, turn),
-        Timer::AnnounceContest => announce(instance, settings.lower_prio_repeat, turn),
+        Timer::AnnounceAgain => announce(instance, settings.repeat, cx),
+        Timer::AnnounceContest => announce(instance, settings.lower_prio_repeat, cx),
         Timer::FollowContest => {
-            instance.master.contest_followed = Some(turn.now);
-            announce(instance, settings.lower_prio_repeat, turn);
+            instance.master.contest_followed = Some(cx.now);
+            announce(instance, settings.lower_prio_repeat, cx);
         }
         Timer::AnnounceRefresh => {
-            instance.timers.set(timer, timing::following(due, settings.refresh, turn.now));
-            announce(instance, settings.refresh_repeat, turn);
+            instance.timers.set(timer, timing::following(due, settings.refresh, cx.now));
+            announce(instance, settings.refresh_repeat, cx);
         }
         Timer::MasterDown
         | Timer::Suspect
         | Timer::PreemptDelay
         | Timer::Reclaim
         | Timer::Handover
-        | Timer::Return => {}
+        | Timer::Resume => {}
     }
 }
 
 /// A lower master was heard. Hosts that followed it must learn again who has the addresses.
-fn contested(instance: &mut Instance, heard: &Heard, turn: &mut Turn<'_>) {
+fn contested(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
     if heir::is_farewell(instance, heard) {
         return;
     }
     instance.stats.contests += 1;
     note_rival(instance, heard);
     if !instance.settings().lower_prio_no_advert {
-        answer(instance, turn);
+        answer(instance, cx);
     }
-    if announce_contest(instance, turn) {
-        turn.actions.push_back(Action::ReportContest(instance.id(), heard.source));
+    if announce_contest(instance, cx) {
+        cx.actions.push_back(Action::ReportContest(instance.id(), heard.source));
     }
 }
 
 /// Adds the time between two adverts of a lower master, unless one was due between them and missed.
-fn note_rival(instance: &mut Instance, heard: &Heard) {
+fn note_rival(instance: &mut Instance, heard: &PeerAdvert) {
     let before = instance.master.rivalled.replace(heard.stamp);
     let span = before.map_or(Duration::ZERO, |before| heard.stamp.since(before));
     if span <= 2 * heard.interval.duration() {
@@ -237,17 +237,17 @@ fn note_rival(instance: &mut Instance, heard: &Heard) {
 
 /// Announces all addresses, because of another master that lost against us or against a member of our group. False if
 /// they were announced for that just before.
-pub(in crate::protocol) fn announce_contest(instance: &mut Instance, turn: &mut Turn<'_>) -> bool {
-    if !is_over(instance.master.contest_announced, CONTEST_PAUSE, turn.now) {
-        follow_contest(instance, turn.now);
+pub(in crate::protocol) fn announce_contest(instance: &mut Instance, cx: &mut Cx<'_>) -> bool {
+    if !is_over(instance.master.contest_announced, CONTEST_PAUSE, cx.now) {
+        follow_contest(instance, cx.now);
         return false;
     }
-    instance.master.contest_announced = Some(turn.now);
+    instance.master.contest_announced = Some(cx.now);
     let settings = instance.settings().announce;
-    announce(instance, settings.lower_prio_repeat, turn);
+    announce(instance, settings.lower_prio_repeat, cx);
     let is_waiting = instance.timers.due(Timer::AnnounceContest).is_some();
     if !is_waiting && settings.lower_prio_repeat > 0 && !settings.lower_prio_delay.is_zero() {
-        instance.timers.set(Timer::AnnounceContest, turn.now + settings.lower_prio_delay);
+        instance.timers.set(Timer::AnnounceContest, cx.now + settings.lower_prio_delay);
     }
     true
 }
@@ -262,35 +262,35 @@ fn follow_contest(instance: &mut Instance, now: Timestamp) {
 }
 
 /// Sends an advert at once, within the rate limit. A withheld answer leaves the timer as it is.
-fn answer(instance: &mut Instance, turn: &mut Turn<'_>) {
+fn answer(instance: &mut Instance, cx: &mut Cx<'_>) {
     let pause = instance.settings().advert_interval.duration().min(ANSWER_PAUSE);
-    if is_over(instance.master.answered, pause, turn.now) {
-        instance.master.answered = Some(turn.now);
-        advertise(instance, turn);
+    if is_over(instance.master.answered, pause, cx.now) {
+        instance.master.answered = Some(cx.now);
+        advertise(instance, cx);
     } else {
         instance.stats.answers_withheld += 1;
     }
 }
 
 /// Sends an advert now; the next one follows after a whole interval.
-pub(super) fn advertise(instance: &mut Instance, turn: &mut Turn<'_>) {
-    if away::notice(instance, turn) {
+pub(super) fn advertise(instance: &mut Instance, cx: &mut Cx<'_>) {
+    if suspended::notice(instance, cx) {
         return;
     }
-    say(instance, turn);
-    instance.timers.set(Timer::Advert, turn.now + instance.settings().advert_interval.duration());
+    say(instance, cx);
+    instance.timers.set(Timer::Advert, cx.now + instance.settings().advert_interval.duration());
 }
 
-fn say(instance: &mut Instance, turn: &mut Turn<'_>) {
-    turn.actions.push_back(Action::Advertise(instance.id(), instance.priority()));
-    instance.master.entitled_until = Some(turn.now + instance.settings().lease());
-    instance.master.advertised = Some(turn.now);
+fn say(instance: &mut Instance, cx: &mut Cx<'_>) {
+    cx.actions.push_back(Action::Advertise(instance.id(), instance.priority()));
+    instance.master.entitled_until = Some(cx.now + instance.settings().lease());
+    instance.master.advertised = Some(cx.now);
 }
 
-fn announce(instance: &Instance, repeat: u32, turn: &mut Turn<'_>) {
+fn announce(instance: &Instance, repeat: u32, cx: &mut Cx<'_>) {
     if repeat > 0 {
         let announcement = Announcement { epoch: instance.epoch, repeat };
-        turn.actions.push_back(Action::Announce(instance.id(), announcement));
+        cx.actions.push_back(Action::Announce(instance.id(), announcement));
     }
 }
 

@@ -3,12 +3,12 @@
 //! Leaving a state stops all its timers; entering one arms those it needs. The addresses may stay after the end of a
 //! mastership; see [`super::handover`].
 
-pub(super) mod away;
 pub(super) mod backup;
 pub(super) mod fault;
 mod heir;
 pub(super) mod init;
 pub(super) mod master;
+pub(super) mod suspended;
 
 use std::collections::VecDeque;
 
@@ -18,14 +18,14 @@ pub(super) use self::backup::Backup;
 pub use self::backup::RemoteMaster;
 pub(super) use self::master::Master;
 use super::action::{Action, Reason, State, Transition};
-use super::event::Heard;
+use super::event::PeerAdvert;
 use super::handover;
 use super::instance::Instance;
 use super::units::Epoch;
 
 /// The time and the output of one input.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
+pub(super) struct Cx<'a> {
     pub(super) now: Timestamp,
     pub(super) actions: &'a mut VecDeque<Action>,
 }
@@ -55,7 +55,7 @@ const MOVES: [(State, State, &[Reason]); 13] = [
     (State::Backup, State::Init, ENDS),
     (State::Master, State::Backup, YIELDS),
     // Taking over again after a suspension.
-    (State::Master, State::Master, &[Reason::Returned]),
+    (State::Master, State::Master, &[Reason::Resumed]),
     (State::Master, State::Fault, LOSSES),
     (State::Master, State::Init, ENDS),
     (State::Fault, State::Backup, &[Reason::Recovered]),
@@ -69,8 +69,8 @@ pub(super) fn go(
     instance: &mut Instance,
     to: State,
     reason: Reason,
-    heard: Option<&Heard>,
-    turn: &mut Turn<'_>,
+    heard: Option<&PeerAdvert>,
+    cx: &mut Cx<'_>,
 ) {
     let from = instance.state;
     if !is_legal(from, to, reason) {
@@ -80,30 +80,30 @@ pub(super) fn go(
     instance.state = to;
     instance.epoch = Epoch(instance.epoch.0.saturating_add(1));
     instance.reason = Some(reason);
-    instance.since = turn.now;
+    instance.since = cx.now;
     instance.timers.stop_all();
     if from == State::Master && to != State::Master {
-        handover::begin(instance, to, reason, turn);
+        handover::begin(instance, to, reason, cx);
     }
     match to {
-        State::Backup => backup::enter(instance, heard, turn),
-        State::Master => master::enter(instance, heard, turn),
-        State::Fault => fault::enter(instance, turn),
+        State::Backup => backup::enter(instance, heard, cx),
+        State::Master => master::enter(instance, heard, cx),
+        State::Fault => fault::enter(instance, cx),
         State::Init => {}
     }
     if from == State::Backup {
-        backup::leave(instance, turn);
+        backup::leave(instance, cx);
     }
     let transition = Transition {
         from,
         to,
         reason,
         epoch: instance.epoch,
-        at: turn.now,
+        at: cx.now,
         priority: instance.priority(),
         peer: heard.map(|heard| heard.source),
     };
-    turn.actions.push_back(Action::Report(instance.id(), transition));
+    cx.actions.push_back(Action::Report(instance.id(), transition));
 }
 
 fn is_legal(from: State, to: State, reason: Reason) -> bool {
@@ -131,7 +131,7 @@ BACKUP -> MASTER: master_silent, master_released, preempted
 BACKUP -> FAULT: link_down, no_source, no_peer, track_down, group_fault
 BACKUP -> INIT: shutdown, removed
 MASTER -> BACKUP: higher_priority, higher_address, group_yielded, superseded
-MASTER -> MASTER: returned
+MASTER -> MASTER: resumed
 MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault, taken_away, refused
 MASTER -> INIT: shutdown, removed
 FAULT -> BACKUP: recovered

@@ -19,14 +19,14 @@ fn captured() {
     ];
     for (bytes, version, form) in cases {
         let frame = dissect(bytes, 0).unwrap();
-        let slot = Slot { version, ..Slot::UNUSED };
+        let slot = InstanceRules { version, ..InstanceRules::UNUSED };
         let slot = match version {
-            2 => Slot { auth_type: 1, auth_data: PASSWORD, ..slot },
+            2 => InstanceRules { auth_type: 1, auth_data: PASSWORD, ..slot },
             _ => slot,
         };
         let judged = judge(bytes, &frame, &slot, |_| bytes.get(frame.at..).map(checksum::sum));
-        let (sighting, found) = judged.unwrap();
-        assert_eq!((found, sighting.vrid, sighting.source), (form, frame.vrid, frame.source));
+        let (info, found) = judged.unwrap();
+        assert_eq!((found, info.vrid, info.source), (form, frame.vrid, frame.source));
     }
 }
 
@@ -37,8 +37,8 @@ fn known_answer() {
     let mut case = Case::new(V3_CS, 1, ChecksumForm::Plain);
     case.message = message.to_vec();
     case.frame.source = widen(Ipv4Addr::new(198, 51, 100, 10).into());
-    let (sighting, form) = case.judge().unwrap();
-    assert_eq!((sighting.priority, form), (200, ChecksumForm::Plain));
+    let (info, form) = case.judge().unwrap();
+    assert_eq!((info.priority, form), (200, ChecksumForm::Plain));
     let address = [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100))];
     let repr = AdvertRepr::new(51, 200, V3_CS, &address).unwrap();
     let mut buffer = [0xa5; 12];
@@ -65,11 +65,11 @@ fn trailers() {
         Case::new(V3_V6, 1, ChecksumForm::Pseudo).with(v6),
     ] {
         case.frame.length = case.message.len();
-        for trailer in [Slot::SIGNED, Slot::MAYBE_SIGNED] {
+        for trailer in [InstanceRules::SIGNED, InstanceRules::MAYBE_SIGNED] {
             case.slot.trailer = trailer;
             assert_eq!(case.judge().unwrap().0.priority, 200);
         }
-        case.slot.trailer = Slot::UNSIGNED;
+        case.slot.trailer = InstanceRules::UNSIGNED;
         assert_eq!(case.judge(), Err(Reject::Length));
     }
 }
@@ -79,9 +79,11 @@ fn trailers() {
 fn trailer_lengths() {
     for dialect in [V2_PLAIN, V3_CS, V3_V6] {
         let unsigned = Case::new(dialect, 3, ChecksumForm::Pseudo);
-        for (trailer, outcome) in [(Slot::SIGNED, Err(Reject::AuthMissing)), (Slot::MAYBE_SIGNED, Ok(100))] {
+        for (trailer, outcome) in
+            [(InstanceRules::SIGNED, Err(Reject::AuthMissing)), (InstanceRules::MAYBE_SIGNED, Ok(100))]
+        {
             let case = unsigned.clone().with(|case| case.slot.trailer = trailer);
-            assert_eq!(case.judge().map(|(sighting, _)| sighting.priority), outcome);
+            assert_eq!(case.judge().map(|(info, _)| info.priority), outcome);
             for extra in [1, 4, 27, 29, 32, 56] {
                 let longer = case.clone().with(|case| {
                     case.message.resize(case.message.len() + extra, 0);
@@ -99,7 +101,7 @@ fn trailer_too_long() {
     let case = Case::new(V3_V6, 91, ChecksumForm::Pseudo).with(|case| {
         case.message.resize(case.message.len() + TRAILER_LEN, 0);
         case.frame.length = case.message.len();
-        case.slot.trailer = Slot::SIGNED;
+        case.slot.trailer = InstanceRules::SIGNED;
     });
     assert_eq!(case.judge(), Err(Reject::TooLong));
 }
@@ -247,7 +249,7 @@ const FAULTS: [Fault; 17] = [
         case.message[5] = 0;
         reseal(case);
     }),
-    (Reject::AuthMissing, "keepalived 2.4.2", |case| case.slot.trailer = Slot::SIGNED),
+    (Reject::AuthMissing, "keepalived 2.4.2", |case| case.slot.trailer = InstanceRules::SIGNED),
 ];
 
 fn reseal(case: &mut Case) {
@@ -281,7 +283,12 @@ fn every_reject() {
 fn ip_headers() {
     let judged = |bytes: &[u8], version| {
         let frame = dissect(bytes, 0).unwrap();
-        let slot = Slot { version, auth_type: u8::from(version == 2), auth_data: PASSWORD, ..Slot::UNUSED };
+        let slot = InstanceRules {
+            version,
+            auth_type: u8::from(version == 2),
+            auth_data: PASSWORD,
+            ..InstanceRules::UNUSED
+        };
         judge(bytes, &frame, &slot, |length| bytes.get(frame.at..frame.at + length).map(checksum::sum))
     };
     // Fields that do not change the frame otherwise: TOS, identification, TTL, checksum.
@@ -407,7 +414,7 @@ fn authentication() {
     let open = Dialect::V2 { seconds: 1, auth: Auth::None };
     let (with, without) = (Case::new(V2, 1, ChecksumForm::Plain), Case::new(open, 1, ChecksumForm::Plain));
     assert!(with.judge().is_ok());
-    let ours = |mut case: Case, slot: &Slot| {
+    let ours = |mut case: Case, slot: &InstanceRules| {
         (case.slot.auth_type, case.slot.auth_data) = (slot.auth_type, slot.auth_data);
         case.judge().err()
     };

@@ -9,7 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{AdvertRepr, Auth, Dialect, fill_checksum, judge, judge_envelope, judge_message};
 use crate::wire::address::widen;
 use crate::wire::frame::Frame;
-use crate::wire::{ChecksumForm, Family, Reject, Sighting, Slot, checksum};
+use crate::wire::{AdvertInfo, ChecksumForm, Family, InstanceRules, Reject, checksum};
 
 const PASSWORD: [u8; 8] = *b"s3cret\0\0";
 const V2: Dialect = Dialect::V2 { seconds: 1, auth: Auth::Pass(PASSWORD) };
@@ -22,7 +22,7 @@ const V3_V6: Dialect = Dialect::V3 { family: Family::V6, centiseconds: 100 };
 struct Case {
     message: Vec<u8>,
     frame: Frame,
-    slot: Slot,
+    slot: InstanceRules,
 }
 
 impl Case {
@@ -56,17 +56,20 @@ impl Case {
                 prefix: 0,
                 vrid: repr.vrid(),
             },
-            slot: Slot { version: dialect.version(), auth_type, auth_data, ..Slot::UNUSED },
+            slot: InstanceRules { version: dialect.version(), auth_type, auth_data, ..InstanceRules::UNUSED },
             message: buffer,
         }
     }
 
-    fn judge(&self) -> Result<(Sighting, ChecksumForm), Reject> {
+    fn judge(&self) -> Result<(AdvertInfo, ChecksumForm), Reject> {
         self.judge_with(|length| self.message.get(..length).map(checksum::sum))
     }
 
     /// Without `judge_header`: the case has no IP header.
-    fn judge_with(&self, sum: impl FnOnce(usize) -> Option<u64>) -> Result<(Sighting, ChecksumForm), Reject> {
+    fn judge_with(
+        &self,
+        sum: impl FnOnce(usize) -> Option<u64>,
+    ) -> Result<(AdvertInfo, ChecksumForm), Reject> {
         judge_envelope(self.message.as_slice(), &self.frame, &self.slot)?;
         judge_message(self.message.as_slice(), &self.frame, &self.slot, sum)
     }

@@ -63,12 +63,12 @@ proptest! {
         let repr = AdvertRepr::new(vrid, priority, dialect, &addresses).unwrap();
         let case = Case::of(&repr, form);
         prop_assert!(case.message.len() <= PAYLOAD_MAX);
-        let (sighting, _) = case.judge().unwrap();
-        prop_assert_eq!((sighting.vrid, sighting.priority), (vrid, priority));
-        prop_assert_eq!(sighting.version, dialect.version());
+        let (info, _) = case.judge().unwrap();
+        prop_assert_eq!((info.vrid, info.priority), (vrid, priority));
+        prop_assert_eq!(info.version, dialect.version());
         let advert = Advert::parse(&case.message, dialect.family()).unwrap();
-        prop_assert_eq!(advert.addresses().len(), usize::from(sighting.address_count));
-        prop_assert_eq!(advert.interval(), sighting.interval);
+        prop_assert_eq!(advert.addresses().len(), usize::from(info.address_count));
+        prop_assert_eq!(advert.interval(), info.interval);
         let read: Vec<_> = advert.addresses().collect();
         prop_assert_eq!(&read, &addresses);
         prop_assert_eq!(advert.to_repr(&read), Some(repr));
@@ -107,8 +107,8 @@ proptest! {
             *byte = first;
         }
         case.frame.length = length;
-        if let Ok((sighting, _)) = case.judge() {
-            prop_assert_eq!(sighting.version, first >> 4);
+        if let Ok((info, _)) = case.judge() {
+            prop_assert_eq!(info.version, first >> 4);
         }
         if let Ok(advert) = Advert::parse(&case.message, dialect.family()) {
             prop_assert_eq!(advert.addresses().count(), usize::from(advert.address_count()));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Attachments;
-use crate::driver::Rung;
+use crate::driver::RxPath;
 use crate::driver::xdp::{Attached, Card};
 use crate::protocol::InstanceId;
 
@@ -25,11 +25,11 @@ impl Attachments {
         let attached = self.attach(ifindex, interface);
         for (ifindex, interface) in above {
             // It finds at least what it had: its own hook is free.
-            let rung = self.climb_on(ifindex, &interface);
+            let rx_path = self.climb_on(ifindex, &interface);
             let here = self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex));
             let ids: Vec<InstanceId> = here.map(|(id, _)| *id).collect();
-            for board in ids.iter().filter_map(|id| self.board.instances.get(id.index())) {
-                board.rung.store(rung as u8, Relaxed);
+            for live in ids.iter().filter_map(|id| self.live.instances.get(id.index())) {
+                live.rx_path.store(rx_path as u8, Relaxed);
             }
         }
         attached
@@ -37,7 +37,8 @@ impl Attachments {
 
     /// Interfaces above this one that have our XDP program, by index.
     fn above(&self, ifindex: u32) -> HashMap<u32, Arc<str>> {
-        let has_xdp = |other: &u32| matches!(self.rungs.get(other), Some(Rung::Native | Rung::Generic));
+        let has_xdp =
+            |other: &u32| matches!(self.rx_paths.get(other), Some(RxPath::Native | RxPath::Generic));
         let places =
             self.places.iter().filter_map(|(id, place)| Some((place.ifindex?, self.instances.get(id)?)));
         let others = places.filter(|(other, _)| *other != ifindex && has_xdp(other));

@@ -1,6 +1,6 @@
 //! Repair of the receive path after other processes have changed it.
 //!
-//! Enters: once a second, the state of the attachments, and the findings of [`hearing`]. Leaves: the program attached
+//! Enters: once a second, the state of the attachments, and the findings of [`reception`]. Leaves: the program attached
 //! again, or before programs that kept adverts from it, or a packet socket in its place; groups joined again; reception
 //! faults in log and record.
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::{Attachments, Place};
-use crate::daemon::host::hearing::{self, Amiss};
+use super::{AttachPlace, Attachments};
+use crate::daemon::host::reception::{self, ReceptionFault};
 use crate::daemon::queue::Input;
 use crate::driver::clock;
 use crate::protocol::{Event, InstanceId};
@@ -28,23 +28,29 @@ impl Attachments {
         let detached: Vec<u32> = detached.map(|(ifindex, _)| *ifindex).collect();
         let by_others = "another process detached the program; attaching it again";
         detached.into_iter().for_each(|ifindex| self.reattach(ifindex, by_others));
-        if !self.hearing.rests() {
+        if !self.reception.rests() {
             self.compare();
         }
-        self.rungs.values().any(|rung| rung.is_program())
+        self.rx_paths.values().any(|rx_path| rx_path.is_program())
     }
 
     /// Logs reception faults, and repairs what can be repaired.
     fn compare(&mut self) {
-        let Self { instances, places, rungs, hearing, maps, .. } = self;
-        let place = |(id, place): (&InstanceId, &Place)| {
-            let ifindex = place.ifindex.filter(|it| rungs.get(it).is_some_and(|rung| rung.is_program()))?;
-            Some(hearing::Place { id: *id, settings: instances.get(id)?, ifindex, source: place.source })
+        let Self { instances, places, rx_paths, reception, maps, .. } = self;
+        let place = |(id, place): (&InstanceId, &AttachPlace)| {
+            let ifindex =
+                place.ifindex.filter(|it| rx_paths.get(it).is_some_and(|rx_path| rx_path.is_program()))?;
+            Some(reception::ReceptionPlace {
+                id: *id,
+                settings: instances.get(id)?,
+                ifindex,
+                source: place.source,
+            })
         };
-        let amiss = hearing.look(places.iter().filter_map(place), maps);
+        let reception_fault = reception.look(places.iter().filter_map(place), maps);
         for (id, settings) in instances {
-            let now = amiss.get(id).copied();
-            let before = self.record.amiss(*id, now);
+            let now = reception_fault.get(id).copied();
+            let before = self.history.reception_fault(*id, now);
             match now {
                 Some(now) if before != Some(now) => warn!(instance = %settings.name, "{now}"),
                 None if before.is_some() => {
@@ -53,11 +59,14 @@ impl Attachments {
                 _ => {}
             }
         }
-        let hidden = amiss.iter().filter(|(_, amiss)| **amiss == Amiss::Program);
+        let hidden = reception_fault
+            .iter()
+            .filter(|(_, reception_fault)| **reception_fault == ReceptionFault::Program);
         let hidden: HashSet<u32> = hidden.filter_map(|(id, _)| self.places.get(id)?.ifindex).collect();
         hidden.into_iter().for_each(|ifindex| self.precede(ifindex));
-        let wants_group = |(id, place): &(&InstanceId, &Place)| {
-            let is_lost = amiss.get(id) == Some(&Amiss::Membership) || place.membership.is_none();
+        let wants_group = |(id, place): &(&InstanceId, &AttachPlace)| {
+            let is_lost =
+                reception_fault.get(id) == Some(&ReceptionFault::Membership) || place.membership.is_none();
             let settings = self.instances.get(id);
             is_lost && place.ifindex.is_some() && settings.is_some_and(|it| it.unicast.is_none())
         };
@@ -75,7 +84,7 @@ impl Attachments {
         }
         self.reattach(ifindex, "another program kept adverts from ours; attaching ours before it");
         for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
-            self.inputs.push(Input::Event(Event::Deaf(*id)));
+            self.inputs.push(Input::Event(Event::NotReceiving(*id)));
         }
     }
 
@@ -85,14 +94,14 @@ impl Attachments {
         let settings = ids.first().and_then(|id| self.instances.get(id));
         let Some(interface) = settings.map(|settings| Arc::clone(&settings.interface)) else { return };
         warn!(%interface, "{why}");
-        self.hearing.forget(&ids);
+        self.reception.forget(&ids);
         for id in &ids {
-            self.record.amiss(*id, None);
+            self.history.reception_fault(*id, None);
         }
-        let rung = self.climb(ifindex, &interface);
-        self.record.reattached(&interface);
-        for board in ids.iter().filter_map(|id| self.board.instances.get(id.index())) {
-            board.rung.store(rung as u8, Relaxed);
+        let rx_path = self.climb(ifindex, &interface);
+        self.history.reattached(&interface);
+        for live in ids.iter().filter_map(|id| self.live.instances.get(id.index())) {
+            live.rx_path.store(rx_path as u8, Relaxed);
         }
         self.fence();
     }

@@ -5,8 +5,8 @@
 //! costs milliseconds.
 
 mod above;
-mod form;
 mod mend;
+mod rules;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -19,16 +19,16 @@ use tracing::{info, warn};
 use vrrp_ebpf::map::InstanceKey;
 use vrrp_ebpf::time::Timestamp;
 
-use self::form::{expected, permits};
+use self::rules::{allowed_peers, expected};
 use super::fence::Fence;
-use super::hearing::Hearing;
+use super::reception::ReceptionMonitor;
 use super::vmacs::Carrier;
-use crate::daemon::board::Board;
+use crate::daemon::history::{History, RxPathNote};
+use crate::daemon::live::LiveState;
 use crate::daemon::process::options::XdpMode;
 use crate::daemon::queue::{Input, Queue};
-use crate::daemon::record::{Record, RungNote};
 use crate::daemon::reload::change::{Changes, Configured};
-use crate::driver::Rung;
+use crate::driver::RxPath;
 use crate::driver::locals::locals;
 use crate::driver::maps::Maps;
 use crate::driver::netlink::filter::Filter;
@@ -46,13 +46,13 @@ pub struct Attachments {
     without_program: Option<String>,
     mode: XdpMode,
     maps: Arc<Maps>,
-    board: Arc<Board>,
+    live: Arc<LiveState>,
     inputs: Queue<Input>,
-    record: Arc<Record>,
+    history: Arc<History>,
     /// By interface index.
-    rungs: HashMap<u32, Rung>,
+    rx_paths: HashMap<u32, RxPath>,
     /// Where each instance is attached now.
-    places: BTreeMap<InstanceId, Place>,
+    places: BTreeMap<InstanceId, AttachPlace>,
     /// The program's attachments by interface, if the kernel can report on them.
     hooks: HashMap<u32, Hook>,
     /// The engine's packet sockets by interface. Closing the last descriptor of one waits for all processors, which the
@@ -63,7 +63,7 @@ pub struct Attachments {
     /// Interfaces with virtual MAC addresses that the program could not be attached to, by index.
     refused: HashSet<u32>,
     fence: Fence,
-    hearing: Hearing,
+    reception: ReceptionMonitor,
     /// When the program was put before others that kept adverts from it, by interface index.
     preceded: HashMap<u32, Timestamp>,
     /// Interfaces on which others keep adverts from it nevertheless.
@@ -71,7 +71,7 @@ pub struct Attachments {
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct AttachPlace {
     ifindex: Option<u32>,
     membership: Option<Membership>,
     source: Option<IpAddr>,
@@ -85,8 +85,8 @@ impl Attachments {
         program: Result<Program, String>,
         mode: XdpMode,
         maps: Arc<Maps>,
-        board: Arc<Board>,
-        record: Arc<Record>,
+        live: Arc<LiveState>,
+        history: Arc<History>,
         inputs: Queue<Input>,
     ) -> Self {
         let (program, without_program) = match program {
@@ -100,10 +100,10 @@ impl Attachments {
             without_program,
             mode,
             maps,
-            board,
+            live,
             inputs,
-            record,
-            rungs: HashMap::new(),
+            history,
+            rx_paths: HashMap::new(),
             places: BTreeMap::new(),
             hooks: HashMap::new(),
             listeners: HashMap::new(),
@@ -111,7 +111,7 @@ impl Attachments {
             retired: Vec::new(),
             refused: HashSet::new(),
             fence: Fence::default(),
-            hearing: Hearing::default(),
+            reception: ReceptionMonitor::default(),
             preceded: HashMap::new(),
             hidden: HashSet::new(),
         };
@@ -127,10 +127,10 @@ impl Attachments {
                 self.forget(instance, ifindex);
             }
             self.instances.remove(&instance);
-            let gone = self.maps.set_permits(instance.0, &[]);
+            let gone = self.maps.set_allowed_peers(instance.0, &[]);
             if let Some(program) = &mut self.program {
                 // Removal does not fail.
-                let _ = program.set_permits(&[], &gone);
+                let _ = program.set_allowed_peers(&[], &gone);
             }
         }
         for Configured { id, settings, .. } in &changes.configured {
@@ -173,7 +173,7 @@ impl Attachments {
 
     /// Whether the program stays on every interface when the daemon is killed.
     pub fn outlive(&self) -> bool {
-        let mut programs = self.rungs.iter().filter(|(_, rung)| rung.is_program());
+        let mut programs = self.rx_paths.iter().filter(|(_, rx_path)| rx_path.is_program());
         self.program.as_ref().is_some_and(|program| programs.all(|(ifindex, _)| program.outlives(*ifindex)))
     }
 
@@ -183,7 +183,7 @@ impl Attachments {
     }
 
     fn fence(&mut self) {
-        let Self { program: Some(program), instances, places, rungs, board, fence, .. } = self else {
+        let Self { program: Some(program), instances, places, rx_paths, live, fence, .. } = self else {
             return;
         };
         let placed = places.iter().filter_map(|(id, place)| Some((*id, instances.get(id)?, place.ifindex?)));
@@ -191,9 +191,9 @@ impl Attachments {
             warn!(%error, "some addresses are not fenced: they are answered for without a lease");
         }
         for (instance, settings, ifindex) in placed {
-            let is_program = rungs.get(&ifindex).is_some_and(|rung| rung.is_program());
-            if let Some(board) = board.instances.get(instance.index()) {
-                board.fenced.store(is_program && fence.encloses(settings, ifindex), Relaxed);
+            let is_program = rx_paths.get(&ifindex).is_some_and(|rx_path| rx_path.is_program());
+            if let Some(live) = live.instances.get(instance.index()) {
+                live.fenced.store(is_program && fence.encloses(settings, ifindex), Relaxed);
             }
         }
     }
@@ -233,11 +233,11 @@ impl Attachments {
     pub fn set_carriers(&mut self, carriers: &[Carrier]) {
         let Some(program) = &mut self.program else { return };
         let there: HashSet<u32> = carriers.iter().map(|carrier| carrier.ifindex).collect();
-        program.retain_reporters(|ifindex| there.contains(&ifindex));
+        program.retain_mld_rewrites(|ifindex| there.contains(&ifindex));
         self.refused.retain(|ifindex| there.contains(ifindex));
         for Carrier { ifindex, interface, parent_mac } in carriers {
             if !self.refused.contains(ifindex)
-                && let Err(error) = program.report_as(*ifindex, interface, *parent_mac)
+                && let Err(error) = program.rewrite_mld_as(*ifindex, interface, *parent_mac)
             {
                 warn!(%interface, %error, "reports of group membership leave with the virtual MAC address");
                 self.refused.insert(*ifindex);
@@ -268,51 +268,58 @@ impl Attachments {
         {
             warn!(%interface, %error, "cannot add the instance to the program");
         }
-        let known = self.rungs.get(&ifindex).copied();
-        let rung = known.unwrap_or_else(|| self.climb(ifindex, &interface));
-        if let Some(board) = self.board.instances.get(instance.index()) {
-            board.rung.store(rung as u8, Relaxed);
+        let known = self.rx_paths.get(&ifindex).copied();
+        let rx_path = known.unwrap_or_else(|| self.climb(ifindex, &interface));
+        if let Some(live) = self.live.instances.get(instance.index()) {
+            live.rx_path.store(rx_path as u8, Relaxed);
         }
     }
 
     /// Attaches the best receive path that the interface offers.
-    fn climb(&mut self, ifindex: u32, interface: &Arc<str>) -> Rung {
+    fn climb(&mut self, ifindex: u32, interface: &Arc<str>) -> RxPath {
         let attached = self.attach_below(ifindex, interface);
         self.stand(ifindex, interface, attached)
     }
 
-    fn climb_on(&mut self, ifindex: u32, interface: &Arc<str>) -> Rung {
+    fn climb_on(&mut self, ifindex: u32, interface: &Arc<str>) -> RxPath {
         let attached = self.attach(ifindex, interface);
         self.stand(ifindex, interface, attached)
     }
 
     /// Records the receive path of an interface: what is attached now, or else a packet socket.
-    fn stand(&mut self, ifindex: u32, interface: &Arc<str>, attached: Result<Attached, Vec<String>>) -> Rung {
+    fn stand(
+        &mut self,
+        ifindex: u32,
+        interface: &Arc<str>,
+        attached: Result<Attached, Vec<String>>,
+    ) -> RxPath {
         self.observe(ifindex);
-        let (rung, reasons) = match attached {
-            Ok(Attached { rung, skipped }) => (rung, skipped),
+        let (rx_path, reasons) = match attached {
+            Ok(Attached { rx_path, skipped }) => (rx_path, skipped),
             Err(mut reasons) => match Listener::open(ifindex) {
                 Ok(listener) => {
                     self.listeners.extend(listener.keep().map(|kept| (ifindex, kept)));
                     self.inputs.push(Input::Listen { ifindex, listener: Box::new(listener) });
-                    (Rung::Socket, reasons)
+                    (RxPath::Socket, reasons)
                 }
                 Err(error) => {
                     reasons.push(format!("socket: {error}"));
-                    (Rung::None, reasons)
+                    (RxPath::None, reasons)
                 }
             },
         };
-        match rung {
-            Rung::None => warn!(%interface, reasons = reasons.join("; "), "adverts cannot be heard"),
-            Rung::Socket if self.mode != XdpMode::Socket => {
+        match rx_path {
+            RxPath::None => warn!(%interface, reasons = reasons.join("; "), "adverts cannot be heard"),
+            RxPath::Socket if self.mode != XdpMode::Socket => {
                 warn!(%interface, reasons = reasons.join("; "), "adverts are heard on a packet socket");
             }
-            _ => info!(%interface, rung = rung.as_str(), reasons = reasons.join("; "), "adverts are heard"),
+            _ => {
+                info!(%interface, receive_path = rx_path.as_str(), reasons = reasons.join("; "), "adverts are heard");
+            }
         }
-        self.record.rung(Arc::clone(interface), RungNote { rung, why: reasons.join("; ") });
-        self.rungs.insert(ifindex, rung);
-        rung
+        self.history.rx_path(Arc::clone(interface), RxPathNote { rx_path, why: reasons.join("; ") });
+        self.rx_paths.insert(ifindex, rx_path);
+        rx_path
     }
 
     /// Has the main thread and the engine query the kernel for the program there, from now on.
@@ -340,9 +347,9 @@ impl Attachments {
         let attached = program.attach(ifindex, interface, mode).map_err(|error| error.refusals)?;
         // Another daemon's pins are in the way until this one has replaced it.
         if !program.outlives(ifindex) && (program.pins().is_some() || !program.keeps_pins()) {
-            warn!(%interface, rung = attached.rung.as_str(), "the program ends with the daemon here: a killed daemon's \
+            warn!(%interface, receive_path = attached.rx_path.as_str(), "the program ends with the daemon here: a killed daemon's \
                 addresses are answered for until they are removed");
-            self.record.unpinned(format!("the program on {interface} ends with the daemon"));
+            self.history.unpinned(format!("the program on {interface} ends with the daemon"));
         }
         Ok(attached)
     }
@@ -361,27 +368,31 @@ impl Attachments {
             Err(PinError::Private) => return Ok(()),
             opened => opened?,
         };
-        let Self { program: Some(program), rungs, mode, .. } = self else {
+        let Self { program: Some(program), rx_paths, mode, .. } = self else {
             return pins.clear().map(drop);
         };
         let mode = mode.of_program().unwrap_or(Mode::Tcx);
-        let known: HashSet<u32> = rungs.keys().copied().collect();
+        let known: HashSet<u32> = rx_paths.keys().copied().collect();
         let (taken, outcome) = program.follow(pins, mode, |ifindex| known.contains(&ifindex));
-        for (ifindex, rung) in taken {
-            self.rungs.insert(ifindex, rung);
+        for (ifindex, rx_path) in taken {
+            self.rx_paths.insert(ifindex, rx_path);
             self.unlisten(ifindex);
             for (id, _) in self.places.iter().filter(|(_, place)| place.ifindex == Some(ifindex)) {
-                if let Some(board) = self.board.instances.get(id.index()) {
-                    board.rung.store(rung as u8, Relaxed);
+                if let Some(live) = self.live.instances.get(id.index()) {
+                    live.rx_path.store(rx_path as u8, Relaxed);
                 }
                 if let Some(settings) = self.instances.get(id) {
                     let interface = Arc::clone(&settings.interface);
-                    self.record.rung(interface, RungNote { rung, why: String::new() });
+                    self.history.rx_path(interface, RxPathNote { rx_path, why: String::new() });
                 }
             }
         }
-        let programs: Vec<u32> =
-            self.rungs.iter().filter(|(_, rung)| rung.is_program()).map(|(ifindex, _)| *ifindex).collect();
+        let programs: Vec<u32> = self
+            .rx_paths
+            .iter()
+            .filter(|(_, rx_path)| rx_path.is_program())
+            .map(|(ifindex, _)| *ifindex)
+            .collect();
         programs.into_iter().for_each(|ifindex| self.observe(ifindex));
         self.fence();
         outcome
@@ -389,8 +400,8 @@ impl Attachments {
 
     /// Detaches from interfaces that no instance uses any more.
     pub fn prune(&mut self) {
-        let rungs: Vec<u32> = self.rungs.keys().copied().collect();
-        rungs.into_iter().for_each(|ifindex| self.abandon(ifindex));
+        let rx_paths: Vec<u32> = self.rx_paths.keys().copied().collect();
+        rx_paths.into_iter().for_each(|ifindex| self.abandon(ifindex));
     }
 
     fn leave(&mut self, instance: InstanceId, ifindex: u32) {
@@ -418,7 +429,7 @@ impl Attachments {
         self.hooks.remove(&ifindex);
         self.inputs.push(Input::Hook { ifindex, hook: None });
         self.unlisten(ifindex);
-        self.rungs.remove(&ifindex);
+        self.rx_paths.remove(&ifindex);
         self.preceded.remove(&ifindex);
         self.hidden.remove(&ifindex);
     }
@@ -427,11 +438,11 @@ impl Attachments {
     fn write_slot(&mut self, instance: InstanceId) {
         let Some(settings) = self.instances.get(&instance) else { return };
         let source = self.places.get(&instance).and_then(|place| place.source);
-        let known = permits(instance, settings);
-        let gone = self.maps.set_permits(instance.0, &known);
+        let known = allowed_peers(instance, settings);
+        let gone = self.maps.set_allowed_peers(instance.0, &known);
         let mut slot = expected(settings, source);
         if let Some(program) = &mut self.program
-            && let Err(error) = program.set_permits(&known, &gone)
+            && let Err(error) = program.set_allowed_peers(&known, &gone)
         {
             warn!(instance = %settings.name, %error, "adverts of any unicast sender are heard");
             slot.unicast = slot.unicast.min(1);

@@ -7,12 +7,12 @@ use std::path::Path;
 use futures::future::select_ok;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use super::{Failure, Names};
+use super::{Failure, Resolver};
 use crate::config::Endpoint;
 
 /// # Errors
 /// The endpoint accepts no connection; for a name, none of its addresses does.
-pub(super) async fn tcp(endpoint: &Endpoint, names: &Names) -> Result<(), Failure> {
+pub(super) async fn tcp(endpoint: &Endpoint, names: &Resolver) -> Result<(), Failure> {
     let addresses = names.addresses(&endpoint.host).await?;
     let attempts = addresses.into_iter().map(|address| Box::pin(connect((address, endpoint.port).into())));
     select_ok(attempts).await.map(drop).map_err(|error| Failure::of(endpoint, &error))

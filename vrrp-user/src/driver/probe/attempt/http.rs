@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, Url};
 
-use super::{Failure, Names, cause};
+use super::{Failure, Resolver, cause};
 use crate::config::{BODY, HttpTarget};
 
 /// A request that can be repeated.
@@ -21,7 +21,7 @@ pub struct Http {
 impl Http {
     /// # Errors
     /// The request is invalid (method, header or URL), or TLS is not available.
-    pub fn new(target: &HttpTarget, names: &Names) -> Result<Self, Failure> {
+    pub fn new(target: &HttpTarget, names: &Resolver) -> Result<Self, Failure> {
         let url =
             Url::parse(&target.url).map_err(|error| Failure::new(format_args!("{}: {error}", target.url)))?;
         let method = Method::from_bytes(target.method.as_bytes())
@@ -65,7 +65,7 @@ impl Http {
 ///
 /// # Errors
 /// TLS is not available.
-pub fn client(headers: HeaderMap, verify_tls: bool, names: &Names) -> Result<Client, Failure> {
+pub fn client(headers: HeaderMap, verify_tls: bool, names: &Resolver) -> Result<Client, Failure> {
     // The first installed provider stays; all callers install the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()

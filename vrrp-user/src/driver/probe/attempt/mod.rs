@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 pub use dns::Dns;
 pub use http::{Http, client};
-pub use names::Names;
+pub use names::Resolver;
 pub use ping::Ping;
 
 use crate::config::{Endpoint, HaproxyTarget};
@@ -26,7 +26,7 @@ use crate::driver::shortage;
 /// A poll that can be repeated.
 #[derive(Clone, Debug)]
 pub enum Attempt {
-    Tcp(Endpoint, Names),
+    Tcp(Endpoint, Resolver),
     Unix(PathBuf),
     Http(Http),
     Haproxy(HaproxyTarget),
@@ -92,7 +92,7 @@ impl Failure {
     }
 }
 
-/// For libraries that resolve names through [`Names`].
+/// For libraries that resolve names through [`Resolver`].
 impl Error for Failure {}
 
 impl fmt::Display for Failure {

@@ -14,9 +14,9 @@ use crate::config::Host;
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Names(Result<Arc<TokioResolver>, Arc<str>>);
+pub struct Resolver(Result<Arc<TokioResolver>, Arc<str>>);
 
-impl Names {
+impl Resolver {
     /// Reads the system's files; if that fails, every lookup fails with the same error.
     pub fn new() -> Self {
         let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
@@ -47,13 +47,13 @@ impl Names {
     }
 }
 
-impl Default for Names {
+impl Default for Resolver {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Resolve for Names {
+impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let names = self.clone();
         let addresses: BoxFuture<'static, _> = Box::pin(async move {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::select_ok;
 use surge_ping::{Client, Config, ICMP, PingIdentifier, PingSequence, SurgeError};
 
-use super::{Failure, Names};
+use super::{Failure, Resolver};
 use crate::config::Host;
 
 /// Bytes after the ICMP header, as many as `ping` sends.
@@ -16,13 +16,13 @@ const PAYLOAD: [u8; 56] = [0; 56];
 #[derive(Clone, Debug)]
 pub struct Ping {
     host: Host,
-    names: Names,
+    names: Resolver,
     /// Distinguishes the replies of this check from those of others.
     identifier: PingIdentifier,
 }
 
 impl Ping {
-    pub fn new(host: Host, names: Names, identifier: u16) -> Self {
+    pub fn new(host: Host, names: Resolver, identifier: u16) -> Self {
         Self { host, names, identifier: PingIdentifier(identifier) }
     }
 

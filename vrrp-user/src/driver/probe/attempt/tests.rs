@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 async fn tcp_wants_a_connection_at_some_address() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let names = Names::new();
+    let names = Resolver::new();
     let at = |host: &str| format!("{host}:{port}").parse().unwrap();
     assert_eq!(tcp(&at("127.0.0.1"), &names).await, Ok(()));
     // localhost has ::1 too, without a listener.
@@ -61,7 +61,7 @@ async fn http_judges_status_and_body() {
     for (answer, body, expected) in rows {
         let (url, request) = answer_once(answer.to_owned());
         let target = HttpTarget { body: body.map(Into::into), ..target(&url) };
-        let outcome = timeout(LIMIT, Http::new(&target, &Names::new()).unwrap().attempt()).await.unwrap();
+        let outcome = timeout(LIMIT, Http::new(&target, &Resolver::new()).unwrap().attempt()).await.unwrap();
         match expected {
             Ok(()) => assert_eq!(outcome, Ok(()), "{answer}"),
             Err(why) => assert_eq!(outcome.unwrap_err().to_string(), format!("{url}: {why}")),
@@ -74,7 +74,7 @@ async fn http_judges_status_and_body() {
 
 #[test]
 fn http_refuses_what_cannot_be_asked() {
-    let names = Names::new();
+    let names = Resolver::new();
     let good = target("http://192.0.2.1/");
     let rows = [
         (HttpTarget { url: "nowhere".into(), ..good.clone() }, "nowhere: relative URL without a base"),
@@ -130,7 +130,7 @@ async fn haproxy_wants_a_living_process_and_servers() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn ping_wants_an_answer() {
-    let ping = |host: &str| Ping::new(host.parse().unwrap(), Names::new(), 77);
+    let ping = |host: &str| Ping::new(host.parse().unwrap(), Resolver::new(), 77);
     assert_eq!(timeout(LIMIT, ping("127.0.0.1").attempt(1)).await.unwrap(), Ok(()));
     assert_eq!(timeout(LIMIT, ping("::1").attempt(2)).await.unwrap(), Ok(()));
     assert_eq!(timeout(LIMIT, ping("localhost").attempt(4)).await.unwrap(), Ok(()));
@@ -139,7 +139,7 @@ async fn ping_wants_an_answer() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn names_come_from_the_hosts_file_too() {
-    let found = Names::new().addresses(&Host::Name("localhost".into())).await.unwrap();
+    let found = Resolver::new().addresses(&Host::Name("localhost".into())).await.unwrap();
     assert!(found.contains(&Ipv4Addr::LOCALHOST.into()), "{found:?}");
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn watch(
         let watched = watched.and_then(|watched| watched?.into_event_stream([0; 1024]));
         let Ok(mut changes) = watched else {
             if let Ok(number) = beside(&target.path, number).await {
-                tell(number, By::Looks);
+                tell(number, By::Polling);
             }
             sleep(every).await;
             continue;

@@ -41,7 +41,7 @@ pub enum News {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum By {
     /// Polling, once per interval.
-    Looks,
+    Polling,
     /// The kernel's notification of the end of a process.
     Pidfd,
     /// The kernel's notification of a file change.
@@ -55,7 +55,7 @@ pub enum By {
 impl By {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Looks => "looks",
+            Self::Polling => "polling",
             Self::Pidfd => "pidfd",
             Self::Inotify => "inotify",
             Self::Events => "events",

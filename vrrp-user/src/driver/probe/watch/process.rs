@@ -52,7 +52,7 @@ pub(super) async fn watch(
         if let Err(failure) = &found
             && failure.is_shortage()
         {
-            tell(Err(failure.clone()), By::Looks);
+            tell(Err(failure.clone()), By::Polling);
             known = Vec::new();
             sleep(every).await;
             continue;
@@ -62,7 +62,7 @@ pub(super) async fn watch(
         pause = if health.is_ok() { SOON } else { pause.saturating_mul(2).min(every) };
         let ends: Vec<AsyncFd<OwnedFd>> =
             known.iter().take(AWAITED).filter_map(|pid| end_of(*pid).ok()).collect();
-        let by = if ends.is_empty() && !known.is_empty() { By::Looks } else { By::Pidfd };
+        let by = if ends.is_empty() && !known.is_empty() { By::Polling } else { By::Pidfd };
         let next = if health.is_ok() { every } else { pause };
         let (health, wait) = debounce.judge(health, target, clock::now());
         if let Some(health) = health {

@@ -1,0 +1,465 @@
+//! Hot restart by `vrrpx run --hot-restart`, noticed by neither the peer nor a client.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle, sleep};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use vrrp_tests::clock::{monotonic, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::lab::VIRTUAL_V4;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::probe::Prober;
+use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::require;
+use vrrp_tests::service::Systemd;
+
+use crate::fence::name;
+use crate::{able, ours, pair, standing};
+
+/// Long enough for adverts of the peer to show.
+const AFTERWARDS: Duration = Duration::from_millis(800);
+
+/// Node 0 is restarted; the peer receives its adverts without interruption.
+fn survives(mode: Mode, instances: [Instance; 2]) -> Result<()> {
+    let daemon = Daemon::Vrrpx(mode);
+    let address = *instances[0].virtual_addresses().last().context("no address")?;
+    let roles = instances.map(|instance| Role::new(daemon, Config::of(instance)));
+    Pair::settled(roles)?.check(|pair| {
+        pair.wait_for_address(0, address, true)?;
+        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let prober = Prober::new(&pair.lab, address, Duration::from_millis(1))?;
+        until("answers", SETTLE, || prober.served_by() == Some(0))?;
+        // Announcements of its takeover continue for some milliseconds.
+        sleep(Duration::from_millis(300));
+        pair.observer.clear();
+        let start = pair.mark();
+        ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
+        sleep(AFTERWARDS);
+        if mode == Mode::Native {
+            let status = pair.running(0)?.status()?;
+            ensure!(status["interfaces"][0]["receive_path"] == "native", "{:#}", status["interfaces"]);
+        }
+        ensure!(
+            [standing(pair, 0)?, standing(pair, 1)?] == before,
+            "states or epochs have changed: {before:?}"
+        );
+        let adverts = pair.observer.adverts();
+        ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
+        let times: Vec<u64> = adverts.iter().map(|(at, ..)| *at).collect();
+        let gap = times.windows(2).filter_map(|pair| pair[1].checked_sub(pair[0])).max().unwrap_or(u64::MAX);
+        ensure!(gap < 250_000_000, "no advert for {} ms", gap / 1_000_000);
+        ensure!(pair.observer.announcers(address).is_empty(), "addresses were announced again");
+        let outage = prober.longest_outage(start);
+        ensure!(outage < Duration::from_millis(60), "no node answered for {outage:?}");
+        // It is locked like any other daemon: no second one can start beside it.
+        ensure_locked(pair.running(0)?.directory())?;
+        ensure!(pair.stop(0)?.success(), "the newer process ended with an error");
+        pair.wait_for_master(1)?;
+        pair.wait_for_address(0, address, false)
+    })
+}
+
+fn ensure_locked(runtime_dir: &Path) -> Result<()> {
+    let lock = File::open(runtime_dir.join("vrrpx.lock"))?;
+    ensure!(
+        Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err(),
+        "the runtime directory is not locked"
+    );
+    Ok(())
+}
+
+fn vrrpx() -> bool {
+    ours() && able(Daemon::Vrrpx(Mode::Auto))
+}
+
+#[test]
+fn a_master_stays_master() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Auto, [Instance::v3(200), Instance::v3(100)])
+}
+
+#[test]
+fn a_master_stays_master_over_ipv6() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Auto, [Instance::v6(200), Instance::v6(100)])
+}
+
+#[test]
+fn a_master_stays_master_on_the_native_hook() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Native, [Instance::v3(200), Instance::v3(100)])
+}
+
+#[test]
+fn a_master_stays_master_with_a_tc_filter() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Tc, [Instance::v3(200), Instance::v3(100)])
+}
+
+#[test]
+fn a_master_stays_master_on_sockets() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    survives(Mode::Socket, [Instance::v3(200), Instance::v3(100)])
+}
+
+#[test]
+fn a_master_stays_master_with_a_virtual_mac_address_and_signed_adverts() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    let instance =
+        |priority| Instance::v3(priority).line("use_vmac").hmac(&["key 1 00112233445566778899aabbccddeeff"]);
+    survives(Mode::Auto, [instance(200), instance(100)])
+}
+
+#[test]
+fn a_backup_stays_backup_and_still_notices_a_death() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = standing(pair, 1)?;
+        pair.observer.clear();
+        for _ in 0..3 {
+            ensure!(pair.hot_restart(1, &[])?.success(), "the old process ended with an error");
+        }
+        sleep(AFTERWARDS);
+        ensure!(standing(pair, 1)? == before, "the state or epoch has changed: {before:?}");
+        ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "node 1 has sent adverts");
+        pair.die(0)?;
+        pair.wait_for_master(1)?;
+        pair.wait_for_address(1, VIRTUAL_V4.parse()?, true)
+    })
+}
+
+#[test]
+fn a_broken_file_leaves_the_old_process() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = standing(pair, 0)?;
+        let file = pair.running(0)?.directory().join("keepalived.conf");
+        let text = fs::read_to_string(&file)?;
+        pair.observer.clear();
+        fs::write(&file, text.replace("priority", "priorty"))?;
+        let mut broken = pair.successor(0)?;
+        ensure!(broken.wait(SETTLE)?.code() == Some(4), "{}", broken.log());
+        // A newer process with other addresses would leave those of the old one behind.
+        fs::write(&file, text.replace(VIRTUAL_V4, "10.77.0.201"))?;
+        let mut other = pair.successor(0)?;
+        ensure!(other.wait(SETTLE)?.code() == Some(1), "{}", other.log());
+        ensure!(other.log().contains("reload it first"), "{}", other.log());
+        fs::write(&file, text)?;
+        sleep(AFTERWARDS);
+        pair.ensure_alive()?;
+        ensure!(standing(pair, 0)? == before, "the old process has changed its state");
+        ensure!(pair.observer.adverts().iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        let address: IpAddr = VIRTUAL_V4.parse()?;
+        pair.wait_for_address(0, address, true)
+    })
+}
+
+/// Several hot restarts at once end with one daemon, which answers on the control socket.
+#[test]
+fn simultaneous_hot_restarts_leave_one_daemon() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        let mut all = vec![];
+        for _ in 0..4 {
+            all.push(pair.successor(0)?);
+            sleep(Duration::from_millis(30));
+        }
+        until("one remaining process", SETTLE, || {
+            !pair.running(0).is_ok_and(|it| it.process().is_alive())
+                && all.iter_mut().filter(|next| next.is_alive()).count() == 1
+        })?;
+        let last = all.iter().find(|next| next.is_alive()).context("all have ended")?;
+        let pid = u64::try_from(last.pid().as_raw())?;
+        let running = pair.running(0)?;
+        let answers = |status: Value| status["node"]["pid"] == pid && status["fence"]["guard"].is_u64();
+        until("its answer, and its guard", SETTLE, || running.status().is_ok_and(answers))?;
+        ensure_locked(running.directory())?;
+        ensure!(
+            [standing(pair, 0)?, standing(pair, 1)?] == before,
+            "states or epochs have changed: {before:?}"
+        );
+        let log = pair.running(0)?.process().log();
+        ensure!(!log.contains("has not taken over"), "{log}");
+        Ok(())
+    })
+}
+
+/// It is killed before the old process receives "adopted".
+#[test]
+fn a_killed_newer_process_leaves_the_old_one() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        let before = standing(pair, 0)?;
+        for millis in [20, 60, 100] {
+            let mut next = pair.successor(0)?;
+            sleep(Duration::from_millis(millis));
+            if pair.running(0)?.process().is_alive() {
+                next.signal(Signal::SIGKILL)?;
+            }
+            next.kill();
+        }
+        pair.wait_for_master(0)?;
+        ensure!(standing(pair, 0)? == before, "the old process has changed its state");
+        Ok(())
+    })
+}
+
+/// The old process may end late: here it runs a hook, and then it is stopped.
+#[test]
+fn the_newer_process_has_a_guard_before_the_old_one_ends() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    let daemon = Daemon::Vrrpx(Mode::Auto);
+    let master = Instance::v3(200).line("notify_master \"/bin/sleep 30\"");
+    let role = |instance| Role::new(daemon, Config::of(instance));
+    Pair::settled([role(master), role(Instance::v3(100))])?.check(|pair| {
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+        let next = pair.successor(0)?;
+        until("the switch", SETTLE, || next.log().contains("took over from the previous daemon"))?;
+        let old = pair.running(0)?.process();
+        // It may have ended already.
+        let _ended = old.signal(Signal::SIGSTOP);
+        next.signal(Signal::SIGKILL)?;
+        let removed =
+            until("the guard", SETTLE, || pair.lab.has_address(0, VIRTUAL_V4).is_ok_and(|held| !held));
+        removed.with_context(|| next.log())?;
+        pair.kill(0);
+        pair.wait_for_master(1)
+    })
+}
+
+#[test]
+fn takeover_without_a_daemon_is_an_ordinary_start() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        pair.running(0)?.kill();
+        pair.running(0)?.process().wait(SETTLE)?;
+        pair.observer.clear();
+        let _killed = pair.hot_restart(0, &[])?;
+        pair.wait_for_master(0)?;
+        ensure!(standing(pair, 0)?.0 == "MASTER", "node 0 is not master");
+        Ok(())
+    })
+}
+
+/// A daemon of another version, whose offer has another format: it receives SIGTERM, and the start is an ordinary one.
+#[test]
+fn another_format_is_an_ordinary_restart() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        pair.running(0)?.kill();
+        pair.running(0)?.process().wait(SETTLE)?;
+        let folder = pair.running(0)?.directory().to_owned();
+        let mut shell = Command::new("/bin/sleep");
+        shell.arg("60");
+        let mut other = Process::start(shell, folder.join("log.other"))?;
+        fs::write(folder.join("vrrpx.pid"), format!("{}\n", other.pid()))?;
+        let lock = File::options().write(true).open(folder.join("vrrpx.lock"))?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+        fs::remove_file(folder.join("control.sock"))?;
+        let socket = UnixListener::bind(folder.join("control.sock"))?;
+        pair.observer.clear();
+        let next = pair.successor(0)?;
+        let (mut client, _) = socket.accept()?;
+        client.write_all(b"{\"offer\":{\"format\":999,\"estate\":[]}}\n")?;
+        other.wait(SETTLE).context("the other daemon receives no SIGTERM")?;
+        let free = pair.mark();
+        drop(lock);
+        pair.observer.wait_for_advert(0, free, SETTLE)?;
+        ensure!(next.log().contains("its format is 999"), "{}", next.log());
+        ensure!(next.is_alive(), "{}", next.log());
+        Ok(())
+    })
+}
+
+/// A master whose systemd is a socket in `folder`, and its backup.
+fn supervised(folder: &Directory, bus: Option<String>) -> Result<(Pair, UnixDatagram)> {
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path)?;
+    socket.set_read_timeout(Some(SETTLE))?;
+    let mut environment = vec![("NOTIFY_SOCKET", path.display().to_string())];
+    environment.extend(bus.map(|address| ("DBUS_SYSTEM_BUS_ADDRESS", address)));
+    let daemon = Daemon::Vrrpx(Mode::Auto);
+    let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority)));
+    Ok((Pair::settled([Role { environment, ..role(200) }, role(100)])?, socket))
+}
+
+#[test]
+fn systemd_is_notified_of_the_main_process() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    let folder = Directory::new()?;
+    let (pair, socket) = supervised(&folder, None)?;
+    pair.check(|pair| {
+        ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
+        let expected = format!("MAINPID={}", pair.running(0)?.process().pid());
+        let mut text = [0; 4096];
+        loop {
+            let length = socket.recv(&mut text).with_context(|| format!("waited for {expected}"))?;
+            if String::from_utf8_lossy(&text[..length]).lines().any(|line| line == expected) {
+                return Ok(());
+            }
+        }
+    })
+}
+
+/// systemd stops the daemon and starts it again; meanwhile only a process runs that systemd does not know as the main
+/// one.
+#[test]
+fn a_restart_by_systemd_causes_no_takeover() -> Result<()> {
+    if !(vrrpx() && require("dbus-daemon")) {
+        return Ok(());
+    }
+    let folder = Directory::new()?;
+    let systemd = Systemd::start()?;
+    let (pair, _socket) = supervised(&folder, Some(systemd.address()))?;
+    pair.check(|pair| {
+        let before = [standing(pair, 0)?, standing(pair, 1)?];
+        pair.observer.clear();
+        let process = pair.running(0)?.process();
+        process.signal(Signal::SIGTERM)?;
+        ensure!(process.wait(SETTLE)?.success(), "the stop has failed");
+        let pid = pair.running(0)?.status()?["node"]["pid"].as_i64().context("no pid")?;
+        let between = name(i32::try_from(pid)?)?;
+        ensure!(between == "vrrpx", "the process in between is called {between}");
+        sleep(AFTERWARDS);
+        pair.hot_restart(0, &[])?;
+        let pid = u64::try_from(pair.running(0)?.process().pid().as_raw())?;
+        let running = pair.running(0)?;
+        until("the new daemon", SETTLE, || {
+            running.status().is_ok_and(|status| status["node"]["pid"] == pid)
+        })?;
+        sleep(AFTERWARDS);
+        ensure!(
+            [standing(pair, 0)?, standing(pair, 1)?] == before,
+            "states or epochs have changed: {before:?}"
+        );
+        let adverts = pair.observer.adverts();
+        ensure!(adverts.iter().all(|(_, node, _)| *node == 0), "the peer has sent adverts");
+        ensure!(adverts.iter().all(|(.., advert)| advert.priority != 0), "an advert of priority 0 was sent");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_bridge_process_hands_over_if_no_daemon_comes() -> Result<()> {
+    if !vrrpx() {
+        return Ok(());
+    }
+    pair(Daemon::Vrrpx(Mode::Auto))?.check(|pair| {
+        ensure!(pair.hot_restart(0, &["--bridge", "1"])?.success(), "the old process ended with an error");
+        ensure!(pair.running(0)?.process().wait(SETTLE)?.success(), "the bridge process ended with an error");
+        pair.kill(0);
+        pair.wait_for_master(1)?;
+        pair.wait_for_address(0, VIRTUAL_V4.parse()?, false)
+    })
+}
+
+/// Measures how long ordinary threads wait for a processor: a takeover by the peer in that time is due to the machine,
+/// not to the hot restart.
+struct Starvation {
+    ends: Arc<AtomicBool>,
+    watch: JoinHandle<Duration>,
+}
+
+impl Starvation {
+    fn watch() -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ends);
+        let watch = thread::spawn(move || {
+            let nap = Duration::from_millis(1);
+            let mut longest = Duration::ZERO;
+            while !seen.load(Relaxed) {
+                let start = monotonic();
+                sleep(nap);
+                let slept = Duration::from_nanos(monotonic().saturating_sub(start));
+                longest = longest.max(slept.saturating_sub(nap));
+            }
+            longest
+        });
+        Self { ends, watch }
+    }
+
+    fn longest(self) -> Result<Duration> {
+        self.ends.store(true, Relaxed);
+        self.watch.join().map_err(|_| anyhow!("the watch has panicked"))
+    }
+}
+
+/// The peer's Master_Down_Interval is 30 ms and its skew. If the machine itself was suspended for a good part of that,
+/// the test is repeated.
+#[test]
+fn at_adverts_each_10_ms_the_peer_stays_backup() -> Result<()> {
+    const ATTEMPTS: usize = 5;
+    const EXCUSE: Duration = Duration::from_millis(8);
+    if !vrrpx() {
+        return Ok(());
+    }
+    let daemon = Daemon::Vrrpx(Mode::Auto);
+    let role = |priority| Role::new(daemon, Config::of(Instance::v3(priority).interval(10)));
+    for attempt in 1..=ATTEMPTS {
+        let (mut moved, mut longest) = (false, Duration::ZERO);
+        Pair::settled([role(200), role(100)])?.check(|pair| {
+            pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
+            let before = [standing(pair, 0)?, standing(pair, 1)?];
+            pair.observer.clear();
+            let starvation = Starvation::watch();
+            ensure!(pair.hot_restart(0, &[])?.success(), "the old process ended with an error");
+            sleep(AFTERWARDS);
+            longest = starvation.longest()?;
+            let adverts = pair.observer.adverts();
+            moved = [standing(pair, 0)?, standing(pair, 1)?] != before
+                || adverts.iter().any(|(_, node, advert)| *node != 0 || advert.priority == 0);
+            ensure!(
+                !moved || longest > EXCUSE,
+                "the peer has changed its state without starvation ({longest:?})"
+            );
+            Ok(())
+        })?;
+        if !moved {
+            return Ok(());
+        }
+        println!("attempt {attempt}: ordinary threads have waited for {longest:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! Receive paths: each of them works, and the daemon reports why it does not use one.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use vrrp_tests::clock::{poll, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode, Running, vrrpx};
+use vrrp_tests::flavour::{Flavour, lifecycle};
+use vrrp_tests::lab::{Lab, VIRTUAL_V4};
+use vrrp_tests::pair::{Pair, SETTLE};
+use vrrp_tests::process::{Directory, Process};
+use vrrp_tests::require;
+use vrrp_user::driver::xdp::Pins;
+
+use crate::{ours, roles};
+
+#[test]
+fn native() -> Result<()> {
+    on(Mode::Native, Flavour::V3)
+}
+
+#[test]
+fn tcx() -> Result<()> {
+    on(Mode::Tcx, Flavour::V3)
+}
+
+#[test]
+fn tc() -> Result<()> {
+    on(Mode::Tc, Flavour::V3)
+}
+
+#[test]
+fn generic() -> Result<()> {
+    on(Mode::Generic, Flavour::V3)
+}
+
+#[test]
+fn socket() -> Result<()> {
+    on(Mode::Socket, Flavour::V3)
+}
+
+#[test]
+fn socket_over_ipv6() -> Result<()> {
+    on(Mode::Socket, Flavour::V6)
+}
+
+#[test]
+fn socket_with_password() -> Result<()> {
+    on(Mode::Socket, Flavour::V2)
+}
+
+#[test]
+fn daemons_with_separate_runtime_directories_share_an_interface() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let daemon = Daemon::Vrrpx(Mode::Auto);
+    let start = |vrid: u8| {
+        let address = format!("10.77.0.{}/24", 200 + vrid);
+        daemon.start(node, &Config::of(Instance::v3(100).vrid(vrid).addresses(&[&address])))
+    };
+    let (mut first, second) = (start(1)?, start(2)?);
+    for (running, address) in [(&first, "10.77.0.201"), (&second, "10.77.0.202")] {
+        let mine = poll("the address", SETTLE, || Ok(lab.has_address(0, address)?.then_some(())));
+        mine.with_context(|| running.log())?;
+        ensure!(state(running)? == "MASTER", "{}", running.status()?);
+    }
+    first.stop()?;
+    ensure!(!lab.has_address(0, "10.77.0.201")?, "the first daemon has left its address");
+    ensure!(lab.has_address(0, "10.77.0.202")?, "the second daemon has lost its address");
+    ensure!(state(&second)? == "MASTER", "{}", second.status()?);
+    Ok(())
+}
+
+#[test]
+fn a_runtime_directory_serves_one_daemon() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let first = Daemon::Vrrpx(Mode::Socket).start(node, &Config::of(Instance::v3(100)))?;
+    until("the first daemon to run", SETTLE, || first.status().is_ok()).with_context(|| first.log())?;
+    let mut second = node.namespace.command(vrrpx())?;
+    second.args(["run", "--config"]).arg(first.directory().join("keepalived.conf"));
+    second.arg("--runtime-dir").arg(first.directory());
+    let directory = Directory::new()?;
+    let mut second = Process::start(second, directory.path().join("log"))?;
+    let status = second.wait(SETTLE)?;
+    ensure!(!status.success(), "a second daemon took the same directory");
+    ensure!(second.log().contains(&first.directory().display().to_string()), "{}", second.log());
+    ensure!(first.status().is_ok(), "the first is gone");
+    Ok(())
+}
+
+#[test]
+fn a_taken_hook_is_reported_and_bypassed() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let start = |mode, vrid| Daemon::Vrrpx(mode).start(node, &Config::of(Instance::v3(100).vrid(vrid)));
+    let first = start(Mode::Native, 1)?;
+    ensure!(rx_path(&first)? == "native", "{}", first.log());
+    let second = start(Mode::Native, 2)?;
+    ensure!(rx_path(&second)? != "native", "two programs on one hook: {}", second.log());
+    let told = format!("{}{}", second.log(), second.status()?).to_lowercase();
+    ensure!(["taken", "busy", "in use", "occupied"].iter().any(|word| told.contains(word)), "{told}");
+    Ok(())
+}
+
+#[test]
+fn without_cap_bpf_the_daemon_uses_sockets_and_logs_why() -> Result<()> {
+    if !ours() || !require("setpriv") {
+        return Ok(());
+    }
+    // CAP_PERFMON, CAP_BPF and CAP_SYS_ADMIN, which implies them.
+    let (lab, process) = without("-cap_38,-cap_39,-cap_21")?;
+    let served = poll("the address", SETTLE, || Ok(lab.has_address(0, VIRTUAL_V4)?.then_some(())));
+    served.with_context(|| process.log())?;
+    ensure!(process.log().contains("CAP_BPF"), "{}", process.log());
+    Ok(())
+}
+
+#[test]
+fn without_cap_net_raw_the_daemon_exits_and_logs_why() -> Result<()> {
+    if !ours() || !require("setpriv") {
+        return Ok(());
+    }
+    let (_lab, mut process) = without("-cap_13")?;
+    let status = process.wait(Duration::from_secs(10)).with_context(|| process.log())?;
+    ensure!(!status.success(), "the daemon succeeded: {}", process.log());
+    ensure!(process.log().contains("CAP_NET_RAW"), "{}", process.log());
+    Ok(())
+}
+
+fn on(mode: Mode, flavour: Flavour) -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let daemon = Daemon::Vrrpx(mode);
+    Pair::settled(flavour.roles(daemon, daemon))?.check(|pair| {
+        for node in [0, 1] {
+            let rx_path = rx_path(pair.running(node)?)?;
+            ensure!(rx_path == mode.word(), "receive path {rx_path} instead of {}", mode.word());
+        }
+        lifecycle(pair)
+    })
+}
+
+/// The daemon on a node, with fewer capabilities.
+fn without(capabilities: &str) -> Result<(Lab, Process)> {
+    let lab = Lab::new(1)?;
+    let node = lab.nodes.first().context("no node")?;
+    let directory = Directory::new()?;
+    let config = directory.path().join("vrrpx.conf");
+    std::fs::write(&config, Config::of(Instance::v3(100)).to_string())?;
+    let mut command = node.namespace.command("setpriv")?;
+    command.args(["--bounding-set", capabilities, "--inh-caps=-all"]).arg(vrrpx());
+    command.args(["run", "--config"]).arg(&config).arg("--runtime-dir").arg(directory.path());
+    let process = Process::start_in(command, directory)?;
+    Ok((lab, process))
+}
+
+fn state(running: &Running) -> Result<String> {
+    let status = running.status()?;
+    Ok(status["instances"][0]["state"].as_str().unwrap_or_default().to_uppercase())
+}
+
+/// Receive path of its first interface, once the status has it.
+fn rx_path(running: &Running) -> Result<String> {
+    let found = poll("a receive path in the status", SETTLE, || {
+        let status = running.status().ok();
+        Ok(status.and_then(|status| Some(status["interfaces"][0]["receive_path"].as_str()?.to_owned())))
+    });
+    found.with_context(|| running.log())
+}
+
+/// Another process may detach the program. Silence for that reason must not cause a second master.
+#[test]
+fn a_detached_program_is_attached_again_without_a_takeover() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    for (mode, is_successor) in
+        [(Mode::Tcx, false), (Mode::Native, false), (Mode::Tcx, true), (Mode::Native, true)]
+    {
+        let instance = |priority| Instance::v3(priority).interval(20);
+        Pair::settled(roles(Daemon::Vrrpx(mode), instance(200), instance(100)))?.check(|pair| {
+            if is_successor {
+                ensure!(pair.hot_restart(1, &[])?.success(), "the old process ended with an error");
+            }
+            rx_path(pair.running(1)?)?;
+            pair.observer.clear();
+            for _ in 0..3 {
+                let directory = pair.running(1)?.directory().to_owned();
+                let detached = pair.node(1)?.namespace.enter(|| Ok(Pins::open(&directory)?.clear()?))?;
+                ensure!(detached == 1, "{detached} programs were there");
+                sleep(Duration::from_millis(1500));
+            }
+            ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+            let log = pair.running(1)?.log();
+            let told = log.lines().filter(|line| line.contains("attaching it again")).count();
+            ensure!(told == 3, "logged {told} times");
+            // It receives again, so it is an heir again.
+            pair.die(0)?;
+            pair.wait_for_master(1)
+        })?;
+    }
+    Ok(())
+}

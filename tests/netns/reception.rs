@@ -1,0 +1,152 @@
+//! Differences between the adverts that the BPF program sees and those on the host's own sockets.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::ethernet::Mac;
+use vrrp_tests::clock::{Deadline, until};
+use vrrp_tests::daemon::{Daemon, Instance, Mode};
+use vrrp_tests::hider::Hider;
+use vrrp_tests::malformed::Forger;
+use vrrp_tests::packet::Frame;
+use vrrp_tests::pair::{Pair, SETTLE};
+use vrrp_tests::require;
+use vrrp_tests::worker::Workers;
+
+use crate::{ours, roles};
+
+/// Receiver of node 1 that misses adverts, by its status.
+fn reception_fault(pair: &mut Pair) -> Result<Value> {
+    Ok(pair.running(1)?.status()?["instances"][0]["reception_fault"]["who"].take())
+}
+
+#[test]
+fn a_firewall_that_hides_adverts_from_sockets_is_named_without_a_takeover() -> Result<()> {
+    if !ours() || !require("nft") {
+        return Ok(());
+    }
+    for instance in [Instance::v3, Instance::v6] {
+        Pair::settled(roles(Daemon::Vrrpx(Mode::Native), instance(200), instance(100)))?.check(|pair| {
+            pair.observer.clear();
+            ensure!(reception_fault(pair)?.is_null(), "a difference is reported before there is one");
+            let rules = "add table inet deafness; \
+                         add chain inet deafness input { type filter hook input priority 0; }; \
+                         add rule inet deafness input meta l4proto 112 drop";
+            pair.node(1)?.namespace.run("nft", &[rules])?;
+            until("the host in the status as deaf", SETTLE, || {
+                reception_fault(pair).is_ok_and(|who| who == "host")
+            })?;
+            ensure!(pair.running(1)?.log().contains("look for a firewall"), "not in the log");
+            pair.node(1)?.namespace.run("nft", &["delete table inet deafness"])?;
+            until("the end of the difference", SETTLE, || {
+                reception_fault(pair).is_ok_and(|who| who.is_null())
+            })?;
+            ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// A program before ours at tcx may end the chain. Silence for that reason must not cause a second master.
+#[test]
+fn a_program_that_hides_adverts_is_bypassed_without_a_takeover() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    for instance in [Instance::v3, Instance::v6] {
+        Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
+            pair.observer.clear();
+            let rx_path = |pair: &mut Pair| -> Result<Value> {
+                Ok(pair.running(1)?.status()?["interfaces"][0]["receive_path"].take())
+            };
+            let _first = Hider::before_all(pair.node(1)?)?;
+            let overtaken = "another program kept adverts from ours; attaching ours before it";
+            until("the program to be attached first again", SETTLE, || {
+                pair.running(1).is_ok_and(|it| it.log().contains(overtaken))
+            })?;
+            ensure!(rx_path(pair)? == "tcx", "another receive path");
+            let _second = Hider::before_all(pair.node(1)?)?;
+            until("the packet socket", SETTLE, || rx_path(pair).is_ok_and(|rx_path| rx_path == "socket"))?;
+            ensure!(reception_fault(pair)?.is_null(), "the difference is still reported");
+            pair.wait_for_master(0)?;
+            ensure!(pair.observer.adverts().iter().all(|advert| advert.1 == 0), "node 1 was master");
+            pair.die(0)?;
+            pair.wait_for_master(1).context("takeover by the packet socket")
+        })?;
+    }
+    Ok(())
+}
+
+/// Adverts that sockets receive and the program does not read must neither delay an heir nor make the daemon give the
+/// program up.
+#[test]
+fn adverts_that_only_the_stack_accepts_delay_no_takeover() -> Result<()> {
+    const MORE_FRAGMENTS: u16 = 0x2000;
+    const DESTINATION_OPTIONS: u8 = 60;
+    if !ours() {
+        return Ok(());
+    }
+    let message = [0x31, 51, 250, 1, 0, 10, 0, 0, 10, 77, 0, 200];
+    let (first, second) = message.split_at(8);
+    let v4 = || Frame::to_group(Family::V4).source([10, 77, 0, 100].into());
+    let v4 = vec![v4().fragment(MORE_FRAGMENTS).payload(first), v4().fragment(1).payload(second)];
+    let v6 = vec![Frame::to_group(Family::V6).extension(DESTINATION_OPTIONS).payload(message)];
+    let whole = || Frame::to_group(Family::V4).source([10, 77, 0, 100].into()).payload(message);
+    // A subnet broadcast: sockets receive it, but it is not addressed to the VRRP routers.
+    let subnet = whole().destination([10, 77, 0, 255].into()).destination_mac(Mac::BROADCAST);
+    // The stack removes one tag before tcx.
+    let tagged = (4..7).map(|count| (0..count).fold(whole(), |frame, _| frame.vlan(0))).collect();
+    let v3: fn(u8) -> Instance = Instance::v3;
+    for (instance, frames) in [(v3, v4), (Instance::v6, v6), (v3, tagged), (v3, vec![subnet])] {
+        Pair::settled(roles(Daemon::Vrrpx(Mode::Tcx), instance(200), instance(100)))?.check(|pair| {
+            let forger = Forger::new(&pair.lab.client, 51)?;
+            let frames: Vec<_> = frames.iter().map(Frame::build).collect();
+            let _forging = Workers::default().with_pace(Duration::from_millis(20), move || {
+                // A full queue makes a pause.
+                frames.iter().for_each(|frame| drop(forger.send_frame(frame)));
+            })?;
+            sleep(Duration::from_millis(100));
+            let death = pair.mark();
+            pair.die(0)?;
+            pair.observer.wait_for_advert(1, death, Duration::from_secs(2))?;
+            ensure!(
+                pair.running(1)?.status()?["interfaces"][0]["receive_path"] == "tcx",
+                "another receive path"
+            );
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The macvlan with the virtual MAC address takes frames that a master sends from the same address, so the parent's
+/// sockets do not receive them: no firewall is the cause.
+#[test]
+fn a_backup_with_a_virtual_mac_address_suspects_no_firewall() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    for (mode, instance) in [
+        (Mode::Tcx, Instance::v3 as fn(u8) -> Instance),
+        (Mode::Native, Instance::v3),
+        (Mode::Tcx, Instance::v6),
+    ] {
+        let instance = |priority| instance(priority).line("use_vmac");
+        Pair::settled(roles(Daemon::Vrrpx(mode), instance(200), instance(100)))?.check(|pair| {
+            // A difference counts after three comparisons, at most two seconds apart.
+            let end = Deadline::after(Duration::from_secs(9));
+            while !end.passed() {
+                ensure!(reception_fault(pair)?.is_null(), "{}", reception_fault(pair)?);
+                sleep(Duration::from_millis(500));
+            }
+            let log = pair.running(1)?.log();
+            ensure!(!log.contains("no socket of this host"), "the log has a warning");
+            pair.wait_for_master(0)
+        })?;
+    }
+    Ok(())
+}

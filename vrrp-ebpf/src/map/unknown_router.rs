@@ -1,0 +1,80 @@
+//! Unknown routers: senders under a VRID that is not configured here, and CARP.
+
+use crate::wire::Octets;
+use crate::wire::frame::Frame;
+use crate::wire::vrrp::{HEADER_LEN, Header};
+
+/// Most unknown routers on record; adverts of more are only counted.
+pub const UNKNOWN_ROUTERS_MAX: u32 = 256;
+
+/// Bytes of addresses kept of each: 8 IPv4 addresses, or 2 of IPv6.
+pub const UNKNOWN_ROUTER_ADDRESSES: usize = 32;
+
+const WORD: usize = 4;
+
+/// The latest advert under a VRID that is not configured here, or of CARP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct UnknownRouter {
+    /// When it arrived, ns of CLOCK_MONOTONIC.
+    pub last_seen: u64,
+    /// Adverts under this key.
+    pub adverts: u64,
+    /// IPv4 in the first four bytes.
+    pub source: [u8; 16],
+    /// VRRP version as advertised, or [`Self::CARP`].
+    pub version: u8,
+    /// Address count as advertised.
+    pub count: u8,
+    /// 0.
+    pub reserved: [u8; 6],
+    /// The first of its addresses, as in the message.
+    pub addresses: [u8; UNKNOWN_ROUTER_ADDRESSES],
+}
+
+const _: () = assert!(size_of::<UnknownRouter>() == 40 + UNKNOWN_ROUTER_ADDRESSES);
+
+impl UnknownRouter {
+    /// In `version`: CARP. No VRRP version, which has 4 bits.
+    pub const CARP: u8 = 16;
+
+    /// No advert yet.
+    pub const NONE: Self = Self {
+        last_seen: 0,
+        adverts: 0,
+        source: [0; 16],
+        version: 0,
+        count: 0,
+        reserved: [0; 6],
+        addresses: [0; UNKNOWN_ROUTER_ADDRESSES],
+    };
+
+    /// The value of `version` for a message of this length.
+    #[inline(always)]
+    pub const fn version_of(header: Header, length: usize) -> u8 {
+        if header.is_carp(length) { Self::CARP } else { header.version() }
+    }
+
+    /// Records an advert, which is not checked, in place: on the program's stack the verifier would require alignment.
+    #[inline(always)]
+    pub fn note<O: Octets + ?Sized>(&mut self, header: Header, octets: &O, frame: &Frame, now: u64) {
+        self.last_seen = now;
+        self.adverts = self.adverts.wrapping_add(1);
+        self.source = frame.source;
+        self.version = Self::version_of(header, frame.length);
+        self.count = header.address_count();
+        let mut at = frame.at.wrapping_add(HEADER_LEN);
+        for place in self.addresses.chunks_exact_mut(WORD) {
+            // The first missing word ends the loop: the verifier would follow each later word twice.
+            let Some(word) = octets.get::<WORD>(at) else { break };
+            place.copy_from_slice(&word);
+            at = at.wrapping_add(WORD);
+        }
+    }
+
+    /// The first addresses that it advertises, each of `length` bytes; none unless the version is 2 or 3.
+    pub fn claimed(&self, length: usize) -> impl Iterator<Item = &[u8]> {
+        let count = if matches!(self.version, 2 | 3) { usize::from(self.count) } else { 0 };
+        self.addresses.chunks_exact(length.max(1)).take(count)
+    }
+}

@@ -1,0 +1,63 @@
+//! The guard's plan, from the configuration and the interfaces that are there.
+//!
+//! Fenced addresses stay until the new master has announced them: neighbours that know them go on sending until then,
+//! and no neighbour resolves them here. Other addresses go when the lease ends, before a peer takes them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::driver::cleanup_plan::Stage;
+use crate::driver::netlink::address::{self, Placed};
+use crate::driver::netlink::filter::{self, Filter};
+use crate::driver::netlink::socket::{Request, RouteSocket};
+use crate::driver::netlink::table::Table;
+use crate::driver::netlink::{route, rule, vmac};
+use crate::protocol::{InstanceId, InstanceSettings, Priority, skew};
+
+/// Time for the new master to set and announce its addresses.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// Everything that the instances of a configuration may have set, by when it is removed.
+pub(super) fn stages(
+    socket: &mut RouteSocket,
+    config: &Config,
+    table: &Table,
+    is_fenced: impl Fn(InstanceId) -> bool,
+    filters: &[Filter],
+) -> Vec<Stage> {
+    let mut due: BTreeMap<Duration, Vec<Request>> = BTreeMap::new();
+    for instance in &config.instances {
+        let settings = &instance.settings;
+        let requests = due.entry(moment(settings, is_fenced(instance.id))).or_default();
+        requests.extend(rule::removals(&settings.rules));
+        requests.extend(route::removals(socket, &settings.routes));
+        requests.extend(addresses(settings, table));
+    }
+    let interfaces = config.instances.iter().flat_map(|instance| instance.settings.vmacs.all());
+    let present = interfaces.filter_map(|vmac| table.link(vmac.name.as_arc()));
+    let removals = present.map(|link| vmac::removal(link.ifindex)).collect::<Vec<_>>();
+    if let Some(mut last) = due.last_entry() {
+        last.get_mut().extend(removals);
+        // After the addresses that they fence.
+        last.get_mut().extend(filters.iter().copied().map(filter::removal));
+    }
+    due.into_iter().map(|(after, requests)| Stage { after, requests: socket.encoded(requests) }).collect()
+}
+
+/// How long after the daemon's death, which does not precede its last advert.
+fn moment(settings: &InstanceSettings, is_fenced: bool) -> Duration {
+    if !is_fenced {
+        return settings.lease();
+    }
+    let slowest = skew(settings.version, Priority(1), settings.advert_interval);
+    settings.lease().saturating_add(slowest).saturating_add(SETTLE)
+}
+
+fn addresses(settings: &InstanceSettings, table: &Table) -> Vec<Request> {
+    let place = |address| {
+        let device = settings.device_of(address);
+        Some(Placed { ifindex: table.link(device)?.ifindex, address })
+    };
+    address::removals(&settings.addresses.all().filter_map(place).collect::<Vec<_>>())
+}

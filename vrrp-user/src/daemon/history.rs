@@ -1,0 +1,424 @@
+//! The record of events for status and metrics: transitions, hooks, results of checks, receive paths.
+//!
+//! Written and read by the ordinary threads only. Nothing here decides anything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use vrrp_ebpf::time::Timestamp;
+
+use super::events::{Events, What};
+use super::host::reception::ReceptionFault;
+use super::queue::Lack;
+use super::reload::Stale;
+use crate::config::Config;
+use crate::driver::RxPath;
+use crate::driver::clock;
+use crate::driver::netlink::removed_by::RemovedBy;
+use crate::driver::probe::check::ProbeResult;
+use crate::driver::process::Run;
+use crate::protocol::{GroupId, GroupTransition, InstanceId, State, TrackId, Transition};
+
+/// Transitions kept per instance.
+const HISTORY: usize = 16;
+
+#[derive(Debug, Default)]
+pub struct History {
+    inner: Mutex<Inner>,
+    pub events: Events,
+    /// A master lacks an object that it did not lack before.
+    pub lacking: Notify,
+}
+
+/// Everything recorded; see [`History::read`].
+#[derive(Debug, Default)]
+pub struct Inner {
+    instances: Vec<InstanceRecord>,
+    pub groups: BTreeMap<GroupId, GroupRecord>,
+    /// Names of the groups by number.
+    group_names: Vec<Arc<str>>,
+    pub checks: BTreeMap<TrackId, ProbeResult>,
+    /// Latest known state of tracked interfaces.
+    pub links: BTreeMap<TrackId, bool>,
+    pub rx_paths: BTreeMap<Arc<str>, RxPathNote>,
+    /// How often the program was attached again after another process had detached it, by interface.
+    pub reattached: BTreeMap<Arc<str>, u64>,
+    /// Why interfaces with virtual MAC addresses are missing, by name.
+    pub missing_vmacs: BTreeMap<Arc<str>, String>,
+    pub realtime: Option<Realtime>,
+    /// Process id of the guard.
+    pub guard: Option<u32>,
+    /// Why the program does not outlive the daemon.
+    pub unpinned: Option<String>,
+    pub loads: Loads,
+    pub mails: Mails,
+    /// By the names that status shows.
+    pub webhooks: BTreeMap<Arc<str>, Posts>,
+}
+
+/// Counts of one webhook's changes.
+#[derive(Clone, Debug, Default)]
+pub struct Posts {
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Not sent, because a later change of the same instance or group came first.
+    pub superseded: u64,
+    /// Dropped because the queue was full.
+    pub lost: u64,
+    /// Failed attempts.
+    pub refusals: u64,
+    /// HTTP status of the latest attempt; `None` if there was no answer.
+    pub status: Option<u16>,
+    /// Time and reason of the latest failed attempt.
+    pub failure: Option<(SystemTime, String)>,
+}
+
+/// Counts of mails about changes.
+#[derive(Clone, Debug, Default)]
+pub struct Mails {
+    pub waiting: u64,
+    pub sent: u64,
+    /// Given up after the last attempt.
+    pub failed: u64,
+    /// Dropped because the queue was full.
+    pub lost: u64,
+    /// Time and reason of the latest mail that was given up.
+    pub failure: Option<(SystemTime, String)>,
+}
+
+/// Loads of the configuration file.
+#[derive(Clone, Debug, Default)]
+pub struct Loads {
+    /// When the configuration in use was read; the start of the daemon if it was not reloaded.
+    pub at: Option<SystemTime>,
+    pub reloaded: u64,
+    pub refused: u64,
+    /// Set while the latest reload was refused.
+    pub stale: Option<Stale>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct InstanceRecord {
+    /// Latest last.
+    pub history: VecDeque<PastTransition>,
+    /// The latest run of each hook, by its keyword.
+    pub hooks: BTreeMap<&'static str, HookRun>,
+    /// Lower master heard last while master.
+    pub contest: Option<IpAddr>,
+    /// The process that last removed something of it, if known.
+    pub removed_by: Option<RemovedBy>,
+    /// Objects that it could not set, as master, and retries.
+    pub lacks: Box<[Lack]>,
+    /// Another process keeps removing routes and rules, and they are not set again.
+    pub is_abandoned: bool,
+    /// Time and errno of the latest failed send.
+    pub send_failure: Option<(Timestamp, i32)>,
+    /// Its reception fault.
+    pub reception_fault: Option<ReceptionFault>,
+    /// Times that it became master, and that it ceased to be master.
+    pub became_master: u64,
+    pub released_master: u64,
+}
+
+/// A sync group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupRecord {
+    /// Wall-clock time of the latest transition.
+    pub since: Option<SystemTime>,
+    /// The latest run of each hook, by its keyword.
+    pub hooks: BTreeMap<&'static str, HookRun>,
+}
+
+/// A transition and its wall-clock time.
+#[derive(Clone, Copy, Debug)]
+pub struct PastTransition {
+    pub transition: Transition,
+    pub at: SystemTime,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct HookRun {
+    /// The state that the hook was run for, as keepalived writes it.
+    pub state: &'static str,
+    pub run: Run,
+    pub at: SystemTime,
+}
+
+/// The receive path of an interface, and why it is not a better one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RxPathNote {
+    pub rx_path: RxPath,
+    pub why: String,
+}
+
+/// Outcome of real-time scheduling.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Realtime {
+    pub scheduled: bool,
+    pub memory_locked: bool,
+    /// What is missing, and what that costs; empty if nothing is.
+    pub why: String,
+}
+
+impl History {
+    pub fn new(instances: usize) -> Self {
+        let instances = vec![InstanceRecord::default(); instances];
+        Self { inner: Mutex::new(Inner { instances, ..Inner::default() }), ..Self::default() }
+    }
+
+    /// Locks the record; keep the guard briefly and never across an await.
+    pub fn read(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn transition(&self, instance: InstanceId, transition: Transition) {
+        self.of(instance, |record| {
+            record.is_abandoned = false;
+            record.became_master += u64::from(transition.to == State::Master);
+            let has_left = transition.from == State::Master && transition.to != State::Master;
+            record.released_master += u64::from(has_left);
+            if record.history.len() >= HISTORY {
+                record.history.pop_front();
+            }
+            let ago = clock::now().since(transition.at);
+            record.history.push_back(PastTransition { transition, at: before_now(ago) });
+        });
+    }
+
+    pub fn contest(&self, instance: InstanceId, peer: IpAddr) {
+        self.of(instance, |record| record.contest = Some(peer));
+    }
+
+    pub fn removed_by(&self, instance: InstanceId, removed_by: Option<RemovedBy>) {
+        self.of(instance, |record| record.removed_by = removed_by);
+    }
+
+    /// Returns what it lacked before.
+    pub fn lacks(&self, instance: InstanceId, lacks: Box<[Lack]>) -> Box<[Lack]> {
+        let mut before = Box::default();
+        if !lacks.is_empty() {
+            self.lacking.notify_one();
+        }
+        self.of(instance, |record| before = std::mem::replace(&mut record.lacks, lacks));
+        before
+    }
+
+    /// Lasts until the next transition or reload.
+    pub fn abandoned(&self, instance: InstanceId) {
+        self.of(instance, |record| record.is_abandoned = true);
+    }
+
+    /// Returns the earlier fault.
+    pub fn reception_fault(
+        &self,
+        instance: InstanceId,
+        reception_fault: Option<ReceptionFault>,
+    ) -> Option<ReceptionFault> {
+        let mut before = None;
+        self.of(instance, |record| before = std::mem::replace(&mut record.reception_fault, reception_fault));
+        before
+    }
+
+    pub fn send_failed(&self, instance: InstanceId, errno: i32) {
+        self.of(instance, |record| record.send_failure = Some((clock::now(), errno)));
+    }
+
+    pub fn group_transition(&self, group: GroupId, transition: &GroupTransition) {
+        let since = before_now(clock::now().since(transition.at));
+        self.read().groups.entry(group).or_default().since = Some(since);
+    }
+
+    pub fn hook(&self, instance: InstanceId, keyword: &'static str, state: &'static str, run: Run) {
+        let at = before_now(run.lasted);
+        self.of(instance, |record| {
+            record.hooks.insert(keyword, HookRun { state, run, at });
+        });
+    }
+
+    pub fn group_hook(&self, group: GroupId, keyword: &'static str, state: &'static str, run: Run) {
+        let at = before_now(run.lasted);
+        self.read().groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
+    }
+
+    /// Keeps the groups of a configuration, under their new numbers, and forgets others.
+    pub fn keep_groups(&self, names: Vec<Arc<str>>) {
+        let mut inner = self.read();
+        let Inner { groups, group_names, .. } = &mut *inner;
+        let before: BTreeMap<Arc<str>, GroupId> =
+            std::mem::replace(group_names, names).into_iter().zip((0..).map(GroupId)).collect();
+        let mut known = std::mem::take(groups);
+        for (name, id) in group_names.iter().zip((0..).map(GroupId)) {
+            let record = before.get(name).and_then(|old| known.remove(old));
+            groups.extend(record.map(|record| (id, record)));
+        }
+    }
+
+    /// Forgets an instance, for another one under its number.
+    pub fn forget(&self, instance: InstanceId) {
+        self.of(instance, |record| *record = InstanceRecord::default());
+    }
+
+    /// The file was loaded.
+    pub fn loaded(&self, at: SystemTime) {
+        self.events.push(What::reload(None));
+        let mut inner = self.read();
+        inner.instances.iter_mut().for_each(|record| record.is_abandoned = false);
+        let loads = &mut inner.loads;
+        *loads = Loads { at: Some(at), reloaded: loads.reloaded + 1, refused: loads.refused, stale: None };
+    }
+
+    /// The file was refused.
+    pub fn stale(&self, stale: Stale) {
+        self.events.push(What::reload(Some(&stale.findings)));
+        let loads = &mut self.read().loads;
+        loads.refused += 1;
+        loads.stale = Some(stale);
+    }
+
+    pub fn mails(&self, change: impl FnOnce(&mut Mails)) {
+        change(&mut self.read().mails);
+    }
+
+    /// Changes the counts of a webhook that is [kept](Self::keep_webhooks).
+    pub fn webhook(&self, name: &str, change: impl FnOnce(&mut Posts)) {
+        if let Some(posts) = self.read().webhooks.get_mut(name) {
+            change(posts);
+        }
+    }
+
+    /// Keeps the webhooks of a configuration, and forgets others.
+    pub fn keep_webhooks(&self, names: &[Arc<str>]) {
+        let webhooks = &mut self.read().webhooks;
+        webhooks.retain(|name, _| names.contains(name));
+        for name in names {
+            webhooks.entry(Arc::clone(name)).or_default();
+        }
+    }
+
+    /// Forgets the results of other checks.
+    pub fn keep_checks(&self, is_kept: impl Fn(TrackId) -> bool) {
+        self.read().checks.retain(|track, _| is_kept(*track));
+    }
+
+    /// Replaces the list of interfaces with virtual MAC addresses that could not be made.
+    pub fn missing_vmacs(&self, missing: impl Iterator<Item = (Arc<str>, String)>) {
+        self.read().missing_vmacs = missing.collect();
+    }
+
+    pub fn check(&self, round: ProbeResult) {
+        self.read().checks.insert(round.track, round);
+    }
+
+    pub fn link(&self, track: TrackId, up: bool) {
+        self.read().links.insert(track, up);
+    }
+
+    pub fn reattached(&self, interface: &Arc<str>) {
+        *self.read().reattached.entry(Arc::clone(interface)).or_default() += 1;
+    }
+
+    pub fn rx_path(&self, interface: Arc<str>, note: RxPathNote) {
+        self.read().rx_paths.insert(interface, note);
+    }
+
+    /// Forgets interfaces that no instance uses any more.
+    pub fn retain_rx_paths(&self, config: &Config) {
+        let is_used = |name: &Arc<str>| config.instances.iter().any(|it| it.settings.interface == *name);
+        self.read().rx_paths.retain(|name, _| is_used(name));
+    }
+
+    pub fn guard(&self, pid: Option<u32>) {
+        self.read().guard = pid;
+    }
+
+    pub fn unpinned(&self, why: String) {
+        self.read().unpinned = Some(why);
+    }
+
+    pub fn realtime(&self, realtime: Realtime) {
+        self.read().realtime = Some(realtime);
+    }
+
+    fn of(&self, instance: InstanceId, change: impl FnOnce(&mut InstanceRecord)) {
+        if let Some(record) = self.read().instances.get_mut(instance.index()) {
+            change(record);
+        }
+    }
+}
+
+impl Inner {
+    pub fn instance(&self, instance: InstanceId) -> Option<&InstanceRecord> {
+        self.instances.get(instance.index())
+    }
+
+    /// The latest round of a check that has a result.
+    pub fn check(&self, track: TrackId) -> Option<&ProbeResult> {
+        self.checks.get(&track).filter(|round| round.is_known)
+    }
+}
+
+fn before_now(ago: Duration) -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(ago).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::process::End;
+    use crate::protocol::{Epoch, Priority, Reason};
+
+    #[test]
+    fn keeps_the_latest_transitions() {
+        let record = History::new(1);
+        for epoch in 0..20 {
+            let transition = Transition {
+                from: State::Backup,
+                to: State::Master,
+                reason: Reason::MasterSilent,
+                epoch: Epoch(epoch),
+                at: Timestamp::ZERO,
+                priority: Priority::DEFAULT,
+                peer: None,
+            };
+            record.transition(InstanceId(0), transition);
+            record.transition(InstanceId(1), transition);
+        }
+        let inner = record.read();
+        let epochs: Vec<u64> = inner
+            .instance(InstanceId(0))
+            .unwrap()
+            .history
+            .iter()
+            .map(|passed| passed.transition.epoch.0)
+            .collect();
+        assert_eq!(epochs, (4..20).collect::<Vec<_>>());
+        assert!(inner.instance(InstanceId(1)).is_none());
+    }
+
+    #[test]
+    fn groups_go_with_their_names() {
+        let record = History::new(1);
+        let keep = |names: &[&str]| record.keep_groups(names.iter().map(|&name| name.into()).collect());
+        let run = |id: u32, state| {
+            let run = Run { end: End::Exited(0), lasted: Duration::ZERO };
+            record.group_hook(GroupId(id), "notify", state, run);
+        };
+        let states = || -> Vec<(u32, &'static str)> {
+            let groups = &record.read().groups;
+            groups.iter().map(|(id, group)| (id.0, group.hooks["notify"].state)).collect()
+        };
+        keep(&["one", "two", "three"]);
+        run(0, "first");
+        run(2, "third");
+        keep(&["three", "new", "one"]);
+        assert_eq!(states(), [(0, "third"), (2, "first")]);
+        keep(&["one", "new"]);
+        assert_eq!(states(), [(0, "first")]);
+    }
+}

@@ -1,0 +1,250 @@
+//! Reception monitor: compares the adverts that the program sees with those that the host's own sockets receive.
+//!
+//! Enters: what the maps and a reference socket per interface have received since the last look. Leaves: what is
+//! [`ReceptionFault`] for each instance. Absent: remedies. It looks every two seconds on the main thread, and every
+//! second while something differs; nothing waits for it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Family;
+
+use crate::driver::locals::Locals;
+use crate::driver::maps::Maps;
+use crate::driver::socket::{HeardVrids, ReferenceSocket, is_member};
+use crate::protocol::{InstanceId, InstanceSettings};
+
+/// Looks until a difference counts. At one look an advert may still be on its way from the program to the socket.
+const PROGRAM_MISSES_LOOKS: u8 = 2;
+const UNHEARD_LOOKS: u8 = 3;
+
+/// Looks without any advert after which a finding expires. Longer than any advert interval.
+const QUIET_LOOKS: u8 = 60;
+
+/// A reception fault: which receiver misses adverts that the other one receives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReceptionFault {
+    /// Sockets receive adverts that the program did not see.
+    Program,
+    /// The program receives adverts that no socket does, because no socket is a member of the group.
+    Membership,
+    /// The program receives adverts that no socket does.
+    Host,
+}
+
+impl ReceptionFault {
+    pub const WHO: [&'static str; 2] = ["program", "host"];
+
+    /// The deaf receiver, as status and metrics name it.
+    pub const fn who(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Membership | Self::Host => "host",
+        }
+    }
+}
+
+impl fmt::Display for ReceptionFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Program => {
+                "adverts reach the sockets of this host and not the program: another BPF program runs before it"
+            }
+            Self::Membership => {
+                "adverts reach the program and no socket of this host: no socket is a member of the group, and a \
+                 switch may stop forwarding it"
+            }
+            Self::Host => {
+                "adverts reach the program and no socket of this host: look for a firewall or rp_filter. Elections \
+                 are not affected; other programs receive nothing"
+            }
+        })
+    }
+}
+
+/// An instance whose interface has the program attached.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceptionPlace<'a> {
+    pub id: InstanceId,
+    pub settings: &'a InstanceSettings,
+    pub ifindex: u32,
+    /// The instance's own source address.
+    pub source: Option<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+pub struct ReceptionMonitor {
+    references: HashMap<(u32, Family), ReferenceSocket>,
+    marks: HashMap<InstanceId, Mark>,
+    is_resting: bool,
+}
+
+/// Findings of earlier looks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// Stamp of the latest advert in the maps.
+    seen: Timestamp,
+    /// Looks at which sockets received adverts and the program did not.
+    program_misses: u8,
+    /// Adverts that the program had counted at the latest of those looks.
+    counted: u64,
+    /// Looks at which the program received adverts and sockets did not.
+    unheard: u8,
+    /// Looks at which neither received any.
+    quiet: u8,
+}
+
+impl ReceptionMonitor {
+    /// Whether to skip this second's look: every other one, while nothing is suspicious.
+    pub fn rests(&mut self) -> bool {
+        let is_suspicious = self.marks.values().any(|mark| mark.program_misses > 0 || mark.unheard > 0);
+        self.is_resting = !self.is_resting && !is_suspicious;
+        self.is_resting
+    }
+
+    /// The fault of each instance that has one. Takes a few system calls per interface, and one per instance that
+    /// watches no master and whose adverts reach sockets.
+    pub fn look<'a>(
+        &mut self,
+        places: impl Iterator<Item = ReceptionPlace<'a>> + Clone,
+        maps: &Maps,
+    ) -> HashMap<InstanceId, ReceptionFault> {
+        // Before the sockets: adverts that the program has seen by now have reached them, or soon will.
+        let seen: Vec<Timestamp> = places.clone().map(|place| seen(maps, place.id.0)).collect();
+        let answers = self.ask(places.clone(), maps.locals());
+        let mut marks = HashMap::new();
+        let mut found = HashMap::new();
+        for (place, seen) in places.zip(seen) {
+            let ReceptionPlace { id, settings, ifindex, source } = place;
+            let mut mark = self.marks.get(&id).copied().unwrap_or(Mark { seen, ..Mark::default() });
+            if let Some(heard_vrids) = answers.get(&(ifindex, settings.family)) {
+                let is_new = std::mem::replace(&mut mark.seen, seen) < seen;
+                if heard_vrids.has_heard(settings.vrid.number(), source) {
+                    (mark.unheard, mark.quiet) = (0, 0);
+                    mark.heard_by_sockets(is_new, || maps.counters(Some(id.0)).adverts());
+                } else if is_new
+                    && !heard_vrids.is_partial
+                    && !settings.vmacs.keep_from_sockets(&settings.interface)
+                {
+                    (mark.unheard, mark.quiet) = (mark.unheard.saturating_add(1), 0);
+                } else if !is_new {
+                    mark.heard_by_nobody();
+                }
+            }
+            found
+                .extend(mark.reception_fault(settings, ifindex).map(|reception_fault| (id, reception_fault)));
+            marks.insert(id, mark);
+        }
+        self.marks = marks;
+        found
+    }
+
+    /// Forgets the findings of instances whose program has another position in the chain now.
+    pub fn forget(&mut self, ids: &[InstanceId]) {
+        self.marks.retain(|id, _| !ids.contains(id));
+    }
+
+    fn ask<'a>(
+        &mut self,
+        places: impl Iterator<Item = ReceptionPlace<'a>>,
+        locals: &Locals,
+    ) -> HashMap<(u32, Family), HeardVrids> {
+        let mut answers = HashMap::new();
+        for ReceptionPlace { settings, ifindex, .. } in
+            places.filter(|place| place.settings.reaches_sockets())
+        {
+            let place = (ifindex, settings.family);
+            if answers.contains_key(&place) {
+                continue;
+            }
+            // A socket that cannot be opened now, as for an interface that goes, is tried again at the next look.
+            let reference = self
+                .references
+                .remove(&place)
+                .map_or_else(|| ReferenceSocket::open(settings.family, ifindex), Ok);
+            let asked = reference.and_then(|mut reference| Ok((reference.take(locals)?, reference)));
+            if let Ok((heard_vrids, reference)) = asked {
+                answers.insert(place, (heard_vrids, reference));
+            }
+        }
+        let (mut told, mut references) = (HashMap::new(), HashMap::new());
+        for (place, (heard_vrids, reference)) in answers {
+            told.insert(place, heard_vrids);
+            references.insert(place, reference);
+        }
+        self.references = references;
+        told
+    }
+}
+
+impl Mark {
+    fn heard_by_sockets(&mut self, is_new: bool, counted: impl FnOnce() -> u64) {
+        if is_new {
+            self.program_misses = 0;
+            return;
+        }
+        // Unverified senders, and senders without room for a record, are only counted.
+        let counted = counted();
+        let stands_still = self.program_misses > 0 && self.counted == counted;
+        self.program_misses = if stands_still { self.program_misses.saturating_add(1) } else { 1 };
+        self.counted = counted;
+    }
+
+    fn heard_by_nobody(&mut self) {
+        self.quiet = self.quiet.saturating_add(1);
+        if self.quiet >= QUIET_LOOKS {
+            (self.program_misses, self.unheard) = (0, 0);
+        }
+    }
+
+    fn reception_fault(self, settings: &InstanceSettings, ifindex: u32) -> Option<ReceptionFault> {
+        let is_member = || settings.unicast.is_some() || is_member(settings.group(), ifindex);
+        match self {
+            Self { program_misses: PROGRAM_MISSES_LOOKS.., .. } => Some(ReceptionFault::Program),
+            Self { unheard: UNHEARD_LOOKS.., .. } if is_member() => Some(ReceptionFault::Host),
+            Self { unheard: UNHEARD_LOOKS.., .. } => Some(ReceptionFault::Membership),
+            _ => None,
+        }
+    }
+}
+
+/// When the program, or the daemon for signed adverts, last received an advert of any sender.
+fn seen(maps: &Maps, slot: u32) -> Timestamp {
+    maps.last_seen(slot).unwrap_or_else(|| {
+        let peers = maps.peers(slot).map(|(_, peer)| Timestamp::from_nanos(peer.last_seen));
+        peers.max().unwrap_or(Timestamp::ZERO)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WATCHED: bool = true;
+
+    fn program_misses(looks: &[(bool, u64)]) -> u8 {
+        let mut mark = Mark::default();
+        looks.iter().for_each(|(is_new, counted)| mark.heard_by_sockets(*is_new, || *counted));
+        mark.program_misses
+    }
+
+    #[test]
+    fn the_program_is_deaf_when_nothing_is_counted_between_two_looks() {
+        assert_eq!(program_misses(&[(!WATCHED, 7)]), 1);
+        assert_eq!(program_misses(&[(!WATCHED, 7), (!WATCHED, 7)]), PROGRAM_MISSES_LOOKS);
+        // Senders that are not recorded are counted.
+        assert_eq!(program_misses(&[(!WATCHED, 7), (!WATCHED, 8), (!WATCHED, 9)]), 1);
+        assert_eq!(program_misses(&[(!WATCHED, 7), (WATCHED, 7), (!WATCHED, 7)]), 1);
+    }
+
+    #[test]
+    fn what_was_found_is_past_when_nobody_is_heard_any_more() {
+        let mut mark = Mark { unheard: UNHEARD_LOOKS, ..Mark::default() };
+        (1..QUIET_LOOKS).for_each(|_| mark.heard_by_nobody());
+        assert_eq!(mark.unheard, UNHEARD_LOOKS);
+        mark.heard_by_nobody();
+        assert_eq!(mark.unheard, 0);
+    }
+}

@@ -1,0 +1,254 @@
+//! The board: counters and the present state as atomics, which any thread may read at any time.
+//!
+//! The engine and the effect thread write, status and metrics read. Single values are exact; two of them may belong to
+//! different moments.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::auth::Ledger;
+use crate::protocol::{
+    Faults, Group, GroupTransition, InstanceSnapshot, Priority, Reason, State, Transition,
+};
+
+/// Buckets of a lateness histogram: bucket i counts delays below 2^i µs, the last one all longer ones.
+pub const LATENESS_BUCKETS: usize = 24;
+
+#[derive(Debug)]
+pub struct LiveState {
+    pub instances: Box<[LiveInstance]>,
+    pub groups: Box<[LiveGroup]>,
+    /// How late the engine's timer fired.
+    pub engine_lateness: Lateness,
+    pub turns: AtomicU64,
+    /// Turns that found this node to have been suspended: its own timer was too late.
+    pub suspensions: AtomicU64,
+    /// Errors of netlink or packet sends in the effect thread.
+    pub effect_errors: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+pub struct LiveInstance {
+    state: AtomicU8,
+    reason: AtomicU8,
+    priority: AtomicU8,
+    /// Bits of [`Faults`].
+    faults: AtomicU8,
+    /// When `preempt_delay` ends, ns of CLOCK_MONOTONIC; 0 while it does not run.
+    preempts_at: AtomicU64,
+    /// Transitions by [`Reason`].
+    pub transitions: [AtomicU64; Reason::ALL.len()],
+    pub epoch: AtomicU64,
+    /// When the state was entered, ns of CLOCK_MONOTONIC.
+    pub since: AtomicU64,
+    pub adverts_sent: AtomicU64,
+    pub release_sent: AtomicU64,
+    /// Adverts of others with priority 0.
+    pub release_heard: AtomicU64,
+    pub send_errors: AtomicU64,
+    pub announcements_sent: AtomicU64,
+    /// Addresses, routes and rules that were lost, and were set again.
+    pub put_back: AtomicU64,
+    /// Addresses, routes and rules that it could not set, as master.
+    pub lacking: AtomicU64,
+    /// From the command to the last first announcement of the latest takeover, ns.
+    pub takeover_nanos: AtomicU64,
+    /// Lower masters heard while master.
+    pub contests: AtomicU64,
+    /// For how long they were heard, ns.
+    pub rivalled_nanos: AtomicU64,
+    /// For how long rivals whose adverts are refused were heard while master, ns.
+    pub unheard_rival_nanos: AtomicU64,
+    pub ifindex: AtomicU32,
+    /// Receive path; see `driver::RxPath`.
+    pub rx_path: AtomicU8,
+    /// ARP requests and neighbour solicitations for each of its addresses reach the program, which drops them without a
+    /// lease.
+    pub fenced: AtomicBool,
+    /// Made when the instance first signs.
+    pub ledger: OnceLock<Arc<Ledger>>,
+}
+
+impl LiveState {
+    pub fn new(instances: usize) -> Self {
+        Self {
+            instances: (0..instances).map(|_| LiveInstance::default()).collect(),
+            groups: Box::default(),
+            engine_lateness: Lateness::default(),
+            turns: AtomicU64::new(0),
+            suspensions: AtomicU64::new(0),
+            effect_errors: AtomicU64::new(0),
+        }
+    }
+
+    #[must_use]
+    pub fn with_groups(mut self, groups: usize) -> Self {
+        self.groups = (0..groups).map(|_| LiveGroup::default()).collect();
+        self
+    }
+}
+
+/// A sync group.
+#[derive(Debug, Default)]
+pub struct LiveGroup {
+    state: AtomicU8,
+    reason: AtomicU8,
+    pub epoch: AtomicU64,
+    /// When the state was entered, ns of CLOCK_MONOTONIC.
+    pub since: AtomicU64,
+}
+
+impl LiveGroup {
+    /// Takes over the values of an earlier process.
+    pub fn restore(&self, group: &Group, now: Timestamp) {
+        self.state.store(group.state() as u8, Relaxed);
+        self.epoch.store(group.epoch().0, Relaxed);
+        self.since.store(now.as_nanos(), Relaxed);
+    }
+
+    /// The values of this moment.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self::default();
+        copy.set(self);
+        copy
+    }
+
+    /// Takes the values of another group, which gets this number.
+    pub fn set(&self, other: &Self) {
+        self.state.store(other.state.load(Relaxed), Relaxed);
+        self.reason.store(other.reason.load(Relaxed), Relaxed);
+        self.epoch.store(other.epoch.load(Relaxed), Relaxed);
+        self.since.store(other.since.load(Relaxed), Relaxed);
+    }
+
+    pub fn record(&self, transition: &GroupTransition) {
+        self.state.store(transition.to as u8, Relaxed);
+        self.reason.store(transition.reason as u8, Relaxed);
+        self.epoch.store(transition.epoch.0, Relaxed);
+        self.since.store(transition.at.as_nanos(), Relaxed);
+    }
+
+    pub fn state(&self) -> State {
+        State::ALL.get(usize::from(self.state.load(Relaxed))).copied().unwrap_or_default()
+    }
+
+    /// Reason of the latest transition.
+    pub fn reason(&self) -> Reason {
+        Reason::ALL.get(usize::from(self.reason.load(Relaxed))).copied().unwrap_or(Reason::Startup)
+    }
+}
+
+impl LiveInstance {
+    /// Resets the board for another instance under the same number.
+    pub fn clear(&self) {
+        for byte in [&self.state, &self.reason, &self.priority, &self.faults, &self.rx_path] {
+            byte.store(0, Relaxed);
+        }
+        let numbers = [
+            &self.preempts_at,
+            &self.epoch,
+            &self.since,
+            &self.adverts_sent,
+            &self.release_sent,
+            &self.release_heard,
+            &self.send_errors,
+            &self.announcements_sent,
+            &self.put_back,
+            &self.lacking,
+            &self.takeover_nanos,
+            &self.contests,
+            &self.rivalled_nanos,
+            &self.unheard_rival_nanos,
+        ];
+        for number in numbers.into_iter().chain(&self.transitions) {
+            number.store(0, Relaxed);
+        }
+        self.ifindex.store(0, Relaxed);
+        self.fenced.store(false, Relaxed);
+        if let Some(ledger) = self.ledger.get() {
+            ledger.clear();
+        }
+    }
+
+    /// For how long other masters were heard while master, ns: those that yield, and those whose adverts are refused.
+    pub fn dual_master_nanos(&self) -> u64 {
+        self.rivalled_nanos.load(Relaxed).saturating_add(self.unheard_rival_nanos.load(Relaxed))
+    }
+
+    pub fn record(&self, transition: &Transition) {
+        self.state.store(transition.to as u8, Relaxed);
+        self.reason.store(transition.reason as u8, Relaxed);
+        self.priority.store(transition.priority.0, Relaxed);
+        self.epoch.store(transition.epoch.0, Relaxed);
+        self.since.store(transition.at.as_nanos(), Relaxed);
+        if let Some(count) = self.transitions.get(transition.reason as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Takes over the values of an earlier process, except its counters.
+    pub fn restore(&self, snapshot: &InstanceSnapshot, priority: Priority) {
+        self.state.store(snapshot.state as u8, Relaxed);
+        self.reason.store(snapshot.reason.unwrap_or(Reason::Startup) as u8, Relaxed);
+        self.priority.store(priority.0, Relaxed);
+        self.epoch.store(snapshot.epoch.0, Relaxed);
+        self.since.store(snapshot.since.as_nanos(), Relaxed);
+    }
+
+    pub fn set_priority(&self, priority: Priority) {
+        self.priority.store(priority.0, Relaxed);
+    }
+
+    /// What holds it back now.
+    pub fn set_obstacles(&self, faults: Faults, preempts_at: Option<Timestamp>) {
+        self.faults.store(faults.bits(), Relaxed);
+        self.preempts_at.store(preempts_at.unwrap_or_default().as_nanos(), Relaxed);
+    }
+
+    /// What keeps it in Fault, or would.
+    pub fn faults(&self) -> Faults {
+        Faults::of_bits(self.faults.load(Relaxed))
+    }
+
+    /// When `preempt_delay` ends, if it runs.
+    pub fn preempts_at(&self) -> Option<Timestamp> {
+        Some(Timestamp::from_nanos(self.preempts_at.load(Relaxed))).filter(|it| *it != Timestamp::ZERO)
+    }
+
+    pub fn state(&self) -> State {
+        State::ALL.get(usize::from(self.state.load(Relaxed))).copied().unwrap_or_default()
+    }
+
+    /// Reason of the latest transition.
+    pub fn reason(&self) -> Reason {
+        Reason::ALL.get(usize::from(self.reason.load(Relaxed))).copied().unwrap_or(Reason::Startup)
+    }
+
+    pub fn priority(&self) -> Priority {
+        Priority(self.priority.load(Relaxed))
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Lateness {
+    pub buckets: [AtomicU64; LATENESS_BUCKETS],
+    pub sum_nanos: AtomicU64,
+    pub max_nanos: AtomicU64,
+}
+
+impl Lateness {
+    pub fn record(&self, delay: Duration) {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let micros = nanos / 1000;
+        let bucket = (64 - micros.leading_zeros() as usize).min(LATENESS_BUCKETS - 1);
+        if let Some(count) = self.buckets.get(bucket) {
+            count.fetch_add(1, Relaxed);
+        }
+        self.sum_nanos.fetch_add(nanos, Relaxed);
+        self.max_nanos.fetch_max(nanos, Relaxed);
+    }
+}

@@ -1,0 +1,262 @@
+//! Warnings about the wire, each logged once: peers that differ, refused routers that should be peers, CARP, and
+//! unknown routers.
+//!
+//! Enters: the maps. Leaves: lines of the log, events, and the time for which a refused router was a second master. It
+//! looks every few seconds and wakes no other thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+use vrrp_ebpf::time::Timestamp;
+use vrrp_ebpf::wire::Reject;
+
+use super::events::{Events, What};
+use super::status::{DaemonContext, Rejected, SharedContext, UnknownRouter};
+use crate::driver::clock;
+use crate::protocol::State;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Most lines about unknown routers in all: they can be made up.
+const UNKNOWN_ROUTERS_LOGGED: usize = 64;
+
+/// Most refusals of an instance that are reported within [`WINDOW`]: they can be made up as well.
+const REJECTIONS_TOLD: u32 = 8;
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// Most reports that wait for the notifier; only a forger causes more.
+const WAITING: usize = 256;
+
+/// A router that should be a peer is refused, or no longer is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PeerNews {
+    pub instance: String,
+    pub peer: String,
+    /// The reason, as in status.
+    pub reason: String,
+    /// What to compare on the two nodes; `None` when the refusal is over.
+    pub detail: Option<String>,
+}
+
+/// The channel to the notifier.
+pub(super) fn channel() -> (mpsc::Sender<PeerNews>, mpsc::Receiver<PeerNews>) {
+    mpsc::channel(WAITING)
+}
+
+/// Looks and reports for ever.
+pub(super) async fn tell(shared: SharedContext, news: mpsc::Sender<PeerNews>) {
+    let mut due = interval(EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut notices = Notices::default();
+    loop {
+        due.tick().await;
+        for told in notices.look(&shared) {
+            // If the channel is full, it is still in the log and among the events.
+            let _ = news.try_send(told);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Notices {
+    /// Detail by instance, peer and word.
+    differences: BTreeMap<[String; 3], String>,
+    /// By interface, VRID and kind.
+    unknown_routers: BTreeSet<(String, u8, String)>,
+    rejections: Rejections,
+}
+
+/// Routers that should be peers and are refused.
+#[derive(Debug, Default)]
+struct Rejections {
+    /// By instance and reason: the first peer that was refused, and whether that was reported.
+    known: BTreeMap<[String; 2], (String, bool)>,
+    /// By instance: the start of its window, and the number of reports within it.
+    told: BTreeMap<String, (Timestamp, u32)>,
+    /// By instance that is master: time of the latest refused advert of a rival.
+    rivals: BTreeMap<String, Timestamp>,
+}
+
+impl Notices {
+    fn look(&mut self, shared: &SharedContext) -> Vec<PeerNews> {
+        let context = shared.now();
+        let differing = context.differing().into_iter();
+        self.compare(differing.map(|(instance, it)| ([instance.to_owned(), it.peer, it.what], it.detail)));
+        let news = self.rejections.look(&context, clock::now());
+        for UnknownRouter { interface, vrid, source, kind, .. } in context.unknown_routers() {
+            let is_carp = kind == "carp";
+            if (is_carp || context.config.globals.log_unknown_vrids)
+                && self.unknown_routers.len() < UNKNOWN_ROUTERS_LOGGED
+                && self.unknown_routers.insert((interface.clone(), vrid, kind.clone()))
+            {
+                if is_carp {
+                    warn!(
+                        interface,
+                        vrid,
+                        source,
+                        "CARP is in use on this link, with the virtual MAC address of this VRID"
+                    );
+                } else {
+                    info!(
+                        interface,
+                        vrid, source, kind, "adverts of a virtual router that is not configured here"
+                    );
+                }
+            }
+        }
+        news
+    }
+
+    fn compare(&mut self, found: impl Iterator<Item = ([String; 3], String)>) {
+        let found: BTreeMap<_, _> = found.collect();
+        for (key, detail) in &found {
+            let [instance, peer, what] = key;
+            if self.differences.get(key) != Some(detail) {
+                warn!(instance, peer, what, "{detail}");
+            }
+        }
+        for [instance, peer, what] in self.differences.keys().filter(|key| !found.contains_key(*key)) {
+            info!(instance, peer, what, "the difference is gone");
+        }
+        self.differences = found;
+    }
+}
+
+impl Rejections {
+    fn look(&mut self, context: &DaemonContext, now: Timestamp) -> Vec<PeerNews> {
+        let found = context.rejected();
+        let mut rivals = BTreeMap::new();
+        for (config, live, it) in &found {
+            if live.state() == State::Master && is_rival(it) {
+                let silence = Duration::try_from_secs_f64(it.last_advert_seconds).unwrap_or_default();
+                let heard = now - silence;
+                let latest = rivals.entry(config.settings.name.to_string()).or_insert(heard);
+                *latest = heard.max(*latest);
+            }
+        }
+        for (config, live) in context.instances() {
+            let name = &*config.settings.name;
+            if let (Some(before), Some(latest)) = (self.rivals.get(name), rivals.get(name)) {
+                let nanos = u64::try_from(latest.since(*before).as_nanos()).unwrap_or(u64::MAX);
+                live.unheard_rival_nanos.fetch_add(nanos, Relaxed);
+            }
+        }
+        self.rivals = rivals;
+        let found = found.into_iter().map(|(config, _, it)| (config.settings.name.to_string(), it));
+        self.compare(found, &context.history.events, now)
+    }
+
+    /// Reports the refusals that have begun and ended.
+    fn compare(
+        &mut self,
+        found: impl Iterator<Item = (String, Rejected)>,
+        events: &Events,
+        now: Timestamp,
+    ) -> Vec<PeerNews> {
+        let mut news = Vec::new();
+        let mut before = std::mem::take(&mut self.known);
+        for (instance, Rejected { peer, reason, detail, .. }) in found {
+            let key = [instance, reason];
+            let known = before.remove(&key).unwrap_or_else(|| {
+                let [instance, reason] = key.clone();
+                let is_told = self.admit(&instance, now);
+                if is_told {
+                    warn!(
+                        instance,
+                        peer, reason, "adverts of a router that should be a peer are refused: {detail}"
+                    );
+                    news.push(PeerNews {
+                        instance: instance.clone(),
+                        peer: peer.clone(),
+                        reason: reason.clone(),
+                        detail: Some(detail.clone()),
+                    });
+                    events.push(What::PeerRejected { instance, peer: peer.clone(), reason, detail });
+                }
+                (peer, is_told)
+            });
+            self.known.insert(key, known);
+        }
+        for ([instance, reason], (peer, is_told)) in before {
+            if is_told {
+                info!(
+                    instance,
+                    peer, reason, "adverts of a router that should be a peer are no longer refused"
+                );
+                news.push(PeerNews {
+                    instance: instance.clone(),
+                    peer: peer.clone(),
+                    reason: reason.clone(),
+                    detail: None,
+                });
+                events.push(What::PeerRejectionOver { instance, peer, reason });
+            }
+        }
+        news
+    }
+
+    fn admit(&mut self, instance: &str, now: Timestamp) -> bool {
+        self.told.retain(|_, (since, _)| now.since(*since) < WINDOW);
+        let (_, told) = self.told.entry(instance.to_owned()).or_insert((now, 0));
+        *told += 1;
+        *told <= REJECTIONS_TOLD
+    }
+}
+
+/// An advert from our own source address may be one of ours that has come back.
+fn is_rival(rejected: &Rejected) -> bool {
+    rejected.reason != Reject::OwnSource.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(reason: &str) -> (String, Rejected) {
+        let peer = "192.0.2.2".to_owned();
+        let (reason, detail) = (reason.to_owned(), "its TTL".to_owned());
+        ("VI_1".to_owned(), Rejected { peer, reason, detail, last_advert_seconds: 0.0 })
+    }
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_nanos(second * 1_000_000_000)
+    }
+
+    fn told(events: &Events) -> Vec<String> {
+        events.after(None, usize::MAX).events.iter().map(|event| event.what.to_string()).collect()
+    }
+
+    #[test]
+    fn a_refusal_is_told_when_it_begins_and_when_it_ends() {
+        let (mut rejections, events) = (Rejections::default(), Events::default());
+        let news = [100, 105, 110].map(|second| {
+            let found = rejections.compare([rejected("ttl")].into_iter(), &events, at(second));
+            found.into_iter().map(|news| news.detail).collect::<Vec<_>>()
+        });
+        assert_eq!(news, [vec![Some("its TTL".to_owned())], vec![], vec![]]);
+        assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL"]);
+        let over = rejections.compare([].into_iter(), &events, at(115));
+        assert_eq!(over.iter().map(|news| &news.detail).collect::<Vec<_>>(), [&None]);
+        rejections.compare([].into_iter(), &events, at(120));
+        let ended = "VI_1: adverts of 192.0.2.2 are no longer refused (ttl)";
+        assert_eq!(told(&events), ["VI_1: 192.0.2.2 is not heard: its TTL", ended]);
+    }
+
+    /// A forger sends every kind of advert, repeatedly.
+    #[test]
+    fn what_is_told_is_bounded_in_time() {
+        let (mut rejections, events) = (Rejections::default(), Events::default());
+        let words = Reject::ALL.map(Reject::as_str);
+        for second in (0..600).step_by(10) {
+            rejections.compare(words.map(rejected).into_iter(), &events, at(1000 + second));
+            rejections.compare([].into_iter(), &events, at(1005 + second));
+        }
+        // 10 minutes; each beginning is reported with its end.
+        assert_eq!(told(&events).len(), 10 * 2 * REJECTIONS_TOLD as usize);
+    }
+}

@@ -1,0 +1,147 @@
+//! Leftover addresses of an earlier run, on a node that is not master.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+
+use super::address;
+use super::link::Link;
+use super::refusal::NetlinkError;
+use super::socket::RouteSocket;
+use super::table::Address;
+use crate::protocol::{InstanceSettings, Priority};
+
+/// A leftover address and what was done with it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Residue {
+    pub address: Address,
+    /// Why its removal failed.
+    pub refusal: Option<NetlinkError>,
+    /// Left in place: the interface has no other address to send from, and VRRP did not set it.
+    pub is_kept: bool,
+}
+
+/// Removes every address that the configuration names and VRRP has set, on any interface. If the kernel does not report
+/// who set an address (before Linux 5.18), or another daemon set it, removes every one that is exactly as configured.
+/// An owner's addresses belong to the interface and stay, unless marked. An address also stays if `may_go` refuses it,
+/// or if it is the only one that the interface can send from and the kernel reports that VRRP did not set it.
+///
+/// # Errors
+/// The kernel could not be queried.
+pub fn remove<'a>(
+    instances: impl IntoIterator<Item = &'a InstanceSettings>,
+    may_go: impl Fn(IpAddr) -> bool,
+) -> io::Result<Vec<Residue>> {
+    let mut socket = RouteSocket::open()?;
+    let wanted = wanted(&mut socket, instances);
+    let mut all = Vec::new();
+    address::list(&mut socket, |present| all.push(present))?;
+    let is_wanted = |present: &Address| wanted.contains_key(&present.address);
+    let found = all.iter().copied().filter(|present| {
+        let places = wanted.get(&present.address);
+        places.is_some_and(|places| is_residue(present, places)) && may_go(present.address)
+    });
+    let tells = tells_who();
+    let (kept, found): (Vec<Address>, Vec<Address>) = found.partition(|present| {
+        let places = wanted.get(&present.address).into_iter().flatten();
+        let mut sending = places.filter(|place| place.sends && place.ifindex == Some(present.ifindex));
+        tells && sending.next().is_some() && is_only_source(present, &all, is_wanted)
+    });
+    let leftovers = |address: &Address| Residue { address: *address, refusal: None, is_kept: false };
+    let mut leftovers: Vec<_> = found.iter().map(leftovers).collect();
+    address::clear(&mut socket, &found, |index, refusal| {
+        if let Some(leftovers) = leftovers.get_mut(index) {
+            leftovers.refusal = Some(refusal);
+        }
+    })?;
+    leftovers.extend(kept.into_iter().map(|address| Residue { address, refusal: None, is_kept: true }));
+    Ok(leftovers)
+}
+
+/// Without this address, adverts of its family could not leave by the interface.
+fn is_only_source(present: &Address, all: &[Address], is_wanted: impl Fn(&Address) -> bool) -> bool {
+    let is_source = |it: &Address| match it.address {
+        IpAddr::V4(_) => present.address.is_ipv4(),
+        IpAddr::V6(address) => present.address.is_ipv6() && address.is_unicast_link_local(),
+    };
+    let others = all.iter().filter(|it| it.ifindex == present.ifindex && !is_wanted(it) && !it.marked);
+    !present.marked && is_source(present) && !others.into_iter().any(is_source)
+}
+
+/// Whether the kernel reports who set an address (IFA_PROTO).
+fn tells_who() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5_u32, 18_u32)
+}
+
+/// A configured location of an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Place {
+    ifindex: Option<u32>,
+    prefix: u8,
+    owned: bool,
+    /// The instance sends its adverts on this interface.
+    sends: bool,
+}
+
+fn wanted<'a>(
+    socket: &mut RouteSocket,
+    instances: impl IntoIterator<Item = &'a InstanceSettings>,
+) -> BTreeMap<IpAddr, Vec<Place>> {
+    let mut indexes = BTreeMap::new();
+    let mut wanted = BTreeMap::<_, Vec<_>>::new();
+    for settings in instances {
+        let owned = settings.priority == Priority::OWNER;
+        for address in settings.addresses.advertised.iter().chain(&settings.addresses.excluded) {
+            let device = address.device.as_ref().unwrap_or(settings.address_interface());
+            let ifindex = *indexes
+                .entry(device)
+                .or_insert_with(|| Link::by_name(socket, device).ok().map(|link| link.ifindex));
+            let (prefix, sends) = (address.prefix, *device == settings.interface);
+            wanted.entry(address.address).or_default().push(Place { ifindex, prefix, owned, sends });
+        }
+    }
+    wanted
+}
+
+fn is_residue(present: &Address, places: &[Place]) -> bool {
+    present.marked
+        || places.iter().any(|place| {
+            !place.owned && place.ifindex == Some(present.ifindex) && place.prefix == present.prefix
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_ours_is_residue() {
+        let present = |ifindex, prefix, marked| Address {
+            ifindex,
+            address: [192, 0, 2, 1].into(),
+            prefix,
+            peer: None,
+            secondary: false,
+            usable: true,
+            marked,
+        };
+        let place = [Place { ifindex: Some(3), prefix: 24, owned: false, sends: true }];
+        assert!(is_residue(&present(3, 24, false), &place));
+        assert!(!is_residue(&present(3, 32, false), &place));
+        assert!(!is_residue(&present(4, 24, false), &place));
+        assert!(is_residue(&present(4, 32, true), &place));
+        let only = present(3, 24, false);
+        let other = Address { address: [192, 0, 2, 9].into(), ..only };
+        let virtual_one = |it: &Address| it.address == only.address;
+        assert!(is_only_source(&only, &[only], virtual_one));
+        assert!(is_only_source(&only, &[only, Address { ifindex: 4, ..other }], virtual_one));
+        assert!(is_only_source(&only, &[only, Address { marked: true, ..other }], virtual_one));
+        assert!(!is_only_source(&only, &[only, other], virtual_one));
+        assert!(!is_only_source(&present(3, 24, true), &[only], virtual_one));
+        let owned = [Place { owned: true, ..place[0] }];
+        assert!(!is_residue(&present(3, 24, false), &owned));
+        assert!(is_residue(&present(3, 24, true), &owned));
+    }
+}
