@@ -118,7 +118,7 @@ fn rows(out: &mut String, instances: &[&Instance], view: View) {
     };
     let _ = writeln!(out, "\n{}WHY", row("INSTANCE", "STATE", "SINCE"));
     for instance in instances {
-        let since = instance.since_seconds.map_or_else(|| "-".to_owned(), |since| rough(since));
+        let since = instance.since_seconds.map_or_else(|| "-".to_owned(), rough);
         let mut first = row(&instance.name, &instance.state, &since);
         if first.chars().count() > indent {
             // The name is longer than its column.
