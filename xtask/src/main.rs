@@ -10,6 +10,7 @@ mod lab;
 mod layers;
 mod lint;
 mod packages;
+mod prose;
 mod run;
 mod setup;
 mod tally;
@@ -44,6 +45,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Check formatting and lints, for the host and for BPF
     Lint,
+    /// Check the text of comments and Markdown: width, words, heads
+    Prose,
     /// Check that each layer uses only the layers it may use
     Layers,
     /// Install binary, unit and example configuration
@@ -70,6 +73,7 @@ impl Verb {
             Self::Test(arguments) => return test::test(&arguments),
             Self::Bench(arguments) => bench::bench(&arguments)?,
             Self::Lint => lint::lint()?,
+            Self::Prose => prose::check()?,
             Self::Layers => layers::check()?,
             Self::Install(arguments) => install::install(&arguments)?,
         }

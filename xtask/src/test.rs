@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::cargo::{cargo, run};
 use crate::tally::Tally;
-use crate::{build, guests, kernels, layers, lint, packages};
+use crate::{build, guests, kernels, layers, lint, packages, prose};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -57,6 +57,7 @@ fn everything(tally: &mut Tally) -> Result<()> {
         tally.check(name, run(command));
     }
     tally.check("layers", layers::check());
+    tally.check("prose", prose::check());
 
     let mut units = cargo()?;
     units.args(["test", "--workspace", "--exclude", "vrrp-tests", "--no-fail-fast"]);

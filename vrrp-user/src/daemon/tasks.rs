@@ -4,7 +4,8 @@ use std::future::Future;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-/// A set of tasks that live as long as it does; one that has ended or was aborted is freed at the next start of another.
+/// A set of tasks that live as long as it does; one that has ended or was aborted is freed at the next start of
+/// another.
 ///
 /// A bare `JoinSet` keeps each ended task, in locked memory, until it is joined.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! What the engine writes to the board and no action reports.
+//! Values that the engine writes to the live state and no action carries.
 
 use std::sync::atomic::Ordering::Relaxed;
 

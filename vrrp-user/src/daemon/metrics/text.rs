@@ -1,7 +1,7 @@
 //! The text format 0.0.4 of Prometheus, made of OpenMetrics text, and which of the two a client takes.
 //!
-//! They differ in their heads: a counter is called by its samples' name (`…_total`), an info is a gauge `…_info`, and there
-//! are neither units nor an end (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
+//! They differ in their heads: a counter is called by its samples' name (`…_total`), an info is a gauge `…_info`, and
+//! there are neither units nor an end (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
 /// What a client is sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

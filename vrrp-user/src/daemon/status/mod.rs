@@ -1,8 +1,8 @@
 //! Status of the daemon, as JSON and as text.
 //!
-//! Enters: configuration, [`LiveState`], [`Maps`], [`History`], and the addresses of this host. Leaves: a [`Status`], which is
-//! the JSON of `vrrpx status --json`; [`overview`] and [`table`] write it as text. Absent: the engine, which is not
-//! involved.
+//! Enters: configuration, [`LiveState`], [`Maps`], [`History`], and the addresses of this host. Leaves: a [`Status`],
+//! which is the JSON of `vrrpx status --json`; [`overview`] and [`table`] write it as text. Absent: the engine, which
+//! is not involved.
 
 mod collect;
 mod oddity;

@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::span::rough;
 use super::{Address, Instance, Status};
 
-/// Columns of a terminal that nobody has made wider.
+/// Columns of a terminal of the usual width.
 const WIDTH: usize = 80;
 
 /// Beyond so many instances only those with a problem are shown one by one.
