@@ -1,7 +1,8 @@
 //! Rules of an instance for the form of adverts.
 
 /// The form that the adverts of one instance must have. The daemon writes it before the slot's key, so that the program
-/// never reads a half-written one.
+/// never reads a new one half-written. A reload, or another source address, writes it in place: an advert that arrives
+/// meanwhile may meet parts of both, and at worst is lost.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct InstanceRules {

@@ -15,7 +15,7 @@ pub(super) fn class(slot: u32, info: &AdvertInfo, own: u8, unknown: u64) -> usiz
     launder(SenderClass::of(info.priority, own, is_watched) as usize, unknown)
 }
 
-/// Spends one event of the slot's budget for an advert of this rank; false if none is left in the current window. The
+/// Spends one event of the slot's budget for an advert of this class; false if none is left in the current window. The
 /// larger budget of signed adverts applies only while the ring, which all instances share, is less than half full.
 #[inline(always)]
 pub(super) fn spend(slot: u32, class: usize, is_signed: bool, unknown: u64, now: u64) -> bool {

@@ -11,7 +11,7 @@
 //!    ├ a failed check ─► count it ─► drop
 //!    └ valid ─► record: peers ─► limit ─► ring ─► pass
 //! ```
-//! [`report`] is a program of its own, for frames that leave interfaces with virtual MAC addresses.
+//! [`mld_rewrite`] is a program of its own, for frames that leave interfaces with virtual MAC addresses.
 
 #![expect(
     clippy::cast_possible_truncation,

@@ -205,7 +205,7 @@ fn known(snapshot: &RouterSnapshot, config: &Config) -> HashMap<TrackId, Known> 
     known
 }
 
-/// Handles the rounds of a check.
+/// Handles the results of a check.
 fn deliver(
     check: Arc<str>,
     shared: SharedContext,

@@ -53,7 +53,7 @@ pub enum Request {
     Status,
     /// Read the configuration again.
     Reload,
-    /// Let a new daemon take over; for the rest of the connection see [`super::hot_restart`].
+    /// Let a new daemon replace this one; for the rest of the connection see [`super::hot_restart`].
     HotRestart,
     /// The daemon's events.
     Events {
@@ -108,7 +108,7 @@ impl Control {
         Self { reloads: Some(reloads), ..self }
     }
 
-    /// Forwards clients that want to take over.
+    /// Forwards clients that ask to replace this daemon.
     #[must_use]
     pub fn with_successors(self, successors: mpsc::Sender<UnixStream>) -> Self {
         Self { successors: Some(successors), ..self }

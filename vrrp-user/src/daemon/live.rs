@@ -1,4 +1,4 @@
-//! The board: counters and the present state as atomics, which any thread may read at any time.
+//! Live state: counters and the present state as atomics, which any thread may read at any time.
 //!
 //! The engine and the effect thread write, status and metrics read. Single values are exact; two of them may belong to
 //! different moments.
@@ -102,7 +102,7 @@ pub struct LiveGroup {
 }
 
 impl LiveGroup {
-    /// Takes over the values of an earlier process.
+    /// Adopts the values of an earlier process.
     pub fn restore(&self, group: &Group, now: Timestamp) {
         self.state.store(group.state() as u8, Relaxed);
         self.epoch.store(group.epoch().0, Relaxed);
@@ -143,7 +143,7 @@ impl LiveGroup {
 }
 
 impl LiveInstance {
-    /// Resets the board for another instance under the same number.
+    /// Resets the entry for another instance under the same number.
     pub fn clear(&self) {
         for byte in [&self.state, &self.reason, &self.priority, &self.faults, &self.rx_path] {
             byte.store(0, Relaxed);
@@ -190,7 +190,7 @@ impl LiveInstance {
         }
     }
 
-    /// Takes over the values of an earlier process, except its counters.
+    /// Adopts the values of an earlier process, except its counters.
     pub fn restore(&self, snapshot: &InstanceSnapshot, priority: Priority) {
         self.state.store(snapshot.state as u8, Relaxed);
         self.reason.store(snapshot.reason.unwrap_or(Reason::Startup) as u8, Relaxed);

@@ -64,7 +64,7 @@ pub enum Input {
 /// From the engine to the effect thread.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// The instance's charge from now on. While its addresses are set, new ones are set and others removed at once.
+    /// The instance's effects from now on. While its addresses are set, new ones are set and others removed at once.
     SetEffects(InstanceId, Box<InstanceEffects>),
     /// The addresses of the instance are set and announced already.
     Hold(InstanceId, Epoch),

@@ -143,7 +143,7 @@ impl Service {
     }
 
     /// Works until SIGTERM or SIGINT, then has the engine release its addresses and notifies hooks of `STOP`; or until
-    /// another daemon has taken over, of which hooks are not notified. Call it when the engine runs: it notifies
+    /// another daemon has replaced this one, of which hooks are not notified. Call it when the engine runs: it notifies
     /// systemd that the daemon is ready.
     ///
     /// # Errors
@@ -296,11 +296,11 @@ enum End {
     Requested,
     /// The engine has left its loop.
     ByItself,
-    /// Another daemon has taken over.
+    /// Another daemon has replaced this one.
     Followed,
 }
 
-/// Lets another daemon take over, if it wants to. From then on this one owns nothing on the host.
+/// Lets another daemon replace this one, if it asks for that. From then on this one owns nothing on the host.
 async fn give_way(
     client: UnixStream,
     shared: &SharedContext,

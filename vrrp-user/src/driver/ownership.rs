@@ -1,7 +1,7 @@
 //! Ownership of what this process has set on the host.
 //!
-//! After a hot restart the old daemon undoes nothing, nor does a new one that failed to take over: interfaces, sysctls,
-//! rules, files and pins belong to the other process. Destructors check this.
+//! After a hot restart the old daemon undoes nothing, nor does a new one that failed to replace it: interfaces,
+//! sysctls, rules, files and pins belong to the other process. Destructors check this.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

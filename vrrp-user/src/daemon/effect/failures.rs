@@ -1,4 +1,4 @@
-//! Faults within one command: the first one, and their number.
+//! Failures within one command: the first one, and their number.
 
 use std::io;
 

@@ -92,7 +92,7 @@ impl Instance {
 }
 
 impl Effect {
-    /// Opens sockets in the network namespace of the calling thread. The charges are indexed by [`InstanceId`].
+    /// Opens sockets in the network namespace of the calling thread. The effects are indexed by [`InstanceId`].
     ///
     /// # Errors
     /// No file descriptor is left, or CAP_NET_RAW is missing.
@@ -211,7 +211,7 @@ impl Effect {
         self.settle(id, Attempt::default(), None);
     }
 
-    /// Changes over to a new charge.
+    /// Changes over to the effects of new settings.
     fn set_effects(&mut self, id: InstanceId, mut effects: InstanceEffects) {
         while self.instances.len() <= id.index() {
             self.instances.push(Instance::new(effects.clone()));
@@ -260,7 +260,7 @@ impl Effect {
         self.settle(id, attempt, None);
     }
 
-    /// The charge of an instance without what other masters also hold; that stays as long as one of them does.
+    /// The effects of an instance without those that other masters also hold; these stay as long as one of them does.
     fn unshared(&self, id: InstanceId) -> Option<InstanceEffects> {
         let effects = &self.instances.get(id.index())?.effects;
         let others = self.instances.iter().enumerate().filter(|(index, _)| *index != id.index());
@@ -395,7 +395,7 @@ impl InstanceEffects {
         address.device.as_ref().unwrap_or(&self.interface)
     }
 
-    /// Whether the kernel keeps one address on `device` for this charge and for another one: IPv4 addresses are the
+    /// Whether the kernel keeps `address` on `device` as one with an address of this instance: IPv4 addresses are the
     /// same by address and prefix, IPv6 addresses by address alone.
     fn has(&self, device: &str, address: &VirtualAddress) -> bool {
         let named =
@@ -403,12 +403,12 @@ impl InstanceEffects {
         self.addresses.all().any(|it| named(it) == named(address) && self.device(it) == device)
     }
 
-    /// Whether it has an address of another charge, in the same form and on the same interface.
+    /// Whether it has an address of `other`, in the same form and on the same interface.
     fn holds(&self, other: &Self, address: &VirtualAddress) -> bool {
         self.addresses.all().any(|it| it == address && self.device(it) == other.device(address))
     }
 
-    /// The same charge with some of its addresses only.
+    /// The same effects with some of the addresses only.
     fn only(&self, is_wanted: impl Fn(&VirtualAddress) -> bool) -> Self {
         let wanted = |list: &[VirtualAddress]| -> Vec<VirtualAddress> {
             list.iter().filter(|address| is_wanted(address)).cloned().collect()

@@ -66,7 +66,7 @@ impl Paths {
     }
 }
 
-/// One send for all; each fault is noted with its object.
+/// One send for all; each failure is noted with its object.
 fn each<T>(
     list: &[T],
     object: fn(&T) -> Object,

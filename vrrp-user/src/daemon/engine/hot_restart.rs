@@ -34,7 +34,7 @@ impl Engine {
         }
     }
 
-    /// No daemon has taken over: handles the inputs kept meanwhile.
+    /// No daemon has replaced this one: handles the inputs kept meanwhile.
     pub(super) fn go_on(&mut self) {
         for input in self.paused.take().into_iter().flatten() {
             // They had room in the queue before.

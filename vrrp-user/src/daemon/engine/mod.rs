@@ -92,7 +92,7 @@ pub struct Engine {
     ending: bool,
     /// Shutdown transitions, held back until the last handover is done: their hooks may stop the service.
     last_words: Vec<Report>,
-    /// Inputs kept during a hot restart, while another daemon is about to take over.
+    /// Inputs kept during a hot restart, while another daemon is about to replace this one.
     paused: Option<Vec<Input>>,
 }
 
@@ -272,7 +272,7 @@ impl Engine {
                 }
                 Input::Pause(answer) => {
                     self.catch_all_up(now);
-                    // The requester has gone: no daemon takes over.
+                    // The requester has gone: no daemon replaces this one.
                     if answer.send(self.pause()).is_err() {
                         self.go_on();
                     }
@@ -327,7 +327,7 @@ impl Engine {
         }
     }
 
-    /// Moves a group's entry on the board to its new number.
+    /// Moves each group's entry in the live state to its new number.
     fn regroup(&mut self, groups: Vec<GroupSettings>) {
         let before: Vec<LiveGroup> = self.live.groups.iter().map(LiveGroup::copy).collect();
         let succeeded = self.router.regroup(groups);

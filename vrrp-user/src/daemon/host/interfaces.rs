@@ -63,7 +63,7 @@ pub enum Order {
     Prune,
     /// Answer once the state of all links was passed to the engine.
     Report(oneshot::Sender<()>),
-    /// Another daemon has been replaced: start all instances now, and take over what it had pinned here.
+    /// Another daemon has been replaced: start all instances now, and adopt what it had pinned here.
     Start(PathBuf),
 }
 

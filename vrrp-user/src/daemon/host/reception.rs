@@ -37,7 +37,7 @@ pub enum ReceptionFault {
 impl ReceptionFault {
     pub const WHO: [&'static str; 2] = ["program", "host"];
 
-    /// The deaf receiver, as status and metrics name it.
+    /// The receiver that misses adverts, as status and metrics name it.
     pub const fn who(self) -> &'static str {
         match self {
             Self::Program => "program",

@@ -1,9 +1,9 @@
 //! Bridge process for `systemctl restart`, which is a stop and then a start: it keeps the states until the new daemon
-//! takes over.
+//! replaces it.
 //!
-//! Enters: SIGTERM. Leaves: a process of the same program that takes over from this one, for [`LIFE`] at most; this one
-//! ends, systemd starts the unit again, and its daemon takes over from that process. If the new daemon does not start,
-//! the process hands over to the peer. Absent: anything if systemd does not restart the unit.
+//! Enters: SIGTERM. Leaves: a process of the same program that replaces this one, for [`LIFE`] at most; this one ends,
+//! systemd starts the unit again, and its daemon replaces that process. If the new daemon does not start, the process
+//! hands over to the peer. Absent: anything if systemd does not restart the unit.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::daemon::process::options::RunOptions;
 use crate::driver::restart;
 
-/// Time limit for the bridge process to take over.
+/// Time limit for the bridge process to replace this one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the bridge process waits for the new daemon, in seconds.

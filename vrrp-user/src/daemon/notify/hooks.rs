@@ -1,6 +1,6 @@
-//! Hooks: the commands of `notify_*` and `notify`, in one lane per instance or group.
+//! Hooks: the commands of `notify_*` and `notify`, in one queue per instance or group.
 //!
-//! Enters: the occasions that wait for the lane. Leaves: runs of commands, one after the other, noted in the
+//! Enters: the notifications that wait in the queue. Leaves: runs of commands, one after the other, noted in the
 //! [`History`].
 
 use std::net::IpAddr;
@@ -37,7 +37,7 @@ pub(crate) struct Notification {
     pub(crate) peer: Option<IpAddr>,
 }
 
-/// The subject of an occasion.
+/// The subject of a notification.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Subject {
     Instance(InstanceId),
@@ -54,7 +54,7 @@ impl Subject {
     }
 }
 
-/// Occasions that wait for a lane, each with its number among all that the lane was given.
+/// Notifications that wait in a queue, each with its number among all that the queue was given.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Waiting {
     given: u64,
@@ -82,7 +82,7 @@ pub(crate) struct HookQueue {
     ended: Ended,
 }
 
-/// Resolves when a lane has ended.
+/// Resolves when a queue has ended.
 #[derive(Debug)]
 pub(crate) struct Ended(oneshot::Receiver<()>);
 
@@ -104,7 +104,7 @@ impl HookQueue {
         Self { told, ended: Ended(ended) }
     }
 
-    /// Closes the lane: it ends after the occasions that wait.
+    /// Closes the queue: it ends after the notifications that wait.
     pub(crate) fn close(self) -> Ended {
         self.ended
     }
@@ -164,8 +164,8 @@ impl Hooks {
         Ok(some.iter().any(|job| job.is_some()).then_some(hooks))
     }
 
-    /// Handles one occasion after the other, until the lane is closed and none is waiting. Begins when the lanes of
-    /// earlier configurations have ended.
+    /// Handles one notification after the other, until the queue is closed and none is waiting. Begins when the queues
+    /// of earlier configurations have ended.
     pub(crate) async fn run(self, mut told: watch::Receiver<Waiting>, before: Vec<Ended>) {
         for Ended(before) in before {
             tokio::select! {
@@ -289,7 +289,7 @@ async fn stop_overdue(mut told: watch::Receiver<Waiting>) {
     if waits {
         tokio::time::sleep(STOP_PATIENCE).await;
     } else {
-        // The lane is closed: none can come.
+        // The queue is closed: none can come.
         std::future::pending::<()>().await;
     }
 }

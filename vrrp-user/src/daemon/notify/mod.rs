@@ -3,11 +3,11 @@
 //! Enters: transitions, contests, priorities. Leaves: lines in FIFOs, mails and posts to be sent at once, and runs of
 //! commands, noted in the [`History`]. Absent: any influence on the router.
 //!
-//! Every instance and every sync group has a lane of its own: one command at a time, the specific one before the
+//! Every instance and every sync group has a queue of its own: one command at a time, the specific one before the
 //! general one. While a command runs, only the latest transition waits, so a slow hook gets the present state and not
 //! every step to it; a contest waits behind the transition that it follows, and is void with the next one. When a
-//! reload changes the hooks, the earlier lane ends first; so it does when an instance or a group that an earlier reload
-//! removed returns. At the end of the daemon, every lane gets `STOP`.
+//! reload changes the hooks, the earlier queue ends first; so it does when an instance or a group returns that an
+//! earlier reload removed. At the end of the daemon, every queue gets `STOP`.
 
 pub mod fifo;
 pub mod hooks;
@@ -43,12 +43,12 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// The priority reported for a group, as by keepalived: its members may have different ones.
 const GROUP_PRIORITY: Priority = Priority(0);
 
-/// The lanes of all instances and groups, the FIFOs, mail, and webhooks.
+/// The hooks of all instances and groups, the FIFOs, mail, and webhooks.
 #[derive(Debug)]
 pub struct Notifier {
     instances: BTreeMap<InstanceId, SubjectNotifier>,
     groups: Vec<SubjectNotifier>,
-    /// Lanes of instances and groups that reloads removed, while their last hooks run.
+    /// Queues of instances and groups that reloads removed, while their last hooks run.
     departed: Vec<Departed>,
     sinks: Sinks,
     running: Tasks,
@@ -56,7 +56,7 @@ pub struct Notifier {
     history: Arc<History>,
 }
 
-/// The lane of an instance or a group that a reload removed.
+/// The queue of an instance or a group that a reload removed.
 #[derive(Debug)]
 struct Departed {
     /// `INSTANCE` or `GROUP`.
@@ -104,7 +104,7 @@ struct SubjectNotifier {
 }
 
 impl Notifier {
-    /// Opens the FIFOs and starts a lane for every instance with hooks. Must be called within a runtime.
+    /// Opens the FIFOs and starts a queue for every instance with hooks. Must be called within a runtime.
     ///
     /// # Errors
     /// The user of a hook does not exist.
@@ -178,7 +178,7 @@ impl Notifier {
         self.departed.extend(departed);
     }
 
-    /// Makes the voice of a subject, which continues an earlier one; its lane too, unless its hooks have changed.
+    /// Makes the notifier of a subject, which continues an earlier one; its queue does too, unless its hooks changed.
     fn notifier(
         &mut self,
         subject: Subject,
@@ -326,7 +326,7 @@ impl Notifier {
         notifier.tell(notifier.last_occasion(word), sinks);
     }
 
-    /// Takes over the state of an earlier process, whose hooks have run for it.
+    /// Adopts the state of an earlier process, whose hooks have run for it.
     pub fn restore(&mut self, instance: InstanceId, snapshot: &InstanceSnapshot) {
         let reason = snapshot.reason.unwrap_or(Reason::Startup);
         if let (Some(notifier), Some(word)) =
@@ -339,7 +339,7 @@ impl Notifier {
         }
     }
 
-    /// Ends without notification: another daemon takes over. Hooks that still run are left running.
+    /// Ends without notification: another daemon replaces this one. Hooks that still run are left running.
     pub async fn leave(mut self) {
         self.instances.clear();
         self.groups.clear();
@@ -355,7 +355,7 @@ impl Notifier {
                 notifier.tell(notification, &mut self.sinks);
             }
         }
-        // Without its sender a lane ends after the occasions that wait.
+        // Without its sender a queue ends after the notifications that wait.
         self.instances.clear();
         self.groups.clear();
         let finished = self.running.finish();
@@ -433,7 +433,7 @@ impl SubjectNotifier {
         (!told).then(|| self.last_occasion(NotifyState::Stop))
     }
 
-    /// The occasion of an end for which the router has no transition.
+    /// The notification of an end for which the router has no transition.
     fn last_occasion(&self, word: NotifyState) -> Notification {
         let (previous, epoch) = self.latest.map_or((State::Init, Epoch::default()), |latest| {
             let previous = match latest.word {

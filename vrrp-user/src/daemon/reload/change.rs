@@ -1,8 +1,8 @@
 //! Difference between two configurations, as the engine receives it.
 //!
 //! Enters: two configurations whose numbers agree ([`crate::config::succeed`]). Leaves: removed instances, and
-//! instances that are new or have other settings, each with its charge for the effect thread. Absent: what each setting
-//! means to a running instance; see [`crate::protocol`] and [`crate::daemon::effect`].
+//! instances that are new or have other settings, each with its effects for the effect thread. Absent: the meaning of a
+//! setting to a running instance; see [`crate::protocol`] and [`crate::daemon::effect`].
 
 use crate::config::Config;
 use crate::daemon::effect::InstanceEffects;

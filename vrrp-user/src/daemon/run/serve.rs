@@ -171,7 +171,7 @@ impl Prepared<'_> {
         })
     }
 
-    /// Takes over from the other daemon once everything is ready.
+    /// Replaces the other daemon once everything is ready.
     async fn follow(
         &self,
         predecessor: Predecessor,

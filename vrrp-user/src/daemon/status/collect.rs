@@ -1,4 +1,4 @@
-//! Collection of a [`Status`] from its sources.
+//! Collection of a [`Status`] from the daemon's context.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;

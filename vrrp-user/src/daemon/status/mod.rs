@@ -46,7 +46,7 @@ pub struct DaemonContext {
 }
 
 impl DaemonContext {
-    /// The instances in the order of the file, each with its board.
+    /// The instances in the order of the file, each with its live state.
     pub fn instances(&self) -> impl Iterator<Item = (&config::Instance, &LiveInstance)> {
         let live = |instance: &config::Instance| self.live.instances.get(instance.id.index());
         self.config.instances.iter().filter_map(move |instance| Some((instance, live(instance)?)))
@@ -182,7 +182,7 @@ pub struct Lateness {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Interface {
     pub name: String,
-    /// The receive path: `native`, `tcx`, `generic`, `socket` or `none`.
+    /// The receive path: `native`, `tcx`, `tc`, `generic`, `socket` or `none`.
     pub receive_path: String,
     /// Why there is no better one.
     pub why: Option<String>,
@@ -327,7 +327,7 @@ pub struct Gaps {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Tracked {
     pub name: String,
-    /// `script` or `interface`.
+    /// `script`, `process`, `file` or `interface`.
     pub kind: String,
     pub weight: i16,
     pub reverse: bool,

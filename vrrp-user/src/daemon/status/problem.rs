@@ -57,7 +57,7 @@ impl Status {
 }
 
 impl Instance {
-    /// The best router that is master now, and whose adverts are understood, whatever this one is.
+    /// The best router that is master now and whose adverts are accepted, in whatever state this one is.
     pub(super) fn heard_master(&self) -> Option<&Peer> {
         let is_heard = |peer: &&Peer| {
             let patience = peer.advert_interval_seconds.map(|interval| interval * PATIENCE);
@@ -72,7 +72,7 @@ impl Instance {
         self.heard_master().filter(|_| self.state == "MASTER")
     }
 
-    /// Two masters, whether they understand one another or not.
+    /// Two masters, whether or not each accepts the other's adverts.
     fn has_rival(&self) -> bool {
         self.rival().is_some() || (self.state == "MASTER" && !self.rejected.is_empty())
     }

@@ -1,4 +1,4 @@
-//! Handle on the present sources, which a reload replaces.
+//! Handle on the present context, which a reload replaces.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,7 +9,7 @@ use super::DaemonContext;
 pub struct SharedContext(Arc<RwLock<Arc<DaemonContext>>>);
 
 impl SharedContext {
-    /// The present sources. A caller that keeps them keeps an old configuration after a reload.
+    /// The present context. A caller that keeps it keeps an old configuration after a reload.
     pub fn now(&self) -> Arc<DaemonContext> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,8 +1,8 @@
 //! Why an instance is in its state, in words of the present.
 //!
-//! Enters: configuration, board and record of an instance, and the master that is heard. Leaves: one clause for people,
-//! and the words of what keeps an instance in Fault. The reason of the latest transition stands beside it: it says how
-//! the state began, not why it lasts.
+//! Enters: configuration, live state and history of an instance, and the master that is heard. Leaves: one clause for
+//! people, and the words of what keeps an instance in Fault. The reason of the latest transition stands beside it: it
+//! says how the state began, not why it lasts.
 
 use std::cmp::Ordering;
 use std::sync::atomic::Ordering::Relaxed;

@@ -3,7 +3,7 @@
 //! A command or connection is polled once per interval; an interval is skipped while the previous poll still runs. A
 //! poll that reaches its time limit fails at once; ending a command may take longer. A source with events is judged at
 //! each event, and once per interval as well. `rise` successes or `fall` failures in a row change the result. The first
-//! round decides at once, unless the check starts as failed (`init_fail`) or continues from an earlier result. If this
+//! poll decides at once, unless the check starts as failed (`init_fail`) or continues from an earlier result. If this
 //! machine lacks descriptors, memory or processes for a poll, that says nothing about the service: the previous result
 //! stays.
 
@@ -42,7 +42,7 @@ pub struct ProbeResult {
     pub printed: Option<Arc<str>>,
     /// How the result was learnt, and how a change would be.
     pub by: By,
-    /// Number of rounds so far, including this one.
+    /// Number of polls so far, including this one.
     pub runs: u64,
     /// The result, after `rise`, `fall`, `damping` and `min_hold`.
     pub up: bool,
@@ -182,7 +182,7 @@ impl CheckProbe {
     }
 
     /// Runs for ever; dropping the future ends a running poll. `deliver` returns false if it could not pass a change
-    /// on; the next round repeats it.
+    /// on; the next poll repeats it.
     pub async fn run(self, mut deliver: impl FnMut(&ProbeResult) -> bool) {
         let Self { every, limit, source, mut rise_fall } = self;
         let mut due = interval(every);

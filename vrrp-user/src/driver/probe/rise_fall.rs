@@ -34,7 +34,7 @@ impl From<News> for Look {
     }
 }
 
-/// Turns outcomes into rounds.
+/// Turns outcomes into results.
 #[derive(Debug)]
 pub(super) struct RiseFall {
     track: TrackId,
@@ -100,7 +100,7 @@ impl RiseFall {
         self.latest = Some(round);
     }
 
-    /// Without a poll the last round stays, and an undelivered change is repeated.
+    /// Without a poll the last result stays, and an undelivered change is repeated.
     fn skip(&mut self, look: Look, deliver: &mut impl FnMut(&ProbeResult) -> bool) {
         let skipped = Some(look.outcome.to_string().into());
         let round = match &self.latest {

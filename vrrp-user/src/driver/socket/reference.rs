@@ -76,7 +76,7 @@ impl HeardVrid {
     }
 }
 
-/// The adverts that a witness has heard since the last call.
+/// The adverts that a reference socket has received since the last call.
 #[derive(Debug, Default)]
 pub struct HeardVrids {
     heard: BTreeSet<HeardVrid>,

@@ -244,9 +244,9 @@ impl Program {
         Ok(())
     }
 
-    /// Replaces the program of another daemon that has handed over. If `mode` puts XDP first, takes over its XDP links
+    /// Replaces the program of another daemon that has handed over. If `mode` puts XDP first, takes its XDP links
     /// of `wanted` interfaces in one step each. Detaches its program from all others, and pins again what it had
-    /// pinned. Returns the interfaces whose hook it has taken over, with their paths, and the first failure to remove
+    /// pinned. Returns the interfaces whose hook it has taken, with their paths, and the first failure to remove
     /// or pin something.
     pub fn follow(
         &mut self,
