@@ -89,7 +89,7 @@ pub enum Report {
     Group(GroupId, GroupTransition),
     /// Sending an advert failed with this errno; repeated at most once a second and instance.
     SendFailed(InstanceId, i32),
-    /// Something could not be removed or announced; the first fault of a command.
+    /// Something could not be removed or announced; the first failure of a command.
     EffectFailed {
         instance: InstanceId,
         object: Object,

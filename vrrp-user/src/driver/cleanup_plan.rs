@@ -26,7 +26,7 @@ const HALF: usize = 4 << 20;
 const HEADER: usize = 4096;
 const EXTENT: NonZeroUsize = NonZeroUsize::new(HEADER + 2 * HALF).unwrap();
 
-/// Header of each part of the requests: its delay and its length in bytes.
+/// Header of each stage of the requests: its delay and its length in bytes.
 const PART: usize = 16;
 
 #[derive(Debug)]

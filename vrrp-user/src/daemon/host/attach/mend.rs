@@ -2,7 +2,7 @@
 //!
 //! Enters: once a second, the state of the attachments, and the findings of [`reception`]. Leaves: the program attached
 //! again, or before programs that kept adverts from it, or a packet socket in its place; groups joined again; reception
-//! faults in log and record.
+//! faults in log and history.
 
 use std::collections::HashSet;
 use std::sync::Arc;
