@@ -10,7 +10,7 @@
 //! | `SHORTCUTS` | array | [`InstanceKey::shortcut`] → [`Shortcut`] | user |
 //! | `SLOTS` | array, mapped | slot → [`InstanceRules`] | user |
 //! | `WATCH` | array, mapped | slot → [`Watch`] | user; `last_seen`, `hits`, `missed` by the program |
-//! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program; `ended` by both |
+//! | `PEERS` | array, mapped | slot × [`PEERS_PER_SLOT`] + i → [`Peer`] | program; `ended` by both; the daemon writes records of signed adverts, and frees records |
 //! | `BUDGETS` | array | slot → [`Budget`] | program |
 //! | `EVENTS` | ring | → [`Event`] | program |
 //! | `COUNTERS` | per-CPU array | slot + 1, or 0 without an instance → [`Counters`] | program |
