@@ -118,7 +118,7 @@ impl CleanupPlan {
         self.header().ended.store(1, Ordering::Release);
     }
 
-    /// Reactivates the plan after [`Self::end`].
+    /// Reactivates the plan after [`Self::deactivate`].
     pub fn activate(&self) {
         self.header().ended.store(0, Ordering::Release);
     }
@@ -137,7 +137,7 @@ impl CleanupPlan {
         i32::try_from(pid).ok().filter(|pid| *pid > 0).map(Pid::from_raw)
     }
 
-    /// Replaces the plan. The parts run in order; then the names are removed, files and folders.
+    /// Replaces the plan. The stages run in order; then the names are removed, files and folders.
     ///
     /// # Errors
     /// The plan is too long; the previous one stays in force.
@@ -169,7 +169,7 @@ impl CleanupPlan {
         Ok(())
     }
 
-    /// The active plan's parts and names, if any. Must be called only after the writer has died.
+    /// The active plan's stages and names, if any. Must be called only after the writer has died.
     pub fn read(&self) -> Option<(Stages<'_>, PinPaths<'_>)> {
         let half = (self.header().current.load(Ordering::Acquire) as usize).checked_sub(1)?;
         let [first, second] = self.header().lengths.get(half)?;
@@ -199,7 +199,7 @@ impl Drop for CleanupPlan {
     }
 }
 
-/// The delay of each part, with its netlink messages.
+/// The delay of each stage, with its netlink messages.
 #[derive(Debug)]
 pub struct Stages<'a>(&'a [u8]);
 

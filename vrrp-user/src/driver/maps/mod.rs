@@ -1,7 +1,8 @@
 //! The mapped arrays, shared with the program or, on the socket path, private memory of the same layout.
 //!
 //! Reads and writes are single volatile copies: the program may write at the same time, so a value of several words can
-//! be torn. Therefore the watch is disarmed while written; a peer's record is for display only.
+//! be torn. Therefore the watch is disarmed while written. A torn record of a peer is shown once, and may mix two adverts
+//! if one is recovered from it.
 
 mod lease;
 mod mapped;
@@ -49,7 +50,7 @@ pub struct Maps {
     leases: Mapped<Lease>,
     /// For the socket path only; the program has its own.
     budgets: Mapped<Budget>,
-    /// For the socket path; the program has a map of permits, and its own map of unknown routers.
+    /// For the socket path; the program has a map of allowed peers, and its own map of unknown routers.
     allowed_peers: RwLock<HashMap<AllowedPeerKey, AllowedPeer>>,
     unknown_routers: Mutex<HashMap<InstanceKey, UnknownRouter>>,
     locals: Locals,
