@@ -1,6 +1,6 @@
 //! The running checks, one task each.
 //!
-//! Enters: configurations. Leaves: results, for the record and as events for the engine. A check that is the same in
+//! Enters: configurations. Leaves: results, for the history and as events for the engine. A check that is the same in
 //! the next configuration goes on, with its result; after a hot restart, so does the previous daemon's check of the
 //! same name.
 
@@ -265,7 +265,7 @@ fn deliver(
 /// Shortest time between two lines about a check that cannot run, however often that begins and ends.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Rounds that could not run.
+/// Polls that could not run.
 #[derive(Debug, Default)]
 struct Skipped {
     lasts: bool,

@@ -171,7 +171,7 @@ impl History {
         Self { inner: Mutex::new(Inner { instances, ..Inner::default() }), ..Self::default() }
     }
 
-    /// Locks the record; keep the guard briefly and never across an await.
+    /// Locks the history; keep the guard briefly and never across an await.
     pub fn read(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -356,7 +356,7 @@ impl Inner {
         self.instances.get(instance.index())
     }
 
-    /// The latest round of a check that has a result.
+    /// The latest poll of a check that has a result.
     pub fn check(&self, track: TrackId) -> Option<&ProbeResult> {
         self.checks.get(&track).filter(|round| round.is_known)
     }

@@ -24,7 +24,7 @@ pub struct RunOptions {
     pub mode: XdpMode,
     /// Replace the daemon of the runtime folder, if there is one.
     pub hot_restart: bool,
-    /// Run as a bridge process: only until the next daemon has taken over, and for this time at most.
+    /// Run as a bridge process: only until the next daemon has replaced it, and for this time at most.
     pub bridge: Option<Duration>,
     /// Try for the real-time class and locked memory.
     pub realtime: bool,

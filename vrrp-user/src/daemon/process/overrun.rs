@@ -1,6 +1,6 @@
 //! Overruns: logs real-time threads that computed without a pause, and returns them to their class.
 //!
-//! Enters: a wake-up of [`Overruns`]. Leaves: lines in the log, and the record of the real-time class. Absent: the
+//! Enters: a wake-up of [`Overruns`]. Leaves: lines in the log, and the class in the history. Absent: the
 //! demotion itself, which the handler of the kernel's signal does at once.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Residue of an earlier daemon on the host, and its removal.
+//! Leftovers of an earlier daemon on the host, and their removal.
 //!
 //! Enters: a configuration. Leaves: a host without the addresses, routes, rules and programs of a killed daemon.
 

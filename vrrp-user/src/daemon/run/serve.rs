@@ -126,7 +126,7 @@ impl Prepared<'_> {
     /// Removes what an earlier daemon has left.
     fn clear(&self, program: &mut Result<Program, String>) -> Result<(), RunError> {
         remove_residue(&self.context.config, None)?;
-        // After the residue: addresses that an earlier program has fenced are gone.
+        // After the leftovers: addresses that an earlier program has fenced are gone.
         if let Err(error) = outlive(program, self.folder.path()) {
             warn!(%error, "a killed daemon's addresses are answered for until they are removed");
             self.context.history.unpinned(error.to_string());

@@ -1,8 +1,8 @@
 //! The mapped arrays, shared with the program or, on the socket path, private memory of the same layout.
 //!
 //! Reads and writes are single volatile copies: the program may write at the same time, so a value of several words can
-//! be torn. Therefore the watch is disarmed while written. A torn record of a peer is shown once, and may mix two adverts
-//! if one is recovered from it.
+//! be torn. Therefore the watch is disarmed while written. A torn record of a peer is shown once; an advert that is
+//! recovered from it may mix two.
 
 mod lease;
 mod mapped;
