@@ -172,7 +172,7 @@ fn the_undisturbed_life_has_transitions() {
     }
 }
 
-/// Both happen in one turn: the priority rises so far that the deadline is now, and a sighting is older than that.
+/// Both happen in one turn: the priority rises so far that the deadline is now, and a `Seen` is older than that.
 #[test]
 fn a_sighting_never_moves_the_deadline_backwards() {
     let mut settings = Variant::V3Ipv4.settings();
