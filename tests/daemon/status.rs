@@ -125,6 +125,41 @@ fn many_instances_are_counted_and_those_with_a_problem_shown() {
     assert!(overview(&status, View { all: true, ..View::default() }).contains("other7"));
 }
 
+/// A refused file is one problem, however many findings it has, and a cause of FAULT is one as well.
+#[test]
+fn a_refused_file_and_a_cause_of_fault_are_problems() {
+    let mut status = filled().status();
+    status.instances.truncate(1);
+    status.instances[0].rejected.clear();
+    assert_eq!(status.verdict(), Verdict::Well);
+    let findings = ["a.conf:1:1: error: one\nhelp: do it", "a.conf:2:1: error: two", "three", "four", "five"];
+    status.configuration.findings = findings.map(str::to_owned).to_vec();
+    status.configuration.stale_since = Some("2026-11-29T07:07:01.018Z".to_owned());
+    let text = overview(&status, View::default());
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(", 1 problem INSTANCE"), "{text}");
+    assert!(
+        words.contains("STALE: the file was refused at 2026-11-29 07:07:01 UTC; the one read at "),
+        "{text}"
+    );
+    assert!(
+        words
+            .contains("a.conf:1:1: error: one; help: do it. a.conf:2:1: error: two. three. There are 2 more"),
+        "{text}"
+    );
+    assert_eq!(status.verdict(), Verdict::Look);
+
+    status.configuration.stale_since = None;
+    status.instances[0].state = "FAULT".to_owned();
+    status.instances[0].why = "the link of eth0 is down".to_owned();
+    let text = overview(&status, View::default());
+    assert!(
+        text.contains(", 1 problem\n") && text.contains("! VI_1: in FAULT: the link of eth0 is down\n"),
+        "{text}"
+    );
+    assert_eq!(status.verdict(), Verdict::Bad);
+}
+
 #[test]
 fn one_instance_or_group_is_taken_out_of_a_status() {
     let status = filled().status();

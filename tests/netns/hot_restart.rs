@@ -211,7 +211,7 @@ fn simultaneous_hot_restarts_leave_one_daemon() -> Result<()> {
             "states or epochs have changed: {before:?}"
         );
         let log = pair.running(0)?.process().log();
-        ensure!(!log.contains("has not taken over"), "{log}");
+        ensure!(!log.contains("did not replace this one"), "{log}");
         Ok(())
     })
 }
@@ -250,7 +250,7 @@ fn the_newer_process_has_a_guard_before_the_old_one_ends() -> Result<()> {
     Pair::settled([role(master), role(Instance::v3(100))])?.check(|pair| {
         pair.wait_for_address(0, VIRTUAL_V4.parse()?, true)?;
         let next = pair.successor(0)?;
-        until("the switch", SETTLE, || next.log().contains("took over from the previous daemon"))?;
+        until("the switch", SETTLE, || next.log().contains("continues in place of the previous daemon"))?;
         let old = pair.running(0)?.process();
         // It may have ended already.
         let _ended = old.signal(Signal::SIGSTOP);

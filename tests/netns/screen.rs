@@ -66,7 +66,7 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
         return Ok(());
     }
     Pair::settled_in_turn([role(Instance::v3(200)), role(Instance::v3(100))])?.check(|pair| {
-        let of_master = ["no problem", "no other master was heard", "10.77.0.200/24 on lan0; priority 200"];
+        let of_master = ["no problem", "no master was heard when it took over", "10.77.0.200/24 on lan0; priority 200"];
         shows(pair, 0, &of_master, &["!"], WELL)?;
         let of_backup =
             ["no problem", "10.77.0.1 is master: 200 against our 100", "10.77.0.200/24 at 10.77.0.1"];
@@ -122,7 +122,7 @@ fn a_fault_names_the_cause_of_now() -> Result<()> {
         shows(pair, 0, &["FAULT", "the link of lan0 is down"], &["web"], BAD)?;
         fs::write(&sign, "")?;
         let both =
-            ["the link of lan0 is down", "script web is down: keeps it in FAULT", "printed: disk is full"];
+            ["the link of lan0 is down", "check web is down: keeps it in FAULT", "printed: disk is full"];
         shows(pair, 0, &both, &[], BAD)?;
         pair.lab.set_cable(0, true)?;
         shows(pair, 0, &["FAULT", "check web is down: exit 3"], &["link"], BAD)?;
@@ -183,7 +183,7 @@ fn two_masters_and_a_lowered_priority_are_problems() -> Result<()> {
     Pair::idle([Role::new(SUBJECT, config), other])?.check(|pair| {
         pair.start(0)?;
         pair.wait_for_master(0)?;
-        shows(pair, 0, &["script never is down: weight -10", "priority 190 instead of 200"], &[], LOOK)?;
+        shows(pair, 0, &["check never is down: weight -10", "priority 190 instead of 200"], &[], LOOK)?;
         pair.start(1)?;
         until("both masters", SETTLE, || {
             pair.running(1).and_then(|it| it.status()).is_ok_and(|it| it["instances"][0]["state"] == "MASTER")

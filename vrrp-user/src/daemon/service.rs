@@ -212,14 +212,14 @@ impl Service {
                 }
                 _ = interrupt.recv() => break End::Requested,
                 () = &mut due, if limit.is_some() => {
-                    warn!("no daemon has taken over within {:?}", limit.unwrap_or_default());
+                    warn!("no new daemon has come within {:?}; ending", limit.unwrap_or_default());
                     break End::Requested;
                 }
                 Some(client) = successors.recv() => {
                     match give_way(client, shared, &inputs, folder, &store, has_bridge).await {
                         Ok(true) => break End::Followed,
                         Ok(false) => {}
-                        Err(error) => warn!(%error, "the new daemon has not taken over; this one goes on"),
+                        Err(error) => warn!(%error, "the new daemon did not replace this one, which continues"),
                     }
                     continue;
                 }
@@ -244,7 +244,7 @@ impl Service {
             }
         };
         if matches!(end, End::Followed) {
-            info!("another daemon has taken over");
+            info!("another daemon continues in place of this one");
             checks.end().await;
             tasks.shutdown().await;
             notifier.leave().await;

@@ -52,7 +52,7 @@ pub struct RouterSnapshot {
 pub enum HotRestartError {
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
-    #[error("{}: the daemon there has ended meanwhile, or another one has taken over from it; try again", .0.display())]
+    #[error("{}: the daemon there has ended, or another one has replaced it; try again", .0.display())]
     Gone(PathBuf),
     #[error("the running daemon has another configuration: {0}; reload it first")]
     Differs(String),

@@ -207,7 +207,7 @@ impl Prepared<'_> {
         }
         self.folder.inherit(lock)?;
         orders.send(Order::Start(self.folder.path().to_owned())).await.map_err(|_| gone())?;
-        info!(instances = snapshot.instances.len(), "took over from the previous daemon");
+        info!(instances = snapshot.instances.len(), "continues in place of the previous daemon");
         Ok(snapshot)
     }
 }

@@ -1,12 +1,18 @@
 //! Problems in a [`Status`], for the screen and for the exit code of `vrrpx status`.
 
-use super::{Check, Differing, Held, Hook, Instance, Lacking, Peer, ReceptionFault, Rejected, Status, span};
+use super::{
+    Check, Configuration, Differing, Held, Hook, Instance, Lacking, Peer, ReceptionFault, Rejected, Status,
+    Tracked, span,
+};
 
 /// A master that was silent for this many of its intervals is no master any more.
 const PATIENCE: f64 = 4.0;
 
 /// Things that an instance lacks which are shown one by one.
 const LACKS: usize = 16;
+
+/// Findings of a refused file that are shown.
+const FINDINGS: usize = 3;
 
 /// How things stand, the worst last.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -40,20 +46,35 @@ impl Status {
 
     /// Those of the configuration, of each instance, of hooks and of checks that are down.
     pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
-        let configuration = &self.configuration;
-        let stale = configuration.stale_since.iter().flat_map(move |since| {
-            let head = format!(
-                "STALE: the file was refused at {since}; that of {} is in use. Mend it, then vrrpx reload",
-                configuration.loaded
-            );
-            let findings = configuration.findings.iter().cloned();
-            std::iter::once(head).chain(findings).map(|text| Problem { about: "configuration", text })
-        });
+        let stale = self.configuration.stale().map(|text| Problem { about: "configuration", text });
         let instances = self.instances.iter().flat_map(Instance::problems);
         let groups = self.groups.iter().flat_map(|group| failed_hooks(&group.name, &group.hooks));
         let checks = self.checks.iter().flat_map(Check::problems);
-        stale.chain(instances).chain(groups).chain(checks)
+        stale.into_iter().chain(instances).chain(groups).chain(checks)
     }
+}
+
+impl Configuration {
+    /// The refusal of the file, with the first of its findings; `None` if the file is in use.
+    fn stale(&self) -> Option<String> {
+        let since = clock(self.stale_since.as_ref()?);
+        let loaded = clock(&self.loaded);
+        let mut text =
+            format!("STALE: the file was refused at {since}; the one read at {loaded} is in use. ");
+        for finding in self.findings.iter().take(FINDINGS) {
+            text.extend([&finding.replace('\n', "; "), ". "]);
+        }
+        if self.findings.len() > FINDINGS {
+            text.push_str(&format!("There are {} more findings. ", self.findings.len() - FINDINGS));
+        }
+        text.push_str("Correct the file, then run vrrpx reload");
+        Some(text)
+    }
+}
+
+/// Time of day of an RFC 3339 timestamp in UTC.
+fn clock(time: &str) -> String {
+    format!("{} UTC", time.get(..19).unwrap_or(time).replace('T', " "))
 }
 
 impl Instance {
@@ -92,13 +113,20 @@ impl Instance {
                 add(format!("{} is set on {interface}, although this node is BACKUP", stray.address));
             }
         }
-        for track in self.tracks.iter().filter(|track| track.up == Some(track.reverse)) {
+        let is_down = |track: &&Tracked| track.up == Some(track.reverse);
+        let is_kept_by_track = self.tracks.iter().filter(is_down).any(|track| track.weight == 0);
+        if self.state == "FAULT" && !is_kept_by_track {
+            add(format!("in FAULT: {}", self.why));
+        }
+        for track in self.tracks.iter().filter(is_down) {
             let effect = match track.weight {
                 0 => "keeps it in FAULT".to_owned(),
                 weight => format!("weight {weight}"),
             };
             let way = if track.reverse { "up (reverse)" } else { "down" };
-            add(format!("{} {} is {way}: {effect}", track.kind, track.name));
+            // A check may be no script.
+            let kind = if track.kind == "script" { "check" } else { &track.kind };
+            add(format!("{kind} {} is {way}: {effect}", track.name));
         }
         self.vmacs.iter().filter_map(|vmac| vmac.missing.clone()).for_each(&mut add);
         for Differing { peer, detail, .. } in &self.differences {

@@ -110,7 +110,7 @@ impl Facts<'_> {
         let ours = self.live.priority();
         match (self.live.reason(), peer) {
             (Reason::MasterSilent, Some(peer)) => format!("{peer} fell silent"),
-            (Reason::MasterSilent, None) => "no other master was heard".to_owned(),
+            (Reason::MasterSilent, None) => "no master was heard when it took over".to_owned(),
             (Reason::MasterReleased, Some(peer)) => format!("{peer} released the addresses"),
             (Reason::MasterReleased, None) => "the master released the addresses".to_owned(),
             (Reason::Preempted, Some(peer)) => format!("its priority {ours} is above that of {peer}"),
