@@ -66,7 +66,8 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
         return Ok(());
     }
     Pair::settled_in_turn([role(Instance::v3(200)), role(Instance::v3(100))])?.check(|pair| {
-        let of_master = ["no problem", "no master was heard when it took over", "10.77.0.200/24 on lan0; priority 200"];
+        let of_master =
+            ["no problem", "no master was heard when it took over", "10.77.0.200/24 on lan0; priority 200"];
         shows(pair, 0, &of_master, &["!"], WELL)?;
         let of_backup =
             ["no problem", "10.77.0.1 is master: 200 against our 100", "10.77.0.200/24 at 10.77.0.1"];
@@ -77,6 +78,13 @@ fn a_healthy_pair_has_no_problem_and_a_dead_master_is_the_reason() -> Result<()>
         ensure!(code(pair, 0, "VI_1")? == Some(0), "node 0 is no master");
         ensure!(code(pair, 1, "VI_1")? == Some(1), "node 1 is master");
         ensure!(code(pair, 1, "VI_2")? == Some(2), "an unknown name is no mistake");
+        // Its adverts of before are no second mastership.
+        reload(pair, 1, &Config::of(Instance::v3(250)))?;
+        pair.wait_for_master(1)?;
+        let (text, code) = screen(pair, 1)?;
+        ensure!(!text.contains("is master too") && code != Some(BAD), "{code:?}: {text}");
+        reload(pair, 1, &Config::of(Instance::v3(100)))?;
+        pair.wait_for_master(0)?;
         pair.die(0)?;
         pair.wait_for_master(1)?;
         shows(pair, 1, &["MASTER", "10.77.0.1 fell silent", "10.77.0.200/24 on lan0"], &["!"], WELL)

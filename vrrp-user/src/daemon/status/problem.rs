@@ -34,7 +34,7 @@ pub(super) struct Problem<'a> {
 impl Status {
     /// The worst of all.
     pub fn verdict(&self) -> Verdict {
-        let is_bad = |it: &Instance| it.state == "FAULT" || it.has_rival();
+        let is_bad = |it: &Instance| it.state == "FAULT" || it.has_rival() || it.is_mute();
         if self.instances.iter().any(is_bad) {
             Verdict::Bad
         } else if self.problems().next().is_some() {
@@ -62,7 +62,8 @@ impl Configuration {
         let mut text =
             format!("STALE: the file was refused at {since}; the one read at {loaded} is in use. ");
         for finding in self.findings.iter().take(FINDINGS) {
-            text.extend([&finding.replace('\n', "; "), ". "]);
+            let finding = finding.replace('\n', "; ");
+            text.extend([finding.as_str(), if finding.ends_with(['.', '?']) { " " } else { ". " }]);
         }
         if self.findings.len() > FINDINGS {
             text.push_str(&format!("There are {} more findings. ", self.findings.len() - FINDINGS));
@@ -88,9 +89,15 @@ impl Instance {
         heard.max_by_key(|peer| (Some(&peer.address) == self.master.as_ref(), peer.priority))
     }
 
-    /// One that is master beside this one.
+    /// One that is master beside this one: heard since this one is master, as the one before it yields.
     fn rival(&self) -> Option<&Peer> {
-        self.heard_master().filter(|_| self.state == "MASTER")
+        let since = self.since_seconds.filter(|_| self.state == "MASTER")?;
+        self.heard_master().filter(|peer| peer.last_advert_seconds < since)
+    }
+
+    /// A master without a lease, for whose addresses the fence answers no request.
+    fn is_mute(&self) -> bool {
+        self.state == "MASTER" && self.lease_seconds.is_none() && self.fenced
     }
 
     /// Two masters, whether or not each accepts the other's adverts.

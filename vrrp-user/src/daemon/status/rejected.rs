@@ -101,7 +101,7 @@ const fn detail(reject: Reject) -> Option<&'static str> {
         Reject::VersionMismatch => "it speaks another version of VRRP (`vrrp_version`)",
         Reject::Type => "its messages are not adverts",
         Reject::CountZero => "its adverts have no addresses, and ours have some",
-        Reject::Length => "its adverts are longer or shorter than they say",
+        Reject::Length => "its adverts are longer or shorter than they say, or signed",
         Reject::TooLong => "its adverts are too long to be checked",
         Reject::Checksum => "the checksum of its adverts is wrong in every known form",
         Reject::AuthType => "it has another `auth_type`",

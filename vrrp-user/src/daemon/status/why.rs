@@ -119,7 +119,7 @@ impl Facts<'_> {
             (Reason::Recovered, _) => "it owns the addresses, and its fault is over".to_owned(),
             (Reason::GroupJoined, _) => "it joined a sync group that is master".to_owned(),
             (Reason::Resumed, _) => {
-                "this node was suspended as master, and no other one took over".to_owned()
+                "it was master before, and resumed after a suspension or refused adverts".to_owned()
             }
             (reason, _) => reason.as_str().to_owned(),
         }
@@ -173,7 +173,11 @@ impl Facts<'_> {
             return "a tracked object is down".to_owned();
         };
         let way = if track.reverse { "up (reverse)" } else { "down" };
-        let outcome = self.history.check(track.id).map(|round| round.outcome.to_string());
+        let result = self.history.check(track.id);
+        if let Some(held) = result.and_then(|result| result.held) {
+            return format!("{} is held down ({})", named(track), held.cause.as_str());
+        }
+        let outcome = result.map(|result| result.outcome.to_string());
         match (&track.track, outcome) {
             (Track::Script(_), Some(outcome)) => format!("{} is {way}: {outcome}", named(track)),
             (Track::File(_), Some(number)) => format!("{} holds {number}", named(track)),
