@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::run::{DEFAULT_FILES, UNREADABLE, default_file};
+use super::run::{UNREADABLE, file_or_default};
 use super::{complain, print, tell};
 use crate::config::{Config, Diagnostic, Reader, Severity, Tolerance};
 use crate::daemon::process::fit::Host;
@@ -34,9 +34,7 @@ const ERRORS: u8 = 4;
 const LEFT_OUT: u8 = 5;
 
 pub(super) fn check(arguments: &Arguments) -> ExitCode {
-    let Some(file) = arguments.file.clone().or_else(default_file) else {
-        let [ours, keepaliveds] = DEFAULT_FILES;
-        complain(&format!("there is neither {ours} nor {keepaliveds}; name a file: vrrpx check FILE"));
+    let Some(file) = file_or_default(arguments.file.as_deref(), "vrrpx check FILE") else {
         return ExitCode::from(UNREADABLE);
     };
     let tolerance = Tolerance::of(&file, arguments.keepalived);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::run::{DEFAULT_FILES, UNREADABLE, default_file};
+use super::run::{UNREADABLE, file_or_default};
 use super::{complain, print};
 use crate::config::{Explanation, Reader, Surroundings, Tolerance, explain_text};
 use crate::daemon::run::config_exit_code;
@@ -27,9 +27,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn explain(arguments: &Arguments) -> ExitCode {
-    let Some(file) = arguments.file.clone().or_else(default_file) else {
-        let [ours, keepaliveds] = DEFAULT_FILES;
-        complain(&format!("there is neither {ours} nor {keepaliveds}; name a file: vrrpx explain FILE"));
+    let Some(file) = file_or_default(arguments.file.as_deref(), "vrrpx explain FILE") else {
         return ExitCode::from(UNREADABLE);
     };
     let tolerance = Tolerance::of(&file, false);

@@ -5,14 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain};
+use super::{RUNTIME_DIR, complain, unknown};
 use crate::daemon::control;
 
 /// Exit code without a daemon to ask.
 const NO_DAEMON: u8 = 3;
-
-/// Exit code for a name that is not configured, as for other wrong arguments.
-const UNKNOWN: u8 = 2;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -34,9 +31,6 @@ pub(super) fn is_master(arguments: &Arguments) -> ExitCode {
     match status.state_of(&arguments.name) {
         Some("MASTER") => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
-        None => {
-            complain(&format!("{} is neither an instance nor a sync group of the daemon", arguments.name));
-            ExitCode::from(UNKNOWN)
-        }
+        None => unknown(&arguments.name),
     }
 }

@@ -27,6 +27,9 @@ use crate::daemon::run::RunError;
 
 const RUNTIME_DIR: &str = "/run/vrrpx";
 
+/// Exit code for a name that is not configured, as for other wrong arguments.
+const UNKNOWN_NAME: u8 = 2;
+
 /// VRRP daemon that detects a dead master in XDP and reads keepalived.conf as it is.
 #[derive(Debug, Parser)]
 #[command(name = "vrrpx", version, max_term_width = 100)]
@@ -103,6 +106,12 @@ fn is_lost(written: &io::Result<()>) -> bool {
         }
         _ => false,
     }
+}
+
+/// Rejects a name that the daemon does not know.
+fn unknown(name: &str) -> ExitCode {
+    complain(&format!("{name} is neither an instance nor a sync group of the daemon"));
+    ExitCode::from(UNKNOWN_NAME)
 }
 
 fn complain(text: &str) {

@@ -1,7 +1,7 @@
 //! `vrrpx run`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::daemon::run;
 pub(super) const UNREADABLE: u8 = 3;
 
 /// Default configuration files, in order of precedence.
-pub(super) const DEFAULT_FILES: [&str; 2] = ["/etc/vrrpx/vrrpx.conf", KEEPALIVED_CONF];
+const DEFAULT_FILES: [&str; 2] = ["/etc/vrrpx/vrrpx.conf", KEEPALIVED_CONF];
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -58,9 +58,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let Some(config) = arguments.config.or_else(default_file) else {
-        let [ours, keepaliveds] = DEFAULT_FILES;
-        complain(&format!("neither {ours} nor {keepaliveds} exists; name a file with --config"));
+    let Some(config) = file_or_default(arguments.config.as_deref(), "vrrpx run --config FILE") else {
         return ExitCode::from(UNREADABLE);
     };
     let options = RunOptions {
@@ -81,6 +79,13 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-pub(super) fn default_file() -> Option<PathBuf> {
-    DEFAULT_FILES.into_iter().map(PathBuf::from).find(|file| file.exists())
+/// The named file, else the first of [`DEFAULT_FILES`] that exists; if there is none, says how to name one.
+pub(super) fn file_or_default(named: Option<&Path>, usage: &str) -> Option<PathBuf> {
+    let default = || DEFAULT_FILES.into_iter().map(PathBuf::from).find(|file| file.exists());
+    let file = named.map(Path::to_owned).or_else(default);
+    if file.is_none() {
+        let [ours, keepaliveds] = DEFAULT_FILES;
+        complain(&format!("neither {ours} nor {keepaliveds} exists; name a file: {usage}"));
+    }
+    file
 }

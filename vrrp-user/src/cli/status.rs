@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{RUNTIME_DIR, complain, print};
+use super::{RUNTIME_DIR, UNKNOWN_NAME, complain, print, unknown};
 use crate::daemon::control;
 use crate::daemon::status::{Status, Verdict, View, overview, table};
 
@@ -17,9 +17,6 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Moves to the upper left corner of a terminal and clears it (ECMA-48).
 const CLEAR: &str = "\x1b[H\x1b[2J";
-
-/// Exit code for a name that is not configured, as for other wrong arguments.
-const UNKNOWN: u8 = 2;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -45,7 +42,7 @@ pub(super) struct Arguments {
 pub(super) fn status(arguments: &Arguments) -> ExitCode {
     loop {
         let code = look(arguments);
-        if !arguments.watch || code == ExitCode::from(UNKNOWN) {
+        if !arguments.watch || code == ExitCode::from(UNKNOWN_NAME) {
             return code;
         }
         sleep(PERIOD);
@@ -62,8 +59,7 @@ fn look(arguments: &Arguments) -> ExitCode {
     };
     let status = match &arguments.name {
         Some(name) if status.state_of(name).is_none() => {
-            complain(&format!("{name} is neither an instance nor a sync group of the daemon"));
-            return ExitCode::from(UNKNOWN);
+            return unknown(name);
         }
         Some(name) => status.of(name),
         None => status,

@@ -263,7 +263,7 @@ impl Engine {
                         self.catch_all_up(now);
                     }
                     self.take_event(&event, now);
-                    self.show_all();
+                    self.show_affected(&event);
                 }
                 Input::Reconfigure(changes) => {
                     self.catch_all_up(now);

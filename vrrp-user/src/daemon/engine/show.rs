@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Engine;
-use crate::protocol::{Instance, InstanceId, Timer};
+use crate::protocol::{Event, Instance, InstanceId, Timer};
 
 impl Engine {
     /// Counters, and what holds back the instance whose advert was handled.
@@ -25,6 +25,16 @@ impl Engine {
         let view = self.router.instance(instance).filter(|view| !view.is_removed());
         if let (Some(view), Some(live)) = (view, self.live.instances.get(instance.index())) {
             live.set_obstacles(view.faults(), view.deadline(Timer::PreemptDelay));
+        }
+    }
+
+    /// At the start each of many instances has events of its own: these concern no other one.
+    pub(super) fn show_affected(&self, event: &Event) {
+        match *event {
+            Event::Link(instance, _) | Event::Source(instance, _) | Event::Lost(instance, _) => {
+                self.show(instance);
+            }
+            _ => self.show_all(),
         }
     }
 

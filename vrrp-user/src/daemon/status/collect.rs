@@ -29,7 +29,7 @@ use crate::protocol::{
 };
 
 /// A peer that was silent for this many of its intervals is no longer master.
-const PATIENCE: u32 = 4;
+pub(super) const PATIENCE: u32 = 4;
 
 /// Shortest time for which findings about adverts last: the interval of others may be longer than ours.
 const LASTS: Duration = Duration::from_secs(10);

@@ -1,12 +1,10 @@
 //! Problems in a [`Status`], for the screen and for the exit code of `vrrpx status`.
 
+use super::collect::PATIENCE;
 use super::{
     Check, Configuration, Differing, Held, Hook, Instance, Lacking, Peer, ReceptionFault, Rejected, Status,
     Tracked, span,
 };
-
-/// A master that was silent for this many of its intervals is no master any more.
-const PATIENCE: f64 = 4.0;
 
 /// Things that an instance lacks which are shown one by one.
 const LACKS: usize = 16;
@@ -82,7 +80,7 @@ impl Instance {
     /// The best router that is master now and whose adverts are accepted, in whatever state this one is.
     pub(super) fn heard_master(&self) -> Option<&Peer> {
         let is_heard = |peer: &&Peer| {
-            let patience = peer.advert_interval_seconds.map(|interval| interval * PATIENCE);
+            let patience = peer.advert_interval_seconds.map(|interval| interval * f64::from(PATIENCE));
             peer.priority > 0 && patience.is_some_and(|patience| peer.last_advert_seconds <= patience)
         };
         let heard = self.peers.iter().filter(is_heard);

@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
@@ -48,10 +48,10 @@ const LEASES_PER_SLOT: u32 = 32;
 const LEASES_MIN: u32 = 16_384;
 
 /// Allowed peers per slot, on average.
-const PERMITS_PER_SLOT: u32 = 32;
+const ALLOWED_PEERS_PER_SLOT: u32 = 32;
 
 /// Interfaces with virtual MAC addresses per slot; usually one.
-const REPORTERS_PER_SLOT: u32 = 4;
+const MLD_SOURCE_MACS_PER_SLOT: u32 = 4;
 
 /// The loaded object with its maps and links. On drop everything is detached, unpinned and unloaded.
 pub struct Program {
@@ -104,27 +104,21 @@ impl Program {
             .map_max_entries("BUDGETS", slots)
             .map_max_entries("EVENTS", ring_bytes(slots))
             .map_max_entries("COUNTERS", slots.saturating_add(1))
-            .map_max_entries("ALLOWED_PEERS", slots.saturating_mul(PERMITS_PER_SLOT))
+            .map_max_entries("ALLOWED_PEERS", slots.saturating_mul(ALLOWED_PEERS_PER_SLOT))
             .map_max_entries("LEASES", slots.saturating_mul(LEASES_PER_SLOT).max(LEASES_MIN))
             .map_max_entries("LEASE_STATE", slots)
             .map_max_entries("LOCALS", LOCALS_MAX)
-            .map_max_entries("MLD_SOURCE_MACS", slots.saturating_mul(REPORTERS_PER_SLOT))
+            .map_max_entries("MLD_SOURCE_MACS", slots.saturating_mul(MLD_SOURCE_MACS_PER_SLOT))
             .load(OBJECT)
             .map_err(|error| LoadError::from_ebpf(&error))?;
         let entries = Entries::load(&mut ebpf)?;
         let all = every_map(&ebpf)?;
-        let keys =
-            BpfHashMap::try_from(take(&mut ebpf, "KEYS")?).map_err(|error| LoadError::from_map(&error))?;
-        let shortcuts =
-            Array::try_from(take(&mut ebpf, "SHORTCUTS")?).map_err(|error| LoadError::from_map(&error))?;
-        let allowed_peers = BpfHashMap::try_from(take(&mut ebpf, "ALLOWED_PEERS")?)
-            .map_err(|error| LoadError::from_map(&error))?;
-        let leases =
-            BpfHashMap::try_from(take(&mut ebpf, "LEASES")?).map_err(|error| LoadError::from_map(&error))?;
-        let locals =
-            BpfHashMap::try_from(take(&mut ebpf, "LOCALS")?).map_err(|error| LoadError::from_map(&error))?;
-        let macs = BpfHashMap::try_from(take(&mut ebpf, "MLD_SOURCE_MACS")?)
-            .map_err(|error| LoadError::from_map(&error))?;
+        let keys = typed(&mut ebpf, "KEYS")?;
+        let shortcuts = typed(&mut ebpf, "SHORTCUTS")?;
+        let allowed_peers = typed(&mut ebpf, "ALLOWED_PEERS")?;
+        let leases = typed(&mut ebpf, "LEASES")?;
+        let locals = typed(&mut ebpf, "LOCALS")?;
+        let macs = typed(&mut ebpf, "MLD_SOURCE_MACS")?;
         let maps = Arc::new(share(&mut ebpf, slots)?);
         Ok(Self {
             ebpf,
@@ -469,6 +463,10 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
         .ok_or_else(|| LoadError::Object { reason: format!("map {name} is missing or already taken") })
 }
 
+fn typed<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M, LoadError> {
+    M::try_from(take(ebpf, name)?).map_err(|error| LoadError::from_map(&error))
+}
+
 /// Maps the arrays into this process.
 fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
     let counters = take(ebpf, "COUNTERS")?;
@@ -479,8 +477,7 @@ fn share(ebpf: &mut Ebpf, slots: u32) -> Result<Maps, LoadError> {
     let [counters, zeroed] = [counters, zeroed].map(PerCpuArray::try_from);
     let counters = counters.map_err(|error| LoadError::from_map(&error))?;
     let zeroed = Mutex::new(zeroed.map_err(|error| LoadError::from_map(&error))?);
-    let unknown_routers =
-        BpfHashMap::try_from(take(ebpf, "UNKNOWN_ROUTERS")?).map_err(|error| LoadError::from_map(&error))?;
+    let unknown_routers = typed(ebpf, "UNKNOWN_ROUTERS")?;
     let arrays = ["SLOTS", "WATCH", "PEERS", "REJECTED", "LEASE_STATE"].map(|name| array(ebpf, name));
     let [slot, watch, peers, rejected, leases] = arrays;
     let arrays = [slot?, watch?, peers?, rejected?, leases?];
