@@ -86,7 +86,7 @@ fn an_interface_may_appear_late() -> Result<()> {
 /// Receive path of the only interface of a node.
 fn rx_path(pair: &mut Pair, node: usize) -> Result<String> {
     let status = pair.running(node)?.status()?;
-    Ok(status["interfaces"][0]["receive_path"].as_str().context("no rung")?.to_owned())
+    Ok(status["interfaces"][0]["receive_path"].as_str().context("no receive path")?.to_owned())
 }
 
 #[test]

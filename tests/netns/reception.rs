@@ -36,7 +36,7 @@ fn a_firewall_that_hides_adverts_from_sockets_is_named_without_a_takeover() -> R
                          add chain inet deafness input { type filter hook input priority 0; }; \
                          add rule inet deafness input meta l4proto 112 drop";
             pair.node(1)?.namespace.run("nft", &[rules])?;
-            until("the host in the status as deaf", SETTLE, || {
+            until("the reception fault of the host in the status", SETTLE, || {
                 reception_fault(pair).is_ok_and(|who| who == "host")
             })?;
             ensure!(pair.running(1)?.log().contains("look for a firewall"), "not in the log");

@@ -176,7 +176,11 @@ fn twice(prober: &Prober) -> usize {
 fn record(status: &Value) -> String {
     let mut lines = Vec::new();
     for interface in list(&status["interfaces"]) {
-        lines.push(format!("  {} on rung {}", word(&interface["name"]), word(&interface["receive_path"])));
+        lines.push(format!(
+            "  {} by receive path {}",
+            word(&interface["name"]),
+            word(&interface["receive_path"])
+        ));
     }
     for instance in list(&status["instances"]) {
         lines.push(format!(
