@@ -1,0 +1,146 @@
+//! Keywords for adverts: source, destination and form.
+
+use std::net::IpAddr;
+
+use vrrp_ebpf::wire::ChecksumForm;
+
+use super::super::diagnostic::{Report, did_you_mean};
+use super::super::lexer::Word;
+use super::super::source::At;
+use super::super::tree::Statement;
+use super::{InstanceDraft, Kind, Row, value};
+
+#[derive(Debug)]
+pub(crate) struct PeerDraft {
+    pub(crate) address: At<IpAddr>,
+    pub(crate) min_ttl: u8,
+    pub(crate) max_ttl: u8,
+}
+
+/// Checksum form of version 3 over IPv4.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Checksum {
+    Auto,
+    Form(ChecksumForm),
+}
+
+pub(super) const ROWS: &[Row<InstanceDraft>] = &[
+    Row::works(
+        "unicast_src_ip",
+        Kind::Own("ADDRESS", unicast_source),
+        "address of `interface`",
+        "source of adverts",
+    ),
+    Row::works(
+        "unicast_peer",
+        Kind::Block("", unicast_peer),
+        "",
+        "send adverts to each of these instead of the group",
+    ),
+    Row::works(
+        "unicast_ttl",
+        Kind::Integer(0, 255, |it, n| it.ttl = Some(n)),
+        "255",
+        "TTL or hop limit to peers",
+    ),
+    Row::works(
+        "mcast_src_ip",
+        Kind::Own("ADDRESS", multicast_source),
+        "address of `interface`",
+        "source of adverts",
+    ),
+    Row::works(
+        "mcast_dst_ip",
+        Kind::Own("ADDRESS", multicast_group),
+        "`vrrp_mcast_group4`, `vrrp_mcast_group6`",
+        "group for adverts",
+    ),
+    Row::works(
+        "v3_checksum_as_v2",
+        Kind::Bool(|it, on| it.checksum_as_v2 = Some(on)),
+        "global",
+        "version 3 over IPv4: send the checksum without pseudo-header (RFC 9568); both forms are accepted",
+    ),
+    Row::works(
+        "checksum",
+        Kind::Own("auto, pseudo or plain", checksum),
+        "`v3_checksum_as_v2`",
+        "version 3 over IPv4: send the checksum with pseudo-header, without, or `auto`: in the form of the other \
+         router; not a keyword of keepalived",
+    ),
+    Row::works(
+        "also_version_2",
+        Kind::Flag(|it, at| it.also_version_2 = Some(at.at)),
+        "off",
+        "send and accept version 2 in addition to version 3, during a migration; not a keyword of keepalived",
+    ),
+];
+
+/// Options after a unicast peer.
+pub(super) const PEER_OPTIONS: &[Row<PeerDraft>] = &[
+    Row::works(
+        "min_ttl",
+        Kind::Integer(0, 255, |peer, n| peer.min_ttl = u8::try_from(n.value).unwrap_or_default()),
+        "0",
+        "least TTL or hop limit of its adverts; adverts of unlisted senders are then refused",
+    ),
+    Row::works(
+        "max_ttl",
+        Kind::Integer(0, 255, |peer, n| peer.max_ttl = u8::try_from(n.value).unwrap_or(u8::MAX)),
+        "255",
+        "most TTL or hop limit of its adverts; as `min_ttl`",
+    ),
+];
+
+fn unicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    it.unicast.get_or_insert(keyword.at);
+    it.source = value::read_address(&keyword.text, keyword.at, args, report);
+}
+
+fn unicast_peer(it: &mut InstanceDraft, statement: &Statement, inner: &[Statement], report: &mut Report) {
+    it.unicast.get_or_insert(statement.keyword.at);
+    for line in inner {
+        let word = std::slice::from_ref(&line.keyword);
+        let Some(address) = value::read_address("unicast_peer", line.keyword.at, word, report) else {
+            continue;
+        };
+        let mut peer = PeerDraft { address, min_ttl: 0, max_ttl: u8::MAX };
+        super::read_options(PEER_OPTIONS, "after a peer", &line.args, &mut peer, report);
+        if it.peers.iter().any(|other| other.address.value == address.value) {
+            report.warning(address.at, format!("the peer {} is listed already", address.value));
+        } else {
+            if peer.min_ttl > peer.max_ttl {
+                report.error(
+                    address.at,
+                    format!("`min_ttl` {} is above `max_ttl` {}", peer.min_ttl, peer.max_ttl),
+                );
+            }
+            it.peers.push(peer);
+        }
+    }
+}
+
+fn multicast_source(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    it.source = value::read_address(&keyword.text, keyword.at, args, report);
+}
+
+fn multicast_group(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    it.group = value::read_group(&keyword.text, keyword.at, args, report);
+}
+
+fn checksum(it: &mut InstanceDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some(word) = value::read_only_word(&keyword.text, keyword.at, args, report) else { return };
+    let value = match word.text.as_str() {
+        "auto" => Checksum::Auto,
+        "pseudo" => Checksum::Form(ChecksumForm::Pseudo),
+        "plain" => Checksum::Form(ChecksumForm::Plain),
+        other => {
+            let help = did_you_mean(other, ["auto", "pseudo", "plain"]);
+            report
+                .error(word.at, format!("`checksum` is auto, pseudo or plain, not `{other}`"))
+                .help_maybe(help);
+            return;
+        }
+    };
+    it.checksum = Some(At { value, at: word.at });
+}

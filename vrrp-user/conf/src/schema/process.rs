@@ -1,0 +1,178 @@
+//! `global_defs`: FIFOs for changes, and dump files.
+
+use std::sync::Arc;
+
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::model::{DumpSettings, FifoSettings, NotifyCommand, ScriptUser};
+use super::super::source::At;
+use super::globals::{self, GlobalsDraft};
+use super::notify::{self, FORM};
+use super::value;
+use super::{Kind, Row};
+
+/// One FIFO as written: name and script are separate keywords, in any order.
+#[derive(Debug, Default)]
+pub(crate) struct FifoDraft {
+    path: Option<At<Arc<str>>>,
+    user: Option<ScriptUser>,
+    script: Option<At<NotifyCommand>>,
+}
+
+const FIFO_FORM: &str = "PATH [USER [GROUP]]";
+
+pub(super) const ROWS: &[Row<GlobalsDraft>] = &[
+    Row::works(
+        "notify_fifo",
+        Kind::Own(FIFO_FORM, |globals, keyword, args, report| {
+            fifo(&mut globals.fifo, keyword, args, report);
+        }),
+        "",
+        "FIFO that receives every change, one line each",
+    ),
+    Row::works(
+        "notify_fifo_script",
+        Kind::Own(FORM, |globals, keyword, args, report| {
+            script(&mut globals.fifo, keyword, args, report);
+        }),
+        "",
+        "reads `notify_fifo`, whose path is its last argument; runs as long as the daemon",
+    ),
+    Row::works(
+        "vrrp_notify_fifo",
+        Kind::Own(FIFO_FORM, |globals, keyword, args, report| {
+            fifo(&mut globals.vrrp_fifo, keyword, args, report);
+        }),
+        "",
+        "as `notify_fifo`; both may be used",
+    ),
+    Row::works(
+        "vrrp_notify_fifo_script",
+        Kind::Own(FORM, |globals, keyword, args, report| {
+            script(&mut globals.vrrp_fifo, keyword, args, report);
+        }),
+        "",
+        "reads `vrrp_notify_fifo`",
+    ),
+    Row::works(
+        "vrrp_notify_priority_changes",
+        Kind::Bool(|globals, on| globals.notify_priority_changes = on.value),
+        "off",
+        "default `notify_priority_changes`",
+    ),
+    Row::works(
+        "fifo_write_vrrp_states_on_reload",
+        Kind::Flag(|globals, _| globals.fifo_states_on_reload = true),
+        "off",
+        "write all states to the FIFOs after a reload",
+    ),
+    Row::works(
+        "state_dump_file",
+        Kind::Own("PATH", |globals, keyword, args, report| {
+            file(&mut globals.dumps, |dumps| &mut dumps.state, keyword, args, report);
+        }),
+        "keepalived.data in `TMPDIR` or /tmp",
+        "written on SIGUSR1",
+    ),
+    Row::works(
+        "stats_dump_file",
+        Kind::Own("PATH", |globals, keyword, args, report| {
+            file(&mut globals.dumps, |dumps| &mut dumps.stats, keyword, args, report);
+        }),
+        "keepalived.stats in `TMPDIR` or /tmp",
+        "written on SIGUSR2",
+    ),
+    Row::works(
+        "json_dump_file",
+        Kind::Own("PATH", |globals, keyword, args, report| {
+            file(&mut globals.dumps, |dumps| &mut dumps.json, keyword, args, report);
+        }),
+        "keepalived.json in `TMPDIR` or /tmp",
+        "written on SIGRTMIN+2",
+    ),
+    Row::works(
+        "json_version",
+        Kind::Integer(1, 2, |globals, n| globals.dumps.nested_json = n.value == 2),
+        "1",
+        "1: a list of instances; 2: an object with the list in `vrrp`",
+    ),
+];
+
+/// The FIFOs of two drafts; an invalid one is reported and left out.
+pub(crate) fn fifos(drafts: [FifoDraft; 2], dumps: &DumpSettings, report: &mut Report) -> Vec<FifoSettings> {
+    let mut fifos: Vec<FifoSettings> = Vec::new();
+    for FifoDraft { path, user, script } in drafts {
+        match (path, script) {
+            (None, None) => {}
+            (None, Some(script)) => {
+                report.warning(script.at, "the script is not run: there is no FIFO for it to read");
+            }
+            (Some(path), _) if fifos.iter().any(|other| other.path == path.value) => {
+                report
+                    .error(path.at, format!("`{}` is already the other FIFO", path.value))
+                    .help("give each its own path");
+            }
+            (Some(path), _) if dumps.paths().any(|dump| *dump == path.value) => {
+                report
+                    .error(path.at, format!("`{}` is a dump file, which would replace the FIFO", path.value))
+                    .help("give each its own path");
+            }
+            (Some(path), script) => {
+                fifos.push(FifoSettings {
+                    path: path.value,
+                    user,
+                    script: script.map(|script| script.value),
+                });
+            }
+        }
+    }
+    fifos
+}
+
+fn fifo(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some((first, user)) = args.split_first() else {
+        report.error(keyword.at, format!("`{}` needs a path", keyword.text));
+        return;
+    };
+    let Some(path) = absolute(keyword, first, report) else { return };
+    if draft.path.is_some() {
+        report.warning(keyword.at, format!("`{}` is written already; this one is ignored", keyword.text));
+        return;
+    }
+    draft.user = if user.is_empty() { None } else { globals::user(keyword, user, report) };
+    draft.path = Some(path);
+}
+
+fn script(draft: &mut FifoDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let mut command = draft.script.take().map(|script| script.value);
+    notify::hook(&mut command, keyword, args, report);
+    draft.script = command.map(|value| At { value, at: keyword.at });
+}
+
+fn file(
+    dumps: &mut DumpSettings,
+    slot: fn(&mut DumpSettings) -> &mut Option<Arc<str>>,
+    keyword: &Word,
+    args: &[Word],
+    report: &mut Report,
+) {
+    let word = value::read_only_word(&keyword.text, keyword.at, args, report);
+    let path = word.and_then(|word| absolute(keyword, word, report));
+    *slot(dumps) = None;
+    if let Some(At { value: path, at }) = path {
+        if dumps.paths().any(|other| *other == path) {
+            let message =
+                format!("`{path}` is already the file of another dump: one would replace the other");
+            report.error(at, message).help("give each its own path");
+        }
+        *slot(dumps) = Some(path);
+    }
+}
+
+fn absolute(keyword: &Word, word: &Word, report: &mut Report) -> Option<At<Arc<str>>> {
+    if !word.text.starts_with('/') {
+        report.error(word.at, format!("`{}` takes an absolute path, not `{}`", keyword.text, word.text));
+        return None;
+    }
+    Some(At { value: word.text.as_str().into(), at: word.at })
+}

@@ -1,0 +1,217 @@
+//! `vrrp_script`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::check::CheckTarget;
+use super::super::command;
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::model::{ScriptCommand, ScriptUser};
+use super::super::source::{At, Position};
+use super::super::tree::Statement;
+use super::check::HttpDraft;
+use super::hold::{self, HoldDraft};
+use super::root::Draft;
+use super::value;
+use super::watch::ProcessDraft;
+use super::{Kind, Row, Tables, globals};
+
+#[derive(Debug, Default)]
+pub(crate) struct ScriptDraft {
+    pub(crate) name: At<Arc<str>>,
+    pub(crate) target: Option<At<CheckTarget>>,
+    pub(crate) http: HttpDraft,
+    pub(crate) process: ProcessDraft,
+    pub(crate) init_file: Option<At<(i32, bool)>>,
+    pub(crate) docker_socket: Option<At<Arc<str>>>,
+    /// `vrrp_script`, `vrrp_check`, `vrrp_track_process` or `track_file`.
+    pub(crate) block: &'static str,
+    /// The block has errors; a keyword that seems to be missing may be one of them.
+    pub(crate) flawed: bool,
+    pub(crate) interval: Option<At<Duration>>,
+    pub(crate) timeout: Option<At<Duration>>,
+    pub(crate) weight: Option<At<i64>>,
+    pub(crate) reverse: bool,
+    pub(crate) rise: Option<At<i64>>,
+    pub(crate) fall: Option<At<i64>>,
+    pub(crate) user: Option<ScriptUser>,
+    pub(crate) init_fail: bool,
+    pub(crate) hold: HoldDraft,
+}
+
+/// Kinds of checks; each kind has its own names.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Class {
+    /// `vrrp_script` and `vrrp_check`, tracked alike.
+    Check,
+    Process,
+    File,
+}
+
+impl Class {
+    /// For display: its blocks, and the one to suggest.
+    pub(crate) fn blocks(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Check => ("vrrp_script or vrrp_check", "vrrp_script"),
+            Self::Process => ("vrrp_track_process", "vrrp_track_process"),
+            Self::File => ("track_file", "track_file"),
+        }
+    }
+
+    /// The keyword that tracks it.
+    pub(crate) fn track(self) -> &'static str {
+        match self {
+            Self::Check => "track_script",
+            Self::Process => "track_process",
+            Self::File => "track_file",
+        }
+    }
+}
+
+impl ScriptDraft {
+    pub(crate) fn class(&self) -> Class {
+        match self.block {
+            "vrrp_track_process" => Class::Process,
+            "track_file" => Class::File,
+            _ => Class::Check,
+        }
+    }
+}
+
+/// keepalived's bound: microseconds in 32 bits.
+pub(super) const SPAN_MAX: Duration = Duration::from_secs(4294);
+
+pub(super) const TABLES: Tables<ScriptDraft> = &[SCRIPT, ROWS, hold::ROWS];
+
+const SCRIPT: &[Row<ScriptDraft>] =
+    &[Row::works("script", Kind::Own("COMMAND", script), "", "good on exit status 0")];
+
+/// Keywords of every check.
+pub(super) const ROWS: &[Row<ScriptDraft>] = &[
+    Row::works(
+        "interval",
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |script, t| script.interval = Some(t)),
+        "1",
+        "time between two starts",
+    ),
+    Row::works(
+        "timeout",
+        Kind::Seconds(Duration::ZERO, SPAN_MAX, |script, t| script.timeout = Some(t)),
+        "`interval`",
+        "a run that lasts longer has failed",
+    ),
+    Row::works(
+        "weight",
+        Kind::Own("-253 to 253 [`reverse`]", weight),
+        "0",
+        "0: FAULT while failed; positive: added while good; negative: added while failed",
+    ),
+    Row::works(
+        "rise",
+        Kind::Integer(1, i32::MAX as i64, |script, n| script.rise = Some(n)),
+        "1",
+        "good results in a row that make it good",
+    ),
+    Row::works(
+        "fall",
+        Kind::Integer(1, i32::MAX as i64, |script, n| script.fall = Some(n)),
+        "1",
+        "failures in a row that make it failed",
+    ),
+    Row::works("user", Kind::Own("USER [GROUP]", user), "`script_user`", "user that runs it"),
+    Row::works(
+        "init_fail",
+        Kind::Flag(|script, _| script.init_fail = true),
+        "off",
+        "counts as failed until `rise` good results",
+    ),
+];
+
+pub(super) fn read(draft: &mut Draft, statement: &Statement, inner: &[Statement], report: &mut Report) {
+    read_as("vrrp_script", TABLES, draft, statement, inner, report);
+}
+
+/// Reads a check with the tables of its kind of block.
+pub(super) fn read_as(
+    block: &'static str,
+    tables: Tables<ScriptDraft>,
+    draft: &mut Draft,
+    statement: &Statement,
+    inner: &[Statement],
+    report: &mut Report,
+) {
+    let Some(name) = value::read_only_word(block, statement.keyword.at, &statement.args, report) else {
+        return;
+    };
+    let name = At { value: name.text.as_str().into(), at: name.at };
+    let mut script = ScriptDraft { name, block, ..ScriptDraft::default() };
+    let errors = report.errors();
+    super::read_block(tables, block, inner, &mut script, report);
+    script.flawed = report.errors() > errors;
+    draft.scripts.push(script);
+}
+
+/// Parses the command in a word; quotes inside it belong to the command.
+pub(super) fn command(text: &str, at: Position, report: &mut Report) -> Option<ScriptCommand> {
+    match command::parse(text) {
+        Ok(Some(command)) => Some(command),
+        Ok(None) => {
+            report.error(at, "the command is empty");
+            None
+        }
+        Err(command::UnclosedQuote(quote)) => {
+            report.error(at, format!("a quote {quote} inside the command is not closed"));
+            None
+        }
+    }
+}
+
+fn script(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let Some((first, more)) = args.split_first() else {
+        report.error(keyword.at, "`script` needs a command");
+        return;
+    };
+    let text = if let Some(second) = more.first() {
+        report
+            .warning(second.at, format!("keepalived would run `{}` without the words after it", first.text))
+            .help("put the command and its arguments in quotes; here all words are used");
+        let words: Vec<&str> = args.iter().map(|word| word.raw.as_str()).collect();
+        words.join(" ")
+    } else {
+        first.inner().to_owned()
+    };
+    script.target = command(&text, first.at, report)
+        .map(|command| At { value: CheckTarget::Command(command), at: keyword.at });
+}
+
+pub(super) fn weight(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    let (number, options) = args.split_at(args.len().min(1));
+    script.weight = value::read_weight(keyword.at, number, report);
+    for option in options {
+        match option.text.as_str() {
+            "reverse" => script.reverse = true,
+            "noreverse" => script.reverse = false,
+            other => {
+                report
+                    .error(option.at, format!("unknown option `{other}` of `weight`"))
+                    .help("only `reverse` may follow");
+            }
+        }
+    }
+}
+
+/// Sets the target; a second one in a block is an error.
+pub(super) fn set_target(check: &mut ScriptDraft, keyword: &Word, target: CheckTarget, report: &mut Report) {
+    if check.target.is_some() {
+        report
+            .error(keyword.at, format!("a check has one target; `{}` is a second one", keyword.text))
+            .help("write a second `vrrp_check` and track both");
+        return;
+    }
+    check.target = Some(At { value: target, at: keyword.at });
+}
+
+fn user(script: &mut ScriptDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    script.user = globals::user(keyword, args, report);
+}

@@ -1,0 +1,75 @@
+//! `track_script` and `track_interface`: names with weights.
+
+use std::sync::Arc;
+
+use super::super::diagnostic::Report;
+use super::super::lexer::Word;
+use super::super::source::At;
+use super::super::tree::Statement;
+use super::value;
+use super::{Kind, Row};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrackDraft {
+    pub(crate) name: At<Arc<str>>,
+    pub(crate) weight: Option<At<i64>>,
+    pub(crate) reverse: Option<bool>,
+}
+
+/// Options after a name.
+pub(super) const OPTIONS: &[Row<TrackDraft>] = &[
+    Row::works(
+        "weight",
+        Kind::Own("-253 to 253", weight),
+        "that of the script, or 0",
+        "0: FAULT while down; positive: added while up; negative: added while down",
+    ),
+    Row::works(
+        "reverse",
+        Kind::Flag(|track, _| track.reverse = Some(true)),
+        "",
+        "inverts the sign of the weight; weight 0: FAULT while up",
+    ),
+    Row::works(
+        "noreverse",
+        Kind::Flag(|track, _| track.reverse = Some(false)),
+        "",
+        "undoes `reverse` of the script",
+    ),
+];
+
+fn weight(track: &mut TrackDraft, keyword: &Word, args: &[Word], report: &mut Report) {
+    track.weight = value::read_weight(keyword.at, args, report);
+}
+
+/// Reads tracked objects, one per line.
+pub(super) fn read(tracks: &mut Vec<TrackDraft>, inner: &[Statement], report: &mut Report) {
+    for statement in inner {
+        let name = At { value: statement.keyword.text.as_str().into(), at: statement.keyword.at };
+        if statement.block.is_some() {
+            report.error(name.at, format!("`{}` takes no block", name.value));
+            continue;
+        }
+        let mut track = TrackDraft { name, ..TrackDraft::default() };
+        super::read_options(OPTIONS, "after a tracked name", &statement.args, &mut track, report);
+        if track.weight.is_none() && track.reverse.is_some() {
+            report
+                .warning(
+                    track.name.at,
+                    format!(
+                        "keepalived does not track `{}`: its option needs a `weight` before it",
+                        track.name.value
+                    ),
+                )
+                .help("write `weight N` before the option, on all nodes");
+        }
+        if tracks.iter().any(|other| other.name.value == track.name.value) {
+            report.warning(
+                track.name.at,
+                format!("`{}` is tracked already; this line is ignored", track.name.value),
+            );
+        } else {
+            tracks.push(track);
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Backup (RFC 9568 §6.4.2): waits for the master to fall silent, and makes sure that the silence is not our own
+//! suspension.
+//!
+//! MasterDown is the timer of the RFC. Suspect fires one interval before it and then every tenth of an interval until
+//! it. Each advert of a healthy master moves both, so that it costs at most one wake-up per master_down_interval −
+//! interval; while the master is silent, Suspect ticks. If one of them fires far too late, this node was suspended
+//! (starved, stopped, or frozen with the whole machine), and the silence proves nothing. Then the node listens for two
+//! more intervals and skew.
+
+use std::time::Duration;
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::{Cx, go};
+use crate::action::{Action, Reason, State};
+use crate::event::PeerAdvert;
+use crate::instance::Instance;
+use crate::settings::InstanceSettings;
+use crate::snapshot::InstanceSnapshot;
+use crate::timers::Timer;
+use crate::timing;
+use crate::units::{Priority, Version};
+
+/// The master that a Backup obeys.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RemoteMaster {
+    /// Its latest advert; the stamp is that of the latest equal one.
+    pub heard: PeerAdvert,
+    /// Adverts equal to this one come as `Event::Seen`.
+    pub watched: bool,
+}
+
+/// Data of a Backup, apart from its timers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Backup {
+    master: Option<RemoteMaster>,
+    why_expiring: WhyExpiring,
+    /// Stamp of the latest advert that the timer or the choice of the master relies on.
+    latest: Option<Timestamp>,
+    /// Until then a lower master is obeyed; `None` while none is heard.
+    endure_until: Option<Timestamp>,
+    /// When this node was last found to have been suspended.
+    resumed: Option<Timestamp>,
+}
+
+impl RemoteMaster {
+    /// Whether to ignore an advert: version 2 of a watched master that speaks version 3 too (RFC 9568 §8.4.2, I04).
+    fn says_better(&self, heard: &PeerAdvert) -> bool {
+        let versions = (self.heard.version, heard.version);
+        self.watched && self.heard.source == heard.source && versions == (Version::V3, Version::V2)
+    }
+}
+
+impl Backup {
+    pub(crate) fn master(&self) -> Option<&RemoteMaster> {
+        self.master.as_ref()
+    }
+
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        self.latest
+    }
+
+    fn note(&mut self, stamp: Timestamp) {
+        self.latest = self.latest.max(Some(stamp));
+    }
+
+    fn unwatch(&mut self) -> bool {
+        self.master.as_mut().is_some_and(|master| std::mem::take(&mut master.watched))
+    }
+}
+
+/// Why the master-down timer is running out.
+#[derive(Clone, Copy, Debug, Default)]
+enum WhyExpiring {
+    /// No master is heard.
+    #[default]
+    Silence,
+    /// The master released its addresses.
+    Released(PeerAdvert),
+    /// Only a lower master is heard, and not obeyed.
+    Overruled(PeerAdvert),
+}
+
+pub(super) fn enter(instance: &mut Instance, heard: Option<&PeerAdvert>, cx: &mut Cx<'_>) {
+    instance.backup = Backup::default();
+    match heard {
+        Some(heard) => obey(instance, heard, cx),
+        None => arm(instance, cx.now + instance.master_down_interval(), cx.now),
+    }
+}
+
+pub(super) fn leave(instance: &mut Instance, cx: &mut Cx<'_>) {
+    dismiss(instance, cx);
+    instance.backup = Backup::default();
+}
+
+pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
+    // RFC 9568 §6.4.2 assumes adverts in order: an older one must not undo a later one.
+    if instance.backup.latest.is_some_and(|latest| heard.stamp < latest) {
+        return;
+    }
+    if instance.backup.master.is_some_and(|master| master.says_better(heard)) {
+        return;
+    }
+    if heard.priority == Priority::RELEASE {
+        released(instance, heard, cx);
+    } else if judge(instance, heard.priority, heard.stamp, cx.now) {
+        obey(instance, heard, cx);
+    } else {
+        overrule(instance, heard, cx);
+    }
+}
+
+/// The watched master was seen; its equal adverts never move the deadline backwards.
+pub(crate) fn seen(instance: &mut Instance, stamp: Timestamp, cx: &mut Cx<'_>) {
+    let is_news = |master: &&mut RemoteMaster| master.watched && master.heard.stamp < stamp;
+    let Some(master) = instance.backup.master.as_mut().filter(is_news) else { return };
+    master.heard.stamp = stamp;
+    instance.backup.note(stamp);
+    notice_suspension(instance, cx.now);
+    let deadline = deadline(instance, stamp, instance.master_down_interval());
+    let current = instance.timers.due(Timer::MasterDown).unwrap_or_default();
+    arm(instance, deadline.max(current), cx.now);
+}
+
+/// Another priority has another skew, and may put us above the master, or below it again.
+pub(crate) fn reprioritised(instance: &mut Instance, old: Priority, cx: &mut Cx<'_>) {
+    let Some(deadline) = instance.timers.due(Timer::MasterDown) else {
+        return reconsider_overruled(instance, cx);
+    };
+    let deadline = if notice_suspension(instance, cx.now) {
+        cx.now + patience_after_suspension(instance)
+    } else {
+        let before = timing::skew(instance.settings().version, old, instance.master_interval());
+        deadline + instance.skew() - before
+    };
+    arm(instance, deadline.max(cx.now), cx.now);
+    reconsider_master(instance, cx);
+}
+
+/// Other settings: if they accept other adverts than before, the master must be heard again, within the longer one of
+/// both master_down_intervals.
+pub(crate) fn reconfigured(
+    instance: &mut Instance,
+    old: &InstanceSettings,
+    priority: Priority,
+    cx: &mut Cx<'_>,
+) {
+    let new = instance.settings();
+    let interval = |it: &InstanceSettings| (it.version == Version::V2).then_some(it.advert_interval);
+    let patience = |it: &InstanceSettings| (it.down_timer_adverts, interval(it));
+    let is_patient_alike = patience(new) == patience(old);
+    let is_preempting_alike = (new.preempt, new.preempt_delay) == (old.preempt, old.preempt_delay);
+    if !new.judges_like(old) {
+        let patience = instance.master_down_interval();
+        dismiss(instance, cx);
+        instance.backup.master = None;
+        instance.backup.why_expiring = WhyExpiring::Silence;
+        listen(instance, patience.max(instance.master_down_interval()), cx);
+    } else if !is_patient_alike {
+        listen(instance, instance.master_down_interval(), cx);
+    } else if instance.priority() != priority {
+        reprioritised(instance, priority, cx);
+    }
+    if !is_preempting_alike {
+        instance.backup.endure_until = None;
+        instance.timers.stop(Timer::PreemptDelay);
+        reconsider_master(instance, cx);
+    }
+}
+
+pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &mut Cx<'_>) {
+    match timer {
+        Timer::Suspect | Timer::MasterDown if is_suspension(instance, due, cx.now) => {
+            note_suspension(instance, cx.now);
+            let listen = cx.now + patience_after_suspension(instance);
+            let deadline = instance.timers.due(Timer::MasterDown).map_or(listen, |due| due.max(listen));
+            arm(instance, deadline, cx.now);
+        }
+        Timer::Suspect => {
+            let next = timing::following(due, timing::tick(instance.master_interval()), cx.now);
+            if instance.timers.due(Timer::MasterDown).is_some_and(|deadline| next < deadline) {
+                instance.timers.set(Timer::Suspect, next);
+            }
+        }
+        // The group decides. Meanwhile adverts of a master that comes back must be events again.
+        Timer::MasterDown if instance.group().is_some() => dismiss(instance, cx),
+        Timer::MasterDown => take_over(instance, cx),
+        Timer::PreemptDelay => reconsider_master(instance, cx),
+        Timer::Advert
+        | Timer::AnnounceAgain
+        | Timer::AnnounceRefresh
+        | Timer::AnnounceContest
+        | Timer::FollowContest
+        | Timer::Reclaim
+        | Timer::Resume
+        | Timer::Handover => {}
+    }
+}
+
+/// Continues from the snapshot of another process. Adverts sent meanwhile may have reached neither of them.
+pub(crate) fn restore(instance: &mut Instance, snapshot: &InstanceSnapshot, cx: &mut Cx<'_>) {
+    instance.backup = Backup::default();
+    instance.backup.master = snapshot.master.map(|heard| RemoteMaster { heard, watched: false });
+    let listen = cx.now + instance.master_interval().duration() + instance.skew();
+    arm(instance, snapshot.master_down.map_or(listen, |deadline| deadline.max(listen)), cx.now);
+}
+
+/// Becomes master.
+pub(crate) fn take_over(instance: &mut Instance, cx: &mut Cx<'_>) {
+    let master = instance.backup.master.map(|master| master.heard);
+    let (reason, peer) = match instance.backup.why_expiring {
+        WhyExpiring::Silence => (Reason::MasterSilent, master),
+        WhyExpiring::Released(heard) => (Reason::MasterReleased, Some(heard)),
+        WhyExpiring::Overruled(heard) => (Reason::Preempted, Some(heard)),
+    };
+    go(instance, State::Master, reason, peer.as_ref(), cx);
+}
+
+/// Sets the master-down timer to `span` from now.
+pub(crate) fn listen(instance: &mut Instance, span: Duration, cx: &mut Cx<'_>) {
+    arm(instance, cx.now + span, cx.now);
+}
+
+/// Another member of the group found that this node was suspended: this one's knowledge of its master is old.
+pub(crate) fn listen_after_suspension(instance: &mut Instance, cx: &mut Cx<'_>) {
+    instance.backup.resumed = Some(cx.now);
+    listen(instance, patience_after_suspension(instance), cx);
+}
+
+/// No advert could be received: as after a suspension.
+pub(crate) fn not_receiving(instance: &mut Instance, cx: &mut Cx<'_>) {
+    note_suspension(instance, cx.now);
+    listen(instance, patience_after_suspension(instance), cx);
+}
+
+/// Whether to obey a master of this priority. The first advert of a lower one starts `preempt_delay`, one that is not
+/// lower ends it.
+fn judge(instance: &mut Instance, priority: Priority, stamp: Timestamp, now: Timestamp) -> bool {
+    if priority >= instance.priority() {
+        instance.backup.endure_until = None;
+        instance.timers.stop(Timer::PreemptDelay);
+        return true;
+    }
+    // The owner preempts independently of the configuration (RFC 9568 §6.1).
+    if instance.priority().is_owner() {
+        return false;
+    }
+    if !instance.settings().preempt {
+        return true;
+    }
+    let delay = instance.settings().preempt_delay;
+    if delay.is_zero() {
+        return false;
+    }
+    let until = *instance.backup.endure_until.get_or_insert(stamp + delay);
+    if now < until {
+        instance.timers.set(Timer::PreemptDelay, until);
+    }
+    now < until
+}
+
+fn obey(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
+    notice_suspension(instance, cx.now);
+    let last = instance.backup.master.map_or(heard.stamp, |master| master.heard.stamp.max(heard.stamp));
+    instance.backup.master =
+        Some(RemoteMaster { heard: PeerAdvert { stamp: last, ..*heard }, watched: true });
+    instance.backup.note(heard.stamp);
+    instance.backup.why_expiring = WhyExpiring::Silence;
+    // Also for a master that is watched already: its advert became an event, so it differs from the watched one.
+    cx.actions.push_back(Action::Watch(instance.id()));
+    let deadline = deadline(instance, last, instance.master_down_interval());
+    arm(instance, deadline, cx.now);
+}
+
+fn released(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
+    notice_suspension(instance, cx.now);
+    // Every later master must be heard first.
+    dismiss(instance, cx);
+    instance.backup.note(heard.stamp);
+    instance.backup.why_expiring = WhyExpiring::Released(*heard);
+    let deadline = deadline(instance, heard.stamp, instance.skew());
+    arm(instance, deadline, cx.now);
+}
+
+/// A lower master is not obeyed: nothing is learned from it and the timer runs on.
+fn overrule(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
+    let is_ours = |master: &RemoteMaster| master.heard.source == heard.source;
+    if instance.backup.master().is_some_and(is_ours) {
+        instance.backup.note(heard.stamp);
+        dismiss(instance, cx);
+    }
+    if !instance.watches() && matches!(instance.backup.why_expiring, WhyExpiring::Silence) {
+        instance.backup.why_expiring = WhyExpiring::Overruled(*heard);
+    }
+}
+
+/// The watched master may no longer be obeyed, because our priority changed or `preempt_delay` ended.
+fn reconsider_master(instance: &mut Instance, cx: &mut Cx<'_>) {
+    let Some(master) = instance.backup.master.filter(|master| master.watched) else { return };
+    if !judge(instance, master.heard.priority, cx.now, cx.now) {
+        dismiss(instance, cx);
+        instance.backup.why_expiring = WhyExpiring::Overruled(master.heard);
+    }
+}
+
+/// A lower master that was not obeyed may no longer be lower after a change of our priority. This is for a member whose
+/// master-down timer has fired while the group is not ready.
+fn reconsider_overruled(instance: &mut Instance, cx: &mut Cx<'_>) {
+    let WhyExpiring::Overruled(heard) = instance.backup.why_expiring else { return };
+    if judge(instance, heard.priority, heard.stamp, cx.now) {
+        instance.backup.why_expiring = WhyExpiring::Silence;
+        listen(instance, instance.master_down_interval(), cx);
+    }
+}
+
+fn dismiss(instance: &mut Instance, cx: &mut Cx<'_>) {
+    if instance.backup.unwatch() {
+        cx.actions.push_back(Action::Unwatch(instance.id()));
+    }
+}
+
+/// The deadline that follows from an advert: `span` after it. An advert from before a suspension proves nothing about
+/// the time since.
+fn deadline(instance: &Instance, stamp: Timestamp, span: Duration) -> Timestamp {
+    let deadline = stamp + span;
+    match instance.backup.resumed {
+        Some(resumed) if stamp < resumed => deadline.max(resumed + patience_after_suspension(instance)),
+        _ => deadline,
+    }
+}
+
+/// How long to listen after a suspension. The master's next advert is due within its interval; the skew keeps backups
+/// apart. A master that was suspended too may itself listen first, for less than another interval.
+fn patience_after_suspension(instance: &Instance) -> Duration {
+    let interval = instance.master_interval().duration();
+    let may_listen =
+        instance.backup.master.is_some() && matches!(instance.backup.why_expiring, WhyExpiring::Silence);
+    interval + instance.skew() + if may_listen { interval } else { Duration::ZERO }
+}
+
+fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
+    let interval = instance.master_interval();
+    // After a suspension look for another one from the start.
+    let resumed = instance.backup.resumed;
+    let heard_since = instance.backup.master.is_some_and(|it| resumed.is_none_or(|at| it.heard.stamp >= at));
+    let suspicion = if resumed.is_none() || heard_since { deadline - interval.duration() } else { now };
+    let look = if suspicion > now { suspicion } else { now + timing::tick(interval) };
+    instance.timers.set(Timer::MasterDown, deadline);
+    if look < deadline {
+        instance.timers.set(Timer::Suspect, look);
+    } else {
+        instance.timers.stop(Timer::Suspect);
+    }
+}
+
+/// Detects a suspension before an input moves the timers: inputs are handled before timers, also overdue ones.
+fn notice_suspension(instance: &mut Instance, now: Timestamp) -> bool {
+    let due =
+        [Timer::Suspect, Timer::MasterDown].into_iter().filter_map(|timer| instance.timers.due(timer)).min();
+    let was_suspended = due.is_some_and(|due| is_suspension(instance, due, now));
+    if was_suspended {
+        note_suspension(instance, now);
+    }
+    was_suspended
+}
+
+fn is_suspension(instance: &Instance, due: Timestamp, now: Timestamp) -> bool {
+    now.since(due) > timing::suspension_threshold(instance.master_interval())
+}
+
+fn note_suspension(instance: &mut Instance, now: Timestamp) {
+    instance.stats.suspensions += 1;
+    instance.backup.resumed = Some(now);
+}

@@ -1,0 +1,62 @@
+//! A Master that was suspended: it sent no advert for longer than its peers wait, and one of them may be master by now.
+//! Its lease has expired meanwhile. It sends neither adverts nor announcements, and listens for an interval and the
+//! skew. If it hears no master that it would obey as a Backup, it takes over again.
+//!
+//! Starvation, a stopped process, a frozen machine and adverts that could not be sent all lead here.
+
+use vrrp_ebpf::time::Timestamp;
+
+use super::{Cx, go};
+use crate::action::{Reason, State};
+use crate::election;
+use crate::event::PeerAdvert;
+use crate::instance::Instance;
+use crate::timers::Timer;
+use crate::units::Priority;
+
+/// Whether it listens. It starts to listen here if the lease of the latest advert has expired.
+pub(crate) fn notice(instance: &mut Instance, cx: &Cx<'_>) -> bool {
+    let is_listening = instance.timers.due(Timer::Resume).is_some();
+    let has_lapsed = instance.master.entitled_until.is_some_and(|until| until <= cx.now);
+    if !is_listening && has_lapsed {
+        listen(instance, cx);
+    }
+    is_listening || has_lapsed
+}
+
+/// Adverts could not be sent until the lease expired.
+pub(crate) fn lapsed(instance: &mut Instance, cx: &Cx<'_>) {
+    if instance.timers.due(Timer::Resume).is_none() {
+        listen(instance, cx);
+    }
+}
+
+pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
+    if heard.priority == Priority::RELEASE {
+        return;
+    }
+    let settings = instance.settings();
+    let preempts = instance.priority().is_owner() || settings.preempt && settings.preempt_delay.is_zero();
+    let endured = (!preempts).then_some(Reason::Superseded);
+    let reason = election::yields_to(instance.priority(), instance.source(), heard).or(endured);
+    if let Some(reason) = reason {
+        go(instance, State::Backup, reason, Some(heard), cx);
+    }
+}
+
+/// Takes over again, unless this node was suspended again, for so long that a backup that was suspended with it has
+/// detected it too, and waits for it.
+pub(crate) fn fired(instance: &mut Instance, due: Timestamp, cx: &mut Cx<'_>) {
+    if cx.now.since(due) > instance.settings().advert_interval.duration() {
+        listen(instance, cx);
+    } else {
+        go(instance, State::Master, Reason::Resumed, None, cx);
+    }
+}
+
+fn listen(instance: &mut Instance, cx: &Cx<'_>) {
+    instance.stats.suspensions += 1;
+    instance.timers.stop_all();
+    let span = instance.settings().advert_interval.duration() + instance.skew();
+    instance.timers.set(Timer::Resume, cx.now + span);
+}
