@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 const PAGE: &str = include_str!("../../docs/requirements.md");
 
-const CODE: [&str; 3] = ["vrrp-ebpf/src", "vrrp-user/src", "tests"];
+const CODE: [&str; 3] = ["vrrp-ebpf/src", "vrrp-user", "tests"];
 
 /// This file, whose numbers only test the parser.
 const SELF: &str = "conformance/requirements.rs";

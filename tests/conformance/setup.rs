@@ -44,41 +44,15 @@ impl Variant {
     /// Priority 100, one second, first announcements only, addresses removed without handover.
     pub(crate) fn settings(self) -> InstanceSettings {
         InstanceSettings {
-            name: "test".into(),
-            interface: "eth0".into(),
-            vrid: Vrid::new(1).unwrap(),
-            family: self.family(),
             version: self.version(),
-            priority: Priority::DEFAULT,
-            advert_interval: Interval::SECOND,
-            initial_master: false,
-            preempt: true,
-            preempt_delay: Duration::ZERO,
-            auth: Auth::None,
-            addresses: Arc::default(),
-            routes: Arc::default(),
-            rules: Arc::default(),
-            source: None,
-            unicast: None,
-            group: None,
-            checksum: ChecksumForm::Pseudo,
-            answers_checksum: false,
-            also_v2: false,
-            down_timer_adverts: 3,
             announce: AnnounceSettings {
                 delay: Duration::ZERO,
                 repeat: 1,
                 lower_prio_repeat: 0,
                 ..Default::default()
             },
-            lower_prio_no_advert: false,
-            accept: true,
-            owner_ignores: false,
-            higher_prio_send_advert: None,
             handover: Order::Strict,
-            ignore_own_link: false,
-            tracks: Vec::new(),
-            vmacs: VmacSettings::default(),
+            ..InstanceSettings::new("test", "eth0", Vrid::new(1).unwrap(), self.family())
         }
     }
 }

@@ -86,36 +86,10 @@ pub(crate) fn script(id: u32, line: impl AsRef<str>) -> CheckSettings {
 pub(crate) fn instance(name: &str, vrid: u8, notify: NotifySettings) -> Instance {
     let address = VirtualAddress::new(Ipv4Addr::new(192, 0, 2, vrid).into(), 24);
     let settings = InstanceSettings {
-        name: name.into(),
-        interface: "eth0".into(),
-        vrid: Vrid::new(vrid).unwrap(),
-        family: Family::V4,
-        version: Version::V3,
-        priority: Priority(100),
         advert_interval: Interval::new(Duration::from_millis(100), Version::V3).unwrap(),
-        initial_master: false,
-        preempt: true,
-        preempt_delay: Duration::ZERO,
-        auth: Auth::None,
         addresses: Arc::new(Addresses { advertised: vec![address], excluded: vec![] }),
-        routes: Arc::default(),
-        rules: Arc::default(),
-        source: None,
-        unicast: None,
-        group: None,
-        checksum: ChecksumForm::Pseudo,
-        answers_checksum: false,
-        also_v2: false,
-        down_timer_adverts: 3,
-        announce: AnnounceSettings::default(),
-        lower_prio_no_advert: false,
-        accept: true,
-        owner_ignores: false,
         higher_prio_send_advert: Some(false),
-        handover: Order::default(),
-        ignore_own_link: false,
-        tracks: vec![],
-        vmacs: VmacSettings::default(),
+        ..InstanceSettings::new(name, "eth0", Vrid::new(vrid).unwrap(), Family::V4)
     };
     Instance { id: InstanceId(0), settings, notify, promote_secondaries: false, is_strict: false }
 }

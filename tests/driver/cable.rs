@@ -165,36 +165,14 @@ pub(crate) fn settings(addresses: &[&str]) -> InstanceSettings {
     let advertised: Vec<_> = addresses.iter().map(|address| virtual_address(address)).collect();
     let v4 = advertised.first().is_none_or(|address| address.address.is_ipv4());
     InstanceSettings {
-        name: "one".into(),
-        interface: "eth0".into(),
-        vrid: Vrid::new(51).unwrap(),
-        family: if v4 { Family::V4 } else { Family::V6 },
-        version: Version::V3,
-        priority: Priority(100),
-        advert_interval: Interval::SECOND,
-        initial_master: false,
-        preempt: true,
-        preempt_delay: Duration::ZERO,
-        auth: Auth::None,
         addresses: Arc::new(Addresses { advertised, excluded: Vec::new() }),
-        routes: Arc::default(),
-        rules: Arc::default(),
-        source: None,
-        unicast: None,
-        group: None,
-        checksum: ChecksumForm::Pseudo,
-        answers_checksum: false,
-        also_v2: false,
-        down_timer_adverts: 3,
-        announce: AnnounceSettings::default(),
-        lower_prio_no_advert: false,
-        accept: true,
-        owner_ignores: false,
         higher_prio_send_advert: Some(false),
-        handover: Order::default(),
-        ignore_own_link: false,
-        tracks: Vec::new(),
-        vmacs: VmacSettings::default(),
+        ..InstanceSettings::new(
+            "one",
+            "eth0",
+            Vrid::new(51).unwrap(),
+            if v4 { Family::V4 } else { Family::V6 },
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! Outputs of the router: actions, states and transitions.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 

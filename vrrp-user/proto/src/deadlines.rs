@@ -1,5 +1,8 @@
 //! The earliest deadline among thousands of instances: a tournament tree.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use vrrp_ebpf::time::Timestamp;
 
 /// A complete binary tree in an array, root at 1: every node holds the earlier deadline of its two children. Setting a

@@ -1,7 +1,7 @@
 //! The election between two masters (RFC 9568 §6.4.3).
 
-use std::cmp::Ordering;
-use std::net::IpAddr;
+use core::cmp::Ordering;
+use core::net::IpAddr;
 
 use super::action::Reason;
 use super::event::PeerAdvert;

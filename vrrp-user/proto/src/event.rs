@@ -1,6 +1,6 @@
 //! Inputs of the router: events.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 

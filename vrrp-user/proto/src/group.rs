@@ -14,6 +14,8 @@
 //!
 //! For reloads see [`super::regroup`].
 
+use alloc::vec::Vec;
+
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, GroupTransition, Reason, State};
@@ -251,7 +253,7 @@ impl Group {
             let reason = instances.get(member.index())?.reason()?;
             reason.is_own().then_some((*member, reason))
         };
-        if let Some(by) = std::iter::once(&cause).chain(&self.members).find_map(own_reason) {
+        if let Some(by) = core::iter::once(&cause).chain(&self.members).find_map(own_reason) {
             self.enter(to, by, cx);
         }
     }
@@ -259,7 +261,7 @@ impl Group {
     /// `by` is the member that moved the others, and why.
     pub(super) fn enter(&mut self, to: State, by: (InstanceId, Reason), cx: &mut Cx<'_>) {
         let (member, reason) = by;
-        let from = std::mem::replace(&mut self.state, to);
+        let from = core::mem::replace(&mut self.state, to);
         self.epoch = Epoch(self.epoch.0.saturating_add(1));
         let transition = GroupTransition { from, to, reason, member, epoch: self.epoch, at: cx.now };
         cx.actions.push_back(Action::ReportGroup(self.id, transition));

@@ -17,7 +17,7 @@
 //! If the instance cannot be reached any more, or another process keeps removing its addresses, there is nothing to
 //! serve: the addresses go at once, as with [`Order::Strict`].
 
-use std::time::Duration;
+use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 

@@ -2,8 +2,8 @@
 //!
 //! The files under [`super::state`] say what an event means in each state.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use core::net::IpAddr;
+use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -233,7 +233,7 @@ impl Instance {
         cx: &mut Cx<'_>,
     ) {
         let (priority, epoch) = (self.priority, self.epoch);
-        let old = std::mem::replace(&mut self.settings, settings);
+        let old = core::mem::replace(&mut self.settings, settings);
         self.tracking.carry(&old.tracks, &self.settings.tracks, known);
         self.priority = self.tracking.priority(&self.settings);
         self.reconsider(cx);

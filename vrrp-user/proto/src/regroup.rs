@@ -10,7 +10,9 @@
 //!
 //! An instance that no longer has a group keeps its state.
 
-use std::cmp::Reverse;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -30,7 +32,7 @@ impl Router {
             instance.group = None;
         }
         let latest = self.note_epochs();
-        let before = std::mem::take(&mut self.groups);
+        let before = core::mem::take(&mut self.groups);
         let succeeded = self.succeeded(&before, &groups);
         for ((settings, id), old) in groups.into_iter().zip((0..).map(GroupId)).zip(&succeeded) {
             let group = Group::new(id, settings, latest, &mut self.instances);

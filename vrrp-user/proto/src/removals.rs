@@ -1,6 +1,6 @@
 //! Removals by other processes: how often an object is put back, and when to give up.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 

@@ -1,7 +1,8 @@
 //! Routes of an instance, set and removed with its addresses.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// A route.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,7 +1,8 @@
 //! The router: all instances of this node, their events, actions and deadlines.
 
-use std::collections::VecDeque;
-use std::iter;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::iter;
 
 use vrrp_ebpf::time::Timestamp;
 

@@ -1,8 +1,9 @@
 //! Settings of instances and groups. Legal by construction: the configuration has checked them.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
 
 use vrrp_ebpf::wire::{ChecksumForm, Family, ipv4, ipv6};
 
@@ -70,6 +71,42 @@ pub struct InstanceSettings {
 }
 
 impl InstanceSettings {
+    /// An instance of version 3 without addresses: priority 100, an advert a second, multicast.
+    pub fn new(name: &str, interface: &str, vrid: Vrid, family: Family) -> Self {
+        Self {
+            name: name.into(),
+            interface: interface.into(),
+            vrid,
+            family,
+            version: Version::V3,
+            also_v2: false,
+            priority: Priority::DEFAULT,
+            advert_interval: Interval::SECOND,
+            initial_master: false,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth: Auth::None,
+            addresses: Arc::default(),
+            routes: Arc::default(),
+            rules: Arc::default(),
+            source: None,
+            unicast: None,
+            group: None,
+            checksum: ChecksumForm::default(),
+            answers_checksum: false,
+            down_timer_adverts: 3,
+            announce: AnnounceSettings::default(),
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: None,
+            handover: Order::default(),
+            ignore_own_link: false,
+            accept: true,
+            owner_ignores: false,
+            tracks: Vec::new(),
+            vmacs: VmacSettings::default(),
+        }
+    }
+
     /// Whether a master sends an advert before it yields.
     pub fn yields_with_advert(&self) -> bool {
         self.higher_prio_send_advert.unwrap_or(true)

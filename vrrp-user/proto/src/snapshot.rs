@@ -4,6 +4,8 @@
 //! epoch with the same deadlines, and sends neither adverts nor announcements because of it; a Master's addresses are
 //! set already.
 
+use alloc::vec::Vec;
+
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, Reason, State};

@@ -1,6 +1,6 @@
 //! Time formulas (RFC 9568 §6.1, RFC 3768 §6.1), in whole nanoseconds.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 

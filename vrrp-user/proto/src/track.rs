@@ -1,6 +1,7 @@
 //! Dependencies of an instance: its link, its source address and the tracked objects.
 
-use std::net::IpAddr;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::action::Reason;
 use super::event::TrackId;

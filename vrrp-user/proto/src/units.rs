@@ -1,9 +1,9 @@
 //! Units as types: only legal values can be constructed.
 
-use std::error::Error;
-use std::fmt;
-use std::num::NonZeroU8;
-use std::time::Duration;
+use core::error::Error;
+use core::fmt;
+use core::num::NonZeroU8;
+use core::time::Duration;
 
 /// Index of an instance in the router, and of its slot in the maps.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

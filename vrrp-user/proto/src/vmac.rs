@@ -1,6 +1,8 @@
 //! Virtual MAC addresses (RFC 9568 §7.3) and the interfaces that carry them.
 
-use std::sync::Arc;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use vrrp_ebpf::wire::Family;
 
@@ -77,7 +79,7 @@ impl Name {
         let second = (family == Family::V6).then_some(6);
         let numbers = second.into_iter().chain((1..=255).filter(|number| Some(*number) != second));
         let plain = format!("{prefix}.{}", vrid.number());
-        let names = std::iter::once(plain)
+        let names = core::iter::once(plain)
             .chain(numbers.map(|number: u16| format!("{prefix}{number}.{}", vrid.number())));
         let free = names.take_while(|name| name.len() <= NAME_MAX).find(|name| !is_taken(name))?;
         Some(Self::Chosen { name: free.into(), prefix: Arc::clone(prefix), vrid })

@@ -4,7 +4,7 @@
 //! and backups share: a sender continues from the highest number that it has heard, so that a peer with one counter for
 //! all senders, as keepalived, accepts the next master too. Here each sender has a mark of its own.
 
-use std::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr};
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -27,8 +27,8 @@ pub struct AhGuard {
     counter: u32,
 }
 
-impl std::fmt::Debug for AhGuard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for AhGuard {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("AhGuard").field("counter", &self.counter).finish_non_exhaustive()
     }
 }

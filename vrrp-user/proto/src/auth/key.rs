@@ -1,7 +1,7 @@
 //! Shared keys: signing and verifying adverts.
 
-use std::fmt;
-use std::net::IpAddr;
+use core::fmt;
+use core::net::IpAddr;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -14,7 +14,7 @@ pub const KEY_MIN: usize = 32;
 pub const KEY_MAX: usize = 64;
 
 /// Bytes of the checksum in a message. They count as zeros: it is computed after the signature, per destination.
-const CHECKSUM: std::ops::Range<usize> = 6..8;
+const CHECKSUM: core::ops::Range<usize> = 6..8;
 
 /// A key, which gives out nothing but signatures. It is kept as the state of the hash after the key's bytes, and wiped
 /// with it.
@@ -102,7 +102,7 @@ mod tests {
     fn bytes(hex: &str) -> Vec<u8> {
         hex.as_bytes()
             .chunks(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
             .collect()
     }
 

@@ -1,6 +1,7 @@
 //! Marks against replay: the newest sequence of each sender; an advert that is not newer was heard before.
 
-use std::net::IpAddr;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::Sequence;
 

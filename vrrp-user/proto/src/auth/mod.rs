@@ -12,9 +12,10 @@ mod marks;
 mod sequence;
 mod verifier;
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
 
 pub use ah::AhGuard;
 pub use key::{KEY_MAX, KEY_MIN, Key};

@@ -1,7 +1,7 @@
 //! Verification and signing of one instance's adverts.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use alloc::sync::Arc;
+use core::net::IpAddr;
 
 use vrrp_ebpf::wire::vrrp::Header;
 use vrrp_ebpf::wire::{Family, Reject, TRAILER_LEN, Trailer};
@@ -145,13 +145,13 @@ impl Verifier {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use core::time::Duration;
 
     use super::*;
     use crate::auth::{AntiReplay, GROUP_SENDERS, HmacMode, Key};
 
     const NOW: TimeOfDay = Duration::from_secs(0x6800_0000);
-    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const SOURCE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1));
     const MESSAGE: [u8; 12] = [0x31, 51, 100, 1, 0, 100, 0, 0, 192, 0, 2, 100];
 
     fn settings(keys: &[u8], mode: HmacMode, anti_replay: AntiReplay) -> HmacSettings {
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(sender.sent(), Some(Sequence::at(NOW).following()));
         let mut restarted = sender.clone();
         restarted.sent = None;
-        restarted.recall(std::iter::empty(), sender.sent());
+        restarted.recall(core::iter::empty(), sender.sent());
         signed(&mut restarted, back);
         assert!(restarted.sent().unwrap().is_after(sender.sent().unwrap()));
     }

@@ -7,7 +7,7 @@
 //! (starved, stopped, or frozen with the whole machine), and the silence proves nothing. Then the node listens for two
 //! more intervals and skew.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -65,7 +65,7 @@ impl Backup {
     }
 
     fn unwatch(&mut self) -> bool {
-        self.master.as_mut().is_some_and(|master| std::mem::take(&mut master.watched))
+        self.master.as_mut().is_some_and(|master| core::mem::take(&mut master.watched))
     }
 }
 

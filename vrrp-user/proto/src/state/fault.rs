@@ -1,7 +1,7 @@
 //! Fault: kept out of the election; adverts are neither sent nor learned from. RFC 9568 does not have this state; it is
 //! its Init with a cause.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use super::{Cx, go};
 use crate::action::{Reason, State};

@@ -7,8 +7,8 @@
 //! Therefore an heir that has taken over from a silent master sends an advert at each ARP request or neighbour
 //! solicitation for an address. The other one received the same broadcast, and hears the advert directly behind it.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use core::net::IpAddr;
+use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 

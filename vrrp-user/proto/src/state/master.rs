@@ -1,6 +1,6 @@
 //! Master (RFC 9568 §6.4.3): sends adverts, answers lower masters, yields to better ones.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
 
@@ -82,7 +82,7 @@ pub(crate) fn restore(instance: &mut Instance, advert: Timestamp, cx: &mut Cx<'_
 }
 
 pub(crate) fn heard(instance: &mut Instance, heard: &PeerAdvert, cx: &mut Cx<'_>) {
-    let is_refused = std::mem::take(&mut instance.master.refused);
+    let is_refused = core::mem::take(&mut instance.master.refused);
     heir::met(instance);
     if suspended::notice(instance, cx) {
         return suspended::heard(instance, heard, cx);

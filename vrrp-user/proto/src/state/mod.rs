@@ -10,7 +10,7 @@ pub(super) mod init;
 pub(super) mod master;
 pub(super) mod suspended;
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
 
 use vrrp_ebpf::time::Timestamp;
 
