@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_ebpf::wire::Family;
 use vrrp_user::protocol::{
-    Action, AnnounceSettings, Auth, Event, Instance, InstanceId, InstanceSettings, Interval, Missing, Order,
-    PeerAdvert, Priority, Router, State, Track, TrackId, TrackSettings, Version, VmacSettings, Vrid, Weight,
+    Action, AnnounceSettings, Event, Instance, InstanceId, InstanceSettings, Interval, Missing, Order,
+    PeerAdvert, Priority, Router, State, Track, TrackId, TrackSettings, Version, Vrid, Weight,
 };
 
 pub(crate) const ID: InstanceId = InstanceId(0);

@@ -20,9 +20,9 @@ use vrrp_user::daemon::status::DaemonContext;
 use vrrp_user::driver::maps::Maps;
 use vrrp_user::driver::{RxPath, clock};
 use vrrp_user::protocol::{
-    Addresses, AnnounceSettings, Auth, Epoch, GroupId, GroupSettings, GroupTransition, InstanceId,
-    InstanceSettings, Interval, Order, Priority, Reason, State, Track, TrackId, TrackSettings, Transition,
-    Version, VirtualAddress, VmacSettings, Vrid, Weight,
+    Addresses, Epoch, GroupId, GroupSettings, GroupTransition, InstanceId, InstanceSettings, Interval,
+    Priority, Reason, State, Track, TrackId, TrackSettings, Transition, Version, VirtualAddress, Vrid,
+    Weight,
 };
 
 /// A folder for one test, removed when dropped.

@@ -9,12 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::Value;
-use vrrp_ebpf::wire::{ChecksumForm, Family};
+use vrrp_ebpf::wire::Family;
 use vrrp_tests::netns::Namespace;
-use vrrp_user::protocol::{
-    Addresses, AnnounceSettings, Auth, InstanceSettings, Interval, Order, Priority, Version, VirtualAddress,
-    VmacSettings, Vrid,
-};
+use vrrp_user::protocol::{Addresses, InstanceSettings, VirtualAddress, Vrid};
 
 pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// Longer than any step here takes, also on a busy machine.

@@ -1,23 +1,27 @@
-//! `layers`: check that dependencies between modules point one way.
+//! `layers`: check that dependencies between modules and packages point one way.
 //!
 //! ```text
-//! vrrp-ebpf:  time, wire ─► map ─► xdp
-//! vrrp-user:  protocol ─► config ─► driver ─► daemon ─► cli;  wire, map ─► driver
+//! vrrp-ebpf:   time, wire ─► map ─► xdp
+//! vrrp-proto:  wire ─► protocol
+//! vrrp-conf:   wire, protocol ─► config
+//! vrrp-user:   protocol ─► config ─► driver ─► daemon ─► cli;  wire, map ─► driver
 //! ```
 //! The check searches the sources for paths that begin with `crate::` or `vrrp_ebpf::`; comments do not count.
-//! `protocol` must also not name anything that does I/O, starts threads, reads clocks or logs.
+//! vrrp-user calls the packages vrrp-proto and vrrp-conf `crate::protocol` and `crate::config`. Their lists of
+//! dependencies are closed; the check compares them with cargo's tree.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::root;
+use crate::cargo::{cargo, root, show};
 
-/// A module directory and the modules it may use.
+/// A module or package, and the modules it may use.
 struct Layer {
-    package: &'static str,
     name: &'static str,
-    /// Modules of its own package, in addition to itself.
+    /// Directory or file of its sources, from the root of the project.
+    sources: &'static str,
+    /// Other layers that it may call `crate::NAME`.
     own: &'static [&'static str],
     /// Modules of `vrrp_ebpf`, for layers of another package.
     shared: &'static [&'static str],
@@ -28,62 +32,86 @@ struct Layer {
 const SHARED: &[&str] = &["time", "wire", "map"];
 
 const LAYERS: [Layer; 9] = [
-    Layer { package: "vrrp-ebpf", name: "time", own: &[], shared: &[], never: &[] },
-    Layer { package: "vrrp-ebpf", name: "wire", own: &["time"], shared: &[], never: &["std::"] },
-    Layer { package: "vrrp-ebpf", name: "map", own: &["time", "wire"], shared: &[], never: &["std::"] },
-    Layer { package: "vrrp-ebpf", name: "xdp", own: SHARED, shared: SHARED, never: &["std::"] },
+    Layer { name: "time", sources: "vrrp-ebpf/src/time.rs", own: &[], shared: &[], never: &[] },
+    Layer { name: "wire", sources: "vrrp-ebpf/src/wire", own: &["time"], shared: &[], never: &["std::"] },
     Layer {
-        package: "vrrp-user",
+        name: "map",
+        sources: "vrrp-ebpf/src/map",
+        own: &["time", "wire"],
+        shared: &[],
+        never: &["std::"],
+    },
+    Layer { name: "xdp", sources: "vrrp-ebpf/src/xdp", own: SHARED, shared: SHARED, never: &["std::"] },
+    Layer {
         name: "protocol",
+        sources: "vrrp-user/proto/src",
         own: &[],
         shared: &["time", "wire"],
-        never: &[
-            "aya::",
-            "libc::",
-            "nix::",
-            "rtnetlink::",
-            "tokio::",
-            "tracing::",
-            "std::env::",
-            "std::fs::",
-            "std::io::",
-            "std::process::",
-            "std::thread::",
-            "std::time::Instant",
-            "std::time::SystemTime",
-            "std::net::Tcp",
-            "std::net::Udp",
-        ],
+        never: &["std::"],
     },
     Layer {
-        package: "vrrp-user",
         name: "config",
-        own: &["protocol"],
+        sources: "vrrp-user/conf/src",
+        own: &[],
         shared: &["time", "wire"],
-        never: &["aya::", "rtnetlink::", "tokio::"],
+        never: &["std::net::Tcp", "std::net::Udp", "std::process::Command", "std::thread::"],
     },
-    Layer { package: "vrrp-user", name: "driver", own: &["protocol", "config"], shared: SHARED, never: &[] },
     Layer {
-        package: "vrrp-user",
+        name: "driver",
+        sources: "vrrp-user/src/driver",
+        own: &["protocol", "config"],
+        shared: SHARED,
+        never: &[],
+    },
+    Layer {
         name: "daemon",
+        sources: "vrrp-user/src/daemon",
         own: &["protocol", "config", "driver"],
         shared: SHARED,
         never: &[],
     },
     Layer {
-        package: "vrrp-user",
         name: "cli",
+        sources: "vrrp-user/src/cli",
         own: &["protocol", "config", "driver", "daemon"],
         shared: SHARED,
         never: &["aya::", "rtnetlink::"],
     },
 ];
 
+/// A package with a closed list of dependencies.
+struct Closed {
+    package: &'static str,
+    uses: &'static [&'static str],
+}
+
+const CLOSED: [Closed; 2] = [
+    Closed { package: "vrrp-proto", uses: &["hmac", "md-5", "sha2", "vrrp-ebpf"] },
+    Closed {
+        package: "vrrp-conf",
+        uses: &[
+            "glob",
+            "http",
+            "lettre",
+            "libc",
+            "serde",
+            "serde_json",
+            "strsim",
+            "thiserror",
+            "url",
+            "vrrp-ebpf",
+            "vrrp-proto",
+        ],
+    },
+];
+
+/// Packages that none of them uses, not even by way of another: every client of a service needs one of these.
+const BELOW_CLIENTS: [&str; 3] = ["mio", "rustls", "tokio"];
+
 pub(crate) fn check() -> Result<()> {
     let mut wrong = Vec::new();
     for layer in &LAYERS {
-        let sources = root()?.join(layer.package).join("src");
-        for file in files(&sources, layer.name)? {
+        for file in files(&root()?.join(layer.sources))? {
             let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
             let shown = file.strip_prefix(root()?).unwrap_or(&file).display().to_string();
             wrong.extend(
@@ -91,9 +119,12 @@ pub(crate) fn check() -> Result<()> {
             );
         }
     }
+    for closed in &CLOSED {
+        wrong.extend(closed.faults(&tree(closed.package)?));
+    }
     if !wrong.is_empty() {
         bail!(
-            "dependencies that point the wrong way (see the table in xtask/src/layers.rs):\n{}",
+            "dependencies that point the wrong way (see the tables in xtask/src/layers.rs):\n{}",
             wrong.join("\n")
         );
     }
@@ -123,6 +154,48 @@ impl Layer {
         }
         faults
     }
+}
+
+impl Closed {
+    fn faults(&self, tree: &[Package]) -> Vec<String> {
+        let is_wrong = |package: &&Package| match package.depth {
+            0 => false,
+            1 => !self.uses.contains(&&*package.name),
+            _ => BELOW_CLIENTS.contains(&&*package.name),
+        };
+        let wrong = tree.iter().filter(is_wrong);
+        wrong.map(|package| format!("{} must not depend on {}", self.package, package.name)).collect()
+    }
+}
+
+/// A package in the tree of dependencies below another.
+struct Package {
+    depth: usize,
+    name: String,
+}
+
+/// The package and all that it is built with.
+fn tree(package: &str) -> Result<Vec<Package>> {
+    let mut command = cargo()?;
+    command.args([
+        "tree",
+        "--edges",
+        "normal",
+        "--prefix",
+        "depth",
+        "--format",
+        " {p}",
+        "--package",
+        package,
+    ]);
+    let output = command.output().with_context(|| format!("cannot run {}", show(&command)))?;
+    ensure!(output.status.success(), "{}: {}", show(&command), String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).context("cargo's tree")?;
+    let packages = lines.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        Some(Package { depth: words.next()?.parse().ok()?, name: words.next()?.to_owned() })
+    });
+    Ok(packages.collect())
 }
 
 fn without_comment(line: &str) -> &str {
@@ -184,17 +257,15 @@ fn at_start_of_path(code: &str, at: usize) -> bool {
     !before.is_some_and(|mark| mark.is_alphanumeric() || mark == '_' || mark == ':')
 }
 
-/// Sources of a module: `NAME.rs`, or all below `NAME/`.
-fn files(sources: &Path, name: &str) -> Result<Vec<PathBuf>> {
-    let single = sources.join(format!("{name}.rs"));
-    if single.is_file() {
-        return Ok(vec![single]);
+/// The file, or all sources below the directory.
+fn files(sources: &Path) -> Result<Vec<PathBuf>> {
+    if sources.is_file() {
+        return Ok(vec![sources.to_owned()]);
     }
-    let mut open = vec![sources.join(name)];
+    let mut open = vec![sources.to_owned()];
     let mut found = Vec::new();
     while let Some(directory) = open.pop() {
-        // A layer may not exist yet.
-        let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+        let entries = std::fs::read_dir(&directory).with_context(|| directory.display().to_string())?;
         for entry in entries {
             let path = entry?.path();
             if path.is_dir() {
@@ -222,7 +293,7 @@ mod tests {
 
     #[test]
     fn arrows_forward_are_right() {
-        assert_eq!(faults("config", "use crate::protocol::Vrid;"), 0);
+        assert_eq!(faults("driver", "use crate::protocol::Vrid;"), 0);
         assert_eq!(faults("daemon", "use crate::{config::Model, driver, protocol::{Event, Action}};"), 0);
         assert_eq!(faults("driver", "use vrrp_ebpf::map::{Peer, InstanceRules};"), 0);
         assert_eq!(faults("map", "use crate::time::Timestamp;"), 0);
@@ -231,24 +302,33 @@ mod tests {
     #[test]
     fn arrows_backward_are_found_with_their_line() {
         assert_eq!(
-            layer("protocol").faults("//! Head.\nuse crate::driver::Clock;"),
-            [(2, "protocol must not use driver".to_owned())]
+            layer("driver").faults("//! Head.\nuse crate::daemon::Engine;"),
+            [(2, "driver must not use daemon".to_owned())]
         );
-        assert_eq!(faults("driver", "use crate::daemon;"), 1);
-        assert_eq!(faults("config", "use crate::driver::Clock;"), 1);
+        assert_eq!(faults("driver", "use crate::cli;"), 1);
         assert_eq!(faults("wire", "use crate::map::Peer;"), 1);
         assert_eq!(
-            faults("config", "use crate::{\n    protocol::{Event, Action},\n    daemon::Board,\n};"),
+            faults("driver", "use crate::{\n    protocol::{Event, Action},\n    daemon::Board,\n};"),
             1
         );
     }
 
     #[test]
     fn protocol_may_only_compute() {
-        assert_eq!(faults("protocol", "use std::time::Duration;"), 0);
+        assert_eq!(faults("protocol", "use core::time::Duration;"), 0);
         assert_eq!(faults("protocol", "let now = std::time::Instant::now();"), 1);
-        assert_eq!(faults("protocol", "nix::unistd::sync();"), 1);
         assert_eq!(faults("protocol", "use vrrp_ebpf::map::Peer;"), 1);
+    }
+
+    #[test]
+    fn closed_packages_have_no_other_dependencies() {
+        let tree = |names: &[(usize, &str)]| -> Vec<Package> {
+            names.iter().map(|&(depth, name)| Package { depth, name: name.to_owned() }).collect()
+        };
+        let [protocol, _] = &CLOSED;
+        assert!(protocol.faults(&tree(&[(0, "vrrp-proto"), (1, "hmac"), (2, "digest")])).is_empty());
+        let faults = protocol.faults(&tree(&[(0, "vrrp-proto"), (1, "hmac"), (2, "tokio"), (1, "libc")]));
+        assert_eq!(faults, ["vrrp-proto must not depend on tokio", "vrrp-proto must not depend on libc"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use vrrp_user::config::{Diagnostic, Reader, Surroundings, explain_text};
+use vrrp_conf::{Diagnostic, Reader, Surroundings, explain_text};
 
 /// Reads a text: reading ends, nothing panics, it can be explained, and every finding is unique and points into the
 /// text.
