@@ -235,7 +235,7 @@ impl Router {
         self.groups.get(id.index())
     }
 
-    /// Whether addresses are still served after the end of a mastership; see [`super::handover`].
+    /// Whether addresses are still served after the end of a mastership; see [`Handover`].
     pub fn is_handing_over(&self) -> bool {
         self.instances.iter().any(|instance| instance.handover() != Handover::Idle)
     }

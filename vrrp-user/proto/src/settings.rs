@@ -174,7 +174,7 @@ impl InstanceSettings {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GroupSettings {
     pub name: Arc<str>,
-    /// At least one, and none that is in another group. The first one decides a tie of two nodes; see [`super::group`].
+    /// At least one, and none that is in another group. The first one decides a tie of two nodes; see [`super::Group`].
     pub members: Vec<InstanceId>,
 }
 

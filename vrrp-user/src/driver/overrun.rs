@@ -44,7 +44,7 @@ pub struct Overruns {
 }
 
 impl Overruns {
-    /// Sets the limit for threads that [`join`] from now on, which the calling thread starts; at most half of a hard
+    /// Sets the limit for threads that `join` from now on, which the calling thread starts; at most half of a hard
     /// limit. Must be called within a runtime.
     ///
     /// # Errors

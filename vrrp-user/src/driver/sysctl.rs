@@ -50,7 +50,7 @@ impl Changed {
     /// `None` if the setting already has the value, unless `earlier` gives the value before a run that was killed.
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn of_interface(
         family: Family,
         interface: &str,
@@ -64,7 +64,7 @@ impl Changed {
     /// The same for a path below `/proc/sys/net`.
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn of_host(key: &str, value: &'static str, earlier: Option<String>) -> io::Result<Option<Self>> {
         Self::at(PathBuf::from("/proc/sys/net").join(key), value, earlier)
     }

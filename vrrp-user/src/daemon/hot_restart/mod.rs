@@ -16,7 +16,7 @@
 //!                                          ◄─        "yours"          with the lock of the directory
 //! ```
 //! Until "adopted" has come, the old daemon goes on by itself if the new one fails, closes the connection or takes
-//! longer than [`PATIENCE`]. A new one that does not receive "yours" falls silent and leaves. So one of the two works
+//! longer than `PATIENCE`. A new one that does not receive "yours" falls silent and leaves. So one of the two works
 //! at any time; both do only if the old one's time runs out while the new one resumes, until the new one finds the
 //! connection closed.
 

@@ -1,7 +1,7 @@
 //! Webhooks: changes posted as JSON.
 //!
 //! Enters: subject and new state. Leaves: requests, one at a time for each webhook, and their outcome in the
-//! [`History`]. Absent: waiting. Changes wait in a bounded [`Outbox`], so that neither hooks nor FIFOs nor the engine
+//! [`History`]. Absent: waiting. Changes wait in a bounded `Outbox`, so that neither hooks nor FIFOs nor the engine
 //! notice a server that is unreachable or hangs.
 //!
 //! One change of each instance or group waits: the next one takes its place and counts it. A refused change is tried
