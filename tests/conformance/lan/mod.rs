@@ -182,6 +182,56 @@ fn a_frozen_or_starved_backup_does_not_take_over() {
     }
 }
 
+/// The master freezes for less than a lease at a time; its backup freezes or starves for other spans.
+#[test]
+fn nodes_suspended_for_different_spans_keep_their_states() {
+    for seed in 0..200 {
+        let mut world = pair(seed, 1);
+        for round in 0..200 {
+            let (master, backup) = (world.random.below(17_000), world.random.below(60_000));
+            let (before, pause) = (world.random.below(40_000), world.random.below(40_000));
+            if round % 3 > 0 {
+                world.freeze(MASTER, Duration::from_micros(master));
+            }
+            world.run(Duration::from_micros(before));
+            if round % 2 == 0 {
+                world.freeze(BACKUP, Duration::from_micros(backup));
+            } else {
+                world.starve(BACKUP, Duration::from_micros(backup));
+            }
+            world.run(Duration::from_micros(backup + pause) + ms(12));
+        }
+        let resumed = (MASTER, State::Master, Reason::Resumed);
+        assert!(moves(&world).iter().all(|change| *change == resumed), "seed {seed}: {:?}", moves(&world));
+    }
+}
+
+#[test]
+fn a_short_suspension_in_a_silence_delays_the_takeover_by_its_length() {
+    let mut excesses = Vec::new();
+    for seed in 0..1000 {
+        let mut world = pair(seed, 1);
+        let moment = Duration::from_nanos(world.random.below(50_000_000));
+        world.run(moment);
+        world.kill(MASTER);
+        world.run(ms(1));
+        let last = world.nodes[BACKUP].last_seen();
+        let patience =
+            world.nodes[BACKUP].router.as_ref().unwrap().instance(ID).unwrap().master_down_interval();
+        let before = world.random.below(34_000);
+        world.run(Duration::from_micros(before));
+        world.freeze(BACKUP, ms(3));
+        world.run(ms(200));
+        assert_eq!(moves(&world), [(BACKUP, State::Master, Reason::MasterSilent)], "seed {seed}");
+        let waited = world.log[0].1.at.since(last);
+        assert!(waited >= patience, "seed {seed}: {waited:?}");
+        excesses.push(waited - patience);
+    }
+    // A freeze of 3 ms ends with up to 2 ms of thawing.
+    let late = excesses.iter().filter(|excess| **excess > ms(5)).count();
+    assert!(late <= 60, "{late} of 1000 takeovers came more than 5 ms late");
+}
+
 #[test]
 fn a_death_during_a_freeze_is_found_one_listening_time_after_it() {
     for seed in 0..100 {

@@ -130,10 +130,53 @@ pub(super) const ROWS: &[Row] = &[
         script: "
             startup             -> BACKUP startup
             hear 150 from 120   -> watch
-            wait down - 700ms
-            freeze 750ms
+            wait A + A + 900ms
+            freeze 800ms
             suspensions 1
-            wait A + A + skew - 1ns
+            wait 350ms - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "a suspended backup listens for half as long again, and master_down_interval in all",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait A + A + 800ms
+            freeze 250ms
+            suspensions 1
+            wait down - A - A - A - 50ms - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "suspensions in one silence count together",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            wait A + A + 900ms
+            freeze 650ms
+            freeze 300ms
+            suspensions 2
+            wait 375ms - 1ns
+            wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
+    },
+    Row {
+        number: "own",
+        what: "a suspension before the first check has an unknown length; the master's lease has not expired",
+        variants: ALL,
+        settings: plain,
+        script: "
+            startup             -> BACKUP startup
+            hear 150 from 120   -> watch
+            sleep A + A + 250ms
+            call
+            suspensions 1
+            wait down - A - A - 250ms - 1ns
             wait 1ns            -> advert 100, add, unwatch, MASTER master_silent",
     },
     Row {

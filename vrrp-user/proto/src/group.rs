@@ -21,6 +21,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::action::{Action, GroupTransition, Reason, State};
 use super::instance::Instance;
 use super::settings::GroupSettings;
+use super::state::backup::Suspension;
 use super::state::{self, Cx, backup, master};
 use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};
@@ -123,7 +124,10 @@ impl Group {
             State::Init => false,
             State::Fault => self.reconsider_fault(cause, instances, cx),
             State::Backup | State::Master if instance.faults().reason().is_some() => self.fail(instances, cx),
-            State::Backup if instance.stats().suspensions > before.suspensions => self.listen(instances, cx),
+            State::Backup if instance.stats().suspensions > before.suspensions => {
+                let suspension = instance.backup.suspension();
+                self.listen(suspension, instances, cx)
+            }
             State::Backup => self.are_ready(instances) && self.take_over(cause, instances, cx),
             State::Master if instance.state() == State::Backup => self.yield_all(cause, instances, cx),
             State::Master => {
@@ -195,10 +199,15 @@ impl Group {
     }
 
     /// This node was suspended: members that were ready before must listen again, in case a master has come back.
-    pub(super) fn listen(&self, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
+    pub(super) fn listen(
+        &self,
+        suspension: Option<Suspension>,
+        instances: &mut [Instance],
+        cx: &mut Cx<'_>,
+    ) -> bool {
         self.each(instances, |member| {
             if member.is_ready() {
-                backup::listen_after_suspension(member, cx);
+                backup::listen_after(member, suspension, cx);
             }
         })
     }

@@ -293,8 +293,9 @@ impl Router {
         let suspensions = instance.stats().suspensions - suspensions;
         self.suspensions += suspensions;
         let group = instance.group().and_then(|group| self.groups.get(group.index()));
+        let suspension = instance.backup.suspension();
         if let Some(group) = group.filter(|_| suspensions > 0) {
-            group.listen(&mut self.instances, &mut cx);
+            group.listen(suspension, &mut self.instances, &mut cx);
             self.schedule();
         } else {
             self.deadlines.set(id.index(), instance.next_timeout());

@@ -1,11 +1,11 @@
 //! Backup (RFC 9568 §6.4.2): waits for the master to fall silent, and makes sure that the silence is not our own
 //! suspension.
 //!
-//! MasterDown is the timer of the RFC. Suspect fires one interval before it and then every tenth of an interval until
-//! it. Each advert of a healthy master moves both, so that it costs at most one wake-up per master_down_interval −
-//! interval; while the master is silent, Suspect ticks. If one of them fires far too late, this node was suspended
-//! (starved, stopped, or frozen with the whole machine), and the silence proves nothing. Then the node listens for two
-//! more intervals and skew.
+//! MasterDown is the timer of the RFC. Suspect fires an interval and most of the skew before it, and then every tenth of
+//! an interval until it. Each advert of a healthy master moves both, so that it costs at most one wake-up in two
+//! intervals; while the master is silent, Suspect ticks. If one of them fires far too late, this node was suspended
+//! (starved, stopped, or frozen with the whole machine), and the silence of that time proves nothing. Then the node
+//! listens longer: see [`listening_ends`].
 
 use core::time::Duration;
 
@@ -39,8 +39,23 @@ pub(crate) struct Backup {
     latest: Option<Timestamp>,
     /// Until then a lower master is obeyed; `None` while none is heard.
     endure_until: Option<Timestamp>,
-    /// When this node was last found to have been suspended.
-    resumed: Option<Timestamp>,
+    /// The latest suspension of this node that was detected.
+    suspension: Option<Suspension>,
+    /// When an input last set the timers.
+    armed: Timestamp,
+    /// The first and the latest check of a silent master since then.
+    checks: Option<(Timestamp, Timestamp)>,
+}
+
+/// A suspension of this node, while it was backup. Suspensions between which no advert was heard count as one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Suspension {
+    /// When it was detected.
+    resumed: Timestamp,
+    /// Its length at least: how late the timers were. `None`: unknown.
+    late: Option<Duration>,
+    /// Its length at most; see [`Backup::unchecked`].
+    absent: Duration,
 }
 
 impl RemoteMaster {
@@ -62,6 +77,18 @@ impl Backup {
 
     fn note(&mut self, stamp: Timestamp) {
         self.latest = self.latest.max(Some(stamp));
+    }
+
+    pub(crate) fn suspension(&self) -> Option<Suspension> {
+        self.suspension
+    }
+
+    /// How long this node may have been suspended until now: since the latest check, advert or input, whichever is last.
+    /// Checks prove that it ran only if they have gone on for long enough for a master that was suspended before them,
+    /// together with this node, to advert.
+    fn unchecked(&self, settle: Duration, now: Timestamp) -> Duration {
+        let checked = self.checks.filter(|(first, last)| last.since(*first) >= settle).map(|(_, last)| last);
+        now.since(checked.max(self.latest).max(Some(self.armed)).unwrap_or_default())
     }
 
     fn unwatch(&mut self) -> bool {
@@ -128,13 +155,10 @@ pub(crate) fn reprioritised(instance: &mut Instance, old: Priority, cx: &mut Cx<
     let Some(deadline) = instance.timers.due(Timer::MasterDown) else {
         return reconsider_overruled(instance, cx);
     };
-    let deadline = if notice_suspension(instance, cx.now) {
-        cx.now + patience_after_suspension(instance)
-    } else {
-        let before = timing::skew(instance.settings().version, old, instance.master_interval());
-        deadline + instance.skew() - before
-    };
-    arm(instance, deadline.max(cx.now), cx.now);
+    let listen = notice_suspension(instance, cx.now).then(|| listening_ends(instance));
+    let before = timing::skew(instance.settings().version, old, instance.master_interval());
+    let deadline = deadline + instance.skew() - before;
+    arm(instance, deadline.max(listen.unwrap_or_default()).max(cx.now), cx.now);
     reconsider_master(instance, cx);
 }
 
@@ -172,12 +196,14 @@ pub(crate) fn reconfigured(
 pub(crate) fn fired(instance: &mut Instance, timer: Timer, due: Timestamp, cx: &mut Cx<'_>) {
     match timer {
         Timer::Suspect | Timer::MasterDown if is_suspension(instance, due, cx.now) => {
-            note_suspension(instance, cx.now);
-            let listen = cx.now + patience_after_suspension(instance);
+            note_suspension(instance, due, cx.now);
+            let listen = listening_ends(instance);
             let deadline = instance.timers.due(Timer::MasterDown).map_or(listen, |due| due.max(listen));
             arm(instance, deadline, cx.now);
         }
         Timer::Suspect => {
+            let first = instance.backup.checks.map_or(cx.now, |(first, _)| first);
+            instance.backup.checks = Some((first, cx.now));
             let next = timing::following(due, timing::tick(instance.master_interval()), cx.now);
             if instance.timers.due(Timer::MasterDown).is_some_and(|deadline| next < deadline) {
                 instance.timers.set(Timer::Suspect, next);
@@ -223,15 +249,17 @@ pub(crate) fn listen(instance: &mut Instance, span: Duration, cx: &mut Cx<'_>) {
 }
 
 /// Another member of the group found that this node was suspended: this one's knowledge of its master is old.
-pub(crate) fn listen_after_suspension(instance: &mut Instance, cx: &mut Cx<'_>) {
-    instance.backup.resumed = Some(cx.now);
-    listen(instance, patience_after_suspension(instance), cx);
+pub(crate) fn listen_after(instance: &mut Instance, suspension: Option<Suspension>, cx: &mut Cx<'_>) {
+    instance.backup.suspension = suspension;
+    let deadline = listening_ends(instance);
+    arm(instance, deadline, cx.now);
 }
 
-/// No advert could be received: as after a suspension.
+/// No advert could be received, for an unknown time: as after a suspension.
 pub(crate) fn not_receiving(instance: &mut Instance, cx: &mut Cx<'_>) {
-    note_suspension(instance, cx.now);
-    listen(instance, patience_after_suspension(instance), cx);
+    instance.stats.suspensions += 1;
+    let suspension = Suspension { resumed: cx.now, late: None, absent: Duration::MAX };
+    listen_after(instance, Some(suspension), cx);
 }
 
 /// Whether to obey a master of this priority. The first advert of a lower one starts `preempt_delay`, one that is not
@@ -324,28 +352,45 @@ fn dismiss(instance: &mut Instance, cx: &mut Cx<'_>) {
 /// the time since.
 fn deadline(instance: &Instance, stamp: Timestamp, span: Duration) -> Timestamp {
     let deadline = stamp + span;
-    match instance.backup.resumed {
-        Some(resumed) if stamp < resumed => deadline.max(resumed + patience_after_suspension(instance)),
+    match instance.backup.suspension {
+        Some(suspension) if stamp < suspension.resumed => deadline.max(listening_ends(instance)),
         _ => deadline,
     }
 }
 
-/// How long to listen after a suspension. The master's next advert is due within its interval; the skew keeps backups
-/// apart. A master that was suspended too may itself listen first, for less than another interval.
-fn patience_after_suspension(instance: &Instance) -> Duration {
-    let interval = instance.master_interval().duration();
-    let may_listen =
-        instance.backup.master.is_some() && matches!(instance.backup.why_expiring, WhyExpiring::Silence);
-    interval + instance.skew() + if may_listen { interval } else { Duration::ZERO }
+/// Until when a backup listens for a silent master after a suspension.
+///
+/// - One that was shorter than an interval hid one advert at most, and the silence before it counts. It listens for half
+///   as long again: adverts that arrived meanwhile are read by then, and a master that was suspended with it has sent.
+/// - A longer one may have hidden all adverts since the last one that was heard. If the lease of that one has not
+///   expired, its sender adverts within the rest of master_down_interval, and at once if it was suspended too.
+/// - Otherwise the master may have been suspended for as long, and itself listens for less than two intervals before it
+///   adverts. The skew keeps backups apart.
+fn listening_ends(instance: &Instance) -> Timestamp {
+    let Some(suspension) = instance.backup.suspension else { return instance.backup.armed };
+    let interval = instance.master_interval();
+    let lease = timing::lease(interval, instance.settings().down_timer_adverts);
+    let is_silent = matches!(instance.backup.why_expiring, WhyExpiring::Silence);
+    let master = instance.backup.master.filter(|_| is_silent);
+    let settle = timing::suspension_threshold(interval);
+    let is_entitled = master.is_some_and(|master| suspension.resumed + settle < master.heard.stamp + lease);
+    let is_short = suspension.absent < interval.duration();
+    let span = suspension.late.filter(|_| is_short || is_entitled).map(|late| (late / 2).max(settle));
+    let longest = interval.duration() + instance.skew();
+    let longest = if master.is_some() { longest + interval.duration() } else { longest };
+    suspension.resumed + span.map_or(longest, |span| span.min(longest))
 }
 
 fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
     let interval = instance.master_interval();
+    // Early enough to tell a suspension that ends here from one in which the master's lease expired too.
+    let margin = interval.duration() + instance.skew().saturating_sub(timing::tick(interval));
     // After a suspension look for another one from the start.
-    let resumed = instance.backup.resumed;
+    let resumed = instance.backup.suspension.map(|suspension| suspension.resumed);
     let heard_since = instance.backup.master.is_some_and(|it| resumed.is_none_or(|at| it.heard.stamp >= at));
-    let suspicion = if resumed.is_none() || heard_since { deadline - interval.duration() } else { now };
+    let suspicion = if resumed.is_none() || heard_since { deadline - margin } else { now };
     let look = if suspicion > now { suspicion } else { now + timing::tick(interval) };
+    (instance.backup.armed, instance.backup.checks) = (now, None);
     instance.timers.set(Timer::MasterDown, deadline);
     if look < deadline {
         instance.timers.set(Timer::Suspect, look);
@@ -358,18 +403,25 @@ fn arm(instance: &mut Instance, deadline: Timestamp, now: Timestamp) {
 fn notice_suspension(instance: &mut Instance, now: Timestamp) -> bool {
     let due =
         [Timer::Suspect, Timer::MasterDown].into_iter().filter_map(|timer| instance.timers.due(timer)).min();
-    let was_suspended = due.is_some_and(|due| is_suspension(instance, due, now));
-    if was_suspended {
-        note_suspension(instance, now);
+    let overdue = due.filter(|due| is_suspension(instance, *due, now));
+    if let Some(due) = overdue {
+        note_suspension(instance, due, now);
     }
-    was_suspended
+    overdue.is_some()
 }
 
 fn is_suspension(instance: &Instance, due: Timestamp, now: Timestamp) -> bool {
     now.since(due) > timing::suspension_threshold(instance.master_interval())
 }
 
-fn note_suspension(instance: &mut Instance, now: Timestamp) {
+fn note_suspension(instance: &mut Instance, due: Timestamp, now: Timestamp) {
     instance.stats.suspensions += 1;
-    instance.backup.resumed = Some(now);
+    let settle = timing::suspension_threshold(instance.master_interval());
+    let backup = &mut instance.backup;
+    let (late, absent) = (now.since(due), backup.unchecked(settle, now));
+    let earlier = backup.suspension.filter(|it| backup.latest.is_none_or(|latest| latest < it.resumed));
+    let (late, absent) = earlier.map_or((Some(late), absent), |earlier| {
+        (earlier.late.map(|before| before.saturating_add(late)), earlier.absent.saturating_add(absent))
+    });
+    backup.suspension = Some(Suspension { resumed: now, late, absent });
 }
