@@ -103,6 +103,10 @@ fn settings() -> Vec<InstanceSettings> {
     vec![plain, patient, owner]
 }
 
+/// Actions of an instance in response to one event, and to a reload, which changes its settings, its group and its state.
+const ACTIONS_OF_AN_EVENT: usize = 6;
+const ACTIONS_OF_A_RELOAD: usize = 10;
+
 /// Effects of the actions so far, which later actions must not contradict.
 #[derive(Default)]
 struct Account {
@@ -115,7 +119,7 @@ struct Account {
 }
 
 impl Account {
-    fn take(&mut self, router: &mut Router) -> Result<(), TestCaseError> {
+    fn take(&mut self, router: &mut Router, most: usize) -> Result<(), TestCaseError> {
         let mut per_instance: HashMap<InstanceId, usize> = HashMap::new();
         let mut adverts: HashMap<InstanceId, usize> = HashMap::new();
         while let Some(action) = router.poll_action() {
@@ -179,13 +183,13 @@ impl Account {
             };
             *per_instance.entry(id).or_default() += 1;
         }
-        prop_assert!(per_instance.values().all(|&count| count <= 6), "a storm: {:?}", per_instance);
+        prop_assert!(per_instance.values().all(|&count| count <= most), "a storm: {:?}", per_instance);
         prop_assert!(adverts.values().all(|&count| count <= 2), "too many adverts: {:?}", adverts);
         Ok(())
     }
 
-    fn enter(&mut self, router: &mut Router) -> Result<(), TestCaseError> {
-        self.take(router)?;
+    fn enter(&mut self, router: &mut Router, most: usize) -> Result<(), TestCaseError> {
+        self.take(router, most)?;
         self.agree(router)?;
         for instance in router.instances() {
             let id = instance.id();
@@ -220,7 +224,7 @@ impl Account {
         for (id, _) in ids().filter(|(_, priority)| priority.is_none()) {
             if is_there(router, id) {
                 router.remove(id, now);
-                self.take(router)?;
+                self.take(router, ACTIONS_OF_AN_EVENT)?;
             }
         }
         let configured = |(id, priority): (InstanceId, &Option<u8>)| {
@@ -253,11 +257,11 @@ impl Account {
         }
         router.agree(now);
         router.renew(now);
-        self.enter(router)?;
+        self.enter(router, ACTIONS_OF_A_RELOAD)?;
         if reload.starts {
             router.handle(&Event::Startup, now);
         }
-        self.enter(router)
+        self.enter(router, ACTIONS_OF_AN_EVENT)
     }
 
     /// Members are in the state of their group, and ready ones are in a group with others that are not ready.
@@ -339,10 +343,10 @@ fn balances(mut router: Router, inputs: Vec<(u64, Input)>) -> Result<(), TestCas
                 router.handle(&Event::Seen(InstanceId(id), now - Duration::from_micros(age)), now);
             }
         }
-        account.enter(&mut router)?;
+        account.enter(&mut router, ACTIONS_OF_AN_EVENT)?;
         router.handle_timeout(now);
         prop_assert!(router.poll_timeout().is_none_or(|due| due > now), "a timer stays in the past");
-        account.enter(&mut router)?;
+        account.enter(&mut router, ACTIONS_OF_AN_EVENT)?;
         router.handle_timeout(now);
         prop_assert_eq!(router.poll_action(), None, "a second call had an effect");
         let due = router.poll_timeout();
