@@ -19,6 +19,15 @@ pub fn time_of_day() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Whether a daemon of NTP or PTP keeps the time of day; `None` if the kernel does not say.
+pub fn is_synchronised() -> Option<bool> {
+    // SAFETY: all numbers are allowed to be 0; without a mode the call only reads.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the state lives across the call.
+    let result = unsafe { libc::adjtimex(&raw mut state) };
+    (result >= 0).then_some(state.status & libc::STA_UNSYNC == 0)
+}
+
 /// The time now.
 pub fn now() -> Timestamp {
     counted(shown_now(), OFFSET.load(Relaxed))

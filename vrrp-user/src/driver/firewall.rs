@@ -1,15 +1,17 @@
-//! nftables rules that drop packets to and from addresses in no-accept mode.
+//! nftables rules that drop packets to and from addresses in no-accept mode; and all rules of the host, for reading.
 //!
 //! Enters: addresses. Leaves: one table of the daemon's own, set or replaced as a whole by `nft`. Absent: the choice of
 //! addresses. Takes milliseconds; not for real-time threads.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use thiserror::Error;
+use vrrp_ebpf::wire::Family;
 
 use crate::config::FirewallSettings;
 
@@ -42,6 +44,39 @@ pub fn set(settings: &FirewallSettings, denied: &[Denied]) -> Result<(), Firewal
 /// As [`set`].
 pub fn remove(table: &str) -> Result<(), FirewallError> {
     run(&removal(table))
+}
+
+/// All rules of nftables in this network namespace, those of iptables-nft among them, as the JSON of `nft`.
+///
+/// # Errors
+/// As [`set`].
+pub fn ruleset() -> Result<String, FirewallError> {
+    output(Command::new("nft").args(["-j", "list", "ruleset"]))
+}
+
+/// The rules of iptables' older kernel interface, as iptables-save(8) writes them; `None` if it has no tables.
+///
+/// # Errors
+/// iptables-save is not found, or refuses.
+pub fn legacy_rules(family: Family) -> Option<Result<String, FirewallError>> {
+    let (names, programs) = match family {
+        Family::V4 => ("ip_tables_names", ["iptables-legacy-save", "iptables-save"]),
+        Family::V6 => ("ip6_tables_names", ["ip6tables-legacy-save", "ip6tables-save"]),
+    };
+    let tables = fs::read_to_string(format!("/proc/thread-self/net/{names}")).unwrap_or_default();
+    if tables.trim().is_empty() {
+        return None;
+    }
+    let [legacy, plain] = programs;
+    Some(output(&mut Command::new(legacy)).or_else(|_| output(&mut Command::new(plain))))
+}
+
+fn output(command: &mut Command) -> Result<String, FirewallError> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(refused(&output))
 }
 
 /// `delete` fails on a missing table, so it is added first.
@@ -102,9 +137,13 @@ fn run(script: &str) -> Result<(), FirewallError> {
     if output.status.success() {
         return Ok(());
     }
+    Err(refused(&output))
+}
+
+fn refused(output: &Output) -> FirewallError {
     let text = String::from_utf8_lossy(&output.stderr);
     let first = text.lines().map(str::trim).find(|line| !line.is_empty());
-    Err(FirewallError::Refused(first.map_or_else(|| output.status.to_string(), str::to_owned)))
+    FirewallError::Refused(first.map_or_else(|| output.status.to_string(), str::to_owned))
 }
 
 #[cfg(test)]

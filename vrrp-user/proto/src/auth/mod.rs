@@ -81,7 +81,7 @@ impl HmacSettings {
     }
 
     /// `None` if any distance is allowed.
-    fn window_seconds(&self) -> Option<i64> {
+    pub fn window_seconds(&self) -> Option<i64> {
         let seconds = i64::try_from(self.window.as_secs()).ok();
         seconds.filter(|_| self.anti_replay == AntiReplay::Time)
     }

@@ -105,6 +105,21 @@ pub fn find(socket: &mut RouteSocket, ifindex: u32, name: &Name) -> io::Result<V
     Ok(found)
 }
 
+/// Ids of the programs of all BPF filters at ingress of one interface, ours among them.
+///
+/// # Errors
+/// As [`find`].
+pub fn programs(socket: &mut RouteSocket, ifindex: u32) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    let asked = TcMessage::from_parts(head(ifindex, INGRESS), Vec::new());
+    socket.dump(RouteNetlinkMessage::GetTrafficFilter(asked), |message| {
+        if let RouteNetlinkMessage::NewTrafficFilter(message) = message {
+            found.extend(options(&message).and_then(program));
+        }
+    })?;
+    Ok(found)
+}
+
 /// Filters of this name on all interfaces.
 ///
 /// # Errors
@@ -161,20 +176,28 @@ pub fn query(it: Filter) -> RouteNetlinkMessage {
 
 /// The filter, if it has this name.
 fn read(message: &TcMessage, name: &Name) -> Option<Filter> {
-    let options = message.attributes.iter().find_map(|attribute| match attribute {
-        TcAttribute::Options(options) => Some(options),
-        _ => None,
-    })?;
+    let options = options(message)?;
     let is_named = options.iter().any(
         |option| matches!(option, TcOption::Bpf(TcFilterBpfOption::ProgName(found)) if *found == name.0),
     );
-    let program = options.iter().find_map(|option| match option {
-        TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
-        _ => None,
-    })?;
+    let program = program(options)?;
     let ifindex = u32::try_from(message.header.index).ok()?;
     let filter = Filter { ifindex, handle: message.header.handle.into(), info: message.header.info, program };
     is_named.then_some(filter)
+}
+
+fn options(message: &TcMessage) -> Option<&[TcOption]> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        TcAttribute::Options(options) => Some(options.as_slice()),
+        _ => None,
+    })
+}
+
+fn program(options: &[TcOption]) -> Option<u32> {
+    options.iter().find_map(|option| match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
+        _ => None,
+    })
 }
 
 fn clsact(ifindex: u32) -> TcMessage {

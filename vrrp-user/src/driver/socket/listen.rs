@@ -204,11 +204,11 @@ impl Offset {
     }
 }
 
-fn nanos(seconds: i64, nanos: i64) -> Option<u64> {
+pub(super) fn nanos(seconds: i64, nanos: i64) -> Option<u64> {
     u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(u64::try_from(nanos).ok()?)
 }
 
-fn bind(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
+pub(super) fn bind(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     // SAFETY: an address of zeros is valid.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or(0);

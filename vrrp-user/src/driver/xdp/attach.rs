@@ -8,6 +8,7 @@ use aya::programs::tc::TcError;
 use aya::programs::xdp::{XdpError, XdpMode};
 use nix::errno::Errno;
 
+use super::card::Card;
 use super::entry::Entry;
 use super::occupant;
 use crate::driver::RxPath;
@@ -38,8 +39,13 @@ pub(super) struct Ground {
 const BOND: &str = "bond";
 
 impl Ground {
+    pub(super) fn of(card: &Card, keeps_pins: bool) -> Self {
+        let loopback = card.loopback.then(|| "loopback".to_owned());
+        Self { kind: card.kind.clone().or(loopback), strips_tags: card.strips_tags, keeps_pins }
+    }
+
     /// The paths to try, best first, and the reasons against better ones.
-    fn paths(&self, mode: Mode, interface: &str) -> (Vec<RxPath>, Vec<String>) {
+    pub(super) fn paths(&self, mode: Mode, interface: &str) -> (Vec<RxPath>, Vec<String>) {
         match mode {
             Mode::Auto => self.automatic(interface),
             Mode::Native if self.kind.as_deref() == Some(BOND) => {

@@ -28,6 +28,10 @@ pub struct Card {
     /// Kind of a software device: `veth`, `bridge`, `vlan`, `bond`, …; `None` for hardware and a hypervisor's cards.
     pub kind: Option<String>,
     pub loopback: bool,
+    /// Sends and receives multicast frames (IFF_MULTICAST).
+    pub multicast: bool,
+    /// The other end of a pair, or the lower interface, is in another network namespace.
+    pub leads_elsewhere: bool,
     /// The lower interface of a VLAN, a macvlan and the like, if it is in this namespace too.
     pub parent: Option<u32>,
     /// The bridge or bond that this is a port of.
@@ -61,11 +65,15 @@ impl Card {
         let info = description.attribute(IFLA_LINKINFO);
         let kind = info.and_then(|info| attribute(info, IFLA_INFO_KIND)).and_then(text);
         let is_pair = kind.as_deref().is_some_and(|kind| PAIRS.contains(&kind));
-        let is_here = !is_pair && description.attribute(IFLA_LINK_NETNSID).is_none();
+        let leads_elsewhere = description.attribute(IFLA_LINK_NETNSID).is_some();
+        let is_here = !is_pair && !leads_elsewhere;
         let below = description.attribute(IFLA_LINK).and_then(number);
+        let has = |flag: libc::c_int| description.flags() & flag.cast_unsigned() != 0;
         Self {
             kind,
-            loopback: description.flags() & libc::IFF_LOOPBACK.cast_unsigned() != 0,
+            loopback: has(libc::IFF_LOOPBACK),
+            multicast: has(libc::IFF_MULTICAST),
+            leads_elsewhere,
             parent: below.filter(|below| is_here && *below != 0 && *below != ifindex),
             master: description.number(IFLA_MASTER),
             strips_tags: true,

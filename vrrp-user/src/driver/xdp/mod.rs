@@ -22,6 +22,7 @@ pub mod pin;
 mod pod;
 pub mod program;
 pub mod ring;
+mod survey;
 mod trial;
 mod unmapped;
 
@@ -31,7 +32,8 @@ pub use card::Card;
 pub use entry::Entry;
 pub use hook::Hook;
 pub use load_error::LoadError;
-pub use pin::{PinError, Pins};
+pub use pin::{PinError, Pins, bpffs};
 pub use program::{Program, remove_filters};
 pub use ring::Ring;
+pub use survey::{Forecast, Other, Survey};
 pub use trial::{Run, Verification};

@@ -161,8 +161,7 @@ pub(super) fn release(path: &Path) -> Result<(), PinError> {
 /// # Errors
 /// There is none and none can be mounted.
 pub(super) fn provide_bpffs() -> Result<(), PinError> {
-    let mounted = || statfs(BPFFS).is_ok_and(|it| it.filesystem_type() == BPF_FS_MAGIC);
-    if mounted() {
+    if is_mounted() {
         return if is_private() { Err(PinError::Private) } else { Ok(()) };
     }
     if !shares_mounts_with_the_host() {
@@ -172,11 +171,27 @@ pub(super) fn provide_bpffs() -> Result<(), PinError> {
     let directory = File::open(BPFFS).map_err(failed(Path::new(BPFFS)))?;
     let _lock =
         Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| PinError::Mount(errno))?;
-    if mounted() {
+    if is_mounted() {
         return Ok(());
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("bpf"), BPFFS, Some("bpf"), flags, Some("mode=0700")).map_err(PinError::Mount)
+}
+
+/// Whether a daemon would have a bpffs that outlives its process. Mounts nothing.
+///
+/// # Errors
+/// As [`Pins::open`].
+pub fn bpffs() -> Result<(), PinError> {
+    let is_mounted = is_mounted();
+    if is_mounted && is_private() || !is_mounted && !shares_mounts_with_the_host() {
+        return Err(PinError::Private);
+    }
+    Ok(())
+}
+
+fn is_mounted() -> bool {
+    statfs(BPFFS).is_ok_and(|it| it.filesystem_type() == BPF_FS_MAGIC)
 }
 
 /// Whether the bpffs here is not the host's, as after `ip netns exec` and a mount by hand. A container cannot see the

@@ -191,10 +191,7 @@ impl Program {
     fn ground(&self, ifindex: u32) -> Ground {
         let keeps_pins = self.keeps_pins;
         match Card::of(ifindex) {
-            Ok(card) => {
-                let loopback = card.loopback.then(|| "loopback".to_owned());
-                Ground { kind: card.kind.or(loopback), strips_tags: card.strips_tags, keeps_pins }
-            }
+            Ok(card) => Ground::of(&card, keeps_pins),
             // A missing interface has no properties, and nothing can be attached to it.
             Err(_) => Ground { kind: None, strips_tags: true, keeps_pins },
         }
