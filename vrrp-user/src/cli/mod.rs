@@ -4,6 +4,8 @@
 //! layers below.
 
 mod check;
+mod detect;
+mod doctor;
 mod events;
 mod explain;
 mod guard;
@@ -11,7 +13,10 @@ mod is_master;
 mod keepalived;
 mod reload;
 mod run;
+mod span;
 mod status;
+mod trace;
+mod tune;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -55,6 +60,14 @@ enum Command {
     Events(events::Arguments),
     /// Make a running daemon reload its configuration; exits with 4 if that has errors
     Reload(reload::Arguments),
+    /// Find known traps of this host for the configuration; exits with 0, 10 (warnings) or 20 (failures)
+    Doctor(doctor::Arguments),
+    /// List the virtual routers that are heard on an interface
+    Detect(detect::Arguments),
+    /// Show adverts as they come, each with the verdict of this node
+    Trace(trace::Arguments),
+    /// Derive the advert interval from the gaps that a running daemon has measured
+    Tune(tune::Arguments),
     /// Started by the daemon, to remove its addresses if it is killed
     #[command(hide = true)]
     Guard,
@@ -81,6 +94,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: Command::IsMaster(arguments) }) => is_master::is_master(&arguments),
         Ok(Cli { command: Command::Events(arguments) }) => events::events(&arguments),
         Ok(Cli { command: Command::Reload(arguments) }) => reload::reload(&arguments),
+        Ok(Cli { command: Command::Doctor(arguments) }) => doctor::doctor(&arguments),
+        Ok(Cli { command: Command::Detect(arguments) }) => detect::detect(&arguments),
+        Ok(Cli { command: Command::Trace(arguments) }) => trace::trace(&arguments),
+        Ok(Cli { command: Command::Tune(arguments) }) => tune::tune(&arguments),
         Ok(Cli { command: Command::Guard }) => guard::guard(),
         Ok(Cli { command: Command::Keepalived { options } }) => keepalived::main(options),
         Err(error) => {

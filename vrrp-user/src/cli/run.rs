@@ -81,11 +81,15 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 
 /// The named file, else the first of [`DEFAULT_FILES`] that exists; if there is none, says how to name one.
 pub(super) fn file_or_default(named: Option<&Path>, usage: &str) -> Option<PathBuf> {
-    let default = || DEFAULT_FILES.into_iter().map(PathBuf::from).find(|file| file.exists());
-    let file = named.map(Path::to_owned).or_else(default);
+    let file = named.map(Path::to_owned).or_else(default_file);
     if file.is_none() {
         let [ours, keepaliveds] = DEFAULT_FILES;
         complain(&format!("neither {ours} nor {keepaliveds} exists; name a file: {usage}"));
     }
     file
+}
+
+/// The first of [`DEFAULT_FILES`] that exists.
+pub(super) fn default_file() -> Option<PathBuf> {
+    DEFAULT_FILES.into_iter().map(PathBuf::from).find(|file| file.exists())
 }

@@ -8,7 +8,7 @@
 //! ```
 //! [`live`] holds what every thread may read at any time. [`run`] starts all of it, in order; [`service`] is the main
 //! thread, which keeps the host as it is configured ([`host`]), reports changes ([`notify`], [`events`], [`metrics`],
-//! [`status`]), and answers requests ([`control`]).
+//! [`status`]), and answers requests ([`control`]). [`inspect`] serves the command line, and needs no daemon.
 
 pub mod auth;
 pub mod checks;
@@ -22,6 +22,7 @@ pub mod guard;
 pub mod history;
 pub mod host;
 pub mod hot_restart;
+pub mod inspect;
 pub mod live;
 pub mod log;
 pub mod metrics;

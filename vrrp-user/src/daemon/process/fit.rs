@@ -34,6 +34,12 @@ impl Host {
         Ok(Self { links, addresses })
     }
 
+    /// Addresses on the interface of this name.
+    pub fn of(&self, interface: &str) -> Vec<Address> {
+        let index = self.index(interface);
+        self.addresses.iter().filter(|it| Some(it.ifindex) == index).copied().collect()
+    }
+
     /// Instances whose own interface is missing.
     pub fn lacks_interfaces_of(&self, config: &Config) -> Vec<String> {
         let settings = config.instances.iter().map(|instance| &instance.settings);

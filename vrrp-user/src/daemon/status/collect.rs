@@ -146,6 +146,7 @@ impl DaemonContext {
                 effective: if since == Timestamp::ZERO { settings.priority.0 } else { live.priority().0 },
             },
             advert_interval_seconds: settings.advert_interval.duration().as_secs_f64(),
+            down_timer_adverts: settings.down_timer_adverts,
             lease_seconds: self.lease(id, now).map(|lease| lease.as_secs_f64()),
             fenced: live.fenced.load(Relaxed),
             master: master.map(|peer| source(peer, settings.family)),

@@ -21,10 +21,13 @@ use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
 pub(crate) use collect::{family, gap_bound, interval, master, received, skew, skew_seconds, source};
+pub(in crate::daemon) use overview::wrapped;
 pub use overview::{View, overview};
 pub use problem::Verdict;
+pub(in crate::daemon) use rejected::detail;
 pub use shared::SharedContext;
-use span::span;
+pub(in crate::daemon) use span::span;
+pub(in crate::daemon) use table::columns;
 pub use table::table;
 
 use super::history::History;
@@ -213,6 +216,8 @@ pub struct Instance {
     pub epoch: u64,
     pub priority: PriorityPair,
     pub advert_interval_seconds: f64,
+    /// Intervals of a master that master_down_interval has, besides the skew.
+    pub down_timer_adverts: u8,
     /// Time for which its addresses are still answered for if it sends no more adverts; `None` without a lease.
     pub lease_seconds: Option<f64>,
     /// Without a lease, ARP requests and neighbour solicitations for any of its addresses are dropped.

@@ -178,7 +178,7 @@ fn remark(out: &mut String, problem: &Problem<'_>, view: View) {
 }
 
 /// A text behind its head, broken between words where the line is full; further lines are indented.
-fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
+pub(in crate::daemon) fn wrapped(out: &mut String, head: &str, text: &str, indent: usize) {
     let mut line = head.to_owned();
     let mut is_empty = true;
     for word in text.split(' ') {

@@ -88,7 +88,7 @@ fn claimed_of(settings: &InstanceSettings, unknown_router: &UnknownRouter) -> Op
 }
 
 /// What to compare on the two nodes. `None` if the reject names no router.
-const fn detail(reject: Reject) -> Option<&'static str> {
+pub(in crate::daemon) const fn detail(reject: Reject) -> Option<&'static str> {
     Some(match reject {
         // Damaged on the way, or listed with the unknown routers.
         Reject::IpHeader | Reject::IpChecksum | Reject::Carp => return None,

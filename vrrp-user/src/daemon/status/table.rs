@@ -240,7 +240,7 @@ fn clock_row(instance: &Instance, peer: &Peer) -> Option<[String; 4]> {
 }
 
 /// Left-justified columns, two blanks apart, none after the last.
-fn columns<const N: usize>(out: &mut String, rows: &[[String; N]]) {
+pub(in crate::daemon) fn columns<const N: usize>(out: &mut String, rows: &[[String; N]]) {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)

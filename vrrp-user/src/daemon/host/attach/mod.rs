@@ -6,7 +6,7 @@
 
 mod above;
 mod mend;
-mod rules;
+pub(in crate::daemon) mod rules;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;

@@ -8,7 +8,7 @@ use vrrp_ebpf::wire::address::widen;
 use crate::protocol::{Auth, InstanceId, InstanceSettings, UnicastPeer, Version};
 
 /// The form that adverts of an instance must have.
-pub(super) fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> InstanceRules {
+pub(in crate::daemon) fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> InstanceRules {
     let (auth_type, auth_data) = match settings.auth {
         Auth::None | Auth::Hmac(_) => (0, [0; 8]),
         Auth::Pass(password) => (1, password),
@@ -39,7 +39,7 @@ pub(super) fn expected(settings: &InstanceSettings, source: Option<IpAddr>) -> I
 }
 
 /// The unicast peers, if no other sender is accepted.
-pub(super) fn allowed_peers(
+pub(in crate::daemon) fn allowed_peers(
     instance: InstanceId,
     settings: &InstanceSettings,
 ) -> Vec<(AllowedPeerKey, AllowedPeer)> {

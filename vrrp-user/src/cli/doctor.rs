@@ -1,0 +1,62 @@
+//! `vrrpx doctor`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::run::default_file;
+use super::{complain, print};
+use crate::config::{Config, Reader, Tolerance};
+use crate::daemon::inspect::doctor::{Facts, Report, examine, place, refused, screen};
+use crate::daemon::status::Verdict;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Configuration to judge the host for [default: the one that `run` would take]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read the lines `@ID …` as this node [default: the host's name up to its first dot]
+    #[arg(long, short = 'i', value_name = "ID")]
+    config_id: Option<String>,
+    /// Print JSON, on one line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn doctor(arguments: &Arguments) -> ExitCode {
+    let file = arguments.config.clone().or_else(default_file);
+    let (config, mut findings) = match &file {
+        None => (Config::default(), Vec::new()),
+        Some(file) => {
+            let tolerance = Tolerance::of(file, false);
+            match Reader::new(arguments.config_id.as_deref()).tolerating(tolerance).load(file) {
+                Ok(loaded) => {
+                    let mut config = loaded.config;
+                    let findings = place(&mut config);
+                    (config, findings)
+                }
+                Err(diagnostics) => (Config::default(), refused(&diagnostics)),
+            }
+        }
+    };
+    findings.extend(examine(&config, &Facts::read(&config)));
+    let report = Report::new(file.map(|file| file.display().to_string()), &config, findings);
+    let text = if arguments.json {
+        match serde_json::to_string(&report) {
+            Ok(json) => json + "\n",
+            Err(error) => {
+                complain(&error.to_string());
+                return ExitCode::FAILURE;
+            }
+        }
+    } else {
+        screen(&report)
+    };
+    match report.verdict() {
+        _ if !print(&text) => ExitCode::FAILURE,
+        Verdict::Well => ExitCode::SUCCESS,
+        Verdict::Look => ExitCode::from(10),
+        Verdict::Bad => ExitCode::from(20),
+    }
+}

@@ -1,0 +1,159 @@
+//! Firewall rules that keep adverts from leaving, or from other programs of this host.
+
+use std::net::IpAddr;
+
+use vrrp_ebpf::wire::{Family, PROTOCOL, ah};
+
+use super::interfaces::here;
+use super::rules::{Advert, Direction, Dropped, dropped};
+use super::{Facts, Findings, iptables, nftables};
+use crate::config::Config;
+use crate::protocol::{Auth, InstanceSettings};
+
+pub(super) fn firewall(config: &Config, facts: &Facts, findings: &mut Findings) {
+    let mut chains = Vec::new();
+    match &facts.nftables {
+        Some(Ok(text)) => chains.extend(nftables::chains(text)),
+        Some(Err(why)) => findings.skip(format!("nftables: its rules cannot be read: {why}")),
+        None => {}
+    }
+    for (family, rules) in &facts.iptables {
+        match rules {
+            Ok(text) => chains.extend(iptables::chains(text, *family)),
+            Err(why) => findings.skip(format!("iptables: its rules cannot be read: {why}")),
+        }
+    }
+    for (name, _) in here(config, facts) {
+        let settings = || config.instances.iter().map(|it| &it.settings).filter(|it| &*it.interface == name);
+        for direction in [Direction::Out, Direction::In] {
+            let adverts = settings().flat_map(|it| adverts(it, direction));
+            // One line for an interface, a way and a chain.
+            let mut told: Vec<(String, String)> = Vec::new();
+            for advert in adverts {
+                let Some(found) = dropped(&chains, &advert) else { continue };
+                let place = (found.table.clone(), found.chain.clone());
+                if !told.contains(&place) {
+                    told.push(place);
+                    tell(&advert, &found, findings);
+                }
+            }
+        }
+    }
+    if findings.list.is_empty() && !here(config, facts).is_empty() {
+        findings.ok(match chains.len() {
+            0 => "firewall: no rules".to_owned(),
+            _ => "firewall: adverts pass in both directions".to_owned(),
+        });
+    }
+}
+
+/// An advert of each form that the instance sends or receives.
+fn adverts(settings: &InstanceSettings, direction: Direction) -> Vec<Advert<'_>> {
+    let protocol = if matches!(settings.auth, Auth::Ah(_)) { ah::PROTOCOL } else { PROTOCOL };
+    let (family, interface) = (settings.family, &*settings.interface);
+    let interface = match direction {
+        Direction::In => interface,
+        Direction::Out => settings.vmacs.sender().map_or(interface, |name| &**name),
+    };
+    let destinations: Vec<IpAddr> = match &settings.unicast {
+        None => vec![settings.group()],
+        // Where it comes in, the destination is this host.
+        Some(unicast) => unicast.peers.iter().map(|peer| peer.address).collect(),
+    };
+    let of = |destination| Advert { direction, family, protocol, interface, destination };
+    destinations.into_iter().map(of).collect()
+}
+
+fn tell(advert: &Advert<'_>, found: &Dropped, findings: &mut Findings) {
+    let Dropped { table, chain, by_policy, is_certain } = found;
+    let verb = if *is_certain { "drops" } else { "may drop" };
+    let by = if *by_policy { " by its policy" } else { "" };
+    let what = format!("{table} chain {chain} {verb} protocol {}{by}", advert.protocol);
+    let leaves = || format!("{what}, on its way out of {}", advert.interface);
+    let fix = remedy(advert, found);
+    match advert.direction {
+        Direction::Out if *is_certain => findings.fail(leaves(), fix),
+        Direction::Out => findings.warn(leaves(), fix),
+        Direction::In => {
+            findings.warn(format!("{what}: vrrpx hears it before, other programs here do not"), fix);
+        }
+    }
+}
+
+/// The command that lets adverts pass.
+fn remedy(advert: &Advert<'_>, found: &Dropped) -> String {
+    let protocol = if advert.protocol == PROTOCOL { "vrrp" } else { "ah" };
+    let Dropped { table, chain, .. } = found;
+    if let Some((program, _)) = table.split_once(' ').filter(|(program, _)| program.ends_with("tables")) {
+        let chain = if advert.direction == Direction::In { "INPUT" } else { "OUTPUT" };
+        return format!("{program} -I {chain} -p {protocol} -j ACCEPT");
+    }
+    if table.ends_with(" firewalld") {
+        return format!("firewall-cmd --permanent --add-protocol={protocol} && firewall-cmd --reload");
+    }
+    let field = match (table.starts_with("ip6 "), advert.family) {
+        (true, _) => "meta l4proto",
+        (false, Family::V4) => "ip protocol",
+        (false, Family::V6) => "meta l4proto",
+    };
+    format!("nft insert rule {table} {chain} {field} {protocol} accept")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::InterfaceFacts;
+    use super::super::tests::{instance, judged};
+    use super::*;
+    use crate::daemon::process::fit::Host;
+
+    fn facts(nftables: &str) -> Facts {
+        let host = Host { links: vec![(2, "eth0".to_owned())], addresses: Vec::new() };
+        let interfaces = [("eth0".to_owned(), InterfaceFacts::default())].into();
+        Facts { host, interfaces, nftables: Some(Ok(nftables.to_owned())), ..Facts::default() }
+    }
+
+    fn ruleset(table: &str, hook: &str) -> String {
+        format!(
+            r#"{{"nftables": [{{"chain": {{"family": "inet", "table": "{table}", "name": "c", "hook": "{hook}", "prio": 0,
+            "policy": "drop"}}}}]}}"#
+        )
+    }
+
+    #[test]
+    fn a_drop_on_the_way_out_is_a_failure_and_one_on_the_way_in_a_warning() {
+        let of = |rules: &str| judged(firewall, &instance("", "192.0.2.1"), &facts(rules));
+        assert_eq!(of(r#"{"nftables": []}"#), ["ok firewall: no rules"]);
+        assert_eq!(
+            of(&ruleset("filter", "output")),
+            [
+                "FAIL inet filter chain c drops protocol 112 by its policy, on its way out of eth0 | nft insert rule inet \
+                 filter c ip protocol vrrp accept"
+            ]
+        );
+        let lines = of(&ruleset("firewalld", "input"));
+        assert!(
+            lines[0].starts_with("warn inet firewalld chain c drops protocol 112 by its policy: vrrpx hears"),
+            "{lines:?}"
+        );
+        assert!(lines[0].contains("firewall-cmd --permanent --add-protocol=vrrp"), "{lines:?}");
+        assert_eq!(of(&ruleset("filter", "forward")), ["ok firewall: adverts pass in both directions"]);
+    }
+
+    #[test]
+    fn adverts_are_those_of_the_instance() {
+        let drops_group = r#"{"nftables": [{"chain": {"family": "ip", "table": "f", "name": "c", "hook": "output", "prio": 0,
+            "policy": "accept"}}, {"rule": {"family": "ip", "table": "f", "chain": "c", "expr": [{"match": {"op": "==",
+            "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "224.0.0.18"}}, {"drop": null}]}}]}"#;
+        let of = |lines| judged(firewall, &instance(lines, "192.0.2.1"), &facts(drops_group));
+        assert!(of("")[0].starts_with("FAIL ip f chain c drops protocol 112, on"), "{:?}", of(""));
+        let unicast = "unicast_src_ip 192.0.2.10\nunicast_peer {\n192.0.2.11\n}";
+        assert_eq!(of(unicast), ["ok firewall: adverts pass in both directions"]);
+    }
+
+    #[test]
+    fn rules_that_cannot_be_read_are_skipped() {
+        let facts = Facts { nftables: Some(Err("cannot run nft".to_owned())), ..facts("") };
+        let lines = judged(firewall, &instance("", "192.0.2.1"), &facts);
+        assert_eq!(lines, ["skip nftables: its rules cannot be read: cannot run nft"]);
+    }
+}

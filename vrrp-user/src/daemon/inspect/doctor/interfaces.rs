@@ -1,0 +1,315 @@
+//! Interfaces of the configuration: presence, addresses, receive paths, programs of others.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use vrrp_ebpf::wire::Family;
+
+use super::{Facts, Findings};
+use crate::config::Config;
+use crate::driver::RxPath;
+use crate::driver::netlink::table::Address;
+use crate::driver::xdp::Forecast;
+use crate::protocol::InstanceSettings;
+
+/// Interfaces that adverts arrive on.
+pub(super) fn used(config: &Config) -> BTreeSet<&str> {
+    let names = config.instances.iter().map(|instance| &*instance.settings.interface);
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// Settings of the instances on an interface.
+pub(super) fn on<'a>(config: &'a Config, interface: &str) -> impl Iterator<Item = &'a InstanceSettings> {
+    config.instances.iter().map(|it| &it.settings).filter(move |it| &*it.interface == interface)
+}
+
+fn families(config: &Config, interface: &str) -> Vec<Family> {
+    let has = |family| on(config, interface).any(|it| it.family == family);
+    [Family::V4, Family::V6].into_iter().filter(|family| has(*family)).collect()
+}
+
+/// The interfaces of the configuration that this host has, each with its index.
+pub(super) fn here<'a>(config: &'a Config, facts: &Facts) -> Vec<(&'a str, u32)> {
+    used(config).into_iter().filter_map(|name| Some((name, facts.index(name)?))).collect()
+}
+
+pub(super) fn presence(config: &Config, facts: &Facts, findings: &mut Findings) {
+    if config.instances.is_empty() {
+        return;
+    }
+    for line in facts.host.lacks_interfaces_of(config) {
+        findings.fail(line, "ip -br link shows those that there are; correct `interface`, or create it");
+    }
+    for (name, ifindex) in here(config, facts) {
+        let link = facts.interfaces.get(name).and_then(|it| it.link.as_ref());
+        let Some(link) = link else { continue };
+        if !link.set_up {
+            findings.fail(format!("{name} is down"), format!("ip link set {name} up"));
+            continue;
+        }
+        if !link.up {
+            findings
+                .fail(format!("{name} has no carrier"), "look at the cable, the switch port, the other end");
+            continue;
+        }
+        let mut shown = Vec::new();
+        for family in families(config, name) {
+            match own_address(facts, ifindex, family) {
+                Some(address) => shown.push(format!("{}/{}", address.address, address.prefix)),
+                None => lacks_address(facts, name, ifindex, family, findings),
+            }
+        }
+        if !shown.is_empty() {
+            findings.ok(format!("{name} is up, with {}", shown.join(" and ")));
+        }
+    }
+}
+
+fn lacks_address(facts: &Facts, name: &str, ifindex: u32, family: Family, findings: &mut Findings) {
+    let tentative = facts
+        .host
+        .addresses
+        .iter()
+        .find(|it| it.ifindex == ifindex && Family::of(it.address) == family && !it.marked && !it.usable);
+    match (family, tentative) {
+        (Family::V6, Some(it)) => findings.fail(
+            format!("{name}: {} is tentative or a duplicate (DAD), so no advert is sent", it.address),
+            format!("ip -6 addr show dev {name}; remove the duplicate on the other host"),
+        ),
+        (Family::V6, None) => findings.fail(
+            format!("{name} has no link-local IPv6 address to send adverts from"),
+            format!("sysctl -w net.ipv6.conf.{name}.addr_gen_mode=0, and set {name} down and up"),
+        ),
+        (Family::V4, _) => findings.fail(
+            format!("{name} has no IPv4 address to send adverts from"),
+            format!("ip address add ADDRESS/PREFIX dev {name}"),
+        ),
+    }
+}
+
+/// The first address of the host itself that adverts may be sent from.
+fn own_address(facts: &Facts, ifindex: u32, family: Family) -> Option<&Address> {
+    let is_link_local = |address: IpAddr| match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    facts.host.addresses.iter().find(|it| {
+        it.ifindex == ifindex
+            && Family::of(it.address) == family
+            && is_link_local(it.address)
+            && it.usable
+            && !it.marked
+    })
+}
+
+pub(super) fn multicast(config: &Config, facts: &Facts, findings: &mut Findings) {
+    for (name, _) in here(config, facts) {
+        let card = facts.interfaces.get(name).and_then(|it| it.card.as_ref());
+        let is_needed = on(config, name).any(|it| it.unicast.is_none());
+        if let (true, Some(card)) = (is_needed, card)
+            && !card.multicast
+        {
+            findings.fail(
+                format!("{name} takes no multicast, and adverts are sent to a group"),
+                format!("ip link set {name} multicast on, or unicast_peer"),
+            );
+        }
+    }
+}
+
+pub(super) fn subnets(config: &Config, facts: &Facts, findings: &mut Findings) {
+    for line in facts.host.misfits(config) {
+        findings.warn(line, "ip -br addr; correct the address or its `dev`");
+    }
+    let here = !here(config, facts).is_empty();
+    let count: usize = config.instances.iter().map(|it| it.settings.addresses.all().count()).sum();
+    if findings.is_well() && here && count > 0 {
+        findings.ok(match count {
+            1 => "the virtual address lies in a subnet of its interface".to_owned(),
+            count => format!("the {count} virtual addresses lie in subnets of their interfaces"),
+        });
+    }
+}
+
+pub(super) fn receive_paths(config: &Config, facts: &Facts, findings: &mut Findings) {
+    for (name, _) in here(config, facts) {
+        let forecast = facts.interfaces.get(name).and_then(|it| it.forecast.as_ref());
+        let Some(Forecast { rx_path, otherwise, skipped, .. }) = forecast else {
+            findings.skip(format!("{name}: receive path unknown"));
+            continue;
+        };
+        let path = rx_path.as_str();
+        let text = match otherwise {
+            Some(next) => format!("{name}: {path} if its driver has native XDP, else {}", next.as_str()),
+            None => format!("{name}: adverts are received by {path}"),
+        };
+        let why = skipped.join("; ");
+        match rx_path {
+            RxPath::Socket | RxPath::None => findings.warn(text, why),
+            RxPath::Generic => findings.warn(text, format!("costs other traffic more than tc; {why}")),
+            _ if why.is_empty() => findings.ok(text),
+            _ => findings.ok(format!("{text} ({why})")),
+        }
+    }
+}
+
+pub(super) fn programs(config: &Config, facts: &Facts, findings: &mut Findings) {
+    for (name, _) in here(config, facts) {
+        let forecast = facts.interfaces.get(name).and_then(|it| it.forecast.as_ref());
+        for other in forecast.into_iter().flat_map(|it| &it.others) {
+            let called = if other.name.is_empty() { "without a name" } else { &other.name };
+            findings.warn(
+                format!("{name} has a program of another at {}: {called}, id {}", other.hook, other.id),
+                format!(
+                    "it may drop adverts: bpftool net show dev {name}; bpftool prog show id {}",
+                    other.id
+                ),
+            );
+        }
+    }
+}
+
+pub(super) fn ipv6(config: &Config, facts: &Facts, findings: &mut Findings) {
+    for (name, _) in here(config, facts) {
+        if !families(config, name).contains(&Family::V6) {
+            continue;
+        }
+        let setting = |key: &str| facts.setting(&format!("ipv6/conf/{name}/{key}"));
+        if setting("disable_ipv6") == Some(1) {
+            findings.fail(
+                format!("{name}: IPv6 is off, and an instance there needs it"),
+                format!("sysctl -w net.ipv6.conf.{name}.disable_ipv6=0"),
+            );
+        }
+        if setting("forwarding") == Some(1) && setting("accept_ra") == Some(1) {
+            findings.warn(
+                format!("{name}: accept_ra 1 has no effect while forwarding is 1: no default route by RA"),
+                format!("sysctl -w net.ipv6.conf.{name}.accept_ra=2, or a static default route"),
+            );
+        }
+        if setting("drop_unsolicited_na") == Some(1) {
+            findings.warn(
+                format!("{name}: drop_unsolicited_na ignores announcements of a new master"),
+                format!("sysctl -w net.ipv6.conf.{name}.drop_unsolicited_na=0"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::InterfaceFacts;
+    use super::super::tests::{instance, judged};
+    use super::*;
+    use crate::daemon::process::fit::Host;
+    use crate::driver::netlink::link::Link;
+    use crate::driver::xdp::Other;
+
+    fn address(text: &str, usable: bool) -> Address {
+        let (address, prefix) = text.split_once('/').unwrap();
+        Address {
+            ifindex: 2,
+            address: address.parse().unwrap(),
+            prefix: prefix.parse().unwrap(),
+            peer: None,
+            secondary: false,
+            usable,
+            marked: false,
+        }
+    }
+
+    fn facts(addresses: &[(&str, bool)], of: InterfaceFacts) -> Facts {
+        let addresses = addresses.iter().map(|(text, usable)| address(text, *usable)).collect();
+        let host = Host { links: vec![(2, "eth0".to_owned())], addresses };
+        Facts { host, interfaces: [("eth0".to_owned(), of)].into(), ..Facts::default() }
+    }
+
+    fn link(up: bool, set_up: bool) -> InterfaceFacts {
+        let link = Link {
+            ifindex: 2,
+            name: "eth0".to_owned(),
+            up,
+            set_up,
+            mac: None,
+            hardware: None,
+            kind: None,
+            parent: None,
+            parent_namespace: None,
+            macvlan: None,
+            group: 0,
+        };
+        InterfaceFacts { link: Some(link), ..InterfaceFacts::default() }
+    }
+
+    #[test]
+    fn an_interface_needs_a_carrier_and_an_address_of_the_family() {
+        let v4 = instance("", "192.0.2.1/24");
+        let v6 = instance("", "2001:db8::1/64");
+        for (config, addresses, of, expected) in [
+            (&v4, &[("192.0.2.10/24", true)][..], link(true, true), "ok eth0 is up, with 192.0.2.10/24"),
+            (&v4, &[], link(true, true), "FAIL eth0 has no IPv4 address"),
+            (&v4, &[("fe80::1/64", true)], link(true, true), "FAIL eth0 has no IPv4 address"),
+            (&v4, &[("192.0.2.10/24", true)], link(false, false), "FAIL eth0 is down | ip link set eth0 up"),
+            (&v4, &[("192.0.2.10/24", true)], link(false, true), "FAIL eth0 has no carrier"),
+            (&v6, &[("2001:db8::2/64", true)], link(true, true), "FAIL eth0 has no link-local IPv6 address"),
+            (
+                &v6,
+                &[("fe80::1/64", false)],
+                link(true, true),
+                "FAIL eth0: fe80::1 is tentative or a duplicate",
+            ),
+            (&v6, &[("fe80::1/64", true)], link(true, true), "ok eth0 is up, with fe80::1/64"),
+        ] {
+            let lines = judged(presence, config, &facts(addresses, of));
+            assert!(lines.len() == 1 && lines[0].starts_with(expected), "{expected}: {lines:?}");
+        }
+        let lines = judged(presence, &v4, &Facts::default());
+        assert!(lines[0].starts_with("FAIL vrrp_instance web: interface eth0 not found"), "{lines:?}");
+    }
+
+    #[test]
+    fn an_address_outside_of_the_subnets_is_told() {
+        let of = |addresses: &str| {
+            judged(subnets, &instance("", addresses), &facts(&[("192.0.2.10/24", true)], link(true, true)))
+        };
+        assert_eq!(of("192.0.2.1/24"), ["ok the virtual address lies in a subnet of its interface"]);
+        assert!(of("198.51.100.1/24")[0].starts_with("warn vrrp_instance web: 198.51.100.1 is in no subnet"));
+    }
+
+    #[test]
+    fn a_receive_path_and_what_is_against_better_ones_are_told() {
+        let of = |forecast: Forecast| {
+            let interface = InterfaceFacts { forecast: Some(forecast), ..link(true, true) };
+            let facts = facts(&[], interface);
+            [receive_paths, programs].map(|judge| judged(judge, &instance("", "192.0.2.1"), &facts))
+        };
+        let tcx = Forecast { rx_path: RxPath::Tcx, ..Forecast::default() };
+        assert_eq!(of(tcx.clone()), [vec!["ok eth0: adverts are received by tcx".to_owned()], vec![]]);
+        let native =
+            Forecast { rx_path: RxPath::Native, otherwise: Some(RxPath::Tcx), ..Forecast::default() };
+        assert_eq!(of(native)[0], ["ok eth0: native if its driver has native XDP, else tcx"]);
+        let socket =
+            Forecast { rx_path: RxPath::Socket, skipped: vec!["no CAP_BPF".to_owned()], ..tcx.clone() };
+        assert_eq!(of(socket)[0], ["warn eth0: adverts are received by socket | no CAP_BPF"]);
+        let other = Other { hook: "XDP", id: 7, name: "filter".to_owned() };
+        let lines = &of(Forecast { others: vec![other], ..tcx })[1];
+        assert!(lines[0].starts_with("warn eth0 has a program of another at XDP: filter, id 7"), "{lines:?}");
+    }
+
+    #[test]
+    fn ipv6_counts_for_its_instances_only() {
+        let of = |addresses: &str, settings: &[(&str, i64)]| {
+            let mut facts = facts(&[], link(true, true));
+            facts.settings =
+                settings.iter().map(|(key, value)| (format!("ipv6/conf/eth0/{key}"), *value)).collect();
+            judged(ipv6, &instance("", addresses), &facts)
+        };
+        assert!(of("192.0.2.1", &[("disable_ipv6", 1)]).is_empty());
+        assert!(of("fe80::9", &[("disable_ipv6", 1)])[0].starts_with("FAIL eth0: IPv6 is off"));
+        assert!(
+            of("fe80::9", &[("forwarding", 1), ("accept_ra", 1)])[0].starts_with("warn eth0: accept_ra 1")
+        );
+        assert!(of("fe80::9", &[("forwarding", 1), ("accept_ra", 2)]).is_empty());
+        assert!(of("fe80::9", &[("drop_unsolicited_na", 1)])[0].contains("ignores announcements"));
+    }
+}
