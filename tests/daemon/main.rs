@@ -4,6 +4,7 @@
 
 mod cli;
 mod control;
+mod doctor;
 mod events;
 mod metrics;
 mod notify;
@@ -12,4 +13,5 @@ mod probe;
 mod service;
 mod setup;
 mod status;
+mod tune;
 mod webhook;

@@ -23,6 +23,7 @@ mod hanging;
 mod hold;
 mod hot_restart;
 mod idle;
+mod inspect;
 mod interfaces;
 mod lacking;
 mod lifecycle;
