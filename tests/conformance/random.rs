@@ -103,7 +103,7 @@ fn settings() -> Vec<InstanceSettings> {
     vec![plain, patient, owner]
 }
 
-/// Actions of an instance in response to one event, and to a reload, which changes its settings, its group and its state.
+/// Actions of an instance at one event, and at a reload, which changes its settings, its group and its state.
 const ACTIONS_OF_AN_EVENT: usize = 6;
 const ACTIONS_OF_A_RELOAD: usize = 10;
 

@@ -1,8 +1,8 @@
 //! Backup (RFC 9568 §6.4.2): waits for the master to fall silent, and makes sure that the silence is not our own
 //! suspension.
 //!
-//! MasterDown is the timer of the RFC. Suspect fires an interval and most of the skew before it, and then every tenth of
-//! an interval until it. Each advert of a healthy master moves both, so that it costs at most one wake-up in two
+//! MasterDown is the timer of the RFC. Suspect fires an interval and most of the skew before it, and then every tenth
+//! of an interval until it. Each advert of a healthy master moves both, so that it costs at most one wake-up in two
 //! intervals; while the master is silent, Suspect ticks. If one of them fires far too late, this node was suspended
 //! (starved, stopped, or frozen with the whole machine), and the silence of that time proves nothing. Then the node
 //! listens longer: see [`listening_ends`].
@@ -83,9 +83,9 @@ impl Backup {
         self.suspension
     }
 
-    /// How long this node may have been suspended until now: since the latest check, advert or input, whichever is last.
-    /// Checks prove that it ran only if they have gone on for long enough for a master that was suspended before them,
-    /// together with this node, to advert.
+    /// How long this node may have been suspended until now: since the latest check, advert or input, whichever is
+    /// last. Checks prove that it ran only if they have gone on for long enough for a master that was suspended before
+    /// them, together with this node, to advert.
     fn unchecked(&self, settle: Duration, now: Timestamp) -> Duration {
         let checked = self.checks.filter(|(first, last)| last.since(*first) >= settle).map(|(_, last)| last);
         now.since(checked.max(self.latest).max(Some(self.armed)).unwrap_or_default())
@@ -360,8 +360,9 @@ fn deadline(instance: &Instance, stamp: Timestamp, span: Duration) -> Timestamp 
 
 /// Until when a backup listens for a silent master after a suspension.
 ///
-/// - One that was shorter than an interval hid one advert at most, and the silence before it counts. It listens for half
-///   as long again: adverts that arrived meanwhile are read by then, and a master that was suspended with it has sent.
+/// - One that was shorter than an interval hid one advert at most, and the silence before it counts. It listens for
+///   half as long again: adverts that arrived meanwhile are read by then, and a master that was suspended with it has
+///   sent.
 /// - A longer one may have hidden all adverts since the last one that was heard. If the lease of that one has not
 ///   expired, its sender adverts within the rest of master_down_interval, and at once if it was suspended too.
 /// - Otherwise the master may have been suspended for as long, and itself listens for less than two intervals before it
