@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use vrrp_user::config::{KeywordTable, keywords};
+use vrrp_user::config::keywords;
 
 #[test]
 fn the_tables_of_keywords_are_those_of_the_parser() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
     let written = std::fs::read_to_string(&path).unwrap();
     let mut current = written.clone();
-    for KeywordTable { block, markdown } in keywords() {
-        current = replaced(&current, block, &markdown);
+    for table in keywords() {
+        current = replaced(&current, table.block, &table.markdown());
     }
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         std::fs::write(&path, &current).unwrap();

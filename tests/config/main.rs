@@ -17,6 +17,7 @@ mod keepalived;
 mod links;
 mod mail;
 mod names;
+mod pages;
 mod policy;
 mod process;
 mod random;

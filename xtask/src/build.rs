@@ -24,6 +24,14 @@ pub(crate) fn daemon(release: bool) -> Result<()> {
     package(&["--package", "vrrp-user"], release)
 }
 
+/// Sets up and builds the daemon for packages.
+pub(crate) fn dist() -> Result<()> {
+    setup()?;
+    let mut command = cargo()?;
+    command.args(["build", "--package", "vrrp-user", "--locked", "--profile", "dist"]);
+    run(command)
+}
+
 /// Sets up and builds the daemon, optimised, and a program of `vrrp-tests` that runs it, in one command, so that shared
 /// dependencies are compiled once.
 pub(crate) fn daemon_and(program: &str) -> Result<()> {

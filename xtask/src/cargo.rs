@@ -42,7 +42,12 @@ pub(crate) fn become_built(program: &str, release: bool, arguments: &[OsString])
 
 /// Path of a built program.
 pub(crate) fn built(program: &str, release: bool) -> Result<PathBuf> {
-    Ok(target()?.join(if release { "release" } else { "debug" }).join(program))
+    built_in(if release { "release" } else { "debug" }, program)
+}
+
+/// Path of a program that was built with this profile.
+pub(crate) fn built_in(profile: &str, program: &str) -> Result<PathBuf> {
+    Ok(target()?.join(profile).join(program))
 }
 
 /// cargo's target directory.

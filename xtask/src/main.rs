@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod cargo;
+mod dist;
 mod guests;
 mod install;
 mod kernels;
@@ -51,6 +52,8 @@ enum Verb {
     Layers,
     /// Install binary, unit and example configuration
     Install(install::Arguments),
+    /// Make packages: deb, rpm, tarball, container image
+    Dist(dist::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +79,7 @@ impl Verb {
             Self::Prose => prose::check()?,
             Self::Layers => layers::check()?,
             Self::Install(arguments) => install::install(&arguments)?,
+            Self::Dist(arguments) => dist::dist(&arguments)?,
         }
         Ok(ExitCode::SUCCESS)
     }

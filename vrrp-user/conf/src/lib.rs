@@ -45,7 +45,7 @@ pub use model::{
     LifecycleScript, LinkDelays, MailSettings, NotifyCommand, NotifySettings, ProcessSettings, ScriptCommand,
     ScriptUser, Statics,
 };
-pub use schema::{KeywordTable, keywords, mask as umask};
+pub use schema::{Keyword, KeywordTable, keywords, mask as umask};
 pub use source::Progress;
 pub use succession::{NoRoom, succeed};
 pub use tolerance::{KEEPALIVED_CONF, Tolerance};

@@ -24,7 +24,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing::Level;
 
 use crate::daemon::log::{self, Sink};
@@ -77,6 +77,16 @@ enum Command {
         #[arg(value_name = "OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<OsString>,
     },
+}
+
+/// The commands and their options, for man pages and completions.
+pub fn commands() -> clap::Command {
+    Cli::command()
+}
+
+/// keepalived's options, each with its effect here, for the man page.
+pub fn keepalived_options() -> Vec<(String, String)> {
+    keepalived::options()
 }
 
 /// Runs the command of the arguments. The first argument is the program's name.

@@ -44,7 +44,7 @@ pub(super) use group::GroupDraft;
 pub(super) use hmac::{HmacDraft, KeyDraft, Secret, not_hex};
 pub(super) use instance::{AnnounceDraft, AuthDraft, AuthType, InstanceDraft};
 pub(super) use process::fifos;
-pub use reference::{KeywordTable, keywords};
+pub use reference::{Keyword, KeywordTable, keywords};
 pub(super) use root::Draft;
 pub(super) use rule::RuleDraft;
 pub(super) use script::{Class, ScriptDraft};

@@ -1,4 +1,4 @@
-//! Keyword tables as Markdown, for the documentation.
+//! Keyword tables for the documentation: as Markdown, and by field for the man page.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,8 +12,33 @@ use super::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KeywordTable {
     pub block: &'static str,
+    pub keywords: Vec<Keyword>,
+}
+
+/// A keyword, for display. Words of the language stand in backquotes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Keyword {
+    /// With older and equivalent spellings.
+    pub names: Vec<&'static str>,
+    pub value: String,
+    pub default: &'static str,
+    /// Whether it works here.
+    pub state: String,
+    pub meaning: &'static str,
+}
+
+impl KeywordTable {
     /// A Markdown table: one line per keyword.
-    pub markdown: String,
+    pub fn markdown(&self) -> String {
+        let mut markdown =
+            String::from("| keyword | value | default | state | meaning |\n|---|---|---|---|---|\n");
+        for Keyword { names, value, default, state, meaning } in &self.keywords {
+            let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            // Writing to a string cannot fail.
+            let _ = writeln!(markdown, "| {names} | {value} | {default} | {state} | {meaning} |");
+        }
+        markdown
+    }
 }
 
 /// All keywords of a file, by block.
@@ -37,26 +62,17 @@ pub fn keywords() -> Vec<KeywordTable> {
 }
 
 fn table<T>(block: &'static str, tables: Tables<T>) -> KeywordTable {
-    let mut markdown =
-        String::from("| keyword | value | default | state | meaning |\n|---|---|---|---|---|\n");
-    for row in tables.iter().copied().flatten() {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            markdown,
-            "| {} | {} | {} | {} | {} |",
-            names(row),
-            value(&row.kind),
-            row.default,
-            state(row.effect),
-            row.summary
-        );
-    }
-    KeywordTable { block, markdown }
+    KeywordTable { block, keywords: tables.iter().copied().flatten().map(keyword).collect() }
 }
 
-fn names<T>(row: &Row<T>) -> String {
-    let aliases: String = row.aliases.iter().map(|alias| format!(", `{alias}`")).collect();
-    format!("`{}`{aliases}", row.keyword)
+fn keyword<T>(row: &Row<T>) -> Keyword {
+    Keyword {
+        names: [&[row.keyword], row.aliases].concat(),
+        value: value(&row.kind),
+        default: row.default,
+        state: state(row.effect),
+        meaning: row.summary,
+    }
 }
 
 fn value<T>(kind: &Kind<T>) -> String {

@@ -199,17 +199,26 @@ fn signum(word: &str) -> ExitCode {
 
 fn help() -> String {
     let mut text = format!("Usage: {NAME} [OPTION]...\n\n");
-    for row in ROWS {
-        let short = row.short.map_or("    ".to_owned(), |short| format!("-{}, ", char::from(short)));
+    for (row, (option, summary)) in ROWS.iter().zip(options()) {
+        let indent = if row.short.is_some() { "" } else { "    " };
+        let option = format!("{indent}{option}");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {option:<34} {summary}");
+    }
+    text
+}
+
+/// Each option as written, and its effect.
+pub(super) fn options() -> Vec<(String, String)> {
+    let option = |row: &table::Row| {
+        let short = row.short.map_or(String::new(), |short| format!("-{}, ", char::from(short)));
         let value = match row.takes {
             Takes::Nothing => String::new(),
             Takes::Optional => format!("[={}]", row.value),
             Takes::Required => format!("={}", row.value),
         };
-        let name = format!("{short}--{}{value}", row.long);
-        // Writing to a string cannot fail.
         let refused = if matches!(row.meaning, Meaning::Refused(_)) { "refused: " } else { "" };
-        let _ = writeln!(text, "  {name:<34} {refused}{}", row.summary);
-    }
-    text
+        (format!("{short}--{}{value}", row.long), format!("{refused}{}", row.summary))
+    };
+    ROWS.iter().map(option).collect()
 }

@@ -1,0 +1,69 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_vrrpx_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_vrrpx_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_vrrpx_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_vrrpx_using_subcommand
+    set -l cmd (__fish_vrrpx_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -s V -l version -d 'Print version'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "run" -d 'Run the daemon in the foreground'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "check" -d 'Check a configuration; exits with 0, 3 (cannot be read), 4 (errors) or 5 (lines left out, as keepalived does)'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "explain" -d 'Explain a configuration: effective values and their origins, election times, traps'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "status" -d 'Show who is master, why, since when, and what is wrong; exits with 0 (all is well), 10 (a problem), 20 (an instance in FAULT, or two masters) or 1 (no daemon)'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "is-master" -d 'Exit with 0 if an instance or sync group is MASTER on this node, 1 if it is not, 3 without a daemon'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "events" -d 'Show events: transitions, checks, faults, reloads'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "reload" -d 'Make a running daemon reload its configuration; exits with 4 if that has errors'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "keepalived" -d 'Accept keepalived\'s options and behave as it does, as this program also does under the name keepalived'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -s c -l config -d 'Configuration [default: /etc/vrrpx/vrrpx.conf, else /etc/keepalived/keepalived.conf]' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -l runtime-dir -d 'Folder for lock, pid file and control socket; each daemon needs its own' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -l metrics -d 'Serve Prometheus metrics on this address, at /metrics' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -l xdp-mode -d 'Receive path for adverts: auto, native, tcx, tc, generic or socket' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -l log -d 'Log level: error, warn, info, debug or trace [default: VRRPX_LOG, else info]' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -l bridge -d 'End after this time unless another daemon replaces this one before' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -l hot-restart -d 'Hot restart: replace the daemon that runs with this folder, if there is one, without a gap'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -l no-realtime -d 'Stay in the ordinary scheduling class and leave memory unlocked'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -l keepalived -d 'Leave wrong lines out, as keepalived does [default for /etc/keepalived/keepalived.conf]'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -l strict -d 'Treat warnings as errors, except those about valid settings that keepalived treats alike'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand check" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -l json -d 'Print JSON, on one line'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -l all -d 'Show default values too'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -s a -l all -d 'Show every instance, even if there are more than 20'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -s v -l verbose -d 'Add receive paths, timers, peers, checks and unknown routers'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -s w -l watch -d 'Repeat each second until interrupted'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -l json -d 'Print JSON, on one line; exits with 0 in every state'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand status" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand is-master" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand is-master" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l since -d 'Only events after the one with this number' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -s f -l follow -d 'Wait for new events and print them'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l json -d 'Print JSON, one event per line'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand reload" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand reload" -s h -l help -d 'Print help'

@@ -1,0 +1,34 @@
+//! Archive with an installation script, for any distribution whose glibc is new enough.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Release, VERSION, output};
+
+pub(super) fn make(release: &Release) -> Result<Vec<String>> {
+    let architecture = std::env::consts::ARCH;
+    let name = format!("vrrpx-{VERSION}-linux-{architecture}");
+    let tree = release.stage(&name)?;
+    release.program(&tree, "sbin/vrrpx")?;
+    release.companions(&tree, ".", "site-functions")?;
+    tree.copy(&Release::source("vrrpx.service")?, "vrrpx.service", 0o644)?;
+    tree.copy(&Release::source("tarball/install.sh")?, "install.sh", 0o755)?;
+    for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        tree.copy(&crate::cargo::root()?.join(licence), licence, 0o644)?;
+    }
+    let glibc = release.glibc()?;
+    let readme = Release::text("tarball/README")?;
+    let readme =
+        readme.replace("@VERSION@", VERSION).replace("@ARCH@", architecture).replace("@GLIBC@", &glibc);
+    tree.write(&readme, "README", 0o644)?;
+    tree.settle(&release.epoch)?;
+
+    let path = release.out.join(format!("{name}.tar.gz"));
+    let mut pack = Command::new("tar");
+    pack.args(["--create", "--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
+    pack.arg(format!("--use-compress-program=gzip --no-name -{}", if release.is_quick { 1 } else { 9 }));
+    pack.arg("--file").arg(&path).arg("--directory").arg(release.out.join("stage")).arg(&name);
+    output(pack)?;
+    Ok(vec![format!("{} (needs glibc {glibc})", path.display())])
+}
