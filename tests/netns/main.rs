@@ -30,6 +30,7 @@ mod lifecycle;
 mod mail;
 mod oddities;
 mod orphans;
+mod packages;
 mod paths;
 mod peers;
 mod policy;

@@ -7,13 +7,17 @@ use nix::unistd::geteuid;
 
 use crate::daemon;
 
-/// The reason, if `need` is not met here. It is `root`, `vrrpx` (the built daemon), or a program in PATH.
+/// The reason, if `need` is not met here. It is `root`, `vrrpx` (the built daemon), `xtask` (built), or a program in PATH.
 pub fn missing(need: &str) -> Option<String> {
     match need {
         "root" => (!geteuid().is_root()).then(|| "must run as root to make network namespaces".to_owned()),
         "vrrpx" => {
             let path = daemon::vrrpx();
             (!path.is_file()).then(|| format!("{} is not built: cargo build -p vrrp-user", path.display()))
+        }
+        "xtask" => {
+            let path = daemon::built("xtask");
+            (!path.is_file()).then(|| format!("{} is not built: cargo build -p xtask", path.display()))
         }
         program => find(program).is_none().then(|| format!("{program} is not installed")),
     }

@@ -1,4 +1,4 @@
-//! `install`: binary, unit and example configuration.
+//! `install`: binary, unit, man pages, completions and example configuration.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -39,6 +39,9 @@ pub(crate) fn install(arguments: &Arguments) -> Result<()> {
     let unit = unit.replace("/usr/sbin/vrrpx", &program.display().to_string());
     write(&unit, &place(&prefix.join("lib/systemd/system/vrrpx.service")))?;
 
+    for (from, to) in manual(&dist, "site-functions")? {
+        copy(&from, &place(&prefix.join("share").join(to)), 0o644)?;
+    }
     let example = dist.join("vrrpx.conf");
     copy(&example, &place(&prefix.join("share/doc/vrrpx/vrrpx.conf")), 0o644)?;
     // The daemon uses the first one that exists.
@@ -48,6 +51,24 @@ pub(crate) fn install(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     copy(&example, &place(Path::new(configs[0])), 0o644)
+}
+
+/// Man pages and completions, each with its place below `share`; `zsh` is the name of its folder for completions.
+pub(crate) fn manual(dist: &Path, zsh: &str) -> Result<Vec<(PathBuf, String)>> {
+    let completions = dist.join("completions");
+    let mut files = vec![
+        (completions.join("vrrpx.bash"), "bash-completion/completions/vrrpx".to_owned()),
+        (completions.join("_vrrpx"), format!("zsh/{zsh}/_vrrpx")),
+        (completions.join("vrrpx.fish"), "fish/vendor_completions.d/vrrpx.fish".to_owned()),
+    ];
+    let pages = dist.join("man");
+    for page in fs::read_dir(&pages).with_context(|| pages.display().to_string())? {
+        let page = page?.path();
+        let (Some(name), Some(section)) = (page.file_name(), page.extension()) else { continue };
+        let to = format!("man/man{}/{}", section.display(), name.display());
+        files.push((page, to));
+    }
+    Ok(files)
 }
 
 /// `path` below `destdir`, which may be empty.
@@ -123,6 +144,15 @@ mod tests {
     fn destdir_goes_before_absolute_paths() {
         assert_eq!(below(Path::new("/tmp/x"), Path::new("/usr/sbin/a")), Path::new("/tmp/x/usr/sbin/a"));
         assert_eq!(below(Path::new(""), Path::new("/usr/sbin/a")), Path::new("/usr/sbin/a"));
+    }
+
+    #[test]
+    fn pages_go_to_the_folder_of_their_section() {
+        let files = manual(&root().unwrap().join("vrrp-user/dist"), "site-functions").unwrap();
+        let places: Vec<&str> = files.iter().map(|(_, to)| to.as_str()).collect();
+        let wanted = ["man/man8/vrrpx-run.8", "man/man5/vrrpx.conf.5", "zsh/site-functions/_vrrpx"];
+        assert!(wanted.iter().all(|place| places.contains(place)), "{places:?}");
+        assert!(files.iter().all(|(from, _)| from.is_file()));
     }
 
     #[test]

@@ -50,7 +50,7 @@ enum Verb {
     Prose,
     /// Check that each layer uses only the layers it may use
     Layers,
-    /// Install binary, unit and example configuration
+    /// Install binary, unit, man pages, completions and example configuration
     Install(install::Arguments),
     /// Make packages: deb, rpm, tarball, container image
     Dist(dist::Arguments),

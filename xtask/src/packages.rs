@@ -11,16 +11,19 @@ use nix::unistd::geteuid;
 use crate::cargo::{run, show};
 
 /// Program and Debian package.
-const NEEDED: [(&str, &str); 23] = [
+const NEEDED: [(&str, &str); 27] = [
     ("busybox", "busybox-static"),
     ("dbus-daemon", "dbus-daemon"),
     ("depmod", "kmod"),
     ("docker-compose", "docker-compose"),
     ("dockerd", "docker.io"),
+    ("dpkg-shlibdeps", "dpkg-dev"),
     ("ethtool", "ethtool"),
     ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
+    ("lintian", "lintian"),
+    ("man", "man-db"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("openssl", "openssl"),
@@ -28,6 +31,7 @@ const NEEDED: [(&str, &str); 23] = [
     ("ping", "iputils-ping"),
     ("promtool", "prometheus"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("rpmbuild", "rpm"),
     ("setpriv", "util-linux"),
     ("strip", "binutils"),
     ("systemctl", "systemd"),

@@ -37,14 +37,26 @@ impl Machine {
     /// # Errors
     /// The kernel has no overlayfs, or systemd does not come up.
     pub fn boot(namespace: &Namespace, config: &Config) -> Result<Self> {
+        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(UNIT);
+        Self::boot_with(namespace, &[vrrpx(), unit], &config.to_string())
+    }
+
+    /// Boots it without a daemon, its unit and a configuration: for packages.
+    ///
+    /// # Errors
+    /// As [`Self::boot`].
+    pub fn bare(namespace: &Namespace) -> Result<Self> {
+        Self::boot_with(namespace, &[], "")
+    }
+
+    fn boot_with(namespace: &Namespace, daemon: &[PathBuf], config: &str) -> Result<Self> {
         let (folder, log) = (Directory::new()?, Directory::new()?);
         let name =
             folder.path().file_name().context("a folder without a name")?.to_string_lossy().into_owned();
-        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(UNIT);
         let mut command = namespace.command("unshare")?;
         command.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh", "outer"]);
-        command.arg(folder.path()).arg(&name).arg(vrrpx()).arg(unit);
-        command.env("MACHINE", SCRIPT).env("CONFIG", config.to_string());
+        command.arg(folder.path()).arg(&name).args(daemon);
+        command.env("MACHINE", SCRIPT).env("CONFIG", config);
         let process = Process::start_in(command, log)?;
         let first = |pid: &Pid| is_first(*pid).unwrap_or(false);
         let systemd = poll("the first process of a machine", BOOT, || {
@@ -62,13 +74,17 @@ impl Machine {
     /// # Errors
     /// It fails, with its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
-        let Output { status, stdout, stderr } = Command::new("nsenter")
-            .args(["--target", &self.systemd.to_string(), "--all", "--root", "--wd=/", program])
-            .args(arguments)
-            .output()?;
+        let Output { status, stdout, stderr } = self.command(program).args(arguments).output()?;
         let said = String::from_utf8_lossy(&stderr);
         ensure!(status.success(), "{program} {arguments:?}: {}\n{}", said.trim(), self.log());
         Ok(String::from_utf8_lossy(&stdout).into_owned())
+    }
+
+    /// A program in it.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.systemd.to_string(), "--all", "--root", "--wd=/", program]);
+        command
     }
 
     /// A property of the daemon's unit.
@@ -138,7 +154,7 @@ impl Machine {
     }
 
     /// Path of one of its files on this machine.
-    fn path(&self, file: &str) -> PathBuf {
+    pub fn path(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{file}", self.systemd))
     }
 }

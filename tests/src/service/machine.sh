@@ -1,4 +1,5 @@
-# A machine's first process over files of its own. In: a folder, a name for control groups, the daemon, its unit.
+# A machine's first process over files of its own. In: a folder, a name for control groups, the daemon, its unit. The
+# last two are missing on a machine that gets them from a package.
 # Called in mount and network namespaces of its own, then once more in those of all else.
 set -eu
 case $1 in
@@ -14,7 +15,7 @@ outer)
     exec unshare --pid --fork --kill-child --cgroup --ipc --uts sh -c "$MACHINE" sh inner "$@"
     ;;
 inner)
-    folder=$2 daemon=$4 unit=$5
+    folder=$2 daemon=${4:-} unit=${5:-}
     hostname machine
     cd "$folder/root"
     mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" .
@@ -25,11 +26,14 @@ inner)
     mount -t cgroup2 cgroup2 sys/fs/cgroup
     mount -t bpf bpf sys/fs/bpf
     mount -t tmpfs tmpfs run
-    touch usr/sbin/vrrpx
-    mount --bind "$daemon" usr/sbin/vrrpx
-    mkdir -p run/dbus etc/vrrpx run/systemd/system/vrrpx.service.d
-    printf '%s' "$CONFIG" > etc/vrrpx/vrrpx.conf
-    cp "$unit" run/systemd/system/vrrpx.service
+    mkdir -p run/dbus run/systemd/system/vrrpx.service.d
+    if [ -n "$daemon" ]; then
+        touch usr/sbin/vrrpx
+        mount --bind "$daemon" usr/sbin/vrrpx
+        mkdir -p etc/vrrpx
+        printf '%s' "$CONFIG" > etc/vrrpx/vrrpx.conf
+        cp "$unit" run/systemd/system/vrrpx.service
+    fi
     cd run/systemd/system
     # Nothing of this machine's own boot.
     cat > vrrpx.service.d/alone.conf <<UNIT

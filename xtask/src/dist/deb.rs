@@ -147,6 +147,8 @@ fn about(release: &Release, tree: &Tree, package: &str) -> Result<()> {
     let indented = indented.map(|line| format!(" {}", line.trim_start())).collect::<Vec<_>>().join("\n");
     let copyright = Release::text("debian/copyright")?.replace("@MIT@", &indented);
     tree.write(&copyright, &format!("{documents}/copyright"), 0o644)?;
+    let overrides = Release::source(&format!("debian/{package}.lintian-overrides"))?;
+    tree.copy(&overrides, &format!("usr/share/lintian/overrides/{package}"), 0o644)?;
     let mut date = Command::new("date");
     date.args(["--utc", "--rfc-email", "--date", &format!("@{}", release.epoch)]);
     let changelog = format!(

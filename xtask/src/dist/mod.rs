@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
 use self::tree::Tree;
-use crate::build;
 use crate::cargo::{built_in, root, show, target};
+use crate::{build, install};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const MAINTAINER: &str = "The vrrpx authors <vrrpx@users.noreply.github.com>";
@@ -120,17 +120,13 @@ impl Release {
 
     /// Man pages, completions and documents below `usr`; `zsh` is its directory for completions.
     fn companions(&self, tree: &Tree, usr: &str, zsh: &str) -> Result<()> {
-        for page in files(&Self::source("man")?)? {
-            let name = page.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let section = name.rsplit('.').next().unwrap_or_default();
-            tree.gzip(&page, &format!("{usr}/share/man/man{section}/{name}.gz"))?;
-        }
-        for (name, place) in [
-            ("vrrpx.bash", "bash-completion/completions/vrrpx"),
-            ("_vrrpx", &format!("zsh/{zsh}/_vrrpx")),
-            ("vrrpx.fish", "fish/vendor_completions.d/vrrpx.fish"),
-        ] {
-            tree.copy(&Self::source("completions")?.join(name), &format!("{usr}/share/{place}"), 0o644)?;
+        for (from, to) in install::manual(&Self::source("")?, zsh)? {
+            let to = format!("{usr}/share/{to}");
+            if to.contains("/share/man/") {
+                tree.gzip(&from, &format!("{to}.gz"))?;
+            } else {
+                tree.copy(&from, &to, 0o644)?;
+            }
         }
         let (root, documents) = (root()?, format!("{usr}/share/doc/vrrpx"));
         tree.copy(&root.join("README.md"), &format!("{documents}/README.md"), 0o644)?;
