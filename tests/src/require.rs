@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 
 use crate::daemon;
 
-/// The reason, if `need` is not met here. It is `root`, `vrrpx` (the built daemon), `xtask` (built), or a program in PATH.
+/// The reason, if `need` is not met here. It is `root`, `vrrpx` or `xtask` (both built), or a program in PATH.
 pub fn missing(need: &str) -> Option<String> {
     match need {
         "root" => (!geteuid().is_root()).then(|| "must run as root to make network namespaces".to_owned()),

@@ -110,7 +110,6 @@ fn symbols(release: &Release, architecture: &str) -> Result<String> {
 fn in_place_of_keepalived(release: &Release) -> Result<String> {
     let tree = release.stage("vrrpx-keepalived")?;
     tree.link("vrrpx", "usr/sbin/keepalived")?;
-    tree.link("vrrpx.service", "usr/lib/systemd/system/keepalived.service")?;
     tree.link("vrrpx-keepalived.8.gz", "usr/share/man/man8/keepalived.8.gz")?;
     tree.link("vrrpx.conf.5.gz", "usr/share/man/man5/keepalived.conf.5.gz")?;
     about(release, &tree, "vrrpx-keepalived")?;
