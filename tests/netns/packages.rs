@@ -1,6 +1,7 @@
 //! Packages of `cargo xtask dist` with the debug build, on machines with a systemd of their own: installed, upgraded
 //! and purged while a client uses the address.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -41,12 +42,19 @@ fn packages(kind: &str, revision: u32) -> Result<PathBuf> {
 }
 
 fn dist(words: &[&str], out: &Path, engine: Option<&Engine>) -> Result<()> {
-    let mut command = Command::new(vrrpx().with_file_name("xtask"));
+    let mut command = idle(vrrpx().with_file_name("xtask"));
     command.args(["dist", "--debug", "--binary"]).arg(vrrpx()).arg("--out").arg(out).args(words);
     if let Some(engine) = engine {
         command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
     }
     output(command).map(drop)
+}
+
+/// A program that leaves the processors to tests that run at the same time.
+fn idle(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "19"]).arg(program);
+    command
 }
 
 /// What a program prints, on both streams.
@@ -251,7 +259,7 @@ fn lintian_and_man_find_no_fault_in_the_debian_packages() -> Result<()> {
         return Ok(());
     }
     let packages = [deb("vrrpx", 1)?, deb("vrrpx-keepalived", 1)?];
-    let mut lintian = Command::new("lintian");
+    let mut lintian = idle("lintian");
     lintian.args(["--no-cfg", "--allow-root", "--fail-on", "error,warning"]).args(&packages);
     let found = output(lintian)?;
     ensure!(found.is_empty(), "{found}");
