@@ -132,6 +132,8 @@ impl Folder {
     /// Loads a configuration with its key in a file of this folder.
     fn load(&self, content: &[u8], mode: u32) -> Result<Loaded, Vec<Diagnostic>> {
         let secret = self.0.join("key");
+        // An earlier one may be read-only.
+        let _none = fs::remove_file(&secret);
         fs::write(&secret, content).unwrap();
         fs::set_permissions(&secret, Permissions::from_mode(mode)).unwrap();
         self.load_with(&secret)

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::tree::Tree;
-use super::{MAINTAINER, Release, VERSION, output};
+use super::{Release, VERSION, output};
 
 /// Fields of a package's control file, in its order, and its scripts.
 struct Package<'a> {
@@ -152,8 +152,9 @@ fn about(release: &Release, tree: &Tree, package: &str) -> Result<()> {
     date.args(["--utc", "--rfc-email", "--date", &format!("@{}", release.epoch)]);
     let changelog = format!(
         "vrrpx ({}) unstable; urgency=medium\n\n  * Version {VERSION}; its changes are in changelog.gz of vrrpx.\n\n \
-         -- {MAINTAINER}  {}\n",
+         -- {}  {}\n",
         version(release),
+        release.maintainer,
         output(date)?.trim()
     );
     tree.gzip_text(&changelog, &format!("{documents}/changelog.Debian.gz"))
@@ -205,11 +206,12 @@ fn size(root: &Path, files: &[String]) -> Result<u64> {
 
 fn control(release: &Release, package: &Package, size: u64) -> String {
     let mut text = format!(
-        "Package: {}\nVersion: {}\nArchitecture: {}\nMaintainer: {MAINTAINER}\nInstalled-Size: {size}\n\
+        "Package: {}\nVersion: {}\nArchitecture: {}\nMaintainer: {}\nInstalled-Size: {size}\n\
          Priority: optional\n",
         package.name,
         version(release),
-        package.architecture
+        package.architecture,
+        release.maintainer
     );
     for (field, value) in &package.fields {
         text.push_str(&format!("{field}: {value}\n"));

@@ -18,7 +18,6 @@ use crate::cargo::{built_in, root, show, target};
 use crate::{build, install};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-const MAINTAINER: &str = "The vrrpx authors <vrrpx@users.noreply.github.com>";
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -59,6 +58,8 @@ struct Release {
     out: PathBuf,
     /// Weak compression.
     is_quick: bool,
+    /// Name and address in packages.
+    maintainer: String,
     /// Seconds since 1970 that all files are dated, so that packages of the same commit are equal.
     epoch: String,
 }
@@ -79,8 +80,14 @@ pub(crate) fn dist(arguments: &Arguments) -> Result<()> {
             built_in("dist", "vrrpx")?
         }
     };
-    let release =
-        Release { binary, revision: arguments.revision, out, is_quick: arguments.debug, epoch: epoch()? };
+    let release = Release {
+        binary,
+        revision: arguments.revision,
+        out,
+        is_quick: arguments.debug,
+        maintainer: maintainer(),
+        epoch: epoch()?,
+    };
     for kind in &arguments.kinds {
         let made = match kind {
             Kind::Deb => deb::make(&release)?,
@@ -161,6 +168,14 @@ fn newest_glibc(symbols: &str) -> Option<String> {
     });
     let newest = versions.max()?;
     Some(newest.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
+}
+
+/// Of `DEBFULLNAME` and `DEBEMAIL`, as with Debian's tools.
+fn maintainer() -> String {
+    let or = |variable: &str, default: &str| std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+    let (name, address) =
+        (or("DEBFULLNAME", "The vrrpx authors"), or("DEBEMAIL", "vrrpx@users.noreply.github.com"));
+    format!("{name} <{address}>")
 }
 
 /// `SOURCE_DATE_EPOCH`, or the time of the commit.
