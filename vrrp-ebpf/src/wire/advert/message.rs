@@ -23,7 +23,7 @@ impl<'a> Advert<'a> {
     /// checksum is not verified.
     ///
     /// # Errors
-    /// Those of [`super::judge`], in its order, as far as the message alone shows them.
+    /// Those of [`super::judge()`], in its order, as far as the message alone shows them.
     pub fn parse(message: &'a [u8], family: Family) -> Result<Self, Reject> {
         let header = Header(Octets::get(message, 0).ok_or(Reject::Truncated)?);
         check_version(header, family, message.len())?;
