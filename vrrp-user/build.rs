@@ -82,13 +82,15 @@ fn missing_tools(root: &Path, toolchain: &str) -> Result<Vec<String>> {
 fn compile(source: &Path, toolchain: &str) -> Result<()> {
     let features: &[&str] = if env::var_os("CARGO_FEATURE_BPF_LOG").is_some() { &["log"] } else { &[] };
     let root_dir = source.to_str().ok_or_else(|| anyhow!("{} is not UTF-8", source.display()))?;
-    // The standard library is built for BPF from its sources, which stable cargo does only with RUSTC_BOOTSTRAP. Both
-    // variables end with this script: they reach the build of the program and no other crate.
+    // The standard library is built for BPF from its sources, which stable cargo does only with RUSTC_BOOTSTRAP. All
+    // these variables end with this script: they reach the build of the program and no other crate.
     // SAFETY: a build script has one thread here.
     unsafe {
         env::set_var("RUSTC_BOOTSTRAP", "1");
         // aya-build turns each line of progress into a warning, which cargo then repeats in every build.
         env::set_var("CARGO_TERM_QUIET", "true");
+        // Incremental compilation splits the crate into units, whose program the verifier refuses.
+        env::set_var("CARGO_INCREMENTAL", "0");
     }
     let package = Package { name: PACKAGE, root_dir, features, ..Package::default() };
     aya_build::build_ebpf([package], Toolchain::Custom(toolchain))

@@ -33,6 +33,10 @@ complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "status" -d 'Show who is
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "is-master" -d 'Exit with 0 if an instance or sync group is MASTER on this node, 1 if it is not, 3 without a daemon'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "events" -d 'Show events: transitions, checks, faults, reloads'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "reload" -d 'Make a running daemon reload its configuration; exits with 4 if that has errors'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "doctor" -d 'Find known traps of this host for the configuration; exits with 0, 10 (warnings) or 20 (failures)'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "detect" -d 'List the virtual routers that are heard on an interface'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "trace" -d 'Show adverts as they come, each with the verdict of this node'
+complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "tune" -d 'Derive the advert interval from the gaps that a running daemon has measured'
 complete -c vrrpx -n "__fish_vrrpx_needs_command" -f -a "keepalived" -d 'Accept keepalived\'s options and behave as it does, as this program also does under the name keepalived'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -s c -l config -d 'Configuration [default: /etc/vrrpx/vrrpx.conf, else /etc/keepalived/keepalived.conf]' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand run" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
@@ -67,3 +71,20 @@ complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -l json -d 'Print JS
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand events" -s h -l help -d 'Print help'
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand reload" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
 complete -c vrrpx -n "__fish_vrrpx_using_subcommand reload" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -s c -l config -d 'Configuration to judge the host for [default: the one that `run` would take]' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -l json -d 'Print JSON, on one line'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand detect" -l for -d 'How long, such as 10s or 2m' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand detect" -l vrid -d 'Only this VRID' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand detect" -l file -d 'Configuration whose VRIDs are named in the table [default: the one that `run` would take]' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand detect" -l config -d 'Print the configuration of a backup for that VRID instead of the table'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand detect" -l json -d 'Print JSON, on one line'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand detect" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand trace" -s c -l config -d 'Configuration that the verdicts follow [default: the one that `run` would take]' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand trace" -s i -l config-id -d 'Read the lines `@ID …` as this node [default: the host\'s name up to its first dot]' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand trace" -s n -l count -d 'End after so many adverts' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand trace" -l for -d 'End after this time, such as 10s or 2m' -r
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand trace" -s h -l help -d 'Print help'
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand tune" -l runtime-dir -d 'Runtime folder of the daemon' -r -F
+complete -c vrrpx -n "__fish_vrrpx_using_subcommand tune" -s h -l help -d 'Print help'

@@ -174,7 +174,7 @@ fn newest_glibc(symbols: &str) -> Option<String> {
 fn maintainer() -> String {
     let or = |variable: &str, default: &str| std::env::var(variable).unwrap_or_else(|_| default.to_owned());
     let (name, address) =
-        (or("DEBFULLNAME", "The vrrpx authors"), or("DEBEMAIL", "vrrpx@users.noreply.github.com"));
+        (or("DEBFULLNAME", "The vrrpx authors"), or("DEBEMAIL", "maintainers@vrrpx.invalid"));
     format!("{name} <{address}>")
 }
 
