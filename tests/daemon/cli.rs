@@ -42,6 +42,8 @@ fn wrong_use_is_exit_code_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
         assert!(output.stdout.is_empty());
     }
+    let by_its_other_name = stderr(&vrrpx(&["run", "--http", "localhost"]));
+    assert!(by_its_other_name.contains("invalid value 'localhost' for '--metrics"), "{by_its_other_name}");
     assert!(
         stderr(&vrrpx(&["run", "--xdp-mode", "fast"]))
             .contains("none of auto, native, tcx, tc, generic, socket")

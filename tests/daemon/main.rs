@@ -6,6 +6,7 @@ mod cli;
 mod control;
 mod doctor;
 mod events;
+mod http;
 mod metrics;
 mod notify;
 mod preflight;

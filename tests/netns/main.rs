@@ -22,6 +22,7 @@ mod handover;
 mod hanging;
 mod hold;
 mod hot_restart;
+mod http;
 mod idle;
 mod inspect;
 mod interfaces;

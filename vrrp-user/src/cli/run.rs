@@ -30,8 +30,8 @@ pub(super) struct Arguments {
     /// Folder for lock, pid file and control socket; each daemon needs its own
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
     runtime_dir: PathBuf,
-    /// Serve Prometheus metrics on this address, at /metrics
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Serve metrics, status and events over HTTP on this address, for reading only
+    #[arg(long, value_name = "ADDR:PORT", visible_alias = "http")]
     metrics: Option<SocketAddr>,
     /// Receive path for adverts: auto, native, tcx, tc, generic or socket
     #[arg(long, value_name = "MODE", default_value = "auto")]

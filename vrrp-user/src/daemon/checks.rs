@@ -329,7 +329,7 @@ mod tests {
         for (results, expected) in rows {
             let instances = config.instances.iter().zip(results);
             let instances = instances.filter_map(|(it, result)| Some((it.id, snapshot(result?))));
-            let snapshot = RouterSnapshot { instances: instances.collect(), groups: vec![] };
+            let snapshot = RouterSnapshot { instances: instances.collect(), ..RouterSnapshot::default() };
             let expected = expected.map(|(result, to_all)| Known { result, to_all });
             assert_eq!(known(&snapshot, &config).get(&web).copied(), expected, "{results:?}");
         }

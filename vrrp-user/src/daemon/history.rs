@@ -2,7 +2,7 @@
 //!
 //! Written and read by the ordinary threads only. Nothing here decides anything.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -57,6 +57,14 @@ pub struct Inner {
     pub mails: Mails,
     /// By the names that status shows.
     pub webhooks: BTreeMap<Arc<str>, Posts>,
+    pub hook_runs: HookRuns,
+}
+
+/// Finished runs of hooks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HookRuns {
+    pub succeeded: u64,
+    pub failed: u64,
 }
 
 /// Counts of one webhook's changes.
@@ -106,6 +114,8 @@ pub struct Loads {
 pub struct InstanceRecord {
     /// Latest last.
     pub history: VecDeque<PastTransition>,
+    /// Wall-clock time of the latest transition, that of an earlier daemon included.
+    pub since: Option<SystemTime>,
     /// The latest run of each hook, by its keyword.
     pub hooks: BTreeMap<&'static str, HookRun>,
     /// Lower master heard last while master.
@@ -120,6 +130,8 @@ pub struct InstanceRecord {
     pub send_failure: Option<(Timestamp, i32)>,
     /// Its reception fault.
     pub reception_fault: Option<ReceptionFault>,
+    /// Rows of metrics that were once served, here or by the daemon before, and stay although they may be 0.
+    pub kept_rows: BTreeSet<String>,
     /// Times that it became master, and that it ceased to be master.
     pub became_master: u64,
     pub released_master: u64,
@@ -185,9 +197,16 @@ impl History {
             if record.history.len() >= HISTORY {
                 record.history.pop_front();
             }
-            let ago = clock::now().since(transition.at);
-            record.history.push_back(PastTransition { transition, at: before_now(ago) });
+            let at = before_now(clock::now().since(transition.at));
+            record.since = Some(at);
+            record.history.push_back(PastTransition { transition, at });
         });
+    }
+
+    /// The instance continues in a state that an earlier daemon has entered.
+    pub fn resumed(&self, instance: InstanceId, since: Timestamp) {
+        let since = before_now(clock::now().since(since));
+        self.of(instance, |record| record.since = Some(since));
     }
 
     pub fn contest(&self, instance: InstanceId, peer: IpAddr) {
@@ -220,8 +239,16 @@ impl History {
         reception_fault: Option<ReceptionFault>,
     ) -> Option<ReceptionFault> {
         let mut before = None;
-        self.of(instance, |record| before = std::mem::replace(&mut record.reception_fault, reception_fault));
+        self.of(instance, |record| {
+            before = std::mem::replace(&mut record.reception_fault, reception_fault);
+            record.kept_rows.extend(reception_fault.map(|it| format!("reception_fault {}", it.who())));
+        });
         before
+    }
+
+    /// Keeps the rows of metrics that the daemon before has served.
+    pub fn keep_rows(&self, instance: InstanceId, rows: &[String]) {
+        self.of(instance, |record| record.kept_rows.extend(rows.iter().cloned()));
     }
 
     pub fn send_failed(&self, instance: InstanceId, errno: i32) {
@@ -235,6 +262,7 @@ impl History {
 
     pub fn hook(&self, instance: InstanceId, keyword: &'static str, state: &'static str, run: Run) {
         let at = before_now(run.lasted);
+        self.read().hook_runs.count(&run);
         self.of(instance, |record| {
             record.hooks.insert(keyword, HookRun { state, run, at });
         });
@@ -242,7 +270,9 @@ impl History {
 
     pub fn group_hook(&self, group: GroupId, keyword: &'static str, state: &'static str, run: Run) {
         let at = before_now(run.lasted);
-        self.read().groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
+        let mut inner = self.read();
+        inner.hook_runs.count(&run);
+        inner.groups.entry(group).or_default().hooks.insert(keyword, HookRun { state, run, at });
     }
 
     /// Keeps the groups of a configuration, under their new numbers, and forgets others.
@@ -348,6 +378,13 @@ impl History {
         if let Some(record) = self.read().instances.get_mut(instance.index()) {
             change(record);
         }
+    }
+}
+
+impl HookRuns {
+    fn count(&mut self, run: &Run) {
+        let runs = if run.end.is_success() { &mut self.succeeded } else { &mut self.failed };
+        *runs += 1;
     }
 }
 

@@ -39,8 +39,8 @@ pub struct LiveInstance {
     faults: AtomicU8,
     /// When `preempt_delay` ends, ns of CLOCK_MONOTONIC; 0 while it does not run.
     preempts_at: AtomicU64,
-    /// Transitions by [`Reason`].
-    pub transitions: [AtomicU64; Reason::ALL.len()],
+    /// Transitions by the new [`State`] and by [`Reason`].
+    pub transitions: [[AtomicU64; Reason::ALL.len()]; State::ALL.len()],
     pub epoch: AtomicU64,
     /// When the state was entered, ns of CLOCK_MONOTONIC.
     pub since: AtomicU64,
@@ -48,6 +48,8 @@ pub struct LiveInstance {
     pub release_sent: AtomicU64,
     /// Adverts of others with priority 0.
     pub release_heard: AtomicU64,
+    /// Adverts of its master that came in the last interval of master_down_interval.
+    pub near_misses: AtomicU64,
     pub send_errors: AtomicU64,
     pub announcements_sent: AtomicU64,
     /// Addresses, routes and rules that were lost, and were set again.
@@ -155,6 +157,7 @@ impl LiveInstance {
             &self.adverts_sent,
             &self.release_sent,
             &self.release_heard,
+            &self.near_misses,
             &self.send_errors,
             &self.announcements_sent,
             &self.put_back,
@@ -164,7 +167,7 @@ impl LiveInstance {
             &self.rivalled_nanos,
             &self.unheard_rival_nanos,
         ];
-        for number in numbers.into_iter().chain(&self.transitions) {
+        for number in numbers.into_iter().chain(self.transitions.iter().flatten()) {
             number.store(0, Relaxed);
         }
         self.ifindex.store(0, Relaxed);
@@ -185,7 +188,8 @@ impl LiveInstance {
         self.priority.store(transition.priority.0, Relaxed);
         self.epoch.store(transition.epoch.0, Relaxed);
         self.since.store(transition.at.as_nanos(), Relaxed);
-        if let Some(count) = self.transitions.get(transition.reason as usize) {
+        let counts = self.transitions.get(transition.to as usize);
+        if let Some(count) = counts.and_then(|counts| counts.get(transition.reason as usize)) {
             count.fetch_add(1, Relaxed);
         }
     }

@@ -22,6 +22,7 @@ pub mod guard;
 pub mod history;
 pub mod host;
 pub mod hot_restart;
+pub mod http;
 pub mod inspect;
 pub mod live;
 pub mod log;

@@ -26,8 +26,9 @@ use super::dump::{self, Dumps};
 use super::host::interfaces::Order;
 use super::hot_restart::bridge;
 use super::hot_restart::{self, RouterSnapshot};
-use super::metrics::{BindError, Metrics};
+use super::http::{BindError, Http};
 use super::notify::Notifier;
+use super::process::heartbeat::Heartbeat;
 use super::process::options::RunOptions;
 use super::process::runtime_dir::RuntimeDir;
 use super::process::systemd;
@@ -59,7 +60,7 @@ pub struct Service {
     notifier: Notifier,
     checks: Checks,
     control: Control,
-    metrics: Option<Metrics>,
+    http: Option<Http>,
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -73,7 +74,7 @@ pub enum ServiceError {
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error(transparent)]
-    Metrics(#[from] BindError),
+    Http(#[from] BindError),
     #[error("a hook cannot run: {0}")]
     Identity(#[from] IdentityError),
     #[error(transparent)]
@@ -108,8 +109,8 @@ impl Service {
             checks.begin(config)?;
         }
         // In a hot restart, the address is free once the other daemon has gone.
-        let metrics = match options.metrics.filter(|_| ownership::is_ours()) {
-            Some(address) => Some(Metrics::bind(address).await?),
+        let http = match options.metrics.filter(|_| ownership::is_ours()) {
+            Some(address) => Some(Http::bind(address).await?),
             None => None,
         };
         let (request, requests) = mpsc::channel(1);
@@ -120,7 +121,7 @@ impl Service {
             notifier: Notifier::new(config, &context.router_id, history)?,
             checks,
             control: Control::bind(folder)?.with_reloads(request).with_successors(successor),
-            metrics,
+            http,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -140,6 +141,11 @@ impl Service {
         for (id, instance_snapshot) in &snapshot.instances {
             self.notifier.restore(*id, instance_snapshot);
         }
+        let history = &self.reloader.shared.now().history;
+        for (id, instance_snapshot) in &snapshot.instances {
+            history.resumed(*id, instance_snapshot.since);
+        }
+        snapshot.rows.iter().for_each(|(id, rows)| history.keep_rows(*id, rows));
     }
 
     /// Works until SIGTERM or SIGINT, then has the engine release its addresses and notifies hooks of `STOP`; or until
@@ -158,7 +164,7 @@ impl Service {
             mut notifier,
             mut checks,
             control,
-            metrics,
+            http,
             mut terminate,
             mut interrupt,
             mut hangup,
@@ -169,9 +175,10 @@ impl Service {
         let mut tasks = JoinSet::new();
         let shared = &reloader.shared;
         tasks.spawn(control.serve(shared.clone()));
-        match (metrics, reloader.options.metrics) {
-            (Some(metrics), _) => serve_metrics(&mut tasks, metrics, shared.clone()),
-            (None, Some(address)) => serve_metrics_soon(&mut tasks, address, shared.clone()),
+        let heartbeat = Heartbeat::new(inputs.clone());
+        match (http, reloader.options.metrics) {
+            (Some(http), _) => serve_http(&mut tasks, http, shared.clone(), heartbeat.clone()),
+            (None, Some(address)) => serve_http_soon(&mut tasks, address, shared.clone(), heartbeat.clone()),
             (None, None) => {}
         }
         checks.settle(&shared.now().config, shared);
@@ -180,7 +187,7 @@ impl Service {
         tasks.spawn(wire_warnings::tell(shared.clone(), news));
         tasks.spawn(serve_dumps(dumps, shared.clone()));
         tasks.spawn(Arc::clone(&store).keep(shared.clone()));
-        tasks.spawn(watchdog::feed(shared.now(), inputs.clone()));
+        tasks.spawn(watchdog::feed(shared.now(), heartbeat));
         if dump_at_start {
             for line in dump::data(&shared.now()).lines() {
                 info!("{line}");
@@ -332,21 +339,26 @@ async fn shut_down(inputs: &Queue<Input>) {
     }
 }
 
-fn serve_metrics(tasks: &mut JoinSet<()>, metrics: Metrics, shared: SharedContext) {
-    if let Ok(address) = metrics.address() {
+fn serve_http(tasks: &mut JoinSet<()>, http: Http, shared: SharedContext, heartbeat: Heartbeat) {
+    if let Ok(address) = http.address() {
         info!(%address, "metrics are served");
     }
-    tasks.spawn(async move { match metrics.serve(shared).await {} });
+    tasks.spawn(async move { match http.serve(shared, heartbeat).await {} });
 }
 
-/// Serves metrics once the daemon that serves them at this address has gone.
-fn serve_metrics_soon(tasks: &mut JoinSet<()>, address: SocketAddr, shared: SharedContext) {
+/// Serves HTTP once the daemon that serves it at this address has gone.
+fn serve_http_soon(
+    tasks: &mut JoinSet<()>,
+    address: SocketAddr,
+    shared: SharedContext,
+    heartbeat: Heartbeat,
+) {
     tasks.spawn(async move {
         for _ in 0..50 {
-            match Metrics::bind(address).await {
-                Ok(metrics) => {
+            match Http::bind(address).await {
+                Ok(http) => {
                     info!(%address, "metrics are served");
-                    match metrics.serve(shared).await {}
+                    match http.serve(shared, heartbeat).await {}
                 }
                 Err(_) => sleep(Duration::from_millis(100)).await,
             }

@@ -264,12 +264,7 @@ struct Script<'a> {
 impl Display for Script<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { settings, history, context } = self;
-        let status = match history.check(settings.id).map(|round| round.up) {
-            Some(true) => "GOOD",
-            Some(false) => "BAD",
-            None if settings.init_fail => "BAD",
-            None => "INIT",
-        };
+        let status = view::check_status(settings, history);
         writeln!(f, " VRRP Script = {}", settings.name)?;
         writeln!(f, "   Command = {}", view::target(&settings.target))?;
         writeln!(f, "   Interval = {} sec", settings.interval.as_secs_f64())?;

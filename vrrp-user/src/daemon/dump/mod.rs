@@ -27,9 +27,10 @@ use tracing::{debug, warn};
 use super::status::SharedContext;
 use crate::config::ProcessSettings;
 use crate::protocol::InstanceId;
-use tally::Tally;
 
 pub use data::data;
+pub(super) use tally::{InstanceTally, Tally, all as tallies};
+pub(super) use view::check_status;
 
 /// Signals that may wait for the disk; another one of a kind that already waits would write the same.
 const WAITING: usize = 8;

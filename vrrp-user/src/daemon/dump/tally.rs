@@ -10,33 +10,36 @@ use crate::protocol::{Auth, InstanceId};
 
 /// Counters of one instance; the names are those of keepalived.json.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
-pub(super) struct Tally {
-    pub(super) advert_rcvd: u64,
-    pub(super) advert_sent: u64,
-    pub(super) become_master: u64,
-    pub(super) release_master: u64,
-    pub(super) packet_len_err: u64,
-    pub(super) advert_interval_err: u64,
-    pub(super) ip_ttl_err: u64,
-    pub(super) invalid_type_rcvd: u64,
+pub(in crate::daemon) struct Tally {
+    pub(in crate::daemon) advert_rcvd: u64,
+    pub(in crate::daemon) advert_sent: u64,
+    pub(in crate::daemon) become_master: u64,
+    pub(in crate::daemon) release_master: u64,
+    pub(in crate::daemon) packet_len_err: u64,
+    pub(in crate::daemon) advert_interval_err: u64,
+    pub(in crate::daemon) ip_ttl_err: u64,
+    pub(in crate::daemon) invalid_type_rcvd: u64,
     /// Always 0: an advert with other addresses is a valid one.
-    pub(super) addr_list_err: u64,
+    pub(in crate::daemon) addr_list_err: u64,
     /// Always 0: an unknown type is just another one than ours.
-    pub(super) invalid_authtype: u64,
-    pub(super) authtype_mismatch: u64,
-    pub(super) auth_failure: u64,
-    pub(super) auth_ext_missing: u64,
-    pub(super) auth_ext_malformed: u64,
-    pub(super) auth_ext_unknown_key: u64,
-    pub(super) auth_ext_invalid_hmac: u64,
-    pub(super) auth_ext_stale: u64,
-    pub(super) auth_ext_replay: u64,
-    pub(super) pri_zero_rcvd: u64,
-    pub(super) pri_zero_sent: u64,
+    pub(in crate::daemon) invalid_authtype: u64,
+    pub(in crate::daemon) authtype_mismatch: u64,
+    pub(in crate::daemon) auth_failure: u64,
+    pub(in crate::daemon) auth_ext_missing: u64,
+    pub(in crate::daemon) auth_ext_malformed: u64,
+    pub(in crate::daemon) auth_ext_unknown_key: u64,
+    pub(in crate::daemon) auth_ext_invalid_hmac: u64,
+    pub(in crate::daemon) auth_ext_stale: u64,
+    pub(in crate::daemon) auth_ext_replay: u64,
+    pub(in crate::daemon) pri_zero_rcvd: u64,
+    pub(in crate::daemon) pri_zero_sent: u64,
 }
 
+/// The counters of an instance.
+pub(in crate::daemon) type InstanceTally = (InstanceId, Tally);
+
 /// Tallies of all instances, in the order of the file.
-pub(super) fn all(context: &DaemonContext) -> Vec<(InstanceId, Tally)> {
+pub(in crate::daemon) fn all(context: &DaemonContext) -> Vec<InstanceTally> {
     let past = |id: InstanceId| {
         let history = context.history.read();
         history.instance(id).map_or((0, 0), |past| (past.became_master, past.released_master))
@@ -87,7 +90,7 @@ pub(super) fn all(context: &DaemonContext) -> Vec<(InstanceId, Tally)> {
 
 impl Tally {
     /// The counts since an earlier moment.
-    pub(super) fn since(self, before: &Self) -> Self {
+    pub(in crate::daemon) fn since(self, before: &Self) -> Self {
         Self {
             advert_rcvd: self.advert_rcvd.saturating_sub(before.advert_rcvd),
             advert_sent: self.advert_sent.saturating_sub(before.advert_sent),

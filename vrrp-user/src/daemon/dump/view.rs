@@ -9,10 +9,11 @@ use vrrp_ebpf::time::Timestamp;
 use vrrp_ebpf::wire::Family;
 use vrrp_ebpf::wire::address::narrow;
 
-use crate::config::{CheckTarget, Group, Instance, NotifyCommand, ScriptCommand};
-use crate::daemon::status::{DaemonContext, interval, master};
+use crate::config::{CheckSettings, CheckTarget, Group, Instance, NotifyCommand, ScriptCommand};
+use crate::daemon::history::Inner;
+use crate::daemon::status::{DaemonContext, down_interval, master, master_interval};
 use crate::driver::clock;
-use crate::protocol::{Interval, Priority, State, Version, VirtualAddress, master_down_interval};
+use crate::protocol::{Interval, Priority, State, VirtualAddress};
 
 pub(super) struct View<'a> {
     pub(super) instance: &'a Instance,
@@ -65,17 +66,11 @@ impl View<'_> {
 
     /// The interval of master_down_interval: the master's in version 3, else its own.
     pub(super) fn master_interval(&self) -> Duration {
-        let settings = &self.instance.settings;
-        let own = settings.advert_interval.duration();
-        let learned = self.master.as_ref().filter(|_| settings.version == Version::V3).and_then(interval);
-        learned.unwrap_or(own)
+        master_interval(&self.instance.settings, self.master.as_ref()).duration()
     }
 
     pub(super) fn master_down_interval(&self) -> Duration {
-        let settings = &self.instance.settings;
-        let learned = Interval::new(self.master_interval(), settings.version).ok();
-        let interval = learned.unwrap_or(settings.advert_interval);
-        master_down_interval(settings.version, self.effective, interval, settings.down_timer_adverts)
+        down_interval(&self.instance.settings, self.effective, self.master.as_ref())
     }
 
     /// An address as keepalived writes it. `set`: it is on its interface.
@@ -141,6 +136,16 @@ fn scope(number: u8) -> String {
         254 => "host".to_owned(),
         255 => "nowhere".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// The result of a check in keepalived's words.
+pub(in crate::daemon) fn check_status(check: &CheckSettings, history: &Inner) -> &'static str {
+    match history.check(check.id).map(|round| round.up) {
+        Some(true) => "GOOD",
+        Some(false) => "BAD",
+        None if check.init_fail => "BAD",
+        None => "INIT",
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Enters: adverts that the program or the socket has seen. Leaves: inputs for the router, and the actions it returns.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use vrrp_ebpf::map::{InstanceKey, NO_PEER, PEERS_PER_SLOT, Peer};
 use vrrp_ebpf::time::Timestamp;
-use vrrp_ebpf::wire::address::narrow;
+use vrrp_ebpf::wire::address::{narrow, widen};
 use vrrp_ebpf::wire::advert::Advert;
 use vrrp_ebpf::wire::{AdvertInfo, ChecksumForm, Family};
 
@@ -15,7 +16,9 @@ use super::{APPROACH, DRAIN_MAX, Engine};
 use crate::daemon::auth::Gate;
 use crate::driver::socket;
 use crate::protocol::auth::Proof;
-use crate::protocol::{Event, Instance, InstanceId, Interval, PeerAdvert, Priority, Version};
+use crate::protocol::{
+    Event, Instance, InstanceId, Interval, PeerAdvert, Priority, RemoteMaster, State, Version,
+};
 
 /// The advert under handling, as the kernel recorded it.
 #[derive(Clone, Copy)]
@@ -115,6 +118,9 @@ impl Engine {
         if is_refused && heard.priority != Priority::RELEASE && Some(heard.source) != own {
             self.router.handle(&Event::Refused(instance), now);
         }
+        if heard.priority != Priority::RELEASE {
+            self.note_near_miss(instance, Some(heard.source), heard.stamp);
+        }
         self.router.handle(&Event::Advert(instance, heard), now);
         let received = self.with_record(instance, received, family);
         self.act(Some((instance, received)), now);
@@ -210,7 +216,36 @@ impl Engine {
         {
             self.answer_form(instance, form);
         }
+        if latest.is_some_and(|latest| latest < seen) {
+            self.note_near_miss(instance, None, seen);
+        }
         self.router.handle(&Event::Seen(instance, seen), now);
+    }
+
+    /// Counts an advert of the obeyed master that came in the last interval of master_down_interval. `source` is `None`
+    /// for the watched one. Call it before the router handles that advert: the engine looks often in that interval, so
+    /// that the latest gap is the one before this advert.
+    fn note_near_miss(&self, instance: InstanceId, source: Option<IpAddr>, stamp: Timestamp) {
+        let Some(view) = self.router.instance(instance).filter(|view| view.state() == State::Backup) else {
+            return;
+        };
+        let is_its = |master: &&RemoteMaster| source.is_none_or(|source| source == master.heard.source);
+        let Some(master) = view.remote_master().filter(is_its) else { return };
+        let settings = view.settings();
+        // With a single advert, each of them comes in the last interval.
+        let Some(allowed) = settings.down_timer_adverts.checked_sub(1).filter(|allowed| *allowed > 0) else {
+            return;
+        };
+        let is_v3 = settings.version == Version::V3;
+        let interval = if is_v3 { master.heard.interval } else { settings.advert_interval };
+        let near = interval.duration().saturating_mul(u32::from(allowed));
+        let gap = self.maps.latest_gap(instance.0, widen(master.heard.source));
+        if stamp > master.heard.stamp
+            && gap.is_some_and(|gap| gap > near)
+            && let Some(live) = self.live.instances.get(instance.index())
+        {
+            live.near_misses.fetch_add(1, Relaxed);
+        }
     }
 
     /// Catches up on every watched master.

@@ -18,7 +18,7 @@ impl Engine {
         let instances = self.router.snapshot()?;
         let groups = (0..).map(GroupId).map_while(|id| Some((id, self.router.group(id)?.epoch()))).collect();
         self.paused = Some(Vec::new());
-        Some(RouterSnapshot { instances, groups })
+        Some(RouterSnapshot { instances, groups, rows: Vec::new() })
     }
 
     /// Empties the queues unread: adverts are recovered from the records of their senders, or are sent again.

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::{Offer, PATIENCE, SnapshotMessage};
+use crate::daemon::metrics::kept_rows;
 use crate::daemon::queue::{Input, Queue};
 use crate::daemon::status::DaemonContext;
 use crate::driver::clock;
@@ -51,11 +52,12 @@ pub(in crate::daemon) async fn serve_successor(
     }
     let (answer, told) = oneshot::channel();
     push(inputs, Input::Pause(answer)).await;
-    let Ok(Some(snapshot)) = told.await else {
+    let Ok(Some(mut snapshot)) = told.await else {
         say(&mut client, &Line::Error("addresses are being handed over; try again")).await?;
         return Err(io::Error::other("it asked while addresses are being handed over"));
     };
     prepare();
+    snapshot.rows = kept_rows(context);
     let message = SnapshotMessage::of(&snapshot, &context.config, clock::now());
     let adopted = async {
         say(&mut client, &Line::Snapshot(&message)).await?;

@@ -66,6 +66,9 @@ struct InstanceMessage {
     master_down: Option<u64>,
     master: Option<Master>,
     results: Vec<(String, i32)>,
+    /// Rows of metrics that are kept; older versions do not send them.
+    #[serde(default)]
+    rows: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -187,7 +190,14 @@ impl SnapshotMessage {
     pub(super) fn of(snapshot: &RouterSnapshot, config: &Config, now: Timestamp) -> Self {
         let message = |instance: &Instance| {
             let instance_snapshot = snapshot.instances.iter().find(|(id, _)| *id == instance.id);
-            InstanceMessage::of(instance_snapshot.map(|(_, instance_snapshot)| instance_snapshot), instance)
+            let rows = snapshot.rows.iter().find(|(id, _)| *id == instance.id);
+            InstanceMessage {
+                rows: rows.map(|(_, rows)| rows.clone()).unwrap_or_default(),
+                ..InstanceMessage::of(
+                    instance_snapshot.map(|(_, instance_snapshot)| instance_snapshot),
+                    instance,
+                )
+            }
         };
         let group = |(id, epoch): &(GroupId, Epoch)| {
             let group = config.groups.get(id.index())?;
@@ -225,6 +235,11 @@ impl SnapshotMessage {
                 .map(|(instance, message)| (instance.id, message.snapshot(instance)))
                 .collect(),
             groups: self.groups.iter().filter_map(group).collect(),
+            rows: matching_instances
+                .iter()
+                .zip(&self.instances)
+                .map(|(instance, message)| (instance.id, message.rows.clone()))
+                .collect(),
         })
     }
 }
@@ -246,6 +261,7 @@ impl InstanceMessage {
             master: instance_snapshot.and_then(|it| it.master.as_ref()).map(Master::of),
             results: instance_snapshot
                 .map_or_else(Vec::new, |it| it.results.iter().filter_map(result).collect()),
+            rows: Vec::new(),
         }
     }
 
@@ -338,7 +354,9 @@ mod tests {
             results: config.instance(*id).unwrap().settings.tracks.iter().map(|it| (it.id, 1)).collect(),
         };
         let instances = config.instances.iter().map(|it| (it.id, instance_snapshot(&it.id))).collect();
-        RouterSnapshot { instances, groups: vec![(GroupId(0), Epoch(3))] }
+        let rows =
+            config.instances.iter().map(|it| (it.id, vec![format!("rejects ttl {}", it.settings.name)]));
+        RouterSnapshot { instances, groups: vec![(GroupId(0), Epoch(3))], rows: rows.collect() }
     }
 
     #[test]
@@ -367,6 +385,9 @@ mod tests {
             };
             let (left, came) = (find(&snapshot(&before), number(&before)), find(&arrived, number(&after)));
             assert_eq!(left, came, "{name}");
+            let rows =
+                arrived.rows.iter().find(|(id, _)| *id == number(&after)).map(|(_, rows)| rows.clone());
+            assert_eq!(rows, Some(vec![format!("rejects ttl {name}")]));
         }
         assert_eq!(arrived.groups, [(GroupId(0), Epoch(3))]);
     }

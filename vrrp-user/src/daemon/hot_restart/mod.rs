@@ -45,6 +45,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct RouterSnapshot {
     pub instances: Vec<(InstanceId, InstanceSnapshot)>,
     pub groups: Vec<(GroupId, Epoch)>,
+    /// Rows of metrics that have been served, see [`InstanceRecord::kept_rows`]. The engine does not know them.
+    ///
+    /// [`InstanceRecord::kept_rows`]: super::history::InstanceRecord::kept_rows
+    pub rows: Vec<(InstanceId, Vec<String>)>,
 }
 
 /// Why the old daemon goes on undisturbed.

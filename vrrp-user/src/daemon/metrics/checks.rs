@@ -5,6 +5,7 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{counter, gauge};
+use crate::config::HoldSettings;
 use crate::daemon::status::DaemonContext;
 use crate::driver::probe::Cause;
 
@@ -15,15 +16,18 @@ pub(super) fn encode(context: &DaemonContext, out: &mut DescriptorEncoder<'_>) -
     let checks: Vec<_> = checks
         .filter_map(|check| Some((&*check.name, check.target.kind(), rounds.get(&check.id)?)))
         .collect();
+    let begun = context.config.checks.iter().filter(|check| rounds.contains_key(&check.id));
+    let holds: Vec<HoldSettings> = begun.map(|check| check.hold).collect();
     gauge(out, "vrrpx_check_up", "1 while the result of a check is up", |row| {
         checks.iter().filter(|(_, _, round)| round.is_known).try_for_each(|(name, kind, round)| {
             row(&vec![("check", *name), ("kind", *kind)], f64::from(u8::from(round.up)))
         })
     })?;
     gauge(out, "vrrpx_check_held", "1 while a check is held as failed", |row| {
-        for (name, kind, round) in &checks {
-            for cause in Cause::ALL {
-                let held = round.held.is_some_and(|held| held.cause == cause);
+        for ((name, kind, round), hold) in checks.iter().zip(&holds) {
+            let held = |cause| round.held.is_some_and(|held| held.cause == cause);
+            for cause in Cause::ALL.into_iter().filter(|it| held(*it) || may_hold(hold, *it)) {
+                let held = held(cause);
                 let labels = vec![("check", *name), ("kind", *kind), ("reason", cause.as_str())];
                 row(&labels, f64::from(u8::from(held)))?;
             }
@@ -51,4 +55,12 @@ pub(super) fn encode(context: &DaemonContext, out: &mut DescriptorEncoder<'_>) -
             .iter()
             .try_for_each(|(name, kind, round)| row(&vec![("check", *name), ("kind", *kind)], round.runs))
     })
+}
+
+/// Whether a check may be held for this cause.
+fn may_hold(hold: &HoldSettings, cause: Cause) -> bool {
+    match cause {
+        Cause::Flapping => hold.damping.is_some(),
+        Cause::MinHold => !hold.least.is_zero(),
+    }
 }

@@ -1,7 +1,7 @@
 //! Families of metrics, row by row.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -43,6 +43,11 @@ fn of_family(
 
 pub(super) fn total(buckets: &[(f64, u64)]) -> u64 {
     buckets.iter().map(|(_, count)| count).sum()
+}
+
+/// Seconds since 1970.
+pub(super) fn unix(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 pub(super) fn nanos(nanos: u64) -> f64 {

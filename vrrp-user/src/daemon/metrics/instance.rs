@@ -4,31 +4,42 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
 use vrrp_ebpf::map::Counter;
-use vrrp_ebpf::wire::Reject;
 
-use super::family::{counter, gauge, nanos};
+use super::family::{counter, gauge, nanos, unix};
 use super::{Reading, Scrape};
 use crate::daemon::host::reception::ReceptionFault;
 use crate::daemon::status::{family, received};
-use crate::protocol::{Reason, State};
+use crate::protocol::State;
 
 pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
     gauge(out, "vrrpx_instance_state", "1 for the present state", |row| {
         for reading in readings {
-            let vrid = reading.settings.vrid.to_string();
             for state in State::ALL {
-                let mut labels = reading.labels();
-                labels.extend([
-                    ("interface", &*reading.settings.interface),
-                    ("vrid", &*vrid),
-                    ("family", family(reading.settings.family)),
-                    ("state", state.as_str()),
-                ]);
-                row(&labels, f64::from(u8::from(state == reading.live.state())))?;
+                let is_present = state == reading.live.state();
+                row(&reading.labels_and("state", state.as_str()), f64::from(u8::from(is_present)))?;
             }
         }
         Ok(())
+    })?;
+    let help = "Identity of an instance on the wire";
+    let mut info = out.encode_descriptor("vrrpx_instance", help, None, MetricType::Info)?;
+    for reading in readings {
+        let (settings, mut labels) = (reading.settings, reading.labels());
+        let (vrid, version) = (settings.vrid.to_string(), (settings.version as u8).to_string());
+        labels.extend([
+            ("interface", &*settings.interface),
+            ("vrid", &*vrid),
+            ("family", family(settings.family)),
+            ("version", &*version),
+        ]);
+        info.encode_info(&labels)?;
+    }
+    let name = "vrrpx_instance_last_transition_timestamp_seconds";
+    gauge(out, name, "Time of the latest transition, seconds since 1970", |row| {
+        let moved = readings.iter().filter_map(|reading| Some((reading, reading.since?)));
+        moved.into_iter().try_for_each(|(reading, since)| row(&reading.labels(), unix(since)))
     })?;
     gauge(
         out,
@@ -36,17 +47,14 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
         "Time left of the lease, the right to answer for the addresses",
         |row| readings.iter().try_for_each(|reading| row(&reading.labels(), reading.lease.as_secs_f64())),
     )?;
-    gauge(out, "vrrpx_instance_priority", "Effective priority", |row| {
-        readings.iter().try_for_each(|reading| row(&reading.labels(), f64::from(reading.live.priority().0)))
+    gauge(out, "vrrpx_instance_priority", "Priority, without and with the weights of tracks", |row| {
+        readings.iter().try_for_each(|reading| {
+            let configured = f64::from(reading.settings.priority.0);
+            row(&reading.labels_and("kind", "configured"), configured)?;
+            row(&reading.labels_and("kind", "effective"), f64::from(reading.priority().0))
+        })
     })?;
-    counter(out, "vrrpx_instance_transitions", "Transitions by reason", |row| {
-        for reading in readings {
-            for (reason, count) in Reason::ALL.iter().zip(&reading.live.transitions) {
-                row(&reading.labels_and("reason", reason.as_str()), count.load(Relaxed))?;
-            }
-        }
-        Ok(())
-    })?;
+    intervals(out, readings)?;
     gauge(out, "vrrpx_instance_takeover_seconds", "Duration of the effects of the latest takeover", |row| {
         let taken = readings.iter().filter(|reading| reading.live.takeover_nanos.load(Relaxed) > 0);
         for reading in taken {
@@ -54,6 +62,24 @@ pub(super) fn states(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) 
         }
         Ok(())
     })
+}
+
+fn intervals(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+    gauge(out, "vrrpx_instance_advert_interval_seconds", "Configured interval of its adverts", |row| {
+        readings.iter().try_for_each(|reading| {
+            row(&reading.labels(), reading.settings.advert_interval.duration().as_secs_f64())
+        })
+    })?;
+    gauge(
+        out,
+        "vrrpx_instance_master_down_interval_seconds",
+        "Time without an advert after which it takes over",
+        |row| {
+            readings
+                .iter()
+                .try_for_each(|reading| row(&reading.labels(), reading.down_interval.as_secs_f64()))
+        },
+    )
 }
 
 impl Scrape {
@@ -69,29 +95,52 @@ impl Scrape {
             Ok(())
         })
     }
+
+    pub(super) fn addresses(&self, out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
+        let help = "1 while a virtual address is set on this host";
+        gauge(out, "vrrpx_address_present", help, |row| {
+            let Some(present) = &self.present else { return Ok(()) };
+            for reading in readings {
+                for entry in reading.settings.addresses.all() {
+                    let address = entry.address.to_string();
+                    let mut labels = reading.labels_and("address", &address);
+                    labels.push(("interface", reading.settings.device_of(entry)));
+                    row(&labels, f64::from(u8::from(present.contains(&entry.address))))?;
+                }
+            }
+            Ok(())
+        })
+    }
 }
 
 pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
     type Total = fn(&Reading<'_>) -> u64;
-    let totals: [(&str, &str, Total); 7] = [
+    let totals: [(&str, &str, Total); 8] = [
         ("vrrpx_adverts_sent", "Adverts sent", |reading| reading.live.adverts_sent.load(Relaxed)),
         ("vrrpx_releases_sent", "Adverts sent with priority 0", |reading| {
             reading.live.release_sent.load(Relaxed)
         }),
         ("vrrpx_adverts_received", "Valid adverts received", |reading| received(&reading.counters)),
+        ("vrrpx_releases_received", "Adverts received with priority 0", |reading| {
+            reading.live.release_heard.load(Relaxed)
+        }),
+        (
+            "vrrpx_steady_adverts",
+            "Adverts equal to the watched one, which did not wake the engine",
+            |reading| reading.counters.counter(Counter::Steady),
+        ),
+        (
+            "vrrpx_near_misses",
+            "Adverts of the master that came in the last interval of master_down_interval",
+            |reading| reading.live.near_misses.load(Relaxed),
+        ),
         (
             "vrrpx_announcements_sent",
             "Gratuitous ARPs and unsolicited neighbour advertisements sent",
             |reading| reading.live.announcements_sent.load(Relaxed),
         ),
-        ("vrrpx_put_back", "Addresses, routes and rules that were lost and set again", |reading| {
-            reading.live.put_back.load(Relaxed)
-        }),
         ("vrrpx_send_errors", "Adverts that could not be sent", |reading| {
             reading.live.send_errors.load(Relaxed)
-        }),
-        ("vrrpx_contests", "Adverts of lower masters heard while master", |reading| {
-            reading.live.contests.load(Relaxed)
         }),
     ];
     for (name, help, value) in totals {
@@ -99,20 +148,16 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
             readings.iter().try_for_each(|reading| row(&reading.labels(), value(reading)))
         })?;
     }
-    gauge(
-        out,
-        "vrrpx_reception_fault",
-        "1 while the program, or the host, misses adverts that the other one receives",
-        |row| {
-            for reading in readings {
-                for who in ReceptionFault::WHO {
-                    let is_deaf = reading.reception_fault == Some(who);
-                    row(&reading.labels_and("who", who), f64::from(u8::from(is_deaf)))?;
-                }
+    let help = "1 while the program, or the host, misses adverts that the other one receives";
+    gauge(out, "vrrpx_reception_fault", help, |row| {
+        for reading in readings {
+            for who in ReceptionFault::WHO.into_iter().filter(|who| reading.has_had_reception_fault(who)) {
+                let is_deaf = reading.reception_fault == Some(who);
+                row(&reading.labels_and("who", who), f64::from(u8::from(is_deaf)))?;
             }
-            Ok(())
-        },
-    )?;
+        }
+        Ok(())
+    })?;
     let help = "Addresses, routes and rules that a master could not set";
     gauge(out, "vrrpx_lacking", help, |row| {
         let count = |reading: &Reading<'_>| u32::try_from(reading.live.lacking.load(Relaxed));
@@ -125,39 +170,4 @@ pub(super) fn activity(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]
         let span = |reading: &Reading<'_>| nanos(reading.live.dual_master_nanos());
         readings.iter().try_for_each(|reading| row(&reading.labels(), span(reading)))
     })
-}
-
-/// Counters of the program, or of the socket in its place.
-pub(super) fn counted(out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
-    counter(out, "vrrpx_rejects", "Refused adverts by reason", |row| {
-        for reading in readings {
-            for reject in Reject::ALL {
-                row(&reading.labels_and("reason", reject.as_str()), reading.counters.reject(reject))?;
-            }
-        }
-        Ok(())
-    })?;
-    counter(out, "vrrpx_drops", "Adverts, or records of senders, lost for lack of room or budget", |row| {
-        for reading in readings {
-            for word in [Counter::OverBudget, Counter::RingFull, Counter::PeersFull] {
-                row(&reading.labels_and("reason", word.as_str()), reading.counters.counter(word))?;
-            }
-        }
-        Ok(())
-    })?;
-    let totals = [
-        (
-            "vrrpx_steady_adverts",
-            "Adverts equal to the watched one, which did not wake the engine",
-            Counter::Steady,
-        ),
-        ("vrrpx_event_adverts", "Valid adverts that woke the engine", Counter::Event),
-        ("vrrpx_fenced", "ARP requests and neighbour solicitations without a live lease", Counter::Fenced),
-    ];
-    for (name, help, word) in totals {
-        counter(out, name, help, |row| {
-            readings.iter().try_for_each(|reading| row(&reading.labels(), reading.counters.counter(word)))
-        })?;
-    }
-    Ok(())
 }

@@ -1,138 +1,83 @@
-//! Prometheus metrics over HTTP, as OpenMetrics text or in the text format 0.0.4.
+//! Prometheus metrics, as OpenMetrics text or in the text format 0.0.4.
 //!
-//! Enters: a scrape. Leaves: the values of [`DaemonContext`] at that moment; nothing is gathered between scrapes, and
-//! the engine does not notice one.
+//! Enters: the [`DaemonContext`] at the moment of a scrape. Leaves: its values as text; nothing is gathered between
+//! scrapes, and the engine does not notice one. Absent: the listener, see [`http`](super::http).
 
 mod checks;
+mod event_row;
 mod family;
 mod instance;
+mod keepalived;
 mod node;
 mod peer;
+mod process;
 mod text;
 
-use std::convert::Infallible;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::task::Context;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
 
-use axum::Router;
-use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{self, DescriptorEncoder};
 use prometheus_client::registry::Registry;
-use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
-use tracing::debug;
 use vrrp_ebpf::map::{Counters, Peer};
 use vrrp_ebpf::time::Timestamp;
 
+use event_row::EventRow;
 use family::Labels;
 pub use text::Format;
 
-use super::clients::{self, Activity};
+use super::history::InstanceRecord;
 use super::host::reception::ReceptionFault;
 use super::live::LiveInstance;
-use super::status::{DaemonContext, SharedContext, source};
-use crate::driver::clock;
-use crate::protocol::InstanceSettings;
+use super::status::{DaemonContext, down_interval, master, source};
+use crate::config;
+use crate::driver::{addresses, clock};
+use crate::protocol::{InstanceId, InstanceSettings, Priority, State};
 
 /// Prometheus calls the scraped host `instance`, and would give ours another name.
 const INSTANCE: &str = "vrrp_instance";
-
-/// Clients at a time. Enough that a client with a request is served before a crowd of idle ones makes it the oldest.
-const CLIENTS_MAX: usize = 128;
-
-/// Time limit for the head of a request, from the connection on.
-const HEAD: Duration = Duration::from_secs(5);
-
-/// Time limit for one scrape as a whole.
-const SCRAPE: Duration = Duration::from_secs(30);
-
-#[derive(Debug, Error)]
-#[error("--metrics {address}: {error}")]
-pub struct BindError {
-    address: SocketAddr,
-    error: io::Error,
-}
-
-/// A bound listener. Serves `/metrics`.
-#[derive(Debug)]
-pub struct Metrics {
-    listener: TcpListener,
-}
-
-impl Metrics {
-    /// # Errors
-    /// The address is in use, or not one of this machine.
-    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        let listener = TcpListener::bind(address).await.map_err(|error| BindError { address, error })?;
-        Ok(Self { listener })
-    }
-
-    /// # Errors
-    /// The listener no longer has an address.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
-    /// Serves scrapes until it is dropped: one for each connection, so that no connection stays for long.
-    pub async fn serve(self, context: impl Into<SharedContext>) -> Infallible {
-        let (listener, shared) = (self.listener, context.into());
-        let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(client, _)| client);
-        clients::serve("metrics", CLIENTS_MAX, accept, |client, activity| {
-            answer(client, Served { shared: shared.clone(), activity })
-        })
-        .await
-    }
-}
-
-/// State of a request.
-#[derive(Clone, Debug)]
-struct Served {
-    shared: SharedContext,
-    activity: Activity,
-}
-
-async fn answer(client: TcpStream, served: Served) {
-    let routes = Router::new().route("/metrics", get(scrape)).with_state(served);
-    let mut connection = http1::Builder::new();
-    connection.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false);
-    let connection = connection.serve_connection(TokioIo::new(client), TowerToHyperService::new(routes));
-    match timeout(SCRAPE, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "a scrape failed"),
-        Err(_) => debug!("a scrape was not taken in time"),
-    }
-}
-
-async fn scrape(Shared(served): Shared<Served>, headers: HeaderMap) -> Response {
-    served.activity.begin();
-    let accept: Vec<&str> =
-        headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok()).collect();
-    let format = Format::accepted(&accept.join(","));
-    match render(&served.shared.now(), format) {
-        Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
-        Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
 
 /// All metrics.
 ///
 /// # Errors
 /// A value could not be formatted.
 pub fn render(context: &Arc<DaemonContext>, format: Format) -> Result<String, fmt::Error> {
+    let scrape = Scrape {
+        context: Arc::clone(context),
+        now: clock::now(),
+        wall: SystemTime::now(),
+        present: addresses::present().ok().map(|all| all.into_iter().map(|(address, _)| address).collect()),
+    };
+    encode(Box::new(scrape), format)
+}
+
+/// The metrics of an exporter for keepalived.
+///
+/// # Errors
+/// A value could not be formatted.
+pub fn render_keepalived(context: &Arc<DaemonContext>, format: Format) -> Result<String, fmt::Error> {
+    encode(Box::new(keepalived::Exporter { context: Arc::clone(context) }), format)
+}
+
+/// Rows that have come with their first event, for the daemon that follows this one.
+pub fn kept_rows(context: &DaemonContext) -> Vec<(InstanceId, Vec<String>)> {
+    let history = context.history.read();
+    let rows = context.instances().map(|(config, live)| {
+        let mut kept = history.instance(config.id).map(|past| past.kept_rows.clone()).unwrap_or_default();
+        let counters = context.maps.counters(Some(config.id.0));
+        kept.extend(EventRow::all(live, &counters, &kept).iter().map(EventRow::key));
+        (config.id, kept.into_iter().collect())
+    });
+    rows.collect()
+}
+
+fn encode(collector: Box<dyn Collector>, format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape { context: Arc::clone(context), now: clock::now() }));
+    registry.register_collector(collector);
     let mut text = String::new();
     encoding::text::encode(&mut text, &registry)?;
     Ok(match format {
@@ -146,6 +91,9 @@ pub fn render(context: &Arc<DaemonContext>, format: Format) -> Result<String, fm
 struct Scrape {
     context: Arc<DaemonContext>,
     now: Timestamp,
+    wall: SystemTime,
+    /// Addresses of this host; `None` if the kernel did not list them.
+    present: Option<HashSet<IpAddr>>,
 }
 
 /// Everything about one instance, read once.
@@ -155,6 +103,12 @@ struct Reading<'a> {
     counters: Counters,
     /// The rest of its lease.
     lease: Duration,
+    /// Its master_down_interval.
+    down_interval: Duration,
+    /// Time of its latest transition.
+    since: Option<SystemTime>,
+    events: Vec<EventRow>,
+    kept_rows: BTreeSet<String>,
     /// See [`ReceptionFault::who`].
     reception_fault: Option<&'static str>,
     peers: Vec<(String, Peer)>,
@@ -166,38 +120,63 @@ impl Collector for Scrape {
         let readings = self.readings();
         self.node(out)?;
         instance::states(out, &readings)?;
+        self.addresses(out, &readings)?;
         self.groups(out)?;
         checks::encode(&self.context, out)?;
         instance::activity(out, &readings)?;
-        instance::counted(out, &readings)?;
+        event_row::encode(out, &readings)?;
         self.peers(out, &readings)
     }
 }
 
 impl Scrape {
     fn readings(&self) -> Vec<Reading<'_>> {
-        let context = &self.context;
-        let history = context.history.read();
-        let readings = context.instances().map(|(config, live)| {
-            let slot = config.id.0;
-            let family = config.settings.family;
-            Reading {
-                settings: &config.settings,
-                live,
-                counters: context.maps.counters(Some(slot)),
-                lease: context.lease(config.id, self.now).unwrap_or_default(),
-                reception_fault: history
-                    .instance(config.id)
-                    .and_then(|past| past.reception_fault)
-                    .map(ReceptionFault::who),
-                peers: context.maps.peers(slot).map(|(_, peer)| (source(&peer, family), peer)).collect(),
-            }
-        });
-        readings.collect()
+        let history = self.context.history.read();
+        let instances = self.context.instances();
+        instances.map(|(config, live)| self.reading(config, live, history.instance(config.id))).collect()
+    }
+
+    fn reading<'a>(
+        &'a self,
+        config: &'a config::Instance,
+        live: &'a LiveInstance,
+        past: Option<&InstanceRecord>,
+    ) -> Reading<'a> {
+        let (slot, settings, maps) = (config.id.0, &config.settings, &self.context.maps);
+        let counters = maps.counters(Some(slot));
+        let peers: Vec<Peer> = maps.peers(slot).map(|(_, peer)| peer).collect();
+        let master = (live.state() == State::Backup).then(|| master(&peers, self.now)).flatten();
+        let kept_rows = past.map(|past| past.kept_rows.clone()).unwrap_or_default();
+        Reading {
+            settings,
+            live,
+            lease: self.context.lease(config.id, self.now).unwrap_or_default(),
+            down_interval: down_interval(settings, priority(settings, live), master),
+            since: past.and_then(|past| past.since),
+            events: EventRow::all(live, &counters, &kept_rows),
+            counters,
+            kept_rows,
+            reception_fault: past.and_then(|past| past.reception_fault).map(ReceptionFault::who),
+            peers: peers.into_iter().map(|peer| (source(&peer, settings.family), peer)).collect(),
+        }
     }
 }
 
+/// The configured one before the first transition.
+fn priority(settings: &InstanceSettings, live: &LiveInstance) -> Priority {
+    if live.since.load(Relaxed) == 0 { settings.priority } else { live.priority() }
+}
+
 impl Reading<'_> {
+    fn priority(&self) -> Priority {
+        priority(self.settings, self.live)
+    }
+
+    /// Also in the daemon before.
+    fn has_had_reception_fault(&self, who: &str) -> bool {
+        !self.kept_rows.is_empty() && self.kept_rows.contains(&format!("reception_fault {who}"))
+    }
+
     fn labels(&self) -> Labels<'_> {
         vec![(INSTANCE, &*self.settings.name)]
     }

@@ -1,6 +1,7 @@
 //! Metrics of the node: the daemon, its notifications, and its interfaces.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use vrrp_ebpf::map::Counter;
 
-use super::Scrape;
-use super::family::{counter, gauge, nanos, total};
-use crate::daemon::live::LATENESS_BUCKETS;
-use crate::driver::RxPath;
+use super::family::{counter, gauge, nanos, total, unix};
+use super::{Scrape, process};
+
+/// Bounds of the lateness that are exported, as powers of two of a µs: 64 µs to 1 s, four times the one before each.
+const LATENESS_BOUNDS: RangeInclusive<usize> = 6..=20;
 
 impl Scrape {
     pub(super) fn node(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -19,10 +21,10 @@ impl Scrape {
         let build = vec![("version", env!("CARGO_PKG_VERSION")), ("router_id", &*self.context.router_id)];
         out.encode_descriptor("vrrpx_build", "Version and node", None, MetricType::Info)?
             .encode_info(&build)?;
-        gauge(out, "vrrpx_uptime_seconds", "Time since the daemon started", |row| {
-            row(&vec![], self.now.since(self.context.started).as_secs_f64())
-        })?;
+        process::encode(out)?;
+        self.standing(out)?;
         self.loads(out)?;
+        self.hooks(out)?;
         self.mails(out)?;
         self.webhooks(out)?;
         let unheard = self.context.maps.counters(None);
@@ -55,15 +57,42 @@ impl Scrape {
 
     fn loads(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let loads = self.context.history.read().loads.clone();
-        gauge(
-            out,
-            "vrrpx_config_stale",
-            "1 while the file was refused and the previous configuration is in use",
-            |row| row(&vec![], f64::from(u8::from(loads.stale.is_some()))),
-        )?;
+        let help = "0 while the file was refused and the previous configuration is in use";
+        gauge(out, "vrrpx_config_last_reload_successful", help, |row| {
+            row(&vec![], f64::from(u8::from(loads.stale.is_none())))
+        })?;
+        let name = "vrrpx_config_last_reload_success_timestamp_seconds";
+        let help = "When the configuration in use was read, seconds since 1970";
+        let start = self.wall.checked_sub(self.now.since(self.context.started)).unwrap_or(self.wall);
+        gauge(out, name, help, |row| row(&vec![], unix(loads.at.unwrap_or(start))))?;
         counter(out, "vrrpx_reloads", "Reloads by result", |row| {
             row(&vec![("result", "done")], loads.reloaded)?;
             row(&vec![("result", "refused")], loads.refused)
+        })
+    }
+
+    /// Whether the daemon works with everything that it should have.
+    fn standing(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let history = self.context.history.read();
+        let (guard, realtime) = (history.guard.is_some(), history.realtime.clone());
+        drop(history);
+        let flag = |is_set: bool| f64::from(u8::from(is_set));
+        let help = "1 while the guard runs, which removes the addresses of a killed daemon";
+        gauge(out, "vrrpx_guard_up", help, |row| row(&vec![], flag(guard)))?;
+        let help = "1 if the engine runs in the real-time class";
+        gauge(out, "vrrpx_realtime", help, |row| {
+            realtime.as_ref().map_or(Ok(()), |it| row(&vec![], flag(it.scheduled)))
+        })?;
+        gauge(out, "vrrpx_memory_locked", "1 if the memory of the daemon is locked", |row| {
+            realtime.as_ref().map_or(Ok(()), |it| row(&vec![], flag(it.memory_locked)))
+        })
+    }
+
+    fn hooks(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let runs = self.context.history.read().hook_runs;
+        counter(out, "vrrpx_hook_runs", "Finished runs of hooks by result", |row| {
+            row(&vec![("result", "success")], runs.succeeded)?;
+            row(&vec![("result", "failure")], runs.failed)
         })
     }
 
@@ -92,16 +121,7 @@ impl Scrape {
 
     fn lateness(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let late = &self.context.live.engine_lateness;
-        let buckets: Vec<(f64, u64)> = late
-            .buckets
-            .iter()
-            .enumerate()
-            .map(|(bucket, count)| {
-                let bound =
-                    (bucket + 1 < LATENESS_BUCKETS).then(|| Duration::from_micros(1 << bucket).as_secs_f64());
-                (bound.unwrap_or(f64::INFINITY), count.load(Relaxed))
-            })
-            .collect();
+        let buckets = merged(late.buckets.iter().map(|count| count.load(Relaxed)));
         let sum = nanos(late.sum_nanos.load(Relaxed));
         let name = "vrrpx_engine_lateness_seconds";
         out.encode_descriptor(name, "How late the engine's timer fired", None, MetricType::Histogram)?
@@ -121,14 +141,11 @@ impl Scrape {
             },
         )?;
         let rx_paths = self.context.history.read().rx_paths.clone();
-        gauge(out, "vrrpx_receive_path", "1 for the receive path of an interface", |row| {
-            for (interface, note) in &rx_paths {
-                for rx_path in RxPath::ALL {
-                    let labels = vec![("interface", &**interface), ("receive_path", rx_path.as_str())];
-                    row(&labels, f64::from(u8::from(rx_path == note.rx_path)))?;
-                }
-            }
-            Ok(())
+        gauge(out, "vrrpx_receive_path", "Receive path of an interface", |row| {
+            rx_paths.iter().try_for_each(|(interface, note)| {
+                let labels = vec![("interface", &**interface), ("receive_path", note.rx_path.as_str())];
+                row(&labels, 1.0)
+            })
         })
     }
 
@@ -169,4 +186,18 @@ impl Scrape {
             row(&vec![("result", "lost")], mails.lost)
         })
     }
+}
+
+/// Buckets of the lateness histogram; those with bounds that are not exported are merged into the next one.
+fn merged(counts: impl Iterator<Item = u64>) -> Vec<(f64, u64)> {
+    let mut buckets = Vec::new();
+    let mut below = 0;
+    for (power, count) in counts.enumerate() {
+        below += count;
+        if LATENESS_BOUNDS.contains(&power) && power.is_multiple_of(2) {
+            buckets.push((Duration::from_micros(1 << power).as_secs_f64(), std::mem::take(&mut below)));
+        }
+    }
+    buckets.push((f64::INFINITY, below));
+    buckets
 }

@@ -1,28 +1,27 @@
 //! Metrics of peers, by the instance that receives their adverts.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::DescriptorEncoder;
 use vrrp_ebpf::map::Peer;
 use vrrp_ebpf::time::Timestamp;
 
-use super::family::{Labels, counter, gauge, nanos, total};
+use super::family::{Labels, gauge, nanos, unix};
 use super::{INSTANCE, Reading, Scrape};
-use crate::daemon::status::{gap_bound, skew, skew_seconds};
-
-/// Bounds of the inter-arrival histogram that are exported: 1 ms to 69 s. Adverts come no more often than every 10 ms
-/// and no less often than every 41 s, except with version 2.
-const GAP_BOUNDS: RangeInclusive<u64> = 1 << 20..=1 << 36;
+use crate::daemon::status::{skew, skew_seconds};
 
 impl Scrape {
     pub(super) fn peers(&self, out: &mut DescriptorEncoder<'_>, readings: &[Reading<'_>]) -> fmt::Result {
         type Value = fn(&Scrape, &Peer) -> f64;
         let gauges: [(&str, &str, Value); 4] = [
-            ("vrrpx_peer_last_advert_age_seconds", "Time since the latest valid advert", |scrape, peer| {
-                scrape.now.since(Timestamp::from_nanos(peer.last_seen)).as_secs_f64()
-            }),
+            (
+                "vrrpx_peer_last_advert_timestamp_seconds",
+                "Time of the latest valid advert, seconds since 1970",
+                |scrape, peer| {
+                    let age = scrape.now.since(Timestamp::from_nanos(peer.last_seen));
+                    unix(scrape.wall.checked_sub(age).unwrap_or(scrape.wall))
+                },
+            ),
             ("vrrpx_peer_jitter_seconds", "Smoothed difference of successive gaps", |_, peer| {
                 nanos(peer.jitter)
             }),
@@ -68,20 +67,6 @@ impl Scrape {
                 row(&labels, 1.0)?;
             }
             Ok(())
-        })?;
-        counter(out, "vrrpx_peer_adverts", "Valid adverts of a peer", |row| {
-            each_peer(readings, |labels, peer| row(labels, peer.adverts))
-        })?;
-        let (name, help) = ("vrrpx_peer_interarrival_seconds", "Gaps between the adverts of a peer");
-        let mut family = out.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        each_peer(readings, |labels, peer| {
-            let buckets = gap_buckets(peer);
-            family.encode_family(labels)?.encode_histogram::<NoLabelSet>(
-                nanos(peer.gap_sum),
-                total(&buckets),
-                &buckets,
-                None,
-            )
         })
     }
 }
@@ -96,20 +81,4 @@ fn each_peer(
         }
     }
     Ok(())
-}
-
-/// Buckets of a peer's gaps; those with bounds that are not exported are merged into the next one.
-fn gap_buckets(peer: &Peer) -> Vec<(f64, u64)> {
-    let mut buckets = Vec::new();
-    let mut merged = 0;
-    for (bucket, &count) in peer.gaps.iter().enumerate() {
-        merged += u64::from(count);
-        if let Some(bound) = gap_bound(bucket)
-            && GAP_BOUNDS.contains(&bound)
-        {
-            buckets.push((nanos(bound), std::mem::take(&mut merged)));
-        }
-    }
-    buckets.push((f64::INFINITY, merged));
-    buckets
 }

@@ -2,6 +2,7 @@
 
 pub mod background;
 pub mod fit;
+pub mod heartbeat;
 pub mod options;
 pub(crate) mod overrun;
 pub mod pid_files;

@@ -25,7 +25,8 @@ use crate::daemon::queue::Lack;
 use crate::daemon::wall::rfc3339;
 use crate::driver::{addresses, clock};
 use crate::protocol::{
-    self, Auth, GroupId, InstanceId, InstanceSettings, Interval, State, Track, TrackSettings, Version,
+    self, Auth, GroupId, InstanceId, InstanceSettings, Interval, Priority, State, Track, TrackSettings,
+    Version, master_down_interval,
 };
 
 /// A peer that was silent for this many of its intervals is no longer master.
@@ -229,7 +230,7 @@ pub(crate) fn received(counters: &Counters) -> u64 {
 }
 
 /// Upper bound of a bucket of gaps, in ns; `None` for the last one.
-pub(crate) fn gap_bound(bucket: usize) -> Option<u64> {
+fn gap_bound(bucket: usize) -> Option<u64> {
     (bucket + 1 < GAP_BUCKETS).then(|| 1024_u64 << (bucket + 1))
 }
 
@@ -261,6 +262,23 @@ fn lateness(lateness: &live::Lateness) -> Lateness {
 pub(crate) fn interval(peer: &PeerEntry) -> Option<Duration> {
     let version = if peer.version == 2 { Version::V2 } else { Version::V3 };
     Interval::from_wire(peer.interval, version).map(Interval::duration)
+}
+
+/// The interval that master_down_interval is made of: the master's in version 3, else its own.
+pub(crate) fn master_interval(settings: &InstanceSettings, master: Option<&PeerEntry>) -> Interval {
+    let learned = master.filter(|_| settings.version == Version::V3);
+    let learned = learned.and_then(interval).and_then(|it| Interval::new(it, settings.version).ok());
+    learned.unwrap_or(settings.advert_interval)
+}
+
+/// master_down_interval of an instance with this effective priority and master.
+pub(crate) fn down_interval(
+    settings: &InstanceSettings,
+    priority: Priority,
+    master: Option<&PeerEntry>,
+) -> Duration {
+    let interval = master_interval(settings, master);
+    master_down_interval(settings.version, priority, interval, settings.down_timer_adverts)
 }
 
 /// The best of the heard peers: the one that a backup obeys once an election has settled.

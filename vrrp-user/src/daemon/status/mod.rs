@@ -20,12 +20,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vrrp_ebpf::time::Timestamp;
 
-pub(crate) use collect::{family, gap_bound, interval, master, received, skew, skew_seconds, source};
+pub(crate) use collect::{
+    down_interval, family, interval, master, master_interval, received, skew, skew_seconds, source,
+};
 pub(in crate::daemon) use overview::wrapped;
 pub use overview::{View, overview};
 pub use problem::Verdict;
 pub(in crate::daemon) use rejected::detail;
 pub use shared::SharedContext;
+pub(crate) use span::rough;
 pub(in crate::daemon) use span::span;
 pub(in crate::daemon) use table::columns;
 pub use table::table;

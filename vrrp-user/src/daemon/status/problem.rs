@@ -42,6 +42,11 @@ impl Status {
         }
     }
 
+    /// For each problem, the thing that it is of, and a text for people.
+    pub(crate) fn problem_lines(&self) -> Vec<(String, String)> {
+        self.problems().map(|it| (it.about.to_owned(), it.text)).collect()
+    }
+
     /// Those of the configuration, of each instance, of hooks and of checks that are down.
     pub(super) fn problems(&self) -> impl Iterator<Item = Problem<'_>> {
         let stale = self.configuration.stale().map(|text| Problem { about: "configuration", text });

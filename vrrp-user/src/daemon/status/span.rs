@@ -20,7 +20,7 @@ pub(in crate::daemon) fn span(seconds: f64) -> String {
 }
 
 /// The same as far as it matters at a glance: whole seconds, or whole milliseconds.
-pub(super) fn rough(seconds: f64) -> String {
+pub(crate) fn rough(seconds: f64) -> String {
     let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     match span.as_secs() {
         0 => format!("{}ms", span.as_millis()),

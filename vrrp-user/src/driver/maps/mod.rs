@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use vrrp_ebpf::map::{
     AllowedPeer, AllowedPeerKey, Budget, COUNTERS, Counter, Counters, InstanceKey, InstanceRules, Lease,
@@ -164,6 +165,12 @@ impl Maps {
     pub fn watched_form(&self, slot: u32) -> Option<ChecksumForm> {
         let peer = self.watch.read(slot)?.peer;
         Some(ChecksumForm::of(self.peer(slot, peer)?.checksum))
+    }
+
+    /// The gap before the latest advert of a sender, within its mastership.
+    pub fn latest_gap(&self, slot: u32, source: [u8; 16]) -> Option<Duration> {
+        let (_, peer) = self.peers(slot).find(|(_, peer)| peer.source == source)?;
+        (peer.last_gap != 0).then(|| Duration::from_nanos(peer.last_gap))
     }
 
     /// Number of adverts that were equal to the watched one.

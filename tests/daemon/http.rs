@@ -1,0 +1,345 @@
+//! The HTTP listener: what it serves, and its limits on clients.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use vrrp_tests::require;
+use vrrp_user::daemon::events::What;
+use vrrp_user::daemon::http::Http;
+use vrrp_user::daemon::process::heartbeat::Heartbeat;
+use vrrp_user::daemon::queue::Queue;
+use vrrp_user::daemon::status::DaemonContext;
+use vrrp_user::driver::clock;
+use vrrp_user::protocol::{Reason, State, Transition};
+
+use crate::setup::{backup, config, context, filled};
+
+/// A listener that ends with the test.
+struct Server {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Answer {
+    code: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+impl Server {
+    async fn of(context: Arc<DaemonContext>) -> Self {
+        let http = Http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = http.address().unwrap();
+        let heartbeat = Heartbeat::new(Queue::new(1).unwrap());
+        let task = tokio::spawn(async move { match http.serve(context, heartbeat).await {} });
+        Self { address, task }
+    }
+
+    async fn ask(&self, method: &str, path: &str, fields: &str) -> Answer {
+        let mut client = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+        let body = answer.split_off(end + 4);
+        let head = String::from_utf8(answer).unwrap();
+        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { code, head: head.to_ascii_lowercase(), body }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "").await
+    }
+
+    /// A follower of events; the lines of the body.
+    async fn follow(&self, fields: &str) -> BufReader<TcpStream> {
+        let mut client = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        BufReader::new(client)
+    }
+}
+
+/// The next line of a stream that is not the frame of a chunk, nor empty.
+async fn next(stream: &mut BufReader<TcpStream>) -> String {
+    loop {
+        let mut line = String::new();
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_line(&mut line));
+        assert!(read.await.expect("a line in time").unwrap() > 0, "the stream ended");
+        let line = line.trim_end();
+        let is_size = u32::from_str_radix(line, 16).is_ok();
+        if !line.is_empty() && !is_size {
+            return line.to_owned();
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_scrape_in_both_formats_and_an_address_in_use() {
+    let server = Server::of(filled()).await;
+    let error = Http::bind(server.address).await.unwrap_err().to_string();
+    assert_eq!(error, format!("--metrics {}: Address already in use (os error 98)", server.address));
+    let open = "Accept: application/openmetrics-text; version=1.0.0\r\n";
+    let answer = server.ask("GET", "/metrics", open).await;
+    assert_eq!(answer.code, 200);
+    let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert!(answer.head.contains(kind), "{}", answer.head);
+    assert!(answer.text().ends_with("# EOF\n"));
+    for path in ["/metrics", "/metrics/keepalived"] {
+        let answer = server.get(path).await;
+        assert!(answer.head.contains("text/plain; version=0.0.4; charset=utf-8"), "{}", answer.head);
+        assert!(answer.text().starts_with("# HELP ") && !answer.text().contains("# EOF"));
+    }
+    assert!(server.get("/metrics/keepalived").await.text().contains("\nkeepalived_up 1.0\n"));
+    assert_eq!(server.get("/nothing").await.code, 404);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn answers_are_compressed_for_those_who_ask_for_it() {
+    let server = Server::of(filled()).await;
+    let whole = server.get("/metrics/keepalived").await;
+    assert!(!whole.head.contains("content-encoding"), "{}", whole.head);
+    let answer = server.ask("GET", "/metrics/keepalived", "Accept-Encoding: gzip, deflate\r\n").await;
+    assert!(answer.head.contains("content-encoding: gzip"), "{}", answer.head);
+    assert!(answer.body.len() * 3 < whole.body.len(), "{} of {}", answer.body.len(), whole.body.len());
+    if !require("gzip") {
+        return;
+    }
+    let mut gzip = Command::new("gzip");
+    let mut gzip = gzip.arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    gzip.stdin.take().unwrap().write_all(&answer.body).unwrap();
+    let output = gzip.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout == whole.body);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn status_is_that_of_the_command() {
+    let context = filled();
+    let server = Server::of(Arc::clone(&context)).await;
+    let answer = server.get("/api/v1/status").await;
+    assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
+    let served: Value = serde_json::from_slice(&answer.body).unwrap();
+    let status = serde_json::to_value(context.status()).unwrap();
+    let keys = |it: &Value| it.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&served), keys(&status));
+    for part in ["configuration", "engine", "groups", "checks"] {
+        assert_eq!(served[part].get("state"), status[part].get("state"), "{part}");
+    }
+    assert_eq!(served["instances"][0]["name"], "VI_1");
+    assert_eq!(served["instances"][0]["state"], "BACKUP");
+}
+
+/// For load balancers: an instance or a sync group.
+#[tokio::test(flavor = "current_thread")]
+async fn is_master_answers_by_its_code() {
+    let context = filled();
+    let server = Server::of(Arc::clone(&context)).await;
+    let answer = server.get("/is-master/VI_1").await;
+    assert_eq!((answer.code, answer.text()), (503, "BACKUP\n"));
+    assert_eq!(server.get("/is-master/both").await.code, 503);
+    let quoted = server.get("/is-master/VI%20%222%22").await;
+    assert_eq!((quoted.code, quoted.text()), (503, "INIT\n"));
+    let unknown = server.get("/is-master/VI_9").await;
+    assert_eq!((unknown.code, unknown.text()), (404, "no such instance or sync group\n"));
+    let to = Transition { to: State::Master, ..backup(clock::now(), 4) };
+    context.live.instances[0].record(&to);
+    let answer = server.get("/is-master/VI_1").await;
+    assert_eq!((answer.code, answer.text()), (200, "MASTER\n"));
+    let head = server.ask("HEAD", "/is-master/VI_1", "").await;
+    assert_eq!((head.code, head.text()), (200, ""));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn ready_once_every_instance_has_left_init() {
+    let context = filled();
+    let server = Server::of(Arc::clone(&context)).await;
+    let answer = server.get("/-/ready").await;
+    assert_eq!((answer.code, answer.text()), (503, "in INIT: VI \"2\"\n"));
+    let reason = Reason::Startup;
+    let transition = Transition { from: State::Init, reason, ..backup(clock::now(), 1) };
+    context.live.instances[1].record(&transition);
+    assert_eq!(server.get("/-/ready").await.code, 200);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn healthy_while_the_engine_turns() {
+    let context = filled();
+    let server = Server::of(Arc::clone(&context)).await;
+    let answer = server.get("/-/healthy").await;
+    assert_eq!((answer.code, answer.text()), (503, "the engine does not respond\n"));
+    let engine = tokio::spawn(async move {
+        loop {
+            context.live.turns.fetch_add(1, Relaxed);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let answer = server.get("/-/healthy").await;
+    assert_eq!((answer.code, answer.text()), (200, "the engine responds\n"));
+    engine.abort();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn nothing_can_be_changed() {
+    let server = Server::of(filled()).await;
+    for path in
+        ["/", "/metrics", "/api/v1/status", "/api/v1/events", "/-/healthy", "/-/ready", "/is-master/VI_1"]
+    {
+        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+            let answer = server.ask(method, path, "Content-Length: 0\r\n").await;
+            assert_eq!(answer.code, 405, "{method} {path}");
+        }
+    }
+    for path in ["/-/reload", "/-/quit", "/api/v1/reload"] {
+        assert_eq!(server.ask("POST", path, "Content-Length: 0\r\n").await.code, 404, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn events_come_with_their_numbers_and_go_on_after_one() {
+    let context = filled();
+    let events = &context.history.events;
+    let told = |name: &str| events.push(What::Abandoned { instance: name.to_owned() });
+    told("first");
+    told("second");
+    let server = Server::of(Arc::clone(&context)).await;
+    let mut stream = server.follow("").await;
+    assert_eq!(next(&mut stream).await, "HTTP/1.1 200 OK");
+    let mut line = next(&mut stream).await;
+    while !line.starts_with("id: ") {
+        line = next(&mut stream).await;
+    }
+    let number: u64 = line["id: ".len()..].parse().unwrap();
+    let data = |line: &str| -> Value { serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap() };
+    let event = data(&next(&mut stream).await);
+    assert_eq!((event["seq"].as_u64(), &event["instance"]), (Some(number), &"first".into()));
+    assert_eq!(next(&mut stream).await, format!("id: {}", number + 1));
+    assert_eq!(data(&next(&mut stream).await)["instance"], "second");
+    told("third");
+    assert_eq!(next(&mut stream).await, format!("id: {}", number + 2));
+    assert_eq!(data(&next(&mut stream).await)["instance"], "third");
+
+    let mut again = server.follow(&format!("Last-Event-ID: {}\r\n", number + 1)).await;
+    let mut line = next(&mut again).await;
+    while !line.starts_with("id: ") {
+        line = next(&mut again).await;
+    }
+    assert_eq!(line, format!("id: {}", number + 2));
+    // Of an earlier run: what was lost is unknown.
+    let mut late = server.follow("Last-Event-ID: 5\r\n").await;
+    let mut line = next(&mut late).await;
+    while !line.starts_with("event: ") {
+        line = next(&mut late).await;
+    }
+    assert_eq!(line, "event: gap");
+    assert_eq!(data(&next(&mut late).await)["from"], 6);
+    let refused = server.ask("GET", "/api/v1/events", "Last-Event-ID: latest\r\n").await;
+    assert_eq!(refused.code, 400);
+}
+
+/// Followers have a number of places of their own, and a place is free once its follower has gone.
+#[tokio::test(flavor = "current_thread")]
+async fn followers_are_limited() {
+    let context = filled();
+    let server = Server::of(Arc::clone(&context)).await;
+    let mut followers = Vec::new();
+    for _ in 0..16 {
+        let mut follower = server.follow("").await;
+        assert_eq!(next(&mut follower).await, "HTTP/1.1 200 OK");
+        followers.push(follower);
+    }
+    let refused = server.get("/api/v1/events").await;
+    assert_eq!((refused.code, refused.text()), (503, "16 clients follow already\n"));
+    assert_eq!(server.get("/metrics").await.code, 200);
+    followers.pop();
+    // The server finds out when it writes, at the latest.
+    for round in 0.. {
+        context.history.events.push(What::Priority { instance: "VI_1".to_owned(), priority: 7 });
+        let mut follower = server.follow("").await;
+        if next(&mut follower).await == "HTTP/1.1 200 OK" {
+            break;
+        }
+        assert!(round < 200, "the place is never free");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn idle_clients_give_way_and_are_cut_off_in_time() {
+    let server = Server::of(filled()).await;
+    let mut idle = Vec::new();
+    for number in 0..400 {
+        idle.push(TcpStream::connect(server.address).await.unwrap());
+        if number % 40 == 0 {
+            assert_eq!(server.get("/metrics").await.code, 200);
+        }
+    }
+    let began = clock::now();
+    let mut ends = Vec::new();
+    for mut client in idle {
+        // An incomplete request no longer holds a place.
+        let _ = client.write_all(b"GET /metrics HT").await;
+        let mut rest = Vec::new();
+        // A reset also counts as an end.
+        let _ = client.read_to_end(&mut rest).await;
+        ends.push(clock::now().since(began));
+    }
+    let soon = ends.iter().filter(|end| **end < Duration::from_secs(2)).count();
+    // All except the 128 that are allowed.
+    assert!((270..=400).contains(&soon), "{soon} of 400 were closed at once");
+    let last = *ends.last().unwrap();
+    assert!((3..10).contains(&last.as_secs()), "the last one is cut off after {last:?}");
+}
+
+/// Whole without a script, and nothing in it is taken for markup.
+#[tokio::test(flavor = "current_thread")]
+async fn the_page_shows_the_status() {
+    let server = Server::of(filled()).await;
+    let page = server.get("/").await;
+    assert_eq!(page.code, 200);
+    for field in ["content-type: text/html; charset=utf-8", "content-security-policy: default-src 'none'"] {
+        assert!(page.head.contains(field), "{}", page.head);
+    }
+    let text = page.text();
+    for part in [
+        "<h1>node1</h1>",
+        "<b>VI_1</b></td><td><span class=\"BACKUP\">BACKUP</span>",
+        "VI &quot;2&quot;",
+        "192.0.2.51/24 not here",
+        "class=\"problem\"",
+        "Peer 10.0.0.2</h3>",
+        "<title>3 gaps &lt;",
+        "MASTER to <span class=\"BACKUP\">BACKUP</span>, higher_priority, 10.0.0.2",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("VI \"2\"") && !text.contains("{main}"), "{text}");
+    for path in
+        ["/metrics", "/metrics/keepalived", "/api/v1/status", "/api/v1/events", "/-/healthy", "/-/ready"]
+    {
+        assert!(text.contains(&format!("href=\"{path}\"")), "{path}");
+    }
+    let empty = Server::of(context(config(vec![], vec![]))).await;
+    assert_eq!(empty.get("/").await.code, 200);
+}

@@ -1,0 +1,313 @@
+//! The HTTP listener beside a working engine: what scrapes see when things go wrong, and that no client delays an
+//! advert.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use vrrp_ebpf::wire::Family;
+use vrrp_ebpf::wire::advert::Dialect;
+use vrrp_tests::clock::{poll, until};
+use vrrp_tests::daemon::{Config, Daemon, Instance, Mode};
+use vrrp_tests::malformed::{Flaw, Forger};
+use vrrp_tests::netns::Namespace;
+use vrrp_tests::packet;
+use vrrp_tests::pair::{Pair, Role, SETTLE};
+use vrrp_tests::process::Directory;
+use vrrp_tests::require;
+
+use crate::{ours, roles};
+
+const PORT: u16 = 9112;
+
+/// Limit for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Has the daemon of a node serve HTTP; returns its address.
+fn serve(pair: &mut Pair, node: usize) -> Result<String> {
+    let address = format!("{}:{PORT}", pair.node(node)?.v4());
+    pair.hot_restart(node, &["--metrics", &address])?;
+    until("the listener", SETTLE, || {
+        get(pair, node, &address, "/-/ready").is_ok_and(|(code, _)| code == 200)
+    })?;
+    Ok(address)
+}
+
+fn get(pair: &Pair, node: usize, address: &str, path: &str) -> Result<(u16, String)> {
+    pair.node(node)?.namespace.enter(|| ask(address, path))
+}
+
+fn ask(address: &str, path: &str) -> Result<(u16, String)> {
+    let mut client = TcpStream::connect(address)?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no head")?;
+    let code = head.split(' ').nth(1).context("no code")?.parse()?;
+    Ok((code, body.to_owned()))
+}
+
+/// The value of a sample by its whole name with labels.
+fn sample(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[test]
+fn probes_follow_the_engine() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    Pair::settled(roles(Daemon::Vrrpx(Mode::Auto), Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        let addresses = [serve(pair, 0)?, serve(pair, 1)?];
+        let codes = |pair: &Pair, path: &str| -> Result<[u16; 2]> {
+            Ok([get(pair, 0, &addresses[0], path)?.0, get(pair, 1, &addresses[1], path)?.0])
+        };
+        ensure!(codes(pair, "/-/healthy")? == [200, 200]);
+        ensure!(codes(pair, "/is-master/VI_1")? == [200, 503]);
+        ensure!(codes(pair, "/is-master/VI_2")? == [404, 404]);
+        pair.die(0)?;
+        let is_master = |pair: &Pair| get(pair, 1, &addresses[1], "/is-master/VI_1");
+        until("node 1 as master", SETTLE, || is_master(pair).is_ok_and(|(code, _)| code == 200))
+    })
+}
+
+/// A takeover by a hair's breadth: two adverts of the master are missing, the third one comes.
+#[test]
+fn a_near_miss_is_counted() -> Result<()> {
+    if !ours() {
+        return Ok(());
+    }
+    let interval = 2;
+    let role = Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(50).interval(2000)));
+    Pair::settled([role])?.check(|pair| {
+        let address = serve(pair, 0)?;
+        let forger = Forger::new(&pair.lab.client, 51)?;
+        let dialect = Dialect::V3 { family: Family::V4, centiseconds: interval * 100 };
+        let master = packet::advert(dialect, 1).build();
+        let misses = |pair: &Pair| -> Result<f64> {
+            let (_, text) = get(pair, 0, &address, "/metrics")?;
+            let name = "vrrpx_near_misses_total{vrrp_instance=\"VI_1\"}";
+            sample(&text, name).context("no row of near misses")
+        };
+        // The gaps in intervals of the master: it is missed for an interval and a half, then for two and a half.
+        for (gap, expected) in [(0.0, 0.0), (1.0, 0.0), (1.5, 0.0), (2.5, 1.0), (1.0, 1.0)] {
+            sleep(Duration::from_secs(interval.into()).mul_f64(gap));
+            forger.send_frame(&master)?;
+            until("the count of near misses", Duration::from_millis(1500), || {
+                misses(pair).is_ok_and(|count| (count - expected).abs() < 0.1)
+            })
+            .with_context(|| format!("after a gap of {gap} intervals: {:?}", misses(pair)))?;
+        }
+        let status = pair.running(0)?.status()?;
+        ensure!(status["instances"][0]["state"] == "BACKUP", "{}", status["instances"][0]);
+        Ok(())
+    })
+}
+
+/// A counter begins at 0 in the new process, and its row is there. The latest transition is that of the old one.
+#[test]
+fn rows_stay_over_a_hot_restart() -> Result<()> {
+    const ROW: &str = "vrrpx_rejects_total{vrrp_instance=\"VI_1\",reason=\"ttl\"}";
+    const SINCE: &str = "vrrpx_instance_last_transition_timestamp_seconds{vrrp_instance=\"VI_1\"}";
+    if !ours() {
+        return Ok(());
+    }
+    let role = Role::new(Daemon::Vrrpx(Mode::Auto), Config::of(Instance::v3(200)));
+    Pair::settled([role])?.check(|pair| {
+        let address = serve(pair, 0)?;
+        let scrape = |pair: &Pair| get(pair, 0, &address, "/metrics").map(|(_, text)| text);
+        let before = scrape(pair)?;
+        ensure!(sample(&before, ROW).is_none(), "a row without an event");
+        Forger::new(&pair.lab.client, 51)?.send(Flaw::Ttl)?;
+        until("the row", SETTLE, || scrape(pair).is_ok_and(|text| sample(&text, ROW) == Some(1.0)))?;
+        pair.hot_restart(0, &["--metrics", &address])?;
+        let after = poll("the new listener", SETTLE, || Ok(scrape(pair).ok()))?;
+        ensure!(sample(&after, ROW) == Some(0.0), "{after}");
+        let [then, now] = [&before, &after].map(|text| sample(text, SINCE));
+        let apart = then.zip(now).map(|(then, now)| (then - now).abs());
+        ensure!(apart.is_some_and(|apart| apart < 1.0), "{then:?} and {now:?}");
+        Ok(())
+    })
+}
+
+/// Both nodes go wrong in many ways. The expressions of the shipped alerts find that in their scrapes.
+#[test]
+fn alerts_find_what_goes_wrong_in_real_scrapes() -> Result<()> {
+    if !ours() || !require("promtool") {
+        return Ok(());
+    }
+    let daemon = Daemon::Vrrpx(Mode::Auto);
+    let instance = |priority| Instance::v2(priority).pass("right");
+    Pair::settled(roles(daemon, instance(200), instance(100)))?.check(|pair| {
+        let addresses = [serve(pair, 0)?, serve(pair, 1)?];
+        let scrape = |pair: &Pair| -> Result<[String; 2]> {
+            Ok([get(pair, 0, &addresses[0], "/metrics")?.1, get(pair, 1, &addresses[1], "/metrics")?.1])
+        };
+        let before = scrape(pair)?;
+        // Another password, a hook that fails, an interface that is missing; then a file with an error.
+        let wrong = Instance::v2(100).pass("wrong").line("notify_master /bin/false");
+        let missing = Instance::v3(100).named("VI_2").vrid(52).on("eth9").addresses(&["10.77.0.201/24"]);
+        let globals = vec!["script_user root".to_owned()];
+        let config = Config { globals, blocks: String::new(), instances: vec![wrong, missing] };
+        let reloaded = pair.running(1)?.reload(&config.to_string())?;
+        ensure!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+        let refused = pair.running(1)?.reload("vrrp_instance VI_1 {\n    priority none\n}\n")?;
+        ensure!(!refused.status.success(), "the broken file is in use");
+        let after = poll("two masters for more than a second, and a failed hook", SETTLE, || {
+            let after = scrape(pair)?;
+            let dual = sample(&after[0], "vrrpx_dual_master_seconds_total{vrrp_instance=\"VI_1\"}");
+            let failed = sample(&after[1], "vrrpx_hook_runs_total{result=\"failure\"}");
+            let is_over = dual.is_some_and(|it| it > 1.5) && failed.is_some_and(|it| it > 0.0);
+            Ok(is_over.then_some(after))
+        })?;
+        let directory = Directory::private()?;
+        let firing = [
+            // That of the instance whose interface is missing.
+            "VrrpxNoMaster",
+            "VrrpxTwoMasters",
+            "VrrpxDualMaster",
+            "VrrpxAdvertsRejected",
+            "VrrpxFault",
+            "VrrpxConfigStale",
+            "VrrpxHooksFailing",
+        ];
+        let silent = ["VrrpxLacking", "VrrpxReceptionFault", "VrrpxNearMisses", "VrrpxGuardGone"];
+        let tests = unit_tests(&before, &after, &firing, &silent)?;
+        fs::write(directory.path().join("real.test.yml"), &tests)?;
+        let mut promtool = Command::new("promtool");
+        promtool.args(["test", "rules", "real.test.yml"]).current_dir(directory.path());
+        let output = promtool.output()?;
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        ensure!(output.status.success(), "{}\n{tests}", said.join("\n"));
+        Ok(())
+    })
+}
+
+/// Two scrapes of both nodes, a minute apart, as promtool's unit tests: these alerts' expressions have results, those
+/// have none.
+fn unit_tests(before: &[String; 2], after: &[String; 2], firing: &[&str], silent: &[&str]) -> Result<String> {
+    let mut text = "tests:\n  - interval: 1m\n    input_series:\n".to_owned();
+    for (node, (before, after)) in before.iter().zip(after).enumerate() {
+        for line in after.lines().filter(|line| !line.starts_with('#')) {
+            let (series, now) = line.rsplit_once(' ').context("no value")?;
+            let then = sample(before, series).map_or_else(|| "_".to_owned(), |then| then.to_string());
+            let now: f64 = now.parse()?;
+            let instance = format!("instance=\"node{node}\"");
+            let series = match series.strip_suffix('}') {
+                Some(labelled) => format!("{labelled},{instance}}}"),
+                None => format!("{series}{{{instance}}}"),
+            };
+            text += &format!("      - {{ series: '{series}', values: '{then} {now}' }}\n");
+        }
+    }
+    text += "    promql_expr_test:\n";
+    let rules =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../vrrp-user/dist/vrrpx.rules.yml"))?;
+    let expression = |alert: &str| -> Result<String> {
+        let (_, rest) = rules.split_once(&format!("alert: {alert}\n")).context("no such alert")?;
+        let (_, rest) = rest.split_once("expr: ").context("no expression")?;
+        Ok(rest.lines().next().unwrap_or_default().to_owned())
+    };
+    let rows = firing.iter().map(|alert| (alert, 1)).chain(silent.iter().map(|alert| (alert, 0)));
+    for (alert, expected) in rows {
+        let it = expression(alert)?;
+        text += &format!(
+            "      - expr: '(count({it}) or vector(0)) > bool 0'\n        eval_time: 1m\n        \
+             exp_samples: [{{ value: {expected} }}]\n"
+        );
+    }
+    Ok(text)
+}
+
+/// Clients that take nothing, many idle ones, and a hundred scrapes a second.
+#[test]
+fn no_client_delays_an_advert() -> Result<()> {
+    const WATCH: Duration = Duration::from_secs(5);
+    const IDLE: usize = 1000;
+    if !ours() {
+        return Ok(());
+    }
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Pair::settled(roles(Daemon::Vrrpx(Mode::Auto), Instance::v3(200), Instance::v3(100)))?.check(|pair| {
+        let address = serve(pair, 0)?;
+        pair.wait_for_master(0)?;
+        pair.observer.clear();
+        sleep(WATCH / 2);
+        let quiet = longest_gap(pair);
+        pair.observer.clear();
+        let (ended, scraped, paths) = (
+            AtomicBool::new(false),
+            AtomicUsize::new(0),
+            ["/metrics", "/metrics/keepalived", "/api/v1/status", "/-/healthy"],
+        );
+        let namespace: &Namespace = &pair.node(0)?.namespace;
+        std::thread::scope(|scope| -> Result<()> {
+            let crowd = scope.spawn(|| namespace.enter(|| crowd(&address, IDLE, &ended)));
+            let mut scrapers = Vec::new();
+            for path in paths {
+                let (address, ended, scraped) = (&address, &ended, &scraped);
+                scrapers.push(scope.spawn(move || {
+                    namespace.enter(|| {
+                        while !ended.load(Relaxed) {
+                            scraped.fetch_add(usize::from(ask(address, path).is_ok()), Relaxed);
+                            // A hundred a second of the four.
+                            sleep(Duration::from_millis(40));
+                        }
+                        Ok(())
+                    })
+                }));
+            }
+            sleep(WATCH);
+            ended.store(true, Relaxed);
+            for scraper in scrapers {
+                scraper.join().map_err(|_| anyhow::anyhow!("a scraper panicked"))??;
+            }
+            crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))?
+        })?;
+        let gap = longest_gap(pair);
+        let (scraped, interval) = (scraped.load(Relaxed), Instance::v3(200).advert_interval());
+        eprintln!("{scraped} answers in {WATCH:?}; {gap:?} between two adverts, {quiet:?} without clients");
+        ensure!(scraped > 50, "only {scraped} requests were answered");
+        ensure!(gap < quiet + interval, "{gap:?} between two adverts, {quiet:?} without clients");
+        let foreign = pair.observer.adverts().iter().filter(|(_, node, _)| *node != 0).count();
+        ensure!(foreign == 0, "the backup sent {foreign} adverts");
+        let (code, text) = get(pair, 0, &address, "/metrics")?;
+        ensure!(code == 200 && sample(&text, "vrrpx_send_errors_total{vrrp_instance=\"VI_1\"}") == Some(0.0));
+        Ok(())
+    })
+}
+
+/// Idle clients, and ones that ask for everything and read nothing. Those that were disconnected come again.
+fn crowd(address: &str, idle: usize, ended: &AtomicBool) -> Result<()> {
+    let mut clients: Vec<TcpStream> = Vec::new();
+    while !ended.load(Relaxed) {
+        if clients.len() >= idle {
+            clients.drain(..idle / 2);
+        }
+        let Ok(mut client) = TcpStream::connect(address) else { continue };
+        let path = ["/metrics", "/api/v1/events", "/api/v1/status"].get(clients.len() % 5);
+        if let Some(path) = path {
+            client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())?;
+        }
+        clients.push(client);
+        sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// Longest time between two adverts of node 0 since the observer was cleared.
+fn longest_gap(pair: &Pair) -> Duration {
+    let adverts = pair.observer.adverts();
+    let times: Vec<u64> = adverts.iter().filter(|(_, node, _)| *node == 0).map(|it| it.0).collect();
+    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    Duration::from_nanos(gaps.max().unwrap_or_default())
+}

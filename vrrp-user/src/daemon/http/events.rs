@@ -1,0 +1,88 @@
+//! The daemon's events as server-sent events (WHATWG HTML §9.2).
+//!
+//! Enters: `Last-Event-ID`, the number of the last known event; without it, all that are kept are sent. Leaves: one
+//! message per event, with its number as id and the line of `vrrpx events --json` as data; lost ones as a message of
+//! type `gap`. Absent: an end; a client that waits for more is a follower, of which there is a limited number.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event as Message, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::{FOLLOWERS_MAX, Served};
+use crate::daemon::events::{Event, Gap};
+use crate::daemon::history::History;
+
+/// Events that are copied at a time.
+const PAGE: usize = 64;
+
+/// Between two signs of life without an event.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(super) async fn follow(Shared(served): Shared<Served>, headers: HeaderMap) -> Response {
+    let history = Arc::clone(&served.begin().history);
+    let seen = match headers.get("last-event-id").map(|it| it.to_str().ok().and_then(|it| it.parse().ok())) {
+        Some(Some(seen)) => Some(seen),
+        None => None,
+        Some(None) => {
+            let what = "Last-Event-ID is not the number of an event\n";
+            return (StatusCode::BAD_REQUEST, what).into_response();
+        }
+    };
+    let Ok(place) = Arc::clone(&served.followers).try_acquire_owned() else {
+        let what = format!("{FOLLOWERS_MAX} clients follow already\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, what).into_response();
+    };
+    served.follows.store(true, Relaxed);
+    let news = history.events.watch();
+    let follower = Follower { history, news, seen, waiting: VecDeque::new(), _place: place };
+    let messages = stream::unfold(follower, |mut follower| async move {
+        let message = follower.next().await?;
+        Some((Ok::<_, Infallible>(message), follower))
+    });
+    Sse::new(messages).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}
+
+struct Follower {
+    history: Arc<History>,
+    news: watch::Receiver<u64>,
+    seen: Option<u64>,
+    waiting: VecDeque<Message>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    /// `None` if there will be no more.
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return Some(message);
+            }
+            self.news.borrow_and_update();
+            let page = self.history.events.after(self.seen, PAGE);
+            self.waiting.extend(page.gap.as_ref().and_then(gap));
+            self.waiting.extend(page.events.iter().filter_map(|it| event(it)));
+            self.seen = page.events.last().map(|it| it.seq).or(self.seen);
+            if self.waiting.is_empty() {
+                self.news.changed().await.ok()?;
+            }
+        }
+    }
+}
+
+/// `None` cannot be: an event is text and numbers.
+fn event(event: &Event) -> Option<Message> {
+    Some(Message::default().id(event.seq.to_string()).data(serde_json::to_string(event).ok()?))
+}
+
+fn gap(gap: &Gap) -> Option<Message> {
+    Some(Message::default().event("gap").data(serde_json::to_string(gap).ok()?))
+}
