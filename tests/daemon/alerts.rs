@@ -1,0 +1,94 @@
+//! The shipped alert rules and dashboard: valid, and made of metrics that the daemon serves.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use vrrp_tests::require;
+use vrrp_user::daemon::metrics::{Format, render};
+
+use crate::setup::{Folder, filled};
+
+fn dist() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../vrrp-user/dist")
+}
+
+/// Names of all samples that the daemon can serve: each family has its head also without rows.
+fn served() -> BTreeSet<String> {
+    let text = render(&filled(), Format::Text).unwrap();
+    let heads = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let names = heads.flat_map(|(name, kind)| match kind {
+        "histogram" => ["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}")).to_vec(),
+        _ => vec![name.to_owned()],
+    });
+    names.collect()
+}
+
+/// Names of our metrics in an expression, apart from its strings.
+fn names(expression: &str) -> Vec<String> {
+    let outside: String = expression.split('"').step_by(2).collect();
+    let words = outside.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let is_ours = |word: &&str| word.starts_with("vrrpx_") || word.starts_with("process_");
+    words.filter(is_ours).map(str::to_owned).collect()
+}
+
+fn rules() -> Vec<String> {
+    let text = fs::read_to_string(dist().join("vrrpx.rules.yml")).unwrap();
+    text.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).map(str::to_owned).collect()
+}
+
+/// Expressions of the dashboard's panels.
+fn panels() -> Vec<String> {
+    let text = fs::read_to_string(dist().join("vrrpx.dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
+}
+
+fn promtool(arguments: &[&str], folder: &Path) {
+    let output = Command::new("promtool").args(arguments).current_dir(folder).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "promtool {arguments:?}: {}", said.join("\n"));
+}
+
+#[test]
+fn every_metric_of_the_rules_and_the_dashboard_is_served() {
+    let served = served();
+    let expressions = [rules(), panels()].concat();
+    assert!(expressions.len() > 30, "{}", expressions.len());
+    for expression in &expressions {
+        let names = names(expression);
+        assert!(!names.is_empty() || expression.starts_with("up{"), "{expression}");
+        for name in names {
+            assert!(served.contains(&name), "{name} of {expression} is not served");
+        }
+    }
+}
+
+#[test]
+fn the_rules_alert_when_they_should_and_only_then() {
+    if require("promtool") {
+        promtool(&["check", "rules", "vrrpx.rules.yml"], &dist());
+        promtool(&["test", "rules", "vrrpx.rules.test.yml"], &dist());
+    }
+}
+
+/// By promtool, which reads expressions of rules only.
+#[test]
+fn the_expressions_of_the_dashboard_are_valid() {
+    if !require("promtool") {
+        return;
+    }
+    let folder = Folder::new();
+    let records = panels().into_iter().enumerate().map(|(number, expression)| {
+        let quoted = serde_json::to_string(&expression).unwrap();
+        format!("      - {{ record: \"panel:{number}\", expr: {quoted} }}\n")
+    });
+    let records: String = records.collect();
+    let text = format!("groups:\n  - name: panels\n    rules:\n{records}");
+    fs::write(folder.file("panels.yml"), text).unwrap();
+    promtool(&["check", "rules", "panels.yml"], folder.path());
+}
