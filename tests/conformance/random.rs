@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use vrrp_ebpf::time::Timestamp;
 use vrrp_user::protocol::{
     Action, Epoch, Event, Group, GroupId, GroupSettings, Handover, Instance, InstanceId, InstanceSettings,
-    Interval, Loss, Order, PeerAdvert, Priority, Router, State, Timer, TrackId, Version,
+    Interval, Loss, Order, PeerAdvert, Priority, Router, State, Steering, SteeringOrder, Timer, TrackId,
+    Version,
 };
 
 use super::setup::{Variant, tracked};
@@ -72,6 +73,13 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (0..4_u32, prop::sample::select(&[Loss::Address, Loss::Path, Loss::Flushed][..])).prop_map(|(id, loss)| {
             Input::Event(Event::Lost(InstanceId(id), loss))
         }),
+        1 => (0..4_u32, any::<bool>(), any::<bool>(), prop::option::of(1..=255_u8), any::<bool>()).prop_map(
+            |(id, maintenance, steps_back, priority, hands_over)| {
+                let steering = Steering { maintenance, steps_back, priority: priority.map(Priority) };
+                let order = SteeringOrder { instance: InstanceId(id), steering, hands_over };
+                Input::Event(Event::Steer(Box::new([order])))
+            }
+        ),
         1 => Just(Input::Event(Event::Startup)),
         1 => prop_oneof![9 => Just(Input::Timeout), 1 => Just(Input::Event(Event::Shutdown))],
     ]

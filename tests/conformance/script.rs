@@ -9,7 +9,8 @@
 //! ```
 //! Inputs: `startup`, `shutdown`, `restart` (hot restart), `link up|down`, `source N|none`, `track N up|down`, `hear P
 //! from N [every Ncs]`, `lost address|path`, `lapsed`, `refused`, `deaf`, `hear P from N sent T ago`, `seen` (the
-//! watched advert, now), `seen T ago`, `ask` (an ARP request, which reaches the router if it has asked for that). Time:
+//! watched advert, now), `seen T ago`, `steer maintenance|away|priority P|nothing` (an operator's orders; `away` is a
+//! failover), `announce`, `ask` (an ARP request, which reaches the router if it has asked for that). Time:
 //! `wait T` wakes at every timeout, `sleep T` lets time pass unhandled, `freeze T` does so and then handles what was
 //! due, `call` handles what is due now. Assertions: `is STATE`, `epoch N`, `suspensions N`, `rivalled T`, `effective
 //! P`. T is a sum of terms: `down` and `skew` (for the interval known), `A` (own interval), and numbers with `ns`,
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vrrp_user::protocol::{
-    Event, InstanceSettings, Interval, Loss, Priority, TrackId, TrackSettings, Version, VirtualAddress,
+    Event, InstanceId, InstanceSettings, Interval, Loss, Priority, Steering, SteeringOrder, TrackId,
+    TrackSettings, Version, VirtualAddress,
 };
 
 use super::setup::{Bench, ID, Variant, centiseconds, tracked};
@@ -60,6 +62,8 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         ["lost", "address"] => bench.handle(&Event::Lost(ID, Loss::Address)),
         ["deaf"] => bench.handle(&Event::NotReceiving(ID)),
         ["ask"] => bench.ask(),
+        ["announce"] => bench.handle(&Event::Announce(ID)),
+        ["steer", ref order @ ..] => bench.handle(&steer(&[ID], order)),
         ["lapsed"] => bench.handle(&Event::Lapsed(ID)),
         ["refused"] => bench.handle(&Event::Refused(ID)),
         ["lost", "flushed"] => bench.handle(&Event::Lost(ID, Loss::Flushed)),
@@ -107,6 +111,21 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
         }
         _ => panic!("not an input: {words:?}"),
     }
+}
+
+/// Orders of an operator for these instances, in place of those before.
+pub(crate) fn steer(instances: &[InstanceId], words: &[&str]) -> Event {
+    let none = Steering::default();
+    let steering = match *words {
+        ["nothing"] => none,
+        ["maintenance"] => Steering { maintenance: true, ..none },
+        ["away"] => Steering { steps_back: true, ..none },
+        ["priority", priority] => Steering { priority: Some(Priority(priority.parse().unwrap())), ..none },
+        _ => panic!("not an order: {words:?}"),
+    };
+    let hands_over = steering.steps_back;
+    let order = |instance: &InstanceId| SteeringOrder { instance: *instance, steering, hands_over };
+    Event::Steer(instances.iter().map(order).collect())
 }
 
 /// Applies changed settings.

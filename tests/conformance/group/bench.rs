@@ -178,6 +178,10 @@ fn step(bench: &mut Bench, words: &[&str]) -> Vec<String> {
     match *words {
         ["startup"] => bench.handle(&Event::Startup),
         ["reload", ..] => bench.reload(words[1..].join(" ").as_str()),
+        ["steer", ref order @ ..] => {
+            let ids: Vec<InstanceId> = bench.router.instances().iter().map(Instance::id).collect();
+            bench.handle(&script::steer(&ids, order))
+        }
         ["shutdown"] => bench.handle(&Event::Shutdown),
         ["track", id, state] => bench.handle(&Event::Track(TrackId(id.parse().unwrap()), state == "up")),
         ["wait", ref terms @ ..] => bench.wait(span(bench, terms)),

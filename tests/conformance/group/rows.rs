@@ -21,6 +21,30 @@ fn overlap(members: &mut [InstanceSettings; 2]) {
 
 const ROWS: &[Row] = &[
     Row {
+        what: "maintenance takes all members out by the same reason, and all take part again together",
+        settings: overlap,
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            steer maintenance   -> a advert 0, a FAULT maintenance, b advert 0, b FAULT maintenance, GROUP FAULT maintenance
+            a hear 90 from 90   -> a stop answering
+            b hear 90 from 90   -> b stop answering
+            wait 50ms           -> a remove, b remove
+            wait 60s
+            steer nothing       -> a BACKUP recovered, b BACKUP recovered, GROUP BACKUP recovered",
+    },
+    Row {
+        what: "a failover hands all members over, and without an heir all are masters again without a gap",
+        settings: overlap,
+        script: "
+            startup             -> a BACKUP startup, b BACKUP startup, GROUP BACKUP startup
+            wait a.down         -> a advert 100, a add, a MASTER master_silent, b advert 100, b add, b MASTER master_silent, GROUP MASTER master_silent
+            steer away          -> a advert 0, a BACKUP handed_over, a priority 1, b advert 0, b BACKUP handed_over, GROUP BACKUP handed_over, b priority 1
+            reasons handed_over handed_over
+            wait 100ms          -> a advert 0, b advert 0, a advert 0, b advert 0
+            wait 3s             -> a advert 1, a add, a MASTER master_silent, b advert 1, b add, b MASTER master_silent, GROUP MASTER master_silent",
+    },
+    Row {
         what: "members take over together, when the last one is ready",
         settings: |[_, b]| b.priority = Priority(50),
         script: "

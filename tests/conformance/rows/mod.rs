@@ -9,6 +9,7 @@ mod init;
 mod lost;
 mod master;
 mod reload;
+mod steering;
 mod suspended;
 mod track;
 
@@ -51,6 +52,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         heir::ROWS,
         hot_restart::ROWS,
         reload::ROWS,
+        steering::ROWS,
     ]
     .into_iter()
     .flatten()

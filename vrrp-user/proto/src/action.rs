@@ -156,10 +156,14 @@ pub enum Reason {
     Refused = 19,
     /// The instance has joined a sync group that is master.
     GroupJoined = 20,
+    /// An operator keeps the instance out.
+    Maintenance = 21,
+    /// An operator had it hand over its addresses.
+    HandedOver = 22,
 }
 
 impl Reason {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Startup,
         Self::Owner,
         Self::MasterSilent,
@@ -181,6 +185,8 @@ impl Reason {
         Self::Superseded,
         Self::Refused,
         Self::GroupJoined,
+        Self::Maintenance,
+        Self::HandedOver,
     ];
 
     /// Whether the cause is the instance itself, not another member of its sync group.
@@ -212,6 +218,8 @@ impl Reason {
             Self::Superseded => "superseded",
             Self::Refused => "refused",
             Self::GroupJoined => "group_joined",
+            Self::Maintenance => "maintenance",
+            Self::HandedOver => "handed_over",
         }
     }
 }

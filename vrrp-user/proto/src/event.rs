@@ -1,9 +1,11 @@
 //! Inputs of the router: events.
 
+use alloc::boxed::Box;
 use core::net::IpAddr;
 
 use vrrp_ebpf::time::Timestamp;
 
+use super::steering::SteeringOrder;
 use super::units::{InstanceId, Interval, Priority, Version};
 
 /// A tracked object (script, interface, process, file), numbered by the configuration. Instances that track the same
@@ -40,6 +42,10 @@ pub enum Event {
     Value(TrackId, i32),
     /// An address, route or rule that the instance sets as master was removed, maybe by this daemon itself.
     Lost(InstanceId, Loss),
+    /// Orders of an operator, of all instances that they concern together.
+    Steer(Box<[SteeringOrder]>),
+    /// An operator has a master announce its addresses again.
+    Announce(InstanceId),
 }
 
 /// The kind of object that was removed.

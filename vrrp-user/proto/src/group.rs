@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 use vrrp_ebpf::time::Timestamp;
 
 use super::action::{Action, GroupTransition, Reason, State};
+use super::handover;
 use super::instance::Instance;
 use super::settings::GroupSettings;
 use super::state::backup::Suspension;
@@ -224,12 +225,21 @@ impl Group {
 
     /// Members that heard no better master release their addresses, which may have no new master yet.
     fn yield_all(&mut self, cause: InstanceId, instances: &mut [Instance], cx: &mut Cx<'_>) -> bool {
-        self.lost = (self.settings.members.first() == Some(&cause)).then_some(cx.now);
+        // An operator's order is no tie, and concerns all members alike.
+        let is_ordered = instances.get(cause.index()).and_then(Instance::reason) == Some(Reason::HandedOver);
+        let reason = if is_ordered { Reason::HandedOver } else { Reason::GroupYielded };
+        self.lost = (!is_ordered && self.settings.members.first() == Some(&cause)).then_some(cx.now);
         self.each(instances, |member| {
             if member.state() == State::Master {
-                state::go(member, State::Backup, Reason::GroupYielded, None, cx);
+                state::go(member, State::Backup, reason, None, cx);
             }
-        })
+        });
+        // A member whose addresses go before the others are ready would leave a gap.
+        let until = self.present(instances).filter_map(handover::serves_until).max();
+        if let Some(until) = until.filter(|_| is_ordered) {
+            self.each(instances, |member| backup::serve_until(member, until, cx));
+        }
+        true
     }
 
     /// Whether the first member's better master yielded at once, so that it lost too. True once per tie.

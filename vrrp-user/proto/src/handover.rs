@@ -76,7 +76,7 @@ const SERVE_MAX: Duration = Duration::from_secs(10);
 
 /// A mastership has ended: sends priority 0 if there is no heir yet.
 pub(super) fn begin(instance: &mut Instance, to: State, reason: Reason, cx: &mut Cx<'_>) {
-    let has_heir = to == State::Backup && reason != Reason::GroupYielded;
+    let has_heir = to == State::Backup && !matches!(reason, Reason::GroupYielded | Reason::HandedOver);
     if !has_heir && instance.source().is_some() {
         cx.actions.push_back(Action::Advertise(instance.id(), Priority::RELEASE));
     }
@@ -88,6 +88,19 @@ pub(super) fn begin(instance: &mut Instance, to: State, reason: Reason, cx: &mut
         instance.handover = Handover::Serving;
         let again = if says_again(reason) { AGAIN } else { 0 };
         instance.serving = Serving { until: cx.now + patience(instance), again };
+        await_heir(instance, cx);
+    }
+}
+
+/// When it ceases to serve, if no heir is heard.
+pub(super) fn serves_until(instance: &Instance) -> Option<Timestamp> {
+    (instance.handover == Handover::Serving).then_some(instance.serving.until)
+}
+
+/// Serves for longer, if it serves.
+pub(super) fn serve_until(instance: &mut Instance, until: Timestamp, cx: &Cx<'_>) {
+    if instance.handover == Handover::Serving {
+        instance.serving.until = until;
         await_heir(instance, cx);
     }
 }

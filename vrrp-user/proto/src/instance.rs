@@ -12,6 +12,7 @@ use super::event::{Loss, PeerAdvert, TrackId};
 use super::handover::{self, Handover, Serving};
 use super::settings::{InstanceSettings, TrackSettings};
 use super::state::{self, Backup, Cx, Master, RemoteMaster};
+use super::steering::Steering;
 use super::timers::{Timer, Timers};
 use super::timing;
 use super::track::{Faults, Tracking};
@@ -347,17 +348,53 @@ impl Instance {
         let (old, epoch) = (self.priority, self.epoch);
         self.priority = self.tracking.priority(&self.settings);
         self.reconsider(cx);
+        self.reprioritised(old, self.epoch != epoch, cx);
+    }
+
+    pub(super) fn announce(&mut self, cx: &mut Cx<'_>) {
+        if self.state == State::Master {
+            state::master::announce_again(self, cx);
+        }
+    }
+
+    /// Acts on another priority than `old`, unless the state has started with it.
+    fn reprioritised(&mut self, old: Priority, is_settled: bool, cx: &mut Cx<'_>) {
         if self.priority == old {
             return;
         }
         match self.state {
-            // A state entered just now has started with the new priority.
-            _ if self.epoch != epoch => {}
+            _ if is_settled => {}
             State::Backup => state::backup::reprioritised(self, old, cx),
             State::Master => state::master::reprioritised(self, old, cx),
             State::Init | State::Fault => {}
         }
         cx.actions.push_back(Action::ReportPriority(self.id, self.priority));
+    }
+
+    /// Stores orders of an operator, without acting on them yet.
+    pub(super) fn record_steering(&mut self, steering: Steering) {
+        self.tracking.steering = steering;
+    }
+
+    /// Acts on orders of an operator; a master may be to hand over.
+    pub(super) fn steer(&mut self, hands_over: bool, cx: &mut Cx<'_>) {
+        if self.removed {
+            return;
+        }
+        let (old, epoch) = (self.priority, self.epoch);
+        self.priority = self.tracking.priority(&self.settings);
+        self.reconsider(cx);
+        if hands_over
+            && self.epoch == epoch
+            && self.state == State::Master
+            && self.faults().reason().is_none()
+        {
+            state::go(self, State::Backup, Reason::HandedOver, None, cx);
+        }
+        // While it serves alone, its timer is for the end of that, whatever its priority: another member of its group
+        // may have had it hand over just before.
+        let is_settled = self.epoch != epoch || handover::serves_until(self).is_some();
+        self.reprioritised(old, is_settled, cx);
     }
 
     /// An address, a route or a rule was removed. Only a Master has them.

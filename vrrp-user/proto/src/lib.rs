@@ -92,6 +92,7 @@ mod rule;
 mod settings;
 mod snapshot;
 mod state;
+mod steering;
 mod timers;
 mod timing;
 mod track;
@@ -113,6 +114,7 @@ pub use settings::{
 };
 pub use snapshot::InstanceSnapshot;
 pub use state::RemoteMaster;
+pub use steering::{NoHeir, Standing, Steering, SteeringOrder, known_heir, may_leave};
 pub use timers::Timer;
 pub use timing::{master_down_interval, skew};
 pub use track::Faults;

@@ -15,6 +15,7 @@ use super::instance::Instance;
 use super::settings::{GroupSettings, InstanceSettings};
 use super::snapshot::InstanceSnapshot;
 use super::state::Cx;
+use super::steering::SteeringOrder;
 use super::timers::Timer;
 use super::units::{Epoch, GroupId, InstanceId};
 
@@ -153,6 +154,8 @@ impl Router {
             Event::Track(track, up) => self.track(track, i32::from(up), now),
             Event::Value(track, value) => self.track(track, value, now),
             Event::Lost(id, loss) => self.on(id, now, |instance, cx| instance.lost(loss, cx)),
+            Event::Announce(id) => self.on(id, now, |instance, cx| instance.announce(cx)),
+            Event::Steer(ref orders) => self.steer(orders, now),
         }
     }
 
@@ -271,6 +274,18 @@ impl Router {
         {
             self.on(instance, now, |instance, cx| instance.track(id, value, cx));
             next += 1;
+        }
+    }
+
+    /// As with tracked objects, all know their orders before the first one acts.
+    fn steer(&mut self, orders: &[SteeringOrder], now: Timestamp) {
+        for order in orders {
+            if let Some(instance) = self.instances.get_mut(order.instance.index()) {
+                instance.record_steering(order.steering);
+            }
+        }
+        for order in orders {
+            self.on(order.instance, now, |instance, cx| instance.steer(order.hands_over, cx));
         }
     }
 

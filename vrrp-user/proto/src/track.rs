@@ -6,6 +6,7 @@ use core::net::IpAddr;
 use super::action::Reason;
 use super::event::TrackId;
 use super::settings::{InstanceSettings, Track, TrackSettings};
+use super::steering::Steering;
 use super::units::Priority;
 
 /// Causes that keep an instance out of the election.
@@ -21,13 +22,15 @@ pub struct Faults {
     pub taken_away: bool,
     /// This host refuses to send the adverts, and another router is master.
     pub refused: bool,
+    /// An operator keeps it out.
+    pub maintenance: bool,
 }
 
 impl Faults {
     /// One bit for each cause, in the order of the fields; for [`Self::of_bits`].
     pub fn bits(self) -> u8 {
-        let Self { link_down, no_source, no_peer, track_down, taken_away, refused } = self;
-        let causes = [link_down, no_source, no_peer, track_down, taken_away, refused];
+        let Self { link_down, no_source, no_peer, track_down, taken_away, refused, maintenance } = self;
+        let causes = [link_down, no_source, no_peer, track_down, taken_away, refused, maintenance];
         causes.iter().rev().fold(0, |bits, cause| bits << 1 | u8::from(*cause))
     }
 
@@ -40,6 +43,7 @@ impl Faults {
             track_down: cause(3),
             taken_away: cause(4),
             refused: cause(5),
+            maintenance: cause(6),
         }
     }
 
@@ -57,6 +61,8 @@ impl Faults {
             Some(Reason::TakenAway)
         } else if self.refused {
             Some(Reason::Refused)
+        } else if self.maintenance {
+            Some(Reason::Maintenance)
         } else {
             None
         }
@@ -92,7 +98,8 @@ impl TrackSettings {
     }
 }
 
-/// The dependencies of an instance. Link and source count as missing until they are reported.
+/// The dependencies of an instance, orders of an operator among them. Link and source count as missing until they are
+/// reported.
 #[derive(Clone, Debug)]
 pub(super) struct Tracking {
     pub(super) link: bool,
@@ -101,6 +108,7 @@ pub(super) struct Tracking {
     pub(super) taken_away: bool,
     /// Until [`super::Timer::Reclaim`], too.
     pub(super) refused: bool,
+    pub(super) steering: Steering,
     /// Latest result of each of the settings' tracks, in their order: 1 for up and 0 for down, or the number of a file.
     results: Vec<Option<i32>>,
 }
@@ -108,7 +116,14 @@ pub(super) struct Tracking {
 impl Tracking {
     pub(super) fn new(settings: &InstanceSettings) -> Self {
         let results = settings.tracks.iter().map(|track| track.initial.map(i32::from)).collect();
-        Self { link: false, source: None, taken_away: false, refused: false, results }
+        Self {
+            link: false,
+            source: None,
+            taken_away: false,
+            refused: false,
+            steering: Steering::default(),
+            results,
+        }
     }
 
     /// Updates the results for other settings of the same instance. An object that is still tracked keeps its result; a
@@ -153,12 +168,13 @@ impl Tracking {
             track_down: self.known(&settings.tracks).any(|(track, value)| track.fails(value)),
             taken_away: self.taken_away,
             refused: self.refused,
+            maintenance: self.steering.maintenance,
         }
     }
 
     pub(super) fn priority(&self, settings: &InstanceSettings) -> Priority {
         let adds = self.known(&settings.tracks).map(|(track, value)| track.adds(value));
-        settings.priority.weighted(adds.fold(0, i32::saturating_add))
+        self.steering.priority(settings.priority, adds.fold(0, i32::saturating_add))
     }
 
     fn known<'a>(&'a self, tracks: &'a [TrackSettings]) -> impl Iterator<Item = (&'a TrackSettings, i32)> {
@@ -172,7 +188,7 @@ mod tests {
 
     #[test]
     fn bits_hold_each_cause() {
-        let all = (0..64).map(Faults::of_bits);
+        let all = (0..128).map(Faults::of_bits);
         assert!(all.zip(0_u8..).all(|(faults, bits)| faults.bits() == bits));
         assert_eq!(Faults { link_down: true, ..Faults::default() }.bits(), 1);
         assert_eq!(Faults { refused: true, ..Faults::default() }.bits(), 32);

@@ -14,6 +14,7 @@ use vrrp_ebpf::time::Timestamp;
 use super::{Cx, go};
 use crate::action::{Action, Reason, State};
 use crate::event::PeerAdvert;
+use crate::handover;
 use crate::instance::Instance;
 use crate::settings::InstanceSettings;
 use crate::snapshot::InstanceSnapshot;
@@ -112,8 +113,26 @@ pub(super) fn enter(instance: &mut Instance, heard: Option<&PeerAdvert>, cx: &mu
     instance.backup = Backup::default();
     match heard {
         Some(heard) => obey(instance, heard, cx),
-        None => arm(instance, cx.now + instance.master_down_interval(), cx.now),
+        None => {
+            let deadline = serves_alone_until(instance).unwrap_or(cx.now + instance.master_down_interval());
+            arm(instance, deadline, cx.now);
+        }
     }
+}
+
+/// Finds its heir, or takes over again, by this time: all members of its group do so together.
+pub(crate) fn serve_until(instance: &mut Instance, until: Timestamp, cx: &mut Cx<'_>) {
+    handover::serve_until(instance, until, cx);
+    if let Some(deadline) = serves_alone_until(instance) {
+        arm(instance, deadline, cx.now);
+    }
+}
+
+/// A master that an operator had hand over becomes master again if it finds no heir, just before its addresses would be
+/// removed: they stay served.
+fn serves_alone_until(instance: &Instance) -> Option<Timestamp> {
+    let until = handover::serves_until(instance).filter(|_| instance.reason == Some(Reason::HandedOver));
+    until.map(|until| until - timing::tick(instance.settings().advert_interval))
 }
 
 pub(super) fn leave(instance: &mut Instance, cx: &mut Cx<'_>) {

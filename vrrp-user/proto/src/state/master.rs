@@ -287,6 +287,13 @@ fn say(instance: &mut Instance, cx: &mut Cx<'_>) {
     instance.master.advertised = Some(cx.now);
 }
 
+/// A set of announcements that an operator has asked for.
+pub(crate) fn announce_again(instance: &mut Instance, cx: &mut Cx<'_>) {
+    if !suspended::notice(instance, cx) {
+        announce(instance, instance.settings().announce.repeat.max(1), cx);
+    }
+}
+
 fn announce(instance: &Instance, repeat: u32, cx: &mut Cx<'_>) {
     if repeat > 0 {
         let announcement = Announcement { epoch: instance.epoch, repeat };

@@ -30,8 +30,14 @@ pub(super) struct Cx<'a> {
     pub(super) actions: &'a mut VecDeque<Action>,
 }
 
-const FAULTS: &[Reason] =
-    &[Reason::LinkDown, Reason::NoSource, Reason::NoPeer, Reason::TrackDown, Reason::GroupFault];
+const FAULTS: &[Reason] = &[
+    Reason::LinkDown,
+    Reason::NoSource,
+    Reason::NoPeer,
+    Reason::TrackDown,
+    Reason::GroupFault,
+    Reason::Maintenance,
+];
 const LOSSES: &[Reason] = &[
     Reason::LinkDown,
     Reason::NoSource,
@@ -40,10 +46,16 @@ const LOSSES: &[Reason] = &[
     Reason::GroupFault,
     Reason::TakenAway,
     Reason::Refused,
+    Reason::Maintenance,
 ];
 const ENDS: &[Reason] = &[Reason::Shutdown, Reason::Removed];
-const YIELDS: &[Reason] =
-    &[Reason::HigherPriority, Reason::HigherAddress, Reason::GroupYielded, Reason::Superseded];
+const YIELDS: &[Reason] = &[
+    Reason::HigherPriority,
+    Reason::HigherAddress,
+    Reason::GroupYielded,
+    Reason::Superseded,
+    Reason::HandedOver,
+];
 
 /// Every legal transition with its reasons.
 const MOVES: [(State, State, &[Reason]); 13] = [
@@ -126,13 +138,13 @@ mod tests {
         let expected = "\
 INIT -> BACKUP: startup
 INIT -> MASTER: owner, group_joined
-INIT -> FAULT: link_down, no_source, no_peer, track_down, group_fault
+INIT -> FAULT: link_down, no_source, no_peer, track_down, group_fault, maintenance
 BACKUP -> MASTER: master_silent, master_released, preempted
-BACKUP -> FAULT: link_down, no_source, no_peer, track_down, group_fault
+BACKUP -> FAULT: link_down, no_source, no_peer, track_down, group_fault, maintenance
 BACKUP -> INIT: shutdown, removed
-MASTER -> BACKUP: higher_priority, higher_address, group_yielded, superseded
+MASTER -> BACKUP: higher_priority, higher_address, group_yielded, superseded, handed_over
 MASTER -> MASTER: resumed
-MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault, taken_away, refused
+MASTER -> FAULT: link_down, no_source, no_peer, track_down, group_fault, taken_away, refused, maintenance
 MASTER -> INIT: shutdown, removed
 FAULT -> BACKUP: recovered
 FAULT -> MASTER: recovered
